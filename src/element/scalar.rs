@@ -1,0 +1,76 @@
+//! One primitive value and its JSON token.
+
+use std::fmt::Debug;
+
+/// The JSON token in which a primitive type is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token {
+    /// `true` or `false`.
+    Boolean,
+    /// A JSON number.
+    Number,
+    /// A JSON string.
+    String,
+}
+
+impl Token {
+    /// The name that a message uses.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Boolean => "a boolean",
+            Self::Number => "a number",
+            Self::String => "a string",
+        }
+    }
+}
+
+/// Why a text is not a value of a primitive type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{found}` is not of type `{expected}`: {reason}")]
+pub struct Malformed {
+    /// The FHIR name of the type that was wanted.
+    pub expected: &'static str,
+    /// The text that was found, cut to its first 64 characters.
+    pub found: String,
+    /// What the text lacks, in words for the person who must mend it.
+    pub reason: &'static str,
+}
+
+impl Malformed {
+    /// States that `found` is not an `expected`, and why.
+    #[must_use]
+    pub fn new(expected: &'static str, found: &str, reason: &'static str) -> Self {
+        let mut cut: String = found.chars().take(64).collect();
+        if cut.len() < found.len() {
+            cut.push('…');
+        }
+        Self { expected, found: cut, reason }
+    }
+}
+
+/// A FHIR primitive: one value with one text form, checked once.
+///
+/// For [`Token::String`] the text is the content of the JSON string with its escapes resolved, for the others it is
+/// the JSON token itself.
+pub trait Scalar: Sized + Clone + Debug + PartialEq + Send + Sync + 'static {
+    /// The FHIR name of the type, such as `dateTime`.
+    const TYPE: &'static str;
+    /// The JSON token that carries it.
+    const TOKEN: Token;
+    /// The URL of the value set of a required binding, where the type is a closed set of codes.
+    const VALUE_SET: Option<&'static str> = None;
+
+    /// Reads the text form.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the text breaks a rule of the type.
+    fn from_text(text: &str) -> Result<Self, Malformed>;
+
+    /// Appends the text form, unescaped, to `out`.
+    fn push_text(&self, out: &mut String);
+
+    /// The text form where it is at hand without a copy.
+    fn as_text(&self) -> Option<&str> {
+        None
+    }
+}
