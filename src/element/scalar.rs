@@ -74,3 +74,28 @@ pub trait Scalar: Sized + Clone + Debug + PartialEq + Send + Sync + 'static {
         None
     }
 }
+
+macro_rules! issue_code {
+    ($Name:ident, $url:literal, $reason:literal) => {
+        impl Scalar for crate::issue::$Name {
+            const TYPE: &'static str = "code";
+            const TOKEN: Token = Token::String;
+            const VALUE_SET: Option<&'static str> = Some($url);
+
+            fn from_text(text: &str) -> Result<Self, Malformed> {
+                Self::from_code(text).ok_or_else(|| Malformed::new("code", text, $reason))
+            }
+
+            fn push_text(&self, out: &mut String) {
+                out.push_str(self.as_str());
+            }
+
+            fn as_text(&self) -> Option<&str> {
+                Some(self.as_str())
+            }
+        }
+    };
+}
+
+issue_code!(Severity, "http://hl7.org/fhir/ValueSet/issue-severity", "wants fatal, error, warning or information");
+issue_code!(Kind, "http://hl7.org/fhir/ValueSet/issue-type", "wants a code of the value set issue-type");

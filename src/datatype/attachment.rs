@@ -1,0 +1,108 @@
+//! Files, notes and signatures.
+
+use super::{Coding, Primitive, Reference, target};
+use crate::element::Value;
+use crate::primitive::{Base64, Code, DateTime, Instant, Text, UnsignedInt, Uri};
+
+datatype! {
+    /// A file: its bytes, or where they are.
+    #[derive(Default)]
+    pub struct Attachment is "Attachment" at "Attachment" {
+        /// The media type.
+        content_type "contentType" [0..1] Primitive<Code>;
+        /// The language of the content.
+        language "language" [0..1] Primitive<Code>;
+        /// The bytes.
+        data "data" [0..1] Primitive<Base64>;
+        /// Where the bytes are.
+        url "url" [0..1] Primitive<Uri>;
+        /// The number of bytes.
+        size "size" [0..1] Primitive<UnsignedInt>;
+        /// The SHA-1 digest of the bytes; good for interoperation, never for trust.
+        hash "hash" [0..1] Primitive<Base64>;
+        /// What to call the file.
+        title "title" [0..1] Primitive<Text>;
+        /// When the file was made.
+        creation "creation" [0..1] Primitive<DateTime>;
+    }
+    rules {
+        "att-1", "an attachment with data says its content type",
+            |attachment| attachment.data.is_none() || attachment.content_type.is_some();
+    }
+}
+
+choice! {
+    /// Who wrote an [`Annotation`].
+    pub enum AuthorChoice "author" {
+        /// `authorReference`: a person with a record.
+        Reference Reference<target::Author>;
+        /// `authorString`: a name.
+        String Primitive<Text>;
+    }
+}
+
+datatype! {
+    /// A note, with its author and its time.
+    pub struct Annotation is "Annotation" at "Annotation" {
+        /// Who wrote it.
+        author "author[x]" [x 0..1] AuthorChoice;
+        /// When it was written.
+        time "time" [0..1] Primitive<DateTime>;
+        /// The note.
+        text "text" [1..1] Primitive<Text>;
+    }
+}
+
+impl Annotation {
+    /// A note.
+    #[must_use]
+    pub fn new(text: Text) -> Self {
+        Self { text: text.into(), ..Self::blank() }
+    }
+}
+
+choice! {
+    /// Who signed.
+    pub enum SignerChoice "who" {
+        /// `whoUri`: an address.
+        Uri Primitive<Uri>;
+        /// `whoReference`: a resource.
+        Reference Reference<target::Signer>;
+    }
+}
+
+choice! {
+    /// For whom somebody signed.
+    pub enum OnBehalfOf "onBehalfOf" {
+        /// `onBehalfOfUri`: an address.
+        Uri Primitive<Uri>;
+        /// `onBehalfOfReference`: a resource.
+        Reference Reference<target::Signer>;
+    }
+}
+
+datatype! {
+    /// A digital signature.
+    pub struct Signature is "Signature" at "Signature" {
+        /// Why it was signed.
+        r#type "type" [1..*] Coding;
+        /// When it was signed.
+        when "when" [1..1] Primitive<Instant>;
+        /// Who signed.
+        who "who[x]" [x 1..1] SignerChoice;
+        /// For whom it was signed.
+        on_behalf_of "onBehalfOf[x]" [x 0..1] OnBehalfOf;
+        /// The technical format of the signature.
+        content_type "contentType" [0..1] Primitive<Code>;
+        /// The signature itself.
+        blob "blob" [0..1] Primitive<Base64>;
+    }
+}
+
+impl Signature {
+    /// A signature.
+    #[must_use]
+    pub fn new(reason: Coding, when: Instant, who: SignerChoice) -> Self {
+        Self { r#type: vec![reason], when: when.into(), who: Some(who), ..Self::blank() }
+    }
+}

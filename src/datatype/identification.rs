@@ -1,0 +1,139 @@
+//! Names and codes for things: identifiers, codings, concepts, and the time for which they hold.
+
+use super::{Primitive, Reference, target};
+use crate::code::IdentifierUse;
+use crate::element::Value;
+use crate::primitive::{Code, DateTime, Text, Uri};
+
+datatype! {
+    /// A name for a thing within a namespace: a serial number, an asset tag, a handle.
+    ///
+    /// ```
+    /// use fhir_devices::datatype::Identifier;
+    ///
+    /// let serial = Identifier::new("https://acme.example/serial", "SN-0001")?;
+    /// assert_eq!(serial.value.unwrap().value.unwrap(), "SN-0001");
+    /// # Ok::<(), fhir_devices::element::Malformed>(())
+    /// ```
+    #[derive(Default)]
+    pub struct Identifier is "Identifier" at "Identifier" {
+        /// What the identifier is for.
+        r#use "use" [0..1] Primitive<IdentifierUse>;
+        /// What sort of identifier it is.
+        r#type "type" [0..1] CodeableConcept;
+        /// The namespace.
+        system "system" [0..1] Primitive<Uri>;
+        /// The name, unique within the namespace.
+        value "value" [0..1] Primitive<Text>;
+        /// When the identifier is or was in use.
+        period "period" [0..1] Period;
+        /// Who gave the identifier out.
+        assigner "assigner" [0..1] Box<Reference<target::Organization>>;
+    }
+}
+
+impl Identifier {
+    /// An identifier in a namespace.
+    ///
+    /// # Errors
+    /// [`Malformed`](crate::element::Malformed) when `system` is no uri or `value` is empty.
+    pub fn new(system: &str, value: &str) -> Result<Self, crate::element::Malformed> {
+        Ok(Self {
+            system: Some(Uri::new(system)?.into()),
+            value: Some(Text::new(value)?.into()),
+            ..Self::default()
+        })
+    }
+}
+
+datatype! {
+    /// A concept: codes of one or several code systems that say the same, and words.
+    #[derive(Default)]
+    pub struct CodeableConcept is "CodeableConcept" at "CodeableConcept" {
+        /// The codes.
+        coding "coding" [0..*] Coding;
+        /// The concept in words.
+        text "text" [0..1] Primitive<Text>;
+    }
+}
+
+impl CodeableConcept {
+    /// A concept in words alone.
+    ///
+    /// # Errors
+    /// [`Malformed`](crate::element::Malformed) when the text is empty.
+    pub fn text(text: &str) -> Result<Self, crate::element::Malformed> {
+        Ok(Self { text: Some(Text::new(text)?.into()), ..Self::default() })
+    }
+}
+
+impl From<Coding> for CodeableConcept {
+    fn from(coding: Coding) -> Self {
+        Self { coding: vec![coding], ..Self::default() }
+    }
+}
+
+datatype! {
+    /// A code of a code system.
+    #[derive(Default)]
+    pub struct Coding is "Coding" at "Coding" {
+        /// The code system.
+        system "system" [0..1] Primitive<Uri>;
+        /// The version of the code system.
+        version "version" [0..1] Primitive<Text>;
+        /// The code.
+        code "code" [0..1] Primitive<Code>;
+        /// The code in words, as the code system puts it.
+        display "display" [0..1] Primitive<Text>;
+        /// Whether a person picked this coding.
+        user_selected "userSelected" [0..1] Primitive<bool>;
+    }
+}
+
+impl Coding {
+    /// A code of a code system.
+    ///
+    /// # Errors
+    /// [`Malformed`](crate::element::Malformed) when `system` is no uri or `code` no code.
+    pub fn new(system: &str, code: &str) -> Result<Self, crate::element::Malformed> {
+        Ok(Self { system: Some(Uri::new(system)?.into()), code: Some(Code::new(code)?.into()), ..Self::default() })
+    }
+
+    /// Whether this is the code `code` of the system `system`.
+    #[must_use]
+    pub fn is(&self, system: &str, code: &str) -> bool {
+        let system_is = |uri: &Primitive<Uri>| uri.value.as_ref().is_some_and(|uri| *uri == system);
+        let code_is = |own: &Primitive<Code>| own.value.as_ref().is_some_and(|own| *own == code);
+        self.system.as_ref().is_some_and(system_is) && self.code.as_ref().is_some_and(code_is)
+    }
+}
+
+datatype! {
+    /// A span of time; both ends belong to it.
+    #[derive(Default)]
+    pub struct Period is "Period" at "Period" {
+        /// When it begins.
+        start "start" [0..1] Primitive<DateTime>;
+        /// When it ends; absent while it goes on.
+        end "end" [0..1] Primitive<DateTime>;
+    }
+    rules {
+        "per-1", "a period does not end before it starts", |period| !ends_before_start(period);
+    }
+}
+
+fn ends_before_start(period: &Period) -> bool {
+    let value = |end: &Option<Primitive<DateTime>>| end.as_ref().and_then(|end| end.value.clone());
+    match (value(&period.start), value(&period.end)) {
+        (Some(start), Some(end)) => start.partial_cmp_time(&end) == Some(std::cmp::Ordering::Greater),
+        _ => false,
+    }
+}
+
+impl Period {
+    /// Whether neither end is given.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.is_blank()
+    }
+}

@@ -1,0 +1,145 @@
+//! Writing values as JSON text.
+
+use super::raw::Unmodelled;
+use super::scan::first_special;
+use super::scalar::{Scalar, Token};
+
+/// Writes one document, compactly, in the order of the specification.
+pub(crate) struct Writer {
+    out: String,
+}
+
+/// Where a member or an object began, to take it back if nothing comes of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark(usize);
+
+impl Writer {
+    pub(crate) fn new() -> Self {
+        Self { out: String::with_capacity(1024) }
+    }
+
+    pub(crate) fn finish(self) -> String {
+        self.out
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.out.len())
+    }
+
+    pub(crate) fn back(&mut self, mark: Mark) {
+        self.out.truncate(mark.0);
+    }
+
+    /// Opens an object.
+    pub(crate) fn open(&mut self) -> Mark {
+        let mark = self.mark();
+        self.out.push('{');
+        mark
+    }
+
+    /// Closes the object opened at `mark`; an object without members is taken back. Says whether it stands.
+    pub(crate) fn close(&mut self, mark: Mark) -> bool {
+        if self.out.len() == mark.0 + 1 {
+            self.back(mark);
+            return false;
+        }
+        self.out.push('}');
+        true
+    }
+
+    /// The name of a member, given as `,"name":`; the comma is left out after an opening brace.
+    #[inline]
+    pub(crate) fn key(&mut self, key: &'static str) {
+        if self.out.as_bytes().last() == Some(&b'{') {
+            self.out.push_str(key.get(1..).unwrap_or_default());
+        } else {
+            self.out.push_str(key);
+        }
+    }
+
+    /// Opens an array.
+    pub(crate) fn open_array(&mut self) -> Mark {
+        let mark = self.mark();
+        self.out.push('[');
+        mark
+    }
+
+    /// The comma before an item.
+    pub(crate) fn item(&mut self) {
+        if self.out.as_bytes().last() != Some(&b'[') {
+            self.out.push(',');
+        }
+    }
+
+    /// Closes the array opened at `mark`; an array without items is taken back. Says whether it stands.
+    pub(crate) fn close_array(&mut self, mark: Mark) -> bool {
+        if self.out.len() == mark.0 + 1 {
+            self.back(mark);
+            return false;
+        }
+        self.out.push(']');
+        true
+    }
+
+    pub(crate) fn null(&mut self) {
+        self.out.push_str("null");
+    }
+
+    /// Text that is JSON already.
+    pub(crate) fn raw(&mut self, json: &str) {
+        self.out.push_str(json);
+    }
+
+    #[inline]
+    pub(crate) fn scalar<S: Scalar>(&mut self, value: &S) {
+        match (S::TOKEN, value.as_text()) {
+            (Token::String, Some(text)) => self.string(text),
+            (Token::String, None) => {
+                let mut text = String::new();
+                value.push_text(&mut text);
+                self.string(&text);
+            }
+            (_, Some(text)) => self.out.push_str(text),
+            (_, None) => value.push_text(&mut self.out),
+        }
+    }
+
+    pub(crate) fn string(&mut self, text: &str) {
+        self.out.push('"');
+        let mut rest = text;
+        while let Some(at) = first_special(rest.as_bytes()) {
+            let (plain, special) = rest.split_at(at);
+            self.out.push_str(plain);
+            let mut chars = special.chars();
+            match chars.next() {
+                Some('"') => self.out.push_str("\\\""),
+                Some('\\') => self.out.push_str("\\\\"),
+                Some('\n') => self.out.push_str("\\n"),
+                Some('\r') => self.out.push_str("\\r"),
+                Some('\t') => self.out.push_str("\\t"),
+                Some('\u{8}') => self.out.push_str("\\b"),
+                Some('\u{c}') => self.out.push_str("\\f"),
+                Some(control) => {
+                    let code = u32::from(control);
+                    self.out.push_str(if code < 16 { "\\u000" } else { "\\u001" });
+                    self.out.push(char::from_digit(code & 15, 16).unwrap_or('0'));
+                }
+                None => {}
+            }
+            rest = chars.as_str();
+        }
+        self.out.push_str(rest);
+        self.out.push('"');
+    }
+
+    pub(crate) fn unmodelled(&mut self, members: &Unmodelled) {
+        for (name, raw) in members.iter() {
+            if self.out.as_bytes().last() != Some(&b'{') {
+                self.out.push(',');
+            }
+            self.string(name);
+            self.out.push(':');
+            self.out.push_str(raw.as_str());
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! How grave a finding is, and of which kind.
+
+use std::fmt;
+
+/// How grave a finding is; the gravest comes first in the order.
+///
+/// The value set is `http://hl7.org/fhir/ValueSet/issue-severity` (FHIR 3.0.2, required).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    /// `fatal`: The document could not be read to its end.
+    Fatal,
+    /// `error`: The content must not be used as it stands.
+    Error,
+    /// `warning`: The content may be used, but its author should look at it.
+    Warning,
+    /// `information`: Nothing is wrong.
+    Information,
+}
+
+impl Severity {
+    /// Every code, in the order of the value set.
+    pub const ALL: &'static [Self] = &[Self::Fatal, Self::Error, Self::Warning, Self::Information];
+
+    /// The code as it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fatal => "fatal",
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Information => "information",
+        }
+    }
+
+    /// The value that a code stands for.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|one| one.as_str() == code)
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What sort of finding it is: FHIR's issue type.
+///
+/// The value set is `http://hl7.org/fhir/ValueSet/issue-type` (FHIR 3.0.2, required).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// `invalid`: Content against the specification.
+    Invalid,
+    /// `structure`: The structure is wrong: an unknown member, a wrong JSON type.
+    Structure,
+    /// `required`: A required element is missing.
+    Required,
+    /// `value`: An element has a value that its type does not allow.
+    Value,
+    /// `invariant`: A rule over several elements is broken.
+    Invariant,
+    /// `security`: An authentication or authorisation fault.
+    Security,
+    /// `login`: The client must log in.
+    Login,
+    /// `unknown`: The user is unknown.
+    Unknown,
+    /// `expired`: The session has expired.
+    Expired,
+    /// `forbidden`: The user may not do this.
+    Forbidden,
+    /// `suppressed`: Some information was withheld.
+    Suppressed,
+    /// `processing`: The content could not be processed.
+    Processing,
+    /// `not-supported`: The interaction or content is not supported.
+    NotSupported,
+    /// `duplicate`: There is a record of this already.
+    Duplicate,
+    /// `not-found`: The thing referred to was not found.
+    NotFound,
+    /// `too-long`: The content is too long or too deep.
+    TooLong,
+    /// `code-invalid`: A code or value set is not known or not allowed.
+    CodeInvalid,
+    /// `extension`: An extension was not understood or is not allowed here.
+    Extension,
+    /// `too-costly`: The work asked for is too much.
+    TooCostly,
+    /// `business-rule`: A rule of the business was broken.
+    BusinessRule,
+    /// `conflict`: The content has changed in the meantime.
+    Conflict,
+    /// `incomplete`: The answer is not complete.
+    Incomplete,
+    /// `transient`: A fault that may pass.
+    Transient,
+    /// `lock-error`: A lock could not be had.
+    LockError,
+    /// `no-store`: The store is not available.
+    NoStore,
+    /// `exception`: An unexpected fault of the server.
+    Exception,
+    /// `timeout`: The time ran out.
+    Timeout,
+    /// `throttled`: Too many requests.
+    Throttled,
+    /// `informational`: A note, not a fault.
+    Informational,
+}
+
+impl Kind {
+    /// Every code, in the order of the value set.
+    pub const ALL: &'static [Self] = &[Self::Invalid, Self::Structure, Self::Required, Self::Value, Self::Invariant, Self::Security, Self::Login, Self::Unknown, Self::Expired, Self::Forbidden, Self::Suppressed, Self::Processing, Self::NotSupported, Self::Duplicate, Self::NotFound, Self::TooLong, Self::CodeInvalid, Self::Extension, Self::TooCostly, Self::BusinessRule, Self::Conflict, Self::Incomplete, Self::Transient, Self::LockError, Self::NoStore, Self::Exception, Self::Timeout, Self::Throttled, Self::Informational];
+
+    /// The code as it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Structure => "structure",
+            Self::Required => "required",
+            Self::Value => "value",
+            Self::Invariant => "invariant",
+            Self::Security => "security",
+            Self::Login => "login",
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::Forbidden => "forbidden",
+            Self::Suppressed => "suppressed",
+            Self::Processing => "processing",
+            Self::NotSupported => "not-supported",
+            Self::Duplicate => "duplicate",
+            Self::NotFound => "not-found",
+            Self::TooLong => "too-long",
+            Self::CodeInvalid => "code-invalid",
+            Self::Extension => "extension",
+            Self::TooCostly => "too-costly",
+            Self::BusinessRule => "business-rule",
+            Self::Conflict => "conflict",
+            Self::Incomplete => "incomplete",
+            Self::Transient => "transient",
+            Self::LockError => "lock-error",
+            Self::NoStore => "no-store",
+            Self::Exception => "exception",
+            Self::Timeout => "timeout",
+            Self::Throttled => "throttled",
+            Self::Informational => "informational",
+        }
+    }
+
+    /// The value that a code stands for.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|one| one.as_str() == code)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

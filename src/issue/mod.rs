@@ -1,0 +1,12 @@
+//! What is wrong with a document, and where.
+//!
+//! Wrong data is a value, never thrown: an [`Issue`] for each finding, in a flat [`Report`] in the order of the
+//! document. What could not be *done* is an error of the operation, and another type.
+
+mod kind;
+mod path;
+mod report;
+
+pub use kind::{Kind, Severity};
+pub use path::Path;
+pub use report::{Issue, Position, Report};

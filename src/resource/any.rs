@@ -1,0 +1,238 @@
+//! A resource of any type.
+
+use super::{Bundle, Device, DeviceComponent, DeviceMetric, Document, OperationOutcome};
+use crate::code::is_resource_type;
+use crate::element::{Facts, Node, Outcome, Read, ReadMode, Reader, TypeDef, Value, Writer};
+use crate::issue::{Kind, Path, Report, Severity};
+
+/// A resource of any type of FHIR STU3.
+///
+/// The types that this crate models are typed; any other is kept whole, and written back unchanged.
+///
+/// ```
+/// use fhir_devices::Resource;
+///
+/// let json = br#"{"resourceType":"Patient","id":"p1","multipleBirthInteger":2}"#;
+/// let resource = Resource::from_json(json)?;
+/// assert_eq!((resource.resource_type(), resource.id()), ("Patient", Some("p1")));
+/// assert_eq!(resource.to_json().as_bytes(), json);
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Resource {
+    /// A device.
+    Device(Box<Device>),
+    /// A component of a device.
+    DeviceComponent(Box<DeviceComponent>),
+    /// A metric of a device.
+    DeviceMetric(Box<DeviceMetric>),
+    /// Several resources.
+    Bundle(Box<Bundle>),
+    /// The outcome of an operation.
+    OperationOutcome(Box<OperationOutcome>),
+    /// A resource of a type that this crate does not model.
+    Other(OtherResource),
+}
+
+/// A resource of a type that this crate does not model: its JSON, every member and digit as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherResource {
+    resource_type: Box<str>,
+    json: Box<str>,
+}
+
+impl OtherResource {
+    /// The type of the resource.
+    #[must_use]
+    pub fn resource_type(&self) -> &str {
+        &self.resource_type
+    }
+
+    /// The logical id.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        let id = self.member("id")?;
+        id.strip_prefix('"').and_then(|id| id.strip_suffix('"'))
+    }
+
+    /// The resource as compact JSON.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        &self.json
+    }
+
+    /// The JSON of the member `name`, where the resource has it.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&str> {
+        member(&self.json, name)
+    }
+}
+
+/// The JSON of the member `name` of the object `json`.
+pub(crate) fn member<'j>(json: &'j str, name: &str) -> Option<&'j str> {
+    let mut r = Reader::new(json, ReadMode::Strict);
+    let at = Path::root("");
+    r.peek().filter(|byte| *byte == b'{')?;
+    r.enter().ok()?;
+    let mut first = true;
+    while r.more(b'}', first).ok()? {
+        first = false;
+        let key = r.key().ok()?;
+        r.peek();
+        let start = r.offset();
+        r.skip(&at).ok()?;
+        if key == name {
+            return Some(r.text_since(start));
+        }
+    }
+    None
+}
+
+macro_rules! each {
+    ($self:expr, $resource:ident => $typed:expr, $other:ident => $text:expr) => {
+        match $self {
+            Resource::Device($resource) => $typed,
+            Resource::DeviceComponent($resource) => $typed,
+            Resource::DeviceMetric($resource) => $typed,
+            Resource::Bundle($resource) => $typed,
+            Resource::OperationOutcome($resource) => $typed,
+            Resource::Other($other) => $text,
+        }
+    };
+}
+
+impl Resource {
+    /// The type of the resource.
+    #[must_use]
+    pub fn resource_type(&self) -> &str {
+        match self {
+            Self::Device(_) => "Device",
+            Self::DeviceComponent(_) => "DeviceComponent",
+            Self::DeviceMetric(_) => "DeviceMetric",
+            Self::Bundle(_) => "Bundle",
+            Self::OperationOutcome(_) => "OperationOutcome",
+            Self::Other(other) => other.resource_type(),
+        }
+    }
+
+    /// The logical id.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        each!(self, typed => Node::id(typed), other => other.id())
+    }
+
+    fn read_other(&mut self, found: &str, r: &mut Reader<'_>, at: &Path<'_>) -> Read<Outcome> {
+        let mut json = String::new();
+        r.any(at, &mut json)?;
+        *self = Self::Other(OtherResource { resource_type: found.into(), json: json.into_boxed_str() });
+        Ok(Outcome::Taken)
+    }
+}
+
+document!(Resource);
+
+impl Document for Resource {
+    fn root(r: &mut Reader<'_>) -> String {
+        match r.resource_type_ahead() {
+            Some(found) if is_resource_type(&found) => found.into_owned(),
+            Some(found) => similar_type(&found).unwrap_or("Resource").to_owned(),
+            None => "Resource".to_owned(),
+        }
+    }
+}
+
+/// The modelled type whose name is spelled almost so.
+fn similar_type(found: &str) -> Option<&'static str> {
+    let folded = found.to_ascii_lowercase();
+    let same = |name: &&str| {
+        let name = name.to_ascii_lowercase();
+        folded == name || folded.strip_suffix('s') == Some(name.as_str())
+    };
+    ["Device", "DeviceComponent", "DeviceMetric", "Bundle", "OperationOutcome"].into_iter().find(same)
+}
+
+impl Value for Resource {
+    fn blank() -> Self {
+        Self::Other(OtherResource { resource_type: "".into(), json: "".into() })
+    }
+
+    fn is_blank(&self) -> bool {
+        matches!(self, Self::Other(other) if other.json.is_empty())
+    }
+
+    fn read(&mut self, r: &mut Reader<'_>, at: &Path<'_>) -> Read<Outcome> {
+        if r.peek() != Some(b'{') {
+            return r.wrong_type(at, "a resource");
+        }
+        let offset = r.offset();
+        let found = r.resource_type_ahead();
+        *self = match found.as_deref() {
+            Some("Device") => Self::Device(Box::new(Device::blank())),
+            Some("DeviceComponent") => Self::DeviceComponent(Box::new(DeviceComponent::blank())),
+            Some("DeviceMetric") => Self::DeviceMetric(Box::new(DeviceMetric::blank())),
+            Some("Bundle") => Self::Bundle(Box::new(Bundle::blank())),
+            Some("OperationOutcome") => Self::OperationOutcome(Box::new(OperationOutcome::blank())),
+            Some(found) => {
+                if !is_resource_type(found) {
+                    let hint = similar_type(found).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+                    let message = format!("`{found}` is not a resource type of FHIR STU3{hint}");
+                    let at = at.child("resourceType");
+                    r.find_as(Severity::Error, offset, "resource-type", Kind::Structure, &at, message);
+                }
+                return self.read_other(found, r, at);
+            }
+            None => {
+                let message = "the resource has no `resourceType` that is a string, wanted the name of its type";
+                let here = at.child("resourceType");
+                r.find_as(Severity::Error, offset, "resource-type", Kind::Required, &here, message);
+                return self.read_other("", r, at);
+            }
+        };
+        each!(self, typed => typed.read(r, at), _other => Ok(Outcome::Refused))
+    }
+
+    fn write(&self, w: &mut Writer) -> bool {
+        each!(self, typed => typed.write(w), other => {
+            w.raw(&other.json);
+            !other.json.is_empty()
+        })
+    }
+
+    fn types() -> &'static [TypeDef] {
+        &const { [TypeDef::resource()] }
+    }
+}
+
+impl Node for Resource {
+    fn check(&self, at: &Path<'_>, report: &mut Report) {
+        each!(self, typed => typed.check(at, report), _other => ());
+    }
+
+    fn children(&self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &dyn Node)) {
+        each!(self, typed => typed.children(at, visit), _other => ());
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        each!(self, typed => typed.facts(), other => {
+            Facts::Text { resource_type: &other.resource_type, json: &other.json }
+        })
+    }
+
+    fn id(&self) -> Option<&str> {
+        Resource::id(self)
+    }
+}
+
+macro_rules! into_resource {
+    ($($Name:ident)*) => { $(
+        impl From<$Name> for Resource {
+            fn from(resource: $Name) -> Self {
+                Self::$Name(Box::new(resource))
+            }
+        }
+    )* };
+}
+
+into_resource!(Device DeviceComponent DeviceMetric Bundle OperationOutcome);
+

@@ -1,0 +1,212 @@
+//! Several resources in one document.
+
+use super::Resource;
+use crate::code::{BundleType, HttpVerb, SearchEntryMode};
+use crate::datatype::{Identifier, Meta, Primitive, Signature};
+use crate::element::{Facts, Value};
+use crate::primitive::{Code, Decimal, Id, Instant, Text, UnsignedInt, Uri};
+use std::collections::BTreeSet;
+
+element! {
+    /// Several resources in one document: the answer to a search, a history, a transaction, a collection.
+    ///
+    /// ```
+    /// use fhir_devices::{Bundle, Device, code::BundleType, resource::bundle::Entry};
+    ///
+    /// let mut bundle = Bundle::new(BundleType::Collection);
+    /// bundle.entry.push(Entry { resource: Some(Device::default().into()), ..Entry::default() });
+    /// assert_eq!(
+    ///     bundle.to_json(),
+    ///     r#"{"resourceType":"Bundle","type":"collection","entry":[{"resource":{"resourceType":"Device"}}]}"#,
+    /// );
+    /// ```
+    pub struct Bundle is "Bundle" at "Bundle" resource "Bundle" {
+        /// The logical id.
+        id "id" [0..1] Primitive<Id>;
+        /// The version, and what a server and its users say about the bundle.
+        meta "meta" [0..1] Meta;
+        /// Rules under which the bundle was made, and which must be understood to use it.
+        implicit_rules "implicitRules" [0..1] Primitive<Uri>;
+        /// The language of the content.
+        language "language" [0..1] Primitive<Code>;
+        /// A name for the bundle that never changes.
+        identifier "identifier" [0..1] Identifier;
+        /// What the bundle is for.
+        r#type "type" [1..1] Primitive<BundleType>;
+        /// How many resources matched a search, on all pages.
+        total "total" [0..1] Primitive<UnsignedInt>;
+        /// Links: to this page, the next one.
+        link "link" [0..*] Link;
+        /// The resources, or what to do with them.
+        entry "entry" [0..*] Entry;
+        /// A signature over the bundle.
+        signature "signature" [0..1] Signature;
+    }
+    rules {
+        "bdl-7", "entries with the same `fullUrl` have different versions", |bundle| full_urls_differ(bundle);
+        "bdl-9", "a document has an identifier with a system and a value", |bundle| {
+            let identified = |id: &Identifier| id.system.is_some() && id.value.is_some();
+            !is(bundle, &[BundleType::Document]) || bundle.identifier.as_ref().is_some_and(identified)
+        };
+        "bdl-3", "`entry.request` is for batches, transactions and histories alone", |bundle| {
+            is(bundle, &[BundleType::Batch, BundleType::Transaction, BundleType::History])
+                || bundle.entry.iter().all(|entry| entry.request.is_none())
+        };
+        "bdl-4", "`entry.response` is for the responses to batches and transactions alone", |bundle| {
+            is(bundle, &[BundleType::BatchResponse, BundleType::TransactionResponse])
+                || bundle.entry.iter().all(|entry| entry.response.is_none())
+        };
+        "bdl-1", "`total` is for search sets and histories alone", |bundle| {
+            bundle.total.is_none() || is(bundle, &[BundleType::Searchset, BundleType::History])
+        };
+        "bdl-2", "`entry.search` is for search sets alone", |bundle| {
+            is(bundle, &[BundleType::Searchset]) || bundle.entry.iter().all(|entry| entry.search.is_none())
+        };
+    }
+    facts |_| Facts::Resource { resource_type: "Bundle" };
+}
+
+document!(Bundle, "Bundle");
+
+impl Bundle {
+    /// A bundle without entries.
+    #[must_use]
+    pub fn new(r#type: BundleType) -> Self {
+        Self { r#type: r#type.into(), ..Self::blank() }
+    }
+
+    /// The resources of the entries, in order.
+    pub fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.entry.iter().filter_map(|entry| entry.resource.as_ref())
+    }
+}
+
+fn is(bundle: &Bundle, types: &[BundleType]) -> bool {
+    bundle.r#type.value.as_ref().is_none_or(|own| types.contains(own))
+}
+
+fn full_urls_differ(bundle: &Bundle) -> bool {
+    let mut known = BTreeSet::new();
+    bundle.entry.iter().all(|entry| {
+        let Some(url) = entry.full_url.as_ref().and_then(|url| url.value.as_ref()) else { return true };
+        known.insert((url.as_str(), entry.resource.as_ref().and_then(version)))
+    })
+}
+
+fn version(resource: &Resource) -> Option<&str> {
+    let meta = match resource {
+        Resource::Device(resource) => &resource.meta,
+        Resource::DeviceComponent(resource) => &resource.meta,
+        Resource::DeviceMetric(resource) => &resource.meta,
+        Resource::Bundle(resource) => &resource.meta,
+        Resource::OperationOutcome(resource) => &resource.meta,
+        Resource::Other(other) => return super::any::member(other.member("meta")?, "versionId"),
+    };
+    meta.as_ref()?.version_id.as_ref()?.value.as_ref().map(Id::as_str)
+}
+
+backbone! {
+    /// A link of a [`Bundle`] or of one of its entries.
+    pub struct Link at "Bundle.link" {
+        /// What the link is: `self`, `next`.
+        relation "relation" [1..1] Primitive<Text>;
+        /// Where it leads.
+        url "url" [1..1] Primitive<Uri>;
+    }
+}
+
+impl Link {
+    /// A link.
+    #[must_use]
+    pub fn new(relation: Text, url: Uri) -> Self {
+        Self { relation: relation.into(), url: url.into(), ..Self::blank() }
+    }
+}
+
+backbone! {
+    /// One entry of a [`Bundle`].
+    #[derive(Default)]
+    pub struct Entry at "Bundle.entry" {
+        /// Links of this entry.
+        link "link" [0..*] Link;
+        /// The absolute address of the resource.
+        full_url "fullUrl" [0..1] Primitive<Uri>;
+        /// The resource.
+        resource "resource" [0..1] Resource;
+        /// Why a search found it.
+        search "search" [0..1] Search;
+        /// What to do with it.
+        request "request" [0..1] Request;
+        /// What was done with it.
+        response "response" [0..1] Response;
+    }
+    rules {
+        "bdl-5", "an entry has a resource, a request or a response",
+            |entry| entry.resource.is_some() || entry.request.is_some() || entry.response.is_some();
+        "bdl-8", "`fullUrl` does not name a version", |entry| {
+            let url = entry.full_url.as_ref().and_then(|url| url.value.as_ref());
+            url.is_none_or(|url| !url.as_str().contains("/_history/"))
+        };
+    }
+}
+
+backbone! {
+    /// Why an entry is in the answer to a search.
+    #[derive(Default)]
+    pub struct Search at "Bundle.entry.search" {
+        /// Whether it matched, or was included.
+        mode "mode" [0..1] Primitive<SearchEntryMode>;
+        /// How well it matched, from 0 to 1.
+        score "score" [0..1] Primitive<Decimal>;
+    }
+}
+
+backbone! {
+    /// What an entry of a batch or transaction asks for.
+    pub struct Request at "Bundle.entry.request" {
+        /// The method.
+        method "method" [1..1] Primitive<HttpVerb>;
+        /// The address, relative to the base of the server.
+        url "url" [1..1] Primitive<Uri>;
+        /// `If-None-Match`
+        if_none_match "ifNoneMatch" [0..1] Primitive<Text>;
+        /// `If-Modified-Since`
+        if_modified_since "ifModifiedSince" [0..1] Primitive<Instant>;
+        /// `If-Match`
+        if_match "ifMatch" [0..1] Primitive<Text>;
+        /// `If-None-Exist`
+        if_none_exist "ifNoneExist" [0..1] Primitive<Text>;
+    }
+}
+
+impl Request {
+    /// A request.
+    #[must_use]
+    pub fn new(method: HttpVerb, url: Uri) -> Self {
+        Self { method: method.into(), url: url.into(), ..Self::blank() }
+    }
+}
+
+backbone! {
+    /// What became of an entry of a batch or transaction.
+    pub struct Response at "Bundle.entry.response" {
+        /// The status code, with or without words.
+        status "status" [1..1] Primitive<Text>;
+        /// Where the resource is now.
+        location "location" [0..1] Primitive<Uri>;
+        /// The version as an entity tag.
+        etag "etag" [0..1] Primitive<Text>;
+        /// When the resource was changed.
+        last_modified "lastModified" [0..1] Primitive<Instant>;
+        /// Hints and warnings.
+        outcome "outcome" [0..1] Resource;
+    }
+}
+
+impl Response {
+    /// A response.
+    #[must_use]
+    pub fn new(status: Text) -> Self {
+        Self { status: status.into(), ..Self::blank() }
+    }
+}

@@ -1,0 +1,121 @@
+//! Reading and writing a whole document.
+
+use super::hint;
+use crate::element::{Read, ReadMode, Reader, Value};
+use crate::issue::{Issue, Kind, Path, Position, Report, Severity};
+
+/// What a lenient read gives: the value, and what was odd about the document.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Reading<T> {
+    /// The value.
+    pub value: T,
+    /// The findings; none of them is an error.
+    pub report: Report,
+}
+
+/// A type that a whole document can be read into.
+pub(crate) trait Document: Value {
+    /// The name of the root of the document that the reader is about to read.
+    fn root(r: &mut Reader<'_>) -> String;
+}
+
+/// Reads a document as far as it can be read, with every finding.
+pub(crate) fn read_document<T: Document>(json: &[u8], mode: ReadMode) -> (Option<T>, Report) {
+    let text = match std::str::from_utf8(json) {
+        Ok(text) => text,
+        Err(error) => return (None, not_utf8(json, error.valid_up_to())),
+    };
+    let mut r = Reader::new(text, mode);
+    let root = T::root(&mut r);
+    let mut value = T::blank();
+    let end = read_to_end(&mut value, &mut r, &Path::root(&root));
+    let mut report = r.into_report(&root);
+    hint::add(&mut report, &root);
+    (end.ok().map(|()| value), report)
+}
+
+fn read_to_end<T: Value>(value: &mut T, r: &mut Reader<'_>, at: &Path<'_>) -> Read<()> {
+    value.read(r, at)?;
+    r.end()
+}
+
+fn not_utf8(json: &[u8], valid: usize) -> Report {
+    let good = json.get(..valid).and_then(|good| std::str::from_utf8(good).ok()).unwrap_or_default();
+    let line = good.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    let column = good.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let message = "found bytes that are not UTF-8";
+    let issue = Issue::new("json", Severity::Fatal, Kind::Invalid, "Resource", message);
+    Report::from_iter([issue.with_position(Position { line, column })])
+}
+
+/// Gives a type the methods and the serde implementations of a whole document.
+macro_rules! document {
+    ($Name:ident, $root:literal) => {
+        impl $crate::resource::Document for $Name {
+            fn root(_: &mut $crate::element::Reader<'_>) -> String {
+                $root.to_owned()
+            }
+        }
+
+        document!($Name);
+    };
+    ($Name:ident) => {
+        impl $Name {
+            /// Reads a document strictly.
+            ///
+            /// # Errors
+            /// A [`Report`](crate::Report) with every finding, when the text is not JSON, or breaks the definitions
+            /// in what a type can say: structure, cardinality, the form of primitives, required codes, the types
+            /// that references point at.
+            pub fn from_json(json: &[u8]) -> Result<Self, $crate::issue::Report> {
+                Self::read(json, $crate::element::ReadMode::Strict).map(|reading| reading.value)
+            }
+
+            /// Reads a document strictly or leniently.
+            ///
+            /// # Errors
+            /// A [`Report`](crate::Report) with every finding, when one of them is an error. In the lenient mode
+            /// only broken JSON, too deep a nesting and a wrong `resourceType` are.
+            pub fn read(
+                json: &[u8],
+                mode: $crate::element::ReadMode,
+            ) -> Result<$crate::resource::Reading<Self>, $crate::issue::Report> {
+                match $crate::resource::read_document(json, mode) {
+                    (Some(value), report) if !report.has_errors() => Ok($crate::resource::Reading { value, report }),
+                    (_, report) => Err(report),
+                }
+            }
+
+            /// The resource as compact JSON, its members in the order of the specification.
+            #[must_use]
+            pub fn to_json(&self) -> String {
+                let mut w = $crate::element::Writer::new();
+                $crate::element::Value::write(self, &mut w);
+                w.finish()
+            }
+        }
+
+        impl serde::Serialize for $Name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let json = self.to_json();
+                if !serializer.is_human_readable() {
+                    return serializer.serialize_str(&json);
+                }
+                let raw = serde_json::value::RawValue::from_string(json).map_err(serde::ser::Error::custom)?;
+                raw.serialize(serializer)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $Name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let read = |json: &str| Self::from_json(json.as_bytes()).map_err(serde::de::Error::custom);
+                if !deserializer.is_human_readable() {
+                    return read(&String::deserialize(deserializer)?);
+                }
+                let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
+                read(raw.get())
+            }
+        }
+    };
+}

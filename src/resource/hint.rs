@@ -1,0 +1,88 @@
+//! What the findings about a document say together: that it is of another FHIR version or of another type.
+
+use super::{Device, DeviceComponent, DeviceMetric};
+use crate::element::{Definition, Element};
+use crate::issue::{Issue, Kind, Path, Report, Severity};
+
+/// Members and shapes that one version of FHIR has and STU3 has not: the place, the rule that was broken there, and
+/// the version. They are those of the three device resources and of the datatypes that they share.
+const MARKS: &[(&str, &str, &str)] = &[
+    ("Device.udiCarrier", "unknown-member", "R4"),
+    ("Device.deviceName", "unknown-member", "R4"),
+    ("Device.modelNumber", "unknown-member", "R4"),
+    ("Device.serialNumber", "unknown-member", "R4"),
+    ("Device.partNumber", "unknown-member", "R4"),
+    ("Device.distinctIdentifier", "unknown-member", "R4"),
+    ("Device.definition", "unknown-member", "R4"),
+    ("Device.statusReason", "unknown-member", "R4"),
+    ("Device.specialization", "unknown-member", "R4"),
+    ("Device.property", "unknown-member", "R4"),
+    ("Device.parent", "unknown-member", "R4"),
+    ("Device.version", "max-cardinality", "R4"),
+    ("Device.type", "max-cardinality", "R5"),
+    ("Device.name", "unknown-member", "R5"),
+    ("Device.displayName", "unknown-member", "R5"),
+    ("Device.conformsTo", "unknown-member", "R5"),
+    ("Device.availabilityStatus", "unknown-member", "R5"),
+    ("Device.biologicalSourceEvent", "unknown-member", "R5"),
+    ("Device.mode", "unknown-member", "R5"),
+    ("Device.udi", "wrong-type", "DSTU2"),
+    ("Device.expiry", "unknown-member", "DSTU2"),
+    ("DeviceMetric.identifier", "max-cardinality", "R4"),
+    ("DeviceMetric.parent", "reference-target", "R4"),
+    ("DeviceMetric.device", "unknown-member", "R5"),
+    ("DeviceMetric.measurementFrequency", "unknown-member", "R5"),
+    ("DeviceComponent.productionSpecification.property", "unknown-member", "R4"),
+    ("meta.source", "unknown-member", "R4"),
+    ("fhir_comments", "unknown-member", "DSTU2"),
+];
+
+/// Says first what explains the findings: a document of another version of FHIR, or of another type.
+pub(super) fn add(report: &mut Report, root: &str) {
+    if !report.has_errors() && report.is_empty() {
+        return;
+    }
+    if let Some(issue) = other_type(report, root) {
+        report.push_front(issue);
+    }
+    if let Some(issue) = other_version(report, root) {
+        report.push_front(issue);
+    }
+}
+
+fn other_version(report: &Report, root: &str) -> Option<Issue> {
+    let severity = report.iter().map(|issue| issue.severity).min()?;
+    let (version, issue) = report.iter().find_map(|issue| Some((version_of(issue)?, issue)))?;
+    let message = format!("the document is written for FHIR {version}, wanted FHIR STU3 (see `{}`)", issue.at);
+    Some(Issue::new("fhir-version", severity, Kind::NotSupported, Path::root(root), message))
+}
+
+fn version_of(issue: &Issue) -> Option<&'static str> {
+    if issue.rule == "required-binding" && issue.at == "Device.status" {
+        return issue.message.contains("vailable`").then_some("DSTU2");
+    }
+    let mark = MARKS.iter().find(|(place, rule, _)| {
+        let end = issue.at.strip_suffix(place);
+        *rule == issue.rule && end.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    });
+    mark.map(|(.., version)| *version)
+}
+
+/// Several members that the type lacks and another one of the three has.
+fn other_type(report: &Report, root: &str) -> Option<Issue> {
+    let definitions: [&Definition; 3] = [Device::definition(), DeviceComponent::definition(), DeviceMetric::definition()];
+    let foreign: Vec<&str> = report
+        .iter()
+        .filter(|issue| issue.rule == "unknown-member")
+        .filter_map(|issue| issue.at.strip_prefix(root)?.strip_prefix('.'))
+        .filter(|name| !name.contains('.'))
+        .collect();
+    let has = |definition: &Definition, name: &str| definition.rows.iter().any(|row| row.name == name);
+    let other = definitions.into_iter().filter(|definition| definition.path != root).find(|definition| {
+        foreign.len() > 1 && foreign.iter().all(|name| has(definition, name))
+    })?;
+    let severity = report.iter().map(|issue| issue.severity).min()?;
+    let message = format!("the resource says that it is a {root}, and has members of a {} (`{}`)", other.path, foreign.join("`, `"));
+    let at = Path::root(root);
+    Some(Issue::new("resource-type", severity, Kind::Structure, at.child("resourceType"), message))
+}

@@ -1,0 +1,127 @@
+//! What came of an operation: the wire form of a [`Report`].
+
+use crate::datatype::{CodeableConcept, Coding, Primitive};
+use crate::element::Value;
+use crate::issue::{self, Kind, Position, Report, Severity};
+use crate::primitive::{Code, Text, Uri};
+
+/// The system of the rule keys in `details.coding`: the keys of the specification and our own.
+pub const RULE_SYSTEM: &str = "https://fhir-devices.example/CodeSystem/rule";
+
+resource! {
+    /// What came of an operation: errors, warnings, hints.
+    ///
+    /// A [`Report`] turns into one and back; a report without findings becomes one issue that says so.
+    ///
+    /// ```
+    /// use fhir_devices::{Device, OperationOutcome, Report};
+    ///
+    /// let report = Device::from_json(br#"{"resourceType":"Device","status":"available"}"#).unwrap_err();
+    /// let outcome = OperationOutcome::from(&report);
+    /// assert!(outcome.to_json().contains(r#""expression":["Device.status"]"#));
+    /// assert_eq!(Report::from(&outcome).issues()[0].rule, report.issues()[0].rule);
+    /// ```
+    pub struct OperationOutcome is "OperationOutcome" {
+        /// The findings.
+        issue "issue" [1..*] Issue;
+    }
+}
+
+backbone! {
+    /// One finding of an [`OperationOutcome`].
+    pub struct Issue at "OperationOutcome.issue" {
+        /// How grave it is.
+        severity "severity" [1..1] Primitive<Severity>;
+        /// What sort of finding it is.
+        code "code" [1..1] Primitive<Kind>;
+        /// More about it, coded.
+        details "details" [0..1] CodeableConcept;
+        /// More about it, in words.
+        diagnostics "diagnostics" [0..1] Primitive<Text>;
+        /// The place, in another notation than FHIRPath.
+        location "location" [0..*] Primitive<Text>;
+        /// The place, as a FHIRPath expression.
+        expression "expression" [0..*] Primitive<Text>;
+    }
+}
+
+impl Issue {
+    /// A finding.
+    #[must_use]
+    pub fn new(severity: Severity, code: Kind) -> Self {
+        Self { severity: severity.into(), code: code.into(), ..Self::blank() }
+    }
+}
+
+impl OperationOutcome {
+    /// An outcome with one finding, in words.
+    #[must_use]
+    pub fn of(severity: Severity, code: Kind, words: &str) -> Self {
+        let mut issue = Issue::new(severity, code);
+        issue.diagnostics = Text::new(words).ok().map(Primitive::from);
+        Self { issue: vec![issue], ..Self::blank() }
+    }
+}
+
+impl From<&Report> for OperationOutcome {
+    fn from(report: &Report) -> Self {
+        if report.is_empty() {
+            return Self::of(Severity::Information, Kind::Informational, "no fault was found");
+        }
+        Self { issue: report.iter().map(Issue::from).collect(), ..Self::blank() }
+    }
+}
+
+impl From<&issue::Issue> for Issue {
+    fn from(finding: &issue::Issue) -> Self {
+        let text = |text: &str| Text::new(text).ok().map(Primitive::from);
+        let rule = Coding {
+            system: Uri::new(RULE_SYSTEM).ok().map(Primitive::from),
+            code: Code::new(&*finding.rule).ok().map(Primitive::from),
+            ..Coding::default()
+        };
+        let position = finding.position.map(|position| position.to_string());
+        Self {
+            details: Some(CodeableConcept::from(rule)),
+            diagnostics: text(&finding.message),
+            location: position.as_deref().and_then(text).into_iter().collect(),
+            expression: text(&finding.at).into_iter().collect(),
+            ..Self::new(finding.severity, finding.kind)
+        }
+    }
+}
+
+impl From<&OperationOutcome> for Report {
+    /// The findings of an outcome. A finding without a severity counts as an error; a hint that there are none is
+    /// left out.
+    fn from(outcome: &OperationOutcome) -> Self {
+        let nothing = |issue: &&Issue| issue.code.value != Some(Kind::Informational) || issue.details.is_some();
+        outcome.issue.iter().filter(nothing).map(finding).collect()
+    }
+}
+
+fn finding(issue: &Issue) -> issue::Issue {
+    let first = |texts: &[Primitive<Text>]| {
+        texts.first().and_then(|text| text.value.as_ref()).map(|text| text.as_str().to_owned())
+    };
+    let rule = issue.details.as_ref().and_then(|details| details.coding.first());
+    let rule = rule.and_then(|coding| coding.code.as_ref()).and_then(|code| code.value.as_ref());
+    let words = issue.diagnostics.as_ref().and_then(|words| words.value.as_ref());
+    let made = issue::Issue::new(
+        rule.map(|code| code.as_str().to_owned()).unwrap_or_default(),
+        issue.severity.value.unwrap_or(Severity::Error),
+        issue.code.value.unwrap_or(Kind::Processing),
+        first(&issue.expression).unwrap_or_default(),
+        words.map(|words| words.as_str().to_owned()).unwrap_or_default(),
+    );
+    match first(&issue.location).as_deref().and_then(position) {
+        Some(position) => made.with_position(position),
+        None => made,
+    }
+}
+
+/// Reads the text form of a [`Position`].
+fn position(text: &str) -> Option<Position> {
+    let (line, column) = text.strip_prefix("line ")?.split_once(", column ")?;
+    Some(Position { line: line.parse().ok()?, column: column.parse().ok()? })
+}
