@@ -152,7 +152,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn moments_survive(second in -62_135_510_400_i64..253_402_214_400, nano in 0_i64..1_000_000_000, zone in -840_i32..=840) {
+        fn moments_survive(
+            second in -62_135_510_400_i64..253_402_214_400, nano in 0_i64..1_000_000_000, zone in -840_i32..=840,
+        ) {
             let moment = OffsetDateTime::from_unix_timestamp(second).unwrap() + time::Duration::nanoseconds(nano);
             let moment = moment.to_offset(time::UtcOffset::from_whole_seconds(zone * 60).unwrap());
             let written = Instant::try_from(moment).unwrap();
