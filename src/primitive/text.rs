@@ -1,0 +1,102 @@
+//! `string`, `markdown` and `xhtml`: text for people.
+
+/// The longest string in characters (FHIR 3.0.2, datatypes, string).
+const LONGEST: usize = 1_048_576;
+
+fn check_string(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() {
+        return Err("wants at least one character");
+    }
+    if text.len() > LONGEST && text.chars().count() > LONGEST {
+        return Err("wants at most 1048576 characters");
+    }
+    Ok(())
+}
+
+fn check_xhtml(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() {
+        Err("wants one div element in the xhtml namespace")
+    } else {
+        Ok(())
+    }
+}
+
+text_form! {
+    /// FHIR `string`: text of one character to one mebi of them.
+    ///
+    /// White space counts, also at the ends. Control characters other than tab, carriage return and line feed "should
+    /// not" occur, which is no ground for refusing them here. Source: FHIR 3.0.2, datatypes, string.
+    ///
+    /// ```
+    /// use fhir_devices::primitive::Text;
+    ///
+    /// assert_eq!(Text::new(" two words ")?, " two words ");
+    /// assert!(Text::new("").is_err());
+    /// # Ok::<(), fhir_devices::element::Malformed>(())
+    /// ```
+    #[derive(PartialOrd, Ord)]
+    Text, "string", String, check_string
+}
+
+text_form! {
+    /// FHIR `markdown`: a string that a reader may render as Markdown.
+    ///
+    /// The text form is that of [`Text`]. Source: FHIR 3.0.2, datatypes, markdown.
+    ///
+    /// ```
+    /// use fhir_devices::primitive::Markdown;
+    ///
+    /// assert_eq!(Markdown::new("*on* since 2017")?.as_str(), "*on* since 2017");
+    /// # Ok::<(), fhir_devices::element::Malformed>(())
+    /// ```
+    Markdown, "markdown", String, check_string
+}
+
+text_form! {
+    /// FHIR `xhtml`: the `div` of a narrative, as text.
+    ///
+    /// Only its presence is checked here; which elements and attributes it may have is said by the rules txt-1 and
+    /// txt-2 of the narrative. Source: FHIR 3.0.2, narrative.
+    ///
+    /// ```
+    /// use fhir_devices::primitive::Xhtml;
+    ///
+    /// let div = Xhtml::new("<div xmlns=\"http://www.w3.org/1999/xhtml\">A pump</div>")?;
+    /// assert!(div.as_str().starts_with("<div"));
+    /// # Ok::<(), fhir_devices::element::Malformed>(())
+    /// ```
+    Xhtml, "xhtml", String, check_xhtml
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_text_but_the_empty_one_is_a_string() {
+        for good in [
+            " ",
+            "a\u{1}b",
+            "line1\nline2\r\n",
+            "日本語デバイス",
+            "\u{202e}abc",
+            "null",
+            "a/b</script>",
+        ] {
+            assert_eq!(Text::new(good).unwrap(), good);
+            assert_eq!(Markdown::new(good).unwrap(), good);
+            assert_eq!(Xhtml::new(good).unwrap(), good);
+        }
+        assert!(Text::new("").is_err());
+        assert!(Markdown::new("").is_err());
+        assert!(Xhtml::new("").is_err());
+    }
+
+    #[test]
+    fn the_limit_of_a_string_counts_characters() {
+        assert!(Text::new("é".repeat(LONGEST)).is_ok());
+        assert!(Text::new("x".repeat(LONGEST)).is_ok());
+        assert!(Text::new("x".repeat(LONGEST + 1)).is_err());
+        assert!(Xhtml::new("x".repeat(LONGEST + 1)).is_ok());
+    }
+}

@@ -1,0 +1,266 @@
+//! `uri`, and its two kinds `oid` and `uuid`.
+
+use url::Url;
+
+/// Whether a byte below 128 may stand in a uri. `|` is no character of RFC 3986, but occurs in searches and
+/// canonical references of published documents.
+fn is_allowed(byte: u8) -> bool {
+    matches!(byte, b'!'..=b'~') && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'}')
+}
+
+/// Whether `rest`, the bytes after a `%`, begin with two hexadecimal digits.
+fn is_escape(rest: &[u8]) -> bool {
+    matches!(rest, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+}
+
+fn check_uri(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() {
+        return Err("wants at least one character");
+    }
+    // Almost every uri ends here; the rest looks at escapes and at characters beyond ASCII.
+    if text.bytes().all(|byte| is_allowed(byte) && byte != b'%') {
+        return Ok(());
+    }
+    let mut rest = text.as_bytes();
+    let mut ascii = true;
+    while let [byte, tail @ ..] = rest {
+        if !byte.is_ascii() {
+            ascii = false;
+        } else if !is_allowed(*byte) {
+            return Err("wants no white space, control character, or any of \" < > \\ ^ ` { }");
+        } else if *byte == b'%' && !is_escape(tail) {
+            return Err("wants two hexadecimal digits after each %");
+        }
+        rest = tail;
+    }
+    if ascii || !text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        Ok(())
+    } else {
+        Err("wants no white space and no control character")
+    }
+}
+
+fn check_oid(text: &str) -> Result<(), &'static str> {
+    let is_arc = |arc: &str| match arc.as_bytes() {
+        [b'0'] => true,
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    match text.strip_prefix("urn:oid:") {
+        Some(arcs) if arcs.split('.').all(is_arc) => Ok(()),
+        _ => Err("wants urn:oid: and numbers without leading zeros parted by dots"),
+    }
+}
+
+fn check_uuid(text: &str) -> Result<(), &'static str> {
+    let is_digits = |digits: &str| {
+        digits
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
+            && digits.split('-').map(str::len).eq([8, 4, 4, 4, 12])
+    };
+    match text.strip_prefix("urn:uuid:") {
+        Some(digits) if is_digits(digits) => Ok(()),
+        _ => Err("wants urn:uuid: and 8-4-4-4-12 digits of 0-9 and a-f"),
+    }
+}
+
+text_form! {
+    /// FHIR `uri`: a reference by RFC 3986, absolute or relative, compared character by character.
+    ///
+    /// There is no published expression. Refused are the empty text, white space, control characters, the characters
+    /// `"<>\^{}` and backtick, and a `%` without two hexadecimal digits; characters beyond ASCII and `|` pass.
+    /// Source: FHIR 3.0.2, datatypes, uri.
+    ///
+    /// ```
+    /// use fhir_devices::primitive::Uri;
+    ///
+    /// let system = Uri::new("urn:iso:std:iso:11073:10101")?;
+    /// assert_eq!(system.to_url().unwrap().scheme(), "urn");
+    /// assert!(Uri::new("http://x.org/%zz").is_err());
+    /// # Ok::<(), fhir_devices::element::Malformed>(())
+    /// ```
+    #[derive(PartialOrd, Ord)]
+    Uri, "uri", String, check_uri
+}
+
+text_form! {
+    /// FHIR `oid`: an ISO object identifier as a URN.
+    ///
+    /// The published expression, which does not restrict the first arc, is the rule.
+    /// Source: FHIR 3.0.2, datatypes, oid.
+    ///
+    /// ```
+    /// use fhir_devices::primitive::Oid;
+    ///
+    /// assert_eq!(Oid::new("urn:oid:2.16.840.1.113883")?, "urn:oid:2.16.840.1.113883");
+    /// assert!(Oid::new("2.16.840").is_err());
+    /// # Ok::<(), fhir_devices::element::Malformed>(())
+    /// ```
+    Oid, "oid", String, check_oid
+}
+
+text_form! {
+    /// FHIR `uuid`: a UUID as a URN, in lower case.
+    ///
+    /// Source: FHIR 3.0.2, datatypes, uuid.
+    ///
+    /// ```
+    /// use fhir_devices::primitive::Uuid;
+    ///
+    /// assert!(Uuid::new("urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7").is_ok());
+    /// assert!(Uuid::new("urn:uuid:53FEFA32-FCBB-4FF8-8A92-55EE120877B7").is_err());
+    /// ```
+    Uuid, "uuid", String, check_uuid
+}
+
+impl Uri {
+    /// The uri as a parsed URL.
+    ///
+    /// # Errors
+    /// [`url::ParseError`] when the uri is relative, or is no URL for another reason.
+    pub fn to_url(&self) -> Result<Url, url::ParseError> {
+        Url::parse(self.as_str())
+    }
+}
+
+/// Takes the text of the URL over; what a URL may hold but a uri may not is percent-encoded.
+impl From<&Url> for Uri {
+    fn from(url: &Url) -> Self {
+        let text = url.as_str();
+        if check_uri(text).is_ok() {
+            return Self(text.into());
+        }
+        let mut escaped = String::with_capacity(text.len() + 8);
+        let mut rest = text.as_bytes();
+        while let [byte, tail @ ..] = rest {
+            if is_allowed(*byte) && (*byte != b'%' || is_escape(tail)) {
+                escaped.push(char::from(*byte));
+            } else {
+                escaped.push('%');
+                for nibble in [byte >> 4, byte & 15] {
+                    let digit = char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+                    escaped.push(digit.to_ascii_uppercase());
+                }
+            }
+            rest = tail;
+        }
+        Self(escaped.into())
+    }
+}
+
+impl From<Url> for Uri {
+    fn from(url: Url) -> Self {
+        Self::from(&url)
+    }
+}
+
+impl From<Oid> for Uri {
+    fn from(oid: Oid) -> Self {
+        Self(oid.0)
+    }
+}
+
+impl From<Uuid> for Uri {
+    fn from(uuid: Uuid) -> Self {
+        Self(uuid.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_uri_is_any_reference_without_forbidden_characters() {
+        for good in [
+            "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7",
+            "tel:+1-555",
+            "http://x.org/a?b=c&d=e#f",
+            "Device?identifier=http://x.org|1",
+            "#pump",
+            "Device/1/_history/2",
+            "http://x.org/%20ö",
+            "http://[::1]/",
+        ] {
+            assert_eq!(Uri::new(good).unwrap(), good);
+        }
+        for bad in [
+            "",
+            " ",
+            "http://x.org/%zz",
+            "a%2",
+            "a b",
+            "a\n",
+            "a\u{a0}b",
+            "a\u{85}",
+            "<a>",
+            "{x}",
+            "a\\b",
+        ] {
+            assert!(Uri::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_only_a_url_may_hold_is_escaped() {
+        let url = Url::parse("data:text/plain,a b{%zz").unwrap();
+        assert_eq!(Uri::from(url), "data:text/plain,a%20b%7B%25zz");
+        assert_eq!(
+            Uri::from(&Url::parse("http://x.org/a?b=c").unwrap()),
+            "http://x.org/a?b=c"
+        );
+    }
+
+    #[test]
+    fn an_oid_is_a_urn_of_dotted_numbers() {
+        for good in [
+            "urn:oid:1.2.3.4.5",
+            "urn:oid:2.16.840.1.113883",
+            "urn:oid:0.9",
+            "urn:oid:0",
+        ] {
+            assert_eq!(Oid::new(good).unwrap(), good);
+        }
+        for bad in [
+            "",
+            "1.2",
+            "urn:oid:",
+            "urn:oid:1..2",
+            "urn:oid:a.b",
+            "urn:OID:1.2.3",
+            "urn:oid:1.02",
+            "urn:oid:1.",
+        ] {
+            assert!(Oid::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_uuid_is_a_urn_in_lower_case() {
+        let good = "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7";
+        assert_eq!(Uri::from(Uuid::new(good).unwrap()), good);
+        for bad in [
+            "",
+            "53fefa32-fcbb-4ff8-8a92-55ee120877b7",
+            "urn:uuid:53FEFA32-fcbb-4ff8-8a92-55ee120877b7",
+            "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b",
+            "urn:uuid:53fefa32-fcbb-4ff8-8a92",
+            "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7-",
+        ] {
+            assert!(Uuid::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_url_becomes_a_uri_that_passes_the_check(tail in ".*") {
+            for start in ["http://x.org/", "data:", "http://x.org/?"] {
+                if let Ok(url) = Url::parse(&format!("{start}{tail}")) {
+                    prop_assert!(Uri::new(Uri::from(&url)).is_ok());
+                }
+            }
+        }
+    }
+}
