@@ -112,7 +112,6 @@ mod administrative;
 mod bundle;
 mod device;
 mod metric;
-mod outcome;
 mod resource_type;
 mod timing;
 
@@ -123,7 +122,6 @@ pub use administrative::{
 pub use bundle::{BundleType, HttpVerb, SearchEntryMode};
 pub use device::{DeviceStatus, MeasurementPrinciple, UdiEntryType};
 pub use metric::{MetricCalibrationState, MetricCalibrationType, MetricCategory, MetricColor, MetricOperationalStatus};
-pub use outcome::{IssueSeverity, IssueType};
 pub use resource_type::{RESOURCE_TYPES, is_resource_type};
 pub use timing::{DaysOfWeek, EventTiming, UnitsOfTime};
 
@@ -170,7 +168,5 @@ mod tests {
     fn codes_of_later_versions_are_refused() {
         assert!("old".parse::<IdentifierUse>().is_err());
         assert!("PATCH".parse::<HttpVerb>().is_err());
-        assert!("deleted".parse::<IssueType>().is_err());
-        assert!("multiple-matches".parse::<IssueType>().is_err());
     }
 }

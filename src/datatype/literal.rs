@@ -78,7 +78,9 @@ impl<'a> Literal<'a> {
             Some((base, resource_type)) => (Some(base), resource_type),
             None => (None, head),
         };
-        if !is_resource_type(resource_type) {
+        // A relative reference is `Type/id` and nothing else, so that a type of another version is one all the same; an
+        // absolute URL may be anything.
+        if !is_resource_type(resource_type) && (base.is_some() || !is_type_name(resource_type)) {
             return None;
         }
         match base {
@@ -114,6 +116,10 @@ impl<'a> Literal<'a> {
             Self::Contained { .. } | Self::Urn(_) | Self::Other(_) => None,
         }
     }
+}
+
+fn is_type_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_uppercase()) && text.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
 fn is_id(text: &str) -> bool {

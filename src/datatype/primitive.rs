@@ -285,6 +285,10 @@ impl Sink for Extras {
         }
     }
 
+    fn is_extras(&self) -> bool {
+        true
+    }
+
     fn finish(&mut self, _: &mut Reader<'_>, _: &Path<'_>, _: &Seen) {}
 
     fn unmodelled(&mut self) -> &mut Unmodelled {

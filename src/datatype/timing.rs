@@ -87,8 +87,7 @@ fn is_negative(number: &Option<Primitive<Decimal>>) -> bool {
 
 /// Whether the event is a meal itself, which has no before and after.
 fn at_a_meal(repeat: &Repeat) -> bool {
-    let meal = |when: &EventTiming| {
-        matches!(when, EventTiming::C | EventTiming::Cm | EventTiming::Cd | EventTiming::Cv)
-    };
+    use EventTiming::{Breakfast, Dinner, Lunch, Meal};
+    let meal = |when: &EventTiming| matches!(when, Meal | Breakfast | Lunch | Dinner);
     repeat.when.iter().filter_map(|when| when.value.as_ref()).any(meal)
 }

@@ -149,7 +149,6 @@ macro_rules! element {
         $( read $hook:expr; )?
     ) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq)]
         pub struct $Name $(<$T: $bound>)? {
             $( $(#[$row_meta])* pub $field: row_type!($card $ty), )*
             /// Members that are not in the model, kept by a lenient read.
@@ -160,18 +159,50 @@ macro_rules! element {
             )?
         }
 
+        impl $(<$T: $bound>)? Clone for $Name $(<$T>)? {
+            fn clone(&self) -> Self {
+                Self {
+                    $( $field: self.$field.clone(), )*
+                    unmodelled: self.unmodelled.clone(),
+                    $( target: std::marker::PhantomData::<$T>, )?
+                }
+            }
+        }
+
+        impl $(<$T: $bound>)? PartialEq for $Name $(<$T>)? {
+            fn eq(&self, other: &Self) -> bool {
+                $( self.$field == other.$field && )* self.unmodelled == other.unmodelled
+            }
+        }
+
+        /// Shows the members that have content.
+        impl $(<$T: $bound>)? std::fmt::Debug for $Name $(<$T>)? {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let mut shown = f.debug_struct(stringify!($Name));
+                $(
+                    if !row_is_blank!($card self.$field) {
+                        shown.field(stringify!($field), &self.$field);
+                    }
+                )*
+                if !self.unmodelled.is_empty() {
+                    shown.field("unmodelled", &self.unmodelled);
+                }
+                shown.finish()
+            }
+        }
+
         impl $(<$T: $bound>)? $crate::element::Element for $Name $(<$T>)? {
             fn definition() -> &'static $crate::element::Definition {
                 &const {
-                    $crate::element::Definition::new(
-                        $path,
-                        $type,
-                        &[ $( row_def!($card $wire $ty) ),* ],
-                        &[
+                    $crate::element::Definition {
+                        path: $path,
+                        type_name: $type,
+                        rows: &[ $( row_def!($card $wire $ty) ),* ],
+                        rules: &[
                             $( $( $crate::element::RuleDef::new($key, $message), )* )?
                             $( $($walked,)+ )?
                         ],
-                    )
+                    }
                 }
             }
         }
@@ -309,7 +340,8 @@ macro_rules! element {
         }
     };
     (@ele1 $hollow:ident $at:ident $report:ident $path:literal $resource:literal) => {
-        let _ = $hollow;
+        // A resource may consist of its type alone.
+        let _ = ($hollow, $at, &mut *$report);
     };
 }
 

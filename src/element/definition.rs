@@ -70,17 +70,6 @@ pub struct Definition {
     pub rules: &'static [RuleDef],
 }
 
-impl Definition {
-    pub(crate) const fn new(
-        path: &'static str,
-        type_name: &'static str,
-        rows: &'static [ElementDef],
-        rules: &'static [RuleDef],
-    ) -> Self {
-        Self { path, type_name, rows, rules }
-    }
-}
-
 impl ElementDef {
     pub(crate) const fn new(name: &'static str, min: u8, max: Max, types: fn() -> &'static [TypeDef]) -> Self {
         Self { name, min, max, types }

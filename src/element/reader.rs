@@ -54,6 +54,11 @@ pub(crate) trait Sink {
     fn member(&mut self, r: &mut Reader<'_>, at: &Path<'_>, member: Member<'_>, seen: &mut Seen)
     -> Read<Option<Outcome>>;
 
+    /// Whether the object is what a primitive has beside its value, which may be an id alone.
+    fn is_extras(&self) -> bool {
+        false
+    }
+
     /// Judges the object as a whole once every member has been read.
     fn finish(&mut self, r: &mut Reader<'_>, at: &Path<'_>, seen: &Seen);
 
@@ -241,10 +246,6 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn offset(&self) -> usize {
         self.pos
-    }
-
-    pub(crate) fn rewind(&mut self, offset: usize) {
-        self.pos = offset;
     }
 
     fn byte(&self) -> Option<u8> {
@@ -633,7 +634,7 @@ impl<'a> Reader<'a> {
             let message = format!("the resource has no `resourceType`, wanted `{wanted}`");
             self.find_as(Severity::Error, offset, "resource-type", Kind::Required, &at.child("resourceType"), message);
         }
-        if resource_type.is_none() && !seen.other {
+        if resource_type.is_none() && !seen.other && (first || !sink.is_extras()) {
             // Row 0 of every element that is not a resource is its id.
             if (seen.value | seen.under) & !1 == 0 {
                 let message = if first { "found an empty object" } else { "found an object with nothing but an id" };

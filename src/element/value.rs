@@ -115,6 +115,12 @@ pub enum Facts<'n> {
     Resource {
         /// Its type.
         resource_type: &'n str,
+        /// Whether it has a narrative.
+        narrated: bool,
+        /// Whether it contains resources.
+        containing: bool,
+        /// Whether it has a version or a time of update.
+        versioned: bool,
     },
     /// A resource of a type that the crate does not model, as JSON text.
     Text {
@@ -133,7 +139,6 @@ pub(crate) trait Slot {
     fn is_blank(&self) -> bool;
     fn write(&self, w: &mut Writer, key: &'static str, under: &'static str);
     fn visit(&self, at: &Path<'_>, name: &'static str, visit: &mut dyn FnMut(&Path<'_>, &dyn Node));
-    fn types() -> &'static [TypeDef];
 }
 
 impl<T: Value> Slot for Option<T> {
@@ -182,10 +187,6 @@ impl<T: Value> Slot for Option<T> {
         {
             visit(&at.child(name), value);
         }
-    }
-
-    fn types() -> &'static [TypeDef] {
-        T::types()
     }
 }
 
@@ -272,10 +273,6 @@ impl<T: Value> Slot for Vec<T> {
                 visit(&at.item(name, index), value);
             }
         }
-    }
-
-    fn types() -> &'static [TypeDef] {
-        T::types()
     }
 }
 

@@ -221,3 +221,16 @@ mod tests {
         );
     }
 }
+
+/// A required value that is not there yet, to be read into; it is never written.
+macro_rules! blank {
+    ($($name:ident),*) => { $(
+        impl $name {
+            pub(crate) const fn blank() -> Self {
+                Self(smol_str::SmolStr::new_static(""))
+            }
+        }
+    )* };
+}
+
+blank!(Text, Uri, Xhtml);

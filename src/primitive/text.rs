@@ -13,12 +13,23 @@ fn check_string(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+const NO_DIV: &str = "wants one div element, from its `<div` to its `</div>`, and nothing around it";
+const NO_NAMESPACE: &str = "wants a div element in the xhtml namespace, xmlns=\"http://www.w3.org/1999/xhtml\"";
+
+/// Checks the root: one `div` in the namespace of XHTML.
 fn check_xhtml(text: &str) -> Result<(), &'static str> {
-    if text.is_empty() {
-        Err("wants one div element in the xhtml namespace")
-    } else {
-        Ok(())
+    let text = text.trim_matches([' ', '\t', '\r', '\n']);
+    let inside = text.strip_prefix("<div").filter(|rest| rest.starts_with([' ', '\t', '\r', '\n', '/', '>']));
+    let tag = inside.and_then(|rest| rest.split_once('>')).map(|(tag, _)| tag).ok_or(NO_DIV)?;
+    if !text.ends_with("</div>") && !(tag.ends_with('/') && text.matches('>').count() == 1) {
+        return Err(NO_DIV);
     }
+    let namespaced = tag.split("xmlns").skip(1).any(|rest| {
+        let value = rest.trim_start().strip_prefix('=').map(str::trim_start);
+        let quoted = value.and_then(|value| value.strip_prefix(['"', '\'']));
+        quoted.and_then(|value| value.strip_prefix("http://www.w3.org/1999/xhtml")).is_some_and(|rest| rest.starts_with(['"', '\'']))
+    });
+    if namespaced { Ok(()) } else { Err(NO_NAMESPACE) }
 }
 
 text_form! {
@@ -55,8 +66,8 @@ text_form! {
 text_form! {
     /// FHIR `xhtml`: the `div` of a narrative, as text.
     ///
-    /// Only its presence is checked here; which elements and attributes it may have is said by the rules txt-1 and
-    /// txt-2 of the narrative. Source: FHIR 3.0.2, narrative.
+    /// Only its root is checked here, one `div` in the namespace of XHTML; which elements and attributes it may have
+    /// is said by the rules txt-1 and txt-2 of the narrative. Source: FHIR 3.0.2, narrative.
     ///
     /// ```
     /// use fhir_devices::primitive::Xhtml;

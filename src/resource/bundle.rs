@@ -63,7 +63,12 @@ element! {
             is(bundle, &[BundleType::Searchset]) || bundle.entry.iter().all(|entry| entry.search.is_none())
         };
     }
-    facts |_| Facts::Resource { resource_type: "Bundle" };
+    facts |bundle| Facts::Resource {
+        resource_type: "Bundle",
+        narrated: false,
+        containing: false,
+        versioned: super::is_versioned(bundle.meta.as_ref()),
+    };
 }
 
 document!(Bundle, "Bundle");
@@ -100,7 +105,7 @@ fn version(resource: &Resource) -> Option<&str> {
         Resource::DeviceMetric(resource) => &resource.meta,
         Resource::Bundle(resource) => &resource.meta,
         Resource::OperationOutcome(resource) => &resource.meta,
-        Resource::Other(other) => return super::any::member(other.member("meta")?, "versionId"),
+        Resource::Other(other) => return super::member(other.member("meta")?, "versionId"),
     };
     meta.as_ref()?.version_id.as_ref()?.value.as_ref().map(Id::as_str)
 }

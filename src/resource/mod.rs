@@ -42,11 +42,20 @@ macro_rules! resource {
             }
             $( rules { $($rules)* } )?
             walked $crate::resource::DOM_2, $crate::resource::DOM_1, $crate::resource::DOM_4, $crate::resource::DOM_3;
-            facts |_| $crate::element::Facts::Resource { resource_type: $type };
+            facts |resource| $crate::element::Facts::Resource {
+                resource_type: $type,
+                narrated: resource.text.is_some(),
+                containing: !resource.contained.is_empty(),
+                versioned: $crate::resource::is_versioned(resource.meta.as_ref()),
+            };
         }
 
         document!($Name, $type);
     };
+}
+
+fn is_versioned(meta: Option<&crate::datatype::Meta>) -> bool {
+    meta.is_some_and(|meta| meta.version_id.is_some() || meta.last_updated.is_some())
 }
 
 #[macro_use]
@@ -59,6 +68,7 @@ pub mod device_metric;
 mod hint;
 pub mod operation_outcome;
 
+pub(crate) use any::member;
 pub use any::{OtherResource, Resource};
 pub use bundle::Bundle;
 pub use device::Device;

@@ -1,0 +1,133 @@
+//! One walk over a value: its rules, and those that need to see the whole resource.
+//!
+//! Reading judges what a type can say; [`Validate::validate`] judges the rest. [`check`] does both, so that a document
+//! is reported on once, with every finding.
+
+mod walk;
+
+use crate::element::{Node, ReadMode};
+use crate::issue::{Path, Report};
+use crate::resource::{
+    Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource, read_document,
+};
+use std::ops::Deref;
+
+/// A value with rules.
+pub trait Validate {
+    /// Every finding that reading alone cannot make: broken rules, and required elements that a program left out.
+    ///
+    /// ```
+    /// use fhir_devices::{Device, Validate};
+    ///
+    /// let device = Device::from_json(
+    ///     br#"{"resourceType":"Device","contact":[{"value":"+1 555 0100"}],"owner":{"reference":"#org"}}"#,
+    /// )?;
+    /// let report = device.validate();
+    /// let rules: Vec<_> = report.iter().map(|issue| (&*issue.rule, issue.at.as_str())).collect();
+    /// assert_eq!(rules, [("ref-1", "Device.owner"), ("cpt-2", "Device.contact[0].system")]);
+    /// # Ok::<(), fhir_devices::Report>(())
+    /// ```
+    fn validate(&self) -> Report;
+}
+
+macro_rules! validate {
+    ($($Name:ident)*) => { $(
+        impl Validate for $Name {
+            fn validate(&self) -> Report {
+                walk_from(self, stringify!($Name))
+            }
+        }
+    )* };
+}
+
+validate!(Device DeviceComponent DeviceMetric Bundle OperationOutcome);
+
+impl Validate for Resource {
+    fn validate(&self) -> Report {
+        walk_from(self, self.resource_type())
+    }
+}
+
+fn walk_from(node: &dyn Node, root: &str) -> Report {
+    let mut report = Report::new();
+    walk::resource(node, &Path::root(root), &mut report);
+    report
+}
+
+/// A value that was validated and has no error; the proof that nobody forgot to look.
+///
+/// ```
+/// use fhir_devices::{Device, Valid};
+///
+/// let valid = Valid::new(Device::default())?;
+/// assert_eq!(valid.to_json(), r#"{"resourceType":"Device"}"#);
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Valid<T>(T);
+
+impl<T: Validate> Valid<T> {
+    /// Validates a value.
+    ///
+    /// # Errors
+    /// The [`Report`] when it has an error.
+    pub fn new(value: T) -> Result<Self, Report> {
+        let report = value.validate();
+        if report.has_errors() { Err(report) } else { Ok(Self(value)) }
+    }
+}
+
+impl<T> Valid<T> {
+    /// The value, no longer known to be valid.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> Deref for Valid<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// What [`check`] found out.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Checked {
+    /// The resource, as far as it could be read; absent where the text is not JSON to its end.
+    pub resource: Option<Resource>,
+    /// Every finding, of reading and of the rules.
+    pub report: Report,
+}
+
+/// Reads a document and validates it, also where reading found faults.
+///
+/// A rule whose place was found faulty by reading is not judged, as its subject is not known.
+///
+/// ```
+/// use fhir_devices::{element::ReadMode, validate::check};
+///
+/// let json = br#"{"resourceType":"Device","status":"gone","contact":[{"value":"+1 555 0100"}]}"#;
+/// let checked = check(json, ReadMode::Strict);
+/// let rules: Vec<_> = checked.report.iter().map(|issue| &*issue.rule).collect();
+/// assert_eq!(rules, ["required-binding", "cpt-2"]);
+/// ```
+#[must_use]
+pub fn check(json: &[u8], mode: ReadMode) -> Checked {
+    let (resource, mut report) = read_document::<Resource>(json, mode);
+    if let Some(resource) = &resource {
+        let rules = resource.validate();
+        let known: Vec<String> = report.iter().map(|issue| issue.at.clone()).collect();
+        let unknown = |at: &str| known.iter().any(|faulty| is_within(faulty, at) || is_within(at, faulty));
+        report.extend(rules.into_iter().filter(|issue| !issue.at.contains('.') || !unknown(&issue.at)));
+    }
+    Checked { resource, report }
+}
+
+/// Whether place `inner` is place `outer` or below it. The root is left out: all is below it.
+fn is_within(inner: &str, outer: &str) -> bool {
+    let rest = inner.strip_prefix(outer).filter(|_| outer.contains('.'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}

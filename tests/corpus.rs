@@ -1,0 +1,184 @@
+//! The published documents and the cases, valid and invalid, with the rule that each breaks.
+
+mod common;
+
+use fhir_devices::element::ReadMode;
+use fhir_devices::validate::check;
+use fhir_devices::{Resource, Severity};
+use std::path::Path;
+
+#[derive(serde::Deserialize)]
+struct Case {
+    id: String,
+    layer: String,
+    rule: String,
+    path: String,
+    resource: String,
+    document: String,
+}
+
+fn cases(folder: &Path, name: &str) -> Vec<Case> {
+    let text = std::fs::read_to_string(folder.join("cases").join(name)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The name, the verdict and the text of each published document.
+fn published(folder: &Path) -> Vec<(String, String, String)> {
+    let folder = folder.join("published");
+    let origins = std::fs::read_to_string(folder.join("ORIGINS.tsv")).unwrap();
+    let rows = origins.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
+    rows.map(|row| (row[0].to_owned(), row[2].to_owned(), std::fs::read_to_string(folder.join(row[0])).unwrap()))
+        .collect()
+}
+
+/// A JSON value whose numbers are texts, so that every digit counts, and whose objects are sorted.
+#[derive(Debug, PartialEq, PartialOrd, Eq, Ord)]
+enum Exact {
+    Text(String),
+    Object(Vec<(String, Exact)>),
+    Array(Vec<Exact>),
+    Token(String),
+}
+
+fn exact(json: &str) -> Exact {
+    use serde_json::value::RawValue;
+    let raw: &RawValue = serde_json::from_str(json).unwrap();
+    let text = raw.get();
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let members: Members<'_> = serde_json::from_str(text).unwrap();
+            let mut members: Vec<_> = members.0.into_iter().map(|(name, raw)| (name, exact(raw.get()))).collect();
+            members.sort();
+            Exact::Object(members)
+        }
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(text).unwrap();
+            Exact::Array(items.into_iter().map(|raw| exact(raw.get())).collect())
+        }
+        Some(b'"') => Exact::Text(serde_json::from_str(text).unwrap()),
+        _ => Exact::Token(text.to_owned()),
+    }
+}
+
+/// The members of an object, duplicates included.
+struct Members<'a>(Vec<(String, &'a serde_json::value::RawValue)>);
+
+impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Members<'de>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    members.push(entry);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+fn assert_lossless(name: &str, json: &str) {
+    let resource = Resource::from_json(json.as_bytes()).unwrap_or_else(|report| panic!("{name}: {report}"));
+    let written = resource.to_json();
+    assert_eq!(exact(json), exact(&written), "{name}");
+    let again = Resource::from_json(written.as_bytes()).unwrap_or_else(|report| panic!("{name}: {report}"));
+    assert_eq!(again, resource, "{name}");
+    assert_eq!(again.to_json(), written, "{name}: written again it differs");
+}
+
+#[test]
+fn every_valid_case_is_accepted_and_written_back_whole() {
+    let Some(folder) = common::corpus() else { return };
+    let mut wrong = Vec::new();
+    for case in cases(&folder, "valid.jsonl") {
+        let checked = check(case.document.as_bytes(), ReadMode::Strict);
+        if checked.report.has_errors() {
+            wrong.push(format!("{} ({}): {}", case.id, case.rule, checked.report));
+        } else {
+            assert_lossless(&case.id, &case.document);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_published_document_is_judged_as_its_row_says_and_written_back_whole() {
+    let Some(folder) = common::corpus() else { return };
+    let mut wrong = Vec::new();
+    for (name, verdict, json) in published(&folder) {
+        let report = check(json.as_bytes(), ReadMode::Strict).report;
+        if report.has_errors() == (verdict == "valid") {
+            wrong.push(format!("{name} is {verdict}: {report}"));
+        } else if verdict == "valid" {
+            assert_lossless(&name, &json);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_lenient_read_loses_nothing_of_what_it_accepts() {
+    let Some(folder) = common::corpus() else { return };
+    let mut accepted = 0;
+    for case in cases(&folder, "invalid.jsonl") {
+        if let Ok(reading) = Resource::read(case.document.as_bytes(), ReadMode::Lenient) {
+            accepted += 1;
+            let written = reading.value.to_json();
+            // The nulls that fill the shorter of two arrays are added; nothing else is.
+            let written = if reading.report.iter().any(|issue| issue.rule == "array-length") {
+                written.replace(",null]", "]")
+            } else {
+                written
+            };
+            assert_eq!(exact(&case.document), exact(&written), "{}: {}", case.id, reading.report);
+        }
+    }
+    assert!(accepted > 300, "{accepted}");
+}
+
+/// Turns the path of a row (`contact.0.system`) into an expression (`Device.contact[0].system`).
+fn expression(case: &Case) -> String {
+    let mut at = case.resource.clone();
+    for step in case.path.split('.').filter(|step| !step.is_empty()) {
+        match step.parse::<usize>() {
+            Ok(index) => at.push_str(&format!("[{index}]")),
+            Err(_) => {
+                at.push('.');
+                at.push_str(step);
+            }
+        }
+    }
+    at
+}
+
+/// Whether one of two places holds the other; a member of a choice is held by its name without the type.
+fn meets(at: &str, wanted: &str) -> bool {
+    at == wanted || at.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(|c: char| ".[".contains(c) || c.is_uppercase()))
+}
+
+#[test]
+fn every_invalid_case_of_the_reading_layers_is_refused_at_its_place() {
+    let Some(folder) = common::corpus() else { return };
+    let layers = ["json", "structure", "primitive", "binding", "reference", "wrong-version"];
+    let mut wrong = Vec::new();
+    for case in cases(&folder, "invalid.jsonl") {
+        let report = check(case.document.as_bytes(), ReadMode::Strict).report;
+        let wanted = expression(&case);
+        let placed = report.iter().filter(|issue| issue.severity <= Severity::Error).any(|issue| {
+            meets(&issue.at, &wanted) || (case.path.is_empty() && issue.at == "Resource")
+                || (case.path == "resourceType" && issue.at.ends_with(".resourceType") && !issue.at.contains('['))
+        });
+        if !placed && (layers.contains(&&*case.layer)) {
+            wrong.push(format!("{} {} wants {wanted}\n    {}", case.id, case.rule, report.to_string().replace('\n', "\n    ")));
+        } else if !placed {
+            eprintln!("later: {} {} {} wants {wanted}: {}", case.id, case.layer, case.rule, report);
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
+}
