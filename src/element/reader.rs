@@ -540,18 +540,19 @@ impl<'a> Reader<'a> {
     #[cold]
     pub(crate) fn wrong_type(&mut self, at: &Path<'_>, wanted: &'static str) -> Read<Outcome> {
         let found = self.found();
-        let offset = self.pos;
-        match found {
-            "null" => self.find(offset, "null", Kind::Structure, at, format!("found null, wanted {wanted}")),
-            "an array" => self.find(
-                offset,
-                "max-cardinality",
-                Kind::Structure,
-                at,
-                format!("found an array, wanted {wanted}; the element does not repeat"),
-            ),
-            "no JSON value" => {}
-            found => self.find(offset, "wrong-type", Kind::Structure, at, format!("found {found}, wanted {wanted}")),
+        let (rule, message) = match found {
+            "null" => ("null", format!("found null, wanted {wanted}")),
+            "an array" if self.depth > 0 => {
+                ("max-cardinality", format!("found an array, wanted {wanted}; the element does not repeat"))
+            }
+            found => ("wrong-type", format!("found {found}, wanted {wanted}")),
+        };
+        if found == "no JSON value" {
+            // Stepping over it says what is broken.
+        } else if self.depth == 0 {
+            self.find_as(Severity::Error, self.pos, rule, Kind::Structure, at, message);
+        } else {
+            self.find(self.pos, rule, Kind::Structure, at, message);
         }
         self.skip(at)?;
         Ok(Outcome::Refused)

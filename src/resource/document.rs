@@ -1,7 +1,7 @@
 //! Reading and writing a whole document.
 
 use super::hint;
-use crate::element::{Read, ReadMode, Reader, Value};
+use crate::element::{Outcome, Read, ReadMode, Reader, Value};
 use crate::issue::{Issue, Kind, Path, Position, Report, Severity};
 
 /// What a lenient read gives: the value, and what was odd about the document.
@@ -32,12 +32,13 @@ pub(crate) fn read_document<T: Document>(json: &[u8], mode: ReadMode) -> (Option
     let end = read_to_end(&mut value, &mut r, &Path::root(&root));
     let mut report = r.into_report(&root);
     hint::add(&mut report, &root);
-    (end.ok().map(|()| value), report)
+    (end.is_ok_and(|outcome| outcome == Outcome::Taken).then_some(value), report)
 }
 
-fn read_to_end<T: Value>(value: &mut T, r: &mut Reader<'_>, at: &Path<'_>) -> Read<()> {
-    value.read(r, at)?;
-    r.end()
+fn read_to_end<T: Value>(value: &mut T, r: &mut Reader<'_>, at: &Path<'_>) -> Read<Outcome> {
+    let outcome = value.read(r, at)?;
+    r.end()?;
+    Ok(outcome)
 }
 
 fn not_utf8(json: &[u8], valid: usize) -> Report {
