@@ -81,6 +81,21 @@ impl BlobRef {
         Self { digest: Sha256::of(bytes), size: bytes.len() as u64 }
     }
 
+    /// Whether `found` is this blob.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], which says what differs.
+    pub fn verify(&self, found: Self) -> Result<()> {
+        let what = if found.size != self.size {
+            format!("the size is {} bytes, and {} are wanted", found.size, self.size)
+        } else if found.digest != self.digest {
+            format!("the digest is `{}`, and `{}` is wanted", found.digest, self.digest)
+        } else {
+            return Ok(());
+        };
+        Err(StoreError::Corrupt { what })
+    }
+
     /// The bytes that a request for `range` means: all without a range, and none behind the end.
     ///
     /// # Errors

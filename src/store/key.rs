@@ -51,7 +51,9 @@ impl FromStr for ResourceType {
 
     fn from_str(name: &str) -> Result<Self, InvalidText> {
         let found = Self::ALL.into_iter().find(|t| t.as_str() == name);
-        found.ok_or_else(|| InvalidText::new("a type of stored resource", name, "the store keeps devices and their parts"))
+        found.ok_or_else(|| {
+            InvalidText::new("a type of stored resource", name, "the store keeps devices and their parts")
+        })
     }
 }
 

@@ -150,9 +150,8 @@ impl PageKey {
     /// # Errors
     /// [`StoreError::Invalid`] when it is damaged, was made with another key, or for another tenant or query.
     pub fn open(&self, tenant: &Tenant, query: Query<'_>, token: &PageToken) -> Result<Vec<u8>> {
-        self.place(tenant, query, token).ok_or_else(|| {
-            StoreError::invalid("the page token is damaged, or belongs to another query")
-        })
+        self.place(tenant, query, token)
+            .ok_or_else(|| StoreError::invalid("the page token is damaged, or belongs to another query"))
     }
 
     fn place(&self, tenant: &Tenant, query: Query<'_>, token: &PageToken) -> Option<Vec<u8>> {

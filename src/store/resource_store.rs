@@ -86,11 +86,8 @@ pub trait ResourceStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// The conditions of R1, R2, R6 and R12, with the write that decided; the engine's troubles.
-    fn commit<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        writes: Vec<Write>,
-    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>>;
+    fn commit<'a>(&'a self, tenant: &'a Tenant, writes: Vec<Write>)
+    -> BoxFuture<'a, Result<Vec<Version>, CommitError>>;
 
     /// One page of what meets the criteria (R7, R8).
     ///

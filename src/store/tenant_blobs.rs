@@ -2,7 +2,7 @@
 
 use super::{
     BlobCapabilities, BlobHasher, BlobRead, BlobRef, BlobStore, BlobWriter, ByteStream, Page, PageToken, PutOutcome,
-    Result, Sha256, StoreError, Tenant, UrlKind, stream,
+    Result, Sha256, Tenant, UrlKind, stream,
 };
 use std::fmt;
 use std::num::NonZeroU32;
@@ -71,11 +71,10 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     /// Writes a whole stream, which must be the blob `want`.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] when it is another; the error of the stream; otherwise as [`BlobWriter`]. Nothing is
+    /// [`Corrupt`](super::StoreError::Corrupt) when it is another; the error of the stream; otherwise as [`BlobWriter`]. Nothing is
     /// stored then.
     pub async fn put_expecting(&self, want: BlobRef, body: ByteStream) -> Result<PutOutcome> {
-        let check = |found: BlobRef| if found == want { Ok(()) } else { Err(differs(found, want)) };
-        self.put_checked(body, check).await.map(|(_, outcome)| outcome)
+        self.put_checked(body, |found| want.verify(found)).await.map(|(_, outcome)| outcome)
     }
 
     async fn put_checked(
@@ -143,15 +142,6 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     pub async fn url(&self, digest: &Sha256, kind: UrlKind) -> Result<Url> {
         self.store.url(&self.tenant, digest, kind).await
     }
-}
-
-fn differs(found: BlobRef, want: BlobRef) -> StoreError {
-    let what = if found.size == want.size {
-        format!("the digest is `{}`, and `{}` is wanted", found.digest, want.digest)
-    } else {
-        format!("the size is {} bytes, and {} are wanted", found.size, want.size)
-    };
-    StoreError::Corrupt { what }
 }
 
 impl<S: ?Sized> Clone for TenantBlobs<S> {
