@@ -183,6 +183,14 @@ fn only_the_newest_versions_are_kept_when_asked() {
 }
 
 #[test]
+fn a_refused_write_makes_no_tenant() {
+    let store = Memory::new();
+    assert!(put(&store, &fresh(), Write::delete(device("a"), Precondition::None)).is_err());
+    assert!(put(&store, &fresh(), Write::update(device("a"), v(1), "1", nothing())).is_err());
+    assert!(format!("{store:?}").contains("tenants: 0"));
+}
+
+#[test]
 fn a_long_search_goes_on_behind_pages_without_a_hit() {
     let (store, t) = (Memory::new(), fresh());
     for chunk in (0..12_000).collect::<Vec<_>>().chunks(1_000) {

@@ -288,6 +288,17 @@ pub(super) fn r8_a_foreign_or_damaged_token_is_invalid(store: &impl ResourceStor
     invalid(&fresh(), search.clone().after(token.clone()));
     invalid(&t, search.clone().and(Criterion::Id("b".into())).after(token.clone()));
     invalid(&t, Search::new(ResourceType::DeviceComponent).after(token.clone()));
+    // Each criterion counts, by kind and by value.
+    for id in ["a", "b"] {
+        put(store, &t, Write::put(device(id), "3", source("s"))).unwrap();
+    }
+    let (by_source, by_parent) = (Criterion::Source("s".into()), Criterion::Parent("s".into()));
+    let of_s = block_on(store.search(&t, &search.clone().and(by_source.clone()))).unwrap().next.unwrap();
+    let again = search.clone().and(by_source.clone()).after(of_s.clone());
+    assert_eq!(ids(&block_on(store.search(&t, &again)).unwrap().items), ["b"]);
+    invalid(&t, search.clone().and(by_parent).after(of_s.clone()));
+    invalid(&t, search.clone().and(Criterion::Source("t".into())).after(of_s.clone()));
+    invalid(&t, search.clone().after(of_s));
     for at in 0..token.as_str().len() {
         let mut damaged = token.as_str().as_bytes().to_vec();
         damaged[at] = if damaged[at] == b'A' { b'B' } else { b'A' };
@@ -296,7 +307,7 @@ pub(super) fn r8_a_foreign_or_damaged_token_is_invalid(store: &impl ResourceStor
     invalid(&t, search.after("A".parse().unwrap()));
     let history = |tenant, id, after: &PageToken| block_on(store.history(tenant, &device(id), limit(1), Some(after)));
     let past = block_on(store.history(&t, &device("a"), limit(1), None)).unwrap().next.unwrap();
-    assert_eq!(history(&t, "a", &past).unwrap().items[0].version, v(1));
+    assert_eq!(history(&t, "a", &past).unwrap().items[0].version, v(2));
     assert!(matches!(history(&other, "a", &past), Err(StoreError::Invalid { .. })));
     assert!(matches!(history(&t, "b", &past), Err(StoreError::Invalid { .. })));
     assert!(matches!(history(&t, "a", &token), Err(StoreError::Invalid { .. })));
