@@ -2,12 +2,14 @@
 
 #[macro_use]
 pub mod element;
+pub mod backend;
 pub mod code;
 #[macro_use]
 pub mod datatype;
 pub mod issue;
 pub mod primitive;
 pub mod resource;
+pub mod store;
 pub mod validate;
 
 pub use issue::{Issue, Report, Severity};
