@@ -5,7 +5,7 @@
 
 use super::raw::{Raw, Unmodelled};
 use super::scalar::Token;
-use super::scan::first_special;
+use super::scan::{first_special, name_length};
 use crate::issue::{Issue, Kind, Path, Position, Report, Severity};
 use std::borrow::Cow;
 
@@ -128,6 +128,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) padded: bool,
     /// A buffer for the strings that have escapes, used again and again.
     buffer: String,
+    /// The type of the resource at an offset, found by looking ahead.
+    ahead: Option<(usize, Cow<'a, str>)>,
     findings: Vec<(usize, Issue)>,
 }
 
@@ -153,6 +155,7 @@ impl<'a> Reader<'a> {
             owner: "",
             padded: false,
             buffer: String::new(),
+            ahead: None,
             findings: Vec::new(),
         }
     }
@@ -196,6 +199,9 @@ impl<'a> Reader<'a> {
 
     /// The report, with the place in the source of each finding; `root` names the document where reading stopped.
     pub(crate) fn into_report(self, root: &str) -> Report {
+        if self.findings.is_empty() && self.fault.is_none() {
+            return Report::new();
+        }
         let mut places = Places::new(self.text);
         let mut report: Report = self
             .findings
@@ -210,6 +216,8 @@ impl<'a> Reader<'a> {
         report
     }
 
+    #[cold]
+    #[inline(never)]
     fn broken<T>(&mut self, offset: usize, message: impl Into<Cow<'static, str>>) -> Read<T> {
         self.fault = Some(Fault {
             offset,
@@ -222,6 +230,8 @@ impl<'a> Reader<'a> {
         Err(Stop)
     }
 
+    #[cold]
+    #[inline(never)]
     fn broken_token<T>(&mut self, offset: usize, message: impl Into<Cow<'static, str>>) -> Read<T> {
         let stop = self.broken(offset, message);
         if let Some(fault) = &mut self.fault {
@@ -262,6 +272,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The first byte of the next token.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         match self.byte() {
             Some(byte) if byte > b' ' => Some(byte),
@@ -313,6 +324,7 @@ impl<'a> Reader<'a> {
 
     /// Closes the array or object that was opened last if `close` comes next; else steps over the comma, if not
     /// `first`. Says whether another item follows.
+    #[inline]
     pub(crate) fn more(&mut self, close: u8, first: bool) -> Read<bool> {
         match self.peek() {
             Some(byte) if byte == close => {
@@ -338,6 +350,14 @@ impl<'a> Reader<'a> {
     pub(crate) fn key(&mut self) -> Read<Cow<'a, str>> {
         if self.peek() != Some(b'"') {
             return self.broken(self.pos, "wanted the name of a member in double quotes");
+        }
+        // A name is short and plain almost always.
+        let start = self.pos + 1;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let length = name_length(rest);
+        if let (Some(b"\":"), Some(key)) = (rest.get(length..length + 2), self.text.get(start..start + length)) {
+            self.pos = start + length + 2;
+            return Ok(Cow::Borrowed(key));
         }
         let key = self.string()?;
         if self.peek() != Some(b':') {
@@ -372,6 +392,7 @@ impl<'a> Reader<'a> {
     fn escaped_string(&mut self, start: usize, first: usize) -> Read<String> {
         let mut out = std::mem::take(&mut self.buffer);
         out.clear();
+        out.reserve((first - start).max(256));
         let mut from = start;
         let mut at = first;
         loop {
@@ -719,10 +740,16 @@ impl<'a> Reader<'a> {
     pub(crate) fn resource_type_ahead(&mut self) -> Option<Cow<'a, str>> {
         self.peek();
         let (pos, depth) = (self.pos, self.depth);
+        if let Some((at, found)) = &self.ahead
+            && *at == pos
+        {
+            return Some(found.clone());
+        }
         let found = self.find_resource_type().unwrap_or_default();
         // Broken JSON is reported by the pass that reads.
         self.fault = None;
         (self.pos, self.depth) = (pos, depth);
+        self.ahead = found.clone().map(|found| (pos, found));
         found
     }
 
