@@ -51,8 +51,13 @@ pub(crate) trait Sink {
     }
 
     /// Reads the value of `member`, or says that there is no such member by `None`, with nothing consumed.
-    fn member(&mut self, r: &mut Reader<'_>, at: &Path<'_>, member: Member<'_>, seen: &mut Seen)
-    -> Read<Option<Outcome>>;
+    fn member(
+        &mut self,
+        r: &mut Reader<'_>,
+        at: &Path<'_>,
+        member: Member<'_>,
+        seen: &mut Seen,
+    ) -> Read<Option<Outcome>>;
 
     /// Whether the object is what a primitive has beside its value, which may be an id alone.
     fn is_extras(&self) -> bool {
@@ -203,11 +208,8 @@ impl<'a> Reader<'a> {
             return Report::new();
         }
         let mut places = Places::new(self.text);
-        let mut report: Report = self
-            .findings
-            .into_iter()
-            .map(|(offset, issue)| issue.with_position(places.position(offset)))
-            .collect();
+        let mut report: Report =
+            self.findings.into_iter().map(|(offset, issue)| issue.with_position(places.position(offset))).collect();
         if let Some(fault) = self.fault {
             let at = fault.at.unwrap_or_else(|| root.to_owned());
             let issue = Issue::new(fault.rule, Severity::Fatal, fault.kind, at, fault.message);
@@ -219,14 +221,8 @@ impl<'a> Reader<'a> {
     #[cold]
     #[inline(never)]
     fn broken<T>(&mut self, offset: usize, message: impl Into<Cow<'static, str>>) -> Read<T> {
-        self.fault = Some(Fault {
-            offset,
-            rule: "json",
-            kind: Kind::Invalid,
-            message: message.into(),
-            token: false,
-            at: None,
-        });
+        self.fault =
+            Some(Fault { offset, rule: "json", kind: Kind::Invalid, message: message.into(), token: false, at: None });
         Err(Stop)
     }
 
@@ -460,7 +456,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn number(&mut self) -> Read<&'a str> {
         let start = self.pos;
         let mut at = start;
-        let digits = |at: usize| self.bytes.get(at..).map_or(0, |b| b.iter().take_while(|b| b.is_ascii_digit()).count());
+        let digits =
+            |at: usize| self.bytes.get(at..).map_or(0, |b| b.iter().take_while(|b| b.is_ascii_digit()).count());
         if self.bytes.get(at) == Some(&b'-') {
             at += 1;
         }
@@ -797,7 +794,13 @@ impl<'a> Reader<'a> {
                 }
                 out.push(']');
                 if index == 0 {
-                    self.find(offset, "empty", Kind::Structure, at, "found an empty array, wanted no member or some items");
+                    self.find(
+                        offset,
+                        "empty",
+                        Kind::Structure,
+                        at,
+                        "found an empty array, wanted no member or some items",
+                    );
                 }
                 Ok(())
             }

@@ -31,7 +31,9 @@ fn check_xhtml(text: &str) -> Result<(), &'static str> {
     let namespaced = tag.split("xmlns").skip(1).any(|rest| {
         let value = rest.trim_start().strip_prefix('=').map(str::trim_start);
         let quoted = value.and_then(|value| value.strip_prefix(['"', '\'']));
-        quoted.and_then(|value| value.strip_prefix("http://www.w3.org/1999/xhtml")).is_some_and(|rest| rest.starts_with(['"', '\'']))
+        quoted
+            .and_then(|value| value.strip_prefix("http://www.w3.org/1999/xhtml"))
+            .is_some_and(|rest| rest.starts_with(['"', '\'']))
     });
     if namespaced { Ok(()) } else { Err(NO_NAMESPACE) }
 }
@@ -89,18 +91,10 @@ mod tests {
 
     #[test]
     fn any_text_but_the_empty_one_is_a_string() {
-        for good in [
-            " ",
-            "a\u{1}b",
-            "line1\nline2\r\n",
-            "日本語デバイス",
-            "\u{202e}abc",
-            "null",
-            "a/b</script>",
-        ] {
+        for good in [" ", "a\u{1}b", "line1\nline2\r\n", "日本語デバイス", "\u{202e}abc", "null", "a/b</script>"]
+        {
             assert_eq!(Text::new(good).unwrap(), good);
             assert_eq!(Markdown::new(good).unwrap(), good);
-            assert_eq!(Xhtml::new(good).unwrap(), good);
         }
         assert!(Text::new("").is_err());
         assert!(Markdown::new("").is_err());
@@ -112,6 +106,32 @@ mod tests {
         assert!(Text::new("é".repeat(LONGEST)).is_ok());
         assert!(Text::new("x".repeat(LONGEST)).is_ok());
         assert!(Text::new("x".repeat(LONGEST + 1)).is_err());
-        assert!(Xhtml::new("x".repeat(LONGEST + 1)).is_ok());
+    }
+
+    #[test]
+    fn xhtml_is_one_div_in_its_namespace() {
+        const NAMESPACE: &str = "xmlns=\"http://www.w3.org/1999/xhtml\"";
+        for good in [
+            format!("<div {NAMESPACE}>a</div>"),
+            format!("<div {NAMESPACE} class=\"c\"><p>a</p></div>"),
+            format!("<div\n  lang='nl' {NAMESPACE}><!-- c -->a</div>\n"),
+            format!("<div {NAMESPACE}/>"),
+            "<div xmlns = 'http://www.w3.org/1999/xhtml'>a</div>".to_owned(),
+            format!("<div {NAMESPACE}>{}</div>", "x".repeat(LONGEST + 1)),
+        ] {
+            assert_eq!(Xhtml::new(&good).unwrap(), good.as_str());
+        }
+        for bad in [
+            "",
+            "text",
+            "<div>a</div>",
+            "<div xmlns=\"http://www.w3.org/1999/xhtml2\">a</div>",
+            &format!("<p {NAMESPACE}>a</p>"),
+            &format!("<div {NAMESPACE}>a"),
+            &format!("<?xml version=\"1.0\"?><div {NAMESPACE}>a</div>"),
+            &format!("<divx {NAMESPACE}>a</div>"),
+        ] {
+            assert!(Xhtml::new(bad).is_err(), "{bad}");
+        }
     }
 }

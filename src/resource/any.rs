@@ -238,4 +238,3 @@ macro_rules! into_resource {
 }
 
 into_resource!(Device DeviceComponent DeviceMetric Bundle OperationOutcome);
-

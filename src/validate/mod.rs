@@ -7,9 +7,7 @@ mod walk;
 
 use crate::element::{Node, ReadMode};
 use crate::issue::{Path, Report};
-use crate::resource::{
-    Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource, read_document,
-};
+use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource, read_document};
 use std::ops::Deref;
 
 /// A value with rules.

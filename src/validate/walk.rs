@@ -1,7 +1,7 @@
 //! The walk over a resource, and the rules that need to see all of it.
 
 use crate::datatype::{Literal, REF_1};
-use crate::element::{Facts, Node, Reader, ReadMode, RuleDef};
+use crate::element::{Facts, Node, ReadMode, Reader, RuleDef};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::resource::{DOM_1, DOM_2, DOM_3, DOM_4, member};
 use std::collections::BTreeSet;
@@ -37,7 +37,9 @@ pub(super) fn resource(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
 fn walk(node: &dyn Node, at: &Path<'_>, container: &mut Container, report: &mut Report) {
     node.check(at, report);
     match node.facts() {
-        Facts::Reference { literal: Some(literal), targets } => local_reference(literal, targets, at, container, report),
+        Facts::Reference { literal: Some(literal), targets } => {
+            local_reference(literal, targets, at, container, report)
+        }
         Facts::Extension { url: Some(url) } => extension_url(url, at, report),
         Facts::Text { json, .. } => {
             let mut r = Reader::new(json, ReadMode::Strict);
@@ -56,13 +58,7 @@ fn walk(node: &dyn Node, at: &Path<'_>, container: &mut Container, report: &mut 
     });
 }
 
-fn local_reference(
-    literal: &str,
-    targets: &[&str],
-    at: &Path<'_>,
-    container: &mut Container,
-    report: &mut Report,
-) {
+fn local_reference(literal: &str, targets: &[&str], at: &Path<'_>, container: &mut Container, report: &mut Report) {
     let Literal::Contained { id } = Literal::parse(literal) else { return };
     let target = container.contained.iter().find(|(own, _)| own == id && !id.is_empty());
     let Some((_, found)) = target else {
