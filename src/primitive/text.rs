@@ -96,11 +96,32 @@ mod tests {
         ] {
             assert_eq!(Text::new(good).unwrap(), good);
             assert_eq!(Markdown::new(good).unwrap(), good);
-            assert_eq!(Xhtml::new(good).unwrap(), good);
         }
         assert!(Text::new("").is_err());
         assert!(Markdown::new("").is_err());
-        assert!(Xhtml::new("").is_err());
+    }
+
+    #[test]
+    fn xhtml_is_one_div_in_its_namespace() {
+        for good in [
+            "<div xmlns=\"http://www.w3.org/1999/xhtml\">A pump</div>",
+            " <div class='a' xmlns = 'http://www.w3.org/1999/xhtml'><p>a</p></div>\n",
+            "<div xmlns=\"http://www.w3.org/1999/xhtml\"/>",
+        ] {
+            assert_eq!(Xhtml::new(good).unwrap(), good);
+        }
+        for (bad, reason) in [
+            ("", NO_DIV),
+            ("A pump", NO_DIV),
+            ("<p>A pump</p>", NO_DIV),
+            ("<divider>A pump</div>", NO_DIV),
+            ("<?xml version=\"1.0\"?><div xmlns=\"http://www.w3.org/1999/xhtml\">A pump</div>", NO_DIV),
+            ("<div xmlns=\"http://www.w3.org/1999/xhtml\">A pump", NO_DIV),
+            ("<div>A pump</div>", NO_NAMESPACE),
+            ("<div xmlns=\"http://www.w3.org/1999/html\">A pump</div>", NO_NAMESPACE),
+        ] {
+            assert_eq!(Xhtml::new(bad).err().map(|refusal| refusal.reason), Some(reason), "{bad}");
+        }
     }
 
     #[test]
@@ -108,6 +129,7 @@ mod tests {
         assert!(Text::new("é".repeat(LONGEST)).is_ok());
         assert!(Text::new("x".repeat(LONGEST)).is_ok());
         assert!(Text::new("x".repeat(LONGEST + 1)).is_err());
-        assert!(Xhtml::new("x".repeat(LONGEST + 1)).is_ok());
+        let long = format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{}</div>", "x".repeat(LONGEST + 1));
+        assert!(Xhtml::new(long).is_ok());
     }
 }
