@@ -791,10 +791,10 @@ impl<'a> Reader<'a> {
             out.push_str(self.text.get(key_offset..key_offset + end).unwrap_or_default());
             out.push(':');
             let here = at.child(&key);
-            self.any(&here, out)?;
             if keys.contains(&key) {
                 self.find(key_offset, "duplicate-member", Kind::Structure, &here, "found the member a second time");
             }
+            self.any(&here, out)?;
             keys.insert(key);
         }
         out.push('}');
