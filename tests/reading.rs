@@ -315,6 +315,9 @@ fn what_stands_beside_a_primitive_has_a_form_of_its_own() {
         &metric(r#""measurementPeriod":{"event":["2017","2018"],"_event":[null]}"#),
         &metric(r#""measurementPeriod":{"event":["2017"],"_event":[null,{"id":"e"}]}"#),
         &metric(r#""measurementPeriod":{"_event":[null,{"id":"e"}],"event":["2017"]}"#),
+        &metric(
+            r#""measurementPeriod":{"_event":[null,{"extension":[{"url":"http://x.example","valueCode":"a"}]}],"event":["2017"]}"#,
+        ),
         &metric(r#""measurementPeriod":{"event":["2017"],"_event":{"id":"e"}}"#),
         &metric(r#""measurementPeriod":{"event":["2017",null],"_event":[null,{}]}"#),
         &metric(r#""measurementPeriod":{"event":["2017",null],"_event":[{"id":"e"},null]}"#),

@@ -194,7 +194,9 @@ impl<T: Value> Slot for Vec<T> {
     fn read(&mut self, r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Outcome>> {
         let before = self.len();
         let mut good = true;
+        let mut count = 0;
         let outcome = r.array(at, T::ITEMS, &mut |r, index| {
+            count = index + 1;
             let item = at.indexed(index);
             if self.len() == index {
                 if index == 0 {
@@ -211,8 +213,8 @@ impl<T: Value> Slot for Vec<T> {
             good &= value.read(r, &item)? == Outcome::Taken;
             Ok(())
         })?;
-        if T::PRIMITIVE && before > 0 && outcome == Outcome::Taken && before != self.len() {
-            let message = format!("`_{0}` has {before} items and `{0}` has {1}", at.name(), self.len());
+        if T::PRIMITIVE && before > 0 && outcome == Outcome::Taken && before != count {
+            let message = format!("`{0}` has {count} items and `_{0}` has {before}; nulls fill the shorter one", at.name());
             r.find(r.offset(), "array-length", Kind::Structure, at, message);
         }
         if !good && r.mode() == super::ReadMode::Lenient {
