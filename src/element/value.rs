@@ -360,7 +360,14 @@ pub(crate) fn read_choice<C: Choice>(
         return Ok(Some(Outcome::Refused));
     }
     if seen.again(row, member.under) {
-        return r.duplicate(&here);
+        if slot.is_some() {
+            return r.duplicate(&here);
+        }
+        // The one before it was refused, and may have been of another type.
+        let message = format!("found `{}` beside another `{}[x]`, wanted one", member.key, C::PREFIX);
+        r.find(r.offset(), "choice", Kind::Structure, at, message);
+        r.skip(&here)?;
+        return Ok(Some(Outcome::Refused));
     }
     let value = slot.get_or_insert(blank);
     let outcome = if member.under { value.read_under(r, &here)? } else { Some(value.read(r, &here)?) };
