@@ -217,6 +217,16 @@ fn a_malformed_primitive_is_named_with_what_its_type_wants() {
 }
 
 #[test]
+fn a_finding_is_one_line() {
+    let report = refusal(&device(r#""a\nb\u0000":1,"url":"a\r\nb\u009f","_model":{"\u2028\u001b":1}"#));
+    assert_eq!(report.to_string().lines().count(), report.len());
+    assert!(!report.to_string().replace('\n', "").contains(char::is_control));
+    insta::assert_snapshot!(report);
+    let outcome = OperationOutcome::from(&report);
+    assert_eq!(Report::from(&outcome).to_string(), report.to_string());
+}
+
+#[test]
 fn a_text_that_is_quoted_in_a_message_is_cut() {
     let report = refusal(&extended(&format!(r#""valueId":"{}""#, "é".repeat(100))));
     let message = &report.issues()[0].message;
@@ -398,6 +408,7 @@ fn broken_json_is_named_with_its_place() {
         "{'resourceType':'Device'}",
         "{1:\"Device\"}",
         "{\"resourceType\":\"Device\",\n \"é\": tru}",
+        "{\"id\":tru,\"resourceType\":\"Device\"}",
         "{\"resourceType\":\"Device\",\"model\":nul}",
         "{\"resourceType\":\"Device\",\"model\":truex}",
         "{\"resourceType\":\"Device\",\"model\":undefined}",
@@ -575,7 +586,7 @@ fn a_decimal_loses_its_digits_in_a_serde_json_value_alone() {
     let device = Device::from_json(huge.as_bytes()).unwrap();
     assert_eq!(serde_json::from_str::<Device>(&serde_json::to_string(&device).unwrap()).unwrap(), device);
     let error = serde_json::from_value::<Device>(serde_json::to_value(&device).unwrap()).unwrap_err();
-    insta::assert_snapshot!(error, @"error decimal at Device.extension[0].valueDecimal: `1.2345678901234568e+29` is not of type `decimal`: wants digits and nothing else after the decimal point (line 1, column 56)");
+    insta::assert_snapshot!(error, @"error decimal at Device.extension[0].valueDecimal: `1.2345678901234568e+29` is not of type `decimal`: wants no exponent (line 1, column 56)");
 }
 
 #[test]

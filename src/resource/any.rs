@@ -135,9 +135,9 @@ document!(Resource);
 impl Document for Resource {
     fn root(r: &mut Reader<'_>) -> String {
         match r.resource_type_ahead() {
-            Some(found) if is_resource_type(&found) => found.into_owned(),
-            Some(found) => similar_type(&found).unwrap_or("Resource").to_owned(),
-            None => "Resource".to_owned(),
+            Ok(Some(found)) if is_resource_type(&found) => found.into_owned(),
+            Ok(Some(found)) => similar_type(&found).unwrap_or("Resource").to_owned(),
+            Ok(None) | Err(_) => "Resource".to_owned(),
         }
     }
 }
@@ -166,7 +166,8 @@ impl Value for Resource {
             return r.wrong_type(at, "a resource");
         }
         let offset = r.offset();
-        let found = r.resource_type_ahead();
+        // Broken JSON is what is wrong then, and not the type that may yet come.
+        let Ok(found) = r.resource_type_ahead() else { return self.read_other("", r, at) };
         *self = match found.as_deref() {
             Some("Device") => Self::Device(Box::new(Device::blank())),
             Some("DeviceComponent") => Self::DeviceComponent(Box::new(DeviceComponent::blank())),
