@@ -5,11 +5,12 @@
 //! anew, once the declared types agree with the published ones.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop where it stands")]
 
+#[path = "common/codes.rs"]
+mod codes;
 mod common;
 
 use fhir_devices::code;
-use fhir_devices::element::{Definition, Element, Max, Scalar};
-use fhir_devices::issue;
+use fhir_devices::element::{Definition, Element, Max};
 use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -388,54 +389,18 @@ fn an_extension_may_have_a_value_of_each_of_38_types() {
     }
 }
 
-/// The codes of each closed set, by the url of its value set.
-fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
-    macro_rules! sets {
-        ($($Name:path),* $(,)?) => {
-            [$( (<$Name as Scalar>::VALUE_SET.unwrap(), <$Name>::ALL.iter().map(|one| one.as_str()).collect()) ),*]
-        };
-    }
-    let sets: [(&str, Vec<&str>); 24] = sets![
-        code::AddressType,
-        code::AddressUse,
-        code::BundleType,
-        code::ContactPointSystem,
-        code::ContactPointUse,
-        code::DaysOfWeek,
-        code::DeviceStatus,
-        code::EventTiming,
-        code::HttpVerb,
-        code::IdentifierUse,
-        code::MeasurementPrinciple,
-        code::MetricCalibrationState,
-        code::MetricCalibrationType,
-        code::MetricCategory,
-        code::MetricColor,
-        code::MetricOperationalStatus,
-        code::NameUse,
-        code::NarrativeStatus,
-        code::QuantityComparator,
-        code::SearchEntryMode,
-        code::UdiEntryType,
-        code::UnitsOfTime,
-        issue::Kind,
-        issue::Severity,
-    ];
-    sets.into_iter().collect()
-}
-
 #[test]
 fn every_required_value_set_of_the_tables_is_a_closed_set_and_the_other_way_round() {
     let rows = whole().into_iter().flat_map(declared);
     let bound: BTreeSet<String> = rows.map(|row| row.value_set).filter(|url| !url.is_empty()).collect();
-    assert_eq!(bound, closed_sets().into_keys().map(str::to_owned).collect());
+    assert_eq!(bound, codes::closed_sets().into_keys().map(str::to_owned).collect());
 }
 
 /// The codes of an expansion, those below another after it.
-fn codes(contains: &Value, into: &mut Vec<String>) {
+fn flattened(contains: &Value, into: &mut Vec<String>) {
     for one in contains.as_array().into_iter().flatten() {
         into.push(one["code"].as_str().unwrap().to_owned());
-        codes(&one["contains"], into);
+        flattened(&one["contains"], into);
     }
 }
 
@@ -446,14 +411,14 @@ fn expansion(folder: &Path, url: &str) -> Vec<String> {
     let value_set: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value_set["url"], url);
     let mut found = Vec::new();
-    codes(&value_set["expansion"]["contains"], &mut found);
+    flattened(&value_set["expansion"]["contains"], &mut found);
     found
 }
 
 #[test]
 fn every_closed_set_has_the_published_codes_in_their_order() {
     let Some(folder) = common::corpus() else { return };
-    for (url, ours) in closed_sets() {
+    for (url, ours) in codes::closed_sets() {
         assert_eq!(ours, expansion(&folder, url), "{url}");
     }
 }
