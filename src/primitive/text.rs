@@ -21,7 +21,8 @@ fn check_xhtml(text: &str) -> Result<(), &'static str> {
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     let inside = text.strip_prefix("<div").filter(|rest| rest.starts_with([' ', '\t', '\r', '\n', '/', '>']));
     let tag = inside.and_then(|rest| rest.split_once('>')).map(|(tag, _)| tag).ok_or(NO_DIV)?;
-    if !text.ends_with("</div>") && !(tag.ends_with('/') && text.matches('>').count() == 1) {
+    let alone = tag.ends_with('/') && text.matches('>').count() == 1;
+    if !text.ends_with("</div>") && !alone {
         return Err(NO_DIV);
     }
     let namespaced = tag.split("xmlns").skip(1).any(|rest| {

@@ -211,7 +211,7 @@ fn broken(rule: RuleDef, at: &Path<'_>) -> Issue {
     Issue::new(rule.key, Severity::Error, Kind::Invariant, at, rule.message)
 }
 
-fn resource_type<'n>(node: &'n dyn Node) -> &'n str {
+fn resource_type(node: &dyn Node) -> &str {
     match node.facts() {
         Facts::Resource { resource_type, .. } | Facts::Text { resource_type, .. } => resource_type,
         _ => "",
