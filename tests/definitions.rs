@@ -3,7 +3,13 @@
 //!
 //! `tests/data/elements.tsv` holds the same facts for machines without the published definitions. `BLESS=1` writes it
 //! anew, once the declared types agree with the published ones.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop where it stands")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test may stop where it stands"
+)]
 
 #[path = "common/codes.rs"]
 mod codes;

@@ -1,7 +1,13 @@
 //! Reading: every kind of finding, with its place and its words; what is kept, and what is written back.
 //!
 //! The documents under `tests/data/refused` are named for their defect. The snapshots hold every message once.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop where it stands")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test may stop where it stands"
+)]
 
 use fhir_devices::element::{MAX_DEPTH, ReadMode};
 use fhir_devices::resource::Reading;

@@ -9,7 +9,13 @@
 //!   number is one, and what a FHIR type makes of it is another matter.
 //! - `serde_json` stops at 128 levels, this crate after them ([`MAX_DEPTH`]); beyond that nothing is said of the rest.
 //! - Half of a surrogate pair (`"\ud800"`) is refused by both; `serde_json` takes it where it only skips a value.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop where it stands")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test may stop where it stands"
+)]
 
 #[path = "common/codes.rs"]
 mod codes;
@@ -667,7 +673,8 @@ fn what_serde_json_calls_json_is_json_here_and_the_other_way_round() {
 
 // ------------------------------------------------------------------------------------------------------------- stack
 
-/// What a thread must have to read the deepest documents in a debug build, and what must be enough.
+/// What must be enough of a stack for everything that is done with the deepest documents, in a debug build too. The
+/// worst of them, resources in resources, took between 700 and 760 KiB of it when this was written.
 const STACK: usize = 1024 * 1024;
 
 /// The deepest documents that are read, one for each way down.

@@ -1,5 +1,11 @@
 //! The rules: for each a document that breaks it alone, and one that keeps it.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop where it stands")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test may stop where it stands"
+)]
 
 use fhir_devices::code::{BundleType, MetricCategory};
 use fhir_devices::datatype::{CodeableConcept, Extension, Identifier, Primitive, Reference, target};
