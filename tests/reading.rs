@@ -638,6 +638,8 @@ fn a_lenient_read_keeps_what_the_model_cannot_hold() {
         extended(r#""valueDecimal":1e2"#),
         metric(r#""calibration":[{"state":"done"},{"state":"calibrated"}]"#),
         metric(r#""measurementPeriod":{"event":["2017","soon"]}"#),
+        metric(r#""measurementPeriod":{"event":["2017",null],"_event":["x",{"id":"e"}]}"#),
+        metric(r#""measurementPeriod":{"_event":[{"id":"e"},null],"event":["soon",null]}"#),
     ];
     let mut out = String::new();
     for json in kept {

@@ -33,6 +33,9 @@ pub(crate) trait Value: Node + Sized {
     /// Takes the value of a primitive away, but not its id and extensions.
     fn unset(&mut self) {}
 
+    /// Takes the id and extensions of a primitive away, but not its value.
+    fn unset_under(&mut self) {}
+
     /// Whether a walk has nothing to see here.
     fn is_plain(&self) -> bool {
         false
@@ -232,6 +235,7 @@ impl<T: Value> Slot for Vec<T> {
         let up = at.parent().copied().unwrap_or(*at);
         let at = up.child(under);
         let before = self.len();
+        let mut good = true;
         let mut count = 0;
         let outcome = r.array(&at, "objects and nulls", &mut |r, index| {
             count = index + 1;
@@ -240,11 +244,17 @@ impl<T: Value> Slot for Vec<T> {
                 self.push(T::blank());
             }
             let Some(value) = self.get_mut(index) else { return r.skip(&item) };
-            value.read_under(r, &item).map(drop)
+            good &= value.read_under(r, &item)? == Some(Outcome::Taken);
+            Ok(())
         })?;
         if before > 0 && outcome == Outcome::Taken && before != count {
             let message = format!("`{under}` has {count} items and `{name}` has {before}; nulls fill the shorter one");
             r.find(r.offset(), "array-length", Kind::Structure, &at, message);
+        }
+        if !good && r.mode() == super::ReadMode::Lenient {
+            self.truncate(before);
+            self.iter_mut().for_each(T::unset_under);
+            return Ok(Some(Outcome::Refused));
         }
         Ok(Some(outcome))
     }
