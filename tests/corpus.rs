@@ -1,4 +1,10 @@
 //! The published documents and the cases, valid and invalid, with the rule that each breaks.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop where it stands"
+)]
 
 mod common;
 

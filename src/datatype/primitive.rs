@@ -167,6 +167,14 @@ impl<S: Scalar> Value for Primitive<S> {
 
     fn unset(&mut self) {
         self.value = None;
+        if let Some(extras) = &mut self.extras {
+            extras.padded = false;
+        }
+    }
+
+    fn unset_under(&mut self) {
+        let padded = self.extras.take().is_some_and(|extras| extras.padded);
+        self.extras = padded.then(|| Box::new(Extras { padded, ..Extras::default() }));
     }
 
     #[inline]

@@ -506,6 +506,8 @@ impl<'a> Reader<'a> {
             rest.chars().take_while(|c| !c.is_whitespace() && !matches!(c, ',' | '}' | ']')).take(32).collect();
         if rest.is_empty() {
             self.broken_token(start, "the document ends where a value should be")
+        } else if let (true, Some(found)) = (token.is_empty(), rest.chars().next()) {
+            self.broken_token(start, format!("found `{found}` where a value should be"))
         } else {
             self.broken_token(start, format!("`{token}` is not a JSON value"))
         }
@@ -568,19 +570,19 @@ impl<'a> Reader<'a> {
         let found = self.found();
         let (rule, message) = match found {
             "null" => ("null", format!("found null, wanted {wanted}")),
-            "an array" if self.depth > 0 => {
+            "an array" if self.depth > 0 && !at.is_item() => {
                 ("max-cardinality", format!("found an array, wanted {wanted}; the element does not repeat"))
             }
             found => ("wrong-type", format!("found {found}, wanted {wanted}")),
         };
-        if found == "no JSON value" {
-            // Stepping over it says what is broken.
-        } else if self.depth == 0 {
-            self.find_as(Severity::Error, self.pos, rule, Kind::Structure, at, message);
-        } else {
-            self.find(self.pos, rule, Kind::Structure, at, message);
-        }
+        let offset = self.pos;
+        // Where it is no JSON value at all, stepping over it says what is broken.
         self.skip(at)?;
+        if self.depth == 0 {
+            self.find_as(Severity::Error, offset, rule, Kind::Structure, at, message);
+        } else {
+            self.find(offset, rule, Kind::Structure, at, message);
+        }
         Ok(Outcome::Refused)
     }
 
@@ -734,19 +736,20 @@ impl<'a> Reader<'a> {
     }
 
     /// The `resourceType` of the object that comes next, wherever it stands in the object, with nothing consumed.
-    pub(crate) fn resource_type_ahead(&mut self) -> Option<Cow<'a, str>> {
+    /// Fails where broken JSON comes before it.
+    pub(crate) fn resource_type_ahead(&mut self) -> Read<Option<Cow<'a, str>>> {
         self.peek();
         let (pos, depth) = (self.pos, self.depth);
         if let Some((at, found)) = &self.ahead
             && *at == pos
         {
-            return Some(found.clone());
+            return Ok(Some(found.clone()));
         }
-        let found = self.find_resource_type().unwrap_or_default();
+        let found = self.find_resource_type();
         // Broken JSON is reported by the pass that reads.
         self.fault = None;
         (self.pos, self.depth) = (pos, depth);
-        self.ahead = found.clone().map(|found| (pos, found));
+        self.ahead = found.as_ref().ok().cloned().flatten().map(|found| (pos, found));
         found
     }
 
@@ -837,10 +840,10 @@ impl<'a> Reader<'a> {
             out.push_str(self.text.get(key_offset..key_offset + end).unwrap_or_default());
             out.push(':');
             let here = at.child(&key);
-            self.any(&here, out)?;
             if keys.contains(&key) {
                 self.find(key_offset, "duplicate-member", Kind::Structure, &here, "found the member a second time");
             }
+            self.any(&here, out)?;
             keys.insert(key);
         }
         out.push('}');
@@ -860,11 +863,9 @@ impl<'a> Reader<'a> {
         if self.peek() != Some(b'[') {
             let offset = self.pos;
             let found = self.found();
-            if found != "no JSON value" {
-                let rule = if found == "null" { "null" } else { "wrong-type" };
-                self.find(offset, rule, Kind::Structure, at, format!("found {found}, wanted an array of {wanted}"));
-            }
             self.skip(at)?;
+            let rule = if found == "null" { "null" } else { "wrong-type" };
+            self.find(offset, rule, Kind::Structure, at, format!("found {found}, wanted an array of {wanted}"));
             return Ok(Outcome::Refused);
         }
         let offset = self.pos;

@@ -33,6 +33,9 @@ pub(crate) trait Value: Node + Sized {
     /// Takes the value of a primitive away, but not its id and extensions.
     fn unset(&mut self) {}
 
+    /// Takes the id and extensions of a primitive away, but not its value.
+    fn unset_under(&mut self) {}
+
     /// Whether a walk has nothing to see here.
     fn is_plain(&self) -> bool {
         false
@@ -194,7 +197,9 @@ impl<T: Value> Slot for Vec<T> {
     fn read(&mut self, r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Outcome>> {
         let before = self.len();
         let mut good = true;
+        let mut count = 0;
         let outcome = r.array(at, T::ITEMS, &mut |r, index| {
+            count = index + 1;
             let item = at.indexed(index);
             if self.len() == index {
                 if index == 0 {
@@ -211,8 +216,8 @@ impl<T: Value> Slot for Vec<T> {
             good &= value.read(r, &item)? == Outcome::Taken;
             Ok(())
         })?;
-        if T::PRIMITIVE && before > 0 && outcome == Outcome::Taken && before != self.len() {
-            let message = format!("`_{0}` has {before} items and `{0}` has {1}", at.name(), self.len());
+        if T::PRIMITIVE && before > 0 && outcome == Outcome::Taken && before != count {
+            let message = format!("`{0}` has {count} items and `_{0}` has {before}; nulls fill the shorter one", at.name());
             r.find(r.offset(), "array-length", Kind::Structure, at, message);
         }
         if !good && r.mode() == super::ReadMode::Lenient {
@@ -230,6 +235,7 @@ impl<T: Value> Slot for Vec<T> {
         let up = at.parent().copied().unwrap_or(*at);
         let at = up.child(under);
         let before = self.len();
+        let mut good = true;
         let mut count = 0;
         let outcome = r.array(&at, "objects and nulls", &mut |r, index| {
             count = index + 1;
@@ -238,11 +244,17 @@ impl<T: Value> Slot for Vec<T> {
                 self.push(T::blank());
             }
             let Some(value) = self.get_mut(index) else { return r.skip(&item) };
-            value.read_under(r, &item).map(drop)
+            good &= value.read_under(r, &item)? == Some(Outcome::Taken);
+            Ok(())
         })?;
         if before > 0 && outcome == Outcome::Taken && before != count {
             let message = format!("`{under}` has {count} items and `{name}` has {before}; nulls fill the shorter one");
             r.find(r.offset(), "array-length", Kind::Structure, &at, message);
+        }
+        if !good && r.mode() == super::ReadMode::Lenient {
+            self.truncate(before);
+            self.iter_mut().for_each(T::unset_under);
+            return Ok(Some(Outcome::Refused));
         }
         Ok(Some(outcome))
     }
@@ -358,7 +370,14 @@ pub(crate) fn read_choice<C: Choice>(
         return Ok(Some(Outcome::Refused));
     }
     if seen.again(row, member.under) {
-        return r.duplicate(&here);
+        if slot.is_some() {
+            return r.duplicate(&here);
+        }
+        // The one before it was refused, and may have been of another type.
+        let message = format!("found `{}` beside another `{}[x]`, wanted one", member.key, C::PREFIX);
+        r.find(r.offset(), "choice", Kind::Structure, at, message);
+        r.skip(&here)?;
+        return Ok(Some(Outcome::Refused));
     }
     let value = slot.get_or_insert(blank);
     let outcome = if member.under { value.read_under(r, &here)? } else { Some(value.read(r, &here)?) };

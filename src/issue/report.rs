@@ -47,8 +47,17 @@ pub struct Issue {
     pub position: Option<Position>,
 }
 
+/// The text with its control characters escaped: a name or a value that is quoted may hold any.
+fn on_one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
+    text.chars().map(escape).collect()
+}
+
 impl Issue {
-    /// States a finding.
+    /// States a finding. Control characters in the place and the message are escaped, so that each is one line.
     #[must_use]
     pub fn new(
         rule: impl Into<Cow<'static, str>>,
@@ -61,9 +70,9 @@ impl Issue {
             rule: rule.into(),
             severity,
             kind,
-            at: at.to_string(),
+            at: on_one_line(at.to_string()),
             row: Cow::Borrowed(""),
-            message: message.into(),
+            message: on_one_line(message.into()),
             position: None,
         }
     }

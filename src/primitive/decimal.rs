@@ -15,6 +15,7 @@ fn check_decimal(text: &str) -> Result<(), &'static str> {
         [b'.', fraction @ ..] if !fraction.is_empty() && after_digits(fraction).is_empty() => Ok(()),
         [b'e' | b'E', ..] => Err("wants no exponent"),
         [b'0'..=b'9', ..] => Err("wants no leading zeros"),
+        [b'.', ..] if text.contains(['e', 'E']) => Err("wants no exponent"),
         [b'.', ..] => Err("wants digits and nothing else after the decimal point"),
         _ => Err("wants digits, with at most a minus before them"),
     }

@@ -136,9 +136,9 @@ document!(Resource);
 impl Document for Resource {
     fn root<'a>(r: &mut Reader<'a>) -> Cow<'a, str> {
         match r.resource_type_ahead() {
-            Some(found) if MODELLED.contains(&&*found) || is_resource_type(&found) => found,
-            Some(found) => Cow::Borrowed(similar_type(&found).unwrap_or("Resource")),
-            None => Cow::Borrowed("Resource"),
+            Ok(Some(found)) if MODELLED.contains(&&*found) || is_resource_type(&found) => found,
+            Ok(Some(found)) => Cow::Borrowed(similar_type(&found).unwrap_or("Resource")),
+            Ok(None) | Err(_) => Cow::Borrowed("Resource"),
         }
     }
 }
@@ -169,7 +169,8 @@ impl Value for Resource {
             return r.wrong_type(at, "a resource");
         }
         let offset = r.offset();
-        let found = r.resource_type_ahead();
+        // Broken JSON is what is wrong then, and not the type that may yet come.
+        let Ok(found) = r.resource_type_ahead() else { return self.read_other("", r, at) };
         *self = match found.as_deref() {
             Some("Device") => Self::Device(Box::new(Device::blank())),
             Some("DeviceComponent") => Self::DeviceComponent(Box::new(DeviceComponent::blank())),

@@ -14,9 +14,45 @@ struct Container {
     referred: BTreeSet<String>,
 }
 
+impl Container {
+    /// What a resource contains that is kept as text.
+    fn of_text(json: &str) -> Self {
+        let mut contained = Vec::new();
+        if let Some(array) = member(json, "contained") {
+            // What is kept as text was read, so that it is JSON.
+            let _ = items(array, &mut |item| {
+                let text = |name| member(item, name).unwrap_or_default().trim_matches('"').to_owned();
+                contained.push((text("id"), text("resourceType")));
+            });
+        }
+        Self { contained, referred: BTreeSet::new() }
+    }
+}
+
+/// Visits the items of a JSON array.
+fn items(array: &str, visit: &mut dyn FnMut(&str)) -> crate::element::Read<()> {
+    let mut r = Reader::new(array, ReadMode::Strict);
+    if r.peek() != Some(b'[') {
+        return Ok(());
+    }
+    r.enter()?;
+    let mut first = true;
+    while r.more(b']', first)? {
+        first = false;
+        r.peek();
+        let start = r.offset();
+        r.skip(&Path::root(""))?;
+        visit(r.text_since(start));
+    }
+    Ok(())
+}
+
 /// Walks over a resource that is not contained in another.
 pub(super) fn resource(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
-    let mut container = Container { contained: Vec::new(), referred: BTreeSet::new() };
+    let mut container = match node.facts() {
+        Facts::Text { json, .. } => Container::of_text(json),
+        _ => Container { contained: Vec::new(), referred: BTreeSet::new() },
+    };
     node.children(at, &mut |child, node| {
         if child.name() == "contained" {
             let id = node.id().unwrap_or_default().to_owned();
@@ -105,6 +141,10 @@ fn text_references(
                 if key == "reference" && r.peek() == Some(b'"') {
                     let literal = r.string()?;
                     local_reference(&literal, &[], at, container, report);
+                } else if key == "resource" && r.peek() == Some(b'{') {
+                    let start = r.offset();
+                    r.skip(at)?;
+                    text_resource(r.text_since(start), &at.child(&key), container, report)?;
                 } else {
                     text_references(r, &at.child(&key), container, report)?;
                 }
@@ -121,6 +161,20 @@ fn text_references(
             Ok(())
         }
         _ => r.skip(at),
+    }
+}
+
+/// Judges the local references in what may be a resource with an identity of its own (`Parameters.parameter.resource`).
+fn text_resource(
+    json: &str,
+    at: &Path<'_>,
+    outer: &mut Container,
+    report: &mut Report,
+) -> crate::element::Read<()> {
+    let mut r = Reader::new(json, ReadMode::Strict);
+    match member(json, "resourceType") {
+        Some(_) => text_references(&mut r, at, &mut Container::of_text(json), report),
+        None => text_references(&mut r, at, outer, report),
     }
 }
 
@@ -153,7 +207,7 @@ fn broken(rule: RuleDef, at: &Path<'_>) -> Issue {
     Issue::new(rule.key, Severity::Error, Kind::Invariant, at, rule.message)
 }
 
-fn resource_type<'n>(node: &'n dyn Node) -> &'n str {
+fn resource_type(node: &dyn Node) -> &str {
     match node.facts() {
         Facts::Resource { resource_type, .. } | Facts::Text { resource_type, .. } => resource_type,
         _ => "",
