@@ -112,17 +112,21 @@ impl Run<'_> {
         if file == "-" {
             return self.each_line(io::stdin().lock());
         }
-        let file = File::open(file).map_err(Trouble::Input)?;
-        self.each_line(BufReader::with_capacity(1 << 16, file))
+        self.each_line(File::open(file).map_err(Trouble::Input)?)
     }
 
-    fn each_line(&mut self, mut input: impl BufRead) -> Result<(), Trouble> {
+    fn each_line(&mut self, input: impl Read) -> Result<(), Trouble> {
+        let mut input = BufReader::with_capacity(1 << 16, input);
         let mut line = Vec::new();
         while input.read_until(b'\n', &mut line).map_err(Trouble::Input)? > 0 {
             if !line.trim_ascii().is_empty() {
                 self.print(&line)?;
             }
             line.clear();
+            if input.buffer().is_empty() {
+                // The next read may wait for its writer, who may wait for our answer.
+                self.out.flush().map_err(Trouble::Output)?;
+            }
         }
         Ok(())
     }
