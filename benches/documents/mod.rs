@@ -15,6 +15,9 @@ const LARGE: &[u8] = include_bytes!("../data/large.json");
 pub(crate) struct Document {
     pub(crate) name: &'static str,
     pub(crate) json: String,
+    /// The same with white space between its tokens, as people see it.
+    #[allow(dead_code, reason = "not every bench asks")]
+    pub(crate) indented: Option<&'static [u8]>,
     pub(crate) resource: Resource,
     /// Reads the document as its type, and drops what it read; says whether it could.
     pub(crate) read: fn(&[u8]) -> bool,
@@ -22,7 +25,11 @@ pub(crate) struct Document {
 
 impl Document {
     fn new(name: &'static str, resource: Resource, read: fn(&[u8]) -> bool) -> Self {
-        Self { name, json: resource.to_json(), resource, read }
+        Self { name, json: resource.to_json(), indented: None, resource, read }
+    }
+
+    fn of_file(name: &'static str, file: &'static [u8], read: fn(&[u8]) -> bool) -> Result<Self, Report> {
+        Ok(Self { indented: Some(file), ..Self::new(name, Resource::from_json(file)?, read) })
     }
 
     /// Whether it is one of the small ones.
@@ -41,10 +48,10 @@ impl fmt::Display for Document {
 /// Each kind of document: three small ones, a large one, and a thousand small ones in a Bundle.
 pub(crate) fn all() -> Result<Vec<Document>, Report> {
     Ok(vec![
-        Document::new("device", Resource::from_json(DEVICE)?, |json| Device::from_json(json).is_ok()),
-        Document::new("component", Resource::from_json(COMPONENT)?, |json| DeviceComponent::from_json(json).is_ok()),
-        Document::new("metric", Resource::from_json(METRIC)?, |json| DeviceMetric::from_json(json).is_ok()),
-        Document::new("large", Resource::from_json(LARGE)?, |json| DeviceComponent::from_json(json).is_ok()),
+        Document::of_file("device", DEVICE, |json| Device::from_json(json).is_ok())?,
+        Document::of_file("component", COMPONENT, |json| DeviceComponent::from_json(json).is_ok())?,
+        Document::of_file("metric", METRIC, |json| DeviceMetric::from_json(json).is_ok())?,
+        Document::of_file("large", LARGE, |json| DeviceComponent::from_json(json).is_ok())?,
         Document::new("bundle", bundle()?.into(), |json| Bundle::from_json(json).is_ok()),
     ])
 }
