@@ -147,6 +147,7 @@
 
 #[macro_use]
 pub mod element;
+pub mod backend;
 pub mod code;
 #[macro_use]
 pub mod datatype;
@@ -154,6 +155,7 @@ pub mod issue;
 pub mod manual;
 pub mod primitive;
 pub mod resource;
+pub mod store;
 pub mod validate;
 
 pub use issue::{Issue, Report, Severity};

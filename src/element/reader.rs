@@ -126,6 +126,8 @@ pub(crate) struct Reader<'a> {
     owner: &'static str,
     /// Set when an array of primitives was padded with a null.
     pub(crate) padded: bool,
+    /// A buffer for the strings that have escapes, used again and again.
+    buffer: String,
     findings: Vec<(usize, Issue)>,
 }
 
@@ -150,6 +152,7 @@ impl<'a> Reader<'a> {
             fault: None,
             owner: "",
             padded: false,
+            buffer: String::new(),
             findings: Vec::new(),
         }
     }
@@ -367,7 +370,8 @@ impl<'a> Reader<'a> {
 
     #[cold]
     fn escaped_string(&mut self, start: usize, first: usize) -> Read<String> {
-        let mut out = String::with_capacity(first - start + 16);
+        let mut out = std::mem::take(&mut self.buffer);
+        out.clear();
         let mut from = start;
         let mut at = first;
         loop {
@@ -496,7 +500,11 @@ impl<'a> Reader<'a> {
 
     fn skip_here(&mut self) -> Read<()> {
         match self.peek() {
-            Some(b'"') => self.string().map(drop),
+            Some(b'"') => {
+                let string = self.string()?;
+                self.done(string);
+                Ok(())
+            }
             Some(b'{') => {
                 self.enter()?;
                 let mut first = true;
@@ -575,6 +583,14 @@ impl<'a> Reader<'a> {
                 self.place_fault(at);
                 Err(stop)
             }
+        }
+    }
+
+    /// Takes a token back that is no longer needed.
+    #[inline]
+    pub(crate) fn done(&mut self, token: Cow<'a, str>) {
+        if let Cow::Owned(buffer) = token {
+            self.buffer = buffer;
         }
     }
 
