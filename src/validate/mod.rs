@@ -18,7 +18,7 @@ pub trait Validate {
     /// use fhir_devices::{Device, Validate};
     ///
     /// let device = Device::from_json(
-    ///     br#"{"resourceType":"Device","contact":[{"value":"+1 555 0100"}],"owner":{"reference":"#org"}}"#,
+    ///     br##"{"resourceType":"Device","contact":[{"value":"+1 555 0100"}],"owner":{"reference":"#org"}}"##,
     /// )?;
     /// let report = device.validate();
     /// let rules: Vec<_> = report.iter().map(|issue| (&*issue.rule, issue.at.as_str())).collect();
