@@ -24,10 +24,10 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`manual`] | why it is so, and which rules are enforced |
-//! | `backend` | stores: in memory |
+//! | [`backend`] | stores that exist: in memory |
 //! | `service` | drives the update logic over the stores of the caller |
 //! | `update` | what to do next, without input, output or a clock |
-//! | `store` | what the caller implements |
+//! | [`store`] | what the caller implements: stores of resources and of update files |
 //! | `reference` | literals resolved; the tree of a device and its components |
 //! | [`validate`] | one walk over a value, and its rules |
 //! | [`resource`] | the resources |
@@ -137,9 +137,39 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! ## Resolve, store, update
+//! ## Store
 //!
-//! The floors `reference`, `store`, `update` and `service` do these; `examples/update_service` shows them at work.
+//! The caller implements [`ResourceStore`](store::ResourceStore), or takes [`Memory`](backend::Memory). A handle is bound
+//! to a tenant, so that no call can name the wrong one, and takes what is [`Valid`] alone.
+//!
+//! ```
+//! use fhir_devices::backend::Memory;
+//! use fhir_devices::primitive::Text;
+//! use fhir_devices::store::{Precondition, StoreError, Tenanted};
+//! use fhir_devices::{Device, Valid};
+//! use std::sync::Arc;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?);
+//! let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump","version":"3.11"}"#)?;
+//! let first = store.put(&Valid::new(pump)?, Precondition::Absent).await?;
+//!
+//! let (mut pump, read) = store.get::<Device>("pump").await?;
+//! pump.version = Some(Text::new("3.12")?.into());
+//! let pump = Valid::new(pump)?;
+//! store.put(&pump, Precondition::Version(read.version)).await?;
+//!
+//! // Whoever read before that, and writes now, is told.
+//! let late = store.put(&pump, Precondition::Version(first.version)).await;
+//! assert!(matches!(late, Err(StoreError::Conflict { .. })));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ## Resolve, update
+//!
+//! The floors `reference`, `update` and `service` do these; the example `update_service` shows them at work.
 //!
 //! # Features
 //!

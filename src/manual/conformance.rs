@@ -94,3 +94,48 @@
 //! assert!(!identified(r#"{"start":"2017-06","end":"2017-05"}"#)?);
 //! # Ok::<(), fhir_devices::Report>(())
 //! ```
+
+#[cfg(test)]
+mod tests {
+    use crate::element::{Definition, Element};
+    use crate::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome};
+    use std::collections::{BTreeMap, BTreeSet};
+
+    /// The keys of the rules that are declared for a type or for one that it reaches.
+    fn declared(definition: &'static Definition, seen: &mut BTreeSet<&'static str>, keys: &mut BTreeSet<&'static str>) {
+        if !seen.insert(definition.path) {
+            return;
+        }
+        keys.extend(definition.rules.iter().map(|rule| rule.key));
+        let types = definition.rows.iter().flat_map(|row| (row.types)());
+        for below in types.filter_map(|one| one.definition) {
+            declared(below(), seen, keys);
+        }
+    }
+
+    /// The key and the third column of each row whose first column is a key of the specification.
+    fn listed() -> BTreeMap<&'static str, &'static str> {
+        let rows = include_str!("conformance.rs").lines().filter_map(|line| line.strip_prefix("//! | `"));
+        let rows = rows.filter_map(|row| row.split_once("` | "));
+        let keyed = rows.filter(|(key, _)| key.ends_with(|last: char| last.is_ascii_digit()));
+        keyed.filter_map(|(key, rest)| Some((key, rest.split(" | ").nth(1)?))).collect()
+    }
+
+    #[test]
+    fn the_table_names_the_rules_that_are_declared_and_says_so_of_no_other() {
+        let (mut seen, mut keys) = (BTreeSet::new(), BTreeSet::new());
+        for definition in [
+            Device::definition(),
+            DeviceComponent::definition(),
+            DeviceMetric::definition(),
+            Bundle::definition(),
+            OperationOutcome::definition(),
+        ] {
+            declared(definition, &mut seen, &mut keys);
+        }
+        // Every element obeys it, so that no type declares it.
+        keys.insert("ele-1");
+        let claimed = listed().into_iter().filter(|(_, enforced)| enforced.contains("validate")).map(|(key, _)| key);
+        assert_eq!(claimed.collect::<BTreeSet<_>>(), keys);
+    }
+}

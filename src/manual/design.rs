@@ -7,19 +7,19 @@
 //! The table of the floors is in the [guide of the crate](crate#the-floors).
 //!
 //! An item changes its *type* at every floor, so that no step can be skipped by accident: bytes become a
-//! [`DeviceComponent`](crate::DeviceComponent), which becomes a [`Valid<DeviceComponent>`](crate::Valid), and what
-//! stores it asks for the latter.
+//! [`DeviceComponent`](crate::DeviceComponent), which becomes a [`Valid<DeviceComponent>`](crate::Valid), and
+//! [`Tenanted::put`](crate::store::Tenanted::put) takes the latter alone. A function of your own can ask for the same:
 //!
 //! ```
 //! use fhir_devices::{DeviceComponent, Report, Valid};
 //!
-//! fn store(component: &Valid<DeviceComponent>) -> usize {
+//! fn send(component: &Valid<DeviceComponent>) -> usize {
 //!     component.to_json().len()
 //! }
 //!
 //! fn receive(json: &[u8]) -> Result<usize, Report> {
 //!     let component = DeviceComponent::from_json(json)?;
-//!     Ok(store(&Valid::new(component)?))
+//!     Ok(send(&Valid::new(component)?))
 //! }
 //!
 //! assert!(receive(br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"VMD"}}"#).is_ok());
