@@ -27,6 +27,7 @@ pub(crate) fn first_special(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Whether a byte can stand in the name of a FHIR member.
+#[expect(clippy::indexing_slicing, reason = "the index stays below the length of the table")]
 const IN_NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;

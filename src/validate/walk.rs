@@ -165,12 +165,7 @@ fn text_references(
 }
 
 /// Judges the local references in what may be a resource with an identity of its own (`Parameters.parameter.resource`).
-fn text_resource(
-    json: &str,
-    at: &Path<'_>,
-    outer: &mut Container,
-    report: &mut Report,
-) -> crate::element::Read<()> {
+fn text_resource(json: &str, at: &Path<'_>, outer: &mut Container, report: &mut Report) -> crate::element::Read<()> {
     let mut r = Reader::new(json, ReadMode::Strict);
     match member(json, "resourceType") {
         Some(_) => text_references(&mut r, at, &mut Container::of_text(json), report),
