@@ -329,10 +329,10 @@ macro_rules! element {
                     )* )?
                 }
 
-                fn children(
-                    &self,
+                fn children<'n>(
+                    &'n self,
                     at: &$crate::issue::Path<'_>,
-                    visit: &mut dyn FnMut(&$crate::issue::Path<'_>, &dyn $crate::element::Node),
+                    visit: &mut dyn FnMut(&$crate::issue::Path<'_>, &'n dyn $crate::element::Node),
                 ) {
                     $( row_visit!($card $wire self.$field; at visit); )*
                 }
@@ -471,10 +471,10 @@ macro_rules! choice {
                 }
             }
 
-            fn children(
-                &self,
+            fn children<'n>(
+                &'n self,
                 at: &$crate::issue::Path<'_>,
-                visit: &mut dyn FnMut(&$crate::issue::Path<'_>, &dyn $crate::element::Node),
+                visit: &mut dyn FnMut(&$crate::issue::Path<'_>, &'n dyn $crate::element::Node),
             ) {
                 match self {
                     $( Self::$Variant(value) => $crate::element::Node::children(value, at, visit), )*

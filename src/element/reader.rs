@@ -885,7 +885,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Turns rising byte offsets into lines and columns.
-struct Places<'a> {
+pub(crate) struct Places<'a> {
     text: &'a str,
     offset: usize,
     line: usize,
@@ -893,11 +893,11 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Self { text, offset: 0, line: 1, line_start: 0 }
     }
 
-    fn position(&mut self, offset: usize) -> Position {
+    pub(crate) fn position(&mut self, offset: usize) -> Position {
         if offset < self.offset {
             *self = Self::new(self.text);
         }

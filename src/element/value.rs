@@ -83,7 +83,7 @@ pub trait Node {
     fn check(&self, at: &Path<'_>, report: &mut Report);
 
     /// Visits the nodes right below this one, in the order of the specification.
-    fn children(&self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &dyn Node));
+    fn children<'n>(&'n self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &'n dyn Node));
 
     /// What a rule over the whole resource needs to know of this node.
     fn facts(&self) -> Facts<'_> {
@@ -141,7 +141,7 @@ pub(crate) trait Slot {
     fn settle(&self, r: &mut Reader<'_>, at: &Path<'_>);
     fn is_blank(&self) -> bool;
     fn write(&self, w: &mut Writer, key: &'static str, under: &'static str);
-    fn visit(&self, at: &Path<'_>, name: &'static str, visit: &mut dyn FnMut(&Path<'_>, &dyn Node));
+    fn visit<'n>(&'n self, at: &Path<'_>, name: &'static str, visit: &mut dyn FnMut(&Path<'_>, &'n dyn Node));
 }
 
 impl<T: Value> Slot for Option<T> {
@@ -184,7 +184,7 @@ impl<T: Value> Slot for Option<T> {
     }
 
     #[inline]
-    fn visit(&self, at: &Path<'_>, name: &'static str, visit: &mut dyn FnMut(&Path<'_>, &dyn Node)) {
+    fn visit<'n>(&'n self, at: &Path<'_>, name: &'static str, visit: &mut dyn FnMut(&Path<'_>, &'n dyn Node)) {
         if let Some(value) = self
             && !value.is_plain()
         {
@@ -280,7 +280,7 @@ impl<T: Value> Slot for Vec<T> {
     }
 
     #[inline]
-    fn visit(&self, at: &Path<'_>, name: &'static str, visit: &mut dyn FnMut(&Path<'_>, &dyn Node)) {
+    fn visit<'n>(&'n self, at: &Path<'_>, name: &'static str, visit: &mut dyn FnMut(&Path<'_>, &'n dyn Node)) {
         for (index, value) in self.iter().enumerate() {
             if !value.is_plain() {
                 visit(&at.item(name, index), value);
@@ -316,7 +316,7 @@ impl<T: Node> Node for Box<T> {
         (**self).check(at, report);
     }
 
-    fn children(&self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &dyn Node)) {
+    fn children<'n>(&'n self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &'n dyn Node)) {
         (**self).children(at, visit);
     }
 

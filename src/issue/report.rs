@@ -129,6 +129,22 @@ impl Report {
         self.issues.insert(0, issue);
     }
 
+    /// Adds a finding before the one at `index`.
+    pub(crate) fn insert(&mut self, index: usize, issue: Issue) {
+        self.issues.insert(index.min(self.issues.len()), issue);
+    }
+
+    /// Puts the findings in the order of their places in the source; those without a place stay where they are
+    /// among their neighbours at the end.
+    pub(crate) fn sort(&mut self) {
+        self.issues.sort_by_key(|issue| issue.position.unwrap_or(Position { line: usize::MAX, column: 0 }));
+    }
+
+    /// The findings, to complete them.
+    pub(crate) fn issues_mut(&mut self) -> &mut [Issue] {
+        &mut self.issues
+    }
+
     /// Adds the findings of `other` at the end.
     pub fn append(&mut self, mut other: Self) {
         self.issues.append(&mut other.issues);

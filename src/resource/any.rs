@@ -213,7 +213,7 @@ impl Node for Resource {
         each!(self, typed => typed.check(at, report), _other => ());
     }
 
-    fn children(&self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &dyn Node)) {
+    fn children<'n>(&'n self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &'n dyn Node)) {
         each!(self, typed => typed.children(at, visit), _other => ());
     }
 

@@ -3,6 +3,8 @@
 //! Reading judges what a type can say; [`Validate::validate`] judges the rest. [`check`] does both, so that a document
 //! is reported on once, with every finding.
 
+mod container;
+mod locate;
 mod walk;
 
 use crate::element::{Node, ReadMode};
@@ -119,7 +121,13 @@ pub fn check(json: &[u8], mode: ReadMode) -> Checked {
         let rules = resource.validate();
         let known: Vec<String> = report.iter().map(|issue| issue.at.clone()).collect();
         let unknown = |at: &str| known.iter().any(|faulty| is_within(faulty, at) || is_within(at, faulty));
-        report.extend(rules.into_iter().filter(|issue| !issue.at.contains('.') || !unknown(&issue.at)));
+        let found = rules.into_iter().filter(|issue| !issue.at.contains('.') || !unknown(&issue.at));
+        let mut found: Report = found.collect();
+        if !found.is_empty() {
+            locate::locate(&mut found, json);
+            report.append(found);
+            report.sort();
+        }
     }
     Checked { resource, report }
 }
