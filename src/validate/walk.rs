@@ -4,12 +4,12 @@ use crate::datatype::{Literal, REF_1};
 use crate::element::{Facts, Node, Reader, ReadMode, RuleDef};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::resource::{DOM_1, DOM_2, DOM_3, DOM_4, member};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A resource with an identity of its own, and what it contains.
 struct Container {
-    /// The id and the type of each contained resource.
-    contained: Vec<(String, String)>,
+    /// The type of each contained resource, by its id.
+    contained: BTreeMap<String, String>,
     /// The ids that some local reference names.
     referred: BTreeSet<String>,
 }
@@ -17,12 +17,12 @@ struct Container {
 impl Container {
     /// What a resource contains that is kept as text.
     fn of_text(json: &str) -> Self {
-        let mut contained = Vec::new();
+        let mut contained = BTreeMap::new();
         if let Some(array) = member(json, "contained") {
             // What is kept as text was read, so that it is JSON.
             let _ = items(array, &mut |item| {
                 let text = |name| member(item, name).unwrap_or_default().trim_matches('"').to_owned();
-                contained.push((text("id"), text("resourceType")));
+                contained.entry(text("id")).or_insert_with(|| text("resourceType"));
             });
         }
         Self { contained, referred: BTreeSet::new() }
@@ -51,12 +51,12 @@ fn items(array: &str, visit: &mut dyn FnMut(&str)) -> crate::element::Read<()> {
 pub(super) fn resource(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
     let mut container = match node.facts() {
         Facts::Text { json, .. } => Container::of_text(json),
-        _ => Container { contained: Vec::new(), referred: BTreeSet::new() },
+        _ => Container { contained: BTreeMap::new(), referred: BTreeSet::new() },
     };
     node.children(at, &mut |child, node| {
         if child.name() == "contained" {
             let id = node.id().unwrap_or_default().to_owned();
-            container.contained.push((id, resource_type(node).to_owned()));
+            container.contained.entry(id).or_insert_with(|| resource_type(node).to_owned());
         }
     });
     walk(node, at, &mut container, report);
@@ -100,8 +100,7 @@ fn local_reference(
     report: &mut Report,
 ) {
     let Literal::Contained { id } = Literal::parse(literal) else { return };
-    let target = container.contained.iter().find(|(own, _)| own == id && !id.is_empty());
-    let Some((_, found)) = target else {
+    let Some(found) = container.contained.get(id).filter(|_| !id.is_empty()) else {
         report.push(broken(REF_1, at));
         return;
     };
