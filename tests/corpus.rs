@@ -1,10 +1,5 @@
 //! The published documents and the cases, valid and invalid, with the rule that each breaks.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test may stop where it stands"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop where it stands")]
 
 mod common;
 
@@ -165,7 +160,8 @@ fn expression(case: &Case) -> String {
 
 /// Whether one of two places holds the other; a member of a choice is held by its name without the type.
 fn meets(at: &str, wanted: &str) -> bool {
-    at == wanted || at.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(|c: char| ".[".contains(c) || c.is_uppercase()))
+    at == wanted
+        || at.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(|c: char| ".[".contains(c) || c.is_uppercase()))
 }
 
 #[test]
@@ -177,11 +173,17 @@ fn every_invalid_case_of_the_reading_layers_is_refused_at_its_place() {
         let report = check(case.document.as_bytes(), ReadMode::Strict).report;
         let wanted = expression(&case);
         let placed = report.iter().filter(|issue| issue.severity <= Severity::Error).any(|issue| {
-            meets(&issue.at, &wanted) || (case.path.is_empty() && issue.at == "Resource")
+            meets(&issue.at, &wanted)
+                || (case.path.is_empty() && issue.at == "Resource")
                 || (case.path == "resourceType" && issue.at.ends_with(".resourceType") && !issue.at.contains('['))
         });
         if !placed && (layers.contains(&&*case.layer)) {
-            wrong.push(format!("{} {} wants {wanted}\n    {}", case.id, case.rule, report.to_string().replace('\n', "\n    ")));
+            wrong.push(format!(
+                "{} {} wants {wanted}\n    {}",
+                case.id,
+                case.rule,
+                report.to_string().replace('\n', "\n    ")
+            ));
         } else if !placed {
             eprintln!("later: {} {} {} wants {wanted}: {}", case.id, case.layer, case.rule, report);
         }

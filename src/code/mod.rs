@@ -147,12 +147,7 @@ mod tests {
             assert_eq!(all.iter().filter(|other| as_str(**other) == text).count(), 1, "{text}");
             let refusal = format!("{text} ").parse::<T>().unwrap_err();
             assert_eq!(refusal.expected, "code");
-            assert!(
-                refusal.reason.split([' ', ',']).any(|word| word == text),
-                "{} in {}",
-                text,
-                refusal.reason
-            );
+            assert!(refusal.reason.split([' ', ',']).any(|word| word == text), "{} in {}", text, refusal.reason);
         }
         assert!(T::from_text("").is_err());
         assert!(T::VALUE_SET.is_some_and(|url| url.starts_with("http://hl7.org/fhir/ValueSet/")));

@@ -109,6 +109,7 @@ pub(super) fn read_scalar<S: Scalar>(slot: &mut Option<S>, r: &mut Reader<'_>, a
     match S::from_text(&text) {
         Ok(value) => {
             *slot = Some(value);
+            r.done(text);
             Ok(Outcome::Taken)
         }
         Err(malformed) => {

@@ -5,7 +5,7 @@
 
 use super::raw::{Raw, Unmodelled};
 use super::scalar::Token;
-use super::scan::first_special;
+use super::scan::{first_special, name_length};
 use crate::issue::{Issue, Kind, Path, Position, Report, Severity};
 use std::borrow::Cow;
 
@@ -51,8 +51,13 @@ pub(crate) trait Sink {
     }
 
     /// Reads the value of `member`, or says that there is no such member by `None`, with nothing consumed.
-    fn member(&mut self, r: &mut Reader<'_>, at: &Path<'_>, member: Member<'_>, seen: &mut Seen)
-    -> Read<Option<Outcome>>;
+    fn member(
+        &mut self,
+        r: &mut Reader<'_>,
+        at: &Path<'_>,
+        member: Member<'_>,
+        seen: &mut Seen,
+    ) -> Read<Option<Outcome>>;
 
     /// Whether the object is what a primitive has beside its value, which may be an id alone.
     fn is_extras(&self) -> bool {
@@ -126,6 +131,10 @@ pub(crate) struct Reader<'a> {
     owner: &'static str,
     /// Set when an array of primitives was padded with a null.
     pub(crate) padded: bool,
+    /// A buffer for the strings that have escapes, used again and again.
+    buffer: String,
+    /// The type of the resource at an offset, found by looking ahead.
+    ahead: Option<(usize, Cow<'a, str>)>,
     findings: Vec<(usize, Issue)>,
 }
 
@@ -150,6 +159,8 @@ impl<'a> Reader<'a> {
             fault: None,
             owner: "",
             padded: false,
+            buffer: String::new(),
+            ahead: None,
             findings: Vec::new(),
         }
     }
@@ -193,6 +204,9 @@ impl<'a> Reader<'a> {
 
     /// The report, with the place in the source of each finding; `root` names the document where reading stopped.
     pub(crate) fn into_report(self, root: &str) -> Report {
+        if self.findings.is_empty() && self.fault.is_none() {
+            return Report::new();
+        }
         let mut places = Places::new(self.text);
         let mut findings = self.findings;
         let mut rising: Vec<_> = findings.iter_mut().collect();
@@ -209,18 +223,16 @@ impl<'a> Reader<'a> {
         report
     }
 
+    #[cold]
+    #[inline(never)]
     fn broken<T>(&mut self, offset: usize, message: impl Into<Cow<'static, str>>) -> Read<T> {
-        self.fault = Some(Fault {
-            offset,
-            rule: "json",
-            kind: Kind::Invalid,
-            message: message.into(),
-            token: false,
-            at: None,
-        });
+        self.fault =
+            Some(Fault { offset, rule: "json", kind: Kind::Invalid, message: message.into(), token: false, at: None });
         Err(Stop)
     }
 
+    #[cold]
+    #[inline(never)]
     fn broken_token<T>(&mut self, offset: usize, message: impl Into<Cow<'static, str>>) -> Read<T> {
         let stop = self.broken(offset, message);
         if let Some(fault) = &mut self.fault {
@@ -261,6 +273,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The first byte of the next token.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         match self.byte() {
             Some(byte) if byte > b' ' => Some(byte),
@@ -312,6 +325,7 @@ impl<'a> Reader<'a> {
 
     /// Closes the array or object that was opened last if `close` comes next; else steps over the comma, if not
     /// `first`. Says whether another item follows.
+    #[inline]
     pub(crate) fn more(&mut self, close: u8, first: bool) -> Read<bool> {
         match self.peek() {
             Some(byte) if byte == close => {
@@ -337,6 +351,14 @@ impl<'a> Reader<'a> {
     pub(crate) fn key(&mut self) -> Read<Cow<'a, str>> {
         if self.peek() != Some(b'"') {
             return self.broken(self.pos, "wanted the name of a member in double quotes");
+        }
+        // A name is short and plain almost always.
+        let start = self.pos + 1;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let length = name_length(rest);
+        if let (Some(b"\":"), Some(key)) = (rest.get(length..length + 2), self.text.get(start..start + length)) {
+            self.pos = start + length + 2;
+            return Ok(Cow::Borrowed(key));
         }
         let key = self.string()?;
         if self.peek() != Some(b':') {
@@ -369,7 +391,9 @@ impl<'a> Reader<'a> {
 
     #[cold]
     fn escaped_string(&mut self, start: usize, first: usize) -> Read<String> {
-        let mut out = String::with_capacity(first - start + 16);
+        let mut out = std::mem::take(&mut self.buffer);
+        out.clear();
+        out.reserve((first - start).max(256));
         let mut from = start;
         let mut at = first;
         loop {
@@ -437,7 +461,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn number(&mut self) -> Read<&'a str> {
         let start = self.pos;
         let mut at = start;
-        let digits = |at: usize| self.bytes.get(at..).map_or(0, |b| b.iter().take_while(|b| b.is_ascii_digit()).count());
+        let digits =
+            |at: usize| self.bytes.get(at..).map_or(0, |b| b.iter().take_while(|b| b.is_ascii_digit()).count());
         if self.bytes.get(at) == Some(&b'-') {
             at += 1;
         }
@@ -500,7 +525,11 @@ impl<'a> Reader<'a> {
 
     fn skip_here(&mut self) -> Read<()> {
         match self.peek() {
-            Some(b'"') => self.string().map(drop),
+            Some(b'"') => {
+                let string = self.string()?;
+                self.done(string);
+                Ok(())
+            }
             Some(b'{') => {
                 self.enter()?;
                 let mut first = true;
@@ -579,6 +608,14 @@ impl<'a> Reader<'a> {
                 self.place_fault(at);
                 Err(stop)
             }
+        }
+    }
+
+    /// Takes a token back that is no longer needed.
+    #[inline]
+    pub(crate) fn done(&mut self, token: Cow<'a, str>) {
+        if let Cow::Owned(buffer) = token {
+            self.buffer = buffer;
         }
     }
 
@@ -708,10 +745,16 @@ impl<'a> Reader<'a> {
     pub(crate) fn resource_type_ahead(&mut self) -> Read<Option<Cow<'a, str>>> {
         self.peek();
         let (pos, depth) = (self.pos, self.depth);
+        if let Some((at, found)) = &self.ahead
+            && *at == pos
+        {
+            return Ok(Some(found.clone()));
+        }
         let found = self.find_resource_type();
         // Broken JSON is reported by the pass that reads.
         self.fault = None;
         (self.pos, self.depth) = (pos, depth);
+        self.ahead = found.as_ref().ok().cloned().flatten().map(|found| (pos, found));
         found
     }
 
@@ -759,7 +802,13 @@ impl<'a> Reader<'a> {
                 }
                 out.push(']');
                 if index == 0 {
-                    self.find(offset, "empty", Kind::Structure, at, "found an empty array, wanted no member or some items");
+                    self.find(
+                        offset,
+                        "empty",
+                        Kind::Structure,
+                        at,
+                        "found an empty array, wanted no member or some items",
+                    );
                 }
                 Ok(())
             }

@@ -6,10 +6,9 @@ const TOPS: u64 = 0x8080_8080_8080_8080;
 /// The first byte that ends a plain run in a JSON string: a quote, a backslash or a control character.
 #[inline]
 pub(crate) fn first_special(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    let mut chunks = bytes.chunks_exact(8);
-    for chunk in &mut chunks {
-        let word = chunk.try_into().map_or(0, u64::from_le_bytes);
+    let mut rest = bytes;
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
         let quote = word ^ (ONES * 0x22);
         let slash = word ^ (ONES * 0x5c);
         // Each term has the top bit of a byte set where that byte is the one sought; a borrow can set a bit wrongly
@@ -19,12 +18,38 @@ pub(crate) fn first_special(bytes: &[u8]) -> Option<usize> {
             | (word.wrapping_sub(ONES * 0x20) & !word);
         let hits = hits & TOPS;
         if hits != 0 {
-            return Some(at + (hits.trailing_zeros() / 8) as usize);
+            return Some(bytes.len() - rest.len() + (hits.trailing_zeros() / 8) as usize);
         }
-        at += 8;
+        rest = after;
     }
-    let rest = chunks.remainder().iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
-    rest.map(|index| at + index)
+    let index = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+    index.map(|index| bytes.len() - rest.len() + index)
+}
+
+/// Whether a byte can stand in the name of a FHIR member.
+#[expect(clippy::indexing_slicing, reason = "the index stays below the length of the table")]
+const IN_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
+        byte += 1;
+    }
+    table
+};
+
+/// How many bytes at the beginning can stand in the name of a FHIR member.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "a byte is an index of a table of 256")]
+pub(crate) fn name_length(bytes: &[u8]) -> usize {
+    let mut length = 0;
+    for byte in bytes {
+        if !IN_NAME[usize::from(*byte)] {
+            break;
+        }
+        length += 1;
+    }
+    length
 }
 
 #[cfg(test)]

@@ -217,7 +217,8 @@ impl<T: Value> Slot for Vec<T> {
             Ok(())
         })?;
         if T::PRIMITIVE && before > 0 && outcome == Outcome::Taken && before != count {
-            let message = format!("`{0}` has {count} items and `_{0}` has {before}; nulls fill the shorter one", at.name());
+            let message =
+                format!("`{0}` has {count} items and `_{0}` has {before}; nulls fill the shorter one", at.name());
             r.find(r.offset(), "array-length", Kind::Structure, at, message);
         }
         if !good && r.mode() == super::ReadMode::Lenient {

@@ -4,6 +4,7 @@ use super::{Bundle, Device, DeviceComponent, DeviceMetric, Document, OperationOu
 use crate::code::is_resource_type;
 use crate::element::{Facts, Node, Outcome, Read, ReadMode, Reader, TypeDef, Value, Writer};
 use crate::issue::{Kind, Path, Report, Severity};
+use std::borrow::Cow;
 
 /// A resource of any type of FHIR STU3.
 ///
@@ -133,11 +134,11 @@ impl Resource {
 document!(Resource);
 
 impl Document for Resource {
-    fn root(r: &mut Reader<'_>) -> String {
+    fn root<'a>(r: &mut Reader<'a>) -> Cow<'a, str> {
         match r.resource_type_ahead() {
-            Ok(Some(found)) if is_resource_type(&found) => found.into_owned(),
-            Ok(Some(found)) => similar_type(&found).unwrap_or("Resource").to_owned(),
-            Ok(None) | Err(_) => "Resource".to_owned(),
+            Ok(Some(found)) if MODELLED.contains(&&*found) || is_resource_type(&found) => found,
+            Ok(Some(found)) => Cow::Borrowed(similar_type(&found).unwrap_or("Resource")),
+            Ok(None) | Err(_) => Cow::Borrowed("Resource"),
         }
     }
 }
@@ -149,8 +150,10 @@ fn similar_type(found: &str) -> Option<&'static str> {
         let name = name.to_ascii_lowercase();
         folded == name || folded.strip_suffix('s') == Some(name.as_str())
     };
-    ["Device", "DeviceComponent", "DeviceMetric", "Bundle", "OperationOutcome"].into_iter().find(same)
+    MODELLED.iter().copied().find(|name| same(name))
 }
+
+const MODELLED: &[&str] = &["Device", "DeviceComponent", "DeviceMetric", "Bundle", "OperationOutcome"];
 
 impl Value for Resource {
     fn blank() -> Self {
@@ -236,4 +239,3 @@ macro_rules! into_resource {
 }
 
 into_resource!(Device DeviceComponent DeviceMetric Bundle OperationOutcome);
-

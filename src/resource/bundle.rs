@@ -139,11 +139,11 @@ backbone! {
         /// The resource.
         resource "resource" [0..1] Resource;
         /// Why a search found it.
-        search "search" [0..1] Search;
+        search "search" [0..1] Box<Search>;
         /// What to do with it.
-        request "request" [0..1] Request;
+        request "request" [0..1] Box<Request>;
         /// What was done with it.
-        response "response" [0..1] Response;
+        response "response" [0..1] Box<Response>;
     }
     rules {
         "bdl-8", "`fullUrl` does not name a version", |entry| {

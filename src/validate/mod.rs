@@ -7,9 +7,7 @@ mod walk;
 
 use crate::element::{Node, ReadMode};
 use crate::issue::{Path, Report};
-use crate::resource::{
-    Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource, read_document,
-};
+use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource, read_document};
 use std::collections::BTreeSet;
 use std::ops::Deref;
 
@@ -21,7 +19,7 @@ pub trait Validate {
     /// use fhir_devices::{Device, Validate};
     ///
     /// let device = Device::from_json(
-    ///     br#"{"resourceType":"Device","contact":[{"value":"+1 555 0100"}],"owner":{"reference":"#org"}}"#,
+    ///     br##"{"resourceType":"Device","contact":[{"value":"+1 555 0100"}],"owner":{"reference":"#org"}}"##,
     /// )?;
     /// let report = device.validate();
     /// let rules: Vec<_> = report.iter().map(|issue| (&*issue.rule, issue.at.as_str())).collect();

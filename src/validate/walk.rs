@@ -1,7 +1,7 @@
 //! The walk over a resource, and the rules that need to see all of it.
 
 use crate::datatype::{Literal, REF_1};
-use crate::element::{Facts, Node, Reader, ReadMode, RuleDef};
+use crate::element::{Facts, Node, ReadMode, Reader, RuleDef};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::resource::{DOM_1, DOM_2, DOM_3, DOM_4, member};
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,7 +73,9 @@ pub(super) fn resource(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
 fn walk(node: &dyn Node, at: &Path<'_>, container: &mut Container, report: &mut Report) {
     node.check(at, report);
     match node.facts() {
-        Facts::Reference { literal: Some(literal), targets } => local_reference(literal, targets, at, container, report),
+        Facts::Reference { literal: Some(literal), targets } => {
+            local_reference(literal, targets, at, container, report)
+        }
         Facts::Extension { url: Some(url) } => extension_url(url, at, report),
         Facts::Text { json, .. } => {
             let mut r = Reader::new(json, ReadMode::Strict);
@@ -92,13 +94,7 @@ fn walk(node: &dyn Node, at: &Path<'_>, container: &mut Container, report: &mut 
     });
 }
 
-fn local_reference(
-    literal: &str,
-    targets: &[&str],
-    at: &Path<'_>,
-    container: &mut Container,
-    report: &mut Report,
-) {
+fn local_reference(literal: &str, targets: &[&str], at: &Path<'_>, container: &mut Container, report: &mut Report) {
     let Literal::Contained { id } = Literal::parse(literal) else { return };
     let Some(found) = container.contained.get(id).filter(|_| !id.is_empty()) else {
         report.push(broken(REF_1, at));
@@ -168,12 +164,7 @@ fn text_references(
 }
 
 /// Judges the local references in what may be a resource with an identity of its own (`Parameters.parameter.resource`).
-fn text_resource(
-    json: &str,
-    at: &Path<'_>,
-    outer: &mut Container,
-    report: &mut Report,
-) -> crate::element::Read<()> {
+fn text_resource(json: &str, at: &Path<'_>, outer: &mut Container, report: &mut Report) -> crate::element::Read<()> {
     let mut r = Reader::new(json, ReadMode::Strict);
     match member(json, "resourceType") {
         Some(_) => text_references(&mut r, at, &mut Container::of_text(json), report),

@@ -1,0 +1,152 @@
+//! A store of blobs that keeps none.
+
+use crate::store::{
+    BlobCapabilities, BlobHasher, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Page, PageToken, PutOutcome,
+    Result, Sha256, StoreError, Tenant, UrlKind,
+};
+use bytes::Bytes;
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use url::Url;
+
+/// Counts blobs and their bytes, and throws them away: for measurements and dry runs.
+///
+/// It breaks B1 of [`BlobStore`] on purpose: what was committed is not found. Sizes and digests are verified, so that a dry
+/// run finds what a real one would.
+///
+/// ```
+/// use fhir_devices::backend::Discard;
+/// use fhir_devices::store::{TenantBlobs, stream};
+/// use std::sync::Arc;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let discard = Arc::new(Discard::new());
+/// let blobs = TenantBlobs::new(discard.clone(), "st-mary".parse()?);
+/// let (blob, _) = blobs.put(stream::once("firmware")).await?;
+/// assert!(blobs.head(&blob.digest).await.is_err());
+/// assert_eq!((discard.blobs(), discard.bytes()), (1, 8));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Discard {
+    counts: Arc<Counts>,
+    verifies_digest: bool,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    blobs: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Discard {
+    /// Has counted nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { counts: Arc::default(), verifies_digest: true }
+    }
+
+    /// Leaves the digest to the caller of the commit: only the size is verified.
+    #[must_use]
+    pub fn without_digests(mut self) -> Self {
+        self.verifies_digest = false;
+        self
+    }
+
+    /// How many blobs were committed.
+    #[must_use]
+    pub fn blobs(&self) -> u64 {
+        self.counts.blobs.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes they had.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.counts.bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Discard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BlobStore for Discard {
+    fn capabilities(&self) -> BlobCapabilities {
+        let mut capabilities = BlobCapabilities::new(u64::MAX);
+        capabilities.verifies_digest = self.verifies_digest;
+        capabilities
+    }
+
+    fn begin<'a>(&'a self, _: &'a Tenant) -> BoxFuture<'a, Result<Box<dyn BlobWriter>>> {
+        let hasher = self.verifies_digest.then(BlobHasher::new);
+        let writer = Writer { counts: Arc::clone(&self.counts), hasher, size: 0 };
+        Box::pin(async { Ok(Box::new(writer) as Box<dyn BlobWriter>) })
+    }
+
+    fn get<'a>(&'a self, _: &'a Tenant, _: &'a Sha256, _: Option<Range<u64>>) -> BoxFuture<'a, Result<BlobRead>> {
+        Box::pin(async { Err(StoreError::NotFound) })
+    }
+
+    fn head<'a>(&'a self, _: &'a Tenant, _: &'a Sha256) -> BoxFuture<'a, Result<BlobRef>> {
+        Box::pin(async { Err(StoreError::NotFound) })
+    }
+
+    fn delete<'a>(&'a self, _: &'a Tenant, _: &'a Sha256) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn list<'a>(
+        &'a self,
+        _: &'a Tenant,
+        _: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<BlobRef>>> {
+        Box::pin(async move {
+            match after {
+                Some(_) => Err(StoreError::invalid("the page token is not of this store")),
+                None => Ok(Page { items: Vec::new(), next: None }),
+            }
+        })
+    }
+
+    fn url<'a>(&'a self, _: &'a Tenant, _: &'a Sha256, _: UrlKind) -> BoxFuture<'a, Result<Url>> {
+        Box::pin(async { Err(StoreError::Unsupported { what: "addresses of blobs that are thrown away" }) })
+    }
+}
+
+struct Writer {
+    counts: Arc<Counts>,
+    hasher: Option<BlobHasher>,
+    size: u64,
+}
+
+impl BlobWriter for Writer {
+    fn write<'a>(&'a mut self, chunk: Bytes) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.size = self.size.saturating_add(chunk.len() as u64);
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(&chunk);
+            }
+            Ok(())
+        })
+    }
+
+    fn commit(self: Box<Self>, blob: BlobRef) -> BoxFuture<'static, Result<PutOutcome>> {
+        Box::pin(async move {
+            let found = self.hasher.map_or(BlobRef { digest: blob.digest, size: self.size }, BlobHasher::finish);
+            blob.verify(found)?;
+            self.counts.blobs.fetch_add(1, Ordering::Relaxed);
+            self.counts.bytes.fetch_add(blob.size, Ordering::Relaxed);
+            Ok(PutOutcome::Stored)
+        })
+    }
+
+    fn abort(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+}

@@ -1,0 +1,252 @@
+//! Everything in the memory of this process: the reference reading of the storage contract.
+
+mod blobs;
+mod index;
+mod part;
+
+use crate::store::{
+    AtomicScope, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageToken, Query, ResourceStore,
+    Result, Search, StoreError, SystemClock, Tenant, Version, VersionId, Write,
+};
+use blobs::Blobs;
+use part::{Part, check_against_nothing, check_form};
+use std::collections::HashMap;
+use std::fmt;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use url::Url;
+
+/// Keeps resources and blobs in memory, for tests, demonstrations and small services.
+///
+/// Resources are kept as the bytes that were written, every version of them unless
+/// [`with_max_versions`](Self::with_max_versions) says otherwise; nothing survives the process. A commit may be about any
+/// resources of a tenant. Its futures are ready at the first poll, and need no runtime.
+///
+/// One value serves all threads. To share it, put it into an [`Arc`]; it is not `Clone`, so that no one copies a store by
+/// mistake.
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// use fhir_devices::store::{Criterion, IndexEntries, Key, ResourceType, Search, Tenanted};
+/// use std::sync::Arc;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?);
+/// let mut index = IndexEntries::default();
+/// index.source = Some("Device/pump".into());
+/// store.create(Key::new(ResourceType::DeviceComponent, "mds")?, "{}", index).await?;
+///
+/// let search = Search::new(ResourceType::DeviceComponent).and(Criterion::Source("Device/pump".into()));
+/// assert_eq!(store.all(search).await?.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Memory {
+    parts: RwLock<HashMap<Tenant, Arc<Part>>>,
+    blobs: Blobs,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    pages: PageKey,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    max_writes: usize,
+    max_body: u64,
+    max_versions: Option<NonZeroUsize>,
+}
+
+impl Memory {
+    /// Empty, with the clock of the machine: bodies up to 16 MiB, 1,000 writes a commit, blobs up to 4 GiB.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            parts: RwLock::default(),
+            blobs: Blobs::new(),
+            limits: Limits { max_writes: 1_000, max_body: 16 << 20, max_versions: None },
+            clock: Arc::new(SystemClock),
+            pages: PageKey::random(),
+        }
+    }
+
+    /// With another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// With at most `max` versions of each resource, the newest included.
+    #[must_use]
+    pub fn with_max_versions(mut self, max: NonZeroUsize) -> Self {
+        self.limits.max_versions = Some(max);
+        self
+    }
+
+    /// With bodies of at most `bytes`.
+    #[must_use]
+    pub fn with_max_body(mut self, bytes: u64) -> Self {
+        self.limits.max_body = bytes;
+        self
+    }
+
+    /// With at most `writes` in one commit.
+    #[must_use]
+    pub fn with_max_writes(mut self, writes: usize) -> Self {
+        self.limits.max_writes = writes;
+        self
+    }
+
+    /// With blobs of at most `bytes`.
+    #[must_use]
+    pub fn with_max_blob(mut self, bytes: u64) -> Self {
+        self.blobs.max_size = bytes;
+        self
+    }
+
+    /// Leaves the digests of blobs to the callers of commits: only their sizes are verified.
+    #[must_use]
+    pub fn without_digests(mut self) -> Self {
+        self.blobs.verifies_digest = false;
+        self
+    }
+
+    /// With blobs at `BASE/TENANT/sha256/DIGEST`, where the application serves them. Without a base, an address has the scheme
+    /// `memory` and names the blob, but leads nowhere.
+    ///
+    /// ```
+    /// use fhir_devices::backend::Memory;
+    /// let store = Memory::new().with_base_url("https://cdn.example/blobs".parse()?);
+    /// # drop(store);
+    /// # Ok::<(), url::ParseError>(())
+    /// ```
+    #[must_use]
+    pub fn with_base_url(mut self, base: Url) -> Self {
+        self.blobs.base = Some(base);
+        self
+    }
+
+    fn part(&self, tenant: &Tenant) -> Option<Arc<Part>> {
+        lock_read(&self.parts).get(tenant).cloned()
+    }
+
+    fn new_part(&self, tenant: &Tenant) -> Arc<Part> {
+        Arc::clone(lock_write(&self.parts).entry(tenant.clone()).or_insert_with(|| Arc::new(Part::new())))
+    }
+
+    fn known(&self, tenant: &Tenant) -> Result<Arc<Part>> {
+        self.part(tenant).ok_or(StoreError::NotFound)
+    }
+
+    fn commit_now(&self, tenant: &Tenant, writes: Vec<Write>) -> Result<Vec<Version>, CommitError> {
+        check_form(&writes, &self.limits)?;
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Asked before any lock is held: the clock is the caller's code.
+        let now = self.clock.now();
+        let part = match self.part(tenant) {
+            Some(part) => part,
+            None => {
+                // A refused write makes no tenant.
+                check_against_nothing(&writes)?;
+                self.new_part(tenant)
+            }
+        };
+        part.commit(writes, &self.limits, now)
+    }
+
+    fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+        let query = Query::Search(search);
+        let place = search.after.as_ref().map(|token| self.pages.open(tenant, query, token)).transpose()?;
+        let after = place.as_deref().map(std::str::from_utf8).transpose();
+        let after = after.map_err(|_| StoreError::invalid("the page token is of another store"))?;
+        let Some(part) = self.part(tenant) else {
+            return Ok(Page { items: Vec::new(), next: None });
+        };
+        let (items, last) = part.search(search, to_usize(search.limit), after);
+        let next = last.map(|id| self.pages.seal(tenant, query, id.as_bytes())).transpose()?;
+        Ok(Page { items, next })
+    }
+
+    fn history_now(
+        &self,
+        tenant: &Tenant,
+        key: &Key,
+        limit: NonZeroU32,
+        after: Option<&PageToken>,
+    ) -> Result<Page<Version>> {
+        let query = Query::History(key);
+        let place = after.map(|token| self.pages.open(tenant, query, token)).transpose()?;
+        let before = place.map(|bytes| bytes.try_into().map(u64::from_be_bytes)).transpose();
+        let before = before.map_err(|_| StoreError::invalid("the page token is of another store"))?;
+        let (items, more) = self.known(tenant)?.history(key, to_usize(limit), before)?;
+        let last = items.last().filter(|_| more).map(|last| last.version.get().to_be_bytes());
+        let next = last.map(|place| self.pages.seal(tenant, query, &place)).transpose()?;
+        Ok(Page { items, next })
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenants = lock_read(&self.parts).len();
+        f.debug_struct("Memory").field("tenants", &tenants).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl ResourceStore for Memory {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(AtomicScope::Tenant, self.limits.max_writes, self.limits.max_body)
+    }
+
+    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(async move { self.known(tenant)?.read(key) })
+    }
+
+    fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(async move { self.known(tenant)?.vread(key, version) })
+    }
+
+    fn commit<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        Box::pin(async move { self.commit_now(tenant, writes) })
+    }
+
+    fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(async move { self.search_now(tenant, search) })
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(async move { self.history_now(tenant, key, limit, after) })
+    }
+}
+
+fn to_usize(limit: NonZeroU32) -> usize {
+    usize::try_from(limit.get()).unwrap_or(usize::MAX)
+}
+
+/// A lock that a panicking thread left behind is used on: no code of ours panics while it holds one, and the caller's
+/// code is not called meanwhile.
+fn lock_read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lock_write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,7 @@
+//! Stores that exist: in memory, and one that throws everything away.
+
+mod discard;
+pub mod memory;
+
+pub use discard::Discard;
+pub use memory::Memory;

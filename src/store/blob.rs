@@ -1,0 +1,215 @@
+//! What a blob is called, and how it is read.
+
+use super::{ByteStream, InvalidText, Result, StoreError};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
+use sha2::Digest as _;
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The SHA-256 digest of some bytes, which is also the name of a blob.
+///
+/// It is written as 64 lower-case hexadecimal digits; upper case is read as well.
+///
+/// ```
+/// use fhir_devices::store::Sha256;
+/// let digest = Sha256::of(b"abc");
+/// assert_eq!(digest.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+/// assert_eq!(digest.to_string().parse(), Ok(digest));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+pub struct Sha256(pub [u8; 32]);
+
+impl Sha256 {
+    /// Computes the digest.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sha256({self})")
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let refuse = || InvalidText::new("a SHA-256 digest", text, "64 hexadecimal digits are wanted");
+        let digit = |c: char| c.to_digit(16).and_then(|d| u8::try_from(d).ok()).ok_or_else(refuse);
+        if text.len() != 64 {
+            return Err(refuse());
+        }
+        let mut chars = text.chars();
+        let mut digest = [0; 32];
+        for byte in &mut digest {
+            let (high, low) = (chars.next().ok_or_else(refuse)?, chars.next().ok_or_else(refuse)?);
+            *byte = digit(high)? << 4 | digit(low)?;
+        }
+        Ok(Self(digest))
+    }
+}
+
+/// A blob by its content: digest and size.
+///
+/// ```
+/// use fhir_devices::store::BlobRef;
+/// assert_eq!(BlobRef::of(b"firmware").size, 8);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlobRef {
+    /// The digest of its bytes.
+    pub digest: Sha256,
+    /// Their number.
+    pub size: u64,
+}
+
+impl BlobRef {
+    /// Digest and size of bytes at hand.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { digest: Sha256::of(bytes), size: bytes.len() as u64 }
+    }
+
+    /// Whether `found` is this blob.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], which says what differs.
+    pub fn verify(&self, found: Self) -> Result<()> {
+        let what = if found.size != self.size {
+            format!("the size is {} bytes, and {} are wanted", found.size, self.size)
+        } else if found.digest != self.digest {
+            format!("the digest is `{}`, and `{}` is wanted", found.digest, self.digest)
+        } else {
+            return Ok(());
+        };
+        Err(StoreError::Corrupt { what })
+    }
+
+    /// The bytes that a request for `range` means: all without a range, and none behind the end.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for an empty range, [`StoreError::OutOfRange`] for one that starts behind the last byte.
+    pub fn clip(&self, range: Option<Range<u64>>) -> Result<Range<u64>> {
+        match range {
+            None => Ok(0..self.size),
+            Some(range) if range.start >= range.end => Err(StoreError::invalid("the range is empty")),
+            Some(range) if range.start >= self.size => Err(StoreError::OutOfRange { size: self.size }),
+            Some(range) => Ok(range.start..range.end.min(self.size)),
+        }
+    }
+}
+
+/// Learns digest and size of bytes as they pass.
+///
+/// ```
+/// use fhir_devices::store::{BlobHasher, BlobRef};
+/// let mut hasher = BlobHasher::new();
+/// hasher.update(b"firm");
+/// hasher.update(b"ware");
+/// assert_eq!(hasher.finish(), BlobRef::of(b"firmware"));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct BlobHasher {
+    hash: sha2::Sha256,
+    size: u64,
+}
+
+impl BlobHasher {
+    /// Nothing has passed.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Some bytes pass.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        self.size = self.size.saturating_add(bytes.len() as u64);
+    }
+
+    /// How many bytes have passed.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What has passed.
+    #[must_use]
+    pub fn finish(self) -> BlobRef {
+        BlobRef { digest: Sha256(self.hash.finalize().into()), size: self.size }
+    }
+}
+
+/// What is read of a blob.
+///
+/// ```
+/// use fhir_devices::store::{BlobRead, BlobRef, stream};
+/// let whole = BlobRead { blob: BlobRef::of(b"abc"), range: 0..3, body: stream::once("abc") };
+/// assert!(whole.is_whole());
+/// ```
+pub struct BlobRead {
+    /// The blob.
+    pub blob: BlobRef,
+    /// Which of its bytes come.
+    pub range: Range<u64>,
+    /// The bytes.
+    pub body: ByteStream,
+}
+
+impl BlobRead {
+    /// Whether every byte of the blob comes.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.range == (0..self.blob.size)
+    }
+}
+
+impl fmt::Debug for BlobRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobRead").field("blob", &self.blob).field("range", &self.range).finish_non_exhaustive()
+    }
+}
+
+/// What a commit of a blob did.
+///
+/// ```
+/// use fhir_devices::store::PutOutcome;
+/// assert_ne!(PutOutcome::Stored, PutOutcome::AlreadyPresent);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// The blob was not there, and now is.
+    Stored,
+    /// The tenant had the same bytes already.
+    AlreadyPresent,
+}
+
+/// Who shall be able to use the address of a blob.
+///
+/// ```
+/// use fhir_devices::store::UrlKind;
+/// let an_hour = UrlKind::Signed { valid_for: std::time::Duration::from_secs(3600) };
+/// assert_ne!(an_hour, UrlKind::Public);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UrlKind {
+    /// Stable and without credentials, as behind a content delivery network.
+    Public,
+    /// Carries its own permission to read, for a while.
+    Signed {
+        /// How long.
+        valid_for: Duration,
+    },
+}

@@ -1,0 +1,81 @@
+//! What a store can do, so that a caller asks before it relies on it.
+
+/// How far one commit reaches.
+///
+/// ```
+/// use fhir_devices::store::AtomicScope;
+/// assert!(AtomicScope::Key < AtomicScope::Tenant);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AtomicScope {
+    /// One resource.
+    Key,
+    /// The writes about one Device: itself, its components and its metrics.
+    Device,
+    /// Any resources of one tenant.
+    Tenant,
+}
+
+/// What a [`ResourceStore`](super::ResourceStore) can do. It does not change while the store lives.
+///
+/// ```
+/// use fhir_devices::store::{AtomicScope, Capabilities};
+/// let mut capabilities = Capabilities::new(AtomicScope::Key, 1, 1 << 20);
+/// capabilities.history = false;
+/// assert!(!capabilities.durable_ack);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// What the writes of one commit may be about.
+    pub atomic: AtomicScope,
+    /// The most writes of one commit.
+    pub max_writes: usize,
+    /// The largest body, in bytes.
+    pub max_body: u64,
+    /// Whether older versions can be read.
+    pub history: bool,
+    /// Whether a search sees the caller's own acknowledged writes at once.
+    pub search_read_your_writes: bool,
+    /// Whether an acknowledged write survives the loss of a node or of power.
+    pub durable_ack: bool,
+}
+
+impl Capabilities {
+    /// With history, with searches that see acknowledged writes, and with no promise of durability.
+    #[must_use]
+    pub const fn new(atomic: AtomicScope, max_writes: usize, max_body: u64) -> Self {
+        Self { atomic, max_writes, max_body, history: true, search_read_your_writes: true, durable_ack: false }
+    }
+}
+
+/// What a [`BlobStore`](super::BlobStore) can do. It does not change while the store lives.
+///
+/// ```
+/// use fhir_devices::store::BlobCapabilities;
+/// let mut capabilities = BlobCapabilities::new(5 << 30);
+/// capabilities.signed_url = true;
+/// assert!(capabilities.verifies_digest);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlobCapabilities {
+    /// The largest blob, in bytes.
+    pub max_size: u64,
+    /// Whether the store computes the digest itself. Otherwise the caller of a commit vouches for it.
+    pub verifies_digest: bool,
+    /// Whether it gives [`UrlKind::Public`](super::UrlKind::Public).
+    pub public_url: bool,
+    /// Whether it gives [`UrlKind::Signed`](super::UrlKind::Signed).
+    pub signed_url: bool,
+    /// Whether a committed blob survives the loss of a node or of power.
+    pub durable_ack: bool,
+}
+
+impl BlobCapabilities {
+    /// Verifies digests, gives no addresses, and makes no promise of durability.
+    #[must_use]
+    pub const fn new(max_size: u64) -> Self {
+        Self { max_size, verifies_digest: true, public_url: false, signed_url: false, durable_ack: false }
+    }
+}

@@ -1,0 +1,122 @@
+//! What is written, under which condition, and what is read back.
+
+use super::{IndexEntries, Key, VersionId, WriteId};
+use bytes::Bytes;
+use time::OffsetDateTime;
+
+/// One version of a resource, as it was stored.
+///
+/// The body is the canonical JSON of the resource *without* `meta.versionId` and `meta.lastUpdated`: the store assigns
+/// them, and the floor that reads puts them in from the fields here. A store never looks into a body.
+///
+/// ```
+/// use fhir_devices::store::{Key, ResourceType, Version, VersionId};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let deleted = Version {
+///     key: Key::new(ResourceType::Device, "pump")?,
+///     version: VersionId::FIRST.next(),
+///     last_updated: time::OffsetDateTime::UNIX_EPOCH,
+///     write_id: None,
+///     body: None,
+/// };
+/// assert!(deleted.is_deleted());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Which resource.
+    pub key: Key,
+    /// Which version of it.
+    pub version: VersionId,
+    /// When the store applied the write; never before the version that came before.
+    pub last_updated: OffsetDateTime,
+    /// The id of the write that made it.
+    pub write_id: Option<WriteId>,
+    /// The canonical JSON; `None` stands for a deletion.
+    pub body: Option<Bytes>,
+}
+
+impl Version {
+    /// Whether this version stands for a deletion.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.body.is_none()
+    }
+}
+
+/// What must be so for a write to be applied. It is checked in the same step as the write.
+///
+/// ```
+/// use fhir_devices::store::{Precondition, VersionId};
+/// let if_match = Precondition::Version(VersionId::from_etag("W/\"7\"")?);
+/// assert_ne!(if_match, Precondition::Exists);
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    /// It never existed, or is deleted. Otherwise [`AlreadyExists`](super::StoreError::AlreadyExists).
+    Absent,
+    /// It exists in this version. Otherwise [`Conflict`](super::StoreError::Conflict).
+    Version(VersionId),
+    /// It exists. Otherwise [`NotFound`](super::StoreError::NotFound) or [`Gone`](super::StoreError::Gone).
+    Exists,
+    /// Nothing: the write is blind.
+    None,
+}
+
+/// One write of a commit: a new body, or a deletion.
+///
+/// ```
+/// use fhir_devices::store::{IndexEntries, Key, Precondition, ResourceType, Write, WriteId};
+/// let key = Key::new(ResourceType::Device, "pump")?;
+/// let write = Write::create(key, r#"{"resourceType":"Device"}"#, IndexEntries::default()).with_id(WriteId(1));
+/// assert_eq!(write.when, Precondition::Absent);
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Which resource.
+    pub key: Key,
+    /// The canonical JSON, without `meta.versionId` and `meta.lastUpdated`; `None` deletes.
+    pub body: Option<Bytes>,
+    /// By what the resource shall be found; they replace those of the version before. A deletion has none.
+    pub index: IndexEntries,
+    /// What must be so.
+    pub when: Precondition,
+    /// Kept with the version, so that a lost answer can be resolved.
+    pub write_id: Option<WriteId>,
+}
+
+impl Write {
+    /// Creates, if there is none or it was deleted.
+    #[must_use]
+    pub fn create(key: Key, body: impl Into<Bytes>, index: IndexEntries) -> Self {
+        Self { key, body: Some(body.into()), index, when: Precondition::Absent, write_id: None }
+    }
+
+    /// Replaces `version`.
+    #[must_use]
+    pub fn update(key: Key, version: VersionId, body: impl Into<Bytes>, index: IndexEntries) -> Self {
+        Self { key, body: Some(body.into()), index, when: Precondition::Version(version), write_id: None }
+    }
+
+    /// Creates or replaces, whatever is there.
+    #[must_use]
+    pub fn put(key: Key, body: impl Into<Bytes>, index: IndexEntries) -> Self {
+        Self { key, body: Some(body.into()), index, when: Precondition::None, write_id: None }
+    }
+
+    /// Deletes what is there under the condition.
+    #[must_use]
+    pub fn delete(key: Key, when: Precondition) -> Self {
+        Self { key, body: None, index: IndexEntries::default(), when, write_id: None }
+    }
+
+    /// Gives the write an id.
+    #[must_use]
+    pub fn with_id(mut self, id: WriteId) -> Self {
+        self.write_id = Some(id);
+        self
+    }
+}

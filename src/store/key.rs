@@ -1,0 +1,229 @@
+//! Which resource, which version of it, and which attempt to write it.
+
+use super::InvalidText;
+use serde_with::{DeserializeFromStr, SerializeDisplay};
+use smol_str::SmolStr;
+use std::fmt;
+use std::num::NonZeroU64;
+use std::str::FromStr;
+
+/// The types of resource that a store keeps.
+///
+/// ```
+/// use fhir_devices::store::ResourceType;
+/// assert_eq!("DeviceMetric".parse(), Ok(ResourceType::DeviceMetric));
+/// assert_eq!(ResourceType::Device.as_str(), "Device");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+#[non_exhaustive]
+pub enum ResourceType {
+    /// The device as an item: UDI, model, owner, patient.
+    Device,
+    /// An MDS, VMD or channel of a device.
+    DeviceComponent,
+    /// A measurement, setting or calculation of a component.
+    DeviceMetric,
+}
+
+impl ResourceType {
+    /// Every type, in the order of the standard.
+    pub const ALL: [Self; 3] = [Self::Device, Self::DeviceComponent, Self::DeviceMetric];
+
+    /// The name in FHIR.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Device => "Device",
+            Self::DeviceComponent => "DeviceComponent",
+            Self::DeviceMetric => "DeviceMetric",
+        }
+    }
+}
+
+impl fmt::Display for ResourceType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for ResourceType {
+    type Err = InvalidText;
+
+    fn from_str(name: &str) -> Result<Self, InvalidText> {
+        let found = Self::ALL.into_iter().find(|t| t.as_str() == name);
+        found.ok_or_else(|| {
+            InvalidText::new("a type of stored resource", name, "the store keeps devices and their parts")
+        })
+    }
+}
+
+/// Names one resource of a tenant: its type and its logical id, checked as FHIR's `id`.
+///
+/// The text form is the relative reference, which is safe as two path segments.
+///
+/// ```
+/// use fhir_devices::store::{Key, ResourceType};
+/// let key: Key = "DeviceComponent/vmd-1".parse()?;
+/// assert_eq!(key, Key::new(ResourceType::DeviceComponent, "vmd-1")?);
+/// assert_eq!(key.to_string(), "DeviceComponent/vmd-1");
+/// assert!(Key::new(ResourceType::Device, "../etc").is_err());
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+pub struct Key {
+    resource_type: ResourceType,
+    id: SmolStr,
+}
+
+impl Key {
+    /// Checks an id and makes the key.
+    ///
+    /// # Errors
+    /// [`InvalidText`] when the id is not 1 to 64 of letters, digits, `-` and `.`, or is `.` or `..`.
+    pub fn new(resource_type: ResourceType, id: impl Into<SmolStr>) -> Result<Self, InvalidText> {
+        let id = id.into();
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+        if id.is_empty() || id.len() > 64 {
+            return Err(InvalidText::new("a resource id", &id, "1 to 64 characters are wanted"));
+        }
+        if !id.bytes().all(allowed) {
+            return Err(InvalidText::new("a resource id", &id, "only letters, digits, `-` and `.` are allowed"));
+        }
+        if id == "." || id == ".." {
+            return Err(InvalidText::new("a resource id", &id, "it would name a folder"));
+        }
+        Ok(Self { resource_type, id })
+    }
+
+    /// The type of the resource.
+    #[must_use]
+    pub fn resource_type(&self) -> ResourceType {
+        self.resource_type
+    }
+
+    /// The logical id.
+    #[must_use]
+    pub fn id(&self) -> &SmolStr {
+        &self.id
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.resource_type, self.id)
+    }
+}
+
+impl FromStr for Key {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        match text.split_once('/') {
+            Some((resource_type, id)) => Self::new(resource_type.parse()?, id),
+            None => Err(InvalidText::new("a key", text, "the form is TYPE/ID")),
+        }
+    }
+}
+
+/// FHIR's `meta.versionId`: 1, 2, 3 and so on for each resource, given by the store and never given twice.
+///
+/// ```
+/// use fhir_devices::store::VersionId;
+/// let third = VersionId::from_etag("W/\"3\"")?;
+/// assert_eq!(third.to_string(), "3");
+/// assert_eq!(third, VersionId::from_etag("\"3\"")?);
+/// assert_eq!(third.next().etag(), "W/\"4\"");
+/// assert!("0".parse::<VersionId>().is_err());
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+pub struct VersionId(NonZeroU64);
+
+impl VersionId {
+    /// The version that a creation makes.
+    pub const FIRST: Self = Self(NonZeroU64::MIN);
+
+    /// The version of this number; 0 is none.
+    #[must_use]
+    pub fn new(number: u64) -> Option<Self> {
+        NonZeroU64::new(number).map(Self)
+    }
+
+    /// Reads an entity tag as it comes in `If-Match`, weak or strong: `W/"3"` or `"3"`.
+    ///
+    /// # Errors
+    /// [`InvalidText`] when it is a list, `*`, or the tag of something else.
+    pub fn from_etag(tag: &str) -> Result<Self, InvalidText> {
+        let quoted = tag.strip_prefix("W/").unwrap_or(tag);
+        let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        inner
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| InvalidText::new("a version's entity tag", tag, "the form is `W/\"3\"`"))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The version that the next write makes.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The weak entity tag: `W/"3"`.
+    #[must_use]
+    pub fn etag(self) -> String {
+        format!("W/\"{self}\"")
+    }
+}
+
+impl fmt::Display for VersionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for VersionId {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let refuse = |reason| InvalidText::new("a version", text, reason);
+        if text.is_empty() || text.starts_with('0') || !text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(refuse("a positive number without leading zeros is wanted"));
+        }
+        text.parse().map(Self).map_err(|_| refuse("the number is too large"))
+    }
+}
+
+/// The caller's name for one logical write, kept with the version that it made.
+///
+/// When an answer is lost, the version that carries the id tells that the write was applied. The caller chooses it, at
+/// random or derived from what it is doing, and uses it for no second write. Its text form is 32 hexadecimal digits.
+///
+/// ```
+/// use fhir_devices::store::WriteId;
+/// let id = WriteId(0xfeed);
+/// assert_eq!(id.to_string(), "0000000000000000000000000000feed");
+/// assert_eq!(id.to_string().parse(), Ok(id));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+pub struct WriteId(pub u128);
+
+impl fmt::Display for WriteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl FromStr for WriteId {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let digits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let parsed = digits.then(|| u128::from_str_radix(text, 16).ok()).flatten();
+        parsed.map(Self).ok_or_else(|| InvalidText::new("a write id", text, "32 hexadecimal digits are wanted"))
+    }
+}

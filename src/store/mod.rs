@@ -1,0 +1,57 @@
+//! What the caller implements: where resources and update files are kept.
+//!
+//! Two small traits, [`ResourceStore`] for FHIR resources and [`BlobStore`] for the bytes of update files, with a
+//! numbered contract each. Applications do not call them directly: they hold a [`Tenanted`] or a [`TenantBlobs`],
+//! whose methods take no tenant, so that no call can name the wrong one.
+//!
+//! The traits have no default methods, their futures are boxed by hand, and nothing here needs a runtime: a store may be
+//! a `dyn` value, and a wrapper that forgets a method does not compile.
+//!
+//! ```
+//! use fhir_devices::backend::Memory;
+//! use fhir_devices::store::{IndexEntries, Key, ResourceType, Tenanted};
+//! use std::sync::Arc;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?);
+//! let key = Key::new(ResourceType::Device, "infusion-7")?;
+//! let body = r#"{"resourceType":"Device","id":"infusion-7"}"#;
+//! let created = store.create(key.clone(), body, IndexEntries::default()).await?;
+//! assert_eq!(created.version.etag(), "W/\"1\"");
+//! assert_eq!(store.read(&key).await?.body.as_deref(), Some(body.as_bytes()));
+//! # Ok(())
+//! # }
+//! ```
+
+mod blob;
+mod blob_store;
+mod capabilities;
+mod clock;
+mod document;
+mod error;
+mod key;
+mod page;
+mod resource_store;
+mod search;
+mod stored;
+pub mod stream;
+mod tenant;
+mod tenant_blobs;
+mod tenanted;
+
+pub use blob::{BlobHasher, BlobRead, BlobRef, PutOutcome, Sha256, UrlKind};
+pub use blob_store::{BlobStore, BlobWriter};
+pub use capabilities::{AtomicScope, BlobCapabilities, Capabilities};
+pub use clock::{Clock, SystemClock};
+pub use document::{Precondition, Version, Write};
+pub use error::{Applied, BoxError, CommitError, InvalidText, Result, StoreError};
+pub use key::{Key, ResourceType, VersionId, WriteId};
+pub use page::{Page, PageKey, PageToken, Query};
+pub use resource_store::{BoxFuture, ResourceStore};
+pub use search::{Criterion, IndexEntries, Search, Token, TokenMatch};
+pub use stored::Stored;
+pub use stream::ByteStream;
+pub use tenant::Tenant;
+pub use tenant_blobs::TenantBlobs;
+pub use tenanted::Tenanted;

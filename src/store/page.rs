@@ -1,0 +1,233 @@
+//! Pages, and the tokens that lead from one to the next.
+
+use super::{Criterion, InvalidText, Key, ResourceType, Result, Search, StoreError, Tenant, TokenMatch};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_with::{DeserializeFromStr, SerializeDisplay};
+use sha2::{Digest as _, Sha256};
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Some of the things asked for, and the way to the rest.
+///
+/// `items` may be empty while `next` is there: only `next` being `None` says that all was seen.
+///
+/// ```
+/// use fhir_devices::store::Page;
+/// let last = Page { items: vec![1, 2], next: None };
+/// assert_eq!(last.items.len(), 2);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What was found.
+    pub items: Vec<T>,
+    /// The way to the next page.
+    pub next: Option<PageToken>,
+}
+
+/// Where a page ended: opaque, at most 1,024 characters of the URL-safe alphabet.
+///
+/// It counts for the tenant and the query that it was given for, and for no other; see [`PageKey`].
+///
+/// ```
+/// use fhir_devices::store::PageToken;
+/// assert!("v1.AAAA".parse::<PageToken>().is_ok());
+/// assert!("v1.AA/AA".parse::<PageToken>().is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, SerializeDisplay, DeserializeFromStr)]
+pub struct PageToken(Arc<str>);
+
+impl PageToken {
+    const MAX: usize = 1024;
+
+    /// The text form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PageToken {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let refuse = |reason| InvalidText::new("a page token", text, reason);
+        if text.is_empty() || text.len() > Self::MAX {
+            return Err(refuse("1 to 1024 characters are wanted"));
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
+            return Err(refuse("only letters, digits, `-`, `_` and `.` are allowed"));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for PageToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for PageToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PageToken({} bytes)", self.0.len())
+    }
+}
+
+/// The query that a page token belongs to.
+///
+/// ```
+/// use fhir_devices::store::{Query, ResourceType, Search};
+/// let search = Search::new(ResourceType::Device);
+/// let query = Query::Search(&search);
+/// # let _ = query;
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Query<'a> {
+    /// A search; its `limit` and `after` do not count, nor does the order of its criteria.
+    Search(&'a Search),
+    /// The versions of one resource.
+    History(&'a Key),
+    /// The blobs of a tenant.
+    Blobs,
+}
+
+/// The secret with which a store makes page tokens and knows its own again.
+///
+/// A token is the place where the page ended and a keyed hash (HMAC-SHA-256, 16 bytes of it) over that place, the
+/// tenant and the query. The place is not hidden: it must not be a secret.
+///
+/// ```
+/// use fhir_devices::store::{PageKey, Query, Tenant};
+/// let key = PageKey::random();
+/// let (ours, theirs): (Tenant, Tenant) = ("ours".parse()?, "theirs".parse()?);
+/// let token = key.seal(&ours, Query::Blobs, b"place")?;
+/// assert_eq!(key.open(&ours, Query::Blobs, &token)?, b"place");
+/// assert!(key.open(&theirs, Query::Blobs, &token).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct PageKey([u8; 32]);
+
+impl PageKey {
+    const TAG: usize = 16;
+    const PREFIX: &'static str = "v1.";
+
+    /// A key of this process, from the random state of the standard library's maps: tokens end with the process.
+    #[must_use]
+    pub fn random() -> Self {
+        let mut key = [0; 32];
+        for chunk in key.chunks_mut(8) {
+            let word = RandomState::new().build_hasher().finish().to_le_bytes();
+            chunk.iter_mut().zip(word).for_each(|(to, from)| *to = from);
+        }
+        Self(key)
+    }
+
+    /// A key that several processes share, or that outlives one. It must be random and kept secret.
+    #[must_use]
+    pub fn from_bytes(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
+    /// Makes a token for the place where a page ended.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when `place` is longer than a token can hold; 700 bytes always fit.
+    pub fn seal(&self, tenant: &Tenant, query: Query<'_>, place: &[u8]) -> Result<PageToken> {
+        let mut bytes = place.to_vec();
+        bytes.extend_from_slice(&self.tag(tenant, query, place));
+        let text = format!("{}{}", Self::PREFIX, URL_SAFE_NO_PAD.encode(bytes));
+        Ok(text.parse::<PageToken>()?)
+    }
+
+    /// The place that a token stands for.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when it is damaged, was made with another key, or for another tenant or query.
+    pub fn open(&self, tenant: &Tenant, query: Query<'_>, token: &PageToken) -> Result<Vec<u8>> {
+        self.place(tenant, query, token)
+            .ok_or_else(|| StoreError::invalid("the page token is damaged, or belongs to another query"))
+    }
+
+    fn place(&self, tenant: &Tenant, query: Query<'_>, token: &PageToken) -> Option<Vec<u8>> {
+        let mut bytes = URL_SAFE_NO_PAD.decode(token.as_str().strip_prefix(Self::PREFIX)?).ok()?;
+        let tag = bytes.split_off(bytes.len().checked_sub(Self::TAG)?);
+        let wanted = self.tag(tenant, query, &bytes);
+        let differing = tag.iter().zip(wanted).fold(0, |acc, (a, b)| acc | (a ^ b));
+        (differing == 0).then_some(bytes)
+    }
+
+    /// HMAC (RFC 2104) with SHA-256, cut to 16 bytes.
+    fn tag(&self, tenant: &Tenant, query: Query<'_>, place: &[u8]) -> [u8; Self::TAG] {
+        let mut pads = [[0x36_u8; 64], [0x5c_u8; 64]];
+        for pad in &mut pads {
+            pad.iter_mut().zip(self.0).for_each(|(p, k)| *p ^= k);
+        }
+        let [inner_pad, outer_pad] = pads;
+        let mut inner = Sha256::new_with_prefix(inner_pad);
+        field(&mut inner, tenant.as_str());
+        hash_query(&mut inner, query);
+        inner.update(place);
+        let outer = Sha256::new_with_prefix(outer_pad).chain_update(inner.finalize()).finalize();
+        let mut tag = [0; Self::TAG];
+        tag.iter_mut().zip(outer).for_each(|(to, from)| *to = from);
+        tag
+    }
+}
+
+impl fmt::Debug for PageKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PageKey(..)")
+    }
+}
+
+/// Each text with its length before it, so that no two queries are hashed from the same bytes.
+fn field(hash: &mut Sha256, text: &str) {
+    hash.update((text.len() as u64).to_le_bytes());
+    hash.update(text);
+}
+
+fn hash_query(hash: &mut Sha256, query: Query<'_>) {
+    match query {
+        Query::Search(search) => {
+            field(hash, "search");
+            hash_type(hash, search.resource_type);
+            let mut criteria: Vec<_> = search.all_of.iter().collect();
+            criteria.sort();
+            hash.update((criteria.len() as u64).to_le_bytes());
+            criteria.into_iter().for_each(|criterion| hash_criterion(hash, criterion));
+        }
+        Query::History(key) => {
+            field(hash, "history");
+            hash_type(hash, key.resource_type());
+            field(hash, key.id());
+        }
+        Query::Blobs => field(hash, "blobs"),
+    }
+}
+
+fn hash_type(hash: &mut Sha256, resource_type: ResourceType) {
+    field(hash, resource_type.as_str());
+}
+
+fn hash_criterion(hash: &mut Sha256, criterion: &Criterion) {
+    let (name, text) = match criterion {
+        Criterion::Id(id) => ("id", id),
+        Criterion::Source(source) => ("source", source),
+        Criterion::Parent(parent) => ("parent", parent),
+        Criterion::Identifier(token) => return hash_token(hash, "identifier", token),
+        Criterion::Kind(token) => return hash_token(hash, "kind", token),
+    };
+    field(hash, name);
+    field(hash, text);
+}
+
+fn hash_token(hash: &mut Sha256, name: &str, token: &TokenMatch) {
+    field(hash, name);
+    field(hash, &token.to_string());
+}

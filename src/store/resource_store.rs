@@ -1,0 +1,147 @@
+//! The contract of a store of resources.
+
+use super::{Capabilities, CommitError, Key, Page, PageToken, Result, Search, Tenant, Version, VersionId, Write};
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// A future on the heap, so that the traits may be used as `dyn`.
+///
+/// ```
+/// use fhir_devices::store::BoxFuture;
+/// let ready: BoxFuture<'_, u8> = Box::pin(async { 7 });
+/// # drop(ready);
+/// ```
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Keeps the resources of many tenants, every version of them.
+///
+/// An application holds it in a [`Tenanted`](super::Tenanted). The store in memory is the reference reading of the
+/// contract.
+///
+/// # Contract
+///
+/// - **R1 Atomicity.** The writes of a commit are applied all or none, and a reader sees all or none of them. A commit
+///   that goes beyond [`Capabilities::atomic`] or [`Capabilities::max_writes`] is refused with `Unsupported`, one that
+///   names a key twice with `Invalid`, before anything is written. An empty commit succeeds. The versions come back in
+///   the order of the writes.
+/// - **R2 Preconditions.** Every [`Precondition`](super::Precondition) is checked in the same step as the write, against
+///   the state before the commit. `Absent` fails with `AlreadyExists`; `Version` fails with `Conflict`, also where the
+///   resource never existed or is deleted; `Exists` fails with `NotFound` or `Gone`. The error names the first
+///   write that fails. Of several writers that hold the same version, exactly one wins.
+/// - **R3 Version numbers.** The versions of a resource are 1, 2, 3 and so on without gaps. A deletion takes a number; a
+///   creation after it goes on counting. No number is given twice.
+/// - **R4 Reading.** What a commit has acknowledged, every later `read`, `vread` and `history` sees, whoever calls, and so
+///   does every `search` where [`Capabilities::search_read_your_writes`] says so. The body is byte for byte what was
+///   written; the time and the write id are the same in every answer.
+/// - **R5 History.** `vread` and `history` give every version, deletions included as versions without a body, history
+///   newest first. A store may forget the oldest versions, which are then `NotFound`. Without
+///   [`Capabilities::history`] both answer `Unsupported`.
+/// - **R6 Deletion.** A deletion needs a living resource: else `NotFound` or `Gone`, and no version is made. With `Absent`
+///   it is `Invalid`. A deleted resource reads as `Gone`, and no search finds it.
+/// - **R7 Search.** Finds the living resources of the tenant and the type that meet every criterion, each once, in
+///   ascending byte order of their ids, by the index entries of their newest version.
+/// - **R8 Paging.** A page holds at most `limit` items and may hold fewer, even none, while `next` is there. Following
+///   `next` to its end shows each resource that was there all the time, and met the criteria all the time, exactly
+///   once, whatever else is written meanwhile. A token is at most 1 KiB, URL-safe, and bound to tenant and query: a
+///   damaged one, or one that was given for another tenant or query, is `Invalid`.
+/// - **R9 Tenants.** No call sees, changes, or reveals the existence of anything of another tenant, history and tokens
+///   included: a foreign resource is `NotFound`. Two tenants may use the same key; their versions are counted apart.
+/// - **R10 Errors.** [`StoreError::applied`](super::StoreError::applied) tells the truth: an error that says `No` means
+///   that nothing was written, nor will be. When the store cannot know, it answers `Indeterminate`.
+/// - **R11 Write ids.** A write id is kept with the version that it made, and given back by every read of it. The store does
+///   not look for it: the caller who repeats a write recognises the first try by it.
+/// - **R12 Sizes.** A body of [`Capabilities::max_body`] bytes is taken; a larger one is `TooLarge`, before anything is
+///   written.
+/// - **R13 Time.** `last_updated` is the store's time of the commit, and never falls from one version of a resource to the
+///   next, even when the clock does. The versions of one commit may carry one time.
+/// - **R14 Cancellation.** Dropping the future of a commit at any point leaves the old state or the new one, and a store that
+///   goes on working.
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// use fhir_devices::store::ResourceStore;
+/// use std::sync::Arc;
+/// let store: Arc<dyn ResourceStore> = Arc::new(Memory::new());
+/// assert!(store.capabilities().history);
+/// ```
+pub trait ResourceStore: Send + Sync + 'static {
+    /// What this store can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The newest version.
+    ///
+    /// # Errors
+    /// `NotFound` when there never was one, `Gone` when it was deleted; the engine's troubles.
+    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>>;
+
+    /// One version, a deletion included.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none or it is no longer kept; `Unsupported` without history; the engine's troubles.
+    fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>>;
+
+    /// Writes all or nothing (R1), and gives the versions made.
+    ///
+    /// # Errors
+    /// The conditions of R1, R2, R6 and R12, with the write that decided; the engine's troubles.
+    fn commit<'a>(&'a self, tenant: &'a Tenant, writes: Vec<Write>)
+    -> BoxFuture<'a, Result<Vec<Version>, CommitError>>;
+
+    /// One page of what meets the criteria (R7, R8).
+    ///
+    /// # Errors
+    /// `Invalid` for a foreign or damaged token; `Unsupported` for a criterion that the store does not know; the engine's
+    /// troubles.
+    fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>>;
+
+    /// One page of the versions of a resource, newest first (R5, R8).
+    ///
+    /// # Errors
+    /// `NotFound` when there never was one; `Invalid` for a foreign or damaged token; `Unsupported` without history; the
+    /// engine's troubles.
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>>>;
+}
+
+impl<S: ResourceStore + ?Sized> ResourceStore for Arc<S> {
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+
+    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
+        (**self).read(tenant, key)
+    }
+
+    fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
+        (**self).vread(tenant, key, version)
+    }
+
+    fn commit<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        (**self).commit(tenant, writes)
+    }
+
+    fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
+        (**self).search(tenant, search)
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>>> {
+        (**self).history(tenant, key, limit, after)
+    }
+}

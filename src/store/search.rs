@@ -1,0 +1,245 @@
+//! How resources are found: what is extracted on writing, and what is asked.
+
+use super::{InvalidText, PageToken, ResourceType};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
+use smol_str::SmolStr;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+/// A value within a system: an identifier, or a code.
+///
+/// ```
+/// use fhir_devices::store::Token;
+/// let mdc = Token::new("urn:iso:std:iso:11073:10101", "69641");
+/// assert_eq!(mdc.value, "69641");
+/// assert_eq!(Token::bare("69641").system, None);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token {
+    /// The URI of the system, where the element has one.
+    pub system: Option<SmolStr>,
+    /// The value, compared exactly.
+    pub value: SmolStr,
+}
+
+impl Token {
+    /// A value of a system.
+    pub fn new(system: impl Into<SmolStr>, value: impl Into<SmolStr>) -> Self {
+        Self { system: Some(system.into()), value: value.into() }
+    }
+
+    /// A value without a system.
+    pub fn bare(value: impl Into<SmolStr>) -> Self {
+        Self { system: None, value: value.into() }
+    }
+}
+
+/// By what one resource is found. The crate extracts it from the resource; a store never looks into a body.
+///
+/// ```
+/// use fhir_devices::store::{IndexEntries, Token};
+/// let mut index = IndexEntries::default();
+/// index.kind.push(Token::new("urn:iso:std:iso:11073:10101", "69641"));
+/// index.source = Some("Device/pump".into());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IndexEntries {
+    /// Its identifiers.
+    pub identifier: Vec<Token>,
+    /// The codings of its `type`.
+    pub kind: Vec<Token>,
+    /// The Device that it belongs to, as the caller writes references to it.
+    pub source: Option<SmolStr>,
+    /// The component that it is part of, as the caller writes references to it.
+    pub parent: Option<SmolStr>,
+}
+
+/// The four forms in which FHIR asks for a token.
+///
+/// The text form is that of a search parameter, with `\` before a `|`, `,`, `$` or `\` of the value.
+///
+/// ```
+/// use fhir_devices::store::{Token, TokenMatch};
+/// let any_system: TokenMatch = "69641".parse()?;
+/// assert!(any_system.matches(&Token::new("urn:oid:1.2", "69641")));
+/// let no_system: TokenMatch = "|69641".parse()?;
+/// assert!(!no_system.matches(&Token::new("urn:oid:1.2", "69641")));
+/// let whole_system: TokenMatch = "urn:oid:1.2|".parse()?;
+/// assert!(whole_system.matches(&Token::new("urn:oid:1.2", "69641")));
+/// assert_eq!("urn:oid:1.2|69641".parse(), Ok(TokenMatch::Exact(Token::new("urn:oid:1.2", "69641"))));
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+pub enum TokenMatch {
+    /// `value`: in any system, or in none.
+    Value(SmolStr),
+    /// `system|value`, or `|value` for a value that has no system.
+    Exact(Token),
+    /// `system|`: any value of the system.
+    System(SmolStr),
+}
+
+impl TokenMatch {
+    /// Whether `token` is meant.
+    #[must_use]
+    pub fn matches(&self, token: &Token) -> bool {
+        match self {
+            Self::Value(value) => token.value == *value,
+            Self::Exact(exact) => token == exact,
+            Self::System(system) => token.system.as_ref() == Some(system),
+        }
+    }
+
+    /// The value that is asked for; none for a whole system.
+    #[must_use]
+    pub fn value(&self) -> Option<&SmolStr> {
+        match self {
+            Self::Value(value) | Self::Exact(Token { value, .. }) => Some(value),
+            Self::System(_) => None,
+        }
+    }
+}
+
+impl FromStr for TokenMatch {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let refuse = |reason| InvalidText::new("a token to search for", text, reason);
+        let mut parts = vec![String::new()];
+        let mut chars = text.chars();
+        while let Some(c) = chars.next() {
+            let c = match c {
+                '|' => {
+                    parts.push(String::new());
+                    continue;
+                }
+                '\\' => chars.next().ok_or_else(|| refuse("it ends in `\\`"))?,
+                c => c,
+            };
+            if let Some(part) = parts.last_mut() {
+                part.push(c);
+            }
+        }
+        match parts.as_slice() {
+            [value] if !value.is_empty() => Ok(Self::Value(value.into())),
+            [system, value] => match (system.as_str(), value.as_str()) {
+                ("", "") => Err(refuse("a system or a value is wanted")),
+                ("", value) => Ok(Self::Exact(Token::bare(value))),
+                (system, "") => Ok(Self::System(system.into())),
+                (system, value) => Ok(Self::Exact(Token::new(system, value))),
+            },
+            [_] => Err(refuse("a system or a value is wanted")),
+            _ => Err(refuse("it holds more than one `|`")),
+        }
+    }
+}
+
+impl fmt::Display for TokenMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (system, value) = match self {
+            Self::Value(value) => (None, value.as_str()),
+            Self::Exact(Token { system, value }) => (Some(system.as_deref().unwrap_or_default()), value.as_str()),
+            Self::System(system) => (Some(system.as_str()), ""),
+        };
+        let escape = |text: &str, f: &mut fmt::Formatter<'_>| {
+            text.chars().try_for_each(|c| match c {
+                '|' | ',' | '$' | '\\' => write!(f, "\\{c}"),
+                c => write!(f, "{c}"),
+            })
+        };
+        if let Some(system) = system {
+            escape(system, f)?;
+            f.write_str("|")?;
+        }
+        escape(value, f)
+    }
+}
+
+/// One thing that a resource must meet to be found.
+///
+/// ```
+/// use fhir_devices::store::Criterion;
+/// let of_the_pump = Criterion::Source("Device/pump".into());
+/// let infusors = Criterion::Kind("urn:iso:std:iso:11073:10101|69985".parse()?);
+/// # let _ = (of_the_pump, infusors);
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Criterion {
+    /// Its logical id.
+    Id(SmolStr),
+    /// One of its identifiers.
+    Identifier(TokenMatch),
+    /// One of the codings of its `type`.
+    Kind(TokenMatch),
+    /// The Device that it belongs to, compared exactly with [`IndexEntries::source`].
+    Source(SmolStr),
+    /// The component that it is part of, compared exactly with [`IndexEntries::parent`].
+    Parent(SmolStr),
+}
+
+impl Criterion {
+    /// Whether a resource with this id and these entries meets it.
+    #[must_use]
+    pub fn matches(&self, id: &str, index: &IndexEntries) -> bool {
+        match self {
+            Self::Id(wanted) => wanted == id,
+            Self::Identifier(token) => index.identifier.iter().any(|t| token.matches(t)),
+            Self::Kind(token) => index.kind.iter().any(|t| token.matches(t)),
+            Self::Source(source) => index.source.as_ref() == Some(source),
+            Self::Parent(parent) => index.parent.as_ref() == Some(parent),
+        }
+    }
+}
+
+/// A search for one page of the living resources of a type, in the order of their ids.
+///
+/// ```
+/// use fhir_devices::store::{Criterion, ResourceType, Search};
+/// let search = Search::new(ResourceType::DeviceComponent).and(Criterion::Source("Device/pump".into())).limit(20);
+/// assert_eq!(search.limit.get(), 20);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// The type to look among.
+    pub resource_type: ResourceType,
+    /// What each resource found must meet; with none, every resource of the type is found.
+    pub all_of: Vec<Criterion>,
+    /// The most resources of a page.
+    pub limit: NonZeroU32,
+    /// Where the page before ended.
+    pub after: Option<PageToken>,
+}
+
+impl Search {
+    /// Every resource of a type, 50 a page, from the start.
+    #[must_use]
+    pub fn new(resource_type: ResourceType) -> Self {
+        let limit = NonZeroU32::MIN.saturating_add(49);
+        Self { resource_type, all_of: Vec::new(), limit, after: None }
+    }
+
+    /// With one more criterion.
+    #[must_use]
+    pub fn and(mut self, criterion: Criterion) -> Self {
+        self.all_of.push(criterion);
+        self
+    }
+
+    /// With at most `limit` resources a page; 0 counts as 1.
+    #[must_use]
+    pub fn limit(mut self, limit: u32) -> Self {
+        self.limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);
+        self
+    }
+
+    /// The page behind the one that gave `token`.
+    #[must_use]
+    pub fn after(mut self, token: PageToken) -> Self {
+        self.after = Some(token);
+        self
+    }
+}

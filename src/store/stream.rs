@@ -1,0 +1,116 @@
+//! Bytes that come bit by bit, without a runtime.
+
+use super::{Result, StoreError};
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Bytes that come bit by bit. The consumer asks for each chunk, so a slow one slows the producer.
+///
+/// After an error nothing more comes, and what came so far is not the whole.
+///
+/// ```
+/// use fhir_devices::store::{ByteStream, stream};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let mut file: ByteStream = stream::once("firmware");
+/// assert_eq!(stream::next(&mut file).await.unwrap().unwrap(), "firmware");
+/// assert!(stream::next(&mut file).await.is_none());
+/// # }
+/// ```
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send + 'static>>;
+
+struct Iter<I>(I);
+
+/// The iterator is never pinned: it is only reached through `&mut`.
+impl<I> Unpin for Iter<I> {}
+
+impl<I: Iterator<Item = Result<Bytes>>> Stream for Iter<I> {
+    type Item = Result<Bytes>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.get_mut().0.next())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+/// A stream of one chunk.
+///
+/// ```
+/// let file = fhir_devices::store::stream::once(vec![1, 2, 3]);
+/// # drop(file);
+/// ```
+pub fn once(chunk: impl Into<Bytes>) -> ByteStream {
+    chunks([chunk.into()])
+}
+
+/// A stream of chunks that are at hand.
+///
+/// ```
+/// use bytes::Bytes;
+/// let file = fhir_devices::store::stream::chunks([Bytes::from_static(b"firm"), Bytes::from_static(b"ware")]);
+/// # drop(file);
+/// ```
+pub fn chunks<I>(chunks: I) -> ByteStream
+where
+    I: IntoIterator<Item = Bytes, IntoIter: Send + 'static>,
+{
+    Box::pin(Iter(chunks.into_iter().map(Ok)))
+}
+
+/// A stream of chunks any of which may fail.
+///
+/// ```
+/// use fhir_devices::store::{StoreError, stream};
+/// let cut = stream::try_chunks([Ok("firm".into()), Err(StoreError::Unavailable { retry_after: None, source: None })]);
+/// # drop(cut);
+/// ```
+pub fn try_chunks<I>(chunks: I) -> ByteStream
+where
+    I: IntoIterator<Item = Result<Bytes>, IntoIter: Send + 'static>,
+{
+    Box::pin(Iter(chunks.into_iter()))
+}
+
+/// The next chunk; `None` at the end.
+///
+/// ```
+/// use fhir_devices::store::stream;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// assert!(stream::next(&mut stream::chunks([])).await.is_none());
+/// # }
+/// ```
+pub async fn next(stream: &mut ByteStream) -> Option<Result<Bytes>> {
+    poll_fn(|cx| stream.as_mut().poll_next(cx)).await
+}
+
+/// All bytes in one piece, if they are no more than `limit`.
+///
+/// ```
+/// use fhir_devices::store::stream;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let file = stream::chunks(["firm".into(), "ware".into()]);
+/// assert_eq!(stream::collect(file, 100).await.unwrap(), "firmware");
+/// # }
+/// ```
+///
+/// # Errors
+/// `TooLarge` when there are more; otherwise the error of the stream.
+pub async fn collect(mut stream: ByteStream, limit: u64) -> Result<Bytes> {
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = next(&mut stream).await {
+        let chunk = chunk?;
+        if (whole.len() as u64).saturating_add(chunk.len() as u64) > limit {
+            return Err(StoreError::TooLarge { limit });
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
+}

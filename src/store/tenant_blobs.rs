@@ -1,0 +1,157 @@
+//! What an application holds: a store of blobs with the tenant fixed.
+
+use super::{
+    BlobCapabilities, BlobHasher, BlobRead, BlobRef, BlobStore, BlobWriter, ByteStream, Page, PageToken, PutOutcome,
+    Result, Sha256, Tenant, UrlKind, stream,
+};
+use std::fmt;
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::sync::Arc;
+use url::Url;
+
+/// A store of blobs with the tenant fixed in the value: no method takes one.
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// use fhir_devices::store::{BlobRef, BlobStore, PutOutcome, TenantBlobs, stream};
+/// use std::sync::Arc;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store: Arc<dyn BlobStore> = Arc::new(Memory::new());
+/// let blobs = TenantBlobs::new(store, "st-mary".parse()?);
+/// let (blob, outcome) = blobs.put(stream::once("firmware")).await?;
+/// assert_eq!((blob, outcome), (BlobRef::of(b"firmware"), PutOutcome::Stored));
+/// let read = blobs.get(&blob.digest, Some(4..100)).await?;
+/// assert_eq!(read.range, 4..8);
+/// assert_eq!(stream::collect(read.body, 100).await?, "ware");
+/// # Ok(())
+/// # }
+/// ```
+pub struct TenantBlobs<S: ?Sized = dyn BlobStore> {
+    tenant: Tenant,
+    store: Arc<S>,
+}
+
+impl<S: BlobStore + ?Sized> TenantBlobs<S> {
+    /// Fixes the tenant.
+    pub fn new(store: Arc<S>, tenant: Tenant) -> Self {
+        Self { tenant, store }
+    }
+
+    /// The tenant.
+    #[must_use]
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// What the store can do.
+    #[must_use]
+    pub fn capabilities(&self) -> BlobCapabilities {
+        self.store.capabilities()
+    }
+
+    /// Begins a new file.
+    ///
+    /// # Errors
+    /// As [`BlobStore::begin`].
+    pub async fn begin(&self) -> Result<Box<dyn BlobWriter>> {
+        self.store.begin(&self.tenant).await
+    }
+
+    /// Writes a whole stream, and tells what blob it is.
+    ///
+    /// # Errors
+    /// The error of the stream, upon which nothing is stored; otherwise as [`BlobWriter`].
+    pub async fn put(&self, body: ByteStream) -> Result<(BlobRef, PutOutcome)> {
+        self.put_checked(body, |_| Ok(())).await
+    }
+
+    /// Writes a whole stream, which must be the blob `want`.
+    ///
+    /// # Errors
+    /// [`Corrupt`](super::StoreError::Corrupt) when it is another; the error of the stream; otherwise as [`BlobWriter`]. Nothing is
+    /// stored then.
+    pub async fn put_expecting(&self, want: BlobRef, body: ByteStream) -> Result<PutOutcome> {
+        self.put_checked(body, |found| want.verify(found)).await.map(|(_, outcome)| outcome)
+    }
+
+    async fn put_checked(
+        &self,
+        mut body: ByteStream,
+        check: impl Fn(BlobRef) -> Result<()>,
+    ) -> Result<(BlobRef, PutOutcome)> {
+        let mut writer = self.begin().await?;
+        let mut hasher = BlobHasher::new();
+        let passed = async {
+            while let Some(chunk) = stream::next(&mut body).await {
+                let chunk = chunk?;
+                hasher.update(&chunk);
+                writer.write(chunk).await?;
+            }
+            let blob = hasher.finish();
+            check(blob).map(|()| blob)
+        };
+        match passed.await {
+            Ok(blob) => Ok((blob, writer.commit(blob).await?)),
+            Err(error) => {
+                // What failed first is what the caller wants to know; the abort is a matter of tidiness.
+                let _ = writer.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The bytes of a blob, or some of them.
+    ///
+    /// # Errors
+    /// As [`BlobStore::get`].
+    pub async fn get(&self, digest: &Sha256, range: Option<Range<u64>>) -> Result<BlobRead> {
+        self.store.get(&self.tenant, digest, range).await
+    }
+
+    /// Whether a blob is there, and its size.
+    ///
+    /// # Errors
+    /// As [`BlobStore::head`].
+    pub async fn head(&self, digest: &Sha256) -> Result<BlobRef> {
+        self.store.head(&self.tenant, digest).await
+    }
+
+    /// Deletes a blob, if it is there.
+    ///
+    /// # Errors
+    /// As [`BlobStore::delete`].
+    pub async fn delete(&self, digest: &Sha256) -> Result<()> {
+        self.store.delete(&self.tenant, digest).await
+    }
+
+    /// One page of the blobs.
+    ///
+    /// # Errors
+    /// As [`BlobStore::list`].
+    pub async fn list(&self, limit: NonZeroU32, after: Option<&PageToken>) -> Result<Page<BlobRef>> {
+        self.store.list(&self.tenant, limit, after).await
+    }
+
+    /// An address at which the blob can be fetched.
+    ///
+    /// # Errors
+    /// As [`BlobStore::url`].
+    pub async fn url(&self, digest: &Sha256, kind: UrlKind) -> Result<Url> {
+        self.store.url(&self.tenant, digest, kind).await
+    }
+}
+
+impl<S: ?Sized> Clone for TenantBlobs<S> {
+    fn clone(&self) -> Self {
+        Self { tenant: self.tenant.clone(), store: Arc::clone(&self.store) }
+    }
+}
+
+impl<S: ?Sized> fmt::Debug for TenantBlobs<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantBlobs").field("tenant", &self.tenant).finish_non_exhaustive()
+    }
+}

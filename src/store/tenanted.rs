@@ -1,0 +1,265 @@
+//! What an application holds: a store with the tenant fixed.
+
+use super::{
+    Applied, Capabilities, CommitError, IndexEntries, Key, Page, PageToken, Precondition, ResourceStore, Result,
+    Search, StoreError, Tenant, Version, VersionId, Write, WriteId,
+};
+use bytes::Bytes;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// A store with the tenant fixed in the value: no method takes one.
+///
+/// It is cheap to clone, and its futures need no runtime of their own.
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// use fhir_devices::store::{IndexEntries, Key, ResourceStore, ResourceType, StoreError, Tenanted};
+/// use std::sync::Arc;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let memory: Arc<dyn ResourceStore> = Arc::new(Memory::new());
+/// let ours = Tenanted::new(memory.clone(), "ours".parse()?);
+/// let theirs = Tenanted::new(memory, "theirs".parse()?);
+///
+/// let pump = Key::new(ResourceType::Device, "pump")?;
+/// let first = ours.create(pump.clone(), "{}", IndexEntries::default()).await?;
+/// ours.update(pump.clone(), first.version, r#"{"model":"2"}"#, IndexEntries::default()).await?;
+/// let late = ours.update(pump.clone(), first.version, "{}", IndexEntries::default()).await;
+/// assert!(matches!(late, Err(StoreError::Conflict { .. })));
+/// assert!(matches!(theirs.read(&pump).await, Err(StoreError::NotFound)));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Tenanted<S: ?Sized = dyn ResourceStore> {
+    tenant: Tenant,
+    store: Arc<S>,
+}
+
+impl<S: ResourceStore + ?Sized> Tenanted<S> {
+    /// Fixes the tenant.
+    pub fn new(store: Arc<S>, tenant: Tenant) -> Self {
+        Self { tenant, store }
+    }
+
+    /// The tenant.
+    #[must_use]
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// What the store can do.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+
+    /// The newest version.
+    ///
+    /// # Errors
+    /// As [`ResourceStore::read`].
+    pub async fn read(&self, key: &Key) -> Result<Version> {
+        self.store.read(&self.tenant, key).await
+    }
+
+    /// One version, a deletion included.
+    ///
+    /// # Errors
+    /// As [`ResourceStore::vread`].
+    pub async fn vread(&self, key: &Key, version: VersionId) -> Result<Version> {
+        self.store.vread(&self.tenant, key, version).await
+    }
+
+    /// Creates a resource.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] when it is there; otherwise as [`ResourceStore::commit`].
+    pub async fn create(&self, key: Key, body: impl Into<Bytes>, index: IndexEntries) -> Result<Version> {
+        self.write(Write::create(key, body, index)).await
+    }
+
+    /// Replaces the version that the caller has seen.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when it is no longer the newest; otherwise as [`ResourceStore::commit`].
+    pub async fn update(
+        &self,
+        key: Key,
+        version: VersionId,
+        body: impl Into<Bytes>,
+        index: IndexEntries,
+    ) -> Result<Version> {
+        self.write(Write::update(key, version, body, index)).await
+    }
+
+    /// Deletes a resource, and gives the version that stands for the deletion.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] and [`StoreError::Gone`] when there is none; otherwise as [`ResourceStore::commit`].
+    pub async fn delete(&self, key: Key, when: Precondition) -> Result<Version> {
+        self.write(Write::delete(key, when)).await
+    }
+
+    /// Writes one thing.
+    ///
+    /// # Errors
+    /// As [`ResourceStore::commit`], without the index.
+    pub async fn write(&self, write: Write) -> Result<Version> {
+        let mut made = self.commit(vec![write]).await.map_err(|refused| refused.error)?;
+        made.pop().ok_or_else(|| StoreError::Corrupt { what: "a commit of one write gave no version".into() })
+    }
+
+    /// Writes several things, all or nothing.
+    ///
+    /// # Errors
+    /// As [`ResourceStore::commit`].
+    pub async fn commit(&self, writes: Vec<Write>) -> Result<Vec<Version>, CommitError> {
+        self.store.commit(&self.tenant, writes).await
+    }
+
+    /// Writes one thing and finds out what became of it, even where an answer is lost or this is a repetition.
+    ///
+    /// # Flow
+    /// The write is sent. When its outcome is unknown, or when a condition fails that the write's own first try would have
+    /// made fail, the versions are searched for its id: if it is there, that version is the answer. If not, an
+    /// unknown write is sent again, up to three times in all, provided that its precondition lets it be applied only once
+    /// (`Absent`, `Version`).
+    ///
+    /// # Guarantees
+    /// `Ok` means that the write was applied, once. An error whose [`applied`](StoreError::applied) is `No` means that no
+    /// try of this call was applied.
+    ///
+    /// # Assumptions
+    /// The write has an id of its own. The store keeps the versions that are made meanwhile; where it does not, more outcomes
+    /// stay unknown. For `Absent`: nobody deletes the resource while the call goes on.
+    ///
+    /// # Errors
+    /// `Invalid` without a write id; `Indeterminate` when the outcome stays unknown; otherwise as
+    /// [`ResourceStore::commit`].
+    pub async fn write_resolved(&self, write: Write) -> Result<Version> {
+        let Some(id) = write.write_id else {
+            return Err(StoreError::invalid("a write needs an id to be resolved"));
+        };
+        let once = matches!(write.when, Precondition::Absent | Precondition::Version(_));
+        let mut tries = 3;
+        let mut unknown = false;
+        loop {
+            tries -= 1;
+            let error = match self.write(write.clone()).await {
+                Ok(version) => return Ok(version),
+                Err(error) => error,
+            };
+            unknown |= error.applied() == Applied::Unknown;
+            let own_doing = matches!(
+                error,
+                StoreError::AlreadyExists { .. } | StoreError::Conflict { .. } | StoreError::Gone { .. }
+            );
+            if !unknown && !own_doing {
+                return Err(error);
+            }
+            let found = self.find_write(&write.key, write.when, id).await;
+            let passed_by = matches!((&found, write.when), (Ok(Trace::OfAnother), Precondition::Version(_)));
+            match found {
+                Ok(Trace::Found(version)) => return Ok(version),
+                // The condition failed, and either nothing was sent before or the version was made by someone else.
+                Ok(_) if own_doing && (!unknown || passed_by) => return Err(error),
+                Ok(_) if once && !own_doing && tries > 0 => {}
+                Ok(_) => return Err(StoreError::Indeterminate { source: Some(Box::new(error)) }),
+                Err(_) if !unknown => return Err(error),
+                Err(unread) => return Err(StoreError::Indeterminate { source: Some(Box::new(unread)) }),
+            }
+        }
+    }
+
+    async fn find_write(&self, key: &Key, when: Precondition, id: WriteId) -> Result<Trace> {
+        let found = if !self.capabilities().history {
+            self.read(key).await.map(|version| Trace::of(version, id, Trace::None))
+        } else if let Precondition::Version(base) = when {
+            self.vread(key, base.next()).await.map(|version| Trace::of(version, id, Trace::OfAnother))
+        } else {
+            self.find_in_history(key, id).await
+        };
+        match found {
+            Err(StoreError::NotFound | StoreError::Gone { .. }) => Ok(Trace::None),
+            found => found,
+        }
+    }
+
+    async fn find_in_history(&self, key: &Key, id: WriteId) -> Result<Trace> {
+        let mut after = None;
+        loop {
+            let page = self.history(key, NonZeroU32::MIN.saturating_add(63), after.as_ref()).await?;
+            if let Some(found) = page.items.into_iter().find(|version| version.write_id == Some(id)) {
+                return Ok(Trace::Found(found));
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(Trace::None),
+            }
+        }
+    }
+
+    /// One page of what meets the criteria.
+    ///
+    /// # Errors
+    /// As [`ResourceStore::search`].
+    pub async fn search(&self, search: &Search) -> Result<Page<Version>> {
+        self.store.search(&self.tenant, search).await
+    }
+
+    /// Everything that meets the criteria, page after page.
+    ///
+    /// Everything is held in memory: the criteria must bound it.
+    ///
+    /// # Errors
+    /// As [`ResourceStore::search`].
+    pub async fn all(&self, mut search: Search) -> Result<Vec<Version>> {
+        let mut found = Vec::new();
+        loop {
+            let page = self.search(&search).await?;
+            found.extend(page.items);
+            match page.next {
+                Some(next) => search.after = Some(next),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// One page of the versions of a resource, newest first.
+    ///
+    /// # Errors
+    /// As [`ResourceStore::history`].
+    pub async fn history(&self, key: &Key, limit: NonZeroU32, after: Option<&PageToken>) -> Result<Page<Version>> {
+        self.store.history(&self.tenant, key, limit, after).await
+    }
+}
+
+/// What the versions of a resource tell about one write.
+enum Trace {
+    /// It made this version.
+    Found(Version),
+    /// The only version that it could have made was made by another write.
+    OfAnother,
+    /// It made none of the versions that are kept.
+    None,
+}
+
+impl Trace {
+    fn of(version: Version, id: WriteId, otherwise: Self) -> Self {
+        if version.write_id == Some(id) { Self::Found(version) } else { otherwise }
+    }
+}
+
+impl<S: ?Sized> Clone for Tenanted<S> {
+    fn clone(&self) -> Self {
+        Self { tenant: self.tenant.clone(), store: Arc::clone(&self.store) }
+    }
+}
+
+impl<S: ?Sized> fmt::Debug for Tenanted<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tenanted").field("tenant", &self.tenant).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,406 @@
+//! The storage contract, clause by clause, held against the store in memory.
+//!
+//! Each clause is a function over any store and takes a tenant of its own, so that a store that others use may be tested
+//! as well. What only the store in memory does stands at the end.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "a test fails by a panic")]
+
+#[path = "store/blobs.rs"]
+mod blobs;
+#[path = "store/resources.rs"]
+mod resources;
+
+use bytes::Bytes;
+use fhir_devices::backend::{Discard, Memory};
+use fhir_devices::store::*;
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+fn fresh() -> Tenant {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let name = format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    name.parse().unwrap()
+}
+
+fn device(id: &str) -> Key {
+    Key::new(ResourceType::Device, id).unwrap()
+}
+
+fn component(id: &str) -> Key {
+    Key::new(ResourceType::DeviceComponent, id).unwrap()
+}
+
+fn nothing() -> IndexEntries {
+    IndexEntries::default()
+}
+
+fn source(of: &str) -> IndexEntries {
+    let mut index = nothing();
+    index.source = Some(of.into());
+    index
+}
+
+fn limit(n: u32) -> NonZeroU32 {
+    NonZeroU32::new(n).unwrap()
+}
+
+fn v(n: u64) -> VersionId {
+    VersionId::new(n).unwrap()
+}
+
+fn put(store: &impl ResourceStore, tenant: &Tenant, write: Write) -> Result<Version> {
+    block_on(store.commit(tenant, vec![write])).map(|mut made| made.pop().unwrap()).map_err(|e| e.error)
+}
+
+fn ids(versions: &[Version]) -> Vec<&str> {
+    versions.iter().map(|v| v.key.id().as_str()).collect()
+}
+
+/// Follows the pages to their end; `meanwhile` runs after each.
+fn walk(
+    store: &impl ResourceStore,
+    tenant: &Tenant,
+    search: &Search,
+    mut meanwhile: impl FnMut(usize),
+) -> Vec<Version> {
+    let (mut search, mut all) = (search.clone(), Vec::new());
+    for page in 0.. {
+        let found = block_on(store.search(tenant, &search)).unwrap();
+        assert!(found.items.len() <= search.limit.get() as usize);
+        all.extend(found.items);
+        meanwhile(page);
+        match found.next {
+            Some(next) => search.after = Some(next),
+            None => break,
+        }
+    }
+    all
+}
+
+macro_rules! clauses {
+    ($store:expr; $($name:ident)*) => {
+        $(#[test] fn $name() { resources::$name(&$store); })*
+    };
+    (blobs $store:expr; $($name:ident)*) => {
+        $(#[test] fn $name() { blobs::$name(&$store); })*
+    };
+}
+
+clauses! { Memory::new();
+    r1_a_refused_commit_writes_nothing
+    r1_a_commit_gives_its_versions_in_order
+    r1_a_commit_is_seen_as_a_whole
+    r1_a_commit_that_is_too_long_or_names_a_key_twice_is_refused
+    r2_every_precondition_holds_or_fails_as_written
+    r2_of_many_writers_of_one_version_one_wins
+    r3_versions_count_on_after_a_deletion
+    r4_what_was_written_is_read_byte_for_byte
+    r5_history_is_newest_first_and_keeps_deletions
+    r6_a_deletion_needs_a_living_resource
+    r6_a_deleted_resource_is_gone_and_not_found
+    r7_each_criterion_finds_its_own_and_no_others
+    r7_a_search_follows_the_newest_version
+    r8_pages_are_stable_while_others_write
+    r8_a_foreign_or_damaged_token_is_invalid
+    r9_no_call_crosses_tenants
+    r10_a_refusal_says_that_nothing_was_applied
+    r11_a_write_id_is_given_back
+    r12_the_largest_body_is_taken_and_a_larger_one_is_not
+    r13_last_updated_never_falls
+    r14_a_dropped_commit_leaves_old_or_new
+}
+
+clauses! { blobs Memory::new();
+    b1_nothing_is_seen_before_the_commit
+    b2_short_and_corrupt_bytes_never_become_visible
+    b3_a_second_put_finds_the_first
+    b3_writers_of_the_same_bytes_all_succeed
+    b4_an_aborted_or_dropped_writer_leaves_no_trace
+    b5_a_range_is_read_across_chunks
+    b5_a_read_outlives_the_deletion_or_fails
+    b6_a_deletion_may_be_repeated
+    b7_equal_bytes_of_two_tenants_are_two_blobs
+    b8_a_list_shows_every_blob_once
+    b9_an_address_names_the_tenant_and_the_digest
+    b11_an_empty_blob_is_a_blob
+}
+
+// ------------------------------------------------------------------------------------------ the store in memory
+
+#[test]
+fn a_clock_that_falls_does_not_make_a_version_older() {
+    let hours = AtomicU64::new(10);
+    let clock = move || {
+        let hour = hours.fetch_sub(1, Ordering::Relaxed);
+        time::OffsetDateTime::from_unix_timestamp(hour as i64 * 3600).unwrap()
+    };
+    let (store, t) = (Memory::new().with_clock(clock), fresh());
+    for _ in 0..5 {
+        put(&store, &t, Write::put(device("a"), "1", nothing())).unwrap();
+    }
+    let history = block_on(store.history(&t, &device("a"), limit(9), None)).unwrap().items;
+    assert!(history.iter().all(|v| v.last_updated.unix_timestamp() == 36_000));
+    // Another resource has a time of its own.
+    let other = put(&store, &t, Write::put(device("b"), "1", nothing())).unwrap();
+    assert_eq!(other.last_updated.unix_timestamp(), 18_000);
+}
+
+#[test]
+fn only_the_newest_versions_are_kept_when_asked() {
+    let (store, t) = (Memory::new().with_max_versions(3.try_into().unwrap()), fresh());
+    for n in 1..=5 {
+        put(&store, &t, Write::put(device("a"), n.to_string(), nothing())).unwrap();
+    }
+    let history = block_on(store.history(&t, &device("a"), limit(9), None)).unwrap().items;
+    assert_eq!(history.iter().map(|v| v.version.get()).collect::<Vec<_>>(), [5, 4, 3]);
+    assert!(matches!(block_on(store.vread(&t, &device("a"), v(2))), Err(StoreError::NotFound)));
+    assert_eq!(block_on(store.vread(&t, &device("a"), v(4))).unwrap().body.unwrap(), "4");
+}
+
+#[test]
+fn a_refused_write_makes_no_tenant() {
+    let store = Memory::new();
+    assert!(put(&store, &fresh(), Write::delete(device("a"), Precondition::None)).is_err());
+    assert!(put(&store, &fresh(), Write::update(device("a"), v(1), "1", nothing())).is_err());
+    assert!(format!("{store:?}").contains("tenants: 0"));
+}
+
+#[test]
+fn a_long_search_goes_on_behind_pages_without_a_hit() {
+    let (store, t) = (Memory::new(), fresh());
+    for chunk in (0..12_000).collect::<Vec<_>>().chunks(1_000) {
+        let write = |n: &i32| {
+            let mut index = nothing();
+            index.identifier.push(Token::new(if *n == 11_999 { "rare" } else { "common" }, n.to_string()));
+            Write::create(device(&format!("{n:05}")), "1", index)
+        };
+        block_on(store.commit(&t, chunk.iter().map(write).collect())).unwrap();
+    }
+    let search = Search::new(ResourceType::Device).and(Criterion::Identifier("rare|".parse().unwrap()));
+    let first = block_on(store.search(&t, &search)).unwrap();
+    assert!(first.items.is_empty() && first.next.is_some());
+    assert_eq!(ids(&walk(&store, &t, &search, |_| ())), ["11999"]);
+}
+
+#[test]
+fn a_blob_that_is_too_large_is_refused_at_the_write_and_at_the_commit() {
+    let (store, t) = (Memory::new().with_max_blob(8), fresh());
+    let largest = blobs::store_text(&store, &t, "firmware");
+    assert_eq!(largest.size, 8);
+    let mut writer = block_on(store.begin(&t)).unwrap();
+    block_on(writer.write("firmware".into())).unwrap();
+    assert!(matches!(block_on(writer.write("!".into())), Err(StoreError::TooLarge { limit: 8 })));
+    assert!(matches!(block_on(writer.commit(largest)), Err(StoreError::TooLarge { limit: 8 })));
+}
+
+#[test]
+fn the_address_of_a_blob_lies_below_the_base() {
+    let t: Tenant = "st-mary".parse().unwrap();
+    let digest = Sha256::of(b"firmware");
+    let path = format!("/st-mary/sha256/{digest}");
+    for (base, wanted) in [
+        (None, format!("memory://{path}")),
+        (Some("https://cdn.example/blobs"), format!("https://cdn.example/blobs{path}")),
+        (Some("https://cdn.example/blobs/"), format!("https://cdn.example/blobs{path}")),
+    ] {
+        let store = base.map_or_else(Memory::new, |base| Memory::new().with_base_url(base.parse().unwrap()));
+        assert!(matches!(block_on(store.url(&t, &digest, UrlKind::Public)), Err(StoreError::NotFound)));
+        blobs::store_text(&store, &t, "firmware");
+        assert_eq!(block_on(store.url(&t, &digest, UrlKind::Public)).unwrap().as_str(), wanted);
+    }
+}
+
+#[test]
+fn a_put_whose_stream_fails_stores_nothing() {
+    let store = Arc::new(Memory::new());
+    let handle = TenantBlobs::new(store, fresh());
+    let cut = || StoreError::Unavailable { retry_after: None, source: Some("connection reset".into()) };
+    let body = stream::try_chunks([Ok("firm".into()), Err(cut())]);
+    assert!(matches!(block_on(handle.put(body)), Err(StoreError::Unavailable { .. })));
+    let other = BlobRef::of(b"software");
+    let refused = block_on(handle.put_expecting(other, stream::once("firmware"))).unwrap_err();
+    let wanted =
+        format!("verification failed: the digest is `{}`, and `{}` is wanted", Sha256::of(b"firmware"), other.digest);
+    assert_eq!(refused.to_string(), wanted);
+    assert_eq!(block_on(handle.list(limit(9), None)).unwrap().items, []);
+}
+
+#[test]
+fn a_discarded_blob_is_verified_and_counted_but_not_kept() {
+    let discard = Arc::new(Discard::new());
+    let handle = TenantBlobs::new(Arc::clone(&discard), fresh());
+    let (blob, outcome) = block_on(handle.put(stream::chunks(["firm".into(), "ware".into()]))).unwrap();
+    assert_eq!((blob, outcome), (BlobRef::of(b"firmware"), PutOutcome::Stored));
+    assert!(block_on(handle.put_expecting(blob, stream::once("short"))).is_err());
+    assert!(matches!(block_on(handle.get(&blob.digest, None)), Err(StoreError::NotFound)));
+    assert_eq!((discard.blobs(), discard.bytes()), (1, 8));
+}
+
+// ------------------------------------------------------------------------------------------ lost answers
+
+/// Loses the answers of its first commits: each is applied, or not, as the list says.
+struct Forgetful {
+    below: Memory,
+    answers: Mutex<Vec<bool>>,
+}
+
+impl ResourceStore for Forgetful {
+    fn capabilities(&self) -> Capabilities {
+        ResourceStore::capabilities(&self.below)
+    }
+
+    fn read<'a>(&'a self, t: &'a Tenant, k: &'a Key) -> BoxFuture<'a, Result<Version>> {
+        self.below.read(t, k)
+    }
+
+    fn vread<'a>(&'a self, t: &'a Tenant, k: &'a Key, v: VersionId) -> BoxFuture<'a, Result<Version>> {
+        self.below.vread(t, k, v)
+    }
+
+    fn commit<'a>(&'a self, t: &'a Tenant, w: Vec<Write>) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        let applied = self.answers.lock().unwrap().pop();
+        Box::pin(async move {
+            match applied {
+                None => return self.below.commit(t, w).await,
+                Some(true) => drop(self.below.commit(t, w).await),
+                Some(false) => {}
+            }
+            Err(StoreError::Indeterminate { source: None }.into())
+        })
+    }
+
+    fn search<'a>(&'a self, t: &'a Tenant, s: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
+        self.below.search(t, s)
+    }
+
+    fn history<'a>(
+        &'a self,
+        t: &'a Tenant,
+        k: &'a Key,
+        l: NonZeroU32,
+        a: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>>> {
+        self.below.history(t, k, l, a)
+    }
+}
+
+fn forgetful(answers: &[bool]) -> Tenanted<Forgetful> {
+    let answers = Mutex::new(answers.iter().rev().copied().collect());
+    Tenanted::new(Arc::new(Forgetful { below: Memory::new(), answers }), fresh())
+}
+
+#[test]
+fn a_write_whose_answer_is_lost_is_found_again() {
+    let store = forgetful(&[true, true]);
+    let create = Write::create(device("a"), "1", nothing()).with_id(WriteId(1));
+    assert_eq!(block_on(store.write_resolved(create.clone())).unwrap().version, v(1));
+    let update = Write::update(device("a"), v(1), "2", nothing()).with_id(WriteId(2));
+    assert_eq!(block_on(store.write_resolved(update.clone())).unwrap().version, v(2));
+    // Repeated after a restart, with other writes in between.
+    block_on(store.write(Write::put(device("a"), "3", nothing()))).unwrap();
+    assert_eq!(block_on(store.write_resolved(create)).unwrap().version, v(1));
+    assert_eq!(block_on(store.write_resolved(update)).unwrap().version, v(2));
+    let delete = Write::delete(device("a"), Precondition::Exists).with_id(WriteId(3));
+    assert_eq!(block_on(store.write_resolved(delete.clone())).unwrap().version, v(4));
+    assert_eq!(block_on(store.write_resolved(delete)).unwrap().version, v(4));
+}
+
+#[test]
+fn a_write_that_was_not_applied_is_sent_again_if_that_is_safe() {
+    let store = forgetful(&[false, false]);
+    let create = Write::create(device("a"), "1", nothing()).with_id(WriteId(1));
+    assert_eq!(block_on(store.write_resolved(create)).unwrap().version, v(1));
+
+    let store = forgetful(&[false]);
+    let blind = Write::put(device("a"), "1", nothing()).with_id(WriteId(1));
+    assert!(matches!(block_on(store.write_resolved(blind)), Err(StoreError::Indeterminate { .. })));
+    assert!(matches!(block_on(store.read(&device("a"))), Err(StoreError::NotFound)));
+
+    let store = forgetful(&[false, false, false]);
+    let create = Write::create(device("a"), "1", nothing()).with_id(WriteId(1));
+    assert!(matches!(block_on(store.write_resolved(create)), Err(StoreError::Indeterminate { .. })));
+}
+
+#[test]
+fn a_write_that_another_has_overtaken_is_a_conflict() {
+    let store = forgetful(&[]);
+    block_on(store.create(device("a"), "1", nothing())).unwrap();
+    block_on(store.update(device("a"), v(1), "2", nothing())).unwrap();
+    let late = Write::update(device("a"), v(1), "x", nothing());
+    assert!(matches!(block_on(store.write_resolved(late.clone())), Err(StoreError::Invalid { .. })));
+    let late = late.with_id(WriteId(9));
+    assert!(matches!(block_on(store.write_resolved(late)), Err(StoreError::Conflict { .. })));
+}
+
+#[test]
+fn a_handle_collects_the_pages_of_a_search() {
+    let store = Tenanted::<dyn ResourceStore>::new(Arc::new(Arc::new(Memory::new())), fresh());
+    for n in 0..23 {
+        block_on(store.create(component(&format!("{n:02}")), "1", source("s"))).unwrap();
+    }
+    let search = Search::new(ResourceType::DeviceComponent).and(Criterion::Source("s".into())).limit(5);
+    assert_eq!(block_on(store.all(search)).unwrap().len(), 23);
+}
+
+// ------------------------------------------------------------------------------------------ texts
+
+#[test]
+fn a_text_form_is_checked() {
+    assert!("a".repeat(64).parse::<Tenant>().is_ok());
+    for bad in ["", "A", "a_b", "a/b", "ä", &"a".repeat(65)] {
+        assert!(bad.parse::<Tenant>().is_err(), "{bad}");
+    }
+    for bad in ["", "3", "*", "W/3", "\"\"", "\"0\"", "\"03\"", "\"3\", \"4\"", "w/\"3\"", "\"99999999999999999999\""] {
+        assert!(VersionId::from_etag(bad).is_err(), "{bad}");
+    }
+    for bad in ["Patient/1", "Device", "Device/", "Device/a/b", "Device/ä", "device/1"] {
+        assert!(bad.parse::<Key>().is_err(), "{bad}");
+    }
+    for bad in ["", "|", "a|b|c", "a\\"] {
+        assert!(bad.parse::<TokenMatch>().is_err(), "{bad}");
+    }
+    for good in ["a", "s|", "|a", "s|a", r"s|a\|b\,c\\"] {
+        assert_eq!(good.parse::<TokenMatch>().unwrap().to_string(), good);
+    }
+    let digest = Sha256::of(b"abc").to_string();
+    assert_eq!(digest.to_uppercase().parse(), Ok(Sha256::of(b"abc")));
+    for bad in [&digest[1..], &format!("{digest}0"), &digest.replace('b', "g"), &"ä".repeat(32)] {
+        assert!(bad.parse::<Sha256>().is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_text_form_is_the_json_form() {
+    let tenant: Tenant = serde_json::from_str("\"st-mary\"").unwrap();
+    assert_eq!(serde_json::to_string(&tenant).unwrap(), "\"st-mary\"");
+    assert!(serde_json::from_str::<Tenant>("\"St Mary\"").is_err());
+    assert_eq!(serde_json::to_string(&device("a")).unwrap(), "\"Device/a\"");
+    assert_eq!(serde_json::from_str::<VersionId>("\"3\"").unwrap(), v(3));
+    let digest = serde_json::to_string(&Sha256([0xab; 32])).unwrap();
+    assert_eq!(digest, format!("\"{}\"", "ab".repeat(32)));
+}
