@@ -222,6 +222,31 @@ fn a_malformed_primitive_is_named_with_what_its_type_wants() {
     insta::assert_snapshot!(reports(each.chain(narratives)));
 }
 
+/// What no document can say, as JSON or the reader comes before.
+#[test]
+fn a_value_that_a_program_cannot_make_is_refused_in_words() {
+    use fhir_devices::datatype::{Reference, target};
+    use fhir_devices::element::{Raw, Scalar};
+    use fhir_devices::primitive::{Base64, Decimal, PositiveInt, Text, Uri, Uuid};
+    let refusals = [
+        Decimal::new("x").unwrap_err().to_string(),
+        Decimal::new("01").unwrap_err().to_string(),
+        Decimal::new("1.x").unwrap_err().to_string(),
+        Decimal::try_from(f64::NAN).unwrap_err().to_string(),
+        PositiveInt::try_from(0u32).unwrap_err().to_string(),
+        bool::from_text("yes").unwrap_err().to_string(),
+        Uuid::new("urn:uuid:53FEFA32-fcbb-4ff8-8a92-55ee120877b7").unwrap_err().to_string(),
+        Text::new("").unwrap_err().to_string(),
+        Uri::new("").unwrap_err().to_string(),
+        Uri::new("\u{e9}\u{a0}").unwrap_err().to_string(),
+        Base64::new("").unwrap_err().to_string(),
+        Reference::<target::Author>::to("Device/d1").unwrap_err().to_string(),
+        Reference::<target::Any>::to("").unwrap_err().to_string(),
+        "{".parse::<Raw>().unwrap_err().to_string(),
+    ];
+    insta::assert_snapshot!(refusals.join("\n"));
+}
+
 #[test]
 fn a_finding_is_one_line() {
     let report = refusal(&device(r#""a\nb\u0000":1,"url":"a\r\nb\u009f","_model":{"\u2028\u001b":1}"#));

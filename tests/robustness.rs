@@ -770,3 +770,52 @@ fn the_deepest_documents_need_little_of_the_stack() {
         std::thread::Builder::new().stack_size(stack).spawn(work).unwrap().join().unwrap();
     }
 }
+
+// -------------------------------------------------------------------------------------------------------------- time
+
+/// Documents with a fault, or the subject of a rule, in each of `count` items.
+fn crowded(count: usize) -> Vec<(&'static str, String)> {
+    let of = |head: &str, item: &dyn Fn(usize) -> String, tail: &str| {
+        let items: Vec<String> = (0..count).map(item).collect();
+        format!("{head}{}{tail}", items.join(","))
+    };
+    let contact = r#"{"resourceType":"Device","contact":["#;
+    let local = |index: usize| format!(r#"{{"resourceType":"Patient","id":"p{index}"}}"#);
+    let refers =
+        |index: usize| format!("{{\"url\":\"http://x.example\",\"valueReference\":{{\"reference\":\"#p{index}\"}}}}");
+    let entry = |index: usize| format!(r#"{{"fullUrl":"http://x.example/{}","resource":{}}}"#, index, local(index));
+    vec![
+        ("items of the wrong type", of(contact, &|_| "1".to_owned(), "]}")),
+        ("empty ids", of(contact, &|_| r#"{"id":""}"#.to_owned(), "]}")),
+        ("lines", of(contact, &|_| "\n{\"rank\":0}".to_owned(), "]}")),
+        ("faults beside broken rules", of(contact, &|_| r#"{"rank":0,"value":"1"}"#.to_owned(), "]}")),
+        ("unknown members", of(r#"{"resourceType":"Device","#, &|index| format!("\"a{index}\":1"), "}")),
+        ("members of another type", of(r#"{"resourceType":"Patient","#, &|index| format!("\"a{index}\":null"), "}")),
+        ("nulls", of(r#"{"resourceType":"Patient","a":["#, &|_| "[]".to_owned(), "]}")),
+        (
+            "local references",
+            format!(
+                "{},{}",
+                of(r#"{"resourceType":"Device","contained":["#, &local, "]"),
+                of(r#""extension":["#, &refers, "]}")
+            ),
+        ),
+        ("entries", of(r#"{"resourceType":"Bundle","type":"collection","entry":["#, &entry, "]}")),
+    ]
+}
+
+#[test]
+fn a_document_takes_time_in_proportion_to_its_length() {
+    let time = |json: &str| {
+        let start = Moment::now();
+        let _ = check(json.as_bytes(), ReadMode::Strict);
+        let _ = check(json.as_bytes(), ReadMode::Lenient);
+        start.elapsed()
+    };
+    for ((name, few), (_, many)) in crowded(1_000).into_iter().zip(crowded(8_000)) {
+        let least = (0..3).map(|_| time(&few)).min().unwrap();
+        let most = time(&many);
+        // Eight times as long; in proportion to the square it would be 64 times.
+        assert!(most < least * 30 + Duration::from_millis(100), "{name}: {least:?}, then {most:?}");
+    }
+}

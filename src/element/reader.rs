@@ -208,8 +208,13 @@ impl<'a> Reader<'a> {
             return Report::new();
         }
         let mut places = Places::new(self.text);
-        let mut report: Report =
-            self.findings.into_iter().map(|(offset, issue)| issue.with_position(places.position(offset))).collect();
+        let mut findings = self.findings;
+        let mut rising: Vec<_> = findings.iter_mut().collect();
+        rising.sort_by_key(|(offset, _)| *offset);
+        for (offset, issue) in rising {
+            issue.position = Some(places.position(*offset));
+        }
+        let mut report: Report = findings.into_iter().map(|(_, issue)| issue).collect();
         if let Some(fault) = self.fault {
             let at = fault.at.unwrap_or_else(|| root.to_owned());
             let issue = Issue::new(fault.rule, Severity::Fatal, fault.kind, at, fault.message);
@@ -884,32 +889,29 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Turns rising byte offsets into lines and columns.
+/// Turns rising byte offsets into lines and columns, in one pass over the text.
 pub(crate) struct Places<'a> {
     text: &'a str,
     offset: usize,
-    line: usize,
-    line_start: usize,
+    place: Position,
 }
 
 impl<'a> Places<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, offset: 0, line: 1, line_start: 0 }
+        Self { text, offset: 0, place: Position { line: 1, column: 1 } }
     }
 
     pub(crate) fn position(&mut self, offset: usize) -> Position {
         if offset < self.offset {
             *self = Self::new(self.text);
         }
-        let between = self.text.as_bytes().get(self.offset..offset).unwrap_or_default();
-        for (index, byte) in between.iter().enumerate() {
-            if *byte == b'\n' {
-                self.line += 1;
-                self.line_start = self.offset + index + 1;
-            }
+        let between = self.text.get(self.offset..offset).unwrap_or_default();
+        let breaks = between.bytes().filter(|byte| *byte == b'\n').count();
+        if breaks > 0 {
+            self.place = Position { line: self.place.line + breaks, column: 1 };
         }
+        self.place.column += between.rsplit('\n').next().unwrap_or_default().chars().count();
         self.offset = offset;
-        let column = self.text.get(self.line_start..offset).map_or(0, |text| text.chars().count()) + 1;
-        Position { line: self.line, column }
+        self.place
     }
 }

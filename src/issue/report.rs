@@ -129,9 +129,19 @@ impl Report {
         self.issues.insert(0, issue);
     }
 
-    /// Adds a finding before the one at `index`.
-    pub(crate) fn insert(&mut self, index: usize, issue: Issue) {
-        self.issues.insert(index.min(self.issues.len()), issue);
+    /// Puts each finding of `others` in, after as many of those that are here as its number says. The numbers do not
+    /// fall.
+    pub(crate) fn weave(&mut self, others: Vec<(usize, Issue)>) {
+        let mut others = others.into_iter().peekable();
+        let mut woven = Vec::with_capacity(self.issues.len() + others.len());
+        for (index, issue) in std::mem::take(&mut self.issues).into_iter().enumerate() {
+            while let Some((_, other)) = others.next_if(|(before, _)| *before <= index) {
+                woven.push(other);
+            }
+            woven.push(issue);
+        }
+        woven.extend(others.map(|(_, other)| other));
+        self.issues = woven;
     }
 
     /// Puts the findings in the order of their places in the source; those without a place stay where they are

@@ -98,7 +98,7 @@
 #[cfg(test)]
 mod tests {
     use crate::element::{Definition, Element};
-    use crate::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome};
+    use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome};
     use std::collections::{BTreeMap, BTreeSet};
 
     /// The keys of the rules that are declared for a type or for one that it reaches.

@@ -18,10 +18,15 @@ pub(super) fn locate(report: &mut Report, json: &[u8]) {
     let mut at = root.to_owned();
     // The text was read to its end before.
     let _ = search(&mut r, &mut at, &mut wanted);
+    let found = report.iter().map(|issue| above(&issue.at).find_map(|place| wanted.get(place).copied().flatten()));
+    let mut found: Vec<(usize, usize)> =
+        found.enumerate().filter_map(|(index, offset)| offset.map(|offset| (offset, index))).collect();
+    found.sort_unstable();
     let mut places = Places::new(text);
-    for issue in report.issues_mut() {
-        let offset = above(&issue.at).find_map(|place| wanted.get(place).copied().flatten());
-        issue.position = issue.position.or_else(|| offset.map(|offset| places.position(offset)));
+    for (offset, index) in found {
+        if let Some(issue) = report.issues_mut().get_mut(index) {
+            issue.position = Some(places.position(offset));
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod walk;
 use crate::element::{Node, ReadMode};
 use crate::issue::{Path, Report};
 use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource, read_document};
+use std::collections::BTreeSet;
 use std::ops::Deref;
 
 /// A value with rules.
@@ -119,10 +120,8 @@ pub fn check(json: &[u8], mode: ReadMode) -> Checked {
     let (resource, mut report) = read_document::<Resource>(json, mode);
     if let Some(resource) = &resource {
         let rules = resource.validate();
-        let known: Vec<String> = report.iter().map(|issue| issue.at.clone()).collect();
-        let unknown = |at: &str| known.iter().any(|faulty| is_within(faulty, at) || is_within(at, faulty));
-        let found = rules.into_iter().filter(|issue| !issue.at.contains('.') || !unknown(&issue.at));
-        let mut found: Report = found.collect();
+        let faulty = Faulty(report.iter().map(|issue| issue.at.clone()).collect());
+        let mut found: Report = rules.into_iter().filter(|issue| !faulty.meets(&issue.at)).collect();
         if !found.is_empty() {
             locate::locate(&mut found, json);
             report.append(found);
@@ -132,8 +131,23 @@ pub fn check(json: &[u8], mode: ReadMode) -> Checked {
     Checked { resource, report }
 }
 
-/// Whether place `inner` is place `outer` or below it. The root is left out: all is below it.
-fn is_within(inner: &str, outer: &str) -> bool {
-    let rest = inner.strip_prefix(outer).filter(|_| outer.contains('.'));
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+/// The places where reading found a fault.
+struct Faulty(BTreeSet<String>);
+
+impl Faulty {
+    /// Whether a fault is at `place`, below it or above it. The root is left out: all is below it.
+    fn meets(&self, place: &str) -> bool {
+        if !place.contains('.') || self.0.is_empty() {
+            return false;
+        }
+        let below = |first: char| {
+            let from = format!("{place}{first}");
+            self.0.range(from.clone()..).next().is_some_and(|next| next.starts_with(&from))
+        };
+        let mut above = place.match_indices(['.', '[']).filter_map(|(end, _)| place.get(..end));
+        self.0.contains(place)
+            || above.any(|above| above.contains('.') && self.0.contains(above))
+            || below('.')
+            || below('[')
+    }
 }

@@ -8,6 +8,7 @@ use crate::resource::{DOM_1, DOM_2, DOM_3, DOM_4, member};
 
 /// Walks over a resource that is not contained in another.
 pub(super) fn resource(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
+    let mut own = Report::new();
     let mut container = Container::default();
     if let Facts::Text { json, .. } = node.facts() {
         contained_in_text(json, &mut container);
@@ -15,11 +16,12 @@ pub(super) fn resource(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
     node.children(at, &mut |child, node| {
         if child.name() == "contained" && !container.add(node.id().unwrap_or_default(), resource_type(node)) {
             let message = "another contained resource has the same id, wanted one that is unique in the resource";
-            report.push(Issue::new("contained-id", Severity::Error, Kind::Duplicate, child, message));
+            own.push(Issue::new("contained-id", Severity::Error, Kind::Duplicate, child, message));
         }
     });
-    walk(node, at, &mut container, report);
-    unreferred(node, at, &mut container, report);
+    walk(node, at, &mut container, &mut own);
+    unreferred(node, at, &mut container, &mut own);
+    report.append(own);
 }
 
 fn walk<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'n>, report: &mut Report) {
@@ -203,19 +205,22 @@ fn contained(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
 /// dom-3, which can only be judged at the end of the walk; its findings come where the contained resource stands.
 fn unreferred<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'n>, report: &mut Report) {
     let met = std::mem::take(&mut container.met);
+    let before = |number: usize| {
+        let index = met.binary_search_by_key(&number, |(number, _)| *number);
+        index.ok().and_then(|index| met.get(index)).map_or(0, |(_, before)| *before)
+    };
     let mut findings = Vec::new();
     let mut number = 0;
     node.children(at, &mut |child, node| {
         if child.name() == "contained" {
             if !container.is_referred(node.id().unwrap_or_default()) {
-                findings.push((number, broken(DOM_3, child)));
+                findings.push((before(number), broken(DOM_3, child)));
             }
             number += 1;
         }
     });
-    for (number, issue) in findings.into_iter().rev() {
-        let before = met.iter().find(|(met, _)| *met == number).map_or(0, |(_, before)| *before);
-        report.insert(before, issue);
+    if !findings.is_empty() {
+        report.weave(findings);
     }
 }
 
