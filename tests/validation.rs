@@ -577,3 +577,77 @@ fn a_local_reference_in_a_resource_that_is_kept_as_text_is_within_it() {
         format!(r#"{{"resourceType":"Parameters","parameter":[{{"name":"a","resource":{observation}}}]}}"#);
     assert_eq!(judged(&parameters).to_string(), "");
 }
+
+/// The rules that a text breaks as the `div` of a narrative, each with its place.
+fn of_narrative(div: &str) -> Vec<(String, String)> {
+    let div = serde_json::to_string(&format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{div}</div>")).unwrap();
+    let json = format!(r#"{{"resourceType":"Device","text":{{"status":"generated","div":{div}}}}}"#);
+    let report = Device::from_json(json.as_bytes()).unwrap().validate();
+    report.into_iter().map(|issue| (issue.rule.into_owned(), issue.at)).collect()
+}
+
+#[test]
+fn a_narrative_of_formatting_elements_is_right() {
+    for div in [
+        "text",
+        "<p>a<br/>b</p>",
+        "<p class='c' style=\"color:red\" xml:lang=\"nl\">a &amp; b &#160; &#xe9; c</p>",
+        "<!-- a comment --><table><tr><td colspan=\"2\">a</td></tr></table>",
+        "<img src=\"#picture\" alt=\"a > b\"/>",
+        "<a href=\"https://example.org/?a=1&amp;b=2\" name=\"n\">a</a>",
+        "<div>a</div><div>b</div>",
+        &format!("{}a{}", "<b>".repeat(100), "</b>".repeat(100)),
+    ] {
+        assert_eq!(of_narrative(div), [], "{div}");
+    }
+}
+
+#[test]
+fn a_narrative_with_anything_else_breaks_txt_1() {
+    for div in [
+        "<script>alert(1)</script>",
+        "<p onclick=\"a()\">a</p>",
+        "<font>a</font>",
+        "<ins>a</ins>",
+        "<P>a</P>",
+        "<p>a",
+        "<p>a</b></p>",
+        "</div>a<div>",
+        "a &nbsp; b",
+        "a & b",
+        "a &#xd800; b",
+        "a < b",
+        "<p class=c>a</p>",
+        "<p class=\"c\" class=\"d\">a</p>",
+        "<p class=\"c\"id=\"d\">a</p>",
+        "<a href=\" java\tscript:alert(1)\">a</a>",
+        "<p xmlns=\"http://www.w3.org/2000/svg\">a</p>",
+        "<![CDATA[a]]>",
+        "<?php a ?>",
+        "<!-- a -- b -->a",
+        "a ]]> b",
+    ] {
+        let found = of_narrative(div);
+        assert!(!found.is_empty(), "{div}");
+        for (rule, at) in found {
+            assert_eq!((rule.as_str(), at.as_str()), ("txt-1", "Device.text.div"), "{div}");
+        }
+    }
+}
+
+#[test]
+fn a_narrative_without_any_text_breaks_txt_2() {
+    for div in ["", " \n ", "<p> </p>", "<br/>", "<!-- a -->", "<img alt=\"a\"/>"] {
+        assert_eq!(of_narrative(div), [("txt-2".to_owned(), "Device.text.div".to_owned())], "{div}");
+    }
+}
+
+#[test]
+fn ids_are_unique_in_a_resource() {
+    let json = br##"{"resourceType":"Device",
+        "contained":[{"resourceType":"Organization","id":"o"},{"resourceType":"Location","id":"o"}],
+        "identifier":[{"id":"a","value":"1"},{"id":"b","value":"2"},{"id":"a","value":"3"}],
+        "owner":{"reference":"#o"},"location":{"id":"b","reference":"o"}}"##;
+    let report = Device::from_json(json).unwrap().validate();
+    insta::assert_snapshot!(report, @"");
+}

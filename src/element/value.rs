@@ -107,6 +107,11 @@ pub enum Facts<'n> {
         /// The url, where there is one.
         url: Option<&'n str>,
     },
+    /// A narrative.
+    Narrative {
+        /// Its text, in XHTML.
+        div: &'n str,
+    },
     /// A reference.
     Reference {
         /// The literal reference, where there is one.

@@ -5,6 +5,7 @@
 
 mod container;
 mod locate;
+mod narrative;
 mod walk;
 
 use crate::element::{Node, ReadMode};

@@ -1,6 +1,7 @@
 //! The walk over a resource, and the rules that need to see all of it.
 
 use super::container::Container;
+use super::narrative::narrative;
 use crate::datatype::{Literal, REF_1};
 use crate::element::{Facts, Node, Read, ReadMode, Reader, RuleDef};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
@@ -28,6 +29,7 @@ fn walk<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'n>, re
     node.check(at, report);
     match node.facts() {
         Facts::Reference { literal: Some(literal), targets } => reference(literal, targets, at, container, report),
+        Facts::Narrative { div } if !div.is_empty() => narrative(div, &at.child("div"), report),
         Facts::Extension { url: Some(url) } => extension_url(url, at, report),
         Facts::Text { json, .. } => {
             let mut r = Reader::new(json, ReadMode::Strict);
@@ -130,12 +132,7 @@ fn items<'n>(array: &'n str, visit: &mut dyn FnMut(&'n str)) -> Read<()> {
 }
 
 /// Judges the local references in a resource that is kept as text.
-fn text_references(
-    r: &mut Reader<'_>,
-    at: &Path<'_>,
-    container: &mut Container<'_>,
-    report: &mut Report,
-) -> Read<()> {
+fn text_references(r: &mut Reader<'_>, at: &Path<'_>, container: &mut Container<'_>, report: &mut Report) -> Read<()> {
     match r.peek() {
         Some(b'{') => {
             r.enter()?;
@@ -213,8 +210,10 @@ fn unreferred<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'
     let mut number = 0;
     node.children(at, &mut |child, node| {
         if child.name() == "contained" {
-            if !container.is_referred(node.id().unwrap_or_default()) {
-                findings.push((before(number), broken(DOM_3, child)));
+            let id = node.id();
+            if !container.is_referred(id.unwrap_or_default()) {
+                let place = if id.is_some() { child.child("id") } else { *child };
+                findings.push((before(number), broken(DOM_3, &place)));
             }
             number += 1;
         }
