@@ -7,13 +7,13 @@
     reason = "a test may stop where it stands"
 )]
 
-use fhir_devices::code::{BundleType, MetricCategory};
-use fhir_devices::datatype::{CodeableConcept, Extension, Identifier, Primitive, Reference, target};
+use fhir_devices::code::{BundleType, MetricCategory, ValueSet};
+use fhir_devices::datatype::{CodeableConcept, Coding, Extension, Identifier, Primitive, Reference, target};
 use fhir_devices::element::{Definition, Element, ReadMode};
 use fhir_devices::issue::Kind;
 use fhir_devices::primitive::{Text, Uri};
 use fhir_devices::resource::bundle::{Entry, Link};
-use fhir_devices::validate::check;
+use fhir_devices::validate::{Rule, Strength, Validator, check};
 use fhir_devices::{
     Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Report, Resource, Severity, Valid, Validate,
 };
@@ -650,4 +650,31 @@ fn ids_are_unique_in_a_resource() {
         "owner":{"reference":"#o"},"location":{"id":"b","reference":"o"}}"##;
     let report = Device::from_json(json).unwrap().validate();
     insta::assert_snapshot!(report);
+}
+
+#[test]
+fn a_code_outside_an_extensible_value_set_is_a_warning() {
+    let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"pump"},
+        "operationalStatus":[
+            {"coding":[{"system":"http://hl7.org/fhir/operational-status","code":"on"},{"code":"x"}]},
+            {"text":"warming"},
+            {"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"on"},{"code":"y"},{"display":"z"}]}],
+        "productionSpecification":[{"specType":{"coding":[{"code":"software-revision"}]}}]}"#;
+    let report = DeviceComponent::from_json(json).unwrap().validate();
+    assert!(!report.has_errors());
+    insta::assert_snapshot!(report);
+}
+
+#[test]
+fn a_caller_adds_rules_and_value_sets() {
+    let rule =
+        Rule::new("acme-1", Severity::Error, "a coding has a display", |coding: &Coding| coding.display.is_some());
+    let kinds = ValueSet::new("https://acme.example/ValueSet/kind").with("https://acme.example/kind", ["pump"]);
+    let validator = Validator::new().rule(rule).value_set("DeviceComponent.type", Strength::Required, kinds);
+    let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},
+        "type":{"coding":[{"system":"https://acme.example/kind","code":"monitor"}]}}"#;
+    let component = DeviceComponent::from_json(json).unwrap();
+    assert!(component.validate().is_empty());
+    insta::assert_snapshot!(component.validate_by(&validator));
+    assert!(fhir_devices::Valid::by(component, &validator).is_err());
 }

@@ -114,6 +114,7 @@ mod device;
 mod metric;
 mod resource_type;
 mod timing;
+mod value_set;
 
 pub use administrative::{
     AddressType, AddressUse, ContactPointSystem, ContactPointUse, IdentifierUse, NameUse, NarrativeStatus,
@@ -124,6 +125,10 @@ pub use device::{DeviceStatus, MeasurementPrinciple, UdiEntryType};
 pub use metric::{MetricCalibrationState, MetricCalibrationType, MetricCategory, MetricColor, MetricOperationalStatus};
 pub use resource_type::{RESOURCE_TYPES, is_resource_type};
 pub use timing::{DaysOfWeek, EventTiming, UnitsOfTime};
+pub use value_set::{
+    IDENTIFIER_TYPE, OPERATIONAL_STATUS, PARAMETER_GROUP, SIGNATURE_TYPE, SPECIFICATION_TYPE, TIMING_ABBREVIATION,
+    ValueSet,
+};
 
 #[cfg(test)]
 mod tests {

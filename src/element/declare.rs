@@ -344,6 +344,14 @@ macro_rules! element {
                     }
                 )?
 
+                fn definition(&self) -> Option<&'static $crate::element::Definition> {
+                    Some(<Self as $crate::element::Element>::definition())
+                }
+
+                fn as_any(&self) -> Option<&dyn std::any::Any> {
+                    Some(self)
+                }
+
                 fn id(&self) -> Option<&str> {
                     self.id.as_ref().and_then(|id| $crate::element::IdText::id_text(id))
                 }
@@ -490,6 +498,18 @@ macro_rules! choice {
             fn id(&self) -> Option<&str> {
                 match self {
                     $( Self::$Variant(value) => $crate::element::Node::id(value), )*
+                }
+            }
+
+            fn definition(&self) -> Option<&'static $crate::element::Definition> {
+                match self {
+                    $( Self::$Variant(value) => $crate::element::Node::definition(value), )*
+                }
+            }
+
+            fn as_any(&self) -> Option<&dyn std::any::Any> {
+                match self {
+                    $( Self::$Variant(value) => $crate::element::Node::as_any(value), )*
                 }
             }
         }

@@ -1,9 +1,10 @@
 //! The traits that connect declared types with the reader, the writer and the walk.
 
-use super::definition::TypeDef;
+use super::definition::{Definition, TypeDef};
 use super::reader::{Outcome, Read, Reader, Seen};
 use super::writer::Writer;
 use crate::issue::{Kind, Path, Report};
+use std::any::Any;
 
 /// One value that a member can have, repeated or not.
 pub(crate) trait Value: Node + Sized {
@@ -92,6 +93,16 @@ pub trait Node {
 
     /// The id of the node, where it has one.
     fn id(&self) -> Option<&str> {
+        None
+    }
+
+    /// The definition of the node's type, where it has rows.
+    fn definition(&self) -> Option<&'static Definition> {
+        None
+    }
+
+    /// The node as a value of its own type, for rules that a caller adds.
+    fn as_any(&self) -> Option<&dyn Any> {
         None
     }
 }
@@ -331,6 +342,14 @@ impl<T: Node> Node for Box<T> {
 
     fn id(&self) -> Option<&str> {
         (**self).id()
+    }
+
+    fn definition(&self) -> Option<&'static Definition> {
+        (**self).definition()
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        (**self).as_any()
     }
 }
 

@@ -75,7 +75,7 @@
 //! | `id-unique` | the ids of the elements of a resource are unique, those in contained resources too | validate | not in resources that are kept as text |
 //! | `contained-id` | the ids of contained resources are unique | validate | |
 //! | `reference-form` | a reference to a contained resource begins with `#` | validate | other texts that are no reference may be addresses that we do not know |
-//! | extensible, preferred and example bindings | a code is of the value set, where one fits | no | most of these sets are open or licensed |
+//! | `extensible-binding`, `preferred-binding` | a code is of the value set, where one fits | validate | a warning; for operational-status, parameter-group, specification-type, identifier-type, timing-abbreviation and signature-type. The other sets are open, licensed or large: codes are not checked unless a [`Validator`](crate::validate::Validator) brings the set |
 //! | profiles | the document conforms to `meta.profile` | no | the crate holds documents to FHIR itself |
 //! | resources of other types | their elements and rules | no | they are kept as text; local references in them count for `dom-3` and `ref-1` |
 //!

@@ -2,8 +2,9 @@
 
 use super::{Bundle, Device, DeviceComponent, DeviceMetric, Document, OperationOutcome};
 use crate::code::is_resource_type;
-use crate::element::{Facts, Node, Outcome, Read, ReadMode, Reader, TypeDef, Value, Writer};
+use crate::element::{Definition, Facts, Node, Outcome, Read, ReadMode, Reader, TypeDef, Value, Writer};
 use crate::issue::{Kind, Path, Report, Severity};
+use std::any::Any;
 use std::borrow::Cow;
 
 /// A resource of any type of FHIR STU3.
@@ -225,6 +226,14 @@ impl Node for Resource {
 
     fn id(&self) -> Option<&str> {
         Resource::id(self)
+    }
+
+    fn definition(&self) -> Option<&'static Definition> {
+        each!(self, typed => typed.definition(), _other => None)
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        each!(self, typed => typed.as_any(), other => Some(other))
     }
 }
 

@@ -6,7 +6,10 @@
 mod container;
 mod locate;
 mod narrative;
+mod validator;
 mod walk;
+
+pub use validator::{Rule, Strength, Validator};
 
 use crate::element::{Node, ReadMode};
 use crate::issue::{Path, Report};
@@ -30,13 +33,20 @@ pub trait Validate {
     /// # Ok::<(), fhir_devices::Report>(())
     /// ```
     fn validate(&self) -> Report;
+
+    /// The same with the rules and value sets that a caller added.
+    fn validate_by(&self, validator: &Validator) -> Report;
 }
 
 macro_rules! validate {
     ($($Name:ident)*) => { $(
         impl Validate for $Name {
             fn validate(&self) -> Report {
-                walk_from(self, stringify!($Name))
+                self.validate_by(&STANDARD)
+            }
+
+            fn validate_by(&self, validator: &Validator) -> Report {
+                walk_from(self, stringify!($Name), validator)
             }
         }
     )* };
@@ -46,13 +56,20 @@ validate!(Device DeviceComponent DeviceMetric Bundle OperationOutcome);
 
 impl Validate for Resource {
     fn validate(&self) -> Report {
-        walk_from(self, self.resource_type())
+        self.validate_by(&STANDARD)
+    }
+
+    fn validate_by(&self, validator: &Validator) -> Report {
+        walk_from(self, self.resource_type(), validator)
     }
 }
 
-fn walk_from(node: &dyn Node, root: &str) -> Report {
+/// The rules and value sets of the specification.
+static STANDARD: Validator = Validator::new();
+
+fn walk_from(node: &dyn Node, root: &str, validator: &Validator) -> Report {
     let mut report = Report::new();
-    walk::resource(node, &Path::root(root), &mut report);
+    walk::resource(node, &Path::root(root), validator, &mut report);
     report
 }
 
@@ -74,7 +91,15 @@ impl<T: Validate> Valid<T> {
     /// # Errors
     /// The [`Report`] when it has an error.
     pub fn new(value: T) -> Result<Self, Report> {
-        let report = value.validate();
+        Self::by(value, &STANDARD)
+    }
+
+    /// Validates a value, with the rules and value sets that a caller added too.
+    ///
+    /// # Errors
+    /// The [`Report`] when it has an error.
+    pub fn by(value: T, validator: &Validator) -> Result<Self, Report> {
+        let report = value.validate_by(validator);
         if report.has_errors() { Err(report) } else { Ok(Self(value)) }
     }
 }

@@ -2,13 +2,14 @@
 
 use super::container::Container;
 use super::narrative::narrative;
+use super::validator::Validator;
 use crate::datatype::{Literal, REF_1};
 use crate::element::{Facts, Node, Read, ReadMode, Reader, RuleDef};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::resource::{DOM_1, DOM_2, DOM_3, DOM_4, member};
 
 /// Walks over a resource that is not contained in another.
-pub(super) fn resource(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
+pub(super) fn resource(node: &dyn Node, at: &Path<'_>, by: &Validator, report: &mut Report) {
     let mut own = Report::new();
     let mut container = Container::default();
     if let Facts::Text { json, .. } = node.facts() {
@@ -20,13 +21,14 @@ pub(super) fn resource(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
             own.push(Issue::new("contained-id", Severity::Error, Kind::Duplicate, child, message));
         }
     });
-    walk(node, at, &mut container, &mut own);
+    walk(node, at, &mut container, by, &mut own);
     unreferred(node, at, &mut container, &mut own);
     report.append(own);
 }
 
-fn walk<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'n>, report: &mut Report) {
+fn walk<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'n>, by: &Validator, report: &mut Report) {
     node.check(at, report);
+    by.check(node, at, report);
     match node.facts() {
         Facts::Reference { literal: Some(literal), targets } => reference(literal, targets, at, container, report),
         Facts::Narrative { div } if !div.is_empty() => narrative(div, &at.child("div"), report),
@@ -45,19 +47,24 @@ fn walk<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'n>, re
         let message = format!("another element has the id `{id}`, wanted one that is unique in the resource");
         report.push(Issue::new("id-unique", Severity::Error, Kind::Duplicate, at.child("id"), message));
     }
+    let owner = node.definition().map_or("", |definition| definition.path);
+    let bound = by.binds(owner);
     let mut number = 0;
     node.children(at, &mut |child, node| {
+        if bound {
+            by.check_binding(owner, node, child, report);
+        }
         if !is_resource(node) {
-            walk(node, child, container, report);
+            walk(node, child, container, by, report);
         } else if child.name() == "contained" {
             if !report.is_empty() {
                 container.met.push((number, report.len()));
             }
             number += 1;
             contained(node, child, report);
-            walk(node, child, container, report);
+            walk(node, child, container, by, report);
         } else {
-            resource(node, child, report);
+            resource(node, child, by, report);
         }
     });
 }
