@@ -7,6 +7,7 @@ pub mod code;
 #[macro_use]
 pub mod datatype;
 pub mod issue;
+pub mod nomenclature;
 pub mod primitive;
 pub mod resource;
 pub mod store;
