@@ -9,6 +9,7 @@ pub mod datatype;
 pub mod issue;
 pub mod nomenclature;
 pub mod primitive;
+pub mod reference;
 pub mod resource;
 pub mod store;
 pub mod validate;
