@@ -12,6 +12,7 @@ pub mod primitive;
 pub mod reference;
 pub mod resource;
 pub mod store;
+pub mod update;
 pub mod validate;
 
 pub use issue::{Issue, Report, Severity};
