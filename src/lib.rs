@@ -11,6 +11,7 @@ pub mod nomenclature;
 pub mod primitive;
 pub mod reference;
 pub mod resource;
+pub mod service;
 pub mod store;
 pub mod update;
 pub mod validate;
