@@ -134,7 +134,7 @@ fn an_update_arrives_at_the_component_of_each_level() {
         assert!(!received.replayed);
         let (stored, version) = read(&memory, id);
         assert_eq!((&stored, version.last_updated), (&received.component, received.last_updated));
-        assert_eq!(updates(&stored), [received.update.clone()]);
+        assert_eq!(updates(&stored), std::slice::from_ref(&received.update));
         let AvailableUpdate { version, sequence, status, sha256, size, file, .. } = received.update;
         assert_eq!(version.unwrap(), "2.4");
         assert_eq!((sequence, status, size), (Some(20_240_117_001), UpdateStatus::Current, 8));

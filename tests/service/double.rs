@@ -21,7 +21,7 @@ impl Wake for Unpark {
     }
 }
 
-pub fn block_on<F: Future>(future: F) -> F::Output {
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut future = pin!(future);
     loop {
@@ -33,7 +33,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// Polls at most `polls` times, and drops the future then.
-pub fn poll_only<F: Future>(future: F, polls: usize) -> Option<F::Output> {
+pub(super) fn poll_only<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     (0..polls).find_map(|_| match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
@@ -42,7 +42,7 @@ pub fn poll_only<F: Future>(future: F, polls: usize) -> Option<F::Output> {
 }
 
 /// Is ready at the second poll.
-pub async fn pause() {
+pub(super) async fn pause() {
     let mut paused = false;
     poll_fn(|cx| {
         if std::mem::replace(&mut paused, true) {
@@ -58,7 +58,7 @@ type Meddle = Box<dyn FnMut(&Memory) + Send>;
 
 /// What becomes of the answer to a write.
 #[derive(Clone, Copy)]
-pub enum Fate {
+pub(super) enum Fate {
     /// The write is applied, and the answer is lost.
     Lost,
     /// The write is not applied, and the answer does not say so.
@@ -69,15 +69,15 @@ pub enum Fate {
 
 /// Every call pauses before and after its effect, so that a future may be dropped between.
 #[derive(Default)]
-pub struct Double {
-    pub below: Memory,
+pub(super) struct Double {
+    pub(super) below: Memory,
     /// Runs before each commit of resources.
-    pub meddle: Mutex<Option<Meddle>>,
+    pub(super) meddle: Mutex<Option<Meddle>>,
     /// The fates of the next commits, the last one first.
-    pub commits: Mutex<Vec<Fate>>,
+    pub(super) commits: Mutex<Vec<Fate>>,
     /// The fates of the next writes to the ledger, the last one first.
-    pub puts: Mutex<Vec<Fate>>,
-    pub tried: AtomicUsize,
+    pub(super) puts: Mutex<Vec<Fate>>,
+    pub(super) tried: AtomicUsize,
 }
 
 fn unavailable() -> StoreError {

@@ -38,7 +38,8 @@ fn faults(extension: &Value) -> Vec<String> {
         want((min..=max).contains(&(found.len() as u64)), format!("{name}: {} times", found.len()));
         assert_eq!(element(&definition, &format!("{id}.url"))["fixedUri"], name);
         let code = element(&definition, &format!("{id}.value[x]"))["type"][0]["code"].as_str().unwrap();
-        let member = format!("value{}{}", code[..1].to_uppercase(), &code[1..]);
+        let (first, rest) = code.split_at(1);
+        let member = format!("value{}{rest}", first.to_uppercase());
         for part in found {
             let members: Vec<_> = part.as_object().unwrap().keys().map(String::as_str).collect();
             want(members.len() == 2 && part[&member] != Value::Null, format!("{name}: {members:?}"));
