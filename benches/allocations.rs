@@ -7,6 +7,7 @@
 mod documents;
 
 use allocation_counter::measure;
+use fhir_devices::Validate;
 use fhir_devices::element::ReadMode;
 use fhir_devices::validate::check;
 use serde_json::Value;
@@ -17,7 +18,7 @@ use std::hint::black_box;
 const BAR: u64 = 30;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("allocations     read  read+validate  write  serde_json Value");
+    println!("allocations     read  validate  read+validate  write  serde_json Value");
     for document in documents::all()? {
         let json = document.json.as_bytes();
         let count = |work: &dyn Fn()| measure(work).count_total;
@@ -25,9 +26,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             black_box((document.read)(json));
         });
         let checked = count(&|| drop(black_box(check(json, ReadMode::Strict))));
+        let validated = count(&|| drop(black_box(document.resource.validate())));
         let written = count(&|| drop(black_box(document.resource.to_json())));
         let value = count(&|| drop(black_box(serde_json::from_slice::<Value>(json))));
-        println!("{:<12}{read:>8}{checked:>15}{written:>7}{value:>18}", document.name);
+        println!("{:<12}{read:>8}{validated:>10}{checked:>15}{written:>7}{value:>18}", document.name);
+        if validated > 0 && document.name != "bundle" {
+            return Err(format!("validating {} takes {validated} allocations, wanted none", document.name).into());
+        }
         if document.name == "device" && read > BAR {
             return Err(format!("reading a small Device takes {read} allocations, wanted at most {BAR}").into());
         }

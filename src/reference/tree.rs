@@ -263,8 +263,8 @@ fn place(tree: &mut Tree) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::{SelectError, Selector, select};
+    use super::*;
 
     fn component(id: &str, code: &str, display: &str, parent: &str) -> DeviceComponent {
         let parent = match parent {

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many contained resources and ids are remembered without the heap.
-const FEW: usize = 8;
+/// How many contained resources are remembered without the heap.
+const FEW: usize = 16;
+
+/// How many ids are remembered without the heap.
+const FEW_IDS: usize = 32;
 
 /// A contained resource.
 #[derive(Clone, Copy, Default)]
@@ -70,7 +73,7 @@ impl<'n> Container<'n> {
 
 #[derive(Default)]
 struct Ids<'n> {
-    few: [&'n str; FEW],
+    few: [&'n str; FEW_IDS],
     count: usize,
     more: BTreeSet<&'n str>,
 }
