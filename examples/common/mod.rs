@@ -1,9 +1,12 @@
 //! What the examples that go through documents share: arguments, streams, and the exit status.
 
+mod lines;
+
 use fhir_devices::element::ReadMode;
+use lines::{Trouble, answer_lines};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::process::ExitCode;
 
 /// What is to be printed about one document.
@@ -80,14 +83,6 @@ impl Arguments {
     }
 }
 
-/// Why a file could not be gone through.
-enum Trouble {
-    /// It cannot be read; the next one may be.
-    Input(io::Error),
-    /// Nothing can be printed any more.
-    Output(io::Error),
-}
-
 struct Run<'o> {
     out: BufWriter<io::StdoutLock<'o>>,
     mode: ReadMode,
@@ -107,27 +102,15 @@ impl Run<'_> {
         self.print(&json)
     }
 
-    /// Answers to each line of a file, and holds no more than one of them.
+    /// Answers to each line of a file.
     fn lines(&mut self, file: &OsStr) -> Result<(), Trouble> {
-        if file == "-" {
-            return self.each_line(io::stdin().lock());
-        }
-        self.each_line(File::open(file).map_err(Trouble::Input)?)
-    }
-
-    fn each_line(&mut self, input: impl Read) -> Result<(), Trouble> {
-        let mut input = BufReader::with_capacity(1 << 16, input);
-        let mut line = Vec::new();
-        while input.read_until(b'\n', &mut line).map_err(Trouble::Input)? > 0 {
-            if !line.trim_ascii().is_empty() {
-                self.print(&line)?;
-            }
-            line.clear();
-            if input.buffer().is_empty() {
-                // The next read may wait for its writer, who may wait for our answer.
-                self.out.flush().map_err(Trouble::Output)?;
-            }
-        }
+        let (mode, answer) = (self.mode, self.answer);
+        let answer = |line: &[u8]| answer(line, mode);
+        self.faulty |= if file == "-" {
+            answer_lines(io::stdin(), &mut self.out, answer)?
+        } else {
+            answer_lines(File::open(file).map_err(Trouble::Input)?, &mut self.out, answer)?
+        };
         Ok(())
     }
 
@@ -136,6 +119,13 @@ impl Run<'_> {
         self.faulty |= answer.faulty;
         writeln!(self.out, "{}", answer.line).map_err(Trouble::Output)
     }
+}
+
+/// Ends the command at once, for want of an output.
+fn stop(trouble: Trouble) -> ! {
+    let (Trouble::Output(error) | Trouble::Input(error)) = trouble;
+    cannot_write(&error);
+    std::process::exit(2)
 }
 
 /// A reader of our output that has seen enough closes it, and needs no message about that.
