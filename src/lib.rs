@@ -25,12 +25,13 @@
 //! | --- | --- |
 //! | [`manual`] | why it is so, and which rules are enforced |
 //! | [`backend`] | stores that exist: in memory |
-//! | `service` | drives the update logic over the stores of the caller |
-//! | `update` | what to do next, without input, output or a clock |
+//! | [`service`] | drives the update logic over the stores of the caller |
+//! | [`update`] | what to do next, without input, output or a clock |
 //! | [`store`] | what the caller implements: stores of resources and of update files |
-//! | `reference` | literals resolved; the tree of a device and its components |
+//! | [`reference`] | literals resolved; the tree of a device and its components |
 //! | [`validate`] | one walk over a value, and its rules |
 //! | [`resource`] | the resources |
+//! | [`nomenclature`] | what an ISO/IEEE 11073-10101 code says about the level of a component |
 //! | [`datatype`] | the datatypes, to the leaves |
 //! | [`code`] | closed sets of codes |
 //! | [`primitive`] | dates, decimals, ids: one text form each, checked once |
@@ -167,9 +168,43 @@
 //! # }
 //! ```
 //!
-//! ## Resolve, update
+//! ## Receive an update
 //!
-//! The floors `reference`, `update` and `service` do these; the example `update_service` shows them at work.
+//! The service finds the one component that is meant, lets the bytes pass once into the store of blobs, and makes the
+//! component refer to them.
+//!
+//! ```
+//! use fhir_devices::backend::Memory;
+//! use fhir_devices::nomenclature::Level;
+//! use fhir_devices::reference::Selector;
+//! use fhir_devices::service::{Submission, UpdateService};
+//! use fhir_devices::store::{Precondition, Tenanted, stream};
+//! use fhir_devices::{Device, DeviceComponent, Valid};
+//! use std::sync::Arc;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let memory = Arc::new(Memory::new());
+//! let tenant = "st-mary".parse()?;
+//! let store = Tenanted::new(memory.clone(), "st-mary".parse()?);
+//! let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#)?;
+//! store.put(&Valid::new(pump)?, Precondition::Absent).await?;
+//! let mds = DeviceComponent::from_json(
+//!     br#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"source":{"reference":"Device/pump"},
+//!         "type":{"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"69985"}]}}"#,
+//! )?;
+//! store.put(&Valid::new(mds)?, Precondition::Absent).await?;
+//!
+//! let service = UpdateService::new(memory.clone(), memory.clone(), memory);
+//! let mut submission = Submission::new("pump".parse()?, "pump-2.4.bin".parse()?, "application/octet-stream".parse()?);
+//! submission.target = Selector::Level(Level::Mds);
+//! submission.version = Some("2.4".parse()?);
+//! let received = service.receive(&tenant, submission, stream::once("the file")).await?;
+//! assert_eq!(received.component.id.unwrap().value.unwrap(), "mds");
+//! assert_eq!(received.version.etag(), "W/\"2\"");
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Features
 //!

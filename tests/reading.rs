@@ -420,6 +420,7 @@ fn a_choice_has_one_type() {
 fn broken_json_is_named_with_its_place() {
     let broken = [
         "",
+        "\u{feff}{\"resourceType\":\"Device\"}",
         " \n ",
         "{",
         "{\"resourceType\"",

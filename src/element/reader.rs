@@ -511,6 +511,8 @@ impl<'a> Reader<'a> {
             rest.chars().take_while(|c| !c.is_whitespace() && !matches!(c, ',' | '}' | ']')).take(32).collect();
         if rest.is_empty() {
             self.broken_token(start, "the document ends where a value should be")
+        } else if rest.starts_with('\u{feff}') {
+            self.broken_token(start, "found a byte order mark, wanted the document without one")
         } else if let (true, Some(found)) = (token.is_empty(), rest.chars().next()) {
             self.broken_token(start, format!("found `{found}` where a value should be"))
         } else {
