@@ -7,9 +7,13 @@ pub mod code;
 #[macro_use]
 pub mod datatype;
 pub mod issue;
+pub mod nomenclature;
 pub mod primitive;
+pub mod reference;
 pub mod resource;
+pub mod service;
 pub mod store;
+pub mod update;
 pub mod validate;
 
 pub use issue::{Issue, Report, Severity};

@@ -2,6 +2,7 @@
 
 mod blobs;
 mod index;
+mod ledger;
 mod part;
 
 use crate::store::{
@@ -9,6 +10,7 @@ use crate::store::{
     Result, Search, StoreError, SystemClock, Tenant, Version, VersionId, Write,
 };
 use blobs::Blobs;
+use ledger::Records;
 use part::{Part, check_against_nothing, check_form};
 use std::collections::HashMap;
 use std::fmt;
@@ -16,7 +18,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use url::Url;
 
-/// Keeps resources and blobs in memory, for tests, demonstrations and small services.
+/// Keeps resources, blobs and ledger records in memory, for tests, demonstrations and small services.
 ///
 /// Resources are kept as the bytes that were written, every version of them unless
 /// [`with_max_versions`](Self::with_max_versions) says otherwise; nothing survives the process. A commit may be about any
@@ -45,6 +47,7 @@ use url::Url;
 pub struct Memory {
     parts: RwLock<HashMap<Tenant, Arc<Part>>>,
     blobs: Blobs,
+    records: Records,
     limits: Limits,
     clock: Arc<dyn Clock>,
     pages: PageKey,
@@ -64,6 +67,7 @@ impl Memory {
         Self {
             parts: RwLock::default(),
             blobs: Blobs::new(),
+            records: Records::default(),
             limits: Limits { max_writes: 1_000, max_body: 16 << 20, max_versions: None },
             clock: Arc::new(SystemClock),
             pages: PageKey::random(),

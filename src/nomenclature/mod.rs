@@ -1,0 +1,7 @@
+//! ISO/IEEE 11073-10101, the nomenclature of medical devices: what a code says about its place in a device.
+
+mod level;
+mod system;
+
+pub use level::{Level, NotALevel};
+pub use system::{MDC, is_mdc};

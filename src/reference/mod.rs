@@ -1,0 +1,27 @@
+//! What refers to what: the components of a device as a tree, and the one component that somebody means.
+//!
+//! ```
+//! use fhir_devices::DeviceComponent;
+//! use fhir_devices::nomenclature::Level;
+//! use fhir_devices::reference::{Selector, components, select};
+//!
+//! let read = |json: &str| DeviceComponent::from_json(json.as_bytes());
+//! let all = [
+//!     read(r#"{"resourceType":"DeviceComponent","id":"pump","identifier":{"value":"1"},"type":{"coding":[
+//!         {"system":"urn:iso:std:iso:11073:10101","code":"69985"}]}}"#)?,
+//!     read(r#"{"resourceType":"DeviceComponent","id":"syringe","identifier":{"value":"2"},"type":{"coding":[
+//!         {"system":"urn:iso:std:iso:11073:10101","code":"69986"}]},"parent":{"reference":"DeviceComponent/pump"}}"#)?,
+//! ];
+//! let tree = components(&all);
+//! let found = select(&tree, &Selector::Level(Level::Vmd)).unwrap();
+//! assert_eq!(tree.path(found), "pump/syringe");
+//! assert!(select(&tree, &Selector::Any).is_err());
+//! # Ok::<(), fhir_devices::Report>(())
+//! ```
+
+mod select;
+mod tree;
+
+pub use crate::datatype::Literal;
+pub use select::{Candidate, SelectError, Selector, select};
+pub use tree::{Member, Tree, components};

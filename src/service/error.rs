@@ -1,0 +1,103 @@
+//! Why an update was not received.
+
+use crate::primitive::Code;
+use crate::reference::SelectError;
+use crate::store::{Applied, Sha256, StoreError};
+
+/// Why an update was not received, by what the caller does about it.
+///
+/// [`applied`](Self::applied) says whether the component may have changed all the same.
+///
+/// ```
+/// use fhir_devices::service::ReceiveError;
+/// use fhir_devices::store::Applied;
+/// let refused = ReceiveError::TooLarge { limit: 1_024 };
+/// assert_eq!(refused.to_string(), "the file has more than 1024 bytes");
+/// assert_eq!(refused.applied(), Applied::No);
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiveError {
+    /// The tenant has no such device: it never had, it was deleted, or it is another tenant's.
+    #[error("the device was not found")]
+    NoSuchDevice,
+    /// No component is meant, or more than one may be.
+    #[error(transparent)]
+    Unresolved(#[from] SelectError),
+    /// The bytes are not those that were declared.
+    #[error("the digest of the file is `{found}`, wanted `{declared}`")]
+    DigestMismatch {
+        /// What was declared.
+        declared: Sha256,
+        /// What the bytes have.
+        found: Sha256,
+    },
+    /// More bytes than are taken.
+    #[error("the file has more than {limit} bytes")]
+    TooLarge {
+        /// The most that are taken.
+        limit: u64,
+    },
+    /// No bytes.
+    #[error("the file is empty")]
+    EmptyFile,
+    /// A media type that is not taken.
+    #[error("the media type `{found}` is not taken")]
+    MediaType {
+        /// The media type.
+        found: Code,
+    },
+    /// The idempotency key belongs to an upload with other metadata or other bytes.
+    #[error("the idempotency key was used for another upload")]
+    KeyReused,
+    /// Others wrote to the component each time. The bytes are kept: the same key takes the upload up again.
+    #[error("the component changed during each of {attempts} attempts")]
+    Contended {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The store of resources.
+    #[error("the store of resources failed")]
+    Resources(#[source] StoreError),
+    /// The store of blobs.
+    #[error("the store of update files failed")]
+    Blobs(#[source] StoreError),
+    /// The ledger.
+    #[error("the ledger failed")]
+    Ledger(#[source] StoreError),
+    /// The bytes broke off.
+    #[error("the file broke off")]
+    Body(#[source] StoreError),
+}
+
+impl ReceiveError {
+    /// Whether the component may refer to the update. Only a store of resources that does not know what became of a write
+    /// leaves that open; the same key, sent again, finds out.
+    #[must_use]
+    pub fn applied(&self) -> Applied {
+        match self {
+            Self::Resources(error) => error.applied(),
+            Self::NoSuchDevice
+            | Self::Unresolved(_)
+            | Self::DigestMismatch { .. }
+            | Self::TooLarge { .. }
+            | Self::EmptyFile
+            | Self::MediaType { .. }
+            | Self::KeyReused
+            | Self::Contended { .. }
+            | Self::Blobs(_)
+            | Self::Ledger(_)
+            | Self::Body(_) => Applied::No,
+        }
+    }
+
+    /// Whether the same call may succeed later, with nothing changed by the caller.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Resources(error) | Self::Blobs(error) | Self::Ledger(error) => error.is_transient(),
+            Self::Contended { .. } | Self::Body(_) => true,
+            _ => false,
+        }
+    }
+}

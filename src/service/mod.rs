@@ -1,0 +1,15 @@
+//! Thin drivers of the [`update`](crate::update) logic over the caller's stores.
+//!
+//! [`UpdateService`] receives an update: it finds the one component that is meant, takes the bytes once and in constant
+//! memory, checks them, stores them under their digest, and makes the component refer to them. It needs no runtime.
+
+mod error;
+mod ids;
+mod receive;
+mod submission;
+
+pub use crate::update::{AvailableUpdate, IdempotencyKey, IngestId};
+pub use error::ReceiveError;
+pub use ids::{Ids, RandomIds};
+pub use receive::UpdateService;
+pub use submission::{Received, Submission};

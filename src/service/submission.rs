@@ -1,0 +1,90 @@
+//! What comes in, and what is answered.
+
+use crate::primitive::{Code, Id, Text};
+use crate::reference::Selector;
+use crate::resource::DeviceComponent;
+use crate::store::{Sha256, VersionId};
+use crate::update::ingest::Intent;
+use crate::update::{AvailableUpdate, IdempotencyKey};
+use time::OffsetDateTime;
+
+/// What the sender of an update says about it.
+///
+/// ```
+/// use fhir_devices::{nomenclature::Level, reference::Selector, service::Submission};
+/// let device = "pump-7".parse()?;
+/// let mut submission = Submission::new(device, "pump-2.4.bin".parse()?, "application/octet-stream".parse()?);
+/// submission.target = Selector::Level(Level::Vmd);
+/// submission.version = Some("2.4".parse()?);
+/// # Ok::<(), fhir_devices::element::Malformed>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// The device that the update is for.
+    pub device: Id,
+    /// Which of its components.
+    pub target: Selector,
+    /// The version, as the maker of the update names it.
+    pub version: Option<Text>,
+    /// The digest that the bytes shall have.
+    pub sha256: Option<Sha256>,
+    /// The place of the update among those of the component: the later, the higher.
+    pub sequence: Option<u64>,
+    /// Under which key it may be sent again.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// What the file is called. It is data, and never used as a path.
+    pub file_name: Text,
+    /// Its media type.
+    pub content_type: Code,
+}
+
+impl Submission {
+    /// An update for the only component of a device.
+    #[must_use]
+    pub fn new(device: Id, file_name: Text, content_type: Code) -> Self {
+        Self {
+            device,
+            target: Selector::Any,
+            version: None,
+            sha256: None,
+            sequence: None,
+            idempotency_key: None,
+            file_name,
+            content_type,
+        }
+    }
+
+    pub(super) fn intent(&self) -> Intent {
+        Intent {
+            device: self.device.clone(),
+            target: self.target.clone(),
+            version: self.version.clone(),
+            sequence: self.sequence,
+            sha256: self.sha256,
+            file_name: self.file_name.clone(),
+            content_type: self.content_type.clone(),
+        }
+    }
+}
+
+/// The answer: the component as it became by the update.
+///
+/// ```
+/// use fhir_devices::service::Received;
+/// fn status(received: &Received) -> u16 {
+///     if received.replayed { 200 } else { 201 }
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Received {
+    /// The component in the version that was the first to refer to the update, its `meta` included.
+    pub component: DeviceComponent,
+    /// That version.
+    pub version: VersionId,
+    /// When it was written.
+    pub last_updated: OffsetDateTime,
+    /// The update, as the component says it.
+    pub update: AvailableUpdate,
+    /// Whether an earlier call had done all of it.
+    pub replayed: bool,
+}

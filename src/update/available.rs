@@ -1,0 +1,278 @@
+//! The updates that a component says are available: the extension `available-update`, read and written.
+
+use super::IngestId;
+use crate::datatype::{Attachment, Extension, ExtensionValue, Primitive};
+use crate::element::Value;
+use crate::primitive::{Code, DateTime, Decimal, Id, Text, UnsignedInt, Uri};
+use crate::resource::DeviceComponent;
+use crate::store::Sha256;
+use serde_with::{DeserializeFromStr, SerializeDisplay};
+use std::fmt;
+use std::str::FromStr;
+
+/// The address of the extension that says which update is available for a component. Its definition is
+/// `schemas/StructureDefinition-available-update.json`.
+pub const AVAILABLE_UPDATE: &str = "https://fhir-devices.example/StructureDefinition/available-update";
+
+/// Where an available update stands.
+///
+/// ```
+/// use fhir_devices::update::UpdateStatus;
+/// assert_eq!("withdrawn".parse(), Ok(UpdateStatus::Withdrawn));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, SerializeDisplay, DeserializeFromStr)]
+pub enum UpdateStatus {
+    /// It is the one to install.
+    Current,
+    /// A later one took its place.
+    Superseded,
+    /// It must not be installed.
+    Withdrawn,
+}
+
+impl UpdateStatus {
+    /// Every status.
+    pub const ALL: [Self; 3] = [Self::Current, Self::Superseded, Self::Withdrawn];
+
+    /// The code: `current`, `superseded` or `withdrawn`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Superseded => "superseded",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+impl fmt::Display for UpdateStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for UpdateStatus {
+    type Err = NotAnUpdate;
+
+    fn from_str(code: &str) -> Result<Self, NotAnUpdate> {
+        Self::ALL.into_iter().find(|status| status.as_str() == code).ok_or(NotAnUpdate { part: "status" })
+    }
+}
+
+/// An extension that has the address of [`AVAILABLE_UPDATE`], and does not follow its definition.
+///
+/// ```
+/// let error = fhir_devices::update::NotAnUpdate { part: "size" };
+/// assert_eq!(error.to_string(), "the part `size` of the available update is missing or malformed");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the part `{part}` of the available update is missing or malformed")]
+pub struct NotAnUpdate {
+    /// The part at fault.
+    pub part: &'static str,
+}
+
+/// The file of an update.
+///
+/// ```
+/// use fhir_devices::primitive::{Code, Text, Uri};
+/// use fhir_devices::update::UpdateFile;
+/// let file = UpdateFile {
+///     url: Uri::new("https://cdn.example/acme/sha256/ba78")?,
+///     content_type: Code::new("application/octet-stream")?,
+///     title: Text::new("pump-2.4.bin")?,
+///     creation: None,
+/// };
+/// assert_eq!(file.title, "pump-2.4.bin");
+/// # Ok::<(), fhir_devices::element::Malformed>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateFile {
+    /// Where the bytes are.
+    pub url: Uri,
+    /// The media type.
+    pub content_type: Code,
+    /// What the file was called when it came. It is data, and never a path.
+    pub title: Text,
+    /// When it came.
+    pub creation: Option<DateTime>,
+}
+
+/// An update that is available for a component.
+///
+/// ```
+/// use fhir_devices::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus};
+/// use fhir_devices::store::Sha256;
+///
+/// let update = AvailableUpdate {
+///     id: IngestId(7),
+///     version: Some("2.4".parse()?),
+///     sequence: Some(20_240_117_001),
+///     status: UpdateStatus::Current,
+///     sha256: Sha256::of(b"firmware"),
+///     size: 8,
+///     file: UpdateFile {
+///         url: "https://cdn.example/pump".parse()?,
+///         content_type: "application/octet-stream".parse()?,
+///         title: "pump-2.4.bin".parse()?,
+///         creation: None,
+///     },
+/// };
+/// assert_eq!(AvailableUpdate::from_extension(&update.to_extension())?, update);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AvailableUpdate {
+    /// The upload that brought it.
+    pub id: IngestId,
+    /// Its version, as its maker names it. The text has no order.
+    pub version: Option<Text>,
+    /// Its place among the updates of the component: the later, the higher.
+    pub sequence: Option<u64>,
+    /// Where it stands.
+    pub status: UpdateStatus,
+    /// The digest of the bytes.
+    pub sha256: Sha256,
+    /// Their number.
+    pub size: u64,
+    /// The file.
+    pub file: UpdateFile,
+}
+
+impl AvailableUpdate {
+    /// The update as an extension of a component.
+    #[must_use]
+    pub fn to_extension(&self) -> Extension {
+        let number = |n: u64| Decimal::new(n.to_string()).ok().map(Primitive::from);
+        let text = |text: String| Text::new(text).ok().map(Primitive::from);
+        let parts = [
+            part("id", Id::new(self.id.to_string()).ok().map(Primitive::from)),
+            part("version", self.version.clone().map(Primitive::from)),
+            part("sequence", self.sequence.and_then(number)),
+            part("status", Code::new(self.status.as_str()).ok().map(Primitive::from)),
+            part("sha-256", text(self.sha256.to_string())),
+            part("size", number(self.size)),
+            part("file", Some(Box::new(self.attachment()))),
+        ];
+        let parts = parts.into_iter().flatten().collect();
+        // The fallback is never taken: the constant is a uri, as the tests say.
+        Extension::complex(Uri::new(AVAILABLE_UPDATE).unwrap_or_else(|_| Value::blank()), parts)
+    }
+
+    fn attachment(&self) -> Attachment {
+        let size = u32::try_from(self.size).ok().and_then(|size| UnsignedInt::try_from(size).ok());
+        Attachment {
+            content_type: Some(self.file.content_type.clone().into()),
+            url: Some(self.file.url.clone().into()),
+            size: size.map(Primitive::from),
+            title: Some(self.file.title.clone().into()),
+            creation: self.file.creation.clone().map(Primitive::from),
+            ..Attachment::default()
+        }
+    }
+
+    /// Reads the extension. Parts that the definition does not name are passed over.
+    ///
+    /// # Errors
+    /// [`NotAnUpdate`] when a part is missing, or not what the definition says.
+    pub fn from_extension(extension: &Extension) -> Result<Self, NotAnUpdate> {
+        let value = |url: &'static str| extension.part(url).and_then(|part| part.value.as_ref());
+        let wrong = |part: &'static str| move || NotAnUpdate { part };
+        let optional_version = match value("version") {
+            None => None,
+            Some(ExtensionValue::String(Primitive { value: Some(version), .. })) => Some(version.clone()),
+            Some(_) => return Err(NotAnUpdate { part: "version" }),
+        };
+        let sequence = match value("sequence") {
+            None => None,
+            Some(number) => Some(whole(number).ok_or_else(wrong("sequence"))?),
+        };
+        let id = match value("id") {
+            Some(ExtensionValue::Id(Primitive { value: Some(id), .. })) => id.as_str().parse().ok(),
+            _ => None,
+        };
+        let status = match value("status") {
+            Some(ExtensionValue::Code(Primitive { value: Some(code), .. })) => code.as_str().parse().ok(),
+            _ => None,
+        };
+        let sha256 = match value("sha-256") {
+            Some(ExtensionValue::String(Primitive { value: Some(digest), .. })) => digest.as_str().parse().ok(),
+            _ => None,
+        };
+        let file = match value("file") {
+            Some(ExtensionValue::Attachment(attachment)) => read_file(attachment),
+            _ => None,
+        };
+        Ok(Self {
+            id: id.ok_or_else(wrong("id"))?,
+            version: optional_version,
+            sequence,
+            status: status.ok_or_else(wrong("status"))?,
+            sha256: sha256.ok_or_else(wrong("sha-256"))?,
+            size: value("size").and_then(whole).ok_or_else(wrong("size"))?,
+            file: file.ok_or_else(wrong("file"))?,
+        })
+    }
+}
+
+fn part<V: Into<ExtensionValue>>(url: &'static str, value: Option<V>) -> Option<Extension> {
+    Some(Extension::new(Uri::new(url).ok()?, value?))
+}
+
+fn whole(value: &ExtensionValue) -> Option<u64> {
+    match value {
+        ExtensionValue::Decimal(Primitive { value: Some(number), .. }) => number.as_str().parse().ok(),
+        _ => None,
+    }
+}
+
+fn read_file(attachment: &Attachment) -> Option<UpdateFile> {
+    Some(UpdateFile {
+        url: attachment.url.as_ref()?.value.clone()?,
+        content_type: attachment.content_type.as_ref()?.value.clone()?,
+        title: attachment.title.as_ref()?.value.clone()?,
+        creation: attachment.creation.as_ref().and_then(|creation| creation.value.clone()),
+    })
+}
+
+/// The updates that a component says are available, in the order of its extensions.
+///
+/// ```
+/// # use fhir_devices::{DeviceComponent, update::available};
+/// # let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"pump"}}"#;
+/// let component = DeviceComponent::from_json(json)?;
+/// assert_eq!(available(&component).count(), 0);
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
+pub fn available(component: &DeviceComponent) -> impl Iterator<Item = Result<AvailableUpdate, NotAnUpdate>> + '_ {
+    let ours = component.extension.iter().filter(|extension| extension.url == AVAILABLE_UPDATE);
+    ours.map(AvailableUpdate::from_extension)
+}
+
+/// Makes an update available for a component, and every current one before it superseded. All else is left as it is.
+///
+/// An update that is there already, by its id, is not added again.
+///
+/// ```
+/// # use fhir_devices::{DeviceComponent, update::{AvailableUpdate, attach, available}};
+/// fn twice(component: &mut DeviceComponent, update: &AvailableUpdate) {
+///     attach(component, update);
+///     attach(component, update);
+///     assert_eq!(available(component).count(), 1);
+/// }
+/// ```
+pub fn attach(component: &mut DeviceComponent, update: &AvailableUpdate) {
+    if available(component).flatten().any(|there| there.id == update.id) {
+        return;
+    }
+    let superseded = Code::new(UpdateStatus::Superseded.as_str()).ok();
+    let ours = component.extension.iter_mut().filter(|extension| extension.url == AVAILABLE_UPDATE);
+    for status in ours.flat_map(|extension| &mut extension.extension).filter(|part| part.url == "status") {
+        if let Some(ExtensionValue::Code(code)) = &mut status.value
+            && code.value.as_ref().is_some_and(|code| code.as_str() == UpdateStatus::Current.as_str())
+        {
+            code.value.clone_from(&superseded);
+        }
+    }
+    component.extension.push(update.to_extension());
+}

@@ -1,0 +1,103 @@
+//! The names of an upload: the service's own, and the caller's.
+
+use serde_with::{DeserializeFromStr, SerializeDisplay};
+use smol_str::SmolStr;
+use std::fmt;
+use std::str::FromStr;
+
+/// Names one upload, from its first byte to the reference in its component: 128 bits, given by the service and never
+/// given twice.
+///
+/// The text form is 32 hexadecimal digits in lower case.
+///
+/// ```
+/// use fhir_devices::update::IngestId;
+/// let id = IngestId(0xfeed);
+/// assert_eq!(id.to_string(), "0000000000000000000000000000feed");
+/// assert_eq!(id.to_string().parse(), Ok(id));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+pub struct IngestId(pub u128);
+
+/// A text that is no [`IngestId`].
+///
+/// ```
+/// let error = "7".parse::<fhir_devices::update::IngestId>().unwrap_err();
+/// assert_eq!(error.to_string(), "the text is no ingest id, wanted 32 hexadecimal digits in lower case");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the text is no ingest id, wanted 32 hexadecimal digits in lower case")]
+#[non_exhaustive]
+pub struct NotAnIngestId;
+
+impl fmt::Display for IngestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl FromStr for IngestId {
+    type Err = NotAnIngestId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnIngestId> {
+        let digits = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        digits.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(Self).ok_or(NotAnIngestId)
+    }
+}
+
+/// The caller's name for one upload: 1 to 255 visible characters of ASCII, as in the header `Idempotency-Key`.
+///
+/// An upload that is sent again under the same key is done once.
+///
+/// ```
+/// use fhir_devices::update::IdempotencyKey;
+/// let key: IdempotencyKey = "8e03978e-40d5-43dd-bc93-6894a57f9324".parse()?;
+/// assert_eq!(key.as_str().len(), 36);
+/// assert!("".parse::<IdempotencyKey>().is_err());
+/// # Ok::<(), fhir_devices::update::NotAKey>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+pub struct IdempotencyKey(SmolStr);
+
+/// A text that is no [`IdempotencyKey`].
+///
+/// ```
+/// let error = "two words".parse::<fhir_devices::update::IdempotencyKey>().unwrap_err();
+/// assert_eq!(error.to_string(), "the text is no idempotency key, wanted 1 to 255 visible characters of ascii");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the text is no idempotency key, wanted 1 to 255 visible characters of ascii")]
+#[non_exhaustive]
+pub struct NotAKey;
+
+impl IdempotencyKey {
+    /// Checks a key.
+    ///
+    /// # Errors
+    /// [`NotAKey`] when it is empty, too long, or holds a space or another character that is not visible ASCII.
+    pub fn new(text: impl Into<SmolStr>) -> Result<Self, NotAKey> {
+        let text = text.into();
+        let fits = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        if fits { Ok(Self(text)) } else { Err(NotAKey) }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for IdempotencyKey {
+    type Err = NotAKey;
+
+    fn from_str(text: &str) -> Result<Self, NotAKey> {
+        Self::new(text)
+    }
+}
