@@ -251,6 +251,18 @@ fn a_put_whose_stream_fails_stores_nothing() {
 }
 
 #[test]
+fn a_store_that_is_asked_to_verify_digests_does() {
+    let asked = Memory::new().with_digests();
+    assert!(BlobStore::capabilities(&asked).verifies_digest);
+    blobs::b2_short_and_corrupt_bytes_never_become_visible(&asked);
+    let discard = Discard::new().with_digests();
+    let mut writer = block_on(discard.begin(&fresh())).unwrap();
+    block_on(writer.write("firmwarE".into())).unwrap();
+    let refused = block_on(writer.commit(BlobRef::of(b"firmware")));
+    assert!(matches!(refused, Err(StoreError::Corrupt { .. })));
+}
+
+#[test]
 fn a_discarded_blob_is_verified_and_counted_but_not_kept() {
     let discard = Arc::new(Discard::new());
     let handle = TenantBlobs::new(Arc::clone(&discard), fresh());

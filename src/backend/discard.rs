@@ -13,8 +13,8 @@ use url::Url;
 
 /// Counts blobs and their bytes, and throws them away: for measurements and dry runs.
 ///
-/// It breaks B1 of [`BlobStore`] on purpose: what was committed is not found. Sizes and digests are verified, so that a dry
-/// run finds what a real one would.
+/// It breaks B1 of [`BlobStore`] on purpose: what was committed is not found. Sizes are verified, and digests
+/// [where asked](Self::with_digests), so that a dry run finds what a real one would.
 ///
 /// ```
 /// use fhir_devices::backend::Discard;
@@ -46,13 +46,13 @@ impl Discard {
     /// Has counted nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self { counts: Arc::default(), verifies_digest: true }
+        Self { counts: Arc::default(), verifies_digest: false }
     }
 
-    /// Leaves the digest to the caller of the commit: only the size is verified.
+    /// Verifies digests too, which the caller of a commit otherwise vouches for. The bytes are then hashed here once more.
     #[must_use]
-    pub fn without_digests(mut self) -> Self {
-        self.verifies_digest = false;
+    pub fn with_digests(mut self) -> Self {
+        self.verifies_digest = true;
         self
     }
 

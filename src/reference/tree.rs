@@ -260,3 +260,105 @@ fn place(tree: &mut Tree) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{SelectError, Selector, select};
+
+    fn component(id: &str, code: &str, display: &str, parent: &str) -> DeviceComponent {
+        let parent = match parent {
+            "" => String::new(),
+            parent => format!(r#","parent":{{"reference":"{parent}"}}"#),
+        };
+        let json = format!(
+            r#"{{"resourceType":"DeviceComponent","id":"{id}","identifier":{{"value":"1"}},"type":{{"coding":[
+            {{"system":"urn:oid:1.2.840.10004.1.1.1.0.0.1","code":"{code}","display":"{display}"}}]}}{parent}}}"#
+        );
+        DeviceComponent::from_json(json.as_bytes()).unwrap()
+    }
+
+    fn paths(tree: &Tree) -> Vec<String> {
+        tree.members().map(|member| tree.path(member)).collect()
+    }
+
+    #[test]
+    fn the_code_counts_before_the_name_and_the_name_before_the_place() {
+        let tree = components(&[
+            component("m", "69641", "MDC_DEV_ANALY_SAT_O2_VMD", ""),
+            component("v", "2000", "MDC_DEV_ANALY_SAT_O2_CHAN", "DeviceComponent/m"),
+            component("c", "69680", "Infusion pump", "DeviceComponent/m/_history/3"),
+        ]);
+        let levels: Vec<_> = tree.members().map(Member::level).collect();
+        assert_eq!(levels, [Some(Level::Mds), Some(Level::Channel), Some(Level::Vmd)]);
+        let disputed: Vec<_> = tree.members().map(Member::is_disputed).collect();
+        assert_eq!(disputed, [true, true, false]);
+        assert_eq!(paths(&tree), ["m", "m/v", "m/c"]);
+    }
+
+    #[test]
+    fn an_mds_below_an_mds_is_no_dispute() {
+        let tree =
+            components(&[component("ward", "69965", "x", ""), component("bed", "69965", "x", "DeviceComponent/ward")]);
+        assert!(tree.members().all(|member| !member.is_disputed() && member.level() == Some(Level::Mds)));
+    }
+
+    #[test]
+    fn a_place_says_nothing_below_an_orphan_or_in_a_circle() {
+        let tree = components(&[
+            component("a", "0", "x", "DeviceComponent/b"),
+            component("b", "0", "x", "DeviceComponent/a"),
+            component("own", "0", "x", "DeviceComponent/own"),
+            component("lost", "0", "x", "DeviceComponent/gone"),
+            component("far", "0", "x", "https://other.example/DeviceComponent/a"),
+            component("below", "0", "x", "DeviceComponent/lost"),
+        ]);
+        assert!(tree.members().all(|member| member.level().is_none()));
+        assert_eq!(paths(&tree), ["a", "a/b", "own", "lost", "far", "lost/below"]);
+        let cyclic: Vec<_> =
+            tree.members().filter(|member| member.is_cyclic).map(|member| member.id.as_str()).collect();
+        assert_eq!(cyclic, ["a", "own"]);
+        assert_eq!(tree.members().filter(|member| member.is_orphan).count(), 2);
+        assert_eq!(tree.roots().count(), 4);
+    }
+
+    #[test]
+    fn a_doubled_id_is_never_selected() {
+        let tree = components(&[component("a", "69642", "x", ""), component("a", "69642", "x", "")]);
+        let refused = select(&tree, &Selector::Component("a".parse().unwrap()));
+        assert!(matches!(refused, Err(SelectError::Ambiguous { candidates, .. }) if candidates.len() == 2));
+    }
+
+    #[test]
+    fn a_name_is_an_id_first_and_a_level_second() {
+        let name = Selector::Named("vmd".parse().unwrap());
+        let mut all = vec![component("a", "69642", "x", ""), component("b", "69641", "x", "")];
+        assert_eq!(select(&components(&all), &name).unwrap().id, "a");
+        all.push(component("vmd", "69643", "x", ""));
+        assert_eq!(select(&components(&all), &name).unwrap().id, "vmd");
+    }
+
+    #[test]
+    fn a_chain_a_star_and_a_circle_of_a_hundred_thousand_take_no_stack_and_little_time() {
+        let count = 100_000;
+        let proto = component("c", "69642", "x", "DeviceComponent/c");
+        let parents: [&dyn Fn(usize) -> usize; 3] = [&|at: usize| at.saturating_sub(1), &|_| 0, &|at| (at + 1) % count];
+        for parent in parents {
+            let all: Vec<_> = (0..count)
+                .map(|at| {
+                    let mut one = proto.clone();
+                    one.id = Some(Id::new(format!("c{at}")).unwrap().into());
+                    let parent = format!("DeviceComponent/c{}", parent(at));
+                    one.parent = Some(crate::datatype::Reference::to(&parent).unwrap());
+                    one
+                })
+                .collect();
+            let tree = components(&all);
+            assert_eq!(tree.roots().count(), 1);
+            let refused = select(&tree, &Selector::Any).unwrap_err();
+            assert_eq!(refused.candidates().len(), count);
+            assert!(refused.candidates().iter().all(|candidate| candidate.path.len() < 200));
+            assert!(refused.to_string().ends_with("99988 more"));
+        }
+    }
+}

@@ -3,13 +3,17 @@
 //! [`UpdateService`] receives an update: it finds the one component that is meant, takes the bytes once and in constant
 //! memory, checks them, stores them under their digest, and makes the component refer to them. It needs no runtime.
 
+mod bytes;
 mod error;
 mod ids;
 mod receive;
+mod record;
 mod submission;
+mod target;
+mod update_service;
 
 pub use crate::update::{AvailableUpdate, IdempotencyKey, IngestId};
 pub use error::ReceiveError;
 pub use ids::{Ids, RandomIds};
-pub use receive::UpdateService;
 pub use submission::{Received, Submission};
+pub use update_service::UpdateService;

@@ -21,7 +21,8 @@ use url::Url;
 ///   seen from the acknowledgement on, whoever calls.
 /// - **B2 Verification.** A commit whose size, or digest where [`BlobCapabilities::verifies_digest`] says so, is not that
 ///   of the bytes written fails with `Corrupt`, and leaves no trace. Where the store does not verify, the caller of
-///   the commit vouches for the digest.
+///   the commit vouches for the digest: [`TenantBlobs`](super::TenantBlobs) and the update service hash the bytes as they
+///   pass, so that a store in the same process need not do so again.
 /// - **B3 Put if absent.** A commit of bytes that the tenant has gives `AlreadyPresent` and changes nothing. It may be
 ///   repeated. Of several writers of the same bytes at the same time, each gets an `Ok`.
 /// - **B4 Abort.** An aborted or dropped writer leaves no trace, as does one whose write failed.

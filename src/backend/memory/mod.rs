@@ -109,10 +109,11 @@ impl Memory {
         self
     }
 
-    /// Leaves the digests of blobs to the callers of commits: only their sizes are verified.
+    /// Verifies the digests of blobs too, which the caller of a commit otherwise vouches for. The bytes are then hashed here
+    /// once more.
     #[must_use]
-    pub fn without_digests(mut self) -> Self {
-        self.blobs.verifies_digest = false;
+    pub fn with_digests(mut self) -> Self {
+        self.blobs.verifies_digest = true;
         self
     }
 

@@ -1,0 +1,183 @@
+//! Implements `ResourceStore` on a `BTreeMap`, and uses it through a handle that knows its tenant.
+//!
+//! ```text
+//! cargo run --example implement_a_store
+//! ```
+//!
+//! What a store must do is written as numbered clauses at `ResourceStore`; the comments below name them. This one keeps
+//! no history and gives whole answers instead of pages, and says so where the contract asks.
+
+use fhir_devices::DeviceComponent;
+use fhir_devices::reference::components;
+use fhir_devices::store::{
+    AtomicScope, BoxFuture, Capabilities, CommitError, Criterion, IndexEntries, Key, Page, PageToken, Precondition,
+    ResourceStore, ResourceType, Result, Search, StoreError, Stored, Tenant, Tenanted, Version, VersionId, Write,
+};
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use time::OffsetDateTime;
+
+/// The newest version of each resource. A key of the map begins with the tenant, so no call can reach across (R9).
+#[derive(Default)]
+struct Shelf {
+    resources: Mutex<BTreeMap<(Tenant, Key), (Version, IndexEntries)>>,
+}
+
+const LARGEST: u64 = 1 << 20;
+
+impl Shelf {
+    fn read_now(&self, tenant: &Tenant, key: &Key) -> Result<Version> {
+        let resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
+        let (version, _) = resources.get(&(tenant.clone(), key.clone())).ok_or(StoreError::NotFound)?;
+        if version.is_deleted() { Err(StoreError::Gone { at: version.version }) } else { Ok(version.clone()) }
+    }
+
+    /// The condition is checked and the write made under one lock, so of several writers one wins (R2).
+    fn write_now(&self, tenant: &Tenant, write: Write) -> Result<Version> {
+        if write.body.as_ref().is_some_and(|body| body.len() as u64 > LARGEST) {
+            return Err(StoreError::TooLarge { limit: LARGEST });
+        }
+        if write.body.is_none() && write.when == Precondition::Absent {
+            return Err(StoreError::invalid("a deletion of what must be absent"));
+        }
+        let mut resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (tenant.clone(), write.key.clone());
+        let before = resources.get(&place).map(|(version, _)| version);
+        let living = before.filter(|version| !version.is_deleted()).map(|version| version.version);
+        let newest = before.map(|version| version.version);
+        let missing = || newest.map_or(StoreError::NotFound, |at| StoreError::Gone { at });
+        match write.when {
+            Precondition::Absent if living.is_some() => return Err(StoreError::AlreadyExists { current: living }),
+            Precondition::Version(wanted) if living != Some(wanted) => {
+                return Err(StoreError::Conflict { current: newest });
+            }
+            Precondition::Exists if living.is_none() => return Err(missing()),
+            _ if write.body.is_none() && living.is_none() => return Err(missing()),
+            _ => {}
+        }
+        // A deletion takes a number too, and a creation after it goes on counting (R3).
+        let now = OffsetDateTime::now_utc();
+        let version = Version {
+            key: write.key,
+            version: newest.map_or(VersionId::FIRST, VersionId::next),
+            last_updated: before.map_or(now, |before| now.max(before.last_updated)),
+            write_id: write.write_id,
+            body: write.body,
+        };
+        resources.insert(place, (version.clone(), write.index));
+        Ok(version)
+    }
+
+    /// In the order of the ids, as the map is (R7).
+    fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+        if search.after.is_some() {
+            return Err(StoreError::invalid("this store gives no page tokens"));
+        }
+        let resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = resources.iter().filter(|((owner, key), (version, index))| {
+            owner == tenant
+                && key.resource_type() == search.resource_type
+                && !version.is_deleted()
+                && search.all_of.iter().all(|criterion| criterion.matches(key.id(), index))
+        });
+        let items: Vec<_> = found.map(|(_, (version, _))| version.clone()).collect();
+        // A page may hold `limit` items at most (R8). A real store goes on behind a token; see `PageKey`.
+        match usize::try_from(search.limit.get()) {
+            Ok(limit) if items.len() > limit => Err(StoreError::Unsupported { what: "more than one page" }),
+            _ => Ok(Page { items, next: None }),
+        }
+    }
+}
+
+impl ResourceStore for Shelf {
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::new(AtomicScope::Key, 1, LARGEST);
+        capabilities.history = false;
+        capabilities
+    }
+
+    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(async move { self.read_now(tenant, key) })
+    }
+
+    fn vread<'a>(&'a self, _: &'a Tenant, _: &'a Key, _: VersionId) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(async { Err(StoreError::Unsupported { what: "history" }) })
+    }
+
+    fn commit<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        mut writes: Vec<Write>,
+    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        Box::pin(async move {
+            if writes.len() > 1 {
+                // All or nothing, and this store can only do one (R1).
+                return Err(StoreError::Unsupported { what: "a commit of several writes" }.into());
+            }
+            let Some(write) = writes.pop() else { return Ok(Vec::new()) };
+            let version = self.write_now(tenant, write).map_err(|error| CommitError::at(0, error))?;
+            Ok(vec![version])
+        })
+    }
+
+    fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(async move { self.search_now(tenant, search) })
+    }
+
+    fn history<'a>(
+        &'a self,
+        _: &'a Tenant,
+        _: &'a Key,
+        _: NonZeroU32,
+        _: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(async { Err(StoreError::Unsupported { what: "history" }) })
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let shelf = Arc::new(Shelf::default());
+    let store = Tenanted::new(Arc::clone(&shelf), "st-mary".parse()?);
+    println!("a store on one map, for the tenant {}", store.tenant());
+
+    for (id, code, parent) in [("mds", "69985", None), ("syringe", "69986", Some("DeviceComponent/mds"))] {
+        let parent = parent.map(|parent| format!(r#","parent":{{"reference":"{parent}"}}"#)).unwrap_or_default();
+        let json = format!(
+            r#"{{"resourceType":"DeviceComponent","id":"{id}","identifier":{{"value":"{id}"}},"type":{{"coding":[
+            {{"system":"urn:iso:std:iso:11073:10101","code":"{code}"}}]}},"source":{{"reference":"Device/pump-7"}}{parent}}}"#
+        );
+        let component = DeviceComponent::from_json(json.as_bytes())?;
+        let written = store.write(component.write(Precondition::Absent)?).await?;
+        println!("wrote {} as version {}", written.key, written.version);
+    }
+
+    let (mut syringe, seen): (DeviceComponent, Version) = store.get("syringe").await?;
+    syringe.language = Some("de".parse::<fhir_devices::primitive::Code>()?.into());
+    let update = syringe.write(Precondition::Version(seen.version))?;
+    let written = store.write(update.clone()).await?;
+    println!("replaced version {} by {}", seen.version, written.version);
+    match store.write(update).await {
+        Err(StoreError::Conflict { current: Some(current) }) => {
+            println!("refused to replace version {} again: the newest is {current}", seen.version);
+        }
+        other => return Err(format!("a conflict was wanted, and this came: {other:?}").into()),
+    }
+
+    let of_the_pump = Search::new(ResourceType::DeviceComponent).and(Criterion::Source("Device/pump-7".into()));
+    let found: Result<Vec<_>> = store.all(of_the_pump).await?.iter().map(DeviceComponent::from_version).collect();
+    let tree = components(&found?);
+    for member in tree.members() {
+        let level = member.level().map_or("unknown", |level| level.as_str());
+        println!("found {} ({level})", tree.path(member));
+    }
+
+    let theirs = Tenanted::new(shelf, "st-elsewhere".parse()?);
+    match theirs.get::<DeviceComponent>("syringe").await {
+        Err(StoreError::NotFound) => println!("another tenant finds nothing"),
+        other => return Err(format!("nothing was wanted, and this came: {other:?}").into()),
+    }
+    Ok(())
+}

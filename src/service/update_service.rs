@@ -1,0 +1,157 @@
+//! The service and what it is made of.
+
+use super::{Ids, RandomIds};
+use crate::primitive::Code;
+use crate::store::{BlobRef, BlobStore, Clock, Ledger, ResourceStore, SystemClock, Tenant, UrlKind};
+use std::fmt;
+use std::sync::Arc;
+use url::Url;
+
+/// The address at which the caller serves a blob.
+type CallerUrl = dyn Fn(&Tenant, &BlobRef) -> Url + Send + Sync;
+
+/// Where the bytes of an update will be found.
+#[derive(Clone)]
+pub(super) enum Addresses {
+    Store(UrlKind),
+    Caller(Arc<CallerUrl>),
+}
+
+/// Receives updates for the devices of many tenants, over stores that the caller implements.
+///
+/// It is cheap to clone. The three stores may be one value, as [`Memory`](crate::backend::Memory) is, and may be `dyn`.
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// use fhir_devices::service::{Submission, UpdateService};
+/// use fhir_devices::store::{Precondition, Stored, Tenant, Tenanted, stream};
+/// use fhir_devices::{Device, DeviceComponent};
+/// use std::sync::Arc;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let tenant: Tenant = "st-mary".parse()?;
+/// let memory = Arc::new(Memory::new());
+/// let resources = Tenanted::new(memory.clone(), tenant.clone());
+/// let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump-7"}"#)?;
+/// let mds = DeviceComponent::from_json(
+///     br#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"type":{"text":"pump"},
+///         "source":{"reference":"Device/pump-7"}}"#,
+/// )?;
+/// resources.write(pump.write(Precondition::Absent)?).await?;
+/// resources.write(mds.write(Precondition::Absent)?).await?;
+///
+/// let service = UpdateService::new(memory.clone(), memory.clone(), memory);
+/// let submission = Submission::new("pump-7".parse()?, "2.4.bin".parse()?, "application/octet-stream".parse()?);
+/// let received = service.receive(&tenant, submission, stream::once("firmware")).await?;
+/// assert_eq!(received.version.etag(), "W/\"2\"");
+/// assert_eq!(received.update.size, 8);
+/// # Ok(())
+/// # }
+/// ```
+pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStore, L: ?Sized = dyn Ledger> {
+    pub(super) resources: Arc<R>,
+    pub(super) blobs: Arc<B>,
+    pub(super) ledger: Arc<L>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: Arc<dyn Ids>,
+    pub(super) max_size: u64,
+    pub(super) max_attempts: u32,
+    pub(super) media_types: Option<Arc<[Code]>>,
+    pub(super) addresses: Addresses,
+}
+
+impl<R, B, L> UpdateService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// A service over these stores: files up to 4 GiB of any media type, at the public addresses of the store of blobs.
+    #[must_use]
+    pub fn new(resources: Arc<R>, blobs: Arc<B>, ledger: Arc<L>) -> Self {
+        Self {
+            resources,
+            blobs,
+            ledger,
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(RandomIds),
+            max_size: 4 << 30,
+            max_attempts: 32,
+            media_types: None,
+            addresses: Addresses::Store(UrlKind::Public),
+        }
+    }
+
+    /// With another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// With another source of ids.
+    #[must_use]
+    pub fn with_ids(mut self, ids: impl Ids) -> Self {
+        self.ids = Arc::new(ids);
+        self
+    }
+
+    /// With files of at most `bytes`.
+    #[must_use]
+    pub fn with_max_size(mut self, bytes: u64) -> Self {
+        self.max_size = bytes;
+        self
+    }
+
+    /// With at most `attempts` to write to a component that others write to; 0 counts as 1.
+    #[must_use]
+    pub fn with_max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = attempts.max(1);
+        self
+    }
+
+    /// With these media types and no others. Their parameters, such as a `charset`, do not count.
+    #[must_use]
+    pub fn with_media_types(mut self, allowed: impl IntoIterator<Item = Code>) -> Self {
+        self.media_types = Some(allowed.into_iter().collect());
+        self
+    }
+
+    /// With addresses that the store of blobs gives.
+    #[must_use]
+    pub fn with_url_kind(mut self, kind: UrlKind) -> Self {
+        self.addresses = Addresses::Store(kind);
+        self
+    }
+
+    /// With addresses that the caller serves.
+    #[must_use]
+    pub fn with_urls(mut self, url: impl Fn(&Tenant, &BlobRef) -> Url + Send + Sync + 'static) -> Self {
+        self.addresses = Addresses::Caller(Arc::new(url));
+        self
+    }
+}
+
+impl<R: ?Sized, B: ?Sized, L: ?Sized> Clone for UpdateService<R, B, L> {
+    fn clone(&self) -> Self {
+        Self {
+            resources: Arc::clone(&self.resources),
+            blobs: Arc::clone(&self.blobs),
+            ledger: Arc::clone(&self.ledger),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+            max_size: self.max_size,
+            max_attempts: self.max_attempts,
+            media_types: self.media_types.clone(),
+            addresses: self.addresses.clone(),
+        }
+    }
+}
+
+impl<R: ?Sized, B: ?Sized, L: ?Sized> fmt::Debug for UpdateService<R, B, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("UpdateService");
+        debug.field("max_size", &self.max_size).field("max_attempts", &self.max_attempts).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,56 @@
+//! What codes say about their level, against codes that were found in use.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+mod common;
+
+use fhir_devices::nomenclature::{Level, MDC, is_mdc};
+
+/// Columns: code, partition, term, reference id, level, term modulo 4, domain of the rule, whether it holds there.
+#[test]
+fn every_attested_device_code_has_the_level_that_it_says() {
+    let Some(corpus) = common::corpus() else { return };
+    let table = std::fs::read_to_string(corpus.join("mdc_levels.tsv")).unwrap();
+    let mut in_block = 0;
+    for row in table.lines().skip(1).map(|row| row.split('\t').collect::<Vec<_>>()) {
+        let (code, level) = (row[0].parse::<u32>().unwrap(), row[4]);
+        let wanted = match level {
+            "MDS" => Some(Level::Mds),
+            "VMD" => Some(Level::Vmd),
+            "CHAN" => Some(Level::Channel),
+            _ => None,
+        };
+        let term = code & 0xFFFF;
+        match Level::of_code(code) {
+            said if code >> 16 == 1 && (4096..6144).contains(&term) => {
+                in_block += 1;
+                assert_eq!(said, wanted, "{row:?}");
+            }
+            Some(said) => assert_eq!(Some(said), wanted, "{row:?}"),
+            None => {}
+        }
+        let id = row[3].split(' ').next().unwrap();
+        if let (Some(said), Some(wanted)) = (Level::of_name(id), wanted) {
+            assert_eq!(said, wanted, "{row:?}");
+        }
+    }
+    assert!(in_block > 180, "{in_block}");
+}
+
+#[test]
+fn outside_of_the_devices_the_arithmetic_says_nothing() {
+    for code in
+        [0, 2, 2_000, 4_097, 65_536 + 4_095, 65_536 + 6_145, 65_536 + 61_441, 131_072 + 4_097, 528_385, u32::MAX]
+    {
+        assert_eq!(Level::of_code(code), None, "{code}");
+    }
+    let classes = [(2, Level::Vmd), (3, Level::Channel), (33, Level::Mds), (37, Level::Mds)];
+    assert!(classes.iter().all(|(term, level)| Level::of_code(65_536 + term) == Some(*level)));
+}
+
+#[test]
+fn the_code_system_is_known_by_each_of_its_names() {
+    let oids = ["urn:oid:1.3.111.2.11073.10101", "urn:oid:1.2.840.10004.1.1.1.0.0.1"];
+    assert!(is_mdc(MDC) && oids.iter().all(|oid| is_mdc(oid)));
+    assert!(!is_mdc("1.2.840.10004") && !is_mdc(""));
+}

@@ -1,0 +1,351 @@
+//! Receiving an update, from the first byte to the reference in the component.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
+
+#[path = "service/double.rs"]
+mod double;
+#[path = "service/faults.rs"]
+mod faults;
+#[path = "service/ledger.rs"]
+mod ledger;
+#[path = "service/machine.rs"]
+mod machine;
+#[path = "service/schema.rs"]
+mod schema;
+
+use bytes::Bytes;
+use double::{Double, block_on};
+use fhir_devices::backend::Memory;
+use fhir_devices::nomenclature::Level;
+use fhir_devices::reference::{SelectError, Selector};
+use fhir_devices::service::{ReceiveError, Received, Submission, UpdateService};
+use fhir_devices::store::*;
+use fhir_devices::update::{AVAILABLE_UPDATE, AvailableUpdate, UpdateStatus, available};
+use fhir_devices::{Device, DeviceComponent};
+use std::sync::Arc;
+use time::macros::datetime;
+
+type Service<S> = UpdateService<S, S, S>;
+
+fn ours() -> Tenant {
+    "st-mary".parse().unwrap()
+}
+
+fn resources<S: ResourceStore>(store: &Arc<S>) -> Tenanted<S> {
+    Tenanted::new(Arc::clone(store), ours())
+}
+
+fn put<T: Stored>(store: &impl ResourceStore, tenant: &Tenant, resource: &T, when: Precondition) {
+    block_on(store.commit(tenant, vec![resource.write(when).unwrap()])).unwrap();
+}
+
+/// The code, the display and the parent of a component of the monitor.
+const MONITOR: [(&str, &str, &str, &str); 4] = [
+    ("mds", "69965", "MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS", ""),
+    ("ecg", "70662", "MDC_DEV_ECG_VMD", "mds"),
+    ("spo2", "69642", "MDC_DEV_ANALY_SAT_O2_VMD", "mds"),
+    ("lead-1", "70663", "MDC_DEV_ECG_CHAN", "ecg"),
+];
+
+fn component(id: &str, code: &str, display: &str, parent: &str) -> DeviceComponent {
+    let parent = match parent {
+        "" => String::new(),
+        parent => format!(r#","parent":{{"reference":"DeviceComponent/{parent}"}}"#),
+    };
+    let json = format!(
+        r#"{{"resourceType":"DeviceComponent","id":"{id}","identifier":{{"value":"{id}"}},"type":{{"coding":[
+        {{"system":"urn:iso:std:iso:11073:10101","code":"{code}","display":"{display}"}}]}},
+        "source":{{"reference":"Device/monitor"}}{parent}}}"#
+    );
+    DeviceComponent::from_json(json.as_bytes()).unwrap()
+}
+
+/// A tenant with a monitor of four components.
+fn fill(store: &impl ResourceStore) {
+    let device = Device::from_json(br#"{"resourceType":"Device","id":"monitor"}"#).unwrap();
+    put(store, &ours(), &device, Precondition::Absent);
+    for (id, code, display, parent) in MONITOR {
+        put(store, &ours(), &component(id, code, display, parent), Precondition::Absent);
+    }
+}
+
+fn fleet() -> (Arc<Memory>, Service<Memory>) {
+    let memory = Arc::new(Memory::new());
+    fill(&*memory);
+    let service = UpdateService::new(memory.clone(), memory.clone(), memory.clone());
+    (memory, service.with_clock(|| datetime!(2017-04-19 10:00:00.5 UTC)))
+}
+
+fn submission(target: Selector) -> Submission {
+    let content_type = "application/octet-stream".parse().unwrap();
+    let mut submission = Submission::new("monitor".parse().unwrap(), "ecg-2.4.bin".parse().unwrap(), content_type);
+    submission.target = target;
+    submission
+}
+
+fn to_ecg() -> Submission {
+    submission(Selector::Component("ecg".parse().unwrap()))
+}
+
+fn keyed(key: &str) -> Submission {
+    let mut submission = to_ecg();
+    submission.idempotency_key = Some(key.parse().unwrap());
+    submission
+}
+
+fn firmware() -> ByteStream {
+    stream::chunks([Bytes::from_static(b"firm"), Bytes::from_static(b"ware")])
+}
+
+fn receive<S>(service: &Service<S>, submission: Submission, body: ByteStream) -> Result<Received, ReceiveError>
+where
+    S: ResourceStore + BlobStore + Ledger,
+{
+    block_on(service.receive(&ours(), submission, body))
+}
+
+fn read(store: &Arc<impl ResourceStore>, id: &str) -> (DeviceComponent, Version) {
+    block_on(resources(store).get(id)).unwrap()
+}
+
+fn updates(component: &DeviceComponent) -> Vec<AvailableUpdate> {
+    available(component).map(Result::unwrap).collect()
+}
+
+fn blobs(store: &impl BlobStore) -> Vec<BlobRef> {
+    block_on(store.list(&ours(), std::num::NonZeroU32::MAX, None)).unwrap().items
+}
+
+fn is_untouched(store: &Arc<impl ResourceStore>) -> bool {
+    MONITOR.iter().all(|(id, ..)| read(store, id).1.version == VersionId::FIRST)
+}
+
+#[test]
+fn an_update_arrives_at_the_component_of_each_level() {
+    let (memory, service) = fleet();
+    for (level, id) in [(Level::Mds, "mds"), (Level::Channel, "lead-1")] {
+        let mut submission = submission(Selector::Level(level));
+        submission.version = Some("2.4".parse().unwrap());
+        submission.sequence = Some(20_240_117_001);
+        submission.sha256 = Some(Sha256::of(b"firmware"));
+        let received = receive(&service, submission, firmware()).unwrap();
+        assert_eq!(received.component.logical_id().unwrap(), id);
+        assert_eq!(received.version, VersionId::FIRST.next());
+        assert!(!received.replayed);
+        let (stored, version) = read(&memory, id);
+        assert_eq!((&stored, version.last_updated), (&received.component, received.last_updated));
+        assert_eq!(updates(&stored), std::slice::from_ref(&received.update));
+        let AvailableUpdate { version, sequence, status, sha256, size, file, .. } = received.update;
+        assert_eq!(version.unwrap(), "2.4");
+        assert_eq!((sequence, status, size), (Some(20_240_117_001), UpdateStatus::Current, 8));
+        assert_eq!(sha256, Sha256::of(b"firmware"));
+        assert_eq!((file.title.as_str(), file.content_type.as_str()), ("ecg-2.4.bin", "application/octet-stream"));
+        assert_eq!(file.creation.unwrap(), "2017-04-19T10:00:00.5Z");
+        assert!(file.url.as_str().ends_with(&format!("st-mary/sha256/{sha256}")));
+    }
+    let vmd = receive(&service, to_ecg(), firmware()).unwrap();
+    assert_eq!(vmd.component.logical_id().unwrap(), "ecg");
+    assert_eq!(blobs(&*memory), [BlobRef::of(b"firmware")]);
+}
+
+#[test]
+fn a_target_that_fits_several_is_refused_with_the_candidates() {
+    let (memory, service) = fleet();
+    let refused = receive(&service, submission(Selector::Level(Level::Vmd)), firmware()).unwrap_err();
+    let ReceiveError::Unresolved(SelectError::Ambiguous { candidates, .. }) = &refused else { panic!("{refused}") };
+    let paths: Vec<_> = candidates.iter().map(|candidate| candidate.path.as_str()).collect();
+    assert_eq!(paths, ["mds/ecg", "mds/spo2"]);
+    assert_eq!(
+        refused.to_string(),
+        "2 components may be meant, wanted one of `mds/ecg` (vmd, MDC_DEV_ECG_VMD), \
+         `mds/spo2` (vmd, MDC_DEV_ANALY_SAT_O2_VMD)"
+    );
+    let any = receive(&service, submission(Selector::Any), firmware()).unwrap_err();
+    assert!(
+        matches!(any, ReceiveError::Unresolved(SelectError::Ambiguous { candidates, .. }) if candidates.len() == 4)
+    );
+    let none = receive(&service, submission(Selector::Component("gone".parse().unwrap())), firmware()).unwrap_err();
+    assert!(matches!(none, ReceiveError::Unresolved(SelectError::None { components, .. }) if components.len() == 4));
+    assert!(is_untouched(&memory) && blobs(&*memory).is_empty());
+}
+
+#[test]
+fn a_component_entered_in_error_is_never_meant() {
+    let (memory, service) = fleet();
+    let mut spo2 = component("spo2", "69642", "MDC_DEV_ANALY_SAT_O2_VMD", "mds");
+    let status = fhir_devices::datatype::Coding::new("http://hl7.org/fhir/operational-status", "entered-in-error");
+    spo2.operational_status.push(status.unwrap().into());
+    put(&*memory, &ours(), &spo2, Precondition::Exists);
+    let received = receive(&service, submission(Selector::Level(Level::Vmd)), firmware()).unwrap();
+    assert_eq!(received.component.logical_id().unwrap(), "ecg");
+    let void = receive(&service, submission(Selector::Component("spo2".parse().unwrap())), firmware());
+    assert!(matches!(void, Err(ReceiveError::Unresolved(SelectError::None { .. }))));
+}
+
+#[test]
+fn the_device_of_another_tenant_is_not_found() {
+    let (memory, service) = fleet();
+    let theirs: Tenant = "st-elsewhere".parse().unwrap();
+    let refused = block_on(service.receive(&theirs, to_ecg(), firmware()));
+    assert!(matches!(refused, Err(ReceiveError::NoSuchDevice)));
+    let mut nowhere = to_ecg();
+    nowhere.device = "no-such".parse().unwrap();
+    assert!(matches!(receive(&service, nowhere, firmware()), Err(ReceiveError::NoSuchDevice)));
+    assert!(is_untouched(&memory));
+    assert!(matches!(block_on(memory.head(&theirs, &Sha256::of(b"firmware"))), Err(StoreError::NotFound)));
+}
+
+#[test]
+fn two_tenants_may_use_one_idempotency_key() {
+    let (memory, service) = fleet();
+    let theirs: Tenant = "st-elsewhere".parse().unwrap();
+    put(
+        &*memory,
+        &theirs,
+        &Device::from_json(br#"{"resourceType":"Device","id":"monitor"}"#).unwrap(),
+        Precondition::Absent,
+    );
+    put(&*memory, &theirs, &component("ecg", "70662", "MDC_DEV_ECG_VMD", ""), Precondition::Absent);
+    let first = receive(&service, keyed("k"), firmware()).unwrap();
+    let second = block_on(service.receive(&theirs, keyed("k"), stream::once("software"))).unwrap();
+    assert!(!second.replayed);
+    assert_ne!(first.update.id, second.update.id);
+}
+
+#[test]
+fn what_is_not_ours_in_the_component_is_kept_to_the_letter() {
+    let (memory, service) = fleet();
+    let body = concat!(
+        r#"{"resourceType":"DeviceComponent","id":"ecg","meta":{"tag":[{"code":"x"}]},"language":"de","#,
+        r#""contained":[{"resourceType":"Basic","id":"b","z":1.500,"a":[]}],"#,
+        r#""extension":[{"url":"https://acme.example/hours","valueDecimal":1200.500},"#,
+        r#"{"url":"https://acme.example/deep","extension":[{"url":"x","valueString":"\u00e9\u2028"}]}],"#,
+        r#""identifier":{"value":"ecg","_value":{"id":"i"}},"#,
+        r#""type":{"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"70662"}]},"#,
+        r#""source":{"reference":"Device/monitor","display":"the monitor"},"#,
+        r#""productionSpecification":[{"productionSpec":"2.3.0"}],"made-up":{"b":1.0,"a":[0.10,null]}}"#
+    );
+    let write = Write::put(
+        "DeviceComponent/ecg".parse().unwrap(),
+        body,
+        component("ecg", "70662", "MDC_DEV_ECG_VMD", "").index(),
+    );
+    block_on(memory.commit(&ours(), vec![write])).unwrap();
+    let before = read(&memory, "ecg").0.body();
+    let received = receive(&service, to_ecg(), firmware()).unwrap();
+    let after = String::from_utf8(read(&memory, "ecg").1.body.unwrap().to_vec()).unwrap();
+    let mut bare = received.component.clone();
+    let ours = bare.extension.pop().unwrap();
+    assert_eq!(ours.url, AVAILABLE_UPDATE);
+    assert_eq!(bare.body(), before);
+    let (head, tail) =
+        after.split_once(&format!(r#",{{"extension":[{{"url":"id","valueId":"{}""#, received.update.id)).unwrap();
+    assert!(before.starts_with(head), "{before}\n{after}");
+    let rest = tail.split_once(&format!(r#""url":"{AVAILABLE_UPDATE}"}}"#)).unwrap().1;
+    assert!(before.ends_with(rest), "{before}\n{after}");
+    for kept in ["1200.500", r#""z":1.500,"a":[]"#, r#""made-up":{"b":1.0,"a":[0.10,null]}"#, r#""_value":{"id":"i"}"#]
+    {
+        assert!(after.contains(kept), "{kept} in {after}");
+    }
+}
+
+#[test]
+fn a_later_update_supersedes_the_one_before() {
+    let (memory, service) = fleet();
+    let first = receive(&service, to_ecg(), firmware()).unwrap();
+    let second = receive(&service, to_ecg(), stream::once("software")).unwrap();
+    let found = updates(&read(&memory, "ecg").0);
+    assert_eq!(found[0], AvailableUpdate { status: UpdateStatus::Superseded, ..first.update });
+    assert_eq!(found[1], second.update);
+}
+
+#[test]
+fn bytes_with_another_digest_leave_nothing() {
+    let (memory, service) = fleet();
+    let mut declared = keyed("k");
+    declared.sha256 = Some(Sha256::of(b"firmware"));
+    let refused = receive(&service, declared.clone(), stream::once("firmwarE")).unwrap_err();
+    assert!(matches!(refused, ReceiveError::DigestMismatch { declared, found }
+        if declared == Sha256::of(b"firmware") && found == Sha256::of(b"firmwarE")));
+    assert!(is_untouched(&memory) && blobs(&*memory).is_empty());
+    // The key was used for nothing that counts.
+    assert!(!receive(&service, declared.clone(), firmware()).unwrap().replayed);
+    let torn = receive(&service, declared, stream::once("firmwarE"));
+    assert!(matches!(torn, Err(ReceiveError::DigestMismatch { .. })));
+}
+
+#[test]
+fn too_many_bytes_none_and_a_type_that_is_not_allowed_are_refused() {
+    let (memory, service) = fleet();
+    let service = service.with_max_size(7).with_media_types(["application/zip".parse().unwrap()]);
+    let wrong = receive(&service, to_ecg(), firmware());
+    assert!(matches!(wrong, Err(ReceiveError::MediaType { .. })));
+    let mut zip = keyed("k");
+    zip.content_type = "Application/ZIP; charset=utf-8".parse().unwrap();
+    assert!(matches!(receive(&service, zip.clone(), firmware()), Err(ReceiveError::TooLarge { limit: 7 })));
+    assert!(matches!(receive(&service, zip.clone(), stream::chunks([])), Err(ReceiveError::EmptyFile)));
+    assert!(is_untouched(&memory) && blobs(&*memory).is_empty());
+    assert_eq!(receive(&service, zip, stream::once("seven b")).unwrap().update.size, 7);
+}
+
+#[test]
+fn the_same_key_and_content_give_the_same_answer() {
+    let (memory, service) = fleet();
+    let first = receive(&service, keyed("k"), firmware()).unwrap();
+    // Others go on meanwhile.
+    receive(&service, to_ecg(), stream::once("software")).unwrap();
+    let again = receive(&service, keyed("k"), stream::once("firmware")).unwrap();
+    assert_eq!(again, Received { replayed: true, ..first });
+    assert_eq!(updates(&read(&memory, "ecg").0).len(), 2);
+}
+
+#[test]
+fn the_same_key_with_other_content_or_metadata_is_refused() {
+    let (memory, service) = fleet();
+    receive(&service, keyed("k"), firmware()).unwrap();
+    for other in ["firmwarE", "firmware and more", "firm", ""] {
+        let refused = receive(&service, keyed("k"), stream::once(other));
+        assert!(matches!(refused, Err(ReceiveError::KeyReused)), "{other}");
+    }
+    let mut renamed = keyed("k");
+    renamed.file_name = "other.bin".parse().unwrap();
+    assert!(matches!(receive(&service, renamed, firmware()), Err(ReceiveError::KeyReused)));
+    assert_eq!(updates(&read(&memory, "ecg").0).len(), 1);
+    assert_eq!(blobs(&*memory), [BlobRef::of(b"firmware")]);
+}
+
+#[test]
+fn without_a_key_the_same_bytes_are_another_update() {
+    let (memory, service) = fleet();
+    let (first, second) = (receive(&service, to_ecg(), firmware()), receive(&service, to_ecg(), firmware()));
+    assert_ne!(first.unwrap().update.id, second.unwrap().update.id);
+    assert_eq!(updates(&read(&memory, "ecg").0).len(), 2);
+}
+
+#[test]
+fn the_caller_may_give_the_address() {
+    let (_, service) = fleet();
+    let service =
+        service.with_urls(|tenant, blob| format!("https://a.example/{tenant}/{}", blob.size).parse().unwrap());
+    let received = receive(&service, to_ecg(), firmware()).unwrap();
+    assert_eq!(received.update.file.url, "https://a.example/st-mary/8");
+}
+
+#[test]
+fn an_address_that_the_store_does_not_give_is_refused_before_the_bytes() {
+    let (memory, service) = fleet();
+    let service = service.with_url_kind(UrlKind::Signed { valid_for: std::time::Duration::from_secs(60) });
+    let refused = receive(&service, to_ecg(), firmware());
+    assert!(matches!(refused, Err(ReceiveError::Blobs(StoreError::Unsupported { .. }))));
+    assert!(blobs(&*memory).is_empty());
+}
+
+#[test]
+fn a_service_may_be_dynamic_and_its_futures_sent() {
+    fn sent<T: Send>(future: T) -> T {
+        future
+    }
+    let (memory, _) = fleet();
+    let service: UpdateService = UpdateService::new(memory.clone(), memory.clone(), memory);
+    assert!(block_on(sent(service.receive(&ours(), to_ecg(), firmware()))).is_ok());
+}

@@ -1,0 +1,213 @@
+//! What goes wrong on the way, and what is left of it.
+
+use super::double::{Fate, poll_only};
+use super::*;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+fn double() -> (Arc<Double>, Service<Double>) {
+    let double = Arc::new(Double::default());
+    fill(&double.below);
+    let service = UpdateService::new(double.clone(), double.clone(), double.clone());
+    (double, service)
+}
+
+/// A foreign writer, who notes something in the component.
+fn scribble(memory: &Memory, note: u64) {
+    let key: Key = "DeviceComponent/ecg".parse().unwrap();
+    let version = block_on(memory.read(&ours(), &key)).unwrap();
+    let mut component = DeviceComponent::from_version(&version).unwrap();
+    component.language = Some(format!("x-{note}").parse::<fhir_devices::primitive::Code>().unwrap().into());
+    put(memory, &ours(), &component, Precondition::Version(version.version));
+}
+
+#[test]
+fn a_file_that_breaks_off_leaves_nothing_and_can_be_sent_again() {
+    let (memory, service) = fleet();
+    let broken = || stream::try_chunks([Ok("firm".into()), Err(StoreError::Backend { source: "reset".into() })]);
+    let refused = receive(&service, keyed("k"), broken()).unwrap_err();
+    assert!(matches!(refused, ReceiveError::Body(_)));
+    assert_eq!(refused.applied(), Applied::No);
+    assert!(is_untouched(&memory) && blobs(&*memory).is_empty());
+    assert!(!receive(&service, keyed("k"), firmware()).unwrap().replayed);
+    assert!(matches!(receive(&service, keyed("k"), broken()), Err(ReceiveError::Body(_))));
+    assert_eq!(updates(&read(&memory, "ecg").0).len(), 1);
+}
+
+#[test]
+fn a_write_between_read_and_write_is_kept_and_the_update_attached_after_it() {
+    let (double, service) = double();
+    let mut left = 3;
+    *double.meddle.lock().unwrap() = Some(Box::new(move |memory| {
+        if left > 0 {
+            left -= 1;
+            scribble(memory, left);
+        }
+    }));
+    let received = receive(&service, to_ecg(), firmware()).unwrap();
+    assert_eq!(received.version.get(), 5);
+    assert_eq!(received.component.language.as_ref().unwrap().value.as_ref().unwrap(), "x-0");
+    assert_eq!(updates(&read(&double, "ecg").0), [received.update]);
+}
+
+#[test]
+fn a_component_that_always_changes_ends_the_attempts_and_the_key_goes_on() {
+    let (double, service) = double();
+    let service = service.with_max_attempts(4);
+    let count = AtomicU64::new(0);
+    *double.meddle.lock().unwrap() =
+        Some(Box::new(move |memory| scribble(memory, count.fetch_add(1, Ordering::Relaxed))));
+    let refused = receive(&service, keyed("k"), firmware()).unwrap_err();
+    assert!(matches!(refused, ReceiveError::Contended { attempts: 4 }));
+    assert_eq!((refused.applied(), double.tried.load(Ordering::Relaxed)), (Applied::No, 4));
+    *double.meddle.lock().unwrap() = None;
+    assert!(!receive(&service, keyed("k"), firmware()).unwrap().replayed);
+}
+
+#[test]
+fn a_target_that_is_lost_meanwhile_is_a_refusal_and_never_the_next_best() {
+    let (double, service) = double();
+    *double.meddle.lock().unwrap() = Some(Box::new(|memory| {
+        // Another VMD without a parent comes up, of the same kind as the one that was meant.
+        let twin = component("ecg-2", "70662", "MDC_DEV_ECG_VMD", "mds");
+        block_on(memory.commit(&ours(), vec![twin.write(Precondition::None).unwrap()])).unwrap();
+        scribble(memory, 1);
+    }));
+    let gone = component("spo2", "69642", "MDC_DEV_ECG_VMD", "").write(Precondition::Exists).unwrap().key;
+    block_on(double.below.commit(&ours(), vec![Write::delete(gone, Precondition::Exists)])).unwrap();
+    let refused = receive(&service, submission(Selector::Level(Level::Vmd)), firmware()).unwrap_err();
+    assert!(
+        matches!(refused, ReceiveError::Unresolved(SelectError::Ambiguous { candidates, .. }) if candidates.len() == 2)
+    );
+    assert_eq!(updates(&read(&double, "ecg").0).len(), 0);
+}
+
+#[test]
+fn a_lost_answer_attaches_once() {
+    for fates in [vec![Fate::Lost], vec![Fate::Dropped], vec![Fate::Lost, Fate::Dropped, Fate::Dropped]] {
+        let (double, service) = double();
+        *double.commits.lock().unwrap() = fates;
+        let received = receive(&service, to_ecg(), firmware()).unwrap();
+        assert_eq!(received.version.get(), 2);
+        assert_eq!(updates(&read(&double, "ecg").0), [received.update]);
+    }
+}
+
+#[test]
+fn an_outcome_that_stays_unknown_is_said_so_and_found_out_by_the_key() {
+    for fate in [Fate::Lost, Fate::Dropped] {
+        let (double, service) = double();
+        *double.commits.lock().unwrap() = vec![Fate::Dropped, Fate::Dropped, Fate::Dropped];
+        let unknown = receive(&service, keyed("k"), firmware()).unwrap_err();
+        assert!(matches!(unknown, ReceiveError::Resources(_)));
+        assert_eq!(unknown.applied(), Applied::Unknown);
+        *double.commits.lock().unwrap() = vec![fate];
+        let received = receive(&service, keyed("k"), firmware()).unwrap();
+        assert_eq!(updates(&read(&double, "ecg").0), [received.update]);
+    }
+}
+
+#[test]
+fn a_ledger_that_loses_answers_makes_no_second_upload() {
+    for at in 0..3 {
+        for fate in [Fate::Lost, Fate::Dropped, Fate::Refused] {
+            let (double, service) = double();
+            // The last one comes first: some writes are lost and found before.
+            let fates = std::iter::once(fate).chain((0..at).map(|_| Fate::Lost)).collect();
+            *double.puts.lock().unwrap() = fates;
+            let first = receive(&service, keyed("k"), firmware());
+            double.puts.lock().unwrap().clear();
+            let again = receive(&service, keyed("k"), firmware()).unwrap();
+            let found = updates(&read(&double, "ecg").0);
+            assert_eq!(found, [again.update]);
+            assert!(first.map_or(true, |first| first.update == found[0]));
+        }
+    }
+}
+
+#[test]
+fn a_store_that_refuses_leaves_the_upload_to_the_next_call() {
+    let (double, service) = double();
+    *double.commits.lock().unwrap() = vec![Fate::Refused];
+    let refused = receive(&service, keyed("k"), firmware()).unwrap_err();
+    assert!(refused.is_transient() && refused.applied() == Applied::No);
+    assert_eq!(receive(&service, keyed("k"), firmware()).unwrap().version.get(), 2);
+}
+
+#[test]
+fn a_call_dropped_at_any_point_leaves_old_or_new_and_is_taken_up_once() {
+    let mut ended = false;
+    for polls in 0.. {
+        let (double, service) = double();
+        let dropped = poll_only(service.receive(&ours(), keyed("k"), firmware()), polls);
+        ended = dropped.is_some();
+        let version = read(&double, "ecg").1.version.get();
+        assert!(version <= 2);
+        let found = updates(&read(&double, "ecg").0);
+        assert_eq!(found.len() as u64, version - 1);
+        if !found.is_empty() {
+            assert_eq!(blobs(&double.below), [BlobRef::of(b"firmware")]);
+        }
+        let received = receive(&service, keyed("k"), firmware()).unwrap();
+        assert_eq!(received.replayed, version == 2, "after {polls} polls");
+        assert_eq!(updates(&read(&double, "ecg").0), [received.update]);
+        assert_eq!(received.version.get(), 2);
+        if ended {
+            assert!(polls > 30, "{polls}");
+            break;
+        }
+    }
+    assert!(ended);
+}
+
+#[test]
+fn uploads_to_one_component_at_one_time_are_all_attached() {
+    let (memory, service) = fleet();
+    let texts = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    thread::scope(|scope| {
+        for text in texts {
+            let service = &service;
+            scope.spawn(move || receive(service, to_ecg(), stream::once(text)).unwrap());
+        }
+    });
+    let found = updates(&read(&memory, "ecg").0);
+    let mut digests: Vec<_> = found.iter().map(|update| update.sha256).collect();
+    let mut wanted = texts.map(|text| Sha256::of(text.as_bytes()));
+    digests.sort();
+    wanted.sort();
+    assert_eq!(digests, wanted);
+    let current = found.iter().filter(|update| update.status == UpdateStatus::Current);
+    assert_eq!(current.count(), 1);
+    assert_eq!(found[7].status, UpdateStatus::Current);
+}
+
+#[test]
+fn calls_with_one_key_at_one_time_attach_once() {
+    for _ in 0..20 {
+        let (double, service) = double();
+        let answers: Vec<_> = thread::scope(|scope| {
+            let calls: Vec<_> = (0..4).map(|_| scope.spawn(|| receive(&service, keyed("k"), firmware()))).collect();
+            calls.into_iter().map(|call| call.join().unwrap().unwrap()).collect()
+        });
+        let found = updates(&read(&double, "ecg").0);
+        assert_eq!(found.len(), 1);
+        assert!(answers.iter().all(|answer| answer.update == found[0] && answer.version.get() == 2));
+    }
+}
+
+#[test]
+fn of_calls_with_one_key_and_other_bytes_one_counts() {
+    for _ in 0..20 {
+        let (double, service) = double();
+        let counted: usize = thread::scope(|scope| {
+            let call = |text| {
+                let service = &service;
+                scope.spawn(move || receive(service, keyed("k"), stream::once(text)))
+            };
+            let calls = [call("firmware"), call("software")];
+            calls.into_iter().map(|call| usize::from(call.join().unwrap().is_ok())).sum()
+        });
+        assert_eq!(counted, 1);
+        assert_eq!(updates(&read(&double, "ecg").0).len(), 1);
+    }
+}
