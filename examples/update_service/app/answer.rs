@@ -6,8 +6,7 @@ use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use fhir_devices::datatype::{CodeableConcept, Coding};
 use fhir_devices::issue::Kind;
-use fhir_devices::primitive::Text;
-use fhir_devices::resource::operation_outcome::{self, RULE_SYSTEM};
+use fhir_devices::resource::operation_outcome::RULE_SYSTEM;
 use fhir_devices::store::{InvalidText, StoreError};
 use fhir_devices::{OperationOutcome, Report, Severity};
 use std::fmt::Display;
@@ -62,14 +61,9 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, Kind::NotFound, "not-found", words)
     }
 
-    /// More about the one reason: hints, such as what else could have been meant.
-    pub(crate) fn with_hints(mut self, hints: impl IntoIterator<Item = (String, String)>) -> Self {
-        for (words, expression) in hints {
-            let mut issue = operation_outcome::Issue::new(Severity::Information, Kind::Informational);
-            issue.diagnostics = Text::new(words).ok().map(Into::into);
-            issue.expression = Text::new(expression).ok().map(Into::into).into_iter().collect();
-            self.outcome.issue.push(issue);
-        }
+    /// After how many seconds the same request may succeed.
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 
@@ -118,11 +112,6 @@ impl Problem {
         };
         problem.retry_after = error.retry_after().map(|wait| wait.as_secs().max(1));
         problem
-    }
-
-    #[cfg(test)]
-    pub(crate) fn status(&self) -> StatusCode {
-        self.status
     }
 }
 

@@ -8,6 +8,7 @@ mod guard;
 mod metadata;
 mod place;
 mod search;
+mod updates;
 
 use answer::Problem;
 use axum::Router;
@@ -15,7 +16,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{get, post};
 use fhir_devices::backend::Memory;
-use fhir_devices::store::{BlobStore, ResourceStore, Tenant, TenantBlobs, Tenanted};
+use fhir_devices::service::UpdateService;
+use fhir_devices::store::{BlobStore, Ledger, ResourceStore, Tenant, TenantBlobs, Tenanted};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -32,6 +34,7 @@ pub(crate) struct App {
     blobs: Arc<dyn BlobStore>,
     /// Where the service is, without a slash at the end.
     base: String,
+    updates: UpdateService,
     max_upload: u64,
     /// Held while something is created under a condition.
     creating: Mutex<()>,
@@ -49,7 +52,17 @@ impl App {
         let base = format!("http://{address}");
         let blobs = url::Url::parse(&format!("{base}/blobs"))?;
         let memory = Arc::new(Memory::new().with_base_url(blobs).with_max_blob(max_upload));
-        Ok(Self { resources: memory.clone(), blobs: memory, base, max_upload, creating: Mutex::new(()) })
+        let resources: Arc<dyn ResourceStore> = memory.clone();
+        let blobs: Arc<dyn BlobStore> = memory.clone();
+        let ledger: Arc<dyn Ledger> = memory;
+        Ok(Self {
+            updates: UpdateService::new(resources.clone(), blobs.clone(), ledger).with_max_size(max_upload),
+            resources,
+            blobs,
+            base,
+            max_upload,
+            creating: Mutex::new(()),
+        })
     }
 
     /// The resources of a tenant.
@@ -71,6 +84,7 @@ impl App {
 pub(crate) fn router(app: Shared) -> Router {
     Router::new()
         .route("/blobs/{tenant}/sha256/{digest}", get(blobs::download))
+        .route("/{tenant}/updates", post(updates::receive).layer(DefaultBodyLimit::disable()))
         .route("/{tenant}/fhir", post(fhir::not_yet))
         .route("/{tenant}/fhir/", post(fhir::not_yet))
         .route("/{tenant}/fhir/metadata", get(fhir::metadata))
