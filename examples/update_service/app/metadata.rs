@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 /// The CapabilityStatement. It is made from the tables that the service works by, so that it promises nothing else.
 pub(crate) fn statement(base: &str) -> String {
     let resources: Vec<Value> = ResourceType::ALL.into_iter().map(resource).collect();
-    json!({
-        "resourceType": "CapabilityStatement",
+    let members = json!({
         "status": "active",
-        "date": "2017-04-19",
+        "date": "2026-11-23",
         "kind": "instance",
         "software": { "name": "update_service", "version": env!("CARGO_PKG_VERSION") },
         "implementation": { "description": "Medical devices and the software updates for them", "url": base },
@@ -19,7 +18,10 @@ pub(crate) fn statement(base: &str) -> String {
         "format": ["json", "application/fhir+json"],
         "rest": [{ "mode": "server", "resource": resources }],
     })
-    .to_string()
+    .to_string();
+    // First what it is, as in every other resource.
+    let members = members.strip_prefix('{').unwrap_or_default();
+    format!("{{\"resourceType\":\"CapabilityStatement\",{members}")
 }
 
 fn resource(kind: ResourceType) -> Value {

@@ -6,6 +6,7 @@ pub(crate) mod demo;
 mod fhir;
 mod guard;
 mod metadata;
+mod page;
 mod place;
 mod search;
 mod updates;
@@ -83,6 +84,7 @@ impl App {
 /// Every address of the service.
 pub(crate) fn router(app: Shared) -> Router {
     Router::new()
+        .route("/", get(page::show))
         .route("/blobs/{tenant}/sha256/{digest}", get(blobs::download))
         .route("/{tenant}/updates", post(updates::receive).layer(DefaultBodyLimit::disable()))
         .route("/{tenant}/fhir", post(fhir::not_yet))
