@@ -1,4 +1,179 @@
-//! Medical devices as HL7 FHIR STU3 resources, lossless and checked.
+//! Medical devices as HL7 FHIR STU3 (3.0.2) resources, lossless and checked.
+//!
+//! The crate reads, checks, changes and writes [`Device`], [`DeviceComponent`] and [`DeviceMetric`]: every fault of a
+//! document is reported with its place, and nothing of it is lost. On top of them it receives software updates and
+//! attaches each to the one component of the one device that it is for.
+//!
+//! ```
+//! use fhir_devices::{DeviceMetric, Validate};
+//!
+//! let json = br#"{"resourceType":"DeviceMetric","identifier":{"value":"1.4.1"},"type":{"text":"SpO2"},
+//!     "category":"measurement","measurementPeriod":{"repeat":{"period":1.50}}}"#;
+//! let metric = DeviceMetric::from_json(json)?; // or a Report with every finding
+//! assert!(metric.to_json().contains("1.50")); // every digit comes back
+//! let report = metric.validate(); // the rules over several elements
+//! assert_eq!(report.issues()[0].rule, "tim-2"); // a period needs its unit
+//! assert_eq!(report.issues()[0].at, "DeviceMetric.measurementPeriod.repeat");
+//! # Ok::<(), fhir_devices::Report>(())
+//! ```
+//!
+//! # The floors
+//!
+//! A module names those below it and no other.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`manual`] | why it is so, and which rules are enforced |
+//! | [`backend`] | stores that exist: in memory |
+//! | `service` | drives the update logic over the stores of the caller |
+//! | `update` | what to do next, without input, output or a clock |
+//! | [`store`] | what the caller implements: stores of resources and of update files |
+//! | `reference` | literals resolved; the tree of a device and its components |
+//! | [`validate`] | one walk over a value, and its rules |
+//! | [`resource`] | the resources |
+//! | [`datatype`] | the datatypes, to the leaves |
+//! | [`code`] | closed sets of codes |
+//! | [`primitive`] | dates, decimals, ids: one text form each, checked once |
+//! | [`element`] | what a type is made of: declaring, reading, writing |
+//! | [`issue`] | what is wrong with a document, and where |
+//!
+//! # What it does not do, and why
+//!
+//! - **No other FHIR version.** R4 changed these resources so much that a model of both would be a model of neither. A
+//!   document of another version is refused, and the report says which it looks like.
+//! - **No XML.** Device gateways and the services behind them speak JSON.
+//! - **No model of other resource types.** [`Resource`] keeps any of them to the letter, unchecked.
+//! - **No terminology, no profiles.** Required codes are checked, as their sets are closed. Others need tables that are
+//!   licensed, or a network.
+//! - **No floats.** A [`Decimal`](primitive::Decimal) keeps its digits; it becomes an `f64` when it is asked to.
+//! - **No runtime, no clock, no network.** The caller brings them.
+//!
+//! What is enforced stands rule by rule in [`manual::conformance`], the reasons for the design in [`manual::design`].
+//!
+//! # Cookbook
+//!
+//! ## Parse
+//!
+//! A type reads its own documents, [`Resource`] those of every type. The error is a [`Report`], which shows one finding
+//! a line and turns into an [`OperationOutcome`].
+//!
+//! ```
+//! use fhir_devices::{DeviceComponent, OperationOutcome, Resource};
+//!
+//! let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"VMD"}}"#;
+//! assert_eq!(DeviceComponent::from_json(json)?.identifier.value.unwrap().value.unwrap(), "1");
+//! assert_eq!(Resource::from_json(json)?.resource_type(), "DeviceComponent");
+//!
+//! let report = DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent"}"#).unwrap_err();
+//! let outcome = OperationOutcome::from(&report).to_json();
+//! assert!(outcome.contains(r#""expression":["DeviceComponent.identifier"]"#));
+//! # Ok::<(), fhir_devices::Report>(())
+//! ```
+//!
+//! With serde a resource is a field like any other; it goes through the same reader.
+//!
+//! ```
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct Message {
+//!     sent_by: String,
+//!     device: fhir_devices::Device,
+//! }
+//!
+//! let json = r#"{"sent_by":"gateway","device":{"resourceType":"Device","model":"P9"}}"#;
+//! let message: Message = serde_json::from_str(json)?;
+//! assert_eq!(serde_json::to_string(&message)?, json);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+//!
+//! ## Check
+//!
+//! Reading judges what a type can say, [`Validate::validate`] the rest. [`validate::check`] does both at once, and
+//! [`Valid`] is the proof that it was done.
+//!
+//! ```
+//! use fhir_devices::{Device, Valid, Validate};
+//!
+//! let device = Device::from_json(br##"{"resourceType":"Device","owner":{"reference":"#acme"}}"##)?;
+//! assert_eq!(device.validate().to_string(), "error ref-1 at Device.owner: \
+//!     a reference `#id` needs a contained resource with that id");
+//! assert!(Valid::new(device).is_err());
+//! # Ok::<(), fhir_devices::Report>(())
+//! ```
+//!
+//! ## Look
+//!
+//! Fields have FHIR's names. An element that may be absent is an `Option`, one that repeats a `Vec`, and a primitive is
+//! a [`Primitive`](datatype::Primitive): its value, and the id and the extensions that it may have.
+//!
+//! ```
+//! use fhir_devices::DeviceMetric;
+//! use fhir_devices::code::MetricCategory;
+//! use fhir_devices::datatype::ExtensionValue;
+//!
+//! let metric = DeviceMetric::from_json(br#"{"resourceType":"DeviceMetric","identifier":{"value":"1"},
+//!     "extension":[{"url":"https://acme.example/resolution","valueDecimal":0.10}],
+//!     "type":{"text":"SpO2"},"category":"measurement","parent":{"reference":"DeviceComponent/c1"}}"#)?;
+//! assert_eq!(metric.category.value, Some(MetricCategory::Measurement));
+//! assert_eq!(metric.parent.as_ref().unwrap().literal().unwrap().id(), Some("c1"));
+//! let Some(ExtensionValue::Decimal(resolution)) = &metric.extension[0].value else { panic!("no decimal") };
+//! assert_eq!(resolution.value.as_ref().unwrap(), "0.10");
+//! # Ok::<(), fhir_devices::Report>(())
+//! ```
+//!
+//! ## Change and write
+//!
+//! ```
+//! use fhir_devices::datatype::{Annotation, Reference};
+//! use fhir_devices::primitive::Text;
+//! use fhir_devices::{Device, code::DeviceStatus};
+//!
+//! let mut device = Device { status: Some(DeviceStatus::Active.into()), ..Device::default() };
+//! device.owner = Some(Reference::to("Organization/icu")?);
+//! device.note.push(Annotation::new(Text::new("battery replaced")?));
+//! assert_eq!(
+//!     device.to_json(),
+//!     r#"{"resourceType":"Device","status":"active","owner":{"reference":"Organization/icu"},"note":[{"text":"battery replaced"}]}"#,
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! ## Store
+//!
+//! The caller implements [`ResourceStore`](store::ResourceStore), or takes [`Memory`](backend::Memory). A handle is bound
+//! to a tenant, so that no call can name the wrong one, and takes what is [`Valid`] alone.
+//!
+//! ```
+//! use fhir_devices::backend::Memory;
+//! use fhir_devices::primitive::Text;
+//! use fhir_devices::store::{Precondition, StoreError, Tenanted};
+//! use fhir_devices::{Device, Valid};
+//! use std::sync::Arc;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?);
+//! let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump","version":"3.11"}"#)?;
+//! let first = store.put(&Valid::new(pump)?, Precondition::Absent).await?;
+//!
+//! let (mut pump, read) = store.get::<Device>("pump").await?;
+//! pump.version = Some(Text::new("3.12")?.into());
+//! let pump = Valid::new(pump)?;
+//! store.put(&pump, Precondition::Version(read.version)).await?;
+//!
+//! // Whoever read before that, and writes now, is told.
+//! let late = store.put(&pump, Precondition::Version(first.version)).await;
+//! assert!(matches!(late, Err(StoreError::Conflict { .. })));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ## Resolve, update
+//!
+//! The floors `reference`, `update` and `service` do these; the example `update_service` shows them at work.
+//!
+//! # Features
+//!
+//! None is needed for anything above, and none is on by default.
 
 #[macro_use]
 pub mod element;
@@ -7,6 +182,7 @@ pub mod code;
 #[macro_use]
 pub mod datatype;
 pub mod issue;
+pub mod manual;
 pub mod nomenclature;
 pub mod primitive;
 pub mod reference;

@@ -114,6 +114,7 @@ mod device;
 mod metric;
 mod resource_type;
 mod timing;
+mod value_set;
 
 pub use administrative::{
     AddressType, AddressUse, ContactPointSystem, ContactPointUse, IdentifierUse, NameUse, NarrativeStatus,
@@ -124,6 +125,10 @@ pub use device::{DeviceStatus, MeasurementPrinciple, UdiEntryType};
 pub use metric::{MetricCalibrationState, MetricCalibrationType, MetricCategory, MetricColor, MetricOperationalStatus};
 pub use resource_type::{RESOURCE_TYPES, is_resource_type};
 pub use timing::{DaysOfWeek, EventTiming, UnitsOfTime};
+pub use value_set::{
+    IDENTIFIER_TYPE, OPERATIONAL_STATUS, PARAMETER_GROUP, SIGNATURE_TYPE, SPECIFICATION_TYPE, TIMING_ABBREVIATION,
+    ValueSet,
+};
 
 #[cfg(test)]
 mod tests {
@@ -147,12 +152,7 @@ mod tests {
             assert_eq!(all.iter().filter(|other| as_str(**other) == text).count(), 1, "{text}");
             let refusal = format!("{text} ").parse::<T>().unwrap_err();
             assert_eq!(refusal.expected, "code");
-            assert!(
-                refusal.reason.split([' ', ',']).any(|word| word == text),
-                "{} in {}",
-                text,
-                refusal.reason
-            );
+            assert!(refusal.reason.split([' ', ',']).any(|word| word == text), "{} in {}", text, refusal.reason);
         }
         assert!(T::from_text("").is_err());
         assert!(T::VALUE_SET.is_some_and(|url| url.starts_with("http://hl7.org/fhir/ValueSet/")));

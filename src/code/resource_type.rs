@@ -151,15 +151,7 @@ mod tests {
 
     #[test]
     fn other_names_are_not_resource_types() {
-        for name in [
-            "",
-            "device",
-            "Resource",
-            "DomainResource",
-            "DeviceDefinition",
-            "Zzz",
-            "Aaa",
-        ] {
+        for name in ["", "device", "Resource", "DomainResource", "DeviceDefinition", "Zzz", "Aaa"] {
             assert!(!is_resource_type(name), "{name:?}");
         }
     }

@@ -38,11 +38,7 @@ impl Identifier {
     /// # Errors
     /// [`Malformed`](crate::element::Malformed) when `system` is no uri or `value` is empty.
     pub fn new(system: &str, value: &str) -> Result<Self, crate::element::Malformed> {
-        Ok(Self {
-            system: Some(Uri::new(system)?.into()),
-            value: Some(Text::new(value)?.into()),
-            ..Self::default()
-        })
+        Ok(Self { system: Some(Uri::new(system)?.into()), value: Some(Text::new(value)?.into()), ..Self::default() })
     }
 }
 

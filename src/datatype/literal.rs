@@ -65,12 +65,13 @@ impl<'a> Literal<'a> {
     }
 
     fn restful(text: &'a str) -> Option<Self> {
-        let (rest, version) = match text.rsplit_once("/_history/") {
-            Some((rest, version)) if is_id(version) => (rest, Some(version)),
-            Some(_) => return None,
-            None => (text, None),
-        };
-        let (head, id) = rest.rsplit_once('/')?;
+        let (mut head, mut id) = text.rsplit_once('/')?;
+        let mut version = None;
+        if let Some(rest) = head.strip_suffix("/_history") {
+            version = Some(id).filter(|version| is_id(version));
+            version?;
+            (head, id) = rest.rsplit_once('/')?;
+        }
         if !is_id(id) {
             return None;
         }

@@ -2,7 +2,7 @@
 
 use super::{Coding, Primitive};
 use crate::code::NarrativeStatus;
-use crate::element::Value;
+use crate::element::{Facts, RuleDef, Value};
 use crate::primitive::{Id, Instant, Uri, Xhtml};
 
 datatype! {
@@ -22,6 +22,11 @@ datatype! {
     }
 }
 
+/// A narrative has formatting elements and attributes alone.
+pub const TXT_1: RuleDef = RuleDef::new("txt-1", "a narrative has formatting elements and attributes alone");
+/// A narrative says something.
+pub const TXT_2: RuleDef = RuleDef::new("txt-2", "a narrative has some text or an image");
+
 datatype! {
     /// The resource in words, for people.
     pub struct Narrative is "Narrative" at "Narrative" {
@@ -30,6 +35,7 @@ datatype! {
         /// The text: one `div` of XHTML.
         div "div" [1..1] Xhtml;
     }
+    facts |narrative| Facts::Narrative { div: narrative.div.as_str() };
 }
 
 impl Narrative {

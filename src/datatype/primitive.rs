@@ -167,6 +167,14 @@ impl<S: Scalar> Value for Primitive<S> {
 
     fn unset(&mut self) {
         self.value = None;
+        if let Some(extras) = &mut self.extras {
+            extras.padded = false;
+        }
+    }
+
+    fn unset_under(&mut self) {
+        let padded = self.extras.take().is_some_and(|extras| extras.padded);
+        self.extras = padded.then(|| Box::new(Extras { padded, ..Extras::default() }));
     }
 
     #[inline]
@@ -249,7 +257,7 @@ impl<S: Scalar> Node for Primitive<S> {
         }
     }
 
-    fn children(&self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &dyn Node)) {
+    fn children<'n>(&'n self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &'n dyn Node)) {
         for (index, extension) in self.extension().iter().enumerate() {
             visit(&at.item("extension", index), extension);
         }
@@ -352,7 +360,7 @@ macro_rules! bare {
         impl Node for $Type {
             fn check(&self, _: &Path<'_>, _: &mut Report) {}
 
-            fn children(&self, _: &Path<'_>, _: &mut dyn FnMut(&Path<'_>, &dyn Node)) {}
+            fn children<'n>(&'n self, _: &Path<'_>, _: &mut dyn FnMut(&Path<'_>, &'n dyn Node)) {}
 
             fn facts(&self) -> Facts<'_> {
                 Facts::Element

@@ -160,13 +160,7 @@ impl SampledData {
     /// A series of measurements.
     #[must_use]
     pub fn new(origin: SimpleQuantity, period: Decimal, dimensions: PositiveInt, data: Text) -> Self {
-        Self {
-            origin,
-            period: period.into(),
-            dimensions: dimensions.into(),
-            data: data.into(),
-            ..Self::blank()
-        }
+        Self { origin, period: period.into(), dimensions: dimensions.into(), data: data.into(), ..Self::blank() }
     }
 }
 

@@ -23,14 +23,24 @@ macro_rules! row_type {
 }
 
 macro_rules! row_blank {
-    ([1..1] $ty:ty) => { <$ty as $crate::element::Value>::blank() };
-    ($card:tt $ty:ty) => { Default::default() };
+    ([1..1] $ty:ty) => {
+        <$ty as $crate::element::Value>::blank()
+    };
+    ($card:tt $ty:ty) => {
+        Default::default()
+    };
 }
 
 macro_rules! row_is_blank {
-    ([1..1] $field:expr) => { $crate::element::Value::is_blank(&$field) };
-    ([x $($card:tt)*] $field:expr) => { $field.as_ref().is_none_or(|value| $crate::element::Choice::is_blank(value)) };
-    ($card:tt $field:expr) => { $crate::element::Slot::is_blank(&$field) };
+    ([1..1] $field:expr) => {
+        $crate::element::Value::is_blank(&$field)
+    };
+    ([x $($card:tt)*] $field:expr) => {
+        $field.as_ref().is_none_or(|value| $crate::element::Choice::is_blank(value))
+    };
+    ($card:tt $field:expr) => {
+        $crate::element::Slot::is_blank(&$field)
+    };
 }
 
 macro_rules! row_def {
@@ -46,7 +56,9 @@ macro_rules! row_def {
 }
 
 macro_rules! row_read {
-    ([x $($card:tt)*] $wire:literal $field:expr, $row:expr; $r:ident $at:ident $member:ident $seen:ident) => { Ok(None) };
+    ([x $($card:tt)*] $wire:literal $field:expr, $row:expr; $r:ident $at:ident $member:ident $seen:ident) => {
+        Ok(None)
+    };
     ([1..1] $wire:literal $field:expr, $row:expr; $r:ident $at:ident $member:ident $seen:ident) => {{
         let here = $at.child($wire);
         if $seen.again($row, $member.under) {
@@ -81,9 +93,15 @@ macro_rules! row_read_choice {
 }
 
 macro_rules! row_required {
-    ([1..1] $then:expr) => { $then };
-    ([1..*] $then:expr) => { $then };
-    ([x 1..1] $then:expr) => { $then };
+    ([1..1] $then:expr) => {
+        $then
+    };
+    ([1..*] $then:expr) => {
+        $then
+    };
+    ([x 1..1] $then:expr) => {
+        $then
+    };
     ($card:tt $then:expr) => {};
 }
 
@@ -133,8 +151,12 @@ macro_rules! row_visit {
 
 /// The place of a rule: the element, or a member of it.
 macro_rules! rule_place {
-    ($at:ident) => { *$at };
-    ($at:ident $member:literal) => { $at.child($member) };
+    ($at:ident) => {
+        *$at
+    };
+    ($at:ident $member:literal) => {
+        $at.child($member)
+    };
 }
 
 macro_rules! element {
@@ -307,10 +329,10 @@ macro_rules! element {
                     )* )?
                 }
 
-                fn children(
-                    &self,
+                fn children<'n>(
+                    &'n self,
                     at: &$crate::issue::Path<'_>,
-                    visit: &mut dyn FnMut(&$crate::issue::Path<'_>, &dyn $crate::element::Node),
+                    visit: &mut dyn FnMut(&$crate::issue::Path<'_>, &'n dyn $crate::element::Node),
                 ) {
                     $( row_visit!($card $wire self.$field; at visit); )*
                 }
@@ -321,6 +343,14 @@ macro_rules! element {
                         facts(self)
                     }
                 )?
+
+                fn definition(&self) -> Option<&'static $crate::element::Definition> {
+                    Some(<Self as $crate::element::Element>::definition())
+                }
+
+                fn as_any(&self) -> Option<&dyn std::any::Any> {
+                    Some(self)
+                }
 
                 fn id(&self) -> Option<&str> {
                     self.id.as_ref().and_then(|id| $crate::element::IdText::id_text(id))
@@ -449,10 +479,10 @@ macro_rules! choice {
                 }
             }
 
-            fn children(
-                &self,
+            fn children<'n>(
+                &'n self,
                 at: &$crate::issue::Path<'_>,
-                visit: &mut dyn FnMut(&$crate::issue::Path<'_>, &dyn $crate::element::Node),
+                visit: &mut dyn FnMut(&$crate::issue::Path<'_>, &'n dyn $crate::element::Node),
             ) {
                 match self {
                     $( Self::$Variant(value) => $crate::element::Node::children(value, at, visit), )*
@@ -468,6 +498,18 @@ macro_rules! choice {
             fn id(&self) -> Option<&str> {
                 match self {
                     $( Self::$Variant(value) => $crate::element::Node::id(value), )*
+                }
+            }
+
+            fn definition(&self) -> Option<&'static $crate::element::Definition> {
+                match self {
+                    $( Self::$Variant(value) => $crate::element::Node::definition(value), )*
+                }
+            }
+
+            fn as_any(&self) -> Option<&dyn std::any::Any> {
+                match self {
+                    $( Self::$Variant(value) => $crate::element::Node::as_any(value), )*
                 }
             }
         }

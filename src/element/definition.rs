@@ -91,10 +91,7 @@ impl TypeDef {
         Self { name, value_set: None, targets: &[], definition: Some(definition) }
     }
 
-    pub(crate) const fn reference(
-        targets: &'static [&'static str],
-        definition: fn() -> &'static Definition,
-    ) -> Self {
+    pub(crate) const fn reference(targets: &'static [&'static str], definition: fn() -> &'static Definition) -> Self {
         Self { name: "Reference", value_set: None, targets, definition: Some(definition) }
     }
 

@@ -15,8 +15,8 @@ mod writer;
 
 pub use definition::{Definition, Element, ElementDef, Max, RuleDef, TypeDef};
 pub use raw::{NotJson, Raw, Unmodelled};
-pub(crate) use reader::{Member, Outcome, Read, Reader, Seen, Sink};
 pub use reader::{MAX_DEPTH, ReadMode};
+pub(crate) use reader::{Member, Outcome, Places, Read, Reader, Seen, Sink};
 pub use scalar::{Malformed, Scalar, Token};
 pub(crate) use value::{Choice, Slot, Value, read_choice};
 pub use value::{Facts, Node};

@@ -87,6 +87,7 @@ impl fmt::Display for Raw {
 /// Three kinds of members come here: those that FHIR STU3 does not name, those whose value is not of the element's
 /// type (a code that is not in a required value set, a date that does not exist), and a member's second occurrence.
 /// A strict read leaves this empty, as there the document is refused.
+#[allow(clippy::box_collection, clippy::type_complexity, reason = "one word in every element, as a rule empty")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unmodelled(Option<Box<Vec<(Box<str>, Raw)>>>);
 

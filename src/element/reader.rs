@@ -5,7 +5,7 @@
 
 use super::raw::{Raw, Unmodelled};
 use super::scalar::Token;
-use super::scan::first_special;
+use super::scan::{first_special, name_length};
 use crate::issue::{Issue, Kind, Path, Position, Report, Severity};
 use std::borrow::Cow;
 
@@ -51,8 +51,13 @@ pub(crate) trait Sink {
     }
 
     /// Reads the value of `member`, or says that there is no such member by `None`, with nothing consumed.
-    fn member(&mut self, r: &mut Reader<'_>, at: &Path<'_>, member: Member<'_>, seen: &mut Seen)
-    -> Read<Option<Outcome>>;
+    fn member(
+        &mut self,
+        r: &mut Reader<'_>,
+        at: &Path<'_>,
+        member: Member<'_>,
+        seen: &mut Seen,
+    ) -> Read<Option<Outcome>>;
 
     /// Whether the object is what a primitive has beside its value, which may be an id alone.
     fn is_extras(&self) -> bool {
@@ -128,6 +133,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) padded: bool,
     /// A buffer for the strings that have escapes, used again and again.
     buffer: String,
+    /// The type of the resource at an offset, found by looking ahead.
+    ahead: Option<(usize, Cow<'a, str>)>,
     findings: Vec<(usize, Issue)>,
 }
 
@@ -153,6 +160,7 @@ impl<'a> Reader<'a> {
             owner: "",
             padded: false,
             buffer: String::new(),
+            ahead: None,
             findings: Vec::new(),
         }
     }
@@ -196,12 +204,17 @@ impl<'a> Reader<'a> {
 
     /// The report, with the place in the source of each finding; `root` names the document where reading stopped.
     pub(crate) fn into_report(self, root: &str) -> Report {
+        if self.findings.is_empty() && self.fault.is_none() {
+            return Report::new();
+        }
         let mut places = Places::new(self.text);
-        let mut report: Report = self
-            .findings
-            .into_iter()
-            .map(|(offset, issue)| issue.with_position(places.position(offset)))
-            .collect();
+        let mut findings = self.findings;
+        let mut rising: Vec<_> = findings.iter_mut().collect();
+        rising.sort_by_key(|(offset, _)| *offset);
+        for (offset, issue) in rising {
+            issue.position = Some(places.position(*offset));
+        }
+        let mut report: Report = findings.into_iter().map(|(_, issue)| issue).collect();
         if let Some(fault) = self.fault {
             let at = fault.at.unwrap_or_else(|| root.to_owned());
             let issue = Issue::new(fault.rule, Severity::Fatal, fault.kind, at, fault.message);
@@ -210,18 +223,16 @@ impl<'a> Reader<'a> {
         report
     }
 
+    #[cold]
+    #[inline(never)]
     fn broken<T>(&mut self, offset: usize, message: impl Into<Cow<'static, str>>) -> Read<T> {
-        self.fault = Some(Fault {
-            offset,
-            rule: "json",
-            kind: Kind::Invalid,
-            message: message.into(),
-            token: false,
-            at: None,
-        });
+        self.fault =
+            Some(Fault { offset, rule: "json", kind: Kind::Invalid, message: message.into(), token: false, at: None });
         Err(Stop)
     }
 
+    #[cold]
+    #[inline(never)]
     fn broken_token<T>(&mut self, offset: usize, message: impl Into<Cow<'static, str>>) -> Read<T> {
         let stop = self.broken(offset, message);
         if let Some(fault) = &mut self.fault {
@@ -262,6 +273,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The first byte of the next token.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         match self.byte() {
             Some(byte) if byte > b' ' => Some(byte),
@@ -313,6 +325,7 @@ impl<'a> Reader<'a> {
 
     /// Closes the array or object that was opened last if `close` comes next; else steps over the comma, if not
     /// `first`. Says whether another item follows.
+    #[inline]
     pub(crate) fn more(&mut self, close: u8, first: bool) -> Read<bool> {
         match self.peek() {
             Some(byte) if byte == close => {
@@ -338,6 +351,14 @@ impl<'a> Reader<'a> {
     pub(crate) fn key(&mut self) -> Read<Cow<'a, str>> {
         if self.peek() != Some(b'"') {
             return self.broken(self.pos, "wanted the name of a member in double quotes");
+        }
+        // A name is short and plain almost always.
+        let start = self.pos + 1;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let length = name_length(rest);
+        if let (Some(b"\":"), Some(key)) = (rest.get(length..length + 2), self.text.get(start..start + length)) {
+            self.pos = start + length + 2;
+            return Ok(Cow::Borrowed(key));
         }
         let key = self.string()?;
         if self.peek() != Some(b':') {
@@ -372,6 +393,7 @@ impl<'a> Reader<'a> {
     fn escaped_string(&mut self, start: usize, first: usize) -> Read<String> {
         let mut out = std::mem::take(&mut self.buffer);
         out.clear();
+        out.reserve((first - start).max(256));
         let mut from = start;
         let mut at = first;
         loop {
@@ -439,7 +461,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn number(&mut self) -> Read<&'a str> {
         let start = self.pos;
         let mut at = start;
-        let digits = |at: usize| self.bytes.get(at..).map_or(0, |b| b.iter().take_while(|b| b.is_ascii_digit()).count());
+        let digits =
+            |at: usize| self.bytes.get(at..).map_or(0, |b| b.iter().take_while(|b| b.is_ascii_digit()).count());
         if self.bytes.get(at) == Some(&b'-') {
             at += 1;
         }
@@ -488,6 +511,8 @@ impl<'a> Reader<'a> {
             rest.chars().take_while(|c| !c.is_whitespace() && !matches!(c, ',' | '}' | ']')).take(32).collect();
         if rest.is_empty() {
             self.broken_token(start, "the document ends where a value should be")
+        } else if let (true, Some(found)) = (token.is_empty(), rest.chars().next()) {
+            self.broken_token(start, format!("found `{found}` where a value should be"))
         } else {
             self.broken_token(start, format!("`{token}` is not a JSON value"))
         }
@@ -550,19 +575,19 @@ impl<'a> Reader<'a> {
         let found = self.found();
         let (rule, message) = match found {
             "null" => ("null", format!("found null, wanted {wanted}")),
-            "an array" if self.depth > 0 => {
+            "an array" if self.depth > 0 && !at.is_item() => {
                 ("max-cardinality", format!("found an array, wanted {wanted}; the element does not repeat"))
             }
             found => ("wrong-type", format!("found {found}, wanted {wanted}")),
         };
-        if found == "no JSON value" {
-            // Stepping over it says what is broken.
-        } else if self.depth == 0 {
-            self.find_as(Severity::Error, self.pos, rule, Kind::Structure, at, message);
-        } else {
-            self.find(self.pos, rule, Kind::Structure, at, message);
-        }
+        let offset = self.pos;
+        // Where it is no JSON value at all, stepping over it says what is broken.
         self.skip(at)?;
+        if self.depth == 0 {
+            self.find_as(Severity::Error, offset, rule, Kind::Structure, at, message);
+        } else {
+            self.find(offset, rule, Kind::Structure, at, message);
+        }
         Ok(Outcome::Refused)
     }
 
@@ -716,13 +741,20 @@ impl<'a> Reader<'a> {
     }
 
     /// The `resourceType` of the object that comes next, wherever it stands in the object, with nothing consumed.
-    pub(crate) fn resource_type_ahead(&mut self) -> Option<Cow<'a, str>> {
+    /// Fails where broken JSON comes before it.
+    pub(crate) fn resource_type_ahead(&mut self) -> Read<Option<Cow<'a, str>>> {
         self.peek();
         let (pos, depth) = (self.pos, self.depth);
-        let found = self.find_resource_type().unwrap_or_default();
+        if let Some((at, found)) = &self.ahead
+            && *at == pos
+        {
+            return Ok(Some(found.clone()));
+        }
+        let found = self.find_resource_type();
         // Broken JSON is reported by the pass that reads.
         self.fault = None;
         (self.pos, self.depth) = (pos, depth);
+        self.ahead = found.as_ref().ok().cloned().flatten().map(|found| (pos, found));
         found
     }
 
@@ -770,7 +802,13 @@ impl<'a> Reader<'a> {
                 }
                 out.push(']');
                 if index == 0 {
-                    self.find(offset, "empty", Kind::Structure, at, "found an empty array, wanted no member or some items");
+                    self.find(
+                        offset,
+                        "empty",
+                        Kind::Structure,
+                        at,
+                        "found an empty array, wanted no member or some items",
+                    );
                 }
                 Ok(())
             }
@@ -807,10 +845,10 @@ impl<'a> Reader<'a> {
             out.push_str(self.text.get(key_offset..key_offset + end).unwrap_or_default());
             out.push(':');
             let here = at.child(&key);
-            self.any(&here, out)?;
             if keys.contains(&key) {
                 self.find(key_offset, "duplicate-member", Kind::Structure, &here, "found the member a second time");
             }
+            self.any(&here, out)?;
             keys.insert(key);
         }
         out.push('}');
@@ -830,11 +868,9 @@ impl<'a> Reader<'a> {
         if self.peek() != Some(b'[') {
             let offset = self.pos;
             let found = self.found();
-            if found != "no JSON value" {
-                let rule = if found == "null" { "null" } else { "wrong-type" };
-                self.find(offset, rule, Kind::Structure, at, format!("found {found}, wanted an array of {wanted}"));
-            }
             self.skip(at)?;
+            let rule = if found == "null" { "null" } else { "wrong-type" };
+            self.find(offset, rule, Kind::Structure, at, format!("found {found}, wanted an array of {wanted}"));
             return Ok(Outcome::Refused);
         }
         let offset = self.pos;
@@ -853,32 +889,29 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Turns rising byte offsets into lines and columns.
-struct Places<'a> {
+/// Turns rising byte offsets into lines and columns, in one pass over the text.
+pub(crate) struct Places<'a> {
     text: &'a str,
     offset: usize,
-    line: usize,
-    line_start: usize,
+    place: Position,
 }
 
 impl<'a> Places<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { text, offset: 0, line: 1, line_start: 0 }
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, offset: 0, place: Position { line: 1, column: 1 } }
     }
 
-    fn position(&mut self, offset: usize) -> Position {
+    pub(crate) fn position(&mut self, offset: usize) -> Position {
         if offset < self.offset {
             *self = Self::new(self.text);
         }
-        let between = self.text.as_bytes().get(self.offset..offset).unwrap_or_default();
-        for (index, byte) in between.iter().enumerate() {
-            if *byte == b'\n' {
-                self.line += 1;
-                self.line_start = self.offset + index + 1;
-            }
+        let between = self.text.get(self.offset..offset).unwrap_or_default();
+        let breaks = between.bytes().filter(|byte| *byte == b'\n').count();
+        if breaks > 0 {
+            self.place = Position { line: self.place.line + breaks, column: 1 };
         }
+        self.place.column += between.rsplit('\n').next().unwrap_or_default().chars().count();
         self.offset = offset;
-        let column = self.text.get(self.line_start..offset).map_or(0, |text| text.chars().count()) + 1;
-        Position { line: self.line, column }
+        self.place
     }
 }

@@ -26,6 +26,32 @@ pub(crate) fn first_special(bytes: &[u8]) -> Option<usize> {
     index.map(|index| bytes.len() - rest.len() + index)
 }
 
+/// Whether a byte can stand in the name of a FHIR member.
+#[expect(clippy::indexing_slicing, reason = "the index stays below the length of the table")]
+const IN_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
+        byte += 1;
+    }
+    table
+};
+
+/// How many bytes at the beginning can stand in the name of a FHIR member.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "a byte is an index of a table of 256")]
+pub(crate) fn name_length(bytes: &[u8]) -> usize {
+    let mut length = 0;
+    for byte in bytes {
+        if !IN_NAME[usize::from(*byte)] {
+            break;
+        }
+        length += 1;
+    }
+    length
+}
+
 #[cfg(test)]
 mod tests {
     use super::first_special;

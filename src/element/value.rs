@@ -1,9 +1,10 @@
 //! The traits that connect declared types with the reader, the writer and the walk.
 
-use super::definition::TypeDef;
+use super::definition::{Definition, TypeDef};
 use super::reader::{Outcome, Read, Reader, Seen};
 use super::writer::Writer;
 use crate::issue::{Kind, Path, Report};
+use std::any::Any;
 
 /// One value that a member can have, repeated or not.
 pub(crate) trait Value: Node + Sized {
@@ -32,6 +33,9 @@ pub(crate) trait Value: Node + Sized {
 
     /// Takes the value of a primitive away, but not its id and extensions.
     fn unset(&mut self) {}
+
+    /// Takes the id and extensions of a primitive away, but not its value.
+    fn unset_under(&mut self) {}
 
     /// Whether a walk has nothing to see here.
     fn is_plain(&self) -> bool {
@@ -80,7 +84,7 @@ pub trait Node {
     fn check(&self, at: &Path<'_>, report: &mut Report);
 
     /// Visits the nodes right below this one, in the order of the specification.
-    fn children(&self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &dyn Node));
+    fn children<'n>(&'n self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &'n dyn Node));
 
     /// What a rule over the whole resource needs to know of this node.
     fn facts(&self) -> Facts<'_> {
@@ -89,6 +93,16 @@ pub trait Node {
 
     /// The id of the node, where it has one.
     fn id(&self) -> Option<&str> {
+        None
+    }
+
+    /// The definition of the node's type, where it has rows.
+    fn definition(&self) -> Option<&'static Definition> {
+        None
+    }
+
+    /// The node as a value of its own type, for rules that a caller adds.
+    fn as_any(&self) -> Option<&dyn Any> {
         None
     }
 }
@@ -103,6 +117,11 @@ pub enum Facts<'n> {
     Extension {
         /// The url, where there is one.
         url: Option<&'n str>,
+    },
+    /// A narrative.
+    Narrative {
+        /// Its text, in XHTML.
+        div: &'n str,
     },
     /// A reference.
     Reference {
@@ -138,7 +157,7 @@ pub(crate) trait Slot {
     fn settle(&self, r: &mut Reader<'_>, at: &Path<'_>);
     fn is_blank(&self) -> bool;
     fn write(&self, w: &mut Writer, key: &'static str, under: &'static str);
-    fn visit(&self, at: &Path<'_>, name: &'static str, visit: &mut dyn FnMut(&Path<'_>, &dyn Node));
+    fn visit<'n>(&'n self, at: &Path<'_>, name: &'static str, visit: &mut dyn FnMut(&Path<'_>, &'n dyn Node));
 }
 
 impl<T: Value> Slot for Option<T> {
@@ -181,7 +200,7 @@ impl<T: Value> Slot for Option<T> {
     }
 
     #[inline]
-    fn visit(&self, at: &Path<'_>, name: &'static str, visit: &mut dyn FnMut(&Path<'_>, &dyn Node)) {
+    fn visit<'n>(&'n self, at: &Path<'_>, name: &'static str, visit: &mut dyn FnMut(&Path<'_>, &'n dyn Node)) {
         if let Some(value) = self
             && !value.is_plain()
         {
@@ -194,7 +213,9 @@ impl<T: Value> Slot for Vec<T> {
     fn read(&mut self, r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Outcome>> {
         let before = self.len();
         let mut good = true;
+        let mut count = 0;
         let outcome = r.array(at, T::ITEMS, &mut |r, index| {
+            count = index + 1;
             let item = at.indexed(index);
             if self.len() == index {
                 if index == 0 {
@@ -211,8 +232,9 @@ impl<T: Value> Slot for Vec<T> {
             good &= value.read(r, &item)? == Outcome::Taken;
             Ok(())
         })?;
-        if T::PRIMITIVE && before > 0 && outcome == Outcome::Taken && before != self.len() {
-            let message = format!("`_{0}` has {before} items and `{0}` has {1}", at.name(), self.len());
+        if T::PRIMITIVE && before > 0 && outcome == Outcome::Taken && before != count {
+            let message =
+                format!("`{0}` has {count} items and `_{0}` has {before}; nulls fill the shorter one", at.name());
             r.find(r.offset(), "array-length", Kind::Structure, at, message);
         }
         if !good && r.mode() == super::ReadMode::Lenient {
@@ -230,6 +252,7 @@ impl<T: Value> Slot for Vec<T> {
         let up = at.parent().copied().unwrap_or(*at);
         let at = up.child(under);
         let before = self.len();
+        let mut good = true;
         let mut count = 0;
         let outcome = r.array(&at, "objects and nulls", &mut |r, index| {
             count = index + 1;
@@ -238,11 +261,17 @@ impl<T: Value> Slot for Vec<T> {
                 self.push(T::blank());
             }
             let Some(value) = self.get_mut(index) else { return r.skip(&item) };
-            value.read_under(r, &item).map(drop)
+            good &= value.read_under(r, &item)? == Some(Outcome::Taken);
+            Ok(())
         })?;
         if before > 0 && outcome == Outcome::Taken && before != count {
             let message = format!("`{under}` has {count} items and `{name}` has {before}; nulls fill the shorter one");
             r.find(r.offset(), "array-length", Kind::Structure, &at, message);
+        }
+        if !good && r.mode() == super::ReadMode::Lenient {
+            self.truncate(before);
+            self.iter_mut().for_each(T::unset_under);
+            return Ok(Some(Outcome::Refused));
         }
         Ok(Some(outcome))
     }
@@ -267,7 +296,7 @@ impl<T: Value> Slot for Vec<T> {
     }
 
     #[inline]
-    fn visit(&self, at: &Path<'_>, name: &'static str, visit: &mut dyn FnMut(&Path<'_>, &dyn Node)) {
+    fn visit<'n>(&'n self, at: &Path<'_>, name: &'static str, visit: &mut dyn FnMut(&Path<'_>, &'n dyn Node)) {
         for (index, value) in self.iter().enumerate() {
             if !value.is_plain() {
                 visit(&at.item(name, index), value);
@@ -303,7 +332,7 @@ impl<T: Node> Node for Box<T> {
         (**self).check(at, report);
     }
 
-    fn children(&self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &dyn Node)) {
+    fn children<'n>(&'n self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &'n dyn Node)) {
         (**self).children(at, visit);
     }
 
@@ -313,6 +342,14 @@ impl<T: Node> Node for Box<T> {
 
     fn id(&self) -> Option<&str> {
         (**self).id()
+    }
+
+    fn definition(&self) -> Option<&'static Definition> {
+        (**self).definition()
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        (**self).as_any()
     }
 }
 
@@ -358,7 +395,14 @@ pub(crate) fn read_choice<C: Choice>(
         return Ok(Some(Outcome::Refused));
     }
     if seen.again(row, member.under) {
-        return r.duplicate(&here);
+        if slot.is_some() {
+            return r.duplicate(&here);
+        }
+        // The one before it was refused, and may have been of another type.
+        let message = format!("found `{}` beside another `{}[x]`, wanted one", member.key, C::PREFIX);
+        r.find(r.offset(), "choice", Kind::Structure, at, message);
+        r.skip(&here)?;
+        return Ok(Some(Outcome::Refused));
     }
     let value = slot.get_or_insert(blank);
     let outcome = if member.under { value.read_under(r, &here)? } else { Some(value.read(r, &here)?) };

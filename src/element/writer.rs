@@ -1,8 +1,8 @@
 //! Writing values as JSON text.
 
 use super::raw::Unmodelled;
-use super::scan::first_special;
 use super::scalar::{Scalar, Token};
+use super::scan::first_special;
 
 /// Writes one document, compactly, in the order of the specification.
 pub(crate) struct Writer {

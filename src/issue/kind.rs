@@ -112,7 +112,37 @@ pub enum Kind {
 
 impl Kind {
     /// Every code, in the order of the value set.
-    pub const ALL: &'static [Self] = &[Self::Invalid, Self::Structure, Self::Required, Self::Value, Self::Invariant, Self::Security, Self::Login, Self::Unknown, Self::Expired, Self::Forbidden, Self::Suppressed, Self::Processing, Self::NotSupported, Self::Duplicate, Self::NotFound, Self::TooLong, Self::CodeInvalid, Self::Extension, Self::TooCostly, Self::BusinessRule, Self::Conflict, Self::Incomplete, Self::Transient, Self::LockError, Self::NoStore, Self::Exception, Self::Timeout, Self::Throttled, Self::Informational];
+    pub const ALL: &'static [Self] = &[
+        Self::Invalid,
+        Self::Structure,
+        Self::Required,
+        Self::Value,
+        Self::Invariant,
+        Self::Security,
+        Self::Login,
+        Self::Unknown,
+        Self::Expired,
+        Self::Forbidden,
+        Self::Suppressed,
+        Self::Processing,
+        Self::NotSupported,
+        Self::Duplicate,
+        Self::NotFound,
+        Self::TooLong,
+        Self::CodeInvalid,
+        Self::Extension,
+        Self::TooCostly,
+        Self::BusinessRule,
+        Self::Conflict,
+        Self::Incomplete,
+        Self::Transient,
+        Self::LockError,
+        Self::NoStore,
+        Self::Exception,
+        Self::Timeout,
+        Self::Throttled,
+        Self::Informational,
+    ];
 
     /// The code as it is written.
     #[must_use]

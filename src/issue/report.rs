@@ -47,8 +47,17 @@ pub struct Issue {
     pub position: Option<Position>,
 }
 
+/// The text with its control characters escaped: a name or a value that is quoted may hold any.
+fn on_one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
+    text.chars().map(escape).collect()
+}
+
 impl Issue {
-    /// States a finding.
+    /// States a finding. Control characters in the place and the message are escaped, so that each is one line.
     #[must_use]
     pub fn new(
         rule: impl Into<Cow<'static, str>>,
@@ -61,9 +70,9 @@ impl Issue {
             rule: rule.into(),
             severity,
             kind,
-            at: at.to_string(),
+            at: on_one_line(at.to_string()),
             row: Cow::Borrowed(""),
-            message: message.into(),
+            message: on_one_line(message.into()),
             position: None,
         }
     }
@@ -118,6 +127,32 @@ impl Report {
     /// Adds a finding before all others.
     pub fn push_front(&mut self, issue: Issue) {
         self.issues.insert(0, issue);
+    }
+
+    /// Puts each finding of `others` in, after as many of those that are here as its number says. The numbers do not
+    /// fall.
+    pub(crate) fn weave(&mut self, others: Vec<(usize, Issue)>) {
+        let mut others = others.into_iter().peekable();
+        let mut woven = Vec::with_capacity(self.issues.len() + others.len());
+        for (index, issue) in std::mem::take(&mut self.issues).into_iter().enumerate() {
+            while let Some((_, other)) = others.next_if(|(before, _)| *before <= index) {
+                woven.push(other);
+            }
+            woven.push(issue);
+        }
+        woven.extend(others.map(|(_, other)| other));
+        self.issues = woven;
+    }
+
+    /// Puts the findings in the order of their places in the source; those without a place stay where they are
+    /// among their neighbours at the end.
+    pub(crate) fn sort(&mut self) {
+        self.issues.sort_by_key(|issue| issue.position.unwrap_or(Position { line: usize::MAX, column: 0 }));
+    }
+
+    /// The findings, to complete them.
+    pub(crate) fn issues_mut(&mut self) -> &mut [Issue] {
+        &mut self.issues
     }
 
     /// Adds the findings of `other` at the end.

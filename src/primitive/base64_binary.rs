@@ -59,11 +59,7 @@ fn check_base64(text: &str) -> Result<(), &'static str> {
         (2, 2) => last & 0b1111,
         _ => return Err("wants groups of four characters, the last one filled with ="),
     };
-    if spare == 0 {
-        Ok(())
-    } else {
-        Err("wants zero in the bits that the padding leaves over")
-    }
+    if spare == 0 { Ok(()) } else { Err("wants zero in the bits that the padding leaves over") }
 }
 
 text_form! {
@@ -114,19 +110,13 @@ mod tests {
 
     #[test]
     fn base64_is_padded_canonical_and_of_the_standard_alphabet() {
-        for (good, bytes) in [
-            ("QQ==", "A"),
-            ("QUI=", "AB"),
-            ("QUJD", "ABC"),
-            ("QU JD\r\nQQ =\t=", "ABCA"),
-        ] {
+        for (good, bytes) in [("QQ==", "A"), ("QUI=", "AB"), ("QUJD", "ABC"), ("QU JD\r\nQQ =\t=", "ABCA")] {
             let value = Base64::new(good).unwrap();
             assert_eq!(value, good);
             assert_eq!(value.decode(), bytes.as_bytes());
         }
-        for bad in [
-            "", "A", "AB=C", "AAA", "####", "AB-_", "QR==", "QUJ=", "A===", "====", " QQ==", "QQ==\n", "é===",
-        ] {
+        for bad in ["", "A", "AB=C", "AAA", "####", "AB-_", "QR==", "QUJ=", "A===", "====", " QQ==", "QQ==\n", "é==="]
+        {
             assert!(Base64::new(bad).is_err(), "{bad:?}");
         }
     }

@@ -126,12 +126,7 @@ pub(super) fn read_date(text: &[u8], shape: Reason) -> Result<(Parts<'_>, &[u8])
         return Err("wants a year from 0001 to 9999");
     }
     let year = if negative { -year } else { year };
-    let mut parts = Parts {
-        year,
-        month: 1,
-        day: 1,
-        ..Parts::default()
-    };
+    let mut parts = Parts { year, month: 1, day: 1, ..Parts::default() };
     if !rest.starts_with(b"-") {
         return Ok((parts, rest));
     }
@@ -163,18 +158,9 @@ pub(super) fn read_clock(text: &[u8], last_second: u8, shape: Reason) -> Result<
         return Err("wants a minute from 00 to 59");
     }
     if second > last_second {
-        return Err(if last_second == 60 {
-            "wants a second from 00 to 60"
-        } else {
-            "wants a second from 00 to 59"
-        });
+        return Err(if last_second == 60 { "wants a second from 00 to 60" } else { "wants a second from 00 to 59" });
     }
-    let clock = Clock {
-        hour,
-        minute,
-        second,
-        fraction: &[],
-    };
+    let clock = Clock { hour, minute, second, fraction: &[] };
     match rest {
         [b'.', digits @ ..] => {
             let length = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -214,12 +200,7 @@ pub(super) fn read_rest<'t>(parts: Parts<'t>, rest: &'t [u8], shape: Reason) -> 
         [b'T', rest @ ..] if parts.precision == Precision::Day => {
             let (clock, rest) = read_clock(rest, 60, shape)?;
             let offset = read_zone(rest, shape)?;
-            Ok(Parts {
-                precision: clock.precision(),
-                clock,
-                offset,
-                ..parts
-            })
+            Ok(Parts { precision: clock.precision(), clock, offset, ..parts })
         }
         _ => Err(shape),
     }
@@ -252,12 +233,7 @@ impl<'t> Parts<'t> {
 
     /// The first moment.
     pub(super) fn moment(&self) -> Moment<'t> {
-        let Clock {
-            hour,
-            minute,
-            second,
-            fraction,
-        } = self.clock;
+        let Clock { hour, minute, second, fraction } = self.clock;
         let minutes = i64::from(hour) * 60 + i64::from(minute) - i64::from(self.offset);
         let zeros = fraction.iter().rev().take_while(|digit| **digit == b'0').count();
         Moment {
@@ -282,11 +258,7 @@ impl<'t> Parts<'t> {
 
     /// The day, where the text states one.
     pub(super) fn to_date(self) -> Option<time::Date> {
-        if self.precision < Precision::Day {
-            None
-        } else {
-            self.first_day()
-        }
+        if self.precision < Precision::Day { None } else { self.first_day() }
     }
 
     fn first_day(&self) -> Option<time::Date> {
@@ -294,16 +266,8 @@ impl<'t> Parts<'t> {
     }
 
     fn last_day(&self) -> Option<time::Date> {
-        let month = if self.precision == Precision::Year {
-            12
-        } else {
-            self.month
-        };
-        let day = if self.precision < Precision::Day {
-            days_in_month(self.year, month)
-        } else {
-            self.day
-        };
+        let month = if self.precision == Precision::Year { 12 } else { self.month };
+        let day = if self.precision < Precision::Day { days_in_month(self.year, month) } else { self.day };
         time::Date::from_calendar_date(self.year, Month::try_from(month).ok()?, day).ok()
     }
 
@@ -364,11 +328,7 @@ impl<'t> Parts<'t> {
 pub(super) fn write_moment(moment: OffsetDateTime) -> Option<String> {
     let offset = moment.offset();
     let sayable = offset.seconds_past_minute() == 0 && offset.whole_seconds().abs() <= 14 * 3_600;
-    let moment = if sayable {
-        moment
-    } else {
-        moment.checked_to_offset(UtcOffset::UTC)?
-    };
+    let moment = if sayable { moment } else { moment.checked_to_offset(UtcOffset::UTC)? };
     if !(1..=9999).contains(&moment.year()) {
         return None;
     }
@@ -379,36 +339,23 @@ pub(super) fn write_moment(moment: OffsetDateTime) -> Option<String> {
             format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
         }
     };
-    Some(format!(
-        "{}T{}{zone}",
-        write_date(moment.date())?,
-        write_time(moment.time())
-    ))
+    Some(format!("{}T{}{zone}", write_date(moment.date())?, write_time(moment.time())))
 }
 
 /// `YYYY-MM-DD`; [`None`] where the year has no four digits other than 0000.
 pub(super) fn write_date(date: time::Date) -> Option<String> {
     let year = date.year();
     let sign = if year < 0 { "-" } else { "" };
-    (1..=9999).contains(&year.abs()).then(|| {
-        format!(
-            "{sign}{:04}-{:02}-{:02}",
-            year.abs(),
-            u8::from(date.month()),
-            date.day()
-        )
-    })
+    (1..=9999)
+        .contains(&year.abs())
+        .then(|| format!("{sign}{:04}-{:02}-{:02}", year.abs(), u8::from(date.month()), date.day()))
 }
 
 /// `hh:mm:ss`, with as many digits of the second as it has.
 pub(super) fn write_time(time: time::Time) -> String {
     let (hour, minute, second, nanosecond) = time.as_hms_nano();
     let fraction = format!(".{nanosecond:09}");
-    let fraction = if nanosecond == 0 {
-        ""
-    } else {
-        fraction.trim_end_matches('0')
-    };
+    let fraction = if nanosecond == 0 { "" } else { fraction.trim_end_matches('0') };
     format!("{hour:02}:{minute:02}:{second:02}{fraction}")
 }
 

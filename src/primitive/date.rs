@@ -68,11 +68,7 @@ impl TryFrom<time::Date> for Date {
     fn try_from(date: time::Date) -> Result<Self, Malformed> {
         match write_date(date) {
             Some(text) => Ok(Self(text.into())),
-            None => Err(Malformed::new(
-                Self::TYPE,
-                &date.to_string(),
-                "wants a year from 0001 to 9999",
-            )),
+            None => Err(Malformed::new(Self::TYPE, &date.to_string(), "wants a year from 0001 to 9999")),
         }
     }
 }
@@ -84,16 +80,7 @@ mod tests {
 
     #[test]
     fn a_date_is_a_day_of_the_calendar_or_less() {
-        for good in [
-            "2015",
-            "2015-02",
-            "2015-02-28",
-            "2016-02-29",
-            "2000-02-29",
-            "0001-01-01",
-            "-0044-03-15",
-            "9999",
-        ] {
+        for good in ["2015", "2015-02", "2015-02-28", "2016-02-29", "2000-02-29", "0001-01-01", "-0044-03-15", "9999"] {
             assert_eq!(Date::new(good).unwrap(), good);
         }
         for bad in [
@@ -123,12 +110,7 @@ mod tests {
 
     #[test]
     fn days_are_converted_both_ways() {
-        for day in [
-            date!(2015 - 02 - 28),
-            date!(0001 - 01 - 01),
-            date!(-0044 - 03 - 15),
-            date!(9999 - 12 - 31),
-        ] {
+        for day in [date!(2015 - 02 - 28), date!(0001 - 01 - 01), date!(-0044 - 03 - 15), date!(9999 - 12 - 31)] {
             assert_eq!(Date::try_from(day).unwrap().to_date(), Some(day));
         }
         assert!(Date::try_from(date!(0000 - 01 - 01)).is_err());

@@ -159,26 +159,10 @@ mod tests {
     #[test]
     fn a_partial_date_covers_all_of_its_days() {
         for (text, first, last) in [
-            (
-                "2015",
-                datetime!(2015-01-01 0:00 UTC),
-                datetime!(2015-12-31 23:59:59.999999999 UTC),
-            ),
-            (
-                "2016-02",
-                datetime!(2016-02-01 0:00 UTC),
-                datetime!(2016-02-29 23:59:59.999999999 UTC),
-            ),
-            (
-                "2016-02-03",
-                datetime!(2016-02-03 0:00 UTC),
-                datetime!(2016-02-03 23:59:59.999999999 UTC),
-            ),
-            (
-                "2016-02-03T10:00:00.5+02:00",
-                datetime!(2016-02-03 8:00:00.5 UTC),
-                datetime!(2016-02-03 8:00:00.5 UTC),
-            ),
+            ("2015", datetime!(2015-01-01 0:00 UTC), datetime!(2015-12-31 23:59:59.999999999 UTC)),
+            ("2016-02", datetime!(2016-02-01 0:00 UTC), datetime!(2016-02-29 23:59:59.999999999 UTC)),
+            ("2016-02-03", datetime!(2016-02-03 0:00 UTC), datetime!(2016-02-03 23:59:59.999999999 UTC)),
+            ("2016-02-03T10:00:00.5+02:00", datetime!(2016-02-03 8:00:00.5 UTC), datetime!(2016-02-03 8:00:00.5 UTC)),
         ] {
             assert_eq!(date_time(text).earliest(), Some(first), "{text}");
             assert_eq!(date_time(text).latest(), Some(last), "{text}");
@@ -203,30 +187,16 @@ mod tests {
             ("2015-02-07", None, "2015-02-06T10:00:00Z"),
             ("2015-02-07", Some(Greater), "2015-02-06T09:59:59Z"),
         ] {
-            assert_eq!(
-                date_time(left).partial_cmp_time(&date_time(right)),
-                order,
-                "{left} {right}"
-            );
+            assert_eq!(date_time(left).partial_cmp_time(&date_time(right)), order, "{left} {right}");
             let reverse = order.map(Ordering::reverse);
-            assert_eq!(
-                date_time(right).partial_cmp_time(&date_time(left)),
-                reverse,
-                "{right} {left}"
-            );
+            assert_eq!(date_time(right).partial_cmp_time(&date_time(left)), reverse, "{right} {left}");
         }
     }
 
     #[test]
     fn a_date_and_an_instant_are_date_times() {
         assert_eq!(DateTime::from(Date::new("2015-02").unwrap()), "2015-02");
-        assert_eq!(
-            DateTime::from(Instant::new("2015-02-07T13:28:17Z").unwrap()),
-            "2015-02-07T13:28:17Z"
-        );
-        assert_eq!(
-            DateTime::try_from(datetime!(2015-02-07 13:28:17 +2)).unwrap(),
-            "2015-02-07T13:28:17+02:00"
-        );
+        assert_eq!(DateTime::from(Instant::new("2015-02-07T13:28:17Z").unwrap()), "2015-02-07T13:28:17Z");
+        assert_eq!(DateTime::try_from(datetime!(2015-02-07 13:28:17 +2)).unwrap(), "2015-02-07T13:28:17+02:00");
     }
 }

@@ -11,11 +11,7 @@ const SHAPE: &str = "wants YYYY-MM-DDThh:mm:ss+zz:zz, with Z for UTC";
 fn read(text: &str) -> Result<Parts<'_>, &'static str> {
     let (date, rest) = read_date(text.as_bytes(), SHAPE)?;
     let parts = read_rest(date, rest, SHAPE)?;
-    if parts.precision < Precision::Second || parts.has_sign() {
-        Err(SHAPE)
-    } else {
-        Ok(parts)
-    }
+    if parts.precision < Precision::Second || parts.has_sign() { Err(SHAPE) } else { Ok(parts) }
 }
 
 fn check_instant(text: &str) -> Result<(), &'static str> {
@@ -74,11 +70,7 @@ impl TryFrom<OffsetDateTime> for Instant {
     fn try_from(moment: OffsetDateTime) -> Result<Self, Malformed> {
         match write_moment(moment) {
             Some(text) => Ok(Self(text.into())),
-            None => Err(Malformed::new(
-                Self::TYPE,
-                &moment.to_string(),
-                "wants a year from 0001 to 9999",
-            )),
+            None => Err(Malformed::new(Self::TYPE, &moment.to_string(), "wants a year from 0001 to 9999")),
         }
     }
 }
@@ -127,19 +119,13 @@ mod tests {
     fn a_leap_second_becomes_the_start_of_the_next_second() {
         let leap = Instant::new("2016-12-31T23:59:60.75Z").unwrap();
         assert_eq!(leap.to_offset_date_time(), Some(datetime!(2017-01-01 0:00 UTC)));
-        assert_eq!(
-            Instant::new("9999-12-31T23:59:60Z").unwrap().to_offset_date_time(),
-            None
-        );
+        assert_eq!(Instant::new("9999-12-31T23:59:60Z").unwrap().to_offset_date_time(), None);
     }
 
     #[test]
     fn moments_are_compared_across_zones() {
         let cmp = |left, right| Instant::new(left).unwrap().cmp_time(&Instant::new(right).unwrap());
-        assert_eq!(
-            cmp("2014-10-07T14:45:00Z", "2014-10-07T15:45:00.0+01:00"),
-            Ordering::Equal
-        );
+        assert_eq!(cmp("2014-10-07T14:45:00Z", "2014-10-07T15:45:00.0+01:00"), Ordering::Equal);
         assert_eq!(cmp("2014-10-07T14:45:00+02:00", "2014-10-07T14:45:00Z"), Ordering::Less);
     }
 

@@ -158,10 +158,7 @@ impl Integer {
         match text.strip_prefix('-') {
             Some(digits) => {
                 let number = i32::try_from(-i64::from(magnitude(digits.as_bytes())?)).ok()?;
-                Some(Self {
-                    number,
-                    minus_zero: number == 0,
-                })
+                Some(Self { number, minus_zero: number == 0 })
             }
             None => Self::hold(i32::try_from(magnitude(text.as_bytes())?).ok()?),
         }
@@ -211,10 +208,7 @@ impl PositiveInt {
 
 impl From<i32> for Integer {
     fn from(number: i32) -> Self {
-        Self {
-            number,
-            minus_zero: false,
-        }
+        Self { number, minus_zero: false }
     }
 }
 
@@ -248,11 +242,7 @@ impl From<PositiveInt> for UnsignedInt {
 
 impl std::fmt::Display for Integer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.minus_zero {
-            f.pad("-0")
-        } else {
-            self.number.fmt(f)
-        }
+        if self.minus_zero { f.pad("-0") } else { self.number.fmt(f) }
     }
 }
 
@@ -277,21 +267,9 @@ mod tests {
         for good in ["0", "-0", "1", "-1", "2147483647", "-2147483648"] {
             assert_eq!(Integer::new(good).unwrap().to_string(), good);
         }
-        for bad in [
-            "",
-            "-",
-            "+1",
-            "01",
-            "-01",
-            "00",
-            "1.0",
-            "1e2",
-            "2147483648",
-            "-2147483649",
-            "99999999999",
-            " 1",
-            "--1",
-        ] {
+        for bad in
+            ["", "-", "+1", "01", "-01", "00", "1.0", "1e2", "2147483648", "-2147483649", "99999999999", " 1", "--1"]
+        {
             assert!(Integer::new(bad).is_err(), "{bad:?}");
         }
     }

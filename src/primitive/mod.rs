@@ -215,10 +215,7 @@ mod tests {
     #[test]
     fn a_refusal_names_the_type_the_text_and_what_is_wanted() {
         let refusal = DateTime::new("2015-02-29").unwrap_err();
-        assert_eq!(
-            refusal.to_string(),
-            "`2015-02-29` is not of type `dateTime`: wants a day that the month has"
-        );
+        assert_eq!(refusal.to_string(), "`2015-02-29` is not of type `dateTime`: wants a day that the month has");
     }
 }
 

@@ -25,13 +25,16 @@ fn check_xhtml(text: &str) -> Result<(), &'static str> {
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     let inside = text.strip_prefix("<div").filter(|rest| rest.starts_with([' ', '\t', '\r', '\n', '/', '>']));
     let tag = inside.and_then(|rest| rest.split_once('>')).map(|(tag, _)| tag).ok_or(NO_DIV)?;
-    if !text.ends_with("</div>") && !(tag.ends_with('/') && text.matches('>').count() == 1) {
+    let alone = tag.ends_with('/') && text.matches('>').count() == 1;
+    if !text.ends_with("</div>") && !alone {
         return Err(NO_DIV);
     }
     let namespaced = tag.split("xmlns").skip(1).any(|rest| {
         let value = rest.trim_start().strip_prefix('=').map(str::trim_start);
         let quoted = value.and_then(|value| value.strip_prefix(['"', '\'']));
-        quoted.and_then(|value| value.strip_prefix("http://www.w3.org/1999/xhtml")).is_some_and(|rest| rest.starts_with(['"', '\'']))
+        quoted
+            .and_then(|value| value.strip_prefix("http://www.w3.org/1999/xhtml"))
+            .is_some_and(|rest| rest.starts_with(['"', '\'']))
     });
     if namespaced { Ok(()) } else { Err(NO_NAMESPACE) }
 }
@@ -89,22 +92,36 @@ mod tests {
 
     #[test]
     fn any_text_but_the_empty_one_is_a_string() {
-        for good in [
-            " ",
-            "a\u{1}b",
-            "line1\nline2\r\n",
-            "日本語デバイス",
-            "\u{202e}abc",
-            "null",
-            "a/b</script>",
-        ] {
+        for good in [" ", "a\u{1}b", "line1\nline2\r\n", "日本語デバイス", "\u{202e}abc", "null", "a/b</script>"]
+        {
             assert_eq!(Text::new(good).unwrap(), good);
             assert_eq!(Markdown::new(good).unwrap(), good);
-            assert_eq!(Xhtml::new(good).unwrap(), good);
         }
         assert!(Text::new("").is_err());
         assert!(Markdown::new("").is_err());
-        assert!(Xhtml::new("").is_err());
+    }
+
+    #[test]
+    fn xhtml_is_one_div_in_its_namespace() {
+        for good in [
+            "<div xmlns=\"http://www.w3.org/1999/xhtml\">A pump</div>",
+            " <div class='a' xmlns = 'http://www.w3.org/1999/xhtml'><p>a</p></div>\n",
+            "<div xmlns=\"http://www.w3.org/1999/xhtml\"/>",
+        ] {
+            assert_eq!(Xhtml::new(good).unwrap(), good);
+        }
+        for (bad, reason) in [
+            ("", NO_DIV),
+            ("A pump", NO_DIV),
+            ("<p>A pump</p>", NO_DIV),
+            ("<divider>A pump</div>", NO_DIV),
+            ("<?xml version=\"1.0\"?><div xmlns=\"http://www.w3.org/1999/xhtml\">A pump</div>", NO_DIV),
+            ("<div xmlns=\"http://www.w3.org/1999/xhtml\">A pump", NO_DIV),
+            ("<div>A pump</div>", NO_NAMESPACE),
+            ("<div xmlns=\"http://www.w3.org/1999/html\">A pump</div>", NO_NAMESPACE),
+        ] {
+            assert_eq!(Xhtml::new(bad).err().map(|refusal| refusal.reason), Some(reason), "{bad}");
+        }
     }
 
     #[test]
@@ -112,6 +129,7 @@ mod tests {
         assert!(Text::new("é".repeat(LONGEST)).is_ok());
         assert!(Text::new("x".repeat(LONGEST)).is_ok());
         assert!(Text::new("x".repeat(LONGEST + 1)).is_err());
-        assert!(Xhtml::new("x".repeat(LONGEST + 1)).is_ok());
+        let long = format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{}</div>", "x".repeat(LONGEST + 1));
+        assert!(Xhtml::new(long).is_ok());
     }
 }

@@ -21,7 +21,7 @@ fn check_code(text: &str) -> Result<(), &'static str> {
 fn check_id(text: &str) -> Result<(), &'static str> {
     let allowed = text
         .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
+        .fold(true, |allowed, byte| allowed & (byte.is_ascii_alphanumeric() | (byte == b'-') | (byte == b'.')));
     if allowed && (1..=64).contains(&text.len()) {
         Ok(())
     } else {

@@ -264,7 +264,7 @@ fn place(tree: &mut Tree) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::{SelectError, Selector, select};
+    use super::super::{SelectError, Selector, select};
 
     fn component(id: &str, code: &str, display: &str, parent: &str) -> DeviceComponent {
         let parent = match parent {

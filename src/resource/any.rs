@@ -2,8 +2,10 @@
 
 use super::{Bundle, Device, DeviceComponent, DeviceMetric, Document, OperationOutcome};
 use crate::code::is_resource_type;
-use crate::element::{Facts, Node, Outcome, Read, ReadMode, Reader, TypeDef, Value, Writer};
+use crate::element::{Definition, Facts, Node, Outcome, Read, ReadMode, Reader, TypeDef, Value, Writer};
 use crate::issue::{Kind, Path, Report, Severity};
+use std::any::Any;
+use std::borrow::Cow;
 
 /// A resource of any type of FHIR STU3.
 ///
@@ -133,11 +135,11 @@ impl Resource {
 document!(Resource);
 
 impl Document for Resource {
-    fn root(r: &mut Reader<'_>) -> String {
+    fn root<'a>(r: &mut Reader<'a>) -> Cow<'a, str> {
         match r.resource_type_ahead() {
-            Some(found) if is_resource_type(&found) => found.into_owned(),
-            Some(found) => similar_type(&found).unwrap_or("Resource").to_owned(),
-            None => "Resource".to_owned(),
+            Ok(Some(found)) if MODELLED.contains(&&*found) || is_resource_type(&found) => found,
+            Ok(Some(found)) => Cow::Borrowed(similar_type(&found).unwrap_or("Resource")),
+            Ok(None) | Err(_) => Cow::Borrowed("Resource"),
         }
     }
 }
@@ -149,8 +151,10 @@ fn similar_type(found: &str) -> Option<&'static str> {
         let name = name.to_ascii_lowercase();
         folded == name || folded.strip_suffix('s') == Some(name.as_str())
     };
-    ["Device", "DeviceComponent", "DeviceMetric", "Bundle", "OperationOutcome"].into_iter().find(same)
+    MODELLED.iter().copied().find(|name| same(name))
 }
+
+const MODELLED: &[&str] = &["Device", "DeviceComponent", "DeviceMetric", "Bundle", "OperationOutcome"];
 
 impl Value for Resource {
     fn blank() -> Self {
@@ -166,7 +170,8 @@ impl Value for Resource {
             return r.wrong_type(at, "a resource");
         }
         let offset = r.offset();
-        let found = r.resource_type_ahead();
+        // Broken JSON is what is wrong then, and not the type that may yet come.
+        let Ok(found) = r.resource_type_ahead() else { return self.read_other("", r, at) };
         *self = match found.as_deref() {
             Some("Device") => Self::Device(Box::new(Device::blank())),
             Some("DeviceComponent") => Self::DeviceComponent(Box::new(DeviceComponent::blank())),
@@ -209,7 +214,7 @@ impl Node for Resource {
         each!(self, typed => typed.check(at, report), _other => ());
     }
 
-    fn children(&self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &dyn Node)) {
+    fn children<'n>(&'n self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &'n dyn Node)) {
         each!(self, typed => typed.children(at, visit), _other => ());
     }
 
@@ -221,6 +226,14 @@ impl Node for Resource {
 
     fn id(&self) -> Option<&str> {
         Resource::id(self)
+    }
+
+    fn definition(&self) -> Option<&'static Definition> {
+        each!(self, typed => typed.definition(), _other => None)
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        each!(self, typed => typed.as_any(), other => Some(other))
     }
 }
 
@@ -235,4 +248,3 @@ macro_rules! into_resource {
 }
 
 into_resource!(Device DeviceComponent DeviceMetric Bundle OperationOutcome);
-

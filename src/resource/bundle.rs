@@ -139,19 +139,19 @@ backbone! {
         /// The resource.
         resource "resource" [0..1] Resource;
         /// Why a search found it.
-        search "search" [0..1] Search;
+        search "search" [0..1] Box<Search>;
         /// What to do with it.
-        request "request" [0..1] Request;
+        request "request" [0..1] Box<Request>;
         /// What was done with it.
-        response "response" [0..1] Response;
+        response "response" [0..1] Box<Response>;
     }
     rules {
-        "bdl-5", "an entry has a resource, a request or a response",
-            |entry| entry.resource.is_some() || entry.request.is_some() || entry.response.is_some();
         "bdl-8", "`fullUrl` does not name a version", |entry| {
             let url = entry.full_url.as_ref().and_then(|url| url.value.as_ref());
             url.is_none_or(|url| !url.as_str().contains("/_history/"))
         };
+        "bdl-5", "an entry has a resource, a request or a response",
+            |entry| entry.resource.is_some() || entry.request.is_some() || entry.response.is_some();
     }
 }
 

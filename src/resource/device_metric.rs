@@ -1,6 +1,8 @@
 //! A metric: something that a device measures, calculates or lets one set.
 
-use crate::code::{MetricCalibrationState, MetricCalibrationType, MetricCategory, MetricColor, MetricOperationalStatus};
+use crate::code::{
+    MetricCalibrationState, MetricCalibrationType, MetricCategory, MetricColor, MetricOperationalStatus,
+};
 use crate::datatype::{CodeableConcept, Identifier, Primitive, Reference, Timing, target};
 use crate::element::Value;
 use crate::primitive::Instant;

@@ -3,6 +3,7 @@
 use super::hint;
 use crate::element::{Outcome, Read, ReadMode, Reader, Value};
 use crate::issue::{Issue, Kind, Path, Position, Report, Severity};
+use std::borrow::Cow;
 
 /// What a lenient read gives: the value, and what was odd about the document.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +18,7 @@ pub struct Reading<T> {
 /// A type that a whole document can be read into.
 pub(crate) trait Document: Value {
     /// The name of the root of the document that the reader is about to read.
-    fn root(r: &mut Reader<'_>) -> String;
+    fn root<'a>(r: &mut Reader<'a>) -> Cow<'a, str>;
 }
 
 /// Reads a document as far as it can be read, with every finding.
@@ -54,8 +55,8 @@ fn not_utf8(json: &[u8], valid: usize) -> Report {
 macro_rules! document {
     ($Name:ident, $root:literal) => {
         impl $crate::resource::Document for $Name {
-            fn root(_: &mut $crate::element::Reader<'_>) -> String {
-                $root.to_owned()
+            fn root<'a>(_: &mut $crate::element::Reader<'a>) -> std::borrow::Cow<'a, str> {
+                std::borrow::Cow::Borrowed($root)
             }
         }
 

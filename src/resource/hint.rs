@@ -74,7 +74,8 @@ fn version_of(issue: &Issue) -> Option<&'static str> {
 
 /// Several members that the type lacks and another one of the three has.
 fn other_type(report: &Report, root: &str) -> Option<Issue> {
-    let definitions: [&Definition; 3] = [Device::definition(), DeviceComponent::definition(), DeviceMetric::definition()];
+    let definitions: [&Definition; 3] =
+        [Device::definition(), DeviceComponent::definition(), DeviceMetric::definition()];
     let foreign: Vec<&str> = report
         .iter()
         .filter(|issue| issue.rule == "unknown-member")
@@ -82,11 +83,16 @@ fn other_type(report: &Report, root: &str) -> Option<Issue> {
         .filter(|name| !name.contains('.'))
         .collect();
     let has = |definition: &Definition, name: &str| definition.rows.iter().any(|row| row.name == name);
-    let other = definitions.into_iter().filter(|definition| definition.path != root).find(|definition| {
-        foreign.len() > 1 && foreign.iter().all(|name| has(definition, name))
-    })?;
+    let other = definitions
+        .into_iter()
+        .filter(|definition| definition.path != root)
+        .find(|definition| foreign.len() > 1 && foreign.iter().all(|name| has(definition, name)))?;
     let severity = report.iter().map(|issue| issue.severity).min()?;
-    let message = format!("the resource says that it is a {root}, and has members of a {} (`{}`)", other.path, foreign.join("`, `"));
+    let message = format!(
+        "the resource says that it is a {root}, and has members of a {} (`{}`)",
+        other.path,
+        foreign.join("`, `")
+    );
     let at = Path::root(root);
     Some(Issue::new("resource-type", severity, Kind::Structure, at.child("resourceType"), message))
 }

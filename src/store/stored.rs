@@ -1,6 +1,8 @@
 //! The typed resources that a store keeps, and how they become bodies and index entries.
 
-use super::{IndexEntries, Key, Precondition, ResourceStore, ResourceType, Result, StoreError, Tenanted, Token, Version, Write};
+use super::{
+    IndexEntries, Key, Precondition, ResourceStore, ResourceType, Result, StoreError, Tenanted, Token, Version, Write,
+};
 use crate::datatype::{CodeableConcept, Identifier, Literal, Meta, Reference, Target};
 use crate::element::ReadMode;
 use crate::primitive::{Id, Instant};

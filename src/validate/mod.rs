@@ -3,13 +3,18 @@
 //! Reading judges what a type can say; [`Validate::validate`] judges the rest. [`check`] does both, so that a document
 //! is reported on once, with every finding.
 
+mod container;
+mod locate;
+mod narrative;
+mod validator;
 mod walk;
+
+pub use validator::{Rule, Strength, Validator};
 
 use crate::element::{Node, ReadMode};
 use crate::issue::{Path, Report};
-use crate::resource::{
-    Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource, read_document,
-};
+use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource, read_document};
+use std::collections::BTreeSet;
 use std::ops::Deref;
 
 /// A value with rules.
@@ -20,7 +25,7 @@ pub trait Validate {
     /// use fhir_devices::{Device, Validate};
     ///
     /// let device = Device::from_json(
-    ///     br#"{"resourceType":"Device","contact":[{"value":"+1 555 0100"}],"owner":{"reference":"#org"}}"#,
+    ///     br##"{"resourceType":"Device","contact":[{"value":"+1 555 0100"}],"owner":{"reference":"#org"}}"##,
     /// )?;
     /// let report = device.validate();
     /// let rules: Vec<_> = report.iter().map(|issue| (&*issue.rule, issue.at.as_str())).collect();
@@ -28,13 +33,20 @@ pub trait Validate {
     /// # Ok::<(), fhir_devices::Report>(())
     /// ```
     fn validate(&self) -> Report;
+
+    /// The same with the rules and value sets that a caller added.
+    fn validate_by(&self, validator: &Validator) -> Report;
 }
 
 macro_rules! validate {
     ($($Name:ident)*) => { $(
         impl Validate for $Name {
             fn validate(&self) -> Report {
-                walk_from(self, stringify!($Name))
+                self.validate_by(&STANDARD)
+            }
+
+            fn validate_by(&self, validator: &Validator) -> Report {
+                walk_from(self, stringify!($Name), validator)
             }
         }
     )* };
@@ -44,13 +56,20 @@ validate!(Device DeviceComponent DeviceMetric Bundle OperationOutcome);
 
 impl Validate for Resource {
     fn validate(&self) -> Report {
-        walk_from(self, self.resource_type())
+        self.validate_by(&STANDARD)
+    }
+
+    fn validate_by(&self, validator: &Validator) -> Report {
+        walk_from(self, self.resource_type(), validator)
     }
 }
 
-fn walk_from(node: &dyn Node, root: &str) -> Report {
+/// The rules and value sets of the specification.
+static STANDARD: Validator = Validator::new();
+
+fn walk_from(node: &dyn Node, root: &str, validator: &Validator) -> Report {
     let mut report = Report::new();
-    walk::resource(node, &Path::root(root), &mut report);
+    walk::resource(node, &Path::root(root), validator, &mut report);
     report
 }
 
@@ -72,7 +91,15 @@ impl<T: Validate> Valid<T> {
     /// # Errors
     /// The [`Report`] when it has an error.
     pub fn new(value: T) -> Result<Self, Report> {
-        let report = value.validate();
+        Self::by(value, &STANDARD)
+    }
+
+    /// Validates a value, with the rules and value sets that a caller added too.
+    ///
+    /// # Errors
+    /// The [`Report`] when it has an error.
+    pub fn by(value: T, validator: &Validator) -> Result<Self, Report> {
+        let report = value.validate_by(validator);
         if report.has_errors() { Err(report) } else { Ok(Self(value)) }
     }
 }
@@ -119,15 +146,34 @@ pub fn check(json: &[u8], mode: ReadMode) -> Checked {
     let (resource, mut report) = read_document::<Resource>(json, mode);
     if let Some(resource) = &resource {
         let rules = resource.validate();
-        let known: Vec<String> = report.iter().map(|issue| issue.at.clone()).collect();
-        let unknown = |at: &str| known.iter().any(|faulty| is_within(faulty, at) || is_within(at, faulty));
-        report.extend(rules.into_iter().filter(|issue| !issue.at.contains('.') || !unknown(&issue.at)));
+        let faulty = Faulty(report.iter().map(|issue| issue.at.clone()).collect());
+        let mut found: Report = rules.into_iter().filter(|issue| !faulty.meets(&issue.at)).collect();
+        if !found.is_empty() {
+            locate::locate(&mut found, json);
+            report.append(found);
+            report.sort();
+        }
     }
     Checked { resource, report }
 }
 
-/// Whether place `inner` is place `outer` or below it. The root is left out: all is below it.
-fn is_within(inner: &str, outer: &str) -> bool {
-    let rest = inner.strip_prefix(outer).filter(|_| outer.contains('.'));
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+/// The places where reading found a fault.
+struct Faulty(BTreeSet<String>);
+
+impl Faulty {
+    /// Whether a fault is at `place`, below it or above it. The root is left out: all is below it.
+    fn meets(&self, place: &str) -> bool {
+        if !place.contains('.') || self.0.is_empty() {
+            return false;
+        }
+        let below = |first: char| {
+            let from = format!("{place}{first}");
+            self.0.range(from.clone()..).next().is_some_and(|next| next.starts_with(&from))
+        };
+        let mut above = place.match_indices(['.', '[']).filter_map(|(end, _)| place.get(..end));
+        self.0.contains(place)
+            || above.any(|above| above.contains('.') && self.0.contains(above))
+            || below('.')
+            || below('[')
+    }
 }

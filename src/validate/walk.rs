@@ -1,43 +1,37 @@
 //! The walk over a resource, and the rules that need to see all of it.
 
+use super::container::Container;
+use super::narrative::narrative;
+use super::validator::Validator;
 use crate::datatype::{Literal, REF_1};
-use crate::element::{Facts, Node, Reader, ReadMode, RuleDef};
+use crate::element::{Facts, Node, Read, ReadMode, Reader, RuleDef};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::resource::{DOM_1, DOM_2, DOM_3, DOM_4, member};
-use std::collections::BTreeSet;
-
-/// A resource with an identity of its own, and what it contains.
-struct Container {
-    /// The id and the type of each contained resource.
-    contained: Vec<(String, String)>,
-    /// The ids that some local reference names.
-    referred: BTreeSet<String>,
-}
 
 /// Walks over a resource that is not contained in another.
-pub(super) fn resource(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
-    let mut container = Container { contained: Vec::new(), referred: BTreeSet::new() };
-    node.children(at, &mut |child, node| {
-        if child.name() == "contained" {
-            let id = node.id().unwrap_or_default().to_owned();
-            container.contained.push((id, resource_type(node).to_owned()));
-        }
-    });
-    walk(node, at, &mut container, report);
-    if container.contained.is_empty() {
-        return;
+pub(super) fn resource(node: &dyn Node, at: &Path<'_>, by: &Validator, report: &mut Report) {
+    let mut own = Report::new();
+    let mut container = Container::default();
+    if let Facts::Text { json, .. } = node.facts() {
+        contained_in_text(json, &mut container);
     }
     node.children(at, &mut |child, node| {
-        if child.name() == "contained" {
-            contained(node, child, &container, report);
+        if child.name() == "contained" && !container.add(node.id().unwrap_or_default(), resource_type(node)) {
+            let message = "another contained resource has the same id, wanted one that is unique in the resource";
+            own.push(Issue::new("contained-id", Severity::Error, Kind::Duplicate, child, message));
         }
     });
+    walk(node, at, &mut container, by, &mut own);
+    unreferred(node, at, &mut container, &mut own);
+    report.append(own);
 }
 
-fn walk(node: &dyn Node, at: &Path<'_>, container: &mut Container, report: &mut Report) {
+fn walk<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'n>, by: &Validator, report: &mut Report) {
     node.check(at, report);
+    by.check(node, at, report);
     match node.facts() {
-        Facts::Reference { literal: Some(literal), targets } => local_reference(literal, targets, at, container, report),
+        Facts::Reference { literal: Some(literal), targets } => reference(literal, targets, at, container, report),
+        Facts::Narrative { div } if !div.is_empty() => narrative(div, &at.child("div"), report),
         Facts::Extension { url: Some(url) } => extension_url(url, at, report),
         Facts::Text { json, .. } => {
             let mut r = Reader::new(json, ReadMode::Strict);
@@ -46,35 +40,59 @@ fn walk(node: &dyn Node, at: &Path<'_>, container: &mut Container, report: &mut 
         }
         _ => {}
     }
+    if !is_resource(node)
+        && let Some(id) = node.id()
+        && !container.note(id)
+    {
+        let message = format!("another element has the id `{id}`, wanted one that is unique in the resource");
+        report.push(Issue::new("id-unique", Severity::Error, Kind::Duplicate, at.child("id"), message));
+    }
+    let owner = node.definition().map_or("", |definition| definition.path);
+    let bound = by.binds(owner);
+    let mut number = 0;
     node.children(at, &mut |child, node| {
-        let is_resource = matches!(node.facts(), Facts::Resource { .. } | Facts::Text { .. });
-        if is_resource && child.name() != "contained" {
-            resource(node, child, report);
+        if bound {
+            by.check_binding(owner, node, child, report);
+        }
+        if !is_resource(node) {
+            walk(node, child, container, by, report);
+        } else if child.name() == "contained" {
+            if !report.is_empty() {
+                container.met.push((number, report.len()));
+            }
+            number += 1;
+            contained(node, child, report);
+            walk(node, child, container, by, report);
         } else {
-            walk(node, child, container, report);
+            resource(node, child, by, report);
         }
     });
 }
 
-fn local_reference(
-    literal: &str,
-    targets: &[&str],
-    at: &Path<'_>,
-    container: &mut Container,
-    report: &mut Report,
-) {
-    let Literal::Contained { id } = Literal::parse(literal) else { return };
-    let target = container.contained.iter().find(|(own, _)| own == id && !id.is_empty());
-    let Some((_, found)) = target else {
-        report.push(broken(REF_1, at));
-        return;
-    };
-    if !targets.is_empty() && !targets.contains(&found.as_str()) {
-        let message = format!("the contained resource `{literal}` is a {found}, wanted {}", targets.join(" or "));
-        report.push(Issue::new("reference-target", Severity::Error, Kind::Value, at, message).with_row("Reference"));
-    }
-    if !container.referred.contains(id) {
-        container.referred.insert(id.to_owned());
+fn is_resource(node: &dyn Node) -> bool {
+    matches!(node.facts(), Facts::Resource { .. } | Facts::Text { .. })
+}
+
+fn reference(literal: &str, targets: &[&str], at: &Path<'_>, container: &mut Container<'_>, report: &mut Report) {
+    match Literal::parse(literal) {
+        Literal::Contained { id } => {
+            let Some(found) = container.refer(id) else {
+                report.push(broken(REF_1, at));
+                return;
+            };
+            if !targets.is_empty() && !targets.contains(&found.resource_type) {
+                let (found, wanted) = (found.resource_type, targets.join(" or "));
+                let message = format!("the contained resource `{literal}` is a {found}, wanted {wanted}");
+                let issue = Issue::new("reference-target", Severity::Error, Kind::Value, at, message);
+                report.push(issue.with_row("Reference"));
+            }
+        }
+        Literal::Other(text) if container.contains(text) => {
+            let message = format!("`{text}` is no reference, wanted `#{text}` for the contained resource");
+            let issue = Issue::new("reference-form", Severity::Error, Kind::Value, at, message);
+            report.push(issue.with_row("Reference.reference"));
+        }
+        _ => {}
     }
 }
 
@@ -92,13 +110,36 @@ fn extension_url(url: &str, at: &Path<'_>, report: &mut Report) {
     report.push(issue.with_row("Extension.url"));
 }
 
+/// Adds what a resource contains that is kept as text.
+fn contained_in_text<'n>(json: &'n str, container: &mut Container<'n>) {
+    let Some(array) = member(json, "contained") else { return };
+    // What is kept as text was read, so that it is JSON.
+    let _ = items(array, &mut |item| {
+        let text = |name| member(item, name).unwrap_or_default().trim_matches('"');
+        container.add(text("id"), text("resourceType"));
+    });
+}
+
+/// Visits the items of a JSON array.
+fn items<'n>(array: &'n str, visit: &mut dyn FnMut(&'n str)) -> Read<()> {
+    let mut r = Reader::new(array, ReadMode::Strict);
+    if r.peek() != Some(b'[') {
+        return Ok(());
+    }
+    r.enter()?;
+    let mut first = true;
+    while r.more(b']', first)? {
+        first = false;
+        r.peek();
+        let start = r.offset();
+        r.skip(&Path::root(""))?;
+        visit(r.text_since(start));
+    }
+    Ok(())
+}
+
 /// Judges the local references in a resource that is kept as text.
-fn text_references(
-    r: &mut Reader<'_>,
-    at: &Path<'_>,
-    container: &mut Container,
-    report: &mut Report,
-) -> crate::element::Read<()> {
+fn text_references(r: &mut Reader<'_>, at: &Path<'_>, container: &mut Container<'_>, report: &mut Report) -> Read<()> {
     match r.peek() {
         Some(b'{') => {
             r.enter()?;
@@ -108,7 +149,11 @@ fn text_references(
                 let key = r.key()?;
                 if key == "reference" && r.peek() == Some(b'"') {
                     let literal = r.string()?;
-                    local_reference(&literal, &[], at, container, report);
+                    reference(&literal, &[], at, container, report);
+                } else if key == "resource" && r.peek() == Some(b'{') {
+                    let start = r.offset();
+                    r.skip(at)?;
+                    text_resource(r.text_since(start), &at.child(&key), container, report)?;
                 } else {
                     text_references(r, &at.child(&key), container, report)?;
                 }
@@ -128,8 +173,19 @@ fn text_references(
     }
 }
 
-/// The rules over a resource that is contained in another.
-fn contained(node: &dyn Node, at: &Path<'_>, container: &Container, report: &mut Report) {
+/// Judges the local references in what may be a resource with an identity of its own (`Parameters.parameter.resource`).
+fn text_resource(json: &str, at: &Path<'_>, outer: &mut Container<'_>, report: &mut Report) -> Read<()> {
+    let mut r = Reader::new(json, ReadMode::Strict);
+    if member(json, "resourceType").is_none() {
+        return text_references(&mut r, at, outer, report);
+    }
+    let mut container = Container::default();
+    contained_in_text(json, &mut container);
+    text_references(&mut r, at, &mut container, report)
+}
+
+/// The rules over a resource that is contained in another, but for dom-3.
+fn contained(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
     let (narrated, containing, versioned) = match node.facts() {
         Facts::Resource { narrated, containing, versioned, .. } => (narrated, containing, versioned),
         Facts::Text { json, .. } => {
@@ -148,8 +204,29 @@ fn contained(node: &dyn Node, at: &Path<'_>, container: &Container, report: &mut
     if versioned {
         report.push(broken(DOM_4, &at.child("meta")));
     }
-    if !container.referred.contains(node.id().unwrap_or_default()) {
-        report.push(broken(DOM_3, at));
+}
+
+/// dom-3, which can only be judged at the end of the walk; its findings come where the contained resource stands.
+fn unreferred<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'n>, report: &mut Report) {
+    let met = std::mem::take(&mut container.met);
+    let before = |number: usize| {
+        let index = met.binary_search_by_key(&number, |(number, _)| *number);
+        index.ok().and_then(|index| met.get(index)).map_or(0, |(_, before)| *before)
+    };
+    let mut findings = Vec::new();
+    let mut number = 0;
+    node.children(at, &mut |child, node| {
+        if child.name() == "contained" {
+            let id = node.id();
+            if !container.is_referred(id.unwrap_or_default()) {
+                let place = if id.is_some() { child.child("id") } else { *child };
+                findings.push((before(number), broken(DOM_3, &place)));
+            }
+            number += 1;
+        }
+    });
+    if !findings.is_empty() {
+        report.weave(findings);
     }
 }
 
@@ -157,7 +234,7 @@ fn broken(rule: RuleDef, at: &Path<'_>) -> Issue {
     Issue::new(rule.key, Severity::Error, Kind::Invariant, at, rule.message)
 }
 
-fn resource_type<'n>(node: &'n dyn Node) -> &'n str {
+fn resource_type(node: &dyn Node) -> &str {
     match node.facts() {
         Facts::Resource { resource_type, .. } | Facts::Text { resource_type, .. } => resource_type,
         _ => "",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// The folder with the published material: `FHIR_DEVICES_CORPUS`, or a folder beside the repository. `None` says that
 /// the test is skipped.
-pub fn corpus() -> Option<PathBuf> {
+pub(crate) fn corpus() -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus");
     let folder = std::env::var_os("FHIR_DEVICES_CORPUS").map_or_else(|| PathBuf::from(beside), PathBuf::from);
     if folder.is_dir() {

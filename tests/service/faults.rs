@@ -2,6 +2,8 @@
 
 use super::double::{Fate, poll_only};
 use super::*;
+use fhir_devices::update::IngestId;
+use fhir_devices::update::ingest::{Ingest, Reason, State};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -10,6 +12,13 @@ fn double() -> (Arc<Double>, Service<Double>) {
     fill(&double.below);
     let service = UpdateService::new(double.clone(), double.clone(), double.clone());
     (double, service)
+}
+
+/// The record of the upload with the key `k`.
+fn record(memory: &Memory) -> Option<(Revision, Ingest)> {
+    let at = LedgerKey::new(format!("ingest/key/{}", Sha256::of(b"k"))).unwrap();
+    let (revision, bytes) = block_on(Ledger::get(memory, &ours(), &at)).unwrap()?;
+    Some((revision, Ingest::from_bytes(&bytes).unwrap()))
 }
 
 /// A foreign writer, who notes something in the component.
@@ -126,6 +135,57 @@ fn a_ledger_that_loses_answers_makes_no_second_upload() {
 }
 
 #[test]
+fn a_record_whose_writing_was_not_acknowledged_is_known_again() {
+    let (double, service) = double();
+    let count = AtomicU64::new(0);
+    let service = service.with_ids(move || IngestId(count.fetch_add(1, Ordering::Relaxed).into()));
+    *double.puts.lock().unwrap() = vec![Fate::Lost];
+    assert_eq!(receive(&service, to_ecg(), firmware()).unwrap().update.id, IngestId(0));
+}
+
+#[test]
+fn the_record_says_how_an_upload_ended() {
+    let (memory, service) = fleet();
+    let refused = receive(&service.clone().with_max_size(7), keyed("k"), firmware());
+    assert!(refused.is_err());
+    let (_, ingest) = record(&memory).unwrap();
+    assert_eq!(ingest.state, State::Closed { reason: Reason::TooLarge });
+    let received = receive(&service, keyed("k"), firmware()).unwrap();
+    let (_, ingest) = record(&memory).unwrap();
+    let (blob, component) = (BlobRef::of(b"firmware"), "ecg".parse().unwrap());
+    assert_eq!(ingest.state, State::Attached { blob, component, version: received.version });
+    assert_eq!(ingest.id, received.update.id);
+}
+
+/// The call died between the component and the record, and the target means another component by now.
+#[test]
+fn a_reference_is_found_in_the_component_that_has_it_and_not_written_to_another() {
+    let vmd = || Submission { target: Selector::Level(Level::Vmd), ..keyed("k") };
+    for polls in 0.. {
+        let (double, service) = double();
+        let void = |id: &str| {
+            let mut one = read(&double, id).0;
+            let status = fhir_devices::datatype::Coding::new("urn:x", "entered-in-error").unwrap();
+            one.operational_status = vec![status.into()];
+            put(&double.below, &ours(), &one, Precondition::Exists);
+        };
+        void("spo2");
+        assert!(poll_only(service.receive(&ours(), vmd(), firmware()), polls).is_none());
+        if updates(&read(&double, "ecg").0).is_empty() {
+            continue;
+        }
+        assert!(matches!(record(&double.below).unwrap().1.state, State::Stored { .. }));
+        void("ecg");
+        put(&double.below, &ours(), &component("next", "69642", "x", "mds"), Precondition::Absent);
+        let received = receive(&service, vmd(), firmware()).unwrap();
+        assert!(received.replayed && received.component.logical_id().unwrap() == "ecg");
+        assert_eq!(received.version.get(), 2);
+        assert_eq!(updates(&read(&double, "next").0).len(), 0);
+        return;
+    }
+}
+
+#[test]
 fn a_store_that_refuses_leaves_the_upload_to_the_next_call() {
     let (double, service) = double();
     *double.commits.lock().unwrap() = vec![Fate::Refused];
@@ -158,6 +218,32 @@ fn a_call_dropped_at_any_point_leaves_old_or_new_and_is_taken_up_once() {
         }
     }
     assert!(ended);
+}
+
+/// Somebody closes the upload in the ledger and writes to the component, as a withdrawal does, while the call sleeps.
+#[test]
+fn an_upload_that_is_closed_meanwhile_is_not_attached_by_a_call_that_slept() {
+    let mut closed_while_stored = 0;
+    for polls in 0..60 {
+        let (double, service) = double();
+        let tenant = ours();
+        let mut call = std::pin::pin!(service.receive(&tenant, keyed("k"), firmware()));
+        if poll_only(call.as_mut(), polls).is_some() {
+            break;
+        }
+        let Some((revision, mut ingest)) = record(&double.below) else { continue };
+        if !updates(&read(&double, "ecg").0).is_empty() || !matches!(ingest.state, State::Stored { .. }) {
+            continue;
+        }
+        closed_while_stored += 1;
+        ingest.state = State::Closed { reason: Reason::TargetLost };
+        let at = LedgerKey::new(format!("ingest/key/{}", Sha256::of(b"k"))).unwrap();
+        block_on(Ledger::put(&double.below, &ours(), &at, Some(&revision), ingest.to_bytes().into())).unwrap();
+        scribble(&double.below, 1);
+        assert!(matches!(block_on(call), Err(ReceiveError::Contended { .. })), "after {polls} polls");
+        assert_eq!(updates(&read(&double, "ecg").0).len(), 0, "after {polls} polls");
+    }
+    assert!(closed_while_stored > 5, "{closed_while_stored}");
 }
 
 #[test]

@@ -1,0 +1,36 @@
+//! How often the heap is asked for memory; the same on every machine, so that the gate runs it.
+//!
+//! ```text
+//! cargo bench --bench allocations
+//! ```
+
+mod documents;
+
+use allocation_counter::measure;
+use fhir_devices::element::ReadMode;
+use fhir_devices::validate::check;
+use serde_json::Value;
+use std::error::Error;
+use std::hint::black_box;
+
+/// The most allocations that reading a small Device may take.
+const BAR: u64 = 30;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("allocations     read  read+validate  write  serde_json Value");
+    for document in documents::all()? {
+        let json = document.json.as_bytes();
+        let count = |work: &dyn Fn()| measure(work).count_total;
+        let read = count(&|| {
+            black_box((document.read)(json));
+        });
+        let checked = count(&|| drop(black_box(check(json, ReadMode::Strict))));
+        let written = count(&|| drop(black_box(document.resource.to_json())));
+        let value = count(&|| drop(black_box(serde_json::from_slice::<Value>(json))));
+        println!("{:<12}{read:>8}{checked:>15}{written:>7}{value:>18}", document.name);
+        if document.name == "device" && read > BAR {
+            return Err(format!("reading a small Device takes {read} allocations, wanted at most {BAR}").into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! The documents that the benches read, check and write: our own, compact, as they go over the wire.
+
+use fhir_devices::code::BundleType;
+use fhir_devices::primitive::{Id, Uri};
+use fhir_devices::resource::bundle::Entry;
+use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, Report, Resource};
+use std::fmt;
+
+const DEVICE: &[u8] = include_bytes!("../data/device.json");
+const COMPONENT: &[u8] = include_bytes!("../data/device_component.json");
+const METRIC: &[u8] = include_bytes!("../data/device_metric.json");
+const LARGE: &[u8] = include_bytes!("../data/large.json");
+
+/// One document, and how to read it as its type.
+pub(crate) struct Document {
+    pub(crate) name: &'static str,
+    pub(crate) json: String,
+    /// The same with white space between its tokens, as people see it.
+    #[allow(dead_code, reason = "not every bench asks")]
+    pub(crate) indented: Option<&'static [u8]>,
+    pub(crate) resource: Resource,
+    /// Reads the document as its type, and drops what it read; says whether it could.
+    pub(crate) read: fn(&[u8]) -> bool,
+}
+
+impl Document {
+    fn new(name: &'static str, resource: Resource, read: fn(&[u8]) -> bool) -> Self {
+        Self { name, json: resource.to_json(), indented: None, resource, read }
+    }
+
+    fn of_file(name: &'static str, file: &'static [u8], read: fn(&[u8]) -> bool) -> Result<Self, Report> {
+        Ok(Self { indented: Some(file), ..Self::new(name, Resource::from_json(file)?, read) })
+    }
+
+    /// Whether it is one of the small ones.
+    #[allow(dead_code, reason = "not every bench asks")]
+    pub(crate) fn is_small(&self) -> bool {
+        self.json.len() < 2000
+    }
+}
+
+impl fmt::Display for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Each kind of document: three small ones, a large one, and a thousand small ones in a Bundle.
+pub(crate) fn all() -> Result<Vec<Document>, Report> {
+    Ok(vec![
+        Document::of_file("device", DEVICE, |json| Device::from_json(json).is_ok())?,
+        Document::of_file("component", COMPONENT, |json| DeviceComponent::from_json(json).is_ok())?,
+        Document::of_file("metric", METRIC, |json| DeviceMetric::from_json(json).is_ok())?,
+        Document::of_file("large", LARGE, |json| DeviceComponent::from_json(json).is_ok())?,
+        Document::new("bundle", bundle()?.into(), |json| Bundle::from_json(json).is_ok()),
+    ])
+}
+
+/// A thousand entries, each with an id of its own.
+fn bundle() -> Result<Bundle, Report> {
+    let device = Device::from_json(DEVICE)?;
+    let component = DeviceComponent::from_json(COMPONENT)?;
+    let metric = DeviceMetric::from_json(METRIC)?;
+    let mut bundle = Bundle::new(BundleType::Collection);
+    for number in 0..1000 {
+        let id = Id::new(format!("r{number}")).ok().map(Into::into);
+        let resource: Resource = match number % 3 {
+            0 => Device { id, ..device.clone() }.into(),
+            1 => DeviceComponent { id, ..component.clone() }.into(),
+            _ => DeviceMetric { id, ..metric.clone() }.into(),
+        };
+        let url = format!("https://ehr.example/fhir/{}/r{number}", resource.resource_type());
+        let full_url = Uri::new(url).ok().map(Into::into);
+        bundle.entry.push(Entry { full_url, resource: Some(resource), ..Entry::default() });
+    }
+    Ok(bundle)
+}

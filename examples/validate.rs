@@ -1,0 +1,33 @@
+//! Reads documents, checks them, and prints an OperationOutcome for each, one a line.
+//!
+//! ```text
+//! cargo run --release --example validate -- device.json
+//! cargo run --release --example validate -- --ndjson export.ndjson > outcomes.ndjson
+//! ```
+
+mod common;
+
+use common::Answer;
+use fhir_devices::OperationOutcome;
+use fhir_devices::element::ReadMode;
+use fhir_devices::validate::check;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: validate [--ndjson] [--lenient] FILE...
+
+Prints one OperationOutcome (compact JSON) for each document, in order.
+
+  --ndjson   each line of a file is a document
+  --lenient  what can be kept as it stands is a warning, not an error
+  FILE       a file, or - for standard input
+
+exit status: 0 no document has an error, 1 some document has one, 2 the command could not run";
+
+fn main() -> ExitCode {
+    common::run(USAGE, outcome)
+}
+
+fn outcome(json: &[u8], mode: ReadMode) -> Answer {
+    let report = check(json, mode).report;
+    Answer { line: OperationOutcome::from(&report).to_json(), faulty: report.has_errors() }
+}

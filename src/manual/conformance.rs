@@ -1,0 +1,145 @@
+//! What the crate holds documents to: every rule of FHIR 3.0.2 for the types that it models, by its key.
+//!
+//! The last word is the published StructureDefinitions of 3.0.2 and, where they are silent, the pages of the
+//! specification.
+//!
+//! # Rules
+//!
+//! *Read* says that reading finds it, since the type of the field cannot hold anything else; *validate* that
+//! [`validate`](crate::Validate::validate) does; *in part* and *no* say what is missing, and why.
+//!
+//! | key | of | enforced | remark |
+//! | --- | --- | --- | --- |
+//! | `age-1` | Age | validate | the value is more than zero, as the FHIRPath has it; the XPath allows zero |
+//! | `att-1` | Attachment | validate | |
+//! | `bdl-1` | Bundle | validate | |
+//! | `bdl-2` | Bundle | validate | |
+//! | `bdl-3` | Bundle | validate | |
+//! | `bdl-4` | Bundle | validate | |
+//! | `bdl-5` | Bundle.entry | validate | |
+//! | `bdl-7` | Bundle | validate | |
+//! | `bdl-8` | Bundle.entry | validate | |
+//! | `bdl-9` | Bundle | validate | a system *and* a value, as the FHIRPath has it; the XPath says *or* |
+//! | `cnt-3` | Count | validate | |
+//! | `cpt-2` | ContactPoint | validate | |
+//! | `dis-1` | Distance | validate | that the unit is one of length would need the tables of UCUM |
+//! | `dom-1` | DomainResource | validate | |
+//! | `dom-2` | DomainResource | validate | |
+//! | `dom-3` | DomainResource | validate | a reference from anywhere in the resource counts, from other contained ones too, as the FHIRPath has it; the XPath can never fail |
+//! | `dom-4` | DomainResource | validate | |
+//! | `drt-1` | Duration | validate | a code needs a value and the system UCUM, as the FHIRPath has it; the text also asks for a code where there is a value |
+//! | `ele-1` | Element | read, validate | the FHIRPath has a union where it means *or*; an id alone is no content |
+//! | `ext-1` | Extension | validate | |
+//! | `mny-1` | Money | validate | |
+//! | `per-1` | Period | validate | only where it is certain: `2017` and `2017-05` are in no order, nor are a moment with a zone and one without unless every zone agrees |
+//! | `qty-3` | Quantity | validate | |
+//! | `rat-1` | Ratio | validate | |
+//! | `ref-1` | Reference | validate | `#` alone, the container, came with R4 and is refused |
+//! | `rng-2` | Range | validate | only for limits with the same unit; others would need the tables of UCUM |
+//! | `sqty-1` | SimpleQuantity | read | the type has no `comparator`, so that one is an unknown member |
+//! | `tim-1` | Timing.repeat | validate | |
+//! | `tim-2` | Timing.repeat | validate | |
+//! | `tim-4` | Timing.repeat | validate | |
+//! | `tim-5` | Timing.repeat | validate | |
+//! | `tim-6` | Timing.repeat | validate | |
+//! | `tim-7` | Timing.repeat | validate | |
+//! | `tim-8` | Timing.repeat | validate | |
+//! | `tim-9` | Timing.repeat | validate | the offset also excludes C, CM, CD and CV, as the FHIRPath has it; the XPath leaves that out |
+//! | `tim-10` | Timing.repeat | validate | |
+//! | `txt-1` | Narrative.div | read, validate | reading checks the root, validation what is in it; `kbd`, `address` and `bdo` pass, as HTML 4.0 has them in the chapters that are named, though the XPath does not; so does no address that runs a script |
+//! | `txt-2` | Narrative.div | validate | |
+//!
+//! # What has no key
+//!
+//! The specification also demands in words. Findings about that have keys of our own.
+//!
+//! | key | demand | enforced | remark |
+//! | --- | --- | --- | --- |
+//! | `json` | the document is one JSON value in UTF-8 | read | ends reading, with line and column |
+//! | `json-depth` | at most [`MAX_DEPTH`](crate::element::MAX_DEPTH) objects and arrays stand inside one another | read | our limit; ends reading |
+//! | `resource-type` | `resourceType` is there and names a resource type of STU3 | read | |
+//! | `fhir-version` | the document is of STU3 | read | a hint beside the findings that gave rise to it |
+//! | `wrong-type` | an element has the JSON type of its FHIR type | read | `"17"` is no integer |
+//! | `unknown-member` | an object has the members of its type alone | read | the names of `value[x]` are those of STU3 |
+//! | `duplicate-member` | a member comes once | read | also where an escape hides it |
+//! | `min-cardinality` | a required element is there | read, validate | an extension may stand for the value of a primitive |
+//! | `max-cardinality` | an element that does not repeat is no array | read | |
+//! | `null` | null stands nowhere but in the arrays of a repeating primitive | read | |
+//! | `empty` | no object, array or string is empty | read | |
+//! | `array-length` | the two arrays of a repeating primitive are equally long | read | |
+//! | `choice` | at most one `value[x]` is there | read | |
+//! | the name of a primitive type, such as `dateTime` | a primitive has the form of its type | read | a day must be in the calendar |
+//! | `required-binding` | a code with a required binding is in its value set | read | media types (`Attachment.contentType`) are checked as codes alone: their set is open |
+//! | `reference-target` | a reference names a resource of an allowed type | read, validate | the literal alone is judged while reading; what a contained resource is, by validation |
+//! | `extension-url` | the url of an extension is absolute and no urn | validate | inside a complex extension it may be relative |
+//! | `id-unique` | the ids of the elements of a resource are unique, those in contained resources too | validate | not in resources that are kept as text |
+//! | `contained-id` | the ids of contained resources are unique | validate | |
+//! | `reference-form` | a reference to a contained resource begins with `#` | validate | other texts that are no reference may be addresses that we do not know |
+//! | `extensible-binding`, `preferred-binding` | a code is of the value set, where one fits | validate | a warning; for operational-status, parameter-group, specification-type, identifier-type, timing-abbreviation and signature-type. The other sets are open, licensed or large: codes are not checked unless a [`Validator`](crate::validate::Validator) brings the set |
+//! | profiles | the document conforms to `meta.profile` | no | the crate holds documents to FHIR itself |
+//! | resources of other types | their elements and rules | no | they are kept as text; local references in them count for `dom-3` and `ref-1` |
+//!
+//! # Where the texts contradict each other
+//!
+//! The formal and the human texts of a rule do not always agree. The FHIRPath expression decides, since it is what the
+//! later versions kept; the table names each case. What a document says is only called wrong where it is certain: a
+//! period of `2017` to `2017-05` may be right.
+//!
+//! ```
+//! use fhir_devices::{Device, Validate};
+//!
+//! let identified = |period: &str| {
+//!     let json = format!(r#"{{"resourceType":"Device","identifier":[{{"value":"1","period":{period}}}]}}"#);
+//!     Device::from_json(json.as_bytes()).map(|device| device.validate().is_empty())
+//! };
+//! assert!(identified(r#"{"start":"2017","end":"2017-05"}"#)?);
+//! assert!(!identified(r#"{"start":"2017-06","end":"2017-05"}"#)?);
+//! # Ok::<(), fhir_devices::Report>(())
+//! ```
+
+#[cfg(test)]
+mod tests {
+    use crate::element::{Definition, Element};
+    use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome};
+    use std::collections::{BTreeMap, BTreeSet};
+
+    /// The keys of the rules that are declared for a type or for one that it reaches.
+    fn declared(definition: &'static Definition, seen: &mut BTreeSet<&'static str>, keys: &mut BTreeSet<&'static str>) {
+        if !seen.insert(definition.path) {
+            return;
+        }
+        keys.extend(definition.rules.iter().map(|rule| rule.key));
+        let types = definition.rows.iter().flat_map(|row| (row.types)());
+        for below in types.filter_map(|one| one.definition) {
+            declared(below(), seen, keys);
+        }
+    }
+
+    /// The key and the third column of each row whose first column is a key of the specification.
+    fn listed() -> BTreeMap<&'static str, &'static str> {
+        let rows = include_str!("conformance.rs").lines().filter_map(|line| line.strip_prefix("//! | `"));
+        let rows = rows.filter_map(|row| row.split_once("` | "));
+        let keyed = rows.filter(|(key, _)| key.ends_with(|last: char| last.is_ascii_digit()));
+        keyed.filter_map(|(key, rest)| Some((key, rest.split(" | ").nth(1)?))).collect()
+    }
+
+    #[test]
+    fn the_table_names_the_rules_that_are_declared_and_says_so_of_no_other() {
+        let (mut seen, mut keys) = (BTreeSet::new(), BTreeSet::new());
+        for definition in [
+            Device::definition(),
+            DeviceComponent::definition(),
+            DeviceMetric::definition(),
+            Bundle::definition(),
+            OperationOutcome::definition(),
+        ] {
+            declared(definition, &mut seen, &mut keys);
+        }
+        // Every element obeys it, so that no type declares it.
+        keys.insert("ele-1");
+        // They are rules of `Narrative.div`, which is no type of its own.
+        keys.extend(["txt-1", "txt-2"]);
+        let claimed = listed().into_iter().filter(|(_, enforced)| enforced.contains("validate")).map(|(key, _)| key);
+        assert_eq!(claimed.collect::<BTreeSet<_>>(), keys);
+    }
+}

@@ -1,0 +1,128 @@
+//! Why the crate is as it is.
+//!
+//! # Floors
+//!
+//! The modules are floors, and arrows point down: a module names those below it, never one above it or beside it. So
+//! each can be read, tested and replaced with nothing but what is under it, and a test reads the source and says so.
+//! The table of the floors is in the [guide of the crate](crate#the-floors).
+//!
+//! An item changes its *type* at every floor, so that no step can be skipped by accident: bytes become a
+//! [`DeviceComponent`](crate::DeviceComponent), which becomes a [`Valid<DeviceComponent>`](crate::Valid), and
+//! [`Tenanted::put`](crate::store::Tenanted::put) takes the latter alone. A function of your own can ask for the same:
+//!
+//! ```
+//! use fhir_devices::{DeviceComponent, Report, Valid};
+//!
+//! fn send(component: &Valid<DeviceComponent>) -> usize {
+//!     component.to_json().len()
+//! }
+//!
+//! fn receive(json: &[u8]) -> Result<usize, Report> {
+//!     let component = DeviceComponent::from_json(json)?;
+//!     Ok(send(&Valid::new(component)?))
+//! }
+//!
+//! assert!(receive(br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"VMD"}}"#).is_ok());
+//! assert!(receive(br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"}}"#).is_err());
+//! ```
+//!
+//! # Types are declared
+//!
+//! FHIR defines a type as a table: name, cardinality, type, binding. So do we. A row of the macro that declares a type
+//! gives the field of the struct, its reader and writer, its place in the walk of validation, and the entry of
+//! [`Definition`](crate::element::Definition), which is data that a program can read:
+//!
+//! ```
+//! use fhir_devices::DeviceMetric;
+//! use fhir_devices::element::Element;
+//!
+//! let required: Vec<_> =
+//!     DeviceMetric::definition().rows.iter().filter(|row| row.min > 0).map(|row| row.name).collect();
+//! assert_eq!(required, ["identifier", "type", "category"]);
+//! ```
+//!
+//! A macro of our own was chosen over its three rivals. Structs written by hand say everything four times, and the
+//! four drift apart. A generator makes code that nobody reads, from definitions that nobody corrects. A procedural
+//! macro is a second package, with a compiler's worth of dependencies. The rows are written by hand and checked by
+//! machine: a test compares each with the published definition, both ways and in order.
+//!
+//! What one type can say is not a rule: a required element is a field without `Option`, a closed set of codes is an
+//! enum, a reference has the types of its targets as a parameter. A rule is for what several elements say together.
+//! It stands below the rows, with its key, its message and its check.
+//!
+//! # Reports and errors
+//!
+//! Wrong data and a failed operation are two things, and never mix.
+//!
+//! - A [`Report`](crate::Report) says what is wrong with a document: a flat list of [`Issue`](crate::Issue)s in the
+//!   order of the document, each with the key of its rule, its place as a FHIRPath expression, and a message for the
+//!   person who must mend it. Reading collects every finding in one pass; only JSON that is broken or nested too
+//!   deeply ends it early.
+//! - An error says that something could not be done. There is a small enum for each boundary, whose variants a caller
+//!   acts on.
+//!
+//! ```
+//! use fhir_devices::{Device, OperationOutcome};
+//!
+//! let json = br#"{"resourceType":"Device","status":"gone","lotNumber":17,"manufactureDate":"2017-02-30"}"#;
+//! let report = Device::from_json(json).unwrap_err();
+//! let places: Vec<_> = report.iter().map(|issue| issue.at.as_str()).collect();
+//! assert_eq!(places, ["Device.status", "Device.lotNumber", "Device.manufactureDate"]);
+//! assert_eq!(OperationOutcome::from(&report).issue.len(), 3);
+//! ```
+//!
+//! # Primitives
+//!
+//! In JSON a primitive is two members: its value in `model`, its id and extensions in `_model`. Here it is one
+//! [`Primitive`](crate::datatype::Primitive), so that a program which replaces a value cannot leave behind the
+//! extensions of the old one, nor forget that an extension may stand for a value that is not there.
+//!
+//! ```
+//! use fhir_devices::Device;
+//!
+//! let json = br#"{"resourceType":"Device","_model":{"extension":[
+//!     {"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"unknown"}]}}"#;
+//! let model = Device::from_json(json)?.model.unwrap();
+//! assert_eq!(model.value, None);
+//! assert_eq!(model.extension().len(), 1);
+//! # Ok::<(), fhir_devices::Report>(())
+//! ```
+//!
+//! The value has a type of its own that checks its text form when it is made: a
+//! [`DateTime`](crate::primitive::DateTime) is a day that the calendar has. It keeps that text, so that the precision
+//! of a date, the zone of an instant and the digits of a decimal are what somebody wrote, and converts to other types
+//! on demand.
+//!
+//! # Nothing is lost
+//!
+//! What is read is written: every member, every digit, every null that pads an array. Members come in the order of the
+//! specification, and text without white space between its tokens; written twice it is the same bytes. Equal is
+//! therefore what is written equal: `1.50` and `1.5` are different decimals, and
+//! [`numeric_cmp`](crate::primitive::Decimal::numeric_cmp) says that they are the same number.
+//!
+//! A resource of a type that is not modelled is kept as its text. What a modelled type has no name for is refused by
+//! a strict read. A lenient one, which has to be asked for, keeps it in
+//! [`Unmodelled`](crate::element::Unmodelled) and says so in a warning:
+//!
+//! ```
+//! use fhir_devices::Device;
+//! use fhir_devices::element::ReadMode;
+//!
+//! let json = br#"{"resourceType":"Device","status":"gone","colour":"red"}"#;
+//! assert_eq!(Device::from_json(json).unwrap_err().len(), 2);
+//!
+//! let lenient = Device::read(json, ReadMode::Lenient)?;
+//! assert_eq!(lenient.report.len(), 2);
+//! assert_eq!(lenient.value.status, None);
+//! assert_eq!(lenient.value.unmodelled.get("colour").unwrap().as_str(), r#""red""#);
+//! assert_eq!(lenient.value.to_json().as_bytes(), json);
+//! # Ok::<(), fhir_devices::Report>(())
+//! ```
+//!
+//! So a code that is not in its value set never becomes a value of the enum; there is no variant for the others that
+//! every `match` would have to think of.
+//!
+//! # What is bounded
+//!
+//! JSON may be nested [`MAX_DEPTH`](crate::element::MAX_DEPTH) deep, so that no document can exhaust the stack. The
+//! library denies itself `unsafe`, and everything that panics: indexing, `unwrap`, slices of strings.

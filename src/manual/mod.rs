@@ -1,0 +1,12 @@
+//! The long form: why the crate is as it is, and what it holds documents to.
+//!
+//! - [`design`]: the floors, declared types, reports and errors, and what lossless means here.
+//! - [`conformance`]: every rule of the specification by its key, and how it is enforced, or why not.
+
+pub mod conformance;
+pub mod design;
+
+/// The README, so that its example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,0 +1,72 @@
+//! Finding the places of findings in the source text.
+
+use crate::element::{Places, Read, ReadMode, Reader};
+use crate::issue::{Path, Report};
+use std::collections::HashMap;
+
+/// Gives each finding its line and column: those of its place, or of the nearest place above it that the text has.
+pub(super) fn locate(report: &mut Report, json: &[u8]) {
+    let Ok(text) = std::str::from_utf8(json) else { return };
+    let mut wanted: HashMap<String, Option<usize>> = HashMap::new();
+    for issue in report.iter() {
+        for place in above(&issue.at) {
+            wanted.entry(place.to_owned()).or_default();
+        }
+    }
+    let mut r = Reader::new(text, ReadMode::Strict);
+    let root = report.issues().first().and_then(|issue| issue.at.split('.').next()).unwrap_or_default();
+    let mut at = root.to_owned();
+    // The text was read to its end before.
+    let _ = search(&mut r, &mut at, &mut wanted);
+    let found = report.iter().map(|issue| above(&issue.at).find_map(|place| wanted.get(place).copied().flatten()));
+    let mut found: Vec<(usize, usize)> =
+        found.enumerate().filter_map(|(index, offset)| offset.map(|offset| (offset, index))).collect();
+    found.sort_unstable();
+    let mut places = Places::new(text);
+    for (offset, index) in found {
+        if let Some(issue) = report.issues_mut().get_mut(index) {
+            issue.position = Some(places.position(offset));
+        }
+    }
+}
+
+/// A place and those above it, from the innermost.
+fn above(at: &str) -> impl Iterator<Item = &str> {
+    let ends = at.rmatch_indices(['.', '[']).filter_map(|(end, _)| at.get(..end));
+    std::iter::once(at).chain(ends)
+}
+
+/// Walks over the text, noting where the wanted places are. `at` is the place of the value that comes next.
+fn search(r: &mut Reader<'_>, at: &mut String, wanted: &mut HashMap<String, Option<usize>>) -> Read<()> {
+    let first = r.peek();
+    let Some(slot) = wanted.get_mut(at) else { return r.skip(&Path::root("")) };
+    slot.get_or_insert(r.offset());
+    let length = at.len();
+    match first {
+        Some(b'{') => {
+            r.enter()?;
+            let mut first = true;
+            while r.more(b'}', first)? {
+                first = false;
+                let key = r.key()?;
+                at.push('.');
+                at.push_str(key.strip_prefix('_').unwrap_or(&key));
+                search(r, at, wanted)?;
+                at.truncate(length);
+            }
+            Ok(())
+        }
+        Some(b'[') => {
+            r.enter()?;
+            let mut index = 0;
+            while r.more(b']', index == 0)? {
+                at.push_str(&format!("[{index}]"));
+                search(r, at, wanted)?;
+                at.truncate(length);
+                index += 1;
+            }
+            Ok(())
+        }
+        _ => r.skip(&Path::root("")),
+    }
+}

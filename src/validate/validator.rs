@@ -1,0 +1,203 @@
+//! The rules and value sets by which values are judged: those of the specification, and those that a caller adds.
+
+use crate::code::{
+    IDENTIFIER_TYPE, OPERATIONAL_STATUS, PARAMETER_GROUP, SIGNATURE_TYPE, SPECIFICATION_TYPE, TIMING_ABBREVIATION,
+    ValueSet,
+};
+use crate::datatype::{CodeableConcept, Coding, Primitive};
+use crate::element::{Element, Node};
+use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::primitive::{Code, Uri};
+use std::borrow::Cow;
+use std::fmt;
+
+/// A rule over one value of a type, added by a caller.
+///
+/// ```
+/// use fhir_devices::{Device, Severity, Validate, validate::{Rule, Validator}};
+///
+/// let rule = Rule::new("acme-1", Severity::Warning, "a device of ours names its model", |device: &Device| {
+///     device.model.is_some()
+/// });
+/// let report = Device::default().validate_by(&Validator::new().rule(rule));
+/// assert_eq!(report.issues()[0].rule, "acme-1");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Rule<T> {
+    key: Cow<'static, str>,
+    severity: Severity,
+    message: Cow<'static, str>,
+    holds: fn(&T) -> bool,
+}
+
+impl<T> Rule<T> {
+    /// States a rule: its key, how grave it is to break it, what it demands, and whether a value keeps it.
+    #[must_use]
+    pub fn new(
+        key: impl Into<Cow<'static, str>>,
+        severity: Severity,
+        message: impl Into<Cow<'static, str>>,
+        holds: fn(&T) -> bool,
+    ) -> Self {
+        Self { key: key.into(), severity, message: message.into(), holds }
+    }
+}
+
+/// How binding a value set is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Strength {
+    /// A code outside the set is an error.
+    Required,
+    /// A code outside the set is a warning: it is right only where no code of the set fits.
+    Extensible,
+    /// A code outside the set is a warning: one of the set is to be preferred.
+    Preferred,
+}
+
+#[derive(Clone, Debug)]
+struct Binding {
+    /// The type and the name of the row: `DeviceComponent`, `type`.
+    owner: Cow<'static, str>,
+    name: Cow<'static, str>,
+    strength: Strength,
+    value_set: ValueSet,
+}
+
+const fn binding(owner: &'static str, name: &'static str, strength: Strength, value_set: ValueSet) -> Binding {
+    Binding { owner: Cow::Borrowed(owner), name: Cow::Borrowed(name), strength, value_set }
+}
+
+/// The value sets of the specification that are not required, and that are closed and small enough to carry.
+static STANDARD: [Binding; 6] = [
+    binding("DeviceComponent", "operationalStatus", Strength::Extensible, OPERATIONAL_STATUS),
+    binding("DeviceComponent", "parameterGroup", Strength::Extensible, PARAMETER_GROUP),
+    binding("DeviceComponent.productionSpecification", "specType", Strength::Extensible, SPECIFICATION_TYPE),
+    binding("Identifier", "type", Strength::Extensible, IDENTIFIER_TYPE),
+    binding("Timing", "code", Strength::Preferred, TIMING_ABBREVIATION),
+    binding("Signature", "type", Strength::Preferred, SIGNATURE_TYPE),
+];
+
+type Check = Box<dyn Fn(&dyn Node, &Path<'_>, &mut Report) + Send + Sync>;
+
+/// The rules and value sets by which values are judged.
+///
+/// ```
+/// use fhir_devices::code::ValueSet;
+/// use fhir_devices::validate::{Strength, Validator};
+/// use fhir_devices::{DeviceComponent, Validate};
+///
+/// let pumps = ValueSet::new("https://acme.example/ValueSet/pumps").with("urn:iso:std:iso:11073:10101", ["69985"]);
+/// let validator = Validator::new().value_set("DeviceComponent.type", Strength::Required, pumps);
+/// let component = DeviceComponent::from_json(
+///     br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},
+///          "type":{"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"69641"}]}}"#,
+/// )?;
+/// assert!(component.validate().is_empty());
+/// assert_eq!(component.validate_by(&validator).issues()[0].at, "DeviceComponent.type");
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
+#[derive(Default)]
+pub struct Validator {
+    bindings: Vec<Binding>,
+    checks: Vec<Check>,
+}
+
+impl fmt::Debug for Validator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Validator")
+            .field("bindings", &self.bindings)
+            .field("rules", &self.checks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Validator {
+    /// The rules and value sets of the specification.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bindings: Vec::new(), checks: Vec::new() }
+    }
+
+    /// Adds a rule over every value of a type, wherever it stands.
+    #[must_use]
+    pub fn rule<T: Element + 'static>(mut self, rule: Rule<T>) -> Self {
+        self.checks.push(Box::new(move |node, at, report| {
+            let Some(value) = node.as_any().and_then(|any| any.downcast_ref::<T>()) else { return };
+            if !(rule.holds)(value) {
+                let issue = Issue::new(rule.key.clone(), rule.severity, Kind::BusinessRule, at, &*rule.message);
+                report.push(issue.with_row(T::definition().path));
+            }
+        }));
+        self
+    }
+
+    /// Binds a row, such as `DeviceComponent.type`, to a value set; one that the specification bound it to no longer
+    /// counts.
+    #[must_use]
+    pub fn value_set(mut self, row: &str, strength: Strength, value_set: ValueSet) -> Self {
+        let (owner, name) = row.rsplit_once('.').unwrap_or(("", row));
+        let (owner, name) = (Cow::Owned(owner.to_owned()), Cow::Owned(name.to_owned()));
+        self.bindings.push(Binding { owner, name, strength, value_set });
+        self
+    }
+
+    /// Judges a node by the rules that were added.
+    pub(super) fn check(&self, node: &dyn Node, at: &Path<'_>, report: &mut Report) {
+        for check in &self.checks {
+            check(node, at, report);
+        }
+    }
+
+    /// Whether some row of a type is bound to a value set.
+    pub(super) fn binds(&self, owner: &str) -> bool {
+        self.bindings.iter().chain(&STANDARD).any(|binding| binding.owner == owner)
+    }
+
+    /// Judges a node by the value set to which its row is bound.
+    pub(super) fn check_binding(&self, owner: &str, node: &dyn Node, at: &Path<'_>, report: &mut Report) {
+        let of_row = |binding: &&Binding| binding.owner == owner && binding.name == at.name();
+        let own = self.bindings.iter().rfind(of_row);
+        let Some(binding) = own.or_else(|| STANDARD.iter().find(of_row)) else { return };
+        let Some(any) = node.as_any() else { return };
+        let codings = if let Some(concept) = any.downcast_ref::<CodeableConcept>() {
+            concept.coding.as_slice()
+        } else if let Some(coding) = any.downcast_ref::<Coding>() {
+            std::slice::from_ref(coding)
+        } else {
+            return;
+        };
+        if codings.is_empty() || codings.iter().any(|coding| is_in(coding, &binding.value_set)) {
+            return;
+        }
+        let (rule, severity) = match binding.strength {
+            Strength::Required => ("required-binding", Severity::Error),
+            Strength::Extensible => ("extensible-binding", Severity::Warning),
+            Strength::Preferred => ("preferred-binding", Severity::Warning),
+        };
+        let found = codings.iter().map(words).collect::<Vec<_>>().join(", ");
+        let message = format!("found {found}, wanted a code of the value set `{}`", binding.value_set.url());
+        let issue = Issue::new(rule, severity, Kind::CodeInvalid, at, message);
+        report.push(issue.with_row(format!("{}.{}", binding.owner, binding.name)));
+    }
+}
+
+/// A coding, for a message.
+fn words(coding: &Coding) -> String {
+    match (code(coding), system(coding)) {
+        (Some(code), Some(system)) => format!("`{code}` of `{system}`"),
+        (Some(code), None) => format!("`{code}` of no system"),
+        (None, _) => "no code".to_owned(),
+    }
+}
+
+fn system(coding: &Coding) -> Option<&str> {
+    coding.system.as_ref().and_then(|system: &Primitive<Uri>| system.value.as_ref()).map(Uri::as_str)
+}
+
+fn code(coding: &Coding) -> Option<&str> {
+    coding.code.as_ref().and_then(|code: &Primitive<Code>| code.value.as_ref()).map(Code::as_str)
+}
+
+fn is_in(coding: &Coding, value_set: &ValueSet) -> bool {
+    code(coding).is_some_and(|code| value_set.contains(system(coding), code))
+}

@@ -1,0 +1,438 @@
+//! Every declared type, row by row, both ways and in order, beside the published StructureDefinitions; and every
+//! closed set of codes beside its published expansion.
+//!
+//! `tests/data/elements.tsv` holds the same facts for machines without the published definitions. `BLESS=1` writes it
+//! anew, once the declared types agree with the published ones.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test may stop where it stands"
+)]
+
+#[path = "common/codes.rs"]
+mod codes;
+mod common;
+
+use fhir_devices::code;
+use fhir_devices::element::{Definition, Element, Max};
+use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// A published fact that the tables do not have, and why.
+struct Exception {
+    at: &'static str,
+    fact: Fact,
+    reason: &'static str,
+}
+
+#[derive(PartialEq)]
+enum Fact {
+    Rule(&'static str),
+    ValueSet(&'static str),
+}
+
+const MEDIA_TYPES: Fact = Fact::ValueSet("http://www.rfc-editor.org/bcp/bcp13.txt");
+
+/// One that no longer applies fails the run.
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        at: "Attachment.contentType",
+        fact: MEDIA_TYPES,
+        reason: "the media types are an open set without a list",
+    },
+    Exception {
+        at: "Signature.contentType",
+        fact: MEDIA_TYPES,
+        reason: "the media types are an open set without a list",
+    },
+    Exception {
+        at: "SimpleQuantity",
+        fact: Fact::Rule("sqty-1"),
+        reason: "the row `comparator` is left out, so that none can be said",
+    },
+    Exception {
+        at: "Narrative.div",
+        fact: Fact::Rule("txt-1"),
+        reason: "a rule of the row `div`, which is a primitive here; the walk judges it",
+    },
+    Exception {
+        at: "Narrative.div",
+        fact: Fact::Rule("txt-2"),
+        reason: "a rule of the row `div`, which is a primitive here; the walk judges it",
+    },
+];
+
+/// The facts of one element, each as text.
+#[derive(Clone, Debug, PartialEq)]
+struct Row {
+    path: String,
+    min: String,
+    max: String,
+    types: Vec<String>,
+    targets: Vec<String>,
+    value_set: String,
+    rules: Vec<String>,
+}
+
+impl Row {
+    /// The row as a line of the table.
+    fn line(&self) -> String {
+        let Self { path, min, max, .. } = self;
+        let (types, targets, rules) = (self.types.join(" "), self.targets.join(" "), self.rules.join(" "));
+        format!("{path}\t{min}\t{max}\t{types}\t{targets}\t{}\t{rules}", self.value_set)
+    }
+}
+
+const HEAD: &str = "path\tmin\tmax\ttypes\ttargets\trequired value set\trules";
+
+/// Every definition that the five resources reach, by its path.
+fn reached() -> BTreeMap<&'static str, &'static Definition> {
+    let mut open = vec![
+        Device::definition(),
+        DeviceComponent::definition(),
+        DeviceMetric::definition(),
+        Bundle::definition(),
+        OperationOutcome::definition(),
+    ];
+    let mut reached = BTreeMap::new();
+    while let Some(definition) = open.pop() {
+        if reached.insert(definition.path, definition).is_none() {
+            let types = definition.rows.iter().flat_map(|row| (row.types)());
+            open.extend(types.filter_map(|one| one.definition).map(|definition| definition()));
+        }
+    }
+    reached
+}
+
+/// The definitions that stand on their own; the others are parts of them.
+fn whole() -> Vec<&'static Definition> {
+    reached().into_values().filter(|definition| !definition.path.contains('.')).collect()
+}
+
+fn rules(definition: &Definition) -> Vec<String> {
+    definition.rules.iter().map(|rule| rule.key.to_owned()).collect()
+}
+
+/// The rows of a declared type and of its parts, in order.
+fn declared(definition: &Definition) -> Vec<Row> {
+    let head = Row {
+        path: definition.path.to_owned(),
+        min: "0".to_owned(),
+        max: "*".to_owned(),
+        types: Vec::new(),
+        targets: Vec::new(),
+        value_set: String::new(),
+        rules: rules(definition),
+    };
+    let mut rows = vec![head];
+    declared_rows(definition, &mut rows);
+    rows
+}
+
+fn declared_rows(definition: &Definition, rows: &mut Vec<Row>) {
+    for row in definition.rows {
+        let path = format!("{}.{}", definition.path, row.name);
+        let mut types = Vec::new();
+        let mut part = None;
+        for one in (row.types)() {
+            let inner = one.definition.map(|inner| inner());
+            types.push(match inner {
+                Some(inner) if inner.path == path => {
+                    part = Some(inner);
+                    one.name.to_owned()
+                }
+                Some(inner) if inner.path.contains('.') => format!("#{}", inner.path),
+                Some(inner) if inner.path != one.name => format!("{}({})", one.name, inner.path),
+                _ => one.name.to_owned(),
+            });
+        }
+        let value_sets: Vec<&str> = (row.types)().iter().filter_map(|one| one.value_set).collect();
+        rows.push(Row {
+            path,
+            min: row.min.to_string(),
+            max: if row.max == Max::One { "1" } else { "*" }.to_owned(),
+            types,
+            targets: (row.types)().iter().flat_map(|one| one.targets).map(|target| (*target).to_owned()).collect(),
+            value_set: value_sets.join(" "),
+            rules: part.map(rules).unwrap_or_default(),
+        });
+        if let Some(part) = part {
+            declared_rows(part, rows);
+        }
+    }
+}
+
+/// The end of a url, behind its last slash.
+fn last(url: &Value) -> String {
+    url.as_str().unwrap().rsplit('/').next().unwrap().to_owned()
+}
+
+fn structure_definition(folder: &Path, name: &str) -> Value {
+    let file = folder.join(format!("definitions/StructureDefinition-{name}.json"));
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The rows of a published type, in order. An element that a constraint took away is left out.
+fn published(folder: &Path, name: &str) -> Vec<Row> {
+    let definition = structure_definition(folder, name);
+    let elements = definition["snapshot"]["element"].as_array().unwrap();
+    elements.iter().filter(|element| element["max"] != "0").map(|element| published_row(name, element)).collect()
+}
+
+fn published_row(name: &str, element: &Value) -> Row {
+    let list = |key: &str| element[key].as_array().cloned().unwrap_or_default();
+    let mut types: Vec<String> = Vec::new();
+    let mut targets = Vec::new();
+    for one in list("type") {
+        let code = one["code"].as_str().unwrap();
+        let named = match one.get("profile") {
+            Some(profile) => format!("{code}({})", last(profile)),
+            None => code.to_owned(),
+        };
+        // A reference to one of several types is one type here, and several there.
+        if types.last() != Some(&named) {
+            types.push(named);
+        }
+        targets.extend(one.get("targetProfile").map(last).filter(|target| target != "Resource"));
+    }
+    types.extend(element.get("contentReference").map(|reference| reference.as_str().unwrap().to_owned()));
+    let binding = &element["binding"];
+    let value_set = binding["valueSetReference"]["reference"].as_str().or(binding["valueSetUri"].as_str());
+    let rules = list("constraint").iter().map(|rule| rule["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let path = element["path"].as_str().unwrap();
+    let below = path.split_once('.').map(|(_, below)| format!(".{below}")).unwrap_or_default();
+    Row {
+        path: format!("{name}{below}"),
+        min: element["min"].to_string(),
+        max: element["max"].as_str().unwrap().to_owned(),
+        types,
+        targets,
+        value_set: value_set.filter(|_| binding["strength"] == "required").unwrap_or_default().to_owned(),
+        // It holds for every element, and is not in the tables.
+        rules: rules.into_iter().filter(|key| key != "ele-1").collect(),
+    }
+}
+
+/// Takes the exceptions away from a published row, and notes which there were.
+fn except(row: &mut Row, used: &mut BTreeSet<usize>) {
+    for (index, exception) in EXCEPTIONS.iter().enumerate().filter(|(_, exception)| exception.at == row.path) {
+        let applies = match exception.fact {
+            Fact::Rule(key) => row.rules.iter().any(|rule| rule == key),
+            Fact::ValueSet(url) => row.value_set == url,
+        };
+        if applies {
+            used.insert(index);
+        }
+        match exception.fact {
+            Fact::Rule(key) => row.rules.retain(|rule| rule != key),
+            Fact::ValueSet(_) => row.value_set.clear(),
+        }
+    }
+}
+
+/// The lines of two tables that differ.
+fn differences(ours: &[String], theirs: &[String]) -> Vec<String> {
+    let only = |some: &[String], others: &[String], whose: &str| -> Vec<String> {
+        some.iter().filter(|line| !others.contains(line)).map(|line| format!("{whose}: {line}")).collect()
+    };
+    let mut lines = only(ours, theirs, "declared");
+    lines.extend(only(theirs, ours, "published"));
+    if lines.is_empty() && ours != theirs {
+        lines.push(format!("the order differs: {ours:#?}"));
+    }
+    lines
+}
+
+fn declared_lines() -> Vec<String> {
+    whole().into_iter().flat_map(declared).map(|row| row.line()).collect()
+}
+
+fn table() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/elements.tsv")
+}
+
+#[test]
+fn every_declared_type_is_the_published_one_row_by_row() {
+    let Some(folder) = common::corpus() else { return };
+    let mut used = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for definition in whole() {
+        let ours: Vec<String> = declared(definition).iter().map(Row::line).collect();
+        let mut theirs = published(&folder, definition.path);
+        theirs.iter_mut().for_each(|row| except(row, &mut used));
+        let theirs: Vec<String> = theirs.iter().map(Row::line).collect();
+        wrong.extend(differences(&ours, &theirs));
+    }
+    let unused = EXCEPTIONS.iter().enumerate().filter(|(index, _)| !used.contains(index));
+    wrong.extend(unused.map(|(_, one)| format!("the exception at {} no longer applies: {}", one.at, one.reason)));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(table(), format!("{HEAD}\n{}\n", declared_lines().join("\n"))).unwrap();
+    }
+}
+
+#[test]
+fn every_declared_type_is_as_the_table_says() {
+    if std::env::var_os("BLESS").is_some() {
+        return;
+    }
+    let text = std::fs::read_to_string(table()).unwrap();
+    let mut lines = text.lines().map(str::to_owned);
+    assert_eq!(lines.next().as_deref(), Some(HEAD));
+    let wrong = differences(&declared_lines(), &lines.collect::<Vec<_>>());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// An exception says that the tables lack a fact; one that they have is no exception.
+#[test]
+fn no_exception_is_for_something_declared() {
+    let rows: Vec<Row> = whole().into_iter().flat_map(declared).collect();
+    for exception in EXCEPTIONS {
+        let row = rows.iter().find(|row| row.path == exception.at);
+        let row = row.unwrap_or_else(|| panic!("{} is no element", exception.at));
+        match exception.fact {
+            Fact::Rule(key) => assert!(!row.rules.iter().any(|rule| rule == key), "{}", exception.at),
+            Fact::ValueSet(url) => assert_ne!(row.value_set, url, "{}", exception.at),
+        }
+    }
+}
+
+#[test]
+fn the_walk_reaches_these_types() {
+    let resources = ["Bundle", "Device", "DeviceComponent", "DeviceMetric", "OperationOutcome"];
+    let types = [
+        "Address",
+        "Age",
+        "Annotation",
+        "Attachment",
+        "CodeableConcept",
+        "Coding",
+        "ContactPoint",
+        "Count",
+        "Distance",
+        "Duration",
+        "Extension",
+        "HumanName",
+        "Identifier",
+        "Meta",
+        "Money",
+        "Narrative",
+        "Period",
+        "Quantity",
+        "Range",
+        "Ratio",
+        "Reference",
+        "SampledData",
+        "Signature",
+        "SimpleQuantity",
+        "Timing",
+    ];
+    let parts = [
+        "Bundle.entry",
+        "Bundle.entry.request",
+        "Bundle.entry.response",
+        "Bundle.entry.search",
+        "Bundle.link",
+        "Device.udi",
+        "DeviceComponent.productionSpecification",
+        "DeviceMetric.calibration",
+        "OperationOutcome.issue",
+        "Timing.repeat",
+    ];
+    let wanted: BTreeSet<&str> = resources.into_iter().chain(types).chain(parts).collect();
+    assert_eq!(reached().into_keys().collect::<BTreeSet<_>>(), wanted);
+}
+
+/// The primitive types that the tables name, each with a published definition.
+#[test]
+fn every_primitive_type_is_published() {
+    let primitives: BTreeSet<&str> = reached()
+        .values()
+        .flat_map(|definition| definition.rows)
+        .flat_map(|row| (row.types)())
+        .filter(|one| one.definition.is_none() && one.name != "Resource")
+        .map(|one| one.name)
+        .collect();
+    let wanted = [
+        "base64Binary",
+        "boolean",
+        "code",
+        "date",
+        "dateTime",
+        "decimal",
+        "id",
+        "instant",
+        "integer",
+        "markdown",
+        "oid",
+        "positiveInt",
+        "string",
+        "time",
+        "unsignedInt",
+        "uri",
+        "xhtml",
+    ];
+    assert_eq!(primitives, wanted.into_iter().collect());
+    let Some(folder) = common::corpus() else { return };
+    for name in primitives {
+        assert_eq!(structure_definition(&folder, name)["kind"], "primitive-type", "{name}");
+    }
+}
+
+#[test]
+fn an_extension_may_have_a_value_of_each_of_38_types() {
+    let value = fhir_devices::datatype::Extension::definition().rows.iter().find(|row| row.name == "value[x]");
+    let types = (value.unwrap().types)();
+    assert_eq!(types.len(), 38);
+    let reached = reached();
+    for one in types {
+        assert!(one.definition.is_none_or(|definition| reached.contains_key(definition().path)), "{}", one.name);
+    }
+}
+
+#[test]
+fn every_required_value_set_of_the_tables_is_a_closed_set_and_the_other_way_round() {
+    let rows = whole().into_iter().flat_map(declared);
+    let bound: BTreeSet<String> = rows.map(|row| row.value_set).filter(|url| !url.is_empty()).collect();
+    assert_eq!(bound, codes::closed_sets().into_keys().map(str::to_owned).collect());
+}
+
+/// The codes of an expansion, those below another after it.
+fn flattened(contains: &Value, into: &mut Vec<String>) {
+    for one in contains.as_array().into_iter().flatten() {
+        into.push(one["code"].as_str().unwrap().to_owned());
+        flattened(&one["contains"], into);
+    }
+}
+
+fn expansion(folder: &Path, url: &str) -> Vec<String> {
+    let name = url.rsplit('/').next().unwrap();
+    let file = folder.join(format!("definitions/expansions/ValueSet-{name}.json"));
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let value_set: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value_set["url"], url);
+    let mut found = Vec::new();
+    flattened(&value_set["expansion"]["contains"], &mut found);
+    found
+}
+
+#[test]
+fn every_closed_set_has_the_published_codes_in_their_order() {
+    let Some(folder) = common::corpus() else { return };
+    for (url, ours) in codes::closed_sets() {
+        assert_eq!(ours, expansion(&folder, url), "{url}");
+    }
+}
+
+#[test]
+fn the_resource_types_are_the_published_ones() {
+    let Some(folder) = common::corpus() else { return };
+    let published = expansion(&folder, "http://hl7.org/fhir/ValueSet/resource-types");
+    let concrete = published.iter().filter(|name| !matches!(name.as_str(), "Resource" | "DomainResource"));
+    assert_eq!(code::RESOURCE_TYPES.to_vec(), concrete.collect::<Vec<_>>());
+}

@@ -1,0 +1,270 @@
+//! The modules are floors, and arrows point down: what `src/**/*.rs` names of this crate stands on a lower floor.
+#![allow(clippy::unwrap_used, clippy::string_slice, reason = "a test may stop where it stands")]
+
+use std::path::Path;
+
+/// The floors from the top. The names on one floor are strangers to each other; `lib.rs` is above all.
+const FLOORS: [&str; 16] = [
+    "manual",
+    "testkit",
+    "backend",
+    "service",
+    "update",
+    "store",
+    "reference",
+    "validate",
+    "resource",
+    "udi",
+    "nomenclature",
+    "datatype",
+    "code",
+    "primitive",
+    "element",
+    "issue",
+];
+const MAX_LINES: usize = 1_000;
+
+fn floor(module: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| *floor == module)
+}
+
+/// The source without comments, strings and characters; every line break stays.
+fn code_of(source: &str) -> String {
+    let chars: Vec<char> = source.chars().collect();
+    let at = |index: usize| chars.get(index).copied().unwrap_or('\0');
+    let mut out = String::with_capacity(source.len());
+    let mut i = 0;
+    while i < chars.len() {
+        let from = i;
+        let word = i > 0 && (at(i - 1).is_alphanumeric() || at(i - 1) == '_');
+        match (at(i), at(i + 1)) {
+            ('/', '/') => {
+                while i < chars.len() && at(i) != '\n' {
+                    i += 1;
+                }
+            }
+            ('/', '*') => {
+                let mut depth = 0;
+                while i < chars.len() {
+                    match (at(i), at(i + 1)) {
+                        ('/', '*') => (depth, i) = (depth + 1, i + 2),
+                        ('*', '/') => (depth, i) = (depth - 1, i + 2),
+                        _ => i += 1,
+                    }
+                    if depth == 0 {
+                        break;
+                    }
+                }
+            }
+            ('"', _) => i = string_end(&chars, i),
+            ('r', '"' | '#') if !word && raw_string_end(&chars, i).is_some() => {
+                i = raw_string_end(&chars, i).unwrap_or(i + 1);
+            }
+            ('\'', '\\') => {
+                i += 3;
+                while i < chars.len() && at(i) != '\'' {
+                    i += 1;
+                }
+                i += 1;
+            }
+            ('\'', _) if at(i + 2) == '\'' => i += 3,
+            (other, _) => {
+                out.push(other);
+                i += 1;
+                continue;
+            }
+        }
+        out.push(' ');
+        out.extend(chars.get(from..i.min(chars.len())).unwrap_or_default().iter().filter(|c| **c == '\n'));
+    }
+    out
+}
+
+fn string_end(chars: &[char], quote: usize) -> usize {
+    let mut i = quote + 1;
+    while let Some(c) = chars.get(i) {
+        match c {
+            '\\' => i += 2,
+            '"' => return i + 1,
+            _ => i += 1,
+        }
+    }
+    i
+}
+
+/// The end of the raw string that begins with the `r` at `start`, if one does.
+fn raw_string_end(chars: &[char], start: usize) -> Option<usize> {
+    let hashes = chars.iter().skip(start + 1).take_while(|c| **c == '#').count();
+    let open = start + 1 + hashes;
+    if chars.get(open) != Some(&'"') {
+        return None;
+    }
+    let closes = |i: &usize| {
+        chars.get(*i) == Some(&'"') && chars.iter().skip(i + 1).take(hashes).filter(|c| **c == '#').count() == hashes
+    };
+    (open + 1..chars.len()).find(closes).map(|i| i + 1 + hashes)
+}
+
+/// What follows `crate::` somewhere: the line, whether a `$` stands before it, and the names; a group has several.
+fn arrows(code: &str) -> Vec<(usize, bool, Vec<String>)> {
+    let mut found = Vec::new();
+    for (start, _) in code.match_indices("crate::") {
+        let before = code[..start].chars().next_back();
+        if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        let line = code[..start].matches('\n').count() + 1;
+        let rest = code[start + "crate::".len()..].trim_start();
+        let names = match rest.strip_prefix('{') {
+            Some(group) => group_names(group),
+            None => vec![name(rest)],
+        };
+        found.push((line, before == Some('$'), names));
+    }
+    found
+}
+
+fn name(text: &str) -> String {
+    text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// The first names of the paths in the group that follows its opening brace.
+fn group_names(group: &str) -> Vec<String> {
+    let (mut depth, mut names, mut begins) = (0, Vec::new(), true);
+    for (index, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => begins = true,
+            c if begins && !c.is_whitespace() => {
+                names.push(name(&group[index..]));
+                begins = false;
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+/// The module of a file: the first name below `src`; `None` for the crate's root.
+fn module(file: &str) -> Option<&str> {
+    let first = file.split('/').next().unwrap_or_default();
+    let module = first.strip_suffix(".rs").unwrap_or(first);
+    (module != "lib").then_some(module)
+}
+
+/// What is wrong with one source; `file` is its path below `src`.
+fn faults(file: &str, source: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let lines = source.lines().count();
+    if lines > MAX_LINES {
+        faults.push(format!("{file}: {lines} lines, wanted at most {MAX_LINES}"));
+    }
+    let Some(own) = module(file) else { return faults };
+    let Some(height) = floor(own) else {
+        faults.push(format!("{file}: the module `{own}` stands on no floor"));
+        return faults;
+    };
+    for (line, in_macro, names) in arrows(&code_of(source)) {
+        for name in names {
+            let at = format!("{file}:{line}: `{own}` names `crate::{name}`");
+            match floor(&name) {
+                // What a macro says of its own module, where it is used elsewhere, can only be said so.
+                Some(other) if other == height && in_macro => {}
+                Some(other) if other == height => {
+                    faults.push(format!("{at}, which is itself; wanted `super` or `self`"))
+                }
+                Some(other) if other < height => faults.push(format!("{at}, which is above it")),
+                Some(_) => {}
+                None => faults.push(format!("{at}, which stands on no floor")),
+            }
+        }
+    }
+    faults
+}
+
+fn sources(folder: &Path, below: &str, found: &mut Vec<(String, String)>) {
+    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        let name = format!("{below}{}", path.file_name().unwrap().to_string_lossy());
+        if path.is_dir() {
+            sources(&path, &format!("{name}/"), found);
+        } else if name.ends_with(".rs") {
+            found.push((name, std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn every_arrow_between_the_modules_points_down() {
+    let mut found = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut found);
+    assert!(found.len() > 40, "only {} sources were found", found.len());
+    let faults: Vec<String> = found.iter().flat_map(|(file, source)| faults(file, source)).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The faults of a made-up source.
+fn of(file: &str, source: &str) -> String {
+    faults(file, source).join("; ")
+}
+
+#[test]
+fn an_arrow_upwards_is_a_fault() {
+    let fault = "element/value.rs:2: `element` names `crate::resource`, which is above it";
+    assert_eq!(of("element/value.rs", "\nuse crate::resource::Device;"), fault);
+    assert_eq!(of("element/value.rs", "\nfn f() -> crate ::x {}\nuse   crate::issue::Path;"), "");
+    assert_eq!(of("element/value.rs", "\nmacro_rules! m { () => { $crate::resource::Device } }"), fault);
+    assert_eq!(of("udi.rs", "use crate::issue::Path;"), "");
+}
+
+#[test]
+fn an_arrow_to_the_same_floor_is_a_fault_but_in_a_macro() {
+    let fault = "code/mod.rs:1: `code` names `crate::code`, which is itself; wanted `super` or `self`";
+    assert_eq!(of("code/mod.rs", "use crate::code::X;"), fault);
+    assert_eq!(of("code/mod.rs", "macro_rules! m { () => { $crate::code::X } }"), "");
+}
+
+#[test]
+fn every_name_of_a_group_is_an_arrow() {
+    let faults = of("primitive/date.rs", "use crate::{\n issue::{Kind, Path}, code::X, update };");
+    assert_eq!(
+        faults,
+        "primitive/date.rs:1: `primitive` names `crate::code`, which is above it; \
+         primitive/date.rs:1: `primitive` names `crate::update`, which is above it"
+    );
+}
+
+#[test]
+fn a_module_without_a_floor_is_a_fault() {
+    assert_eq!(of("utils/mod.rs", ""), "utils/mod.rs: the module `utils` stands on no floor");
+    assert_eq!(
+        of("code/mod.rs", "use crate::Device;"),
+        "code/mod.rs:1: `code` names `crate::Device`, which stands on no floor"
+    );
+    assert_eq!(of("lib.rs", "pub use crate::resource::Device; mod utils;"), "");
+}
+
+#[test]
+fn a_file_that_is_too_long_is_a_fault() {
+    let long = "\n".repeat(MAX_LINES + 1);
+    assert_eq!(of("lib.rs", &long), "lib.rs: 1001 lines, wanted at most 1000");
+    assert_eq!(of("issue/path.rs", &"\n".repeat(MAX_LINES)), "");
+}
+
+#[test]
+fn comments_and_strings_are_no_arrows() {
+    let source = r###"
+        //! [`crate::resource`]
+        /* crate::update /* crate::store */ crate::update */
+        const A: &str = "crate::resource \" crate::update";
+        const B: &str = r#"crate::resource " crate::update"#;
+        const C: (char, char) = ('"', '\'');
+        fn f<'a>(_: &'a str) { mycrate::resource::f() }
+    "###;
+    assert_eq!(of("issue/path.rs", source), "");
+    let after = format!("{source}\nuse crate::resource::Device;");
+    assert_eq!(of("issue/path.rs", &after), "issue/path.rs:9: `issue` names `crate::resource`, which is above it");
+}

@@ -1,0 +1,680 @@
+//! The rules: for each a document that breaks it alone, and one that keeps it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test may stop where it stands"
+)]
+
+use fhir_devices::code::{BundleType, MetricCategory, ValueSet};
+use fhir_devices::datatype::{CodeableConcept, Coding, Extension, Identifier, Primitive, Reference, target};
+use fhir_devices::element::{Definition, Element, ReadMode};
+use fhir_devices::issue::Kind;
+use fhir_devices::primitive::{Text, Uri};
+use fhir_devices::resource::bundle::{Entry, Link};
+use fhir_devices::validate::{Rule, Strength, Validator, check};
+use fhir_devices::{
+    Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Report, Resource, Severity, Valid, Validate,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+/// The documents of one rule; `at` is the place that the finding names in the first that breaks it.
+struct Fixture {
+    path: &'static str,
+    rule: &'static str,
+    at: &'static str,
+    breaks: Vec<String>,
+    keeps: Vec<String>,
+}
+
+fn device(members: &str) -> String {
+    format!(r#"{{"resourceType":"Device",{members}}}"#)
+}
+
+fn metric(members: &str) -> String {
+    let required = r#""identifier":{"value":"1"},"type":{"text":"t"},"category":"setting""#;
+    format!(r#"{{"resourceType":"DeviceMetric",{required},{members}}}"#)
+}
+
+fn component(members: &str) -> String {
+    let required = r#""identifier":{"value":"1"},"type":{"text":"t"}"#;
+    format!(r#"{{"resourceType":"DeviceComponent",{required},{members}}}"#)
+}
+
+fn outcome(members: &str) -> String {
+    format!(r#"{{"resourceType":"OperationOutcome","issue":[{{"severity":"error","code":"invalid"}}],{members}}}"#)
+}
+
+fn bundle(r#type: &str, members: &str) -> String {
+    format!(r#"{{"resourceType":"Bundle","type":"{type}",{members}}}"#)
+}
+
+/// A device with an extension whose value is of that type.
+fn value(r#type: &str, members: &str) -> String {
+    device(&format!(r#""extension":[{{"url":"http://x.example","value{type}":{{{members}}}}}]"#))
+}
+
+fn repeat(members: &str) -> String {
+    metric(&format!(r#""measurementPeriod":{{"repeat":{{{members}}}}}"#))
+}
+
+fn fixture(
+    path: &'static str,
+    rule: &'static str,
+    at: &'static str,
+    breaks: impl IntoIterator<Item = String>,
+    keeps: impl IntoIterator<Item = String>,
+) -> Fixture {
+    Fixture { path, rule, at, breaks: breaks.into_iter().collect(), keeps: keeps.into_iter().collect() }
+}
+
+/// The rules of a domain resource over what it contains.
+fn containing(path: &'static str, of: fn(&str) -> String) -> Vec<Fixture> {
+    let refers = r##""extension":[{"url":"http://x.example","valueReference":{"reference":"#a"}}]"##;
+    let holds = |members: &str| of(&format!(r#"{refers},"contained":[{{"id":"a",{members}}}]"#));
+    let text = r#""text":{"status":"empty","div":"<div xmlns='http://www.w3.org/1999/xhtml'>a</div>"}"#;
+    let patient = r#""resourceType":"Patient""#;
+    let typed = r#""resourceType":"Device""#;
+    let inner = r#""contained":[{"resourceType":"Patient","id":"b"}]"#;
+    let unnamed = of(r#""contained":[{"resourceType":"Device","id":"a"}]"#);
+    let anonymous = of(r#""contained":[{"resourceType":"Patient"}]"#);
+    let mutual = of(r##""contained":[
+        {"resourceType":"Device","id":"a","owner":{"reference":"#b"}},
+        {"resourceType":"Organization","id":"b","endpoint":[{"reference":"#a"}]}
+    ]"##);
+    vec![
+        fixture(
+            path,
+            "dom-1",
+            "contained[0].text",
+            [holds(&format!("{typed},{text}")), holds(&format!("{patient},{text}"))],
+            [holds(&format!("{typed},\"language\":\"en\"")), holds(&format!("{patient},\"language\":\"en\""))],
+        ),
+        fixture(
+            path,
+            "dom-2",
+            "contained[0].contained",
+            [holds(&format!("{typed},{inner}")), holds(&format!("{patient},{inner}"))],
+            [holds(typed), holds(patient)],
+        ),
+        fixture(path, "dom-3", "contained[0].id", [unnamed, anonymous], [mutual, holds(typed)]),
+        fixture(
+            path,
+            "dom-4",
+            "contained[0].meta",
+            [
+                holds(&format!(r#"{typed},"meta":{{"versionId":"1"}}"#)),
+                holds(&format!(r#"{typed},"meta":{{"lastUpdated":"2017-05-26T11:56:30Z"}}"#)),
+                holds(&format!(r#"{patient},"meta":{{"versionId":"1"}}"#)),
+                holds(&format!(r#"{patient},"meta":{{"lastUpdated":"2017-05-26T11:56:30Z"}}"#)),
+            ],
+            [
+                holds(&format!(r#"{typed},"meta":{{"profile":["http://x.example"]}}"#)),
+                holds(&format!(r#"{patient},"meta":{{"profile":["http://x.example"]}}"#)),
+            ],
+        ),
+    ]
+}
+
+/// qty-3 of a type of quantity: a coded unit without a system. The members keep the other rules of the type.
+fn coded(path: &'static str, broken: &str, kept: &str) -> Fixture {
+    let of = |members: &str| match path {
+        "SimpleQuantity" => value("Range", &format!(r#""low":{{{members}}}"#)),
+        _ => value(path, members),
+    };
+    let at = if path == "SimpleQuantity" { ".low" } else { "" };
+    fixture(path, "qty-3", at, [of(broken)], [of(kept)])
+}
+
+const UCUM: &str = r#""system":"http://unitsofmeasure.org""#;
+const ISO_4217: &str = r#""system":"urn:iso:std:iso:4217""#;
+
+fn quantities() -> Vec<Fixture> {
+    let ucum = |members: &str| format!("{members},{UCUM}");
+    let mut fixtures = vec![
+        coded("Quantity", r#""value":1,"code":"mm""#, &ucum(r#""value":1,"code":"mm""#)),
+        coded("SimpleQuantity", r#""value":1,"code":"mm""#, &ucum(r#""value":1,"code":"mm""#)),
+        coded("Age", r#""value":1,"code":"a""#, &ucum(r#""value":1,"code":"a""#)),
+        coded("Count", r#""value":1,"code":"1""#, &ucum(r#""value":1,"code":"1""#)),
+        coded("Distance", r#""value":1,"code":"m""#, &ucum(r#""value":1,"code":"m""#)),
+        coded("Money", r#""value":1,"code":"EUR""#, &format!(r#""value":1,"code":"EUR",{ISO_4217}"#)),
+    ];
+    let rule = |path: &'static str, rule: &'static str, breaks: &[&str], keeps: &[&str]| {
+        let of = |members: &&str| value(path, members);
+        fixture(path, rule, "", breaks.iter().map(of), keeps.iter().map(of))
+    };
+    let other = r#""value":1,"code":"x","system":"http://x.example""#;
+    fixtures.extend([
+        rule(
+            "Age",
+            "age-1",
+            &[r#""value":1"#, other, &ucum(r#""value":0,"code":"a""#), &ucum(r#""value":-1,"code":"a""#)],
+            &[r#""unit":"a""#, &ucum(r#""value":0.5,"code":"a""#), &ucum(r#""code":"a""#)],
+        ),
+        rule(
+            "Count",
+            "cnt-3",
+            &[r#""value":1"#, other, &ucum(r#""value":1,"code":"kg""#), &ucum(r#""value":1.0,"code":"1""#)],
+            &[r#""unit":"pieces""#, &ucum(r#""value":-1,"code":"1""#)],
+        ),
+        rule("Distance", "dis-1", &[r#""value":1"#, other], &[r#""unit":"m""#, &ucum(r#""value":1.5,"code":"m""#)]),
+        rule(
+            "Duration",
+            "drt-1",
+            &[other, &ucum(r#""code":"h""#)],
+            &[r#""value":1"#, r#""value":1,"system":"http://x.example""#, &ucum(r#""value":1,"code":"h""#)],
+        ),
+        rule(
+            "Money",
+            "mny-1",
+            &[r#""value":1"#, &ucum(r#""value":1,"code":"EUR""#)],
+            &[r#""unit":"euro""#, &format!(r#""value":1,"code":"EUR",{ISO_4217}"#)],
+        ),
+        rule(
+            "Range",
+            "rng-2",
+            &[
+                r#""low":{"value":2},"high":{"value":1}"#,
+                r#""low":{"value":1.01,"unit":"m"},"high":{"value":1.0,"unit":"m"}"#,
+                r#""low":{"value":-1},"high":{"value":-2}"#,
+            ],
+            &[
+                r#""low":{"value":9},"high":{"value":10}"#,
+                r#""low":{"value":1.0},"high":{"value":1.00}"#,
+                r#""low":{"value":2}"#,
+                r#""low":{"value":2,"unit":"mm"},"high":{"value":1,"unit":"m"}"#,
+                r#""low":{"unit":"m"},"high":{"value":1,"unit":"m"}"#,
+            ],
+        ),
+        rule(
+            "Ratio",
+            "rat-1",
+            &[r#""numerator":{"value":1}"#, r#""denominator":{"value":1}"#],
+            &[
+                r#""numerator":{"value":1},"denominator":{"value":0}"#,
+                r#""extension":[{"url":"http://x.example","valueString":"a"}]"#,
+            ],
+        ),
+        rule(
+            "Period",
+            "per-1",
+            &[
+                r#""start":"2018","end":"2017""#,
+                r#""start":"2017-05-26T12:00:00Z","end":"2017-05-26T13:00:00+02:00""#,
+                r#""start":"2017-05-26T12:00:00.2Z","end":"2017-05-26T12:00:00.10Z""#,
+            ],
+            &[
+                r#""start":"2017","end":"2017""#,
+                r#""start":"2017-05","end":"2017""#,
+                r#""start":"2017-05-26T12:00:00Z","end":"2017-05-26T11:00:00-02:00""#,
+                r#""start":"2018""#,
+            ],
+        ),
+        rule(
+            "Attachment",
+            "att-1",
+            &[r#""data":"AAAA""#],
+            &[r#""data":"AAAA","contentType":"text/plain""#, r#""url":"http://x.example""#],
+        ),
+    ]);
+    // A duration with a coded unit and no system breaks drt-1 too: qty-3 of it cannot be broken alone.
+    fixtures
+}
+
+/// The rules that nothing can break alone, and why.
+const TOGETHER: &[(&str, &str, &str)] = &[("Duration", "qty-3", "drt-1 asks for a system of a coded unit too")];
+
+fn timings() -> Vec<Fixture> {
+    let rule = |rule: &'static str, breaks: &[&str], keeps: &[&str]| {
+        let of = |members: &&str| repeat(members);
+        fixture("Timing.repeat", rule, "", breaks.iter().map(of), keeps.iter().map(of))
+    };
+    vec![
+        rule("tim-1", &[r#""duration":1"#], &[r#""duration":1,"durationUnit":"s""#, r#""durationUnit":"s""#]),
+        rule("tim-2", &[r#""period":1"#], &[r#""period":1,"periodUnit":"s""#]),
+        rule(
+            "tim-4",
+            &[r#""duration":-0.1,"durationUnit":"s""#],
+            &[r#""duration":0,"durationUnit":"s""#, r#""duration":-0.0,"durationUnit":"s""#],
+        ),
+        rule("tim-5", &[r#""period":-1,"periodUnit":"s""#], &[r#""period":0,"periodUnit":"s""#]),
+        rule("tim-6", &[r#""periodMax":1"#], &[r#""periodMax":1,"period":1,"periodUnit":"s""#]),
+        rule("tim-7", &[r#""durationMax":1"#], &[r#""durationMax":1,"duration":1,"durationUnit":"s""#]),
+        rule("tim-8", &[r#""countMax":1"#], &[r#""countMax":1,"count":1"#]),
+        rule(
+            "tim-9",
+            &[
+                r#""offset":1"#,
+                r#""offset":1,"when":["C"]"#,
+                r#""offset":1,"when":["CM"]"#,
+                r#""offset":1,"when":["CD"]"#,
+                r#""offset":1,"when":["CV"]"#,
+            ],
+            &[r#""offset":1,"when":["AC"]"#, r#""when":["C"]"#],
+        ),
+        rule(
+            "tim-10",
+            &[r#""timeOfDay":["08:00:00"],"when":["AC"]"#],
+            &[r#""timeOfDay":["08:00:00"]"#, r#""when":["AC"]"#],
+        ),
+    ]
+}
+
+fn bundles() -> Vec<Fixture> {
+    let resource = r#""resource":{"resourceType":"Patient"}"#;
+    let entry = |members: &str| format!(r#""entry":[{{{members}}}]"#);
+    let url = r#""fullUrl":"http://x.example/Patient/1""#;
+    let twice = |one: &str, other: &str| {
+        let entry = |meta: &str| format!(r#"{{{url},"resource":{{"resourceType":"Patient"{meta}}}}}"#);
+        bundle("history", &format!(r#""entry":[{},{}]"#, entry(one), entry(other)))
+    };
+    let request = entry(r#""request":{"method":"GET","url":"a"}"#);
+    let response = entry(r#""response":{"status":"200"}"#);
+    let search = entry(&format!(r#"{resource},"search":{{"mode":"match"}}"#));
+    let named = |members: &str| bundle("document", &format!(r#""identifier":{{{members}}}"#));
+    let in_each = |types: &[&str], members: &str| types.iter().map(|one| bundle(one, members)).collect::<Vec<_>>();
+    vec![
+        fixture(
+            "Bundle",
+            "bdl-1",
+            "",
+            in_each(&["collection", "batch", "message"], r#""total":1"#),
+            in_each(&["searchset", "history"], r#""total":1"#),
+        ),
+        fixture("Bundle", "bdl-2", "", in_each(&["collection", "history"], &search), in_each(&["searchset"], &search)),
+        fixture(
+            "Bundle",
+            "bdl-3",
+            "",
+            in_each(&["collection", "searchset", "batch-response"], &request),
+            in_each(&["batch", "transaction", "history"], &request),
+        ),
+        fixture(
+            "Bundle",
+            "bdl-4",
+            "",
+            in_each(&["collection", "batch"], &response),
+            in_each(&["batch-response", "transaction-response"], &response),
+        ),
+        fixture(
+            "Bundle",
+            "bdl-7",
+            "",
+            [
+                twice("", ""),
+                twice(r#","meta":{"versionId":"1"}"#, r#","meta":{"versionId":"1"}"#),
+                twice(r#","meta":{"tag":[{"code":"a"}]}"#, ""),
+            ],
+            [
+                twice(r#","meta":{"versionId":"1"}"#, r#","meta":{"versionId":"2"}"#),
+                bundle("collection", &format!(r#""entry":[{{{resource}}},{{{resource}}}]"#)),
+            ],
+        ),
+        fixture(
+            "Bundle",
+            "bdl-9",
+            "",
+            [named(r#""value":"1""#), named(r#""system":"http://x.example""#)],
+            [named(r#""system":"http://x.example","value":"1""#)],
+        ),
+        fixture(
+            "Bundle.entry",
+            "bdl-5",
+            "entry[0]",
+            [bundle("collection", &entry(url)), bundle("searchset", &entry(r#""search":{"mode":"match"}"#))],
+            [bundle("collection", &entry(resource)), bundle("batch", &request)],
+        ),
+        fixture(
+            "Bundle.entry",
+            "bdl-8",
+            "entry[0]",
+            [bundle("collection", &entry(&format!(r#"{resource},"fullUrl":"http://x.example/Patient/1/_history/2""#)))],
+            [bundle("collection", &entry(&format!("{resource},{url}")))],
+        ),
+    ]
+}
+
+fn fixtures() -> Vec<Fixture> {
+    let extension = |members: &str| device(&format!(r#""extension":[{{"url":"http://x.example"{members}}}]"#));
+    let part = r#","extension":[{"url":"a","valueString":"b"}]"#;
+    let string = r#","valueString":"a""#;
+    let mut fixtures = vec![
+        fixture(
+            "Extension",
+            "ext-1",
+            "extension[0]",
+            [
+                extension(""),
+                extension(r#","id":"a""#),
+                extension(&format!("{part}{string}")),
+                extension(&format!(
+                    r#"{part},"_valueString":{{"extension":[{{"url":"http://x.example","valueString":"b"}}]}}"#
+                )),
+            ],
+            [
+                extension(part),
+                extension(string),
+                extension(&format!(r#","_valueString":{{{}}}"#, &part[1..].replace("\"a\"", "\"http://x.example\""))),
+            ],
+        ),
+        fixture(
+            "ContactPoint",
+            "cpt-2",
+            "contact[0].system",
+            [device(r#""contact":[{"value":"1"}]"#)],
+            [device(r#""contact":[{"value":"1","system":"fax"}]"#), device(r#""contact":[{"rank":1}]"#)],
+        ),
+        fixture(
+            "Reference",
+            "ref-1",
+            "owner",
+            [
+                device(r##""owner":{"reference":"#a"}"##),
+                device(r##""owner":{"reference":"#"}"##),
+                value("Reference", r##""reference":"#a""##),
+                bundle(
+                    "collection",
+                    r##""entry":[
+                        {"resource":{"resourceType":"Device","contained":[{"resourceType":"Organization","id":"a"}],"owner":{"reference":"#a"}}},
+                        {"resource":{"resourceType":"Device","owner":{"reference":"#a"}}}
+                    ]"##,
+                ),
+                bundle(
+                    "collection",
+                    r##""entry":[{"resource":{"resourceType":"Observation","device":{"reference":"#a"}}}]"##,
+                ),
+            ],
+            [
+                device(r##""contained":[{"resourceType":"Organization","id":"a"}],"owner":{"reference":"#a"}"##),
+                device(r#""owner":{"reference":"Organization/a"}"#),
+                device(r#""owner":{"display":"A"}"#),
+            ],
+        ),
+    ];
+    fixtures.extend(containing("Device", device));
+    fixtures.extend(containing("DeviceComponent", component));
+    fixtures.extend(containing("DeviceMetric", metric));
+    fixtures.extend(containing("OperationOutcome", outcome));
+    fixtures.extend(quantities());
+    fixtures.extend(timings());
+    fixtures.extend(bundles());
+    fixtures
+}
+
+/// Every rule in the tables that the five resources reach, with the path of its type.
+fn rules() -> BTreeMap<(&'static str, &'static str), &'static str> {
+    let mut open: Vec<&'static Definition> = vec![
+        Device::definition(),
+        DeviceComponent::definition(),
+        DeviceMetric::definition(),
+        Bundle::definition(),
+        OperationOutcome::definition(),
+    ];
+    let (mut seen, mut rules) = (BTreeSet::new(), BTreeMap::new());
+    while let Some(definition) = open.pop() {
+        if seen.insert(definition.path) {
+            rules.extend(definition.rules.iter().map(|rule| ((definition.path, rule.key), rule.message)));
+            let types = definition.rows.iter().flat_map(|row| (row.types)());
+            open.extend(types.filter_map(|one| one.definition).map(|definition| definition()));
+        }
+    }
+    rules
+}
+
+fn judged(json: &str) -> Report {
+    let resource = Resource::from_json(json.as_bytes()).unwrap_or_else(|report| panic!("{json}\n{report}"));
+    resource.validate()
+}
+
+#[test]
+fn every_rule_has_fixtures_and_every_fixture_a_rule() {
+    let with: BTreeSet<_> = fixtures().iter().map(|one| (one.path, one.rule)).collect();
+    let together: BTreeSet<_> = TOGETHER.iter().map(|(path, rule, _)| (*path, *rule)).collect();
+    assert_eq!(rules().into_keys().collect::<BTreeSet<_>>(), with.union(&together).copied().collect());
+    assert!(with.is_disjoint(&together));
+    assert!(fixtures().iter().all(|one| !one.breaks.is_empty() && !one.keeps.is_empty()));
+}
+
+#[test]
+fn a_document_that_breaks_one_rule_has_one_finding() {
+    let (mut wrong, mut snapshot, mut messages) = (String::new(), String::new(), BTreeMap::new());
+    for one in fixtures() {
+        for json in &one.breaks {
+            let report = judged(json);
+            let found: Vec<_> = report.iter().map(|issue| &*issue.rule).collect();
+            if found != [one.rule] {
+                writeln!(wrong, "{} of {} in {json}\n{report}", one.rule, one.path).unwrap();
+                continue;
+            }
+            let issue = &report.issues()[0];
+            assert_eq!((issue.severity, issue.kind), (Severity::Error, Kind::Invariant), "{issue}");
+            assert_eq!(issue.message, rules()[&(one.path, one.rule)]);
+            if json == &one.breaks[0] {
+                assert!(issue.at.ends_with(one.at), "{issue} is not at {}", one.at);
+            }
+            assert!(check(json.as_bytes(), ReadMode::Strict).report.has_errors());
+            messages.entry((one.path, one.rule)).or_insert_with(|| issue.to_string());
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    for ((path, _), message) in messages {
+        writeln!(snapshot, "{path}: {message}").unwrap();
+    }
+    insta::assert_snapshot!(snapshot);
+}
+
+#[test]
+fn a_document_that_keeps_the_rules_has_no_finding() {
+    for one in fixtures() {
+        for json in &one.keeps {
+            assert_eq!(judged(json).to_string(), "", "{} of {} in {json}", one.rule, one.path);
+            assert_eq!(check(json.as_bytes(), ReadMode::Strict).report.to_string(), "");
+        }
+    }
+}
+
+#[test]
+fn a_duration_without_a_system_breaks_both_of_its_rules() {
+    let report = judged(&value("Duration", r#""value":1,"code":"h""#));
+    assert_eq!(report.iter().map(|issue| &*issue.rule).collect::<Vec<_>>(), ["qty-3", "drt-1"]);
+}
+
+// --------------------------------------------------------------------------- rules of our own, that no table has
+
+#[test]
+fn the_address_of_an_extension_is_absolute() {
+    let of = |url: &str| judged(&device(&format!(r#""extension":[{{"url":"{url}","valueString":"a"}}]"#))).to_string();
+    insta::assert_snapshot!(of("hours"), @"error extension-url at Device.extension[0].url: `hours` is not the address of an extension, wanted an absolute URL that is not a urn");
+    assert_ne!(of("urn:oid:1.2"), "");
+    assert_ne!(of("/a:b"), "");
+    assert_eq!(of("https://x.example/a"), "");
+    let part = device(r#""extension":[{"url":"http://x.example","extension":[{"url":"a","valueString":"b"}]}]"#);
+    assert_eq!(judged(&part).to_string(), "");
+}
+
+#[test]
+fn a_local_reference_is_to_a_resource_of_the_right_type() {
+    let json = device(r##""contained":[{"resourceType":"Patient","id":"a"}],"owner":{"reference":"#a"}"##);
+    insta::assert_snapshot!(judged(&json), @"error reference-target at Device.owner: the contained resource `#a` is a Patient, wanted Organization");
+    assert_eq!(judged(&json.replace("owner", "patient")).to_string(), "");
+}
+
+fn concept() -> CodeableConcept {
+    CodeableConcept::text("t").unwrap()
+}
+
+#[test]
+fn what_a_program_left_out_is_named() {
+    let mut metric = DeviceMetric::new(Identifier::default(), concept(), MetricCategory::Setting);
+    metric.category = Primitive::default();
+    metric.calibration.push(Default::default());
+    metric.color = Some(Primitive::default());
+    metric.measurement_period = Some(Default::default());
+    metric.extension.push(Extension::complex(Uri::new("http://x.example").unwrap(), Vec::new()));
+    metric.source = Some(Reference::<target::Device>::default());
+    insta::assert_snapshot!(metric.validate());
+
+    let mut bundle = Bundle::new(BundleType::Collection);
+    bundle.entry.push(Entry::default());
+    bundle.link.push(Link::new(Text::new("self").unwrap(), Uri::new("a").unwrap()));
+    bundle.link[0].relation = Primitive::default();
+    insta::assert_snapshot!("what_a_program_left_out_of_a_bundle_is_named", bundle.validate());
+
+    let outcome = OperationOutcome::from(&Report::new());
+    assert!(Valid::new(outcome.clone()).is_ok());
+    let empty = OperationOutcome { issue: Vec::new(), ..outcome };
+    insta::assert_snapshot!(Valid::new(empty).unwrap_err(), @"error min-cardinality at OperationOutcome.issue: `issue` is missing, wanted at least one");
+}
+
+#[test]
+fn a_valid_value_is_given_back_as_it_was() {
+    let metric =
+        DeviceMetric::new(Identifier::new("http://x.example", "1").unwrap(), concept(), MetricCategory::Setting);
+    let valid = Valid::new(metric.clone()).unwrap();
+    assert_eq!(valid.category, metric.category);
+    assert_eq!(valid.into_inner(), metric);
+}
+
+// -------------------------------------------------------------------------------------------- reading and the rules
+
+#[test]
+fn a_rule_is_not_judged_where_reading_found_a_fault() {
+    let both = device(r#""contact":[{"system":"web","value":"1"},{"value":"2"}],"status":"gone""#);
+    let checked = check(both.as_bytes(), ReadMode::Strict);
+    insta::assert_snapshot!(checked.report);
+    assert!(checked.resource.is_some());
+    let broken = check(b"{", ReadMode::Lenient);
+    assert!(broken.resource.is_none() && broken.report.has_errors());
+}
+
+#[test]
+fn a_resource_in_a_bundle_is_judged_where_it_stands() {
+    let json = bundle(
+        "collection",
+        r##""entry":[
+            {"resource":{"resourceType":"Device","contact":[{"value":"1"}]}},
+            {"resource":{"resourceType":"Bundle","type":"collection","total":1,"entry":[
+                {"resource":{"resourceType":"Device","contained":[{"resourceType":"Patient","id":"p"}]}}
+            ]}},
+            {"resource":{"resourceType":"Observation","subject":[{"reference":"#p"}],"contained":[]}}
+        ]"##,
+    );
+    let checked = check(json.as_bytes(), ReadMode::Strict);
+    insta::assert_snapshot!(checked.report);
+}
+
+/// What a resource that is kept as text contains is in its text.
+#[test]
+fn a_local_reference_in_a_resource_that_is_kept_as_text_is_within_it() {
+    let observation = r##"{"resourceType":"Observation","contained":[{"resourceType":"Patient","id":"p"}],"subject":{"reference":"#p"}}"##;
+    assert_eq!(judged(observation).to_string(), "");
+    assert_eq!(judged(&bundle("collection", &format!(r#""entry":[{{"resource":{observation}}}]"#))).to_string(), "");
+    let other = observation.replace("#p", "#q");
+    insta::assert_snapshot!(judged(&other), @"error ref-1 at Observation.subject: a reference `#id` needs a contained resource with that id");
+    let parameters =
+        format!(r#"{{"resourceType":"Parameters","parameter":[{{"name":"a","resource":{observation}}}]}}"#);
+    assert_eq!(judged(&parameters).to_string(), "");
+}
+
+/// The rules that a text breaks as the `div` of a narrative, each with its place.
+fn of_narrative(div: &str) -> Vec<(String, String)> {
+    let div = serde_json::to_string(&format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{div}</div>")).unwrap();
+    let json = format!(r#"{{"resourceType":"Device","text":{{"status":"generated","div":{div}}}}}"#);
+    let report = Device::from_json(json.as_bytes()).unwrap().validate();
+    report.into_iter().map(|issue| (issue.rule.into_owned(), issue.at)).collect()
+}
+
+#[test]
+fn a_narrative_of_formatting_elements_is_right() {
+    for div in [
+        "text",
+        "<p>a<br/>b</p>",
+        "<p class='c' style=\"color:red\" xml:lang=\"nl\">a &amp; b &#160; &#xe9; c</p>",
+        "<!-- a comment --><table><tr><td colspan=\"2\">a</td></tr></table>",
+        "<img src=\"#picture\" alt=\"a > b\"/>",
+        "<a href=\"https://example.org/?a=1&amp;b=2\" name=\"n\">a</a>",
+        "<div>a</div><div>b</div>",
+        &format!("{}a{}", "<b>".repeat(100), "</b>".repeat(100)),
+    ] {
+        assert_eq!(of_narrative(div), [], "{div}");
+    }
+}
+
+#[test]
+fn a_narrative_with_anything_else_breaks_txt_1() {
+    for div in [
+        "<script>alert(1)</script>",
+        "<p onclick=\"a()\">a</p>",
+        "<font>a</font>",
+        "<ins>a</ins>",
+        "<P>a</P>",
+        "<p>a",
+        "<p>a</b></p>",
+        "</div>a<div>",
+        "a &nbsp; b",
+        "a & b",
+        "a &#xd800; b",
+        "a < b",
+        "<p class=c>a</p>",
+        "<p class=\"c\" class=\"d\">a</p>",
+        "<p class=\"c\"id=\"d\">a</p>",
+        "<a href=\" java\tscript:alert(1)\">a</a>",
+        "<p xmlns=\"http://www.w3.org/2000/svg\">a</p>",
+        "<![CDATA[a]]>",
+        "<?php a ?>",
+        "<!-- a -- b -->a",
+        "a ]]> b",
+    ] {
+        let found = of_narrative(div);
+        assert!(!found.is_empty(), "{div}");
+        for (rule, at) in found {
+            assert_eq!((rule.as_str(), at.as_str()), ("txt-1", "Device.text.div"), "{div}");
+        }
+    }
+}
+
+#[test]
+fn a_narrative_without_any_text_breaks_txt_2() {
+    for div in ["", " \n ", "<p> </p>", "<br/>", "<!-- a -->", "<img alt=\"a\"/>"] {
+        assert_eq!(of_narrative(div), [("txt-2".to_owned(), "Device.text.div".to_owned())], "{div}");
+    }
+}
+
+#[test]
+fn ids_are_unique_in_a_resource() {
+    let json = br##"{"resourceType":"Device",
+        "contained":[{"resourceType":"Organization","id":"o"},{"resourceType":"Location","id":"o"}],
+        "identifier":[{"id":"a","value":"1"},{"id":"b","value":"2"},{"id":"a","value":"3"}],
+        "owner":{"reference":"#o"},"location":{"id":"b","reference":"o"}}"##;
+    let report = Device::from_json(json).unwrap().validate();
+    insta::assert_snapshot!(report);
+}
+
+#[test]
+fn a_code_outside_an_extensible_value_set_is_a_warning() {
+    let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"pump"},
+        "operationalStatus":[
+            {"coding":[{"system":"http://hl7.org/fhir/operational-status","code":"on"},{"code":"x"}]},
+            {"text":"warming"},
+            {"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"on"},{"code":"y"},{"display":"z"}]}],
+        "productionSpecification":[{"specType":{"coding":[{"code":"software-revision"}]}}]}"#;
+    let report = DeviceComponent::from_json(json).unwrap().validate();
+    assert!(!report.has_errors());
+    insta::assert_snapshot!(report);
+}
+
+#[test]
+fn a_caller_adds_rules_and_value_sets() {
+    let rule =
+        Rule::new("acme-1", Severity::Error, "a coding has a display", |coding: &Coding| coding.display.is_some());
+    let kinds = ValueSet::new("https://acme.example/ValueSet/kind").with("https://acme.example/kind", ["pump"]);
+    let validator = Validator::new().rule(rule).value_set("DeviceComponent.type", Strength::Required, kinds);
+    let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},
+        "type":{"coding":[{"system":"https://acme.example/kind","code":"monitor"}]}}"#;
+    let component = DeviceComponent::from_json(json).unwrap();
+    assert!(component.validate().is_empty());
+    insta::assert_snapshot!(component.validate_by(&validator));
+    assert!(fhir_devices::Valid::by(component, &validator).is_err());
+}
