@@ -18,10 +18,11 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{get, post};
 use fhir_devices::backend::Memory;
 use fhir_devices::service::UpdateService;
-use fhir_devices::store::{BlobStore, Ledger, ResourceStore, Tenant, TenantBlobs, Tenanted};
+use fhir_devices::store::{BlobRef, BlobStore, Ledger, ResourceStore, Tenant, TenantBlobs, Tenanted};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::Mutex;
+use url::Url;
 
 /// The largest resource that is taken, in bytes.
 const MAX_DOCUMENT: usize = 4 << 20;
@@ -50,20 +51,27 @@ impl App {
     /// # Errors
     /// When the address makes no URL.
     pub(crate) fn in_memory(address: SocketAddr, max_upload: u64) -> Result<Self, url::ParseError> {
+        let memory = Arc::new(Memory::new().with_max_blob(max_upload));
+        Self::over(memory.clone(), memory.clone(), memory, address, max_upload)
+    }
+
+    /// A service at `address` over these stores.
+    ///
+    /// # Errors
+    /// When the address makes no URL.
+    pub(crate) fn over(
+        resources: Arc<dyn ResourceStore>,
+        blobs: Arc<dyn BlobStore>,
+        ledger: Arc<dyn Ledger>,
+        address: SocketAddr,
+        max_upload: u64,
+    ) -> Result<Self, url::ParseError> {
         let base = format!("http://{address}");
-        let blobs = url::Url::parse(&format!("{base}/blobs"))?;
-        let memory = Arc::new(Memory::new().with_base_url(blobs).with_max_blob(max_upload));
-        let resources: Arc<dyn ResourceStore> = memory.clone();
-        let blobs: Arc<dyn BlobStore> = memory.clone();
-        let ledger: Arc<dyn Ledger> = memory;
-        Ok(Self {
-            updates: UpdateService::new(resources.clone(), blobs.clone(), ledger).with_max_size(max_upload),
-            resources,
-            blobs,
-            base,
-            max_upload,
-            creating: Mutex::new(()),
-        })
+        let files = Url::parse(&format!("{base}/blobs"))?;
+        let updates = UpdateService::new(Arc::clone(&resources), Arc::clone(&blobs), ledger)
+            .with_max_size(max_upload)
+            .with_urls(move |tenant, blob| file_url(&files, tenant, blob));
+        Ok(Self { resources, blobs, updates, base, max_upload, creating: Mutex::new(()) })
     }
 
     /// The resources of a tenant.
@@ -79,6 +87,15 @@ impl App {
     fn fhir_base(&self, tenant: &Tenant) -> String {
         format!("{}/{tenant}/fhir", self.base)
     }
+}
+
+/// Where this service gives a file out.
+fn file_url(files: &Url, tenant: &Tenant, blob: &BlobRef) -> Url {
+    let mut url = files.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.extend([tenant.as_str(), "sha256", &blob.digest.to_string()]);
+    }
+    url
 }
 
 /// Every address of the service.

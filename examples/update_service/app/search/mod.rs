@@ -144,7 +144,7 @@ impl Request {
             bundle.entry.push(Entry {
                 full_url: full_url.map(Into::into),
                 resource: Some(typed(version)?),
-                search: Some(Found { mode: Some(SearchEntryMode::Match.into()), ..Found::default() }),
+                search: Some(Box::new(Found { mode: Some(SearchEntryMode::Match.into()), ..Found::default() })),
                 ..Entry::default()
             });
         }
