@@ -35,10 +35,11 @@ async fn main() -> ExitCode {
     let arguments = match arguments(std::env::args().skip(1)) {
         Ok(Some(arguments)) => arguments,
         Ok(None) => {
-            println!("{USAGE}");
+            // Whoever reads no further needs no more help.
+            let _ = writeln!(std::io::stdout(), "{USAGE}");
             return ExitCode::SUCCESS;
         }
-        Err(wrong) => return refuse(&format!("{wrong}\n{USAGE}")),
+        Err(wrong) => return refuse(&format!("{wrong} (`--help` lists the arguments)")),
     };
     match serve(arguments).await {
         Ok(()) => ExitCode::SUCCESS,

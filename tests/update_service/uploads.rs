@@ -204,6 +204,28 @@ async fn a_refused_client_that_sends_to_the_end_first_still_gets_its_answer() {
 }
 
 #[tokio::test]
+async fn fields_that_come_in_one_piece_with_much_of_the_file_are_not_too_long() {
+    let service = Service::start().await;
+    let mut stream = service.connect().await;
+    // The service reads in larger pieces the more a connection brings.
+    for round in 0..6 {
+        let file = vec![round; 300_000];
+        let body = Form::of(PUMP).field("Component", "pump-lvp").file("a", &file).end();
+        let head = format!(
+            "POST /demo/updates HTTP/1.1\r\nHost: localhost\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n",
+            Form::TYPE,
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    }
+    stream.write_all(service.head("GET", "/demo/fhir/metadata", &[], "X: y").as_bytes()).await.unwrap();
+    let all = reply(stream, "POST").await;
+    let whole = all.head.clone() + &all.text();
+    assert_eq!(whole.matches("HTTP/1.1 201 Created").count(), 6, "{whole}");
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_leaves_nothing() {
     let service = Service::start().await;
     let mut stream = service.connect().await;

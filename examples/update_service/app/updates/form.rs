@@ -1,5 +1,6 @@
 //! The form fields of an upload, and what is wrong with them.
 
+use super::source::Source;
 use crate::app::answer::{Problem, Result};
 use axum::extract::multipart::Field;
 use axum::http::StatusCode;
@@ -102,9 +103,11 @@ fn content_type(file: &Field<'_>) -> Result<Code> {
 /// The text of a field, if it is not too long.
 pub(crate) async fn text(
     field: &mut Field<'_>,
+    source: &Source,
 ) -> Result<std::result::Result<String, axum::extract::multipart::MultipartError>> {
     let mut bytes = Vec::new();
     loop {
+        source.step();
         match field.chunk().await {
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             Ok(None) => break,

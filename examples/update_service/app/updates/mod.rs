@@ -101,6 +101,7 @@ impl Parts {
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-many-parts", words));
         }
         let source = &self.source;
+        source.step();
         let next = in_time(self.form.next_field()).await?;
         next.map_err(|error| unreadable(&error, source))
     }
@@ -123,7 +124,7 @@ impl Parts {
             if is_file(&part) {
                 break part;
             }
-            let value = form::text(&mut part).await?.map_err(|error| unreadable(&error, &source))?;
+            let value = form::text(&mut part, &source).await?.map_err(|error| unreadable(&error, &source))?;
             // A form in a browser sends a file that was not chosen as one without a name.
             if part.file_name().is_none() {
                 fields.take(part.name().unwrap_or_default().to_owned(), value)?;
@@ -154,7 +155,7 @@ impl Parts {
                     format!("the field `{name}` comes after the file, and it goes before: nothing was attached");
                 return Err(Problem::bad("field-after-file", words));
             }
-            form::text(&mut part).await?.map_err(|error| unreadable(&error, &source))?;
+            form::text(&mut part, &source).await?.map_err(|error| unreadable(&error, &source))?;
         }
         Ok(())
     }

@@ -21,8 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// It is shared by the multipart reader and by whoever drains what the reader leaves.
 pub(crate) struct Source {
     body: Mutex<BodyDataStream>,
-    /// What may still be read; none while a file passes, whose bytes are not held.
+    /// What may still be read before the reader has to come to a file, whose bytes are not held.
     left: AtomicU64,
+    /// How often the reader asked for more than that since it made its last step.
+    asked: AtomicU64,
     overdrawn: AtomicBool,
     begun: AtomicBool,
     ended: AtomicBool,
@@ -33,6 +35,7 @@ impl Source {
         Arc::new(Self {
             body: Mutex::new(body.into_data_stream()),
             left: AtomicU64::new(METADATA),
+            asked: AtomicU64::new(0),
             overdrawn: AtomicBool::new(false),
             begun: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -42,6 +45,11 @@ impl Source {
     /// The body as the multipart reader is given it.
     pub(crate) fn body(self: &Arc<Self>) -> Body {
         Body::from_stream(Metered { source: Arc::clone(self), rest: false })
+    }
+
+    /// The reader made a step with what it holds.
+    pub(crate) fn step(&self) {
+        self.asked.store(0, Ordering::Relaxed);
     }
 
     /// Form fields and headers follow.
@@ -57,6 +65,13 @@ impl Source {
     /// Whether the fields and headers were too many.
     pub(crate) fn is_overdrawn(&self) -> bool {
         self.overdrawn.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing more may be read. The reader asks before it looks at what it holds, up to twice for a step, so that
+    /// only one that keeps asking is stuck.
+    fn is_exhausted(&self) -> Option<bool> {
+        let exhausted = self.left.load(Ordering::Relaxed) == 0;
+        exhausted.then(|| self.asked.fetch_add(1, Ordering::Relaxed) >= 4)
     }
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, axum::Error>>> {
@@ -108,11 +123,18 @@ impl Stream for Metered {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let left = self.source.left.load(Ordering::Relaxed);
-        if left == 0 {
-            self.source.overdrawn.store(true, Ordering::Relaxed);
-            return Poll::Ready(Some(Err(axum::Error::new("too many form fields"))));
+        match self.source.is_exhausted() {
+            Some(true) => {
+                self.source.overdrawn.store(true, Ordering::Relaxed);
+                return Poll::Ready(Some(Err(axum::Error::new("too many form fields"))));
+            }
+            Some(false) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            None => {}
         }
+        let left = self.source.left.load(Ordering::Relaxed);
         let chunk = ready!(self.source.poll(cx));
         if let Some(Ok(chunk)) = &chunk {
             if left != u64::MAX {
