@@ -1,0 +1,125 @@
+//! The bytes of update files, streamed, whole or in part.
+
+use super::Shared;
+use super::answer::{self, Answer, Problem, Result, set};
+use super::place::{AtBlob, client_has, one};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use fhir_devices::store::{BlobRef, StoreError};
+use std::ops::Range;
+
+/// `GET` and `HEAD` of a file.
+///
+/// The address is the digest, so that the bytes never change, and a client may keep them for ever.
+pub(crate) async fn download(State(app): State<Shared>, AtBlob(tenant, digest): AtBlob, headers: HeaderMap) -> Result {
+    let blobs = app.blobs_of(&tenant);
+    let problem = |error: StoreError| Problem::of_store(&error, format_args!("file {digest}"));
+    let blob = blobs.head(&digest).await.map_err(problem)?;
+    let tag = format!("\"{digest}\"");
+    if client_has(&headers, &tag) {
+        let mut answer = answer::empty(StatusCode::NOT_MODIFIED);
+        describe(&mut answer, &tag);
+        return Ok(answer);
+    }
+    // A range of another file than the client has begun with is no use to it.
+    let unchanged = one(&headers, &header::IF_RANGE).is_none_or(|known| known == tag);
+    let range = match one(&headers, &header::RANGE).filter(|_| unchanged).map(|range| wanted(range, &blob)) {
+        None | Some(Wanted::Whole) => None,
+        Some(Wanted::Part(range)) => Some(range),
+        Some(Wanted::Nothing) => {
+            let error = StoreError::OutOfRange { size: blob.size };
+            let mut answer = problem(error).into_response();
+            set(&mut answer, header::CONTENT_RANGE, format_args!("bytes */{}", blob.size));
+            return Ok(answer);
+        }
+    };
+    let partial = range.is_some();
+    let read = blobs.get(&digest, range).await.map_err(problem)?;
+    let Range { start, end } = read.range;
+    let mut answer = Answer::new(Body::from_stream(read.body));
+    describe(&mut answer, &tag);
+    set(&mut answer, header::CONTENT_LENGTH, end.saturating_sub(start));
+    if partial {
+        *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let last = end.saturating_sub(1);
+        set(&mut answer, header::CONTENT_RANGE, format_args!("bytes {start}-{last}/{}", read.blob.size));
+    }
+    Ok(answer)
+}
+
+fn describe(answer: &mut Answer, tag: &str) {
+    set(answer, header::ETAG, tag);
+    set(answer, header::ACCEPT_RANGES, "bytes");
+    set(answer, header::CACHE_CONTROL, "private, max-age=31536000, immutable");
+    // What the file is, is said where it is attached. Here it is bytes, which no browser shall run.
+    set(answer, header::CONTENT_TYPE, "application/octet-stream");
+    set(answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(answer, header::CONTENT_DISPOSITION, "attachment");
+}
+
+/// What a `Range` header asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted {
+    Whole,
+    Part(Range<u64>),
+    Nothing,
+}
+
+/// Reads one range of bytes. Several ranges, other units, and what is no range at all may be ignored, and are.
+fn wanted(header: &str, blob: &BlobRef) -> Wanted {
+    let Some((first, last)) = header.strip_prefix("bytes=").and_then(|spec| spec.trim().split_once('-')) else {
+        return Wanted::Whole;
+    };
+    let range = match (number(first), number(last)) {
+        (Some(first), Some(last)) if first <= last => first..last.saturating_add(1),
+        (Some(first), None) if last.trim().is_empty() => first..u64::MAX,
+        (None, Some(suffix)) if first.trim().is_empty() => {
+            if suffix == 0 {
+                return Wanted::Nothing;
+            }
+            blob.size.saturating_sub(suffix)..u64::MAX
+        }
+        _ => return Wanted::Whole,
+    };
+    match blob.clip(Some(range)) {
+        Ok(range) => Wanted::Part(range),
+        Err(_) => Wanted::Nothing,
+    }
+}
+
+/// A number of bytes; one that is too large for us lies behind every end.
+fn number(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_cut_at_the_end_and_refused_behind_it() {
+        let blob = BlobRef::of(b"0123456789");
+        for (header, meant) in [
+            ("bytes=0-3", Wanted::Part(0..4)),
+            ("bytes=4-", Wanted::Part(4..10)),
+            ("bytes=-3", Wanted::Part(7..10)),
+            ("bytes=-30", Wanted::Part(0..10)),
+            ("bytes=8-99999999999999999999999", Wanted::Part(8..10)),
+            ("bytes=10-", Wanted::Nothing),
+            ("bytes=99999999999999999999999-", Wanted::Nothing),
+            ("bytes=-0", Wanted::Nothing),
+            ("bytes=3-1", Wanted::Whole),
+            ("bytes=0-1,4-5", Wanted::Whole),
+            ("bytes=-", Wanted::Whole),
+            ("lines=0-3", Wanted::Whole),
+            ("bytes=+1-3", Wanted::Whole),
+        ] {
+            assert_eq!(wanted(header, &blob), meant, "{header}");
+        }
+        assert_eq!(wanted("bytes=0-", &BlobRef::of(b"")), Wanted::Nothing);
+    }
+}

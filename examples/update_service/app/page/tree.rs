@@ -1,0 +1,303 @@
+//! The devices of a tenant, with what is in them.
+
+use super::escape;
+use fhir_devices::datatype::{CodeableConcept, Literal, Primitive, Reference, Target};
+use fhir_devices::nomenclature::Level;
+use fhir_devices::primitive::Text;
+use fhir_devices::reference::{Member, Tree, components};
+use fhir_devices::store::{Result, Search, Stored, Tenant, Tenanted};
+use fhir_devices::update::{AvailableUpdate, UpdateStatus, available};
+use fhir_devices::{Device, DeviceComponent, DeviceMetric};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// The most resources of a type that a page shows.
+const MAX_SHOWN: usize = 2_000;
+
+/// What a page shows.
+pub(super) struct Fleet {
+    devices: Vec<(Device, Tree)>,
+    parts: BTreeMap<String, DeviceComponent>,
+    metrics: Vec<DeviceMetric>,
+    /// More than [`MAX_SHOWN`] of a type were there.
+    cut: bool,
+}
+
+impl Fleet {
+    /// Reads everything of a tenant.
+    pub(super) async fn read(store: &Tenanted) -> Result<Self> {
+        let (devices, more_devices) = all::<Device>(store).await?;
+        let (parts, more_parts) = all::<DeviceComponent>(store).await?;
+        let (metrics, more_metrics) = all::<DeviceMetric>(store).await?;
+        let mut of_device: BTreeMap<String, Vec<DeviceComponent>> = BTreeMap::new();
+        for part in &parts {
+            of_device.entry(target(&part.source).unwrap_or_default().to_owned()).or_default().push(part.clone());
+        }
+        let devices = devices.into_iter().map(|device| {
+            let own = of_device.remove(id(&device)).unwrap_or_default();
+            (device, components(&own))
+        });
+        Ok(Self {
+            devices: devices.collect(),
+            parts: parts.into_iter().map(|part| (id(&part).to_owned(), part)).collect(),
+            metrics,
+            cut: more_devices || more_parts || more_metrics,
+        })
+    }
+
+    /// The devices to choose from.
+    pub(super) fn device_options(&self) -> String {
+        let mut html = String::new();
+        for (device, _) in &self.devices {
+            let (id, name) = (escape(id(device)), escape(device_name(device)));
+            let _ = write!(html, "<option value=\"{id}\">{name} ({id})</option>");
+        }
+        html
+    }
+
+    /// The components to choose from, in groups, one a device.
+    pub(super) fn component_options(&self) -> String {
+        let mut html = String::new();
+        for (device, tree) in &self.devices {
+            let _ = write!(
+                html,
+                "<optgroup label=\"{}\" data-device=\"{}\">",
+                escape(device_name(device)),
+                escape(id(device))
+            );
+            for root in tree.roots() {
+                option(tree, root, 0, &mut html);
+            }
+            html.push_str("</optgroup>");
+        }
+        html
+    }
+
+    /// The trees.
+    pub(super) fn html(&self, tenant: &Tenant) -> String {
+        if self.devices.is_empty() {
+            return format!(
+                "<p class=\"empty\">The tenant <b>{tenant}</b> has no devices. Send one to \
+                 <code>/{tenant}/fhir/Device</code>.</p>"
+            );
+        }
+        let mut html = String::new();
+        if self.cut {
+            let _ = write!(html, "<p class=\"empty\">Only the first {MAX_SHOWN} resources of each type are shown.</p>");
+        }
+        for (device, tree) in &self.devices {
+            self.device(tenant, device, tree, &mut html);
+        }
+        html
+    }
+
+    fn device(&self, tenant: &Tenant, device: &Device, tree: &Tree, html: &mut String) {
+        let own = id(device);
+        let status = device.status.as_ref().and_then(|status| status.value).map(|status| status.as_str());
+        let facts = [
+            ("Manufacturer", value(&device.manufacturer)),
+            ("Model", value(&device.model)),
+            ("Software", value(&device.version)),
+            ("Location", device.location.as_ref().and_then(shown)),
+            ("Owner", device.owner.as_ref().and_then(shown)),
+        ];
+        let _ = write!(
+            html,
+            "<article class=\"device\"><header><h2>{}</h2>{}<a class=\"id\" href=\"/{tenant}/fhir/Device/{}\">Device/{}</a></header><dl>",
+            escape(device_name(device)),
+            badge(status.unwrap_or("status unknown")),
+            escape(own),
+            escape(own),
+        );
+        for (name, value) in facts {
+            if let Some(value) = value {
+                let _ = write!(html, "<div><dt>{name}</dt><dd>{}</dd></div>", escape(value));
+            }
+        }
+        html.push_str("</dl><ul class=\"tree\">");
+        for root in tree.roots() {
+            self.component(tenant, tree, root, 0, html);
+        }
+        let loose = |metric: &&DeviceMetric| {
+            target(&metric.source) == Some(own)
+                && target(&metric.parent).is_none_or(|parent| tree.get(parent).is_none())
+        };
+        for one in self.metrics.iter().filter(loose) {
+            metric(tenant, one, html);
+        }
+        html.push_str("</ul></article>");
+    }
+
+    fn component(&self, tenant: &Tenant, tree: &Tree, member: &Member, depth: usize, html: &mut String) {
+        let own = member.id.as_str();
+        let level = member.level().map_or("?", level_name);
+        let _ = write!(
+            html,
+            "<li><div class=\"row\"><span class=\"level\">{level}</span><span class=\"name\">{}</span>",
+            escape(member.name.as_deref().unwrap_or("without a name")),
+        );
+        if let Some(part) = self.parts.get(own) {
+            let _ = write!(html, "{}{}", code(&part.r#type), operational(part));
+            for (kind, text) in revisions(part) {
+                let _ = write!(html, "<span class=\"rev\">{kind} <b>{}</b></span>", escape(text));
+            }
+        }
+        let link = escape(own);
+        let _ = write!(html, "<a class=\"id\" href=\"/{tenant}/fhir/DeviceComponent/{link}\">{link}</a></div>");
+        for update in self.parts.get(own).into_iter().flat_map(available).flatten() {
+            update_row(&update, html);
+        }
+        html.push_str("<ul>");
+        // Devices have four levels; what goes deeper is somebody's mistake, and must not exhaust the stack.
+        if depth < 32 {
+            for child in tree.children(member) {
+                self.component(tenant, tree, child, depth + 1, html);
+            }
+        }
+        for one in self.metrics.iter().filter(|metric| target(&metric.parent) == Some(own)) {
+            metric(tenant, one, html);
+        }
+        html.push_str("</ul></li>");
+    }
+}
+
+async fn all<T: Stored>(store: &Tenanted) -> Result<(Vec<T>, bool)> {
+    let mut search = Search::new(T::TYPE).limit(500);
+    let mut found = Vec::new();
+    loop {
+        let page = store.search(&search).await?;
+        for version in &page.items {
+            found.push(T::from_version(version)?);
+        }
+        match page.next {
+            Some(_) if found.len() >= MAX_SHOWN => return Ok((found, true)),
+            Some(next) => search.after = Some(next),
+            None => return Ok((found, false)),
+        }
+    }
+}
+
+fn id<T: Stored>(resource: &T) -> &str {
+    resource.logical_id().map(fhir_devices::primitive::Id::as_str).unwrap_or_default()
+}
+
+/// The id of the resource that a reference points at.
+fn target<T: Target>(reference: &Option<Reference<T>>) -> Option<&str> {
+    match reference.as_ref()?.literal()? {
+        Literal::Relative { id, .. } | Literal::Absolute { id, .. } => Some(id),
+        _ => None,
+    }
+}
+
+fn value(text: &Option<Primitive<Text>>) -> Option<&str> {
+    text.as_ref()?.value.as_ref().map(Text::as_str)
+}
+
+/// A reference as people read it.
+fn shown<T: Target>(reference: &Reference<T>) -> Option<&str> {
+    value(&reference.display).or_else(|| value(&reference.reference))
+}
+
+fn device_name(device: &Device) -> &str {
+    let kind = device.r#type.as_ref().and_then(|kind| value(&kind.text));
+    let label = device.udi.as_ref().and_then(|udi| value(&udi.name));
+    label.or(kind).or_else(|| value(&device.model)).unwrap_or("Device without a name")
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Mds => "MDS",
+        Level::Vmd => "VMD",
+        Level::Channel => "Channel",
+    }
+}
+
+fn option(tree: &Tree, member: &Member, depth: usize, html: &mut String) {
+    let id = escape(&member.id);
+    let name = escape(member.name.as_deref().unwrap_or("without a name"));
+    let level = member.level().map_or("?", level_name);
+    let indent = "\u{2003}".repeat(depth);
+    let _ = write!(html, "<option value=\"{id}\">{indent}{level}: {name} ({id})</option>");
+    if depth < 32 {
+        for child in tree.children(member) {
+            option(tree, child, depth + 1, html);
+        }
+    }
+}
+
+fn code(concept: &CodeableConcept) -> String {
+    let Some(coding) = concept.coding.first() else { return String::new() };
+    let code = coding.code.as_ref().and_then(|code| code.value.as_ref()).map(AsRef::as_ref).unwrap_or_default();
+    let name = value(&coding.display).unwrap_or_default();
+    format!("<span class=\"code\" title=\"{}\">{}</span>", escape(name), escape(code))
+}
+
+fn badge(status: &str) -> String {
+    format!("<span class=\"badge {0}\">{0}</span>", escape(status))
+}
+
+fn operational(part: &DeviceComponent) -> String {
+    let codes = part.operational_status.iter().flat_map(|status| &status.coding);
+    let codes = codes.filter_map(|coding| coding.code.as_ref()?.value.as_ref().map(|code| badge(code.as_str())));
+    codes.collect()
+}
+
+/// What the production specifications say about software and firmware.
+fn revisions(part: &DeviceComponent) -> impl Iterator<Item = (&'static str, &str)> {
+    part.production_specification.iter().filter_map(|specification| {
+        let kinds = &specification.spec_type.as_ref()?.coding;
+        let has = |wanted: &str| kinds.iter().any(|kind| kind.is("http://hl7.org/fhir/specification-type", wanted));
+        let name = if has("software-revision") {
+            "software"
+        } else if has("firmware-revision") {
+            "firmware"
+        } else {
+            return None;
+        };
+        Some((name, value(&specification.production_spec)?))
+    })
+}
+
+fn update_row(update: &AvailableUpdate, html: &mut String) {
+    let (class, words) = match update.status {
+        UpdateStatus::Current => ("update", "Update available"),
+        UpdateStatus::Superseded => ("update old", "Superseded update"),
+        UpdateStatus::Withdrawn => ("update old", "Withdrawn update"),
+    };
+    let version = update.version.as_ref().map(|version| format!(" <b>{}</b>", escape(version))).unwrap_or_default();
+    let _ = write!(html, "<div class=\"{class}\">{words}{version}: ");
+    // What is stored may be any uri; only an address of the web becomes a link.
+    let (url, title) = (update.file.url.as_str(), escape(&update.file.title));
+    if url.starts_with("http://") || url.starts_with("https://") {
+        let _ = write!(html, "<a href=\"{}\">{title}</a>", escape(url));
+    } else {
+        html.push_str(&title);
+    }
+    let _ = write!(html, ", {}", size(update.size));
+    let _ = write!(html, " <span class=\"digest\" title=\"SHA-256 {0}\">SHA-256 {0}</span></div>", update.sha256);
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_024 => format!("{bytes} bytes"),
+        1_024..1_048_576 => format!("{} KiB", bytes.div_ceil(1_024)),
+        _ => format!("{} MiB", bytes.div_ceil(1_048_576)),
+    }
+}
+
+fn metric(tenant: &Tenant, metric: &DeviceMetric, html: &mut String) {
+    let link = escape(id(metric));
+    let name = value(&metric.r#type.text).unwrap_or(&link);
+    let unit = metric.unit.as_ref().and_then(|unit| value(&unit.text));
+    let unit = unit.map(|unit| format!(" <span class=\"unit\">{}</span>", escape(unit))).unwrap_or_default();
+    let status = metric.operational_status.as_ref().and_then(|status| status.value);
+    let category = metric.category.value.map(|category| category.as_str()).unwrap_or_default();
+    let _ = write!(
+        html,
+        "<li class=\"metric\"><div class=\"row\"><span class=\"level\">Metric</span><span class=\"name\">{}{unit}</span>{}{}\
+         <span class=\"rev\">{category}</span><a class=\"id\" href=\"/{tenant}/fhir/DeviceMetric/{link}\">{link}</a></div></li>",
+        escape(name),
+        code(&metric.r#type),
+        status.map(|status| badge(status.as_str())).unwrap_or_default(),
+    );
+}

@@ -1,0 +1,127 @@
+//! The form fields of an upload, and what is wrong with them.
+
+use super::source::Source;
+use crate::app::answer::{Problem, Result};
+use axum::extract::multipart::Field;
+use axum::http::StatusCode;
+use fhir_devices::issue::Kind;
+use fhir_devices::primitive::{Code, Id, Text};
+use fhir_devices::reference::Selector;
+use fhir_devices::service::{IdempotencyKey, Submission};
+
+/// The longest value of a form field, in bytes.
+const MAX_VALUE: usize = 4 << 10;
+
+/// The longest name of a file, in characters.
+const MAX_FILE_NAME: usize = 255;
+
+/// The names of the fields.
+const FIELDS: [&str; 5] = ["DeviceId", "Component", "Version", "Sha256", "Sequence"];
+
+/// Whether a field of this name says something about the update.
+pub(crate) fn is_ours(name: &str) -> bool {
+    FIELDS.contains(&name)
+}
+
+/// What the fields before the file said.
+#[derive(Debug, Default)]
+pub(crate) struct Form {
+    values: Vec<(String, String)>,
+}
+
+impl Form {
+    /// Takes a field. One that we do not know is passed over, one that comes twice is refused.
+    pub(crate) fn take(&mut self, name: String, value: String) -> Result<()> {
+        if !is_ours(&name) {
+            return Ok(());
+        }
+        if self.values.iter().any(|(known, _)| *known == name) {
+            return Err(Problem::bad("repeated-field", format!("the field `{name}` comes twice")));
+        }
+        self.values.push((name, value));
+        Ok(())
+    }
+
+    /// The value of a field. A form in a browser sends what was left blank as an empty text.
+    fn value(&self, name: &str) -> Option<&str> {
+        let found = self.values.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// The submission of a file.
+    pub(crate) fn submission(&self, file: &Field<'_>, key: Option<&str>) -> Result<Submission> {
+        let Some(device) = self.value("DeviceId") else {
+            let words = "the field `DeviceId` is missing; it goes before the file";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, Kind::Required, "device-id", words));
+        };
+        let device = Id::new(device).map_err(|error| wrong("DeviceId", error))?;
+        let mut submission = Submission::new(device, file_name(file)?, content_type(file)?);
+        if let Some(named) = self.value("Component") {
+            submission.target = Selector::Named(Id::new(named).map_err(|error| wrong("Component", error))?);
+        }
+        if let Some(version) = self.value("Version") {
+            submission.version = Some(Text::new(version).map_err(|error| wrong("Version", error))?);
+        }
+        if let Some(digest) = self.value("Sha256") {
+            submission.sha256 = Some(digest.parse().map_err(|error| wrong("Sha256", error))?);
+        }
+        if let Some(sequence) = self.value("Sequence") {
+            let number = sequence.bytes().all(|byte| byte.is_ascii_digit()).then(|| sequence.parse().ok()).flatten();
+            let words = format_args!("`{sequence}` is not a number from 0 to {}", u64::MAX).to_string();
+            submission.sequence = Some(number.ok_or_else(|| wrong("Sequence", words))?);
+        }
+        if let Some(key) = key {
+            let key = key.parse::<IdempotencyKey>();
+            submission.idempotency_key = Some(key.map_err(|error| wrong("Idempotency-Key", error))?);
+        }
+        Ok(submission)
+    }
+}
+
+fn wrong(name: &str, why: impl std::fmt::Display) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, Kind::Value, "field-value", format!("`{name}`: {why}"))
+}
+
+fn file_name(file: &Field<'_>) -> Result<Text> {
+    let name = file.file_name().unwrap_or_default();
+    if name.chars().count() > MAX_FILE_NAME {
+        return Err(wrong("file name", format!("it has more than {MAX_FILE_NAME} characters")));
+    }
+    Text::new(name).map_err(|error| wrong("file name", error))
+}
+
+fn content_type(file: &Field<'_>) -> Result<Code> {
+    match (file.content_type(), file.headers().contains_key("content-type")) {
+        (Some(named), _) => Code::new(named).map_err(|error| wrong("content type of the file", error)),
+        (None, false) => {
+            Code::new("application/octet-stream").map_err(|error| wrong("content type of the file", error))
+        }
+        (None, true) => Err(wrong("content type of the file", "it is no media type")),
+    }
+}
+
+/// The text of a field, if it is not too long.
+pub(crate) async fn text(
+    field: &mut Field<'_>,
+    source: &Source,
+) -> Result<std::result::Result<String, axum::extract::multipart::MultipartError>> {
+    let mut bytes = Vec::new();
+    loop {
+        source.step();
+        match field.chunk().await {
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => break,
+            Err(error) => return Ok(Err(error)),
+        }
+        if bytes.len() > MAX_VALUE {
+            let name: String = field.name().unwrap_or_default().chars().take(64).collect();
+            let hint = if is_ours(&name) { "" } else { "; a file has a file name" };
+            let words = format!("the field `{name}` has more than {MAX_VALUE} bytes{hint}");
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "field-too-large", words));
+        }
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Ok(text)),
+        Err(_) => Err(wrong(field.name().unwrap_or_default(), "it is not UTF-8")),
+    }
+}

@@ -1,0 +1,276 @@
+//! Receiving an update: a form comes in, and its file flows into the library as it comes.
+
+mod form;
+mod source;
+
+use super::answer::{self, Problem, Result, http_date, json, set};
+use super::place::{AtTenant, one};
+use super::{App, Shared};
+use axum::body::Bytes;
+use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use fhir_devices::issue::Kind;
+use fhir_devices::reference::SelectError;
+use fhir_devices::service::{ReceiveError, Received, Submission};
+use fhir_devices::store::{StoreError, Stored, Tenant};
+use form::Form;
+use futures_core::Stream;
+use source::Source;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The most parts of a form.
+const MAX_PARTS: usize = 32;
+
+/// How many chunks of the file may wait for the library.
+const CHUNKS: usize = 4;
+
+/// For how long a client may send nothing.
+const IDLE: Duration = Duration::from_secs(60);
+
+type Chunk = std::result::Result<Bytes, StoreError>;
+
+/// `POST /TENANT/updates`
+pub(crate) async fn receive(State(app): State<Shared>, AtTenant(tenant): AtTenant, request: Request) -> Result {
+    let (parts, body) = request.into_parts();
+    let headers = parts.headers.clone();
+    let source = Source::new(body);
+    let request = Request::from_parts(parts, source.body());
+    let answered = from_form(&app, &tenant, request, &headers, &source).await;
+    source.drain(app.max_upload, headers.contains_key(header::EXPECT));
+    answered
+}
+
+async fn from_form(app: &App, tenant: &Tenant, request: Request, headers: &HeaderMap, source: &Arc<Source>) -> Result {
+    let kind = one(headers, &header::CONTENT_TYPE).unwrap_or_default();
+    if !kind.to_ascii_lowercase().starts_with("multipart/form-data") {
+        let words = format!("an update comes as multipart/form-data, and this is `{kind}`");
+        return Err(Problem::unsupported(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", words));
+    }
+    let announced = one(headers, &header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > app.max_upload.saturating_add(1 << 20)) {
+        return Err(too_large(app.max_upload));
+    }
+    let key = headers.get(&IDEMPOTENCY_KEY).map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
+    let form = Multipart::from_request(request, &())
+        .await
+        .map_err(|_| Problem::bad("multipart", "the `Content-Type` has no boundary"))?;
+
+    let mut parts = Parts { form, source: Arc::clone(source), count: 0 };
+
+    let (about, submission) = oneshot::channel();
+    let (sender, body) = mpsc::channel(CHUNKS);
+    let forwarding = async move {
+        let forwarded = parts.forward(key.as_deref(), about, &sender, app.max_upload).await;
+        if forwarded.is_err() {
+            // The library must not take what came for the whole.
+            let _ = sender.send(Err(StoreError::invalid("the upload was refused"))).await;
+        }
+        forwarded
+    };
+    let receiving = async {
+        let submission = submission.await.ok()?;
+        Some(app.updates.receive(tenant, submission, Box::pin(Chunks(body))).await)
+    };
+    match tokio::join!(forwarding, receiving) {
+        (_, Some(Ok(received))) => received_answer(tenant, &received),
+        (Err(problem), None | Some(Err(ReceiveError::Body(_)))) => Err(problem),
+        (_, Some(Err(error))) => Err(refusal(&error)),
+        (Ok(()), None) => Err(Problem::bad("multipart", "the form ended before its file")),
+    }
+}
+
+/// The parts of a form, one after the other.
+struct Parts {
+    form: Multipart,
+    source: Arc<Source>,
+    count: usize,
+}
+
+impl Parts {
+    async fn next(&mut self) -> Result<Option<Field<'_>>> {
+        self.count += 1;
+        if self.count > MAX_PARTS {
+            let words = format!("the form has more than {MAX_PARTS} parts");
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-many-parts", words));
+        }
+        let source = &self.source;
+        source.step();
+        let next = in_time(self.form.next_field()).await?;
+        next.map_err(|error| unreadable(&error, source))
+    }
+
+    /// Reads the fields, tells what they say, passes the file on, and reads the form to its end.
+    async fn forward(
+        &mut self,
+        key: Option<&str>,
+        about: oneshot::Sender<Submission>,
+        to: &mpsc::Sender<Chunk>,
+        limit: u64,
+    ) -> Result<()> {
+        let source = Arc::clone(&self.source);
+        let mut fields = Form::default();
+        let file = loop {
+            let Some(mut part) = self.next().await? else {
+                let words = "there is no file: one part with a file name is wanted";
+                return Err(Problem::new(StatusCode::BAD_REQUEST, Kind::Required, "no-file", words));
+            };
+            if is_file(&part) {
+                break part;
+            }
+            let value = form::text(&mut part, &source).await?.map_err(|error| unreadable(&error, &source))?;
+            // A form in a browser sends a file that was not chosen as one without a name.
+            if part.file_name().is_none() {
+                fields.take(part.name().unwrap_or_default().to_owned(), value)?;
+            }
+        };
+        if about.send(fields.submission(&file, key)?).is_err() {
+            return Ok(());
+        }
+        source.expect_file();
+        if forward(file, to, &source, limit).await? {
+            source.expect_metadata();
+            self.nothing_more().await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the form to its end: nothing may follow the file that would change what it is, or for whom.
+    async fn nothing_more(&mut self) -> Result<()> {
+        let source = Arc::clone(&self.source);
+        while let Some(mut part) = self.next().await? {
+            if is_file(&part) {
+                let words = "there are two files, and one upload brings one: neither was attached";
+                return Err(Problem::bad("two-files", words));
+            }
+            let name = part.name().unwrap_or_default().to_owned();
+            if form::is_ours(&name) {
+                let words =
+                    format!("the field `{name}` comes after the file, and it goes before: nothing was attached");
+                return Err(Problem::bad("field-after-file", words));
+            }
+            form::text(&mut part, &source).await?.map_err(|error| unreadable(&error, &source))?;
+        }
+        Ok(())
+    }
+}
+
+fn is_file(part: &Field<'_>) -> bool {
+    part.file_name().is_some_and(|name| !name.is_empty())
+}
+
+/// Passes the bytes of the file on as they come, and tells whether the library took them to the end.
+async fn forward(mut file: Field<'_>, to: &mpsc::Sender<Chunk>, source: &Source, limit: u64) -> Result<bool> {
+    let mut passed = 0_u64;
+    loop {
+        let chunk = tokio::select! {
+            chunk = in_time(file.chunk()) => chunk?,
+            () = to.closed() => return Ok(false),
+        };
+        let Some(chunk) = chunk.map_err(|error| unreadable(&error, source))? else { return Ok(true) };
+        passed = passed.saturating_add(chunk.len() as u64);
+        if passed > limit {
+            return Err(too_large(limit));
+        }
+        if to.send(Ok(chunk)).await.is_err() {
+            return Ok(false);
+        }
+    }
+}
+
+/// What a client sends within the time that it has.
+async fn in_time<T>(what: impl Future<Output = T>) -> Result<T> {
+    tokio::time::timeout(IDLE, what).await.map_err(|_| {
+        let words = format!("nothing came for {} seconds", IDLE.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, Kind::Timeout, "timeout", words)
+    })
+}
+
+fn unreadable(error: &MultipartError, source: &Source) -> Problem {
+    if source.is_overdrawn() {
+        let words = "the form fields and the headers of the parts are too long";
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "form-too-large", words);
+    }
+    Problem::bad("multipart", format!("the form cannot be read: {}", error.body_text()))
+}
+
+fn too_large(limit: u64) -> Problem {
+    let words = format!("the file has more than {limit} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-large", words)
+}
+
+/// The component as it became.
+fn received_answer(tenant: &Tenant, received: &Received) -> Result {
+    let status = if received.replayed { StatusCode::OK } else { StatusCode::CREATED };
+    let mut answer = json(status, received.component.to_json());
+    set(&mut answer, header::ETAG, received.version.etag());
+    set(&mut answer, header::LAST_MODIFIED, http_date(received.last_updated));
+    if let Some(id) = received.component.logical_id() {
+        let place = format_args!("/{tenant}/fhir/DeviceComponent/{id}/_history/{}", received.version).to_string();
+        set(&mut answer, header::LOCATION, place);
+    }
+    Ok(answer)
+}
+
+/// Why the library did not take the update, with the status that the client acts on.
+fn refusal(error: &ReceiveError) -> Problem {
+    use StatusCode as S;
+    let new = |status, kind, rule| Problem::new(status, kind, rule, error);
+    match error {
+        ReceiveError::NoSuchDevice => new(S::NOT_FOUND, Kind::NotFound, "no-such-device"),
+        ReceiveError::Unresolved(unresolved) => unresolvable(unresolved),
+        ReceiveError::DigestMismatch { .. } => new(S::UNPROCESSABLE_ENTITY, Kind::Value, "digest-mismatch"),
+        ReceiveError::TooLarge { limit } => too_large(*limit),
+        ReceiveError::EmptyFile => new(S::BAD_REQUEST, Kind::Required, "empty-file"),
+        ReceiveError::MediaType { .. } => new(S::UNSUPPORTED_MEDIA_TYPE, Kind::NotSupported, "media-type"),
+        ReceiveError::KeyReused => new(S::CONFLICT, Kind::Duplicate, "idempotency-key-reused"),
+        ReceiveError::Contended { .. } => {
+            let words = format!("{error}: send it again, with the same `Idempotency-Key` if it had one");
+            Problem::new(S::SERVICE_UNAVAILABLE, Kind::LockError, "contended", words).retry_after(1)
+        }
+        ReceiveError::Body(_) => new(S::BAD_REQUEST, Kind::Incomplete, "file-broke-off"),
+        ReceiveError::Resources(source) | ReceiveError::Blobs(source) | ReceiveError::Ledger(source) => {
+            Problem::of_store(source, "the update")
+        }
+        _ => {
+            answer::report_fault(error);
+            Problem::new(S::INTERNAL_SERVER_ERROR, Kind::Exception, "fault", "the update was not received")
+        }
+    }
+}
+
+/// No component, or several, may be meant: all that could have been are listed, as the sender has to choose.
+fn unresolvable(unresolved: &SelectError) -> Problem {
+    let rule = match unresolved {
+        SelectError::Ambiguous { .. } => "ambiguous-target",
+        _ => "no-such-component",
+    };
+    let listed: Vec<String> = unresolved.candidates().iter().map(ToString::to_string).collect();
+    let asked = match unresolved {
+        SelectError::Ambiguous { candidates, .. } => format!("{} components may be meant", candidates.len()),
+        SelectError::None { wanted, .. } => format!("the device does not have {wanted}"),
+        _ => unresolved.to_string(),
+    };
+    let words = match listed.as_slice() {
+        [] => unresolved.to_string(),
+        _ => format!("{asked}; name one in the field `Component`: {}", listed.join(", ")),
+    };
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Kind::BusinessRule, rule, words)
+}
+
+/// The chunks of a file, on the library's side.
+struct Chunks(mpsc::Receiver<Chunk>);
+
+impl Stream for Chunks {
+    type Item = Chunk;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx)
+    }
+}

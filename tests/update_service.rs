@@ -1,0 +1,88 @@
+//! The example `update_service`, over HTTP: each row of its table, and each way to get it wrong.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+#[path = "../examples/update_service/app/mod.rs"]
+mod app;
+#[path = "update_service/client.rs"]
+mod client;
+#[path = "update_service/rest.rs"]
+mod rest;
+#[path = "update_service/uploads.rs"]
+mod uploads;
+
+use client::Service;
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[tokio::test]
+async fn the_page_shows_every_level_and_the_form() {
+    let service = Service::start().await;
+    let page = service.get("/").await;
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    let text = page.text();
+    for part in
+        ["Acme Flow 2 Infusion Pump", "MDS", "VMD", "Channel", "Metric", "158014", "3.7.2", "DeviceId", "/demo/updates"]
+    {
+        assert!(text.contains(part), "{part}");
+    }
+    assert!(!text.contains("{{"));
+    let other = service.get("/?tenant=ward-5").await;
+    assert!(other.text().contains("has no devices") && other.text().contains("/ward-5/updates"));
+    service.get("/?tenant=%3Cscript%3E").await.refusal(404);
+}
+
+#[tokio::test]
+async fn values_of_senders_do_not_become_markup() {
+    let service = Service::start().await;
+    let evil = r#"<img src=x onerror=alert(1)>\"'"#;
+    let device = format!(
+        r#"{{"resourceType":"Device","id":"e","udi":{{"name":"{evil}"}},"model":"{evil}","manufacturer":"{evil}"}}"#
+    );
+    let part = format!(
+        r#"{{"resourceType":"DeviceComponent","id":"c","identifier":{{"value":"1"}},"source":{{"reference":"Device/e"}},"type":{{"text":"{evil}","coding":[{{"code":"{}","display":"{evil}"}}]}}}}"#,
+        "<b>"
+    );
+    assert_eq!(service.json("PUT", "/ward/fhir/Device/e", &[], &device).await.status, 201);
+    assert_eq!(service.json("PUT", "/ward/fhir/DeviceComponent/c", &[], &part).await.status, 201);
+    let page = service.get("/?tenant=ward").await.text();
+    assert!(!page.contains("<img") && !page.contains("<b>\""), "{page}");
+    assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;&quot;&#39;"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn garbage_is_answered_and_harms_nothing(
+        path in prop_oneof!["/[ -~]{0,40}", "/demo/fhir/(Device|DeviceMetric)\\?[ -~]{0,60}", "/demo/fhir/Device/[!-~]{0,20}"],
+        method in "(GET|PUT|POST|DELETE|PATCH|OPTIONS|X)",
+        kind in "(application/fhir\\+json|multipart/form-data; boundary=e|[ -~]{0,30})",
+        header in "(If-Match|If-None-Match|Range|Accept|Prefer|If-None-Exist|Idempotency-Key): [ -~]{0,40}",
+        body in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let service = Service::start().await;
+            let mut stream = service.connect().await;
+            let head = format!(
+                "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}\r\n{header}\r\n\
+                 Content-Length: {}\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(head.as_bytes()).await;
+            let _ = stream.write_all(&body).await;
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            let line = String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned();
+            assert!(line.starts_with("HTTP/1.1 ") && !line.starts_with("HTTP/1.1 500"), "{line}");
+            assert_eq!(service.get("/demo/fhir/metadata").await.status, 200);
+        });
+    }
+}

@@ -1,0 +1,420 @@
+//! The FHIR interface.
+
+use super::client::{Reply, Service};
+use fhir_devices::{Bundle, Validate};
+use serde_json::{Value, json};
+
+const PUMP: &str = "/demo/fhir/Device/infusion-pump-7";
+
+/// The ids that a search finds, over all pages, and the total that each page says.
+async fn found(service: &Service, query: &str) -> Vec<String> {
+    let mut path = format!("/demo/fhir/{query}");
+    let mut ids = Vec::new();
+    loop {
+        let reply = service.get(&path).await;
+        assert_eq!(reply.status, 200, "{query}: {}", reply.text());
+        let bundle = page(&reply);
+        ids.extend(bundle["entry"].as_array().into_iter().flatten().map(|entry| {
+            assert_eq!(entry["search"]["mode"], "match");
+            let id = entry["resource"]["id"].as_str().unwrap().to_owned();
+            assert!(entry["fullUrl"].as_str().unwrap().ends_with(&id));
+            id
+        }));
+        match link(&bundle, "next") {
+            Some(next) => path = next.strip_prefix(&format!("http://{}", service.address)).unwrap().to_owned(),
+            None => {
+                assert_eq!(bundle["total"], ids.len(), "{query}");
+                return ids;
+            }
+        }
+    }
+}
+
+fn page(reply: &Reply) -> Value {
+    let bundle = Bundle::from_json(&reply.body).unwrap();
+    assert!(bundle.validate().is_empty(), "{}", bundle.validate());
+    reply.json()
+}
+
+fn link(bundle: &Value, relation: &str) -> Option<String> {
+    let links = bundle["link"].as_array().unwrap();
+    links.iter().find(|link| link["relation"] == relation).map(|link| link["url"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_resource_is_read_with_its_version_and_not_sent_twice() {
+    let service = Service::start().await;
+    let reply = service.get(PUMP).await;
+    assert_eq!((reply.status, reply.header("etag")), (200, Some("W/\"1\"")));
+    assert_eq!(reply.header("content-type"), Some("application/fhir+json"));
+    assert!(reply.header("last-modified").is_some());
+    assert_eq!(reply.json()["meta"]["versionId"], "1");
+    for tag in ["W/\"1\"", "\"1\"", "\"0\", W/\"1\"", "*"] {
+        let known = service.send("GET", PUMP, &[("If-None-Match", tag)], b"").await;
+        assert_eq!((known.status, known.body.len()), (304, 0), "{tag}");
+    }
+    assert_eq!(service.send("GET", PUMP, &[("If-None-Match", "W/\"2\"")], b"").await.status, 200);
+    assert_eq!(service.send("HEAD", PUMP, &[], b"").await.status, 200);
+    assert_eq!(service.get(&format!("{PUMP}/_history/1")).await.body, reply.body);
+    for (path, rule) in [
+        ("/demo/fhir/Device/nobody", "not-found"),
+        ("/other/fhir/Device/infusion-pump-7", "not-found"),
+        ("/demo/fhir/Device/infusion-pump-7/_history/2", "not-found"),
+        ("/demo/fhir/Device/infusion-pump-7/_history/x", "not-found"),
+        ("/demo/fhir/Patient/p", "resource-type"),
+        ("/demo/fhir/Gadget/p", "not-found"),
+        ("/demo/fhir/Device/p/q", "not-found"),
+        ("/nowhere", "not-found"),
+        ("/UPPER/fhir/Device/p", "not-found"),
+        ("/demo/fhir/Device/%00%ff", "path"),
+    ] {
+        let reply = service.get(path).await;
+        let status = if rule == "path" { 400 } else { 404 };
+        assert_eq!(reply.refusal(status).0, rule, "{path}");
+    }
+    assert_eq!(service.get("/demo/fhir/Device/a_b").await.refusal(400).0, "id");
+}
+
+#[tokio::test]
+async fn a_write_names_the_version_that_it_replaces_or_does_not_care() {
+    let service = Service::start().await;
+    let path = "/ward/fhir/Device/d1";
+    let body = |model: &str| {
+        json!({"resourceType": "Device", "id": "d1", "model": model, "meta": {"versionId": "77"}}).to_string()
+    };
+    assert_eq!(
+        service.json("PUT", path, &[("If-Match", "W/\"1\"")], &body("0")).await.refusal(409).0,
+        "version-conflict"
+    );
+    assert_eq!(service.json("PUT", path, &[("If-Match", "*")], &body("0")).await.refusal(409).0, "version-conflict");
+    let made = service.json("PUT", path, &[], &body("1")).await;
+    assert_eq!((made.status, made.header("etag")), (201, Some("W/\"1\"")));
+    assert_eq!(made.header("location"), Some("/ward/fhir/Device/d1/_history/1"));
+    assert_eq!(service.get(path).await.body, made.body);
+    let changed = service.json("PUT", path, &[("If-Match", "W/\"1\"")], &body("2")).await;
+    assert_eq!((changed.status, changed.json()["meta"]["versionId"].as_str()), (200, Some("2")));
+    for tag in ["W/\"1\"", "\"1\"", "W/\"9\"", "W/\"abc\""] {
+        let late = service.json("PUT", path, &[("If-Match", tag)], &body("3")).await;
+        assert_eq!(late.refusal(409).0, "version-conflict", "{tag}");
+    }
+    assert_eq!(service.json("PUT", path, &[("If-Match", "2")], &body("3")).await.refusal(400).0, "if-match");
+    assert_eq!(service.json("PUT", path, &[], &body("4")).await.status, 200);
+    assert_eq!(service.send("DELETE", path, &[("If-Match", "W/\"1\"")], b"").await.refusal(409).0, "version-conflict");
+    assert_eq!(service.send("DELETE", path, &[("If-Match", "W/\"3\"")], b"").await.status, 204);
+    assert_eq!(service.send("DELETE", path, &[], b"").await.status, 204);
+    assert_eq!(service.send("DELETE", "/ward/fhir/Device/never", &[], b"").await.status, 204);
+    assert_eq!(service.get(path).await.refusal(410).0, "deleted");
+    service.get(&format!("{path}/_history/4")).await.refusal(410);
+    assert_eq!(service.get(&format!("{path}/_history/3")).await.json()["model"], "4");
+    assert_eq!(service.json("PUT", path, &[], &body("5")).await.status, 201);
+    let quiet = service.json("PUT", path, &[("Prefer", "return=minimal")], &body("6")).await;
+    assert_eq!((quiet.status, quiet.body.len()), (200, 0));
+    let told = service.json("PUT", path, &[("Prefer", "return=OperationOutcome")], &body("6")).await;
+    assert_eq!(told.json()["issue"][0]["severity"], "information");
+}
+
+#[tokio::test]
+async fn a_document_is_refused_with_every_finding() {
+    let service = Service::start().await;
+    let body = r#"{"resourceType":"Device","id":"d1","status":"gone","wings":2,"contact":[{"value":"+1"}]}"#;
+    let reply = service.json("PUT", "/ward/fhir/Device/d1", &[], body).await;
+    reply.refusal(400);
+    let issues = reply.json()["issue"].as_array().unwrap().clone();
+    let places: Vec<_> = issues.iter().map(|issue| issue["expression"][0].as_str().unwrap()).collect();
+    assert_eq!(places, ["Device.status", "Device.wings", "Device.contact[0].system"]);
+    for (path, body, rule) in [
+        ("Device/d1", r#"{"resourceType":"Device","id":"d2"}"#, "id"),
+        ("Device/d1", r#"{"resourceType":"Device"}"#, "id"),
+        ("Device/d1", r#"{"resourceType":"Patient","id":"d1"}"#, "resource-type"),
+        ("Device/d1", "{", "json"),
+        ("Device/d1", "", "json"),
+    ] {
+        let reply = service.json("PUT", &format!("/ward/fhir/{path}"), &[], body).await;
+        assert_eq!(reply.refusal(400).0, rule, "{body}");
+    }
+    let large = format!(r#"{{"resourceType":"Device","id":"d1","model":"{}"}}"#, "x".repeat(5 << 20));
+    assert_eq!(service.json("PUT", "/ward/fhir/Device/d1", &[], &large).await.refusal(413).0, "too-large");
+    assert_eq!(service.get("/ward/fhir/Device").await.json()["total"], 0);
+}
+
+#[tokio::test]
+async fn a_resource_is_created_under_an_id_of_ours_and_once_where_that_is_asked() {
+    let service = Service::start().await;
+    let body = r#"{"resourceType":"Device","id":"mine","identifier":[{"system":"urn:x:sn","value":"A,1"}]}"#;
+    let made = service.json("POST", "/ward/fhir/Device", &[], body).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    assert_ne!(id, "mine");
+    assert_eq!(made.header("location"), Some(format!("/ward/fhir/Device/{id}/_history/1").as_str()));
+    let once = [("If-None-Exist", r"identifier=urn:x:sn|A\,1")];
+    let same = service.json("POST", "/ward/fhir/Device", &once, body).await;
+    assert_eq!((same.status, same.json()["id"].as_str()), (200, Some(id.as_str())));
+    let other = [("If-None-Exist", "identifier=urn:x:sn|B2")];
+    assert_eq!(service.json("POST", "/ward/fhir/Device", &other, body).await.status, 201);
+    assert_eq!(service.json("POST", "/ward/fhir/Device", &once, body).await.refusal(412).0, "if-none-exist");
+    let empty = [("If-None-Exist", "")];
+    assert_eq!(service.json("POST", "/ward/fhir/Device", &empty, body).await.refusal(400).0, "if-none-exist");
+    let wrong = [("If-None-Exist", "serial=1")];
+    assert_eq!(service.json("POST", "/ward/fhir/Device", &wrong, body).await.refusal(400).0, "search-parameter");
+    assert_eq!(service.get("/ward/fhir/Device").await.json()["total"], 2);
+}
+
+#[tokio::test]
+async fn creations_under_one_condition_at_once_make_one_resource() {
+    let service = std::sync::Arc::new(Service::start().await);
+    let tasks: Vec<_> = (0..16)
+        .map(|_| {
+            let service = service.clone();
+            tokio::spawn(async move {
+                let body = r#"{"resourceType":"Device","identifier":[{"system":"urn:x","value":"1"}]}"#;
+                service.json("POST", "/ward/fhir/Device", &[("If-None-Exist", "identifier=urn:x|1")], body).await.status
+            })
+        })
+        .collect();
+    let mut made = 0;
+    for task in tasks {
+        made += u32::from(task.await.unwrap() == 201);
+    }
+    assert_eq!((made, service.get("/ward/fhir/Device").await.json()["total"].as_u64()), (1, Some(1)));
+}
+
+#[tokio::test]
+async fn each_search_parameter_finds_what_it_says() {
+    let service = Service::start().await;
+    let rich = json!({
+        "resourceType": "Device", "id": "Rich",
+        "meta": {"tag": [{"system": "urn:t", "code": "Loan"}], "profile": ["http://x/p"]},
+        "identifier": [{"system": "urn:sn", "value": "AbC|1"}],
+        "udi": {"deviceIdentifier": "0950400", "name": "Évita", "carrierHRF": "(01)0950400"},
+        "status": "inactive", "manufacturer": "Dräger, Lübeck", "model": "V-500",
+        "type": {"coding": [{"system": "urn:m", "code": "Vent", "display": "Ventilator"}], "text": "Beatmung"},
+        "patient": {"reference": "Patient/p1"}, "owner": {"reference": "http://other/fhir/Organization/o1"},
+        "location": {"reference": format!("http://{}/demo/fhir/Location/l1", service.address)},
+        "url": "urn:oid:1.2",
+    });
+    let put = service.json("PUT", "/demo/fhir/Device/Rich", &[], &rich.to_string()).await;
+    assert_eq!(put.status, 201, "{}", put.text());
+    for query in [
+        "Device?_id=Rich",
+        "Device?_id=x,Rich",
+        "Device?identifier=urn:sn|abc\\|1",
+        "Device?identifier=ABC\\|1",
+        "Device?identifier=urn:sn|",
+        "Device?status=INACTIVE",
+        "Device?status=http://hl7.org/fhir/device-status|inactive",
+        "Device?status:not=active",
+        "Device?manufacturer=drager\\, lub",
+        "Device?manufacturer:contains=LUBECK",
+        "Device?manufacturer:exact=Dräger\\, Lübeck",
+        "Device?model=v-5",
+        "Device?device-name=evita",
+        "Device?device-name=ventil",
+        "Device?device-name=BEATMUNG",
+        "Device?udi-di=0950400&status=inactive",
+        "Device?udi-carrier=(01)0950400&model=V",
+        "Device?type=urn:m|vent",
+        "Device?type:text=beat",
+        "Device?patient=p1",
+        "Device?patient=Patient/p1",
+        "Device?patient:Patient=p1",
+        "Device?patient:missing=false",
+        "Device?organization=http://other/fhir/Organization/o1",
+        "Device?location=l1",
+        "Device?location=Location/l1",
+        "Device?url=urn:oid:1.2",
+        "Device?_tag=urn:t|loan",
+        "Device?_profile=http://x/p",
+        "Device?status=inactive&model=",
+        "Device?status=inactive,unknown",
+    ] {
+        assert_eq!(found(&service, &query.replace(' ', "%20")).await, ["Rich"], "{query}");
+    }
+    for query in [
+        "Device?_id=rich",
+        "Device?identifier=|abc\\|1",
+        "Device?manufacturer:exact=dräger\\, lübeck",
+        "Device?model=500",
+        "Device?organization=o1",
+        "Device?url=URN:OID:1.2",
+        "Device?status=active&model=V-500",
+        "Device?patient=p",
+        "Device?_lastUpdated=lt2020",
+        "Device?type=Vent|",
+    ] {
+        assert_eq!(found(&service, &query.replace(' ', "%20")).await, [""; 0], "{query}");
+    }
+    let all = ["Rich", "infusion-pump-7", "pulse-oximeter-3"];
+    for query in [
+        "Device",
+        "Device?_lastUpdated=gt2020",
+        "Device?_lastUpdated=ge2020-01-01&_lastUpdated=lt9999",
+        "Device?_format=json",
+    ] {
+        assert_eq!(found(&service, query).await, all, "{query}");
+    }
+    assert_eq!(found(&service, "Device?patient:missing=true").await, all[1..]);
+    let metrics = ["pump-lvp-delivery-status", "pump-lvp-flow"];
+    let base = format!("http://{}/demo/fhir", service.address);
+    for query in [
+        "DeviceMetric?parent=pump-lvp-delivery".to_owned(),
+        "DeviceMetric?parent=DeviceComponent/pump-lvp-delivery&source=infusion-pump-7".to_owned(),
+        format!("DeviceMetric?parent={base}/DeviceComponent/pump-lvp-delivery"),
+        "DeviceMetric?type=urn:iso:std:iso:11073:10101|158014,158005".to_owned(),
+    ] {
+        assert_eq!(found(&service, &query).await, metrics, "{query}");
+    }
+    assert_eq!(
+        found(&service, "DeviceMetric?category=setting,measurement&source=Device/infusion-pump-7").await,
+        ["pump-lvp-flow"]
+    );
+    assert_eq!(found(&service, "DeviceComponent?identifier=urn:example:acme:handle|1.2").await, ["pump-syringe"]);
+    assert_eq!(found(&service, "DeviceComponent?type=70050").await, ["pump-lvp"]);
+    assert_eq!(found(&service, "DeviceComponent?parent:missing=true").await, ["oximeter-mds", "pump-mds"]);
+}
+
+#[tokio::test]
+async fn a_search_is_paged_by_its_links() {
+    let service = Service::start().await;
+    for count in 1..=10 {
+        let ids = found(&service, &format!("DeviceComponent?_count={count}")).await;
+        assert_eq!(ids.len(), 9, "{count}");
+        assert!(ids.is_sorted());
+    }
+    let first = service.get("/demo/fhir/DeviceComponent?source=infusion-pump-7&_count=4").await;
+    let bundle = page(&first);
+    assert_eq!((bundle["total"].as_u64(), bundle["entry"].as_array().unwrap().len()), (Some(6), 4));
+    let own = link(&bundle, "self").unwrap();
+    assert!(own.ends_with("/demo/fhir/DeviceComponent?source=infusion-pump-7&_count=4"), "{own}");
+    // What is behind a page stays there, whatever comes or goes before it.
+    service.send("DELETE", "/demo/fhir/DeviceComponent/pump-lvp", &[], b"").await;
+    let next = link(&bundle, "next").unwrap();
+    let second =
+        page(&service.get(next.split_once("/demo").map(|(_, path)| format!("/demo{path}")).unwrap().as_str()).await);
+    assert_eq!((second["total"].as_u64(), second["entry"].as_array().unwrap().len()), (Some(5), 2));
+    assert_eq!(link(&second, "next"), None);
+    for query in ["_count=0", "_summary=count"] {
+        let counted = page(&service.get(&format!("/demo/fhir/DeviceComponent?{query}")).await);
+        assert_eq!((counted["total"].as_u64(), counted.get("entry")), (Some(8), None));
+        assert_eq!(link(&counted, "next"), None);
+    }
+    let posted = service
+        .send(
+            "POST",
+            "/demo/fhir/DeviceMetric/_search?_count=1",
+            &[("Content-Type", "application/x-www-form-urlencoded")],
+            b"category=measurement",
+        )
+        .await;
+    assert_eq!((posted.status, page(&posted)["total"].as_u64()), (200, Some(2)));
+}
+
+#[tokio::test]
+async fn what_cannot_be_searched_for_is_refused() {
+    let service = Service::start().await;
+    for (query, rule) in [
+        ("colour=red", "search-parameter"),
+        ("source=d", "search-parameter"),
+        ("_include=DeviceMetric:source", "search-parameter"),
+        ("_revinclude=DeviceComponent:source", "search-parameter"),
+        ("_sort=model", "search-parameter"),
+        ("patient.name=x", "search-parameter"),
+        ("model:phonetic=x", "search-modifier"),
+        ("patient:Device=x", "search-modifier"),
+        ("status:in=x", "search-modifier"),
+        ("identifier=a|b|c", "search-value"),
+        ("identifier=,", "search-value"),
+        ("identifier=%5C", "search-value"),
+        ("patient:missing=perhaps", "search-value"),
+        ("_lastUpdated=yesterday", "search-value"),
+        ("_lastUpdated=2017-05-26Té", "search-value"),
+        ("_count=-1", "search-value"),
+        ("_count=many", "search-value"),
+    ] {
+        let reply = service.get(&format!("/demo/fhir/Device?{query}")).await;
+        assert_eq!(reply.refusal(400).0, rule, "{query}");
+    }
+    let lenient = service.send("GET", "/demo/fhir/Device?colour=red", &[("Prefer", "handling=lenient")], b"").await;
+    assert_eq!(page(&lenient)["total"], 2);
+    assert!(!link(&page(&lenient), "self").unwrap().contains("colour"));
+}
+
+#[tokio::test]
+async fn only_json_is_spoken() {
+    let service = Service::start().await;
+    for accept in [
+        "application/fhir+json",
+        "application/json;q=0.5",
+        "text/html, */*;q=0.1",
+        "application/xml, application/json+fhir",
+    ] {
+        assert_eq!(service.send("GET", PUMP, &[("Accept", accept)], b"").await.status, 200, "{accept}");
+    }
+    for accept in ["application/fhir+xml", "text/html", "application/json;q=0, application/xml"] {
+        assert_eq!(service.send("GET", PUMP, &[("Accept", accept)], b"").await.refusal(406).0, "format");
+    }
+    assert_eq!(service.get(&format!("{PUMP}?_format=xml")).await.refusal(406).0, "format");
+    assert_eq!(service.get(&format!("{PUMP}?_format=application/fhir+json")).await.status, 200);
+    for kind in ["application/fhir+xml", "text/plain", "application/x-www-form-urlencoded"] {
+        let reply = service.send("PUT", PUMP, &[("Content-Type", kind)], b"<Device/>").await;
+        assert_eq!(reply.refusal(415).0, "content-type", "{kind}");
+    }
+    assert_eq!(service.send("PUT", PUMP, &[], b"{}").await.refusal(415).0, "content-type");
+}
+
+#[tokio::test]
+async fn what_is_not_done_yet_or_not_at_all_is_said() {
+    let service = Service::start().await;
+    for (method, path) in [
+        ("POST", "/demo/fhir"),
+        ("POST", "/demo/fhir/"),
+        ("GET", "/demo/fhir/_history"),
+        ("GET", "/demo/fhir/Device/_history"),
+        ("GET", "/demo/fhir/Device/infusion-pump-7/_history"),
+    ] {
+        assert_eq!(service.json(method, path, &[], "{}").await.refusal(501).0, "not-yet", "{path}");
+    }
+    for method in ["PUT", "DELETE"] {
+        let reply = service.json(method, "/demo/fhir/Device?model=x", &[], "{}").await;
+        assert_eq!(reply.refusal(400).0, "conditional");
+    }
+    assert_eq!(service.json("PATCH", PUMP, &[], "[]").await.refusal(405).0, "method");
+    assert_eq!(service.get("/demo/updates").await.refusal(405).0, "method");
+}
+
+#[tokio::test]
+async fn the_capability_statement_says_what_works() {
+    let service = Service::start().await;
+    let reply = service.get("/demo/fhir/metadata").await;
+    let statement = reply.json();
+    assert_eq!(
+        (reply.status, statement["fhirVersion"].as_str(), statement["kind"].as_str()),
+        (200, Some("3.0.2"), Some("instance"))
+    );
+    assert!(fhir_devices::Resource::from_json(&reply.body).is_ok());
+    let resources = statement["rest"][0]["resource"].as_array().unwrap();
+    assert_eq!(resources.len(), 3);
+    for resource in resources {
+        let kind = resource["type"].as_str().unwrap();
+        for param in resource["searchParam"].as_array().unwrap() {
+            let (name, of) = (param["name"].as_str().unwrap(), param["type"].as_str().unwrap());
+            let value = if of == "date" { "2017" } else { "x" };
+            let reply = service.get(&format!("/demo/fhir/{kind}?{name}={value}")).await;
+            assert_eq!(reply.status, 200, "{kind}.{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn other_sites_and_other_names_are_kept_out() {
+    let service = Service::start().await;
+    let host = service.address.to_string();
+    for headers in [
+        [("Host", "evil.example"), ("X", "y")],
+        [("Host", host.as_str()), ("Origin", "http://evil.example")],
+        [("Host", host.as_str()), ("Origin", "null")],
+    ] {
+        assert_eq!(service.send("GET", PUMP, &headers, b"").await.refusal(403).0, "local-only");
+    }
+    let local = [("Host", "localhost:80"), ("Origin", "http://localhost:3000")];
+    assert_eq!(service.send("GET", PUMP, &local, b"").await.status, 200);
+}
