@@ -28,7 +28,7 @@
 //! | [`service`] | drives the update logic over the stores of the caller |
 //! | [`update`] | what to do next, without input, output or a clock |
 //! | [`store`] | what the caller implements: stores of resources and of update files |
-//! | [`reference`] | literals resolved; the tree of a device and its components |
+//! | [`mod@reference`] | literals resolved; the tree of a device and its components |
 //! | [`validate`] | one walk over a value, and its rules |
 //! | [`resource`] | the resources |
 //! | [`nomenclature`] | what an ISO/IEEE 11073-10101 code says about the level of a component |
