@@ -29,7 +29,7 @@ fn as_digit(value: u32) -> Option<char> {
 }
 
 /// The value of a character in GS1's set 82: `!"%&'()*+,-./0-9:;<=>?A-Z_a-z`.
-fn set82(byte: u8) -> Option<u32> {
+pub(super) fn set82(byte: u8) -> Option<u32> {
     let value = match byte {
         b'!' | b'"' => byte - b'!',
         b'%'..=b'?' => byte - b'%' + 2,
@@ -42,7 +42,7 @@ fn set82(byte: u8) -> Option<u32> {
 }
 
 /// The value of a character of HIBC.
-fn hibc(byte: u8) -> Option<u32> {
+pub(super) fn hibc(byte: u8) -> Option<u32> {
     let value = match byte {
         b'0'..=b'9' => byte - b'0',
         b'A'..=b'Z' => byte - b'A' + 10,
