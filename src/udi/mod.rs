@@ -3,6 +3,7 @@
 //! Four agencies issue them, each with a grammar of its own: [GS1](Agency::Gs1), [HIBCC](Agency::Hibcc),
 //! [ICCBBA](Agency::Iccbba) (ISBT 128) and [IFA](Agency::Ifa). Each has a form for people (HRF) and one for scanners
 //! (AIDC). [`Carrier`] tells from the first characters which it is, and reads it into a [`Udi`], which keeps every
+//! element and writes both forms again. A [`BasicUdiDi`] names a family of devices and is in no barcode.
 //!
 //! ```
 //! use fhir_devices::udi::{Agency, Mode, Udi};
@@ -20,6 +21,7 @@
 //! character is a warning that says the one expected, and the defects of published examples are borne with, each under
 //! its own rule. There is no clock here: the year that a two-digit year is near to is an argument.
 
+mod basic;
 mod carrier;
 pub mod check;
 mod day;
@@ -29,6 +31,7 @@ mod iccbba;
 mod ifa;
 mod rule;
 
+pub use basic::BasicUdiDi;
 pub use carrier::{Agency, Carrier, Element, Form, Parsed, Udi};
 pub use day::Day;
 pub use rule::{Mode, Rule};
