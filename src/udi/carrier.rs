@@ -432,15 +432,12 @@ fn unknown(what: &str, mode: Mode) -> Report {
 }
 
 /// Keeps a part that may be stated in two places, and reports where they differ.
-pub(super) fn keep<T: PartialEq + Clone>(
-    place: &mut Option<T>,
-    value: T,
-    what: &str,
-    rule: Rule,
-    found: &mut Findings,
-) {
+pub(super) fn keep<T>(place: &mut Option<T>, value: T, what: &str, rule: Rule, found: &mut Findings)
+where
+    T: PartialEq + fmt::Display,
+{
     match place {
-        Some(first) if *first != value => found.add(rule, format!("two elements say {what}, and differ; wanted one")),
+        Some(first) if *first != value => found.add(rule, format!("{what} is `{first}` and `{value}`, wanted one")),
         Some(_) => {}
         None => *place = Some(value),
     }

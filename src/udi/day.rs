@@ -2,6 +2,7 @@
 
 use super::{Findings, Rule};
 use crate::primitive::Precision;
+use std::fmt;
 use time::{Date, Month};
 
 /// A day that a carrier states.
@@ -16,6 +17,7 @@ use time::{Date, Month};
 /// let udi = Udi::parse("+A999123/$$0228LOTD", Mode::Lenient, 2026)?.udi;
 /// let day = udi.expires().unwrap();
 /// assert_eq!((day.date, day.precision), (date!(2028 - 02 - 29), Precision::Month));
+/// assert_eq!(day.to_string(), "2028-02");
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +45,18 @@ impl Day {
     /// A day that is held, with the hour that was stated before.
     pub(super) fn within(self, day: Self) -> Self {
         Self { hour: self.hour.or(day.hour), ..day }
+    }
+}
+
+/// `YYYY-MM-DD`, without the day where the carrier states none; with `T` and the hour where it states that.
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = self.date.to_calendar_date();
+        write!(f, "{year:04}-{:02}", u8::from(month))?;
+        if self.precision != Precision::Month {
+            write!(f, "-{day:02}")?;
+        }
+        self.hour.map_or(Ok(()), |hour| write!(f, "T{hour:02}"))
     }
 }
 

@@ -47,7 +47,10 @@ fn read_body(body: &str, udi: &mut Udi, found: &mut Findings) {
 /// The text between the leading `+` and the check character, where each character is one of HIBC.
 fn checked_characters<'d>(data: &'d str, found: &mut Findings) -> Option<(&'d str, char)> {
     let body = data.strip_prefix('+').unwrap_or(data);
-    let (at, last) = body.char_indices().next_back()?;
+    let Some((at, last)) = body.char_indices().next_back() else {
+        found.add(Rule::NoDi, format!("`{data}` is empty, wanted primary data"));
+        return None;
+    };
     let body = body.get(..at).unwrap_or_default();
     // In a caption an underscore stands for the check character blank, which could not be seen.
     let last = if last == '_' { ' ' } else { last };

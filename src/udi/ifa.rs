@@ -66,7 +66,6 @@ pub(super) fn parse(data: &str, form: Form, found: &mut Findings) -> Udi {
             found.add(Rule::IfaGtinAlone, format!("`{gtin}` in 8P stands alone, wanted the product in 9N"));
             udi.di = gtin.into();
         }
-        (None, _) if elements.iter().any(|element| element.id() == "9N" && !element.value().starts_with("MA")) => {}
         (None, _) => {
             found.add(Rule::NoDi, format!("`{}` has no product in 9N, wanted a PPN or an HPC", quoted(data)));
         }
@@ -187,7 +186,8 @@ fn judge(value: &str, found: &mut Findings) {
     };
     let ends_right = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
     if !(lengths.contains(&value.len()) && body.bytes().all(holds) && ends_right) {
-        let message = format!("`{}` of (9N) is no {name}, wanted {shape} with two check digits", quoted(value));
+        let message =
+            format!("`{}` of (9N) is no {name}, wanted {shape}, the last two its check digits", quoted(value));
         return found.add(Rule::IfaPpnFormat, message);
     }
     if agency == "13" && level(value) == Some('9') {

@@ -1,9 +1,9 @@
 //! Whether a value has the format of its application identifier.
 
+use super::super::carrier::Element;
+use super::super::day::{clock, windowed, yymmdd, yyyymmdd};
+use super::super::{Day, Findings, Rule, check, quoted};
 use super::Row;
-use crate::udi::carrier::Element;
-use crate::udi::day::{clock, windowed, yymmdd, yyyymmdd};
-use crate::udi::{Day, Findings, Rule, check, quoted};
 
 /// What a value says beyond its text.
 #[derive(Clone, Copy, Default)]
@@ -143,7 +143,7 @@ fn judge(ask: &str, part: &str, element: &Element, reference_year: u16, stated: 
 }
 
 /// The last digit is the check digit of those before it.
-pub(in crate::udi) fn check_digit(part: &str, ai: &str, found: &mut Findings) {
+pub(in super::super) fn check_digit(part: &str, ai: &str, found: &mut Findings) {
     let Some((last, _)) = part.char_indices().next_back() else { return };
     let (digits, end) = part.split_at_checked(last).unwrap_or_default();
     if let Some(wanted) = check::gs1_digit(digits)

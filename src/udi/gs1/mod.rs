@@ -57,12 +57,10 @@ fn split_aidc(data: &str, found: &mut Findings) -> Vec<Found> {
             return elements;
         };
         let body = rest.get(ai.len()..).unwrap_or_default();
-        let up_to_separator = body.find(GS).unwrap_or(body.len());
-        let end = match Row::predefined_length(ai) {
-            // Up to so many characters, so that the next value begins on a character in any case.
-            Some(length) => body.char_indices().nth(length).map_or(body.len(), |(end, _)| end).min(up_to_separator),
-            None => up_to_separator,
-        };
+        // What is of predefined length is looked at no further, so that the whole is gone through once.
+        let most = Row::predefined_length(ai).unwrap_or(usize::MAX);
+        let mut ends = body.char_indices().enumerate();
+        let end = ends.find(|(index, (_, c))| *index == most || *c == GS).map_or(body.len(), |(_, (at, _))| at);
         let (value, after) = body.split_at_checked(end).unwrap_or((body, ""));
         elements.push((row, Element::new(ai, value)));
         rest = after.strip_prefix(GS).unwrap_or(after);
@@ -89,8 +87,9 @@ fn split_hrf(data: &str, found: &mut Findings) -> Vec<Found> {
     let mut rest = data;
     while !rest.is_empty() {
         let Some((ai, body)) = bracketed(rest, open, close) else {
-            let wanted = "wanted an application identifier of two to four digits in parentheses";
-            found.add(Rule::Gs1NoAi, format!("`{}` begins with none, {wanted}", quoted(rest)));
+            let wanted = "wanted two to four digits in parentheses";
+            let message = format!("`{}` begins with no application identifier, {wanted}", quoted(rest));
+            found.add(Rule::Gs1NoAi, message);
             return elements;
         };
         let (value, after) = value_before(body, |text| bracketed(text, open, close).is_some(), open);

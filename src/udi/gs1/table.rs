@@ -5,7 +5,7 @@
 /// The format is written as in GS1's syntax dictionary: components of N (digits), X, Y or Z (sets 82, 39, 64) with a
 /// length, `[..]` around those that may be absent, and after commas what else is asked of a component.
 #[derive(Debug)]
-pub(in crate::udi) struct Row {
+pub(super) struct Row {
     digits: u8,
     from: u16,
     to: u16,
@@ -40,7 +40,7 @@ impl Row {
 }
 
 /// The row of an application identifier.
-pub(in crate::udi) fn row_of(ai: &str) -> Option<&'static Row> {
+pub(super) fn row_of(ai: &str) -> Option<&'static Row> {
     if !ai.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }

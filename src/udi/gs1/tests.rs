@@ -1,5 +1,56 @@
-use super::table::{leading, row_of};
-use crate::udi::{Mode, Udi};
+#![allow(clippy::string_slice, reason = "a test may stop where it stands")]
+
+use super::super::{Mode, Udi};
+use super::table::{Row, leading, row_of};
+
+/// GS1's table of application identifiers, where the corpus is at hand.
+#[test]
+fn the_table_says_what_the_published_one_says() {
+    /// What is asked of components here; of names, codes and coupons the length and the characters are.
+    const ASKED: [&str; 12] = [
+        "csum",
+        "csumalpha",
+        "hasnondigit",
+        "yymmdd",
+        "yymmd0",
+        "yyyymmdd",
+        "hhmi",
+        "hh",
+        "mi",
+        "ss",
+        "zero",
+        "nonzero",
+    ];
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus");
+    let folder = std::env::var("FHIR_DEVICES_CORPUS").unwrap_or_else(|_| beside.to_owned());
+    let Ok(table) = std::fs::read_to_string(format!("{folder}/gs1_ai.tsv")) else {
+        eprintln!("skipped: no corpus (set FHIR_DEVICES_CORPUS to a folder that holds it)");
+        return;
+    };
+    for line in table.lines().skip(1) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let (ai, attributes) = (columns[0], columns[3]);
+        let row = row_of(ai).unwrap_or_else(|| panic!("{ai} is missing"));
+        let component = |text: &str| {
+            let mut parts = text.split(',');
+            let shape = parts.next().unwrap_or_default();
+            let asked = parts.filter(|part| ASKED.contains(part) || *part == "yesno");
+            std::iter::once(shape).chain(asked).collect::<Vec<_>>().join(",")
+        };
+        let format: Vec<String> = columns[2].split(' ').map(component).collect();
+        assert_eq!(row.format, format.join(" "), "{ai}");
+        let attribute = |name: &str| attributes.split(' ').find_map(|one| one.strip_prefix(name)).unwrap_or_default();
+        assert_eq!(row.requires, attribute("req="), "{ai}");
+        let own = format!("{}n", &ai[..ai.len() - 1]);
+        let excludes: Vec<&str> = attribute("ex=").split(',').map(|one| if one == own { "=" } else { one }).collect();
+        assert_eq!(row.excludes, excludes.join(","), "{ai}");
+        let length = Row::predefined_length(ai);
+        assert_eq!(length.is_none(), columns[1] == "yes", "{ai}");
+        if let Some(length) = length {
+            assert!(row.format.starts_with(&format!("N{length}")), "{ai}");
+        }
+    }
+}
 
 fn rules(text: &str) -> Vec<String> {
     match Udi::parse(text, Mode::Strict, 2026) {
