@@ -2,9 +2,9 @@
 //!
 //! Source: ANSI/HIBC 2.6. Years of two digits are of this century.
 
-use super::carrier::{Agency, Element, Udi, keep};
 use super::day::{Day, clock, mmddyy, mmyy, number, yyjjj, yymmdd, yyyymmdd};
-use super::{Findings, Rule, check, day, quoted};
+use super::said::keep;
+use super::{Agency, Element, Findings, Rule, Udi, check, day, quoted};
 
 /// The most characters of a lot and of a serial number.
 const LONGEST: usize = 18;

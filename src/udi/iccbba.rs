@@ -2,9 +2,9 @@
 //!
 //! Source: ICCBBA ST-001 (structures) and ST-017 (those of a device).
 
-use super::carrier::{Agency, Element, Udi, keep};
 use super::day::{Day, number, ordinal};
-use super::{Findings, Rule, check, quoted};
+use super::said::keep;
+use super::{Agency, Element, Findings, Rule, Udi, check, quoted};
 use smol_str::SmolStr;
 
 /// The characters of a structure.

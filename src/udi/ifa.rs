@@ -2,10 +2,11 @@
 //!
 //! Source: IFA, UDI specification 2.5. Years of two digits are of this century.
 
-use super::carrier::{Agency, Element, Form, GS, Udi, keep};
+use super::carrier::GS;
 use super::day::{number, this_century, yymmdd, yyyymmdd};
 use super::gs1::{check_digit, push_escaped, value_before};
-use super::{Findings, Rule, check, quoted};
+use super::said::keep;
+use super::{Agency, Element, Findings, Form, Rule, Udi, check, quoted};
 
 const HEADER: &str = "[)>\u{1e}06\u{1d}";
 const TRAILER: &str = "\u{1e}\u{4}";

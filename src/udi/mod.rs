@@ -30,11 +30,13 @@ mod hibcc;
 mod iccbba;
 mod ifa;
 mod rule;
+mod said;
 
 pub use basic::BasicUdiDi;
-pub use carrier::{Agency, Carrier, Element, Form, Parsed, Udi};
+pub use carrier::{Agency, Carrier, Form, Parsed};
 pub use day::Day;
 pub use rule::{Mode, Rule};
+pub use said::{Element, Udi};
 
 use rule::{Findings, quoted};
 

@@ -1,8 +1,7 @@
 //! Whether a value has the format of its application identifier.
 
-use super::super::carrier::Element;
 use super::super::day::{clock, windowed, yymmdd, yyyymmdd};
-use super::super::{Day, Findings, Rule, check, quoted};
+use super::super::{Day, Element, Findings, Rule, check, quoted};
 use super::Row;
 
 /// What a value says beyond its text.

@@ -8,8 +8,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use super::carrier::{ARROW, Agency, Element, Form, GS, Udi};
-use super::{Findings, Rule, day, quoted};
+use super::carrier::{ARROW, GS};
+use super::{Agency, Element, Findings, Form, Rule, Udi, day, quoted};
 use content::Stated;
 pub(super) use content::check_digit;
 use std::borrow::Cow;
