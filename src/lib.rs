@@ -224,6 +224,7 @@ pub mod reference;
 pub mod resource;
 pub mod service;
 pub mod store;
+pub mod udi;
 pub mod update;
 pub mod validate;
 

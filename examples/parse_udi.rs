@@ -1,0 +1,238 @@
+//! Reads the UDI carrier strings of devices, and prints what each says as a JSON object, one a line.
+//!
+//! ```text
+//! cargo run --release --example parse_udi -- '(01)09506000117843(17)260400(10)L1' '+A123BJC5D6E71G'
+//! cargo run --release --example parse_udi -- --lenient --ndjson < carriers.ndjson
+//! ```
+
+use fhir_devices::Report;
+use fhir_devices::udi::{BasicUdiDi, Carrier, Element, Mode, Parsed, Rule, Udi};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufWriter, Write};
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: parse_udi [--lenient] [--ndjson] [--reference-year YYYY] STRING...
+
+Prints a JSON object for each carrier string, in order: what it says, or the rule that it breaks.
+
+  --lenient              wrong check characters, and known defects of published examples, are warnings
+  --ndjson               lines of {\"hrf\":..} or {\"aidc\":..} on standard input, and no STRING
+  --reference-year YYYY  the year that the two-digit years of GS1 are near to; else the current one
+  STRING                 a carrier string in either form, or a Basic UDI-DI
+
+exit status: 0 all could be read, 1 some could not, 2 the command could not run";
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            let shown = writeln!(io::stdout(), "{USAGE}");
+            return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(2) };
+        }
+        Err(trouble) => return stop(&format!("{trouble}\n{USAGE}")),
+    };
+    match run(&arguments) {
+        Ok(all_read) => ExitCode::from(u8::from(!all_read)),
+        Err(error) => stop(&format!("standard input or output: {error}")),
+    }
+}
+
+fn stop(trouble: &str) -> ExitCode {
+    let _ = writeln!(io::stderr(), "{trouble}");
+    ExitCode::from(2)
+}
+
+/// Answers to every string or line; says whether all could be read.
+fn run(arguments: &Arguments) -> io::Result<bool> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut all_read = true;
+    let mut print = |answer: Answer<'_>| {
+        all_read &= !matches!(answer, Answer::Refused { .. });
+        serde_json::to_writer(&mut out, &answer)?;
+        out.write_all(b"\n")
+    };
+    for text in &arguments.strings {
+        arguments.answer(text, &mut print)?;
+    }
+    if arguments.ndjson {
+        for line in io::stdin().lock().split(b'\n') {
+            match serde_json::from_slice(&line?) {
+                Ok(Line { hrf: Some(text), .. } | Line { aidc: Some(text), .. }) => {
+                    arguments.answer(&text, &mut print)?;
+                }
+                Ok(_) => print(Answer::refused("no-carrier", "the line has neither `hrf` nor `aidc`"))?,
+                Err(error) => print(Answer::refused("not-json", &error.to_string()))?,
+            }
+        }
+    }
+    out.flush()?;
+    Ok(all_read)
+}
+
+/// A line of the input.
+#[derive(Deserialize)]
+struct Line {
+    hrf: Option<String>,
+    aidc: Option<String>,
+}
+
+/// What is printed about one string.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer<'a> {
+    Carrier(Said<'a>),
+    Basic {
+        agency: &'static str,
+        kind: &'static str,
+        di: &'a str,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        warnings: Vec<Finding<'a>>,
+    },
+    Refused {
+        error: &'a str,
+        message: &'a str,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        more: Vec<Finding<'a>>,
+    },
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    agency: &'static str,
+    di: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lot: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manufactured: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    donation_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    basic_udi_di: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    master_udi_di: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantity: Option<u32>,
+    elements: Vec<Part<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: Vec<Finding<'a>>,
+}
+
+#[derive(Serialize)]
+struct Part<'a> {
+    id: &'a str,
+    value: &'a str,
+}
+
+#[derive(Serialize)]
+struct Finding<'a> {
+    rule: &'a str,
+    message: &'a str,
+}
+
+fn findings(report: &Report) -> Vec<Finding<'_>> {
+    report.iter().map(|issue| Finding { rule: &issue.rule, message: &issue.message }).collect()
+}
+
+impl<'a> Answer<'a> {
+    fn carrier(read: &'a Parsed) -> Self {
+        let udi = &read.udi;
+        let part = |element: &'a Element| Part { id: element.id(), value: element.value() };
+        Self::Carrier(Said {
+            agency: udi.agency().as_str(),
+            di: udi.di(),
+            lot: udi.lot(),
+            serial: udi.serial(),
+            manufactured: udi.manufactured().map(|day| day.date.to_string()),
+            expires: udi.expires().map(|day| day.date.to_string()),
+            donation_id: udi.donation_id(),
+            version: udi.version(),
+            basic_udi_di: udi.basic_udi_di(),
+            master_udi_di: udi.master_udi_di(),
+            quantity: udi.quantity(),
+            elements: udi.elements().iter().map(part).collect(),
+            warnings: findings(&read.warnings),
+        })
+    }
+
+    fn report(report: &'a Report) -> Self {
+        // The first error says why; what the lenient mode would bear with stands with the rest.
+        let mut more = findings(report);
+        let why = report.iter().position(|issue| issue.severity <= fhir_devices::Severity::Error).unwrap_or_default();
+        let Finding { rule, message } = more.remove(why);
+        Self::Refused { error: rule, message, more }
+    }
+
+    const fn refused(error: &'a str, message: &'a str) -> Self {
+        Self::Refused { error, message, more: Vec::new() }
+    }
+}
+
+struct Arguments {
+    mode: Mode,
+    ndjson: bool,
+    reference_year: u16,
+    strings: Vec<String>,
+}
+
+impl Arguments {
+    /// Reads the arguments; `None` asks for help.
+    fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Self>, String> {
+        let this_year = u16::try_from(time::OffsetDateTime::now_utc().year()).unwrap_or(2000);
+        let mut parsed = Self { mode: Mode::Strict, ndjson: false, reference_year: this_year, strings: Vec::new() };
+        let mut arguments = arguments.map(|argument| {
+            argument.into_string().map_err(|argument| format!("`{}` is no text", argument.to_string_lossy()))
+        });
+        let mut options = true;
+        while let Some(argument) = arguments.next().transpose()? {
+            match argument.as_str() {
+                "--lenient" if options => parsed.mode = Mode::Lenient,
+                "--ndjson" if options => parsed.ndjson = true,
+                "--reference-year" if options => {
+                    let year = arguments.next().transpose()?.unwrap_or_default();
+                    let digits = year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit());
+                    let number = year.parse().ok().filter(|_| digits);
+                    parsed.reference_year = number.ok_or_else(|| format!("`{year}` is no year, wanted four digits"))?;
+                }
+                "--help" | "-h" if options => return Ok(None),
+                "--" if options => options = false,
+                other if options && other.starts_with('-') => return Err(format!("unknown option `{other}`")),
+                _ => parsed.strings.push(argument),
+            }
+        }
+        match (parsed.ndjson, parsed.strings.is_empty()) {
+            (false, true) => Err("no string was given".to_owned()),
+            (true, false) => Err("`--ndjson` reads standard input and takes no string".to_owned()),
+            _ => Ok(Some(parsed)),
+        }
+    }
+
+    /// Answers to one string: a carrier, else a Basic UDI-DI.
+    fn answer(&self, text: &str, print: &mut impl FnMut(Answer<'_>) -> io::Result<()>) -> io::Result<()> {
+        let refused = match Udi::parse(text, self.mode, self.reference_year) {
+            Ok(read) => return print(Answer::carrier(&read)),
+            Err(report) => report,
+        };
+        // A string that begins like a carrier is a Basic UDI-DI only where nothing of it is wrong.
+        let surely_basic = text.starts_with("++") || Carrier::detect(text).is_none();
+        match BasicUdiDi::parse(text, if surely_basic { self.mode } else { Mode::Strict }) {
+            Ok((basic, warnings)) => print(Answer::Basic {
+                agency: basic.agency().as_str(),
+                kind: "basic-udi-di",
+                di: basic.as_str(),
+                warnings: findings(&warnings),
+            }),
+            Err(report) if text.starts_with("++") => print(Answer::report(&report)),
+            Err(report) if surely_basic && !report.iter().any(|issue| issue.rule == Rule::BudiFormat.key()) => {
+                print(Answer::report(&report))
+            }
+            Err(_) => print(Answer::report(&refused)),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What a carrier says, its elements, and its two forms.
+
+use super::{Agency, Carrier, Day, Findings, Mode, Parsed, Rule, gs1, hibcc, iccbba, ifa, quoted};
+use crate::issue::Report;
+use smol_str::SmolStr;
+use std::fmt;
+
+/// One element of a carrier, as it stands there.
+///
+/// ```
+/// use fhir_devices::udi::{Mode, Udi};
+///
+/// let udi = Udi::parse("(01)09506000117843(241)CUST99", Mode::Strict, 2026)?.udi;
+/// assert_eq!((udi.elements()[1].id(), udi.elements()[1].value()), ("241", "CUST99"));
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Element {
+    id: SmolStr,
+    value: SmolStr,
+}
+
+impl Element {
+    pub(super) fn new(id: &str, value: &str) -> Self {
+        Self { id: id.into(), value: value.into() }
+    }
+
+    /// What says the meaning of the value: an application identifier (`17`), a data identifier (`16D`), the start of a
+    /// structure (`=>`), the flag of HIBC data (`+`, `$$3`, `S`; nothing before a five-digit date).
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The value, with the dates and quantities that HIBCC writes before it.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+}
+
+/// What a carrier says, and its elements in order.
+///
+/// Two are equal when they have the same elements in the same order with the same meaning; the form that they were
+/// read from does not count. It is made by reading, so that its parts agree with its elements. [`Display`](fmt::Display)
+/// writes the human readable form.
+///
+/// ```
+/// use fhir_devices::udi::{Mode, Udi};
+///
+/// let text = "=/A9999XYZ100T0476=,000025=A99971712345600=>019032=}017032&,1000000000000XYZ123";
+/// let udi = Udi::parse(text, Mode::Strict, 2026)?.udi;
+/// assert_eq!(udi.di(), "A9999XYZ100T0476");
+/// assert_eq!(udi.donation_id(), Some("A99971712345600"));
+/// assert_eq!(udi.expires().unwrap().date.to_string(), "2019-02-01");
+/// assert_eq!(udi.to_hrf(), text);
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Udi {
+    pub(super) agency: Agency,
+    pub(super) di: SmolStr,
+    pub(super) lot: Option<SmolStr>,
+    pub(super) serial: Option<SmolStr>,
+    pub(super) manufactured: Option<Day>,
+    pub(super) expires: Option<Day>,
+    pub(super) donation_id: Option<SmolStr>,
+    pub(super) version: Option<SmolStr>,
+    pub(super) basic_udi_di: Option<SmolStr>,
+    pub(super) master_udi_di: Option<SmolStr>,
+    pub(super) quantity: Option<u32>,
+    pub(super) elements: Vec<Element>,
+    /// What ends a HIBC string: the check character, after the link character where one was kept.
+    pub(super) tail: SmolStr,
+}
+
+impl Udi {
+    /// Reads a carrier string in either form of any agency; see [`Carrier::parse`].
+    ///
+    /// # Errors
+    /// [`Rule::UnknownFormat`] where the first characters are no agency's, and otherwise every finding, where one of
+    /// them is an error.
+    pub fn parse(text: &str, mode: Mode, reference_year: u16) -> Result<Parsed, Report> {
+        match Carrier::detect(text) {
+            Some(carrier) => carrier.parse(mode, reference_year),
+            None => Err(unknown(&format!("`{}`", quoted(text)), mode)),
+        }
+    }
+
+    /// Reads the bytes that a scanner sent, such as those of `Device.udi.carrierAIDC`.
+    ///
+    /// # Errors
+    /// As [`Udi::parse`]; bytes that are no UTF-8 have an unknown format.
+    pub fn parse_bytes(bytes: &[u8], mode: Mode, reference_year: u16) -> Result<Parsed, Report> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::parse(text, mode, reference_year),
+            Err(error) => Err(unknown(&format!("byte {}, which is no text,", error.valid_up_to() + 1), mode)),
+        }
+    }
+
+    pub(super) const fn empty(agency: Agency) -> Self {
+        Self {
+            agency,
+            di: SmolStr::new_static(""),
+            lot: None,
+            serial: None,
+            manufactured: None,
+            expires: None,
+            donation_id: None,
+            version: None,
+            basic_udi_di: None,
+            master_udi_di: None,
+            quantity: None,
+            elements: Vec::new(),
+            tail: SmolStr::new_static(""),
+        }
+    }
+
+    /// Who issued it.
+    #[must_use]
+    pub const fn agency(&self) -> Agency {
+        self.agency
+    }
+
+    /// The device identifier as GUDID and FHIR have it: a GTIN of 14 digits; HIBCC's without `+` and check character;
+    /// ICCBBA's without `=/`; a PPN or HPC.
+    #[must_use]
+    pub fn di(&self) -> &str {
+        &self.di
+    }
+
+    /// The lot or batch number.
+    #[must_use]
+    pub fn lot(&self) -> Option<&str> {
+        self.lot.as_deref()
+    }
+
+    /// The serial number.
+    #[must_use]
+    pub fn serial(&self) -> Option<&str> {
+        self.serial.as_deref()
+    }
+
+    /// The day of manufacture.
+    #[must_use]
+    pub const fn manufactured(&self) -> Option<Day> {
+        self.manufactured
+    }
+
+    /// The last day of use.
+    #[must_use]
+    pub const fn expires(&self) -> Option<Day> {
+        self.expires
+    }
+
+    /// The donation identification number with its two flag characters (ISBT 128).
+    #[must_use]
+    pub fn donation_id(&self) -> Option<&str> {
+        self.donation_id.as_deref()
+    }
+
+    /// The version of a software (GS1 AI 8012).
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// The Basic UDI-DI, which only GS1 has a place for (AI 8013).
+    #[must_use]
+    pub fn basic_udi_di(&self) -> Option<&str> {
+        self.basic_udi_di.as_deref()
+    }
+
+    /// The Master UDI-DI of highly individualised devices (GS1 AI 8014; a second `9N` of IFA).
+    #[must_use]
+    pub fn master_udi_di(&self) -> Option<&str> {
+        self.master_udi_di.as_deref()
+    }
+
+    /// How many there are in the package.
+    #[must_use]
+    pub const fn quantity(&self) -> Option<u32> {
+        self.quantity
+    }
+
+    /// Every element in the order of the carrier, those that the accessors know among them.
+    #[must_use]
+    pub fn elements(&self) -> &[Element] {
+        &self.elements
+    }
+
+    /// The human readable form.
+    ///
+    /// Parentheses may be data of GS1 and IFA. One that would be read as the start of an element has a backslash before
+    /// it, which no value has, and which the reader takes away. The header of an ICCBBA compound message is for
+    /// machines alone and is left out.
+    #[must_use]
+    pub fn to_hrf(&self) -> String {
+        match self.agency {
+            Agency::Gs1 => gs1::to_hrf(self),
+            Agency::Hibcc => hibcc::write(self),
+            Agency::Iccbba => iccbba::write(self, false),
+            Agency::Ifa => ifa::to_hrf(self),
+        }
+    }
+
+    /// The machine readable form, without a symbology identifier; FNC1 is the character 0x1D.
+    ///
+    /// FHIR wants its bytes in base64: `Base64::encode(udi.to_aidc().as_bytes())`.
+    #[must_use]
+    pub fn to_aidc(&self) -> String {
+        match self.agency {
+            Agency::Gs1 => gs1::to_aidc(self),
+            Agency::Hibcc => hibcc::write(self),
+            Agency::Iccbba => iccbba::write(self, true),
+            Agency::Ifa => ifa::to_aidc(self),
+        }
+    }
+}
+
+impl fmt::Display for Udi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_hrf())
+    }
+}
+
+fn unknown(what: &str, mode: Mode) -> Report {
+    let wanted = "wanted `(`, a digit or FNC1 (GS1), `+` (HIBCC), `=` or `&` (ICCBBA), `[)>`, `.9N` or `(9N)` (IFA)";
+    let mut found = Findings::new(mode);
+    found.add(Rule::UnknownFormat, format!("{what} begins like no carrier, {wanted}"));
+    found.into_report()
+}
+
+/// Keeps a part that may be stated in two places, and reports where they differ.
+pub(super) fn keep<T>(place: &mut Option<T>, value: T, what: &str, rule: Rule, found: &mut Findings)
+where
+    T: PartialEq + fmt::Display,
+{
+    match place {
+        Some(first) if *first != value => found.add(rule, format!("{what} is `{first}` and `{value}`, wanted one")),
+        Some(_) => {}
+        None => *place = Some(value),
+    }
+}

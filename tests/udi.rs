@@ -1,0 +1,663 @@
+//! Carrier strings of every agency: what they say, what is wrong with them, and that they are written as they were read.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test may stop where it stands"
+)]
+
+mod common;
+
+use fhir_devices::primitive::Precision;
+use fhir_devices::udi::{Agency, BasicUdiDi, Carrier, Day, Mode, Parsed, Rule, Udi, check};
+use fhir_devices::{Report, Severity};
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+/// Vectors that we believe to be wrong, each with the reason. One that we come to agree with must leave the list.
+const EXCEPTIONS: [(&str, &str); 0] = [];
+
+#[derive(serde::Deserialize)]
+struct Vector {
+    id: String,
+    hrf: Option<String>,
+    aidc: Option<String>,
+    agency: String,
+    kind: String,
+    valid: bool,
+    ref_year: u16,
+    #[serde(flatten)]
+    parts: Parts,
+    reason: Option<String>,
+    lenient: Option<Parts>,
+    extra: Option<Map<String, Value>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Parts {
+    di: Option<String>,
+    lot: Option<String>,
+    serial: Option<String>,
+    mfg_date: Option<String>,
+    exp_date: Option<String>,
+    donation_id: Option<String>,
+}
+
+/// A day as the vectors write it: the month alone where the carrier states no more.
+fn written(day: Option<Day>) -> Option<String> {
+    let day = day?;
+    let date = day.date.to_string();
+    Some(if day.precision == Precision::Month { date[..7].to_owned() } else { date })
+}
+
+impl Parts {
+    fn assert_said_by(&self, udi: &Udi) -> Result<(), String> {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let pairs = [
+            ("di", &self.di, owned(Some(udi.di()))),
+            ("lot", &self.lot, owned(udi.lot())),
+            ("serial", &self.serial, owned(udi.serial())),
+            ("mfg_date", &self.mfg_date, written(udi.manufactured())),
+            ("exp_date", &self.exp_date, written(udi.expires())),
+            ("donation_id", &self.donation_id, owned(udi.donation_id())),
+        ];
+        let wrong = pairs.iter().find(|(_, wanted, found)| *wanted != found);
+        wrong.map_or(Ok(()), |(name, wanted, found)| Err(format!("{name} is {found:?}, wanted {wanted:?}")))
+    }
+}
+
+/// What the vectors say beyond the common parts.
+fn assert_extra(extra: &Map<String, Value>, udi: &Udi) -> Result<(), String> {
+    let element = |id: &str| udi.elements().iter().find(|element| element.id() == id).map(|element| element.value());
+    let part = |from: usize, to: usize| udi.di().get(from..to);
+    let end = udi.di().len();
+    for (key, value) in extra {
+        let found = match key.as_str() {
+            "exp_hour" => udi.expires().and_then(|day| day.hour).map(|hour| hour.to_string()),
+            "quantity" => udi.quantity().map(|quantity| quantity.to_string()),
+            "master_udi_di" => udi.master_udi_di().map(str::to_owned),
+            "compound" => continue, // In one of the two forms.
+            "din13" => udi.donation_id().map(|din| din[..13].to_owned()),
+            "din_flags" => udi.donation_id().map(|din| din[13..].to_owned()),
+            "gtin" => element("8P").map(str::to_owned),
+            "price" => element("27Q").map(str::to_owned),
+            "url" => element("33L").map(str::to_owned),
+            "lic" => part(0, 4).map(str::to_owned),
+            "pcn" => part(4, end - 1).map(str::to_owned),
+            "uom" => part(end - 1, end).map(str::to_owned),
+            "pra" => part(0, 2).map(str::to_owned),
+            "pzn" => part(2, 10).map(str::to_owned),
+            "cin" => part(2, 7).map(str::to_owned),
+            "part" => part(7, end - 3).map(str::to_owned),
+            "pli" => part(end - 3, end - 2).map(str::to_owned),
+            "kind" => continue,
+            ai => element(ai).map(str::to_owned),
+        };
+        let wanted = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if found.as_ref() != Some(&wanted) {
+            return Err(format!("{key} is {found:?}, wanted {wanted}"));
+        }
+    }
+    Ok(())
+}
+
+fn first_error(report: &Report) -> &str {
+    &report.iter().find(|issue| issue.severity == Severity::Error).unwrap().rule
+}
+
+/// Both forms say the same when they are read again; the header of a compound message is for machines alone.
+fn assert_round_trip(udi: &Udi, mode: Mode, year: u16) -> Result<(), String> {
+    let read = |text: &str| Udi::parse(text, mode, year).map(|read| read.udi).map_err(|report| report.to_string());
+    if read(&udi.to_aidc())? != *udi {
+        return Err(format!("{:?} is another", udi.to_aidc()));
+    }
+    let again = read(&udi.to_hrf())?;
+    let compound = udi.elements().iter().any(|element| element.id() == "=+");
+    if !compound && again != *udi || again.to_hrf() != udi.to_hrf() {
+        return Err(format!("{:?} is another", udi.to_hrf()));
+    }
+    Ok(())
+}
+
+/// Judges one string of a vector.
+fn judge(vector: &Vector, text: &str) -> Result<(), String> {
+    if vector.kind == "basic-udi-di" {
+        let strict = BasicUdiDi::parse(text, Mode::Strict);
+        return match (strict, &vector.reason) {
+            (Ok((basic, _)), None) if Some(basic.as_str()) != vector.parts.di.as_deref() => Err(basic.to_string()),
+            (Ok((basic, _)), None) if basic.agency().as_str() != vector.agency => Err(basic.agency().to_string()),
+            (Ok(_), None) => Ok(()),
+            (Err(report), Some(reason)) if first_error(&report) == reason.replace('_', "-") => Ok(()),
+            (Err(report), _) => Err(report.to_string()),
+            (Ok(_), Some(reason)) => Err(format!("accepted, wanted {reason}")),
+        };
+    }
+    let strict = Udi::parse(text, Mode::Strict, vector.ref_year);
+    let lenient = Udi::parse(text, Mode::Lenient, vector.ref_year);
+    match (&strict, &vector.reason) {
+        (Ok(read), None) => {
+            if read.udi.agency().as_str() != vector.agency {
+                return Err(format!("the agency is {}", read.udi.agency()));
+            }
+            vector.parts.assert_said_by(&read.udi)?;
+            assert_extra(vector.extra.as_ref().unwrap(), &read.udi)?;
+            assert_round_trip(&read.udi, Mode::Strict, vector.ref_year)?;
+            // Whatever the strict mode accepts, the lenient one reads the same.
+            return if lenient.as_ref() == Ok(read) { Ok(()) } else { Err(format!("lenient: {lenient:?}")) };
+        }
+        (Ok(_), Some(reason)) => return Err(format!("accepted, wanted {reason}")),
+        (Err(report), None) => return Err(report.to_string()),
+        (Err(report), Some(reason)) if first_error(report) != reason.replace('_', "-") => {
+            return Err(format!("wanted {reason}: {report}"));
+        }
+        (Err(_), Some(_)) => {}
+    }
+    match (&lenient, &vector.lenient) {
+        (Ok(Parsed { udi, .. }), Some(parts)) => {
+            parts.assert_said_by(udi)?;
+            assert_round_trip(udi, Mode::Lenient, vector.ref_year)
+        }
+        (Err(report), Some(_)) => Err(format!("lenient: {report}")),
+        // The vectors say nothing of the lenient mode: it may accept with warnings of tolerated rules alone.
+        (Ok(Parsed { warnings, .. }), None) => {
+            let tolerated = |rule: &str| Rule::ALL.iter().any(|one| one.key() == rule && one.is_tolerated());
+            let only = !warnings.is_empty() && warnings.iter().all(|issue| tolerated(&issue.rule));
+            if only { Ok(()) } else { Err(format!("lenient: {warnings}")) }
+        }
+        (Err(_), None) => Ok(()),
+    }
+}
+
+#[test]
+fn every_published_vector_is_judged_right() {
+    let Some(corpus) = common::corpus() else { return };
+    let text = std::fs::read_to_string(corpus.join("udi_vectors.jsonl")).unwrap();
+    let vectors: Vec<Vector> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(vectors.len() >= 202, "only {} vectors", vectors.len());
+    let mut wrong = Vec::new();
+    for vector in &vectors {
+        assert_eq!(vector.valid, vector.reason.is_none());
+        let mut texts: BTreeSet<&str> = vector.hrf.as_deref().into_iter().collect();
+        texts.extend(vector.aidc.as_deref());
+        let faults: Vec<String> = texts
+            .iter()
+            .filter_map(|text| Some(format!("{} {text:?}: {}", vector.id, judge(vector, text).err()?)))
+            .collect();
+        match EXCEPTIONS.iter().any(|(id, _)| *id == vector.id) {
+            true if faults.is_empty() => wrong.push(format!("{} is no exception any more", vector.id)),
+            true => {}
+            false => wrong.extend(faults),
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_forms_of_a_vector_say_the_same() {
+    let Some(corpus) = common::corpus() else { return };
+    let text = std::fs::read_to_string(corpus.join("udi_vectors.jsonl")).unwrap();
+    for line in text.lines() {
+        let vector: Vector = serde_json::from_str(line).unwrap();
+        let (Some(hrf), Some(aidc), true) = (&vector.hrf, &vector.aidc, vector.valid) else { continue };
+        let read = |text: &str| Udi::parse(text, Mode::Strict, vector.ref_year).unwrap().udi;
+        assert_eq!(read(hrf).to_hrf(), read(aidc).to_hrf(), "{}", vector.id);
+        if let Some(compound) = vector.extra.unwrap_or_default().get("compound") {
+            assert_eq!(read(aidc).elements()[0].value(), compound);
+        }
+        assert_eq!(Udi::parse_bytes(aidc.as_bytes(), Mode::Strict, vector.ref_year).unwrap().udi, read(aidc));
+    }
+}
+
+/// The rows of one of our own tables, with the control characters that it shows as pictures.
+fn rows(table: &str) -> Vec<Vec<String>> {
+    let real = |text: &str| text.replace('␝', "\u{1d}").replace('␞', "\u{1e}").replace('␄', "\u{4}").replace('␠', " ");
+    table.lines().map(|line| line.split('\t').map(real).collect()).collect()
+}
+
+/// What a carrier says, in one line.
+fn said(udi: &Udi) -> String {
+    let day = |day: Option<Day>| {
+        day.map(|day| {
+            let month = if day.precision == Precision::Month { "/month" } else { "" };
+            format!("{}{month}{}", day.date, day.hour.map(|hour| format!("T{hour:02}")).unwrap_or_default())
+        })
+    };
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let parts = [
+        ("lot", owned(udi.lot())),
+        ("serial", owned(udi.serial())),
+        ("manufactured", day(udi.manufactured())),
+        ("expires", day(udi.expires())),
+        ("donation", owned(udi.donation_id())),
+        ("version", owned(udi.version())),
+        ("basic", owned(udi.basic_udi_di())),
+        ("master", owned(udi.master_udi_di())),
+        ("quantity", udi.quantity().map(|quantity| quantity.to_string())),
+    ];
+    let mut line = format!("{} di={}", udi.agency(), udi.di());
+    line.extend(parts.into_iter().filter_map(|(name, value)| Some(format!(" {name}={}", value?))));
+    line
+}
+
+const REFUSED: &str = include_str!("data/udi/refused.tsv");
+const TOLERATED: &str = include_str!("data/udi/tolerated.tsv");
+
+#[test]
+fn a_good_carrier_is_read_and_written() {
+    for row in rows(include_str!("data/udi/read.tsv")) {
+        let [text, wanted] = row.as_slice() else { panic!("{row:?}") };
+        let read = Udi::parse(text, Mode::Strict, 2026).unwrap_or_else(|report| panic!("{text:?}: {report}"));
+        assert_eq!(said(&read.udi), *wanted, "{text:?}");
+        assert_round_trip(&read.udi, Mode::Strict, 2026).unwrap();
+        assert_eq!(Udi::parse(text, Mode::Lenient, 2026), Ok(read));
+    }
+}
+
+#[test]
+fn a_broken_rule_is_named_first() {
+    for row in rows(REFUSED) {
+        let [rule, text] = row.as_slice() else { panic!("{row:?}") };
+        match Udi::parse(text, Mode::Strict, 2026) {
+            Ok(read) => panic!("{text:?} is read, wanted {rule}: {:?}", read.udi),
+            Err(report) => assert_eq!(report.issues()[0].rule, *rule, "{text:?}: {report}"),
+        }
+    }
+}
+
+#[test]
+fn a_known_defect_is_borne_with_by_its_rule() {
+    for row in rows(TOLERATED) {
+        let [rules, text, wanted] = row.as_slice() else { panic!("{row:?}") };
+        assert!(Udi::parse(text, Mode::Strict, 2026).is_err(), "{text:?}");
+        let read = Udi::parse(text, Mode::Lenient, 2026).unwrap_or_else(|report| panic!("{text:?}: {report}"));
+        assert_eq!(said(&read.udi), *wanted, "{text:?}");
+        let warned: Vec<_> = read.warnings.iter().map(|issue| issue.rule.to_string()).collect();
+        assert_eq!(warned.join(" "), *rules, "{text:?}");
+        assert!(read.warnings.iter().all(|issue| issue.severity == Severity::Warning));
+        assert_round_trip(&read.udi, Mode::Lenient, 2026).unwrap();
+    }
+}
+
+#[test]
+fn only_tolerated_rules_become_warnings() {
+    for row in rows(REFUSED) {
+        let tolerated = Rule::ALL.iter().any(|rule| rule.key() == row[0] && rule.is_tolerated());
+        let bad_in_another_way = ["hibc-link-char"].contains(&row[0].as_str());
+        let read = Udi::parse(&row[1], Mode::Lenient, 2026);
+        if tolerated || bad_in_another_way {
+            assert!(read.is_ok(), "{row:?}: {read:?}");
+        } else if let Ok(Parsed { warnings, .. }) = read {
+            let only_lenient = ["iccbba-gtin", "iccbba-din-letters", "ifa-gtin-alone"];
+            assert!(warnings.iter().all(|issue| only_lenient.contains(&issue.rule.as_ref())), "{row:?}: {warnings}");
+        }
+    }
+}
+
+#[test]
+fn every_rule_has_a_carrier_that_breaks_it() {
+    let mut named: BTreeSet<String> =
+        rows(REFUSED).into_iter().chain(rows(TOLERATED)).map(|row| row[0].clone()).collect();
+    named.extend(["budi-format", "budi-length", "budi-check"].map(str::to_owned)); // Tested below.
+    let all: BTreeSet<String> = Rule::ALL.iter().map(|rule| rule.to_string()).collect();
+    assert_eq!(named, all);
+    assert_eq!(all.len(), Rule::ALL.len());
+}
+
+#[test]
+fn messages() {
+    let mut shown = String::new();
+    for (table, mode) in [(REFUSED, Mode::Strict), (TOLERATED, Mode::Lenient)] {
+        for row in rows(table) {
+            let text = &row[1];
+            let report = match Udi::parse(text, mode, 2026) {
+                Ok(read) => read.warnings,
+                Err(report) => report,
+            };
+            shown += &format!("{}\n", text.escape_default());
+            for issue in &report {
+                assert!(!issue.message.ends_with('.') && !issue.message.contains('\n'));
+                shown += &format!("    {issue}\n");
+            }
+        }
+    }
+    insta::assert_snapshot!("udi_messages", shown);
+}
+
+#[test]
+fn a_basic_udi_di_is_read() {
+    for (text, agency) in [
+        ("1987654Ad4X4bL5ttr2310c2K", Agency::Gs1),
+        ("++A999MODELIDENTIFIER11S8", Agency::Hibcc),
+        ("A9990ABC123T048008", Agency::Iccbba),
+        ("PP12345ABCD.12345678.9004", Agency::Ifa),
+        // The check characters tell a facility from a company prefix, and from IFA's prefix.
+        ("19990ABC123T048015", Agency::Iccbba),
+        ("PP990ABC123T048023", Agency::Iccbba),
+    ] {
+        let (basic, warnings) = BasicUdiDi::parse(text, Mode::Strict).unwrap_or_else(|report| panic!("{report}"));
+        assert_eq!((basic.agency(), basic.as_str(), warnings.len()), (agency, text, 0));
+    }
+}
+
+#[test]
+fn a_wrong_basic_udi_di_is_refused() {
+    for (rule, text) in [
+        ("budi-format", ""),
+        ("budi-format", "é"),
+        ("budi-format", "+A999MODELIDENTIFIER11S8"),
+        ("budi-format", "++1999MODEL11"),
+        ("budi-format", "++A999S8"),
+        ("budi-format", "1987 54Ad4X4bL5ttr2310c2K"),
+        ("budi-format", "198"),
+        ("budi-format", "A9990ABC123T04808"),
+        ("budi-format", "O9990ABC123T048008"),
+        ("budi-format", "PP1234504"),
+        ("budi-format", "PP12345ab04"),
+        ("budi-length", "1987654Ad4X4bL5ttr2310c2K0"),
+        ("budi-length", "++A999MODELIDENTIFIER1111S8"),
+        ("budi-check", "1987654Ad4X4bL5ttr2310c2L"),
+        ("budi-check", "++A999MODELIDENTIFIER11S9"),
+        ("budi-check", "A9990ABC123T048009"),
+        ("budi-check", "PP12345ABCD.12345678.9005"),
+    ] {
+        let report = BasicUdiDi::parse(text, Mode::Strict).unwrap_err();
+        assert_eq!((report.len(), report.issues()[0].rule.as_ref()), (1, rule), "{text:?}: {report}");
+        let lenient = BasicUdiDi::parse(text, Mode::Lenient);
+        assert_eq!(lenient.is_ok(), rule == "budi-check", "{text:?}");
+    }
+}
+
+#[test]
+fn what_a_scanner_adds_is_set_aside() {
+    let plain = Udi::parse("0109506000134376", Mode::Strict, 2026).unwrap().udi;
+    for added in ["]C1", "]d2", "]Q3", "]e0", "]J1", "\u{1d}"] {
+        assert_eq!(Udi::parse(&format!("{added}0109506000134376"), Mode::Strict, 2026).unwrap().udi, plain);
+    }
+    assert!(Carrier::detect("]d2").is_none());
+    let report = Udi::parse_bytes(b"01\xff", Mode::Lenient, 2026).unwrap_err();
+    assert_eq!(report.issues()[0].rule, "udi-unknown-format");
+}
+
+/// A long string is gone through once: this takes no time where it is, and minutes where it is not.
+#[test]
+fn a_long_string_takes_no_longer_than_its_length() {
+    const MANY: usize = 30_000;
+    for (start, piece) in [
+        ("(01)09506000134376", "(10)A"),
+        ("(01)09506000134376", "(21)\\("),
+        ("(01)09506000134376(10)", "("),
+        ("0109506000134376", "10A\u{1d}"),
+        ("0109506000134376", "3100000001"),
+        ("{01}09506000134376", "{"),
+        ("+A123BJC5D6E71/$L", "/S1"),
+        ("+A123BJC5D6E71/$L", "/"),
+        ("=/A9999XYZ100T0476", "=,000025"),
+        ("=+99000", "=A99971712345600"),
+        ("(9N)111234568408", "(1T)A"),
+        (".9N111234568408", "^1TA"),
+        ("[)>\u{1e}06\u{1d}", "9N\u{1d}"),
+        ("\u{2194}01", "\u{2194}"),
+    ] {
+        for mode in [Mode::Strict, Mode::Lenient] {
+            let _ = Udi::parse(&(start.to_owned() + &piece.repeat(MANY)), mode, 2026);
+        }
+    }
+}
+
+/// `YYMMDD` of a day that each month has.
+fn yymmdd() -> impl Strategy<Value = (u32, String)> {
+    (0_u32..100, 1_u32..13, 1_u32..29).prop_map(|(year, month, day)| (year, format!("{year:02}{month:02}{day:02}")))
+}
+
+/// A GTIN with its check digit.
+fn gtin() -> impl Strategy<Value = String> {
+    "[0-9]{13}".prop_map(|digits| format!("{digits}{}", check::gs1_digit(&digits).unwrap()))
+}
+
+/// A GS1 element with a value of its format: the identifier, the value, whether FNC1 follows.
+fn gs1_element() -> impl Strategy<Value = (&'static str, String, bool)> {
+    let set82 = |most| prop::collection::vec(prop::sample::select(SET82.chars().collect::<Vec<_>>()), 1..=most);
+    let text = |ai: &'static str, most| set82(most).prop_map(move |text| (ai, String::from_iter(text), true));
+    prop_oneof![
+        text("10", 20),
+        text("21", 20),
+        text("240", 30),
+        text("8012", 20),
+        text("91", 90),
+        "\\(?\\(1[07]\\)\\(?21[)]?[()]{0,3}".prop_map(|text| ("10", text, true)),
+        yymmdd().prop_map(|(_, date)| ("17", date, false)),
+        yymmdd().prop_map(|(_, date)| ("11", date, false)),
+        yymmdd().prop_map(|(_, date)| ("7003", format!("{date}2359"), true)),
+        "[0-9]{1,8}".prop_map(|digits| ("30", digits, true)),
+        "[0-9]{6}".prop_map(|digits| ("3103", digits, false)),
+        "[0-9]{4}[!-9A-Za-z_]{1,18}".prop_filter_map("set 82", |model| {
+            Some(("8013", format!("{model}{}", String::from_iter(check::gs1_pair(&model)?)), true))
+        }),
+    ]
+}
+
+const SET82: &str = "!\"%&'()*+,-./0123456789:;<=>?ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
+
+/// A GS1 string for machines, with its elements in any order, each once.
+fn gs1() -> impl Strategy<Value = String> {
+    (gtin(), prop::collection::vec(gs1_element(), 0..6)).prop_flat_map(|(gtin, mut elements)| {
+        elements.push(("01", gtin, false));
+        elements.sort();
+        elements.dedup_by_key(|element| element.0);
+        Just(elements).prop_shuffle().prop_map(|elements| {
+            let last = elements.len() - 1;
+            let write = |(index, (ai, value, fnc1)): (usize, &(&str, String, bool))| {
+                format!("{ai}{value}{}", if *fnc1 && index < last { "\u{1d}" } else { "" })
+            };
+            elements.iter().enumerate().map(write).collect()
+        })
+    })
+}
+
+fn with_hibc_check(body: String) -> String {
+    let check = check::hibc_character(&body).unwrap();
+    format!("{body}{check}")
+}
+
+fn hibcc() -> impl Strategy<Value = String> {
+    let name = "[A-Z0-9.-]{1,18}";
+    let date = prop_oneof![
+        Just("7".to_owned()),
+        yymmdd().prop_map(|(_, date)| format!("3{date}")),
+        yymmdd().prop_map(|(_, date)| format!("2{}{}", &date[2..], &date[..2])),
+        yymmdd().prop_map(|(_, date)| format!("4{date}23")),
+        yymmdd().prop_map(|(_, date)| format!("{}{}", &date[2..4], &date[..2])),
+        "5[0-9]{2}[12][0-9]{2}",
+        "6[0-9]{2}[12][0-9]{2}0[0-9]",
+    ];
+    let date = date.boxed();
+    let secondary = prop_oneof![
+        Just(String::new()),
+        name.prop_map(|lot| format!("/${lot}")),
+        name.prop_map(|serial| format!("/$+{serial}")),
+        (date.clone(), name).prop_map(|(date, lot)| format!("/$${date}{lot}")),
+        (date.clone(), name).prop_map(|(date, serial)| format!("/$$+{date}{serial}")),
+        ("(8[0-9]{2}|9[0-9]{5})", date, name).prop_map(|(quantity, date, lot)| format!("/$${quantity}{date}{lot}")),
+        ("[0-9]{2}[12][0-9]{2}", name).prop_map(|(date, lot)| format!("/{date}{lot}")),
+    ];
+    let supplement = prop_oneof![Just(String::new()), yymmdd().prop_map(|(_, date)| format!("/16D20{date}"))];
+    ("[A-Z][A-Z0-9]{3}[A-Z0-9]{1,18}[0-9]", secondary, supplement).prop_map(|(primary, secondary, supplement)| {
+        let supplement = if secondary.is_empty() { String::new() } else { supplement };
+        with_hibc_check(format!("+{primary}{secondary}{supplement}"))
+    })
+}
+
+fn iccbba() -> impl Strategy<Value = String> {
+    let din = "[A-NP-Z1-9][A-Z0-9]{4}[0-9]{8}".prop_map(|din| {
+        let flags = 60 + check::iso7064_mod37_2(&din).unwrap();
+        format!("={din}{flags}")
+    });
+    let part = prop_oneof![
+        "=,[A-Z0-9]{6}",
+        "=>[019][0-9]{2}[12][0-9]{2}",
+        "=\\}0[0-9]{2}0[1-9]{2}",
+        "&,1[A-Z0-9]{18}",
+        "=\\*0[0-9]{2}0[1-9]{2}",
+        din
+    ];
+    ("=/[A-Z0-9]{16}", prop::collection::vec(part, 0..6)).prop_map(|(product, mut parts)| {
+        let id = |part: &str| part[..2].replace(|c: char| c.is_ascii_alphanumeric(), "");
+        parts.sort_by_key(|part| id(part));
+        parts.dedup_by_key(|part| id(part));
+        product + &parts.concat()
+    })
+}
+
+/// A number of IFA with its check digits.
+fn ifa_number() -> impl Strategy<Value = String> {
+    let pzn =
+        "[0-9]{7}".prop_filter_map("given out", |digits| Some(format!("11{digits}{}", check::pzn_digit(&digits)?)));
+    let body = prop_oneof![pzn, "13[A-Z0-9]{5}[A-Z0-9.-]{1,18}[0-8]", "(12|14|24)[A-Z0-9.-]{1,20}"];
+    body.prop_map(|body| format!("{body}{:02}", check::ifa_digits(&body)))
+}
+
+fn ifa() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        "1T[!-\\[\\]-~]{1,20}",
+        "S\\(?\\(1T\\)\\(?S[)]?[()]{0,3}",
+        "33L[ -\\[\\]-~]{1,40}",
+        "Q[0-9]{1,5}",
+        yymmdd().prop_map(|(_, date)| format!("D{date}")),
+        yymmdd().prop_map(|(_, date)| format!("16D20{date}")),
+    ];
+    (ifa_number(), prop::collection::vec(part, 0..6)).prop_flat_map(|(number, mut parts)| {
+        parts.push(format!("9N{number}"));
+        parts.sort();
+        let id = |part: &str| part.chars().take(part.find(char::is_alphabetic).unwrap() + 1).collect::<String>();
+        parts.dedup_by_key(|part| id(part));
+        let write = |parts: Vec<String>| format!("[)>\u{1e}06\u{1d}{}\u{1e}\u{4}", parts.join("\u{1d}"));
+        Just(parts).prop_shuffle().prop_map(write)
+    })
+}
+
+/// A text that looks like a carrier for a while.
+fn almost() -> impl Strategy<Value = String> {
+    let start = prop::sample::select(vec![
+        "",
+        "(",
+        "(01)",
+        "{01}",
+        "01",
+        "\u{1d}",
+        "]d2",
+        "]",
+        "\u{2194}",
+        "+",
+        "*+",
+        "++",
+        "+A1231",
+        "+A1231/$$",
+        "=/",
+        "=",
+        "=+",
+        "&,1",
+        "=)",
+        "[)>\u{1e}06\u{1d}",
+        "[)>",
+        ".9N",
+        "(9N)",
+        "(9N)11",
+        "(9N)13",
+        "(9N)MA",
+        "(8P)",
+        "PP",
+    ]);
+    (
+        start,
+        "[()0-9A-FNST+=/&,$*.^{}\\[\\]>%_ é↔\\\\\u{1d}\u{1e}\u{4}]{0,40}",
+        prop::sample::select(vec!["", "*", "\u{1e}\u{4}"]),
+    )
+        .prop_map(|(start, text, end)| format!("{start}{text}{end}"))
+}
+
+/// A carrier of any agency.
+fn carrier() -> impl Strategy<Value = String> {
+    prop_oneof![gs1(), hibcc(), iccbba(), ifa()]
+}
+
+/// The text with another character in one place.
+fn changed(text: &str, at: usize, with: char) -> String {
+    text.chars().enumerate().map(|(index, c)| if index == at { with } else { c }).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_stops_the_reader(text in prop_oneof![any::<String>(), almost()], year in any::<u16>()) {
+        for mode in [Mode::Strict, Mode::Lenient] {
+            let _ = BasicUdiDi::parse(&text, mode);
+            if let Ok(read) = Udi::parse(&text, mode, year) {
+                prop_assert!(!read.udi.di().is_empty());
+                prop_assert_eq!(read.warnings.has_errors(), false);
+                prop_assert_eq!(assert_round_trip(&read.udi, mode, year), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_carrier_with_a_change_is_refused_or_written_as_it_is(
+        text in carrier(), at in any::<prop::sample::Index>(), with in any::<char>(),
+    ) {
+        let text = changed(&text, at.index(text.chars().count()), with);
+        for mode in [Mode::Strict, Mode::Lenient] {
+            if let Ok(read) = Udi::parse(&text, mode, 2026) {
+                prop_assert_eq!(assert_round_trip(&read.udi, mode, 2026), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn every_carrier_is_read_and_written(text in carrier()) {
+        let read = Udi::parse(&text, Mode::Strict, 2026);
+        let udi = match read {
+            Ok(read) => read.udi,
+            Err(report) => return Err(TestCaseError::fail(format!("{text:?}: {report}"))),
+        };
+        prop_assert_eq!(udi.to_aidc(), text);
+        prop_assert_eq!(assert_round_trip(&udi, Mode::Strict, 2026), Ok(()));
+    }
+
+    #[test]
+    fn a_changed_digit_of_a_gtin_is_found(gtin in gtin(), at in 0_usize..14, by in 1_u8..10) {
+        let old = gtin.as_bytes()[at] - b'0';
+        let text = changed(&gtin, at, char::from(b'0' + (old + by) % 10));
+        let report = Udi::parse(&format!("(01){text}"), Mode::Strict, 2026).unwrap_err();
+        prop_assert_eq!(report.issues()[0].rule.as_ref(), "gs1-check-digit");
+        let lenient = Udi::parse(&format!("(01){text}"), Mode::Lenient, 2026);
+        prop_assert!(lenient.is_ok());
+    }
+
+    #[test]
+    fn a_changed_character_of_hibc_is_found(text in hibcc(), at in any::<prop::sample::Index>(), with in "[0-9A-Z. $/+%-]") {
+        let changed = changed(&text, 1 + at.index(text.len() - 1), with.chars().next().unwrap());
+        prop_assert_eq!(Udi::parse(&changed, Mode::Strict, 2026).is_ok(), changed == text);
+    }
+
+    #[test]
+    fn a_changed_character_of_a_number_of_ifa_is_found(
+        number in ifa_number(), at in any::<prop::sample::Index>(), with in "[0-9A-Z.-]",
+    ) {
+        let changed = changed(&number, at.index(number.len()), with.chars().next().unwrap());
+        prop_assert_eq!(Udi::parse(&format!("(9N){changed}"), Mode::Strict, 2026).is_ok(), changed == number);
+    }
+
+    #[test]
+    fn a_changed_character_of_a_basic_udi_di_is_found(
+        model in "[0-9]{4}[A-Za-z0-9_+]{1,19}", at in any::<prop::sample::Index>(), with in "[0-9A-Za-z!-/]",
+    ) {
+        let text = format!("{model}{}", String::from_iter(check::gs1_pair(&model).unwrap()));
+        let (basic, _) = BasicUdiDi::parse(&text, Mode::Strict).unwrap();
+        prop_assert_eq!(basic.as_str(), &text);
+        let with = with.chars().next().unwrap();
+        let changed = changed(&text, 1 + at.index(text.len() - 1), with);
+        prop_assert_eq!(BasicUdiDi::parse(&changed, Mode::Strict).is_ok(), changed == text);
+    }
+}
