@@ -10,8 +10,9 @@ mod common;
 use common::Answer;
 use fhir_devices::OperationOutcome;
 use fhir_devices::element::ReadMode;
-use fhir_devices::validate::check;
+use fhir_devices::validate::{Validator, check_by};
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 const USAGE: &str = "usage: validate [--ndjson] [--lenient] FILE...
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
 }
 
 fn outcome(json: &[u8], mode: ReadMode) -> Answer {
-    let report = check(json, mode).report;
+    static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| Validator::new().udi());
+    let report = check_by(json, mode, &VALIDATOR).report;
     Answer { line: OperationOutcome::from(&report).to_json(), faulty: report.has_errors() }
 }

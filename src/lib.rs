@@ -31,6 +31,7 @@
 //! | [`mod@reference`] | literals resolved; the tree of a device and its components |
 //! | [`validate`] | one walk over a value, and its rules |
 //! | [`resource`] | the resources |
+//! | [`udi`] | the carrier string of a device: GS1, HIBCC, ICCBBA, IFA |
 //! | [`nomenclature`] | what an ISO/IEEE 11073-10101 code says about the level of a component |
 //! | [`datatype`] | the datatypes, to the leaves |
 //! | [`code`] | closed sets of codes |

@@ -678,3 +678,32 @@ fn a_caller_adds_rules_and_value_sets() {
     insta::assert_snapshot!(component.validate_by(&validator));
     assert!(fhir_devices::Valid::by(component, &validator).is_err());
 }
+
+#[test]
+fn a_device_agrees_with_the_carriers_of_its_identifier() {
+    let right = r#"{"resourceType":"Device",
+        "identifier":[{"type":{"coding":[{"system":"http://hl7.org/fhir/identifier-type","code":"SNO"}]},"value":"10987654d321"}],
+        "udi":{"deviceIdentifier":"09504000059118","issuer":"http://hl7.org/fhir/NamingSystem/gs1-di",
+            "carrierHRF":"(01)09504000059118(17)141120(10)7654321D(21)10987654d321",
+            "carrierAIDC":"MDEwOTUwNDAwMDA1OTExODE3MTQxMTIwMTA3NjU0MzIxRB0yMTEwOTg3NjU0ZDMyMQ=="},
+        "lotNumber":"7654321D","expirationDate":"2014-11-20T23:59:59Z"}"#;
+    let validator = Validator::new().udi();
+    let judged = |json: &str| Device::from_json(json.as_bytes()).unwrap().validate_by(&validator);
+    assert_eq!(judged(right), Report::new());
+    for (found, other) in [("2014-11-20T23:59:59Z", "2014-11"), ("2014-11-20T23:59:59Z", "2014"), ("gs1-di", "GS1")] {
+        assert_eq!(judged(&right.replace(found, other)), Report::new(), "{other}");
+    }
+    let wrong = [
+        (r#""09504000059118","issuer""#, r#""09504000059119","issuer""#),
+        ("gs1-di", "hibcc"),
+        (r#""lotNumber":"7654321D""#, r#""lotNumber":"7654321""#),
+        ("2014-11-20T", "2014-11-21T"),
+        (r#""value":"10987654d321""#, r#""value":"10987654D321""#),
+        ("(10)7654321D", "(10)7654321E"),
+        ("(01)09504000059118", "{01}09504000059118"),
+        ("(01)09504000059118", "(01)09504000059119"),
+        ("(17)141120", "(17)141320"),
+    ];
+    let reports = wrong.map(|(found, other)| format!("{found} -> {other}\n{}\n", judged(&right.replace(found, other))));
+    insta::assert_snapshot!(reports.join("\n"));
+}

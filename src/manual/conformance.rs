@@ -76,6 +76,7 @@
 //! | `contained-id` | the ids of contained resources are unique | validate | |
 //! | `reference-form` | a reference to a contained resource begins with `#` | validate | other texts that are no reference may be addresses that we do not know |
 //! | `extensible-binding`, `preferred-binding` | a code is of the value set, where one fits | validate | a warning; for operational-status, parameter-group, specification-type, identifier-type, timing-abbreviation and signature-type. The other sets are open, licensed or large: codes are not checked unless a [`Validator`](crate::validate::Validator) brings the set |
+//! | `udi-carrier`, `udi-carriers`, `udi-di`, `udi-issuer`, `udi-lot`, `udi-serial`, `udi-date` | the carriers of a device can be read, and agree with each other and with the record | validate, with [`Validator::udi`](crate::validate::Validator::udi) | warnings, as published records break them |
 //! | profiles | the document conforms to `meta.profile` | no | the crate holds documents to FHIR itself |
 //! | resources of other types | their elements and rules | no | they are kept as text; local references in them count for `dom-3` and `ref-1` |
 //!

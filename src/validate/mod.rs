@@ -6,6 +6,7 @@
 mod container;
 mod locate;
 mod narrative;
+mod udi;
 mod validator;
 mod walk;
 
@@ -143,9 +144,15 @@ pub struct Checked {
 /// ```
 #[must_use]
 pub fn check(json: &[u8], mode: ReadMode) -> Checked {
+    check_by(json, mode, &STANDARD)
+}
+
+/// The same with the rules and value sets that a caller added.
+#[must_use]
+pub fn check_by(json: &[u8], mode: ReadMode, validator: &Validator) -> Checked {
     let (resource, mut report) = read_document::<Resource>(json, mode);
     if let Some(resource) = &resource {
-        let rules = resource.validate();
+        let rules = resource.validate_by(validator);
         let faulty = Faulty(report.iter().map(|issue| issue.at.clone()).collect());
         let mut found: Report = rules.into_iter().filter(|issue| !faulty.meets(&issue.at)).collect();
         if !found.is_empty() {

@@ -1,5 +1,6 @@
 //! The rules and value sets by which values are judged: those of the specification, and those that a caller adds.
 
+use super::udi;
 use crate::code::{
     IDENTIFIER_TYPE, OPERATIONAL_STATUS, PARAMETER_GROUP, SIGNATURE_TYPE, SPECIFICATION_TYPE, TIMING_ABBREVIATION,
     ValueSet,
@@ -8,6 +9,7 @@ use crate::datatype::{CodeableConcept, Coding, Primitive};
 use crate::element::{Element, Node};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::primitive::{Code, Uri};
+use crate::resource::Device;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -100,6 +102,7 @@ type Check = Box<dyn Fn(&dyn Node, &Path<'_>, &mut Report) + Send + Sync>;
 pub struct Validator {
     bindings: Vec<Binding>,
     checks: Vec<Check>,
+    udi: bool,
 }
 
 impl fmt::Debug for Validator {
@@ -107,6 +110,7 @@ impl fmt::Debug for Validator {
         f.debug_struct("Validator")
             .field("bindings", &self.bindings)
             .field("rules", &self.checks.len())
+            .field("udi", &self.udi)
             .finish_non_exhaustive()
     }
 }
@@ -115,7 +119,30 @@ impl Validator {
     /// The rules and value sets of the specification.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bindings: Vec::new(), checks: Vec::new() }
+        Self { bindings: Vec::new(), checks: Vec::new(), udi: false }
+    }
+
+    /// Also reads the carriers of the unique device identifier of each [`Device`], and holds the record to what they
+    /// say. Findings are warnings.
+    ///
+    /// This is left to the caller to ask for, as it takes about as long as all other rules together, and memory.
+    ///
+    /// ```
+    /// use fhir_devices::validate::Validator;
+    /// use fhir_devices::{Device, Validate};
+    ///
+    /// let device = Device::from_json(
+    ///     br#"{"resourceType":"Device","udi":{"carrierHRF":"(01)09504000059118(10)7654321D"},"lotNumber":"L-77"}"#,
+    /// )?;
+    /// let report = device.validate_by(&Validator::new().udi());
+    /// assert_eq!(report.to_string(), "warning udi-lot at Device.lotNumber: \
+    ///     found `L-77`, and the carrier says `7654321D`");
+    /// # Ok::<(), fhir_devices::Report>(())
+    /// ```
+    #[must_use]
+    pub fn udi(mut self) -> Self {
+        self.udi = true;
+        self
     }
 
     /// Adds a rule over every value of a type, wherever it stands.
@@ -145,6 +172,11 @@ impl Validator {
     pub(super) fn check(&self, node: &dyn Node, at: &Path<'_>, report: &mut Report) {
         for check in &self.checks {
             check(node, at, report);
+        }
+        if self.udi
+            && let Some(device) = node.as_any().and_then(|any| any.downcast_ref::<Device>())
+        {
+            udi::device(device, at, report);
         }
     }
 
