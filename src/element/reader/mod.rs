@@ -1,0 +1,462 @@
+//! Reading JSON text, once, into typed values and findings.
+//!
+//! The reader never stops at a finding: what it cannot use it reports, steps over and, in the lenient mode, keeps as
+//! text. Only broken JSON and too deep a nesting end it ([`Stop`]).
+
+mod places;
+mod text;
+mod tokens;
+
+pub(crate) use places::Places;
+
+use super::raw::Unmodelled;
+use super::scalar::Token;
+use crate::issue::{Issue, Kind, Path, Report, Severity};
+use std::borrow::Cow;
+
+/// How much of a document that breaks the definitions is accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ReadMode {
+    /// A document with any fault is refused, with every finding.
+    #[default]
+    Strict,
+    /// What cannot be read as its type is a warning and is kept as text (see [`Unmodelled`]), so that nothing is lost
+    /// when the document is written again. Broken JSON, too deep a nesting and a wrong `resourceType` are refused
+    /// all the same.
+    Lenient,
+}
+
+/// The greatest number of JSON objects and arrays that may stand inside one another.
+pub const MAX_DEPTH: u32 = 128;
+
+/// Reading came to an end that nothing can follow; the reason is in the reader.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stop;
+
+/// A result that only broken JSON makes fail.
+pub(crate) type Read<T> = Result<T, Stop>;
+
+/// What became of a member's value. It was consumed in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It is in the model.
+    Taken,
+    /// A finding says why it is not in the model.
+    Refused,
+}
+
+/// What an object is to be read into.
+pub(crate) trait Sink {
+    /// The name of the type, for the rows of findings.
+    fn type_name(&self) -> &'static str;
+
+    /// The resource type that the member `resourceType` must name, for a resource.
+    fn resource_type(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Reads the value of `member`, or says that there is no such member by `None`, with nothing consumed.
+    fn member(
+        &mut self,
+        r: &mut Reader<'_>,
+        at: &Path<'_>,
+        member: Member<'_>,
+        seen: &mut Seen,
+    ) -> Read<Option<Outcome>>;
+
+    /// Whether the object is what a primitive has beside its value, which may be an id alone.
+    fn is_extras(&self) -> bool {
+        false
+    }
+
+    /// Judges the object as a whole once every member has been read.
+    fn finish(&mut self, r: &mut Reader<'_>, at: &Path<'_>, seen: &Seen);
+
+    /// Where the members go that are not in the model.
+    fn unmodelled(&mut self) -> &mut Unmodelled;
+}
+
+/// The name of a member.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member<'k> {
+    /// The name as it stands.
+    pub(crate) key: &'k str,
+    /// The name of the element: the key without its leading underscore.
+    pub(crate) name: &'k str,
+    /// Whether the key begins with an underscore: the id and the extensions of a primitive.
+    pub(crate) under: bool,
+}
+
+impl<'k> Member<'k> {
+    fn new(key: &'k str) -> Self {
+        match key.strip_prefix('_') {
+            Some(name) => Self { key, name, under: true },
+            None => Self { key, name: key, under: false },
+        }
+    }
+}
+
+/// Which rows of a type an object has had so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    value: u64,
+    under: u64,
+    other: bool,
+}
+
+impl Seen {
+    /// Notes row `row` and says whether it came before.
+    pub(crate) fn again(&mut self, row: u32, under: bool) -> bool {
+        let rows = if under { &mut self.under } else { &mut self.value };
+        let bit = 1u64.checked_shl(row).unwrap_or(0);
+        let again = *rows & bit != 0;
+        *rows |= bit;
+        again
+    }
+
+    /// Whether row `row` came, as a value or as an underscored member.
+    pub(crate) fn has(&self, row: u32) -> bool {
+        (self.value | self.under) & 1u64.checked_shl(row).unwrap_or(0) != 0
+    }
+
+    /// Whether some primitive has members beside its value.
+    pub(crate) fn any_under(&self) -> bool {
+        self.under != 0
+    }
+}
+
+/// Reads one document.
+pub(crate) struct Reader<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    pos: usize,
+    depth: u32,
+    mode: ReadMode,
+    fault: Option<Fault>,
+    owner: &'static str,
+    /// Set when an array of primitives was padded with a null.
+    pub(crate) padded: bool,
+    /// A buffer for the strings that have escapes, used again and again.
+    buffer: String,
+    /// The type of the resource at an offset, found by looking ahead.
+    ahead: Option<(usize, Cow<'a, str>)>,
+    findings: Vec<(usize, Issue)>,
+}
+
+struct Fault {
+    offset: usize,
+    rule: &'static str,
+    kind: Kind,
+    message: Cow<'static, str>,
+    /// The fault is one token that stands where a value should; the element is known.
+    token: bool,
+    at: Option<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(text: &'a str, mode: ReadMode) -> Self {
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            pos: 0,
+            depth: 0,
+            mode,
+            fault: None,
+            owner: "",
+            padded: false,
+            buffer: String::new(),
+            ahead: None,
+            findings: Vec::new(),
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------- findings
+
+    /// Records a finding at `offset`. In the lenient mode one that loses nothing is a warning.
+    pub(crate) fn find(
+        &mut self,
+        offset: usize,
+        rule: &'static str,
+        kind: Kind,
+        at: &Path<'_>,
+        message: impl Into<String>,
+    ) {
+        let severity = match self.mode {
+            ReadMode::Strict => Severity::Error,
+            ReadMode::Lenient => Severity::Warning,
+        };
+        self.find_as(severity, offset, rule, kind, at, message);
+    }
+
+    /// Records a finding of a severity that does not depend on the mode.
+    pub(crate) fn find_as(
+        &mut self,
+        severity: Severity,
+        offset: usize,
+        rule: &'static str,
+        kind: Kind,
+        at: &Path<'_>,
+        message: impl Into<String>,
+    ) {
+        let issue = Issue::new(rule, severity, kind, at, message);
+        let issue = if self.owner.is_empty() || at.parent().is_none() {
+            issue.with_row(self.owner)
+        } else {
+            issue.with_row(format!("{}.{}", self.owner, at.name().trim_start_matches('_')))
+        };
+        self.findings.push((offset, issue));
+    }
+
+    /// The report, with the place in the source of each finding; `root` names the document where reading stopped.
+    pub(crate) fn into_report(self, root: &str) -> Report {
+        if self.findings.is_empty() && self.fault.is_none() {
+            return Report::new();
+        }
+        let mut places = Places::new(self.text);
+        let mut findings = self.findings;
+        let mut rising: Vec<_> = findings.iter_mut().collect();
+        rising.sort_by_key(|(offset, _)| *offset);
+        for (offset, issue) in rising {
+            issue.position = Some(places.position(*offset));
+        }
+        let mut report: Report = findings.into_iter().map(|(_, issue)| issue).collect();
+        if let Some(fault) = self.fault {
+            let at = fault.at.unwrap_or_else(|| root.to_owned());
+            let issue = Issue::new(fault.rule, Severity::Fatal, fault.kind, at, fault.message);
+            report.push(issue.with_position(places.position(fault.offset)));
+        }
+        report
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn broken<T>(&mut self, offset: usize, message: impl Into<Cow<'static, str>>) -> Read<T> {
+        self.fault =
+            Some(Fault { offset, rule: "json", kind: Kind::Invalid, message: message.into(), token: false, at: None });
+        Err(Stop)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn broken_token<T>(&mut self, offset: usize, message: impl Into<Cow<'static, str>>) -> Read<T> {
+        let stop = self.broken(offset, message);
+        if let Some(fault) = &mut self.fault {
+            fault.token = true;
+        }
+        stop
+    }
+
+    /// Gives the element to a fault in a value's token. A fault of the structure stays with the document: there is
+    /// no telling which element it would have been.
+    fn place_fault(&mut self, at: &Path<'_>) {
+        if let Some(fault) = &mut self.fault
+            && fault.token
+            && fault.at.is_none()
+        {
+            fault.at = Some(at.to_string());
+        }
+    }
+
+    // --------------------------------------------------------------------------------------------------- values
+
+    /// Reports a value of the wrong JSON type and steps over it.
+    #[cold]
+    pub(crate) fn wrong_type(&mut self, at: &Path<'_>, wanted: &'static str) -> Read<Outcome> {
+        let found = self.found();
+        let (rule, message) = match found {
+            "null" => ("null", format!("found null, wanted {wanted}")),
+            "an array" if self.depth > 0 && !at.is_item() => {
+                ("max-cardinality", format!("found an array, wanted {wanted}; the element does not repeat"))
+            }
+            found => ("wrong-type", format!("found {found}, wanted {wanted}")),
+        };
+        let offset = self.pos;
+        // Where it is no JSON value at all, stepping over it says what is broken.
+        self.skip(at)?;
+        if self.depth == 0 {
+            self.find_as(Severity::Error, offset, rule, Kind::Structure, at, message);
+        } else {
+            self.find(offset, rule, Kind::Structure, at, message);
+        }
+        Ok(Outcome::Refused)
+    }
+
+    /// The token of a primitive: the content of a string, or the text of a number or boolean. `None` when the token
+    /// is of another kind; that has been reported, and the value stepped over.
+    #[inline]
+    pub(crate) fn scalar(&mut self, at: &Path<'_>, wanted: Token) -> Read<Option<Cow<'a, str>>> {
+        let token = match (self.peek(), wanted) {
+            (Some(b'"'), Token::String) => self.string(),
+            (Some(b'-' | b'0'..=b'9'), Token::Number) => self.number().map(Cow::Borrowed),
+            (Some(b't'), Token::Boolean) => self.literal("true").map(Cow::Borrowed),
+            (Some(b'f'), Token::Boolean) => self.literal("false").map(Cow::Borrowed),
+            _ => return self.wrong_type(at, wanted.name()).map(|_| None),
+        };
+        match token {
+            Ok(token) => Ok(Some(token)),
+            Err(stop) => {
+                self.place_fault(at);
+                Err(stop)
+            }
+        }
+    }
+
+    /// Takes a token back that is no longer needed.
+    #[inline]
+    pub(crate) fn done(&mut self, token: Cow<'a, str>) {
+        if let Cow::Owned(buffer) = token {
+            self.buffer = buffer;
+        }
+    }
+
+    /// Steps over a null.
+    pub(crate) fn null(&mut self, at: &Path<'_>) -> Read<()> {
+        self.literal("null").map(drop).inspect_err(|_| self.place_fault(at))
+    }
+
+    /// Reads an object into `sink`.
+    pub(crate) fn object(&mut self, at: &Path<'_>, sink: &mut dyn Sink) -> Read<Outcome> {
+        if self.peek() != Some(b'{') {
+            return self.wrong_type(at, "an object");
+        }
+        let outer = std::mem::replace(&mut self.owner, sink.type_name());
+        let offset = self.pos;
+        let outcome = self.members(at, sink, offset);
+        self.owner = outer;
+        outcome
+    }
+
+    fn members(&mut self, at: &Path<'_>, sink: &mut dyn Sink, offset: usize) -> Read<Outcome> {
+        let mut seen = Seen::default();
+        let resource_type = sink.resource_type();
+        let mut typed = resource_type.is_none();
+        self.enter()?;
+        let mut first = true;
+        while self.more(b'}', first)? {
+            first = false;
+            self.peek();
+            let key_offset = self.pos;
+            let key = self.key()?;
+            self.peek();
+            let start = self.pos;
+            if let Some(wanted) = resource_type
+                && key == "resourceType"
+            {
+                if typed {
+                    self.unusable(key_offset, "duplicate-member", at, &key, "found the member a second time")?;
+                    self.keep(sink, &key, start);
+                } else {
+                    self.check_resource_type(&at.child("resourceType"), wanted)?;
+                }
+                typed = true;
+                continue;
+            }
+            match sink.member(self, at, Member::new(&key), &mut seen)? {
+                Some(Outcome::Taken) => {}
+                Some(Outcome::Refused) => self.keep(sink, &key, start),
+                None => {
+                    seen.other = true;
+                    let (rule, message) = self.unknown(sink.type_name(), &key);
+                    self.unusable(key_offset, rule, at, &key, message)?;
+                    self.keep(sink, &key, start);
+                }
+            }
+        }
+        if !typed && let Some(wanted) = resource_type {
+            let message = format!("the resource has no `resourceType`, wanted `{wanted}`");
+            self.find_as(Severity::Error, offset, "resource-type", Kind::Required, &at.child("resourceType"), message);
+        }
+        if resource_type.is_none() && !seen.other && (first || !sink.is_extras()) {
+            // Row 0 of every element that is not a resource is its id.
+            if (seen.value | seen.under) & !1 == 0 {
+                let message = if first { "found an empty object" } else { "found an object with nothing but an id" };
+                self.find(offset, "ele-1", Kind::Invariant, at, format!("{message}, wanted a value or members"));
+                return Ok(if first { Outcome::Refused } else { Outcome::Taken });
+            }
+        }
+        sink.finish(self, at, &seen);
+        Ok(Outcome::Taken)
+    }
+
+    #[cold]
+    fn unknown(&self, owner: &str, key: &str) -> (&'static str, String) {
+        let owner = if owner.is_empty() { "a primitive" } else { owner };
+        ("unknown-member", format!("`{key}` is not a member of {owner} in FHIR STU3"))
+    }
+
+    /// Reports a member that cannot be used, and steps over its value.
+    #[cold]
+    fn unusable(
+        &mut self,
+        offset: usize,
+        rule: &'static str,
+        at: &Path<'_>,
+        key: &str,
+        message: impl Into<String>,
+    ) -> Read<()> {
+        self.find(offset, rule, Kind::Structure, &at.child(key), message);
+        self.skip(&at.child(key))
+    }
+
+    /// Reports a member that came before, and steps over its value.
+    #[cold]
+    pub(crate) fn duplicate(&mut self, at: &Path<'_>) -> Read<Option<Outcome>> {
+        let offset = self.pos;
+        self.find(offset, "duplicate-member", Kind::Structure, at, "found the member a second time");
+        self.skip(at)?;
+        Ok(Some(Outcome::Refused))
+    }
+
+    /// Keeps the value that began at `start` as text, in the lenient mode.
+    fn keep(&mut self, sink: &mut dyn Sink, key: &str, start: usize) {
+        if self.mode == ReadMode::Lenient {
+            sink.unmodelled().push(key, self.raw_since(start));
+        }
+    }
+
+    fn check_resource_type(&mut self, at: &Path<'_>, wanted: &'static str) -> Read<()> {
+        let offset = self.pos;
+        if self.peek() != Some(b'"') {
+            let found = self.found();
+            let message = format!("found {found}, wanted the string `{wanted}`");
+            self.find_as(Severity::Error, offset, "resource-type", Kind::Structure, at, message);
+            return self.skip(at);
+        }
+        let found = self.string()?;
+        if found != wanted {
+            let message = format!("found `{found}`, wanted `{wanted}`");
+            self.find_as(Severity::Error, offset, "resource-type", Kind::Structure, at, message);
+        }
+        Ok(())
+    }
+
+    /// Reads an array, calling `item` at each of its values with the index. An empty array is a finding.
+    pub(crate) fn array(
+        &mut self,
+        at: &Path<'_>,
+        wanted: &'static str,
+        item: &mut dyn FnMut(&mut Self, usize) -> Read<()>,
+    ) -> Read<Outcome> {
+        if self.peek() != Some(b'[') {
+            let offset = self.pos;
+            let found = self.found();
+            self.skip(at)?;
+            let rule = if found == "null" { "null" } else { "wrong-type" };
+            self.find(offset, rule, Kind::Structure, at, format!("found {found}, wanted an array of {wanted}"));
+            return Ok(Outcome::Refused);
+        }
+        let offset = self.pos;
+        self.enter()?;
+        let mut index = 0;
+        while self.more(b']', index == 0)? {
+            self.peek();
+            item(self, index)?;
+            index += 1;
+        }
+        if index == 0 {
+            self.find(offset, "empty", Kind::Structure, at, "found an empty array, wanted no member or some items");
+            return Ok(Outcome::Refused);
+        }
+        Ok(Outcome::Taken)
+    }
+}

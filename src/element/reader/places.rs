@@ -1,0 +1,30 @@
+//! Where in a text an offset is.
+
+use crate::issue::Position;
+
+/// Turns rising byte offsets into lines and columns, in one pass over the text.
+pub(crate) struct Places<'a> {
+    text: &'a str,
+    offset: usize,
+    place: Position,
+}
+
+impl<'a> Places<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, offset: 0, place: Position { line: 1, column: 1 } }
+    }
+
+    pub(crate) fn position(&mut self, offset: usize) -> Position {
+        if offset < self.offset {
+            *self = Self::new(self.text);
+        }
+        let between = self.text.get(self.offset..offset).unwrap_or_default();
+        let breaks = between.bytes().filter(|byte| *byte == b'\n').count();
+        if breaks > 0 {
+            self.place = Position { line: self.place.line + breaks, column: 1 };
+        }
+        self.place.column += between.rsplit('\n').next().unwrap_or_default().chars().count();
+        self.offset = offset;
+        self.place
+    }
+}

@@ -1,0 +1,125 @@
+//! Values that are kept as text, and looking ahead for what an object is.
+
+use super::{Read, Reader};
+use crate::issue::{Kind, Path};
+use std::borrow::Cow;
+
+impl<'a> Reader<'a> {
+    /// The `resourceType` of the object that comes next, wherever it stands in the object, with nothing consumed.
+    /// Fails where broken JSON comes before it.
+    pub(crate) fn resource_type_ahead(&mut self) -> Read<Option<Cow<'a, str>>> {
+        self.peek();
+        let (pos, depth) = (self.pos, self.depth);
+        if let Some((at, found)) = &self.ahead
+            && *at == pos
+        {
+            return Ok(Some(found.clone()));
+        }
+        let found = self.find_resource_type();
+        // Broken JSON is reported by the pass that reads.
+        self.fault = None;
+        (self.pos, self.depth) = (pos, depth);
+        self.ahead = found.as_ref().ok().cloned().flatten().map(|found| (pos, found));
+        found
+    }
+
+    fn find_resource_type(&mut self) -> Read<Option<Cow<'a, str>>> {
+        if self.peek() != Some(b'{') {
+            return Ok(None);
+        }
+        self.enter()?;
+        let mut first = true;
+        while self.more(b'}', first)? {
+            first = false;
+            if self.key()? == "resourceType" {
+                return if self.peek() == Some(b'"') { self.string().map(Some) } else { Ok(None) };
+            }
+            self.skip_here()?;
+        }
+        Ok(None)
+    }
+
+    /// Reads any value as text, without white space between tokens, and reports what no FHIR JSON may have: nulls
+    /// that are members, empty objects, arrays and strings, and members that come twice.
+    pub(crate) fn any(&mut self, at: &Path<'_>, out: &mut String) -> Read<()> {
+        let offset = match self.peek() {
+            Some(_) => self.pos,
+            None => return self.bad_token(self.pos),
+        };
+        match self.byte() {
+            Some(b'{') => self.any_object(at, out),
+            Some(b'[') => {
+                self.enter()?;
+                out.push('[');
+                let mut index = 0;
+                while self.more(b']', index == 0)? {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    let item = at.indexed(index);
+                    if self.peek() == Some(b'n') {
+                        self.null(&item)?;
+                        out.push_str("null");
+                    } else {
+                        self.any(&item, out)?;
+                    }
+                    index += 1;
+                }
+                out.push(']');
+                if index == 0 {
+                    self.find(
+                        offset,
+                        "empty",
+                        Kind::Structure,
+                        at,
+                        "found an empty array, wanted no member or some items",
+                    );
+                }
+                Ok(())
+            }
+            byte => {
+                if byte == Some(b'n') {
+                    self.find(offset, "null", Kind::Structure, at, "found null, wanted no member or a value");
+                }
+                self.skip(at)?;
+                let token = self.text_since(offset);
+                if token == "\"\"" {
+                    self.find(offset, "empty", Kind::Value, at, "found an empty string, wanted no member or some text");
+                }
+                out.push_str(token);
+                Ok(())
+            }
+        }
+    }
+
+    fn any_object(&mut self, at: &Path<'_>, out: &mut String) -> Read<()> {
+        let offset = self.pos;
+        let mut keys = std::collections::BTreeSet::new();
+        self.enter()?;
+        out.push('{');
+        let mut first = true;
+        while self.more(b'}', first)? {
+            self.peek();
+            let key_offset = self.pos;
+            let key = self.key()?;
+            if !first {
+                out.push(',');
+            }
+            first = false;
+            let end = self.text_since(key_offset).trim_end_matches(':').trim_end().len();
+            out.push_str(self.text.get(key_offset..key_offset + end).unwrap_or_default());
+            out.push(':');
+            let here = at.child(&key);
+            if keys.contains(&key) {
+                self.find(key_offset, "duplicate-member", Kind::Structure, &here, "found the member a second time");
+            }
+            self.any(&here, out)?;
+            keys.insert(key);
+        }
+        out.push('}');
+        if first {
+            self.find(offset, "ele-1", Kind::Invariant, at, "found an empty object, wanted a value or members");
+        }
+        Ok(())
+    }
+}
