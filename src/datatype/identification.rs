@@ -2,7 +2,7 @@
 
 use super::{Primitive, Reference, target};
 use crate::code::IdentifierUse;
-use crate::element::Value;
+use crate::element::{Facts, Value};
 use crate::primitive::{Code, DateTime, Text, Uri};
 
 datatype! {
@@ -51,6 +51,7 @@ datatype! {
         /// The concept in words.
         text "text" [0..1] Primitive<Text>;
     }
+    facts |_| Facts::Coded;
 }
 
 impl CodeableConcept {
@@ -84,6 +85,7 @@ datatype! {
         /// Whether a person picked this coding.
         user_selected "userSelected" [0..1] Primitive<bool>;
     }
+    facts |_| Facts::Coded;
 }
 
 impl Coding {

@@ -113,6 +113,8 @@ pub trait Node {
 pub enum Facts<'n> {
     /// Nothing special.
     Element,
+    /// A code or several, which a value set may be bound to.
+    Coded,
     /// An extension, with its url.
     Extension {
         /// The url, where there is one.

@@ -60,6 +60,11 @@ impl<'n> Container<'n> {
         self.find(id).is_some_and(|found| found.referred && !found.id.is_empty())
     }
 
+    /// Whether there is no contained resource.
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// Whether there is a contained resource of that id.
     pub(super) fn contains(&mut self, id: &str) -> bool {
         !id.is_empty() && self.find(id).is_some()

@@ -180,11 +180,6 @@ impl Validator {
         }
     }
 
-    /// Whether some row of a type is bound to a value set.
-    pub(super) fn binds(&self, owner: &str) -> bool {
-        self.bindings.iter().chain(&STANDARD).any(|binding| binding.owner == owner)
-    }
-
     /// Judges a node by the value set to which its row is bound.
     pub(super) fn check_binding(&self, owner: &str, node: &dyn Node, at: &Path<'_>, report: &mut Report) {
         let of_row = |binding: &&Binding| binding.owner == owner && binding.name == at.name();

@@ -21,15 +21,22 @@ pub(super) fn resource(node: &dyn Node, at: &Path<'_>, by: &Validator, report: &
             own.push(Issue::new("contained-id", Severity::Error, Kind::Duplicate, child, message));
         }
     });
-    walk(node, at, &mut container, by, &mut own);
+    walk(node, node.facts(), at, &mut container, by, &mut own);
     unreferred(node, at, &mut container, &mut own);
     report.append(own);
 }
 
-fn walk<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'n>, by: &Validator, report: &mut Report) {
+fn walk<'n>(
+    node: &'n dyn Node,
+    facts: Facts<'n>,
+    at: &Path<'_>,
+    container: &mut Container<'n>,
+    by: &Validator,
+    report: &mut Report,
+) {
     node.check(at, report);
     by.check(node, at, report);
-    match node.facts() {
+    match facts {
         Facts::Reference { literal: Some(literal), targets } => reference(literal, targets, at, container, report),
         Facts::Narrative { div } if !div.is_empty() => narrative(div, &at.child("div"), report),
         Facts::Extension { url: Some(url) } => extension_url(url, at, report),
@@ -40,40 +47,43 @@ fn walk<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'n>, by
         }
         _ => {}
     }
-    if !is_resource(node)
+    if !is_resource(facts)
         && let Some(id) = node.id()
         && !container.note(id)
     {
         let message = format!("another element has the id `{id}`, wanted one that is unique in the resource");
         report.push(Issue::new("id-unique", Severity::Error, Kind::Duplicate, at.child("id"), message));
     }
-    let owner = node.definition().map_or("", |definition| definition.path);
-    let bound = by.binds(owner);
     let mut number = 0;
-    node.children(at, &mut |child, node| {
-        if bound {
-            by.check_binding(owner, node, child, report);
+    node.children(at, &mut |child, below| {
+        let facts = below.facts();
+        if facts == Facts::Coded {
+            let owner = node.definition().map_or("", |definition| definition.path);
+            by.check_binding(owner, below, child, report);
         }
-        if !is_resource(node) {
-            walk(node, child, container, by, report);
+        if !is_resource(facts) {
+            walk(below, facts, child, container, by, report);
         } else if child.name() == "contained" {
             if !report.is_empty() {
                 container.met.push((number, report.len()));
             }
             number += 1;
-            contained(node, child, report);
-            walk(node, child, container, by, report);
+            contained(facts, child, report);
+            walk(below, facts, child, container, by, report);
         } else {
-            resource(node, child, by, report);
+            resource(below, child, by, report);
         }
     });
 }
 
-fn is_resource(node: &dyn Node) -> bool {
-    matches!(node.facts(), Facts::Resource { .. } | Facts::Text { .. })
+fn is_resource(facts: Facts<'_>) -> bool {
+    matches!(facts, Facts::Resource { .. } | Facts::Text { .. })
 }
 
 fn reference(literal: &str, targets: &[&str], at: &Path<'_>, container: &mut Container<'_>, report: &mut Report) {
+    if container.is_empty() && !literal.starts_with('#') {
+        return;
+    }
     match Literal::parse(literal) {
         Literal::Contained { id } => {
             let Some(found) = container.refer(id) else {
@@ -185,8 +195,8 @@ fn text_resource(json: &str, at: &Path<'_>, outer: &mut Container<'_>, report: &
 }
 
 /// The rules over a resource that is contained in another, but for dom-3.
-fn contained(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
-    let (narrated, containing, versioned) = match node.facts() {
+fn contained(facts: Facts<'_>, at: &Path<'_>, report: &mut Report) {
+    let (narrated, containing, versioned) = match facts {
         Facts::Resource { narrated, containing, versioned, .. } => (narrated, containing, versioned),
         Facts::Text { json, .. } => {
             let versioned = member(json, "meta")
