@@ -24,6 +24,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`manual`] | why it is so, and which rules are enforced |
+//! | `testkit` | for tests of your own: arbitrary valid devices, documents with one fault (feature `testkit`) |
 //! | [`backend`] | stores that exist: in memory |
 //! | `service` | drives the update logic over the stores of the caller |
 //! | `update` | what to do next, without input, output or a clock |
@@ -174,6 +175,8 @@
 //! # Features
 //!
 //! None is needed for anything above, and none is on by default.
+//!
+//! - `testkit`: strategies of proptest for arbitrary valid values, and documents with one fault.
 
 #[macro_use]
 pub mod element;
@@ -186,6 +189,8 @@ pub mod manual;
 pub mod primitive;
 pub mod resource;
 pub mod store;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod validate;
 
 pub use issue::{Issue, Report, Severity};

@@ -50,7 +50,8 @@ impl Validate for Resource {
     }
 }
 
-fn walk_from(node: &dyn Node, root: &str) -> Report {
+/// Validates what stands at the root of a document.
+pub(crate) fn walk_from(node: &dyn Node, root: &str) -> Report {
     let mut report = Report::new();
     walk::resource(node, &Path::root(root), &mut report);
     report
