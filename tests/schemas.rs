@@ -402,6 +402,22 @@ fn no_schema_is_stricter_than_the_reader() {
     assert!(accepted >= 4, "{accepted}");
 }
 
+#[cfg(feature = "testkit")]
+#[test]
+fn every_schema_accepts_what_can_be_built() {
+    use fhir_devices::testkit::strategies;
+    use proptest::test_runner::{Config, TestRunner};
+
+    let schemas = Schemas::new();
+    let config = Config { cases: 200, failure_persistence: None, ..Config::default() };
+    let built = TestRunner::new(config).run(&strategies::resource(), |resource| {
+        let document = serde_json::from_str(&resource.to_json()).unwrap();
+        proptest::prop_assert_eq!(schemas.objection(resource.resource_type(), &document), None);
+        Ok(())
+    });
+    built.unwrap_or_else(|error| panic!("{error}"));
+}
+
 /// How many of the cases of a layer the schemas refuse, as the reader does all of them.
 #[test]
 fn what_json_schema_can_say_the_schemas_say() {
