@@ -4,6 +4,7 @@
 #![cfg(feature = "testkit")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop where it stands")]
 
+use fhir_devices::code::BundleType;
 use fhir_devices::datatype::{Extension, ExtensionValue, Primitive, target};
 use fhir_devices::element::ReadMode;
 use fhir_devices::primitive::Uri;
@@ -114,6 +115,24 @@ mod values_of_datatypes_are_valid_in_a_device {
 
     proptest! {
         #![proptest_config(few(40))]
+        #[test]
+        fn parts_of_other_resources(
+            metric in strategies::device_metric(),
+            component in strategies::device_component(),
+            (calibration, specification) in (strategies::calibration(), strategies::production_specification()),
+            entry in strategies::bundle_entry(),
+        ) {
+            let metric = DeviceMetric { calibration: vec![calibration], contained: Vec::new(), ..metric };
+            let written = metric.to_json();
+            prop_assert_eq!(DeviceMetric::from_json(written.as_bytes()), Ok(metric), "{}", written);
+            let component = DeviceComponent { production_specification: vec![specification], ..component };
+            let written = component.to_json();
+            prop_assert_eq!(DeviceComponent::from_json(written.as_bytes()), Ok(component), "{}", written);
+            let mut bundle = Bundle::new(BundleType::Collection);
+            bundle.entry.push(entry);
+            prop_assert_eq!(Bundle::from_json(bundle.to_json().as_bytes()), Ok(bundle));
+        }
+
         #[test]
         fn parts_of_resources(
             (extension, narrative) in (strategies::extension(), strategies::narrative()),

@@ -95,8 +95,8 @@ pub(super) fn stated(path: &str, name: &str) -> bool {
     matches!((path, name), ("Age" | "Count" | "Distance" | "Duration" | "Money", "system") | ("Bundle", "type"))
 }
 
-/// Takes away what breaks a rule that compares two values. Says whether it did.
-pub(super) fn mend(json: &mut Json, report: &Report) -> bool {
+/// Takes away what breaks a rule that compares two values; `root` is the place of the document. Says whether it did.
+pub(super) fn mend(json: &mut Json, root: &str, report: &Report) -> bool {
     let mut mended = false;
     for issue in report {
         let member = match &*issue.rule {
@@ -105,11 +105,31 @@ pub(super) fn mend(json: &mut Json, report: &Report) -> bool {
             "tim-9" => "offset",
             _ => continue,
         };
-        let (_, below) = issue.at.split_once('.').unwrap_or_default();
-        if let Some(element) = json.find_mut(below) {
+        if let Some(element) = issue.at.strip_prefix(root).and_then(|below| json.find_mut(below)) {
             element.remove(member);
             mended = true;
         }
     }
     mended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::issue::{Issue, Kind, Severity};
+
+    #[test]
+    fn what_breaks_a_rule_is_taken_away_below_any_root() {
+        for (root, at) in [("Period", "Period"), ("Device.udi", "Device.udi.extension[0].valuePeriod")] {
+            let text = r#"{"start":"2018","end":"2017","_end":{"id":"e"}}"#;
+            let whole =
+                if at == root { text.to_owned() } else { format!(r#"{{"extension":[{{"valuePeriod":{text}}}]}}"#) };
+            let mut json = Json::parse(&whole).unwrap();
+            let issue = Issue::new("per-1", Severity::Error, Kind::Invariant, at, "a");
+            assert!(mend(&mut json, root, &Report::from_iter([issue.clone()])));
+            assert_eq!(json.to_text(), whole.replace(r#","end":"2017","_end":{"id":"e"}"#, ""));
+            let other = Issue { rule: "per-2".into(), ..issue };
+            assert!(!mend(&mut json, root, &Report::from_iter([other])));
+        }
+    }
 }

@@ -88,7 +88,7 @@ impl<T: Value + Clone + fmt::Debug> Strategy for Values<T> {
                     let best = Known { json, value };
                     return Ok(Shrinking { root: self.root, best, trial: None, next: 0, again: false });
                 }
-                Err(report) if rules::mend(&mut json, &report) => {}
+                Err(report) if rules::mend(&mut json, self.root, &report) => {}
                 Err(report) => {
                     return Err(Reason::from(format!("made what is not valid: {report}\n{}", json.to_text())));
                 }
