@@ -24,6 +24,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`manual`] | why it is so, and which rules are enforced |
+//! | `testkit` | for tests of your own: arbitrary valid devices, documents with one fault (feature `testkit`) |
 //! | [`backend`] | stores that exist: in memory |
 //! | [`service`] | drives the update logic over the stores of the caller |
 //! | [`update`] | what to do next, without input, output or a clock |
@@ -210,6 +211,8 @@
 //! # Features
 //!
 //! None is needed for anything above, and none is on by default.
+//!
+//! - `testkit`: strategies of proptest for arbitrary valid values, and documents with one fault.
 
 #[macro_use]
 pub mod element;
@@ -225,6 +228,8 @@ pub mod reference;
 pub mod resource;
 pub mod service;
 pub mod store;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod udi;
 pub mod update;
 pub mod validate;

@@ -17,18 +17,14 @@
     reason = "a test may stop where it stands"
 )]
 
-#[path = "common/codes.rs"]
-mod codes;
-
 use fhir_devices::datatype::Literal;
-use fhir_devices::element::{Definition, Element, MAX_DEPTH, Max, Raw, ReadMode, Scalar, TypeDef};
+use fhir_devices::element::{Element, MAX_DEPTH, Raw, ReadMode, Scalar};
 use fhir_devices::primitive::{
     Base64, Code, Date, DateTime, Decimal, Id, Instant, Integer, Markdown, Oid, PositiveInt, Text, Time, UnsignedInt,
     Uri, Uuid, Xhtml,
 };
 use fhir_devices::validate::check;
 use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Report, Resource, Validate};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant as Moment};
 
@@ -382,174 +378,6 @@ fn any_json(chance: &mut Chance, depth: usize, names: &[&str], out: &mut String)
             out.push('}');
         }
     }
-}
-
-// -------------------------------------------------------------------------------- documents from the tables of types
-
-struct Writer<'c> {
-    chance: &'c mut Chance,
-    codes: BTreeMap<&'static str, Vec<&'static str>>,
-    out: String,
-}
-
-impl Writer<'_> {
-    fn comma(&mut self) {
-        if !self.out.ends_with(['{', '[']) {
-            self.out.push(',');
-        }
-    }
-
-    /// An element, its members in the order of the table.
-    fn element(&mut self, definition: &Definition, depth: usize) {
-        self.out.push('{');
-        if !definition.path.contains('.') && definition.rows.iter().any(|row| row.name == "implicitRules") {
-            self.out.push_str(&format!("\"resourceType\":\"{}\"", definition.path));
-        }
-        // An element consists of more than an id.
-        let must = definition.rows.iter().position(|row| row.name != "id" && row.name != "extension").unwrap_or(0);
-        let must = must + self.chance.below(definition.rows.len() - must);
-        for (index, row) in definition.rows.iter().enumerate() {
-            let wanted = row.min > 0 || index == must || self.chance.one_in(if depth > 0 { 5 } else { 40 });
-            // The parts of an extension would never end, and a resource within is one of few.
-            let endless = row.name.ends_with("xtension") && depth == 0;
-            if !wanted || (endless && index != must) {
-                continue;
-            }
-            let types = (row.types)();
-            let choice = row.name.strip_suffix("[x]");
-            let one = match types {
-                [one] => *one,
-                _ => types[self.chance.below(if depth > 0 { types.len() } else { types.len().min(16) })],
-            };
-            let name = match choice {
-                Some(prefix) => format!("{prefix}{}{}", one.name[..1].to_uppercase(), &one.name[1..]),
-                None => row.name.to_owned(),
-            };
-            self.member(&name, row.max, &one, bare(definition, row.name), depth.saturating_sub(1));
-        }
-        self.out.push('}');
-    }
-
-    fn member(&mut self, name: &str, max: Max, one: &TypeDef, bare: bool, depth: usize) {
-        let count = if max == Max::Many { 1 + self.chance.below(3) } else { 1 };
-        let Some(definition) = one.definition else {
-            if one.name == "Resource" {
-                return self.members(name, max, count, |own| own.resource(depth));
-            }
-            return self.primitives(name, max, count, one, bare, depth);
-        };
-        let definition = definition();
-        self.members(name, max, count, |own| match one.targets {
-            [] => own.element(definition, depth),
-            targets => {
-                let target = own.chance.pick(targets);
-                own.out.push_str(&format!(r#"{{"reference":"{target}/1"}}"#));
-            }
-        });
-    }
-
-    fn members(&mut self, name: &str, max: Max, count: usize, mut write: impl FnMut(&mut Self)) {
-        self.comma();
-        self.out.push_str(&format!("\"{name}\":"));
-        if max == Max::One {
-            return write(self);
-        }
-        self.out.push('[');
-        for _ in 0..count {
-            self.comma();
-            write(self);
-        }
-        self.out.push(']');
-    }
-
-    fn resource(&mut self, depth: usize) {
-        match self.chance.below(3) {
-            0 if depth > 0 => self.element(Device::definition(), depth - 1),
-            1 if depth > 0 => self.element(DeviceMetric::definition(), depth - 1),
-            _ => self.out.push_str(r#"{"id":"p","multipleBirthInteger":2,"resourceType":"Patient"}"#),
-        }
-    }
-
-    /// A primitive, with its id and extensions, or with these alone.
-    fn primitives(&mut self, name: &str, max: Max, count: usize, one: &TypeDef, bare: bool, depth: usize) {
-        let mut values = Vec::new();
-        let mut extras = Vec::new();
-        for _ in 0..count {
-            let how = if bare { 2 } else { self.chance.below(12) };
-            values.push((how > 0).then(|| self.primitive(one)));
-            extras.push((how < 2).then(|| {
-                let mut own = Writer { chance: self.chance, codes: BTreeMap::new(), out: String::new() };
-                own.out.push_str(r#"{"id":"i","extension":["#);
-                let pick = own.chance.below(9);
-                own.out.push_str(&format!(r#"{{"url":"http://x.example","valueDecimal":{pick}.{depth}0}}]}}"#));
-                own.out
-            }));
-        }
-        let null = || "null".to_owned();
-        for (prefix, all) in [("", values), ("_", extras)] {
-            if all.iter().all(Option::is_none) {
-                continue;
-            }
-            let mut all = all.into_iter().map(|one| one.unwrap_or_else(null));
-            self.members(&format!("{prefix}{name}"), max, count, |own| own.out.push_str(&all.next().unwrap()));
-        }
-    }
-
-    fn primitive(&mut self, one: &TypeDef) -> String {
-        if let Some(url) = one.value_set {
-            return format!("\"{}\"", self.chance.pick(&self.codes[url]));
-        }
-        let values: &[&str] = match one.name {
-            "base64Binary" => &["AAAA", "AA==", "aGk="],
-            "boolean" => return self.chance.pick(&["true", "false"]).to_owned(),
-            "integer" => return self.chance.pick(&["0", "-1", "2147483647", "-2147483648"]).to_owned(),
-            "unsignedInt" => return self.chance.pick(&["0", "2147483647"]).to_owned(),
-            "positiveInt" => return self.chance.pick(&["1", "2147483647"]).to_owned(),
-            "decimal" => {
-                return self.chance.pick(&["0", "-0.00", "1.50", "123456789012345678901234567890.1"]).to_owned();
-            }
-            "code" => &["a", "a b", "\u{e9}"],
-            "date" => &["2017", "2017-02", "2016-02-29"],
-            "dateTime" => &["2017", "2017-02", "2016-02-29", "2016-12-31T23:59:60.5-14:00"],
-            "instant" => &["2016-12-31T23:59:60Z", "2017-05-26T11:56:30.123456789123+02:00"],
-            "time" => &["00:00:00", "23:59:59.999"],
-            "id" => &["a", "A-1.b"],
-            "oid" => &["urn:oid:1.2.3"],
-            "uri" => &["http://x.example/\u{e9}?a=b#c", "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7", "a"],
-            "xhtml" => &["<div xmlns='http://www.w3.org/1999/xhtml'>&lt;\\n\u{e9}</div>"],
-            "string" | "markdown" => &[" ", "a\\nb", "\\\"\\\\/", "\u{1f600}", "\\u0001\\t", "{"],
-            other => panic!("no value of {other}"),
-        };
-        format!("\"{}\"", self.chance.pick(values))
-    }
-}
-
-/// Whether the primitive is an attribute in XML, and has neither id nor extensions.
-fn bare(definition: &Definition, name: &str) -> bool {
-    let resource = definition.rows.iter().any(|row| row.name == "implicitRules");
-    matches!((definition.path, name), ("Extension", "url") | ("Narrative", "div")) || (name == "id" && !resource)
-}
-
-#[test]
-fn what_the_tables_allow_is_read_and_written_back_byte_by_byte() {
-    let definitions = [
-        Device::definition(),
-        DeviceComponent::definition(),
-        DeviceMetric::definition(),
-        Bundle::definition(),
-        OperationOutcome::definition(),
-    ];
-    let codes = codes::closed_sets();
-    for_a_while(1, |chance| {
-        let definition = definitions[chance.below(definitions.len())];
-        let mut writer = Writer { chance, codes: codes.clone(), out: String::new() };
-        writer.element(definition, 4);
-        let json = writer.out;
-        let resource = Resource::from_json(json.as_bytes()).unwrap_or_else(|report| panic!("{report}\n{json}"));
-        assert_eq!(resource.to_json(), json);
-        assert_eq!(serde_json::from_str::<Resource>(&json).unwrap(), resource);
-        let _ = resource.validate();
-    });
 }
 
 // ------------------------------------------------------------------------------------------------------------- tests

@@ -61,6 +61,7 @@ macro_rules! codes {
                 const TYPE: &'static str = "code";
                 const TOKEN: crate::element::Token = crate::element::Token::String;
                 const VALUE_SET: Option<&'static str> = Some($value_set);
+                const CODES: &'static [&'static str] = &[$first_code $(, $code)*];
 
                 fn from_text(text: &str) -> Result<Self, crate::element::Malformed> {
                     const REASON: &str = concat!("wants one of ", $first_code $(, ", ", $code)*);

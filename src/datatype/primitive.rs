@@ -83,7 +83,7 @@ impl<S: Scalar> From<S> for Primitive<S> {
 }
 
 impl<S: Scalar> Primitive<S> {
-    const TYPES: &'static [TypeDef] = &[TypeDef::primitive(S::TYPE, S::VALUE_SET)];
+    const TYPES: &'static [TypeDef] = &[TypeDef::primitive::<S>()];
 
     fn write_extras(&self, w: &mut Writer) -> bool {
         let Some(extras) = &self.extras else { return false };
@@ -353,7 +353,7 @@ macro_rules! bare {
             }
 
             fn types() -> &'static [TypeDef] {
-                &const { [TypeDef::primitive(<$Type as Scalar>::TYPE, None)] }
+                &const { [TypeDef::bare(<$Type as Scalar>::TYPE)] }
             }
         }
 

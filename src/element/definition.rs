@@ -1,5 +1,8 @@
 //! The facts of the declared types, as data: what tests, schemas and documentation read.
 
+use super::scalar::Scalar;
+use std::borrow::Cow;
+
 /// How often an element may occur at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Max {
@@ -17,6 +20,10 @@ pub struct TypeDef {
     pub name: &'static str,
     /// The value set of a required binding.
     pub value_set: Option<&'static str>,
+    /// The codes of that value set, in its order.
+    pub codes: &'static [&'static str],
+    /// Whether the type is a primitive that may have an id and extensions, in a member whose name begins with `_`.
+    pub extensible: bool,
     /// The resource types that a reference may have as its target; empty for any, and for other types.
     pub targets: &'static [&'static str],
     /// The definition of a complex type.
@@ -70,7 +77,25 @@ pub struct Definition {
     pub rules: &'static [RuleDef],
 }
 
+impl Definition {
+    /// Whether the type is a resource, whose JSON says its type.
+    #[must_use]
+    pub fn is_resource(&self) -> bool {
+        self.rows.iter().any(|row| row.name == "implicitRules")
+    }
+}
+
 impl ElementDef {
+    /// The name of the member that holds a value of the type `one`: `valueString` for `value[x]`.
+    #[must_use]
+    pub fn member(&self, one: &TypeDef) -> Cow<'static, str> {
+        let (Some(prefix), Some(first)) = (self.name.strip_suffix("[x]"), one.name.chars().next()) else {
+            return Cow::Borrowed(self.name);
+        };
+        let rest = one.name.get(first.len_utf8()..).unwrap_or_default();
+        Cow::Owned(format!("{prefix}{}{rest}", first.to_ascii_uppercase()))
+    }
+
     pub(crate) const fn new(name: &'static str, min: u8, max: Max, types: fn() -> &'static [TypeDef]) -> Self {
         Self { name, min, max, types }
     }
@@ -83,20 +108,29 @@ impl RuleDef {
 }
 
 impl TypeDef {
-    pub(crate) const fn primitive(name: &'static str, value_set: Option<&'static str>) -> Self {
-        Self { name, value_set, targets: &[], definition: None }
+    const fn of(name: &'static str) -> Self {
+        Self { name, value_set: None, codes: &[], extensible: false, targets: &[], definition: None }
+    }
+
+    pub(crate) const fn primitive<S: Scalar>() -> Self {
+        Self { value_set: S::VALUE_SET, codes: S::CODES, extensible: true, ..Self::of(S::TYPE) }
+    }
+
+    /// A primitive that is an attribute in XML.
+    pub(crate) const fn bare(name: &'static str) -> Self {
+        Self::of(name)
     }
 
     pub(crate) const fn complex(name: &'static str, definition: fn() -> &'static Definition) -> Self {
-        Self { name, value_set: None, targets: &[], definition: Some(definition) }
+        Self { definition: Some(definition), ..Self::of(name) }
     }
 
     pub(crate) const fn reference(targets: &'static [&'static str], definition: fn() -> &'static Definition) -> Self {
-        Self { name: "Reference", value_set: None, targets, definition: Some(definition) }
+        Self { targets, ..Self::complex("Reference", definition) }
     }
 
     pub(crate) const fn resource() -> Self {
-        Self { name: "Resource", value_set: None, targets: &[], definition: None }
+        Self::of("Resource")
     }
 }
 

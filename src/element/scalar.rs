@@ -59,6 +59,8 @@ pub trait Scalar: Sized + Clone + Debug + PartialEq + Send + Sync + 'static {
     const TOKEN: Token;
     /// The URL of the value set of a required binding, where the type is a closed set of codes.
     const VALUE_SET: Option<&'static str> = None;
+    /// The codes of that value set, in its order.
+    const CODES: &'static [&'static str] = &[];
 
     /// Reads the text form.
     ///
@@ -81,6 +83,17 @@ macro_rules! issue_code {
             const TYPE: &'static str = "code";
             const TOKEN: Token = Token::String;
             const VALUE_SET: Option<&'static str> = Some($url);
+            #[allow(clippy::indexing_slicing)] // evaluated by the compiler, which refuses an index out of bounds
+            const CODES: &'static [&'static str] = &const {
+                const ALL: &[crate::issue::$Name] = crate::issue::$Name::ALL;
+                let mut codes = [""; ALL.len()];
+                let mut index = 0;
+                while index < ALL.len() {
+                    codes[index] = ALL[index].as_str();
+                    index += 1;
+                }
+                codes
+            };
 
             fn from_text(text: &str) -> Result<Self, Malformed> {
                 Self::from_code(text).ok_or_else(|| Malformed::new("code", text, $reason))

@@ -68,7 +68,8 @@ impl Validate for Resource {
 /// The rules and value sets of the specification.
 static STANDARD: Validator = Validator::new();
 
-fn walk_from(node: &dyn Node, root: &str, validator: &Validator) -> Report {
+/// Validates what stands at the root of a document.
+pub(crate) fn walk_from(node: &dyn Node, root: &str, validator: &Validator) -> Report {
     let mut report = Report::new();
     walk::resource(node, &Path::root(root), validator, &mut report);
     report

@@ -193,7 +193,8 @@ impl Validator {
         } else {
             return;
         };
-        if codings.is_empty() || codings.iter().any(|coding| is_in(coding, &binding.value_set)) {
+        let coded = codings.iter().any(|coding| code(coding).is_some());
+        if !coded || codings.iter().any(|coding| is_in(coding, &binding.value_set)) {
             return;
         }
         let (rule, severity) = match binding.strength {

@@ -1,0 +1,135 @@
+//! What the rules ask of a document while it is made, so that it need not be thrown away.
+
+use super::json::Json;
+use super::texts::{AMOUNT, COUNT, EXTENSION_URL};
+use crate::issue::Report;
+
+/// Rows that need another: where the first is, the second must be.
+const NEEDS: &[(&str, &str, &str)] = &[
+    ("Attachment", "data", "contentType"),
+    ("ContactPoint", "value", "system"),
+    ("Quantity", "code", "system"),
+    ("SimpleQuantity", "code", "system"),
+    ("Age", "code", "system"),
+    ("Age", "value", "code"),
+    ("Count", "code", "system"),
+    ("Count", "value", "code"),
+    ("Distance", "code", "system"),
+    ("Distance", "value", "code"),
+    ("Duration", "code", "system"),
+    ("Duration", "code", "value"),
+    ("Money", "code", "system"),
+    ("Money", "value", "code"),
+    ("Ratio", "numerator", "denominator"),
+    ("Ratio", "denominator", "numerator"),
+    ("Timing.repeat", "periodMax", "period"),
+    ("Timing.repeat", "durationMax", "duration"),
+    ("Timing.repeat", "countMax", "count"),
+    ("Timing.repeat", "duration", "durationUnit"),
+    ("Timing.repeat", "period", "periodUnit"),
+    ("Timing.repeat", "offset", "when"),
+];
+
+/// Whether a row may be there at all, in a bundle of the type `bundle`.
+pub(super) fn allowed(bundle: &str, path: &str, name: &str) -> bool {
+    match (path, name) {
+        ("Bundle", "total") => matches!(bundle, "searchset" | "history"),
+        ("Bundle.entry", "search") => bundle == "searchset",
+        ("Bundle.entry", "request") => matches!(bundle, "batch" | "transaction" | "history"),
+        ("Bundle.entry", "response") => matches!(bundle, "batch-response" | "transaction-response"),
+        _ => true,
+    }
+}
+
+/// Adds the rows that those chosen need, and takes away those that they exclude.
+pub(super) fn complete(path: &str, bundle: &str, coin: bool, chosen: &mut Vec<&'static str>) {
+    match path {
+        "Extension" => {
+            // Either parts or a value.
+            let parts = chosen.contains(&"extension") && (coin || !chosen.contains(&"value[x]"));
+            chosen.retain(|name| !matches!(*name, "extension" | "value[x]"));
+            chosen.push(if parts { "extension" } else { "value[x]" });
+        }
+        "Bundle.entry" if !chosen.iter().any(|name| matches!(*name, "resource" | "request" | "response")) => {
+            let asked = coin && allowed(bundle, path, "request");
+            chosen.push(if asked { "request" } else { "resource" });
+        }
+        _ => {}
+    }
+    let mut known = 0;
+    while known < chosen.len() {
+        known = chosen.len();
+        for (_, one, other) in NEEDS.iter().filter(|(of, ..)| *of == path) {
+            if chosen.contains(one) && !chosen.contains(other) {
+                chosen.push(other);
+            }
+        }
+    }
+    if path == "Timing.repeat" && chosen.contains(&"when") {
+        chosen.retain(|name| *name != "timeOfDay");
+    }
+}
+
+/// Which text an element may have.
+pub(super) enum Wanted {
+    Exactly(&'static str),
+    Of(&'static str),
+    Any,
+}
+
+/// Which text an element may have by the rules; `part` says that it is of an extension in an extension.
+pub(super) fn text(path: &str, name: &str, part: bool) -> Wanted {
+    match (path, name) {
+        ("Extension", "url") => Wanted::Of(if part { "id" } else { EXTENSION_URL }),
+        ("Age" | "Count" | "Distance" | "Duration", "system") => Wanted::Exactly("http://unitsofmeasure.org"),
+        ("Money", "system") => Wanted::Exactly("urn:iso:std:iso:4217"),
+        ("Count", "code") => Wanted::Exactly("1"),
+        ("Count", "value") => Wanted::Of(COUNT),
+        ("Age", "value") | ("Timing.repeat", "duration" | "period") => Wanted::Of(AMOUNT),
+        _ => Wanted::Any,
+    }
+}
+
+/// Whether a primitive needs its value, so that extensions cannot stand for it.
+pub(super) fn stated(path: &str, name: &str) -> bool {
+    matches!((path, name), ("Age" | "Count" | "Distance" | "Duration" | "Money", "system") | ("Bundle", "type"))
+}
+
+/// Takes away what breaks a rule that compares two values; `root` is the place of the document. Says whether it did.
+pub(super) fn mend(json: &mut Json, root: &str, report: &Report) -> bool {
+    let mut mended = false;
+    for issue in report {
+        let member = match &*issue.rule {
+            "per-1" => "end",
+            "rng-2" => "high",
+            "tim-9" => "offset",
+            _ => continue,
+        };
+        if let Some(element) = issue.at.strip_prefix(root).and_then(|below| json.find_mut(below)) {
+            element.remove(member);
+            mended = true;
+        }
+    }
+    mended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::issue::{Issue, Kind, Severity};
+
+    #[test]
+    fn what_breaks_a_rule_is_taken_away_below_any_root() {
+        for (root, at) in [("Period", "Period"), ("Device.udi", "Device.udi.extension[0].valuePeriod")] {
+            let text = r#"{"start":"2018","end":"2017","_end":{"id":"e"}}"#;
+            let whole =
+                if at == root { text.to_owned() } else { format!(r#"{{"extension":[{{"valuePeriod":{text}}}]}}"#) };
+            let mut json = Json::parse(&whole).unwrap();
+            let issue = Issue::new("per-1", Severity::Error, Kind::Invariant, at, "a");
+            assert!(mend(&mut json, root, &Report::from_iter([issue.clone()])));
+            assert_eq!(json.to_text(), whole.replace(r#","end":"2017","_end":{"id":"e"}"#, ""));
+            let other = Issue { rule: "per-2".into(), ..issue };
+            assert!(!mend(&mut json, root, &Report::from_iter([other])));
+        }
+    }
+}

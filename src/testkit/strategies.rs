@@ -1,0 +1,161 @@
+//! Arbitrary valid values of the resources, the datatypes and the primitives.
+//!
+//! They are made from the tables of the types. A document has up to about 120 elements that need not be there, five
+//! levels deep, and what these must have; an array has up to three items, a text up to about twenty characters.
+//!
+//! ```
+//! use fhir_devices::{Validate, testkit::strategies};
+//! use proptest::{prop_assert, strategy::Strategy, test_runner::TestRunner};
+//!
+//! // Any device, with a model in any case.
+//! let with_model = (strategies::device(), strategies::text()).prop_map(|(mut device, model)| {
+//!     device.model = Some(model.into());
+//!     device
+//! });
+//! TestRunner::default().run(&with_model, |device| {
+//!     prop_assert!(device.validate().is_empty());
+//!     Ok(())
+//! })?;
+//! # Ok::<(), proptest::test_runner::TestError<fhir_devices::Device>>(())
+//! ```
+//!
+//! Three things are said of every one:
+//!
+//! - Reading finds nothing, and neither does [`validate`](crate::Validate::validate).
+//! - Shrinking takes members and items away, makes texts shorter and codes the first of their set, and never leaves
+//!   what is valid.
+//! - Ids of elements are unique in the document; contained resources are referred to.
+
+use super::values::Values;
+use crate::datatype::{
+    Address, Age, Annotation, Attachment, CodeableConcept, Coding, ContactPoint, Count, Distance, Duration, Extension,
+    HumanName, Identifier, Meta, Money, Narrative, Period, Quantity, Range, Ratio, Reference, SampledData, Signature,
+    SimpleQuantity, Target, Timing,
+};
+use crate::element::Element;
+use crate::resource::bundle::Entry;
+use crate::resource::device::Udi;
+use crate::resource::device_component::ProductionSpecification;
+use crate::resource::device_metric::Calibration;
+use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource};
+use proptest::strategy::Strategy;
+
+pub use super::primitives::*;
+
+macro_rules! strategies {
+    ($( $(#[$meta:meta])* $name:ident $Type:ident; )*) => { $(
+        $(#[$meta])*
+        pub fn $name() -> impl Strategy<Value = $Type> + Clone {
+            Values::<$Type>::new($Type::definition().path, |maker| maker.whole($Type::definition(), &[]))
+        }
+    )* };
+}
+
+strategies! {
+    /// Devices.
+    ///
+    /// ```
+    /// use fhir_devices::testkit::strategies::device;
+    /// use proptest::test_runner::{TestError, TestRunner};
+    ///
+    /// // A property that does not hold: no device has a model.
+    /// let failed = TestRunner::deterministic().run(&device(), |device| {
+    ///     assert!(device.model.is_none());
+    ///     Ok(())
+    /// });
+    /// let Err(TestError::Fail(_, device)) = failed else { panic!("no device had a model") };
+    /// assert_eq!(device.to_json(), r#"{"resourceType":"Device","model":"a"}"#);
+    /// ```
+    device Device;
+    /// Components of devices.
+    device_component DeviceComponent;
+    /// Metrics of devices.
+    device_metric DeviceMetric;
+    /// Bundles of each type, of resources of any type.
+    bundle Bundle;
+    /// Outcomes of operations.
+    operation_outcome OperationOutcome;
+    /// Entries of a [`Bundle`] of the type `collection`.
+    bundle_entry Entry;
+    /// The unique identifiers of devices.
+    udi Udi;
+    /// The specifications of components.
+    production_specification ProductionSpecification;
+    /// The calibrations of metrics.
+    calibration Calibration;
+    /// Postal addresses.
+    address Address;
+    /// Ages.
+    age Age;
+    /// Notes.
+    annotation Annotation;
+    /// Files.
+    attachment Attachment;
+    /// Concepts.
+    codeable_concept CodeableConcept;
+    /// Codes of code systems.
+    coding Coding;
+    /// Ways to reach somebody.
+    contact_point ContactPoint;
+    /// Numbers of things.
+    count Count;
+    /// Lengths.
+    distance Distance;
+    /// Lengths of time.
+    duration Duration;
+    /// Names of persons.
+    human_name HumanName;
+    /// Identifiers.
+    identifier Identifier;
+    /// What a server and its users say about a resource.
+    meta Meta;
+    /// Amounts of money.
+    money Money;
+    /// Narratives.
+    narrative Narrative;
+    /// Spans of time that do not end before they start.
+    period Period;
+    /// Measured amounts.
+    quantity Quantity;
+    /// Amounts between two limits.
+    range Range;
+    /// Relationships of two amounts.
+    ratio Ratio;
+    /// Series of measurements.
+    sampled_data SampledData;
+    /// Signatures.
+    signature Signature;
+    /// Measured amounts without a comparator.
+    simple_quantity SimpleQuantity;
+    /// Schedules.
+    timing Timing;
+}
+
+/// Extensions, simple and complex, with a value of any of the 38 types.
+pub fn extension() -> impl Strategy<Value = Extension> + Clone {
+    // Its parts are told by the name of the member that it stands in.
+    Values::<Extension>::new("extension", |maker| maker.whole(Extension::definition(), &[]))
+}
+
+/// Resources of any type, those that the crate does not model too.
+pub fn resource() -> impl Strategy<Value = Resource> + Clone {
+    Values::<Resource>::new("Resource", |maker| maker.any())
+}
+
+/// References to resources of the types `T`: relative, absolute, by a urn, by an identifier, in words.
+///
+/// ```
+/// use fhir_devices::datatype::target;
+/// use fhir_devices::testkit::strategies::reference;
+/// use proptest::{prop_assert, test_runner::TestRunner};
+///
+/// TestRunner::default().run(&reference::<target::Device>(), |reference| {
+///     let found = reference.literal().and_then(|literal| literal.resource_type());
+///     prop_assert!(found.is_none_or(|found| found == "Device"));
+///     Ok(())
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn reference<T: Target>() -> impl Strategy<Value = Reference<T>> + Clone {
+    Values::<Reference<T>>::new("Reference", |maker| maker.whole(Reference::<T>::definition(), T::TYPES))
+}
