@@ -14,14 +14,24 @@
 //! ];
 //! let tree = components(&all);
 //! let found = select(&tree, &Selector::Level(Level::Vmd)).unwrap();
-//! assert_eq!(tree.path(found), "pump/syringe");
+//! assert_eq!(found.path(), "pump/syringe");
 //! assert!(select(&tree, &Selector::Any).is_err());
 //! # Ok::<(), fhir_devices::Report>(())
 //! ```
 
+mod build;
+mod check;
+mod finding;
+mod item;
+mod names;
+mod rule;
 mod select;
 mod tree;
 
 pub use crate::datatype::Literal;
-pub use select::{Candidate, SelectError, Selector, select};
-pub use tree::{Member, Tree, components};
+pub use build::{Gather, components};
+pub use finding::Finding;
+pub use item::Item;
+pub use rule::{NotAProfile, Profile, Rule};
+pub use select::{Candidate, Label, SelectError, Selector, select};
+pub use tree::{Node, Tree};
