@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
+#[path = "containment/forest.rs"]
+mod forest;
 #[path = "containment/rules.rs"]
 mod rules;
 
