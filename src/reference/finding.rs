@@ -126,15 +126,15 @@ impl Finding {
             Rule::ChannelHoldsMetrics => its(&format!("{own} has below it")),
             Rule::MdsHasVmd => format!("{own} has no VMD"),
             Rule::VmdHasChannel => format!("{own} has no channel"),
-            Rule::MdcType => format!("the type of {own} has none"),
+            Rule::MdcType => format!("the type of {own} has no such code"),
             Rule::ContextFree => format!("{own} has the code {}", self.code(node)),
             Rule::NotGeneric => format!("the code {} of {own} is of a device of any level", self.code(node)),
             Rule::SuffixAgrees => {
-                let level = node.by_code().map_or("", Level::as_str);
+                let level = node.by_code().map_or("", title);
                 format!("{own} is a {level} by its code, and its reference id is {}", self.code(node))
             }
             Rule::CodesAgree => {
-                let level = node.by_code().map_or("", Level::as_str);
+                let level = node.by_code().map_or("", title);
                 format!("{own} is a {level} by its first code, and another one is {}", self.code(node))
             }
             Rule::NoMetricCode | Rule::NoDeviceCode | Rule::UnitCode => {
@@ -153,7 +153,7 @@ impl Finding {
             Rule::SerialNumber => its(&format!("{own} has another one than")),
             Rule::OneRoot => its(&format!("{own} is at the top beside")),
             Rule::StatedLevel => match node.by_place() {
-                Some(level) => format!("{own} is a {level} by its place alone"),
+                Some(level) => format!("{own} is a {} by its place alone", title(level)),
                 None => format!("nothing says the level of {own}"),
             },
         }
@@ -170,16 +170,20 @@ impl Finding {
     }
 }
 
+const fn title(level: Level) -> &'static str {
+    match level {
+        Level::Mds => "MDS",
+        Level::Vmd => "VMD",
+        Level::Channel => "channel",
+    }
+}
+
 /// What a node is called in a message: its level and its label.
 fn named(node: Node<'_, '_>) -> String {
     let kind = match node.item() {
         super::Item::Device(_) => "Device",
         super::Item::Metric(_) => "metric",
-        super::Item::Component(_) => node.level().map_or("component", |level| match level {
-            Level::Mds => "MDS",
-            Level::Vmd => "VMD",
-            Level::Channel => "channel",
-        }),
+        super::Item::Component(_) => node.level().map_or("component", title),
     };
     format!("{kind} `{}`", node.label())
 }

@@ -382,6 +382,12 @@ impl<'t, 'a> Node<'t, 'a> {
         std::iter::successors(tree.node(self.record.first), move |child| tree.node(child.record.next))
     }
 
+    /// Whether more comes after it below the same node.
+    #[must_use]
+    pub fn has_next(self) -> bool {
+        self.record.next != NONE
+    }
+
     /// It and all that is below it, each before what is below it, with how deep below.
     pub fn subtree(self) -> impl Iterator<Item = (usize, Self)> {
         std::iter::successors(Some((0, self)), move |(depth, node)| {
