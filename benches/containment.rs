@@ -14,13 +14,18 @@ use std::time::{Duration, Instant};
 /// The number of the parent of the component of a number; none for a root.
 type Shape = fn(usize, usize) -> Option<usize>;
 
-const SHAPES: [(&str, Shape); 4] = [
-    // Each device: an MDS, 10 VMDs, and 10 channels below each.
-    ("devices", |at, _| match at % 111 {
-        0 => None,
-        vmd @ 1..=10 => Some(at - vmd),
-        channel => Some(at - channel + 1 + (channel - 11) / 10),
-    }),
+/// Each device: an MDS, 10 VMDs, and 10 channels below each.
+const DEVICES: Shape = |at, _| match at % 111 {
+    0 => None,
+    vmd @ 1..=10 => Some(at - vmd),
+    channel => Some(at - channel + 1 + (channel - 11) / 10),
+};
+
+const SHAPES: [(&str, Shape); 5] = [
+    // Device after device, what is below before what is above.
+    ("devices", DEVICES),
+    // The components of all devices mixed.
+    ("shuffled", DEVICES),
     ("chain", |at, _| at.checked_sub(1)),
     ("star", |at, _| (at > 0).then_some(0)),
     ("circle", |at, count| Some((at + 1) % count)),
@@ -34,10 +39,11 @@ fn components(count: usize, shape: Shape, name: &str) -> Vec<DeviceComponent> {
         );
         DeviceComponent::from_json(json.as_bytes()).unwrap()
     };
+    let is_devices = matches!(name, "devices" | "shuffled");
     let protos = ["69641", "69642", "69643"].map(read);
     let one = |at: usize| {
         let level = match at % 111 {
-            _ if name != "devices" => 1,
+            _ if !is_devices => 1,
             0 => 0,
             1..=10 => 1,
             _ => 2,
@@ -45,15 +51,18 @@ fn components(count: usize, shape: Shape, name: &str) -> Vec<DeviceComponent> {
         let mut one = protos[level].clone();
         one.id = Some(Id::new(format!("component-{at}")).unwrap().into());
         one.identifier.value = Some(Text::new(at.to_string()).unwrap().into());
-        let device = if name == "devices" { at / 111 } else { 0 };
+        let device = if is_devices { at / 111 } else { 0 };
         one.source = Some(Reference::to(&format!("Device/device-{device}")).unwrap());
         let parent = shape(at, count).map(|parent| format!("DeviceComponent/component-{parent}"));
         one.parent = parent.map(|parent| Reference::to(&parent).unwrap());
         one
     };
-    // An order in which children come before their parents as often as after them.
-    let step = 7_919;
-    (0..count).map(|at| one(if name == "devices" { (at * step) % count } else { at })).collect()
+    let place = |at: usize| match name {
+        "devices" => count - 1 - at,
+        "shuffled" => (at * 7_919) % count,
+        _ => at,
+    };
+    (0..count).map(|at| one(place(at))).collect()
 }
 
 fn main() {

@@ -5,7 +5,7 @@ use super::item::{self, Item, Pointer, token};
 use super::names::{Names, Target};
 use super::tree::{NONE, Record, Tie, Tree};
 use crate::datatype::Literal;
-use crate::nomenclature::{Level, Term};
+use crate::nomenclature::Level;
 use crate::resource::{Bundle, DeviceComponent, Resource};
 
 /// Gathers resources, in any order, and makes a [`Tree`] of them.
@@ -98,8 +98,8 @@ impl<'a> Gather<'a> {
         for (resource, inside) in item.contained().iter().zip(0..NONE) {
             let (Some(item), here) = (Item::of(resource), self.next()) else { continue };
             let first = self.names.add_contained(item, here, at);
-            let mut record = Record::new(item, self.documents, entry);
-            (record.space, record.container, record.inside) = (space.number, at, inside);
+            let mut record = Record::new(item, self.documents, inside);
+            (record.space, record.container) = (space.number, at);
             record.is_doubled = first != here;
             self.push(record, first);
         }
@@ -109,7 +109,7 @@ impl<'a> Gather<'a> {
         u32::try_from(self.nodes.len()).unwrap_or(NONE)
     }
 
-    fn push(&mut self, record: Record<'a>, first: u32) {
+    fn push(&mut self, mut record: Record<'a>, first: u32) {
         // Beyond four thousand millions nothing could be numbered, nor held in memory.
         if self.next() == NONE {
             return;
@@ -119,6 +119,11 @@ impl<'a> Gather<'a> {
         {
             first.is_doubled = true;
         }
+        if let Item::Component(component) = record.item {
+            let said = item::stated(&component.r#type);
+            (record.by_code, record.by_name, record.is_battery) = (said.by_code, said.by_name, said.is_battery);
+            record.is_void = component.operational_status.iter().any(|one| item::says(one, "entered-in-error"));
+        }
         self.nodes.push(record);
     }
 
@@ -126,10 +131,10 @@ impl<'a> Gather<'a> {
     #[must_use]
     pub fn build(mut self) -> Tree<'a> {
         self.link();
-        cut_cycles(&mut self.nodes);
+        let cuts = cut_cycles(&mut self.nodes);
         hang(&mut self.nodes);
         place(&mut self.nodes);
-        let findings = check::check(&self.nodes);
+        let findings = check::check(&self.nodes, &cuts);
         Tree::new(self.nodes, self.names, findings)
     }
 
@@ -185,8 +190,10 @@ impl<'a> Gather<'a> {
     }
 }
 
-/// Cuts the link above that member of each circle which was given first, so that every component is below a root.
-fn cut_cycles(nodes: &mut [Record<'_>]) {
+/// Cuts the link above that member of each circle which was given first, so that every component is below a root. Gives
+/// these members, each with the one that was above it.
+fn cut_cycles(nodes: &mut [Record<'_>]) -> Vec<(u32, u32)> {
+    let mut cuts = Vec::new();
     let mut walk = vec![NONE; nodes.len()];
     let up = |nodes: &[Record<'_>], at: u32| nodes.get(at as usize).map_or(NONE, |record| record.up);
     for start in (0..).take(nodes.len()) {
@@ -206,9 +213,11 @@ fn cut_cycles(nodes: &mut [Record<'_>]) {
             at = up(nodes, at);
         }
         if let Some(record) = nodes.get_mut(first as usize) {
-            (record.parent_tie, record.cut, record.up) = (Tie::Cut, record.up, NONE);
+            cuts.push((first, record.up));
+            (record.parent_tie, record.up) = (Tie::Cut, NONE);
         }
     }
+    cuts
 }
 
 /// Hangs what has no component above it below its device, and lists the children of each in the order given.
@@ -237,24 +246,15 @@ fn place(nodes: &mut [Record<'_>]) {
         done += 1;
         let Some(record) = nodes.get(at as usize) else { continue };
         let above = nodes.get(record.up as usize);
-        let (by_code, by_name, is_void, is_battery) = match record.item {
-            Item::Component(component) => {
-                let (by_code, by_name) = item::stated(&component.r#type);
-                let is_battery = item::mdc(&component.r#type).any(|(_, one)| item::term(one) == Some(Term::BATTERY));
-                let is_void = component.operational_status.iter().any(|one| item::says(one, "entered-in-error"));
-                (by_code, by_name, is_void, is_battery)
-            }
-            _ => (None, None, false, false),
-        };
         let is_component = matches!(record.item, Item::Component(_));
         let component_above = above.filter(|above| matches!(above.item, Item::Component(_)));
         let by_place = match component_above {
-            _ if !is_component || is_battery => None,
+            _ if !is_component || record.is_battery => None,
             Some(above) => above.level().and_then(Level::below),
             None => (record.parent_tie == Tie::Absent).then_some(Level::Mds),
         };
-        let is_nested =
-            by_code.or(by_name) == Some(Level::Mds) && component_above.is_some_and(|a| a.level() == Some(Level::Mds));
+        let above_level = component_above.and_then(Record::level);
+        let is_nested = record.stated() == Some(Level::Mds) && above_level == Some(Level::Mds);
         let depth = component_above.map_or(0, |above| above.depth) + 1;
         let is_composite = is_nested || component_above.is_some_and(|above| above.is_composite);
         // The device that counts: its own, else that of what is above.
@@ -263,12 +263,25 @@ fn place(nodes: &mut [Record<'_>]) {
             (source, _) => source,
         };
         let top = component_above.map_or(at, |above| above.top);
-        let mut child = record.first;
+        // Where both say a source, whether they differ; a metric may have that of the top.
+        let is_above = |source: u32| {
+            let top = component_above.and_then(|above| nodes.get(above.top as usize)).map(|top| top.device);
+            component_above.is_none_or(|above| above.device == NONE || above.device == source)
+                || (!is_component && top == Some(source))
+        };
+        let source_differs = record.source != NONE && !is_nested && !is_above(record.source);
+        let (mut child, up) = (record.first, record.up);
         if let Some(record) = nodes.get_mut(at as usize) {
-            (record.by_code, record.by_name, record.by_place) = (by_code, by_name, by_place);
-            (record.is_void, record.is_nested, record.is_composite) = (is_void, is_nested, is_composite);
+            (record.by_place, record.above_level) = (by_place, above_level);
+            (record.is_nested, record.is_composite, record.source_differs) = (is_nested, is_composite, source_differs);
             (record.device, record.top) = (device, top);
             record.depth = if matches!(record.item, Item::Device(_)) { 0 } else { depth };
+        }
+        let level = nodes.get(at as usize).and_then(Record::level);
+        if let Some(above) = nodes.get_mut(up as usize).filter(|_| is_component) {
+            above.has_component = true;
+            above.has_vmd |= level == Some(Level::Vmd);
+            above.has_channel |= level == Some(Level::Channel);
         }
         while let Some(below) = nodes.get(child as usize) {
             order.push(child);

@@ -12,11 +12,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
-pub(super) fn check(nodes: &[Record<'_>]) -> Vec<Finding> {
+pub(super) fn check(nodes: &[Record<'_>], cuts: &[(u32, u32)]) -> Vec<Finding> {
     let mut check = Check { nodes, found: Vec::new() };
+    for (at, above) in cuts {
+        check.add(*at, Rule::Acyclic, Spot::Parent, 0, *above);
+    }
     let mut roots = HashMap::new();
     for (at, record) in (0..).zip(nodes) {
-        let here = Here { at, record, above: nodes.get(record.up as usize).filter(|above| is_component(above)) };
+        let here = Here { at, record };
         match record.item {
             Item::Device(_) => {}
             Item::Component(component) => {
@@ -38,7 +41,9 @@ pub(super) fn check(nodes: &[Record<'_>]) -> Vec<Finding> {
     }
     check.doubled();
     check.identifiers();
+    // What is found out node by node is in order already.
     check.found.sort();
+    check.found.shrink_to_fit();
     check.found
 }
 
@@ -50,8 +55,6 @@ struct Check<'n, 'a> {
 struct Here<'n, 'a> {
     at: u32,
     record: &'n Record<'a>,
-    /// The component above.
-    above: Option<&'n Record<'a>>,
 }
 
 fn is_component(record: &Record<'_>) -> bool {
@@ -61,10 +64,6 @@ fn is_component(record: &Record<'_>) -> bool {
 impl<'a> Check<'_, 'a> {
     fn add(&mut self, node: u32, rule: Rule, spot: Spot, index: u32, other: u32) {
         self.found.push(Finding { node, rule, spot, index, other });
-    }
-
-    fn top_device(&self, of: &Record<'_>) -> u32 {
-        self.nodes.get(of.top as usize).map_or(NONE, |top| top.device)
     }
 
     fn children(&self, of: &Record<'_>) -> impl Iterator<Item = (u32, &Record<'a>)> {
@@ -85,21 +84,18 @@ impl<'a> Check<'_, 'a> {
             [(record.parent_tie, Spot::Parent, parent_type), (record.source_tie, Spot::Source, source_type)]
         {
             let rule = match tie {
-                Tie::Absent | Tie::Linked => continue,
+                Tie::Absent | Tie::Linked | Tie::Cut => continue,
                 Tie::Missing => Rule::Resolvable,
                 Tie::Ambiguous => Rule::OneTarget,
                 Tie::WrongType => type_rule,
-                Tie::Cut => Rule::Acyclic,
             };
-            self.add(at, rule, spot, 0, record.cut);
+            self.add(at, rule, spot, 0, NONE);
         }
         if record.source_tie == Tie::Absent {
             let rule = if is_metric { Rule::MetricHasSource } else { Rule::ComponentHasSource };
             self.add(at, rule, Spot::Source, 0, NONE);
         }
-        let Some(above) = here.above.filter(|above| record.source != NONE && above.device != NONE) else { return };
-        let same = record.source == above.device || (is_metric && record.source == self.top_device(above));
-        if !same && !record.is_nested {
+        if record.source_differs {
             self.add(at, source_is, Spot::Source, 0, record.up);
         }
     }
@@ -108,7 +104,7 @@ impl<'a> Check<'_, 'a> {
     fn place_of_component(&mut self, here: &Here<'_, 'a>) {
         let (at, record) = (here.at, here.record);
         let absent = record.parent_tie == Tie::Absent;
-        let above = here.above.and_then(Record::level);
+        let above = record.above_level;
         let below = |rule, wanted: Level| (above.is_some() && above != Some(wanted)).then_some(rule);
         let rules = match record.level() {
             Some(Level::Mds) => [below(Rule::MdsBelowMds, Level::Mds), None],
@@ -124,11 +120,10 @@ impl<'a> Check<'_, 'a> {
         if record.depth > 3 + u32::from(record.is_composite) {
             self.add(at, Rule::Depth, Spot::Parent, 0, NONE);
         }
-        let has = |level| self.children(record).any(|(_, child)| is_component(child) && child.level() == Some(level));
         let lacking = match record.level() {
-            Some(Level::Mds) if !has(Level::Vmd) => Some((Rule::MdsHasVmd, NONE)),
-            Some(Level::Vmd) if !has(Level::Channel) => Some((Rule::VmdHasChannel, NONE)),
-            Some(Level::Channel) => {
+            Some(Level::Mds) if !record.has_vmd => Some((Rule::MdsHasVmd, NONE)),
+            Some(Level::Vmd) if !record.has_channel => Some((Rule::VmdHasChannel, NONE)),
+            Some(Level::Channel) if record.has_component => {
                 let first = self.children(record).find(|(_, child)| is_component(child));
                 first.map(|(child, _)| (Rule::ChannelHoldsMetrics, child))
             }
@@ -142,10 +137,9 @@ impl<'a> Check<'_, 'a> {
     /// CT-20 to CT-24 and CT-28 to CT-31: what a component says of itself; CT-35: and its device.
     fn component(&mut self, here: &Here<'_, 'a>, component: &DeviceComponent) {
         let (at, record) = (here.at, here.record);
-        if mdc(&component.r#type).next().is_none() {
-            self.add(at, Rule::MdcType, Spot::Type, 0, NONE);
-        }
+        let mut has_mdc = false;
         for (index, coding) in mdc(&component.r#type) {
+            has_mdc = true;
             let own = term(coding);
             let by_code = own.and_then(Term::level);
             if code(coding).is_some() && own.is_none() {
@@ -165,12 +159,14 @@ impl<'a> Check<'_, 'a> {
                 self.add(at, Rule::SuffixAgrees, Spot::TypeDisplay, index, NONE);
             }
         }
-        let is_battery = mdc(&component.r#type).any(|(_, coding)| term(coding) == Some(Term::BATTERY));
-        if record.stated().is_none() && !is_battery {
+        if !has_mdc {
+            self.add(at, Rule::MdcType, Spot::Type, 0, NONE);
+        }
+        if record.stated().is_none() && !record.is_battery {
             self.add(at, Rule::StatedLevel, Spot::Type, 0, NONE);
         }
-        let above = here.above.and_then(Record::level);
-        if is_battery && above.is_some() && above != Some(Level::Mds) {
+        let above = record.above_level;
+        if record.is_battery && above.is_some() && above != Some(Level::Mds) {
             self.add(at, Rule::BatteryBelowMds, Spot::Parent, 0, record.up);
         }
         let states = &component.operational_status;
@@ -203,7 +199,7 @@ impl<'a> Check<'_, 'a> {
             serial = Some(());
             let device = self.nodes.get(record.device as usize).map(|device| device.item);
             if let (Some(Item::Device(device)), Some(text), true) =
-                (device, text, record.level() == Some(Level::Mds) && (here.above.is_none() || record.source != NONE))
+                (device, text, record.level() == Some(Level::Mds) && (record.depth == 1 || record.source != NONE))
                 && serial_numbers(device).next().is_some()
                 && serial_numbers(device).all(|number| number != text.as_str())
             {
@@ -218,7 +214,7 @@ impl<'a> Check<'_, 'a> {
         if record.parent_tie == Tie::Absent {
             self.add(at, Rule::MetricHasParent, Spot::Parent, 0, NONE);
         }
-        let above = here.above.and_then(Record::level);
+        let above = record.above_level;
         if above.is_some() && above != Some(Level::Channel) {
             self.add(at, Rule::MetricBelowChannel, Spot::Parent, 0, record.up);
         }

@@ -180,10 +180,22 @@ pub(super) fn term(coding: &Coding) -> Option<Term> {
 }
 
 /// What the codings of ISO/IEEE 11073-10101 say, by their codes and by their reference ids.
-pub(super) fn stated(concept: &CodeableConcept) -> (Option<Level>, Option<Level>) {
-    let by_code = mdc(concept).find_map(|(_, coding)| term(coding)?.level());
-    let by_name = mdc(concept).find_map(|(_, coding)| Level::of_name(display(coding)?));
-    (by_code, by_name)
+#[derive(Default)]
+pub(super) struct Said {
+    pub(super) by_code: Option<Level>,
+    pub(super) by_name: Option<Level>,
+    pub(super) is_battery: bool,
+}
+
+pub(super) fn stated(concept: &CodeableConcept) -> Said {
+    let mut said = Said::default();
+    for (_, coding) in mdc(concept) {
+        let term = term(coding);
+        said.by_code = said.by_code.or(term.and_then(Term::level));
+        said.by_name = said.by_name.or(display(coding).and_then(Level::of_name));
+        said.is_battery |= term == Some(Term::BATTERY);
+    }
+    said
 }
 
 /// Whether some coding of the concept has this code, of whatever system.

@@ -31,17 +31,15 @@ pub(super) enum Tie {
 pub(super) struct Record<'a> {
     pub(super) item: Item<'a>,
     pub(super) document: u32,
+    /// The number of its entry in a Bundle, or of a contained resource in its container.
     pub(super) entry: u32,
-    /// The node that contains it, and the number there.
+    /// The node that contains it.
     pub(super) container: u32,
-    pub(super) inside: u32,
     /// The space of its relative references.
     pub(super) space: u32,
     pub(super) up: u32,
     pub(super) first: u32,
     pub(super) next: u32,
-    /// Where the link was that is cut.
-    pub(super) cut: u32,
     /// The node of its own source, or a number for one that is not among the resources.
     pub(super) source: u32,
     /// The source that counts for it: its own, else that of what is above.
@@ -59,6 +57,13 @@ pub(super) struct Record<'a> {
     /// Whether it is an MDS below an MDS, or below such a one.
     pub(super) is_nested: bool,
     pub(super) is_composite: bool,
+    pub(super) is_battery: bool,
+    /// What a rule wants to know of the neighbours, so that judging goes through the nodes in their order.
+    pub(super) above_level: Option<Level>,
+    pub(super) source_differs: bool,
+    pub(super) has_vmd: bool,
+    pub(super) has_channel: bool,
+    pub(super) has_component: bool,
 }
 
 impl<'a> Record<'a> {
@@ -68,12 +73,10 @@ impl<'a> Record<'a> {
             document,
             entry,
             container: NONE,
-            inside: NONE,
             space: 0,
             up: NONE,
             first: NONE,
             next: NONE,
-            cut: NONE,
             source: NONE,
             device: NONE,
             top: NONE,
@@ -87,6 +90,12 @@ impl<'a> Record<'a> {
             is_doubled: false,
             is_nested: false,
             is_composite: false,
+            is_battery: false,
+            above_level: None,
+            source_differs: false,
+            has_vmd: false,
+            has_channel: false,
+            has_component: false,
         }
     }
 
@@ -436,15 +445,14 @@ impl<'t, 'a> Node<'t, 'a> {
     /// Its place in its document: `Bundle.entry[3].resource`, or the name of its type.
     #[must_use]
     pub fn place(self) -> String {
-        let record = self.record;
-        let outer = if record.container == NONE { Some(self) } else { self.tree.node(record.container) };
-        let kind = outer.unwrap_or(self).item().resource_type();
-        let mut place = match record.entry {
-            NONE => kind.to_owned(),
+        let (record, tree) = (self.record, self.tree);
+        let outer = tree.nodes.get(record.container as usize).unwrap_or(record);
+        let mut place = match outer.entry {
+            NONE => outer.item.resource_type().to_owned(),
             entry => format!("Bundle.entry[{entry}].resource"),
         };
-        if record.inside != NONE {
-            place.push_str(&format!(".contained[{}]", record.inside));
+        if record.container != NONE {
+            place.push_str(&format!(".contained[{}]", record.entry));
         }
         place
     }
