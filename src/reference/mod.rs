@@ -21,6 +21,7 @@
 
 mod build;
 mod check;
+mod edit;
 mod finding;
 mod in_bundle;
 mod item;
@@ -32,6 +33,7 @@ mod tree;
 
 pub use crate::datatype::Literal;
 pub use build::{Gather, components};
+pub use edit::{Action, Change, EditError, Expect, add_component, add_metric, move_to, remove};
 pub use finding::Finding;
 pub use in_bundle::InBundle;
 pub use item::Item;

@@ -266,6 +266,10 @@ impl<'t, 'a> Node<'t, 'a> {
         self.at as usize
     }
 
+    pub(super) fn record(self) -> &'t Record<'a> {
+        self.record
+    }
+
     /// The resource.
     #[must_use]
     pub fn item(self) -> Item<'a> {
