@@ -85,8 +85,12 @@ impl<'a> Gather<'a> {
 
     /// With many resources, each alone.
     #[must_use]
-    pub fn with_items<I: Into<Item<'a>>>(self, items: impl IntoIterator<Item = I>) -> Self {
-        items.into_iter().fold(self, Self::with_item)
+    pub fn with_items<I: Into<Item<'a>>>(mut self, items: impl IntoIterator<Item = I>) -> Self {
+        for item in items {
+            self.put(item.into(), NONE, None);
+            self.documents = self.documents.saturating_add(1);
+        }
+        self
     }
 
     fn put(&mut self, item: Item<'a>, entry: u32, url: Option<&'a str>) {
