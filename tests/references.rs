@@ -7,7 +7,7 @@ use fhir_devices::backend::Memory;
 use fhir_devices::datatype::{Reference, target};
 use fhir_devices::reference::{
     Action, Chain, Contained, EditError, End, Expect, Gather, InBundle, Link, Literal, Node, Resolution, Resolve,
-    ResolveLater, add_component, ancestors, move_to, remove,
+    ResolveLater, Then, add_component, ancestors, move_to, remove,
 };
 use fhir_devices::store::{
     BoxFuture, Capabilities, CommitError, InStore, Key, Page, PageToken, Precondition, ResourceStore, Search, Stored,
@@ -326,6 +326,15 @@ async fn a_store_answers_many_references_at_once() {
     let answers = resolver.resolve_all(&links).await.unwrap();
     let words: Vec<_> = answers.iter().map(word).collect();
     assert_eq!(words, texts.map(|(_, wanted)| wanted));
+    // What a Bundle knows is not asked of the store.
+    let bundle = bundle();
+    let near = InBundle::new(&bundle);
+    let both = Then { near: &near, far: resolver };
+    let asked = [link("Device/bare"), link("DeviceComponent/a"), link("#x"), link("Device/none")];
+    let links: Vec<_> = asked.iter().map(Link::of).collect();
+    let answers = both.resolve_all(&links).await.unwrap();
+    assert_eq!(answers.iter().map(word).collect::<Vec<_>>(), ["found", "found", "not allowed", "absent"]);
+    let resolver = both.far;
     let many: Vec<_> = (0..500).map(|_| Link::of(&references[0])).collect();
     let before = counting.1.load(Ordering::Relaxed);
     let answers = resolver.resolve_all(&many).await.unwrap();

@@ -25,6 +25,7 @@ mod edit;
 mod finding;
 mod in_bundle;
 mod item;
+mod later;
 mod names;
 mod resolve;
 mod rule;
@@ -37,6 +38,7 @@ pub use edit::{Action, Change, EditError, Expect, add_component, add_metric, mov
 pub use finding::Finding;
 pub use in_bundle::InBundle;
 pub use item::Item;
+pub use later::Then;
 pub use resolve::{Chain, Contained, End, Link, Resolution, Resolve, ResolveLater, Resolving, ancestors};
 pub use rule::{NotAProfile, Profile, Rule};
 pub use select::{Candidate, Label, SelectError, Selector, select};
