@@ -154,6 +154,23 @@ fn a_component_is_found_by_handle_by_code_by_software_item_and_by_several_of_the
 }
 
 #[test]
+fn a_place_is_doubtful_below_an_orphan_a_circle_or_a_disorder() {
+    let all = [
+        component("m", "69641", "x", ""),
+        component("v", "69642", "x", "DeviceComponent/m"),
+        component("c", "69643", "x", "DeviceComponent/v"),
+        component("lost", "69642", "x", "DeviceComponent/gone"),
+        component("below", "69643", "x", "DeviceComponent/lost"),
+        component("a", "69642", "x", "DeviceComponent/b"),
+        component("b", "69642", "x", "DeviceComponent/a"),
+        component("upside", "69642", "x", "DeviceComponent/c"),
+    ];
+    let tree = components(&all);
+    let doubts: Vec<_> = tree.nodes().map(|node| node.doubt().map(|finding| finding.rule.key())).collect();
+    assert_eq!(doubts, [None, None, None, Some("CT-04"), Some("CT-04"), Some("CT-01"), Some("CT-05"), Some("CT-05")]);
+}
+
+#[test]
 fn a_component_without_an_id_is_counted_and_never_chosen() {
     let mut all = [component("a", "69642", "x", ""), component("b", "69642", "x", "")];
     all[1].id = None;

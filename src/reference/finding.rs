@@ -54,6 +54,22 @@ impl Finding {
         self.node as usize
     }
 
+    /// Whether it makes the place of its node doubtful.
+    pub(super) fn is_about_place(&self) -> bool {
+        match self.rule {
+            Rule::Acyclic
+            | Rule::ParentType
+            | Rule::VmdBelowMds
+            | Rule::ChannelBelowVmd
+            | Rule::MdsBelowMds
+            | Rule::OneSource
+            | Rule::MetricSource
+            | Rule::UniqueId => true,
+            Rule::Resolvable | Rule::OneTarget | Rule::MetricTargets => self.spot == Spot::Parent,
+            _ => false,
+        }
+    }
+
     /// The finding in words, as grave as the profile says; `None` where the profile does not have the rule.
     #[must_use]
     pub fn issue(&self, tree: &Tree<'_>, profile: Profile) -> Option<Issue> {

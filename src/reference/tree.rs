@@ -440,6 +440,24 @@ impl<'t, 'a> Node<'t, 'a> {
         all.get(from..until).unwrap_or_default()
     }
 
+    /// Why its place in the device is not certain: the first finding on the way up from it that says so. A parent that is
+    /// missing, doubled, of a wrong type or below itself, a source that differs, levels that do not descend.
+    ///
+    /// ```
+    /// # use fhir_devices::{DeviceComponent, reference::{Rule, components}};
+    /// # let json = br#"{"resourceType":"DeviceComponent","id":"m","identifier":{"value":"1"},"type":{"text":"monitor"},
+    /// #     "parent":{"reference":"DeviceComponent/gone"}}"#;
+    /// let all = [DeviceComponent::from_json(json)?]; // its parent is `DeviceComponent/gone`
+    /// let tree = components(&all);
+    /// assert_eq!(tree.get("m").unwrap().doubt().unwrap().rule, Rule::Resolvable);
+    /// # Ok::<(), fhir_devices::Report>(())
+    /// ```
+    #[must_use]
+    pub fn doubt(self) -> Option<&'t Finding> {
+        let mut way = std::iter::once(self).chain(self.ancestors());
+        way.find_map(|node| node.findings().iter().find(|finding| finding.is_about_place()))
+    }
+
     /// Which of the documents that were gathered it came in, from 0.
     #[must_use]
     pub fn document(self) -> usize {
