@@ -168,10 +168,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let of_the_pump = Search::new(ResourceType::DeviceComponent).and(Criterion::Source("Device/pump-7".into()));
     let found: Result<Vec<_>> = store.all(of_the_pump).await?.iter().map(DeviceComponent::from_version).collect();
-    let tree = components(&found?);
+    let found = found?;
+    let tree = components(&found);
     for member in tree.members() {
         let level = member.level().map_or("unknown", |level| level.as_str());
-        println!("found {} ({level})", tree.path(member));
+        println!("found {} ({level})", member.path());
     }
 
     let theirs = Tenanted::new(shelf, "st-elsewhere".parse()?);

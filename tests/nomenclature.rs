@@ -4,7 +4,7 @@
 
 mod common;
 
-use fhir_devices::nomenclature::{Level, MDC, is_mdc};
+use fhir_devices::nomenclature::{Level, MDC, Term, is_mdc};
 
 /// Columns: code, partition, term, reference id, level, term modulo 4, domain of the rule, whether it holds there.
 #[test]
@@ -18,6 +18,8 @@ fn every_attested_device_code_has_the_level_that_it_says() {
             "MDS" => Some(Level::Mds),
             "VMD" => Some(Level::Vmd),
             "CHAN" => Some(Level::Channel),
+            // What a personal health device is as a whole.
+            "SPECIALIZATION" => Some(Level::Mds),
             _ => None,
         };
         let term = code & 0xFFFF;
@@ -40,7 +42,7 @@ fn every_attested_device_code_has_the_level_that_it_says() {
 #[test]
 fn outside_of_the_devices_the_arithmetic_says_nothing() {
     for code in
-        [0, 2, 2_000, 4_097, 65_536 + 4_095, 65_536 + 6_145, 65_536 + 61_441, 131_072 + 4_097, 528_385, u32::MAX]
+        [0, 2, 2_000, 4_097, 65_536 + 4_095, 65_536 + 6_145, 65_536 + 61_441, 131_072 + 4_097, 528_640, u32::MAX]
     {
         assert_eq!(Level::of_code(code), None, "{code}");
     }
@@ -53,4 +55,17 @@ fn the_code_system_is_known_by_each_of_its_names() {
     let oids = ["urn:oid:1.3.111.2.11073.10101", "urn:oid:1.2.840.10004.1.1.1.0.0.1"];
     assert!(is_mdc(MDC) && oids.iter().all(|oid| is_mdc(oid)));
     assert!(!is_mdc("1.2.840.10004") && !is_mdc(""));
+}
+
+#[test]
+fn a_term_has_a_partition_and_tells_devices_metrics_and_units_apart() {
+    let kinds = |code: &str| Term::parse(code).map(|term| (term.is_device(), term.is_metric(), term.is_unit()));
+    assert_eq!(kinds("69642"), Some((true, false, false)));
+    assert_eq!(kinds("150456"), Some((false, true, false)));
+    assert_eq!(kinds("262688"), Some((false, false, true)));
+    for no_term in ["", "2000", "+69642", " 69642", "69642.0", "off", "4294967296"] {
+        assert_eq!(Term::parse(no_term), None, "{no_term}");
+    }
+    let generic = |code: &str| Term::parse(code).is_some_and(Term::is_generic);
+    assert!(generic("69680") && !generic("69681") && !generic("65572"));
 }

@@ -135,7 +135,8 @@ pub const RESOURCE_TYPES: &[&str] = &[
 /// ```
 #[must_use]
 pub fn is_resource_type(name: &str) -> bool {
-    RESOURCE_TYPES.binary_search(&name).is_ok()
+    // References are mostly to these, and a tree has two for each of its nodes.
+    matches!(name, "Device" | "DeviceComponent") || RESOURCE_TYPES.binary_search(&name).is_ok()
 }
 
 #[cfg(test)]

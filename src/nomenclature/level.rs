@@ -60,7 +60,7 @@ impl Level {
     /// What a context-free code says: its partition times 65,536, and its term.
     ///
     /// Among the devices (partition 1, terms 4,096 to 6,143) the last two bits are the level: 1 MDS, 2 VMD, 3 channel,
-    /// and 0 says nothing. The object classes are listed. Anywhere else the arithmetic means something else or
+    /// and 0 says nothing. The object classes and the specialisations of personal health devices are listed. Anywhere else the arithmetic means something else or
     /// nothing, so the answer is `None`: so it is for private codes, for metrics, and for a term without its partition.
     ///
     /// ```
@@ -81,6 +81,8 @@ impl Level {
             },
             // MDC_MOC_VMS_MDS and its kinds: composite of many and of one bed, hydra, simple.
             (1, 33..=37) => Some(Self::Mds),
+            // The specialisations of personal health devices and MDC_MOC_VMS_MDS_AHD: each stands for a whole device.
+            (8, 4096..=4351 | 7693) => Some(Self::Mds),
             (1, 2) => Some(Self::Vmd),
             (1, 3) => Some(Self::Channel),
             _ => None,

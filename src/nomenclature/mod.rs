@@ -2,6 +2,8 @@
 
 mod level;
 mod system;
+mod term;
 
 pub use level::{Level, NotALevel};
 pub use system::{MDC, is_mdc};
+pub use term::Term;

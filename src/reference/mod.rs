@@ -14,14 +14,32 @@
 //! ];
 //! let tree = components(&all);
 //! let found = select(&tree, &Selector::Level(Level::Vmd)).unwrap();
-//! assert_eq!(tree.path(found), "pump/syringe");
+//! assert_eq!(found.path(), "pump/syringe");
 //! assert!(select(&tree, &Selector::Any).is_err());
 //! # Ok::<(), fhir_devices::Report>(())
 //! ```
 
+mod build;
+mod check;
+mod edit;
+mod finding;
+mod in_bundle;
+mod item;
+mod later;
+mod names;
+mod resolve;
+mod rule;
 mod select;
 mod tree;
 
 pub use crate::datatype::Literal;
-pub use select::{Candidate, SelectError, Selector, select};
-pub use tree::{Member, Tree, components};
+pub use build::{Gather, components};
+pub use edit::{Action, Change, EditError, Expect, add_component, add_metric, move_to, remove};
+pub use finding::Finding;
+pub use in_bundle::InBundle;
+pub use item::Item;
+pub use later::Then;
+pub use resolve::{Chain, Contained, End, Link, Resolution, Resolve, ResolveLater, Resolving, ancestors};
+pub use rule::{NotAProfile, Profile, Rule};
+pub use select::{Candidate, Label, SelectError, Selector, select};
+pub use tree::{Node, Tree};

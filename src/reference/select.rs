@@ -1,7 +1,9 @@
 //! Which of the components of a device somebody means: exactly one, or a refusal that lists them.
 
-use super::tree::{Member, Tree};
-use crate::nomenclature::Level;
+use super::item::{mdc, term, token};
+use super::tree::{Node, Tree};
+use crate::datatype::Identifier;
+use crate::nomenclature::{Level, Term};
 use crate::primitive::Id;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -25,6 +27,82 @@ pub enum Selector {
     Named(Id),
     /// The only component that there is.
     Any,
+    /// The component of this identifier: its handle.
+    Identifier(Label),
+    /// The only component whose type has this code of ISO/IEEE 11073-10101, as a number.
+    Code(u32),
+    /// The component that has this software item: a `componentId` of its production specifications.
+    Item(Label),
+    /// The component that all of these fit.
+    All(Vec<Self>),
+}
+
+/// An identifier that is asked for: a value, and its system where that is to be the same.
+///
+/// ```
+/// use fhir_devices::reference::Label;
+/// let handle = Label { system: None, value: "1.4".into() };
+/// assert_eq!(handle.to_string(), "1.4");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    /// The system; any or none where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// The value, compared exactly.
+    pub value: String,
+}
+
+impl Label {
+    fn fits(&self, identifier: &Identifier) -> bool {
+        token(identifier).is_some_and(|(system, value)| {
+            value == self.value && (self.system.is_none() || system == self.system.as_deref())
+        })
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.system {
+            Some(system) => write!(f, "{system}|{}", self.value),
+            None => f.write_str(&self.value),
+        }
+    }
+}
+
+impl Selector {
+    fn fits(&self, tree: &Tree<'_>, node: Node<'_, '_>) -> bool {
+        // A list of lists is taken apart without a call for each.
+        let mut wanted = vec![self];
+        while let Some(one) = wanted.pop() {
+            let fits = match one {
+                Self::Component(id) => node.id() == Some(id),
+                Self::Level(level) => node.level() == Some(*level),
+                Self::Named(name) => match name.as_str().parse::<Level>() {
+                    Ok(level) if tree.get(name.as_str()).is_none() => node.level() == Some(level),
+                    _ => node.id() == Some(name),
+                },
+                Self::Any => true,
+                Self::Identifier(label) => node.item().identifiers().any(|identifier| label.fits(identifier)),
+                Self::Code(code) => {
+                    let mut terms = node.item().kind().into_iter().flat_map(mdc);
+                    terms.any(|(_, coding)| term(coding).map(Term::code) == Some(*code))
+                }
+                Self::Item(label) => node.component().is_some_and(|component| {
+                    let items = component.production_specification.iter().filter_map(|one| one.component_id.as_ref());
+                    items.into_iter().any(|identifier| label.fits(identifier))
+                }),
+                Self::All(several) => {
+                    wanted.extend(several);
+                    true
+                }
+            };
+            if !fits {
+                return false;
+            }
+        }
+        true
+    }
 }
 
 impl fmt::Display for Selector {
@@ -34,6 +112,16 @@ impl fmt::Display for Selector {
             Self::Level(level) => write!(f, "the component of level `{level}`"),
             Self::Named(name) => write!(f, "the component or level `{name}`"),
             Self::Any => f.write_str("the only component"),
+            Self::Identifier(label) => write!(f, "the component with the identifier `{label}`"),
+            Self::Code(code) => write!(f, "the component with the code `{code}`"),
+            Self::Item(label) => write!(f, "the component with the software item `{label}`"),
+            Self::All(several) => {
+                for (number, one) in several.iter().enumerate() {
+                    f.write_str(if number > 0 { " and " } else { "" })?;
+                    one.fmt(f)?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -129,39 +217,24 @@ fn list(candidates: &[Candidate]) -> String {
     shown.join(", ")
 }
 
-/// The one component that is meant. Components entered in error are never meant, and there is no default.
+/// The one component that is meant. Components entered in error are never meant, and there is no default: where several
+/// fit, none is chosen, also where one of them has no id and could not be named.
 ///
 /// # Errors
 /// [`SelectError::None`] when none fits, [`SelectError::Ambiguous`] when several do.
-pub fn select<'t>(tree: &'t Tree, wanted: &Selector) -> Result<&'t Member, SelectError> {
-    match wanted {
-        Selector::Component(id) => only(tree, wanted, |member| member.id == *id),
-        Selector::Level(level) => only(tree, wanted, |member| member.level() == Some(*level)),
-        Selector::Named(name) => match name.as_str().parse::<Level>() {
-            Ok(level) if tree.get(name.as_str()).is_none() => {
-                only(tree, wanted, |member| member.level() == Some(level))
-            }
-            _ => only(tree, wanted, |member| member.id == *name),
-        },
-        Selector::Any => only(tree, wanted, |_| true),
-    }
-}
-
-fn only<'t>(tree: &'t Tree, wanted: &Selector, fits: impl Fn(&Member) -> bool) -> Result<&'t Member, SelectError> {
-    let alive = || tree.members().filter(|member| !member.is_void);
-    let candidate = |member: &Member| Candidate {
-        id: member.id.clone(),
-        level: member.level(),
-        path: tree.path(member),
-        name: member.name.clone(),
+pub fn select<'t, 'a>(tree: &'t Tree<'a>, wanted: &Selector) -> Result<Node<'t, 'a>, SelectError> {
+    let alive = || tree.nodes().filter(|node| node.component().is_some() && !node.is_void());
+    let candidate = |node: Node<'_, '_>| {
+        let name = node.name().map(str::to_owned);
+        Some(Candidate { id: node.id()?.clone(), level: node.level(), path: node.path(), name })
     };
-    let mut fitting = alive().filter(|member| fits(member));
+    let mut fitting = alive().filter(|node| wanted.fits(tree, *node));
     match (fitting.next(), fitting.next()) {
-        (Some(one), None) => Ok(one),
-        (None, _) => Err(SelectError::None { wanted: wanted.clone(), components: alive().map(candidate).collect() }),
+        (Some(one), None) if one.id().is_some() => Ok(one),
         (Some(_), Some(_)) => {
-            let candidates = alive().filter(|member| fits(member)).map(candidate).collect();
+            let candidates = alive().filter(|node| wanted.fits(tree, *node)).filter_map(candidate).collect();
             Err(SelectError::Ambiguous { wanted: wanted.clone(), candidates })
         }
+        _ => Err(SelectError::None { wanted: wanted.clone(), components: alive().filter_map(candidate).collect() }),
     }
 }

@@ -1,364 +1,499 @@
-//! The components of a device, each with its level and its place.
+//! The containment tree: every resource that was given, each with its place.
 
-use crate::datatype::{CodeableConcept, Coding, Literal};
-use crate::nomenclature::{Level, is_mdc};
+use super::finding::Finding;
+use super::item::Item;
+use super::names::{Names, Target};
+use super::rule::Profile;
+use crate::issue::Report;
+use crate::nomenclature::Level;
 use crate::primitive::Id;
 use crate::resource::DeviceComponent;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
 
-/// The components of a device, in the order in which they were given.
-///
-/// Every link that can be followed is followed, and none twice: a parent that is not among the components makes its child a
-/// root that [`is_orphan`](Member::is_orphan), and one of the components of a cycle is taken as its root.
-///
-/// ```
-/// let tree = fhir_devices::reference::components(&[]);
-/// assert_eq!(tree.roots().count(), 0);
-/// ```
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tree {
-    members: Vec<Member>,
-    by_id: HashMap<Id, usize>,
+/// No node.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// What became of a reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tie {
+    /// There is none.
+    Absent,
+    Linked,
+    Missing,
+    Ambiguous,
+    WrongType,
+    /// It closes a circle, and is not followed.
+    Cut,
 }
 
-/// One component in the [`Tree`], with what is known of its level.
+/// One node of the arena.
+#[derive(Debug)]
+pub(super) struct Record<'a> {
+    pub(super) item: Item<'a>,
+    pub(super) document: u32,
+    /// The number of its entry in a Bundle, or of a contained resource in its container.
+    pub(super) entry: u32,
+    /// The node that contains it.
+    pub(super) container: u32,
+    /// The space of its relative references.
+    pub(super) space: u32,
+    pub(super) up: u32,
+    pub(super) first: u32,
+    pub(super) next: u32,
+    /// The node of its own source, or a number for one that is not among the resources.
+    pub(super) source: u32,
+    /// The source that counts for it: its own, else that of what is above.
+    pub(super) device: u32,
+    /// The component at the top of its tree.
+    pub(super) top: u32,
+    pub(super) depth: u32,
+    pub(super) by_code: Option<Level>,
+    pub(super) by_name: Option<Level>,
+    pub(super) by_place: Option<Level>,
+    pub(super) parent_tie: Tie,
+    pub(super) source_tie: Tie,
+    pub(super) is_void: bool,
+    pub(super) is_doubled: bool,
+    /// Whether it is an MDS below an MDS, or below such a one.
+    pub(super) is_nested: bool,
+    pub(super) is_composite: bool,
+    pub(super) is_battery: bool,
+    /// What a rule wants to know of the neighbours, so that judging goes through the nodes in their order.
+    pub(super) above_level: Option<Level>,
+    pub(super) source_differs: bool,
+    pub(super) has_vmd: bool,
+    pub(super) has_channel: bool,
+    pub(super) has_component: bool,
+}
+
+impl<'a> Record<'a> {
+    pub(super) fn new(item: Item<'a>, document: u32, entry: u32) -> Self {
+        Self {
+            item,
+            document,
+            entry,
+            container: NONE,
+            space: 0,
+            up: NONE,
+            first: NONE,
+            next: NONE,
+            source: NONE,
+            device: NONE,
+            top: NONE,
+            depth: 0,
+            by_code: None,
+            by_name: None,
+            by_place: None,
+            parent_tie: Tie::Absent,
+            source_tie: Tie::Absent,
+            is_void: false,
+            is_doubled: false,
+            is_nested: false,
+            is_composite: false,
+            is_battery: false,
+            above_level: None,
+            source_differs: false,
+            has_vmd: false,
+            has_channel: false,
+            has_component: false,
+        }
+    }
+
+    pub(super) fn stated(&self) -> Option<Level> {
+        self.by_code.or(self.by_name)
+    }
+
+    pub(super) fn level(&self) -> Option<Level> {
+        self.stated().or(self.by_place)
+    }
+}
+
+/// Devices with their components and metrics: Device > MDS > VMD > channel > metric.
+///
+/// Every resource that was given is in it, in the order given, and every link that can be followed is followed. Where that is
+/// not so, the tree says it: a component whose parent is not among the resources, or may be one of several, is a root
+/// that [`is_orphan`](Node::is_orphan); of the members of a circle, the one that was given first is taken as its root.
+/// Resources are borrowed, and no operation recurses.
 ///
 /// ```
 /// # use fhir_devices::{DeviceComponent, nomenclature::Level, reference::components};
 /// let json = br#"{"resourceType":"DeviceComponent","id":"m","identifier":{"value":"1"},"type":{"text":"monitor"}}"#;
-/// let tree = components(&[DeviceComponent::from_json(json)?]);
+/// let all = [DeviceComponent::from_json(json)?];
+/// let tree = components(&all);
 /// let monitor = tree.get("m").unwrap();
 /// // Nothing but its place, which is the top, says that it is an MDS.
 /// assert_eq!((monitor.level(), monitor.stated()), (Some(Level::Mds), None));
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct Member {
-    /// The logical id of the component.
-    pub id: Id,
-    /// What the component is called: the text of its type, or the display of a code of it.
-    pub name: Option<String>,
-    /// What a code of ISO/IEEE 11073-10101 says about its level.
-    pub by_code: Option<Level>,
-    /// What the reference id beside such a code says about its level.
-    pub by_name: Option<Level>,
-    /// What its place below its parent says about its level.
-    pub by_place: Option<Level>,
-    /// Whether its record was made by mistake and is void.
-    pub is_void: bool,
-    /// Whether it names a parent that is not among the components.
-    pub is_orphan: bool,
-    /// Whether it was reached by no root, and is taken as one: its parents lead in a circle.
-    pub is_cyclic: bool,
-    parent: Option<usize>,
-    children: Vec<usize>,
+pub struct Tree<'a> {
+    pub(super) nodes: Vec<Record<'a>>,
+    names: Names<'a>,
+    findings: Vec<Finding>,
 }
 
-impl Member {
-    /// The level: what the code says, else what the reference id says, else what the place says.
-    #[must_use]
-    pub fn level(&self) -> Option<Level> {
-        self.stated().or(self.by_place)
-    }
-
-    /// The level that the component states itself.
-    #[must_use]
-    pub fn stated(&self) -> Option<Level> {
-        self.by_code.or(self.by_name)
-    }
-
-    /// Whether what is said about the level differs. An MDS below an MDS is as it may be.
-    #[must_use]
-    pub fn is_disputed(&self) -> bool {
-        let differ = |a: Option<Level>, b: Option<Level>| a.is_some() && b.is_some() && a != b;
-        let nested = self.stated() == Some(Level::Mds) && self.by_place == Some(Level::Vmd);
-        differ(self.by_code, self.by_name) || (differ(self.stated(), self.by_place) && !nested)
-    }
+/// One resource in a [`Tree`].
+///
+/// ```
+/// # use fhir_devices::{DeviceComponent, reference::components};
+/// # let json = br#"{"resourceType":"DeviceComponent","id":"m","identifier":{"value":"1"},"type":{"text":"monitor"}}"#;
+/// let all = [DeviceComponent::from_json(json)?];
+/// let tree = components(&all);
+/// let node = tree.get("m").unwrap();
+/// assert_eq!((node.name(), node.path()), (Some("monitor"), "m".to_owned()));
+/// assert!(node.parent().is_none() && node.children().next().is_none());
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Node<'t, 'a> {
+    tree: &'t Tree<'a>,
+    record: &'t Record<'a>,
+    at: u32,
 }
 
-impl Tree {
-    /// The most segments of a path. Devices have four levels; more are the work of somebody's mistake.
-    const LONGEST: usize = 16;
+impl<'a> Tree<'a> {
+    pub(super) fn new(nodes: Vec<Record<'a>>, names: Names<'a>, findings: Vec<Finding>) -> Self {
+        Self { nodes, names, findings }
+    }
 
-    /// Every component, in the order in which they were given.
-    pub fn members(&self) -> impl ExactSizeIterator<Item = &Member> {
-        self.members.iter()
+    pub(super) fn node(&self, at: u32) -> Option<Node<'_, 'a>> {
+        self.nodes.get(at as usize).map(|record| Node { tree: self, record, at })
+    }
+
+    fn find(&self, target: Target, id: &str) -> Option<Node<'_, 'a>> {
+        self.node(self.names.find(&self.nodes, target, id)?)
+    }
+
+    /// Every resource, in the order given.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = Node<'_, 'a>> {
+        // The arena never has more nodes than can be numbered.
+        self.nodes.iter().enumerate().map(|(at, record)| Node { tree: self, record, at: at as u32 })
+    }
+
+    /// How many resources it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The components alone, in the order given.
+    pub fn members(&self) -> std::vec::IntoIter<Node<'_, 'a>> {
+        self.nodes().filter(|node| node.component().is_some()).collect::<Vec<_>>().into_iter()
     }
 
     /// The component of this id; the first one, where several claim it.
     #[must_use]
-    pub fn get(&self, id: &str) -> Option<&Member> {
-        let id = Id::new(id).ok()?;
-        self.members.get(*self.by_id.get(&id)?)
+    pub fn get(&self, id: &str) -> Option<Node<'_, 'a>> {
+        self.find(Target::Component, id)
     }
 
-    /// The components at the top.
-    pub fn roots(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter().filter(|member| member.parent.is_none())
-    }
-
-    /// The component above.
+    /// The metric of this id; the first one, where several claim it.
     #[must_use]
-    pub fn parent(&self, of: &Member) -> Option<&Member> {
-        self.members.get(of.parent?)
+    pub fn metric(&self, id: &str) -> Option<Node<'_, 'a>> {
+        self.find(Target::Metric, id)
     }
 
-    /// The components directly below.
-    pub fn children<'t>(&'t self, of: &'t Member) -> impl Iterator<Item = &'t Member> {
-        of.children.iter().filter_map(|at| self.members.get(*at))
-    }
-
-    /// The ids from the top down to the component, as `mds-1/vmd-2/chan-3`. Of a path of more than 16 the upper ones are
-    /// left out, and `…` stands for them.
+    /// The device of this id; the first one, where several claim it.
     #[must_use]
-    pub fn path(&self, of: &Member) -> String {
-        let mut ids: Vec<&str> = std::iter::successors(Some(of), |member| self.parent(member))
-            .map(|member| member.id.as_str())
-            .take(Self::LONGEST + 1)
-            .collect();
+    pub fn device(&self, id: &str) -> Option<Node<'_, 'a>> {
+        self.find(Target::Device, id)
+    }
+
+    /// What nothing is above: the devices, and the components and metrics whose device is not here.
+    pub fn tops(&self) -> impl Iterator<Item = Node<'_, 'a>> {
+        self.nodes().filter(|node| node.record.up == NONE)
+    }
+
+    /// The components that no component is above.
+    pub fn roots(&self) -> impl Iterator<Item = Node<'_, 'a>> {
+        self.nodes().filter(|node| node.component().is_some() && node.parent().is_none())
+    }
+
+    /// The component that a path names, as [`Node::path`] writes it.
+    #[must_use]
+    pub fn by_path(&self, path: &str) -> Option<Node<'_, 'a>> {
+        let last = path.rsplit('/').next()?;
+        self.nodes().filter(|node| node.label() == last).find(|node| node.path() == path)
+    }
+
+    /// The components of a level.
+    pub fn of_level(&self, level: Level) -> impl Iterator<Item = Node<'_, 'a>> {
+        self.nodes().filter(move |node| node.component().is_some() && node.level() == Some(level))
+    }
+
+    /// The ids from the top down to a component: [`Node::path`].
+    #[must_use]
+    pub fn path(&self, of: Node<'_, 'a>) -> String {
+        of.path()
+    }
+
+    /// Every rule that is broken, whatever the profile, in the order of the nodes.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// What the profile finds wrong, in the order of the nodes.
+    ///
+    /// ```
+    /// # use fhir_devices::{DeviceComponent, reference::{Profile, components}};
+    /// # let json = br#"{"resourceType":"DeviceComponent","id":"c","identifier":{"value":"1"},"type":{"coding":[
+    /// #     {"system":"urn:iso:std:iso:11073:10101","code":"69643"}]}}"#;
+    /// let all = [DeviceComponent::from_json(json)?]; // a channel without a parent
+    /// let tree = components(&all);
+    /// assert!(!tree.report(Profile::Base).has_errors());
+    /// assert!(tree.report(Profile::Pocd).iter().any(|issue| issue.rule == "CT-08" && issue.at == "DeviceComponent.parent"));
+    /// # Ok::<(), fhir_devices::Report>(())
+    /// ```
+    #[must_use]
+    pub fn report(&self, profile: Profile) -> Report {
+        self.findings.iter().filter_map(|finding| finding.issue(self, profile)).collect()
+    }
+}
+
+impl<'t, 'a> Node<'t, 'a> {
+    /// The most segments of a path. Devices have four levels; more are the work of somebody's mistake.
+    const LONGEST: usize = 16;
+
+    /// Its number: the place in the order given.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.at as usize
+    }
+
+    pub(super) fn record(self) -> &'t Record<'a> {
+        self.record
+    }
+
+    /// The resource.
+    #[must_use]
+    pub fn item(self) -> Item<'a> {
+        self.record.item
+    }
+
+    /// The resource, if it is a component.
+    #[must_use]
+    pub fn component(self) -> Option<&'a DeviceComponent> {
+        match self.record.item {
+            Item::Component(component) => Some(component),
+            Item::Device(_) | Item::Metric(_) => None,
+        }
+    }
+
+    /// Its logical id.
+    #[must_use]
+    pub fn id(self) -> Option<&'a Id> {
+        self.record.item.id()
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub fn name(self) -> Option<&'a str> {
+        self.record.item.name()
+    }
+
+    /// What stands for it in a path: its id, else its identifier, else `?`.
+    #[must_use]
+    pub fn label(self) -> &'a str {
+        let identifier = || self.item().identifiers().filter_map(super::item::token).map(|(_, value)| value).next();
+        self.id().map(|id| id.as_str()).or_else(identifier).unwrap_or("?")
+    }
+
+    /// The level of a component: what the code says, else what the reference id says, else what the place says.
+    #[must_use]
+    pub fn level(self) -> Option<Level> {
+        self.record.level()
+    }
+
+    /// The level that the component states itself.
+    #[must_use]
+    pub fn stated(self) -> Option<Level> {
+        self.record.stated()
+    }
+
+    /// What a code of ISO/IEEE 11073-10101 says about its level.
+    #[must_use]
+    pub fn by_code(self) -> Option<Level> {
+        self.record.by_code
+    }
+
+    /// What the reference id beside such a code says about its level.
+    #[must_use]
+    pub fn by_name(self) -> Option<Level> {
+        self.record.by_name
+    }
+
+    /// What its place below its parent says about its level.
+    #[must_use]
+    pub fn by_place(self) -> Option<Level> {
+        self.record.by_place
+    }
+
+    /// Whether what is said about the level differs. An MDS below an MDS is as it may be.
+    #[must_use]
+    pub fn is_disputed(self) -> bool {
+        let differ = |a: Option<Level>, b: Option<Level>| a.is_some() && b.is_some() && a != b;
+        let record = self.record;
+        differ(record.by_code, record.by_name) || (differ(record.stated(), record.by_place) && !record.is_nested)
+    }
+
+    /// Whether its record was made by mistake and is void.
+    #[must_use]
+    pub fn is_void(self) -> bool {
+        self.record.is_void
+    }
+
+    /// Whether it names a parent, and none or several of the resources are that.
+    #[must_use]
+    pub fn is_orphan(self) -> bool {
+        matches!(self.record.parent_tie, Tie::Missing | Tie::Ambiguous | Tie::WrongType)
+    }
+
+    /// Whether its parents lead in a circle, of which it is taken as the root.
+    #[must_use]
+    pub fn is_cyclic(self) -> bool {
+        self.record.parent_tie == Tie::Cut
+    }
+
+    /// How many components are above it, and itself: an MDS at the top has 1, a device 0.
+    #[must_use]
+    pub fn depth(self) -> usize {
+        self.record.depth as usize
+    }
+
+    /// What is directly above: a component, else the device.
+    #[must_use]
+    pub fn above(self) -> Option<Self> {
+        self.tree.node(self.record.up)
+    }
+
+    /// The component directly above.
+    #[must_use]
+    pub fn parent(self) -> Option<Self> {
+        self.above().filter(|above| above.component().is_some())
+    }
+
+    /// The device that it belongs to: that of its source, else of the components above.
+    #[must_use]
+    pub fn device(self) -> Option<Self> {
+        self.tree.node(self.record.device)
+    }
+
+    /// The components above, from the nearest.
+    pub fn ancestors(self) -> impl Iterator<Item = Self> {
+        std::iter::successors(self.parent(), |node| node.parent())
+    }
+
+    /// What is directly below, in the order given.
+    pub fn children(self) -> impl Iterator<Item = Self> {
+        let tree = self.tree;
+        std::iter::successors(tree.node(self.record.first), move |child| tree.node(child.record.next))
+    }
+
+    /// Whether more comes after it below the same node.
+    #[must_use]
+    pub fn has_next(self) -> bool {
+        self.record.next != NONE
+    }
+
+    /// It and all that is below it, each before what is below it, with how deep below.
+    pub fn subtree(self) -> impl Iterator<Item = (usize, Self)> {
+        std::iter::successors(Some((0, self)), move |(depth, node)| {
+            if let Some(child) = self.tree.node(node.record.first) {
+                return Some((depth + 1, child));
+            }
+            let (mut depth, mut node) = (*depth, *node);
+            while depth > 0 {
+                if let Some(next) = self.tree.node(node.record.next) {
+                    return Some((depth, next));
+                }
+                (depth, node) = (depth - 1, node.above()?);
+            }
+            None
+        })
+    }
+
+    /// The ids from the top down to it, as `mds-1/vmd-2/chan-3`. Of a path of more than 16 the upper ones are left out,
+    /// and `…` stands for them.
+    #[must_use]
+    pub fn path(self) -> String {
+        let mut ids: Vec<&str> =
+            std::iter::once(self).chain(self.ancestors()).map(Self::label).take(Self::LONGEST + 1).collect();
         if let Some(upper) = ids.get_mut(Self::LONGEST) {
             *upper = "…";
         }
         ids.reverse();
         ids.join("/")
     }
-}
 
-/// The tree of the components of one device. Components without an id are left out, as nothing can name them.
-///
-/// It takes time and memory in proportion to what is given, whatever the links between the components are.
-///
-/// ```
-/// assert_eq!(fhir_devices::reference::components(&[]).members().len(), 0);
-/// ```
-#[must_use]
-pub fn components(all: &[DeviceComponent]) -> Tree {
-    let mut tree = Tree::default();
-    let mut named = Vec::new();
-    for component in all {
-        let Some(id) = component.id.as_ref().and_then(|id| id.value.clone()) else { continue };
-        tree.by_id.entry(id.clone()).or_insert(tree.members.len());
-        tree.members.push(member(id, component));
-        named.push(component);
+    /// The rules that are broken here, whatever the profile.
+    #[must_use]
+    pub fn findings(self) -> &'t [Finding] {
+        let all = &self.tree.findings;
+        let from = all.partition_point(|finding| finding.node < self.at);
+        let until = all.partition_point(|finding| finding.node <= self.at);
+        all.get(from..until).unwrap_or_default()
     }
-    link(&mut tree, &named);
-    cut_cycles(&mut tree);
-    place(&mut tree);
-    tree
-}
 
-fn member(id: Id, component: &DeviceComponent) -> Member {
-    let (by_code, by_name) = stated(&component.r#type);
-    Member {
-        id,
-        name: name(&component.r#type),
-        by_code,
-        by_name,
-        by_place: None,
-        is_void: component.operational_status.iter().any(is_void),
-        is_orphan: false,
-        is_cyclic: false,
-        parent: None,
-        children: Vec::new(),
+    /// Why its place in the device is not certain: the first finding on the way up from it that says so. A parent that is
+    /// missing, doubled, of a wrong type or below itself, a source that differs, levels that do not descend.
+    ///
+    /// ```
+    /// # use fhir_devices::{DeviceComponent, reference::{Rule, components}};
+    /// # let json = br#"{"resourceType":"DeviceComponent","id":"m","identifier":{"value":"1"},"type":{"text":"monitor"},
+    /// #     "parent":{"reference":"DeviceComponent/gone"}}"#;
+    /// let all = [DeviceComponent::from_json(json)?]; // its parent is `DeviceComponent/gone`
+    /// let tree = components(&all);
+    /// assert_eq!(tree.get("m").unwrap().doubt().unwrap().rule, Rule::Resolvable);
+    /// # Ok::<(), fhir_devices::Report>(())
+    /// ```
+    #[must_use]
+    pub fn doubt(self) -> Option<&'t Finding> {
+        let mut way = std::iter::once(self).chain(self.ancestors());
+        way.find_map(|node| node.findings().iter().find(|finding| finding.is_about_place()))
     }
-}
 
-fn is_void(status: &CodeableConcept) -> bool {
-    status.coding.iter().any(|coding| code(coding) == Some("entered-in-error"))
-}
+    /// Which of the documents that were gathered it came in, from 0.
+    #[must_use]
+    pub fn document(self) -> usize {
+        self.record.document as usize
+    }
 
-fn code(coding: &Coding) -> Option<&str> {
-    coding.code.as_ref().and_then(|code| code.value.as_ref()).map(|code| code.as_str())
-}
-
-fn display(coding: &Coding) -> Option<&str> {
-    coding.display.as_ref().and_then(|display| display.value.as_ref()).map(|display| display.as_str())
-}
-
-/// What the codings of ISO/IEEE 11073-10101 say, by their codes and by their reference ids.
-fn stated(concept: &CodeableConcept) -> (Option<Level>, Option<Level>) {
-    let mdc = || {
-        concept.coding.iter().filter(|coding| {
-            let system = coding.system.as_ref().and_then(|system| system.value.as_ref());
-            system.is_some_and(|system| is_mdc(system.as_str()))
-        })
-    };
-    let by_code = mdc().find_map(|coding| Level::of_code(code(coding)?.parse().ok()?));
-    let by_name = mdc().find_map(|coding| Level::of_name(display(coding)?));
-    (by_code, by_name)
-}
-
-fn name(concept: &CodeableConcept) -> Option<String> {
-    let text = concept.text.as_ref().and_then(|text| text.value.as_ref()).map(|text| text.as_str());
-    text.or_else(|| concept.coding.iter().find_map(display)).map(str::to_owned)
-}
-
-fn link(tree: &mut Tree, components: &[&DeviceComponent]) {
-    for (at, component) in components.iter().enumerate() {
-        let Some(reference) = &component.parent else { continue };
-        let parent = match reference.literal() {
-            Some(Literal::Relative { id, .. }) => Id::new(id).ok().and_then(|id| tree.by_id.get(&id).copied()),
-            _ => None,
+    /// Its place in its document: `Bundle.entry[3].resource`, or the name of its type.
+    #[must_use]
+    pub fn place(self) -> String {
+        let (record, tree) = (self.record, self.tree);
+        let outer = tree.nodes.get(record.container as usize).unwrap_or(record);
+        let mut place = match outer.entry {
+            NONE => outer.item.resource_type().to_owned(),
+            entry => format!("Bundle.entry[{entry}].resource"),
         };
-        if let Some(member) = tree.members.get_mut(at) {
-            (member.parent, member.is_orphan) = (parent, parent.is_none());
+        if record.container != NONE {
+            place.push_str(&format!(".contained[{}]", record.entry));
         }
-        if let Some(parent) = parent.and_then(|parent| tree.members.get_mut(parent)) {
-            parent.children.push(at);
-        }
+        place
     }
 }
 
-/// Cuts the link above one component of each cycle, so that every component is below a root.
-fn cut_cycles(tree: &mut Tree) {
-    let mut settled = vec![false; tree.members.len()];
-    for start in 0..tree.members.len() {
-        let mut walked = Vec::new();
-        let mut on_the_way = HashSet::new();
-        let mut here = Some(start);
-        while let Some(at) = here {
-            if settled.get(at).copied().unwrap_or(true) {
-                break;
-            }
-            if !on_the_way.insert(at) {
-                cut(tree, at);
-                break;
-            }
-            walked.push(at);
-            here = tree.members.get(at).and_then(|member| member.parent);
-        }
-        for at in walked {
-            if let Some(settled) = settled.get_mut(at) {
-                *settled = true;
-            }
-        }
+impl fmt::Debug for Tree<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tree").field("nodes", &self.nodes.len()).field("findings", &self.findings.len()).finish()
     }
 }
 
-fn cut(tree: &mut Tree, at: usize) {
-    let Some(member) = tree.members.get_mut(at) else { return };
-    member.is_cyclic = true;
-    if let Some(parent) = member.parent.take().and_then(|parent| tree.members.get_mut(parent)) {
-        parent.children.retain(|child| *child != at);
+impl fmt::Debug for Node<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Node").field(&self.item().resource_type()).field(&self.label()).finish()
     }
 }
 
-/// From the top down, as what a place says depends on the level of the component above.
-fn place(tree: &mut Tree) {
-    let roots = tree.members.iter().enumerate().filter(|(_, member)| member.parent.is_none());
-    let mut queue: VecDeque<usize> = roots.map(|(at, _)| at).collect();
-    while let Some(at) = queue.pop_front() {
-        let Some(member) = tree.members.get(at) else { continue };
-        queue.extend(&member.children);
-        let by_place = match tree.parent(member) {
-            Some(parent) => parent.level().and_then(Level::below),
-            None if member.is_orphan || member.is_cyclic => None,
-            None => Some(Level::Mds),
-        };
-        if let Some(member) = tree.members.get_mut(at) {
-            member.by_place = by_place;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{SelectError, Selector, select};
-    use super::*;
-
-    fn component(id: &str, code: &str, display: &str, parent: &str) -> DeviceComponent {
-        let parent = match parent {
-            "" => String::new(),
-            parent => format!(r#","parent":{{"reference":"{parent}"}}"#),
-        };
-        let json = format!(
-            r#"{{"resourceType":"DeviceComponent","id":"{id}","identifier":{{"value":"1"}},"type":{{"coding":[
-            {{"system":"urn:oid:1.2.840.10004.1.1.1.0.0.1","code":"{code}","display":"{display}"}}]}}{parent}}}"#
-        );
-        DeviceComponent::from_json(json.as_bytes()).unwrap()
-    }
-
-    fn paths(tree: &Tree) -> Vec<String> {
-        tree.members().map(|member| tree.path(member)).collect()
-    }
-
-    #[test]
-    fn the_code_counts_before_the_name_and_the_name_before_the_place() {
-        let tree = components(&[
-            component("m", "69641", "MDC_DEV_ANALY_SAT_O2_VMD", ""),
-            component("v", "2000", "MDC_DEV_ANALY_SAT_O2_CHAN", "DeviceComponent/m"),
-            component("c", "69680", "Infusion pump", "DeviceComponent/m/_history/3"),
-        ]);
-        let levels: Vec<_> = tree.members().map(Member::level).collect();
-        assert_eq!(levels, [Some(Level::Mds), Some(Level::Channel), Some(Level::Vmd)]);
-        let disputed: Vec<_> = tree.members().map(Member::is_disputed).collect();
-        assert_eq!(disputed, [true, true, false]);
-        assert_eq!(paths(&tree), ["m", "m/v", "m/c"]);
-    }
-
-    #[test]
-    fn an_mds_below_an_mds_is_no_dispute() {
-        let tree =
-            components(&[component("ward", "69965", "x", ""), component("bed", "69965", "x", "DeviceComponent/ward")]);
-        assert!(tree.members().all(|member| !member.is_disputed() && member.level() == Some(Level::Mds)));
-    }
-
-    #[test]
-    fn a_place_says_nothing_below_an_orphan_or_in_a_circle() {
-        let tree = components(&[
-            component("a", "0", "x", "DeviceComponent/b"),
-            component("b", "0", "x", "DeviceComponent/a"),
-            component("own", "0", "x", "DeviceComponent/own"),
-            component("lost", "0", "x", "DeviceComponent/gone"),
-            component("far", "0", "x", "https://other.example/DeviceComponent/a"),
-            component("below", "0", "x", "DeviceComponent/lost"),
-        ]);
-        assert!(tree.members().all(|member| member.level().is_none()));
-        assert_eq!(paths(&tree), ["a", "a/b", "own", "lost", "far", "lost/below"]);
-        let cyclic: Vec<_> =
-            tree.members().filter(|member| member.is_cyclic).map(|member| member.id.as_str()).collect();
-        assert_eq!(cyclic, ["a", "own"]);
-        assert_eq!(tree.members().filter(|member| member.is_orphan).count(), 2);
-        assert_eq!(tree.roots().count(), 4);
-    }
-
-    #[test]
-    fn a_doubled_id_is_never_selected() {
-        let tree = components(&[component("a", "69642", "x", ""), component("a", "69642", "x", "")]);
-        let refused = select(&tree, &Selector::Component("a".parse().unwrap()));
-        assert!(matches!(refused, Err(SelectError::Ambiguous { candidates, .. }) if candidates.len() == 2));
-    }
-
-    #[test]
-    fn a_name_is_an_id_first_and_a_level_second() {
-        let name = Selector::Named("vmd".parse().unwrap());
-        let mut all = vec![component("a", "69642", "x", ""), component("b", "69641", "x", "")];
-        assert_eq!(select(&components(&all), &name).unwrap().id, "a");
-        all.push(component("vmd", "69643", "x", ""));
-        assert_eq!(select(&components(&all), &name).unwrap().id, "vmd");
-    }
-
-    #[test]
-    fn a_chain_a_star_and_a_circle_of_a_hundred_thousand_take_no_stack_and_little_time() {
-        let count = 100_000;
-        let proto = component("c", "69642", "x", "DeviceComponent/c");
-        let parents: [&dyn Fn(usize) -> usize; 3] = [&|at: usize| at.saturating_sub(1), &|_| 0, &|at| (at + 1) % count];
-        for parent in parents {
-            let all: Vec<_> = (0..count)
-                .map(|at| {
-                    let mut one = proto.clone();
-                    one.id = Some(Id::new(format!("c{at}")).unwrap().into());
-                    let parent = format!("DeviceComponent/c{}", parent(at));
-                    one.parent = Some(crate::datatype::Reference::to(&parent).unwrap());
-                    one
-                })
-                .collect();
-            let tree = components(&all);
-            assert_eq!(tree.roots().count(), 1);
-            let refused = select(&tree, &Selector::Any).unwrap_err();
-            assert_eq!(refused.candidates().len(), count);
-            assert!(refused.candidates().iter().all(|candidate| candidate.path.len() < 200));
-            assert!(refused.to_string().ends_with("99988 more"));
-        }
+impl PartialEq for Node<'_, '_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at && std::ptr::eq(self.tree, other.tree)
     }
 }

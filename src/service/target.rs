@@ -50,8 +50,15 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
     /// Whether exactly one component is meant.
     pub(super) async fn resolve(&self) -> Result<(), ReceiveError> {
         let (all, _) = self.components().await?;
-        select(&components(&all), self.selector)?;
+        self.meant(&all)?;
         Ok(())
+    }
+
+    fn meant(&self, all: &[DeviceComponent]) -> Result<Id, ReceiveError> {
+        // What is selected has an id: nothing else could be written to.
+        let tree = components(all);
+        let id = select(&tree, self.selector)?.id().cloned();
+        id.ok_or_else(|| ReceiveError::Resources(StoreError::invalid("the component has no id")))
     }
 
     /// Looks for the reference of an upload in the whole device, else for the component that is meant.
@@ -61,7 +68,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
             let seen = all.into_iter().zip(versions).nth(at);
             return Ok(seen.map_or(Look::Changing, |seen| Look::Attached(Box::new(seen))));
         }
-        let meant = select(&components(&all), self.selector)?.id.clone();
+        let meant = self.meant(&all)?;
         // A search may lag behind; what is written over must be what was judged.
         let seen: Seen = match self.resources.get(meant.as_str()).await {
             Ok(seen) => seen,
@@ -74,7 +81,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         if let Some(slot) = all.iter_mut().zip(&versions).find(|(_, version)| version.key == seen.1.key) {
             if slot.1.version != seen.1.version {
                 slot.0.clone_from(&seen.0);
-                let still = self.owns(&seen.0) && select(&components(&all), self.selector)?.id == meant;
+                let still = self.owns(&seen.0) && self.meant(&all)? == meant;
                 return Ok(if still { Look::Meant(Box::new(seen)) } else { Look::Changing });
             }
             return Ok(Look::Meant(Box::new(seen)));

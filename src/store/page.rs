@@ -220,6 +220,11 @@ fn hash_criterion(hash: &mut Sha256, criterion: &Criterion) {
         Criterion::Id(id) => ("id", id),
         Criterion::Source(source) => ("source", source),
         Criterion::Parent(parent) => ("parent", parent),
+        Criterion::AnyId(ids) => {
+            field(hash, "any-id");
+            field(hash, &ids.len().to_string());
+            return ids.iter().for_each(|id| field(hash, id));
+        }
         Criterion::Identifier(token) => return hash_token(hash, "identifier", token),
         Criterion::Kind(token) => return hash_token(hash, "kind", token),
     };

@@ -3,6 +3,7 @@
 use super::{InvalidText, PageToken, ResourceType};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
@@ -171,6 +172,8 @@ impl fmt::Display for TokenMatch {
 pub enum Criterion {
     /// Its logical id.
     Id(SmolStr),
+    /// Its logical id is one of these.
+    AnyId(BTreeSet<SmolStr>),
     /// One of its identifiers.
     Identifier(TokenMatch),
     /// One of the codings of its `type`.
@@ -187,6 +190,7 @@ impl Criterion {
     pub fn matches(&self, id: &str, index: &IndexEntries) -> bool {
         match self {
             Self::Id(wanted) => wanted == id,
+            Self::AnyId(wanted) => wanted.contains(id),
             Self::Identifier(token) => index.identifier.iter().any(|t| token.matches(t)),
             Self::Kind(token) => index.kind.iter().any(|t| token.matches(t)),
             Self::Source(source) => index.source.as_ref() == Some(source),

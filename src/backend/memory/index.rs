@@ -34,6 +34,7 @@ impl Entries {
     pub(super) fn meet(&self, id: &str, criterion: &Criterion) -> bool {
         match criterion {
             Criterion::Id(wanted) => wanted == id,
+            Criterion::AnyId(wanted) => wanted.contains(id),
             Criterion::Identifier(token) => self.identifier.iter().any(|t| token.matches(t)),
             Criterion::Kind(token) => self.kind.iter().any(|t| token.matches(t)),
             Criterion::Source(source) => self.source.as_ref() == Some(source),
@@ -132,6 +133,12 @@ impl TypeIndex {
                     let found = self.ids.get(id.as_str()).filter(|id| after.is_none_or(|after| id.as_str() > after));
                     return Candidates::One(found);
                 }
+                Criterion::AnyId(wanted) => {
+                    let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+                    let wanted = wanted.range::<str, _>((start, Bound::Unbounded));
+                    let found: Vec<&SmolStr> = wanted.filter_map(|id| self.ids.get(id)).collect();
+                    return Candidates::Some(found.into_iter());
+                }
                 Criterion::Identifier(token) => token.value().map(|value| self.identifier.get(value)),
                 Criterion::Kind(token) => token.value().map(|value| self.kind.get(value)),
                 Criterion::Source(source) => Some(self.source.get(source)),
@@ -158,6 +165,7 @@ impl TypeIndex {
 
 pub(super) enum Candidates<'a> {
     One(Option<&'a SmolStr>),
+    Some(std::vec::IntoIter<&'a SmolStr>),
     Many(btree_set::Range<'a, SmolStr>),
 }
 
@@ -167,6 +175,7 @@ impl<'a> Iterator for Candidates<'a> {
     fn next(&mut self) -> Option<&'a SmolStr> {
         match self {
             Self::One(id) => id.take(),
+            Self::Some(ids) => ids.next(),
             Self::Many(ids) => ids.next(),
         }
     }

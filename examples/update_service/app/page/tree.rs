@@ -3,8 +3,8 @@
 use super::escape;
 use fhir_devices::datatype::{CodeableConcept, Literal, Primitive, Reference, Target};
 use fhir_devices::nomenclature::Level;
-use fhir_devices::primitive::Text;
-use fhir_devices::reference::{Member, Tree, components};
+use fhir_devices::primitive::{Id, Text};
+use fhir_devices::reference::{Node, components};
 use fhir_devices::store::{Result, Search, Stored, Tenant, Tenanted};
 use fhir_devices::update::{AvailableUpdate, UpdateStatus, available};
 use fhir_devices::{Device, DeviceComponent, DeviceMetric};
@@ -16,8 +16,8 @@ const MAX_SHOWN: usize = 2_000;
 
 /// What a page shows.
 pub(super) struct Fleet {
-    devices: Vec<(Device, Tree)>,
-    parts: BTreeMap<String, DeviceComponent>,
+    /// The devices, each with its components.
+    devices: Vec<(Device, Vec<DeviceComponent>)>,
     metrics: Vec<DeviceMetric>,
     /// More than [`MAX_SHOWN`] of a type were there.
     cut: bool,
@@ -30,19 +30,14 @@ impl Fleet {
         let (parts, more_parts) = all::<DeviceComponent>(store).await?;
         let (metrics, more_metrics) = all::<DeviceMetric>(store).await?;
         let mut of_device: BTreeMap<String, Vec<DeviceComponent>> = BTreeMap::new();
-        for part in &parts {
-            of_device.entry(target(&part.source).unwrap_or_default().to_owned()).or_default().push(part.clone());
+        for part in parts {
+            of_device.entry(target(&part.source).unwrap_or_default().to_owned()).or_default().push(part);
         }
         let devices = devices.into_iter().map(|device| {
             let own = of_device.remove(id(&device)).unwrap_or_default();
-            (device, components(&own))
+            (device, own)
         });
-        Ok(Self {
-            devices: devices.collect(),
-            parts: parts.into_iter().map(|part| (id(&part).to_owned(), part)).collect(),
-            metrics,
-            cut: more_devices || more_parts || more_metrics,
-        })
+        Ok(Self { devices: devices.collect(), metrics, cut: more_devices || more_parts || more_metrics })
     }
 
     /// The devices to choose from.
@@ -58,7 +53,8 @@ impl Fleet {
     /// The components to choose from, in groups, one a device.
     pub(super) fn component_options(&self) -> String {
         let mut html = String::new();
-        for (device, tree) in &self.devices {
+        for (device, parts) in &self.devices {
+            let tree = components(parts);
             let _ = write!(
                 html,
                 "<optgroup label=\"{}\" data-device=\"{}\">",
@@ -66,7 +62,7 @@ impl Fleet {
                 escape(id(device))
             );
             for root in tree.roots() {
-                option(tree, root, 0, &mut html);
+                option(root, 0, &mut html);
             }
             html.push_str("</optgroup>");
         }
@@ -85,13 +81,14 @@ impl Fleet {
         if self.cut {
             let _ = write!(html, "<p class=\"empty\">Only the first {MAX_SHOWN} resources of each type are shown.</p>");
         }
-        for (device, tree) in &self.devices {
-            self.device(tenant, device, tree, &mut html);
+        for (device, parts) in &self.devices {
+            self.device(tenant, device, parts, &mut html);
         }
         html
     }
 
-    fn device(&self, tenant: &Tenant, device: &Device, tree: &Tree, html: &mut String) {
+    fn device(&self, tenant: &Tenant, device: &Device, parts: &[DeviceComponent], html: &mut String) {
+        let tree = components(parts);
         let own = id(device);
         let status = device.status.as_ref().and_then(|status| status.value).map(|status| status.as_str());
         let facts = [
@@ -116,7 +113,7 @@ impl Fleet {
         }
         html.push_str("</dl><ul class=\"tree\">");
         for root in tree.roots() {
-            self.component(tenant, tree, root, 0, html);
+            self.component(tenant, root, 0, html);
         }
         let loose = |metric: &&DeviceMetric| {
             target(&metric.source) == Some(own)
@@ -128,15 +125,15 @@ impl Fleet {
         html.push_str("</ul></article>");
     }
 
-    fn component(&self, tenant: &Tenant, tree: &Tree, member: &Member, depth: usize, html: &mut String) {
-        let own = member.id.as_str();
+    fn component(&self, tenant: &Tenant, member: Node<'_, '_>, depth: usize, html: &mut String) {
+        let own = member.id().map(Id::as_str).unwrap_or_default();
         let level = member.level().map_or("?", level_name);
         let _ = write!(
             html,
             "<li><div class=\"row\"><span class=\"level\">{level}</span><span class=\"name\">{}</span>",
-            escape(member.name.as_deref().unwrap_or("without a name")),
+            escape(member.name().unwrap_or("without a name")),
         );
-        if let Some(part) = self.parts.get(own) {
+        if let Some(part) = member.component() {
             let _ = write!(html, "{}{}", code(&part.r#type), operational(part));
             for (kind, text) in revisions(part) {
                 let _ = write!(html, "<span class=\"rev\">{kind} <b>{}</b></span>", escape(text));
@@ -144,14 +141,14 @@ impl Fleet {
         }
         let link = escape(own);
         let _ = write!(html, "<a class=\"id\" href=\"/{tenant}/fhir/DeviceComponent/{link}\">{link}</a></div>");
-        for update in self.parts.get(own).into_iter().flat_map(available).flatten() {
+        for update in member.component().into_iter().flat_map(available).flatten() {
             update_row(&update, html);
         }
         html.push_str("<ul>");
         // Devices have four levels; what goes deeper is somebody's mistake, and must not exhaust the stack.
         if depth < 32 {
-            for child in tree.children(member) {
-                self.component(tenant, tree, child, depth + 1, html);
+            for child in member.children() {
+                self.component(tenant, child, depth + 1, html);
             }
         }
         for one in self.metrics.iter().filter(|metric| target(&metric.parent) == Some(own)) {
@@ -212,15 +209,15 @@ fn level_name(level: Level) -> &'static str {
     }
 }
 
-fn option(tree: &Tree, member: &Member, depth: usize, html: &mut String) {
-    let id = escape(&member.id);
-    let name = escape(member.name.as_deref().unwrap_or("without a name"));
+fn option(member: Node<'_, '_>, depth: usize, html: &mut String) {
+    let id = escape(member.id().map(Id::as_str).unwrap_or_default());
+    let name = escape(member.name().unwrap_or("without a name"));
     let level = member.level().map_or("?", level_name);
     let indent = "\u{2003}".repeat(depth);
     let _ = write!(html, "<option value=\"{id}\">{indent}{level}: {name} ({id})</option>");
     if depth < 32 {
-        for child in tree.children(member) {
-            option(tree, child, depth + 1, html);
+        for child in member.children() {
+            option(child, depth + 1, html);
         }
     }
 }

@@ -1,0 +1,229 @@
+//! A broken rule at a node, and the words for it.
+
+use super::item::{Pointer, code, display};
+use super::rule::{Profile, Rule};
+use super::tree::{Node, Tree};
+use crate::issue::{Issue, Severity};
+use crate::nomenclature::Level;
+
+/// A rule that is broken at one node of a [`Tree`]: small, as a tree may have as many as nodes. It becomes an
+/// [`Issue`] when somebody asks for the words.
+///
+/// ```
+/// # use fhir_devices::{DeviceComponent, reference::{Rule, components}};
+/// # let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"monitor"}}"#;
+/// let all = [DeviceComponent::from_json(json)?];
+/// let rules: Vec<_> = components(&all).findings().iter().map(|finding| finding.rule).collect();
+/// assert_eq!(rules, [Rule::ComponentHasSource, Rule::MdsHasVmd, Rule::MdcType, Rule::StatedLevel]);
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    pub(super) node: u32,
+    /// The rule.
+    pub rule: Rule,
+    pub(super) spot: Spot,
+    /// The number of an item, where the spot repeats.
+    pub(super) index: u32,
+    /// The other node that it is about.
+    pub(super) other: u32,
+}
+
+/// The element of the resource that a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Spot {
+    Whole,
+    Identifier,
+    Type,
+    TypeCode,
+    TypeDisplay,
+    UnitCode,
+    Source,
+    Parent,
+    Status,
+    Specification,
+    SpecificationType,
+    SpecificationText,
+    Calibration,
+}
+
+impl Finding {
+    /// The place in the order given of the node where it is.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.node as usize
+    }
+
+    /// Whether it makes the place of its node doubtful.
+    pub(super) fn is_about_place(&self) -> bool {
+        match self.rule {
+            Rule::Acyclic
+            | Rule::ParentType
+            | Rule::VmdBelowMds
+            | Rule::ChannelBelowVmd
+            | Rule::MdsBelowMds
+            | Rule::OneSource
+            | Rule::MetricSource
+            | Rule::UniqueId => true,
+            Rule::Resolvable | Rule::OneTarget | Rule::MetricTargets => self.spot == Spot::Parent,
+            _ => false,
+        }
+    }
+
+    /// The finding in words, as grave as the profile says; `None` where the profile does not have the rule.
+    #[must_use]
+    pub fn issue(&self, tree: &Tree<'_>, profile: Profile) -> Option<Issue> {
+        let severity: Severity = self.rule.severity(profile)?;
+        let node = tree.node(self.node)?;
+        let at = self.at(node);
+        let found = self.found(node, tree.node(self.other));
+        let message = format!("{found}, wanted: {}", self.rule.text());
+        Some(Issue::new(self.rule.key(), severity, self.rule.kind(), at, message))
+    }
+
+    fn at(&self, node: Node<'_, '_>) -> String {
+        let (mut at, index) = (node.place(), self.index);
+        match self.spot {
+            Spot::Whole => {}
+            Spot::Identifier => at.push_str(".identifier"),
+            Spot::Type => at.push_str(".type"),
+            Spot::TypeCode => at.push_str(&format!(".type.coding[{index}].code")),
+            Spot::TypeDisplay => at.push_str(&format!(".type.coding[{index}].display")),
+            Spot::UnitCode => at.push_str(&format!(".unit.coding[{index}].code")),
+            Spot::Source => at.push_str(".source"),
+            Spot::Parent => at.push_str(".parent"),
+            Spot::Status => at.push_str(".operationalStatus"),
+            Spot::Specification => at.push_str(&format!(".productionSpecification[{index}]")),
+            Spot::SpecificationType => at.push_str(&format!(".productionSpecification[{index}].specType")),
+            Spot::SpecificationText => at.push_str(&format!(".productionSpecification[{index}].productionSpec")),
+            Spot::Calibration => at.push_str(&format!(".calibration[{index}].time")),
+        }
+        at
+    }
+
+    /// What was found.
+    fn found(&self, node: Node<'_, '_>, other: Option<Node<'_, '_>>) -> String {
+        let own = named(node);
+        let its = |what: &str| match other {
+            Some(other) => format!("{what} {}", named(other)),
+            None => what.to_owned(),
+        };
+        match self.rule {
+            Rule::Acyclic => format!("{own} is below itself: {}", circle(node, other)),
+            Rule::ParentType | Rule::MetricTargets | Rule::SourceType | Rule::Resolvable | Rule::OneTarget => {
+                let (name, pointer) = match self.spot {
+                    Spot::Parent => ("parent", node.item().parent()),
+                    _ => ("source", node.item().source()),
+                };
+                let what = match self.rule {
+                    Rule::Resolvable => "is not among the resources",
+                    Rule::OneTarget => "may be one of several resources",
+                    _ => "is a resource of another type",
+                };
+                format!("the {name} {} of {own} {what}", pointed(pointer))
+            }
+            Rule::VmdBelowMds | Rule::ChannelBelowVmd | Rule::MdsBelowMds | Rule::MetricBelowChannel => {
+                its(&format!("{own} is below"))
+            }
+            Rule::VmdHasParent | Rule::ChannelHasParent | Rule::MetricHasParent => format!("{own} has no parent"),
+            Rule::MetricHasSource | Rule::ComponentHasSource => format!("{own} has no source"),
+            Rule::OneSource | Rule::MetricSource => {
+                let above = other.map_or_else(
+                    || "another one".to_owned(),
+                    |other| {
+                        pointed(
+                            other.item().source().or_else(|| other.ancestors().find_map(|above| above.item().source())),
+                        )
+                    },
+                );
+                format!("the source of {own} is {}, and above it {above}", pointed(node.item().source()))
+            }
+            Rule::Depth => format!("{own} stands {} deep", node.depth()),
+            Rule::ChannelHoldsMetrics => its(&format!("{own} has below it")),
+            Rule::MdsHasVmd => format!("{own} has no VMD"),
+            Rule::VmdHasChannel => format!("{own} has no channel"),
+            Rule::MdcType => format!("the type of {own} has no such code"),
+            Rule::ContextFree => format!("{own} has the code {}", self.code(node)),
+            Rule::NotGeneric => format!("the code {} of {own} is of a device of any level", self.code(node)),
+            Rule::SuffixAgrees => {
+                let level = node.by_code().map_or("", title);
+                format!("{own} is a {level} by its code, and its reference id is {}", self.code(node))
+            }
+            Rule::CodesAgree => {
+                let level = node.by_code().map_or("", title);
+                format!("{own} is a {level} by its first code, and another one is {}", self.code(node))
+            }
+            Rule::NoMetricCode | Rule::NoDeviceCode | Rule::UnitCode => {
+                format!("{own} has the code {}", self.code(node))
+            }
+            Rule::UniqueIdentifier => its(&format!("{own} has the identifier of")),
+            Rule::UniqueId => its(&format!("{own} has the address of")),
+            Rule::WholeSpecification => match self.spot {
+                Spot::SpecificationType => format!("a specification of {own} has no type"),
+                _ => format!("a specification of {own} has no text"),
+            },
+            Rule::OneSerialNumber => format!("{own} has more than one"),
+            Rule::OneStatus => format!("{own} has several statuses"),
+            Rule::BatteryBelowMds => its(&format!("the battery {own} is below")),
+            Rule::CalibrationTime => format!("a calibration of {own} has no time"),
+            Rule::SerialNumber => its(&format!("{own} has another one than")),
+            Rule::OneRoot => its(&format!("{own} is at the top beside")),
+            Rule::StatedLevel => match node.by_place() {
+                Some(level) => format!("{own} is a {} by its place alone", title(level)),
+                None => format!("nothing says the level of {own}"),
+            },
+        }
+    }
+
+    fn code(&self, node: Node<'_, '_>) -> String {
+        let concept = match (self.spot, node.item()) {
+            (Spot::UnitCode, super::Item::Metric(metric)) => metric.unit.as_ref(),
+            (_, item) => item.kind(),
+        };
+        let coding = concept.and_then(|concept| concept.coding.get(self.index as usize));
+        let text = coding.and_then(if self.spot == Spot::TypeDisplay { display } else { code });
+        format!("`{}`", text.unwrap_or_default())
+    }
+}
+
+const fn title(level: Level) -> &'static str {
+    match level {
+        Level::Mds => "MDS",
+        Level::Vmd => "VMD",
+        Level::Channel => "channel",
+    }
+}
+
+/// What a node is called in a message: its level and its label.
+fn named(node: Node<'_, '_>) -> String {
+    let kind = match node.item() {
+        super::Item::Device(_) => "Device",
+        super::Item::Metric(_) => "metric",
+        super::Item::Component(_) => node.level().map_or("component", title),
+    };
+    format!("{kind} `{}`", node.label())
+}
+
+fn pointed(pointer: Option<Pointer<'_>>) -> String {
+    match pointer {
+        Some(Pointer::Literal(literal)) => format!("`{literal}`"),
+        Some(Pointer::Logical(identifier)) => {
+            format!("with the identifier `{}`", super::item::token(identifier).map_or("", |(_, value)| value))
+        }
+        Some(Pointer::Words) | None => "that has no address".to_owned(),
+    }
+}
+
+/// The members of a circle from the top down; of a large one the first and the last.
+fn circle(root: Node<'_, '_>, last: Option<Node<'_, '_>>) -> String {
+    const SHOWN: usize = 6;
+    let chain = |last| std::iter::successors(Some(last), |node: &Node<'_, '_>| node.parent());
+    let mut shown: Vec<&str> = last.into_iter().flat_map(chain).map(Node::label).take(SHOWN + 1).collect();
+    if let Some(more) = shown.get_mut(SHOWN) {
+        *more = "…";
+        shown.push(root.label());
+    }
+    shown.reverse();
+    shown.push(root.label());
+    shown.join(" > ")
+}

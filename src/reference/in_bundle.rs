@@ -1,0 +1,127 @@
+//! References between the entries of a Bundle, by the rules of FHIR STU3 for `fullUrl`.
+
+use super::item::{Item, token};
+use super::resolve::{Link, Resolution, Resolve};
+use crate::datatype::Literal;
+use crate::resource::{Bundle, Resource};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// The entries of a Bundle by their addresses. Making it takes one pass, a reference one look.
+///
+/// - A relative reference counts from the base of the entry that it stands in ([`Link::from`]). Where that entry has no
+///   base (`urn:uuid:..`), any entry of that type and id answers, if there is one alone.
+/// - A reference with a version needs an entry of that version.
+/// - An entry without `fullUrl` is known by its type and id, for references that are relative.
+/// - A reference by identifier alone is answered among devices, components and metrics, if one has it alone.
+///
+/// ```
+/// use fhir_devices::{Bundle, datatype::{Reference, target}, reference::{InBundle, Link, Resolve}};
+/// let bundle = Bundle::from_json(br#"{"resourceType":"Bundle","type":"collection","entry":[
+///     {"fullUrl":"https://ehr.example/Device/d1","resource":{"resourceType":"Device","id":"d1"}}]}"#)?;
+/// let resolver = InBundle::new(&bundle);
+/// let reference = Reference::<target::Device>::to("Device/d1").unwrap();
+/// let link = Link::of(&reference).from(Some("https://ehr.example/DeviceMetric/m1"));
+/// assert!(resolver.resolve(&link).found().is_some());
+/// let elsewhere = Link::of(&reference).from(Some("https://other.example/DeviceMetric/m1"));
+/// assert!(resolver.resolve(&elsewhere).found().is_none());
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
+#[derive(Debug)]
+pub struct InBundle<'b> {
+    /// By `fullUrl`, the same for several versions.
+    urls: HashMap<&'b str, Vec<&'b Resource>>,
+    /// By type and id, of those that have no base but that of the Bundle, and of all.
+    bare: HashMap<(&'b str, &'b str), Vec<&'b Resource>>,
+    anywhere: HashMap<(&'b str, &'b str), Vec<&'b Resource>>,
+    identifiers: HashMap<(Option<&'b str>, &'b str), Vec<&'b Resource>>,
+}
+
+impl<'b> InBundle<'b> {
+    /// Looks at every entry once.
+    #[must_use]
+    pub fn new(bundle: &'b Bundle) -> Self {
+        let mut new = Self {
+            urls: HashMap::with_capacity(bundle.entry.len()),
+            bare: HashMap::new(),
+            anywhere: HashMap::with_capacity(bundle.entry.len()),
+            identifiers: HashMap::new(),
+        };
+        for entry in &bundle.entry {
+            let Some(resource) = &entry.resource else { continue };
+            let url = entry.full_url.as_ref().and_then(|url| url.value.as_ref()).map(|url| url.as_str());
+            let named = match url.map(Literal::parse) {
+                Some(Literal::Absolute { resource_type, id, .. }) => Some((resource_type, id)),
+                Some(_) => None,
+                None => resource.id().map(|id| (resource.resource_type(), id)),
+            };
+            if let Some(url) = url {
+                new.urls.entry(url).or_default().push(resource);
+            }
+            if let Some(name) = named {
+                new.anywhere.entry(name).or_default().push(resource);
+                if url.is_none() {
+                    new.bare.entry(name).or_default().push(resource);
+                }
+            }
+            for token in Item::of(resource).into_iter().flat_map(Item::identifiers).filter_map(token) {
+                new.identifiers.entry(token).or_default().push(resource);
+            }
+        }
+        new
+    }
+}
+
+impl Resolve for InBundle<'_> {
+    fn resolve<'s>(&'s self, link: &Link<'_>) -> Resolution<Cow<'s, Resource>> {
+        let found: Vec<&'s Resource> = match link.literal {
+            None => {
+                let key = link.identifier.and_then(token);
+                let found = key.and_then(|key| self.identifiers.get(&key)).map_or(&[][..], Vec::as_slice);
+                let of_type =
+                    |resource: &&&Resource| link.targets.is_empty() || link.targets.contains(&resource.resource_type());
+                return one(found.iter().filter(of_type).copied().collect(), None, link);
+            }
+            Some(Literal::Contained { .. }) => {
+                return Resolution::NotAllowed { reason: "a contained resource is known to its container alone" };
+            }
+            Some(Literal::Relative { resource_type, id, .. }) => match link.base() {
+                Some(base) => {
+                    let url = format!("{base}/{resource_type}/{id}");
+                    let bare = self.bare.get(&(resource_type, id));
+                    self.urls.get(url.as_str()).into_iter().chain(bare).flatten().copied().collect()
+                }
+                None => self.anywhere.get(&(resource_type, id)).into_iter().flatten().copied().collect(),
+            },
+            Some(Literal::Absolute { base, resource_type, id, .. }) => {
+                let url = format!("{base}/{resource_type}/{id}");
+                self.urls.get(url.as_str()).into_iter().flatten().copied().collect()
+            }
+            Some(Literal::Urn(url) | Literal::Other(url)) => {
+                self.urls.get(url).into_iter().flatten().copied().collect()
+            }
+        };
+        one(found, link.literal.and_then(|literal| literal.version()), link)
+    }
+}
+
+/// The only one, of a version if one is asked for.
+fn one<'s>(mut found: Vec<&'s Resource>, version: Option<&str>, link: &Link<'_>) -> Resolution<Cow<'s, Resource>> {
+    if let Some(version) = version {
+        found.retain(|resource| version_of(resource).as_deref() == Some(version));
+    }
+    match found[..] {
+        [] => Resolution::Absent,
+        [one] => Resolution::Found(Cow::Borrowed(one)).held_to(link),
+        _ => Resolution::Ambiguous { count: found.len() },
+    }
+}
+
+fn version_of(resource: &Resource) -> Option<Cow<'_, str>> {
+    if let Some(item) = Item::of(resource) {
+        return item.version().map(|version| Cow::Borrowed(version.as_str()));
+    }
+    let Resource::Other(other) = resource else { return None };
+    let meta: serde_json::Value = serde_json::from_str(other.member("meta")?).ok()?;
+    Some(Cow::Owned(meta.get("versionId")?.as_str()?.to_owned()))
+}

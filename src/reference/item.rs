@@ -1,0 +1,211 @@
+//! What stands in a tree: a device, a component or a metric, and what it says of itself.
+
+use crate::datatype::{CodeableConcept, Coding, Identifier, Literal};
+use crate::nomenclature::{Level, Term, is_mdc};
+use crate::primitive::Id;
+use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
+
+/// A resource that has a place in a containment tree, borrowed from where it is kept.
+///
+/// ```
+/// use fhir_devices::{Device, reference::Item};
+/// let device = Device::default();
+/// assert_eq!(Item::from(&device).resource_type(), "Device");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Item<'a> {
+    /// The device as a whole.
+    Device(&'a Device),
+    /// An MDS, VMD or channel.
+    Component(&'a DeviceComponent),
+    /// What is measured, calculated or set.
+    Metric(&'a DeviceMetric),
+}
+
+impl<'a> Item<'a> {
+    /// The resource as an item; `None` for the types that have no place in a tree.
+    #[must_use]
+    pub fn of(resource: &'a Resource) -> Option<Self> {
+        match resource {
+            Resource::Device(device) => Some(Self::Device(device)),
+            Resource::DeviceComponent(component) => Some(Self::Component(component)),
+            Resource::DeviceMetric(metric) => Some(Self::Metric(metric)),
+            _ => None,
+        }
+    }
+
+    /// The name of its type in FHIR.
+    #[must_use]
+    pub const fn resource_type(self) -> &'static str {
+        match self {
+            Self::Device(_) => "Device",
+            Self::Component(_) => "DeviceComponent",
+            Self::Metric(_) => "DeviceMetric",
+        }
+    }
+
+    /// Its logical id.
+    #[must_use]
+    pub fn id(self) -> Option<&'a Id> {
+        let id = match self {
+            Self::Device(device) => &device.id,
+            Self::Component(component) => &component.id,
+            Self::Metric(metric) => &metric.id,
+        };
+        id.as_ref().and_then(|id| id.value.as_ref())
+    }
+
+    /// Its version, where it says one.
+    #[must_use]
+    pub fn version(self) -> Option<&'a Id> {
+        let meta = match self {
+            Self::Device(device) => &device.meta,
+            Self::Component(component) => &component.meta,
+            Self::Metric(metric) => &metric.meta,
+        };
+        meta.as_ref().and_then(|meta| meta.version_id.as_ref()).and_then(|id| id.value.as_ref())
+    }
+
+    /// Its identifiers.
+    pub fn identifiers(self) -> impl Iterator<Item = &'a Identifier> {
+        let (several, one) = match self {
+            Self::Device(device) => (device.identifier.as_slice(), None),
+            Self::Component(component) => (Default::default(), Some(&component.identifier)),
+            Self::Metric(metric) => (Default::default(), Some(&metric.identifier)),
+        };
+        several.iter().chain(one)
+    }
+
+    /// What kind of thing it is.
+    #[must_use]
+    pub fn kind(self) -> Option<&'a CodeableConcept> {
+        match self {
+            Self::Device(device) => device.r#type.as_ref(),
+            Self::Component(component) => Some(&component.r#type),
+            Self::Metric(metric) => Some(&metric.r#type),
+        }
+    }
+
+    /// What people call it: the text of its type, or the display of a code; of a device its model.
+    #[must_use]
+    pub fn name(self) -> Option<&'a str> {
+        let model = match self {
+            Self::Device(device) => device.model.as_ref().and_then(|model| model.value.as_ref()),
+            Self::Component(_) | Self::Metric(_) => None,
+        };
+        model.map(|model| model.as_str()).or_else(|| self.kind().and_then(name))
+    }
+
+    pub(super) fn contained(self) -> &'a [Resource] {
+        match self {
+            Self::Device(device) => &device.contained,
+            Self::Component(component) => &component.contained,
+            Self::Metric(metric) => &metric.contained,
+        }
+    }
+
+    /// The reference to the component above: what it says, and whether there is one.
+    pub(super) fn parent(self) -> Option<Pointer<'a>> {
+        match self {
+            Self::Device(_) => None,
+            Self::Component(component) => component.parent.as_ref().map(Pointer::of),
+            Self::Metric(metric) => metric.parent.as_ref().map(Pointer::of),
+        }
+    }
+
+    /// The reference to the device.
+    pub(super) fn source(self) -> Option<Pointer<'a>> {
+        match self {
+            Self::Device(_) => None,
+            Self::Component(component) => component.source.as_ref().map(Pointer::of),
+            Self::Metric(metric) => metric.source.as_ref().map(Pointer::of),
+        }
+    }
+}
+
+macro_rules! from {
+    ($($Variant:ident $Type:ident),*) => { $(
+        impl<'a> From<&'a $Type> for Item<'a> {
+            fn from(resource: &'a $Type) -> Self {
+                Self::$Variant(resource)
+            }
+        }
+    )* };
+}
+
+from!(Device Device, Component DeviceComponent, Metric DeviceMetric);
+
+/// What a reference says, whatever its target type: a literal is preferred to an identifier.
+#[derive(Clone, Copy)]
+pub(super) enum Pointer<'a> {
+    Literal(Literal<'a>),
+    Logical(&'a Identifier),
+    /// Words alone.
+    Words,
+}
+
+impl<'a> Pointer<'a> {
+    fn of<T: crate::datatype::Target>(reference: &'a crate::datatype::Reference<T>) -> Self {
+        match (reference.literal(), &reference.identifier) {
+            (Some(literal), _) => Self::Literal(literal),
+            (None, Some(identifier)) => Self::Logical(identifier),
+            (None, None) => Self::Words,
+        }
+    }
+}
+
+pub(super) fn code(coding: &Coding) -> Option<&str> {
+    coding.code.as_ref().and_then(|code| code.value.as_ref()).map(|code| code.as_str())
+}
+
+pub(super) fn display(coding: &Coding) -> Option<&str> {
+    coding.display.as_ref().and_then(|display| display.value.as_ref()).map(|display| display.as_str())
+}
+
+fn name(concept: &CodeableConcept) -> Option<&str> {
+    let text = concept.text.as_ref().and_then(|text| text.value.as_ref()).map(|text| text.as_str());
+    text.or_else(|| concept.coding.iter().find_map(display))
+}
+
+/// The codings of ISO/IEEE 11073-10101, each with its number in the list.
+pub(super) fn mdc(concept: &CodeableConcept) -> impl Iterator<Item = (u32, &Coding)> {
+    (0..).zip(&concept.coding).filter(|(_, coding)| {
+        let system = coding.system.as_ref().and_then(|system| system.value.as_ref());
+        system.is_some_and(|system| is_mdc(system.as_str()))
+    })
+}
+
+pub(super) fn term(coding: &Coding) -> Option<Term> {
+    Term::parse(code(coding)?)
+}
+
+/// What the codings of ISO/IEEE 11073-10101 say, by their codes and by their reference ids.
+#[derive(Default)]
+pub(super) struct Said {
+    pub(super) by_code: Option<Level>,
+    pub(super) by_name: Option<Level>,
+    pub(super) is_battery: bool,
+}
+
+pub(super) fn stated(concept: &CodeableConcept) -> Said {
+    let mut said = Said::default();
+    for (_, coding) in mdc(concept) {
+        let term = term(coding);
+        said.by_code = said.by_code.or(term.and_then(Term::level));
+        said.by_name = said.by_name.or(display(coding).and_then(Level::of_name));
+        said.is_battery |= term == Some(Term::BATTERY);
+    }
+    said
+}
+
+/// Whether some coding of the concept has this code, of whatever system.
+pub(super) fn says(concept: &CodeableConcept, wanted: &str) -> bool {
+    concept.coding.iter().any(|coding| code(coding) == Some(wanted))
+}
+
+/// The system and the value of an identifier that has a value.
+pub(super) fn token(identifier: &Identifier) -> Option<(Option<&str>, &str)> {
+    let system = identifier.system.as_ref().and_then(|system| system.value.as_ref()).map(|system| system.as_str());
+    let value = identifier.value.as_ref().and_then(|value| value.value.as_ref())?;
+    Some((system, value.as_str()))
+}

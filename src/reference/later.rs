@@ -1,0 +1,66 @@
+//! Asking near at hand first, and far away for the rest.
+
+use super::resolve::{Link, Resolution, Resolve, ResolveLater, Resolving};
+use std::borrow::Cow;
+use std::fmt;
+
+/// What is at hand is asked first, and what it does not know is asked of another, all in one round trip.
+///
+/// ```
+/// use fhir_devices::reference::{Chain, Link, Resolution, ResolveLater, Resolving, Then};
+///
+/// /// Somebody who has nothing.
+/// struct Nothing;
+/// impl ResolveLater for Nothing {
+///     type Error = std::convert::Infallible;
+///     fn resolve_all<'a>(&'a self, links: &'a [Link<'a>]) -> Resolving<'a, Self::Error> {
+///         Box::pin(async { Ok(links.iter().map(|_| Resolution::Absent).collect()) })
+///     }
+/// }
+///
+/// let near = fhir_devices::reference::Contained(&[]);
+/// let both = Then { near: &near, far: Nothing };
+/// # let _ = both.resolve_all(&[]);
+/// ```
+pub struct Then<'r, F> {
+    /// Who is asked first.
+    pub near: &'r (dyn Resolve + Sync),
+    /// Who is asked for the rest: a store, or another one of these.
+    pub far: F,
+}
+
+impl<F> fmt::Debug for Then<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Then").finish_non_exhaustive()
+    }
+}
+
+impl<F: ResolveLater> ResolveLater for Then<'_, F> {
+    type Error = F::Error;
+
+    fn resolve_all<'a>(&'a self, links: &'a [Link<'a>]) -> Resolving<'a, F::Error> {
+        Box::pin(async move {
+            let mut answers: Vec<Resolution<_>> =
+                links.iter().map(|link| self.near.resolve(link).map(Cow::into_owned)).collect();
+            let (places, open): (Vec<usize>, Vec<Link<'_>>) = answers
+                .iter()
+                .zip(links)
+                .enumerate()
+                .filter(|(_, (answer, _))| answer.is_open())
+                .map(|(place, (_, link))| (place, *link))
+                .unzip();
+            if open.is_empty() {
+                return Ok(answers);
+            }
+            let rest = self.far.resolve_all(&open).await?;
+            for (place, answer) in places.into_iter().zip(rest) {
+                if let Some(slot) = answers.get_mut(place)
+                    && (answer != Resolution::Absent || *slot == Resolution::Absent)
+                {
+                    *slot = answer;
+                }
+            }
+            Ok(answers)
+        })
+    }
+}

@@ -1,0 +1,298 @@
+//! Following a reference: what somebody who has resources answers to it.
+
+use crate::datatype::{Identifier, Literal, Reference, Target};
+use crate::resource::Resource;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+
+/// A reference to be followed, with the types that it may lead to, and where it stands.
+///
+/// ```
+/// use fhir_devices::datatype::{Reference, target};
+/// use fhir_devices::reference::Link;
+/// let reference = Reference::<target::Device>::to("Device/d1")?;
+/// let link = Link::of(&reference);
+/// assert_eq!(link.literal.and_then(|literal| literal.id()), Some("d1"));
+/// assert_eq!(link.targets, ["Device"]);
+/// # Ok::<(), fhir_devices::datatype::WrongTarget>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Link<'l> {
+    /// The address; it is preferred to the identifier.
+    pub literal: Option<Literal<'l>>,
+    /// The identifier of the target, where it has no address.
+    pub identifier: Option<&'l Identifier>,
+    /// The types that it may lead to; empty for any.
+    pub targets: &'static [&'static str],
+    /// The address of the resource that it stands in, where that is known: `fullUrl`.
+    pub from: Option<&'l str>,
+}
+
+impl<'l> Link<'l> {
+    /// What a reference says.
+    #[must_use]
+    pub fn of<T: Target>(reference: &'l Reference<T>) -> Self {
+        Self {
+            literal: reference.literal(),
+            identifier: reference.identifier.as_deref(),
+            targets: T::TYPES,
+            from: None,
+        }
+    }
+
+    /// The same from a resource of this address.
+    #[must_use]
+    pub const fn from(mut self, full_url: Option<&'l str>) -> Self {
+        self.from = full_url;
+        self
+    }
+
+    fn allows(&self, found: &str) -> bool {
+        self.targets.is_empty() || self.targets.contains(&found)
+    }
+
+    /// The base of the service that a relative reference counts from, where the address of its resource tells it.
+    #[must_use]
+    pub fn base(&self) -> Option<&'l str> {
+        match Literal::parse(self.from?) {
+            Literal::Absolute { base, .. } => Some(base),
+            _ => None,
+        }
+    }
+}
+
+/// What became of a reference.
+///
+/// ```
+/// use fhir_devices::reference::Resolution;
+/// let found = Resolution::Found(7).map(|number| number + 1);
+/// assert_eq!(found.found(), Some(8));
+/// assert_eq!(Resolution::<u8>::Absent.found(), None);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution<R> {
+    /// The resource.
+    Found(R),
+    /// It is not here; somewhere else it may be.
+    Absent,
+    /// It was here, and was deleted.
+    Deleted {
+        /// The version that stands for the deletion, where that is known.
+        version: Option<String>,
+    },
+    /// It is of a type that the reference may not lead to.
+    WrongType {
+        /// Its type.
+        found: String,
+    },
+    /// More than one resource may be meant.
+    Ambiguous {
+        /// How many.
+        count: usize,
+    },
+    /// It must not be looked for: another service, or another form of reference than is answered here.
+    NotAllowed {
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+impl<R> Resolution<R> {
+    /// The resource, if there is one.
+    pub fn found(self) -> Option<R> {
+        match self {
+            Self::Found(resource) => Some(resource),
+            _ => None,
+        }
+    }
+
+    /// The same with what was found changed.
+    pub fn map<Q>(self, change: impl FnOnce(R) -> Q) -> Resolution<Q> {
+        match self {
+            Self::Found(resource) => Resolution::Found(change(resource)),
+            Self::Absent => Resolution::Absent,
+            Self::Deleted { version } => Resolution::Deleted { version },
+            Self::WrongType { found } => Resolution::WrongType { found },
+            Self::Ambiguous { count } => Resolution::Ambiguous { count },
+            Self::NotAllowed { reason } => Resolution::NotAllowed { reason },
+        }
+    }
+
+    /// Whether somebody else may know more.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self, Self::Absent | Self::NotAllowed { .. })
+    }
+}
+
+impl<'r> Resolution<Cow<'r, Resource>> {
+    /// The same, with a resource of another type than the link allows refused.
+    #[must_use]
+    pub fn held_to(self, link: &Link<'_>) -> Self {
+        match self {
+            Self::Found(resource) if !link.allows(resource.resource_type()) => {
+                Self::WrongType { found: resource.resource_type().to_owned() }
+            }
+            same => same,
+        }
+    }
+}
+
+/// Somebody who has resources at hand, and answers at once. The caller may implement it.
+///
+/// ```
+/// use fhir_devices::{Resource, datatype::{Reference, target}};
+/// use fhir_devices::reference::{Link, Resolution, Resolve};
+/// use std::borrow::Cow;
+///
+/// struct One(Resource);
+/// impl Resolve for One {
+///     fn resolve<'s>(&'s self, link: &Link<'_>) -> Resolution<Cow<'s, Resource>> {
+///         match link.literal {
+///             Some(literal) if literal.id() == self.0.id() => Resolution::Found(Cow::Borrowed(&self.0)).held_to(link),
+///             _ => Resolution::Absent,
+///         }
+///     }
+/// }
+///
+/// let one = One(Resource::from_json(br#"{"resourceType":"Device","id":"d1"}"#).unwrap());
+/// let reference = Reference::<target::Device>::to("Device/d1").unwrap();
+/// assert!(one.resolve(&Link::of(&reference)).found().is_some());
+/// ```
+pub trait Resolve {
+    /// What became of the reference. It answers within the time of one look-up, and never follows what it finds.
+    fn resolve<'s>(&'s self, link: &Link<'_>) -> Resolution<Cow<'s, Resource>>;
+}
+
+/// The answers of a [`ResolveLater`], in the order of the links.
+pub type Resolving<'a, E> = Pin<Box<dyn Future<Output = Result<Vec<Resolution<Resource>>, E>> + Send + 'a>>;
+
+/// Somebody who has to ask for resources, and is asked for many at a time. The caller may implement it.
+///
+/// A trouble on the way is an error; that a resource is not there is an answer.
+pub trait ResolveLater: Send + Sync {
+    /// What can go wrong on the way.
+    type Error;
+
+    /// What became of the references, one answer a link, in order. However many links there are, it takes one round
+    /// trip.
+    fn resolve_all<'a>(&'a self, links: &'a [Link<'a>]) -> Resolving<'a, Self::Error>;
+}
+
+/// Several resolvers, asked in order until one knows.
+///
+/// What one does not have, or may not look for, the next is asked for; that something is deleted, of a wrong type or
+/// ambiguous is an answer.
+///
+/// ```
+/// use fhir_devices::{Bundle, code::BundleType, datatype::{Reference, target}};
+/// use fhir_devices::reference::{Chain, InBundle, Link, Resolution, Resolve};
+/// let (first, second) = (Bundle::new(BundleType::Collection), Bundle::new(BundleType::Collection));
+/// let (first, second) = (InBundle::new(&first), InBundle::new(&second));
+/// let reference = Reference::<target::Device>::to("Device/d1")?;
+/// assert_eq!(Chain(vec![&first, &second]).resolve(&Link::of(&reference)), Resolution::Absent);
+/// # Ok::<(), fhir_devices::datatype::WrongTarget>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Chain<'r>(pub Vec<&'r dyn Resolve>);
+
+impl std::fmt::Debug for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Chain").field(&self.0.len()).finish()
+    }
+}
+
+impl Resolve for Chain<'_> {
+    fn resolve<'s>(&'s self, link: &Link<'_>) -> Resolution<Cow<'s, Resource>> {
+        let mut open = Resolution::Absent;
+        for resolver in &self.0 {
+            match resolver.resolve(link) {
+                Resolution::Absent => {}
+                refused @ Resolution::NotAllowed { .. } => open = refused,
+                known => return known,
+            }
+        }
+        open
+    }
+}
+
+/// The resources that are contained in another one: they answer to `#id` and to nothing else.
+///
+/// ```
+/// use fhir_devices::{Device, datatype::{Reference, target}, reference::{Contained, Link, Resolve}};
+/// let device = Device::from_json(br##"{"resourceType":"Device","owner":{"reference":"#acme"},
+///     "contained":[{"resourceType":"Organization","id":"acme"}]}"##)?;
+/// let owner = device.owner.as_ref().unwrap();
+/// assert!(Contained(&device.contained).resolve(&Link::of(owner)).found().is_some());
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Contained<'r>(pub &'r [Resource]);
+
+impl Resolve for Contained<'_> {
+    fn resolve<'s>(&'s self, link: &Link<'_>) -> Resolution<Cow<'s, Resource>> {
+        let Some(Literal::Contained { id }) = link.literal else { return Resolution::Absent };
+        let mut found = self.0.iter().filter(|resource| resource.id() == Some(id));
+        match (found.next(), found.count()) {
+            (None, _) => Resolution::Absent,
+            (Some(one), 0) => Resolution::Found(Cow::Borrowed(one)).held_to(link),
+            (Some(_), more) => Resolution::Ambiguous { count: more + 1 },
+        }
+    }
+}
+
+/// How a chain of parents ended.
+///
+/// ```
+/// use fhir_devices::{DeviceComponent, reference::{Chain, End, ancestors}};
+/// let top = DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"x"}}"#)?;
+/// assert_eq!(ancestors(&Chain::default(), &top, None), (vec![], End::Top));
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The last one has no parent.
+    Top,
+    /// The last one has a parent that was there before.
+    Circle,
+    /// The parent of the last one could not be found.
+    Open(Resolution<()>),
+}
+
+/// The components above one, from the nearest, as far as the resolver knows them. It ends, whatever leads to what.
+#[must_use]
+pub fn ancestors<'r>(
+    resolver: &'r dyn Resolve,
+    component: &crate::resource::DeviceComponent,
+    from: Option<&str>,
+) -> (Vec<Cow<'r, Resource>>, End) {
+    let mut above: Vec<Cow<'r, Resource>> = Vec::new();
+    // A circle is known by an address that comes again.
+    let mut seen = HashSet::new();
+    if let Some(id) = component.id.as_ref().and_then(|id| id.value.as_ref()) {
+        seen.insert(format!("DeviceComponent/{id}"));
+    }
+    loop {
+        let last = match above.last().map(|resource| &**resource) {
+            None => component,
+            Some(Resource::DeviceComponent(last)) => last,
+            Some(_) => return (above, End::Top),
+        };
+        let Some(parent) = &last.parent else { return (above, End::Top) };
+        let link = Link::of(parent).from(from);
+        let name = match link.literal {
+            Some(Literal::Relative { resource_type, id, .. }) => format!("{resource_type}/{id}"),
+            Some(literal) => literal.to_string(),
+            None => String::new(),
+        };
+        let found = resolver.resolve(&link);
+        match found {
+            Resolution::Found(_) if !seen.insert(name) => return (above, End::Circle),
+            Resolution::Found(resource) => above.push(resource),
+            other => return (above, End::Open(other.map(|_| ()))),
+        }
+    }
+}

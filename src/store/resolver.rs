@@ -1,0 +1,221 @@
+//! References that a store answers, and the resources of a device with what is above them.
+
+use super::{
+    Criterion, Key, ResourceStore, ResourceType, Result, Search, StoreError, Stored, Tenanted, Version, VersionId,
+};
+use crate::datatype::Literal;
+use crate::reference::{Gather, Link, Resolution, ResolveLater, Resolving, Tree};
+use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
+use smol_str::SmolStr;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Answers references from a store: many at a time, in one search for each type of resource.
+///
+/// Only what is missing is asked for once more, one by one, to tell what was deleted from what never was: the first
+/// [`LOOKED_FOR`](Self::LOOKED_FOR) of a call. So is a version that is not the newest.
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// use fhir_devices::datatype::{Reference, target};
+/// use fhir_devices::reference::{Link, Resolution, ResolveLater};
+/// use fhir_devices::store::{InStore, Tenanted};
+/// use std::sync::Arc;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = InStore::new(Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?));
+/// let reference = Reference::<target::Device>::to("Device/pump")?;
+/// assert_eq!(store.resolve_all(&[Link::of(&reference)]).await?, [Resolution::Absent]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct InStore<S: ?Sized> {
+    store: Tenanted<S>,
+    base: Option<String>,
+}
+
+impl<S: ResourceStore + ?Sized> InStore<S> {
+    /// How many missing resources of a call are asked for one by one.
+    pub const LOOKED_FOR: usize = 8;
+
+    /// Answers relative references.
+    #[must_use]
+    pub fn new(store: Tenanted<S>) -> Self {
+        Self { store, base: None }
+    }
+
+    /// Answers absolute references to this base too, which is that of the store's own service.
+    #[must_use]
+    pub fn at(mut self, base: impl Into<String>) -> Self {
+        self.base = Some(base.into());
+        self
+    }
+
+    /// What is asked of the store, or the answer that needs no store.
+    fn ask(&self, link: &Link<'_>) -> Result<(Key, Option<VersionId>), Resolution<Resource>> {
+        let refuse = |reason| Resolution::NotAllowed { reason };
+        let (resource_type, id, version) = match link.literal {
+            Some(Literal::Relative { resource_type, id, version }) => (resource_type, id, version),
+            Some(Literal::Absolute { base, resource_type, id, version }) if self.base.as_deref() == Some(base) => {
+                (resource_type, id, version)
+            }
+            Some(Literal::Absolute { .. }) => return Err(refuse("it is at another service")),
+            Some(Literal::Contained { .. }) => {
+                return Err(refuse("a contained resource is known to its container alone"));
+            }
+            Some(_) => return Err(refuse("it names no resource of a service")),
+            None => return Err(refuse("the store is not asked by identifier")),
+        };
+        if !link.targets.is_empty() && !link.targets.contains(&resource_type) {
+            return Err(Resolution::WrongType { found: resource_type.to_owned() });
+        }
+        let stored = resource_type.parse().map_err(|_| refuse("the store keeps devices and their parts alone"))?;
+        let version = version.map(str::parse::<VersionId>).transpose().map_err(|_| Resolution::Absent)?;
+        Ok((Key::new(stored, id).map_err(|_| Resolution::Absent)?, version))
+    }
+
+    async fn resolve_each(&self, links: &[Link<'_>]) -> Result<Vec<Resolution<Resource>>> {
+        let asked: Vec<_> = links.iter().map(|link| self.ask(link)).collect();
+        let mut ids: BTreeMap<ResourceType, BTreeSet<SmolStr>> = BTreeMap::new();
+        for (key, _) in asked.iter().flatten() {
+            ids.entry(key.resource_type()).or_default().insert(key.id().clone());
+        }
+        let mut found = HashMap::new();
+        for (resource_type, ids) in ids {
+            let search = Search::new(resource_type).and(Criterion::AnyId(ids)).limit(u32::MAX);
+            found.extend(self.store.all(search).await?.into_iter().map(|version| (version.key.clone(), version)));
+        }
+        let mut looked_for = 0;
+        let mut answers = Vec::with_capacity(asked.len());
+        for ask in asked {
+            let (key, wanted) = match ask {
+                Ok(ask) => ask,
+                Err(answer) => {
+                    answers.push(answer);
+                    continue;
+                }
+            };
+            let read = match (found.get(&key), wanted) {
+                (Some(newest), wanted) if wanted.is_none_or(|wanted| wanted == newest.version) => Ok(newest.clone()),
+                (_, Some(wanted)) => self.store.vread(&key, wanted).await,
+                (_, None) if looked_for < Self::LOOKED_FOR => {
+                    looked_for += 1;
+                    self.store.read(&key).await
+                }
+                (_, None) => Err(StoreError::NotFound),
+            };
+            answers.push(match read {
+                Ok(version) if version.is_deleted() => {
+                    Resolution::Deleted { version: Some(version.version.to_string()) }
+                }
+                Ok(version) => Resolution::Found(typed(&version)?),
+                Err(StoreError::Gone { at }) => Resolution::Deleted { version: Some(at.to_string()) },
+                Err(StoreError::NotFound | StoreError::Unsupported { .. }) => Resolution::Absent,
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(answers)
+    }
+}
+
+impl<S: ResourceStore + ?Sized> ResolveLater for InStore<S> {
+    type Error = StoreError;
+
+    fn resolve_all<'a>(&'a self, links: &'a [Link<'a>]) -> Resolving<'a, StoreError> {
+        Box::pin(self.resolve_each(links))
+    }
+}
+
+fn typed(version: &Version) -> Result<Resource> {
+    Ok(match version.key.resource_type() {
+        ResourceType::Device => Device::from_version(version)?.into(),
+        ResourceType::DeviceComponent => DeviceComponent::from_version(version)?.into(),
+        ResourceType::DeviceMetric => DeviceMetric::from_version(version)?.into(),
+    })
+}
+
+/// A device with its components and metrics, as they were read from a store.
+///
+/// ```
+/// # use fhir_devices::{backend::Memory, store::Tenanted};
+/// # use std::sync::Arc;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use fhir_devices::{Device, store::{Precondition, Stored}};
+/// let store = Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?);
+/// let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#)?;
+/// store.write(pump.write(Precondition::Absent)?).await?;
+/// let family = store.family("pump").await?;
+/// assert_eq!(family.tree().tops().next().unwrap().path(), "pump");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Family {
+    /// The resources: the device first, then what was found.
+    pub resources: Vec<Resource>,
+}
+
+impl Family {
+    /// Their tree.
+    #[must_use]
+    pub fn tree(&self) -> Tree<'_> {
+        self.resources.iter().fold(Gather::with_capacity(self.resources.len()), Gather::with).build()
+    }
+}
+
+impl<S: ResourceStore + ?Sized> Tenanted<S> {
+    /// The device, all components and metrics whose source it is, and the components above them that have another source or
+    /// none.
+    ///
+    /// It takes one call for the device, a search for the components and one for the metrics, and a search for each
+    /// level that is above those: the number of calls does not grow with the number of resources, but for the pages
+    /// into which a store cuts what it finds.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] and [`StoreError::Gone`] when there is no such device; otherwise as
+    /// [`ResourceStore::search`].
+    pub async fn family(&self, device: &str) -> Result<Family> {
+        let key = Key::new(ResourceType::Device, device)?;
+        let mut resources = vec![typed(&self.read(&key).await?)?];
+        let of_device = Criterion::Source(key.to_string().into());
+        let mut known = BTreeSet::new();
+        for resource_type in [ResourceType::DeviceComponent, ResourceType::DeviceMetric] {
+            let search = Search::new(resource_type).and(of_device.clone()).limit(u32::MAX);
+            for version in self.all(search).await? {
+                if resource_type == ResourceType::DeviceComponent {
+                    known.insert(version.key.id().clone());
+                }
+                resources.push(typed(&version)?);
+            }
+        }
+        let mut next = 0;
+        loop {
+            let wanted: BTreeSet<SmolStr> =
+                resources.iter().skip(next).filter_map(parent).filter(|id| !known.contains(id)).collect();
+            if wanted.is_empty() {
+                return Ok(Family { resources });
+            }
+            next = resources.len();
+            known.extend(wanted.iter().cloned());
+            let search = Search::new(ResourceType::DeviceComponent).and(Criterion::AnyId(wanted)).limit(u32::MAX);
+            for version in self.all(search).await? {
+                resources.push(typed(&version)?);
+            }
+        }
+    }
+}
+
+/// The id of the parent, where it is a component of the same store.
+fn parent(resource: &Resource) -> Option<SmolStr> {
+    let parent = match resource {
+        Resource::DeviceComponent(component) => component.parent.as_ref(),
+        Resource::DeviceMetric(metric) => metric.parent.as_ref(),
+        _ => None,
+    };
+    match parent?.literal()? {
+        Literal::Relative { id, .. } => Some(id.into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,247 @@
+//! The containment tree: its links, its levels, its rules, and which component is meant.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
+
+mod common;
+#[path = "containment/forest.rs"]
+mod forest;
+#[path = "containment/rules.rs"]
+mod rules;
+
+use fhir_devices::datatype::Reference;
+use fhir_devices::nomenclature::Level;
+use fhir_devices::primitive::Id;
+use fhir_devices::reference::{Label, Node, Rule, SelectError, Selector, Tree, components, select};
+use fhir_devices::{Bundle, DeviceComponent, Resource};
+
+fn component(id: &str, code: &str, display: &str, parent: &str) -> DeviceComponent {
+    let parent = match parent {
+        "" => String::new(),
+        parent => format!(r#","parent":{{"reference":"{parent}"}}"#),
+    };
+    let json = format!(
+        r#"{{"resourceType":"DeviceComponent","id":"{id}","identifier":{{"value":"{id}"}},"type":{{"coding":[
+        {{"system":"urn:oid:1.2.840.10004.1.1.1.0.0.1","code":"{code}","display":"{display}"}}]}}{parent}}}"#
+    );
+    DeviceComponent::from_json(json.as_bytes()).unwrap()
+}
+
+fn paths(tree: &Tree<'_>) -> Vec<String> {
+    tree.nodes().map(Node::path).collect()
+}
+
+fn bundle(entries: &str) -> Bundle {
+    let json = format!(r#"{{"resourceType":"Bundle","type":"collection","entry":[{entries}]}}"#);
+    Bundle::from_json(json.as_bytes()).unwrap()
+}
+
+fn entry(url: &str, id: &str, more: &str) -> String {
+    format!(
+        r#"{{"fullUrl":"{url}","resource":{{"resourceType":"DeviceComponent","id":"{id}","identifier":{{"value":"{id}"}},
+        "type":{{"text":"x"}}{more}}}}}"#
+    )
+}
+
+fn below(parent: &str) -> String {
+    format!(r#","parent":{{"reference":"{parent}"}}"#)
+}
+
+#[test]
+fn the_code_counts_before_the_name_and_the_name_before_the_place() {
+    let all = [
+        component("m", "69641", "MDC_DEV_ANALY_SAT_O2_VMD", ""),
+        component("v", "2000", "MDC_DEV_ANALY_SAT_O2_CHAN", "DeviceComponent/m"),
+        component("c", "69680", "Infusion pump", "DeviceComponent/m/_history/3"),
+    ];
+    let tree = components(&all);
+    let levels: Vec<_> = tree.nodes().map(Node::level).collect();
+    assert_eq!(levels, [Some(Level::Mds), Some(Level::Channel), Some(Level::Vmd)]);
+    let disputed: Vec<_> = tree.nodes().map(Node::is_disputed).collect();
+    assert_eq!(disputed, [true, true, false]);
+    assert_eq!(paths(&tree), ["m", "m/v", "m/c"]);
+}
+
+#[test]
+fn an_mds_below_an_mds_is_no_dispute() {
+    let all = [component("ward", "69965", "x", ""), component("bed", "69965", "x", "DeviceComponent/ward")];
+    let tree = components(&all);
+    assert!(tree.nodes().all(|node| !node.is_disputed() && node.level() == Some(Level::Mds)));
+}
+
+#[test]
+fn a_place_says_nothing_below_an_orphan_or_in_a_circle() {
+    let all = [
+        component("a", "0", "x", "DeviceComponent/b"),
+        component("b", "0", "x", "DeviceComponent/a"),
+        component("own", "0", "x", "DeviceComponent/own"),
+        component("lost", "0", "x", "DeviceComponent/gone"),
+        component("far", "0", "x", "https://other.example/DeviceComponent/a"),
+        component("below", "0", "x", "DeviceComponent/lost"),
+    ];
+    let tree = components(&all);
+    assert!(tree.nodes().all(|node| node.level().is_none()));
+    assert_eq!(paths(&tree), ["a", "a/b", "own", "lost", "far", "lost/below"]);
+    let cyclic: Vec<_> = tree.nodes().filter(|node| node.is_cyclic()).map(Node::label).collect();
+    assert_eq!(cyclic, ["a", "own"]);
+    assert_eq!(tree.nodes().filter(|node| node.is_orphan()).count(), 2);
+    assert_eq!(tree.roots().count(), 4);
+    let report = tree.report(fhir_devices::reference::Profile::Base);
+    let messages: Vec<_> =
+        report.iter().filter(|issue| issue.rule == "CT-01").map(|issue| issue.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "component `a` is below itself: a > b > a, wanted: no component is its own ancestor",
+            "component `own` is below itself: own > own, wanted: no component is its own ancestor",
+        ]
+    );
+}
+
+#[test]
+fn a_doubled_id_is_never_selected_and_is_nobodys_parent() {
+    let all = [
+        component("a", "69642", "x", ""),
+        component("a", "69642", "x", ""),
+        component("b", "69643", "x", "DeviceComponent/a"),
+    ];
+    let tree = components(&all);
+    let refused = select(&tree, &Selector::Component("a".parse().unwrap()));
+    assert!(matches!(refused, Err(SelectError::Ambiguous { candidates, .. }) if candidates.len() == 2));
+    let below = tree.get("b").unwrap();
+    assert!(below.is_orphan() && below.findings().iter().any(|finding| finding.rule == Rule::OneTarget));
+}
+
+#[test]
+fn a_name_is_an_id_first_and_a_level_second() {
+    let name = Selector::Named("vmd".parse().unwrap());
+    let mut all = vec![component("a", "69642", "x", ""), component("b", "69641", "x", "")];
+    assert_eq!(select(&components(&all), &name).unwrap().label(), "a");
+    all.push(component("vmd", "69643", "x", ""));
+    assert_eq!(select(&components(&all), &name).unwrap().label(), "vmd");
+}
+
+#[test]
+fn a_component_is_found_by_handle_by_code_by_software_item_and_by_several_of_them() {
+    let mut all = [
+        component("m", "69641", "x", ""),
+        component("v1", "69642", "x", "DeviceComponent/m"),
+        component("v2", "69642", "x", "DeviceComponent/m"),
+    ];
+    let mut with_item = all[2].clone();
+    let read = DeviceComponent::from_json(
+        br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"x"},
+        "productionSpecification":[{"componentId":{"system":"urn:acme","value":"gas-fw"},"productionSpec":"2"}]}"#,
+    );
+    with_item.production_specification = read.unwrap().production_specification;
+    all[2] = with_item;
+    let tree = components(&all);
+    let label = |value: &str| Label { system: None, value: value.to_owned() };
+    let found = |selector: &Selector| select(&tree, selector).map(Node::path).map_err(|error| error.to_string());
+    assert_eq!(found(&Selector::Identifier(label("v1"))), Ok("m/v1".into()));
+    assert_eq!(found(&Selector::Code(69_641)), Ok("m".into()));
+    assert_eq!(found(&Selector::Item(label("gas-fw"))), Ok("m/v2".into()));
+    let both = Selector::All(vec![Selector::Level(Level::Vmd), Selector::Identifier(label("v2"))]);
+    assert_eq!(found(&both), Ok("m/v2".into()));
+    assert_eq!(
+        found(&Selector::Code(69_642)),
+        Err("2 components may be meant, wanted one of `m/v1` (vmd, x), `m/v2` (vmd, x)".into())
+    );
+    let neither = Selector::All(vec![Selector::Level(Level::Mds), Selector::Item(label("gas-fw"))]);
+    assert!(found(&neither).unwrap_err().starts_with(
+        "the device does not have the component of level `mds` and the component with the software item `gas-fw`"
+    ));
+    let other = Label { system: Some("urn:else".into()), value: "gas-fw".into() };
+    assert!(found(&Selector::Item(other)).is_err());
+}
+
+#[test]
+fn a_place_is_doubtful_below_an_orphan_a_circle_or_a_disorder() {
+    let all = [
+        component("m", "69641", "x", ""),
+        component("v", "69642", "x", "DeviceComponent/m"),
+        component("c", "69643", "x", "DeviceComponent/v"),
+        component("lost", "69642", "x", "DeviceComponent/gone"),
+        component("below", "69643", "x", "DeviceComponent/lost"),
+        component("a", "69642", "x", "DeviceComponent/b"),
+        component("b", "69642", "x", "DeviceComponent/a"),
+        component("upside", "69642", "x", "DeviceComponent/c"),
+    ];
+    let tree = components(&all);
+    let doubts: Vec<_> = tree.nodes().map(|node| node.doubt().map(|finding| finding.rule.key())).collect();
+    assert_eq!(doubts, [None, None, None, Some("CT-04"), Some("CT-04"), Some("CT-01"), Some("CT-05"), Some("CT-05")]);
+}
+
+#[test]
+fn a_component_without_an_id_is_counted_and_never_chosen() {
+    let mut all = [component("a", "69642", "x", ""), component("b", "69642", "x", "")];
+    all[1].id = None;
+    assert!(select(&components(&all), &Selector::Level(Level::Vmd)).is_err());
+    assert!(select(&components(&all[1..]), &Selector::Level(Level::Vmd)).is_err());
+    assert_eq!(paths(&components(&all)), ["a", "b"]);
+}
+
+#[test]
+fn in_a_bundle_a_reference_follows_the_address_of_its_entry() {
+    let here = "https://here.example/fhir";
+    let urn = "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7";
+    let parts = [
+        entry(&format!("{here}/DeviceComponent/m"), "m", ""),
+        entry("https://there.example/DeviceComponent/m", "m", ""),
+        entry(&format!("{here}/DeviceComponent/a"), "a", &below("DeviceComponent/m")),
+        entry("https://there.example/DeviceComponent/b", "b", &below(&format!("{here}/DeviceComponent/m"))),
+        entry(urn, "c", &below("DeviceComponent/m")),
+        entry("urn:oid:1.2.3", "d", &below(urn)),
+        entry("urn:oid:1.2.4", "e", &below("DeviceComponent/a")),
+        entry("urn:oid:1.2.5", "f", &below("urn:oid:1.2.99")),
+    ];
+    let bundle = bundle(&parts.join(","));
+    let document = Resource::from(bundle);
+    let tree = fhir_devices::reference::Gather::new().with(&document).build();
+    // `c` has no base, and two resources are DeviceComponent/m; `e` has none either, and one is DeviceComponent/a.
+    assert_eq!(paths(&tree), ["m", "m", "m/a", "m/b", "c", "c/d", "m/a/e", "f"]);
+    let rules = |id: &str| tree.get(id).unwrap().findings().iter().map(|finding| finding.rule).collect::<Vec<_>>();
+    assert!(rules("c").contains(&Rule::OneTarget));
+    assert!(rules("f").contains(&Rule::Resolvable));
+    let report = tree.report(fhir_devices::reference::Profile::Base);
+    assert!(report.iter().any(|issue| issue.at == "Bundle.entry[7].resource.parent" && issue.rule == "CT-04"));
+}
+
+#[test]
+fn a_contained_component_and_a_wrong_type_are_told() {
+    let all = bundle(
+        r##"{"fullUrl":"urn:oid:1.1","resource":{"resourceType":"DeviceMetric","identifier":{"value":"1"},"type":{"text":"x"},
+        "category":"setting","contained":[{"resourceType":"DeviceComponent","id":"c","identifier":{"value":"2"},
+        "type":{"text":"x"}}],"parent":{"reference":"#c"},"source":{"reference":"urn:oid:1.2"}}},
+        {"fullUrl":"urn:oid:1.2","resource":{"resourceType":"Patient","id":"p"}}"##,
+    );
+    let tree = fhir_devices::reference::Gather::new().with_bundle(&all).build();
+    assert_eq!(paths(&tree), ["c/1", "c"]);
+    let report = tree.report(fhir_devices::reference::Profile::Base);
+    let found: Vec<_> = report.iter().map(|issue| (&*issue.rule, issue.at.as_str())).collect();
+    assert!(found.contains(&("CT-03", "Bundle.entry[0].resource.source")), "{found:?}");
+    assert!(found.contains(&("CT-20", "Bundle.entry[0].resource.contained[0].type")), "{found:?}");
+}
+
+#[test]
+fn a_chain_a_star_and_a_circle_of_a_hundred_thousand_take_no_stack_and_little_time() {
+    let count = 100_000;
+    let proto = component("c", "69642", "x", "DeviceComponent/c");
+    let parents: [&dyn Fn(usize) -> usize; 3] = [&|at: usize| at.saturating_sub(1), &|_| 0, &|at| (at + 1) % count];
+    for parent in parents {
+        let all: Vec<_> = (0..count)
+            .map(|at| {
+                let mut one = proto.clone();
+                one.id = Some(Id::new(format!("c{at}")).unwrap().into());
+                let parent = format!("DeviceComponent/c{}", parent(at));
+                one.parent = Some(Reference::to(&parent).unwrap());
+                one
+            })
+            .collect();
+        let tree = components(&all);
+        assert_eq!(tree.roots().count(), 1);
+        assert_eq!(tree.roots().next().unwrap().subtree().count(), count);
+        let refused = select(&tree, &Selector::Any).unwrap_err();
+        assert_eq!(refused.candidates().len(), count);
+        assert!(refused.candidates().iter().all(|candidate| candidate.path.len() < 200));
+        assert!(refused.to_string().ends_with("99988 more"));
+    }
+}

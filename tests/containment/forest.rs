@@ -1,0 +1,334 @@
+//! Random forests with every kind of fault, against a model that looks at everything again for every question.
+
+use fhir_devices::nomenclature::Level;
+use fhir_devices::reference::{Gather, Item, Node, Tree};
+use fhir_devices::{Device, DeviceComponent, DeviceMetric, Resource};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+/// A resource to be made: a component, a metric or a device.
+#[derive(Clone, Debug)]
+struct Part {
+    kind: Kind,
+    id: u8,
+    parent: Link,
+    source: Link,
+    code: u8,
+    suffix: u8,
+    handle: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Device,
+    Component,
+    Metric,
+}
+
+/// A reference: none, by id, or one that leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Link {
+    None,
+    Id(u8),
+    Lost,
+    /// A contained resource of another type.
+    Wrong,
+}
+
+const CODES: [(&str, Option<Level>); 5] = [
+    ("69641", Some(Level::Mds)),
+    ("69642", Some(Level::Vmd)),
+    ("69643", Some(Level::Channel)),
+    ("69640", None),
+    ("2000", None),
+];
+const SUFFIXES: [(&str, Option<Level>); 4] =
+    [("A_MDS", Some(Level::Mds)), ("A_VMD", Some(Level::Vmd)), ("A_CHAN", Some(Level::Channel)), ("A", None)];
+
+fn link() -> impl Strategy<Value = Link> {
+    prop_oneof![2 => Just(Link::None), 8 => (0u8..12).prop_map(Link::Id), 1 => Just(Link::Lost), 1 => Just(Link::Wrong)]
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    let kind = prop_oneof![1 => Just(Kind::Device), 6 => Just(Kind::Component), 2 => Just(Kind::Metric)];
+    let source = prop_oneof![1 => link(), 4 => (0u8..3).prop_map(Link::Id)];
+    (kind, 0u8..12, link(), source, 0u8..5, 0u8..4, 0u8..6).prop_map(
+        |(kind, id, parent, source, code, suffix, handle)| Part { kind, id, parent, source, code, suffix, handle },
+    )
+}
+
+fn read(part: &Part) -> Resource {
+    let reference = |name: &str, kind: &str, link: Link| match link {
+        Link::None => String::new(),
+        Link::Id(id) if kind == "Device" => format!(r#","{name}":{{"reference":"Device/d{id}"}}"#),
+        Link::Id(id) => format!(r#","{name}":{{"reference":"{kind}/C{id}"}}"#),
+        Link::Lost => format!(r#","{name}":{{"reference":"{kind}/lost"}}"#),
+        Link::Wrong => format!(r##","{name}":{{"reference":"#wrong"}}"##),
+    };
+    let wrong = r#","contained":[{"resourceType":"Patient","id":"wrong"}]"#;
+    let id = part.id;
+    let json = match part.kind {
+        Kind::Device => format!(r#"{{"resourceType":"Device","id":"d{id}"}}"#),
+        kind => {
+            let (name, letter, more) = match kind {
+                Kind::Metric => ("DeviceMetric", 'M', r#","category":"setting""#),
+                _ => ("DeviceComponent", 'C', ""),
+            };
+            format!(
+                r#"{{"resourceType":"{name}","id":"{letter}{id}","identifier":{{"value":"{}"}},"type":{{"coding":[{{
+                "system":"urn:iso:std:iso:11073:10101","code":"{}","display":"{}"}}]}}{more}{wrong}{}{}}}"#,
+                part.handle,
+                CODES[part.code as usize].0,
+                SUFFIXES[part.suffix as usize].0,
+                reference("parent", "DeviceComponent", part.parent),
+                reference("source", "Device", part.source),
+            )
+        }
+    };
+    Resource::from_json(json.as_bytes()).unwrap_or_else(|report| panic!("{json}: {report}"))
+}
+
+/// The model: every answer from the parts alone, by looking at all of them.
+struct Model<'p>(&'p [Part]);
+
+impl Model<'_> {
+    fn target(&self, link: Link, kind: Kind) -> Result<usize, &'static str> {
+        match link {
+            Link::None => Err("absent"),
+            Link::Lost => Err("lost"),
+            Link::Wrong => Err("wrong"),
+            Link::Id(id) => {
+                let all: Vec<usize> =
+                    (0..self.0.len()).filter(|at| self.0[*at].kind == kind && self.0[*at].id == id).collect();
+                match all[..] {
+                    [] => Err("lost"),
+                    [one] => Ok(one),
+                    _ => Err("several"),
+                }
+            }
+        }
+    }
+
+    fn is(&self, at: usize, kind: Kind) -> bool {
+        self.0[at].kind == kind
+    }
+
+    fn said_parent(&self, at: usize) -> Result<usize, &'static str> {
+        if self.is(at, Kind::Device) { Err("absent") } else { self.target(self.0[at].parent, Kind::Component) }
+    }
+
+    fn source(&self, at: usize) -> Result<usize, &'static str> {
+        if self.is(at, Kind::Device) { Err("absent") } else { self.target(self.0[at].source, Kind::Device) }
+    }
+
+    /// The members of the circle that `at` is on.
+    fn circle(&self, at: usize) -> Option<BTreeSet<usize>> {
+        let mut seen = BTreeSet::new();
+        let mut here = at;
+        loop {
+            seen.insert(here);
+            here = self.said_parent(here).ok()?;
+            if here == at {
+                return Some(seen);
+            }
+            if seen.contains(&here) {
+                return None;
+            }
+        }
+    }
+
+    fn is_cut(&self, at: usize) -> bool {
+        self.circle(at).is_some_and(|circle| circle.first() == Some(&at))
+    }
+
+    fn parent(&self, at: usize) -> Option<usize> {
+        self.said_parent(at).ok().filter(|_| !self.is_cut(at))
+    }
+
+    fn chain(&self, at: usize) -> Vec<usize> {
+        std::iter::successors(Some(at), |at| self.parent(*at)).collect()
+    }
+
+    fn stated(&self, at: usize) -> Option<Level> {
+        let part = &self.0[at];
+        (part.kind == Kind::Component)
+            .then(|| CODES[part.code as usize].1.or(SUFFIXES[part.suffix as usize].1))
+            .flatten()
+    }
+
+    fn level(&self, at: usize) -> Option<Level> {
+        let by_place = || match self.parent(at) {
+            Some(above) => self.level(above).and_then(Level::below),
+            None => (self.said_parent(at) == Err("absent")).then_some(Level::Mds),
+        };
+        self.is(at, Kind::Component).then(|| self.stated(at).or_else(by_place)).flatten()
+    }
+
+    /// What a source is called, so that two can be compared: a device, or a text.
+    fn own_source(&self, at: usize) -> Option<String> {
+        match (self.source(at), self.0[at].source) {
+            (Ok(device), _) => Some(format!("node {device}")),
+            (Err(_), Link::Id(id)) if !self.is(at, Kind::Device) => Some(format!("id {id}")),
+            (Err(_), Link::Lost) if !self.is(at, Kind::Device) => Some("lost".into()),
+            _ => None,
+        }
+    }
+
+    fn device(&self, at: usize) -> Option<String> {
+        self.chain(at).into_iter().find_map(|above| self.own_source(above))
+    }
+
+    fn is_nested(&self, at: usize) -> bool {
+        self.stated(at) == Some(Level::Mds)
+            && self.parent(at).is_some_and(|above| self.level(above) == Some(Level::Mds))
+    }
+
+    fn children(&self, at: usize, kind: Kind) -> impl Iterator<Item = usize> {
+        (0..self.0.len()).filter(move |child| self.is(*child, kind) && self.parent(*child) == Some(at))
+    }
+
+    fn findings(&self, at: usize) -> BTreeSet<&'static str> {
+        let mut found = BTreeSet::new();
+        let mut when = |rule: &'static str, broken: bool| {
+            if broken {
+                found.insert(rule);
+            }
+        };
+        let part = &self.0[at];
+        let (absent, above) = (self.said_parent(at) == Err("absent"), self.parent(at));
+        let above_level = above.and_then(|above| self.level(above));
+        let not_below = |level: Level| above_level.is_some_and(|above| above != level);
+        let first_same = |same: &dyn Fn(usize) -> bool| (0..at).any(same);
+        if part.kind == Kind::Device {
+            when("unique-id", first_same(&|other| self.is(other, Kind::Device) && self.0[other].id == part.id));
+            return found;
+        }
+        let is_metric = part.kind == Kind::Metric;
+        when("unique-id", first_same(&|other| self.0[other].kind == part.kind && self.0[other].id == part.id));
+        when("CT-01", self.is_cut(at));
+        let ends = [self.said_parent(at), self.source(at)];
+        when("CT-04", ends.contains(&Err("lost")));
+        when("one-target", ends.contains(&Err("several")));
+        when("CT-03", is_metric && ends.contains(&Err("wrong")));
+        when("CT-02", !is_metric && ends[0] == Err("wrong"));
+        when("source-type", !is_metric && ends[1] == Err("wrong"));
+        when(if is_metric { "CT-12" } else { "CT-13" }, part.source == Link::None);
+        let differs = |from: Option<usize>| match (self.own_source(at), from.and_then(|from| self.device(from))) {
+            (Some(own), Some(above)) => own != above,
+            _ => false,
+        };
+        if is_metric {
+            when("CT-10", not_below(Level::Channel));
+            when("CT-11", absent);
+            let top = self.chain(at).last().copied();
+            let top_agrees = top != Some(at) && self.own_source(at) == top.and_then(|top| self.device(top));
+            when("CT-15", differs(above) && !top_agrees);
+            when("CT-21", part.code == 4);
+            when("CT-25", part.code < 4);
+            return found;
+        }
+        when("CT-14", differs(above) && !self.is_nested(at));
+        let level = self.level(at);
+        when("CT-05", level == Some(Level::Vmd) && not_below(Level::Mds));
+        when("CT-06", level == Some(Level::Vmd) && absent);
+        when("CT-07", level == Some(Level::Channel) && not_below(Level::Vmd));
+        when("CT-08", level == Some(Level::Channel) && absent);
+        when("CT-09", level == Some(Level::Mds) && not_below(Level::Mds));
+        let chain = self.chain(at);
+        let composite = chain.iter().any(|at| self.is_nested(*at));
+        when("CT-16", chain.len() > 3 + usize::from(composite));
+        when("CT-17", level == Some(Level::Channel) && self.children(at, Kind::Component).next().is_some());
+        let has = |wanted| self.children(at, Kind::Component).any(|child| self.level(child) == Some(wanted));
+        when("CT-18", level == Some(Level::Mds) && !has(Level::Vmd));
+        when("CT-19", level == Some(Level::Vmd) && !has(Level::Channel));
+        when("CT-21", part.code == 4);
+        when("CT-22", part.code == 3);
+        let (by_code, by_name) = (CODES[part.code as usize].1, SUFFIXES[part.suffix as usize].1);
+        when("CT-23", by_code.is_some() && by_name.is_some() && by_code != by_name);
+        let family = |at: usize| (self.device(at).ok_or_else(|| self.chain(at).last().copied()), self.0[at].handle);
+        when("CT-27", first_same(&|other| self.is(other, Kind::Component) && family(other) == family(at)));
+        let tops = |at: usize| {
+            (self.is(at, Kind::Component) && self.said_parent(at) == Err("absent"))
+                .then(|| self.own_source(at))
+                .flatten()
+        };
+        when("one-root", tops(at).is_some() && first_same(&|other| tops(other) == tops(at)));
+        when("stated-level", self.stated(at).is_none());
+        found
+    }
+}
+
+fn compare(parts: &[Part]) -> Result<(), TestCaseError> {
+    let all: Vec<Resource> = parts.iter().map(read).collect();
+    let tree: Tree<'_> = all.iter().fold(Gather::new(), Gather::with).build();
+    let model = Model(parts);
+    prop_assert_eq!(tree.len(), parts.len());
+    for node in tree.nodes() {
+        let at = node.index();
+        prop_assert_eq!(node.parent().map(Node::index), model.parent(at), "parent of {}", at);
+        prop_assert_eq!(node.level(), model.level(at), "level of {}", at);
+        prop_assert_eq!(node.is_cyclic(), model.is_cut(at), "circle at {}", at);
+        let orphan = matches!(model.said_parent(at), Err("lost" | "wrong" | "several"));
+        prop_assert_eq!(node.is_orphan(), orphan, "orphan {}", at);
+        let below: Vec<usize> = node.children().map(Node::index).collect();
+        let wanted: Vec<usize> = (0..parts.len())
+            .filter(|child| match (model.parent(*child), parts[at].kind) {
+                (Some(above), _) => above == at,
+                (None, Kind::Device) => model.source(*child) == Ok(at),
+                (None, _) => false,
+            })
+            .collect();
+        prop_assert_eq!(below, wanted, "children of {}", at);
+        let found: BTreeSet<&str> = node.findings().iter().map(|finding| finding.rule.key()).collect();
+        prop_assert_eq!(found, model.findings(at), "findings at {}", at);
+    }
+    // Nothing is lost: what is below the tops is everything, each once.
+    let mut below: Vec<usize> = tree.tops().flat_map(Node::subtree).map(|(_, node)| node.index()).collect();
+    below.sort_unstable();
+    prop_assert_eq!(below, (0..parts.len()).collect::<Vec<_>>());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn a_random_forest_is_what_the_model_says(parts in prop::collection::vec(part(), 0..24)) {
+        compare(&parts)?;
+    }
+
+    #[test]
+    fn the_order_of_the_resources_changes_no_link(parts in prop::collection::vec(part(), 0..16), seed in any::<u64>()) {
+        // Circles are cut at the member that comes first, so only forests without them are alike in any order.
+        prop_assume!((0..parts.len()).all(|at| Model(&parts).circle(at).is_none()));
+        let key = |at: &usize| (*at as u64).wrapping_mul(seed | 1).rotate_left(17);
+        let mut order: Vec<usize> = (0..parts.len()).collect();
+        order.sort_by_key(key);
+        let all: Vec<Resource> = parts.iter().map(read).collect();
+        let straight = all.iter().fold(Gather::new(), Gather::with).build();
+        let mixed = order.iter().fold(Gather::new(), |gather, at| gather.with(&all[*at])).build();
+        let of = |node: Node<'_, '_>| (node.path(), node.level());
+        let mut here: Vec<_> = straight.nodes().map(of).collect();
+        let mut there: Vec<_> = mixed.nodes().map(of).collect();
+        here.sort();
+        there.sort();
+        prop_assert_eq!(here, there);
+    }
+}
+
+#[test]
+fn the_items_of_a_tree_are_those_that_were_given() {
+    let (device, metric) = (Device::default(), part_of(Kind::Metric));
+    let component = part_of(Kind::Component);
+    let (Resource::DeviceMetric(metric), Resource::DeviceComponent(component)) = (&metric, &component) else {
+        panic!()
+    };
+    let (metric, component): (&DeviceMetric, &DeviceComponent) = (metric, component);
+    let tree = Gather::new().with_item(&device).with_item(metric).with_item(component).build();
+    let items: Vec<Item<'_>> = tree.nodes().map(Node::item).collect();
+    assert!(matches!(items[..], [Item::Device(_), Item::Metric(one), Item::Component(_)] if std::ptr::eq(one, metric)));
+}
+
+fn part_of(kind: Kind) -> Resource {
+    read(&Part { kind, id: 1, parent: Link::None, source: Link::None, code: 0, suffix: 0, handle: 0 })
+}

@@ -1,0 +1,228 @@
+//! The rules of containment: how grave each is, and a tree that breaks it.
+
+use super::common::corpus;
+use fhir_devices::reference::{Gather, Profile, Rule};
+use fhir_devices::{Resource, Severity};
+use std::collections::BTreeSet;
+
+/// What cannot be broken in STU3: rules about the `Device` of R4 that stands for a VMD, a channel or an MDS.
+const NOT_OF_STU3: [&str; 2] = ["CT-32", "CT-33"];
+
+/// The severities in `base` and `pocd`: the table that a machine without the corpus has.
+const SEVERITIES: &str = "01 e e|02 e e|03 e e|04 i w|05 w e|06 w e|07 w e|08 w e|09 w e|10 w e|11 i e|12 i e|13 i e|14 w e|\
+    15 w e|16 w e|17 w e|18 i w|19 i w|20 i e|21 w e|22 i w|23 w w|24 w e|25 w e|26 w e|27 w e|28 w w|29 w w|30 w w|\
+    31 - i|34 i i|35 w w";
+
+fn severity(word: &str) -> Option<Severity> {
+    match word.split(' ').next().unwrap() {
+        "error" | "e" => Some(Severity::Error),
+        "warning" | "w" => Some(Severity::Warning),
+        "info" | "i" => Some(Severity::Information),
+        "none" | "n/a" | "-" => None,
+        other => panic!("{other}"),
+    }
+}
+
+fn of_key(key: &str) -> Rule {
+    *Rule::ALL.iter().find(|rule| rule.key() == key).unwrap_or_else(|| panic!("no rule {key}"))
+}
+
+#[test]
+fn every_rule_is_as_grave_as_the_distilled_table_says() {
+    for row in SEVERITIES.split('|') {
+        let mut words = row.trim().split(' ');
+        let rule = of_key(&format!("CT-{}", words.next().unwrap()));
+        for profile in [Profile::Base, Profile::Pocd] {
+            assert_eq!(rule.severity(profile), severity(words.next().unwrap()), "{rule} {profile}");
+        }
+    }
+    let keys: BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.key()).collect();
+    assert_eq!(keys.len(), Rule::ALL.len());
+}
+
+#[test]
+fn every_rule_is_as_grave_as_the_table_of_the_corpus_says() {
+    let Some(corpus) = corpus() else { return };
+    let table = std::fs::read_to_string(corpus.join("containment_rules.tsv")).unwrap();
+    let mut judged = 0;
+    for row in table.lines().skip(1).map(|row| row.split('\t').collect::<Vec<_>>()) {
+        if NOT_OF_STU3.contains(&row[0]) {
+            continue;
+        }
+        let rule = of_key(row[0]);
+        assert_eq!(rule.severity(Profile::Base), severity(row[3]), "{row:?}");
+        assert_eq!(rule.severity(Profile::Pocd), severity(row[4]), "{row:?}");
+        judged += 1;
+    }
+    assert_eq!(judged, Rule::ALL.iter().filter(|rule| rule.key().starts_with("CT-")).count());
+}
+
+/// A device without a fault, as members of resources: each case changes one thing.
+const SOUND: &[&str] = &[
+    r#""Device","id":"d","identifier":[{"type":{"coding":[{"code":"SNO"}]},"value":"S1"}]"#,
+    r#""DeviceComponent","id":"m","identifier":{"value":"1"},"type":{MDS},"source":{"reference":"Device/d"},
+        "productionSpecification":[{"specType":{"coding":[{"code":"serial-number"}]},"productionSpec":"S1"}]"#,
+    r#""DeviceComponent","id":"v","identifier":{"value":"1.1"},"type":{VMD},"source":{"reference":"Device/d"},
+        "parent":{"reference":"DeviceComponent/m"}"#,
+    r#""DeviceComponent","id":"c","identifier":{"value":"1.1.1"},"type":{CHAN},"source":{"reference":"Device/d"},
+        "parent":{"reference":"DeviceComponent/v"}"#,
+    r#""DeviceMetric","id":"x","identifier":{"value":"1.1.1.1"},"type":{METRIC},"category":"measurement",
+        "unit":{UNIT},"source":{"reference":"Device/d"},"parent":{"reference":"DeviceComponent/c"}"#,
+];
+
+fn coding(code: &str, display: &str) -> String {
+    format!(r#"{{"coding":[{{"system":"urn:iso:std:iso:11073:10101","code":"{code}","display":"{display}"}}]}}"#)
+}
+
+fn read(members: &[String]) -> Vec<Resource> {
+    let put = |text: &str| {
+        let mut text = text.to_owned();
+        for (word, code, name) in [
+            ("{MDS}", "69641", "MDC_DEV_ANALY_SAT_O2_MDS"),
+            ("{VMD}", "69642", "MDC_DEV_ANALY_SAT_O2_VMD"),
+            ("{CHAN}", "69643", "MDC_DEV_ANALY_SAT_O2_CHAN"),
+            ("{METRIC}", "150456", "MDC_PULS_OXIM_SAT_O2"),
+            ("{UNIT}", "262688", "MDC_DIM_PERCENT"),
+        ] {
+            text = text.replace(word, &coding(code, name));
+        }
+        text
+    };
+    let json = |members: &String| format!(r#"{{"resourceType":{}}}"#, put(members));
+    members
+        .iter()
+        .map(|one| Resource::from_json(json(one).as_bytes()).unwrap_or_else(|e| panic!("{one}: {e}")))
+        .collect()
+}
+
+fn found(members: &[String], profile: Profile) -> Vec<(String, String)> {
+    let all = read(members);
+    let tree = all.iter().fold(Gather::new(), Gather::with).build();
+    tree.report(profile).iter().map(|issue| (issue.rule.to_string(), issue.at.clone())).collect()
+}
+
+#[test]
+fn a_sound_device_has_no_finding_in_any_profile() {
+    let sound: Vec<String> = SOUND.iter().map(ToString::to_string).collect();
+    for profile in [Profile::Base, Profile::Pocd] {
+        assert_eq!(found(&sound, profile), []);
+    }
+}
+
+/// Each case: the rules that must be found, the resource that is changed, what in it is replaced, and by what; number 9
+/// adds a resource.
+#[test]
+fn every_rule_has_a_tree_that_breaks_it() {
+    let generic = coding("69640", "MDC_DEV_ANALY_SAT_O2");
+    let swapped = coding("69641", "MDC_DEV_ANALY_SAT_O2_VMD");
+    let battery = coding("65577", "MDC_MOC_BATT");
+    let cases: &[(&str, usize, &str, &str)] = &[
+        ("CT-01", 1, r#""id":"m""#, r#""id":"m","parent":{"reference":"DeviceComponent/c"}"#),
+        (
+            "CT-02",
+            3,
+            r#""parent":{"reference":"DeviceComponent/v"}"#,
+            r##""parent":{"reference":"#p"},"contained":[{"resourceType":"Patient","id":"p"}]"##,
+        ),
+        (
+            "CT-03",
+            4,
+            r#""parent":{"reference":"DeviceComponent/c"}"#,
+            r##""parent":{"reference":"#p"},"contained":[{"resourceType":"Patient","id":"p"}]"##,
+        ),
+        ("CT-04", 1, "Device/d", "Device/gone"),
+        ("CT-04 CT-18", 2, "DeviceComponent/m", "DeviceComponent/gone"),
+        ("CT-05", 3, "{CHAN}", "{VMD}"),
+        ("CT-06 CT-18 one-root", 2, r#""parent":{"reference":"DeviceComponent/m"}"#, r#""language":"de""#),
+        ("CT-07 CT-19", 3, "DeviceComponent/v", "DeviceComponent/m"),
+        ("CT-08 CT-19 one-root", 3, r#""parent":{"reference":"DeviceComponent/v"}"#, r#""language":"de""#),
+        ("CT-09 CT-19", 3, "{CHAN}", "{MDS}"),
+        ("CT-10", 4, "DeviceComponent/c", "DeviceComponent/v"),
+        ("CT-11", 4, r#","parent":{"reference":"DeviceComponent/c"}"#, ""),
+        ("CT-12", 4, r#""source":{"reference":"Device/d"},"#, ""),
+        ("CT-13", 2, r#""source":{"reference":"Device/d"},"#, ""),
+        ("CT-14", 3, "Device/d", "Device/gone"),
+        ("CT-15", 4, "Device/d", "Device/gone"),
+        (
+            "CT-16 CT-17 CT-07",
+            9,
+            "",
+            r#""DeviceComponent","id":"deep","identifier":{"value":"7"},"type":{CHAN},
+            "source":{"reference":"Device/d"},"parent":{"reference":"DeviceComponent/c"}"#,
+        ),
+        ("CT-20 stated-level", 3, "{CHAN}", r#"{"text":"x"}"#),
+        ("CT-21", 3, "{CHAN}", &coding("2000", "MDC_X_CHAN")),
+        ("CT-21", 4, "{METRIC}", &coding("19384", "MDC_PULS_OXIM_SAT_O2")),
+        ("CT-21", 4, "{UNIT}", &coding("544", "x")),
+        ("CT-22 stated-level", 3, "{CHAN}", &generic),
+        ("CT-23", 1, "{MDS}", &swapped),
+        ("CT-24", 3, "{CHAN}", &coding("150456", "MDC_X_CHAN")),
+        ("CT-25", 4, "{METRIC}", &coding("69643", "x")),
+        ("CT-26", 4, "{UNIT}", &coding("150456", "x")),
+        ("CT-27", 3, r#""1.1.1""#, r#""1.1""#),
+        ("CT-28", 2, r#""id":"v""#, r#""id":"v","productionSpecification":[{"productionSpec":"x"}]"#),
+        ("CT-28", 2, r#""id":"v""#, r#""id":"v","productionSpecification":[{"specType":{"text":"x"}}]"#),
+        (
+            "CT-29",
+            1,
+            r#""productionSpecification":["#,
+            r#""productionSpecification":[{"specType":{"coding":
+            [{"code":"serial-number"}]},"productionSpec":"S1"},"#,
+        ),
+        (
+            "CT-30",
+            1,
+            r#""id":"m""#,
+            r#""id":"m","operationalStatus":[{"coding":[{"code":"on"}]},{"coding":[{"code":"off"}]}]"#,
+        ),
+        (
+            "CT-31",
+            9,
+            "",
+            &format!(
+                r#""DeviceComponent","id":"b","identifier":{{"value":"7"}},"type":{battery},
+            "source":{{"reference":"Device/d"}},"parent":{{"reference":"DeviceComponent/v"}}"#
+            ),
+        ),
+        ("CT-34", 4, r#""id":"x""#, r#""id":"x","calibration":[{"state":"calibrated"}]"#),
+        ("CT-35", 1, r#""productionSpec":"S1""#, r#""productionSpec":"S2""#),
+        (
+            "source-type",
+            1,
+            r#""source":{"reference":"Device/d"}"#,
+            r##""source":{"reference":"#p"},"contained":[{"resourceType":"Patient","id":"p"}]"##,
+        ),
+        (
+            "unique-id one-root CT-27 one-target",
+            9,
+            "",
+            r#""DeviceComponent","id":"m","identifier":{"value":"1"},"type":{MDS},
+            "source":{"reference":"Device/d"}"#,
+        ),
+        (
+            "codes-agree",
+            1,
+            r#"{MDS}"#,
+            r#"{"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"69641"},
+            {"system":"urn:iso:std:iso:11073:10101","code":"69642"}]}"#,
+        ),
+    ];
+    let mut broken = BTreeSet::new();
+    for (wanted, at, text, by) in cases {
+        let mut members: Vec<String> = SOUND.iter().map(ToString::to_string).collect();
+        match members.get_mut(*at) {
+            Some(member) => {
+                assert!(member.contains(text), "{wanted}: {text}");
+                *member = member.replacen(text, by, 1);
+            }
+            None => members.push((*by).to_owned()),
+        }
+        let found: BTreeSet<String> = found(&members, Profile::Pocd).into_iter().map(|(rule, _)| rule).collect();
+        for rule in wanted.split(' ') {
+            assert!(found.contains(rule), "{wanted}: {found:?}");
+            broken.insert(rule.to_owned());
+        }
+    }
+    let all: BTreeSet<String> = Rule::ALL.iter().map(|rule| rule.key().to_owned()).collect();
+    assert_eq!(broken, all);
+}

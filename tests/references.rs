@@ -1,0 +1,472 @@
+//! Literals, resolvers, whole devices from a store, and changes of a tree.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
+
+mod common;
+
+use fhir_devices::backend::Memory;
+use fhir_devices::datatype::{Reference, target};
+use fhir_devices::reference::{
+    Action, Chain, Contained, EditError, End, Expect, Gather, InBundle, Link, Literal, Node, Resolution, Resolve,
+    ResolveLater, Then, add_component, ancestors, move_to, remove,
+};
+use fhir_devices::store::{
+    BoxFuture, Capabilities, CommitError, InStore, Key, Page, PageToken, Precondition, ResourceStore, Search, Stored,
+    Tenant, Tenanted, Version, VersionId, Write, writes,
+};
+use fhir_devices::{Bundle, Device, DeviceComponent, Resource};
+use proptest::prelude::*;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+fn link(text: &str) -> Reference<target::Any> {
+    Reference::to(text).unwrap()
+}
+
+/// What became of a reference, in a word.
+fn word<R>(resolution: &Resolution<R>) -> &'static str {
+    match resolution {
+        Resolution::Found(_) => "found",
+        Resolution::Absent => "absent",
+        Resolution::Deleted { .. } => "deleted",
+        Resolution::WrongType { .. } => "wrong type",
+        Resolution::Ambiguous { .. } => "ambiguous",
+        Resolution::NotAllowed { .. } => "not allowed",
+    }
+}
+
+#[test]
+fn every_literal_of_the_published_documents_is_printed_as_it_was() {
+    let Some(corpus) = common::corpus() else { return };
+    let mut forms = [0; 5];
+    for file in std::fs::read_dir(corpus.join("published")).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for rest in text.split("\"reference\"").skip(1) {
+            let Some(literal) = rest.trim_start_matches([' ', ':', '\n', '\r', '\t']).strip_prefix('"') else {
+                continue;
+            };
+            let literal = literal.split('"').next().unwrap();
+            let parsed = Literal::parse(literal);
+            assert_eq!(parsed.to_string(), literal);
+            let form = match parsed {
+                Literal::Relative { .. } => 0,
+                Literal::Absolute { .. } => 1,
+                Literal::Contained { .. } => 2,
+                Literal::Urn(_) => 3,
+                _ => 4,
+            };
+            forms[form] += 1;
+        }
+    }
+    assert!(forms[0] > 50, "{forms:?}");
+}
+
+#[test]
+fn a_literal_has_the_form_that_the_specification_gives_it() {
+    let form = |text: &'static str| match Literal::parse(text) {
+        Literal::Relative { version: None, .. } => "relative",
+        Literal::Relative { .. } => "relative, versioned",
+        Literal::Absolute { version: None, .. } => "absolute",
+        Literal::Absolute { .. } => "absolute, versioned",
+        Literal::Contained { .. } => "contained",
+        Literal::Urn(_) => "urn",
+        _ => "other",
+    };
+    for (text, wanted) in [
+        ("Device/d1", "relative"),
+        ("Device/d1/_history/2", "relative, versioned"),
+        ("https://ehr.example/a/b/Device/d1", "absolute"),
+        ("http://ehr.example/Device/d1/_history/2", "absolute, versioned"),
+        ("#d1", "contained"),
+        ("urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7", "urn"),
+        ("urn:oid:1.2.3", "urn"),
+        ("Device", "other"),
+        ("Device/d_1", "other"),
+        ("Device/d1/_history/", "other"),
+        ("Device?identifier=1", "other"),
+        ("https://ehr.example/Gadget/d1", "other"),
+        ("/Device/d1", "other"),
+        ("", "other"),
+    ] {
+        assert_eq!(form(text), wanted, "{text}");
+        assert_eq!(Literal::parse(text).to_string(), text);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn parsing_a_literal_and_printing_it_is_the_identity(
+        text in "(https?://[a-z.]{0,8}/?|urn:(uuid|oid):|#)?(Device|Patient|[A-Za-z]{0,5})?/?[A-Za-z0-9._#/-]{0,12}(/_history/[0-9]{0,3})?"
+    ) {
+        prop_assert_eq!(Literal::parse(&text).to_string(), text);
+    }
+}
+
+fn bundle() -> Bundle {
+    let device = |url: &str, id: &str, version: &str| {
+        let meta = if version.is_empty() { String::new() } else { format!(r#","meta":{{"versionId":"{version}"}}"#) };
+        let url = if url.is_empty() { String::new() } else { format!(r#""fullUrl":"{url}","#) };
+        format!(
+            r#"{{{url}"resource":{{"resourceType":"Device","id":"{id}"{meta},"identifier":[{{"value":"SN-{id}"}}]}}}}"#
+        )
+    };
+    let entries = [
+        device("https://a.example/Device/d1", "d1", "3"),
+        device("https://a.example/Device/d2", "d2", "1"),
+        device("https://a.example/Device/d2", "d2", "2"),
+        device("https://b.example/Device/d1", "d1", ""),
+        device("urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7", "d9", ""),
+        device("", "bare", ""),
+        r#"{"fullUrl":"urn:oid:1.2.3","resource":{"resourceType":"Patient","id":"p"}}"#.to_owned(),
+    ];
+    let json = format!(r#"{{"resourceType":"Bundle","type":"collection","entry":[{}]}}"#, entries.join(","));
+    Bundle::from_json(json.as_bytes()).unwrap()
+}
+
+#[test]
+fn a_bundle_answers_by_full_url_base_and_version() {
+    let bundle = bundle();
+    let resolver = InBundle::new(&bundle);
+    let (a, urn) = (Some("https://a.example/DeviceMetric/m"), Some("urn:oid:1.9"));
+    for (text, from, wanted) in [
+        ("Device/d1", a, "found"),
+        ("Device/d1", Some("https://c.example/DeviceMetric/m"), "absent"),
+        ("Device/d1", urn, "ambiguous"),
+        ("Device/d1", None, "ambiguous"),
+        ("https://b.example/Device/d1", a, "found"),
+        ("https://c.example/Device/d1", a, "absent"),
+        ("Device/d1/_history/3", a, "found"),
+        ("Device/d1/_history/4", a, "absent"),
+        ("Device/d2", a, "ambiguous"),
+        ("Device/d2/_history/2", a, "found"),
+        ("https://a.example/Device/d2/_history/1", urn, "found"),
+        ("urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7", a, "found"),
+        ("urn:uuid:00000000-0000-0000-0000-000000000000", a, "absent"),
+        ("Device/d9", urn, "absent"),
+        ("Device/bare", a, "found"),
+        ("Device/bare", urn, "found"),
+        ("#d1", a, "not allowed"),
+    ] {
+        let reference = link(text);
+        assert_eq!(word(&resolver.resolve(&Link::of(&reference).from(from))), wanted, "{text} from {from:?}");
+    }
+    let to_device = Reference::<target::Device>::to("urn:oid:1.2.3").unwrap();
+    let wrong = resolver.resolve(&Link::of(&to_device));
+    assert_eq!(wrong, Resolution::WrongType { found: "Patient".into() });
+    let mut logical = Reference::<target::Device>::default();
+    let named = |value: &str| {
+        Device::from_json(format!(r#"{{"resourceType":"Device","identifier":[{{"value":"{value}"}}]}}"#).as_bytes())
+    };
+    for (value, wanted) in [("SN-bare", "found"), ("SN-d1", "ambiguous"), ("SN-0", "absent")] {
+        logical.identifier = named(value).unwrap().identifier.pop().map(Box::new);
+        assert_eq!(word(&resolver.resolve(&Link::of(&logical))), wanted, "{value}");
+    }
+}
+
+#[test]
+fn resolvers_are_asked_in_order_until_one_knows() {
+    let bundle = bundle();
+    let in_bundle = InBundle::new(&bundle);
+    let contained = [Resource::from_json(br#"{"resourceType":"Device","id":"d1"}"#).unwrap()];
+    let contained = Contained(&contained);
+    let chain = Chain(vec![&in_bundle, &contained]);
+    for (text, wanted) in
+        [("#d1", "found"), ("#d2", "not allowed"), ("Device/bare", "found"), ("Device/none", "absent")]
+    {
+        assert_eq!(word(&chain.resolve(&Link::of(&link(text)))), wanted, "{text}");
+    }
+}
+
+#[test]
+fn a_chain_of_parents_ends_at_the_top_in_a_circle_or_in_the_open() {
+    let entry = |id: &str, parent: &str| {
+        format!(
+            r#"{{"fullUrl":"https://a.example/DeviceComponent/{id}","resource":{{"resourceType":"DeviceComponent","id":"{id}",
+            "identifier":{{"value":"1"}},"type":{{"text":"x"}}{parent}}}}}"#
+        )
+    };
+    let below = |id: &str| format!(r#","parent":{{"reference":"DeviceComponent/{id}"}}"#);
+    let entries = [
+        entry("m", ""),
+        entry("v", &below("m")),
+        entry("c", &below("v")),
+        entry("x", &below("y")),
+        entry("y", &below("x")),
+        entry("z", &below("gone")),
+    ];
+    let json = format!(r#"{{"resourceType":"Bundle","type":"collection","entry":[{}]}}"#, entries.join(","));
+    let bundle = Bundle::from_json(json.as_bytes()).unwrap();
+    let resolver = InBundle::new(&bundle);
+    let from = Some("https://a.example/DeviceComponent/m");
+    let above = |id: &str| {
+        let Resource::DeviceComponent(start) = bundle.resources().find(|resource| resource.id() == Some(id)).unwrap()
+        else {
+            panic!()
+        };
+        let (above, end) = ancestors(&resolver, start, from);
+        (above.iter().map(|one| one.id().unwrap().to_owned()).collect::<Vec<_>>().join(" "), end)
+    };
+    assert_eq!(above("c"), ("v m".into(), End::Top));
+    assert_eq!(above("x"), ("y".into(), End::Circle));
+    assert_eq!(above("z"), (String::new(), End::Open(Resolution::Absent)));
+}
+
+/// A store that counts the calls to it.
+struct Counting(Memory, AtomicUsize);
+
+impl ResourceStore for Counting {
+    fn capabilities(&self) -> Capabilities {
+        ResourceStore::capabilities(&self.0)
+    }
+    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, fhir_devices::store::Result<Version>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.read(tenant, key)
+    }
+    fn vread<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        version: VersionId,
+    ) -> BoxFuture<'a, fhir_devices::store::Result<Version>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.vread(tenant, key, version)
+    }
+    fn commit<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        self.0.commit(tenant, writes)
+    }
+    fn search<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        search: &'a Search,
+    ) -> BoxFuture<'a, fhir_devices::store::Result<Page<Version>>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.search(tenant, search)
+    }
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, fhir_devices::store::Result<Page<Version>>> {
+        self.0.history(tenant, key, limit, after)
+    }
+}
+
+fn component(id: &str, code: &str, source: &str, parent: &str) -> DeviceComponent {
+    let parent = if parent.is_empty() {
+        String::new()
+    } else {
+        format!(r#","parent":{{"reference":"DeviceComponent/{parent}"}}"#)
+    };
+    let json = format!(
+        r#"{{"resourceType":"DeviceComponent","id":"{id}","identifier":{{"value":"{id}"}},"type":{{"coding":[{{
+        "system":"urn:iso:std:iso:11073:10101","code":"{code}"}}]}},"source":{{"reference":"Device/{source}"}}{parent}}}"#
+    );
+    DeviceComponent::from_json(json.as_bytes()).unwrap()
+}
+
+async fn fleet(counting: &Arc<Counting>, vmds: usize) -> Tenanted<Counting> {
+    let store = Tenanted::new(counting.clone(), "ours".parse().unwrap());
+    for id in ["pump", "rack"] {
+        let device = Device::from_json(format!(r#"{{"resourceType":"Device","id":"{id}"}}"#).as_bytes()).unwrap();
+        store.write(device.write(Precondition::Absent).unwrap()).await.unwrap();
+    }
+    let mut all = vec![component("rack-mds", "69985", "rack", ""), component("mds", "69985", "pump", "rack-mds")];
+    all.extend((0..vmds).map(|at| component(&format!("vmd-{at}"), "69986", "pump", "mds")));
+    for one in all {
+        store.write(one.write(Precondition::Absent).unwrap()).await.unwrap();
+    }
+    store
+}
+
+#[tokio::test]
+async fn a_device_is_read_in_as_many_calls_whatever_its_size() {
+    for vmds in [3, 300, 3_000] {
+        let counting = Arc::new(Counting(Memory::new(), AtomicUsize::new(0)));
+        let store = fleet(&counting, vmds).await;
+        let family = store.family("pump").await.unwrap();
+        assert_eq!(family.resources.len(), vmds + 3);
+        assert_eq!(family.tree().get("vmd-0").unwrap().path(), "rack-mds/mds/vmd-0");
+        // The device, its components, its metrics, and the level above its MDS.
+        assert_eq!(counting.1.load(Ordering::Relaxed), 4, "{vmds}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_answers_many_references_at_once() {
+    let counting = Arc::new(Counting(Memory::new(), AtomicUsize::new(0)));
+    let store: Tenanted<Counting> = Tenanted::new(counting.clone(), "ours".parse().unwrap());
+    for id in ["a", "b", "dead"] {
+        store.write(component(id, "69986", "pump", "").write(Precondition::Absent).unwrap()).await.unwrap();
+    }
+    let dead = Key::new(fhir_devices::store::ResourceType::DeviceComponent, "dead").unwrap();
+    store.delete(dead, Precondition::Exists).await.unwrap();
+    store.write(component("b", "69987", "pump", "").write(Precondition::Exists).unwrap()).await.unwrap();
+    let resolver = InStore::new(store).at("https://ours.example/fhir");
+    let texts = [
+        ("DeviceComponent/a", "found"),
+        ("https://ours.example/fhir/DeviceComponent/b", "found"),
+        ("DeviceComponent/b/_history/1", "found"),
+        ("DeviceComponent/b/_history/9", "absent"),
+        ("DeviceComponent/dead", "deleted"),
+        ("DeviceComponent/gone", "absent"),
+        ("https://theirs.example/DeviceComponent/a", "not allowed"),
+        ("Patient/p", "not allowed"),
+        ("#a", "not allowed"),
+    ];
+    let references: Vec<_> = texts.iter().map(|(text, _)| link(text)).collect();
+    let links: Vec<_> = references.iter().map(Link::of).collect();
+    let answers = resolver.resolve_all(&links).await.unwrap();
+    let words: Vec<_> = answers.iter().map(word).collect();
+    assert_eq!(words, texts.map(|(_, wanted)| wanted));
+    // What a Bundle knows is not asked of the store.
+    let bundle = bundle();
+    let near = InBundle::new(&bundle);
+    let both = Then { near: &near, far: resolver };
+    let asked = [link("Device/bare"), link("DeviceComponent/a"), link("#x"), link("Device/none")];
+    let links: Vec<_> = asked.iter().map(Link::of).collect();
+    let answers = both.resolve_all(&links).await.unwrap();
+    assert_eq!(answers.iter().map(word).collect::<Vec<_>>(), ["found", "found", "not allowed", "absent"]);
+    let resolver = both.far;
+    let many: Vec<_> = (0..500).map(|_| Link::of(&references[0])).collect();
+    let before = counting.1.load(Ordering::Relaxed);
+    let answers = resolver.resolve_all(&many).await.unwrap();
+    assert_eq!(answers.len(), 500);
+    assert_eq!(counting.1.load(Ordering::Relaxed) - before, 1);
+}
+
+fn parts() -> Vec<DeviceComponent> {
+    let mut all = vec![
+        component("m", "69985", "d", ""),
+        component("v1", "69986", "d", "m"),
+        component("v2", "69986", "d", "m"),
+        component("c1", "69987", "d", "v1"),
+        component("n", "69985", "e", ""),
+    ];
+    for one in &mut all {
+        one.meta = DeviceComponent::from_json(
+            br#"{"resourceType":"DeviceComponent","meta":{"versionId":"1"},"identifier":{"value":"1"},"type":{"text":"x"}}"#,
+        )
+        .unwrap()
+        .meta;
+    }
+    all
+}
+
+#[test]
+fn a_move_writes_what_changes_and_keeps_what_is_above() {
+    let all = parts();
+    let tree = Gather::new().with_items(&all).build();
+    let get = |id: &str| tree.get(id).unwrap();
+    let plan = move_to(get("c1"), Some(get("v2"))).unwrap();
+    let said: Vec<_> = plan
+        .iter()
+        .map(|change| {
+            let verb = match change.action {
+                Action::Write(_) => "write",
+                Action::Keep(_) => "keep",
+                Action::Delete(_) => "delete",
+            };
+            assert_eq!(change.when, Expect::Version("1".into()));
+            format!("{verb} {}", change.action.resource().id().unwrap())
+        })
+        .collect();
+    assert_eq!(said, ["keep v2", "keep m", "write c1"]);
+    // To another device: all that is below changes its source.
+    let plan = move_to(get("v1"), Some(get("n"))).unwrap();
+    let sources: Vec<_> = plan
+        .iter()
+        .filter_map(|change| match change.action.resource() {
+            Resource::DeviceComponent(one) => Some(one.source.as_ref()?.literal()?.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(sources, ["Device/e", "Device/e", "Device/e"]);
+    assert_eq!(move_to(get("m"), Some(get("c1"))), Err(EditError::BelowItself));
+    let level = |own, above| EditError::Level { own, above };
+    use fhir_devices::nomenclature::Level::{Channel, Vmd};
+    assert_eq!(move_to(get("v2"), Some(get("c1"))), Err(level(Vmd, Channel)));
+    assert_eq!(remove(get("v1"), false), Err(EditError::NotEmpty { label: "v1".into(), count: 1 }));
+    let order: Vec<_> = remove(get("v1"), true)
+        .unwrap()
+        .iter()
+        .map(|change| change.action.resource().id().unwrap().to_owned())
+        .collect();
+    assert_eq!(order, ["c1", "v1"]);
+    let new = component("c2", "69987", "d", "");
+    let plan = add_component(&tree, new.clone(), get("v2")).unwrap();
+    assert_eq!(plan.last().unwrap().when, Expect::Absent);
+    assert_eq!(add_component(&tree, parts().pop().unwrap(), get("m")), Err(EditError::Taken { id: "n".into() }));
+    assert!(matches!(add_component(&tree, new, get("c1")), Err(EditError::Level { .. })));
+}
+
+#[tokio::test]
+async fn two_moves_that_would_make_a_circle_together_are_not_both_carried_out() {
+    let store = Tenanted::new(Arc::new(Memory::new()), "ours".parse().unwrap());
+    for (id, parent) in [("a", ""), ("a1", "a"), ("b", ""), ("b1", "b")] {
+        store.write(component(id, "69985", "d", parent).write(Precondition::Absent).unwrap()).await.unwrap();
+    }
+    let device = Device::from_json(br#"{"resourceType":"Device","id":"d"}"#).unwrap();
+    store.write(device.write(Precondition::Absent).unwrap()).await.unwrap();
+    let family = store.family("d").await.unwrap();
+    let tree = family.tree();
+    let get = |id: &str| tree.get(id).unwrap();
+    let first = writes(&move_to(get("a"), Some(get("b1"))).unwrap()).unwrap();
+    let second = writes(&move_to(get("b"), Some(get("a1"))).unwrap()).unwrap();
+    store.commit(first).await.unwrap();
+    store.commit(second).await.unwrap_err();
+    let family = store.family("d").await.unwrap();
+    let tree = family.tree();
+    assert!(tree.nodes().all(|node| !node.is_cyclic() && !node.is_orphan()));
+    assert_eq!(tree.get("a1").unwrap().path(), "b/b1/a/a1");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_edit_leaves_a_circle_or_an_orphan(
+        parents in prop::collection::vec(any::<prop::sample::Index>(), 1..14),
+        edits in prop::collection::vec((0u8..3, any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..8),
+    ) {
+        // A sound forest: each below one that comes before it. Levels are left open.
+        let mut all: Vec<DeviceComponent> = Vec::new();
+        for (at, parent) in parents.iter().enumerate() {
+            let above = parent.index(at + 1);
+            let above = if above == at { String::new() } else { format!("c{above}") };
+            all.push(component(&format!("c{at}"), "69984", "d", &above));
+        }
+        for (number, (kind, node, place)) in edits.into_iter().enumerate() {
+            if all.is_empty() {
+                break;
+            }
+            let tree = Gather::new().with_items(&all).build();
+            let nodes: Vec<Node<'_, '_>> = tree.nodes().collect();
+            let (node, place) = (nodes[node.index(nodes.len())], nodes[place.index(nodes.len())]);
+            let plan = match kind {
+                0 => move_to(node, Some(place)),
+                1 => remove(node, number % 2 == 0),
+                _ => add_component(&tree, component(&format!("new{number}"), "69984", "d", ""), place),
+            };
+            let Ok(plan) = plan else { continue };
+            for change in plan {
+                let Resource::DeviceComponent(one) = change.action.resource() else { panic!() };
+                let there = all.iter().position(|other| other.id == one.id);
+                match (change.action.clone(), there) {
+                    (Action::Delete(_), Some(at)) => { all.remove(at); }
+                    (_, Some(at)) => all[at] = (**one).clone(),
+                    (_, None) => all.push((**one).clone()),
+                }
+            }
+            let tree = Gather::new().with_items(&all).build();
+            prop_assert!(tree.nodes().all(|node| !node.is_cyclic() && !node.is_orphan()));
+        }
+    }
+}
