@@ -110,6 +110,72 @@ impl BlobRef {
     }
 }
 
+/// Tells one writing of some bytes from every other: 128 bits that are never given twice.
+///
+/// A blob that was deleted never comes back under the same name, so that a deletion which arrives late cannot hit the bytes
+/// of a later upload. The text form is 32 hexadecimal digits in lower case.
+///
+/// ```
+/// use fhir_devices::store::Generation;
+/// let generation = Generation(0xfeed);
+/// assert_eq!(generation.to_string(), "0000000000000000000000000000feed");
+/// assert_eq!(generation.to_string().parse(), Ok(generation));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+pub struct Generation(pub u128);
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl FromStr for Generation {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let digits = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let parsed = digits.then(|| u128::from_str_radix(text, 16).ok()).flatten();
+        let refuse = || InvalidText::new("a generation", text, "32 hexadecimal digits in lower case are wanted");
+        parsed.map(Self).ok_or_else(refuse)
+    }
+}
+
+/// Names one blob of a tenant: what its bytes are, and which writing of them it is.
+///
+/// The text form is `DIGEST/GENERATION`, which is safe as two path segments.
+///
+/// ```
+/// use fhir_devices::store::{BlobKey, Generation, Sha256};
+/// let key = BlobKey { digest: Sha256::of(b"firmware"), generation: Generation(7) };
+/// assert!(key.to_string().ends_with("/00000000000000000000000000000007"));
+/// assert_eq!(key.to_string().parse(), Ok(key));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+pub struct BlobKey {
+    /// The digest of its bytes.
+    pub digest: Sha256,
+    /// Which writing of them.
+    pub generation: Generation,
+}
+
+impl fmt::Display for BlobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.digest, self.generation)
+    }
+}
+
+impl FromStr for BlobKey {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        match text.split_once('/') {
+            Some((digest, generation)) => Ok(Self { digest: digest.parse()?, generation: generation.parse()? }),
+            None => Err(InvalidText::new("the name of a blob", text, "the form is DIGEST/GENERATION")),
+        }
+    }
+}
+
 /// Learns digest and size of bytes as they pass.
 ///
 /// ```

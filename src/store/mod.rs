@@ -43,7 +43,7 @@ mod tenant;
 mod tenant_blobs;
 mod tenanted;
 
-pub use blob::{BlobHasher, BlobRead, BlobRef, PutOutcome, Sha256, UrlKind};
+pub use blob::{BlobHasher, BlobKey, BlobRead, BlobRef, Generation, PutOutcome, Sha256, UrlKind};
 pub use blob_store::{BlobStore, BlobWriter};
 pub use capabilities::{AtomicScope, BlobCapabilities, Capabilities};
 pub use clock::{Clock, SystemClock};
