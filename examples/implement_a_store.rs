@@ -166,7 +166,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         other => return Err(format!("a conflict was wanted, and this came: {other:?}").into()),
     }
 
-    let of_the_pump = Search::new(ResourceType::DeviceComponent).and(Criterion::Source("Device/pump-7".into()));
+    let of_the_pump = Search::new(ResourceType::DeviceComponent).and(Criterion::source("Device/pump-7"));
     let found: Result<Vec<_>> = store.all(of_the_pump).await?.iter().map(DeviceComponent::from_version).collect();
     let found = found?;
     let tree = components(&found);

@@ -113,7 +113,7 @@ fn updates(component: &DeviceComponent) -> Vec<AvailableUpdate> {
 }
 
 fn blobs(store: &impl BlobStore) -> Vec<BlobRef> {
-    block_on(store.list(&ours(), std::num::NonZeroU32::MAX, None)).unwrap().items
+    block_on(store.list(&ours(), std::num::NonZeroU32::MAX, None)).unwrap().items.iter().map(BlobInfo::blob).collect()
 }
 
 fn is_untouched(store: &Arc<impl ResourceStore>) -> bool {
@@ -141,7 +141,7 @@ fn an_update_arrives_at_the_component_of_each_level() {
         assert_eq!(sha256, Sha256::of(b"firmware"));
         assert_eq!((file.title.as_str(), file.content_type.as_str()), ("ecg-2.4.bin", "application/octet-stream"));
         assert_eq!(file.creation.unwrap(), "2017-04-19T10:00:00.5Z");
-        assert!(file.url.as_str().ends_with(&format!("st-mary/sha256/{sha256}")));
+        assert!(file.url.as_str().ends_with(&format!("st-mary/sha256/{sha256}/{}", Generation(0))));
     }
     let vmd = receive(&service, to_ecg(), firmware()).unwrap();
     assert_eq!(vmd.component.logical_id().unwrap(), "ecg");
@@ -192,7 +192,10 @@ fn the_device_of_another_tenant_is_not_found() {
     nowhere.device = "no-such".parse().unwrap();
     assert!(matches!(receive(&service, nowhere, firmware()), Err(ReceiveError::NoSuchDevice)));
     assert!(is_untouched(&memory));
-    assert!(matches!(block_on(memory.head(&theirs, &Sha256::of(b"firmware"))), Err(StoreError::NotFound)));
+    assert!(matches!(
+        block_on(memory.head(&theirs, &BlobRef::of(b"firmware").key(Generation(0)))),
+        Err(StoreError::NotFound)
+    ));
 }
 
 #[test]
@@ -326,9 +329,10 @@ fn without_a_key_the_same_bytes_are_another_update() {
 fn the_caller_may_give_the_address() {
     let (_, service) = fleet();
     let service =
-        service.with_urls(|tenant, blob| format!("https://a.example/{tenant}/{}", blob.size).parse().unwrap());
+        service.with_urls(|tenant, blob| format!("https://a.example/{tenant}/{}", blob.digest).parse().unwrap());
     let received = receive(&service, to_ecg(), firmware()).unwrap();
-    assert_eq!(received.update.file.url, "https://a.example/st-mary/8");
+    let wanted = format!("https://a.example/st-mary/{}", received.update.sha256);
+    assert_eq!(received.update.file.url, wanted.as_str());
 }
 
 #[test]

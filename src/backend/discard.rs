@@ -1,8 +1,8 @@
 //! A store of blobs that keeps none.
 
 use crate::store::{
-    BlobCapabilities, BlobHasher, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Page, PageToken, PutOutcome,
-    Result, Sha256, StoreError, Tenant, UrlKind,
+    BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Generation,
+    Page, PageToken, PutOutcome, Result, StoreError, Tenant, UrlKind,
 };
 use bytes::Bytes;
 use std::num::NonZeroU32;
@@ -18,14 +18,14 @@ use url::Url;
 ///
 /// ```
 /// use fhir_devices::backend::Discard;
-/// use fhir_devices::store::{TenantBlobs, stream};
+/// use fhir_devices::store::{Generation, TenantBlobs, stream};
 /// use std::sync::Arc;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let discard = Arc::new(Discard::new());
 /// let blobs = TenantBlobs::new(discard.clone(), "st-mary".parse()?);
-/// let (blob, _) = blobs.put(stream::once("firmware")).await?;
-/// assert!(blobs.head(&blob.digest).await.is_err());
+/// let (blob, _) = blobs.put(Generation(1), stream::once("firmware")).await?;
+/// assert!(blobs.head(&blob.key(Generation(1))).await.is_err());
 /// assert_eq!((discard.blobs(), discard.bytes()), (1, 8));
 /// # Ok(())
 /// # }
@@ -88,15 +88,15 @@ impl BlobStore for Discard {
         Box::pin(async { Ok(Box::new(writer) as Box<dyn BlobWriter>) })
     }
 
-    fn get<'a>(&'a self, _: &'a Tenant, _: &'a Sha256, _: Option<Range<u64>>) -> BoxFuture<'a, Result<BlobRead>> {
+    fn get<'a>(&'a self, _: &'a Tenant, _: &'a BlobKey, _: Option<Range<u64>>) -> BoxFuture<'a, Result<BlobRead>> {
         Box::pin(async { Err(StoreError::NotFound) })
     }
 
-    fn head<'a>(&'a self, _: &'a Tenant, _: &'a Sha256) -> BoxFuture<'a, Result<BlobRef>> {
+    fn head<'a>(&'a self, _: &'a Tenant, _: &'a BlobKey) -> BoxFuture<'a, Result<BlobRef>> {
         Box::pin(async { Err(StoreError::NotFound) })
     }
 
-    fn delete<'a>(&'a self, _: &'a Tenant, _: &'a Sha256) -> BoxFuture<'a, Result<()>> {
+    fn delete<'a>(&'a self, _: &'a Tenant, _: &'a BlobKey) -> BoxFuture<'a, Result<()>> {
         Box::pin(async { Ok(()) })
     }
 
@@ -105,7 +105,7 @@ impl BlobStore for Discard {
         _: &'a Tenant,
         _: NonZeroU32,
         after: Option<&'a PageToken>,
-    ) -> BoxFuture<'a, Result<Page<BlobRef>>> {
+    ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
         Box::pin(async move {
             match after {
                 Some(_) => Err(StoreError::invalid("the page token is not of this store")),
@@ -114,7 +114,7 @@ impl BlobStore for Discard {
         })
     }
 
-    fn url<'a>(&'a self, _: &'a Tenant, _: &'a Sha256, _: UrlKind) -> BoxFuture<'a, Result<Url>> {
+    fn url<'a>(&'a self, _: &'a Tenant, _: &'a BlobKey, _: UrlKind) -> BoxFuture<'a, Result<Url>> {
         Box::pin(async { Err(StoreError::Unsupported { what: "addresses of blobs that are thrown away" }) })
     }
 }
@@ -136,7 +136,7 @@ impl BlobWriter for Writer {
         })
     }
 
-    fn commit(self: Box<Self>, blob: BlobRef) -> BoxFuture<'static, Result<PutOutcome>> {
+    fn commit(self: Box<Self>, blob: BlobRef, _: Generation) -> BoxFuture<'static, Result<PutOutcome>> {
         Box::pin(async move {
             let found = self.hasher.map_or(BlobRef { digest: blob.digest, size: self.size }, BlobHasher::finish);
             blob.verify(found)?;

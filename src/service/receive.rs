@@ -7,12 +7,15 @@ use super::update_service::{Addresses, UpdateService};
 use super::{ReceiveError, Received, Submission};
 use crate::primitive::{Code, DateTime, Instant, Uri};
 use crate::store::{
-    Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Ledger, ResourceStore, StoreError, Stored as _, Tenant,
-    Tenanted, UrlKind, Version,
+    Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, StoreError, Stored as _,
+    Tenant, Tenanted, UrlKind, Version,
 };
 use crate::update::ingest::{Ingest, Input, Intent, Limits, Reason, Refusal, State, check};
 use crate::update::{AvailableUpdate, IdempotencyKey, UpdateFile, UpdateStatus, available};
 use std::sync::Arc;
+
+/// Until the ledger gives them out, all blobs are of one generation.
+pub(super) const GENERATION: Generation = Generation(0);
 
 impl<R, B, L> UpdateService<R, B, L>
 where
@@ -178,12 +181,14 @@ where
     }
 
     async fn commit(&self, tenant: &Tenant, writer: Box<dyn BlobWriter>, blob: BlobRef) -> Result<(), ReceiveError> {
-        match writer.commit(blob).await {
+        match writer.commit(blob, GENERATION).await {
             Ok(_) => Ok(()),
-            Err(lost) if lost.applied() == Applied::Unknown => match self.blobs.head(tenant, &blob.digest).await {
-                Ok(found) if found == blob => Ok(()),
-                _ => Err(ReceiveError::Blobs(lost)),
-            },
+            Err(lost) if lost.applied() == Applied::Unknown => {
+                match self.blobs.head(tenant, &blob.key(GENERATION)).await {
+                    Ok(found) if found == blob => Ok(()),
+                    _ => Err(ReceiveError::Blobs(lost)),
+                }
+            }
             Err(error) => Err(of_blobs(error)),
         }
     }
@@ -270,9 +275,9 @@ where
 
     async fn update(&self, record: &Record<'_, L>, blob: BlobRef) -> Result<AvailableUpdate, ReceiveError> {
         let url = match &self.addresses {
-            Addresses::Caller(url) => url(record.tenant(), &blob),
+            Addresses::Caller(url) => url(record.tenant(), &blob.key(GENERATION)),
             Addresses::Store(kind) => {
-                let url = self.blobs.url(record.tenant(), &blob.digest, *kind).await;
+                let url = self.blobs.url(record.tenant(), &blob.key(GENERATION), *kind).await;
                 url.map_err(ReceiveError::Blobs)?
             }
         };

@@ -1,7 +1,7 @@
 //! The record of an upload in the ledger, changed by compare-and-set.
 
 use super::ReceiveError;
-use crate::store::{Applied, Ledger, LedgerKey, Revision, Sha256, StoreError, Tenant};
+use crate::store::{Applied, Change, Ledger, LedgerKey, LedgerRecord, Revision, Sha256, StoreError, Tenant};
 use crate::update::ingest::{Ingest, Input, Refusal, Step, step};
 use crate::update::{IdempotencyKey, IngestId};
 use bytes::Bytes;
@@ -30,10 +30,12 @@ impl<'s, L: Ledger + ?Sized> Record<'s, L> {
     }
 
     pub(super) async fn load(ledger: &'s L, tenant: &'s Tenant, key: LedgerKey) -> Result<Option<Self>, ReceiveError> {
-        let Some((revision, bytes)) = ledger.get(tenant, &key).await.map_err(ReceiveError::Ledger)? else {
+        let Some(LedgerRecord { revision, value, .. }) =
+            ledger.get(tenant, &key).await.map_err(ReceiveError::Ledger)?
+        else {
             return Ok(None);
         };
-        let ingest = Ingest::from_bytes(&bytes).map_err(|unreadable| {
+        let ingest = Ingest::from_bytes(&value).map_err(|unreadable| {
             ReceiveError::Ledger(StoreError::Corrupt { what: format!("the record `{key}`: {unreadable}") })
         })?;
         Ok(Some(Self { ledger, tenant, key, revision, ingest }))
@@ -99,14 +101,18 @@ async fn put<L: Ledger + ?Sized>(
     ingest: &Ingest,
 ) -> Result<Option<Revision>, ReceiveError> {
     let value = Bytes::from(ingest.to_bytes());
-    match ledger.put(tenant, key, expected, value.clone()).await {
-        Ok(revision) => Ok(Some(revision)),
-        Err(StoreError::Conflict { .. } | StoreError::AlreadyExists { .. }) => Ok(None),
-        Err(lost) if lost.applied() == Applied::Unknown => match ledger.get(tenant, key).await {
-            Ok(Some((revision, found))) if found == value => Ok(Some(revision)),
-            Ok(Some((revision, _))) if Some(&revision) != expected => Ok(None),
+    let change = Change { key: key.clone(), expected: expected.cloned(), value: Some(value.clone()) };
+    let error = match ledger.apply(tenant, vec![change]).await {
+        Ok(mut made) => return Ok(made.pop()),
+        Err(refused) => refused.error,
+    };
+    match error {
+        StoreError::Conflict { .. } | StoreError::AlreadyExists { .. } => Ok(None),
+        lost if lost.applied() == Applied::Unknown => match ledger.get(tenant, key).await {
+            Ok(Some(found)) if found.value == value => Ok(Some(found.revision)),
+            Ok(Some(found)) if Some(&found.revision) != expected => Ok(None),
             _ => Err(ReceiveError::Ledger(lost)),
         },
-        Err(error) => Err(ReceiveError::Ledger(error)),
+        error => Err(ReceiveError::Ledger(error)),
     }
 }

@@ -40,7 +40,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         };
         let device = Key::new(ResourceType::Device, self.device.as_str()).map_err(|_| ReceiveError::NoSuchDevice)?;
         self.resources.read(&device).await.map_err(no_device)?;
-        let of_device = Criterion::Source(device.to_string().into());
+        let of_device = Criterion::source(&device.to_string());
         let search = Search::new(ResourceType::DeviceComponent).and(of_device);
         let versions = self.resources.all(search).await.map_err(ReceiveError::Resources)?;
         let all: StoreResult<_> = versions.iter().map(DeviceComponent::from_version).collect();

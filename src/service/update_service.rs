@@ -2,13 +2,13 @@
 
 use super::{Ids, RandomIds};
 use crate::primitive::Code;
-use crate::store::{BlobRef, BlobStore, Clock, Ledger, ResourceStore, SystemClock, Tenant, UrlKind};
+use crate::store::{BlobKey, BlobStore, Clock, Ledger, ResourceStore, SystemClock, Tenant, UrlKind};
 use std::fmt;
 use std::sync::Arc;
 use url::Url;
 
 /// The address at which the caller serves a blob.
-type CallerUrl = dyn Fn(&Tenant, &BlobRef) -> Url + Send + Sync;
+type CallerUrl = dyn Fn(&Tenant, &BlobKey) -> Url + Send + Sync;
 
 /// Where the bytes of an update will be found.
 #[derive(Clone)]
@@ -127,7 +127,7 @@ where
 
     /// With addresses that the caller serves.
     #[must_use]
-    pub fn with_urls(mut self, url: impl Fn(&Tenant, &BlobRef) -> Url + Send + Sync + 'static) -> Self {
+    pub fn with_urls(mut self, url: impl Fn(&Tenant, &BlobKey) -> Url + Send + Sync + 'static) -> Self {
         self.addresses = Addresses::Caller(Arc::new(url));
         self
     }

@@ -81,6 +81,12 @@ impl BlobRef {
         Self { digest: Sha256::of(bytes), size: bytes.len() as u64 }
     }
 
+    /// The blob of these bytes that has the generation.
+    #[must_use]
+    pub fn key(&self, generation: Generation) -> BlobKey {
+        BlobKey { digest: self.digest, generation }
+    }
+
     /// Whether `found` is this blob.
     ///
     /// # Errors
@@ -173,6 +179,29 @@ impl FromStr for BlobKey {
             Some((digest, generation)) => Ok(Self { digest: digest.parse()?, generation: generation.parse()? }),
             None => Err(InvalidText::new("the name of a blob", text, "the form is DIGEST/GENERATION")),
         }
+    }
+}
+
+/// A blob as it is listed.
+///
+/// ```
+/// use fhir_devices::store::{BlobInfo, BlobRef, Generation};
+/// let info = BlobInfo { key: BlobRef::of(b"firmware").key(Generation(7)), size: 8 };
+/// assert_eq!(info.blob(), BlobRef::of(b"firmware"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlobInfo {
+    /// Its name.
+    pub key: BlobKey,
+    /// The number of its bytes.
+    pub size: u64,
+}
+
+impl BlobInfo {
+    /// What its bytes are.
+    #[must_use]
+    pub fn blob(&self) -> BlobRef {
+        BlobRef { digest: self.key.digest, size: self.size }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The contract of a store of update files.
 
 use super::{
-    BlobCapabilities, BlobRead, BlobRef, BoxFuture, Page, PageToken, PutOutcome, Result, Sha256, Tenant, UrlKind,
+    BlobCapabilities, BlobInfo, BlobKey, BlobRead, BlobRef, BoxFuture, Generation, Page, PageToken, PutOutcome, Result,
+    Tenant, UrlKind,
 };
 use bytes::Bytes;
 use std::num::NonZeroU32;
@@ -9,10 +10,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use url::Url;
 
-/// Keeps the bytes of update files, each under its tenant and its digest.
+/// Keeps the bytes of update files, each under its tenant, its digest and the generation that the caller gave it.
 ///
 /// A file is written in two steps, because its digest is known only when all of it has passed: [`begin`](Self::begin)
-/// gives a [`BlobWriter`] that takes the bytes, and its [`commit`](BlobWriter::commit) makes them a blob.
+/// gives a [`BlobWriter`] that takes the bytes, and its [`commit`](BlobWriter::commit) makes them a blob. The generation
+/// is a number that the caller never gives twice: what was deleted does not come back under the same name.
 /// An application holds the store in a [`TenantBlobs`](super::TenantBlobs).
 ///
 /// # Contract
@@ -23,16 +25,17 @@ use url::Url;
 ///   of the bytes written fails with `Corrupt`, and leaves no trace. Where the store does not verify, the caller of
 ///   the commit vouches for the digest: [`TenantBlobs`](super::TenantBlobs) and the update service hash the bytes as they
 ///   pass, so that a store in the same process need not do so again.
-/// - **B3 Put if absent.** A commit of bytes that the tenant has gives `AlreadyPresent` and changes nothing. It may be
-///   repeated. Of several writers of the same bytes at the same time, each gets an `Ok`.
+/// - **B3 Put if absent.** A commit under a key that is there gives `AlreadyPresent` and changes nothing. It may be
+///   repeated. Of several writers of the same bytes under the same key at the same time, each gets an `Ok`.
 /// - **B4 Abort.** An aborted or dropped writer leaves no trace, as does one whose write failed.
 /// - **B5 Reading.** `get` gives the bytes that were committed, or those of a range. The end of a range is cut at the size;
 ///   an empty range is `Invalid`, one that starts behind the last byte `OutOfRange`. A read that has begun either
 ///   comes to its end or fails, also when the blob is deleted meanwhile: it never ends short.
-/// - **B6 Deletion.** Afterwards the blob is `NotFound`. To delete what is absent is `Ok`.
+/// - **B6 Deletion.** Afterwards the blob is `NotFound`. To delete what is absent is `Ok`. The same bytes under another
+///   generation are another blob, and stay.
 /// - **B7 Tenants.** No call sees, changes, or reveals the existence of anything of another tenant. Equal bytes of two
 ///   tenants are two blobs: one learns nothing from the other's, and a deletion leaves the other's in place.
-/// - **B8 Listing.** Pages hold every blob that was there all the time exactly once, in the order of the digests, by the
+/// - **B8 Listing.** Pages hold every blob that was there all the time exactly once, in the order of the keys, by the
 ///   rules of R8 of [`ResourceStore`](super::ResourceStore).
 /// - **B9 Addresses.** An address leads to the blob of this tenant only, and ends to do so with the blob. A kind that the
 ///   capabilities do not name is `Unsupported`. A store that knows of the absence without asking says `NotFound`.
@@ -45,7 +48,7 @@ use url::Url;
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
-/// use fhir_devices::store::{BlobRef, BlobStore, PutOutcome, Tenant};
+/// use fhir_devices::store::{BlobRef, BlobStore, Generation, PutOutcome, Tenant};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (store, tenant): (Memory, Tenant) = (Memory::new(), "st-mary".parse()?);
@@ -53,8 +56,8 @@ use url::Url;
 /// writer.write("firm".into()).await?;
 /// writer.write("ware".into()).await?;
 /// let blob = BlobRef::of(b"firmware");
-/// assert_eq!(writer.commit(blob).await?, PutOutcome::Stored);
-/// assert_eq!(store.head(&tenant, &blob.digest).await?, blob);
+/// assert_eq!(writer.commit(blob, Generation(1)).await?, PutOutcome::Stored);
+/// assert_eq!(store.head(&tenant, &blob.key(Generation(1))).await?, blob);
 /// # Ok(())
 /// # }
 /// ```
@@ -75,7 +78,7 @@ pub trait BlobStore: Send + Sync + 'static {
     fn get<'a>(
         &'a self,
         tenant: &'a Tenant,
-        digest: &'a Sha256,
+        key: &'a BlobKey,
         range: Option<Range<u64>>,
     ) -> BoxFuture<'a, Result<BlobRead>>;
 
@@ -83,13 +86,13 @@ pub trait BlobStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// `NotFound`; the engine's troubles.
-    fn head<'a>(&'a self, tenant: &'a Tenant, digest: &'a Sha256) -> BoxFuture<'a, Result<BlobRef>>;
+    fn head<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<BlobRef>>;
 
     /// Deletes a blob, if it is there (B6).
     ///
     /// # Errors
     /// The engine's troubles.
-    fn delete<'a>(&'a self, tenant: &'a Tenant, digest: &'a Sha256) -> BoxFuture<'a, Result<()>>;
+    fn delete<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<()>>;
 
     /// One page of the blobs of a tenant, for those who sweep up (B8).
     ///
@@ -100,22 +103,22 @@ pub trait BlobStore: Send + Sync + 'static {
         tenant: &'a Tenant,
         limit: NonZeroU32,
         after: Option<&'a PageToken>,
-    ) -> BoxFuture<'a, Result<Page<BlobRef>>>;
+    ) -> BoxFuture<'a, Result<Page<BlobInfo>>>;
 
     /// An address at which the blob can be fetched without this store (B9).
     ///
     /// # Errors
     /// `Unsupported` for a kind that the store does not give; `NotFound` where it knows; the engine's troubles.
-    fn url<'a>(&'a self, tenant: &'a Tenant, digest: &'a Sha256, kind: UrlKind) -> BoxFuture<'a, Result<Url>>;
+    fn url<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey, kind: UrlKind) -> BoxFuture<'a, Result<Url>>;
 }
 
 /// Takes the bytes of one file. Dropping it aborts.
 ///
 /// ```
-/// use fhir_devices::store::{BlobRef, BlobWriter, Result};
+/// use fhir_devices::store::{BlobRef, BlobWriter, Generation, Result};
 /// async fn write(mut writer: Box<dyn BlobWriter>) -> Result<()> {
 ///     writer.write("firmware".into()).await?;
-///     writer.commit(BlobRef::of(b"firmware")).await?;
+///     writer.commit(BlobRef::of(b"firmware"), Generation(1)).await?;
 ///     Ok(())
 /// }
 /// # let _ = write;
@@ -127,11 +130,11 @@ pub trait BlobWriter: Send + 'static {
     /// `TooLarge`; the engine's troubles. The writer can then only be aborted.
     fn write<'a>(&'a mut self, chunk: Bytes) -> BoxFuture<'a, Result<()>>;
 
-    /// Makes what was written the blob `blob`, if it is that (B2) and is not there yet (B3).
+    /// Makes what was written the blob `blob` of this generation, if it is that (B2) and is not there yet (B3).
     ///
     /// # Errors
     /// `Corrupt` when the bytes are not those of `blob`; `Indeterminate`, to be resolved by `head`; the engine's troubles.
-    fn commit(self: Box<Self>, blob: BlobRef) -> BoxFuture<'static, Result<PutOutcome>>;
+    fn commit(self: Box<Self>, blob: BlobRef, generation: Generation) -> BoxFuture<'static, Result<PutOutcome>>;
 
     /// Throws away what was written, and waits until that is done.
     ///
@@ -152,18 +155,18 @@ impl<S: BlobStore + ?Sized> BlobStore for Arc<S> {
     fn get<'a>(
         &'a self,
         tenant: &'a Tenant,
-        digest: &'a Sha256,
+        key: &'a BlobKey,
         range: Option<Range<u64>>,
     ) -> BoxFuture<'a, Result<BlobRead>> {
-        (**self).get(tenant, digest, range)
+        (**self).get(tenant, key, range)
     }
 
-    fn head<'a>(&'a self, tenant: &'a Tenant, digest: &'a Sha256) -> BoxFuture<'a, Result<BlobRef>> {
-        (**self).head(tenant, digest)
+    fn head<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<BlobRef>> {
+        (**self).head(tenant, key)
     }
 
-    fn delete<'a>(&'a self, tenant: &'a Tenant, digest: &'a Sha256) -> BoxFuture<'a, Result<()>> {
-        (**self).delete(tenant, digest)
+    fn delete<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<()>> {
+        (**self).delete(tenant, key)
     }
 
     fn list<'a>(
@@ -171,11 +174,11 @@ impl<S: BlobStore + ?Sized> BlobStore for Arc<S> {
         tenant: &'a Tenant,
         limit: NonZeroU32,
         after: Option<&'a PageToken>,
-    ) -> BoxFuture<'a, Result<Page<BlobRef>>> {
+    ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
         (**self).list(tenant, limit, after)
     }
 
-    fn url<'a>(&'a self, tenant: &'a Tenant, digest: &'a Sha256, kind: UrlKind) -> BoxFuture<'a, Result<Url>> {
-        (**self).url(tenant, digest, kind)
+    fn url<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey, kind: UrlKind) -> BoxFuture<'a, Result<Url>> {
+        (**self).url(tenant, key, kind)
     }
 }

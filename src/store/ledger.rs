@@ -1,10 +1,11 @@
 //! The contract of the ledger: small records that are changed by compare-and-set.
 
-use super::{BoxFuture, InvalidText, Result, Tenant};
+use super::{BoxFuture, CommitError, InvalidText, Page, PageToken, Result, Tenant};
 use bytes::Bytes;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -48,6 +49,12 @@ impl LedgerKey {
     }
 }
 
+impl std::borrow::Borrow<str> for LedgerKey {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for LedgerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -84,37 +91,104 @@ impl Revision {
     }
 }
 
+/// A record as it was read.
+///
+/// ```
+/// use fhir_devices::store::{LedgerRecord, Revision};
+/// let record = LedgerRecord { key: "ingest/7".parse()?, revision: Revision::new("3"), value: "open".into() };
+/// assert_eq!(record.key.as_str(), "ingest/7");
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerRecord {
+    /// Its name.
+    pub key: LedgerKey,
+    /// The revision that was read.
+    pub revision: Revision,
+    /// What it says.
+    pub value: Bytes,
+}
+
+/// One change of a commit to the ledger: what the caller has seen, and what shall be there instead.
+///
+/// ```
+/// use fhir_devices::store::Change;
+/// let new = Change::create("ingest/7".parse()?, "open");
+/// assert_eq!(new.expected, None);
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which record.
+    pub key: LedgerKey,
+    /// The revision that the caller has seen; `None` where they have seen no record.
+    pub expected: Option<Revision>,
+    /// The new value; `None` deletes.
+    pub value: Option<Bytes>,
+}
+
+impl Change {
+    /// Makes a record where there is none.
+    #[must_use]
+    pub fn create(key: LedgerKey, value: impl Into<Bytes>) -> Self {
+        Self { key, expected: None, value: Some(value.into()) }
+    }
+
+    /// Replaces a revision.
+    #[must_use]
+    pub fn replace(key: LedgerKey, expected: Revision, value: impl Into<Bytes>) -> Self {
+        Self { key, expected: Some(expected), value: Some(value.into()) }
+    }
+
+    /// Deletes a revision.
+    #[must_use]
+    pub fn delete(key: LedgerKey, expected: Revision) -> Self {
+        Self { key, expected: Some(expected), value: None }
+    }
+}
+
 /// Keeps small records that say what the crate is doing, so that work that breaks off is taken up again.
 ///
-/// A record is never overwritten blindly: who writes says which revision they have seen.
+/// A record is never overwritten blindly: who writes says which revision they have seen. An application holds the ledger in
+/// a [`TenantLedger`](super::TenantLedger).
 ///
 /// # Contract
 ///
-/// - **L1 Compare and set.** `put` with a revision is applied only while that is the newest, and otherwise fails with
-///   `Conflict`, also where there is no such record. `put` without one is applied only while there is no record, and
+/// - **L1 Compare and set.** A change with a revision is applied only while that is the newest, and otherwise fails with
+///   `Conflict`, also where there is no such record. A change without one is applied only while there is no record, and
 ///   otherwise fails with `AlreadyExists`. The check and the write are one step: of several writers that expect the same,
-///   exactly one wins.
-/// - **L2 Revisions.** Every `put` makes a revision that this key never had before.
-/// - **L3 Reading.** What a `put` has acknowledged, every later `get` sees, whoever calls, byte for byte.
-/// - **L4 Tenants.** No call sees, changes, or reveals the existence of a record of another tenant. Two tenants may use the
-///   same key.
+///   exactly one wins. A deletion without a revision is `Invalid`.
+/// - **L2 Revisions.** Every change makes a revision that this key never had before, deletions in between included.
+/// - **L3 Reading.** What a commit has acknowledged, every later `get` and `scan` sees, whoever calls, byte for byte. A
+///   deleted record is no record.
+/// - **L4 Tenants.** No call sees, changes, or reveals the existence of a record of another tenant, tokens included. Two
+///   tenants may use the same key.
 /// - **L5 Errors.** [`StoreError::applied`](super::StoreError::applied) tells the truth. After `Indeterminate` the caller
-///   reads the record, and recognises its own value.
-/// - **L6 Sizes.** A value of 64 KiB is taken; a larger one may be `TooLarge`, before anything is written.
+///   reads the records, and recognises its own values.
+/// - **L6 Sizes.** A value of [`LEDGER_MAX_VALUE`] bytes and a commit of [`LEDGER_MAX_CHANGES`]
+///   changes are taken; larger ones may be `TooLarge` and `Unsupported`, before anything is written.
 /// - **L7 Cancellation.** Dropping a future leaves the old state or the new one, and a ledger that goes on working.
+/// - **L8 Atomicity.** The changes of a commit are applied all or none, and a reader of one record that sees a change of it
+///   sees the others afterwards. The error names the first change that fails. A commit that names a key twice is
+///   `Invalid`, and an empty one succeeds. The revisions come back in the order of the changes; that of a deletion
+///   names nothing any more.
+/// - **L9 Scanning.** Pages hold every record under a prefix that was there all the time exactly once, in ascending byte
+///   order of the keys, by the rules of R8 of [`ResourceStore`](super::ResourceStore). A record is under a prefix when its
+///   key is that prefix with `/` and more behind it.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
-/// use fhir_devices::store::{Ledger, StoreError, Tenant};
+/// use fhir_devices::store::{Change, Ledger, StoreError, Tenant};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (memory, tenant): (Memory, Tenant) = (Memory::new(), "st-mary".parse()?);
 /// let ledger: &dyn Ledger = &memory;
 /// let key = "ingest/id/00ff".parse()?;
-/// let opened = ledger.put(&tenant, &key, None, "open".into()).await?;
-/// ledger.put(&tenant, &key, Some(&opened), "stored".into()).await?;
-/// let late = ledger.put(&tenant, &key, Some(&opened), "closed".into()).await;
-/// assert!(matches!(late, Err(StoreError::Conflict { .. })));
+/// let opened = ledger.apply(&tenant, vec![Change::create(key, "open")]).await?.remove(0);
+/// let to = |value: &'static str| Change::replace("ingest/id/00ff".parse().unwrap(), opened.clone(), value);
+/// ledger.apply(&tenant, vec![to("stored")]).await?;
+/// let late = ledger.apply(&tenant, vec![to("closed")]).await;
+/// assert!(matches!(late.unwrap_err().error, StoreError::Conflict { .. }));
 /// # Ok(())
 /// # }
 /// ```
@@ -123,33 +197,58 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// # Errors
     /// The engine's troubles.
-    fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<(Revision, Bytes)>>>;
+    fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>>;
 
-    /// Replaces the revision that the caller has seen, or makes the record where they have seen none (L1).
+    /// Applies changes, all or none (L1, L8), and gives the revisions made.
     ///
     /// # Errors
-    /// `Conflict` and `AlreadyExists` as in L1, without a version; `TooLarge`; the engine's troubles.
-    fn put<'a>(
+    /// The conditions of L1, L6 and L8, with the change that decided; the engine's troubles. `Conflict` and `AlreadyExists`
+    /// name no version.
+    fn apply<'a>(
         &'a self,
         tenant: &'a Tenant,
-        key: &'a LedgerKey,
-        expected: Option<&'a Revision>,
-        value: Bytes,
-    ) -> BoxFuture<'a, Result<Revision>>;
+        changes: Vec<Change>,
+    ) -> BoxFuture<'a, Result<Vec<Revision>, CommitError>>;
+
+    /// One page of the records under a prefix (L9).
+    ///
+    /// # Errors
+    /// `Invalid` for a foreign or damaged token; the engine's troubles.
+    fn scan<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        prefix: &'a LedgerKey,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<LedgerRecord>>>;
 }
 
+/// The largest value that every [`Ledger`] takes, in bytes (L6).
+pub const LEDGER_MAX_VALUE: usize = 64 << 10;
+
+/// The most changes of a commit that every [`Ledger`] takes (L6).
+pub const LEDGER_MAX_CHANGES: usize = 16;
+
 impl<L: Ledger + ?Sized> Ledger for Arc<L> {
-    fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<(Revision, Bytes)>>> {
+    fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         (**self).get(tenant, key)
     }
 
-    fn put<'a>(
+    fn apply<'a>(
         &'a self,
         tenant: &'a Tenant,
-        key: &'a LedgerKey,
-        expected: Option<&'a Revision>,
-        value: Bytes,
-    ) -> BoxFuture<'a, Result<Revision>> {
-        (**self).put(tenant, key, expected, value)
+        changes: Vec<Change>,
+    ) -> BoxFuture<'a, Result<Vec<Revision>, CommitError>> {
+        (**self).apply(tenant, changes)
+    }
+
+    fn scan<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        prefix: &'a LedgerKey,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<LedgerRecord>>> {
+        (**self).scan(tenant, prefix, limit, after)
     }
 }

@@ -1,8 +1,9 @@
 //! What the caller implements: where resources and update files are kept.
 //!
-//! Two small traits, [`ResourceStore`] for FHIR resources and [`BlobStore`] for the bytes of update files, with a
-//! numbered contract each. Applications do not call them directly: they hold a [`Tenanted`] or a [`TenantBlobs`],
-//! whose methods take no tenant, so that no call can name the wrong one.
+//! Three small traits, [`ResourceStore`] for FHIR resources, [`BlobStore`] for the bytes of update files and [`Ledger`] for
+//! the state of the crate's own work, with a numbered contract each. Applications do not call them directly: they hold a
+//! [`Tenanted`], a [`TenantBlobs`] or a [`TenantLedger`], whose methods take no tenant, so that no call can name the wrong
+//! one.
 //!
 //! The traits have no default methods, their futures are boxed by hand, and nothing here needs a runtime: a store may be
 //! a `dyn` value, and a wrapper that forgets a method does not compile.
@@ -31,6 +32,9 @@ mod clock;
 mod document;
 mod edit;
 mod error;
+mod extract;
+mod fold;
+mod index;
 mod key;
 mod ledger;
 mod page;
@@ -41,23 +45,27 @@ mod stored;
 pub mod stream;
 mod tenant;
 mod tenant_blobs;
+mod tenant_ledger;
 mod tenanted;
 
-pub use blob::{BlobHasher, BlobKey, BlobRead, BlobRef, Generation, PutOutcome, Sha256, UrlKind};
+pub use blob::{BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, Generation, PutOutcome, Sha256, UrlKind};
 pub use blob_store::{BlobStore, BlobWriter};
 pub use capabilities::{AtomicScope, BlobCapabilities, Capabilities};
 pub use clock::{Clock, SystemClock};
 pub use document::{Precondition, Version, Write};
 pub use edit::writes;
 pub use error::{Applied, BoxError, CommitError, InvalidText, Result, StoreError};
+pub use fold::fold;
+pub use index::{IndexEntries, Matching, Parameter, Token};
 pub use key::{Key, ResourceType, VersionId, WriteId};
-pub use ledger::{Ledger, LedgerKey, Revision};
+pub use ledger::{Change, LEDGER_MAX_CHANGES, LEDGER_MAX_VALUE, Ledger, LedgerKey, LedgerRecord, Revision};
 pub use page::{Page, PageKey, PageToken, Query};
 pub use resolver::{Family, InStore};
 pub use resource_store::{BoxFuture, ResourceStore};
-pub use search::{Criterion, IndexEntries, Search, Token, TokenMatch};
+pub use search::{Criterion, Search, TokenMatch};
 pub use stored::Stored;
 pub use stream::ByteStream;
 pub use tenant::Tenant;
 pub use tenant_blobs::TenantBlobs;
+pub use tenant_ledger::TenantLedger;
 pub use tenanted::Tenanted;

@@ -1,6 +1,6 @@
 //! Pages, and the tokens that lead from one to the next.
 
-use super::{Criterion, InvalidText, Key, ResourceType, Result, Search, StoreError, Tenant, TokenMatch};
+use super::{Criterion, InvalidText, Key, LedgerKey, ResourceType, Result, Search, StoreError, Tenant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
@@ -94,6 +94,8 @@ pub enum Query<'a> {
     History(&'a Key),
     /// The blobs of a tenant.
     Blobs,
+    /// The records of a ledger under a prefix.
+    Ledger(&'a LedgerKey),
 }
 
 /// The secret with which a store makes page tokens and knows its own again.
@@ -208,6 +210,10 @@ fn hash_query(hash: &mut Sha256, query: Query<'_>) {
             field(hash, key.id());
         }
         Query::Blobs => field(hash, "blobs"),
+        Query::Ledger(prefix) => {
+            field(hash, "ledger");
+            field(hash, prefix.as_str());
+        }
     }
 }
 
@@ -216,23 +222,30 @@ fn hash_type(hash: &mut Sha256, resource_type: ResourceType) {
 }
 
 fn hash_criterion(hash: &mut Sha256, criterion: &Criterion) {
-    let (name, text) = match criterion {
-        Criterion::Id(id) => ("id", id),
-        Criterion::Source(source) => ("source", source),
-        Criterion::Parent(parent) => ("parent", parent),
+    match criterion {
+        Criterion::Id(id) => {
+            field(hash, "id");
+            field(hash, id);
+        }
         Criterion::AnyId(ids) => {
             field(hash, "any-id");
             field(hash, &ids.len().to_string());
-            return ids.iter().for_each(|id| field(hash, id));
+            ids.iter().for_each(|id| field(hash, id));
         }
-        Criterion::Identifier(token) => return hash_token(hash, "identifier", token),
-        Criterion::Kind(token) => return hash_token(hash, "kind", token),
-    };
-    field(hash, name);
-    field(hash, text);
-}
-
-fn hash_token(hash: &mut Sha256, name: &str, token: &TokenMatch) {
-    field(hash, name);
-    field(hash, &token.to_string());
+        Criterion::Is(parameter, wanted) => {
+            field(hash, "is");
+            field(hash, parameter.as_str());
+            field(hash, &wanted.to_string());
+        }
+        Criterion::Begins(parameter, start) => {
+            field(hash, "begins");
+            field(hash, parameter.as_str());
+            field(hash, start);
+        }
+        Criterion::AnyOf(any) => {
+            field(hash, "any-of");
+            field(hash, &any.len().to_string());
+            any.iter().for_each(|criterion| hash_criterion(hash, criterion));
+        }
+    }
 }

@@ -179,7 +179,7 @@ impl<S: ResourceStore + ?Sized> Tenanted<S> {
     pub async fn family(&self, device: &str) -> Result<Family> {
         let key = Key::new(ResourceType::Device, device)?;
         let mut resources = vec![typed(&self.read(&key).await?)?];
-        let of_device = Criterion::Source(key.to_string().into());
+        let of_device = Criterion::source(&key.to_string());
         let mut known = BTreeSet::new();
         for resource_type in [ResourceType::DeviceComponent, ResourceType::DeviceMetric] {
             let search = Search::new(resource_type).and(of_device.clone()).limit(u32::MAX);

@@ -1,61 +1,13 @@
-//! How resources are found: what is extracted on writing, and what is asked.
+//! What a store is asked for.
 
-use super::{InvalidText, PageToken, ResourceType};
+use super::index::cut;
+use super::{IndexEntries, InvalidText, PageToken, Parameter, ResourceType, Token};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
-
-/// A value within a system: an identifier, or a code.
-///
-/// ```
-/// use fhir_devices::store::Token;
-/// let mdc = Token::new("urn:iso:std:iso:11073:10101", "69641");
-/// assert_eq!(mdc.value, "69641");
-/// assert_eq!(Token::bare("69641").system, None);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Token {
-    /// The URI of the system, where the element has one.
-    pub system: Option<SmolStr>,
-    /// The value, compared exactly.
-    pub value: SmolStr,
-}
-
-impl Token {
-    /// A value of a system.
-    pub fn new(system: impl Into<SmolStr>, value: impl Into<SmolStr>) -> Self {
-        Self { system: Some(system.into()), value: value.into() }
-    }
-
-    /// A value without a system.
-    pub fn bare(value: impl Into<SmolStr>) -> Self {
-        Self { system: None, value: value.into() }
-    }
-}
-
-/// By what one resource is found. The crate extracts it from the resource; a store never looks into a body.
-///
-/// ```
-/// use fhir_devices::store::{IndexEntries, Token};
-/// let mut index = IndexEntries::default();
-/// index.kind.push(Token::new("urn:iso:std:iso:11073:10101", "69641"));
-/// index.source = Some("Device/pump".into());
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct IndexEntries {
-    /// Its identifiers.
-    pub identifier: Vec<Token>,
-    /// The codings of its `type`.
-    pub kind: Vec<Token>,
-    /// The Device that it belongs to, as the caller writes references to it.
-    pub source: Option<SmolStr>,
-    /// The component that it is part of, as the caller writes references to it.
-    pub parent: Option<SmolStr>,
-}
 
 /// The four forms in which FHIR asks for a token.
 ///
@@ -160,11 +112,15 @@ impl fmt::Display for TokenMatch {
 
 /// One thing that a resource must meet to be found.
 ///
+/// Its values are in the form of [`Parameter::fold`]; [`is`](Self::is), [`begins`](Self::begins) and the shorter ones see to
+/// that.
+///
 /// ```
-/// use fhir_devices::store::Criterion;
-/// let of_the_pump = Criterion::Source("Device/pump".into());
-/// let infusors = Criterion::Kind("urn:iso:std:iso:11073:10101|69985".parse()?);
-/// # let _ = (of_the_pump, infusors);
+/// use fhir_devices::store::{Criterion, Parameter};
+/// let of_the_pump = Criterion::source("Device/pump");
+/// let infusors = Criterion::is(Parameter::Type, "urn:iso:std:iso:11073:10101|69985".parse()?);
+/// let either = Criterion::AnyOf(vec![of_the_pump, infusors]);
+/// # let _ = either;
 /// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -174,27 +130,76 @@ pub enum Criterion {
     Id(SmolStr),
     /// Its logical id is one of these.
     AnyId(BTreeSet<SmolStr>),
-    /// One of its identifiers.
-    Identifier(TokenMatch),
-    /// One of the codings of its `type`.
-    Kind(TokenMatch),
-    /// The Device that it belongs to, compared exactly with [`IndexEntries::source`].
-    Source(SmolStr),
-    /// The component that it is part of, compared exactly with [`IndexEntries::parent`].
-    Parent(SmolStr),
+    /// One of its entries of the parameter is meant. References, texts and addresses have no system.
+    Is(Parameter, TokenMatch),
+    /// One of its entries of the parameter begins so, byte for byte.
+    Begins(Parameter, SmolStr),
+    /// One of these is met; with none, nothing is found.
+    AnyOf(Vec<Criterion>),
 }
 
 impl Criterion {
+    /// One of its entries of the parameter is meant.
+    #[must_use]
+    pub fn is(parameter: Parameter, wanted: TokenMatch) -> Self {
+        let system = |system: SmolStr| SmolStr::from(cut(&system));
+        Self::Is(
+            parameter,
+            match wanted {
+                TokenMatch::Value(value) => TokenMatch::Value(parameter.fold(&value)),
+                TokenMatch::Exact(Token { system: of, value }) => {
+                    TokenMatch::Exact(Token { system: of.map(system), value: parameter.fold(&value) })
+                }
+                TokenMatch::System(of) => TokenMatch::System(system(of)),
+            },
+        )
+    }
+
+    /// One of its entries of the parameter begins with this text.
+    #[must_use]
+    pub fn begins(parameter: Parameter, text: &str) -> Self {
+        Self::Begins(parameter, parameter.fold(text))
+    }
+
+    /// The value of a parameter without a system: a reference, a whole text, an address.
+    #[must_use]
+    pub fn value(parameter: Parameter, value: &str) -> Self {
+        Self::Is(parameter, TokenMatch::Value(parameter.fold(value)))
+    }
+
+    /// The Device that it belongs to, as the reference is written: `Device/pump`.
+    #[must_use]
+    pub fn source(reference: &str) -> Self {
+        Self::value(Parameter::Source, reference)
+    }
+
+    /// The component that it is part of, as the reference is written: `DeviceComponent/mds`.
+    #[must_use]
+    pub fn parent(reference: &str) -> Self {
+        Self::value(Parameter::Parent, reference)
+    }
+
+    /// One of its identifiers.
+    #[must_use]
+    pub fn identifier(wanted: TokenMatch) -> Self {
+        Self::is(Parameter::Identifier, wanted)
+    }
+
+    /// One of the codings of its `type`.
+    #[must_use]
+    pub fn kind(wanted: TokenMatch) -> Self {
+        Self::is(Parameter::Type, wanted)
+    }
+
     /// Whether a resource with this id and these entries meets it.
     #[must_use]
     pub fn matches(&self, id: &str, index: &IndexEntries) -> bool {
         match self {
             Self::Id(wanted) => wanted == id,
             Self::AnyId(wanted) => wanted.contains(id),
-            Self::Identifier(token) => index.identifier.iter().any(|t| token.matches(t)),
-            Self::Kind(token) => index.kind.iter().any(|t| token.matches(t)),
-            Self::Source(source) => index.source.as_ref() == Some(source),
-            Self::Parent(parent) => index.parent.as_ref() == Some(parent),
+            Self::Is(parameter, wanted) => index.of(*parameter).any(|token| wanted.matches(token)),
+            Self::Begins(parameter, start) => index.of(*parameter).any(|token| token.value.starts_with(start.as_str())),
+            Self::AnyOf(any) => any.iter().any(|criterion| criterion.matches(id, index)),
         }
     }
 }
@@ -203,7 +208,7 @@ impl Criterion {
 ///
 /// ```
 /// use fhir_devices::store::{Criterion, ResourceType, Search};
-/// let search = Search::new(ResourceType::DeviceComponent).and(Criterion::Source("Device/pump".into())).limit(20);
+/// let search = Search::new(ResourceType::DeviceComponent).and(Criterion::source("Device/pump")).limit(20);
 /// assert_eq!(search.limit.get(), 20);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

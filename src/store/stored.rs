@@ -1,14 +1,13 @@
 //! The typed resources that a store keeps, and how they become bodies and index entries.
 
 use super::{
-    IndexEntries, Key, Precondition, ResourceStore, ResourceType, Result, StoreError, Tenanted, Token, Version, Write,
+    IndexEntries, Key, Precondition, ResourceStore, ResourceType, Result, StoreError, Tenanted, Version, Write, extract,
 };
-use crate::datatype::{CodeableConcept, Identifier, Literal, Meta, Reference, Target};
+use crate::datatype::Meta;
 use crate::element::ReadMode;
 use crate::primitive::{Id, Instant};
 use crate::resource::{Device, DeviceComponent, DeviceMetric};
 use crate::validate::Valid;
-use smol_str::SmolStr;
 
 /// A resource that a store keeps.
 ///
@@ -48,7 +47,7 @@ pub trait Stored: Clone + Sized + Send + Sync + 'static {
 }
 
 macro_rules! stored {
-    ($Name:ident, |$resource:ident| $index:expr) => {
+    ($Name:ident, $index:path) => {
         impl Stored for $Name {
             const TYPE: ResourceType = ResourceType::$Name;
 
@@ -61,8 +60,7 @@ macro_rules! stored {
             }
 
             fn index(&self) -> IndexEntries {
-                let $resource = self;
-                $index
+                $index(self)
             }
 
             fn body(&self) -> String {
@@ -85,25 +83,9 @@ macro_rules! stored {
     };
 }
 
-stored!(Device, |device| IndexEntries {
-    identifier: device.identifier.iter().filter_map(identifier_token).collect(),
-    kind: device.r#type.iter().flat_map(kind_tokens).collect(),
-    ..IndexEntries::default()
-});
-
-stored!(DeviceComponent, |component| IndexEntries {
-    identifier: identifier_token(&component.identifier).into_iter().collect(),
-    kind: kind_tokens(&component.r#type).collect(),
-    source: component.source.as_ref().and_then(reference_text),
-    parent: component.parent.as_ref().and_then(reference_text),
-});
-
-stored!(DeviceMetric, |metric| IndexEntries {
-    identifier: identifier_token(&metric.identifier).into_iter().collect(),
-    kind: kind_tokens(&metric.r#type).collect(),
-    source: metric.source.as_ref().and_then(reference_text),
-    parent: metric.parent.as_ref().and_then(reference_text),
-});
+stored!(Device, extract::of_device);
+stored!(DeviceComponent, extract::of_component);
+stored!(DeviceMetric, extract::of_metric);
 
 fn corrupt(key: &Key, report: &crate::issue::Report) -> StoreError {
     StoreError::Corrupt { what: format!("the body of `{key}` cannot be read: {report}") }
@@ -112,30 +94,6 @@ fn corrupt(key: &Key, report: &crate::issue::Report) -> StoreError {
 fn stamp(meta: &mut Meta, version: &Version) {
     meta.version_id = Id::new(version.version.to_string()).ok().map(Into::into);
     meta.last_updated = Instant::try_from(version.last_updated).ok().map(Into::into);
-}
-
-fn identifier_token(identifier: &Identifier) -> Option<Token> {
-    let system = identifier.system.as_ref().and_then(|system| system.value.as_ref());
-    let value = identifier.value.as_ref().and_then(|value| value.value.as_ref())?;
-    Some(Token { system: system.map(|system| system.as_str().into()), value: value.as_str().into() })
-}
-
-fn kind_tokens(concept: &CodeableConcept) -> impl Iterator<Item = Token> + '_ {
-    concept.coding.iter().filter_map(|coding| {
-        let system = coding.system.as_ref().and_then(|system| system.value.as_ref());
-        let code = coding.code.as_ref().and_then(|code| code.value.as_ref())?;
-        Some(Token { system: system.map(|system| system.as_str().into()), value: code.as_str().into() })
-    })
-}
-
-/// The one form in which references are indexed: without a version.
-fn reference_text<T: Target>(reference: &Reference<T>) -> Option<SmolStr> {
-    let literal = reference.literal()?;
-    Some(match literal {
-        Literal::Relative { resource_type, id, .. } => format!("{resource_type}/{id}").into(),
-        Literal::Absolute { base, resource_type, id, .. } => format!("{base}/{resource_type}/{id}").into(),
-        other => other.to_string().into(),
-    })
 }
 
 impl<S: ResourceStore + ?Sized> Tenanted<S> {

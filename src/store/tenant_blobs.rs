@@ -1,8 +1,8 @@
 //! What an application holds: a store of blobs with the tenant fixed.
 
 use super::{
-    BlobCapabilities, BlobHasher, BlobRead, BlobRef, BlobStore, BlobWriter, ByteStream, Page, PageToken, PutOutcome,
-    Result, Sha256, Tenant, UrlKind, stream,
+    BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, ByteStream, Generation,
+    Page, PageToken, PutOutcome, Result, Tenant, UrlKind, stream,
 };
 use std::fmt;
 use std::num::NonZeroU32;
@@ -14,16 +14,16 @@ use url::Url;
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
-/// use fhir_devices::store::{BlobRef, BlobStore, PutOutcome, TenantBlobs, stream};
+/// use fhir_devices::store::{BlobRef, BlobStore, Generation, PutOutcome, TenantBlobs, stream};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store: Arc<dyn BlobStore> = Arc::new(Memory::new());
 /// let blobs = TenantBlobs::new(store, "st-mary".parse()?);
-/// let (blob, outcome) = blobs.put(stream::once("firmware")).await?;
+/// let (blob, outcome) = blobs.put(Generation(1), stream::once("firmware")).await?;
 /// assert_eq!((blob, outcome), (BlobRef::of(b"firmware"), PutOutcome::Stored));
-/// let read = blobs.get(&blob.digest, Some(4..100)).await?;
+/// let read = blobs.get(&blob.key(Generation(1)), Some(4..100)).await?;
 /// assert_eq!(read.range, 4..8);
 /// assert_eq!(stream::collect(read.body, 100).await?, "ware");
 /// # Ok(())
@@ -64,8 +64,8 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     ///
     /// # Errors
     /// The error of the stream, upon which nothing is stored; otherwise as [`BlobWriter`].
-    pub async fn put(&self, body: ByteStream) -> Result<(BlobRef, PutOutcome)> {
-        self.put_checked(body, |_| Ok(())).await
+    pub async fn put(&self, generation: Generation, body: ByteStream) -> Result<(BlobRef, PutOutcome)> {
+        self.put_checked(generation, body, |_| Ok(())).await
     }
 
     /// Writes a whole stream, which must be the blob `want`.
@@ -73,12 +73,13 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     /// # Errors
     /// [`Corrupt`](super::StoreError::Corrupt) when it is another; the error of the stream; otherwise as [`BlobWriter`]. Nothing is
     /// stored then.
-    pub async fn put_expecting(&self, want: BlobRef, body: ByteStream) -> Result<PutOutcome> {
-        self.put_checked(body, |found| want.verify(found)).await.map(|(_, outcome)| outcome)
+    pub async fn put_expecting(&self, want: BlobRef, generation: Generation, body: ByteStream) -> Result<PutOutcome> {
+        self.put_checked(generation, body, |found| want.verify(found)).await.map(|(_, outcome)| outcome)
     }
 
     async fn put_checked(
         &self,
+        generation: Generation,
         mut body: ByteStream,
         check: impl Fn(BlobRef) -> Result<()>,
     ) -> Result<(BlobRef, PutOutcome)> {
@@ -94,7 +95,7 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
             check(blob).map(|()| blob)
         };
         match passed.await {
-            Ok(blob) => Ok((blob, writer.commit(blob).await?)),
+            Ok(blob) => Ok((blob, writer.commit(blob, generation).await?)),
             Err(error) => {
                 // What failed first is what the caller wants to know; the abort is a matter of tidiness.
                 let _ = writer.abort().await;
@@ -107,31 +108,31 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     ///
     /// # Errors
     /// As [`BlobStore::get`].
-    pub async fn get(&self, digest: &Sha256, range: Option<Range<u64>>) -> Result<BlobRead> {
-        self.store.get(&self.tenant, digest, range).await
+    pub async fn get(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<BlobRead> {
+        self.store.get(&self.tenant, key, range).await
     }
 
     /// Whether a blob is there, and its size.
     ///
     /// # Errors
     /// As [`BlobStore::head`].
-    pub async fn head(&self, digest: &Sha256) -> Result<BlobRef> {
-        self.store.head(&self.tenant, digest).await
+    pub async fn head(&self, key: &BlobKey) -> Result<BlobRef> {
+        self.store.head(&self.tenant, key).await
     }
 
     /// Deletes a blob, if it is there.
     ///
     /// # Errors
     /// As [`BlobStore::delete`].
-    pub async fn delete(&self, digest: &Sha256) -> Result<()> {
-        self.store.delete(&self.tenant, digest).await
+    pub async fn delete(&self, key: &BlobKey) -> Result<()> {
+        self.store.delete(&self.tenant, key).await
     }
 
     /// One page of the blobs.
     ///
     /// # Errors
     /// As [`BlobStore::list`].
-    pub async fn list(&self, limit: NonZeroU32, after: Option<&PageToken>) -> Result<Page<BlobRef>> {
+    pub async fn list(&self, limit: NonZeroU32, after: Option<&PageToken>) -> Result<Page<BlobInfo>> {
         self.store.list(&self.tenant, limit, after).await
     }
 
@@ -139,8 +140,8 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     ///
     /// # Errors
     /// As [`BlobStore::url`].
-    pub async fn url(&self, digest: &Sha256, kind: UrlKind) -> Result<Url> {
-        self.store.url(&self.tenant, digest, kind).await
+    pub async fn url(&self, key: &BlobKey, kind: UrlKind) -> Result<Url> {
+        self.store.url(&self.tenant, key, kind).await
     }
 }
 

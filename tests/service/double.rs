@@ -156,15 +156,15 @@ impl BlobStore for Double {
         })
     }
 
-    fn get<'a>(&'a self, t: &'a Tenant, d: &'a Sha256, r: Option<Range<u64>>) -> BoxFuture<'a, Result<BlobRead>> {
+    fn get<'a>(&'a self, t: &'a Tenant, d: &'a BlobKey, r: Option<Range<u64>>) -> BoxFuture<'a, Result<BlobRead>> {
         Box::pin(fated(None, BlobStore::get(&self.below, t, d, r)))
     }
 
-    fn head<'a>(&'a self, t: &'a Tenant, d: &'a Sha256) -> BoxFuture<'a, Result<BlobRef>> {
+    fn head<'a>(&'a self, t: &'a Tenant, d: &'a BlobKey) -> BoxFuture<'a, Result<BlobRef>> {
         Box::pin(fated(None, self.below.head(t, d)))
     }
 
-    fn delete<'a>(&'a self, t: &'a Tenant, d: &'a Sha256) -> BoxFuture<'a, Result<()>> {
+    fn delete<'a>(&'a self, t: &'a Tenant, d: &'a BlobKey) -> BoxFuture<'a, Result<()>> {
         Box::pin(fated(None, self.below.delete(t, d)))
     }
 
@@ -173,11 +173,11 @@ impl BlobStore for Double {
         t: &'a Tenant,
         limit: NonZeroU32,
         after: Option<&'a PageToken>,
-    ) -> BoxFuture<'a, Result<Page<BlobRef>>> {
+    ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
         Box::pin(fated(None, self.below.list(t, limit, after)))
     }
 
-    fn url<'a>(&'a self, t: &'a Tenant, d: &'a Sha256, kind: UrlKind) -> BoxFuture<'a, Result<Url>> {
+    fn url<'a>(&'a self, t: &'a Tenant, d: &'a BlobKey, kind: UrlKind) -> BoxFuture<'a, Result<Url>> {
         Box::pin(fated(None, self.below.url(t, d, kind)))
     }
 }
@@ -189,8 +189,8 @@ impl BlobWriter for Pausing {
         Box::pin(fated(None, self.0.write(chunk)))
     }
 
-    fn commit(self: Box<Self>, blob: BlobRef) -> BoxFuture<'static, Result<PutOutcome>> {
-        Box::pin(fated(None, self.0.commit(blob)))
+    fn commit(self: Box<Self>, blob: BlobRef, generation: Generation) -> BoxFuture<'static, Result<PutOutcome>> {
+        Box::pin(fated(None, self.0.commit(blob, generation)))
     }
 
     fn abort(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
@@ -199,18 +199,25 @@ impl BlobWriter for Pausing {
 }
 
 impl Ledger for Double {
-    fn get<'a>(&'a self, t: &'a Tenant, k: &'a LedgerKey) -> BoxFuture<'a, Result<Option<(Revision, Bytes)>>> {
+    fn get<'a>(&'a self, t: &'a Tenant, k: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         Box::pin(fated(None, Ledger::get(&self.below, t, k)))
     }
 
-    fn put<'a>(
+    fn apply<'a>(&'a self, t: &'a Tenant, changes: Vec<Change>) -> BoxFuture<'a, Result<Vec<Revision>, CommitError>> {
+        let fate = self.puts.lock().unwrap().pop();
+        Box::pin(async move {
+            let apply = async { Ledger::apply(&self.below, t, changes).await.map_err(|refused| refused.error) };
+            fated(fate, apply).await.map_err(CommitError::from)
+        })
+    }
+
+    fn scan<'a>(
         &'a self,
         t: &'a Tenant,
-        k: &'a LedgerKey,
-        expected: Option<&'a Revision>,
-        value: Bytes,
-    ) -> BoxFuture<'a, Result<Revision>> {
-        let fate = self.puts.lock().unwrap().pop();
-        Box::pin(fated(fate, Ledger::put(&self.below, t, k, expected, value)))
+        prefix: &'a LedgerKey,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<LedgerRecord>>> {
+        Box::pin(fated(None, self.below.scan(t, prefix, limit, after)))
     }
 }

@@ -17,7 +17,7 @@ fn double() -> (Arc<Double>, Service<Double>) {
 /// The record of the upload with the key `k`.
 fn record(memory: &Memory) -> Option<(Revision, Ingest)> {
     let at = LedgerKey::new(format!("ingest/key/{}", Sha256::of(b"k"))).unwrap();
-    let (revision, bytes) = block_on(Ledger::get(memory, &ours(), &at)).unwrap()?;
+    let LedgerRecord { revision, value: bytes, .. } = block_on(Ledger::get(memory, &ours(), &at)).unwrap()?;
     Some((revision, Ingest::from_bytes(&bytes).unwrap()))
 }
 
@@ -238,7 +238,8 @@ fn an_upload_that_is_closed_meanwhile_is_not_attached_by_a_call_that_slept() {
         closed_while_stored += 1;
         ingest.state = State::Closed { reason: Reason::TargetLost };
         let at = LedgerKey::new(format!("ingest/key/{}", Sha256::of(b"k"))).unwrap();
-        block_on(Ledger::put(&double.below, &ours(), &at, Some(&revision), ingest.to_bytes().into())).unwrap();
+        let change = Change::replace(at, revision, ingest.to_bytes());
+        block_on(double.below.apply(&ours(), vec![change])).unwrap();
         scribble(&double.below, 1);
         assert!(matches!(block_on(call), Err(ReceiveError::Contended { .. })), "after {polls} polls");
         assert_eq!(updates(&read(&double, "ecg").0).len(), 0, "after {polls} polls");

@@ -9,11 +9,12 @@ fn key() -> LedgerKey {
 }
 
 fn put(ledger: &dyn Ledger, tenant: &Tenant, seen: Option<&Revision>, value: &'static str) -> Result<Revision> {
-    block_on(ledger.put(tenant, &key(), seen, value.into()))
+    let change = Change { key: key(), expected: seen.cloned(), value: Some(value.into()) };
+    block_on(ledger.apply(tenant, vec![change])).map(|mut made| made.remove(0)).map_err(|refused| refused.error)
 }
 
 fn value(ledger: &dyn Ledger, tenant: &Tenant) -> Option<Bytes> {
-    block_on(ledger.get(tenant, &key())).unwrap().map(|(_, value)| value)
+    block_on(ledger.get(tenant, &key())).unwrap().map(|record| record.value)
 }
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -28,7 +29,10 @@ fn l1_only_who_has_seen_the_newest_revision_writes() {
     let second = put(&memory, &ours(), Some(&first), "b").unwrap();
     let late = put(&memory, &ours(), Some(&first), "x").unwrap_err();
     assert!(matches!(late, StoreError::Conflict { .. }) && late.applied() == Applied::No);
-    assert_eq!(block_on(Ledger::get(&memory, &ours(), &key())).unwrap(), Some((second, "b".into())));
+    assert_eq!(
+        block_on(Ledger::get(&memory, &ours(), &key())).unwrap().map(|r| (r.revision, r.value)),
+        Some((second, "b".into()))
+    );
 }
 
 #[test]
@@ -74,7 +78,7 @@ fn l4_no_tenant_sees_the_records_of_another() {
 fn l6_a_value_of_64_kib_is_taken() {
     let memory = Memory::new();
     let large = Bytes::from(vec![7; 64 << 10]);
-    block_on(Ledger::put(&memory, &ours(), &key(), None, large.clone())).unwrap();
+    block_on(Ledger::apply(&memory, &ours(), vec![Change::create(key(), large.clone())])).unwrap();
     assert_eq!(value(&memory, &ours()), Some(large));
 }
 

@@ -13,7 +13,7 @@ pub(super) fn r1_a_refused_commit_writes_nothing(store: &impl ResourceStore) {
     let refused = block_on(store.commit(&t, writes)).unwrap_err();
     assert_eq!(refused.index, Some(1));
     assert!(matches!(refused.error, StoreError::Conflict { .. }));
-    let search = Search::new(ResourceType::Device).and(Criterion::Source("x".into()));
+    let search = Search::new(ResourceType::Device).and(Criterion::source("x"));
     assert_eq!(ids(&walk(store, &t, &search, |_| ())), ["b"]);
     assert!(matches!(block_on(store.read(&t, &device("a"))), Err(StoreError::NotFound)));
     assert_eq!(block_on(store.read(&t, &device("b"))).unwrap().version, v(1));
@@ -185,7 +185,7 @@ pub(super) fn r6_a_deleted_resource_is_gone_and_not_found(store: &impl ResourceS
     put(store, &t, Write::create(key.clone(), "1", source("s"))).unwrap();
     put(store, &t, Write::delete(key.clone(), Precondition::Exists)).unwrap();
     assert!(matches!(block_on(store.read(&t, &key)), Err(StoreError::Gone { at }) if at == v(2)));
-    for criterion in [None, Some(Criterion::Id("gone".into())), Some(Criterion::Source("s".into()))] {
+    for criterion in [None, Some(Criterion::Id("gone".into())), Some(Criterion::source("s"))] {
         let mut search = Search::new(ResourceType::Device);
         search.all_of.extend(criterion);
         assert_eq!(walk(store, &t, &search, |_| ()), []);
@@ -196,10 +196,10 @@ pub(super) fn r7_each_criterion_finds_its_own_and_no_others(store: &impl Resourc
     let t = fresh();
     let write = |id: &str, identifier: Vec<Token>, kind: Vec<Token>, source: &str, parent: Option<&str>| {
         let mut index = nothing();
-        index.identifier = identifier;
-        index.kind = kind;
-        index.source = Some(source.into());
-        index.parent = parent.map(Into::into);
+        identifier.into_iter().for_each(|token| index.insert(Parameter::Identifier, token));
+        kind.into_iter().for_each(|token| index.insert(Parameter::Type, token));
+        index.insert(Parameter::Source, Token::bare(source));
+        parent.into_iter().for_each(|parent| index.insert(Parameter::Parent, Token::bare(parent)));
         put(store, &t, Write::create(component(id), "1", index)).unwrap();
     };
     let (one, other, bare) = (Token::new("urn:a", "7"), Token::new("urn:b", "7"), Token::bare("7"));
@@ -209,7 +209,7 @@ pub(super) fn r7_each_criterion_finds_its_own_and_no_others(store: &impl Resourc
     write("c", vec![bare, Token::new("urn:b", "9")], vec![mds], "Device/2", Some("DeviceComponent/a"));
     put(store, &t, Write::create(device("a"), "1", source("Device/1"))).unwrap();
 
-    let identifier = |text: &str| Criterion::Identifier(text.parse().unwrap());
+    let identifier = |text: &str| Criterion::identifier(text.parse().unwrap());
     let find = |criteria: &[Criterion]| {
         let mut search = Search::new(ResourceType::DeviceComponent).limit(1);
         search.all_of = criteria.to_vec();
@@ -222,19 +222,31 @@ pub(super) fn r7_each_criterion_finds_its_own_and_no_others(store: &impl Resourc
     assert_eq!(find(&[identifier("urn:b|")]), "bc");
     assert_eq!(find(&[identifier("urn:b|8")]), "");
     assert_eq!(find(&[identifier("urn:A|7")]), "");
-    assert_eq!(find(&[Criterion::Kind("mdc|69641".parse().unwrap())]), "ac");
-    assert_eq!(find(&[Criterion::Source("Device/1".into())]), "ab");
-    assert_eq!(find(&[Criterion::Parent("DeviceComponent/a".into())]), "bc");
+    assert_eq!(find(&[Criterion::kind("mdc|69641".parse().unwrap())]), "ac");
+    assert_eq!(find(&[Criterion::source("Device/1")]), "ab");
+    assert_eq!(find(&[Criterion::parent("DeviceComponent/a")]), "bc");
     assert_eq!(find(&[Criterion::Id("b".into())]), "b");
-    assert_eq!(find(&[Criterion::Source("Device/1".into()), identifier("7")]), "ab");
-    assert_eq!(find(&[Criterion::Source("Device/1".into()), Criterion::Id("c".into())]), "");
-    assert_eq!(find(&[Criterion::Parent("DeviceComponent/a".into()), identifier("urn:b|")]), "bc");
+    assert_eq!(find(&[Criterion::source("Device/1"), identifier("7")]), "ab");
+    assert_eq!(find(&[Criterion::source("Device/1"), Criterion::Id("c".into())]), "");
+    assert_eq!(find(&[Criterion::parent("DeviceComponent/a"), identifier("urn:b|")]), "bc");
+    let any_id = |wanted: &[&str]| Criterion::AnyId(wanted.iter().map(|id| (*id).into()).collect());
+    assert_eq!(find(&[any_id(&["c", "a", "z"])]), "ac");
+    assert_eq!(find(&[any_id(&[])]), "");
+    let either = |any: &[Criterion]| Criterion::AnyOf(any.to_vec());
+    assert_eq!(find(&[either(&[identifier("urn:a|7"), Criterion::source("Device/2")])]), "ac");
+    assert_eq!(find(&[either(&[identifier("urn:b|"), Criterion::Id("a".into())])]), "abc");
+    assert_eq!(find(&[either(&[identifier("7"), identifier("urn:b|9")]), Criterion::source("Device/1")]), "ab");
+    assert_eq!(find(&[either(&[])]), "");
+    assert_eq!(find(&[Criterion::begins(Parameter::Source, "Device/")]), "abc");
+    assert_eq!(find(&[Criterion::begins(Parameter::Source, "Device/2")]), "c");
+    assert_eq!(find(&[Criterion::begins(Parameter::Parent, "")]), "bc");
+    assert_eq!(find(&[Criterion::begins(Parameter::Source, "device/")]), "");
 }
 
 pub(super) fn r7_a_search_follows_the_newest_version(store: &impl ResourceStore) {
     let t = fresh();
     let find = |of: &str| {
-        let search = Search::new(ResourceType::DeviceComponent).and(Criterion::Source(of.into()));
+        let search = Search::new(ResourceType::DeviceComponent).and(Criterion::source(of));
         ids(&walk(store, &t, &search, |_| ())).concat()
     };
     put(store, &t, Write::create(component("a"), "1", source("old"))).unwrap();
@@ -253,7 +265,7 @@ pub(super) fn r8_pages_are_stable_while_others_write(store: &impl ResourceStore)
         put(store, &t, Write::create(component(&format!("{n:03}-stays")), "1", source("s"))).unwrap();
         put(store, &t, Write::create(component(&format!("{n:03}-goes")), "1", source("s"))).unwrap();
     }
-    let search = Search::new(ResourceType::DeviceComponent).and(Criterion::Source("s".into())).limit(7);
+    let search = Search::new(ResourceType::DeviceComponent).and(Criterion::source("s")).limit(7);
     let seen = walk(store, &t, &search, |page| {
         for at in [page, 99 - page] {
             let gone = Write::delete(component(&format!("{at:03}-goes")), Precondition::None);
@@ -292,12 +304,12 @@ pub(super) fn r8_a_foreign_or_damaged_token_is_invalid(store: &impl ResourceStor
     for id in ["a", "b"] {
         put(store, &t, Write::put(device(id), "3", source("s"))).unwrap();
     }
-    let (by_source, by_parent) = (Criterion::Source("s".into()), Criterion::Parent("s".into()));
+    let (by_source, by_parent) = (Criterion::source("s"), Criterion::parent("s"));
     let of_s = block_on(store.search(&t, &search.clone().and(by_source.clone()))).unwrap().next.unwrap();
     let again = search.clone().and(by_source.clone()).after(of_s.clone());
     assert_eq!(ids(&block_on(store.search(&t, &again)).unwrap().items), ["b"]);
     invalid(&t, search.clone().and(by_parent).after(of_s.clone()));
-    invalid(&t, search.clone().and(Criterion::Source("t".into())).after(of_s.clone()));
+    invalid(&t, search.clone().and(Criterion::source("t")).after(of_s.clone()));
     invalid(&t, search.clone().after(of_s));
     for at in 0..token.as_str().len() {
         let mut damaged = token.as_str().as_bytes().to_vec();
@@ -323,7 +335,7 @@ pub(super) fn r9_no_call_crosses_tenants(store: &impl ResourceStore) {
         assert!(matches!(block_on(store.read(&ours, &key)), Err(StoreError::NotFound)));
         assert!(matches!(block_on(store.vread(&ours, &key, v(1))), Err(StoreError::NotFound)));
         assert!(matches!(block_on(store.history(&ours, &key, limit(9), None)), Err(StoreError::NotFound)));
-        let search = Search::new(ResourceType::Device).and(Criterion::Source("s".into()));
+        let search = Search::new(ResourceType::Device).and(Criterion::source("s"));
         assert_eq!(walk(store, &ours, &search, |_| ()), []);
         let delete = put(store, &ours, Write::delete(key.clone(), Precondition::None));
         assert!(matches!(delete, Err(StoreError::NotFound)));

@@ -4,7 +4,7 @@ use super::app;
 use super::client::{Form, Service, reply};
 use fhir_devices::DeviceComponent;
 use fhir_devices::backend::{Discard, Memory};
-use fhir_devices::store::Sha256;
+use fhir_devices::store::{Generation, Sha256};
 use fhir_devices::update::{AvailableUpdate, available};
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
@@ -157,8 +157,8 @@ async fn a_device_of_another_tenant_is_not_there() {
     assert_eq!(service.upload("No_Tenant", &[], &form).await.refusal(404).0, "not-found");
     let file = service.upload("demo", &[], &form).await;
     let [update] = updates(&file.body).try_into().unwrap();
-    service.get(&format!("/blobs/other/sha256/{}", update.sha256)).await.refusal(404);
-    assert_eq!(service.get(&format!("/blobs/demo/sha256/{}", update.sha256)).await.status, 200);
+    service.get(&format!("/blobs/other/sha256/{}/{}", update.sha256, Generation(0))).await.refusal(404);
+    assert_eq!(service.get(&format!("/blobs/demo/sha256/{}/{}", update.sha256, Generation(0))).await.status, 200);
 }
 
 #[tokio::test]
@@ -288,7 +288,7 @@ async fn a_file_is_sent_whole_in_part_or_not_again() {
     let form = Form::of(PUMP).field("Component", "pump-lvp").file("a.bin", b"0123456789");
     assert_eq!(service.upload("demo", &[], &form).await.status, 201);
     let digest = Sha256::of(b"0123456789");
-    let path = format!("/blobs/demo/sha256/{digest}");
+    let path = format!("/blobs/demo/sha256/{digest}/{}", Generation(0));
     let tag = format!("\"{digest}\"");
 
     let whole = service.get(&path).await;
@@ -319,6 +319,6 @@ async fn a_file_is_sent_whole_in_part_or_not_again() {
     assert_eq!((stale.status, stale.body.len()), (200, 10));
     let known = service.send("GET", &path, &[("If-None-Match", &tag)], b"").await;
     assert_eq!((known.status, known.body.len(), known.header("etag")), (304, 0, Some(tag.as_str())));
-    service.get(&format!("/blobs/demo/sha256/{}", Sha256::of(b"other"))).await.refusal(404);
-    service.get("/blobs/demo/sha256/nothing").await.refusal(404);
+    service.get(&format!("/blobs/demo/sha256/{}/{}", Sha256::of(b"other"), Generation(0))).await.refusal(404);
+    service.get("/blobs/demo/sha256/nothing/nothing").await.refusal(404);
 }

@@ -12,12 +12,12 @@ use std::ops::Range;
 
 /// `GET` and `HEAD` of a file.
 ///
-/// The address is the digest, so that the bytes never change, and a client may keep them for ever.
-pub(crate) async fn download(State(app): State<Shared>, AtBlob(tenant, digest): AtBlob, headers: HeaderMap) -> Result {
+/// The address names the digest, so that the bytes never change, and a client may keep them for ever.
+pub(crate) async fn download(State(app): State<Shared>, AtBlob(tenant, key): AtBlob, headers: HeaderMap) -> Result {
     let blobs = app.blobs_of(&tenant);
-    let problem = |error: StoreError| Problem::of_store(&error, format_args!("file {digest}"));
-    let blob = blobs.head(&digest).await.map_err(problem)?;
-    let tag = format!("\"{digest}\"");
+    let problem = |error: StoreError| Problem::of_store(&error, format_args!("file {key}"));
+    let blob = blobs.head(&key).await.map_err(problem)?;
+    let tag = format!("\"{}\"", key.digest);
     if client_has(&headers, &tag) {
         let mut answer = answer::empty(StatusCode::NOT_MODIFIED);
         describe(&mut answer, &tag);
@@ -36,7 +36,7 @@ pub(crate) async fn download(State(app): State<Shared>, AtBlob(tenant, digest): 
         }
     };
     let partial = range.is_some();
-    let read = blobs.get(&digest, range).await.map_err(problem)?;
+    let read = blobs.get(&key, range).await.map_err(problem)?;
     let Range { start, end } = read.range;
     let mut answer = Answer::new(Body::from_stream(read.body));
     describe(&mut answer, &tag);

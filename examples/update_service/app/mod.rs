@@ -18,7 +18,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{get, post};
 use fhir_devices::backend::Memory;
 use fhir_devices::service::UpdateService;
-use fhir_devices::store::{BlobRef, BlobStore, Ledger, ResourceStore, Tenant, TenantBlobs, Tenanted};
+use fhir_devices::store::{BlobKey, BlobStore, Ledger, ResourceStore, Tenant, TenantBlobs, Tenanted};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -90,10 +90,11 @@ impl App {
 }
 
 /// Where this service gives a file out.
-fn file_url(files: &Url, tenant: &Tenant, blob: &BlobRef) -> Url {
+fn file_url(files: &Url, tenant: &Tenant, key: &BlobKey) -> Url {
     let mut url = files.clone();
     if let Ok(mut segments) = url.path_segments_mut() {
-        segments.extend([tenant.as_str(), "sha256", &blob.digest.to_string()]);
+        let (digest, generation) = (key.digest.to_string(), key.generation.to_string());
+        segments.extend([tenant.as_str(), "sha256", &digest, &generation]);
     }
     url
 }
@@ -102,7 +103,7 @@ fn file_url(files: &Url, tenant: &Tenant, blob: &BlobRef) -> Url {
 pub(crate) fn router(app: Shared) -> Router {
     Router::new()
         .route("/", get(page::show))
-        .route("/blobs/{tenant}/sha256/{digest}", get(blobs::download))
+        .route("/blobs/{tenant}/sha256/{digest}/{generation}", get(blobs::download))
         .route("/{tenant}/updates", post(updates::receive).layer(DefaultBodyLimit::disable()))
         .route("/{tenant}/fhir", post(fhir::not_yet))
         .route("/{tenant}/fhir/", post(fhir::not_yet))

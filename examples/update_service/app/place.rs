@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use fhir_devices::code::RESOURCE_TYPES;
 use fhir_devices::issue::Kind;
-use fhir_devices::store::{Key, Precondition, ResourceType, Sha256, Tenant, VersionId};
+use fhir_devices::store::{BlobKey, Key, Precondition, ResourceType, Tenant, VersionId};
 
 /// The tenant of the path.
 pub(crate) struct AtTenant(pub(crate) Tenant);
@@ -21,7 +21,7 @@ pub(crate) struct AtKey(pub(crate) Tenant, pub(crate) Key);
 pub(crate) struct AtVersion(pub(crate) Tenant, pub(crate) Key, pub(crate) VersionId);
 
 /// One file of a tenant.
-pub(crate) struct AtBlob(pub(crate) Tenant, pub(crate) Sha256);
+pub(crate) struct AtBlob(pub(crate) Tenant, pub(crate) BlobKey);
 
 /// The client takes JSON, which is all that we have.
 pub(crate) struct TakesJson;
@@ -80,7 +80,9 @@ place!(AtVersion, params => {
     AtVersion(tenant, key, version)
 });
 place!(AtBlob, params => {
-    AtBlob(tenant(params)?, segment(params, "digest").parse().map_err(Problem::not_found)?)
+    let digest = segment(params, "digest").parse().map_err(Problem::not_found)?;
+    let generation = segment(params, "generation").parse().map_err(Problem::not_found)?;
+    AtBlob(tenant(params)?, BlobKey { digest, generation })
 });
 
 impl<S: Send + Sync> FromRequestParts<S> for TakesJson {

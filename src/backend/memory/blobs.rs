@@ -2,8 +2,8 @@
 
 use super::{Memory, lock_read, lock_write, to_usize};
 use crate::store::{
-    BlobCapabilities, BlobHasher, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Page, PageToken, PutOutcome,
-    Query, Result, Sha256, StoreError, Tenant, UrlKind, stream,
+    BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Generation,
+    Page, PageToken, PutOutcome, Query, Result, StoreError, Tenant, UrlKind, stream,
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +19,7 @@ struct Blob {
     chunks: Arc<[Bytes]>,
 }
 
-type Part = BTreeMap<Sha256, Blob>;
+type Part = BTreeMap<BlobKey, Blob>;
 
 #[derive(Debug)]
 pub(super) struct Blobs {
@@ -34,13 +34,13 @@ impl Blobs {
         Self { parts: Arc::default(), max_size: 4 << 30, verifies_digest: false, base: None }
     }
 
-    fn find(&self, tenant: &Tenant, digest: &Sha256) -> Result<Blob> {
-        lock_read(&self.parts).get(tenant).and_then(|part| part.get(digest)).cloned().ok_or(StoreError::NotFound)
+    fn find(&self, tenant: &Tenant, key: &BlobKey) -> Result<Blob> {
+        lock_read(&self.parts).get(tenant).and_then(|part| part.get(key)).cloned().ok_or(StoreError::NotFound)
     }
 
-    fn get(&self, tenant: &Tenant, digest: &Sha256, range: Option<Range<u64>>) -> Result<BlobRead> {
-        let Blob { size, chunks } = self.find(tenant, digest)?;
-        let blob = BlobRef { digest: *digest, size };
+    fn get(&self, tenant: &Tenant, key: &BlobKey, range: Option<Range<u64>>) -> Result<BlobRead> {
+        let Blob { size, chunks } = self.find(tenant, key)?;
+        let blob = BlobRef { digest: key.digest, size };
         let range = blob.clip(range)?;
         let (mut at, mut start, end) = (0, 0_u64, range.end);
         let wanted = range.clone();
@@ -62,10 +62,10 @@ impl Blobs {
         Ok(BlobRead { blob, range, body: stream::chunks(pieces) })
     }
 
-    fn delete(&self, tenant: &Tenant, digest: &Sha256) {
+    fn delete(&self, tenant: &Tenant, key: &BlobKey) {
         let mut parts = lock_write(&self.parts);
         if let Some(part) = parts.get_mut(tenant) {
-            part.remove(digest);
+            part.remove(key);
             if part.is_empty() {
                 parts.remove(tenant);
             }
@@ -73,30 +73,34 @@ impl Blobs {
     }
 
     /// The blobs behind `after`, and whether there are more.
-    fn list(&self, tenant: &Tenant, limit: usize, after: Option<Sha256>) -> (Vec<BlobRef>, bool) {
+    fn list(&self, tenant: &Tenant, limit: usize, after: Option<BlobKey>) -> (Vec<BlobInfo>, bool) {
         let parts = lock_read(&self.parts);
         let Some(part) = parts.get(tenant) else {
             return (Vec::new(), false);
         };
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut rest =
-            part.range((start, Bound::Unbounded)).map(|(digest, b)| BlobRef { digest: *digest, size: b.size });
+        let mut rest = part.range((start, Bound::Unbounded)).map(|(key, b)| BlobInfo { key: *key, size: b.size });
         let items = rest.by_ref().take(limit).collect();
         (items, rest.next().is_some())
     }
 
-    fn url(&self, tenant: &Tenant, digest: &Sha256, kind: UrlKind) -> Result<Url> {
+    fn url(&self, tenant: &Tenant, key: &BlobKey, kind: UrlKind) -> Result<Url> {
         if kind != UrlKind::Public {
             return Err(StoreError::Unsupported { what: "signed addresses" });
         }
-        self.find(tenant, digest)?;
+        self.find(tenant, key)?;
         let no_base = |_| StoreError::invalid("the base of the addresses cannot have a path");
         let mut url = match &self.base {
             Some(base) => base.clone(),
             None => Url::parse("memory:///").map_err(|_| StoreError::NotFound)?,
         };
         let mut segments = url.path_segments_mut().map_err(no_base)?;
-        segments.pop_if_empty().extend([tenant.as_str(), "sha256", &digest.to_string()]);
+        segments.pop_if_empty().extend([
+            tenant.as_str(),
+            "sha256",
+            &key.digest.to_string(),
+            &key.generation.to_string(),
+        ]);
         drop(segments);
         Ok(url)
     }
@@ -127,19 +131,19 @@ impl BlobStore for Memory {
     fn get<'a>(
         &'a self,
         tenant: &'a Tenant,
-        digest: &'a Sha256,
+        key: &'a BlobKey,
         range: Option<Range<u64>>,
     ) -> BoxFuture<'a, Result<BlobRead>> {
-        Box::pin(async move { self.blobs.get(tenant, digest, range) })
+        Box::pin(async move { self.blobs.get(tenant, key, range) })
     }
 
-    fn head<'a>(&'a self, tenant: &'a Tenant, digest: &'a Sha256) -> BoxFuture<'a, Result<BlobRef>> {
-        Box::pin(async move { Ok(BlobRef { digest: *digest, size: self.blobs.find(tenant, digest)?.size }) })
+    fn head<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<BlobRef>> {
+        Box::pin(async move { Ok(BlobRef { digest: key.digest, size: self.blobs.find(tenant, key)?.size }) })
     }
 
-    fn delete<'a>(&'a self, tenant: &'a Tenant, digest: &'a Sha256) -> BoxFuture<'a, Result<()>> {
+    fn delete<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            self.blobs.delete(tenant, digest);
+            self.blobs.delete(tenant, key);
             Ok(())
         })
     }
@@ -149,20 +153,22 @@ impl BlobStore for Memory {
         tenant: &'a Tenant,
         limit: NonZeroU32,
         after: Option<&'a PageToken>,
-    ) -> BoxFuture<'a, Result<Page<BlobRef>>> {
+    ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
         Box::pin(async move {
             let place = after.map(|token| self.pages.open(tenant, Query::Blobs, token)).transpose()?;
-            let place = place.map(|bytes| bytes.try_into().map(Sha256)).transpose();
-            let place = place.map_err(|_| StoreError::invalid("the page token is of another store"))?;
+            let place = place.as_deref().map(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
+            let other = || StoreError::invalid("the page token is of another store");
+            let place = place.map(|key: Option<BlobKey>| key.ok_or_else(other)).transpose()?;
             let (items, more) = self.blobs.list(tenant, to_usize(limit), place);
             let last = items.last().filter(|_| more);
-            let next = last.map(|last| self.pages.seal(tenant, Query::Blobs, &last.digest.0)).transpose()?;
+            let next =
+                last.map(|last| self.pages.seal(tenant, Query::Blobs, last.key.to_string().as_bytes())).transpose()?;
             Ok(Page { items, next })
         })
     }
 
-    fn url<'a>(&'a self, tenant: &'a Tenant, digest: &'a Sha256, kind: UrlKind) -> BoxFuture<'a, Result<Url>> {
-        Box::pin(async move { self.blobs.url(tenant, digest, kind) })
+    fn url<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey, kind: UrlKind) -> BoxFuture<'a, Result<Url>> {
+        Box::pin(async move { self.blobs.url(tenant, key, kind) })
     }
 }
 
@@ -192,7 +198,7 @@ impl Writer {
         Ok(())
     }
 
-    fn finish(self, blob: BlobRef) -> Result<PutOutcome> {
+    fn finish(self, blob: BlobRef, generation: Generation) -> Result<PutOutcome> {
         if self.size > self.max_size {
             return Err(StoreError::TooLarge { limit: self.max_size });
         }
@@ -200,10 +206,10 @@ impl Writer {
         blob.verify(found)?;
         let mut parts = lock_write(&self.parts);
         let part = parts.entry(self.tenant).or_default();
-        if part.contains_key(&blob.digest) {
+        if part.contains_key(&blob.key(generation)) {
             return Ok(PutOutcome::AlreadyPresent);
         }
-        part.insert(blob.digest, Blob { size: blob.size, chunks: self.chunks.into() });
+        part.insert(blob.key(generation), Blob { size: blob.size, chunks: self.chunks.into() });
         Ok(PutOutcome::Stored)
     }
 }
@@ -213,8 +219,8 @@ impl BlobWriter for Writer {
         Box::pin(async move { self.take(chunk) })
     }
 
-    fn commit(self: Box<Self>, blob: BlobRef) -> BoxFuture<'static, Result<PutOutcome>> {
-        Box::pin(async move { self.finish(blob) })
+    fn commit(self: Box<Self>, blob: BlobRef, generation: Generation) -> BoxFuture<'static, Result<PutOutcome>> {
+        Box::pin(async move { self.finish(blob, generation) })
     }
 
     fn abort(self: Box<Self>) -> BoxFuture<'static, Result<()>> {

@@ -1,47 +1,9 @@
 //! By what the living resources of a tenant are found.
 
-use crate::store::{Criterion, IndexEntries, ResourceType, Token};
+use crate::store::{Criterion, IndexEntries, Parameter, ResourceType};
 use smol_str::SmolStr;
-use std::collections::{BTreeSet, HashMap, btree_set};
+use std::collections::{BTreeMap, BTreeSet, HashMap, btree_set};
 use std::ops::Bound;
-
-/// The entries of one resource, as they are kept beside it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Entries {
-    identifier: Box<[Token]>,
-    kind: Box<[Token]>,
-    source: Option<SmolStr>,
-    parent: Option<SmolStr>,
-}
-
-impl Entries {
-    pub(super) fn new(from: IndexEntries) -> Self {
-        Self {
-            identifier: from.identifier.into_boxed_slice(),
-            kind: from.kind.into_boxed_slice(),
-            source: from.source,
-            parent: from.parent,
-        }
-    }
-
-    pub(super) fn equal(&self, other: &IndexEntries) -> bool {
-        *self.identifier == *other.identifier
-            && *self.kind == *other.kind
-            && self.source == other.source
-            && self.parent == other.parent
-    }
-
-    pub(super) fn meet(&self, id: &str, criterion: &Criterion) -> bool {
-        match criterion {
-            Criterion::Id(wanted) => wanted == id,
-            Criterion::AnyId(wanted) => wanted.contains(id),
-            Criterion::Identifier(token) => self.identifier.iter().any(|t| token.matches(t)),
-            Criterion::Kind(token) => self.kind.iter().any(|t| token.matches(t)),
-            Criterion::Source(source) => self.source.as_ref() == Some(source),
-            Criterion::Parent(parent) => self.parent.as_ref() == Some(parent),
-        }
-    }
-}
 
 /// The ids that share a value. Most values, such as identifiers, have one.
 #[derive(Debug)]
@@ -57,14 +19,21 @@ impl Posting {
             Self::Many(ids) => ids.len(),
         }
     }
+
+    fn iter(&self) -> Box<dyn Iterator<Item = &SmolStr> + '_> {
+        match self {
+            Self::One(id) => Box::new(std::iter::once(id)),
+            Self::Many(ids) => Box::new(ids.iter()),
+        }
+    }
 }
 
-type Postings = HashMap<SmolStr, Posting>;
+type Postings = BTreeMap<(Parameter, SmolStr), Posting>;
 
-fn insert(postings: &mut Postings, value: &SmolStr, id: &SmolStr) {
-    match postings.get_mut(value) {
+fn insert(postings: &mut Postings, value: (Parameter, SmolStr), id: &SmolStr) {
+    match postings.get_mut(&value) {
         None => {
-            postings.insert(value.clone(), Posting::One(id.clone()));
+            postings.insert(value, Posting::One(id.clone()));
         }
         Some(Posting::One(only)) if only == id => {}
         Some(posting @ Posting::One(_)) => {
@@ -80,7 +49,7 @@ fn insert(postings: &mut Postings, value: &SmolStr, id: &SmolStr) {
     }
 }
 
-fn remove(postings: &mut Postings, value: &SmolStr, id: &SmolStr) {
+fn remove(postings: &mut Postings, value: &(Parameter, SmolStr), id: &SmolStr) {
     let empty = match postings.get_mut(value) {
         None => false,
         Some(Posting::One(only)) => only == id,
@@ -101,65 +70,85 @@ fn remove(postings: &mut Postings, value: &SmolStr, id: &SmolStr) {
 #[derive(Debug, Default)]
 pub(super) struct TypeIndex {
     ids: BTreeSet<SmolStr>,
-    identifier: Postings,
-    kind: Postings,
-    source: Postings,
-    parent: Postings,
+    postings: Postings,
 }
 
 impl TypeIndex {
-    pub(super) fn insert(&mut self, id: &SmolStr, entries: &Entries) {
+    pub(super) fn insert(&mut self, id: &SmolStr, entries: &IndexEntries) {
         self.ids.insert(id.clone());
-        entries.identifier.iter().for_each(|token| insert(&mut self.identifier, &token.value, id));
-        entries.kind.iter().for_each(|token| insert(&mut self.kind, &token.value, id));
-        entries.source.iter().for_each(|source| insert(&mut self.source, source, id));
-        entries.parent.iter().for_each(|parent| insert(&mut self.parent, parent, id));
+        entries.iter().for_each(|(of, token)| insert(&mut self.postings, (of, token.value.clone()), id));
     }
 
-    pub(super) fn remove(&mut self, id: &SmolStr, entries: &Entries) {
+    pub(super) fn remove(&mut self, id: &SmolStr, entries: &IndexEntries) {
         self.ids.remove(id);
-        entries.identifier.iter().for_each(|token| remove(&mut self.identifier, &token.value, id));
-        entries.kind.iter().for_each(|token| remove(&mut self.kind, &token.value, id));
-        entries.source.iter().for_each(|source| remove(&mut self.source, source, id));
-        entries.parent.iter().for_each(|parent| remove(&mut self.parent, parent, id));
+        entries.iter().for_each(|(of, token)| remove(&mut self.postings, &(of, token.value.clone()), id));
     }
 
     /// The ids behind `after`, in order, among which are all that meet the criteria: the shortest list that there is.
     pub(super) fn candidates(&self, all_of: &[Criterion], after: Option<&str>) -> Candidates<'_> {
-        let mut shortest: Option<&Posting> = None;
-        for criterion in all_of {
-            let posting = match criterion {
-                Criterion::Id(id) => {
-                    let found = self.ids.get(id.as_str()).filter(|id| after.is_none_or(|after| id.as_str() > after));
-                    return Candidates::One(found);
-                }
-                Criterion::AnyId(wanted) => {
-                    let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-                    let wanted = wanted.range::<str, _>((start, Bound::Unbounded));
-                    let found: Vec<&SmolStr> = wanted.filter_map(|id| self.ids.get(id)).collect();
-                    return Candidates::Some(found.into_iter());
-                }
-                Criterion::Identifier(token) => token.value().map(|value| self.identifier.get(value)),
-                Criterion::Kind(token) => token.value().map(|value| self.kind.get(value)),
-                Criterion::Source(source) => Some(self.source.get(source)),
-                Criterion::Parent(parent) => Some(self.parent.get(parent)),
-            };
-            match posting {
-                None => {}
-                Some(None) => return Candidates::One(None),
-                Some(Some(posting)) if shortest.is_none_or(|s| posting.len() < s.len()) => shortest = Some(posting),
-                Some(Some(_)) => {}
+        let behind = |id: &&SmolStr| after.is_none_or(|after| id.as_str() > after);
+        let mut shortest: Option<Found<'_>> = None;
+        for found in all_of.iter().filter_map(|criterion| self.find(criterion)) {
+            if shortest.as_ref().is_none_or(|shortest| found.len() < shortest.len()) {
+                shortest = Some(found);
             }
         }
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let ids = match shortest {
-            Some(Posting::One(id)) => {
-                return Candidates::One(Some(id).filter(|id| after.is_none_or(|after| id.as_str() > after)));
+            Some(Found::Posting(Posting::One(id))) => return Candidates::One(Some(id).filter(behind)),
+            Some(Found::Posting(Posting::Many(ids))) => ids,
+            Some(Found::Gathered(ids)) => {
+                let ids: Vec<_> = ids.into_iter().filter(behind).collect();
+                return Candidates::Some(ids.into_iter());
             }
-            Some(Posting::Many(ids)) => ids,
             None => &self.ids,
         };
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         Candidates::Many(ids.range::<str, _>((start, Bound::Unbounded)))
+    }
+
+    /// All that can meet a criterion; nothing where that is not known from the index.
+    fn find(&self, criterion: &Criterion) -> Option<Found<'_>> {
+        match criterion {
+            Criterion::Id(id) => Some(Found::Gathered(self.ids.get(id.as_str()).into_iter().collect())),
+            Criterion::AnyId(wanted) => {
+                Some(Found::Gathered(wanted.iter().filter_map(|id| self.ids.get(id)).collect()))
+            }
+            Criterion::Is(parameter, token) => {
+                let posting = self.postings.get(&(*parameter, token.value()?.clone()));
+                Some(posting.map_or_else(|| Found::Gathered(BTreeSet::new()), Found::Posting))
+            }
+            Criterion::Begins(parameter, start) => {
+                let behind = self.postings.range((*parameter, start.clone())..);
+                let within = behind.take_while(|((of, value), _)| of == parameter && value.starts_with(start.as_str()));
+                Some(Found::Gathered(within.flat_map(|(_, posting)| posting.iter()).collect()))
+            }
+            Criterion::AnyOf(any) => {
+                let each = any.iter().map(|criterion| self.find(criterion)).collect::<Option<Vec<_>>>()?;
+                Some(Found::Gathered(each.iter().flat_map(Found::iter).collect()))
+            }
+        }
+    }
+}
+
+/// The ids that a criterion leads to.
+enum Found<'a> {
+    Posting(&'a Posting),
+    Gathered(BTreeSet<&'a SmolStr>),
+}
+
+impl<'a> Found<'a> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Posting(posting) => posting.len(),
+            Self::Gathered(ids) => ids.len(),
+        }
+    }
+
+    fn iter(&self) -> Box<dyn Iterator<Item = &'a SmolStr> + '_> {
+        match self {
+            Self::Posting(posting) => posting.iter(),
+            Self::Gathered(ids) => Box::new(ids.iter().copied()),
+        }
     }
 }
 

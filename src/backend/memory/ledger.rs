@@ -1,44 +1,106 @@
 //! The ledger records of all tenants.
 
-use super::{Memory, lock_read, lock_write};
-use crate::store::{BoxFuture, Ledger, LedgerKey, Result, Revision, StoreError, Tenant};
+use super::{Memory, lock_read, lock_write, to_usize};
+use crate::store::{
+    BoxFuture, Change, CommitError, LEDGER_MAX_CHANGES, LEDGER_MAX_VALUE, Ledger, LedgerKey, LedgerRecord, Page,
+    PageToken, Query, Result, Revision, StoreError, Tenant,
+};
 use bytes::Bytes;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::num::NonZeroU32;
+use std::ops::Bound;
 use std::sync::RwLock;
 
-/// A record, and how often it was written.
-type Part = HashMap<LedgerKey, (u64, Bytes)>;
+/// The records of a tenant. Revisions are counted over all of its records, so that none comes back after a deletion.
+#[derive(Debug, Default)]
+struct Part {
+    records: BTreeMap<LedgerKey, (u64, Bytes)>,
+    last: u64,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Records(RwLock<HashMap<Tenant, Part>>);
 
 impl Records {
-    fn get(&self, tenant: &Tenant, key: &LedgerKey) -> Option<(Revision, Bytes)> {
+    fn get(&self, tenant: &Tenant, key: &LedgerKey) -> Option<LedgerRecord> {
         let parts = lock_read(&self.0);
-        let (count, value) = parts.get(tenant)?.get(key)?;
-        Some((revision(*count), value.clone()))
+        let (count, value) = parts.get(tenant)?.records.get(key)?;
+        Some(record(key, *count, value))
     }
 
-    fn put(&self, tenant: &Tenant, key: &LedgerKey, expected: Option<&Revision>, value: Bytes) -> Result<Revision> {
+    fn apply(&self, tenant: &Tenant, changes: Vec<Change>) -> Result<Vec<Revision>, CommitError> {
+        check_form(&changes)?;
         let mut parts = lock_write(&self.0);
-        if expected.is_some() && !parts.contains_key(tenant) {
-            return Err(StoreError::Conflict { current: None });
+        let none = Part::default();
+        let part = parts.get(tenant).unwrap_or(&none);
+        for (at, change) in changes.iter().enumerate() {
+            let found = part.records.get(&change.key).map(|(count, _)| revision(*count));
+            let error = match (&change.expected, found) {
+                (None, None) => continue,
+                (None, Some(_)) => StoreError::AlreadyExists { current: None },
+                (Some(expected), Some(found)) if *expected == found => continue,
+                (Some(_), _) => StoreError::Conflict { current: None },
+            };
+            return Err(CommitError::at(at, error));
         }
-        match (parts.entry(tenant.clone()).or_default().entry(key.clone()), expected) {
-            (Entry::Vacant(free), None) => {
-                free.insert((1, value));
-                Ok(revision(1))
-            }
-            (Entry::Occupied(_), None) => Err(StoreError::AlreadyExists { current: None }),
-            (Entry::Occupied(mut record), Some(expected)) if revision(record.get().0) == *expected => {
-                let count = record.get().0.saturating_add(1);
-                record.insert((count, value));
-                Ok(revision(count))
-            }
-            (_, Some(_)) => Err(StoreError::Conflict { current: None }),
+        let part = parts.entry(tenant.clone()).or_default();
+        let mut made = Vec::with_capacity(changes.len());
+        for Change { key, value, .. } in changes {
+            part.last = part.last.saturating_add(1);
+            match value {
+                Some(value) => part.records.insert(key, (part.last, value)),
+                None => part.records.remove(&key),
+            };
+            made.push(revision(part.last));
         }
+        Ok(made)
     }
+
+    /// The records under a prefix behind `after`, and whether there are more.
+    fn scan(
+        &self,
+        tenant: &Tenant,
+        prefix: &LedgerKey,
+        limit: usize,
+        after: Option<&str>,
+    ) -> (Vec<LedgerRecord>, bool) {
+        let parts = lock_read(&self.0);
+        let Some(part) = parts.get(tenant) else { return (Vec::new(), false) };
+        let start = format!("{prefix}/");
+        let from = after.map_or(Bound::Included(start.as_str()), Bound::Excluded);
+        let mut rest = part
+            .records
+            .range::<str, _>((from, Bound::Unbounded))
+            .take_while(|(key, _)| key.as_str().starts_with(&start))
+            .map(|(key, (count, value))| record(key, *count, value));
+        let items = rest.by_ref().take(limit).collect();
+        (items, rest.next().is_some())
+    }
+}
+
+/// What can be refused without looking: L1, L6 and L8.
+fn check_form(changes: &[Change]) -> Result<(), CommitError> {
+    if changes.len() > LEDGER_MAX_CHANGES {
+        return Err(StoreError::Unsupported { what: "a commit of so many changes" }.into());
+    }
+    let mut keys = HashSet::new();
+    for (at, change) in changes.iter().enumerate() {
+        let error = if change.value.as_ref().is_some_and(|value| value.len() > LEDGER_MAX_VALUE) {
+            StoreError::TooLarge { limit: LEDGER_MAX_VALUE as u64 }
+        } else if change.value.is_none() && change.expected.is_none() {
+            StoreError::invalid(format!("a deletion of `{}` without a revision", change.key))
+        } else if changes.len() > 1 && !keys.insert(&change.key) {
+            StoreError::invalid(format!("`{}` is changed twice in one commit", change.key))
+        } else {
+            continue;
+        };
+        return Err(CommitError::at(at, error));
+    }
+    Ok(())
+}
+
+fn record(key: &LedgerKey, count: u64, value: &Bytes) -> LedgerRecord {
+    LedgerRecord { key: key.clone(), revision: revision(count), value: value.clone() }
 }
 
 fn revision(count: u64) -> Revision {
@@ -46,17 +108,34 @@ fn revision(count: u64) -> Revision {
 }
 
 impl Ledger for Memory {
-    fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<(Revision, Bytes)>>> {
+    fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         Box::pin(async move { Ok(self.records.get(tenant, key)) })
     }
 
-    fn put<'a>(
+    fn apply<'a>(
         &'a self,
         tenant: &'a Tenant,
-        key: &'a LedgerKey,
-        expected: Option<&'a Revision>,
-        value: Bytes,
-    ) -> BoxFuture<'a, Result<Revision>> {
-        Box::pin(async move { self.records.put(tenant, key, expected, value) })
+        changes: Vec<Change>,
+    ) -> BoxFuture<'a, Result<Vec<Revision>, CommitError>> {
+        Box::pin(async move { self.records.apply(tenant, changes) })
+    }
+
+    fn scan<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        prefix: &'a LedgerKey,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<LedgerRecord>>> {
+        Box::pin(async move {
+            let query = Query::Ledger(prefix);
+            let place = after.map(|token| self.pages.open(tenant, query, token)).transpose()?;
+            let place = place.as_deref().map(std::str::from_utf8).transpose();
+            let place = place.map_err(|_| StoreError::invalid("the page token is of another store"))?;
+            let (items, more) = self.records.scan(tenant, prefix, to_usize(limit), place);
+            let last = items.last().filter(|_| more);
+            let next = last.map(|last| self.pages.seal(tenant, query, last.key.as_str().as_bytes())).transpose()?;
+            Ok(Page { items, next })
+        })
     }
 }

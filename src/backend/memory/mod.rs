@@ -35,11 +35,10 @@ use url::Url;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?);
-/// let mut index = IndexEntries::default();
-/// index.source = Some("Device/pump".into());
+/// let index = IndexEntries::new().with(Parameter::Source, Token::bare("Device/pump"));
 /// store.create(Key::new(ResourceType::DeviceComponent, "mds")?, "{}", index).await?;
 ///
-/// let search = Search::new(ResourceType::DeviceComponent).and(Criterion::Source("Device/pump".into()));
+/// let search = Search::new(ResourceType::DeviceComponent).and(Criterion::source("Device/pump"));
 /// assert_eq!(store.all(search).await?.len(), 1);
 /// # Ok(())
 /// # }
@@ -117,7 +116,7 @@ impl Memory {
         self
     }
 
-    /// With blobs at `BASE/TENANT/sha256/DIGEST`, where the application serves them. Without a base, an address has the scheme
+    /// With blobs at `BASE/TENANT/sha256/DIGEST/GENERATION`, where the application serves them. Without a base, an address has the scheme
     /// `memory` and names the blob, but leads nowhere.
     ///
     /// ```

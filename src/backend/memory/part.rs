@@ -1,8 +1,10 @@
 //! The resources of one tenant.
 
-use super::index::{Entries, Index};
+use super::index::Index;
 use super::{Limits, lock_read, lock_write};
-use crate::store::{CommitError, Key, Precondition, Result, Search, StoreError, Version, VersionId, Write, WriteId};
+use crate::store::{
+    CommitError, IndexEntries, Key, Precondition, Result, Search, StoreError, Version, VersionId, Write, WriteId,
+};
 use bytes::Bytes;
 use smol_str::SmolStr;
 use std::collections::{HashMap, HashSet};
@@ -39,7 +41,7 @@ struct Record {
     /// Oldest first, without gaps up to the current one.
     older: Vec<Stored>,
     /// Of the current version; empty when it is deleted.
-    entries: Entries,
+    entries: IndexEntries,
 }
 
 impl Record {
@@ -127,7 +129,7 @@ impl Part {
             // An id of the index was checked when it came in.
             let Ok(key) = Key::new(search.resource_type, id.clone()) else { continue };
             let record = shards.get(self.shard_of(&key)).and_then(|shard| shard.get(&key));
-            if let Some(record) = record.filter(|r| search.all_of.iter().all(|c| r.entries.meet(id, c))) {
+            if let Some(record) = record.filter(|r| search.all_of.iter().all(|c| c.matches(id, &r.entries))) {
                 items.push(record.current.to_version(&key));
             }
         }
@@ -180,7 +182,7 @@ impl Part {
         let (resource_type, id) = (write.key.resource_type(), write.key.id());
         let lives = stored.body.is_some();
         let Some(record) = shard.get_mut(&write.key) else {
-            let entries = Entries::new(write.index);
+            let entries = write.index;
             index.get_or_insert_with(|| lock_write(&self.index)).of_mut(resource_type).insert(id, &entries);
             let version = stored.to_version(&write.key);
             shard.insert(write.key, Box::new(Record { current: stored, older: Vec::new(), entries }));
@@ -189,12 +191,12 @@ impl Part {
         stored.version = record.current.version.next();
         stored.last_updated = now.max(record.current.last_updated);
         let lived = record.current.body.is_some();
-        if lived != lives || !record.entries.equal(&write.index) {
+        if lived != lives || record.entries != write.index {
             let of_type = index.get_or_insert_with(|| lock_write(&self.index)).of_mut(resource_type);
             if lived {
                 of_type.remove(id, &record.entries);
             }
-            record.entries = if lives { Entries::new(write.index) } else { Entries::default() };
+            record.entries = if lives { write.index } else { IndexEntries::new() };
             if lives {
                 of_type.insert(id, &record.entries);
             }

@@ -185,14 +185,14 @@ fn rank(filter: &Filter) -> Option<u8> {
 fn criteria(name: &str, wanted: &Wanted, base: &str) -> Option<Vec<Criterion>> {
     Some(match (name, wanted) {
         ("_id", Wanted::Token(TokenMatch::Value(id))) => vec![Criterion::Id(id.clone())],
-        ("identifier", Wanted::Token(token)) => vec![Criterion::Identifier(token.clone())],
-        ("type", Wanted::Token(token)) => vec![Criterion::Kind(token.clone())],
+        ("identifier", Wanted::Token(token)) => vec![Criterion::identifier(token.clone())],
+        ("type", Wanted::Token(token)) => vec![Criterion::kind(token.clone())],
         // It may have been written relative, or with our own address.
         ("source", Wanted::Reference(text)) => {
-            vec![Criterion::Source(text.into()), Criterion::Source(format!("{base}/{text}").into())]
+            vec![Criterion::source(text), Criterion::source(&format!("{base}/{text}"))]
         }
         ("parent", Wanted::Reference(text)) => {
-            vec![Criterion::Parent(text.into()), Criterion::Parent(format!("{base}/{text}").into())]
+            vec![Criterion::parent(text), Criterion::parent(&format!("{base}/{text}"))]
         }
         _ => return None,
     })

@@ -1,0 +1,262 @@
+//! By what resources are found: the parameters of FHIR's search, and the values that are extracted on writing.
+
+use super::InvalidText;
+use serde_with::{DeserializeFromStr, SerializeDisplay};
+use smol_str::SmolStr;
+use std::fmt;
+use std::str::FromStr;
+
+/// A search parameter of STU3 that a store keeps an index for.
+///
+/// ```
+/// use fhir_devices::store::Parameter;
+/// assert_eq!("udi-di".parse(), Ok(Parameter::UdiDi));
+/// assert_eq!(Parameter::Source.as_str(), "source");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+#[non_exhaustive]
+pub enum Parameter {
+    /// Whether a metric is a measurement, a setting or a calculation.
+    Category,
+    /// The name on the label of a device, or its kind in words.
+    DeviceName,
+    /// An identifier: of a device, or the handle of a part of it.
+    Identifier,
+    /// Where a device is.
+    Location,
+    /// Who made a device.
+    Manufacturer,
+    /// The model of a device.
+    Model,
+    /// Who answers for a device.
+    Organization,
+    /// The component above.
+    Parent,
+    /// To whom a device is affixed.
+    Patient,
+    /// The device at the top.
+    Source,
+    /// Whether the record of a device is in use.
+    Status,
+    /// What kind of thing it is.
+    Type,
+    /// The barcode of a unique device identifier.
+    UdiCarrier,
+    /// The fixed part of a unique device identifier.
+    UdiDi,
+    /// The network address of a device.
+    Url,
+}
+
+/// How the values of a parameter are compared.
+///
+/// ```
+/// use fhir_devices::store::{Matching, Parameter};
+/// assert_eq!(Parameter::Model.matching(), Matching::Text);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matching {
+    /// A value within a system, without case.
+    Token,
+    /// The beginning of a text, without case and accents.
+    Text,
+    /// Exactly: references and addresses.
+    Exact,
+}
+
+impl Parameter {
+    /// Every parameter.
+    pub const ALL: [Self; 15] = [
+        Self::Category,
+        Self::DeviceName,
+        Self::Identifier,
+        Self::Location,
+        Self::Manufacturer,
+        Self::Model,
+        Self::Organization,
+        Self::Parent,
+        Self::Patient,
+        Self::Source,
+        Self::Status,
+        Self::Type,
+        Self::UdiCarrier,
+        Self::UdiDi,
+        Self::Url,
+    ];
+
+    /// The longest value and the longest system that are kept, in bytes. What is longer is cut there, on both sides of a
+    /// comparison, so that a search finds too much rather than too little.
+    pub const LONGEST: usize = 256;
+
+    /// The name in FHIR.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Category => "category",
+            Self::DeviceName => "device-name",
+            Self::Identifier => "identifier",
+            Self::Location => "location",
+            Self::Manufacturer => "manufacturer",
+            Self::Model => "model",
+            Self::Organization => "organization",
+            Self::Parent => "parent",
+            Self::Patient => "patient",
+            Self::Source => "source",
+            Self::Status => "status",
+            Self::Type => "type",
+            Self::UdiCarrier => "udi-carrier",
+            Self::UdiDi => "udi-di",
+            Self::Url => "url",
+        }
+    }
+
+    /// How its values are compared.
+    #[must_use]
+    pub const fn matching(self) -> Matching {
+        match self {
+            Self::Category | Self::Identifier | Self::Status | Self::Type => Matching::Token,
+            Self::DeviceName | Self::Manufacturer | Self::Model | Self::UdiCarrier | Self::UdiDi => Matching::Text,
+            Self::Location | Self::Organization | Self::Parent | Self::Patient | Self::Source | Self::Url => {
+                Matching::Exact
+            }
+        }
+    }
+
+    /// A value in the form in which it is kept and asked for: tokens in lower case, texts without case and accents, nothing
+    /// longer than [`LONGEST`](Self::LONGEST).
+    ///
+    /// ```
+    /// use fhir_devices::store::Parameter;
+    /// assert_eq!(Parameter::Manufacturer.fold("Dräger"), "drager");
+    /// assert_eq!(Parameter::Source.fold("Device/A"), "Device/A");
+    /// ```
+    #[must_use]
+    pub fn fold(self, value: &str) -> SmolStr {
+        let value = cut(value);
+        match self.matching() {
+            Matching::Token if value.chars().all(|c| !c.is_uppercase()) => value.into(),
+            Matching::Token => cut(&value.to_lowercase()).into(),
+            Matching::Text => cut(&super::fold::fold(value)).into(),
+            Matching::Exact => value.into(),
+        }
+    }
+}
+
+/// The first [`Parameter::LONGEST`] bytes, or fewer where a character would be torn.
+pub(super) fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(Parameter::LONGEST)).unwrap_or(text)
+}
+
+impl fmt::Display for Parameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Parameter {
+    type Err = InvalidText;
+
+    fn from_str(name: &str) -> Result<Self, InvalidText> {
+        let found = Self::ALL.into_iter().find(|parameter| parameter.as_str() == name);
+        found.ok_or_else(|| InvalidText::new("a search parameter", name, "the store keeps no index of that name"))
+    }
+}
+
+/// A value within a system: an identifier, or a code.
+///
+/// ```
+/// use fhir_devices::store::Token;
+/// let mdc = Token::new("urn:iso:std:iso:11073:10101", "69641");
+/// assert_eq!(mdc.value, "69641");
+/// assert_eq!(Token::bare("69641").system, None);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token {
+    /// The URI of the system, where the element has one.
+    pub system: Option<SmolStr>,
+    /// The value.
+    pub value: SmolStr,
+}
+
+impl Token {
+    /// A value of a system.
+    pub fn new(system: impl Into<SmolStr>, value: impl Into<SmolStr>) -> Self {
+        Self { system: Some(system.into()), value: value.into() }
+    }
+
+    /// A value without a system.
+    pub fn bare(value: impl Into<SmolStr>) -> Self {
+        Self { system: None, value: value.into() }
+    }
+}
+
+/// By what one resource is found. The crate extracts it from the resource; a store never looks into a body.
+///
+/// An entry is a parameter and a value, with the system where the value is a token of one. References and texts have no
+/// system. Each entry is there once, in the form of [`Parameter::fold`], and the entries are sorted.
+///
+/// ```
+/// use fhir_devices::store::{IndexEntries, Parameter, Token};
+/// let index = IndexEntries::new()
+///     .with(Parameter::Type, Token::new("urn:iso:std:iso:11073:10101", "69641"))
+///     .with(Parameter::Source, Token::bare("Device/pump"));
+/// let (parameter, token) = index.iter().next().unwrap();
+/// assert_eq!((parameter, token.value.as_str()), (Parameter::Source, "Device/pump"));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IndexEntries(Vec<(Parameter, Token)>);
+
+impl IndexEntries {
+    /// None.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// With one more entry.
+    #[must_use]
+    pub fn with(mut self, parameter: Parameter, token: Token) -> Self {
+        self.insert(parameter, token);
+        self
+    }
+
+    /// Adds an entry, in the form in which it is compared.
+    pub fn insert(&mut self, parameter: Parameter, token: Token) {
+        let system =
+            token.system.map(|system| if system.len() > Parameter::LONGEST { cut(&system).into() } else { system });
+        let entry = (parameter, Token { system, value: parameter.fold(&token.value) });
+        if let Err(at) = self.0.binary_search(&entry) {
+            self.0.insert(at, entry);
+        }
+    }
+
+    /// The entries, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Parameter, &Token)> {
+        self.0.iter().map(|(parameter, token)| (*parameter, token))
+    }
+
+    /// The entries of one parameter.
+    pub fn of(&self, parameter: Parameter) -> impl Iterator<Item = &Token> {
+        self.0.iter().filter(move |(of, _)| *of == parameter).map(|(_, token)| token)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The entries as they are kept.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<(Parameter, Token)> {
+        self.0
+    }
+}
+
+impl FromIterator<(Parameter, Token)> for IndexEntries {
+    fn from_iter<I: IntoIterator<Item = (Parameter, Token)>>(entries: I) -> Self {
+        let mut index = Self::new();
+        entries.into_iter().for_each(|(parameter, token)| index.insert(parameter, token));
+        index
+    }
+}
