@@ -144,7 +144,11 @@ impl Parameter {
 
 /// The first [`Parameter::LONGEST`] bytes, or fewer where a character would be torn.
 pub(super) fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(Parameter::LONGEST)).unwrap_or(text)
+    let mut end = text.len().min(Parameter::LONGEST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or(text)
 }
 
 impl fmt::Display for Parameter {
@@ -258,5 +262,18 @@ impl FromIterator<(Parameter, Token)> for IndexEntries {
         let mut index = Self::new();
         entries.into_iter().for_each(|(parameter, token)| index.insert(parameter, token));
         index
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_value_is_cut_and_no_character_is_torn() {
+        let long = format!("{}é", "a".repeat(Parameter::LONGEST - 1));
+        assert_eq!(Parameter::Source.fold(&long), long.trim_end_matches('é'));
+        assert_eq!(Parameter::Source.fold("é"), "é");
+        assert_eq!(Parameter::Identifier.fold("Straße-ÄB"), "straße-äb");
     }
 }
