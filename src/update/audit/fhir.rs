@@ -1,0 +1,339 @@
+//! Records as FHIR resources: AuditEvent and Provenance of STU3, of which only what is written here is modelled.
+
+use super::{Actor, ActorKind, AuditRecord, Entity, Outcome, Subject};
+use crate::store::{ResourceType, VersionId};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";
+const RESOURCE_TYPES: &str = "http://hl7.org/fhir/resource-types";
+const ENTITY_TYPES: &str = "http://hl7.org/fhir/audit-entity-type";
+const OBJECT_ROLES: &str = "http://hl7.org/fhir/object-role";
+const SOURCE_TYPES: &str = "http://hl7.org/fhir/security-source-type";
+const DATA_OPERATIONS: &str = "http://hl7.org/fhir/v3/DataOperation";
+
+/// The systems of our own codes and identifiers.
+const ACTIONS: &str = "https://fhir-devices.example/audit/action";
+const REASONS: &str = "https://fhir-devices.example/audit/reason";
+const ACTORS: &str = "https://fhir-devices.example/audit/actor";
+const TENANTS: &str = "https://fhir-devices.example/audit/tenant";
+const INGESTS: &str = "https://fhir-devices.example/audit/ingest";
+const DIGESTS: &str = "https://fhir-devices.example/audit/sha-256";
+const KINDS: &str = "https://fhir-devices.example/audit/actor-kind";
+
+#[derive(Serialize)]
+struct Coding<'r> {
+    system: &'static str,
+    code: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display: Option<&'r str>,
+}
+
+#[derive(Serialize)]
+struct Concept<'r> {
+    coding: [Coding<'r>; 1],
+}
+
+#[derive(Serialize)]
+struct Identifier<'r> {
+    system: &'static str,
+    value: &'r str,
+}
+
+#[derive(Serialize)]
+struct Reference<'r> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identifier: Option<Identifier<'r>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AuditEvent<'r> {
+    resource_type: &'static str,
+    id: &'r str,
+    r#type: Coding<'r>,
+    subtype: [Coding<'r>; 2],
+    action: &'static str,
+    recorded: &'r str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome_desc: Option<&'r str>,
+    agent: Vec<EventAgent<'r>>,
+    source: Source<'r>,
+    entity: Vec<EventEntity<'r>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EventAgent<'r> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<[Concept<'r>; 1]>,
+    user_id: Identifier<'r>,
+    requestor: bool,
+}
+
+#[derive(Serialize)]
+struct Source<'r> {
+    identifier: Identifier<'r>,
+    r#type: [Coding<'r>; 1],
+}
+
+#[derive(Serialize)]
+struct EventEntity<'r> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identifier: Option<Identifier<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<Reference<'r>>,
+    r#type: Coding<'r>,
+    role: Coding<'r>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    detail: Vec<Detail>,
+}
+
+#[derive(Serialize)]
+struct Detail {
+    r#type: &'static str,
+    value: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Provenance<'r> {
+    resource_type: &'static str,
+    id: &'r str,
+    target: [Reference<'r>; 1],
+    recorded: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<[Coding<'r>; 1]>,
+    activity: Coding<'r>,
+    agent: [ProvenanceAgent<'r>; 1],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    entity: Vec<ProvenanceEntity<'r>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProvenanceAgent<'r> {
+    role: [Concept<'r>; 1],
+    who_reference: Reference<'r>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_behalf_of_reference: Option<Reference<'r>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProvenanceEntity<'r> {
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what_reference: Option<Reference<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what_identifier: Option<Identifier<'r>>,
+}
+
+fn concept(code: Coding<'_>) -> Concept<'_> {
+    Concept { coding: [code] }
+}
+
+const fn coding<'r>(system: &'static str, code: &'r str, display: &'r str) -> Coding<'r> {
+    Coding { system, code, display: Some(display) }
+}
+
+const fn our_code<'r>(system: &'static str, code: &'r str) -> Coding<'r> {
+    Coding { system, code, display: None }
+}
+
+fn literal<'r>(to: ResourceType, id: &str, version: Option<VersionId>) -> Reference<'r> {
+    let reference = match version {
+        Some(version) => format!("{to}/{id}/_history/{version}"),
+        None => format!("{to}/{id}"),
+    };
+    Reference { reference: Some(reference), identifier: None }
+}
+
+const fn logical(identifier: Identifier<'_>) -> Reference<'_> {
+    Reference { reference: None, identifier: Some(identifier) }
+}
+
+const fn kind(kind: ActorKind) -> Coding<'static> {
+    our_code(KINDS, kind.as_str())
+}
+
+/// The record as an AuditEvent of FHIR STU3, in JSON: a security alert of the subtype *Software Configuration* (DICOM).
+///
+/// Its id is the digest of the record. The device, the component in the version that was made, and the upload are its entities;
+/// what else the record says stands beside the upload as details.
+///
+/// ```
+/// # use fhir_devices::update::{IngestId, Name, audit::*};
+/// # let draft = AuditDraft::new(
+/// #     Entity::Ingest(IngestId(7)), Name::new("submit")?, Name::new("open")?, r#"{"name":"open"}"#.parse()?);
+/// # let head = ChainHead::start("st-mary".parse()?);
+/// # let record = head.append(draft, Actor::service("gateway".parse()?), "2017-04-19T10:00:00Z".parse()?).record;
+/// let event = audit_event(&record);
+/// assert!(event.contains(r#""recorded":"2017-04-19T10:00:00Z","outcome":"0","agent":[{"#));
+/// assert!(fhir_devices::Resource::from_json(event.as_bytes()).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn audit_event(record: &AuditRecord) -> String {
+    let id = record.digest().to_string();
+    let what = &record.what;
+    let event = AuditEvent {
+        resource_type: "AuditEvent",
+        id: &id,
+        r#type: coding(DCM, "110113", "Security Alert"),
+        subtype: [coding(DCM, "110131", "Software Configuration"), our_code(ACTIONS, what.action.as_str())],
+        action: if what.from.is_none() { "C" } else { "U" },
+        recorded: record.recorded.as_str(),
+        outcome: match what.outcome {
+            Outcome::Done => "0",
+            Outcome::Refused => "4",
+            Outcome::Failed => "8",
+        },
+        outcome_desc: what.why.as_ref().map(|why| why.text.as_ref().map_or(why.code.as_str(), |text| text.as_str())),
+        agent: event_agents(&record.actor),
+        source: Source {
+            identifier: Identifier { system: TENANTS, value: record.tenant.as_str() },
+            r#type: [coding(SOURCE_TYPES, "4", "Application Server")],
+        },
+        entity: Vec::new(),
+    };
+    let (system, value) = match what.entity {
+        Entity::Ingest(id) => (INGESTS, id.to_string()),
+        Entity::Blob(digest) => (DIGESTS, digest.to_string()),
+    };
+    let mut entity: Vec<EventEntity<'_>> = what.subject.as_ref().map(subjects).unwrap_or_default();
+    entity.push(EventEntity {
+        identifier: Some(Identifier { system, value: &value }),
+        reference: None,
+        r#type: coding(ENTITY_TYPES, "2", "System Object"),
+        role: coding(OBJECT_ROLES, "20", "Job"),
+        detail: details(record),
+    });
+    // Texts under fixed names: there is nothing in it that JSON cannot say.
+    serde_json::to_string(&AuditEvent { entity, ..event }).unwrap_or_default()
+}
+
+/// One who acts for another is not the one who asked for it.
+fn event_agents(actor: &Actor) -> Vec<EventAgent<'_>> {
+    let user = |id| Identifier { system: ACTORS, value: id };
+    let mut agents = vec![EventAgent {
+        role: Some([concept(kind(actor.kind))]),
+        user_id: user(actor.id.as_str()),
+        requestor: actor.on_behalf_of.is_none(),
+    }];
+    let principal = actor.on_behalf_of.as_ref();
+    agents.extend(principal.map(|id| EventAgent { role: None, user_id: user(id.as_str()), requestor: true }));
+    agents
+}
+
+fn subjects<'r>(subject: &Subject) -> Vec<EventEntity<'r>> {
+    let entity = |to: ResourceType, id: &str, version| EventEntity {
+        identifier: None,
+        reference: Some(literal(to, id, version)),
+        r#type: coding(RESOURCE_TYPES, to.as_str(), to.as_str()),
+        role: coding(OBJECT_ROLES, "4", "Domain Resource"),
+        detail: Vec::new(),
+    };
+    let mut entities = vec![entity(ResourceType::Device, subject.device.as_str(), None)];
+    if let Some(component) = &subject.component {
+        entities.push(entity(ResourceType::DeviceComponent, component.as_str(), subject.after));
+    }
+    entities
+}
+
+/// What an AuditEvent has no element for.
+fn details(record: &AuditRecord) -> Vec<Detail> {
+    let what = &record.what;
+    let mut details = Vec::new();
+    let mut add = |r#type, value: Option<String>| {
+        details.extend(value.map(|value| Detail { r#type, value: STANDARD.encode(value) }));
+    };
+    let text = |text: Option<&str>| text.map(str::to_owned);
+    add("index", Some(record.index.to_string()));
+    add("prev", Some(record.prev.to_string()));
+    add("from", text(what.from.as_ref().map(|from| from.as_str())));
+    add("to", text(Some(what.to.as_str())));
+    add("reason", text(what.why.as_ref().map(|why| why.code.as_str())));
+    add("provider", text(what.update.provider.as_ref().map(|provider| provider.as_str())));
+    add("name", text(what.update.name.as_ref().map(|name| name.as_str())));
+    add("version", text(what.update.version.as_ref().map(|version| version.as_str())));
+    add("sequence", what.update.sequence.map(|sequence| sequence.to_string()));
+    add("manifest", what.update.manifest.map(|manifest| manifest.to_string()));
+    add("sha-256", what.blob.map(|blob| blob.digest.to_string()));
+    add("size", what.blob.map(|blob| blob.size.to_string()));
+    let verdict = what.verification.as_ref().map(|verification| verification.verdict.as_str());
+    add("verification", text(verdict));
+    if let Some(downgrade) = &what.downgrade {
+        add("downgrade-from", text(Some(downgrade.from.as_str())));
+        add("downgrade-to", text(Some(downgrade.to.as_str())));
+        add("downgrade-reason", text(Some(downgrade.reason.as_str())));
+        for approver in &downgrade.approved_by {
+            add("downgrade-approved-by", text(Some(approver.as_str())));
+        }
+    }
+    details
+}
+
+/// The record as a Provenance of FHIR STU3, in JSON, where it says that a version of a component was made: the target is
+/// that version, the one before it is its revision, and the file, by its digest, its source.
+///
+/// ```
+/// # use fhir_devices::update::{IngestId, Name, audit::*};
+/// # let mut draft = AuditDraft::new(
+/// #     Entity::Ingest(IngestId(7)), Name::new("attach")?, Name::new("attached")?, r#"{"name":"attached"}"#.parse()?);
+/// # let head = ChainHead::start("st-mary".parse()?);
+/// # let (by, at) = (Actor::service("gateway".parse()?), "2017-04-19T10:00:00Z".parse()?);
+/// let version = fhir_devices::store::VersionId::FIRST;
+/// draft.subject = Some(Subject::component("pump".parse()?, "mds".parse()?).written(Some(version), version.next()));
+/// let record = head.append(draft, by, at).record;
+/// let provenance = provenance(&record).unwrap();
+/// assert!(provenance.contains(r#""target":[{"reference":"DeviceComponent/mds/_history/2"}]"#));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn provenance(record: &AuditRecord) -> Option<String> {
+    let what = &record.what;
+    let subject = what.subject.as_ref()?;
+    let (component, after) = (subject.component.as_ref()?, subject.after?);
+    let id = record.digest().to_string();
+    let digest = what.blob.map(|blob| blob.digest.to_string());
+    let manifest = what.update.manifest.map(|manifest| manifest.to_string());
+    let before = subject.before.map(|before| ProvenanceEntity {
+        role: "revision",
+        what_reference: Some(literal(ResourceType::DeviceComponent, component.as_str(), Some(before))),
+        what_identifier: None,
+    });
+    let sources = [&digest, &manifest].into_iter().flatten().map(|value| ProvenanceEntity {
+        role: "source",
+        what_reference: None,
+        what_identifier: Some(Identifier { system: DIGESTS, value }),
+    });
+    let operation = if subject.before.is_some() {
+        coding(DATA_OPERATIONS, "UPDATE", "revise")
+    } else {
+        coding(DATA_OPERATIONS, "CREATE", "create")
+    };
+    let actor = |id| logical(Identifier { system: ACTORS, value: id });
+    let provenance = Provenance {
+        resource_type: "Provenance",
+        id: &id,
+        target: [literal(ResourceType::DeviceComponent, component.as_str(), Some(after))],
+        recorded: record.recorded.as_str(),
+        reason: what.why.as_ref().map(|why| {
+            [Coding { system: REASONS, code: why.code.as_str(), display: why.text.as_ref().map(|text| text.as_str()) }]
+        }),
+        activity: operation,
+        agent: [ProvenanceAgent {
+            role: [concept(kind(record.actor.kind))],
+            who_reference: actor(record.actor.id.as_str()),
+            on_behalf_of_reference: record.actor.on_behalf_of.as_ref().map(|id| actor(id.as_str())),
+        }],
+        entity: before.into_iter().chain(sources).collect(),
+    };
+    // Texts under fixed names: there is nothing in it that JSON cannot say.
+    serde_json::to_string(&provenance).ok()
+}
