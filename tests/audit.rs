@@ -72,11 +72,11 @@ fn full() -> AuditDraft {
     };
     draft.blob = Some(BlobRef::of(b"firmware"));
     draft.downgrade = Some(DowngradeAuthorization {
-        from: "2.5".parse().unwrap(),
-        to: "2.4".parse().unwrap(),
+        from: 25,
+        to: 24,
         reason: "2.5 loses alarms".parse().unwrap(),
         approved_by: vec!["m.jones".parse().unwrap(), "a.smith".parse().unwrap()],
-        not_after: Some("2017-05-01T00:00:00Z".parse().unwrap()),
+        not_after: "2017-05-01T00:00:00Z".parse().unwrap(),
     });
     draft.verification =
         Some(Verification { verdict: Verdict::Verified, keys: vec![KeyId::new("acme-2017").unwrap()] });
@@ -152,7 +152,7 @@ fn updates() -> impl Strategy<Value = UpdateFacts> {
 }
 
 fn downgrades() -> impl Strategy<Value = DowngradeAuthorization> {
-    (taken(), taken(), taken(), vec(taken(), 0..3), option::of(Just(noon()))).prop_map(
+    (any::<u64>(), any::<u64>(), taken(), vec(taken(), 0..3), Just(noon())).prop_map(
         |(from, to, reason, approved_by, not_after)| DowngradeAuthorization {
             from,
             to,

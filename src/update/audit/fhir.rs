@@ -268,8 +268,8 @@ fn details(record: &AuditRecord) -> Vec<Detail> {
     let verdict = what.verification.as_ref().map(|verification| verification.verdict.as_str());
     add("verification", text(verdict));
     if let Some(downgrade) = &what.downgrade {
-        add("downgrade-from", text(Some(downgrade.from.as_str())));
-        add("downgrade-to", text(Some(downgrade.to.as_str())));
+        add("downgrade-from", Some(downgrade.from.to_string()));
+        add("downgrade-to", Some(downgrade.to.to_string()));
         add("downgrade-reason", text(Some(downgrade.reason.as_str())));
         for approver in &downgrade.approved_by {
             add("downgrade-approved-by", text(Some(approver.as_str())));

@@ -3,7 +3,6 @@
 use super::super::{ActorId, DowngradeAuthorization};
 use super::{Actor, AuditDraft, AuditRecord, Entity, SCHEMA, Subject, UpdateFacts};
 use crate::element::Writer;
-use crate::primitive::Instant;
 use crate::store::Sha256;
 
 /// Writes the members of one object, in the order of the calls.
@@ -161,9 +160,9 @@ fn write_update(line: &mut Line, update: &UpdateFacts) {
 
 fn write_downgrade(line: &mut Line, downgrade: &DowngradeAuthorization) {
     let DowngradeAuthorization { from, to, reason, approved_by, not_after } = downgrade;
-    line.text(",\"from\":", from.as_str());
-    line.text(",\"to\":", to.as_str());
+    line.number(",\"from\":", *from);
+    line.number(",\"to\":", *to);
     line.text(",\"reason\":", reason.as_str());
     line.list(",\"approvedBy\":", approved_by.iter().map(ActorId::as_str));
-    line.maybe(",\"notAfter\":", not_after.as_ref().map(Instant::as_str));
+    line.text(",\"notAfter\":", not_after.as_str());
 }
