@@ -28,7 +28,6 @@ impl Raw {
     }
 
     /// The text that this crate has just written, compactly.
-    #[allow(dead_code, reason = "for the machines, which write the states that records carry")]
     pub(crate) fn written(text: String) -> Self {
         Self(text.into_boxed_str())
     }

@@ -169,7 +169,13 @@ texts! {
 
 impl Name {
     /// The name of a closed set, which is one as the tests say.
-    #[allow(dead_code, reason = "for the machines, whose states and actions have fixed names")]
+    pub(crate) const fn of(name: &'static str) -> Self {
+        Self(SmolStr::new_static(name))
+    }
+}
+
+impl ActorId {
+    /// The name of a service of this crate.
     pub(crate) const fn of(name: &'static str) -> Self {
         Self(SmolStr::new_static(name))
     }

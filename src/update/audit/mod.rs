@@ -59,6 +59,7 @@ mod fhir;
 mod read;
 mod record;
 mod replay;
+mod transition;
 mod verify;
 mod write;
 

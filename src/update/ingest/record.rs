@@ -62,7 +62,7 @@ struct Written<S> {
 /// A state of format 2.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "name")]
-enum WrittenState {
+pub(super) enum WrittenState {
     Open {
         #[serde(with = "moment")]
         deadline: OffsetDateTime,
