@@ -83,7 +83,14 @@ where
             State::Stored { attempts, .. } => attempts,
             _ => return Ok(None),
         };
-        let update = self.update(books, &seen.value, blob, generation).await?;
+        let update = match self.update(books, &seen.value, blob, generation).await {
+            Ok(update) => update,
+            Err(error) => {
+                // The bytes may be gone because the upload was ended meanwhile.
+                *seen = books.known(id).await.map_err(ReceiveError::Ledger)?;
+                return if matches!(seen.value.state, State::Stored { .. }) { Err(error) } else { Ok(None) };
+            }
+        };
         match target.write(found, &update).await {
             Ok(written) => self.attached(books, seen, written, false).await.map(Some),
             Err(StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. }) => {

@@ -2,6 +2,7 @@
 
 use super::ReceiveError;
 use super::books::{Books, Entries, Seen};
+use super::bytes::give_way;
 use super::target::Target;
 use super::update_service::UpdateService;
 use crate::primitive::{Id, Text};
@@ -191,7 +192,8 @@ where
     ) -> Result<(), StoreError> {
         let resources = Tenanted::new(Arc::clone(&self.resources), books.tenant().clone());
         let key = Key::new(ResourceType::DeviceComponent, component.as_str())?;
-        loop {
+        let mut conflict = None;
+        for _ in 0..self.max_attempts {
             let version = match resources.read(&key).await {
                 Ok(version) => version,
                 Err(StoreError::NotFound | StoreError::Gone { .. }) => return Ok(()),
@@ -202,10 +204,12 @@ where
             let write = found.write(Precondition::Version(version.version))?;
             match resources.write(write).await {
                 Ok(_) => return Ok(()),
-                Err(StoreError::Conflict { .. }) => {}
+                Err(error @ StoreError::Conflict { .. }) => conflict = Some(error),
                 Err(error) => return Err(error),
             }
+            give_way().await;
         }
+        Err(conflict.unwrap_or(StoreError::Throttled { retry_after: None }))
     }
 
     /// Gives up the hold of an upload on its bytes, and closes it, in one write.
