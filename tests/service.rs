@@ -8,8 +8,6 @@ mod double;
 mod faults;
 #[path = "service/ledger.rs"]
 mod ledger;
-#[path = "service/machine.rs"]
-mod machine;
 #[path = "service/schema.rs"]
 mod schema;
 

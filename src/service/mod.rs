@@ -11,6 +11,7 @@ mod record;
 mod submission;
 mod target;
 mod update_service;
+mod upload;
 
 pub use crate::update::{AvailableUpdate, IdempotencyKey, IngestId};
 pub use error::ReceiveError;

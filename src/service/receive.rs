@@ -4,13 +4,14 @@ use super::bytes::{give_way, of_blobs, pass};
 use super::record::{Record, key_of};
 use super::target::{Look, Seen, Target};
 use super::update_service::{Addresses, UpdateService};
+use super::upload::{Ingest, Input, Refusal, State};
 use super::{ReceiveError, Received, Submission};
 use crate::primitive::{Code, DateTime, Instant, Uri};
 use crate::store::{
     Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, StoreError, Stored as _,
     Tenant, Tenanted, UrlKind, Version,
 };
-use crate::update::ingest::{Ingest, Input, Intent, Limits, Reason, Refusal, State, check};
+use crate::update::ingest::{Intent, Limits, Reason, check};
 use crate::update::{AvailableUpdate, IdempotencyKey, UpdateFile, UpdateStatus, available};
 use std::sync::Arc;
 
@@ -158,7 +159,9 @@ where
         let passed = pass(body, limit, Some(&mut writer)).await;
         let checked = passed.and_then(|blob| {
             let refused = |reason| refusal(reason, &record.ingest.intent, &blob, limit);
-            check(&record.ingest.intent, &Limits { max_size: limit }, &blob).map_err(refused).map(|()| blob)
+            check(&record.ingest.intent, &Limits { max_size: limit, ..Limits::default() }, &blob)
+                .map_err(refused)
+                .map(|()| blob)
         });
         let committed = match checked {
             Ok(blob) => self.commit(record.tenant(), writer, blob).await.map(|()| blob),

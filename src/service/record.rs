@@ -1,8 +1,8 @@
 //! The record of an upload in the ledger, changed by compare-and-set.
 
 use super::ReceiveError;
+use super::upload::{Ingest, Input, Refusal, Step, step};
 use crate::store::{Applied, Change, Ledger, LedgerKey, LedgerRecord, Revision, Sha256, StoreError, Tenant};
-use crate::update::ingest::{Ingest, Input, Refusal, Step, step};
 use crate::update::{IdempotencyKey, IngestId};
 use bytes::Bytes;
 
@@ -81,7 +81,7 @@ impl<'s, L: Ledger + ?Sized> Record<'s, L> {
             match step(&self.ingest, input) {
                 Ok(Step::Unchanged) => return Ok(Ok(())),
                 Err(refusal) => return Ok(Err(refusal)),
-                Ok(Step::To { state, .. }) => {
+                Ok(Step::To { state }) => {
                     let next = Ingest { state, ..self.ingest.clone() };
                     if self.replace(next).await? {
                         return Ok(Ok(()));

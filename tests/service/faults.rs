@@ -153,7 +153,7 @@ fn the_record_says_how_an_upload_ended() {
     let received = receive(&service, keyed("k"), firmware()).unwrap();
     let (_, ingest) = record(&memory).unwrap();
     let (blob, component) = (BlobRef::of(b"firmware"), "ecg".parse().unwrap());
-    assert_eq!(ingest.state, State::Attached { blob, component, version: received.version });
+    assert_eq!(ingest.state, State::Attached { blob, generation: Generation(0), component, version: received.version });
     assert_eq!(ingest.id, received.update.id);
 }
 
@@ -231,14 +231,16 @@ fn an_upload_that_is_closed_meanwhile_is_not_attached_by_a_call_that_slept() {
         if poll_only(call.as_mut(), polls).is_some() {
             break;
         }
-        let Some((revision, mut ingest)) = record(&double.below) else { continue };
+        let Some((revision, ingest)) = record(&double.below) else { continue };
         if !updates(&read(&double, "ecg").0).is_empty() || !matches!(ingest.state, State::Stored { .. }) {
             continue;
         }
         closed_while_stored += 1;
-        ingest.state = State::Closed { reason: Reason::TargetLost };
         let at = LedgerKey::new(format!("ingest/key/{}", Sha256::of(b"k"))).unwrap();
-        let change = Change::replace(at, revision, ingest.to_bytes());
+        let known = block_on(Ledger::get(&double.below, &ours(), &at)).unwrap().unwrap();
+        let mut json: serde_json::Value = serde_json::from_slice(&known.value).unwrap();
+        json["state"] = serde_json::json!({"name": "closed", "reason": "target-lost"});
+        let change = Change::replace(at, revision, json.to_string());
         block_on(double.below.apply(&ours(), vec![change])).unwrap();
         scribble(&double.below, 1);
         assert!(matches!(block_on(call), Err(ReceiveError::Contended { .. })), "after {polls} polls");
