@@ -12,6 +12,7 @@ mod available;
 pub mod blob;
 mod id;
 pub mod ingest;
+pub mod manifest;
 mod moment;
 mod name;
 mod sequence;

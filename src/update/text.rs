@@ -26,13 +26,18 @@ fn check(what: &'static str, text: &str, longest: usize, too_long: &'static str)
     if text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
         return refuse("no control characters are wanted");
     }
-    if text.contains("://") {
+    if text.contains('/') && text.contains("://") {
         return refuse("no address is wanted");
     }
-    if text.contains("Patient/") {
+    if text.contains('/') && text.contains("Patient/") {
         return refuse("no reference to a patient is wanted");
     }
     Ok(())
+}
+
+/// Whether a text keeps to that.
+pub(super) fn fits(text: &str, longest: usize) -> bool {
+    check("", text, longest, "").is_ok()
 }
 
 /// The same for the short ones.

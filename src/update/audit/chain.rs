@@ -1,7 +1,7 @@
 //! The end of a chain, where records are added.
 
 use super::super::AuditDraft;
-use super::super::text::{LONGEST_LABEL, LONGEST_NOTE, nearest};
+use super::super::text::{LONGEST_LABEL, LONGEST_NOTE, fits, nearest};
 use super::{Aside, AuditRecord, NotARecord};
 use crate::primitive::Text;
 use crate::store::{Sha256, Tenant};
@@ -145,11 +145,10 @@ impl ChainHead {
 
 /// The text that a record takes in the place of one that it does not take.
 fn cleaned(text: &Text, longest: usize) -> Option<Option<Text>> {
-    let near = nearest(text.as_str(), longest);
-    match near {
-        Some(near) if near == text.as_str() => None,
-        near => Some(near.and_then(|near| Text::new(near).ok())),
+    if fits(text.as_str(), longest) {
+        return None;
     }
+    Some(nearest(text.as_str(), longest).and_then(|near| Text::new(near).ok()))
 }
 
 fn clean(text: &mut Option<Text>, longest: usize) {
