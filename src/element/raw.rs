@@ -27,11 +27,6 @@ impl Raw {
         &self.0
     }
 
-    /// The text that this crate has just written, compactly.
-    pub(crate) fn written(text: String) -> Self {
-        Self(text.into_boxed_str())
-    }
-
     /// Drops the white space between the tokens of a text that is known to be JSON.
     pub(crate) fn compact(text: &str) -> Self {
         let text = text.trim_matches([' ', '\n', '\r', '\t']);

@@ -13,16 +13,15 @@ mod available;
 pub mod blob;
 mod id;
 pub mod ingest;
+pub mod manifest;
 mod moment;
 mod name;
 mod sequence;
 mod text;
 
 pub use audit_draft::{Action, AuditDraft, StateName};
-pub use available::{
-    AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, available, detach,
-};
-pub use id::{IdempotencyKey, IngestId, NotAKey, NotAName, NotAnIngestId, PinId};
+pub use available::{AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, available};
+pub use id::{ActorId, IdempotencyKey, IngestId, NotAKey, NotAName, NotAnIngestId, PinId};
 pub use name::UnknownName;
 pub use sequence::{Acceptance, Accepted, DowngradeAuthorization, NotHigher, accept};
-pub use text::{ActorId, KeyId, Name, Note, ProviderId, UpdateName, VersionLabel};
+pub use text::{KeyId, Note, ProviderId, UpdateName, VersionLabel};

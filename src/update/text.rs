@@ -6,6 +6,10 @@ use smol_str::SmolStr;
 use std::fmt;
 use std::str::FromStr;
 
+/// The most characters of a name, and of what a person says.
+pub(super) const LONGEST_LABEL: usize = 128;
+pub(super) const LONGEST_NOTE: usize = 1_000;
+
 /// What every text of people keeps to: no control characters, no white space around it, and neither an address nor a
 /// reference to a patient in it.
 fn check(what: &'static str, text: &str, longest: usize, too_long: &'static str) -> Result<(), InvalidText> {
@@ -22,31 +26,27 @@ fn check(what: &'static str, text: &str, longest: usize, too_long: &'static str)
     if text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
         return refuse("no control characters are wanted");
     }
-    if text.contains("://") {
+    if text.contains('/') && text.contains("://") {
         return refuse("no address is wanted");
     }
-    if text.contains("Patient/") {
+    if text.contains('/') && text.contains("Patient/") {
         return refuse("no reference to a patient is wanted");
     }
     Ok(())
 }
 
+/// Whether a text keeps to that.
+pub(super) fn fits(text: &str, longest: usize) -> bool {
+    check("", text, longest, "").is_ok()
+}
+
 /// The same for the short ones.
 fn check_label(what: &'static str, text: &str) -> Result<(), InvalidText> {
-    check(what, text, 128, "at most 128 characters are wanted")
+    check(what, text, LONGEST_LABEL, "at most 128 characters are wanted")
 }
 
 fn check_note(what: &'static str, text: &str) -> Result<(), InvalidText> {
-    check(what, text, 1_000, "at most 1,000 characters are wanted")
-}
-
-fn check_name(what: &'static str, text: &str) -> Result<(), InvalidText> {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let refuse = |reason| Err(InvalidText::new(what, text, reason));
-    if !(1..=64).contains(&text.len()) {
-        return refuse("1 to 64 characters are wanted");
-    }
-    if text.bytes().all(allowed) { Ok(()) } else { refuse("only a to z, 0 to 9 and `-` are allowed") }
+    check(what, text, LONGEST_NOTE, "at most 1,000 characters are wanted")
 }
 
 macro_rules! texts {
@@ -102,16 +102,6 @@ macro_rules! texts {
 }
 
 texts! {
-    /// The name of a state, an action or a reason: 1 to 64 of `a`-`z`, `0`-`9` and `-`.
-    ///
-    /// ```
-    /// use fhir_devices::update::Name;
-    /// assert_eq!(Name::new("digest-mismatch")?, "digest-mismatch");
-    /// assert!(Name::new("Digest mismatch").is_err());
-    /// # Ok::<(), fhir_devices::store::InvalidText>(())
-    /// ```
-    Name "a name" check_name;
-
     /// What a person says about something, in at most 1,000 characters.
     ///
     /// It is kept for as long as the records are, so that no address (which may be signed) and no reference to a patient
@@ -124,15 +114,6 @@ texts! {
     /// assert!(Note::new("it was at Patient/12").is_err());
     /// ```
     Note "a note" check_note;
-
-    /// Who does something, as the caller knows them: at most 128 characters.
-    ///
-    /// ```
-    /// use fhir_devices::update::ActorId;
-    /// assert_eq!(ActorId::new("m.jones@st-mary")?.as_str(), "m.jones@st-mary");
-    /// # Ok::<(), fhir_devices::store::InvalidText>(())
-    /// ```
-    ActorId "an actor" check_label;
 
     /// Who makes updates: the first part of their identity.
     ///
@@ -167,18 +148,13 @@ texts! {
     KeyId "the name of a key" check_label;
 }
 
-impl Name {
-    /// The name of a closed set, which is one as the tests say.
-    pub(crate) const fn of(name: &'static str) -> Self {
-        Self(SmolStr::new_static(name))
-    }
-}
-
-impl ActorId {
-    /// The name of a service of this crate.
-    pub(crate) const fn of(name: &'static str) -> Self {
-        Self(SmolStr::new_static(name))
-    }
+/// The text that is nearest to any: what may not be in one is left out, and what is too long is cut. None where nothing
+/// is left.
+pub(super) fn nearest(text: &str, longest: usize) -> Option<String> {
+    let visible = |c: char| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c };
+    let text: String = text.replace("://", " ").replace("Patient/", " ").chars().map(visible).take(longest).collect();
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 impl Note {
@@ -193,8 +169,6 @@ impl Note {
     /// ```
     #[must_use]
     pub fn about(text: &str) -> Option<Self> {
-        let visible = |c: char| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c };
-        let text: String = text.replace("://", " ").replace("Patient/", " ").chars().map(visible).take(1_000).collect();
-        Self::new(text.trim()).ok()
+        Self::new(nearest(text, LONGEST_NOTE)?).ok()
     }
 }

@@ -1,7 +1,7 @@
 //! Whatever is done to a chain is found, and its first place named.
 
 use super::*;
-use fhir_devices::update::audit::{Break, Checkpoint, Fault, Unfit, replay, verify};
+use fhir_devices::update::audit::{Break, Checkpoint, Fault, verify};
 
 fn broken(records: &[AuditRecord], checkpoints: &[Checkpoint]) -> Break {
     verify(&ChainHead::start(tenant()), records, checkpoints).unwrap_err()
@@ -12,7 +12,7 @@ fn at(place: u64, fault: Fault) -> Break {
 }
 
 fn ten() -> (Vec<AuditRecord>, ChainHead) {
-    chained((0..10).map(|ingest| plain(ingest, None, "open")))
+    chained((0..10).map(|ingest| plain(ingest, None, StateName::Open)))
 }
 
 #[test]
@@ -43,12 +43,12 @@ fn a_part_of_a_chain_is_verified_from_the_checkpoint_before_it() {
 fn a_changed_record_is_named() {
     for place in 0..9 {
         let mut records = ten().0;
-        records[place].what.to = name("closed");
+        records[place].what.to = StateName::Closed;
         assert_eq!(broken(&records, &[]), at(place as u64, Fault::Changed));
     }
     // Nothing was bound to the last one yet but the checkpoint.
     let (mut records, head) = ten();
-    records[9].what.to = name("closed");
+    records[9].what.to = StateName::Closed;
     assert!(verify(&ChainHead::start(tenant()), &records, &[]).is_ok());
     assert_eq!(broken(&records, &[head.checkpoint()]), at(9, Fault::OtherRoot { count: 10 }));
 }
@@ -81,7 +81,7 @@ fn a_record_put_in_is_named() {
     // One that was made to fit, and the later ones numbered anew.
     let (mut records, _) = ten();
     let head = verify(&ChainHead::start(tenant()), &records[..4], &[]).unwrap();
-    records.insert(4, head.append(plain(99, None, "open"), gateway(), noon()).record);
+    records.insert(4, head.append(plain(99, None, StateName::Open), gateway()).record);
     records[5..].iter_mut().for_each(|record| record.index += 1);
     assert_eq!(broken(&records, &[]), at(4, Fault::Changed));
 }
@@ -110,7 +110,7 @@ fn a_truncated_chain_is_found_by_its_checkpoint() {
 #[test]
 fn a_chain_made_anew_is_found_by_a_checkpoint() {
     let (_, head) = ten();
-    let (forged, _) = chained((0..10).map(|ingest| plain(ingest + 100, None, "open")));
+    let (forged, _) = chained((0..10).map(|ingest| plain(ingest + 100, None, StateName::Open)));
     assert!(verify(&ChainHead::start(tenant()), &forged, &[]).is_ok());
     assert_eq!(broken(&forged, &[head.checkpoint()]), at(9, Fault::OtherRoot { count: 10 }));
     let foreign = Checkpoint { tenant: "st-john".parse().unwrap(), ..head.checkpoint() };
@@ -140,44 +140,6 @@ fn every_fault_is_said_in_words() {
         "a checkpoint of the tenant `st-john` says nothing of it",
     ];
     assert_eq!(words, wanted.map(|fault| format!("the chain breaks at record 7: {fault}")));
-}
-
-#[test]
-fn replaying_gives_the_last_state_of_each() {
-    let steps = [
-        plain(1, None, "open"),
-        plain(2, None, "open"),
-        plain(1, Some("open"), "stored"),
-        plain(1, Some("stored"), "attached"),
-        plain(2, Some("open"), "closed"),
-    ];
-    let wanted = [steps[3].clone(), steps[4].clone()];
-    let (records, _) = chained(steps);
-    let states = replay(&records).unwrap();
-    assert_eq!(states.len(), 2);
-    for (draft, (transitions, last)) in wanted.iter().zip([(3, 3), (2, 4)]) {
-        let found = &states[&draft.entity];
-        assert_eq!((&found.state, &found.name), (&draft.state, &draft.to));
-        assert_eq!((found.transitions, found.last), (transitions, last));
-    }
-}
-
-#[test]
-fn a_transition_without_a_record_is_found() {
-    let (records, _) = chained([plain(1, None, "open"), plain(1, Some("stored"), "attached")]);
-    let unfit = replay(&records).unwrap_err();
-    assert_eq!(unfit, Unfit { index: 1, from: Some(name("stored")), reached: Some(name("open")) });
-    assert_eq!(
-        unfit.to_string(),
-        "record 1 goes on from the state `stored`, and the state `open` was reached before it"
-    );
-    let (records, _) = chained([plain(1, None, "open"), plain(1, None, "open")]);
-    assert_eq!(
-        replay(&records).unwrap_err().to_string(),
-        "record 1 goes on from nothing, and the state `open` was reached before it"
-    );
-    let (records, _) = chained([plain(1, Some("open"), "stored")]);
-    assert!(replay(&records).is_err());
 }
 
 /// What somebody may do to a list of records.

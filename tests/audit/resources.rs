@@ -7,10 +7,6 @@ use fhir_devices::primitive::Base64;
 use fhir_devices::update::audit::{audit_event, provenance};
 use serde_json::{Value, json};
 
-fn record_of(draft: AuditDraft) -> AuditRecord {
-    ChainHead::start(tenant()).append(draft, gateway().on_behalf_of("m.jones".parse().unwrap()), noon()).record
-}
-
 fn parsed(json: &str) -> Value {
     assert!(Resource::from_json(json.as_bytes()).is_ok(), "{json}");
     serde_json::from_str(json).unwrap()
@@ -30,7 +26,7 @@ fn an_audit_event_says_what_the_record_says() {
     assert_eq!(event["id"], record.digest().to_string());
     assert_eq!(event["type"]["code"], "110113");
     assert_eq!(event["subtype"][0]["code"], "110131");
-    assert_eq!(event["subtype"][1]["code"], "attach");
+    assert_eq!(event["subtype"][1]["code"], "attached");
     assert_eq!((&event["action"], &event["outcome"]), (&json!("U"), &json!("0")));
     assert_eq!(event["outcomeDesc"], "the \"old\" one\\ loses alarms ✓");
     assert_eq!(event["agent"][0]["userId"]["value"], "gateway");
@@ -45,12 +41,13 @@ fn an_audit_event_says_what_the_record_says() {
         ("index", "0"),
         ("from", "stored"),
         ("to", "attached"),
-        ("reason", "recall"),
+        ("reason", "withdrawn"),
         ("version", "2.4 (build 7)"),
         ("sequence", "18446744073709551615"),
         ("size", "8"),
         ("verification", "verified"),
-        ("downgrade-reason", "2.5 loses alarms"),
+        ("downgrade-reason", "6 loses alarms"),
+        ("update", "pump/main"),
         ("downgrade-approved-by", "m.jones"),
     ];
     for (detail, value) in wanted {
@@ -60,10 +57,14 @@ fn an_audit_event_says_what_the_record_says() {
 
 #[test]
 fn an_audit_event_tells_a_beginning_and_a_refusal() {
-    let mut draft = plain(7, None, "closed");
-    draft.outcome = Outcome::Refused;
-    draft.why = Some(Why { code: name("digest-mismatch"), text: None });
-    let event = parsed(&audit_event(&record_of(draft)));
+    let mut draft = plain(7, None, StateName::Closed);
+    draft.action = Action::Failed;
+    draft.reason = Some(Reason::UploadLost);
+    let event = parsed(&audit_event(&record_of((draft.clone(), gateway()))));
+    assert_eq!(event["outcome"], "8");
+    assert_eq!(event["agent"][0]["requestor"], true);
+    draft.reason = Some(Reason::DigestMismatch);
+    let event = parsed(&audit_event(&record_of((draft, gateway()))));
     assert_eq!((&event["action"], &event["outcome"]), (&json!("C"), &json!("4")));
     assert_eq!(event["outcomeDesc"], "digest-mismatch");
     assert_eq!(event["entity"].as_array().unwrap().len(), 1);
@@ -86,10 +87,13 @@ fn a_provenance_has_the_version_that_was_made_as_its_target() {
 
 #[test]
 fn a_record_that_made_no_version_has_no_provenance() {
-    assert_eq!(provenance(&record_of(plain(7, None, "open"))), None);
-    let mut draft = full();
-    draft.subject.as_mut().unwrap().after = None;
-    assert_eq!(provenance(&record_of(draft)), None);
+    assert_eq!(provenance(&record_of((plain(7, None, StateName::Open), gateway()))), None);
+    let (mut draft, aside) = full();
+    draft.action = Action::Superseded;
+    assert_eq!(provenance(&record_of((draft, aside))), None);
+    let (mut draft, aside) = full();
+    draft.component_version = None;
+    assert_eq!(provenance(&record_of((draft, aside))), None);
 }
 
 /// What the published definitions find in both resources of a record.
@@ -105,7 +109,7 @@ fn faults(folder: &std::path::Path, record: &AuditRecord) -> Vec<String> {
 #[test]
 fn the_resources_follow_their_published_definitions() {
     let Some(folder) = common::corpus() else { return };
-    for draft in [full(), plain(7, None, "open")] {
+    for draft in [full(), (plain(7, None, StateName::Open), gateway())] {
         assert_eq!(faults(&folder, &record_of(draft)), Vec::<String>::new());
     }
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(32));

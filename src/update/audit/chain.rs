@@ -1,7 +1,9 @@
 //! The end of a chain, where records are added.
 
-use super::{Actor, AuditDraft, AuditRecord, NotARecord};
-use crate::primitive::Instant;
+use super::super::AuditDraft;
+use super::super::text::{LONGEST_LABEL, LONGEST_NOTE, fits, nearest};
+use super::{Aside, AuditRecord, NotARecord};
+use crate::primitive::Text;
 use crate::store::{Sha256, Tenant};
 use serde::{Deserialize, Serialize};
 
@@ -113,10 +115,22 @@ impl ChainHead {
     }
 
     /// Makes a record of a transition. The chain itself goes on from [`Appended::head`].
+    ///
+    /// The texts of people become those that are nearest to them among such as a record takes: without an address, and
+    /// without a reference to a patient.
     #[must_use]
-    pub fn append(&self, what: AuditDraft, actor: Actor, recorded: Instant) -> Appended {
+    pub fn append(&self, mut what: AuditDraft, aside: Aside) -> Appended {
+        clean(&mut what.comment, LONGEST_NOTE);
+        clean(&mut what.provider, LONGEST_LABEL);
+        clean(&mut what.version, LONGEST_LABEL);
+        if let Some(downgrade) = &mut what.downgrade
+            && let Some(reason) = cleaned(&downgrade.reason, LONGEST_NOTE)
+        {
+            // A reason of which nothing is left is a hyphen: the authorisation has one, and it says nothing.
+            downgrade.reason = reason.unwrap_or_else(|| Text::new("-").unwrap_or_else(|_| downgrade.reason.clone()));
+        }
         let Checkpoint { tenant, count, root } = &self.0;
-        let record = AuditRecord { tenant: tenant.clone(), index: *count, prev: *root, recorded, actor, what };
+        let record = AuditRecord { tenant: tenant.clone(), index: *count, prev: *root, aside, what };
         let line = record.to_line();
         let head = self.after(Sha256::of(line.as_bytes()));
         Appended { record, line, head }
@@ -126,5 +140,19 @@ impl ChainHead {
     pub(super) fn after(&self, digest: Sha256) -> Self {
         let count = self.0.count.saturating_add(1);
         Self(Checkpoint { tenant: self.0.tenant.clone(), count, root: digest })
+    }
+}
+
+/// The text that a record takes in the place of one that it does not take.
+fn cleaned(text: &Text, longest: usize) -> Option<Option<Text>> {
+    if fits(text.as_str(), longest) {
+        return None;
+    }
+    Some(nearest(text.as_str(), longest).and_then(|near| Text::new(near).ok()))
+}
+
+fn clean(text: &mut Option<Text>, longest: usize) {
+    if let Some(other) = text.as_ref().and_then(|text| cleaned(text, longest)) {
+        *text = other;
     }
 }

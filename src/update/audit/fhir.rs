@@ -1,6 +1,9 @@
 //! Records as FHIR resources: AuditEvent and Provenance of STU3, of which only what is written here is modelled.
 
-use super::{Actor, ActorKind, AuditRecord, Entity, Outcome, Subject};
+use super::super::ingest::Reason;
+use super::super::{Action, AuditDraft, StateName, UpdateName};
+use super::{ActorKind, AuditRecord, write};
+use crate::primitive::{Id, Text};
 use crate::store::{ResourceType, VersionId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -167,11 +170,10 @@ const fn kind(kind: ActorKind) -> Coding<'static> {
 /// what else the record says stands beside the upload as details.
 ///
 /// ```
-/// # use fhir_devices::update::{IngestId, Name, audit::*};
-/// # let draft = AuditDraft::new(
-/// #     Entity::Ingest(IngestId(7)), Name::new("submit")?, Name::new("open")?, r#"{"name":"open"}"#.parse()?);
+/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::*};
+/// # let draft = AuditDraft::new(time::macros::datetime!(2017-04-19 10:00 UTC), Action::Opened, None, StateName::Open);
 /// # let head = ChainHead::start("st-mary".parse()?);
-/// # let record = head.append(draft, Actor::service("gateway".parse()?), "2017-04-19T10:00:00Z".parse()?).record;
+/// # let record = head.append(draft, Aside::by(Actor::service("gateway".parse()?))).record;
 /// let event = audit_event(&record);
 /// assert!(event.contains(r#""recorded":"2017-04-19T10:00:00Z","outcome":"0","agent":[{"#));
 /// assert!(fhir_devices::Resource::from_json(event.as_bytes()).is_ok());
@@ -179,75 +181,71 @@ const fn kind(kind: ActorKind) -> Coding<'static> {
 /// ```
 #[must_use]
 pub fn audit_event(record: &AuditRecord) -> String {
-    let id = record.digest().to_string();
+    let (id, recorded) = (record.digest().to_string(), write::moment(record.what.at));
     let what = &record.what;
+    let mut entity = subjects(what);
+    let upload = what.ingest.map(|id| (INGESTS, id.to_string()));
+    let upload = upload.or_else(|| what.blob.map(|blob| (DIGESTS, blob.digest.to_string())));
+    entity.push(EventEntity {
+        identifier: upload.as_ref().map(|(system, value)| Identifier { system, value }),
+        reference: None,
+        r#type: coding(ENTITY_TYPES, "2", "System Object"),
+        role: coding(OBJECT_ROLES, "20", "Job"),
+        detail: details(record),
+    });
     let event = AuditEvent {
         resource_type: "AuditEvent",
         id: &id,
         r#type: coding(DCM, "110113", "Security Alert"),
         subtype: [coding(DCM, "110131", "Software Configuration"), our_code(ACTIONS, what.action.as_str())],
         action: if what.from.is_none() { "C" } else { "U" },
-        recorded: record.recorded.as_str(),
-        outcome: match what.outcome {
-            Outcome::Done => "0",
-            Outcome::Refused => "4",
-            Outcome::Failed => "8",
+        recorded: &recorded,
+        outcome: match (what.action, what.reason) {
+            (Action::Failed, Some(reason)) if reason.is_fault() => "4",
+            (Action::Failed, _) => "8",
+            _ => "0",
         },
-        outcome_desc: what.why.as_ref().map(|why| why.text.as_ref().map_or(why.code.as_str(), |text| text.as_str())),
-        agent: event_agents(&record.actor),
+        outcome_desc: what.comment.as_ref().map(Text::as_str).or(what.reason.map(Reason::as_str)),
+        agent: event_agents(record),
         source: Source {
             identifier: Identifier { system: TENANTS, value: record.tenant.as_str() },
             r#type: [coding(SOURCE_TYPES, "4", "Application Server")],
         },
-        entity: Vec::new(),
+        entity,
     };
-    let (system, value) = match what.entity {
-        Entity::Ingest(id) => (INGESTS, id.to_string()),
-        Entity::Blob(digest) => (DIGESTS, digest.to_string()),
-    };
-    let mut entity: Vec<EventEntity<'_>> = what.subject.as_ref().map(subjects).unwrap_or_default();
-    entity.push(EventEntity {
-        identifier: Some(Identifier { system, value: &value }),
-        reference: None,
-        r#type: coding(ENTITY_TYPES, "2", "System Object"),
-        role: coding(OBJECT_ROLES, "20", "Job"),
-        detail: details(record),
-    });
     // Texts under fixed names: there is nothing in it that JSON cannot say.
-    serde_json::to_string(&AuditEvent { entity, ..event }).unwrap_or_default()
+    serde_json::to_string(&event).unwrap_or_default()
 }
 
 /// One who acts for another is not the one who asked for it.
-fn event_agents(actor: &Actor) -> Vec<EventAgent<'_>> {
+fn event_agents(record: &AuditRecord) -> Vec<EventAgent<'_>> {
     let user = |id| Identifier { system: ACTORS, value: id };
+    let (actor, principal) = (&record.aside.actor, record.what.actor.as_ref());
     let mut agents = vec![EventAgent {
         role: Some([concept(kind(actor.kind))]),
         user_id: user(actor.id.as_str()),
-        requestor: actor.on_behalf_of.is_none(),
+        requestor: principal.is_none(),
     }];
-    let principal = actor.on_behalf_of.as_ref();
     agents.extend(principal.map(|id| EventAgent { role: None, user_id: user(id.as_str()), requestor: true }));
     agents
 }
 
-fn subjects<'r>(subject: &Subject) -> Vec<EventEntity<'r>> {
-    let entity = |to: ResourceType, id: &str, version| EventEntity {
+fn subjects<'r>(what: &AuditDraft) -> Vec<EventEntity<'r>> {
+    let entity = |to: ResourceType, id: &Id, version| EventEntity {
         identifier: None,
-        reference: Some(literal(to, id, version)),
+        reference: Some(literal(to, id.as_str(), version)),
         r#type: coding(RESOURCE_TYPES, to.as_str(), to.as_str()),
         role: coding(OBJECT_ROLES, "4", "Domain Resource"),
         detail: Vec::new(),
     };
-    let mut entities = vec![entity(ResourceType::Device, subject.device.as_str(), None)];
-    if let Some(component) = &subject.component {
-        entities.push(entity(ResourceType::DeviceComponent, component.as_str(), subject.after));
-    }
-    entities
+    let device = what.device.as_ref().map(|id| entity(ResourceType::Device, id, None));
+    let component = what.component.as_ref().map(|id| entity(ResourceType::DeviceComponent, id, what.component_version));
+    device.into_iter().chain(component).collect()
 }
 
 /// What an AuditEvent has no element for.
 fn details(record: &AuditRecord) -> Vec<Detail> {
-    let what = &record.what;
+    let AuditRecord { aside, what, .. } = record;
     let mut details = Vec::new();
     let mut add = |r#type, value: Option<String>| {
         details.extend(value.map(|value| Detail { r#type, value: STANDARD.encode(value) }));
@@ -255,18 +253,17 @@ fn details(record: &AuditRecord) -> Vec<Detail> {
     let text = |text: Option<&str>| text.map(str::to_owned);
     add("index", Some(record.index.to_string()));
     add("prev", Some(record.prev.to_string()));
-    add("from", text(what.from.as_ref().map(|from| from.as_str())));
+    add("from", text(what.from.map(StateName::as_str)));
     add("to", text(Some(what.to.as_str())));
-    add("reason", text(what.why.as_ref().map(|why| why.code.as_str())));
-    add("provider", text(what.update.provider.as_ref().map(|provider| provider.as_str())));
-    add("name", text(what.update.name.as_ref().map(|name| name.as_str())));
-    add("version", text(what.update.version.as_ref().map(|version| version.as_str())));
-    add("sequence", what.update.sequence.map(|sequence| sequence.to_string()));
-    add("manifest", what.update.manifest.map(|manifest| manifest.to_string()));
+    add("reason", text(what.reason.map(Reason::as_str)));
+    add("provider", text(what.provider.as_ref().map(Text::as_str)));
+    add("update", text(aside.update.as_ref().map(UpdateName::as_str)));
+    add("version", text(what.version.as_ref().map(Text::as_str)));
+    add("sequence", what.sequence.map(|sequence| sequence.to_string()));
+    add("manifest", what.manifest.map(|manifest| manifest.to_string()));
     add("sha-256", what.blob.map(|blob| blob.digest.to_string()));
     add("size", what.blob.map(|blob| blob.size.to_string()));
-    let verdict = what.verification.as_ref().map(|verification| verification.verdict.as_str());
-    add("verification", text(verdict));
+    add("verification", text(aside.verification.as_ref().map(|found| found.verdict.as_str())));
     if let Some(downgrade) = &what.downgrade {
         add("downgrade-from", Some(downgrade.from.to_string()));
         add("downgrade-to", Some(downgrade.to.to_string()));
@@ -282,27 +279,28 @@ fn details(record: &AuditRecord) -> Vec<Detail> {
 /// that version, the one before it is its revision, and the file, by its digest, its source.
 ///
 /// ```
-/// # use fhir_devices::update::{IngestId, Name, audit::*};
-/// # let mut draft = AuditDraft::new(
-/// #     Entity::Ingest(IngestId(7)), Name::new("attach")?, Name::new("attached")?, r#"{"name":"attached"}"#.parse()?);
+/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::*};
+/// # let at = time::macros::datetime!(2017-04-19 10:00 UTC);
+/// # let mut draft = AuditDraft::new(at, Action::Attached, Some(StateName::Stored), StateName::Attached);
 /// # let head = ChainHead::start("st-mary".parse()?);
-/// # let (by, at) = (Actor::service("gateway".parse()?), "2017-04-19T10:00:00Z".parse()?);
-/// let version = fhir_devices::store::VersionId::FIRST;
-/// draft.subject = Some(Subject::component("pump".parse()?, "mds".parse()?).written(Some(version), version.next()));
-/// let record = head.append(draft, by, at).record;
+/// # let by = Aside::by(Actor::service("gateway".parse()?));
+/// draft.component = Some("mds".parse()?);
+/// draft.component_version = fhir_devices::store::VersionId::new(2);
+/// let record = head.append(draft, by).record;
 /// let provenance = provenance(&record).unwrap();
 /// assert!(provenance.contains(r#""target":[{"reference":"DeviceComponent/mds/_history/2"}]"#));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]
 pub fn provenance(record: &AuditRecord) -> Option<String> {
-    let what = &record.what;
-    let subject = what.subject.as_ref()?;
-    let (component, after) = (subject.component.as_ref()?, subject.after?);
-    let id = record.digest().to_string();
+    let AuditRecord { aside, what, .. } = record;
+    // Later records repeat which version it was that first had the update; one of them made it.
+    let made = matches!(what.action, Action::Attached | Action::Detached);
+    let (component, after) = (what.component.as_ref().filter(|_| made)?, what.component_version?);
+    let (id, recorded) = (record.digest().to_string(), write::moment(what.at));
     let digest = what.blob.map(|blob| blob.digest.to_string());
-    let manifest = what.update.manifest.map(|manifest| manifest.to_string());
-    let before = subject.before.map(|before| ProvenanceEntity {
+    let manifest = what.manifest.map(|manifest| manifest.to_string());
+    let before = aside.before.map(|before| ProvenanceEntity {
         role: "revision",
         what_reference: Some(literal(ResourceType::DeviceComponent, component.as_str(), Some(before))),
         what_identifier: None,
@@ -312,25 +310,20 @@ pub fn provenance(record: &AuditRecord) -> Option<String> {
         what_reference: None,
         what_identifier: Some(Identifier { system: DIGESTS, value }),
     });
-    let operation = if subject.before.is_some() {
-        coding(DATA_OPERATIONS, "UPDATE", "revise")
-    } else {
-        coding(DATA_OPERATIONS, "CREATE", "create")
-    };
     let actor = |id| logical(Identifier { system: ACTORS, value: id });
     let provenance = Provenance {
         resource_type: "Provenance",
         id: &id,
         target: [literal(ResourceType::DeviceComponent, component.as_str(), Some(after))],
-        recorded: record.recorded.as_str(),
-        reason: what.why.as_ref().map(|why| {
-            [Coding { system: REASONS, code: why.code.as_str(), display: why.text.as_ref().map(|text| text.as_str()) }]
+        recorded: &recorded,
+        reason: what.reason.map(|reason| {
+            [Coding { system: REASONS, code: reason.as_str(), display: what.comment.as_ref().map(Text::as_str) }]
         }),
-        activity: operation,
+        activity: coding(DATA_OPERATIONS, "UPDATE", "revise"),
         agent: [ProvenanceAgent {
-            role: [concept(kind(record.actor.kind))],
-            who_reference: actor(record.actor.id.as_str()),
-            on_behalf_of_reference: record.actor.on_behalf_of.as_ref().map(|id| actor(id.as_str())),
+            role: [concept(kind(aside.actor.kind))],
+            who_reference: actor(aside.actor.id.as_str()),
+            on_behalf_of_reference: what.actor.as_ref().map(|id| actor(id.as_str())),
         }],
         entity: before.into_iter().chain(sources).collect(),
     };

@@ -1,82 +1,77 @@
 //! Records from their canonical text.
 
+use super::super::blob::Holder;
+use super::super::ingest::Reason;
 use super::super::{
-    ActorId, DowngradeAuthorization, IngestId, KeyId, Name, Note, ProviderId, UpdateName, VersionLabel,
+    Action, ActorId, AuditDraft, DowngradeAuthorization, IngestId, KeyId, Note, PinId, ProviderId, StateName,
+    UpdateName, VersionLabel,
 };
-use super::{
-    Actor, ActorKind, AuditDraft, AuditRecord, Entity, Outcome, SCHEMA, Subject, UpdateFacts, Verdict, Verification,
-    Why,
-};
-use crate::element::Raw;
-use crate::primitive::{Id, Instant};
-use crate::store::{BlobRef, Sha256, Tenant, VersionId};
+use super::{Actor, ActorKind, Aside, AuditRecord, SCHEMA, Verdict, Verification};
+use crate::primitive::{Id, Instant, Text};
+use crate::store::{BlobRef, Generation, Sha256, Tenant, VersionId};
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use time::OffsetDateTime;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line<'l> {
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Line {
     schema: u64,
     tenant: Tenant,
     index: u64,
     prev: Sha256,
     recorded: Instant,
     actor: ActorMembers,
+    on_behalf_of: Option<ActorId>,
     ingest: Option<IngestId>,
-    entry: Option<Sha256>,
-    action: Name,
-    from: Option<Name>,
-    to: Name,
-    outcome: String,
-    why: Option<WhyMembers>,
-    subject: Option<SubjectMembers>,
-    update: Option<UpdateMembers>,
-    blob: Option<BlobMembers>,
-    downgrade: Option<DowngradeAuthorization>,
+    action: Action,
+    from: Option<StateName>,
+    to: StateName,
+    reason: Option<Reason>,
+    comment: Option<Note>,
+    device: Option<Id>,
+    component: Option<Id>,
+    before: Option<u64>,
+    after: Option<u64>,
+    sha256: Option<Sha256>,
+    size: Option<u64>,
+    generation: Option<Generation>,
+    holder: Option<HolderMembers>,
+    provider: Option<ProviderId>,
+    update: Option<UpdateName>,
+    version: Option<VersionLabel>,
+    sequence: Option<u64>,
+    manifest: Option<Sha256>,
+    downgrade: Option<DowngradeMembers>,
     verification: Option<VerificationMembers>,
-    #[serde(borrow)]
-    state: &'l RawValue,
+    superseded_by: Option<IngestId>,
+    attempts: Option<u16>,
+    deadline: Option<Instant>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActorMembers {
+    kind: String,
+    id: ActorId,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct ActorMembers {
-    kind: String,
-    id: ActorId,
-    on_behalf_of: Option<ActorId>,
+struct HolderMembers {
+    ingest: Option<IngestId>,
+    retention: Option<PinId>,
+    until: Option<Instant>,
+    legal_hold: Option<PinId>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WhyMembers {
-    code: Name,
-    text: Option<Note>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SubjectMembers {
-    device: Id,
-    component: Option<Id>,
-    before: Option<u64>,
-    after: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UpdateMembers {
-    provider: Option<ProviderId>,
-    name: Option<UpdateName>,
-    version: Option<VersionLabel>,
-    sequence: Option<u64>,
-    manifest: Option<Sha256>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BlobMembers {
-    sha256: Sha256,
-    size: u64,
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct DowngradeMembers {
+    from: u64,
+    to: u64,
+    reason: Note,
+    approved_by: Vec<ActorId>,
+    not_after: Instant,
 }
 
 #[derive(Deserialize)]
@@ -86,53 +81,83 @@ struct VerificationMembers {
     keys: Vec<KeyId>,
 }
 
+/// What each member of a record may be, and nothing of it where some member is something else.
+trait Each<T, U> {
+    fn each(self, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>>;
+}
+
+impl<T, U> Each<T, U> for Option<T> {
+    fn each(self, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
+        match self {
+            None => Some(None),
+            Some(found) => read(found).map(Some),
+        }
+    }
+}
+
 /// The record of a text, as far as its members say; whether the text is its canonical one is for the caller to see.
 pub(super) fn record(line: &str) -> Option<AuditRecord> {
-    let line: Line<'_> = serde_json::from_str(line).ok()?;
+    let line: Line = serde_json::from_str(line).ok()?;
     if line.schema != SCHEMA {
         return None;
     }
-    let entity = match (line.ingest, line.entry) {
-        (Some(ingest), None) => Entity::Ingest(ingest),
-        (None, Some(entry)) => Entity::Blob(entry),
-        (None, None) | (Some(_), Some(_)) => return None,
+    let text = |text: &str| Text::new(text).ok();
+    let mut aside = Aside::by(actor(line.actor)?);
+    aside.before = line.before.each(VersionId::new)?;
+    aside.update = line.update;
+    aside.verification = line.verification.each(verification)?;
+    let mut what = AuditDraft::new(moment(&line.recorded)?, line.action, line.from, line.to);
+    what.actor = line.on_behalf_of;
+    what.reason = line.reason;
+    what.comment = line.comment.each(|note| text(note.as_str()))?;
+    what.ingest = line.ingest;
+    what.device = line.device;
+    what.component = line.component;
+    what.component_version = line.after.each(VersionId::new)?;
+    what.blob = match (line.sha256, line.size) {
+        (Some(digest), Some(size)) => Some(BlobRef { digest, size }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => return None,
     };
-    let what = AuditDraft {
-        entity,
-        action: line.action,
-        from: line.from,
-        to: line.to,
-        outcome: Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == line.outcome)?,
-        why: line.why.map(|why| Why { code: why.code, text: why.text }),
-        subject: line.subject.map(subject),
-        update: line.update.map(update).unwrap_or_default(),
-        blob: line.blob.map(|blob| BlobRef { digest: blob.sha256, size: blob.size }),
-        downgrade: line.downgrade,
-        verification: match line.verification {
-            None => None,
-            Some(found) => Some(verification(found)?),
-        },
-        state: line.state.get().parse::<Raw>().ok()?,
-    };
-    let actor = actor(line.actor)?;
-    let Line { tenant, index, prev, recorded, .. } = line;
-    Some(AuditRecord { tenant, index, prev, recorded, actor, what })
+    what.generation = line.generation;
+    what.holder = line.holder.each(holder)?;
+    what.provider = line.provider.each(|provider| text(provider.as_str()))?;
+    what.version = line.version.each(|version| text(version.as_str()))?;
+    what.sequence = line.sequence;
+    what.manifest = line.manifest;
+    what.downgrade = line.downgrade.each(downgrade)?.map(Box::new);
+    what.superseded_by = line.superseded_by;
+    what.attempts = line.attempts;
+    what.deadline = line.deadline.each(|deadline| moment(&deadline))?;
+    Some(AuditRecord { tenant: line.tenant, index: line.index, prev: line.prev, aside, what })
+}
+
+fn moment(text: &Instant) -> Option<OffsetDateTime> {
+    text.to_offset_date_time()
 }
 
 fn actor(found: ActorMembers) -> Option<Actor> {
     let kind = ActorKind::ALL.into_iter().find(|kind| kind.as_str() == found.kind)?;
-    Some(Actor { kind, id: found.id, on_behalf_of: found.on_behalf_of })
+    Some(Actor { kind, id: found.id })
 }
 
-fn subject(found: SubjectMembers) -> Subject {
-    let SubjectMembers { device, component, before, after } = found;
-    let version = |number: Option<u64>| number.and_then(VersionId::new);
-    Subject { device, component, before: version(before), after: version(after) }
+fn holder(found: HolderMembers) -> Option<Holder> {
+    match found {
+        HolderMembers { ingest: Some(id), retention: None, until: None, legal_hold: None } => Some(Holder::Ingest(id)),
+        HolderMembers { ingest: None, retention: Some(pin), until: Some(until), legal_hold: None } => {
+            Some(Holder::Retention { pin, until: moment(&until)? })
+        }
+        HolderMembers { ingest: None, retention: None, until: None, legal_hold: Some(pin) } => {
+            Some(Holder::LegalHold(pin))
+        }
+        HolderMembers { .. } => None,
+    }
 }
 
-fn update(found: UpdateMembers) -> UpdateFacts {
-    let UpdateMembers { provider, name, version, sequence, manifest } = found;
-    UpdateFacts { provider, name, version, sequence, manifest }
+fn downgrade(found: DowngradeMembers) -> Option<DowngradeAuthorization> {
+    let DowngradeMembers { from, to, reason, approved_by, not_after } = found;
+    let (reason, not_after) = (Text::new(reason.as_str()).ok()?, moment(&not_after)?);
+    Some(DowngradeAuthorization { from, to, reason, approved_by, not_after })
 }
 
 fn verification(found: VerificationMembers) -> Option<Verification> {

@@ -1,17 +1,15 @@
 //! One record, and many of them as lines.
 
-use super::{Actor, AuditDraft, read, write};
-use crate::primitive::Instant;
+use super::super::AuditDraft;
+use super::{Aside, read, write};
 use crate::store::{Sha256, Tenant};
 
 /// One transition in the chain of a tenant.
 ///
 /// ```
-/// # use fhir_devices::update::{IngestId, Name, audit::{Actor, AuditDraft, ChainHead, Entity}};
-/// # let draft = AuditDraft::new(
-/// #     Entity::Ingest(IngestId(7)), Name::new("submit")?, Name::new("open")?, r#"{"name":"open"}"#.parse()?);
-/// # let head = ChainHead::start("st-mary".parse()?);
-/// # let first = head.append(draft, Actor::service("gateway".parse()?), "2017-04-19T10:00:00Z".parse()?);
+/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::{Actor, Aside, ChainHead}};
+/// # let draft = AuditDraft::new(time::macros::datetime!(2017-04-19 10:00 UTC), Action::Opened, None, StateName::Open);
+/// # let first = ChainHead::start("st-mary".parse()?).append(draft, Aside::by(Actor::service("gateway".parse()?)));
 /// use fhir_devices::update::audit::AuditRecord;
 /// let record = AuditRecord::from_line(&first.line)?;
 /// assert_eq!(record, first.record);
@@ -28,10 +26,8 @@ pub struct AuditRecord {
     pub index: u64,
     /// The digest of the record before.
     pub prev: Sha256,
-    /// When it was recorded.
-    pub recorded: Instant,
-    /// Who did it.
-    pub actor: Actor,
+    /// Who did it, and what else the machine does not know.
+    pub aside: Aside,
     /// What was done.
     pub what: AuditDraft,
 }

@@ -81,17 +81,18 @@ pub enum Fault {
 /// The first [`Break`], by the place in the chain.
 ///
 /// ```
-/// # use fhir_devices::update::{IngestId, Name, audit::*};
-/// # let draft = |to| Ok::<_, Box<dyn std::error::Error>>(
-/// #     AuditDraft::new(Entity::Ingest(IngestId(7)), Name::new("x")?, Name::new(to)?, "{}".parse()?));
-/// # let (by, at) = (Actor::service("gateway".parse()?), "2017-04-19T10:00:00Z".parse::<fhir_devices::primitive::Instant>()?);
+/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::*};
+/// # let at = time::macros::datetime!(2017-04-19 10:00 UTC);
+/// # let by = Aside::by(Actor::service("gateway".parse()?));
+/// # let [opened, closed] = [(Action::Opened, None, StateName::Open), (Action::Failed, Some(StateName::Open), StateName::Closed)]
+/// #     .map(|(action, from, to)| AuditDraft::new(at, action, from, to));
 /// let start = ChainHead::start("st-mary".parse()?);
-/// let first = start.append(draft("open")?, by.clone(), at.clone());
-/// let second = first.head.append(draft("closed")?, by, at);
+/// let first = start.append(opened, by.clone());
+/// let second = first.head.append(closed, by);
 /// let mut records = [first.record, second.record];
 /// assert_eq!(verify(&start, &records, &[])?, second.head);
 ///
-/// records[0].what.action = Name::new("y")?;
+/// records[0].what.action = Action::Stored;
 /// assert_eq!(verify(&start, &records, &[]), Err(Break { at: 0, fault: Fault::Changed }));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

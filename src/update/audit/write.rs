@@ -1,9 +1,13 @@
 //! The canonical text of a record.
 
-use super::super::{ActorId, DowngradeAuthorization};
-use super::{Actor, AuditDraft, AuditRecord, Entity, SCHEMA, Subject, UpdateFacts};
+use super::super::blob::Holder;
+use super::super::ingest::Reason;
+use super::super::{ActorId, AuditDraft, DowngradeAuthorization, IngestId, KeyId, StateName, UpdateName};
+use super::{Aside, AuditRecord, SCHEMA};
 use crate::element::Writer;
-use crate::store::Sha256;
+use crate::primitive::{Id, Instant, Text};
+use crate::store::{Generation, Sha256, VersionId};
+use time::{OffsetDateTime, UtcOffset};
 
 /// Writes the members of one object, in the order of the calls.
 struct Line(Writer);
@@ -38,17 +42,33 @@ impl Line {
         self.0.raw(std::str::from_utf8(digits).unwrap_or_default());
     }
 
-    fn digest(&mut self, key: &'static str, digest: &Sha256) {
+    fn maybe_number(&mut self, key: &'static str, number: Option<u64>) {
+        if let Some(number) = number {
+            self.number(key, number);
+        }
+    }
+
+    /// Bytes as hexadecimal digits; at most 32 of them.
+    fn hex(&mut self, key: &'static str, bytes: &[u8]) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
         let mut text = [0_u8; 64];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(digest.0) {
+        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
             pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
         }
         self.0.key(key);
         self.0.raw("\"");
-        self.0.raw(std::str::from_utf8(&text).unwrap_or_default());
+        self.0.raw(std::str::from_utf8(text.get(..bytes.len() * 2).unwrap_or_default()).unwrap_or_default());
         self.0.raw("\"");
+    }
+
+    fn digest(&mut self, key: &'static str, digest: &Sha256) {
+        self.hex(key, &digest.0);
+    }
+
+    /// A number of 128 bits, in the text form of ids and generations.
+    fn id(&mut self, key: &'static str, id: u128) {
+        self.hex(key, &id.to_be_bytes());
     }
 
     fn list<'t>(&mut self, key: &'static str, texts: impl Iterator<Item = &'t str>) {
@@ -69,92 +89,109 @@ impl Line {
     }
 }
 
+/// A moment in UTC. One that has no text stands for all that are long past, as in the records of the machines.
+pub(super) fn moment(moment: OffsetDateTime) -> String {
+    let utc = moment.checked_to_offset(UtcOffset::UTC).and_then(|utc| Instant::try_from(utc).ok());
+    utc.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), |text| text.as_str().to_owned())
+}
+
 pub(super) fn record(record: &AuditRecord) -> String {
-    let AuditRecord { tenant, index, prev, recorded, actor, what } = record;
+    let AuditRecord { tenant, index, prev, aside, what } = record;
     let mut line = Line(Writer::new());
     line.0.raw("{");
     line.number(",\"schema\":", SCHEMA);
     line.text(",\"tenant\":", tenant.as_str());
     line.number(",\"index\":", *index);
     line.digest(",\"prev\":", prev);
-    line.text(",\"recorded\":", recorded.as_str());
-    line.object(",\"actor\":", |line| write_actor(line, actor));
-    write_draft(&mut line, what);
+    line.text(",\"recorded\":", &moment(what.at));
+    line.object(",\"actor\":", |line| {
+        line.text(",\"kind\":", aside.actor.kind.as_str());
+        line.text(",\"id\":", aside.actor.id.as_str());
+    });
+    write_draft(&mut line, aside, what);
     line.0.raw("}");
     line.0.finish()
 }
 
-fn write_actor(line: &mut Line, actor: &Actor) {
-    let Actor { kind, id, on_behalf_of } = actor;
-    line.text(",\"kind\":", kind.as_str());
-    line.text(",\"id\":", id.as_str());
-    line.maybe(",\"onBehalfOf\":", on_behalf_of.as_ref().map(ActorId::as_str));
-}
-
-fn write_draft(line: &mut Line, draft: &AuditDraft) {
-    let AuditDraft { entity, action, from, to, outcome, why, subject, update, blob, downgrade, verification, state } =
-        draft;
-    match entity {
-        Entity::Ingest(id) => line.text(",\"ingest\":", &id.to_string()),
-        Entity::Blob(digest) => line.digest(",\"entry\":", digest),
+fn write_draft(line: &mut Line, aside: &Aside, draft: &AuditDraft) {
+    let AuditDraft {
+        at: _,
+        action,
+        actor,
+        from,
+        to,
+        reason,
+        comment,
+        ingest,
+        device,
+        component,
+        component_version,
+        blob,
+        generation,
+        holder,
+        provider,
+        version,
+        sequence,
+        manifest,
+        downgrade,
+        superseded_by,
+        attempts,
+        deadline,
+    } = draft;
+    line.maybe(",\"onBehalfOf\":", actor.as_ref().map(ActorId::as_str));
+    if let Some(IngestId(id)) = ingest {
+        line.id(",\"ingest\":", *id);
     }
     line.text(",\"action\":", action.as_str());
-    line.maybe(",\"from\":", from.as_ref().map(|from| from.as_str()));
+    line.maybe(",\"from\":", from.map(StateName::as_str));
     line.text(",\"to\":", to.as_str());
-    line.text(",\"outcome\":", outcome.as_str());
-    if let Some(why) = why {
-        line.object(",\"why\":", |line| {
-            line.text(",\"code\":", why.code.as_str());
-            line.maybe(",\"text\":", why.text.as_ref().map(|text| text.as_str()));
-        });
-    }
-    if let Some(subject) = subject {
-        line.object(",\"subject\":", |line| write_subject(line, subject));
-    }
-    if *update != UpdateFacts::default() {
-        line.object(",\"update\":", |line| write_update(line, update));
-    }
+    line.maybe(",\"reason\":", reason.map(Reason::as_str));
+    line.maybe(",\"comment\":", comment.as_ref().map(Text::as_str));
+    line.maybe(",\"device\":", device.as_ref().map(Id::as_str));
+    line.maybe(",\"component\":", component.as_ref().map(Id::as_str));
+    line.maybe_number(",\"before\":", aside.before.map(VersionId::get));
+    line.maybe_number(",\"after\":", component_version.map(VersionId::get));
     if let Some(blob) = blob {
-        line.object(",\"blob\":", |line| {
-            line.digest(",\"sha256\":", &blob.digest);
-            line.number(",\"size\":", blob.size);
-        });
+        line.digest(",\"sha256\":", &blob.digest);
+        line.number(",\"size\":", blob.size);
+    }
+    if let Some(Generation(generation)) = generation {
+        line.id(",\"generation\":", *generation);
+    }
+    if let Some(holder) = holder {
+        line.object(",\"holder\":", |line| write_holder(line, holder));
+    }
+    line.maybe(",\"provider\":", provider.as_ref().map(Text::as_str));
+    line.maybe(",\"update\":", aside.update.as_ref().map(UpdateName::as_str));
+    line.maybe(",\"version\":", version.as_ref().map(Text::as_str));
+    line.maybe_number(",\"sequence\":", *sequence);
+    if let Some(manifest) = manifest {
+        line.digest(",\"manifest\":", manifest);
     }
     if let Some(downgrade) = downgrade {
         line.object(",\"downgrade\":", |line| write_downgrade(line, downgrade));
     }
-    if let Some(verification) = verification {
+    if let Some(verification) = &aside.verification {
         line.object(",\"verification\":", |line| {
             line.text(",\"verdict\":", verification.verdict.as_str());
-            line.list(",\"keys\":", verification.keys.iter().map(|key| key.as_str()));
+            line.list(",\"keys\":", verification.keys.iter().map(KeyId::as_str));
         });
     }
-    line.0.key(",\"state\":");
-    line.0.raw(state.as_str());
+    if let Some(IngestId(id)) = superseded_by {
+        line.id(",\"supersededBy\":", *id);
+    }
+    line.maybe_number(",\"attempts\":", attempts.map(u64::from));
+    line.maybe(",\"deadline\":", deadline.map(moment).as_deref());
 }
 
-fn write_subject(line: &mut Line, subject: &Subject) {
-    let Subject { device, component, before, after } = subject;
-    line.text(",\"device\":", device.as_str());
-    line.maybe(",\"component\":", component.as_ref().map(|component| component.as_str()));
-    if let Some(before) = before {
-        line.number(",\"before\":", before.get());
-    }
-    if let Some(after) = after {
-        line.number(",\"after\":", after.get());
-    }
-}
-
-fn write_update(line: &mut Line, update: &UpdateFacts) {
-    let UpdateFacts { provider, name, version, sequence, manifest } = update;
-    line.maybe(",\"provider\":", provider.as_ref().map(|provider| provider.as_str()));
-    line.maybe(",\"name\":", name.as_ref().map(|name| name.as_str()));
-    line.maybe(",\"version\":", version.as_ref().map(|version| version.as_str()));
-    if let Some(sequence) = sequence {
-        line.number(",\"sequence\":", *sequence);
-    }
-    if let Some(manifest) = manifest {
-        line.digest(",\"manifest\":", manifest);
+fn write_holder(line: &mut Line, holder: &Holder) {
+    match holder {
+        Holder::Ingest(id) => line.id(",\"ingest\":", id.0),
+        Holder::Retention { pin, until } => {
+            line.text(",\"retention\":", pin.as_str());
+            line.text(",\"until\":", &moment(*until));
+        }
+        Holder::LegalHold(pin) => line.text(",\"legalHold\":", pin.as_str()),
     }
 }
 
@@ -164,5 +201,5 @@ fn write_downgrade(line: &mut Line, downgrade: &DowngradeAuthorization) {
     line.number(",\"to\":", *to);
     line.text(",\"reason\":", reason.as_str());
     line.list(",\"approvedBy\":", approved_by.iter().map(ActorId::as_str));
-    line.text(",\"notAfter\":", not_after.as_str());
+    line.text(",\"notAfter\":", &moment(*not_after));
 }
