@@ -31,6 +31,8 @@ pub(crate) struct Setup {
     pub(crate) pins: bool,
     /// Whether the bytes of an upload may be sent again, once.
     pub(crate) resend: bool,
+    /// Whether two workers of one upload are told apart, as one who reads a trace would.
+    pub(crate) told_apart: bool,
     /// The rule that is taken out.
     pub(crate) without: Option<Rule>,
 }
@@ -155,11 +157,18 @@ pub(crate) struct World {
 /// A world in few bytes.
 pub(crate) type Packed = [u8; 48];
 
+impl Worker {
+    fn pack(&self) -> [u8; 8] {
+        let [a, b, c] = self.seen;
+        [self.pc as u8, self.known, self.bytes, self.generation, u8::from(self.fresh), a, b, c]
+    }
+}
+
 impl World {
     pub(crate) fn pack(&self) -> Packed {
         let mut packed = [0; 48];
         let flags = u8::from(self.moved) | u8::from(self.resent[0]) << 1 | u8::from(self.resent[1]) << 2;
-        packed[45..47].copy_from_slice(&self.early);
+        packed[18..20].copy_from_slice(&self.early);
         packed[..18].copy_from_slice(&[
             self.ingest[0],
             self.ingest[1],
@@ -181,10 +190,7 @@ impl World {
             self.attached[1],
         ]);
         for (at, worker) in self.workers.iter().enumerate() {
-            let (from, fresh) = (18 + at * 9, u8::from(worker.fresh));
-            let [a, b, c] = worker.seen;
-            let worker = [worker.pc as u8, worker.known, worker.bytes, worker.generation, fresh, a, b, c, 0];
-            packed[from..from + 9].copy_from_slice(&worker);
+            packed[24 + at * 8..32 + at * 8].copy_from_slice(&worker.pack());
         }
         packed
     }
@@ -238,6 +244,9 @@ impl Model {
         }
         self.collect(world, next);
         self.environment(world, next);
+        if !self.setup.told_apart && self.setup.workers.starts_with(&[0, 0]) {
+            next.iter_mut().for_each(|one| one.world.workers[..2].sort_unstable_by_key(Worker::pack));
+        }
     }
 
     fn environment(&mut self, world: &World, next: &mut Vec<Next>) {
@@ -282,6 +291,10 @@ impl Model {
         };
         for digest in 0..2 {
             let entry = world.entry[digest];
+            let stored = world.visible[digest] | world.deleting[digest];
+            if entry == 0 && stored == 0 {
+                continue;
+            }
             let known = self.machines.entry(digest, entry);
             for ingest in 0..2 {
                 if !known.holders[ingest] || self.without(Rule::Justification) {
@@ -329,6 +342,9 @@ impl Model {
             }
             for generation in 1..8 {
                 let mask = bit(generation);
+                if stored & mask == 0 {
+                    continue;
+                }
                 if world.deleting[digest] & mask != 0 {
                     push(true, "a deletion arrives", "the network", digest, &|world| {
                         world.visible[digest] &= !mask;
