@@ -3,14 +3,14 @@
 
 use super::turn::Turn;
 use super::{AuditSink, RandomIds};
-use crate::primitive::{Id, Instant};
+use crate::primitive::Id;
 use crate::store::{
     Applied, Change, Clock, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision, Sha256,
-    StoreError, Tenant, TenantLedger,
+    StoreError, Tenant, TenantLedger, VersionId,
 };
-use crate::update::audit::{Actor, AuditDraft, AuditRecord, ChainHead, Checkpoint};
+use crate::update::audit::{Actor, Aside, AuditRecord, ChainHead, Checkpoint};
 use crate::update::ingest::{self, Ingest, Refusal, Step};
-use crate::update::{Accepted, ActorId, IdempotencyKey, IngestId, blob};
+use crate::update::{Accepted, Action, ActorId, AuditDraft, IdempotencyKey, IngestId, blob};
 use bytes::Bytes;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -31,14 +31,14 @@ pub(super) struct Seen<T> {
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     changes: Vec<Change>,
-    records: Vec<(AuditDraft, Option<ActorId>)>,
+    records: Vec<AuditDraft>,
 }
 
 impl Entries {
     /// A new upload.
-    pub(super) fn open(&mut self, ingest: &Ingest, said: &crate::update::AuditDraft) -> Result<()> {
+    pub(super) fn open(&mut self, ingest: &Ingest, said: AuditDraft) -> Result<()> {
         self.changes.push(Change::create(at(OPEN, &ingest.id.to_string())?, ingest.to_bytes()));
-        self.records.push((AuditDraft::of_ingest(ingest, said, &ingest.state), said.actor.clone()));
+        self.records.push(said);
         Ok(())
     }
 
@@ -55,14 +55,14 @@ impl Entries {
             }
             (None, _) => self.changes.push(Change::create(key, value)),
         }
-        self.records.push((AuditDraft::of_ingest(&next, &to.audit, &next.state), to.audit.actor));
+        self.records.push(to.audit);
         Ok(next)
     }
 
     /// The next state of some bytes.
     pub(super) fn blob(&mut self, seen: &Seen<Option<blob::Entry>>, to: &blob::Transition) {
         self.put(seen, to.entry.to_bytes());
-        self.records.push((AuditDraft::of_blob(&to.audit, &to.entry), to.audit.actor.clone()));
+        self.records.push(to.audit.clone());
     }
 
     /// What a component accepted.
@@ -302,15 +302,16 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
 
     /// The changes with those of the chain before them.
     fn page(&self, entries: &Entries, head: ChainHead, revision: Option<Revision>) -> Result<ChainPage> {
-        let recorded = Instant::try_from(self.now()).map_err(|_| StoreError::invalid("the clock gives no time"))?;
         let mut page = ChainPage { changes: Vec::new(), records: Vec::new(), head };
         let mut lines = Vec::with_capacity(entries.records.len());
-        for (draft, actor) in &entries.records {
-            let actor = match actor {
-                Some(actor) => Actor::service(self.desk.actor.clone()).on_behalf_of(actor.clone()),
-                None => Actor::service(self.desk.actor.clone()),
-            };
-            let added = page.head.append(draft.clone(), actor, recorded.clone());
+        for draft in &entries.records {
+            let mut aside = Aside::by(Actor::service(self.desk.actor.clone()));
+            // A reference is written on the condition that the version before it is the newest.
+            aside.before = draft
+                .component_version
+                .filter(|_| draft.action == Action::Attached)
+                .and_then(|version| VersionId::new(version.get().saturating_sub(1)));
+            let added = page.head.append(draft.clone(), aside);
             lines.push(Change::create(record_key(added.record.index)?, added.line));
             page.records.push(added.record);
             page.head = added.head;

@@ -121,7 +121,7 @@ where
             let limits = ingest::Limits { max_size: self.limit(), ..self.limits };
             let (new, said) = Ingest::open(self.ids.next_id(), intent.clone(), limits, books.now());
             let mut entries = Entries::default();
-            entries.open(&new, &said).map_err(ReceiveError::Ledger)?;
+            entries.open(&new, said).map_err(ReceiveError::Ledger)?;
             if let Some(pointer) = &pointer {
                 entries.pointer(pointer, new.id);
             }

@@ -144,6 +144,19 @@ macro_rules! visible {
 }
 
 visible! {
+    /// Names who did something, as the caller knows them: a person, a program or a device. 1 to 255 visible characters of
+    /// ASCII. It stands in audit records, so it should be a name of the caller's directory and nothing more.
+    ///
+    /// ```
+    /// use fhir_devices::update::ActorId;
+    /// let actor: ActorId = "biomed/j.doe".parse()?;
+    /// assert_eq!(actor.as_str(), "biomed/j.doe");
+    /// # Ok::<(), fhir_devices::update::NotAName>(())
+    /// ```
+    ActorId
+}
+
+visible! {
     /// Names one reason to keep bytes that no upload needs: a retention rule, or a legal case. 1 to 255 visible characters
     /// of ASCII.
     ///
@@ -154,6 +167,13 @@ visible! {
     /// # Ok::<(), fhir_devices::update::NotAName>(())
     /// ```
     PinId
+}
+
+impl ActorId {
+    /// The name of a service of this crate.
+    pub(crate) const fn of(name: &'static str) -> Self {
+        Self(SmolStr::new_static(name))
+    }
 }
 
 /// A text that names nobody and nothing.

@@ -4,8 +4,7 @@
 //!
 //! Two machines work together: [`ingest`] is one upload, from its announcement to the reference in its component, and
 //! [`blob`] is the ledger of the bytes, which says who needs them. Each has a `step` that is a function of a record, an input
-//! and the time. [The manual](crate::manual::design#updates) tells what the drivers owe them. Every transition leaves a
-//! record in the [`audit`] chain of its tenant.
+//! and the time. [The manual](crate::manual::design#updates) tells what the drivers owe them.
 
 pub mod audit;
 mod audit_draft;
@@ -20,7 +19,9 @@ mod sequence;
 mod text;
 
 pub use audit_draft::{Action, AuditDraft, StateName};
-pub use available::{AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, available};
+pub use available::{
+    AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, available, detach,
+};
 pub use id::{ActorId, IdempotencyKey, IngestId, NotAKey, NotAName, NotAnIngestId, PinId};
 pub use name::UnknownName;
 pub use sequence::{Acceptance, Accepted, DowngradeAuthorization, NotHigher, accept};

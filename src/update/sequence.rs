@@ -1,8 +1,8 @@
 //! The order of the updates of a component: sequence numbers that only rise, for each provider.
 
 use super::ingest::Unreadable;
-use super::{ActorId, IngestId, Note};
-use crate::primitive::{Id, Instant, Text};
+use super::{ActorId, IngestId, moment};
+use crate::primitive::{Id, Text};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 ///     to: 5,
 ///     reason: "6 loses alarms".parse()?,
 ///     approved_by: vec!["biomed/j.doe".parse()?],
-///     not_after: "2017-05-01T00:00:00Z".parse()?,
+///     not_after: datetime!(2017-05-01 0:00 UTC),
 /// };
 /// assert!(back.permits(6, 5, datetime!(2017-04-19 10:00 UTC)));
 /// assert!(!back.permits(7, 5, datetime!(2017-04-19 10:00 UTC)));
@@ -26,26 +26,25 @@ use time::OffsetDateTime;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct DowngradeAuthorization {
     /// The highest sequence number that was accepted before.
     pub from: u64,
     /// The one that is to be accepted all the same.
     pub to: u64,
     /// Why.
-    pub reason: Note,
+    pub reason: Text,
     /// Who approved it. An authorisation that nobody approved permits nothing.
     pub approved_by: Vec<ActorId>,
     /// Until when it is good.
-    pub not_after: Instant,
+    #[serde(with = "moment")]
+    pub not_after: OffsetDateTime,
 }
 
 impl DowngradeAuthorization {
     /// Whether it is good for this step down, at this time.
     #[must_use]
     pub fn permits(&self, highest: u64, sequence: u64, now: OffsetDateTime) -> bool {
-        let in_time = self.not_after.to_offset_date_time().is_some_and(|end| now <= end);
-        self.from == highest && self.to == sequence && !self.approved_by.is_empty() && in_time
+        self.from == highest && self.to == sequence && !self.approved_by.is_empty() && now <= self.not_after
     }
 }
 

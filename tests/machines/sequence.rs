@@ -9,7 +9,7 @@ pub(crate) fn leave() -> DowngradeAuthorization {
         to: 6,
         reason: "8 loses alarms".parse().unwrap(),
         approved_by: vec!["biomed/j.doe".parse().unwrap()],
-        not_after: (NOW + Duration::days(1)).try_into().unwrap(),
+        not_after: NOW + Duration::days(1),
     }
 }
 
@@ -72,7 +72,7 @@ fn a_downgrade_needs_a_leave_that_is_good_and_is_recorded() {
         with(|leave| leave.from = 7),
         with(|leave| leave.to = 5),
         with(|leave| leave.approved_by.clear()),
-        with(|leave| leave.not_after = (NOW - Duration::SECOND).try_into().unwrap()),
+        with(|leave| leave.not_after = NOW - Duration::SECOND),
     ] {
         assert!(matches!(refused.state, State::Releasing { reason: Reason::NotHigher, .. }));
         assert_eq!(refused.audit.downgrade, None);

@@ -72,7 +72,6 @@ mod fhir;
 mod read;
 mod record;
 mod replay;
-mod transition;
 mod verify;
 mod write;
 

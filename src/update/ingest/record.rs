@@ -62,7 +62,7 @@ struct Written<S> {
 /// A state of format 2.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "name")]
-pub(super) enum WrittenState {
+enum WrittenState {
     Open {
         #[serde(with = "moment")]
         deadline: OffsetDateTime,

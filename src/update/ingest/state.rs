@@ -2,10 +2,8 @@
 
 use super::super::{AuditDraft, IngestId, StateName};
 use super::Reason;
-use super::record::WrittenState;
 use crate::primitive::Id;
 use crate::store::{BlobKey, BlobRef, Generation, VersionId};
-use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 /// Where an upload stands.
@@ -18,8 +16,7 @@ use time::OffsetDateTime;
 /// assert_eq!(stored.key(), Some(blob.key(Generation(1))));
 /// assert!(!stored.is_end());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(from = "WrittenState", into = "WrittenState")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
     /// The intent is known, and no bytes are.
