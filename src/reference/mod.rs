@@ -21,15 +21,19 @@
 
 mod build;
 mod check;
+mod content;
 mod edit;
 mod finding;
 mod in_bundle;
 mod item;
 mod later;
 mod names;
+mod place;
+mod record;
 mod resolve;
 mod rule;
 mod select;
+mod slots;
 mod tree;
 
 pub use crate::datatype::Literal;
