@@ -6,6 +6,7 @@ use super::item::{self, Item, Pointer, token};
 use super::names::{Keys, Names};
 use super::place::place;
 use super::record::{MOST, Marks, NONE, Nodes, Origin, Record, Target, Tie};
+use super::slots::{Key, NO_KEY};
 use super::tree::Tree;
 use crate::datatype::{Literal, plain_id};
 use crate::resource::{Bundle, DeviceComponent, Resource};
@@ -31,6 +32,8 @@ use crate::resource::{Bundle, DeviceComponent, Resource};
 pub struct Gather<'a> {
     nodes: Nodes<'a>,
     keys: Vec<Keys>,
+    /// The keys of the identifiers.
+    labels: Vec<Key>,
     names: Names<'a>,
     documents: u32,
 }
@@ -45,7 +48,9 @@ impl<'a> Gather<'a> {
     /// Room for so many resources.
     #[must_use]
     pub fn with_capacity(count: usize) -> Self {
-        Self { nodes: Nodes::with_capacity(count), keys: Vec::with_capacity(count), ..Self::default() }
+        let mut gather = Self::default();
+        gather.reserve(count);
+        gather
     }
 
     /// With one more document: a Bundle and all that it holds, or a resource alone.
@@ -102,6 +107,7 @@ impl<'a> Gather<'a> {
     fn reserve(&mut self, more: usize) {
         self.nodes.reserve(more);
         self.keys.reserve(more);
+        self.labels.reserve(more);
     }
 
     fn put(&mut self, item: Item<'a>, entry: u32, url: Option<&'a str>) {
@@ -112,9 +118,6 @@ impl<'a> Gather<'a> {
         }
         let put = self.names.add(item, at, url);
         self.push(item, Origin { document: self.documents, entry, container: NONE, space: put.space }, put.id);
-        if put.is_alias {
-            self.nodes.mark(at, |marks| marks.set_alias(true));
-        }
         if put.first != at {
             self.nodes.mark(put.first, |marks| marks.set_doubled(true));
             self.nodes.mark(at, |marks| marks.set_doubled(true));
@@ -128,9 +131,9 @@ impl<'a> Gather<'a> {
     }
 
     /// Takes from a resource what the tree is built from, so that it is read once, while it is at hand.
-    fn push(&mut self, item: Item<'a>, origin: Origin, id: u32) {
+    fn push(&mut self, item: Item<'a>, origin: Origin, id: Key) {
         let mut marks = Marks::of(Target::of(item));
-        let mut keys = Keys { id, ..Keys::default() };
+        let mut label = NO_KEY;
         match item {
             Item::Device(_) => {}
             Item::Component(component) => {
@@ -141,9 +144,9 @@ impl<'a> Gather<'a> {
                 marks.set_void(component.operational_status.iter().any(|one| item::says(one, "entered-in-error")));
                 // What is wrong is looked at again when the places are known.
                 component_content(component, marks, &mut |_, _, _| marks.set_suspect(true));
-                let identifier = token(&component.identifier);
-                keys.identifier =
-                    identifier.map_or(0, |(system, value)| self.names.hash_all([system.unwrap_or_default(), value]));
+                if let Some((system, value)) = token(&component.identifier) {
+                    label = self.names.key_of_all([system.unwrap_or_default(), value]);
+                }
             }
             Item::Metric(metric) => metric_content(metric, &mut |_, _, _| marks.set_suspect(true)),
         }
@@ -151,30 +154,31 @@ impl<'a> Gather<'a> {
         marks.set_parent_tie(tie);
         let (tie, source) = self.key(item.source_text(), Target::Device, || item.source().is_some());
         marks.set_source_tie(tie);
-        (keys.parent, keys.source) = (parent, source);
         self.nodes.push(item, origin, Record::new(marks));
-        self.keys.push(keys);
+        self.keys.push(Keys { id, parent, source });
+        self.labels.push(label);
     }
 
-    fn key(&self, text: Option<&str>, wanted: Target, is_there: impl Fn() -> bool) -> (Tie, u32) {
+    fn key(&self, text: Option<&str>, wanted: Target, is_there: impl Fn() -> bool) -> (Tie, Key) {
         match text.and_then(|text| plain_id(text, wanted.type_name())) {
-            Some(id) => (Tie::Plain, self.names.hash(id)),
-            None if is_there() => (Tie::Open, 0),
-            None => (Tie::Absent, 0),
+            Some(id) => (Tie::Plain, self.names.key(id)),
+            None if is_there() => (Tie::Open, NO_KEY),
+            None => (Tie::Absent, NO_KEY),
         }
     }
 
     /// The tree, with its findings.
     #[must_use]
     pub fn build(self) -> Tree<'a> {
-        let Self { mut nodes, keys, mut names, .. } = self;
+        let Self { mut nodes, keys, labels, mut names, .. } = self;
         nodes.shrink();
         names.number(&mut nodes, &keys);
         link(&mut nodes, &keys, &mut names);
         names.settle();
-        let cuts = place(&mut nodes);
-        let across = check::across(&nodes, &keys, &names, &cuts);
         drop(keys);
+        let cuts = place(&mut nodes);
+        let across = check::across(&nodes, &labels, &names, &cuts);
+        drop(labels);
         let findings = check::check(&nodes, &across);
         Tree::new(nodes, names, findings)
     }
@@ -187,23 +191,18 @@ impl std::fmt::Debug for Gather<'_> {
 }
 
 /// Follows the parent and the source of each.
-fn link<'a>(nodes: &mut Nodes<'a>, keys: &[Keys], names: &mut Names<'a>) {
-    for (at, keys) in (0..).zip(keys) {
+fn link<'a>(nodes: &mut Nodes<'a>, all: &[Keys], names: &mut Names<'a>) {
+    for (at, keys) in (0..).zip(all) {
         let Some(record) = nodes.record(at).copied() else { continue };
         let space = names.base_of(nodes, at);
         let (parent_tie, up) = match record.marks.parent_tie() {
-            Tie::Plain => tied(
-                names
-                    .plain(nodes, Target::Component, space, keys.parent, || nodes.item(at).and_then(Item::parent_text)),
-            ),
-            Tie::Open => follow(nodes, names, at, nodes.item(at).and_then(Item::parent), Target::Component),
+            Tie::Plain => tied(names.plain(nodes, all, Target::Component, space, keys.parent)),
+            Tie::Open => follow(nodes, all, names, at, nodes.item(at).and_then(Item::parent), Target::Component),
             _ => (Tie::Absent, NONE),
         };
         let (source_tie, device) = match record.marks.source_tie() {
-            Tie::Plain => tied(
-                names.plain(nodes, Target::Device, space, keys.source, || nodes.item(at).and_then(Item::source_text)),
-            ),
-            Tie::Open => follow(nodes, names, at, nodes.item(at).and_then(Item::source), Target::Device),
+            Tie::Plain => tied(names.plain(nodes, all, Target::Device, space, keys.source)),
+            Tie::Open => follow(nodes, all, names, at, nodes.item(at).and_then(Item::source), Target::Device),
             _ => (Tie::Absent, NONE),
         };
         let source = match source_tie {
@@ -229,6 +228,7 @@ const fn tied(found: Result<u32, Tie>) -> (Tie, u32) {
 /// Follows a reference that is more, or less, than `Type/id`.
 fn follow<'a>(
     nodes: &Nodes<'a>,
+    keys: &[Keys],
     names: &mut Names<'a>,
     at: u32,
     pointer: Option<Pointer<'a>>,
@@ -250,7 +250,7 @@ fn follow<'a>(
             })
         }
         Pointer::Literal(Literal::Urn(url) | Literal::Other(url)) => names.by_url(nodes, wanted, url),
-        Pointer::Literal(literal) => names.restful(nodes, wanted, origin.space, literal),
+        Pointer::Literal(literal) => names.restful(nodes, keys, wanted, origin.space, literal),
     })
 }
 

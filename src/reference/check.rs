@@ -3,22 +3,23 @@
 use super::content::{component_content, metric_content};
 use super::finding::{Finding, Spot};
 use super::item::{Item, says, token};
-use super::names::{FAR, Keys, Names};
+use super::names::{FAR, Names};
 use super::record::{NONE, Nodes, Record, Target, Tie};
 use super::rule::Rule;
-use super::slots::Slots;
+use super::slots::{Key, NO_KEY, Slots, mixed};
 use crate::datatype::CodeableConcept;
 use crate::nomenclature::{Level, Part};
+use crate::primitive::Id;
 use crate::resource::{Device, DeviceComponent};
 use crate::udi::{Mode, Udi};
 use std::collections::HashMap;
 
 /// The rules about several nodes at once, in the order of the nodes.
-pub(super) fn across(nodes: &Nodes<'_>, keys: &[Keys], names: &Names<'_>, cuts: &[(u32, u32)]) -> Vec<Finding> {
+pub(super) fn across(nodes: &Nodes<'_>, labels: &[Key], names: &Names<'_>, cuts: &[(u32, u32)]) -> Vec<Finding> {
     let cut = |(at, above): &(u32, u32)| Finding::about(*at, Rule::Acyclic, Spot::Parent, *above);
     let mut found: Vec<Finding> = cuts.iter().map(cut).collect();
-    doubled(nodes, keys, names, &mut found);
-    identifiers(nodes, keys, &mut found);
+    doubled(nodes, names, &mut found);
+    identifiers(nodes, labels, &mut found);
     roots(nodes, &mut found);
     found.sort_unstable();
     found
@@ -199,38 +200,25 @@ impl Check<'_, '_> {
 }
 
 /// A resource that is given twice, in the same version.
-fn doubled(nodes: &Nodes<'_>, keys: &[Keys], names: &Names<'_>, found: &mut Vec<Finding>) {
-    let name = |at: u32| {
-        let item = nodes.item(at)?;
-        Some((names.space(nodes, at), nodes.origin(at)?.container, nodes.kind(at), item.id(), item.version()))
-    };
+fn doubled(nodes: &Nodes<'_>, names: &Names<'_>, found: &mut Vec<Finding>) {
     let mut firsts = Slots::default();
-    for ((at, record), keys) in (0..).zip(nodes.records()).zip(keys).filter(|((_, one), _)| one.marks.is_doubled()) {
-        let version = nodes.item(at).and_then(Item::version).map_or(0, |version| names.hash(version.as_str()));
-        let id = if keys.id == 0 { own_id(nodes, names, at) } else { keys.id };
-        let hash = id.wrapping_add(version.rotate_left(7)).wrapping_add(record.marks.kind() as u32);
-        let first = firsts.insert(hash, at, |other| name(other) == name(at));
+    for (at, _) in (0..).zip(nodes.records()).filter(|(_, record)| record.marks.is_doubled()) {
+        let Some(item) = nodes.item(at) else { continue };
+        let text = |id: Option<&Id>| id.map_or(String::new(), ToString::to_string);
+        let key = names.key_of_all([item.resource_type(), &text(item.id()), &text(item.version())]);
+        let first = firsts.insert(mixed(key, names.space(nodes, at)), at);
         if first != at {
             found.push(Finding::about(at, Rule::UniqueId, Spot::Whole, first));
         }
     }
 }
 
-fn own_id(nodes: &Nodes<'_>, names: &Names<'_>, at: u32) -> u32 {
-    nodes.item(at).and_then(Item::id).map_or(0, |id| names.hash(id.as_str()))
-}
-
 /// CT-27: the components of a device, or of a tree without one, by their identifiers.
-fn identifiers(nodes: &Nodes<'_>, keys: &[Keys], found: &mut Vec<Finding>) {
-    let family = |record: &Record| if record.device == NONE { record.top } else { record.device };
-    let key = |at: u32| {
-        let identifier = nodes.item(at)?.identifiers().find_map(token)?;
-        Some((family(nodes.record(at)?), identifier))
-    };
-    let mut firsts = Slots::with_capacity(keys.iter().filter(|keys| keys.identifier != 0).count());
-    for ((at, record), keys) in (0..).zip(nodes.records()).zip(keys).filter(|(_, keys)| keys.identifier != 0) {
-        let hash = keys.identifier.wrapping_add(family(record).wrapping_mul(0x9E37_79B1));
-        let first = firsts.insert(hash, at, |other| key(other) == key(at));
+fn identifiers(nodes: &Nodes<'_>, labels: &[Key], found: &mut Vec<Finding>) {
+    let mut firsts = Slots::with_capacity(labels.iter().filter(|label| **label != NO_KEY).count());
+    for ((at, record), label) in (0..).zip(nodes.records()).zip(labels).filter(|(_, label)| **label != NO_KEY) {
+        let family = if record.device == NONE { record.top } else { record.device };
+        let first = firsts.insert(mixed(*label, family), at);
         if first != at {
             found.push(Finding::about(at, Rule::UniqueIdentifier, Spot::Identifier, first));
         }

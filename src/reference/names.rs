@@ -2,7 +2,7 @@
 
 use super::item::{Item, Pointer, token};
 use super::record::{MOST, NONE, Nodes, Target, Tie};
-use super::slots::Slots;
+use super::slots::{Key, NO_KEY, Slots, mixed};
 
 use crate::datatype::Literal;
 use std::collections::HashMap;
@@ -22,24 +22,14 @@ const SEVERAL: u32 = NONE;
 /// A resource that has no place in a tree.
 const FOREIGN: u32 = NONE - 1;
 
-/// What a resource is called, as numbers: hashes of texts with keys that nobody outside knows, 0 where there is no text. A
-/// tree is built from these, and from the texts only where two of them agree.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a resource is called and what it refers to, as [keys](Key): a tree is built from these.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Keys {
     /// Of its id.
-    pub(super) id: u32,
+    pub(super) id: Key,
     /// Of the ids in its references, where these are plain.
-    pub(super) parent: u32,
-    pub(super) source: u32,
-    /// Of its identifier.
-    pub(super) identifier: u32,
-}
-
-/// A source that is not among the resources.
-#[derive(PartialEq)]
-enum Far<'a> {
-    Restful(Space, &'a str),
-    Text(&'a str),
+    pub(super) parent: Key,
+    pub(super) source: Key,
 }
 
 type Identified<'a> = (Target, Option<&'a str>, &'a str);
@@ -53,47 +43,55 @@ pub(super) struct Names<'a> {
     /// The bases, from 1.
     bases: HashMap<&'a str, Space>,
     urls: HashMap<&'a str, u32>,
-    /// The ids of the nodes whose address says another one than they do.
-    aliases: HashMap<u32, &'a str>,
     far: Slots,
+    /// Whether some name is of several nodes.
+    has_doubled: bool,
     /// Whether some resource is known by its type and id alone, and whether some is contained in another.
     has_alone: bool,
     has_contained: bool,
     /// The three below are made when the first reference needs them.
     versions: Option<HashMap<(Named<'a>, &'a str), u32>>,
-    anywhere: Option<HashMap<(Target, &'a str), u32>>,
+    anywhere: Option<Anywhere>,
     identifiers: Option<HashMap<Identified<'a>, u32>>,
 }
 
-/// Where a resource was put: its space, the hash of its id there, whether its address says another id than it does, and
-/// the first that has its address.
+/// The names without their spaces, and those of them that are in several.
+#[derive(Debug)]
+struct Anywhere {
+    all: Slots,
+    several: Slots,
+}
+
+/// Where a resource was put: its space, the key of its id there, and the first that has its address.
 pub(super) struct Put {
     pub(super) space: Space,
-    pub(super) id: u32,
-    pub(super) is_alias: bool,
+    pub(super) id: Key,
     pub(super) first: u32,
 }
 
-/// The hash of an id in a space.
-const fn within(id: u32, space: Space, target: Target) -> u32 {
-    id.wrapping_add(space.wrapping_mul(0x9E37_79B1)).wrapping_add((target as u32).wrapping_mul(0x85EB_CA77))
+/// The key of an id in a space.
+const fn within(id: Key, space: Space, target: Target) -> Key {
+    let [a, b, c] = mixed(id, space);
+    [a.wrapping_add((target as u32).wrapping_mul(0x85EB_CA77)), b, c ^ (target as u32)]
 }
 
 impl<'a> Names<'a> {
-    /// The hash of a text; never 0, which stands for no text.
-    pub(super) fn hash(&self, text: &str) -> u32 {
-        self.hash_all([text])
+    pub(super) fn key(&self, text: &str) -> Key {
+        self.key_of_all([text])
     }
 
-    pub(super) fn hash_all<const N: usize>(&self, texts: [&str; N]) -> u32 {
+    /// The key of several texts in their order.
+    pub(super) fn key_of_all<const N: usize>(&self, texts: [&str; N]) -> Key {
         let mut hasher = self.keys.build_hasher();
-        for (number, text) in texts.into_iter().enumerate() {
-            if number > 0 {
-                hasher.write_u8(0xFF);
-            }
+        for text in texts {
             hasher.write(text.as_bytes());
+            hasher.write_u8(0xFF);
         }
-        ((hasher.finish() >> 32) as u32).max(1)
+        let first = hasher.finish();
+        // A state of four words says more than one: what it says next is as good as another hash.
+        hasher.write_u8(0xEE);
+        let key = [(first >> 32) as u32, first as u32, hasher.finish() as u32];
+        if key == NO_KEY { [1; 3] } else { key }
     }
 
     fn base(&mut self, base: &'a str) -> Space {
@@ -114,20 +112,17 @@ impl<'a> Names<'a> {
                 let first = *self.urls.entry(url).and_modify(|there| *there = SEVERAL).or_insert(at);
                 // Nothing relative leads to it.
                 let first = if first == SEVERAL { at } else { first };
-                return Put { space: NOWHERE, id: 0, is_alias: false, first };
+                self.has_doubled |= first != at;
+                return Put { space: NOWHERE, id: NO_KEY, first };
             }
         };
-        let is_alias = id != own;
-        if let Some(id) = id.filter(|_| is_alias) {
-            self.aliases.insert(at, id);
-        }
-        Put { space, id: id.map_or(0, |id| self.hash(id)), is_alias, first: at }
+        Put { space, id: id.map_or(NO_KEY, |id| self.key(id)), first: at }
     }
 
-    /// The hash of the id of a contained resource.
-    pub(super) fn add_contained(&mut self, item: Item<'a>) -> u32 {
+    /// The key of the id of a contained resource.
+    pub(super) fn add_contained(&mut self, item: Item<'a>) -> Key {
         self.has_contained = true;
-        item.id().map_or(0, |id| self.hash(id.as_str()))
+        item.id().map_or(NO_KEY, |id| self.key(id.as_str()))
     }
 
     pub(super) fn add_foreign(&mut self, url: Option<&'a str>) {
@@ -140,18 +135,12 @@ impl<'a> Names<'a> {
     pub(super) fn number(&mut self, nodes: &mut Nodes<'a>, keys: &[Keys]) {
         self.names = Slots::with_capacity(nodes.len());
         for (at, keys) in (0..).zip(keys) {
-            if keys.id == 0 {
+            if keys.id == NO_KEY {
                 continue;
             }
-            let (space, target) = (self.space(nodes, at), nodes.kind(at));
-            let mut names = std::mem::take(&mut self.names);
-            let first = names.insert(within(keys.id, space, target), at, |other| {
-                self.space(nodes, other) == space
-                    && nodes.kind(other) == target
-                    && self.id(nodes, other) == self.id(nodes, at)
-            });
-            self.names = names;
+            let first = self.names.insert(within(keys.id, self.space(nodes, at), nodes.kind(at)), at);
             if first != at {
+                self.has_doubled = true;
                 nodes.mark(first, |marks| marks.set_doubled(true));
                 nodes.mark(at, |marks| marks.set_doubled(true));
             }
@@ -182,33 +171,16 @@ impl<'a> Names<'a> {
         if self.bases.is_empty() { NOWHERE } else { nodes.origin(at).map_or(NOWHERE, |origin| origin.space) }
     }
 
-    /// The id under which a node is known.
-    fn id(&self, nodes: &Nodes<'a>, at: u32) -> Option<&'a str> {
-        if !self.aliases.is_empty() && nodes.record(at).is_some_and(|record| record.marks.is_alias()) {
-            return self.aliases.get(&at).copied();
-        }
-        nodes.item(at)?.id().map(|id| id.as_str())
-    }
-
-    /// The first node of this name, for ids of this hash.
-    fn named(
-        &self,
-        nodes: &Nodes<'a>,
-        hash: u32,
-        space: Space,
-        target: Target,
-        is: impl Fn(&str) -> bool,
-    ) -> Option<u32> {
-        self.names.find(within(hash, space, target), |at| {
-            self.id(nodes, at).is_some_and(&is) && nodes.kind(at) == target && self.space(nodes, at) == space
-        })
+    /// The first node of a name.
+    fn named(&self, id: Key, space: Space, target: Target) -> Option<u32> {
+        self.names.find(within(id, space, target))
     }
 
     /// The first resource of this type and id, wherever it is.
     pub(super) fn find(&self, nodes: &Nodes<'a>, target: Target, id: &str) -> Option<u32> {
-        let hash = self.hash(id);
+        let key = self.key(id);
         let spaces = std::iter::once(NOWHERE).chain(self.bases.values().copied());
-        let named = spaces.filter_map(|space| self.named(nodes, hash, space, target, |own| own == id)).min();
+        let named = spaces.filter_map(|space| self.named(key, space, target)).min();
         // Those that have a urn for an address, and those that are contained, are found by looking.
         named.or_else(|| {
             let is = |item: Item<'_>| Target::of(item) == target && item.id().is_some_and(|own| own.as_str() == id);
@@ -219,10 +191,10 @@ impl<'a> Names<'a> {
     }
 
     pub(super) fn contained(&self, nodes: &Nodes<'a>, wanted: Target, container: u32, id: &str) -> Result<u32, Tie> {
-        let (space, hash) = (CONTAINER | container, self.hash(id));
-        let named = |target| self.named(nodes, hash, space, target, |own| own == id);
+        let (space, key) = (CONTAINER | container, self.key(id));
+        let named = |target| self.named(key, space, target);
         match named(wanted) {
-            Some(at) => sole(nodes, at),
+            Some(at) => self.sole(nodes, at),
             None if Target::ALL.into_iter().any(|other| named(other).is_some()) => Err(Tie::WrongType),
             None => Err(Tie::Missing),
         }
@@ -238,40 +210,29 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Follows `Type/id` of the type that is wanted, by the hash of the id; the text is read where the hash is found.
+    /// Follows `Type/id` of the type that is wanted, by the key of the id.
     pub(super) fn plain(
         &mut self,
         nodes: &Nodes<'a>,
+        keys: &[Keys],
         wanted: Target,
         from: Space,
-        hash: u32,
-        text: impl Fn() -> Option<&'a str>,
+        id: Key,
     ) -> Result<u32, Tie> {
-        let is = |own: &str| text().and_then(|text| text.strip_suffix(own)).is_some_and(|rest| rest.ends_with('/'));
-        match self.relative(nodes, wanted, from, hash, is)? {
-            Some(at) => sole(nodes, at),
+        match self.relative(wanted, from, id)? {
+            Some(at) => self.sole(nodes, at),
             None if self.bases.is_empty() || from != NOWHERE => Err(Tie::Missing),
-            None => {
-                let id = text().and_then(|text| text.rsplit_once('/')).map_or("", |(_, id)| id);
-                self.anywhere(nodes, wanted, id)
-            }
+            None => self.anywhere(nodes, keys, wanted, id),
         }
     }
 
-    fn relative(
-        &self,
-        nodes: &Nodes<'a>,
-        wanted: Target,
-        from: Space,
-        hash: u32,
-        is: impl Fn(&str) -> bool,
-    ) -> Result<Option<u32>, Tie> {
-        let here = self.named(nodes, hash, from, wanted, &is);
+    fn relative(&self, wanted: Target, from: Space, id: Key) -> Result<Option<u32>, Tie> {
+        let here = self.named(id, from, wanted);
         if from == NOWHERE || !self.has_alone {
             return Ok(here);
         }
         // A resource without an address may be what a relative reference means.
-        match (here, self.named(nodes, hash, NOWHERE, wanted, &is)) {
+        match (here, self.named(id, NOWHERE, wanted)) {
             (Some(_), Some(_)) => Err(Tie::Ambiguous),
             (here, alone) => Ok(here.or(alone)),
         }
@@ -280,6 +241,7 @@ impl<'a> Names<'a> {
     pub(super) fn restful(
         &mut self,
         nodes: &Nodes<'a>,
+        keys: &[Keys],
         wanted: Target,
         from: Space,
         literal: Literal<'a>,
@@ -288,43 +250,48 @@ impl<'a> Names<'a> {
         if named != wanted.type_name() {
             return Err(Tie::WrongType);
         }
-        let (hash, is) = (self.hash(id), |own: &str| own == id);
+        let key = self.key(id);
         let hit = match literal {
             Literal::Absolute { base, .. } => match self.bases.get(base) {
-                Some(space) => self.named(nodes, hash, *space, wanted, is),
+                Some(space) => self.named(key, *space, wanted),
                 None => return Err(Tie::Missing),
             },
-            _ => match self.relative(nodes, wanted, from, hash, is)? {
-                None if from == NOWHERE && !self.bases.is_empty() => return self.anywhere(nodes, wanted, id),
+            _ => match self.relative(wanted, from, key)? {
+                None if from == NOWHERE && !self.bases.is_empty() => return self.anywhere(nodes, keys, wanted, key),
                 hit => hit,
             },
         };
         let at = hit.ok_or(Tie::Missing)?;
-        match (sole(nodes, at), literal.version()) {
+        match (self.sole(nodes, at), literal.version()) {
             (Err(Tie::Ambiguous), Some(version)) => self.version(nodes, (self.space(nodes, at), wanted, id), version),
             (found, _) => found,
         }
     }
 
     /// By the rule for an entry whose own address has no base: the only resource of that type and id at any base.
-    fn anywhere(&mut self, nodes: &Nodes<'a>, wanted: Target, id: &'a str) -> Result<u32, Tie> {
+    fn anywhere(&mut self, nodes: &Nodes<'a>, keys: &[Keys], wanted: Target, id: Key) -> Result<u32, Tie> {
         if self.anywhere.is_none() {
-            let mut all = HashMap::new();
-            for at in (0..).take(nodes.len()) {
+            let (mut all, mut several) = (Slots::default(), Slots::default());
+            for (at, keys) in (0..).zip(keys) {
                 let space = self.space(nodes, at);
-                let (Some(id), true) = (self.id(nodes, at), space & CONTAINER == 0) else { continue };
-                // Of a name that several have, the first one stands for all; a urn is no name.
-                let is_first = self.named(nodes, self.hash(id), space, nodes.kind(at), |own| own == id) == Some(at);
-                if is_first {
-                    all.entry((nodes.kind(at), id)).and_modify(|there| *there = SEVERAL).or_insert(at);
+                // Of a name that several have, the first one stands for all.
+                if keys.id == NO_KEY || space & CONTAINER != 0 || self.named(keys.id, space, nodes.kind(at)) != Some(at)
+                {
+                    continue;
+                }
+                let key = within(keys.id, NOWHERE, nodes.kind(at));
+                if all.insert(key, at) != at {
+                    several.insert(key, at);
                 }
             }
-            self.anywhere = Some(all);
+            self.anywhere = Some(Anywhere { all, several });
         }
-        match self.anywhere.as_ref().and_then(|all| all.get(&(wanted, id))).copied() {
-            None => Err(Tie::Missing),
-            Some(SEVERAL) => Err(Tie::Ambiguous),
-            Some(at) => sole(nodes, at),
+        let key = within(id, NOWHERE, wanted);
+        let Some(Anywhere { all, several }) = &self.anywhere else { return Err(Tie::Missing) };
+        match (all.find(key), several.find(key)) {
+            (None, _) => Err(Tie::Missing),
+            (Some(_), Some(_)) => Err(Tie::Ambiguous),
+            (Some(at), None) => self.sole(nodes, at),
         }
     }
 
@@ -370,41 +337,34 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// A number for a source that is not among the resources, the same wherever the same is meant. The hash is that of a
-    /// plain reference, else 0.
-    pub(super) fn far(&mut self, nodes: &Nodes<'a>, at: u32, from: Space, hash: u32) -> u32 {
-        let text = |at| nodes.item(at).and_then(Item::source_text);
-        let own = if hash == 0 {
-            let Some(own) = self.far_key(nodes, at) else { return NONE };
-            Some(own)
-        } else {
-            None
-        };
-        let hash = match own {
-            None => within(hash, from, Target::Device),
-            Some(Far::Restful(space, id)) => within(self.hash(id), space, Target::Device),
-            Some(Far::Text(text)) => self.hash(text),
-        };
-        let mut far = std::mem::take(&mut self.far);
-        let first = far.insert(hash, at, |other| {
-            let is_near = self.bases.is_empty() || nodes.origin(other).is_some_and(|origin| origin.space == from);
-            (is_near && text(other) == text(at)) || self.far_key(nodes, other) == self.far_key(nodes, at)
-        });
-        self.far = far;
-        FAR | first
+    /// A number for a source that is not among the resources, the same wherever the same is meant. The key is that of a
+    /// plain reference.
+    pub(super) fn far(&mut self, nodes: &Nodes<'a>, at: u32, from: Space, plain: Key) -> u32 {
+        let key =
+            if plain == NO_KEY { self.far_key(nodes, at, from) } else { Some(within(plain, from, Target::Device)) };
+        key.map_or(NONE, |key| FAR | self.far.insert(key, at))
     }
 
-    fn far_key(&self, nodes: &Nodes<'a>, at: u32) -> Option<Far<'a>> {
-        let Pointer::Literal(literal) = nodes.item(at)?.source()? else { return None };
+    fn far_key(&self, nodes: &Nodes<'a>, at: u32, from: Space) -> Option<Key> {
+        let item = nodes.item(at)?;
+        let Pointer::Literal(literal) = item.source()? else { return None };
         Some(match literal {
-            Literal::Relative { id, .. } => Far::Restful(self.base_of(nodes, at), id),
+            Literal::Relative { id, .. } => within(self.key(id), from, Target::Device),
             Literal::Absolute { base, id, .. } => match self.bases.get(base) {
-                Some(space) => Far::Restful(*space, id),
-                None => Far::Text(literal_text(nodes.item(at)?)?),
+                Some(space) => within(self.key(id), *space, Target::Device),
+                None => self.key(literal_text(item)?),
             },
             Literal::Contained { .. } => return None,
-            Literal::Urn(text) | Literal::Other(text) => Far::Text(text),
+            Literal::Urn(text) | Literal::Other(text) => self.key(text),
         })
+    }
+
+    /// The resource of a name, if the name is of one alone.
+    fn sole(&self, nodes: &Nodes<'_>, at: u32) -> Result<u32, Tie> {
+        match nodes.record(at).filter(|_| self.has_doubled) {
+            Some(record) if record.marks.is_doubled() => Err(Tie::Ambiguous),
+            _ => Ok(at),
+        }
     }
 }
 
@@ -412,12 +372,4 @@ impl<'a> Names<'a> {
 fn literal_text(item: Item<'_>) -> Option<&str> {
     let text = item.source_text()?;
     Some(text.split_once("/_history/").map_or(text, |(address, _)| address))
-}
-
-/// The resource of a name, if the name is of one alone.
-fn sole(nodes: &Nodes<'_>, at: u32) -> Result<u32, Tie> {
-    match nodes.record(at) {
-        Some(record) if record.marks.is_doubled() => Err(Tie::Ambiguous),
-        _ => Ok(at),
-    }
 }

@@ -225,7 +225,6 @@ impl Marks {
             has_channel set_has_channel 26;
             has_component set_has_component 27;
             is_suspect set_suspect 28;
-            is_alias set_alias 29;
         }
     }
 }
@@ -239,14 +238,6 @@ pub(super) struct Nodes<'a> {
 }
 
 impl<'a> Nodes<'a> {
-    pub(super) fn with_capacity(count: usize) -> Self {
-        Self {
-            items: Vec::with_capacity(count),
-            origins: Vec::with_capacity(count),
-            records: Vec::with_capacity(count),
-        }
-    }
-
     pub(super) fn reserve(&mut self, more: usize) {
         self.items.reserve(more);
         self.origins.reserve(more);
@@ -325,13 +316,13 @@ mod tests {
             assert_eq!((marks.parent_tie(), marks.source_tie()), (tie, tie));
         }
         marks.set_part(Some(Part::Sco));
-        marks.set_alias(true);
+        marks.set_suspect(true);
         marks.set_void(true);
         marks.set_void(false);
         assert_eq!((marks.kind(), marks.part()), (Target::Metric, Some(Part::Sco)));
         assert_eq!((marks.by_code(), marks.by_name()), (Some(Level::Channel), None));
         assert_eq!((marks.by_place(), marks.above_level()), (None, Some(Level::Mds)));
-        assert_eq!((marks.is_alias(), marks.is_void(), marks.is_suspect()), (true, false, false));
+        assert_eq!((marks.is_suspect(), marks.is_void(), marks.is_doubled()), (true, false, false));
         assert_eq!(size_of::<Record>(), 32);
         assert_eq!(size_of::<Origin>() + size_of::<Item<'_>>(), 32);
     }
