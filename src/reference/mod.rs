@@ -47,5 +47,5 @@ pub use item::Item;
 pub use later::Then;
 pub use resolve::{Chain, Contained, End, Link, Resolution, Resolve, ResolveLater, Resolving, ancestors};
 pub use rule::{NotAProfile, Profile, Rule};
-pub use select::{Candidate, Label, SelectError, Selector, select};
+pub use select::{Candidate, Label, SelectError, Selector, select, select_of};
 pub use tree::{Node, Tree};

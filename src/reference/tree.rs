@@ -1,8 +1,8 @@
 //! The containment tree: every resource that was given, each with its place.
 
 use super::finding::Finding;
-use super::item::Item;
-use super::names::Names;
+use super::item::{Item, Pointer};
+use super::names::{FAR, Names};
 use super::record::{NONE, Nodes, Origin, Record, Target, Tie};
 use super::rule::Profile;
 use crate::issue::Report;
@@ -293,6 +293,20 @@ impl<'t, 'a> Node<'t, 'a> {
     #[must_use]
     pub fn device(self) -> Option<Self> {
         self.tree.node(self.record.device)
+    }
+
+    /// Whether it belongs to the device of this id, as far as a source is said.
+    pub(super) fn is_of(self, device: &str) -> bool {
+        match self.record.device {
+            NONE => true,
+            // A device that is not here goes by the first node that names it.
+            far if far & FAR != 0 => {
+                let source = self.tree.nodes.item(far & !FAR).and_then(Item::source);
+                let Some(Pointer::Literal(literal)) = source else { return false };
+                literal.resource_type() == Some("Device") && literal.id() == Some(device)
+            }
+            _ => self.device().and_then(Self::id).is_some_and(|id| id.as_str() == device),
+        }
     }
 
     /// The components above, from the nearest.

@@ -1,7 +1,7 @@
 //! Why an update was not received.
 
 use crate::primitive::Code;
-use crate::reference::SelectError;
+use crate::reference::{SelectError, Unfit};
 use crate::store::{Applied, Sha256, StoreError};
 
 /// Why an update was not received, by what the caller does about it.
@@ -24,6 +24,9 @@ pub enum ReceiveError {
     /// No component is meant, or more than one may be.
     #[error(transparent)]
     Unresolved(#[from] SelectError),
+    /// The component that is meant is not one that an update may be attached to, by its place or its record.
+    #[error(transparent)]
+    UnfitTarget(#[from] Unfit),
     /// The bytes are not those that were declared.
     #[error("the digest of the file is `{found}`, wanted `{declared}`")]
     DigestMismatch {
@@ -79,6 +82,7 @@ impl ReceiveError {
             Self::Resources(error) => error.applied(),
             Self::NoSuchDevice
             | Self::Unresolved(_)
+            | Self::UnfitTarget(_)
             | Self::DigestMismatch { .. }
             | Self::TooLarge { .. }
             | Self::EmptyFile

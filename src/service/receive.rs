@@ -231,7 +231,10 @@ where
                     continue;
                 }
                 Err(error) => {
-                    if matches!(error, ReceiveError::Unresolved(_) | ReceiveError::NoSuchDevice) {
+                    if matches!(
+                        error,
+                        ReceiveError::Unresolved(_) | ReceiveError::UnfitTarget(_) | ReceiveError::NoSuchDevice
+                    ) {
                         let _ = record.advance(&Input::TargetLost).await;
                     }
                     return Err(error);
