@@ -66,7 +66,10 @@ where
                 return Ok(None);
             }
             Err(error) => {
-                if matches!(error, ReceiveError::Unresolved(_) | ReceiveError::NoSuchDevice) {
+                if matches!(
+                    error,
+                    ReceiveError::Unresolved(_) | ReceiveError::UnfitTarget(_) | ReceiveError::NoSuchDevice
+                ) {
                     let lost = books.step(seen, &Input::TargetLost).await;
                     if lost.is_ok() {
                         let _ = self.release(books, seen).await;

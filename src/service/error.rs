@@ -1,7 +1,7 @@
 //! Why an update was not received.
 
 use crate::primitive::Code;
-use crate::reference::SelectError;
+use crate::reference::{SelectError, Unfit};
 use crate::store::{Applied, Sha256, StoreError};
 use crate::update::ingest::Reason;
 
@@ -25,6 +25,9 @@ pub enum ReceiveError {
     /// No component is meant, or more than one may be.
     #[error(transparent)]
     Unresolved(#[from] SelectError),
+    /// The component that is meant is not one that an update may be attached to, by its place or its record.
+    #[error(transparent)]
+    UnfitTarget(#[from] Unfit),
     /// The bytes are not those that were declared.
     #[error("the digest of the file is `{found}`, wanted `{declared}`")]
     DigestMismatch {
@@ -87,6 +90,7 @@ impl ReceiveError {
             Self::Resources(error) => error.applied(),
             Self::NoSuchDevice
             | Self::Unresolved(_)
+            | Self::UnfitTarget(_)
             | Self::DigestMismatch { .. }
             | Self::TooLarge { .. }
             | Self::EmptyFile
