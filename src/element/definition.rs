@@ -75,6 +75,8 @@ pub struct Definition {
     pub rows: &'static [ElementDef],
     /// The rules over one value of the type.
     pub rules: &'static [RuleDef],
+    /// Members that the type from which this one is derived has and that a rule forbids here: the name and the rule.
+    pub forbidden: &'static [(&'static str, RuleDef)],
 }
 
 impl Definition {

@@ -36,7 +36,7 @@
 //! | `rat-1` | Ratio | validate | |
 //! | `ref-1` | Reference | validate | `#` alone, the container, came with R4 and is refused |
 //! | `rng-2` | Range | validate | only for limits with the same unit; others would need the tables of UCUM |
-//! | `sqty-1` | SimpleQuantity | read | the type has no `comparator`, so that one is an unknown member |
+//! | `sqty-1` | SimpleQuantity | read | the type has no `comparator`; a lenient read keeps one as text |
 //! | `tim-1` | Timing.repeat | validate | |
 //! | `tim-2` | Timing.repeat | validate | |
 //! | `tim-4` | Timing.repeat | validate | |

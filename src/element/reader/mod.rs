@@ -9,6 +9,7 @@ mod tokens;
 
 pub(crate) use places::Places;
 
+use super::definition::RuleDef;
 use super::raw::Unmodelled;
 use super::scalar::Token;
 use crate::issue::{Issue, Kind, Path, Report, Severity};
@@ -63,6 +64,11 @@ pub(crate) trait Sink {
         member: Member<'_>,
         seen: &mut Seen,
     ) -> Read<Option<Outcome>>;
+
+    /// The rule that forbids a member which there is none of, where one does.
+    fn forbidden(&self, _: &str) -> Option<RuleDef> {
+        None
+    }
 
     /// Whether the object is what a primitive has beside its value, which may be an id alone.
     fn is_extras(&self) -> bool {
@@ -356,8 +362,7 @@ impl<'a> Reader<'a> {
                 Some(Outcome::Refused) => self.keep(sink, &key, start),
                 None => {
                     seen.other = true;
-                    let (rule, message) = self.unknown(sink.type_name(), &key);
-                    self.unusable(key_offset, rule, at, &key, message)?;
+                    self.unknown(key_offset, sink, at, &key)?;
                     self.keep(sink, &key, start);
                 }
             }
@@ -378,10 +383,16 @@ impl<'a> Reader<'a> {
         Ok(Outcome::Taken)
     }
 
+    /// Reports a member that is not in the model, and steps over its value.
     #[cold]
-    fn unknown(&self, owner: &str, key: &str) -> (&'static str, String) {
-        let owner = if owner.is_empty() { "a primitive" } else { owner };
-        ("unknown-member", format!("`{key}` is not a member of {owner} in FHIR STU3"))
+    fn unknown(&mut self, offset: usize, sink: &dyn Sink, at: &Path<'_>, key: &str) -> Read<()> {
+        if let Some(rule) = sink.forbidden(Member::new(key).name) {
+            self.find(offset, rule.key, Kind::Invariant, &at.child(key), rule.message);
+            return self.skip(&at.child(key));
+        }
+        let owner = if sink.type_name().is_empty() { "a primitive" } else { sink.type_name() };
+        let message = format!("`{key}` is not a member of {owner} in FHIR STU3");
+        self.unusable(offset, "unknown-member", at, key, message)
     }
 
     /// Reports a member that cannot be used, and steps over its value.
