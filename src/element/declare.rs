@@ -242,8 +242,8 @@ macro_rules! element {
             enum Row { $($field),* }
 
             impl $(<$T: $bound>)? $crate::element::Sink for $Name $(<$T>)? {
-                fn type_name(&self) -> &'static str {
-                    $path
+                fn definition(&self) -> &'static $crate::element::Definition {
+                    <Self as $crate::element::Element>::definition()
                 }
 
                 $(
@@ -283,15 +283,6 @@ macro_rules! element {
                         hook(self, r, at);
                     )?
                 }
-
-                $(
-                    fn forbidden(&self, name: &str) -> Option<$crate::element::RuleDef> {
-                        match name {
-                            $( $forbidden => Some($crate::element::RuleDef::new($forbidden_key, $forbidden_message)), )*
-                            _ => None,
-                        }
-                    }
-                )?
 
                 fn unmodelled(&mut self) -> &mut $crate::element::Unmodelled {
                     &mut self.unmodelled

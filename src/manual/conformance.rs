@@ -80,6 +80,23 @@
 //! | profiles | the document conforms to `meta.profile` | no | the crate holds documents to FHIR itself |
 //! | resources of other types | their elements and rules | no | they are kept as text; local references in them count for `dom-3` and `ref-1` |
 //!
+//! # A report as an OperationOutcome
+//!
+//! A [`Report`](crate::Report) turns into an [`OperationOutcome`](crate::OperationOutcome) and back without a loss, so
+//! that a service can send what it found and a client of the crate work with it:
+//!
+//! | of a finding | in the issue |
+//! | --- | --- |
+//! | `severity`, `kind` | `severity`, `code` |
+//! | `rule` | `details.coding`, with the system [`RULE_SYSTEM`](crate::resource::operation_outcome::RULE_SYSTEM) |
+//! | `message` | `diagnostics` |
+//! | `at` | `expression` |
+//! | `position` | `location`, as `line 3, column 14` |
+//! | `row` | `extension`, with the url [`ROW_EXTENSION`](crate::resource::operation_outcome::ROW_EXTENSION): the row of the definitions is no place in the document, so that neither `expression` nor `location` may hold it |
+//!
+//! A finding has a position wherever the text was at hand: reading gives one to each of its own, and
+//! [`check`](crate::validate::check) to those of the rules too. A value that a program made has none.
+//!
 //! # Where the texts contradict each other
 //!
 //! The formal and the human texts of a rule do not always agree. The FHIRPath expression decides, since it is what the

@@ -9,7 +9,7 @@ mod tokens;
 
 pub(crate) use places::Places;
 
-use super::definition::RuleDef;
+use super::definition::Definition;
 use super::raw::Unmodelled;
 use super::scalar::Token;
 use crate::issue::{Issue, Kind, Path, Report, Severity};
@@ -48,8 +48,8 @@ pub(crate) enum Outcome {
 
 /// What an object is to be read into.
 pub(crate) trait Sink {
-    /// The name of the type, for the rows of findings.
-    fn type_name(&self) -> &'static str;
+    /// The definition of the type, for the rows of findings and for members that there are none of.
+    fn definition(&self) -> &'static Definition;
 
     /// The resource type that the member `resourceType` must name, for a resource.
     fn resource_type(&self) -> Option<&'static str> {
@@ -64,11 +64,6 @@ pub(crate) trait Sink {
         member: Member<'_>,
         seen: &mut Seen,
     ) -> Read<Option<Outcome>>;
-
-    /// The rule that forbids a member which there is none of, where one does.
-    fn forbidden(&self, _: &str) -> Option<RuleDef> {
-        None
-    }
 
     /// Whether the object is what a primitive has beside its value, which may be an id alone.
     fn is_extras(&self) -> bool {
@@ -139,7 +134,8 @@ pub(crate) struct Reader<'a> {
     depth: u32,
     mode: ReadMode,
     fault: Option<Fault>,
-    owner: &'static str,
+    /// The type whose members are being read.
+    owner: Option<&'static Definition>,
     /// Set when an array of primitives was padded with a null.
     pub(crate) padded: bool,
     /// A buffer for the strings that have escapes, used again and again.
@@ -168,7 +164,7 @@ impl<'a> Reader<'a> {
             depth: 0,
             mode,
             fault: None,
-            owner: "",
+            owner: None,
             padded: false,
             buffer: String::new(),
             ahead: None,
@@ -204,13 +200,48 @@ impl<'a> Reader<'a> {
         at: &Path<'_>,
         message: impl Into<String>,
     ) {
-        let issue = Issue::new(rule, severity, kind, at, message);
-        let issue = if self.owner.is_empty() || at.parent().is_none() {
-            issue.with_row(self.owner)
-        } else {
-            issue.with_row(format!("{}.{}", self.owner, at.name().trim_start_matches('_')))
-        };
+        let issue = Issue::new(rule, severity, kind, at, message).with_row(self.row(at.name()));
         self.findings.push((offset, issue));
+    }
+
+    /// Records a finding about the element itself whose members are being read, and not about one of them.
+    #[cold]
+    pub(crate) fn find_here(
+        &mut self,
+        offset: usize,
+        rule: &'static str,
+        kind: Kind,
+        at: &Path<'_>,
+        message: impl Into<String>,
+    ) {
+        self.find_member(offset, rule, kind, at, "", message);
+    }
+
+    /// Records a finding about the element itself whose members are being read, that one of its members gave rise to.
+    #[cold]
+    pub(crate) fn find_member(
+        &mut self,
+        offset: usize,
+        rule: &'static str,
+        kind: Kind,
+        at: &Path<'_>,
+        member: &str,
+        message: impl Into<String>,
+    ) {
+        self.find(offset, rule, kind, at, message);
+        let row = self.row(member);
+        if let Some((_, issue)) = self.findings.last_mut() {
+            issue.row = row;
+        }
+    }
+
+    /// The row of a member of the type that is being read; the type itself, where it has no such row.
+    fn row(&self, member: &str) -> Cow<'static, str> {
+        match self.owner.map(|owner| (owner.path, owner.row(member))) {
+            Some((path, Some(row))) => Cow::Owned(format!("{path}.{}", row.name)),
+            Some((path, None)) => Cow::Borrowed(path),
+            None => Cow::Borrowed(""),
+        }
     }
 
     /// The report, with the place in the source of each finding; `root` names the document where reading stopped.
@@ -325,7 +356,7 @@ impl<'a> Reader<'a> {
         if self.peek() != Some(b'{') {
             return self.wrong_type(at, "an object");
         }
-        let outer = std::mem::replace(&mut self.owner, sink.type_name());
+        let outer = self.owner.replace(sink.definition());
         let offset = self.pos;
         let outcome = self.members(at, sink, offset);
         self.owner = outer;
@@ -375,7 +406,7 @@ impl<'a> Reader<'a> {
             // Row 0 of every element that is not a resource is its id.
             if (seen.value | seen.under) & !1 == 0 {
                 let message = if first { "found an empty object" } else { "found an object with nothing but an id" };
-                self.find(offset, "ele-1", Kind::Invariant, at, format!("{message}, wanted a value or members"));
+                self.find_here(offset, "ele-1", Kind::Invariant, at, format!("{message}, wanted a value or members"));
                 return Ok(if first { Outcome::Refused } else { Outcome::Taken });
             }
         }
@@ -386,12 +417,12 @@ impl<'a> Reader<'a> {
     /// Reports a member that is not in the model, and steps over its value.
     #[cold]
     fn unknown(&mut self, offset: usize, sink: &dyn Sink, at: &Path<'_>, key: &str) -> Read<()> {
-        if let Some(rule) = sink.forbidden(Member::new(key).name) {
+        let owner = sink.definition();
+        if let Some((_, rule)) = owner.forbidden.iter().find(|(name, _)| *name == Member::new(key).name) {
             self.find(offset, rule.key, Kind::Invariant, &at.child(key), rule.message);
             return self.skip(&at.child(key));
         }
-        let owner = if sink.type_name().is_empty() { "a primitive" } else { sink.type_name() };
-        let message = format!("`{key}` is not a member of {owner} in FHIR STU3");
+        let message = format!("`{key}` is not a member of {} in FHIR STU3", owner.path);
         self.unusable(offset, "unknown-member", at, key, message)
     }
 
