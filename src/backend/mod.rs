@@ -1,7 +1,18 @@
-//! Stores that exist: in memory, and one that throws everything away.
+//! Stores that exist: in memory, one that throws everything away, and behind features of their own those of real engines.
 
+#[cfg(feature = "redb")]
+mod answer;
 mod discard;
+#[cfg(feature = "redb")]
+mod files;
+mod form;
 pub mod memory;
+#[cfg(feature = "redb")]
+pub mod redb;
 
+#[cfg(feature = "redb")]
+pub use self::redb::Redb;
 pub use discard::Discard;
+#[cfg(feature = "redb")]
+pub use files::Files;
 pub use memory::Memory;
