@@ -3,19 +3,18 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
-use bytes::Bytes;
 use fhir_devices::backend::Redb;
 use fhir_devices::backend::redb::Options;
 use fhir_devices::store::*;
+use fhir_devices::testkit::store::block_on;
+use fhir_devices::{ledger_conformance, resource_store_conformance};
 use redb::StorageBackend;
-use std::future::Future;
 use std::io;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -40,6 +39,14 @@ fn memory() -> Redb {
     Options::new().with_max_body(1 << 20).in_memory().unwrap()
 }
 
+resource_store_conformance!(resources_in_redb, store = memory());
+ledger_conformance!(ledger_in_redb, store = memory());
+
+fn fresh() -> Tenant {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed)).parse().unwrap()
+}
+
 fn device(id: &str) -> Key {
     Key::new(ResourceType::Device, id).unwrap()
 }
@@ -62,6 +69,24 @@ fn v(n: u64) -> VersionId {
 
 fn put(store: &impl ResourceStore, tenant: &Tenant, write: Write) -> Result<Version> {
     block_on(store.commit(tenant, vec![write])).map(|mut made| made.pop().unwrap()).map_err(|e| e.error)
+}
+
+fn ids(versions: &[Version]) -> Vec<&str> {
+    versions.iter().map(|version| version.key.id().as_str()).collect()
+}
+
+/// Follows the pages to their end.
+fn walk(store: &impl ResourceStore, tenant: &Tenant, search: &Search) -> Vec<Version> {
+    let (mut search, mut all) = (search.clone(), Vec::new());
+    loop {
+        let found = block_on(store.search(tenant, &search)).unwrap();
+        assert!(found.items.len() <= search.limit.get() as usize);
+        all.extend(found.items);
+        match found.next {
+            Some(next) => search.after = Some(next),
+            None => return all,
+        }
+    }
 }
 
 // ------------------------------------------------------------------------------------------ the file
@@ -174,9 +199,9 @@ fn a_long_search_goes_on_behind_pages_without_a_hit() {
     let of_system = Search::new(ResourceType::Device).and(Criterion::identifier("rare|".parse().unwrap()));
     let first = block_on(store.search(&t, &of_system)).unwrap();
     assert!(first.items.is_empty() && first.next.is_some());
-    assert_eq!(ids(&walk(&store, &t, &of_system, |_| ())), ["11999"]);
+    assert_eq!(ids(&walk(&store, &t, &of_system)), ["11999"]);
     let all = Search::new(ResourceType::Device).and(Criterion::begins(Parameter::Identifier, "")).limit(1_000);
-    assert_eq!(walk(&store, &t, &all, |_| ()).len(), 12_000);
+    assert_eq!(walk(&store, &t, &all).len(), 12_000);
 }
 
 #[test]
@@ -204,7 +229,7 @@ fn a_search_that_meets_two_long_lists_finds_what_is_in_both() {
     let count = |all_of: Vec<Criterion>, limit| {
         let mut search = Search::new(ResourceType::Device).limit(limit);
         search.all_of = all_of;
-        let found = walk(&store, &t, &search, |_| ());
+        let found = walk(&store, &t, &search);
         assert!(ids(&found).windows(2).all(|pair| pair[0] < pair[1]));
         found.len()
     };
@@ -335,7 +360,7 @@ fn a_loss_of_power_takes_nothing_that_was_acknowledged() {
             );
         }
         let search = Search::new(ResourceType::Device).and(Criterion::source(&version.to_string()));
-        assert_eq!(walk(&store, &t, &search, |_| ()).len(), if version == 0 { 0 } else { 3 });
+        assert_eq!(walk(&store, &t, &search).len(), if version == 0 { 0 } else { 3 });
     }
 }
 
@@ -389,89 +414,4 @@ fn a_store_that_is_dropped_finishes_what_it_was_given() {
     drop(commit);
     drop(store);
     assert_eq!(block_on(Redb::open(&place.0).unwrap().read(&t, &device("a"))).unwrap().version, v(1));
-}
-#[path = "store/resources.rs"]
-mod resources;
-
-struct Unpark(thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
-
-fn fresh() -> Tenant {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let name = format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    name.parse().unwrap()
-}
-
-fn component(id: &str) -> Key {
-    Key::new(ResourceType::DeviceComponent, id).unwrap()
-}
-
-fn ids(versions: &[Version]) -> Vec<&str> {
-    versions.iter().map(|v| v.key.id().as_str()).collect()
-}
-
-fn walk(
-    store: &impl ResourceStore,
-    tenant: &Tenant,
-    search: &Search,
-    mut meanwhile: impl FnMut(usize),
-) -> Vec<Version> {
-    let (mut search, mut all) = (search.clone(), Vec::new());
-    for page in 0.. {
-        let found = block_on(store.search(tenant, &search)).unwrap();
-        assert!(found.items.len() <= search.limit.get() as usize);
-        all.extend(found.items);
-        meanwhile(page);
-        match found.next {
-            Some(next) => search.after = Some(next),
-            None => break,
-        }
-    }
-    all
-}
-
-macro_rules! clauses {
-    ($store:expr; $($name:ident)*) => {
-        $(#[test] fn $name() { resources::$name(&$store); })*
-    };
-}
-
-clauses! { memory();
-    r1_a_refused_commit_writes_nothing
-    r1_a_commit_gives_its_versions_in_order
-    r1_a_commit_is_seen_as_a_whole
-    r1_a_commit_that_is_too_long_or_names_a_key_twice_is_refused
-    r2_every_precondition_holds_or_fails_as_written
-    r2_of_many_writers_of_one_version_one_wins
-    r3_versions_count_on_after_a_deletion
-    r4_what_was_written_is_read_byte_for_byte
-    r5_history_is_newest_first_and_keeps_deletions
-    r6_a_deletion_needs_a_living_resource
-    r6_a_deleted_resource_is_gone_and_not_found
-    r7_each_criterion_finds_its_own_and_no_others
-    r7_a_search_follows_the_newest_version
-    r8_pages_are_stable_while_others_write
-    r8_a_foreign_or_damaged_token_is_invalid
-    r9_no_call_crosses_tenants
-    r10_a_refusal_says_that_nothing_was_applied
-    r11_a_write_id_is_given_back
-    r12_the_largest_body_is_taken_and_a_larger_one_is_not
-    r13_last_updated_never_falls
-    r14_a_dropped_commit_leaves_old_or_new
 }

@@ -2,11 +2,15 @@
 
 #[cfg(feature = "redb")]
 mod answer;
+#[cfg(any(feature = "redb", feature = "postgres"))]
+mod codes;
 mod discard;
 #[cfg(feature = "redb")]
 mod files;
 mod form;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "redb")]
 pub mod redb;
 
@@ -16,3 +20,5 @@ pub use discard::Discard;
 #[cfg(feature = "redb")]
 pub use files::Files;
 pub use memory::Memory;
+#[cfg(feature = "postgres")]
+pub use self::postgres::Postgres;

@@ -3,6 +3,7 @@
 //! Every key begins with the tenant and a zero byte, which no tenant holds, so that the rows of a tenant lie together and
 //! the ids of a type in the order of their bytes.
 
+use super::super::codes::{self, parameter_code, type_code};
 use crate::store::{
     IndexEntries, Key, LedgerKey, Parameter, ResourceType, Result, StoreError, Tenant, Token, Version, VersionId,
     WriteId,
@@ -32,35 +33,6 @@ pub(super) const CHANGES: TableDefinition<'_, &'static str, u64> = TableDefiniti
 
 fn damaged() -> StoreError {
     StoreError::Corrupt { what: "a row of the file is not what this version writes".into() }
-}
-
-fn type_code(resource_type: ResourceType) -> u8 {
-    match resource_type {
-        ResourceType::Device => 1,
-        ResourceType::DeviceComponent => 2,
-        ResourceType::DeviceMetric => 3,
-    }
-}
-
-/// The numbers are those of the file: a new parameter gets a new one.
-fn parameter_code(parameter: Parameter) -> u8 {
-    match parameter {
-        Parameter::Category => 1,
-        Parameter::DeviceName => 2,
-        Parameter::Identifier => 3,
-        Parameter::Location => 4,
-        Parameter::Manufacturer => 5,
-        Parameter::Model => 6,
-        Parameter::Organization => 7,
-        Parameter::Parent => 8,
-        Parameter::Patient => 9,
-        Parameter::Source => 10,
-        Parameter::Status => 11,
-        Parameter::Type => 12,
-        Parameter::UdiCarrier => 13,
-        Parameter::UdiDi => 14,
-        Parameter::Url => 15,
-    }
 }
 
 fn parameter_of(code: u8) -> Result<Parameter> {
@@ -130,14 +102,7 @@ pub(super) fn key_of_record(tenant: &Tenant, row: &[u8]) -> Result<LedgerKey> {
 
 /// The first key behind all that begin with `start`. Tenants hold no 255, so there is one.
 pub(super) fn end_of(start: &[u8]) -> Vec<u8> {
-    let mut end = start.to_vec();
-    while let Some(last) = end.pop() {
-        if last < 255 {
-            end.push(last + 1);
-            break;
-        }
-    }
-    end
+    codes::end_of(start).unwrap_or_default()
 }
 
 // ------------------------------------------------------------------------------------------ rows
