@@ -14,11 +14,11 @@ pub mod postgres;
 #[cfg(feature = "redb")]
 pub mod redb;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::Postgres;
 #[cfg(feature = "redb")]
 pub use self::redb::Redb;
 pub use discard::Discard;
 #[cfg(feature = "redb")]
 pub use files::Files;
 pub use memory::Memory;
-#[cfg(feature = "postgres")]
-pub use self::postgres::Postgres;

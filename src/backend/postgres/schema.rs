@@ -2,7 +2,6 @@
 
 use super::failed;
 use crate::store::{PageKey, Result, StoreError};
-use std::fmt::Write as _;
 use tokio_postgres::Client;
 
 /// Each is applied once, in order, and never changed afterwards. `{s}` is the schema.
@@ -33,7 +32,8 @@ pub(super) async fn migrate(client: &mut Client, schema: &str) -> Result<()> {
     let transaction = client.transaction().await.map_err(failed)?;
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(failed)?;
     // To make a schema that is there is refused to those who may not make one.
-    let there = transaction.query_opt("SELECT 1 FROM pg_namespace WHERE nspname = $1", &[&schema]).await.map_err(failed)?;
+    let there =
+        transaction.query_opt("SELECT 1 FROM pg_namespace WHERE nspname = $1", &[&schema]).await.map_err(failed)?;
     if there.is_none() {
         transaction.batch_execute(&format!("CREATE SCHEMA {schema}")).await.map_err(failed)?;
     }
@@ -50,8 +50,7 @@ pub(super) async fn migrate(client: &mut Client, schema: &str) -> Result<()> {
     let mut sql = String::new();
     for (number, migration) in missing {
         sql.push_str(&migration.replace("{s}", schema));
-        // Writing to a `String` does not fail.
-        drop(writeln!(sql, "INSERT INTO {schema}.migrations (version) VALUES ({number});"));
+        sql.push_str(&format!("INSERT INTO {schema}.migrations (version) VALUES ({number});\n"));
     }
     if !sql.is_empty() {
         sql.push_str(&FUNCTIONS.replace("{s}", schema));
