@@ -1,4 +1,5 @@
-//! For the tests of those who use the crate: arbitrary valid values, and documents with one fault.
+//! For the tests of those who use the crate: arbitrary valid values, documents with one fault, and the contracts of the
+//! stores as suites.
 //!
 //! The floor is there with the feature `testkit`, for dev-dependencies:
 //!
@@ -26,6 +27,8 @@
 //! ```
 //!
 //! [`mutations`] puts one fault of a known kind into a document, and says which rule must find it and where.
+//!
+//! [`store`] holds a store of the caller's own against the contract that it implements.
 
 mod faults;
 mod json;
@@ -34,6 +37,7 @@ pub mod mutations;
 mod primitives;
 mod rules;
 mod shrink;
+pub mod store;
 pub mod strategies;
 mod texts;
 mod values;
