@@ -8,6 +8,7 @@ mod faults;
 use bytes::Bytes;
 use fhir_devices::backend::Objects;
 use fhir_devices::backend::object_store::driver::{ObjectStoreExt as _, memory::InMemory, path::Path};
+use fhir_devices::blob_store_conformance;
 use fhir_devices::store::*;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,8 +18,9 @@ use tokio::runtime::Runtime;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// The smallest part that S3 takes.
-const PART: usize = 5 << 20;
+/// A part where the engine takes any, and the smallest that S3 takes.
+const PART: usize = 64 << 10;
+const PART_OF_S3: usize = 5 << 20;
 
 fn random() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _};
@@ -30,12 +32,17 @@ fn fresh() -> Tenant {
     format!("t-{:x}-{}", random(), NEXT.fetch_add(1, Ordering::Relaxed)).parse().unwrap()
 }
 
-fn parts(objects: Objects) -> Objects {
-    objects.with_part_size(NonZeroUsize::new(PART).unwrap())
+fn parts(objects: Objects, size: usize) -> Objects {
+    objects.with_part_size(NonZeroUsize::new(size).unwrap())
+}
+
+/// With so small parts that every file comes in several.
+fn all_in_parts(objects: Objects) -> Objects {
+    parts(objects, 3).with_max_size(200)
 }
 
 fn memory() -> Objects {
-    parts(Objects::open(&"memory:///".parse().unwrap(), []).unwrap()).with_digests()
+    parts(Objects::open(&"memory:///".parse().unwrap(), []).unwrap(), PART).with_digests()
 }
 
 /// Removed with the test that made it.
@@ -48,7 +55,7 @@ impl Folder {
 
     fn open(&self) -> Objects {
         let url = url::Url::from_directory_path(&self.0).unwrap();
-        parts(Objects::open(&url, []).unwrap())
+        parts(Objects::open(&url, []).unwrap(), PART)
     }
 }
 
@@ -78,7 +85,7 @@ fn azurite() -> Option<Objects> {
         ("azure_storage_endpoint", &endpoint),
         ("allow_http", "true"),
     ]);
-    Some(parts(Objects::open(&"az://fhir-devices/below".parse().unwrap(), options).unwrap()))
+    Some(parts(Objects::open(&"az://fhir-devices/below".parse().unwrap(), options).unwrap(), PART))
 }
 
 fn s3() -> Option<Objects> {
@@ -90,21 +97,56 @@ fn s3() -> Option<Objects> {
         ("aws_secret_access_key", "secret"),
         ("aws_allow_http", "true"),
     ]);
-    Some(parts(Objects::open(&"s3://fhir-devices".parse().unwrap(), options).unwrap()))
+    Some(parts(Objects::open(&"s3://fhir-devices".parse().unwrap(), options).unwrap(), PART_OF_S3))
 }
 
-/// Every engine that is at hand, by name.
-fn engines() -> Vec<(&'static str, Objects)> {
-    let mut engines = vec![("memory", memory()), ("local", local())];
-    engines.extend(azurite().map(|objects| ("azurite", objects)));
-    engines.extend(s3().map(|objects| ("s3", objects)));
+/// Why the clauses are not held against an engine, if they are not.
+fn skip(variable: &'static str) -> Option<String> {
+    std::env::var(variable).err().map(|_| format!("{variable} is not set"))
+}
+
+blob_store_conformance!(in_memory, store = memory(), block_on = |task| RUNTIME.block_on(task));
+blob_store_conformance!(in_memory_in_parts, store = all_in_parts(memory()), block_on = |task| RUNTIME.block_on(task));
+blob_store_conformance!(in_files, store = local(), block_on = |task| RUNTIME.block_on(task));
+blob_store_conformance!(in_files_in_parts, store = all_in_parts(local()), block_on = |task| RUNTIME.block_on(task));
+blob_store_conformance!(
+    at_azurite,
+    store = azurite().unwrap(),
+    skip = skip("FHIR_DEVICES_AZURITE"),
+    block_on = |task| RUNTIME.block_on(task)
+);
+blob_store_conformance!(
+    at_azurite_in_parts,
+    store = all_in_parts(azurite().unwrap()),
+    skip = skip("FHIR_DEVICES_AZURITE"),
+    block_on = |task| RUNTIME.block_on(task)
+);
+blob_store_conformance!(
+    at_s3,
+    store = s3().unwrap(),
+    skip = skip("FHIR_DEVICES_S3"),
+    block_on = |task| RUNTIME.block_on(task)
+);
+
+/// Every engine that is at hand, by name, and the size of its parts.
+fn engines() -> Vec<(&'static str, Objects, usize)> {
+    let mut engines = vec![("memory", memory(), PART), ("files", local(), PART)];
+    match azurite() {
+        Some(objects) => engines.push(("azurite", objects, PART)),
+        None => println!("skipped: {}", skip("FHIR_DEVICES_AZURITE").unwrap()),
+    }
+    match s3() {
+        Some(objects) => engines.push(("s3", objects, PART_OF_S3)),
+        None => println!("skipped: {}", skip("FHIR_DEVICES_S3").unwrap()),
+    }
     engines
 }
 
 /// Three parts, the last of which is short; no two parts are alike.
-fn large() -> Bytes {
+fn large(part: usize) -> Bytes {
     let salt = random().to_le_bytes();
-    (0..2 * PART + 1000).map(|n| ((n >> 8) ^ n) as u8 ^ salt[n % 8]).collect()
+    let block: Vec<u8> = (0..4099_usize).map(|n| (n >> 8 ^ n) as u8 ^ salt[n % 8]).collect();
+    block.into_iter().cycle().take(2 * part + 1000).collect()
 }
 
 async fn write(objects: &Objects, tenant: &Tenant, bytes: &Bytes) -> Box<dyn BlobWriter> {
@@ -128,9 +170,9 @@ async fn staged(objects: &Objects, tenant: &Tenant) -> usize {
 
 #[test]
 fn a_large_file_comes_in_parts_and_leaves_nothing_staged() {
-    for (name, objects) in engines() {
+    for (name, objects, part) in engines() {
         RUNTIME.block_on(async {
-            let (t, bytes) = (fresh(), large());
+            let (t, bytes) = (fresh(), large(part));
             let blob = BlobRef::of(&bytes);
             let key = blob.key(Generation(1));
             let writer = write(&objects, &t, &bytes).await;
@@ -143,18 +185,18 @@ fn a_large_file_comes_in_parts_and_leaves_nothing_staged() {
             assert_eq!(staged(&objects, &t).await, 0, "{name}");
             let read = objects.get(&t, &key, None).await.unwrap();
             assert_eq!(stream::collect(read.body, blob.size).await.unwrap(), bytes, "{name}");
-            let over_the_seam = PART as u64 - 3..PART as u64 + 3;
+            let over_the_seam = part as u64 - 3..part as u64 + 3;
             let read = objects.get(&t, &key, Some(over_the_seam)).await.unwrap();
-            assert_eq!(stream::collect(read.body, 6).await.unwrap(), bytes[PART - 3..PART + 3], "{name}");
+            assert_eq!(stream::collect(read.body, 6).await.unwrap(), bytes[part - 3..part + 3], "{name}");
         });
     }
 }
 
 #[test]
 fn a_large_file_that_is_not_what_it_claims_never_becomes_visible() {
-    for (name, objects) in engines() {
+    for (name, objects, part) in engines() {
         RUNTIME.block_on(async {
-            let (t, bytes) = (fresh(), large());
+            let (t, bytes) = (fresh(), large(part));
             let mut claimed = BlobRef::of(&bytes);
             claimed.size += 1;
             let refused = write(&objects, &t, &bytes).await.commit(claimed, Generation(1)).await;
@@ -169,8 +211,8 @@ fn a_large_file_that_is_not_what_it_claims_never_becomes_visible() {
 
 #[test]
 fn writers_of_the_same_large_file_all_succeed() {
-    for (name, objects) in engines() {
-        let (t, bytes, objects) = (fresh(), large(), Arc::new(objects));
+    for (name, objects, part) in engines() {
+        let (t, bytes, objects) = (fresh(), large(part), Arc::new(objects));
         let blob = BlobRef::of(&bytes);
         let writers: Vec<_> = (0..4)
             .map(|_| {
@@ -209,7 +251,7 @@ fn a_file_of_one_part_is_put_at_once_and_one_byte_more_is_staged() {
 
 #[test]
 fn what_a_broken_process_left_is_swept_up_and_is_no_blob() {
-    for (name, objects) in engines() {
+    for (name, objects, _) in engines() {
         RUNTIME.block_on(async {
             let t = fresh();
             let kept = BlobRef::of(b"firmware");
@@ -227,7 +269,7 @@ fn what_a_broken_process_left_is_swept_up_and_is_no_blob() {
 
 #[test]
 fn a_signed_address_leads_to_the_bytes() {
-    for (name, objects) in engines() {
+    for (name, objects, _) in engines() {
         if !objects.capabilities().signed_url {
             continue;
         }

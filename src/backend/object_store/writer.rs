@@ -2,7 +2,9 @@
 
 use super::staging::Upload;
 use super::{Limits, Place, fault};
-use crate::store::{Applied, BlobHasher, BlobRef, BlobWriter, BoxFuture, Generation, PutOutcome, Result, StoreError, Tenant};
+use crate::store::{
+    Applied, BlobHasher, BlobRef, BlobWriter, BoxFuture, Generation, PutOutcome, Result, StoreError, Tenant,
+};
 use ::object_store::path::Path;
 use ::object_store::{Error, ObjectStoreExt as _, PutMode, PutPayload};
 use bytes::Bytes;
