@@ -28,9 +28,12 @@
 //!
 //! [`mutations`] puts one fault of a known kind into a document, and says which rule must find it and where.
 //!
-//! [`store`] holds a store of the caller's own against the contract that it implements.
+//! [`store`] holds a store of the caller's own against the contract that it implements, and [`history`] against the order
+//! of its calls under concurrency. [`Faulty`] fails on purpose, and [`Recording`] writes down what it is asked for.
 
+mod doubles;
 mod faults;
+pub mod history;
 mod json;
 mod maker;
 pub mod mutations;
@@ -41,3 +44,5 @@ pub mod store;
 pub mod strategies;
 mod texts;
 mod values;
+
+pub use doubles::{Call, Fate, Faulty, Patient, Plan, Recording};

@@ -48,8 +48,9 @@ pub mod resources;
 mod trial;
 
 use std::future::Future;
+pub(super) use trial::fresh;
 pub use trial::{BlockOn, Broken, Checked, Outcome, Task, Trial, block_on, polled};
-use trial::{damaged, ensure, fresh, random, wanted};
+use trial::{damaged, ensure, random, wanted};
 
 /// A clause of a contract, by its name.
 ///
