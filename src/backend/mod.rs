@@ -4,11 +4,15 @@
 mod answer;
 #[cfg(any(feature = "redb", feature = "postgres"))]
 mod codes;
+#[cfg(feature = "cosmos")]
+pub mod cosmos;
 mod discard;
 #[cfg(feature = "redb")]
 mod files;
 mod form;
 pub mod memory;
+#[cfg(feature = "object-store")]
+pub mod object_store;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redb")]
@@ -20,7 +24,11 @@ pub mod sealed;
 pub use self::postgres::Postgres;
 #[cfg(feature = "redb")]
 pub use self::redb::Redb;
+#[cfg(feature = "cosmos")]
+pub use cosmos::Cosmos;
 pub use discard::Discard;
 #[cfg(feature = "redb")]
 pub use files::Files;
 pub use memory::Memory;
+#[cfg(feature = "object-store")]
+pub use object_store::Objects;
