@@ -76,7 +76,21 @@ impl Server {
     /// Starts it again after it was killed.
     #[allow(dead_code, reason = "not every test kills its server")]
     pub(crate) fn boot(&self) -> Result<(), String> {
-        self.own.as_ref().ok_or("a server of others is not started")?.boot()
+        let own = self.own.as_ref().ok_or("a server of others is not started")?;
+        // While one of its processes is still dying, the next server does not start.
+        let mut tries = 0;
+        loop {
+            match own.boot() {
+                Err(_) if tries < 50 => std::thread::sleep(std::time::Duration::from_millis(50)),
+                Err(error) => {
+                    let log = std::fs::read_to_string(own.data.join("log")).unwrap_or_default();
+                    let end: Vec<_> = log.lines().rev().take(9).collect();
+                    return Err(format!("{error}\n{end:#?}"));
+                }
+                Ok(()) => return Ok(()),
+            }
+            tries += 1;
+        }
     }
 }
 
