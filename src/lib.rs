@@ -27,6 +27,7 @@
 //! | `testkit` | for tests of your own: arbitrary valid devices, documents with one fault (feature `testkit`) |
 //! | [`backend`] | stores that exist: in memory |
 //! | [`service`] | drives the update logic over the stores of the caller |
+//! | [`rest`] | the FHIR REST API over a store, without HTTP |
 //! | [`update`] | what to do next, without input, output or a clock |
 //! | [`store`] | what the caller implements: stores of resources and of update files |
 //! | [`mod@reference`] | literals resolved; the tree of a device and its components |
@@ -226,6 +227,7 @@ pub mod nomenclature;
 pub mod primitive;
 pub mod reference;
 pub mod resource;
+pub mod rest;
 pub mod service;
 pub mod store;
 #[cfg(feature = "testkit")]
