@@ -49,7 +49,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             None => Place::default(),
         };
         let mut hits = match self.query.sort {
-            Sort::Id if self.query.plan.judged.is_empty() => self.from_index(place).await?,
+            Sort::Id if self.query.plan.judged.is_empty() => self.by_index(place).await?,
             Sort::Id => self.judged(place).await?,
             _ => self.sorted(&place).await?,
         };
@@ -132,7 +132,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
     }
 
     /// A page as the store cuts it: the index answers all that is asked.
-    async fn from_index(&self, place: Place) -> Result<Hits> {
+    async fn by_index(&self, place: Place) -> Result<Hits> {
         let wanted = self.query.count;
         let mut hits = Hits::default();
         let mut after = place.from;
