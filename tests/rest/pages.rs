@@ -145,7 +145,8 @@ async fn less_of_a_resource_is_tagged_as_such() {
         let resource = &json(&response)["entry"][0]["resource"];
         let mut names: Vec<&str> = resource.as_object().unwrap().keys().map(String::as_str).collect();
         let mut wanted = members.to_vec();
-        (names.sort_unstable(), wanted.sort_unstable());
+        names.sort_unstable();
+        wanted.sort_unstable();
         assert_eq!(names, wanted, "{query}");
         assert_eq!(resource["meta"]["tag"][0]["code"], "SUBSETTED", "{query}");
     }
