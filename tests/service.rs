@@ -6,8 +6,6 @@
 mod double;
 #[path = "service/faults.rs"]
 mod faults;
-#[path = "service/ledger.rs"]
-mod ledger;
 #[path = "service/machine.rs"]
 mod machine;
 #[path = "service/schema.rs"]

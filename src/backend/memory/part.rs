@@ -1,13 +1,12 @@
 //! The resources of one tenant.
 
+use super::super::form::{Newest, check};
 use super::index::Index;
 use super::{Limits, lock_read, lock_write};
-use crate::store::{
-    CommitError, IndexEntries, Key, Precondition, Result, Search, StoreError, Version, VersionId, Write, WriteId,
-};
+use crate::store::{CommitError, IndexEntries, Key, Result, Search, StoreError, Version, VersionId, Write, WriteId};
 use bytes::Bytes;
 use smol_str::SmolStr;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use time::OffsetDateTime;
@@ -31,6 +30,10 @@ impl Stored {
             write_id: self.write_id.map(|id| WriteId(u128::from_le_bytes(id))),
             body: self.body.clone(),
         }
+    }
+
+    fn newest(&self) -> Newest {
+        Newest { version: self.version, living: self.body.is_some() }
     }
 }
 
@@ -145,7 +148,7 @@ impl Part {
         let mut shards = self.lock(&writes);
         for (at, write) in writes.iter().enumerate() {
             let record = shard_mut(&mut shards, self.shard_of(&write.key)).and_then(|shard| shard.get(&write.key));
-            check(write, record.map(|r| &r.current)).map_err(|error| CommitError::at(at, error))?;
+            check(write, record.map(|r| r.current.newest())).map_err(|error| CommitError::at(at, error))?;
         }
         let mut index = None;
         let mut made = Vec::with_capacity(writes.len());
@@ -216,44 +219,8 @@ fn shard_mut<'s>(shards: &'s mut Locked<'_>, number: usize) -> Option<&'s mut Sh
     shards.get_mut(at).map(|(_, shard)| &mut **shard)
 }
 
-/// R2 and R6, against the newest version.
-fn check(write: &Write, current: Option<&Stored>) -> Result<()> {
-    let newest = current.map(|stored| stored.version);
-    let living = current.filter(|stored| stored.body.is_some()).map(|stored| stored.version);
-    let missing = || newest.map_or(StoreError::NotFound, |at| StoreError::Gone { at });
-    match write.when {
-        Precondition::Absent if living.is_some() => Err(StoreError::AlreadyExists { current: living }),
-        Precondition::Version(wanted) if living != Some(wanted) => Err(StoreError::Conflict { current: newest }),
-        Precondition::Exists if living.is_none() => Err(missing()),
-        _ if write.body.is_none() && living.is_none() => Err(missing()),
-        _ => Ok(()),
-    }
-}
-
 /// R2 and R6, for a tenant that has nothing.
 pub(super) fn check_against_nothing(writes: &[Write]) -> Result<(), CommitError> {
     let refused = |(at, write)| check(write, None).map_err(|error| CommitError::at(at, error));
     writes.iter().enumerate().try_for_each(refused)
-}
-
-/// What can be refused without looking: R1, R6 and R12.
-pub(super) fn check_form(writes: &[Write], limits: &Limits) -> Result<(), CommitError> {
-    if writes.len() > limits.max_writes {
-        return Err(StoreError::Unsupported { what: "a commit of so many writes" }.into());
-    }
-    let mut keys = HashSet::new();
-    for (at, write) in writes.iter().enumerate() {
-        let size = write.body.as_ref().map_or(0, |body| body.len() as u64);
-        let error = if size > limits.max_body {
-            StoreError::TooLarge { limit: limits.max_body }
-        } else if writes.len() > 1 && !keys.insert(&write.key) {
-            StoreError::invalid(format!("`{}` is written twice in one commit", write.key))
-        } else if write.body.is_none() && write.when == Precondition::Absent {
-            StoreError::invalid(format!("a deletion of `{}` on the condition that it is absent", write.key))
-        } else {
-            continue;
-        };
-        return Err(CommitError::at(at, error));
-    }
-    Ok(())
 }
