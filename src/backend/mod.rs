@@ -1,4 +1,4 @@
-//! Stores that exist: in memory, one that throws everything away, and behind features of their own those of real engines.
+//! Stores that exist: in memory, one that throws everything away, and those of existing engines, each with its feature.
 
 #[cfg(feature = "redb")]
 mod answer;
@@ -9,6 +9,8 @@ mod discard;
 mod files;
 mod form;
 pub mod memory;
+#[cfg(feature = "object-store")]
+pub mod object_store;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redb")]
@@ -24,3 +26,5 @@ pub use discard::Discard;
 #[cfg(feature = "redb")]
 pub use files::Files;
 pub use memory::Memory;
+#[cfg(feature = "object-store")]
+pub use object_store::Objects;
