@@ -175,16 +175,27 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         self.written(request, 201, &made.map_err(|error| Problem::of_store(&error, key))?)
     }
 
-    /// `PUT TYPE/ID`
+    /// `PUT TYPE/ID`, of the version that `If-Match` names, or only where there is none yet: `If-None-Match: *`.
     pub(super) async fn update(&self, request: &Request<'_>, key: &Key) -> Result<Response> {
         body_is_json(request)?;
         let when = if_match(request)?;
+        let new = request.one("if-none-match") == Some("*");
         let resource = document(key.resource_type(), &request.body)?;
         has_id_of(&resource, key)?;
         let write = valid_write(resource, when.unwrap_or(Precondition::Exists))?;
         if when.is_some() {
             let made = self.store.write_resolved(write).await;
             return self.written(request, 200, &made.map_err(|error| unmatched(error, key))?);
+        }
+        if new {
+            return match self.store.write_resolved(Write { when: Precondition::Absent, ..write }).await {
+                Ok(version) => self.written(request, 201, &version),
+                Err(StoreError::AlreadyExists { .. }) => {
+                    let words = format!("{key} exists already, and `If-None-Match` wants it new");
+                    Err(Problem::new(412, Kind::Duplicate, "already-exists", words))
+                }
+                Err(error) => Err(Problem::of_store(&error, key)),
+            };
         }
         for _ in 0..TRIES {
             // Which of the two it was, the client is told.

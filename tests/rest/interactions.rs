@@ -72,6 +72,17 @@ async fn a_read_can_depend_on_what_the_client_has() {
 }
 
 #[tokio::test]
+async fn a_resource_can_be_wanted_new() {
+    let client = Client::new();
+    let (line, new, body) = ("PUT Device/d", [("If-None-Match", "*")], device("d", "1").to_string());
+    assert_eq!(client.send(line, &new, &body).await.status, 201);
+    assert_eq!(client.refused(line, &new, &body, 412).await, ["already-exists"]);
+    client.send("DELETE Device/d", &[], "").await;
+    let again = client.send(line, &new, &body).await;
+    assert_eq!((again.status, again.header("etag")), (201, Some("W/\"3\"")));
+}
+
+#[tokio::test]
 async fn a_body_that_another_program_wrote_is_served_whole() {
     let client = Client::new();
     let body = r#"{ "id": "odd", "model": "\u0041", "resourceType": "Device", "meta": {"tag": [{"code": "x"}], "versionId": "99"} }"#;
