@@ -1,112 +1,25 @@
-//! The search parameters, and where in a resource each one looks.
+//! What a resource has at the place where a search parameter looks.
 
-use fhir_devices::datatype::{CodeableConcept, Identifier, Meta, Reference, Target};
-use fhir_devices::store::ResourceType;
-use fhir_devices::{Device, Resource};
-
-/// How the values of a parameter are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Token,
-    Text,
-    /// A reference to this type.
-    Reference(&'static str),
-    Uri,
-    Date,
-}
-
-impl Kind {
-    /// FHIR's name for it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Token => "token",
-            Self::Text => "string",
-            Self::Reference(_) => "reference",
-            Self::Uri => "uri",
-            Self::Date => "date",
-        }
-    }
-}
-
-/// A search parameter: its name, how it compares, and what it looks at.
-#[derive(Debug)]
-pub(crate) struct Param {
-    pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
-    pub(crate) about: &'static str,
-}
-
-const fn row(name: &'static str, kind: Kind, about: &'static str) -> Param {
-    Param { name, kind, about }
-}
-
-/// The parameters of every resource.
-const ALL: &[Param] = &[
-    row("_id", Kind::Token, "the logical id"),
-    row("_lastUpdated", Kind::Date, "when the resource was changed last"),
-    row("_tag", Kind::Token, "a tag"),
-    row("_security", Kind::Token, "a security label"),
-    row("_profile", Kind::Uri, "a profile that the resource claims"),
-];
-
-const DEVICE: &[Param] = &[
-    row("device-name", Kind::Text, "the name on the label, or the kind of device"),
-    row("identifier", Kind::Token, "an identifier of the device"),
-    row("location", Kind::Reference("Location"), "where the device is"),
-    row("manufacturer", Kind::Text, "who made it"),
-    row("model", Kind::Text, "the model"),
-    row("organization", Kind::Reference("Organization"), "who answers for it"),
-    row("patient", Kind::Reference("Patient"), "to whom it is affixed"),
-    row("status", Kind::Token, "whether the record is in use"),
-    row("type", Kind::Token, "the kind of device"),
-    row("udi-carrier", Kind::Text, "the barcode of its unique device identifier"),
-    row("udi-di", Kind::Text, "the fixed part of its unique device identifier"),
-    row("url", Kind::Uri, "its network address"),
-];
-
-const COMPONENT: &[Param] = &[
-    row("identifier", Kind::Token, "the handle of the component"),
-    row("parent", Kind::Reference("DeviceComponent"), "the component above"),
-    row("source", Kind::Reference("Device"), "the device at the top"),
-    row("type", Kind::Token, "the kind of component"),
-];
-
-const METRIC: &[Param] = &[
-    row("category", Kind::Token, "measurement, setting or calculation"),
-    row("identifier", Kind::Token, "the handle of the metric"),
-    row("parent", Kind::Reference("DeviceComponent"), "the component above"),
-    row("source", Kind::Reference("Device"), "the device at the top"),
-    row("type", Kind::Token, "what is measured, set or calculated"),
-];
-
-/// The parameters of a type.
-pub(crate) fn params(of: ResourceType) -> impl Iterator<Item = &'static Param> {
-    let own = match of {
-        ResourceType::Device => DEVICE,
-        ResourceType::DeviceComponent => COMPONENT,
-        ResourceType::DeviceMetric => METRIC,
-        _ => &[],
-    };
-    ALL.iter().chain(own)
-}
+use crate::datatype::{CodeableConcept, Coding, Identifier, Meta, Primitive, Reference, Target};
+use crate::resource::{Device, Resource};
 
 /// A coded value of a resource.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Coded<'r> {
-    pub(crate) system: Option<&'r str>,
-    pub(crate) value: &'r str,
+pub(super) struct Coded<'r> {
+    pub(super) system: Option<&'r str>,
+    pub(super) value: &'r str,
 }
 
 /// What a resource has at the place where a parameter looks.
 #[derive(Debug, Default)]
-pub(crate) struct Values<'r> {
-    pub(crate) tokens: Vec<Coded<'r>>,
-    /// Strings, uris and references; for a token, the words that go with it.
-    pub(crate) texts: Vec<&'r str>,
+pub(super) struct Values<'r> {
+    pub(super) tokens: Vec<Coded<'r>>,
+    /// Strings, addresses and references; for a token, the words that go with it.
+    pub(super) texts: Vec<&'r str>,
 }
 
 impl<'r> Values<'r> {
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.tokens.is_empty() && self.texts.is_empty()
     }
 
@@ -125,7 +38,7 @@ impl<'r> Values<'r> {
         found
     }
 
-    fn codings(codings: &'r [fhir_devices::datatype::Coding]) -> Self {
+    fn codings(codings: &'r [Coding]) -> Self {
         let mut found = Self::default();
         for coding in codings {
             if let Some(value) = text(&coding.code) {
@@ -148,7 +61,7 @@ impl<'r> Values<'r> {
     }
 }
 
-fn text<S: AsRef<str>>(primitive: &Option<fhir_devices::datatype::Primitive<S>>) -> Option<&str> {
+fn text<S: AsRef<str>>(primitive: &Option<Primitive<S>>) -> Option<&str> {
     primitive.as_ref()?.value.as_ref().map(AsRef::as_ref)
 }
 
@@ -157,7 +70,7 @@ fn literal<T: Target>(reference: &Option<Reference<T>>) -> Option<&str> {
 }
 
 /// What `resource` has where the parameter `name` looks.
-pub(crate) fn values<'r>(resource: &'r Resource, name: &str) -> Values<'r> {
+pub(super) fn values<'r>(resource: &'r Resource, name: &str) -> Values<'r> {
     let meta = match resource {
         Resource::Device(device) => &device.meta,
         Resource::DeviceComponent(component) => &component.meta,
