@@ -423,8 +423,10 @@ impl At<'_> {
             // What was fixed stays fixed: one who is late may still write there.
             State::Stored { target: Some(target), .. } if target != component => self.fail(Reason::TargetLost),
             State::Stored { blob, generation, .. } => {
-                let outrun = self.ingest.intent.sequence.is_some()
-                    && accepted.is_some_and(|accepted| accepted.by != self.ingest.id);
+                // What is lower was read before this upload was accepted.
+                let outrun = self.ingest.intent.sequence.is_some_and(|sequence| {
+                    accepted.is_some_and(|last| last.by != self.ingest.id && last.highest >= sequence)
+                });
                 if outrun {
                     return self.fail(Reason::Superseded);
                 }
