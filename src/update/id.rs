@@ -169,6 +169,13 @@ visible! {
     PinId
 }
 
+impl ActorId {
+    /// The name of a service of this crate.
+    pub(crate) const fn of(name: &'static str) -> Self {
+        Self(SmolStr::new_static(name))
+    }
+}
+
 /// A text that names nobody and nothing.
 ///
 /// ```

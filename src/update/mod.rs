@@ -20,7 +20,9 @@ mod sequence;
 mod text;
 
 pub use audit_draft::{Action, AuditDraft, StateName};
-pub use available::{AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, available};
+pub use available::{
+    AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, available, detach,
+};
 pub use id::{ActorId, IdempotencyKey, IngestId, NotAKey, NotAName, NotAnIngestId, PinId};
 pub use name::UnknownName;
 pub use sequence::{Acceptance, Accepted, DowngradeAuthorization, NotHigher, accept};
