@@ -57,22 +57,34 @@ fn main() {
     let start = ChainHead::start("st-mary".parse().unwrap());
     let all: Vec<AuditDraft> = (0..UPLOADS).flat_map(story).collect();
 
+    // The text of each record goes where a store would take it from.
     let mut head = start.clone();
-    let mut records: Vec<AuditRecord> = Vec::with_capacity(all.len());
-    let mut lines: Vec<String> = Vec::with_capacity(all.len());
+    let mut log = Vec::<u8>::with_capacity(RUN * 1_024);
+    let mut bytes = 0;
     let append = best(all.chunks(RUN).map(|run| {
         let run = run.to_vec();
+        log.clear();
         let (count, begin) = (run.len(), Instant::now());
         for draft in run {
-            let Appended { record, line, head: next } = head.append(draft, by.clone());
-            head = next;
-            lines.push(line);
-            records.push(record);
+            let added = head.append(draft, by.clone());
+            log.extend_from_slice(added.line.as_bytes());
+            head = added.head;
         }
-        (count, begin.elapsed().as_secs_f64())
+        let seconds = begin.elapsed().as_secs_f64();
+        bytes += log.len();
+        (count, seconds)
     }));
-    let bytes: usize = lines.iter().map(String::len).sum();
-    println!("append {append:>10.0} transitions/s, {} bytes each", bytes / lines.len());
+    println!("append {append:>10.0} transitions/s, {} bytes each", bytes / all.len());
+
+    let mut again = start.clone();
+    let mut records: Vec<AuditRecord> = Vec::with_capacity(all.len());
+    for draft in all {
+        let Appended { record, head, .. } = again.append(draft, by.clone());
+        again = head;
+        records.push(record);
+    }
+    assert_eq!(again, head);
+    let lines: Vec<String> = records.iter().map(AuditRecord::to_line).collect();
 
     let mut at = start.clone();
     let verified = best(records.chunks(RUN).map(|run| {

@@ -239,6 +239,7 @@
 //!
 //! None is needed for anything above, and none is on by default.
 //!
+//! - `ed25519`: [`update::manifest::Verifier`] by Ed25519, for the signatures of manifests.
 //! - `encryption`: [`backend`] wrappers that seal blobs and resource bodies.
 //! - `testkit`: strategies of proptest for arbitrary valid values, and documents with one fault.
 

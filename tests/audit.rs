@@ -78,6 +78,7 @@ fn full() -> (AuditDraft, Aside) {
     draft.deadline = Some(datetime!(2017-04-19 13:00 UTC));
     let mut aside = gateway();
     aside.before = VersionId::new(1);
+    aside.written = VersionId::new(2);
     aside.update = Some("pump/main".parse().unwrap());
     let keys = vec![KeyId::new("acme-2017").unwrap()];
     aside.verification = Some(Verification { verdict: Verdict::Verified, keys });
@@ -161,11 +162,12 @@ prop_compose! {
         kind in some_of(&[ActorKind::Human, ActorKind::Service, ActorKind::Device]),
         id in taken::<ActorId>(),
         before in option::of(versions()),
+        written in option::of(versions()),
         update in option::of(taken()),
         verification in option::of((some_of(&[Verdict::Verified, Verdict::Refused, Verdict::Unsigned]), vec(taken(), 0..3))),
     ) -> Aside {
         let mut aside = Aside::by(Actor { kind, id });
-        (aside.before, aside.update) = (before, update);
+        (aside.before, aside.written, aside.update) = (before, written, update);
         aside.verification = verification.map(|(verdict, keys)| Verification { verdict, keys });
         aside
     }

@@ -4,7 +4,8 @@
 //!
 //! Two machines work together: [`ingest`] is one upload, from its announcement to the reference in its component, and
 //! [`blob`] is the ledger of the bytes, which says who needs them. Each has a `step` that is a function of a record, an input
-//! and the time. [The manual](crate::manual::design#updates) tells what the drivers owe them.
+//! and the time, and each transition becomes a record of the [`audit`] chain. A [`manifest`] says what an update is for, and who
+//! says so. [The manual](crate::manual::design#updates) tells what the drivers owe them.
 
 pub mod audit;
 mod audit_draft;

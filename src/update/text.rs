@@ -10,7 +10,13 @@ use std::str::FromStr;
 pub(super) const LONGEST_LABEL: usize = 128;
 pub(super) const LONGEST_NOTE: usize = 1_000;
 
-/// What every text of people keeps to: no control characters, no white space around it, and neither an address nor a
+/// Whether a character cannot be seen, and breaks the line or turns the direction of what can be.
+pub(super) fn is_hidden(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// What every text of people keeps to: no hidden characters, no white space around it, and neither an address nor a
 /// reference to a patient in it.
 fn check(what: &'static str, text: &str, longest: usize, too_long: &'static str) -> Result<(), InvalidText> {
     let refuse = |reason| Err(InvalidText::new(what, text, reason));
@@ -23,7 +29,7 @@ fn check(what: &'static str, text: &str, longest: usize, too_long: &'static str)
     if text.trim().len() != text.len() {
         return refuse("no white space is wanted around it");
     }
-    if text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
+    if text.chars().any(is_hidden) {
         return refuse("no control characters are wanted");
     }
     if text.contains('/') && text.contains("://") {
@@ -151,7 +157,7 @@ texts! {
 /// The text that is nearest to any: what may not be in one is left out, and what is too long is cut. None where nothing
 /// is left.
 pub(super) fn nearest(text: &str, longest: usize) -> Option<String> {
-    let visible = |c: char| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c };
+    let visible = |c: char| if is_hidden(c) { ' ' } else { c };
     let text: String = text.replace("://", " ").replace("Patient/", " ").chars().map(visible).take(longest).collect();
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())

@@ -181,6 +181,8 @@ fn tampered(records: &[AuditRecord], tamperings: Vec<Tampering>) -> Vec<AuditRec
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     #[test]
     fn one_thing_done_to_a_chain_is_found_where_it_begins(drafts in vec(drafts(), 1..8), tampering in tamperings()) {
         let (records, head) = chained(drafts);

@@ -154,6 +154,8 @@ fn pair(replayed: Replayed) -> (BTreeMap<IngestId, ingest::State>, BTreeMap<Sha2
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     #[test]
     fn the_records_rebuild_what_the_machines_came_to(events in vec(events(), 1..40)) {
         let world = lived(events);

@@ -15,13 +15,17 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
+use std::sync::OnceLock;
 use time::OffsetDateTime;
 
-fn schema() -> jsonschema::Validator {
-    let text = include_str!("../../schemas/update-manifest.schema.json");
-    let schema: Value = serde_json::from_str(text).unwrap();
-    assert!(jsonschema::meta::is_valid(&schema));
-    jsonschema::validator_for(&schema).unwrap()
+fn schema() -> &'static jsonschema::Validator {
+    static SCHEMA: OnceLock<jsonschema::Validator> = OnceLock::new();
+    SCHEMA.get_or_init(|| {
+        let text = include_str!("../../schemas/update-manifest.schema.json");
+        let schema: Value = serde_json::from_str(text).unwrap();
+        assert!(jsonschema::meta::is_valid(&schema));
+        jsonschema::validator_for(&schema).unwrap()
+    })
 }
 
 /// What JSON Schema cannot say.

@@ -252,6 +252,8 @@ mod ed25519 {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         #[test]
         fn one_changed_bit_of_the_bytes_or_the_signature_is_refused(at in any::<prop::sample::Index>(), bit in 0..8_u32) {
             let trusted = keys(&[("a", 1, "acme", None)]);

@@ -133,6 +133,8 @@ pub struct Aside {
     pub actor: Actor,
     /// The version of the component before, where it was written to.
     pub before: Option<VersionId>,
+    /// The version that the write made, where the transition does not say it.
+    pub written: Option<VersionId>,
     /// The name of the update, as its manifest says.
     pub update: Option<UpdateName>,
     /// What was found out about the signature of the manifest.
@@ -143,6 +145,6 @@ impl Aside {
     /// Who carried it out, and no more.
     #[must_use]
     pub const fn by(actor: Actor) -> Self {
-        Self { actor, before: None, update: None, verification: None }
+        Self { actor, before: None, written: None, update: None, verification: None }
     }
 }

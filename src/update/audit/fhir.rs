@@ -183,7 +183,7 @@ const fn kind(kind: ActorKind) -> Coding<'static> {
 pub fn audit_event(record: &AuditRecord) -> String {
     let (id, recorded) = (record.digest().to_string(), write::moment(record.what.at));
     let what = &record.what;
-    let mut entity = subjects(what);
+    let mut entity = subjects(what, record.aside.written);
     let upload = what.ingest.map(|id| (INGESTS, id.to_string()));
     let upload = upload.or_else(|| what.blob.map(|blob| (DIGESTS, blob.digest.to_string())));
     entity.push(EventEntity {
@@ -230,7 +230,7 @@ fn event_agents(record: &AuditRecord) -> Vec<EventAgent<'_>> {
     agents
 }
 
-fn subjects<'r>(what: &AuditDraft) -> Vec<EventEntity<'r>> {
+fn subjects<'r>(what: &AuditDraft, written: Option<VersionId>) -> Vec<EventEntity<'r>> {
     let entity = |to: ResourceType, id: &Id, version| EventEntity {
         identifier: None,
         reference: Some(literal(to, id.as_str(), version)),
@@ -239,7 +239,8 @@ fn subjects<'r>(what: &AuditDraft) -> Vec<EventEntity<'r>> {
         detail: Vec::new(),
     };
     let device = what.device.as_ref().map(|id| entity(ResourceType::Device, id, None));
-    let component = what.component.as_ref().map(|id| entity(ResourceType::DeviceComponent, id, what.component_version));
+    let component =
+        what.component.as_ref().map(|id| entity(ResourceType::DeviceComponent, id, written.or(what.component_version)));
     device.into_iter().chain(component).collect()
 }
 
@@ -294,9 +295,9 @@ fn details(record: &AuditRecord) -> Vec<Detail> {
 #[must_use]
 pub fn provenance(record: &AuditRecord) -> Option<String> {
     let AuditRecord { aside, what, .. } = record;
-    // Later records repeat which version it was that first had the update; one of them made it.
-    let made = matches!(what.action, Action::Attached | Action::Detached);
-    let (component, after) = (what.component.as_ref().filter(|_| made)?, what.component_version?);
+    // Later records repeat which version it was that first had the update; this one made it.
+    let attached = what.component_version.filter(|_| what.action == Action::Attached);
+    let (component, after) = (what.component.as_ref()?, aside.written.or(attached)?);
     let (id, recorded) = (record.digest().to_string(), write::moment(what.at));
     let digest = what.blob.map(|blob| blob.digest.to_string());
     let manifest = what.manifest.map(|manifest| manifest.to_string());

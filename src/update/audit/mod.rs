@@ -45,7 +45,7 @@
 //! | `action`, `from`, `to` | what was done, the state before, the state after |
 //! | `reason`, `comment` | why: from a closed set, and in the words of a person |
 //! | `device`, `component` | what it is for |
-//! | `before`, `after` | the versions of the component: before the write, and the first with the update |
+//! | `before`, `after`, `written` | versions of the component: before a write, the first with the update, and the one that any other write made |
 //! | `sha256`, `size`, `generation` | the bytes, and which writing of them |
 //! | `holder` | who needs the bytes: `ingest`, or `retention` and `until`, or `legalHold` |
 //! | `provider`, `update`, `version`, `sequence` | the identity of the update |

@@ -32,6 +32,7 @@ struct Line {
     component: Option<Id>,
     before: Option<u64>,
     after: Option<u64>,
+    written: Option<u64>,
     sha256: Option<Sha256>,
     size: Option<u64>,
     generation: Option<Generation>,
@@ -104,6 +105,7 @@ pub(super) fn record(line: &str) -> Option<AuditRecord> {
     let text = |text: &str| Text::new(text).ok();
     let mut aside = Aside::by(actor(line.actor)?);
     aside.before = line.before.each(VersionId::new)?;
+    aside.written = line.written.each(VersionId::new)?;
     aside.update = line.update;
     aside.verification = line.verification.each(verification)?;
     let mut what = AuditDraft::new(moment(&line.recorded)?, line.action, line.from, line.to);

@@ -151,6 +151,7 @@ fn write_draft(line: &mut Line, aside: &Aside, draft: &AuditDraft) {
     line.maybe(",\"component\":", component.as_ref().map(Id::as_str));
     line.maybe_number(",\"before\":", aside.before.map(VersionId::get));
     line.maybe_number(",\"after\":", component_version.map(VersionId::get));
+    line.maybe_number(",\"written\":", aside.written.map(VersionId::get));
     if let Some(blob) = blob {
         line.digest(",\"sha256\":", &blob.digest);
         line.number(",\"size\":", blob.size);

@@ -199,7 +199,7 @@ impl Artifact {
 pub struct UpdateManifest {
     /// Which update it is.
     pub identity: UpdateIdentity,
-    /// Its place among the updates of this provider and name: the later, the higher.
+    /// Its place among the updates of this provider for the component: the later, the higher.
     pub sequence: u64,
     /// Which component of a device it is for.
     pub target: Target,

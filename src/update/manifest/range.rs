@@ -51,12 +51,9 @@ impl Bounds {
     }
 
     fn each(&self) -> impl Iterator<Item = (&'static str, &VersionLabel, fn(Ordering) -> bool)> {
-        let all: [(&'static str, &Option<VersionLabel>, fn(Ordering) -> bool); 3] = [
-            ("at least", &self.at_least, Ordering::is_ge),
-            ("at most", &self.at_most, Ordering::is_le),
-            ("below", &self.below, Ordering::is_lt),
-        ];
-        all.into_iter().filter_map(|(words, version, holds)| Some((words, version.as_ref()?, holds)))
+        let holds: [fn(Ordering) -> bool; 3] = [Ordering::is_ge, Ordering::is_le, Ordering::is_lt];
+        let all = [("at least", &self.at_least), ("at most", &self.at_most), ("below", &self.below)];
+        all.into_iter().zip(holds).filter_map(|((words, version), holds)| Some((words, version.as_ref()?, holds)))
     }
 }
 

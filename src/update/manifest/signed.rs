@@ -201,7 +201,7 @@ impl SignedManifest {
     /// [`ManifestError`]: too many bytes, signatures that are not enough, bytes that are no manifest, or a manifest of
     /// another provider than the one whose keys were asked for.
     pub fn verify(
-        self,
+        &self,
         verifier: &dyn Verifier,
         context: SignatureContext<'_>,
     ) -> Result<VerifiedManifest, ManifestError> {
@@ -217,7 +217,7 @@ impl SignedManifest {
             let (found, wanted) = (manifest.identity.provider, context.provider.clone());
             return Err(ManifestError::OtherProvider { found, wanted });
         }
-        Ok(VerifiedManifest { id: self.id(), manifest, keys, signed: self })
+        Ok(VerifiedManifest { id: self.id(), manifest, keys, signed: self.clone() })
     }
 }
 

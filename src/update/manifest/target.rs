@@ -1,5 +1,6 @@
 //! What an update is for: components, and the versions that they report.
 
+use super::super::text::is_hidden;
 use crate::datatype::Identifier;
 use crate::nomenclature::{Level, is_mdc};
 use crate::primitive::Id;
@@ -37,7 +38,7 @@ impl ArtifactName {
         if name.chars().any(|c| matches!(c, '/' | '\\' | ':')) {
             return refuse("a name is wanted, and no path");
         }
-        if name.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
+        if name.chars().any(is_hidden) {
             return refuse("no control characters are wanted");
         }
         let at_the_end = |c: char| c == '.' || c.is_whitespace();
