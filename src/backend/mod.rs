@@ -2,6 +2,8 @@
 
 mod discard;
 pub mod memory;
+#[cfg(feature = "encryption")]
+pub mod sealed;
 
 pub use discard::Discard;
 pub use memory::Memory;
