@@ -733,6 +733,9 @@ impl Job<'_> {
                 job.world.resent[job.ingest] = true;
                 job.me().bytes = 1;
                 job.resume();
+                // Bytes that are held already are asked for all the same, to be committed.
+                let answer = job.model.machines.step(job.ingest, job.record(), Said::Received { torn: false });
+                assert_eq!(answer, Answer::Do);
             });
         }
     }
