@@ -21,6 +21,8 @@ mod late;
 mod machines;
 #[path = "proof/search.rs"]
 mod search;
+#[path = "proof/worker.rs"]
+mod worker;
 #[path = "proof/world.rs"]
 mod world;
 

@@ -68,6 +68,9 @@ fn a_downgrade_needs_a_leave_that_is_good_and_is_recorded() {
     let allowed = with(|_| ());
     assert_eq!(allowed.accepted.as_ref().unwrap().highest, 8);
     assert_eq!(allowed.audit.downgrade.as_deref(), Some(&leave()));
+    // A leave that was not needed is not said to have been used.
+    let higher = Intent { downgrade: Some(Box::new(leave())), ..intent() };
+    assert_eq!(to(&stored(higher), &read(5, 8)).audit.downgrade, None);
     for refused in [
         with(|leave| leave.from = 7),
         with(|leave| leave.to = 5),

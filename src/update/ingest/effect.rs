@@ -37,7 +37,8 @@ pub enum Effect {
         /// Which writing of them.
         generation: Generation,
     },
-    /// Find the one component that is meant, and look in it for a reference of this upload.
+    /// Find the one component that is meant, and look in it for a reference of this upload. Where the state has a component
+    /// that is fixed, the reference can be in no other.
     FindTarget,
     /// Make the component refer to the bytes, on condition that it still has this version.
     WriteReference {

@@ -35,13 +35,15 @@
 //! Steps 2, 3 and the last one change two records each. A ledger that commits both at once may do so; the order is enough.
 
 mod effect;
+mod input;
 mod intent;
 mod machine;
 mod record;
 mod state;
 
 pub use effect::{Effect, EffectKey, EffectName, resume};
+pub use input::{Input, Refusal, Step, Transition};
 pub use intent::{Intent, Limits, Reason, check};
-pub use machine::{Input, Refusal, Step, Transition, step};
+pub use machine::step;
 pub use record::{Ingest, Unreadable};
 pub use state::State;
