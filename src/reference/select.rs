@@ -54,7 +54,9 @@ pub struct Label {
 }
 
 impl Label {
-    fn fits(&self, identifier: &Identifier) -> bool {
+    /// Whether an identifier is the one that is asked for.
+    #[must_use]
+    pub fn fits(&self, identifier: &Identifier) -> bool {
         token(identifier).is_some_and(|(system, value)| {
             value == self.value && (self.system.is_none() || system == self.system.as_deref())
         })
@@ -71,7 +73,9 @@ impl fmt::Display for Label {
 }
 
 impl Selector {
-    fn fits(&self, tree: &Tree<'_>, node: Node<'_, '_>) -> bool {
+    /// Whether a node of the tree is one that is meant. Whether it is the only one is for [`select`] to say.
+    #[must_use]
+    pub fn fits(&self, tree: &Tree<'_>, node: Node<'_, '_>) -> bool {
         // A list of lists is taken apart without a call for each.
         let mut wanted = vec![self];
         while let Some(one) = wanted.pop() {
