@@ -104,6 +104,31 @@
 //! # Ok::<(), fhir_devices::Report>(())
 //! ```
 //!
+//! ## Resolve
+//!
+//! [`reference::resolve`] follows every reference of a valid resource, and gives a [`Report`] where one does not lead to a
+//! resource of its type. Who answers is a [`Resolve`](reference::Resolve): a Bundle, several in order, one of your own;
+//! [`resolve_later`](reference::resolve_later) asks a store, once for all.
+//!
+//! ```
+//! use fhir_devices::reference::{InBundle, resolve};
+//! use fhir_devices::{Bundle, DeviceMetric, Valid};
+//!
+//! let bundle = Bundle::from_json(br#"{"resourceType":"Bundle","type":"collection","entry":[
+//!     {"resource":{"resourceType":"Device","id":"d1","model":"P9"}}]}"#)?;
+//! let metric = DeviceMetric::from_json(br#"{"resourceType":"DeviceMetric","identifier":{"value":"1"},"type":{"text":"SpO2"},
+//!     "category":"measurement","source":{"reference":"Device/d1"},"parent":{"reference":"DeviceComponent/c1"}}"#)?;
+//! let mut metric = Valid::new(metric)?;
+//! let here = InBundle::new(&bundle);
+//! assert_eq!(resolve(&metric, &here).unwrap_err().issues()[0].at, "DeviceMetric.parent");
+//!
+//! metric = Valid::new(DeviceMetric { parent: None, ..metric.into_inner() })?;
+//! let links = resolve(&metric, &here)?;
+//! let device: &fhir_devices::Device = links.to(metric.source.as_ref().unwrap()).unwrap();
+//! assert_eq!(device.model.as_ref().unwrap().value.as_ref().unwrap(), "P9");
+//! # Ok::<(), fhir_devices::Report>(())
+//! ```
+//!
 //! ## Look
 //!
 //! Fields have FHIR's names. An element that may be absent is an `Option`, one that repeats a `Vec`, and a primitive is
