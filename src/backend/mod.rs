@@ -13,6 +13,8 @@ pub mod memory;
 pub mod postgres;
 #[cfg(feature = "redb")]
 pub mod redb;
+#[cfg(feature = "encryption")]
+pub mod sealed;
 
 #[cfg(feature = "postgres")]
 pub use self::postgres::Postgres;
