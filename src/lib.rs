@@ -25,7 +25,7 @@
 //! | --- | --- |
 //! | [`manual`] | why it is so, and which rules are enforced |
 //! | `testkit` | for tests of your own: arbitrary valid devices, documents with one fault (feature `testkit`) |
-//! | [`backend`] | stores that exist: in memory |
+//! | [`backend`] | stores that exist: in memory, and of real engines by features |
 //! | [`service`] | drives the update logic over the stores of the caller |
 //! | [`update`] | what to do next, without input, output or a clock |
 //! | [`store`] | what the caller implements: stores of resources and of update files |
@@ -213,6 +213,9 @@
 //! None is needed for anything above, and none is on by default.
 //!
 //! - `encryption`: [`backend`] wrappers that seal blobs and resource bodies.
+//! - `postgres`: `backend::Postgres`, resources and the ledger in a PostgreSQL database. It runs within tokio.
+//! - `redb`: `backend::Redb`, resources and the ledger in one file, and `backend::Files`, update files in a folder: durable, with no
+//!   server and no runtime.
 //! - `testkit`: strategies of proptest for arbitrary valid values, and documents with one fault.
 
 #[macro_use]
