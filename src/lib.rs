@@ -25,7 +25,7 @@
 //! | --- | --- |
 //! | [`manual`] | why it is so, and which rules are enforced |
 //! | `testkit` | for tests of your own: arbitrary valid devices, documents with one fault (feature `testkit`) |
-//! | [`backend`] | stores that exist: in memory |
+//! | [`backend`] | stores that exist: in memory, and of real engines by features |
 //! | [`service`] | drives the update logic over the stores of the caller |
 //! | [`rest`] | the FHIR REST API over a store, without HTTP |
 //! | [`update`] | what to do next, without input, output or a clock |
@@ -266,6 +266,9 @@
 //!
 //! - `ed25519`: [`update::manifest::Verifier`] by Ed25519, for the signatures of manifests.
 //! - `encryption`: [`backend`] wrappers that seal blobs and resource bodies.
+//! - `postgres`: `backend::Postgres`, resources and the ledger in a PostgreSQL database. It runs within tokio.
+//! - `redb`: `backend::Redb`, resources and the ledger in one file, and `backend::Files`, update files in a folder: durable, with no
+//!   server and no runtime.
 //! - `testkit`: strategies of proptest for arbitrary valid values, and documents with one fault.
 
 #[macro_use]
