@@ -212,6 +212,7 @@
 //!
 //! None is needed for anything above, and none is on by default.
 //!
+//! - `encryption`: [`backend`] wrappers that seal blobs and resource bodies.
 //! - `testkit`: strategies of proptest for arbitrary valid values, and documents with one fault.
 
 #[macro_use]

@@ -17,6 +17,8 @@ pub mod object_store;
 pub mod postgres;
 #[cfg(feature = "redb")]
 pub mod redb;
+#[cfg(feature = "encryption")]
+pub mod sealed;
 
 #[cfg(feature = "postgres")]
 pub use self::postgres::Postgres;
