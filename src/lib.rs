@@ -27,6 +27,7 @@
 //! | `testkit` | for tests of your own: arbitrary valid devices, documents with one fault (feature `testkit`) |
 //! | [`backend`] | stores that exist: in memory |
 //! | [`service`] | drives the update logic over the stores of the caller |
+//! | [`rest`] | the FHIR REST API over a store, without HTTP |
 //! | [`update`] | what to do next, without input, output or a clock |
 //! | [`store`] | what the caller implements: stores of resources and of update files |
 //! | [`mod@reference`] | literals resolved; the tree of a device and its components |
@@ -208,10 +209,37 @@
 //! # }
 //! ```
 //!
+//! ## Serve
+//!
+//! [`rest::Server`] carries the interactions of the FHIR REST API out over a store. Its requests and answers are plain
+//! values, which any HTTP stack can mount; the example `update_service` does so.
+//!
+//! ```
+//! use fhir_devices::backend::Memory;
+//! use fhir_devices::rest::{Request, Server};
+//! use fhir_devices::store::Tenanted;
+//! use std::sync::Arc;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?);
+//! let server = Server::new(store, "https://devices.example/st-mary/fhir");
+//! let pump = r#"{"resourceType":"Device","manufacturer":"Dräger"}"#;
+//! let once = Request::new("POST", "Device").header("If-None-Exist", "manufacturer:exact=Dräger");
+//! let once = once.header("Content-Type", "application/fhir+json").body(pump);
+//! assert_eq!(server.handle(&once).await.status, 201);
+//! assert_eq!(server.handle(&once).await.status, 200);
+//! let search = Request::new("GET", "Device").query("manufacturer=drager&_revinclude=DeviceComponent:source");
+//! assert_eq!(server.handle(&search).await.status, 200);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Features
 //!
 //! None is needed for anything above, and none is on by default.
 //!
+//! - `ed25519`: [`update::manifest::Verifier`] by Ed25519, for the signatures of manifests.
 //! - `encryption`: [`backend`] wrappers that seal blobs and resource bodies.
 //! - `testkit`: strategies of proptest for arbitrary valid values, and documents with one fault.
 
@@ -227,6 +255,7 @@ pub mod nomenclature;
 pub mod primitive;
 pub mod reference;
 pub mod resource;
+pub mod rest;
 pub mod service;
 pub mod store;
 #[cfg(feature = "testkit")]

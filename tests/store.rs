@@ -1,16 +1,7 @@
-//! The storage contract, clause by clause, held against the store in memory.
-//!
-//! Each clause is a function over any store and takes a tenant of its own, so that a store that others use may be tested
-//! as well. What only the store in memory does stands at the end.
+//! The store in memory, held against the contracts by the suites of the test kit; and what only it does.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "a test fails by a panic")]
 
-#[path = "store/blobs.rs"]
-mod blobs;
-#[path = "store/resources.rs"]
-mod resources;
-
-use bytes::Bytes;
 use fhir_devices::backend::{Discard, Memory};
 use fhir_devices::store::*;
 use std::future::Future;
@@ -20,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
-use std::time::Duration;
 
 struct Unpark(thread::Thread);
 
@@ -75,78 +65,50 @@ fn put(store: &impl ResourceStore, tenant: &Tenant, write: Write) -> Result<Vers
     block_on(store.commit(tenant, vec![write])).map(|mut made| made.pop().unwrap()).map_err(|e| e.error)
 }
 
+/// The generation of the blobs that need but one.
+const G: Generation = Generation(7);
+
+fn store_text(store: &impl BlobStore, tenant: &Tenant, text: &'static str) -> BlobRef {
+    let (blob, mut writer) = (BlobRef::of(text.as_bytes()), block_on(store.begin(tenant)).unwrap());
+    block_on(writer.write(text.into())).unwrap();
+    block_on(writer.commit(blob, G)).unwrap();
+    blob
+}
+
 fn ids(versions: &[Version]) -> Vec<&str> {
     versions.iter().map(|v| v.key.id().as_str()).collect()
 }
 
-/// Follows the pages to their end; `meanwhile` runs after each.
-fn walk(
-    store: &impl ResourceStore,
-    tenant: &Tenant,
-    search: &Search,
-    mut meanwhile: impl FnMut(usize),
-) -> Vec<Version> {
+/// Follows the pages to their end.
+fn walk(store: &impl ResourceStore, tenant: &Tenant, search: &Search) -> Vec<Version> {
     let (mut search, mut all) = (search.clone(), Vec::new());
-    for page in 0.. {
+    loop {
         let found = block_on(store.search(tenant, &search)).unwrap();
-        assert!(found.items.len() <= search.limit.get() as usize);
         all.extend(found.items);
-        meanwhile(page);
         match found.next {
             Some(next) => search.after = Some(next),
-            None => break,
+            None => return all,
         }
     }
-    all
 }
 
-macro_rules! clauses {
-    ($store:expr; $($name:ident)*) => {
-        $(#[test] fn $name() { resources::$name(&$store); })*
-    };
-    (blobs $store:expr; $($name:ident)*) => {
-        $(#[test] fn $name() { blobs::$name(&$store); })*
-    };
-}
+#[cfg(feature = "testkit")]
+mod conformance {
+    use fhir_devices::backend::Memory;
 
-clauses! { Memory::new();
-    r1_a_refused_commit_writes_nothing
-    r1_a_commit_gives_its_versions_in_order
-    r1_a_commit_is_seen_as_a_whole
-    r1_a_commit_that_is_too_long_or_names_a_key_twice_is_refused
-    r2_every_precondition_holds_or_fails_as_written
-    r2_of_many_writers_of_one_version_one_wins
-    r3_versions_count_on_after_a_deletion
-    r4_what_was_written_is_read_byte_for_byte
-    r5_history_is_newest_first_and_keeps_deletions
-    r6_a_deletion_needs_a_living_resource
-    r6_a_deleted_resource_is_gone_and_not_found
-    r7_each_criterion_finds_its_own_and_no_others
-    r7_a_search_follows_the_newest_version
-    r8_pages_are_stable_while_others_write
-    r8_a_foreign_or_damaged_token_is_invalid
-    r9_no_call_crosses_tenants
-    r10_a_refusal_says_that_nothing_was_applied
-    r11_a_write_id_is_given_back
-    r12_the_largest_body_is_taken_and_a_larger_one_is_not
-    r13_last_updated_never_falls
-    r14_a_dropped_commit_leaves_old_or_new
-}
+    // Small limits, so that what is larger is within reach.
+    fn memory() -> Memory {
+        Memory::new().with_max_body(1 << 20).with_max_blob(7 << 20)
+    }
 
-clauses! { blobs Memory::new();
-    b1_nothing_is_seen_before_the_commit
-    b2_short_and_corrupt_bytes_never_become_visible
-    b3_a_second_put_finds_the_first
-    b3_writers_of_the_same_bytes_all_succeed
-    b4_an_aborted_or_dropped_writer_leaves_no_trace
-    b5_a_range_is_read_across_chunks
-    b5_a_read_outlives_the_deletion_or_fails
-    b6_a_deletion_may_be_repeated
-    b6_a_deletion_leaves_the_other_generations
-    b7_equal_bytes_of_two_tenants_are_two_blobs
-    b8_a_list_shows_every_blob_once
-    b9_an_address_names_the_tenant_and_the_digest
-    b11_an_empty_blob_is_a_blob
+    fhir_devices::resource_store_conformance!(resources, store = memory());
+    fhir_devices::resource_store_conformance!(
+        of_few_versions,
+        store = memory().with_max_versions(4.try_into().unwrap())
+    );
+    fhir_devices::blob_store_conformance!(blobs, store = memory());
+    fhir_devices::blob_store_conformance!(verified_blobs, store = memory().with_digests());
+    fhir_devices::ledger_conformance!(ledger, store = memory());
 }
 
 // ------------------------------------------------------------------------------------------ the store in memory
@@ -204,24 +166,24 @@ fn a_long_search_goes_on_behind_pages_without_a_hit() {
     let search = Search::new(ResourceType::Device).and(Criterion::identifier("rare|".parse().unwrap()));
     let first = block_on(store.search(&t, &search)).unwrap();
     assert!(first.items.is_empty() && first.next.is_some());
-    assert_eq!(ids(&walk(&store, &t, &search, |_| ())), ["11999"]);
+    assert_eq!(ids(&walk(&store, &t, &search)), ["11999"]);
 }
 
 #[test]
 fn a_blob_that_is_too_large_is_refused_at_the_write_and_at_the_commit() {
     let (store, t) = (Memory::new().with_max_blob(8), fresh());
-    let largest = blobs::store_text(&store, &t, "firmware");
+    let largest = store_text(&store, &t, "firmware");
     assert_eq!(largest.size, 8);
     let mut writer = block_on(store.begin(&t)).unwrap();
     block_on(writer.write("firmware".into())).unwrap();
     assert!(matches!(block_on(writer.write("!".into())), Err(StoreError::TooLarge { limit: 8 })));
-    assert!(matches!(block_on(writer.commit(largest, blobs::G)), Err(StoreError::TooLarge { limit: 8 })));
+    assert!(matches!(block_on(writer.commit(largest, G)), Err(StoreError::TooLarge { limit: 8 })));
 }
 
 #[test]
 fn the_address_of_a_blob_lies_below_the_base() {
     let t: Tenant = "st-mary".parse().unwrap();
-    let key = BlobRef::of(b"firmware").key(blobs::G);
+    let key = BlobRef::of(b"firmware").key(G);
     let path = format!("/st-mary/sha256/{key}");
     for (base, wanted) in [
         (None, format!("memory://{path}")),
@@ -230,7 +192,7 @@ fn the_address_of_a_blob_lies_below_the_base() {
     ] {
         let store = base.map_or_else(Memory::new, |base| Memory::new().with_base_url(base.parse().unwrap()));
         assert!(matches!(block_on(store.url(&t, &key, UrlKind::Public)), Err(StoreError::NotFound)));
-        blobs::store_text(&store, &t, "firmware");
+        store_text(&store, &t, "firmware");
         assert_eq!(block_on(store.url(&t, &key, UrlKind::Public)).unwrap().as_str(), wanted);
     }
 }
@@ -241,9 +203,9 @@ fn a_put_whose_stream_fails_stores_nothing() {
     let handle = TenantBlobs::new(store, fresh());
     let cut = || StoreError::Unavailable { retry_after: None, source: Some("connection reset".into()) };
     let body = stream::try_chunks([Ok("firm".into()), Err(cut())]);
-    assert!(matches!(block_on(handle.put(blobs::G, body)), Err(StoreError::Unavailable { .. })));
+    assert!(matches!(block_on(handle.put(G, body)), Err(StoreError::Unavailable { .. })));
     let other = BlobRef::of(b"software");
-    let refused = block_on(handle.put_expecting(other, blobs::G, stream::once("firmware"))).unwrap_err();
+    let refused = block_on(handle.put_expecting(other, G, stream::once("firmware"))).unwrap_err();
     let wanted =
         format!("verification failed: the digest is `{}`, and `{}` is wanted", Sha256::of(b"firmware"), other.digest);
     assert_eq!(refused.to_string(), wanted);
@@ -254,11 +216,10 @@ fn a_put_whose_stream_fails_stores_nothing() {
 fn a_store_that_is_asked_to_verify_digests_does() {
     let asked = Memory::new().with_digests();
     assert!(BlobStore::capabilities(&asked).verifies_digest);
-    blobs::b2_short_and_corrupt_bytes_never_become_visible(&asked);
     let discard = Discard::new().with_digests();
     let mut writer = block_on(discard.begin(&fresh())).unwrap();
     block_on(writer.write("firmwarE".into())).unwrap();
-    let refused = block_on(writer.commit(BlobRef::of(b"firmware"), blobs::G));
+    let refused = block_on(writer.commit(BlobRef::of(b"firmware"), G));
     assert!(matches!(refused, Err(StoreError::Corrupt { .. })));
 }
 
@@ -266,10 +227,10 @@ fn a_store_that_is_asked_to_verify_digests_does() {
 fn a_discarded_blob_is_verified_and_counted_but_not_kept() {
     let discard = Arc::new(Discard::new());
     let handle = TenantBlobs::new(Arc::clone(&discard), fresh());
-    let (blob, outcome) = block_on(handle.put(blobs::G, stream::chunks(["firm".into(), "ware".into()]))).unwrap();
+    let (blob, outcome) = block_on(handle.put(G, stream::chunks(["firm".into(), "ware".into()]))).unwrap();
     assert_eq!((blob, outcome), (BlobRef::of(b"firmware"), PutOutcome::Stored));
-    assert!(block_on(handle.put_expecting(blob, blobs::G, stream::once("short"))).is_err());
-    assert!(matches!(block_on(handle.get(&blob.key(blobs::G), None)), Err(StoreError::NotFound)));
+    assert!(block_on(handle.put_expecting(blob, G, stream::once("short"))).is_err());
+    assert!(matches!(block_on(handle.get(&blob.key(G), None)), Err(StoreError::NotFound)));
     assert_eq!((discard.blobs(), discard.bytes()), (1, 8));
 }
 
@@ -404,6 +365,14 @@ fn a_text_form_is_checked() {
     for bad in [&digest[1..], &format!("{digest}0"), &digest.replace('b', "g"), &"ä".repeat(32)] {
         assert!(bad.parse::<Sha256>().is_err(), "{bad}");
     }
+}
+
+#[test]
+fn a_ledger_key_is_checked() {
+    for bad in ["", "/", "a/", "/a", "a//b", "A", "a b", "../a", &"a".repeat(129)] {
+        assert!(LedgerKey::new(bad).is_err(), "{bad}");
+    }
+    assert!(LedgerKey::new("a".repeat(128)).is_ok());
 }
 
 #[test]

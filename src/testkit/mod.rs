@@ -1,4 +1,5 @@
-//! For the tests of those who use the crate: arbitrary valid values, and documents with one fault.
+//! For the tests of those who use the crate: arbitrary valid values, documents with one fault, and the contracts of the
+//! stores as suites.
 //!
 //! The floor is there with the feature `testkit`, for dev-dependencies:
 //!
@@ -26,14 +27,22 @@
 //! ```
 //!
 //! [`mutations`] puts one fault of a known kind into a document, and says which rule must find it and where.
+//!
+//! [`store`] holds a store of the caller's own against the contract that it implements, and [`history`] against the order
+//! of its calls under concurrency. [`Faulty`] fails on purpose, and [`Recording`] writes down what it is asked for.
 
+mod doubles;
 mod faults;
+pub mod history;
 mod json;
 mod maker;
 pub mod mutations;
 mod primitives;
 mod rules;
 mod shrink;
+pub mod store;
 pub mod strategies;
 mod texts;
 mod values;
+
+pub use doubles::{Call, Fate, Faulty, Patient, Plan, Recording};

@@ -112,10 +112,12 @@ macro_rules! visible {
             /// Checks a name.
             ///
             /// # Errors
-            /// [`NotAName`] when it is empty, too long, or holds a space or another character that is not visible ASCII.
+            /// [`NotAName`] when it is empty, too long, holds a space or another character that is not visible ASCII, or has an
+            /// address or a reference to a patient in it.
             pub fn new(text: impl Into<SmolStr>) -> Result<Self, NotAName> {
                 let key = IdempotencyKey::new(text).map_err(|_| NotAName)?;
-                Ok(Self(key.0))
+                let foreign = key.0.contains("://") || key.0.contains("Patient/");
+                if foreign { Err(NotAName) } else { Ok(Self(key.0)) }
             }
 
             /// The text.
@@ -167,13 +169,20 @@ visible! {
     PinId
 }
 
+impl ActorId {
+    /// The name of a service of this crate.
+    pub(crate) const fn of(name: &'static str) -> Self {
+        Self(SmolStr::new_static(name))
+    }
+}
+
 /// A text that names nobody and nothing.
 ///
 /// ```
 /// let error = "two words".parse::<fhir_devices::update::ActorId>().unwrap_err();
-/// assert_eq!(error.to_string(), "the text is no name, wanted 1 to 255 visible characters of ascii");
+/// assert_eq!(error.to_string(), "the text is no name, wanted 1 to 255 visible characters of ascii, and neither an address nor a patient");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text is no name, wanted 1 to 255 visible characters of ascii")]
+#[error("the text is no name, wanted 1 to 255 visible characters of ascii, and neither an address nor a patient")]
 #[non_exhaustive]
 pub struct NotAName;

@@ -4,14 +4,17 @@ mod blobs;
 mod index;
 mod ledger;
 mod part;
+mod record;
+mod table;
 
+use super::form::{check_writes, to_usize};
 use crate::store::{
     AtomicScope, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageToken, Query, ResourceStore,
     Result, Search, StoreError, SystemClock, Tenant, Version, VersionId, Write,
 };
 use blobs::Blobs;
 use ledger::Records;
-use part::{Part, check_against_nothing, check_form};
+use part::{Part, check_against_nothing};
 use std::collections::HashMap;
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -139,12 +142,17 @@ impl Memory {
         Arc::clone(lock_write(&self.parts).entry(tenant.clone()).or_insert_with(|| Arc::new(Part::new())))
     }
 
+    /// What is short enough to keep a new tenant waiting meanwhile.
+    fn within<T>(&self, tenant: &Tenant, read: impl FnOnce(&Part) -> Result<T>) -> Result<T> {
+        read(lock_read(&self.parts).get(tenant).ok_or(StoreError::NotFound)?)
+    }
+
     fn known(&self, tenant: &Tenant) -> Result<Arc<Part>> {
         self.part(tenant).ok_or(StoreError::NotFound)
     }
 
     fn commit_now(&self, tenant: &Tenant, writes: Vec<Write>) -> Result<Vec<Version>, CommitError> {
-        check_form(&writes, &self.limits)?;
+        check_writes(&writes, self.limits.max_writes, self.limits.max_body)?;
         if writes.is_empty() {
             return Ok(Vec::new());
         }
@@ -211,11 +219,11 @@ impl ResourceStore for Memory {
     }
 
     fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
-        Box::pin(async move { self.known(tenant)?.read(key) })
+        Box::pin(async move { self.within(tenant, |part| part.read(key)) })
     }
 
     fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
-        Box::pin(async move { self.known(tenant)?.vread(key, version) })
+        Box::pin(async move { self.within(tenant, |part| part.vread(key, version)) })
     }
 
     fn commit<'a>(
@@ -239,10 +247,6 @@ impl ResourceStore for Memory {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(async move { self.history_now(tenant, key, limit, after) })
     }
-}
-
-fn to_usize(limit: NonZeroU32) -> usize {
-    usize::try_from(limit.get()).unwrap_or(usize::MAX)
 }
 
 /// A lock that a panicking thread left behind is used on: no code of ours panics while it holds one, and the caller's

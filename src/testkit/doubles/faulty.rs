@@ -1,0 +1,221 @@
+//! A store that fails on purpose.
+
+use super::dice::{Dice, Fate, Plan, pause, throttled, unavailable, unknown};
+use crate::store::{
+    BoxFuture, Capabilities, Change, CommitError, Key, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Precondition,
+    ResourceStore, Result, Revision, Search, StoreError, Tenant, Version, VersionId, Write,
+};
+use std::fmt;
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+/// Fails on purpose: before a call is carried out, after it, or in the middle of a file; delays, duplicates, and loses
+/// acknowledgements.
+///
+/// What becomes of a call hangs on the seed and on the number of the call, counted over all calls of this value: the same
+/// calls under the same seed fail in the same way. All faults are honest, as [`Fate`] says, so that whoever uses a store by
+/// its contract copes with them.
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// use fhir_devices::store::{IndexEntries, Key, ResourceType, Tenanted, Write, WriteId};
+/// use fhir_devices::testkit::{Fate, Faulty};
+/// use std::sync::Arc;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // The first call is a commit whose acknowledgement is lost; it is found by its id.
+/// let faulty = Arc::new(Faulty::on(Arc::new(Memory::new()), 1, Fate::Lost));
+/// let store = Tenanted::new(faulty.clone(), "st-mary".parse()?);
+/// let key = Key::new(ResourceType::Device, "pump")?;
+/// let write = Write::create(key, "{}", IndexEntries::new()).with_id(WriteId(7));
+/// assert_eq!(store.write_resolved(write).await?.version.get(), 1);
+/// assert!(faulty.calls() > 1);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Faulty<S: ?Sized> {
+    pub(super) dice: Arc<Dice>,
+    pub(super) below: Arc<S>,
+}
+
+impl<S: ?Sized> Faulty<S> {
+    /// Half of the calls fail in some way.
+    #[must_use]
+    pub fn new(below: Arc<S>, seed: u64) -> Self {
+        Self::planned(below, move |call| Plan::seeded(seed, call))
+    }
+
+    /// The call of this number, counted from 1, has this fate; all others work.
+    #[must_use]
+    pub fn on(below: Arc<S>, call: u64, fate: Fate) -> Self {
+        Self::planned(below, move |number| Plan::of(if number == call { fate } else { Fate::Works }))
+    }
+
+    /// Each call goes by its plan. The calls are counted from 1.
+    #[must_use]
+    pub fn planned(below: Arc<S>, plan: impl Fn(u64) -> Plan + Send + Sync + 'static) -> Self {
+        Self { dice: Arc::new(Dice::new(Box::new(plan))), below }
+    }
+
+    /// With no fates but these; in the place of the others the call works. Delays stay.
+    #[must_use]
+    pub fn with_only(self, fates: &[Fate]) -> Self {
+        fates.clone_into(&mut self.dice.allowed.lock().unwrap_or_else(PoisonError::into_inner));
+        self
+    }
+
+    /// Without these fates; in their place the call works.
+    #[must_use]
+    pub fn without(self, fates: &[Fate]) -> Self {
+        let kept: Vec<_> = Fate::ALL.into_iter().filter(|fate| !fates.contains(fate)).collect();
+        self.with_only(&kept)
+    }
+
+    /// From now on every call works.
+    pub fn calm(&self) {
+        self.dice.calm.store(true, Ordering::Relaxed);
+    }
+
+    /// How many calls there were.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.dice.calls()
+    }
+
+    /// The store below.
+    #[must_use]
+    pub fn below(&self) -> &Arc<S> {
+        &self.below
+    }
+
+    /// A call that changes nothing.
+    pub(super) async fn read_by<T>(&self, read: impl Future<Output = Result<T>>) -> Result<T> {
+        let plan = self.dice.next();
+        self.dice.catch_up().await;
+        pause(plan.before).await;
+        let read = match plan.fate {
+            Fate::Works | Fate::Twice | Fate::Torn => read.await,
+            Fate::Throttled => Err(throttled()),
+            Fate::Unavailable | Fate::Lost | Fate::Dropped | Fate::Late => Err(unavailable()),
+        };
+        pause(plan.after).await;
+        read
+    }
+
+    /// A call that writes. `again` is there if it can be applied only once.
+    async fn write_by<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+        &self,
+        write: impl Fn() -> BoxFuture<'static, Result<T, E>>,
+        once: bool,
+    ) -> Result<T, E> {
+        let plan = self.dice.next();
+        self.dice.catch_up().await;
+        pause(plan.before).await;
+        let outcome = match plan.fate {
+            Fate::Works | Fate::Torn => write().await,
+            Fate::Unavailable => Err(unavailable().into()),
+            Fate::Throttled => Err(throttled().into()),
+            // What was refused was refused: only an acknowledgement can be lost.
+            Fate::Lost => write().await.and_then(|_| Err(unknown().into())),
+            Fate::Dropped => Err(unknown().into()),
+            Fate::Late => {
+                let write = write();
+                self.dice.put_off(Box::pin(async move { drop(write.await) }));
+                Err(unknown().into())
+            }
+            Fate::Twice => {
+                let first = write().await;
+                // What was refused may hold by now: a guess at a version that comes later.
+                if once && first.is_ok() {
+                    drop(write().await);
+                }
+                first
+            }
+        };
+        pause(plan.after).await;
+        outcome
+    }
+}
+
+impl<S: ?Sized> fmt::Debug for Faulty<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faulty").field("calls", &self.calls()).finish_non_exhaustive()
+    }
+}
+
+impl<S: ResourceStore + ?Sized> ResourceStore for Faulty<S> {
+    fn capabilities(&self) -> Capabilities {
+        self.below.capabilities()
+    }
+
+    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(self.read_by(self.below.read(tenant, key)))
+    }
+
+    fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(self.read_by(self.below.vread(tenant, key, version)))
+    }
+
+    fn commit<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        Box::pin(async move {
+            let once = !writes.is_empty() && writes.iter().all(|write| matches!(write.when, Precondition::Version(_)));
+            let commit = || -> BoxFuture<'static, _> {
+                let (below, tenant, writes) = (Arc::clone(&self.below), tenant.clone(), writes.clone());
+                Box::pin(async move { below.commit(&tenant, writes).await })
+            };
+            self.write_by(commit, once).await
+        })
+    }
+
+    fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(self.read_by(self.below.search(tenant, search)))
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(self.read_by(self.below.history(tenant, key, limit, after)))
+    }
+}
+
+impl<S: Ledger + ?Sized> Ledger for Faulty<S> {
+    fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
+        Box::pin(self.read_by(self.below.get(tenant, key)))
+    }
+
+    fn apply<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        changes: Vec<Change>,
+    ) -> BoxFuture<'a, Result<Vec<Revision>, CommitError>> {
+        Box::pin(async move {
+            let once = !changes.is_empty() && changes.iter().all(|change| change.expected.is_some());
+            let apply = || -> BoxFuture<'static, _> {
+                let (below, tenant, changes) = (Arc::clone(&self.below), tenant.clone(), changes.clone());
+                Box::pin(async move { below.apply(&tenant, changes).await })
+            };
+            self.write_by(apply, once).await
+        })
+    }
+
+    fn scan<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        prefix: &'a LedgerKey,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<LedgerRecord>>> {
+        Box::pin(self.read_by(self.below.scan(tenant, prefix, limit, after)))
+    }
+}

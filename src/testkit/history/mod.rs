@@ -1,0 +1,99 @@
+//! Calls of several threads at once, recorded with their times, and held against one order that explains them all.
+//!
+//! A store is in order (linearizable) if each call seems to have its effect at one moment between the question and
+//! the answer. [`resources`] and [`ledger`] make seeded histories of a store on several threads, through a
+//! [`Faulty`](super::Faulty) whose faults are honest, with calls that are dropped halfway, and search for such an order.
+//! A call of unknown outcome may have its effect at any later time, or never; one that says that nothing was applied has
+//! none.
+//!
+//! ```
+//! use fhir_devices::backend::Memory;
+//! use fhir_devices::store::ResourceStore;
+//! use fhir_devices::testkit::{history, store::block_on};
+//! use std::sync::Arc;
+//!
+//! let store: Arc<dyn ResourceStore> = Arc::new(Memory::new());
+//! history::resources(&store, &|task| block_on(task), 0..20)?;
+//! # Ok::<(), fhir_devices::testkit::store::Broken>(())
+//! ```
+//!
+//! The seed fixes what each thread asks for and which calls fail; how the threads interleave is up to the machine. The
+//! error names the seed, and shows the history of the resource that no order explains.
+//!
+//! [`linearizable`] is the search, for a [`Model`] of the caller's; its time grows with the calls that overlap. For long
+//! runs there is [`in_order`], which looks at the versions alone.
+
+mod ledger;
+mod order;
+mod resources;
+mod search;
+
+use super::store::{BlockOn, Broken, Checked};
+pub use ledger::ledger;
+pub use order::{Acknowledged, in_order};
+pub use resources::resources;
+pub use search::{Model, Recorded, linearizable};
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The threads of a history.
+const THREADS: u64 = 4;
+/// The calls of each.
+const CALLS: u64 = 24;
+
+/// Moments in the order in which they are asked for.
+#[derive(Default)]
+struct Ticks(AtomicU64);
+
+impl Ticks {
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::SeqCst)
+    }
+}
+
+/// Numbers that hang on a seed.
+struct Numbers(u64);
+
+impl Numbers {
+    /// One of 0 to `end`, exclusive.
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = super::doubles::mixed(self.0);
+        (self.0 >> 16) % end.max(1)
+    }
+}
+
+/// The threads of a history, each with its number. They begin together.
+fn together<T: Send>(work: impl Fn(u64) -> Checked<Vec<T>> + Sync) -> Checked<Vec<T>> {
+    let started = std::sync::Barrier::new(usize::try_from(THREADS).unwrap_or_default());
+    let (work, started) = (&work, &started);
+    std::thread::scope(|scope| {
+        let spawn = |number| {
+            scope.spawn(move || {
+                started.wait();
+                work(number)
+            })
+        };
+        let all: Vec<_> = (0..THREADS).map(spawn).collect();
+        let mut calls = Vec::new();
+        for thread in all {
+            let panicked = |_| Err(Broken::new("history", "a call panicked"));
+            calls.extend(thread.join().unwrap_or_else(panicked)?);
+        }
+        Ok(calls)
+    })
+}
+
+/// The calls of one thing, as they are shown when no order explains them.
+fn shown<C: Debug, A: Debug>(calls: &[Recorded<C, A>]) -> String {
+    let mut calls: Vec<_> = calls.iter().collect();
+    calls.sort_by_key(|call| call.began);
+    let line = |call: &&Recorded<C, A>| {
+        let answer = call.answer.as_ref().map_or_else(|| "unknown".to_owned(), |answer| format!("{answer:?}"));
+        format!("\n{:>4} to {:>4}: {:?} gives {answer}", call.began, call.ended, call.call)
+    };
+    calls.iter().map(line).collect()
+}
+
+fn wait<T>(block_on: &BlockOn<'_>, future: impl Future<Output = T>) -> Checked<T> {
+    super::store::Trial::new(&(), block_on).wait(future)
+}

@@ -1,0 +1,183 @@
+//! Histories of a store of resources.
+
+use super::super::doubles::Faulty;
+use super::super::store::{BlockOn, Broken, Checked, fresh, polled};
+use super::{CALLS, Model, Numbers, Recorded, Ticks, linearizable, shown, together, wait};
+use crate::store::{
+    Applied, IndexEntries, Key, Precondition, ResourceStore, ResourceType, StoreError, Version, VersionId, Write,
+    WriteId,
+};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Two resources, so that many calls meet at one.
+const KEYS: u64 = 2;
+
+/// A call at one resource. What is written is a number that no other call writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    Read,
+    Write(Precondition, u64),
+    Delete(Precondition),
+}
+
+/// An answer. A version that a condition names is an extra of some stores, and not compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Is(u64, Option<u64>),
+    NotFound,
+    Gone(u64),
+    AlreadyExists,
+    Conflict,
+}
+
+/// The newest version of a resource, 0 before the first; and what it says, unless it is a deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Newest(u64, Option<u64>);
+
+struct Resource;
+
+impl Model for Resource {
+    type State = Newest;
+    type Call = Call;
+    type Answer = Answer;
+
+    fn step(&self, state: &Newest, call: &Call) -> (Newest, Answer) {
+        let Newest(version, living) = *state;
+        let missing = if version == 0 { Answer::NotFound } else { Answer::Gone(version) };
+        let (when, value) = match *call {
+            Call::Read => return (*state, living.map_or(missing, |value| Answer::Is(version, Some(value)))),
+            Call::Write(when, value) => (when, Some(value)),
+            Call::Delete(when) => (when, None),
+        };
+        let refused = match when {
+            Precondition::Absent if living.is_some() => Some(Answer::AlreadyExists),
+            Precondition::Version(wanted) if living.is_none() || wanted.get() != version => Some(Answer::Conflict),
+            Precondition::Exists if living.is_none() => Some(missing),
+            _ if value.is_none() && living.is_none() => Some(missing),
+            _ => None,
+        };
+        match refused {
+            Some(answer) => (*state, answer),
+            None => (Newest(version + 1, value), Answer::Is(version + 1, value)),
+        }
+    }
+}
+
+/// Makes one history for each seed, on four threads, and searches for its order.
+///
+/// The store is shared by all of them, and each has a tenant of its own.
+///
+/// # Errors
+/// [`Broken`] with the seed, when no order explains a history, or when a call fails in a way that the contract does not
+/// know.
+pub fn resources(store: &Arc<dyn ResourceStore>, block_on: &BlockOn<'_>, seeds: Range<u64>) -> Checked<()> {
+    for seed in seeds {
+        let faulty: Arc<dyn ResourceStore> = Arc::new(Faulty::new(Arc::clone(store), seed));
+        let checked = run(&faulty, block_on, seed);
+        checked.map_err(|broken| Broken::new("history", format!("seed {seed}: {}", broken.what)))?;
+    }
+    Ok(())
+}
+
+fn run(store: &Arc<dyn ResourceStore>, block_on: &BlockOn<'_>, seed: u64) -> Checked<()> {
+    let (tenant, ticks) = (fresh(), Ticks::default());
+    let key = |number: u64| {
+        let key = Key::new(ResourceType::DeviceComponent, format!("c{number}"));
+        key.map_err(|error| Broken::new("history", error.to_string()))
+    };
+    let keys = (0..KEYS).map(key).collect::<Checked<Vec<_>>>()?;
+    // The version of each that was seen last, by any thread: many writers try to replace the same.
+    let last: Vec<_> = keys.iter().map(|_| AtomicU64::new(1)).collect();
+    let calls = together(|thread| {
+        let mut numbers = Numbers(seed ^ (thread + 1) << 32);
+        let mut calls = Vec::new();
+        for number in 0..CALLS {
+            // Most calls go to the first.
+            let at = usize::from(numbers.below(4) == 0);
+            let (Some(key), Some(last)) = (keys.get(at), last.get(at)) else { continue };
+            let call = chosen(&mut numbers, last.load(Ordering::Relaxed), thread * 1_000 + number);
+            let drops = numbers.below(10) == 0;
+            let polls = usize::try_from(numbers.below(6)).unwrap_or_default();
+            let began = ticks.next();
+            let asked = ask(store, &tenant, key, call);
+            let answer = match drops {
+                true => wait(block_on, polled(asked, polls))?.unwrap_or(Ok(None)),
+                false => wait(block_on, asked)?,
+            };
+            let ended = ticks.next();
+            let answer = match answer {
+                Ok(Some(version)) => Some(seen(&version)?),
+                // It was dropped before it ended.
+                Ok(None) => None,
+                Err(error) if error.is_transient() => continue,
+                Err(error) if error.applied() == Applied::Unknown => None,
+                Err(error) => Some(refused(&error)?),
+            };
+            if let Some(Answer::Is(version, _) | Answer::Gone(version)) = answer {
+                last.store(version, Ordering::Relaxed);
+            }
+            if answer.is_some() || call != Call::Read {
+                calls.push((at, Recorded { call, answer, began, ended }));
+            }
+        }
+        Ok(calls)
+    })?;
+    for (at, key) in keys.iter().enumerate() {
+        let part: Vec<_> = calls.iter().filter(|(of, _)| *of == at).map(|(_, call)| call.clone()).collect();
+        if !linearizable(&Resource, Newest(0, None), &part) {
+            return Err(Broken::new("history", format!("no order explains the calls at `{key}`:{}", shown(&part))));
+        }
+    }
+    Ok(())
+}
+
+fn chosen(numbers: &mut Numbers, last: u64, value: u64) -> Call {
+    let last = Precondition::Version(VersionId::new(last).unwrap_or(VersionId::FIRST));
+    match numbers.below(16) {
+        0..=4 => Call::Read,
+        5..=7 => Call::Write(Precondition::Absent, value),
+        8..=11 => Call::Write(last, value),
+        12 => Call::Write(Precondition::Exists, value),
+        13 => Call::Write(Precondition::None, value),
+        14 => Call::Delete(last),
+        _ => Call::Delete(Precondition::Exists),
+    }
+}
+
+async fn ask(
+    store: &Arc<dyn ResourceStore>,
+    tenant: &crate::store::Tenant,
+    key: &Key,
+    call: Call,
+) -> Result<Option<Version>, StoreError> {
+    let write = match call {
+        Call::Read => return store.read(tenant, key).await.map(Some),
+        Call::Write(when, value) => {
+            let put = Write::put(key.clone(), value.to_string(), IndexEntries::new());
+            Write { when, ..put }.with_id(WriteId(value.into()))
+        }
+        Call::Delete(when) => Write::delete(key.clone(), when),
+    };
+    store.commit(tenant, vec![write]).await.map(|mut made| made.pop()).map_err(|refused| refused.error)
+}
+
+fn seen(version: &Version) -> Checked<Answer> {
+    let Some(body) = &version.body else { return Ok(Answer::Is(version.version.get(), None)) };
+    let value = std::str::from_utf8(body).ok().and_then(|text| text.parse::<u64>().ok());
+    match value {
+        Some(value) => Ok(Answer::Is(version.version.get(), Some(value))),
+        None => Err(Broken::new("history", format!("a body that nobody wrote: {body:?}"))),
+    }
+}
+
+fn refused(error: &StoreError) -> Checked<Answer> {
+    match error {
+        StoreError::NotFound => Ok(Answer::NotFound),
+        StoreError::Gone { at } => Ok(Answer::Gone(at.get())),
+        StoreError::AlreadyExists { .. } => Ok(Answer::AlreadyExists),
+        StoreError::Conflict { .. } => Ok(Answer::Conflict),
+        other => Err(Broken::new("history", format!("an answer that no call can have: {other:?}"))),
+    }
+}

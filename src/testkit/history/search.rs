@@ -1,0 +1,145 @@
+//! The search for an order of the calls that explains their answers (Wing and Gong, with the memory of Lowe).
+
+use std::collections::HashSet;
+use std::hash::Hash;
+
+/// A call of a history.
+///
+/// ```
+/// use fhir_devices::testkit::history::Recorded;
+/// let unknown = Recorded { call: "add", answer: None::<u8>, began: 3, ended: 4 };
+/// assert!(unknown.answer.is_none());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded<C, A> {
+    /// What was asked for.
+    pub call: C,
+    /// The answer; `None` where the outcome is unknown: the call may have its effect at any time after it began, or never.
+    pub answer: Option<A>,
+    /// The moment at which the call was made.
+    pub began: u64,
+    /// The moment at which it was answered. Two calls are in order when one was answered before the other was made.
+    pub ended: u64,
+}
+
+/// How one thing behaves when its calls come one after the other.
+///
+/// ```
+/// use fhir_devices::testkit::history::{Model, Recorded, linearizable};
+/// /// A counter: a call adds, and is answered with the sum.
+/// struct Counter;
+/// impl Model for Counter {
+///     type State = u8;
+///     type Call = u8;
+///     type Answer = u8;
+///     fn step(&self, state: &u8, call: &u8) -> (u8, u8) {
+///         (state + call, state + call)
+///     }
+/// }
+/// let call = |answer, began, ended| Recorded { call: 1, answer: Some(answer), began, ended };
+/// assert!(linearizable(&Counter, 0, &[call(2, 0, 3), call(1, 1, 2)]));
+/// assert!(!linearizable(&Counter, 0, &[call(2, 0, 1), call(1, 2, 3)]));
+/// ```
+pub trait Model {
+    /// What it remembers.
+    type State: Clone + Eq + Hash;
+    /// What it is asked for.
+    type Call;
+    /// What it answers.
+    type Answer: PartialEq;
+
+    /// The state after a call, and the answer to it.
+    fn step(&self, state: &Self::State, call: &Self::Call) -> (Self::State, Self::Answer);
+}
+
+/// Whether there is an order of the calls that keeps to their times and explains every answer.
+///
+/// The search may look at every subset of the calls that overlap: keep histories short, and cut them by what they are
+/// about, since a whole is in order when each of its parts is.
+#[must_use]
+pub fn linearizable<M: Model>(model: &M, start: M::State, calls: &[Recorded<M::Call, M::Answer>]) -> bool {
+    let mut calls: Vec<_> = calls.iter().collect();
+    calls.sort_by_key(|call| call.began);
+    let mut seen = HashSet::new();
+    let mut open = vec![(vec![false; calls.len()], start)];
+    while let Some((done, state)) = open.pop() {
+        let left = || calls.iter().zip(&done).enumerate().filter(|(_, (_, done))| !**done);
+        // A call of unknown outcome holds nobody up.
+        let first_end = left().filter(|(_, (call, _))| call.answer.is_some()).map(|(_, (call, _))| call.ended).min();
+        let Some(first_end) = first_end else { return true };
+        for (at, (call, _)) in left().take_while(|(_, (call, _))| call.began <= first_end) {
+            let (next, answer) = model.step(&state, &call.call);
+            let explained = call.answer.as_ref().is_none_or(|told| *told == answer);
+            if !explained || (call.answer.is_none() && next == state) {
+                continue;
+            }
+            let mut done = done.clone();
+            if let Some(done) = done.get_mut(at) {
+                *done = true;
+            }
+            if seen.insert((done.clone(), next.clone())) {
+                open.push((done, next));
+            }
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A register: `Some` writes, `None` reads.
+    struct Register;
+
+    impl Model for Register {
+        type State = u8;
+        type Call = Option<u8>;
+        type Answer = u8;
+
+        fn step(&self, state: &u8, call: &Option<u8>) -> (u8, u8) {
+            let now = call.unwrap_or(*state);
+            (now, now)
+        }
+    }
+
+    fn write(value: u8, began: u64, ended: u64) -> Recorded<Option<u8>, u8> {
+        Recorded { call: Some(value), answer: Some(value), began, ended }
+    }
+
+    fn read(value: u8, began: u64, ended: u64) -> Recorded<Option<u8>, u8> {
+        Recorded { call: None, answer: Some(value), began, ended }
+    }
+
+    fn holds(calls: &[Recorded<Option<u8>, u8>]) -> bool {
+        linearizable(&Register, 0, calls)
+    }
+
+    #[test]
+    fn a_read_is_explained_by_a_write_that_overlaps_it_or_came_before() {
+        assert!(holds(&[]));
+        assert!(holds(&[write(1, 0, 1), read(1, 2, 3)]));
+        assert!(holds(&[write(1, 0, 5), read(0, 1, 2), read(1, 3, 4)]));
+        assert!(!holds(&[write(1, 0, 5), read(1, 1, 2), read(0, 3, 4)]));
+        assert!(!holds(&[write(1, 0, 1), read(0, 2, 3)]));
+        assert!(!holds(&[read(1, 0, 1), write(1, 2, 3)]));
+    }
+
+    #[test]
+    fn what_is_unknown_may_come_later_or_never() {
+        let lost = Recorded { answer: None, ..write(1, 0, 1) };
+        assert!(holds(std::slice::from_ref(&lost)));
+        assert!(holds(&[lost.clone(), read(0, 2, 3), read(1, 4, 5)]));
+        assert!(holds(&[lost.clone(), read(0, 2, 3), write(2, 4, 5), read(1, 6, 7)]));
+        assert!(!holds(&[lost.clone(), read(1, 2, 3), read(0, 4, 5)]));
+        // It comes once.
+        assert!(!holds(&[lost, read(1, 2, 3), write(2, 4, 5), read(1, 6, 7)]));
+    }
+
+    #[test]
+    fn two_readers_see_two_writes_in_one_order() {
+        let writes = [write(1, 0, 10), write(2, 0, 10)];
+        assert!(holds(&[&writes[..], &[read(2, 11, 12), read(2, 13, 14)]].concat()));
+        assert!(!holds(&[&writes[..], &[read(1, 11, 12), read(2, 13, 14)]].concat()));
+    }
+}

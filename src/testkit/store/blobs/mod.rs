@@ -1,0 +1,211 @@
+//! The clauses of [`BlobStore`], B1 to B12.
+
+mod reading;
+mod tenants;
+mod writing;
+
+use super::{BlockOn, Broken, Checked, Outcome, Trial, damaged, ensure, fresh, macros, polled, random, wanted};
+use crate::store::{
+    BlobCapabilities, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, Generation, Page, PageToken,
+    PutOutcome, Result, StoreError, Tenant, UrlKind, stream,
+};
+use bytes::Bytes;
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::ops::Range;
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __blob_clauses {
+    ($then:path { $($arguments:tt)* }) => {
+        $then! { { $($arguments)* }
+            /// Nothing of a blob is seen before its commit, and all of it afterwards.
+            b1_nothing_is_seen_before_the_commit
+            /// Another caller sees what was acknowledged at once.
+            b1_an_acknowledged_blob_is_seen_by_others
+            /// A commit of another size than the bytes is refused, and leaves no trace.
+            b2_another_size_is_corrupt
+            /// A commit of another digest than that of the bytes is refused, where the store verifies it.
+            b2_another_digest_is_corrupt
+            /// A second commit under a key finds the first, and changes nothing.
+            b3_a_second_put_finds_the_first
+            /// Writers of the same bytes at the same time all succeed.
+            b3_writers_of_the_same_bytes_all_succeed
+            /// An aborted writer, a dropped one, and a dropped commit leave no trace.
+            b4_an_aborted_or_dropped_writer_leaves_no_trace
+            /// The bytes come as they were committed, in large blobs too.
+            b5_what_was_committed_is_read
+            /// Each range gives its bytes, cut at the end.
+            b5_a_range_is_read_across_chunks
+            /// Empty ranges and those behind the end are refused.
+            b5_a_range_outside_is_refused
+            /// A read that has begun never ends short when the blob is deleted.
+            b5_a_read_outlives_the_deletion_or_fails
+            /// A deletion may be repeated, and what is absent may be deleted.
+            b6_a_deletion_may_be_repeated
+            /// A deletion leaves the same bytes under another generation.
+            b6_a_deletion_leaves_the_other_generations
+            /// No call shows what another tenant has.
+            b7_no_reading_crosses_tenants
+            /// Equal bytes of two tenants are two blobs.
+            b7_equal_bytes_of_two_tenants_are_two_blobs
+            /// Pages of every length show each blob once, in the order of the keys.
+            b8_pages_of_every_length_make_the_whole
+            /// Pages show what was there all the time once, whatever is written meanwhile.
+            b8_pages_are_stable_while_others_write
+            /// A token that is damaged or of another tenant is refused.
+            b8_a_foreign_or_damaged_token_is_invalid
+            /// An address is given for each kind that the capabilities name, and refused for the others.
+            b9_addresses_are_as_the_capabilities_say
+            /// Refusals say that nothing was applied, and are right.
+            b10_a_refusal_says_that_nothing_was_applied
+            /// The empty blob is a blob.
+            b11_an_empty_blob_is_a_blob
+            /// The largest blob is taken, and a larger one is not.
+            b11_the_largest_blob_is_taken_and_a_larger_one_is_not
+            /// A commit that is dropped after any number of polls leaves no blob or the whole of it.
+            b12_a_dropped_commit_leaves_nothing_or_all
+            /// A writer whose write was dropped can be aborted, and the store goes on working.
+            b12_a_dropped_write_can_be_aborted
+        }
+    };
+}
+
+mod clauses {
+    pub(super) use super::reading::*;
+    pub(super) use super::tenants::*;
+    pub(super) use super::writing::*;
+}
+
+__blob_clauses! { macros::functions { dyn BlobStore } }
+
+/// The test that [`blob_store_conformance!`](crate::blob_store_conformance) makes of a clause.
+///
+/// # Errors
+/// [`Broken`], when the clause is.
+pub fn test<S: BlobStore>(
+    make: impl Future<Output = S>,
+    block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
+    clause: fn(&Trial<'_, dyn BlobStore>) -> Checked,
+) -> Checked<()> {
+    let block_on: &BlockOn<'_> = &block_on;
+    super::test(make, block_on, |store| store, clause)
+}
+
+type Store<'a> = Trial<'a, dyn BlobStore>;
+
+/// A part of a blob that was read, with what the store said of it.
+type Read = (BlobRef, Range<u64>, Bytes);
+
+impl Store<'_> {
+    fn capabilities(&self) -> BlobCapabilities {
+        self.store.capabilities()
+    }
+
+    /// A writer to which these chunks were written.
+    fn writer(&self, tenant: &Tenant, chunks: &[&'static [u8]]) -> Checked<Box<dyn BlobWriter>> {
+        self.wait(async {
+            let mut writer = self.store.begin(tenant).await?;
+            for chunk in chunks {
+                writer.write(Bytes::from_static(chunk)).await?;
+            }
+            Ok(writer)
+        })?
+        .map_err(|error: StoreError| Broken::what(format!("a file cannot be written: {error:?}")))
+    }
+
+    fn commit(
+        &self,
+        writer: Box<dyn BlobWriter>,
+        blob: BlobRef,
+        generation: Generation,
+    ) -> Checked<Result<PutOutcome>> {
+        self.wait(writer.commit(blob, generation))
+    }
+
+    /// Stores a text, and names the blob.
+    fn stored(&self, tenant: &Tenant, text: &'static [u8], generation: Generation) -> Checked<BlobKey> {
+        let blob = BlobRef::of(text);
+        let writer = self.writer(tenant, &[text])?;
+        match self.commit(writer, blob, generation)? {
+            Ok(_) => Ok(blob.key(generation)),
+            Err(error) => Err(Broken::what(format!("a commit of {} bytes failed: {error:?}", text.len()))),
+        }
+    }
+
+    fn head(&self, tenant: &Tenant, key: &BlobKey) -> Checked<Result<BlobRef>> {
+        self.wait(self.store.head(tenant, key))
+    }
+
+    fn get(&self, tenant: &Tenant, key: &BlobKey, range: Option<Range<u64>>) -> Checked<Result<Read>> {
+        self.wait(async {
+            let BlobRead { blob, range, body } = self.store.get(tenant, key, range).await?;
+            Ok((blob, range, stream::collect(body, u64::MAX).await?))
+        })
+    }
+
+    fn delete(&self, tenant: &Tenant, key: &BlobKey) -> Checked<()> {
+        let deleted = self.wait(self.store.delete(tenant, key))?;
+        deleted.map_err(|error| Broken::what(format!("a deletion failed: {error:?}")))
+    }
+
+    fn list(&self, tenant: &Tenant, limit: u32, after: Option<&PageToken>) -> Checked<Result<Page<BlobInfo>>> {
+        self.wait(self.store.list(tenant, NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN), after))
+    }
+
+    /// All blobs, page after page; `meanwhile` runs after each.
+    fn all(
+        &self,
+        tenant: &Tenant,
+        limit: u32,
+        mut meanwhile: impl FnMut(usize) -> Checked<()>,
+    ) -> Checked<Vec<BlobInfo>> {
+        let (mut all, mut after) = (Vec::new(), None);
+        for number in 0_usize.. {
+            ensure!(number < 10_000, "the pages of a list do not end");
+            let page = self.list(tenant, limit, after.as_ref())?;
+            let page = page.map_err(|error| Broken::what(format!("a page of a list failed: {error:?}")))?;
+            let count = page.items.len();
+            ensure!(u32::try_from(count).is_ok_and(|count| count <= limit), "a page of {count} blobs, wanted {limit}");
+            all.extend(page.items);
+            meanwhile(number)?;
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Fails if a blob shows by any way of reading.
+    fn absent(&self, tenant: &Tenant, key: &BlobKey, why: &str) -> Checked<()> {
+        wanted!(self.head(tenant, key)?, Err(StoreError::NotFound), "`head` of {why}");
+        wanted!(self.get(tenant, key, None)?, Err(StoreError::NotFound), "`get` of {why}");
+        let listed = self.all(tenant, 100, |_| Ok(()))?.iter().any(|info| info.key == *key);
+        ensure!(!listed, "a list shows {why}");
+        Ok(())
+    }
+
+    /// Fails unless a blob is there as a whole by every way of reading.
+    fn present(&self, tenant: &Tenant, key: &BlobKey, bytes: &[u8]) -> Checked<()> {
+        let size = bytes.len() as u64;
+        let whole = BlobRef { digest: key.digest, size };
+        wanted!(self.head(tenant, key)?, Ok(found) if found == whole, "`head` of a blob of {size} bytes");
+        match self.get(tenant, key, None)? {
+            Ok((blob, range, read)) => {
+                ensure!(blob == whole, "a read is of {blob:?}, wanted {whole:?}");
+                ensure!(range == (0..size), "a read of all {size} bytes is said to be of {range:?}");
+                ensure!(read == bytes, "of {size} bytes {} are read, or others", read.len());
+            }
+            Err(error) => return Err(Broken::what(format!("a blob of {size} bytes cannot be read: {error:?}"))),
+        }
+        let listed: Vec<_> = self.all(tenant, 100, |_| Ok(()))?.into_iter().filter(|info| info.key == *key).collect();
+        ensure!(listed == [BlobInfo { key: *key, size }], "a list shows {listed:?} for a blob of {size} bytes");
+        Ok(())
+    }
+}
+
+/// A generation that nobody has used.
+fn generation() -> Generation {
+    Generation(u128::from(random()) << 64 | u128::from(random()))
+}

@@ -1,0 +1,172 @@
+//! The clauses of [`Ledger`], L1 to L9.
+
+mod changing;
+mod scanning;
+
+use super::{BlockOn, Broken, Checked, Outcome, Trial, damaged, ensure, fresh, macros, polled, wanted};
+use crate::store::{
+    Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision, StoreError, Tenant,
+};
+use bytes::Bytes;
+use std::future::Future;
+use std::num::NonZeroU32;
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __ledger_clauses {
+    ($then:path { $($arguments:tt)* }) => {
+        $then! { { $($arguments)* }
+            /// Only who has seen the newest revision writes, and only where none was seen a record is made.
+            l1_only_who_has_seen_the_newest_revision_writes
+            /// Only who has seen the newest revision deletes.
+            l1_only_who_has_seen_the_newest_revision_deletes
+            /// Of many writers that expect the same, one wins, and a counter loses nothing.
+            l1_of_many_writers_that_expect_the_same_one_wins
+            /// Of many that make the same record at once, one does.
+            l1_of_many_creators_one_wins
+            /// No revision of a key comes back, even after a deletion.
+            l2_a_revision_is_never_given_twice
+            /// What was written is read byte for byte by `get` and `scan`.
+            l3_what_was_written_is_read_byte_for_byte
+            /// Another caller sees what was acknowledged at once.
+            l3_an_acknowledged_change_is_seen_by_others
+            /// No call shows or changes a record of another tenant.
+            l4_no_call_crosses_tenants
+            /// Refusals say that nothing was applied, and are right.
+            l5_a_refusal_says_that_nothing_was_applied
+            /// Values and commits of the sizes that every ledger takes.
+            l6_the_largest_values_and_commits_are_taken
+            /// What is larger is taken or refused as a whole.
+            l6_what_is_larger_is_taken_or_refused
+            /// A commit that is dropped after any number of polls leaves the old state or the new one.
+            l7_a_dropped_commit_leaves_old_or_new
+            /// A commit that is refused at a later change leaves nothing of the first, and names the change.
+            l8_a_refused_commit_changes_nothing
+            /// The revisions come back in the order of the changes; makes, replacements and deletions in one commit.
+            l8_a_commit_gives_its_revisions_in_order
+            /// A commit of no changes succeeds, and one that names a key twice does not.
+            l8_no_change_succeeds_and_a_key_twice_does_not
+            /// Who sees one change of a commit sees the others afterwards.
+            l8_a_commit_is_seen_as_a_whole
+            /// A prefix has what is below it, and nothing beside it.
+            l9_a_prefix_has_what_is_below_it
+            /// Pages of every length show each record once, in the order of the keys.
+            l9_pages_of_every_length_make_the_whole
+            /// Pages show what was there all the time once, whatever is written meanwhile.
+            l9_pages_are_stable_while_others_write
+            /// A token that is damaged, or of another tenant or prefix, is refused.
+            l9_a_foreign_or_damaged_token_is_invalid
+        }
+    };
+}
+
+mod clauses {
+    pub(super) use super::changing::*;
+    pub(super) use super::scanning::*;
+}
+
+__ledger_clauses! { macros::functions { dyn Ledger } }
+
+/// The test that [`ledger_conformance!`](crate::ledger_conformance) makes of a clause.
+///
+/// # Errors
+/// [`Broken`], when the clause is.
+pub fn test<S: Ledger>(
+    make: impl Future<Output = S>,
+    block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
+    clause: fn(&Trial<'_, dyn Ledger>) -> Checked,
+) -> Checked<()> {
+    let block_on: &BlockOn<'_> = &block_on;
+    super::test(make, block_on, |store| store, clause)
+}
+
+type Store<'a> = Trial<'a, dyn Ledger>;
+
+impl Store<'_> {
+    fn get(&self, tenant: &Tenant, key: &LedgerKey) -> Checked<Option<LedgerRecord>> {
+        let found = self.wait(self.store.get(tenant, key))?;
+        found.map_err(|error| Broken::what(format!("a `get` failed: {error:?}")))
+    }
+
+    fn value(&self, tenant: &Tenant, key: &LedgerKey) -> Checked<Option<Bytes>> {
+        Ok(self.get(tenant, key)?.map(|record| record.value))
+    }
+
+    fn apply(&self, tenant: &Tenant, changes: Vec<Change>) -> Checked<Result<Vec<Revision>, CommitError>> {
+        self.wait(self.store.apply(tenant, changes))
+    }
+
+    /// One change.
+    fn change(&self, tenant: &Tenant, change: Change) -> Checked<Result<Revision>> {
+        match self.apply(tenant, vec![change])? {
+            Ok(mut made) if made.len() == 1 => Ok(made.pop().ok_or(StoreError::NotFound)),
+            Ok(made) => Err(Broken::what(format!("one change made {} revisions", made.len()))),
+            Err(refused) => {
+                ensure!(
+                    refused.index.is_none_or(|at| at == 0),
+                    "the error of the only change names {:?}",
+                    refused.index
+                );
+                Ok(Err(refused.error))
+            }
+        }
+    }
+
+    /// Changes that must succeed.
+    fn applied(&self, tenant: &Tenant, changes: Vec<Change>) -> Checked<Vec<Revision>> {
+        let count = changes.len();
+        match self.apply(tenant, changes)? {
+            Ok(made) if made.len() == count => Ok(made),
+            Ok(made) => Err(Broken::what(format!("{count} changes made {} revisions", made.len()))),
+            Err(refused) => Err(Broken::what(format!("a commit of {count} changes failed: {:?}", refused.error))),
+        }
+    }
+
+    /// One change that must succeed.
+    fn made(&self, tenant: &Tenant, change: Change) -> Checked<Revision> {
+        let made = self.change(tenant, change)?;
+        made.map_err(|error| Broken::what(format!("a change failed: {error:?}")))
+    }
+
+    fn scan(
+        &self,
+        tenant: &Tenant,
+        prefix: &LedgerKey,
+        limit: u32,
+        after: Option<&PageToken>,
+    ) -> Checked<Result<Page<LedgerRecord>>> {
+        self.wait(self.store.scan(tenant, prefix, NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN), after))
+    }
+
+    /// All records under a prefix, page after page; `meanwhile` runs after each.
+    fn all(
+        &self,
+        tenant: &Tenant,
+        prefix: &LedgerKey,
+        limit: u32,
+        mut meanwhile: impl FnMut(usize) -> Checked<()>,
+    ) -> Checked<Vec<LedgerRecord>> {
+        let (mut all, mut after) = (Vec::new(), None);
+        for number in 0_usize.. {
+            ensure!(number < 10_000, "the pages of a scan do not end");
+            let page = self.scan(tenant, prefix, limit, after.as_ref())?;
+            let page = page.map_err(|error| Broken::what(format!("a page of a scan failed: {error:?}")))?;
+            let count = page.items.len();
+            ensure!(
+                u32::try_from(count).is_ok_and(|count| count <= limit),
+                "a page of {count} records, wanted {limit}"
+            );
+            all.extend(page.items);
+            meanwhile(number)?;
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn key(name: &str) -> Checked<LedgerKey> {
+    name.parse().map_err(|error| Broken::what(format!("{error}")))
+}

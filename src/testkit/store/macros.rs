@@ -1,0 +1,122 @@
+//! The macros that make a suite of tests of a contract.
+
+/// Holds a [`ResourceStore`](crate::store::ResourceStore) against its contract: one test for each clause.
+///
+/// `store` is an expression, which may `.await`; `block_on` and `skip` may be left out. See
+/// [`testkit::store`](crate::testkit::store).
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// fhir_devices::resource_store_conformance!(memory, store = Memory::new());
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! resource_store_conformance {
+    ($($arguments:tt)*) => {
+        $crate::__conformance! { __resource_clauses resources $($arguments)* }
+    };
+}
+
+/// Holds a [`BlobStore`](crate::store::BlobStore) against its contract: one test for each clause.
+///
+/// The arguments are those of [`resource_store_conformance!`](crate::resource_store_conformance).
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// fhir_devices::blob_store_conformance!(memory, store = Memory::new());
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! blob_store_conformance {
+    ($($arguments:tt)*) => {
+        $crate::__conformance! { __blob_clauses blobs $($arguments)* }
+    };
+}
+
+/// Holds a [`Ledger`](crate::store::Ledger) against its contract: one test for each clause.
+///
+/// The arguments are those of [`resource_store_conformance!`](crate::resource_store_conformance).
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// fhir_devices::ledger_conformance!(memory, store = Memory::new());
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! ledger_conformance {
+    ($($arguments:tt)*) => {
+        $crate::__conformance! { __ledger_clauses ledger $($arguments)* }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance {
+    ($list:ident $suite:ident $name:ident, store = $store:expr $(,)?) => {
+        $crate::__conformance! { @ $list $suite $name, $store, None::<&str>, $crate::testkit::store::block_on }
+    };
+    ($list:ident $suite:ident $name:ident, store = $store:expr, block_on = $block_on:expr $(,)?) => {
+        $crate::__conformance! { @ $list $suite $name, $store, None::<&str>, $block_on }
+    };
+    ($list:ident $suite:ident $name:ident, store = $store:expr, skip = $skip:expr $(,)?) => {
+        $crate::__conformance! { @ $list $suite $name, $store, $skip, $crate::testkit::store::block_on }
+    };
+    ($list:ident $suite:ident $name:ident, store = $store:expr, skip = $skip:expr, block_on = $block_on:expr $(,)?) => {
+        $crate::__conformance! { @ $list $suite $name, $store, $skip, $block_on }
+    };
+    ($list:ident $suite:ident $name:ident, store = $store:expr, block_on = $block_on:expr, skip = $skip:expr $(,)?) => {
+        $crate::__conformance! { @ $list $suite $name, $store, $skip, $block_on }
+    };
+    (@ $list:ident $suite:ident $name:ident, $store:expr, $skip:expr, $block_on:expr) => {
+        #[cfg(test)]
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            $crate::$list! { $crate::__tests { $suite, $store, $skip, $block_on } }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tests {
+    ({ $suite:ident, $store:expr, $skip:expr, $block_on:expr } $($(#[$doc:meta])* $name:ident)*) => {
+        $(
+            #[test]
+            fn $name() -> ::std::result::Result<(), $crate::testkit::store::Broken> {
+                if let Some(reason) = $skip {
+                    println!("skipped: {reason}");
+                    return Ok(());
+                }
+                $crate::testkit::store::$suite::test(
+                    async { $store },
+                    |task| ($block_on)(task),
+                    $crate::testkit::store::$suite::$name,
+                )
+            }
+        )*
+    };
+}
+
+/// The public functions of a suite, from its list of clauses.
+macro_rules! functions {
+    ({ $Store:ty } $($(#[$doc:meta])* $name:ident)*) => {
+        $(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            #[doc = "[`Broken`](super::Broken) when the store breaks the clause."]
+            pub fn $name(trial: &super::Trial<'_, $Store>) -> super::Checked {
+                clauses::$name(trial).map_err(|broken| broken.under(stringify!($name)))
+            }
+        )*
+
+        /// Every clause, in the order of the contract.
+        pub const CLAUSES: &[super::Clause<$Store>] = &[
+            $(super::Clause { name: stringify!($name), check: $name },)*
+        ];
+    };
+}
+
+pub(super) use functions;

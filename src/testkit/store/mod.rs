@@ -1,0 +1,96 @@
+//! The contracts of the stores as suites that a store can be held against.
+//!
+//! One macro call gives a store one test for each clause of its contract, so that no clause is forgotten:
+//!
+//! ```
+//! use fhir_devices::backend::Memory;
+//! use fhir_devices::{blob_store_conformance, ledger_conformance, resource_store_conformance};
+//!
+//! resource_store_conformance!(resources_in_memory, store = Memory::new());
+//! blob_store_conformance!(blobs_in_memory, store = Memory::new());
+//! ledger_conformance!(ledger_in_memory, store = Memory::new());
+//! # fn main() {}
+//! ```
+//!
+//! Each test makes a store of its own by the expression, which may `.await`, and works in a random tenant that nobody has
+//! used: a server that others use, and that holds data, may be tested. A clause that asks for what the
+//! store's capabilities exclude prints `skipped: ` and the capability.
+//!
+//! A store that needs a runtime is given one with `block_on`. It is called for each call of the store, and from several
+//! threads at once; so the runtime outlives the call:
+//!
+//! ```
+//! use fhir_devices::backend::Memory;
+//! use fhir_devices::resource_store_conformance;
+//! use std::sync::LazyLock;
+//! use tokio::runtime::Runtime;
+//!
+//! static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+//!
+//! async fn connect() -> Memory {
+//!     Memory::new()
+//! }
+//!
+//! resource_store_conformance!(engine, store = connect().await, block_on = |future| RUNTIME.block_on(future));
+//! # fn main() {}
+//! ```
+//!
+//! A suite that cannot run everywhere is given `skip`, an expression of an `Option`: the reason why not.
+//! `skip = std::env::var("ENGINE_URL").err()` runs it where the variable is set.
+//!
+//! The clauses are functions as well, over a [`Trial`]: [`resources`], [`blobs`] and [`ledger`] have one for each, and a
+//! list of all.
+
+pub mod blobs;
+pub mod ledger;
+mod macros;
+pub mod resources;
+mod trial;
+
+use std::future::Future;
+pub(super) use trial::fresh;
+pub use trial::{BlockOn, Broken, Checked, Outcome, Task, Trial, block_on, polled};
+use trial::{damaged, ensure, random, wanted};
+
+/// A clause of a contract, by its name.
+///
+/// ```
+/// use fhir_devices::testkit::store::ledger;
+/// assert!(ledger::CLAUSES.iter().all(|clause| clause.name.starts_with('l')));
+/// ```
+pub struct Clause<S: ?Sized> {
+    /// The name of its function; it begins with the number that the clause has in the docs of the trait.
+    pub name: &'static str,
+    /// Holds a store against it.
+    pub check: fn(&Trial<'_, S>) -> Checked,
+}
+
+impl<S: ?Sized> Clause<S> {
+    /// The number of the clause in the docs of the trait: `r1`, `b12`.
+    #[must_use]
+    pub fn number(&self) -> &'static str {
+        self.name.split('_').next().unwrap_or_default()
+    }
+}
+
+impl<S: ?Sized> std::fmt::Debug for Clause<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Clause").field(&self.name).finish()
+    }
+}
+
+/// One test of a suite: makes the store, and holds it against the clause.
+fn test<S, D: ?Sized>(
+    make: impl Future<Output = S>,
+    block_on: &BlockOn<'_>,
+    as_dyn: fn(&S) -> &D,
+    clause: fn(&Trial<'_, D>) -> Checked,
+) -> Checked<()> {
+    let store = Trial::new(&(), block_on).wait(make)?;
+    match clause(&Trial::new(as_dyn(&store), block_on))? {
+        Outcome::Held => {}
+        Outcome::Skipped(capability) => println!("skipped: {capability}"),
+    }
+    // A store may have to be dropped where its runtime is.
+    Trial::new(&(), block_on).wait(async { drop(store) })
+}

@@ -1,0 +1,298 @@
+//! The clauses of [`ResourceStore`], R1 to R14.
+
+mod reading;
+mod searching;
+mod tenants;
+mod times;
+mod writing;
+
+use super::{BlockOn, Broken, Checked, Outcome, Trial, damaged, ensure, fresh, macros, polled, wanted};
+use crate::store::{
+    AtomicScope, Capabilities, CommitError, IndexEntries, Key, Page, PageToken, Parameter, ResourceStore, ResourceType,
+    Result, Search, StoreError, Tenant, Token, Version, VersionId, Write,
+};
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::thread;
+use std::time::{Duration, Instant};
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __resource_clauses {
+    ($then:path { $($arguments:tt)* }) => {
+        $then! { { $($arguments)* }
+            /// A commit that is refused at its second write leaves nothing of the first, and names the second.
+            r1_a_refused_commit_writes_nothing
+            /// The versions of a commit come back in the order of its writes, and are those that are read.
+            r1_a_commit_gives_its_versions_in_order
+            /// A commit of no writes succeeds.
+            r1_an_empty_commit_succeeds
+            /// Who reads while commits go on never sees half of one.
+            r1_a_commit_is_seen_as_a_whole
+            /// A commit that names a key twice is refused, and writes nothing.
+            r1_a_commit_that_names_a_key_twice_is_refused
+            /// A commit of more writes than the capabilities allow is refused, and writes nothing.
+            r1_a_commit_of_too_many_writes_is_refused
+            /// A commit that goes beyond the atomic scope is refused, and writes nothing.
+            r1_a_commit_beyond_the_scope_is_refused
+            /// Each precondition over what never was, what is there, and what is deleted, for bodies of one byte.
+            r2_preconditions_hold_for_small_bodies
+            /// The same for bodies of the largest size.
+            r2_preconditions_hold_for_the_largest_bodies
+            /// The same for deletions.
+            r2_preconditions_hold_for_deletions
+            /// A commit is judged by the state before it, and names the first write that fails.
+            r2_the_first_write_that_fails_is_named
+            /// A counter that many writers raise by what they read loses nothing.
+            r2_of_many_writers_of_one_version_one_wins
+            /// Of many that create the same resource at once, one does.
+            r2_of_many_creators_one_wins
+            /// Deletions take numbers, and a creation after one goes on counting.
+            r3_versions_count_on_after_a_deletion
+            /// Blind writes at the same time are given each number once, without gaps.
+            r3_no_number_is_given_twice
+            /// A body is read byte for byte, by every way of reading, with the same time.
+            r4_what_was_written_is_read_byte_for_byte
+            /// What is acknowledged to one caller is seen by another at once.
+            r4_an_acknowledged_write_is_seen_by_others
+            /// A search sees what was acknowledged before it, where the store claims so.
+            r4_a_search_sees_what_is_acknowledged
+            /// History is newest first, holds the deletions, and does not move when others write.
+            r5_history_is_newest_first_and_keeps_deletions
+            /// What never was has no history, and a version that was not made is not found.
+            r5_what_never_was_has_no_history
+            /// A store without history says so.
+            r5_without_history_it_is_unsupported
+            /// A deletion of what is not there, or deleted, makes no version.
+            r6_a_deletion_needs_a_living_resource
+            /// A deleted resource reads as gone, and no search finds it.
+            r6_a_deleted_resource_is_gone_and_not_found
+            /// Tokens are found by value, by system and value, by no system, and by system.
+            r7_a_value_is_found_in_each_form
+            /// Each parameter has an index of its own, for values of up to the longest length.
+            r7_each_parameter_has_an_index_of_its_own
+            /// Ids, lists of ids, and several criteria at once.
+            r7_criteria_are_met_together
+            /// Any of several criteria, nested too.
+            r7_any_of_several_criteria_is_enough
+            /// The beginning of a value, byte for byte, whatever characters it holds.
+            r7_a_beginning_is_compared_byte_for_byte
+            /// What is found comes in the byte order of the ids, and not in that of a language.
+            r7_what_is_found_is_in_the_order_of_the_ids
+            /// A resource that meets a criterion by several entries is found once.
+            r7_a_resource_is_found_once
+            /// A search follows the entries of the newest version.
+            r7_a_search_follows_the_newest_version
+            /// Pages under a simple criterion show what was there all the time once, whatever is written meanwhile.
+            r8_pages_are_stable_while_others_write
+            /// The same under `AnyOf` and `Begins`.
+            r8_pages_of_gathered_criteria_are_stable
+            /// No page is longer than asked for, and all pages together are the whole.
+            r8_pages_of_every_length_make_the_whole
+            /// A token of a search that is damaged, or of another tenant or query, is refused.
+            r8_a_foreign_or_damaged_token_is_invalid
+            /// The same for the tokens of a history.
+            r8_a_foreign_token_of_a_history_is_invalid
+            /// No read, history or search shows what another tenant has.
+            r9_no_reading_crosses_tenants
+            /// No write changes what another tenant has, or is decided by it.
+            r9_no_writing_crosses_tenants
+            /// Refusals say that nothing was applied, and are right.
+            r10_a_refusal_says_that_nothing_was_applied
+            /// A write id comes back with the version that it made, and refuses nothing.
+            r11_a_write_id_is_given_back
+            /// The empty body and the largest are taken.
+            r12_the_largest_body_is_taken
+            /// A larger body is refused under every precondition, and writes nothing.
+            r12_a_larger_body_is_refused
+            /// The time of a version is not before that of the one before it.
+            r13_last_updated_never_falls
+            /// A commit that is dropped after any number of polls leaves the old state or the new one.
+            r14_a_dropped_commit_leaves_old_or_new
+        }
+    };
+}
+
+mod clauses {
+    pub(super) use super::reading::*;
+    pub(super) use super::searching::*;
+    pub(super) use super::tenants::*;
+    pub(super) use super::times::*;
+    pub(super) use super::writing::*;
+}
+
+__resource_clauses! { macros::functions { dyn ResourceStore } }
+
+/// The test that [`resource_store_conformance!`](crate::resource_store_conformance) makes of a clause.
+///
+/// # Errors
+/// [`Broken`], when the clause is.
+pub fn test<S: ResourceStore>(
+    make: impl Future<Output = S>,
+    block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
+    clause: fn(&Trial<'_, dyn ResourceStore>) -> Checked,
+) -> Checked<()> {
+    let block_on: &BlockOn<'_> = &block_on;
+    super::test(make, block_on, |store| store, clause)
+}
+
+type Store<'a> = Trial<'a, dyn ResourceStore>;
+
+impl Store<'_> {
+    fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+
+    fn commit(&self, tenant: &Tenant, writes: Vec<Write>) -> Checked<Result<Vec<Version>, CommitError>> {
+        self.wait(self.store.commit(tenant, writes))
+    }
+
+    /// One write.
+    fn write(&self, tenant: &Tenant, write: Write) -> Checked<Result<Version>> {
+        match self.commit(tenant, vec![write])? {
+            Ok(mut made) if made.len() == 1 => Ok(made.pop().ok_or(StoreError::NotFound)),
+            Ok(made) => Err(Broken::what(format!("one write made {} versions", made.len()))),
+            Err(refused) => {
+                ensure!(
+                    refused.index.is_none_or(|at| at == 0),
+                    "the error of the only write names {:?}",
+                    refused.index
+                );
+                Ok(Err(refused.error))
+            }
+        }
+    }
+
+    /// One write that must succeed.
+    fn made(&self, tenant: &Tenant, write: Write) -> Checked<Version> {
+        let key = write.key.clone();
+        self.write(tenant, write)?.map_err(|error| Broken::what(format!("a write of `{key}` failed: {error:?}")))
+    }
+
+    fn read(&self, tenant: &Tenant, key: &Key) -> Checked<Result<Version>> {
+        self.wait(self.store.read(tenant, key))
+    }
+
+    /// A read that must succeed.
+    fn found(&self, tenant: &Tenant, key: &Key) -> Checked<Version> {
+        self.read(tenant, key)?.map_err(|error| Broken::what(format!("`{key}` cannot be read: {error:?}")))
+    }
+
+    fn vread(&self, tenant: &Tenant, key: &Key, version: VersionId) -> Checked<Result<Version>> {
+        self.wait(self.store.vread(tenant, key, version))
+    }
+
+    fn history(
+        &self,
+        tenant: &Tenant,
+        key: &Key,
+        limit: u32,
+        after: Option<&PageToken>,
+    ) -> Checked<Result<Page<Version>>> {
+        self.wait(self.store.history(tenant, key, at_most(limit), after))
+    }
+
+    /// All versions, page after page.
+    fn versions(&self, tenant: &Tenant, key: &Key) -> Checked<Vec<Version>> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.history(tenant, key, 50, after.as_ref())?;
+            let page = page.map_err(|error| Broken::what(format!("the history of `{key}` failed: {error:?}")))?;
+            all.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    fn search(&self, tenant: &Tenant, search: &Search) -> Checked<Result<Page<Version>>> {
+        self.wait(self.store.search(tenant, search))
+    }
+
+    /// Follows the pages to their end; `meanwhile` runs after each. `None` says that a criterion is not supported.
+    fn walk(
+        &self,
+        tenant: &Tenant,
+        search: &Search,
+        mut meanwhile: impl FnMut(usize) -> Checked<()>,
+    ) -> Checked<Option<Vec<Version>>> {
+        let (mut search, mut all, mut empty) = (search.clone(), Vec::new(), 0);
+        for page in 0_usize.. {
+            let found = match self.search(tenant, &search)? {
+                Ok(found) => found,
+                Err(StoreError::Unsupported { .. }) if !search.all_of.is_empty() && page == 0 => return Ok(None),
+                Err(error) => return Err(Broken::what(format!("a page of a search failed: {error:?}"))),
+            };
+            let limit = usize::try_from(search.limit.get()).unwrap_or(usize::MAX);
+            ensure!(found.items.len() <= limit, "a page of {} items, wanted at most {limit}", found.items.len());
+            empty = if found.items.is_empty() { empty + 1 } else { 0 };
+            ensure!(empty < 10_000, "pages without items go on and on");
+            all.extend(found.items);
+            meanwhile(page)?;
+            match found.next {
+                Some(next) => search.after = Some(next),
+                None => break,
+            }
+        }
+        Ok(Some(all))
+    }
+
+    /// Whether a search finds these ids in this order; a store that is slow to see its writes is given a while.
+    fn finds(&self, tenant: &Tenant, search: &Search, ids: &[&str]) -> Checked {
+        let patience = Instant::now() + Duration::from_secs(10);
+        loop {
+            let Some(found) = self.walk(tenant, search, |_| Ok(()))? else {
+                return Ok(Outcome::Skipped("a criterion of a search"));
+            };
+            let found: Vec<_> = found.iter().map(|version| version.key.id().as_str()).collect();
+            if found == ids {
+                return Ok(Outcome::Held);
+            }
+            if self.capabilities().search_read_your_writes || Instant::now() > patience {
+                let criteria = &search.all_of;
+                return Err(Broken::what(format!("found {found:?} where {ids:?} meet {criteria:?}")));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// How many resources the kit may write in one commit, if that is several.
+    fn group(&self) -> Option<usize> {
+        let Capabilities { atomic, max_writes, .. } = self.capabilities();
+        (atomic >= AtomicScope::Device && max_writes >= 3).then(|| max_writes.min(8))
+    }
+}
+
+fn at_most(limit: u32) -> NonZeroU32 {
+    NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN)
+}
+
+fn key(resource_type: ResourceType, id: &str) -> Checked<Key> {
+    Key::new(resource_type, id).map_err(|error| Broken::what(error.to_string()))
+}
+
+fn device(id: &str) -> Checked<Key> {
+    key(ResourceType::Device, id)
+}
+
+fn component(id: &str) -> Checked<Key> {
+    key(ResourceType::DeviceComponent, id)
+}
+
+fn v(number: u64) -> VersionId {
+    VersionId::new(number).unwrap_or(VersionId::FIRST)
+}
+
+fn nothing() -> IndexEntries {
+    IndexEntries::new()
+}
+
+/// The entries of a component of a device. What the kit writes in one commit is about one device.
+fn source(of: &str) -> IndexEntries {
+    nothing().with(Parameter::Source, Token::bare(of))
+}
+
+fn ids(versions: &[Version]) -> Vec<&str> {
+    versions.iter().map(|version| version.key.id().as_str()).collect()
+}

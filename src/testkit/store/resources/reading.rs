@@ -1,0 +1,181 @@
+//! R4, R5 and R11: what is read.
+
+use super::*;
+use crate::store::{Precondition, WriteId};
+use bytes::Bytes;
+
+pub(super) fn r4_what_was_written_is_read_byte_for_byte(store: &Store<'_>) -> Checked {
+    let (t, capabilities) = (fresh(), store.capabilities());
+    let bodies: [&[u8]; 4] = [
+        b"{ \"a\": 1.50,\n\t\"b\": \"\xf0\x9f\xa9\xba\", \"a\": 1e2 }",
+        b"{\"z\":1,\"a\":9007199254740993}\r\n",
+        b"\"\\u0000\\/\"",
+        b"{}",
+    ];
+    for (n, body) in bodies.into_iter().enumerate() {
+        let key = device(&format!("exact-{n}"))?;
+        let made = store.made(&t, Write::create(key.clone(), Bytes::from_static(body), nothing()))?;
+        ensure!(made.body.as_deref() == Some(body), "the commit gave {made:?} for {body:?}");
+        let mut ways = vec![("read", store.found(&t, &key)?)];
+        if capabilities.history {
+            let vread = store.vread(&t, &key, v(1))?;
+            ways.push(("vread", vread.map_err(|error| Broken::what(format!("a vread failed: {error:?}")))?));
+            ways.extend(store.versions(&t, &key)?.into_iter().map(|version| ("history", version)));
+        }
+        if capabilities.search_read_your_writes {
+            let search = Search::new(ResourceType::Device);
+            let found = store.walk(&t, &search, |_| Ok(()))?.unwrap_or_default();
+            ways.extend(found.into_iter().filter(|version| version.key == key).map(|version| ("search", version)));
+        }
+        for (way, read) in &ways {
+            ensure!(*read == made, "by {way} it is {read:?}, and {made:?} was made");
+        }
+        let wanted = 1 + 2 * usize::from(capabilities.history) + usize::from(capabilities.search_read_your_writes);
+        ensure!(ways.len() == wanted, "it is read in {} ways, wanted {wanted}", ways.len());
+    }
+    Ok(Outcome::Held)
+}
+
+pub(super) fn r4_an_acknowledged_write_is_seen_by_others(store: &Store<'_>) -> Checked {
+    const ROUNDS: u64 = 40;
+    let (t, key) = (fresh(), device("news")?);
+    let (tell, hear) = std::sync::mpsc::channel();
+    let hear = std::sync::Mutex::new(hear);
+    let tell = std::sync::Mutex::new(Some(tell));
+    store.together(2, |thread| {
+        if thread == 0 {
+            // Dropped at the end, so that the reader ends too.
+            let tell = tell.lock().map(|mut tell| tell.take());
+            let Ok(Some(tell)) = tell else { return Ok(()) };
+            for _ in 0..ROUNDS {
+                let made = store.made(&t, Write::put(key.clone(), "1", nothing()))?;
+                let _ = tell.send(made.version);
+            }
+            return Ok(());
+        }
+        let Ok(hear) = hear.lock() else { return Ok(()) };
+        for acknowledged in hear.iter() {
+            let read = store.found(&t, &key)?.version;
+            ensure!(read >= acknowledged, "version {acknowledged} was acknowledged, and another reads {read}");
+        }
+        Ok(())
+    })?;
+    Ok(Outcome::Held)
+}
+
+pub(super) fn r4_a_search_sees_what_is_acknowledged(store: &Store<'_>) -> Checked {
+    if !store.capabilities().search_read_your_writes {
+        return Ok(Outcome::Skipped("searches that see acknowledged writes"));
+    }
+    let t = fresh();
+    let search = Search::new(ResourceType::DeviceComponent).limit(200);
+    let mut wanted = Vec::new();
+    for n in 0..20 {
+        let key = component(&format!("c{n:02}"))?;
+        wanted.push(key.id().clone());
+        store.made(&t, Write::create(key.clone(), "1", source("Device/d")))?;
+        let wanted: Vec<_> = wanted.iter().map(smol_str::SmolStr::as_str).collect();
+        store.finds(&t, &search, &wanted)?;
+        store.made(&t, Write::update(key, v(1), "2", source("Device/e")))?;
+        store.finds(&t, &search.clone().and(crate::store::Criterion::source("Device/e")), &wanted)?;
+    }
+    Ok(Outcome::Held)
+}
+
+pub(super) fn r5_history_is_newest_first_and_keeps_deletions(store: &Store<'_>) -> Checked {
+    if !store.capabilities().history {
+        return Ok(Outcome::Skipped("history"));
+    }
+    let (t, key) = (fresh(), device("old")?);
+    store.made(&t, Write::create(key.clone(), "1", nothing()))?;
+    store.made(&t, Write::update(key.clone(), v(1), "2", nothing()))?;
+    store.made(&t, Write::delete(key.clone(), Precondition::Exists))?;
+    store.made(&t, Write::create(key.clone(), "4", nothing()))?;
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.history(&t, &key, 3, after.as_ref())?;
+        let page = page.map_err(|error| Broken::what(format!("a page of a history failed: {error:?}")))?;
+        ensure!(page.items.len() <= 3, "a page of {} versions, wanted at most 3", page.items.len());
+        seen.extend(page.items);
+        // A write between two pages moves nothing.
+        store.made(&t, Write::put(key.clone(), "later", nothing()))?;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let found: Vec<_> = seen.iter().map(|version| (version.version.get(), version.body.as_deref())).collect();
+    let wanted: [(u64, Option<&[u8]>); 4] = [(4, Some(b"4")), (3, None), (2, Some(b"2")), (1, Some(b"1"))];
+    // The oldest may be forgotten.
+    let right = !found.is_empty() && wanted.starts_with(&found);
+    ensure!(right, "the history is {found:?}, wanted {wanted:?} or the newest of them");
+    let kept = store.versions(&t, &key)?;
+    for version in &kept {
+        let read = store.vread(&t, &key, version.version)?;
+        ensure!(read.as_ref().ok() == Some(version), "a vread gives {read:?}, and the history {version:?}");
+        let seen = seen.iter().find(|seen| seen.version == version.version);
+        ensure!(seen.is_none_or(|seen| seen == version), "the history gives {version:?}, and gave {seen:?} before");
+    }
+    let oldest = kept.last().map_or(1, |version| version.version.get());
+    let count = kept.first().map_or(0, |version| version.version.get()).saturating_sub(oldest) + 1;
+    ensure!(kept.len() as u64 == count, "the history has {} versions from {oldest} on, wanted {count}", kept.len());
+    if let Some(forgotten) = VersionId::new(oldest - 1) {
+        wanted!(store.vread(&t, &key, forgotten)?, Err(StoreError::NotFound), "a vread of what the history forgot");
+    }
+    // A deletion at the end is the newest version, and the history of what is deleted is kept.
+    let last = store.made(&t, Write::delete(key.clone(), Precondition::None))?;
+    let newest = store.history(&t, &key, 1, None)?.map(|page| page.items);
+    wanted!(newest, Ok(items) if items == [last.clone()], "the newest version of what is deleted");
+    Ok(Outcome::Held)
+}
+
+pub(super) fn r5_what_never_was_has_no_history(store: &Store<'_>) -> Checked {
+    if !store.capabilities().history {
+        return Ok(Outcome::Skipped("history"));
+    }
+    let (t, key) = (fresh(), device("a")?);
+    // First in a tenant that has nothing, then in one that has something.
+    for _ in 0..2 {
+        let never = device("never")?;
+        wanted!(store.history(&t, &never, 3, None)?, Err(StoreError::NotFound), "the history of what never was");
+        wanted!(store.vread(&t, &never, v(1))?, Err(StoreError::NotFound), "a vread of what never was");
+        store.made(&t, Write::put(key.clone(), "1", nothing()))?;
+    }
+    wanted!(store.vread(&t, &key, v(3))?, Err(StoreError::NotFound), "a vread of a version that was not made");
+    Ok(Outcome::Held)
+}
+
+pub(super) fn r5_without_history_it_is_unsupported(store: &Store<'_>) -> Checked {
+    if store.capabilities().history {
+        return Ok(Outcome::Skipped("no history"));
+    }
+    let (t, key) = (fresh(), device("a")?);
+    store.made(&t, Write::put(key.clone(), "1", nothing()))?;
+    wanted!(store.history(&t, &key, 3, None)?, Err(StoreError::Unsupported { .. }), "the history");
+    wanted!(store.vread(&t, &key, v(1))?, Err(StoreError::Unsupported { .. }), "a vread");
+    Ok(Outcome::Held)
+}
+
+pub(super) fn r11_a_write_id_is_given_back(store: &Store<'_>) -> Checked {
+    let (t, key) = (fresh(), device("marked")?);
+    let (first, second) = (Some(WriteId(u128::MAX - 5)), Some(WriteId(2)));
+    let write = Write { write_id: first, ..Write::create(key.clone(), "1", nothing()) };
+    let made = store.made(&t, write.clone())?;
+    ensure!(made.write_id == first, "the commit gave the write id {:?}, wanted {first:?}", made.write_id);
+    let again = store.write(&t, write)?;
+    wanted!(again, Err(StoreError::AlreadyExists { .. }), "a creation that is repeated with its write id");
+    ensure!(store.found(&t, &key)?.write_id == first, "a read gives another write id");
+    // The same id once more: the store does not look for it.
+    let other = device("other")?;
+    store.made(&t, Write { write_id: first, ..Write::create(other.clone(), "1", nothing()) })?;
+    ensure!(store.found(&t, &other)?.write_id == first, "a read gives another write id");
+    store.made(&t, Write::update(key.clone(), v(1), "2", nothing()))?;
+    ensure!(store.found(&t, &key)?.write_id.is_none(), "a write without an id took over the one before it");
+    store.made(&t, Write { write_id: second, ..Write::delete(key.clone(), Precondition::Exists) })?;
+    if store.capabilities().history {
+        let ids: Vec<_> = store.versions(&t, &key)?.iter().map(|version| version.write_id).collect();
+        let wanted = [second, None, first];
+        ensure!(ids == wanted, "the history has the write ids {ids:?}, wanted {wanted:?}");
+    }
+    Ok(Outcome::Held)
+}

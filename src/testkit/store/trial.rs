@@ -1,0 +1,256 @@
+//! How a clause is held against a store, and what comes of it.
+
+use crate::store::{PageToken, Tenant};
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+
+/// A future that the kit wants to be run to its end on the thread that asks.
+///
+/// ```
+/// use fhir_devices::testkit::store::{Task, block_on};
+/// let task: Task<'_> = Box::pin(async {});
+/// block_on(task);
+/// ```
+pub type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// Runs a [`Task`] to its end on the thread that asks. It is called from several threads at once.
+///
+/// ```
+/// use fhir_devices::testkit::store::{BlockOn, block_on};
+/// let own: &BlockOn<'_> = &|task| block_on(task);
+/// own(Box::pin(async {}));
+/// ```
+pub type BlockOn<'a> = dyn for<'f> Fn(Task<'f>) + Sync + 'a;
+
+/// A clause that a store breaks.
+///
+/// ```
+/// use fhir_devices::testkit::store::Broken;
+/// let broken = Broken::new("r6_a_deletion_needs_a_living_resource", "a deletion of nothing was taken");
+/// assert_eq!(
+///     broken.to_string(),
+///     "`r6_a_deletion_needs_a_living_resource` is broken: a deletion of nothing was taken",
+/// );
+/// ```
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{clause}` is broken: {what}")]
+pub struct Broken {
+    /// The name of the clause; it begins with the number that it has in the docs of the trait.
+    pub clause: &'static str,
+    /// What was found, and what was wanted.
+    pub what: String,
+}
+
+impl Broken {
+    /// A clause that is broken so.
+    pub fn new(clause: &'static str, what: impl Into<String>) -> Self {
+        Self { clause, what: what.into() }
+    }
+
+    /// What is wrong, before it is known under which clause that falls.
+    pub(super) fn what(what: impl Into<String>) -> Self {
+        Self::new("", what)
+    }
+
+    pub(super) fn under(mut self, clause: &'static str) -> Self {
+        if self.clause.is_empty() {
+            self.clause = clause;
+        }
+        self
+    }
+}
+
+/// A test that returns it is shown with this text.
+impl fmt::Debug for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What became of a clause that is not broken.
+///
+/// ```
+/// use fhir_devices::testkit::store::Outcome;
+/// assert_ne!(Outcome::Held, Outcome::Skipped("history"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The store holds to it.
+    Held,
+    /// It asks for what the store says that it cannot do.
+    Skipped(&'static str),
+}
+
+/// The answer to a clause.
+///
+/// ```
+/// use fhir_devices::testkit::store::{Checked, Outcome};
+/// let held: Checked = Ok(Outcome::Held);
+/// assert!(held.is_ok());
+/// ```
+pub type Checked<T = Outcome> = Result<T, Broken>;
+
+/// A store on trial, and how its futures are run.
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// use fhir_devices::store::ResourceStore;
+/// use fhir_devices::testkit::store::{Outcome, Trial, block_on, resources};
+/// let memory = Memory::new();
+/// let store: &dyn ResourceStore = &memory;
+/// let trial = Trial::new(store, &|task| block_on(task));
+/// assert_eq!(resources::r3_versions_count_on_after_a_deletion(&trial)?, Outcome::Held);
+/// # Ok::<(), fhir_devices::testkit::store::Broken>(())
+/// ```
+pub struct Trial<'a, S: ?Sized> {
+    pub(super) store: &'a S,
+    block_on: &'a BlockOn<'a>,
+}
+
+impl<'a, S: ?Sized> Trial<'a, S> {
+    /// Puts a store on trial.
+    #[must_use]
+    pub fn new(store: &'a S, block_on: &'a BlockOn<'a>) -> Self {
+        Self { store, block_on }
+    }
+
+    /// Runs one future to its end.
+    ///
+    /// # Errors
+    /// [`Broken`] when `block_on` comes back before the future has ended.
+    pub fn wait<T>(&self, future: impl Future<Output = T>) -> Checked<T> {
+        let mut output = None;
+        (self.block_on)(Box::pin(async { output = Some(future.await) }));
+        output.ok_or_else(|| Broken::what("`block_on` came back before the future had ended"))
+    }
+}
+
+impl<S: Sync + ?Sized> Trial<'_, S> {
+    /// Does the work on several threads at once, each with its number.
+    pub(super) fn together(&self, threads: usize, work: impl Fn(usize) -> Checked<()> + Sync) -> Checked<()> {
+        let work = &work;
+        thread::scope(|scope| {
+            let all: Vec<_> = (0..threads).map(|number| scope.spawn(move || work(number))).collect();
+            let panicked = |_| Err(Broken::what("a call panicked"));
+            all.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(panicked))
+        })
+    }
+}
+
+impl<S: ?Sized> Clone for Trial<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: ?Sized> Copy for Trial<'_, S> {}
+
+impl<S: ?Sized> fmt::Debug for Trial<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trial").finish_non_exhaustive()
+    }
+}
+
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs a future to its end on this thread: enough for stores that need no runtime.
+///
+/// ```
+/// assert_eq!(fhir_devices::testkit::store::block_on(async { 7 }), 7);
+/// ```
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// Polls a future at most so many times, and drops it then. `None` says that it had not ended.
+///
+/// Between two polls the future wakes its task, so that a store that waits for its engine gets on.
+///
+/// ```
+/// use fhir_devices::testkit::store::{block_on, polled};
+/// assert_eq!(block_on(polled(async { 7 }, 1)), Some(7));
+/// assert_eq!(block_on(polled(async { 7 }, 0)), None);
+/// ```
+pub async fn polled<F: Future>(future: F, polls: usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// A number that no other call gives, here or elsewhere.
+pub(super) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// A tenant that nobody has used.
+pub(in super::super) fn fresh() -> Tenant {
+    let name = format!("kit-{:016x}{:016x}", random(), random());
+    // The text is of the form that a tenant has; should that change, the name is still one of these.
+    Tenant::new(&name).or_else(|_| Tenant::new("kit")).unwrap_or_else(|_| fresh())
+}
+
+/// A token of which one character is another.
+pub(super) fn damaged(token: &PageToken, at: usize) -> Checked<PageToken> {
+    let swap = |(n, c): (usize, char)| match c {
+        'A' if n == at => 'B',
+        _ if n == at => 'A',
+        c => c,
+    };
+    let text: String = token.as_str().chars().enumerate().map(swap).collect();
+    text.parse().map_err(|error| Broken::what(format!("{error}")))
+}
+
+/// Fails the clause unless the condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($what:tt)*) => {
+        if !$condition {
+            return Err($crate::testkit::store::Broken::new("", format!($($what)*)));
+        }
+    };
+}
+
+/// Fails the clause unless the value is of the form.
+macro_rules! wanted {
+    ($value:expr, $pattern:pat $(if $guard:expr)?, $($what:tt)*) => {
+        match $value {
+            $pattern $(if $guard)? => {}
+            found => {
+                let what = format!($($what)*);
+                let wanted = stringify!($pattern $(if $guard)?);
+                return Err($crate::testkit::store::Broken::new("", format!("{what}: found {found:?}, wanted {wanted}")));
+            }
+        }
+    };
+}
+
+pub(super) use {ensure, wanted};

@@ -1,0 +1,106 @@
+//! Stores with one defect, over the store in memory.
+
+use fhir_devices::backend::Memory;
+use fhir_devices::store::*;
+use fhir_devices::testkit::store::block_on;
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Mutex;
+
+type Made = Result<Vec<Version>, CommitError>;
+
+#[allow(clippy::type_complexity, reason = "a row of functions")]
+/// A store of resources each of whose methods may be replaced. The futures below are ready at once.
+pub(crate) struct Wrong {
+    pub(crate) below: Memory,
+    pub(crate) capabilities: fn(&Self) -> Capabilities,
+    pub(crate) read: fn(&Self, &Tenant, &Key) -> Result<Version>,
+    pub(crate) vread: fn(&Self, &Tenant, &Key, VersionId) -> Result<Version>,
+    pub(crate) commit: fn(&Self, &Tenant, Vec<Write>) -> Made,
+    pub(crate) search: fn(&Self, &Tenant, &Search) -> Result<Page<Version>>,
+    pub(crate) history: fn(&Self, &Tenant, &Key, NonZeroU32, Option<&PageToken>) -> Result<Page<Version>>,
+    /// Versions that a defect keeps for itself.
+    pub(crate) kept: Mutex<HashMap<(Tenant, Key), Version>>,
+    pub(crate) count: Mutex<u64>,
+}
+
+impl Wrong {
+    pub(crate) fn right(below: Memory) -> Self {
+        Self {
+            below,
+            capabilities: |own| ResourceStore::capabilities(&own.below),
+            read: |own, t, k| block_on(own.below.read(t, k)),
+            vread: |own, t, k, v| block_on(own.below.vread(t, k, v)),
+            commit: |own, t, w| block_on(own.below.commit(t, w)),
+            search: |own, t, s| block_on(own.below.search(t, s)),
+            history: |own, t, k, l, a| block_on(own.below.history(t, k, l, a)),
+            kept: Mutex::default(),
+            count: Mutex::default(),
+        }
+    }
+
+    /// What Memory would do.
+    pub(crate) fn made(&self, tenant: &Tenant, writes: Vec<Write>) -> Made {
+        block_on(self.below.commit(tenant, writes))
+    }
+
+    /// How often it was asked, this time included.
+    pub(crate) fn times(&self) -> u64 {
+        let mut count = self.count.lock().unwrap();
+        *count += 1;
+        *count
+    }
+}
+
+impl ResourceStore for Wrong {
+    fn capabilities(&self) -> Capabilities {
+        (self.capabilities)(self)
+    }
+
+    fn read<'a>(&'a self, t: &'a Tenant, k: &'a Key) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(async move { (self.read)(self, t, k) })
+    }
+
+    fn vread<'a>(&'a self, t: &'a Tenant, k: &'a Key, v: VersionId) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(async move { (self.vread)(self, t, k, v) })
+    }
+
+    fn commit<'a>(&'a self, t: &'a Tenant, w: Vec<Write>) -> BoxFuture<'a, Made> {
+        Box::pin(async move { (self.commit)(self, t, w) })
+    }
+
+    fn search<'a>(&'a self, t: &'a Tenant, s: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(async move { (self.search)(self, t, s) })
+    }
+
+    fn history<'a>(
+        &'a self,
+        t: &'a Tenant,
+        k: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(async move { (self.history)(self, t, k, limit, after) })
+    }
+}
+
+/// The check of a condition and the write as two steps, between which others may come.
+pub(crate) fn check_then_write(own: &Wrong, tenant: &Tenant, writes: Vec<Write>) -> Made {
+    for (at, write) in writes.iter().enumerate() {
+        let newest = block_on(own.below.read(tenant, &write.key));
+        let error = match (write.when, newest) {
+            (Precondition::Absent, Ok(found)) => StoreError::AlreadyExists { current: Some(found.version) },
+            (Precondition::Version(wanted), Ok(found)) if found.version != wanted => {
+                StoreError::Conflict { current: Some(found.version) }
+            }
+            (Precondition::Version(_), Err(_)) => StoreError::Conflict { current: None },
+            (Precondition::Exists, Err(missing)) => missing,
+            _ => continue,
+        };
+        return Err(CommitError::at(at, error));
+    }
+    // As long as a quick answer of an engine takes.
+    std::thread::sleep(std::time::Duration::from_micros(100));
+    let blind = |write| Write { when: Precondition::None, ..write };
+    own.made(tenant, writes.into_iter().map(blind).collect())
+}

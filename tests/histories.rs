@@ -1,0 +1,333 @@
+//! Histories under concurrency and honest faults: what is in order passes, and what is not is caught.
+
+#![cfg(feature = "testkit")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
+#![allow(dead_code, reason = "the stores with a defect are used by other tests too")]
+
+#[path = "common/wrong.rs"]
+mod wrong;
+
+use fhir_devices::backend::Memory;
+use fhir_devices::store::*;
+use fhir_devices::testkit::history::{self, Acknowledged};
+use fhir_devices::testkit::store::{Broken, block_on};
+use fhir_devices::testkit::{Call, Fate, Faulty, Patient, Plan, Recording};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use wrong::{Wrong, check_then_write};
+
+#[test]
+fn two_hundred_histories_of_resources_in_memory_are_in_order() -> Result<(), Broken> {
+    let memory: Arc<dyn ResourceStore> = Arc::new(Memory::new());
+    history::resources(&memory, &|task| block_on(task), 0..200)
+}
+
+#[test]
+fn two_hundred_histories_of_the_ledger_in_memory_are_in_order() -> Result<(), Broken> {
+    let memory: Arc<dyn Ledger> = Arc::new(Memory::new());
+    history::ledger(&memory, &|task| block_on(task), 0..200)
+}
+
+/// How many of so many seeds show that a store is not in order.
+fn caught(seeds: u64, store: impl Fn() -> Wrong) -> usize {
+    let shows = |seed: &u64| {
+        let store: Arc<dyn ResourceStore> = Arc::new(store());
+        history::resources(&store, &|task| block_on(task), *seed..*seed + 1).is_err()
+    };
+    (0..seeds).filter(shows).count()
+}
+
+#[test]
+fn a_check_before_a_write_is_caught() {
+    let caught = caught(50, || Wrong { commit: check_then_write, ..Wrong::right(Memory::new()) });
+    assert!(caught >= 45, "{caught} of 50 seeds show it");
+}
+
+#[test]
+fn a_lost_acknowledgement_that_is_said_to_be_a_failure_is_caught() {
+    let caught = caught(50, || Wrong {
+        commit: |own, t, w| {
+            let made = own.made(t, w)?;
+            if own.times() % 4 == 0 {
+                return Err(StoreError::Unavailable { retry_after: None, source: None }.into());
+            }
+            Ok(made)
+        },
+        ..Wrong::right(Memory::new())
+    });
+    assert!(caught >= 48, "{caught} of 50 seeds show it");
+}
+
+#[test]
+fn reads_that_lag_one_version_behind_are_caught() {
+    let caught = caught(50, || Wrong {
+        read: |own, t, k| {
+            let read = block_on(own.below.read(t, k))?;
+            let before = VersionId::new(read.version.get() - 1);
+            match before.map(|before| block_on(own.below.vread(t, k, before))) {
+                Some(Ok(before)) if !before.is_deleted() => Ok(before),
+                _ => Ok(read),
+            }
+        },
+        ..Wrong::right(Memory::new())
+    });
+    assert!(caught >= 45, "{caught} of 50 seeds show it");
+}
+
+#[test]
+fn an_acknowledged_write_that_is_lost_is_caught() {
+    let caught = caught(50, || Wrong {
+        commit: |own, t, w| {
+            if own.times() % 4 != 0 {
+                return own.made(t, w);
+            }
+            let scratch = Memory::new();
+            for write in &w {
+                let now = block_on(own.below.read(t, &write.key)).ok();
+                for n in 1..=now.map_or(0, |now| now.version.get()) {
+                    block_on(
+                        scratch.commit(t, vec![Write::put(write.key.clone(), n.to_string(), IndexEntries::new())]),
+                    )?;
+                }
+            }
+            block_on(scratch.commit(t, w))
+        },
+        ..Wrong::right(Memory::new())
+    });
+    assert!(caught >= 45, "{caught} of 50 seeds show it");
+}
+
+/// A ledger that checks, and writes afterwards.
+struct Racy(Memory, Mutex<()>);
+
+impl Ledger for Racy {
+    fn get<'a>(&'a self, t: &'a Tenant, k: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
+        Ledger::get(&self.0, t, k)
+    }
+
+    fn apply<'a>(&'a self, t: &'a Tenant, c: Vec<Change>) -> BoxFuture<'a, Result<Vec<Revision>, CommitError>> {
+        Box::pin(async move {
+            for (at, change) in c.iter().enumerate() {
+                let found = Ledger::get(&self.0, t, &change.key).await?.map(|record| record.revision);
+                if found != change.expected {
+                    let exists = change.expected.is_none();
+                    let (found, changed) =
+                        (StoreError::AlreadyExists { current: None }, StoreError::Conflict { current: None });
+                    return Err(CommitError::at(at, if exists { found } else { changed }));
+                }
+            }
+            thread::sleep(std::time::Duration::from_micros(100));
+            let _one = self.1.lock().unwrap();
+            let mut blind = Vec::new();
+            for change in c {
+                let expected = block_on(Ledger::get(&self.0, t, &change.key))?.map(|record| record.revision);
+                if change.value.is_some() || expected.is_some() {
+                    blind.push(Change { expected, ..change });
+                }
+            }
+            block_on(self.0.apply(t, blind))
+        })
+    }
+
+    fn scan<'a>(
+        &'a self,
+        t: &'a Tenant,
+        p: &'a LedgerKey,
+        l: NonZeroU32,
+        a: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<LedgerRecord>>> {
+        self.0.scan(t, p, l, a)
+    }
+}
+
+#[test]
+fn a_ledger_that_checks_before_it_writes_is_caught() {
+    let shows = |seed: &u64| {
+        let racy: Arc<dyn Ledger> = Arc::new(Racy(Memory::new(), Mutex::default()));
+        history::ledger(&racy, &|task| block_on(task), *seed..*seed + 1).is_err()
+    };
+    let caught = (0..50).filter(shows).count();
+    assert!(caught >= 40, "{caught} of 50 seeds show it");
+}
+
+#[test]
+fn the_versions_of_a_long_run_are_in_order() {
+    let (store, tenant, ticks) = (Memory::new(), "st-mary".parse::<Tenant>().unwrap(), AtomicU64::new(0));
+    let key = |n: u64| format!("Device/d{n}").parse::<Key>().unwrap();
+    let calls = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let (store, tenant, ticks, calls) = (&store, &tenant, &ticks, &calls);
+            scope.spawn(move || {
+                for n in 0..5_000 {
+                    let of = (n * 7 + thread) % 5;
+                    let wrote = (n + thread) % 3 == 0;
+                    let began = ticks.fetch_add(1, Ordering::SeqCst);
+                    let version = if wrote {
+                        let write = Write::put(key(of), "1", IndexEntries::new());
+                        block_on(store.commit(tenant, vec![write])).unwrap().pop()
+                    } else {
+                        block_on(store.read(tenant, &key(of))).ok()
+                    };
+                    let ended = ticks.fetch_add(1, Ordering::SeqCst);
+                    if let Some(version) = version.map(|version| version.version.get()) {
+                        calls.lock().unwrap().push(Acknowledged { of, version, wrote, began, ended });
+                    }
+                }
+            });
+        }
+    });
+    let mut calls = calls.into_inner().unwrap();
+    history::in_order(&calls).unwrap();
+    let last = calls.iter().map(|call| call.ended).max().unwrap();
+    calls.push(Acknowledged { of: 0, version: 1, wrote: false, began: last + 1, ended: last + 2 });
+    assert!(history::in_order(&calls).is_err());
+}
+
+// ------------------------------------------------------------------------------------------ the doubles
+
+/// Memory that fails before it acts, delays and duplicates, and whoever tries again: together they keep every clause.
+fn patient(seed: u64) -> Patient<Faulty<Memory>> {
+    let memory = Memory::new().with_max_body(1 << 16).with_max_blob(1 << 16);
+    let fates = [Fate::Works, Fate::Unavailable, Fate::Throttled, Fate::Twice];
+    Patient::new(Arc::new(Faulty::new(Arc::new(memory), seed).with_only(&fates)))
+}
+
+/// A writer cannot be asked again, so that files are only delayed.
+fn delayed(seed: u64) -> Faulty<Memory> {
+    let memory = Memory::new().with_max_body(1 << 16).with_max_blob(1 << 16);
+    Faulty::new(Arc::new(memory), seed).with_only(&[Fate::Works])
+}
+
+fhir_devices::resource_store_conformance!(resources_under_faults, store = patient(7));
+fhir_devices::ledger_conformance!(ledger_under_faults, store = patient(7));
+fhir_devices::blob_store_conformance!(blobs_under_delays, store = delayed(7));
+
+#[test]
+fn a_write_under_honest_faults_is_resolved_and_applied_once() {
+    let (mut known, mut applied) = (0, 0);
+    for seed in 0..200 {
+        let faulty = Arc::new(Faulty::new(Arc::new(Memory::new()), seed));
+        let store = Tenanted::new(Arc::clone(&faulty), "st-mary".parse().unwrap());
+        let key: Key = "Device/pump".parse().unwrap();
+        let mut newest = 0_u64;
+        let mut unknown = false;
+        for number in 1..=20_u64 {
+            let body = number.to_string();
+            let write = match VersionId::new(newest) {
+                None => Write::create(key.clone(), body, IndexEntries::new()),
+                Some(version) => Write::update(key.clone(), version, body, IndexEntries::new()),
+            };
+            match block_on(store.write_resolved(write.with_id(WriteId(number.into())))) {
+                Ok(made) => {
+                    assert_eq!(made.version.get(), newest + 1, "seed {seed}");
+                    (newest, known) = (newest + 1, known + 1);
+                }
+                Err(error) if error.applied() == Applied::No => known += 1,
+                // It may be there now, or later: the run of this seed ends.
+                Err(_) => {
+                    unknown = true;
+                    break;
+                }
+            }
+        }
+        faulty.calm();
+        let now = block_on(store.read(&key)).map_or(0, |version| version.version.get());
+        // A read makes up for what was put off.
+        let now = now.max(block_on(store.read(&key)).map_or(0, |version| version.version.get()));
+        assert!(now == newest || unknown && now == newest + 1, "seed {seed}: {newest} acknowledged, {now} there");
+        applied += newest;
+    }
+    assert!(known > 1_000 && applied > 700, "{known} outcomes are known, {applied} writes were acknowledged");
+}
+
+#[test]
+fn the_same_seed_fails_in_the_same_way() {
+    let run = |seed| {
+        let store = Faulty::new(Arc::new(Memory::new()), seed);
+        let (tenant, key) = ("st-mary".parse().unwrap(), "Device/pump".parse::<Key>().unwrap());
+        let write =
+            |n: u64| block_on(store.commit(&tenant, vec![Write::put(key.clone(), n.to_string(), IndexEntries::new())]));
+        (0..100)
+            .map(|n| write(n).map_err(|refused| refused.error.to_string()).map(|made| made.len()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(run(3), run(3));
+    assert_ne!(run(3), run(4));
+    assert!(run(3).iter().filter(|outcome| outcome.is_err()).count() > 20);
+}
+
+#[test]
+fn a_torn_read_ends_with_an_error_and_a_torn_write_leaves_nothing() {
+    let (memory, tenant) = (Arc::new(Memory::new()), "st-mary".parse::<Tenant>().unwrap());
+    let blobs = TenantBlobs::new(memory.clone(), tenant.clone());
+    let (blob, _) = block_on(blobs.put(Generation(1), stream::chunks(["firm".into(), "ware".into()]))).unwrap();
+    let torn = TenantBlobs::new(Arc::new(Faulty::on(memory.clone(), 1, Fate::Torn)), tenant.clone());
+    let mut body = block_on(torn.get(&blob.key(Generation(1)), None)).unwrap().body;
+    let mut seen = Vec::new();
+    while let Some(chunk) = block_on(stream::next(&mut body)) {
+        seen.push(chunk.map_err(|error| error.is_transient()));
+    }
+    assert_eq!(seen.last(), Some(&Err(true)));
+    assert!(seen.iter().flatten().map(bytes::Bytes::len).sum::<usize>() < 8, "{seen:?}");
+    for call in 1..=4 {
+        for fate in [Fate::Torn, Fate::Unavailable, Fate::Dropped] {
+            let torn = TenantBlobs::new(Arc::new(Faulty::on(memory.clone(), call, fate)), tenant.clone());
+            let put = block_on(torn.put(Generation(2), stream::chunks(["firm".into(), "ware".into()])));
+            let works = fate == Fate::Torn && (call == 1 || call == 4);
+            assert_eq!(put.is_ok(), works, "{fate:?} at call {call}");
+            assert_eq!(block_on(blobs.head(&blob.key(Generation(2)))).is_ok(), works);
+            block_on(blobs.delete(&blob.key(Generation(2)))).unwrap();
+        }
+    }
+    // What is lost or late is there, at once or after the next call.
+    for (fate, at_once) in [(Fate::Lost, true), (Fate::Late, false)] {
+        let faulty = Arc::new(Faulty::on(memory.clone(), 3, fate));
+        let handle = TenantBlobs::new(faulty, tenant.clone());
+        let put = block_on(handle.put(Generation(3), stream::once("firmware"))).unwrap_err();
+        assert_eq!(put.applied(), Applied::Unknown);
+        assert_eq!(block_on(blobs.head(&blob.key(Generation(3)))).is_ok(), at_once);
+        assert!(block_on(handle.head(&blob.key(Generation(3)))).is_ok());
+        block_on(blobs.delete(&blob.key(Generation(3)))).unwrap();
+    }
+}
+
+#[test]
+fn a_plan_of_the_callers_own_is_followed() {
+    let store = Faulty::planned(Arc::new(Memory::new()), |call| Plan {
+        fate: if call % 2 == 0 { Fate::Throttled } else { Fate::Works },
+        before: 2,
+        after: 1,
+    });
+    let (tenant, key) = ("st-mary".parse::<Tenant>().unwrap(), "Device/pump".parse::<Key>().unwrap());
+    for call in 1..=6 {
+        let mut read = store.read(&tenant, &key);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let pending = std::iter::from_fn(|| read.as_mut().poll(&mut context).is_pending().then_some(())).count();
+        assert_eq!(pending, 3);
+        let again = block_on(store.read(&tenant, &key));
+        assert!(matches!(again, Err(StoreError::Throttled { retry_after: Some(_) })), "call {call}");
+    }
+    assert_eq!(store.calls(), 12);
+}
+
+#[test]
+fn a_recording_has_the_calls_in_order_with_what_they_were_given() {
+    let recording = Arc::new(Recording::new(Arc::new(Memory::new())));
+    let tenant: Tenant = "st-mary".parse().unwrap();
+    let store = Tenanted::new(recording.clone(), tenant.clone());
+    let write = Write::put("Device/pump".parse().unwrap(), "{}", IndexEntries::new());
+    block_on(store.write(write.clone())).unwrap();
+    block_on(store.search(&Search::new(ResourceType::Device))).unwrap();
+    let search = Call::Search(tenant.clone(), Search::new(ResourceType::Device));
+    assert_eq!(recording.take(), [Call::Commit(tenant.clone(), vec![write]), search]);
+    let blobs = TenantBlobs::new(recording.clone(), tenant.clone());
+    let (blob, _) = block_on(blobs.put(Generation(1), stream::once("firmware"))).unwrap();
+    let wanted = [Call::Begin(tenant.clone()), Call::Write("firmware".into()), Call::CommitBlob(blob, Generation(1))];
+    assert_eq!(recording.take(), wanted);
+    let ledger = TenantLedger::new(recording.clone(), tenant.clone());
+    assert!(block_on(ledger.get(&"a".parse().unwrap())).unwrap().is_none());
+    assert_eq!(recording.calls(), [Call::Get(tenant, "a".parse().unwrap())]);
+}
