@@ -94,7 +94,7 @@ fn bundle(all: Vec<Resource>) -> Bundle {
 
 enum Given {
     Alone(Vec<DeviceComponent>),
-    Together(Bundle),
+    Together(Box<Bundle>),
 }
 
 impl Given {
@@ -124,7 +124,7 @@ fn main() {
         for count in [1_000, 10_000, 100_000, 1_000_000] {
             let all = components(count, shape, name);
             let given = match name {
-                "bundle" => Given::Together(bundle(all)),
+                "bundle" => Given::Together(Box::new(bundle(all))),
                 _ => Given::Alone(all.into_iter().map(component).collect()),
             };
             let rounds = (2_000_000 / count).clamp(5, 100);

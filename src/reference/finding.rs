@@ -191,14 +191,11 @@ impl Finding {
             },
             Rule::OneSerialNumber => format!("{own} has more than one"),
             Rule::OneStatus => format!("{own} has several statuses"),
-            Rule::PartBelowMds => {
-                let part = node.record().marks.part().map_or("part", Part::as_str);
-                match (self.spot, other) {
-                    (Spot::Parent, Some(_)) => its(&format!("the {part} {own} is below")),
-                    (Spot::Parent, None) => format!("the {part} {own} has no parent"),
-                    _ => its(&format!("the {part} {own} is beside")),
-                }
-            }
+            Rule::PartBelowMds => match (self.spot, other) {
+                (Spot::Parent, Some(_)) => its(&format!("{own} is below")),
+                (Spot::Parent, None) => format!("{own} has no parent"),
+                _ => its(&format!("{own} is beside")),
+            },
             Rule::CalibrationTime => format!("a calibration of {own} has no time"),
             Rule::SerialNumber => its(&format!("{own} has another one than")),
             Rule::OneRoot => its(&format!("{own} is at the top beside")),
@@ -233,7 +230,10 @@ fn named(node: Node<'_, '_>) -> String {
     let kind = match node.item() {
         super::Item::Device(_) => "Device",
         super::Item::Metric(_) => "metric",
-        super::Item::Component(_) => node.level().map_or("component", title),
+        super::Item::Component(_) => {
+            let part = || node.part().map_or("component", Part::as_str);
+            node.level().map_or_else(part, title)
+        }
     };
     format!("{kind} `{}`", node.label())
 }

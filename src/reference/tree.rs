@@ -6,7 +6,7 @@ use super::names::{FAR, Names};
 use super::record::{NONE, Nodes, Origin, Record, Target, Tie};
 use super::rule::Profile;
 use crate::issue::Report;
-use crate::nomenclature::Level;
+use crate::nomenclature::{Level, Part};
 use crate::primitive::Id;
 use crate::resource::DeviceComponent;
 use std::fmt;
@@ -243,6 +243,12 @@ impl<'t, 'a> Node<'t, 'a> {
     #[must_use]
     pub fn by_place(self) -> Option<Level> {
         self.record.marks.by_place()
+    }
+
+    /// The part of a device that a component is beside its levels: a battery, a clock, an SCO.
+    #[must_use]
+    pub fn part(self) -> Option<Part> {
+        self.record.marks.part()
     }
 
     /// Whether what is said about the level differs. An MDS below an MDS is as it may be.

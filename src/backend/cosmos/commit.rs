@@ -16,11 +16,7 @@ pub(super) const ROUNDS: u32 = 100;
 /// The newest versions of what a commit writes, by name.
 type Found = HashMap<String, Item>;
 
-pub(super) async fn commit(
-    cosmos: &Cosmos,
-    tenant: &Tenant,
-    writes: Vec<Write>,
-) -> Result<Vec<Version>, CommitError> {
+pub(super) async fn commit(cosmos: &Cosmos, tenant: &Tenant, writes: Vec<Write>) -> Result<Vec<Version>, CommitError> {
     check_writes(&writes, MAX_WRITES, cosmos.max_body)?;
     if writes.is_empty() {
         return Ok(Vec::new());
@@ -140,9 +136,7 @@ fn prepare(
         let next = Item::next(tenant, at, write, newest, now, nonce)?;
         batch = match newest {
             None => batch.create(&next)?,
-            Some(newest) => {
-                batch.create(&newest.clone().into_old())?.replace(&next.id, &newest.etag, &next)?
-            }
+            Some(newest) => batch.create(&newest.clone().into_old())?.replace(&next.id, &newest.etag, &next)?,
         };
         made.push(next.to_version()?);
     }

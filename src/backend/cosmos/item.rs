@@ -1,8 +1,8 @@
 //! What is kept: the items of the container, and the partitions that they are in.
 
 use crate::store::{
-    Criterion, IndexEntries, Key, Parameter, ResourceType, Result, StoreError, Tenant, Token, Version, VersionId, Write,
-    WriteId,
+    Criterion, IndexEntries, Key, Parameter, ResourceType, Result, StoreError, Tenant, Token, Version, VersionId,
+    Write, WriteId,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -138,7 +138,8 @@ impl Cosmos {
                 Err(error) if error.applied() == Applied::No => return Err(error.into()),
                 Err(error) => {
                     let looked = self.found(&pk, &changes).await;
-                    let ours = looked.is_ok_and(|found| found.get(&first).is_some_and(|record| record.comes_from(&nonce)));
+                    let ours =
+                        looked.is_ok_and(|found| found.get(&first).is_some_and(|record| record.comes_from(&nonce)));
                     return if ours { Ok(made()) } else { Err(error.into()) };
                 }
             }

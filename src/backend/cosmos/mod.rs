@@ -8,8 +8,8 @@ mod search;
 mod wire;
 
 use crate::store::{
-    AtomicScope, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageToken, ResourceStore, ResourceType,
-    Result, Search, StoreError, SystemClock, Tenant, Version, VersionId, Write,
+    AtomicScope, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageToken, ResourceStore,
+    ResourceType, Result, Search, StoreError, SystemClock, Tenant, Version, VersionId, Write,
 };
 use azure_data_cosmos::clients::{ContainerClient, CosmosClient};
 use azure_data_cosmos::models::{ContainerProperties, IndexingPolicy, PropertyPath, TimeToLive};

@@ -37,6 +37,10 @@ impl Stored {
             body,
         }
     }
+
+    pub(super) fn newest(&self) -> Newest {
+        Newest { version: self.version, living: self.body.is_some() }
+    }
 }
 
 /// An entry of the index: the number of its value, and that of its system.
