@@ -8,12 +8,16 @@
     reason = "a test fails by a panic"
 )]
 
+#[path = "update_service/access.rs"]
+mod access;
 #[path = "../examples/update_service/app/mod.rs"]
 mod app;
 #[path = "update_service/client.rs"]
 mod client;
 #[path = "update_service/rest.rs"]
 mod rest;
+#[path = "../examples/update_service/settings.rs"]
+mod settings;
 #[path = "update_service/uploads.rs"]
 mod uploads;
 

@@ -1,7 +1,34 @@
-//! Stores that exist: in memory, and one that throws everything away.
+//! Stores that exist: in memory, one that throws everything away, and behind features of their own those of real engines.
 
+#[cfg(feature = "redb")]
+mod answer;
+#[cfg(any(feature = "redb", feature = "postgres"))]
+mod codes;
+#[cfg(feature = "cosmos")]
+pub mod cosmos;
 mod discard;
+#[cfg(feature = "redb")]
+mod files;
+mod form;
 pub mod memory;
+#[cfg(feature = "object-store")]
+pub mod object_store;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "redb")]
+pub mod redb;
+#[cfg(feature = "encryption")]
+pub mod sealed;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::Postgres;
+#[cfg(feature = "redb")]
+pub use self::redb::Redb;
+#[cfg(feature = "cosmos")]
+pub use cosmos::Cosmos;
 pub use discard::Discard;
+#[cfg(feature = "redb")]
+pub use files::Files;
 pub use memory::Memory;
+#[cfg(feature = "object-store")]
+pub use object_store::Objects;

@@ -226,7 +226,7 @@ pub struct InvalidText {
 }
 
 impl InvalidText {
-    pub(super) fn new(wanted: &'static str, found: &str, reason: &'static str) -> Self {
+    pub(crate) fn new(wanted: &'static str, found: &str, reason: &'static str) -> Self {
         let mut cut: String = found.chars().take(64).collect();
         if cut.len() < found.len() {
             cut.push('…');

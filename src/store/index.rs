@@ -217,6 +217,12 @@ impl IndexEntries {
         Self(Vec::new())
     }
 
+    /// What [`into_vec`](Self::into_vec) gave, from a store that has kept it.
+    #[cfg(feature = "redb")]
+    pub(crate) const fn kept(entries: Vec<(Parameter, Token)>) -> Self {
+        Self(entries)
+    }
+
     /// With one more entry.
     #[must_use]
     pub fn with(mut self, parameter: Parameter, token: Token) -> Self {

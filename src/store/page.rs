@@ -122,12 +122,17 @@ impl PageKey {
     /// A key of this process, from the random state of the standard library's maps: tokens end with the process.
     #[must_use]
     pub fn random() -> Self {
+        Self(Self::random_bytes())
+    }
+
+    /// What [`random`](Self::random) is made of, for a store that keeps its key.
+    pub(crate) fn random_bytes() -> [u8; 32] {
         let mut key = [0; 32];
         for chunk in key.chunks_mut(8) {
             let word = RandomState::new().build_hasher().finish().to_le_bytes();
             chunk.iter_mut().zip(word).for_each(|(to, from)| *to = from);
         }
-        Self(key)
+        key
     }
 
     /// A key that several processes share, or that outlives one. It must be random and kept secret.

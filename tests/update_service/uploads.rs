@@ -1,6 +1,6 @@
 //! Updates that come in, and the files that go out.
 
-use super::app;
+use super::app::{self, Stores};
 use super::client::{Form, Service, reply};
 use fhir_devices::DeviceComponent;
 use fhir_devices::backend::{Discard, Memory};
@@ -149,6 +149,11 @@ async fn what_is_wrong_with_a_form_is_said_and_nothing_is_attached() {
     assert_eq!(reply.refusal(400).0, "field-value");
 }
 
+/// Where the service gives the file of an update out.
+fn path_of(update: &AvailableUpdate) -> String {
+    url::Url::parse(update.file.url.as_str()).unwrap().path().to_owned()
+}
+
 #[tokio::test]
 async fn a_device_of_another_tenant_is_not_there() {
     let service = Service::start().await;
@@ -157,13 +162,14 @@ async fn a_device_of_another_tenant_is_not_there() {
     assert_eq!(service.upload("No_Tenant", &[], &form).await.refusal(404).0, "not-found");
     let file = service.upload("demo", &[], &form).await;
     let [update] = updates(&file.body).try_into().unwrap();
-    service.get(&format!("/blobs/other/sha256/{}/{}", update.sha256, Generation(0))).await.refusal(404);
-    assert_eq!(service.get(&format!("/blobs/demo/sha256/{}/{}", update.sha256, Generation(0))).await.status, 200);
+    let path = path_of(&update);
+    service.get(&path.replace("/demo/", "/other/")).await.refusal(404);
+    assert_eq!(service.get(&path).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_file_is_too_large_whether_its_size_is_announced_or_not() {
-    let service = Service::with(|address| app::App::in_memory(address, 1_000).unwrap()).await;
+    let service = Service::with(|base| app::App::over(Stores::in_memory(1_000), base, 1_000).unwrap()).await;
     let form = |size| Form::of(PUMP).field("Component", "pump-lvp").file("a", &vec![b'x'; size]);
     assert_eq!(service.upload("demo", &[], &form(1_001)).await.refusal(413).0, "too-large");
     assert_eq!(service.upload("demo", &[], &form(3_000_000)).await.refusal(413).0, "too-large");
@@ -245,8 +251,9 @@ async fn a_large_file_of_unknown_size_flows_through() {
     let discard = Discard::new();
     let kept = discard.clone();
     let memory = Arc::new(Memory::new());
-    let service = Service::with(|address| {
-        app::App::over(memory.clone(), Arc::new(discard), memory, address, app::MAX_UPLOAD).unwrap()
+    let service = Service::with(|base| {
+        let stores = Stores { resources: memory.clone(), blobs: Arc::new(discard), ledger: memory };
+        app::App::over(stores, base, app::MAX_UPLOAD).unwrap()
     })
     .await;
     let before = peak_kib();
@@ -286,9 +293,11 @@ fn peak_kib() -> u64 {
 async fn a_file_is_sent_whole_in_part_or_not_again() {
     let service = Service::start().await;
     let form = Form::of(PUMP).field("Component", "pump-lvp").file("a.bin", b"0123456789");
-    assert_eq!(service.upload("demo", &[], &form).await.status, 201);
-    let digest = Sha256::of(b"0123456789");
-    let path = format!("/blobs/demo/sha256/{digest}/{}", Generation(0));
+    let received = service.upload("demo", &[], &form).await;
+    assert_eq!(received.status, 201);
+    let [update] = updates(&received.body).try_into().unwrap();
+    let (digest, path) = (Sha256::of(b"0123456789"), path_of(&update));
+    assert!(path.starts_with(&format!("/blobs/demo/sha256/{digest}/")));
     let tag = format!("\"{digest}\"");
 
     let whole = service.get(&path).await;

@@ -1,10 +1,10 @@
 //! A small fleet to begin with: an infusion pump with all levels, and a pulse oximeter.
 
 use super::App;
-use fhir_devices::Resource;
 use fhir_devices::element::ReadMode;
-use fhir_devices::store::Precondition;
+use fhir_devices::store::{Key, Precondition, StoreError};
 use fhir_devices::validate::check;
+use fhir_devices::{Resource, Valid};
 use std::error::Error;
 
 /// The tenant that has the fleet.
@@ -24,16 +24,16 @@ pub(crate) async fn fill(app: &App) -> Result<(), Box<dyn Error>> {
         if !checked.report.is_empty() {
             return Err(checked.report.into());
         }
-        match checked.resource {
-            Some(Resource::Device(device)) => {
-                store.put(&fhir_devices::Valid::new(*device)?, Precondition::Absent).await?
-            }
-            Some(Resource::DeviceComponent(part)) => {
-                store.put(&fhir_devices::Valid::new(*part)?, Precondition::Absent).await?
-            }
-            Some(Resource::DeviceMetric(metric)) => {
-                store.put(&fhir_devices::Valid::new(*metric)?, Precondition::Absent).await?
-            }
+        let Some(resource) = checked.resource else { continue };
+        let key = Key::new(resource.resource_type().parse()?, resource.id().unwrap_or_default())?;
+        // A store that outlives the service has it already, or somebody has deleted it.
+        if !matches!(store.read(&key).await, Err(StoreError::NotFound)) {
+            continue;
+        }
+        match resource {
+            Resource::Device(device) => store.put(&Valid::new(*device)?, Precondition::Absent).await?,
+            Resource::DeviceComponent(part) => store.put(&Valid::new(*part)?, Precondition::Absent).await?,
+            Resource::DeviceMetric(metric) => store.put(&Valid::new(*metric)?, Precondition::Absent).await?,
             _ => return Err("the demo fleet holds something that is no part of a device".into()),
         };
     }

@@ -4,31 +4,51 @@ mod answer;
 mod blobs;
 pub(crate) mod demo;
 mod fhir;
-mod guard;
-mod metadata;
+pub(crate) mod guard;
+mod metrics;
 mod page;
 mod place;
-mod search;
+pub(crate) mod serve;
 mod updates;
 
 use answer::Problem;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
-use axum::routing::{get, post};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{any, get, post};
 use fhir_devices::backend::Memory;
+use fhir_devices::rest;
 use fhir_devices::service::UpdateService;
-use fhir_devices::store::{BlobKey, BlobStore, Ledger, ResourceStore, Tenant, TenantBlobs, Tenanted};
-use std::net::SocketAddr;
+use fhir_devices::store::{BlobKey, BlobStore, Ledger, PageKey, ResourceStore, Tenant, TenantBlobs, Tenanted};
+use guard::Authenticator;
+use metrics::Metrics;
 use std::sync::Arc;
-use tokio::sync::Mutex;
 use url::Url;
 
 /// The largest resource that is taken, in bytes.
 const MAX_DOCUMENT: usize = 4 << 20;
 
+/// The largest batch or transaction that is taken, in bytes.
+const MAX_BUNDLE: usize = 32 << 20;
+
 /// The largest update file that is taken unless the operator says otherwise: 1 GiB.
 pub(crate) const MAX_UPLOAD: u64 = 1 << 30;
+
+/// Where everything is kept.
+pub(crate) struct Stores {
+    pub(crate) resources: Arc<dyn ResourceStore>,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+}
+
+impl Stores {
+    /// Everything in memory.
+    pub(crate) fn in_memory(max_upload: u64) -> Self {
+        let memory = Arc::new(Memory::new().with_max_blob(max_upload));
+        Self { resources: memory.clone(), blobs: memory.clone(), ledger: memory }
+    }
+}
 
 /// What all requests share.
 pub(crate) struct App {
@@ -38,40 +58,35 @@ pub(crate) struct App {
     base: String,
     updates: UpdateService,
     max_upload: u64,
-    /// Held while something is created under a condition.
-    creating: Mutex<()>,
+    pages: PageKey,
+    /// Who may ask; where nobody signs in, everyone on this machine.
+    authenticator: Option<Arc<dyn Authenticator>>,
+    metrics: Metrics,
 }
 
 /// What a handler is given.
 pub(crate) type Shared = Arc<App>;
 
 impl App {
-    /// Everything in memory, for a service at `address`.
+    /// A service at `base` over these stores.
     ///
     /// # Errors
-    /// When the address makes no URL.
-    pub(crate) fn in_memory(address: SocketAddr, max_upload: u64) -> Result<Self, url::ParseError> {
-        let memory = Arc::new(Memory::new().with_max_blob(max_upload));
-        Self::over(memory.clone(), memory.clone(), memory, address, max_upload)
-    }
-
-    /// A service at `address` over these stores.
-    ///
-    /// # Errors
-    /// When the address makes no URL.
-    pub(crate) fn over(
-        resources: Arc<dyn ResourceStore>,
-        blobs: Arc<dyn BlobStore>,
-        ledger: Arc<dyn Ledger>,
-        address: SocketAddr,
-        max_upload: u64,
-    ) -> Result<Self, url::ParseError> {
-        let base = format!("http://{address}");
+    /// When the address is no URL.
+    pub(crate) fn over(stores: Stores, base: &str, max_upload: u64) -> Result<Self, url::ParseError> {
+        let Stores { resources, blobs, ledger } = stores;
+        let base = base.trim_end_matches('/').to_owned();
         let files = Url::parse(&format!("{base}/blobs"))?;
         let updates = UpdateService::new(Arc::clone(&resources), Arc::clone(&blobs), ledger)
             .with_max_size(max_upload)
             .with_urls(move |tenant, blob| file_url(&files, tenant, blob));
-        Ok(Self { resources, blobs, updates, base, max_upload, creating: Mutex::new(()) })
+        let (pages, metrics) = (PageKey::random(), Metrics::default());
+        Ok(Self { resources, blobs, updates, base, max_upload, pages, authenticator: None, metrics })
+    }
+
+    /// Asks everyone for a token.
+    pub(crate) fn with_authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
+        self.authenticator = Some(authenticator);
+        self
     }
 
     /// The resources of a tenant.
@@ -83,9 +98,10 @@ impl App {
         TenantBlobs::new(Arc::clone(&self.blobs), tenant.clone())
     }
 
-    /// The address of the FHIR service of a tenant.
-    fn fhir_base(&self, tenant: &Tenant) -> String {
-        format!("{}/{tenant}/fhir", self.base)
+    /// The FHIR service of a tenant.
+    fn fhir(&self, tenant: &Tenant) -> rest::Server {
+        let base = format!("{}/{tenant}/fhir", self.base);
+        rest::Server::new(self.tenanted(tenant), base).with_page_key(self.pages.clone())
     }
 }
 
@@ -101,27 +117,19 @@ fn file_url(files: &Url, tenant: &Tenant, key: &BlobKey) -> Url {
 
 /// Every address of the service.
 pub(crate) fn router(app: Shared) -> Router {
+    let bundles = || any(fhir::handle).layer(DefaultBodyLimit::max(MAX_BUNDLE));
     Router::new()
         .route("/", get(page::show))
+        .route("/metrics", get(metrics::show))
         .route("/blobs/{tenant}/sha256/{digest}/{generation}", get(blobs::download))
         .route("/{tenant}/updates", post(updates::receive).layer(DefaultBodyLimit::disable()))
-        .route("/{tenant}/fhir", post(fhir::not_yet))
-        .route("/{tenant}/fhir/", post(fhir::not_yet))
-        .route("/{tenant}/fhir/metadata", get(fhir::metadata))
-        .route("/{tenant}/fhir/_history", get(fhir::not_yet))
-        .route(
-            "/{tenant}/fhir/{type}",
-            get(fhir::search).post(fhir::create).put(fhir::no_conditional_write).delete(fhir::no_conditional_write),
-        )
-        .route("/{tenant}/fhir/{type}/_search", post(fhir::search_by_post))
-        .route("/{tenant}/fhir/{type}/_history", get(fhir::not_yet))
-        .route("/{tenant}/fhir/{type}/{id}", get(fhir::read).put(fhir::update).delete(fhir::delete))
-        .route("/{tenant}/fhir/{type}/{id}/_history", get(fhir::not_yet))
-        .route("/{tenant}/fhir/{type}/{id}/_history/{vid}", get(fhir::vread))
+        .route("/{tenant}/fhir", bundles())
+        .route("/{tenant}/fhir/", bundles())
+        .route("/{tenant}/fhir/{*rest}", any(fhir::handle).layer(DefaultBodyLimit::max(MAX_DOCUMENT)))
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_this_way)
-        .layer(DefaultBodyLimit::max(MAX_DOCUMENT))
-        .layer(axum::middleware::from_fn(guard::local_only))
+        .layer(from_fn_with_state(app.clone(), guard::enter))
+        .layer(from_fn_with_state(app.clone(), metrics::observe))
         .with_state(app)
 }
 

@@ -1,6 +1,7 @@
 //! The blobs of all tenants.
 
-use super::{Memory, lock_read, lock_write, to_usize};
+use super::super::form::to_usize;
+use super::{Memory, lock_read, lock_write};
 use crate::store::{
     BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Generation,
     Page, PageToken, PutOutcome, Query, Result, StoreError, Tenant, UrlKind, stream,

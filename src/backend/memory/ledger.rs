@@ -1,12 +1,13 @@
 //! The ledger records of all tenants.
 
-use super::{Memory, lock_read, lock_write, to_usize};
+use super::super::form::{check_change, check_changes, to_usize};
+use super::{Memory, lock_read, lock_write};
 use crate::store::{
-    BoxFuture, Change, CommitError, LEDGER_MAX_CHANGES, LEDGER_MAX_VALUE, Ledger, LedgerKey, LedgerRecord, Page,
-    PageToken, Query, Result, Revision, StoreError, Tenant,
+    BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Query, Result, Revision,
+    StoreError, Tenant,
 };
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::ops::Bound;
 use std::sync::RwLock;
@@ -29,19 +30,13 @@ impl Records {
     }
 
     fn apply(&self, tenant: &Tenant, changes: Vec<Change>) -> Result<Vec<Revision>, CommitError> {
-        check_form(&changes)?;
+        check_changes(&changes)?;
         let mut parts = lock_write(&self.0);
         let none = Part::default();
         let part = parts.get(tenant).unwrap_or(&none);
         for (at, change) in changes.iter().enumerate() {
-            let found = part.records.get(&change.key).map(|(count, _)| revision(*count));
-            let error = match (&change.expected, found) {
-                (None, None) => continue,
-                (None, Some(_)) => StoreError::AlreadyExists { current: None },
-                (Some(expected), Some(found)) if *expected == found => continue,
-                (Some(_), _) => StoreError::Conflict { current: None },
-            };
-            return Err(CommitError::at(at, error));
+            let found = part.records.get(&change.key).map(|(count, _)| *count);
+            check_change(change, found).map_err(|error| CommitError::at(at, error))?;
         }
         let part = parts.entry(tenant.clone()).or_default();
         let mut made = Vec::with_capacity(changes.len());
@@ -76,27 +71,6 @@ impl Records {
         let items = rest.by_ref().take(limit).collect();
         (items, rest.next().is_some())
     }
-}
-
-/// What can be refused without looking: L1, L6 and L8.
-fn check_form(changes: &[Change]) -> Result<(), CommitError> {
-    if changes.len() > LEDGER_MAX_CHANGES {
-        return Err(StoreError::Unsupported { what: "a commit of so many changes" }.into());
-    }
-    let mut keys = HashSet::new();
-    for (at, change) in changes.iter().enumerate() {
-        let error = if change.value.as_ref().is_some_and(|value| value.len() > LEDGER_MAX_VALUE) {
-            StoreError::TooLarge { limit: LEDGER_MAX_VALUE as u64 }
-        } else if change.value.is_none() && change.expected.is_none() {
-            StoreError::invalid(format!("a deletion of `{}` without a revision", change.key))
-        } else if changes.len() > 1 && !keys.insert(&change.key) {
-            StoreError::invalid(format!("`{}` is changed twice in one commit", change.key))
-        } else {
-            continue;
-        };
-        return Err(CommitError::at(at, error));
-    }
-    Ok(())
 }
 
 fn record(key: &LedgerKey, count: u64, value: &Bytes) -> LedgerRecord {

@@ -7,13 +7,14 @@ mod part;
 mod record;
 mod table;
 
+use super::form::{check_writes, to_usize};
 use crate::store::{
     AtomicScope, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageToken, Query, ResourceStore,
     Result, Search, StoreError, SystemClock, Tenant, Version, VersionId, Write,
 };
 use blobs::Blobs;
 use ledger::Records;
-use part::{Part, check_against_nothing, check_form};
+use part::{Part, check_against_nothing};
 use std::collections::HashMap;
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -151,7 +152,7 @@ impl Memory {
     }
 
     fn commit_now(&self, tenant: &Tenant, writes: Vec<Write>) -> Result<Vec<Version>, CommitError> {
-        check_form(&writes, &self.limits)?;
+        check_writes(&writes, self.limits.max_writes, self.limits.max_body)?;
         if writes.is_empty() {
             return Ok(Vec::new());
         }
@@ -246,10 +247,6 @@ impl ResourceStore for Memory {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(async move { self.history_now(tenant, key, limit, after) })
     }
-}
-
-fn to_usize(limit: NonZeroU32) -> usize {
-    usize::try_from(limit.get()).unwrap_or(usize::MAX)
 }
 
 /// A lock that a panicking thread left behind is used on: no code of ours panics while it holds one, and the caller's

@@ -1,13 +1,11 @@
 //! The resources of one tenant.
 
+use super::super::form::check;
 use super::index::{Index, Place};
 use super::record::{Record, Shard, Stored};
 use super::{Limits, lock_read, lock_write};
-use crate::store::{
-    CommitError, IndexEntries, Key, Precondition, Result, Search, StoreError, Version, VersionId, Write,
-};
+use crate::store::{CommitError, IndexEntries, Key, Result, Search, StoreError, Version, VersionId, Write};
 use smol_str::SmolStr;
-use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash as _, Hasher as _, RandomState};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use time::OffsetDateTime;
@@ -171,7 +169,7 @@ impl Part {
             let shard = shard_mut(&mut shards, Self::shard_of(*hash));
             let number = shard.as_ref().and_then(|shard| shard.number(*hash, &write.key));
             let record = number.and_then(|number| shard.as_ref()?.get(number));
-            check(write, record.map(|r| &r.current)).map_err(|error| CommitError::at(at, error))?;
+            check(write, record.map(|r| r.current.newest())).map_err(|error| CommitError::at(at, error))?;
             numbers.push(number);
         }
         if !shards.iter().all(|(_, shard)| shard.has_room(writes.len())) {
@@ -272,44 +270,8 @@ fn shard_mut<'s>(shards: &'s mut Locked<'_>, number: u32) -> Option<&'s mut Shar
     let at = shards.binary_search_by_key(&number, |(n, _)| *n).ok()?;
     shards.get_mut(at).map(|(_, shard)| &mut **shard)
 }
-/// R2 and R6, against the newest version.
-fn check(write: &Write, current: Option<&Stored>) -> Result<()> {
-    let newest = current.map(|stored| stored.version);
-    let living = current.filter(|stored| stored.body.is_some()).map(|stored| stored.version);
-    let missing = || newest.map_or(StoreError::NotFound, |at| StoreError::Gone { at });
-    match write.when {
-        Precondition::Absent if living.is_some() => Err(StoreError::AlreadyExists { current: living }),
-        Precondition::Version(wanted) if living != Some(wanted) => Err(StoreError::Conflict { current: newest }),
-        Precondition::Exists if living.is_none() => Err(missing()),
-        _ if write.body.is_none() && living.is_none() => Err(missing()),
-        _ => Ok(()),
-    }
-}
-
 /// R2 and R6, for a tenant that has nothing.
 pub(super) fn check_against_nothing(writes: &[Write]) -> Result<(), CommitError> {
     let refused = |(at, write)| check(write, None).map_err(|error| CommitError::at(at, error));
     writes.iter().enumerate().try_for_each(refused)
-}
-
-/// What can be refused without looking: R1, R6 and R12.
-pub(super) fn check_form(writes: &[Write], limits: &Limits) -> Result<(), CommitError> {
-    if writes.len() > limits.max_writes {
-        return Err(StoreError::Unsupported { what: "a commit of so many writes" }.into());
-    }
-    let mut keys = HashSet::new();
-    for (at, write) in writes.iter().enumerate() {
-        let size = write.body.as_ref().map_or(0, |body| body.len() as u64);
-        let error = if size > limits.max_body {
-            StoreError::TooLarge { limit: limits.max_body }
-        } else if writes.len() > 1 && !keys.insert(&write.key) {
-            StoreError::invalid(format!("`{}` is written twice in one commit", write.key))
-        } else if write.body.is_none() && write.when == Precondition::Absent {
-            StoreError::invalid(format!("a deletion of `{}` on the condition that it is absent", write.key))
-        } else {
-            continue;
-        };
-        return Err(CommitError::at(at, error));
-    }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! One resource, and the shard that it lies in.
 
+use super::super::form::Newest;
 use super::table::Table;
 use crate::store::{Key, ResourceType, Version, VersionId, WriteId};
 use bytes::Bytes;
@@ -19,6 +20,10 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    pub(super) fn newest(&self) -> Newest {
+        Newest { version: self.version, living: self.body.is_some() }
+    }
+
     pub(super) fn to_version(&self, key: Key) -> Version {
         self.with_body(key, self.body.clone().map(Bytes::from_owner))
     }

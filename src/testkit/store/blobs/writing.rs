@@ -233,11 +233,13 @@ pub(super) fn b12_a_dropped_write_can_be_aborted(store: &Store<'_>) -> Checked {
     }
     store.stored(&t, TEXT, g)?;
     store.present(&t, &blob.key(g), TEXT)?;
-    // A deletion too leaves the old state or the new one.
+    // A deletion too leaves the old state or the new one, and what was sent may still arrive between two calls.
     for polls in 0..8 {
         store.wait(polled(store.store.delete(&t, &blob.key(g)), polls))?;
-        if store.head(&t, &blob.key(g))?.is_ok() {
-            store.present(&t, &blob.key(g), TEXT)?;
+        match store.get(&t, &blob.key(g), None)? {
+            Ok((_, _, read)) => ensure!(read == TEXT, "of {} bytes {} are read, or others", TEXT.len(), read.len()),
+            Err(StoreError::NotFound) => {}
+            Err(error) => return Err(Broken::what(format!("`get` after a dropped deletion failed: {error:?}"))),
         }
     }
     Ok(Outcome::Held)

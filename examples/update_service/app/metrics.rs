@@ -1,0 +1,169 @@
+//! Numbers for the operator, in the text form of Prometheus, and a line of the log for each request that changes
+//! something or fails.
+
+use super::Shared;
+use super::answer::{Answer, plain};
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+const KINDS: [&str; 6] = ["fhir", "updates", "blobs", "page", "metrics", "other"];
+const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "other"];
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The upper ends of the intervals of time, in microseconds.
+const BOUNDS: [u64; 10] = [100, 500, 1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 10_000_000];
+
+/// How many requests there were of each kind, and how long they took.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    requests: [[[AtomicU64; CLASSES.len()]; METHODS.len()]; KINDS.len()],
+    took: [Took; KINDS.len()],
+    under_way: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Took {
+    /// The last one is for those that took longer than every bound.
+    within: [AtomicU64; BOUNDS.len() + 1],
+    micros: AtomicU64,
+}
+
+impl Metrics {
+    fn count(&self, kind: usize, method: &Method, status: u16, took: Duration) {
+        let method = METHODS.iter().position(|name| *name == method.as_str()).unwrap_or(METHODS.len() - 1);
+        let class = usize::from(status / 100).saturating_sub(1).min(CLASSES.len() - 1);
+        let counter = self.requests.get(kind).and_then(|of| of.get(method)).and_then(|of| of.get(class));
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Relaxed);
+        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        if let Some(took) = self.took.get(kind) {
+            let at = BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS.len());
+            if let Some(bucket) = took.within.get(at) {
+                bucket.fetch_add(1, Relaxed);
+            }
+            took.micros.fetch_add(micros, Relaxed);
+        }
+    }
+
+    /// The text form.
+    fn text(&self) -> String {
+        let mut text = String::from(
+            "# HELP update_service_requests_total Requests that were answered.\n# TYPE update_service_requests_total counter\n",
+        );
+        for (kind, of) in KINDS.iter().zip(&self.requests) {
+            for (method, of) in METHODS.iter().zip(of) {
+                for (class, counter) in CLASSES.iter().zip(of) {
+                    let count = counter.load(Relaxed);
+                    if count > 0 {
+                        let _ = writeln!(
+                            text,
+                            "update_service_requests_total{{kind=\"{kind}\",method=\"{method}\",status=\"{class}\"}} {count}"
+                        );
+                    }
+                }
+            }
+        }
+        text += "# HELP update_service_request_seconds How long requests took, up to the head of the answer.\n";
+        text += "# TYPE update_service_request_seconds histogram\n";
+        for (kind, took) in KINDS.iter().zip(&self.took) {
+            let mut sum = 0;
+            let ends = BOUNDS.iter().map(|micros| seconds(*micros)).chain(["+Inf".to_owned()]);
+            for (end, bucket) in ends.zip(&took.within) {
+                sum += bucket.load(Relaxed);
+                let _ = writeln!(text, "update_service_request_seconds_bucket{{kind=\"{kind}\",le=\"{end}\"}} {sum}");
+            }
+            let total = seconds(took.micros.load(Relaxed));
+            let _ = writeln!(text, "update_service_request_seconds_sum{{kind=\"{kind}\"}} {total}");
+            let _ = writeln!(text, "update_service_request_seconds_count{{kind=\"{kind}\"}} {sum}");
+        }
+        text += "# HELP update_service_requests_under_way Requests that are being answered.\n";
+        text += "# TYPE update_service_requests_under_way gauge\n";
+        let _ = writeln!(text, "update_service_requests_under_way {}", self.under_way.load(Relaxed));
+        text
+    }
+}
+
+fn seconds(micros: u64) -> String {
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+/// What a path is about.
+fn kind(path: &str) -> usize {
+    let mut segments = path.split('/').skip(1);
+    let (first, second) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
+    let name = match (first, second) {
+        ("", _) => "page",
+        ("metrics", "") => "metrics",
+        ("blobs", _) => "blobs",
+        (_, "fhir") => "fhir",
+        (_, "updates") => "updates",
+        _ => "other",
+    };
+    KINDS.iter().position(|known| *known == name).unwrap_or(KINDS.len() - 1)
+}
+
+/// A request that is under way; one that is dropped on its way counts down too.
+struct UnderWay<'a>(&'a AtomicU64);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Counts a request, and tells the log of it.
+pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let metrics = &app.metrics;
+    metrics.under_way.fetch_add(1, Relaxed);
+    let under_way = UnderWay(&metrics.under_way);
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let response = next.run(request).await;
+    drop(under_way);
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    metrics.count(kind(uri.path()), &method, status, took);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    // Queries may name patients, and stay out.
+    if status >= 500 {
+        tracing::warn!(%method, path = uri.path(), status, micros, "answered");
+    } else if matches!(method, Method::GET | Method::HEAD) {
+        tracing::debug!(%method, path = uri.path(), status, micros, "answered");
+    } else {
+        tracing::info!(%method, path = uri.path(), status, micros, "answered");
+    }
+    response
+}
+
+/// `GET /metrics`
+pub(crate) async fn show(State(app): State<Shared>) -> Answer {
+    plain("text/plain; version=0.0.4", app.metrics.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_counted_where_it_belongs() {
+        let metrics = Metrics::default();
+        metrics.count(kind("/demo/fhir/Device/x"), &Method::GET, 200, Duration::from_micros(700));
+        metrics.count(kind("/demo/fhir/Device/x"), &Method::PATCH, 405, Duration::from_secs(60));
+        let text = metrics.text();
+        for line in [
+            "update_service_requests_total{kind=\"fhir\",method=\"GET\",status=\"2xx\"} 1",
+            "update_service_requests_total{kind=\"fhir\",method=\"other\",status=\"4xx\"} 1",
+            "update_service_request_seconds_bucket{kind=\"fhir\",le=\"0.000500\"} 0",
+            "update_service_request_seconds_bucket{kind=\"fhir\",le=\"0.001000\"} 1",
+            "update_service_request_seconds_bucket{kind=\"fhir\",le=\"+Inf\"} 2",
+            "update_service_request_seconds_sum{kind=\"fhir\"} 60.000700",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Where resources and update files are kept, as the command line says.
+
+use crate::app::Stores;
+use crate::settings::Settings;
+use fhir_devices::store::{BlobStore, Ledger, ResourceStore};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A store of resources, which keeps the ledger too.
+struct Kept {
+    resources: Arc<dyn ResourceStore>,
+    ledger: Arc<dyn Ledger>,
+}
+
+impl Kept {
+    #[cfg(any(feature = "redb", feature = "postgres"))]
+    fn of<S: ResourceStore + Ledger>(store: S) -> Self {
+        let store = Arc::new(store);
+        Self { resources: store.clone(), ledger: store }
+    }
+}
+
+/// Opens the stores.
+///
+/// # Errors
+/// What is asked for is not in this build, or cannot be opened.
+pub(crate) async fn open(settings: &Settings) -> Result<Stores, String> {
+    let mut stores = Stores::in_memory(settings.max_upload);
+    if settings.postgres.is_some() && settings.blobs.is_none() && settings.data.is_none() {
+        return Err("`--postgres` keeps no update files: say where they go, by `--blobs` or `--data`".to_owned());
+    }
+    let kept = match (&settings.postgres, &settings.data) {
+        (Some(url), _) => Some(in_postgres(url).await?),
+        (None, Some(folder)) => Some(in_redb(folder)?),
+        (None, None) => None,
+    };
+    if let Some(Kept { resources, ledger }) = kept {
+        (stores.resources, stores.ledger) = (resources, ledger);
+    }
+    match (&settings.blobs, &settings.data) {
+        (Some(url), _) => stores.blobs = in_objects(url, settings.max_upload)?,
+        (None, Some(folder)) => stores.blobs = in_files(folder, settings.max_upload)?,
+        (None, None) => {}
+    }
+    Ok(stores)
+}
+
+#[cfg(any(feature = "redb", feature = "postgres", feature = "object-store"))]
+fn failed(name: &str, what: impl std::fmt::Display, error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("`{name} {what}`: {error}{cause}")
+}
+
+#[cfg(not(all(feature = "redb", feature = "postgres", feature = "object-store")))]
+fn lacking<T>(name: &str, feature: &str) -> Result<T, String> {
+    Err(format!("`{name}` needs a build with the feature `{feature}`, and this one is without it"))
+}
+
+#[cfg(feature = "redb")]
+fn in_redb(folder: &Path) -> Result<Kept, String> {
+    let failed = |error: &dyn std::error::Error| failed("--data", folder.display(), error);
+    std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    let store = fhir_devices::backend::Redb::open(folder.join("resources.redb")).map_err(|error| failed(&error))?;
+    Ok(Kept::of(store))
+}
+
+#[cfg(feature = "redb")]
+fn in_files(folder: &Path, max: u64) -> Result<Arc<dyn BlobStore>, String> {
+    let files = fhir_devices::backend::Files::open(folder.join("files"));
+    let files = files.map_err(|error| failed("--data", folder.display(), &error))?;
+    Ok(Arc::new(files.with_max_blob(max)))
+}
+
+#[cfg(not(feature = "redb"))]
+fn in_redb(_: &Path) -> Result<Kept, String> {
+    lacking("--data", "redb")
+}
+
+#[cfg(not(feature = "redb"))]
+fn in_files(_: &Path, _: u64) -> Result<Arc<dyn BlobStore>, String> {
+    lacking("--data", "redb")
+}
+
+#[cfg(feature = "postgres")]
+async fn in_postgres(url: &str) -> Result<Kept, String> {
+    use fhir_devices::backend::postgres::{NoTls, Options};
+    // The address may hold a password, and is not repeated.
+    let store = Options::new().connect(url, NoTls).await.map_err(|error| failed("--postgres", "…", &error))?;
+    Ok(Kept::of(store))
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn in_postgres(_: &str) -> Result<Kept, String> {
+    lacking("--postgres", "postgres")
+}
+
+#[cfg(feature = "object-store")]
+fn in_objects(url: &str, max: u64) -> Result<Arc<dyn BlobStore>, String> {
+    let address = url.parse().map_err(|error| failed("--blobs", url, &error))?;
+    let objects = fhir_devices::backend::Objects::open(&address, []);
+    let objects = objects.map_err(|error| failed("--blobs", url, &error))?;
+    Ok(Arc::new(objects.with_max_size(max)))
+}
+
+#[cfg(not(feature = "object-store"))]
+fn in_objects(_: &str, _: u64) -> Result<Arc<dyn BlobStore>, String> {
+    lacking("--blobs", "object-store")
+}

@@ -1,0 +1,130 @@
+//! What the command line says.
+
+use crate::app;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tracing::Level;
+
+pub(crate) const USAGE: &str = "usage: update_service [OPTION...]
+
+where and for whom
+  --listen ADDR        an address of this machine, with a port (default 127.0.0.1:8080; port 0 takes any free one).
+                       One that can be reached from other machines needs --tls-cert, --tls-key and --tokens
+  --base-url URL       where clients find the service, if that is not the address it listens at
+  --tls-cert FILE      the certificates of the service, PEM, its own first
+  --tls-key FILE       their private key, PEM
+  --tokens FILE        who may ask, one a line: a token (or `sha256:` and its digest), a blank, and the tenants with
+                       commas between them, or `*`. Programs send it as `Authorization: Bearer`, browsers as a password
+
+where things are kept (by default everything is in memory, and ends with the service)
+  --data DIR           a folder of this machine (needs a build with the feature `redb`)
+  --postgres URL       the resources in a PostgreSQL database (feature `postgres`)
+  --blobs URL          the update files in an object store: s3://, az://, gs:// or file:// (feature `object-store`)
+
+and
+  --max-upload BYTES   the largest update file that is taken (default 1073741824)
+  --no-demo            without the small fleet of the tenant `demo`
+  --log LEVEL          error, warn, info (default), debug or trace, on standard error
+  --log-format FORMAT  text (default) or json";
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) base_url: Option<String>,
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    pub(crate) tokens: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) postgres: Option<String>,
+    pub(crate) blobs: Option<String>,
+    pub(crate) max_upload: u64,
+    pub(crate) demo: bool,
+    pub(crate) log: Level,
+    pub(crate) log_json: bool,
+}
+
+/// Reads the arguments; `None` where help is asked for.
+pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Settings>, String> {
+    let mut settings = Settings {
+        listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+        base_url: None,
+        tls: None,
+        tokens: None,
+        data: None,
+        postgres: None,
+        blobs: None,
+        max_upload: app::MAX_UPLOAD,
+        demo: true,
+        log: Level::INFO,
+        log_json: false,
+    };
+    let (mut certificate, mut key) = (None, None);
+    while let Some(name) = given.next() {
+        let (name, value) = match name.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (name, None),
+        };
+        let mut value = || value.clone().or_else(|| given.next()).ok_or_else(|| format!("`{name}` wants a value"));
+        match name.as_str() {
+            "--listen" => settings.listen = listen(&value()?)?,
+            "--base-url" => settings.base_url = Some(base_url(value()?)?),
+            "--tls-cert" => certificate = Some(PathBuf::from(value()?)),
+            "--tls-key" => key = Some(PathBuf::from(value()?)),
+            "--tokens" => settings.tokens = Some(value()?.into()),
+            "--data" => settings.data = Some(value()?.into()),
+            "--postgres" => settings.postgres = Some(value()?),
+            "--blobs" => settings.blobs = Some(value()?),
+            "--max-upload" => {
+                let text = value()?;
+                settings.max_upload = text.parse().map_err(|_| format!("`{text}` is not a number of bytes"))?;
+            }
+            "--no-demo" => settings.demo = false,
+            "--log" => {
+                let text = value()?;
+                settings.log = text.parse().map_err(|_| format!("`{text}` is not a level of the log"))?;
+            }
+            "--log-format" => {
+                settings.log_json = match value()?.as_str() {
+                    "text" => false,
+                    "json" => true,
+                    other => return Err(format!("`{other}` is not a format of the log, only `text` and `json` are")),
+                };
+            }
+            "-h" | "--help" => return Ok(None),
+            other => return Err(format!("`{other}` is not known")),
+        }
+    }
+    settings.tls = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => return Err("`--tls-cert` and `--tls-key` go together".to_owned()),
+    };
+    settings.is_safe()?;
+    Ok(Some(settings))
+}
+
+impl Settings {
+    /// What goes beyond this machine needs encryption and a sign-in.
+    fn is_safe(&self) -> Result<(), String> {
+        if self.listen.ip().is_loopback() || (self.tls.is_some() && self.tokens.is_some()) {
+            return Ok(());
+        }
+        Err(format!(
+            "{} can be reached from other machines, so that the service needs TLS (`--tls-cert`, `--tls-key`) and an \
+             authenticator (`--tokens`); without them it listens at a loopback address, such as 127.0.0.1:{}",
+            self.listen,
+            self.listen.port()
+        ))
+    }
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    numeric.parse().map_err(|_| format!("`{text}` is not an address with a port, such as 127.0.0.1:8080"))
+}
+
+fn base_url(text: String) -> Result<String, String> {
+    match url::Url::parse(&text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.path() == "/" && url.query().is_none() => Ok(text),
+        _ => Err(format!("`{text}` is not the address of a service, such as https://updates.example")),
+    }
+}

@@ -1,0 +1,72 @@
+//! An answer that a thread gives to a future, without a runtime.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+enum State<T> {
+    Waiting(Option<Waker>),
+    Given(T),
+    /// The answer was taken, or the thread ended without one.
+    Over,
+}
+
+/// Nothing of the caller's runs while it is held, so one that a panic left behind is used on.
+fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The side of the thread. When it is dropped without an answer, the future gets none.
+pub(super) struct Answer<T>(Arc<Mutex<State<T>>>);
+
+/// The side of the future.
+pub(super) struct Awaited<T>(Arc<Mutex<State<T>>>);
+
+pub(super) fn answer<T>() -> (Answer<T>, Awaited<T>) {
+    let state = Arc::new(Mutex::new(State::Waiting(None)));
+    (Answer(Arc::clone(&state)), Awaited(state))
+}
+
+impl<T> Answer<T> {
+    pub(super) fn give(self, value: T) {
+        self.put(State::Given(value));
+    }
+
+    fn put(&self, next: State<T>) {
+        let mut state = lock(&self.0);
+        if let State::Waiting(waker) = &mut *state {
+            let waker = waker.take();
+            *state = next;
+            drop(state);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        self.put(State::Over);
+    }
+}
+
+impl<T> Future for Awaited<T> {
+    type Output = Option<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let mut state = lock(&self.0);
+        if let State::Waiting(waker) = &mut *state {
+            match waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => *waker = Some(cx.waker().clone()),
+            }
+            return Poll::Pending;
+        }
+        match std::mem::replace(&mut *state, State::Over) {
+            State::Given(value) => Poll::Ready(Some(value)),
+            _ => Poll::Ready(None),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The numbers that stand for types and parameters where a store keeps them. They are part of its format: what is there
+//! stays, and what is new gets a new one.
+
+use crate::store::{Parameter, ResourceType};
+
+pub(super) fn type_code(resource_type: ResourceType) -> u8 {
+    match resource_type {
+        ResourceType::Device => 1,
+        ResourceType::DeviceComponent => 2,
+        ResourceType::DeviceMetric => 3,
+    }
+}
+
+pub(super) fn parameter_code(parameter: Parameter) -> u8 {
+    match parameter {
+        Parameter::Category => 1,
+        Parameter::DeviceName => 2,
+        Parameter::Identifier => 3,
+        Parameter::Location => 4,
+        Parameter::Manufacturer => 5,
+        Parameter::Model => 6,
+        Parameter::Organization => 7,
+        Parameter::Parent => 8,
+        Parameter::Patient => 9,
+        Parameter::Source => 10,
+        Parameter::Status => 11,
+        Parameter::Type => 12,
+        Parameter::UdiCarrier => 13,
+        Parameter::UdiDi => 14,
+        Parameter::Url => 15,
+    }
+}
+
+/// The first text behind all that begin with `start`; none where nothing is.
+pub(super) fn end_of(start: &[u8]) -> Option<Vec<u8>> {
+    let mut end = start.to_vec();
+    while let Some(last) = end.pop() {
+        if last < 255 {
+            end.push(last + 1);
+            return Some(end);
+        }
+    }
+    None
+}

@@ -1,0 +1,86 @@
+//! What every store asks of a write before and while it applies it, so that all of them refuse alike.
+
+use crate::store::{
+    Change, CommitError, LEDGER_MAX_CHANGES, LEDGER_MAX_VALUE, Precondition, Result, StoreError, VersionId, Write,
+};
+use std::collections::HashSet;
+use std::num::NonZeroU32;
+
+/// What a commit finds of a resource.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Newest {
+    pub(super) version: VersionId,
+    pub(super) living: bool,
+}
+
+/// R2 and R6, against the newest version.
+pub(super) fn check(write: &Write, newest: Option<Newest>) -> Result<()> {
+    let living = newest.filter(|newest| newest.living).map(|newest| newest.version);
+    let newest = newest.map(|newest| newest.version);
+    let missing = || newest.map_or(StoreError::NotFound, |at| StoreError::Gone { at });
+    match write.when {
+        Precondition::Absent if living.is_some() => Err(StoreError::AlreadyExists { current: living }),
+        Precondition::Version(wanted) if living != Some(wanted) => Err(StoreError::Conflict { current: newest }),
+        Precondition::Exists if living.is_none() => Err(missing()),
+        _ if write.body.is_none() && living.is_none() => Err(missing()),
+        _ => Ok(()),
+    }
+}
+
+/// What can be refused without looking: R1, R6 and R12.
+pub(super) fn check_writes(writes: &[Write], max_writes: usize, max_body: u64) -> Result<(), CommitError> {
+    if writes.len() > max_writes {
+        return Err(StoreError::Unsupported { what: "a commit of so many writes" }.into());
+    }
+    let mut keys = HashSet::new();
+    for (at, write) in writes.iter().enumerate() {
+        let size = write.body.as_ref().map_or(0, |body| body.len() as u64);
+        let error = if size > max_body {
+            StoreError::TooLarge { limit: max_body }
+        } else if writes.len() > 1 && !keys.insert(&write.key) {
+            StoreError::invalid(format!("`{}` is written twice in one commit", write.key))
+        } else if write.body.is_none() && write.when == Precondition::Absent {
+            StoreError::invalid(format!("a deletion of `{}` on the condition that it is absent", write.key))
+        } else {
+            continue;
+        };
+        return Err(CommitError::at(at, error));
+    }
+    Ok(())
+}
+
+/// What a ledger can refuse without looking: L1, L6 and L8.
+pub(super) fn check_changes(changes: &[Change]) -> Result<(), CommitError> {
+    if changes.len() > LEDGER_MAX_CHANGES {
+        return Err(StoreError::Unsupported { what: "a commit of so many changes" }.into());
+    }
+    let mut keys = HashSet::new();
+    for (at, change) in changes.iter().enumerate() {
+        let error = if change.value.as_ref().is_some_and(|value| value.len() > LEDGER_MAX_VALUE) {
+            StoreError::TooLarge { limit: LEDGER_MAX_VALUE as u64 }
+        } else if change.value.is_none() && change.expected.is_none() {
+            StoreError::invalid(format!("a deletion of `{}` without a revision", change.key))
+        } else if changes.len() > 1 && !keys.insert(&change.key) {
+            StoreError::invalid(format!("`{}` is changed twice in one commit", change.key))
+        } else {
+            continue;
+        };
+        return Err(CommitError::at(at, error));
+    }
+    Ok(())
+}
+
+/// L1, where the newest revision of the record is `found`, as it is counted.
+pub(super) fn check_change(change: &Change, found: Option<u64>) -> Result<()> {
+    let found = found.map(|count| count.to_string());
+    match (&change.expected, found) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => Err(StoreError::AlreadyExists { current: None }),
+        (Some(expected), Some(found)) if expected.as_str() == found => Ok(()),
+        (Some(_), _) => Err(StoreError::Conflict { current: None }),
+    }
+}
+
+pub(super) fn to_usize(limit: NonZeroU32) -> usize {
+    usize::try_from(limit.get()).unwrap_or(usize::MAX)
+}

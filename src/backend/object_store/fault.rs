@@ -1,0 +1,86 @@
+//! What an error of the engine means for the caller.
+
+use crate::store::{BoxError, StoreError};
+use ::object_store::Error;
+use ::object_store::client::{HttpError, HttpErrorKind};
+use std::error::Error as StdError;
+
+/// An error of a call that changes nothing, or that may be repeated.
+pub(super) fn of_read(error: Error) -> StoreError {
+    match told(&error) {
+        Told::Status(429 | 503) => StoreError::Throttled { retry_after: None },
+        Told::Status(408 | 500..) | Told::Transport(_) => unavailable(error),
+        _ => plain(error),
+    }
+}
+
+/// An error of the request that makes a blob visible.
+///
+/// The engine repeats a request by itself, so what it says last counts for the last try only: with an earlier one the blob
+/// may have come into being.
+pub(super) fn of_commit(error: Error) -> StoreError {
+    if repeated(&error) {
+        return StoreError::Indeterminate { source: Some(error.into()) };
+    }
+    match told(&error) {
+        Told::Status(429 | 503) => StoreError::Throttled { retry_after: None },
+        Told::Transport(HttpErrorKind::Connect) => unavailable(error),
+        Told::Status(408 | 500..) | Told::Transport(_) => StoreError::Indeterminate { source: Some(error.into()) },
+        _ => match plain(error) {
+            StoreError::Backend { source } => StoreError::Indeterminate { source: Some(source) },
+            known => known,
+        },
+    }
+}
+
+pub(super) fn unavailable(error: impl Into<BoxError>) -> StoreError {
+    StoreError::Unavailable { retry_after: None, source: Some(error.into()) }
+}
+
+fn plain(error: Error) -> StoreError {
+    match error {
+        Error::NotFound { .. } => StoreError::NotFound,
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+            StoreError::Denied { source: Some(error.into()) }
+        }
+        Error::NotSupported { .. } | Error::NotImplemented { .. } => {
+            StoreError::Unsupported { what: "a call that the object store does not offer" }
+        }
+        error => StoreError::Backend { source: error.into() },
+    }
+}
+
+/// What a server, or the way to it, said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Status(u16),
+    Transport(HttpErrorKind),
+    Nothing,
+}
+
+/// The engine has no word for it but its texts: the status stands at the start of one, and what an answer of S3 with status
+/// 200 holds in another.
+fn told(error: &Error) -> Told {
+    for link in chain(error) {
+        if let Some(http) = link.downcast_ref::<HttpError>() {
+            return Told::Transport(http.kind());
+        }
+        let text = link.to_string();
+        if let Some(rest) = text.strip_prefix("Server returned non-2xx status code: ") {
+            let digits = rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
+            return digits.map_or(Told::Nothing, Told::Status);
+        }
+        if let Some(body) = text.strip_prefix("Server returned error response: ") {
+            return Told::Status(if body.contains("SlowDown") { 503 } else { 500 });
+        }
+    }
+    Told::Nothing
+}
+
+fn repeated(error: &Error) -> bool {
+    chain(error).any(|link| link.to_string().contains(" retries, max_retries: "))
+}
+
+fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&link| link.source())
+}

@@ -1,0 +1,106 @@
+//! Large files on their way to their place.
+
+use super::{Place, fault, list};
+use crate::store::{Result, Tenant};
+use ::object_store::path::Path;
+use ::object_store::{MultipartUpload, PutPayload, UploadPart};
+use std::collections::hash_map::RandomState;
+use std::future::poll_fn;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::task::{Context, Poll};
+use time::OffsetDateTime;
+
+/// How many parts are under way at once.
+const PARALLEL: usize = 4;
+
+pub(super) async fn sweep(place: &Place, tenant: &Tenant, before: OffsetDateTime) -> Result<usize> {
+    let mut objects = place.store.list(Some(&place.staging(tenant)));
+    let mut old = Vec::new();
+    while let Some(object) = list::next(&mut objects).await {
+        let object = object.map_err(fault::of_read)?;
+        if object.last_modified.timestamp_millis() < before.unix_timestamp().saturating_mul(1_000) {
+            old.push(object.location);
+        }
+    }
+    for path in &old {
+        place.delete(path).await.map_err(fault::of_read)?;
+    }
+    Ok(old.len())
+}
+
+/// An upload in parts to a name that nobody else uses. Dropping it aborts, as far as there is a runtime to do so.
+pub(super) struct Upload {
+    pub(super) path: Path,
+    upload: Option<Box<dyn MultipartUpload>>,
+    under_way: Vec<UploadPart>,
+}
+
+impl Upload {
+    pub(super) async fn begin(place: &Place, tenant: &Tenant) -> Result<Self> {
+        let path = place.staging(tenant).join(random_name());
+        let begun = place.store.put_multipart_opts(&path, Default::default()).await;
+        Ok(Self { path, upload: Some(begun.map_err(fault::of_read)?), under_way: Vec::new() })
+    }
+
+    /// Sends a part, and waits until there is room for the next.
+    pub(super) async fn send(&mut self, part: PutPayload) -> Result<()> {
+        self.under_way.extend(self.upload.as_mut().map(|upload| upload.put_part(part)));
+        self.wait(PARALLEL - 1).await
+    }
+
+    /// Ends the upload: the object is then there under its staging name.
+    pub(super) async fn complete(mut self) -> Result<Path> {
+        self.wait(0).await?;
+        if let Some(upload) = &mut self.upload {
+            // Nobody knows the name, so that what became of it is of no matter.
+            upload.complete().await.map_err(fault::of_read)?;
+        }
+        self.upload = None;
+        Ok(self.path.clone())
+    }
+
+    pub(super) async fn abort(mut self) -> Result<()> {
+        self.under_way.clear();
+        match self.upload.take() {
+            Some(mut upload) => upload.abort().await.map_err(fault::of_read),
+            None => Ok(()),
+        }
+    }
+
+    async fn wait(&mut self, most: usize) -> Result<()> {
+        poll_fn(|cx| self.poll(cx, most)).await.map_err(fault::of_read)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<::object_store::Result<()>> {
+        let mut failed = None;
+        self.under_way.retain_mut(|part| match part.as_mut().poll(cx) {
+            Poll::Pending => true,
+            Poll::Ready(Ok(())) => false,
+            Poll::Ready(Err(error)) => {
+                failed.get_or_insert(error);
+                false
+            }
+        });
+        match failed {
+            Some(error) => Poll::Ready(Err(error)),
+            None if self.under_way.len() <= most => Poll::Ready(Ok(())),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let runtime = tokio::runtime::Handle::try_current();
+        if let (Some(mut upload), Ok(runtime)) = (self.upload.take(), runtime) {
+            // Best effort: the parts are no object, and the engine's own rule deletes them in the end.
+            runtime.spawn(async move { upload.abort().await });
+        }
+    }
+}
+
+/// 128 bits from the random state of the standard library's maps.
+fn random_name() -> String {
+    let word = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", word(), word())
+}

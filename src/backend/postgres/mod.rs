@@ -1,0 +1,493 @@
+//! Resources and ledger records in a PostgreSQL database, for services of many processes.
+
+mod error;
+mod ledger;
+mod pool;
+mod schema;
+mod search;
+mod writing;
+
+use super::form::to_usize;
+use crate::store::{
+    AtomicScope, BoxFuture, Capabilities, CommitError, Key, Page, PageKey, PageToken, Query, ResourceStore, Result,
+    Search, StoreError, Tenant, Version, VersionId, Write, WriteId,
+};
+use bytes::Bytes;
+use error::{failed, failed_write, is_a_clash};
+use pool::{By, Connect, Pool};
+use search::question;
+use std::fmt;
+use std::future::poll_fn;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::pin::pin;
+use std::time::Duration;
+use time::OffsetDateTime;
+pub use tokio_postgres::NoTls;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Config, Error, Row, RowStream, Socket};
+
+/// The bytes of the bodies after which a page ends.
+const PAGE_BYTES: usize = 8 << 20;
+/// The most versions of a page of a history.
+const MOST_VERSIONS: usize = 1_000;
+/// How often a commit is sent again that the server has rolled back because of another.
+const CLASHES: u32 = 8;
+
+type Parameters<'a> = [&'a (dyn ToSql + Sync)];
+
+/// How a [`Postgres`] connects, and where in the database it keeps what.
+///
+/// ```no_run
+/// use fhir_devices::backend::postgres::{NoTls, Options};
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Options::new()
+///     .with_schema("devices")
+///     .with_connections(32.try_into()?)
+///     .connect("host=/run/postgresql dbname=hospital", NoTls)
+///     .await?;
+/// # drop(store);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    schema: String,
+    connections: NonZeroUsize,
+    patience: Duration,
+    migrates: bool,
+    limits: Limits,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    max_writes: usize,
+    max_body: u64,
+    max_versions: Option<NonZeroUsize>,
+}
+
+impl Options {
+    /// The schema `fhir_devices`, which is migrated; 16 connections; 10 seconds of patience; bodies up to 16 MiB, 1,000 writes
+    /// a commit, every version kept.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            schema: "fhir_devices".into(),
+            connections: NonZeroUsize::MIN.saturating_add(15),
+            patience: Duration::from_secs(10),
+            migrates: true,
+            limits: Limits { max_writes: 1_000, max_body: 16 << 20, max_versions: None },
+        }
+    }
+
+    /// With another schema: 1 to 63 of `a`-`z`, `0`-`9` and `_`.
+    #[must_use]
+    pub fn with_schema(mut self, name: impl Into<String>) -> Self {
+        self.schema = name.into();
+        self
+    }
+
+    /// With at most so many connections. They are opened as they are needed.
+    #[must_use]
+    pub fn with_connections(mut self, most: NonZeroUsize) -> Self {
+        self.connections = most;
+        self
+    }
+
+    /// Waits at most so long: for a free connection, which is then [`StoreError::Throttled`], and for the server, which is then
+    /// [`StoreError::Unavailable`] where nothing can have been written, and else [`StoreError::Indeterminate`].
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Does not migrate: connecting fails unless the schema is of this version. For a service whose role may not make tables.
+    #[must_use]
+    pub fn without_migration(mut self) -> Self {
+        self.migrates = false;
+        self
+    }
+
+    /// With at most `max` versions of each resource, the newest included. Those beyond are forgotten when the resource is
+    /// next written.
+    #[must_use]
+    pub fn with_max_versions(mut self, max: NonZeroUsize) -> Self {
+        self.limits.max_versions = Some(max);
+        self
+    }
+
+    /// With bodies of at most `bytes`, and never more than 512 MiB.
+    #[must_use]
+    pub fn with_max_body(mut self, bytes: u64) -> Self {
+        self.limits.max_body = bytes.min(512 << 20);
+        self
+    }
+
+    /// With at most `writes` in one commit.
+    #[must_use]
+    pub fn with_max_writes(mut self, writes: usize) -> Self {
+        self.limits.max_writes = writes;
+        self
+    }
+
+    /// Connects by a [configuration](tokio_postgres::Config) such as `postgres://app@db.example/devices?sslmode=require`, with
+    /// a way to encrypt: [`NoTls`] for none, or that of a package such as `tokio-postgres-rustls`.
+    ///
+    /// # Errors
+    /// `Invalid` when the configuration or the schema is none; `Denied` when the server refuses the role or a right is
+    /// lacking; `Unsupported` when the schema is of a later version, or not migrated; `Unavailable` when the server cannot be
+    /// reached.
+    pub async fn connect<T>(self, config: &str, tls: T) -> Result<Postgres>
+    where
+        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
+        T::Stream: Send + Sync,
+        T::TlsConnect: Send + Sync,
+        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    {
+        let mut config: Config = config.parse().map_err(|error: Error| {
+            let why = std::error::Error::source(&error).map_or_else(String::new, |why| format!(": {why}"));
+            StoreError::invalid(format!("{error}{why}"))
+        })?;
+        if config.get_application_name().is_none() {
+            config.application_name("fhir-devices");
+        }
+        Postgres::start(self, Box::new(By { config, tls })).await
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Keeps resources and ledger records in a PostgreSQL database of version 13 or later.
+///
+/// Many processes may share a database. A commit is one statement, which checks and writes under locks on the rows that it
+/// names, taken in the order of their keys; it may be about any resources of a tenant. What the server rolls back because of
+/// another commit is sent again. Times are those of the server's clock. Searches follow B-trees over the index entries, and
+/// look at no more than 2,000 resources a page where several criteria must be met; such a page may be empty and lead on.
+///
+/// An acknowledged commit is as durable as the server is set up to be: [`Capabilities::durable_ack`] says what
+/// `fsync` and `synchronous_commit` were when it connected. A connection that breaks under a commit makes it
+/// [`StoreError::Indeterminate`]. The bodies of one commit may have 512 MiB together; beyond that it is
+/// [`StoreError::TooLarge`].
+///
+/// Its futures run within a tokio runtime that has timers and I/O, and the connections live in the runtime of the call that
+/// opened them. Connections are set up once, with prepared statements: a proxy between must give each its own session.
+///
+/// ```no_run
+/// use fhir_devices::backend::Postgres;
+/// use fhir_devices::backend::postgres::NoTls;
+/// use fhir_devices::store::{IndexEntries, Key, ResourceType, Tenanted};
+/// use std::sync::Arc;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Postgres::connect("postgres://app@localhost/devices", NoTls).await?;
+/// let store = Tenanted::new(Arc::new(store), "st-mary".parse()?);
+/// store.create(Key::new(ResourceType::Device, "pump")?, "{}", IndexEntries::new()).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Postgres {
+    pool: Pool,
+    limits: Limits,
+    schema: String,
+    sql: Sql,
+    pages: PageKey,
+    durable: bool,
+}
+
+/// The statements that are always the same.
+struct Sql {
+    read: String,
+    vread: String,
+    history: String,
+    commit: String,
+    get: String,
+    apply: String,
+    scan: String,
+}
+
+impl Sql {
+    fn new(schema: &str) -> Self {
+        let columns = "version, last_updated, write_id, body";
+        let key = "tenant = $1 AND type = $2 AND id = $3";
+        let both = |meets: &str| {
+            let of = |table: &str| format!("SELECT {columns} FROM {schema}.{table} WHERE {key} AND {meets}");
+            format!("{} UNION ALL {}", of("resources"), of("versions"))
+        };
+        Self {
+            read: format!("SELECT {columns} FROM {schema}.resources WHERE {key}"),
+            vread: both("version = $4"),
+            history: format!("{} ORDER BY version DESC LIMIT $5", both("version < $4")),
+            commit: format!(
+                "SELECT * FROM {schema}.commit_writes($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+            ),
+            get: format!("SELECT revision, value FROM {schema}.records WHERE tenant = $1 AND key = $2"),
+            apply: format!("SELECT * FROM {schema}.apply_changes($1, $2, $3, $4, $5)"),
+            scan: format!(
+                "SELECT key, revision, value FROM {schema}.records \
+                 WHERE tenant = $1 AND key > $2 AND key < $3 ORDER BY key LIMIT $4"
+            ),
+        }
+    }
+}
+
+impl Postgres {
+    /// Connects as [`Options::new`] says.
+    ///
+    /// # Errors
+    /// As [`Options::connect`].
+    pub async fn connect<T>(config: &str, tls: T) -> Result<Self>
+    where
+        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
+        T::Stream: Send + Sync,
+        T::TlsConnect: Send + Sync,
+        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    {
+        Options::new().connect(config, tls).await
+    }
+
+    async fn start(options: Options, connect: Box<dyn Connect>) -> Result<Self> {
+        schema::check_name(&options.schema)?;
+        let pool = Pool::new(connect, options.connections.get(), options.patience);
+        let (pages, durable) = {
+            let mut lease = pool.get().await?;
+            let client = &mut lease.connection()?.client;
+            if options.migrates {
+                schema::migrate(client, &options.schema).await?;
+            } else {
+                schema::check(client, &options.schema).await?;
+            }
+            let pages = schema::page_key(client, &options.schema).await?;
+            let sql = "SELECT current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off'";
+            (pages, client.query_one(sql, &[]).await.and_then(|row| row.try_get(0)).map_err(failed)?)
+        };
+        let sql = Sql::new(&options.schema);
+        Ok(Self { pool, limits: options.limits, schema: options.schema, sql, pages, durable })
+    }
+
+    /// The rows of a statement that only reads. A connection that turns out to be broken is replaced once.
+    async fn read(&self, sql: &str, values: &Parameters<'_>) -> Result<Vec<Row>> {
+        self.rows(sql, values, |_| 0).await
+    }
+
+    /// The same, up to the row with which `weight` comes to the bytes of a page.
+    async fn rows(&self, sql: &str, values: &Parameters<'_>, weight: impl Fn(&Row) -> usize) -> Result<Vec<Row>> {
+        let mut again = true;
+        loop {
+            let mut lease = self.pool.get().await?;
+            let connection = lease.connection()?;
+            let asked = async {
+                let statement = connection.prepare(sql).await?;
+                let rows = connection.client.query_raw(&statement, values.iter().copied()).await?;
+                gather(rows, &weight).await
+            };
+            match self.pool.in_time(asked).await {
+                Ok(Ok(rows)) => return Ok(rows),
+                Ok(Err(error)) if again && error.is_closed() => again = false,
+                Ok(Err(error)) => return Err(failed(error)),
+                Err(late) => {
+                    lease.give_up();
+                    return Err(late);
+                }
+            }
+        }
+    }
+
+    /// The rows of a statement that writes and commits by itself.
+    async fn write(&self, sql: &str, values: &Parameters<'_>) -> Result<Vec<Row>> {
+        let mut clashes = 0;
+        loop {
+            let mut lease = self.pool.get().await?;
+            let connection = lease.connection()?;
+            // What fails so far has written nothing.
+            let statement = self.pool.in_time(connection.prepare(sql)).await;
+            let statement = statement.and_then(|prepared| prepared.map_err(failed)).inspect_err(|_| lease.give_up())?;
+            let connection = lease.connection()?;
+            match self.pool.in_time(connection.client.query(&statement, values)).await {
+                Ok(Ok(rows)) => return Ok(rows),
+                Ok(Err(error)) if is_a_clash(&error) => {
+                    if clashes == CLASHES {
+                        return Err(StoreError::Throttled { retry_after: Some(Duration::from_millis(50)) });
+                    }
+                    clashes += 1;
+                }
+                Ok(Err(error)) => return Err(failed_write(error)),
+                Err(late) => {
+                    lease.give_up();
+                    return Err(StoreError::Indeterminate { source: Some(late.into()) });
+                }
+            }
+            drop(lease);
+            tokio::time::sleep(Duration::from_millis(1 << clashes.min(6))).await;
+        }
+    }
+
+    async fn read_newest(&self, tenant: &Tenant, key: &Key) -> Result<Version> {
+        let rows = self.read(&self.sql.read, &[&tenant.as_str(), &code(key), &key.id().as_str()]).await?;
+        let newest = version(key.clone(), rows.first().ok_or(StoreError::NotFound)?)?;
+        if newest.is_deleted() { Err(StoreError::Gone { at: newest.version }) } else { Ok(newest) }
+    }
+
+    async fn read_version(&self, tenant: &Tenant, key: &Key, wanted: VersionId) -> Result<Version> {
+        let wanted = i64::try_from(wanted.get()).map_err(|_| StoreError::NotFound)?;
+        let rows = self.read(&self.sql.vread, &[&tenant.as_str(), &code(key), &key.id().as_str(), &wanted]).await?;
+        version(key.clone(), rows.first().ok_or(StoreError::NotFound)?)
+    }
+
+    async fn search_page(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+        let query = Query::Search(search);
+        let place = search.after.as_ref().map(|token| self.pages.open(tenant, query, token)).transpose()?;
+        let place = place.map(String::from_utf8).transpose();
+        let place = place.map_err(|_| StoreError::invalid("the page token is of another store"))?;
+        let question = question(&self.schema, tenant, search, place);
+        let values: Vec<&(dyn ToSql + Sync)> = question.values.iter().map(|value| &**value as _).collect();
+        let rows = self.rows(&question.sql, &values, body_size).await?;
+        let mut items = Vec::with_capacity(rows.len().min(question.limit));
+        let mut last_looked_at = None;
+        for row in &rows {
+            if question.window.is_some() && last_looked_at.is_none() {
+                let count: i64 = row.try_get("looked_at").map_err(failed)?;
+                let full = usize::try_from(count).ok() >= question.window;
+                last_looked_at = Some(row.try_get::<_, Option<String>>("last").map_err(failed)?.filter(|_| full));
+            }
+            let Some(id) = row.try_get::<_, Option<&str>>("id").map_err(failed)? else { break };
+            if items.len() < question.limit {
+                items.push(version(Key::new(search.resource_type, id).map_err(|_| damaged())?, row)?);
+            }
+        }
+        // There is more when one more came, or the bytes of a page did; else behind the window, if it was full.
+        let cut = rows.len() > question.limit || weigh(&rows, body_size) >= PAGE_BYTES;
+        let last_shown = items.last().filter(|_| cut).map(|last: &Version| last.key.id().to_string());
+        let next = last_shown.or(last_looked_at.flatten());
+        let next = next.map(|id| self.pages.seal(tenant, query, id.as_bytes())).transpose()?;
+        Ok(Page { items, next })
+    }
+
+    async fn history_page(
+        &self,
+        tenant: &Tenant,
+        key: &Key,
+        limit: NonZeroU32,
+        after: Option<&PageToken>,
+    ) -> Result<Page<Version>> {
+        let query = Query::History(key);
+        let place = after.map(|token| self.pages.open(tenant, query, token)).transpose()?;
+        let before = place.map(|bytes| bytes.try_into().map(i64::from_be_bytes)).transpose();
+        let before = before.map_err(|_| StoreError::invalid("the page token is of another store"))?;
+        let limit = to_usize(limit).min(MOST_VERSIONS);
+        let more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+        let (id, before_or_all) = (key.id().as_str(), before.unwrap_or(i64::MAX));
+        let values: [&(dyn ToSql + Sync); 5] = [&tenant.as_str(), &code(key), &id, &before_or_all, &more];
+        let rows = self.rows(&self.sql.history, &values, body_size).await?;
+        if rows.is_empty() && before.is_none() {
+            return Err(StoreError::NotFound);
+        }
+        let items = rows.iter().take(limit).map(|row| version(key.clone(), row)).collect::<Result<Vec<_>>>()?;
+        let cut = rows.len() > limit || weigh(&rows, body_size) >= PAGE_BYTES;
+        let last = items.last().filter(|last| cut && last.version != VersionId::FIRST);
+        let last = last.and_then(|last| i64::try_from(last.version.get()).ok());
+        let next = last.map(|last| self.pages.seal(tenant, query, &last.to_be_bytes())).transpose()?;
+        Ok(Page { items, next })
+    }
+}
+
+/// Takes rows until they weigh as much as a page may.
+async fn gather(rows: RowStream, weight: impl Fn(&Row) -> usize) -> Result<Vec<Row>, Error> {
+    use futures_core::Stream as _;
+    let mut rows = pin!(rows);
+    let (mut gathered, mut bytes) = (Vec::new(), 0_usize);
+    while bytes < PAGE_BYTES {
+        let Some(row) = poll_fn(|cx| rows.as_mut().poll_next(cx)).await else { break };
+        let row = row?;
+        bytes = bytes.saturating_add(weight(&row));
+        gathered.push(row);
+    }
+    Ok(gathered)
+}
+
+fn weigh(rows: &[Row], weight: impl Fn(&Row) -> usize) -> usize {
+    rows.iter().map(weight).sum()
+}
+
+fn body_size(row: &Row) -> usize {
+    row.try_get::<_, Option<&[u8]>>("body").ok().flatten().map_or(0, <[u8]>::len)
+}
+
+fn code(key: &Key) -> i16 {
+    i16::from(super::codes::type_code(key.resource_type()))
+}
+
+fn damaged() -> StoreError {
+    StoreError::Corrupt { what: "a row of the database is not what this version writes".into() }
+}
+
+fn version(key: Key, row: &Row) -> Result<Version> {
+    let number: i64 = row.try_get("version").map_err(failed)?;
+    let version = u64::try_from(number).ok().and_then(VersionId::new).ok_or_else(damaged)?;
+    let last_updated: OffsetDateTime = row.try_get("last_updated").map_err(failed)?;
+    let write_id: Option<&[u8]> = row.try_get("write_id").map_err(failed)?;
+    let write_id = write_id.map(|id| id.try_into().map(|id| WriteId(u128::from_be_bytes(id)))).transpose();
+    let body: Option<&[u8]> = row.try_get("body").map_err(failed)?;
+    let body = body.map(Bytes::copy_from_slice);
+    Ok(Version { key, version, last_updated, write_id: write_id.map_err(|_| damaged())?, body })
+}
+
+/// A system as its column has it: nothing for none, so that it is told from one without a letter.
+fn system(of: Option<&str>) -> Vec<u8> {
+    of.map(|of| [&[1], of.as_bytes()].concat()).unwrap_or_default()
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pool, limits, schema, .. } = self;
+        f.debug_struct("Postgres")
+            .field("schema", schema)
+            .field("pool", pool)
+            .field("limits", limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ResourceStore for Postgres {
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::new(AtomicScope::Tenant, self.limits.max_writes, self.limits.max_body);
+        capabilities.durable_ack = self.durable;
+        capabilities
+    }
+
+    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(self.read_newest(tenant, key))
+    }
+
+    fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(self.read_version(tenant, key, version))
+    }
+
+    fn commit<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        Box::pin(self.commit_writes(tenant, writes))
+    }
+
+    fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(self.search_page(tenant, search))
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(self.history_page(tenant, key, limit, after))
+    }
+}

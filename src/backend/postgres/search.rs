@@ -1,0 +1,209 @@
+//! The statement of a search.
+//!
+//! One criterion drives: an index gives its ids in order, from the place on where the page before ended. Where others must be
+//! met too, they are looked up for each id of a window, so that no page takes longer than its window.
+
+use super::super::codes::{end_of, parameter_code, type_code};
+use super::super::form::to_usize;
+use super::system;
+use crate::store::{Criterion, Parameter, Search, Tenant, TokenMatch};
+use tokio_postgres::types::ToSql;
+
+/// The most ids that one page looks at where it must look at more than it shows.
+pub(super) const WINDOW: usize = 2_000;
+/// The most resources of a page.
+const MOST: usize = 1_000;
+
+pub(super) type Value = Box<dyn ToSql + Send + Sync>;
+
+/// A statement with what is bound to it.
+pub(super) struct Question {
+    pub(super) sql: String,
+    pub(super) values: Vec<Value>,
+    /// The most resources of the page. The statement asks for one more.
+    pub(super) limit: usize,
+    /// The most ids that the statement looks at; all that there are without.
+    pub(super) window: Option<usize>,
+}
+
+struct Builder<'a> {
+    schema: &'a str,
+    values: Vec<Value>,
+    /// ` AND ID > $3`, with the name of the id to come.
+    after: Option<String>,
+}
+
+impl Builder<'_> {
+    fn bind(&mut self, value: impl ToSql + Send + Sync + 'static) -> String {
+        self.values.push(Box::new(value));
+        format!("${}", self.values.len())
+    }
+
+    fn code(&mut self, parameter: Parameter) -> String {
+        // Written out: there are few, and the plan may depend on it.
+        parameter_code(parameter).to_string()
+    }
+
+    fn after(&self, id: &str) -> String {
+        self.after.as_ref().map(|place| format!(" AND {id} > {place}")).unwrap_or_default()
+    }
+
+    /// What the entry `e` must be for the parameter and the token.
+    fn is(&mut self, parameter: Parameter, token: &TokenMatch) -> String {
+        let mut sql = format!("e.parameter = {}", self.code(parameter));
+        let (of, value) = match token {
+            TokenMatch::Value(value) => (None, Some(value)),
+            TokenMatch::Exact(token) => (Some(system(token.system.as_deref())), Some(&token.value)),
+            TokenMatch::System(of) => (Some(system(Some(of))), None),
+        };
+        if let Some(value) = value {
+            let value = self.bind(value.as_bytes().to_vec());
+            sql.push_str(&format!(" AND e.value = {value}"));
+        }
+        if let Some(of) = of {
+            let of = self.bind(of);
+            sql.push_str(&format!(" AND e.system = {of}"));
+        }
+        sql
+    }
+
+    fn begins(&mut self, parameter: Parameter, start: &str) -> String {
+        let mut sql = format!("e.parameter = {}", self.code(parameter));
+        if !start.is_empty() {
+            let from = self.bind(start.as_bytes().to_vec());
+            sql.push_str(&format!(" AND e.value >= {from}"));
+            if let Some(end) = end_of(start.as_bytes()) {
+                let end = self.bind(end);
+                sql.push_str(&format!(" AND e.value < {end}"));
+            }
+        }
+        sql
+    }
+
+    /// The ids in order of the living resources that meet a criterion.
+    fn drive(&mut self, criterion: &Criterion, limit: &str) -> String {
+        let Self { schema, .. } = *self;
+        let of_entries = |builder: &Self, meets: String| {
+            let after = builder.after("e.id");
+            format!(
+                "SELECT DISTINCT e.id, e.resource FROM {schema}.entries e \
+                 WHERE e.tenant = $1 AND e.type = $2 AND {meets}{after} ORDER BY e.id, e.resource LIMIT {limit}"
+            )
+        };
+        match criterion {
+            Criterion::Is(parameter, token) => {
+                let meets = self.is(*parameter, token);
+                of_entries(self, meets)
+            }
+            Criterion::Begins(parameter, start) => {
+                let meets = self.begins(*parameter, start);
+                of_entries(self, meets)
+            }
+            Criterion::Id(_) | Criterion::AnyId(_) => {
+                let meets = format!(" AND {}", self.meets(criterion, "r"));
+                self.resources(&meets, limit)
+            }
+            Criterion::AnyOf(any) if any.is_empty() => self.resources(" AND false", limit),
+            Criterion::AnyOf(any) => {
+                let each: Vec<_> = any.iter().map(|criterion| format!("({})", self.drive(criterion, limit))).collect();
+                format!("SELECT u.id, u.resource FROM ({}) u ORDER BY u.id LIMIT {limit}", each.join(" UNION "))
+            }
+        }
+    }
+
+    fn resources(&self, meets: &str, limit: &str) -> String {
+        let (schema, after) = (self.schema, self.after("r.id"));
+        format!(
+            "SELECT r.id, r.number AS resource FROM {schema}.resources r \
+             WHERE r.tenant = $1 AND r.type = $2 AND r.body IS NOT NULL{meets}{after} ORDER BY r.id LIMIT {limit}"
+        )
+    }
+
+    /// Whether the resource with the id and the number of this row meets a criterion.
+    fn meets(&mut self, criterion: &Criterion, of: &str) -> String {
+        let entry = match criterion {
+            Criterion::Id(wanted) => return format!("{of}.id = {}", self.bind(wanted.to_string())),
+            Criterion::AnyId(wanted) => {
+                let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+                return format!("{of}.id = ANY ({})", self.bind(wanted));
+            }
+            Criterion::AnyOf(any) if any.is_empty() => return "false".to_owned(),
+            Criterion::AnyOf(any) => {
+                let each: Vec<_> = any.iter().map(|criterion| self.meets(criterion, of)).collect();
+                return format!("({})", each.join(" OR "));
+            }
+            Criterion::Is(parameter, token) => self.is(*parameter, token),
+            Criterion::Begins(parameter, start) => self.begins(*parameter, start),
+        };
+        let schema = self.schema;
+        // Not `EXISTS`, which the server may turn into a join that goes through all entries of the value for each id.
+        format!("(SELECT true FROM {schema}.entries e WHERE e.resource = {of}.resource AND {entry} LIMIT 1)")
+    }
+}
+
+/// How many resources a criterion is likely to leave, from few to many; nothing where no index gives them.
+fn breadth(criterion: &Criterion) -> Option<u8> {
+    let of = |parameter: Parameter| match parameter {
+        Parameter::Identifier | Parameter::UdiCarrier => 2,
+        Parameter::Source | Parameter::Parent | Parameter::Url => 3,
+        Parameter::UdiDi | Parameter::Location | Parameter::Patient => 4,
+        Parameter::DeviceName | Parameter::Model | Parameter::Organization => 5,
+        Parameter::Manufacturer => 6,
+        Parameter::Type => 7,
+        Parameter::Category | Parameter::Status => 8,
+    };
+    match criterion {
+        Criterion::Id(_) => Some(0),
+        Criterion::AnyId(_) => Some(1),
+        Criterion::Is(_, TokenMatch::System(_)) => None,
+        Criterion::Is(parameter, _) => Some(of(*parameter)),
+        Criterion::Begins(_, start) if start.is_empty() => None,
+        Criterion::Begins(parameter, _) => Some(of(*parameter) + 3),
+        Criterion::AnyOf(any) => any.iter().map(breadth).try_fold(0, |most, next| Some(most.max(next?))),
+    }
+}
+
+/// `$1` is the tenant, and `$2` the type. The columns are id, version, time, write id and body of a resource; before them, where
+/// there is a window, the number of ids in it and the last of them, also where no resource is found.
+pub(super) fn question(schema: &str, tenant: &Tenant, search: &Search, after: Option<String>) -> Question {
+    let mut builder = Builder { schema, values: Vec::new(), after: None };
+    builder.bind(tenant.as_str().to_owned());
+    builder.bind(i16::from(type_code(search.resource_type)));
+    builder.after = after.map(|place| builder.bind(place));
+    let limit = to_usize(search.limit).min(MOST);
+    let more = builder.bind(count(limit + 1));
+    let driver = search.all_of.iter().enumerate().filter_map(|(at, criterion)| Some((breadth(criterion)?, at))).min();
+    // Looked up for each id, in their order.
+    let resource = format!(
+        "LATERAL (SELECT r.id, r.version, r.last_updated, r.write_id, r.body FROM {schema}.resources r \
+         WHERE r.tenant = $1 AND r.type = $2 AND r.id = h.id LIMIT 1) r"
+    );
+    let driven = driver.and_then(|(_, at)| search.all_of.get(at));
+    if search.all_of.len() == usize::from(driven.is_some()) {
+        let ids = match driven {
+            Some(criterion) => builder.drive(criterion, &more),
+            None => builder.resources("", &more),
+        };
+        let sql = format!("SELECT r.* FROM ({ids}) h CROSS JOIN {resource} ORDER BY h.id");
+        return Question { sql, values: builder.values, limit, window: None };
+    }
+    let window = WINDOW.max(limit + 1);
+    let size = builder.bind(count(window));
+    let ids = match driven {
+        Some(criterion) => builder.drive(criterion, &size),
+        None => builder.resources("", &size),
+    };
+    let meets: Vec<_> = search.all_of.iter().map(|criterion| builder.meets(criterion, "c")).collect();
+    let meets = meets.join(" AND ");
+    let sql = format!(
+        "WITH c AS MATERIALIZED ({ids}), \
+         h AS MATERIALIZED (SELECT c.id FROM c WHERE {meets} ORDER BY c.id LIMIT {more}) \
+         SELECT w.looked_at, w.last, r.* FROM (SELECT count(*) AS looked_at, max(c.id) AS last FROM c) w \
+         LEFT JOIN (h CROSS JOIN {resource}) ON true ORDER BY h.id"
+    );
+    Question { sql, values: builder.values, limit, window: Some(window) }
+}
+
+fn count(of: usize) -> i64 {
+    i64::try_from(of).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,435 @@
+//! Resources and ledger records in one file: the durable store of a single process.
+
+mod ledger;
+mod search;
+mod tables;
+mod writer;
+
+use super::answer::answer;
+use super::form::{check_writes, to_usize};
+use crate::store::{
+    AtomicScope, BoxError, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageToken, Query,
+    ResourceStore, Result, Search, StoreError, SystemClock, Tenant, Version, VersionId, Write,
+};
+use ::redb::{
+    Builder, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _, StorageBackend,
+    TableDefinition,
+};
+use search::{Finder, Place};
+use std::fmt;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tables::{CHANGES, CURRENT, FORMAT, INDEX, META, OLDER, RECORDS, Row, current_key, older_key};
+use writer::{Task, Writes};
+
+/// The bytes of the bodies after which a page of a history ends.
+const PAGE_BYTES: usize = 8 << 20;
+/// The most commits that wait; one more is [`StoreError::Throttled`].
+const WAITING: usize = 4_096;
+
+/// How a [`Redb`] is opened.
+///
+/// ```
+/// use fhir_devices::backend::redb::Options;
+/// let store = Options::new().with_max_body(1 << 20).in_memory()?;
+/// # drop(store);
+/// # Ok::<(), fhir_devices::store::StoreError>(())
+/// ```
+#[derive(Clone)]
+pub struct Options {
+    limits: Limits,
+    cache: usize,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    max_writes: usize,
+    max_body: u64,
+    max_versions: Option<NonZeroUsize>,
+}
+
+impl Options {
+    /// The clock of the machine, bodies up to 16 MiB, 1,000 writes a commit, every version kept, a cache of 64 MiB.
+    #[must_use]
+    pub fn new() -> Self {
+        let limits = Limits { max_writes: 1_000, max_body: 16 << 20, max_versions: None };
+        Self { limits, cache: 64 << 20, clock: Arc::new(SystemClock) }
+    }
+
+    /// With another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// With at most `max` versions of each resource, the newest included. Those beyond are forgotten when the resource is
+    /// next written.
+    #[must_use]
+    pub fn with_max_versions(mut self, max: NonZeroUsize) -> Self {
+        self.limits.max_versions = Some(max);
+        self
+    }
+
+    /// With bodies of at most `bytes`, and never more than 1 GiB.
+    #[must_use]
+    pub fn with_max_body(mut self, bytes: u64) -> Self {
+        self.limits.max_body = bytes.min(1 << 30);
+        self
+    }
+
+    /// With at most `writes` in one commit.
+    #[must_use]
+    pub fn with_max_writes(mut self, writes: usize) -> Self {
+        self.limits.max_writes = writes;
+        self
+    }
+
+    /// With at most about `bytes` of the file held in memory.
+    #[must_use]
+    pub fn with_cache(mut self, bytes: usize) -> Self {
+        self.cache = bytes;
+        self
+    }
+
+    /// Opens a file, or makes it.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be opened, or another process has it open; `Corrupt` when it is not such a file or is
+    /// damaged; `Unsupported` when a later version of this crate wrote it.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Redb> {
+        let path = path.as_ref();
+        let new = !path.exists();
+        let db = self.builder().create(path).map_err(failed_to_open)?;
+        if new {
+            // Else the power may fail and the file be gone, with what it has acknowledged.
+            sync_folder_of(path).map_err(unavailable)?;
+        }
+        Redb::start(db, self)
+    }
+
+    /// Opens what lies on a storage of the caller's, or begins there.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_on(self, storage: impl StorageBackend) -> Result<Redb> {
+        let db = self.builder().create_with_backend(storage).map_err(failed_to_open)?;
+        Redb::start(db, self)
+    }
+
+    /// A store whose file is in memory, for tests.
+    ///
+    /// # Errors
+    /// `Unavailable` when no thread can be started.
+    pub fn in_memory(self) -> Result<Redb> {
+        self.open_on(::redb::backends::InMemoryBackend::new())
+    }
+
+    fn builder(&self) -> Builder {
+        let mut builder = Database::builder();
+        builder.set_cache_size(self.cache);
+        builder
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("limits", &self.limits).field("cache", &self.cache).finish_non_exhaustive()
+    }
+}
+
+/// Keeps resources and ledger records in a file of a [redb](https://www.redb.org) database, durably.
+///
+/// A commit may be about any resources of a tenant. When it is acknowledged it is on the disk, and survives the loss of the
+/// process and of power as far as the disk keeps its own promises. A thread of the store does all writing: commits that
+/// come while the disk is busy are written together, each still for itself applied or refused, so that many callers at a
+/// time share one wait for the disk. No runtime is needed.
+///
+/// Reads and searches are done where they are polled, on a snapshot of the file: they take no lock that a commit holds,
+/// and block their executor for no more than the reads of the file that its cache does not save. One page looks at about
+/// 8,000 entries and gathers 8 MiB at the most; a search for a whole system, or for the beginnings of more than some
+/// thousand values, goes through the resources of the type and may give pages without items.
+///
+/// The file belongs to one process at a time. After a crash it is put in order when it is opened; after an error of the
+/// disk, the store answers `Unavailable` until it is opened again. When it is dropped it finishes what was handed over
+/// to it.
+///
+/// ```
+/// use fhir_devices::backend::Redb;
+/// use fhir_devices::store::{IndexEntries, Key, ResourceType, Tenanted};
+/// use std::sync::Arc;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let path = std::env::temp_dir().join(format!("fhir-devices-doc-{}.redb", std::process::id()));
+/// let store = Tenanted::new(Arc::new(Redb::open(&path)?), "st-mary".parse()?);
+/// let key = Key::new(ResourceType::Device, "pump")?;
+/// store.create(key.clone(), "{}", IndexEntries::new()).await?;
+/// drop(store);
+///
+/// let again = Tenanted::new(Arc::new(Redb::open(&path)?), "st-mary".parse()?);
+/// assert_eq!(again.read(&key).await?.body.unwrap(), "{}");
+/// # drop(again);
+/// # std::fs::remove_file(path)?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Redb {
+    db: Arc<Database>,
+    tasks: Option<SyncSender<Task>>,
+    writer: Option<JoinHandle<()>>,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    pages: PageKey,
+}
+
+impl Redb {
+    /// Opens a file, or makes it, as [`Options::new`] says.
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Options::new().open(path)
+    }
+
+    fn start(db: Database, options: Options) -> Result<Self> {
+        let pages = PageKey::from_bytes(prepare(&db)?);
+        let db = Arc::new(db);
+        let (tasks, waiting) = sync_channel(WAITING);
+        let (of_writer, max_versions) = (Arc::clone(&db), options.limits.max_versions);
+        let write = move || writer::run(&of_writer, max_versions, &waiting);
+        let writer = std::thread::Builder::new().name("redb-writer".into()).spawn(write);
+        let writer = Some(writer.map_err(unavailable)?);
+        Ok(Self { db, tasks: Some(tasks), writer, limits: options.limits, clock: options.clock, pages })
+    }
+
+    /// Hands a commit over to the writer.
+    fn submit(&self, task: Task) -> Result<()> {
+        let gone = || StoreError::Unavailable { retry_after: None, source: Some("the writer has ended".into()) };
+        self.tasks.as_ref().ok_or_else(gone)?.try_send(task).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Throttled { retry_after: Some(Duration::from_millis(50)) },
+            TrySendError::Disconnected(_) => gone(),
+        })
+    }
+
+    async fn commit_writes(&self, tenant: &Tenant, writes: Vec<Write>) -> Result<Vec<Version>, CommitError> {
+        check_writes(&writes, self.limits.max_writes, self.limits.max_body)?;
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (answer, awaited) = answer();
+        let now = self.clock.now();
+        self.submit(Task::Writes(Writes { tenant: tenant.clone(), writes, now, answer }))?;
+        awaited.await.unwrap_or_else(|| Err(StoreError::Indeterminate { source: None }.into()))
+    }
+
+    fn read_now(&self, tenant: &Tenant, key: &Key) -> Result<Version> {
+        let transaction = self.db.begin_read().map_err(failed)?;
+        let current = open_for_reading(&transaction, CURRENT)?;
+        let row = current.get(current_key(tenant, key).as_slice()).map_err(failed)?.ok_or(StoreError::NotFound)?;
+        let row = Row::decode(row.value())?;
+        match row.body {
+            Some(_) => Ok(row.to_version(key)),
+            None => Err(StoreError::Gone { at: row.version }),
+        }
+    }
+
+    fn vread_now(&self, tenant: &Tenant, key: &Key, version: VersionId) -> Result<Version> {
+        let transaction = self.db.begin_read().map_err(failed)?;
+        let at = current_key(tenant, key);
+        let current = open_for_reading(&transaction, CURRENT)?;
+        let row = current.get(at.as_slice()).map_err(failed)?.ok_or(StoreError::NotFound)?;
+        let row = Row::decode(row.value())?;
+        if row.version == version {
+            return Ok(row.to_version(key));
+        }
+        let older = open_for_reading(&transaction, OLDER)?;
+        let row = older.get(older_key(&at, version.get()).as_slice()).map_err(failed)?.ok_or(StoreError::NotFound)?;
+        Ok(Row::decode(row.value())?.to_version(key))
+    }
+
+    fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+        let query = Query::Search(search);
+        let place = search.after.as_ref().map(|token| self.pages.open(tenant, query, token)).transpose()?;
+        let other = || StoreError::invalid("the page token is of another store");
+        let place = place.map(|bytes| Place::decode(&bytes).ok_or_else(other)).transpose()?;
+        let transaction = self.db.begin_read().map_err(failed)?;
+        let (items, next) = Finder::new(&transaction, tenant, search)?.page(to_usize(search.limit), place.as_ref())?;
+        let next = next.map(|place| self.pages.seal(tenant, query, &place.encode())).transpose()?;
+        Ok(Page { items, next })
+    }
+
+    fn history_now(
+        &self,
+        tenant: &Tenant,
+        key: &Key,
+        limit: NonZeroU32,
+        after: Option<&PageToken>,
+    ) -> Result<Page<Version>> {
+        let query = Query::History(key);
+        let place = after.map(|token| self.pages.open(tenant, query, token)).transpose()?;
+        let before = place.map(|bytes| bytes.try_into().map(u64::from_be_bytes)).transpose();
+        let before = before.map_err(|_| StoreError::invalid("the page token is of another store"))?;
+        let transaction = self.db.begin_read().map_err(failed)?;
+        let at = current_key(tenant, key);
+        let current = open_for_reading(&transaction, CURRENT)?;
+        let row = current.get(at.as_slice()).map_err(failed)?.ok_or(StoreError::NotFound)?;
+        let newest = Row::decode(row.value())?;
+        let older = open_for_reading(&transaction, OLDER)?;
+        let before = before.unwrap_or(u64::MAX);
+        let (first, end) = (older_key(&at, 0), older_key(&at, before));
+        let range = (Bound::Included(first.as_slice()), Bound::Excluded(end.as_slice()));
+        let rows = older.range::<&[u8]>(range).map_err(failed)?.rev();
+        let mut page = Page { items: Vec::<Version>::new(), next: None };
+        let mut bytes = 0_usize;
+        let newest = (newest.version.get() < before).then(|| newest.to_version(key)).map(Ok);
+        let older =
+            rows.map(|row| -> Result<Version> { Ok(Row::decode(row.map_err(failed)?.1.value())?.to_version(key)) });
+        for version in newest.into_iter().chain(older) {
+            let version = version?;
+            if let Some(last) = page.items.last().filter(|_| page.items.len() >= to_usize(limit) || bytes >= PAGE_BYTES)
+            {
+                page.next = Some(self.pages.seal(tenant, query, &last.version.get().to_be_bytes())?);
+                break;
+            }
+            bytes = bytes.saturating_add(version.body.as_ref().map_or(0, |body| body.len()));
+            page.items.push(version);
+        }
+        Ok(page)
+    }
+}
+
+impl Drop for Redb {
+    fn drop(&mut self) {
+        drop(self.tasks.take());
+        if let Some(writer) = self.writer.take() {
+            // When this returns, the file may be opened again.
+            drop(writer.join());
+        }
+    }
+}
+
+impl fmt::Debug for Redb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redb").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl ResourceStore for Redb {
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::new(AtomicScope::Tenant, self.limits.max_writes, self.limits.max_body);
+        capabilities.durable_ack = true;
+        capabilities
+    }
+
+    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(async move { self.read_now(tenant, key) })
+    }
+
+    fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(async move { self.vread_now(tenant, key, version) })
+    }
+
+    fn commit<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        Box::pin(self.commit_writes(tenant, writes))
+    }
+
+    fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(async move { self.search_now(tenant, search) })
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(async move { self.history_now(tenant, key, limit, after) })
+    }
+}
+
+/// Makes the tables of a new file, and gives the key of its page tokens.
+fn prepare(db: &Database) -> Result<[u8; 32]> {
+    let transaction = db.begin_write().map_err(failed)?;
+    let mut pages = PageKey::random_bytes();
+    {
+        let mut meta = transaction.open_table(META).map_err(failed)?;
+        let format = meta.get("format").map_err(failed)?.map(|format| format.value().to_vec());
+        let kept = meta.get("pages").map_err(failed)?.map(|pages| pages.value().to_vec());
+        match (format.map(TryInto::try_into), kept.map(TryInto::try_into)) {
+            (None, None) => {
+                meta.insert("format", FORMAT.to_le_bytes().as_slice()).map_err(failed)?;
+                meta.insert("pages", pages.as_slice()).map_err(failed)?;
+            }
+            (Some(Ok(format)), _) if u32::from_le_bytes(format) > FORMAT => {
+                return Err(StoreError::Unsupported { what: "a file that a later version wrote" });
+            }
+            (Some(Ok(_)), Some(Ok(kept))) => pages = kept,
+            _ => return Err(StoreError::Corrupt { what: "the file does not say what it is".into() }),
+        }
+        for table in [CURRENT, OLDER, RECORDS] {
+            transaction.open_table(table).map_err(failed)?;
+        }
+        transaction.open_table(INDEX).map_err(failed)?;
+        transaction.open_table(CHANGES).map_err(failed)?;
+    }
+    transaction.commit().map_err(failed)?;
+    Ok(pages)
+}
+
+fn open_for_reading<K: ::redb::Key + 'static, V: ::redb::Value + 'static>(
+    transaction: &ReadTransaction,
+    table: TableDefinition<'_, K, V>,
+) -> Result<ReadOnlyTable<K, V>> {
+    transaction.open_table(table).map_err(failed)
+}
+
+/// An error of the engine where nothing was written.
+fn failed(error: impl Into<::redb::Error>) -> StoreError {
+    match error.into() {
+        ::redb::Error::Corrupted(what) => StoreError::Corrupt { what },
+        error => StoreError::Unavailable { retry_after: None, source: Some(error.into()) },
+    }
+}
+
+fn failed_to_open(error: ::redb::DatabaseError) -> StoreError {
+    match ::redb::Error::from(error) {
+        // The file begins with other bytes than those of a database.
+        ::redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            StoreError::Corrupt { what: error.to_string() }
+        }
+        error => failed(error),
+    }
+}
+
+fn unavailable(source: impl Into<BoxError>) -> StoreError {
+    StoreError::Unavailable { retry_after: None, source: Some(source.into()) }
+}
+
+#[cfg(unix)]
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder_of(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}

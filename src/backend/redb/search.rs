@@ -1,0 +1,291 @@
+//! How the resources that meet the criteria are found, in the order of their ids.
+//!
+//! Each criterion that the index serves is a list of ids in order. What is in all of them is found by going forward in
+//! turn, each list at once to where the others are, so that the shortest decides how long it takes.
+
+use super::failed;
+use super::open_for_reading;
+use super::tables::{CURRENT, INDEX, Row, end_of, id_of_index, index_start, index_value, of_type};
+use crate::store::{Criterion, Key, Result, Search, Tenant, TokenMatch, Version};
+use ::redb::{Range, ReadOnlyTable, ReadTransaction};
+use smol_str::SmolStr;
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
+/// The most steps of one page, so that no search holds up its executor for long.
+const STEPS: usize = 8_192;
+/// The bytes of the bodies after which a page ends.
+const PAGE_BYTES: usize = 8 << 20;
+/// The most entries that are gathered and put in order for one criterion; where there are more, the resources of the
+/// type are gone through.
+const GATHERED: usize = 4_096;
+/// How many rows are read on before the place is looked up anew.
+const STRIDE: usize = 4;
+
+type Bin = &'static [u8];
+
+/// Rows whose keys end in ids, all of one value.
+struct Rows<V: ::redb::Value + 'static> {
+    table: ReadOnlyTable<Bin, V>,
+    start: Vec<u8>,
+    end: Vec<u8>,
+    rows: Option<Range<'static, Bin, V>>,
+}
+
+impl<V: ::redb::Value + 'static> Rows<V> {
+    fn new(table: ReadOnlyTable<Bin, V>, start: Vec<u8>) -> Self {
+        let end = end_of(&start);
+        Self { table, start, end, rows: None }
+    }
+
+    fn seek(&mut self, from: Bound<&str>, steps: &mut usize) -> Result<Option<SmolStr>> {
+        for look in 0..=STRIDE {
+            *steps = steps.saturating_add(1);
+            if look == STRIDE || self.rows.is_none() {
+                let key = |id: &str| [&self.start, id.as_bytes()].concat();
+                let (start, end) = (from.map(key), Bound::Excluded(self.end.as_slice()));
+                let start = match &start {
+                    Bound::Unbounded => Bound::Included(self.start.as_slice()),
+                    Bound::Included(key) => Bound::Included(key.as_slice()),
+                    Bound::Excluded(key) => Bound::Excluded(key.as_slice()),
+                };
+                self.rows = Some(self.table.range::<&[u8]>((start, end)).map_err(failed)?);
+            }
+            let Some(row) = self.rows.as_mut().and_then(Iterator::next) else { return Ok(None) };
+            let id = self.id(row.map_err(failed)?.0.value())?;
+            if reached(&id, from) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    fn id(&self, row: &[u8]) -> Result<SmolStr> {
+        id_of_index(row.get(self.start.len()..).unwrap_or_default())
+    }
+}
+
+fn reached(id: &str, from: Bound<&str>) -> bool {
+    match from {
+        Bound::Unbounded => true,
+        Bound::Included(from) => id >= from,
+        Bound::Excluded(from) => id > from,
+    }
+}
+
+enum List {
+    Type(Rows<Bin>),
+    Value(Rows<()>),
+    Ids(BTreeSet<SmolStr>),
+    Union(Vec<Ids>),
+}
+
+/// Ids in order, of which the last one given is kept.
+struct Ids {
+    list: List,
+    last: Option<SmolStr>,
+    over: bool,
+}
+
+impl Ids {
+    fn new(list: List) -> Self {
+        Self { list, last: None, over: false }
+    }
+
+    /// The first id there. The places that are asked for never go back.
+    fn seek(&mut self, from: Bound<&str>, steps: &mut usize) -> Result<Option<SmolStr>> {
+        if let Some(last) = self.last.as_ref().filter(|last| reached(last, from)) {
+            return Ok(Some(last.clone()));
+        }
+        if self.over {
+            return Ok(None);
+        }
+        let found = match &mut self.list {
+            List::Type(rows) => rows.seek(from, steps)?,
+            List::Value(rows) => rows.seek(from, steps)?,
+            List::Ids(ids) => {
+                *steps = steps.saturating_add(1);
+                ids.range::<str, _>((from, Bound::Unbounded)).next().cloned()
+            }
+            List::Union(lists) => {
+                let mut least: Option<SmolStr> = None;
+                for list in lists {
+                    let found = list.seek(from, steps)?;
+                    least = match (least, found) {
+                        (Some(a), Some(b)) => Some(a.min(b)),
+                        (a, b) => a.or(b),
+                    };
+                }
+                least
+            }
+        };
+        self.over = found.is_none();
+        self.last.clone_from(&found);
+        Ok(found)
+    }
+}
+
+/// Where a page begins or ended: behind an id that was looked at, or at one that was not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Behind(SmolStr),
+    At(SmolStr),
+}
+
+impl Place {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        // No id holds `=`.
+        match self {
+            Self::Behind(id) => id.as_bytes().to_vec(),
+            Self::At(id) => [b"=", id.as_bytes()].concat(),
+        }
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        Some(match text.strip_prefix('=') {
+            Some(id) => Self::At(id.into()),
+            None => Self::Behind(text.into()),
+        })
+    }
+
+    fn bound(&self) -> Bound<&str> {
+        match self {
+            Self::Behind(id) => Bound::Excluded(id),
+            Self::At(id) => Bound::Included(id),
+        }
+    }
+}
+
+pub(super) struct Finder<'a> {
+    transaction: &'a ReadTransaction,
+    search: &'a Search,
+    of_type: Vec<u8>,
+    lists: Vec<Ids>,
+    steps: usize,
+}
+
+impl<'a> Finder<'a> {
+    pub(super) fn new(transaction: &'a ReadTransaction, tenant: &Tenant, search: &'a Search) -> Result<Self> {
+        let of_type = of_type(tenant, search.resource_type);
+        let mut finder = Self { transaction, search, of_type, lists: Vec::new(), steps: 0 };
+        for criterion in &search.all_of {
+            finder.lists.extend(finder.list(criterion)?);
+        }
+        if finder.lists.is_empty() {
+            let rows = Rows::new(open_for_reading(transaction, CURRENT)?, finder.of_type.clone());
+            finder.lists.push(Ids::new(List::Type(rows)));
+        }
+        Ok(finder)
+    }
+
+    /// All that can meet a criterion; nothing where the index does not tell.
+    fn list(&self, criterion: &Criterion) -> Result<Option<Ids>> {
+        Ok(Some(Ids::new(match criterion {
+            Criterion::Id(id) => List::Ids(BTreeSet::from([id.clone()])),
+            Criterion::AnyId(ids) => List::Ids(ids.clone()),
+            Criterion::Is(parameter, TokenMatch::Value(value)) => {
+                self.value(index_value(&self.of_type, *parameter, value))?
+            }
+            Criterion::Is(parameter, TokenMatch::Exact(token)) => {
+                self.value(index_value(&self.of_type, *parameter, &token.value))?
+            }
+            Criterion::Is(_, TokenMatch::System(_)) => return Ok(None),
+            Criterion::Begins(parameter, start) => {
+                let start = index_start(&self.of_type, *parameter, start);
+                let index = open_for_reading(self.transaction, INDEX)?;
+                let mut ids = BTreeSet::new();
+                let rows = index.range::<&[u8]>(start.as_slice()..end_of(&start).as_slice()).map_err(failed)?;
+                for (count, row) in rows.enumerate() {
+                    if count == GATHERED {
+                        return Ok(None);
+                    }
+                    ids.insert(id_of_index(row.map_err(failed)?.0.value())?);
+                }
+                List::Ids(ids)
+            }
+            Criterion::AnyOf(any) => {
+                let lists: Option<Vec<Ids>> =
+                    any.iter().map(|criterion| self.list(criterion)).collect::<Result<_>>()?;
+                match lists {
+                    Some(lists) => List::Union(lists),
+                    None => return Ok(None),
+                }
+            }
+        })))
+    }
+
+    fn value(&self, start: Vec<u8>) -> Result<List> {
+        Ok(List::Value(Rows::new(open_for_reading(self.transaction, INDEX)?, start)))
+    }
+
+    /// The first id there that is in every list, or where the steps ran out.
+    fn next(&mut self, from: Bound<&str>) -> Result<Next> {
+        let Self { lists, steps, .. } = self;
+        let Some(first) = lists.first_mut() else { return Ok(Next::Over) };
+        let Some(mut at) = first.seek(from, steps)? else { return Ok(Next::Over) };
+        loop {
+            let mut same = true;
+            for list in lists.iter_mut() {
+                match list.seek(Bound::Included(&at), steps)? {
+                    None => return Ok(Next::Over),
+                    Some(id) if id == at => {}
+                    Some(id) => (at, same) = (id, false),
+                }
+            }
+            if same {
+                return Ok(Next::Found(at));
+            }
+            if *steps > STEPS {
+                return Ok(Next::Tired(at));
+            }
+        }
+    }
+
+    /// What meets the criteria from there on, and where to go on if there may be more.
+    pub(super) fn page(mut self, limit: usize, from: Option<&Place>) -> Result<(Vec<Version>, Option<Place>)> {
+        let current = open_for_reading(self.transaction, CURRENT)?;
+        let told_by_index = self.search.all_of.iter().all(is_told_by_index);
+        let mut items = Vec::new();
+        let mut bytes = 0_usize;
+        let mut last = from.cloned();
+        loop {
+            let id = match self.next(last.as_ref().map_or(Bound::Unbounded, Place::bound))? {
+                Next::Over => return Ok((items, None)),
+                Next::Tired(at) => return Ok((items, Some(Place::At(at)))),
+                Next::Found(id) => id,
+            };
+            if items.len() >= limit || bytes >= PAGE_BYTES || self.steps > STEPS {
+                return Ok((items, Some(Place::At(id))));
+            }
+            let row = current.get([&self.of_type, id.as_bytes()].concat().as_slice()).map_err(failed)?;
+            // An id that was asked for need not be there, nor be an id.
+            if let (Some(row), Ok(key)) = (row, Key::new(self.search.resource_type, id.clone())) {
+                let row = Row::decode(row.value())?;
+                let meets = |row: &Row<'_>| -> Result<bool> {
+                    let entries = row.entries()?;
+                    Ok(self.search.all_of.iter().all(|criterion| criterion.matches(&id, &entries)))
+                };
+                if row.body.is_some() && (told_by_index || meets(&row)?) {
+                    bytes = bytes.saturating_add(row.body.map_or(0, <[u8]>::len));
+                    items.push(row.to_version(&key));
+                }
+            }
+            last = Some(Place::Behind(id));
+        }
+    }
+}
+
+enum Next {
+    Found(SmolStr),
+    Tired(SmolStr),
+    Over,
+}
+
+/// Whether all that the index tells for a criterion meets it.
+fn is_told_by_index(criterion: &Criterion) -> bool {
+    match criterion {
+        Criterion::Id(_) | Criterion::AnyId(_) | Criterion::Is(_, TokenMatch::Value(_)) => true,
+        Criterion::Is(..) | Criterion::Begins(..) | Criterion::AnyOf(_) => false,
+    }
+}

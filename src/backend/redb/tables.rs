@@ -1,0 +1,278 @@
+//! How resources, index entries and ledger records lie in the tables of the file.
+//!
+//! Every key begins with the tenant and a zero byte, which no tenant holds, so that the rows of a tenant lie together and
+//! the ids of a type in the order of their bytes.
+
+use super::super::codes::{self, parameter_code, type_code};
+use crate::store::{
+    IndexEntries, Key, LedgerKey, Parameter, ResourceType, Result, StoreError, Tenant, Token, Version, VersionId,
+    WriteId,
+};
+use ::redb::TableDefinition;
+use bytes::Bytes;
+use smol_str::SmolStr;
+use time::{OffsetDateTime, UtcOffset};
+
+/// The layout that is written here. A file of a higher one is refused.
+pub(super) const FORMAT: u32 = 1;
+
+type Bin = &'static [u8];
+
+/// What the file is: `format`, and `pages`, the key of the page tokens.
+pub(super) const META: TableDefinition<'_, &'static str, Bin> = TableDefinition::new("meta");
+/// The newest version of each resource, with its index entries; deletions too.
+pub(super) const CURRENT: TableDefinition<'_, Bin, Bin> = TableDefinition::new("current");
+/// The versions before it.
+pub(super) const OLDER: TableDefinition<'_, Bin, Bin> = TableDefinition::new("older");
+/// Type, parameter, value and id of what is living.
+pub(super) const INDEX: TableDefinition<'_, Bin, ()> = TableDefinition::new("index");
+/// The records of the ledger.
+pub(super) const RECORDS: TableDefinition<'_, Bin, Bin> = TableDefinition::new("records");
+/// How many changes of its ledger each tenant has made.
+pub(super) const CHANGES: TableDefinition<'_, &'static str, u64> = TableDefinition::new("changes");
+
+fn damaged() -> StoreError {
+    StoreError::Corrupt { what: "a row of the file is not what this version writes".into() }
+}
+
+fn parameter_of(code: u8) -> Result<Parameter> {
+    Parameter::ALL.into_iter().find(|parameter| parameter_code(*parameter) == code).ok_or_else(damaged)
+}
+
+// ------------------------------------------------------------------------------------------ keys
+
+/// What the keys of all resources of a type begin with.
+pub(super) fn of_type(tenant: &Tenant, resource_type: ResourceType) -> Vec<u8> {
+    let mut key = Vec::with_capacity(160);
+    key.extend_from_slice(tenant.as_str().as_bytes());
+    key.extend_from_slice(&[0, type_code(resource_type)]);
+    key
+}
+
+pub(super) fn current_key(tenant: &Tenant, key: &Key) -> Vec<u8> {
+    let mut row = of_type(tenant, key.resource_type());
+    row.extend_from_slice(key.id().as_bytes());
+    row
+}
+
+/// The key in [`OLDER`] of a version, from that in [`CURRENT`]. No id holds a zero byte.
+pub(super) fn older_key(current: &[u8], version: u64) -> Vec<u8> {
+    let mut row = current.to_vec();
+    row.push(0);
+    row.extend_from_slice(&version.to_be_bytes());
+    row
+}
+
+/// What the index keys of a parameter begin with when the value begins so. Zero bytes are followed by 255, so that two of
+/// them end a value.
+pub(super) fn index_start(of_type: &[u8], parameter: Parameter, start: &str) -> Vec<u8> {
+    let mut row = of_type.to_vec();
+    row.push(parameter_code(parameter));
+    for byte in start.bytes() {
+        row.push(byte);
+        if byte == 0 {
+            row.push(255);
+        }
+    }
+    row
+}
+
+/// What the index keys of a value begin with; the id follows.
+pub(super) fn index_value(of_type: &[u8], parameter: Parameter, value: &str) -> Vec<u8> {
+    let mut row = index_start(of_type, parameter, value);
+    row.extend_from_slice(&[0, 0]);
+    row
+}
+
+/// The id at the end of an index key: whatever the value was, no id holds a zero byte.
+pub(super) fn id_of_index(row: &[u8]) -> Result<SmolStr> {
+    let id = row.rsplit(|byte| *byte == 0).next().unwrap_or_default();
+    std::str::from_utf8(id).map(SmolStr::from).map_err(|_| damaged())
+}
+
+pub(super) fn record_key(tenant: &Tenant, key: &str) -> Vec<u8> {
+    [tenant.as_str().as_bytes(), &[0], key.as_bytes()].concat()
+}
+
+/// The name of a ledger record, from its row.
+pub(super) fn key_of_record(tenant: &Tenant, row: &[u8]) -> Result<LedgerKey> {
+    let name = row.get(tenant.as_str().len() + 1..).and_then(|name| std::str::from_utf8(name).ok());
+    LedgerKey::new(name.ok_or_else(damaged)?).map_err(|_| damaged())
+}
+
+/// The first key behind all that begin with `start`. Tenants hold no 255, so there is one.
+pub(super) fn end_of(start: &[u8]) -> Vec<u8> {
+    codes::end_of(start).unwrap_or_default()
+}
+
+// ------------------------------------------------------------------------------------------ rows
+
+/// Takes a row apart.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(length).ok_or_else(damaged)?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        self.take(N)?.try_into().map_err(|_| damaged())
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn text(&mut self) -> Result<SmolStr> {
+        let length = u16::from_le_bytes(self.array()?);
+        let text = self.take(length.into())?;
+        std::str::from_utf8(text).map(SmolStr::from).map_err(|_| damaged())
+    }
+}
+
+/// One version as it lies in the file: version, time, marks, write id, the length of the entries, entries, body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row<'a> {
+    pub(super) version: VersionId,
+    pub(super) last_updated: OffsetDateTime,
+    pub(super) write_id: Option<WriteId>,
+    entries: &'a [u8],
+    pub(super) body: Option<&'a [u8]>,
+}
+
+const LIVING: u8 = 1;
+const HAS_WRITE_ID: u8 = 2;
+
+impl<'a> Row<'a> {
+    pub(super) fn new(
+        version: VersionId,
+        last_updated: OffsetDateTime,
+        write_id: Option<WriteId>,
+        entries: &'a [u8],
+        body: Option<&'a [u8]>,
+    ) -> Self {
+        Self { version, last_updated, write_id, entries, body }
+    }
+
+    pub(super) fn decode(row: &'a [u8]) -> Result<Self> {
+        let mut rest = Rest(row);
+        let version = VersionId::new(u64::from_le_bytes(rest.array()?)).ok_or_else(damaged)?;
+        let nanos = i128::from_le_bytes(rest.array()?);
+        let last_updated = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|_| damaged())?;
+        let marks = rest.byte()?;
+        let write_id = (marks & HAS_WRITE_ID != 0).then(|| rest.array().map(|id| WriteId(u128::from_le_bytes(id))));
+        let write_id = write_id.transpose()?;
+        let length = u32::from_le_bytes(rest.array()?);
+        let entries = rest.take(usize::try_from(length).map_err(|_| damaged())?)?;
+        let body = (marks & LIVING != 0).then_some(rest.0);
+        Ok(Self { version, last_updated, write_id, entries, body })
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let body = self.body.unwrap_or_default();
+        let mut row = Vec::with_capacity(48 + self.entries.len() + body.len());
+        row.extend_from_slice(&self.version.get().to_le_bytes());
+        row.extend_from_slice(&self.last_updated.unix_timestamp_nanos().to_le_bytes());
+        let living = if self.body.is_some() { LIVING } else { 0 };
+        row.push(living | if self.write_id.is_some() { HAS_WRITE_ID } else { 0 });
+        if let Some(id) = self.write_id {
+            row.extend_from_slice(&id.0.to_le_bytes());
+        }
+        // A commit with entries of 4 GiB has been refused by `encode_entries`.
+        row.extend_from_slice(&u32::try_from(self.entries.len()).unwrap_or(u32::MAX).to_le_bytes());
+        row.extend_from_slice(self.entries);
+        row.extend_from_slice(body);
+        row
+    }
+
+    /// The same without entries, as an older version is kept.
+    pub(super) fn older(self) -> Self {
+        Self { entries: &[], ..self }
+    }
+
+    pub(super) fn to_version(self, key: &Key) -> Version {
+        Version {
+            key: key.clone(),
+            version: self.version,
+            last_updated: self.last_updated,
+            write_id: self.write_id,
+            body: self.body.map(Bytes::copy_from_slice),
+        }
+    }
+
+    pub(super) fn entries(&self) -> Result<IndexEntries> {
+        let mut rest = Rest(self.entries);
+        let mut entries = Vec::new();
+        while !rest.0.is_empty() {
+            let parameter = parameter_of(rest.byte()?)?;
+            let system = (rest.byte()? != 0).then(|| rest.text()).transpose()?;
+            entries.push((parameter, Token { system, value: rest.text()? }));
+        }
+        Ok(IndexEntries::kept(entries))
+    }
+}
+
+/// The entries of a resource as its row keeps them.
+pub(super) fn encode_entries(index: &IndexEntries) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let text = |bytes: &mut Vec<u8>, text: &str| {
+        let length = u16::try_from(text.len()).map_err(|_| StoreError::invalid("an index entry is too long"))?;
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+        Ok::<_, StoreError>(())
+    };
+    for (parameter, token) in index.iter() {
+        bytes.push(parameter_code(parameter));
+        bytes.push(u8::from(token.system.is_some()));
+        if let Some(system) = &token.system {
+            text(&mut bytes, system)?;
+        }
+        text(&mut bytes, &token.value)?;
+    }
+    match u32::try_from(bytes.len()) {
+        Ok(_) => Ok(bytes),
+        Err(_) => Err(StoreError::invalid("the index entries are too large")),
+    }
+}
+
+/// A time as every answer gives it.
+pub(super) fn in_utc(time: OffsetDateTime) -> OffsetDateTime {
+    time.to_offset(UtcOffset::UTC)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+    use super::*;
+
+    #[test]
+    fn a_row_is_read_as_it_was_written_and_no_cut_one_is() {
+        let index = IndexEntries::new()
+            .with(Parameter::Type, Token::new("urn:x", "69641"))
+            .with(Parameter::Source, Token::bare("Device/\0pump"));
+        let entries = encode_entries(&index).unwrap();
+        let time = OffsetDateTime::from_unix_timestamp_nanos(1_492_596_000_123_456_789).unwrap();
+        let row = Row::new(VersionId::FIRST.next(), time, Some(WriteId(u128::MAX - 1)), &entries, Some(b"{}"));
+        let bytes = row.encode();
+        let again = Row::decode(&bytes).unwrap();
+        assert_eq!((again.version, again.last_updated, again.write_id), (row.version, time, row.write_id));
+        assert_eq!((again.entries().unwrap(), again.body), (index, row.body));
+        for length in 0..bytes.len() - 2 {
+            assert!(Row::decode(bytes.get(..length).unwrap()).is_err(), "{length}");
+        }
+        assert_eq!(Row::decode(&again.older().encode()).unwrap().entries().unwrap(), IndexEntries::new());
+    }
+
+    #[test]
+    fn a_value_with_zero_bytes_is_not_taken_for_another_and_its_id() {
+        let of_type = of_type(&"t".parse().unwrap(), ResourceType::Device);
+        let row = |value: &str, id: &str| [&index_value(&of_type, Parameter::Model, value), id.as_bytes()].concat();
+        assert_ne!(row("a\0", "b"), row("a", "\0b"));
+        assert!(!row("a\0\0x", "b").starts_with(&index_value(&of_type, Parameter::Model, "a")));
+        assert!(row("a\0x", "b").starts_with(&index_start(&of_type, Parameter::Model, "a\0")));
+        assert_eq!(id_of_index(&row("a\0\0x", "b-1")).unwrap(), "b-1");
+        assert_eq!(end_of(&[1, 2, 255]), [1, 3]);
+    }
+}

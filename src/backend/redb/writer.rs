@@ -1,0 +1,279 @@
+//! The one thread that writes: it gathers the commits that wait into one transaction of the file, so that they share the
+//! wait for the disk.
+
+use super::super::answer::Answer;
+use super::super::form::{Newest, check, check_change};
+use super::tables::{
+    CHANGES, CURRENT, INDEX, OLDER, RECORDS, Row, current_key, encode_entries, in_utc, index_value, of_type, older_key,
+    record_key,
+};
+use super::{failed, unavailable};
+use crate::store::{
+    Change, CommitError, IndexEntries, Key, Result, Revision, StoreError, Tenant, Version, VersionId, Write,
+};
+use ::redb::{Database, ReadableTable as _, Table, WriteTransaction};
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use time::OffsetDateTime;
+
+/// The most commits of one transaction, and the bytes of bodies after which no more join.
+const MOST: usize = 512;
+const MOST_BYTES: usize = 16 << 20;
+
+pub(super) struct Writes {
+    pub(super) tenant: Tenant,
+    pub(super) writes: Vec<Write>,
+    pub(super) now: OffsetDateTime,
+    pub(super) answer: Answer<Result<Vec<Version>, CommitError>>,
+}
+
+pub(super) struct Changes {
+    pub(super) tenant: Tenant,
+    pub(super) changes: Vec<Change>,
+    pub(super) answer: Answer<Result<Vec<Revision>, CommitError>>,
+}
+
+/// One commit that waits. Its form has been checked.
+pub(super) enum Task {
+    Writes(Writes),
+    Changes(Changes),
+}
+
+impl Task {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Writes(task) => {
+                task.writes.iter().filter_map(|write| write.body.as_ref()).map(|body| body.len()).sum()
+            }
+            Self::Changes(task) => {
+                task.changes.iter().filter_map(|change| change.value.as_ref()).map(|v| v.len()).sum()
+            }
+        }
+    }
+
+    fn refuse(self, error: CommitError) {
+        match self {
+            Self::Writes(task) => task.answer.give(Err(error)),
+            Self::Changes(task) => task.answer.give(Err(error)),
+        }
+    }
+}
+
+/// What a commit came to, told when the transaction is on the disk.
+enum Outcome {
+    Written(Vec<Version>),
+    Changed(Vec<Revision>),
+    Refused(CommitError),
+}
+
+/// Serves until the store is dropped.
+pub(super) fn run(db: &Database, max_versions: Option<NonZeroUsize>, tasks: &Receiver<Task>) {
+    while let Ok(first) = tasks.recv() {
+        let mut bytes = first.bytes();
+        let mut batch = vec![first];
+        while batch.len() < MOST && bytes < MOST_BYTES {
+            let Ok(next) = tasks.try_recv() else { break };
+            bytes = bytes.saturating_add(next.bytes());
+            batch.push(next);
+        }
+        serve(db, max_versions, batch);
+    }
+}
+
+fn serve(db: &Database, max_versions: Option<NonZeroUsize>, batch: Vec<Task>) {
+    let done = db.begin_write().map_err(failed).and_then(|transaction| {
+        let outcomes = apply(&transaction, max_versions, &batch)?;
+        Ok((transaction, outcomes))
+    });
+    let (transaction, outcomes) = match done {
+        Ok(done) => done,
+        Err(error) => {
+            // The transaction was dropped, and with it all that it wrote.
+            let error = Arc::new(error);
+            return batch.into_iter().for_each(|task| task.refuse(unavailable(Arc::clone(&error)).into()));
+        }
+    };
+    let nothing = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Refused(_)));
+    let ended = if nothing { transaction.abort().map_err(failed) } else { transaction.commit().map_err(failed) };
+    match ended {
+        Ok(()) => batch.into_iter().zip(outcomes).for_each(|(task, outcome)| answer(task, outcome)),
+        Err(error) => {
+            let error = Arc::new(error);
+            for (task, outcome) in batch.into_iter().zip(outcomes) {
+                // A refusal may rest on a write of the same transaction. It is certain only that it wrote nothing.
+                let source = Arc::clone(&error);
+                task.refuse(match outcome {
+                    Outcome::Refused(_) => unavailable(source).into(),
+                    _ => StoreError::Indeterminate { source: Some(source.into()) }.into(),
+                });
+            }
+        }
+    }
+}
+
+fn answer(task: Task, outcome: Outcome) {
+    match (task, outcome) {
+        (Task::Writes(task), Outcome::Written(made)) => task.answer.give(Ok(made)),
+        (Task::Changes(task), Outcome::Changed(made)) => task.answer.give(Ok(made)),
+        (task, Outcome::Refused(error)) => task.refuse(error),
+        // The outcome is that of the task: they are made in pairs.
+        (task, _) => drop(task),
+    }
+}
+
+/// Each commit is checked against the file with the commits before it, and writes all or nothing.
+fn apply(
+    transaction: &WriteTransaction,
+    max_versions: Option<NonZeroUsize>,
+    batch: &[Task],
+) -> Result<Vec<Outcome>, StoreError> {
+    let mut resources = Resources::open(transaction, max_versions)?;
+    let mut ledger = Records::open(transaction)?;
+    let one = |task: &Task| match task {
+        Task::Writes(task) => resources.commit(task),
+        Task::Changes(task) => ledger.commit(task),
+    };
+    batch.iter().map(one).collect()
+}
+
+type Bin = &'static [u8];
+
+struct Resources<'t> {
+    current: Table<'t, Bin, Bin>,
+    older: Table<'t, Bin, Bin>,
+    index: Table<'t, Bin, ()>,
+    max_versions: Option<NonZeroUsize>,
+}
+
+impl<'t> Resources<'t> {
+    fn open(transaction: &'t WriteTransaction, max_versions: Option<NonZeroUsize>) -> Result<Self> {
+        Ok(Self {
+            current: transaction.open_table(CURRENT).map_err(failed)?,
+            older: transaction.open_table(OLDER).map_err(failed)?,
+            index: transaction.open_table(INDEX).map_err(failed)?,
+            max_versions,
+        })
+    }
+
+    fn commit(&mut self, task: &Writes) -> Result<Outcome> {
+        let mut entries = Vec::with_capacity(task.writes.len());
+        for (at, write) in task.writes.iter().enumerate() {
+            let row = self.current.get(current_key(&task.tenant, &write.key).as_slice()).map_err(failed)?;
+            let newest = row.map(|row| {
+                Row::decode(row.value()).map(|row| Newest { version: row.version, living: row.body.is_some() })
+            });
+            let checked = check(write, newest.transpose()?);
+            match checked.and_then(|()| encode_entries(&write.index)) {
+                Ok(encoded) => entries.push(encoded),
+                Err(error) => return Ok(Outcome::Refused(CommitError::at(at, error))),
+            }
+        }
+        let made = task.writes.iter().zip(&entries).map(|(write, entries)| self.write(task, write, entries));
+        made.collect::<Result<_>>().map(Outcome::Written)
+    }
+
+    fn write(&mut self, task: &Writes, write: &Write, entries: &[u8]) -> Result<Version> {
+        let row = current_key(&task.tenant, &write.key);
+        let before = self.current.get(row.as_slice()).map_err(failed)?.map(|before| before.value().to_vec());
+        let before = before.as_deref().map(Row::decode).transpose()?;
+        let now = in_utc(task.now);
+        let mut version = Version {
+            key: write.key.clone(),
+            version: VersionId::FIRST,
+            last_updated: now,
+            write_id: write.write_id,
+            body: write.body.clone(),
+        };
+        let mut indexed = IndexEntries::new();
+        if let Some(before) = before {
+            version.version = before.version.next();
+            version.last_updated = now.max(before.last_updated);
+            indexed = before.entries()?;
+            let older = older_key(&row, before.version.get());
+            self.older.insert(older.as_slice(), before.older().encode().as_slice()).map_err(failed)?;
+            self.forget(&row, version.version)?;
+        }
+        let none = IndexEntries::new();
+        let (wanted, entries) =
+            if write.body.is_some() { (&write.index, entries) } else { (&none, Default::default()) };
+        self.reindex(&task.tenant, &write.key, &indexed, wanted)?;
+        let new = Row::new(version.version, version.last_updated, write.write_id, entries, write.body.as_deref());
+        self.current.insert(row.as_slice(), new.encode().as_slice()).map_err(failed)?;
+        Ok(version)
+    }
+
+    /// Takes away what is older than the versions that are kept.
+    fn forget(&mut self, row: &[u8], newest: VersionId) -> Result<()> {
+        let kept = self.max_versions.and_then(|max| u64::try_from(max.get()).ok());
+        let mut oldest = kept.and_then(|kept| newest.get().checked_sub(kept)).unwrap_or_default();
+        while oldest > 0 && self.older.remove(older_key(row, oldest).as_slice()).map_err(failed)?.is_some() {
+            oldest -= 1;
+        }
+        Ok(())
+    }
+
+    fn reindex(&mut self, tenant: &Tenant, key: &Key, before: &IndexEntries, after: &IndexEntries) -> Result<()> {
+        if before == after {
+            return Ok(());
+        }
+        let of_type = of_type(tenant, key.resource_type());
+        let rows = |entries: &IndexEntries| -> BTreeSet<Vec<u8>> {
+            let row = |parameter, value| [&index_value(&of_type, parameter, value), key.id().as_bytes()].concat();
+            entries.iter().map(|(parameter, token)| row(parameter, &token.value)).collect()
+        };
+        let (before, after) = (rows(before), rows(after));
+        for row in before.difference(&after) {
+            self.index.remove(row.as_slice()).map_err(failed)?;
+        }
+        for row in after.difference(&before) {
+            self.index.insert(row.as_slice(), ()).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+struct Records<'t> {
+    records: Table<'t, Bin, Bin>,
+    changes: Table<'t, &'static str, u64>,
+}
+
+impl<'t> Records<'t> {
+    fn open(transaction: &'t WriteTransaction) -> Result<Self> {
+        Ok(Self {
+            records: transaction.open_table(RECORDS).map_err(failed)?,
+            changes: transaction.open_table(CHANGES).map_err(failed)?,
+        })
+    }
+
+    fn commit(&mut self, task: &Changes) -> Result<Outcome> {
+        for (at, change) in task.changes.iter().enumerate() {
+            let row = record_key(&task.tenant, change.key.as_str());
+            let found = self.records.get(row.as_slice()).map_err(failed)?;
+            let found = found.map(|found| super::ledger::decode(found.value()).map(|(count, _)| count)).transpose()?;
+            if let Err(error) = check_change(change, found) {
+                return Ok(Outcome::Refused(CommitError::at(at, error)));
+            }
+        }
+        let tenant = task.tenant.as_str();
+        let mut last = self.changes.get(tenant).map_err(failed)?.map(|last| last.value()).unwrap_or_default();
+        let mut made = Vec::with_capacity(task.changes.len());
+        for change in &task.changes {
+            last = last.saturating_add(1);
+            let row = record_key(&task.tenant, change.key.as_str());
+            match &change.value {
+                Some(value) => {
+                    let value = [&last.to_le_bytes(), value.as_ref()].concat();
+                    self.records.insert(row.as_slice(), value.as_slice()).map_err(failed)?;
+                }
+                None => drop(self.records.remove(row.as_slice()).map_err(failed)?),
+            }
+            made.push(Revision::new(last.to_string()));
+        }
+        if !made.is_empty() {
+            self.changes.insert(tenant, last).map_err(failed)?;
+        }
+        Ok(Outcome::Changed(made))
+    }
+}

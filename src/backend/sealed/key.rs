@@ -1,0 +1,280 @@
+//! Data keys, and who wraps them.
+
+use crate::store::{BoxFuture, InvalidText, Result, StoreError, Tenant};
+use aes_gcm::Aes256Gcm;
+use aes_gcm::aead::{AeadInOut, KeyInit, Nonce, Tag};
+use smol_str::SmolStr;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use zeroize::Zeroizing;
+
+/// The key that seals one object: 256 random bits, made for it and used for nothing else. It is wiped from memory when it
+/// is dropped, and is never printed.
+///
+/// ```
+/// use fhir_devices::backend::sealed::DataKey;
+/// let key = DataKey::from_bytes([7; 32]);
+/// assert_eq!(format!("{key:?}"), "DataKey(..)");
+/// ```
+#[derive(Clone)]
+pub struct DataKey(Zeroizing<[u8; 32]>);
+
+impl DataKey {
+    /// A new key, from the randomness of the operating system.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when there is none.
+    pub fn random() -> Result<Self> {
+        let mut key = Zeroizing::new([0; 32]);
+        fill(&mut *key)?;
+        Ok(Self(key))
+    }
+
+    /// The key of these bytes, as a [`KeyProvider`] unwrapped them.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes, for a [`KeyProvider`] to wrap.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    pub(super) fn cipher(&self) -> Aes256Gcm {
+        Aes256Gcm::new(&(*self.0).into())
+    }
+}
+
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DataKey(..)")
+    }
+}
+
+fn fill(bytes: &mut [u8]) -> Result<()> {
+    getrandom::fill(bytes)
+        .map_err(|error| StoreError::Unavailable { retry_after: None, source: Some(error.to_string().into()) })
+}
+
+/// Names the key of a provider that wrapped a data key: 1 to 128 visible characters of ASCII.
+///
+/// ```
+/// use fhir_devices::backend::sealed::KeyId;
+/// let id: KeyId = "projects/st-mary/keys/devices/3".parse()?;
+/// assert!("two words".parse::<KeyId>().is_err());
+/// # let _ = id;
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId(SmolStr);
+
+impl KeyId {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        let wanted = "1 to 128 visible characters of ascii are wanted";
+        if fits { Ok(Self(text.into())) } else { Err(InvalidText::new("a key id", text, wanted)) }
+    }
+}
+
+/// A data key as it is kept beside what it seals.
+///
+/// ```
+/// use fhir_devices::backend::sealed::WrappedKey;
+/// let wrapped = WrappedKey { by: "2026".parse()?, bytes: vec![0; 60] };
+/// assert_eq!(wrapped.by.as_str(), "2026");
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// Which key of the provider wrapped it.
+    pub by: KeyId,
+    /// What the provider made of it: at most [`WrappedKey::LONGEST`] bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl WrappedKey {
+    /// The most bytes that are kept.
+    pub const LONGEST: usize = 360;
+}
+
+/// Wraps data keys and unwraps them: a key management service, a hardware module, or a [`KeyRing`].
+///
+/// Each object has a data key of its own, so that the provider sees 32 bytes of it and never the data. To rotate keys, the
+/// provider wraps new data keys with a new key and goes on unwrapping with the old ones: nothing is rewritten.
+///
+/// # Contract
+///
+/// - **K1.** `unwrap` gives the key that `wrap` was given, for the same tenant and context, whatever key is current by then.
+/// - **K2.** `unwrap` for another tenant or context, or of other bytes, fails with [`StoreError::Corrupt`].
+/// - **K3.** A key that the provider does not have, or not any more, is [`StoreError::Denied`].
+///
+/// ```
+/// use fhir_devices::backend::sealed::{DataKey, KeyProvider, KeyRing};
+/// use fhir_devices::store::Tenant;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let tenant: Tenant = "st-mary".parse()?;
+/// let ring = KeyRing::new("2025".parse()?, [7; 32]);
+/// let key = DataKey::random()?;
+/// let wrapped = ring.wrap(&tenant, &key, b"context").await?;
+///
+/// let ring = ring.rotated("2026".parse()?, [8; 32]);
+/// assert_eq!(ring.unwrap(&tenant, &wrapped, b"context").await?.as_bytes(), key.as_bytes());
+/// assert_eq!(ring.wrap(&tenant, &key, b"context").await?.by.as_str(), "2026");
+/// assert!(ring.unwrap(&"other".parse()?, &wrapped, b"context").await.is_err());
+/// # Ok(())
+/// # }
+/// ```
+pub trait KeyProvider: Send + Sync + 'static {
+    /// Wraps a data key with the key that is current.
+    ///
+    /// # Errors
+    /// The provider's troubles, as the store of them would say.
+    fn wrap<'a>(&'a self, tenant: &'a Tenant, key: &'a DataKey, context: &'a [u8])
+    -> BoxFuture<'a, Result<WrappedKey>>;
+
+    /// Unwraps a data key with the key that wrapped it.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] by K2, [`StoreError::Denied`] by K3; the provider's troubles.
+    fn unwrap<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        wrapped: &'a WrappedKey,
+        context: &'a [u8],
+    ) -> BoxFuture<'a, Result<DataKey>>;
+}
+
+impl<P: KeyProvider + ?Sized> KeyProvider for std::sync::Arc<P> {
+    fn wrap<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a DataKey,
+        context: &'a [u8],
+    ) -> BoxFuture<'a, Result<WrappedKey>> {
+        (**self).wrap(tenant, key, context)
+    }
+
+    fn unwrap<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        wrapped: &'a WrappedKey,
+        context: &'a [u8],
+    ) -> BoxFuture<'a, Result<DataKey>> {
+        (**self).unwrap(tenant, wrapped, context)
+    }
+}
+
+/// Keys that the process holds itself, by name: one that is current, and those before it.
+///
+/// It wraps with AES-256-GCM under a random nonce, bound to the tenant and the context.
+pub struct KeyRing {
+    current: KeyId,
+    keys: BTreeMap<KeyId, DataKey>,
+}
+
+impl KeyRing {
+    /// One key.
+    #[must_use]
+    pub fn new(id: KeyId, key: [u8; 32]) -> Self {
+        Self { keys: BTreeMap::from([(id.clone(), DataKey::from_bytes(key))]), current: id }
+    }
+
+    /// With a new current key. The others go on to unwrap.
+    #[must_use]
+    pub fn rotated(mut self, id: KeyId, key: [u8; 32]) -> Self {
+        self.keys.insert(id.clone(), DataKey::from_bytes(key));
+        self.current = id;
+        self
+    }
+
+    /// Without a key, so that all that it wrapped can no longer be opened. The current key stays.
+    #[must_use]
+    pub fn without(mut self, id: &KeyId) -> Self {
+        if *id != self.current {
+            self.keys.remove(id);
+        }
+        self
+    }
+
+    fn key(&self, id: &KeyId) -> Result<&DataKey> {
+        let missing = || StoreError::Denied { source: Some(format!("there is no key `{id}`").into()) };
+        self.keys.get(id).ok_or_else(missing)
+    }
+
+    fn wrap_now(&self, tenant: &Tenant, key: &DataKey, context: &[u8]) -> Result<WrappedKey> {
+        let mut nonce = Nonce::<Aes256Gcm>::default();
+        fill(&mut nonce)?;
+        let mut sealed = Zeroizing::new(*key.as_bytes());
+        let bound = bound(tenant, context);
+        let cipher = self.key(&self.current)?.cipher();
+        let tag = cipher.encrypt_inout_detached(&nonce, &bound, sealed.as_mut_slice().into());
+        let tag = tag.map_err(|_| StoreError::invalid("the context is too long"))?;
+        let bytes = [&nonce[..], &sealed[..], &tag[..]].concat();
+        Ok(WrappedKey { by: self.current.clone(), bytes })
+    }
+
+    fn unwrap_now(&self, tenant: &Tenant, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey> {
+        let corrupt = || StoreError::Corrupt { what: "the data key belongs to another object, or was changed".into() };
+        let (nonce, rest) = wrapped.bytes.split_first_chunk::<12>().ok_or_else(corrupt)?;
+        let (sealed, tag) = rest.split_first_chunk::<32>().ok_or_else(corrupt)?;
+        let tag = Tag::<Aes256Gcm>::try_from(tag).map_err(|_| corrupt())?;
+        let mut key = Zeroizing::new(*sealed);
+        let bound = bound(tenant, context);
+        let cipher = self.key(&wrapped.by)?.cipher();
+        let opened = cipher.decrypt_inout_detached(&(*nonce).into(), &bound, key.as_mut_slice().into(), &tag);
+        opened.map_err(|_| corrupt())?;
+        Ok(DataKey(key))
+    }
+}
+
+/// The length of the tenant's name keeps it apart from the context.
+fn bound(tenant: &Tenant, context: &[u8]) -> Vec<u8> {
+    let name = tenant.as_str().as_bytes();
+    [&(name.len() as u64).to_be_bytes(), name, context].concat()
+}
+
+impl KeyProvider for KeyRing {
+    fn wrap<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a DataKey,
+        context: &'a [u8],
+    ) -> BoxFuture<'a, Result<WrappedKey>> {
+        Box::pin(async move { self.wrap_now(tenant, key, context) })
+    }
+
+    fn unwrap<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        wrapped: &'a WrappedKey,
+        context: &'a [u8],
+    ) -> BoxFuture<'a, Result<DataKey>> {
+        Box::pin(async move { self.unwrap_now(tenant, wrapped, context) })
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRing").field("current", &self.current).field("keys", &self.keys.len()).finish()
+    }
+}

@@ -1,0 +1,132 @@
+//! What the path of a request names.
+
+use super::problem::{Problem, Result};
+use crate::code::RESOURCE_TYPES;
+use crate::issue::Kind;
+use crate::store::{Key, ResourceType, VersionId};
+use std::borrow::Cow;
+
+/// What the path of a request names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    /// The service.
+    Base,
+    /// `metadata`
+    Metadata,
+    /// `TYPE`
+    Type(ResourceType),
+    /// `TYPE/_search`
+    Search(ResourceType),
+    /// `TYPE/ID`
+    Resource(Key),
+    /// `TYPE/ID/_history`
+    History(Key),
+    /// `TYPE/ID/_history/VID`
+    Version(Key, VersionId),
+}
+
+impl Address {
+    pub(super) fn read(path: &str) -> Result<Self> {
+        let decoded = path.split('/').map(decode).collect::<Option<Vec<_>>>();
+        let mut segments = decoded.ok_or_else(|| Problem::bad("path", "the path is not UTF-8"))?;
+        if segments.last().is_some_and(|last| last.is_empty()) {
+            segments.pop();
+        }
+        let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+        match segments.as_slice() {
+            [] => Ok(Self::Base),
+            ["metadata"] => Ok(Self::Metadata),
+            ["_history"] | [_, "_history"] => {
+                let words = "histories are kept of each resource, not of a type or of the service";
+                Err(Problem::unsupported(501, "interaction", words))
+            }
+            ["_search"] => Err(Problem::unsupported(501, "interaction", "a search is among the resources of one type")),
+            [.., last] if last.starts_with('$') => {
+                Err(Problem::unsupported(501, "interaction", format_args!("the operation `{last}` is not supported")))
+            }
+            [kind] => Ok(Self::Type(resource_type(kind)?)),
+            [kind, "_search"] => Ok(Self::Search(resource_type(kind)?)),
+            [kind, id] => Ok(Self::Resource(key(kind, id)?)),
+            [kind, id, "_history"] => Ok(Self::History(key(kind, id)?)),
+            [kind, id, "_history", version] => {
+                let key = key(kind, id)?;
+                let parsed = version.parse();
+                let parsed =
+                    parsed.map_err(|_| Problem::not_found(format_args!("{key} has no version `{version}`")))?;
+                Ok(Self::Version(key, parsed))
+            }
+            _ => Err(Problem::not_found(format_args!("there is nothing at `{path}`"))),
+        }
+    }
+}
+
+fn resource_type(name: &str) -> Result<ResourceType> {
+    name.parse().map_err(|_| {
+        if RESOURCE_TYPES.contains(&name) {
+            let words = format!("this service keeps no {name}, only Device, DeviceComponent and DeviceMetric");
+            Problem::unsupported(404, "resource-type", words)
+        } else {
+            Problem::not_found(format_args!("`{name}` is not a resource type of FHIR STU3"))
+        }
+    })
+}
+
+fn key(kind: &str, id: &str) -> Result<Key> {
+    Key::new(resource_type(kind)?, id).map_err(|error| Problem::new(400, Kind::Value, "id", error))
+}
+
+/// A segment of a path without its percent signs; `None` where it is no text then.
+fn decode(segment: &str) -> Option<Cow<'_, str>> {
+    if !segment.contains('%') {
+        return Some(Cow::Borrowed(segment));
+    }
+    let mut bytes = segment.bytes();
+    let mut plain = Vec::with_capacity(segment.len());
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            plain.push(byte);
+            continue;
+        }
+        let mut digit = || bytes.next().and_then(|byte| char::from(byte).to_digit(16));
+        let (high, low) = (digit()?, digit()?);
+        plain.push(u8::try_from(high << 4 | low).ok()?);
+    }
+    String::from_utf8(plain).ok().map(Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_one_thing_or_nothing() {
+        let pump = Key::new(ResourceType::Device, "pump").unwrap();
+        for (path, named) in [
+            ("", Address::Base),
+            ("metadata", Address::Metadata),
+            ("Device", Address::Type(ResourceType::Device)),
+            ("Device/", Address::Type(ResourceType::Device)),
+            ("Device/_search", Address::Search(ResourceType::Device)),
+            ("Device/pump", Address::Resource(pump.clone())),
+            ("Device/p%75mp", Address::Resource(pump.clone())),
+            ("Device/pump/_history", Address::History(pump.clone())),
+            ("Device/pump/_history/3", Address::Version(pump, VersionId::new(3).unwrap())),
+        ] {
+            assert_eq!(Address::read(path).unwrap(), named, "{path}");
+        }
+        for (path, status) in [
+            ("Patient", 404),
+            ("Gadget/x", 404),
+            ("Device/a_b", 400),
+            ("Device/%ff", 400),
+            ("Device/%4", 400),
+            ("Device/pump/_history/x", 404),
+            ("Device/pump/parts", 404),
+            ("Device/pump/$validate", 501),
+            ("_history", 501),
+            ("Device/_history", 501),
+        ] {
+            assert_eq!(Address::read(path).unwrap_err().status(), status, "{path}");
+        }
+    }
+}

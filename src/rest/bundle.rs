@@ -1,0 +1,206 @@
+//! A Bundle of requests: what each entry asks for, batches, and the answers.
+
+use super::address::Address;
+use super::header::{body_is_json, http_date, takes_what_we_write};
+use super::problem::{Problem, Result};
+use super::sheaf::{Sheaf, quoted};
+use super::{FHIR_JSON, Request, Response, Server};
+use crate::code::{BundleType, HttpVerb};
+use crate::element::ReadMode;
+use crate::issue::{Kind, Report};
+use crate::primitive::{Instant, Text};
+use crate::resource::bundle::Entry;
+use crate::resource::{Bundle, Resource};
+use crate::store::{ResourceStore, Version};
+use crate::validate::check;
+
+/// One entry, as the request that it is.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// `Bundle.entry[3]`
+    pub(super) place: String,
+    pub(super) method: HttpVerb,
+    pub(super) address: Address,
+    pub(super) full_url: Option<String>,
+    pub(super) resource: Option<Resource>,
+    /// The request, without a body.
+    pub(super) request: Request<'static>,
+}
+
+impl Asked {
+    fn read(entry: Entry, place: String, base: &str, prefer: &'static str) -> Result<Self> {
+        let Some(request) = entry.request else {
+            return Err(Problem::new(400, Kind::Required, "entry-request", "the entry has no request"));
+        };
+        let Some(method) = request.method.value else {
+            return Err(Problem::new(400, Kind::Required, "entry-request", "the request has no method"));
+        };
+        let url = request.url.value.map(|url| url.as_str().to_owned()).unwrap_or_default();
+        let relative = url.strip_prefix(base).unwrap_or(&url).trim_start_matches('/');
+        let (path, query) = relative.split_once('?').unwrap_or((relative, ""));
+        let address = Address::read(path)?;
+        let mut asked = Request::new(method.as_str(), path.to_owned()).query(query.to_owned());
+        if method != HttpVerb::Get {
+            asked = asked.header("content-type", FHIR_JSON).header("prefer", prefer);
+        }
+        let text = |text: Option<Text>| text.map(|text| text.as_str().to_owned());
+        for (name, value) in [
+            ("if-match", text(request.if_match.and_then(|text| text.value))),
+            ("if-none-match", text(request.if_none_match.and_then(|text| text.value))),
+            ("if-none-exist", text(request.if_none_exist.and_then(|text| text.value))),
+            ("if-modified-since", {
+                let moment = request.if_modified_since.and_then(|moment| moment.value);
+                moment.and_then(|moment| moment.to_offset_date_time()).map(http_date)
+            }),
+        ] {
+            if let Some(value) = value {
+                asked = asked.header(name, value);
+            }
+        }
+        if matches!(method, HttpVerb::Post | HttpVerb::Put) && entry.resource.is_none() {
+            let words = format!("a {} needs a resource", method.as_str());
+            return Err(Problem::new(400, Kind::Required, "entry-resource", words));
+        }
+        let full_url = entry.full_url.and_then(|url| url.value).map(|url| url.as_str().to_owned());
+        Ok(Self { place, method, address, full_url, resource: entry.resource, request: asked })
+    }
+}
+
+impl<S: ResourceStore + ?Sized> Server<S> {
+    /// `POST` of a Bundle.
+    pub(super) async fn bundle(&self, request: &Request<'_>) -> Result<Response> {
+        takes_what_we_write(request)?;
+        body_is_json(request)?;
+        let (bundle, faults) = read_bundle(&request.body)?;
+        // What was written is shown where the client says so; by itself the answer tells where it is.
+        let shown = request.one("prefer").is_some_and(|prefer| prefer.contains("return=representation"));
+        let prefer = if shown { "return=representation" } else { "return=minimal" };
+        let kind = bundle.r#type.value;
+        let mut asked = Vec::with_capacity(bundle.entry.len());
+        for (at, entry) in bundle.entry.into_iter().enumerate() {
+            let place = format!("Bundle.entry[{at}]");
+            let faulty = faults.iter().find(|(of, _)| *of == at).map(|(_, report)| Problem::document(report));
+            asked.push(match faulty {
+                Some(problem) => Err(problem),
+                None => Asked::read(entry, place.clone(), &self.base, prefer).map_err(|problem| problem.at(&place)),
+            });
+        }
+        match kind {
+            Some(BundleType::Batch) => Ok(self.batch(asked).await),
+            Some(BundleType::Transaction) => self.transaction(asked).await,
+            kind => {
+                let found = kind.map(|kind| kind.as_str()).unwrap_or_default();
+                let words = format!("the bundle is a {found}, and a batch or a transaction is wanted");
+                Err(Problem::bad("bundle-type", words))
+            }
+        }
+    }
+
+    /// Each entry on its own.
+    async fn batch(&self, asked: Vec<Result<Asked>>) -> Response {
+        let mut sheaf = Sheaf::new("batch-response", None, &[]);
+        for entry in asked {
+            let answer = match entry {
+                Ok(mut asked) => {
+                    if let Some(resource) = asked.resource.take() {
+                        asked.request.body = resource.to_json().into();
+                    }
+                    self.interact(&asked.request, &asked.address).await
+                }
+                Err(problem) => Err(problem),
+            };
+            add(&mut sheaf, &answer.unwrap_or_else(Problem::into_response));
+        }
+        Response::json(200, sheaf.finish())
+    }
+}
+
+/// Reads a Bundle with every finding. Where a resource alone is faulty, the findings go with the place of its entry: the
+/// other entries of a batch are carried out.
+fn read_bundle(body: &[u8]) -> Result<(Bundle, Vec<(usize, Report)>)> {
+    let checked = check(body, ReadMode::Strict);
+    let whole = || Problem::document(&checked.report);
+    let bundle = match checked.resource {
+        Some(Resource::Bundle(bundle)) => *bundle,
+        Some(other) if !checked.report.has_errors() => {
+            let words = format!("the resource is a {}, and a Bundle is wanted", other.resource_type());
+            return Err(Problem::bad("resource-type", words));
+        }
+        _ => return Err(whole()),
+    };
+    if !checked.report.has_errors() {
+        return Ok((bundle, Vec::new()));
+    }
+    let mut faults: Vec<(usize, Report)> = Vec::new();
+    for issue in checked.report.iter().filter(|issue| issue.severity <= crate::issue::Severity::Error) {
+        let (Some(at), Some(BundleType::Batch)) = (entry_of(&issue.at), bundle.r#type.value) else {
+            return Err(whole());
+        };
+        match faults.iter_mut().find(|(of, _)| *of == at) {
+            Some((_, report)) => report.push(issue.clone()),
+            None => faults.push((at, [issue.clone()].into_iter().collect())),
+        }
+    }
+    Ok((bundle, faults))
+}
+
+/// The entry in whose resource a place is.
+fn entry_of(place: &str) -> Option<usize> {
+    let (at, rest) = place.strip_prefix("Bundle.entry[")?.split_once(']')?;
+    let within = rest.strip_prefix(".resource").is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    within.then(|| at.parse().ok()).flatten()
+}
+
+/// Adds what became of an entry.
+pub(super) fn add(sheaf: &mut Sheaf, response: &Response) {
+    let mut told = format!("{{\"status\":{}", quoted(status_line(response.status)));
+    if let Some(location) = response.header("location") {
+        told += &format!(",\"location\":{}", quoted(location));
+    }
+    if let Some(tag) = response.header("etag") {
+        told += &format!(",\"etag\":{}", quoted(tag));
+    }
+    let modified = response.header("last-modified").and_then(super::header::read_http_date);
+    if let Some(modified) = modified.and_then(|moment| Instant::try_from(moment).ok()) {
+        told += &format!(",\"lastModified\":{}", quoted(modified.as_str()));
+    }
+    let body = (!response.body.is_empty()).then_some(&*response.body);
+    let refused = response.status >= 400;
+    if let Some(outcome) = body.filter(|_| refused) {
+        told += &format!(",\"outcome\":{}", String::from_utf8_lossy(outcome));
+    }
+    told.push('}');
+    sheaf.entry(None, body.filter(|_| !refused), "response", &told);
+}
+
+fn status_line(status: u16) -> String {
+    let words = match status {
+        200 => "OK",
+        201 => "Created",
+        204 => "No Content",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        409 => "Conflict",
+        410 => "Gone",
+        412 => "Precondition Failed",
+        413 => "Payload Too Large",
+        422 => "Unprocessable Entity",
+        _ => return status.to_string(),
+    };
+    format!("{status} {words}")
+}
+
+/// The answer to an entry that made a version, or met one.
+pub(super) fn of_write<S: ResourceStore + ?Sized>(
+    server: &Server<S>,
+    asked: &Asked,
+    status: u16,
+    version: &Version,
+) -> Result<Response> {
+    if version.is_deleted() {
+        return Ok(super::server::of_version(Response::empty(status), version));
+    }
+    server.written(&asked.request, status, version)
+}

@@ -1,0 +1,228 @@
+//! One condition of a search: how it is read from the query, and whether a resource meets it.
+
+use super::moment::Moments;
+use super::param::{Param, ParamKind};
+use super::problem::{Problem, Result};
+use super::value::{Coded, Values, values};
+use crate::datatype::Literal;
+use crate::resource::Resource;
+use crate::store::{TokenMatch, Version, fold};
+use time::OffsetDateTime;
+
+/// What a query is read with: where the service is, and what time it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting<'a> {
+    /// The address of the tenant's FHIR service, without a slash at its end.
+    pub(super) base: &'a str,
+    pub(super) now: OffsetDateTime,
+}
+
+/// One parameter of a query: any of its values must be met.
+#[derive(Clone, Debug)]
+pub(super) struct Filter {
+    pub(super) param: &'static Param,
+    pub(super) any_of: Vec<Wanted>,
+    /// `:not`: none of them may be met.
+    pub(super) not: bool,
+}
+
+/// One value that is asked for.
+#[derive(Clone, Debug)]
+pub(super) enum Wanted {
+    /// `:missing`
+    Missing(bool),
+    Token(TokenMatch),
+    /// Starts so, case and accents aside; `:text` looks so among the words of a token.
+    Starts(String),
+    /// `:text`
+    Words(String),
+    /// `:contains`
+    Contains(String),
+    /// `:exact`, and addresses.
+    Exact(String),
+    /// A reference in the form without version, relative where it is to this service.
+    Reference(String),
+    Date(Moments),
+}
+
+impl Filter {
+    /// Reads a parameter with its modifier and its values.
+    pub(super) fn read(
+        param: &'static Param,
+        modifier: Option<&str>,
+        value: &str,
+        setting: &Setting<'_>,
+    ) -> Result<Self> {
+        let any_of = split(value).iter().map(|text| wanted(param, modifier, text, setting)).collect::<Result<_>>()?;
+        Ok(Self { param, any_of, not: modifier == Some("not") })
+    }
+
+    /// Whether the resource must be read to tell.
+    pub(super) fn looks_into_the_body(&self) -> bool {
+        !matches!(self.param.name, "_id" | "_lastUpdated")
+    }
+
+    /// Whether a resource meets the condition; `resource` may be absent where it need not be read.
+    pub(super) fn matches(&self, resource: Option<&Resource>, version: &Version, base: &str) -> bool {
+        match self.param.name {
+            "_lastUpdated" => self.any_of.iter().any(|wanted| wanted.is_moment(version.last_updated)),
+            "_id" => self.any_of.iter().any(|wanted| wanted.is_id(version.key.id())) != self.not,
+            name => {
+                let found = resource.map(|resource| values(resource, name)).unwrap_or_default();
+                self.any_of.iter().any(|wanted| wanted.is_met(&found, base)) != self.not
+            }
+        }
+    }
+}
+
+fn wanted(param: &'static Param, modifier: Option<&str>, text: &str, setting: &Setting<'_>) -> Result<Wanted> {
+    if text.is_empty() {
+        return Err(wrong(param, text, "a value is wanted"));
+    }
+    Ok(match (param.kind, modifier) {
+        (_, Some("missing")) => match text {
+            "true" => Wanted::Missing(true),
+            "false" => Wanted::Missing(false),
+            _ => return Err(wrong(param, text, "`true` or `false` is wanted")),
+        },
+        (ParamKind::Token, None | Some("not")) => {
+            Wanted::Token(text.parse().map_err(|error| wrong(param, text, &format!("{error}")))?)
+        }
+        (ParamKind::Token, Some("text")) if param.name != "_id" => Wanted::Words(fold(&unescape(text))),
+        (ParamKind::Text, None) => Wanted::Starts(fold(&unescape(text))),
+        (ParamKind::Text, Some("contains")) => Wanted::Contains(fold(&unescape(text))),
+        (ParamKind::Text, Some("exact")) | (ParamKind::Uri, None) => Wanted::Exact(unescape(text)),
+        (ParamKind::Reference(target), None) => Wanted::Reference(reference(&unescape(text), target, setting.base)),
+        (ParamKind::Reference(target), Some(named)) if named == target => {
+            Wanted::Reference(reference(&unescape(text), target, setting.base))
+        }
+        (ParamKind::Date, None) => match Moments::read(text, setting.now) {
+            Some(moments) => Wanted::Date(moments),
+            None => return Err(wrong(param, text, "a date or a moment is wanted")),
+        },
+        (kind, modifier) => {
+            let taken: Vec<String> = kind.modifiers().iter().map(|name| format!("`:{name}`")).collect();
+            let words = format!(
+                "`{}` is of type {kind} and takes no `:{}` here, only {}",
+                param.name,
+                modifier.unwrap_or_default(),
+                taken.join(", ")
+            );
+            return Err(Problem::unsupported(400, "search-modifier", words));
+        }
+    })
+}
+
+fn wrong(param: &Param, text: &str, wanted: &str) -> Problem {
+    Problem::bad("search-value", format_args!("`{}={text}` cannot be searched for: {wanted}", param.name))
+}
+
+impl Wanted {
+    fn is_met(&self, found: &Values<'_>, base: &str) -> bool {
+        match self {
+            Self::Missing(missing) => found.is_empty() == *missing,
+            Self::Token(token) => found.tokens.iter().any(|coded| token_is(token, coded)),
+            Self::Starts(start) | Self::Words(start) => {
+                found.texts.iter().any(|text| fold(text).starts_with(start.as_str()))
+            }
+            Self::Contains(part) => found.texts.iter().any(|text| fold(text).contains(part.as_str())),
+            Self::Exact(whole) => found.texts.iter().any(|text| text == whole),
+            Self::Reference(wanted) => found.texts.iter().any(|text| written(text, base) == *wanted),
+            Self::Date(_) => false,
+        }
+    }
+
+    /// Ids differ by case.
+    fn is_id(&self, id: &str) -> bool {
+        match self {
+            Self::Missing(missing) => !missing,
+            Self::Token(TokenMatch::Value(value)) => value == id,
+            Self::Token(TokenMatch::Exact(exact)) => exact.system.is_none() && exact.value == id,
+            _ => false,
+        }
+    }
+
+    fn is_moment(&self, moment: OffsetDateTime) -> bool {
+        match self {
+            Self::Missing(missing) => !missing,
+            Self::Date(moments) => moments.has(moment),
+            _ => false,
+        }
+    }
+}
+
+/// Tokens are compared literally, but not case sensitively (STU3); systems are uris, which are.
+fn token_is(token: &TokenMatch, coded: &Coded<'_>) -> bool {
+    let same = |wanted: &str| wanted == coded.value || wanted.to_lowercase() == coded.value.to_lowercase();
+    match token {
+        TokenMatch::Value(value) => same(value),
+        TokenMatch::Exact(exact) => exact.system.as_deref() == coded.system && same(&exact.value),
+        TokenMatch::System(system) => coded.system == Some(system.as_str()),
+    }
+}
+
+/// A reference of a query in one form; an id alone means `target`.
+fn reference(text: &str, target: &str, base: &str) -> String {
+    match Literal::parse(text) {
+        Literal::Other(id) if !id.contains(['/', ':', '?']) => format!("{target}/{id}"),
+        _ => written(text, base),
+    }
+}
+
+/// A reference of a resource in one form: without its version, and relative where it is to this service.
+pub(super) fn written(text: &str, base: &str) -> String {
+    match Literal::parse(text) {
+        Literal::Relative { resource_type, id, .. } => format!("{resource_type}/{id}"),
+        Literal::Absolute { base: other, resource_type, id, .. } if other == base => format!("{resource_type}/{id}"),
+        Literal::Absolute { base: other, resource_type, id, .. } => format!("{other}/{resource_type}/{id}"),
+        other => other.to_string(),
+    }
+}
+
+/// The values of a list, still escaped: a comma with `\` before it separates nothing.
+fn split(value: &str) -> Vec<String> {
+    let mut values = vec![String::new()];
+    let mut escaped = false;
+    for c in value.chars() {
+        if c == ',' && !escaped {
+            values.push(String::new());
+            continue;
+        }
+        escaped = c == '\\' && !escaped;
+        if let Some(last) = values.last_mut() {
+            last.push(c);
+        }
+    }
+    values
+}
+
+fn unescape(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut plain = String::with_capacity(text.len());
+    while let Some(c) = chars.next() {
+        plain.push(if c == '\\' { chars.next().unwrap_or(c) } else { c });
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_has_one_form_whatever_way_it_is_written() {
+        let base = "http://here/t/fhir";
+        for text in ["p", "Device/p", "Device/p/_history/3", "http://here/t/fhir/Device/p"] {
+            assert_eq!(reference(text, "Device", base), "Device/p", "{text}");
+        }
+        assert_eq!(reference("http://there/Device/p", "Device", base), "http://there/Device/p");
+        assert_eq!(reference("urn:uuid:7", "Device", base), "urn:uuid:7");
+        assert_eq!(reference("#p", "Device", base), "#p");
+    }
+
+    #[test]
+    fn a_comma_separates_unless_it_is_escaped() {
+        assert_eq!(split(r"a,b\,c\\,d"), ["a", r"b\,c\\", "d"]);
+        assert_eq!(unescape(r"b\,c\\"), r"b,c\");
+    }
+}

@@ -1,0 +1,146 @@
+//! What the headers of a request say.
+
+use super::problem::{Problem, Result};
+use super::{FHIR_JSON, Request};
+use crate::issue::Kind;
+use crate::store::{Precondition, VersionId};
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use url::form_urlencoded;
+
+/// Checks that the client takes JSON, which is all that we have.
+pub(super) fn takes_what_we_write(request: &Request<'_>) -> Result<()> {
+    let refuse = |wanted: &str| {
+        let words = format!("`{wanted}` is asked for, and this service writes only {FHIR_JSON}");
+        Err(Problem::unsupported(406, "format", words))
+    };
+    // `_format` goes before `Accept`, for clients that cannot set a header.
+    if request.query.contains("_format")
+        && let Some((_, format)) = form_urlencoded::parse(request.query.as_bytes()).find(|(name, _)| name == "_format")
+    {
+        // A `+` that was not encoded came out as a blank.
+        let format = format.replace(' ', "+");
+        return if is_json(&format) || format == "json" { Ok(()) } else { refuse(&format) };
+    }
+    let accept = request.all("accept");
+    if accept.trim().is_empty() || accept.split(',').any(takes_json) { Ok(()) } else { refuse(&accept) }
+}
+
+/// Whether one range of an `Accept` header takes in what we write.
+fn takes_json(range: &str) -> bool {
+    let mut parts = range.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default();
+    let refused = parts.any(|part| {
+        let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+        weight.is_some_and(|weight| weight.trim().parse::<f32>() == Ok(0.0))
+    });
+    !refused && (is_json(kind) || kind == "*/*" || kind.eq_ignore_ascii_case("application/*"))
+}
+
+/// Whether a media type is JSON, in one of the names that FHIR clients have for it.
+fn is_json(media_type: &str) -> bool {
+    let name = media_type.split(';').next().unwrap_or_default().trim();
+    ["application/fhir+json", "application/json", "application/json+fhir", "text/json"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Checks that a body is JSON by its `Content-Type`.
+pub(super) fn body_is_json(request: &Request<'_>) -> Result<()> {
+    let kind = request.all("content-type");
+    if is_json(&kind) {
+        return Ok(());
+    }
+    let found =
+        if kind.is_empty() { "the body has no `Content-Type`".to_owned() } else { format!("the body is `{kind}`") };
+    Err(Problem::unsupported(415, "content-type", format_args!("{found}, and {FHIR_JSON} is wanted")))
+}
+
+/// What `If-Match` asks for.
+pub(super) fn if_match(request: &Request<'_>) -> Result<Option<Precondition>> {
+    let Some(text) = request.one("if-match") else { return Ok(None) };
+    if text == "*" {
+        return Ok(Some(Precondition::Exists));
+    }
+    match VersionId::from_etag(text) {
+        Ok(version) => Ok(Some(Precondition::Version(version))),
+        // A tag in the right form that we never gave out: no version has it.
+        Err(error) if text.trim_start_matches("W/").len() > 1 && text.ends_with('"') => {
+            Err(Problem::new(409, Kind::Conflict, "version-conflict", error))
+        }
+        Err(error) => Err(Problem::new(400, Kind::Value, "if-match", error)),
+    }
+}
+
+/// Whether the client has what it asks for: `If-None-Match` names the tag, or else nothing was changed since
+/// `If-Modified-Since`. Tags are compared weakly.
+pub(super) fn client_has(request: &Request<'_>, tag: &str, changed: OffsetDateTime) -> bool {
+    let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    if request.one("if-none-match").is_some() {
+        let known = request.all("if-none-match");
+        return known.split(',').any(|one| one.trim() == "*" || bare(one) == bare(tag));
+    }
+    let since = request.one("if-modified-since").and_then(read_http_date);
+    // The header knows no parts of a second.
+    since.is_some_and(|since| changed.unix_timestamp() <= since.unix_timestamp())
+}
+
+/// How much of a resource the client wants to see after a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Return {
+    Representation,
+    Minimal,
+    Outcome,
+}
+
+pub(super) fn prefers(request: &Request<'_>) -> Return {
+    match request.one("prefer").unwrap_or_default() {
+        prefer if prefer.contains("return=minimal") => Return::Minimal,
+        prefer if prefer.contains("return=OperationOutcome") => Return::Outcome,
+        _ => Return::Representation,
+    }
+}
+
+/// Whether parameters that are not known shall be passed over.
+pub(super) fn is_lenient(request: &Request<'_>) -> bool {
+    request.one("prefer").is_some_and(|prefer| prefer.contains("handling=lenient"))
+}
+
+const HTTP_DATE: &[BorrowedFormatItem<'_>] =
+    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+
+/// A moment as HTTP writes it.
+///
+/// ```
+/// use time::macros::datetime;
+/// let moment = datetime!(2017-04-19 12:00:00 +2);
+/// assert_eq!(fhir_devices::rest::http_date(moment), "Wed, 19 Apr 2017 10:00:00 GMT");
+/// ```
+#[must_use]
+pub fn http_date(moment: OffsetDateTime) -> String {
+    moment.to_offset(time::UtcOffset::UTC).format(HTTP_DATE).unwrap_or_default()
+}
+
+pub(super) fn read_http_date(text: &str) -> Option<OffsetDateTime> {
+    time::PrimitiveDateTime::parse(text, HTTP_DATE).ok().map(time::PrimitiveDateTime::assume_utc)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn a_client_has_what_did_not_change() {
+        let changed = datetime!(2017-04-19 10:00:00.5 UTC);
+        let asked = |name: &'static str, value: &'static str| {
+            client_has(&Request::new("GET", "").header(name, value), "W/\"3\"", changed)
+        };
+        assert!(asked("If-None-Match", "\"1\", \"3\"") && asked("If-None-Match", "*"));
+        assert!(!asked("If-None-Match", "W/\"1\""));
+        assert!(asked("If-Modified-Since", "Wed, 19 Apr 2017 10:00:00 GMT"));
+        assert!(!asked("If-Modified-Since", "Wed, 19 Apr 2017 09:59:59 GMT"));
+        assert!(!asked("If-Modified-Since", "yesterday"));
+    }
+}

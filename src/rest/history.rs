@@ -1,0 +1,97 @@
+//! The versions of a resource, newest first.
+
+use super::problem::{Problem, Result};
+use super::query::{self, COUNT};
+use super::sheaf::{Sheaf, quoted};
+use super::splice::stamped;
+use super::{Request, Response, Server, moment};
+use crate::store::{Key, PageToken, ResourceStore, Version};
+use std::num::NonZeroU32;
+use time::OffsetDateTime;
+use url::form_urlencoded;
+
+/// What a history is asked for.
+#[derive(Debug)]
+struct Wanted {
+    count: usize,
+    since: Option<OffsetDateTime>,
+    page: Option<PageToken>,
+    used: Vec<(String, String)>,
+}
+
+impl Wanted {
+    fn read(query: &str) -> Result<Self> {
+        let mut wanted = Self { count: COUNT, since: None, page: None, used: Vec::new() };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "_format" | "_pretty" => continue,
+                "_count" => {
+                    wanted.count = query::count(&value)?.max(1);
+                    continue;
+                }
+                "_page" => {
+                    let refused = |_| Problem::bad("page", "`_page` is damaged, or belongs to another history");
+                    wanted.page = Some(value.parse().map_err(refused)?);
+                    continue;
+                }
+                "_since" => {
+                    let refused = || {
+                        let words = format!("`_since={value}` is not a moment, such as 2017-05-26T10:00:00Z");
+                        Problem::bad("search-value", words)
+                    };
+                    wanted.since = Some(moment::from(&value).ok_or_else(refused)?);
+                }
+                _ => {
+                    let words = format!("a history takes no `{name}`, only `_count` and `_since`");
+                    return Err(Problem::unsupported(400, "search-parameter", words));
+                }
+            }
+            wanted.used.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(wanted)
+    }
+
+    fn link(&self, base: &str, key: &Key, page: Option<&PageToken>) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&self.used);
+        query.append_pair("_count", &self.count.to_string());
+        if let Some(page) = page {
+            query.append_pair("_page", page.as_str());
+        }
+        format!("{base}/{key}/_history?{}", query.finish())
+    }
+}
+
+impl<S: ResourceStore + ?Sized> Server<S> {
+    /// `GET TYPE/ID/_history`
+    pub(super) async fn history(&self, request: &Request<'_>, key: &Key) -> Result<Response> {
+        let wanted = Wanted::read(&request.query)?;
+        let of_store = |error| Problem::of_store(&error, key);
+        let mut items: Vec<Version> = Vec::new();
+        let mut after = wanted.page.clone();
+        loop {
+            let limit = u32::try_from(wanted.count.saturating_sub(items.len())).ok().and_then(NonZeroU32::new);
+            let limit = limit.unwrap_or(NonZeroU32::MIN);
+            let page = self.store.history(key, limit, after.as_ref()).await.map_err(of_store)?;
+            let older = |version: &Version| wanted.since.is_some_and(|since| version.last_updated < since);
+            let ended = page.items.iter().any(older);
+            items.extend(page.items.into_iter().filter(|version| !older(version)));
+            after = if ended { None } else { page.next };
+            if after.is_none() || items.len() >= wanted.count {
+                break;
+            }
+        }
+        let total = (wanted.page.is_none() && after.is_none()).then_some(items.len());
+        let mut links = vec![("self", wanted.link(&self.base, key, wanted.page.as_ref()))];
+        links.extend(after.as_ref().map(|next| ("next", wanted.link(&self.base, key, Some(next)))));
+        let mut sheaf = Sheaf::new("history", total, &links);
+        let url = format!("{}/{key}", self.base);
+        for version in &items {
+            let method = if version.is_deleted() { "DELETE" } else { "PUT" };
+            let done = format!("{{\"method\":\"{method}\",\"url\":{}}}", quoted(key.to_string()));
+            let json = if version.is_deleted() { None } else { Some(stamped(version).map_err(of_store)?) };
+            sheaf.entry(Some(&url), json.as_deref(), "request", &done);
+        }
+        Ok(Response::json(200, sheaf.finish()))
+    }
+}

@@ -1,0 +1,187 @@
+//! The resources that go with those found: `_include` and `_revinclude`.
+
+use super::filter::written;
+use super::problem::{Problem, Result};
+use super::splice::typed;
+use super::value::values;
+use crate::store::{Criterion, Key, Parameter, ResourceStore, ResourceType, Search, StoreError, Tenanted, Version};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The most resources that go with a page.
+pub(super) const MAX_INCLUDED: usize = 1_000;
+
+/// How many resources are asked for in one search.
+const CHUNK: usize = 100;
+
+/// The references that are followed: the type that has one, the parameter, and the type that it leads to.
+pub(super) const FOLLOWED: [(ResourceType, Parameter, ResourceType); 4] = [
+    (ResourceType::DeviceComponent, Parameter::Parent, ResourceType::DeviceComponent),
+    (ResourceType::DeviceComponent, Parameter::Source, ResourceType::Device),
+    (ResourceType::DeviceMetric, Parameter::Parent, ResourceType::DeviceComponent),
+    (ResourceType::DeviceMetric, Parameter::Source, ResourceType::Device),
+];
+
+/// One `_include` or `_revinclude`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Include {
+    /// `_revinclude`: from the target to those that refer to it.
+    reverse: bool,
+    /// `:recurse`, which R4 calls `:iterate`: also from what was included.
+    again: bool,
+    from: ResourceType,
+    by: Parameter,
+    to: ResourceType,
+}
+
+impl Include {
+    pub(super) fn read(reverse: bool, modifier: Option<&str>, value: &str) -> Result<Self> {
+        let name = if reverse { "_revinclude" } else { "_include" };
+        let again = match modifier {
+            None => false,
+            Some("recurse" | "iterate") => true,
+            Some(other) => {
+                let words = format!("`{name}` takes no `:{other}`, only `:recurse`");
+                return Err(Problem::unsupported(400, "search-modifier", words));
+            }
+        };
+        let mut parts = value.split(':');
+        let (from, by, to) = (parts.next(), parts.next(), parts.next());
+        let found = FOLLOWED.into_iter().find(|(has, parameter, leads)| {
+            from == Some(has.as_str())
+                && by == Some(parameter.as_str())
+                && to.is_none_or(|to| to == leads.as_str())
+                && parts.clone().next().is_none()
+        });
+        let Some((from, by, to)) = found else {
+            let known: Vec<String> = FOLLOWED.iter().map(|(from, by, _)| format!("{from}:{by}")).collect();
+            let words = format!("`{name}={value}` is not supported; there are {}", known.join(", "));
+            return Err(Problem::unsupported(400, "search-include", words));
+        };
+        Ok(Self { reverse, again, from, by, to })
+    }
+}
+
+/// What goes with some resources.
+#[derive(Debug, Default)]
+pub(super) struct Included {
+    /// The resources, in the order of their keys.
+    pub(super) found: BTreeMap<Key, Version>,
+    /// There were more than [`MAX_INCLUDED`].
+    pub(super) cut: bool,
+}
+
+impl Included {
+    /// Follows the references from a page, and back to it.
+    pub(super) async fn gather<S: ResourceStore + ?Sized>(
+        store: &Tenanted<S>,
+        base: &str,
+        includes: &[Include],
+        page: &[Version],
+    ) -> Result<Self> {
+        let mut included = Self::default();
+        if includes.is_empty() {
+            return Ok(included);
+        }
+        let mut known: BTreeSet<Key> = page.iter().map(|version| version.key.clone()).collect();
+        let mut frontier = page.to_vec();
+        let mut applied = includes.to_vec();
+        while !frontier.is_empty() && !applied.is_empty() && !included.cut {
+            let mut searches = Vec::new();
+            forward(&applied, &frontier, base, &known, &mut searches)?;
+            backward(&applied, &frontier, base, &mut searches);
+            let mut next = Vec::new();
+            for search in searches {
+                included.take(store, search, &mut known, &mut next).await?;
+            }
+            included.found.extend(next.iter().map(|version| (version.key.clone(), version.clone())));
+            frontier = next;
+            applied.retain(|include| include.again);
+        }
+        Ok(included)
+    }
+
+    async fn take<S: ResourceStore + ?Sized>(
+        &mut self,
+        store: &Tenanted<S>,
+        mut search: Search,
+        known: &mut BTreeSet<Key>,
+        next: &mut Vec<Version>,
+    ) -> Result<()> {
+        loop {
+            let page = store.search(&search).await.map_err(|error| Problem::of_store(&error, "the search"))?;
+            for version in page.items {
+                if known.contains(&version.key) {
+                    continue;
+                }
+                if self.found.len().saturating_add(next.len()) >= MAX_INCLUDED {
+                    self.cut = true;
+                    return Ok(());
+                }
+                known.insert(version.key.clone());
+                next.push(version);
+            }
+            match page.next {
+                Some(token) => search.after = Some(token),
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+fn limit() -> u32 {
+    u32::try_from(MAX_INCLUDED).unwrap_or(u32::MAX)
+}
+
+/// The searches for what the resources refer to: one for each type, unless there are many.
+fn forward(
+    includes: &[Include],
+    frontier: &[Version],
+    base: &str,
+    known: &BTreeSet<Key>,
+    searches: &mut Vec<Search>,
+) -> Result<()> {
+    let mut wanted: BTreeMap<ResourceType, BTreeSet<_>> = BTreeMap::new();
+    for version in frontier {
+        let of_type = |include: &&Include| !include.reverse && include.from == version.key.resource_type();
+        let mut applied = includes.iter().filter(of_type).peekable();
+        if applied.peek().is_none() {
+            continue;
+        }
+        let resource = typed(version).map_err(|error: StoreError| Problem::of_store(&error, &version.key))?;
+        for include in applied {
+            for text in values(&resource, include.by.as_str()).texts {
+                let target = written(text, base).parse::<Key>();
+                if let Ok(key) = target
+                    && key.resource_type() == include.to
+                    && !known.contains(&key)
+                {
+                    wanted.entry(include.to).or_default().insert(key.id().clone());
+                }
+            }
+        }
+    }
+    for (kind, ids) in wanted {
+        let ids: Vec<_> = ids.into_iter().collect();
+        searches.extend(
+            ids.chunks(CHUNK)
+                .map(|ids| Search::new(kind).and(Criterion::AnyId(ids.iter().cloned().collect())).limit(limit())),
+        );
+    }
+    Ok(())
+}
+
+/// The searches for what refers to the resources.
+fn backward(includes: &[Include], frontier: &[Version], base: &str, searches: &mut Vec<Search>) {
+    for include in includes.iter().filter(|include| include.reverse) {
+        let targets: Vec<&Key> =
+            frontier.iter().map(|version| &version.key).filter(|key| key.resource_type() == include.to).collect();
+        searches.extend(targets.chunks(CHUNK).map(|keys| {
+            // They may be written relative, or with our own address.
+            let forms = keys.iter().flat_map(|key| {
+                let (relative, absolute) = (key.to_string(), format!("{base}/{key}"));
+                [Criterion::value(include.by, &relative), Criterion::value(include.by, &absolute)]
+            });
+            Search::new(include.from).and(Criterion::AnyOf(forms.collect())).limit(limit())
+        }));
+    }
+}

@@ -1,0 +1,42 @@
+//! The FHIR REST API over a store, without HTTP: a [`Request`] and a [`Response`] are plain values.
+//!
+//! [`Server::handle`] carries out every interaction: read, version read, history, search with paging and includes,
+//! create, update and delete with their conditional forms, batch and transaction. What is HTTP's (connections, TLS, who the
+//! client is) belongs to the program that mounts it; the example `update_service` does so with axum.
+//!
+//! A read does not read: the stored bytes go out with their version put in ([`stamped`]). Searches ask the store's index
+//! first, all parameters at once, and judge on the resource what the index cannot tell.
+
+mod address;
+mod bundle;
+mod capability;
+mod filter;
+mod find;
+mod header;
+mod history;
+mod include;
+mod link;
+mod message;
+mod moment;
+mod param;
+mod place;
+mod plan;
+mod problem;
+mod query;
+mod server;
+mod sheaf;
+mod splice;
+mod subset;
+mod transaction;
+mod value;
+mod write;
+
+pub use header::http_date;
+pub use message::{Request, Response};
+pub use param::{Param, ParamKind, params};
+pub use problem::Problem;
+pub use server::Server;
+pub use splice::stamped;
+
+/// The media type of FHIR STU3 in JSON.
+pub const FHIR_JSON: &str = "application/fhir+json";

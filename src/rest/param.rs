@@ -1,0 +1,142 @@
+//! The search parameters of the three types, and how each compares.
+
+use crate::store::{Parameter, ResourceType};
+use std::fmt;
+
+/// How the values of a parameter are compared.
+///
+/// ```
+/// use fhir_devices::rest::{ParamKind, params};
+/// use fhir_devices::store::ResourceType;
+/// let source = params(ResourceType::DeviceMetric).find(|param| param.name == "source").unwrap();
+/// assert_eq!(source.kind, ParamKind::Reference("Device"));
+/// assert_eq!(source.kind.to_string(), "reference");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamKind {
+    /// A value within a system.
+    Token,
+    /// A text.
+    Text,
+    /// A reference to this type.
+    Reference(&'static str),
+    /// An address.
+    Uri,
+    /// A date or a moment.
+    Date,
+}
+
+impl ParamKind {
+    /// FHIR's name for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Text => "string",
+            Self::Reference(_) => "reference",
+            Self::Uri => "uri",
+            Self::Date => "date",
+        }
+    }
+
+    /// The modifiers that it takes here; a reference also takes the name of its type.
+    #[must_use]
+    pub const fn modifiers(self) -> &'static [&'static str] {
+        match self {
+            Self::Token => &["missing", "not", "text"],
+            Self::Text => &["missing", "exact", "contains"],
+            Self::Reference(_) | Self::Uri | Self::Date => &["missing"],
+        }
+    }
+}
+
+impl fmt::Display for ParamKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A search parameter: its name, how it compares, and what it looks at.
+///
+/// ```
+/// use fhir_devices::rest::params;
+/// use fhir_devices::store::ResourceType;
+/// assert!(params(ResourceType::Device).any(|param| param.name == "udi-di"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Param {
+    /// The name.
+    pub name: &'static str,
+    /// How it compares.
+    pub kind: ParamKind,
+    /// What it looks at, in words.
+    pub about: &'static str,
+    /// The index that stores keep for it, if they do.
+    pub index: Option<Parameter>,
+}
+
+const fn row(name: &'static str, kind: ParamKind, index: Parameter, about: &'static str) -> Param {
+    Param { name, kind, about, index: Some(index) }
+}
+
+const fn bare(name: &'static str, kind: ParamKind, about: &'static str) -> Param {
+    Param { name, kind, about, index: None }
+}
+
+use ParamKind::{Date, Reference, Text, Token, Uri};
+
+/// The parameters of every resource.
+static ALL: [Param; 5] = [
+    bare("_id", Token, "the logical id"),
+    bare("_lastUpdated", Date, "when the resource was changed last"),
+    bare("_tag", Token, "a tag"),
+    bare("_security", Token, "a security label"),
+    bare("_profile", Uri, "a profile that the resource claims"),
+];
+
+static DEVICE: [Param; 12] = [
+    row("device-name", Text, Parameter::DeviceName, "the name on the label, or the kind of device"),
+    row("identifier", Token, Parameter::Identifier, "an identifier of the device"),
+    row("location", Reference("Location"), Parameter::Location, "where the device is"),
+    row("manufacturer", Text, Parameter::Manufacturer, "who made it"),
+    row("model", Text, Parameter::Model, "the model"),
+    row("organization", Reference("Organization"), Parameter::Organization, "who answers for it"),
+    row("patient", Reference("Patient"), Parameter::Patient, "to whom it is affixed"),
+    row("status", Token, Parameter::Status, "whether the record is in use"),
+    row("type", Token, Parameter::Type, "the kind of device"),
+    row("udi-carrier", Text, Parameter::UdiCarrier, "the barcode of its unique device identifier"),
+    row("udi-di", Text, Parameter::UdiDi, "the fixed part of its unique device identifier"),
+    row("url", Uri, Parameter::Url, "its network address"),
+];
+
+static COMPONENT: [Param; 4] = [
+    row("identifier", Token, Parameter::Identifier, "the handle of the component"),
+    row("parent", Reference("DeviceComponent"), Parameter::Parent, "the component above"),
+    row("source", Reference("Device"), Parameter::Source, "the device at the top"),
+    row("type", Token, Parameter::Type, "the kind of component"),
+];
+
+static METRIC: [Param; 5] = [
+    row("category", Token, Parameter::Category, "measurement, setting or calculation"),
+    row("identifier", Token, Parameter::Identifier, "the handle of the metric"),
+    row("parent", Reference("DeviceComponent"), Parameter::Parent, "the component above"),
+    row("source", Reference("Device"), Parameter::Source, "the device at the top"),
+    row("type", Token, Parameter::Type, "what is measured, set or calculated"),
+];
+
+/// The search parameters of a type.
+///
+/// ```
+/// use fhir_devices::rest::params;
+/// use fhir_devices::store::ResourceType;
+/// assert_eq!(params(ResourceType::DeviceComponent).count(), 9);
+/// ```
+pub fn params(of: ResourceType) -> impl Iterator<Item = &'static Param> {
+    let own: &[Param] = match of {
+        ResourceType::Device => &DEVICE,
+        ResourceType::DeviceComponent => &COMPONENT,
+        ResourceType::DeviceMetric => &METRIC,
+    };
+    ALL.iter().chain(own)
+}

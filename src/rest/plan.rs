@@ -1,0 +1,114 @@
+//! What of a query the store's index can answer, and what has to be judged on each resource.
+
+use super::filter::{Filter, Wanted};
+use crate::store::{Criterion, Parameter, Token, TokenMatch};
+use std::collections::BTreeSet;
+
+/// The criteria that together find at least everything asked for, and the filters that must be judged all the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plan {
+    pub(super) all_of: Vec<Criterion>,
+    /// The places of the filters that the index does not answer, or not exactly.
+    pub(super) judged: Vec<usize>,
+}
+
+impl Plan {
+    /// Every filter becomes a criterion where the index knows it. `base` is the address of the service.
+    pub(super) fn of(filters: &[Filter], base: &str) -> Self {
+        let mut plan = Self::default();
+        for (at, filter) in filters.iter().enumerate() {
+            let asked = criterion(filter, base);
+            if asked.as_ref().is_none_or(|(_, exact)| !exact) {
+                plan.judged.push(at);
+            }
+            plan.all_of.extend(asked.map(|(criterion, _)| criterion));
+        }
+        plan
+    }
+}
+
+/// What the index is asked, and whether its answer is exact.
+fn criterion(filter: &Filter, base: &str) -> Option<(Criterion, bool)> {
+    if filter.not {
+        return None;
+    }
+    if filter.param.name == "_id" {
+        return of_ids(&filter.any_of).map(|criterion| (criterion, true));
+    }
+    let of = filter.param.index?;
+    let mut any = Vec::with_capacity(filter.any_of.len());
+    let mut exact = true;
+    for wanted in &filter.any_of {
+        exact &= asked(of, wanted, base, &mut any)?;
+    }
+    any.sort();
+    any.dedup();
+    let one = if any.len() == 1 { any.pop() } else { None };
+    Some((one.unwrap_or(Criterion::AnyOf(any)), exact))
+}
+
+fn of_ids(any_of: &[Wanted]) -> Option<Criterion> {
+    let mut ids = BTreeSet::new();
+    for wanted in any_of {
+        match wanted {
+            Wanted::Token(TokenMatch::Value(id)) => drop(ids.insert(id.clone())),
+            Wanted::Token(TokenMatch::Exact(Token { system: None, value })) => drop(ids.insert(value.clone())),
+            // An id has no system.
+            Wanted::Token(_) => {}
+            _ => return None,
+        }
+    }
+    Some(match (ids.len(), ids.pop_first()) {
+        (1, Some(id)) => Criterion::Id(id),
+        (_, Some(id)) => {
+            ids.insert(id);
+            Criterion::AnyId(ids)
+        }
+        (_, None) => Criterion::AnyOf(Vec::new()),
+    })
+}
+
+/// How much of the beginning of a text the index is asked for. Values are cut before they are folded, and folding makes
+/// them shorter, so that a longer beginning might not be there.
+const BEGINNING: usize = 64;
+
+/// What the index is asked for one value, and whether the answer is exact; `None` where it does not know.
+fn asked(of: Parameter, wanted: &Wanted, base: &str, any: &mut Vec<Criterion>) -> Option<bool> {
+    let fits = |text: &str| text.len() <= Parameter::LONGEST;
+    Some(match wanted {
+        Wanted::Token(token) => {
+            any.push(Criterion::is(of, token.clone()));
+            match token {
+                TokenMatch::Value(value) => fits(value),
+                TokenMatch::Exact(Token { system, value }) => {
+                    fits(value) && system.as_ref().is_none_or(|system| fits(system))
+                }
+                TokenMatch::System(system) => fits(system),
+            }
+        }
+        Wanted::Starts(start) => {
+            let mut end = start.len().min(BEGINNING);
+            while !start.is_char_boundary(end) {
+                end -= 1;
+            }
+            any.push(Criterion::Begins(of, start.get(..end)?.into()));
+            end == start.len()
+        }
+        // The index has only the folded form.
+        Wanted::Exact(whole) => {
+            any.push(Criterion::value(of, whole));
+            of == Parameter::Url && fits(whole)
+        }
+        // It may have been written relative, or with our own address.
+        Wanted::Reference(text) => {
+            any.push(Criterion::value(of, text));
+            let absolute = format!("{base}/{text}");
+            let exact = fits(text) && fits(&absolute);
+            if !text.contains(':') {
+                any.push(Criterion::value(of, &absolute));
+            }
+            exact
+        }
+        Wanted::Missing(_) | Wanted::Words(_) | Wanted::Contains(_) | Wanted::Date(_) => return None,
+    })
+}

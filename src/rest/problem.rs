@@ -1,0 +1,173 @@
+//! Why a request was not carried out, as an OperationOutcome with a status.
+
+use super::Response;
+use crate::datatype::{CodeableConcept, Coding, Primitive};
+use crate::issue::{Kind, Report, Severity};
+use crate::primitive::Text;
+use crate::resource::OperationOutcome;
+use crate::resource::operation_outcome::{Issue, RULE_SYSTEM};
+use crate::store::{InvalidText, StoreError};
+use std::error::Error;
+use std::fmt::Display;
+
+/// An answer, or why there is none.
+pub(super) type Result<T, E = Problem> = std::result::Result<T, E>;
+
+/// Why a request was not carried out: a status, and an outcome that says it in FHIR's words.
+///
+/// ```
+/// use fhir_devices::issue::Kind;
+/// use fhir_devices::rest::Problem;
+/// let response = Problem::new(403, Kind::Forbidden, "tenant", "this token is not for the tenant").into_response();
+/// assert_eq!(response.status, 403);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: u16,
+    outcome: Box<OperationOutcome>,
+    retry_after: Option<u64>,
+    fault: Option<String>,
+}
+
+impl Problem {
+    /// One reason: the status, FHIR's issue type, our key for it, and words for the client.
+    #[must_use]
+    pub fn new(status: u16, kind: Kind, rule: &str, words: impl Display) -> Self {
+        let mut outcome = OperationOutcome::of(Severity::Error, kind, &words.to_string());
+        for issue in &mut outcome.issue {
+            issue.details = Coding::new(RULE_SYSTEM, rule).ok().map(CodeableConcept::from);
+        }
+        Self { status, outcome: Box::new(outcome), retry_after: None, fault: None }
+    }
+
+    /// A document that breaks rules: every finding, with the status 400.
+    #[must_use]
+    pub fn document(report: &Report) -> Self {
+        Self { status: 400, outcome: Box::new(report.into()), retry_after: None, fault: None }
+    }
+
+    /// A request that does not say what it must, or says it in the wrong form.
+    #[must_use]
+    pub fn bad(rule: &str, words: impl Display) -> Self {
+        Self::new(400, Kind::Invalid, rule, words)
+    }
+
+    /// Something asked for that is not done here.
+    #[must_use]
+    pub fn unsupported(status: u16, rule: &str, words: impl Display) -> Self {
+        Self::new(status, Kind::NotSupported, rule, words)
+    }
+
+    /// Something that is not there.
+    #[must_use]
+    pub fn not_found(words: impl Display) -> Self {
+        Self::new(404, Kind::NotFound, "not-found", words)
+    }
+
+    /// After how many seconds the same request may succeed.
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// An error of a store about `what`, as in "Device/pump".
+    #[must_use]
+    pub fn of_store(error: &StoreError, what: impl Display) -> Self {
+        let mut problem = match error {
+            StoreError::NotFound => Self::not_found(format_args!("there is no {what}")),
+            StoreError::Gone { at } => {
+                let words = format!("{what} was deleted; version {at} stands for that");
+                Self::new(410, Kind::NotFound, "deleted", words)
+            }
+            StoreError::AlreadyExists { .. } => {
+                Self::new(409, Kind::Duplicate, "already-exists", format_args!("{what} exists already"))
+            }
+            StoreError::Conflict { current } => {
+                let now = current.map(|now| format!("; it is now {}", now.etag())).unwrap_or_default();
+                let words = format!("{what} is not in the version that `If-Match` names{now}");
+                Self::new(409, Kind::Conflict, "version-conflict", words)
+            }
+            StoreError::Throttled { .. } => {
+                Self::new(429, Kind::Throttled, "throttled", "the store asks for fewer requests")
+            }
+            StoreError::Unavailable { .. } => Self::new(503, Kind::Transient, "unavailable", error),
+            StoreError::Indeterminate { .. } => {
+                let words = format!("it is not known whether {what} was stored: read it before you send it again");
+                Self::new(500, Kind::Exception, "indeterminate", words)
+            }
+            StoreError::Invalid { .. } => Self::new(400, Kind::Invalid, "invalid-request", error),
+            StoreError::OutOfRange { .. } => Self::new(416, Kind::Value, "out-of-range", error),
+            StoreError::TooLarge { .. } => {
+                Self::new(413, Kind::TooLong, "too-large", format_args!("{what} is {error}"))
+            }
+            StoreError::Unsupported { .. } => Self::new(501, Kind::NotSupported, "unsupported", error),
+            _ => {
+                let words = format!("the store failed; whether {what} was changed is shown by reading it");
+                Self::new(500, Kind::Exception, "store-failed", words)
+            }
+        };
+        problem.retry_after = error.retry_after().map(|wait| wait.as_secs().max(1));
+        problem.fault = (problem.status >= 500 && problem.status != 501).then(|| causes(error));
+        problem
+    }
+
+    /// The same, said of a place in a document.
+    #[must_use]
+    pub(super) fn at(mut self, place: &str) -> Self {
+        for issue in &mut self.outcome.issue {
+            let own = issue.expression.first().and_then(|text| text.value.as_ref()).map(Text::as_str);
+            // `Device.status` of an entry becomes `Bundle.entry[0].resource.status`.
+            let below = own.and_then(|own| own.split_once('.')).map(|(_, rest)| format!(".resource.{rest}"));
+            let whole = format!("{place}{}", below.unwrap_or_default());
+            issue.expression = Text::new(&*whole).ok().map(Primitive::from).into_iter().collect();
+        }
+        self
+    }
+
+    /// One more reason, with its own place; the status is the first one's.
+    #[must_use]
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.outcome.issue.extend(other.outcome.issue);
+        self
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The reasons.
+    pub fn issues(&self) -> impl Iterator<Item = &Issue> {
+        self.outcome.issue.iter()
+    }
+
+    /// The answer that tells it to the client.
+    #[must_use]
+    pub fn into_response(self) -> Response {
+        let mut response = Response::json(self.status, self.outcome.to_json());
+        if let Some(seconds) = self.retry_after {
+            response = response.with("retry-after", seconds.to_string());
+        }
+        response.fault = self.fault;
+        response
+    }
+}
+
+impl From<InvalidText> for Problem {
+    fn from(error: InvalidText) -> Self {
+        Self::new(400, Kind::Value, "invalid-text", error)
+    }
+}
+
+/// An error with its causes, for the operator.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

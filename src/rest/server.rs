@@ -1,0 +1,213 @@
+//! The interactions of one tenant, from a request to its answer.
+
+use super::address::Address;
+use super::filter::Setting;
+use super::find::Finder;
+use super::header::{client_has, http_date, is_lenient, takes_what_we_write};
+use super::include::{Included, MAX_INCLUDED};
+use super::problem::{Problem, Result};
+use super::query::Query;
+use super::sheaf::Sheaf;
+use super::splice::stamped;
+use super::{Request, Response, capability};
+use crate::issue::{Kind, Severity};
+use crate::resource::OperationOutcome;
+use crate::store::{Clock, PageKey, ResourceStore, ResourceType, StoreError, SystemClock, Tenanted, Version};
+use std::fmt;
+use std::sync::Arc;
+
+/// The FHIR REST API of one tenant over a store: plain values in, plain values out, so that any HTTP stack can carry it.
+///
+/// It reads, searches, and writes Device, DeviceComponent and DeviceMetric as FHIR STU3 says: versions, histories,
+/// conditional interactions, batches and transactions. What it supports is listed by its CapabilityStatement, which is
+/// made from the tables that it works by. It has no state of its own: a value a request will do.
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// use fhir_devices::rest::{Request, Server};
+/// use fhir_devices::store::Tenanted;
+/// use std::sync::Arc;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?);
+/// let server = Server::new(store, "https://devices.example/st-mary/fhir");
+///
+/// let pump = r#"{"resourceType":"Device","id":"pump","model":"P9"}"#;
+/// let put = Request::new("PUT", "Device/pump").header("Content-Type", "application/fhir+json").body(pump);
+/// let made = server.handle(&put).await;
+/// assert_eq!((made.status, made.header("etag")), (201, Some("W/\"1\"")));
+///
+/// let found = server.handle(&Request::new("GET", "Device").query("model=p")).await;
+/// assert!(String::from_utf8_lossy(&found.body).contains(r#""total":1"#));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Server<S: ?Sized = dyn ResourceStore> {
+    pub(super) store: Tenanted<S>,
+    pub(super) base: String,
+    pub(super) pages: PageKey,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl<S: ResourceStore + ?Sized> Server<S> {
+    /// The service of a tenant, at an address, with or without a slash at its end.
+    ///
+    /// Page tokens are sealed with a key that is no secret: it keeps damaged ones and those of other searches out. Who
+    /// makes one gains nothing, as every search is of the tenant alone and asks everything anew.
+    pub fn new(store: Tenanted<S>, base: impl Into<String>) -> Self {
+        let mut base = base.into();
+        base.truncate(base.trim_end_matches('/').len());
+        let pages = PageKey::from_bytes(crate::store::Sha256::of(b"fhir-devices: places of searches").0);
+        Self { store, base, pages, clock: Arc::new(SystemClock) }
+    }
+
+    /// With a key of your own for page tokens.
+    #[must_use]
+    pub fn with_page_key(mut self, key: PageKey) -> Self {
+        self.pages = key;
+        self
+    }
+
+    /// With another clock, which is asked for what is `ap`, about the same, in a search.
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The store of the tenant.
+    pub fn store(&self) -> &Tenanted<S> {
+        &self.store
+    }
+
+    /// Carries a request out. Every fault is an answer too: an OperationOutcome with the status that fits.
+    pub async fn handle(&self, request: &Request<'_>) -> Response {
+        let answer = match (&*request.method, Address::read(&request.path)) {
+            ("POST", Ok(Address::Base)) => self.bundle(request).await,
+            (_, Ok(address)) => self.interact(request, &address).await,
+            (_, Err(problem)) => Err(problem),
+        };
+        answer.unwrap_or_else(Problem::into_response)
+    }
+
+    /// Every interaction but batches and transactions.
+    pub(super) async fn interact(&self, request: &Request<'_>, address: &Address) -> Result<Response> {
+        takes_what_we_write(request)?;
+        match (&*request.method, address) {
+            ("GET" | "HEAD", Address::Metadata) => Ok(Response::json(200, capability::statement(&self.base))),
+            ("GET" | "HEAD", Address::Resource(key)) => {
+                let version = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
+                with_version(request, &version)
+            }
+            ("GET" | "HEAD", Address::Version(key, number)) => {
+                let found = self.store.vread(key, *number).await;
+                let version =
+                    found.map_err(|error| Problem::of_store(&error, format_args!("{key}/_history/{number}")))?;
+                with_version(request, &version)
+            }
+            ("GET" | "HEAD", Address::History(key)) => self.history(request, key).await,
+            ("GET" | "HEAD", Address::Type(kind) | Address::Search(kind)) => {
+                self.search(*kind, &request.query, is_lenient(request)).await
+            }
+            ("POST", Address::Search(kind)) => {
+                let query = posted(request)?;
+                self.search(*kind, &query, is_lenient(request)).await
+            }
+            ("POST", Address::Type(kind)) => self.create(request, *kind).await,
+            ("PUT", Address::Resource(key)) => self.update(request, key).await,
+            ("PUT", Address::Type(kind)) => self.update_where(request, *kind).await,
+            ("DELETE", Address::Resource(key)) => self.delete(request, key).await,
+            ("DELETE", Address::Type(kind)) => self.delete_where(request, *kind).await,
+            (method, Address::Base) => {
+                let words =
+                    format!("the service itself takes no {method}: a search is among the resources of one type");
+                Err(Problem::unsupported(if method == "GET" { 501 } else { 405 }, "interaction", words))
+            }
+            (method, _) => {
+                let words = format!("`{}` does not take {method}", request.path);
+                Err(Problem::unsupported(405, "method", words))
+            }
+        }
+    }
+
+    pub(super) fn setting(&self) -> Setting<'_> {
+        Setting { base: &self.base, now: self.clock.now() }
+    }
+
+    pub(super) fn finder<'a>(&'a self, query: &'a Query) -> Finder<'a, S> {
+        Finder { store: &self.store, base: &self.base, pages: &self.pages, query }
+    }
+
+    async fn search(&self, kind: ResourceType, query: &str, lenient: bool) -> Result<Response> {
+        let query = Query::read(kind, query, &self.setting(), lenient)?;
+        let hits = self.finder(&query).page().await?;
+        let included = Included::gather(&self.store, &self.base, &query.includes, &hits.page).await?;
+
+        let own = query.page.as_ref().map(smol_str::SmolStr::as_str);
+        let mut links = vec![("self", query.link(&self.base, own))];
+        links.extend(hits.next.as_ref().map(|next| ("next", query.link(&self.base, Some(next.as_str())))));
+        let mut sheaf = Sheaf::new("searchset", hits.total, &links);
+        for (mode, version) in
+            hits.page.iter().map(|hit| ("match", hit)).chain(included.found.values().map(|other| ("include", other)))
+        {
+            let json = stamped(version).map_err(|error| Problem::of_store(&error, &version.key))?;
+            let json = query.subset.of(version.key.resource_type(), json);
+            let url = format!("{}/{}", self.base, version.key);
+            sheaf.entry(Some(&url), Some(&json), "search", &format!("{{\"mode\":\"{mode}\"}}"));
+        }
+        if included.cut {
+            let words = format!("only {MAX_INCLUDED} resources that go with this page are here: ask for fewer a page");
+            let outcome = OperationOutcome::of(Severity::Warning, Kind::Incomplete, &words).to_json();
+            sheaf.entry(None, Some(outcome.as_bytes()), "search", "{\"mode\":\"outcome\"}");
+        }
+        Ok(Response::json(200, sheaf.finish()))
+    }
+}
+
+/// The parameters of a search that was posted: in the body, the address, or both.
+fn posted(request: &Request<'_>) -> Result<String> {
+    let kind = request.one("content-type").unwrap_or_default();
+    if !kind.starts_with("application/x-www-form-urlencoded") {
+        let words = "the parameters of a search come as application/x-www-form-urlencoded";
+        return Err(Problem::unsupported(415, "content-type", words));
+    }
+    let body =
+        std::str::from_utf8(&request.body).map_err(|_| Problem::bad("search", "the parameters are not UTF-8"))?;
+    Ok([&*request.query, body].join("&"))
+}
+
+fn with_version(request: &Request<'_>, version: &Version) -> Result<Response> {
+    if version.is_deleted() {
+        return Err(Problem::of_store(&StoreError::Gone { at: version.version }, &version.key));
+    }
+    let tag = version.version.etag();
+    let response = if client_has(request, &tag, version.last_updated) {
+        Response::empty(304)
+    } else {
+        Response::json(200, stamped(version).map_err(|error| Problem::of_store(&error, &version.key))?)
+    };
+    Ok(of_version(response, version))
+}
+
+/// The version, in the headers.
+pub(super) fn of_version(response: Response, version: &Version) -> Response {
+    response.with("etag", version.version.etag()).with("last-modified", http_date(version.last_updated))
+}
+
+impl<S: ?Sized> Clone for Server<S> {
+    fn clone(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            base: self.base.clone(),
+            pages: self.pages.clone(),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+}
+
+impl<S: ?Sized> fmt::Debug for Server<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("store", &self.store).field("base", &self.base).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,191 @@
+//! Less of a resource than all of it: `_summary` and `_elements`.
+
+use super::problem::{Problem, Result};
+use crate::store::ResourceType;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// Which members of a resource are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Subset {
+    /// All.
+    Whole,
+    /// `_summary=true`: those that the specification marks for a summary.
+    Summary,
+    /// `_summary=text`: the text for people.
+    Text,
+    /// `_summary=data`: all but the text for people.
+    Data,
+    /// `_elements`
+    Elements(Vec<String>),
+}
+
+/// What a resource of any kind is not without.
+const ALWAYS: [&str; 4] = ["resourceType", "id", "meta", "implicitRules"];
+
+/// The members that the specification marks for a summary, those of [`ALWAYS`] aside.
+const fn summary_of(of: ResourceType) -> &'static [&'static str] {
+    match of {
+        ResourceType::Device => &["udi", "status", "safety"],
+        ResourceType::DeviceComponent => &[
+            "identifier",
+            "type",
+            "lastSystemChange",
+            "source",
+            "parent",
+            "operationalStatus",
+            "parameterGroup",
+            "measurementPrinciple",
+            "productionSpecification",
+            "languageCode",
+        ],
+        ResourceType::DeviceMetric => &[
+            "identifier",
+            "type",
+            "unit",
+            "source",
+            "parent",
+            "operationalStatus",
+            "color",
+            "category",
+            "measurementPeriod",
+            "calibration",
+        ],
+    }
+}
+
+/// The members that a resource must have.
+const fn mandatory_of(of: ResourceType) -> &'static [&'static str] {
+    match of {
+        ResourceType::Device => &[],
+        ResourceType::DeviceComponent => &["identifier", "type"],
+        ResourceType::DeviceMetric => &["identifier", "type", "category"],
+    }
+}
+
+impl Subset {
+    pub(super) fn summary(value: &str) -> Result<Self> {
+        match value {
+            "true" => Ok(Self::Summary),
+            "text" => Ok(Self::Text),
+            "data" => Ok(Self::Data),
+            "false" => Ok(Self::Whole),
+            _ => Err(Problem::bad(
+                "search-value",
+                format_args!("`_summary={value}` is not known, only `true`, `text`, `data`, `count` and `false`"),
+            )),
+        }
+    }
+
+    pub(super) fn elements(value: &str) -> Self {
+        // A name may have that of the type before it.
+        let name = |name: &str| name.trim().rsplit('.').next().unwrap_or_default().to_owned();
+        let names: Vec<String> = value.split(',').map(name).filter(|name| !name.is_empty()).collect();
+        if names.is_empty() { Self::Whole } else { Self::Elements(names) }
+    }
+
+    fn keeps(&self, of: ResourceType, name: &str) -> bool {
+        // The extensions of a primitive go with it.
+        let name = name.strip_prefix('_').unwrap_or(name);
+        ALWAYS.contains(&name)
+            || match self {
+                Self::Whole => true,
+                Self::Summary => summary_of(of).contains(&name),
+                Self::Text => name == "text" || mandatory_of(of).contains(&name),
+                Self::Data => name != "text",
+                Self::Elements(names) => {
+                    // What changes the meaning of a resource must not be lost.
+                    name == "modifierExtension"
+                        || mandatory_of(of).contains(&name)
+                        || names.iter().any(|wanted| wanted == name)
+                }
+            }
+    }
+
+    /// The resource with what is wanted of it, and a tag that says that there is more.
+    pub(super) fn of(&self, kind: ResourceType, json: Vec<u8>) -> Vec<u8> {
+        if *self == Self::Whole {
+            return json;
+        }
+        let Ok(Members(members)) = serde_json::from_slice(&json) else { return json };
+        let tagged = |(name, value): (String, &RawValue)| {
+            let value = if name == "meta" { subsetted(value.get()) } else { value.get().to_owned() };
+            format!("{}:{value}", serde_json::Value::from(name))
+        };
+        let kept: Vec<String> = members.into_iter().filter(|(name, _)| self.keeps(kind, name)).map(tagged).collect();
+        format!("{{{}}}", kept.join(",")).into_bytes()
+    }
+}
+
+const SUBSETTED: &str = r#"{"system":"http://hl7.org/fhir/v3/ObservationValue","code":"SUBSETTED"}"#;
+
+/// A `meta` with the tag.
+fn subsetted(meta: &str) -> String {
+    let Ok(Members(members)) = serde_json::from_str(meta) else { return meta.to_owned() };
+    let mut parts = Vec::with_capacity(members.len() + 1);
+    let mut tags = None;
+    for (name, value) in members {
+        if name == "tag" {
+            tags = value.get().strip_prefix('[');
+        } else {
+            parts.push(format!("{}:{}", serde_json::Value::from(name), value.get()));
+        }
+    }
+    parts.push(match tags {
+        Some(rest) => format!("\"tag\":[{SUBSETTED},{rest}"),
+        None => format!("\"tag\":[{SUBSETTED}]"),
+    });
+    format!("{{{}}}", parts.join(","))
+}
+
+/// The members of an object in their order, each value as it is written.
+struct Members<'j>(Vec<(String, &'j RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Each)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subset_keeps_digits_and_says_that_it_is_one() {
+        let whole = r#"{"resourceType":"DeviceMetric","id":"m","meta":{"versionId":"1","tag":[{"code":"a"}]},"text":{"status":"empty"},"identifier":{"value":"1"},"type":{"text":"x"},"unit":{"text":"u"},"category":"setting","_color":{"id":"c"},"measurementPeriod":{"repeat":{"period":1.50}}}"#;
+        let tag = format!(r#""meta":{{"versionId":"1","tag":[{SUBSETTED},{{"code":"a"}}]}}"#);
+        let of = |subset: Subset| {
+            String::from_utf8(subset.of(ResourceType::DeviceMetric, whole.as_bytes().to_vec())).unwrap()
+        };
+        assert_eq!(of(Subset::Whole), whole);
+        let head = format!(r#"{{"resourceType":"DeviceMetric","id":"m",{tag},"#);
+        let rest = r#""identifier":{"value":"1"},"type":{"text":"x"},"category":"setting"}"#;
+        assert_eq!(of(Subset::Text), format!(r#"{head}"text":{{"status":"empty"}},{rest}"#));
+        assert_eq!(
+            of(Subset::elements("DeviceMetric.color,unit")),
+            format!(
+                r#"{head}"identifier":{{"value":"1"}},"type":{{"text":"x"}},"unit":{{"text":"u"}},"category":"setting","_color":{{"id":"c"}}}}"#
+            )
+        );
+        assert!(of(Subset::Data).contains("1.50") && !of(Subset::Data).contains("\"text\":{\"status\""));
+        assert!(of(Subset::Summary).contains("1.50") && !of(Subset::Summary).contains("\"text\":{\"status\""));
+    }
+}

@@ -1,0 +1,413 @@
+//! Transactions: every entry or none, in one commit.
+
+use super::address::Address;
+use super::bundle::{Asked, add, of_write};
+use super::header::if_match;
+use super::link::rewrite;
+use super::problem::{Problem, Result};
+use super::sheaf::Sheaf;
+use super::write::{Candidate, has_id_of, name, new_key, of_type, overtaken, valid_write};
+use super::{Response, Server};
+use crate::code::HttpVerb;
+use crate::datatype::Literal;
+use crate::element::ReadMode;
+use crate::issue::Kind;
+use crate::store::{
+    AtomicScope, CommitError, Key, Precondition, ResourceStore, ResourceType, StoreError, Version, VersionId, Write,
+};
+use crate::validate::check;
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+
+/// How often a transaction is tried whose resources others keep changing.
+const TRIES: u32 = 4;
+
+/// What one entry does, once it is known which resource it is about.
+#[derive(Debug)]
+enum Step {
+    /// Reads, when all is written.
+    Read,
+    /// Nothing: it is there already.
+    There(Box<Version>),
+    /// Nothing: it is gone already.
+    Gone,
+    Write {
+        key: Key,
+        when: Precondition,
+        status: u16,
+        /// The condition is the client's: where it fails, the transaction does.
+        insisted: bool,
+    },
+}
+
+impl Step {
+    fn key(&self) -> Option<&Key> {
+        match self {
+            Self::There(version) => Some(&version.key),
+            Self::Write { key, .. } => Some(key),
+            Self::Read | Self::Gone => None,
+        }
+    }
+}
+
+impl<S: ResourceStore + ?Sized> Server<S> {
+    /// Carries all entries out, or none.
+    pub(super) async fn transaction(&self, asked: Vec<Result<Asked>>) -> Result<Response> {
+        let mut entries = Vec::with_capacity(asked.len());
+        let mut faults = Faults::default();
+        for asked in asked {
+            match asked.and_then(|asked| {
+                checked(&asked).map_err(|problem| problem.at(&asked.place))?;
+                Ok(asked)
+            }) {
+                Ok(asked) => entries.push(asked),
+                Err(problem) => faults.add(problem),
+            }
+        }
+        faults.none()?;
+        for turn in 0..TRIES {
+            let steps = self.steps(&entries, turn).await?;
+            let writes = self.writes(&entries, &steps).await?;
+            self.can_commit(&writes)?;
+            let order: Vec<usize> = writes.iter().map(|(at, _)| *at).collect();
+            let sent: Vec<Write> = writes.into_iter().map(|(_, write)| write).collect();
+            match self.commit_resolved(sent).await {
+                Ok(made) => {
+                    let made: BTreeMap<usize, Version> = order.into_iter().zip(made).collect();
+                    return self.answers(&entries, &steps, &made).await;
+                }
+                Err(CommitError { index, error }) => {
+                    let at = index.and_then(|index| order.get(index)).copied();
+                    let step = at.and_then(|at| steps.get(at));
+                    let raced = matches!(step, Some(Step::Write { insisted: false, .. }))
+                        && matches!(
+                            error,
+                            StoreError::Conflict { .. }
+                                | StoreError::AlreadyExists { .. }
+                                | StoreError::NotFound
+                                | StoreError::Gone { .. }
+                        );
+                    if !raced {
+                        return Err(refused(error, at, step, &entries));
+                    }
+                }
+            }
+        }
+        Err(overtaken())
+    }
+
+    /// Finds out which resource each entry is about, and under which condition it is written.
+    async fn steps(&self, entries: &[Asked], turn: u32) -> Result<Vec<Step>> {
+        let mut steps = Vec::with_capacity(entries.len());
+        let mut taken: BTreeSet<Key> = BTreeSet::new();
+        let mut faults = Faults::default();
+        for entry in entries {
+            match self.step(entry, turn, &taken).await.map_err(|problem| problem.at(&entry.place)) {
+                Ok(step) => {
+                    if let Step::Write { key, .. } = &step
+                        && !taken.insert(key.clone())
+                    {
+                        let words = format!("{key} is written by several entries, and by one alone it may be");
+                        faults.add(Problem::new(400, Kind::Duplicate, "written-twice", words).at(&entry.place));
+                    }
+                    steps.push(step);
+                }
+                Err(problem) => faults.add(problem),
+            }
+        }
+        faults.none()?;
+        Ok(steps)
+    }
+
+    async fn step(&self, entry: &Asked, turn: u32, taken: &BTreeSet<Key>) -> Result<Step> {
+        let given = if_match(&entry.request)?;
+        let insisted = given.is_some();
+        let write = |key: Key, when: Precondition, status: u16| {
+            Ok(Step::Write { key, when: given.unwrap_or(when), status, insisted })
+        };
+        match (entry.method, &entry.address) {
+            (HttpVerb::Get, _) => Ok(Step::Read),
+            (HttpVerb::Put, Address::Resource(key)) => {
+                if let Some(resource) = &entry.resource {
+                    has_id_of(resource, key)?;
+                }
+                match self.store.read(key).await {
+                    Ok(version) => write(key.clone(), Precondition::Version(version.version), 200),
+                    Err(StoreError::NotFound | StoreError::Gone { .. }) => {
+                        write(key.clone(), Precondition::Absent, 201)
+                    }
+                    Err(error) => Err(Problem::of_store(&error, key)),
+                }
+            }
+            (HttpVerb::Delete, Address::Resource(key)) => match self.store.read(key).await {
+                Ok(version) => write(key.clone(), Precondition::Version(version.version), 204),
+                Err(StoreError::NotFound | StoreError::Gone { .. }) if !insisted => Ok(Step::Gone),
+                Err(StoreError::NotFound | StoreError::Gone { .. }) => {
+                    Err(Problem::of_store(&StoreError::Conflict { current: None }, key))
+                }
+                Err(error) => Err(Problem::of_store(&error, key)),
+            },
+            (HttpVerb::Put, Address::Type(kind)) => {
+                let query = self.condition(*kind, &entry.request.query, "conditional")?;
+                match self.only(&query, "conditional").await? {
+                    Some(found) => {
+                        if let Some(resource) = entry.resource.as_ref().filter(|resource| resource.id().is_some()) {
+                            has_id_of(resource, &found.key)?;
+                        }
+                        write(found.key, Precondition::Version(found.version), 200)
+                    }
+                    None if insisted => Err(Problem::of_store(&StoreError::Conflict { current: None }, kind)),
+                    None => match self.free_key(&query, turn, taken).await? {
+                        Candidate::Found(found) => write(found.key.clone(), Precondition::Version(found.version), 200),
+                        Candidate::Free(key) => write(key, Precondition::Absent, 201),
+                        Candidate::Taken => Err(overtaken()),
+                    },
+                }
+            }
+            (HttpVerb::Delete, Address::Type(kind)) => {
+                let query = self.condition(*kind, &entry.request.query, "conditional")?;
+                match self.only(&query, "conditional").await? {
+                    Some(found) => write(found.key, Precondition::Version(found.version), 204),
+                    None => Ok(Step::Gone),
+                }
+            }
+            (HttpVerb::Post, Address::Type(kind)) => {
+                let Some(condition) = entry.request.one("if-none-exist") else {
+                    return write(new_key(*kind)?, Precondition::Absent, 201);
+                };
+                let query = self.condition(*kind, condition, "if-none-exist")?;
+                if let Some(found) = self.only(&query, "if-none-exist").await? {
+                    return Ok(Step::There(Box::new(found)));
+                }
+                match self.free_key(&query, turn, taken).await? {
+                    Candidate::Found(found) => Ok(Step::There(found)),
+                    Candidate::Free(key) => write(key, Precondition::Absent, 201),
+                    Candidate::Taken => Err(overtaken()),
+                }
+            }
+            _ => Err(not_here(entry)),
+        }
+    }
+
+    /// The key of a conditional creation; keys that hold something else are passed over.
+    async fn free_key(&self, query: &super::query::Query, turn: u32, taken: &BTreeSet<Key>) -> Result<Candidate> {
+        for turn in turn..turn.saturating_add(TRIES) {
+            match self.key_for(query, turn).await? {
+                Candidate::Taken => {}
+                Candidate::Free(key) if taken.contains(&key) => {
+                    let words = "two entries create under the same condition";
+                    return Err(Problem::new(400, Kind::Duplicate, "written-twice", words));
+                }
+                candidate => return Ok(candidate),
+            }
+        }
+        Ok(Candidate::Free(new_key(query.resource_type)?))
+    }
+
+    /// The writes in the order DELETE, POST, PUT, each with the place of its entry; references lead to where the entries
+    /// are written.
+    async fn writes(&self, entries: &[Asked], steps: &[Step]) -> Result<Vec<(usize, Write)>> {
+        let addresses = Addresses::of(entries, steps);
+        let mut faults = Faults::default();
+        let mut writes = Vec::new();
+        for (at, (entry, step)) in entries.iter().zip(steps).enumerate() {
+            let Step::Write { key, when, .. } = step else { continue };
+            if entry.method == HttpVerb::Delete {
+                writes.push((at, Write::delete(key.clone(), *when).with_id(super::write::write_id())));
+                continue;
+            }
+            match self.linked(entry, key, *when, &addresses).await {
+                Ok(write) => writes.push((at, write)),
+                Err(problem) => faults.add(problem.at(&entry.place)),
+            }
+        }
+        faults.none()?;
+        writes.sort_by_key(|(at, _)| match entries.get(*at).map(|entry| entry.method) {
+            Some(HttpVerb::Delete) => 0,
+            Some(HttpVerb::Post) => 1,
+            _ => 2,
+        });
+        Ok(writes)
+    }
+
+    /// The write of an entry's resource, named, with its references set.
+    async fn linked(&self, entry: &Asked, key: &Key, when: Precondition, addresses: &Addresses) -> Result<Write> {
+        let Some(mut resource) = entry.resource.clone() else { return Err(not_here(entry)) };
+        name(&mut resource, key)?;
+        let json = resource.to_json();
+        let mut asked: BTreeSet<String> = BTreeSet::new();
+        let mut dangling: BTreeSet<String> = BTreeSet::new();
+        rewrite(&json, &mut |text| {
+            if is_conditional(text) {
+                asked.insert(text.to_owned());
+            } else if text.starts_with("urn:uuid:") && addresses.target(text, entry).is_none() {
+                dangling.insert(text.to_owned());
+            }
+            None
+        });
+        if let Some(text) = dangling.first() {
+            let words = format!("`{text}` is the `fullUrl` of no entry of the transaction");
+            return Err(Problem::new(400, Kind::NotFound, "dangling-reference", words));
+        }
+        let mut conditional = BTreeMap::new();
+        for text in asked {
+            let found = self.conditional(&text).await?;
+            conditional.insert(text, found.to_string());
+        }
+        let changed = rewrite(&json, &mut |text| {
+            conditional.get(text).cloned().or_else(|| addresses.target(text, entry).map(ToString::to_string))
+        });
+        if changed == json {
+            return valid_write(resource, when);
+        }
+        let checked = check(changed.as_bytes(), ReadMode::Strict);
+        match checked.resource {
+            Some(resource) if !checked.report.has_errors() => valid_write(resource, when),
+            _ => Err(Problem::document(&checked.report)),
+        }
+    }
+
+    /// The one resource that a conditional reference means: `Device?identifier=urn:x|1`.
+    async fn conditional(&self, text: &str) -> Result<Key> {
+        let failed = |words: String| Problem::new(412, Kind::NotFound, "conditional-reference", words);
+        let (kind, query) = text.split_once('?').unwrap_or((text, ""));
+        let kind: ResourceType =
+            kind.parse().map_err(|_| failed(format!("`{text}` cannot be looked for: no {kind} is kept here")))?;
+        let query = self.condition(kind, query, "conditional-reference")?;
+        match self.only(&query, "conditional-reference").await? {
+            Some(found) => Ok(found.key),
+            None => Err(failed(format!("nothing meets `{text}`"))),
+        }
+    }
+
+    /// Whether the store can write all of this at once, asked before anything is written.
+    fn can_commit(&self, writes: &[(usize, Write)]) -> Result<()> {
+        let can = self.store.capabilities();
+        if writes.len() > can.max_writes {
+            let words =
+                format!("the transaction writes {} resources, and the store at most {}", writes.len(), can.max_writes);
+            return Err(Problem::new(413, Kind::TooCostly, "too-many-writes", words));
+        }
+        if writes.len() > 1 && can.atomic == AtomicScope::Key {
+            let words = "the store writes one resource at a time: send a batch, or one entry a transaction";
+            return Err(Problem::unsupported(501, "transaction-scope", words));
+        }
+        Ok(())
+    }
+
+    /// Commits, and finds out what became of it where the answer is lost: the newest versions tell it by their write ids.
+    async fn commit_resolved(&self, writes: Vec<Write>) -> std::result::Result<Vec<Version>, CommitError> {
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sent: Vec<_> = writes.iter().map(|write| (write.key.clone(), write.write_id)).collect();
+        let lost = match self.store.commit(writes).await {
+            Err(refused) if refused.error.applied() == crate::store::Applied::Unknown => refused,
+            answer => return answer,
+        };
+        let mut made = Vec::with_capacity(sent.len());
+        for (key, id) in sent {
+            let few = NonZeroU32::MIN.saturating_add(7);
+            let Ok(page) = self.store.history(&key, few, None).await else { return Err(lost) };
+            match page.items.into_iter().find(|version| version.write_id == id) {
+                Some(version) => made.push(version),
+                None => return Err(lost),
+            }
+        }
+        Ok(made)
+    }
+
+    /// What became of each entry, in the order of the request.
+    async fn answers(&self, entries: &[Asked], steps: &[Step], made: &BTreeMap<usize, Version>) -> Result<Response> {
+        let mut sheaf = Sheaf::new("transaction-response", None, &[]);
+        for (at, (entry, step)) in entries.iter().zip(steps).enumerate() {
+            let response = match (step, made.get(&at)) {
+                (Step::Write { status, .. }, Some(version)) => of_write(self, entry, *status, version)?,
+                (Step::There(version), _) => of_write(self, entry, 200, version)?,
+                (Step::Read, _) => {
+                    self.interact(&entry.request, &entry.address).await.unwrap_or_else(Problem::into_response)
+                }
+                _ => Response::empty(204),
+            };
+            add(&mut sheaf, &response);
+        }
+        Ok(Response::json(200, sheaf.finish()))
+    }
+}
+
+/// What can be told of an entry without the store.
+fn checked(entry: &Asked) -> Result<()> {
+    match (entry.method, &entry.address) {
+        (HttpVerb::Get, Address::Base) => Err(not_here(entry)),
+        (HttpVerb::Get, _) => Ok(()),
+        (HttpVerb::Put | HttpVerb::Delete, Address::Resource(key)) => {
+            entry.resource.as_ref().map_or(Ok(()), |resource| of_type(key.resource_type(), resource))
+        }
+        (HttpVerb::Put | HttpVerb::Delete | HttpVerb::Post, Address::Type(kind)) => {
+            entry.resource.as_ref().map_or(Ok(()), |resource| of_type(*kind, resource))
+        }
+        _ => Err(not_here(entry)),
+    }
+}
+
+fn not_here(entry: &Asked) -> Problem {
+    let words = format!("`{}` does not take {} in a transaction", entry.request.path, entry.method.as_str());
+    Problem::unsupported(405, "method", words)
+}
+
+/// The store's refusal, told of the entry that decided it.
+fn refused(error: StoreError, at: Option<usize>, step: Option<&Step>, entries: &[Asked]) -> Problem {
+    let key = step.and_then(Step::key);
+    let error = match error {
+        StoreError::NotFound | StoreError::Gone { .. } => StoreError::Conflict { current: None::<VersionId> },
+        error => error,
+    };
+    let what = key.map_or_else(|| "the transaction".to_owned(), ToString::to_string);
+    let problem = Problem::of_store(&error, what);
+    match at.and_then(|at| entries.get(at)) {
+        Some(entry) => problem.at(&entry.place),
+        None => problem,
+    }
+}
+
+fn is_conditional(text: &str) -> bool {
+    let kind = text.split_once('?').map(|(kind, _)| kind);
+    kind.is_some_and(|kind| !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphabetic()))
+}
+
+/// Where the entries of a transaction are, by their temporary addresses.
+struct Addresses(BTreeMap<String, Key>);
+
+impl Addresses {
+    fn of(entries: &[Asked], steps: &[Step]) -> Self {
+        let known = entries.iter().zip(steps).filter(|(entry, _)| entry.method != HttpVerb::Get);
+        Self(known.filter_map(|(entry, step)| Some((entry.full_url.clone()?, step.key()?.clone()))).collect())
+    }
+
+    /// What a reference of an entry leads to. A relative one is below the service of the entry that has it.
+    fn target(&self, text: &str, of: &Asked) -> Option<&Key> {
+        if let Some(key) = self.0.get(text) {
+            return Some(key);
+        }
+        let Literal::Relative { resource_type, id, version: None } = Literal::parse(text) else { return None };
+        let Literal::Absolute { base, .. } = Literal::parse(of.full_url.as_deref()?) else { return None };
+        self.0.get(&format!("{base}/{resource_type}/{id}"))
+    }
+}
+
+/// The faults of several entries, told together.
+#[derive(Default)]
+struct Faults(Option<Problem>);
+
+impl Faults {
+    fn add(&mut self, problem: Problem) {
+        self.0 = Some(match self.0.take() {
+            Some(before) => before.and(problem),
+            None => problem,
+        });
+    }
+
+    fn none(self) -> Result<()> {
+        self.0.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,337 @@
+//! Create, update and delete, each with its conditional form.
+
+use super::header::{Return, body_is_json, if_match, prefers};
+use super::problem::{Problem, Result};
+use super::query::Query;
+use super::server::of_version;
+use super::splice::{stamped, typed};
+use super::{Request, Response, Server};
+use crate::element::ReadMode;
+use crate::issue::{Kind, Severity};
+use crate::primitive::Id;
+use crate::resource::{OperationOutcome, Resource};
+use crate::store::{
+    Key, Precondition, ResourceStore, ResourceType, Sha256, StoreError, Stored, Version, Write, WriteId,
+};
+use crate::validate::{Valid, Validate, check};
+use std::collections::hash_map::RandomState;
+use std::fmt::Write as _;
+use std::hash::BuildHasher as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How often a write is tried that others keep overtaking.
+const TRIES: u32 = 8;
+
+/// Reads a resource strictly, with every finding.
+pub(super) fn document(kind: ResourceType, body: &[u8]) -> Result<Resource> {
+    let checked = check(body, ReadMode::Strict);
+    let found = match checked.resource {
+        Some(resource) if !checked.report.has_errors() => resource,
+        _ => return Err(Problem::document(&checked.report)),
+    };
+    of_type(kind, &found)?;
+    Ok(found)
+}
+
+pub(super) fn of_type(kind: ResourceType, resource: &Resource) -> Result<()> {
+    if resource.resource_type() == kind.as_str() {
+        return Ok(());
+    }
+    let words = format!("the resource is a {}, and the address wants a {kind}", resource.resource_type());
+    Err(Problem::bad("resource-type", words))
+}
+
+/// Gives a resource the id of a key.
+pub(super) fn name(resource: &mut Resource, key: &Key) -> Result<()> {
+    let id = Id::new(key.id().as_str()).map_err(|error| Problem::bad("id", error))?;
+    match resource {
+        Resource::Device(device) => device.set_logical_id(id),
+        Resource::DeviceComponent(component) => component.set_logical_id(id),
+        Resource::DeviceMetric(metric) => metric.set_logical_id(id),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The write of a resource that was found valid, with a write id of its own.
+pub(super) fn valid_write(resource: Resource, when: Precondition) -> Result<Write> {
+    fn made<T: Stored + Validate>(value: T, when: Precondition) -> Result<Write> {
+        let valid = Valid::new(value).map_err(|report| Problem::document(&report))?;
+        valid.write(when).map_err(|error| Problem::of_store(&error, T::TYPE))
+    }
+    let write = match resource {
+        Resource::Device(device) => made(*device, when),
+        Resource::DeviceComponent(component) => made(*component, when),
+        Resource::DeviceMetric(metric) => made(*metric, when),
+        other => Err(Problem::bad("resource-type", format_args!("no {} is kept here", other.resource_type()))),
+    }?;
+    Ok(write.with_id(write_id()))
+}
+
+/// A name for one write.
+pub(super) fn write_id() -> WriteId {
+    WriteId(unique())
+}
+
+/// A number that was never given before: from the random state of the standard library's maps, a counter and the time.
+fn unique() -> u128 {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let half = || u128::from(RandomState::new().hash_one((count, time)));
+    half() << 64 | half()
+}
+
+/// The key of a resource that is new.
+pub(super) fn new_key(kind: ResourceType) -> Result<Key> {
+    Ok(Key::new(kind, format!("{:032x}", unique()))?)
+}
+
+impl<S: ResourceStore + ?Sized> Server<S> {
+    /// Reads the query of a condition, which must ask for something.
+    pub(super) fn condition(&self, kind: ResourceType, query: &str, rule: &str) -> Result<Query> {
+        let query = query.split_once('?').map_or(query, |(_, query)| query);
+        let read = Query::read(kind, query, &self.setting(), false)?;
+        if read.filters.is_empty() {
+            return Err(Problem::bad(rule, "the condition names no search parameter"));
+        }
+        Ok(read)
+    }
+
+    /// The one resource that meets a condition, if there is one.
+    pub(super) async fn only(&self, query: &Query, rule: &str) -> Result<Option<Version>> {
+        let mut found = self.finder(query).some(2).await?;
+        if found.len() > 1 {
+            let words = "several resources meet the condition, and at most one may";
+            return Err(Problem::new(412, Kind::Duplicate, rule, words));
+        }
+        Ok(found.pop())
+    }
+
+    /// The key under which a resource is created if nothing meets a condition. Everyone who asks with the same words is
+    /// given the same one, so that of several creations at a time one alone succeeds, in whichever process they are;
+    /// `None` where the key is taken by something else.
+    pub(super) async fn key_for(&self, query: &Query, turn: u32) -> Result<Candidate> {
+        if turn >= TRIES / 2 {
+            return Ok(Candidate::Free(new_key(query.resource_type)?));
+        }
+        let mut asked: Vec<String> = query.used.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        asked.sort();
+        let text = format!("{}\n{}\n{turn}\n{}", self.store.tenant(), query.resource_type, asked.join("\n"));
+        let digest = Sha256::of(text.as_bytes());
+        let mut id = String::with_capacity(32);
+        for byte in digest.0.iter().take(16) {
+            let _ = write!(id, "{byte:02x}");
+        }
+        let key = Key::new(query.resource_type, id)?;
+        match self.store.read(&key).await {
+            Err(StoreError::NotFound) => Ok(Candidate::Free(key)),
+            Err(StoreError::Gone { .. }) => Ok(Candidate::Taken),
+            Err(error) => Err(Problem::of_store(&error, key)),
+            Ok(version) => {
+                let resource = typed(&version).map_err(|error| Problem::of_store(&error, &key))?;
+                let meant = query.filters.iter().all(|filter| filter.matches(Some(&resource), &version, &self.base));
+                Ok(if meant { Candidate::Found(Box::new(version)) } else { Candidate::Taken })
+            }
+        }
+    }
+
+    /// Creates a resource unless one meets the condition.
+    async fn create_once(&self, resource: &Resource, query: &Query, rule: &str) -> Result<(u16, Version)> {
+        for turn in 0..TRIES {
+            if let Some(found) = self.only(query, rule).await? {
+                return Ok((200, found));
+            }
+            let key = match self.key_for(query, turn).await? {
+                Candidate::Free(key) => key,
+                Candidate::Found(version) => return Ok((200, *version)),
+                Candidate::Taken => continue,
+            };
+            let mut named = resource.clone();
+            name(&mut named, &key)?;
+            match self.store.write_resolved(valid_write(named, Precondition::Absent)?).await {
+                Ok(version) => return Ok((201, version)),
+                // Somebody else was faster: what they made is found at the next turn.
+                Err(StoreError::AlreadyExists { .. }) => {}
+                Err(error) => return Err(Problem::of_store(&error, key)),
+            }
+        }
+        Err(overtaken())
+    }
+
+    /// `POST TYPE`, with `If-None-Exist` or without.
+    pub(super) async fn create(&self, request: &Request<'_>, kind: ResourceType) -> Result<Response> {
+        body_is_json(request)?;
+        let mut resource = document(kind, &request.body)?;
+        if let Some(condition) = request.one("if-none-exist") {
+            let query = self.condition(kind, condition, "if-none-exist")?;
+            let (status, version) = self.create_once(&resource, &query, "if-none-exist").await?;
+            return self.written(request, status, &version);
+        }
+        let key = new_key(kind)?;
+        name(&mut resource, &key)?;
+        let made = self.store.write_resolved(valid_write(resource, Precondition::Absent)?).await;
+        self.written(request, 201, &made.map_err(|error| Problem::of_store(&error, key))?)
+    }
+
+    /// `PUT TYPE/ID`, of the version that `If-Match` names, or only where there is none yet: `If-None-Match: *`.
+    pub(super) async fn update(&self, request: &Request<'_>, key: &Key) -> Result<Response> {
+        body_is_json(request)?;
+        let when = if_match(request)?;
+        let new = request.one("if-none-match") == Some("*");
+        let resource = document(key.resource_type(), &request.body)?;
+        has_id_of(&resource, key)?;
+        let write = valid_write(resource, when.unwrap_or(Precondition::Exists))?;
+        if when.is_some() {
+            let made = self.store.write_resolved(write).await;
+            return self.written(request, 200, &made.map_err(|error| unmatched(error, key))?);
+        }
+        if new {
+            return match self.store.write_resolved(Write { when: Precondition::Absent, ..write }).await {
+                Ok(version) => self.written(request, 201, &version),
+                Err(StoreError::AlreadyExists { .. }) => {
+                    let words = format!("{key} exists already, and `If-None-Match` wants it new");
+                    Err(Problem::new(412, Kind::Duplicate, "already-exists", words))
+                }
+                Err(error) => Err(Problem::of_store(&error, key)),
+            };
+        }
+        for _ in 0..TRIES {
+            // Which of the two it was, the client is told.
+            let (status, when) = match self.store.read(key).await {
+                Ok(_) => (200, Precondition::Exists),
+                Err(StoreError::NotFound | StoreError::Gone { .. }) => (201, Precondition::Absent),
+                Err(error) => return Err(Problem::of_store(&error, key)),
+            };
+            match self.store.write_resolved(Write { when, ..write.clone() }).await {
+                Ok(version) => return self.written(request, status, &version),
+                Err(StoreError::AlreadyExists { .. } | StoreError::NotFound | StoreError::Gone { .. }) => {}
+                Err(error) => return Err(Problem::of_store(&error, key)),
+            }
+        }
+        Err(overtaken())
+    }
+
+    /// `PUT TYPE?condition`
+    pub(super) async fn update_where(&self, request: &Request<'_>, kind: ResourceType) -> Result<Response> {
+        body_is_json(request)?;
+        let query = self.condition(kind, &request.query, "conditional")?;
+        let when = if_match(request)?;
+        let resource = document(kind, &request.body)?;
+        for _ in 0..TRIES {
+            let Some(found) = self.only(&query, "conditional").await? else {
+                if when.is_some() {
+                    return Err(unmatched(StoreError::NotFound, &query.resource_type));
+                }
+                match self.create_once(&resource, &query, "conditional").await? {
+                    // It came into being meanwhile, and is to be updated.
+                    (200, _) => continue,
+                    (status, version) => return self.written(request, status, &version),
+                }
+            };
+            let mut named = resource.clone();
+            if resource.id().is_some() {
+                has_id_of(&resource, &found.key)?;
+            }
+            name(&mut named, &found.key)?;
+            let write = valid_write(named, when.unwrap_or(Precondition::Version(found.version)))?;
+            match self.store.write_resolved(write).await {
+                Ok(version) => return self.written(request, 200, &version),
+                Err(StoreError::Conflict { .. }) if when.is_none() => {}
+                Err(error) => return Err(unmatched(error, &found.key)),
+            }
+        }
+        Err(overtaken())
+    }
+
+    /// `DELETE TYPE/ID`
+    pub(super) async fn delete(&self, request: &Request<'_>, key: &Key) -> Result<Response> {
+        let when = if_match(request)?;
+        match self.store.delete(key.clone(), when.unwrap_or(Precondition::Exists)).await {
+            Ok(version) => Ok(of_version(Response::empty(204), &version)),
+            // What is not there any more need not be deleted.
+            Err(StoreError::NotFound | StoreError::Gone { .. }) => Ok(Response::empty(204)),
+            Err(error) => Err(Problem::of_store(&error, key)),
+        }
+    }
+
+    /// `DELETE TYPE?condition`
+    pub(super) async fn delete_where(&self, request: &Request<'_>, kind: ResourceType) -> Result<Response> {
+        let query = self.condition(kind, &request.query, "conditional")?;
+        let when = if_match(request)?;
+        for _ in 0..TRIES {
+            let Some(found) = self.only(&query, "conditional").await? else { return Ok(Response::empty(204)) };
+            let wanted = when.unwrap_or(Precondition::Version(found.version));
+            match self.store.delete(found.key.clone(), wanted).await {
+                Ok(version) => return Ok(of_version(Response::empty(204), &version)),
+                Err(StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. }) if when.is_none() => {
+                }
+                Err(error) => return Err(unmatched(error, &found.key)),
+            }
+        }
+        Err(overtaken())
+    }
+
+    /// The answer to a write: the resource as it now is, or less where the client prefers that.
+    pub(super) fn written(&self, request: &Request<'_>, status: u16, version: &Version) -> Result<Response> {
+        let response = match prefers(request) {
+            Return::Minimal => Response::empty(status),
+            Return::Outcome => {
+                let words = format!("{} is now in version {}", version.key, version.version);
+                let outcome = OperationOutcome::of(Severity::Information, Kind::Informational, &words);
+                Response::json(status, outcome.to_json())
+            }
+            Return::Representation => {
+                Response::json(status, stamped(version).map_err(|error| Problem::of_store(&error, &version.key))?)
+            }
+        };
+        let place = format!("{}/{}/_history/{}", self.path(), version.key, version.version);
+        Ok(of_version(response, version).with("location", place))
+    }
+
+    /// The path of the service, which is right whatever name a client has for the machine.
+    fn path(&self) -> &str {
+        let after_scheme = self.base.split_once("://").map_or(self.base.as_str(), |(_, rest)| rest);
+        after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or_default()
+    }
+}
+
+/// What stands under the key that a conditional creation would take.
+pub(super) enum Candidate {
+    /// Nothing.
+    Free(Key),
+    /// What meets the condition.
+    Found(Box<Version>),
+    /// Something else.
+    Taken,
+}
+
+/// Checks that a resource has the id of its address.
+pub(super) fn has_id_of(resource: &Resource, key: &Key) -> Result<()> {
+    match resource.id() {
+        Some(id) if id == key.id() => Ok(()),
+        Some(id) => {
+            let words = format!("the resource has the id `{id}`, and the address `{}`", key.id());
+            Err(Problem::bad("id", words))
+        }
+        None => {
+            let words = format!("the resource has no id; `{}` of the address is wanted", key.id());
+            Err(Problem::bad("id", words))
+        }
+    }
+}
+
+/// The refusal of a write that names what must be there: what is not there does not match either.
+fn unmatched(error: StoreError, what: &dyn std::fmt::Display) -> Problem {
+    match error {
+        StoreError::NotFound | StoreError::Gone { .. } => {
+            Problem::of_store(&StoreError::Conflict { current: None }, what)
+        }
+        error => Problem::of_store(&error, what),
+    }
+}
+
+pub(super) fn overtaken() -> Problem {
+    Problem::new(409, Kind::Conflict, "overtaken", "others changed the resource again and again: try once more")
+}

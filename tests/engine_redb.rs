@@ -1,0 +1,427 @@
+//! The store in a redb file, held against the contracts, and what is its own: what outlives the process, the power, and a
+//! disk that fails.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+use fhir_devices::backend::Redb;
+use fhir_devices::backend::redb::Options;
+use fhir_devices::store::*;
+use fhir_devices::testkit::history;
+use fhir_devices::testkit::store::block_on;
+use fhir_devices::{ledger_conformance, resource_store_conformance};
+use redb::StorageBackend;
+use std::io;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Waker};
+use std::thread;
+use std::time::Duration;
+
+/// A file that is removed with the test.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("fhir-devices-{name}-{}.redb", std::process::id()));
+        drop(std::fs::remove_file(&path));
+        Self(path)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+fn memory() -> Redb {
+    Options::new().with_max_body(1 << 20).in_memory().unwrap()
+}
+
+resource_store_conformance!(resources_in_redb, store = memory());
+ledger_conformance!(ledger_in_redb, store = memory());
+
+#[test]
+fn histories_of_many_threads_and_honest_faults_are_in_order() {
+    let store = Arc::new(memory());
+    let resources: Arc<dyn ResourceStore> = store.clone();
+    history::resources(&resources, &|task| block_on(task), 0..200).unwrap();
+    let ledger: Arc<dyn Ledger> = store;
+    history::ledger(&ledger, &|task| block_on(task), 0..200).unwrap();
+}
+
+fn fresh() -> Tenant {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed)).parse().unwrap()
+}
+
+fn device(id: &str) -> Key {
+    Key::new(ResourceType::Device, id).unwrap()
+}
+
+fn nothing() -> IndexEntries {
+    IndexEntries::default()
+}
+
+fn source(of: &str) -> IndexEntries {
+    nothing().with(Parameter::Source, Token::bare(of))
+}
+
+fn limit(n: u32) -> NonZeroU32 {
+    NonZeroU32::new(n).unwrap()
+}
+
+fn v(n: u64) -> VersionId {
+    VersionId::new(n).unwrap()
+}
+
+fn put(store: &impl ResourceStore, tenant: &Tenant, write: Write) -> Result<Version> {
+    block_on(store.commit(tenant, vec![write])).map(|mut made| made.pop().unwrap()).map_err(|e| e.error)
+}
+
+fn ids(versions: &[Version]) -> Vec<&str> {
+    versions.iter().map(|version| version.key.id().as_str()).collect()
+}
+
+/// Follows the pages to their end.
+fn walk(store: &impl ResourceStore, tenant: &Tenant, search: &Search) -> Vec<Version> {
+    let (mut search, mut all) = (search.clone(), Vec::new());
+    loop {
+        let found = block_on(store.search(tenant, &search)).unwrap();
+        assert!(found.items.len() <= search.limit.get() as usize);
+        all.extend(found.items);
+        match found.next {
+            Some(next) => search.after = Some(next),
+            None => return all,
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------ the file
+
+#[test]
+fn what_was_acknowledged_is_there_when_the_file_is_opened_again() {
+    let (place, t) = (Place::new("reopened"), fresh());
+    let record: LedgerKey = "ingest/7".parse().unwrap();
+    let (token, revision) = {
+        let store = Redb::open(&place.0).unwrap();
+        for id in ["a", "b", "c"] {
+            put(&store, &t, Write::create(device(id), "1", source("s")).with_id(WriteId(7))).unwrap();
+        }
+        put(&store, &t, Write::update(device("a"), v(1), "2", source("s"))).unwrap();
+        put(&store, &t, Write::delete(device("c"), Precondition::Exists)).unwrap();
+        let search = Search::new(ResourceType::Device).and(Criterion::source("s")).limit(1);
+        let token = block_on(store.search(&t, &search)).unwrap().next.unwrap();
+        let made = block_on(store.apply(&t, vec![Change::create(record.clone(), "open")])).unwrap();
+        (token, made[0].clone())
+    };
+    let store = Redb::open(&place.0).unwrap();
+    assert_eq!(block_on(store.read(&t, &device("a"))).unwrap().body.unwrap(), "2");
+    assert_eq!(block_on(store.vread(&t, &device("a"), v(1))).unwrap().write_id, Some(WriteId(7)));
+    assert!(matches!(block_on(store.read(&t, &device("c"))), Err(StoreError::Gone { at }) if at == v(2)));
+    // A token that was given before leads on.
+    let search = Search::new(ResourceType::Device).and(Criterion::source("s")).after(token);
+    assert_eq!(ids(&block_on(store.search(&t, &search)).unwrap().items), ["b"]);
+    let read = block_on(store.get(&t, &record)).unwrap().unwrap();
+    assert_eq!((read.revision, read.value), (revision, "open".into()));
+}
+
+#[test]
+fn a_revision_of_a_deleted_record_does_not_come_back() {
+    let (place, t) = (Place::new("revisions"), fresh());
+    let key: LedgerKey = "a/b".parse().unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let store = Redb::open(&place.0).unwrap();
+        let made = block_on(store.apply(&t, vec![Change::create(key.clone(), "x")])).unwrap();
+        assert!(!seen.contains(&made[0]));
+        block_on(store.apply(&t, vec![Change::delete(key.clone(), made[0].clone())])).unwrap();
+        seen.extend(made);
+    }
+}
+
+#[test]
+fn a_file_has_one_owner_and_says_so() {
+    let place = Place::new("owned");
+    let store = Redb::open(&place.0).unwrap();
+    let second = Redb::open(&place.0).unwrap_err();
+    assert!(matches!(second, StoreError::Unavailable { .. }), "{second:?}");
+    drop(store);
+    Redb::open(&place.0).unwrap();
+}
+
+#[test]
+fn a_file_of_something_else_or_of_a_later_version_is_refused() {
+    let place = Place::new("foreign");
+    std::fs::write(&place.0, vec![7; 100_000]).unwrap();
+    let refused = Redb::open(&place.0).unwrap_err();
+    assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused:?}");
+    std::fs::remove_file(&place.0).unwrap();
+    Redb::open(&place.0).unwrap();
+    let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
+    let db = redb::Database::open(&place.0).unwrap();
+    let transaction = db.begin_write().unwrap();
+    transaction.open_table(meta).unwrap().insert("format", 2_u32.to_le_bytes().as_slice()).unwrap();
+    transaction.commit().unwrap();
+    drop(db);
+    assert!(matches!(Redb::open(&place.0), Err(StoreError::Unsupported { .. })));
+}
+
+#[test]
+fn only_the_newest_versions_are_kept_when_asked() {
+    let (store, t) = (Options::new().with_max_versions(3.try_into().unwrap()).in_memory().unwrap(), fresh());
+    for n in 1..=5 {
+        put(&store, &t, Write::put(device("a"), n.to_string(), nothing())).unwrap();
+    }
+    let history = block_on(store.history(&t, &device("a"), limit(9), None)).unwrap().items;
+    assert_eq!(history.iter().map(|v| v.version.get()).collect::<Vec<_>>(), [5, 4, 3]);
+    assert!(matches!(block_on(store.vread(&t, &device("a"), v(2))), Err(StoreError::NotFound)));
+}
+
+#[test]
+fn a_clock_that_falls_does_not_make_a_version_older() {
+    let hours = AtomicU64::new(10);
+    let clock = move || {
+        let hour = hours.fetch_sub(1, Ordering::Relaxed);
+        time::OffsetDateTime::from_unix_timestamp(hour as i64 * 3600).unwrap()
+    };
+    let (store, t) = (Options::new().with_clock(clock).in_memory().unwrap(), fresh());
+    for _ in 0..5 {
+        put(&store, &t, Write::put(device("a"), "1", nothing())).unwrap();
+    }
+    let history = block_on(store.history(&t, &device("a"), limit(9), None)).unwrap().items;
+    assert!(history.iter().all(|v| v.last_updated.unix_timestamp() == 36_000));
+}
+
+#[test]
+fn a_long_search_goes_on_behind_pages_without_a_hit() {
+    let (store, t) = (memory(), fresh());
+    for chunk in (0..12_000).collect::<Vec<_>>().chunks(1_000) {
+        let write = |n: &i32| {
+            let token = Token::new(if *n == 11_999 { "rare" } else { "common" }, n.to_string());
+            Write::create(device(&format!("{n:05}")), "1", nothing().with(Parameter::Identifier, token))
+        };
+        block_on(store.commit(&t, chunk.iter().map(write).collect())).unwrap();
+    }
+    // Neither is served by the index: a whole system, and a beginning that everything has.
+    let of_system = Search::new(ResourceType::Device).and(Criterion::identifier("rare|".parse().unwrap()));
+    let first = block_on(store.search(&t, &of_system)).unwrap();
+    assert!(first.items.is_empty() && first.next.is_some());
+    assert_eq!(ids(&walk(&store, &t, &of_system)), ["11999"]);
+    let all = Search::new(ResourceType::Device).and(Criterion::begins(Parameter::Identifier, "")).limit(1_000);
+    assert_eq!(walk(&store, &t, &all).len(), 12_000);
+}
+
+#[test]
+fn a_search_that_meets_two_long_lists_finds_what_is_in_both() {
+    let (store, t) = (memory(), fresh());
+    // Evens have one value and threes the other; sixes have both. Lists of thousands of ids interleave.
+    let write = |n: usize| {
+        let mut index = nothing();
+        if n.is_multiple_of(2) {
+            index.insert(Parameter::Model, Token::bare("even"));
+        }
+        if n.is_multiple_of(3) {
+            index.insert(Parameter::Manufacturer, Token::bare("three"));
+        }
+        if n.is_multiple_of(1_000) {
+            index.insert(Parameter::Source, Token::bare("Device/rare"));
+        }
+        Write::create(device(&format!("{n:05}")), "1", index)
+    };
+    for chunk in (0..9_000).collect::<Vec<_>>().chunks(1_000) {
+        block_on(store.commit(&t, chunk.iter().copied().map(write).collect())).unwrap();
+    }
+    let even = || Criterion::value(Parameter::Model, "even");
+    let three = || Criterion::value(Parameter::Manufacturer, "three");
+    let count = |all_of: Vec<Criterion>, limit| {
+        let mut search = Search::new(ResourceType::Device).limit(limit);
+        search.all_of = all_of;
+        let found = walk(&store, &t, &search);
+        assert!(ids(&found).windows(2).all(|pair| pair[0] < pair[1]));
+        found.len()
+    };
+    for limit in [7, 1_000, 100_000] {
+        assert_eq!(count(vec![even(), three()], limit), 1_500);
+        assert_eq!(count(vec![Criterion::AnyOf(vec![even(), three()])], limit), 4_500 + 3_000 - 1_500);
+        assert_eq!(count(vec![three(), Criterion::source("Device/rare"), even()], limit), 3);
+    }
+}
+
+// ------------------------------------------------------------------------------------------ a disk that fails
+
+/// Keeps what was written apart from what was synced, as a disk with a cache does.
+#[derive(Clone, Debug, Default)]
+struct Disk(Arc<Mutex<Cells>>);
+
+#[derive(Debug, Default)]
+struct Cells {
+    written: Vec<u8>,
+    /// What a loss of power leaves, as it was at the last sync, and the writes since.
+    synced: Vec<u8>,
+    since: Vec<(usize, Vec<u8>)>,
+    syncs: usize,
+    broken: bool,
+}
+
+impl Disk {
+    fn cells(&self) -> MutexGuard<'_, Cells> {
+        self.0.lock().unwrap()
+    }
+
+    /// A disk after the power came back: what was synced, and of the rest the writes that `survives` says.
+    fn after_power_loss(&self, mut survives: impl FnMut() -> bool) -> Self {
+        let cells = self.cells();
+        let mut bytes = cells.synced.clone();
+        for (at, data) in cells.since.iter().filter(|_| survives()) {
+            bytes[*at..at + data.len()].copy_from_slice(data);
+        }
+        Self(Arc::new(Mutex::new(Cells { written: bytes.clone(), synced: bytes, ..Cells::default() })))
+    }
+
+    fn sound(&self) -> io::Result<MutexGuard<'_, Cells>> {
+        let cells = self.cells();
+        if cells.broken { Err(io::Error::other("the disk has failed")) } else { Ok(cells) }
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.cells().written.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let (cells, at) = (self.cells(), offset as usize);
+        out.copy_from_slice(cells.written.get(at..at + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut cells = self.sound()?;
+        cells.written.resize(len as usize, 0);
+        // The length is kept at once; what lies there is not.
+        let longer = cells.synced.len().max(len as usize);
+        cells.synced.resize(longer, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        // What other threads commit meanwhile waits, as it does for a disk.
+        thread::sleep(Duration::from_millis(1));
+        let mut cells = self.sound()?;
+        cells.since.clear();
+        cells.synced = cells.written.clone();
+        cells.syncs += 1;
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let (mut cells, at) = (self.sound()?, offset as usize);
+        cells.written[at..at + data.len()].copy_from_slice(data);
+        cells.since.push((at, data.to_vec()));
+        Ok(())
+    }
+}
+
+/// A generator of numbers that a failed run may be repeated with.
+fn random(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+#[test]
+fn a_loss_of_power_takes_nothing_that_was_acknowledged() {
+    for seed in 1..=20 {
+        let (disk, t) = (Disk::default(), fresh());
+        let store = Options::new().open_on(disk.clone()).unwrap();
+        let acknowledged = AtomicU64::new(0);
+        let cut = thread::scope(|scope| {
+            let writer = || {
+                for n in 1..60 {
+                    let writes =
+                        ["a", "b", "c"].map(|id| Write::put(device(id), n.to_string(), source(&n.to_string())));
+                    block_on(store.commit(&t, writes.into())).unwrap();
+                    acknowledged.store(n, Ordering::SeqCst);
+                }
+            };
+            let writing = scope.spawn(writer);
+            let mut state = seed;
+            thread::sleep(Duration::from_micros(500 + random(&mut state) % 60_000));
+            let before = acknowledged.load(Ordering::SeqCst);
+            // Of the writes since the last sync any may have reached the disk.
+            let cut = (before, disk.after_power_loss(|| random(&mut state).is_multiple_of(2)));
+            writing.join().unwrap();
+            cut
+        });
+        let (before, disk) = cut;
+        let store = Options::new().open_on(disk).unwrap();
+        let rows = ["a", "b", "c"].map(|id| block_on(store.read(&t, &device(id))).ok());
+        let version = rows[0].as_ref().map_or(0, |row| row.version.get());
+        assert!(version >= before, "seed {seed}: {before} was acknowledged, and {version} is there");
+        for row in &rows {
+            assert_eq!(row.as_ref().map_or(0, |row| row.version.get()), version, "seed {seed}: half a commit");
+            assert_eq!(
+                row.as_ref().map(|row| row.body.clone().unwrap()),
+                rows[0].as_ref().map(|_| version.to_string().into())
+            );
+        }
+        let search = Search::new(ResourceType::Device).and(Criterion::source(&version.to_string()));
+        assert_eq!(walk(&store, &t, &search).len(), if version == 0 { 0 } else { 3 });
+    }
+}
+
+#[test]
+fn a_disk_that_fails_in_the_middle_is_not_taken_for_a_written_or_an_unwritten_one() {
+    let (disk, t) = (Disk::default(), fresh());
+    let store = Options::new().open_on(disk.clone()).unwrap();
+    put(&store, &t, Write::create(device("a"), "1", nothing())).unwrap();
+    disk.cells().broken = true;
+    let refused = put(&store, &t, Write::update(device("a"), v(1), "2", nothing())).unwrap_err();
+    assert!(matches!(refused, StoreError::Indeterminate { .. } | StoreError::Unavailable { .. }), "{refused:?}");
+    let after = put(&store, &t, Write::update(device("a"), v(1), "2", nothing())).unwrap_err();
+    assert_eq!(
+        after.applied(),
+        if matches!(after, StoreError::Unavailable { .. }) { Applied::No } else { Applied::Unknown }
+    );
+    drop(store);
+    disk.cells().broken = false;
+    let store = Options::new().open_on(disk.after_power_loss(|| true)).unwrap();
+    let there = block_on(store.read(&t, &device("a"))).unwrap().version;
+    assert!(there == v(1) || refused.applied() == Applied::Unknown);
+}
+
+#[test]
+fn commits_that_wait_share_a_sync_and_are_refused_one_by_one() {
+    let (disk, t) = (Disk::default(), fresh());
+    let store = Options::new().open_on(disk.clone()).unwrap();
+    let before = disk.cells().syncs;
+    // The futures are polled one after the other, and all wait at the same time.
+    let writes = (0..200).map(|n| Write::create(device(&(n / 2).to_string()), n.to_string(), nothing()));
+    let mut commits: Vec<_> = writes.map(|write| store.commit(&t, vec![write])).collect();
+    for commit in &mut commits {
+        assert!(commit.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    let answers: Vec<_> = commits.into_iter().map(block_on).collect();
+    for pair in answers.chunks(2) {
+        assert!(pair[0].is_ok());
+        let refused = pair[1].as_ref().unwrap_err();
+        assert!(matches!(refused.error, StoreError::AlreadyExists { current } if current == Some(v(1))));
+    }
+    let syncs = disk.cells().syncs - before;
+    assert!(syncs < 20, "{syncs} syncs for 200 commits");
+}
+
+#[test]
+fn a_store_that_is_dropped_finishes_what_it_was_given() {
+    let (place, t) = (Place::new("dropped"), fresh());
+    let store = Redb::open(&place.0).unwrap();
+    let mut commit = store.commit(&t, vec![Write::create(device("a"), "1", nothing())]);
+    assert!(commit.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(commit);
+    drop(store);
+    assert_eq!(block_on(Redb::open(&place.0).unwrap().read(&t, &device("a"))).unwrap().version, v(1));
+}

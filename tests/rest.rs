@@ -1,0 +1,22 @@
+//! The REST API over a store, without HTTP: every interaction, and searches held to a filter that looks at everything.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by a panic"
+)]
+
+#[path = "rest/bundles.rs"]
+mod bundles;
+#[path = "rest/client.rs"]
+mod client;
+#[path = "rest/interactions.rs"]
+mod interactions;
+#[path = "rest/oracle.rs"]
+mod oracle;
+#[path = "rest/pages.rs"]
+mod pages;
+#[path = "rest/searches.rs"]
+mod searches;

@@ -1,0 +1,190 @@
+//! Reading, writing and history, one resource at a time.
+
+use super::client::{Client, json, link, text};
+use fhir_devices::store::{IndexEntries, Key, ResourceType};
+use serde_json::{Value, json};
+
+fn device(id: &str, model: &str) -> Value {
+    json!({"resourceType": "Device", "id": id, "model": model, "identifier": [{"system": "urn:sn", "value": model}]})
+}
+
+#[tokio::test]
+async fn a_history_has_every_version_newest_first() {
+    let client = Client::new();
+    for model in ["1", "2", "3"] {
+        client.put(&device("d", model)).await;
+    }
+    client.send("DELETE Device/d", &[], "").await;
+    client.put(&device("d", "5")).await;
+    let bundle = client.bundle("Device/d/_history").await;
+    assert_eq!((&bundle["type"], &bundle["total"]), (&json!("history"), &json!(5)));
+    let told: Vec<(&str, &str)> = bundle["entry"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            assert_eq!(entry["request"]["url"], "Device/d");
+            let version = entry["resource"]["meta"]["versionId"].as_str().unwrap_or_default();
+            (entry["request"]["method"].as_str().unwrap(), version)
+        })
+        .collect();
+    assert_eq!(told, [("PUT", "5"), ("DELETE", ""), ("PUT", "3"), ("PUT", "2"), ("PUT", "1")]);
+
+    let (mut url, mut pages) = ("Device/d/_history?_count=2".to_owned(), Vec::new());
+    loop {
+        let bundle = client.bundle(&url).await;
+        pages.push(bundle["entry"].as_array().map_or(0, Vec::len));
+        match link(&bundle, "next") {
+            Some(next) => url = next,
+            None => break,
+        }
+    }
+    assert_eq!(pages, [2, 2, 1]);
+    let since = bundle["entry"][2]["resource"]["meta"]["lastUpdated"].as_str().unwrap();
+    let later = client.bundle(&format!("Device/d/_history?_since={}", since.replace('+', "%2B"))).await;
+    assert_eq!(later["total"], 3);
+    assert_eq!(client.bundle("Device/d/_history?_since=9999").await.get("entry"), None);
+
+    assert_eq!(client.refused("GET Device/never/_history", &[], "", 404).await, ["not-found"]);
+    assert_eq!(client.refused("GET Device/d/_history?_since=soon", &[], "", 400).await, ["search-value"]);
+    assert_eq!(client.refused("GET Device/d/_history?model=1", &[], "", 400).await, ["search-parameter"]);
+    assert_eq!(client.refused("GET Device/d/_history?_page=x", &[], "", 400).await.len(), 1);
+    assert_eq!(client.refused("GET Device/d/_history/4", &[], "", 410).await, ["deleted"]);
+    assert_eq!(client.refused("GET Device/d/_history/6", &[], "", 404).await, ["not-found"]);
+    let third = client.get("Device/d/_history/3").await;
+    assert_eq!((third.status, third.header("etag")), (200, Some("W/\"3\"")));
+}
+
+#[tokio::test]
+async fn a_read_can_depend_on_what_the_client_has() {
+    let client = Client::new();
+    let made = client.put(&device("d", "1")).await;
+    let changed = made.header("last-modified").unwrap();
+    for (name, value, status) in [
+        ("If-None-Match", "W/\"1\"", 304),
+        ("if-none-match", "\"2\"", 200),
+        ("If-Modified-Since", changed, 304),
+        ("If-Modified-Since", "Wed, 19 Apr 2017 10:00:00 GMT", 200),
+    ] {
+        let response = client.send("GET Device/d", &[(name, value)], "").await;
+        assert_eq!((response.status, response.body.is_empty()), (status, status == 304), "{name}: {value}");
+    }
+}
+
+#[tokio::test]
+async fn a_resource_can_be_wanted_new() {
+    let client = Client::new();
+    let (line, new, body) = ("PUT Device/d", [("If-None-Match", "*")], device("d", "1").to_string());
+    assert_eq!(client.send(line, &new, &body).await.status, 201);
+    assert_eq!(client.refused(line, &new, &body, 412).await, ["already-exists"]);
+    client.send("DELETE Device/d", &[], "").await;
+    let again = client.send(line, &new, &body).await;
+    assert_eq!((again.status, again.header("etag")), (201, Some("W/\"3\"")));
+}
+
+#[tokio::test]
+async fn a_body_that_another_program_wrote_is_served_whole() {
+    let client = Client::new();
+    let body = r#"{ "id": "odd", "model": "\u0041", "resourceType": "Device", "meta": {"tag": [{"code": "x"}], "versionId": "99"} }"#;
+    let key = Key::new(ResourceType::Device, "odd").unwrap();
+    client.0.store().create(key, body, IndexEntries::new()).await.unwrap();
+    let read = client.get("Device/odd").await;
+    assert_eq!(json(&read)["meta"]["versionId"], "1");
+    assert_eq!((&json(&read)["model"], &json(&read)["meta"]["tag"][0]["code"]), (&json!("A"), &json!("x")));
+}
+
+#[tokio::test]
+async fn a_conditional_update_creates_updates_or_refuses() {
+    let client = Client::new();
+    let body = json!({"resourceType": "Device", "model": "a", "identifier": [{"system": "urn:sn", "value": "1"}]});
+    let line = "PUT Device?identifier=urn:sn|1";
+    let made = client.send(line, &[], &body.to_string()).await;
+    assert_eq!(made.status, 201, "{}", text(&made));
+    let id = json(&made)["id"].as_str().unwrap().to_owned();
+    assert_eq!(made.header("location"), Some(format!("/ward/fhir/Device/{id}/_history/1").as_str()));
+    let changed = client.send(line, &[], &body.to_string().replace("\"a\"", "\"b\"")).await;
+    assert_eq!((changed.status, &json(&changed)["id"]), (200, &json!(id)));
+    assert_eq!((json(&changed)["model"].as_str(), changed.header("etag")), (Some("b"), Some("W/\"2\"")));
+
+    let mut named = body.clone();
+    named["id"] = "other".into();
+    assert_eq!(client.refused(line, &[], &named.to_string(), 400).await, ["id"]);
+    named["id"] = id.clone().into();
+    assert_eq!(client.send(line, &[("If-Match", "W/\"2\"")], &named.to_string()).await.status, 200);
+    assert_eq!(client.refused(line, &[("If-Match", "W/\"2\"")], &named.to_string(), 409).await, ["version-conflict"]);
+    let nobody = "PUT Device?identifier=urn:sn|9";
+    assert_eq!(client.refused(nobody, &[("If-Match", "W/\"1\"")], &body.to_string(), 409).await, ["version-conflict"]);
+
+    client.put(&device("twin", "x")).await;
+    let both = "PUT Device?identifier=urn:sn|";
+    assert_eq!(client.refused(both, &[], &body.to_string(), 412).await, ["conditional"]);
+    assert_eq!(client.refused("DELETE Device?identifier=urn:sn|", &[], "", 412).await, ["conditional"]);
+    assert_eq!(client.refused("DELETE Device", &[], "", 400).await, ["conditional"]);
+    assert_eq!(client.refused("DELETE Device?colour=red&size=2", &[], "", 400).await, ["search-parameter"; 2]);
+
+    assert_eq!(client.send("DELETE Device?identifier=urn:sn|x", &[], "").await.status, 204);
+    assert_eq!(client.refused("GET Device/twin", &[], "", 410).await, ["deleted"]);
+    assert_eq!(client.send("DELETE Device?identifier=urn:sn|x", &[], "").await.status, 204);
+    // What was deleted is made anew under another id: its versions are not those of the first.
+    client.send(&format!("DELETE Device/{id}"), &[], "").await;
+    let again = client.send(line, &[], &body.to_string()).await;
+    assert_eq!((again.status, again.header("etag")), (201, Some("W/\"1\"")));
+    assert_ne!(json(&again)["id"], json!(id));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn conditional_writes_at_once_make_one_resource() {
+    let client = std::sync::Arc::new(Client::new());
+    let tasks: Vec<_> = (0..64)
+        .map(|at| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                let body = json!({"resourceType": "Device", "model": at.to_string(), "identifier": [{"value": "1"}]});
+                if at % 2 == 0 {
+                    let once = [("If-None-Exist", "identifier=1")];
+                    client.send("POST Device", &once, &body.to_string()).await.status
+                } else {
+                    client.send("PUT Device?identifier=1", &[], &body.to_string()).await.status
+                }
+            })
+        })
+        .collect();
+    let mut statuses = Vec::new();
+    for task in tasks {
+        statuses.push(task.await.unwrap());
+    }
+    let made = statuses.iter().filter(|status| **status == 201).count();
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 201 | 409)), "{statuses:?}");
+    // A conditional update may create under its own words, and a creation under its own.
+    assert_eq!((made, client.found("Device").await.len()), (1, 1), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_creation_whose_condition_its_own_resource_does_not_meet_goes_on_creating() {
+    let client = Client::new();
+    for _ in 0..10 {
+        let once = [("If-None-Exist", "identifier=never")];
+        let made = client.send("POST Device", &once, &device("x", "1").to_string()).await;
+        assert_eq!((made.status, made.header("etag")), (201, Some("W/\"1\"")));
+    }
+    assert_eq!(client.found("Device").await.len(), 10);
+}
+
+#[tokio::test]
+async fn the_statement_is_a_resource_and_promises_what_there_is() {
+    let client = Client::new();
+    let statement = json(&client.get("metadata").await);
+    assert!(fhir_devices::Resource::from_json(statement.to_string().as_bytes()).is_ok());
+    let rest = &statement["rest"][0];
+    let codes = |list: &Value| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|code| code["code"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(codes(&rest["interaction"]), ["transaction", "batch"]);
+    for resource in rest["resource"].as_array().unwrap() {
+        assert_eq!(
+            codes(&resource["interaction"]),
+            ["read", "vread", "update", "delete", "history-instance", "create", "search-type"]
+        );
+    }
+    assert_eq!(rest["resource"][1]["searchInclude"], json!(["DeviceComponent:parent", "DeviceComponent:source"]));
+}

@@ -1,0 +1,257 @@
+//! Encryption at rest: what is sealed opens for who may, and nothing else passes for it.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+use bytes::Bytes;
+use fhir_devices::backend::Memory;
+use fhir_devices::backend::sealed::{DataKey, KeyProvider, KeyRing, SealedBlobs, SealedResources, WrappedKey};
+use fhir_devices::store::*;
+use proptest::prelude::*;
+use std::ops::Range;
+use std::sync::Arc;
+
+const G: Generation = Generation(7);
+const CHUNK: usize = 64 << 10;
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+fn tenant(name: &str) -> Tenant {
+    name.parse().unwrap()
+}
+
+fn ring() -> KeyRing {
+    KeyRing::new("2025".parse().unwrap(), [5; 32])
+}
+
+fn sealed(below: &Arc<Memory>, ring: KeyRing) -> SealedBlobs<Memory> {
+    SealedBlobs::new(Arc::clone(below), Arc::new(ring))
+}
+
+/// Bytes that no two chunks have in common.
+fn bytes(size: usize) -> Bytes {
+    (0..size).map(|n| (n ^ (n >> 8) ^ (n >> 16)) as u8).collect()
+}
+
+fn write(store: &impl BlobStore, tenant: &Tenant, bytes: &Bytes, piece: usize, generation: Generation) -> BlobRef {
+    let blob = BlobRef::of(bytes);
+    let mut writer = block_on(store.begin(tenant)).unwrap();
+    for piece in bytes.chunks(piece) {
+        block_on(writer.write(Bytes::copy_from_slice(piece))).unwrap();
+    }
+    assert_eq!(block_on(writer.commit(blob, generation)).unwrap(), PutOutcome::Stored);
+    blob
+}
+
+fn read(store: &impl BlobStore, tenant: &Tenant, key: &BlobKey, range: Option<Range<u64>>) -> Result<Bytes> {
+    let read = block_on(store.get(tenant, key, range))?;
+    block_on(stream::collect(read.body, u64::MAX))
+}
+
+/// Puts bytes into the store below as they are, under a name that they may not have.
+fn plant(below: &Memory, tenant: &Tenant, digest: Sha256, generation: Generation, bytes: Bytes) {
+    let mut writer = block_on(below.begin(tenant)).unwrap();
+    let blob = BlobRef { digest, size: bytes.len() as u64 };
+    block_on(writer.write(bytes)).unwrap();
+    block_on(writer.commit(blob, generation)).unwrap();
+}
+
+#[test]
+fn what_was_sealed_is_read_back_whatever_its_size() {
+    let t = tenant("ours");
+    for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 5] {
+        let below = Arc::new(Memory::new());
+        let store = sealed(&below, ring());
+        let plain = bytes(size);
+        let blob = write(&store, &t, &plain, 1_000, G);
+        assert_eq!(read(&store, &t, &blob.key(G), None).unwrap(), plain, "{size}");
+        assert_eq!(block_on(store.head(&t, &blob.key(G))).unwrap(), blob);
+        let listed = block_on(store.list(&t, std::num::NonZeroU32::MAX, None)).unwrap().items;
+        assert_eq!(listed, [BlobInfo { key: blob.key(G), size: size as u64 }]);
+    }
+}
+
+#[test]
+fn the_store_below_sees_nothing_of_the_bytes() {
+    let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
+    let plain = Bytes::from(vec![b'x'; 3 * CHUNK]);
+    let blob = write(&sealed(&below, ring()), &t, &plain, CHUNK, G);
+    let seen = read(&*below, &t, &blob.key(G), None).unwrap();
+    assert!(!seen.windows(8).any(|window| window == b"xxxxxxxx"));
+    // Equal chunks are not equal when they are sealed.
+    assert_ne!(seen[..CHUNK], seen[CHUNK + 16..2 * CHUNK + 16]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_range_is_what_it_is_of_the_plain_bytes(
+        size in 1_usize..200_000,
+        start in 0_u64..220_000,
+        length in 0_u64..150_000,
+        piece in 1_usize..100_000,
+    ) {
+        let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
+        let plain = bytes(size);
+        let (store, open) = (sealed(&below, ring()), Memory::new());
+        let blob = write(&store, &t, &plain, piece, G);
+        write(&open, &t, &plain, piece, G);
+        let range = Some(start..start + length);
+        match (read(&store, &t, &blob.key(G), range.clone()), read(&open, &t, &blob.key(G), range)) {
+            (Ok(ours), Ok(wanted)) => prop_assert_eq!(ours, wanted),
+            (Err(StoreError::OutOfRange { size: a }), Err(StoreError::OutOfRange { size: b })) => prop_assert_eq!(a, b),
+            (Err(StoreError::Invalid { .. }), Err(StoreError::Invalid { .. })) => {}
+            (ours, wanted) => prop_assert!(false, "{:?} and {:?}", ours, wanted),
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_does_not_open(at in 0_usize..(2 * CHUNK + 7 + 3 * 16 + 512), bit in 0_u32..8) {
+        let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
+        let blob = write(&sealed(&below, ring()), &t, &bytes(2 * CHUNK + 7), CHUNK, G);
+        let mut changed = read(&*below, &t, &blob.key(G), None).unwrap().to_vec();
+        changed[at] ^= 1 << bit;
+        block_on(below.delete(&t, &blob.key(G))).unwrap();
+        plant(&below, &t, blob.digest, G, changed.into());
+        let refused = read(&sealed(&below, ring()), &t, &blob.key(G), None);
+        // A changed name of the key may name one that nobody has.
+        prop_assert!(matches!(refused, Err(StoreError::Corrupt { .. } | StoreError::Denied { .. })), "{:?}", refused);
+    }
+}
+
+#[test]
+fn a_blob_that_was_moved_does_not_open() {
+    let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
+    let store = sealed(&below, ring());
+    let blob = write(&store, &t, &bytes(100), 100, G);
+    let bytes_below = read(&*below, &t, &blob.key(G), None).unwrap();
+    for (tenant, digest, generation) in [
+        (tenant("theirs"), blob.digest, G),
+        (t.clone(), blob.digest, Generation(8)),
+        (t.clone(), Sha256::of(b"other"), G),
+    ] {
+        plant(&below, &tenant, digest, generation, bytes_below.clone());
+        let moved = read(&store, &tenant, &BlobKey { digest, generation }, None);
+        assert!(matches!(moved, Err(StoreError::Corrupt { .. })), "{moved:?}");
+    }
+    assert_eq!(read(&store, &t, &blob.key(G), None).unwrap(), bytes(100));
+}
+
+#[test]
+fn chunks_can_be_neither_cut_off_nor_exchanged() {
+    let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
+    let store = sealed(&below, ring());
+    let blob = write(&store, &t, &bytes(3 * CHUNK), CHUNK, G);
+    let whole = read(&*below, &t, &blob.key(G), None).unwrap();
+    let sealed_chunk = CHUNK + 16;
+    let (body, trailer) = whole.split_at(3 * sealed_chunk);
+    let mut shorter = body[..2 * sealed_chunk].to_vec();
+    shorter.extend_from_slice(trailer);
+    let mut exchanged =
+        [&body[sealed_chunk..2 * sealed_chunk], &body[..sealed_chunk], &body[2 * sealed_chunk..]].concat();
+    exchanged.extend_from_slice(trailer);
+    for wrong in [shorter, exchanged, body.to_vec(), trailer.to_vec(), Vec::new()] {
+        block_on(below.delete(&t, &blob.key(G))).unwrap();
+        plant(&below, &t, blob.digest, G, wrong.into());
+        assert!(matches!(read(&store, &t, &blob.key(G), None), Err(StoreError::Corrupt { .. })));
+    }
+}
+
+#[test]
+fn keys_rotate_and_nothing_is_rewritten() {
+    let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
+    let blob = write(&sealed(&below, ring()), &t, &bytes(100), 100, G);
+    let before = read(&*below, &t, &blob.key(G), None).unwrap();
+    let rotated = || ring().rotated("2026".parse().unwrap(), [6; 32]);
+    let store = sealed(&below, rotated());
+    assert_eq!(read(&store, &t, &blob.key(G), None).unwrap(), bytes(100));
+    assert_eq!(read(&*below, &t, &blob.key(G), None).unwrap(), before);
+    write(&store, &t, &bytes(100), 100, Generation(8));
+    // Without the old key what it sealed is lost, and what came later is not.
+    let store = sealed(&below, rotated().without(&"2025".parse().unwrap()));
+    assert!(matches!(read(&store, &t, &blob.key(G), None), Err(StoreError::Denied { .. })));
+    assert_eq!(read(&store, &t, &blob.key(Generation(8)), None).unwrap(), bytes(100));
+}
+
+#[test]
+fn a_store_that_verifies_digests_is_refused_before_a_byte_is_taken() {
+    let below = Arc::new(Memory::new().with_digests());
+    let refused = block_on(sealed(&below, ring()).begin(&tenant("ours"))).err();
+    assert!(matches!(refused, Some(StoreError::Unsupported { .. })));
+}
+
+#[test]
+fn a_provider_out_of_reach_stores_nothing() {
+    struct Away;
+    impl KeyProvider for Away {
+        fn wrap<'a>(&'a self, _: &'a Tenant, _: &'a DataKey, _: &'a [u8]) -> BoxFuture<'a, Result<WrappedKey>> {
+            Box::pin(async { Err(StoreError::Unavailable { retry_after: None, source: None }) })
+        }
+
+        fn unwrap<'a>(&'a self, _: &'a Tenant, _: &'a WrappedKey, _: &'a [u8]) -> BoxFuture<'a, Result<DataKey>> {
+            Box::pin(async { Err(StoreError::Unavailable { retry_after: None, source: None }) })
+        }
+    }
+    let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
+    let blobs = TenantBlobs::new(Arc::new(SealedBlobs::new(Arc::clone(&below), Arc::new(Away))), t.clone());
+    let refused = block_on(blobs.put(G, stream::once("firmware")));
+    assert!(matches!(refused, Err(StoreError::Unavailable { .. })));
+    assert_eq!(block_on(below.list(&t, std::num::NonZeroU32::MAX, None)).unwrap().items, []);
+    let resources = Tenanted::new(Arc::new(SealedResources::new(below, Arc::new(Away))), t);
+    let key = Key::new(ResourceType::Device, "pump").unwrap();
+    let refused = block_on(resources.create(key.clone(), "{}", IndexEntries::new())).unwrap_err();
+    assert_eq!(refused.applied(), Applied::No);
+    assert!(matches!(block_on(resources.read(&key)), Err(StoreError::NotFound)));
+}
+
+#[test]
+fn a_body_that_was_moved_or_changed_does_not_open() {
+    let (below, t, theirs) = (Arc::new(Memory::new()), tenant("ours"), tenant("theirs"));
+    let store = SealedResources::new(Arc::clone(&below), Arc::new(ring()));
+    let key = |id: &str| Key::new(ResourceType::Device, id).unwrap();
+    let secret = r#"{"resourceType":"Device","lotNumber":"A7"}"#;
+    block_on(store.commit(&t, vec![Write::create(key("a"), secret, IndexEntries::new())])).unwrap();
+    assert_eq!(block_on(store.read(&t, &key("a"))).unwrap().body.unwrap(), secret);
+    let body = block_on(below.read(&t, &key("a"))).unwrap().body.unwrap();
+    assert!(!body.windows(4).any(|window| window == b"\"A7\""));
+    let plant = |tenant: &Tenant, id: &str, body: Bytes| {
+        let write = Write::put(key(id), body, IndexEntries::new());
+        block_on(ResourceStore::commit(&*below, tenant, vec![write])).unwrap();
+        block_on(store.read(tenant, &key(id)))
+    };
+    assert!(matches!(plant(&theirs, "a", body.clone()), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(plant(&t, "b", body.clone()), Err(StoreError::Corrupt { .. })));
+    for at in 0..body.len() {
+        let mut changed = body.to_vec();
+        changed[at] ^= 1;
+        let refused = plant(&t, "a", changed.into());
+        assert!(matches!(refused, Err(StoreError::Corrupt { .. } | StoreError::Denied { .. })), "{at}");
+    }
+    assert!(plant(&t, "a", body).is_ok());
+}
+
+#[test]
+fn a_blind_index_hides_the_values_and_finds_them() {
+    let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
+    let store = SealedResources::new(Arc::clone(&below), Arc::new(ring())).with_blind_index([9; 32]);
+    let store = Tenanted::new(Arc::new(store), t.clone());
+    let key = Key::new(ResourceType::Device, "pump").unwrap();
+    let index = IndexEntries::new()
+        .with(Parameter::Identifier, Token::new("urn:acme", "serial-7"))
+        .with(Parameter::Patient, Token::bare("Patient/p1"));
+    block_on(store.create(key, "{}", index)).unwrap();
+    let search = |criterion| Search::new(ResourceType::Device).and(criterion);
+    let found = |criterion| block_on(store.all(search(criterion))).map(|found| found.len());
+    for hit in ["serial-7", "urn:acme|serial-7", "urn:acme|"] {
+        assert_eq!(found(Criterion::identifier(hit.parse().unwrap())).unwrap(), 1, "{hit}");
+        let below = Tenanted::new(Arc::clone(&below), t.clone());
+        assert_eq!(block_on(below.all(search(Criterion::identifier(hit.parse().unwrap())))).unwrap().len(), 0);
+    }
+    assert_eq!(found(Criterion::value(Parameter::Patient, "Patient/p1")).unwrap(), 1);
+    assert_eq!(found(Criterion::value(Parameter::Location, "Patient/p1")).unwrap(), 0);
+    assert_eq!(found(Criterion::AnyOf(vec![Criterion::value(Parameter::Patient, "Patient/p1")])).unwrap(), 1);
+    let refused = found(Criterion::begins(Parameter::Identifier, "serial"));
+    assert!(matches!(refused, Err(StoreError::Unsupported { .. })));
+}
