@@ -1,5 +1,6 @@
 //! The store in memory with a million components: how many bytes of memory a document takes, and how many reads,
-//! conditional updates and searches a second it does on two threads. Each rate is the best of several runs.
+//! conditional updates and searches a second it does on two threads. Each rate is the best of several runs, by the time that
+//! the threads were on a processor.
 //!
 //! ```text
 //! cargo bench --bench memory              # a million components
@@ -102,19 +103,32 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What all threads do together in a second, in the best of the runs.
+/// What all threads do together in a second of their processors, in the best of the runs: where other programs take a
+/// part of the time, it does not count. Where the system does not tell, it is the time on the wall.
 fn best(work: impl Fn(u64, Instant) -> u64 + Sync) -> f64 {
     let run = |_| {
-        let started = Instant::now();
-        let until = started + RUN;
-        let done: u64 = std::thread::scope(|scope| {
+        let until = Instant::now() + RUN;
+        std::thread::scope(|scope| {
             let work = &work;
-            let all: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || work(thread, until))).collect();
+            let timed = |thread| {
+                move || {
+                    let (started, before) = (Instant::now(), on_processor());
+                    let done = work(thread, until);
+                    let spent = on_processor().zip(before).map(|(after, before)| after.saturating_sub(before));
+                    rate(done, spent.unwrap_or_else(|| started.elapsed()))
+                }
+            };
+            let all: Vec<_> = (0..THREADS).map(|thread| scope.spawn(timed(thread))).collect();
             all.into_iter().map(|thread| thread.join().unwrap_or_default()).sum()
-        });
-        rate(done, started.elapsed())
+        })
     };
     (0..RUNS).map(run).fold(0.0, f64::max)
+}
+
+/// The time that this thread has been on a processor, where the system tells.
+fn on_processor() -> Option<Duration> {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    told.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a rate is rounded")]
@@ -160,7 +174,7 @@ fn entries(n: u64) -> IndexEntries {
 /// The canonical JSON of a component as a bedside monitor has them.
 fn body(n: u64) -> Bytes {
     let text = format!(
-        r#"{{"resourceType":"DeviceComponent","id":"component-{n}","identifier":{{"system":"urn:oid:1.2.840.10004.1.1.1.0.0.1","value":"0012210000{n:010}"}},"type":{{"coding":[{{"system":"urn:iso:std:iso:11073:10101","code":"{}","display":"MDC_DEV_ANALY_SAT_O2_VMD"}}]}},"lastSystemChange":"2017-04-19T10:00:00Z","source":{{"reference":"Device/device-{}"}},"parent":{{"reference":"DeviceComponent/component-{}"}},"operationalStatus":[{{"coding":[{{"system":"urn:iso:std:iso:11073:10101","code":"1","display":"on"}}]}}],"productionSpecification":[{{"specType":{{"text":"software"}},"productionSpec":"4.2.0"}},{{"specType":{{"text":"hardware"}},"productionSpec":"B"}}],"languageCode":{{"coding":[{{"system":"urn:ietf:bcp:47","code":"en-US"}}]}}}}"#,
+        r#"{{"resourceType":"DeviceComponent","id":"component-{n}","identifier":{{"system":"urn:oid:1.2.840.10004.1.1.1.0.0.1","value":"0012210000{n:010}"}},"type":{{"coding":[{{"system":"urn:iso:std:iso:11073:10101","code":"{}","display":"MDC_DEV_ANALY_SAT_O2_VMD"}}]}},"lastSystemChange":"2017-04-19T10:00:00Z","source":{{"reference":"Device/device-{}"}},"parent":{{"reference":"DeviceComponent/component-{}"}},"operationalStatus":[{{"coding":[{{"system":"urn:iso:std:iso:11073:10101","code":"1","display":"on"}}]}}],"productionSpecification":[{{"specType":{{"text":"software"}},"productionSpec":"4.2.0"}},{{"specType":{{"text":"hardware"}},"productionSpec":"B, as delivered in 2017"}}],"languageCode":{{"coding":[{{"system":"urn:ietf:bcp:47","code":"en-US"}}]}}}}"#,
         69_641 + n % PARTS,
         n / PARTS,
         n / PARTS * PARTS,

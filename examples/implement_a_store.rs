@@ -5,13 +5,19 @@
 //! ```
 //!
 //! What a store must do is written as numbered clauses at `ResourceStore`; the comments below name them. This one keeps
-//! no history and gives whole answers instead of pages, and says so where the contract asks.
+//! no history and takes one write a commit, and says so where the contract asks. That it keeps the rest is shown by the
+//! tests at its end, one for each clause:
+//!
+//! ```text
+//! cargo test --features testkit --example implement_a_store
+//! ```
 
 use fhir_devices::DeviceComponent;
 use fhir_devices::reference::components;
 use fhir_devices::store::{
-    AtomicScope, BoxFuture, Capabilities, CommitError, Criterion, IndexEntries, Key, Page, PageToken, Precondition,
-    ResourceStore, ResourceType, Result, Search, StoreError, Stored, Tenant, Tenanted, Version, VersionId, Write,
+    AtomicScope, BoxFuture, Capabilities, CommitError, Criterion, IndexEntries, Key, Page, PageKey, PageToken,
+    Precondition, Query, ResourceStore, ResourceType, Result, Search, StoreError, Stored, Tenant, Tenanted, Version,
+    VersionId, Write,
 };
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -20,14 +26,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use time::OffsetDateTime;
 
 /// The newest version of each resource. A key of the map begins with the tenant, so no call can reach across (R9).
-#[derive(Default)]
 struct Shelf {
     resources: Mutex<BTreeMap<(Tenant, Key), (Version, IndexEntries)>>,
+    /// Makes the tokens that lead from one page to the next. They end with the process, as the resources do.
+    pages: PageKey,
 }
 
 const LARGEST: u64 = 1 << 20;
 
 impl Shelf {
+    fn new() -> Self {
+        Self { resources: Mutex::default(), pages: PageKey::random() }
+    }
+
     fn read_now(&self, tenant: &Tenant, key: &Key) -> Result<Version> {
         let resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
         let (version, _) = resources.get(&(tenant.clone(), key.clone())).ok_or(StoreError::NotFound)?;
@@ -70,24 +81,24 @@ impl Shelf {
         Ok(version)
     }
 
-    /// In the order of the ids, as the map is (R7).
+    /// In the order of the ids, as the map is (R7). A token holds the last id of the page before, so that whatever comes and
+    /// goes meanwhile moves nothing (R8).
     fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
-        if search.after.is_some() {
-            return Err(StoreError::invalid("this store gives no page tokens"));
-        }
+        let query = Query::Search(search);
+        let last = search.after.as_ref().map(|token| self.pages.open(tenant, query, token)).transpose()?;
         let resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = resources.iter().filter(|((owner, key), (version, index))| {
+        let mut found = resources.iter().filter(|((owner, key), (version, index))| {
             owner == tenant
                 && key.resource_type() == search.resource_type
+                && last.as_deref().is_none_or(|last| key.id().as_bytes() > last)
                 && !version.is_deleted()
                 && search.all_of.iter().all(|criterion| criterion.matches(key.id(), index))
         });
-        let items: Vec<_> = found.map(|(_, (version, _))| version.clone()).collect();
-        // A page may hold `limit` items at most (R8). A real store goes on behind a token; see `PageKey`.
-        match usize::try_from(search.limit.get()) {
-            Ok(limit) if items.len() > limit => Err(StoreError::Unsupported { what: "more than one page" }),
-            _ => Ok(Page { items, next: None }),
-        }
+        let limit = usize::try_from(search.limit.get()).unwrap_or(usize::MAX);
+        let items: Vec<_> = found.by_ref().take(limit).map(|(_, (version, _))| version.clone()).collect();
+        let last = items.last().filter(|_| found.next().is_some());
+        let next = last.map(|last| self.pages.seal(tenant, query, last.key.id().as_bytes())).transpose()?;
+        Ok(Page { items, next })
     }
 }
 
@@ -139,7 +150,7 @@ impl ResourceStore for Shelf {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let shelf = Arc::new(Shelf::default());
+    let shelf = Arc::new(Shelf::new());
     let store = Tenanted::new(Arc::clone(&shelf), "st-mary".parse()?);
     println!("a store on one map, for the tenant {}", store.tenant());
 
@@ -182,3 +193,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     Ok(())
 }
+
+#[cfg(feature = "testkit")]
+fhir_devices::resource_store_conformance!(conformance, store = Shelf::new());

@@ -23,8 +23,8 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`manual`] | why it is so, and which rules are enforced |
-//! | `testkit` | for tests of your own: arbitrary valid devices, documents with one fault (feature `testkit`) |
+//! | [`manual`] | why it is so, which rules are enforced, how a store is written |
+//! | `testkit` | for tests of your own: arbitrary valid devices, the contracts of stores as suites (feature `testkit`) |
 //! | [`backend`] | stores that exist: in memory, and of real engines by features |
 //! | [`service`] | drives the update logic over the stores of the caller |
 //! | [`rest`] | the FHIR REST API over a store, without HTTP |
@@ -168,7 +168,8 @@
 //!
 //! ## Store
 //!
-//! The caller implements [`ResourceStore`](store::ResourceStore), or takes [`Memory`](backend::Memory). A handle is bound
+//! The caller implements [`ResourceStore`](store::ResourceStore), as [`manual::backend`] says, or takes
+//! [`Memory`](backend::Memory). A handle is bound
 //! to a tenant, so that no call can name the wrong one, and takes what is [`Valid`] alone.
 //!
 //! ```
@@ -269,7 +270,8 @@
 //! - `postgres`: `backend::Postgres`, resources and the ledger in a PostgreSQL database. It runs within tokio.
 //! - `redb`: `backend::Redb`, resources and the ledger in one file, and `backend::Files`, update files in a folder: durable, with no
 //!   server and no runtime.
-//! - `testkit`: strategies of proptest for arbitrary valid values, and documents with one fault.
+//! - `testkit`: strategies of proptest for arbitrary valid values, documents with one fault, and the contracts of the stores
+//!   as suites of tests, with stores that fail on purpose; see [`manual::backend`].
 
 #[macro_use]
 pub mod element;

@@ -2,8 +2,8 @@
 
 #![cfg(feature = "testkit")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
-#![allow(dead_code, reason = "the stores with a defect are used by other tests too")]
 
+#[allow(dead_code, reason = "other tests use more of it")]
 #[path = "common/wrong.rs"]
 mod wrong;
 

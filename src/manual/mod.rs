@@ -1,8 +1,10 @@
 //! The long form: why the crate is as it is, and what it holds documents to.
 //!
 //! - [`design`]: the floors, declared types, reports and errors, and what lossless means here.
+//! - [`backend`]: how a store of your own is written, and shown to be right.
 //! - [`conformance`]: every rule of the specification by its key, and how it is enforced, or why not.
 
+pub mod backend;
 pub mod conformance;
 pub mod design;
 

@@ -22,6 +22,8 @@ pub(crate) struct Wrong {
     /// Versions that a defect keeps for itself.
     pub(crate) kept: Mutex<HashMap<(Tenant, Key), Version>>,
     pub(crate) count: Mutex<u64>,
+    /// Whether the writes of a commit are made one by one, with a wait between them.
+    pub(crate) halting: bool,
 }
 
 impl Wrong {
@@ -36,6 +38,7 @@ impl Wrong {
             history: |own, t, k, l, a| block_on(own.below.history(t, k, l, a)),
             kept: Mutex::default(),
             count: Mutex::default(),
+            halting: false,
         }
     }
 
@@ -66,7 +69,17 @@ impl ResourceStore for Wrong {
     }
 
     fn commit<'a>(&'a self, t: &'a Tenant, w: Vec<Write>) -> BoxFuture<'a, Made> {
-        Box::pin(async move { (self.commit)(self, t, w) })
+        Box::pin(async move {
+            if !self.halting {
+                return (self.commit)(self, t, w);
+            }
+            let mut made = Vec::new();
+            for (at, write) in w.into_iter().enumerate() {
+                halt().await;
+                made.extend(self.made(t, vec![write]).map_err(|refused| CommitError::at(at, refused.error))?);
+            }
+            Ok(made)
+        })
     }
 
     fn search<'a>(&'a self, t: &'a Tenant, s: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
@@ -82,6 +95,19 @@ impl ResourceStore for Wrong {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(async move { (self.history)(self, t, k, limit, after) })
     }
+}
+
+/// Is pending once.
+pub(crate) async fn halt() {
+    let mut halted = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut halted, true) {
+            return std::task::Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
 }
 
 /// The check of a condition and the write as two steps, between which others may come.

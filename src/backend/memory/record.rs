@@ -20,6 +20,10 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    pub(super) fn newest(&self) -> Newest {
+        Newest { version: self.version, living: self.body.is_some() }
+    }
+
     pub(super) fn to_version(&self, key: Key) -> Version {
         self.with_body(key, self.body.clone().map(Bytes::from_owner))
     }

@@ -1,0 +1,158 @@
+//! How a store of your own is written, and shown to be right.
+//!
+//! A store is anything that implements [`ResourceStore`](crate::store::ResourceStore),
+//! [`BlobStore`](crate::store::BlobStore) or [`Ledger`](crate::store::Ledger): a database, a service of others, a folder.
+//! One value may be all three. The contract of each trait is a numbered list in its docs, and the test kit has a test for
+//! each clause; so the way to a store is short.
+//!
+//! # 1. Begin with a store that does nothing
+//!
+//! Every method is answered with `Unsupported`, and the suite is there from the first day:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! fhir-devices = { version = "0.1", features = ["testkit"] }
+//! ```
+//!
+//! ```text
+//! fhir_devices::ledger_conformance!(notebook, store = Notebook::new());
+//! ```
+//!
+//! `cargo test` now lists the clauses that are still broken, each with what was found and what was wanted.
+//!
+//! # 2. Write it clause by clause
+//!
+//! The futures are boxed by hand, and need no runtime: what is ready at once is `Box::pin(async move { .. })`. Here is a whole
+//! ledger over a map. What to look at:
+//!
+//! - The tenant is a part of every key (L4). There is no call that could forget it.
+//! - A condition is checked in the same step as the write (L1), here under one lock. In a database that is one statement,
+//!   such as `update .. where revision = ..`, or one transaction, and never a read before a write.
+//! - A commit is checked as a whole before anything of it is written (L8).
+//! - A page token holds the last key of the page, and not a number of records (L9). [`PageKey`](crate::store::PageKey) binds
+//!   it to tenant and query.
+//!
+//! ```
+//! use fhir_devices::store::*;
+//! use std::collections::{BTreeMap, BTreeSet};
+//! use std::num::NonZeroU32;
+//! use std::ops::Bound;
+//! use std::sync::{Mutex, PoisonError};
+//!
+//! /// The last number given to a revision, and the records.
+//! type Pages = (u64, BTreeMap<(Tenant, LedgerKey), LedgerRecord>);
+//!
+//! struct Notebook {
+//!     pages: Mutex<Pages>,
+//!     tokens: PageKey,
+//! }
+//!
+//! impl Ledger for Notebook {
+//!     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
+//!         Box::pin(async move {
+//!             let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+//!             Ok(pages.1.get(&(tenant.clone(), key.clone())).cloned())
+//!         })
+//!     }
+//!
+//!     fn apply<'a>(&'a self, tenant: &'a Tenant, changes: Vec<Change>) -> BoxFuture<'a, Result<Vec<Revision>, CommitError>> {
+//!         Box::pin(async move {
+//!             let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+//!             let mut keys = BTreeSet::new();
+//!             for (at, change) in changes.iter().enumerate() {
+//!                 let found = pages.1.get(&(tenant.clone(), change.key.clone())).map(|record| &record.revision);
+//!                 let error = if change.expected.is_none() && change.value.is_none() {
+//!                     StoreError::invalid("a deletion without a revision")
+//!                 } else if !keys.insert(change.key.clone()) {
+//!                     StoreError::invalid("a key that is named twice")
+//!                 } else if found == change.expected.as_ref() {
+//!                     continue;
+//!                 } else if change.expected.is_none() {
+//!                     StoreError::AlreadyExists { current: None }
+//!                 } else {
+//!                     StoreError::Conflict { current: None }
+//!                 };
+//!                 return Err(CommitError::at(at, error));
+//!             }
+//!             let mut made = Vec::new();
+//!             for Change { key, value, .. } in changes {
+//!                 pages.0 += 1; // never given again, deletions included (L2)
+//!                 let revision = Revision::new(pages.0.to_string());
+//!                 let place = (tenant.clone(), key.clone());
+//!                 match value {
+//!                     Some(value) => pages.1.insert(place, LedgerRecord { key, revision: revision.clone(), value }),
+//!                     None => pages.1.remove(&place),
+//!                 };
+//!                 made.push(revision);
+//!             }
+//!             Ok(made)
+//!         })
+//!     }
+//!
+//!     fn scan<'a>(
+//!         &'a self,
+//!         tenant: &'a Tenant,
+//!         prefix: &'a LedgerKey,
+//!         limit: NonZeroU32,
+//!         after: Option<&'a PageToken>,
+//!     ) -> BoxFuture<'a, Result<Page<LedgerRecord>>> {
+//!         Box::pin(async move {
+//!             let query = Query::Ledger(prefix);
+//!             let last = after.map(|token| self.tokens.open(tenant, query, token)).transpose()?;
+//!             let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+//!             let below = format!("{prefix}/");
+//!             let mut found = pages.1.iter().filter(|((owner, key), _)| {
+//!                 owner == tenant
+//!                     && key.as_str().starts_with(&below)
+//!                     && last.as_deref().is_none_or(|last| key.as_str().as_bytes() > last)
+//!             });
+//!             let limit = usize::try_from(limit.get()).unwrap_or(usize::MAX);
+//!             let items: Vec<_> = found.by_ref().take(limit).map(|(_, record)| record.clone()).collect();
+//!             let last = items.last().filter(|_| found.next().is_some());
+//!             let next = last.map(|last| self.tokens.seal(tenant, query, last.key.as_str().as_bytes())).transpose()?;
+//!             Ok(Page { items, next })
+//!         })
+//!     }
+//! }
+//!
+//! // What `ledger_conformance!` makes a test each of, in one run; and histories of four threads under faults.
+//! # #[cfg(feature = "testkit")] {
+//! use fhir_devices::testkit::{history, store::{Trial, block_on, ledger}};
+//! use std::sync::Arc;
+//! let notebook: Arc<dyn Ledger> = Arc::new(Notebook { pages: Mutex::default(), tokens: PageKey::random() });
+//! for clause in ledger::CLAUSES {
+//!     (clause.check)(&Trial::new(&*notebook, &|task| block_on(task)))?;
+//! }
+//! history::ledger(&notebook, &|task| block_on(task), 0..50)?;
+//! # }
+//! # #[cfg(feature = "testkit")]
+//! # Ok::<(), fhir_devices::testkit::store::Broken>(())
+//! ```
+//!
+//! The example `implement_a_store` is a store of resources in the same manner, with its suite at the end.
+//!
+//! # 3. Say what the store cannot do
+//!
+//! [`Capabilities`](crate::store::Capabilities) tells how far a commit reaches, how many writes and bytes it takes, whether
+//! there is history, and whether a search sees what was just written. A store that cannot do a thing says so, and answers
+//! `Unsupported` where it is asked for it: the kit skips the clause (`skipped: history`), and a caller can choose another way.
+//! A store that claims what it cannot do loses data quietly; the kit looks for that.
+//!
+//! # 4. Tell the errors apart
+//!
+//! Most stores fail here, in rare moments. Ask of each error of the engine: is it certain that nothing was written, nor will
+//! be? Then it is `Unavailable`, `Throttled`, or the refusal that it is. A connection that breaks while a commit is under way, or
+//! a time that runs out, is `Indeterminate`: the caller finds out by the [`WriteId`](crate::store::WriteId) that is kept with
+//! the version. A driver that repeats a conditional write by itself must be kept from it, or its answer "already exists" may be
+//! about the first try. [`StoreError`](crate::store::StoreError) has the rest.
+//!
+//! # 5. Hold it against the kit
+//!
+//! - The suites: [`resource_store_conformance!`](https://docs.rs/fhir-devices/latest/fhir_devices/macro.resource_store_conformance.html)
+//!   and its two sisters, one test a clause. `block_on = |future| RUNTIME.block_on(future)` runs them on a runtime, and
+//!   `skip = std::env::var("ENGINE_URL").err()` where there is an engine. Each test works in a tenant of its own, so that the
+//!   engine may hold other data.
+//! - Histories: `testkit::history::resources` lets four threads loose on two resources, with lost answers and dropped calls, and
+//!   looks for an order that explains what each was told. Run 200 seeds.
+//! - What an application does when the store fails is tried with `testkit::Faulty`, whose faults are honest and come again under
+//!   the same seed; `testkit::Recording` shows what a store was asked for.

@@ -1,0 +1,61 @@
+//! From a store that is shared to the handles of a tenant.
+
+use super::{BlobStore, Ledger, ResourceStore, Tenant, TenantBlobs, TenantLedger, Tenanted};
+use std::sync::Arc;
+
+/// Makes the handles of a tenant from a store that is shared.
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// use fhir_devices::store::{ForTenant, Generation, StoreError, stream};
+/// use std::sync::Arc;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let memory = Arc::new(Memory::new());
+/// let missing = memory.for_tenant("st-mary".parse()?).read(&"Device/pump".parse()?).await;
+/// assert!(matches!(missing, Err(StoreError::NotFound)));
+/// memory.blobs_for("st-mary".parse()?).put(Generation(1), stream::once("firmware")).await?;
+/// assert!(memory.ledger_for("st-mary".parse()?).get(&"a".parse()?).await?.is_none());
+/// # Ok(())
+/// # }
+/// ```
+pub trait ForTenant<S: ?Sized> {
+    /// The resources of a tenant.
+    fn for_tenant(&self, tenant: Tenant) -> Tenanted<S>
+    where
+        S: ResourceStore;
+
+    /// The files of a tenant.
+    fn blobs_for(&self, tenant: Tenant) -> TenantBlobs<S>
+    where
+        S: BlobStore;
+
+    /// The records of a tenant.
+    fn ledger_for(&self, tenant: Tenant) -> TenantLedger<S>
+    where
+        S: Ledger;
+}
+
+impl<S: ?Sized> ForTenant<S> for Arc<S> {
+    fn for_tenant(&self, tenant: Tenant) -> Tenanted<S>
+    where
+        S: ResourceStore,
+    {
+        Tenanted::new(Self::clone(self), tenant)
+    }
+
+    fn blobs_for(&self, tenant: Tenant) -> TenantBlobs<S>
+    where
+        S: BlobStore,
+    {
+        TenantBlobs::new(Self::clone(self), tenant)
+    }
+
+    fn ledger_for(&self, tenant: Tenant) -> TenantLedger<S>
+    where
+        S: Ledger,
+    {
+        TenantLedger::new(Self::clone(self), tenant)
+    }
+}

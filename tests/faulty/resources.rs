@@ -1,0 +1,378 @@
+//! Stores of resources with one defect each.
+
+use super::wrong::{Wrong, check_then_write};
+use super::{each_holds, each_is_caught};
+use fhir_devices::backend::Memory;
+use fhir_devices::store::*;
+use fhir_devices::testkit::store::{block_on, resources};
+use std::num::NonZeroU32;
+use std::thread;
+use std::time::Duration;
+
+#[test]
+fn for_every_clause_a_store_of_resources_that_breaks_it_is_caught() {
+    each_is_caught(resources::CLAUSES, wrong, |store| store as &dyn ResourceStore);
+}
+
+#[test]
+fn a_store_of_resources_without_a_defect_keeps_every_clause() {
+    each_holds(resources::CLAUSES, &wrong("") as &dyn ResourceStore);
+}
+
+type Made = Result<Vec<Version>, CommitError>;
+
+/// The writes of a commit as commits of their own.
+fn one_by_one(own: &Wrong, t: &Tenant, writes: Vec<Write>) -> Made {
+    let mut made = Vec::new();
+    for (at, write) in writes.into_iter().enumerate() {
+        made.extend(own.made(t, vec![write]).map_err(|refused| CommitError::at(at, refused.error))?);
+        thread::sleep(Duration::from_micros(50));
+    }
+    Ok(made)
+}
+
+/// With each write changed.
+fn changed(own: &Wrong, t: &Tenant, writes: Vec<Write>, change: fn(Write) -> Write) -> Made {
+    own.made(t, writes.into_iter().map(change).collect())
+}
+
+/// With each version of the answer changed.
+fn answered(own: &Wrong, t: &Tenant, writes: Vec<Write>, change: fn(Version) -> Version) -> Made {
+    Ok(own.made(t, writes)?.into_iter().map(change).collect())
+}
+
+/// With another error.
+fn refused(own: &Wrong, t: &Tenant, writes: Vec<Write>, change: fn(CommitError) -> CommitError) -> Made {
+    own.made(t, writes).map_err(change)
+}
+
+/// With each criterion changed.
+fn asked(own: &Wrong, t: &Tenant, search: &Search, change: fn(&Criterion) -> Criterion) -> Result<Page<Version>> {
+    let mut search = search.clone();
+    search.all_of = search.all_of.iter().map(change).collect();
+    block_on(own.below.search(t, &search))
+}
+
+/// Pages by the number of what was seen before.
+fn by_offset(own: &Wrong, t: &Tenant, search: &Search) -> Result<Page<Version>> {
+    let mut offset = own.count.lock().unwrap();
+    if search.after.is_none() {
+        *offset = 0;
+    }
+    let all = Search { limit: NonZeroU32::MAX, after: None, ..search.clone() };
+    let (all, limit) = (block_on(own.below.search(t, &all))?.items, search.limit.get() as usize);
+    let items: Vec<_> = all.iter().skip(*offset as usize).take(limit).cloned().collect();
+    *offset += items.len() as u64;
+    let token = block_on(own.below.search(t, &Search { limit: NonZeroU32::MIN, after: None, ..search.clone() }))?.next;
+    Ok(Page { next: token.filter(|_| (*offset as usize) < all.len()), items })
+}
+
+fn is_gathered(search: &Search) -> bool {
+    search.all_of.iter().any(|criterion| matches!(criterion, Criterion::Begins(..) | Criterion::AnyOf(_)))
+}
+
+fn history(own: &Wrong, t: &Tenant, k: &Key, l: NonZeroU32, a: Option<&PageToken>) -> Result<Page<Version>> {
+    block_on(own.below.history(t, k, l, a))
+}
+
+/// Keeps what it makes, by tenant and key.
+fn keeping(own: &Wrong, t: &Tenant, writes: Vec<Write>) -> Made {
+    let made = own.made(t, writes)?;
+    own.kept.lock().unwrap().extend(made.iter().map(|version| ((t.clone(), version.key.clone()), version.clone())));
+    Ok(made)
+}
+
+/// The store that breaks a clause.
+fn wrong(clause: &'static str) -> Wrong {
+    let mut wrong = Wrong::right(Memory::new().with_max_body(2_000).with_max_writes(50));
+    match clause {
+        "r1_a_refused_commit_writes_nothing"
+        | "r1_a_commit_is_seen_as_a_whole"
+        | "r1_a_commit_that_names_a_key_twice_is_refused"
+        | "r1_a_commit_of_too_many_writes_is_refused" => wrong.commit = one_by_one,
+        "r1_a_commit_gives_its_versions_in_order" => {
+            wrong.commit = |own, t, w| own.made(t, w).map(|made| made.into_iter().rev().collect());
+        }
+        "r1_an_empty_commit_succeeds" => {
+            wrong.commit = |own, t, w| match w.is_empty() {
+                true => Err(StoreError::invalid("nothing to do").into()),
+                false => own.made(t, w),
+            };
+        }
+        "r1_a_commit_beyond_the_scope_is_refused" => {
+            wrong.capabilities = |own| {
+                let mut capabilities = ResourceStore::capabilities(&own.below);
+                capabilities.atomic = AtomicScope::Device;
+                capabilities
+            };
+        }
+        "r2_preconditions_hold_for_small_bodies" => {
+            wrong.commit = |own, t, w| {
+                changed(own, t, w, |write| match write.when {
+                    Precondition::Exists if write.body.is_some() => Write { when: Precondition::None, ..write },
+                    _ => write,
+                })
+            };
+        }
+        // As where a large body takes another path, on which the condition is forgotten.
+        "r2_preconditions_hold_for_the_largest_bodies" => {
+            wrong.commit = |own, t, w| {
+                changed(own, t, w, |write| match &write.body {
+                    Some(body) if body.len() > 1_000 => Write { when: Precondition::None, ..write },
+                    _ => write,
+                })
+            };
+        }
+        "r2_preconditions_hold_for_deletions" => {
+            wrong.commit = |own, t, w| {
+                changed(own, t, w, |write| match write.when {
+                    Precondition::Version(_) if write.body.is_none() => Write { when: Precondition::None, ..write },
+                    _ => write,
+                })
+            };
+        }
+        "r2_the_first_write_that_fails_is_named" => {
+            wrong.commit = |own, t, w| {
+                let last = w.len().saturating_sub(1);
+                own.made(t, w).map_err(|refused| CommitError { index: Some(last), ..refused })
+            };
+        }
+        "r2_of_many_writers_of_one_version_one_wins" | "r2_of_many_creators_one_wins" => {
+            wrong.commit = check_then_write
+        }
+        "r3_versions_count_on_after_a_deletion" => {
+            wrong.commit = |own, t, w| {
+                let creates = w.first().is_some_and(|write| write.when == Precondition::Absent);
+                let made = own.made(t, w)?;
+                let first = |made: Version| Version { version: VersionId::FIRST, ..made };
+                Ok(if creates { made.into_iter().map(first).collect() } else { made })
+            };
+        }
+        // Answers with what is read afterwards.
+        "r3_no_number_is_given_twice" => {
+            wrong.commit = |own, t, w| {
+                let made = own.made(t, w)?;
+                thread::sleep(Duration::from_micros(100));
+                Ok(made.into_iter().map(|made| block_on(own.below.read(t, &made.key)).unwrap_or(made)).collect())
+            };
+        }
+        "r4_what_was_written_is_read_byte_for_byte" => {
+            wrong.read = |own, t, k| {
+                let read = block_on(own.below.read(t, k))?;
+                let plain = read.body.iter().flatten().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+                Ok(Version { body: Some(plain), ..read })
+            };
+        }
+        "r4_an_acknowledged_write_is_seen_by_others" => {
+            wrong.read = |own, t, k| {
+                let read = block_on(own.below.read(t, k))?;
+                let before = VersionId::new(read.version.get() - 1);
+                Ok(before.and_then(|before| block_on(own.below.vread(t, k, before)).ok()).unwrap_or(read))
+            };
+        }
+        // The index lags one write behind.
+        "r4_a_search_sees_what_is_acknowledged" => {
+            wrong.commit = |own, t, w| {
+                own.kept.lock().unwrap().clear();
+                keeping(own, t, w)
+            };
+            wrong.search = |own, t, s| {
+                let mut page = block_on(own.below.search(t, s))?;
+                let late = own.kept.lock().unwrap();
+                page.items.retain(|version| !late.contains_key(&(t.clone(), version.key.clone())));
+                Ok(page)
+            };
+        }
+        "r5_history_is_newest_first_and_keeps_deletions" => {
+            wrong.history = |own, t, k, l, a| {
+                let mut page = history(own, t, k, l, a)?;
+                page.items.reverse();
+                Ok(page)
+            };
+        }
+        "r5_what_never_was_has_no_history" => {
+            wrong.history = |own, t, k, l, a| match history(own, t, k, l, a) {
+                Err(StoreError::NotFound) => Ok(Page { items: Vec::new(), next: None }),
+                history => history,
+            };
+        }
+        "r5_without_history_it_is_unsupported" => {
+            wrong.capabilities = |own| {
+                let mut capabilities = ResourceStore::capabilities(&own.below);
+                capabilities.history = false;
+                capabilities
+            };
+        }
+        "r6_a_deletion_needs_a_living_resource" => {
+            wrong.commit = |own, t, w| match (own.made(t, w.clone()), w.first()) {
+                (Err(CommitError { error: StoreError::Gone { .. }, .. }), Some(write)) if write.body.is_none() => {
+                    own.made(t, vec![Write::put(write.key.clone(), "", IndexEntries::new())])?;
+                    own.made(t, w)
+                }
+                (made, _) => made,
+            };
+        }
+        "r6_a_deleted_resource_is_gone_and_not_found" => {
+            wrong.read = |own, t, k| match block_on(own.below.read(t, k)) {
+                Err(StoreError::Gone { .. }) => Err(StoreError::NotFound),
+                read => read,
+            };
+        }
+        "r7_a_value_is_found_in_each_form" => {
+            wrong.search = |own, t, s| {
+                asked(own, t, s, |criterion| match criterion {
+                    Criterion::Is(parameter, TokenMatch::Exact(Token { system: None, value })) => {
+                        Criterion::Is(*parameter, TokenMatch::Value(value.clone()))
+                    }
+                    other => other.clone(),
+                })
+            };
+        }
+        "r7_each_parameter_has_an_index_of_its_own" => {
+            wrong.search = |own, t, s| {
+                asked(own, t, s, |criterion| match criterion {
+                    Criterion::Is(Parameter::UdiDi, wanted) => Criterion::Is(Parameter::UdiCarrier, wanted.clone()),
+                    other => other.clone(),
+                })
+            };
+        }
+        "r7_criteria_are_met_together" => {
+            wrong.search = |own, t, s| {
+                let mut search = s.clone();
+                search.all_of.truncate(1);
+                block_on(own.below.search(t, &search))
+            };
+        }
+        "r7_any_of_several_criteria_is_enough" => {
+            wrong.search = |own, t, s| {
+                asked(own, t, s, |criterion| match criterion {
+                    Criterion::AnyOf(any) => any.first().unwrap_or(criterion).clone(),
+                    other => other.clone(),
+                })
+            };
+        }
+        // A pattern in which `%` stands for anything.
+        "r7_a_beginning_is_compared_byte_for_byte" => {
+            wrong.search = |own, t, s| {
+                asked(own, t, s, |criterion| match criterion {
+                    Criterion::Begins(parameter, start) => {
+                        Criterion::Begins(*parameter, start.split('%').next().unwrap_or_default().into())
+                    }
+                    other => other.clone(),
+                })
+            };
+        }
+        // The order of a language.
+        "r7_what_is_found_is_in_the_order_of_the_ids" => {
+            wrong.search = |own, t, s| {
+                let mut page = block_on(own.below.search(t, s))?;
+                page.items.sort_by_key(|version| version.key.id().to_lowercase());
+                Ok(page)
+            };
+        }
+        "r7_a_resource_is_found_once" => {
+            wrong.search = |own, t, s| {
+                let mut page = block_on(own.below.search(t, s))?;
+                page.items.extend(page.items.first().filter(|_| !s.all_of.is_empty()).cloned());
+                Ok(page)
+            };
+        }
+        "r7_a_search_follows_the_newest_version" => {
+            wrong.commit = |own, t, w| {
+                changed(own, t, w, |write| match write.when {
+                    Precondition::Version(_) => Write { index: IndexEntries::new(), ..write },
+                    _ => write,
+                })
+            };
+        }
+        "r8_pages_are_stable_while_others_write" => wrong.search = by_offset,
+        "r8_pages_of_gathered_criteria_are_stable" => {
+            wrong.search = |own, t, s| match is_gathered(s) {
+                true => by_offset(own, t, s),
+                false => block_on(own.below.search(t, s)),
+            };
+        }
+        // The last page is lost.
+        "r8_pages_of_every_length_make_the_whole" => {
+            wrong.search = |own, t, s| {
+                let page = block_on(own.below.search(t, s))?;
+                Ok(Page { next: page.next.filter(|_| s.after.is_none()), ..page })
+            };
+        }
+        "r8_a_foreign_or_damaged_token_is_invalid" => {
+            wrong.search = |own, t, s| match block_on(own.below.search(t, s)) {
+                Err(StoreError::Invalid { .. }) => block_on(own.below.search(t, &Search { after: None, ..s.clone() })),
+                page => page,
+            };
+        }
+        "r8_a_foreign_token_of_a_history_is_invalid" => {
+            wrong.history = |own, t, k, l, a| match history(own, t, k, l, a) {
+                Err(StoreError::Invalid { .. }) => history(own, t, k, l, None),
+                page => page,
+            };
+        }
+        // A cache whose keys lack the tenant.
+        "r9_no_reading_crosses_tenants" => {
+            wrong.commit = keeping;
+            wrong.read = |own, t, k| match block_on(own.below.read(t, k)) {
+                Err(StoreError::NotFound) => {
+                    let kept = own.kept.lock().unwrap();
+                    kept.iter().find(|((_, key), _)| key == k).map(|(_, kept)| kept.clone()).ok_or(StoreError::NotFound)
+                }
+                read => read,
+            };
+        }
+        // A deletion whose condition lacks the tenant.
+        "r9_no_writing_crosses_tenants" => {
+            wrong.commit = |own, t, w| {
+                let deleted: Vec<_> = w.iter().filter(|write| write.body.is_none()).map(|w| w.key.clone()).collect();
+                let made = keeping(own, t, w)?;
+                for (tenant, key) in own.kept.lock().unwrap().keys().filter(|(_, key)| deleted.contains(key)) {
+                    drop(own.made(tenant, vec![Write::delete(key.clone(), Precondition::None)]));
+                }
+                Ok(made)
+            };
+        }
+        "r10_a_refusal_says_that_nothing_was_applied" => {
+            wrong.commit = |own, t, w| {
+                refused(own, t, w, |refused| match refused.error {
+                    StoreError::AlreadyExists { .. } => {
+                        CommitError { error: StoreError::Backend { source: "duplicate key".into() }, ..refused }
+                    }
+                    _ => refused,
+                })
+            };
+        }
+        "r11_a_write_id_is_given_back" => {
+            wrong.commit = |own, t, w| answered(own, t, w, |made| Version { write_id: None, ..made });
+        }
+        "r12_the_largest_body_is_taken" => {
+            wrong.commit = |own, t, w| {
+                let limit = own.capabilities().max_body;
+                let largest = |write: &Write| write.body.as_ref().is_some_and(|body| body.len() as u64 >= limit);
+                match w.iter().position(largest) {
+                    Some(at) => Err(CommitError::at(at, StoreError::TooLarge { limit })),
+                    None => own.made(t, w),
+                }
+            };
+        }
+        "r12_a_larger_body_is_refused" => {
+            wrong.capabilities = |own| {
+                let mut capabilities = ResourceStore::capabilities(&own.below);
+                capabilities.max_body = 1_000;
+                capabilities
+            };
+        }
+        "r13_last_updated_never_falls" => {
+            wrong.commit = |own, t, w| {
+                answered(own, t, w, |made| {
+                    let fallen = time::Duration::seconds(made.version.get().cast_signed());
+                    Version { last_updated: made.last_updated - fallen, ..made }
+                })
+            };
+        }
+        "r14_a_dropped_commit_leaves_old_or_new" => wrong.halting = true,
+        _ => {}
+    }
+    wrong
+}
