@@ -25,7 +25,7 @@
 //! | --- | --- |
 //! | [`manual`] | why it is so, and which rules are enforced |
 //! | `testkit` | for tests of your own: arbitrary valid devices, documents with one fault (feature `testkit`) |
-//! | [`backend`] | stores that exist: in memory |
+//! | [`backend`] | stores that exist: in memory, and of real engines by features |
 //! | [`service`] | drives the update logic over the stores of the caller |
 //! | [`rest`] | the FHIR REST API over a store, without HTTP |
 //! | [`update`] | what to do next, without input, output or a clock |
@@ -101,6 +101,31 @@
 //! assert_eq!(device.validate().to_string(), "error ref-1 at Device.owner: \
 //!     a reference `#id` needs a contained resource with that id");
 //! assert!(Valid::new(device).is_err());
+//! # Ok::<(), fhir_devices::Report>(())
+//! ```
+//!
+//! ## Resolve
+//!
+//! [`reference::resolve`] follows every reference of a valid resource, and gives a [`Report`] where one does not lead to a
+//! resource of its type. Who answers is a [`Resolve`](reference::Resolve): a Bundle, several in order, one of your own;
+//! [`resolve_later`](reference::resolve_later) asks a store, once for all.
+//!
+//! ```
+//! use fhir_devices::reference::{InBundle, resolve};
+//! use fhir_devices::{Bundle, DeviceMetric, Valid};
+//!
+//! let bundle = Bundle::from_json(br#"{"resourceType":"Bundle","type":"collection","entry":[
+//!     {"resource":{"resourceType":"Device","id":"d1","model":"P9"}}]}"#)?;
+//! let metric = DeviceMetric::from_json(br#"{"resourceType":"DeviceMetric","identifier":{"value":"1"},"type":{"text":"SpO2"},
+//!     "category":"measurement","source":{"reference":"Device/d1"},"parent":{"reference":"DeviceComponent/c1"}}"#)?;
+//! let mut metric = Valid::new(metric)?;
+//! let here = InBundle::new(&bundle);
+//! assert_eq!(resolve(&metric, &here).unwrap_err().issues()[0].at, "DeviceMetric.parent");
+//!
+//! metric = Valid::new(DeviceMetric { parent: None, ..metric.into_inner() })?;
+//! let links = resolve(&metric, &here)?;
+//! let device: &fhir_devices::Device = links.to(metric.source.as_ref().unwrap()).unwrap();
+//! assert_eq!(device.model.as_ref().unwrap().value.as_ref().unwrap(), "P9");
 //! # Ok::<(), fhir_devices::Report>(())
 //! ```
 //!
@@ -239,7 +264,11 @@
 //!
 //! None is needed for anything above, and none is on by default.
 //!
+//! - `ed25519`: [`update::manifest::Verifier`] by Ed25519, for the signatures of manifests.
 //! - `encryption`: [`backend`] wrappers that seal blobs and resource bodies.
+//! - `postgres`: `backend::Postgres`, resources and the ledger in a PostgreSQL database. It runs within tokio.
+//! - `redb`: `backend::Redb`, resources and the ledger in one file, and `backend::Files`, update files in a folder: durable, with no
+//!   server and no runtime.
 //! - `testkit`: strategies of proptest for arbitrary valid values, and documents with one fault.
 
 #[macro_use]

@@ -10,7 +10,7 @@ mod rules;
 use fhir_devices::datatype::Reference;
 use fhir_devices::nomenclature::Level;
 use fhir_devices::primitive::Id;
-use fhir_devices::reference::{Label, Node, Rule, SelectError, Selector, Tree, components, select};
+use fhir_devices::reference::{Label, Node, Rule, SelectError, Selector, Tree, UnfitReason, components, select};
 use fhir_devices::{Bundle, DeviceComponent, Resource};
 
 fn component(id: &str, code: &str, display: &str, parent: &str) -> DeviceComponent {
@@ -168,6 +168,66 @@ fn a_place_is_doubtful_below_an_orphan_a_circle_or_a_disorder() {
     let tree = components(&all);
     let doubts: Vec<_> = tree.nodes().map(|node| node.doubt().map(|finding| finding.rule.key())).collect();
     assert_eq!(doubts, [None, None, None, Some("CT-04"), Some("CT-04"), Some("CT-01"), Some("CT-05"), Some("CT-05")]);
+}
+
+#[test]
+fn a_target_stands_in_a_closed_chain_of_descending_levels() {
+    let mut all = vec![
+        component("ward", "69965", "x", ""),
+        component("m", "69641", "x", "DeviceComponent/ward"),
+        component("v", "69642", "x", "DeviceComponent/m"),
+        component("c", "69643", "x", "DeviceComponent/v"),
+        // A level may be left out, or not be known.
+        component("short", "69643", "x", "DeviceComponent/m"),
+        component("any", "69640", "x", "DeviceComponent/c"),
+        component("lost", "69642", "x", "DeviceComponent/gone"),
+        component("below", "69643", "x", "DeviceComponent/lost"),
+        component("a", "69642", "x", "DeviceComponent/b"),
+        component("b", "69643", "x", "DeviceComponent/a"),
+        component("upside", "69642", "x", "DeviceComponent/c"),
+        component("level", "69642", "x", "DeviceComponent/v"),
+        component("void", "69642", "x", "DeviceComponent/m"),
+        component("of-void", "69643", "x", "DeviceComponent/void"),
+        component("twin", "69642", "x", "DeviceComponent/m"),
+        component("twin", "69642", "x", "DeviceComponent/m"),
+        component("foreign", "69642", "x", "DeviceComponent/m"),
+        component("of-foreign", "69643", "x", "DeviceComponent/foreign"),
+    ];
+    let status = fhir_devices::datatype::Coding::new("http://hl7.org/fhir/operational-status", "entered-in-error");
+    all[12].operational_status.push(status.unwrap().into());
+    let source = |id: &str| Some(Reference::to(id).unwrap());
+    (all[0].source, all[1].source, all[16].source) = (source("Device/w"), source("Device/b"), source("Device/x"));
+    let tree = components(&all);
+    let found: Vec<_> =
+        tree.nodes().map(|node| node.may_be_target().err().map(|unfit| (unfit.reason, unfit.at))).collect();
+    let no = |reason, at: &str| Some((reason, at.to_owned()));
+    assert_eq!(
+        found,
+        [
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            no(UnfitReason::NoParent, "lost"),
+            no(UnfitReason::NoParent, "lost"),
+            no(UnfitReason::Circle, "a"),
+            no(UnfitReason::Circle, "a"),
+            no(UnfitReason::Levels, "ward/m/v/c/upside"),
+            no(UnfitReason::Levels, "ward/m/v/level"),
+            no(UnfitReason::EnteredInError, "ward/m/void"),
+            no(UnfitReason::EnteredInError, "ward/m/void"),
+            no(UnfitReason::Doubled, "ward/m/twin"),
+            no(UnfitReason::Doubled, "ward/m/twin"),
+            no(UnfitReason::OtherSource, "ward/m/foreign"),
+            no(UnfitReason::OtherSource, "ward/m/foreign"),
+        ]
+    );
+    let device = fhir_devices::Device::default();
+    let tree = fhir_devices::reference::Gather::new().with_item(&device).build();
+    let refused = tree.nodes().next().unwrap().may_be_target().unwrap_err();
+    assert_eq!(refused.reason, UnfitReason::NoComponent);
 }
 
 #[test]

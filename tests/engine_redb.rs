@@ -6,6 +6,7 @@
 use fhir_devices::backend::Redb;
 use fhir_devices::backend::redb::Options;
 use fhir_devices::store::*;
+use fhir_devices::testkit::history;
 use fhir_devices::testkit::store::block_on;
 use fhir_devices::{ledger_conformance, resource_store_conformance};
 use redb::StorageBackend;
@@ -41,6 +42,15 @@ fn memory() -> Redb {
 
 resource_store_conformance!(resources_in_redb, store = memory());
 ledger_conformance!(ledger_in_redb, store = memory());
+
+#[test]
+fn histories_of_many_threads_and_honest_faults_are_in_order() {
+    let store = Arc::new(memory());
+    let resources: Arc<dyn ResourceStore> = store.clone();
+    history::resources(&resources, &|task| block_on(task), 0..200).unwrap();
+    let ledger: Arc<dyn Ledger> = store;
+    history::ledger(&ledger, &|task| block_on(task), 0..200).unwrap();
+}
 
 fn fresh() -> Tenant {
     static NEXT: AtomicU64 = AtomicU64::new(0);

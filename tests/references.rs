@@ -13,7 +13,7 @@ use fhir_devices::store::{
     BoxFuture, Capabilities, CommitError, InStore, Key, Page, PageToken, Precondition, ResourceStore, Search, Stored,
     Tenant, Tenanted, Version, VersionId, Write, writes,
 };
-use fhir_devices::{Bundle, Device, DeviceComponent, Resource};
+use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, Resource};
 use proptest::prelude::*;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -294,8 +294,48 @@ async fn a_device_is_read_in_as_many_calls_whatever_its_size() {
         let family = store.family("pump").await.unwrap();
         assert_eq!(family.resources.len(), vmds + 3);
         assert_eq!(family.tree().get("vmd-0").unwrap().path(), "rack-mds/mds/vmd-0");
-        // The device, its components, its metrics, and the level above its MDS.
-        assert_eq!(counting.1.load(Ordering::Relaxed), 4, "{vmds}");
+        // The device, its components, its metrics, the level above its MDS, and two for what names its parent alone.
+        assert_eq!(counting.1.load(Ordering::Relaxed), 6, "{vmds}");
+    }
+}
+
+/// The same without what it says of its source.
+fn sourceless(id: &str, code: &str, parent: &str) -> DeviceComponent {
+    let mut one = component(id, code, "pump", parent);
+    one.source = None;
+    one
+}
+
+#[tokio::test]
+async fn what_names_its_parent_alone_is_of_the_device_of_its_parent() {
+    for size in [3, 300] {
+        let counting = Arc::new(Counting(Memory::new(), AtomicUsize::new(0)));
+        let store = fleet(&counting, 1).await;
+        let mut all: Vec<DeviceComponent> =
+            (0..size).map(|at| sourceless(&format!("c-{at}"), "69987", "vmd-0")).collect();
+        all.extend((0..size).map(|at| sourceless(&format!("deep-{at}"), "69987", &format!("c-{at}"))));
+        // A circle below, a part of the rack above, and one of another device.
+        all.push(sourceless("round", "69986", "round"));
+        all.push(sourceless("of-rack", "69986", "rack-mds"));
+        all.push(component("other", "69986", "rack", "mds"));
+        for one in all {
+            store.write(one.write(Precondition::Absent).unwrap()).await.unwrap();
+        }
+        let metric = DeviceMetric::from_json(
+            br#"{"resourceType":"DeviceMetric","id":"flow","identifier":{"value":"1"},"type":{"text":"flow"},
+            "category":"setting","parent":{"reference":"DeviceComponent/deep-0"}}"#,
+        );
+        store.write(metric.unwrap().write(Precondition::Absent).unwrap()).await.unwrap();
+        let before = counting.1.load(Ordering::Relaxed);
+        let family = store.family("pump").await.unwrap();
+        let calls = counting.1.load(Ordering::Relaxed) - before;
+        let tree = family.tree();
+        assert_eq!(tree.len(), 2 + 2 + 2 * size + 1, "{tree:?}");
+        assert_eq!(tree.get("deep-2").unwrap().path(), "rack-mds/mds/vmd-0/c-2/deep-2");
+        assert_eq!(tree.metric("flow").unwrap().device().unwrap().label(), "pump");
+        assert!(["round", "of-rack", "other"].iter().all(|id| tree.get(id).is_none()));
+        // As before, and two for each of the levels of channels.
+        assert_eq!(calls, 6 + 2 * 2, "{size}");
     }
 }
 

@@ -14,7 +14,7 @@ mod common;
 
 use fhir_devices::code::RESOURCE_TYPES;
 use fhir_devices::element::{Definition, Element, ElementDef, Max, ReadMode, TypeDef};
-use fhir_devices::resource::operation_outcome::RULE_SYSTEM;
+use fhir_devices::resource::operation_outcome::{ROW_EXTENSION, RULE_SYSTEM};
 use fhir_devices::validate::check;
 use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Report, Resource};
 use jsonschema::Validator;
@@ -289,11 +289,17 @@ fn of_a_report() -> Value {
         "properties": { "system": { "const": RULE_SYSTEM } },
         "not": { "anyOf": [{ "required": ["version"] }, { "required": ["display"] }] },
     });
+    let row = json!({
+        "properties": { "url": { "const": ROW_EXTENSION }, "valueString": true },
+        "required": ["url", "valueString"],
+        "additionalProperties": false,
+    });
     json!({
         "issue": {
             "items": {
                 "required": ["severity", "code", "diagnostics"],
                 "properties": {
+                    "extension": { "items": row, "maxItems": 1 },
                     "severity": true,
                     "code": true,
                     "diagnostics": true,

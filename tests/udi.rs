@@ -10,7 +10,7 @@
 mod common;
 
 use fhir_devices::primitive::Precision;
-use fhir_devices::udi::{Agency, BasicUdiDi, Carrier, Day, Mode, Parsed, Rule, Udi, check};
+use fhir_devices::udi::{Agency, BasicUdiDi, Carrier, Day, Form, Mode, Parsed, Rule, Udi, check};
 use fhir_devices::{Report, Severity};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
@@ -367,6 +367,122 @@ fn a_wrong_basic_udi_di_is_refused() {
         let lenient = BasicUdiDi::parse(text, Mode::Lenient);
         assert_eq!(lenient.is_ok(), rule == "budi-check", "{text:?}");
     }
+}
+
+/// The shape is judged where the check characters are right too.
+#[test]
+fn a_basic_udi_di_has_the_shape_of_its_agency() {
+    let pair = |body: &str| format!("{body}{}", String::from_iter(check::gs1_pair(body).unwrap()));
+    let ifa = |body: &str| format!("{body}{:02}", check::ifa_digits(body));
+    for text in [
+        pair("1A987654Ad"),
+        pair("1987"),
+        pair("++A999"),
+        ifa("PP12345"),
+        "A9990ABC123T0480AB".to_owned(),
+        "PP12345ABCD.12345678.90A4".to_owned(),
+    ] {
+        let report = BasicUdiDi::parse(&text, Mode::Strict).unwrap_err();
+        assert_eq!((report.len(), report.issues()[0].rule.as_ref()), (1, "budi-format"), "{text}: {report}");
+    }
+    for text in [pair("19871"), pair("++A9991"), ifa("PP123451")] {
+        assert_eq!(BasicUdiDi::parse(&text, Mode::Strict).unwrap().0.to_string(), text);
+    }
+}
+
+/// A code of the shape of ICCBBA that begins as one of IFA, and has the check digits of neither, is one of IFA.
+#[test]
+fn a_basic_udi_di_with_wrong_check_digits_is_of_the_agency_that_it_begins_as() {
+    for (body, agency) in [("PP990ABC123T0480", Agency::Ifa), ("19990ABC123T0480", Agency::Gs1)] {
+        let (basic, warnings) = BasicUdiDi::parse(&format!("{body}99"), Mode::Lenient).unwrap();
+        assert_eq!((basic.agency(), warnings.issues()[0].rule.as_ref()), (agency, "budi-check"));
+    }
+}
+
+#[test]
+fn an_agency_is_found_by_its_short_name() {
+    for agency in Agency::ALL {
+        assert_eq!(Agency::from_code(agency.as_str()), Some(*agency));
+    }
+    assert_eq!(Agency::from_code("gs1"), None);
+}
+
+#[test]
+fn a_text_that_only_begins_as_a_carrier_is_of_no_agency() {
+    for text in ["*4711*", "[1]", "[)RS", ".4711", ".a", "]", "]d", "", "SN 4711", "A1"] {
+        assert_eq!(Carrier::detect(text), None, "{text}");
+    }
+}
+
+#[test]
+fn a_carrier_knows_whom_it_is_written_for() {
+    for (text, form, data) in [
+        ("(01)1", Form::Hrf, "(01)1"),
+        ("{01}1", Form::Hrf, "{01}1"),
+        ("(9N)1", Form::Hrf, "(9N)1"),
+        (".9N1", Form::Aidc, ".9N1"),
+        ("[)>\u{1e}06\u{1d}", Form::Aidc, "[)>\u{1e}06\u{1d}"),
+        ("\u{1d}011", Form::Aidc, "011"),
+        // With a symbology identifier there is no FNC1 to be set aside.
+        ("]d2\u{1d}011", Form::Aidc, "\u{1d}011"),
+        ("*+A1*", Form::Either, "+A1"),
+        ("*+A1", Form::Either, "+A1"),
+        ("+A1*", Form::Either, "+A1*"),
+        ("=/A1", Form::Either, "=/A1"),
+        ("&,1A", Form::Either, "&,1A"),
+    ] {
+        let carrier = Carrier::detect(text).unwrap();
+        assert_eq!((carrier.form(), carrier.data()), (form, data), "{text}");
+    }
+}
+
+/// The element for the day alone says it where both are there, whichever comes first.
+#[test]
+fn a_day_is_stated_by_its_own_element_before_the_one_with_a_time() {
+    let read = |text: &str| Udi::parse(&format!("(01)09506000134376{text}"), Mode::Strict, 2026).unwrap().udi;
+    for (day, time) in [("(17)260430", "(7003)2604301200"), ("(11)260430", "(8008)26043012")] {
+        let (one, other) = (read(&format!("{day}{time}")), read(&format!("{time}{day}")));
+        assert_eq!((one.expires(), one.manufactured()), (other.expires(), other.manufactured()));
+        let stated = one.expires().or(one.manufactured()).unwrap();
+        assert_eq!(stated.to_string(), "2026-04-30");
+        assert_ne!(read(time).expires().or(read(time).manufactured()), None);
+    }
+}
+
+#[test]
+fn an_element_of_hibc_is_named_by_its_flags() {
+    for (secondary, id, value) in [
+        ("$LOT", "$", "LOT"),
+        ("$+SERIAL", "$+", "SERIAL"),
+        ("$$0228LOT", "$$", "0228LOT"),
+        ("$$1228LOT", "$$", "1228LOT"),
+        ("$$3280229LOT", "$$3", "280229LOT"),
+        ("$$+7SERIAL", "$$+7", "SERIAL"),
+        ("28060LOT", "", "28060LOT"),
+    ] {
+        let text = with_hibc_check(format!("+A123BJC5D6E71/{secondary}"));
+        let udi = Udi::parse(&text, Mode::Strict, 2026).unwrap().udi;
+        let element = &udi.elements()[1];
+        assert_eq!((element.id(), element.value()), (id, value), "{text}");
+    }
+}
+
+#[test]
+fn a_quantity_of_hibc_is_before_a_lot_alone() {
+    for flag in ["8", "9"] {
+        let text = with_hibc_check(format!("+A123BJC5D6E71/$$+{flag}1234528060SERIAL"));
+        let report = Udi::parse(&text, Mode::Strict, 2026).unwrap_err();
+        assert_eq!(report.issues()[0].rule, "hibc-date-field", "{text}");
+    }
+}
+
+/// Without secondary data there is nothing that could have a link of its own.
+#[test]
+fn a_slash_at_the_end_is_no_link() {
+    let primaries = (0..1000).map(|number| format!("+A123{number:03}1"));
+    let primary = primaries.into_iter().find(|primary| check::hibc_character(primary) == Some('/')).unwrap();
+    let report = Udi::parse(&format!("{primary}/+"), Mode::Lenient, 2026).unwrap_err();
+    assert!(report.iter().all(|issue| issue.rule != "hibc-link-char"), "{report}");
 }
 
 #[test]

@@ -7,13 +7,15 @@
     reason = "a test may stop where it stands"
 )]
 
+mod common;
+
 use fhir_devices::code::{BundleType, MetricCategory, ValueSet};
 use fhir_devices::datatype::{CodeableConcept, Coding, Extension, Identifier, Primitive, Reference, target};
 use fhir_devices::element::{Definition, Element, ReadMode};
 use fhir_devices::issue::Kind;
 use fhir_devices::primitive::{Text, Uri};
 use fhir_devices::resource::bundle::{Entry, Link};
-use fhir_devices::validate::{Rule, Strength, Validator, check};
+use fhir_devices::validate::{Rule, Strength, Validator, check, check_by};
 use fhir_devices::{
     Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Report, Resource, Severity, Valid, Validate,
 };
@@ -403,8 +405,8 @@ fn fixtures() -> Vec<Fixture> {
     fixtures
 }
 
-/// Every rule in the tables that the five resources reach, with the path of its type.
-fn rules() -> BTreeMap<(&'static str, &'static str), &'static str> {
+/// The definitions that the five resources reach, by their paths.
+fn reached() -> BTreeMap<&'static str, &'static Definition> {
     let mut open: Vec<&'static Definition> = vec![
         Device::definition(),
         DeviceComponent::definition(),
@@ -412,15 +414,20 @@ fn rules() -> BTreeMap<(&'static str, &'static str), &'static str> {
         Bundle::definition(),
         OperationOutcome::definition(),
     ];
-    let (mut seen, mut rules) = (BTreeSet::new(), BTreeMap::new());
+    let mut reached = BTreeMap::new();
     while let Some(definition) = open.pop() {
-        if seen.insert(definition.path) {
-            rules.extend(definition.rules.iter().map(|rule| ((definition.path, rule.key), rule.message)));
+        if reached.insert(definition.path, definition).is_none() {
             let types = definition.rows.iter().flat_map(|row| (row.types)());
             open.extend(types.filter_map(|one| one.definition).map(|definition| definition()));
         }
     }
-    rules
+    reached
+}
+
+/// Every rule in the tables that the five resources reach, with the path of its type.
+fn rules() -> BTreeMap<(&'static str, &'static str), &'static str> {
+    let rules = |definition: &'static Definition| definition.rules.iter().map(|rule| (definition.path, rule));
+    reached().into_values().flat_map(rules).map(|(path, rule)| ((path, rule.key), rule.message)).collect()
 }
 
 fn judged(json: &str) -> Report {
@@ -663,6 +670,77 @@ fn a_code_outside_an_extensible_value_set_is_a_warning() {
     let report = DeviceComponent::from_json(json).unwrap().validate();
     assert!(!report.has_errors());
     insta::assert_snapshot!(report);
+}
+
+/// Documents that have a code of no known set at each row with a binding that is not required, and at the media types.
+fn coded_everywhere() -> [String; 5] {
+    let concept = r#"{"coding":[{"system":"http://x.example","code":"c"},{"code":"d"},{"display":"e"}]}"#;
+    let coding = r#"[{"system":"http://x.example","code":"c"}]"#;
+    let language = r#""language":"tlh""#;
+    let attachment = format!(r#"{{"contentType":"x/y",{language},"url":"http://x.example"}}"#);
+    [
+        device(&format!(
+            r#"{language},"meta":{{"security":{coding},"tag":{coding}}},"identifier":[{{"type":{concept}}}],
+            "type":{concept},"safety":[{{"text":"words alone"}},{concept}],
+            "extension":[{{"url":"http://x.example","valueAttachment":{attachment}}}]"#
+        )),
+        component(&format!(
+            r#"{language},"operationalStatus":[{concept}],"parameterGroup":{concept},"languageCode":{concept},
+            "productionSpecification":[{{"specType":{concept}}}]"#
+        ))
+        .replace(r#""type":{"text":"t"}"#, &format!(r#""type":{concept}"#)),
+        metric(&format!(r#"{language},"unit":{concept},"measurementPeriod":{{"code":{concept}}}"#))
+            .replace(r#""type":{"text":"t"}"#, &format!(r#""type":{concept}"#)),
+        bundle(
+            "collection",
+            &format!(
+                r#"{language},"signature":{{"type":{coding},"when":"2017-05-26T11:56:30Z","whoUri":"http://x.example",
+                "contentType":"x/y"}}"#
+            ),
+        ),
+        outcome(language).replace(r#""code":"invalid""#, &format!(r#""code":"invalid","details":{concept}"#)),
+    ]
+}
+
+#[test]
+fn a_code_that_was_not_checked_is_said_to_be_so_on_request() {
+    let validator = Validator::new().unchecked_codes();
+    let mut text = String::new();
+    for json in coded_everywhere() {
+        let report = check_by(json.as_bytes(), ReadMode::Strict, &validator).report;
+        assert!(!report.has_errors(), "{report}");
+        let unchecked = |issue: &&fhir_devices::Issue| issue.rule == "unchecked-code";
+        assert!(report.iter().filter(unchecked).all(|issue| issue.severity == Severity::Information));
+        // Nothing of it is said where nobody asked.
+        let silent = check(json.as_bytes(), ReadMode::Strict).report;
+        assert_eq!(silent, report.iter().filter(|issue| !unchecked(issue)).cloned().collect());
+        writeln!(text, "{report}\n").unwrap();
+    }
+    insta::assert_snapshot!(text);
+}
+
+/// Every row that the specification binds to a value set is checked, or on request said not to be.
+#[test]
+fn every_published_binding_is_judged() {
+    let Some(folder) = common::corpus() else { return };
+    let validator = Validator::new().unchecked_codes();
+    let mut judged = BTreeMap::new();
+    for json in coded_everywhere() {
+        for issue in check_by(json.as_bytes(), ReadMode::Strict, &validator).report {
+            let strength = issue.rule.strip_suffix("-binding").map(str::to_owned);
+            let strength = strength.or_else(|| Some(issue.message.split_once("` (")?.1.split_once(')')?.0.to_owned()));
+            let set = issue.message.rsplit('`').nth(1).unwrap().to_owned();
+            judged.insert(issue.row.into_owned(), (strength.unwrap(), set));
+        }
+    }
+    let reached = reached();
+    let text = std::fs::read_to_string(folder.join("definitions/BINDINGS.tsv")).unwrap();
+    let published = text.lines().map(|line| line.split('\t').collect::<Vec<_>>()).filter(|row| {
+        let open = row[1] != "required" || row[2].ends_with("bcp13.txt");
+        open && row[0].rsplit_once('.').is_some_and(|(owner, _)| reached.contains_key(owner))
+    });
+    let published = published.map(|row| (row[0].to_owned(), (row[1].to_owned(), row[2].to_owned())));
+    assert_eq!(judged, published.collect::<BTreeMap<_, _>>());
 }
 
 #[test]

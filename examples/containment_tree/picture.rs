@@ -2,7 +2,7 @@
 
 use super::Shown;
 use fhir_devices::datatype::CodeableConcept;
-use fhir_devices::nomenclature::{Level, is_mdc};
+use fhir_devices::nomenclature::{Level, Part, is_mdc};
 use fhir_devices::reference::{Item, Node};
 use fhir_devices::update::available;
 use fhir_devices::{DeviceComponent, Severity};
@@ -92,7 +92,7 @@ pub(crate) fn level(node: Node<'_, '_>) -> &'static str {
         (_, Some(Level::Mds)) => "MDS",
         (_, Some(Level::Vmd)) => "VMD",
         (_, Some(Level::Channel)) => "channel",
-        (_, None) => "component",
+        (_, None) => node.part().map_or("component", Part::as_str),
     }
 }
 

@@ -1,9 +1,11 @@
-//! Stores that exist: in memory, one that throws everything away, and those of existing engines, each with its feature.
+//! Stores that exist: in memory, one that throws everything away, and behind features of their own those of real engines.
 
 #[cfg(feature = "redb")]
 mod answer;
 #[cfg(any(feature = "redb", feature = "postgres"))]
 mod codes;
+#[cfg(feature = "cosmos")]
+pub mod cosmos;
 mod discard;
 #[cfg(feature = "redb")]
 mod files;
@@ -22,6 +24,8 @@ pub mod sealed;
 pub use self::postgres::Postgres;
 #[cfg(feature = "redb")]
 pub use self::redb::Redb;
+#[cfg(feature = "cosmos")]
+pub use cosmos::Cosmos;
 pub use discard::Discard;
 #[cfg(feature = "redb")]
 pub use files::Files;

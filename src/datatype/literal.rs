@@ -119,6 +119,12 @@ impl<'a> Literal<'a> {
     }
 }
 
+/// The id of a reference that is `Type/id` and nothing else: what [`Literal::parse`] would find, sooner.
+pub(crate) fn plain_id<'a>(text: &'a str, resource_type: &str) -> Option<&'a str> {
+    let id = text.strip_prefix(resource_type)?.strip_prefix('/')?;
+    is_id(id).then_some(id)
+}
+
 fn is_type_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_uppercase()) && text.bytes().all(|b| b.is_ascii_alphabetic())
 }

@@ -64,6 +64,7 @@ pub use contact::{Address, ContactPoint, HumanName};
 pub use extension::{Extension, ExtensionValue};
 pub use identification::{CodeableConcept, Coding, Identifier, Period};
 pub use literal::Literal;
+pub(crate) use literal::plain_id;
 pub use meta::{Meta, Narrative, TXT_1, TXT_2};
 pub use primitive::{Extras, Primitive};
 pub use quantity::{Age, Count, Distance, Duration, Money, Quantity, Range, Ratio, SampledData, SimpleQuantity};

@@ -2,7 +2,8 @@
 
 use super::Extension;
 use crate::element::{
-    Facts, IdText, Member, Node, Outcome, Read, Reader, Scalar, Seen, Sink, TypeDef, Unmodelled, Value, Writer,
+    Definition, ElementDef, Facts, IdText, Max, Member, Node, Outcome, Read, Reader, Scalar, Seen, Sink, TypeDef,
+    Unmodelled, Value, Writer,
 };
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::primitive::{Text, Uri, Xhtml};
@@ -269,8 +270,19 @@ impl<S: Scalar> Node for Primitive<S> {
 }
 
 impl Sink for Extras {
-    fn type_name(&self) -> &'static str {
-        "Element"
+    fn definition(&self) -> &'static Definition {
+        &const {
+            Definition {
+                path: "Element",
+                type_name: "Element",
+                rows: &[
+                    ElementDef::new("id", 0, Max::One, Text::types),
+                    ElementDef::new("extension", 0, Max::Many, Extension::types),
+                ],
+                rules: &[],
+                forbidden: &[],
+            }
+        }
     }
 
     fn member(

@@ -103,6 +103,9 @@ datatype! {
     rules {
         "qty-3", "a coded unit has a system", |quantity| quantity.code.is_none() || quantity.system.is_some();
     }
+    forbids {
+        "comparator" "sqty-1", "a simple quantity is exactly what it says, and has no comparator";
+    }
 }
 
 datatype! {

@@ -41,7 +41,7 @@ datatype! {
             return;
         }
         let message = wrong_target::<T>(found);
-        r.find(r.offset(), "reference-target", Kind::Value, at, message);
+        r.find_here(r.offset(), "reference-target", Kind::Value, at, message);
         if r.mode() == ReadMode::Lenient
             && let Some(text) = reference.reference.take().and_then(|text| text.value)
         {

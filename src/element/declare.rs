@@ -11,7 +11,8 @@
 //! a type that [`choice!`] declared, whose members are `value[x]`. From the rows come the struct, its
 //! [`Definition`](super::Definition), its reader and writer, and the walk over its children. A rule is its key, where
 //! it points if not at the element itself, what it demands, and the check. Rules that need to see the whole resource
-//! are named after `walked`; the walk checks them.
+//! are named after `walked`; the walk checks them. A member that a rule forbids, and that has no row, is named after
+//! `forbids`; the reader finds it.
 
 macro_rules! row_type {
     ([0..1] $ty:ty) => { Option<$ty> };
@@ -169,6 +170,7 @@ macro_rules! element {
         $( walked $($walked:path),+ ; )?
         $( facts $facts:expr; )?
         $( read $hook:expr; )?
+        $( forbids { $( $forbidden:literal $forbidden_key:literal, $forbidden_message:literal; )* } )?
     ) => {
         $(#[$meta])*
         pub struct $Name $(<$T: $bound>)? {
@@ -224,6 +226,11 @@ macro_rules! element {
                             $( $( $crate::element::RuleDef::new($key, $message), )* )?
                             $( $($walked,)+ )?
                         ],
+                        forbidden: &[
+                            $( $(
+                                ($forbidden, $crate::element::RuleDef::new($forbidden_key, $forbidden_message)),
+                            )* )?
+                        ],
                     }
                 }
             }
@@ -235,8 +242,8 @@ macro_rules! element {
             enum Row { $($field),* }
 
             impl $(<$T: $bound>)? $crate::element::Sink for $Name $(<$T>)? {
-                fn type_name(&self) -> &'static str {
-                    $path
+                fn definition(&self) -> &'static $crate::element::Definition {
+                    <Self as $crate::element::Element>::definition()
                 }
 
                 $(

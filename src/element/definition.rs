@@ -63,6 +63,8 @@ pub struct RuleDef {
 /// assert_eq!(definition.path, "DeviceMetric");
 /// let calibration = definition.rows.iter().find(|row| row.name == "calibration").unwrap();
 /// assert_eq!((calibration.min, calibration.max), (0, Max::Many));
+/// let value = fhir_devices::datatype::Extension::definition().row("valueString").unwrap();
+/// assert_eq!(value.name, "value[x]");
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -75,9 +77,19 @@ pub struct Definition {
     pub rows: &'static [ElementDef],
     /// The rules over one value of the type.
     pub rules: &'static [RuleDef],
+    /// Members that the type from which this one is derived has and that a rule forbids here: the name and the rule.
+    pub forbidden: &'static [(&'static str, RuleDef)],
 }
 
 impl Definition {
+    /// The row of a member: the one of that name, with or without the underscore, or the `value[x]` of `valueString`.
+    #[must_use]
+    pub fn row(&self, member: &str) -> Option<&'static ElementDef> {
+        let name = member.strip_prefix('_').unwrap_or(member);
+        let has = |row: &&ElementDef| row.name == name || (row.types)().iter().any(|one| row.member(one) == name);
+        self.rows.iter().find(has)
+    }
+
     /// Whether the type is a resource, whose JSON says its type.
     #[must_use]
     pub fn is_resource(&self) -> bool {

@@ -392,7 +392,7 @@ pub(crate) fn read_choice<C: Choice>(
     let here = at.child(member.key);
     if let Some(other) = slot.as_ref().filter(|value| !value.is(suffix)) {
         let message = format!("found `{}` beside `{}`, wanted one `{}[x]`", member.key, other.name(), C::PREFIX);
-        r.find(r.offset(), "choice", Kind::Structure, at, message);
+        r.find_member(r.offset(), "choice", Kind::Structure, at, member.key, message);
         r.skip(&here)?;
         return Ok(Some(Outcome::Refused));
     }
@@ -402,7 +402,7 @@ pub(crate) fn read_choice<C: Choice>(
         }
         // The one before it was refused, and may have been of another type.
         let message = format!("found `{}` beside another `{}[x]`, wanted one", member.key, C::PREFIX);
-        r.find(r.offset(), "choice", Kind::Structure, at, message);
+        r.find_member(r.offset(), "choice", Kind::Structure, at, member.key, message);
         r.skip(&here)?;
         return Ok(Some(Outcome::Refused));
     }

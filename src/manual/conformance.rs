@@ -36,7 +36,7 @@
 //! | `rat-1` | Ratio | validate | |
 //! | `ref-1` | Reference | validate | `#` alone, the container, came with R4 and is refused |
 //! | `rng-2` | Range | validate | only for limits with the same unit; others would need the tables of UCUM |
-//! | `sqty-1` | SimpleQuantity | read | the type has no `comparator`, so that one is an unknown member |
+//! | `sqty-1` | SimpleQuantity | read | the type has no `comparator`; a lenient read keeps one as text |
 //! | `tim-1` | Timing.repeat | validate | |
 //! | `tim-2` | Timing.repeat | validate | |
 //! | `tim-4` | Timing.repeat | validate | |
@@ -75,10 +75,28 @@
 //! | `id-unique` | the ids of the elements of a resource are unique, those in contained resources too | validate | not in resources that are kept as text |
 //! | `contained-id` | the ids of contained resources are unique | validate | |
 //! | `reference-form` | a reference to a contained resource begins with `#` | validate | other texts that are no reference may be addresses that we do not know |
-//! | `extensible-binding`, `preferred-binding` | a code is of the value set, where one fits | validate | a warning; for operational-status, parameter-group, specification-type, identifier-type, timing-abbreviation and signature-type. The other sets are open, licensed or large: codes are not checked unless a [`Validator`](crate::validate::Validator) brings the set |
+//! | `extensible-binding`, `preferred-binding` | a code is of the value set, where one fits | validate | a warning; for operational-status, parameter-group, specification-type, identifier-type, timing-abbreviation and signature-type. |
+//! | `unchecked-code` | a code is of the value set, where that is not at hand | validate, with [`Validator::unchecked_codes`](crate::validate::Validator::unchecked_codes) | for information, and on request alone, as nearly every document has such a code and a valid one should have nothing said of it. The sets are licensed or large (device-kind, devicemetric-type, security-labels), open by their own words (languages, as any tag of BCP 47 may stand there, and media types), or mere examples; [`Validator::value_set`](crate::validate::Validator::value_set) brings one in |
 //! | `udi-carrier`, `udi-carriers`, `udi-di`, `udi-issuer`, `udi-lot`, `udi-serial`, `udi-date` | the carriers of a device can be read, and agree with each other and with the record | validate, with [`Validator::udi`](crate::validate::Validator::udi) | warnings, as published records break them |
 //! | profiles | the document conforms to `meta.profile` | no | the crate holds documents to FHIR itself |
 //! | resources of other types | their elements and rules | no | they are kept as text; local references in them count for `dom-3` and `ref-1` |
+//!
+//! # A report as an OperationOutcome
+//!
+//! A [`Report`](crate::Report) turns into an [`OperationOutcome`](crate::OperationOutcome) and back without a loss, so
+//! that a service can send what it found and a client of the crate work with it:
+//!
+//! | of a finding | in the issue |
+//! | --- | --- |
+//! | `severity`, `kind` | `severity`, `code` |
+//! | `rule` | `details.coding`, with the system [`RULE_SYSTEM`](crate::resource::operation_outcome::RULE_SYSTEM) |
+//! | `message` | `diagnostics` |
+//! | `at` | `expression` |
+//! | `position` | `location`, as `line 3, column 14` |
+//! | `row` | `extension`, with the url [`ROW_EXTENSION`](crate::resource::operation_outcome::ROW_EXTENSION): the row of the definitions is no place in the document, so that neither `expression` nor `location` may hold it |
+//!
+//! A finding has a position wherever the text was at hand: reading gives one to each of its own, and
+//! [`check`](crate::validate::check) to those of the rules too. A value that a program made has none.
 //!
 //! # Where the texts contradict each other
 //!

@@ -71,6 +71,18 @@
 //! assert_eq!(OperationOutcome::from(&report).issue.len(), 3);
 //! ```
 //!
+//! # The tree
+//!
+//! A [`Tree`](crate::reference::Tree) borrows its resources and holds some hundred bytes for each. A device of a thousand
+//! parts is rare, and a hospital has a million, so what counts is how often a resource is touched: each is as good as a miss
+//! of the cache. It is touched once, in the order of the list, and what the tree needs is taken from it then: hashes of its
+//! id, of what it refers to and of its identifier, with the keys of that one tree, and the few bits that the rules ask for.
+//! Everything after works on these, and a rule looks at a resource again only where it was found to break something.
+//!
+//! A hash has 96 bits and a secret key (SipHash), so that equal hashes are taken for equal texts; nobody can make two that
+//! collide, nor many that share a slot. No step recurses, and none takes more than linear time, whatever refers to what:
+//! `cargo bench --bench containment` shows it for devices in order and shuffled, a chain, a star and a circle.
+//!
 //! # Primitives
 //!
 //! In JSON a primitive is two members: its value in `model`, its id and extensions in `_model`. Here it is one
@@ -121,6 +133,68 @@
 //!
 //! So a code that is not in its value set never becomes a value of the enum; there is no variant for the others that
 //! every `match` would have to think of.
+//!
+//! # Updates
+//!
+//! A file in one store, a reference to it in another, and records of both in a third drift apart when whoever writes them
+//! dies in between, or wakes up late. So what happens to an update is decided by two state machines without input, output
+//! or a clock: [`update::ingest`](crate::update::ingest) is one upload, [`update::blob`](crate::update::blob) says who needs
+//! which bytes. A step is a function of a record, an input and the time, and its result is written by compare-and-set. What
+//! is to be done next follows from the state alone, so that whoever finds a record can go on with it:
+//!
+//! ```
+//! use fhir_devices::store::{BlobRef, Generation, VersionId};
+//! use fhir_devices::update::IngestId;
+//! use fhir_devices::update::ingest::{Effect, Ingest, Input, Intent, Limits, Refusal, State, Step, resume, step};
+//! # let now = time::macros::datetime!(2017-04-19 10:00 UTC);
+//!
+//! let intent = Intent::new("pump-7".parse()?, "2.4.bin".parse()?, "application/octet-stream".parse()?);
+//! let (mut upload, _audit) = Ingest::open(IngestId(7), intent, Limits::default(), now);
+//! let (blob, generation) = (BlobRef::of(b"firmware"), Generation(1));
+//! let happened = [
+//!     Input::BytesHeld { blob, generation },
+//!     Input::BytesCommitted { generation },
+//!     Input::TargetRead { component: "mds".parse()?, version: VersionId::FIRST, accepted: None },
+//!     Input::ReferenceWritten { component: "mds".parse()?, version: VersionId::FIRST.next() },
+//!     Input::Withdrawn { by: "biomed/j.doe".parse()?, why: "loses alarms".parse()? },
+//! ];
+//! for input in happened {
+//!     let Step::To(transition) = step(&upload, &input, now)? else { panic!() };
+//!     upload.state = transition.state;
+//! }
+//! // The component is written to first; the hold on the bytes is given up after it.
+//! assert_eq!(resume(&upload.state), Some(Effect::DropReference { component: "mds".parse()? }));
+//! let early = Input::BytesReleased { generation };
+//! assert_eq!(step(&upload, &early, now), Err(Refusal::StillReferenced));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The machines need their drivers to keep an order. `tests/proof.rs` puts the same `step` into small worlds in which workers
+//! die, sleep and wake at any point, others write to the component, deletions arrive late and twice, uploads are torn, sent
+//! again and withdrawn. It goes through every interleaving, and it does so again with each of these rules taken out, which
+//! must go wrong:
+//!
+//! | rule | without it |
+//! |---|---|
+//! | the intent is written before the bytes are held | the collector takes the hold for one that was left behind, and the bytes go |
+//! | the bytes are held before the intent says so | one who dies in between leaves an upload whose bytes nobody holds |
+//! | they are held before they are visible | the sweeper takes them for garbage |
+//! | they are visible before they are referred to | a reference to nothing |
+//! | their digest is measured first | a reference to torn bytes |
+//! | the component is written on condition of its version | what somebody else wrote is lost |
+//! | an upload looks for its own reference first | it is attached twice, after a crash between two writes |
+//! | the component is read, then the intent, then it is written | one who slept attaches what was withdrawn meanwhile |
+//! | what was accepted is read then too | an update is attached after a later one |
+//! | the component is fixed in the record, and written to before the hold goes | one who slept attaches what was given up |
+//! | the reference goes before the hold, the intent before both | a reference to nothing |
+//! | only the collector deletes, by the ledger | an upload that fails deletes what another one shares |
+//! | no generation comes back | a deletion that is late hits the bytes of a later upload |
+//! | a sweeper lists, then reads the ledger, and deletes what has no name there | bytes of one who slept stay for ever, or go too early |
+//! | holds are held against the records of their uploads | a hold of one who died keeps bytes for ever |
+//! | somebody takes up what was left | an upload never ends |
+//!
+//! A ledger that commits several records at once may write the record of an upload together with the hold, the acceptance of
+//! its sequence number and the audit record of the step; the proof covers that, and a ledger that writes one by one.
 //!
 //! # What is bounded
 //!

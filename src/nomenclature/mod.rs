@@ -1,9 +1,11 @@
 //! ISO/IEEE 11073-10101, the nomenclature of medical devices: what a code says about its place in a device.
 
 mod level;
+mod part;
 mod system;
 mod term;
 
 pub use level::{Level, NotALevel};
+pub use part::Part;
 pub use system::{MDC, is_mdc};
 pub use term::Term;

@@ -19,6 +19,10 @@ pub struct Term(u32);
 impl Term {
     /// The object class of a battery, which is a part of an MDS beside its VMDs (`MDC_MOC_BATT`).
     pub const BATTERY: Self = Self(65_577);
+    /// The object class of a clock (`MDC_MOC_CLOCK`).
+    pub const CLOCK: Self = Self(65_614);
+    /// The object class of what a device is controlled through from without (`MDC_MOC_CNTRL_SCO`).
+    pub const SCO: Self = Self(65_579);
 
     /// The term that a code names, if it is a number with a partition.
     #[must_use]

@@ -332,31 +332,68 @@ pub(super) fn write_moment(moment: OffsetDateTime) -> Option<String> {
     if !(1..=9999).contains(&moment.year()) {
         return None;
     }
-    let zone = match moment.offset().whole_seconds() / 60 {
-        0 => "Z".to_owned(),
+    let mut out = String::with_capacity(35);
+    push_date(&mut out, moment.date());
+    out.push('T');
+    push_time(&mut out, moment.time());
+    match moment.offset().whole_seconds() / 60 {
+        0 => out.push('Z'),
         minutes => {
-            let sign = if minutes < 0 { '-' } else { '+' };
-            format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
+            out.push(if minutes < 0 { '-' } else { '+' });
+            push_digits(&mut out, minutes.unsigned_abs() / 60, 2);
+            out.push(':');
+            push_digits(&mut out, minutes.unsigned_abs() % 60, 2);
         }
-    };
-    Some(format!("{}T{}{zone}", write_date(moment.date())?, write_time(moment.time())))
+    }
+    Some(out)
+}
+
+/// A number with leading zeros.
+fn push_digits(out: &mut String, number: u32, width: u32) {
+    for place in (0..width).rev() {
+        let digit = number / 10_u32.pow(place) % 10;
+        out.push(char::from_digit(digit, 10).unwrap_or('0'));
+    }
+}
+
+fn push_date(out: &mut String, date: time::Date) {
+    if date.year() < 0 {
+        out.push('-');
+    }
+    push_digits(out, date.year().unsigned_abs(), 4);
+    out.push('-');
+    push_digits(out, u8::from(date.month()).into(), 2);
+    out.push('-');
+    push_digits(out, date.day().into(), 2);
+}
+
+fn push_time(out: &mut String, time: time::Time) {
+    let (hour, minute, second, nanosecond) = time.as_hms_nano();
+    for (index, part) in [hour, minute, second].into_iter().enumerate() {
+        if index > 0 {
+            out.push(':');
+        }
+        push_digits(out, part.into(), 2);
+    }
+    if nanosecond > 0 {
+        out.push('.');
+        push_digits(out, nanosecond, 9);
+        out.truncate(out.trim_end_matches('0').len());
+    }
 }
 
 /// `YYYY-MM-DD`; [`None`] where the year has no four digits other than 0000.
 pub(super) fn write_date(date: time::Date) -> Option<String> {
-    let year = date.year();
-    let sign = if year < 0 { "-" } else { "" };
-    (1..=9999)
-        .contains(&year.abs())
-        .then(|| format!("{sign}{:04}-{:02}-{:02}", year.abs(), u8::from(date.month()), date.day()))
+    let mut out = String::with_capacity(11);
+    push_date(&mut out, date);
+    (1..=9999).contains(&date.year().abs()).then_some(out)
 }
 
 /// `hh:mm:ss`, with as many digits of the second as it has.
 pub(super) fn write_time(time: time::Time) -> String {
-    let (hour, minute, second, nanosecond) = time.as_hms_nano();
-    let fraction = format!(".{nanosecond:09}");
-    let fraction = if nanosecond == 0 { "" } else { fraction.trim_end_matches('0') };
-    format!("{hour:02}:{minute:02}:{second:02}{fraction}")
+    let mut out = String::with_capacity(18);
+    push_time(&mut out, time);
+    out
 }
 
 #[cfg(test)]

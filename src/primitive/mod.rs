@@ -45,7 +45,7 @@ macro_rules! text_form {
             pub fn new(text: impl AsRef<str>) -> Result<Self, crate::element::Malformed> {
                 let text = text.as_ref();
                 match $check(text) {
-                    Ok(()) => Ok(Self(smol_str::SmolStr::new(text))),
+                    Ok(_) => Ok(Self(smol_str::SmolStr::new(text))),
                     Err(reason) => Err(crate::element::Malformed::new($type, text, reason)),
                 }
             }

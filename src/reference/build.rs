@@ -1,11 +1,14 @@
 //! Building a tree: gathering what is given, and following its references.
 
 use super::check;
+use super::content::{component_content, metric_content};
 use super::item::{self, Item, Pointer, token};
-use super::names::{Names, Target};
-use super::tree::{NONE, Record, Tie, Tree};
-use crate::datatype::Literal;
-use crate::nomenclature::Level;
+use super::names::{Keys, Names};
+use super::place::place;
+use super::record::{MOST, Marks, NONE, Nodes, Origin, Record, Target, Tie};
+use super::slots::{Key, NO_KEY};
+use super::tree::Tree;
+use crate::datatype::{Literal, plain_id};
 use crate::resource::{Bundle, DeviceComponent, Resource};
 
 /// Gathers resources, in any order, and makes a [`Tree`] of them.
@@ -25,9 +28,12 @@ use crate::resource::{Bundle, DeviceComponent, Resource};
 /// assert_eq!(top.children().next().unwrap().path(), "mds");
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Gather<'a> {
-    nodes: Vec<Record<'a>>,
+    nodes: Nodes<'a>,
+    keys: Vec<Keys>,
+    /// The keys of the identifiers.
+    labels: Vec<Key>,
     names: Names<'a>,
     documents: u32,
 }
@@ -42,7 +48,9 @@ impl<'a> Gather<'a> {
     /// Room for so many resources.
     #[must_use]
     pub fn with_capacity(count: usize) -> Self {
-        Self { nodes: Vec::with_capacity(count), names: Names::with_capacity(count), documents: 0 }
+        let mut gather = Self::default();
+        gather.reserve(count);
+        gather
     }
 
     /// With one more document: a Bundle and all that it holds, or a resource alone.
@@ -63,6 +71,7 @@ impl<'a> Gather<'a> {
     /// With the resources of a Bundle. A Bundle inside of it is a document of its own, and is passed over.
     #[must_use]
     pub fn with_bundle(mut self, bundle: &'a Bundle) -> Self {
+        self.reserve(bundle.entry.len());
         for (entry, number) in bundle.entry.iter().zip(0..NONE) {
             let url = entry.full_url.as_ref().and_then(|url| url.value.as_ref()).map(|url| url.as_str());
             match entry.resource.as_ref().map(|resource| (Item::of(resource), resource)) {
@@ -86,6 +95,8 @@ impl<'a> Gather<'a> {
     /// With many resources, each alone.
     #[must_use]
     pub fn with_items<I: Into<Item<'a>>>(mut self, items: impl IntoIterator<Item = I>) -> Self {
+        let items = items.into_iter();
+        self.reserve(items.size_hint().0);
         for item in items {
             self.put(item.into(), NONE, None);
             self.documents = self.documents.saturating_add(1);
@@ -93,205 +104,154 @@ impl<'a> Gather<'a> {
         self
     }
 
+    fn reserve(&mut self, more: usize) {
+        self.nodes.reserve(more);
+        self.keys.reserve(more);
+        self.labels.reserve(more);
+    }
+
     fn put(&mut self, item: Item<'a>, entry: u32, url: Option<&'a str>) {
-        let at = self.next();
-        let space = self.names.add(item, at, url);
-        let mut record = Record::new(item, self.documents, entry);
-        (record.space, record.is_doubled) = (space.number, space.first != at);
-        self.push(record, space.first);
-        for (resource, inside) in item.contained().iter().zip(0..NONE) {
-            let (Some(item), here) = (Item::of(resource), self.next()) else { continue };
-            let first = self.names.add_contained(item, here, at);
-            let mut record = Record::new(item, self.documents, inside);
-            (record.space, record.container) = (space.number, at);
-            record.is_doubled = first != here;
-            self.push(record, first);
-        }
-    }
-
-    fn next(&self) -> u32 {
-        u32::try_from(self.nodes.len()).unwrap_or(NONE)
-    }
-
-    fn push(&mut self, mut record: Record<'a>, first: u32) {
-        // Beyond four thousand millions nothing could be numbered, nor held in memory.
-        if self.next() == NONE {
+        let at = self.nodes.count();
+        if at == MOST {
+            // Beyond two thousand millions nothing could be numbered, nor held in memory.
             return;
         }
-        if record.is_doubled
-            && let Some(first) = self.nodes.get_mut(first as usize)
-        {
-            first.is_doubled = true;
+        let put = self.names.add(item, at, url);
+        self.push(item, Origin { document: self.documents, entry, container: NONE, space: put.space }, put.id);
+        if put.first != at {
+            self.nodes.mark(put.first, |marks| marks.set_doubled(true));
+            self.nodes.mark(at, |marks| marks.set_doubled(true));
         }
-        if let Item::Component(component) = record.item {
-            let said = item::stated(&component.r#type);
-            (record.by_code, record.by_name, record.is_battery) = (said.by_code, said.by_name, said.is_battery);
-            record.is_void = component.operational_status.iter().any(|one| item::says(one, "entered-in-error"));
+        for (resource, inside) in item.contained().iter().zip(0..NONE) {
+            let Some(item) = Item::of(resource).filter(|_| self.nodes.count() < MOST) else { continue };
+            let id = self.names.add_contained(item);
+            let origin = Origin { document: self.documents, entry: inside, container: at, space: put.space };
+            self.push(item, origin, id);
         }
-        self.nodes.push(record);
+    }
+
+    /// Takes from a resource what the tree is built from, so that it is read once, while it is at hand.
+    fn push(&mut self, item: Item<'a>, origin: Origin, id: Key) {
+        let mut marks = Marks::of(Target::of(item));
+        let mut label = NO_KEY;
+        match item {
+            Item::Device(_) => {}
+            Item::Component(component) => {
+                let said = item::stated(&component.r#type);
+                marks.set_by_code(said.by_code);
+                marks.set_by_name(said.by_name);
+                marks.set_part(said.part);
+                marks.set_void(component.operational_status.iter().any(|one| item::says(one, "entered-in-error")));
+                // What is wrong is looked at again when the places are known.
+                component_content(component, marks, &mut |_, _, _| marks.set_suspect(true));
+                if let Some((system, value)) = token(&component.identifier) {
+                    label = self.names.key_of_all([system.unwrap_or_default(), value]);
+                }
+            }
+            Item::Metric(metric) => metric_content(metric, &mut |_, _, _| marks.set_suspect(true)),
+        }
+        let (tie, parent) = self.key(item.parent_text(), Target::Component, || item.parent().is_some());
+        marks.set_parent_tie(tie);
+        let (tie, source) = self.key(item.source_text(), Target::Device, || item.source().is_some());
+        marks.set_source_tie(tie);
+        self.nodes.push(item, origin, Record::new(marks));
+        self.keys.push(Keys { id, parent, source });
+        self.labels.push(label);
+    }
+
+    fn key(&self, text: Option<&str>, wanted: Target, is_there: impl Fn() -> bool) -> (Tie, Key) {
+        match text.and_then(|text| plain_id(text, wanted.type_name())) {
+            Some(id) => (Tie::Plain, self.names.key(id)),
+            None if is_there() => (Tie::Open, NO_KEY),
+            None => (Tie::Absent, NO_KEY),
+        }
     }
 
     /// The tree, with its findings.
     #[must_use]
-    pub fn build(mut self) -> Tree<'a> {
-        self.link();
-        let cuts = cut_cycles(&mut self.nodes);
-        hang(&mut self.nodes);
-        place(&mut self.nodes);
-        let findings = check::check(&self.nodes, &cuts);
-        Tree::new(self.nodes, self.names, findings)
+    pub fn build(self) -> Tree<'a> {
+        let Self { mut nodes, keys, labels, mut names, .. } = self;
+        nodes.shrink();
+        names.number(&mut nodes, &keys);
+        link(&mut nodes, &keys, &mut names);
+        names.settle();
+        drop(keys);
+        let cuts = place(&mut nodes);
+        let across = check::across(&nodes, &labels, &names, &cuts);
+        drop(labels);
+        let findings = check::check(&nodes, &across);
+        Tree::new(nodes, names, findings)
     }
+}
 
-    /// Follows the parent and the source of each.
-    fn link(&mut self) {
-        for at in 0..self.nodes.len() {
-            let Some(record) = self.nodes.get(at) else { continue };
-            let (parent, source) = (record.item.parent(), record.item.source());
-            let (parent_tie, up) = self.follow(at, parent, Target::Component);
-            let (source_tie, device) = self.follow(at, source, Target::Device);
-            let source = match source_tie {
-                Tie::Linked => device,
-                _ => source.map_or(NONE, |pointer| self.far(at, pointer)),
-            };
-            if let Some(record) = self.nodes.get_mut(at) {
-                (record.parent_tie, record.up) = (parent_tie, up);
-                (record.source_tie, record.source) = (source_tie, source);
-            }
-        }
+impl std::fmt::Debug for Gather<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gather").field("nodes", &self.nodes.len()).field("documents", &self.documents).finish()
     }
+}
 
-    fn follow(&mut self, at: usize, pointer: Option<Pointer<'a>>, wanted: Target) -> (Tie, u32) {
-        let (Some(pointer), Some(record)) = (pointer, self.nodes.get(at)) else { return (Tie::Absent, NONE) };
-        let found = match pointer {
-            Pointer::Words => Err(Tie::Missing),
-            Pointer::Logical(identifier) => match token(identifier) {
-                Some(token) => self.names.by_identifier(&self.nodes, wanted, token),
-                None => Err(Tie::Missing),
-            },
-            Pointer::Literal(Literal::Contained { id }) => {
-                let container = if record.container == NONE { at } else { record.container as usize };
-                let holder = self.nodes.get(container).map(|holder| holder.item.contained()).unwrap_or_default();
-                self.names.contained(&self.nodes, wanted, container, id).map_err(|tie| match tie {
-                    Tie::Missing if holder.iter().any(|resource| resource.id() == Some(id)) => Tie::WrongType,
-                    tie => tie,
-                })
-            }
-            Pointer::Literal(Literal::Urn(url) | Literal::Other(url)) => self.names.by_url(&self.nodes, wanted, url),
-            Pointer::Literal(literal) => self.names.restful(&self.nodes, wanted, record.space, literal),
+/// Follows the parent and the source of each.
+fn link<'a>(nodes: &mut Nodes<'a>, all: &[Keys], names: &mut Names<'a>) {
+    for (at, keys) in (0..).zip(all) {
+        let Some(record) = nodes.record(at).copied() else { continue };
+        let space = names.base_of(nodes, at);
+        let (parent_tie, up) = match record.marks.parent_tie() {
+            Tie::Plain => tied(names.plain(nodes, all, Target::Component, space, keys.parent)),
+            Tie::Open => follow(nodes, all, names, at, nodes.item(at).and_then(Item::parent), Target::Component),
+            _ => (Tie::Absent, NONE),
         };
-        match found {
-            Ok(node) => (Tie::Linked, node),
-            Err(tie) => (tie, NONE),
-        }
-    }
-
-    /// A name for a source that is not among the resources, the same wherever the same is meant.
-    fn far(&mut self, at: usize, pointer: Pointer<'a>) -> u32 {
-        match (pointer, self.nodes.get(at)) {
-            (Pointer::Literal(literal), Some(record)) => self.names.far(record.space, literal),
-            _ => NONE,
+        let (source_tie, device) = match record.marks.source_tie() {
+            Tie::Plain => tied(names.plain(nodes, all, Target::Device, space, keys.source)),
+            Tie::Open => follow(nodes, all, names, at, nodes.item(at).and_then(Item::source), Target::Device),
+            _ => (Tie::Absent, NONE),
+        };
+        let source = match source_tie {
+            Tie::Linked => device,
+            Tie::Absent => NONE,
+            _ => names.far(nodes, at, space, keys.source),
+        };
+        if let Some(record) = nodes.record_mut(at) {
+            record.marks.set_parent_tie(parent_tie);
+            record.marks.set_source_tie(source_tie);
+            (record.up, record.source) = (up, source);
         }
     }
 }
 
-/// Cuts the link above that member of each circle which was given first, so that every component is below a root. Gives
-/// these members, each with the one that was above it.
-fn cut_cycles(nodes: &mut [Record<'_>]) -> Vec<(u32, u32)> {
-    let mut cuts = Vec::new();
-    let mut walk = vec![NONE; nodes.len()];
-    let up = |nodes: &[Record<'_>], at: u32| nodes.get(at as usize).map_or(NONE, |record| record.up);
-    for start in (0..).take(nodes.len()) {
-        let mut here: u32 = start;
-        while let Some(seen) = walk.get_mut(here as usize).filter(|seen| **seen == NONE) {
-            *seen = start;
-            here = up(nodes, here);
-        }
-        if walk.get(here as usize) != Some(&start) {
-            continue;
-        }
-        // The walk came back to where it had been: `here` is on a circle, and did not join an older walk.
-        let mut first = here;
-        let mut at = up(nodes, here);
-        while at != here {
-            first = first.min(at);
-            at = up(nodes, at);
-        }
-        if let Some(record) = nodes.get_mut(first as usize) {
-            cuts.push((first, record.up));
-            (record.parent_tie, record.up) = (Tie::Cut, NONE);
-        }
-    }
-    cuts
-}
-
-/// Hangs what has no component above it below its device, and lists the children of each in the order given.
-fn hang(nodes: &mut [Record<'_>]) {
-    let count = u32::try_from(nodes.len()).unwrap_or(NONE);
-    for at in (0..count).rev() {
-        let Some(record) = nodes.get_mut(at as usize) else { continue };
-        if record.up == NONE && record.source < count {
-            record.up = record.source;
-        }
-        let up = record.up as usize;
-        let Some(above) = nodes.get_mut(up) else { continue };
-        let next = std::mem::replace(&mut above.first, at);
-        if let Some(record) = nodes.get_mut(at as usize) {
-            record.next = next;
-        }
+const fn tied(found: Result<u32, Tie>) -> (Tie, u32) {
+    match found {
+        Ok(node) => (Tie::Linked, node),
+        Err(tie) => (tie, NONE),
     }
 }
 
-/// From the top down, as what a place says depends on what is above.
-fn place(nodes: &mut [Record<'_>]) {
-    let mut order = Vec::with_capacity(nodes.len());
-    order.extend((0..).zip(nodes.iter()).filter(|(_, record)| record.up == NONE).map(|(at, _)| at));
-    let mut done = 0;
-    while let Some(at) = order.get(done).copied() {
-        done += 1;
-        let Some(record) = nodes.get(at as usize) else { continue };
-        let above = nodes.get(record.up as usize);
-        let is_component = matches!(record.item, Item::Component(_));
-        let component_above = above.filter(|above| matches!(above.item, Item::Component(_)));
-        let by_place = match component_above {
-            _ if !is_component || record.is_battery => None,
-            Some(above) => above.level().and_then(Level::below),
-            None => (record.parent_tie == Tie::Absent).then_some(Level::Mds),
-        };
-        let above_level = component_above.and_then(Record::level);
-        let is_nested = record.stated() == Some(Level::Mds) && above_level == Some(Level::Mds);
-        let depth = component_above.map_or(0, |above| above.depth) + 1;
-        let is_composite = is_nested || component_above.is_some_and(|above| above.is_composite);
-        // The device that counts: its own, else that of what is above.
-        let device = match (record.source, component_above) {
-            (NONE, Some(above)) => above.device,
-            (source, _) => source,
-        };
-        let top = component_above.map_or(at, |above| above.top);
-        // Where both say a source, whether they differ; a metric may have that of the top.
-        let is_above = |source: u32| {
-            let top = component_above.and_then(|above| nodes.get(above.top as usize)).map(|top| top.device);
-            component_above.is_none_or(|above| above.device == NONE || above.device == source)
-                || (!is_component && top == Some(source))
-        };
-        let source_differs = record.source != NONE && !is_nested && !is_above(record.source);
-        let (mut child, up) = (record.first, record.up);
-        if let Some(record) = nodes.get_mut(at as usize) {
-            (record.by_place, record.above_level) = (by_place, above_level);
-            (record.is_nested, record.is_composite, record.source_differs) = (is_nested, is_composite, source_differs);
-            (record.device, record.top) = (device, top);
-            record.depth = if matches!(record.item, Item::Device(_)) { 0 } else { depth };
+/// Follows a reference that is more, or less, than `Type/id`.
+fn follow<'a>(
+    nodes: &Nodes<'a>,
+    keys: &[Keys],
+    names: &mut Names<'a>,
+    at: u32,
+    pointer: Option<Pointer<'a>>,
+    wanted: Target,
+) -> (Tie, u32) {
+    let (Some(pointer), Some(origin)) = (pointer, nodes.origin(at)) else { return (Tie::Absent, NONE) };
+    tied(match pointer {
+        Pointer::Words => Err(Tie::Missing),
+        Pointer::Logical(identifier) => match token(identifier) {
+            Some(token) => names.by_identifier(nodes, wanted, token),
+            None => Err(Tie::Missing),
+        },
+        Pointer::Literal(Literal::Contained { id }) => {
+            let container = if origin.container == NONE { at } else { origin.container };
+            let holder = nodes.item(container).map(Item::contained).unwrap_or_default();
+            names.contained(nodes, wanted, container, id).map_err(|tie| match tie {
+                Tie::Missing if holder.iter().any(|resource| resource.id() == Some(id)) => Tie::WrongType,
+                tie => tie,
+            })
         }
-        let level = nodes.get(at as usize).and_then(Record::level);
-        if let Some(above) = nodes.get_mut(up as usize).filter(|_| is_component) {
-            above.has_component = true;
-            above.has_vmd |= level == Some(Level::Vmd);
-            above.has_channel |= level == Some(Level::Channel);
-        }
-        while let Some(below) = nodes.get(child as usize) {
-            order.push(child);
-            child = below.next;
-        }
-    }
+        Pointer::Literal(Literal::Urn(url) | Literal::Other(url)) => names.by_url(nodes, wanted, url),
+        Pointer::Literal(literal) => names.restful(nodes, keys, wanted, origin.space, literal),
+    })
 }
 
 /// The tree of some components, without their device and metrics.

@@ -1,7 +1,8 @@
 //! Changing a tree: which resources are to be written, and on which condition.
 
 use super::item::Item;
-use super::tree::{NONE, Node, Tree};
+use super::record::NONE;
+use super::tree::{Node, Tree};
 use crate::datatype::{Reference, target};
 use crate::nomenclature::Level;
 use crate::resource::{DeviceComponent, DeviceMetric, Resource};
@@ -140,7 +141,7 @@ fn owned(item: Item<'_>) -> Resource {
 }
 
 fn writable(node: Node<'_, '_>) -> Result<(), EditError> {
-    let alone = node.record().container == NONE && !node.record().is_doubled && node.id().is_some();
+    let alone = node.origin().container == NONE && !node.record().marks.is_doubled() && node.id().is_some();
     if alone && !matches!(node.item(), Item::Device(_)) {
         return Ok(());
     }
@@ -203,7 +204,7 @@ pub fn move_to(node: Node<'_, '_>, place: Option<Node<'_, '_>>) -> Result<Vec<Ch
         if std::iter::once(place).chain(place.ancestors()).any(|above| above.index() == node.index()) {
             return Err(EditError::BelowItself);
         }
-        if place.record().space != node.record().space {
+        if place.origin().space != node.origin().space {
             return Err(EditError::NotAPlace { label: place.label().to_owned() });
         }
         fits(node.stated(), place)?;

@@ -4,7 +4,7 @@ use super::item::{Pointer, code, display};
 use super::rule::{Profile, Rule};
 use super::tree::{Node, Tree};
 use crate::issue::{Issue, Severity};
-use crate::nomenclature::Level;
+use crate::nomenclature::{Level, Part};
 
 /// A rule that is broken at one node of a [`Tree`]: small, as a tree may have as many as nodes. It becomes an
 /// [`Issue`] when somebody asks for the words.
@@ -23,10 +23,8 @@ pub struct Finding {
     /// The rule.
     pub rule: Rule,
     pub(super) spot: Spot,
-    /// The number of an item, where the spot repeats.
-    pub(super) index: u32,
-    /// The other node that it is about.
-    pub(super) other: u32,
+    /// The number of an item, where the spot repeats; else the other node that it is about.
+    detail: u32,
 }
 
 /// The element of the resource that a finding is about.
@@ -47,7 +45,36 @@ pub(super) enum Spot {
     Calibration,
 }
 
+impl Spot {
+    /// Whether it names one item of several.
+    const fn repeats(self) -> bool {
+        match self {
+            Self::Whole | Self::Identifier | Self::Type | Self::Source | Self::Parent | Self::Status => false,
+            Self::TypeCode
+            | Self::TypeDisplay
+            | Self::UnitCode
+            | Self::Specification
+            | Self::SpecificationType
+            | Self::SpecificationText
+            | Self::Calibration => true,
+        }
+    }
+}
+
 impl Finding {
+    pub(super) const fn about(node: u32, rule: Rule, spot: Spot, detail: u32) -> Self {
+        Self { node, rule, spot, detail }
+    }
+
+    /// The other node that it is about.
+    fn other<'t, 'a>(&self, node: Node<'t, 'a>, tree: &'t Tree<'a>) -> Option<Node<'t, 'a>> {
+        match self.rule {
+            Rule::SerialNumber => node.device(),
+            _ if self.spot.repeats() => None,
+            _ => tree.node(self.detail),
+        }
+    }
+
     /// The place in the order given of the node where it is.
     #[must_use]
     pub fn index(&self) -> usize {
@@ -76,13 +103,13 @@ impl Finding {
         let severity: Severity = self.rule.severity(profile)?;
         let node = tree.node(self.node)?;
         let at = self.at(node);
-        let found = self.found(node, tree.node(self.other));
+        let found = self.found(node, self.other(node, tree));
         let message = format!("{found}, wanted: {}", self.rule.text());
         Some(Issue::new(self.rule.key(), severity, self.rule.kind(), at, message))
     }
 
     fn at(&self, node: Node<'_, '_>) -> String {
-        let (mut at, index) = (node.place(), self.index);
+        let (mut at, index) = (node.place(), self.detail);
         match self.spot {
             Spot::Whole => {}
             Spot::Identifier => at.push_str(".identifier"),
@@ -164,7 +191,11 @@ impl Finding {
             },
             Rule::OneSerialNumber => format!("{own} has more than one"),
             Rule::OneStatus => format!("{own} has several statuses"),
-            Rule::BatteryBelowMds => its(&format!("the battery {own} is below")),
+            Rule::PartBelowMds => match (self.spot, other) {
+                (Spot::Parent, Some(_)) => its(&format!("{own} is below")),
+                (Spot::Parent, None) => format!("{own} has no parent"),
+                _ => its(&format!("{own} is beside")),
+            },
             Rule::CalibrationTime => format!("a calibration of {own} has no time"),
             Rule::SerialNumber => its(&format!("{own} has another one than")),
             Rule::OneRoot => its(&format!("{own} is at the top beside")),
@@ -180,7 +211,7 @@ impl Finding {
             (Spot::UnitCode, super::Item::Metric(metric)) => metric.unit.as_ref(),
             (_, item) => item.kind(),
         };
-        let coding = concept.and_then(|concept| concept.coding.get(self.index as usize));
+        let coding = concept.and_then(|concept| concept.coding.get(self.detail as usize));
         let text = coding.and_then(if self.spot == Spot::TypeDisplay { display } else { code });
         format!("`{}`", text.unwrap_or_default())
     }
@@ -199,7 +230,10 @@ fn named(node: Node<'_, '_>) -> String {
     let kind = match node.item() {
         super::Item::Device(_) => "Device",
         super::Item::Metric(_) => "metric",
-        super::Item::Component(_) => node.level().map_or("component", title),
+        super::Item::Component(_) => {
+            let part = || node.part().map_or("component", Part::as_str);
+            node.level().map_or_else(part, title)
+        }
     };
     format!("{kind} `{}`", node.label())
 }

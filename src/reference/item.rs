@@ -1,7 +1,7 @@
 //! What stands in a tree: a device, a component or a metric, and what it says of itself.
 
 use crate::datatype::{CodeableConcept, Coding, Identifier, Literal};
-use crate::nomenclature::{Level, Term, is_mdc};
+use crate::nomenclature::{Level, Part, Term, is_mdc};
 use crate::primitive::Id;
 use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
 
@@ -113,6 +113,24 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// The text of the reference to the component above.
+    pub(super) fn parent_text(self) -> Option<&'a str> {
+        match self {
+            Self::Device(_) => None,
+            Self::Component(component) => component.parent.as_ref().and_then(text),
+            Self::Metric(metric) => metric.parent.as_ref().and_then(text),
+        }
+    }
+
+    /// The text of the reference to the device.
+    pub(super) fn source_text(self) -> Option<&'a str> {
+        match self {
+            Self::Device(_) => None,
+            Self::Component(component) => component.source.as_ref().and_then(text),
+            Self::Metric(metric) => metric.source.as_ref().and_then(text),
+        }
+    }
+
     /// The reference to the device.
     pub(super) fn source(self) -> Option<Pointer<'a>> {
         match self {
@@ -154,6 +172,10 @@ impl<'a> Pointer<'a> {
     }
 }
 
+fn text<T: crate::datatype::Target>(reference: &crate::datatype::Reference<T>) -> Option<&str> {
+    reference.reference.as_ref().and_then(|text| text.value.as_ref()).map(|text| text.as_str())
+}
+
 pub(super) fn code(coding: &Coding) -> Option<&str> {
     coding.code.as_ref().and_then(|code| code.value.as_ref()).map(|code| code.as_str())
 }
@@ -184,7 +206,7 @@ pub(super) fn term(coding: &Coding) -> Option<Term> {
 pub(super) struct Said {
     pub(super) by_code: Option<Level>,
     pub(super) by_name: Option<Level>,
-    pub(super) is_battery: bool,
+    pub(super) part: Option<Part>,
 }
 
 pub(super) fn stated(concept: &CodeableConcept) -> Said {
@@ -193,7 +215,7 @@ pub(super) fn stated(concept: &CodeableConcept) -> Said {
         let term = term(coding);
         said.by_code = said.by_code.or(term.and_then(Term::level));
         said.by_name = said.by_name.or(display(coding).and_then(Level::of_name));
-        said.is_battery |= term == Some(Term::BATTERY);
+        said.part = said.part.or(term.and_then(Part::of));
     }
     said
 }

@@ -21,25 +21,33 @@
 
 mod build;
 mod check;
+mod content;
 mod edit;
 mod finding;
+mod fit;
 mod in_bundle;
 mod item;
 mod later;
+mod links;
 mod names;
+mod place;
+mod record;
 mod resolve;
 mod rule;
 mod select;
+mod slots;
 mod tree;
 
 pub use crate::datatype::Literal;
 pub use build::{Gather, components};
 pub use edit::{Action, Change, EditError, Expect, add_component, add_metric, move_to, remove};
 pub use finding::Finding;
+pub use fit::{Unfit, UnfitReason};
 pub use in_bundle::InBundle;
 pub use item::Item;
 pub use later::Then;
+pub use links::{Links, Typed, resolve, resolve_later};
 pub use resolve::{Chain, Contained, End, Link, Resolution, Resolve, ResolveLater, Resolving, ancestors};
 pub use rule::{NotAProfile, Profile, Rule};
-pub use select::{Candidate, Label, SelectError, Selector, select};
+pub use select::{Candidate, Label, SelectError, Selector, select, select_of};
 pub use tree::{Node, Tree};

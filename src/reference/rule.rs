@@ -157,9 +157,9 @@ rules! {
     WholeSpecification "CT-28" warning warning Incomplete "a production specification has its type and its text";
     OneSerialNumber "CT-29" warning warning Duplicate "a component has one serial number of its own";
     OneStatus "CT-30" warning warning BusinessRule "a component is not on and off at once, and an error stands alone";
-    BatteryBelowMds "CT-31" none info BusinessRule "a battery stands below an MDS";
+    PartBelowMds "CT-31" none info BusinessRule "batteries, the one clock and the one SCO stand below an MDS, an SCO also below a VMD";
     CalibrationTime "CT-34" info info Incomplete "what is calibrated says when that was done";
-    SerialNumber "CT-35" warning warning BusinessRule "the serial number of an MDS is that of its Device";
+    SerialNumber "CT-35" warning warning BusinessRule "the serial number of an MDS is that of its Device, by identifier or UDI";
     SourceType "source-type" error error Value "the source of a component is a Device";
     UniqueId "unique-id" warning error Duplicate "a resource is given once";
     OneTarget "one-target" warning error Duplicate "parent and source name one resource and no other";

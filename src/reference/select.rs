@@ -54,7 +54,9 @@ pub struct Label {
 }
 
 impl Label {
-    fn fits(&self, identifier: &Identifier) -> bool {
+    /// Whether an identifier is the one that is asked for.
+    #[must_use]
+    pub fn fits(&self, identifier: &Identifier) -> bool {
         token(identifier).is_some_and(|(system, value)| {
             value == self.value && (self.system.is_none() || system == self.system.as_deref())
         })
@@ -71,7 +73,9 @@ impl fmt::Display for Label {
 }
 
 impl Selector {
-    fn fits(&self, tree: &Tree<'_>, node: Node<'_, '_>) -> bool {
+    /// Whether a node of the tree is one that is meant. Whether it is the only one is for [`select`] to say.
+    #[must_use]
+    pub fn fits(&self, tree: &Tree<'_>, node: Node<'_, '_>) -> bool {
         // A list of lists is taken apart without a call for each.
         let mut wanted = vec![self];
         while let Some(one) = wanted.pop() {
@@ -223,7 +227,40 @@ fn list(candidates: &[Candidate]) -> String {
 /// # Errors
 /// [`SelectError::None`] when none fits, [`SelectError::Ambiguous`] when several do.
 pub fn select<'t, 'a>(tree: &'t Tree<'a>, wanted: &Selector) -> Result<Node<'t, 'a>, SelectError> {
-    let alive = || tree.nodes().filter(|node| node.component().is_some() && !node.is_void());
+    select_among(tree, wanted, |_| true)
+}
+
+/// The one component of a device that is meant, where the tree may hold others too: what is above an MDS of another device,
+/// say. A component belongs to the device of its source, else to that of what is above; where nothing says a source, to
+/// the one that is asked for.
+///
+/// ```
+/// # use fhir_devices::DeviceComponent;
+/// # use fhir_devices::reference::{Selector, components, select_of};
+/// # let read = |json: &str| DeviceComponent::from_json(json.as_bytes());
+/// let all = [
+///     read(r#"{"resourceType":"DeviceComponent","id":"ward","identifier":{"value":"1"},"type":{"text":"ward"},
+///         "source":{"reference":"Device/ward"}}"#)?,
+///     read(r#"{"resourceType":"DeviceComponent","id":"bed","identifier":{"value":"2"},"type":{"text":"bed"},
+///         "source":{"reference":"Device/bed"},"parent":{"reference":"DeviceComponent/ward"}}"#)?,
+/// ];
+/// let tree = components(&all);
+/// assert_eq!(select_of(&tree, &Selector::Any, "bed").unwrap().path(), "ward/bed");
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
+///
+/// # Errors
+/// As [`select`], with the components of the device alone.
+pub fn select_of<'t, 'a>(tree: &'t Tree<'a>, wanted: &Selector, device: &str) -> Result<Node<'t, 'a>, SelectError> {
+    select_among(tree, wanted, |node| node.is_of(device))
+}
+
+fn select_among<'t, 'a>(
+    tree: &'t Tree<'a>,
+    wanted: &Selector,
+    is_of: impl Fn(Node<'_, '_>) -> bool,
+) -> Result<Node<'t, 'a>, SelectError> {
+    let alive = || tree.nodes().filter(|node| node.component().is_some() && !node.is_void() && is_of(*node));
     let candidate = |node: Node<'_, '_>| {
         let name = node.name().map(str::to_owned);
         Some(Candidate { id: node.id()?.clone(), level: node.level(), path: node.path(), name })

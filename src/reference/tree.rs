@@ -1,112 +1,15 @@
 //! The containment tree: every resource that was given, each with its place.
 
 use super::finding::Finding;
-use super::item::Item;
-use super::names::{Names, Target};
+use super::item::{Item, Pointer};
+use super::names::{FAR, Names};
+use super::record::{NONE, Nodes, Origin, Record, Target, Tie};
 use super::rule::Profile;
 use crate::issue::Report;
-use crate::nomenclature::Level;
+use crate::nomenclature::{Level, Part};
 use crate::primitive::Id;
 use crate::resource::DeviceComponent;
 use std::fmt;
-
-/// No node.
-pub(super) const NONE: u32 = u32::MAX;
-
-/// What became of a reference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tie {
-    /// There is none.
-    Absent,
-    Linked,
-    Missing,
-    Ambiguous,
-    WrongType,
-    /// It closes a circle, and is not followed.
-    Cut,
-}
-
-/// One node of the arena.
-#[derive(Debug)]
-pub(super) struct Record<'a> {
-    pub(super) item: Item<'a>,
-    pub(super) document: u32,
-    /// The number of its entry in a Bundle, or of a contained resource in its container.
-    pub(super) entry: u32,
-    /// The node that contains it.
-    pub(super) container: u32,
-    /// The space of its relative references.
-    pub(super) space: u32,
-    pub(super) up: u32,
-    pub(super) first: u32,
-    pub(super) next: u32,
-    /// The node of its own source, or a number for one that is not among the resources.
-    pub(super) source: u32,
-    /// The source that counts for it: its own, else that of what is above.
-    pub(super) device: u32,
-    /// The component at the top of its tree.
-    pub(super) top: u32,
-    pub(super) depth: u32,
-    pub(super) by_code: Option<Level>,
-    pub(super) by_name: Option<Level>,
-    pub(super) by_place: Option<Level>,
-    pub(super) parent_tie: Tie,
-    pub(super) source_tie: Tie,
-    pub(super) is_void: bool,
-    pub(super) is_doubled: bool,
-    /// Whether it is an MDS below an MDS, or below such a one.
-    pub(super) is_nested: bool,
-    pub(super) is_composite: bool,
-    pub(super) is_battery: bool,
-    /// What a rule wants to know of the neighbours, so that judging goes through the nodes in their order.
-    pub(super) above_level: Option<Level>,
-    pub(super) source_differs: bool,
-    pub(super) has_vmd: bool,
-    pub(super) has_channel: bool,
-    pub(super) has_component: bool,
-}
-
-impl<'a> Record<'a> {
-    pub(super) fn new(item: Item<'a>, document: u32, entry: u32) -> Self {
-        Self {
-            item,
-            document,
-            entry,
-            container: NONE,
-            space: 0,
-            up: NONE,
-            first: NONE,
-            next: NONE,
-            source: NONE,
-            device: NONE,
-            top: NONE,
-            depth: 0,
-            by_code: None,
-            by_name: None,
-            by_place: None,
-            parent_tie: Tie::Absent,
-            source_tie: Tie::Absent,
-            is_void: false,
-            is_doubled: false,
-            is_nested: false,
-            is_composite: false,
-            is_battery: false,
-            above_level: None,
-            source_differs: false,
-            has_vmd: false,
-            has_channel: false,
-            has_component: false,
-        }
-    }
-
-    pub(super) fn stated(&self) -> Option<Level> {
-        self.by_code.or(self.by_name)
-    }
-
-    pub(super) fn level(&self) -> Option<Level> {
-        self.stated().or(self.by_place)
-    }
-}
 
 /// Devices with their components and metrics: Device > MDS > VMD > channel > metric.
 ///
@@ -126,7 +29,7 @@ impl<'a> Record<'a> {
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 pub struct Tree<'a> {
-    pub(super) nodes: Vec<Record<'a>>,
+    nodes: Nodes<'a>,
     names: Names<'a>,
     findings: Vec<Finding>,
 }
@@ -146,17 +49,18 @@ pub struct Tree<'a> {
 #[derive(Clone, Copy)]
 pub struct Node<'t, 'a> {
     tree: &'t Tree<'a>,
-    record: &'t Record<'a>,
+    item: Item<'a>,
+    record: &'t Record,
     at: u32,
 }
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(nodes: Vec<Record<'a>>, names: Names<'a>, findings: Vec<Finding>) -> Self {
+    pub(super) fn new(nodes: Nodes<'a>, names: Names<'a>, findings: Vec<Finding>) -> Self {
         Self { nodes, names, findings }
     }
 
     pub(super) fn node(&self, at: u32) -> Option<Node<'_, 'a>> {
-        self.nodes.get(at as usize).map(|record| Node { tree: self, record, at })
+        Some(Node { tree: self, item: self.nodes.item(at)?, record: self.nodes.record(at)?, at })
     }
 
     fn find(&self, target: Target, id: &str) -> Option<Node<'_, 'a>> {
@@ -165,8 +69,9 @@ impl<'a> Tree<'a> {
 
     /// Every resource, in the order given.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = Node<'_, 'a>> {
+        let all = self.nodes.items().iter().zip(self.nodes.records()).enumerate();
         // The arena never has more nodes than can be numbered.
-        self.nodes.iter().enumerate().map(|(at, record)| Node { tree: self, record, at: at as u32 })
+        all.map(|(at, (item, record))| Node { tree: self, item: *item, record, at: at as u32 })
     }
 
     /// How many resources it has.
@@ -178,7 +83,7 @@ impl<'a> Tree<'a> {
     /// Whether it has none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.nodes.len() == 0
     }
 
     /// The components alone, in the order given.
@@ -266,20 +171,26 @@ impl<'t, 'a> Node<'t, 'a> {
         self.at as usize
     }
 
-    pub(super) fn record(self) -> &'t Record<'a> {
+    pub(super) fn record(self) -> &'t Record {
         self.record
+    }
+
+    pub(super) fn origin(self) -> Origin {
+        // Every node has one.
+        let none = Origin { document: 0, entry: NONE, container: NONE, space: 0 };
+        self.tree.nodes.origin(self.at).copied().unwrap_or(none)
     }
 
     /// The resource.
     #[must_use]
     pub fn item(self) -> Item<'a> {
-        self.record.item
+        self.item
     }
 
     /// The resource, if it is a component.
     #[must_use]
     pub fn component(self) -> Option<&'a DeviceComponent> {
-        match self.record.item {
+        match self.item {
             Item::Component(component) => Some(component),
             Item::Device(_) | Item::Metric(_) => None,
         }
@@ -288,13 +199,13 @@ impl<'t, 'a> Node<'t, 'a> {
     /// Its logical id.
     #[must_use]
     pub fn id(self) -> Option<&'a Id> {
-        self.record.item.id()
+        self.item.id()
     }
 
     /// What people call it.
     #[must_use]
     pub fn name(self) -> Option<&'a str> {
-        self.record.item.name()
+        self.item.name()
     }
 
     /// What stands for it in a path: its id, else its identifier, else `?`.
@@ -319,45 +230,51 @@ impl<'t, 'a> Node<'t, 'a> {
     /// What a code of ISO/IEEE 11073-10101 says about its level.
     #[must_use]
     pub fn by_code(self) -> Option<Level> {
-        self.record.by_code
+        self.record.marks.by_code()
     }
 
     /// What the reference id beside such a code says about its level.
     #[must_use]
     pub fn by_name(self) -> Option<Level> {
-        self.record.by_name
+        self.record.marks.by_name()
     }
 
     /// What its place below its parent says about its level.
     #[must_use]
     pub fn by_place(self) -> Option<Level> {
-        self.record.by_place
+        self.record.marks.by_place()
+    }
+
+    /// The part of a device that a component is beside its levels: a battery, a clock, an SCO.
+    #[must_use]
+    pub fn part(self) -> Option<Part> {
+        self.record.marks.part()
     }
 
     /// Whether what is said about the level differs. An MDS below an MDS is as it may be.
     #[must_use]
     pub fn is_disputed(self) -> bool {
         let differ = |a: Option<Level>, b: Option<Level>| a.is_some() && b.is_some() && a != b;
-        let record = self.record;
-        differ(record.by_code, record.by_name) || (differ(record.stated(), record.by_place) && !record.is_nested)
+        let (record, marks) = (self.record, self.record.marks);
+        differ(marks.by_code(), marks.by_name()) || (differ(record.stated(), marks.by_place()) && !marks.is_nested())
     }
 
     /// Whether its record was made by mistake and is void.
     #[must_use]
     pub fn is_void(self) -> bool {
-        self.record.is_void
+        self.record.marks.is_void()
     }
 
     /// Whether it names a parent, and none or several of the resources are that.
     #[must_use]
     pub fn is_orphan(self) -> bool {
-        matches!(self.record.parent_tie, Tie::Missing | Tie::Ambiguous | Tie::WrongType)
+        matches!(self.record.marks.parent_tie(), Tie::Missing | Tie::Ambiguous | Tie::WrongType)
     }
 
     /// Whether its parents lead in a circle, of which it is taken as the root.
     #[must_use]
     pub fn is_cyclic(self) -> bool {
-        self.record.parent_tie == Tie::Cut
+        self.record.marks.parent_tie() == Tie::Cut
     }
 
     /// How many components are above it, and itself: an MDS at the top has 1, a device 0.
@@ -382,6 +299,20 @@ impl<'t, 'a> Node<'t, 'a> {
     #[must_use]
     pub fn device(self) -> Option<Self> {
         self.tree.node(self.record.device)
+    }
+
+    /// Whether it belongs to the device of this id, as far as a source is said.
+    pub(super) fn is_of(self, device: &str) -> bool {
+        match self.record.device {
+            NONE => true,
+            // A device that is not here goes by the first node that names it.
+            far if far & FAR != 0 => {
+                let source = self.tree.nodes.item(far & !FAR).and_then(Item::source);
+                let Some(Pointer::Literal(literal)) = source else { return false };
+                literal.resource_type() == Some("Device") && literal.id() == Some(device)
+            }
+            _ => self.device().and_then(Self::id).is_some_and(|id| id.as_str() == device),
+        }
     }
 
     /// The components above, from the nearest.
@@ -461,20 +392,20 @@ impl<'t, 'a> Node<'t, 'a> {
     /// Which of the documents that were gathered it came in, from 0.
     #[must_use]
     pub fn document(self) -> usize {
-        self.record.document as usize
+        self.origin().document as usize
     }
 
     /// Its place in its document: `Bundle.entry[3].resource`, or the name of its type.
     #[must_use]
     pub fn place(self) -> String {
-        let (record, tree) = (self.record, self.tree);
-        let outer = tree.nodes.get(record.container as usize).unwrap_or(record);
-        let mut place = match outer.entry {
+        let origin = self.origin();
+        let outer = self.tree.node(origin.container).unwrap_or(self);
+        let mut place = match outer.origin().entry {
             NONE => outer.item.resource_type().to_owned(),
             entry => format!("Bundle.entry[{entry}].resource"),
         };
-        if record.container != NONE {
-            place.push_str(&format!(".contained[{}]", record.entry));
+        if origin.container != NONE {
+            place.push_str(&format!(".contained[{}]", origin.entry));
         }
         place
     }

@@ -126,7 +126,7 @@ impl Resource {
 
     fn read_other(&mut self, found: &str, r: &mut Reader<'_>, at: &Path<'_>) -> Read<Outcome> {
         let mut json = String::new();
-        r.any(at, &mut json)?;
+        r.any_resource(at, &mut json)?;
         *self = Self::Other(OtherResource { resource_type: found.into(), json: json.into_boxed_str() });
         Ok(Outcome::Taken)
     }

@@ -1,6 +1,6 @@
 //! What came of an operation: the wire form of a [`Report`].
 
-use crate::datatype::{CodeableConcept, Coding, Primitive};
+use crate::datatype::{CodeableConcept, Coding, Extension, ExtensionValue, Primitive};
 use crate::element::Value;
 use crate::issue::{self, Kind, Position, Report, Severity};
 use crate::primitive::{Code, Text, Uri};
@@ -8,10 +8,15 @@ use crate::primitive::{Code, Text, Uri};
 /// The system of the rule keys in `details.coding`: the keys of the specification and our own.
 pub const RULE_SYSTEM: &str = "https://fhir-devices.example/CodeSystem/rule";
 
+/// The extension of an issue that names the row of the definition that was broken, such as `Coding.code`: the place in
+/// the specification, as opposed to the one in the document, which is `expression`.
+pub const ROW_EXTENSION: &str = "https://fhir-devices.example/StructureDefinition/row";
+
 resource! {
     /// What came of an operation: errors, warnings, hints.
     ///
-    /// A [`Report`] turns into one and back; a report without findings becomes one issue that says so.
+    /// A [`Report`] turns into one and back without a loss; a report without findings becomes one issue that says so.
+    /// The manual has [which part goes where](crate::manual::conformance#a-report-as-an-operationoutcome).
     ///
     /// ```
     /// use fhir_devices::{Device, OperationOutcome, Report};
@@ -19,7 +24,7 @@ resource! {
     /// let report = Device::from_json(br#"{"resourceType":"Device","status":"available"}"#).unwrap_err();
     /// let outcome = OperationOutcome::from(&report);
     /// assert!(outcome.to_json().contains(r#""expression":["Device.status"]"#));
-    /// assert_eq!(Report::from(&outcome).issues()[0].rule, report.issues()[0].rule);
+    /// assert_eq!(Report::from(&outcome), report);
     /// ```
     pub struct OperationOutcome is "OperationOutcome" {
         /// The findings.
@@ -81,7 +86,9 @@ impl From<&issue::Issue> for Issue {
             ..Coding::default()
         };
         let position = finding.position.map(|position| position.to_string());
+        let row = text(&finding.row).zip(Uri::new(ROW_EXTENSION).ok());
         Self {
+            extension: row.map(|(row, url)| Extension::new(url, row)).into_iter().collect(),
             details: Some(CodeableConcept::from(rule)),
             diagnostics: text(&finding.message),
             location: position.as_deref().and_then(text).into_iter().collect(),
@@ -106,6 +113,11 @@ fn finding(issue: &Issue) -> issue::Issue {
     };
     let rule = issue.details.as_ref().and_then(|details| details.coding.first());
     let rule = rule.and_then(|coding| coding.code.as_ref()).and_then(|code| code.value.as_ref());
+    let row = issue.extension.iter().find(|extension| extension.url == ROW_EXTENSION);
+    let row = row.and_then(|extension| match &extension.value {
+        Some(ExtensionValue::String(row)) => row.value.as_ref(),
+        _ => None,
+    });
     let words = issue.diagnostics.as_ref().and_then(|words| words.value.as_ref());
     let made = issue::Issue::new(
         rule.map(|code| code.as_str().to_owned()).unwrap_or_default(),
@@ -114,6 +126,7 @@ fn finding(issue: &Issue) -> issue::Issue {
         first(&issue.expression).unwrap_or_default(),
         words.map(|words| words.as_str().to_owned()).unwrap_or_default(),
     );
+    let made = made.with_row(row.map(|row| row.as_str().to_owned()).unwrap_or_default());
     match first(&issue.location).as_deref().and_then(position) {
         Some(position) => made.with_position(position),
         None => made,

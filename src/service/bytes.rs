@@ -2,41 +2,55 @@
 
 use super::ReceiveError;
 use crate::store::{BlobHasher, BlobRef, BlobWriter, ByteStream, StoreError, stream};
+use bytes::Bytes;
 use std::future::poll_fn;
 use std::task::Poll;
 
 /// How much is hashed at one time. After as much, other work of the same thread has its turn.
 const PIECE: usize = 256 << 10;
 
-/// Hashes a stream to its end, and writes it where there is a writer.
-///
-/// No more than one chunk of the stream is held.
-pub(super) async fn pass(
-    mut body: ByteStream,
+/// A stream on its way to its end. No more than one chunk of it is held.
+pub(super) struct Passing {
+    body: ByteStream,
+    chunk: Bytes,
+    hasher: BlobHasher,
     limit: u64,
-    mut writer: Option<&mut Box<dyn BlobWriter>>,
-) -> Result<BlobRef, ReceiveError> {
-    let mut hasher = BlobHasher::new();
-    let mut since = 0;
-    while let Some(chunk) = stream::next(&mut body).await {
-        let mut chunk = chunk.map_err(of_body)?;
-        while !chunk.is_empty() {
-            let piece = chunk.split_to(chunk.len().min(PIECE));
-            if hasher.size().saturating_add(piece.len() as u64) > limit {
-                return Err(ReceiveError::TooLarge { limit });
-            }
-            hasher.update(&piece);
-            since += piece.len();
-            if let Some(writer) = &mut writer {
-                writer.write(piece).await.map_err(of_blobs)?;
-            }
-            if since >= PIECE {
-                since = 0;
-                give_way().await;
+    since: usize,
+}
+
+impl Passing {
+    pub(super) fn new(body: ByteStream, limit: u64) -> Self {
+        Self { body, chunk: Bytes::new(), hasher: BlobHasher::new(), limit, since: 0 }
+    }
+
+    /// Hashes the next piece, and writes it where there is a writer; `false` at the end.
+    pub(super) async fn next(&mut self, writer: Option<&mut Box<dyn BlobWriter>>) -> Result<bool, ReceiveError> {
+        while self.chunk.is_empty() {
+            match stream::next(&mut self.body).await {
+                Some(chunk) => self.chunk = chunk.map_err(of_body)?,
+                None => return Ok(false),
             }
         }
+        let piece = self.chunk.split_to(self.chunk.len().min(PIECE));
+        if self.hasher.size().saturating_add(piece.len() as u64) > self.limit {
+            return Err(ReceiveError::TooLarge { limit: self.limit });
+        }
+        self.hasher.update(&piece);
+        self.since += piece.len();
+        if let Some(writer) = writer {
+            writer.write(piece).await.map_err(of_blobs)?;
+        }
+        if self.since >= PIECE {
+            self.since = 0;
+            give_way().await;
+        }
+        Ok(true)
     }
-    Ok(hasher.finish())
+
+    /// What has passed.
+    pub(super) fn finish(self) -> BlobRef {
+        self.hasher.finish()
+    }
 }
 
 fn of_body(error: StoreError) -> ReceiveError {

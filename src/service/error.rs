@@ -1,8 +1,9 @@
 //! Why an update was not received.
 
 use crate::primitive::Code;
-use crate::reference::SelectError;
+use crate::reference::{SelectError, Unfit};
 use crate::store::{Applied, Sha256, StoreError};
+use crate::update::ingest::Reason;
 
 /// Why an update was not received, by what the caller does about it.
 ///
@@ -24,6 +25,9 @@ pub enum ReceiveError {
     /// No component is meant, or more than one may be.
     #[error(transparent)]
     Unresolved(#[from] SelectError),
+    /// The component that is meant is not one that an update may be attached to, by its place or its record.
+    #[error(transparent)]
+    UnfitTarget(#[from] Unfit),
     /// The bytes are not those that were declared.
     #[error("the digest of the file is `{found}`, wanted `{declared}`")]
     DigestMismatch {
@@ -50,11 +54,18 @@ pub enum ReceiveError {
     /// The idempotency key belongs to an upload with other metadata or other bytes.
     #[error("the idempotency key was used for another upload")]
     KeyReused,
-    /// Others wrote to the component each time. The bytes are kept: the same key takes the upload up again.
+    /// Others wrote to the component each time. The same key begins the upload anew.
     #[error("the component changed during each of {attempts} attempts")]
     Contended {
         /// How often it was tried.
         attempts: u32,
+    },
+    /// The upload came to nothing for another reason: its sequence number is not higher than what the component accepted, a
+    /// later update took its place, it was withdrawn, or its time was over.
+    #[error("the upload came to nothing: `{reason}`")]
+    Ended {
+        /// Why.
+        reason: Reason,
     },
     /// The store of resources.
     #[error("the store of resources failed")]
@@ -79,11 +90,13 @@ impl ReceiveError {
             Self::Resources(error) => error.applied(),
             Self::NoSuchDevice
             | Self::Unresolved(_)
+            | Self::UnfitTarget(_)
             | Self::DigestMismatch { .. }
             | Self::TooLarge { .. }
             | Self::EmptyFile
             | Self::MediaType { .. }
             | Self::KeyReused
+            | Self::Ended { .. }
             | Self::Contended { .. }
             | Self::Blobs(_)
             | Self::Ledger(_)

@@ -1,21 +1,19 @@
 //! Receiving one update.
 
-use super::bytes::{give_way, of_blobs, pass};
-use super::record::{Record, key_of};
-use super::target::{Look, Seen, Target};
+use super::books::{Books, Entries, Seen, Stepped, fresh_generation};
+use super::bytes::{Passing, of_blobs};
+use super::target::Target;
 use super::update_service::{Addresses, UpdateService};
 use super::{ReceiveError, Received, Submission};
-use crate::primitive::{Code, DateTime, Instant, Uri};
+use crate::primitive::Code;
 use crate::store::{
-    Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, StoreError, Stored as _,
-    Tenant, Tenanted, UrlKind, Version,
+    Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, StoreError, Tenant,
+    Tenanted, UrlKind,
 };
-use crate::update::ingest::{Ingest, Input, Intent, Limits, Reason, Refusal, State, check};
-use crate::update::{AvailableUpdate, IdempotencyKey, UpdateFile, UpdateStatus, available};
+use crate::update::IdempotencyKey;
+use crate::update::blob::{self, Holder};
+use crate::update::ingest::{self, Effect, Ingest, Input, Intent, Reason, Refusal, State};
 use std::sync::Arc;
-
-/// Until the ledger gives them out, all blobs are of one generation.
-pub(super) const GENERATION: Generation = Generation(0);
 
 impl<R, B, L> UpdateService<R, B, L>
 where
@@ -28,17 +26,20 @@ where
     /// # Flow
     /// 1. Exactly one component of the device is meant, or the call ends here.
     /// 2. The intent is written to the ledger, under the idempotency key where there is one.
-    /// 3. The bytes pass once: they are hashed, counted and written, and become visible only when they are whole and
-    ///    have the digest that was declared.
-    /// 4. The component is read and the target resolved again, the record is looked at again, and the reference is
-    ///    written if the component is still as it was read. When others write to it, this is repeated.
+    /// 3. The bytes pass once: they are hashed, counted and written where nobody sees them. When they are whole and have the
+    ///    digest that was declared, the ledger holds them for the upload, and then they are committed under their digest and a
+    ///    generation of their own; where the tenant has the same bytes already, those are held.
+    /// 4. The component is read and the target resolved again, the record is looked at again, the sequence number is
+    ///    accepted, and the reference is written if the component is still as it was read. When others write to it, this is
+    ///    repeated.
     /// 5. The record is marked with the version of the component.
     ///
     /// # Guarantees
     /// An upload that is refused, or breaks off, leaves nothing that a device could see. Dropping the future leaves the
-    /// component without the reference or with the whole of it. Under an idempotency key an upload is attached once, however
-    /// often it is sent: the first call that comes to its end has the answer, and later ones get the same. What is in the
-    /// component and not ours is kept.
+    /// component without the reference or with the whole of it, and [`resume`](Self::resume) brings what is left to its end.
+    /// Under an idempotency key an upload is attached once, however often it is sent: the first call that comes to its end
+    /// has the answer, and later ones get the same. What is in the component and not ours is kept. Every step leaves a
+    /// record in the audit chain of the tenant, in the same write.
     ///
     /// # Assumptions
     /// The stores keep their contracts. For the same answer after later writes, the store of resources keeps history.
@@ -56,12 +57,13 @@ where
         let resources = Tenanted::new(Arc::clone(&self.resources), tenant.clone());
         let intent = submission.intent();
         let target = Target { resources: &resources, device: &submission.device, selector: &submission.target };
-        let mut record = self.intend(tenant, submission.idempotency_key.as_ref(), &intent, &target).await?;
-        match record.ingest.state.blob() {
-            Some(known) => self.compare(&intent, known, body).await?,
-            None => self.take(&mut record, body).await?,
+        let books = self.books(tenant);
+        let mut seen = self.intend(&books, submission.idempotency_key.as_ref(), &intent, &target).await?;
+        match seen.value.state {
+            State::Open { .. } | State::Acquired { .. } => self.take(&books, &mut seen, body).await?,
+            _ => self.compare(&seen.value, body).await?,
         }
-        self.attach(&mut record, &target).await
+        self.attach(&books, &mut seen, &target).await
     }
 
     fn check_media_type(&self, found: &Code) -> Result<(), ReceiveError> {
@@ -86,63 +88,67 @@ where
         if given { Ok(()) } else { Err(ReceiveError::Blobs(StoreError::Unsupported { what })) }
     }
 
-    /// A new upload, of which nothing is known but what it is for.
-    fn new_ingest(&self, intent: &Intent) -> Ingest {
-        Ingest::open(self.ids.next_id(), intent.clone(), Instant::try_from(self.clock.now()).ok())
-    }
-
-    /// The record of the upload: the one that the key has, else a new one.
+    /// The upload: the one that the key stands for, else a new one.
     ///
-    /// An upload that was closed left nothing behind, so its key may be used again for the same intent.
-    async fn intend<'s>(
-        &'s self,
-        tenant: &'s Tenant,
+    /// The key of an upload that came to nothing may be used again for the same intent.
+    async fn intend(
+        &self,
+        books: &Books<'_, L>,
         key: Option<&IdempotencyKey>,
         intent: &Intent,
         target: &Target<'_, R>,
-    ) -> Result<Record<'s, L>, ReceiveError> {
+    ) -> Result<Seen<Ingest>, ReceiveError> {
         for _ in 0..self.max_attempts {
-            let new = self.new_ingest(intent);
-            let at = key_of(key, new.id)?;
-            let known = match key {
-                Some(_) => Record::load(&*self.ledger, tenant, at.clone()).await?,
+            let pointer = match key {
+                Some(key) => Some(books.pointer(key).await.map_err(ReceiveError::Ledger)?),
                 None => None,
             };
-            let Some(mut record) = known else {
-                target.resolve().await?;
-                match Record::create(&*self.ledger, tenant, at, new).await? {
-                    Some(record) => return Ok(record),
-                    None => continue,
+            if let Some(id) = pointer.as_ref().and_then(|pointer| pointer.value) {
+                let known = books.known(id).await.map_err(ReceiveError::Ledger)?;
+                if known.value.intent != *intent {
+                    return Err(ReceiveError::KeyReused);
                 }
-            };
-            if record.ingest.intent != *intent {
-                return Err(ReceiveError::KeyReused);
-            }
-            match record.ingest.state {
-                State::Stored { .. } | State::Attached { .. } => return Ok(record),
-                State::Open => {
-                    target.resolve().await?;
-                    return Ok(record);
-                }
-                State::Closed { .. } => {
-                    target.resolve().await?;
-                    if record.replace(new).await? {
-                        return Ok(record);
+                match known.value.state {
+                    State::Open { .. } | State::Acquired { .. } => {
+                        target.resolve().await?;
+                        return Ok(known);
                     }
+                    State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => return Ok(known),
+                    State::Releasing { .. } | State::Closed { .. } => {}
                 }
+            }
+            target.resolve().await?;
+            let limits = ingest::Limits { max_size: self.limit(), ..self.limits };
+            let (new, said) = Ingest::open(self.ids.next_id(), intent.clone(), limits, books.now());
+            let mut entries = Entries::default();
+            entries.open(&new, said).map_err(ReceiveError::Ledger)?;
+            if let Some(pointer) = &pointer {
+                entries.pointer(pointer, new.id);
+            }
+            if books.write(entries).await.map_err(ReceiveError::Ledger)? {
+                return books.known(new.id).await.map_err(ReceiveError::Ledger);
             }
         }
         Err(ReceiveError::Contended { attempts: self.max_attempts })
     }
 
+    fn limit(&self) -> u64 {
+        self.max_size.min(self.blobs.capabilities().max_size)
+    }
+
     /// Whether the bytes are those that are known already.
-    async fn compare(&self, intent: &Intent, known: BlobRef, body: ByteStream) -> Result<(), ReceiveError> {
-        let found = match pass(body, known.size, None).await {
-            Ok(found) => found,
-            Err(ReceiveError::TooLarge { .. }) => return Err(ReceiveError::KeyReused),
-            Err(error) => return Err(error),
+    async fn compare(&self, ingest: &Ingest, body: ByteStream) -> Result<(), ReceiveError> {
+        let Some((known, _)) = ingest.state.held() else { return Ok(()) };
+        let mut passing = Passing::new(body, known.size);
+        let found = loop {
+            match passing.next(None).await {
+                Ok(true) => {}
+                Ok(false) => break passing.finish(),
+                Err(ReceiveError::TooLarge { .. }) => return Err(ReceiveError::KeyReused),
+                Err(error) => return Err(error),
+            }
         };
-        match intent.sha256 {
+        match ingest.intent.sha256 {
             Some(declared) if declared != found.digest => {
                 Err(ReceiveError::DigestMismatch { declared, found: found.digest })
             }
@@ -151,168 +157,210 @@ where
         }
     }
 
-    /// Takes the bytes into the store of blobs, and says so in the record; or closes it.
-    async fn take(&self, record: &mut Record<'_, L>, body: ByteStream) -> Result<(), ReceiveError> {
-        let limit = self.max_size.min(self.blobs.capabilities().max_size);
-        let mut writer = self.blobs.begin(record.tenant()).await.map_err(ReceiveError::Blobs)?;
-        let passed = pass(body, limit, Some(&mut writer)).await;
-        let checked = passed.and_then(|blob| {
-            let refused = |reason| refusal(reason, &record.ingest.intent, &blob, limit);
-            check(&record.ingest.intent, &Limits { max_size: limit }, &blob).map_err(refused).map(|()| blob)
-        });
-        let committed = match checked {
-            Ok(blob) => self.commit(record.tenant(), writer, blob).await.map(|()| blob),
+    /// Takes the bytes into the store of blobs, and says so in the books.
+    async fn take(&self, books: &Books<'_, L>, seen: &mut Seen<Ingest>, body: ByteStream) -> Result<(), ReceiveError> {
+        let mut writer = self.blobs.begin(books.tenant()).await.map_err(ReceiveError::Blobs)?;
+        let passed = self.pass(books, seen, body, &mut writer).await;
+        let held = match passed {
+            Ok(blob) => self.hold(books, seen, blob).await,
+            Err(error) => {
+                if matches!(error, ReceiveError::TooLarge { .. }) {
+                    let _ = self.fail(books, seen, Reason::TooLarge).await;
+                }
+                Err(error)
+            }
+        };
+        match held {
+            Ok(Some((blob, generation, false))) => self.commit(books, seen, writer, blob, generation).await,
+            Ok(Some((_, generation, true))) => {
+                // The tenant has the bytes: those that came now are not needed.
+                let _ = writer.abort().await;
+                self.committed(books, seen, generation).await
+            }
+            Ok(None) => {
+                let _ = writer.abort().await;
+                Ok(())
+            }
             Err(error) => {
                 // What failed first is what the caller wants to know; the abort is a matter of tidiness.
                 let _ = writer.abort().await;
                 Err(error)
             }
-        };
-        match committed {
-            Ok(blob) => self.mark_stored(record, blob).await,
-            Err(error) => {
-                if let Some(reason) = reason_of(&error) {
-                    // A record that stays open is taken up by the next call with its key.
-                    let _ = record.advance(&Input::CheckFailed { reason }).await;
-                }
-                Err(error)
-            }
         }
     }
 
-    async fn commit(&self, tenant: &Tenant, writer: Box<dyn BlobWriter>, blob: BlobRef) -> Result<(), ReceiveError> {
-        match writer.commit(blob, GENERATION).await {
-            Ok(_) => Ok(()),
-            Err(lost) if lost.applied() == Applied::Unknown => {
-                match self.blobs.head(tenant, &blob.key(GENERATION)).await {
-                    Ok(found) if found == blob => Ok(()),
-                    _ => Err(ReceiveError::Blobs(lost)),
-                }
+    /// Lets the bytes pass to where nobody sees them. An upload that takes long is given more time.
+    async fn pass(
+        &self,
+        books: &Books<'_, L>,
+        seen: &mut Seen<Ingest>,
+        body: ByteStream,
+        writer: &mut Box<dyn BlobWriter>,
+    ) -> Result<BlobRef, ReceiveError> {
+        let mut passing = Passing::new(body, self.limit());
+        let half = self.limits.lease() / 2;
+        let mut begun = books.now();
+        while passing.next(Some(writer)).await? {
+            let now = books.now();
+            if now - begun > half {
+                begun = now;
+                let extended = books.step(seen, &Input::Progressed).await.map_err(ReceiveError::Ledger)?;
+                extended.map_err(|refusal| self.refused(refusal, &seen.value))?;
             }
-            Err(error) => Err(of_blobs(error)),
         }
+        Ok(passing.finish())
     }
 
-    /// Another call with the same key may have moved the record meanwhile, or have closed it for bytes of its own.
-    async fn mark_stored(&self, record: &mut Record<'_, L>, blob: BlobRef) -> Result<(), ReceiveError> {
+    /// Holds the bytes for the upload: gives their generation and whether the tenant has them already; nothing where another
+    /// call brought them to the store meanwhile.
+    async fn hold(
+        &self,
+        books: &Books<'_, L>,
+        seen: &mut Seen<Ingest>,
+        blob: BlobRef,
+    ) -> Result<Option<(BlobRef, Generation, bool)>, ReceiveError> {
         for _ in 0..self.max_attempts {
-            match record.advance(&Input::BytesCommitted { blob }).await? {
-                Ok(()) => return Ok(()),
-                Err(Refusal::Closed) => {
-                    let again = self.new_ingest(&record.ingest.intent);
-                    record.replace(again).await?;
+            let stepped = books.step(seen, &Input::BytesReceived { blob }).await.map_err(ReceiveError::Ledger)?;
+            match stepped {
+                Ok(Stepped::Do(Effect::HoldBytes { .. })) => {}
+                Ok(Stepped::Do(Effect::CommitBytes { generation, .. })) => {
+                    let entry = books.entry(&blob.digest).await.map_err(ReceiveError::Ledger)?;
+                    let present = entry.value.is_some_and(|entry| entry.is_present());
+                    return Ok(Some((blob, generation, present)));
                 }
-                Err(_) => return Err(ReceiveError::KeyReused),
+                Ok(Stepped::Do(_) | Stepped::Unchanged) => return Ok(None),
+                Ok(Stepped::To) => return Err(self.ended(&seen.value, Some(blob))),
+                Err(refusal) => return Err(self.refused(refusal, &seen.value)),
             }
-        }
-        Err(ReceiveError::Contended { attempts: self.max_attempts })
-    }
-
-    /// Makes the component refer to the bytes, unless it does.
-    async fn attach(&self, record: &mut Record<'_, L>, target: &Target<'_, R>) -> Result<Received, ReceiveError> {
-        for _ in 0..self.max_attempts {
-            let blob = match &record.ingest.state {
-                State::Attached { component, version, .. } => {
-                    let seen = target.version(component, *version).await?;
-                    return self.answer(record, seen, true).await;
+            let entry = books.entry(&blob.digest).await.map_err(ReceiveError::Ledger)?;
+            let by = Holder::Ingest(seen.value.id);
+            let held = blob::Input::Held { blob, by, fresh: fresh_generation(), actor: None };
+            let mut entries = Entries::default();
+            let (generation, present) = match blob::step(entry.value.as_ref(), &held, books.now()) {
+                Ok(blob::Step::To(to)) => {
+                    entries.blob(&entry, &to);
+                    (to.entry.generation, to.entry.is_present())
                 }
-                State::Stored { blob } => *blob,
-                State::Open | State::Closed { .. } => break,
-            };
-            let id = record.ingest.id;
-            let seen = match target.look(id).await {
-                Ok(Look::Meant(seen)) => *seen,
-                Ok(Look::Attached(seen)) => {
-                    let first = target.first(id, *seen).await?;
-                    return self.attached(record, first, true).await;
-                }
-                Ok(Look::Changing) => {
-                    give_way().await;
+                Ok(blob::Step::Unchanged) => match &entry.value {
+                    Some(known) => (known.generation, known.is_present()),
+                    None => continue,
+                },
+                Err(blob::Refusal::Condemned) => {
+                    // They are on their way out. Once they are gone, there is a new generation.
+                    if let Some(condemned) = &entry.value {
+                        self.delete(books, condemned).await.map_err(ReceiveError::Blobs)?;
+                    }
                     continue;
                 }
-                Err(error) => {
-                    if matches!(error, ReceiveError::Unresolved(_) | ReceiveError::NoSuchDevice) {
-                        let _ = record.advance(&Input::TargetLost).await;
-                    }
-                    return Err(error);
+                Err(refusal) => {
+                    let what = format!("the entry of `{}`: {refusal}", blob.digest);
+                    return Err(ReceiveError::Ledger(StoreError::Corrupt { what }));
                 }
             };
-            // The record after the component: a call that slept must not attach what was closed meanwhile.
-            record.reload().await?;
-            if record.ingest.id != id || record.ingest.state.is_end() {
-                continue;
+            match ingest::step(&seen.value, &Input::BytesHeld { blob, generation }, books.now()) {
+                Ok(ingest::Step::To(to)) => {
+                    entries.ingest(seen, to).map_err(ReceiveError::Ledger)?;
+                }
+                // Another call with the same key was first.
+                Ok(_) | Err(_) => {
+                    *seen = books.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
+                    continue;
+                }
             }
-            let update = self.update(record, blob).await?;
-            match target.write(seen, &update).await {
-                Ok(written) => return self.attached(record, written, false).await,
-                Err(StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. }) => give_way().await,
-                Err(error) => return Err(ReceiveError::Resources(error)),
+            let written = books.write(entries).await.map_err(ReceiveError::Ledger)?;
+            *seen = books.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
+            if written {
+                return Ok(Some((blob, generation, present)));
             }
         }
         Err(ReceiveError::Contended { attempts: self.max_attempts })
     }
 
-    /// The component has the reference, which is what counts: a record that cannot be marked is marked by whoever finds
-    /// the reference.
-    async fn attached(&self, record: &mut Record<'_, L>, seen: Seen, replayed: bool) -> Result<Received, ReceiveError> {
-        if let Some(component) = seen.0.logical_id().cloned() {
-            let _ = record.advance(&Input::ReferenceWritten { component, version: seen.1.version }).await;
-        }
-        self.answer(record, seen, replayed).await
-    }
-
-    async fn answer(&self, record: &Record<'_, L>, seen: Seen, replayed: bool) -> Result<Received, ReceiveError> {
-        let (component, Version { version, last_updated, .. }) = seen;
-        let said = available(&component).flatten().find(|update| update.id == record.ingest.id);
-        let update = match (said, record.ingest.state.blob()) {
-            (Some(update), _) => update,
-            // Only where the store no longer keeps the version that had it.
-            (None, Some(blob)) => self.update(record, blob).await?,
-            (None, None) => return Err(ReceiveError::Ledger(StoreError::NotFound)),
-        };
-        Ok(Received { component, version, last_updated, update, replayed })
-    }
-
-    async fn update(&self, record: &Record<'_, L>, blob: BlobRef) -> Result<AvailableUpdate, ReceiveError> {
-        let url = match &self.addresses {
-            Addresses::Caller(url) => url(record.tenant(), &blob.key(GENERATION)),
-            Addresses::Store(kind) => {
-                let url = self.blobs.url(record.tenant(), &blob.key(GENERATION), *kind).await;
-                url.map_err(ReceiveError::Blobs)?
+    /// Makes the bytes visible under their name.
+    async fn commit(
+        &self,
+        books: &Books<'_, L>,
+        seen: &mut Seen<Ingest>,
+        writer: Box<dyn BlobWriter>,
+        blob: BlobRef,
+        generation: Generation,
+    ) -> Result<(), ReceiveError> {
+        match writer.commit(blob, generation).await {
+            Ok(_) => {}
+            Err(lost) if lost.applied() == Applied::Unknown => {
+                match self.blobs.head(books.tenant(), &blob.key(generation)).await {
+                    Ok(found) if found == blob => {}
+                    _ => return Err(ReceiveError::Blobs(lost)),
+                }
             }
+            Err(error) => return Err(of_blobs(error)),
+        }
+        self.committed(books, seen, generation).await
+    }
+
+    /// Says in the books that the bytes are in the store.
+    pub(super) async fn committed(
+        &self,
+        books: &Books<'_, L>,
+        seen: &mut Seen<Ingest>,
+        generation: Generation,
+    ) -> Result<(), ReceiveError> {
+        for _ in 0..self.max_attempts {
+            let mut entries = Entries::default();
+            match ingest::step(&seen.value, &Input::BytesCommitted { generation }, books.now()) {
+                Ok(ingest::Step::To(to)) => entries.ingest(seen, to).map_err(ReceiveError::Ledger)?,
+                Ok(ingest::Step::Do(_) | ingest::Step::Unchanged) => return Ok(()),
+                Err(refusal) => return Err(self.refused(refusal, &seen.value)),
+            };
+            let Some((blob, _)) = seen.value.state.held() else { return Err(self.ended(&seen.value, None)) };
+            let entry = books.entry(&blob.digest).await.map_err(ReceiveError::Ledger)?;
+            match blob::step(entry.value.as_ref(), &blob::Input::Committed { generation }, books.now()) {
+                Ok(blob::Step::To(to)) => entries.blob(&entry, &to),
+                Ok(blob::Step::Unchanged) => {}
+                // Only one who is late comes here: the upload was released meanwhile.
+                Err(_) => {
+                    *seen = books.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
+                    continue;
+                }
+            }
+            let written = books.write(entries).await.map_err(ReceiveError::Ledger)?;
+            *seen = books.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
+            if written {
+                return Ok(());
+            }
+        }
+        Err(ReceiveError::Contended { attempts: self.max_attempts })
+    }
+
+    /// Ends an upload whose bytes are at fault.
+    async fn fail(&self, books: &Books<'_, L>, seen: &mut Seen<Ingest>, reason: Reason) -> Result<(), StoreError> {
+        // An upload that stays open is ended when its time is over.
+        books.step(seen, &Input::CheckFailed { reason }).await?.ok();
+        self.release(books, seen).await
+    }
+
+    /// Why a call cannot go on, by what the machine said to it.
+    fn refused(&self, refusal: Refusal, ingest: &Ingest) -> ReceiveError {
+        match refusal {
+            Refusal::Releasing | Refusal::Closed => self.ended(ingest, None),
+            _ => ReceiveError::KeyReused,
+        }
+    }
+
+    /// Why an upload came to nothing.
+    pub(super) fn ended(&self, ingest: &Ingest, found: Option<BlobRef>) -> ReceiveError {
+        let reason = match ingest.state {
+            State::Releasing { reason, .. } | State::Closed { reason } => reason,
+            _ => return ReceiveError::Contended { attempts: self.max_attempts },
         };
-        let Ingest { id, intent, opened, .. } = &record.ingest;
-        Ok(AvailableUpdate {
-            id: *id,
-            version: intent.version.clone(),
-            sequence: intent.sequence,
-            status: UpdateStatus::Current,
-            sha256: blob.digest,
-            size: blob.size,
-            file: UpdateFile {
-                url: Uri::from(url),
-                content_type: intent.content_type.clone(),
-                title: intent.file_name.clone(),
-                creation: opened.clone().map(DateTime::from),
-            },
-        })
-    }
-}
-
-fn refusal(reason: Reason, intent: &Intent, found: &BlobRef, limit: u64) -> ReceiveError {
-    match (reason, intent.sha256) {
-        (Reason::Empty, _) => ReceiveError::EmptyFile,
-        (Reason::DigestMismatch, Some(declared)) => ReceiveError::DigestMismatch { declared, found: found.digest },
-        _ => ReceiveError::TooLarge { limit },
-    }
-}
-
-/// Why an error closes the record; none where the same bytes may be taken another time.
-fn reason_of(error: &ReceiveError) -> Option<Reason> {
-    match error {
-        ReceiveError::DigestMismatch { .. } => Some(Reason::DigestMismatch),
-        ReceiveError::TooLarge { .. } => Some(Reason::TooLarge),
-        ReceiveError::EmptyFile => Some(Reason::Empty),
-        _ => None,
+        match (reason, ingest.intent.sha256, found) {
+            (Reason::Empty, ..) => ReceiveError::EmptyFile,
+            (Reason::TooLarge, ..) => ReceiveError::TooLarge { limit: self.limit() },
+            (Reason::DigestMismatch, Some(declared), Some(found)) => {
+                ReceiveError::DigestMismatch { declared, found: found.digest }
+            }
+            (Reason::Contended, ..) => ReceiveError::Contended { attempts: self.max_attempts },
+            (reason, ..) => ReceiveError::Ended { reason },
+        }
     }
 }

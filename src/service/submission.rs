@@ -56,13 +56,11 @@ impl Submission {
 
     pub(super) fn intent(&self) -> Intent {
         Intent {
-            device: self.device.clone(),
             target: self.target.clone(),
             version: self.version.clone(),
             sequence: self.sequence,
             sha256: self.sha256,
-            file_name: self.file_name.clone(),
-            content_type: self.content_type.clone(),
+            ..Intent::new(self.device.clone(), self.file_name.clone(), self.content_type.clone())
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use super::ReceiveError;
 use crate::primitive::Id;
-use crate::reference::{Literal, Selector, components, select};
-use crate::resource::DeviceComponent;
+use crate::reference::{Literal, Selector, components, select_of};
+use crate::resource::{DeviceComponent, Resource};
 use crate::store::{
-    Criterion, Key, Precondition, ResourceStore, ResourceType, Result as StoreResult, Search, StoreError, Stored,
-    Tenanted, Version, VersionId, WriteId,
+    Key, Precondition, ResourceStore, ResourceType, Result as StoreResult, StoreError, Stored, Tenanted, Version,
+    VersionId, WriteId,
 };
 use crate::update::{AvailableUpdate, IngestId, attach, available};
 use std::num::NonZeroU32;
@@ -32,7 +32,7 @@ pub(super) struct Target<'a, R: ?Sized> {
 }
 
 impl<R: ResourceStore + ?Sized> Target<'_, R> {
-    /// Every component of the device, as a search finds them.
+    /// Every component of the device, and those above of which another device has them.
     async fn components(&self) -> Result<(Vec<DeviceComponent>, Vec<Version>), ReceiveError> {
         let no_device = |error| match error {
             StoreError::NotFound | StoreError::Gone { .. } => ReceiveError::NoSuchDevice,
@@ -40,11 +40,12 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         };
         let device = Key::new(ResourceType::Device, self.device.as_str()).map_err(|_| ReceiveError::NoSuchDevice)?;
         self.resources.read(&device).await.map_err(no_device)?;
-        let of_device = Criterion::source(&device.to_string());
-        let search = Search::new(ResourceType::DeviceComponent).and(of_device);
-        let versions = self.resources.all(search).await.map_err(ReceiveError::Resources)?;
-        let all: StoreResult<_> = versions.iter().map(DeviceComponent::from_version).collect();
-        Ok((all.map_err(ReceiveError::Resources)?, versions))
+        let kin = self.resources.kin(&device, &[ResourceType::DeviceComponent]).await;
+        let components = kin.map_err(ReceiveError::Resources)?.into_iter().filter_map(|(resource, version)| {
+            let Resource::DeviceComponent(component) = resource else { return None };
+            Some((*component, version))
+        });
+        Ok(components.unzip())
     }
 
     /// Whether exactly one component is meant.
@@ -57,8 +58,9 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
     fn meant(&self, all: &[DeviceComponent]) -> Result<Id, ReceiveError> {
         // What is selected has an id: nothing else could be written to.
         let tree = components(all);
-        let id = select(&tree, self.selector)?.id().cloned();
-        id.ok_or_else(|| ReceiveError::Resources(StoreError::invalid("the component has no id")))
+        let node = select_of(&tree, self.selector, self.device.as_str())?;
+        node.may_be_target()?;
+        node.id().cloned().ok_or_else(|| ReceiveError::Resources(StoreError::invalid("the component has no id")))
     }
 
     /// Looks for the reference of an upload in the whole device, else for the component that is meant.
@@ -90,8 +92,8 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
     }
 
     fn owns(&self, component: &DeviceComponent) -> bool {
-        let source = component.source.as_ref().and_then(|source| source.literal());
-        matches!(source, Some(Literal::Relative { id, .. }) if id == self.device.as_str())
+        let Some(source) = &component.source else { return true };
+        matches!(source.literal(), Some(Literal::Relative { id, .. }) if id == self.device.as_str())
     }
 
     /// Writes the reference, if the component is as it was seen. All else in it stays as it is.

@@ -1,10 +1,16 @@
 //! The service and what it is made of.
 
-use super::{Ids, RandomIds};
+use super::books::{Books, Desk, Head};
+use super::turn::Turn;
+use super::{AuditSink, Ids, RandomIds};
 use crate::primitive::Code;
 use crate::store::{BlobKey, BlobStore, Clock, Ledger, ResourceStore, SystemClock, Tenant, UrlKind};
+use crate::update::ActorId;
+use crate::update::ingest::Limits;
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use url::Url;
 
 /// The address at which the caller serves a blob.
@@ -53,12 +59,14 @@ pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStor
     pub(super) resources: Arc<R>,
     pub(super) blobs: Arc<B>,
     pub(super) ledger: Arc<L>,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<dyn Ids>,
     pub(super) max_size: u64,
     pub(super) max_attempts: u32,
     pub(super) media_types: Option<Arc<[Code]>>,
     pub(super) addresses: Addresses,
+    pub(super) limits: Limits,
+    pub(super) desk: Arc<Desk>,
+    pub(super) turns: Arc<Mutex<HashMap<Tenant, Arc<Turn<Head>>>>>,
 }
 
 impl<R, B, L> UpdateService<R, B, L>
@@ -74,19 +82,42 @@ where
             resources,
             blobs,
             ledger,
-            clock: Arc::new(SystemClock),
             ids: Arc::new(RandomIds),
             max_size: 4 << 30,
             max_attempts: 32,
             media_types: None,
             addresses: Addresses::Store(UrlKind::Public),
+            limits: Limits::default(),
+            desk: Arc::new(Desk { clock: Arc::new(SystemClock), actor: ActorId::of("update-service"), sink: None }),
+            turns: Arc::default(),
         }
     }
 
     /// With another clock.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.desk = Arc::new(Desk { clock: Arc::new(clock), ..(*self.desk).clone() });
+        self
+    }
+
+    /// With another name for the service in audit records than `update-service`.
+    #[must_use]
+    pub fn with_actor(mut self, actor: ActorId) -> Self {
+        self.desk = Arc::new(Desk { actor, ..(*self.desk).clone() });
+        self
+    }
+
+    /// With one who is told of every audit record once it is written.
+    #[must_use]
+    pub fn with_audit_sink(mut self, sink: impl AuditSink) -> Self {
+        self.desk = Arc::new(Desk { sink: Some(Arc::new(sink)), ..(*self.desk).clone() });
+        self
+    }
+
+    /// With uploads that are given up when nothing came of them for this long.
+    #[must_use]
+    pub fn with_lease(mut self, lease: Duration) -> Self {
+        self.limits.lease_seconds = u32::try_from(lease.as_secs()).unwrap_or(u32::MAX);
         self
     }
 
@@ -108,6 +139,7 @@ where
     #[must_use]
     pub fn with_max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts.max(1);
+        self.limits.max_attempts = u16::try_from(self.max_attempts).unwrap_or(u16::MAX);
         self
     }
 
@@ -125,6 +157,15 @@ where
         self
     }
 
+    /// The books of a tenant.
+    pub(super) fn books(&self, tenant: &Tenant) -> Books<'_, L> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(turns.entry(tenant.clone()).or_insert_with(|| Arc::new(Turn::new(None))))
+        };
+        Books::new(Arc::clone(&self.ledger), tenant, turn, &self.desk)
+    }
+
     /// With addresses that the caller serves.
     #[must_use]
     pub fn with_urls(mut self, url: impl Fn(&Tenant, &BlobKey) -> Url + Send + Sync + 'static) -> Self {
@@ -139,12 +180,14 @@ impl<R: ?Sized, B: ?Sized, L: ?Sized> Clone for UpdateService<R, B, L> {
             resources: Arc::clone(&self.resources),
             blobs: Arc::clone(&self.blobs),
             ledger: Arc::clone(&self.ledger),
-            clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.ids),
             max_size: self.max_size,
             max_attempts: self.max_attempts,
             media_types: self.media_types.clone(),
             addresses: self.addresses.clone(),
+            limits: self.limits,
+            desk: Arc::clone(&self.desk),
+            turns: Arc::clone(&self.turns),
         }
     }
 }

@@ -66,7 +66,7 @@ impl FromStr for Sha256 {
 /// use fhir_devices::store::BlobRef;
 /// assert_eq!(BlobRef::of(b"firmware").size, 8);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct BlobRef {
     /// The digest of its bytes.
     pub digest: Sha256,

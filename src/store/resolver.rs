@@ -165,46 +165,91 @@ impl Family {
     }
 }
 
+/// Resources with the versions that they were read from.
+pub(crate) type Kin = Vec<(Resource, Version)>;
+
 impl<S: ResourceStore + ?Sized> Tenanted<S> {
-    /// The device, all components and metrics whose source it is, and the components above them that have another source or
-    /// none.
+    /// The device, all components and metrics whose source it is, the components above them that have another source or
+    /// none, and what is below these by its parent and names no source of its own.
     ///
-    /// It takes one call for the device, a search for the components and one for the metrics, and a search for each
-    /// level that is above those: the number of calls does not grow with the number of resources, but for the pages
-    /// into which a store cuts what it finds.
+    /// It takes one call for the device, a search for the components and one for the metrics, a search for each level
+    /// that is above those, and two for each level of what names its parent alone: the number of calls does not grow
+    /// with the number of resources, but for the pages into which a store cuts what it finds.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] and [`StoreError::Gone`] when there is no such device; otherwise as
     /// [`ResourceStore::search`].
     pub async fn family(&self, device: &str) -> Result<Family> {
         let key = Key::new(ResourceType::Device, device)?;
-        let mut resources = vec![typed(&self.read(&key).await?)?];
-        let of_device = Criterion::source(&key.to_string());
-        let mut known = BTreeSet::new();
-        for resource_type in [ResourceType::DeviceComponent, ResourceType::DeviceMetric] {
-            let search = Search::new(resource_type).and(of_device.clone()).limit(u32::MAX);
-            for version in self.all(search).await? {
-                if resource_type == ResourceType::DeviceComponent {
-                    known.insert(version.key.id().clone());
-                }
-                resources.push(typed(&version)?);
-            }
+        let device = typed(&self.read(&key).await?)?;
+        let kin = self.kin(&key, &[ResourceType::DeviceComponent, ResourceType::DeviceMetric]).await?;
+        let resources = std::iter::once(device).chain(kin.into_iter().map(|(resource, _)| resource)).collect();
+        Ok(Family { resources })
+    }
+
+    /// What a device is made of, of these types: see [`family`](Self::family).
+    pub(crate) async fn kin(&self, device: &Key, types: &[ResourceType]) -> Result<Kin> {
+        let mut kin = Kin::new();
+        for resource_type in types {
+            let of_device = Criterion::source(&device.to_string());
+            kin.extend(self.found(*resource_type, of_device).await?);
         }
+        let mut known: BTreeSet<Key> = kin.iter().map(|(_, version)| version.key.clone()).collect();
         let mut next = 0;
         loop {
-            let wanted: BTreeSet<SmolStr> =
-                resources.iter().skip(next).filter_map(parent).filter(|id| !known.contains(id)).collect();
+            let above = kin.iter().skip(next).filter_map(|(resource, _)| parent(resource));
+            let is_known = |id: &SmolStr| component_key(id).is_some_and(|key| known.contains(&key));
+            let wanted: BTreeSet<SmolStr> = above.filter(|id| !is_known(id)).collect();
             if wanted.is_empty() {
-                return Ok(Family { resources });
+                break;
             }
-            next = resources.len();
-            known.extend(wanted.iter().cloned());
-            let search = Search::new(ResourceType::DeviceComponent).and(Criterion::AnyId(wanted)).limit(u32::MAX);
-            for version in self.all(search).await? {
-                resources.push(typed(&version)?);
+            next = kin.len();
+            known.extend(wanted.iter().filter_map(component_key));
+            kin.extend(self.found(ResourceType::DeviceComponent, Criterion::AnyId(wanted)).await?);
+        }
+        // A component that belongs to another device has its own kin.
+        let of_device = Literal::Relative { resource_type: "Device", id: device.id(), version: None };
+        let mut from = 0;
+        loop {
+            let holders = kin.iter().skip(from).filter(|(resource, version)| {
+                let is_own = source(resource).is_none_or(|source| source == of_device);
+                version.key.resource_type() == ResourceType::DeviceComponent && is_own
+            });
+            let parents = holders.map(|(_, version)| Criterion::parent(&version.key.to_string()));
+            let below = Criterion::AnyOf(parents.collect());
+            if below == Criterion::AnyOf(Vec::new()) {
+                return Ok(kin);
+            }
+            from = kin.len();
+            for resource_type in types {
+                for one in self.found(*resource_type, below.clone()).await? {
+                    if source(&one.0).is_none() && known.insert(one.1.key.clone()) {
+                        kin.push(one);
+                    }
+                }
             }
         }
     }
+
+    async fn found(&self, resource_type: ResourceType, criterion: Criterion) -> Result<Kin> {
+        let search = Search::new(resource_type).and(criterion).limit(u32::MAX);
+        let versions = self.all(search).await?;
+        versions.into_iter().map(|version| Ok((typed(&version)?, version))).collect()
+    }
+}
+
+fn component_key(id: &SmolStr) -> Option<Key> {
+    Key::new(ResourceType::DeviceComponent, id.clone()).ok()
+}
+
+/// The literal of the source, where there is a source at all.
+fn source(resource: &Resource) -> Option<Literal<'_>> {
+    let source = match resource {
+        Resource::DeviceComponent(component) => component.source.as_ref(),
+        Resource::DeviceMetric(metric) => metric.source.as_ref(),
+        _ => None,
+    };
+    Some(source?.literal().unwrap_or(Literal::Other("")))
 }
 
 /// The id of the parent, where it is a component of the same store.

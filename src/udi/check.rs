@@ -119,10 +119,9 @@ pub fn iso7064_mod37_2(text: &str) -> Option<u8> {
 /// Source: IFA, UDI specification 2.5.
 #[must_use]
 pub fn ifa_digits(text: &str) -> u8 {
-    let (mut sum, mut weight) = (0_u32, 2_u32);
-    for byte in text.bytes() {
+    let mut sum = 0_u32;
+    for (byte, weight) in text.bytes().zip((0..97).cycle().skip(2)) {
         sum = (sum + u32::from(byte) * weight) % 97;
-        weight = (weight + 1) % 97;
     }
     u8::try_from(sum).unwrap_or_default()
 }
@@ -133,10 +132,9 @@ pub fn ifa_digits(text: &str) -> u8 {
 /// Source: IFA, technical information on the PZN.
 #[must_use]
 pub fn pzn_digit(digits: &str) -> Option<char> {
-    let (mut sum, mut weight) = (0_u32, 1_u32);
-    for byte in digits.bytes() {
+    let mut sum = 0_u32;
+    for (byte, weight) in digits.bytes().zip((0..11).cycle().skip(1)) {
         sum = (sum + digit(byte)? * weight) % 11;
-        weight = (weight + 1) % 11;
     }
     as_digit(sum)
 }

@@ -276,3 +276,20 @@ pub fn attach(component: &mut DeviceComponent, update: &AvailableUpdate) {
     }
     component.extension.push(update.to_extension());
 }
+
+/// Takes an update out of a component. All else is left as it is: what it superseded stays superseded.
+///
+/// ```
+/// # use fhir_devices::{DeviceComponent, update::{AvailableUpdate, attach, available, detach}};
+/// fn there_and_back(component: &mut DeviceComponent, update: &AvailableUpdate) {
+///     attach(component, update);
+///     detach(component, update.id);
+///     assert_eq!(available(component).count(), 0);
+/// }
+/// ```
+pub fn detach(component: &mut DeviceComponent, id: IngestId) {
+    component.extension.retain(|extension| {
+        extension.url != AVAILABLE_UPDATE
+            || AvailableUpdate::from_extension(extension).map(|update| update.id) != Ok(id)
+    });
+}

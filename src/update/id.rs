@@ -1,4 +1,4 @@
-//! The names of an upload: the service's own, and the caller's.
+//! Names: the service's own of an upload, and the caller's of uploads, people and pins.
 
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
@@ -101,3 +101,88 @@ impl FromStr for IdempotencyKey {
         Self::new(text)
     }
 }
+
+macro_rules! visible {
+    ($(#[$meta:meta])* $Name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+        pub struct $Name(SmolStr);
+
+        impl $Name {
+            /// Checks a name.
+            ///
+            /// # Errors
+            /// [`NotAName`] when it is empty, too long, holds a space or another character that is not visible ASCII, or has an
+            /// address or a reference to a patient in it.
+            pub fn new(text: impl Into<SmolStr>) -> Result<Self, NotAName> {
+                let key = IdempotencyKey::new(text).map_err(|_| NotAName)?;
+                let foreign = key.0.contains("://") || key.0.contains("Patient/");
+                if foreign { Err(NotAName) } else { Ok(Self(key.0)) }
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $Name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $Name {
+            type Err = NotAName;
+
+            fn from_str(text: &str) -> Result<Self, NotAName> {
+                Self::new(text)
+            }
+        }
+    };
+}
+
+visible! {
+    /// Names who did something, as the caller knows them: a person, a program or a device. 1 to 255 visible characters of
+    /// ASCII. It stands in audit records, so it should be a name of the caller's directory and nothing more.
+    ///
+    /// ```
+    /// use fhir_devices::update::ActorId;
+    /// let actor: ActorId = "biomed/j.doe".parse()?;
+    /// assert_eq!(actor.as_str(), "biomed/j.doe");
+    /// # Ok::<(), fhir_devices::update::NotAName>(())
+    /// ```
+    ActorId
+}
+
+visible! {
+    /// Names one reason to keep bytes that no upload needs: a retention rule, or a legal case. 1 to 255 visible characters
+    /// of ASCII.
+    ///
+    /// ```
+    /// use fhir_devices::update::PinId;
+    /// let pin: PinId = "case-2017-114".parse()?;
+    /// assert_eq!(pin.as_str(), "case-2017-114");
+    /// # Ok::<(), fhir_devices::update::NotAName>(())
+    /// ```
+    PinId
+}
+
+impl ActorId {
+    /// The name of a service of this crate.
+    pub(crate) const fn of(name: &'static str) -> Self {
+        Self(SmolStr::new_static(name))
+    }
+}
+
+/// A text that names nobody and nothing.
+///
+/// ```
+/// let error = "two words".parse::<fhir_devices::update::ActorId>().unwrap_err();
+/// assert_eq!(error.to_string(), "the text is no name, wanted 1 to 255 visible characters of ascii, and neither an address nor a patient");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the text is no name, wanted 1 to 255 visible characters of ascii, and neither an address nor a patient")]
+#[non_exhaustive]
+pub struct NotAName;

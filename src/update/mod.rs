@@ -1,10 +1,29 @@
 //! Software updates: what a component says about those that are available, and what happens to one that comes in.
 //!
 //! Nothing here does I/O or asks a clock; [`service`](crate::service) carries it out over the caller's stores.
+//!
+//! Two machines work together: [`ingest`] is one upload, from its announcement to the reference in its component, and
+//! [`blob`] is the ledger of the bytes, which says who needs them. Each has a `step` that is a function of a record, an input
+//! and the time, and each transition becomes a record of the [`audit`] chain. A [`manifest`] says what an update is for, and who
+//! says so. [The manual](crate::manual::design#updates) tells what the drivers owe them.
 
+pub mod audit;
+mod audit_draft;
 mod available;
+pub mod blob;
 mod id;
 pub mod ingest;
+pub mod manifest;
+mod moment;
+mod name;
+mod sequence;
+mod text;
 
-pub use available::{AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, available};
-pub use id::{IdempotencyKey, IngestId, NotAKey, NotAnIngestId};
+pub use audit_draft::{Action, AuditDraft, StateName};
+pub use available::{
+    AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, available, detach,
+};
+pub use id::{ActorId, IdempotencyKey, IngestId, NotAKey, NotAName, NotAnIngestId, PinId};
+pub use name::UnknownName;
+pub use sequence::{Acceptance, Accepted, DowngradeAuthorization, NotHigher, accept};
+pub use text::{KeyId, Note, ProviderId, UpdateName, VersionLabel};

@@ -7,6 +7,7 @@ mod container;
 mod locate;
 mod narrative;
 mod udi;
+mod unchecked;
 mod validator;
 mod walk;
 

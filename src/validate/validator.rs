@@ -1,6 +1,6 @@
 //! The rules and value sets by which values are judged: those of the specification, and those that a caller adds.
 
-use super::udi;
+use super::{udi, unchecked};
 use crate::code::{
     IDENTIFIER_TYPE, OPERATIONAL_STATUS, PARAMETER_GROUP, SIGNATURE_TYPE, SPECIFICATION_TYPE, TIMING_ABBREVIATION,
     ValueSet,
@@ -103,6 +103,7 @@ pub struct Validator {
     bindings: Vec<Binding>,
     checks: Vec<Check>,
     udi: bool,
+    unchecked: bool,
 }
 
 impl fmt::Debug for Validator {
@@ -111,6 +112,7 @@ impl fmt::Debug for Validator {
             .field("bindings", &self.bindings)
             .field("rules", &self.checks.len())
             .field("udi", &self.udi)
+            .field("unchecked_codes", &self.unchecked)
             .finish_non_exhaustive()
     }
 }
@@ -119,7 +121,7 @@ impl Validator {
     /// The rules and value sets of the specification.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bindings: Vec::new(), checks: Vec::new(), udi: false }
+        Self { bindings: Vec::new(), checks: Vec::new(), udi: false, unchecked: false }
     }
 
     /// Also reads the carriers of the unique device identifier of each [`Device`], and holds the record to what they
@@ -142,6 +144,38 @@ impl Validator {
     #[must_use]
     pub fn udi(mut self) -> Self {
         self.udi = true;
+        self
+    }
+
+    /// Also says of each code that its value set is not at hand, so that it was not checked: for information, with the
+    /// key `unchecked-code`.
+    ///
+    /// These are the codes whose set the specification leaves open or takes from a terminology that the crate does not
+    /// carry; [`value_set`](Self::value_set) brings one in. This is left to the caller to ask for, as nearly every
+    /// document has some, and nothing is wrong with it.
+    ///
+    /// ```
+    /// use fhir_devices::code::ValueSet;
+    /// use fhir_devices::validate::{Strength, Validator};
+    /// use fhir_devices::{Device, Validate};
+    ///
+    /// let device = Device::from_json(
+    ///     br#"{"resourceType":"Device","type":{"coding":[{"system":"http://snomed.info/sct","code":"19257004"}]}}"#,
+    /// )?;
+    /// assert!(device.validate().is_empty());
+    /// let validator = Validator::new().unchecked_codes();
+    /// assert_eq!(device.validate_by(&validator).to_string(), "information unchecked-code at Device.type: \
+    ///     `19257004` of `http://snomed.info/sct` was not checked: \
+    ///     the value set `http://hl7.org/fhir/ValueSet/device-kind` (example) is not at hand");
+    ///
+    /// let kinds = ValueSet::new("https://acme.example/ValueSet/kinds").with("http://snomed.info/sct", ["19257004"]);
+    /// let validator = validator.value_set("Device.type", Strength::Preferred, kinds);
+    /// assert!(device.validate_by(&validator).is_empty());
+    /// # Ok::<(), fhir_devices::Report>(())
+    /// ```
+    #[must_use]
+    pub fn unchecked_codes(mut self) -> Self {
+        self.unchecked = true;
         self
     }
 
@@ -178,21 +212,22 @@ impl Validator {
         {
             udi::device(device, at, report);
         }
+        if self.unchecked {
+            unchecked::codes(node, at, report);
+        }
     }
 
     /// Judges a node by the value set to which its row is bound.
     pub(super) fn check_binding(&self, owner: &str, node: &dyn Node, at: &Path<'_>, report: &mut Report) {
         let of_row = |binding: &&Binding| binding.owner == owner && binding.name == at.name();
         let own = self.bindings.iter().rfind(of_row);
-        let Some(binding) = own.or_else(|| STANDARD.iter().find(of_row)) else { return };
-        let Some(any) = node.as_any() else { return };
-        let codings = if let Some(concept) = any.downcast_ref::<CodeableConcept>() {
-            concept.coding.as_slice()
-        } else if let Some(coding) = any.downcast_ref::<Coding>() {
-            std::slice::from_ref(coding)
-        } else {
+        let Some(binding) = own.or_else(|| STANDARD.iter().find(of_row)) else {
+            if self.unchecked {
+                unchecked::codings(owner, codings(node), at, report);
+            }
             return;
         };
+        let codings = codings(node);
         let coded = codings.iter().any(|coding| code(coding).is_some());
         if !coded || codings.iter().any(|coding| is_in(coding, &binding.value_set)) {
             return;
@@ -209,8 +244,17 @@ impl Validator {
     }
 }
 
+/// The codings of a node that is [coded](crate::element::Facts::Coded).
+fn codings(node: &dyn Node) -> &[Coding] {
+    let Some(any) = node.as_any() else { return &[] };
+    match any.downcast_ref::<CodeableConcept>() {
+        Some(concept) => &concept.coding,
+        None => any.downcast_ref::<Coding>().map_or(&[], std::slice::from_ref),
+    }
+}
+
 /// A coding, for a message.
-fn words(coding: &Coding) -> String {
+pub(super) fn words(coding: &Coding) -> String {
     match (code(coding), system(coding)) {
         (Some(code), Some(system)) => format!("`{code}` of `{system}`"),
         (Some(code), None) => format!("`{code}` of no system"),
@@ -222,7 +266,7 @@ fn system(coding: &Coding) -> Option<&str> {
     coding.system.as_ref().and_then(|system: &Primitive<Uri>| system.value.as_ref()).map(Uri::as_str)
 }
 
-fn code(coding: &Coding) -> Option<&str> {
+pub(super) fn code(coding: &Coding) -> Option<&str> {
     coding.code.as_ref().and_then(|code: &Primitive<Code>| code.value.as_ref()).map(Code::as_str)
 }
 

@@ -15,10 +15,11 @@ pub(super) fn resource(node: &dyn Node, at: &Path<'_>, by: &Validator, report: &
     if let Facts::Text { json, .. } = node.facts() {
         contained_in_text(json, &mut container);
     }
-    node.children(at, &mut |child, node| {
-        if child.name() == "contained" && !container.add(node.id().unwrap_or_default(), resource_type(node)) {
+    node.children(at, &mut |child, below| {
+        if child.name() == "contained" && !container.add(below.id().unwrap_or_default(), resource_type(below)) {
             let message = "another contained resource has the same id, wanted one that is unique in the resource";
-            own.push(Issue::new("contained-id", Severity::Error, Kind::Duplicate, child, message));
+            let issue = Issue::new("contained-id", Severity::Error, Kind::Duplicate, child, message);
+            own.push(issue.with_row(format!("{}.contained", path(node))));
         }
     });
     walk(node, node.facts(), at, &mut container, by, &mut own);
@@ -52,7 +53,8 @@ fn walk<'n>(
         && !container.note(id)
     {
         let message = format!("another element has the id `{id}`, wanted one that is unique in the resource");
-        report.push(Issue::new("id-unique", Severity::Error, Kind::Duplicate, at.child("id"), message));
+        let issue = Issue::new("id-unique", Severity::Error, Kind::Duplicate, at.child("id"), message);
+        report.push(issue.with_row(format!("{}.id", path(node))));
     }
     let mut number = 0;
     node.children(at, &mut |child, below| {
@@ -68,7 +70,7 @@ fn walk<'n>(
                 container.met.push((number, report.len()));
             }
             number += 1;
-            contained(facts, child, report);
+            contained(facts, child, path(node), report);
             walk(below, facts, child, container, by, report);
         } else {
             resource(below, child, by, report);
@@ -87,7 +89,7 @@ fn reference(literal: &str, targets: &[&str], at: &Path<'_>, container: &mut Con
     match Literal::parse(literal) {
         Literal::Contained { id } => {
             let Some(found) = container.refer(id) else {
-                report.push(broken(REF_1, at));
+                report.push(broken(REF_1, at, "Reference"));
                 return;
             };
             if !targets.is_empty() && !targets.contains(&found.resource_type) {
@@ -195,7 +197,7 @@ fn text_resource(json: &str, at: &Path<'_>, outer: &mut Container<'_>, report: &
 }
 
 /// The rules over a resource that is contained in another, but for dom-3.
-fn contained(facts: Facts<'_>, at: &Path<'_>, report: &mut Report) {
+fn contained(facts: Facts<'_>, at: &Path<'_>, container: &'static str, report: &mut Report) {
     let (narrated, containing, versioned) = match facts {
         Facts::Resource { narrated, containing, versioned, .. } => (narrated, containing, versioned),
         Facts::Text { json, .. } => {
@@ -206,13 +208,13 @@ fn contained(facts: Facts<'_>, at: &Path<'_>, report: &mut Report) {
         _ => return,
     };
     if narrated {
-        report.push(broken(DOM_1, &at.child("text")));
+        report.push(broken(DOM_1, &at.child("text"), container));
     }
     if containing {
-        report.push(broken(DOM_2, &at.child("contained")));
+        report.push(broken(DOM_2, &at.child("contained"), container));
     }
     if versioned {
-        report.push(broken(DOM_4, &at.child("meta")));
+        report.push(broken(DOM_4, &at.child("meta"), container));
     }
 }
 
@@ -225,12 +227,12 @@ fn unreferred<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'
     };
     let mut findings = Vec::new();
     let mut number = 0;
-    node.children(at, &mut |child, node| {
+    node.children(at, &mut |child, below| {
         if child.name() == "contained" {
-            let id = node.id();
+            let id = below.id();
             if !container.is_referred(id.unwrap_or_default()) {
                 let place = if id.is_some() { child.child("id") } else { *child };
-                findings.push((before(number), broken(DOM_3, &place)));
+                findings.push((before(number), broken(DOM_3, &place, path(node))));
             }
             number += 1;
         }
@@ -240,8 +242,16 @@ fn unreferred<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'
     }
 }
 
-fn broken(rule: RuleDef, at: &Path<'_>) -> Issue {
-    Issue::new(rule.key, Severity::Error, Kind::Invariant, at, rule.message)
+fn broken(rule: RuleDef, at: &Path<'_>, row: &'static str) -> Issue {
+    Issue::new(rule.key, Severity::Error, Kind::Invariant, at, rule.message).with_row(row)
+}
+
+/// The path of the type of a node; empty for a resource that is kept as text, and `Element` for a primitive.
+fn path(node: &dyn Node) -> &'static str {
+    match node.facts() {
+        Facts::Text { .. } => "",
+        _ => node.definition().map_or("Element", |definition| definition.path),
+    }
 }
 
 fn resource_type(node: &dyn Node) -> &str {

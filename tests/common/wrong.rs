@@ -9,6 +9,7 @@ use std::sync::Mutex;
 
 type Made = Result<Vec<Version>, CommitError>;
 
+#[allow(clippy::type_complexity, reason = "a row of functions")]
 /// A store of resources each of whose methods may be replaced. The futures below are ready at once.
 pub(crate) struct Wrong {
     pub(crate) below: Memory,

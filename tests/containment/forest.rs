@@ -35,13 +35,18 @@ enum Link {
     Wrong,
 }
 
-const CODES: [(&str, Option<Level>); 5] = [
+const CODES: [(&str, Option<Level>); 8] = [
     ("69641", Some(Level::Mds)),
     ("69642", Some(Level::Vmd)),
     ("69643", Some(Level::Channel)),
     ("69640", None),
     ("2000", None),
+    ("65577", None),
+    ("65614", None),
+    ("65579", None),
 ];
+/// Battery, clock and SCO, by the places of their codes: parts that have no level.
+const PARTS: [u8; 3] = [5, 6, 7];
 const SUFFIXES: [(&str, Option<Level>); 4] =
     [("A_MDS", Some(Level::Mds)), ("A_VMD", Some(Level::Vmd)), ("A_CHAN", Some(Level::Channel)), ("A", None)];
 
@@ -51,8 +56,9 @@ fn link() -> impl Strategy<Value = Link> {
 
 fn part() -> impl Strategy<Value = Part> {
     let kind = prop_oneof![1 => Just(Kind::Device), 6 => Just(Kind::Component), 2 => Just(Kind::Metric)];
+    let code = prop_oneof![5 => 0u8..5, 2 => 5u8..8];
     let source = prop_oneof![1 => link(), 4 => (0u8..3).prop_map(Link::Id)];
-    (kind, 0u8..12, link(), source, 0u8..5, 0u8..4, 0u8..6).prop_map(
+    (kind, 0u8..12, link(), source, code, 0u8..4, 0u8..6).prop_map(
         |(kind, id, parent, source, code, suffix, handle)| Part { kind, id, parent, source, code, suffix, handle },
     )
 }
@@ -156,8 +162,13 @@ impl Model<'_> {
             .flatten()
     }
 
+    fn is_part(&self, at: usize) -> bool {
+        self.is(at, Kind::Component) && PARTS.contains(&self.0[at].code)
+    }
+
     fn level(&self, at: usize) -> Option<Level> {
         let by_place = || match self.parent(at) {
+            _ if self.is_part(at) => None,
             Some(above) => self.level(above).and_then(Level::below),
             None => (self.said_parent(at) == Err("absent")).then_some(Level::Mds),
         };
@@ -181,6 +192,22 @@ impl Model<'_> {
     fn is_nested(&self, at: usize) -> bool {
         self.stated(at) == Some(Level::Mds)
             && self.parent(at).is_some_and(|above| self.level(above) == Some(Level::Mds))
+    }
+
+    fn may_be_target(&self, at: usize) -> bool {
+        let is_sound = |at: usize| {
+            let (own, above) = (self.level(at), self.parent(at).and_then(|above| self.level(above)));
+            let descends = own.is_none() || above.is_none() || own > above;
+            let source = self.parent(at).and_then(|above| self.device(above));
+            let agrees = self.own_source(at).is_none() || source.is_none() || self.own_source(at) == source;
+            !self.is_cut(at)
+                && (self.said_parent(at).is_ok() || self.said_parent(at) == Err("absent"))
+                && (agrees || self.is_nested(at))
+                && (descends || (own == Some(Level::Mds) && above == Some(Level::Mds)))
+        };
+        let twins =
+            (0..self.0.len()).filter(|other| self.is(*other, Kind::Component) && self.0[*other].id == self.0[at].id);
+        self.is(at, Kind::Component) && twins.count() == 1 && self.chain(at).into_iter().all(is_sound)
     }
 
     fn children(&self, at: usize, kind: Kind) -> impl Iterator<Item = usize> {
@@ -253,7 +280,14 @@ impl Model<'_> {
                 .flatten()
         };
         when("one-root", tops(at).is_some() && first_same(&|other| tops(other) == tops(at)));
-        when("stated-level", self.stated(at).is_none());
+        when("stated-level", self.stated(at).is_none() && !self.is_part(at));
+        let fits = above_level == Some(Level::Mds) || (part.code == PARTS[2] && above_level == Some(Level::Vmd));
+        let twin = part.code != PARTS[0]
+            && above.is_some()
+            && (0..at).any(|other| {
+                self.is(other, Kind::Component) && self.0[other].code == part.code && self.parent(other) == above
+            });
+        when("CT-31", self.is_part(at) && (absent || (above_level.is_some() && !fits) || twin));
         found
     }
 }
@@ -270,6 +304,7 @@ fn compare(parts: &[Part]) -> Result<(), TestCaseError> {
         prop_assert_eq!(node.is_cyclic(), model.is_cut(at), "circle at {}", at);
         let orphan = matches!(model.said_parent(at), Err("lost" | "wrong" | "several"));
         prop_assert_eq!(node.is_orphan(), orphan, "orphan {}", at);
+        prop_assert_eq!(node.may_be_target().is_ok(), model.may_be_target(at), "target {}", at);
         let below: Vec<usize> = node.children().map(Node::index).collect();
         let wanted: Vec<usize> = (0..parts.len())
             .filter(|child| match (model.parent(*child), parts[at].kind) {

@@ -116,6 +116,7 @@ fn every_rule_has_a_tree_that_breaks_it() {
     let generic = coding("69640", "MDC_DEV_ANALY_SAT_O2");
     let swapped = coding("69641", "MDC_DEV_ANALY_SAT_O2_VMD");
     let battery = coding("65577", "MDC_MOC_BATT");
+    let clock = coding("65614", "MDC_MOC_CLOCK");
     let cases: &[(&str, usize, &str, &str)] = &[
         ("CT-01", 1, r#""id":"m""#, r#""id":"m","parent":{"reference":"DeviceComponent/c"}"#),
         (
@@ -184,6 +185,15 @@ fn every_rule_has_a_tree_that_breaks_it() {
             "source":{{"reference":"Device/d"}},"parent":{{"reference":"DeviceComponent/v"}}"#
             ),
         ),
+        (
+            "CT-31",
+            9,
+            "",
+            &format!(
+                r#""DeviceComponent","id":"b","identifier":{{"value":"7"}},"type":{clock},
+            "source":{{"reference":"Device/d"}}"#
+            ),
+        ),
         ("CT-34", 4, r#""id":"x""#, r#""id":"x","calibration":[{"state":"calibrated"}]"#),
         ("CT-35", 1, r#""productionSpec":"S1""#, r#""productionSpec":"S2""#),
         (
@@ -225,4 +235,78 @@ fn every_rule_has_a_tree_that_breaks_it() {
     }
     let all: BTreeSet<String> = Rule::ALL.iter().map(|rule| rule.key().to_owned()).collect();
     assert_eq!(broken, all);
+}
+
+/// A device with some parts: the code, the parent, and whether CT-31 finds something there.
+#[test]
+fn an_mds_has_batteries_one_clock_and_one_sco_and_a_vmd_an_sco_of_its_own() {
+    let cases: &[&[(&str, &str, bool)]] = &[
+        &[("65577", "m", false), ("65577", "m", false), ("65614", "m", false), ("65579", "m", false)],
+        &[("65614", "m", false), ("65614", "m", true), ("65614", "m", true)],
+        &[("65579", "m", false), ("65579", "v", false), ("65579", "v", true)],
+        &[("65577", "v", true), ("65614", "v", true), ("65579", "c", true), ("65577", "c", true)],
+        // Of a parent that is not known nothing can be said.
+        &[("65614", "gone", false), ("65614", "gone", false)],
+    ];
+    for case in cases {
+        let mut members: Vec<String> = SOUND.iter().map(ToString::to_string).collect();
+        for (number, (code, parent, _)) in case.iter().enumerate() {
+            let kind = coding(code, "x");
+            members.push(format!(
+                r#""DeviceComponent","id":"p{number}","identifier":{{"value":"p{number}"}},"type":{kind},
+                "source":{{"reference":"Device/d"}},"parent":{{"reference":"DeviceComponent/{parent}"}}"#
+            ));
+        }
+        let all = read(&members);
+        let tree = all.iter().fold(Gather::new(), Gather::with).build();
+        for (number, (code, parent, wanted)) in case.iter().enumerate() {
+            let node = tree.get(&format!("p{number}")).unwrap();
+            let found = node.findings().iter().any(|finding| finding.rule == Rule::PartBelowMds);
+            assert_eq!(found, *wanted, "{code} below {parent}");
+            assert_eq!((node.level(), node.is_disputed()), (None, false));
+        }
+    }
+    let lone = [coding("65577", "x")]
+        .map(|kind| format!(r#""DeviceComponent","id":"b","identifier":{{"value":"7"}},"type":{kind}"#));
+    let found: Vec<String> = found(&lone, Profile::Pocd).into_iter().map(|(rule, _)| rule).collect();
+    assert!(found.contains(&"CT-31".to_owned()), "{found:?}");
+}
+
+/// What the device says, the serial number of its MDS, and whether they agree.
+#[test]
+fn the_serial_number_of_an_mds_is_that_of_the_identifier_and_of_the_udi() {
+    let sno = |value: &str| format!(r#""identifier":[{{"type":{{"coding":[{{"code":"SNO"}}]}},"value":"{value}"}}]"#);
+    let hrf = r#""udi":{"carrierHRF":"(01)09506000117843(17)141120(10)1234AB(21)A43"}"#;
+    let hibcc = r#""udi":{"carrierHRF":"+H123PARTNO1234567890120/$$420020216LOT123456789012345/SXYZ456789012345678/16D20130202C"}"#;
+    let broken = r#""udi":{"carrierHRF":"no carrier"}"#;
+    let aidc = r#""udi":{"carrierAIDC":"XWQyMDEwOTUwNjAwMDExNzg0MzIxQTQz"}"#;
+    let cases = [
+        (sno("A43"), "A43", true),
+        (sno("B"), "A43", false),
+        (hrf.to_owned(), "A43", true),
+        (hrf.to_owned(), "A44", false),
+        (aidc.to_owned(), "A43", true),
+        (aidc.to_owned(), "A44", false),
+        (hibcc.to_owned(), "XYZ456789012345678", true),
+        (hibcc.to_owned(), "S1", false),
+        (format!("{},{hrf}", sno("A43")), "A43", true),
+        // Each has to agree.
+        (format!("{},{hrf}", sno("B")), "A43", false),
+        (format!("{},{hrf}", sno("B")), "B", false),
+        (broken.to_owned(), "A43", true),
+        (r#""model":"x""#.to_owned(), "A43", true),
+    ];
+    for (device, serial, agrees) in cases {
+        let mut members: Vec<String> = SOUND.iter().map(ToString::to_string).collect();
+        members[0] = format!(r#""Device","id":"d",{device}"#);
+        members[1] = members[1].replace(r#""productionSpec":"S1""#, &format!(r#""productionSpec":"{serial}""#));
+        let found = found(&members, Profile::Base);
+        let wanted = ("CT-35".to_owned(), "DeviceComponent.productionSpecification[0].productionSpec".to_owned());
+        assert_eq!(found.contains(&wanted), !agrees, "{device} {serial} {found:?}");
+    }
+    // A VMD may be made, and numbered, on its own.
+    let mut members: Vec<String> = SOUND.iter().map(ToString::to_string).collect();
+    let specification = r#""id":"v","productionSpecification":[{"specType":{"coding":[{"code":"serial-number"}]},"productionSpec":"7"}]"#;
+    members[2] = members[2].replace(r#""id":"v""#, specification);
+    assert_eq!(found(&members, Profile::Pocd), []);
 }

@@ -15,10 +15,12 @@ fn double() -> (Arc<Double>, Service<Double>) {
 }
 
 /// The record of the upload with the key `k`.
-fn record(memory: &Memory) -> Option<(Revision, Ingest)> {
-    let at = LedgerKey::new(format!("ingest/key/{}", Sha256::of(b"k"))).unwrap();
-    let LedgerRecord { revision, value: bytes, .. } = block_on(Ledger::get(memory, &ours(), &at)).unwrap()?;
-    Some((revision, Ingest::from_bytes(&bytes).unwrap()))
+fn record(memory: &Memory) -> Option<Ingest> {
+    let get = |at: String| block_on(Ledger::get(memory, &ours(), &LedgerKey::new(at).unwrap())).unwrap();
+    let id = get(format!("ingest/key/{}", Sha256::of(b"k")))?.value;
+    let id = std::str::from_utf8(&id).unwrap();
+    let found = ["open", "rest"].into_iter().find_map(|shelf| get(format!("ingest/{shelf}/{id}")));
+    Some(Ingest::from_bytes(&found.unwrap().value).unwrap())
 }
 
 /// A foreign writer, who notes something in the component.
@@ -68,7 +70,9 @@ fn a_component_that_always_changes_ends_the_attempts_and_the_key_goes_on() {
         Some(Box::new(move |memory| scribble(memory, count.fetch_add(1, Ordering::Relaxed))));
     let refused = receive(&service, keyed("k"), firmware()).unwrap_err();
     assert!(matches!(refused, ReceiveError::Contended { attempts: 4 }));
-    assert_eq!((refused.applied(), double.tried.load(Ordering::Relaxed)), (Applied::No, 4));
+    // Four to attach, and four to make sure that nobody else does.
+    assert_eq!((refused.applied(), double.tried.load(Ordering::Relaxed)), (Applied::No, 8));
+    assert!(matches!(record(&double.below).unwrap().state, State::Releasing { .. }));
     *double.meddle.lock().unwrap() = None;
     assert!(!receive(&service, keyed("k"), firmware()).unwrap().replayed);
 }
@@ -148,12 +152,14 @@ fn the_record_says_how_an_upload_ended() {
     let (memory, service) = fleet();
     let refused = receive(&service.clone().with_max_size(7), keyed("k"), firmware());
     assert!(refused.is_err());
-    let (_, ingest) = record(&memory).unwrap();
+    let ingest = record(&memory).unwrap();
     assert_eq!(ingest.state, State::Closed { reason: Reason::TooLarge });
     let received = receive(&service, keyed("k"), firmware()).unwrap();
-    let (_, ingest) = record(&memory).unwrap();
-    let (blob, component) = (BlobRef::of(b"firmware"), "ecg".parse().unwrap());
-    assert_eq!(ingest.state, State::Attached { blob, component, version: received.version });
+    let ingest = record(&memory).unwrap();
+    let (key, component) = (ingest.state.key().unwrap(), "ecg".parse().unwrap());
+    let (blob, generation) = (BlobRef::of(b"firmware"), key.generation);
+    assert_eq!(ingest.state, State::Attached { blob, generation, component, version: received.version });
+    assert!(received.update.file.url.as_str().ends_with(&key.to_string()));
     assert_eq!(ingest.id, received.update.id);
 }
 
@@ -174,7 +180,7 @@ fn a_reference_is_found_in_the_component_that_has_it_and_not_written_to_another(
         if updates(&read(&double, "ecg").0).is_empty() {
             continue;
         }
-        assert!(matches!(record(&double.below).unwrap().1.state, State::Stored { .. }));
+        assert!(matches!(record(&double.below).unwrap().state, State::Stored { .. }));
         void("ecg");
         put(&double.below, &ours(), &component("next", "69642", "x", "mds"), Precondition::Absent);
         let received = receive(&service, vmd(), firmware()).unwrap();
@@ -220,31 +226,38 @@ fn a_call_dropped_at_any_point_leaves_old_or_new_and_is_taken_up_once() {
     assert!(ended);
 }
 
-/// Somebody closes the upload in the ledger and writes to the component, as a withdrawal does, while the call sleeps.
+/// Another process withdraws the upload while the call sleeps.
 #[test]
-fn an_upload_that_is_closed_meanwhile_is_not_attached_by_a_call_that_slept() {
-    let mut closed_while_stored = 0;
-    for polls in 0..60 {
+fn an_upload_that_is_withdrawn_meanwhile_is_not_attached_by_a_call_that_slept() {
+    let mut withdrawn_while_stored = 0;
+    for polls in 0..200 {
         let (double, service) = double();
         let tenant = ours();
         let mut call = std::pin::pin!(service.receive(&tenant, keyed("k"), firmware()));
         if poll_only(call.as_mut(), polls).is_some() {
             break;
         }
-        let Some((revision, mut ingest)) = record(&double.below) else { continue };
+        let Some(ingest) = record(&double.below) else { continue };
         if !updates(&read(&double, "ecg").0).is_empty() || !matches!(ingest.state, State::Stored { .. }) {
             continue;
         }
-        closed_while_stored += 1;
-        ingest.state = State::Closed { reason: Reason::TargetLost };
-        let at = LedgerKey::new(format!("ingest/key/{}", Sha256::of(b"k"))).unwrap();
-        let change = Change::replace(at, revision, ingest.to_bytes());
-        block_on(double.below.apply(&ours(), vec![change])).unwrap();
-        scribble(&double.below, 1);
-        assert!(matches!(block_on(call), Err(ReceiveError::Contended { .. })), "after {polls} polls");
+        withdrawn_while_stored += 1;
+        let other = UpdateService::new(double.clone(), double.clone(), double.clone());
+        let by = "biomed/j.doe".parse().unwrap();
+        let withdrawn = block_on(other.withdraw(&ours(), ingest.id, by, "recalled".parse().unwrap())).unwrap();
+        assert_eq!(withdrawn.state, State::Closed { reason: Reason::Withdrawn });
+        let collected = block_on(other.collect(&ours(), std::time::Duration::ZERO)).unwrap();
+        assert_eq!(collected.deleted, 1, "after {polls} polls");
+        let refused = block_on(call).unwrap_err();
+        assert!(
+            matches!(refused, ReceiveError::Ended { reason: Reason::Withdrawn }),
+            "after {polls} polls: {refused:?}"
+        );
         assert_eq!(updates(&read(&double, "ecg").0).len(), 0, "after {polls} polls");
+        assert!(blobs(&double.below).is_empty());
+        block_on(other.verify_audit(&ours(), &[])).unwrap().unwrap();
     }
-    assert!(closed_while_stored > 5, "{closed_while_stored}");
+    assert!(withdrawn_while_stored > 5, "{withdrawn_while_stored}");
 }
 
 #[test]

@@ -149,6 +149,11 @@ async fn what_is_wrong_with_a_form_is_said_and_nothing_is_attached() {
     assert_eq!(reply.refusal(400).0, "field-value");
 }
 
+/// Where the service gives the file of an update out.
+fn path_of(update: &AvailableUpdate) -> String {
+    url::Url::parse(update.file.url.as_str()).unwrap().path().to_owned()
+}
+
 #[tokio::test]
 async fn a_device_of_another_tenant_is_not_there() {
     let service = Service::start().await;
@@ -157,8 +162,9 @@ async fn a_device_of_another_tenant_is_not_there() {
     assert_eq!(service.upload("No_Tenant", &[], &form).await.refusal(404).0, "not-found");
     let file = service.upload("demo", &[], &form).await;
     let [update] = updates(&file.body).try_into().unwrap();
-    service.get(&format!("/blobs/other/sha256/{}/{}", update.sha256, Generation(0))).await.refusal(404);
-    assert_eq!(service.get(&format!("/blobs/demo/sha256/{}/{}", update.sha256, Generation(0))).await.status, 200);
+    let path = path_of(&update);
+    service.get(&path.replace("/demo/", "/other/")).await.refusal(404);
+    assert_eq!(service.get(&path).await.status, 200);
 }
 
 #[tokio::test]
@@ -287,9 +293,11 @@ fn peak_kib() -> u64 {
 async fn a_file_is_sent_whole_in_part_or_not_again() {
     let service = Service::start().await;
     let form = Form::of(PUMP).field("Component", "pump-lvp").file("a.bin", b"0123456789");
-    assert_eq!(service.upload("demo", &[], &form).await.status, 201);
-    let digest = Sha256::of(b"0123456789");
-    let path = format!("/blobs/demo/sha256/{digest}/{}", Generation(0));
+    let received = service.upload("demo", &[], &form).await;
+    assert_eq!(received.status, 201);
+    let [update] = updates(&received.body).try_into().unwrap();
+    let (digest, path) = (Sha256::of(b"0123456789"), path_of(&update));
+    assert!(path.starts_with(&format!("/blobs/demo/sha256/{digest}/")));
     let tag = format!("\"{digest}\"");
 
     let whole = service.get(&path).await;

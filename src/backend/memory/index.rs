@@ -1,185 +1,380 @@
 //! By what the living resources of a tenant are found.
 
-use crate::store::{Criterion, IndexEntries, Parameter, ResourceType};
+use super::record::{Entry, Record};
+use super::table::Table;
+use crate::store::{Criterion, IndexEntries, Matching, Parameter, ResourceType, Token, TokenMatch};
 use smol_str::SmolStr;
-use std::collections::{BTreeMap, BTreeSet, HashMap, btree_set};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
 use std::ops::Bound;
 
-/// The ids that share a value. Most values, such as identifiers, have one.
+/// Where a resource lies: the number of its shard in the lower bits, and its number there.
+pub(super) type Place = u32;
+
+/// Stands for no system.
+const NONE: u32 = u32::MAX;
+
+/// The resources that share a value. Most values, such as identifiers, have one.
 #[derive(Debug)]
 enum Posting {
-    One(SmolStr),
-    Many(BTreeSet<SmolStr>),
+    One(Place),
+    /// In no order.
+    Few(Vec<Place>),
+    Many(BTreeSet<Place>),
 }
 
 impl Posting {
+    const FEW: usize = 32;
+
     fn len(&self) -> usize {
         match self {
             Self::One(_) => 1,
-            Self::Many(ids) => ids.len(),
+            Self::Few(places) => places.len(),
+            Self::Many(places) => places.len(),
         }
     }
 
-    fn iter(&self) -> Box<dyn Iterator<Item = &SmolStr> + '_> {
+    fn extend(&self, found: &mut Vec<Place>) {
         match self {
-            Self::One(id) => Box::new(std::iter::once(id)),
-            Self::Many(ids) => Box::new(ids.iter()),
+            Self::One(place) => found.push(*place),
+            Self::Few(places) => found.extend(places),
+            Self::Many(places) => found.extend(places),
         }
     }
-}
 
-type Postings = BTreeMap<(Parameter, SmolStr), Posting>;
-
-fn insert(postings: &mut Postings, value: (Parameter, SmolStr), id: &SmolStr) {
-    match postings.get_mut(&value) {
-        None => {
-            postings.insert(value, Posting::One(id.clone()));
+    fn insert(&mut self, place: Place) {
+        match self {
+            Self::One(only) if *only == place => {}
+            Self::One(only) => *self = Self::Few(vec![*only, place]),
+            Self::Few(places) if places.contains(&place) => {}
+            Self::Few(places) if places.len() < Self::FEW => places.push(place),
+            Self::Few(places) => *self = Self::Many(places.iter().copied().chain([place]).collect()),
+            Self::Many(places) => drop(places.insert(place)),
         }
-        Some(Posting::One(only)) if only == id => {}
-        Some(posting @ Posting::One(_)) => {
-            let mut ids = BTreeSet::from([id.clone()]);
-            if let Posting::One(only) = posting {
-                ids.insert(only.clone());
+    }
+
+    /// Whether none is left.
+    fn remove(&mut self, place: Place) -> bool {
+        match self {
+            Self::One(only) => *only == place,
+            Self::Few(places) => {
+                places.retain(|other| *other != place);
+                places.is_empty()
             }
-            *posting = Posting::Many(ids);
-        }
-        Some(Posting::Many(ids)) => {
-            ids.insert(id.clone());
-        }
-    }
-}
-
-fn remove(postings: &mut Postings, value: &(Parameter, SmolStr), id: &SmolStr) {
-    let empty = match postings.get_mut(value) {
-        None => false,
-        Some(Posting::One(only)) => only == id,
-        Some(Posting::Many(ids)) => {
-            ids.remove(id);
-            ids.is_empty()
-        }
-    };
-    if empty {
-        postings.remove(value);
-    }
-}
-
-/// The index of one type.
-///
-/// Tokens are found by their value; the system is compared with the entries of each candidate. That serves every form
-/// but that of a whole system, which goes through all resources of the type.
-#[derive(Debug, Default)]
-pub(super) struct TypeIndex {
-    ids: BTreeSet<SmolStr>,
-    postings: Postings,
-}
-
-impl TypeIndex {
-    pub(super) fn insert(&mut self, id: &SmolStr, entries: &IndexEntries) {
-        self.ids.insert(id.clone());
-        entries.iter().for_each(|(of, token)| insert(&mut self.postings, (of, token.value.clone()), id));
-    }
-
-    pub(super) fn remove(&mut self, id: &SmolStr, entries: &IndexEntries) {
-        self.ids.remove(id);
-        entries.iter().for_each(|(of, token)| remove(&mut self.postings, &(of, token.value.clone()), id));
-    }
-
-    /// The ids behind `after`, in order, among which are all that meet the criteria: the shortest list that there is.
-    pub(super) fn candidates(&self, all_of: &[Criterion], after: Option<&str>) -> Candidates<'_> {
-        let behind = |id: &&SmolStr| after.is_none_or(|after| id.as_str() > after);
-        let mut shortest: Option<Found<'_>> = None;
-        for found in all_of.iter().filter_map(|criterion| self.find(criterion)) {
-            if shortest.as_ref().is_none_or(|shortest| found.len() < shortest.len()) {
-                shortest = Some(found);
+            Self::Many(places) => {
+                places.remove(&place);
+                places.is_empty()
             }
         }
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let ids = match shortest {
-            Some(Found::Posting(Posting::One(id))) => return Candidates::One(Some(id).filter(behind)),
-            Some(Found::Posting(Posting::Many(ids))) => ids,
-            Some(Found::Gathered(ids)) => {
-                let ids: Vec<_> = ids.into_iter().filter(behind).collect();
-                return Candidates::Some(ids.into_iter());
+    }
+}
+
+/// A value of a parameter, in any system.
+#[derive(Debug)]
+struct Value {
+    text: SmolStr,
+    resource_type: ResourceType,
+    parameter: Parameter,
+    posting: Posting,
+}
+
+/// A system, and how many entries name it.
+#[derive(Debug)]
+struct System {
+    text: SmolStr,
+    entries: u64,
+}
+
+/// Things that have a number as long as they are there.
+#[derive(Debug)]
+struct Numbered<T> {
+    things: Vec<Option<T>>,
+    free: Vec<u32>,
+    table: Table,
+}
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Self { things: Vec::new(), free: Vec::new(), table: Table::default() }
+    }
+}
+
+impl<T> Numbered<T> {
+    fn get(&self, number: u32) -> Option<&T> {
+        self.things.get(usize::try_from(number).ok()?)?.as_ref()
+    }
+
+    fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+        self.things.get_mut(usize::try_from(number).ok()?)?.as_mut()
+    }
+
+    fn find(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<u32> {
+        self.table.find(hash, |number| self.get(number).is_some_and(&is))
+    }
+
+    fn insert(&mut self, hash: u64, thing: T) -> u32 {
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None => {
+                self.things.push(None);
+                // Four thousand million values do not fit into memory.
+                u32::try_from(self.things.len() - 1).unwrap_or(NONE)
             }
-            None => &self.ids,
         };
-        Candidates::Many(ids.range::<str, _>((start, Bound::Unbounded)))
-    }
-
-    /// All that can meet a criterion; nothing where that is not known from the index.
-    fn find(&self, criterion: &Criterion) -> Option<Found<'_>> {
-        match criterion {
-            Criterion::Id(id) => Some(Found::Gathered(self.ids.get(id.as_str()).into_iter().collect())),
-            Criterion::AnyId(wanted) => {
-                Some(Found::Gathered(wanted.iter().filter_map(|id| self.ids.get(id)).collect()))
-            }
-            Criterion::Is(parameter, token) => {
-                let posting = self.postings.get(&(*parameter, token.value()?.clone()));
-                Some(posting.map_or_else(|| Found::Gathered(BTreeSet::new()), Found::Posting))
-            }
-            Criterion::Begins(parameter, start) => {
-                let behind = self.postings.range((*parameter, start.clone())..);
-                let within = behind.take_while(|((of, value), _)| of == parameter && value.starts_with(start.as_str()));
-                Some(Found::Gathered(within.flat_map(|(_, posting)| posting.iter()).collect()))
-            }
-            Criterion::AnyOf(any) => {
-                let each = any.iter().map(|criterion| self.find(criterion)).collect::<Option<Vec<_>>>()?;
-                Some(Found::Gathered(each.iter().flat_map(Found::iter).collect()))
-            }
+        if let Some(free) = usize::try_from(number).ok().and_then(|at| self.things.get_mut(at)) {
+            *free = Some(thing);
         }
-    }
-}
-
-/// The ids that a criterion leads to.
-enum Found<'a> {
-    Posting(&'a Posting),
-    Gathered(BTreeSet<&'a SmolStr>),
-}
-
-impl<'a> Found<'a> {
-    fn len(&self) -> usize {
-        match self {
-            Self::Posting(posting) => posting.len(),
-            Self::Gathered(ids) => ids.len(),
-        }
+        self.table.insert(hash, number);
+        number
     }
 
-    fn iter(&self) -> Box<dyn Iterator<Item = &'a SmolStr> + '_> {
-        match self {
-            Self::Posting(posting) => posting.iter(),
-            Self::Gathered(ids) => Box::new(ids.iter().copied()),
-        }
-    }
-}
-
-pub(super) enum Candidates<'a> {
-    One(Option<&'a SmolStr>),
-    Some(std::vec::IntoIter<&'a SmolStr>),
-    Many(btree_set::Range<'a, SmolStr>),
-}
-
-impl<'a> Iterator for Candidates<'a> {
-    type Item = &'a SmolStr;
-
-    fn next(&mut self) -> Option<&'a SmolStr> {
-        match self {
-            Self::One(id) => id.take(),
-            Self::Some(ids) => ids.next(),
-            Self::Many(ids) => ids.next(),
+    fn remove(&mut self, hash: u64, number: u32) {
+        if let Some(thing) = usize::try_from(number).ok().and_then(|at| self.things.get_mut(at)) {
+            *thing = None;
+            self.free.push(number);
+            self.table.remove(hash, number);
         }
     }
 }
 
 /// The index of a tenant.
+///
+/// Tokens are found by their value; the system is compared with the entries of each candidate. That serves every form but
+/// that of a whole system, which goes through all resources of the type.
 #[derive(Debug, Default)]
-pub(super) struct Index(HashMap<ResourceType, TypeIndex>);
+pub(super) struct Index {
+    /// Those that live, by type.
+    ids: BTreeMap<ResourceType, BTreeMap<SmolStr, Place>>,
+    values: Numbered<Value>,
+    systems: Numbered<System>,
+    /// The numbers of the values that are searched by their beginnings.
+    ordered: BTreeMap<(ResourceType, Parameter), BTreeMap<SmolStr, u32>>,
+    /// How often it was changed.
+    pub(super) epoch: u64,
+}
+
+/// Whether a search by the beginning of a value is usual: texts, and addresses.
+fn is_ordered(parameter: Parameter) -> bool {
+    parameter.matching() == Matching::Text || parameter == Parameter::Url
+}
+
+fn value_hash(hasher: &RandomState, resource_type: ResourceType, parameter: Parameter, text: &str) -> u64 {
+    hasher.hash_one((resource_type, parameter, text))
+}
 
 impl Index {
-    pub(super) fn of(&self, resource_type: ResourceType) -> Option<&TypeIndex> {
-        self.0.get(&resource_type)
+    /// A search that many resources meet goes through the ids in their order instead.
+    const MOST: usize = 4096;
+
+    /// A resource lives.
+    pub(super) fn enter(&mut self, resource_type: ResourceType, id: &SmolStr, place: Place) {
+        self.epoch += 1;
+        self.ids.entry(resource_type).or_default().insert(id.clone(), place);
     }
 
-    pub(super) fn of_mut(&mut self, resource_type: ResourceType) -> &mut TypeIndex {
-        self.0.entry(resource_type).or_default()
+    /// A resource no longer lives.
+    pub(super) fn leave(&mut self, resource_type: ResourceType, id: &SmolStr) {
+        self.epoch += 1;
+        if let Some(ids) = self.ids.get_mut(&resource_type) {
+            ids.remove(id);
+        }
+    }
+
+    /// A resource has these entries. Gives them as they are kept.
+    pub(super) fn insert(
+        &mut self,
+        hasher: &RandomState,
+        resource_type: ResourceType,
+        place: Place,
+        entries: &IndexEntries,
+    ) -> Box<[Entry]> {
+        self.epoch += 1;
+        let mut insert = |(parameter, token): (Parameter, &Token)| {
+            let system = token.system.as_ref().map_or(NONE, |system| self.system(hasher, system));
+            (self.value(hasher, resource_type, parameter, &token.value, place), system)
+        };
+        entries.iter().map(&mut insert).collect()
+    }
+
+    fn value(
+        &mut self,
+        hasher: &RandomState,
+        resource_type: ResourceType,
+        parameter: Parameter,
+        text: &SmolStr,
+        place: Place,
+    ) -> u32 {
+        let hash = value_hash(hasher, resource_type, parameter, text);
+        let is =
+            |value: &Value| value.parameter == parameter && value.resource_type == resource_type && value.text == *text;
+        if let Some(number) = self.values.find(hash, is) {
+            if let Some(value) = self.values.get_mut(number) {
+                value.posting.insert(place);
+            }
+            return number;
+        }
+        let value = Value { text: text.clone(), resource_type, parameter, posting: Posting::One(place) };
+        let number = self.values.insert(hash, value);
+        if is_ordered(parameter) {
+            self.ordered.entry((resource_type, parameter)).or_default().insert(text.clone(), number);
+        }
+        number
+    }
+
+    fn system(&mut self, hasher: &RandomState, text: &SmolStr) -> u32 {
+        let hash = hasher.hash_one(text.as_str());
+        let number = match self.systems.find(hash, |system| system.text == *text) {
+            Some(number) => number,
+            None => self.systems.insert(hash, System { text: text.clone(), entries: 0 }),
+        };
+        if let Some(system) = self.systems.get_mut(number) {
+            system.entries += 1;
+        }
+        number
+    }
+
+    /// A resource no longer has these entries.
+    pub(super) fn remove(&mut self, hasher: &RandomState, place: Place, entries: &[Entry]) {
+        self.epoch += 1;
+        let mut values: Vec<u32> = entries.iter().map(|(value, _)| *value).collect();
+        values.sort_unstable();
+        values.dedup();
+        for number in values {
+            let Some(value) = self.values.get_mut(number) else { continue };
+            if value.posting.remove(place) {
+                let hash = value_hash(hasher, value.resource_type, value.parameter, &value.text);
+                if let Some(ordered) = self.ordered.get_mut(&(value.resource_type, value.parameter)) {
+                    ordered.remove(&value.text);
+                }
+                self.values.remove(hash, number);
+            }
+        }
+        for (_, number) in entries {
+            let Some(system) = self.systems.get_mut(*number) else { continue };
+            system.entries -= 1;
+            if system.entries == 0 {
+                let hash = hasher.hash_one(system.text.as_str());
+                self.systems.remove(hash, *number);
+            }
+        }
+    }
+
+    /// The living resources of a type behind an id, in order.
+    pub(super) fn behind(
+        &self,
+        resource_type: ResourceType,
+        after: Option<&str>,
+    ) -> impl Iterator<Item = (&SmolStr, Place)> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let ids = self.ids.get(&resource_type);
+        ids.into_iter()
+            .flat_map(move |ids| ids.range::<str, _>((start, Bound::Unbounded)))
+            .map(|(id, place)| (id, *place))
+    }
+
+    /// Places among which are all that meet the criteria, by the criterion that the fewest meet; nothing where that is not
+    /// known, or where they are many.
+    pub(super) fn candidates(&self, hasher: &RandomState, of: ResourceType, all: &[Criterion]) -> Option<Vec<Place>> {
+        let counted = all.iter().filter_map(|criterion| Some((self.count(hasher, of, criterion)?, criterion)));
+        let (count, criterion) = counted.min_by_key(|(count, _)| *count)?;
+        if count > Self::MOST {
+            return None;
+        }
+        let mut found = Vec::with_capacity(count);
+        self.gather(hasher, of, criterion, &mut found);
+        if matches!(criterion, Criterion::AnyOf(_) | Criterion::Begins(..)) {
+            found.sort_unstable();
+            found.dedup();
+        }
+        Some(found)
+    }
+
+    fn find(&self, hasher: &RandomState, of: ResourceType, parameter: Parameter, text: &str) -> Option<u32> {
+        let hash = value_hash(hasher, of, parameter, text);
+        let is = |value: &Value| value.parameter == parameter && value.resource_type == of && value.text == text;
+        self.values.find(hash, is)
+    }
+
+    fn beginning(&self, of: ResourceType, parameter: Parameter, start: &SmolStr) -> impl Iterator<Item = &Value> {
+        let texts = self.ordered.get(&(of, parameter));
+        let behind = texts
+            .into_iter()
+            .flat_map(move |texts| texts.range::<str, _>((Bound::Included(start.as_str()), Bound::Unbounded)));
+        let within = behind.take_while(move |(text, _)| text.starts_with(start.as_str()));
+        within.filter_map(|(_, number)| self.values.get(*number))
+    }
+
+    /// How many can meet a criterion, or a few more; more than [`Self::MOST`] is not counted on.
+    fn count(&self, hasher: &RandomState, of: ResourceType, criterion: &Criterion) -> Option<usize> {
+        let mut count = 0_usize;
+        let mut more = |n: usize| {
+            count += n;
+            count > Self::MOST
+        };
+        match criterion {
+            Criterion::Id(_) => drop(more(1)),
+            Criterion::AnyId(wanted) => drop(more(wanted.len())),
+            Criterion::Is(parameter, token) => {
+                let number = self.find(hasher, of, *parameter, token.value()?);
+                more(number.and_then(|number| self.values.get(number)).map_or(0, |value| value.posting.len()));
+            }
+            Criterion::Begins(parameter, start) if is_ordered(*parameter) => {
+                self.beginning(of, *parameter, start).any(|value| more(value.posting.len()));
+            }
+            Criterion::Begins(..) => return None,
+            Criterion::AnyOf(any) => {
+                for criterion in any {
+                    if more(self.count(hasher, of, criterion)?) {
+                        break;
+                    }
+                }
+            }
+        }
+        Some(count)
+    }
+
+    fn gather(&self, hasher: &RandomState, of: ResourceType, criterion: &Criterion, found: &mut Vec<Place>) {
+        let ids = || self.ids.get(&of);
+        match criterion {
+            Criterion::Id(id) => found.extend(ids().and_then(|ids| ids.get(id.as_str()))),
+            Criterion::AnyId(wanted) => {
+                found.extend(wanted.iter().filter_map(|id| ids().and_then(|ids| ids.get(id.as_str()))));
+            }
+            Criterion::Is(parameter, token) => {
+                let number = token.value().and_then(|value| self.find(hasher, of, *parameter, value));
+                if let Some(value) = number.and_then(|number| self.values.get(number)) {
+                    value.posting.extend(found);
+                }
+            }
+            Criterion::Begins(parameter, start) => {
+                self.beginning(of, *parameter, start).for_each(|value| value.posting.extend(found));
+            }
+            Criterion::AnyOf(any) => any.iter().for_each(|criterion| self.gather(hasher, of, criterion, found)),
+        }
+    }
+
+    /// Whether a resource that lives meets a criterion.
+    pub(super) fn meets(&self, record: &Record, criterion: &Criterion) -> bool {
+        let of = |parameter: Parameter| {
+            let entries = record.entries.iter().filter_map(|(value, system)| Some((self.values.get(*value)?, *system)));
+            entries.filter(move |(value, _)| value.parameter == parameter)
+        };
+        let named = |number: u32, text: &SmolStr| self.systems.get(number).is_some_and(|system| system.text == *text);
+        match criterion {
+            Criterion::Id(id) => record.id == *id,
+            Criterion::AnyId(wanted) => wanted.contains(&record.id),
+            Criterion::Is(parameter, wanted) => of(*parameter).any(|(value, system)| match wanted {
+                TokenMatch::Value(text) => value.text == *text,
+                TokenMatch::Exact(Token { system: None, value: text }) => system == NONE && value.text == *text,
+                TokenMatch::Exact(Token { system: Some(wanted), value: text }) => {
+                    value.text == *text && named(system, wanted)
+                }
+                TokenMatch::System(wanted) => named(system, wanted),
+            }),
+            Criterion::Begins(parameter, start) => {
+                of(*parameter).any(|(value, _)| value.text.starts_with(start.as_str()))
+            }
+            Criterion::AnyOf(any) => any.iter().any(|criterion| self.meets(record, criterion)),
+        }
     }
 }

@@ -4,6 +4,8 @@ mod blobs;
 mod index;
 mod ledger;
 mod part;
+mod record;
+mod table;
 
 use super::form::{check_writes, to_usize};
 use crate::store::{
@@ -140,6 +142,11 @@ impl Memory {
         Arc::clone(lock_write(&self.parts).entry(tenant.clone()).or_insert_with(|| Arc::new(Part::new())))
     }
 
+    /// What is short enough to keep a new tenant waiting meanwhile.
+    fn within<T>(&self, tenant: &Tenant, read: impl FnOnce(&Part) -> Result<T>) -> Result<T> {
+        read(lock_read(&self.parts).get(tenant).ok_or(StoreError::NotFound)?)
+    }
+
     fn known(&self, tenant: &Tenant) -> Result<Arc<Part>> {
         self.part(tenant).ok_or(StoreError::NotFound)
     }
@@ -212,11 +219,11 @@ impl ResourceStore for Memory {
     }
 
     fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
-        Box::pin(async move { self.known(tenant)?.read(key) })
+        Box::pin(async move { self.within(tenant, |part| part.read(key)) })
     }
 
     fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
-        Box::pin(async move { self.known(tenant)?.vread(key, version) })
+        Box::pin(async move { self.within(tenant, |part| part.vread(key, version)) })
     }
 
     fn commit<'a>(

@@ -1,64 +1,14 @@
 //! The resources of one tenant.
 
-use super::super::form::{Newest, check};
-use super::index::Index;
+use super::super::form::check;
+use super::index::{Index, Place};
+use super::record::{Record, Shard, Stored};
 use super::{Limits, lock_read, lock_write};
-use crate::store::{CommitError, IndexEntries, Key, Result, Search, StoreError, Version, VersionId, Write, WriteId};
-use bytes::Bytes;
+use crate::store::{CommitError, IndexEntries, Key, Result, Search, StoreError, Version, VersionId, Write};
 use smol_str::SmolStr;
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash as _, Hasher as _, RandomState};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use time::OffsetDateTime;
-
-/// One version, without what its place already tells.
-#[derive(Clone, Debug)]
-struct Stored {
-    version: VersionId,
-    last_updated: OffsetDateTime,
-    /// In bytes, so that it needs no alignment.
-    write_id: Option<[u8; 16]>,
-    body: Option<Bytes>,
-}
-
-impl Stored {
-    fn to_version(&self, key: &Key) -> Version {
-        Version {
-            key: key.clone(),
-            version: self.version,
-            last_updated: self.last_updated,
-            write_id: self.write_id.map(|id| WriteId(u128::from_le_bytes(id))),
-            body: self.body.clone(),
-        }
-    }
-
-    fn newest(&self) -> Newest {
-        Newest { version: self.version, living: self.body.is_some() }
-    }
-}
-
-/// One resource.
-#[derive(Debug)]
-struct Record {
-    current: Stored,
-    /// Oldest first, without gaps up to the current one.
-    older: Vec<Stored>,
-    /// Of the current version; empty when it is deleted.
-    entries: IndexEntries,
-}
-
-impl Record {
-    fn version(&self, wanted: VersionId) -> Option<&Stored> {
-        if self.current.version == wanted {
-            return Some(&self.current);
-        }
-        let back = self.current.version.get().checked_sub(wanted.get())?;
-        let at = self.older.len().checked_sub(usize::try_from(back).ok()?)?;
-        self.older.get(at)
-    }
-}
-
-type Shard = HashMap<Key, Box<Record>>;
 
 /// The resources of a tenant, in shards. Locks are taken in the order of the shards, that of the index last.
 #[derive(Debug)]
@@ -69,10 +19,18 @@ pub(super) struct Part {
 }
 
 /// The shards that a commit locks, with their numbers in ascending order.
-type Locked<'a> = Vec<(usize, RwLockWriteGuard<'a, Shard>)>;
+type Locked<'a> = Vec<(u32, RwLockWriteGuard<'a, Shard>)>;
+
+/// The shards that a search locks, the others being `None`.
+type Held<'a> = Vec<Option<RwLockReadGuard<'a, Shard>>>;
+
+/// What a search has found, and the last id looked at if there may be more.
+type Found = (Vec<Version>, Option<SmolStr>);
 
 impl Part {
-    const SHARDS: usize = 32;
+    /// The bits of a place that name the shard.
+    const BITS: u32 = 4;
+    const SHARDS: u32 = 1 << Self::BITS;
     /// The most candidates that one page looks at, so that no search keeps writers waiting for long.
     const SCAN: usize = 10_000;
 
@@ -81,60 +39,119 @@ impl Part {
         Self { shards, index: RwLock::default(), hasher: RandomState::new() }
     }
 
-    fn shard_of(&self, key: &Key) -> usize {
-        // The remainder is below 32.
-        usize::try_from(self.hasher.hash_one(key) % Self::SHARDS as u64).unwrap_or_default()
+    fn hash(&self, key: &Key) -> u64 {
+        self.hasher.hash_one((key.resource_type(), key.id().as_str()))
     }
 
-    fn shard(&self, key: &Key) -> Result<RwLockReadGuard<'_, Shard>> {
-        self.shards.get(self.shard_of(key)).map(lock_read).ok_or(StoreError::NotFound)
+    fn shard_of(number: u64) -> u32 {
+        // The remainder is below the number of shards.
+        u32::try_from(number % u64::from(Self::SHARDS)).unwrap_or_default()
+    }
+
+    fn lock_of(&self, shard: u32) -> Option<&RwLock<Shard>> {
+        self.shards.get(usize::try_from(shard).ok()?)
+    }
+
+    fn with<T>(&self, key: &Key, read: impl FnOnce(&Record) -> Result<T>) -> Result<T> {
+        let hash = self.hash(key);
+        let shard = lock_read(self.lock_of(Self::shard_of(hash)).ok_or(StoreError::NotFound)?);
+        read(shard.find(hash, key).ok_or(StoreError::NotFound)?)
     }
 
     pub(super) fn read(&self, key: &Key) -> Result<Version> {
-        let shard = self.shard(key)?;
-        let current = &shard.get(key).ok_or(StoreError::NotFound)?.current;
-        match current.body {
-            Some(_) => Ok(current.to_version(key)),
-            None => Err(StoreError::Gone { at: current.version }),
-        }
+        self.with(key, |record| match record.current.body {
+            Some(_) => Ok(record.current.to_version(key.clone())),
+            None => Err(StoreError::Gone { at: record.current.version }),
+        })
     }
 
     pub(super) fn vread(&self, key: &Key, version: VersionId) -> Result<Version> {
-        let shard = self.shard(key)?;
-        let stored = shard.get(key).and_then(|record| record.version(version)).ok_or(StoreError::NotFound)?;
-        Ok(stored.to_version(key))
+        self.with(key, |record| Ok(record.version(version).ok_or(StoreError::NotFound)?.to_version(key.clone())))
     }
 
     /// Newest first and older than `before`; and whether there are more.
     pub(super) fn history(&self, key: &Key, limit: usize, before: Option<u64>) -> Result<(Vec<Version>, bool)> {
-        let shard = self.shard(key)?;
-        let record = shard.get(key).ok_or(StoreError::NotFound)?;
-        let newest_first = std::iter::once(&record.current).chain(record.older.iter().rev());
-        let mut rest = newest_first.skip_while(|v| before.is_some_and(|before| v.version.get() >= before));
-        let items = rest.by_ref().take(limit).map(|stored| stored.to_version(key)).collect();
-        Ok((items, rest.next().is_some()))
+        self.with(key, |record| {
+            let newest_first = std::iter::once(&record.current).chain(record.older().iter().rev());
+            let mut rest = newest_first.skip_while(|v| before.is_some_and(|before| v.version.get() >= before));
+            let items = rest.by_ref().take(limit).map(|stored| stored.to_version(key.clone())).collect();
+            Ok((items, rest.next().is_some()))
+        })
     }
 
     /// What meets the criteria behind `after`, and the last id looked at if there may be more.
-    pub(super) fn search(&self, search: &Search, limit: usize, after: Option<&str>) -> (Vec<Version>, Option<SmolStr>) {
-        let shards: Vec<_> = self.shards.iter().map(lock_read).collect();
+    ///
+    /// A page shows one state: the shards of all candidates are locked at once, and the index with them, and the candidates
+    /// are those of that moment. They are looked up first, so that few shards are locked where there are few of them;
+    /// when the index has changed meanwhile, they are looked up again.
+    pub(super) fn search(&self, search: &Search, limit: usize, after: Option<&str>) -> Found {
+        let candidates = |index: &Index| index.candidates(&self.hasher, search.resource_type, &search.all_of);
+        for _ in 0..3 {
+            let (found, epoch) = {
+                let index = lock_read(&self.index);
+                (candidates(&index), index.epoch)
+            };
+            let Some(found) = found.filter(|found| found.len() <= 64) else { break };
+            let shards = self.hold(|shard| found.iter().any(|place| Self::shard_of(u64::from(*place)) == shard));
+            let index = lock_read(&self.index);
+            if index.epoch == epoch {
+                return Self::of_these(&shards, &index, found, search, limit, after);
+            }
+        }
+        let shards = self.hold(|_| true);
         let index = lock_read(&self.index);
-        let mut items = Vec::new();
-        let Some(of_type) = index.of(search.resource_type) else {
-            return (items, None);
+        match candidates(&index) {
+            Some(found) => Self::of_these(&shards, &index, found, search, limit, after),
+            None => Self::of_all(&shards, &index, search, limit, after),
+        }
+    }
+
+    fn hold(&self, wanted: impl Fn(u32) -> bool) -> Held<'_> {
+        (0..).zip(&self.shards).map(|(number, shard)| wanted(number).then(|| lock_read(shard))).collect()
+    }
+
+    fn record<'s>(shards: &'s Held<'_>, place: Place) -> Option<&'s Record> {
+        let shard = usize::try_from(Self::shard_of(u64::from(place))).ok()?;
+        shards.get(shard)?.as_ref()?.get(place >> Self::BITS)
+    }
+
+    fn version(search: &Search, record: &Record) -> Option<Version> {
+        // An id that is kept was checked when it came in.
+        let key = Key::new(search.resource_type, record.id.clone()).ok()?;
+        Some(record.current.to_version(key))
+    }
+
+    fn of_these(
+        shards: &Held<'_>,
+        index: &Index,
+        found: Vec<Place>,
+        search: &Search,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Found {
+        let meets = |record: &&Record| {
+            after.is_none_or(|after| record.id.as_str() > after)
+                && search.all_of.iter().all(|criterion| index.meets(record, criterion))
         };
-        let mut last: Option<&SmolStr> = None;
-        for (looked_at, id) in of_type.candidates(&search.all_of, after).enumerate() {
+        let records = found.into_iter().filter_map(|place| Self::record(shards, place));
+        let mut records: Vec<&Record> = records.filter(meets).collect();
+        records.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+        let more = records.len() > limit;
+        records.truncate(limit);
+        let last = records.last().filter(|_| more).map(|record| record.id.clone());
+        (records.into_iter().filter_map(|record| Self::version(search, record)).collect(), last)
+    }
+
+    fn of_all(shards: &Held<'_>, index: &Index, search: &Search, limit: usize, after: Option<&str>) -> Found {
+        let (mut items, mut last) = (Vec::new(), None::<&SmolStr>);
+        for (looked_at, (id, place)) in index.behind(search.resource_type, after).enumerate() {
             if looked_at >= Self::SCAN || items.len() >= limit {
                 return (items, last.cloned());
             }
             last = Some(id);
-            // An id of the index was checked when it came in.
-            let Ok(key) = Key::new(search.resource_type, id.clone()) else { continue };
-            let record = shards.get(self.shard_of(&key)).and_then(|shard| shard.get(&key));
-            if let Some(record) = record.filter(|r| search.all_of.iter().all(|c| c.matches(id, &r.entries))) {
-                items.push(record.current.to_version(&key));
-            }
+            let record = Self::record(shards, place);
+            let meets = |record: &&Record| search.all_of.iter().all(|criterion| index.meets(record, criterion));
+            items.extend(record.filter(meets).and_then(|record| Self::version(search, record)));
         }
         (items, None)
     }
@@ -145,80 +162,114 @@ impl Part {
         limits: &Limits,
         now: OffsetDateTime,
     ) -> Result<Vec<Version>, CommitError> {
-        let mut shards = self.lock(&writes);
-        for (at, write) in writes.iter().enumerate() {
-            let record = shard_mut(&mut shards, self.shard_of(&write.key)).and_then(|shard| shard.get(&write.key));
+        let hashes: Vec<u64> = writes.iter().map(|write| self.hash(&write.key)).collect();
+        let mut shards = self.lock(&hashes);
+        let mut numbers = Vec::with_capacity(writes.len());
+        for (at, (write, hash)) in writes.iter().zip(&hashes).enumerate() {
+            let shard = shard_mut(&mut shards, Self::shard_of(*hash));
+            let number = shard.as_ref().and_then(|shard| shard.number(*hash, &write.key));
+            let record = number.and_then(|number| shard.as_ref()?.get(number));
             check(write, record.map(|r| r.current.newest())).map_err(|error| CommitError::at(at, error))?;
+            numbers.push(number);
+        }
+        if !shards.iter().all(|(_, shard)| shard.has_room(writes.len())) {
+            return Err(StoreError::Unsupported { what: "more resources than a place can name" }.into());
         }
         let mut index = None;
         let mut made = Vec::with_capacity(writes.len());
-        for write in writes {
-            if let Some(shard) = shard_mut(&mut shards, self.shard_of(&write.key)) {
-                made.push(self.apply(shard, &mut index, write, limits, now));
-            }
+        for ((write, hash), number) in writes.into_iter().zip(hashes).zip(numbers) {
+            let of = Self::shard_of(hash);
+            let Some(shard) = shard_mut(&mut shards, of) else { continue };
+            let place = number.unwrap_or_else(|| shard.next()) << Self::BITS | of;
+            made.push(match number.and_then(|number| shard.get_mut(number)) {
+                Some(record) => self.replace(record, &mut index, write, place, limits, now),
+                None => self.add(shard, hash, &mut index, write, place, now),
+            });
         }
         Ok(made)
     }
 
-    fn lock(&self, writes: &[Write]) -> Locked<'_> {
-        let mut numbers: Vec<usize> = writes.iter().map(|write| self.shard_of(&write.key)).collect();
+    fn lock(&self, hashes: &[u64]) -> Locked<'_> {
+        let mut numbers: Vec<u32> = hashes.iter().map(|hash| Self::shard_of(*hash)).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        numbers.into_iter().filter_map(|n| Some((n, lock_write(self.shards.get(n)?)))).collect()
+        numbers.into_iter().filter_map(|n| Some((n, lock_write(self.lock_of(n)?)))).collect()
     }
 
-    /// Applies a write that was checked. The index is locked at the first need.
-    fn apply<'a>(
+    /// Makes a resource that never was. The index is locked at the first need, here and below.
+    fn add<'a>(
         &'a self,
         shard: &mut Shard,
+        hash: u64,
         index: &mut Option<RwLockWriteGuard<'a, Index>>,
         write: Write,
+        place: Place,
+        now: OffsetDateTime,
+    ) -> Version {
+        let Write { key, body, index: entries, write_id, .. } = write;
+        let current = Stored {
+            version: VersionId::FIRST,
+            last_updated: now,
+            write_id: write_id.map(|id| id.0.to_le_bytes()),
+            body: body.as_deref().map(Into::into),
+        };
+        let index = index.get_or_insert_with(|| lock_write(&self.index));
+        index.enter(key.resource_type(), key.id(), place);
+        let kept = index.insert(&self.hasher, key.resource_type(), place, &entries);
+        let version = current.with_body(key, body);
+        let (resource_type, id) = (version.key.resource_type(), version.key.id().clone());
+        let print = self.print(&entries);
+        shard.push(hash, Record { resource_type, id, current, older: None, entries: kept, print });
+        version
+    }
+
+    /// Applies a write that was checked to a resource that is there, or was.
+    fn replace<'a>(
+        &'a self,
+        record: &mut Record,
+        index: &mut Option<RwLockWriteGuard<'a, Index>>,
+        write: Write,
+        place: Place,
         limits: &Limits,
         now: OffsetDateTime,
     ) -> Version {
-        let mut stored = Stored {
-            version: VersionId::FIRST,
-            last_updated: now,
-            write_id: write.write_id.map(|id| id.0.to_le_bytes()),
-            body: write.body,
+        let Write { key, body, index: entries, write_id, .. } = write;
+        let stored = Stored {
+            version: record.current.version.next(),
+            last_updated: now.max(record.current.last_updated),
+            write_id: write_id.map(|id| id.0.to_le_bytes()),
+            body: body.as_deref().map(Into::into),
         };
-        let (resource_type, id) = (write.key.resource_type(), write.key.id());
-        let lives = stored.body.is_some();
-        let Some(record) = shard.get_mut(&write.key) else {
-            let entries = write.index;
-            index.get_or_insert_with(|| lock_write(&self.index)).of_mut(resource_type).insert(id, &entries);
-            let version = stored.to_version(&write.key);
-            shard.insert(write.key, Box::new(Record { current: stored, older: Vec::new(), entries }));
-            return version;
-        };
-        stored.version = record.current.version.next();
-        stored.last_updated = now.max(record.current.last_updated);
-        let lived = record.current.body.is_some();
-        if lived != lives || record.entries != write.index {
-            let of_type = index.get_or_insert_with(|| lock_write(&self.index)).of_mut(resource_type);
-            if lived {
-                of_type.remove(id, &record.entries);
+        let (lived, lives) = (record.current.body.is_some(), body.is_some());
+        let print = self.print(&entries);
+        if lived != lives || lives && record.print != print {
+            let index = index.get_or_insert_with(|| lock_write(&self.index));
+            index.remove(&self.hasher, place, &record.entries);
+            record.entries =
+                if lives { index.insert(&self.hasher, record.resource_type, place, &entries) } else { Box::default() };
+            match (lived, lives) {
+                (true, false) => index.leave(record.resource_type, &record.id),
+                (false, true) => index.enter(record.resource_type, &record.id, place),
+                _ => {}
             }
-            record.entries = if lives { write.index } else { IndexEntries::new() };
-            if lives {
-                of_type.insert(id, &record.entries);
-            }
+            record.print = print;
         }
-        let version = stored.to_version(&write.key);
-        record.older.push(std::mem::replace(&mut record.current, stored));
-        if let Some(max) = limits.max_versions {
-            let excess = record.older.len().saturating_sub(max.get() - 1);
-            record.older.drain(..excess);
-        }
+        let version = stored.with_body(key, body);
+        record.replace(stored, limits.max_versions.map(std::num::NonZeroUsize::get));
         version
+    }
+
+    fn print(&self, entries: &IndexEntries) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        entries.iter().for_each(|entry| entry.hash(&mut hasher));
+        hasher.finish()
     }
 }
 
-fn shard_mut<'s>(shards: &'s mut Locked<'_>, number: usize) -> Option<&'s mut Shard> {
+fn shard_mut<'s>(shards: &'s mut Locked<'_>, number: u32) -> Option<&'s mut Shard> {
     let at = shards.binary_search_by_key(&number, |(n, _)| *n).ok()?;
     shards.get_mut(at).map(|(_, shard)| &mut **shard)
 }
-
 /// R2 and R6, for a tenant that has nothing.
 pub(super) fn check_against_nothing(writes: &[Write]) -> Result<(), CommitError> {
     let refused = |(at, write)| check(write, None).map_err(|error| CommitError::at(at, error));

@@ -10,6 +10,7 @@ DECLARE
     now_ timestamptz;
     found_version bigint[];
     found_indexed bytea[];
+    found_number bigint[];
     row_ record;
     living boolean;
     verdict smallint;
@@ -19,11 +20,12 @@ DECLARE
 BEGIN
     refused := 0;
     FOR i IN 1 .. cardinality(p_type) LOOP
-        SELECT r.version, r.body IS NOT NULL AS living, r.indexed INTO row_ FROM {s}.resources r
+        SELECT r.number, r.version, r.body IS NOT NULL AS living, r.indexed INTO row_ FROM {s}.resources r
             WHERE r.tenant = p_tenant AND r.type = p_type[i] AND r.id = p_id[i] FOR UPDATE;
         living := coalesce(row_.living, false);
         found_version[i] := coalesce(row_.version, 0);
         found_indexed[i] := row_.indexed;
+        found_number[i] := row_.number;
         verdict := CASE
             WHEN p_when[i] = 1 AND living THEN 1
             WHEN p_when[i] = 2 AND (NOT living OR row_.version <> p_expected[i]) THEN 2
@@ -36,6 +38,22 @@ BEGIN
         END IF;
     END LOOP;
     IF first_refusal IS NOT NULL THEN
+        IF cardinality(p_type) > 1 THEN
+            -- What was absent could not be locked, and may have come since. One statement sees one state.
+            SELECT s.place, s.verdict, s.version INTO first_refusal, refused, made FROM (
+                SELECT n.place, coalesce(r.version, 0) AS version, CASE
+                    WHEN n.condition = 1 AND r.body IS NOT NULL THEN 1
+                    WHEN n.condition = 2 AND (r.body IS NULL OR r.version <> n.expected) THEN 2
+                    WHEN (n.condition = 3 OR n.body IS NULL) AND r.body IS NULL THEN 3
+                    ELSE 0 END AS verdict
+                FROM unnest(p_place, p_type, p_id, p_when, p_expected, p_body)
+                    n (place, type, id, condition, expected, body)
+                LEFT JOIN {s}.resources r ON r.tenant = p_tenant AND r.type = n.type AND r.id = n.id
+            ) s WHERE s.verdict <> 0 ORDER BY s.place LIMIT 1;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'what refused the commit has just gone' USING ERRCODE = 'serialization_failure';
+            END IF;
+        END IF;
         place := first_refusal;
         RETURN NEXT;
         RETURN;
@@ -45,10 +63,11 @@ BEGIN
         IF found_version[i] = 0 THEN
             INSERT INTO {s}.resources (tenant, type, id, version, last_updated, write_id, indexed, body)
                 VALUES (p_tenant, p_type[i], p_id[i], 1, now_, p_write_id[i], p_indexed[i], p_body[i])
-                ON CONFLICT DO NOTHING;
+                ON CONFLICT DO NOTHING RETURNING number INTO row_;
             IF NOT FOUND THEN
                 RAISE EXCEPTION 'another commit has just created it' USING ERRCODE = 'serialization_failure';
             END IF;
+            found_number[i] := row_.number;
             made := 1;
             changed := now_;
         ELSE
@@ -68,13 +87,13 @@ BEGIN
             a := p_first[i];
             b := p_first[i + 1] - 1;
             IF found_version[i] > 0 THEN
-                DELETE FROM {s}.entries e WHERE e.tenant = p_tenant AND e.type = p_type[i] AND e.id = p_id[i]
+                DELETE FROM {s}.entries e WHERE e.resource = found_number[i]
                     AND NOT EXISTS (
                         SELECT FROM unnest(p_parameter[a:b], p_value[a:b], p_system[a:b]) n (parameter, value, system)
                         WHERE n.parameter = e.parameter AND n.value = e.value AND n.system = e.system);
             END IF;
-            INSERT INTO {s}.entries (tenant, type, id, parameter, value, system)
-                SELECT p_tenant, p_type[i], p_id[i], n.parameter, n.value, n.system
+            INSERT INTO {s}.entries (resource, tenant, type, parameter, value, system, id)
+                SELECT found_number[i], p_tenant, p_type[i], n.parameter, n.value, n.system, p_id[i]
                 FROM unnest(p_parameter[a:b], p_value[a:b], p_system[a:b]) n (parameter, value, system)
                 ON CONFLICT DO NOTHING;
         END IF;
@@ -108,6 +127,19 @@ BEGIN
         END IF;
     END LOOP;
     IF first_refusal IS NOT NULL THEN
+        IF cardinality(p_key) > 1 THEN
+            SELECT s.place, s.verdict INTO first_refusal, refused FROM (
+                SELECT n.place, CASE
+                    WHEN n.expected IS NOT DISTINCT FROM r.revision THEN 0
+                    WHEN n.expected IS NULL THEN 1
+                    ELSE 2 END AS verdict
+                FROM unnest(p_place, p_key, p_expected) n (place, key, expected)
+                LEFT JOIN {s}.records r ON r.tenant = p_tenant AND r.key = n.key
+            ) s WHERE s.verdict <> 0 ORDER BY s.place LIMIT 1;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'what refused the commit has just gone' USING ERRCODE = 'serialization_failure';
+            END IF;
+        END IF;
         place := first_refusal;
         RETURN NEXT;
         RETURN;

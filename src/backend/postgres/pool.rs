@@ -18,7 +18,8 @@ const PREPARED: usize = 128;
 
 /// What every session is set to: the plans of our statements do not depend on what the server knows of the tables, and each
 /// statement sees what was committed before it.
-const SESSION: &str = "SET default_transaction_isolation = 'read committed'; SET enable_seqscan = off; SET jit = off; \
+const SESSION: &str = "SET default_transaction_isolation = 'read committed'; SET enable_seqscan = off; \
+     SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
      SET client_min_messages = warning";
 
 pub(super) trait Connect: Send + Sync {

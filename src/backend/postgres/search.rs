@@ -86,8 +86,8 @@ impl Builder<'_> {
         let of_entries = |builder: &Self, meets: String| {
             let after = builder.after("e.id");
             format!(
-                "SELECT DISTINCT e.id FROM {schema}.entries e WHERE e.tenant = $1 AND e.type = $2 AND {meets}{after} \
-                 ORDER BY e.id LIMIT {limit}"
+                "SELECT DISTINCT e.id, e.resource FROM {schema}.entries e \
+                 WHERE e.tenant = $1 AND e.type = $2 AND {meets}{after} ORDER BY e.id, e.resource LIMIT {limit}"
             )
         };
         match criterion {
@@ -100,13 +100,13 @@ impl Builder<'_> {
                 of_entries(self, meets)
             }
             Criterion::Id(_) | Criterion::AnyId(_) => {
-                let meets = format!(" AND {}", self.meets(criterion, "r.id"));
+                let meets = format!(" AND {}", self.meets(criterion, "r"));
                 self.resources(&meets, limit)
             }
             Criterion::AnyOf(any) if any.is_empty() => self.resources(" AND false", limit),
             Criterion::AnyOf(any) => {
                 let each: Vec<_> = any.iter().map(|criterion| format!("({})", self.drive(criterion, limit))).collect();
-                format!("SELECT u.id FROM ({}) u ORDER BY u.id LIMIT {limit}", each.join(" UNION "))
+                format!("SELECT u.id, u.resource FROM ({}) u ORDER BY u.id LIMIT {limit}", each.join(" UNION "))
             }
         }
     }
@@ -114,31 +114,30 @@ impl Builder<'_> {
     fn resources(&self, meets: &str, limit: &str) -> String {
         let (schema, after) = (self.schema, self.after("r.id"));
         format!(
-            "SELECT r.id FROM {schema}.resources r WHERE r.tenant = $1 AND r.type = $2 AND r.body IS NOT NULL{meets}{after} \
-             ORDER BY r.id LIMIT {limit}"
+            "SELECT r.id, r.number AS resource FROM {schema}.resources r \
+             WHERE r.tenant = $1 AND r.type = $2 AND r.body IS NOT NULL{meets}{after} ORDER BY r.id LIMIT {limit}"
         )
     }
 
-    /// Whether the resource of this id meets a criterion.
-    fn meets(&mut self, criterion: &Criterion, id: &str) -> String {
+    /// Whether the resource with the id and the number of this row meets a criterion.
+    fn meets(&mut self, criterion: &Criterion, of: &str) -> String {
         let entry = match criterion {
-            Criterion::Id(wanted) => return format!("{id} = {}", self.bind(wanted.to_string())),
+            Criterion::Id(wanted) => return format!("{of}.id = {}", self.bind(wanted.to_string())),
             Criterion::AnyId(wanted) => {
                 let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-                return format!("{id} = ANY ({})", self.bind(wanted));
+                return format!("{of}.id = ANY ({})", self.bind(wanted));
             }
             Criterion::AnyOf(any) if any.is_empty() => return "false".to_owned(),
             Criterion::AnyOf(any) => {
-                let each: Vec<_> = any.iter().map(|criterion| self.meets(criterion, id)).collect();
+                let each: Vec<_> = any.iter().map(|criterion| self.meets(criterion, of)).collect();
                 return format!("({})", each.join(" OR "));
             }
             Criterion::Is(parameter, token) => self.is(*parameter, token),
             Criterion::Begins(parameter, start) => self.begins(*parameter, start),
         };
         let schema = self.schema;
-        format!(
-            "EXISTS (SELECT FROM {schema}.entries e WHERE e.tenant = $1 AND e.type = $2 AND e.id = {id} AND {entry})"
-        )
+        // Not `EXISTS`, which the server may turn into a join that goes through all entries of the value for each id.
+        format!("(SELECT true FROM {schema}.entries e WHERE e.resource = {of}.resource AND {entry} LIMIT 1)")
     }
 }
 
@@ -174,15 +173,18 @@ pub(super) fn question(schema: &str, tenant: &Tenant, search: &Search, after: Op
     let limit = to_usize(search.limit).min(MOST);
     let more = builder.bind(count(limit + 1));
     let driver = search.all_of.iter().enumerate().filter_map(|(at, criterion)| Some((breadth(criterion)?, at))).min();
-    let columns = "r.id, r.version, r.last_updated, r.write_id, r.body";
-    let join = format!("JOIN {schema}.resources r ON r.tenant = $1 AND r.type = $2 AND r.id = c.id");
+    // Looked up for each id, in their order.
+    let resource = format!(
+        "LATERAL (SELECT r.id, r.version, r.last_updated, r.write_id, r.body FROM {schema}.resources r \
+         WHERE r.tenant = $1 AND r.type = $2 AND r.id = h.id LIMIT 1) r"
+    );
     let driven = driver.and_then(|(_, at)| search.all_of.get(at));
     if search.all_of.len() == usize::from(driven.is_some()) {
         let ids = match driven {
             Some(criterion) => builder.drive(criterion, &more),
             None => builder.resources("", &more),
         };
-        let sql = format!("SELECT {columns} FROM ({ids}) c {join} ORDER BY r.id");
+        let sql = format!("SELECT r.* FROM ({ids}) h CROSS JOIN {resource} ORDER BY h.id");
         return Question { sql, values: builder.values, limit, window: None };
     }
     let window = WINDOW.max(limit + 1);
@@ -191,12 +193,13 @@ pub(super) fn question(schema: &str, tenant: &Tenant, search: &Search, after: Op
         Some(criterion) => builder.drive(criterion, &size),
         None => builder.resources("", &size),
     };
-    let meets: Vec<_> = search.all_of.iter().map(|criterion| builder.meets(criterion, "c.id")).collect();
+    let meets: Vec<_> = search.all_of.iter().map(|criterion| builder.meets(criterion, "c")).collect();
     let meets = meets.join(" AND ");
     let sql = format!(
-        "WITH c AS MATERIALIZED ({ids}) SELECT w.looked_at, w.last, h.* \
-         FROM (SELECT count(*) AS looked_at, max(c.id) AS last FROM c) w \
-         LEFT JOIN LATERAL (SELECT {columns} FROM c {join} WHERE {meets} ORDER BY r.id LIMIT {more}) h ON true ORDER BY h.id"
+        "WITH c AS MATERIALIZED ({ids}), \
+         h AS MATERIALIZED (SELECT c.id FROM c WHERE {meets} ORDER BY c.id LIMIT {more}) \
+         SELECT w.looked_at, w.last, r.* FROM (SELECT count(*) AS looked_at, max(c.id) AS last FROM c) w \
+         LEFT JOIN (h CROSS JOIN {resource}) ON true ORDER BY h.id"
     );
     Question { sql, values: builder.values, limit, window: Some(window) }
 }

@@ -9,6 +9,7 @@ mod tokens;
 
 pub(crate) use places::Places;
 
+use super::definition::Definition;
 use super::raw::Unmodelled;
 use super::scalar::Token;
 use crate::issue::{Issue, Kind, Path, Report, Severity};
@@ -47,8 +48,8 @@ pub(crate) enum Outcome {
 
 /// What an object is to be read into.
 pub(crate) trait Sink {
-    /// The name of the type, for the rows of findings.
-    fn type_name(&self) -> &'static str;
+    /// The definition of the type, for the rows of findings and for members that there are none of.
+    fn definition(&self) -> &'static Definition;
 
     /// The resource type that the member `resourceType` must name, for a resource.
     fn resource_type(&self) -> Option<&'static str> {
@@ -133,7 +134,8 @@ pub(crate) struct Reader<'a> {
     depth: u32,
     mode: ReadMode,
     fault: Option<Fault>,
-    owner: &'static str,
+    /// The type whose members are being read.
+    owner: Option<&'static Definition>,
     /// Set when an array of primitives was padded with a null.
     pub(crate) padded: bool,
     /// A buffer for the strings that have escapes, used again and again.
@@ -162,7 +164,7 @@ impl<'a> Reader<'a> {
             depth: 0,
             mode,
             fault: None,
-            owner: "",
+            owner: None,
             padded: false,
             buffer: String::new(),
             ahead: None,
@@ -198,13 +200,48 @@ impl<'a> Reader<'a> {
         at: &Path<'_>,
         message: impl Into<String>,
     ) {
-        let issue = Issue::new(rule, severity, kind, at, message);
-        let issue = if self.owner.is_empty() || at.parent().is_none() {
-            issue.with_row(self.owner)
-        } else {
-            issue.with_row(format!("{}.{}", self.owner, at.name().trim_start_matches('_')))
-        };
+        let issue = Issue::new(rule, severity, kind, at, message).with_row(self.row(at.name()));
         self.findings.push((offset, issue));
+    }
+
+    /// Records a finding about the element itself whose members are being read, and not about one of them.
+    #[cold]
+    pub(crate) fn find_here(
+        &mut self,
+        offset: usize,
+        rule: &'static str,
+        kind: Kind,
+        at: &Path<'_>,
+        message: impl Into<String>,
+    ) {
+        self.find_member(offset, rule, kind, at, "", message);
+    }
+
+    /// Records a finding about the element itself whose members are being read, that one of its members gave rise to.
+    #[cold]
+    pub(crate) fn find_member(
+        &mut self,
+        offset: usize,
+        rule: &'static str,
+        kind: Kind,
+        at: &Path<'_>,
+        member: &str,
+        message: impl Into<String>,
+    ) {
+        self.find(offset, rule, kind, at, message);
+        let row = self.row(member);
+        if let Some((_, issue)) = self.findings.last_mut() {
+            issue.row = row;
+        }
+    }
+
+    /// The row of a member of the type that is being read; the type itself, where it has no such row.
+    fn row(&self, member: &str) -> Cow<'static, str> {
+        match self.owner.map(|owner| (owner.path, owner.row(member))) {
+            Some((path, Some(row))) => Cow::Owned(format!("{path}.{}", row.name)),
+            Some((path, None)) => Cow::Borrowed(path),
+            None => Cow::Borrowed(""),
+        }
     }
 
     /// The report, with the place in the source of each finding; `root` names the document where reading stopped.
@@ -319,7 +356,7 @@ impl<'a> Reader<'a> {
         if self.peek() != Some(b'{') {
             return self.wrong_type(at, "an object");
         }
-        let outer = std::mem::replace(&mut self.owner, sink.type_name());
+        let outer = self.owner.replace(sink.definition());
         let offset = self.pos;
         let outcome = self.members(at, sink, offset);
         self.owner = outer;
@@ -356,8 +393,7 @@ impl<'a> Reader<'a> {
                 Some(Outcome::Refused) => self.keep(sink, &key, start),
                 None => {
                     seen.other = true;
-                    let (rule, message) = self.unknown(sink.type_name(), &key);
-                    self.unusable(key_offset, rule, at, &key, message)?;
+                    self.unknown(key_offset, sink, at, &key)?;
                     self.keep(sink, &key, start);
                 }
             }
@@ -370,7 +406,7 @@ impl<'a> Reader<'a> {
             // Row 0 of every element that is not a resource is its id.
             if (seen.value | seen.under) & !1 == 0 {
                 let message = if first { "found an empty object" } else { "found an object with nothing but an id" };
-                self.find(offset, "ele-1", Kind::Invariant, at, format!("{message}, wanted a value or members"));
+                self.find_here(offset, "ele-1", Kind::Invariant, at, format!("{message}, wanted a value or members"));
                 return Ok(if first { Outcome::Refused } else { Outcome::Taken });
             }
         }
@@ -378,10 +414,16 @@ impl<'a> Reader<'a> {
         Ok(Outcome::Taken)
     }
 
+    /// Reports a member that is not in the model, and steps over its value.
     #[cold]
-    fn unknown(&self, owner: &str, key: &str) -> (&'static str, String) {
-        let owner = if owner.is_empty() { "a primitive" } else { owner };
-        ("unknown-member", format!("`{key}` is not a member of {owner} in FHIR STU3"))
+    fn unknown(&mut self, offset: usize, sink: &dyn Sink, at: &Path<'_>, key: &str) -> Read<()> {
+        let owner = sink.definition();
+        if let Some((_, rule)) = owner.forbidden.iter().find(|(name, _)| *name == Member::new(key).name) {
+            self.find(offset, rule.key, Kind::Invariant, &at.child(key), rule.message);
+            return self.skip(&at.child(key));
+        }
+        let message = format!("`{key}` is not a member of {} in FHIR STU3", owner.path);
+        self.unusable(offset, "unknown-member", at, key, message)
     }
 
     /// Reports a member that cannot be used, and steps over its value.

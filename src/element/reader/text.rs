@@ -39,6 +39,14 @@ impl<'a> Reader<'a> {
         Ok(None)
     }
 
+    /// Reads a resource as text, as [`any`](Self::any) does; its findings are of no row.
+    pub(crate) fn any_resource(&mut self, at: &Path<'_>, out: &mut String) -> Read<()> {
+        let outer = self.owner.take();
+        let read = self.any(at, out);
+        self.owner = outer;
+        read
+    }
+
     /// Reads any value as text, without white space between tokens, and reports what no FHIR JSON may have: nulls
     /// that are members, empty objects, arrays and strings, and members that come twice.
     pub(crate) fn any(&mut self, at: &Path<'_>, out: &mut String) -> Read<()> {

@@ -128,7 +128,8 @@ impl<S: ?Sized> Faulty<S> {
             }
             Fate::Twice => {
                 let first = write().await;
-                if once {
+                // What was refused may hold by now: a guess at a version that comes later.
+                if once && first.is_ok() {
                     drop(write().await);
                 }
                 first

@@ -213,7 +213,7 @@ pub(super) fn random() -> u64 {
 }
 
 /// A tenant that nobody has used.
-pub(in crate::testkit) fn fresh() -> Tenant {
+pub(in super::super) fn fresh() -> Tenant {
     let name = format!("kit-{:016x}{:016x}", random(), random());
     // The text is of the form that a tenant has; should that change, the name is still one of these.
     Tenant::new(&name).or_else(|_| Tenant::new("kit")).unwrap_or_else(|_| fresh())

@@ -27,7 +27,7 @@ pub(super) fn parse(data: &str, form: Form, reference_year: u16, found: &mut Fin
     }
     repeated(&elements, found);
     associated(&elements, found);
-    if udi.di.is_empty() && !elements.iter().any(|(_, element)| element.id() == "01") {
+    if !elements.iter().any(|(_, element)| element.id() == "01") {
         found.add(Rule::NoDi, format!("`{}` has no (01), wanted the GTIN of the device", quoted(&data)));
     }
     udi.elements = elements.into_iter().map(|(_, element)| element).collect();

@@ -1,28 +1,19 @@
 //! What an upload is for, and what it must keep to.
 
-use super::Unreadable;
+use super::super::name::names;
+use super::super::{ActorId, DowngradeAuthorization};
 use crate::primitive::{Code, Id, Text};
 use crate::reference::Selector;
 use crate::store::{BlobRef, Sha256};
 use serde::{Deserialize, Serialize};
-use serde_with::{DeserializeFromStr, SerializeDisplay};
-use std::fmt;
-use std::str::FromStr;
+use std::time::Duration;
 
 /// What an upload is for, as its sender said before the first byte.
 ///
 /// ```
-/// use fhir_devices::{reference::Selector, update::ingest::Intent};
-/// let intent = Intent {
-///     device: "pump-7".parse()?,
-///     target: Selector::Any,
-///     version: None,
-///     sequence: None,
-///     sha256: None,
-///     file_name: "pump-2.4.bin".parse()?,
-///     content_type: "application/octet-stream".parse()?,
-/// };
-/// assert_eq!(intent, intent.clone());
+/// use fhir_devices::update::ingest::Intent;
+/// let intent = Intent::new("pump-7".parse()?, "pump-2.4.bin".parse()?, "application/octet-stream".parse()?);
+/// assert_eq!(Intent { sequence: Some(6), ..intent.clone() }.device, intent.device);
 /// # Ok::<(), fhir_devices::element::Malformed>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,80 +22,134 @@ pub struct Intent {
     pub device: Id,
     /// Which of its components.
     pub target: Selector,
+    /// Who made the update. Sequence numbers of different providers are not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Text>,
     /// The version, as the maker of the update names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Text>,
-    /// The place of the update among those of the component.
+    /// The place of the update among those of the component: the later, the higher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
+    /// The leave to accept a sequence number that is not higher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downgrade: Option<Box<DowngradeAuthorization>>,
+    /// The digest of the manifest that describes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Sha256>,
     /// The digest that the bytes shall have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
-    /// What the file is called.
+    /// The size that they shall have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// What the file is called. It is data, and never used as a path.
     pub file_name: Text,
     /// Its media type.
     pub content_type: Code,
+    /// Who sends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<ActorId>,
 }
 
-/// Why an upload came to nothing.
-///
-/// ```
-/// use fhir_devices::update::ingest::Reason;
-/// assert_eq!(Reason::TooLarge.to_string(), "too-large");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, SerializeDisplay, DeserializeFromStr)]
-#[non_exhaustive]
-pub enum Reason {
-    /// The bytes have not the digest that was declared.
-    DigestMismatch,
-    /// There were more bytes than are taken.
-    TooLarge,
-    /// There were no bytes.
-    Empty,
-    /// The component that was meant is no longer there, or no longer the only one.
-    TargetLost,
-}
-
-impl Reason {
-    /// Every reason.
-    pub const ALL: [Self; 4] = [Self::DigestMismatch, Self::TooLarge, Self::Empty, Self::TargetLost];
-
-    /// The name, as it is kept in records.
+impl Intent {
+    /// An upload for the only component of a device, of which nothing is declared.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DigestMismatch => "digest-mismatch",
-            Self::TooLarge => "too-large",
-            Self::Empty => "empty",
-            Self::TargetLost => "target-lost",
+    pub const fn new(device: Id, file_name: Text, content_type: Code) -> Self {
+        Self {
+            device,
+            target: Selector::Any,
+            provider: None,
+            version: None,
+            sequence: None,
+            downgrade: None,
+            manifest: None,
+            sha256: None,
+            size: None,
+            file_name,
+            content_type,
+            sender: None,
         }
     }
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+names! {
+    /// Why an upload came to nothing.
+    ///
+    /// ```
+    /// use fhir_devices::update::ingest::Reason;
+    /// assert_eq!(Reason::TooLarge.to_string(), "too-large");
+    /// assert!(Reason::TooLarge.is_fault() && !Reason::Withdrawn.is_fault());
+    /// ```
+    Reason {
+        /// The bytes have not the digest that was declared.
+        DigestMismatch = "digest-mismatch",
+        /// The bytes are not as many as were declared.
+        SizeMismatch = "size-mismatch",
+        /// There were more bytes than are taken.
+        TooLarge = "too-large",
+        /// There were no bytes.
+        Empty = "empty",
+        /// The bytes did not come, or not to their end, while there was time.
+        UploadLost = "upload-lost",
+        /// The component that was meant is no longer there, or no longer the only one.
+        TargetLost = "target-lost",
+        /// Others wrote to the component each time.
+        Contended = "contended",
+        /// The sequence number is not above what was accepted before.
+        NotHigher = "not-higher",
+        /// A later update took its place.
+        Superseded = "superseded",
+        /// Somebody took it back.
+        Withdrawn = "withdrawn",
     }
 }
 
-impl FromStr for Reason {
-    type Err = Unreadable;
-
-    fn from_str(name: &str) -> Result<Self, Unreadable> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == name).ok_or(Unreadable)
+impl Reason {
+    /// Whether it is the bytes that are to blame.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        match self {
+            Self::DigestMismatch | Self::SizeMismatch | Self::TooLarge | Self::Empty => true,
+            Self::UploadLost
+            | Self::TargetLost
+            | Self::Contended
+            | Self::NotHigher
+            | Self::Superseded
+            | Self::Withdrawn => false,
+        }
     }
 }
 
-/// The limits that an upload must keep.
+/// The limits that an upload must keep. They are part of its record, so that they do not change under way.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Limits;
-/// assert_eq!(Limits { max_size: 1 << 30 }.max_size, 1_073_741_824);
+/// assert_eq!(Limits::default().max_size, 4 << 30);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// The most bytes.
     pub max_size: u64,
+    /// How often it is tried to write to a component that others write to; 0 counts as 1.
+    pub max_attempts: u16,
+    /// How long the bytes may stay away before somebody else may end the upload, in seconds. It is no matter of safety.
+    pub lease_seconds: u32,
+}
+
+impl Limits {
+    /// How long the bytes may stay away.
+    #[must_use]
+    pub const fn lease(&self) -> Duration {
+        Duration::from_secs(self.lease_seconds as u64)
+    }
+}
+
+impl Default for Limits {
+    /// 4 GiB, 32 attempts, an hour.
+    fn default() -> Self {
+        Self { max_size: 4 << 30, max_attempts: 32, lease_seconds: 3600 }
+    }
 }
 
 /// Whether the bytes of an upload are such as may be stored. It is asked before they become visible.
@@ -113,11 +158,10 @@ pub struct Limits {
 /// The first reason to refuse them.
 ///
 /// ```
-/// # use fhir_devices::{reference::Selector, update::ingest::*, store::{BlobRef, Sha256}};
-/// # let mut intent = Intent { device: "d".parse()?, target: Selector::Any, version: None, sequence: None, sha256: None,
-/// #     file_name: "f".parse()?, content_type: "a/b".parse()? };
+/// # use fhir_devices::{update::ingest::*, store::{BlobRef, Sha256}};
+/// let mut intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
 /// intent.sha256 = Some(Sha256::of(b"firmware"));
-/// let limits = Limits { max_size: 100 };
+/// let limits = Limits { max_size: 100, ..Limits::default() };
 /// assert_eq!(check(&intent, &limits, &BlobRef::of(b"firmware")), Ok(()));
 /// assert_eq!(check(&intent, &limits, &BlobRef::of(b"firmwarE")), Err(Reason::DigestMismatch));
 /// # Ok::<(), fhir_devices::element::Malformed>(())
@@ -127,6 +171,8 @@ pub fn check(intent: &Intent, limits: &Limits, found: &BlobRef) -> Result<(), Re
         Err(Reason::TooLarge)
     } else if found.size == 0 {
         Err(Reason::Empty)
+    } else if intent.size.is_some_and(|declared| declared != found.size) {
+        Err(Reason::SizeMismatch)
     } else if intent.sha256.is_some_and(|declared| declared != found.digest) {
         Err(Reason::DigestMismatch)
     } else {

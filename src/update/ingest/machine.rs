@@ -1,223 +1,388 @@
-//! The states of an upload, and the steps between them.
+//! The steps of an upload: what each input leads to in each state.
 
-use super::{Ingest, Reason};
-use crate::primitive::Id;
-use crate::store::{BlobRef, VersionId};
-
-/// Where an upload stands.
-///
-/// ```
-/// use fhir_devices::store::BlobRef;
-/// use fhir_devices::update::ingest::State;
-/// let stored = State::Stored { blob: BlobRef::of(b"firmware") };
-/// assert_eq!(stored.blob(), Some(BlobRef::of(b"firmware")));
-/// assert!(!stored.is_end());
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum State {
-    /// The intent is known, and no bytes are.
-    Open,
-    /// The bytes are in the store, whole and checked.
-    Stored {
-        /// Which bytes.
-        blob: BlobRef,
-    },
-    /// The component refers to them.
-    Attached {
-        /// Which bytes.
-        blob: BlobRef,
-        /// The component.
-        component: Id,
-        /// The version of it that was the first to do so.
-        version: VersionId,
-    },
-    /// It came to nothing.
-    Closed {
-        /// Why.
-        reason: Reason,
-    },
-}
-
-impl State {
-    /// The bytes, once they are known.
-    #[must_use]
-    pub const fn blob(&self) -> Option<BlobRef> {
-        match self {
-            Self::Open | Self::Closed { .. } => None,
-            Self::Stored { blob } | Self::Attached { blob, .. } => Some(*blob),
-        }
-    }
-
-    /// Whether nothing comes after it.
-    #[must_use]
-    pub const fn is_end(&self) -> bool {
-        match self {
-            Self::Open | Self::Stored { .. } => false,
-            Self::Attached { .. } | Self::Closed { .. } => true,
-        }
-    }
-}
-
-/// Something that happened.
-///
-/// ```
-/// use fhir_devices::update::ingest::{Input, Reason};
-/// assert_ne!(Input::TargetLost, Input::CheckFailed { reason: Reason::Empty });
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Input {
-    /// The bytes came whole, stood the checks, and are in the store.
-    BytesCommitted {
-        /// Which bytes.
-        blob: BlobRef,
-    },
-    /// The bytes did not stand a check, and are not in the store.
-    CheckFailed {
-        /// Which check.
-        reason: Reason,
-    },
-    /// The component refers to the bytes.
-    ReferenceWritten {
-        /// The component.
-        component: Id,
-        /// The version of it that was the first to do so.
-        version: VersionId,
-    },
-    /// The component that was meant is no longer there, or no longer the only one.
-    TargetLost,
-}
-
-/// Something to do. It may be done again: [`Ingest::id`] is the key by which a repetition is known.
-///
-/// ```
-/// use fhir_devices::update::ingest::{Effect, State, resume};
-/// assert_eq!(resume(&State::Open), Some(Effect::ReceiveBytes));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Effect {
-    /// Take the bytes, check them, and put them into the store.
-    ReceiveBytes,
-    /// Make the component refer to the bytes, unless it does.
-    WriteReference {
-        /// Which bytes.
-        blob: BlobRef,
-    },
-}
-
-/// What a step leads to.
-///
-/// ```
-/// use fhir_devices::update::ingest::{State, Step};
-/// let step = Step::To { state: State::Open, effect: None };
-/// assert_ne!(step, Step::Unchanged);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Another state, and what is to be done in it.
-    To {
-        /// The state.
-        state: State,
-        /// The effect; always that of [`resume`].
-        effect: Option<Effect>,
-    },
-    /// The input was known already.
-    Unchanged,
-}
-
-/// Why an input cannot be true of an upload.
-///
-/// ```
-/// use fhir_devices::update::ingest::Refusal;
-/// assert_eq!(Refusal::OtherContent.to_string(), "the upload has other bytes");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// Bytes that are not those that were declared.
-    #[error("the bytes are not those that were declared")]
-    NotDeclared,
-    /// Bytes that are not those that came before.
-    #[error("the upload has other bytes")]
-    OtherContent,
-    /// A reference to bytes that are not in the store.
-    #[error("the bytes are not stored yet")]
-    NotStored,
-    /// The bytes are in the store, and stood their checks.
-    #[error("the bytes are stored already")]
-    AlreadyStored,
-    /// The reference is written in another place or version.
-    #[error("the reference is written already")]
-    AlreadyAttached,
-    /// The upload has come to nothing.
-    #[error("the upload is closed")]
-    Closed,
-}
-
-/// What is to be done in a state: what a step into it asks for, and what one who finds it goes on with.
-#[must_use]
-pub fn resume(state: &State) -> Option<Effect> {
-    match state {
-        State::Open => Some(Effect::ReceiveBytes),
-        State::Stored { blob } => Some(Effect::WriteReference { blob: *blob }),
-        State::Attached { .. } | State::Closed { .. } => None,
-    }
-}
+use super::super::{Acceptance, Action, ActorId, IngestId, accept};
+use super::{Effect, Ingest, Input, Reason, Refusal, State, Step, Transition, check};
+use crate::primitive::{Id, Text};
+use crate::store::{BlobRef, Generation, VersionId};
+use time::OffsetDateTime;
 
 /// What an input leads to. Every input has an answer in every state.
 ///
 /// # Errors
-/// The [`Refusal`] when it cannot be true of this upload, or contradicts what is known.
+/// The [`Refusal`] when it cannot be true of this upload, contradicts what is known, or comes too early or too late.
 ///
 /// ```
-/// # use fhir_devices::{reference::Selector, store::BlobRef, update::{IngestId, ingest::*}};
-/// # let intent = Intent { device: "d".parse()?, target: Selector::Any, version: None, sequence: None, sha256: None,
-/// #     file_name: "f".parse()?, content_type: "a/b".parse()? };
-/// let mut ingest = Ingest::open(IngestId(7), intent, None);
-/// let committed = Input::BytesCommitted { blob: BlobRef::of(b"firmware") };
-/// let Step::To { state, .. } = step(&ingest, &committed)? else { panic!() };
-/// ingest.state = state;
-/// assert_eq!(step(&ingest, &committed), Ok(Step::Unchanged));
-/// let other = Input::BytesCommitted { blob: BlobRef::of(b"software") };
-/// assert_eq!(step(&ingest, &other), Err(Refusal::OtherContent));
+/// # use fhir_devices::{store::{BlobRef, Generation}, update::{IngestId, ingest::*}};
+/// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
+/// # let now = time::OffsetDateTime::UNIX_EPOCH;
+/// let (mut ingest, _) = Ingest::open(IngestId(7), intent, Limits::default(), now);
+/// let blob = BlobRef::of(b"firmware");
+/// assert_eq!(step(&ingest, &Input::BytesReceived { blob }, now)?, Step::Do(Effect::HoldBytes { blob }));
+/// let held = Input::BytesHeld { blob, generation: Generation(1) };
+/// let Step::To(transition) = step(&ingest, &held, now)? else { panic!() };
+/// assert_eq!(transition.effect, Some(Effect::CommitBytes { blob, generation: Generation(1) }));
+/// ingest.state = transition.state;
+/// assert_eq!(step(&ingest, &held, now), Ok(Step::Unchanged));
+/// let other = Input::BytesReceived { blob: BlobRef::of(b"software") };
+/// assert_eq!(step(&ingest, &other, now), Err(Refusal::OtherContent));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn step(ingest: &Ingest, input: &Input) -> Result<Step, Refusal> {
-    let to = |state: State| Ok(Step::To { effect: resume(&state), state });
-    match (&ingest.state, input) {
-        (State::Open, Input::BytesCommitted { blob }) => match ingest.intent.sha256 {
-            Some(declared) if declared != blob.digest => Err(Refusal::NotDeclared),
-            _ => to(State::Stored { blob: *blob }),
-        },
-        (State::Open, Input::CheckFailed { reason }) => to(State::Closed { reason: *reason }),
-        (State::Open, Input::TargetLost) => to(State::Closed { reason: Reason::TargetLost }),
-        (State::Open, Input::ReferenceWritten { .. }) => Err(Refusal::NotStored),
-        (State::Stored { blob: known } | State::Attached { blob: known, .. }, Input::BytesCommitted { blob }) => {
-            if known == blob {
-                Ok(Step::Unchanged)
-            } else {
+pub fn step(ingest: &Ingest, input: &Input, now: OffsetDateTime) -> Result<Step, Refusal> {
+    let at = At { ingest, now };
+    match input {
+        Input::Progressed => at.progressed(),
+        Input::BytesReceived { blob } => at.received(*blob),
+        Input::CheckFailed { reason } if !reason.is_fault() => Err(Refusal::NoFault),
+        Input::CheckFailed { reason } => at.check_failed(*reason),
+        Input::BytesHeld { blob, generation } => at.held(*blob, *generation),
+        Input::BytesCommitted { generation } => at.committed(*generation),
+        Input::DeadlineReached => at.deadline_reached(),
+        Input::TargetRead { component, version, accepted } => at.target_read(component, *version, accepted.as_ref()),
+        Input::TargetLost => at.target_lost(),
+        Input::ReferenceWritten { component, version } => at.written(component, *version),
+        Input::Conflicted { attempt } => at.conflicted(*attempt),
+        Input::Superseded { by } => at.superseded(*by),
+        Input::Withdrawn { by, why } => at.withdrawn(by, why),
+        Input::Retired { by } => at.retired(by.as_ref()),
+        Input::ReferenceDropped { component } => at.dropped(component),
+        Input::BytesReleased { generation } => at.released(*generation),
+    }
+}
+
+/// An upload at a time: what each input leads to from where it stands.
+struct At<'a> {
+    ingest: &'a Ingest,
+    now: OffsetDateTime,
+}
+
+type Answer = Result<Step, Refusal>;
+
+const UNCHANGED: Answer = Ok(Step::Unchanged);
+
+impl At<'_> {
+    fn to(&self, action: Action, state: State) -> Transition {
+        let audit = self.ingest.draft(self.now, action, Some(self.ingest.state.name()), &state);
+        Transition { effect: super::resume(&state), accepted: None, audit, state }
+    }
+
+    fn go(&self, action: Action, state: State) -> Answer {
+        Ok(Step::To(self.to(action, state)))
+    }
+
+    fn later(&self) -> OffsetDateTime {
+        self.now.saturating_add(time::Duration::seconds(i64::from(self.ingest.limits.lease_seconds)))
+    }
+
+    /// The way to the end: at once where nothing is held, else by way of a release.
+    fn end(&self, action: Action, reason: Reason) -> Transition {
+        let (blob, generation, component) = match &self.ingest.state {
+            State::Open { .. } | State::Closed { .. } => return self.to(action, State::Closed { reason }),
+            State::Acquired { blob, generation, .. } => (blob, generation, None),
+            State::Stored { blob, generation, target, .. } => (blob, generation, target.clone()),
+            State::Attached { blob, generation, component, .. }
+            | State::Superseded { blob, generation, component, .. } => (blob, generation, Some(component.clone())),
+            State::Releasing { blob, generation, component, .. } => (blob, generation, component.clone()),
+        };
+        self.to(action, State::Releasing { blob: *blob, generation: *generation, component, reason })
+    }
+
+    fn fail(&self, reason: Reason) -> Answer {
+        Ok(Step::To(self.end(Action::Failed, reason)))
+    }
+
+    fn progressed(&self) -> Answer {
+        let deadline = self.later();
+        match &self.ingest.state {
+            State::Open { deadline: known } | State::Acquired { deadline: known, .. } if deadline <= *known => {
+                UNCHANGED
+            }
+            State::Open { .. } => self.go(Action::Extended, State::Open { deadline }),
+            State::Acquired { blob, generation, .. } => {
+                self.go(Action::Extended, State::Acquired { blob: *blob, generation: *generation, deadline })
+            }
+            State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => UNCHANGED,
+            State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Closed { .. } => Err(Refusal::Closed),
+        }
+    }
+
+    fn received(&self, blob: BlobRef) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. } => match check(&self.ingest.intent, &self.ingest.limits, &blob) {
+                Ok(()) => Ok(Step::Do(Effect::HoldBytes { blob })),
+                Err(reason) => self.fail(reason),
+            },
+            State::Acquired { blob: known, generation, .. } if *known == blob => {
+                Ok(Step::Do(Effect::CommitBytes { blob, generation: *generation }))
+            }
+            State::Stored { blob: known, .. }
+            | State::Attached { blob: known, .. }
+            | State::Superseded { blob: known, .. }
+                if *known == blob =>
+            {
+                UNCHANGED
+            }
+            State::Acquired { .. } | State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => {
                 Err(Refusal::OtherContent)
             }
+            State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Closed { .. } => Err(Refusal::Closed),
         }
-        (State::Stored { .. } | State::Attached { .. }, Input::CheckFailed { .. }) => Err(Refusal::AlreadyStored),
-        (State::Stored { blob }, Input::ReferenceWritten { component, version }) => {
-            to(State::Attached { blob: *blob, component: component.clone(), version: *version })
+    }
+
+    fn check_failed(&self, reason: Reason) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. } | State::Acquired { .. } => self.fail(reason),
+            State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => Err(Refusal::AlreadyStored),
+            State::Releasing { .. } | State::Closed { .. } => self.ended(reason),
         }
-        (State::Stored { .. }, Input::TargetLost) => to(State::Closed { reason: Reason::TargetLost }),
-        (State::Attached { component: known, version: at, .. }, Input::ReferenceWritten { component, version }) => {
-            if (known, at) == (component, version) { Ok(Step::Unchanged) } else { Err(Refusal::AlreadyAttached) }
+    }
+
+    /// The answer where the upload comes to nothing or has done so: whether it is for the same reason.
+    fn ended(&self, wanted: Reason) -> Answer {
+        match &self.ingest.state {
+            State::Releasing { reason, .. } | State::Closed { reason } if *reason == wanted => UNCHANGED,
+            State::Closed { .. } => Err(Refusal::Closed),
+            State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Open { .. }
+            | State::Acquired { .. }
+            | State::Stored { .. }
+            | State::Attached { .. }
+            | State::Superseded { .. } => Err(Refusal::NotReleasing),
         }
-        (State::Attached { .. }, Input::TargetLost) => Err(Refusal::AlreadyAttached),
-        (State::Closed { reason: known }, Input::CheckFailed { reason }) if known == reason => Ok(Step::Unchanged),
-        (State::Closed { reason: Reason::TargetLost }, Input::TargetLost) => Ok(Step::Unchanged),
-        (
-            State::Closed { .. },
-            Input::BytesCommitted { .. }
-            | Input::CheckFailed { .. }
-            | Input::ReferenceWritten { .. }
-            | Input::TargetLost,
-        ) => Err(Refusal::Closed),
+    }
+
+    fn held(&self, blob: BlobRef, generation: Generation) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. } => match check(&self.ingest.intent, &self.ingest.limits, &blob) {
+                Ok(()) => self.go(Action::Acquired, State::Acquired { blob, generation, deadline: self.later() }),
+                Err(_) => Err(Refusal::NotDeclared),
+            },
+            State::Acquired { .. } | State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => {
+                if self.ingest.state.held() == Some((blob, generation)) {
+                    UNCHANGED
+                } else {
+                    Err(Refusal::OtherContent)
+                }
+            }
+            State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Closed { .. } => Err(Refusal::Closed),
+        }
+    }
+
+    fn committed(&self, generation: Generation) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. } => Err(Refusal::NotHeld),
+            State::Acquired { blob, generation: known, .. } if *known == generation => {
+                self.go(Action::Stored, State::Stored { blob: *blob, generation, target: None, attempts: 0 })
+            }
+            State::Stored { generation: known, .. }
+            | State::Attached { generation: known, .. }
+            | State::Superseded { generation: known, .. }
+                if *known == generation =>
+            {
+                UNCHANGED
+            }
+            State::Acquired { .. } | State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => {
+                Err(Refusal::OtherContent)
+            }
+            State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Closed { .. } => Err(Refusal::Closed),
+        }
+    }
+
+    fn deadline_reached(&self) -> Answer {
+        match &self.ingest.state {
+            State::Open { deadline } | State::Acquired { deadline, .. } => {
+                if self.now < *deadline {
+                    Err(Refusal::NotDue)
+                } else {
+                    self.fail(Reason::UploadLost)
+                }
+            }
+            State::Stored { .. }
+            | State::Attached { .. }
+            | State::Superseded { .. }
+            | State::Releasing { .. }
+            | State::Closed { .. } => UNCHANGED,
+        }
+    }
+
+    fn target_read(&self, component: &Id, version: VersionId, accepted: Option<&Acceptance>) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. } | State::Acquired { .. } => Err(Refusal::NotStored),
+            State::Stored { blob, generation, target: None, attempts } => {
+                let Some(next) = self.accept(accepted) else { return self.fail(Reason::NotHigher) };
+                let write = Effect::WriteReference {
+                    component: component.clone(),
+                    version,
+                    blob: *blob,
+                    generation: *generation,
+                };
+                let mut to = self.to(
+                    Action::Targeted,
+                    State::Stored {
+                        blob: *blob,
+                        generation: *generation,
+                        target: Some(component.clone()),
+                        attempts: *attempts,
+                    },
+                );
+                (to.accepted, to.effect) = (next, Some(write));
+                let (intent, id) = (&self.ingest.intent, self.ingest.id);
+                if accepted.is_some_and(|last| last.by != id && Some(last.highest) >= intent.sequence) {
+                    to.audit.downgrade.clone_from(&intent.downgrade);
+                }
+                Ok(Step::To(to))
+            }
+            // What was fixed stays fixed: one who is late may still write there.
+            State::Stored { target: Some(target), .. } if target != component => self.fail(Reason::TargetLost),
+            State::Stored { blob, generation, .. } => {
+                // What is lower was read before this upload was accepted.
+                let outrun = self.ingest.intent.sequence.is_some_and(|sequence| {
+                    accepted.is_some_and(|last| last.by != self.ingest.id && last.highest >= sequence)
+                });
+                if outrun {
+                    return self.fail(Reason::Superseded);
+                }
+                let (component, blob, generation) = (component.clone(), *blob, *generation);
+                Ok(Step::Do(Effect::WriteReference { component, version, blob, generation }))
+            }
+            State::Attached { component: known, .. } | State::Superseded { component: known, .. } => {
+                if known == component { UNCHANGED } else { Err(Refusal::AlreadyAttached) }
+            }
+            State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Closed { .. } => Err(Refusal::Closed),
+        }
+    }
+
+    /// What is to be accepted, nothing where there is no sequence number; [`None`] where it may not be.
+    fn accept(&self, before: Option<&Acceptance>) -> Option<Option<Acceptance>> {
+        let intent = &self.ingest.intent;
+        let Some(sequence) = intent.sequence else { return Some(None) };
+        let (provider, downgrade) = (intent.provider.as_ref(), intent.downgrade.as_deref());
+        let next = accept(before, provider, sequence, self.ingest.id, downgrade, self.now).ok()?;
+        Some((Some(&next) != before).then_some(next))
+    }
+
+    fn target_lost(&self) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => self.fail(Reason::TargetLost),
+            State::Attached { .. } | State::Superseded { .. } => Err(Refusal::AlreadyAttached),
+            State::Releasing { .. } | State::Closed { .. } => self.ended(Reason::TargetLost),
+        }
+    }
+
+    fn written(&self, component: &Id, version: VersionId) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. } | State::Acquired { .. } => Err(Refusal::NotStored),
+            State::Stored { target: Some(target), .. } if target != component => Err(Refusal::OtherTarget),
+            // Records of format 1 had no target before the reference.
+            State::Stored { blob, generation, .. } => self.go(
+                Action::Attached,
+                State::Attached { blob: *blob, generation: *generation, component: component.clone(), version },
+            ),
+            State::Attached { component: known, version: at, .. }
+            | State::Superseded { component: known, version: at, .. } => {
+                if known == component && *at == version {
+                    UNCHANGED
+                } else {
+                    Err(Refusal::AlreadyAttached)
+                }
+            }
+            State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Closed { .. } => Err(Refusal::Closed),
+        }
+    }
+
+    fn conflicted(&self, attempt: u16) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. } | State::Acquired { .. } => Err(Refusal::NotStored),
+            State::Stored { attempts, .. } if attempt < *attempts => UNCHANGED,
+            State::Stored { attempts, .. } if attempt > *attempts => Err(Refusal::NoSuchAttempt),
+            State::Stored { blob, generation, target, attempts } => {
+                let next = attempts.saturating_add(1);
+                if next >= self.ingest.limits.max_attempts.max(1) {
+                    return self.fail(Reason::Contended);
+                }
+                let (blob, generation, target) = (*blob, *generation, target.clone());
+                self.go(Action::Retried, State::Stored { blob, generation, target, attempts: next })
+            }
+            State::Attached { .. } | State::Superseded { .. } => UNCHANGED,
+            State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Closed { .. } => Err(Refusal::Closed),
+        }
+    }
+
+    fn superseded(&self, by: IngestId) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => Err(Refusal::NotAttached),
+            State::Attached { .. } if by == self.ingest.id => Err(Refusal::NotSuperseded),
+            State::Attached { blob, generation, component, version } => {
+                let (blob, generation, component, version) = (*blob, *generation, component.clone(), *version);
+                self.go(Action::Superseded, State::Superseded { blob, generation, component, version, by })
+            }
+            State::Superseded { .. } => UNCHANGED,
+            State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Closed { .. } => Err(Refusal::Closed),
+        }
+    }
+
+    fn withdrawn(&self, by: &ActorId, why: &Text) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. }
+            | State::Acquired { .. }
+            | State::Stored { .. }
+            | State::Attached { .. }
+            | State::Superseded { .. } => {
+                let mut to = self.end(Action::Withdrawn, Reason::Withdrawn);
+                (to.audit.actor, to.audit.comment) = (Some(by.clone()), Some(why.clone()));
+                Ok(Step::To(to))
+            }
+            State::Releasing { .. } | State::Closed { .. } => self.ended(Reason::Withdrawn),
+        }
+    }
+
+    fn retired(&self, by: Option<&ActorId>) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => Err(Refusal::NotAttached),
+            State::Attached { .. } => Err(Refusal::NotSuperseded),
+            State::Superseded { .. } => {
+                let mut to = self.end(Action::Retired, Reason::Superseded);
+                to.audit.actor = by.cloned();
+                Ok(Step::To(to))
+            }
+            State::Releasing { .. } | State::Closed { .. } => self.ended(Reason::Superseded),
+        }
+    }
+
+    fn dropped(&self, component: &Id) -> Answer {
+        match &self.ingest.state {
+            State::Releasing { component: None, .. } | State::Closed { .. } => UNCHANGED,
+            State::Releasing { component: Some(known), .. } if known != component => Err(Refusal::OtherTarget),
+            State::Releasing { blob, generation, reason, .. } => {
+                let (blob, generation, reason) = (*blob, *generation, *reason);
+                self.go(Action::Detached, State::Releasing { blob, generation, component: None, reason })
+            }
+            State::Open { .. }
+            | State::Acquired { .. }
+            | State::Stored { .. }
+            | State::Attached { .. }
+            | State::Superseded { .. } => Err(Refusal::NotReleasing),
+        }
+    }
+
+    fn released(&self, generation: Generation) -> Answer {
+        match &self.ingest.state {
+            State::Closed { .. } => UNCHANGED,
+            State::Releasing { component: Some(_), .. } => Err(Refusal::StillReferenced),
+            State::Releasing { generation: known, .. } if *known != generation => Err(Refusal::OtherContent),
+            State::Releasing { reason, .. } => self.go(Action::Closed, State::Closed { reason: *reason }),
+            State::Open { .. }
+            | State::Acquired { .. }
+            | State::Stored { .. }
+            | State::Attached { .. }
+            | State::Superseded { .. } => Err(Refusal::NotReleasing),
+        }
     }
 }

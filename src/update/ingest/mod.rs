@@ -1,20 +1,49 @@
 //! What happens to an upload: a state machine without I/O, clock or randomness.
 //!
 //! ```text
-//! Open --BytesCommitted--> Stored --ReferenceWritten--> Attached
-//!  |                          |
-//!  +--CheckFailed--> Closed <-+--TargetLost
+//!            BytesHeld             BytesCommitted           ReferenceWritten             Superseded
+//! Open ------------------> Acquired ------------> Stored ------------------> Attached ------------> Superseded
+//!  |                          |                   | ^  |                        |                       |
+//!  | CheckFailed, Deadline-   | the same          | +--+ TargetRead: fixed      | Withdrawn             | Withdrawn,
+//!  | Reached, TargetLost,     |                   |      Conflicted: again      |                       | Retired
+//!  | Withdrawn                v                   v                             v                       v
+//!  |                      Releasing <-------------+-----------------------------+-----------------------+
+//!  v     BytesReleased        | ^
+//! Closed <--------------------+ +-- ReferenceDropped: the component first, then the hold
 //! ```
 //!
-//! The record of an upload, an [`Ingest`], is written to the ledger before its first byte is taken (the intent comes before
-//! the bytes), and each [`step`] is a compare-and-set there. What is to be done next follows from the state alone
-//! ([`resume`]), so that whoever finds a record can go on with it. [`State::Attached`] and [`State::Closed`] are ends: they
-//! absorb what comes late.
+//! The record of an upload, an [`Ingest`], is written to the ledger before its first byte is taken, and each [`step`] is a
+//! compare-and-set there. What is to be done next follows from the state alone ([`resume`]), so that whoever finds a record
+//! can go on with it. What comes late is absorbed or refused.
+//!
+//! # What the machine counts on
+//!
+//! A driver carries effects out and feeds in what came of them. It owes the machine an order:
+//!
+//! 1. The record is written before the bytes are taken. The bytes pass into a writer, and nobody can see them.
+//! 2. The [blob ledger](super::blob) holds the bytes before the record says [`State::Acquired`], and the record says so before
+//!    the bytes are committed. So no name of bytes is visible that the ledger does not know.
+//! 3. The bytes are committed under digest *and* generation, after their digest was measured, and the blob ledger is told
+//!    before the record says [`State::Stored`].
+//! 4. A component is read first, and the records after it, in this order; then [`Input::TargetRead`] is asked what to do.
+//!    The reference is written only on the condition that the component is still as it was read. A component that has a
+//!    reference of this upload is not written to: that is [`Input::ReferenceWritten`].
+//! 5. The component is fixed in the record before it is written to, and never changed. Before a hold is given up, that
+//!    component is written to once more, with or without a reference in it, so that one who read it before can no longer write.
+//! 6. The record leaves its state before what it held is released.
+//!
+//! Steps 2, 3 and the last one change two records each. A ledger that commits both at once may do so; the order is enough.
 
+mod effect;
+mod input;
 mod intent;
 mod machine;
 mod record;
+mod state;
 
+pub use effect::{Effect, EffectKey, EffectName, resume};
+pub use input::{Input, Refusal, Step, Transition};
 pub use intent::{Intent, Limits, Reason, check};
-pub use machine::{Effect, Input, Refusal, State, Step, resume, step};
+pub use machine::step;
 pub use record::{Ingest, Unreadable};
+pub use state::State;

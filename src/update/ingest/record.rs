@@ -1,19 +1,21 @@
 //! The record of an upload, and how it is written.
 
-use super::super::IngestId;
-use super::{Intent, Reason, State};
+use super::super::{Action, AuditDraft, IngestId, StateName, moment};
+use super::{Intent, Limits, Reason, State};
 use crate::primitive::{Id, Instant};
-use crate::store::{BlobRef, Sha256, VersionId};
+use crate::store::{BlobRef, Generation, Sha256, VersionId};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 /// The record of an upload.
 ///
 /// ```
-/// # use fhir_devices::{reference::Selector, update::{IngestId, ingest::*}};
-/// # let intent = Intent { device: "d".parse()?, target: Selector::Any, version: None, sequence: None, sha256: None,
-/// #     file_name: "f".parse()?, content_type: "a/b".parse()? };
-/// let ingest = Ingest::open(IngestId(7), intent, Some("2017-04-19T10:00:00Z".parse()?));
+/// # use fhir_devices::update::{IngestId, ingest::*};
+/// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
+/// let now = time::macros::datetime!(2017-04-19 10:00 UTC);
+/// let (ingest, audit) = Ingest::open(IngestId(7), intent, Limits::default(), now);
 /// assert_eq!(Ingest::from_bytes(&ingest.to_bytes())?, ingest);
+/// assert_eq!(audit.ingest, Some(ingest.id));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,78 +24,184 @@ pub struct Ingest {
     pub id: IngestId,
     /// What it is for.
     pub intent: Intent,
+    /// What it must keep to.
+    pub limits: Limits,
     /// When it began, where the clock gave a time that FHIR can say.
     pub opened: Option<Instant>,
     /// Where it stands.
     pub state: State,
 }
 
-/// A text that is no record of an upload, or one of a later version of this crate.
+/// A text that is no record, or one of a later version of this crate.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Ingest;
-/// assert!(Ingest::from_bytes(br#"{"format":2}"#).is_err());
+/// assert!(Ingest::from_bytes(br#"{"format":3}"#).is_err());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text is no record of an upload that this version of the crate can read")]
+#[error("the text is no record that this version of the crate can read")]
 #[non_exhaustive]
 pub struct Unreadable;
 
 /// How records are written. Fields and names are added, and never changed; a change gets another number.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The record as it is written: the state by its name, and its fields beside it.
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct Written<S> {
     format: u32,
     id: IngestId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     opened: Option<Instant>,
     intent: Intent,
-    state: WrittenState,
+    #[serde(default)]
+    limits: Limits,
+    state: S,
 }
 
+/// A state of format 2.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "name")]
 enum WrittenState {
+    Open {
+        #[serde(with = "moment")]
+        deadline: OffsetDateTime,
+    },
+    Acquired {
+        blob: BlobRef,
+        generation: Generation,
+        #[serde(with = "moment")]
+        deadline: OffsetDateTime,
+    },
+    Stored {
+        blob: BlobRef,
+        generation: Generation,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<Id>,
+        attempts: u16,
+    },
+    Attached {
+        blob: BlobRef,
+        generation: Generation,
+        component: Id,
+        version: VersionId,
+    },
+    Superseded {
+        blob: BlobRef,
+        generation: Generation,
+        component: Id,
+        version: VersionId,
+        by: IngestId,
+    },
+    Releasing {
+        blob: BlobRef,
+        generation: Generation,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        component: Option<Id>,
+        reason: Reason,
+    },
+    Closed {
+        reason: Reason,
+    },
+}
+
+/// A state of format 1, which knew no generations. All blobs were of generation 0.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "name")]
+enum FirstState {
     Open,
     Stored { sha256: Sha256, size: u64 },
     Attached { sha256: Sha256, size: u64, component: Id, version: VersionId },
     Closed { reason: Reason },
 }
 
-impl From<&State> for WrittenState {
-    fn from(state: &State) -> Self {
-        match state {
-            State::Open => Self::Open,
-            State::Stored { blob } => Self::Stored { sha256: blob.digest, size: blob.size },
-            State::Attached { blob, component, version } => {
-                Self::Attached { sha256: blob.digest, size: blob.size, component: component.clone(), version: *version }
-            }
-            State::Closed { reason } => Self::Closed { reason: *reason },
-        }
-    }
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
 }
 
-impl From<WrittenState> for State {
-    fn from(written: WrittenState) -> Self {
-        let blob = |digest, size| BlobRef { digest, size };
-        match written {
-            WrittenState::Open => Self::Open,
-            WrittenState::Stored { sha256, size } => Self::Stored { blob: blob(sha256, size) },
-            WrittenState::Attached { sha256, size, component, version } => {
-                Self::Attached { blob: blob(sha256, size), component, version }
+macro_rules! both_ways {
+    ($($State:ident { $($field:ident),+ }),+ $(,)?) => {
+        impl From<State> for WrittenState {
+            fn from(state: State) -> Self {
+                match state {
+                    $(State::$State { $($field),+ } => Self::$State { $($field),+ },)+
+                }
             }
-            WrittenState::Closed { reason } => Self::Closed { reason },
+        }
+
+        impl From<WrittenState> for State {
+            fn from(written: WrittenState) -> Self {
+                match written {
+                    $(WrittenState::$State { $($field),+ } => Self::$State { $($field),+ },)+
+                }
+            }
+        }
+    };
+}
+
+both_ways! {
+    Open { deadline },
+    Acquired { blob, generation, deadline },
+    Stored { blob, generation, target, attempts },
+    Attached { blob, generation, component, version },
+    Superseded { blob, generation, component, version, by },
+    Releasing { blob, generation, component, reason },
+    Closed { reason },
+}
+
+impl From<FirstState> for State {
+    fn from(written: FirstState) -> Self {
+        let blob = |digest, size| BlobRef { digest, size };
+        let generation = Generation(0);
+        match written {
+            // It had no deadline, and its bytes are gone with the process that took them.
+            FirstState::Open => Self::Open { deadline: OffsetDateTime::UNIX_EPOCH },
+            FirstState::Stored { sha256, size } => {
+                Self::Stored { blob: blob(sha256, size), generation, target: None, attempts: 0 }
+            }
+            FirstState::Attached { sha256, size, component, version } => {
+                Self::Attached { blob: blob(sha256, size), generation, component, version }
+            }
+            FirstState::Closed { reason } => Self::Closed { reason },
         }
     }
 }
 
 impl Ingest {
-    /// A new one, of which nothing is known but what it is for.
+    /// A new one, of which nothing is known but what it is for, and what an audit record says of it.
+    ///
+    /// It is written to the ledger, where there is none of its name, before the first byte is taken.
     #[must_use]
-    pub fn open(id: IngestId, intent: Intent, opened: Option<Instant>) -> Self {
-        Self { id, intent, opened, state: State::Open }
+    pub fn open(id: IngestId, intent: Intent, limits: Limits, now: OffsetDateTime) -> (Self, AuditDraft) {
+        let deadline = now.saturating_add(time::Duration::seconds(i64::from(limits.lease_seconds)));
+        let state = State::Open { deadline };
+        let ingest = Self { id, intent, limits, opened: Instant::try_from(now).ok(), state };
+        let mut audit = ingest.draft(now, Action::Opened, None, &ingest.state);
+        audit.actor.clone_from(&ingest.intent.sender);
+        (ingest, audit)
+    }
+
+    /// What an audit record says of a step to `state`.
+    pub(super) fn draft(
+        &self,
+        now: OffsetDateTime,
+        action: Action,
+        from: Option<StateName>,
+        state: &State,
+    ) -> AuditDraft {
+        let mut audit = AuditDraft::new(now, action, from, state.name());
+        audit.ingest = Some(self.id);
+        audit.device = Some(self.intent.device.clone());
+        audit.provider.clone_from(&self.intent.provider);
+        audit.version.clone_from(&self.intent.version);
+        audit.sequence = self.intent.sequence;
+        audit.manifest = self.intent.manifest;
+        if let (Some((blob, generation)), State::Closed { .. }) = (self.state.held(), state) {
+            (audit.blob, audit.generation) = (Some(blob), Some(generation));
+        }
+        state.tell(&mut audit);
+        audit
     }
 
     /// The record as it is kept: JSON with a format number, states and reasons by name.
@@ -104,19 +212,28 @@ impl Ingest {
             id: self.id,
             opened: self.opened.clone(),
             intent: self.intent.clone(),
-            state: (&self.state).into(),
+            limits: self.limits,
+            state: WrittenState::from(self.state.clone()),
         };
         // Texts and numbers under fixed names: there is nothing in it that JSON cannot say.
         serde_json::to_vec(&written).unwrap_or_default()
     }
 
-    /// Reads a record.
+    /// Reads a record, of this format or of an earlier one.
     ///
     /// # Errors
     /// [`Unreadable`] when it is none, or of a format that is not known.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let written: Written = serde_json::from_slice(bytes).map_err(|_| Unreadable)?;
-        let Written { format: FORMAT, id, opened, intent, state } = written else { return Err(Unreadable) };
-        Ok(Self { id, intent, opened, state: state.into() })
+        fn read<'de, S: Deserialize<'de> + Into<State>>(bytes: &'de [u8]) -> Result<Ingest, serde_json::Error> {
+            let Written { id, opened, intent, limits, state, .. } = serde_json::from_slice::<Written<S>>(bytes)?;
+            Ok(Ingest { id, intent, limits, opened, state: state.into() })
+        }
+        let Format { format } = serde_json::from_slice(bytes).map_err(|_| Unreadable)?;
+        let read = match format {
+            1 => read::<FirstState>(bytes),
+            FORMAT => read::<WrittenState>(bytes),
+            _ => return Err(Unreadable),
+        };
+        read.map_err(|_| Unreadable)
     }
 }

@@ -225,6 +225,7 @@ fn refusal(error: &ReceiveError) -> Problem {
     match error {
         ReceiveError::NoSuchDevice => new(S::NOT_FOUND, Kind::NotFound, "no-such-device"),
         ReceiveError::Unresolved(unresolved) => unresolvable(unresolved),
+        ReceiveError::UnfitTarget(_) => new(S::UNPROCESSABLE_ENTITY, Kind::BusinessRule, "unfit-target"),
         ReceiveError::DigestMismatch { .. } => new(S::UNPROCESSABLE_ENTITY, Kind::Value, "digest-mismatch"),
         ReceiveError::TooLarge { limit } => too_large(*limit),
         ReceiveError::EmptyFile => new(S::BAD_REQUEST, Kind::Required, "empty-file"),

@@ -1,0 +1,154 @@
+//! One resource, and the shard that it lies in.
+
+use super::super::form::Newest;
+use super::table::Table;
+use crate::store::{Key, ResourceType, Version, VersionId, WriteId};
+use bytes::Bytes;
+use smol_str::SmolStr;
+use std::sync::Arc;
+use time::OffsetDateTime;
+
+/// One version, without what its place already tells.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub(super) version: VersionId,
+    pub(super) last_updated: OffsetDateTime,
+    /// In bytes, so that it needs no alignment.
+    pub(super) write_id: Option<[u8; 16]>,
+    /// Of the exact size: what the caller gave may lie in a buffer that is larger.
+    pub(super) body: Option<Arc<[u8]>>,
+}
+
+impl Stored {
+    pub(super) fn to_version(&self, key: Key) -> Version {
+        self.with_body(key, self.body.clone().map(Bytes::from_owner))
+    }
+
+    pub(super) fn with_body(&self, key: Key, body: Option<Bytes>) -> Version {
+        Version {
+            key,
+            version: self.version,
+            last_updated: self.last_updated,
+            write_id: self.write_id.map(|id| WriteId(u128::from_le_bytes(id))),
+            body,
+        }
+    }
+}
+
+/// An entry of the index: the number of its value, and that of its system.
+pub(super) type Entry = (u32, u32);
+
+/// One resource.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) resource_type: ResourceType,
+    pub(super) id: SmolStr,
+    pub(super) current: Stored,
+    /// Oldest first, without gaps up to the current one. Most resources have none.
+    #[allow(clippy::box_collection, reason = "one word where there are none")]
+    pub(super) older: Option<Box<Vec<Stored>>>,
+    /// Of the current version; none when it is deleted.
+    pub(super) entries: Box<[Entry]>,
+    /// The hash of the entries as they were written. Two writes whose hashes of 64 bits under a random key are equal have
+    /// the same entries.
+    pub(super) print: u64,
+}
+
+impl Record {
+    fn is(&self, key: &Key) -> bool {
+        self.resource_type == key.resource_type() && self.id == *key.id()
+    }
+
+    pub(super) fn older(&self) -> &[Stored] {
+        self.older.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn version(&self, wanted: VersionId) -> Option<&Stored> {
+        if self.current.version == wanted {
+            return Some(&self.current);
+        }
+        let back = self.current.version.get().checked_sub(wanted.get())?;
+        let at = self.older().len().checked_sub(usize::try_from(back).ok()?)?;
+        self.older().get(at)
+    }
+
+    /// Makes a version the current one, and keeps at most `max` in all.
+    pub(super) fn replace(&mut self, stored: Stored, max: Option<usize>) {
+        let before = std::mem::replace(&mut self.current, stored);
+        if max == Some(1) {
+            return;
+        }
+        let older = self.older.get_or_insert_default();
+        if older.len() == older.capacity() {
+            // From one on: most resources are seldom changed.
+            older.reserve_exact(older.len().max(1));
+        }
+        older.push(before);
+        if let Some(max) = max {
+            older.drain(..(older.len() + 1).saturating_sub(max));
+        }
+    }
+}
+
+/// Some of the resources of a tenant. A resource stays for ever, as a deletion at least: numbers are not used again.
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    table: Table,
+    /// In chunks of one size, so that nothing is moved when it grows.
+    chunks: Vec<Vec<Record>>,
+    len: u32,
+}
+
+impl Shard {
+    const CHUNK: usize = 256;
+    /// The most resources of a shard: a place has room for so many.
+    const MOST: u32 = 1 << 28;
+
+    pub(super) fn number(&self, hash: u64, key: &Key) -> Option<u32> {
+        self.table.find(hash, |number| self.get(number).is_some_and(|record| record.is(key)))
+    }
+
+    pub(super) fn find(&self, hash: u64, key: &Key) -> Option<&Record> {
+        self.get(self.number(hash, key)?)
+    }
+
+    fn place(number: u32) -> (usize, usize) {
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        (number / Self::CHUNK, number % Self::CHUNK)
+    }
+
+    pub(super) fn get(&self, number: u32) -> Option<&Record> {
+        let (chunk, at) = Self::place(number);
+        self.chunks.get(chunk)?.get(at)
+    }
+
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Record> {
+        let (chunk, at) = Self::place(number);
+        self.chunks.get_mut(chunk)?.get_mut(at)
+    }
+
+    /// Whether there is room for so many more.
+    pub(super) fn has_room(&self, count: usize) -> bool {
+        u32::try_from(count).is_ok_and(|count| count <= Self::MOST - self.len)
+    }
+
+    /// The number that the next resource gets.
+    pub(super) fn next(&self) -> u32 {
+        self.len
+    }
+
+    pub(super) fn push(&mut self, hash: u64, record: Record) {
+        self.table.insert(hash, self.len);
+        self.len += 1;
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < Self::CHUNK => chunk.push(record),
+            _ => {
+                // The first grows as it needs, since most tenants are small.
+                let size = if self.chunks.is_empty() { 1 } else { Self::CHUNK };
+                let mut chunk = Vec::with_capacity(size);
+                chunk.push(record);
+                self.chunks.push(chunk);
+            }
+        }
+    }
+}

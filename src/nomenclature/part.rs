@@ -1,0 +1,54 @@
+//! The parts of a device that stand beside its VMDs and have no level.
+
+use super::Term;
+use std::fmt;
+
+/// A part of an MDS beside the VMDs: an object class of ISO/IEEE 11073-10101 that is no level of containment.
+///
+/// A system context, which ISO/IEEE 11073-10207 lists with them, is no object class of this nomenclature, so that no code
+/// says it.
+///
+/// ```
+/// use fhir_devices::nomenclature::{Part, Term};
+/// assert_eq!(Term::parse("65614").and_then(Part::of), Some(Part::Clock));
+/// assert_eq!(Part::Battery.to_string(), "battery");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Part {
+    /// A battery (`MDC_MOC_BATT`): an MDS may have several.
+    Battery,
+    /// The clock (`MDC_MOC_CLOCK`).
+    Clock,
+    /// The object through which a device is controlled from without (`MDC_MOC_CNTRL_SCO`). A VMD may have one too.
+    Sco,
+}
+
+impl Part {
+    /// The part that a code names.
+    #[must_use]
+    pub const fn of(term: Term) -> Option<Self> {
+        match term {
+            Term::BATTERY => Some(Self::Battery),
+            Term::CLOCK => Some(Self::Clock),
+            Term::SCO => Some(Self::Sco),
+            _ => None,
+        }
+    }
+
+    /// The name in words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Battery => "battery",
+            Self::Clock => "clock",
+            Self::Sco => "SCO",
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,142 @@
+//! Whether a component may be what an update is for.
+
+use super::record::Tie;
+use super::tree::Node;
+use crate::nomenclature::Level;
+use std::fmt;
+
+/// Why an update must not be attached to a component, though it is the one that was meant.
+///
+/// ```
+/// use fhir_devices::DeviceComponent;
+/// use fhir_devices::reference::{UnfitReason, components};
+/// let json = br#"{"resourceType":"DeviceComponent","id":"v","identifier":{"value":"1"},"type":{"text":"pump"},
+///     "parent":{"reference":"DeviceComponent/gone"}}"#;
+/// let all = [DeviceComponent::from_json(json)?];
+/// let unfit = components(&all).get("v").unwrap().may_be_target().unwrap_err();
+/// assert_eq!(unfit.reason, UnfitReason::NoParent);
+/// assert_eq!(unfit.to_string(), "the component `v` cannot be a target: the parent of `v` is not known");
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the component `{path}` cannot be a target: {}", self.why())]
+#[non_exhaustive]
+pub struct Unfit {
+    /// The ids from the top down to the component.
+    pub path: String,
+    /// The same to where the trouble is: the component, or one above it.
+    pub at: String,
+    /// What the trouble is.
+    pub reason: UnfitReason,
+}
+
+/// What makes a component unfit for an update.
+///
+/// ```
+/// use fhir_devices::reference::UnfitReason;
+/// assert_eq!(UnfitReason::Circle.to_string(), "circle");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnfitReason {
+    /// It is a device or a metric.
+    NoComponent,
+    /// Its record was made by mistake, or that of what is above it.
+    EnteredInError,
+    /// Several resources have its address.
+    Doubled,
+    /// Its chain of parents is not closed: one of them is missing, of another type, or may be one of several.
+    NoParent,
+    /// Its parents lead in a circle.
+    Circle,
+    /// It, or one above it, has another source than what is above. An MDS below an MDS may have its own.
+    OtherSource,
+    /// The levels do not descend: a component is below one of its own level, or of a lower one. An MDS may be below an
+    /// MDS, and a level may be left out.
+    Levels,
+}
+
+impl UnfitReason {
+    /// The name, in kebab-case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoComponent => "no-component",
+            Self::EnteredInError => "entered-in-error",
+            Self::Doubled => "doubled",
+            Self::NoParent => "no-parent",
+            Self::Circle => "circle",
+            Self::OtherSource => "other-source",
+            Self::Levels => "levels",
+        }
+    }
+}
+
+impl fmt::Display for UnfitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Unfit {
+    fn why(&self) -> String {
+        let at = &self.at;
+        match self.reason {
+            UnfitReason::NoComponent => "it is no DeviceComponent".to_owned(),
+            UnfitReason::EnteredInError => format!("`{at}` was entered in error"),
+            UnfitReason::Doubled => format!("`{at}` is given more than once"),
+            UnfitReason::NoParent => format!("the parent of `{at}` is not known"),
+            UnfitReason::Circle => format!("`{at}` is below itself"),
+            UnfitReason::OtherSource => format!("the source of `{at}` is not that of its parent"),
+            UnfitReason::Levels => format!("the level of `{at}` is not below that of its parent"),
+        }
+    }
+}
+
+impl Node<'_, '_> {
+    /// Whether an update may be attached to it: it is a component that was not entered in error, and its parents lead
+    /// to the top, each of a higher level and of the same source; but an MDS may be below an MDS, with a source of
+    /// its own.
+    ///
+    /// What is not said forbids nothing: a component without a source has that of its parent, and a level that is
+    /// unknown is neither higher nor lower.
+    ///
+    /// # Errors
+    /// [`Unfit`], with the first trouble on the way up.
+    pub fn may_be_target(self) -> Result<(), Unfit> {
+        if self.component().is_none() {
+            return Err(self.unfit(self, UnfitReason::NoComponent));
+        }
+        if self.record().marks.is_doubled() {
+            return Err(self.unfit(self, UnfitReason::Doubled));
+        }
+        for node in std::iter::once(self).chain(self.ancestors()) {
+            if let Some(reason) = node.trouble() {
+                return Err(self.unfit(node, reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn unfit(self, at: Self, reason: UnfitReason) -> Unfit {
+        Unfit { path: self.path(), at: at.path(), reason }
+    }
+
+    fn trouble(self) -> Option<UnfitReason> {
+        let marks = self.record().marks;
+        if marks.is_void() {
+            return Some(UnfitReason::EnteredInError);
+        }
+        match marks.parent_tie() {
+            Tie::Missing | Tie::Ambiguous | Tie::WrongType => return Some(UnfitReason::NoParent),
+            Tie::Cut => return Some(UnfitReason::Circle),
+            Tie::Absent | Tie::Linked | Tie::Plain | Tie::Open => {}
+        }
+        if marks.source_differs() {
+            return Some(UnfitReason::OtherSource);
+        }
+        let (above, own) = (self.parent()?.level()?, self.level()?);
+        let descends = own > above || (own == Level::Mds && above == Level::Mds);
+        (!descends).then_some(UnfitReason::Levels)
+    }
+}

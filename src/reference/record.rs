@@ -1,0 +1,329 @@
+//! What a tree holds of each node: 64 bytes, of which the half that is walked along stands apart.
+
+use super::item::Item;
+use crate::nomenclature::{Level, Part};
+
+/// No node.
+pub(super) const NONE: u32 = u32::MAX;
+/// The most nodes that there can be: a bit is left for other uses of a number.
+pub(super) const MOST: u32 = 1 << 31;
+
+/// What became of a reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tie {
+    /// There is none.
+    Absent,
+    /// `Type/id` and of the right type, not followed yet.
+    Plain,
+    /// Anything else, not followed yet.
+    Open,
+    Linked,
+    Missing,
+    Ambiguous,
+    WrongType,
+    /// It closes a circle, and is not followed.
+    Cut,
+}
+
+/// What kind of resource a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Target {
+    Device,
+    Component,
+    Metric,
+}
+
+impl Target {
+    pub(super) const ALL: [Self; 3] = [Self::Device, Self::Component, Self::Metric];
+
+    pub(super) const fn of(item: Item<'_>) -> Self {
+        match item {
+            Item::Device(_) => Self::Device,
+            Item::Component(_) => Self::Component,
+            Item::Metric(_) => Self::Metric,
+        }
+    }
+
+    pub(super) const fn type_name(self) -> &'static str {
+        match self {
+            Self::Device => "Device",
+            Self::Component => "DeviceComponent",
+            Self::Metric => "DeviceMetric",
+        }
+    }
+}
+
+/// Where a node came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) document: u32,
+    /// The number of its entry in a Bundle, or of a contained resource in its container.
+    pub(super) entry: u32,
+    /// The node that contains it.
+    pub(super) container: u32,
+    /// The space of its relative references.
+    pub(super) space: u32,
+}
+
+/// Where a node stands. It fills half a line of the cache, and no line more, as neighbours are looked up all over.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+pub(super) struct Record {
+    pub(super) up: u32,
+    pub(super) first: u32,
+    pub(super) next: u32,
+    /// The node of its own source, or a number for one that is not among the resources.
+    pub(super) source: u32,
+    /// The source that counts for it: its own, else that of what is above.
+    pub(super) device: u32,
+    /// The component at the top of its tree.
+    pub(super) top: u32,
+    pub(super) depth: u32,
+    pub(super) marks: Marks,
+}
+
+impl Record {
+    pub(super) const fn new(marks: Marks) -> Self {
+        Self { up: NONE, first: NONE, next: NONE, source: NONE, device: NONE, top: NONE, depth: 0, marks }
+    }
+
+    pub(super) fn stated(&self) -> Option<Level> {
+        self.marks.by_code().or(self.marks.by_name())
+    }
+
+    pub(super) fn level(&self) -> Option<Level> {
+        self.stated().or(self.marks.by_place())
+    }
+}
+
+/// The small facts of a node, in 32 bits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks(u32);
+
+macro_rules! marks {
+    (levels { $($level:ident $set_level:ident $level_at:literal;)* } flags { $($flag:ident $set_flag:ident $flag_at:literal;)* }) => {
+        $(
+            pub(super) const fn $level(self) -> Option<Level> {
+                match self.bits($level_at, 2) {
+                    1 => Some(Level::Mds),
+                    2 => Some(Level::Vmd),
+                    3 => Some(Level::Channel),
+                    _ => None,
+                }
+            }
+
+            pub(super) const fn $set_level(&mut self, level: Option<Level>) {
+                let bits = match level {
+                    None => 0,
+                    Some(Level::Mds) => 1,
+                    Some(Level::Vmd) => 2,
+                    Some(Level::Channel) => 3,
+                };
+                self.put($level_at, 2, bits);
+            }
+        )*
+        $(
+            pub(super) const fn $flag(self) -> bool {
+                self.bits($flag_at, 1) == 1
+            }
+
+            pub(super) const fn $set_flag(&mut self, is: bool) {
+                self.put($flag_at, 1, is as u32);
+            }
+        )*
+    };
+}
+
+impl Marks {
+    pub(super) const fn of(kind: Target) -> Self {
+        Self((kind as u32) << 16)
+    }
+
+    const fn bits(self, at: u32, width: u32) -> u32 {
+        (self.0 >> at) & ((1 << width) - 1)
+    }
+
+    const fn put(&mut self, at: u32, width: u32, bits: u32) {
+        self.0 = (self.0 & !(((1 << width) - 1) << at)) | (bits << at);
+    }
+
+    const fn tie(self, at: u32) -> Tie {
+        match self.bits(at, 3) {
+            1 => Tie::Plain,
+            2 => Tie::Open,
+            3 => Tie::Linked,
+            4 => Tie::Missing,
+            5 => Tie::Ambiguous,
+            6 => Tie::WrongType,
+            7 => Tie::Cut,
+            _ => Tie::Absent,
+        }
+    }
+
+    pub(super) const fn parent_tie(self) -> Tie {
+        self.tie(8)
+    }
+
+    pub(super) const fn set_parent_tie(&mut self, tie: Tie) {
+        self.put(8, 3, tie as u32);
+    }
+
+    pub(super) const fn source_tie(self) -> Tie {
+        self.tie(12)
+    }
+
+    pub(super) const fn set_source_tie(&mut self, tie: Tie) {
+        self.put(12, 3, tie as u32);
+    }
+
+    pub(super) const fn kind(self) -> Target {
+        match self.bits(16, 2) {
+            0 => Target::Device,
+            1 => Target::Component,
+            _ => Target::Metric,
+        }
+    }
+
+    pub(super) const fn is_component(self) -> bool {
+        matches!(self.kind(), Target::Component)
+    }
+
+    /// The part of an MDS that it is, beside the levels.
+    pub(super) const fn part(self) -> Option<Part> {
+        match self.bits(18, 2) {
+            1 => Some(Part::Battery),
+            2 => Some(Part::Clock),
+            3 => Some(Part::Sco),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn set_part(&mut self, part: Option<Part>) {
+        let bits = match part {
+            None => 0,
+            Some(Part::Battery) => 1,
+            Some(Part::Clock) => 2,
+            Some(Part::Sco) => 3,
+        };
+        self.put(18, 2, bits);
+    }
+
+    marks! {
+        levels {
+            by_code set_by_code 0;
+            by_name set_by_name 2;
+            by_place set_by_place 4;
+            above_level set_above_level 6;
+        }
+        flags {
+            is_void set_void 20;
+            is_doubled set_doubled 21;
+            is_nested set_nested 22;
+            is_composite set_composite 23;
+            source_differs set_source_differs 24;
+            has_vmd set_has_vmd 25;
+            has_channel set_has_channel 26;
+            has_component set_has_component 27;
+            is_suspect set_suspect 28;
+        }
+    }
+}
+
+/// The nodes of a tree, in the order given.
+#[derive(Default)]
+pub(super) struct Nodes<'a> {
+    items: Vec<Item<'a>>,
+    origins: Vec<Origin>,
+    records: Vec<Record>,
+}
+
+impl<'a> Nodes<'a> {
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.items.reserve(more);
+        self.origins.reserve(more);
+        self.records.reserve(more);
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.items.shrink_to_fit();
+        self.origins.shrink_to_fit();
+        self.records.shrink_to_fit();
+    }
+
+    pub(super) fn push(&mut self, item: Item<'a>, origin: Origin, record: Record) {
+        self.items.push(item);
+        self.origins.push(origin);
+        self.records.push(record);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.items.len()).unwrap_or(MOST)
+    }
+
+    pub(super) fn items(&self) -> &[Item<'a>] {
+        &self.items
+    }
+
+    pub(super) fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    pub(super) fn item(&self, at: u32) -> Option<Item<'a>> {
+        self.items.get(at as usize).copied()
+    }
+
+    pub(super) fn origin(&self, at: u32) -> Option<&Origin> {
+        self.origins.get(at as usize)
+    }
+
+    pub(super) fn record(&self, at: u32) -> Option<&Record> {
+        self.records.get(at as usize)
+    }
+
+    pub(super) fn record_mut(&mut self, at: u32) -> Option<&mut Record> {
+        self.records.get_mut(at as usize)
+    }
+
+    pub(super) fn kind(&self, at: u32) -> Target {
+        self.record(at).map_or(Target::Device, |record| record.marks.kind())
+    }
+
+    pub(super) fn mark(&mut self, at: u32, set: impl FnOnce(&mut Marks)) {
+        if let Some(record) = self.record_mut(at) {
+            set(&mut record.marks);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mark_keeps_its_own_bits() {
+        let mut marks = Marks::of(Target::Metric);
+        marks.set_by_code(Some(Level::Channel));
+        marks.set_above_level(Some(Level::Mds));
+        for tie in [Tie::Plain, Tie::Open, Tie::Linked, Tie::Missing, Tie::Ambiguous, Tie::WrongType, Tie::Cut] {
+            marks.set_parent_tie(tie);
+            marks.set_source_tie(Tie::Absent);
+            assert_eq!((marks.parent_tie(), marks.source_tie()), (tie, Tie::Absent));
+            marks.set_source_tie(tie);
+            assert_eq!((marks.parent_tie(), marks.source_tie()), (tie, tie));
+        }
+        marks.set_part(Some(Part::Sco));
+        marks.set_suspect(true);
+        marks.set_void(true);
+        marks.set_void(false);
+        assert_eq!((marks.kind(), marks.part()), (Target::Metric, Some(Part::Sco)));
+        assert_eq!((marks.by_code(), marks.by_name()), (Some(Level::Channel), None));
+        assert_eq!((marks.by_place(), marks.above_level()), (None, Some(Level::Mds)));
+        assert_eq!((marks.is_suspect(), marks.is_void(), marks.is_doubled()), (true, false, false));
+        assert_eq!(size_of::<Record>(), 32);
+        assert_eq!(size_of::<Origin>() + size_of::<Item<'_>>(), 32);
+    }
+}

@@ -1,0 +1,243 @@
+//! Making the component refer to the bytes.
+
+use super::books::{Books, Entries, Seen, Stepped};
+use super::bytes::give_way;
+use super::target::{Look, Seen as SeenComponent, Target};
+use super::update_service::{Addresses, UpdateService};
+use super::{ReceiveError, Received};
+use crate::primitive::{DateTime, Id, Uri};
+use crate::store::{BlobRef, BlobStore, Generation, Ledger, ResourceStore, StoreError, Stored as _, Version};
+use crate::update::ingest::{self, Effect, Ingest, Input, State, Step};
+use crate::update::{AvailableUpdate, UpdateFile, UpdateStatus, available};
+
+impl<R, B, L> UpdateService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// Makes the component refer to the bytes, unless it does.
+    pub(super) async fn attach(
+        &self,
+        books: &Books<'_, L>,
+        seen: &mut Seen<Ingest>,
+        target: &Target<'_, R>,
+    ) -> Result<Received, ReceiveError> {
+        // Each attempt may be lost to another writer, or to another call for the same upload.
+        for _ in 0..self.max_attempts.saturating_mul(2) {
+            match &seen.value.state {
+                State::Attached { component, version, .. } | State::Superseded { component, version, .. } => {
+                    let found = target.version(component, *version).await?;
+                    return self.answer(books, &seen.value, found, true).await;
+                }
+                State::Stored { .. } => {
+                    if let Some(received) = self.try_attach(books, seen, target).await? {
+                        return Ok(received);
+                    }
+                }
+                State::Releasing { .. } | State::Closed { .. } => {
+                    let error = self.ended(&seen.value, None);
+                    // What is left is brought to its end by whoever resumes it.
+                    let _ = self.release(books, seen).await;
+                    return Err(error);
+                }
+                State::Open { .. } | State::Acquired { .. } => break,
+            }
+        }
+        Err(ReceiveError::Contended { attempts: self.max_attempts })
+    }
+
+    /// One look, and one write: nothing where it is to be tried again from the state that the upload is in by then.
+    async fn try_attach(
+        &self,
+        books: &Books<'_, L>,
+        seen: &mut Seen<Ingest>,
+        target: &Target<'_, R>,
+    ) -> Result<Option<Received>, ReceiveError> {
+        let id = seen.value.id;
+        let found = match target.look(id).await {
+            Ok(Look::Meant(found)) => *found,
+            Ok(Look::Attached(found)) => {
+                let first = target.first(id, *found).await?;
+                return self.attached(books, seen, first, true).await.map(Some);
+            }
+            Ok(Look::Changing) => {
+                give_way().await;
+                return Ok(None);
+            }
+            Err(error) => {
+                if matches!(
+                    error,
+                    ReceiveError::Unresolved(_) | ReceiveError::UnfitTarget(_) | ReceiveError::NoSuchDevice
+                ) {
+                    let lost = books.step(seen, &Input::TargetLost).await;
+                    if lost.is_ok() {
+                        let _ = self.release(books, seen).await;
+                    }
+                }
+                return Err(error);
+            }
+        };
+        let Some(component) = found.0.logical_id().cloned() else { return Ok(None) };
+        // The records after the component: a call that slept must not attach what was ended meanwhile.
+        let Some(effect) = self.target_read(books, seen, &component, &found.1).await? else { return Ok(None) };
+        let Effect::WriteReference { blob, generation, .. } = effect else { return Ok(None) };
+        let attempt = match seen.value.state {
+            State::Stored { attempts, .. } => attempts,
+            _ => return Ok(None),
+        };
+        let update = match self.update(books, &seen.value, blob, generation).await {
+            Ok(update) => update,
+            Err(error) => {
+                // The bytes may be gone because the upload was ended meanwhile.
+                *seen = books.known(id).await.map_err(ReceiveError::Ledger)?;
+                return if matches!(seen.value.state, State::Stored { .. }) { Err(error) } else { Ok(None) };
+            }
+        };
+        match target.write(found, &update).await {
+            Ok(written) => self.attached(books, seen, written, false).await.map(Some),
+            Err(StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. }) => {
+                books.step(seen, &Input::Conflicted { attempt }).await.map_err(ReceiveError::Ledger)?.ok();
+                give_way().await;
+                Ok(None)
+            }
+            Err(error) => Err(ReceiveError::Resources(error)),
+        }
+    }
+
+    /// Fixes the component and accepts the sequence number, in one write; gives what is to be done then.
+    async fn target_read(
+        &self,
+        books: &Books<'_, L>,
+        seen: &mut Seen<Ingest>,
+        component: &Id,
+        version: &Version,
+    ) -> Result<Option<Effect>, ReceiveError> {
+        let provider = seen.value.intent.provider.clone();
+        let mut accepted = books.accepted(component).await.map_err(ReceiveError::Ledger)?;
+        *seen = books.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
+        let input = Input::TargetRead {
+            component: component.clone(),
+            version: version.version,
+            accepted: accepted.value.of(provider.as_ref()).cloned(),
+        };
+        let to = match ingest::step(&seen.value, &input, books.now()) {
+            Ok(Step::Do(effect)) => return Ok(Some(effect)),
+            Ok(Step::Unchanged) | Err(_) => return Ok(None),
+            Ok(Step::To(to)) => to,
+        };
+        let mut entries = Entries::default();
+        if let Some(next) = to.accepted.clone() {
+            let before = accepted.clone();
+            accepted.value.put(next);
+            entries.accepted(&before, &accepted.value);
+        }
+        let effect = to.effect.clone();
+        entries.ingest(seen, to).map_err(ReceiveError::Ledger)?;
+        let written = books.write(entries).await.map_err(ReceiveError::Ledger)?;
+        *seen = books.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
+        Ok(effect.filter(|_| written))
+    }
+
+    /// The component has the reference, which is what counts: a record that cannot be marked is marked by whoever finds
+    /// the reference.
+    async fn attached(
+        &self,
+        books: &Books<'_, L>,
+        seen: &mut Seen<Ingest>,
+        found: SeenComponent,
+        replayed: bool,
+    ) -> Result<Received, ReceiveError> {
+        if let Some(component) = found.0.logical_id().cloned() {
+            let _ = self.supersede(books, &seen.value, &found).await;
+            let written = Input::ReferenceWritten { component, version: found.1.version };
+            let _ = books.step(seen, &written).await;
+        }
+        self.answer(books, &seen.value, found, replayed).await
+    }
+
+    /// Marks the uploads whose place this one took. Those that are not known here are of somebody else.
+    async fn supersede(
+        &self,
+        books: &Books<'_, L>,
+        ingest: &Ingest,
+        (component, _): &SeenComponent,
+    ) -> Result<(), StoreError> {
+        let superseded = |update: &AvailableUpdate| update.status == UpdateStatus::Superseded;
+        for update in available(component).flatten().filter(superseded) {
+            if let Some(mut earlier) = books.ingest(update.id).await?
+                && matches!(earlier.value.state, State::Attached { .. })
+            {
+                books.step(&mut earlier, &Input::Superseded { by: ingest.id }).await?.ok();
+            }
+        }
+        Ok(())
+    }
+
+    async fn answer(
+        &self,
+        books: &Books<'_, L>,
+        ingest: &Ingest,
+        found: SeenComponent,
+        replayed: bool,
+    ) -> Result<Received, ReceiveError> {
+        let (component, Version { version, last_updated, .. }) = found;
+        let said = available(&component).flatten().find(|update| update.id == ingest.id);
+        let update = match (said, ingest.state.held()) {
+            (Some(update), _) => update,
+            // Only where the store no longer keeps the version that had it.
+            (None, Some((blob, generation))) => self.update(books, ingest, blob, generation).await?,
+            (None, None) => return Err(ReceiveError::Ledger(StoreError::NotFound)),
+        };
+        Ok(Received { component, version, last_updated, update, replayed })
+    }
+
+    async fn update(
+        &self,
+        books: &Books<'_, L>,
+        ingest: &Ingest,
+        blob: BlobRef,
+        generation: Generation,
+    ) -> Result<AvailableUpdate, ReceiveError> {
+        let key = blob.key(generation);
+        let url = match &self.addresses {
+            Addresses::Caller(url) => url(books.tenant(), &key),
+            Addresses::Store(kind) => self.blobs.url(books.tenant(), &key, *kind).await.map_err(ReceiveError::Blobs)?,
+        };
+        let Ingest { id, intent, opened, .. } = ingest;
+        Ok(AvailableUpdate {
+            id: *id,
+            version: intent.version.clone(),
+            sequence: intent.sequence,
+            status: UpdateStatus::Current,
+            sha256: blob.digest,
+            size: blob.size,
+            file: UpdateFile {
+                url: Uri::from(url),
+                content_type: intent.content_type.clone(),
+                title: intent.file_name.clone(),
+                creation: opened.clone().map(DateTime::from),
+            },
+        })
+    }
+
+    /// Takes the reference out of the component, and then gives up what the upload held. Does nothing for one that is not
+    /// being released.
+    pub(super) async fn release(&self, books: &Books<'_, L>, seen: &mut Seen<Ingest>) -> Result<(), StoreError> {
+        loop {
+            match ingest::resume(&seen.value.state) {
+                Some(Effect::DropReference { component }) => {
+                    self.drop_reference(books, seen.value.id, &component).await?;
+                    let dropped = books.step(seen, &Input::ReferenceDropped { component }).await?;
+                    if !matches!(dropped, Ok(Stepped::To)) {
+                        *seen = books.known(seen.value.id).await?;
+                    }
+                }
+                Some(Effect::ReleaseBytes { blob, generation }) => {
+                    self.release_bytes(books, seen, &blob, generation).await?;
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+}

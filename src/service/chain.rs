@@ -1,0 +1,55 @@
+//! The audit chain of a tenant, read and verified.
+
+use super::keep::PAGE;
+use super::update_service::UpdateService;
+use crate::store::{BlobStore, Ledger, ResourceStore, Result, StoreError, Tenant};
+use crate::update::audit::{AuditRecord, Break, ChainHead, Checkpoint, read_lines, verify};
+
+impl<R, B, L> UpdateService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// Every audit record of a tenant, in the order of the chain. Everything is held in memory.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where a record cannot be read; the ledger's troubles.
+    pub async fn audit_records(&self, tenant: &Tenant) -> Result<Vec<AuditRecord>> {
+        let books = self.books(tenant);
+        let (mut lines, mut after) = (String::new(), None);
+        loop {
+            let page = books.chain(PAGE, after.as_ref()).await?;
+            for line in page.items {
+                lines.push_str(&line);
+                lines.push('\n');
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        let unreadable = |error| StoreError::Corrupt { what: format!("the audit chain of `{tenant}`: {error}") };
+        read_lines(&lines).map(|(_, record)| record.map_err(unreadable)).collect()
+    }
+
+    /// How long the audit chain is, and what it ends with: what to sign, from time to time.
+    ///
+    /// # Errors
+    /// The ledger's troubles.
+    pub async fn audit_checkpoint(&self, tenant: &Tenant) -> Result<Checkpoint> {
+        Ok(self.books(tenant).head().await?.0.checkpoint())
+    }
+
+    /// Whether the audit chain is whole, and goes through every checkpoint: the first break, where it is not.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where a record cannot be read; the ledger's troubles.
+    pub async fn verify_audit(&self, tenant: &Tenant, known: &[Checkpoint]) -> Result<Result<ChainHead, Break>> {
+        // The end first: records that are added meanwhile lie behind it.
+        let end = self.audit_checkpoint(tenant).await?;
+        let records = self.audit_records(tenant).await?;
+        let checkpoints: Vec<_> = known.iter().cloned().chain([end]).collect();
+        Ok(verify(&ChainHead::start(tenant.clone()), &records, &checkpoints))
+    }
+}

@@ -1,0 +1,305 @@
+//! Bytes: kept for who needs them, deleted when nobody does, and looked after.
+
+use super::KeepError;
+use super::books::{Books, Entries};
+use super::keep::PAGE;
+use super::update_service::UpdateService;
+use crate::store::{
+    BlobHasher, BlobInfo, BlobKey, BlobStore, Ledger, ResourceStore, Result, Sha256, StoreError, Tenant, stream,
+};
+use crate::update::ActorId;
+use crate::update::blob::{self, Entry, Holder, Input, Step, Sweep, justified, sweep};
+use std::time::Duration;
+
+/// What a [`collection`](UpdateService::collect) came to.
+///
+/// ```
+/// use fhir_devices::service::Collected;
+/// assert_eq!(Collected::default().deleted, 0);
+/// ```
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Collected {
+    /// How many holds were found that nobody left to give up.
+    pub released: u64,
+    /// How many blobs were deleted.
+    pub deleted: u64,
+    /// How many are needed, or were until a short time ago.
+    pub kept: u64,
+    /// Those that could not be seen to, and why. They stay for the next collection.
+    pub failed: Vec<(BlobKey, StoreError)>,
+}
+
+/// What a [`sweep`](UpdateService::sweep) came to.
+///
+/// ```
+/// use fhir_devices::service::Swept;
+/// assert_eq!(Swept::default().kept, 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Swept {
+    /// How many blobs the ledger knows.
+    pub kept: u64,
+    /// How many it does not, which were deleted.
+    pub deleted: u64,
+}
+
+/// How far a [`scrub`](UpdateService::scrub) has come.
+///
+/// ```
+/// use fhir_devices::service::Progress;
+/// let progress = Progress { blobs: 2, bytes: 16, damaged: 0 };
+/// assert_eq!(progress.bytes, 16);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// How many blobs were looked at to their end.
+    pub blobs: u64,
+    /// How many bytes were read.
+    pub bytes: u64,
+    /// How many blobs are not what the ledger says.
+    pub damaged: u64,
+}
+
+/// A blob that is not what the ledger says, so that a download of it fails or gives other bytes.
+///
+/// ```
+/// # use fhir_devices::service::Damage;
+/// fn alarm(damage: &Damage) -> String {
+///     format!("{}: {}", damage.key, damage.error)
+/// }
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Damage {
+    /// Which blob.
+    pub key: BlobKey,
+    /// Who needs it.
+    pub holders: Vec<Holder>,
+    /// [`StoreError::NotFound`], [`StoreError::Corrupt`], or why it could not be read.
+    pub error: StoreError,
+}
+
+impl<R, B, L> UpdateService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// Keeps bytes that no upload needs any more: for a retention rule, or for a legal case.
+    ///
+    /// # Errors
+    /// [`KeepError::Bytes`] where there are no such bytes, or they are being deleted; [`KeepError::Store`].
+    pub async fn pin(&self, tenant: &Tenant, digest: &Sha256, by: Holder, actor: ActorId) -> Result<(), KeepError> {
+        let books = self.books(tenant);
+        loop {
+            let seen = books.entry(digest).await?;
+            let Some(known) = &seen.value else { return Err(blob::Refusal::Absent.into()) };
+            let held =
+                Input::Held { blob: known.blob, by: by.clone(), fresh: known.generation, actor: Some(actor.clone()) };
+            match blob::step(seen.value.as_ref(), &held, books.now())? {
+                Step::Unchanged => return Ok(()),
+                Step::To(to) => {
+                    let mut entries = Entries::default();
+                    entries.blob(&seen, &to);
+                    if books.write(entries).await? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Keeps bytes for a rule or a case no more.
+    ///
+    /// # Errors
+    /// [`KeepError::Bytes`] for a retention that is not over; [`KeepError::Store`].
+    pub async fn unpin(&self, tenant: &Tenant, digest: &Sha256, by: Holder, actor: ActorId) -> Result<(), KeepError> {
+        let books = self.books(tenant);
+        Ok(self.release_holder(&books, digest, by, Some(actor)).await?.map(|_| ())?)
+    }
+
+    async fn release_holder(
+        &self,
+        books: &Books<'_, L>,
+        digest: &Sha256,
+        by: Holder,
+        actor: Option<ActorId>,
+    ) -> Result<Result<bool, blob::Refusal>> {
+        let released = Input::Released { by, actor };
+        loop {
+            let seen = books.entry(digest).await?;
+            match blob::step(seen.value.as_ref(), &released, books.now()) {
+                Err(refusal) => return Ok(Err(refusal)),
+                Ok(Step::Unchanged) => return Ok(Ok(false)),
+                Ok(Step::To(to)) => {
+                    let mut entries = Entries::default();
+                    entries.blob(&seen, &to);
+                    if books.write(entries).await? {
+                        return Ok(Ok(true));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Deletes the bytes that nobody has needed for as long as `grace`: condemned first, in the ledger, then deleted, then
+    /// marked as gone. Holds that were left behind by uploads that no longer need them are given up.
+    ///
+    /// It is safe at any time, and while others collect.
+    ///
+    /// # Errors
+    /// As [`Ledger::scan`]. What goes wrong with one blob stands in the result.
+    pub async fn collect(&self, tenant: &Tenant, grace: Duration) -> Result<Collected> {
+        let books = self.books(tenant);
+        let (mut collected, mut after) = (Collected::default(), None);
+        loop {
+            let page = books.entries(PAGE, after.as_ref()).await?;
+            for entry in page.items {
+                if let Err(error) = self.collect_one(&books, &entry, grace, &mut collected).await {
+                    collected.failed.push((entry.key(), error));
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(collected),
+            }
+        }
+    }
+
+    async fn collect_one(
+        &self,
+        books: &Books<'_, L>,
+        entry: &Entry,
+        grace: Duration,
+        collected: &mut Collected,
+    ) -> Result<()> {
+        for holder in entry.holders() {
+            let Holder::Ingest(id) = holder else { continue };
+            let ingest = books.ingest(*id).await?.map(|seen| seen.value);
+            if justified(holder, ingest.as_ref(), &entry.key(), books.now()) {
+                continue;
+            }
+            if let Ok(true) = self.release_holder(books, &entry.blob.digest, holder.clone(), None).await? {
+                collected.released += 1;
+            }
+        }
+        loop {
+            let seen = books.entry(&entry.blob.digest).await?;
+            match blob::step(seen.value.as_ref(), &Input::CollectionDue { grace }, books.now()) {
+                Err(_) => {
+                    collected.kept += 1;
+                    return Ok(());
+                }
+                Ok(Step::Unchanged) => {
+                    if let Some(condemned) = seen.value.as_ref().filter(|entry| blob::resume(entry).is_some()) {
+                        self.delete(books, condemned).await?;
+                        collected.deleted += 1;
+                    }
+                    return Ok(());
+                }
+                Ok(Step::To(to)) => {
+                    let mut entries = Entries::default();
+                    entries.blob(&seen, &to);
+                    books.write(entries).await?;
+                }
+            }
+        }
+    }
+
+    /// Deletes the bytes of a condemned entry, and says so in the books once the store does not have them.
+    pub(super) async fn delete(&self, books: &Books<'_, L>, condemned: &Entry) -> Result<()> {
+        let Some(blob::Effect::DeleteBytes { key }) = blob::resume(condemned) else { return Ok(()) };
+        self.blobs.delete(books.tenant(), &key).await?;
+        match self.blobs.head(books.tenant(), &key).await {
+            Err(StoreError::NotFound) => {}
+            Ok(_) => return Err(StoreError::Unavailable { retry_after: None, source: None }),
+            Err(error) => return Err(error),
+        }
+        loop {
+            let seen = books.entry(&key.digest).await?;
+            let confirmed = Input::AbsenceConfirmed { generation: key.generation };
+            match blob::step(seen.value.as_ref(), &confirmed, books.now()) {
+                // Another did it, and the bytes may even be back under another generation.
+                Ok(Step::Unchanged) | Err(_) => return Ok(()),
+                Ok(Step::To(to)) => {
+                    let mut entries = Entries::default();
+                    entries.blob(&seen, &to);
+                    if books.write(entries).await? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Deletes the blobs that the ledger does not know: those that one who was late wrote under a name that was given up.
+    ///
+    /// It is safe at any time: a name is in the ledger before it is written to, and is never given twice.
+    ///
+    /// # Errors
+    /// The stores' troubles. What was deleted until then stays deleted.
+    pub async fn sweep(&self, tenant: &Tenant) -> Result<Swept> {
+        let books = self.books(tenant);
+        let (mut swept, mut after) = (Swept::default(), None);
+        loop {
+            let page = self.blobs.list(tenant, PAGE, after.as_ref()).await?;
+            for BlobInfo { key, .. } in page.items {
+                // The entry after the bytes were found: it was there before they were.
+                let entry = books.entry(&key.digest).await?.value;
+                match sweep(&key, entry.as_ref()) {
+                    Sweep::Keep => swept.kept += 1,
+                    Sweep::Delete => {
+                        self.blobs.delete(tenant, &key).await?;
+                        swept.deleted += 1;
+                    }
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(swept),
+            }
+        }
+    }
+
+    /// Reads every blob that is needed, and holds it against its digest and size: finds what a foreign hand or a failing disk
+    /// has done. `progress` is told after each blob.
+    ///
+    /// # Errors
+    /// As [`Ledger::scan`].
+    pub async fn scrub(&self, tenant: &Tenant, mut progress: impl FnMut(Progress)) -> Result<Vec<Damage>> {
+        let books = self.books(tenant);
+        let (mut damages, mut done, mut after) = (Vec::new(), Progress::default(), None);
+        loop {
+            let page = books.entries(PAGE, after.as_ref()).await?;
+            for entry in page.items.into_iter().filter(Entry::is_present) {
+                if let Err(error) = self.scrub_one(tenant, &entry, &mut done).await {
+                    // It may have been given up while it was read.
+                    let now = books.entry(&entry.blob.digest).await?.value;
+                    if now.is_some_and(|now| now.generation == entry.generation && now.is_present()) {
+                        done.damaged += 1;
+                        damages.push(Damage { key: entry.key(), holders: entry.holders().cloned().collect(), error });
+                    }
+                }
+                done.blobs += 1;
+                progress(done);
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(damages),
+            }
+        }
+    }
+
+    async fn scrub_one(&self, tenant: &Tenant, entry: &Entry, done: &mut Progress) -> Result<()> {
+        let mut body = self.blobs.get(tenant, &entry.key(), None).await?.body;
+        let mut hasher = BlobHasher::new();
+        while let Some(chunk) = stream::next(&mut body).await {
+            let chunk = chunk?;
+            hasher.update(&chunk);
+            done.bytes += chunk.len() as u64;
+        }
+        entry.blob.verify(hasher.finish())
+    }
+}

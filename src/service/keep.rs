@@ -1,0 +1,241 @@
+//! Taking updates back, and going on with what broke off.
+
+use super::ReceiveError;
+use super::books::{Books, Entries, Seen};
+use super::bytes::give_way;
+use super::target::Target;
+use super::update_service::UpdateService;
+use crate::primitive::{Id, Text};
+use crate::resource::DeviceComponent;
+use crate::store::{
+    BlobRef, BlobStore, Generation, Key, Ledger, Page, PageToken, Precondition, ResourceStore, ResourceType,
+    StoreError, Stored as _, Tenant, Tenanted,
+};
+use crate::update::blob::{self, Holder};
+use crate::update::ingest::{self, Ingest, Input, Refusal, State};
+use crate::update::{ActorId, IngestId, detach};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// Why an update was not taken back, or not gone on with.
+///
+/// ```
+/// use fhir_devices::service::KeepError;
+/// assert_eq!(KeepError::NoSuchUpload.to_string(), "the upload was not found");
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeepError {
+    /// The tenant has no such upload: it never had, or it is another tenant's.
+    #[error("the upload was not found")]
+    NoSuchUpload,
+    /// It cannot be done to an upload that stands where this one does.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The bytes cannot be held or released so.
+    #[error(transparent)]
+    Bytes(#[from] blob::Refusal),
+    /// The reference could not be brought to its component.
+    #[error(transparent)]
+    Attach(#[from] ReceiveError),
+    /// A store failed. What was begun can be gone on with.
+    #[error("a store failed")]
+    Store(#[from] StoreError),
+}
+
+/// What a [`recovery`](UpdateService::recover) came to.
+///
+/// ```
+/// use fhir_devices::service::Recovered;
+/// assert_eq!(Recovered::default().ended, 0);
+/// ```
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// How many uploads came to rest: attached, superseded or closed.
+    pub ended: u64,
+    /// How many still wait for their bytes, since their time is not over.
+    pub waiting: u64,
+    /// Those that could not be gone on with, and why. They stay as they are for the next recovery.
+    pub failed: Vec<(IngestId, KeepError)>,
+}
+
+impl<R, B, L> UpdateService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// Where an upload stands.
+    ///
+    /// # Errors
+    /// [`KeepError::NoSuchUpload`], [`KeepError::Store`].
+    pub async fn upload(&self, tenant: &Tenant, id: IngestId) -> Result<Ingest, KeepError> {
+        let seen = self.books(tenant).ingest(id).await?;
+        seen.map(|seen| seen.value).ok_or(KeepError::NoSuchUpload)
+    }
+
+    /// Takes an update back: its component refers to it no more, and what it held is given up. It stays so: nothing attaches
+    /// it again, however late.
+    ///
+    /// # Errors
+    /// [`KeepError::NoSuchUpload`]; [`KeepError::Refused`] for one that came to nothing for another reason;
+    /// [`KeepError::Store`], upon which [`resume`](Self::resume) goes on.
+    pub async fn withdraw(&self, tenant: &Tenant, id: IngestId, by: ActorId, why: Text) -> Result<Ingest, KeepError> {
+        self.end(tenant, id, &Input::Withdrawn { by, why }).await
+    }
+
+    /// Gives up an update whose place a later one took: its component refers to it no more, and its bytes may be deleted.
+    ///
+    /// # Errors
+    /// As [`withdraw`](Self::withdraw); [`KeepError::Refused`] for one that is not superseded.
+    pub async fn retire(&self, tenant: &Tenant, id: IngestId, by: Option<ActorId>) -> Result<Ingest, KeepError> {
+        self.end(tenant, id, &Input::Retired { by }).await
+    }
+
+    async fn end(&self, tenant: &Tenant, id: IngestId, input: &Input) -> Result<Ingest, KeepError> {
+        let books = self.books(tenant);
+        let mut seen = books.ingest(id).await?.ok_or(KeepError::NoSuchUpload)?;
+        books.step(&mut seen, input).await??;
+        self.release(&books, &mut seen).await?;
+        Ok(seen.value)
+    }
+
+    /// One page of the uploads that are not at rest: for those who bring them to their ends in an order and number of
+    /// their own.
+    ///
+    /// # Errors
+    /// As [`Ledger::scan`].
+    pub async fn unfinished(
+        &self,
+        tenant: &Tenant,
+        limit: NonZeroU32,
+        after: Option<&PageToken>,
+    ) -> Result<Page<IngestId>, StoreError> {
+        self.books(tenant).unfinished(limit, after).await
+    }
+
+    /// Goes on with an upload from the state that the ledger knows, as one does after a crash. Whoever may still be at it is
+    /// not disturbed, and does not disturb.
+    ///
+    /// # Guarantees
+    /// Bytes that were committed and not marked are found; a reference that was written and not marked is found, and no
+    /// second one is written; bytes that never came are given up once their time is over; what was taken back is released.
+    ///
+    /// # Errors
+    /// [`KeepError::NoSuchUpload`]; [`KeepError::Attach`] where the component is no longer the only one that is meant;
+    /// [`KeepError::Store`].
+    pub async fn resume(&self, tenant: &Tenant, id: IngestId) -> Result<Ingest, KeepError> {
+        let books = self.books(tenant);
+        let mut seen = books.ingest(id).await?.ok_or(KeepError::NoSuchUpload)?;
+        if let State::Open { .. } | State::Acquired { .. } = &seen.value.state {
+            self.look_for_bytes(&books, &mut seen).await?;
+        }
+        if let State::Stored { .. } = &seen.value.state {
+            let resources = Tenanted::new(Arc::clone(&self.resources), tenant.clone());
+            let intent = seen.value.intent.clone();
+            let target = Target { resources: &resources, device: &intent.device, selector: &intent.target };
+            let attached = self.attach(&books, &mut seen, &target).await;
+            // An upload that came to nothing is at its end too.
+            if let (Err(error), false) = (attached, matches!(seen.value.state, State::Closed { .. })) {
+                return Err(error.into());
+            }
+        }
+        self.release(&books, &mut seen).await?;
+        Ok(seen.value)
+    }
+
+    /// Goes on with every upload of a tenant that is not at rest, one after the other.
+    ///
+    /// # Errors
+    /// As [`Ledger::scan`]. What goes wrong with one upload stands in the result, and keeps none of the others.
+    pub async fn recover(&self, tenant: &Tenant) -> Result<Recovered, StoreError> {
+        let (mut recovered, mut after) = (Recovered::default(), None);
+        loop {
+            let page = self.unfinished(tenant, PAGE, after.as_ref()).await?;
+            for id in page.items {
+                match self.resume(tenant, id).await {
+                    Ok(ingest) if ingest.state.is_end() => recovered.ended += 1,
+                    Ok(_) => recovered.waiting += 1,
+                    Err(error) => recovered.failed.push((id, error)),
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(recovered),
+            }
+        }
+    }
+
+    /// Whether bytes that are held were committed; and whether there is still time for those that were not.
+    async fn look_for_bytes(&self, books: &Books<'_, L>, seen: &mut Seen<Ingest>) -> Result<(), KeepError> {
+        if let State::Acquired { blob, generation, .. } = seen.value.state {
+            match self.blobs.head(books.tenant(), &blob.key(generation)).await {
+                Ok(found) if found == blob => return Ok(self.committed(books, seen, generation).await?),
+                Ok(_) | Err(StoreError::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match books.step(seen, &Input::DeadlineReached).await? {
+            Ok(_) | Err(Refusal::NotDue) => Ok(()),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Takes the reference of an upload out of a component. The component is written to even where it has none, so that
+    /// one who read it before can no longer write the reference.
+    pub(super) async fn drop_reference(
+        &self,
+        books: &Books<'_, L>,
+        id: IngestId,
+        component: &Id,
+    ) -> Result<(), StoreError> {
+        let resources = Tenanted::new(Arc::clone(&self.resources), books.tenant().clone());
+        let key = Key::new(ResourceType::DeviceComponent, component.as_str())?;
+        let mut conflict = None;
+        for _ in 0..self.max_attempts {
+            let version = match resources.read(&key).await {
+                Ok(version) => version,
+                Err(StoreError::NotFound | StoreError::Gone { .. }) => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            let mut found = DeviceComponent::from_version(&version)?;
+            detach(&mut found, id);
+            let write = found.write(Precondition::Version(version.version))?;
+            match resources.write(write).await {
+                Ok(_) => return Ok(()),
+                Err(error @ StoreError::Conflict { .. }) => conflict = Some(error),
+                Err(error) => return Err(error),
+            }
+            give_way().await;
+        }
+        Err(conflict.unwrap_or(StoreError::Throttled { retry_after: None }))
+    }
+
+    /// Gives up the hold of an upload on its bytes, and closes it, in one write.
+    pub(super) async fn release_bytes(
+        &self,
+        books: &Books<'_, L>,
+        seen: &mut Seen<Ingest>,
+        blob: &BlobRef,
+        generation: Generation,
+    ) -> Result<(), StoreError> {
+        let entry = books.entry(&blob.digest).await?;
+        let mut entries = Entries::default();
+        let released = blob::Input::Released { by: Holder::Ingest(seen.value.id), actor: None };
+        // What another generation of the bytes is held for is not this upload's.
+        let ours = entry.value.as_ref().filter(|entry| entry.generation == generation);
+        if let Ok(blob::Step::To(to)) = blob::step(ours, &released, books.now()) {
+            entries.blob(&entry, &to);
+        }
+        if let Ok(ingest::Step::To(to)) = ingest::step(&seen.value, &Input::BytesReleased { generation }, books.now()) {
+            entries.ingest(seen, to)?;
+            books.write(entries).await?;
+        }
+        *seen = books.known(seen.value.id).await?;
+        Ok(())
+    }
+}
+
+/// How many records are read at a time.
+pub(super) const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);

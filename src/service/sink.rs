@@ -1,0 +1,28 @@
+//! Who is told of audit records.
+
+use crate::update::audit::AuditRecord;
+
+/// Is told of every audit record once it is written: to export it, to count, to alarm. A closure is one.
+///
+/// The records are in the ledger whatever becomes of the call, which has nothing to answer and should not take long. After a
+/// crash the last records may not have been told: [`audit_records`](super::UpdateService::audit_records) has them all.
+///
+/// ```
+/// use fhir_devices::service::AuditSink;
+/// use fhir_devices::update::audit::AuditRecord;
+/// fn print(record: &AuditRecord) {
+///     println!("{}", record.to_line());
+/// }
+/// fn takes(_: impl AuditSink) {}
+/// takes(print);
+/// ```
+pub trait AuditSink: Send + Sync + 'static {
+    /// A record was written.
+    fn recorded(&self, record: &AuditRecord);
+}
+
+impl<F: Fn(&AuditRecord) + Send + Sync + 'static> AuditSink for F {
+    fn recorded(&self, record: &AuditRecord) {
+        self(record);
+    }
+}

@@ -1,0 +1,73 @@
+//! Turns: one after the other, without a runtime.
+
+use std::future::poll_fn;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+/// A value that one task at a time may have, across its waits.
+#[derive(Debug)]
+pub(super) struct Turn<T>(Mutex<Place<T>>);
+
+#[derive(Debug)]
+struct Place<T> {
+    /// Nothing while somebody has it.
+    value: Option<T>,
+    waiting: Vec<Waker>,
+}
+
+impl<T> Turn<T> {
+    pub(super) fn new(value: T) -> Self {
+        Self(Mutex::new(Place { value: Some(value), waiting: Vec::new() }))
+    }
+
+    /// Waits until nobody has the value. To drop the future is to wait no more.
+    pub(super) async fn take(&self) -> Held<'_, T> {
+        poll_fn(|cx| {
+            let mut place = self.place();
+            match place.value.take() {
+                Some(value) => Poll::Ready(Held { turn: self, value: Some(value) }),
+                None => {
+                    if !place.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                        place.waiting.push(cx.waker().clone());
+                    }
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place<T>> {
+        // Nothing panics while it is locked: what waits is woken afterwards.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The value, until it is dropped.
+pub(super) struct Held<'t, T> {
+    turn: &'t Turn<T>,
+    /// There until the drop.
+    value: Option<T>,
+}
+
+impl<T> Held<'_, T> {
+    pub(super) fn get(&self) -> Option<&T> {
+        self.value.as_ref()
+    }
+
+    pub(super) fn set(&mut self, value: T) {
+        self.value = Some(value);
+    }
+}
+
+impl<T> Drop for Held<'_, T> {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut place = self.turn.place();
+            place.value = self.value.take();
+            std::mem::take(&mut place.waiting)
+        };
+        // All of them: one alone may have stopped waiting.
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}

@@ -1,0 +1,150 @@
+//! Who did it, and what was found out on the way.
+
+use super::super::{ActorId, KeyId, UpdateName};
+use crate::store::VersionId;
+
+/// What sort of actor it is.
+///
+/// ```
+/// use fhir_devices::update::audit::ActorKind;
+/// assert_eq!(ActorKind::Service.as_str(), "service");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ActorKind {
+    /// A person.
+    Human,
+    /// A program.
+    Service,
+    /// A device.
+    Device,
+}
+
+impl ActorKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Human, Self::Service, Self::Device];
+
+    /// The name, as it stands in records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Service => "service",
+            Self::Device => "device",
+        }
+    }
+}
+
+/// Who carried something out. For whom it was, the transition says itself.
+///
+/// ```
+/// use fhir_devices::update::audit::{Actor, ActorKind};
+/// let gateway = Actor { kind: ActorKind::Service, id: "gateway".parse()? };
+/// assert_eq!(gateway, Actor::service("gateway".parse()?));
+/// # Ok::<(), fhir_devices::update::NotAName>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Actor {
+    /// What sort of actor.
+    pub kind: ActorKind,
+    /// Which one.
+    pub id: ActorId,
+}
+
+impl Actor {
+    /// A person.
+    #[must_use]
+    pub const fn human(id: ActorId) -> Self {
+        Self { kind: ActorKind::Human, id }
+    }
+
+    /// A program.
+    #[must_use]
+    pub const fn service(id: ActorId) -> Self {
+        Self { kind: ActorKind::Service, id }
+    }
+
+    /// A device.
+    #[must_use]
+    pub const fn device(id: ActorId) -> Self {
+        Self { kind: ActorKind::Device, id }
+    }
+}
+
+/// What the check of a signature came to.
+///
+/// ```
+/// use fhir_devices::update::audit::Verdict;
+/// assert_eq!(Verdict::Verified.as_str(), "verified");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// A key that is allowed has signed it.
+    Verified,
+    /// No key that is allowed has.
+    Refused,
+    /// There was no signature to check.
+    Unsigned,
+}
+
+impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 3] = [Self::Verified, Self::Refused, Self::Unsigned];
+
+    /// The name, as it stands in records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Refused => "refused",
+            Self::Unsigned => "unsigned",
+        }
+    }
+}
+
+/// What was found out about a signature.
+///
+/// ```
+/// use fhir_devices::update::audit::{Verdict, Verification};
+/// let verification = Verification { verdict: Verdict::Unsigned, keys: Vec::new() };
+/// assert!(verification.keys.is_empty());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// What it came to.
+    pub verdict: Verdict,
+    /// The keys whose signatures were found good.
+    pub keys: Vec<KeyId>,
+}
+
+/// What the driver of a machine knows of a transition, and the machine does not.
+///
+/// ```
+/// use fhir_devices::update::audit::{Actor, Aside};
+/// let mut aside = Aside::by(Actor::service("gateway".parse()?));
+/// aside.update = Some("pump/main".parse()?);
+/// assert_eq!(aside.verification, None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Aside {
+    /// Who carried it out.
+    pub actor: Actor,
+    /// The version of the component before, where it was written to.
+    pub before: Option<VersionId>,
+    /// The version that the write made, where the transition does not say it.
+    pub written: Option<VersionId>,
+    /// The name of the update, as its manifest says.
+    pub update: Option<UpdateName>,
+    /// What was found out about the signature of the manifest.
+    pub verification: Option<Verification>,
+}
+
+impl Aside {
+    /// Who carried it out, and no more.
+    #[must_use]
+    pub const fn by(actor: Actor) -> Self {
+        Self { actor, before: None, written: None, update: None, verification: None }
+    }
+}

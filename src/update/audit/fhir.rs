@@ -1,0 +1,333 @@
+//! Records as FHIR resources: AuditEvent and Provenance of STU3, of which only what is written here is modelled.
+
+use super::super::ingest::Reason;
+use super::super::{Action, AuditDraft, StateName, UpdateName};
+use super::{ActorKind, AuditRecord, write};
+use crate::primitive::{Id, Text};
+use crate::store::{ResourceType, VersionId};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";
+const RESOURCE_TYPES: &str = "http://hl7.org/fhir/resource-types";
+const ENTITY_TYPES: &str = "http://hl7.org/fhir/audit-entity-type";
+const OBJECT_ROLES: &str = "http://hl7.org/fhir/object-role";
+const SOURCE_TYPES: &str = "http://hl7.org/fhir/security-source-type";
+const DATA_OPERATIONS: &str = "http://hl7.org/fhir/v3/DataOperation";
+
+/// The systems of our own codes and identifiers.
+const ACTIONS: &str = "https://fhir-devices.example/audit/action";
+const REASONS: &str = "https://fhir-devices.example/audit/reason";
+const ACTORS: &str = "https://fhir-devices.example/audit/actor";
+const TENANTS: &str = "https://fhir-devices.example/audit/tenant";
+const INGESTS: &str = "https://fhir-devices.example/audit/ingest";
+const DIGESTS: &str = "https://fhir-devices.example/audit/sha-256";
+const KINDS: &str = "https://fhir-devices.example/audit/actor-kind";
+
+#[derive(Serialize)]
+struct Coding<'r> {
+    system: &'static str,
+    code: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display: Option<&'r str>,
+}
+
+#[derive(Serialize)]
+struct Concept<'r> {
+    coding: [Coding<'r>; 1],
+}
+
+#[derive(Serialize)]
+struct Identifier<'r> {
+    system: &'static str,
+    value: &'r str,
+}
+
+#[derive(Serialize)]
+struct Reference<'r> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identifier: Option<Identifier<'r>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AuditEvent<'r> {
+    resource_type: &'static str,
+    id: &'r str,
+    r#type: Coding<'r>,
+    subtype: [Coding<'r>; 2],
+    action: &'static str,
+    recorded: &'r str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome_desc: Option<&'r str>,
+    agent: Vec<EventAgent<'r>>,
+    source: Source<'r>,
+    entity: Vec<EventEntity<'r>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EventAgent<'r> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<[Concept<'r>; 1]>,
+    user_id: Identifier<'r>,
+    requestor: bool,
+}
+
+#[derive(Serialize)]
+struct Source<'r> {
+    identifier: Identifier<'r>,
+    r#type: [Coding<'r>; 1],
+}
+
+#[derive(Serialize)]
+struct EventEntity<'r> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identifier: Option<Identifier<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<Reference<'r>>,
+    r#type: Coding<'r>,
+    role: Coding<'r>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    detail: Vec<Detail>,
+}
+
+#[derive(Serialize)]
+struct Detail {
+    r#type: &'static str,
+    value: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Provenance<'r> {
+    resource_type: &'static str,
+    id: &'r str,
+    target: [Reference<'r>; 1],
+    recorded: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<[Coding<'r>; 1]>,
+    activity: Coding<'r>,
+    agent: [ProvenanceAgent<'r>; 1],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    entity: Vec<ProvenanceEntity<'r>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProvenanceAgent<'r> {
+    role: [Concept<'r>; 1],
+    who_reference: Reference<'r>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_behalf_of_reference: Option<Reference<'r>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProvenanceEntity<'r> {
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what_reference: Option<Reference<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what_identifier: Option<Identifier<'r>>,
+}
+
+fn concept(code: Coding<'_>) -> Concept<'_> {
+    Concept { coding: [code] }
+}
+
+const fn coding<'r>(system: &'static str, code: &'r str, display: &'r str) -> Coding<'r> {
+    Coding { system, code, display: Some(display) }
+}
+
+const fn our_code<'r>(system: &'static str, code: &'r str) -> Coding<'r> {
+    Coding { system, code, display: None }
+}
+
+fn literal<'r>(to: ResourceType, id: &str, version: Option<VersionId>) -> Reference<'r> {
+    let reference = match version {
+        Some(version) => format!("{to}/{id}/_history/{version}"),
+        None => format!("{to}/{id}"),
+    };
+    Reference { reference: Some(reference), identifier: None }
+}
+
+const fn logical(identifier: Identifier<'_>) -> Reference<'_> {
+    Reference { reference: None, identifier: Some(identifier) }
+}
+
+const fn kind(kind: ActorKind) -> Coding<'static> {
+    our_code(KINDS, kind.as_str())
+}
+
+/// The record as an AuditEvent of FHIR STU3, in JSON: a security alert of the subtype *Software Configuration* (DICOM).
+///
+/// Its id is the digest of the record. The device, the component in the version that was made, and the upload are its entities;
+/// what else the record says stands beside the upload as details.
+///
+/// ```
+/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::*};
+/// # let draft = AuditDraft::new(time::macros::datetime!(2017-04-19 10:00 UTC), Action::Opened, None, StateName::Open);
+/// # let head = ChainHead::start("st-mary".parse()?);
+/// # let record = head.append(draft, Aside::by(Actor::service("gateway".parse()?))).record;
+/// let event = audit_event(&record);
+/// assert!(event.contains(r#""recorded":"2017-04-19T10:00:00Z","outcome":"0","agent":[{"#));
+/// assert!(fhir_devices::Resource::from_json(event.as_bytes()).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn audit_event(record: &AuditRecord) -> String {
+    let (id, recorded) = (record.digest().to_string(), write::moment(record.what.at));
+    let what = &record.what;
+    let mut entity = subjects(what, record.aside.written);
+    let upload = what.ingest.map(|id| (INGESTS, id.to_string()));
+    let upload = upload.or_else(|| what.blob.map(|blob| (DIGESTS, blob.digest.to_string())));
+    entity.push(EventEntity {
+        identifier: upload.as_ref().map(|(system, value)| Identifier { system, value }),
+        reference: None,
+        r#type: coding(ENTITY_TYPES, "2", "System Object"),
+        role: coding(OBJECT_ROLES, "20", "Job"),
+        detail: details(record),
+    });
+    let event = AuditEvent {
+        resource_type: "AuditEvent",
+        id: &id,
+        r#type: coding(DCM, "110113", "Security Alert"),
+        subtype: [coding(DCM, "110131", "Software Configuration"), our_code(ACTIONS, what.action.as_str())],
+        action: if what.from.is_none() { "C" } else { "U" },
+        recorded: &recorded,
+        outcome: match (what.action, what.reason) {
+            (Action::Failed, Some(reason)) if reason.is_fault() => "4",
+            (Action::Failed, _) => "8",
+            _ => "0",
+        },
+        outcome_desc: what.comment.as_ref().map(Text::as_str).or(what.reason.map(Reason::as_str)),
+        agent: event_agents(record),
+        source: Source {
+            identifier: Identifier { system: TENANTS, value: record.tenant.as_str() },
+            r#type: [coding(SOURCE_TYPES, "4", "Application Server")],
+        },
+        entity,
+    };
+    // Texts under fixed names: there is nothing in it that JSON cannot say.
+    serde_json::to_string(&event).unwrap_or_default()
+}
+
+/// One who acts for another is not the one who asked for it.
+fn event_agents(record: &AuditRecord) -> Vec<EventAgent<'_>> {
+    let user = |id| Identifier { system: ACTORS, value: id };
+    let (actor, principal) = (&record.aside.actor, record.what.actor.as_ref());
+    let mut agents = vec![EventAgent {
+        role: Some([concept(kind(actor.kind))]),
+        user_id: user(actor.id.as_str()),
+        requestor: principal.is_none(),
+    }];
+    agents.extend(principal.map(|id| EventAgent { role: None, user_id: user(id.as_str()), requestor: true }));
+    agents
+}
+
+fn subjects<'r>(what: &AuditDraft, written: Option<VersionId>) -> Vec<EventEntity<'r>> {
+    let entity = |to: ResourceType, id: &Id, version| EventEntity {
+        identifier: None,
+        reference: Some(literal(to, id.as_str(), version)),
+        r#type: coding(RESOURCE_TYPES, to.as_str(), to.as_str()),
+        role: coding(OBJECT_ROLES, "4", "Domain Resource"),
+        detail: Vec::new(),
+    };
+    let device = what.device.as_ref().map(|id| entity(ResourceType::Device, id, None));
+    let component =
+        what.component.as_ref().map(|id| entity(ResourceType::DeviceComponent, id, written.or(what.component_version)));
+    device.into_iter().chain(component).collect()
+}
+
+/// What an AuditEvent has no element for.
+fn details(record: &AuditRecord) -> Vec<Detail> {
+    let AuditRecord { aside, what, .. } = record;
+    let mut details = Vec::new();
+    let mut add = |r#type, value: Option<String>| {
+        details.extend(value.map(|value| Detail { r#type, value: STANDARD.encode(value) }));
+    };
+    let text = |text: Option<&str>| text.map(str::to_owned);
+    add("index", Some(record.index.to_string()));
+    add("prev", Some(record.prev.to_string()));
+    add("from", text(what.from.map(StateName::as_str)));
+    add("to", text(Some(what.to.as_str())));
+    add("reason", text(what.reason.map(Reason::as_str)));
+    add("provider", text(what.provider.as_ref().map(Text::as_str)));
+    add("update", text(aside.update.as_ref().map(UpdateName::as_str)));
+    add("version", text(what.version.as_ref().map(Text::as_str)));
+    add("sequence", what.sequence.map(|sequence| sequence.to_string()));
+    add("manifest", what.manifest.map(|manifest| manifest.to_string()));
+    add("sha-256", what.blob.map(|blob| blob.digest.to_string()));
+    add("size", what.blob.map(|blob| blob.size.to_string()));
+    add("verification", text(aside.verification.as_ref().map(|found| found.verdict.as_str())));
+    if let Some(downgrade) = &what.downgrade {
+        add("downgrade-from", Some(downgrade.from.to_string()));
+        add("downgrade-to", Some(downgrade.to.to_string()));
+        add("downgrade-reason", text(Some(downgrade.reason.as_str())));
+        for approver in &downgrade.approved_by {
+            add("downgrade-approved-by", text(Some(approver.as_str())));
+        }
+    }
+    details
+}
+
+/// The record as a Provenance of FHIR STU3, in JSON, where it says that a version of a component was made: the target is
+/// that version, the one before it is its revision, and the file, by its digest, its source.
+///
+/// ```
+/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::*};
+/// # let at = time::macros::datetime!(2017-04-19 10:00 UTC);
+/// # let mut draft = AuditDraft::new(at, Action::Attached, Some(StateName::Stored), StateName::Attached);
+/// # let head = ChainHead::start("st-mary".parse()?);
+/// # let by = Aside::by(Actor::service("gateway".parse()?));
+/// draft.component = Some("mds".parse()?);
+/// draft.component_version = fhir_devices::store::VersionId::new(2);
+/// let record = head.append(draft, by).record;
+/// let provenance = provenance(&record).unwrap();
+/// assert!(provenance.contains(r#""target":[{"reference":"DeviceComponent/mds/_history/2"}]"#));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn provenance(record: &AuditRecord) -> Option<String> {
+    let AuditRecord { aside, what, .. } = record;
+    // Later records repeat which version it was that first had the update; this one made it.
+    let attached = what.component_version.filter(|_| what.action == Action::Attached);
+    let (component, after) = (what.component.as_ref()?, aside.written.or(attached)?);
+    let (id, recorded) = (record.digest().to_string(), write::moment(what.at));
+    let digest = what.blob.map(|blob| blob.digest.to_string());
+    let manifest = what.manifest.map(|manifest| manifest.to_string());
+    let before = aside.before.map(|before| ProvenanceEntity {
+        role: "revision",
+        what_reference: Some(literal(ResourceType::DeviceComponent, component.as_str(), Some(before))),
+        what_identifier: None,
+    });
+    let sources = [&digest, &manifest].into_iter().flatten().map(|value| ProvenanceEntity {
+        role: "source",
+        what_reference: None,
+        what_identifier: Some(Identifier { system: DIGESTS, value }),
+    });
+    let actor = |id| logical(Identifier { system: ACTORS, value: id });
+    let provenance = Provenance {
+        resource_type: "Provenance",
+        id: &id,
+        target: [literal(ResourceType::DeviceComponent, component.as_str(), Some(after))],
+        recorded: &recorded,
+        reason: what.reason.map(|reason| {
+            [Coding { system: REASONS, code: reason.as_str(), display: what.comment.as_ref().map(Text::as_str) }]
+        }),
+        activity: coding(DATA_OPERATIONS, "UPDATE", "revise"),
+        agent: [ProvenanceAgent {
+            role: [concept(kind(aside.actor.kind))],
+            who_reference: actor(aside.actor.id.as_str()),
+            on_behalf_of_reference: what.actor.as_ref().map(|id| actor(id.as_str())),
+        }],
+        entity: before.into_iter().chain(sources).collect(),
+    };
+    // Texts under fixed names: there is nothing in it that JSON cannot say.
+    serde_json::to_string(&provenance).ok()
+}

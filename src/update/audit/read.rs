@@ -1,0 +1,168 @@
+//! Records from their canonical text.
+
+use super::super::blob::Holder;
+use super::super::ingest::Reason;
+use super::super::{
+    Action, ActorId, AuditDraft, DowngradeAuthorization, IngestId, KeyId, Note, PinId, ProviderId, StateName,
+    UpdateName, VersionLabel,
+};
+use super::{Actor, ActorKind, Aside, AuditRecord, SCHEMA, Verdict, Verification};
+use crate::primitive::{Id, Instant, Text};
+use crate::store::{BlobRef, Generation, Sha256, Tenant, VersionId};
+use serde::Deserialize;
+use time::OffsetDateTime;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Line {
+    schema: u64,
+    tenant: Tenant,
+    index: u64,
+    prev: Sha256,
+    recorded: Instant,
+    actor: ActorMembers,
+    on_behalf_of: Option<ActorId>,
+    ingest: Option<IngestId>,
+    action: Action,
+    from: Option<StateName>,
+    to: StateName,
+    reason: Option<Reason>,
+    comment: Option<Note>,
+    device: Option<Id>,
+    component: Option<Id>,
+    before: Option<u64>,
+    after: Option<u64>,
+    written: Option<u64>,
+    sha256: Option<Sha256>,
+    size: Option<u64>,
+    generation: Option<Generation>,
+    holder: Option<HolderMembers>,
+    provider: Option<ProviderId>,
+    update: Option<UpdateName>,
+    version: Option<VersionLabel>,
+    sequence: Option<u64>,
+    manifest: Option<Sha256>,
+    downgrade: Option<DowngradeMembers>,
+    verification: Option<VerificationMembers>,
+    superseded_by: Option<IngestId>,
+    attempts: Option<u16>,
+    deadline: Option<Instant>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActorMembers {
+    kind: String,
+    id: ActorId,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct HolderMembers {
+    ingest: Option<IngestId>,
+    retention: Option<PinId>,
+    until: Option<Instant>,
+    legal_hold: Option<PinId>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct DowngradeMembers {
+    from: u64,
+    to: u64,
+    reason: Note,
+    approved_by: Vec<ActorId>,
+    not_after: Instant,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VerificationMembers {
+    verdict: String,
+    keys: Vec<KeyId>,
+}
+
+/// What each member of a record may be, and nothing of it where some member is something else.
+trait Each<T, U> {
+    fn each(self, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>>;
+}
+
+impl<T, U> Each<T, U> for Option<T> {
+    fn each(self, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
+        match self {
+            None => Some(None),
+            Some(found) => read(found).map(Some),
+        }
+    }
+}
+
+/// The record of a text, as far as its members say; whether the text is its canonical one is for the caller to see.
+pub(super) fn record(line: &str) -> Option<AuditRecord> {
+    let line: Line = serde_json::from_str(line).ok()?;
+    if line.schema != SCHEMA {
+        return None;
+    }
+    let text = |text: &str| Text::new(text).ok();
+    let mut aside = Aside::by(actor(line.actor)?);
+    aside.before = line.before.each(VersionId::new)?;
+    aside.written = line.written.each(VersionId::new)?;
+    aside.update = line.update;
+    aside.verification = line.verification.each(verification)?;
+    let mut what = AuditDraft::new(moment(&line.recorded)?, line.action, line.from, line.to);
+    what.actor = line.on_behalf_of;
+    what.reason = line.reason;
+    what.comment = line.comment.each(|note| text(note.as_str()))?;
+    what.ingest = line.ingest;
+    what.device = line.device;
+    what.component = line.component;
+    what.component_version = line.after.each(VersionId::new)?;
+    what.blob = match (line.sha256, line.size) {
+        (Some(digest), Some(size)) => Some(BlobRef { digest, size }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => return None,
+    };
+    what.generation = line.generation;
+    what.holder = line.holder.each(holder)?;
+    what.provider = line.provider.each(|provider| text(provider.as_str()))?;
+    what.version = line.version.each(|version| text(version.as_str()))?;
+    what.sequence = line.sequence;
+    what.manifest = line.manifest;
+    what.downgrade = line.downgrade.each(downgrade)?.map(Box::new);
+    what.superseded_by = line.superseded_by;
+    what.attempts = line.attempts;
+    what.deadline = line.deadline.each(|deadline| moment(&deadline))?;
+    Some(AuditRecord { tenant: line.tenant, index: line.index, prev: line.prev, aside, what })
+}
+
+fn moment(text: &Instant) -> Option<OffsetDateTime> {
+    text.to_offset_date_time()
+}
+
+fn actor(found: ActorMembers) -> Option<Actor> {
+    let kind = ActorKind::ALL.into_iter().find(|kind| kind.as_str() == found.kind)?;
+    Some(Actor { kind, id: found.id })
+}
+
+fn holder(found: HolderMembers) -> Option<Holder> {
+    match found {
+        HolderMembers { ingest: Some(id), retention: None, until: None, legal_hold: None } => Some(Holder::Ingest(id)),
+        HolderMembers { ingest: None, retention: Some(pin), until: Some(until), legal_hold: None } => {
+            Some(Holder::Retention { pin, until: moment(&until)? })
+        }
+        HolderMembers { ingest: None, retention: None, until: None, legal_hold: Some(pin) } => {
+            Some(Holder::LegalHold(pin))
+        }
+        HolderMembers { .. } => None,
+    }
+}
+
+fn downgrade(found: DowngradeMembers) -> Option<DowngradeAuthorization> {
+    let DowngradeMembers { from, to, reason, approved_by, not_after } = found;
+    let (reason, not_after) = (Text::new(reason.as_str()).ok()?, moment(&not_after)?);
+    Some(DowngradeAuthorization { from, to, reason, approved_by, not_after })
+}
+
+fn verification(found: VerificationMembers) -> Option<Verification> {
+    let verdict = Verdict::ALL.into_iter().find(|verdict| verdict.as_str() == found.verdict)?;
+    Some(Verification { verdict, keys: found.keys })
+}

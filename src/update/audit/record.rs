@@ -1,0 +1,79 @@
+//! One record, and many of them as lines.
+
+use super::super::AuditDraft;
+use super::{Aside, read, write};
+use crate::store::{Sha256, Tenant};
+
+/// One transition in the chain of a tenant.
+///
+/// ```
+/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::{Actor, Aside, ChainHead}};
+/// # let draft = AuditDraft::new(time::macros::datetime!(2017-04-19 10:00 UTC), Action::Opened, None, StateName::Open);
+/// # let first = ChainHead::start("st-mary".parse()?).append(draft, Aside::by(Actor::service("gateway".parse()?)));
+/// use fhir_devices::update::audit::AuditRecord;
+/// let record = AuditRecord::from_line(&first.line)?;
+/// assert_eq!(record, first.record);
+/// // One space more, and it is not the text that the chain was made of.
+/// assert!(AuditRecord::from_line(&first.line.replacen(':', ": ", 1)).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditRecord {
+    /// Whose chain it is.
+    pub tenant: Tenant,
+    /// Its place in the chain, from 0.
+    pub index: u64,
+    /// The digest of the record before.
+    pub prev: Sha256,
+    /// Who did it, and what else the machine does not know.
+    pub aside: Aside,
+    /// What was done.
+    pub what: AuditDraft,
+}
+
+/// A text that is not the canonical text of a record, or one of a later version of this crate.
+///
+/// ```
+/// use fhir_devices::update::audit::AuditRecord;
+/// let error = AuditRecord::from_line("{}").unwrap_err();
+/// assert_eq!(error.to_string(), "the text is no audit record in its canonical form that this version of the crate can read");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the text is no audit record in its canonical form that this version of the crate can read")]
+#[non_exhaustive]
+pub struct NotARecord;
+
+impl AuditRecord {
+    /// The canonical text: one line without its end.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        write::record(self)
+    }
+
+    /// The digest of the canonical text, which the next record carries.
+    #[must_use]
+    pub fn digest(&self) -> Sha256 {
+        Sha256::of(self.to_line().as_bytes())
+    }
+
+    /// Reads the canonical text.
+    ///
+    /// # Errors
+    /// [`NotARecord`] when it is none, or not to the letter what [`to_line`](Self::to_line) writes.
+    pub fn from_line(line: &str) -> Result<Self, NotARecord> {
+        read::record(line).filter(|record| record.to_line() == line).ok_or(NotARecord)
+    }
+}
+
+/// Reads an export, one record a line; empty lines are passed over. The number of the line, from 0, comes with each.
+///
+/// ```
+/// use fhir_devices::update::audit::read_lines;
+/// assert_eq!(read_lines("\n\n").count(), 0);
+/// assert!(read_lines("{}").all(|(number, read)| number == 0 && read.is_err()));
+/// ```
+pub fn read_lines(text: &str) -> impl Iterator<Item = (usize, Result<AuditRecord, NotARecord>)> + '_ {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
+    lines.map(|(number, line)| (number, AuditRecord::from_line(line)))
+}

@@ -1,0 +1,92 @@
+//! The states, rebuilt from the records.
+
+use super::super::{AuditDraft, IngestId, StateName, blob, ingest};
+use super::AuditRecord;
+use crate::store::Sha256;
+use std::collections::BTreeMap;
+
+/// Where everything stands after the last record.
+///
+/// ```
+/// use fhir_devices::update::audit::replay;
+/// assert!(replay([])?.uploads.is_empty());
+/// # Ok::<(), fhir_devices::update::audit::Unfit>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Replayed {
+    /// The state of each upload.
+    pub uploads: BTreeMap<IngestId, ingest::State>,
+    /// What the ledger knows of some bytes, by their digest.
+    pub blobs: BTreeMap<Sha256, blob::Entry>,
+}
+
+/// A record that does not go on from the one before it of the same thing: a transition was not recorded.
+///
+/// ```
+/// use fhir_devices::update::{StateName, audit::Unfit};
+/// let unfit = Unfit { index: 7, from: Some(StateName::Stored), reached: Some(StateName::Open) };
+/// assert_eq!(unfit.to_string(), "record 7 does not lead on from the state `open`, and says it goes on from the state `stored`");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("record {index} does not lead on from {}, and says it goes on from {}", state(.reached), state(.from))]
+pub struct Unfit {
+    /// The place of the record in the chain.
+    pub index: u64,
+    /// The state from which it says it goes on.
+    pub from: Option<StateName>,
+    /// The state that the records before it led to.
+    pub reached: Option<StateName>,
+}
+
+fn state(name: &Option<StateName>) -> String {
+    name.map_or_else(|| "nothing".to_owned(), |name| format!("the state `{name}`"))
+}
+
+/// The states to which the records of one tenant lead, in the order of the chain.
+///
+/// Every record must go on from the state to which the one before it of the same thing led, and the machine must agree, so
+/// that a transition without a record is found. Whether the records are those that were written is for
+/// [`verify`](super::verify) to say.
+///
+/// # Errors
+/// [`Unfit`] for the first record that does not go on from the state that was reached.
+///
+/// ```
+/// # use fhir_devices::update::{IngestId, audit::*, ingest::{Ingest, Intent, Limits}};
+/// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
+/// # let now = time::macros::datetime!(2017-04-19 10:00 UTC);
+/// # let by = Aside::by(Actor::service("gateway".parse()?));
+/// let (ingest, draft) = Ingest::open(IngestId(7), intent, Limits::default(), now);
+/// let first = ChainHead::start("st-mary".parse()?).append(draft, by);
+/// assert_eq!(replay([&first.record])?.uploads[&ingest.id], ingest.state);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn replay<'r>(records: impl IntoIterator<Item = &'r AuditRecord>) -> Result<Replayed, Unfit> {
+    let mut replayed = Replayed::default();
+    for AuditRecord { index, what, .. } in records {
+        replayed.add(what).map_err(|reached| Unfit { index: *index, from: what.from, reached })?;
+    }
+    Ok(replayed)
+}
+
+impl Replayed {
+    /// Goes on by one record, or says from which state it did not.
+    fn add(&mut self, what: &AuditDraft) -> Result<(), Option<StateName>> {
+        match (what.ingest, what.blob) {
+            (Some(id), _) => {
+                let reached = self.uploads.get(&id).map(ingest::State::name);
+                let state = ingest::State::of_audit(what).filter(|_| reached == what.from).ok_or(reached)?;
+                self.uploads.insert(id, state);
+            }
+            (None, Some(blob)) => {
+                let before = self.blobs.get(&blob.digest);
+                let reached = before.map(|entry| entry.state.name());
+                let entry = blob::Entry::of_audit(before, what).filter(|_| reached == what.from).ok_or(reached)?;
+                self.blobs.insert(blob.digest, entry);
+            }
+            (None, None) => return Err(None),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! Whether records are the chain that they say they are.
+
+use super::{AuditRecord, ChainHead, Checkpoint};
+use crate::store::Tenant;
+use std::collections::BTreeSet;
+
+/// The first place where records are not one chain.
+///
+/// ```
+/// use fhir_devices::update::audit::{Break, Fault};
+/// let broken = Break { at: 7, fault: Fault::Removed };
+/// assert_eq!(broken.to_string(), "the chain breaks at record 7: it is not there");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the chain breaks at record {at}: {fault}")]
+pub struct Break {
+    /// The place in the chain.
+    pub at: u64,
+    /// What is wrong there.
+    pub fault: Fault,
+}
+
+/// What is wrong at one place of a chain.
+///
+/// ```
+/// assert_eq!(fhir_devices::update::audit::Fault::Changed.to_string(), "it is not what the record after it was bound to");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// A record of another tenant.
+    #[error("it belongs to the tenant `{found}`")]
+    OtherTenant {
+        /// Whose it is.
+        found: Tenant,
+    },
+    /// The next record, or the checkpoint at this place, was made over other bytes.
+    #[error("it is not what the record after it was bound to")]
+    Changed,
+    /// The record is bound to another beginning than the one that was given.
+    #[error("it is bound to another beginning")]
+    OtherStart,
+    /// The record of this place does not come, and later ones do.
+    #[error("it is not there")]
+    Removed,
+    /// The record of this place comes later.
+    #[error("it stands in another place")]
+    Moved,
+    /// A record comes after that of this place that has a place before it.
+    #[error("a record is put in before it that says it is record {index}")]
+    Inserted {
+        /// What the record says.
+        index: u64,
+    },
+    /// The records end here, and a checkpoint says that there were more.
+    #[error("the records end, and a checkpoint knows {count} of them")]
+    Truncated {
+        /// How many there were.
+        count: u64,
+    },
+    /// The record before this place is not that of the checkpoint.
+    #[error("the checkpoint of {count} records was made of others")]
+    OtherRoot {
+        /// How many records the checkpoint is over.
+        count: u64,
+    },
+    /// The checkpoint is of another tenant.
+    #[error("a checkpoint of the tenant `{found}` says nothing of it")]
+    OtherCheckpoint {
+        /// Whose it is.
+        found: Tenant,
+    },
+}
+
+/// Whether the records are the chain that goes on from `start` without a gap. The answer is where the chain then ends.
+///
+/// What the last record says is certain only as far as the checkpoints reach: whoever can write all of the records can
+/// make another chain of them, and a checkpoint that they could not write tells.
+///
+/// # Errors
+/// The first [`Break`], by the place in the chain.
+///
+/// ```
+/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::*};
+/// # let at = time::macros::datetime!(2017-04-19 10:00 UTC);
+/// # let by = Aside::by(Actor::service("gateway".parse()?));
+/// # let [opened, closed] = [(Action::Opened, None, StateName::Open), (Action::Failed, Some(StateName::Open), StateName::Closed)]
+/// #     .map(|(action, from, to)| AuditDraft::new(at, action, from, to));
+/// let start = ChainHead::start("st-mary".parse()?);
+/// let first = start.append(opened, by.clone());
+/// let second = first.head.append(closed, by);
+/// let mut records = [first.record, second.record];
+/// assert_eq!(verify(&start, &records, &[])?, second.head);
+///
+/// records[0].what.action = Action::Stored;
+/// assert_eq!(verify(&start, &records, &[]), Err(Break { at: 0, fault: Fault::Changed }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn verify<'r>(
+    start: &ChainHead,
+    records: impl IntoIterator<Item = &'r AuditRecord>,
+    checkpoints: &[Checkpoint],
+) -> Result<ChainHead, Break> {
+    let mut checkpoints: Vec<&Checkpoint> = checkpoints.iter().collect();
+    checkpoints.sort_by_key(|checkpoint| checkpoint.count);
+    if let Some(other) = checkpoints.iter().find(|checkpoint| checkpoint.tenant != *start.tenant()) {
+        let fault = Fault::OtherCheckpoint { found: other.tenant.clone() };
+        return Err(Break { at: other.count, fault });
+    }
+    let mut checkpoints = checkpoints.into_iter().skip_while(|checkpoint| checkpoint.count < start.count()).peekable();
+    let mut records = records.into_iter();
+    let mut head = start.clone();
+    loop {
+        while let Some(checkpoint) = checkpoints.next_if(|checkpoint| checkpoint.count == head.count()) {
+            if checkpoint.root != head.root() {
+                let at = head.count().saturating_sub(1);
+                return Err(Break { at, fault: Fault::OtherRoot { count: checkpoint.count } });
+            }
+        }
+        let Some(record) = records.next() else { break };
+        if let Some(broken) = fault(start, &head, record, &mut records) {
+            return Err(broken);
+        }
+        head = head.after(record.digest());
+    }
+    match checkpoints.last() {
+        None => Ok(head),
+        Some(checkpoint) => Err(Break { at: head.count(), fault: Fault::Truncated { count: checkpoint.count } }),
+    }
+}
+
+/// What is wrong with the next record, if anything is.
+fn fault<'r>(
+    start: &ChainHead,
+    head: &ChainHead,
+    record: &AuditRecord,
+    later: impl Iterator<Item = &'r AuditRecord>,
+) -> Option<Break> {
+    let at = head.count();
+    let here = |fault| Some(Break { at, fault });
+    if record.tenant != *head.tenant() {
+        return here(Fault::OtherTenant { found: record.tenant.clone() });
+    }
+    if record.index < at {
+        return here(Fault::Inserted { index: record.index });
+    }
+    if record.index > at {
+        let places: BTreeSet<u64> = later.filter(|one| one.tenant == record.tenant).map(|one| one.index).collect();
+        return here(if places.contains(&at) { Fault::Moved } else { Fault::Removed });
+    }
+    if record.prev != head.root() {
+        return match at.checked_sub(1) {
+            Some(before) if at > start.count() => Some(Break { at: before, fault: Fault::Changed }),
+            _ => here(Fault::OtherStart),
+        };
+    }
+    None
+}

@@ -1,0 +1,198 @@
+//! What an audit record will say of one transition.
+
+use super::blob::Holder;
+use super::ingest::Reason;
+use super::name::names;
+use super::{ActorId, DowngradeAuthorization, IngestId, moment};
+use crate::primitive::{Id, Text};
+use crate::store::{BlobRef, Generation, Sha256, VersionId};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+names! {
+    /// What was done.
+    ///
+    /// ```
+    /// use fhir_devices::update::Action;
+    /// assert_eq!("attached".parse(), Ok(Action::Attached));
+    /// ```
+    Action {
+        /// An upload was announced.
+        Opened = "opened",
+        /// Its bytes are coming, and it was given more time.
+        Extended = "extended",
+        /// Its bytes have come, and the blob ledger holds them for it.
+        Acquired = "acquired",
+        /// Its bytes are in the store.
+        Stored = "stored",
+        /// The component that it is for was fixed, and its sequence number accepted.
+        Targeted = "targeted",
+        /// Others wrote to the component, and it is tried again.
+        Retried = "retried",
+        /// The component refers to it.
+        Attached = "attached",
+        /// A later update took its place.
+        Superseded = "superseded",
+        /// Somebody took it back.
+        Withdrawn = "withdrawn",
+        /// It is no longer kept, now that a later one has its place.
+        Retired = "retired",
+        /// It came to nothing, for the reason that is given.
+        Failed = "failed",
+        /// The component refers to it no more.
+        Detached = "detached",
+        /// It holds nothing any more.
+        Closed = "closed",
+        /// Somebody needs the bytes.
+        Held = "held",
+        /// The bytes can be read.
+        Committed = "committed",
+        /// Somebody needs the bytes no more.
+        Released = "released",
+        /// Nobody needs the bytes, and they are to be deleted.
+        Condemned = "condemned",
+        /// The bytes are deleted.
+        Gone = "gone",
+    }
+}
+
+names! {
+    /// The name of a state, of an upload or of a blob.
+    ///
+    /// ```
+    /// use fhir_devices::update::StateName;
+    /// assert_eq!(StateName::Acquired.to_string(), "acquired");
+    /// ```
+    StateName {
+        /// [`ingest::State::Open`](super::ingest::State::Open).
+        Open = "open",
+        /// [`ingest::State::Acquired`](super::ingest::State::Acquired).
+        Acquired = "acquired",
+        /// [`ingest::State::Stored`](super::ingest::State::Stored).
+        Stored = "stored",
+        /// [`ingest::State::Attached`](super::ingest::State::Attached).
+        Attached = "attached",
+        /// [`ingest::State::Superseded`](super::ingest::State::Superseded).
+        Superseded = "superseded",
+        /// [`ingest::State::Releasing`](super::ingest::State::Releasing).
+        Releasing = "releasing",
+        /// [`ingest::State::Closed`](super::ingest::State::Closed).
+        Closed = "closed",
+        /// [`blob::State::Live`](super::blob::State::Live).
+        Live = "live",
+        /// [`blob::State::Condemned`](super::blob::State::Condemned).
+        Condemned = "condemned",
+        /// [`blob::State::Gone`](super::blob::State::Gone).
+        Gone = "gone",
+    }
+}
+
+/// What an audit record will say of one transition: plain data, without secrets, addresses, or anything of a patient.
+///
+/// The one who writes the record adds what belongs to the chain. The fields tell the state that the transition leads to,
+/// so that the records of an upload or a blob, read in their order, rebuild it.
+///
+/// ```
+/// use fhir_devices::update::{Action, AuditDraft, StateName};
+/// # let now = time::OffsetDateTime::UNIX_EPOCH;
+/// let draft = AuditDraft::new(now, Action::Opened, None, StateName::Open);
+/// assert_eq!(draft.actor, None);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditDraft {
+    /// When, by the clock of the service.
+    #[serde(with = "moment")]
+    pub at: OffsetDateTime,
+    /// What was done.
+    pub action: Action,
+    /// Who did it; `None` where the service went on by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<ActorId>,
+    /// The state before; `None` at the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<StateName>,
+    /// The state after.
+    pub to: StateName,
+    /// Why it came or comes to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// What the one who did it says about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<Text>,
+    /// The upload; `None` for what happens to a blob by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingest: Option<IngestId>,
+    /// The device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Id>,
+    /// The component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<Id>,
+    /// The version of the component that was the first to refer to the update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component_version: Option<VersionId>,
+    /// The bytes: digest and size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<BlobRef>,
+    /// Which writing of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
+    /// Who holds the bytes, or did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Holder>,
+    /// The provider of the update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Text>,
+    /// The version of the update, as its provider names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Text>,
+    /// Its place among the updates of the component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// The digest of its manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Sha256>,
+    /// The leave by which a sequence number was accepted that is not higher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downgrade: Option<Box<DowngradeAuthorization>>,
+    /// The update that took its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<IngestId>,
+    /// How often the component was written to by others meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u16>,
+    /// Until when the state may last.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
+    pub deadline: Option<OffsetDateTime>,
+}
+
+impl AuditDraft {
+    /// A draft that says no more than this.
+    #[must_use]
+    pub const fn new(at: OffsetDateTime, action: Action, from: Option<StateName>, to: StateName) -> Self {
+        Self {
+            at,
+            action,
+            actor: None,
+            from,
+            to,
+            reason: None,
+            comment: None,
+            ingest: None,
+            device: None,
+            component: None,
+            component_version: None,
+            blob: None,
+            generation: None,
+            holder: None,
+            provider: None,
+            version: None,
+            sequence: None,
+            manifest: None,
+            downgrade: None,
+            superseded_by: None,
+            attempts: None,
+            deadline: None,
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What the ledger knows of some bytes, and how it is written.
+
+use super::super::ingest::Unreadable;
+use super::super::{AuditDraft, IngestId, PinId, StateName, moment};
+use crate::store::{BlobKey, BlobRef, Generation};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use time::OffsetDateTime;
+
+/// Who needs some bytes.
+///
+/// ```
+/// use fhir_devices::update::{IngestId, blob::Holder};
+/// assert_ne!(Holder::Ingest(IngestId(7)), Holder::LegalHold("case-7".parse()?));
+/// # Ok::<(), fhir_devices::update::NotAName>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Holder {
+    /// An upload: until it is closed.
+    Ingest(IngestId),
+    /// A rule that keeps them for a time.
+    Retention {
+        /// Which rule.
+        pin: PinId,
+        /// Until when.
+        #[serde(with = "moment")]
+        until: OffsetDateTime,
+    },
+    /// A legal case: until somebody lifts it.
+    LegalHold(PinId),
+}
+
+impl Holder {
+    /// Whether it still counts. A retention ends by itself.
+    #[must_use]
+    pub fn counts(&self, now: OffsetDateTime) -> bool {
+        match self {
+            Self::Ingest(_) | Self::LegalHold(_) => true,
+            Self::Retention { until, .. } => now < *until,
+        }
+    }
+}
+
+/// Where some bytes stand.
+///
+/// ```
+/// use fhir_devices::update::blob::State;
+/// assert_ne!(State::Condemned, State::Gone);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "name")]
+#[non_exhaustive]
+pub enum State {
+    /// They may be needed.
+    Live {
+        /// Whether they are known to be in the store.
+        present: bool,
+        /// Who needs them.
+        holders: BTreeSet<Holder>,
+        /// Since when nobody does.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
+        idle_since: Option<OffsetDateTime>,
+    },
+    /// They are to be deleted, and nobody can have them any more.
+    Condemned,
+    /// They are deleted.
+    Gone,
+}
+
+impl State {
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> StateName {
+        match self {
+            Self::Live { .. } => StateName::Live,
+            Self::Condemned => StateName::Condemned,
+            Self::Gone => StateName::Gone,
+        }
+    }
+}
+
+/// What the ledger knows of some bytes.
+///
+/// ```
+/// # use fhir_devices::{store::{BlobRef, Generation}, update::{IngestId, blob::*}};
+/// # let now = time::macros::datetime!(2017-04-19 10:00 UTC);
+/// # let held = Input::Held { blob: BlobRef::of(b"firmware"), by: Holder::Ingest(IngestId(7)), fresh: Generation(1), actor: None };
+/// let Step::To(transition) = step(None, &held, now)? else { panic!() };
+/// let entry = transition.entry;
+/// assert!(!entry.is_present());
+/// assert_eq!(Entry::from_bytes(&entry.to_bytes()), Ok(entry));
+/// # Ok::<(), Refusal>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// Which bytes.
+    pub blob: BlobRef,
+    /// Which writing of them.
+    pub generation: Generation,
+    /// Where they stand.
+    pub state: State,
+}
+
+/// How records are written. Fields and names are added, and never changed; a change gets another number.
+const FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Written {
+    format: u32,
+    blob: BlobRef,
+    generation: Generation,
+    state: State,
+}
+
+impl Entry {
+    /// The name of the bytes.
+    #[must_use]
+    pub fn key(&self) -> BlobKey {
+        self.blob.key(self.generation)
+    }
+
+    /// Whether the bytes are known to be in the store.
+    #[must_use]
+    pub const fn is_present(&self) -> bool {
+        match &self.state {
+            State::Live { present, .. } => *present,
+            State::Condemned | State::Gone => false,
+        }
+    }
+
+    /// Who needs the bytes.
+    pub fn holders(&self) -> impl Iterator<Item = &Holder> {
+        let holders = match &self.state {
+            State::Live { holders, .. } => Some(holders),
+            State::Condemned | State::Gone => None,
+        };
+        holders.into_iter().flatten()
+    }
+
+    /// The record as it is kept: JSON with a format number, states and holders by name.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let Self { blob, generation, state } = self.clone();
+        serde_json::to_vec(&Written { format: FORMAT, blob, generation, state }).unwrap_or_default()
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`Unreadable`] when it is none, or of a format that is not known.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let written: Written = serde_json::from_slice(bytes).map_err(|_| Unreadable)?;
+        let Written { format: FORMAT, blob, generation, state } = written else { return Err(Unreadable) };
+        Ok(Self { blob, generation, state })
+    }
+
+    /// The entry after a transition, from its audit record and the entry before; [`None`] where the record is not of a blob.
+    #[must_use]
+    pub fn of_audit(before: Option<&Self>, audit: &AuditDraft) -> Option<Self> {
+        super::machine::replay(before, audit)
+    }
+}

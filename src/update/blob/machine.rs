@@ -1,0 +1,408 @@
+//! The steps of the ledger of the bytes.
+
+use super::super::ingest::{self, Ingest};
+use super::super::{Action, ActorId, AuditDraft};
+use super::{Entry, Holder, State};
+use crate::store::{BlobKey, BlobRef, Generation};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// Something that happened to some bytes.
+///
+/// ```
+/// use fhir_devices::store::Generation;
+/// use fhir_devices::update::blob::Input;
+/// assert_ne!(Input::Committed { generation: Generation(1) }, Input::AbsenceConfirmed { generation: Generation(1) });
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Input {
+    /// Somebody needs them.
+    Held {
+        /// Which bytes.
+        blob: BlobRef,
+        /// Who.
+        by: Holder,
+        /// A generation that was never given before, for bytes that have none. Number 0 is never given.
+        fresh: Generation,
+        /// Who asked for it, where that is no upload.
+        actor: Option<ActorId>,
+    },
+    /// They are in the store under their name, whole and checked.
+    Committed {
+        /// Which writing of them.
+        generation: Generation,
+    },
+    /// Somebody needs them no more.
+    Released {
+        /// Who.
+        by: Holder,
+        /// Who asked for it, where that is no upload.
+        actor: Option<ActorId>,
+    },
+    /// The collector came by.
+    CollectionDue {
+        /// How long nobody must have needed them.
+        grace: Duration,
+    },
+    /// They were deleted, and the store says that they are not there.
+    AbsenceConfirmed {
+        /// Which writing of them.
+        generation: Generation,
+    },
+}
+
+/// Something to do. It may be done again, and then does nothing more: its name is the key by which a repetition is known.
+///
+/// ```
+/// # use fhir_devices::{store::{BlobRef, Generation}, update::blob::*};
+/// let entry = Entry { blob: BlobRef::of(b"firmware"), generation: Generation(1), state: State::Condemned };
+/// assert_eq!(resume(&entry), Some(Effect::DeleteBytes { key: entry.key() }));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Delete the bytes, and find that they are gone.
+    DeleteBytes {
+        /// Their name.
+        key: BlobKey,
+    },
+}
+
+/// What is to be done for an entry, whoever finds it.
+#[must_use]
+pub fn resume(entry: &Entry) -> Option<Effect> {
+    match entry.state {
+        State::Condemned => Some(Effect::DeleteBytes { key: entry.key() }),
+        State::Live { .. } | State::Gone => None,
+    }
+}
+
+/// A step into another state: two things that belong together in one write of the ledger, and what is to be done after it.
+///
+/// ```
+/// use fhir_devices::update::blob::{Transition, resume};
+/// fn is_whole(transition: &Transition) -> bool {
+///     transition.effect == resume(&transition.entry)
+/// }
+/// # let _ = is_whole;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// The entry as it becomes.
+    pub entry: Entry,
+    /// What an audit record says of it.
+    pub audit: AuditDraft,
+    /// What is to be done once it is written.
+    pub effect: Option<Effect>,
+}
+
+/// What an input leads to.
+///
+/// ```
+/// # use fhir_devices::{store::Generation, update::{IngestId, blob::*}};
+/// # let now = time::OffsetDateTime::UNIX_EPOCH;
+/// let released = Input::Released { by: Holder::Ingest(IngestId(7)), actor: None };
+/// assert_eq!(step(None, &released, now), Ok(Step::Unchanged));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "a step is looked at and taken apart at once")]
+pub enum Step {
+    /// Another state.
+    To(Transition),
+    /// The input was known already, or means nothing any more.
+    Unchanged,
+}
+
+/// Why an input cannot be true of some bytes, or comes too early or too late.
+///
+/// ```
+/// use fhir_devices::update::blob::Refusal;
+/// assert_eq!(Refusal::Condemned.to_string(), "the bytes are being deleted, and can be had again after that");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// They are being deleted. Once they are gone, there is a new generation for who needs them.
+    #[error("the bytes are being deleted, and can be had again after that")]
+    Condemned,
+    /// There are no such bytes to keep: only an upload brings some.
+    #[error("the bytes are not there")]
+    Absent,
+    /// The same digest, and another size.
+    #[error("the entry is of other bytes")]
+    OtherContent,
+    /// Another writing of the bytes than the ledger knows.
+    #[error("the bytes have another generation")]
+    OtherGeneration,
+    /// A generation that was given before.
+    #[error("the generation was given before")]
+    GenerationUsed,
+    /// A retention that is not over.
+    #[error("the bytes are to be kept for longer")]
+    Retained,
+    /// Somebody needs them.
+    #[error("the bytes are needed")]
+    Needed,
+    /// They have not been unneeded for long enough.
+    #[error("the bytes were needed until a short time ago")]
+    NotDue,
+    /// Nothing was to be deleted.
+    #[error("the bytes are not condemned")]
+    NotCondemned,
+}
+
+type Answer = Result<Step, Refusal>;
+
+/// What an input leads to. Every input has an answer in every state; `None` is the state of bytes that nobody ever needed.
+///
+/// # Errors
+/// The [`Refusal`] when it cannot be true of these bytes, contradicts what is known, or comes too early or too late.
+///
+/// ```
+/// # use fhir_devices::{store::{BlobRef, Generation}, update::{IngestId, blob::*}};
+/// # use std::time::Duration;
+/// # let now = time::OffsetDateTime::UNIX_EPOCH;
+/// let (blob, by) = (BlobRef::of(b"firmware"), Holder::Ingest(IngestId(7)));
+/// let held = Input::Held { blob, by, fresh: Generation(1), actor: None };
+/// let Step::To(transition) = step(None, &held, now)? else { panic!() };
+/// assert_eq!(step(Some(&transition.entry), &held, now), Ok(Step::Unchanged));
+/// let collector = Input::CollectionDue { grace: Duration::ZERO };
+/// assert_eq!(step(Some(&transition.entry), &collector, now), Err(Refusal::Needed));
+/// # Ok::<(), Refusal>(())
+/// ```
+pub fn step(entry: Option<&Entry>, input: &Input, now: OffsetDateTime) -> Answer {
+    match input {
+        Input::Held { blob, by, fresh, actor } => match entry {
+            Some(entry) if entry.blob != *blob => Err(Refusal::OtherContent),
+            Some(entry) => match &entry.state {
+                State::Live { present, holders, .. } => {
+                    let Some(holders) = with(holders, by) else { return Ok(Step::Unchanged) };
+                    let state = State::Live { present: *present, holders, idle_since: None };
+                    to(Some(entry), Entry { state, ..*entry }, Action::Held, Some((by, actor.as_ref())), now)
+                }
+                State::Condemned => Err(Refusal::Condemned),
+                State::Gone if entry.generation == *fresh => Err(Refusal::GenerationUsed),
+                State::Gone => begin(Some(entry), *blob, by, *fresh, actor.as_ref(), now),
+            },
+            None => begin(None, *blob, by, *fresh, actor.as_ref(), now),
+        },
+        Input::Committed { generation } => {
+            let entry = entry.ok_or(Refusal::Absent)?;
+            match &entry.state {
+                State::Live { .. } | State::Condemned | State::Gone if entry.generation != *generation => {
+                    Err(Refusal::OtherGeneration)
+                }
+                State::Live { present: true, .. } => Ok(Step::Unchanged),
+                State::Live { holders, idle_since, .. } => {
+                    let state = State::Live { present: true, holders: holders.clone(), idle_since: *idle_since };
+                    to(Some(entry), Entry { state, ..*entry }, Action::Committed, None, now)
+                }
+                State::Condemned => Err(Refusal::Condemned),
+                State::Gone => Err(Refusal::Absent),
+            }
+        }
+        Input::Released { by, actor } => {
+            let Some(entry) = entry else { return Ok(Step::Unchanged) };
+            match &entry.state {
+                State::Live { holders, .. } if !holders.contains(by) => Ok(Step::Unchanged),
+                State::Live { .. } if matches!(by, Holder::Retention { .. }) && by.counts(now) => {
+                    Err(Refusal::Retained)
+                }
+                State::Live { present, holders, .. } => {
+                    let mut holders = holders.clone();
+                    holders.remove(by);
+                    let idle_since = holders.is_empty().then_some(now);
+                    let state = State::Live { present: *present, holders, idle_since };
+                    to(Some(entry), Entry { state, ..*entry }, Action::Released, Some((by, actor.as_ref())), now)
+                }
+                State::Condemned | State::Gone => Ok(Step::Unchanged),
+            }
+        }
+        Input::CollectionDue { grace } => {
+            let Some(entry) = entry else { return Ok(Step::Unchanged) };
+            match &entry.state {
+                State::Live { holders, .. } if holders.iter().any(|holder| holder.counts(now)) => Err(Refusal::Needed),
+                State::Live { holders, idle_since, .. } => {
+                    let grace = time::Duration::try_from(*grace).unwrap_or(time::Duration::MAX);
+                    let idle = holders.iter().filter_map(end_of).chain(*idle_since).max().unwrap_or(now);
+                    if now < idle.saturating_add(grace) {
+                        return Err(Refusal::NotDue);
+                    }
+                    to(Some(entry), Entry { state: State::Condemned, ..*entry }, Action::Condemned, None, now)
+                }
+                State::Condemned | State::Gone => Ok(Step::Unchanged),
+            }
+        }
+        Input::AbsenceConfirmed { generation } => {
+            let entry = entry.ok_or(Refusal::Absent)?;
+            match &entry.state {
+                State::Live { .. } | State::Condemned | State::Gone if entry.generation != *generation => {
+                    Err(Refusal::OtherGeneration)
+                }
+                State::Live { .. } => Err(Refusal::NotCondemned),
+                State::Condemned => to(Some(entry), Entry { state: State::Gone, ..*entry }, Action::Gone, None, now),
+                State::Gone => Ok(Step::Unchanged),
+            }
+        }
+    }
+}
+
+fn end_of(holder: &Holder) -> Option<OffsetDateTime> {
+    match holder {
+        Holder::Retention { until, .. } => Some(*until),
+        Holder::Ingest(_) | Holder::LegalHold(_) => None,
+    }
+}
+
+/// The holders with one more, or with a retention that was made longer; [`None`] where that is nothing new.
+fn with(holders: &BTreeSet<Holder>, by: &Holder) -> Option<BTreeSet<Holder>> {
+    if let Holder::Retention { pin, until } = by {
+        let mut same = holders.iter().filter(|holder| matches!(holder, Holder::Retention { pin: p, .. } if p == pin));
+        if same.any(|holder| end_of(holder) >= Some(*until)) {
+            return None;
+        }
+        let others = holders.iter().filter(|holder| !matches!(holder, Holder::Retention { pin: p, .. } if p == pin));
+        return Some(others.cloned().chain([by.clone()]).collect());
+    }
+    let mut holders = holders.clone();
+    holders.insert(by.clone()).then_some(holders)
+}
+
+fn begin(
+    before: Option<&Entry>,
+    blob: BlobRef,
+    by: &Holder,
+    fresh: Generation,
+    actor: Option<&ActorId>,
+    now: OffsetDateTime,
+) -> Answer {
+    match by {
+        Holder::Retention { .. } | Holder::LegalHold(_) => Err(Refusal::Absent),
+        Holder::Ingest(_) if fresh == Generation(0) => Err(Refusal::GenerationUsed),
+        Holder::Ingest(_) => {
+            let state = State::Live { present: false, holders: BTreeSet::from([by.clone()]), idle_since: None };
+            to(before, Entry { blob, generation: fresh, state }, Action::Held, Some((by, actor)), now)
+        }
+    }
+}
+
+fn to(
+    before: Option<&Entry>,
+    entry: Entry,
+    action: Action,
+    by: Option<(&Holder, Option<&ActorId>)>,
+    now: OffsetDateTime,
+) -> Answer {
+    let mut audit = AuditDraft::new(now, action, before.map(|entry| entry.state.name()), entry.state.name());
+    (audit.blob, audit.generation) = (Some(entry.blob), Some(entry.generation));
+    audit.holder = by.map(|(holder, _)| holder.clone());
+    audit.actor = by.and_then(|(_, actor)| actor.cloned());
+    Ok(Step::To(Transition { effect: resume(&entry), audit, entry }))
+}
+
+/// The entry after a transition, by its audit record: the same step, done again.
+pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry> {
+    if audit.ingest.is_some() {
+        return None;
+    }
+    let (blob, generation) = (audit.blob?, audit.generation?);
+    let by = || audit.holder.clone();
+    let input = match audit.action {
+        Action::Held => Input::Held { blob, by: by()?, fresh: generation, actor: None },
+        Action::Committed => Input::Committed { generation },
+        Action::Released => Input::Released { by: by()?, actor: None },
+        Action::Condemned => Input::CollectionDue { grace: Duration::ZERO },
+        Action::Gone => Input::AbsenceConfirmed { generation },
+        Action::Opened
+        | Action::Extended
+        | Action::Acquired
+        | Action::Stored
+        | Action::Targeted
+        | Action::Retried
+        | Action::Attached
+        | Action::Superseded
+        | Action::Withdrawn
+        | Action::Retired
+        | Action::Failed
+        | Action::Detached
+        | Action::Closed => return None,
+    };
+    match step(before, &input, audit.at) {
+        Ok(Step::To(transition)) => Some(transition.entry),
+        Ok(Step::Unchanged) | Err(_) => None,
+    }
+}
+
+/// Whether a holder needs bytes of this name, by the record of its upload as it was read after the entry; `None` where
+/// there is no such record. A hold that is not justified was left behind, and may be released.
+///
+/// ```
+/// # use fhir_devices::{store::{BlobRef, Generation}, update::{IngestId, blob::*}};
+/// # let now = time::OffsetDateTime::UNIX_EPOCH;
+/// let key = BlobRef::of(b"firmware").key(Generation(1));
+/// assert!(!justified(&Holder::Ingest(IngestId(7)), None, &key, now));
+/// assert!(justified(&Holder::LegalHold("case-7".parse()?), None, &key, now));
+/// # Ok::<(), fhir_devices::update::NotAName>(())
+/// ```
+#[must_use]
+pub fn justified(holder: &Holder, ingest: Option<&Ingest>, key: &BlobKey, now: OffsetDateTime) -> bool {
+    match (holder, ingest) {
+        (Holder::Ingest(_), None) => false,
+        // A record of another upload tells nothing.
+        (Holder::Ingest(id), Some(ingest)) if ingest.id != *id => true,
+        (Holder::Ingest(_), Some(ingest)) => match &ingest.state {
+            // It may be about to say that it has them.
+            ingest::State::Open { .. } => true,
+            ingest::State::Closed { .. } => false,
+            ingest::State::Acquired { .. }
+            | ingest::State::Stored { .. }
+            | ingest::State::Attached { .. }
+            | ingest::State::Superseded { .. }
+            | ingest::State::Releasing { .. } => ingest.state.key() == Some(*key),
+        },
+        (Holder::Retention { .. } | Holder::LegalHold(_), _) => holder.counts(now),
+    }
+}
+
+/// What is to become of bytes that were found in the store.
+///
+/// ```
+/// use fhir_devices::update::blob::Sweep;
+/// assert_ne!(Sweep::Keep, Sweep::Delete);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sweep {
+    /// They are the ledger's matter.
+    Keep,
+    /// Nobody can need them ever again.
+    Delete,
+}
+
+/// What is to become of bytes that were found in the store under this name, by the entry of their digest as it was read
+/// after they were found.
+///
+/// It is safe at any time: a name is held before it is written to, and no generation comes back. Those of generation 0 are
+/// from before there was a ledger, and are kept.
+///
+/// ```
+/// # use fhir_devices::{store::{BlobRef, Generation}, update::blob::*};
+/// let blob = BlobRef::of(b"firmware");
+/// assert_eq!(sweep(&blob.key(Generation(1)), None), Sweep::Delete);
+/// let gone = Entry { blob, generation: Generation(1), state: State::Gone };
+/// assert_eq!(sweep(&gone.key(), Some(&gone)), Sweep::Delete);
+/// ```
+#[must_use]
+pub fn sweep(found: &BlobKey, entry: Option<&Entry>) -> Sweep {
+    match entry {
+        _ if found.generation == Generation(0) => Sweep::Keep,
+        None => Sweep::Delete,
+        Some(entry) if entry.blob.digest != found.digest => Sweep::Keep,
+        Some(entry) if entry.generation != found.generation => Sweep::Delete,
+        Some(entry) => match entry.state {
+            State::Live { .. } | State::Condemned => Sweep::Keep,
+            State::Gone => Sweep::Delete,
+        },
+    }
+}

@@ -1,0 +1,171 @@
+//! What is to be done, and the key by which a repetition of it is known.
+
+use super::super::IngestId;
+use super::super::name::names;
+use super::State;
+use crate::primitive::Id;
+use crate::store::{BlobRef, Generation, VersionId, WriteId};
+use sha2::Digest as _;
+use std::fmt;
+use time::OffsetDateTime;
+
+/// Something to do. It may be done again, and then does nothing more: [`Effect::key`] is the same each time.
+///
+/// ```
+/// use fhir_devices::update::{IngestId, ingest::Effect};
+/// let key = Effect::FindTarget.key(IngestId(7));
+/// assert_eq!(key.to_string(), "00000000000000000000000000000007/find-target");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Let the bytes pass into a writer, and hash them. One who has no bytes waits for the deadline.
+    ReceiveBytes {
+        /// Until when they may stay away.
+        until: OffsetDateTime,
+    },
+    /// Have the blob ledger hold the bytes for this upload, and learn their generation.
+    HoldBytes {
+        /// Which bytes.
+        blob: BlobRef,
+    },
+    /// Make the bytes visible under their name, and have the blob ledger say so. Where it says so already, the writer is
+    /// discarded. One who has no bytes asks the store for them.
+    CommitBytes {
+        /// Which bytes.
+        blob: BlobRef,
+        /// Which writing of them.
+        generation: Generation,
+    },
+    /// Find the one component that is meant, and look in it for a reference of this upload. Where the state has a component
+    /// that is fixed, the reference can be in no other.
+    FindTarget,
+    /// Make the component refer to the bytes, on condition that it still has this version.
+    WriteReference {
+        /// The component.
+        component: Id,
+        /// The version of it that was read.
+        version: VersionId,
+        /// Which bytes.
+        blob: BlobRef,
+        /// Which writing of them.
+        generation: Generation,
+    },
+    /// Write to the component, on condition that it has the version that was read, so that it has no reference of this upload.
+    /// It is written to even where it has none: so the writing of one who is late fails.
+    DropReference {
+        /// The component.
+        component: Id,
+    },
+    /// Have the blob ledger hold the bytes for this upload no more.
+    ReleaseBytes {
+        /// Which bytes.
+        blob: BlobRef,
+        /// Which writing of them.
+        generation: Generation,
+    },
+}
+
+names! {
+    /// The name of an [`Effect`].
+    ///
+    /// ```
+    /// use fhir_devices::update::ingest::EffectName;
+    /// assert_eq!(EffectName::DropReference.to_string(), "drop-reference");
+    /// ```
+    EffectName {
+        /// [`Effect::ReceiveBytes`].
+        ReceiveBytes = "receive-bytes",
+        /// [`Effect::HoldBytes`].
+        HoldBytes = "hold-bytes",
+        /// [`Effect::CommitBytes`].
+        CommitBytes = "commit-bytes",
+        /// [`Effect::FindTarget`].
+        FindTarget = "find-target",
+        /// [`Effect::WriteReference`].
+        WriteReference = "write-reference",
+        /// [`Effect::DropReference`].
+        DropReference = "drop-reference",
+        /// [`Effect::ReleaseBytes`].
+        ReleaseBytes = "release-bytes",
+    }
+}
+
+impl Effect {
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> EffectName {
+        match self {
+            Self::ReceiveBytes { .. } => EffectName::ReceiveBytes,
+            Self::HoldBytes { .. } => EffectName::HoldBytes,
+            Self::CommitBytes { .. } => EffectName::CommitBytes,
+            Self::FindTarget => EffectName::FindTarget,
+            Self::WriteReference { .. } => EffectName::WriteReference,
+            Self::DropReference { .. } => EffectName::DropReference,
+            Self::ReleaseBytes { .. } => EffectName::ReleaseBytes,
+        }
+    }
+
+    /// The key by which a repetition is known.
+    #[must_use]
+    pub const fn key(&self, ingest: IngestId) -> EffectKey {
+        EffectKey { ingest, effect: self.name() }
+    }
+}
+
+/// Names an effect of an upload, the same each time it is done.
+///
+/// ```
+/// use fhir_devices::store::WriteId;
+/// use fhir_devices::update::{IngestId, ingest::{EffectKey, EffectName}};
+/// let attach = EffectKey { ingest: IngestId(7), effect: EffectName::WriteReference };
+/// assert_eq!(attach.write_id(), WriteId(7));
+/// assert_ne!(EffectKey { effect: EffectName::DropReference, ..attach }.write_id(), WriteId(7));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EffectKey {
+    /// The upload.
+    pub ingest: IngestId,
+    /// What is done.
+    pub effect: EffectName,
+}
+
+impl EffectKey {
+    /// The id for a write to a store of resources: the name of the upload for its reference, and another for all else.
+    #[must_use]
+    pub fn write_id(&self) -> WriteId {
+        if self.effect == EffectName::WriteReference {
+            return WriteId(self.ingest.0);
+        }
+        let digest: [u8; 32] = sha2::Sha256::digest(self.to_string()).into();
+        WriteId(digest.iter().take(16).fold(0, |id, byte| id << 8 | u128::from(*byte)))
+    }
+}
+
+impl fmt::Display for EffectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.ingest, self.effect)
+    }
+}
+
+/// What is to be done in a state: what a step into it asks for, and what one who finds it goes on with.
+///
+/// ```
+/// use fhir_devices::update::ingest::{Reason, State, resume};
+/// assert_eq!(resume(&State::Closed { reason: Reason::Withdrawn }), None);
+/// ```
+#[must_use]
+pub fn resume(state: &State) -> Option<Effect> {
+    match state {
+        State::Open { deadline } => Some(Effect::ReceiveBytes { until: *deadline }),
+        State::Acquired { blob, generation, .. } => Some(Effect::CommitBytes { blob: *blob, generation: *generation }),
+        State::Stored { .. } => Some(Effect::FindTarget),
+        State::Releasing { component: Some(component), .. } => {
+            Some(Effect::DropReference { component: component.clone() })
+        }
+        State::Releasing { blob, generation, component: None, .. } => {
+            Some(Effect::ReleaseBytes { blob: *blob, generation: *generation })
+        }
+        State::Attached { .. } | State::Superseded { .. } | State::Closed { .. } => None,
+    }
+}

@@ -1,0 +1,194 @@
+//! What is said to the machine of an upload, and what it answers.
+
+use super::super::{Acceptance, ActorId, AuditDraft, IngestId};
+use super::{Effect, Reason, State};
+use crate::primitive::{Id, Text};
+use crate::store::{BlobRef, Generation, VersionId};
+
+/// Something that happened.
+///
+/// ```
+/// use fhir_devices::update::ingest::{Input, Reason};
+/// assert_ne!(Input::TargetLost, Input::CheckFailed { reason: Reason::Empty });
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Input {
+    /// Some bytes have come, and more are expected.
+    Progressed,
+    /// All bytes have passed, and are still invisible.
+    BytesReceived {
+        /// What they are, as measured.
+        blob: BlobRef,
+    },
+    /// The bytes did not stand a check that was made before they had all passed, or as they were committed.
+    CheckFailed {
+        /// Which check.
+        reason: Reason,
+    },
+    /// The blob ledger holds the bytes for this upload.
+    BytesHeld {
+        /// Which bytes.
+        blob: BlobRef,
+        /// Which writing of them.
+        generation: Generation,
+    },
+    /// The bytes are visible under their name, whole, and the blob ledger says so.
+    BytesCommitted {
+        /// Which writing of them.
+        generation: Generation,
+    },
+    /// The deadline of the state may have come. Where bytes are acquired, the store has been asked for them, in vain.
+    DeadlineReached,
+    /// The one component that is meant was read, without a reference of this upload in it. After that, this record and the
+    /// record of what was accepted for the component were read, in this order or together.
+    TargetRead {
+        /// The component.
+        component: Id,
+        /// The version of it that was read.
+        version: VersionId,
+        /// What was last accepted for it from the provider of this upload.
+        accepted: Option<Acceptance>,
+    },
+    /// The component that was meant is no longer there, or no longer the only one.
+    TargetLost,
+    /// The component refers to the bytes.
+    ReferenceWritten {
+        /// The component.
+        component: Id,
+        /// The version of it that was the first to do so.
+        version: VersionId,
+    },
+    /// Somebody else wrote to the component between the reading and the writing.
+    Conflicted {
+        /// Which attempt failed: the number that the state gave.
+        attempt: u16,
+    },
+    /// A later update took its place in the component.
+    Superseded {
+        /// That update.
+        by: IngestId,
+    },
+    /// Somebody took it back.
+    Withdrawn {
+        /// Who.
+        by: ActorId,
+        /// Why.
+        why: Text,
+    },
+    /// It is no longer kept, now that a later one has its place.
+    Retired {
+        /// Who decided so; `None` for a rule of the service.
+        by: Option<ActorId>,
+    },
+    /// The component was written to, or is gone, and has no reference of this upload.
+    ReferenceDropped {
+        /// The component.
+        component: Id,
+    },
+    /// The blob ledger no longer holds the bytes for this upload.
+    BytesReleased {
+        /// Which writing of them.
+        generation: Generation,
+    },
+}
+
+/// A step into another state: three things that belong together in one write of the ledger, and what is to be done after it.
+///
+/// ```
+/// # use fhir_devices::update::{Action, IngestId, ingest::*};
+/// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
+/// # let now = time::OffsetDateTime::UNIX_EPOCH;
+/// let (ingest, _) = Ingest::open(IngestId(7), intent, Limits::default(), now);
+/// let Step::To(transition) = step(&ingest, &Input::TargetLost, now)? else { panic!() };
+/// assert_eq!(transition.state, State::Closed { reason: Reason::TargetLost });
+/// assert_eq!(transition.audit.action, Action::Failed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// The state.
+    pub state: State,
+    /// What is accepted for the component with this step, where that is new. It is to be written with the state or before it.
+    pub accepted: Option<Acceptance>,
+    /// What an audit record says of it.
+    pub audit: AuditDraft,
+    /// What is to be done once it is written: that of [`resume`](super::resume), or the next part of it.
+    pub effect: Option<Effect>,
+}
+
+/// What an input leads to.
+///
+/// ```
+/// use fhir_devices::update::ingest::{Effect, Step};
+/// assert_ne!(Step::Unchanged, Step::Do(Effect::FindTarget));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "a step is looked at and taken apart at once")]
+pub enum Step {
+    /// Another state.
+    To(Transition),
+    /// The same state, and something to be done in it.
+    Do(Effect),
+    /// The input was known already, or means nothing any more.
+    Unchanged,
+}
+
+/// Why an input cannot be true of an upload, or comes too early or too late.
+///
+/// ```
+/// use fhir_devices::update::ingest::Refusal;
+/// assert_eq!(Refusal::OtherContent.to_string(), "the upload has other bytes");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Bytes that are not those that were declared.
+    #[error("the bytes are not those that were declared")]
+    NotDeclared,
+    /// A reason that is no fault of the bytes.
+    #[error("the reason is no fault of the bytes")]
+    NoFault,
+    /// Bytes, or a writing of them, that are not those that came before.
+    #[error("the upload has other bytes")]
+    OtherContent,
+    /// Bytes that are committed before they are held.
+    #[error("the bytes are not held yet")]
+    NotHeld,
+    /// A reference to bytes that are not in the store.
+    #[error("the bytes are not stored yet")]
+    NotStored,
+    /// The bytes are in the store, and stood their checks.
+    #[error("the bytes are stored already")]
+    AlreadyStored,
+    /// A component that is not the one that was fixed.
+    #[error("the upload is for another component")]
+    OtherTarget,
+    /// An attempt that was not made yet.
+    #[error("the attempt was not made yet")]
+    NoSuchAttempt,
+    /// The reference is written in another place or version.
+    #[error("the reference is written already")]
+    AlreadyAttached,
+    /// No component refers to the bytes yet.
+    #[error("the upload is not attached yet")]
+    NotAttached,
+    /// No later update has its place.
+    #[error("the upload is not superseded")]
+    NotSuperseded,
+    /// The deadline has not come.
+    #[error("the deadline has not come yet")]
+    NotDue,
+    /// Nothing of it is to be released.
+    #[error("the upload is not being released")]
+    NotReleasing,
+    /// The component has not been written to, and may still refer to the bytes.
+    #[error("the component may still refer to the bytes")]
+    StillReferenced,
+    /// It is coming to nothing.
+    #[error("the upload is being released")]
+    Releasing,
+    /// It has come to nothing.
+    #[error("the upload is closed")]
+    Closed,
+}

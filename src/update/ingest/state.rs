@@ -1,0 +1,206 @@
+//! Where an upload stands.
+
+use super::super::{AuditDraft, IngestId, StateName};
+use super::Reason;
+use crate::primitive::Id;
+use crate::store::{BlobKey, BlobRef, Generation, VersionId};
+use time::OffsetDateTime;
+
+/// Where an upload stands.
+///
+/// ```
+/// use fhir_devices::store::{BlobRef, Generation};
+/// use fhir_devices::update::ingest::State;
+/// let blob = BlobRef::of(b"firmware");
+/// let stored = State::Stored { blob, generation: Generation(1), target: None, attempts: 0 };
+/// assert_eq!(stored.key(), Some(blob.key(Generation(1))));
+/// assert!(!stored.is_end());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum State {
+    /// The intent is known, and no bytes are.
+    Open {
+        /// Until when they may stay away.
+        deadline: OffsetDateTime,
+    },
+    /// The bytes have passed, and the blob ledger holds their name for this upload. They may not be visible yet.
+    Acquired {
+        /// Which bytes.
+        blob: BlobRef,
+        /// Which writing of them.
+        generation: Generation,
+        /// Until when they may stay away.
+        deadline: OffsetDateTime,
+    },
+    /// The bytes are in the store, whole and checked.
+    Stored {
+        /// Which bytes.
+        blob: BlobRef,
+        /// Which writing of them.
+        generation: Generation,
+        /// The one component that may be written to, once it is fixed. Its sequence number is then accepted.
+        target: Option<Id>,
+        /// How often others were faster.
+        attempts: u16,
+    },
+    /// The component refers to the bytes.
+    Attached {
+        /// Which bytes.
+        blob: BlobRef,
+        /// Which writing of them.
+        generation: Generation,
+        /// The component.
+        component: Id,
+        /// The version of it that was the first to do so.
+        version: VersionId,
+    },
+    /// The component refers to the bytes, and to those of a later update.
+    Superseded {
+        /// Which bytes.
+        blob: BlobRef,
+        /// Which writing of them.
+        generation: Generation,
+        /// The component.
+        component: Id,
+        /// The version of it that was the first to refer to the bytes.
+        version: VersionId,
+        /// The later update.
+        by: IngestId,
+    },
+    /// It comes to nothing: the reference goes first, then the hold on the bytes.
+    Releasing {
+        /// Which bytes.
+        blob: BlobRef,
+        /// Which writing of them.
+        generation: Generation,
+        /// The component that may refer to them, or may yet be made to by one who is late. It is written to in any case.
+        component: Option<Id>,
+        /// Why.
+        reason: Reason,
+    },
+    /// It came to nothing.
+    Closed {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+impl State {
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> StateName {
+        match self {
+            Self::Open { .. } => StateName::Open,
+            Self::Acquired { .. } => StateName::Acquired,
+            Self::Stored { .. } => StateName::Stored,
+            Self::Attached { .. } => StateName::Attached,
+            Self::Superseded { .. } => StateName::Superseded,
+            Self::Releasing { .. } => StateName::Releasing,
+            Self::Closed { .. } => StateName::Closed,
+        }
+    }
+
+    /// The bytes that are held, and which writing of them.
+    #[must_use]
+    pub const fn held(&self) -> Option<(BlobRef, Generation)> {
+        match self {
+            Self::Open { .. } | Self::Closed { .. } => None,
+            Self::Acquired { blob, generation, .. }
+            | Self::Stored { blob, generation, .. }
+            | Self::Attached { blob, generation, .. }
+            | Self::Superseded { blob, generation, .. }
+            | Self::Releasing { blob, generation, .. } => Some((*blob, *generation)),
+        }
+    }
+
+    /// The name of the bytes that are held.
+    #[must_use]
+    pub fn key(&self) -> Option<BlobKey> {
+        self.held().map(|(blob, generation)| blob.key(generation))
+    }
+
+    /// Whether nothing is left to do. An attached upload may still be superseded, withdrawn and retired.
+    #[must_use]
+    pub const fn is_end(&self) -> bool {
+        match self {
+            Self::Open { .. } | Self::Acquired { .. } | Self::Stored { .. } | Self::Releasing { .. } => false,
+            Self::Attached { .. } | Self::Superseded { .. } | Self::Closed { .. } => true,
+        }
+    }
+
+    /// The state that a transition of an upload led to, from its audit record; [`None`] where that is not of an upload or
+    /// was changed.
+    ///
+    /// ```
+    /// # use fhir_devices::update::{IngestId, ingest::{Ingest, Intent, Limits, State}};
+    /// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
+    /// # let now = time::OffsetDateTime::UNIX_EPOCH;
+    /// let (ingest, audit) = Ingest::open(IngestId(7), intent, Limits::default(), now);
+    /// assert_eq!(State::of_audit(&audit), Some(ingest.state));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn of_audit(audit: &AuditDraft) -> Option<Self> {
+        audit.ingest?;
+        let component = || audit.component.clone();
+        let deadline = audit.deadline;
+        Some(match audit.to {
+            StateName::Open => Self::Open { deadline: deadline? },
+            StateName::Acquired => {
+                Self::Acquired { blob: audit.blob?, generation: audit.generation?, deadline: deadline? }
+            }
+            StateName::Stored => Self::Stored {
+                blob: audit.blob?,
+                generation: audit.generation?,
+                target: component(),
+                attempts: audit.attempts?,
+            },
+            StateName::Attached => Self::Attached {
+                blob: audit.blob?,
+                generation: audit.generation?,
+                component: component()?,
+                version: audit.component_version?,
+            },
+            StateName::Superseded => Self::Superseded {
+                blob: audit.blob?,
+                generation: audit.generation?,
+                component: component()?,
+                version: audit.component_version?,
+                by: audit.superseded_by?,
+            },
+            StateName::Releasing => Self::Releasing {
+                blob: audit.blob?,
+                generation: audit.generation?,
+                component: component(),
+                reason: audit.reason?,
+            },
+            StateName::Closed => Self::Closed { reason: audit.reason? },
+            StateName::Live | StateName::Condemned | StateName::Gone => return None,
+        })
+    }
+
+    /// Writes into an audit record all that [`of_audit`](Self::of_audit) reads.
+    pub(super) fn tell(&self, audit: &mut AuditDraft) {
+        if let Some((blob, generation)) = self.held() {
+            (audit.blob, audit.generation) = (Some(blob), Some(generation));
+        }
+        match self {
+            Self::Open { deadline } | Self::Acquired { deadline, .. } => audit.deadline = Some(*deadline),
+            Self::Stored { target, attempts, .. } => {
+                (audit.component, audit.attempts) = (target.clone(), Some(*attempts));
+            }
+            Self::Attached { component, version, .. } => {
+                (audit.component, audit.component_version) = (Some(component.clone()), Some(*version));
+            }
+            Self::Superseded { component, version, by, .. } => {
+                (audit.component, audit.component_version) = (Some(component.clone()), Some(*version));
+                audit.superseded_by = Some(*by);
+            }
+            Self::Releasing { component, reason, .. } => {
+                (audit.component, audit.reason) = (component.clone(), Some(*reason));
+            }
+            Self::Closed { reason } => audit.reason = Some(*reason),
+        }
+    }
+}

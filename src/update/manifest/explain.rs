@@ -1,0 +1,377 @@
+//! What speaks for an update of a component, and what against it.
+
+use super::super::name::names;
+use super::super::{Acceptance, DowngradeAuthorization, IngestId, accept};
+use super::{CompatibilityRule, Requirement, Scope, UpdateManifest};
+use crate::datatype::{CodeableConcept, Coding};
+use crate::issue::Path;
+use crate::primitive::{Instant, Text};
+use crate::reference::{Item, Label, Node, Selector, Tree, select};
+use std::cmp::Ordering;
+use std::fmt;
+use time::OffsetDateTime;
+
+names! {
+    /// What a [`Reason`] is about.
+    ///
+    /// ```
+    /// use fhir_devices::update::manifest::ReasonCode;
+    /// assert_eq!("sequence".parse(), Ok(ReasonCode::Sequence));
+    /// ```
+    ReasonCode {
+        /// Whether the component is the one that is meant, and the only one.
+        Target = "target",
+        /// Whether the place of the component in its device is certain.
+        Place = "place",
+        /// Whether the device and the component are such as the update fits.
+        Compatibility = "compatibility",
+        /// Whether what has to be there already is there.
+        Requirement = "requirement",
+        /// Whether the manifest may still be used.
+        Expiry = "expiry",
+        /// Whether the update comes after what was accepted before.
+        Sequence = "sequence",
+        /// Whether the version is not earlier than what the component runs.
+        Version = "version",
+    }
+}
+
+/// One thing that speaks for an update, or against it.
+///
+/// ```
+/// use fhir_devices::update::manifest::{Reason, ReasonCode};
+/// let reason = Reason {
+///     code: ReasonCode::Requirement,
+///     is_against: true,
+///     at: "UpdateManifest.requires[0]".into(),
+///     component: "mds".into(),
+///     found: "`3.0`".into(),
+///     wanted: "the firmware of the parent at least `3.1` (dotted)".into(),
+/// };
+/// assert_eq!(
+///     reason.to_string(),
+///     "against, requirement at UpdateManifest.requires[0]: `mds` has `3.0`, wanted the firmware of the parent at least `3.1` (dotted)"
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// What it is about.
+    pub code: ReasonCode,
+    /// Whether it speaks against the update.
+    pub is_against: bool,
+    /// The place in the manifest.
+    pub at: String,
+    /// The component that was looked at, by its path; empty where none is.
+    pub component: String,
+    /// What was found.
+    pub found: String,
+    /// What was wanted.
+    pub wanted: String,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = if self.is_against { "against" } else { "for" };
+        write!(f, "{side}, {} at {}: ", self.code, self.at)?;
+        match self.component.as_str() {
+            "" => write!(f, "found {}", self.found)?,
+            component => write!(f, "`{component}` has {}", self.found)?,
+        }
+        write!(f, ", wanted {}", self.wanted)
+    }
+}
+
+/// What is known besides the component and the manifest.
+///
+/// ```
+/// use fhir_devices::update::manifest::Situation;
+/// let situation = Situation::at(time::macros::datetime!(2017-04-19 10:00 UTC));
+/// assert_eq!(situation.accepted, None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Situation<'s> {
+    /// The time.
+    pub now: OffsetDateTime,
+    /// What was last accepted for the component from the provider of the update.
+    pub accepted: Option<&'s Acceptance>,
+    /// The upload that brought the update. What it was accepted for stays accepted.
+    pub ingest: Option<IngestId>,
+}
+
+impl Situation<'_> {
+    /// A time at which nothing was accepted before.
+    #[must_use]
+    pub const fn at(now: OffsetDateTime) -> Self {
+        Self { now, accepted: None, ingest: None }
+    }
+}
+
+/// Everything that speaks for an update of a component, and against it, in the order of the members of the manifest.
+///
+/// Each check has an answer, so that the list tells what was looked at. An update is [admitted](admits) when nothing speaks
+/// against it.
+///
+/// ```
+/// use fhir_devices::reference::components;
+/// use fhir_devices::update::manifest::{ReasonCode, Situation, UpdateManifest, explain};
+/// use fhir_devices::DeviceComponent;
+///
+/// let all = [DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","id":"pump","identifier":{"value":"1"},
+///     "type":{"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"69985"}]}}"#)?];
+/// let manifest = UpdateManifest::from_json(br#"{"format":1,"sequence":42,"target":{"level":"mds"},"identity":
+///     {"provider":"acme","name":"pump","version":"2.4.0","scheme":"semver"},"reportedAs":"software","urgency":"routine",
+///     "compatibility":[{"code":69985}],"expiresAt":"2017-01-01T00:00:00Z","artifacts":[{"name":"pump.bin","size":8,
+///     "mediaType":"application/octet-stream","sha256":"c3bf47ea1f4a4a605470313cacb3a44f4a461f68c6faeab07e737610cb5ac835"}]}"#)?;
+///
+/// let tree = components(&all);
+/// let situation = Situation::at(time::macros::datetime!(2017-04-19 10:00 UTC));
+/// let reasons = explain(&tree, tree.get("pump").unwrap(), &manifest, &situation);
+/// let against: Vec<_> = reasons.iter().filter(|reason| reason.is_against).collect();
+/// assert_eq!(against.len(), 1);
+/// assert_eq!(
+///     against[0].to_string(),
+///     "against, expiry at UpdateManifest.expiresAt: found `2017-04-19T10:00:00Z`, wanted a time before `2017-01-01T00:00:00Z`"
+/// );
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
+#[must_use]
+pub fn explain(
+    tree: &Tree<'_>,
+    component: Node<'_, '_>,
+    manifest: &UpdateManifest,
+    situation: &Situation<'_>,
+) -> Vec<Reason> {
+    let mut look = Look { tree, component, situation, reasons: Vec::new() };
+    let at = Path::root("UpdateManifest");
+    look.version(manifest, &at.child("identity").child("version"));
+    look.sequence(manifest, &at.child("sequence"));
+    look.target(&manifest.target.selector(), &at.child("target"));
+    look.place(&at.child("target"));
+    look.compatibility(&manifest.compatibility, &at);
+    for (index, requirement) in manifest.requires.iter().enumerate() {
+        look.requirement(requirement, &at.item("requires", index));
+    }
+    look.expiry(manifest.expires_at, &at.child("expiresAt"));
+    look.reasons
+}
+
+/// Whether nothing speaks against an update of a component: [`explain`] without its reasons.
+#[must_use]
+pub fn admits(tree: &Tree<'_>, component: Node<'_, '_>, manifest: &UpdateManifest, situation: &Situation<'_>) -> bool {
+    explain(tree, component, manifest, situation).iter().all(|reason| !reason.is_against)
+}
+
+/// One component, being looked at.
+struct Look<'l, 't, 'a> {
+    tree: &'l Tree<'a>,
+    component: Node<'t, 'a>,
+    situation: &'l Situation<'l>,
+    reasons: Vec<Reason>,
+}
+
+/// What a component reports, in a message.
+fn quoted<'v>(values: impl Iterator<Item = &'v str>) -> String {
+    let values: Vec<String> = values.map(|value| format!("`{value}`")).collect();
+    if values.is_empty() { "nothing".to_owned() } else { values.join(", ") }
+}
+
+fn moment(moment: OffsetDateTime) -> String {
+    Instant::try_from(moment).map_or_else(|_| format!("`{moment}`"), |text| format!("`{text}`"))
+}
+
+/// Whether the leave to go back can be used at all.
+fn is_good(leave: &DowngradeAuthorization, sequence: u64, now: OffsetDateTime) -> bool {
+    leave.permits(leave.from, sequence, now)
+}
+
+/// The nodes that a scope means, as seen from one.
+fn in_scope<'t, 'a>(node: Node<'t, 'a>, scope: Scope) -> Vec<Node<'t, 'a>> {
+    match scope {
+        Scope::Itself => vec![node],
+        Scope::Parent => node.parent().into_iter().collect(),
+        Scope::Ancestor(level) => node.ancestors().find(|above| above.level() == Some(level)).into_iter().collect(),
+        Scope::Sibling => {
+            let all = node.above().into_iter().flat_map(Node::children);
+            all.filter(|other| other.index() != node.index()).collect()
+        }
+        Scope::Child => node.children().collect(),
+        Scope::DeviceRoot => vec![node.ancestors().last().unwrap_or(node)],
+    }
+}
+
+impl Look<'_, '_, '_> {
+    fn says(&mut self, code: ReasonCode, holds: bool, at: &Path<'_>, component: &str, found: String, wanted: String) {
+        let (at, component) = (at.to_string(), component.to_owned());
+        self.reasons.push(Reason { code, is_against: !holds, at, component, found, wanted });
+    }
+
+    fn version(&mut self, manifest: &UpdateManifest, at: &Path<'_>) {
+        let (identity, path) = (&manifest.identity, self.component.path());
+        let Some(component) = self.component.component() else { return };
+        let reported: Vec<&str> = manifest.reported_as.observed(component, manifest.target.item.as_ref()).collect();
+        let leave = manifest.downgrade.as_ref();
+        let may_fall = leave.is_some_and(|leave| is_good(leave, manifest.sequence, self.situation.now));
+        let falls =
+            |runs: &&str| identity.scheme.compare_texts(identity.version.as_str(), runs) == Some(Ordering::Less);
+        let holds = may_fall || !reported.iter().any(falls);
+        let wanted = if may_fall {
+            format!("any, by leave to put `{}` in its place", identity.version)
+        } else {
+            format!("no {} later than `{}` ({})", manifest.reported_as, identity.version, identity.scheme)
+        };
+        self.says(ReasonCode::Version, holds, at, &path, quoted(reported.into_iter()), wanted);
+    }
+
+    fn sequence(&mut self, manifest: &UpdateManifest, at: &Path<'_>) {
+        let Situation { now, accepted, ingest } = *self.situation;
+        // Somebody who has no upload yet is not the one that was accepted last.
+        let by = ingest.or(accepted.map(|accepted| IngestId(!accepted.by.0))).unwrap_or(IngestId(0));
+        let provider = Text::new(manifest.identity.provider.as_str()).ok();
+        let answer = accept(accepted, provider.as_ref(), manifest.sequence, by, manifest.downgrade.as_ref(), now);
+        let wanted = match accepted {
+            None => "any, as nothing was accepted before".to_owned(),
+            Some(accepted) => format!("one above {} or an authorisation", accepted.highest),
+        };
+        self.says(ReasonCode::Sequence, answer.is_ok(), at, "", format!("the number {}", manifest.sequence), wanted);
+    }
+
+    fn target(&mut self, selector: &Selector, at: &Path<'_>) {
+        let found = select(self.tree, selector);
+        let holds = found.as_ref().is_ok_and(|found| found.index() == self.component.index());
+        let found = match found {
+            Ok(found) => format!("`{}`", found.path()),
+            Err(error) => error.to_string(),
+        };
+        let wanted = format!("`{}` as {selector}", self.component.path());
+        self.says(ReasonCode::Target, holds, at, "", found, wanted);
+    }
+
+    fn place(&mut self, at: &Path<'_>) {
+        let (path, doubt) = (self.component.path(), self.component.doubt());
+        let found = match (self.component.is_void(), doubt) {
+            (true, _) => "a record that was made by mistake".to_owned(),
+            (false, Some(finding)) => format!("a place that is not certain ({})", finding.rule),
+            (false, None) => "a place that is certain".to_owned(),
+        };
+        let holds = !self.component.is_void() && doubt.is_none();
+        self.says(ReasonCode::Place, holds, at, &path, found, "a place in one device that is certain".to_owned());
+    }
+
+    fn compatibility(&mut self, rules: &[CompatibilityRule], at: &Path<'_>) {
+        let path = self.component.path();
+        if rules.is_empty() {
+            let at = at.child("compatibility");
+            let wanted = "at least one rule".to_owned();
+            return self.says(ReasonCode::Compatibility, false, &at, &path, "no rule to follow".to_owned(), wanted);
+        }
+        let judged: Vec<Vec<(bool, String, String)>> = rules.iter().map(|rule| self.rule(rule)).collect();
+        let fits = |parts: &Vec<(bool, String, String)>| !parts.is_empty() && parts.iter().all(|(holds, _, _)| *holds);
+        // One rule that fits is reason enough; without one, each says what it misses.
+        let shown: Vec<usize> = match judged.iter().position(fits) {
+            Some(index) => vec![index],
+            None => (0..judged.len()).collect(),
+        };
+        for (index, parts) in judged.iter().enumerate().filter(|(index, _)| shown.contains(index)) {
+            let holds = fits(parts);
+            let missed = parts.iter().filter(|(good, _, _)| holds || !*good);
+            let (found, wanted): (Vec<&str>, Vec<&str>) =
+                missed.map(|(_, found, wanted)| (found.as_str(), wanted.as_str())).unzip();
+            let at = at.item("compatibility", index);
+            self.says(ReasonCode::Compatibility, holds, &at, &path, found.join(" and "), wanted.join(" and "));
+        }
+    }
+
+    /// Each part of a rule: whether it fits, what was found, and what was wanted.
+    fn rule(&self, rule: &CompatibilityRule) -> Vec<(bool, String, String)> {
+        let CompatibilityRule { manufacturer, model, class, code, part_number, hardware } = rule;
+        let device = match self.component.device().map(Node::item) {
+            Some(Item::Device(device)) => Some(device),
+            _ => None,
+        };
+        let component = self.component.component();
+        let mut parts = Vec::new();
+        let mut compare = |what: &str, found: Vec<&str>, wanted: &str| {
+            let holds = found.contains(&wanted);
+            parts.push((holds, format!("the {what} {}", quoted(found.into_iter())), format!("the {what} `{wanted}`")));
+        };
+        if let Some(wanted) = manufacturer {
+            let found = device.and_then(|device| device.manufacturer.as_ref()?.value.as_ref());
+            compare("manufacturer", found.map(Text::as_str).into_iter().collect(), wanted.as_str());
+        }
+        if let Some(wanted) = model {
+            let found = device.and_then(|device| device.model.as_ref()?.value.as_ref());
+            compare("model", found.map(Text::as_str).into_iter().collect(), wanted.as_str());
+        }
+        if let Some(wanted) = part_number {
+            let found = component.map(|component| super::target::part_numbers(component).collect());
+            compare("part number", found.unwrap_or_default(), wanted.as_str());
+        }
+        if let Some(wanted) = class {
+            let kinds = [component.map(|one| &one.r#type), device.and_then(|one| one.r#type.as_ref())];
+            let codings = || kinds.into_iter().flatten().flat_map(|kind: &CodeableConcept| &kind.coding);
+            let holds = codings().any(|coding| is_class(coding, wanted));
+            let found = quoted(codings().filter_map(code_of));
+            parts.push((holds, format!("the classes {found}"), format!("the class `{wanted}`")));
+        }
+        if let Some(code) = code {
+            let holds = Selector::Code(*code).fits(self.tree, self.component);
+            let codings = component.map(|one| one.r#type.coding.as_slice()).unwrap_or_default();
+            parts.push((
+                holds,
+                format!("the codes {}", quoted(codings.iter().filter_map(code_of))),
+                format!("the code `{code}`"),
+            ));
+        }
+        if let Some(range) = hardware {
+            let observed = || component.into_iter().flat_map(|one| super::Spec::Hardware.observed(one, None));
+            let holds = observed().next().is_some() && observed().all(|found| range.has(found));
+            parts.push((holds, format!("the hardware {}", quoted(observed())), format!("the hardware {range}")));
+        }
+        parts
+    }
+
+    fn requirement(&mut self, requirement: &Requirement, at: &Path<'_>) {
+        let wanted = requirement.to_string();
+        let tree = self.tree;
+        let selector = requirement.of.as_ref().map(|target| target.selector());
+        let fits = |node: &Node<'_, '_>| {
+            !node.is_void() && selector.as_ref().is_none_or(|selector| selector.fits(tree, *node))
+        };
+        let meant: Vec<Node<'_, '_>> = in_scope(self.component, requirement.scope)
+            .into_iter()
+            .filter(|node| node.component().is_some())
+            .filter(fits)
+            .collect();
+        if meant.is_empty() {
+            return self.says(ReasonCode::Requirement, false, at, "", "no such component".to_owned(), wanted);
+        }
+        for node in meant {
+            let component = node.component().into_iter();
+            let reported: Vec<&str> =
+                component.flat_map(|one| requirement.spec.observed(one, requirement.item.as_ref())).collect();
+            let holds = !reported.is_empty() && reported.iter().all(|found| requirement.wanted.has(found));
+            let found = quoted(reported.into_iter());
+            self.says(ReasonCode::Requirement, holds, at, &node.path(), found, wanted.clone());
+        }
+    }
+
+    fn expiry(&mut self, expires_at: Option<OffsetDateTime>, at: &Path<'_>) {
+        let now = self.situation.now;
+        let wanted = match expires_at {
+            None => "any time, as it has no end".to_owned(),
+            Some(end) => format!("a time before {}", moment(end)),
+        };
+        let holds = expires_at.is_none_or(|end| now < end);
+        self.says(ReasonCode::Expiry, holds, at, "", moment(now), wanted);
+    }
+}
+
+fn code_of(coding: &Coding) -> Option<&str> {
+    Some(coding.code.as_ref()?.value.as_ref()?.as_str())
+}
+
+fn is_class(coding: &Coding, wanted: &Label) -> bool {
+    let system = coding.system.as_ref().and_then(|system| system.value.as_ref()).map(|system| system.as_str());
+    code_of(coding) == Some(wanted.value.as_str()) && (wanted.system.is_none() || wanted.system.as_deref() == system)
+}

@@ -1,0 +1,308 @@
+//! What an update is for: components, and the versions that they report.
+
+use super::super::text::is_hidden;
+use crate::datatype::Identifier;
+use crate::nomenclature::{Level, is_mdc};
+use crate::primitive::Id;
+use crate::reference::{Label, Selector};
+use crate::resource::DeviceComponent;
+use crate::resource::device_component::ProductionSpecification;
+use crate::store::InvalidText;
+use serde_with::{DeserializeFromStr, SerializeDisplay};
+use smol_str::SmolStr;
+use std::fmt;
+use std::str::FromStr;
+
+/// The name of a file of an update: data, and never a path.
+///
+/// ```
+/// use fhir_devices::update::manifest::ArtifactName;
+/// assert!(ArtifactName::new("pump-2.4.bin").is_ok());
+/// assert!(ArtifactName::new("../pump.bin").is_err());
+/// assert!(ArtifactName::new("C:pump.bin").is_err());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+pub struct ArtifactName(SmolStr);
+
+impl ArtifactName {
+    /// Checks a name: 1 to 128 characters, none of which parts folders, drives or lines, and no `.` at either end.
+    ///
+    /// # Errors
+    /// [`InvalidText`], which says what is wanted.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidText> {
+        let name = name.as_ref();
+        let refuse = |reason| Err(InvalidText::new("the name of a file", name, reason));
+        if name.is_empty() || name.chars().count() > 128 {
+            return refuse("1 to 128 characters are wanted");
+        }
+        if name.chars().any(|c| matches!(c, '/' | '\\' | ':')) {
+            return refuse("a name is wanted, and no path");
+        }
+        if name.chars().any(is_hidden) {
+            return refuse("no control characters are wanted");
+        }
+        let at_the_end = |c: char| c == '.' || c.is_whitespace();
+        if name.starts_with(at_the_end) || name.ends_with(at_the_end) {
+            return refuse("no `.` and no white space is wanted at either end");
+        }
+        Ok(Self(SmolStr::new(name)))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ArtifactName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for ArtifactName {
+    type Err = InvalidText;
+
+    fn from_str(name: &str) -> Result<Self, InvalidText> {
+        Self::new(name)
+    }
+}
+
+/// Which component an update is for: the only one that has all of what is named.
+///
+/// ```
+/// use fhir_devices::nomenclature::Level;
+/// use fhir_devices::update::manifest::Target;
+/// let target = Target { level: Some(Level::Vmd), code: Some(69_986), ..Target::default() };
+/// assert_eq!(target.selector().to_string(), "the component of level `vmd` and the component with the code `69986`");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// Its level.
+    pub level: Option<Level>,
+    /// Its code in ISO/IEEE 11073-10101, as a number.
+    pub code: Option<u32>,
+    /// Its identifier, which tells several of a kind apart.
+    pub identifier: Option<Label>,
+    /// The software item that it has.
+    pub item: Option<Label>,
+    /// Its logical id.
+    pub component: Option<Id>,
+}
+
+impl Target {
+    /// Whether it names nothing, and so nothing is meant.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The same as a selector.
+    #[must_use]
+    pub fn selector(&self) -> Selector {
+        let Self { level, code, identifier, item, component } = self;
+        let all = [
+            component.clone().map(Selector::Component),
+            level.map(Selector::Level),
+            code.map(Selector::Code),
+            identifier.clone().map(Selector::Identifier),
+            item.clone().map(Selector::Item),
+        ];
+        Selector::All(all.into_iter().flatten().collect())
+    }
+}
+
+/// Which of the versions of a component.
+///
+/// ```
+/// use fhir_devices::update::manifest::Spec;
+/// assert_eq!(Spec::Firmware.as_str(), "firmware");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Spec {
+    /// The revision of its hardware.
+    Hardware,
+    /// The revision of its software.
+    Software,
+    /// The revision of its firmware.
+    Firmware,
+    /// The revision of the protocol that it speaks.
+    Protocol,
+}
+
+/// The code system of the types of specification.
+const SPECIFICATION_TYPES: &str = "http://hl7.org/fhir/specification-type";
+
+/// The type of a specification that is a part number, and its code in ISO/IEEE 11073-10101.
+const PART_NUMBER: (&str, &str) = ("part-number", "531973");
+
+impl Spec {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Hardware, Self::Software, Self::Firmware, Self::Protocol];
+
+    /// The name, as it stands in manifests.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hardware => "hardware",
+            Self::Software => "software",
+            Self::Firmware => "firmware",
+            Self::Protocol => "protocol",
+        }
+    }
+
+    /// Its code in FHIR, and in ISO/IEEE 11073-10101.
+    const fn codes(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Hardware => ("hardware-revision", "531974"),
+            Self::Software => ("software-revision", "531975"),
+            Self::Firmware => ("firmware-revision", "531976"),
+            Self::Protocol => ("protocol-revision", "531977"),
+        }
+    }
+
+    /// What a component reports as this version: each `productionSpec` of the type, of one software item or of all. A type
+    /// without a code system is taken by its code, as the examples of FHIR have it.
+    ///
+    /// ```
+    /// # use fhir_devices::{DeviceComponent, update::manifest::Spec};
+    /// let component = DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},
+    ///     "type":{"text":"pump"},"productionSpecification":[{"productionSpec":"1.12",
+    ///     "specType":{"coding":[{"system":"http://hl7.org/fhir/specification-type","code":"software-revision"}]}}]}"#)?;
+    /// assert_eq!(Spec::Software.observed(&component, None).collect::<Vec<_>>(), ["1.12"]);
+    /// assert_eq!(Spec::Firmware.observed(&component, None).count(), 0);
+    /// # Ok::<(), fhir_devices::Report>(())
+    /// ```
+    pub fn observed<'c>(
+        self,
+        component: &'c DeviceComponent,
+        item: Option<&'c Label>,
+    ) -> impl Iterator<Item = &'c str> + use<'c> {
+        specifications(component, self.codes(), item)
+    }
+}
+
+/// The part numbers that a component reports.
+pub(super) fn part_numbers(component: &DeviceComponent) -> impl Iterator<Item = &str> {
+    specifications(component, PART_NUMBER, None)
+}
+
+fn specifications<'c>(
+    component: &'c DeviceComponent,
+    codes: (&'static str, &'static str),
+    item: Option<&'c Label>,
+) -> impl Iterator<Item = &'c str> + use<'c> {
+    let of_item = move |found: Option<&Identifier>| match item {
+        None => true,
+        Some(item) => found.is_some_and(|found| item.fits(found)),
+    };
+    let all = component.production_specification.iter();
+    let fitting = all.filter(move |one| is_of(one, codes) && of_item(one.component_id.as_ref()));
+    fitting.filter_map(|one| Some(one.production_spec.as_ref()?.value.as_ref()?.as_str()))
+}
+
+fn is_of(specification: &ProductionSpecification, (fhir, mdc): (&str, &str)) -> bool {
+    let codings = specification.spec_type.iter().flat_map(|concept| &concept.coding);
+    codings.into_iter().any(|coding| {
+        let system = coding.system.as_ref().and_then(|system| system.value.as_ref()).map(|system| system.as_str());
+        let code = coding.code.as_ref().and_then(|code| code.value.as_ref()).map(|code| code.as_str());
+        match system {
+            None => code == Some(fhir),
+            Some(SPECIFICATION_TYPES) => code == Some(fhir),
+            Some(system) => is_mdc(system) && code == Some(mdc),
+        }
+    })
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Which components a requirement is about, as seen from the one that the update is for.
+///
+/// ```
+/// use fhir_devices::nomenclature::Level;
+/// use fhir_devices::update::manifest::Scope;
+/// assert_eq!(Scope::Ancestor(Level::Mds).to_string(), "the mds above");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scope {
+    /// Itself.
+    Itself,
+    /// The one above.
+    Parent,
+    /// The nearest one above of a level.
+    Ancestor(Level),
+    /// The others below the one above.
+    Sibling,
+    /// Those directly below.
+    Child,
+    /// The one at the top of its tree.
+    DeviceRoot,
+}
+
+impl Scope {
+    /// The name, as it stands in manifests. The level of an ancestor stands beside it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Itself => "self",
+            Self::Parent => "parent",
+            Self::Ancestor(_) => "ancestor",
+            Self::Sibling => "sibling",
+            Self::Child => "child",
+            Self::DeviceRoot => "device-root",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Itself => f.write_str("the component itself"),
+            Self::Parent => f.write_str("the parent"),
+            Self::Ancestor(level) => write!(f, "the {level} above"),
+            Self::Sibling => f.write_str("each sibling"),
+            Self::Child => f.write_str("each child"),
+            Self::DeviceRoot => f.write_str("the component at the top"),
+        }
+    }
+}
+
+/// How urgent an update is.
+///
+/// ```
+/// use fhir_devices::update::manifest::Urgency;
+/// assert!(Urgency::Routine < Urgency::SafetyCorrection);
+/// assert_eq!(Urgency::SecurityFix.as_str(), "security-fix");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Urgency {
+    /// When it suits.
+    Routine,
+    /// It closes a hole.
+    SecurityFix,
+    /// It corrects what may harm somebody.
+    SafetyCorrection,
+}
+
+impl Urgency {
+    /// Every one, the most urgent last.
+    pub const ALL: [Self; 3] = [Self::Routine, Self::SecurityFix, Self::SafetyCorrection];
+
+    /// The name, as it stands in manifests.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Routine => "routine",
+            Self::SecurityFix => "security-fix",
+            Self::SafetyCorrection => "safety-correction",
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The store on Azure Cosmos DB, held against the contracts on the emulator within its SDK, and what is its own: where
+//! resources are kept, accounts that it refuses, and answers that are lost.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+use azure_data_cosmos_driver::fault_injection::{
+    CustomResponseBuilder, FaultInjectionConditionBuilder, FaultInjectionErrorType, FaultInjectionResultBuilder,
+    FaultInjectionRule, FaultInjectionRuleBuilder, FaultOperationType,
+};
+use azure_data_cosmos_driver::in_memory_emulator::{
+    ConsistencyLevel, ContainerConfig, InMemoryEmulatorHttpClient, VirtualAccountConfig, VirtualRegion,
+};
+use fhir_devices::backend::Cosmos;
+use fhir_devices::backend::cosmos::sdk::clients::CosmosClient;
+use fhir_devices::backend::cosmos::sdk::{
+    AccountReference, CosmosClientBuilder, CosmosRuntimeBuilder, RoutingStrategy,
+};
+use fhir_devices::store::*;
+use fhir_devices::testkit::history;
+use fhir_devices::testkit::store::Task;
+use fhir_devices::{ledger_conformance, resource_store_conformance};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use tokio::runtime::Runtime;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
+const ENDPOINT: &str = "https://eastus.emulator.local";
+
+async fn client(emulator: &Arc<InMemoryEmulatorHttpClient>) -> CosmosClient {
+    client_with(emulator, Vec::new()).await
+}
+
+/// A client whose calls go wrong by these rules on their way.
+async fn client_with(emulator: &Arc<InMemoryEmulatorHttpClient>, rules: Vec<Arc<FaultInjectionRule>>) -> CosmosClient {
+    Cosmos::prepare_tls();
+    let runtime = CosmosRuntimeBuilder::from(emulator.runtime_builder_with_fault_rules(rules)).build().await.unwrap();
+    let account = AccountReference::with_authentication_key(ENDPOINT.parse().unwrap(), "dGVzdGtleQ==");
+    let near = RoutingStrategy::ProximityTo("East US".into());
+    CosmosClientBuilder::new().with_runtime(runtime).build(account, near).await.unwrap()
+}
+
+fn emulator(consistency: ConsistencyLevel) -> Arc<InMemoryEmulatorHttpClient> {
+    let region = VirtualRegion::new("East US", ENDPOINT.parse().unwrap());
+    let account = VirtualAccountConfig::new(vec![region]).unwrap().with_consistency(consistency);
+    Arc::new(InMemoryEmulatorHttpClient::new(account))
+}
+
+/// An account of its own, whose container is spread over several partitions of the service.
+async fn connect() -> Cosmos {
+    connect_with(Vec::new()).await
+}
+
+async fn connect_with(rules: Vec<Arc<FaultInjectionRule>>) -> Cosmos {
+    let emulator = emulator(ConsistencyLevel::Strong);
+    emulator.store().create_database("fhir");
+    let spread = ContainerConfig::new().with_partition_count(4).build().unwrap();
+    emulator.store().create_container_with_config("fhir", "devices", "/pk".into(), spread);
+    Cosmos::open(&client_with(&emulator, rules).await, "fhir", "devices").await.unwrap()
+}
+
+resource_store_conformance!(resources_in_cosmos, store = connect().await, block_on = |task| RUNTIME.block_on(task));
+ledger_conformance!(ledger_in_cosmos, store = connect().await, block_on = |task| RUNTIME.block_on(task));
+
+#[test]
+fn histories_of_many_threads_and_honest_faults_are_in_order() {
+    let store = Arc::new(RUNTIME.block_on(connect()));
+    let block_on = |task: Task<'_>| RUNTIME.block_on(task);
+    let resources: Arc<dyn ResourceStore> = store.clone();
+    history::resources(&resources, &block_on, 0..200).unwrap();
+    let ledger: Arc<dyn Ledger> = store;
+    history::ledger(&ledger, &block_on, 0..200).unwrap();
+}
+
+/// Calls of one kind go wrong so: the first ones, or some of them.
+fn fault(
+    of: FaultOperationType,
+    error: FaultInjectionErrorType,
+    first: Option<u32>,
+    probability: f32,
+) -> Arc<FaultInjectionRule> {
+    let result = FaultInjectionResultBuilder::new().with_error(error).with_probability(probability).build();
+    let when = FaultInjectionConditionBuilder::new().with_operation_type(of).build();
+    let rule = FaultInjectionRuleBuilder::new(format!("{of:?} {error:?}"), result).with_condition(when);
+    Arc::new(rule.with_hit_limit(first.unwrap_or(u32::MAX)).build())
+}
+
+#[test]
+fn histories_whose_answers_the_network_loses_are_in_order() {
+    use FaultInjectionErrorType::{ResponseTimeoutAfterService, ServiceUnavailable, TooManyRequests};
+    use FaultOperationType::BatchItem;
+    let rules = vec![
+        fault(BatchItem, ResponseTimeoutAfterService, None, 0.1),
+        fault(BatchItem, ServiceUnavailable, None, 0.05),
+        fault(BatchItem, TooManyRequests, None, 0.05),
+        fault(FaultOperationType::CreateItem, ResponseTimeoutAfterService, None, 0.1),
+        fault(FaultOperationType::ReadItem, ServiceUnavailable, None, 0.05),
+    ];
+    let store = Arc::new(RUNTIME.block_on(connect_with(rules)));
+    let block_on = |task: Task<'_>| RUNTIME.block_on(task);
+    let resources: Arc<dyn ResourceStore> = store.clone();
+    history::resources(&resources, &block_on, 0..50).unwrap();
+    let ledger: Arc<dyn Ledger> = store;
+    history::ledger(&ledger, &block_on, 0..50).unwrap();
+}
+
+#[test]
+fn a_commit_whose_answer_was_lost_is_known_again() {
+    use FaultInjectionErrorType::{ResponseTimeout, ResponseTimeoutAfterService};
+    RUNTIME.block_on(async {
+        let (t, key) = (fresh(), component("c"));
+        let write = || vec![Write::create(key.clone(), "1", of("d"))];
+        // However often the SDK sends it again.
+        for times in 1..4 {
+            let rule = fault(FaultOperationType::BatchItem, ResponseTimeoutAfterService, Some(times), 1.0);
+            let store = connect_with(vec![Arc::clone(&rule)]).await;
+            let made = store.commit(&t, write()).await.unwrap().remove(0);
+            assert_eq!(store.read(&t, &key).await.unwrap(), made);
+            assert_eq!(made.version, VersionId::FIRST);
+            assert!(rule.hit_count() > 0);
+            let change = vec![Change::create("a".parse().unwrap(), "1")];
+            let rule = fault(FaultOperationType::BatchItem, ResponseTimeoutAfterService, Some(times), 1.0);
+            let store = connect_with(vec![rule]).await;
+            let revision = store.apply(&t, change).await.unwrap().remove(0);
+            let record = Ledger::get(&store, &t, &"a".parse().unwrap()).await.unwrap().unwrap();
+            assert_eq!(record.revision, revision);
+        }
+        let never = connect_with(vec![fault(FaultOperationType::BatchItem, ResponseTimeout, None, 1.0)]).await;
+        let unknown = never.commit(&t, write()).await.unwrap_err().error;
+        assert!(matches!(unknown, StoreError::Indeterminate { .. }), "{unknown:?}");
+        assert!(matches!(never.read(&t, &key).await, Err(StoreError::NotFound)));
+    });
+}
+
+#[test]
+fn what_the_service_refuses_is_told_by_its_meaning() {
+    RUNTIME.block_on(async {
+        let answer = |status: u16, sub: u16, wait: &'static str| {
+            let answer = CustomResponseBuilder::new(status.into()).with_sub_status(sub);
+            let answer = answer.with_header("x-ms-retry-after-ms", wait);
+            let result = FaultInjectionResultBuilder::new().with_custom_response(answer.build()).build();
+            let when = FaultInjectionConditionBuilder::new().with_operation_type(FaultOperationType::BatchItem).build();
+            Arc::new(FaultInjectionRuleBuilder::new("refusal", result).with_condition(when).build())
+        };
+        let refused = async |status, sub| {
+            let store = connect_with(vec![answer(status, sub, "7")]).await;
+            let write = Write::create(component("c"), "1", of("d"));
+            store.commit(&fresh(), vec![write]).await.unwrap_err().error
+        };
+        let busy = refused(429, 3200).await;
+        assert!(matches!(busy, StoreError::Throttled { retry_after: Some(wait) } if wait.as_millis() == 7), "{busy:?}");
+        assert!(matches!(refused(413, 0).await, StoreError::TooLarge { .. }));
+        assert!(matches!(refused(403, 1014).await, StoreError::Unsupported { .. }));
+        assert!(matches!(refused(401, 0).await, StoreError::Denied { .. }));
+    });
+}
+
+fn fresh() -> Tenant {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("t-{}", NEXT.fetch_add(1, Ordering::Relaxed)).parse().unwrap()
+}
+
+fn component(id: &str) -> Key {
+    Key::new(ResourceType::DeviceComponent, id).unwrap()
+}
+
+fn of(device: &str) -> IndexEntries {
+    IndexEntries::new().with(Parameter::Source, Token::bare(format!("Device/{device}")))
+}
+
+fn ids(page: &Page<Version>) -> Vec<&str> {
+    page.items.iter().map(|version| version.key.id().as_str()).collect()
+}
+
+#[test]
+fn an_account_without_strong_consistency_is_refused() {
+    RUNTIME.block_on(async {
+        for weak in [ConsistencyLevel::Session, ConsistencyLevel::BoundedStaleness, ConsistencyLevel::Eventual] {
+            let emulator = emulator(weak);
+            let client = client(&emulator).await;
+            Cosmos::create(&client, "fhir", "devices").await.unwrap();
+            let refused = Cosmos::open(&client, "fhir", "devices").await.map(|_| ()).unwrap_err();
+            assert!(matches!(refused, StoreError::Unsupported { .. }), "{refused:?}");
+        }
+    });
+}
+
+#[test]
+fn a_container_is_made_once_and_another_is_refused() {
+    RUNTIME.block_on(async {
+        let emulator = emulator(ConsistencyLevel::Strong);
+        let client = client(&emulator).await;
+        let missing = Cosmos::open(&client, "fhir", "devices").await.map(|_| ()).unwrap_err();
+        assert!(matches!(missing, StoreError::Invalid { .. }), "{missing:?}");
+        for _ in 0..2 {
+            Cosmos::create(&client, "fhir", "devices").await.unwrap();
+        }
+        Cosmos::open(&client, "fhir", "devices").await.unwrap();
+        emulator.store().create_container("fhir", "other", "/tenant".into());
+        let other = Cosmos::open(&client, "fhir", "other").await.map(|_| ()).unwrap_err();
+        assert!(matches!(other, StoreError::Invalid { .. }), "{other:?}");
+    });
+}
+
+#[test]
+fn a_component_that_changes_its_device_is_whole_and_there_once() {
+    RUNTIME.block_on(async {
+        let (store, t) = (connect().await, fresh());
+        let key = component("pump");
+        store.commit(&t, vec![Write::create(key.clone(), "1", of("a"))]).await.unwrap();
+        let moved = Write::update(key.clone(), VersionId::FIRST, "2", of("b"));
+        store.commit(&t, vec![moved]).await.unwrap();
+        let search = |device: &str| {
+            Search::new(ResourceType::DeviceComponent).and(Criterion::source(&format!("Device/{device}")))
+        };
+        assert_eq!(ids(&store.search(&t, &search("a")).await.unwrap()), [""; 0]);
+        assert_eq!(ids(&store.search(&t, &search("b")).await.unwrap()), ["pump"]);
+        assert_eq!(store.history(&t, &key, 9.try_into().unwrap(), None).await.unwrap().items.len(), 2);
+        // One commit with its new device would be two batches.
+        let device = Key::new(ResourceType::Device, "b").unwrap();
+        let writes = vec![Write::put(device.clone(), "1", IndexEntries::new()), Write::put(key, "3", of("b"))];
+        let refused = store.commit(&t, writes).await.unwrap_err();
+        assert!(matches!(refused.error, StoreError::Unsupported { .. }), "{refused:?}");
+        assert!(matches!(store.read(&t, &device).await, Err(StoreError::NotFound)));
+    });
+}
+
+#[test]
+fn a_device_its_components_and_its_metrics_are_written_in_one_commit() {
+    RUNTIME.block_on(async {
+        let (store, t) = (connect().await, fresh());
+        let device = Key::new(ResourceType::Device, "d").unwrap();
+        let metric = Key::new(ResourceType::DeviceMetric, "m").unwrap();
+        let max = store.capabilities().max_writes;
+        let parts = (0..max - 2).map(|n| Write::put(component(&format!("c{n}")), "{}", of("d")));
+        let others = [Write::put(device, "{}", IndexEntries::new()), Write::put(metric, "{}", of("d"))];
+        let writes: Vec<_> = parts.chain(others).collect();
+        for round in 1..=2 {
+            let made = store.commit(&t, writes.clone()).await.unwrap();
+            assert!(made.iter().all(|version| version.version.get() == round));
+        }
+    });
+}

@@ -1,0 +1,379 @@
+//! The store in PostgreSQL, held against the contracts, and what is its own: sessions that break, schemas, plans.
+//!
+//! The tests run against the server of `FHIR_DEVICES_POSTGRES` (a URL), or start one where its binaries are found.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+#[path = "postgres/server.rs"]
+mod server;
+
+use fhir_devices::backend::Postgres;
+use fhir_devices::backend::postgres::{NoTls, Options};
+use fhir_devices::store::*;
+use fhir_devices::testkit::history;
+use fhir_devices::{ledger_conformance, resource_store_conformance};
+use server::Server;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio_postgres::Client;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+static SERVER: LazyLock<Result<Server, String>> = LazyLock::new(Server::shared);
+
+fn options() -> Options {
+    Options::new().with_schema("fhir_test").with_max_body(1 << 20).with_connections(8.try_into().unwrap())
+}
+
+async fn open(options: Options) -> Result<Postgres> {
+    options.connect(&SERVER.as_ref().unwrap().url, NoTls).await
+}
+
+async fn connect() -> Postgres {
+    open(options()).await.unwrap()
+}
+
+resource_store_conformance!(
+    resources_in_postgres,
+    store = connect().await,
+    skip = SERVER.as_ref().err(),
+    block_on = |future| RUNTIME.block_on(future)
+);
+ledger_conformance!(
+    ledger_in_postgres,
+    store = connect().await,
+    skip = SERVER.as_ref().err(),
+    block_on = |future| RUNTIME.block_on(future)
+);
+
+/// Runs a test where there is a server.
+fn on_a_server<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
+    match &*SERVER {
+        Ok(_) => RUNTIME.block_on(test()),
+        Err(reason) => println!("skipped: {reason}"),
+    }
+}
+
+#[test]
+fn histories_of_many_threads_and_honest_faults_are_in_order() {
+    if let Err(reason) = &*SERVER {
+        return println!("skipped: {reason}");
+    }
+    let store = Arc::new(RUNTIME.block_on(connect()));
+    let block_on = |task: fhir_devices::testkit::store::Task<'_>| RUNTIME.block_on(task);
+    let resources: Arc<dyn ResourceStore> = store.clone();
+    history::resources(&resources, &block_on, 0..200).unwrap();
+    let ledger: Arc<dyn Ledger> = store;
+    history::ledger(&ledger, &block_on, 0..200).unwrap();
+}
+
+fn fresh() -> Tenant {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos();
+    format!("test-{now:x}-{}", NEXT.fetch_add(1, Ordering::Relaxed)).parse().unwrap()
+}
+
+fn device(id: &str) -> Key {
+    Key::new(ResourceType::Device, id).unwrap()
+}
+
+fn nothing() -> IndexEntries {
+    IndexEntries::default()
+}
+
+fn source(of: &str) -> IndexEntries {
+    nothing().with(Parameter::Source, Token::bare(of))
+}
+
+fn v(n: u64) -> VersionId {
+    VersionId::new(n).unwrap()
+}
+
+async fn put(store: &Postgres, tenant: &Tenant, write: Write) -> Result<Version> {
+    store.commit(tenant, vec![write]).await.map(|mut made| made.pop().unwrap()).map_err(|refused| refused.error)
+}
+
+/// The ids that a search finds, page after page.
+async fn ids(store: &Postgres, tenant: &Tenant, search: &Search) -> Vec<String> {
+    let (mut search, mut all) = (search.clone(), Vec::new());
+    loop {
+        let page = store.search(tenant, &search).await.unwrap();
+        all.extend(page.items.iter().map(|version| version.key.id().to_string()));
+        match page.next {
+            Some(next) => search.after = Some(next),
+            None => return all,
+        }
+    }
+}
+
+/// A session of the test itself.
+async fn session() -> Client {
+    let (client, connection) = tokio_postgres::connect(&SERVER.as_ref().unwrap().url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+// ------------------------------------------------------------------------------------------ the schema
+
+#[test]
+fn many_processes_migrate_a_new_schema_at_once_and_share_its_page_tokens() {
+    on_a_server(|| async {
+        session().await.batch_execute("DROP SCHEMA IF EXISTS fhir_race CASCADE").await.unwrap();
+        let connect = || tokio::spawn(open(options().with_schema("fhir_race")));
+        let mut stores = Vec::new();
+        for connecting in (0..8).map(|_| connect()).collect::<Vec<_>>() {
+            stores.push(connecting.await.unwrap().unwrap());
+        }
+        let t = fresh();
+        for id in ["a", "b"] {
+            put(&stores[0], &t, Write::create(device(id), "1", nothing())).await.unwrap();
+        }
+        let search = Search::new(ResourceType::Device).limit(1);
+        let token = stores[1].search(&t, &search).await.unwrap().next.unwrap();
+        let rest = stores[2].search(&t, &search.after(token)).await.unwrap();
+        assert_eq!(rest.items[0].key, device("b"));
+    });
+}
+
+#[test]
+fn a_schema_that_is_not_of_this_version_is_refused() {
+    on_a_server(|| async {
+        let (session, name) = (session().await, "fhir_other");
+        session.batch_execute("DROP SCHEMA IF EXISTS fhir_other CASCADE").await.unwrap();
+        assert!(open(options().with_schema(name).without_migration()).await.is_err());
+        open(options().with_schema(name)).await.unwrap();
+        open(options().with_schema(name).without_migration()).await.unwrap();
+        session.batch_execute("INSERT INTO fhir_other.migrations VALUES (999)").await.unwrap();
+        for options in [options().with_schema(name), options().with_schema(name).without_migration()] {
+            assert!(matches!(open(options).await, Err(StoreError::Unsupported { .. })));
+        }
+        for bad in ["", "A", "1a", "a b", "pg_x", "a;b", &"a".repeat(64)] {
+            assert!(matches!(open(options().with_schema(bad)).await, Err(StoreError::Invalid { .. })), "{bad}");
+        }
+    });
+}
+
+// ------------------------------------------------------------------------------------------ commits
+
+#[test]
+fn commits_that_name_the_same_keys_in_opposite_orders_all_succeed() {
+    on_a_server(|| async {
+        let (store, t) = (Arc::new(connect().await), fresh());
+        let ids: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+        let storm = |worker: usize| {
+            let (store, t, ids) = (Arc::clone(&store), t.clone(), ids.clone());
+            tokio::spawn(async move {
+                for round in 0..20 {
+                    let mut keys = ids.clone();
+                    keys.rotate_left((worker * 7 + round) % 20);
+                    if worker.is_multiple_of(2) {
+                        keys.reverse();
+                    }
+                    let write = |id: &String| Write::put(device(id), format!("{worker}-{round}"), nothing());
+                    store.commit(&t, keys.iter().map(write).collect()).await.unwrap();
+                }
+            })
+        };
+        for worker in (0..6).map(storm).collect::<Vec<_>>() {
+            worker.await.unwrap();
+        }
+        for id in &ids {
+            assert_eq!(store.read(&t, &device(id)).await.unwrap().version, v(120));
+        }
+    });
+}
+
+#[test]
+fn after_a_storm_of_writes_each_resource_is_found_by_its_newest_entries_alone() {
+    on_a_server(|| async {
+        let (store, t) = (Arc::new(connect().await), fresh());
+        let storm = |worker: u64| {
+            let (store, t) = (Arc::clone(&store), t.clone());
+            tokio::spawn(async move {
+                for round in 0..60 {
+                    let of = format!("Device/{}", (worker * 31 + round) % 7);
+                    let write = if round % 11 == 10 {
+                        Write::delete(device("hot"), Precondition::None)
+                    } else {
+                        Write::put(device("hot"), of.clone(), source(&of))
+                    };
+                    drop(put(&store, &t, write).await);
+                }
+            })
+        };
+        for worker in (0..6).map(storm).collect::<Vec<_>>() {
+            worker.await.unwrap();
+        }
+        let newest = store.read(&t, &device("hot")).await.ok().and_then(|version| version.body);
+        for n in 0..7 {
+            let of = format!("Device/{n}");
+            let found = ids(&store, &t, &Search::new(ResourceType::Device).and(Criterion::source(&of))).await;
+            let is_newest = newest.as_deref() == Some(of.as_bytes());
+            assert_eq!(found.len(), usize::from(is_newest), "{of}, and the newest is {newest:?}");
+        }
+    });
+}
+
+#[test]
+fn a_version_is_never_older_than_the_one_before_it_even_if_the_clock_is() {
+    on_a_server(|| async {
+        let (store, t) = (connect().await, fresh());
+        put(&store, &t, Write::create(device("a"), "1", nothing())).await.unwrap();
+        let future = "UPDATE fhir_test.resources SET last_updated = now() + interval '1 day' WHERE tenant = $1";
+        session().await.execute(future, &[&t.as_str()]).await.unwrap();
+        let before = store.read(&t, &device("a")).await.unwrap().last_updated;
+        let after = put(&store, &t, Write::update(device("a"), v(1), "2", nothing())).await.unwrap();
+        assert_eq!(after.last_updated, before);
+        assert_eq!(store.read(&t, &device("a")).await.unwrap(), after);
+    });
+}
+
+#[test]
+fn only_the_newest_versions_are_kept_when_asked() {
+    on_a_server(|| async {
+        let (store, t) = (open(options().with_max_versions(3.try_into().unwrap())).await.unwrap(), fresh());
+        for n in 1..=5 {
+            put(&store, &t, Write::put(device("a"), n.to_string(), nothing())).await.unwrap();
+        }
+        let nine = NonZeroU32::new(9).unwrap();
+        let history = store.history(&t, &device("a"), nine, None).await.unwrap().items;
+        assert_eq!(history.iter().map(|v| v.version.get()).collect::<Vec<_>>(), [5, 4, 3]);
+        assert!(matches!(store.vread(&t, &device("a"), v(2)).await, Err(StoreError::NotFound)));
+    });
+}
+
+#[test]
+fn a_large_commit_is_one_statement_and_its_answers_are_in_its_order() {
+    on_a_server(|| async {
+        let (store, t) = (connect().await, fresh());
+        let write = |n: usize| {
+            let index = source("Device/s").with(Parameter::Identifier, Token::new("urn:x", n.to_string()));
+            Write::create(device(&(n * 7 % 1_000).to_string()), n.to_string(), index)
+        };
+        let made = store.commit(&t, (0..1_000).map(write).collect()).await.unwrap();
+        for (n, version) in made.iter().enumerate() {
+            assert_eq!(version.key, device(&(n * 7 % 1_000).to_string()));
+        }
+        // Two criteria, of which one has thousands of candidates.
+        let search = Search::new(ResourceType::Device)
+            .and(Criterion::source("Device/s"))
+            .and(Criterion::identifier("urn:x|501".parse().unwrap()));
+        assert_eq!(ids(&store, &t, &search).await, [(501 * 7 % 1_000).to_string()]);
+    });
+}
+
+#[test]
+fn a_search_that_finds_little_among_much_goes_on_behind_its_windows() {
+    on_a_server(|| async {
+        let (store, t) = (connect().await, fresh());
+        for chunk in (0..5_000).collect::<Vec<usize>>().chunks(1_000) {
+            let write = |n: &usize| {
+                let mut index = nothing().with(Parameter::Manufacturer, Token::bare("one"));
+                index
+                    .insert(Parameter::Identifier, Token::new(if *n % 2_500 == 2_499 { "rare" } else { "other" }, "x"));
+                Write::create(device(&format!("{n:04}")), "1", index)
+            };
+            store.commit(&t, chunk.iter().map(write).collect()).await.unwrap();
+        }
+        let of_system = Criterion::identifier("rare|".parse().unwrap());
+        let search = Search::new(ResourceType::Device).and(of_system.clone());
+        let first = store.search(&t, &search).await.unwrap();
+        assert!(first.items.is_empty() && first.next.is_some());
+        assert_eq!(ids(&store, &t, &search).await, ["2499", "4999"]);
+        let both = search.and(Criterion::value(Parameter::Manufacturer, "one")).limit(1);
+        assert_eq!(ids(&store, &t, &both).await, ["2499", "4999"]);
+        let all = Search::new(ResourceType::Device).and(Criterion::begins(Parameter::Manufacturer, "o")).limit(700);
+        assert_eq!(ids(&store, &t, &all).await.len(), 5_000);
+        let either = Criterion::AnyOf(vec![of_system, Criterion::Id("0007".into())]);
+        assert_eq!(ids(&store, &t, &Search::new(ResourceType::Device).and(either)).await, ["0007", "2499", "4999"]);
+    });
+}
+
+// ------------------------------------------------------------------------------------------ troubles
+
+#[test]
+fn a_commit_whose_session_breaks_is_indeterminate_and_the_next_call_works() {
+    on_a_server(|| async {
+        let (store, t) = (Arc::new(connect().await), fresh());
+        put(&store, &t, Write::create(device("a"), "1", nothing())).await.unwrap();
+        // The commit waits for a row that this session holds, and loses its own session meanwhile.
+        let mut holder = session().await;
+        let held = holder.transaction().await.unwrap();
+        let hold = "SELECT 1 FROM fhir_test.resources WHERE tenant = $1 FOR UPDATE";
+        held.query(hold, &[&t.as_str()]).await.unwrap();
+        let update = Write::update(device("a"), v(1), "2", nothing());
+        let (of_task, tenant) = (Arc::clone(&store), t.clone());
+        let commit = tokio::spawn(async move { put(&of_task, &tenant, update).await });
+        let waiting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                       AND query LIKE '%commit_writes%' AND pg_backend_pid() = ANY (pg_blocking_pids(pid))";
+        while held.query(waiting, &[]).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let lost = commit.await.unwrap().unwrap_err();
+        assert!(matches!(lost, StoreError::Indeterminate { .. }), "{lost:?}");
+        held.commit().await.unwrap();
+        assert_eq!(store.read(&t, &device("a")).await.unwrap().version, v(1));
+        put(&store, &t, Write::update(device("a"), v(1), "2", nothing())).await.unwrap();
+    });
+}
+
+#[test]
+fn who_waits_for_a_connection_in_vain_is_throttled_and_a_commit_without_an_answer_is_indeterminate() {
+    on_a_server(|| async {
+        let one = options().with_connections(1.try_into().unwrap()).with_patience(Duration::from_millis(300));
+        let (store, t) = (Arc::new(open(one).await.unwrap()), fresh());
+        put(&store, &t, Write::create(device("a"), "1", nothing())).await.unwrap();
+        let mut holder = session().await;
+        let held = holder.transaction().await.unwrap();
+        held.query("SELECT 1 FROM fhir_test.resources WHERE tenant = $1 FOR UPDATE", &[&t.as_str()]).await.unwrap();
+        let commit = || {
+            let (store, t) = (Arc::clone(&store), t.clone());
+            tokio::spawn(async move { put(&store, &t, Write::put(device("a"), "2", nothing())).await })
+        };
+        // The first has the only connection until its patience ends, and then the second has it.
+        let mut commits = Vec::new();
+        for _ in 0..2 {
+            commits.push(commit());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let in_vain = store.read(&t, &device("a")).await;
+        assert!(matches!(in_vain, Err(StoreError::Throttled { .. })), "{in_vain:?}");
+        for commit in commits {
+            let late = commit.await.unwrap().unwrap_err();
+            assert!(matches!(late, StoreError::Indeterminate { .. }), "{late:?}");
+        }
+        held.rollback().await.unwrap();
+        // At the server both go on once the row is free.
+        while store.read(&t, &device("a")).await.unwrap().version != v(3) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+}
+
+#[test]
+fn a_role_that_there_is_not_is_denied_and_a_server_that_there_is_not_unavailable() {
+    on_a_server(|| async {
+        let url = &SERVER.as_ref().unwrap().url;
+        if !url.contains("user=postgres") {
+            return println!("skipped: the server of the environment has roles of its own");
+        }
+        let nobody = options().connect(&url.replace("user=postgres", "user=nobody_at_all"), NoTls).await;
+        assert!(matches!(nobody, Err(StoreError::Denied { .. })), "{nobody:?}");
+        let nowhere = options().connect("host=127.0.0.1 port=1 user=postgres", NoTls).await;
+        assert!(matches!(nowhere, Err(StoreError::Unavailable { .. })), "{nowhere:?}");
+        let nothing = options().connect("host=127.0.0.1 speed=fast", NoTls).await;
+        assert!(matches!(nothing, Err(StoreError::Invalid { .. })), "{nothing:?}");
+    });
+}
+
+#[test]
+fn without_a_runtime_a_call_fails_and_does_not_panic() {
+    if let Err(reason) = &*SERVER {
+        return println!("skipped: {reason}");
+    }
+    let store = RUNTIME.block_on(connect());
+    let outside = fhir_devices::testkit::store::block_on(store.read(&fresh(), &device("a")));
+    assert!(matches!(outside, Err(StoreError::Unavailable { .. })));
+}

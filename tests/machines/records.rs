@@ -1,0 +1,81 @@
+//! How records are written, and that those of earlier releases stay readable.
+
+use super::*;
+
+#[test]
+fn every_record_is_read_as_it_was_written() {
+    for state in states() {
+        let ingest = in_state(state);
+        assert_eq!(Ingest::from_bytes(&ingest.to_bytes()), Ok(ingest));
+    }
+    let mut full = ingest();
+    full.intent.size = Some(u64::MAX);
+    full.intent.manifest = Some(Sha256::of(b"manifest"));
+    full.intent.downgrade = Some(Box::new(sequence::leave()));
+    for target in [Selector::Any, Selector::Component("a".parse().unwrap()), Selector::Named("vmd".parse().unwrap())] {
+        full.intent.target = target;
+        assert_eq!(Ingest::from_bytes(&full.to_bytes()), Ok(full.clone()));
+    }
+}
+
+#[test]
+fn a_deadline_beyond_the_years_of_fhir_is_written_all_the_same() {
+    for now in [datetime!(-0300-01-01 0:00 UTC), datetime!(9999-12-31 23:59:59.999999999 UTC)] {
+        let (ingest, audit) = Ingest::open(IngestId(7), intent(), limits(), now);
+        assert!(Ingest::from_bytes(&ingest.to_bytes()).is_ok(), "{now}");
+        assert!(serde_json::to_string(&audit).is_ok(), "{now}");
+    }
+}
+
+const DIGEST: &str = "c9a59a9b2f7af1d8d6e7a6b3a1b4c1f3b2a59c3fb6bfe0c6a0f2d6cc2a04d3a1";
+
+/// The records of a release must be read by all that follow.
+#[test]
+fn a_record_of_format_1_stays_readable() {
+    let digest: Sha256 = DIGEST.parse().unwrap();
+    let fixtures = include_str!("ingest-1.jsonl").lines();
+    let blob = BlobRef { digest, size: 8 };
+    let (generation, component, version) = (Generation(0), "ecg".parse().unwrap(), VersionId::new(2).unwrap());
+    let wanted = [
+        State::Open { deadline: OffsetDateTime::UNIX_EPOCH },
+        State::Stored { blob, generation, target: None, attempts: 0 },
+        State::Attached { blob, generation, component, version },
+        State::Closed { reason: Reason::TargetLost },
+    ];
+    let read: Vec<_> = fixtures.map(|line| Ingest::from_bytes(line.as_bytes()).unwrap()).collect();
+    assert_eq!(read.iter().map(|ingest| ingest.state.clone()).collect::<Vec<_>>(), wanted);
+    for ingest in read {
+        assert_eq!((ingest.id, ingest.limits), (IngestId(7), Limits::default()));
+        assert_eq!(ingest.intent.sequence, Some(u64::MAX));
+        assert_eq!(ingest.opened.as_ref().unwrap(), "2017-04-19T10:00:00Z");
+        assert_eq!(Ingest::from_bytes(&ingest.to_bytes()), Ok(ingest));
+    }
+}
+
+#[test]
+fn a_record_of_format_2_is_written_as_it_was() {
+    let fixtures: Vec<_> = include_str!("ingest-2.jsonl").lines().collect();
+    let names: Vec<_> = fixtures
+        .iter()
+        .map(|line| {
+            let ingest = Ingest::from_bytes(line.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8(ingest.to_bytes()).unwrap(), *line);
+            ingest.state.name().to_string()
+        })
+        .collect();
+    assert_eq!(names, ["open", "acquired", "stored", "stored", "attached", "superseded", "releasing", "closed"]);
+    assert!(Ingest::from_bytes(fixtures[0].replace(r#""format":2"#, r#""format":3"#).as_bytes()).is_err());
+}
+
+#[test]
+fn names_are_read_as_they_are_written() {
+    for reason in Reason::ALL {
+        assert_eq!(reason.to_string().parse(), Ok(*reason));
+    }
+    for effect in EffectName::ALL {
+        assert_eq!(effect.to_string().parse(), Ok(*effect));
+    }
+    for action in fhir_devices::update::Action::ALL {
+        assert_eq!(action.to_string().parse(), Ok(*action));
+    }
+}

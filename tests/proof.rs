@@ -1,0 +1,192 @@
+//! The production machines of uploads and their bytes, checked in every state and interleaving of small worlds.
+//!
+//! What holds is numbered as in the manual: a reference means bytes that are there (I1) and verified (I2), nothing is
+//! orphaned (I3), no write of anybody is lost (I4), an upload is attached once at most (I5) and comes to its end (I6), what was
+//! withdrawn stays so (I7), and no hold is left behind (I8). Sequence numbers rise (V1).
+//!
+//! cargo test --test proof -- --nocapture
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by a panic, and its numbers are small"
+)]
+
+#[path = "proof/late.rs"]
+mod late;
+#[path = "proof/machines.rs"]
+mod machines;
+#[path = "proof/search.rs"]
+mod search;
+#[path = "proof/worker.rs"]
+mod worker;
+#[path = "proof/world.rs"]
+mod world;
+
+use fhir_devices::update::ingest::EffectName;
+use search::{Found, explore};
+use std::collections::BTreeSet;
+use std::time::Instant;
+use world::{Model, Rule, Setup};
+
+/// Two uploads of the same bytes. Records that belong together are written together; whoever works may die at any point.
+const A: Setup = Setup {
+    bytes: [0, 0],
+    workers: &[0, 1],
+    joint: true,
+    foreign: 1,
+    torn: true,
+    withdraw: true,
+    moves: true,
+    sequenced: false,
+    pins: false,
+    resend: true,
+    told_apart: false,
+    without: None,
+};
+
+/// Each record is written by itself, and an upload has two workers: one that is thought dead, and one that goes on.
+const Z: Setup = Setup { workers: &[0, 0, 1], joint: false, foreign: 0, torn: false, moves: false, resend: false, ..A };
+
+/// The same with one upload alone, and all that may befall it.
+const ALONE: Setup = Setup { workers: &[0, 0], foreign: 1, torn: true, moves: true, resend: true, ..Z };
+
+/// The same with two uploads that have one worker each.
+const PAIR: Setup = Setup { workers: &[0, 1], ..Z };
+
+fn run(name: &str, setup: Setup) -> (Model, Found) {
+    let start = Instant::now();
+    let mut model = Model::new(setup);
+    let found = explore(&mut model);
+    let (states, edges, took) = (found.states, found.edges, start.elapsed());
+    let steps = found.fault.as_ref().map(|(what, steps)| format!(", {what} after {} steps", steps.len()));
+    println!("{name}: {states} states, {edges} edges, {took:.1?}{}", steps.unwrap_or_default());
+    (model, found)
+}
+
+fn holds(name: &str, setup: Setup) -> usize {
+    let (_, found) = run(name, setup);
+    assert!(found.fault.is_none(), "{name}: {}", found.trace());
+    found.states
+}
+
+#[test]
+fn all_holds_where_records_are_written_together() {
+    let states = holds("A", A)
+        + holds("A, sequence numbers", Setup { sequenced: true, resend: false, moves: false, ..A })
+        + holds("A, different bytes", Setup { bytes: [0, 1], resend: false, moves: false, ..A })
+        + holds("A, legal holds", Setup { pins: true, resend: false, moves: false, ..A });
+    assert!(states >= 180_000, "{states}");
+}
+
+#[test]
+fn all_holds_where_each_record_is_written_by_itself_and_the_dead_go_on() {
+    let states = holds("Z", Z);
+    assert!(states >= 180_000, "{states}");
+    holds("Z, alone", ALONE);
+    holds("Z, alone, legal holds", Setup { pins: true, ..ALONE });
+    holds("Z, sequence numbers", Setup { sequenced: true, ..PAIR });
+}
+
+/// Some minutes; by hand.
+#[test]
+#[ignore = "takes minutes"]
+fn all_holds_in_large_worlds() {
+    holds("Z, different bytes", Setup { bytes: [0, 1], ..Z });
+    holds("Z, sequence numbers, zombies", Setup { sequenced: true, ..Z });
+    holds("Z, torn bytes", Setup { torn: true, ..Z });
+    holds("Z, writers", Setup { foreign: 1, moves: true, ..Z });
+}
+
+#[test]
+fn every_state_effect_and_refusal_is_reached() {
+    let sequenced = Setup { sequenced: true, bytes: [0, 1], ..PAIR };
+    let (mut refusals, mut blob_refusals, mut names) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut effects = BTreeSet::new();
+    for setup in [ALONE, Setup { pins: true, ..ALONE }, sequenced] {
+        let (model, found) = run("reached", setup);
+        assert!(found.fault.is_none());
+        let mut machines = model.machines;
+        names.append(&mut machines.names);
+        effects.append(&mut machines.effects);
+        machines.say_all_again();
+        refusals.append(&mut machines.refusals);
+        blob_refusals.append(&mut machines.blob_refusals);
+    }
+    assert_eq!(names, fhir_devices::update::StateName::ALL.iter().copied().collect());
+    assert_eq!(effects, EffectName::ALL.iter().copied().collect());
+    let every = |all: &[&str]| all.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+    let of_upload = [
+        "NotDeclared",
+        "NoFault",
+        "OtherContent",
+        "NotHeld",
+        "NotStored",
+        "AlreadyStored",
+        "OtherTarget",
+        "NoSuchAttempt",
+        "AlreadyAttached",
+        "NotAttached",
+        "NotSuperseded",
+        "NotDue",
+        "NotReleasing",
+        "StillReferenced",
+        "Releasing",
+        "Closed",
+    ];
+    assert_eq!(refusals, every(&of_upload));
+    let of_bytes = [
+        "Condemned",
+        "Absent",
+        "OtherContent",
+        "OtherGeneration",
+        "GenerationUsed",
+        "Retained",
+        "Needed",
+        "NotDue",
+        "NotCondemned",
+    ];
+    assert_eq!(blob_refusals, every(&of_bytes));
+}
+
+/// The rules, each with a small world that goes wrong without it, and what goes wrong there first.
+const MISSED: [(Rule, &str, Setup, &str); 22] = [
+    (Rule::IfMatch, "A", A, "I4: what somebody else wrote is lost"),
+    (Rule::AttachKeyed, "A", A, "I5"),
+    (Rule::CommitBeforeAttach, "A", A, "I1"),
+    (Rule::Verification, "A", A, "I2"),
+    (Rule::NoCleanUp, "A", A, "I1"),
+    (Rule::CollectionByLedger, "A", A, "I1"),
+    (Rule::NewGenerations, "A", A, "I1"),
+    (Rule::Recovery, "A", A, "I6"),
+    (Rule::IntentReread, "Z, alone", ALONE, "I5"),
+    (Rule::Sweeper, "Z, alone", ALONE, "I3"),
+    (Rule::NewGenerations, "Z", PAIR, "I1"),
+    (Rule::IntentBeforeRelease, "Z, alone", ALONE, "I1"),
+    (Rule::IntentBeforeHold, "Z, alone", ALONE, "I1"),
+    (Rule::HoldBeforeIntentMoves, "Z", PAIR, "I1"),
+    (Rule::HoldBeforeBytes, "Z", PAIR, "I1"),
+    (Rule::IfMatch, "Z, alone", ALONE, "I4"),
+    (Rule::AttachKeyed, "Z, alone", ALONE, "I5"),
+    (Rule::Fence, "Z, alone", ALONE, "I7"),
+    (Rule::Justification, "Z, alone", ALONE, "I8"),
+    (Rule::AcceptedReread, "Z, sequence numbers", Setup { sequenced: true, ..PAIR }, "V1"),
+    (Rule::ReferenceBeforeHold, "Z, alone", ALONE, "I1"),
+    (Rule::ListingBeforeLedger, "Z, alone", ALONE, "I1"),
+];
+
+#[test]
+fn each_rule_that_is_taken_out_is_missed() {
+    for (rule, name, setup, wanted) in MISSED {
+        let (_, found) =
+            run(&format!("without {rule:?} in {name}"), Setup { told_apart: true, without: Some(rule), ..setup });
+        println!("{}", found.trace());
+        let what = found.fault.map(|(what, _)| what);
+        assert!(what.is_some_and(|what| what.starts_with(wanted)), "without {rule:?}: {what:?}, wanted {wanted}");
+    }
+    let missed: BTreeSet<_> = MISSED.iter().map(|(rule, ..)| *rule).collect();
+    assert_eq!(missed, Rule::ALL.into_iter().collect());
+}

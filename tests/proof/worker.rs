@@ -1,0 +1,432 @@
+//! What the workers do: each pc is one write to one store, or one read on which a worker will act later.
+
+use super::machines::{Answer, Said, Told};
+use super::world::{Act, Model, Next, Pc, Rule, Worker, World, bit};
+use fhir_devices::update::StateName;
+use fhir_devices::update::ingest::EffectName;
+
+/// Bytes that are not those that were declared.
+const TORN: u8 = 2;
+
+/// The component is written to: whoever read it before has read what is old.
+pub(crate) fn touch(world: &mut World) {
+    for worker in &mut world.workers {
+        worker.fresh = false;
+    }
+}
+
+/// One thing that a worker does.
+pub(crate) struct Job<'a> {
+    pub(crate) model: &'a mut Model,
+    pub(crate) world: World,
+    pub(crate) slot: usize,
+    pub(crate) ingest: usize,
+    pub(crate) digest: usize,
+    pub(crate) next: &'a mut Vec<Next>,
+}
+
+impl Job<'_> {
+    pub(crate) fn fork(&mut self) -> Job<'_> {
+        Job { model: self.model, next: self.next, ..*self }
+    }
+
+    pub(crate) fn done(mut self, fair: bool, what: &'static str, change: impl FnOnce(&mut Self)) {
+        let before = self.world.highest;
+        change(&mut self);
+        let falls = self.model.setup.sequenced && self.world.highest < before;
+        let mut world = self.world;
+        if falls {
+            world.highest = before;
+        }
+        let violation = falls.then_some("V1: an update is attached after a later one");
+        let act = Act { who: "worker", at: self.slot, what, fair };
+        self.next.push(Next { act, world, violation });
+    }
+
+    fn me(&mut self) -> &mut Worker {
+        &mut self.world.workers[self.slot]
+    }
+
+    fn record(&self) -> u8 {
+        self.world.ingest[self.ingest]
+    }
+
+    fn without(&self, rule: Rule) -> bool {
+        self.model.without(rule)
+    }
+
+    fn generation(&self, known: u8) -> u8 {
+        self.model.machines.fact(self.ingest, known).generation
+    }
+
+    /// Goes on with what the state of the record asks for.
+    fn resume(&mut self) {
+        let (record, bytes) = (self.record(), self.me().bytes);
+        let next = self.model.machines.fact(self.ingest, record).next;
+        let mut worker = Worker { known: record, ..Worker::default() };
+        worker.pc = match next {
+            Some(EffectName::ReceiveBytes) if bytes != 0 => Pc::Receive,
+            Some(EffectName::ReceiveBytes) => Pc::GiveUp,
+            Some(EffectName::CommitBytes) if bytes != 0 => Pc::Commit,
+            Some(EffectName::CommitBytes) => Pc::Head,
+            Some(EffectName::FindTarget) => Pc::Find,
+            Some(EffectName::DropReference) => Pc::Drop,
+            Some(EffectName::ReleaseBytes) => Pc::Release,
+            Some(EffectName::HoldBytes | EffectName::WriteReference) | None => Pc::Idle,
+            Some(other) => panic!("{other}"),
+        };
+        if matches!(worker.pc, Pc::Receive | Pc::Commit) {
+            worker.bytes = bytes;
+        }
+        if worker.pc == Pc::Idle {
+            worker = Worker::default();
+        }
+        *self.me() = worker;
+    }
+
+    /// Says something to the record as it is by now, and goes on from there.
+    fn advance(&mut self, said: Said) -> Answer {
+        let record = self.record();
+        if record == 0 {
+            *self.me() = Worker::default();
+            return Answer::Refused;
+        }
+        let answer = self.model.machines.step(self.ingest, record, said);
+        if let Answer::To(to, _) = answer {
+            self.world.ingest[self.ingest] = to;
+        }
+        self.resume();
+        answer
+    }
+
+    /// The same where the record is as it is known; else only looks at it.
+    fn advance_known(&mut self, said: Said) {
+        if self.record() == self.me().known {
+            self.advance(said);
+        } else {
+            self.resume();
+        }
+    }
+
+    fn tell(&mut self, told: Told) -> Answer {
+        let answer = self.model.machines.tell(self.digest, self.world.entry[self.digest], told);
+        if let Answer::To(to, _) = answer {
+            self.world.entry[self.digest] = to;
+        }
+        answer
+    }
+
+    /// Takes a hold, if the bytes are not just being deleted.
+    fn hold(&mut self) -> bool {
+        let entry = self.model.machines.entry(self.digest, self.world.entry[self.digest]);
+        let planned = self.me().generation;
+        let fresh = if planned > 0 { planned } else { entry.generation + 1 };
+        let answer = self.tell(Told::Held { by: self.ingest as u8, fresh });
+        let generation = self.model.machines.entry(self.digest, self.world.entry[self.digest]).generation;
+        self.me().generation = generation;
+        answer != Answer::Refused
+    }
+
+    fn put(&mut self, generation: u8) {
+        let mask = bit(self.model.physical(generation));
+        if self.world.visible[self.digest] & mask == 0 && self.me().bytes == TORN {
+            self.world.torn[self.digest] |= mask;
+        }
+        self.world.visible[self.digest] |= mask;
+    }
+
+    pub(crate) fn go(&mut self, worker: Worker) {
+        let joint = self.model.setup.joint;
+        let known = worker.known;
+        let generation = self.generation(known);
+        match worker.pc {
+            Pc::Idle => self.begin(),
+            Pc::Create => self.fork().done(true, "announces the upload whose bytes it holds", |job| {
+                if job.record() == 0 {
+                    job.world.ingest[job.ingest] = job.model.machines.open(job.ingest);
+                }
+                let (known, generation) = (job.record(), job.me().generation);
+                *job.me() = Worker { pc: Pc::Acquire, known, bytes: 1, generation, ..Worker::default() };
+            }),
+            Pc::Receive => self.receive(worker),
+            Pc::Acquire => self.fork().done(true, "says that the bytes are held", |job| {
+                job.advance(Said::Held { generation: worker.generation });
+                if job.without(Rule::HoldBeforeBytes) && job.me().pc == Pc::Commit {
+                    let known = job.me().known;
+                    *job.me() = Worker { pc: Pc::Present, known, ..Worker::default() };
+                }
+                if job.without(Rule::HoldBeforeIntentMoves) && job.me().pc == Pc::Commit {
+                    job.me().pc = Pc::HoldLate;
+                }
+            }),
+            Pc::HoldLate => {
+                let mut job = self.fork();
+                if job.hold() {
+                    job.me().generation = 0;
+                    job.done(true, "holds the bytes at last", |job| job.me().pc = Pc::Commit);
+                }
+            }
+            Pc::Commit => {
+                self.fork().done(true, "commits the bytes", |job| {
+                    if !job.without(Rule::CommitBeforeAttach) {
+                        job.put(generation);
+                    }
+                    *job.me() = Worker { pc: Pc::Present, known, ..Worker::default() };
+                });
+                if self.model.setup.torn {
+                    self.fork().done(true, "is told by the store that the bytes are too many", |job| {
+                        job.advance(Said::Failed);
+                    });
+                }
+            }
+            Pc::Present => self.fork().done(true, "tells the blob ledger that they are there", |job| {
+                if joint && job.record() != known {
+                    return job.resume();
+                }
+                if job.tell(Told::Committed { generation }) == Answer::Refused {
+                    *job.me() = Worker::default();
+                } else if joint {
+                    job.advance(Said::Committed { generation });
+                } else {
+                    job.me().pc = Pc::Store;
+                }
+            }),
+            Pc::Store => self.fork().done(true, "says that the bytes are stored", |job| {
+                job.advance(Said::Committed { generation });
+            }),
+            Pc::Head => self.fork().done(true, "asks the store for the bytes", |job| {
+                let mask = bit(job.model.physical(generation));
+                let there = job.world.visible[job.digest] & mask != 0;
+                job.me().pc = if there { Pc::Present } else { Pc::GiveUp };
+            }),
+            Pc::GiveUp => self.fork().done(true, "gives the upload up for lost", |job| {
+                if job.without(Rule::IntentBeforeRelease) && generation > 0 && job.me().generation == 0 {
+                    job.tell(Told::Released { by: job.ingest as u8 });
+                    job.me().generation = generation;
+                } else {
+                    job.advance_known(Said::Late);
+                }
+            }),
+            Pc::Find | Pc::Reread | Pc::Judge | Pc::Aim | Pc::Write => self.attach(worker),
+            Pc::Mark => self.fork().done(true, "says that the reference is written", |job| {
+                let late = job.without(Rule::CommitBeforeAttach) && job.me().known != 0;
+                job.advance(Said::Written);
+                if late && job.me().pc == Pc::Idle {
+                    *job.me() = Worker { pc: Pc::CommitLate, known, ..Worker::default() };
+                }
+            }),
+            Pc::CommitLate => self.fork().done(true, "commits the bytes at last", |job| {
+                job.put(generation);
+                *job.me() = Worker::default();
+            }),
+            Pc::Conflict => self.fork().done(true, "says that somebody was faster", |job| {
+                let attempt = job.model.machines.fact(job.ingest, known).attempts;
+                job.advance(Said::Conflicted { attempt });
+            }),
+            Pc::Lost => self.fork().done(true, "says that the target is lost", |job| {
+                job.advance(Said::TargetLost);
+            }),
+            Pc::Drop if self.without(Rule::ReferenceBeforeHold) && worker.generation == 0 => {
+                self.fork().done(true, "releases its hold before the reference", |job| {
+                    job.tell(Told::Released { by: job.ingest as u8 });
+                    job.me().generation = generation;
+                });
+            }
+            Pc::Drop => self.fork().done(true, "writes to the component without the reference", |job| {
+                let there = job.world.refs[job.ingest] > 0;
+                if there || !job.without(Rule::Fence) {
+                    job.world.refs[job.ingest] = 0;
+                    touch(&mut job.world);
+                }
+                (job.me().pc, job.me().generation) = (Pc::Dropped, 0);
+            }),
+            Pc::Dropped => self.fork().done(true, "says that the reference is gone", |job| {
+                job.advance(Said::Dropped);
+            }),
+            Pc::Release => self.fork().done(true, "releases its hold", |job| {
+                if joint && job.record() != known {
+                    return job.resume();
+                }
+                job.tell(Told::Released { by: job.ingest as u8 });
+                if joint { job.close(generation) } else { job.me().pc = Pc::Close }
+            }),
+            Pc::Close => self.fork().done(true, "closes the upload", |job| job.close(generation)),
+        }
+    }
+
+    fn close(&mut self, generation: u8) {
+        self.advance(Said::Released { generation });
+        if self.without(Rule::NoCleanUp) {
+            self.world.visible[self.digest] &= !bit(self.model.physical(generation));
+        }
+    }
+
+    fn begin(&mut self) {
+        if self.record() == 0 {
+            if self.without(Rule::IntentBeforeHold) {
+                let mut job = self.fork();
+                job.me().bytes = 1;
+                if job.hold() {
+                    job.done(false, "holds bytes before it announces their upload", |job| job.me().pc = Pc::Create);
+                }
+                return;
+            }
+            self.fork().done(false, "announces an upload", |job| {
+                job.world.ingest[job.ingest] = job.model.machines.open(job.ingest);
+                job.me().bytes = 1;
+                job.resume();
+            });
+            return;
+        }
+        let next = self.model.machines.fact(self.ingest, self.record()).next;
+        if next.is_some() && !self.without(Rule::Recovery) {
+            self.fork().done(true, "takes the upload up", Job::resume);
+        }
+        let open = matches!(next, Some(EffectName::ReceiveBytes | EffectName::CommitBytes));
+        if self.model.setup.resend && !self.world.resent[self.ingest] && open {
+            self.fork().done(false, "has the bytes sent again", |job| {
+                job.world.resent[job.ingest] = true;
+                job.me().bytes = 1;
+                job.resume();
+                // Bytes that are held already are asked for all the same, to be committed.
+                let answer = job.model.machines.step(job.ingest, job.record(), Said::Received { torn: false });
+                assert_eq!(answer, Answer::Do);
+            });
+        }
+    }
+
+    fn receive(&mut self, worker: Worker) {
+        let (joint, known) = (self.model.setup.joint, worker.known);
+        if self.model.setup.torn && worker.bytes != TORN && worker.generation == 0 {
+            self.fork().done(true, "finds that the bytes are torn", |job| {
+                if job.without(Rule::Verification) {
+                    job.me().bytes = TORN;
+                } else {
+                    job.advance(Said::Received { torn: true });
+                }
+            });
+        }
+        let answer = self.model.machines.step(self.ingest, known, Said::Received { torn: false });
+        assert_eq!(answer, Answer::Do, "bytes are received where they are wanted");
+        if self.without(Rule::HoldBeforeBytes) && worker.generation == 0 {
+            self.fork().done(true, "commits the bytes before they are held", |job| {
+                let entry = job.model.machines.entry(job.digest, job.world.entry[job.digest]);
+                job.me().generation = entry.generation + 1;
+                job.put(entry.generation + 1);
+            });
+            return;
+        }
+        if self.without(Rule::HoldBeforeIntentMoves) {
+            let entry = self.model.machines.entry(self.digest, self.world.entry[self.digest]);
+            if entry.state == Some(StateName::Live) {
+                self.fork().done(true, "learns the generation, and does not hold it yet", |job| {
+                    job.me().generation = entry.generation;
+                    job.me().pc = Pc::Acquire;
+                });
+                return;
+            }
+        }
+        let mut job = self.fork();
+        if joint && job.record() != known {
+            return job.done(true, "finds the record changed", Job::resume);
+        }
+        if job.hold() {
+            job.done(true, "has all bytes, and holds them", |job| {
+                if joint {
+                    let generation = job.me().generation;
+                    job.advance(Said::Held { generation });
+                } else {
+                    job.me().pc = Pc::Acquire;
+                }
+            });
+        }
+    }
+
+    fn attach(&mut self, worker: Worker) {
+        let (joint, known) = (self.model.setup.joint, worker.known);
+        let generation = self.generation(known);
+        match worker.pc {
+            Pc::Find => self.fork().done(true, "reads the component", |job| {
+                let fact = job.model.machines.fact(job.ingest, known);
+                let own = job.world.refs[job.ingest] > 0 && !job.without(Rule::AttachKeyed);
+                job.me().fresh = !own && !job.world.moved;
+                if job.without(Rule::IfMatch) {
+                    job.me().seen = [job.world.refs[0], job.world.refs[1], job.world.foreign[0]];
+                }
+                job.me().pc = match (own, job.world.moved) {
+                    (true, _) => Pc::Mark,
+                    (false, true) => Pc::Lost,
+                    (false, false) if job.without(Rule::IntentReread) && fact.fixed => Pc::Judge,
+                    (false, false) => Pc::Reread,
+                };
+            }),
+            Pc::Reread => self.fork().done(true, "reads the record again", |job| {
+                if job.record() != known {
+                    job.resume();
+                } else if joint {
+                    job.judge(known);
+                } else {
+                    job.me().pc = Pc::Judge;
+                }
+            }),
+            Pc::Judge => self.fork().done(true, "reads what was accepted", |job| job.judge(known)),
+            Pc::Aim => self.fork().done(true, "fixes the component in the record", |job| job.aim(known)),
+            Pc::Write => self.fork().done(true, "writes the reference", |job| {
+                if !job.me().fresh && !job.without(Rule::IfMatch) {
+                    job.me().pc = Pc::Conflict;
+                    return;
+                }
+                if job.without(Rule::IfMatch) {
+                    let [first, second, foreign] = job.me().seen;
+                    (job.world.refs, job.world.foreign[0]) = ([first, second], foreign);
+                }
+                job.world.refs[job.ingest] = generation;
+                job.world.attached[job.ingest] += 1;
+                job.world.highest = job.ingest as u8 + 1;
+                touch(&mut job.world);
+                *job.me() = Worker { pc: Pc::Mark, known, ..Worker::default() };
+            }),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn judge(&mut self, known: u8) {
+        let fixed = self.model.machines.fact(self.ingest, known).fixed;
+        let mut accepted = self.world.accepted;
+        if self.without(Rule::AcceptedReread) && fixed {
+            accepted = self.ingest as u8 + 1;
+        }
+        match self.model.machines.step(self.ingest, known, Said::TargetRead { accepted }) {
+            Answer::Do => self.me().pc = Pc::Write,
+            Answer::To(to, accepts) if self.model.machines.fact(self.ingest, to).name == StateName::Stored => {
+                if joint_and_changed(self, known) {
+                    return self.resume();
+                }
+                if accepts {
+                    self.world.accepted = self.ingest as u8 + 1;
+                }
+                if self.model.setup.joint { self.aim(known) } else { self.me().pc = Pc::Aim }
+            }
+            Answer::To(..) | Answer::Unchanged | Answer::Refused => {
+                self.advance_known(Said::TargetRead { accepted });
+            }
+        }
+    }
+
+    /// The record is written only if it is as it is known; then the reference may be written, by what was read before.
+    fn aim(&mut self, known: u8) {
+        if self.record() != known {
+            return self.resume();
+        }
+        let accepted = if self.model.setup.sequenced { self.ingest as u8 + 1 } else { 0 };
+        let (fresh, seen) = (self.me().fresh, self.me().seen);
+        let said = Said::TargetRead { accepted };
+        let Answer::To(to, _) = self.model.machines.step(self.ingest, known, said) else { panic!("{known}") };
+        self.world.ingest[self.ingest] = to;
+        *self.me() = Worker { pc: Pc::Write, known: to, fresh, seen, ..Worker::default() };
+    }
+}
+
+fn joint_and_changed(job: &Job<'_>, known: u8) -> bool {
+    job.model.setup.joint && job.record() != known
+}
