@@ -212,7 +212,9 @@
 //!
 //! None is needed for anything above, and none is on by default.
 //!
+//! - `cosmos`: `backend::Cosmos`, resources on Azure Cosmos DB for NoSQL.
 //! - `encryption`: [`backend`] wrappers that seal blobs and resource bodies.
+//! - `object-store`: `backend::Objects`, update files on Azure Blob Storage, S3, Google Cloud Storage and in local files.
 //! - `testkit`: strategies of proptest for arbitrary valid values, and documents with one fault.
 
 #[macro_use]
