@@ -1,9 +1,9 @@
 //! Commits: one transactional batch in the partition of a device.
 
+use super::super::form::{Newest, check, check_writes};
 use super::item::{Item, Locator, home, locator_home, name, nonce, old_name};
 use super::wire::{Batch, Batched};
 use super::{Cosmos, MAX_WRITES, fault, wire};
-use crate::backend::form::{Newest, check, check_writes};
 use crate::store::{Applied, CommitError, Result, StoreError, Tenant, Version, Write};
 use azure_data_cosmos::Query;
 use azure_data_cosmos::feed::FeedScope;

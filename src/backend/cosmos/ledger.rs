@@ -1,10 +1,10 @@
 //! The ledger: one partition of each tenant.
 
+use super::super::form::{check_changes, to_usize};
 use super::commit::{ROUNDS, pause};
 use super::item::{Carried, nonce};
 use super::wire::{Batch, Batched};
 use super::{Cosmos, fault, wire};
-use crate::backend::form::{check_changes, to_usize};
 use crate::store::{
     Applied, BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Query, Result, Revision,
     StoreError, Tenant,

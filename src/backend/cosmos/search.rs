@@ -1,8 +1,8 @@
 //! Searches and histories.
 
+use super::super::form::to_usize;
 use super::item::{Item, exact, live, name, start, value};
 use super::{Cosmos, fault, wire};
-use crate::backend::form::to_usize;
 use crate::store::{Criterion, Key, Page, PageToken, Query, Result, Search, StoreError, Tenant, TokenMatch, Version};
 use azure_data_cosmos::feed::FeedScope;
 use std::num::NonZeroU32;
