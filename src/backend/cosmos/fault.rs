@@ -14,7 +14,7 @@ pub(super) fn of_read(error: CosmosError) -> StoreError {
 
 /// An error of a write. What is no clear refusal may have been applied.
 pub(super) fn of_write(error: CosmosError) -> StoreError {
-    refused(error).unwrap_or_else(|error| indeterminate(error))
+    refused(error).unwrap_or_else(indeterminate)
 }
 
 pub(super) fn indeterminate(error: impl Into<BoxError>) -> StoreError {

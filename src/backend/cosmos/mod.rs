@@ -57,8 +57,8 @@ const REMEMBERED: usize = 100_000;
 /// It needs a tokio runtime, with its timers.
 ///
 /// ```no_run
-/// use azure_data_cosmos::{AccountReference, CosmosClientBuilder, RoutingStrategy};
-/// use fhir_devices::backend::{Cosmos, cosmos::sdk as azure_data_cosmos};
+/// use fhir_devices::backend::Cosmos;
+/// use fhir_devices::backend::cosmos::sdk::{AccountReference, CosmosClientBuilder, RoutingStrategy};
 /// use fhir_devices::store::Tenanted;
 /// use std::sync::Arc;
 ///

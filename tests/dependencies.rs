@@ -1,0 +1,55 @@
+//! What a user builds who names no feature: none of the dependencies of the features.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::process::Command;
+
+/// What cargo prints, of this package as it lies here.
+fn cargo(arguments: &[&str]) -> String {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let mut command = Command::new(env!("CARGO"));
+    let output = command.args(arguments).args(["--offline", "--manifest-path", manifest]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The packages of the default build, by name.
+fn default_build() -> BTreeSet<String> {
+    let tree = cargo(&["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]);
+    tree.lines().filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect()
+}
+
+/// The dependencies that only features bring.
+fn optional() -> BTreeSet<String> {
+    let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version", "1"])).unwrap();
+    let dependencies = metadata["packages"][0]["dependencies"].as_array().unwrap();
+    let optional = dependencies.iter().filter(|dependency| dependency["optional"] == true);
+    optional.map(|dependency| dependency["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_default_build_has_no_dependency_of_a_feature() {
+    let (default, optional) = (default_build(), optional());
+    for engine in ["azure_data_cosmos", "object_store", "redb", "tokio-postgres"] {
+        assert!(optional.contains(engine), "`{engine}` is no optional dependency");
+    }
+    let brought: Vec<_> = optional.intersection(&default).collect();
+    assert!(brought.is_empty(), "{brought:?} come without a feature");
+}
+
+#[test]
+fn the_default_build_has_no_runtime_no_network_and_no_c() {
+    let default = default_build();
+    assert!(default.contains("serde_json"), "{default:?}");
+    for foreign in ["aws-lc-sys", "cc", "hyper", "mio", "openssl-sys", "reqwest", "ring", "rustls", "tokio"] {
+        assert!(!default.contains(foreign), "`{foreign}` comes without a feature");
+    }
+}
+
+#[test]
+fn the_default_build_is_small() {
+    let default = default_build();
+    assert!(default.len() <= 90, "{} packages: {default:?}", default.len());
+}
