@@ -25,7 +25,7 @@ type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 /// The components of a device.
 const EACH: u64 = 10;
 const WORKERS: u64 = 16;
-const ROUND: Duration = Duration::from_secs(3);
+const ROUND: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 5;
 
 fn main() -> Outcome {

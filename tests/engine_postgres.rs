@@ -369,6 +369,67 @@ fn a_role_that_there_is_not_is_denied_and_a_server_that_there_is_not_unavailable
 }
 
 #[test]
+fn a_session_is_encrypted_by_what_the_caller_brings_and_no_other_certificate_is_taken() {
+    use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+    let folder = std::env::temp_dir().join(format!("fhir-devices-tls-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (key, certificate) = (folder.join("key.pem"), folder.join("certificate.pem"));
+    let names = "subjectAltName=IP:127.0.0.1,DNS:localhost";
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            names,
+        ])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .args([key.as_os_str(), "-out".as_ref(), certificate.as_os_str()])
+        .output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        return println!("skipped: there is no openssl to make a certificate");
+    }
+    // The server's user reads them; a server that does not run as ours is given them.
+    drop(std::process::Command::new("chown").arg("-R").arg("postgres").arg(&folder).status());
+    let settings = format!("-c ssl=on -c ssl_key_file={} -c ssl_cert_file={}", key.display(), certificate.display());
+    let server = match Server::start_own(&[&settings]) {
+        Ok(server) => server,
+        Err(reason) => return println!("skipped: {reason}"),
+    };
+    let url = format!("{} sslmode=require", server.url);
+    let trusting = |certificates: Vec<CertificateDer<'static>>| {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(certificates);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        tokio_postgres_rustls::MakeRustlsConnect::new(config.with_root_certificates(roots).with_no_client_auth())
+    };
+    RUNTIME.block_on(async {
+        let known = CertificateDer::from_pem_file(&certificate).unwrap();
+        let store = options().connect(&url, trusting(vec![known])).await.unwrap();
+        put(&store, &fresh(), Write::create(device("a"), "1", nothing())).await.unwrap();
+        let (session, connection) = tokio_postgres::connect(&server.url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let encrypted = "SELECT bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) \
+                         WHERE a.application_name = 'fhir-devices'";
+        assert!(session.query_one(encrypted, &[]).await.unwrap().get::<_, bool>(0));
+        let stranger = options().connect(&url, trusting(vec![])).await;
+        assert!(matches!(stranger, Err(StoreError::Unavailable { .. })), "{stranger:?}");
+        let open = options().connect(&url, NoTls).await;
+        assert!(matches!(open, Err(StoreError::Unavailable { .. })), "{open:?}");
+    });
+    drop(server);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn without_a_runtime_a_call_fails_and_does_not_panic() {
     if let Err(reason) = &*SERVER {
         return println!("skipped: {reason}");

@@ -4,7 +4,7 @@
 //! `KILL_ROUNDS=30 cargo test --release --features postgres,redb,testkit --test kill -- --nocapture` does thirty rounds
 //! of each; without the variable there are two.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
 #[path = "postgres/server.rs"]
 mod server;

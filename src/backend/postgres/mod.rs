@@ -2,6 +2,7 @@
 
 mod error;
 mod ledger;
+mod options;
 mod pool;
 mod schema;
 mod search;
@@ -14,18 +15,20 @@ use crate::store::{
 };
 use bytes::Bytes;
 use error::{failed, failed_write, is_a_clash};
-use pool::{By, Connect, Pool};
+use options::Limits;
+pub use options::Options;
+use pool::{Connect, Pool};
 use search::question;
 use std::fmt;
 use std::future::poll_fn;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::time::Duration;
 use time::OffsetDateTime;
 pub use tokio_postgres::NoTls;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Config, Error, Row, RowStream, Socket};
+use tokio_postgres::{Error, Row, RowStream, Socket};
 
 /// The bytes of the bodies after which a page ends.
 const PAGE_BYTES: usize = 8 << 20;
@@ -35,133 +38,6 @@ const MOST_VERSIONS: usize = 1_000;
 const CLASHES: u32 = 8;
 
 type Parameters<'a> = [&'a (dyn ToSql + Sync)];
-
-/// How a [`Postgres`] connects, and where in the database it keeps what.
-///
-/// ```no_run
-/// use fhir_devices::backend::postgres::{NoTls, Options};
-/// # #[tokio::main]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let store = Options::new()
-///     .with_schema("devices")
-///     .with_connections(32.try_into()?)
-///     .connect("host=/run/postgresql dbname=hospital", NoTls)
-///     .await?;
-/// # drop(store);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Debug)]
-pub struct Options {
-    schema: String,
-    connections: NonZeroUsize,
-    patience: Duration,
-    migrates: bool,
-    limits: Limits,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    max_writes: usize,
-    max_body: u64,
-    max_versions: Option<NonZeroUsize>,
-}
-
-impl Options {
-    /// The schema `fhir_devices`, which is migrated; 16 connections; 10 seconds of patience; bodies up to 16 MiB, 1,000 writes
-    /// a commit, every version kept.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            schema: "fhir_devices".into(),
-            connections: NonZeroUsize::MIN.saturating_add(15),
-            patience: Duration::from_secs(10),
-            migrates: true,
-            limits: Limits { max_writes: 1_000, max_body: 16 << 20, max_versions: None },
-        }
-    }
-
-    /// With another schema: 1 to 63 of `a`-`z`, `0`-`9` and `_`.
-    #[must_use]
-    pub fn with_schema(mut self, name: impl Into<String>) -> Self {
-        self.schema = name.into();
-        self
-    }
-
-    /// With at most so many connections. They are opened as they are needed.
-    #[must_use]
-    pub fn with_connections(mut self, most: NonZeroUsize) -> Self {
-        self.connections = most;
-        self
-    }
-
-    /// Waits at most so long: for a free connection, which is then [`StoreError::Throttled`], and for the server, which is then
-    /// [`StoreError::Unavailable`] where nothing can have been written, and else [`StoreError::Indeterminate`].
-    #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
-        self
-    }
-
-    /// Does not migrate: connecting fails unless the schema is of this version. For a service whose role may not make tables.
-    #[must_use]
-    pub fn without_migration(mut self) -> Self {
-        self.migrates = false;
-        self
-    }
-
-    /// With at most `max` versions of each resource, the newest included. Those beyond are forgotten when the resource is
-    /// next written.
-    #[must_use]
-    pub fn with_max_versions(mut self, max: NonZeroUsize) -> Self {
-        self.limits.max_versions = Some(max);
-        self
-    }
-
-    /// With bodies of at most `bytes`, and never more than 512 MiB.
-    #[must_use]
-    pub fn with_max_body(mut self, bytes: u64) -> Self {
-        self.limits.max_body = bytes.min(512 << 20);
-        self
-    }
-
-    /// With at most `writes` in one commit.
-    #[must_use]
-    pub fn with_max_writes(mut self, writes: usize) -> Self {
-        self.limits.max_writes = writes;
-        self
-    }
-
-    /// Connects by a [configuration](tokio_postgres::Config) such as `postgres://app@db.example/devices?sslmode=require`, with
-    /// a way to encrypt: [`NoTls`] for none, or that of a package such as `tokio-postgres-rustls`.
-    ///
-    /// # Errors
-    /// `Invalid` when the configuration or the schema is none; `Denied` when the server refuses the role or a right is
-    /// lacking; `Unsupported` when the schema is of a later version, or not migrated; `Unavailable` when the server cannot be
-    /// reached.
-    pub async fn connect<T>(self, config: &str, tls: T) -> Result<Postgres>
-    where
-        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
-        T::Stream: Send + Sync,
-        T::TlsConnect: Send + Sync,
-        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
-    {
-        let mut config: Config = config.parse().map_err(|error: Error| {
-            let why = std::error::Error::source(&error).map_or_else(String::new, |why| format!(": {why}"));
-            StoreError::invalid(format!("{error}{why}"))
-        })?;
-        if config.get_application_name().is_none() {
-            config.application_name("fhir-devices");
-        }
-        Postgres::start(self, Box::new(By { config, tls })).await
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// Keeps resources and ledger records in a PostgreSQL database of version 13 or later.
 ///

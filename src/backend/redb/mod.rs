@@ -1,6 +1,7 @@
 //! Resources and ledger records in one file: the durable store of a single process.
 
 mod ledger;
+mod options;
 mod search;
 mod tables;
 mod writer;
@@ -9,15 +10,14 @@ use super::answer::answer;
 use super::form::{check_writes, to_usize};
 use crate::store::{
     AtomicScope, BoxError, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageToken, Query,
-    ResourceStore, Result, Search, StoreError, SystemClock, Tenant, Version, VersionId, Write,
+    ResourceStore, Result, Search, StoreError, Tenant, Version, VersionId, Write,
 };
-use ::redb::{
-    Builder, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _, StorageBackend,
-    TableDefinition,
-};
+use ::redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use options::Limits;
+pub use options::Options;
 use search::{Finder, Place};
 use std::fmt;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,124 +32,6 @@ const PAGE_BYTES: usize = 8 << 20;
 /// The most commits that wait; one more is [`StoreError::Throttled`].
 const WAITING: usize = 4_096;
 
-/// How a [`Redb`] is opened.
-///
-/// ```
-/// use fhir_devices::backend::redb::Options;
-/// let store = Options::new().with_max_body(1 << 20).in_memory()?;
-/// # drop(store);
-/// # Ok::<(), fhir_devices::store::StoreError>(())
-/// ```
-#[derive(Clone)]
-pub struct Options {
-    limits: Limits,
-    cache: usize,
-    clock: Arc<dyn Clock>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    max_writes: usize,
-    max_body: u64,
-    max_versions: Option<NonZeroUsize>,
-}
-
-impl Options {
-    /// The clock of the machine, bodies up to 16 MiB, 1,000 writes a commit, every version kept, a cache of 64 MiB.
-    #[must_use]
-    pub fn new() -> Self {
-        let limits = Limits { max_writes: 1_000, max_body: 16 << 20, max_versions: None };
-        Self { limits, cache: 64 << 20, clock: Arc::new(SystemClock) }
-    }
-
-    /// With another clock.
-    #[must_use]
-    pub fn with_clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-
-    /// With at most `max` versions of each resource, the newest included. Those beyond are forgotten when the resource is
-    /// next written.
-    #[must_use]
-    pub fn with_max_versions(mut self, max: NonZeroUsize) -> Self {
-        self.limits.max_versions = Some(max);
-        self
-    }
-
-    /// With bodies of at most `bytes`, and never more than 1 GiB.
-    #[must_use]
-    pub fn with_max_body(mut self, bytes: u64) -> Self {
-        self.limits.max_body = bytes.min(1 << 30);
-        self
-    }
-
-    /// With at most `writes` in one commit.
-    #[must_use]
-    pub fn with_max_writes(mut self, writes: usize) -> Self {
-        self.limits.max_writes = writes;
-        self
-    }
-
-    /// With at most about `bytes` of the file held in memory.
-    #[must_use]
-    pub fn with_cache(mut self, bytes: usize) -> Self {
-        self.cache = bytes;
-        self
-    }
-
-    /// Opens a file, or makes it.
-    ///
-    /// # Errors
-    /// `Unavailable` when it cannot be opened, or another process has it open; `Corrupt` when it is not such a file or is
-    /// damaged; `Unsupported` when a later version of this crate wrote it.
-    pub fn open(self, path: impl AsRef<Path>) -> Result<Redb> {
-        let path = path.as_ref();
-        let new = !path.exists();
-        let db = self.builder().create(path).map_err(failed_to_open)?;
-        if new {
-            // Else the power may fail and the file be gone, with what it has acknowledged.
-            sync_folder_of(path).map_err(unavailable)?;
-        }
-        Redb::start(db, self)
-    }
-
-    /// Opens what lies on a storage of the caller's, or begins there.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_on(self, storage: impl StorageBackend) -> Result<Redb> {
-        let db = self.builder().create_with_backend(storage).map_err(failed_to_open)?;
-        Redb::start(db, self)
-    }
-
-    /// A store whose file is in memory, for tests.
-    ///
-    /// # Errors
-    /// `Unavailable` when no thread can be started.
-    pub fn in_memory(self) -> Result<Redb> {
-        self.open_on(::redb::backends::InMemoryBackend::new())
-    }
-
-    fn builder(&self) -> Builder {
-        let mut builder = Database::builder();
-        builder.set_cache_size(self.cache);
-        builder
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options").field("limits", &self.limits).field("cache", &self.cache).finish_non_exhaustive()
-    }
-}
-
 /// Keeps resources and ledger records in a file of a [redb](https://www.redb.org) database, durably.
 ///
 /// A commit may be about any resources of a tenant. When it is acknowledged it is on the disk, and survives the loss of the
@@ -162,8 +44,8 @@ impl fmt::Debug for Options {
 /// 8,000 entries and gathers 8 MiB at the most; a search for a whole system, or for the beginnings of more than some
 /// thousand values, goes through the resources of the type and may give pages without items.
 ///
-/// The file belongs to one process at a time. After a crash it is put in order when it is opened; after an error of the
-/// disk, the store answers `Unavailable` until it is opened again. When it is dropped it finishes what was handed over
+/// The file belongs to one process at a time. After a crash it is gone through and put in order when it is opened,
+/// which takes the longer the larger it is; after an error of the disk, the store answers `Unavailable` until it is opened again. When it is dropped it finishes what was handed over
 /// to it.
 ///
 /// ```
@@ -409,27 +291,6 @@ fn failed(error: impl Into<::redb::Error>) -> StoreError {
     }
 }
 
-fn failed_to_open(error: ::redb::DatabaseError) -> StoreError {
-    match ::redb::Error::from(error) {
-        // The file begins with other bytes than those of a database.
-        ::redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            StoreError::Corrupt { what: error.to_string() }
-        }
-        error => failed(error),
-    }
-}
-
 fn unavailable(source: impl Into<BoxError>) -> StoreError {
     StoreError::Unavailable { retry_after: None, source: Some(source.into()) }
-}
-
-#[cfg(unix)]
-fn sync_folder_of(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder_of(_: &Path) -> std::io::Result<()> {
-    Ok(())
 }
