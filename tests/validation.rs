@@ -556,6 +556,45 @@ fn a_rule_is_not_judged_where_reading_found_a_fault() {
     assert!(broken.resource.is_none() && broken.report.has_errors());
 }
 
+/// Which rules a bundle of no known type would have to keep is not known.
+#[test]
+fn a_bundle_of_no_known_type_breaks_no_rule_of_a_type() {
+    for entry in
+        [r#""entry":[{"request":{"method":"GET","url":"a"}}]"#, r#""total":1"#, r#""identifier":{"value":"1"}"#]
+    {
+        let report = check(bundle("pile", entry).as_bytes(), ReadMode::Strict).report;
+        let rules: Vec<_> = report.iter().map(|issue| issue.rule.as_ref()).collect();
+        assert_eq!(rules, ["required-binding"], "{report}");
+    }
+}
+
+#[test]
+fn a_full_url_is_absolute_and_ends_as_the_id() {
+    let of = |url: &str, members: &str| {
+        let resource = format!(r#"{{"resourceType":"Device"{members}}}"#);
+        judged(&bundle("collection", &format!(r#""entry":[{{"fullUrl":"{url}","resource":{resource}}}]"#))).to_string()
+    };
+    let id = r#","id":"1""#;
+    insta::assert_snapshot!(of("Device/1", id), @"error full-url at Bundle.entry[0].fullUrl: `Device/1` is no absolute URL, wanted the whole address of the resource");
+    insta::assert_snapshot!(of("http://x.example/Device/2", id), @"error full-url at Bundle.entry[0].fullUrl: `http://x.example/Device/2` ends with the id `2`, wanted that of the resource, `1`");
+    for url in ["http://x.example/Device/1", "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7", "http://x.example/a?b=2"]
+    {
+        assert_eq!(of(url, id), "", "{url}");
+    }
+    assert_eq!(of("http://x.example/Device/2", ""), "");
+    assert_ne!(of("/Device/1", id), "");
+    let text = of("http://x.example/Patient/2", id).replace("Device", "Patient");
+    assert_ne!(text, "");
+}
+
+#[test]
+fn an_id_of_an_element_has_no_space() {
+    let report = judged(&device(r#""identifier":[{"id":"a b","value":"1"},{"id":"a/b:c_d","value":"2"}]"#));
+    insta::assert_snapshot!(report, @"error element-id at Device.identifier[0].id: the id `a b` has a space, wanted any other characters");
+    let report = judged(&device(r#""model":"a","_model":{"id":" m"}"#));
+    assert_eq!((report.len(), report.issues()[0].at.as_str()), (1, "Device.model.id"));
+}
+
 #[test]
 fn a_resource_in_a_bundle_is_judged_where_it_stands() {
     let json = bundle(
@@ -602,6 +641,9 @@ fn a_narrative_of_formatting_elements_is_right() {
         "<!-- a comment --><table><tr><td colspan=\"2\">a</td></tr></table>",
         "<img src=\"#picture\" alt=\"a > b\"/>",
         "<a href=\"https://example.org/?a=1&amp;b=2\" name=\"n\">a</a>",
+        "<a href=\"java\" title=\"javascript:\">a</a>",
+        "<img src=\"data:image/png;base64,AAAA\" alt=\"a\"/>",
+        "a\tb\r\nc &#9; &#x10FFFF; &#xE000; \u{85}",
         "<div>a</div><div>b</div>",
         &format!("{}a{}", "<b>".repeat(100), "</b>".repeat(100)),
     ] {
@@ -623,11 +665,20 @@ fn a_narrative_with_anything_else_breaks_txt_1() {
         "a &nbsp; b",
         "a & b",
         "a &#xd800; b",
+        "a &#0; b",
+        "a &#x1f; b",
+        "a &#xffff; b",
+        "a \u{1} b",
+        "<p title=\"\u{b}\">a</p>",
+        "<!-- \u{fffe} -->a",
         "a < b",
         "<p class=c>a</p>",
         "<p class=\"c\" class=\"d\">a</p>",
         "<p class=\"c\"id=\"d\">a</p>",
         "<a href=\" java\tscript:alert(1)\">a</a>",
+        "<a href=\"&#106;ava&#x9;script:alert(1)\">a</a>",
+        "<a href=\"VBScript:a\">a</a>",
+        "<a href=\"data:text/html,a\">a</a>",
         "<p xmlns=\"http://www.w3.org/2000/svg\">a</p>",
         "<![CDATA[a]]>",
         "<?php a ?>",
