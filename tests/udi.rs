@@ -517,7 +517,9 @@ fn a_value_of_gs1_has_what_its_identifier_asks_for() {
 
 #[test]
 fn a_carrier_of_iccbba_says_the_same_twice_and_counts_its_structures() {
-    for text in ["=/A9999XYZ100T0476=,000025=,000025", "=+02000=/A9999XYZ100T0476=,000025"] {
+    for text in
+        ["=/A9999XYZ100T0476=,000025=,000025", "=+02000=/A9999XYZ100T0476=,000025", "=/A9999XYZ100T0476=+01000=,000025"]
+    {
         assert_eq!(against(text), "", "{text}");
     }
     assert!(against("=+01000=/A9999XYZ100T0476=,000025").contains("iccbba-compound-count"));

@@ -556,6 +556,29 @@ fn a_rule_is_not_judged_where_reading_found_a_fault() {
     assert!(broken.resource.is_none() && broken.report.has_errors());
 }
 
+/// A fault at the place of a rule, above it or below it, and no other.
+#[test]
+fn a_rule_is_left_out_where_its_subject_is_not_known() {
+    let extension = |members: &str| device(&format!(r#""extension":[{{{members}}}]"#));
+    for (json, wanted) in [
+        // At the place, above it, below it, in an item of it.
+        (device(r#""contact":[{"system":"web","value":"1"}]"#), vec!["required-binding"]),
+        (extension(r#""url":"a","valueString":"b","valueCode":"c""#), vec!["choice"]),
+        (extension(r#""url":"http://x.example","valueCode":" ""#), vec!["code"]),
+        (r#"{"resourceType":"OperationOutcome","issue":[{}]}"#.to_owned(), vec!["ele-1"]),
+        // Beside it, and below the root, where all is.
+        (device(r#""contact":[{"system":"web","value":"1"},{"value":"2"}]"#), vec!["required-binding", "cpt-2"]),
+        (
+            device(r#""contact":[{"rank":0},{"value":"2"}],"contacts":1"#),
+            vec!["positiveInt", "cpt-2", "unknown-member"],
+        ),
+        (bundle("collection", r#""total":1,"link":[{}]"#), vec!["bdl-1", "ele-1"]),
+    ] {
+        let report = check(json.as_bytes(), ReadMode::Strict).report;
+        assert_eq!(report.iter().map(|issue| issue.rule.as_ref()).collect::<Vec<_>>(), wanted, "{json}\n{report}");
+    }
+}
+
 /// Which rules a bundle of no known type would have to keep is not known.
 #[test]
 fn a_bundle_of_no_known_type_breaks_no_rule_of_a_type() {
@@ -690,6 +713,13 @@ fn a_narrative_with_anything_else_breaks_txt_1() {
         for (rule, at) in found {
             assert_eq!((rule.as_str(), at.as_str()), ("txt-1", "Device.text.div"), "{div}");
         }
+    }
+}
+
+#[test]
+fn a_narrative_that_is_all_wrong_has_twenty_findings() {
+    for (faults, findings) in [(1, 1), (19, 19), (20, 20), (21, 20), (100, 20)] {
+        assert_eq!(of_narrative(&"<u>a</u>".repeat(faults)).len(), findings);
     }
 }
 
