@@ -556,6 +556,33 @@ fn a_rule_is_not_judged_where_reading_found_a_fault() {
     assert!(broken.resource.is_none() && broken.report.has_errors());
 }
 
+/// Whatever is wrong besides, and wherever in the document it is of another version.
+#[test]
+fn a_document_of_another_version_is_called_so_once_and_first() {
+    let first = |json: &str| {
+        let report = check(json.as_bytes(), ReadMode::Strict).report;
+        assert_eq!(report.iter().filter(|issue| issue.rule == "fhir-version").count(), 1, "{report}");
+        let issue = &report.issues()[0];
+        let version = issue.message.split(' ').find(|word| matches!(*word, "R4," | "R5," | "DSTU2,"));
+        format!("{} {} {}", issue.rule, issue.at, version.unwrap_or_default().trim_end_matches(','))
+    };
+    let r4 = r#""modelNumber":"a""#;
+    let wrong = r#""contact":[{"value":"1"}]"#;
+    for (json, wanted) in [
+        (device(&format!("{wrong},{r4}")), "Device R4"),
+        (bundle("collection", &format!(r#""total":1,"entry":[{{"resource":{}}}]"#, device(r4))), "Bundle R4"),
+        (device(&format!(r#""contained":[{}]"#, device(r4))), "Device R4"),
+        (device(r#""owner":{"reference":"Organization/1","type":"Organization"}"#), "Device R4"),
+        (device(r#""extension":[{"url":"http://x.example","valueUrl":"http://x.example"}]"#), "Device R4"),
+        (device(r#""type":[{"text":"a"}],"displayName":"a""#), "Device R5"),
+        (device(r#""status":"available","contact":[{"value":"1"}]"#), "Device DSTU2"),
+        (r#"{"resourceType":"DeviceDefinition"}"#.to_owned(), "Resource R4"),
+        (bundle("collection", r#""entry":[{"resource":{"resourceType":"DeviceUseRequest"}}]"#), "Bundle DSTU2"),
+    ] {
+        assert_eq!(first(&json), format!("fhir-version {wanted}"), "{json}");
+    }
+}
+
 /// A fault at the place of a rule, above it or below it, and no other.
 #[test]
 fn a_rule_is_left_out_where_its_subject_is_not_known() {
@@ -666,6 +693,7 @@ fn a_narrative_of_formatting_elements_is_right() {
         "<a href=\"https://example.org/?a=1&amp;b=2\" name=\"n\">a</a>",
         "<a href=\"java\" title=\"javascript:\">a</a>",
         "<img src=\"data:image/png;base64,AAAA\" alt=\"a\"/>",
+        "&lt;&gt;&amp;&quot;&apos;",
         "a\tb\r\nc &#9; &#x10FFFF; &#xE000; \u{85}",
         "<div>a</div><div>b</div>",
         &format!("{}a{}", "<b>".repeat(100), "</b>".repeat(100)),
@@ -684,6 +712,8 @@ fn a_narrative_with_anything_else_breaks_txt_1() {
         "<P>a</P>",
         "<p>a",
         "<p>a</b></p>",
+        "<p>a</b>",
+        "<b><i>a</b></i>",
         "</div>a<div>",
         "a &nbsp; b",
         "a & b",
@@ -697,6 +727,7 @@ fn a_narrative_with_anything_else_breaks_txt_1() {
         "a < b",
         "<p class=c>a</p>",
         "<p class=\"c\" class=\"d\">a</p>",
+        "<p class=\"c\" id=\"d\" title=\"e\" class=\"f\">a</p>",
         "<p class=\"c\"id=\"d\">a</p>",
         "<a href=\" java\tscript:alert(1)\">a</a>",
         "<a href=\"&#106;ava&#x9;script:alert(1)\">a</a>",
@@ -714,6 +745,45 @@ fn a_narrative_with_anything_else_breaks_txt_1() {
             assert_eq!((rule.as_str(), at.as_str()), ("txt-1", "Device.text.div"), "{div}");
         }
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_narrative_is_said() {
+    let mut text = String::new();
+    for div in [
+        "<u>a</u>",
+        "<p onclick='a'>a</p>",
+        "<p xmlns='a'>a</p>",
+        "<a href='javascript:a'>a</a>",
+        "<p>a</b>",
+        "<p>a",
+        "a</div></p>",
+        "a <- b",
+        "a <1> b",
+        "a <_> b",
+        "<p a>b</p>",
+        "<p a='<'>b</p>",
+        "<p a='b'c='d'>e</p>",
+        "<p a='b' a='c'>d</p>",
+        "<!-- a",
+        "<!-- a--b -->",
+        "<!ENTITY a>",
+        "<?a?>",
+        "]]>",
+        "a & b",
+        "&nbsp;",
+        "&#0;",
+        "&#xD800;",
+        "\u{7}",
+        "<p></p",
+    ] {
+        let div = serde_json::to_string(&format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{div}</div>")).unwrap();
+        let json = device(&format!(r#""text":{{"status":"generated","div":{div}}}"#));
+        for issue in Device::from_json(json.as_bytes()).unwrap().validate() {
+            writeln!(text, "{div}\n    {}", issue.message).unwrap();
+        }
+    }
+    insta::assert_snapshot!(text);
 }
 
 #[test]
@@ -865,4 +935,46 @@ fn a_device_agrees_with_the_carriers_of_its_identifier() {
     ];
     let reports = wrong.map(|(found, other)| format!("{found} -> {other}\n{}\n", judged(&right.replace(found, other))));
     insta::assert_snapshot!(reports.join("\n"));
+}
+
+/// The issuers in the spellings of the specification, of its examples, of later versions, and as object identifiers.
+#[test]
+fn the_issuer_of_an_identifier_is_known_in_every_spelling() {
+    let naming = "http://hl7.org/fhir/NamingSystem/";
+    let issuers = [
+        ("GS1", vec!["gs1-di", "gs1", "GS1", "urn:oid:2.51.1.1"]),
+        ("HIBCC", vec!["hibcc-dI", "hibcc", "hibcc-diI", "urn:oid:1.0.15961.10.816"]),
+        (
+            "ICCBBA",
+            vec![
+                "iccbba-blood-di",
+                "iccbba-other-di",
+                "iccbba-blood",
+                "iccbba-other",
+                "urn:oid:2.16.840.1.113883.6.18.1.17",
+                "urn:oid:2.16.840.1.113883.6.18.1.34",
+            ],
+        ),
+        ("IFA", vec!["ifa-gmbh-di"]),
+        ("", vec!["fda-udi", "urn:oid:1.2.3"]),
+    ];
+    let carriers = [
+        ("GS1", "(01)09506000134376"),
+        ("HIBCC", "+A123BJC5D6E71G"),
+        ("ICCBBA", "=/A9999XYZ100T0476"),
+        ("IFA", "(9N)111234568408"),
+    ];
+    let validator = Validator::new().udi();
+    for (agency, names) in issuers {
+        for name in names {
+            let issuer = if name.starts_with("urn:") { name.to_owned() } else { format!("{naming}{name}") };
+            for (of, carrier) in carriers {
+                let json = device(&format!(r#""udi":{{"carrierHRF":"{carrier}","issuer":"{issuer}"}}"#));
+                let report = Device::from_json(json.as_bytes()).unwrap().validate_by(&validator);
+                let rules: Vec<_> = report.iter().map(|issue| issue.rule.as_ref()).collect();
+                let wanted = if agency.is_empty() || agency == of { vec![] } else { vec!["udi-issuer"] };
+                assert_eq!(rules, wanted, "{issuer} and {carrier}: {report}");
+            }
+        }
+    }
 }
