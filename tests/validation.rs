@@ -495,7 +495,9 @@ fn the_address_of_an_extension_is_absolute() {
     let of = |url: &str| judged(&device(&format!(r#""extension":[{{"url":"{url}","valueString":"a"}}]"#))).to_string();
     insta::assert_snapshot!(of("hours"), @"error extension-url at Device.extension[0].url: `hours` is not the address of an extension, wanted an absolute URL that is not a urn");
     assert_ne!(of("urn:oid:1.2"), "");
-    assert_ne!(of("/a:b"), "");
+    for url in ["/a:b", "1a:b", "a/b:c", "a%20:b", ":b"] {
+        assert_ne!(of(url), "", "{url}");
+    }
     assert_eq!(of("https://x.example/a"), "");
     let part = device(r#""extension":[{"url":"http://x.example","extension":[{"url":"a","valueString":"b"}]}]"#);
     assert_eq!(judged(&part).to_string(), "");
@@ -533,6 +535,47 @@ fn what_a_program_left_out_is_named() {
     assert!(Valid::new(outcome.clone()).is_ok());
     let empty = OperationOutcome { issue: Vec::new(), ..outcome };
     insta::assert_snapshot!(Valid::new(empty).unwrap_err(), @"error min-cardinality at OperationOutcome.issue: `issue` is missing, wanted at least one");
+}
+
+/// Also without a text whose places could put them in order.
+#[test]
+fn what_nothing_refers_to_is_found_where_it_stands() {
+    let contained = |id: &str| format!(r#"{{"resourceType":"Device","id":"{id}","contact":[{{"value":"1"}}]}}"#);
+    let json = device(&format!(
+        r##""contained":[{},{},{{"resourceType":"Patient","id":"c"}},{}],"contact":[{{"value":"1"}}],
+        "extension":[{{"url":"http://x.example","valueReference":{{"reference":"#b"}}}}]"##,
+        contained("a"),
+        contained("b"),
+        contained("d"),
+    ));
+    let found = judged(&json).into_iter().map(|issue| format!("{} {}", issue.rule, issue.at)).collect::<Vec<_>>();
+    assert_eq!(
+        found,
+        [
+            "dom-3 Device.contained[0].id",
+            "cpt-2 Device.contained[0].contact[0].system",
+            "cpt-2 Device.contained[1].contact[0].system",
+            "dom-3 Device.contained[2].id",
+            "dom-3 Device.contained[3].id",
+            "cpt-2 Device.contained[3].contact[0].system",
+            "cpt-2 Device.contact[0].system",
+        ]
+    );
+}
+
+/// A lenient read gives a narrative without its text, which is all that there is to say of it.
+#[test]
+fn a_narrative_without_a_div_lacks_that_alone() {
+    let json = device(r#""text":{"status":"generated"}"#);
+    let reading = Device::read(json.as_bytes(), ReadMode::Lenient).unwrap();
+    let report = reading.value.validate();
+    insta::assert_snapshot!(report, @"error min-cardinality at Device.text.div: `div` is missing, wanted at least one");
+}
+
+#[test]
+fn a_validator_shows_what_it_looks_at() {
+    let shown = format!("{:?}", Validator::new().udi());
+    assert!(shown.contains("udi: true") && shown.contains("unchecked_codes: false"), "{shown}");
 }
 
 #[test]
@@ -667,6 +710,10 @@ fn a_local_reference_in_a_resource_that_is_kept_as_text_is_within_it() {
     let observation = r##"{"resourceType":"Observation","contained":[{"resourceType":"Patient","id":"p"}],"subject":{"reference":"#p"}}"##;
     assert_eq!(judged(observation).to_string(), "");
     assert_eq!(judged(&bundle("collection", &format!(r#""entry":[{{"resource":{observation}}}]"#))).to_string(), "");
+    let text = r##"{"resourceType":"Observation","comment":"#q","reference":{"display":"#q"}}"##;
+    assert_eq!(judged(text).to_string(), "");
+    let second = r##"{"resourceType":"Observation","performer":[{"reference":"Patient/1"},{"reference":"#q"}]}"##;
+    assert_eq!(judged(second).issues()[0].at, "Observation.performer[1]");
     let other = observation.replace("#p", "#q");
     insta::assert_snapshot!(judged(&other), @"error ref-1 at Observation.subject: a reference `#id` needs a contained resource with that id");
     let parameters =

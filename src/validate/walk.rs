@@ -270,12 +270,9 @@ fn broken(rule: RuleDef, at: &Path<'_>, row: &'static str) -> Issue {
     Issue::new(rule.key, Severity::Error, Kind::Invariant, at, rule.message).with_row(row)
 }
 
-/// The path of the type of a node; empty for a resource that is kept as text, and `Element` for a primitive.
+/// The path of the type of a node; a primitive is an element with an id and extensions.
 fn path(node: &dyn Node) -> &'static str {
-    match node.facts() {
-        Facts::Text { .. } => "",
-        _ => node.definition().map_or("Element", |definition| definition.path),
-    }
+    node.definition().map_or("Element", |definition| definition.path)
 }
 
 fn resource_type(node: &dyn Node) -> &str {
