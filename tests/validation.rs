@@ -712,6 +712,10 @@ fn a_local_reference_in_a_resource_that_is_kept_as_text_is_within_it() {
     assert_eq!(judged(&bundle("collection", &format!(r#""entry":[{{"resource":{observation}}}]"#))).to_string(), "");
     let text = r##"{"resourceType":"Observation","comment":"#q","reference":{"display":"#q"}}"##;
     assert_eq!(judged(text).to_string(), "");
+    // A resource with an identity of its own stands under `resource` alone.
+    let other = observation.replace("Observation", "Parameters").replace("subject", "reference");
+    let nested = format!(r#"{{"resourceType":"Parameters","parameter":[{{"name":"a","valueOther":{other}}}]}}"#);
+    assert_eq!(judged(&nested).issues()[0].rule, "ref-1");
     let second = r##"{"resourceType":"Observation","performer":[{"reference":"Patient/1"},{"reference":"#q"}]}"##;
     assert_eq!(judged(second).issues()[0].at, "Observation.performer[1]");
     let other = observation.replace("#p", "#q");
@@ -775,6 +779,7 @@ fn a_narrative_with_anything_else_breaks_txt_1() {
         "<p class=c>a</p>",
         "<p class=\"c\" class=\"d\">a</p>",
         "<p class=\"c\" id=\"d\" title=\"e\" class=\"f\">a</p>",
+        "<td abbr='a' axis='a' char='a' class='a' dir='a' headers='a' id='a' lang='a' scope='a' scope='a'>b</td>",
         "<p class=\"c\"id=\"d\">a</p>",
         "<a href=\" java\tscript:alert(1)\">a</a>",
         "<a href=\"&#106;ava&#x9;script:alert(1)\">a</a>",

@@ -255,8 +255,7 @@ impl<'d> Content<'d, '_> {
             self.fault(format!("`<{name}>` is not allowed in a narrative, wanted formatting elements alone"));
         }
         let mut rest = rest;
-        let mut seen = [""; 8];
-        let mut count = 0;
+        let (mut seen, mut count, mut more) = ([""; 8], 0, Vec::new());
         loop {
             let spaced = rest.trim_start_matches(is_space);
             if let Some(after) = spaced.strip_prefix("/>") {
@@ -274,11 +273,12 @@ impl<'d> Content<'d, '_> {
             let (attribute, value, after) = split_attribute(spaced).ok_or_else(|| {
                 format!("the tag `<{name}>` is not well-formed, wanted attributes with values in quotes")
             })?;
-            if seen.contains(&attribute) {
+            if seen.contains(&attribute) || more.contains(&attribute) {
                 return Err(format!("`<{name}>` has the attribute `{attribute}` twice"));
             }
-            if let Some(slot) = seen.get_mut(count) {
-                *slot = attribute;
+            match seen.get_mut(count) {
+                Some(slot) => *slot = attribute,
+                None => more.push(attribute),
             }
             count += 1;
             self.references(value)?;
