@@ -469,11 +469,91 @@ fn an_element_of_hibc_is_named_by_its_flags() {
 
 #[test]
 fn a_quantity_of_hibc_is_before_a_lot_alone() {
-    for flag in ["8", "9"] {
-        let text = with_hibc_check(format!("+A123BJC5D6E71/$$+{flag}1234528060SERIAL"));
+    for quantity in ["812", "912345"] {
+        let text = with_hibc_check(format!("+A123BJC5D6E71/$$+{quantity}SERIAL"));
         let report = Udi::parse(&text, Mode::Strict, 2026).unwrap_err();
         assert_eq!(report.issues()[0].rule, "hibc-date-field", "{text}");
     }
+}
+
+#[test]
+fn a_date_of_hibc_keeps_the_hour_that_was_stated_before() {
+    let text = with_hibc_check("+A123BJC5D6E71/$$428022913LOT/14D20280229".to_owned());
+    let udi = Udi::parse(&text, Mode::Strict, 2026).unwrap().udi;
+    assert_eq!(udi.expires().unwrap().to_string(), "2028-02-29T13");
+    let text = with_hibc_check("+A123BJC5D6E71/$LOT/14D202802291".to_owned());
+    assert_eq!(Udi::parse(&text, Mode::Strict, 2026).unwrap_err().issues()[0].rule, "hibc-date-field");
+}
+
+/// What a strict read has against a carrier.
+fn against(text: &str) -> String {
+    Udi::parse(text, Mode::Strict, 2026).map_or_else(|report| report.to_string(), |_| String::new())
+}
+
+#[test]
+fn a_value_of_gs1_has_what_its_identifier_asks_for() {
+    let of = |elements: &str| against(&format!("(01)09506000134376{elements}"));
+    let pairs = (10_000_000..10_100_000).map(|number: u32| number.to_string());
+    let ends = |number: &String| check::gs1_pair(number).filter(|pair| pair.iter().all(char::is_ascii_digit));
+    let digits = pairs.into_iter().find_map(|number| Some(format!("{number}{}", String::from_iter(ends(&number)?))));
+    for (elements, wanted) in [
+        ("(4321)2", "has `2`, wanted 0 or 1"),
+        ("(8003)19506000134376", "has `1`, wanted zero"),
+        (&format!("(8014){}", digits.unwrap()), "wanted something other than digits"),
+        ("(8001)00001234500100", "has `0000`, wanted something other than zero"),
+        ("(8010)a", "has `a`, wanted characters of set 39"),
+        ("(8030)a.", "has `.`, wanted characters of set 64"),
+        ("(10)a^", "has `^`, wanted characters of set 82"),
+        ("(30)a", "has `a`, wanted digits"),
+        ("(7250)20260230", "20260230"),
+    ] {
+        assert!(of(elements).contains(wanted), "{elements}: {}", of(elements));
+    }
+    for elements in ["(4321)0", "(8010)A#-/0", "(8030)aZ0-_=", "(7250)20260228"] {
+        let found = of(elements);
+        assert!(!found.contains("gs1-c") && !found.contains("20260228"), "{elements}: {found}");
+    }
+}
+
+#[test]
+fn a_carrier_of_iccbba_says_the_same_twice_and_counts_its_structures() {
+    for text in
+        ["=/A9999XYZ100T0476=,000025=,000025", "=+02000=/A9999XYZ100T0476=,000025", "=/A9999XYZ100T0476=+01000=,000025"]
+    {
+        assert_eq!(against(text), "", "{text}");
+    }
+    assert!(against("=+01000=/A9999XYZ100T0476=,000025").contains("iccbba-compound-count"));
+    // The blank that is borne with stands between the structures of a blood container alone.
+    assert_eq!(against("=)AAAAAAAAAA &)BBBBBBBBBB"), "");
+    assert!(against("=)AAAAAAAAAA =,000025").contains("iccbba-unknown-structure"));
+    // A GTIN that is borne with has digits.
+    assert!(Udi::parse("=/A9999XYZ100T04", Mode::Lenient, 2026).is_err());
+    assert!(Udi::parse("=/09506000134376", Mode::Lenient, 2026).is_ok());
+}
+
+#[test]
+fn a_quantity_of_ifa_is_a_number() {
+    let quantity = |value: &str| Udi::parse(&format!("(9N)111234568408(Q){value}"), Mode::Strict, 2026).unwrap().udi;
+    assert_eq!(quantity("123456789").quantity(), Some(123_456_789));
+    for other in ["1234567890", "12A"] {
+        assert_eq!(quantity(other).quantity(), None, "{other}");
+        assert_eq!(quantity(other).elements()[1].value(), other);
+    }
+}
+
+/// Until version 1.04 there was no packaging level, so that one character less was enough.
+#[test]
+fn a_product_code_of_ifa_without_a_level_may_be_shorter() {
+    let code = |body: &str| format!("(9N){body}{:02}", check::ifa_digits(body));
+    assert_eq!(against(&code("1312345A")), "");
+    assert_eq!(against(&code("1312345A0")), "");
+    assert!(against(&code("13123450")).contains("ifa-ppn-format"));
+}
+
+#[test]
+fn a_carrier_is_shown_as_people_read_it() {
+    let udi = Udi::parse("010950600013437610A", Mode::Strict, 2026).unwrap().udi;
+    assert_eq!(udi.to_string(), "(01)09506000134376(10)A");
 }
 
 /// Without secondary data there is nothing that could have a link of its own.

@@ -495,7 +495,9 @@ fn the_address_of_an_extension_is_absolute() {
     let of = |url: &str| judged(&device(&format!(r#""extension":[{{"url":"{url}","valueString":"a"}}]"#))).to_string();
     insta::assert_snapshot!(of("hours"), @"error extension-url at Device.extension[0].url: `hours` is not the address of an extension, wanted an absolute URL that is not a urn");
     assert_ne!(of("urn:oid:1.2"), "");
-    assert_ne!(of("/a:b"), "");
+    for url in ["/a:b", "1a:b", "a/b:c", "a%20:b", ":b"] {
+        assert_ne!(of(url), "", "{url}");
+    }
     assert_eq!(of("https://x.example/a"), "");
     let part = device(r#""extension":[{"url":"http://x.example","extension":[{"url":"a","valueString":"b"}]}]"#);
     assert_eq!(judged(&part).to_string(), "");
@@ -535,6 +537,47 @@ fn what_a_program_left_out_is_named() {
     insta::assert_snapshot!(Valid::new(empty).unwrap_err(), @"error min-cardinality at OperationOutcome.issue: `issue` is missing, wanted at least one");
 }
 
+/// Also without a text whose places could put them in order.
+#[test]
+fn what_nothing_refers_to_is_found_where_it_stands() {
+    let contained = |id: &str| format!(r#"{{"resourceType":"Device","id":"{id}","contact":[{{"value":"1"}}]}}"#);
+    let json = device(&format!(
+        r##""contained":[{},{},{{"resourceType":"Patient","id":"c"}},{}],"contact":[{{"value":"1"}}],
+        "extension":[{{"url":"http://x.example","valueReference":{{"reference":"#b"}}}}]"##,
+        contained("a"),
+        contained("b"),
+        contained("d"),
+    ));
+    let found = judged(&json).into_iter().map(|issue| format!("{} {}", issue.rule, issue.at)).collect::<Vec<_>>();
+    assert_eq!(
+        found,
+        [
+            "dom-3 Device.contained[0].id",
+            "cpt-2 Device.contained[0].contact[0].system",
+            "cpt-2 Device.contained[1].contact[0].system",
+            "dom-3 Device.contained[2].id",
+            "dom-3 Device.contained[3].id",
+            "cpt-2 Device.contained[3].contact[0].system",
+            "cpt-2 Device.contact[0].system",
+        ]
+    );
+}
+
+/// A lenient read gives a narrative without its text, which is all that there is to say of it.
+#[test]
+fn a_narrative_without_a_div_lacks_that_alone() {
+    let json = device(r#""text":{"status":"generated"}"#);
+    let reading = Device::read(json.as_bytes(), ReadMode::Lenient).unwrap();
+    let report = reading.value.validate();
+    insta::assert_snapshot!(report, @"error min-cardinality at Device.text.div: `div` is missing, wanted at least one");
+}
+
+#[test]
+fn a_validator_shows_what_it_looks_at() {
+    let shown = format!("{:?}", Validator::new().udi());
+    assert!(shown.contains("udi: true") && shown.contains("unchecked_codes: false"), "{shown}");
+}
+
 #[test]
 fn a_valid_value_is_given_back_as_it_was() {
     let metric =
@@ -554,6 +597,95 @@ fn a_rule_is_not_judged_where_reading_found_a_fault() {
     assert!(checked.resource.is_some());
     let broken = check(b"{", ReadMode::Lenient);
     assert!(broken.resource.is_none() && broken.report.has_errors());
+}
+
+/// Whatever is wrong besides, and wherever in the document it is of another version.
+#[test]
+fn a_document_of_another_version_is_called_so_once_and_first() {
+    let first = |json: &str| {
+        let report = check(json.as_bytes(), ReadMode::Strict).report;
+        assert_eq!(report.iter().filter(|issue| issue.rule == "fhir-version").count(), 1, "{report}");
+        let issue = &report.issues()[0];
+        let version = issue.message.split(' ').find(|word| matches!(*word, "R4," | "R5," | "DSTU2,"));
+        format!("{} {} {}", issue.rule, issue.at, version.unwrap_or_default().trim_end_matches(','))
+    };
+    let r4 = r#""modelNumber":"a""#;
+    let wrong = r#""contact":[{"value":"1"}]"#;
+    for (json, wanted) in [
+        (device(&format!("{wrong},{r4}")), "Device R4"),
+        (bundle("collection", &format!(r#""total":1,"entry":[{{"resource":{}}}]"#, device(r4))), "Bundle R4"),
+        (device(&format!(r#""contained":[{}]"#, device(r4))), "Device R4"),
+        (device(r#""owner":{"reference":"Organization/1","type":"Organization"}"#), "Device R4"),
+        (device(r#""extension":[{"url":"http://x.example","valueUrl":"http://x.example"}]"#), "Device R4"),
+        (device(r#""type":[{"text":"a"}],"displayName":"a""#), "Device R5"),
+        (device(r#""status":"available","contact":[{"value":"1"}]"#), "Device DSTU2"),
+        (r#"{"resourceType":"DeviceDefinition"}"#.to_owned(), "Resource R4"),
+        (bundle("collection", r#""entry":[{"resource":{"resourceType":"DeviceUseRequest"}}]"#), "Bundle DSTU2"),
+    ] {
+        assert_eq!(first(&json), format!("fhir-version {wanted}"), "{json}");
+    }
+}
+
+/// A fault at the place of a rule, above it or below it, and no other.
+#[test]
+fn a_rule_is_left_out_where_its_subject_is_not_known() {
+    let extension = |members: &str| device(&format!(r#""extension":[{{{members}}}]"#));
+    for (json, wanted) in [
+        // At the place, above it, below it, in an item of it.
+        (device(r#""contact":[{"system":"web","value":"1"}]"#), vec!["required-binding"]),
+        (extension(r#""url":"a","valueString":"b","valueCode":"c""#), vec!["choice"]),
+        (extension(r#""url":"http://x.example","valueCode":" ""#), vec!["code"]),
+        (r#"{"resourceType":"OperationOutcome","issue":[{}]}"#.to_owned(), vec!["ele-1"]),
+        // Beside it, and below the root, where all is.
+        (device(r#""contact":[{"system":"web","value":"1"},{"value":"2"}]"#), vec!["required-binding", "cpt-2"]),
+        (
+            device(r#""contact":[{"rank":0},{"value":"2"}],"contacts":1"#),
+            vec!["positiveInt", "cpt-2", "unknown-member"],
+        ),
+        (bundle("collection", r#""total":1,"link":[{}]"#), vec!["bdl-1", "ele-1"]),
+    ] {
+        let report = check(json.as_bytes(), ReadMode::Strict).report;
+        assert_eq!(report.iter().map(|issue| issue.rule.as_ref()).collect::<Vec<_>>(), wanted, "{json}\n{report}");
+    }
+}
+
+/// Which rules a bundle of no known type would have to keep is not known.
+#[test]
+fn a_bundle_of_no_known_type_breaks_no_rule_of_a_type() {
+    for entry in
+        [r#""entry":[{"request":{"method":"GET","url":"a"}}]"#, r#""total":1"#, r#""identifier":{"value":"1"}"#]
+    {
+        let report = check(bundle("pile", entry).as_bytes(), ReadMode::Strict).report;
+        let rules: Vec<_> = report.iter().map(|issue| issue.rule.as_ref()).collect();
+        assert_eq!(rules, ["required-binding"], "{report}");
+    }
+}
+
+#[test]
+fn a_full_url_is_absolute_and_ends_as_the_id() {
+    let of = |url: &str, members: &str| {
+        let resource = format!(r#"{{"resourceType":"Device"{members}}}"#);
+        judged(&bundle("collection", &format!(r#""entry":[{{"fullUrl":"{url}","resource":{resource}}}]"#))).to_string()
+    };
+    let id = r#","id":"1""#;
+    insta::assert_snapshot!(of("Device/1", id), @"error full-url at Bundle.entry[0].fullUrl: `Device/1` is no absolute URL, wanted the whole address of the resource");
+    insta::assert_snapshot!(of("http://x.example/Device/2", id), @"error full-url at Bundle.entry[0].fullUrl: `http://x.example/Device/2` ends with the id `2`, wanted that of the resource, `1`");
+    for url in ["http://x.example/Device/1", "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7", "http://x.example/a?b=2"]
+    {
+        assert_eq!(of(url, id), "", "{url}");
+    }
+    assert_eq!(of("http://x.example/Device/2", ""), "");
+    assert_ne!(of("/Device/1", id), "");
+    let text = of("http://x.example/Patient/2", id).replace("Device", "Patient");
+    assert_ne!(text, "");
+}
+
+#[test]
+fn an_id_of_an_element_has_no_space() {
+    let report = judged(&device(r#""identifier":[{"id":"a b","value":"1"},{"id":"a/b:c_d","value":"2"}]"#));
+    insta::assert_snapshot!(report, @"error element-id at Device.identifier[0].id: the id `a b` has a space, wanted any other characters");
+    let report = judged(&device(r#""model":"a","_model":{"id":" m"}"#));
+    assert_eq!((report.len(), report.issues()[0].at.as_str()), (1, "Device.model.id"));
 }
 
 #[test]
@@ -578,6 +710,14 @@ fn a_local_reference_in_a_resource_that_is_kept_as_text_is_within_it() {
     let observation = r##"{"resourceType":"Observation","contained":[{"resourceType":"Patient","id":"p"}],"subject":{"reference":"#p"}}"##;
     assert_eq!(judged(observation).to_string(), "");
     assert_eq!(judged(&bundle("collection", &format!(r#""entry":[{{"resource":{observation}}}]"#))).to_string(), "");
+    let text = r##"{"resourceType":"Observation","comment":"#q","reference":{"display":"#q"}}"##;
+    assert_eq!(judged(text).to_string(), "");
+    // A resource with an identity of its own stands under `resource` alone.
+    let other = observation.replace("Observation", "Parameters").replace("subject", "reference");
+    let nested = format!(r#"{{"resourceType":"Parameters","parameter":[{{"name":"a","valueOther":{other}}}]}}"#);
+    assert_eq!(judged(&nested).issues()[0].rule, "ref-1");
+    let second = r##"{"resourceType":"Observation","performer":[{"reference":"Patient/1"},{"reference":"#q"}]}"##;
+    assert_eq!(judged(second).issues()[0].at, "Observation.performer[1]");
     let other = observation.replace("#p", "#q");
     insta::assert_snapshot!(judged(&other), @"error ref-1 at Observation.subject: a reference `#id` needs a contained resource with that id");
     let parameters =
@@ -602,6 +742,10 @@ fn a_narrative_of_formatting_elements_is_right() {
         "<!-- a comment --><table><tr><td colspan=\"2\">a</td></tr></table>",
         "<img src=\"#picture\" alt=\"a > b\"/>",
         "<a href=\"https://example.org/?a=1&amp;b=2\" name=\"n\">a</a>",
+        "<a href=\"java\" title=\"javascript:\">a</a>",
+        "<img src=\"data:image/png;base64,AAAA\" alt=\"a\"/>",
+        "&lt;&gt;&amp;&quot;&apos;",
+        "a\tb\r\nc &#9; &#x10FFFF; &#xE000; \u{85}",
         "<div>a</div><div>b</div>",
         &format!("{}a{}", "<b>".repeat(100), "</b>".repeat(100)),
     ] {
@@ -619,15 +763,28 @@ fn a_narrative_with_anything_else_breaks_txt_1() {
         "<P>a</P>",
         "<p>a",
         "<p>a</b></p>",
+        "<p>a</b>",
+        "<b><i>a</b></i>",
         "</div>a<div>",
         "a &nbsp; b",
         "a & b",
         "a &#xd800; b",
+        "a &#0; b",
+        "a &#x1f; b",
+        "a &#xffff; b",
+        "a \u{1} b",
+        "<p title=\"\u{b}\">a</p>",
+        "<!-- \u{fffe} -->a",
         "a < b",
         "<p class=c>a</p>",
         "<p class=\"c\" class=\"d\">a</p>",
+        "<p class=\"c\" id=\"d\" title=\"e\" class=\"f\">a</p>",
+        "<td abbr='a' axis='a' char='a' class='a' dir='a' headers='a' id='a' lang='a' scope='a' scope='a'>b</td>",
         "<p class=\"c\"id=\"d\">a</p>",
         "<a href=\" java\tscript:alert(1)\">a</a>",
+        "<a href=\"&#106;ava&#x9;script:alert(1)\">a</a>",
+        "<a href=\"VBScript:a\">a</a>",
+        "<a href=\"data:text/html,a\">a</a>",
         "<p xmlns=\"http://www.w3.org/2000/svg\">a</p>",
         "<![CDATA[a]]>",
         "<?php a ?>",
@@ -639,6 +796,52 @@ fn a_narrative_with_anything_else_breaks_txt_1() {
         for (rule, at) in found {
             assert_eq!((rule.as_str(), at.as_str()), ("txt-1", "Device.text.div"), "{div}");
         }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_narrative_is_said() {
+    let mut text = String::new();
+    for div in [
+        "<u>a</u>",
+        "<p onclick='a'>a</p>",
+        "<p xmlns='a'>a</p>",
+        "<a href='javascript:a'>a</a>",
+        "<p>a</b>",
+        "<p>a",
+        "a</div></p>",
+        "a <- b",
+        "a <1> b",
+        "a <_> b",
+        "<p a>b</p>",
+        "<p a='<'>b</p>",
+        "<p a='b'c='d'>e</p>",
+        "<p a='b' a='c'>d</p>",
+        "<!-- a",
+        "<!-- a--b -->",
+        "<!ENTITY a>",
+        "<?a?>",
+        "]]>",
+        "a & b",
+        "&nbsp;",
+        "&#0;",
+        "&#xD800;",
+        "\u{7}",
+        "<p></p",
+    ] {
+        let div = serde_json::to_string(&format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{div}</div>")).unwrap();
+        let json = device(&format!(r#""text":{{"status":"generated","div":{div}}}"#));
+        for issue in Device::from_json(json.as_bytes()).unwrap().validate() {
+            writeln!(text, "{div}\n    {}", issue.message).unwrap();
+        }
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_narrative_that_is_all_wrong_has_twenty_findings() {
+    for (faults, findings) in [(1, 1), (19, 19), (20, 20), (21, 20), (100, 20)] {
+        assert_eq!(of_narrative(&"<u>a</u>".repeat(faults)).len(), findings);
     }
 }
 
@@ -784,4 +987,46 @@ fn a_device_agrees_with_the_carriers_of_its_identifier() {
     ];
     let reports = wrong.map(|(found, other)| format!("{found} -> {other}\n{}\n", judged(&right.replace(found, other))));
     insta::assert_snapshot!(reports.join("\n"));
+}
+
+/// The issuers in the spellings of the specification, of its examples, of later versions, and as object identifiers.
+#[test]
+fn the_issuer_of_an_identifier_is_known_in_every_spelling() {
+    let naming = "http://hl7.org/fhir/NamingSystem/";
+    let issuers = [
+        ("GS1", vec!["gs1-di", "gs1", "GS1", "urn:oid:2.51.1.1"]),
+        ("HIBCC", vec!["hibcc-dI", "hibcc", "hibcc-diI", "urn:oid:1.0.15961.10.816"]),
+        (
+            "ICCBBA",
+            vec![
+                "iccbba-blood-di",
+                "iccbba-other-di",
+                "iccbba-blood",
+                "iccbba-other",
+                "urn:oid:2.16.840.1.113883.6.18.1.17",
+                "urn:oid:2.16.840.1.113883.6.18.1.34",
+            ],
+        ),
+        ("IFA", vec!["ifa-gmbh-di"]),
+        ("", vec!["fda-udi", "urn:oid:1.2.3"]),
+    ];
+    let carriers = [
+        ("GS1", "(01)09506000134376"),
+        ("HIBCC", "+A123BJC5D6E71G"),
+        ("ICCBBA", "=/A9999XYZ100T0476"),
+        ("IFA", "(9N)111234568408"),
+    ];
+    let validator = Validator::new().udi();
+    for (agency, names) in issuers {
+        for name in names {
+            let issuer = if name.starts_with("urn:") { name.to_owned() } else { format!("{naming}{name}") };
+            for (of, carrier) in carriers {
+                let json = device(&format!(r#""udi":{{"carrierHRF":"{carrier}","issuer":"{issuer}"}}"#));
+                let report = Device::from_json(json.as_bytes()).unwrap().validate_by(&validator);
+                let rules: Vec<_> = report.iter().map(|issue| issue.rule.as_ref()).collect();
+                let wanted = if agency.is_empty() || agency == of { vec![] } else { vec!["udi-issuer"] };
+                assert_eq!(rules, wanted, "{issuer} and {carrier}: {report}");
+            }
+        }
+    }
 }

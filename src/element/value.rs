@@ -120,6 +120,13 @@ pub enum Facts<'n> {
         /// The url, where there is one.
         url: Option<&'n str>,
     },
+    /// An entry of a bundle.
+    Entry {
+        /// The address of the resource, where there is one.
+        full_url: Option<&'n str>,
+        /// The id of the resource, where there is one.
+        id: Option<&'n str>,
+    },
     /// A narrative.
     Narrative {
         /// Its text, in XHTML.

@@ -144,10 +144,10 @@ impl Report {
         self.issues = woven;
     }
 
-    /// Puts the findings in the order of their places in the source; those without a place stay where they are
-    /// among their neighbours at the end.
+    /// Puts the findings in the order of their places in the source, those first that are about the document as a
+    /// whole and have none.
     pub(crate) fn sort(&mut self) {
-        self.issues.sort_by_key(|issue| issue.position.unwrap_or(Position { line: usize::MAX, column: 0 }));
+        self.issues.sort_by_key(|issue| issue.position);
     }
 
     /// The findings, to complete them.

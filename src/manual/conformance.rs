@@ -46,7 +46,7 @@
 //! | `tim-8` | Timing.repeat | validate | |
 //! | `tim-9` | Timing.repeat | validate | the offset also excludes C, CM, CD and CV, as the FHIRPath has it; the XPath leaves that out |
 //! | `tim-10` | Timing.repeat | validate | |
-//! | `txt-1` | Narrative.div | read, validate | reading checks the root, validation what is in it; `kbd`, `address` and `bdo` pass, as HTML 4.0 has them in the chapters that are named, though the XPath does not; so does no address that runs a script |
+//! | `txt-1` | Narrative.div | read, validate | reading checks the root, validation what is in it; `kbd`, `address` and `bdo` pass, as HTML 4.0 has them in the chapters that are named, though the XPath does not; an address that runs a script does not, nor does a character that XML has not |
 //! | `txt-2` | Narrative.div | validate | |
 //!
 //! # What has no key
@@ -71,8 +71,10 @@
 //! | the name of a primitive type, such as `dateTime` | a primitive has the form of its type | read | a day must be in the calendar |
 //! | `required-binding` | a code with a required binding is in its value set | read | media types (`Attachment.contentType`) are checked as codes alone: their set is open |
 //! | `reference-target` | a reference names a resource of an allowed type | read, validate | the literal alone is judged while reading; what a contained resource is, by validation |
+//! | `full-url` | `Bundle.entry.fullUrl` is absolute, and ends with the id of the resource where it is a RESTful address | validate | one that is missing is not reported: whether the entry may go without it depends on what the bundle is for |
 //! | `extension-url` | the url of an extension is absolute and no urn | validate | inside a complex extension it may be relative |
 //! | `id-unique` | the ids of the elements of a resource are unique, those in contained resources too | validate | not in resources that are kept as text |
+//! | `element-id` | the id of an element has no space | validate | not in resources that are kept as text |
 //! | `contained-id` | the ids of contained resources are unique | validate | |
 //! | `reference-form` | a reference to a contained resource begins with `#` | validate | other texts that are no reference may be addresses that we do not know |
 //! | `extensible-binding`, `preferred-binding` | a code is of the value set, where one fits | validate | a warning; for operational-status, parameter-group, specification-type, identifier-type, timing-abbreviation and signature-type. |

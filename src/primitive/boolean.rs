@@ -35,5 +35,8 @@ mod tests {
         for bad in ["", "True", "TRUE", "0", "1", " true", "null"] {
             assert!(bool::from_text(bad).is_err(), "{bad:?}");
         }
+        for one in [true, false] {
+            assert_eq!(one.as_text().map(bool::from_text), Some(Ok(one)));
+        }
     }
 }

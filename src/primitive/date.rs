@@ -105,6 +105,17 @@ mod tests {
     }
 
     #[test]
+    fn a_date_says_how_much_it_states() {
+        for (text, precision) in
+            [("2016", Precision::Year), ("2016-02", Precision::Month), ("2016-02-29", Precision::Day)]
+        {
+            let date = Date::new(text).unwrap();
+            assert_eq!(date.precision(), precision);
+            assert_eq!(date.to_date().is_some(), precision == Precision::Day, "{text}");
+        }
+    }
+
+    #[test]
     fn days_are_converted_both_ways() {
         for day in [date!(2015 - 02 - 28), date!(0001 - 01 - 01), date!(-0044 - 03 - 15), date!(9999 - 12 - 31)] {
             assert_eq!(Date::try_from(day).unwrap().to_date(), Some(day));

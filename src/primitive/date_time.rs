@@ -173,6 +173,8 @@ mod tests {
             ("2015", None, "2015-03-01"),
             ("2015-02-07T13:28:17Z", Some(Equal), "2015-02-07T08:28:17-05:00"),
             ("2015-02-07T13:28:17Z", Some(Equal), "2015-02-07T13:28:17.000Z"),
+            ("2015-02-07T13:28:17Z", Some(Less), "2015-02-07T13:28:18Z"),
+            ("2015-02-07T13:28:17Z", Some(Less), "2015-02-07T13:29:16Z"),
             ("2015-02-07T13:28:17.45Z", Some(Less), "2015-02-07T13:28:17.5Z"),
             ("2015-02-07T13:28:17.0000000001Z", Some(Greater), "2015-02-07T13:28:17Z"),
             ("2016-12-31T23:59:60.9Z", Some(Less), "2017-01-01T00:00:00Z"),
@@ -187,6 +189,16 @@ mod tests {
             let reverse = order.map(Ordering::reverse);
             assert_eq!(date_time(right).partial_cmp_time(&date_time(left)), reverse, "{right} {left}");
         }
+    }
+
+    #[test]
+    fn a_date_time_says_how_much_it_states() {
+        let stated = |text| date_time(text).precision();
+        assert_eq!(stated("2015"), Precision::Year);
+        assert_eq!(stated("2015-02"), Precision::Month);
+        assert_eq!(stated("2015-02-07"), Precision::Day);
+        assert_eq!(stated("2015-02-07T13:28:17Z"), Precision::Second);
+        assert!(stated("2015-02-07T13:28:17.5Z") > Precision::Second);
     }
 
     #[test]

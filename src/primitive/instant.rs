@@ -123,6 +123,8 @@ mod tests {
         let cmp = |left, right| Instant::new(left).unwrap().cmp_time(&Instant::new(right).unwrap());
         assert_eq!(cmp("2014-10-07T14:45:00Z", "2014-10-07T15:45:00.0+01:00"), Ordering::Equal);
         assert_eq!(cmp("2014-10-07T14:45:00+02:00", "2014-10-07T14:45:00Z"), Ordering::Less);
+        assert_eq!(cmp("2014-10-07T14:45:00Z", "2014-10-07T14:45:01Z"), Ordering::Less);
+        assert_eq!(Instant::new("2014-10-07T14:45:00Z").unwrap().precision(), Precision::Second);
     }
 
     #[test]

@@ -305,6 +305,14 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_the_one_that_was_given() {
+        assert_eq!(Integer::new("-17").unwrap().get(), -17);
+        assert_eq!(UnsignedInt::new("17").unwrap().get(), 17);
+        assert_eq!(UnsignedInt::from(17_u16), UnsignedInt::new("17").unwrap());
+        assert_eq!(UnsignedInt::from(PositiveInt::new("17").unwrap()), UnsignedInt::new("17").unwrap());
+    }
+
+    #[test]
     fn serde_sees_a_checked_number() {
         assert_eq!(serde_json::to_string(&PositiveInt::new("7").unwrap()).unwrap(), "7");
         assert_eq!(serde_json::from_str::<PositiveInt>("7").unwrap().get(), 7);

@@ -193,8 +193,13 @@ mod tests {
         ] {
             assert_eq!(Uri::new(good).unwrap(), good);
         }
-        for bad in ["", " ", "http://x.org/%zz", "a%2", "a b", "a\n", "a\u{a0}b", "a\u{85}", "<a>", "{x}", "a\\b"] {
+        for bad in ["", " ", "http://x.org/%zz", "a%2", "%", "a b", "a\n", "a\u{a0}b", "a\u{85}", "<a>", "{x}", "a\\b"]
+        {
             assert!(Uri::new(bad).is_err(), "{bad:?}");
+        }
+        for byte in 0_u8..=127 {
+            let refused = byte <= b' ' || byte == 127 || br#""<>\^`{}%"#.contains(&byte);
+            assert_eq!(Uri::new(format!("a{}b", char::from(byte))).is_err(), refused, "{byte}");
         }
     }
 

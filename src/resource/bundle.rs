@@ -46,7 +46,7 @@ element! {
         "bdl-7", "entries with the same `fullUrl` have different versions", |bundle| full_urls_differ(bundle);
         "bdl-9", "a document has an identifier with a system and a value", |bundle| {
             let identified = |id: &Identifier| id.system.is_some() && id.value.is_some();
-            !is(bundle, &[BundleType::Document]) || bundle.identifier.as_ref().is_some_and(identified)
+            bundle.r#type.value != Some(BundleType::Document) || bundle.identifier.as_ref().is_some_and(identified)
         };
         "bdl-3", "`entry.request` is for batches, transactions and histories alone", |bundle| {
             is(bundle, &[BundleType::Batch, BundleType::Transaction, BundleType::History])
@@ -153,6 +153,10 @@ backbone! {
         "bdl-5", "an entry has a resource, a request or a response",
             |entry| entry.resource.is_some() || entry.request.is_some() || entry.response.is_some();
     }
+    facts |entry| Facts::Entry {
+        full_url: entry.full_url.as_ref().and_then(|url| url.value.as_ref()).map(Uri::as_str),
+        id: entry.resource.as_ref().and_then(Resource::id),
+    };
 }
 
 backbone! {

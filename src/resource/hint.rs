@@ -4,8 +4,8 @@ use super::{Device, DeviceComponent, DeviceMetric};
 use crate::element::{Definition, Element};
 use crate::issue::{Issue, Kind, Path, Report};
 
-/// Members and shapes that one version of FHIR has and STU3 has not: the place, the rule that was broken there, and
-/// the version. They are those of the three device resources and of the datatypes that they share.
+/// Members and shapes that one version of FHIR has and STU3 has not: the type and the member, the rule that was broken
+/// there, and the version. They are those of the three device resources and of the datatypes that they share.
 const MARKS: &[(&str, &str, &str)] = &[
     ("Device.udiCarrier", "unknown-member", "R4"),
     ("Device.deviceName", "unknown-member", "R4"),
@@ -33,8 +33,20 @@ const MARKS: &[(&str, &str, &str)] = &[
     ("DeviceMetric.device", "unknown-member", "R5"),
     ("DeviceMetric.measurementFrequency", "unknown-member", "R5"),
     ("DeviceComponent.productionSpecification.property", "unknown-member", "R4"),
-    ("meta.source", "unknown-member", "R4"),
-    ("fhir_comments", "unknown-member", "DSTU2"),
+    ("Meta.source", "unknown-member", "R4"),
+    ("Reference.type", "unknown-member", "R4"),
+    ("Extension.valueCanonical", "unknown-member", "R4"),
+    ("Extension.valueUrl", "unknown-member", "R4"),
+    ("Extension.valueUuid", "unknown-member", "R4"),
+];
+
+/// The resource types for devices that another version has and STU3 has not.
+const TYPES: &[(&str, &str)] = &[
+    ("DeviceDefinition", "R4"),
+    ("DeviceUsage", "R5"),
+    ("DeviceDispense", "R5"),
+    ("DeviceAssociation", "R5"),
+    ("DeviceUseRequest", "DSTU2"),
 ];
 
 /// Says first what explains the findings: a document of another version of FHIR, or of another type.
@@ -65,11 +77,21 @@ fn version_of(issue: &Issue) -> Option<&'static str> {
         // The examples of DSTU2 were published so.
         return Some("DSTU2");
     }
-    let mark = MARKS.iter().find(|(place, rule, _)| {
-        let end = issue.at.strip_suffix(place);
-        *rule == issue.rule && end.is_some_and(|before| before.is_empty() || before.ends_with('.'))
-    });
-    mark.map(|(.., version)| *version)
+    let name = issue.at.rsplit('.').next().unwrap_or_default();
+    if name == "fhir_comments" {
+        return Some("DSTU2");
+    }
+    if issue.rule == "resource-type" {
+        let named = issue.message.split('`').nth(1);
+        return TYPES.iter().find(|(name, _)| named == Some(name)).map(|(_, version)| *version);
+    }
+    // A member that the type has not has no row; the row of the type stands for it. That of a reference is its own.
+    let is_of = |place: &str| match place.rsplit_once('.') {
+        _ if issue.at == place => true,
+        Some((owner, member)) => issue.row == place || issue.row == owner && name == member,
+        None => false,
+    };
+    MARKS.iter().find(|(place, rule, _)| *rule == issue.rule && is_of(place)).map(|(.., version)| *version)
 }
 
 /// Several members that the type lacks and another one of the three has.

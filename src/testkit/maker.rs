@@ -366,7 +366,7 @@ impl<'r> Maker<'r> {
         }
         let text = match (definition.path, row.name) {
             ("Reference", "reference") => self.literal(place.targets)?,
-            ("Bundle.entry", "fullUrl") => self.name("https://x.example/fhir/Device/f"),
+            ("Bundle.entry", "fullUrl") => self.name("https://x.example/entry/f"),
             (_, "id") => match (place.contained, self.scopes.last()) {
                 (Some(number), Some(scope)) => {
                     scope.contained.get(number).map(|contained| contained.id.clone()).unwrap_or_default()

@@ -179,6 +179,9 @@ impl<'d> Content<'d, '_> {
     }
 
     fn judge(&mut self) -> Result<(), Broken> {
+        if let Some(bad) = self.rest.chars().find(|c| !is_character(*c)) {
+            return Err(format!("found the character {}, which XML has not", bad.escape_unicode()));
+        }
         loop {
             let (text, markup) = self.rest.find('<').map_or((self.rest, ""), |end| self.rest.split_at(end));
             self.text(text)?;
@@ -210,18 +213,11 @@ impl<'d> Content<'d, '_> {
             let Some((name, _)) = rest.split_once(';').filter(|(name, _)| name.len() <= 16) else {
                 return Err("found `&` that begins no reference, wanted `&amp;`".to_owned());
             };
-            let code = match name.strip_prefix('#') {
-                Some(digits) => match digits.strip_prefix('x') {
-                    Some(hex) => u32::from_str_radix(hex, 16).ok(),
-                    None => digits.parse().ok(),
-                },
-                None if matches!(name, "amp" | "lt" | "gt" | "quot" | "apos") => continue,
-                None => {
-                    return Err(format!("`&{name};` is no entity of XML, wanted its number or the character itself"));
-                }
-            };
-            if code.and_then(char::from_u32).is_none() {
-                return Err(format!("`&{name};` is no character"));
+            if referred(name).is_none() {
+                return Err(match name.starts_with('#') {
+                    true => format!("`&{name};` is no character"),
+                    false => format!("`&{name};` is no entity of XML, wanted its number or the character itself"),
+                });
             }
         }
         Ok(())
@@ -259,8 +255,7 @@ impl<'d> Content<'d, '_> {
             self.fault(format!("`<{name}>` is not allowed in a narrative, wanted formatting elements alone"));
         }
         let mut rest = rest;
-        let mut seen = [""; 8];
-        let mut count = 0;
+        let (mut seen, mut count, mut more) = ([""; 8], 0, Vec::new());
         loop {
             let spaced = rest.trim_start_matches(is_space);
             if let Some(after) = spaced.strip_prefix("/>") {
@@ -278,11 +273,12 @@ impl<'d> Content<'d, '_> {
             let (attribute, value, after) = split_attribute(spaced).ok_or_else(|| {
                 format!("the tag `<{name}>` is not well-formed, wanted attributes with values in quotes")
             })?;
-            if seen.contains(&attribute) {
+            if seen.contains(&attribute) || more.contains(&attribute) {
                 return Err(format!("`<{name}>` has the attribute `{attribute}` twice"));
             }
-            if let Some(slot) = seen.get_mut(count) {
-                *slot = attribute;
+            match seen.get_mut(count) {
+                Some(slot) => *slot = attribute,
+                None => more.push(attribute),
             }
             count += 1;
             self.references(value)?;
@@ -301,15 +297,59 @@ impl<'d> Content<'d, '_> {
         if !ATTRIBUTES.contains(&name) {
             self.fault(format!("the attribute `{name}` is not allowed in a narrative"));
         }
-        if matches!(name, "href" | "src") {
-            // A browser passes over white space and control characters in a scheme.
-            let scheme = value.chars().filter(|c| !c.is_whitespace() && !c.is_control());
-            if scheme.map(|c| c.to_ascii_lowercase()).take(11).eq("javascript:".chars()) {
-                self.fault(format!("the attribute `{name}` has active content, wanted an address"));
-            }
+        if matches!(name, "href" | "src") && is_active(value) {
+            self.fault(format!("the attribute `{name}` has active content, wanted an address"));
         }
         self.said |= element == "img" && name == "src";
     }
+}
+
+/// Whether a document of XML 1.0 may have the character.
+fn is_character(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..) && !matches!(c, '\u{fffe}' | '\u{ffff}')
+}
+
+/// The character that stands for the name of an entity, or for a number after `#`.
+fn referred(name: &str) -> Option<char> {
+    let code = match name.strip_prefix('#') {
+        Some(digits) => match digits.strip_prefix('x') {
+            Some(hex) => u32::from_str_radix(hex, 16).ok()?,
+            None => digits.parse().ok()?,
+        },
+        None => {
+            return match name {
+                "amp" => Some('&'),
+                "lt" => Some('<'),
+                "gt" => Some('>'),
+                "quot" => Some('"'),
+                "apos" => Some('\''),
+                _ => None,
+            };
+        }
+    };
+    char::from_u32(code).filter(|c| is_character(*c))
+}
+
+/// Whether an address is a script, or a document that may hold one.
+fn is_active(address: &str) -> bool {
+    let mut rest = address;
+    let decoded = std::iter::from_fn(|| {
+        let reference = rest.strip_prefix('&').and_then(|rest| rest.split_once(';'));
+        let (next, after) = match reference {
+            Some((name, after)) => (referred(name)?, after),
+            None => {
+                let mut characters = rest.chars();
+                (characters.next()?, characters.as_str())
+            }
+        };
+        rest = after;
+        Some(next)
+    });
+    // A browser passes over white space and control characters in a scheme.
+    let seen = decoded.filter(|c| !c.is_whitespace() && !c.is_control()).map(|c| c.to_ascii_lowercase());
+    let mut start = ['\0'; 14];
+    start.iter_mut().zip(seen).for_each(|(slot, c)| *slot = c);
+    ["javascript:", "vbscript:", "data:text/html"].iter().any(|active| active.chars().zip(start).all(|(a, b)| a == b))
 }
 
 fn is_space(c: char) -> bool {

@@ -41,6 +41,7 @@ fn walk<'n>(
         Facts::Reference { literal: Some(literal), targets } => reference(literal, targets, at, container, report),
         Facts::Narrative { div } if !div.is_empty() => narrative(div, &at.child("div"), report),
         Facts::Extension { url: Some(url) } => extension_url(url, at, report),
+        Facts::Entry { full_url: Some(url), id } => full_url(url, id, at, report),
         Facts::Text { json, .. } => {
             let mut r = Reader::new(json, ReadMode::Strict);
             // What is kept as text was read, so that it is JSON.
@@ -50,11 +51,18 @@ fn walk<'n>(
     }
     if !is_resource(facts)
         && let Some(id) = node.id()
-        && !container.note(id)
     {
-        let message = format!("another element has the id `{id}`, wanted one that is unique in the resource");
-        let issue = Issue::new("id-unique", Severity::Error, Kind::Duplicate, at.child("id"), message);
-        report.push(issue.with_row(format!("{}.id", path(node))));
+        let mut find = |rule: &'static str, kind: Kind, message: String| {
+            let issue = Issue::new(rule, Severity::Error, kind, at.child("id"), message);
+            report.push(issue.with_row(format!("{}.id", path(node))));
+        };
+        if id.contains(char::is_whitespace) {
+            find("element-id", Kind::Value, format!("the id `{id}` has a space, wanted any other characters"));
+        }
+        if !container.note(id) {
+            let message = format!("another element has the id `{id}`, wanted one that is unique in the resource");
+            find("id-unique", Kind::Duplicate, message);
+        }
     }
     let mut number = 0;
     node.children(at, &mut |child, below| {
@@ -108,13 +116,29 @@ fn reference(literal: &str, targets: &[&str], at: &Path<'_>, container: &mut Con
     }
 }
 
-fn extension_url(url: &str, at: &Path<'_>, report: &mut Report) {
-    let nested = at.parent().is_some_and(|up| matches!(up.name(), "extension" | "modifierExtension"));
-    let absolute = url.split_once(':').is_some_and(|(scheme, _)| {
+fn is_absolute(url: &str) -> bool {
+    url.split_once(':').is_some_and(|(scheme, _)| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
             && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-    });
-    if nested || (absolute && !url.starts_with("urn:")) {
+    })
+}
+
+/// The address of an entry is absolute, and where it is a RESTful one it ends with the id of the resource.
+fn full_url(url: &str, id: Option<&str>, at: &Path<'_>, report: &mut Report) {
+    let message = match (Literal::parse(url), id) {
+        _ if !is_absolute(url) => format!("`{url}` is no absolute URL, wanted the whole address of the resource"),
+        (Literal::Absolute { id: named, .. }, Some(id)) if named != id => {
+            format!("`{url}` ends with the id `{named}`, wanted that of the resource, `{id}`")
+        }
+        _ => return,
+    };
+    let issue = Issue::new("full-url", Severity::Error, Kind::Value, at.child("fullUrl"), message);
+    report.push(issue.with_row("Bundle.entry.fullUrl"));
+}
+
+fn extension_url(url: &str, at: &Path<'_>, report: &mut Report) {
+    let nested = at.parent().is_some_and(|up| matches!(up.name(), "extension" | "modifierExtension"));
+    if nested || (is_absolute(url) && !url.starts_with("urn:")) {
         return;
     }
     let message = format!("`{url}` is not the address of an extension, wanted an absolute URL that is not a urn");
@@ -246,12 +270,9 @@ fn broken(rule: RuleDef, at: &Path<'_>, row: &'static str) -> Issue {
     Issue::new(rule.key, Severity::Error, Kind::Invariant, at, rule.message).with_row(row)
 }
 
-/// The path of the type of a node; empty for a resource that is kept as text, and `Element` for a primitive.
+/// The path of the type of a node; a primitive is an element with an id and extensions.
 fn path(node: &dyn Node) -> &'static str {
-    match node.facts() {
-        Facts::Text { .. } => "",
-        _ => node.definition().map_or("Element", |definition| definition.path),
-    }
+    node.definition().map_or("Element", |definition| definition.path)
 }
 
 fn resource_type(node: &dyn Node) -> &str {

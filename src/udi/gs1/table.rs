@@ -18,7 +18,8 @@ pub(super) struct Row {
 
 impl Row {
     fn holds(&self, digits: usize, number: u16) -> bool {
-        let in_decade = self.from / 10 == self.to / 10 || number % 10 <= self.to % 10;
+        // Where the row has several decades, each ends as the last one does.
+        let in_decade = number % 10 <= self.to % 10;
         usize::from(self.digits) == digits && (self.from..=self.to).contains(&number) && in_decade
     }
 
