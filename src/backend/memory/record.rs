@@ -28,10 +28,6 @@ impl Stored {
         self.with_body(key, self.body.clone().map(Bytes::from_owner))
     }
 
-    pub(super) fn newest(&self) -> Newest {
-        Newest { version: self.version, living: self.body.is_some() }
-    }
-
     pub(super) fn with_body(&self, key: Key, body: Option<Bytes>) -> Version {
         Version {
             key,
