@@ -32,7 +32,7 @@ use url::Url;
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
-/// use fhir_devices::store::{Criterion, IndexEntries, Key, ResourceType, Search, Tenanted};
+/// use fhir_devices::store::{Criterion, IndexEntries, Key, Parameter, ResourceType, Search, Tenanted, Token};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
