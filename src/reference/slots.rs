@@ -87,7 +87,7 @@ mod tests {
     fn what_was_inserted_is_found_whatever_the_keys_and_the_room() {
         // Many keys that belong to one slot, slots at both ends, and growth from nothing.
         let key = |of: u32| {
-            let place = if of % 3 == 0 { u32::MAX - of % 5 } else { of.wrapping_mul(0x9E37_79B9) };
+            let place = if of.is_multiple_of(3) { u32::MAX - of % 5 } else { of.wrapping_mul(0x9E37_79B9) };
             [place, of, 7]
         };
         for room in [0, 1, 7, 1_000] {
