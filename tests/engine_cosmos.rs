@@ -62,14 +62,16 @@ async fn connect_with(rules: Vec<Arc<FaultInjectionRule>>) -> Cosmos {
 resource_store_conformance!(resources_in_cosmos, store = connect().await, block_on = |task| RUNTIME.block_on(task));
 ledger_conformance!(ledger_in_cosmos, store = connect().await, block_on = |task| RUNTIME.block_on(task));
 
+/// The emulator takes its time, most of which it sleeps: `COSMOS_SEEDS` says how many histories it is worth.
 #[test]
 fn histories_of_many_threads_and_honest_faults_are_in_order() {
+    let seeds = std::env::var("COSMOS_SEEDS").map_or(20, |seeds| seeds.parse().unwrap());
     let store = Arc::new(RUNTIME.block_on(connect()));
     let block_on = |task: Task<'_>| RUNTIME.block_on(task);
     let resources: Arc<dyn ResourceStore> = store.clone();
-    history::resources(&resources, &block_on, 0..200).unwrap();
+    history::resources(&resources, &block_on, 0..seeds).unwrap();
     let ledger: Arc<dyn Ledger> = store;
-    history::ledger(&ledger, &block_on, 0..200).unwrap();
+    history::ledger(&ledger, &block_on, 0..seeds).unwrap();
 }
 
 /// Calls of one kind go wrong so: the first ones, or some of them.
