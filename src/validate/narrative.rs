@@ -179,7 +179,9 @@ impl<'d> Content<'d, '_> {
     }
 
     fn judge(&mut self) -> Result<(), Broken> {
-        if let Some(bad) = self.rest.chars().find(|c| !is_character(*c)) {
+        if may_have_others(self.rest)
+            && let Some(bad) = self.rest.chars().find(|c| !is_character(*c))
+        {
             return Err(format!("found the character {}, which XML has not", bad.escape_unicode()));
         }
         loop {
@@ -307,6 +309,13 @@ impl<'d> Content<'d, '_> {
 /// Whether a document of XML 1.0 may have the character.
 fn is_character(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..) && !matches!(c, '\u{fffe}' | '\u{ffff}')
+}
+
+/// Whether a text may have other characters than those: some byte is a control character, or begins one of the last
+/// characters of three bytes. A fold has no early end, so that many bytes are judged at once.
+fn may_have_others(text: &str) -> bool {
+    let is_doubtful = |byte: u8| (byte < b' ') | (byte == 0xef);
+    text.bytes().fold(false, |doubtful, byte| doubtful | is_doubtful(byte))
 }
 
 /// The character that stands for the name of an entity, or for a number after `#`.
