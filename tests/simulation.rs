@@ -25,7 +25,7 @@ mod world;
 use choices::{Choices, shrunk};
 use net::Mutant;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use world::live;
 
 fn number(name: &str) -> Option<u64> {
@@ -35,7 +35,7 @@ fn number(name: &str) -> Option<u64> {
 /// Tells of a seed that fails by the shortest list of choices that fails too.
 fn fail(seed: u64, fault: &str, made: Vec<u32>) -> ! {
     let whole = made.len();
-    let short = shrunk(made, 2_000, |list| {
+    let short = shrunk(made, Duration::from_secs(30), |list| {
         let (outcome, made) = live(Choices::given(list), None);
         outcome.err().map(|_| made)
     });
@@ -48,7 +48,9 @@ fn fail(seed: u64, fault: &str, made: Vec<u32>) -> ! {
 fn nothing_is_lost_and_nothing_left_over_whatever_happens() {
     if let Some(seed) = number("SIMULATION_SEED") {
         let (outcome, made) = live(Choices::seeded(seed), None);
-        return if let Err(fault) = outcome { fail(seed, &fault, made) };
+        return if let Err(fault) = outcome {
+            fail(seed, &fault, made)
+        };
     }
     let (from, seeds) = (number("SIMULATION_FROM").unwrap_or(0), number("SIMULATION_SEEDS").unwrap_or(10_000));
     let (next, begun) = (AtomicU64::new(from), Instant::now());
@@ -88,6 +90,11 @@ const PATIENCE: u64 = 5_000;
 fn caught(mutant: Mutant) {
     for seed in 0..PATIENCE {
         if let (Err(fault), _) = live(Choices::seeded(seed), Some(mutant)) {
+            assert_eq!(
+                live(Choices::seeded(seed), None).0,
+                Ok(()),
+                "the world of seed {seed} fails without {mutant:?} too"
+            );
             println!("{mutant:?} is caught by seed {seed}: {}", fault.chars().take(160).collect::<String>());
             return;
         }

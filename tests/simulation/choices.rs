@@ -1,6 +1,7 @@
 //! Where everything that happens by chance comes from: a list of choices, drawn from a seed or given.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 #[derive(Debug)]
 struct Drawn {
@@ -60,12 +61,13 @@ fn mixed(number: u64) -> u64 {
 }
 
 /// A shorter list of choices that fails as well: the list is cut, parts of it are left out or made plain, as long as that helps
-/// and `tries` last.
-pub(crate) fn shrunk(mut list: Vec<u32>, mut tries: usize, fails: impl Fn(&[u32]) -> Option<Vec<u32>>) -> Vec<u32> {
+/// and there is time.
+pub(crate) fn shrunk(mut list: Vec<u32>, time: Duration, fails: impl Fn(&[u32]) -> Option<Vec<u32>>) -> Vec<u32> {
+    let begun = Instant::now();
     let mut size = list.len().max(1);
-    while size > 0 && tries > 0 {
+    while size > 0 {
         let mut from = 0;
-        while from < list.len() && tries > 0 {
+        while from < list.len() && begun.elapsed() < time {
             let to = (from + size).min(list.len());
             let without = [&list[..from], &list[to..]].concat();
             let plain = [&list[..from], &vec![0; to - from], &list[to..]].concat();
@@ -74,7 +76,6 @@ pub(crate) fn shrunk(mut list: Vec<u32>, mut tries: usize, fails: impl Fn(&[u32]
                 if stays && list[from..to].iter().all(|choice| *choice == 0) {
                     return None;
                 }
-                tries = tries.checked_sub(1)?;
                 fails(&candidate).map(|made| (trimmed(made), stays))
             });
             match smaller {

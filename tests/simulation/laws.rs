@@ -70,7 +70,11 @@ impl Laws {
                 self.look(memory, notes, (t, tenant), (c, id))?;
                 for (update, key) in &self.said[&(t, c)].updates {
                     ensure!(seen.insert(update.id), "I5: {} is referred to twice", update.id);
-                    ensure!(!notes.withdrawn.contains(&update.id), "I7: {} was withdrawn and is referred to", update.id);
+                    ensure!(
+                        !notes.withdrawn.contains(&update.id),
+                        "I7: {} was withdrawn and is referred to",
+                        update.id
+                    );
                     let kept = real(self.mutant, key);
                     let there = now(memory.head(tenant, &kept));
                     let there = there.map_err(|_| format!("I1: {id} refers to {key}, which is not there"))?;
@@ -206,7 +210,9 @@ impl Laws {
         let mut keyed: HashMap<&str, &Received> = HashMap::new();
         for (_, key, answer) in notes.answers.iter().filter(|answer| answer.0 == t) {
             let id = answer.update.id;
-            let Some(ingest) = uploads.get(&id) else { return Err(format!("T: {tenant} does not know {id}", tenant = t)) };
+            let Some(ingest) = uploads.get(&id) else {
+                return Err(format!("T: {tenant} does not know {id}", tenant = t));
+            };
             let attached = matches!(ingest.state, State::Attached { .. } | State::Superseded { .. });
             let gone = !notes.deleted.is_empty() || notes.unwanted.contains(&id);
             ensure!(attached || gone, "I4: {id} was acknowledged, and is {:?}", ingest.state);
