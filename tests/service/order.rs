@@ -4,6 +4,7 @@ use super::double::poll_only;
 use super::*;
 use fhir_devices::service::{KeepError, Recovered};
 use fhir_devices::testkit::{Fate, Faulty, Plan};
+use fhir_devices::update::blob::{self, Holder};
 use fhir_devices::update::ingest::{Reason, State};
 use fhir_devices::update::{ActorId, IngestId};
 
@@ -100,4 +101,26 @@ fn what_may_have_been_written_is_not_said_to_be_unwritten() {
     let lost = block_on(service.withdraw(&ours(), id, doctor(), "recalled".parse().unwrap()));
     let Err(KeepError::Store(error)) = lost else { panic!("{lost:?}") };
     assert_eq!((error.applied(), faulty.calls()), (Applied::Unknown, 6));
+}
+
+#[test]
+fn bytes_that_have_not_come_cannot_be_pinned() {
+    let mut refused = 0;
+    for polls in 0.. {
+        let (memory, service) = fleet();
+        let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
+        let lost = UpdateService::new(slow.clone(), slow.clone(), slow);
+        let ended = poll_only(lost.receive(&ours(), to_ecg(), firmware()), polls).is_some();
+        let by = Holder::LegalHold("case-7".parse().unwrap());
+        let pinned = block_on(service.pin(&ours(), &Sha256::of(b"firmware"), by, doctor()));
+        match pinned {
+            Ok(()) => assert_eq!(blobs(&*memory), [BlobRef::of(b"firmware")], "after {polls} polls"),
+            Err(KeepError::Bytes(blob::Refusal::Absent)) => refused += 1,
+            Err(error) => panic!("after {polls} polls: {error}"),
+        }
+        if ended {
+            break;
+        }
+    }
+    assert!(refused > 5, "{refused}");
 }
