@@ -6,6 +6,8 @@
 mod double;
 #[path = "service/faults.rs"]
 mod faults;
+#[path = "service/order.rs"]
+mod order;
 #[path = "service/schema.rs"]
 mod schema;
 

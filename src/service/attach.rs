@@ -6,9 +6,9 @@ use super::target::{Look, Seen as SeenComponent, Target};
 use super::update_service::{Addresses, UpdateService};
 use super::{ReceiveError, Received};
 use crate::primitive::{DateTime, Id, Uri};
-use crate::store::{BlobRef, BlobStore, Generation, Ledger, ResourceStore, StoreError, Stored as _, Version};
+use crate::store::{BlobRef, BlobStore, Generation, Ledger, ResourceStore, StoreError, Stored as _, Tenanted, Version};
 use crate::update::ingest::{self, Effect, Ingest, Input, State, Step};
-use crate::update::{AvailableUpdate, UpdateFile, UpdateStatus, available};
+use crate::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus, available};
 
 impl<R, B, L> UpdateService<R, B, L>
 where
@@ -58,8 +58,8 @@ where
         let found = match target.look(id).await {
             Ok(Look::Meant(found)) => *found,
             Ok(Look::Attached(found)) => {
-                let first = target.first(id, *found).await?;
-                return self.attached(books, seen, first, true).await.map(Some);
+                let first = Target::first(target.resources, id, *found).await?;
+                return self.attached(books, seen, target, first, true).await.map(Some);
             }
             Ok(Look::Changing) => {
                 give_way().await;
@@ -95,7 +95,7 @@ where
             }
         };
         match target.write(found, &update).await {
-            Ok(written) => self.attached(books, seen, written, false).await.map(Some),
+            Ok(written) => self.attached(books, seen, target, written, false).await.map(Some),
             Err(StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. }) => {
                 books.step(seen, &Input::Conflicted { attempt }).await.map_err(ReceiveError::Ledger)?.ok();
                 give_way().await;
@@ -114,8 +114,9 @@ where
         version: &Version,
     ) -> Result<Option<Effect>, ReceiveError> {
         let provider = seen.value.intent.provider.clone();
-        let mut accepted = books.accepted(component).await.map_err(ReceiveError::Ledger)?;
+        // In this order: what was accepted is then at least as new as the record that is judged by it.
         *seen = books.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
+        let mut accepted = books.accepted(component).await.map_err(ReceiveError::Ledger)?;
         let input = Input::TargetRead {
             component: component.clone(),
             version: version.version,
@@ -145,30 +146,40 @@ where
         &self,
         books: &Books<'_, L>,
         seen: &mut Seen<Ingest>,
+        target: &Target<'_, R>,
         found: SeenComponent,
         replayed: bool,
     ) -> Result<Received, ReceiveError> {
         if let Some(component) = found.0.logical_id().cloned() {
-            let _ = self.supersede(books, &seen.value, &found).await;
-            let written = Input::ReferenceWritten { component, version: found.1.version };
-            let _ = books.step(seen, &written).await;
+            // Once this upload is at rest, nobody comes by to mark those before it.
+            if self.supersede(books, seen.value.id, target.resources, &found).await.is_ok() {
+                let written = Input::ReferenceWritten { component, version: found.1.version };
+                let _ = books.step(seen, &written).await;
+            }
         }
         self.answer(books, &seen.value, found, replayed).await
     }
 
-    /// Marks the uploads whose place this one took. Those that are not known here are of somebody else.
-    async fn supersede(
+    /// Marks the uploads whose place this one took. One whose reference is written and not marked yet is marked as attached
+    /// first. Those that are not known here are of somebody else.
+    pub(super) async fn supersede(
         &self,
         books: &Books<'_, L>,
-        ingest: &Ingest,
-        (component, _): &SeenComponent,
-    ) -> Result<(), StoreError> {
+        by: IngestId,
+        resources: &Tenanted<R>,
+        found: &SeenComponent,
+    ) -> Result<(), ReceiveError> {
         let superseded = |update: &AvailableUpdate| update.status == UpdateStatus::Superseded;
-        for update in available(component).flatten().filter(superseded) {
-            if let Some(mut earlier) = books.ingest(update.id).await?
-                && matches!(earlier.value.state, State::Attached { .. })
-            {
-                books.step(&mut earlier, &Input::Superseded { by: ingest.id }).await?.ok();
+        for update in available(&found.0).flatten().filter(superseded) {
+            let earlier = books.ingest(update.id).await.map_err(ReceiveError::Ledger)?;
+            let (Some(mut earlier), Some(component)) = (earlier, found.0.logical_id().cloned()) else { continue };
+            if matches!(earlier.value.state, State::Stored { .. }) {
+                let version = Target::first(resources, update.id, found.clone()).await?.1.version;
+                let written = Input::ReferenceWritten { component, version };
+                books.step(&mut earlier, &written).await.map_err(ReceiveError::Ledger)?.ok();
+            }
+            if matches!(earlier.value.state, State::Attached { .. }) {
+                books.step(&mut earlier, &Input::Superseded { by }).await.map_err(ReceiveError::Ledger)?.ok();
             }
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! The books of a tenant in the ledger: its uploads, its bytes, what its components accepted, and the chain of its audit
 //! records. What belongs together is written in one step.
 
+use super::AuditSink;
 use super::turn::Turn;
-use super::{AuditSink, RandomIds};
 use crate::primitive::Id;
 use crate::store::{
     Applied, Change, Clock, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision, Sha256,
@@ -251,7 +251,7 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
         for _ in 0..TRIES {
             let (head, revision) = match turn.get().cloned().flatten() {
                 Some(known) => known,
-                None => self.head().await?,
+                None => self.head().await.map_err(|error| honest(error, unknown.is_some()))?,
             };
             // Until this try is known to have been applied, the end of the chain is not.
             turn.set(None);
@@ -268,8 +268,11 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
                     if index.is_some_and(|index| index > entries.records.len()) {
                         return Ok(false);
                     }
-                    if index.is_none() && !self.still(&entries.changes).await? {
-                        return Ok(false);
+                    if index.is_none() {
+                        let still = self.still(&entries.changes).await;
+                        if !still.map_err(|error| honest(error, unknown.is_some()))? {
+                            return Ok(false);
+                        }
                     }
                 }
                 Err(CommitError { error, .. }) if error.applied() == Applied::Unknown => {
@@ -284,7 +287,7 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
                     // It may be applied yet. The next try cannot be applied as well: both make the same records.
                     unknown = Some(error);
                 }
-                Err(CommitError { error, .. }) => return Err(error),
+                Err(CommitError { error, .. }) => return Err(honest(error, unknown.is_some())),
             }
         }
         Err(unknown.unwrap_or(StoreError::Throttled { retry_after: None }))
@@ -330,6 +333,14 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
     }
 }
 
+/// An error of a write, of which an earlier try may have been applied, or may be yet.
+fn honest(error: StoreError, unknown: bool) -> StoreError {
+    if unknown && error.applied() == Applied::No {
+        return StoreError::Indeterminate { source: Some(Box::new(error)) };
+    }
+    error
+}
+
 /// How often a write is tried against a chain that grows.
 const TRIES: usize = 64;
 
@@ -350,10 +361,4 @@ pub(super) enum Stepped {
     To,
     Do(ingest::Effect),
     Unchanged,
-}
-
-/// A generation that was never given before.
-pub(super) fn fresh_generation() -> crate::store::Generation {
-    use super::Ids as _;
-    crate::store::Generation(RandomIds.next_id().0.max(1))
 }

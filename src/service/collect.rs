@@ -96,6 +96,10 @@ where
         loop {
             let seen = books.entry(digest).await?;
             let Some(known) = &seen.value else { return Err(blob::Refusal::Absent.into()) };
+            // Whether they will ever come is not known.
+            if matches!(known.state, blob::State::Live { present: false, .. }) {
+                return Err(blob::Refusal::Absent.into());
+            }
             let held =
                 Input::Held { blob: known.blob, by: by.clone(), fresh: known.generation, actor: Some(actor.clone()) };
             match blob::step(seen.value.as_ref(), &held, books.now())? {

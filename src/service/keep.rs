@@ -3,7 +3,7 @@
 use super::ReceiveError;
 use super::books::{Books, Entries, Seen};
 use super::bytes::give_way;
-use super::target::Target;
+use super::target::{Target, refers};
 use super::update_service::UpdateService;
 use crate::primitive::{Id, Text};
 use crate::resource::DeviceComponent;
@@ -199,9 +199,13 @@ where
                 Err(StoreError::NotFound | StoreError::Gone { .. }) => return Ok(()),
                 Err(error) => return Err(error),
             };
-            let mut found = DeviceComponent::from_version(&version)?;
-            detach(&mut found, id);
-            let write = found.write(Precondition::Version(version.version))?;
+            let mut found = (DeviceComponent::from_version(&version)?, version);
+            if refers(&found.0, id) {
+                // What it took the place of can be seen here for the last time.
+                self.supersede(books, id, &resources, &found).await.map_err(store_error)?;
+            }
+            detach(&mut found.0, id);
+            let write = found.0.write(Precondition::Version(found.1.version))?;
             match resources.write(write).await {
                 Ok(_) => return Ok(()),
                 Err(error @ StoreError::Conflict { .. }) => conflict = Some(error),
@@ -234,6 +238,13 @@ where
         }
         *seen = books.known(seen.value.id).await?;
         Ok(())
+    }
+}
+
+fn store_error(error: ReceiveError) -> StoreError {
+    match error {
+        ReceiveError::Resources(error) | ReceiveError::Blobs(error) | ReceiveError::Ledger(error) => error,
+        error => StoreError::Backend { source: Box::new(error) },
     }
 }
 

@@ -1,6 +1,6 @@
 //! Receiving one update.
 
-use super::books::{Books, Entries, Seen, Stepped, fresh_generation};
+use super::books::{Books, Entries, Seen, Stepped};
 use super::bytes::{Passing, of_blobs};
 use super::target::Target;
 use super::update_service::{Addresses, UpdateService};
@@ -90,7 +90,8 @@ where
 
     /// The upload: the one that the key stands for, else a new one.
     ///
-    /// The key of an upload that came to nothing may be used again for the same intent.
+    /// The key of an upload that came to nothing may be used again for the same intent, unless it was withdrawn or a later
+    /// one took its place: then it says so each time.
     async fn intend(
         &self,
         books: &Books<'_, L>,
@@ -114,6 +115,11 @@ where
                         return Ok(known);
                     }
                     State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => return Ok(known),
+                    // Whoever sends it again may not know that it was taken back, or that a later one is there.
+                    State::Releasing { reason: Reason::Withdrawn | Reason::Superseded, .. }
+                    | State::Closed { reason: Reason::Withdrawn | Reason::Superseded } => {
+                        return Err(self.ended(&known.value, None));
+                    }
                     State::Releasing { .. } | State::Closed { .. } => {}
                 }
             }
@@ -234,7 +240,7 @@ where
             }
             let entry = books.entry(&blob.digest).await.map_err(ReceiveError::Ledger)?;
             let by = Holder::Ingest(seen.value.id);
-            let held = blob::Input::Held { blob, by, fresh: fresh_generation(), actor: None };
+            let held = blob::Input::Held { blob, by, fresh: Generation(self.ids.next_id().0.max(1)), actor: None };
             let mut entries = Entries::default();
             let (generation, present) = match blob::step(entry.value.as_ref(), &held, books.now()) {
                 Ok(blob::Step::To(to)) => {

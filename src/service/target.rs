@@ -119,15 +119,15 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
     }
 
     /// The version of a component that was the first to have the reference, as far as the store tells.
-    pub(super) async fn first(&self, id: IngestId, seen: Seen) -> Result<Seen, ReceiveError> {
+    pub(super) async fn first(resources: &Tenanted<R>, id: IngestId, seen: Seen) -> Result<Seen, ReceiveError> {
         let wanted = Some(WriteId(id.0));
-        if seen.1.write_id == wanted || !self.resources.capabilities().history {
+        if seen.1.write_id == wanted || !resources.capabilities().history {
             return Ok(seen);
         }
         let mut after = None;
         loop {
             let limit = NonZeroU32::MIN.saturating_add(63);
-            let page = self.resources.history(&seen.1.key, limit, after.as_ref()).await;
+            let page = resources.history(&seen.1.key, limit, after.as_ref()).await;
             let page = page.map_err(ReceiveError::Resources)?;
             if let Some(version) = page.items.into_iter().find(|version| version.write_id == wanted) {
                 return Ok((DeviceComponent::from_version(&version).map_err(ReceiveError::Resources)?, version));
@@ -140,6 +140,6 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
     }
 }
 
-fn refers(component: &DeviceComponent, id: IngestId) -> bool {
+pub(super) fn refers(component: &DeviceComponent, id: IngestId) -> bool {
     available(component).flatten().any(|update| update.id == id)
 }

@@ -69,6 +69,9 @@ pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStor
     pub(super) turns: Arc<Mutex<HashMap<Tenant, Arc<Turn<Head>>>>>,
 }
 
+/// How many tenants are remembered that nobody works for.
+const TENANTS: usize = 4_096;
+
 impl<R, B, L> UpdateService<R, B, L>
 where
     R: ResourceStore + ?Sized,
@@ -121,7 +124,8 @@ where
         self
     }
 
-    /// With another source of ids.
+    /// With another source of ids: the names of uploads, and the generations of their bytes. None may ever come twice, in no
+    /// process.
     #[must_use]
     pub fn with_ids(mut self, ids: impl Ids) -> Self {
         self.ids = Arc::new(ids);
@@ -161,6 +165,10 @@ where
     pub(super) fn books(&self, tenant: &Tenant) -> Books<'_, L> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            // Anybody may name a tenant. To forget the end of a chain costs one look at it.
+            if turns.len() >= TENANTS && !turns.contains_key(tenant) {
+                turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            }
             Arc::clone(turns.entry(tenant.clone()).or_insert_with(|| Arc::new(Turn::new(None))))
         };
         Books::new(Arc::clone(&self.ledger), tenant, turn, &self.desk)

@@ -1,0 +1,126 @@
+//! Uploads that follow each other, and cross each other's ways.
+
+use super::double::poll_only;
+use super::*;
+use fhir_devices::service::{KeepError, Recovered};
+use fhir_devices::testkit::{Fate, Faulty, Plan};
+use fhir_devices::update::blob::{self, Holder};
+use fhir_devices::update::ingest::{Reason, State};
+use fhir_devices::update::{ActorId, IngestId};
+
+fn doctor() -> ActorId {
+    "biomed/j.doe".parse().unwrap()
+}
+
+fn withdraw(service: &Service<Memory>, id: IngestId) -> State {
+    block_on(service.withdraw(&ours(), id, doctor(), "recalled".parse().unwrap())).unwrap().state
+}
+
+fn state(service: &Service<Memory>, id: IngestId) -> State {
+    block_on(service.upload(&ours(), id)).unwrap().state
+}
+
+#[test]
+fn a_key_does_not_bring_back_what_was_withdrawn() {
+    let (memory, service) = fleet();
+    let first = receive(&service, keyed("k"), firmware()).unwrap();
+    assert_eq!(withdraw(&service, first.update.id), State::Closed { reason: Reason::Withdrawn });
+    let again = receive(&service, keyed("k"), firmware());
+    assert!(matches!(again, Err(ReceiveError::Ended { reason: Reason::Withdrawn })), "{again:?}");
+    assert!(updates(&read(&memory, "ecg").0).is_empty());
+}
+
+#[test]
+fn a_key_does_not_bring_back_what_was_retired() {
+    let (memory, service) = fleet();
+    let first = receive(&service, keyed("k"), firmware()).unwrap();
+    let second = receive(&service, to_ecg(), stream::once("software")).unwrap();
+    block_on(service.retire(&ours(), first.update.id, None)).unwrap();
+    let again = receive(&service, keyed("k"), firmware());
+    assert!(matches!(again, Err(ReceiveError::Ended { reason: Reason::Superseded })), "{again:?}");
+    assert_eq!(updates(&read(&memory, "ecg").0), [second.update]);
+}
+
+/// An upload whose process was lost when the reference was written and the record was not marked yet.
+fn half_attached() -> (Arc<Memory>, Service<Memory>, IngestId) {
+    for polls in 0.. {
+        let (memory, service) = fleet();
+        let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
+        let lost = UpdateService::new(slow.clone(), slow.clone(), slow);
+        let ended = poll_only(lost.receive(&ours(), to_ecg(), firmware()), polls);
+        assert!(ended.is_none(), "the call ends before the reference is seen alone");
+        if let [update] = updates(&read(&memory, "ecg").0).as_slice() {
+            let id = update.id;
+            assert!(matches!(state(&service, id), State::Stored { .. }));
+            return (memory, service, id);
+        }
+    }
+    panic!("no reference is written");
+}
+
+#[test]
+fn an_upload_that_is_superseded_before_it_is_marked_is_marked_by_the_later_one() {
+    let (_, service, first) = half_attached();
+    let second = receive(&service, to_ecg(), stream::once("software")).unwrap().update.id;
+    let State::Superseded { version, by, .. } = state(&service, first) else { panic!("{:?}", state(&service, first)) };
+    assert_eq!((version, by), (VersionId::FIRST.next(), second));
+    let Recovered { ended, failed, .. } = block_on(service.recover(&ours())).unwrap();
+    assert_eq!((ended, failed.len()), (0, 0));
+    block_on(service.retire(&ours(), first, None)).unwrap();
+}
+
+#[test]
+fn what_an_upload_superseded_is_marked_before_its_reference_is_taken_out() {
+    let (memory, service) = fleet();
+    let first = receive(&service, to_ecg(), stream::once("software")).unwrap().update.id;
+    for polls in 0.. {
+        let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
+        let lost = UpdateService::new(slow.clone(), slow.clone(), slow);
+        assert!(poll_only(lost.receive(&ours(), to_ecg(), firmware()), polls).is_none());
+        if let [_, second] = updates(&read(&memory, "ecg").0).as_slice() {
+            assert!(matches!(state(&service, first), State::Attached { .. }));
+            withdraw(&service, second.id);
+            assert!(matches!(state(&service, first), State::Superseded { by, .. } if by == second.id));
+            return;
+        }
+    }
+}
+
+#[test]
+fn what_may_have_been_written_is_not_said_to_be_unwritten() {
+    let (memory, service) = fleet();
+    let id = receive(&service, to_ecg(), firmware()).unwrap().update.id;
+    // The record, the end of the chain, the write, its place in the chain, the end again.
+    let plans = |call| match call {
+        4 => Plan::of(Fate::Dropped),
+        6 => Plan::of(Fate::Unavailable),
+        _ => Plan::of(Fate::Works),
+    };
+    let faulty = Arc::new(Faulty::planned(memory, plans));
+    let service = UpdateService::new(faulty.clone(), faulty.clone(), faulty.clone());
+    let lost = block_on(service.withdraw(&ours(), id, doctor(), "recalled".parse().unwrap()));
+    let Err(KeepError::Store(error)) = lost else { panic!("{lost:?}") };
+    assert_eq!((error.applied(), faulty.calls()), (Applied::Unknown, 6));
+}
+
+#[test]
+fn bytes_that_have_not_come_cannot_be_pinned() {
+    let mut refused = 0;
+    for polls in 0.. {
+        let (memory, service) = fleet();
+        let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
+        let lost = UpdateService::new(slow.clone(), slow.clone(), slow);
+        let ended = poll_only(lost.receive(&ours(), to_ecg(), firmware()), polls).is_some();
+        let by = Holder::LegalHold("case-7".parse().unwrap());
+        let pinned = block_on(service.pin(&ours(), &Sha256::of(b"firmware"), by, doctor()));
+        match pinned {
+            Ok(()) => assert_eq!(blobs(&*memory), [BlobRef::of(b"firmware")], "after {polls} polls"),
+            Err(KeepError::Bytes(blob::Refusal::Absent)) => refused += 1,
+            Err(error) => panic!("after {polls} polls: {error}"),
+        }
+        if ended {
+            break;
+        }
+    }
+    assert!(refused > 5, "{refused}");
+}

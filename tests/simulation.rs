@@ -1,0 +1,129 @@
+//! The drivers in worlds that go on by chance: calls in any order, crashes, calls that sleep, stores that fail, lose answers
+//! and answer late, clocks that jump, and others who write to the same components.
+//!
+//! After every step the invariants are looked at; when all is quiet, nothing may be lost and nothing left over. A world that
+//! fails prints its seed and the shortest list of choices found that fails as well.
+//!
+//! ```text
+//! SIMULATION_SEEDS=1000000 cargo test --release --features testkit --test simulation -- nothing_is_lost --nocapture
+//! SIMULATION_SEED=77 cargo test --features testkit --test simulation -- nothing_is_lost --nocapture
+//! ```
+#![cfg(feature = "testkit")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
+
+#[path = "simulation/choices.rs"]
+mod choices;
+#[path = "simulation/fleet.rs"]
+mod fleet;
+#[path = "simulation/laws.rs"]
+mod laws;
+#[path = "simulation/net.rs"]
+mod net;
+#[path = "simulation/world.rs"]
+mod world;
+
+use choices::{Choices, shrunk};
+use net::Mutant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use world::live;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Tells of a seed that fails by the shortest list of choices that fails too.
+fn fail(seed: u64, fault: &str, made: Vec<u32>) -> ! {
+    let whole = made.len();
+    let short = shrunk(made, Duration::from_secs(30), |list| {
+        let (outcome, made) = live(Choices::given(list), None);
+        outcome.err().map(|_| made)
+    });
+    let (outcome, _) = live(Choices::given(&short), None);
+    let last = outcome.err().unwrap_or_default();
+    panic!("seed {seed}: {fault}\nof {whole} choices {} are left: {last}\n{short:?}", short.len());
+}
+
+#[test]
+fn nothing_is_lost_and_nothing_left_over_whatever_happens() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        let (outcome, made) = live(Choices::seeded(seed), None);
+        return if let Err(fault) = outcome {
+            fail(seed, &fault, made)
+        };
+    }
+    let (from, seeds) = (number("SIMULATION_FROM").unwrap_or(0), number("SIMULATION_SEEDS").unwrap_or(10_000));
+    let (next, begun) = (AtomicU64::new(from), Instant::now());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + seeds {
+                        break;
+                    }
+                    let (outcome, made) = live(Choices::seeded(seed), None);
+                    if let Err(fault) = outcome {
+                        next.store(from + seeds, Ordering::Relaxed);
+                        fail(seed, &fault, made);
+                    }
+                }
+            });
+        }
+    });
+    let rate = seeds as f64 / begun.elapsed().as_secs_f64();
+    println!("{seeds} worlds from {from}, {rate:.0} a second");
+}
+
+#[test]
+fn the_same_choices_make_the_same_world() {
+    for seed in 0..20 {
+        let (outcome, made) = live(Choices::seeded(seed), None);
+        assert_eq!(live(Choices::given(&made), None), (outcome, made), "seed {seed}");
+    }
+}
+
+/// How many worlds it may take to catch a mutant.
+const PATIENCE: u64 = 5_000;
+
+fn caught(mutant: Mutant) {
+    for seed in 0..PATIENCE {
+        if let (Err(fault), _) = live(Choices::seeded(seed), Some(mutant)) {
+            assert_eq!(
+                live(Choices::seeded(seed), None).0,
+                Ok(()),
+                "the world of seed {seed} fails without {mutant:?} too"
+            );
+            println!("{mutant:?} is caught by seed {seed}: {}", fault.chars().take(160).collect::<String>());
+            return;
+        }
+    }
+    panic!("{mutant:?} is not caught by {PATIENCE} worlds");
+}
+
+macro_rules! mutants {
+    ($($name:ident: $mutant:ident,)+) => {
+        $(
+            #[test]
+            fn $name() {
+                caught(Mutant::$mutant);
+            }
+        )+
+    };
+}
+
+mutants! {
+    writing_without_a_condition_is_caught: NoIfMatch,
+    giving_up_a_hold_without_the_last_write_is_caught: NoLastWrite,
+    an_old_record_after_the_component_is_caught: NoReread,
+    a_key_that_is_used_again_is_caught: KeysReused,
+    a_failure_that_cleans_up_is_caught: CleanUp,
+    bytes_that_are_not_there_are_caught: EarlyAnswer,
+    a_blind_ledger_is_caught: BlindLedger,
+    a_torn_ledger_is_caught: TornLedger,
+    lost_audit_records_are_caught: NoRecords,
+    a_service_that_does_not_recover_is_caught: NoRecovery,
+    a_service_that_does_not_collect_is_caught: NoCollection,
+    a_service_that_does_not_sweep_is_caught: NoSweep,
+}

@@ -1,0 +1,69 @@
+//! Two tenants, each with a device of two components in which somebody else has written too.
+
+use super::net::turn;
+use fhir_devices::backend::Memory;
+use fhir_devices::datatype::{Extension, ExtensionValue, Primitive};
+use fhir_devices::primitive::{Text, Uri};
+use fhir_devices::store::*;
+use fhir_devices::{Device, DeviceComponent};
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+pub(crate) const COMPONENTS: [&str; 2] = ["mds", "vmd"];
+
+/// What somebody else wrote, as it is to stay.
+pub(crate) const FOREIGN: &str = r#"{"url":"https://acme.example/hours","valueDecimal":1200.500}"#;
+
+pub(crate) fn tenants() -> [Tenant; 2] {
+    ["st-mary", "st-john"].map(|name| name.parse().unwrap())
+}
+
+/// Polls until the end, which must come.
+pub(crate) fn run<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    (0..200_000).find_map(|_| match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    })
+}
+
+/// For the stores in memory, whose futures are ready at once.
+pub(crate) fn now<F: Future>(future: F) -> F::Output {
+    run(future).unwrap()
+}
+
+pub(crate) fn component(id: &str) -> DeviceComponent {
+    let (code, name, parent) = match id {
+        "mds" => ("69965", "MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS", ""),
+        _ => ("70662", "MDC_DEV_ECG_VMD", r#","parent":{"reference":"DeviceComponent/mds"}"#),
+    };
+    let json = format!(
+        r#"{{"resourceType":"DeviceComponent","id":"{id}","extension":[{FOREIGN}],"identifier":{{"value":"{id}"}},
+        "type":{{"coding":[{{"system":"urn:iso:std:iso:11073:10101","code":"{code}","display":"{name}"}}]}},
+        "source":{{"reference":"Device/monitor"}}{parent}}}"#
+    );
+    DeviceComponent::from_json(json.as_bytes()).unwrap()
+}
+
+pub(crate) fn fill(memory: &Memory) {
+    let device = Device::from_json(br#"{"resourceType":"Device","id":"monitor"}"#).unwrap();
+    for tenant in tenants() {
+        let mut writes = vec![device.write(Precondition::Absent).unwrap()];
+        writes.extend(COMPONENTS.iter().map(|id| component(id).write(Precondition::Absent).unwrap()));
+        now(memory.commit(&tenant, writes)).unwrap();
+    }
+}
+
+/// A foreign writer: reads the component, thinks, and writes a note into it on the condition that it is as it was read.
+pub(crate) async fn note(store: &impl ResourceStore, tenant: &Tenant, id: &str, note: &str) -> Result<()> {
+    let key = Key::new(ResourceType::DeviceComponent, id)?;
+    let version = store.read(tenant, &key).await?;
+    let mut component = DeviceComponent::from_version(&version)?;
+    turn().await;
+    let url = Uri::new("https://acme.example/note").unwrap();
+    let value = ExtensionValue::String(Primitive::from(Text::new(note).unwrap()));
+    component.extension.push(Extension::new(url, value));
+    let write = component.write(Precondition::Version(version.version))?;
+    store.commit(tenant, vec![write]).await.map(drop).map_err(|refused| refused.error)
+}

@@ -1,0 +1,238 @@
+//! What must be so after every step, and what must be so when all is quiet.
+
+use super::fleet::{COMPONENTS, FOREIGN, now, tenants};
+use super::net::{Mutant, real};
+use fhir_devices::DeviceComponent;
+use fhir_devices::backend::Memory;
+use fhir_devices::service::Received;
+use fhir_devices::store::*;
+use fhir_devices::update::audit::{AuditRecord, replay};
+use fhir_devices::update::blob::{Entry, Holder};
+use fhir_devices::update::ingest::{Ingest, State};
+use fhir_devices::update::{AvailableUpdate, IngestId, UpdateStatus, available};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::num::NonZeroU32;
+
+/// What those who call have seen.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    /// The answers to uploads: the tenant, the key, the answer.
+    pub(crate) answers: Vec<(usize, Option<String>, Received)>,
+    /// Which uploads somebody wanted to take back or give up.
+    pub(crate) unwanted: HashSet<IngestId>,
+    /// Which withdrawals were acknowledged.
+    pub(crate) withdrawn: HashSet<IngestId>,
+    /// The keys of those.
+    pub(crate) spent: HashSet<(usize, String)>,
+    /// The notes of the foreign writer that were acknowledged.
+    pub(crate) written: Vec<(usize, usize, String)>,
+    /// Components that somebody deleted, or tried to.
+    pub(crate) deleted: HashSet<(usize, usize)>,
+    /// What a call found to be wrong.
+    pub(crate) faults: Vec<String>,
+}
+
+/// What a component said in the version that was read last.
+#[derive(Default)]
+struct Said {
+    version: Option<VersionId>,
+    updates: Vec<(AvailableUpdate, BlobKey)>,
+}
+
+#[derive(Default)]
+pub(crate) struct Laws {
+    said: HashMap<(usize, usize), Said>,
+    whole: HashSet<(usize, BlobKey)>,
+    mutant: Option<Mutant>,
+}
+
+macro_rules! ensure {
+    ($holds:expr, $($said:tt)+) => {
+        if !$holds {
+            return Err(format!($($said)+));
+        }
+    };
+}
+
+impl Laws {
+    pub(crate) fn new(mutant: Option<Mutant>) -> Self {
+        Self { mutant, ..Self::default() }
+    }
+
+    /// After every step.
+    pub(crate) fn hold(&mut self, memory: &Memory, notes: &Notes) -> Result<(), String> {
+        if let Some(fault) = notes.faults.first() {
+            return Err(fault.clone());
+        }
+        for (t, tenant) in tenants().iter().enumerate() {
+            let mut seen = HashSet::new();
+            for (c, id) in COMPONENTS.iter().enumerate() {
+                self.look(memory, notes, (t, tenant), (c, id))?;
+                for (update, key) in &self.said[&(t, c)].updates {
+                    ensure!(seen.insert(update.id), "I5: {} is referred to twice", update.id);
+                    ensure!(
+                        !notes.withdrawn.contains(&update.id),
+                        "I7: {} was withdrawn and is referred to",
+                        update.id
+                    );
+                    let kept = real(self.mutant, key);
+                    let there = now(memory.head(tenant, &kept));
+                    let there = there.map_err(|_| format!("I1: {id} refers to {key}, which is not there"))?;
+                    ensure!(there == BlobRef { digest: update.sha256, size: update.size }, "I2: other bytes at {key}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn look(
+        &mut self,
+        memory: &Memory,
+        notes: &Notes,
+        (t, tenant): (usize, &Tenant),
+        (c, id): (usize, &str),
+    ) -> Result<(), String> {
+        let said = self.said.entry((t, c)).or_default();
+        let key = Key::new(ResourceType::DeviceComponent, id).unwrap();
+        let Ok(version) = now(memory.read(tenant, &key)) else {
+            *said = Said::default();
+            return Ok(());
+        };
+        if said.version == Some(version.version) {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(version.body.as_ref().unwrap()).into_owned();
+        ensure!(text.contains(FOREIGN), "I10: {id} lost what is not ours: {text}");
+        if !notes.deleted.contains(&(t, c)) {
+            for (_, _, note) in notes.written.iter().filter(|note| (note.0, note.1) == (t, c)) {
+                ensure!(text.contains(&format!(r#""{note}""#)), "I4: {id} lost the note {note}");
+            }
+        }
+        let component = DeviceComponent::from_version(&version).map_err(|error| error.to_string())?;
+        let mut updates = Vec::new();
+        for update in available(&component) {
+            let update = update.map_err(|error| error.to_string())?;
+            let parts: Vec<&str> = update.file.url.as_str().rsplit('/').collect();
+            ensure!(parts[2] == tenant.as_str(), "T: {id} of {tenant} refers to {}", update.file.url);
+            let key = BlobKey { digest: update.sha256, generation: parts[0].parse().unwrap() };
+            ensure!(parts[1] == update.sha256.to_string(), "I2: the address names other bytes");
+            if self.whole.insert((t, key)) {
+                let read = now(BlobStore::get(memory, tenant, &real(self.mutant, &key), None));
+                let mut body = read.map_err(|_| format!("I1: {id} refers to {key}, which is not there"))?.body;
+                let mut hasher = BlobHasher::new();
+                while let Some(chunk) = now(stream::next(&mut body)) {
+                    hasher.update(&chunk.unwrap());
+                }
+                ensure!(hasher.finish().digest == update.sha256, "I2: the bytes of {key} are others");
+            }
+            updates.push((update, key));
+        }
+        let current = updates.iter().filter(|(update, _)| update.status == UpdateStatus::Current).count();
+        ensure!(current <= 1, "{id} has {current} current updates");
+        *said = Said { version: Some(version.version), updates };
+        Ok(())
+    }
+
+    /// When all is quiet, everything that broke off was gone on with, and the bytes were collected and swept.
+    pub(crate) fn rest(
+        &mut self,
+        memory: &Memory,
+        notes: &Notes,
+        t: usize,
+        records: &[AuditRecord],
+    ) -> Result<(), String> {
+        let tenant = &tenants()[t];
+        let uploads: BTreeMap<IngestId, Ingest> = records_of(memory, tenant, "ingest")
+            .filter(|(key, _)| !key.starts_with("ingest/key"))
+            .map(|(_, value)| Ingest::from_bytes(&value).unwrap())
+            .map(|ingest| (ingest.id, ingest))
+            .collect();
+        let entries: BTreeMap<Sha256, Entry> = records_of(memory, tenant, "blob")
+            .map(|(_, value)| Entry::from_bytes(&value).unwrap())
+            .map(|entry| (entry.blob.digest, entry))
+            .collect();
+        let mut wanted = BTreeSet::new();
+        for (id, ingest) in &uploads {
+            ensure!(ingest.state.is_end(), "I6: {id} is not at rest: {:?}", ingest.state);
+            let found = self.said.iter().filter(|((of, _), _)| *of == t).find_map(|((_, c), said)| {
+                let update = said.updates.iter().find(|(update, _)| update.id == *id);
+                update.map(|(update, key)| (*c, update.status, *key))
+            });
+            match &ingest.state {
+                State::Attached { component, .. } | State::Superseded { component, .. } => {
+                    let key = ingest.state.key().unwrap();
+                    wanted.insert(real(self.mutant, &key));
+                    let holds = entries.get(&key.digest).is_some_and(|entry| {
+                        entry.key() == key && entry.holders().any(|holder| *holder == Holder::Ingest(*id))
+                    });
+                    ensure!(holds, "I1: nothing holds {key} for {id}");
+                    let c = COMPONENTS.iter().position(|known| *known == component.as_str()).unwrap();
+                    if notes.deleted.contains(&(t, c)) {
+                        continue;
+                    }
+                    let status = match ingest.state {
+                        State::Attached { .. } => UpdateStatus::Current,
+                        _ => UpdateStatus::Superseded,
+                    };
+                    ensure!(
+                        found == Some((c, status, key)),
+                        "I4: {id} is {:?}, and its component says {found:?}",
+                        ingest.state
+                    );
+                }
+                _ => ensure!(found.is_none(), "I8: {id} is closed, and a component refers to it: {found:?}"),
+            }
+        }
+        for entry in entries.values() {
+            for holder in entry.holders() {
+                let needs = match holder {
+                    Holder::Ingest(id) => uploads.get(id).is_some_and(|one| one.state.key() == Some(entry.key())),
+                    _ => true,
+                };
+                ensure!(needs, "I8: {} is held for {holder:?}, which does not need it", entry.key());
+            }
+            if entry.holders().next().is_some() {
+                wanted.insert(real(self.mutant, &entry.key()));
+            }
+        }
+        let list = now(memory.list(tenant, NonZeroU32::MAX, None)).unwrap().items;
+        let kept: BTreeSet<BlobKey> = list.iter().map(|info| info.key).collect();
+        ensure!(kept == wanted, "I3: the store has {kept:?}, wanted {wanted:?}");
+        self.answers(notes, t, &uploads)?;
+        let replayed = replay(records).map_err(|unfit| format!("A3: {unfit}"))?;
+        let states: BTreeMap<IngestId, State> = uploads.iter().map(|(id, one)| (*id, one.state.clone())).collect();
+        ensure!(replayed.uploads == states, "A1: the records lead to {:?}, and {states:?} is known", replayed.uploads);
+        ensure!(replayed.blobs == entries, "A1: the records lead to {:?}, and {entries:?} is known", replayed.blobs);
+        Ok(())
+    }
+
+    fn answers(&self, notes: &Notes, t: usize, uploads: &BTreeMap<IngestId, Ingest>) -> Result<(), String> {
+        let mut keyed: HashMap<&str, &Received> = HashMap::new();
+        for (_, key, answer) in notes.answers.iter().filter(|answer| answer.0 == t) {
+            let id = answer.update.id;
+            let Some(ingest) = uploads.get(&id) else {
+                return Err(format!("T: {tenant} does not know {id}", tenant = t));
+            };
+            let attached = matches!(ingest.state, State::Attached { .. } | State::Superseded { .. });
+            let gone = !notes.deleted.is_empty() || notes.unwanted.contains(&id);
+            ensure!(attached || gone, "I4: {id} was acknowledged, and is {:?}", ingest.state);
+            let Some(key) = key else { continue };
+            let Some(first) = keyed.insert(key, answer) else { continue };
+            if first.update.id == id {
+                let same = (first.version, &first.component, &first.update)
+                    == (answer.version, &answer.component, &answer.update);
+                ensure!(same || gone, "I5: {key} got two answers: {first:?} and {answer:?}");
+            } else {
+                let ended = matches!(uploads[&first.update.id].state, State::Closed { .. });
+                ensure!(ended, "I5: {key} stands for {} and for {id}", first.update.id);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn records_of(memory: &Memory, tenant: &Tenant, prefix: &str) -> impl Iterator<Item = (String, bytes::Bytes)> {
+    let prefix = LedgerKey::new(prefix).unwrap();
+    let page = now(Ledger::scan(memory, tenant, &prefix, NonZeroU32::MAX, None)).unwrap();
+    page.items.into_iter().map(|record| (record.key.as_str().to_owned(), record.value))
+}
