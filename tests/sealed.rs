@@ -10,6 +10,15 @@ use proptest::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
 
+fhir_devices::blob_store_conformance!(
+    sealed_blobs,
+    store = sealed(&Arc::new(Memory::new().with_max_blob(300_000)), ring())
+);
+fhir_devices::resource_store_conformance!(
+    sealed_resources,
+    store = SealedResources::new(Arc::new(Memory::new().with_max_body(10_000)), Arc::new(ring()))
+);
+
 const G: Generation = Generation(7);
 const CHUNK: usize = 64 << 10;
 
