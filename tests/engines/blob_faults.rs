@@ -265,6 +265,8 @@ fn a_writer_whose_part_was_not_taken_can_only_be_aborted() {
 fn server(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
+    // Said, so that no client keeps a connection that is about to be closed.
+    let answer = answer.replacen("\r\n", "\r\nconnection: close\r\n", 1);
     std::thread::spawn(move || {
         for connection in listener.incoming() {
             let mut connection = connection.unwrap();
