@@ -5,6 +5,7 @@ mod blobs;
 pub(crate) mod demo;
 mod fhir;
 pub(crate) mod guard;
+pub(crate) mod keeper;
 mod metrics;
 mod page;
 mod place;
@@ -62,6 +63,7 @@ pub(crate) struct App {
     /// Who may ask; where nobody signs in, everyone on this machine.
     authenticator: Option<Arc<dyn Authenticator>>,
     metrics: Metrics,
+    tenants: keeper::Tenants,
 }
 
 /// What a handler is given.
@@ -80,7 +82,8 @@ impl App {
             .with_max_size(max_upload)
             .with_urls(move |tenant, blob| file_url(&files, tenant, blob));
         let (pages, metrics) = (PageKey::random(), Metrics::default());
-        Ok(Self { resources, blobs, updates, base, max_upload, pages, authenticator: None, metrics })
+        let tenants = keeper::Tenants::default();
+        Ok(Self { resources, blobs, updates, base, max_upload, pages, authenticator: None, metrics, tenants })
     }
 
     /// Asks everyone for a token.
@@ -123,6 +126,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/metrics", get(metrics::show))
         .route("/blobs/{tenant}/sha256/{digest}/{generation}", get(blobs::download))
         .route("/{tenant}/updates", post(updates::receive).layer(DefaultBodyLimit::disable()))
+        .route("/{tenant}/updates/{id}", get(updates::state::show))
         .route("/{tenant}/fhir", bundles())
         .route("/{tenant}/fhir/", bundles())
         .route("/{tenant}/fhir/{*rest}", any(fhir::handle).layer(DefaultBodyLimit::max(MAX_DOCUMENT)))

@@ -4,10 +4,14 @@ use super::answer::Problem;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use fhir_devices::service::IngestId;
 use fhir_devices::store::{BlobKey, Tenant};
 
 /// The tenant of the path.
 pub(crate) struct AtTenant(pub(crate) Tenant);
+
+/// One upload of a tenant.
+pub(crate) struct AtUpload(pub(crate) Tenant, pub(crate) IngestId);
 
 /// One file of a tenant.
 pub(crate) struct AtBlob(pub(crate) Tenant, pub(crate) BlobKey);
@@ -39,6 +43,10 @@ macro_rules! place {
 }
 
 place!(AtTenant, params => AtTenant(tenant(params)?));
+place!(AtUpload, params => {
+    let wrong = |error| Problem::bad("upload", error);
+    AtUpload(tenant(params)?, segment(params, "id").parse().map_err(wrong)?)
+});
 place!(AtBlob, params => {
     let digest = segment(params, "digest").parse().map_err(Problem::not_found)?;
     let generation = segment(params, "generation").parse().map_err(Problem::not_found)?;

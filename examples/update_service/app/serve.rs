@@ -1,6 +1,6 @@
 //! Taking connections, in the clear or by TLS, until the service is told to stop.
 
-use super::{Shared, router};
+use super::{Shared, keeper, router};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -65,6 +65,8 @@ pub(crate) async fn serve(
             told.notify_one();
         }
     };
+    // It ends with the process: whatever it is at is gone on with at the next start.
+    tokio::spawn(keeper::keep(Arc::clone(&app)));
     let service = router(app).into_make_service();
     let serving: std::pin::Pin<Box<dyn Future<Output = io::Result<()>> + Send>> = match tls {
         None => Box::pin(axum::serve(listener, service).with_graceful_shutdown(stopping).into_future()),

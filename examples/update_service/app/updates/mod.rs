@@ -2,10 +2,11 @@
 
 mod form;
 mod source;
+pub(crate) mod state;
 
 use super::answer::{self, Problem, Result, http_date, json, set};
 use super::place::{AtTenant, one};
-use super::{App, Shared};
+use super::{App, Shared, keeper};
 use axum::body::Bytes;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request, State};
@@ -38,6 +39,11 @@ type Chunk = std::result::Result<Bytes, StoreError>;
 
 /// `POST /TENANT/updates`
 pub(crate) async fn receive(State(app): State<Shared>, AtTenant(tenant): AtTenant, request: Request) -> Result {
+    if app.tenants.note(&tenant) {
+        // What broke off before the service was started is gone on with beside this.
+        let (app, tenant) = (Arc::clone(&app), tenant.clone());
+        tokio::spawn(async move { keeper::look_after(&app, &tenant).await });
+    }
     let (parts, body) = request.into_parts();
     let headers = parts.headers.clone();
     let source = Source::new(body);
@@ -215,6 +221,8 @@ fn received_answer(tenant: &Tenant, received: &Received) -> Result {
         let place = format_args!("/{tenant}/fhir/DeviceComponent/{id}/_history/{}", received.version).to_string();
         set(&mut answer, header::LOCATION, place);
     }
+    let state = format_args!("</{tenant}/updates/{}>; rel=\"describedby\"", received.update.id).to_string();
+    set(&mut answer, header::LINK, state);
     Ok(answer)
 }
 
@@ -235,6 +243,7 @@ fn refusal(error: &ReceiveError) -> Problem {
             let words = format!("{error}: send it again, with the same `Idempotency-Key` if it had one");
             Problem::new(S::SERVICE_UNAVAILABLE, Kind::LockError, "contended", words).retry_after(1)
         }
+        ReceiveError::Ended { .. } => new(S::CONFLICT, Kind::Conflict, "upload-ended"),
         ReceiveError::Body(_) => new(S::BAD_REQUEST, Kind::Incomplete, "file-broke-off"),
         ReceiveError::Resources(source) | ReceiveError::Blobs(source) | ReceiveError::Ledger(source) => {
             Problem::of_store(source, "the update")

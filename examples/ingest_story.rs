@@ -1,0 +1,149 @@
+//! The life of two updates, from the form to the end of their bytes, and what the audit chain tells of it.
+//!
+//! ```text
+//! cargo run --release --example ingest_story
+//! ```
+//!
+//! Everything is in memory, with a clock and names of its own, so that the story is the same each time.
+
+use fhir_devices::backend::Memory;
+use fhir_devices::nomenclature::Level;
+use fhir_devices::reference::Selector;
+use fhir_devices::service::{IngestId, Submission, UpdateService};
+use fhir_devices::store::{Precondition, Tenant, Tenanted, stream};
+use fhir_devices::update::audit::{AuditRecord, ChainHead, provenance, replay, verify};
+use fhir_devices::update::available;
+use fhir_devices::{Device, DeviceComponent, Valid};
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+use time::OffsetDateTime;
+use time::macros::datetime;
+
+type Service = UpdateService<Memory, Memory, Memory>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let tenant: Tenant = "st-mary".parse()?;
+    let memory = Arc::new(Memory::new().with_base_url("https://cdn.example".parse()?).with_clock(clock()));
+    let resources = Tenanted::new(Arc::clone(&memory), tenant.clone());
+    fill(&resources).await?;
+    let names = AtomicU64::new(0);
+    let service = UpdateService::new(Arc::clone(&memory), Arc::clone(&memory), Arc::clone(&memory))
+        .with_clock(clock())
+        .with_ids(move || IngestId(names.fetch_add(1, Ordering::Relaxed).wrapping_add(1).into()));
+
+    println!("A form brings version 2.4 for the MDS of the pump:");
+    let old = receive(&service, &tenant, "2.4", "the firmware").await?;
+    show(&resources).await?;
+
+    println!("The same form comes again, with the same key:");
+    let again = receive(&service, &tenant, "2.4", "the firmware").await?;
+    println!("  it is upload {again} once more: {}", again == old);
+
+    println!("Version 2.5 comes, and takes its place:");
+    let new = receive(&service, &tenant, "2.5", "the next firmware").await?;
+    show(&resources).await?;
+
+    println!("2.5 loses alarms, and is withdrawn:");
+    let by = "biomed/j.doe".parse()?;
+    let withdrawn = service.withdraw(&tenant, new, by, "2.5 loses alarms".parse()?).await?;
+    println!("  upload {new} is {}", withdrawn.state.name());
+    show(&resources).await?;
+    let refused = receive(&service, &tenant, "2.5", "the next firmware").await;
+    println!("  who sends it again is told: {}", refused.err().map_or("nothing".into(), |error| error.to_string()));
+
+    println!("2.4 is not kept either, and the bytes of both are deleted:");
+    service.retire(&tenant, old, None).await?;
+    let collected = service.collect(&tenant, Duration::ZERO).await?;
+    let swept = service.sweep(&tenant).await?;
+    println!("  {} blobs deleted, {} left behind", collected.deleted, swept.deleted + swept.kept);
+
+    println!("What the audit chain says:");
+    let records = service.audit_records(&tenant).await?;
+    records.iter().for_each(tell);
+    let made = records.iter().filter_map(provenance).count();
+    println!("  {made} of the records tell of a version of the component, as Provenance");
+
+    let start = ChainHead::start(tenant.clone());
+    let checkpoint = service.audit_checkpoint(&tenant).await?;
+    let head = verify(&start, &records, std::slice::from_ref(&checkpoint))?;
+    println!("The chain of {} records is whole, and ends in {:.16}", head.count(), head.root().to_string());
+    let replayed = replay(&records)?;
+    for id in [old, new] {
+        let told = replayed.uploads.get(&id).ok_or("an upload without a record")?;
+        println!(
+            "  upload {id} is {} by its records: {}",
+            told.name(),
+            *told == service.upload(&tenant, id).await?.state
+        );
+    }
+
+    let mut changed = records;
+    if let Some(record) = changed.iter_mut().find(|record| record.what.actor.is_some()) {
+        record.what.actor = Some("somebody-else".parse()?);
+    }
+    match verify(&start, &changed, &[checkpoint]) {
+        Ok(_) => println!("A change was not noticed"),
+        Err(broken) => println!("Whoever writes another name into it is found out: {broken}"),
+    }
+    Ok(())
+}
+
+/// A second later each time it is asked.
+fn clock() -> impl Fn() -> OffsetDateTime {
+    let seconds = AtomicI64::new(0);
+    move || datetime!(2017-04-19 10:00 UTC) + time::Duration::seconds(seconds.fetch_add(1, Ordering::Relaxed))
+}
+
+async fn fill(resources: &Tenanted<Memory>) -> Result<(), Box<dyn Error>> {
+    let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump-7","model":"Vista 900"}"#)?;
+    resources.put(&Valid::new(pump)?, Precondition::Absent).await?;
+    let mds = DeviceComponent::from_json(
+        br#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"source":{"reference":"Device/pump-7"},
+            "type":{"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"69985","display":"MDC_DEV_PUMP_INFUS_MDS"}]}}"#,
+    )?;
+    resources.put(&Valid::new(mds)?, Precondition::Absent).await?;
+    Ok(())
+}
+
+async fn receive(
+    service: &Service,
+    tenant: &Tenant,
+    version: &str,
+    file: &'static str,
+) -> Result<IngestId, Box<dyn Error>> {
+    let name = format!("pump-{version}.bin");
+    let mut form = Submission::new("pump-7".parse()?, name.parse()?, "application/octet-stream".parse()?);
+    form.target = Selector::Level(Level::Mds);
+    form.version = Some(version.parse()?);
+    form.idempotency_key = Some(format!("pump-{version}").parse()?);
+    Ok(service.receive(tenant, form, stream::once(file)).await?.update.id)
+}
+
+/// The updates that the component says are available.
+async fn show(resources: &Tenanted<Memory>) -> Result<(), Box<dyn Error>> {
+    let (component, version) = resources.get::<DeviceComponent>("mds").await?;
+    println!("  DeviceComponent/mds, version {}, says:", version.version);
+    for update in available(&component) {
+        let update = update?;
+        let name = update.version.map(|version| version.to_string()).unwrap_or_default();
+        println!("    {name} is {}, {} bytes, sha-256 {:.16}", update.status, update.size, update.sha256.to_string());
+    }
+    Ok(())
+}
+
+/// One record as a line.
+fn tell(record: &AuditRecord) {
+    let what = &record.what;
+    let of = match (what.ingest, what.blob) {
+        (Some(id), _) => format!("upload {}", id.0),
+        (None, Some(blob)) => format!("bytes {:.8}", blob.digest.to_string()),
+        (None, None) => String::new(),
+    };
+    let from = what.from.map_or("nothing", |from| from.as_str());
+    let who = what.actor.as_ref().map(|actor| format!(" by {actor}")).unwrap_or_default();
+    let why = what.comment.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
+    println!("  {:>2} {} {of} {}: {from} to {}{who}{why}", record.index, what.at.time(), what.action, what.to);
+}
