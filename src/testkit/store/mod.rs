@@ -50,7 +50,7 @@ mod trial;
 use std::future::Future;
 pub(super) use trial::fresh;
 pub use trial::{BlockOn, Broken, Checked, Outcome, Task, Trial, block_on, polled};
-use trial::{damaged, ensure, random, wanted};
+use trial::{damaged, ensure, may_have_arrived, random, wanted};
 
 /// A clause of a contract, by its name.
 ///

@@ -208,6 +208,14 @@ pub async fn polled<F: Future>(future: F, polls: usize) -> Option<F::Output> {
 }
 
 /// A number that no other call gives, here or elsewhere.
+/// Whether `now` may be there after the write of the number `last` was dropped: the state before, that write, or one of those
+/// between, which were dropped as well and have arrived only now, behind the look that found them missing.
+pub(super) fn may_have_arrived(before: Option<&[u8]>, now: Option<&[u8]>, last: usize) -> bool {
+    let number = |value: Option<&[u8]>| std::str::from_utf8(value?).ok()?.parse::<usize>().ok();
+    let first = number(before).map_or(0, |number| number + 1);
+    now == before || number(now).is_some_and(|number| (first..=last).contains(&number))
+}
+
 pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

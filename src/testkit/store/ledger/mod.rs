@@ -3,7 +3,9 @@
 mod changing;
 mod scanning;
 
-use super::{BlockOn, Broken, Checked, Outcome, Trial, damaged, ensure, fresh, macros, polled, wanted};
+use super::{
+    BlockOn, Broken, Checked, Outcome, Trial, damaged, ensure, fresh, macros, may_have_arrived, polled, wanted,
+};
 use crate::store::{
     Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision, StoreError, Tenant,
 };

@@ -6,7 +6,9 @@ mod tenants;
 mod times;
 mod writing;
 
-use super::{BlockOn, Broken, Checked, Outcome, Trial, damaged, ensure, fresh, macros, polled, wanted};
+use super::{
+    BlockOn, Broken, Checked, Outcome, Trial, damaged, ensure, fresh, macros, may_have_arrived, polled, wanted,
+};
 use crate::store::{
     AtomicScope, Capabilities, CommitError, IndexEntries, Key, Page, PageToken, Parameter, ResourceStore, ResourceType,
     Result, Search, StoreError, Tenant, Token, Version, VersionId, Write,

@@ -1,7 +1,6 @@
 //! R13 and R14: times, and futures that are dropped.
 
 use super::*;
-use bytes::Bytes;
 
 pub(super) fn r13_last_updated_never_falls(store: &Store<'_>) -> Checked {
     const THREADS: usize = 4;
@@ -63,11 +62,7 @@ pub(super) fn r14_a_dropped_commit_leaves_old_or_new(store: &Store<'_>) -> Check
             ensure!(tries < 20, "a commit that was dropped after {polls} polls is torn: {seen:?}");
             thread::sleep(Duration::from_millis(25));
         };
-        // One that was dropped before may have arrived only now, behind the look that found it missing.
-        let number =
-            |body: &Option<Bytes>| body.as_deref().and_then(|body| std::str::from_utf8(body).ok()?.parse().ok());
-        let sent = number(&before).map_or(0, |last: usize| last + 1)..=polls;
-        let known = now == before || number(&now).is_some_and(|number| sent.contains(&number));
+        let known = may_have_arrived(before.as_deref(), now.as_deref(), polls);
         ensure!(known, "after a commit that was dropped after {polls} polls {now:?} is read");
         before = now;
     }
