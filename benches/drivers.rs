@@ -1,0 +1,110 @@
+//! How many small updates a second one thread receives into the store in memory, with all records and their audit chain, and
+//! how long a recovery takes beside a million uploads at rest.
+//!
+//! ```text
+//! cargo bench --bench drivers
+//! ```
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a bench may stop where it stands")]
+
+use fhir_devices::backend::Memory;
+use fhir_devices::service::{Submission, UpdateService};
+use fhir_devices::store::{
+    BlobRef, Change, Generation, Ledger as _, LedgerKey, Precondition, ResourceStore as _, Stored as _, Tenant,
+    VersionId, stream,
+};
+use fhir_devices::update::IngestId;
+use fhir_devices::update::ingest::{Ingest, Intent, Limits, State};
+use fhir_devices::{Device, DeviceComponent};
+use std::sync::Arc;
+use std::time::Instant;
+use time::macros::datetime;
+use tokio::runtime::Runtime;
+
+const RECEIVED: usize = 10_000;
+const ROUNDS: usize = 5;
+const AT_REST: u128 = 1_000_000;
+const BEGUN: u128 = 1_000;
+const UNFINISHED: u128 = 100_000;
+
+fn main() {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    receive(&runtime, false);
+    receive(&runtime, true);
+    recover(&runtime, AT_REST, BEGUN);
+    recover(&runtime, 0, UNFINISHED);
+}
+
+fn tenant() -> Tenant {
+    "bench".parse().unwrap()
+}
+
+fn submission(device: usize) -> Submission {
+    let device = format!("pump-{device}").parse().unwrap();
+    Submission::new(device, "pump.bin".parse().unwrap(), "application/octet-stream".parse().unwrap())
+}
+
+/// Updates of a kilobyte, each for another device, or ten for each: the best of some rounds.
+fn receive(runtime: &Runtime, again: bool) {
+    let tenant = tenant();
+    let devices = if again { RECEIVED / 10 } else { RECEIVED };
+    let rate = (0..ROUNDS).map(|_| {
+        let memory = Arc::new(Memory::new());
+        for device in 0..devices {
+            let pump = format!(r#"{{"resourceType":"Device","id":"pump-{device}"}}"#);
+            let mds = format!(
+                r#"{{"resourceType":"DeviceComponent","id":"mds-{device}","identifier":{{"value":"1"}},
+                "type":{{"text":"pump"}},"source":{{"reference":"Device/pump-{device}"}}}}"#
+            );
+            let pump = Device::from_json(pump.as_bytes()).unwrap().write(Precondition::Absent).unwrap();
+            let mds = DeviceComponent::from_json(mds.as_bytes()).unwrap().write(Precondition::Absent).unwrap();
+            runtime.block_on(memory.commit(&tenant, vec![pump, mds])).unwrap();
+        }
+        let service = UpdateService::new(memory.clone(), memory.clone(), memory);
+        let calls: Vec<_> =
+            (0..RECEIVED).map(|n| (submission(n % devices), stream::once(vec![n as u8; 1_024]))).collect();
+        let start = Instant::now();
+        runtime.block_on(async {
+            for (submission, body) in calls {
+                service.receive(&tenant, submission, body).await.unwrap();
+            }
+        });
+        RECEIVED as f64 / start.elapsed().as_secs_f64()
+    });
+    let rate = rate.fold(0.0, f64::max);
+    let which = if again { "ten for each component" } else { "each for another component" };
+    println!("receive 1 KiB, {which:<28}{rate:>10.0} /s");
+}
+
+/// So many uploads at rest, and so many whose bytes never came.
+fn recover(runtime: &Runtime, at_rest: u128, begun: u128) {
+    let (tenant, memory) = (tenant(), Arc::new(Memory::new()));
+    let past = datetime!(2017-04-19 10:00 UTC);
+    let record = |id: u128| {
+        let intent = Intent::new(
+            "pump-7".parse().unwrap(),
+            "pump.bin".parse().unwrap(),
+            "application/octet-stream".parse().unwrap(),
+        );
+        let (mut ingest, _) = Ingest::open(IngestId(id), intent, Limits::default(), past);
+        if id < at_rest {
+            let blob = BlobRef::of(&id.to_be_bytes());
+            let (component, version) = ("mds".parse().unwrap(), VersionId::FIRST.next());
+            ingest.state = State::Attached { blob, generation: Generation(id + 1), component, version };
+        }
+        let shelf = if id < at_rest { "rest" } else { "open" };
+        Change::create(LedgerKey::new(format!("ingest/{shelf}/{}", ingest.id)).unwrap(), ingest.to_bytes())
+    };
+    for from in (0..at_rest + begun).step_by(16) {
+        let changes = (from..(from + 16).min(at_rest + begun)).map(record).collect();
+        runtime.block_on(memory.apply(&tenant, changes)).unwrap();
+    }
+    let service = UpdateService::new(memory.clone(), memory.clone(), memory);
+    let start = Instant::now();
+    let recovered = runtime.block_on(service.recover(&tenant)).unwrap();
+    let taken = start.elapsed();
+    assert_eq!(u128::from(recovered.ended), begun);
+    println!("recover {begun} uploads that broke off, {at_rest} at rest {taken:>10.0?}");
+}
