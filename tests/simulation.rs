@@ -102,8 +102,6 @@ fn caught(mutant: Mutant) {
     panic!("{mutant:?} is not caught by {PATIENCE} worlds");
 }
 
-// Names that are used again and a sweep that is left out need a worker that sleeps through a whole recovery and collection,
-// which chance does not find: `tests/proof.rs` does.
 macro_rules! mutants {
     ($($name:ident: $mutant:ident,)+) => {
         $(
@@ -119,6 +117,7 @@ mutants! {
     writing_without_a_condition_is_caught: NoIfMatch,
     giving_up_a_hold_without_the_last_write_is_caught: NoLastWrite,
     an_old_record_after_the_component_is_caught: NoReread,
+    a_key_that_is_used_again_is_caught: KeysReused,
     a_failure_that_cleans_up_is_caught: CleanUp,
     bytes_that_are_not_there_are_caught: EarlyAnswer,
     a_blind_ledger_is_caught: BlindLedger,
@@ -126,4 +125,5 @@ mutants! {
     lost_audit_records_are_caught: NoRecords,
     a_service_that_does_not_recover_is_caught: NoRecovery,
     a_service_that_does_not_collect_is_caught: NoCollection,
+    a_service_that_does_not_sweep_is_caught: NoSweep,
 }

@@ -1,6 +1,7 @@
 //! What must be so after every step, and what must be so when all is quiet.
 
 use super::fleet::{COMPONENTS, FOREIGN, now, tenants};
+use super::net::{Mutant, real};
 use fhir_devices::DeviceComponent;
 use fhir_devices::backend::Memory;
 use fhir_devices::service::Received;
@@ -42,6 +43,7 @@ struct Said {
 pub(crate) struct Laws {
     said: HashMap<(usize, usize), Said>,
     whole: HashSet<(usize, BlobKey)>,
+    mutant: Option<Mutant>,
 }
 
 macro_rules! ensure {
@@ -53,6 +55,10 @@ macro_rules! ensure {
 }
 
 impl Laws {
+    pub(crate) fn new(mutant: Option<Mutant>) -> Self {
+        Self { mutant, ..Self::default() }
+    }
+
     /// After every step.
     pub(crate) fn hold(&mut self, memory: &Memory, notes: &Notes) -> Result<(), String> {
         if let Some(fault) = notes.faults.first() {
@@ -69,7 +75,7 @@ impl Laws {
                         "I7: {} was withdrawn and is referred to",
                         update.id
                     );
-                    let kept = *key;
+                    let kept = real(self.mutant, key);
                     let there = now(memory.head(tenant, &kept));
                     let there = there.map_err(|_| format!("I1: {id} refers to {key}, which is not there"))?;
                     ensure!(there == BlobRef { digest: update.sha256, size: update.size }, "I2: other bytes at {key}");
@@ -111,7 +117,7 @@ impl Laws {
             let key = BlobKey { digest: update.sha256, generation: parts[0].parse().unwrap() };
             ensure!(parts[1] == update.sha256.to_string(), "I2: the address names other bytes");
             if self.whole.insert((t, key)) {
-                let read = now(BlobStore::get(memory, tenant, &key, None));
+                let read = now(BlobStore::get(memory, tenant, &real(self.mutant, &key), None));
                 let mut body = read.map_err(|_| format!("I1: {id} refers to {key}, which is not there"))?.body;
                 let mut hasher = BlobHasher::new();
                 while let Some(chunk) = now(stream::next(&mut body)) {
@@ -155,7 +161,7 @@ impl Laws {
             match &ingest.state {
                 State::Attached { component, .. } | State::Superseded { component, .. } => {
                     let key = ingest.state.key().unwrap();
-                    wanted.insert(key);
+                    wanted.insert(real(self.mutant, &key));
                     let holds = entries.get(&key.digest).is_some_and(|entry| {
                         entry.key() == key && entry.holders().any(|holder| *holder == Holder::Ingest(*id))
                     });
@@ -186,7 +192,7 @@ impl Laws {
                 ensure!(needs, "I8: {} is held for {holder:?}, which does not need it", entry.key());
             }
             if entry.holders().next().is_some() {
-                wanted.insert(entry.key());
+                wanted.insert(real(self.mutant, &entry.key()));
             }
         }
         let list = now(memory.list(tenant, NonZeroU32::MAX, None)).unwrap().items;

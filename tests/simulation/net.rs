@@ -23,6 +23,8 @@ pub(crate) enum Mutant {
     NoLastWrite,
     /// The record of an upload is not read again after the component (R5).
     NoReread,
+    /// A deletion finds the bytes of every writing (R7).
+    KeysReused,
     /// What fails deletes the bytes that it has seen (R6).
     CleanUp,
     /// Bytes are said to be there that are not (R2).
@@ -37,6 +39,8 @@ pub(crate) enum Mutant {
     NoRecovery,
     /// Nobody deletes what no upload needs any more.
     NoCollection,
+    /// Nobody looks for bytes that the ledger does not know (R9).
+    NoSweep,
 }
 
 pub(crate) struct Net {
@@ -61,6 +65,18 @@ impl Net {
     async fn turn(&self) {
         turn().await;
         self.touched.store(true, Ordering::Relaxed);
+    }
+
+    fn real(&self, key: &BlobKey) -> BlobKey {
+        real(self.mutant, key)
+    }
+}
+
+/// Under which name bytes are kept.
+pub(crate) fn real(mutant: Option<Mutant>, key: &BlobKey) -> BlobKey {
+    match mutant {
+        Some(Mutant::KeysReused) => BlobKey { generation: Generation(1), ..*key },
+        _ => *key,
     }
 }
 
@@ -246,21 +262,21 @@ impl BlobStore for Net {
     ) -> BoxFuture<'a, Result<BlobRead>> {
         Box::pin(async move {
             self.turn().await;
-            BlobStore::get(&*self.below, tenant, key, range).await
+            BlobStore::get(&*self.below, tenant, &self.real(key), range).await
         })
     }
 
     fn head<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<BlobRef>> {
         Box::pin(async move {
             self.turn().await;
-            self.below.head(tenant, key).await
+            self.below.head(tenant, &self.real(key)).await
         })
     }
 
     fn delete<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.turn().await;
-            self.below.delete(tenant, key).await
+            self.below.delete(tenant, &self.real(key)).await
         })
     }
 
@@ -272,7 +288,11 @@ impl BlobStore for Net {
     ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
         Box::pin(async move {
             self.turn().await;
-            self.below.list(tenant, limit, after).await
+            let mut page = self.below.list(tenant, limit, after).await?;
+            if self.mutant == Some(Mutant::KeysReused) {
+                page.items.clear();
+            }
+            Ok(page)
         })
     }
 
@@ -307,7 +327,7 @@ impl BlobWriter for Writer {
             if self.mutant == Some(Mutant::EarlyAnswer) && self.choices.pick(2) == 0 {
                 return Ok(PutOutcome::Stored);
             }
-            let key = blob.key(generation);
+            let key = real(self.mutant, &blob.key(generation));
             self.below.commit(blob, key.generation).await
         })
     }
