@@ -28,6 +28,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use world::live;
 
+/// How many worlds there are where nobody says it.
+const SEEDS: u64 = if cfg!(debug_assertions) { 1_000 } else { 10_000 };
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -52,7 +55,7 @@ fn nothing_is_lost_and_nothing_left_over_whatever_happens() {
             fail(seed, &fault, made)
         };
     }
-    let (from, seeds) = (number("SIMULATION_FROM").unwrap_or(0), number("SIMULATION_SEEDS").unwrap_or(10_000));
+    let (from, seeds) = (number("SIMULATION_FROM").unwrap_or(0), number("SIMULATION_SEEDS").unwrap_or(SEEDS));
     let (next, begun) = (AtomicU64::new(from), Instant::now());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {

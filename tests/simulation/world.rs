@@ -82,8 +82,9 @@ impl World {
             match self.choices.pick(128) {
                 127 => self.crash(),
                 126 => self.jump(),
-                125 => self.send_to_sleep(step),
-                101..125 if calls > 0 => {
+                123..126 => self.send_to_sleep(step),
+                121..123 if calls == 0 => break,
+                101..123 if calls > 0 => {
                     calls -= 1;
                     self.call();
                 }
@@ -96,10 +97,13 @@ impl World {
             }
             self.look()?;
         }
-        // Those who are left come to their end, or do not.
-        if self.choices.pick(2) == 0 {
-            self.tasks.clear();
+        // Those who are left do not come to their end, or do, or sleep until others have cleared up and begun anew.
+        match self.choices.pick(3) {
+            0 => self.tasks.clear(),
+            1 => {}
+            _ => self.go_by(),
         }
+        self.look()?;
         for _ in 0..STEPS {
             if self.tasks.is_empty() {
                 break;
@@ -111,6 +115,23 @@ impl World {
             return Err(format!("{} calls never end", self.tasks.len()));
         }
         self.settle()
+    }
+
+    /// Much time goes by, in which a third process clears up and receives the same bytes again.
+    fn go_by(&mut self) {
+        self.clock.fetch_add(10_000, Ordering::Relaxed);
+        let service = service(&self.net, &self.clock, &self.ids);
+        for tenant in tenants() {
+            for _ in 0..2 {
+                let _ = run(service.recover(&tenant));
+                let _ = run(service.collect(&tenant, Duration::ZERO));
+            }
+            for content in CONTENTS {
+                let (_, submission, _) = self.upload(0);
+                let submission = Submission { idempotency_key: None, sha256: None, ..submission };
+                let _ = run(service.receive(&tenant, submission, stream::once(content)));
+            }
+        }
     }
 
     fn look(&mut self) -> Result<(), String> {
