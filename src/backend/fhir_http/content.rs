@@ -47,8 +47,8 @@ macro_rules! incoming {
         let last_updated = last_updated.and_then(|at| at.to_offset_date_time());
         let rest = Meta { version_id: None, last_updated: None, ..meta };
         resource.meta = (rest != Meta::default()).then_some(rest);
-        let marked = resource.extension.iter().position(|extension| extension.url == WRITE_ID);
-        let write_id = marked.and_then(|at| write_id(&resource.extension.remove(at)));
+        let write_id = resource.extension.iter().filter(|extension| extension.url == WRITE_ID).find_map(write_id);
+        resource.extension.retain(|extension| extension.url != WRITE_ID);
         let id = resource.logical_id().ok_or("the resource has no id")?.as_str().to_owned();
         Ok(Content { id, version, last_updated, write_id, body: resource.body().into(), index: resource.index() })
     }};

@@ -1,10 +1,9 @@
 //! The versions of a resource, newest first.
 
 use super::FhirServer;
-use super::content::incoming;
 use super::fault::ServerFault;
 use super::place::{Entry, Place};
-use super::read::{deletion, version_of};
+use super::read::{Look, content_of, deletion};
 use super::wire::Ask;
 use crate::backend::form::to_usize;
 use crate::store::{Key, Page, PageToken, Query, Result, StoreError, Tenant, Version, VersionId};
@@ -12,6 +11,10 @@ use std::num::NonZeroU32;
 
 /// The most versions that are asked for at once.
 const MOST: usize = 500;
+/// How many pages in a row that show nothing are followed in one call.
+const PATIENCE: usize = 20;
+/// How many pages are followed in one call at all.
+const ENDLESS: usize = 10_000;
 
 fn of_another_store() -> StoreError {
     StoreError::invalid("the page token is of another store")
@@ -24,17 +27,13 @@ enum Told {
 }
 
 impl Told {
-    fn of(key: &Key, entry: Entry) -> Result<Self> {
-        let tag = entry.response.as_ref().and_then(|response| response.etag.as_deref());
-        let tag = tag.map(|tag| tag.trim_start_matches("W/").trim_matches('"'));
-        let deleted = entry.request.is_some_and(|request| request.method == "DELETE");
-        match entry.resource.filter(|_| !deleted) {
+    fn of(key: &Key, entry: &Entry) -> Result<Self> {
+        match entry.resource.as_ref().filter(|_| !entry.is_deletion()) {
             Some(json) => {
-                let content = incoming(key.resource_type(), json.get().as_bytes());
-                let content = content.map_err(|why| ServerFault::Unreadable { why })?;
-                Ok(Self::Living(version_of(key, content, tag)?.0))
+                let content = content_of(key, json.get().as_bytes(), entry.version(), entry.modified());
+                content.map(Self::Living)
             }
-            None => Ok(Self::Deleted(tag.and_then(|tag| tag.parse().ok()))),
+            None => Ok(Self::Deleted(entry.version().and_then(|version| version.parse().ok()))),
         }
     }
 }
@@ -59,19 +58,19 @@ impl FhirServer {
         above: Option<VersionId>,
     ) -> Result<(Vec<Version>, Option<String>)> {
         let (sheaf, next) = self.sheaf(tenant, Ask::get(place)).await?;
-        let told = sheaf.entry.into_iter().map(|entry| Told::of(key, entry)).collect::<Result<Vec<_>>>()?;
+        let told = sheaf.entry.iter().map(|entry| Told::of(key, entry)).collect::<Result<Vec<_>>>()?;
         let mut versions: Vec<Version> = Vec::new();
         let mut told = told.into_iter().peekable();
         while let Some(one) = told.next() {
             let version = match (one, told.peek()) {
                 (Told::Living(version), _) => version,
                 (Told::Deleted(number), Some(Told::Living(older))) => {
-                    let number = number.or_else(|| Some(older.version.next()).filter(|_| !self.gaps));
+                    let number = number.or_else(|| Some(older.version.next()).filter(|_| !self.options.gaps));
                     deletion(older.clone(), number.ok_or(ServerFault::VersionNotTold)?)
                 }
                 (Told::Deleted(number), _) => {
                     let newer = versions.last().map(|newer| newer.version).or(above);
-                    let number = number.or_else(|| newer.and_then(before).filter(|_| !self.gaps));
+                    let number = number.or_else(|| newer.and_then(before).filter(|_| !self.options.gaps));
                     self.vread_now(tenant, key, number.ok_or(ServerFault::VersionNotTold)?).await?
                 }
             };
@@ -88,29 +87,49 @@ impl FhirServer {
         after: Option<&PageToken>,
     ) -> Result<Page<Version>> {
         let query = Query::History(key);
-        let opened = after.map(|token| self.pages.open(tenant, query, token)).transpose()?;
+        let opened = after.map(|token| self.options.pages.open(tenant, query, token)).transpose()?;
         let place = opened.map(|bytes| Place::from_bytes(bytes, &[]).ok_or_else(of_another_store)).transpose()?;
         self.has_history()?;
         let limit = to_usize(limit).min(MOST);
         // One more than is wanted: by the older one a deletion is numbered.
-        let first = || Place { link: format!("{key}/_history?_count={}", limit + 1), ..Place::default() };
-        let place = place.unwrap_or_else(first);
+        let first = || Place::at(format!("{key}/_history?_count={}", limit + 1));
+        let mut place = place.unwrap_or_else(first);
         let below: Option<VersionId> = match place.last.as_str() {
             "" => None,
             last => Some(last.parse().map_err(|_| of_another_store())?),
         };
-        let (mut items, next) = self.versions(tenant, key, &place.link, below).await?;
-        let falling = items.is_sorted_by(|newer, older| newer.version > older.version);
-        if !falling {
-            let what = format!("the history of `{key}` is not newest first");
-            return Err(StoreError::Corrupt { what });
+        let mut above = below.filter(|_| !place.again);
+        for pages in 1..=ENDLESS {
+            let (mut items, next) = self.versions(tenant, key, &place.link, above).await?;
+            // Some servers show nothing of what they do not have.
+            if items.is_empty() && next.is_none() && matches!(self.look(tenant, key).await?, Look::Never) {
+                return Err(StoreError::NotFound);
+            }
+            if !items.is_sorted_by(|newer, older| newer.version > older.version) {
+                let what = format!("the history of `{key}` is not newest first");
+                return Err(StoreError::Corrupt { what });
+            }
+            above = items.last().map(|version| version.version).or(above);
+            items.retain(|version| below.is_none_or(|below| version.version < below));
+            let cut = items.len() > limit;
+            items.truncate(limit);
+            let Some(link) = (if cut { Some(place.link.clone()) } else { next }) else {
+                return Ok(Page { items, next: None });
+            };
+            if !cut && link == place.link {
+                return Err(ServerFault::EndlessPages.into());
+            }
+            let last = items.last().map_or(place.last, |version| version.version.to_string());
+            place = Place { last, link, again: cut };
+            let seal = |place: &Place| self.options.pages.seal(tenant, query, &place.to_bytes(&[]));
+            let sealed = seal(&place);
+            if items.is_empty() && (sealed.is_err() || pages < PATIENCE) {
+                continue;
+            }
+            // Where the link is too long for a token, the pages are walked through from the first.
+            let next = sealed.or_else(|_| seal(&Place { last: place.last, again: true, ..first() }))?;
+            return Ok(Page { items, next: Some(next) });
         }
-        items.retain(|version| below.is_none_or(|below| version.version < below));
-        let cut = items.len() > limit;
-        items.truncate(limit);
-        let link = if cut { Some(place.link) } else { next };
-        let last = items.last().map_or(place.last, |version| version.version.to_string());
-        let next = link.map(|link| self.pages.seal(tenant, query, &Place { last, link, again: cut }.to_bytes(&[])));
-        Ok(Page { items, next: next.transpose()? })
+        Err(ServerFault::EndlessPages.into())
     }
 }

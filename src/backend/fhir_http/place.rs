@@ -2,10 +2,12 @@
 
 use super::FhirServer;
 use super::fault::{ServerFault, refusal};
-use super::wire::{Answer, Ask};
+use super::wire::{Answer, Ask, in_location, in_tag};
+use crate::primitive::Instant;
 use crate::store::{Result, StoreError, Tenant};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use time::OffsetDateTime;
 use url::form_urlencoded;
 
 #[derive(Debug, Deserialize)]
@@ -27,24 +29,69 @@ struct Link {
 #[derive(Debug, Deserialize)]
 pub(super) struct Entry {
     pub(super) resource: Option<Box<RawValue>>,
-    pub(super) request: Option<Request>,
-    pub(super) response: Option<Response>,
-    pub(super) search: Option<Found>,
+    request: Option<Request>,
+    response: Option<Response>,
+    search: Option<Found>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Request {
-    pub(super) method: String,
+struct Request {
+    #[serde(default)]
+    method: String,
+    #[serde(default)]
+    url: String,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Response {
-    pub(super) etag: Option<String>,
+#[serde(rename_all = "camelCase")]
+struct Response {
+    etag: Option<String>,
+    location: Option<String>,
+    last_modified: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Found {
-    pub(super) mode: Option<String>,
+struct Found {
+    mode: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kind<'a> {
+    #[serde(borrow)]
+    resource_type: Option<std::borrow::Cow<'a, str>>,
+}
+
+impl Entry {
+    /// Whether it is what was looked for, and not what goes with it.
+    pub(super) fn is_match(&self) -> bool {
+        let mode = self.search.as_ref().and_then(|search| search.mode.as_deref());
+        mode.map_or_else(|| !self.is_outcome(), |mode| mode == "match")
+    }
+
+    fn is_outcome(&self) -> bool {
+        let json = self.resource.as_ref().map(|json| json.get()).unwrap_or_default();
+        let kind = serde_json::from_str::<Kind<'_>>(json).ok().and_then(|kind| kind.resource_type);
+        kind.as_deref() == Some("OperationOutcome")
+    }
+
+    pub(super) fn is_deletion(&self) -> bool {
+        self.resource.is_none() || self.request.as_ref().is_some_and(|request| request.method == "DELETE")
+    }
+
+    /// The version, where the entry tells it beside the resource.
+    pub(super) fn version(&self) -> Option<&str> {
+        let response = self.response.as_ref();
+        let tag = response.and_then(|response| response.etag.as_deref()).map(in_tag);
+        let location = || response.and_then(|response| response.location.as_deref()).and_then(in_location);
+        tag.or_else(location).or_else(|| self.request.as_ref().and_then(|request| in_location(&request.url)))
+    }
+
+    /// When the version was made, where the entry tells it beside the resource.
+    pub(super) fn modified(&self) -> Option<OffsetDateTime> {
+        let text = self.response.as_ref()?.last_modified.as_deref()?;
+        Instant::new(text).ok()?.to_offset_date_time()
+    }
 }
 
 /// Where a page ended: what was shown last, and the page to ask for.
@@ -60,6 +107,11 @@ pub(super) struct Place {
 const OWN: char = '\u{1}';
 
 impl Place {
+    /// Before the first page.
+    pub(super) fn at(link: String) -> Self {
+        Self { link, ..Self::default() }
+    }
+
     /// The bytes of a token. What stands in the link as it was asked is left out of it: the token counts for that question
     /// alone.
     pub(super) fn to_bytes(&self, asked: &[(String, String)]) -> Vec<u8> {
@@ -101,11 +153,10 @@ impl FhirServer {
     /// A Bundle, and the place of the next one within the address of the tenant.
     pub(super) async fn sheaf(&self, tenant: &Tenant, ask: Ask<'_>) -> Result<(Sheaf, Option<String>)> {
         let answer = self.send(tenant, ask).await?;
-        if !answer.is_success() {
-            return Err(match answer.status {
-                410 => StoreError::invalid("the page has expired on the server"),
-                _ => refusal(&answer, false, self.max_body),
-            });
+        match answer.status {
+            _ if answer.is_success() => {}
+            410 => return Err(StoreError::NotFound),
+            _ => return Err(refusal(&answer, false, self.options.max_body)),
         }
         let sheaf = read(&answer)?;
         let next = sheaf.link.iter().find(|link| link.relation == "next");
@@ -116,7 +167,7 @@ impl FhirServer {
 
 fn read(answer: &Answer) -> Result<Sheaf> {
     let unreadable = |why: String| ServerFault::Unreadable { why };
-    let sheaf: Sheaf = serde_json::from_slice(&answer.body).map_err(|error| unreadable(error.to_string()))?;
+    let sheaf: Sheaf = serde_json::from_slice(answer.json()?).map_err(|error| unreadable(error.to_string()))?;
     match sheaf.resource_type.as_str() {
         "Bundle" => Ok(sheaf),
         other => Err(unreadable(format!("a Bundle is wanted, and a `{other}` came")).into()),

@@ -4,7 +4,8 @@ use super::FhirServer;
 use super::content::{Content, incoming};
 use super::fault::{ServerFault, refusal};
 use super::wire::{Answer, Ask};
-use crate::store::{IndexEntries, Key, Result, StoreError, Tenant, Version, VersionId};
+use crate::store::{Key, Result, StoreError, Tenant, Version, VersionId};
+use time::OffsetDateTime;
 
 /// What there is of a resource.
 #[derive(Debug)]
@@ -15,8 +16,24 @@ pub(super) enum Look {
     Living(Version),
 }
 
-/// A version as a server sent it, with what it is found by.
-pub(super) fn version_of(key: &Key, content: Content, told: Option<&str>) -> Result<(Version, IndexEntries)> {
+/// A resource as an answer or an entry shows it; `told` and `modified` are what is said of it outside.
+pub(super) fn content_of(
+    key: &Key,
+    json: &[u8],
+    told: Option<&str>,
+    modified: Option<OffsetDateTime>,
+) -> Result<Version> {
+    let content = incoming(key.resource_type(), json).map_err(|why| ServerFault::Unreadable { why })?;
+    version_of(key, &content, told, modified)
+}
+
+/// A version as a server sent it.
+pub(super) fn version_of(
+    key: &Key,
+    content: &Content,
+    told: Option<&str>,
+    modified: Option<OffsetDateTime>,
+) -> Result<Version> {
     if content.id != key.id().as_str() {
         return Err(StoreError::Corrupt { what: format!("in place of `{key}` came one with the id `{}`", content.id) });
     }
@@ -26,15 +43,13 @@ pub(super) fn version_of(key: &Key, content: Content, told: Option<&str>) -> Res
         let what = format!("`{key}` is version {version} in its `meta`, and another in its headers");
         return Err(StoreError::Corrupt { what });
     }
-    let last_updated = content.last_updated.ok_or(ServerFault::TimeNotTold)?;
-    let version =
-        Version { key: key.clone(), version, last_updated, write_id: content.write_id, body: Some(content.body) };
-    Ok((version, content.index))
+    let last_updated = content.last_updated.or(modified).ok_or(ServerFault::TimeNotTold)?;
+    let (write_id, body) = (content.write_id, Some(content.body.clone()));
+    Ok(Version { key: key.clone(), version, last_updated, write_id, body })
 }
 
 pub(super) fn in_answer(key: &Key, answer: &Answer) -> Result<Version> {
-    let content = incoming(key.resource_type(), &answer.body).map_err(|why| ServerFault::Unreadable { why })?;
-    version_of(key, content, answer.version.as_deref()).map(|(version, _)| version)
+    content_of(key, answer.json()?, answer.version.as_deref(), answer.modified)
 }
 
 impl FhirServer {
@@ -44,7 +59,7 @@ impl FhirServer {
             404 => Ok(Look::Never),
             410 => Ok(Look::Gone(answer.number())),
             _ if answer.is_success() => in_answer(key, &answer).map(Look::Living),
-            _ => Err(refusal(&answer, false, self.max_body)),
+            _ => Err(refusal(&answer, false, self.options.max_body)),
         }
     }
 
@@ -53,7 +68,7 @@ impl FhirServer {
             Look::Living(version) => Ok(version),
             Look::Never => Err(StoreError::NotFound),
             Look::Gone(Some(at)) => Err(StoreError::Gone { at }),
-            Look::Gone(None) if !self.history => Err(ServerFault::VersionNotTold.into()),
+            Look::Gone(None) if !self.options.history => Err(ServerFault::VersionNotTold.into()),
             Look::Gone(None) => {
                 let newest = self.newest(tenant, key).await?;
                 // It may have come back meanwhile.
@@ -72,18 +87,15 @@ impl FhirServer {
                 let what = || format!("in place of version {version} of `{key}` came {}", found.version);
                 return if right { Ok(found) } else { Err(StoreError::Corrupt { what: what() }) };
             }
-            _ => return Err(refusal(&answer, false, self.max_body)),
+            _ => return Err(refusal(&answer, false, self.options.max_body)),
         }
         let before = VersionId::new(version.get().saturating_sub(1)).ok_or(ServerFault::TimeNotTold)?;
         let answer = self.send(tenant, Ask::get(&format!("{key}/_history/{before}"))).await?;
-        if !answer.is_success() {
-            return Err(if answer.status == 404 || answer.status == 410 {
-                ServerFault::TimeNotTold.into()
-            } else {
-                refusal(&answer, false, self.max_body)
-            });
+        match answer.status {
+            404 | 410 => Err(ServerFault::TimeNotTold.into()),
+            _ if answer.is_success() => Ok(deletion(in_answer(key, &answer)?, version)),
+            _ => Err(refusal(&answer, false, self.options.max_body)),
         }
-        Ok(deletion(in_answer(key, &answer)?, version))
     }
 }
 

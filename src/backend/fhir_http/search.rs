@@ -3,148 +3,142 @@
 use super::FhirServer;
 use super::content::incoming;
 use super::fault::ServerFault;
-use super::place::{Place, encoded};
+use super::place::{Entry, Place, Sheaf, encoded};
+use super::query::{Asked, Pair, asked};
 use super::read::version_of;
 use super::wire::Ask;
 use crate::backend::form::to_usize;
-use crate::rest::params;
-use crate::store::{
-    Criterion, Key, Matching, Page, Parameter, Query, ResourceType, Result, Search, StoreError, Tenant, Token,
-    TokenMatch, Version,
-};
+use crate::store::{IndexEntries, Key, Page, Query, Result, Search, StoreError, Tenant, Version};
+use std::collections::HashSet;
 
 /// The most resources that are asked for at once.
 const MOST: usize = 500;
 /// The longest query that is sent in an address.
 const LONGEST: usize = 2_000;
+/// How many pages in a row that show nothing are followed in one call.
+const PATIENCE: usize = 20;
+/// How many pages are followed in one call at all.
+const ENDLESS: usize = 10_000;
 
-type Pair = (String, String);
+type Found = Vec<(Version, IndexEntries)>;
 
-fn unsupported(what: &'static str) -> StoreError {
-    StoreError::Unsupported { what }
-}
-
-/// The commas and bars of a value, which would part it.
-fn escaped(text: &str) -> String {
-    TokenMatch::Value(text.into()).to_string()
-}
-
-fn takes(kind: ResourceType, parameter: Parameter) -> bool {
-    params(kind).any(|param| param.index == Some(parameter))
-}
-
-/// One criterion as a pair of a query; `None` where nothing meets it.
-fn pair(kind: ResourceType, criterion: &Criterion) -> Result<Option<Pair>> {
-    Ok(Some(match criterion {
-        Criterion::Id(id) => ("_id".into(), escaped(id)),
-        Criterion::AnyId(ids) if ids.is_empty() => return Ok(None),
-        Criterion::AnyId(ids) => ("_id".into(), ids.iter().map(|id| escaped(id)).collect::<Vec<_>>().join(",")),
-        Criterion::Is(parameter, _) | Criterion::Begins(parameter, _) if !takes(kind, *parameter) => {
-            return Err(unsupported("a search parameter that the type does not have"));
-        }
-        Criterion::Is(parameter, wanted) => (parameter.to_string(), value(*parameter, wanted)?),
-        // A server compares the beginnings of texts by itself.
-        Criterion::Begins(parameter, start) if parameter.matching() == Matching::Text && !start.is_empty() => {
-            (parameter.to_string(), escaped(start))
-        }
-        Criterion::Begins(..) => return Err(unsupported("a search by the beginning of a value")),
-        Criterion::AnyOf(any) => return any_of(kind, any),
-    }))
-}
-
-fn any_of(kind: ResourceType, any: &[Criterion]) -> Result<Option<Pair>> {
-    let mut whole: Option<Pair> = None;
-    for criterion in any {
-        let Some((name, value)) = pair(kind, criterion)? else { continue };
-        whole = Some(match whole {
-            None => (name, value),
-            Some((of, values)) if of == name => (of, format!("{values},{value}")),
-            Some(_) => return Err(unsupported("a search for any of several parameters")),
-        });
-    }
-    Ok(whole)
-}
-
-fn value(parameter: Parameter, wanted: &TokenMatch) -> Result<String> {
-    let text = wanted.value();
-    // It may have been cut, and a server compares the whole.
-    if text.is_some_and(|text| text.len() >= Parameter::LONGEST) && parameter.matching() != Matching::Text {
-        return Err(unsupported("a search for so long a value"));
-    }
-    if text.is_some_and(|text| text.is_empty()) {
-        return Err(unsupported("a search for an empty value"));
-    }
-    match (parameter.matching(), wanted) {
-        (Matching::Token, TokenMatch::Exact(Token { system: Some(system), .. }) | TokenMatch::System(system))
-            if system.len() >= Parameter::LONGEST =>
-        {
-            Err(unsupported("a search for so long a system"))
-        }
-        (Matching::Token, wanted) => Ok(wanted.to_string()),
-        (_, TokenMatch::Value(text) | TokenMatch::Exact(Token { system: None, value: text })) => Ok(escaped(text)),
-        (..) => Err(unsupported("a system of what has none")),
-    }
+fn id(version: &Version) -> &str {
+    version.key.id()
 }
 
 impl FhirServer {
-    pub(super) async fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
-        let query = Query::Search(search);
-        let opened = search.after.as_ref().map(|token| self.pages.open(tenant, query, token)).transpose()?;
-        let mut asked = Vec::new();
+    /// The question as pairs, without the size of a page; `None` where nothing meets it.
+    fn question(&self, search: &Search) -> Option<Vec<Pair>> {
+        let mut pairs = Vec::new();
         for criterion in &search.all_of {
-            match pair(search.resource_type, criterion)? {
-                Some(pair) => asked.push(pair),
-                None => return Ok(Page { items: Vec::new(), next: None }),
+            match asked(search.resource_type, criterion, self.options.minds_case) {
+                Asked::Pair(pair) => pairs.push(pair),
+                Asked::Here => {}
+                Asked::Never => return None,
             }
         }
         // The order of the criteria does not count for the token.
-        asked.sort();
-        asked.push(("_sort".into(), "_id".into()));
+        pairs.sort();
+        pairs.push(("_sort".into(), "_id".into()));
+        Some(pairs)
+    }
+
+    pub(super) async fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+        let query = Query::Search(search);
+        let opened = search.after.as_ref().map(|token| self.options.pages.open(tenant, query, token)).transpose()?;
+        let Some(asked) = self.question(search) else { return Ok(Page { items: Vec::new(), next: None }) };
         let limit = to_usize(search.limit).min(MOST);
-        let place = match opened {
+        let first = {
+            let all = [&*asked, &[("_count".to_owned(), limit.to_string())]].concat();
+            format!("{}?{}", search.resource_type, encoded(&all))
+        };
+        let mut place = match opened {
             Some(bytes) => Place::from_bytes(bytes, &asked)
                 .ok_or_else(|| StoreError::invalid("the page token is of another store"))?,
-            None => {
-                let all = [&*asked, &[("_count".to_owned(), limit.to_string())]].concat();
-                Place { link: format!("{}?{}", search.resource_type, encoded(&all)), ..Place::default() }
-            }
+            None => Place::at(first.clone()),
         };
+        let started = search.after.is_some();
+        // The last id of the page before, where this walk has seen it.
+        let mut previous = if place.again { String::new() } else { place.last.clone() };
+        let (mut links, mut empty) = (HashSet::new(), 0);
+        for _ in 0..ENDLESS {
+            let (sheaf, next) = self.page(tenant, search, &place.link, started).await?;
+            let mut found = self.found(search, sheaf)?;
+            let several = next.is_some() || !previous.is_empty();
+            let rises = found.is_sorted_by(|a, b| id(&a.0) < id(&b.0));
+            if several && !(rises && found.first().is_none_or(|(one, _)| id(one) > previous.as_str())) {
+                return Err(ServerFault::NotSorted.into());
+            }
+            found.sort_by(|a, b| id(&a.0).cmp(id(&b.0)));
+            found.dedup_by(|a, b| id(&a.0) == id(&b.0));
+            if let Some((last, _)) = found.last() {
+                id(last).clone_into(&mut previous);
+            }
+            // A page that is asked for again shows what was shown before once more.
+            let all = found.len();
+            found.retain(|(version, _)| id(version) > place.last.as_str());
+            let walks = found.len() < all;
+            let cut = found.len() > limit;
+            found.truncate(limit);
+            let last = found.last().map_or_else(|| place.last.clone(), |(version, _)| id(version).to_owned());
+            let meets = |(version, index): &(Version, _)| {
+                search.all_of.iter().all(|criterion| criterion.matches(version.key.id(), index))
+            };
+            let items: Vec<Version> = found.into_iter().filter(meets).map(|(version, _)| version).collect();
+            let Some(link) = (if cut { Some(place.link.clone()) } else { next }) else {
+                return Ok(Page { items, next: None });
+            };
+            if !cut && (link == place.link || !links.insert(link.clone())) {
+                return Err(ServerFault::EndlessPages.into());
+            }
+            place = Place { last, link, again: cut };
+            empty = if items.is_empty() { empty + 1 } else { 0 };
+            let sealed = self.options.pages.seal(tenant, query, &place.to_bytes(&asked));
+            if items.is_empty() && (walks || empty < PATIENCE || sealed.is_err()) {
+                continue;
+            }
+            // Where the link is too long for a token, the pages are walked through from the first.
+            let from_first = || Place { last: place.last.clone(), link: first.clone(), again: true };
+            let next = sealed.or_else(|_| self.options.pages.seal(tenant, query, &from_first().to_bytes(&asked)))?;
+            return Ok(Page { items, next: Some(next) });
+        }
+        Err(ServerFault::EndlessPages.into())
+    }
+
+    async fn page(
+        &self,
+        tenant: &Tenant,
+        search: &Search,
+        link: &str,
+        started: bool,
+    ) -> Result<(Sheaf, Option<String>)> {
         let form = format!("{}/_search", search.resource_type);
-        let ask = match place.link.split_once('?') {
+        let ask = match link.split_once('?') {
             Some((path, query)) if query.len() > LONGEST && path == search.resource_type.as_str() => {
                 Ask::form(&form, query.to_owned())
             }
-            _ => Ask::get(&place.link),
+            _ => Ask::get(link),
         };
-        let (sheaf, next) = self.sheaf(tenant, ask).await?;
+        self.sheaf(tenant, ask).await.map_err(|error| match error {
+            StoreError::NotFound | StoreError::Gone { .. } if started => {
+                StoreError::invalid("the page has expired on the server")
+            }
+            StoreError::NotFound => StoreError::Unsupported { what: "a search among this type" },
+            error => error,
+        })
+    }
+
+    /// What was found, without what goes with it.
+    fn found(&self, search: &Search, sheaf: Sheaf) -> Result<Found> {
         let mut found = Vec::new();
-        for entry in sheaf.entry {
-            let mode = entry.search.and_then(|search| search.mode);
-            let Some(json) = entry.resource.filter(|_| mode.is_none_or(|mode| mode == "match")) else { continue };
+        for entry in sheaf.entry.into_iter().filter(Entry::is_match) {
+            let Some(json) = &entry.resource else { continue };
             let unreadable = |why: String| ServerFault::Unreadable { why };
             let content = incoming(search.resource_type, json.get().as_bytes()).map_err(unreadable)?;
             let key = Key::new(search.resource_type, content.id.as_str())?;
-            found.push(version_of(&key, content, None)?);
+            let version = version_of(&key, &content, entry.version(), entry.modified())?;
+            found.push((version, content.index));
         }
-        let id = |version: &Version| version.key.id().clone();
-        let several = next.is_some() || !place.last.is_empty();
-        let early = found.first().is_some_and(|(first, _)| !place.again && id(first).as_str() <= place.last.as_str());
-        if several && (early || !found.is_sorted_by(|a, b| id(&a.0) < id(&b.0))) {
-            return Err(ServerFault::NotSorted.into());
-        }
-        found.sort_by_key(|(version, _)| id(version));
-        found.dedup_by_key(|(version, _)| id(version));
-        // A page that is asked for again shows what was shown before its cut once more.
-        found.retain(|(version, _)| id(version).as_str() > place.last.as_str());
-        let cut = found.len() > limit;
-        found.truncate(limit);
-        let last = found.last().map_or(place.last, |(version, _)| id(version).to_string());
-        let link = if cut { Some(place.link) } else { next };
-        let next = link.map(|link| self.pages.seal(tenant, query, &Place { last, link, again: cut }.to_bytes(&asked)));
-        let meets = |(version, index): &(Version, _)| {
-            search.all_of.iter().all(|criterion| criterion.matches(version.key.id(), index))
-        };
-        let items = found.into_iter().filter(|item| meets(item)).map(|(version, _)| version).collect();
-        Ok(Page { items, next: next.transpose()? })
+        Ok(found)
     }
 }

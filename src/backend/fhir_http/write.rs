@@ -3,21 +3,30 @@
 use super::super::form::check_writes;
 use super::FhirServer;
 use super::content::outgoing;
-use super::fault::{ServerFault, refusal, unknown};
+use super::fault::{ServerFault, invalid, refusal, unknown};
 use super::read::{Look, deletion, in_answer};
 use super::wire::{Answer, Ask};
-use crate::store::{CommitError, Key, Precondition, Result, StoreError, Tenant, Version, VersionId, Write};
+use crate::store::{CommitError, Key, Precondition, Result, StoreError, Tenant, Version, VersionId, Write, WriteId};
 
 /// How often a write is tried that others keep overtaking.
 const TRIES: u32 = 8;
+/// How often a write is tried that the server refuses although its condition holds.
+const INSISTENCE: u32 = 3;
 
 fn overtaken() -> StoreError {
     StoreError::Throttled { retry_after: None }
 }
 
+/// A resource as it is sent.
+struct Draft<'a> {
+    key: &'a Key,
+    body: String,
+    write_id: Option<WriteId>,
+}
+
 impl FhirServer {
     pub(super) async fn commit_now(&self, tenant: &Tenant, writes: Vec<Write>) -> Result<Vec<Version>, CommitError> {
-        check_writes(&writes, 1, self.max_body)?;
+        check_writes(&writes, 1, self.options.max_body)?;
         let mut made = Vec::new();
         for write in writes {
             let version = self.write(tenant, &write).await.map_err(|error| CommitError::at(0, error))?;
@@ -27,72 +36,95 @@ impl FhirServer {
     }
 
     async fn write(&self, tenant: &Tenant, write: &Write) -> Result<Version> {
-        let (key, when) = (&write.key, write.when);
+        let (key, when, write_id) = (&write.key, write.when, write.write_id);
         let Some(body) = &write.body else { return self.delete(tenant, key, when).await };
-        let body = &outgoing(key, body, write.write_id.filter(|_| self.write_ids))?;
+        let draft = &Draft { key, body: outgoing(key, body, write_id)?, write_id };
         match when {
-            Precondition::Absent => self.create(tenant, key, body).await,
-            Precondition::Version(version) => self.update(tenant, key, version, body).await,
+            Precondition::Absent => self.create(tenant, draft).await,
+            Precondition::Version(version) => self.update(tenant, draft, version).await,
             Precondition::Exists => {
                 for _ in 0..TRIES {
                     let version = self.read_now(tenant, key).await?.version;
-                    match self.update(tenant, key, version, body).await {
+                    match self.update(tenant, draft, version).await {
                         Err(StoreError::Conflict { .. }) => {}
                         done => return done,
                     }
                 }
                 Err(overtaken())
             }
-            Precondition::None => self.put(tenant, key, body).await,
+            Precondition::None => self.put(tenant, draft).await,
         }
     }
 
-    async fn create(&self, tenant: &Tenant, key: &Key, body: &str) -> Result<Version> {
-        let looked = if self.looks_first { Some(self.look(tenant, key).await?) } else { None };
-        if let Some(Look::Living(version)) = &looked {
-            return Err(StoreError::AlreadyExists { current: Some(version.version) });
+    async fn create(&self, tenant: &Tenant, draft: &Draft<'_>) -> Result<Version> {
+        let mut known = if self.options.looks_first { Some(self.look(tenant, draft.key).await?) } else { None };
+        for tries in 1.. {
+            if let Some(Look::Living(version)) = &known {
+                return Err(StoreError::AlreadyExists { current: Some(version.version) });
+            }
+            let condition = Some(("if-none-match", "*".into()));
+            let answer = self.send(tenant, Ask::put(&draft.key.to_string(), condition, &draft.body)).await?;
+            match answer.status {
+                409 | 412 if tries >= INSISTENCE => return Err(invalid(&answer)),
+                // What another made meanwhile is there, unless it is gone again.
+                409 | 412 => known = Some(self.look(tenant, draft.key).await?),
+                404 | 405 => return Err(StoreError::Unsupported { what: "a creation under an id of the caller's" }),
+                status => {
+                    let made = self.made(tenant, draft, &answer).await?;
+                    let expected = match known {
+                        Some(Look::Gone(at)) => at.map(VersionId::next),
+                        _ => Some(VersionId::FIRST),
+                    };
+                    // 201 says that there was none; where 200 is said, the number tells.
+                    let wrong = expected.is_some_and(|expected| expected != made.version);
+                    if status != 201 && wrong && !self.options.gaps {
+                        return Err(ServerFault::ConditionIgnored { made: made.version.get() }.into());
+                    }
+                    return Ok(made);
+                }
+            }
         }
-        let answer = self.send(tenant, Ask::put(&key.to_string(), Some(("if-none-match", "*".into())), body)).await?;
-        match answer.status {
-            409 | 412 => return Err(StoreError::AlreadyExists { current: None }),
-            404 | 405 => return Err(StoreError::Unsupported { what: "a creation under an id of the caller's" }),
-            _ => {}
-        }
-        let made = self.made(tenant, key, &answer).await?;
-        let expected = match looked {
-            Some(Look::Gone(at)) => at.map(VersionId::next),
-            _ => Some(VersionId::FIRST),
-        };
-        // 201 says that there was none; where 200 is said, the number tells.
-        if answer.status == 200 && !self.gaps && expected.is_some_and(|expected| expected != made.version) {
-            return Err(ServerFault::ConditionIgnored { made: made.version.get() }.into());
-        }
-        Ok(made)
+        Err(overtaken())
     }
 
-    async fn update(&self, tenant: &Tenant, key: &Key, version: VersionId, body: &str) -> Result<Version> {
-        let answer = self.send(tenant, Ask::put(&key.to_string(), Some(("if-match", version.etag())), body)).await?;
-        if matches!(answer.status, 404 | 409 | 410 | 412) {
-            return Err(StoreError::Conflict { current: None });
+    async fn update(&self, tenant: &Tenant, draft: &Draft<'_>, version: VersionId) -> Result<Version> {
+        for tries in 1.. {
+            let condition = Some(("if-match", version.etag()));
+            let answer = self.send(tenant, Ask::put(&draft.key.to_string(), condition, &draft.body)).await?;
+            if !matches!(answer.status, 404 | 409 | 410 | 412) {
+                let made = self.made(tenant, draft, &answer).await?;
+                if made.version != version.next() && !self.options.gaps {
+                    return Err(ServerFault::ConditionIgnored { made: made.version.get() }.into());
+                }
+                return Ok(made);
+            }
+            // The status has other meanings too: a rule that is broken, a lock.
+            match self.look(tenant, draft.key).await {
+                Ok(Look::Living(found)) if found.version == version => {}
+                Ok(Look::Living(found)) => return Err(StoreError::Conflict { current: Some(found.version) }),
+                Ok(Look::Gone(current)) => return Err(StoreError::Conflict { current }),
+                Ok(Look::Never) | Err(_) => return Err(StoreError::Conflict { current: None }),
+            }
+            if tries >= INSISTENCE {
+                return Err(invalid(&answer));
+            }
         }
-        let made = self.made(tenant, key, &answer).await?;
-        if made.version != version.next() && !self.gaps {
-            return Err(ServerFault::ConditionIgnored { made: made.version.get() }.into());
-        }
-        Ok(made)
+        Err(overtaken())
     }
 
     /// Whatever is there.
-    async fn put(&self, tenant: &Tenant, key: &Key, body: &str) -> Result<Version> {
-        let answer = self.send(tenant, Ask::put(&key.to_string(), None, body)).await?;
-        // Some servers want a version, and some know no blind write that another may overtake.
-        if !matches!(answer.status, 409 | 412 | 428) {
-            return self.made(tenant, key, &answer).await;
+    async fn put(&self, tenant: &Tenant, draft: &Draft<'_>) -> Result<Version> {
+        let answer = self.send(tenant, Ask::put(&draft.key.to_string(), None, &draft.body)).await?;
+        match answer.status {
+            // Some servers want a version, and some know no blind write that another may overtake.
+            409 | 412 | 428 => {}
+            404 | 405 => return Err(StoreError::Unsupported { what: "a creation under an id of the caller's" }),
+            _ => return self.made(tenant, draft, &answer).await,
         }
         for _ in 0..TRIES {
-            let done = match self.look(tenant, key).await? {
-                Look::Living(found) => self.update(tenant, key, found.version, body).await,
-                Look::Never | Look::Gone(_) => self.create(tenant, key, body).await,
+            let done = match self.look(tenant, draft.key).await? {
+                Look::Living(found) => self.update(tenant, draft, found.version).await,
+                Look::Never | Look::Gone(_) => self.create(tenant, draft).await,
             };
             match done {
                 Err(StoreError::Conflict { .. } | StoreError::AlreadyExists { .. }) => {}
@@ -103,6 +135,7 @@ impl FhirServer {
     }
 
     async fn delete(&self, tenant: &Tenant, key: &Key, when: Precondition) -> Result<Version> {
+        let mut refused: Option<(VersionId, u32)> = None;
         for _ in 0..TRIES {
             let living = match (self.read_now(tenant, key).await, when) {
                 (Ok(living), Precondition::Version(wanted)) if living.version != wanted => {
@@ -119,57 +152,79 @@ impl FhirServer {
             };
             let answer = self.send(tenant, Ask::delete(&key.to_string(), living.version)).await?;
             match answer.status {
-                404 | 409 | 410 | 412 if matches!(when, Precondition::Version(_)) => {
-                    return Err(StoreError::Conflict { current: None });
+                404 | 409 | 410 | 412 => {
+                    let times = refused.filter(|(of, _)| *of == living.version).map_or(1, |(_, times)| times + 1);
+                    if times >= INSISTENCE {
+                        return Err(invalid(&answer));
+                    }
+                    refused = Some((living.version, times));
                 }
-                404 | 409 | 410 | 412 => {}
-                _ if answer.is_success() => return self.deleted(living, &answer),
-                _ => return Err(refusal(&answer, true, self.max_body)),
+                _ if answer.is_success() => return self.deleted(tenant, living, &answer).await,
+                _ => return Err(refusal(&answer, true, self.options.max_body)),
             }
         }
         Err(overtaken())
     }
 
-    fn deleted(&self, living: Version, answer: &Answer) -> Result<Version> {
-        // Some servers tell the version that was there.
-        let told = answer.number().filter(|told| *told != living.version);
+    /// The deletion that was made of what was living.
+    async fn deleted(&self, tenant: &Tenant, living: Version, answer: &Answer) -> Result<Version> {
         let next = living.version.next();
+        // Some servers tell the version that was there.
+        let told = match answer.number().filter(|told| *told != living.version) {
+            Some(told) => Some(told),
+            None => self.number_of_deletion(tenant, &living).await?,
+        };
         match told {
-            Some(told) if told != next && !self.gaps => Err(ServerFault::ConditionIgnored { made: told.get() }.into()),
+            Some(told) if told != next && !self.options.gaps => {
+                Err(ServerFault::ConditionIgnored { made: told.get() }.into())
+            }
             Some(told) => Ok(deletion(living, told)),
-            None if self.gaps => Err(unknown(ServerFault::VersionNotTold)),
+            None if self.options.gaps => Err(unknown(ServerFault::VersionNotTold)),
             None => Ok(deletion(living, next)),
         }
     }
 
-    /// The version that a write made. It was applied, so that whatever goes wrong now leaves its outcome unknown.
-    async fn made(&self, tenant: &Tenant, key: &Key, answer: &Answer) -> Result<Version> {
-        if !answer.is_success() {
-            return Err(refusal(answer, true, self.max_body));
-        }
-        let told = answer.version.as_deref();
-        match in_answer(key, answer) {
-            Ok(version) => return Ok(version),
-            // What is told is told wrongly.
-            Err(StoreError::Backend { source }) if source.downcast_ref().is_some_and(is_unreadable) => {}
-            Err(error) => return Err(unknown(error)),
-        }
-        let Some(number) = answer.number() else {
-            let fault = told
-                .map_or(ServerFault::VersionNotTold, |told| ServerFault::VersionNotANumber { found: told.to_owned() });
-            return Err(unknown(fault));
-        };
-        let found =
-            if self.history { self.vread_now(tenant, key, number).await } else { self.read_now(tenant, key).await };
-        match found {
-            Ok(version) if version.version == number => Ok(version),
-            Ok(_) => Err(unknown(ServerFault::VersionNotTold)),
-            Err(error) => Err(unknown(error)),
+    /// What a deletion is numbered that was answered without a number; `None` where nothing tells.
+    async fn number_of_deletion(&self, tenant: &Tenant, living: &Version) -> Result<Option<VersionId>> {
+        let kept = || ServerFault::Answered { status: 200, text: "what was deleted is still there".to_owned() };
+        match self.look(tenant, &living.key).await.map_err(unknown)? {
+            Look::Living(found) if found.version == living.version => Err(unknown(kept())),
+            // Another has made it anew.
+            Look::Living(_) | Look::Never => Ok(None),
+            Look::Gone(Some(at)) => Ok(Some(at)),
+            Look::Gone(None) if !self.options.history => Ok(None),
+            Look::Gone(None) => {
+                let newest = self.newest(tenant, &living.key).await.map_err(unknown)?;
+                Ok(newest.is_deleted().then_some(newest.version))
+            }
         }
     }
-}
 
-/// Whether the answer shows no resource, or none with a time or a version, rather than a wrong one.
-fn is_unreadable(fault: &ServerFault) -> bool {
-    matches!(fault, ServerFault::Unreadable { .. } | ServerFault::TimeNotTold | ServerFault::VersionNotTold)
+    /// The version that a write made. It was applied, so that whatever goes wrong now leaves its outcome unknown.
+    async fn made(&self, tenant: &Tenant, draft: &Draft<'_>, answer: &Answer) -> Result<Version> {
+        if !answer.is_success() {
+            return Err(refusal(answer, true, self.options.max_body));
+        }
+        let made = match (in_answer(draft.key, answer), answer.number()) {
+            (Ok(made), _) => made,
+            (Err(wrong @ StoreError::Corrupt { .. }), _) => return Err(unknown(wrong)),
+            // The answer shows no resource, or not all of it.
+            (Err(_), Some(number)) if self.options.history => {
+                self.vread_now(tenant, draft.key, number).await.map_err(unknown)?
+            }
+            (Err(_), Some(number)) => {
+                let found = self.read_now(tenant, draft.key).await.map_err(unknown)?;
+                if found.version == number { found } else { return Err(unknown(ServerFault::VersionNotTold)) }
+            }
+            (Err(unreadable), None) => {
+                let named =
+                    answer.version.as_ref().map(|found| ServerFault::VersionNotANumber { found: found.clone() });
+                return Err(named.map_or_else(|| unknown(unreadable), unknown));
+            }
+        };
+        if draft.write_id.is_some() && made.write_id != draft.write_id {
+            return Err(unknown(ServerFault::WriteIdLost));
+        }
+        Ok(made)
+    }
 }
