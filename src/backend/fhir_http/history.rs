@@ -11,9 +11,9 @@ use std::num::NonZeroU32;
 
 /// The most versions that are asked for at once.
 const MOST: usize = 500;
-/// How many pages in a row that show nothing are followed in one call.
+/// How many pages of the server are read to fill one of ours.
 const PATIENCE: usize = 20;
-/// How many pages are followed in one call at all.
+/// How many pages are read in one call at all, where no token can hold the place of the next.
 const ENDLESS: usize = 10_000;
 
 fn of_another_store() -> StoreError {
@@ -98,21 +98,24 @@ impl FhirServer {
             "" => None,
             last => Some(last.parse().map_err(|_| of_another_store())?),
         };
-        let mut above = below.filter(|_| !place.again);
+        let (mut above, mut items) = (below.filter(|_| !place.again), Vec::new());
         for pages in 1..=ENDLESS {
-            let (mut items, next) = self.versions(tenant, key, &place.link, above).await?;
+            let (mut found, next) = self.versions(tenant, key, &place.link, above).await?;
             // Some servers show nothing of what they do not have.
-            if items.is_empty() && next.is_none() && matches!(self.look(tenant, key).await?, Look::Never) {
+            if found.is_empty() && next.is_none() && matches!(self.look(tenant, key).await?, Look::Never) {
                 return Err(StoreError::NotFound);
             }
-            if !items.is_sorted_by(|newer, older| newer.version > older.version) {
+            if !found.is_sorted_by(|newer, older| newer.version > older.version) {
                 let what = format!("the history of `{key}` is not newest first");
                 return Err(StoreError::Corrupt { what });
             }
-            above = items.last().map(|version| version.version).or(above);
-            items.retain(|version| below.is_none_or(|below| version.version < below));
-            let cut = items.len() > limit;
-            items.truncate(limit);
+            above = found.last().map(|version| version.version).or(above);
+            let shown = items.last().map(|version: &Version| version.version).or(below);
+            found.retain(|version| shown.is_none_or(|shown| version.version < shown));
+            let room = limit.saturating_sub(items.len());
+            let cut = found.len() > room;
+            found.truncate(room);
+            items.extend(found);
             let Some(link) = (if cut { Some(place.link.clone()) } else { next }) else {
                 return Ok(Page { items, next: None });
             };
@@ -123,7 +126,7 @@ impl FhirServer {
             place = Place { last, link, again: cut };
             let seal = |place: &Place| self.options.pages.seal(tenant, query, &place.to_bytes(&[]));
             let sealed = seal(&place);
-            if items.is_empty() && (sealed.is_err() || pages < PATIENCE) {
+            if items.len() < limit && (pages < PATIENCE || (items.is_empty() && sealed.is_err())) {
                 continue;
             }
             // Where the link is too long for a token, the pages are walked through from the first.

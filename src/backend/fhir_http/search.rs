@@ -15,9 +15,9 @@ use std::collections::HashSet;
 const MOST: usize = 500;
 /// The longest query that is sent in an address.
 const LONGEST: usize = 2_000;
-/// How many pages in a row that show nothing are followed in one call.
+/// How many pages of the server are read to fill one of ours.
 const PATIENCE: usize = 20;
-/// How many pages are followed in one call at all.
+/// How many pages are read in one call at all, where no token can hold the place of the next.
 const ENDLESS: usize = 10_000;
 
 type Found = Vec<(Version, IndexEntries)>;
@@ -60,8 +60,8 @@ impl FhirServer {
         let started = search.after.is_some();
         // The last id of the page before, where this walk has seen it.
         let mut previous = if place.again { String::new() } else { place.last.clone() };
-        let (mut links, mut empty) = (HashSet::new(), 0);
-        for _ in 0..ENDLESS {
+        let (mut items, mut links) = (Vec::<Version>::new(), HashSet::new());
+        for pages in 1..=ENDLESS {
             let (sheaf, next) = self.page(tenant, search, &place.link, started).await?;
             let mut found = self.found(search, sheaf)?;
             let several = next.is_some() || !previous.is_empty();
@@ -75,16 +75,18 @@ impl FhirServer {
                 id(last).clone_into(&mut previous);
             }
             // A page that is asked for again shows what was shown before once more.
-            let all = found.len();
             found.retain(|(version, _)| id(version) > place.last.as_str());
-            let walks = found.len() < all;
-            let cut = found.len() > limit;
-            found.truncate(limit);
-            let last = found.last().map_or_else(|| place.last.clone(), |(version, _)| id(version).to_owned());
-            let meets = |(version, index): &(Version, _)| {
-                search.all_of.iter().all(|criterion| criterion.matches(version.key.id(), index))
-            };
-            let items: Vec<Version> = found.into_iter().filter(meets).map(|(version, _)| version).collect();
+            let (mut cut, mut last) = (false, place.last.clone());
+            for (version, index) in found {
+                if items.len() >= limit {
+                    cut = true;
+                    break;
+                }
+                id(&version).clone_into(&mut last);
+                if search.all_of.iter().all(|criterion| criterion.matches(id(&version), &index)) {
+                    items.push(version);
+                }
+            }
             let Some(link) = (if cut { Some(place.link.clone()) } else { next }) else {
                 return Ok(Page { items, next: None });
             };
@@ -92,9 +94,8 @@ impl FhirServer {
                 return Err(ServerFault::EndlessPages.into());
             }
             place = Place { last, link, again: cut };
-            empty = if items.is_empty() { empty + 1 } else { 0 };
             let sealed = self.options.pages.seal(tenant, query, &place.to_bytes(&asked));
-            if items.is_empty() && (walks || empty < PATIENCE || sealed.is_err()) {
+            if items.len() < limit && (pages < PATIENCE || (items.is_empty() && sealed.is_err())) {
                 continue;
             }
             // Where the link is too long for a token, the pages are walked through from the first.

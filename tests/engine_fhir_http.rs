@@ -1,0 +1,86 @@
+//! The store on another FHIR server, held against the contract over the example `update_service`, and against servers that
+//! do as they please.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by a panic"
+)]
+
+#[allow(dead_code, unused_imports, reason = "the example is whole, and other tests need other parts of it")]
+#[path = "../examples/update_service/app/mod.rs"]
+mod app;
+#[allow(dead_code, reason = "other tests need other parts of it")]
+#[path = "update_service/client.rs"]
+mod client;
+#[path = "engine_fhir_http/dressed.rs"]
+mod dressed;
+
+use client::Service;
+use dressed::Dressed;
+use fhir_devices::backend::fhir_http::Options;
+use fhir_devices::store::*;
+use fhir_devices::testkit::history;
+use fhir_devices::testkit::store::{Outcome, Task, Trial, resources};
+use std::sync::{Arc, LazyLock};
+use tokio::runtime::Runtime;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
+fn block_on(task: Task<'_>) {
+    RUNTIME.block_on(task);
+}
+
+/// What the service is known to do beyond FHIR.
+fn options() -> Options {
+    Options::new().with_searches_that_see_writes()
+}
+
+fn dressed(options: Options) -> Dressed<fhir_devices::backend::FhirServer> {
+    let service = RUNTIME.block_on(Service::start());
+    Dressed(options.at(&format!("http://{}/{{tenant}}/fhir", service.address)).unwrap())
+}
+
+/// The clauses that the store does not hold to, and why.
+const EXEMPT: [(&str, &str); 1] = [(
+    "r7_each_parameter_has_an_index_of_its_own",
+    "it writes several values under parameters of which each resource has one: a model, a status",
+)];
+
+/// The clauses that ask for what the capabilities exclude.
+const SKIPPED: [(&str, &str); 6] = [
+    ("r1_a_refused_commit_writes_nothing", "commits of several writes"),
+    ("r1_a_commit_gives_its_versions_in_order", "commits of several writes"),
+    ("r1_a_commit_is_seen_as_a_whole", "commits of several writes"),
+    ("r1_a_commit_that_names_a_key_twice_is_refused", "commits of several writes"),
+    ("r2_the_first_write_that_fails_is_named", "commits of several writes"),
+    ("r5_without_history_it_is_unsupported", "no history"),
+];
+
+#[test]
+fn every_clause_of_the_contract_holds_over_the_example_service() {
+    for options in [options(), options().trusting_if_none_match(), options().minding_case()] {
+        let store = dressed(options);
+        let trial = Trial::new(&store as &dyn ResourceStore, &block_on);
+        let (mut broken, mut skipped) = (Vec::new(), Vec::new());
+        for clause in resources::CLAUSES {
+            match (clause.check)(&trial) {
+                Ok(Outcome::Held) => {}
+                Ok(Outcome::Skipped(why)) => skipped.push((clause.name, why)),
+                Err(why) => broken.push((clause.name, why)),
+            }
+        }
+        let names: Vec<_> = broken.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, EXEMPT.map(|(name, _)| name), "{broken:#?}");
+        assert_eq!(skipped, SKIPPED);
+    }
+}
+
+#[test]
+fn histories_of_many_threads_and_honest_faults_are_in_order() {
+    let store: Arc<dyn ResourceStore> = Arc::new(dressed(options()));
+    history::resources(&store, &block_on, 0..200).unwrap();
+}
