@@ -85,6 +85,14 @@ pub(super) fn unknown(source: impl Into<BoxError>) -> StoreError {
     StoreError::Indeterminate { source: Some(source.into()) }
 }
 
+/// What went wrong after a write was applied.
+pub(super) fn since_applied(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Backend { source } => StoreError::Indeterminate { source: Some(source) },
+        other => unknown(other),
+    }
+}
+
 /// A refusal in the server's words. Nothing was applied.
 pub(super) fn invalid(answer: &Answer) -> StoreError {
     StoreError::invalid(format!("the server answered {}: {}", answer.status, answer.text()))

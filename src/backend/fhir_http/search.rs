@@ -48,9 +48,10 @@ impl FhirServer {
         let opened = search.after.as_ref().map(|token| self.options.pages.open(tenant, query, token)).transpose()?;
         let Some(asked) = self.question(search) else { return Ok(Page { items: Vec::new(), next: None }) };
         let limit = to_usize(search.limit).min(MOST);
-        let first = {
-            let all = [&*asked, &[("_count".to_owned(), limit.to_string())]].concat();
-            format!("{}?{}", search.resource_type, encoded(&all))
+        let question = format!("{}?{}&_count=", search.resource_type, encoded(&asked));
+        let first = format!("{question}{limit}");
+        let is_own = |link: &str| {
+            link.strip_prefix(&question).is_some_and(|count| count.bytes().all(|byte| byte.is_ascii_digit()))
         };
         let mut place = match opened {
             Some(bytes) => Place::from_bytes(bytes, &asked)
@@ -62,7 +63,7 @@ impl FhirServer {
         let mut previous = if place.again { String::new() } else { place.last.clone() };
         let (mut items, mut links) = (Vec::<Version>::new(), HashSet::new());
         for pages in 1..=ENDLESS {
-            let (sheaf, next) = self.page(tenant, search, &place.link, started).await?;
+            let (sheaf, next) = self.page(tenant, search, &place.link, is_own(&place.link), started).await?;
             let mut found = self.found(search, sheaf)?;
             let several = next.is_some() || !previous.is_empty();
             let rises = found.is_sorted_by(|a, b| id(&a.0) < id(&b.0));
@@ -111,13 +112,13 @@ impl FhirServer {
         tenant: &Tenant,
         search: &Search,
         link: &str,
+        own: bool,
         started: bool,
     ) -> Result<(Sheaf, Option<String>)> {
         let form = format!("{}/_search", search.resource_type);
         let ask = match link.split_once('?') {
-            Some((path, query)) if query.len() > LONGEST && path == search.resource_type.as_str() => {
-                Ask::form(&form, query.to_owned())
-            }
+            // The server knows how long its own links may be.
+            Some((_, query)) if own && query.len() > LONGEST => Ask::form(&form, query.to_owned()),
             _ => Ask::get(link),
         };
         self.sheaf(tenant, ask).await.map_err(|error| match error {

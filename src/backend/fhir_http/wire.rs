@@ -199,6 +199,9 @@ impl FhirServer {
 
     /// Sends a request and hears the whole answer, whatever its status.
     pub(super) async fn send(&self, tenant: &Tenant, ask: Ask<'_>) -> Result<Answer> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(unavailable("the futures of this store run within a tokio runtime"));
+        }
         let base = self.base(tenant)?;
         let url = Url::parse(&format!("{base}{}", ask.place));
         let url = url.map_err(|error| StoreError::invalid(format!("the address of a request: {error}")))?;

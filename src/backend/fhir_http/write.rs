@@ -3,7 +3,7 @@
 use super::super::form::check_writes;
 use super::FhirServer;
 use super::content::outgoing;
-use super::fault::{ServerFault, invalid, refusal, unknown};
+use super::fault::{ServerFault, invalid, refusal, since_applied, unknown};
 use super::read::{Look, deletion, in_answer};
 use super::wire::{Answer, Ask};
 use crate::store::{CommitError, Key, Precondition, Result, StoreError, Tenant, Version, VersionId, Write, WriteId};
@@ -187,14 +187,14 @@ impl FhirServer {
     /// What a deletion is numbered that was answered without a number; `None` where nothing tells.
     async fn number_of_deletion(&self, tenant: &Tenant, living: &Version) -> Result<Option<VersionId>> {
         let kept = || ServerFault::Answered { status: 200, text: "what was deleted is still there".to_owned() };
-        match self.look(tenant, &living.key).await.map_err(unknown)? {
+        match self.look(tenant, &living.key).await.map_err(since_applied)? {
             Look::Living(found) if found.version == living.version => Err(unknown(kept())),
             // Another has made it anew.
             Look::Living(_) | Look::Never => Ok(None),
             Look::Gone(Some(at)) => Ok(Some(at)),
             Look::Gone(None) if !self.options.history => Ok(None),
             Look::Gone(None) => {
-                let newest = self.newest(tenant, &living.key).await.map_err(unknown)?;
+                let newest = self.newest(tenant, &living.key).await.map_err(since_applied)?;
                 Ok(newest.is_deleted().then_some(newest.version))
             }
         }
@@ -207,19 +207,19 @@ impl FhirServer {
         }
         let made = match (in_answer(draft.key, answer), answer.number()) {
             (Ok(made), _) => made,
-            (Err(wrong @ StoreError::Corrupt { .. }), _) => return Err(unknown(wrong)),
+            (Err(wrong @ StoreError::Corrupt { .. }), _) => return Err(since_applied(wrong)),
             // The answer shows no resource, or not all of it.
             (Err(_), Some(number)) if self.options.history => {
-                self.vread_now(tenant, draft.key, number).await.map_err(unknown)?
+                self.vread_now(tenant, draft.key, number).await.map_err(since_applied)?
             }
             (Err(_), Some(number)) => {
-                let found = self.read_now(tenant, draft.key).await.map_err(unknown)?;
+                let found = self.read_now(tenant, draft.key).await.map_err(since_applied)?;
                 if found.version == number { found } else { return Err(unknown(ServerFault::VersionNotTold)) }
             }
             (Err(unreadable), None) => {
                 let named =
                     answer.version.as_ref().map(|found| ServerFault::VersionNotANumber { found: found.clone() });
-                return Err(named.map_or_else(|| unknown(unreadable), unknown));
+                return Err(named.map_or_else(|| since_applied(unreadable), unknown));
             }
         };
         if draft.write_id.is_some() && made.write_id != draft.write_id {
