@@ -8,6 +8,7 @@ mod place;
 mod query;
 mod read;
 mod search;
+mod transaction;
 mod wire;
 mod write;
 
@@ -33,7 +34,7 @@ use std::sync::Arc;
 ///
 /// It is as good as the server is. What a server does against it is told as a [`ServerFault`] where it can be seen.
 ///
-/// - R1: a commit has one write.
+/// - R1: a commit has one write, or is a transaction: see [`Options::with_transactions`].
 /// - R2: an update is a PUT with `If-Match`, a creation a PUT with `If-None-Match: *`; 409 and 412 say alike that the
 ///   condition failed, once a look shows that it did: a refusal for another reason is `Invalid`, with the server's words.
 ///   A creation looks first, as many servers pass over its header; a server that passes over both lets one of two
@@ -107,7 +108,9 @@ impl fmt::Debug for FhirServer {
 
 impl ResourceStore for FhirServer {
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::new(AtomicScope::Key, 1, self.options.max_body);
+        let Options { max_writes, max_body, .. } = self.options;
+        let atomic = if max_writes > 1 { AtomicScope::Tenant } else { AtomicScope::Key };
+        let mut capabilities = Capabilities::new(atomic, max_writes, max_body);
         capabilities.history = self.options.history;
         capabilities.search_read_your_writes = self.options.reads_own_writes;
         capabilities.durable_ack = self.options.durable;

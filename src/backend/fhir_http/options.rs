@@ -37,6 +37,7 @@ pub struct Options {
     pub(super) pages: PageKey,
     pub(super) max_body: u64,
     pub(super) max_answer: usize,
+    pub(super) max_writes: usize,
     pub(super) history: bool,
     pub(super) looks_first: bool,
     pub(super) gaps: bool,
@@ -59,6 +60,7 @@ impl Options {
             pages: PageKey::random(),
             max_body: 1 << 20,
             max_answer: 64 << 20,
+            max_writes: 1,
             history: true,
             looks_first: true,
             gaps: false,
@@ -139,6 +141,17 @@ impl Options {
     #[must_use]
     pub fn with_max_answer(mut self, bytes: usize) -> Self {
         self.max_answer = bytes;
+        self
+    }
+
+    /// For a server that carries transactions out: commits of up to `writes` resources, each as one Bundle.
+    ///
+    /// A condition is then `ifMatch` of its entry, and `Absent` is `ifNoneMatch: *`, which FHIR does not name: where a server
+    /// passes over it, a resource that comes to be between the look and the transaction is overwritten, and that is told as
+    /// [`ServerFault::ConditionIgnored`](super::ServerFault::ConditionIgnored).
+    #[must_use]
+    pub fn with_transactions(mut self, writes: usize) -> Self {
+        self.max_writes = writes.max(1);
         self
     }
 

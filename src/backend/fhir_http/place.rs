@@ -45,6 +45,8 @@ struct Request {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Response {
+    #[serde(default)]
+    status: String,
     etag: Option<String>,
     location: Option<String>,
     last_modified: Option<String>,
@@ -69,7 +71,7 @@ impl Entry {
         mode.map_or_else(|| !self.is_outcome(), |mode| mode == "match")
     }
 
-    fn is_outcome(&self) -> bool {
+    pub(super) fn is_outcome(&self) -> bool {
         let json = self.resource.as_ref().map(|json| json.get()).unwrap_or_default();
         let kind = serde_json::from_str::<Kind<'_>>(json).ok().and_then(|kind| kind.resource_type);
         kind.as_deref() == Some("OperationOutcome")
@@ -85,6 +87,12 @@ impl Entry {
         let tag = response.and_then(|response| response.etag.as_deref()).map(in_tag);
         let location = || response.and_then(|response| response.location.as_deref()).and_then(in_location);
         tag.or_else(location).or_else(|| self.request.as_ref().and_then(|request| in_location(&request.url)))
+    }
+
+    /// The status of an entry of a transaction; 0 where there is none.
+    pub(super) fn status(&self) -> u16 {
+        let status = self.response.as_ref().map(|response| response.status.as_str()).unwrap_or_default();
+        status.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or_default()
     }
 
     /// When the version was made, where the entry tells it beside the resource.
@@ -165,7 +173,7 @@ impl FhirServer {
     }
 }
 
-fn read(answer: &Answer) -> Result<Sheaf> {
+pub(super) fn read(answer: &Answer) -> Result<Sheaf> {
     let unreadable = |why: String| ServerFault::Unreadable { why };
     let sheaf: Sheaf = serde_json::from_slice(answer.json()?).map_err(|error| unreadable(error.to_string()))?;
     match sheaf.resource_type.as_str() {

@@ -43,6 +43,11 @@ impl<'a> Ask<'a> {
         Self { method: Method::DELETE, place, when: Some(("if-match", version.etag())), body: None, writes: true }
     }
 
+    /// A Bundle, to the server itself.
+    pub(super) fn bundle(body: String) -> Self {
+        Self { method: Method::POST, place: "", when: None, body: Some((FHIR_JSON, body)), writes: true }
+    }
+
     pub(super) fn form(place: &'a str, form: String) -> Self {
         let body = Some(("application/x-www-form-urlencoded", form));
         Self { method: Method::POST, place, when: None, body, writes: false }

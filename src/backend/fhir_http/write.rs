@@ -13,26 +13,28 @@ const TRIES: u32 = 8;
 /// How often a write is tried that the server refuses although its condition holds.
 const INSISTENCE: u32 = 3;
 
-fn overtaken() -> StoreError {
+pub(super) fn overtaken() -> StoreError {
     StoreError::Throttled { retry_after: None }
 }
 
 /// A resource as it is sent.
-struct Draft<'a> {
-    key: &'a Key,
-    body: String,
-    write_id: Option<WriteId>,
+pub(super) struct Draft<'a> {
+    pub(super) key: &'a Key,
+    pub(super) body: String,
+    pub(super) write_id: Option<WriteId>,
 }
 
 impl FhirServer {
     pub(super) async fn commit_now(&self, tenant: &Tenant, writes: Vec<Write>) -> Result<Vec<Version>, CommitError> {
-        check_writes(&writes, 1, self.options.max_body)?;
-        let mut made = Vec::new();
-        for write in writes {
-            let version = self.write(tenant, &write).await.map_err(|error| CommitError::at(0, error))?;
-            made.push(version);
+        check_writes(&writes, self.options.max_writes, self.options.max_body)?;
+        match writes.as_slice() {
+            [] => Ok(Vec::new()),
+            [write] => match self.write(tenant, write).await {
+                Ok(version) => Ok(vec![version]),
+                Err(error) => Err(CommitError::at(0, error)),
+            },
+            writes => self.transaction(tenant, writes).await,
         }
-        Ok(made)
     }
 
     async fn write(&self, tenant: &Tenant, write: &Write) -> Result<Version> {
