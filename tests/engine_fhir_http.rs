@@ -22,6 +22,8 @@ mod dressed;
 mod odd;
 #[path = "engine_fhir_http/servers.rs"]
 mod servers;
+#[path = "engine_fhir_http/service.rs"]
+mod service;
 
 use client::Service;
 use dressed::Dressed;
