@@ -24,6 +24,8 @@ mod odd;
 mod servers;
 #[path = "engine_fhir_http/service.rs"]
 mod service;
+#[path = "engine_fhir_http/transactions.rs"]
+mod transactions;
 
 use client::Service;
 use dressed::Dressed;
