@@ -27,13 +27,23 @@ mod service;
 #[path = "engine_fhir_http/transactions.rs"]
 mod transactions;
 
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use client::Service;
 use dressed::Dressed;
 use fhir_devices::backend::fhir_http::Options;
 use fhir_devices::store::*;
 use fhir_devices::testkit::history;
 use fhir_devices::testkit::store::{Outcome, Task, Trial, resources};
+use futures_core::Stream;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
@@ -103,6 +113,57 @@ fn every_clause_holds_in_transactions_and_where_the_server_is_trusted_with_creat
 #[test]
 fn every_clause_holds_where_letters_are_not_asked_for() {
     every_clause_holds(options().with_transactions(3).minding_case(), &SKIPPED_IN_TRANSACTIONS);
+}
+
+/// Puts something between the service and its clients that loses requests and answers, and says so as gateways do.
+async fn lossy(State(count): State<Arc<AtomicU64>>, request: Request, next: Next) -> Response {
+    // Numbers that look random, and are the same in every run.
+    let number = count.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+    let html = |status: StatusCode| (status, [("content-type", "text/html")], "<html>").into_response();
+    match number % 24 {
+        0 => html(StatusCode::BAD_GATEWAY),
+        1 => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]).into_response(),
+        2 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "0")]).into_response(),
+        lost @ 3..=6 => {
+            let answer = next.run(request).await;
+            match lost {
+                3 => html(StatusCode::GATEWAY_TIMEOUT),
+                4 => html(StatusCode::SERVICE_UNAVAILABLE),
+                // The head, and nothing of the body.
+                5 => Response::from_parts(answer.into_parts().0, Body::from_stream(Torn)),
+                _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            }
+        }
+        _ => next.run(request).await,
+    }
+}
+
+/// A body that breaks off.
+struct Torn;
+
+impl Stream for Torn {
+    type Item = Result<bytes::Bytes, std::io::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into())))
+    }
+}
+
+#[test]
+fn histories_whose_requests_and_answers_are_lost_on_the_way_are_in_order() {
+    let address = RUNTIME.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stores = app::Stores::in_memory(app::MAX_UPLOAD);
+        let app = Arc::new(app::App::over(stores, &format!("http://{address}"), app::MAX_UPLOAD).unwrap());
+        let count = Arc::new(AtomicU64::new(0));
+        let router = app::router(app).layer(from_fn_with_state(count, lossy));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    });
+    let store = options().at(&format!("http://{address}/{{tenant}}/fhir")).unwrap();
+    let store: Arc<dyn ResourceStore> = Arc::new(Dressed(store));
+    history::resources(&store, &block_on, 0..100).unwrap();
 }
 
 #[test]
