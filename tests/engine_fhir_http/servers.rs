@@ -344,6 +344,58 @@ async fn what_is_gone_is_told_from_what_never_was() {
     assert!(matches!(never, Err(StoreError::NotFound)), "{never:?}");
 }
 
+/// A server whose histories show no deletions: `p` was made, deleted, made again, and deleted; the numbers of the deletions are
+/// told nowhere.
+fn secretive(heard: &Heard) -> Say {
+    let history = format!(
+        r#"{{"resourceType":"Bundle","type":"history","entry":[{{"resource":{}}},{{"resource":{}}}]}}"#,
+        device("p", "3"),
+        device("p", "1")
+    );
+    match heard.line.as_str() {
+        "GET /ward/Device/p" => say(410, ""),
+        line if line.contains("_history?") => say(200, history),
+        _ => say(404, ""),
+    }
+}
+
+#[tokio::test]
+async fn deletions_that_a_history_does_not_show_are_known_by_the_numbers() {
+    let (store, _) = over(Options::new(), secretive).await;
+    let gone = read(&store).await;
+    assert!(matches!(gone, Err(StoreError::Gone { at }) if at == v(4)), "{gone:?}");
+    for limit in [1, 2, 3, 4, 5] {
+        let (mut told, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.history(&ward(), &pump(), limit.try_into().unwrap(), after.as_ref()).await.unwrap();
+            assert!(page.items.len() <= limit as usize);
+            told.extend(page.items.iter().map(|version| (version.version.get(), version.is_deleted())));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(told, [(4, true), (3, false), (2, true), (1, false)], "{limit}");
+    }
+    // Where numbers are left out, nothing is known by them.
+    let (store, _) = over(Options::new().with_gaps(), secretive).await;
+    assert_eq!(fault(read(&store).await), ServerFault::VersionNotTold);
+}
+
+#[tokio::test]
+async fn a_tag_of_a_deletion_that_is_no_later_version_tells_nothing() {
+    for tag in ["1", "W/\"3\"", "\"7a-NR\""] {
+        let read = AtomicUsize::new(0);
+        let (store, _) = over(Options::new(), move |heard| match heard.line.as_str() {
+            "DELETE /ward/Device/p" => say(204, "").with("ETag", tag),
+            "GET /ward/Device/p" if read.fetch_add(1, Ordering::SeqCst) == 0 => say(200, device("p", "3")),
+            _ => secretive(heard),
+        })
+        .await;
+        assert_eq!(delete(&store, Precondition::Exists).await.unwrap().version, v(4), "{tag}");
+    }
+}
+
 // ------------------------------------------------------------------------------------------ trouble
 
 #[tokio::test]

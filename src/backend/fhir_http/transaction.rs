@@ -202,7 +202,7 @@ impl FhirServer {
 
     fn entry_deleted(&self, before: Before, entry: &Entry) -> Result<Version> {
         let Before::Living(living) = before else { return Err(unknown(ServerFault::VersionNotTold)) };
-        let told = entry.version().and_then(|told| told.parse().ok()).filter(|told| *told != living.version);
+        let told = entry.version().and_then(|told| told.parse().ok()).filter(|told| *told > living.version);
         match told {
             Some(told) => Ok(deletion(living, told)),
             None if self.options.gaps => Err(unknown(ServerFault::VersionNotTold)),

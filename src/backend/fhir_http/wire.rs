@@ -2,6 +2,7 @@
 
 use super::FhirServer;
 use super::fault::{ServerFault, unknown};
+use crate::primitive::Instant;
 use crate::store::{BoxError, Result, StoreError, Tenant, VersionId};
 use bytes::{Bytes, BytesMut};
 use reqwest::header::HeaderMap;
@@ -151,8 +152,11 @@ pub(super) fn in_location(location: &str) -> Option<&str> {
     told.then_some(version).filter(|version| !version.is_empty())
 }
 
+/// A moment as HTTP writes it, or as FHIR does, which some servers put in its place.
 fn moment(text: &str) -> Option<OffsetDateTime> {
-    time::PrimitiveDateTime::parse(text.trim(), HTTP_DATE).ok().map(time::PrimitiveDateTime::assume_utc)
+    let text = text.trim();
+    let http = time::PrimitiveDateTime::parse(text, HTTP_DATE).ok().map(time::PrimitiveDateTime::assume_utc);
+    http.or_else(|| Instant::new(text).ok()?.to_offset_date_time())
 }
 
 fn pause(text: &str) -> Option<Duration> {
@@ -307,6 +311,9 @@ mod tests {
         assert_eq!(pause("7"), Some(Duration::from_secs(7)));
         assert_eq!(pause("Wed, 19 Apr 2017 10:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(pause("soon"), None);
+        let ten = time::macros::datetime!(2017-04-19 10:00 UTC);
+        assert_eq!(moment("Wed, 19 Apr 2017 10:00:00 GMT"), Some(ten));
+        assert_eq!(moment("2017-04-19T12:00:00+02:00"), Some(ten));
     }
 
     #[test]

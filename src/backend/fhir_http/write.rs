@@ -171,8 +171,8 @@ impl FhirServer {
     /// The deletion that was made of what was living.
     async fn deleted(&self, tenant: &Tenant, living: Version, answer: &Answer) -> Result<Version> {
         let next = living.version.next();
-        // Some servers tell the version that was there.
-        let told = match answer.number().filter(|told| *told != living.version) {
+        // Some servers tell the version that was there, or how many they deleted.
+        let told = match answer.number().filter(|told| *told > living.version) {
             Some(told) => Some(told),
             None => self.number_of_deletion(tenant, &living).await?,
         };
