@@ -18,6 +18,8 @@ mod app;
 mod client;
 #[path = "engine_fhir_http/dressed.rs"]
 mod dressed;
+#[path = "engine_fhir_http/foreign.rs"]
+mod foreign;
 #[path = "engine_fhir_http/odd.rs"]
 mod odd;
 #[path = "engine_fhir_http/servers.rs"]

@@ -117,7 +117,7 @@ fn what_the_service_refuses_is_told_in_its_words() {
         let store = Tenanted::new(at(&service, options()), tenant("ward"));
         let body = r#"{"resourceType":"Device","id":"a","extension":[{"url":"https://x.example/y"}]}"#;
         let refused = store.create(device("a"), body, IndexEntries::new()).await.unwrap_err();
-        let words = "the server answered 400: an extension has a value or extensions";
+        let words = "the server answered 400: an extension has either extensions or a value, and not both";
         assert!(matches!(&refused, StoreError::Invalid { what } if what.starts_with(words)), "{refused:?}");
         let large = format!(r#"{{"resourceType":"Device","id":"a","model":"{}"}}"#, "x".repeat(5 << 20));
         let store = Tenanted::new(at(&service, options().with_max_body(64 << 20)), tenant("ward"));

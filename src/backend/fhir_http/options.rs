@@ -238,6 +238,8 @@ impl Options {
         let mut client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
+            // A connection that the server ends while a write goes out leaves its outcome unknown; many end them after 5 seconds.
+            .pool_idle_timeout(Duration::from_secs(4))
             .connect_timeout(self.timeout.min(Duration::from_secs(10)))
             .timeout(self.timeout);
         if !self.roots.is_empty() {
