@@ -130,7 +130,8 @@ impl Options {
         self
     }
 
-    /// With bodies of at most `bytes`.
+    /// With bodies of at most `bytes`, which should be no more than the server takes: many hang up on a larger one before
+    /// they have heard it, and then it is [`StoreError::Indeterminate`].
     #[must_use]
     pub fn with_max_body(mut self, bytes: u64) -> Self {
         self.max_body = bytes;
