@@ -590,6 +590,50 @@ async fn an_address_that_leads_to_no_server_or_in_the_clear_is_refused() {
     assert!(matches!(Options::new().with_identity(b"no certificate"), Err(StoreError::Invalid { .. })));
 }
 
+#[tokio::test]
+async fn what_a_server_lacks_is_told_by_its_statement() {
+    let statement = |version: &str, of_device: &str| {
+        say(
+            200,
+            format!(
+                r#"{{"resourceType":"CapabilityStatement","fhirVersion":"{version}","format":["xml"],"rest":[{{"mode":"server",
+            "resource":[{{"type":"Device","interaction":[{{"code":"read"}},{{"code":"vread"}},{{"code":"update"}},{{"code":"delete"}},
+            {{"code":"search-type"}}]{of_device}}}]}}]}}"#
+            ),
+        )
+    };
+    let said = statement("4.0.1", r#","versioning":"no-version","updateCreate":false"#);
+    let (store, odd) = over(with_token().with_transactions(2), move |_| said.clone()).await;
+    let lacks: Vec<_> = store.lacks(&ward()).await.unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lacks,
+        [
+            "the server speaks FHIR `4.0.1`, and 3.0 is wanted",
+            "the server writes no JSON",
+            "the server does not offer `history-instance` of a Device",
+            "the server creates no Device under an id of the client's",
+            "the server does not tell the versions of a Device",
+            "the server keeps no DeviceComponent",
+            "the server keeps no DeviceMetric",
+            "the server takes no transactions",
+        ]
+    );
+    assert_eq!(odd.lines(), ["GET /ward/metadata"]);
+    let said = statement("3.0.1", "");
+    let (store, _) = over(Options::new().without_history(), move |_| said.clone()).await;
+    assert_eq!(store.lacks(&ward()).await.unwrap().len(), 3);
+    for (said, status) in [(say(404, ""), 404), (html(500), 500)] {
+        let (store, _) = always(said).await;
+        assert!(
+            matches!(fault(store.lacks(&ward()).await), ServerFault::Answered { status: told, .. } if told == status)
+        );
+    }
+    for said in [say(200, bundle(&[], "")), html(200), say(200, "")] {
+        let (store, _) = always(said).await;
+        assert!(matches!(fault(store.lacks(&ward()).await), ServerFault::Unreadable { .. }));
+    }
+}
+
 // ------------------------------------------------------------------------------------------ pages
 
 #[tokio::test]
