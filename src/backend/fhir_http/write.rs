@@ -187,7 +187,7 @@ impl FhirServer {
     }
 
     /// What a deletion is numbered that was answered without a number; `None` where nothing tells.
-    async fn number_of_deletion(&self, tenant: &Tenant, living: &Version) -> Result<Option<VersionId>> {
+    pub(super) async fn number_of_deletion(&self, tenant: &Tenant, living: &Version) -> Result<Option<VersionId>> {
         let kept = || ServerFault::Answered { status: 200, text: "what was deleted is still there".to_owned() };
         match self.look(tenant, &living.key).await.map_err(since_applied)? {
             Look::Living(found) if found.version == living.version => Err(unknown(kept())),
