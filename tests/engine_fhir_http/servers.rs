@@ -584,6 +584,8 @@ async fn an_address_that_leads_to_no_server_or_in_the_clear_is_refused() {
     let store = FhirServer::new("http://0.0.0.0:1/{tenant}").unwrap();
     let refused = read(&store).await.unwrap_err();
     assert!(matches!(&refused, StoreError::Invalid { what } if what.contains("not encrypted")), "{refused:?}");
+    let store = FhirServer::new("ftp://nurse:secret@fhir.example/{tenant}").unwrap();
+    assert!(!read(&store).await.unwrap_err().to_string().contains("secret"));
     let store = Options::new().in_the_clear().at("http://0.0.0.0:1/{tenant}").unwrap();
     assert!(matches!(write(&store, Precondition::None).await, Err(StoreError::Unavailable { .. })));
     assert!(matches!(Options::new().with_roots(b"no certificate"), Err(StoreError::Invalid { .. })));

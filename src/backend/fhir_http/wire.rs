@@ -176,13 +176,15 @@ impl FhirServer {
     /// The address of a tenant, which ends in a slash.
     pub(super) fn base(&self, tenant: &Tenant) -> Result<Url> {
         let text = (self.base)(tenant);
-        let refuse = || StoreError::invalid(format!("`{text}` is not the address of a server"));
+        // A name and a password before the host are not shown.
+        let shown = text.split_once('@').map_or(text.as_str(), |(_, rest)| rest);
+        let refuse = || StoreError::invalid(format!("`{shown}` is not the address of a server"));
         let mut url = Url::parse(&text).map_err(|_| refuse())?;
         if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
             return Err(refuse());
         }
         if url.scheme() == "http" && !self.options.in_the_clear && !is_this_machine(&url) {
-            return Err(StoreError::invalid(format!("`{text}` is not encrypted, and on another machine")));
+            return Err(StoreError::invalid(format!("`{shown}` is not encrypted, and on another machine")));
         }
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
