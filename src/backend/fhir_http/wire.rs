@@ -234,7 +234,16 @@ impl FhirServer {
         }
         // A request that cannot be made was not sent.
         let request = request.build().map_err(|error| StoreError::invalid(format!("the request: {error}")))?;
-        match self.client.execute(request).await.map_err(reqwest::Error::without_url) {
+        let again = if ask.writes { None } else { request.try_clone() };
+        let mut heard = self.client.execute(request).await;
+        // A connection that was kept may have ended meanwhile. To ask once more harms nobody where nothing is written.
+        if let (Err(error), Some(again)) = (&heard, again)
+            && !error.is_connect()
+            && !error.is_timeout()
+        {
+            heard = self.client.execute(again).await;
+        }
+        match heard.map_err(reqwest::Error::without_url) {
             Ok(response) => Ok(self.hear(response).await),
             Err(error) if error.is_connect() || !ask.writes => Err(unavailable(error)),
             Err(error) => Err(unknown(error)),
