@@ -14,6 +14,8 @@ mod access;
 mod app;
 #[path = "update_service/client.rs"]
 mod client;
+#[path = "update_service/keeping.rs"]
+mod keeping;
 #[path = "update_service/rest.rs"]
 mod rest;
 #[path = "../examples/update_service/settings.rs"]

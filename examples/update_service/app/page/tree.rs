@@ -40,6 +40,11 @@ impl Fleet {
         Ok(Self { devices: devices.collect(), metrics, cut: more_devices || more_parts || more_metrics })
     }
 
+    /// Whether the tenant has no device.
+    pub(super) fn is_empty(&self) -> bool {
+        self.devices.is_empty()
+    }
+
     /// The devices to choose from.
     pub(super) fn device_options(&self) -> String {
         let mut html = String::new();
@@ -71,7 +76,7 @@ impl Fleet {
 
     /// The trees.
     pub(super) fn html(&self, tenant: &Tenant) -> String {
-        if self.devices.is_empty() {
+        if self.is_empty() {
             return format!(
                 "<p class=\"empty\">The tenant <b>{tenant}</b> has no devices. Send one to \
                  <code>/{tenant}/fhir/Device</code>.</p>"

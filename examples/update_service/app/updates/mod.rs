@@ -39,11 +39,6 @@ type Chunk = std::result::Result<Bytes, StoreError>;
 
 /// `POST /TENANT/updates`
 pub(crate) async fn receive(State(app): State<Shared>, AtTenant(tenant): AtTenant, request: Request) -> Result {
-    if app.tenants.note(&tenant) {
-        // What broke off before the service was started is gone on with beside this.
-        let (app, tenant) = (Arc::clone(&app), tenant.clone());
-        tokio::spawn(async move { keeper::look_after(&app, &tenant).await });
-    }
     let (parts, body) = request.into_parts();
     let headers = parts.headers.clone();
     let source = Source::new(body);
@@ -82,6 +77,9 @@ async fn from_form(app: &App, tenant: &Tenant, request: Request, headers: &Heade
     };
     let receiving = async {
         let submission = submission.await.ok()?;
+        if let Err(error) = keeper::admit(app, tenant, &submission.device).await {
+            return Some(Err(error));
+        }
         Some(app.updates.receive(tenant, submission, Box::pin(Chunks(body))).await)
     };
     match tokio::join!(forwarding, receiving) {

@@ -2,6 +2,7 @@
 
 use crate::app::Shared;
 use crate::app::answer::{Problem, Result, plain};
+use crate::app::keeper;
 use crate::app::place::AtUpload;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,7 +13,10 @@ use serde_json::{Map, Value, json};
 
 pub(crate) async fn show(State(app): State<Shared>, AtUpload(tenant, id): AtUpload) -> Result {
     match app.updates.upload(&tenant, id).await {
-        Ok(ingest) => Ok(plain("application/json", Value::from(of(&ingest)).to_string())),
+        Ok(ingest) => {
+            keeper::notice(&app, &tenant).await;
+            Ok(plain("application/json", Value::from(of(&ingest)).to_string()))
+        }
         Err(KeepError::NoSuchUpload) => Err(Problem::not_found(format!("there is no upload {id}"))),
         Err(KeepError::Store(error)) => Err(Problem::of_store(&error, format_args!("upload {id}"))),
         Err(error) => {
