@@ -16,6 +16,8 @@ mod app;
 mod client;
 #[path = "update_service/keeping.rs"]
 mod keeping;
+#[path = "update_service/lives.rs"]
+mod lives;
 #[path = "update_service/rest.rs"]
 mod rest;
 #[path = "../examples/update_service/settings.rs"]

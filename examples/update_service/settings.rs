@@ -14,7 +14,8 @@ where and for whom
   --tls-cert FILE      the certificates of the service, PEM, its own first
   --tls-key FILE       their private key, PEM
   --tokens FILE        who may ask, one a line: a token (or `sha256:` and its digest), a blank, and the tenants with
-                       commas between them, or `*`. Programs send it as `Authorization: Bearer`, browsers as a password
+                       commas between them, or `*`; then perhaps ` as ` and a name for the audit records. Programs send
+                       the token as `Authorization: Bearer`, browsers as a password
 
 where things are kept (by default everything is in memory, and ends with the service)
   --data DIR           a folder of this machine (needs a build with the feature `redb`)

@@ -15,10 +15,23 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// A store of resources whose process dies: from a moment on, no commit is begun, and none is answered.
-struct Dying {
-    memory: Arc<Memory>,
-    dead: Arc<AtomicBool>,
+/// A store of resources whose process dies: from a moment on, no commit is begun, and none is answered. Or one that is away.
+#[derive(Clone)]
+pub(crate) struct Dying {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) dead: Arc<AtomicBool>,
+    pub(crate) away: Arc<AtomicBool>,
+}
+
+impl Dying {
+    pub(crate) fn new() -> Self {
+        Self { memory: Arc::new(Memory::new()), dead: Arc::default(), away: Arc::default() }
+    }
+
+    /// What the service is given: the blobs and the ledger do not fail.
+    pub(crate) fn stores(&self) -> Stores {
+        Stores { resources: Arc::new(self.clone()), blobs: self.memory.clone(), ledger: self.memory.clone() }
+    }
 }
 
 impl ResourceStore for Dying {
@@ -41,6 +54,9 @@ impl ResourceStore for Dying {
     ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
         if self.dead.load(Ordering::SeqCst) {
             return Box::pin(std::future::pending());
+        }
+        if self.away.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(StoreError::Unavailable { retry_after: None, source: None }.into()) });
         }
         self.memory.commit(tenant, writes)
     }
@@ -77,7 +93,7 @@ async fn attached(memory: &Arc<Memory>, tenant: &Tenant) -> Vec<AvailableUpdate>
     available(&component).collect::<std::result::Result<_, _>>().unwrap()
 }
 
-async fn eventually<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
     for _ in 0..500 {
         if is_so().await {
             return;
@@ -89,18 +105,14 @@ async fn eventually<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F)
 
 #[tokio::test]
 async fn what_broke_off_is_gone_on_with_after_a_start_without_any_request() {
-    let (memory, dead) = (Arc::new(Memory::new()), Arc::new(AtomicBool::new(false)));
-    let dying = Arc::new(Dying { memory: memory.clone(), dead: dead.clone() });
-    let before = Service::with(|base| {
-        let stores = Stores { resources: dying, blobs: memory.clone(), ledger: memory.clone() };
-        App::over(stores, base, app::MAX_UPLOAD).unwrap()
-    })
-    .await;
+    let dying = Dying::new();
+    let memory = dying.memory.clone();
+    let before = Service::with(|base| App::over(dying.stores(), base, app::MAX_UPLOAD).unwrap()).await;
     let tenants: Vec<Tenant> = ["ward-5", "ward-6"].map(|name| name.parse().unwrap()).to_vec();
     for tenant in &tenants {
         fleet(&before, tenant.as_str()).await;
     }
-    dead.store(true, Ordering::SeqCst);
+    dying.dead.store(true, Ordering::SeqCst);
     let updates = UpdateService::new(memory.clone(), memory.clone(), memory.clone());
     let updates = &updates;
     for tenant in &tenants {
