@@ -3,8 +3,10 @@
 use super::binary::{Reply, ask};
 use super::random;
 use fhir_devices::store::Sha256;
+use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 pub(crate) const TENANTS: [&str; 2] = ["st-mary", "ward-5"];
 
@@ -21,8 +23,24 @@ pub(crate) struct Client {
     counts: bool,
     sent: u64,
     retired: bool,
-    /// What it was not told the outcome of. It is sent again, under the same key, before anything else is.
-    pub(crate) pending: Option<Upload>,
+    /// What it was not told the outcome of. It is sent again before anything else is, an upload under the same key.
+    pub(crate) pending: Option<Request>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Request {
+    Upload(Upload),
+    /// To take back an upload that was acknowledged, by its id.
+    Withdrawal(String),
+}
+
+/// Whether an upload that was acknowledged is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Withdrawn {
+    No,
+    /// Asked for, and not acknowledged.
+    Perhaps,
+    Yes,
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +67,7 @@ pub(crate) struct Acknowledged {
     pub(crate) client: usize,
     /// The service had attached it before it was killed, and could not say so.
     pub(crate) replayed: bool,
+    pub(crate) withdrawn: Withdrawn,
 }
 
 impl Upload {
@@ -117,10 +136,7 @@ impl Client {
         Self { retired: true, ..self }
     }
 
-    fn next(&mut self) -> Upload {
-        if let Some(pending) = self.pending.take() {
-            return Upload { again: true, ..pending };
-        }
+    fn upload(&mut self) -> Upload {
         self.sent += 1;
         let size = match random(20) {
             0 => 1 + random(LARGEST),
@@ -146,39 +162,72 @@ impl Client {
         }
     }
 
+    fn next(&mut self) -> Request {
+        match self.pending.take() {
+            Some(Request::Upload(upload)) => Request::Upload(Upload { again: true, ..upload }),
+            Some(withdrawal) => withdrawal,
+            None => Request::Upload(self.upload()),
+        }
+    }
+
     /// Sends until the service is gone, or it has its answer and is retired.
     pub(crate) fn run(&mut self, address: &str, told: &Mutex<Vec<Acknowledged>>, gone: &AtomicBool) {
         while !self.retired || self.pending.is_some() {
-            let upload = self.next();
-            let bytes = upload.bytes();
-            let headers = format!(
-                "Content-Type: multipart/form-data; boundary=edge\r\nIdempotency-Key: {}/{}\r\n",
-                upload.tenant, upload.name
-            );
-            let path = format!("/{}/updates", upload.tenant);
-            match ask(address, "POST", &path, &headers, &upload.form(&bytes)) {
-                Ok(reply) => match reply.status {
-                    200 | 201 => {
-                        let acknowledged = acknowledged(upload, &bytes, &reply);
-                        told.lock().unwrap().push(acknowledged);
-                    }
-                    // Others wrote to the component each time.
-                    503 => self.pending = Some(upload),
-                    status => panic!("{status}: {}", reply.text()),
-                },
+            let request = self.next();
+            let sent = match &request {
+                Request::Upload(upload) => self.send(address, upload, told),
+                Request::Withdrawal(id) => self.withdraw(address, id, told),
+            };
+            match sent {
+                Ok(true) => {}
+                // Others wrote to the component each time.
+                Ok(false) => self.pending = Some(request),
                 // A service that is killed says nothing more; one that was not shall not break off.
                 Err(error) => {
-                    self.pending = Some(upload);
+                    self.pending = Some(request);
                     for _ in 0..500 {
                         if gone.load(Ordering::SeqCst) {
                             return;
                         }
-                        std::thread::sleep(std::time::Duration::from_millis(1));
+                        std::thread::sleep(Duration::from_millis(1));
                     }
                     panic!("the service broke off, and was not killed: {error}");
                 }
             }
         }
+    }
+
+    /// Whether it was taken; not where it is to be tried again.
+    fn send(&mut self, address: &str, upload: &Upload, told: &Mutex<Vec<Acknowledged>>) -> io::Result<bool> {
+        let bytes = upload.bytes();
+        let headers = format!(
+            "Content-Type: multipart/form-data; boundary=edge\r\nIdempotency-Key: {}/{}\r\n",
+            upload.tenant, upload.name
+        );
+        let reply = ask(address, "POST", &format!("/{}/updates", upload.tenant), &headers, &upload.form(&bytes))?;
+        match reply.status {
+            200 | 201 => {
+                let mut acknowledged = acknowledged(upload.clone(), &bytes, &reply);
+                if random(8) == 0 {
+                    acknowledged.withdrawn = Withdrawn::Perhaps;
+                    self.pending = Some(Request::Withdrawal(acknowledged.id.clone()));
+                }
+                told.lock().unwrap().push(acknowledged);
+                Ok(true)
+            }
+            503 => Ok(false),
+            status => panic!("{status}: {}", reply.text()),
+        }
+    }
+
+    fn withdraw(&self, address: &str, id: &str, told: &Mutex<Vec<Acknowledged>>) -> io::Result<bool> {
+        let path = format!("/{}/updates/{id}?reason=recalled", self.tenant);
+        let reply = ask(address, "DELETE", &path, "", b"")?;
+        // Where the component is written to all the time, it is withdrawn for good, and taken out of there later.
+        assert!(matches!(reply.status, 200 | 202), "{}: {}", reply.status, reply.text());
+        let mut told = told.lock().unwrap();
+        told.iter_mut().find(|one| one.id == id).unwrap().withdrawn = Withdrawn::Yes;
+        Ok(true)
     }
 }
 
@@ -188,5 +237,5 @@ fn acknowledged(upload: Upload, bytes: &[u8], reply: &Reply) -> Acknowledged {
     let replayed = reply.status == 200;
     // The first answer to a request that was never sent before says that it is new.
     assert!(upload.again || !replayed, "{}", upload.name);
-    Acknowledged { client: upload.client, sha256: Sha256::of(bytes), id, replayed, upload }
+    Acknowledged { client: upload.client, sha256: Sha256::of(bytes), id, replayed, withdrawn: Withdrawn::No, upload }
 }

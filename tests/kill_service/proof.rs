@@ -1,12 +1,12 @@
 //! What must be so once everything has come to rest, in the stores that the service left behind.
 
-use super::load::{Acknowledged, TENANTS};
+use super::load::{Acknowledged, TENANTS, Withdrawn};
 use fhir_devices::DeviceComponent;
 use fhir_devices::backend::{Files, Redb};
 use fhir_devices::service::UpdateService;
 use fhir_devices::store::*;
 use fhir_devices::update::audit::replay;
-use fhir_devices::update::ingest::State;
+use fhir_devices::update::ingest::{Reason, State};
 use fhir_devices::update::{AvailableUpdate, IngestId, UpdateStatus, available};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -36,21 +36,26 @@ async fn attached(resources: &Tenanted<Redb>) -> BTreeMap<String, Vec<AvailableU
     all.iter().map(|version| (version.key.id().to_string(), updates(version))).collect()
 }
 
-/// That what was acknowledged is there, in the order in which each client was told; that one upload is attached once, and
-/// that only the last one is current.
+/// That what was acknowledged is there, in the order in which each client was told, and what was taken back is not; that one
+/// upload is attached once, and that only the last one is current.
 fn check_components(told: &[&Acknowledged], components: &BTreeMap<String, Vec<AvailableUpdate>>) {
     for (component, updates) in components {
         let titles: BTreeSet<_> = updates.iter().map(|update| update.file.title.as_str()).collect();
         assert_eq!(titles.len(), updates.len(), "an upload is attached twice to {component}");
-        let (last, before) = updates.split_last().map_or((None, &[][..]), |(last, before)| (Some(last), before));
-        assert!(last.is_none_or(|last| last.status == UpdateStatus::Current), "{component}: nothing is current");
+        let Some((last, before)) = updates.split_last() else { continue };
         assert!(before.iter().all(|update| update.status == UpdateStatus::Superseded), "{component}: two are current");
+        // What a later one took the place of stays superseded when that is taken back.
+        let taken_back = told.iter().any(|one| one.upload.component == *component && one.withdrawn != Withdrawn::No);
+        assert!(last.status == UpdateStatus::Current || taken_back, "{component}: nothing is current");
     }
     let mut places: BTreeMap<(&str, usize), usize> = BTreeMap::new();
-    for Acknowledged { upload, id, sha256, client, .. } in told {
+    for Acknowledged { upload, id, sha256, client, withdrawn, .. } in told {
         let updates = components.get(&upload.component).unwrap();
-        let at = updates.iter().position(|update| update.id.to_string() == *id);
-        let at = at.unwrap_or_else(|| panic!("{} was acknowledged, and is not attached", upload.name));
+        let Some(at) = updates.iter().position(|update| update.id.to_string() == *id) else {
+            assert_ne!(*withdrawn, Withdrawn::No, "{} was acknowledged, and is not attached", upload.name);
+            continue;
+        };
+        assert_ne!(*withdrawn, Withdrawn::Yes, "{} was taken back, and is attached", upload.name);
         assert_eq!((&updates[at].sha256, updates[at].file.title.as_str()), (sha256, upload.name.as_str()));
         let before = places.insert((&upload.component, *client), at);
         assert!(before.is_none_or(|before| before < at), "{} took the place of a later one", upload.name);
@@ -114,8 +119,16 @@ pub(crate) async fn check(data: &Path, told: &[Acknowledged]) -> Found {
             assert!(state.is_end(), "{id} is {}", state.name());
             assert_eq!(service.upload(&tenant, *id).await.unwrap().state, *state);
         }
-        let of_told: BTreeSet<IngestId> = told.iter().map(|one| one.id.parse().unwrap()).collect();
-        assert!(of_told.iter().all(|id| replayed.uploads.contains_key(id)));
+        for one in told {
+            let state = replayed.uploads.get(&one.id.parse::<IngestId>().unwrap()).unwrap();
+            let closed = *state == State::Closed { reason: Reason::Withdrawn };
+            let agrees = match one.withdrawn {
+                Withdrawn::No => !closed,
+                Withdrawn::Perhaps => true,
+                Withdrawn::Yes => closed,
+            };
+            assert!(agrees, "{}, {:?}: {}", one.upload.name, one.withdrawn, state.name());
+        }
     }
     found
 }
