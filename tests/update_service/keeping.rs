@@ -15,36 +15,49 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// A store of resources whose process dies: from a moment on, no commit is begun, and none is answered. Or one that is away.
+/// Stores of a process that dies: from a moment on, no commit of resources is begun, and none is answered. Or one that is
+/// away.
 #[derive(Clone)]
 pub(crate) struct Dying {
-    pub(crate) memory: Arc<Memory>,
+    pub(crate) resources: Arc<dyn ResourceStore>,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) dead: Arc<AtomicBool>,
     pub(crate) away: Arc<AtomicBool>,
 }
 
 impl Dying {
-    pub(crate) fn new() -> Self {
-        Self { memory: Arc::new(Memory::new()), dead: Arc::default(), away: Arc::default() }
+    pub(crate) fn in_memory() -> Self {
+        let memory = Arc::new(Memory::new());
+        Self::over(memory.clone(), memory.clone(), memory)
     }
 
-    /// What the service is given: the blobs and the ledger do not fail.
+    pub(crate) fn over(resources: Arc<dyn ResourceStore>, blobs: Arc<dyn BlobStore>, ledger: Arc<dyn Ledger>) -> Self {
+        Self { resources, blobs, ledger, dead: Arc::default(), away: Arc::default() }
+    }
+
+    /// What the service is given.
     pub(crate) fn stores(&self) -> Stores {
-        Stores { resources: Arc::new(self.clone()), blobs: self.memory.clone(), ledger: self.memory.clone() }
+        Stores { resources: Arc::new(self.clone()), ..self.living() }
+    }
+
+    /// The same without the faults.
+    fn living(&self) -> Stores {
+        Stores { resources: self.resources.clone(), blobs: self.blobs.clone(), ledger: self.ledger.clone() }
     }
 }
 
 impl ResourceStore for Dying {
     fn capabilities(&self) -> Capabilities {
-        ResourceStore::capabilities(&*self.memory)
+        self.resources.capabilities()
     }
 
     fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
-        self.memory.read(tenant, key)
+        self.resources.read(tenant, key)
     }
 
     fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
-        self.memory.vread(tenant, key, version)
+        self.resources.vread(tenant, key, version)
     }
 
     fn commit<'a>(
@@ -58,11 +71,11 @@ impl ResourceStore for Dying {
         if self.away.load(Ordering::SeqCst) {
             return Box::pin(async { Err(StoreError::Unavailable { retry_after: None, source: None }.into()) });
         }
-        self.memory.commit(tenant, writes)
+        self.resources.commit(tenant, writes)
     }
 
     fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
-        self.memory.search(tenant, search)
+        self.resources.search(tenant, search)
     }
 
     fn history<'a>(
@@ -72,7 +85,7 @@ impl ResourceStore for Dying {
         limit: NonZeroU32,
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
-        self.memory.history(tenant, key, limit, after)
+        self.resources.history(tenant, key, limit, after)
     }
 }
 
@@ -87,8 +100,8 @@ async fn fleet(service: &Service, tenant: &str) {
     }
 }
 
-async fn attached(memory: &Arc<Memory>, tenant: &Tenant) -> Vec<AvailableUpdate> {
-    let resources = Tenanted::new(memory.clone(), tenant.clone());
+async fn attached(resources: &Arc<dyn ResourceStore>, tenant: &Tenant) -> Vec<AvailableUpdate> {
+    let resources = Tenanted::new(resources.clone(), tenant.clone());
     let (component, _) = resources.get::<DeviceComponent>("mds").await.unwrap();
     available(&component).collect::<std::result::Result<_, _>>().unwrap()
 }
@@ -105,15 +118,17 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, is_so: impl
 
 #[tokio::test]
 async fn what_broke_off_is_gone_on_with_after_a_start_without_any_request() {
-    let dying = Dying::new();
-    let memory = dying.memory.clone();
+    goes_on_after_a_start(Dying::in_memory()).await;
+}
+
+pub(crate) async fn goes_on_after_a_start(dying: Dying) {
     let before = Service::with(|base| App::over(dying.stores(), base, app::MAX_UPLOAD).unwrap()).await;
     let tenants: Vec<Tenant> = ["ward-5", "ward-6"].map(|name| name.parse().unwrap()).to_vec();
     for tenant in &tenants {
         fleet(&before, tenant.as_str()).await;
     }
     dying.dead.store(true, Ordering::SeqCst);
-    let updates = UpdateService::new(memory.clone(), memory.clone(), memory.clone());
+    let updates = UpdateService::new(dying.resources.clone(), dying.blobs.clone(), dying.ledger.clone());
     let updates = &updates;
     for tenant in &tenants {
         let (address, name) = (before.address, tenant.to_string());
@@ -130,8 +145,7 @@ async fn what_broke_off_is_gone_on_with_after_a_start_without_any_request() {
     }
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
-    let app = Arc::new(App::over(stores, "http://127.0.0.1", app::MAX_UPLOAD).unwrap());
+    let app = Arc::new(App::over(dying.living(), "http://127.0.0.1", app::MAX_UPLOAD).unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(serve(listener, None, app, async { drop(stopped.await) }));
     for tenant in &tenants {
@@ -139,7 +153,7 @@ async fn what_broke_off_is_gone_on_with_after_a_start_without_any_request() {
             updates.unfinished(tenant, NonZeroU32::MIN, None).await.unwrap().items.is_empty()
         })
         .await;
-        let [update] = attached(&memory, tenant).await.try_into().unwrap();
+        let [update] = attached(&dying.resources, tenant).await.try_into().unwrap();
         assert_eq!((update.status, update.sha256), (UpdateStatus::Current, Sha256::of(b"firmware")));
     }
     stop.send(()).unwrap();

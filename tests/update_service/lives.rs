@@ -118,7 +118,7 @@ async fn an_update_is_taken_back_once_and_stays_so() {
 
 #[tokio::test]
 async fn a_withdrawal_that_the_stores_cannot_carry_out_is_accepted_and_done_later() {
-    let dying = Dying::new();
+    let dying = Dying::in_memory();
     let service = Service::with(|base| App::over(dying.stores(), base, app::MAX_UPLOAD).unwrap()).await;
     let path = place(&send(&service, &[], "2.1", "5").await);
     dying.away.store(true, Ordering::SeqCst);
