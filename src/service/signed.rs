@@ -234,10 +234,9 @@ pub(super) fn intent(
     wanted: Option<&ArtifactName>,
 ) -> Result<Intent, ReceiveError> {
     let artifact = artifact(verified, wanted)?;
-    verified.intent(device.clone(), artifact).ok_or_else(|| ReceiveError::NoSuchArtifact {
-        wanted: Some(artifact.name.clone()),
-        found: Vec::new(),
-    })
+    verified
+        .intent(device.clone(), artifact)
+        .ok_or_else(|| ReceiveError::NoSuchArtifact { wanted: Some(artifact.name.clone()), found: Vec::new() })
 }
 
 pub(super) fn signed(verified: &VerifiedManifest) -> Signed {
@@ -281,10 +280,8 @@ pub(super) async fn keep<L: Ledger + ?Sized>(
     if books.read(place.clone()).await?.value.is_none() {
         entries.keep(place, verified.signed().bytes().clone());
     }
-    let one = |signature: &Signature| OneSignature {
-        key: signature.key.clone(),
-        bytes: STANDARD.encode(&signature.bytes),
-    };
+    let one =
+        |signature: &Signature| OneSignature { key: signature.key.clone(), bytes: STANDARD.encode(&signature.bytes) };
     let signatures = verified.signed().signatures().iter().map(one).collect();
     // Texts and a number under fixed names: there is nothing in it that JSON cannot say.
     let value = serde_json::to_vec(&Signatures { format: FORMAT, signatures }).unwrap_or_default();

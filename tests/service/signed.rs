@@ -168,7 +168,8 @@ fn signatures_that_are_not_good_are_refused_before_anything_is_written() {
     let (memory, service, keys) = trusting();
     let good = manifest(42, "2.4", "");
     let other = sign("acme-2017", &manifest(43, "2.4", ""));
-    let with = |signatures| SignedSubmission { manifest: SignedManifest::new(good.clone(), signatures), ..signed(&good) };
+    let with =
+        |signatures| SignedSubmission { manifest: SignedManifest::new(good.clone(), signatures), ..signed(&good) };
     let refused = receive_signed(&service, with(vec![other]), firmware()).unwrap_err();
     assert!(matches!(&refused, ReceiveError::Manifest(ManifestError::Signature(SignatureError::Wrong { key }))
         if *key == "acme-2017"));
@@ -299,11 +300,16 @@ fn a_device_that_changes_while_the_bytes_come_is_judged_again() {
     let (memory, service, _) = trusting();
     report(&memory, "mds", "software", "3.1");
     let other = Arc::clone(&memory);
-    let body = stream::chunks([b"firm", b"ware"].into_iter().inspect(move |part| {
-        if *part == b"ware" {
-            report(&other, "mds", "software", "2.9");
-        }
-    }).map(|part| Bytes::from_static(part)));
+    let body = stream::chunks(
+        [b"firm", b"ware"]
+            .into_iter()
+            .inspect(move |part| {
+                if *part == b"ware" {
+                    report(&other, "mds", "software", "2.9");
+                }
+            })
+            .map(|part| Bytes::from_static(part)),
+    );
     let refused = receive_signed(&service, with_key(signed(&needing_software("3.0")), "k"), body);
     assert_eq!(codes(&refused), [ReasonCode::Requirement]);
     assert_eq!(read(&memory, "ecg").1.version, VersionId::FIRST);
@@ -366,10 +372,7 @@ fn of_several_files_one_is_named() {
     );
     let bytes = manifest(42, "2.4", "").replace(r#""artifacts":["#, &second);
     let refused = receive_signed(&service, signed(&bytes), firmware()).unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "the manifest has several files, wanted the name of one of `boot.bin`, `ecg.bin`"
-    );
+    assert_eq!(refused.to_string(), "the manifest has several files, wanted the name of one of `boot.bin`, `ecg.bin`");
     let named = |name: &str| SignedSubmission { artifact: Some(name.parse().unwrap()), ..signed(&bytes) };
     let refused = receive_signed(&service, named("none.bin"), firmware());
     assert!(matches!(refused, Err(ReceiveError::NoSuchArtifact { wanted: Some(_), .. })));

@@ -246,7 +246,8 @@ impl Ingest {
     /// [`Unreadable`] when it is none, or of a format that is not known.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         fn read<'de, S: Deserialize<'de> + Into<State>>(bytes: &'de [u8]) -> Result<Ingest, serde_json::Error> {
-            let Written { id, opened, intent, limits, signed, state, .. } = serde_json::from_slice::<Written<S>>(bytes)?;
+            let Written { id, opened, intent, limits, signed, state, .. } =
+                serde_json::from_slice::<Written<S>>(bytes)?;
             Ok(Ingest { id, intent, limits, opened, signed, state: state.into() })
         }
         let Format { format } = serde_json::from_slice(bytes).map_err(|_| Unreadable)?;
