@@ -441,6 +441,26 @@ async fn it_is_told_whether_a_write_may_have_been_applied() {
 }
 
 #[tokio::test]
+async fn a_read_whose_connection_ends_is_asked_once_more_and_a_write_is_not() {
+    let ending = |times: usize| {
+        let turns = AtomicUsize::new(0);
+        over(Options::new(), move |_| match turns.fetch_add(1, Ordering::SeqCst) < times {
+            true => Say::Bytes(Vec::new()),
+            false => say(200, device("p", "1")),
+        })
+    };
+    let (store, odd) = ending(1).await;
+    assert_eq!(read(&store).await.unwrap().version, v(1));
+    assert_eq!(odd.lines().len(), 2);
+    let (store, odd) = ending(2).await;
+    assert!(matches!(read(&store).await, Err(StoreError::Unavailable { .. })));
+    assert_eq!(odd.lines().len(), 2);
+    let (store, odd) = ending(1).await;
+    assert!(matches!(write(&store, Precondition::None).await, Err(StoreError::Indeterminate { .. })));
+    assert_eq!(odd.lines().len(), 1);
+}
+
+#[tokio::test]
 async fn an_answer_that_does_not_come_is_waited_for_no_longer_than_said() {
     let (store, _) = over(Options::new().with_timeout(Duration::from_millis(200)), |_| Say::Nothing).await;
     assert!(matches!(read(&store).await, Err(StoreError::Unavailable { .. })));
