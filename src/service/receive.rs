@@ -58,12 +58,14 @@ where
         let intent = submission.intent();
         let target = Target { resources: &resources, device: &submission.device, selector: &submission.target };
         let books = self.books(tenant);
-        let mut seen = self.intend(&books, submission.idempotency_key.as_ref(), &intent, &target).await?;
+        let (mut seen, new) = self.intend(&books, submission.idempotency_key.as_ref(), &intent, &target).await?;
         match seen.value.state {
             State::Open { .. } | State::Acquired { .. } => self.take(&books, &mut seen, body).await?,
             _ => self.compare(&seen.value, body).await?,
         }
-        self.attach(&books, &mut seen, &target).await
+        let received = self.attach(&books, &mut seen, &target).await?;
+        // A recovery may have overtaken this call, and is no call before it.
+        Ok(Received { replayed: received.replayed && !new, ..received })
     }
 
     fn check_media_type(&self, found: &Code) -> Result<(), ReceiveError> {
@@ -88,7 +90,7 @@ where
         if given { Ok(()) } else { Err(ReceiveError::Blobs(StoreError::Unsupported { what })) }
     }
 
-    /// The upload: the one that the key stands for, else a new one.
+    /// The upload, and whether it is new: the one that the key stands for, else another.
     ///
     /// The key of an upload that came to nothing may be used again for the same intent, unless it was withdrawn or a later
     /// one took its place: then it says so each time.
@@ -98,7 +100,7 @@ where
         key: Option<&IdempotencyKey>,
         intent: &Intent,
         target: &Target<'_, R>,
-    ) -> Result<Seen<Ingest>, ReceiveError> {
+    ) -> Result<(Seen<Ingest>, bool), ReceiveError> {
         for _ in 0..self.max_attempts {
             let pointer = match key {
                 Some(key) => Some(books.pointer(key).await.map_err(ReceiveError::Ledger)?),
@@ -112,9 +114,11 @@ where
                 match known.value.state {
                     State::Open { .. } | State::Acquired { .. } => {
                         target.resolve().await?;
-                        return Ok(known);
+                        return Ok((known, false));
                     }
-                    State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => return Ok(known),
+                    State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => {
+                        return Ok((known, false));
+                    }
                     // Whoever sends it again may not know that it was taken back, or that a later one is there.
                     State::Releasing { reason: Reason::Withdrawn | Reason::Superseded, .. }
                     | State::Closed { reason: Reason::Withdrawn | Reason::Superseded } => {
@@ -132,7 +136,7 @@ where
                 entries.pointer(pointer, new.id);
             }
             if books.write(entries).await.map_err(ReceiveError::Ledger)? {
-                return books.known(new.id).await.map_err(ReceiveError::Ledger);
+                return Ok((books.known(new.id).await.map_err(ReceiveError::Ledger)?, true));
             }
         }
         Err(ReceiveError::Contended { attempts: self.max_attempts })
