@@ -4,15 +4,17 @@
 //! cargo run --release --example ingest_story
 //! ```
 //!
-//! Everything is in memory, with a clock and names of its own, so that the story is the same each time.
+//! Everything is in memory, with a clock and names of its own, so that the story is the same each time. The signature is a
+//! keyed digest, for which the example needs no feature; `Ed25519Keys` of the feature `ed25519` is for real keys.
 
 use fhir_devices::backend::Memory;
 use fhir_devices::nomenclature::Level;
 use fhir_devices::reference::Selector;
-use fhir_devices::service::{IngestId, Submission, UpdateService};
-use fhir_devices::store::{Precondition, Tenant, Tenanted, stream};
+use fhir_devices::service::{IngestId, ReceiveError, SignedSubmission, Submission, UpdateService};
+use fhir_devices::store::{Precondition, Sha256, Tenant, Tenanted, stream};
 use fhir_devices::update::audit::{AuditRecord, ChainHead, provenance, replay, verify};
-use fhir_devices::update::available;
+use fhir_devices::update::manifest::{Signature, SignatureContext, SignatureError, SignedManifest, Verifier};
+use fhir_devices::update::{KeyId, available};
 use fhir_devices::{Device, DeviceComponent, Valid};
 use std::error::Error;
 use std::sync::Arc;
@@ -32,6 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let names = AtomicU64::new(0);
     let service = UpdateService::new(Arc::clone(&memory), Arc::clone(&memory), Arc::clone(&memory))
         .with_clock(clock())
+        .with_verifier(Shared)
         .with_ids(move || IngestId(names.fetch_add(1, Ordering::Relaxed).wrapping_add(1).into()));
 
     println!("A form brings version 2.4 for the MDS of the pump:");
@@ -42,8 +45,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let again = receive(&service, &tenant, "2.4", "the firmware").await?;
     println!("  it is upload {again} once more: {}", again == old);
 
-    println!("Version 2.5 comes, and takes its place:");
-    let new = receive(&service, &tenant, "2.5", "the next firmware").await?;
+    println!("Version 2.5 comes with a manifest that somebody changed:");
+    refused(receive_signed(&service, &tenant, "1.2", Shared::sign(&manifest("1.1"))?).await)?;
+
+    println!("The manifest is as it was signed, and wants a later bootloader than the pump has:");
+    refused(receive_signed(&service, &tenant, "1.3", Shared::sign(&manifest("1.3"))?).await)?;
+
+    println!("It wants one that the pump has, and takes the place of 2.4:");
+    let new = receive_signed(&service, &tenant, "1.2", Shared::sign(&manifest("1.2"))?).await?;
     show(&resources).await?;
 
     println!("2.5 loses alarms, and is withdrawn:");
@@ -51,8 +60,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let withdrawn = service.withdraw(&tenant, new, by, "2.5 loses alarms".parse()?).await?;
     println!("  upload {new} is {}", withdrawn.state.name());
     show(&resources).await?;
-    let refused = receive(&service, &tenant, "2.5", "the next firmware").await;
-    println!("  who sends it again is told: {}", refused.err().map_or("nothing".into(), |error| error.to_string()));
+    println!("It is sent again with the same key:");
+    refused(receive_signed(&service, &tenant, "1.2", Shared::sign(&manifest("1.2"))?).await)?;
 
     println!("2.4 is not kept either, and the bytes of both are deleted:");
     service.retire(&tenant, old, None).await?;
@@ -102,7 +111,8 @@ async fn fill(resources: &Tenanted<Memory>) -> Result<(), Box<dyn Error>> {
     resources.put(&Valid::new(pump)?, Precondition::Absent).await?;
     let mds = DeviceComponent::from_json(
         br#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"source":{"reference":"Device/pump-7"},
-            "type":{"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"69985","display":"MDC_DEV_PUMP_INFUS_MDS"}]}}"#,
+            "type":{"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"69985","display":"MDC_DEV_PUMP_INFUS_MDS"}]},
+            "productionSpecification":[{"specType":{"coding":[{"code":"firmware-revision"}]},"productionSpec":"1.2"}]}"#,
     )?;
     resources.put(&Valid::new(mds)?, Precondition::Absent).await?;
     Ok(())
@@ -120,6 +130,76 @@ async fn receive(
     form.version = Some(version.parse()?);
     form.idempotency_key = Some(format!("pump-{version}").parse()?);
     Ok(service.receive(tenant, form, stream::once(file)).await?.update.id)
+}
+
+/// What the maker says of version 2.5: what it is for, and which bootloader it needs.
+fn manifest(bootloader: &str) -> String {
+    let sha256 = Sha256::of(b"the next firmware");
+    format!(
+        r#"{{"format":1,"identity":{{"provider":"acme","name":"pump/main","version":"2.5","scheme":"dotted"}},"sequence":25,
+        "target":{{"level":"mds"}},"reportedAs":"software","compatibility":[{{"model":"Vista 900"}}],"requires":[{{"scope":
+        "self","spec":"firmware","range":{{"scheme":"dotted","atLeast":"{bootloader}"}}}}],"artifacts":[{{"name":
+        "pump-2.5.bin","mediaType":"application/octet-stream","size":17,"sha256":"{sha256}"}}],"urgency":"routine"}}"#
+    )
+}
+
+async fn receive_signed(
+    service: &Service,
+    tenant: &Tenant,
+    bootloader: &str,
+    signature: Signature,
+) -> Result<IngestId, Box<dyn Error>> {
+    let manifest = SignedManifest::new(manifest(bootloader), vec![signature]);
+    let mut form = SignedSubmission::new("pump-7".parse()?, "acme".parse()?, manifest);
+    form.idempotency_key = Some("pump-2.5".parse()?);
+    Ok(service.receive_signed(tenant, form, stream::once("the next firmware")).await?.update.id)
+}
+
+/// Says why an upload was refused.
+fn refused(answer: Result<IngestId, Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
+    let Err(error) = answer else { return Err("it was taken".into()) };
+    println!("  it is refused: {error}");
+    if let Some(ReceiveError::Manifest(why)) = error.downcast_ref() {
+        why.source().into_iter().for_each(|why| println!("    {why}"));
+    }
+    Ok(())
+}
+
+/// A secret that the maker and the hospital share, and a digest with it (HMAC with SHA-256) as the signature.
+struct Shared;
+
+impl Shared {
+    const SECRET: [u8; 64] = [7; 64];
+    const KEY: &str = "acme-and-st-mary";
+
+    fn digest(bytes: &[u8]) -> Sha256 {
+        let padded = |with: u8| Self::SECRET.map(|byte| byte ^ with);
+        let inner = Sha256::of(&[&padded(0x36), bytes].concat());
+        Sha256::of(&[&padded(0x5c)[..], &inner.0].concat())
+    }
+
+    fn sign(manifest: &str) -> Result<Signature, Box<dyn Error>> {
+        Ok(Signature { key: Self::KEY.parse()?, bytes: Self::digest(manifest.as_bytes()).0.to_vec() })
+    }
+}
+
+impl Verifier for Shared {
+    fn verify(
+        &self,
+        bytes: &[u8],
+        signatures: &[Signature],
+        context: SignatureContext<'_>,
+    ) -> Result<Vec<KeyId>, SignatureError> {
+        let ours = |one: &&Signature| one.key == Self::KEY && context.provider == "acme";
+        let Some(Signature { key, bytes: signature }) = signatures.iter().find(ours) else {
+            return Err(SignatureError::NotAllowed { provider: context.provider.clone() });
+        };
+        // By their digests, so that the time it takes does not tell how much of it was right.
+        if Sha256::of(signature) != Sha256::of(&Self::digest(bytes).0) {
+            return Err(SignatureError::Wrong { key: key.clone() });
+        }
+        Ok(vec![key.clone()])
+    }
 }
 
 /// The updates that the component says are available.
@@ -145,5 +225,8 @@ fn tell(record: &AuditRecord) {
     let from = what.from.map_or("nothing", |from| from.as_str());
     let who = what.actor.as_ref().map(|actor| format!(" by {actor}")).unwrap_or_default();
     let why = what.comment.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
-    println!("  {:>2} {} {of} {}: {from} to {}{who}{why}", record.index, what.at.time(), what.action, what.to);
+    let found = record.aside.verification.as_ref().filter(|_| what.from.is_none());
+    let keys = found.map(|found| found.keys.iter().map(|key| format!(", signed by {key}")).collect::<String>());
+    let keys = keys.unwrap_or_default();
+    println!("  {:>2} {} {of} {}: {from} to {}{who}{why}{keys}", record.index, what.at.time(), what.action, what.to);
 }

@@ -14,6 +14,8 @@ mod choices;
 mod fleet;
 #[path = "simulation/net.rs"]
 mod net;
+#[path = "simulation/signed.rs"]
+mod signed;
 
 use choices::Choices;
 use fhir_devices::DeviceComponent;
@@ -28,6 +30,7 @@ use fhir_devices::update::ingest::{Ingest, State};
 use fhir_devices::update::{IngestId, UpdateStatus, available};
 use fleet::{FOREIGN, fill, now, run, tenants};
 use net::Net;
+use signed::{OneKey, signed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -75,6 +78,7 @@ impl Stage {
         UpdateService::new(Arc::clone(&self.net), Arc::clone(&self.net), Arc::clone(&self.net))
             .with_clock(move || OffsetDateTime::from_unix_timestamp(clock.load(Ordering::Relaxed)).unwrap())
             .with_ids(move || IngestId(ids.fetch_add(1, Ordering::Relaxed).into()))
+            .with_verifier(OneKey(None))
             .with_urls(|_, key| format!("https://cdn.example/{}/{}", key.digest, key.generation).parse().unwrap())
     }
 
@@ -237,6 +241,18 @@ impl Way {
 #[test]
 fn a_fresh_upload_is_attached_once_when_it_is_sent_again() {
     Way { before: nothing, call: |service| receive(service, Some("k"), Some(1), "firmware"), again: true }.is_whole();
+}
+
+#[test]
+fn a_signed_upload_is_attached_once_when_it_is_sent_again() {
+    let call = |service: Service| -> Call {
+        Box::pin(async move {
+            let mut submission = signed(1, "2.0.0", 2, b"software");
+            submission.idempotency_key = Some("l".parse().unwrap());
+            service.receive_signed(&tenants()[0], submission, stream::once("software")).await.unwrap();
+        })
+    };
+    Way { before: first, call, again: true }.is_whole();
 }
 
 #[test]

@@ -71,6 +71,7 @@ fn states() -> Vec<State> {
 fn inputs() -> Vec<Input> {
     let acceptance = |highest, by| Some(Acceptance { provider: intent().provider, highest, by: IngestId(by) });
     let mut all = vec![Input::Progressed, Input::DeadlineReached, Input::TargetLost, Input::Retired { by: None }];
+    all.extend([None, Some("too new".parse().unwrap())].map(|why| Input::NotAdmitted { why }));
     for bytes in [&b"firmware"[..], b"software", b"", &[0; 101]] {
         all.push(Input::BytesReceived { blob: BlobRef::of(bytes) });
         all.push(Input::BytesHeld { blob: BlobRef::of(bytes), generation: Generation(1) });
@@ -161,7 +162,8 @@ fn each_transition_has_one_audit_draft_which_rebuilds_the_state() {
                 assert_eq!((to.audit.from, to.audit.to), (Some(state.name()), to.state.name()));
                 assert_eq!((to.audit.ingest, to.audit.at), (Some(IngestId(7)), now));
                 let by_someone = matches!(input, Input::Withdrawn { .. });
-                assert_eq!((to.audit.actor.is_some(), to.audit.comment.is_some()), (by_someone, by_someone));
+                let in_words = by_someone || matches!(input, Input::NotAdmitted { why: Some(_) });
+                assert_eq!((to.audit.actor.is_some(), to.audit.comment.is_some()), (by_someone, in_words));
             }
         }
     }

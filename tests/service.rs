@@ -6,10 +6,14 @@
 mod double;
 #[path = "service/faults.rs"]
 mod faults;
+#[cfg(feature = "testkit")]
 #[path = "service/order.rs"]
 mod order;
 #[path = "service/schema.rs"]
 mod schema;
+#[cfg(feature = "testkit")]
+#[path = "service/signed.rs"]
+mod signed;
 
 use bytes::Bytes;
 use double::{Double, block_on};

@@ -19,6 +19,8 @@ mod fleet;
 mod laws;
 #[path = "simulation/net.rs"]
 mod net;
+#[path = "simulation/signed.rs"]
+mod signed;
 #[path = "simulation/world.rs"]
 mod world;
 
@@ -129,4 +131,5 @@ mutants! {
     a_service_that_does_not_recover_is_caught: NoRecovery,
     a_service_that_does_not_collect_is_caught: NoCollection,
     a_service_that_does_not_sweep_is_caught: NoSweep,
+    a_service_that_verifies_nothing_is_caught: NoVerification,
 }

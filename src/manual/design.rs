@@ -196,6 +196,26 @@
 //! A ledger that commits several records at once may write the record of an upload together with the hold, the acceptance of
 //! its sequence number and the audit record of the step; the proof covers that, and a ledger that writes one by one.
 //!
+//! # Signed updates
+//!
+//! Some updates come with a [manifest](crate::update::manifest), signed by their maker.
+//! [`UpdateService::receive_signed`](crate::service::UpdateService::receive_signed) takes no word of it before the caller's
+//! [`Verifier`](crate::update::manifest::Verifier) has found a good signature over its bytes, and then takes its word for all
+//! that a form would say: the component, the version, the sequence number, the size and the digest of the file. Whether the
+//! update fits is asked twice, of the device as it is at that moment, by the predicates of
+//! [`explain`](crate::update::manifest::explain): before the bytes come, so that what cannot be attached is not sent in vain,
+//! and before the reference is written, since a device may change while a file is on its way. A refusal lists all that speaks
+//! against the update, and one that comes late stands in the audit chain in the same words.
+//!
+//! The manifest and the signatures stay in the ledger. Whoever goes on with an upload that broke off verifies them again: a
+//! key that was revoked meanwhile attaches nothing more. A reference that is found in the component is not judged again, since
+//! it was judged before it was written, and may have been acknowledged. The sequence number is left to the machine, which
+//! accepts it in the same write in which it fixes the component.
+//!
+//! Which tenants take only signed updates is the caller's rule
+//! ([`with_signed_only`](crate::service::UpdateService::with_signed_only)); without a verifier, nothing signed is taken, and
+//! there is none that accepts everything.
+//!
 //! # What is bounded
 //!
 //! JSON may be nested [`MAX_DEPTH`](crate::element::MAX_DEPTH) deep, so that no document can exhaust the stack. The

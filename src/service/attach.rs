@@ -1,13 +1,16 @@
 //! Making the component refer to the bytes.
 
-use super::books::{Books, Entries, Seen, Stepped};
+use super::books::{Books, Stepped};
 use super::bytes::give_way;
-use super::target::{Look, Seen as SeenComponent, Target};
+use super::entries::{Beside, Entries, Seen};
+use super::signed::{Judged, turned_away};
+use super::target::{Look, Meant, Seen as SeenComponent, Target};
 use super::update_service::{Addresses, UpdateService};
 use super::{ReceiveError, Received};
-use crate::primitive::{DateTime, Id, Uri};
+use crate::primitive::{DateTime, Uri};
 use crate::store::{BlobRef, BlobStore, Generation, Ledger, ResourceStore, StoreError, Stored as _, Tenanted, Version};
-use crate::update::ingest::{self, Effect, Ingest, Input, State, Step};
+use crate::update::ingest::{self, Effect, Ingest, Input, Reason, State, Step};
+use crate::update::manifest::{ReasonCode, VerifiedManifest};
 use crate::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus, available};
 
 impl<R, B, L> UpdateService<R, B, L>
@@ -22,6 +25,7 @@ where
         books: &Books<'_, L>,
         seen: &mut Seen<Ingest>,
         target: &Target<'_, R>,
+        manifest: Option<&VerifiedManifest>,
     ) -> Result<Received, ReceiveError> {
         // Each attempt may be lost to another writer, or to another call for the same upload.
         for _ in 0..self.max_attempts.saturating_mul(2) {
@@ -31,7 +35,7 @@ where
                     return self.answer(books, &seen.value, found, true).await;
                 }
                 State::Stored { .. } => {
-                    if let Some(received) = self.try_attach(books, seen, target).await? {
+                    if let Some(received) = self.try_attach(books, seen, target, manifest).await? {
                         return Ok(received);
                     }
                 }
@@ -53,9 +57,10 @@ where
         books: &Books<'_, L>,
         seen: &mut Seen<Ingest>,
         target: &Target<'_, R>,
+        manifest: Option<&VerifiedManifest>,
     ) -> Result<Option<Received>, ReceiveError> {
         let id = seen.value.id;
-        let found = match target.look(id).await {
+        let Meant { seen: found, kin } = match target.look(id).await {
             Ok(Look::Meant(found)) => *found,
             Ok(Look::Attached(found)) => {
                 let first = Target::first(target.resources, id, *found).await?;
@@ -78,9 +83,11 @@ where
                 return Err(error);
             }
         };
-        let Some(component) = found.0.logical_id().cloned() else { return Ok(None) };
+        let Some(component) = found.0.logical_id() else { return Ok(None) };
         // The records after the component: a call that slept must not attach what was ended meanwhile.
-        let Some(effect) = self.target_read(books, seen, &component, &found.1).await? else { return Ok(None) };
+        let judged = Judged { kin: &kin, device: target.device, component };
+        let read = self.target_read(books, seen, judged, &found.1, manifest).await?;
+        let Some(effect) = read else { return Ok(None) };
         let Effect::WriteReference { blob, generation, .. } = effect else { return Ok(None) };
         let attempt = match seen.value.state {
             State::Stored { attempts, .. } => attempts,
@@ -105,24 +112,35 @@ where
         }
     }
 
-    /// Fixes the component and accepts the sequence number, in one write; gives what is to be done then.
+    /// Judges the update by the device as it was read, fixes the component and accepts the sequence number, in one write;
+    /// gives what is to be done then.
     async fn target_read(
         &self,
         books: &Books<'_, L>,
         seen: &mut Seen<Ingest>,
-        component: &Id,
+        judged: Judged<'_>,
         version: &Version,
+        manifest: Option<&VerifiedManifest>,
     ) -> Result<Option<Effect>, ReceiveError> {
         let provider = seen.value.intent.provider.clone();
         // In this order: what was accepted is then at least as new as the record that is judged by it.
         *seen = books.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
-        let mut accepted = books.accepted(component).await.map_err(ReceiveError::Ledger)?;
-        let input = Input::TargetRead {
-            component: component.clone(),
-            version: version.version,
-            accepted: accepted.value.of(provider.as_ref()).cloned(),
+        if !matches!(seen.value.state, State::Stored { .. }) {
+            return Ok(None);
+        }
+        let mut accepted = books.accepted(judged.component).await.map_err(ReceiveError::Ledger)?;
+        let (before, now) = (accepted.value.of(provider.as_ref()), books.now());
+        let reasons = match self.judge(books, &seen.value, judged, before, (manifest, now)).await {
+            Ok(reasons) => reasons,
+            Err(error) => return self.turn_away(books, seen, error).await,
         };
-        let to = match ingest::step(&seen.value, &input, books.now()) {
+        // Of the sequence number, the machine tells what is merely late from what may not be.
+        if reasons.iter().any(|reason| reason.code != ReasonCode::Sequence) {
+            return self.turn_away(books, seen, ReceiveError::NotAdmitted { reasons }).await;
+        }
+        let component = judged.component.clone();
+        let input = Input::TargetRead { component, version: version.version, accepted: before.cloned() };
+        let to = match ingest::step(&seen.value, &input, now) {
             Ok(Step::Do(effect)) => return Ok(Some(effect)),
             Ok(Step::Unchanged) | Err(_) => return Ok(None),
             Ok(Step::To(to)) => to,
@@ -133,11 +151,33 @@ where
             accepted.value.put(next);
             entries.accepted(&before, &accepted.value);
         }
-        let effect = to.effect.clone();
-        entries.ingest(seen, to).map_err(ReceiveError::Ledger)?;
-        let written = books.write(entries).await.map_err(ReceiveError::Ledger)?;
-        *seen = books.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
+        let (effect, refused) = (to.effect.clone(), to.audit.reason == Some(Reason::NotHigher));
+        entries.ingest(seen, to, Beside::default()).map_err(ReceiveError::Ledger)?;
+        let written = books.write_step(seen, entries).await.map_err(ReceiveError::Ledger)?;
+        if written && refused && !reasons.is_empty() {
+            let _ = self.release(books, seen).await;
+            return Err(ReceiveError::NotAdmitted { reasons });
+        }
         Ok(effect.filter(|_| written))
+    }
+
+    /// Ends an upload that may not be attached; leaves it as it is where that is not known for certain.
+    async fn turn_away(
+        &self,
+        books: &Books<'_, L>,
+        seen: &mut Seen<Ingest>,
+        error: ReceiveError,
+    ) -> Result<Option<Effect>, ReceiveError> {
+        if let Some(why) = turned_away(&error) {
+            let beside = Beside { refused: matches!(error, ReceiveError::Manifest(_)), ..Beside::default() };
+            let ended = books.step_beside(seen, &Input::NotAdmitted { why }, beside).await;
+            match ended.map_err(ReceiveError::Ledger)? {
+                Ok(_) => drop(self.release(books, seen).await),
+                // Another call was faster.
+                Err(_) => return Ok(None),
+            }
+        }
+        Err(error)
     }
 
     /// The component has the reference, which is what counts: a record that cannot be marked is marked by whoever finds
@@ -238,8 +278,9 @@ where
         loop {
             match ingest::resume(&seen.value.state) {
                 Some(Effect::DropReference { component }) => {
-                    self.drop_reference(books, seen.value.id, &component).await?;
-                    let dropped = books.step(seen, &Input::ReferenceDropped { component }).await?;
+                    let wrote = self.drop_reference(books, seen.value.id, &component).await?;
+                    let beside = Beside { wrote, ..Beside::default() };
+                    let dropped = books.step_beside(seen, &Input::ReferenceDropped { component }, beside).await?;
                     if !matches!(dropped, Ok(Stepped::To)) {
                         *seen = books.known(seen.value.id).await?;
                     }

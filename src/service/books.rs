@@ -2,15 +2,16 @@
 //! records. What belongs together is written in one step.
 
 use super::AuditSink;
+use super::entries::{Beside, Entries, OPEN, REST, Seen, at, digest_of, unreadable};
 use super::turn::Turn;
 use crate::primitive::Id;
 use crate::store::{
     Applied, Change, Clock, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision, Sha256,
-    StoreError, Tenant, TenantLedger, VersionId,
+    StoreError, Tenant, TenantLedger,
 };
-use crate::update::audit::{Actor, Aside, AuditRecord, ChainHead, Checkpoint};
+use crate::update::audit::{AuditRecord, ChainHead, Checkpoint};
 use crate::update::ingest::{self, Ingest, Refusal, Step};
-use crate::update::{Accepted, Action, ActorId, AuditDraft, IdempotencyKey, IngestId, blob};
+use crate::update::{Accepted, ActorId, IdempotencyKey, IngestId, blob};
 use bytes::Bytes;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,88 +19,6 @@ use time::OffsetDateTime;
 
 /// The end of the chain of a tenant, as this process knows it; nothing where that has to be looked up.
 pub(super) type Head = Option<(ChainHead, Option<Revision>)>;
-
-/// A record as it was read, or the place where there is none.
-#[derive(Clone, Debug)]
-pub(super) struct Seen<T> {
-    key: LedgerKey,
-    revision: Option<Revision>,
-    pub(super) value: T,
-}
-
-/// What is written in one step.
-#[derive(Debug, Default)]
-pub(super) struct Entries {
-    changes: Vec<Change>,
-    records: Vec<AuditDraft>,
-}
-
-impl Entries {
-    /// A new upload.
-    pub(super) fn open(&mut self, ingest: &Ingest, said: AuditDraft) -> Result<()> {
-        self.changes.push(Change::create(at(OPEN, &ingest.id.to_string())?, ingest.to_bytes()));
-        self.records.push(said);
-        Ok(())
-    }
-
-    /// The next state of an upload. One that has come to rest is kept apart from those that are to be gone on with.
-    pub(super) fn ingest(&mut self, seen: &Seen<Ingest>, to: ingest::Transition) -> Result<Ingest> {
-        let next = Ingest { state: to.state, ..seen.value.clone() };
-        let key = at(shelf(&next), &next.id.to_string())?;
-        let value = next.to_bytes();
-        match (&seen.revision, key == seen.key) {
-            (Some(revision), true) => self.changes.push(Change::replace(key, revision.clone(), value)),
-            (Some(revision), false) => {
-                self.changes.push(Change::delete(seen.key.clone(), revision.clone()));
-                self.changes.push(Change::create(key, value));
-            }
-            (None, _) => self.changes.push(Change::create(key, value)),
-        }
-        self.records.push(to.audit);
-        Ok(next)
-    }
-
-    /// The next state of some bytes.
-    pub(super) fn blob(&mut self, seen: &Seen<Option<blob::Entry>>, to: &blob::Transition) {
-        self.put(seen, to.entry.to_bytes());
-        self.records.push(to.audit.clone());
-    }
-
-    /// What a component accepted.
-    pub(super) fn accepted(&mut self, seen: &Seen<Accepted>, next: &Accepted) {
-        self.put(seen, next.to_bytes());
-    }
-
-    /// Which upload a key of a sender stands for.
-    pub(super) fn pointer(&mut self, seen: &Seen<Option<IngestId>>, id: IngestId) {
-        self.put(seen, id.to_string().into_bytes());
-    }
-
-    fn put<T>(&mut self, seen: &Seen<T>, value: Vec<u8>) {
-        self.changes.push(Change { key: seen.key.clone(), expected: seen.revision.clone(), value: Some(value.into()) });
-    }
-}
-
-/// Uploads that are to be gone on with, and those that rest.
-const OPEN: &str = "ingest/open";
-const REST: &str = "ingest/rest";
-
-fn shelf(ingest: &Ingest) -> &'static str {
-    if ingest.state.is_end() { REST } else { OPEN }
-}
-
-fn at(folder: &str, name: &str) -> Result<LedgerKey> {
-    Ok(LedgerKey::new(format!("{folder}/{name}"))?)
-}
-
-/// Names that may hold any text are kept by their digest.
-fn digest_of(text: &str) -> String {
-    Sha256::of(text.as_bytes()).to_string()
-}
-
-fn unreadable(key: &LedgerKey, error: impl std::fmt::Display) -> StoreError {
-    StoreError::Corrupt { what: format!("the record `{key}`: {error}") }
-}
 
 /// What the books need of the service.
 #[derive(Clone)]
@@ -129,7 +48,7 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
         self.desk.clock.now()
     }
 
-    async fn read(&self, key: LedgerKey) -> Result<Seen<Option<Bytes>>> {
+    pub(super) async fn read(&self, key: LedgerKey) -> Result<Seen<Option<Bytes>>> {
         let found = self.ledger.get(&key).await?;
         Ok(match found {
             Some(LedgerRecord { revision, value, .. }) => Seen { key, revision: Some(revision), value: Some(value) },
@@ -226,6 +145,16 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
         seen: &mut Seen<Ingest>,
         input: &ingest::Input,
     ) -> Result<Result<Stepped, Refusal>> {
+        self.step_beside(seen, input, Beside::default()).await
+    }
+
+    /// The same, with what the driver knows of the step.
+    pub(super) async fn step_beside(
+        &self,
+        seen: &mut Seen<Ingest>,
+        input: &ingest::Input,
+        beside: Beside,
+    ) -> Result<Result<Stepped, Refusal>> {
         loop {
             match ingest::step(&seen.value, input, self.now()) {
                 Ok(Step::Unchanged) => return Ok(Ok(Stepped::Unchanged)),
@@ -233,10 +162,8 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
                 Err(refusal) => return Ok(Err(refusal)),
                 Ok(Step::To(to)) => {
                     let mut entries = Entries::default();
-                    entries.ingest(seen, to)?;
-                    let written = self.write(entries).await?;
-                    *seen = self.known(seen.value.id).await?;
-                    if written {
+                    entries.ingest(seen, to, beside)?;
+                    if self.write_step(seen, entries).await? {
                         return Ok(Ok(Stepped::To));
                     }
                 }
@@ -244,8 +171,29 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
         }
     }
 
-    /// Writes all of it together with its audit records, or nothing: `false` where a record was not as it was seen.
-    pub(super) async fn write(&self, entries: Entries) -> Result<bool> {
+    /// Writes a step of an upload, and looks at the upload again where it may be another by then. `false` where a record was
+    /// not as it was seen.
+    pub(super) async fn write_step(&self, seen: &mut Seen<Ingest>, mut entries: Entries) -> Result<bool> {
+        let next = entries.next.take();
+        let key = next.as_ref().and_then(|(at, _)| Some(entries.changes.get(*at)?.key.clone()));
+        let written = self.write(entries).await?;
+        if let (Written::As(made), Some((at, next)), Some(key)) = (&written, next, key)
+            && let Some(revision) = made.get(at)
+        {
+            // It is what was written until somebody else writes, who is noticed by the revision.
+            *seen = Seen { key, revision: Some(revision.clone()), value: next };
+            return Ok(true);
+        }
+        let is_new = seen.revision.is_none();
+        if is_new && written == Written::Not {
+            return Ok(false);
+        }
+        *seen = self.known(seen.value.id).await?;
+        Ok(written != Written::Not)
+    }
+
+    /// Writes all of it together with its audit records, or nothing where a record was not as it was seen.
+    pub(super) async fn write(&self, entries: Entries) -> Result<Written> {
         let mut turn = self.turn.take().await;
         let mut unknown = None;
         for _ in 0..TRIES {
@@ -257,21 +205,22 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
             turn.set(None);
             let page = self.page(&entries, head, revision)?;
             match self.ledger.apply(page.changes).await {
-                Ok(made) => {
+                Ok(mut made) => {
+                    let ours = made.split_off(made.len().min(page.records.len().saturating_add(1)));
                     turn.set(Some((page.head, made.into_iter().next())));
                     drop(turn);
                     self.tell(&page.records);
-                    return Ok(true);
+                    return Ok(Written::As(ours));
                 }
                 Err(CommitError { error: StoreError::Conflict { .. } | StoreError::AlreadyExists { .. }, index }) => {
                     // The chain grew, or one of the others is not as it was seen.
                     if index.is_some_and(|index| index > entries.records.len()) {
-                        return Ok(false);
+                        return Ok(Written::Not);
                     }
                     if index.is_none() {
                         let still = self.still(&entries.changes).await;
                         if !still.map_err(|error| honest(error, unknown.is_some()))? {
-                            return Ok(false);
+                            return Ok(Written::Not);
                         }
                     }
                 }
@@ -282,7 +231,7 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
                     if place.value.is_some_and(|value| Sha256::of(&value) == first.digest()) {
                         drop(turn);
                         self.tell(&page.records);
-                        return Ok(true);
+                        return Ok(Written::Somehow);
                     }
                     // It may be applied yet. The next try cannot be applied as well: both make the same records.
                     unknown = Some(error);
@@ -307,14 +256,8 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
     fn page(&self, entries: &Entries, head: ChainHead, revision: Option<Revision>) -> Result<ChainPage> {
         let mut page = ChainPage { changes: Vec::new(), records: Vec::new(), head };
         let mut lines = Vec::with_capacity(entries.records.len());
-        for draft in &entries.records {
-            let mut aside = Aside::by(Actor::service(self.desk.actor.clone()));
-            // A reference is written on the condition that the version before it is the newest.
-            aside.before = draft
-                .component_version
-                .filter(|_| draft.action == Action::Attached)
-                .and_then(|version| VersionId::new(version.get().saturating_sub(1)));
-            let added = page.head.append(draft.clone(), aside);
+        for noted in &entries.records {
+            let added = page.head.append(noted.draft(), noted.aside(self.desk.actor.clone()));
             lines.push(Change::create(record_key(added.record.index)?, added.line));
             page.records.push(added.record);
             page.head = added.head;
@@ -353,6 +296,17 @@ struct ChainPage {
     changes: Vec<Change>,
     records: Vec<AuditRecord>,
     head: ChainHead,
+}
+
+/// What a write came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It is written, in the order of the changes.
+    As(Vec<Revision>),
+    /// It is written, and the answer was lost.
+    Somehow,
+    /// A record was not as it was seen.
+    Not,
 }
 
 /// What a step came to.

@@ -1,7 +1,8 @@
 //! Bytes: kept for who needs them, deleted when nobody does, and looked after.
 
 use super::KeepError;
-use super::books::{Books, Entries};
+use super::books::{Books, Written};
+use super::entries::Entries;
 use super::keep::PAGE;
 use super::update_service::UpdateService;
 use crate::primitive::Code;
@@ -111,7 +112,7 @@ where
                 Step::To(to) => {
                     let mut entries = Entries::default();
                     entries.blob(&seen, &to);
-                    if books.write(entries).await? {
+                    if books.write(entries).await? != Written::Not {
                         return Ok(());
                     }
                 }
@@ -165,7 +166,7 @@ where
                 Ok(Step::To(to)) => {
                     let mut entries = Entries::default();
                     entries.blob(&seen, &to);
-                    if books.write(entries).await? {
+                    if books.write(entries).await? != Written::Not {
                         return Ok(Ok(true));
                     }
                 }
@@ -255,7 +256,7 @@ where
                 Ok(Step::To(to)) => {
                     let mut entries = Entries::default();
                     entries.blob(&seen, &to);
-                    if books.write(entries).await? {
+                    if books.write(entries).await? != Written::Not {
                         return Ok(());
                     }
                 }

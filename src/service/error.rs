@@ -4,6 +4,7 @@ use crate::primitive::Code;
 use crate::reference::{SelectError, Unfit};
 use crate::store::{Applied, Sha256, StoreError};
 use crate::update::ingest::Reason;
+use crate::update::manifest::{self, ArtifactName, ManifestError, SignatureError};
 
 /// Why an update was not received, by what the caller does about it.
 ///
@@ -35,6 +36,37 @@ pub enum ReceiveError {
         declared: Sha256,
         /// What the bytes have.
         found: Sha256,
+    },
+    /// The bytes are not as many as the manifest says.
+    #[error("{}", sizes(*.declared, *.found))]
+    SizeMismatch {
+        /// How many it says.
+        declared: u64,
+        /// How many came; nothing where there were more, which nobody counted.
+        found: Option<u64>,
+    },
+    /// The manifest is not taken.
+    #[error("the manifest is not taken")]
+    Manifest(#[source] ManifestError),
+    /// A manifest came, and there is nothing to verify it with.
+    #[error("no signature can be verified here")]
+    NoVerifier,
+    /// The tenant takes no upload without a signed manifest.
+    #[error("only updates with a signed manifest are taken")]
+    Unsigned,
+    /// The manifest has no such file, or has several and none was named.
+    #[error("{}", no_artifact(.wanted.as_ref(), .found))]
+    NoSuchArtifact {
+        /// The file that was named.
+        wanted: Option<ArtifactName>,
+        /// The files that it has.
+        found: Vec<ArtifactName>,
+    },
+    /// Something speaks against the update of this component.
+    #[error("the update is not admitted: {}", listed(.reasons))]
+    NotAdmitted {
+        /// All that does, in the order of the members of the manifest.
+        reasons: Vec<manifest::Reason>,
     },
     /// More bytes than are taken.
     #[error("the file has more than {limit} bytes")]
@@ -92,6 +124,12 @@ impl ReceiveError {
             | Self::Unresolved(_)
             | Self::UnfitTarget(_)
             | Self::DigestMismatch { .. }
+            | Self::SizeMismatch { .. }
+            | Self::Manifest(_)
+            | Self::NoVerifier
+            | Self::Unsigned
+            | Self::NoSuchArtifact { .. }
+            | Self::NotAdmitted { .. }
             | Self::TooLarge { .. }
             | Self::EmptyFile
             | Self::MediaType { .. }
@@ -110,7 +148,29 @@ impl ReceiveError {
         match self {
             Self::Resources(error) | Self::Blobs(error) | Self::Ledger(error) => error.is_transient(),
             Self::Contended { .. } | Self::Body(_) => true,
+            Self::Manifest(ManifestError::Signature(SignatureError::Unavailable { .. })) => true,
             _ => false,
         }
     }
+}
+
+fn sizes(declared: u64, found: Option<u64>) -> String {
+    match found {
+        Some(found) => format!("the file has {found} bytes, wanted {declared}"),
+        None => format!("the file has more than {declared} bytes, wanted {declared}"),
+    }
+}
+
+fn no_artifact(wanted: Option<&ArtifactName>, found: &[ArtifactName]) -> String {
+    let found: Vec<String> = found.iter().map(|name| format!("`{name}`")).collect();
+    let found = found.join(", ");
+    match wanted {
+        Some(wanted) => format!("the manifest does not have the file `{wanted}`, wanted one of {found}"),
+        None => format!("the manifest has several files, wanted the name of one of {found}"),
+    }
+}
+
+fn listed(reasons: &[manifest::Reason]) -> String {
+    let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    reasons.join("; ")
 }

@@ -8,10 +8,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Gives out names that no upload had before. A closure is a source of ids.
 ///
+/// # Contract
+///
+/// No name comes twice: not from two processes, not after a restart, not after a ledger was restored from a
+/// backup, not in two tenants that share a store. They name the writings of bytes as well as uploads, and a deletion that
+/// is late would hit the bytes of another upload that has the same name. A counter of its own in each process is none;
+/// 128 bits at random, or a time and enough of them, are.
+///
 /// ```
-/// use fhir_devices::service::{Ids, IngestId};
-/// fn always_seven() -> IngestId { IngestId(7) }
-/// assert_eq!(always_seven.next_id(), IngestId(7));
+/// use fhir_devices::service::{Ids, IngestId, RandomIds};
+/// // Names that begin with the number of a site.
+/// let of_site_7 = || IngestId(7 << 120 | RandomIds.next_id().0 >> 8);
+/// assert_ne!(of_site_7.next_id(), of_site_7.next_id());
 /// ```
 pub trait Ids: Send + Sync + 'static {
     /// A new name.

@@ -1,15 +1,16 @@
 //! Taking updates back, and going on with what broke off.
 
 use super::ReceiveError;
-use super::books::{Books, Entries, Seen};
+use super::books::Books;
 use super::bytes::give_way;
+use super::entries::{Beside, Entries, Seen};
 use super::target::{Target, refers};
 use super::update_service::UpdateService;
 use crate::primitive::{Id, Text};
 use crate::resource::DeviceComponent;
 use crate::store::{
     BlobRef, BlobStore, Generation, Key, Ledger, Page, PageToken, Precondition, ResourceStore, ResourceType,
-    StoreError, Stored as _, Tenant, Tenanted,
+    StoreError, Stored as _, Tenant, Tenanted, VersionId,
 };
 use crate::update::blob::{self, Holder};
 use crate::update::ingest::{self, Ingest, Input, Refusal, State};
@@ -134,8 +135,9 @@ where
         if let State::Stored { .. } = &seen.value.state {
             let resources = Tenanted::new(Arc::clone(&self.resources), tenant.clone());
             let intent = seen.value.intent.clone();
-            let target = Target { resources: &resources, device: &intent.device, selector: &intent.target };
-            let attached = self.attach(&books, &mut seen, &target).await;
+            let whole = intent.manifest.is_some();
+            let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole };
+            let attached = self.attach(&books, &mut seen, &target, None).await;
             // An upload that came to nothing is at its end too.
             if let (Err(error), false) = (attached, matches!(seen.value.state, State::Closed { .. })) {
                 return Err(error.into());
@@ -183,20 +185,20 @@ where
     }
 
     /// Takes the reference of an upload out of a component. The component is written to even where it has none, so that
-    /// one who read it before can no longer write the reference.
+    /// one who read it before can no longer write the reference. Gives the version before and the one that was written.
     pub(super) async fn drop_reference(
         &self,
         books: &Books<'_, L>,
         id: IngestId,
         component: &Id,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<(VersionId, VersionId)>, StoreError> {
         let resources = Tenanted::new(Arc::clone(&self.resources), books.tenant().clone());
         let key = Key::new(ResourceType::DeviceComponent, component.as_str())?;
         let mut conflict = None;
         for _ in 0..self.max_attempts {
             let version = match resources.read(&key).await {
                 Ok(version) => version,
-                Err(StoreError::NotFound | StoreError::Gone { .. }) => return Ok(()),
+                Err(StoreError::NotFound | StoreError::Gone { .. }) => return Ok(None),
                 Err(error) => return Err(error),
             };
             let mut found = (DeviceComponent::from_version(&version)?, version);
@@ -207,7 +209,7 @@ where
             detach(&mut found.0, id);
             let write = found.0.write(Precondition::Version(found.1.version))?;
             match resources.write(write).await {
-                Ok(_) => return Ok(()),
+                Ok(written) => return Ok(Some((found.1.version, written.version))),
                 Err(error @ StoreError::Conflict { .. }) => conflict = Some(error),
                 Err(error) => return Err(error),
             }
@@ -233,8 +235,9 @@ where
             entries.blob(&entry, &to);
         }
         if let Ok(ingest::Step::To(to)) = ingest::step(&seen.value, &Input::BytesReleased { generation }, books.now()) {
-            entries.ingest(seen, to)?;
-            books.write(entries).await?;
+            entries.ingest(seen, to, Beside::default())?;
+            books.write_step(seen, entries).await?;
+            return Ok(());
         }
         *seen = books.known(seen.value.id).await?;
         Ok(())

@@ -4,16 +4,30 @@
 //! memory, checks them, stores them under their digest, and makes the component refer to them. What breaks off is gone on
 //! with ([`recover`](UpdateService::recover)), what nobody needs is deleted ([`collect`](UpdateService::collect),
 //! [`sweep`](UpdateService::sweep)), and every step leaves a record in the audit chain of the tenant. It needs no runtime.
+//!
+//! An update that comes with a signed manifest is [received](UpdateService::receive_signed) only where its signatures are
+//! good, its manifest admits the device as it is, and its bytes are those of the manifest.
+//!
+//! # Calls that stand still
+//!
+//! The records of a tenant form one chain, so that its writes to the ledger go one after the other. A call that writes has
+//! the turn of the tenant, in the service and its clones, until the ledger answers. A future that is neither polled nor
+//! dropped meanwhile keeps the turn, and every other call for the tenant waits for it: poll each to its end, spawn it on a
+//! runtime that does, or give it a time limit that drops it. Do not hold a call in a `select!` loop whose other branches
+//! await calls for the same tenant. To drop a call is safe at any point, and gives the turn back at once. Other processes
+//! are not held up.
 
 mod attach;
 mod books;
 mod bytes;
 mod chain;
 mod collect;
+mod entries;
 mod error;
 mod ids;
 mod keep;
 mod receive;
+mod signed;
 mod sink;
 mod submission;
 mod target;
@@ -25,6 +39,7 @@ pub use collect::{Collected, Damage, Progress, Swept};
 pub use error::ReceiveError;
 pub use ids::{Ids, RandomIds};
 pub use keep::{KeepError, Recovered};
+pub use signed::SignedSubmission;
 pub use sink::AuditSink;
 pub use submission::{Received, Submission};
 pub use update_service::UpdateService;

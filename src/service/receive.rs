@@ -1,10 +1,12 @@
 //! Receiving one update.
 
-use super::books::{Books, Entries, Seen, Stepped};
+use super::books::{Books, Stepped};
 use super::bytes::{Passing, of_blobs};
+use super::entries::{Beside, Entries, Seen};
+use super::signed;
 use super::target::Target;
 use super::update_service::{Addresses, UpdateService};
-use super::{ReceiveError, Received, Submission};
+use super::{ReceiveError, Received, SignedSubmission, Submission};
 use crate::primitive::Code;
 use crate::store::{
     Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, StoreError, Tenant,
@@ -13,6 +15,7 @@ use crate::store::{
 use crate::update::IdempotencyKey;
 use crate::update::blob::{self, Holder};
 use crate::update::ingest::{self, Effect, Ingest, Input, Intent, Reason, Refusal, State};
+use crate::update::manifest::VerifiedManifest;
 use std::sync::Arc;
 
 impl<R, B, L> UpdateService<R, B, L>
@@ -52,18 +55,70 @@ where
         submission: Submission,
         body: ByteStream,
     ) -> Result<Received, ReceiveError> {
-        self.check_media_type(&submission.content_type)?;
+        if !self.takes_unsigned(tenant) {
+            return Err(ReceiveError::Unsigned);
+        }
+        self.take_in(tenant, submission.intent(), submission.idempotency_key.as_ref(), None, body).await
+    }
+
+    /// Receives an update that comes with a signed manifest, as [`receive`](Self::receive) does one without.
+    ///
+    /// # Flow
+    /// 1. The signatures are checked by the [verifier](Self::with_verifier), and only then is the manifest read. It says what
+    ///    the upload is for: the component, the version, the sequence number, the size and the digest of the file.
+    /// 2. The device is read, all of it, and held against the manifest, with what the component accepted before, as
+    ///    [`explain`](crate::update::manifest::explain) does. Where something speaks against the update, the call ends here.
+    /// 3. The manifest and its signatures are written to the ledger with the intent, and stay there.
+    /// 4. As soon as more bytes come than the manifest says, or when they have another digest, the upload is closed, and they
+    ///    are not kept.
+    /// 5. Before the reference is written, the device is read and judged again. Whoever goes on with an upload that broke off
+    ///    verifies its signatures again too.
+    ///
+    /// # Guarantees
+    /// Those of [`receive`](Self::receive), and: no component refers to bytes that no good signature is over, or that its
+    /// manifest does not admit by what the device reported when the component was last read. The audit records say whose
+    /// signatures were good.
+    ///
+    /// # Assumptions
+    /// Those of [`receive`](Self::receive). What other components report may change after they were read: whoever installs
+    /// the update asks again.
+    ///
+    /// # Errors
+    /// The conditions of [`ReceiveError`].
+    pub async fn receive_signed(
+        &self,
+        tenant: &Tenant,
+        submission: SignedSubmission,
+        body: ByteStream,
+    ) -> Result<Received, ReceiveError> {
+        let verified = self.verify(tenant, &submission.manifest, &submission.provider)?;
+        let intent = signed::intent(&verified, &submission.device, submission.artifact.as_ref())?;
+        self.take_in(tenant, intent, submission.idempotency_key.as_ref(), Some(&verified), body).await
+    }
+
+    async fn take_in(
+        &self,
+        tenant: &Tenant,
+        intent: Intent,
+        key: Option<&IdempotencyKey>,
+        manifest: Option<&VerifiedManifest>,
+        body: ByteStream,
+    ) -> Result<Received, ReceiveError> {
+        self.check_media_type(&intent.content_type)?;
         self.check_addresses()?;
+        if intent.size.is_some_and(|size| size > self.limit()) {
+            return Err(ReceiveError::TooLarge { limit: self.limit() });
+        }
         let resources = Tenanted::new(Arc::clone(&self.resources), tenant.clone());
-        let intent = submission.intent();
-        let target = Target { resources: &resources, device: &submission.device, selector: &submission.target };
+        let whole = manifest.is_some();
+        let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole };
         let books = self.books(tenant);
-        let (mut seen, new) = self.intend(&books, submission.idempotency_key.as_ref(), &intent, &target).await?;
+        let (mut seen, new) = self.intend(&books, key, &intent, &target, manifest).await?;
         match seen.value.state {
             State::Open { .. } | State::Acquired { .. } => self.take(&books, &mut seen, body).await?,
             _ => self.compare(&seen.value, body).await?,
         }
-        let received = self.attach(&books, &mut seen, &target).await?;
+        let received = self.attach(&books, &mut seen, &target, manifest).await?;
         // A recovery may have overtaken this call, and is no call before it.
         Ok(Received { replayed: received.replayed && !new, ..received })
     }
@@ -100,6 +155,7 @@ where
         key: Option<&IdempotencyKey>,
         intent: &Intent,
         target: &Target<'_, R>,
+        manifest: Option<&VerifiedManifest>,
     ) -> Result<(Seen<Ingest>, bool), ReceiveError> {
         for _ in 0..self.max_attempts {
             let pointer = match key {
@@ -113,7 +169,7 @@ where
                 }
                 match known.value.state {
                     State::Open { .. } | State::Acquired { .. } => {
-                        target.resolve().await?;
+                        self.may_begin(books, target, manifest, Some(id)).await?;
                         return Ok((known, false));
                     }
                     State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => {
@@ -127,16 +183,20 @@ where
                     State::Releasing { .. } | State::Closed { .. } => {}
                 }
             }
-            target.resolve().await?;
+            self.may_begin(books, target, manifest, None).await?;
             let limits = ingest::Limits { max_size: self.limit(), ..self.limits };
-            let (new, said) = Ingest::open(self.ids.next_id(), intent.clone(), limits, books.now());
+            let (mut new, said) = Ingest::open(self.ids.next_id(), intent.clone(), limits, books.now());
+            new.signed = manifest.map(|verified| Box::new(signed::signed(verified)));
             let mut entries = Entries::default();
-            entries.open(&new, said).map_err(ReceiveError::Ledger)?;
             if let Some(pointer) = &pointer {
                 entries.pointer(pointer, new.id);
             }
-            if books.write(entries).await.map_err(ReceiveError::Ledger)? {
-                return Ok((books.known(new.id).await.map_err(ReceiveError::Ledger)?, true));
+            if let Some(verified) = manifest {
+                signed::keep(books, &mut entries, new.id, verified).await.map_err(ReceiveError::Ledger)?;
+            }
+            let mut seen = entries.open(new, said).map_err(ReceiveError::Ledger)?;
+            if books.write_step(&mut seen, entries).await.map_err(ReceiveError::Ledger)? {
+                return Ok((seen, true));
             }
         }
         Err(ReceiveError::Contended { attempts: self.max_attempts })
@@ -149,15 +209,22 @@ where
     /// Whether the bytes are those that are known already.
     async fn compare(&self, ingest: &Ingest, body: ByteStream) -> Result<(), ReceiveError> {
         let Some((known, _)) = ingest.state.held() else { return Ok(()) };
+        let declared = ingest.intent.size;
         let mut passing = Passing::new(body, known.size);
         let found = loop {
             match passing.next(None).await {
                 Ok(true) => {}
                 Ok(false) => break passing.finish(),
-                Err(ReceiveError::TooLarge { .. }) => return Err(ReceiveError::KeyReused),
+                Err(ReceiveError::TooLarge { .. }) => match declared {
+                    Some(declared) => return Err(ReceiveError::SizeMismatch { declared, found: None }),
+                    None => return Err(ReceiveError::KeyReused),
+                },
                 Err(error) => return Err(error),
             }
         };
+        if let Some(declared) = declared.filter(|declared| *declared != found.size) {
+            return Err(ReceiveError::SizeMismatch { declared, found: Some(found.size) });
+        }
         match ingest.intent.sha256 {
             Some(declared) if declared != found.digest => {
                 Err(ReceiveError::DigestMismatch { declared, found: found.digest })
@@ -174,8 +241,13 @@ where
         let held = match passed {
             Ok(blob) => self.hold(books, seen, blob).await,
             Err(error) => {
-                if matches!(error, ReceiveError::TooLarge { .. }) {
-                    let _ = self.fail(books, seen, Reason::TooLarge).await;
+                let fault = match error {
+                    ReceiveError::TooLarge { .. } => Some(Reason::TooLarge),
+                    ReceiveError::SizeMismatch { .. } => Some(Reason::SizeMismatch),
+                    _ => None,
+                };
+                if let Some(reason) = fault {
+                    let _ = self.fail(books, seen, reason).await;
                 }
                 Err(error)
             }
@@ -207,10 +279,22 @@ where
         body: ByteStream,
         writer: &mut Box<dyn BlobWriter>,
     ) -> Result<BlobRef, ReceiveError> {
-        let mut passing = Passing::new(body, self.limit());
+        let (limit, declared) = (self.limit(), seen.value.intent.size);
+        let mut passing = Passing::new(body, declared.map_or(limit, |declared| declared.min(limit)));
         let half = self.limits.lease() / 2;
         let mut begun = books.now();
-        while passing.next(Some(writer)).await? {
+        loop {
+            match passing.next(Some(writer)).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(ReceiveError::TooLarge { limit: passed }) => {
+                    return Err(match declared.filter(|declared| *declared == passed) {
+                        Some(declared) => ReceiveError::SizeMismatch { declared, found: None },
+                        None => ReceiveError::TooLarge { limit: passed },
+                    });
+                }
+                Err(error) => return Err(error),
+            }
             let now = books.now();
             if now - begun > half {
                 begun = now;
@@ -269,7 +353,7 @@ where
             };
             match ingest::step(&seen.value, &Input::BytesHeld { blob, generation }, books.now()) {
                 Ok(ingest::Step::To(to)) => {
-                    entries.ingest(seen, to).map_err(ReceiveError::Ledger)?;
+                    entries.ingest(seen, to, Beside::default()).map_err(ReceiveError::Ledger)?;
                 }
                 // Another call with the same key was first.
                 Ok(_) | Err(_) => {
@@ -277,9 +361,7 @@ where
                     continue;
                 }
             }
-            let written = books.write(entries).await.map_err(ReceiveError::Ledger)?;
-            *seen = books.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
-            if written {
+            if books.write_step(seen, entries).await.map_err(ReceiveError::Ledger)? {
                 return Ok(Some((blob, generation, present)));
             }
         }
@@ -318,7 +400,9 @@ where
         for _ in 0..self.max_attempts {
             let mut entries = Entries::default();
             match ingest::step(&seen.value, &Input::BytesCommitted { generation }, books.now()) {
-                Ok(ingest::Step::To(to)) => entries.ingest(seen, to).map_err(ReceiveError::Ledger)?,
+                Ok(ingest::Step::To(to)) => {
+                    entries.ingest(seen, to, Beside::default()).map_err(ReceiveError::Ledger)?;
+                }
                 Ok(ingest::Step::Do(_) | ingest::Step::Unchanged) => return Ok(()),
                 Err(refusal) => return Err(self.refused(refusal, &seen.value)),
             };
@@ -333,9 +417,7 @@ where
                     continue;
                 }
             }
-            let written = books.write(entries).await.map_err(ReceiveError::Ledger)?;
-            *seen = books.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
-            if written {
+            if books.write_step(seen, entries).await.map_err(ReceiveError::Ledger)? {
                 return Ok(());
             }
         }
@@ -363,6 +445,9 @@ where
             State::Releasing { reason, .. } | State::Closed { reason } => reason,
             _ => return ReceiveError::Contended { attempts: self.max_attempts },
         };
+        if let (Reason::SizeMismatch, Some(declared)) = (reason, ingest.intent.size) {
+            return ReceiveError::SizeMismatch { declared, found: found.map(|found| found.size) };
+        }
         match (reason, ingest.intent.sha256, found) {
             (Reason::Empty, ..) => ReceiveError::EmptyFile,
             (Reason::TooLarge, ..) => ReceiveError::TooLarge { limit: self.limit() },

@@ -19,9 +19,22 @@ pub(super) enum Look {
     /// A component refers to the update already.
     Attached(Box<Seen>),
     /// The component that is meant, as it is now.
-    Meant(Box<Seen>),
+    Meant(Box<Meant>),
     /// What was read had changed by the time it was read again.
     Changing,
+}
+
+/// A component that is meant, and the device that it was found in.
+pub(super) struct Meant {
+    pub(super) seen: Seen,
+    pub(super) kin: Kin,
+}
+
+/// A device, every component of it, and those above of which another device has them.
+pub(super) struct Kin {
+    pub(super) device: Version,
+    pub(super) components: Vec<DeviceComponent>,
+    versions: Vec<Version>,
 }
 
 /// The device of a tenant that an update is for.
@@ -29,30 +42,54 @@ pub(super) struct Target<'a, R: ?Sized> {
     pub(super) resources: &'a Tenanted<R>,
     pub(super) device: &'a Id,
     pub(super) selector: &'a Selector,
+    /// Whether the rest of the device is judged too, and so must be what is there: a search may lag behind.
+    pub(super) whole: bool,
 }
 
 impl<R: ResourceStore + ?Sized> Target<'_, R> {
-    /// Every component of the device, and those above of which another device has them.
-    async fn components(&self) -> Result<(Vec<DeviceComponent>, Vec<Version>), ReceiveError> {
+    async fn kin(&self) -> Result<Kin, ReceiveError> {
         let no_device = |error| match error {
             StoreError::NotFound | StoreError::Gone { .. } => ReceiveError::NoSuchDevice,
             error => ReceiveError::Resources(error),
         };
         let device = Key::new(ResourceType::Device, self.device.as_str()).map_err(|_| ReceiveError::NoSuchDevice)?;
-        self.resources.read(&device).await.map_err(no_device)?;
+        let found = self.resources.read(&device).await.map_err(no_device)?;
         let kin = self.resources.kin(&device, &[ResourceType::DeviceComponent]).await;
         let components = kin.map_err(ReceiveError::Resources)?.into_iter().filter_map(|(resource, version)| {
             let Resource::DeviceComponent(component) = resource else { return None };
             Some((*component, version))
         });
-        Ok(components.unzip())
+        let (mut components, mut versions): (Vec<_>, Vec<_>) = components.unzip();
+        if self.whole {
+            let mut there = Vec::with_capacity(components.len());
+            for (component, version) in components.into_iter().zip(versions) {
+                there.extend(self.again(component, version).await.map_err(ReceiveError::Resources)?);
+            }
+            (components, versions) = there.into_iter().unzip();
+        }
+        Ok(Kin { device: found, components, versions })
+    }
+
+    /// A component that was found, as it is now; nothing where it is gone.
+    async fn again(&self, component: DeviceComponent, version: Version) -> StoreResult<Option<Seen>> {
+        match self.resources.read(&version.key).await {
+            Ok(now) if now.version == version.version => Ok(Some((component, version))),
+            Ok(now) => Ok(Some((DeviceComponent::from_version(&now)?, now))),
+            Err(StoreError::NotFound | StoreError::Gone { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether exactly one component is meant.
     pub(super) async fn resolve(&self) -> Result<(), ReceiveError> {
-        let (all, _) = self.components().await?;
-        self.meant(&all)?;
-        Ok(())
+        self.meant_of_all().await.map(drop)
+    }
+
+    /// The one component that is meant, and the device with it.
+    pub(super) async fn meant_of_all(&self) -> Result<(Kin, Id), ReceiveError> {
+        let kin = self.kin().await?;
+        let meant = self.meant(&kin.components)?;
+        Ok((kin, meant))
     }
 
     fn meant(&self, all: &[DeviceComponent]) -> Result<Id, ReceiveError> {
@@ -65,12 +102,12 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
 
     /// Looks for the reference of an upload in the whole device, else for the component that is meant.
     pub(super) async fn look(&self, id: IngestId) -> Result<Look, ReceiveError> {
-        let (mut all, versions) = self.components().await?;
-        if let Some(at) = all.iter().position(|component| refers(component, id)) {
-            let seen = all.into_iter().zip(versions).nth(at);
+        let mut kin = self.kin().await?;
+        if let Some(at) = kin.components.iter().position(|component| refers(component, id)) {
+            let seen = kin.components.into_iter().zip(kin.versions).nth(at);
             return Ok(seen.map_or(Look::Changing, |seen| Look::Attached(Box::new(seen))));
         }
-        let meant = self.meant(&all)?;
+        let meant = self.meant(&kin.components)?;
         // A search may lag behind; what is written over must be what was judged.
         let seen: Seen = match self.resources.get(meant.as_str()).await {
             Ok(seen) => seen,
@@ -80,15 +117,15 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         if refers(&seen.0, id) {
             return Ok(Look::Attached(Box::new(seen)));
         }
-        if let Some(slot) = all.iter_mut().zip(&versions).find(|(_, version)| version.key == seen.1.key) {
-            if slot.1.version != seen.1.version {
-                slot.0.clone_from(&seen.0);
-                let still = self.owns(&seen.0) && self.meant(&all)? == meant;
-                return Ok(if still { Look::Meant(Box::new(seen)) } else { Look::Changing });
+        let slot = kin.components.iter_mut().zip(&kin.versions).find(|(_, version)| version.key == seen.1.key);
+        let Some((component, version)) = slot else { return Ok(Look::Changing) };
+        if version.version != seen.1.version {
+            component.clone_from(&seen.0);
+            if !self.owns(&seen.0) || self.meant(&kin.components)? != meant {
+                return Ok(Look::Changing);
             }
-            return Ok(Look::Meant(Box::new(seen)));
         }
-        Ok(Look::Changing)
+        Ok(Look::Meant(Box::new(Meant { seen, kin })))
     }
 
     fn owns(&self, component: &DeviceComponent) -> bool {

@@ -7,6 +7,7 @@ use crate::primitive::Code;
 use crate::store::{BlobKey, BlobStore, Clock, Ledger, ResourceStore, SystemClock, Tenant, UrlKind};
 use crate::update::ActorId;
 use crate::update::ingest::Limits;
+use crate::update::manifest::Verifier;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,9 @@ use url::Url;
 
 /// The address at which the caller serves a blob.
 type CallerUrl = dyn Fn(&Tenant, &BlobKey) -> Url + Send + Sync;
+
+/// Which tenants take no upload without a signed manifest.
+type SignedOnly = dyn Fn(&Tenant) -> bool + Send + Sync;
 
 /// Where the bytes of an update will be found.
 #[derive(Clone)]
@@ -65,6 +69,8 @@ pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStor
     pub(super) media_types: Option<Arc<[Code]>>,
     pub(super) addresses: Addresses,
     pub(super) limits: Limits,
+    pub(super) verifier: Option<Arc<dyn Verifier>>,
+    pub(super) signed_only: Option<Arc<SignedOnly>>,
     pub(super) desk: Arc<Desk>,
     pub(super) turns: Arc<Mutex<HashMap<Tenant, Arc<Turn<Head>>>>>,
 }
@@ -91,6 +97,8 @@ where
             media_types: None,
             addresses: Addresses::Store(UrlKind::Public),
             limits: Limits::default(),
+            verifier: None,
+            signed_only: None,
             desk: Arc::new(Desk { clock: Arc::new(SystemClock), actor: ActorId::of("update-service"), sink: None }),
             turns: Arc::default(),
         }
@@ -114,6 +122,31 @@ where
     #[must_use]
     pub fn with_audit_sink(mut self, sink: impl AuditSink) -> Self {
         self.desk = Arc::new(Desk { sink: Some(Arc::new(sink)), ..(*self.desk).clone() });
+        self
+    }
+
+    /// With one who verifies the signatures of manifests. Without one, no upload with a manifest is taken.
+    #[must_use]
+    pub fn with_verifier(mut self, verifier: impl Verifier + 'static) -> Self {
+        self.verifier = Some(Arc::new(verifier));
+        self
+    }
+
+    /// With tenants that take no upload without a signed manifest: those for which this says so. What they took before and
+    /// no component refers to yet is not attached either.
+    ///
+    /// ```
+    /// # use fhir_devices::{backend::Memory, service::UpdateService, store::Tenant};
+    /// # use std::sync::Arc;
+    /// # let memory = Arc::new(Memory::new());
+    /// let trial: Tenant = "trial".parse()?;
+    /// let service = UpdateService::new(memory.clone(), memory.clone(), memory);
+    /// let service = service.with_signed_only(move |tenant| *tenant != trial);
+    /// # Ok::<(), fhir_devices::store::InvalidText>(())
+    /// ```
+    #[must_use]
+    pub fn with_signed_only(mut self, wants: impl Fn(&Tenant) -> bool + Send + Sync + 'static) -> Self {
+        self.signed_only = Some(Arc::new(wants));
         self
     }
 
@@ -194,6 +227,8 @@ impl<R: ?Sized, B: ?Sized, L: ?Sized> Clone for UpdateService<R, B, L> {
             media_types: self.media_types.clone(),
             addresses: self.addresses.clone(),
             limits: self.limits,
+            verifier: self.verifier.clone(),
+            signed_only: self.signed_only.clone(),
             desk: Arc::clone(&self.desk),
             turns: Arc::clone(&self.turns),
         }

@@ -95,6 +95,7 @@ fn inputs() -> impl Strategy<Value = ingest::Input> {
         3 => (component(), version(), option::of(accepted))
             .prop_map(|(component, version, accepted)| Input::TargetRead { component, version, accepted }),
         1 => Just(Input::TargetLost),
+        1 => option::of(taken::<Text>()).prop_map(|why| Input::NotAdmitted { why }),
         3 => (component(), version()).prop_map(|(component, version)| Input::ReferenceWritten { component, version }),
         1 => (0..3_u16).prop_map(|attempt| Input::Conflicted { attempt }),
         1 => few_ids().prop_map(|by| Input::Superseded { by }),

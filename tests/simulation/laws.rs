@@ -116,6 +116,15 @@ impl Laws {
             ensure!(parts[2] == tenant.as_str(), "T: {id} of {tenant} refers to {}", update.file.url);
             let key = BlobKey { digest: update.sha256, generation: parts[0].parse().unwrap() };
             ensure!(parts[1] == update.sha256.to_string(), "I2: the address names other bytes");
+            // Only a manifest gives a version.
+            let signed: Option<&[u8]> = match update.version.as_ref().map(|version| version.as_str()) {
+                None => None,
+                Some("1.0.0") => Some(b"firmware"),
+                Some("2.0.0") => Some(b"software"),
+                Some(other) => return Err(format!("S1: {id} refers to version {other}, which nobody may sign")),
+            };
+            let as_signed = signed.is_none_or(|signed| update.sha256 == Sha256::of(signed));
+            ensure!(as_signed, "S2: {id} refers to other bytes than were signed: {}", update.sha256);
             if self.whole.insert((t, key)) {
                 let read = now(BlobStore::get(memory, tenant, &real(self.mutant, &key), None));
                 let mut body = read.map_err(|_| format!("I1: {id} refers to {key}, which is not there"))?.body;

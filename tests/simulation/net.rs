@@ -41,6 +41,8 @@ pub(crate) enum Mutant {
     NoCollection,
     /// Nobody looks for bytes that the ledger does not know (R9).
     NoSweep,
+    /// Every signature is good.
+    NoVerification,
 }
 
 pub(crate) struct Net {
@@ -56,6 +58,10 @@ pub(crate) struct Net {
 impl Net {
     pub(crate) fn new(below: Arc<Faulty<Memory>>, choices: Choices, mutant: Option<Mutant>) -> Self {
         Self { below, choices, mutant, touched: AtomicBool::new(true), known: Mutex::default() }
+    }
+
+    pub(crate) fn mutant(&self) -> Option<Mutant> {
+        self.mutant
     }
 
     pub(crate) fn touched(&self) -> bool {

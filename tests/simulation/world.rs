@@ -4,10 +4,11 @@ use super::choices::Choices;
 use super::fleet::{COMPONENTS, component, fill, note, now, run, tenants};
 use super::laws::{Laws, Notes};
 use super::net::{Mutant, Net};
+use super::signed::{FORGED, OneKey, signed};
 use bytes::Bytes;
 use fhir_devices::backend::Memory;
 use fhir_devices::reference::Selector;
-use fhir_devices::service::{ReceiveError, Submission, UpdateService};
+use fhir_devices::service::{ReceiveError, SignedSubmission, Submission, UpdateService};
 use fhir_devices::store::*;
 use fhir_devices::testkit::{Fate, Faulty, Plan};
 use fhir_devices::update::IngestId;
@@ -178,11 +179,14 @@ impl World {
         let c = self.choices.pick(COMPONENTS.len());
         let future: Pin<Box<dyn Future<Output = ()>>> = match self.choices.pick(20) {
             0..=8 => {
-                let (key, submission, body) = self.upload(c);
+                let (key, sent, body) = if self.choices.rarely(4) { self.signed(c) } else { self.unsigned(c) };
                 let memory = Arc::clone(&self.memory);
                 Box::pin(async move {
                     let spent = key.clone().is_some_and(|key| notes.lock().unwrap().spent.contains(&(t, key)));
-                    let answer = service.receive(&tenant, submission, body).await;
+                    let answer = match sent {
+                        Sent::Unsigned(submission) => service.receive(&tenant, submission, body).await,
+                        Sent::Signed(submission) => service.receive_signed(&tenant, submission, body).await,
+                    };
                     drop(memory);
                     let mut notes = notes.lock().unwrap();
                     match answer {
@@ -291,6 +295,23 @@ impl World {
         (key, submission, stream::try_chunks([Ok(Bytes::from_static(first)), second]))
     }
 
+    fn unsigned(&self, c: usize) -> (Option<String>, Sent, ByteStream) {
+        let (key, submission, body) = self.upload(c);
+        (key, Sent::Unsigned(submission), body)
+    }
+
+    /// The same with a manifest: two for each component, of which the later one may come under a key; and forged ones.
+    fn signed(&self, c: usize) -> (Option<String>, Sent, ByteStream) {
+        let content = self.choices.pick(2);
+        let (version, sequence) = [("1.0.0", 1), ("2.0.0", 2)][content];
+        let version = if self.choices.rarely(6) { FORGED } else { version };
+        let mut submission = signed(c, version, sequence, CONTENTS[content]);
+        let key = (self.choices.pick(2) == 0 && (content, c) == (1, 0)).then(|| "k3".to_owned());
+        submission.idempotency_key = key.as_ref().map(|key| key.parse().unwrap());
+        let sent = if self.choices.rarely(6) { CONTENTS[1 - content] } else { CONTENTS[content] };
+        (key, Sent::Signed(submission), stream::once(sent))
+    }
+
     fn some_upload(&self, tenant: &Tenant) -> Option<IngestId> {
         let list = |shelf| {
             let shelf = LedgerKey::new(shelf).unwrap();
@@ -338,11 +359,16 @@ impl World {
     }
 }
 
+enum Sent {
+    Unsigned(Submission),
+    Signed(SignedSubmission),
+}
+
 const CONTENTS: [&[u8]; 2] = [b"firmware", b"software"];
 
 /// The key of an upload, as long as it stands for it.
 fn key_of(memory: &Memory, tenant: &Tenant, id: IngestId) -> Option<String> {
-    ["k1", "k2"].into_iter().map(str::to_owned).find(|key| {
+    ["k1", "k2", "k3"].into_iter().map(str::to_owned).find(|key| {
         let at = LedgerKey::new(format!("ingest/key/{}", Sha256::of(key.as_bytes()))).unwrap();
         let pointer = now(Ledger::get(memory, tenant, &at)).unwrap();
         pointer.is_some_and(|pointer| *pointer.value == *id.to_string().as_bytes())
@@ -360,6 +386,7 @@ fn service(net: &Arc<Net>, clock: &Arc<AtomicI64>, ids: &Arc<AtomicU64>) -> Serv
     UpdateService::new(Arc::clone(net), Arc::clone(net), Arc::clone(net))
         .with_clock(at(clock))
         .with_lease(LEASE)
+        .with_verifier(OneKey(net.mutant()))
         .with_ids(move || IngestId(ids.fetch_add(1, Ordering::Relaxed).into()))
         .with_urls(|tenant, key| {
             format!("https://cdn.example/{tenant}/{}/{}", key.digest, key.generation).parse().unwrap()

@@ -52,6 +52,11 @@ pub enum Input {
     },
     /// The component that was meant is no longer there, or no longer the only one.
     TargetLost,
+    /// Something speaks against it: its manifest by what the device is, its signatures, or a rule for the tenant.
+    NotAdmitted {
+        /// What, in words.
+        why: Option<Text>,
+    },
     /// The component refers to the bytes.
     ReferenceWritten {
         /// The component.

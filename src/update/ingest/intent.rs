@@ -94,6 +94,8 @@ names! {
         UploadLost = "upload-lost",
         /// The component that was meant is no longer there, or no longer the only one.
         TargetLost = "target-lost",
+        /// Its manifest does not fit the device as it is, its signatures are not good, or the tenant takes no such upload.
+        NotAdmitted = "not-admitted",
         /// Others wrote to the component each time.
         Contended = "contended",
         /// The sequence number is not above what was accepted before.
@@ -113,6 +115,7 @@ impl Reason {
             Self::DigestMismatch | Self::SizeMismatch | Self::TooLarge | Self::Empty => true,
             Self::UploadLost
             | Self::TargetLost
+            | Self::NotAdmitted
             | Self::Contended
             | Self::NotHigher
             | Self::Superseded

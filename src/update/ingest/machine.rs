@@ -38,7 +38,8 @@ pub fn step(ingest: &Ingest, input: &Input, now: OffsetDateTime) -> Result<Step,
         Input::BytesCommitted { generation } => at.committed(*generation),
         Input::DeadlineReached => at.deadline_reached(),
         Input::TargetRead { component, version, accepted } => at.target_read(component, *version, accepted.as_ref()),
-        Input::TargetLost => at.target_lost(),
+        Input::TargetLost => at.turned_away(Reason::TargetLost, None),
+        Input::NotAdmitted { why } => at.turned_away(Reason::NotAdmitted, why.as_ref()),
         Input::ReferenceWritten { component, version } => at.written(component, *version),
         Input::Conflicted { attempt } => at.conflicted(*attempt),
         Input::Superseded { by } => at.superseded(*by),
@@ -265,11 +266,16 @@ impl At<'_> {
         Some((Some(&next) != before).then_some(next))
     }
 
-    fn target_lost(&self) -> Answer {
+    /// The device is no longer such that the upload may be attached.
+    fn turned_away(&self, reason: Reason, why: Option<&Text>) -> Answer {
         match &self.ingest.state {
-            State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => self.fail(Reason::TargetLost),
+            State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => {
+                let mut to = self.end(Action::Failed, reason);
+                to.audit.comment = why.cloned();
+                Ok(Step::To(to))
+            }
             State::Attached { .. } | State::Superseded { .. } => Err(Refusal::AlreadyAttached),
-            State::Releasing { .. } | State::Closed { .. } => self.ended(Reason::TargetLost),
+            State::Releasing { .. } | State::Closed { .. } => self.ended(reason),
         }
     }
 
@@ -362,7 +368,9 @@ impl At<'_> {
             State::Releasing { component: Some(known), .. } if known != component => Err(Refusal::OtherTarget),
             State::Releasing { blob, generation, reason, .. } => {
                 let (blob, generation, reason) = (*blob, *generation, *reason);
-                self.go(Action::Detached, State::Releasing { blob, generation, component: None, reason })
+                let mut to = self.to(Action::Detached, State::Releasing { blob, generation, component: None, reason });
+                to.audit.component = Some(component.clone());
+                Ok(Step::To(to))
             }
             State::Open { .. }
             | State::Acquired { .. }

@@ -5,8 +5,8 @@
 //! Open ------------------> Acquired ------------> Stored ------------------> Attached ------------> Superseded
 //!  |                          |                   | ^  |                        |                       |
 //!  | CheckFailed, Deadline-   | the same          | +--+ TargetRead: fixed      | Withdrawn             | Withdrawn,
-//!  | Reached, TargetLost,     |                   |      Conflicted: again      |                       | Retired
-//!  | Withdrawn                v                   v                             v                       v
+//!  | Reached, TargetLost, Not-|                   |      Conflicted: again      |                       | Retired
+//!  | Admitted, Withdrawn      v                   v                             v                       v
 //!  |                      Releasing <-------------+-----------------------------+-----------------------+
 //!  v     BytesReleased        | ^
 //! Closed <--------------------+ +-- ReferenceDropped: the component first, then the hold
@@ -45,5 +45,5 @@ pub use effect::{Effect, EffectKey, EffectName, resume};
 pub use input::{Input, Refusal, Step, Transition};
 pub use intent::{Intent, Limits, Reason, check};
 pub use machine::step;
-pub use record::{Ingest, Unreadable};
+pub use record::{Ingest, Signed, Unreadable};
 pub use state::State;

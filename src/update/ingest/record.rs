@@ -1,6 +1,6 @@
 //! The record of an upload, and how it is written.
 
-use super::super::{Action, AuditDraft, IngestId, StateName, moment};
+use super::super::{Action, AuditDraft, IngestId, KeyId, StateName, UpdateName, moment};
 use super::{Intent, Limits, Reason, State};
 use crate::primitive::{Id, Instant};
 use crate::store::{BlobRef, Generation, Sha256, VersionId};
@@ -28,8 +28,26 @@ pub struct Ingest {
     pub limits: Limits,
     /// When it began, where the clock gave a time that FHIR can say.
     pub opened: Option<Instant>,
+    /// What its manifest was found to be; none where it came without one.
+    pub signed: Option<Box<Signed>>,
     /// Where it stands.
     pub state: State,
+}
+
+/// What was found out about the manifest of an upload before its first byte.
+///
+/// ```
+/// use fhir_devices::update::ingest::Signed;
+/// let signed = Signed { update: "pump/main".parse()?, keys: vec!["acme-2017".parse()?] };
+/// assert_eq!(signed.keys.len(), 1);
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// What the update is called by its provider, in every version.
+    pub update: UpdateName,
+    /// The keys whose signatures were found good.
+    pub keys: Vec<KeyId>,
 }
 
 /// A text that is no record, or one of a later version of this crate.
@@ -56,6 +74,8 @@ struct Written<S> {
     intent: Intent,
     #[serde(default)]
     limits: Limits,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signed: Option<Box<Signed>>,
     state: S,
 }
 
@@ -176,7 +196,7 @@ impl Ingest {
     pub fn open(id: IngestId, intent: Intent, limits: Limits, now: OffsetDateTime) -> (Self, AuditDraft) {
         let deadline = now.saturating_add(time::Duration::seconds(i64::from(limits.lease_seconds)));
         let state = State::Open { deadline };
-        let ingest = Self { id, intent, limits, opened: Instant::try_from(now).ok(), state };
+        let ingest = Self { id, intent, limits, opened: Instant::try_from(now).ok(), signed: None, state };
         let mut audit = ingest.draft(now, Action::Opened, None, &ingest.state);
         audit.actor.clone_from(&ingest.intent.sender);
         (ingest, audit)
@@ -213,6 +233,7 @@ impl Ingest {
             opened: self.opened.clone(),
             intent: self.intent.clone(),
             limits: self.limits,
+            signed: self.signed.clone(),
             state: WrittenState::from(self.state.clone()),
         };
         // Texts and numbers under fixed names: there is nothing in it that JSON cannot say.
@@ -225,8 +246,9 @@ impl Ingest {
     /// [`Unreadable`] when it is none, or of a format that is not known.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         fn read<'de, S: Deserialize<'de> + Into<State>>(bytes: &'de [u8]) -> Result<Ingest, serde_json::Error> {
-            let Written { id, opened, intent, limits, state, .. } = serde_json::from_slice::<Written<S>>(bytes)?;
-            Ok(Ingest { id, intent, limits, opened, state: state.into() })
+            let Written { id, opened, intent, limits, signed, state, .. } =
+                serde_json::from_slice::<Written<S>>(bytes)?;
+            Ok(Ingest { id, intent, limits, opened, signed, state: state.into() })
         }
         let Format { format } = serde_json::from_slice(bytes).map_err(|_| Unreadable)?;
         let read = match format {

@@ -1,6 +1,6 @@
 //! Where an upload stands.
 
-use super::super::{AuditDraft, IngestId, StateName};
+use super::super::{Action, AuditDraft, IngestId, StateName};
 use super::Reason;
 use crate::primitive::Id;
 use crate::store::{BlobKey, BlobRef, Generation, VersionId};
@@ -172,7 +172,8 @@ impl State {
             StateName::Releasing => Self::Releasing {
                 blob: audit.blob?,
                 generation: audit.generation?,
-                component: component(),
+                // A record of a detachment names the component that was left.
+                component: component().filter(|_| audit.action != Action::Detached),
                 reason: audit.reason?,
             },
             StateName::Closed => Self::Closed { reason: audit.reason? },

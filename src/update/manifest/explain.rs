@@ -5,8 +5,8 @@ use super::super::{Acceptance, DowngradeAuthorization, IngestId, accept};
 use super::{CompatibilityRule, Requirement, Scope, UpdateManifest};
 use crate::datatype::{CodeableConcept, Coding};
 use crate::issue::Path;
-use crate::primitive::{Instant, Text};
-use crate::reference::{Item, Label, Node, Selector, Tree, select};
+use crate::primitive::{Id, Instant, Text};
+use crate::reference::{Item, Label, Node, Selector, Tree, select, select_of};
 use std::cmp::Ordering;
 use std::fmt;
 use time::OffsetDateTime;
@@ -97,13 +97,15 @@ pub struct Situation<'s> {
     pub accepted: Option<&'s Acceptance>,
     /// The upload that brought the update. What it was accepted for stays accepted.
     pub ingest: Option<IngestId>,
+    /// The device that the update is for, where the tree may hold components of others too.
+    pub device: Option<&'s Id>,
 }
 
 impl Situation<'_> {
     /// A time at which nothing was accepted before.
     #[must_use]
     pub const fn at(now: OffsetDateTime) -> Self {
-        Self { now, accepted: None, ingest: None }
+        Self { now, accepted: None, ingest: None, device: None }
     }
 }
 
@@ -224,7 +226,7 @@ impl Look<'_, '_, '_> {
     }
 
     fn sequence(&mut self, manifest: &UpdateManifest, at: &Path<'_>) {
-        let Situation { now, accepted, ingest } = *self.situation;
+        let Situation { now, accepted, ingest, .. } = *self.situation;
         // Somebody who has no upload yet is not the one that was accepted last.
         let by = ingest.or(accepted.map(|accepted| IngestId(!accepted.by.0))).unwrap_or(IngestId(0));
         let provider = Text::new(manifest.identity.provider.as_str()).ok();
@@ -237,7 +239,10 @@ impl Look<'_, '_, '_> {
     }
 
     fn target(&mut self, selector: &Selector, at: &Path<'_>) {
-        let found = select(self.tree, selector);
+        let found = match self.situation.device {
+            Some(device) => select_of(self.tree, selector, device.as_str()),
+            None => select(self.tree, selector),
+        };
         let holds = found.as_ref().is_ok_and(|found| found.index() == self.component.index());
         let found = match found {
             Ok(found) => format!("`{}`", found.path()),

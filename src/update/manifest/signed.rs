@@ -208,6 +208,10 @@ impl SignedManifest {
         if self.bytes.len() > MAX_BYTES {
             return Err(ManifestError::TooLarge { found: self.bytes.len(), most: MAX_BYTES });
         }
+        let found = self.signatures.iter().map(|one| one.key.as_str().len() + one.bytes.len() + SIGNATURE).sum();
+        if found > MAX_SIGNATURES {
+            return Err(ManifestError::SignaturesTooLarge { found, most: MAX_SIGNATURES });
+        }
         let keys = verifier.verify(&self.bytes, &self.signatures, context).map_err(ManifestError::Signature)?;
         if keys.is_empty() {
             return Err(ManifestError::Signature(SignatureError::Unsigned));
@@ -220,6 +224,12 @@ impl SignedManifest {
         Ok(VerifiedManifest { id: self.id(), manifest, keys, signed: self.clone() })
     }
 }
+
+/// The most bytes of all signatures together, with the names of their keys: no more than a ledger keeps in one record.
+const MAX_SIGNATURES: usize = 40 * 1024;
+
+/// What each signature counts for at least, be it empty.
+const SIGNATURE: usize = 32;
 
 /// Why a manifest is not taken.
 ///
@@ -235,6 +245,14 @@ pub enum ManifestError {
     #[error("the manifest has {found} bytes, and at most {most} are taken")]
     TooLarge {
         /// How many it has.
+        found: usize,
+        /// How many are taken.
+        most: usize,
+    },
+    /// There are more bytes of signatures than are looked at.
+    #[error("the signatures have {found} bytes, and at most {most} are taken")]
+    SignaturesTooLarge {
+        /// How many they have, with the names of their keys.
         found: usize,
         /// How many are taken.
         most: usize,

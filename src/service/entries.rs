@@ -1,0 +1,157 @@
+//! What is written to the books in one step, and what is recorded of it.
+
+use crate::store::{Change, LedgerKey, Result, Revision, Sha256, StoreError, VersionId};
+use crate::update::audit::{Actor, Aside, Verdict, Verification};
+use crate::update::ingest::{self, Ingest};
+use crate::update::{Accepted, Action, ActorId, AuditDraft, IngestId, UpdateName, blob};
+use bytes::Bytes;
+
+/// A record as it was read, or the place where there is none.
+#[derive(Clone, Debug)]
+pub(super) struct Seen<T> {
+    pub(super) key: LedgerKey,
+    pub(super) revision: Option<Revision>,
+    pub(super) value: T,
+}
+
+/// What the driver knows of a step of an upload, and the machine does not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Beside {
+    /// The versions of the component before and after a write that the step itself does not tell of.
+    pub(super) wrote: Option<(VersionId, VersionId)>,
+    /// Whether signatures were refused.
+    pub(super) refused: bool,
+}
+
+/// What is recorded of one step.
+#[derive(Debug)]
+pub(super) struct Noted {
+    draft: AuditDraft,
+    before: Option<VersionId>,
+    written: Option<VersionId>,
+    update: Option<UpdateName>,
+    verification: Option<Verification>,
+}
+
+impl Noted {
+    fn of_bytes(draft: AuditDraft) -> Self {
+        Self { draft, before: None, written: None, update: None, verification: None }
+    }
+
+    fn of(ingest: &Ingest, draft: AuditDraft, beside: Beside) -> Self {
+        let found = match draft.action {
+            Action::Failed if beside.refused => Some((Verdict::Refused, Vec::new())),
+            // Where an upload begins, where it is judged, and where devices see it.
+            Action::Opened | Action::Targeted | Action::Attached => Some(match &ingest.signed {
+                Some(signed) => (Verdict::Verified, signed.keys.clone()),
+                None => (Verdict::Unsigned, Vec::new()),
+            }),
+            _ => None,
+        };
+        // A reference is written on the condition that the version before it is the newest.
+        let attached = draft.component_version.filter(|_| draft.action == Action::Attached);
+        let before = attached.and_then(|version| VersionId::new(version.get().saturating_sub(1)));
+        let update = ingest.signed.as_ref().map(|signed| signed.update.clone());
+        let verification = found.map(|(verdict, keys)| Verification { verdict, keys });
+        let (before, written) = match beside.wrote {
+            Some((before, written)) => (Some(before), Some(written)),
+            None => (before, None),
+        };
+        Self { draft, before, written, update, verification }
+    }
+
+    pub(super) fn draft(&self) -> AuditDraft {
+        self.draft.clone()
+    }
+
+    pub(super) fn aside(&self, by: ActorId) -> Aside {
+        let mut aside = Aside::by(Actor::service(by));
+        (aside.before, aside.written) = (self.before, self.written);
+        (aside.update, aside.verification) = (self.update.clone(), self.verification.clone());
+        aside
+    }
+}
+
+/// What is written in one step.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    pub(super) changes: Vec<Change>,
+    pub(super) records: Vec<Noted>,
+    /// The upload that takes a step, as it is then, and which of the changes says so.
+    pub(super) next: Option<(usize, Ingest)>,
+}
+
+impl Entries {
+    /// A new upload. Gives the place where it will be.
+    pub(super) fn open(&mut self, ingest: Ingest, said: AuditDraft) -> Result<Seen<Ingest>> {
+        let key = at(OPEN, &ingest.id.to_string())?;
+        self.records.push(Noted::of(&ingest, said, Beside::default()));
+        self.next = Some((self.changes.len(), ingest.clone()));
+        self.changes.push(Change::create(key.clone(), ingest.to_bytes()));
+        Ok(Seen { key, revision: None, value: ingest })
+    }
+
+    /// The next state of an upload. One that has come to rest is kept apart from those that are to be gone on with.
+    pub(super) fn ingest(&mut self, seen: &Seen<Ingest>, to: ingest::Transition, beside: Beside) -> Result<()> {
+        let next = Ingest { state: to.state, ..seen.value.clone() };
+        let key = at(shelf(&next), &next.id.to_string())?;
+        let value = next.to_bytes();
+        match (&seen.revision, key == seen.key) {
+            (Some(revision), true) => self.changes.push(Change::replace(key, revision.clone(), value)),
+            (Some(revision), false) => {
+                self.changes.push(Change::delete(seen.key.clone(), revision.clone()));
+                self.changes.push(Change::create(key, value));
+            }
+            (None, _) => self.changes.push(Change::create(key, value)),
+        }
+        self.records.push(Noted::of(&next, to.audit, beside));
+        self.next = Some((self.changes.len().saturating_sub(1), next));
+        Ok(())
+    }
+
+    /// The next state of some bytes.
+    pub(super) fn blob(&mut self, seen: &Seen<Option<blob::Entry>>, to: &blob::Transition) {
+        self.put(seen, to.entry.to_bytes());
+        self.records.push(Noted::of_bytes(to.audit.clone()));
+    }
+
+    /// What a component accepted.
+    pub(super) fn accepted(&mut self, seen: &Seen<Accepted>, next: &Accepted) {
+        self.put(seen, next.to_bytes());
+    }
+
+    /// Which upload a key of a sender stands for.
+    pub(super) fn pointer(&mut self, seen: &Seen<Option<IngestId>>, id: IngestId) {
+        self.put(seen, id.to_string().into_bytes());
+    }
+
+    /// A record that stays as it is.
+    pub(super) fn keep(&mut self, key: LedgerKey, value: impl Into<Bytes>) {
+        self.changes.push(Change::create(key, value));
+    }
+
+    fn put<T>(&mut self, seen: &Seen<T>, value: Vec<u8>) {
+        self.changes.push(Change { key: seen.key.clone(), expected: seen.revision.clone(), value: Some(value.into()) });
+    }
+}
+
+/// Uploads that are to be gone on with, and those that rest.
+pub(super) const OPEN: &str = "ingest/open";
+pub(super) const REST: &str = "ingest/rest";
+
+fn shelf(ingest: &Ingest) -> &'static str {
+    if ingest.state.is_end() { REST } else { OPEN }
+}
+
+pub(super) fn at(folder: &str, name: &str) -> Result<LedgerKey> {
+    Ok(LedgerKey::new(format!("{folder}/{name}"))?)
+}
+
+/// Names that may hold any text are kept by their digest.
+pub(super) fn digest_of(text: &str) -> String {
+    Sha256::of(text.as_bytes()).to_string()
+}
+
+pub(super) fn unreadable(key: &LedgerKey, error: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt { what: format!("the record `{key}`: {error}") }
+}

@@ -1,0 +1,316 @@
+//! Uploads that come with a signed manifest: verified, held against the device as it is, and kept.
+
+use super::books::Books;
+use super::entries::{Entries, at, unreadable};
+use super::target::{Kin, Target};
+use super::update_service::UpdateService;
+use super::{KeepError, ReceiveError};
+use crate::primitive::{Id, Text};
+use crate::reference::Gather;
+use crate::resource::Device;
+use crate::store::{
+    BlobRef, BlobStore, Ledger, LedgerKey, ResourceStore, Result as StoreResult, StoreError, Stored as _, Tenant,
+    Tenanted,
+};
+use crate::update::ingest::{Ingest, Intent, Signed};
+use crate::update::manifest::{
+    Artifact, ArtifactName, ManifestError, Reason, Signature, SignatureContext, SignatureError, SignedManifest,
+    Situation, UpdateManifest, VerifiedManifest, explain,
+};
+use crate::update::{Acceptance, IdempotencyKey, IngestId, KeyId, Note, ProviderId};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use time::OffsetDateTime;
+
+/// An update as its maker signed it, and for which device it is sent.
+///
+/// What the update is for, its version and sequence number, and the digest and size of its file are those of the manifest.
+///
+/// ```
+/// use fhir_devices::service::SignedSubmission;
+/// use fhir_devices::update::manifest::{Signature, SignedManifest};
+/// let signature = Signature { key: "acme-2017".parse()?, bytes: vec![0; 64] };
+/// let manifest = SignedManifest::new(r#"{"format":1}"#, vec![signature]);
+/// let mut submission = SignedSubmission::new("pump-7".parse()?, "acme".parse()?, manifest);
+/// submission.artifact = Some("pump-2.4.bin".parse()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedSubmission {
+    /// The device that the update is for.
+    pub device: Id,
+    /// Who is said to have made it: only keys that may sign for this provider count.
+    pub provider: ProviderId,
+    /// The manifest, and the signatures over it.
+    pub manifest: SignedManifest,
+    /// Which of its files comes; none where it has only one.
+    pub artifact: Option<ArtifactName>,
+    /// Under which key it may be sent again.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+impl SignedSubmission {
+    /// The only file of an update.
+    #[must_use]
+    pub const fn new(device: Id, provider: ProviderId, manifest: SignedManifest) -> Self {
+        Self { device, provider, manifest, artifact: None, idempotency_key: None }
+    }
+}
+
+impl<R, B, L> UpdateService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// Everything that speaks for an update of a device, and against it, as [`receive_signed`](super::UpdateService::receive_signed)
+    /// would judge it now. Nothing is written.
+    ///
+    /// # Errors
+    /// The conditions of [`ReceiveError`] that can be found out before the bytes come, except
+    /// [`ReceiveError::NotAdmitted`].
+    pub async fn explain(&self, tenant: &Tenant, submission: &SignedSubmission) -> Result<Vec<Reason>, ReceiveError> {
+        let verified = self.verify(tenant, &submission.manifest, &submission.provider)?;
+        let selector = verified.manifest().target.selector();
+        let resources = Tenanted::new(Arc::clone(&self.resources), tenant.clone());
+        let target = Target { resources: &resources, device: &submission.device, selector: &selector, whole: true };
+        self.reasons(&self.books(tenant), &target, &verified, None).await
+    }
+
+    /// The manifest that an upload came with, and its signatures, to the letter; none where it came without one.
+    ///
+    /// # Errors
+    /// [`KeepError::NoSuchUpload`], [`KeepError::Store`].
+    pub async fn manifest(&self, tenant: &Tenant, id: IngestId) -> Result<Option<SignedManifest>, KeepError> {
+        let books = self.books(tenant);
+        let seen = books.ingest(id).await?.ok_or(KeepError::NoSuchUpload)?;
+        match seen.value.intent.manifest {
+            Some(_) => Ok(Some(kept(&books, &seen.value).await?)),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn verify(
+        &self,
+        tenant: &Tenant,
+        manifest: &SignedManifest,
+        provider: &ProviderId,
+    ) -> Result<VerifiedManifest, ReceiveError> {
+        let verifier = self.verifier.as_deref().ok_or(ReceiveError::NoVerifier)?;
+        manifest.verify(verifier, SignatureContext { tenant, provider }).map_err(ReceiveError::Manifest)
+    }
+
+    /// Before the bytes come: whether exactly one component is meant, and nothing speaks against the update of it.
+    pub(super) async fn may_begin(
+        &self,
+        books: &Books<'_, L>,
+        target: &Target<'_, R>,
+        manifest: Option<&VerifiedManifest>,
+        known: Option<IngestId>,
+    ) -> Result<(), ReceiveError> {
+        let Some(verified) = manifest else { return target.resolve().await };
+        let reasons = against(self.reasons(books, target, verified, known).await?);
+        if reasons.is_empty() { Ok(()) } else { Err(ReceiveError::NotAdmitted { reasons }) }
+    }
+
+    async fn reasons(
+        &self,
+        books: &Books<'_, L>,
+        target: &Target<'_, R>,
+        verified: &VerifiedManifest,
+        known: Option<IngestId>,
+    ) -> Result<Vec<Reason>, ReceiveError> {
+        let (kin, component) = target.meant_of_all().await?;
+        let accepted = books.accepted(&component).await.map_err(ReceiveError::Ledger)?.value;
+        let provider = Text::new(verified.manifest().identity.provider.as_str()).ok();
+        let of = accepted.of(provider.as_ref());
+        Judged { kin: &kin, device: target.device, component: &component }.explain(
+            verified.manifest(),
+            of,
+            known,
+            books.now(),
+        )
+    }
+
+    /// What speaks against attaching an upload to a component that was read, where it came with a manifest. One that came
+    /// in another call is verified again: keys may have been revoked meanwhile.
+    pub(super) async fn judge(
+        &self,
+        books: &Books<'_, L>,
+        ingest: &Ingest,
+        judged: Judged<'_>,
+        accepted: Option<&Acceptance>,
+        (in_hand, now): (Option<&VerifiedManifest>, OffsetDateTime),
+    ) -> Result<Vec<Reason>, ReceiveError> {
+        if ingest.intent.manifest.is_none() {
+            return if self.takes_unsigned(books.tenant()) { Ok(Vec::new()) } else { Err(ReceiveError::Unsigned) };
+        }
+        let again;
+        let verified = match in_hand {
+            Some(verified) => verified,
+            None => {
+                let signed = kept(books, ingest).await.map_err(ReceiveError::Ledger)?;
+                let provider = ingest.intent.provider.as_ref().and_then(|name| ProviderId::new(name.as_str()).ok());
+                let unknown = || ReceiveError::Ledger(lost(ingest, "its provider cannot be read"));
+                again = self.verify(books.tenant(), &signed, &provider.ok_or_else(unknown)?)?;
+                &again
+            }
+        };
+        Ok(against(judged.explain(verified.manifest(), accepted, Some(ingest.id), now)?))
+    }
+
+    pub(super) fn takes_unsigned(&self, tenant: &Tenant) -> bool {
+        !self.signed_only.as_ref().is_some_and(|wants| wants(tenant))
+    }
+}
+
+fn against(mut reasons: Vec<Reason>) -> Vec<Reason> {
+    reasons.retain(|reason| reason.is_against);
+    reasons
+}
+
+/// Why an upload that was taken comes to nothing, in the words of its audit record; nothing where it may yet be attached.
+pub(super) fn turned_away(error: &ReceiveError) -> Option<Option<Text>> {
+    let words = match error {
+        ReceiveError::NotAdmitted { .. } | ReceiveError::Unsigned => error.to_string(),
+        ReceiveError::Manifest(ManifestError::Signature(SignatureError::Unavailable { .. })) => return None,
+        ReceiveError::Manifest(ManifestError::Signature(signature)) => signature.to_string(),
+        ReceiveError::Manifest(other) => other.to_string(),
+        _ => return None,
+    };
+    Some(Note::about(&words).and_then(|note| Text::new(note.as_str()).ok()))
+}
+
+/// A component of a device, to be judged with all that the device has.
+#[derive(Clone, Copy)]
+pub(super) struct Judged<'k> {
+    pub(super) kin: &'k Kin,
+    pub(super) device: &'k Id,
+    pub(super) component: &'k Id,
+}
+
+impl Judged<'_> {
+    fn explain(
+        self,
+        manifest: &UpdateManifest,
+        accepted: Option<&Acceptance>,
+        ingest: Option<IngestId>,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Reason>, ReceiveError> {
+        let device = Device::from_version(&self.kin.device).map_err(ReceiveError::Resources)?;
+        let tree = Gather::with_capacity(self.kin.components.len() + 1)
+            .with_item(&device)
+            .with_items(&self.kin.components)
+            .build();
+        let node = tree.get(self.component.as_str()).ok_or(ReceiveError::Resources(StoreError::NotFound))?;
+        let situation = Situation { accepted, ingest, device: Some(self.device), ..Situation::at(now) };
+        Ok(explain(&tree, node, manifest, &situation))
+    }
+}
+
+/// The file that comes.
+pub(super) fn artifact<'m>(
+    verified: &'m VerifiedManifest,
+    wanted: Option<&ArtifactName>,
+) -> Result<&'m Artifact, ReceiveError> {
+    let all = &verified.manifest().artifacts;
+    let found = match (wanted, all.as_slice()) {
+        (Some(wanted), all) => all.iter().find(|artifact| artifact.name == *wanted),
+        (None, [one]) => Some(one),
+        (None, _) => None,
+    };
+    found.ok_or_else(|| ReceiveError::NoSuchArtifact {
+        wanted: wanted.cloned(),
+        found: all.iter().map(|artifact| artifact.name.clone()).collect(),
+    })
+}
+
+/// What an upload of a file of a manifest to a device is for.
+pub(super) fn intent(
+    verified: &VerifiedManifest,
+    device: &Id,
+    wanted: Option<&ArtifactName>,
+) -> Result<Intent, ReceiveError> {
+    let artifact = artifact(verified, wanted)?;
+    verified
+        .intent(device.clone(), artifact)
+        .ok_or_else(|| ReceiveError::NoSuchArtifact { wanted: Some(artifact.name.clone()), found: Vec::new() })
+}
+
+pub(super) fn signed(verified: &VerifiedManifest) -> Signed {
+    Signed { update: verified.manifest().identity.name.clone(), keys: verified.keys().to_vec() }
+}
+
+/// How signatures are kept. Fields are added, and never changed; a change gets another number.
+const FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Signatures {
+    format: u32,
+    signatures: Vec<OneSignature>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OneSignature {
+    key: KeyId,
+    /// In base64.
+    bytes: String,
+}
+
+/// Where the bytes of a manifest are kept, for all uploads that come with it.
+fn place(of: &VerifiedManifest) -> StoreResult<LedgerKey> {
+    at("manifest", &of.id().to_string())
+}
+
+/// Where the signatures that an upload came with are kept.
+fn signatures_place(ingest: IngestId) -> StoreResult<LedgerKey> {
+    at("signatures", &ingest.to_string())
+}
+
+/// Keeps a manifest and its signatures with the upload that comes with it.
+pub(super) async fn keep<L: Ledger + ?Sized>(
+    books: &Books<'_, L>,
+    entries: &mut Entries,
+    ingest: IngestId,
+    verified: &VerifiedManifest,
+) -> StoreResult<()> {
+    let place = place(verified)?;
+    if books.read(place.clone()).await?.value.is_none() {
+        entries.keep(place, verified.signed().bytes().clone());
+    }
+    let one =
+        |signature: &Signature| OneSignature { key: signature.key.clone(), bytes: STANDARD.encode(&signature.bytes) };
+    let signatures = verified.signed().signatures().iter().map(one).collect();
+    // Texts and a number under fixed names: there is nothing in it that JSON cannot say.
+    let value = serde_json::to_vec(&Signatures { format: FORMAT, signatures }).unwrap_or_default();
+    entries.keep(signatures_place(ingest)?, value);
+    Ok(())
+}
+
+fn lost(ingest: &Ingest, what: &str) -> StoreError {
+    StoreError::Corrupt { what: format!("the manifest of the upload `{}`: {what}", ingest.id) }
+}
+
+/// The manifest that an upload came with.
+async fn kept<L: Ledger + ?Sized>(books: &Books<'_, L>, ingest: &Ingest) -> StoreResult<SignedManifest> {
+    let wanted = ingest.intent.manifest.ok_or_else(|| lost(ingest, "it came without one"))?;
+    let bytes = books.read(at("manifest", &wanted.to_string())?).await?.value;
+    let bytes = bytes.ok_or_else(|| lost(ingest, "it is not there"))?;
+    if BlobRef::of(&bytes).digest != wanted {
+        return Err(lost(ingest, "it has other bytes"));
+    }
+    let place = signatures_place(ingest.id)?;
+    let value = books.read(place.clone()).await?.value.ok_or_else(|| lost(ingest, "its signatures are not there"))?;
+    let read: Signatures = serde_json::from_slice(&value).map_err(|error| unreadable(&place, error))?;
+    if read.format != FORMAT {
+        return Err(unreadable(&place, "it is of a later version"));
+    }
+    let one = |OneSignature { key, bytes }: OneSignature| {
+        let bytes = STANDARD.decode(bytes).map_err(|error| unreadable(&place, error))?;
+        Ok(Signature { key, bytes })
+    };
+    let signatures = read.signatures.into_iter().map(one).collect::<StoreResult<_>>()?;
+    Ok(SignedManifest::new(bytes, signatures))
+}
