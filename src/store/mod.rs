@@ -66,6 +66,7 @@ pub use resolver::{Family, InStore};
 pub use resource_store::{BoxFuture, ResourceStore};
 pub use search::{Criterion, Search, TokenMatch};
 pub use stored::Stored;
+pub(crate) use stored::stamp;
 pub use stream::ByteStream;
 pub use tenant::Tenant;
 pub use tenant_blobs::TenantBlobs;
