@@ -1,10 +1,11 @@
 //! How many small updates a second one thread receives into the store in memory, with all records and their audit chain, and
-//! how long a recovery takes beside a million uploads at rest.
+//! how long a recovery takes: of a million uploads that still wait for their bytes, of some beside a million at rest, and of
+//! many whose time is over, each of which is closed, recorded and chained.
 //!
 //! ```text
 //! cargo bench --bench drivers
 //! ```
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a bench may stop where it stands")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a bench may stop where it stands")]
 
 use fhir_devices::backend::Memory;
 use fhir_devices::service::{Submission, UpdateService};
@@ -13,8 +14,9 @@ use fhir_devices::store::{
     VersionId, stream,
 };
 use fhir_devices::update::IngestId;
-use fhir_devices::update::ingest::{Ingest, Intent, Limits, State};
+use fhir_devices::update::ingest::{Ingest, Intent, Limits, Reason, State, resume};
 use fhir_devices::{Device, DeviceComponent};
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use time::macros::datetime;
@@ -33,8 +35,10 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     receive(&runtime, false);
     receive(&runtime, true);
-    recover(&runtime, AT_REST, BEGUN);
-    recover(&runtime, 0, UNFINISHED);
+    resume_all();
+    recover(&runtime, 0, AT_REST, true);
+    recover(&runtime, AT_REST, BEGUN, false);
+    recover(&runtime, 0, UNFINISHED, false);
 }
 
 fn tenant() -> Tenant {
@@ -105,17 +109,41 @@ fn work() -> Option<Duration> {
     text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// So many uploads at rest, and so many whose bytes never came.
-fn recover(runtime: &Runtime, at_rest: u128, begun: u128) {
+fn ingest(id: u128) -> Ingest {
+    let kind = "application/octet-stream".parse().unwrap();
+    let intent = Intent::new("pump-7".parse().unwrap(), "pump.bin".parse().unwrap(), kind);
+    Ingest::open(IngestId(id), intent, Limits::default(), datetime!(2017-04-19 10:00 UTC)).0
+}
+
+/// A million records of uploads in every state that is not at rest: read, and what is to be done told.
+fn resume_all() {
+    let blob = BlobRef::of(b"firmware");
+    let (generation, component) = (Generation(7), "mds".parse::<fhir_devices::primitive::Id>().unwrap());
+    let deadline = datetime!(2017-04-19 11:00 UTC);
+    let states = [
+        State::Open { deadline },
+        State::Acquired { blob, generation, deadline },
+        State::Stored { blob, generation, target: None, attempts: 0 },
+        State::Stored { blob, generation, target: Some(component.clone()), attempts: 1 },
+        State::Releasing { blob, generation, component: Some(component), reason: Reason::Withdrawn },
+        State::Releasing { blob, generation, component: None, reason: Reason::Withdrawn },
+    ];
+    let record = |id: u128| Ingest { state: states[id as usize % states.len()].clone(), ..ingest(id) }.to_bytes();
+    let records: Vec<Vec<u8>> = (0..AT_REST).map(record).collect();
+    let start = Start::now();
+    for record in &records {
+        let ingest = Ingest::from_bytes(record).unwrap();
+        black_box(resume(&ingest.state).unwrap().key(ingest.id));
+    }
+    let Taken { passed, worked } = start.taken();
+    println!("read {AT_REST} records, and tell what is to be done {passed:>10.2?}{worked:>10.2?} of work");
+}
+
+/// So many uploads at rest, and so many whose bytes never came, and whose time is over or not.
+fn recover(runtime: &Runtime, at_rest: u128, begun: u128, waits: bool) {
     let (tenant, memory) = (tenant(), Arc::new(Memory::new()));
-    let past = datetime!(2017-04-19 10:00 UTC);
     let record = |id: u128| {
-        let intent = Intent::new(
-            "pump-7".parse().unwrap(),
-            "pump.bin".parse().unwrap(),
-            "application/octet-stream".parse().unwrap(),
-        );
-        let (mut ingest, _) = Ingest::open(IngestId(id), intent, Limits::default(), past);
+        let mut ingest = ingest(id);
         if id < at_rest {
             let blob = BlobRef::of(&id.to_be_bytes());
             let (component, version) = ("mds".parse().unwrap(), VersionId::FIRST.next());
@@ -129,9 +157,11 @@ fn recover(runtime: &Runtime, at_rest: u128, begun: u128) {
         runtime.block_on(memory.apply(&tenant, changes)).unwrap();
     }
     let service = UpdateService::new(memory.clone(), memory.clone(), memory);
+    let service = if waits { service.with_clock(|| datetime!(2017-04-19 10:01 UTC)) } else { service };
     let start = Start::now();
     let recovered = runtime.block_on(service.recover(&tenant)).unwrap();
     let Taken { passed, worked } = start.taken();
-    assert_eq!(u128::from(recovered.ended), begun);
-    println!("recover {begun} uploads that broke off, {at_rest} at rest {passed:>10.0?}{worked:>10.0?} of work");
+    let (of, wanted) = if waits { (recovered.waiting, "wait") } else { (recovered.ended, "broke off") };
+    assert_eq!(u128::from(of), begun);
+    println!("recover {begun} uploads that {wanted}, {at_rest} at rest {passed:>10.2?}{worked:>10.2?} of work");
 }

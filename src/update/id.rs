@@ -1,5 +1,6 @@
 //! Names: the service's own of an upload, and the caller's of uploads, people and pins.
 
+use crate::store::hex;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
 use std::fmt;
@@ -32,7 +33,7 @@ pub struct NotAnIngestId;
 
 impl fmt::Display for IngestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        f.write_str(hex(&self.0.to_be_bytes(), &mut [0; 64]))
     }
 }
 
