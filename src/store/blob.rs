@@ -1,6 +1,6 @@
 //! What a blob is called, and how it is read.
 
-use super::hex::{digit, hex};
+use super::hex::{bytes, hex, number};
 use super::{ByteStream, InvalidText, Result, StoreError};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use sha2::Digest as _;
@@ -47,16 +47,7 @@ impl FromStr for Sha256 {
 
     fn from_str(text: &str) -> Result<Self, InvalidText> {
         let refuse = || InvalidText::new("a SHA-256 digest", text, "64 hexadecimal digits are wanted");
-        if text.len() != 64 {
-            return Err(refuse());
-        }
-        let mut digits = text.bytes().map(|byte| digit(byte).ok_or_else(refuse));
-        let mut next = || digits.next().unwrap_or_else(|| Err(refuse()));
-        let mut digest = [0; 32];
-        for byte in &mut digest {
-            *byte = next()? << 4 | next()?;
-        }
-        Ok(Self(digest))
+        bytes(text).map(Self).ok_or_else(refuse)
     }
 }
 
@@ -140,10 +131,8 @@ impl FromStr for Generation {
     type Err = InvalidText;
 
     fn from_str(text: &str) -> Result<Self, InvalidText> {
-        let digits = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let parsed = digits.then(|| u128::from_str_radix(text, 16).ok()).flatten();
         let refuse = || InvalidText::new("a generation", text, "32 hexadecimal digits in lower case are wanted");
-        parsed.map(Self).ok_or_else(refuse)
+        number(text).map(Self).ok_or_else(refuse)
     }
 }
 

@@ -10,14 +10,39 @@ pub(crate) fn hex<'t>(bytes: &[u8], into: &'t mut [u8; 64]) -> &'t str {
     std::str::from_utf8(into.get(..bytes.len() * 2).unwrap_or_default()).unwrap_or_default()
 }
 
-/// The value of a digit, in either case.
-pub(super) fn digit(of: u8) -> Option<u8> {
-    match of {
-        b'0'..=b'9' => Some(of - b'0'),
-        b'a'..=b'f' => Some(of - b'a' + 10),
-        b'A'..=b'F' => Some(of - b'A' + 10),
-        _ => None,
+/// The value of a digit, in either case; [`NONE`] for what is none.
+const fn value(of: u8) -> u8 {
+    let (digit, letter) = (of.wrapping_sub(b'0'), (of | 0x20).wrapping_sub(b'a'));
+    if digit < 10 {
+        digit
+    } else if letter < 6 {
+        letter + 10
+    } else {
+        NONE
     }
+}
+
+const NONE: u8 = 0xff;
+
+/// Bytes by their digits, two each, in either case.
+pub(super) fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    let (mut read, mut wrong) = ([0; N], 0);
+    for (byte, [high, low]) in read.iter_mut().zip(pairs) {
+        let (high, low) = (value(*high), value(*low));
+        wrong |= high | low;
+        *byte = high << 4 | low & 15;
+    }
+    (wrong < 16).then_some(read)
+}
+
+/// A number of 128 bits by its 32 digits in lower case.
+pub(crate) fn number(text: &str) -> Option<u128> {
+    let upper = text.bytes().fold(false, |upper, byte| upper | byte.is_ascii_uppercase());
+    bytes(text).filter(|_| !upper).map(u128::from_be_bytes)
 }
 
 #[cfg(test)]
@@ -31,8 +56,17 @@ mod tests {
             let wanted: String = chunk.iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(hex(chunk, &mut [0; 64]), wanted);
         }
-        for byte in 0..=u8::MAX {
-            assert_eq!(digit(byte).map(u32::from), char::from(byte).to_digit(16));
+        for (high, low) in (0..0x80_u8).flat_map(|high| (0..0x80_u8).map(move |low| (high, low))) {
+            let text = String::from_iter([char::from(high), char::from(low)]);
+            let is_hex = high.is_ascii_hexdigit() && low.is_ascii_hexdigit();
+            let wanted = is_hex.then(|| u8::from_str_radix(&text, 16).ok()).flatten();
+            assert_eq!(super::bytes(&text), wanted.map(|byte| [byte]), "{text}");
         }
+        assert_eq!(super::bytes::<1>("\u{fc}"), None);
+        assert_eq!(super::bytes::<1>("000"), None);
+        let number = u128::MAX / 7;
+        assert_eq!(super::number(&format!("{number:032x}")), Some(number));
+        assert_eq!(super::number(&format!("{number:032X}")), None);
+        assert_eq!(super::number(&format!("{number:x}")), None);
     }
 }

@@ -59,7 +59,7 @@ pub use edit::writes;
 pub use error::{Applied, BoxError, CommitError, InvalidText, Result, StoreError};
 pub use fold::fold;
 pub use for_tenant::ForTenant;
-pub(crate) use hex::hex;
+pub(crate) use hex::{hex, number};
 pub use index::{IndexEntries, Matching, Parameter, Token};
 pub use key::{Key, ResourceType, VersionId, WriteId};
 pub use ledger::{Change, LEDGER_MAX_CHANGES, LEDGER_MAX_VALUE, Ledger, LedgerKey, LedgerRecord, Revision};

@@ -1,6 +1,6 @@
 //! Names: the service's own of an upload, and the caller's of uploads, people and pins.
 
-use crate::store::hex;
+use crate::store::{hex, number};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
 use std::fmt;
@@ -41,8 +41,7 @@ impl FromStr for IngestId {
     type Err = NotAnIngestId;
 
     fn from_str(text: &str) -> Result<Self, NotAnIngestId> {
-        let digits = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        digits.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(Self).ok_or(NotAnIngestId)
+        number(text).map(Self).ok_or(NotAnIngestId)
     }
 }
 

@@ -281,20 +281,21 @@ impl Ingest {
     /// [`Unreadable`] when it is none, or of a format that is not known.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         fn read<'de, S: Deserialize<'de>>(
-            bytes: &'de [u8],
+            text: &'de str,
             wanted: u32,
             state: impl FnOnce(S) -> Option<State>,
         ) -> Option<Ingest> {
-            let read = serde_json::from_slice::<Written<S>>(bytes).ok()?;
+            let read = serde_json::from_str::<Written<S>>(text).ok()?;
             let Written { format, id, opened, intent, limits, signed, state: found } = read;
             let state = state(found).filter(|_| format == wanted)?;
             Some(Ingest { id, intent, limits, opened, signed, state })
         }
-        if let Some(read) = read(bytes, FORMAT, AnyState::state) {
+        let text = std::str::from_utf8(bytes).map_err(|_| Unreadable)?;
+        if let Some(read) = read(text, FORMAT, AnyState::state) {
             return Ok(read);
         }
-        match serde_json::from_slice(bytes) {
-            Ok(Format { format: 1 }) => read(bytes, 1, |state: FirstState| Some(state.into())).ok_or(Unreadable),
+        match serde_json::from_str(text) {
+            Ok(Format { format: 1 }) => read(text, 1, |state: FirstState| Some(state.into())).ok_or(Unreadable),
             _ => Err(Unreadable),
         }
     }
