@@ -64,7 +64,7 @@ mod tests {
         }
         assert_eq!(super::bytes::<1>("\u{fc}"), None);
         assert_eq!(super::bytes::<1>("000"), None);
-        let number = u128::MAX / 7;
+        let number = 0xfeed_0000_0000_0000_0000_0000_0000_00ff_u128;
         assert_eq!(super::number(&format!("{number:032x}")), Some(number));
         assert_eq!(super::number(&format!("{number:032X}")), None);
         assert_eq!(super::number(&format!("{number:x}")), None);
