@@ -7,6 +7,9 @@
 //! ```
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a bench may stop where it stands")]
 
+#[path = "common/taken.rs"]
+mod taken;
+
 use fhir_devices::backend::Memory;
 use fhir_devices::service::{Submission, UpdateService};
 use fhir_devices::store::{
@@ -18,7 +21,7 @@ use fhir_devices::update::ingest::{Ingest, Intent, Limits, Reason, State, resume
 use fhir_devices::{Device, DeviceComponent};
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use taken::{Start, Taken};
 use time::macros::datetime;
 use tokio::runtime::Runtime;
 
@@ -81,32 +84,6 @@ fn receive(runtime: &Runtime, again: bool) {
     let (passed, worked) = rate.fold((0.0, 0.0), |best, one| (f64::max(best.0, one.0), f64::max(best.1, one.1)));
     let which = if again { "ten for each component" } else { "each for another component" };
     println!("receive 1 KiB, {which:<28}{passed:>10.0} /s{worked:>10.0} a second of work");
-}
-
-/// When something began: by the clock, and by the work of this thread, since a machine may be shared.
-struct Start(Instant, Option<Duration>);
-
-struct Taken {
-    passed: Duration,
-    worked: Duration,
-}
-
-impl Start {
-    fn now() -> Self {
-        Self(Instant::now(), work())
-    }
-
-    fn taken(&self) -> Taken {
-        let passed = self.0.elapsed();
-        let worked = self.1.and_then(|before| Some(work()? - before)).unwrap_or(passed);
-        Taken { passed, worked }
-    }
-}
-
-/// What this thread has worked until now, where the system says it.
-fn work() -> Option<Duration> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
 fn ingest(id: u128) -> Ingest {
