@@ -1,6 +1,6 @@
 //! How many small updates a second one thread receives into the store in memory, with all records and their audit chain, and
 //! how long a recovery takes: of a million uploads that still wait for their bytes, of some beside a million at rest, and of
-//! many whose time is over, each of which is closed, recorded and chained.
+//! many whose time is over, each of which is closed, recorded and chained, and of some that are attached.
 //!
 //! ```text
 //! cargo bench --bench drivers
@@ -42,6 +42,7 @@ fn main() {
     recover(&runtime, 0, AT_REST, true);
     recover(&runtime, AT_REST, BEGUN, false);
     recover(&runtime, 0, UNFINISHED, false);
+    attach(&runtime);
 }
 
 fn tenant() -> Tenant {
@@ -53,22 +54,48 @@ fn submission(device: usize) -> Submission {
     Submission::new(device, "pump.bin".parse().unwrap(), "application/octet-stream".parse().unwrap())
 }
 
+/// So many devices, each with one component.
+fn fill(runtime: &Runtime, memory: &Memory, devices: usize) {
+    for device in 0..devices {
+        let pump = format!(r#"{{"resourceType":"Device","id":"pump-{device}"}}"#);
+        let mds = format!(
+            r#"{{"resourceType":"DeviceComponent","id":"mds-{device}","identifier":{{"value":"1"}},
+            "type":{{"text":"pump"}},"source":{{"reference":"Device/pump-{device}"}}}}"#
+        );
+        let pump = Device::from_json(pump.as_bytes()).unwrap().write(Precondition::Absent).unwrap();
+        let mds = DeviceComponent::from_json(mds.as_bytes()).unwrap().write(Precondition::Absent).unwrap();
+        runtime.block_on(memory.commit(&tenant(), vec![pump, mds])).unwrap();
+    }
+}
+
+/// Uploads whose bytes are there, and whose references are not: each is attached.
+fn attach(runtime: &Runtime) {
+    let (tenant, memory) = (tenant(), Arc::new(Memory::new()));
+    fill(runtime, &memory, RECEIVED);
+    for id in 0..RECEIVED {
+        let mut ingest = ingest(id as u128);
+        ingest.intent.device = format!("pump-{id}").parse().unwrap();
+        let (blob, generation) = (BlobRef::of(&id.to_be_bytes()), Generation(id as u128 + 1));
+        ingest.state = State::Stored { blob, generation, target: None, attempts: 0 };
+        let key = LedgerKey::new(format!("ingest/open/{}", ingest.id)).unwrap();
+        runtime.block_on(memory.apply(&tenant, vec![Change::create(key, ingest.to_bytes())])).unwrap();
+    }
+    let service = UpdateService::new(memory.clone(), memory.clone(), memory);
+    let service = service.with_urls(|_, _| "https://cdn.example/update".parse().unwrap());
+    let start = Start::now();
+    let recovered = runtime.block_on(service.recover(&tenant)).unwrap();
+    let Taken { passed, worked } = start.taken();
+    assert_eq!((recovered.ended, recovered.failed.len()), (RECEIVED as u64, 0));
+    println!("recover {RECEIVED} uploads that are to be attached {passed:>10.2?}{worked:>10.2?} of work");
+}
+
 /// Updates of a kilobyte, each for another device, or ten for each: the best of some rounds.
 fn receive(runtime: &Runtime, again: bool) {
     let tenant = tenant();
     let devices = if again { RECEIVED / 10 } else { RECEIVED };
     let rate = (0..ROUNDS).map(|_| {
         let memory = Arc::new(Memory::new());
-        for device in 0..devices {
-            let pump = format!(r#"{{"resourceType":"Device","id":"pump-{device}"}}"#);
-            let mds = format!(
-                r#"{{"resourceType":"DeviceComponent","id":"mds-{device}","identifier":{{"value":"1"}},
-                "type":{{"text":"pump"}},"source":{{"reference":"Device/pump-{device}"}}}}"#
-            );
-            let pump = Device::from_json(pump.as_bytes()).unwrap().write(Precondition::Absent).unwrap();
-            let mds = DeviceComponent::from_json(mds.as_bytes()).unwrap().write(Precondition::Absent).unwrap();
-            runtime.block_on(memory.commit(&tenant, vec![pump, mds])).unwrap();
-        }
+        fill(runtime, &memory, devices);
         let service = UpdateService::new(memory.clone(), memory.clone(), memory);
         let calls: Vec<_> =
             (0..RECEIVED).map(|n| (submission(n % devices), stream::once(vec![n as u8; 1_024]))).collect();
