@@ -268,6 +268,7 @@
 //! - `cosmos`: `backend::Cosmos`, resources on Azure Cosmos DB for NoSQL.
 //! - `ed25519`: [`update::manifest::Verifier`] by Ed25519, for the signatures of manifests.
 //! - `encryption`: [`backend`] wrappers that seal blobs and resource bodies.
+//! - `fhir-http`: `backend::FhirServer`, resources on another FHIR STU3 server. It runs within tokio.
 //! - `object-store`: `backend::Objects`, update files on Azure Blob Storage, S3, Google Cloud Storage and in local files.
 //! - `postgres`: `backend::Postgres`, resources and the ledger in a PostgreSQL database. It runs within tokio.
 //! - `redb`: `backend::Redb`, resources and the ledger in one file, and `backend::Files`, update files in a folder: durable, with no

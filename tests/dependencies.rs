@@ -32,7 +32,7 @@ fn optional() -> BTreeSet<String> {
 #[test]
 fn the_default_build_has_no_dependency_of_a_feature() {
     let (default, optional) = (default_build(), optional());
-    for engine in ["azure_data_cosmos", "object_store", "redb", "tokio-postgres"] {
+    for engine in ["azure_data_cosmos", "object_store", "redb", "reqwest", "tokio-postgres"] {
         assert!(optional.contains(engine), "`{engine}` is no optional dependency");
     }
     let brought: Vec<_> = optional.intersection(&default).collect();

@@ -240,11 +240,15 @@ fn a_discarded_blob_is_verified_and_counted_but_not_kept() {
 struct Forgetful {
     below: Memory,
     answers: Mutex<Vec<bool>>,
+    /// Deletions lose their write ids.
+    nameless: bool,
 }
 
 impl ResourceStore for Forgetful {
     fn capabilities(&self) -> Capabilities {
-        ResourceStore::capabilities(&self.below)
+        let mut capabilities = ResourceStore::capabilities(&self.below);
+        capabilities.deletion_write_ids = !self.nameless;
+        capabilities
     }
 
     fn read<'a>(&'a self, t: &'a Tenant, k: &'a Key) -> BoxFuture<'a, Result<Version>> {
@@ -255,8 +259,11 @@ impl ResourceStore for Forgetful {
         self.below.vread(t, k, v)
     }
 
-    fn commit<'a>(&'a self, t: &'a Tenant, w: Vec<Write>) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+    fn commit<'a>(&'a self, t: &'a Tenant, mut w: Vec<Write>) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
         let applied = self.answers.lock().unwrap().pop();
+        for write in w.iter_mut().filter(|write| self.nameless && write.body.is_none()) {
+            write.write_id = None;
+        }
         Box::pin(async move {
             match applied {
                 None => return self.below.commit(t, w).await,
@@ -284,7 +291,7 @@ impl ResourceStore for Forgetful {
 
 fn forgetful(answers: &[bool]) -> Tenanted<Forgetful> {
     let answers = Mutex::new(answers.iter().rev().copied().collect());
-    Tenanted::new(Arc::new(Forgetful { below: Memory::new(), answers }), fresh())
+    Tenanted::new(Arc::new(Forgetful { below: Memory::new(), answers, nameless: false }), fresh())
 }
 
 #[test]
@@ -317,6 +324,23 @@ fn a_write_that_was_not_applied_is_sent_again_if_that_is_safe() {
     let store = forgetful(&[false, false, false]);
     let create = Write::create(device("a"), "1", nothing()).with_id(WriteId(1));
     assert!(matches!(block_on(store.write_resolved(create)), Err(StoreError::Indeterminate { .. })));
+}
+
+#[test]
+fn a_deletion_that_lost_its_id_and_its_answer_stays_unknown() {
+    for when in [Precondition::Version(v(1)), Precondition::Exists] {
+        let answers = Mutex::new(vec![true, true]);
+        let store = Tenanted::new(Arc::new(Forgetful { below: Memory::new(), answers, nameless: true }), fresh());
+        let create = Write::create(device("a"), "1", nothing()).with_id(WriteId(1));
+        assert_eq!(block_on(store.write_resolved(create)).unwrap().version, v(1));
+        // It was applied: to call it a conflict would say that it was not.
+        let delete = Write::delete(device("a"), when).with_id(WriteId(2));
+        let unknown = block_on(store.write_resolved(delete));
+        assert!(matches!(unknown, Err(StoreError::Indeterminate { .. })), "{unknown:?}");
+        // Where another has deleted it before, nothing was lost.
+        let delete = Write::delete(device("a"), Precondition::Version(v(1))).with_id(WriteId(3));
+        assert!(matches!(block_on(store.write_resolved(delete)), Err(StoreError::Conflict { .. })));
+    }
 }
 
 #[test]

@@ -14,8 +14,21 @@ mod access;
 mod app;
 #[path = "update_service/client.rs"]
 mod client;
+#[path = "update_service/keeping.rs"]
+mod keeping;
+#[cfg(all(feature = "postgres", feature = "redb"))]
+#[path = "../examples/update_service/kept.rs"]
+mod kept;
+#[path = "update_service/lives.rs"]
+mod lives;
+#[cfg(all(feature = "postgres", feature = "redb"))]
+#[path = "update_service/postgres.rs"]
+mod postgres;
 #[path = "update_service/rest.rs"]
 mod rest;
+#[cfg(all(feature = "postgres", feature = "redb"))]
+#[path = "postgres/server.rs"]
+mod server;
 #[path = "../examples/update_service/settings.rs"]
 mod settings;
 #[path = "update_service/uploads.rs"]

@@ -1,5 +1,9 @@
 //! Where resources and update files are kept, as the command line says.
 
+#[cfg(feature = "postgres")]
+#[path = "wire.rs"]
+mod wire;
+
 use crate::app::Stores;
 use crate::settings::Settings;
 use fhir_devices::store::{BlobStore, Ledger, ResourceStore};
@@ -30,7 +34,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Stores, String> {
         return Err("`--postgres` keeps no update files: say where they go, by `--blobs` or `--data`".to_owned());
     }
     let kept = match (&settings.postgres, &settings.data) {
-        (Some(url), _) => Some(in_postgres(url).await?),
+        (Some(url), _) => Some(in_postgres(url, settings.postgres_ca.as_deref()).await?),
         (None, Some(folder)) => Some(in_redb(folder)?),
         (None, None) => None,
     };
@@ -47,8 +51,9 @@ pub(crate) async fn open(settings: &Settings) -> Result<Stores, String> {
 
 #[cfg(any(feature = "redb", feature = "postgres", feature = "object-store"))]
 fn failed(name: &str, what: impl std::fmt::Display, error: &dyn std::error::Error) -> String {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("`{name} {what}`: {error}{cause}")
+    let causes: String =
+        std::iter::successors(error.source(), |cause| cause.source()).map(|it| format!(": {it}")).collect();
+    format!("`{name} {what}`: {error}{causes}")
 }
 
 #[cfg(not(all(feature = "redb", feature = "postgres", feature = "object-store")))]
@@ -82,15 +87,19 @@ fn in_files(_: &Path, _: u64) -> Result<Arc<dyn BlobStore>, String> {
 }
 
 #[cfg(feature = "postgres")]
-async fn in_postgres(url: &str) -> Result<Kept, String> {
+async fn in_postgres(url: &str, roots: Option<&Path>) -> Result<Kept, String> {
     use fhir_devices::backend::postgres::{NoTls, Options};
     // The address may hold a password, and is not repeated.
-    let store = Options::new().connect(url, NoTls).await.map_err(|error| failed("--postgres", "…", &error))?;
-    Ok(Kept::of(store))
+    let failed = |error: &dyn std::error::Error| failed("--postgres", "…", error);
+    let store = match wire::of(url, roots)? {
+        wire::Wire::Clear(url) => Options::new().connect(&url, NoTls).await,
+        wire::Wire::Tls(url, tls) => Options::new().connect(&url, tls).await,
+    };
+    Ok(Kept::of(store.map_err(|error| failed(&error))?))
 }
 
 #[cfg(not(feature = "postgres"))]
-async fn in_postgres(_: &str) -> Result<Kept, String> {
+async fn in_postgres(_: &str, _: Option<&Path>) -> Result<Kept, String> {
     lacking("--postgres", "postgres")
 }
 

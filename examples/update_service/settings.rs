@@ -14,11 +14,14 @@ where and for whom
   --tls-cert FILE      the certificates of the service, PEM, its own first
   --tls-key FILE       their private key, PEM
   --tokens FILE        who may ask, one a line: a token (or `sha256:` and its digest), a blank, and the tenants with
-                       commas between them, or `*`. Programs send it as `Authorization: Bearer`, browsers as a password
+                       commas between them, or `*`; then perhaps ` as ` and a name for the audit records. Programs send
+                       the token as `Authorization: Bearer`, browsers as a password
 
 where things are kept (by default everything is in memory, and ends with the service)
   --data DIR           a folder of this machine (needs a build with the feature `redb`)
-  --postgres URL       the resources in a PostgreSQL database (feature `postgres`)
+  --postgres URL       the resources in a PostgreSQL database (feature `postgres`); with `sslmode=verify-full` in its
+                       address by TLS, which another machine than this one has to be reached by
+  --postgres-ca FILE   the certificates that its own must be of, PEM (default: those that this system trusts)
   --blobs URL          the update files in an object store: s3://, az://, gs:// or file:// (feature `object-store`)
 
 and
@@ -35,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) tokens: Option<PathBuf>,
     pub(crate) data: Option<PathBuf>,
     pub(crate) postgres: Option<String>,
+    pub(crate) postgres_ca: Option<PathBuf>,
     pub(crate) blobs: Option<String>,
     pub(crate) max_upload: u64,
     pub(crate) demo: bool,
@@ -51,6 +55,7 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
         tokens: None,
         data: None,
         postgres: None,
+        postgres_ca: None,
         blobs: None,
         max_upload: app::MAX_UPLOAD,
         demo: true,
@@ -72,6 +77,7 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
             "--tokens" => settings.tokens = Some(value()?.into()),
             "--data" => settings.data = Some(value()?.into()),
             "--postgres" => settings.postgres = Some(value()?),
+            "--postgres-ca" => settings.postgres_ca = Some(value()?.into()),
             "--blobs" => settings.blobs = Some(value()?),
             "--max-upload" => {
                 let text = value()?;
@@ -98,6 +104,9 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
         (None, None) => None,
         _ => return Err("`--tls-cert` and `--tls-key` go together".to_owned()),
     };
+    if settings.postgres_ca.is_some() && settings.postgres.is_none() {
+        return Err("`--postgres-ca` goes with `--postgres`".to_owned());
+    }
     settings.is_safe()?;
     Ok(Some(settings))
 }

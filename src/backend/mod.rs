@@ -7,6 +7,8 @@ mod codes;
 #[cfg(feature = "cosmos")]
 pub mod cosmos;
 mod discard;
+#[cfg(feature = "fhir-http")]
+pub mod fhir_http;
 #[cfg(feature = "redb")]
 mod files;
 mod form;
@@ -27,6 +29,8 @@ pub use self::redb::Redb;
 #[cfg(feature = "cosmos")]
 pub use cosmos::Cosmos;
 pub use discard::Discard;
+#[cfg(feature = "fhir-http")]
+pub use fhir_http::FhirServer;
 #[cfg(feature = "redb")]
 pub use files::Files;
 pub use memory::Memory;

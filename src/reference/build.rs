@@ -6,7 +6,7 @@ use super::item::{self, Item, Pointer, token};
 use super::names::{Keys, Names};
 use super::place::place;
 use super::record::{MOST, Marks, NONE, Nodes, Origin, Record, Target, Tie};
-use super::slots::{Key, NO_KEY};
+use super::slots::{BATCH, Key, NO_KEY};
 use super::tree::Tree;
 use crate::datatype::{Literal, plain_id};
 use crate::resource::{Bundle, DeviceComponent, Resource};
@@ -193,6 +193,10 @@ impl std::fmt::Debug for Gather<'_> {
 /// Follows the parent and the source of each.
 fn link<'a>(nodes: &mut Nodes<'a>, all: &[Keys], names: &mut Names<'a>) {
     for (at, keys) in (0..).zip(all) {
+        if at as usize % BATCH == 0 {
+            let end = all.len().min(at as usize + BATCH);
+            names.fetch(nodes, all.get(at as usize..end).unwrap_or_default(), at);
+        }
         let Some(record) = nodes.record(at).copied() else { continue };
         let space = names.base_of(nodes, at);
         let (parent_tie, up) = match record.marks.parent_tie() {

@@ -6,7 +6,7 @@ use super::item::{Item, says, token};
 use super::names::{FAR, Names};
 use super::record::{NONE, Nodes, Record, Target, Tie};
 use super::rule::Rule;
-use super::slots::{Key, NO_KEY, Slots, mixed};
+use super::slots::{BATCH, Key, NO_KEY, Slots, mixed};
 use crate::datatype::CodeableConcept;
 use crate::nomenclature::{Level, Part};
 use crate::primitive::Id;
@@ -216,11 +216,21 @@ fn doubled(nodes: &Nodes<'_>, names: &Names<'_>, found: &mut Vec<Finding>) {
 /// CT-27: the components of a device, or of a tree without one, by their identifiers.
 fn identifiers(nodes: &Nodes<'_>, labels: &[Key], found: &mut Vec<Finding>) {
     let mut firsts = Slots::with_capacity(labels.iter().filter(|label| **label != NO_KEY).count());
-    for ((at, record), label) in (0..).zip(nodes.records()).zip(labels).filter(|(_, label)| **label != NO_KEY) {
-        let family = if record.device == NONE { record.top } else { record.device };
-        let first = firsts.insert(mixed(*label, family), at);
-        if first != at {
-            found.push(Finding::about(at, Rule::UniqueIdentifier, Spot::Identifier, first));
+    let batches = nodes.records().chunks(BATCH).zip(labels.chunks(BATCH));
+    for ((records, labels), from) in batches.zip((0..).step_by(BATCH)) {
+        let keys = || {
+            let labelled = (from..).zip(records).zip(labels).filter(|(_, label)| **label != NO_KEY);
+            labelled.map(|((at, record), label): ((u32, &Record), &Key)| {
+                let family = if record.device == NONE { record.top } else { record.device };
+                (at, mixed(*label, family))
+            })
+        };
+        firsts.fetch(keys().map(|(_, key)| key));
+        for (at, key) in keys() {
+            let first = firsts.insert(key, at);
+            if first != at {
+                found.push(Finding::about(at, Rule::UniqueIdentifier, Spot::Identifier, first));
+            }
         }
     }
 }

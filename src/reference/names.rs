@@ -2,7 +2,7 @@
 
 use super::item::{Item, Pointer, token};
 use super::record::{MOST, NONE, Nodes, Target, Tie};
-use super::slots::{Key, NO_KEY, Slots, mixed};
+use super::slots::{BATCH, Key, NO_KEY, Slots, mixed};
 
 use crate::datatype::Literal;
 use std::collections::HashMap;
@@ -42,6 +42,8 @@ pub(super) struct Names<'a> {
     names: Slots,
     /// The bases, from 1.
     bases: HashMap<&'a str, Space>,
+    /// Mostly that of the next one too.
+    last_base: Option<(&'a str, Space)>,
     urls: HashMap<&'a str, u32>,
     far: Slots,
     /// Whether some name is of several nodes.
@@ -95,8 +97,15 @@ impl<'a> Names<'a> {
     }
 
     fn base(&mut self, base: &'a str) -> Space {
+        if let Some((last, space)) = self.last_base
+            && last == base
+        {
+            return space;
+        }
         let next = u32::try_from(self.bases.len()).unwrap_or(0) + 1;
-        *self.bases.entry(base).or_insert(next)
+        let space = *self.bases.entry(base).or_insert(next);
+        self.last_base = Some((base, space));
+        space
     }
 
     /// Takes in a resource under the address of its entry, or under its type and id alone.
@@ -134,15 +143,17 @@ impl<'a> Names<'a> {
     /// Numbers the names of all nodes. Those that share one are marked.
     pub(super) fn number(&mut self, nodes: &mut Nodes<'a>, keys: &[Keys]) {
         self.names = Slots::with_capacity(nodes.len());
-        for (at, keys) in (0..).zip(keys) {
-            if keys.id == NO_KEY {
-                continue;
-            }
-            let first = self.names.insert(within(keys.id, self.space(nodes, at), nodes.kind(at)), at);
-            if first != at {
-                self.has_doubled = true;
-                nodes.mark(first, |marks| marks.set_doubled(true));
-                nodes.mark(at, |marks| marks.set_doubled(true));
+        for (batch, from) in keys.chunks(BATCH).zip((0..).step_by(BATCH)) {
+            let named = || (from..).zip(batch).filter(|(_, keys)| keys.id != NO_KEY);
+            let name = |names: &Self, nodes: &Nodes<'_>, at, id| within(id, names.space(nodes, at), nodes.kind(at));
+            self.names.fetch(named().map(|(at, keys)| name(self, nodes, at, keys.id)));
+            for (at, keys) in named() {
+                let first = self.names.insert(name(self, nodes, at, keys.id), at);
+                if first != at {
+                    self.has_doubled = true;
+                    nodes.mark(first, |marks| marks.set_doubled(true));
+                    nodes.mark(at, |marks| marks.set_doubled(true));
+                }
             }
         }
     }
@@ -169,6 +180,15 @@ impl<'a> Names<'a> {
     /// The space from which the relative references of a node count.
     pub(super) fn base_of(&self, nodes: &Nodes<'a>, at: u32) -> Space {
         if self.bases.is_empty() { NOWHERE } else { nodes.origin(at).map_or(NOWHERE, |origin| origin.space) }
+    }
+
+    /// Brings to hand what [`plain`](Self::plain) looks at for these nodes.
+    pub(super) fn fetch(&self, nodes: &Nodes<'a>, batch: &[Keys], from: u32) {
+        let at_base = |(at, keys): (u32, &Keys)| {
+            let space = self.base_of(nodes, at);
+            [within(keys.parent, space, Target::Component), within(keys.source, space, Target::Device)]
+        };
+        self.names.fetch((from..).zip(batch).flat_map(at_base));
     }
 
     /// The first node of a name.

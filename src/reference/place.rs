@@ -1,6 +1,7 @@
 //! Where each node stands, when it is known what is above it.
 
 use super::record::{NONE, Nodes, Target, Tie};
+use super::slots::BATCH;
 use crate::nomenclature::Level;
 
 /// That a node is on the way that is being walked.
@@ -16,6 +17,10 @@ pub(super) fn place(nodes: &mut Nodes<'_>) -> Vec<(u32, u32)> {
     let mut way: Vec<u32> = Vec::new();
     let count = nodes.count();
     for start in 0..count {
+        if start as usize % BATCH == 0 {
+            let next = nodes.records().iter().skip(start as usize).take(BATCH);
+            fetch(nodes, next.map(|record| record.up));
+        }
         let mut at = start;
         while let Some(record) = nodes.record_mut(at) {
             if record.top != NONE {
@@ -32,6 +37,9 @@ pub(super) fn place(nodes: &mut Nodes<'_>) -> Vec<(u32, u32)> {
             at = record.up;
         }
         while let Some(at) = way.pop() {
+            if way.len() % BATCH == BATCH - 1 {
+                fetch(nodes, way.iter().rev().take(BATCH).copied());
+            }
             place_one(nodes, at);
         }
     }
@@ -45,6 +53,11 @@ pub(super) fn place(nodes: &mut Nodes<'_>) -> Vec<(u32, u32)> {
     }
     cuts.sort_unstable();
     cuts
+}
+
+/// Brings to hand the nodes that are looked at next, all at once.
+fn fetch(nodes: &Nodes<'_>, next: impl Iterator<Item = u32>) {
+    std::hint::black_box(next.fold(0, |all, at| all ^ nodes.record(at).map_or(0, |record| record.depth)));
 }
 
 /// Cuts the circle that the end of a way is, which came back to `at`; and turns that end, so that the way leads on from

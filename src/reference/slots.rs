@@ -9,6 +9,9 @@ use super::record::NONE;
 /// is read once, when its resource is at hand, and never again to compare it.
 pub(super) type Key = [u32; 3];
 
+/// So many are fetched at once: as many as a processor waits for side by side.
+pub(super) const BATCH: usize = 16;
+
 /// The key of no text.
 pub(super) const NO_KEY: Key = [0; 3];
 
@@ -34,8 +37,7 @@ impl Slots {
 
     /// The number of a key, else the free slot where it belongs.
     fn look(&self, key: Key) -> Result<u32, usize> {
-        // A product of 32 bits and the length, of which the upper part is less than the length.
-        let mut at = ((u64::from(key[0]) * self.slots.len() as u64) >> 32) as usize;
+        let mut at = self.start(key);
         loop {
             match self.slots.get(at) {
                 Some((_, NONE)) | None => return Err(at),
@@ -47,6 +49,19 @@ impl Slots {
 
     pub(super) fn find(&self, key: Key) -> Option<u32> {
         self.look(key).ok()
+    }
+
+    /// Where the search for a key begins.
+    fn start(&self, key: Key) -> usize {
+        // A product of 32 bits and the length, of which the upper part is less than the length.
+        ((u64::from(key[0]) * self.slots.len() as u64) >> 32) as usize
+    }
+
+    /// Brings to hand the slots of the keys that are looked for next, all at once: one after the other, each would be
+    /// waited for, as what is done next depends on what is there.
+    pub(super) fn fetch(&self, keys: impl Iterator<Item = Key>) {
+        let at = |key| self.slots.get(self.start(key)).map_or(0, |(_, number)| *number);
+        std::hint::black_box(keys.fold(0, |all, key| all ^ at(key)));
     }
 
     /// The number that is there already, else this one, which is there from now on.

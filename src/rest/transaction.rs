@@ -6,7 +6,7 @@ use super::header::if_match;
 use super::link::rewrite;
 use super::problem::{Problem, Result};
 use super::sheaf::Sheaf;
-use super::write::{Candidate, has_id_of, name, new_key, of_type, overtaken, valid_write};
+use super::write::{Candidate, exists_already, has_id_of, name, new_key, of_type, overtaken, valid_write};
 use super::{Response, Server};
 use crate::code::HttpVerb;
 use crate::datatype::Literal;
@@ -131,10 +131,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 if let Some(resource) = &entry.resource {
                     has_id_of(resource, key)?;
                 }
+                let new = entry.request.one("if-none-match") == Some("*");
                 match self.store.read(key).await {
+                    Ok(_) if new => Err(exists_already(key)),
                     Ok(version) => write(key.clone(), Precondition::Version(version.version), 200),
                     Err(StoreError::NotFound | StoreError::Gone { .. }) => {
-                        write(key.clone(), Precondition::Absent, 201)
+                        let when = given.unwrap_or(Precondition::Absent);
+                        Ok(Step::Write { key: key.clone(), when, status: 201, insisted: insisted || new })
                     }
                     Err(error) => Err(Problem::of_store(&error, key)),
                 }

@@ -190,10 +190,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         if new {
             return match self.store.write_resolved(Write { when: Precondition::Absent, ..write }).await {
                 Ok(version) => self.written(request, 201, &version),
-                Err(StoreError::AlreadyExists { .. }) => {
-                    let words = format!("{key} exists already, and `If-None-Match` wants it new");
-                    Err(Problem::new(412, Kind::Duplicate, "already-exists", words))
-                }
+                Err(StoreError::AlreadyExists { .. }) => Err(exists_already(key)),
                 Err(error) => Err(Problem::of_store(&error, key)),
             };
         }
@@ -330,6 +327,12 @@ fn unmatched(error: StoreError, what: &dyn std::fmt::Display) -> Problem {
         }
         error => Problem::of_store(&error, what),
     }
+}
+
+/// The refusal of a write whose resource must be new.
+pub(super) fn exists_already(key: &Key) -> Problem {
+    let words = format!("{key} exists already, and `If-None-Match` wants it new");
+    Problem::new(412, Kind::Duplicate, "already-exists", words)
 }
 
 pub(super) fn overtaken() -> Problem {

@@ -2,8 +2,9 @@
 
 use super::keep::PAGE;
 use super::update_service::UpdateService;
-use crate::store::{BlobStore, Ledger, ResourceStore, Result, StoreError, Tenant};
+use crate::store::{BlobStore, Ledger, Page, PageToken, ResourceStore, Result, StoreError, Tenant};
 use crate::update::audit::{AuditRecord, Break, ChainHead, Checkpoint, read_lines, verify};
+use std::num::NonZeroU32;
 
 impl<R, B, L> UpdateService<R, B, L>
 where
@@ -11,6 +12,20 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
+    /// One page of the audit chain of a tenant, in its order: each record as the line whose digest the next one names. For
+    /// those who export a chain, or look for what they need of one that is long.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where a record is no text; as [`Ledger::scan`].
+    pub async fn audit_lines(
+        &self,
+        tenant: &Tenant,
+        limit: NonZeroU32,
+        after: Option<&PageToken>,
+    ) -> Result<Page<String>> {
+        self.books(tenant).chain(limit, after).await
+    }
+
     /// Every audit record of a tenant, in the order of the chain. Everything is held in memory.
     ///
     /// # Errors

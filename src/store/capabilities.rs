@@ -39,13 +39,24 @@ pub struct Capabilities {
     pub search_read_your_writes: bool,
     /// Whether an acknowledged write survives the loss of a node or of power.
     pub durable_ack: bool,
+    /// Whether a deletion keeps its write id, as a version with a body does.
+    pub deletion_write_ids: bool,
 }
 
 impl Capabilities {
-    /// With history, with searches that see acknowledged writes, and with no promise of durability.
+    /// With history, with searches that see acknowledged writes, with the write ids of deletions, and with no promise of
+    /// durability.
     #[must_use]
     pub const fn new(atomic: AtomicScope, max_writes: usize, max_body: u64) -> Self {
-        Self { atomic, max_writes, max_body, history: true, search_read_your_writes: true, durable_ack: false }
+        Self {
+            atomic,
+            max_writes,
+            max_body,
+            history: true,
+            search_read_your_writes: true,
+            durable_ack: false,
+            deletion_write_ids: true,
+        }
     }
 }
 

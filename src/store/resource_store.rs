@@ -52,8 +52,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///   included: a foreign resource is `NotFound`. Two tenants may use the same key; their versions are counted apart.
 /// - **R10 Errors.** [`StoreError::applied`](super::StoreError::applied) tells the truth: an error that says `No` means
 ///   that nothing was written, nor will be. When the store cannot know, it answers `Indeterminate`.
-/// - **R11 Write ids.** A write id is kept with the version that it made, and given back by every read of it. The store does
-///   not look for it: the caller who repeats a write recognises the first try by it.
+/// - **R11 Write ids.** A write id is kept with the version that it made, and given back by every read of it; that of a
+///   deletion is lost without [`Capabilities::deletion_write_ids`]. The store does not look for it: the caller who repeats a
+///   write recognises the first try by it.
 /// - **R12 Sizes.** A body of [`Capabilities::max_body`] bytes is taken; a larger one is `TooLarge`, before anything is
 ///   written.
 /// - **R13 Time.** `last_updated` is the store's time of the commit, and never falls from one version of a resource to the

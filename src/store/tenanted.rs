@@ -159,7 +159,7 @@ impl<S: ResourceStore + ?Sized> Tenanted<S> {
             if !unknown && !own_doing {
                 return Err(error);
             }
-            let found = self.find_write(&write.key, write.when, id).await;
+            let found = self.find_write(&write, id).await;
             let passed_by = matches!((&found, write.when), (Ok(Trace::OfAnother), Precondition::Version(_)));
             match found {
                 Ok(Trace::Found(version)) => return Ok(version),
@@ -173,11 +173,17 @@ impl<S: ResourceStore + ?Sized> Tenanted<S> {
         }
     }
 
-    async fn find_write(&self, key: &Key, when: Precondition, id: WriteId) -> Result<Trace> {
-        let found = if !self.capabilities().history {
+    async fn find_write(&self, write: &Write, id: WriteId) -> Result<Trace> {
+        let key = &write.key;
+        let capabilities = self.capabilities();
+        let found = if !capabilities.history {
             self.read(key).await.map(|version| Trace::of(version, id, Trace::None))
-        } else if let Precondition::Version(base) = when {
-            self.vread(key, base.next()).await.map(|version| Trace::of(version, id, Trace::OfAnother))
+        } else if let Precondition::Version(base) = write.when {
+            self.vread(key, base.next()).await.map(|version| {
+                // A deletion that has lost its id may be the one looked for.
+                let nameless = write.body.is_none() && version.is_deleted() && !capabilities.deletion_write_ids;
+                Trace::of(version, id, if nameless { Trace::None } else { Trace::OfAnother })
+            })
         } else {
             self.find_in_history(key, id).await
         };

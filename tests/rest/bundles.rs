@@ -234,6 +234,15 @@ async fn a_transaction_that_fails_anywhere_changes_nothing_and_tells_where() {
             &["version-conflict"],
             &["Bundle.entry[1]"],
         ),
+        (
+            json!([
+                fine(),
+                with("ifNoneMatch", "*", write("PUT", "Device/old", json!({"resourceType": "Device", "id": "old"})))
+            ]),
+            412,
+            &["already-exists"],
+            &["Bundle.entry[1]"],
+        ),
         (json!([fine(), fine()]), 400, &["written-twice"], &["Bundle.entry[1]"]),
         (
             json!([fine(), entry("DELETE", "Device/old"), entry("DELETE", "Device?_id=old")]),
@@ -457,4 +466,13 @@ async fn a_transaction_that_is_overtaken_is_tried_again() {
     own["request"]["ifMatch"] = "W/\"1\"".into();
     let refused = client.refused("POST ", &[], &bundle("transaction", json!([own])), 409).await;
     assert_eq!(refused, ["version-conflict"], "the client's own condition is not tried again");
+    // Nor is a resource replaced that came to be after the look, where the client wants it new.
+    let mut new = write("PUT", "Device/a", json!({"resourceType": "Device", "id": "a"}));
+    new["request"]["ifNoneMatch"] = "*".into();
+    let body = bundle("transaction", json!([new]));
+    let client = Client::over(Lesser { raced: AtomicU32::new(1), ..Lesser::new() });
+    assert_eq!(client.send("POST ", &[], &body).await.status, 409);
+    let client = Client::over(Lesser::new());
+    assert_eq!(statuses(&send(&client, &body).await), ["201 Created"]);
+    assert_eq!(client.refused("POST ", &[], &body, 412).await, ["already-exists"]);
 }

@@ -90,6 +90,7 @@ async fn requests_are_counted_for_the_operator() {
         "update_service_requests_total{kind=\"updates\",method=\"POST\",status=\"2xx\"} 1",
         "update_service_request_seconds_count{kind=\"fhir\"} 2",
         "update_service_requests_under_way 1",
+        "update_service_keeper_rounds_total 0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
@@ -113,6 +114,7 @@ fn beyond_this_machine_the_service_wants_tls_and_tokens() {
         (&["--listen", "8080"][..], "`8080` is not an address"),
         (&["--listen"], "wants a value"),
         (&["--tls-cert", "c"], "go together"),
+        (&["--postgres-ca", "c"], "goes with"),
         (&["--base-url", "https://x.example/path"], "is not the address of a service"),
         (&["--log", "loud"], "level"),
         (&["--log-format", "xml"], "format"),
@@ -122,7 +124,17 @@ fn beyond_this_machine_the_service_wants_tls_and_tokens() {
         assert!(error.contains(why), "{error}");
     }
     assert!(read(&["--help"]).unwrap().is_none());
-    for name in ["--listen", "--base-url", "--tls-cert", "--tls-key", "--tokens", "--data", "--postgres", "--blobs"] {
+    for name in [
+        "--listen",
+        "--base-url",
+        "--tls-cert",
+        "--tls-key",
+        "--tokens",
+        "--data",
+        "--postgres",
+        "--postgres-ca",
+        "--blobs",
+    ] {
         assert!(settings::USAGE.contains(&format!("  {name} ")), "{name}");
     }
 }

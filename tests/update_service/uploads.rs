@@ -331,31 +331,3 @@ async fn a_file_is_sent_whole_in_part_or_not_again() {
     service.get(&format!("/blobs/demo/sha256/{}/{}", Sha256::of(b"other"), Generation(0))).await.refusal(404);
     service.get("/blobs/demo/sha256/nothing/nothing").await.refusal(404);
 }
-
-#[tokio::test]
-async fn an_upload_says_where_it_stands() {
-    let service = Service::start().await;
-    let send = async |version: &str, sequence: &str| {
-        let form = Form::of(PUMP).field("Component", "pump-syringe").field("Version", version);
-        service.upload("demo", &[], &form.field("Sequence", sequence).file("a.bin", version.as_bytes())).await
-    };
-    let state = async |reply: &super::client::Reply| {
-        let link = reply.header("link").unwrap();
-        let path = link.strip_prefix('<').unwrap().split('>').next().unwrap().to_owned();
-        let answer = service.get(&path).await;
-        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
-        (path, serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap())
-    };
-    let first = send("2.1", "5").await;
-    let (path, said) = state(&first).await;
-    assert_eq!((&said["state"], &said["version"], &said["sequence"]), (&"attached".into(), &"2.1".into(), &5.into()));
-    assert_eq!(said["component"], "DeviceComponent/pump-syringe/_history/2");
-    assert_eq!(said["sha256"], Sha256::of(b"2.1").to_string());
-    service.get(&path.replace("/demo/", "/other/")).await.refusal(404);
-    service.get("/demo/updates/7").await.refusal(400);
-
-    assert_eq!(send("2.0", "4").await.refusal(409).0, "upload-ended");
-    let second = send("2.2", "6").await;
-    assert_eq!(state(&second).await.1["state"], "attached");
-    assert_eq!(state(&first).await.1["state"], "superseded");
-}

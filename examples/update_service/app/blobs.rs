@@ -1,8 +1,8 @@
 //! The bytes of update files, streamed, whole or in part.
 
-use super::Shared;
 use super::answer::{self, Answer, Problem, Result, set};
 use super::place::{AtBlob, client_has, one};
+use super::{Shared, keeper};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -17,6 +17,7 @@ pub(crate) async fn download(State(app): State<Shared>, AtBlob(tenant, key): AtB
     let blobs = app.blobs_of(&tenant);
     let problem = |error: StoreError| Problem::of_store(&error, format_args!("file {key}"));
     let blob = blobs.head(&key).await.map_err(problem)?;
+    keeper::notice(&app, &tenant).await;
     let tag = format!("\"{}\"", key.digest);
     if client_has(&headers, &tag) {
         let mut answer = answer::empty(StatusCode::NOT_MODIFIED);

@@ -2,7 +2,7 @@
 
 use super::answer::{Problem, Result, of_library};
 use super::place::AtTenant;
-use super::{MAX_BUNDLE, MAX_DOCUMENT, Shared};
+use super::{MAX_BUNDLE, MAX_DOCUMENT, Shared, keeper};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -30,10 +30,17 @@ pub(crate) async fn handle(
             Problem::bad("body", "the body broke off")
         }
     })?;
+    // Searches of a tenant of whom nothing is known succeed too.
+    let names_one = path.split_once('/').is_some_and(|(_, id)| !id.starts_with('_'));
+    let changes = !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS) && !path.ends_with("_search");
     let mut request = Request::new(method.as_str(), path).query(uri.query().unwrap_or_default()).body(body);
     for (name, value) in &headers {
         // What is no text is no tag, no media type and no condition either.
         request = request.header(name.as_str(), value.to_str().unwrap_or_default());
     }
-    Ok(of_library(app.fhir(&tenant).handle(&request).await))
+    let answer = of_library(app.fhir(&tenant).handle(&request).await);
+    if (names_one || changes) && answer.status().is_success() {
+        keeper::notice(&app, &tenant).await;
+    }
+    Ok(answer)
 }

@@ -12,14 +12,38 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fhir_devices::issue::Kind;
 use fhir_devices::store::{BoxFuture, Sha256, Tenant};
+use fhir_devices::update::ActorId;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use url::form_urlencoded;
 
 /// Tells whom a token belongs to. What an operator has (a table, an identity provider) is put in here.
 pub(crate) trait Authenticator: Send + Sync + 'static {
-    /// What the holder of the token may see; `None` where the token is not known.
-    fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<Access>>;
+    /// Who the holder of the token is, and what they may see; `None` where the token is not known.
+    fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<(Caller, Access)>>;
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// Somebody on this machine, where nobody signs in.
+    Local,
+    /// Somebody with a token that has no name.
+    Unnamed,
+    /// Somebody with a token of this name.
+    Named(ActorId),
+}
+
+impl Caller {
+    /// What audit records call them.
+    pub(crate) fn actor(&self) -> Result<ActorId, Problem> {
+        match self {
+            Self::Local => ActorId::new("local"),
+            Self::Unnamed => ActorId::new("client"),
+            Self::Named(name) => Ok(name.clone()),
+        }
+        .map_err(|error| Problem::bad("caller", error))
+    }
 }
 
 /// What somebody may see.
@@ -31,10 +55,10 @@ pub(crate) enum Access {
     Tenants(BTreeSet<Tenant>),
 }
 
-/// The tokens of a file, one a line: the token or `sha256:` and its digest, a blank, and the tenants with commas between
-/// them, or `*`.
+/// The tokens of a file, one a line: the token or `sha256:` and its digest, a blank, the tenants with commas between them, or
+/// `*`, and, if it has one, ` as ` and the name that its holder has in audit records.
 #[derive(Debug, Default)]
-pub(crate) struct Tokens(HashMap<Sha256, Access>);
+pub(crate) struct Tokens(HashMap<Sha256, (Caller, Access)>);
 
 impl Tokens {
     /// Reads the lines; empty ones and those after a `#` are passed over.
@@ -56,6 +80,13 @@ impl Tokens {
                 None if token.len() < 16 => return Err(wrong("a token has at least 16 characters")),
                 None => Sha256::of(token.as_bytes()),
             };
+            let (tenants, caller) = match tenants.split_once(" as ") {
+                Some((tenants, name)) => {
+                    let name = name.trim().parse().map_err(|error| wrong(&format!("{error}")))?;
+                    (tenants, Caller::Named(name))
+                }
+                None => (tenants, Caller::Unnamed),
+            };
             let access = match tenants.trim() {
                 "*" => Access::Everything,
                 tenants => {
@@ -63,7 +94,7 @@ impl Tokens {
                     Access::Tenants(read.map_err(|error| wrong(&error.to_string()))?)
                 }
             };
-            if known.insert(digest, access).is_some() {
+            if known.insert(digest, (caller, access)).is_some() {
                 return Err(wrong("the token comes twice"));
             }
         }
@@ -72,7 +103,7 @@ impl Tokens {
 }
 
 impl Authenticator for Tokens {
-    fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<Access>> {
+    fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<(Caller, Access)>> {
         // Digests are compared, so that the time that it takes says nothing about the tokens.
         let found = self.0.get(&Sha256::of(token.as_bytes())).cloned();
         Box::pin(async move { found })
@@ -80,13 +111,16 @@ impl Authenticator for Tokens {
 }
 
 /// Lets those through who may ask for what they ask for.
-pub(crate) async fn enter(State(app): State<Shared>, request: Request, next: Next) -> Response {
+pub(crate) async fn enter(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
     let allowed = match &app.authenticator {
         None => local_only(request.headers(), request.uri()),
         Some(authenticator) => signed_in(authenticator.as_ref(), request.headers(), request.uri()).await,
     };
     match allowed {
-        Ok(()) => next.run(request).await,
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
         Err(problem) => {
             let asks_who = app.authenticator.is_some();
             let mut answer = problem.into_response();
@@ -105,17 +139,17 @@ pub(crate) async fn enter(State(app): State<Shared>, request: Request, next: Nex
 ///
 /// Without that, any site that somebody visits could send updates to the service on their machine: directly, or by a name
 /// of its own that leads to 127.0.0.1.
-fn local_only(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
+fn local_only(headers: &HeaderMap, uri: &Uri) -> Result<Caller, Problem> {
     let foreign = origin(headers).is_some_and(|origin| !is_local(origin));
     if is_local(host(headers, uri)) && !foreign {
-        return Ok(());
+        return Ok(Caller::Local);
     }
     let words = "this service has no sign-in, and so answers only what comes from this machine";
     Err(Problem::new(StatusCode::FORBIDDEN, Kind::Forbidden, "local-only", words))
 }
 
 /// Lets a request through whose token is known and is for the tenant of the path.
-async fn signed_in(authenticator: &dyn Authenticator, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
+async fn signed_in(authenticator: &dyn Authenticator, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Problem> {
     // A browser sends what it knows also from pages of other sites.
     if origin(headers).is_some_and(|origin| !origin.eq_ignore_ascii_case(host(headers, uri))) {
         let words = "the request comes from a page of another site";
@@ -123,7 +157,9 @@ async fn signed_in(authenticator: &dyn Authenticator, headers: &HeaderMap, uri: 
     }
     let login = |words| Problem::new(StatusCode::UNAUTHORIZED, Kind::Login, "sign-in", words);
     let Some(token) = token(headers) else { return Err(login("a token is wanted")) };
-    let Some(access) = authenticator.sign_in(&token).await else { return Err(login("the token is not known")) };
+    let Some((caller, access)) = authenticator.sign_in(&token).await else {
+        return Err(login("the token is not known"));
+    };
     let tenant = asked_for(uri);
     let may = match (&access, &tenant) {
         (Access::Everything, _) => true,
@@ -131,7 +167,7 @@ async fn signed_in(authenticator: &dyn Authenticator, headers: &HeaderMap, uri: 
         (Access::Tenants(_), None) => false,
     };
     if may {
-        return Ok(());
+        return Ok(caller);
     }
     let words = match tenant {
         Some(tenant) => format!("the token is not for the tenant `{tenant}`"),
@@ -207,20 +243,24 @@ mod tests {
     #[test]
     fn a_file_of_tokens_is_read_line_by_line() {
         let digest = Sha256::of(b"another long token");
-        let text = format!("# ours\n\nfirst-long-token-1  ward-1, ward-2\nsha256:{digest} *\n");
+        let text = format!("# ours\n\nfirst-long-token-1  ward-1, ward-2 as ward/terminal\nsha256:{digest} *\n");
         let tokens = Tokens::read(&text).unwrap();
         let ward = |name: &str| name.parse::<Tenant>().unwrap();
         assert_eq!(
             tokens.0.get(&Sha256::of(b"first-long-token-1")),
-            Some(&Access::Tenants([ward("ward-1"), ward("ward-2")].into()))
+            Some(&(
+                Caller::Named("ward/terminal".parse().unwrap()),
+                Access::Tenants([ward("ward-1"), ward("ward-2")].into())
+            ))
         );
-        assert_eq!(tokens.0.get(&digest), Some(&Access::Everything));
+        assert_eq!(tokens.0.get(&digest), Some(&(Caller::Unnamed, Access::Everything)));
         for (text, wrong) in [
             ("", "no token"),
             ("lonely-long-token", "line 1"),
             ("short *", "16 characters"),
             ("first-long-token-1 Ward", "line 1: `Ward` is not a tenant"),
             ("sha256:12 *", "digest"),
+            ("first-long-token-1 ward as two words", "line 1: the text"),
             ("first-long-token-1 a\nfirst-long-token-1 b", "line 2: the token comes twice"),
         ] {
             let error = Tokens::read(text).unwrap_err();

@@ -1,9 +1,17 @@
 //! What the service does by itself: it goes on with what broke off, and deletes what nobody needs.
 
 use super::App;
-use fhir_devices::store::Tenant;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use fhir_devices::primitive::Id;
+use fhir_devices::service::ReceiveError;
+use fhir_devices::store::{
+    Applied, Change, CommitError, Key, Ledger, LedgerKey, LedgerRecord, Page, PageToken, ResourceType, Result,
+    StoreError, Tenant, TenantLedger,
+};
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -13,53 +21,253 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How long nobody must have needed some bytes.
 const GRACE: Duration = Duration::from_secs(3_600);
 
-/// The tenants that somebody asked for since the start: a store has no list of them.
-#[derive(Debug, Default)]
-pub(crate) struct Tenants(Mutex<BTreeSet<Tenant>>);
+/// Whose ledger has the list of the tenants. What the library keeps for a tenant of this name lies in other folders of it.
+const KEEPER: &str = "update-service";
 
-/// How many are remembered.
-const MOST: usize = 10_000;
+/// The folder of the list.
+const LIST: &str = "tenants";
+
+/// How many tenants of the list are read at a time.
+const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
+
+/// How many tenants are remembered to be in the list, so that it is not looked at for each request.
+const REMEMBERED: usize = 4_096;
+
+/// The tenants that there are. A store has no list of them, so that the service keeps one in the ledger, and a start knows
+/// whom to go on for. A tenant is in it before its first upload begins.
+pub(crate) struct Tenants {
+    list: TenantLedger,
+    remembered: RwLock<HashSet<Tenant>>,
+}
 
 impl Tenants {
-    /// Remembers a tenant, and tells whether it is new.
-    pub(crate) fn note(&self, tenant: &Tenant) -> bool {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.len() < MOST && !known.contains(tenant) && known.insert(tenant.clone())
+    pub(crate) fn of(ledger: Arc<dyn Ledger>) -> Result<Self> {
+        Ok(Self { list: TenantLedger::new(ledger, KEEPER.parse()?), remembered: RwLock::default() })
     }
 
-    fn all(&self) -> Vec<Tenant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    fn remembers(&self, tenant: &Tenant) -> bool {
+        self.remembered.read().unwrap_or_else(PoisonError::into_inner).contains(tenant)
+    }
+
+    /// Whether a tenant is in the list.
+    async fn has(&self, tenant: &Tenant) -> Result<bool> {
+        if self.remembers(tenant) {
+            return Ok(true);
+        }
+        let known = self.list.get(&place(tenant)?).await?.is_some();
+        if known {
+            self.remember(tenant);
+        }
+        Ok(known)
+    }
+
+    /// Puts a tenant into the list.
+    async fn note(&self, tenant: &Tenant) -> Result<()> {
+        if self.has(tenant).await? {
+            return Ok(());
+        }
+        match self.list.apply(vec![Change::create(place(tenant)?, "noted")]).await {
+            // Another request was first, or another process.
+            Ok(_) | Err(CommitError { error: StoreError::AlreadyExists { .. }, .. }) => self.remember(tenant),
+            Err(CommitError { error, .. }) if error.applied() == Applied::Unknown => {
+                return if self.has(tenant).await? { Ok(()) } else { Err(error) };
+            }
+            Err(CommitError { error, .. }) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn remember(&self, tenant: &Tenant) {
+        let mut remembered = self.remembered.write().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= REMEMBERED {
+            // To be looked up once more costs each of them one read.
+            remembered.clear();
+        }
+        remembered.insert(tenant.clone());
+    }
+
+    /// One page of the list.
+    async fn page(&self, after: Option<&PageToken>) -> Result<Page<Tenant>> {
+        let Page { items, next } = self.list.scan(&LedgerKey::new(LIST)?, PAGE, after).await?;
+        let tenant = |record: LedgerRecord| record.key.as_str().rsplit('/').next().and_then(|name| name.parse().ok());
+        Ok(Page { items: items.into_iter().filter_map(tenant).collect(), next })
     }
 }
 
+fn place(tenant: &Tenant) -> Result<LedgerKey> {
+    Ok(LedgerKey::new(format!("{LIST}/{tenant}"))?)
+}
+
+/// Notes a tenant of whom something was found or changed. Where that fails, the next request does it.
+pub(crate) async fn notice(app: &App, tenant: &Tenant) {
+    if app.tenants.remembers(tenant) {
+        return;
+    }
+    if let Err(error) = app.tenants.note(tenant).await {
+        tracing::warn!(%tenant, %error, "the tenant cannot be noted");
+    }
+}
+
+/// Notes a tenant before an upload for a device of it begins. Anybody may name one, and one without the device is none.
+///
+/// # Errors
+/// There is no such device; the troubles of the stores. The upload must not begin then.
+pub(crate) async fn admit(app: &App, tenant: &Tenant, device: &Id) -> std::result::Result<(), ReceiveError> {
+    if app.tenants.has(tenant).await.map_err(ReceiveError::Ledger)? {
+        return Ok(());
+    }
+    let device = Key::new(ResourceType::Device, device.as_str()).map_err(|_| ReceiveError::NoSuchDevice)?;
+    match app.tenanted(tenant).read(&device).await {
+        Ok(_) => app.tenants.note(tenant).await.map_err(ReceiveError::Ledger),
+        Err(StoreError::NotFound | StoreError::Gone { .. }) => Err(ReceiveError::NoSuchDevice),
+        Err(error) => Err(ReceiveError::Resources(error)),
+    }
+}
+
+/// What came of it, for the operator.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    rounds: AtomicU64,
+    ended: AtomicU64,
+    collected: AtomicU64,
+    swept: AtomicU64,
+    failed: AtomicU64,
+    tenants: AtomicU64,
+    waiting: AtomicU64,
+    stuck: AtomicU64,
+}
+
+impl Kept {
+    /// The text form of Prometheus.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        for (name, kind, help, value) in [
+            ("keeper_rounds_total", "counter", "Rounds over all tenants, of those that came to an end.", &self.rounds),
+            ("keeper_failures_total", "counter", "What could not be read or done in them.", &self.failed),
+            ("uploads_gone_on_with_total", "counter", "Uploads that were brought to their ends.", &self.ended),
+            ("files_collected_total", "counter", "Files that nobody needed any more, deleted.", &self.collected),
+            ("files_swept_total", "counter", "Files that the ledger did not know, deleted.", &self.swept),
+            ("tenants", "gauge", "Tenants at the last round.", &self.tenants),
+            ("uploads_waiting", "gauge", "Uploads without their bytes at the last round.", &self.waiting),
+            ("uploads_stuck", "gauge", "Uploads that could not be gone on with at the last round.", &self.stuck),
+        ] {
+            let _ = writeln!(text, "# HELP update_service_{name} {help}\n# TYPE update_service_{name} {kind}");
+            let _ = writeln!(text, "update_service_{name} {}", value.load(Relaxed));
+        }
+        text
+    }
+}
+
+/// What is counted anew in each round.
+#[derive(Debug, Default)]
+struct Round {
+    tenants: u64,
+    waiting: u64,
+    stuck: u64,
+}
+
 /// Looks after one tenant, once.
-pub(crate) async fn look_after(app: &App, tenant: &Tenant) {
+async fn look_after(app: &App, tenant: &Tenant, round: &mut Round) {
+    let kept = &app.kept;
+    round.tenants += 1;
     match app.updates.recover(tenant).await {
         Ok(recovered) => {
             for (id, error) in &recovered.failed {
                 tracing::warn!(%tenant, %id, %error, "an upload cannot be gone on with yet");
             }
+            if recovered.ended > 0 {
+                tracing::info!(%tenant, uploads = recovered.ended, "went on with what broke off");
+            }
+            kept.ended.fetch_add(recovered.ended, Relaxed);
+            round.waiting += recovered.waiting;
+            round.stuck += recovered.failed.len() as u64;
         }
-        Err(error) => tracing::warn!(%tenant, %error, "the uploads cannot be looked through"),
+        Err(error) => failed(kept, tenant, &error, "the uploads cannot be looked through"),
     }
     match app.updates.collect(tenant, GRACE).await {
-        Ok(collected) if collected.deleted > 0 => tracing::info!(%tenant, deleted = collected.deleted, "collected"),
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%tenant, %error, "the update files cannot be collected"),
+        Ok(collected) => {
+            if collected.deleted > 0 {
+                tracing::info!(%tenant, deleted = collected.deleted, "collected");
+            }
+            kept.collected.fetch_add(collected.deleted, Relaxed);
+        }
+        Err(error) => failed(kept, tenant, &error, "the update files cannot be collected"),
     }
-    if let Err(error) = app.updates.sweep(tenant).await {
-        tracing::warn!(%tenant, %error, "the update files cannot be swept");
+    match app.updates.sweep(tenant).await {
+        Ok(swept) => drop(kept.swept.fetch_add(swept.deleted, Relaxed)),
+        Err(error) => failed(kept, tenant, &error, "the update files cannot be swept"),
     }
 }
 
-/// Looks after every tenant from time to time, until the process ends.
+fn failed(kept: &Kept, tenant: &Tenant, error: &StoreError, what: &str) {
+    kept.failed.fetch_add(1, Relaxed);
+    tracing::warn!(%tenant, %error, "{what}");
+}
+
+/// Looks after every tenant of the list, once, and tells how many they were.
+///
+/// # Errors
+/// The list cannot be read to its end.
+async fn look_after_all(app: &App) -> Result<()> {
+    let (mut round, mut after) = (Round::default(), None);
+    loop {
+        let page = app.tenants.page(after.as_ref()).await?;
+        for tenant in &page.items {
+            look_after(app, tenant, &mut round).await;
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    let kept = &app.kept;
+    kept.tenants.store(round.tenants, Relaxed);
+    kept.waiting.store(round.waiting, Relaxed);
+    kept.stuck.store(round.stuck, Relaxed);
+    kept.rounds.fetch_add(1, Relaxed);
+    tracing::debug!(tenants = round.tenants, waiting = round.waiting, stuck = round.stuck, "looked after the tenants");
+    Ok(())
+}
+
+/// Looks after every tenant at once, and then from time to time, until the process ends.
 pub(crate) async fn keep(app: Arc<App>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        for tenant in app.tenants.all() {
-            look_after(&app, &tenant).await;
+        if let Err(error) = look_after_all(&app).await {
+            app.kept.failed.fetch_add(1, Relaxed);
+            tracing::warn!(%error, "the list of tenants cannot be read");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fhir_devices::backend::Memory;
+
+    #[tokio::test]
+    async fn more_tenants_than_are_remembered_are_all_in_the_list_once() {
+        let ledger: Arc<dyn Ledger> = Arc::new(Memory::new());
+        let count = REMEMBERED + 300;
+        let all: Vec<Tenant> = (0..count).map(|n| format!("ward-{n:05}").parse().unwrap()).collect();
+        let tenants = Tenants::of(Arc::clone(&ledger)).unwrap();
+        for tenant in all.iter().chain(all.iter().take(10)) {
+            tenants.note(tenant).await.unwrap();
+            assert!(tenants.remembered.read().unwrap().len() <= REMEMBERED);
+        }
+        let (after_a_start, mut found, mut after) = (Tenants::of(ledger).unwrap(), Vec::new(), None);
+        loop {
+            let page = after_a_start.page(after.as_ref()).await.unwrap();
+            found.extend(page.items);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(found, all);
+        assert!(after_a_start.has(&all[7]).await.unwrap());
+        assert!(!after_a_start.has(&"nobody".parse().unwrap()).await.unwrap());
     }
 }

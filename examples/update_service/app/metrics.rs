@@ -142,7 +142,7 @@ pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: N
 
 /// `GET /metrics`
 pub(crate) async fn show(State(app): State<Shared>) -> Answer {
-    plain("text/plain; version=0.0.4", app.metrics.text())
+    plain("text/plain; version=0.0.4", app.metrics.text() + &app.kept.text())
 }
 
 #[cfg(test)]

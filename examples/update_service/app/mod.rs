@@ -24,6 +24,7 @@ use fhir_devices::service::UpdateService;
 use fhir_devices::store::{BlobKey, BlobStore, Ledger, PageKey, ResourceStore, Tenant, TenantBlobs, Tenanted};
 use guard::Authenticator;
 use metrics::Metrics;
+use std::error::Error;
 use std::sync::Arc;
 use url::Url;
 
@@ -64,6 +65,7 @@ pub(crate) struct App {
     authenticator: Option<Arc<dyn Authenticator>>,
     metrics: Metrics,
     tenants: keeper::Tenants,
+    kept: keeper::Kept,
 }
 
 /// What a handler is given.
@@ -74,16 +76,17 @@ impl App {
     ///
     /// # Errors
     /// When the address is no URL.
-    pub(crate) fn over(stores: Stores, base: &str, max_upload: u64) -> Result<Self, url::ParseError> {
+    pub(crate) fn over(stores: Stores, base: &str, max_upload: u64) -> Result<Self, Box<dyn Error>> {
         let Stores { resources, blobs, ledger } = stores;
         let base = base.trim_end_matches('/').to_owned();
         let files = Url::parse(&format!("{base}/blobs"))?;
+        let tenants = keeper::Tenants::of(Arc::clone(&ledger))?;
         let updates = UpdateService::new(Arc::clone(&resources), Arc::clone(&blobs), ledger)
             .with_max_size(max_upload)
             .with_urls(move |tenant, blob| file_url(&files, tenant, blob));
         let (pages, metrics) = (PageKey::random(), Metrics::default());
-        let tenants = keeper::Tenants::default();
-        Ok(Self { resources, blobs, updates, base, max_upload, pages, authenticator: None, metrics, tenants })
+        let kept = keeper::Kept::default();
+        Ok(Self { resources, blobs, updates, base, max_upload, pages, authenticator: None, metrics, tenants, kept })
     }
 
     /// Asks everyone for a token.
@@ -126,7 +129,9 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/metrics", get(metrics::show))
         .route("/blobs/{tenant}/sha256/{digest}/{generation}", get(blobs::download))
         .route("/{tenant}/updates", post(updates::receive).layer(DefaultBodyLimit::disable()))
-        .route("/{tenant}/updates/{id}", get(updates::state::show))
+        .route("/{tenant}/updates/{id}", get(updates::state::show).delete(updates::state::withdraw))
+        .route("/{tenant}/updates/{id}/audit", get(updates::records::of_upload))
+        .route("/{tenant}/audit", get(updates::records::chain))
         .route("/{tenant}/fhir", bundles())
         .route("/{tenant}/fhir/", bundles())
         .route("/{tenant}/fhir/{*rest}", any(fhir::handle).layer(DefaultBodyLimit::max(MAX_DOCUMENT)))

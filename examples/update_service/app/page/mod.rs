@@ -2,9 +2,8 @@
 
 mod tree;
 
-use super::Shared;
 use super::answer::{Answer, Problem, Result, set};
-use super::demo;
+use super::{Shared, demo, keeper};
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header;
@@ -26,6 +25,9 @@ pub(crate) async fn show(State(app): State<Shared>, RawQuery(query): RawQuery) -
     let tenant: Tenant = named.parse().map_err(Problem::not_found)?;
     let fleet =
         tree::Fleet::read(&app.tenanted(&tenant)).await.map_err(|error| Problem::of_store(&error, "the page"))?;
+    if !fleet.is_empty() {
+        keeper::notice(&app, &tenant).await;
+    }
 
     let page = fill(
         TEMPLATE,

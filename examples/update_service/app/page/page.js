@@ -31,10 +31,17 @@ function sentence(text) {
   return /[.!?]$/.test(whole) ? whole : whole + '.';
 }
 
-function problems(status, outcome) {
+function problems(what, status, outcome) {
   const issues = (outcome && outcome.issue) || [];
   const lines = issues.map((issue) => sentence(issue.diagnostics || issue.code));
-  return ['The update was not taken (' + status + ').', ...lines];
+  return [what + ' (' + status + ').', ...lines];
+}
+
+// Shows the devices as they are by now.
+async function refresh() {
+  const page = await fetch(location.href);
+  const fresh = new DOMParser().parseFromString(await page.text(), 'text/html').getElementById('fleet');
+  if (fresh) document.getElementById('fleet').replaceWith(fresh);
 }
 
 // The same form sent again is the same update, until something in it is changed.
@@ -56,7 +63,7 @@ form.addEventListener('submit', (event) => {
     let body = null;
     try { body = JSON.parse(request.responseText); } catch { /* no answer, or none of ours */ }
     if (request.status !== 200 && request.status !== 201) {
-      say('bad', request.status ? problems(request.status, body) : ['The service could not be reached.']);
+      say('bad', request.status ? problems('The update was not taken', request.status, body) : ['The service could not be reached.']);
       return;
     }
     const name = (body.type && body.type.text) || body.id;
@@ -65,11 +72,26 @@ form.addEventListener('submit', (event) => {
       request.status === 201 ? 'The update is now available for ' + name + '.' : 'This update had been taken before.',
       'DeviceComponent/' + body.id + ' is in version ' + version.replace(/[^0-9]/g, '') + '.',
     ]);
-    const page = await fetch(location.href);
-    const fresh = new DOMParser().parseFromString(await page.text(), 'text/html').getElementById('fleet');
-    if (fresh) document.getElementById('fleet').replaceWith(fresh);
+    await refresh();
   };
   button.disabled = true;
   say('busy', ['Sending…']);
   request.send(new FormData(form));
+});
+
+document.addEventListener('click', async (event) => {
+  const place = event.target.dataset.withdraw;
+  if (!place) return;
+  const reason = prompt('Why is the update withdrawn? The reason stays in the records, and names no patient.');
+  if (reason === null) return;
+  const query = reason.trim() ? '?reason=' + encodeURIComponent(reason.trim()) : '';
+  try {
+    const reply = await fetch(place + query, { method: 'DELETE' });
+    const body = await reply.json();
+    if (reply.ok) say('good', ['The update is withdrawn.', 'Its records stay at ' + body.audit + '.']);
+    else say('bad', problems('The update was not withdrawn', reply.status, body));
+    await refresh();
+  } catch {
+    say('bad', ['The service could not be reached.']);
+  }
 });

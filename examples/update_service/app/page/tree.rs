@@ -40,6 +40,11 @@ impl Fleet {
         Ok(Self { devices: devices.collect(), metrics, cut: more_devices || more_parts || more_metrics })
     }
 
+    /// Whether the tenant has no device.
+    pub(super) fn is_empty(&self) -> bool {
+        self.devices.is_empty()
+    }
+
     /// The devices to choose from.
     pub(super) fn device_options(&self) -> String {
         let mut html = String::new();
@@ -71,7 +76,7 @@ impl Fleet {
 
     /// The trees.
     pub(super) fn html(&self, tenant: &Tenant) -> String {
-        if self.devices.is_empty() {
+        if self.is_empty() {
             return format!(
                 "<p class=\"empty\">The tenant <b>{tenant}</b> has no devices. Send one to \
                  <code>/{tenant}/fhir/Device</code>.</p>"
@@ -142,7 +147,7 @@ impl Fleet {
         let link = escape(own);
         let _ = write!(html, "<a class=\"id\" href=\"/{tenant}/fhir/DeviceComponent/{link}\">{link}</a></div>");
         for update in member.component().into_iter().flat_map(available).flatten() {
-            update_row(&update, html);
+            update_row(tenant, &update, html);
         }
         html.push_str("<ul>");
         // Devices have four levels; what goes deeper is somebody's mistake, and must not exhaust the stack.
@@ -255,7 +260,7 @@ fn revisions(part: &DeviceComponent) -> impl Iterator<Item = (&'static str, &str
     })
 }
 
-fn update_row(update: &AvailableUpdate, html: &mut String) {
+fn update_row(tenant: &Tenant, update: &AvailableUpdate, html: &mut String) {
     let (class, words) = match update.status {
         UpdateStatus::Current => ("update", "Update available"),
         UpdateStatus::Superseded => ("update old", "Superseded update"),
@@ -271,7 +276,13 @@ fn update_row(update: &AvailableUpdate, html: &mut String) {
         html.push_str(&title);
     }
     let _ = write!(html, ", {}", size(update.size));
-    let _ = write!(html, " <span class=\"digest\" title=\"SHA-256 {0}\">SHA-256 {0}</span></div>", update.sha256);
+    let _ = write!(html, " <span class=\"digest\" title=\"SHA-256 {0}\">SHA-256 {0}</span>", update.sha256);
+    let own = format!("/{tenant}/updates/{}", update.id);
+    let _ = write!(
+        html,
+        " <span class=\"more\"><a href=\"{own}\">state</a> <a href=\"{own}/audit\">records</a> \
+         <button type=\"button\" data-withdraw=\"{own}\">Withdraw</button></span></div>"
+    );
 }
 
 fn size(bytes: u64) -> String {

@@ -1,6 +1,7 @@
 //! Receiving an update: a form comes in, and its file flows into the library as it comes.
 
 mod form;
+pub(crate) mod records;
 mod source;
 pub(crate) mod state;
 
@@ -15,6 +16,7 @@ use fhir_devices::issue::Kind;
 use fhir_devices::reference::SelectError;
 use fhir_devices::service::{ReceiveError, Received, Submission};
 use fhir_devices::store::{StoreError, Stored, Tenant};
+use fhir_devices::update::ingest::Reason;
 use form::Form;
 use futures_core::Stream;
 use source::Source;
@@ -39,11 +41,6 @@ type Chunk = std::result::Result<Bytes, StoreError>;
 
 /// `POST /TENANT/updates`
 pub(crate) async fn receive(State(app): State<Shared>, AtTenant(tenant): AtTenant, request: Request) -> Result {
-    if app.tenants.note(&tenant) {
-        // What broke off before the service was started is gone on with beside this.
-        let (app, tenant) = (Arc::clone(&app), tenant.clone());
-        tokio::spawn(async move { keeper::look_after(&app, &tenant).await });
-    }
     let (parts, body) = request.into_parts();
     let headers = parts.headers.clone();
     let source = Source::new(body);
@@ -82,6 +79,9 @@ async fn from_form(app: &App, tenant: &Tenant, request: Request, headers: &Heade
     };
     let receiving = async {
         let submission = submission.await.ok()?;
+        if let Err(error) = keeper::admit(app, tenant, &submission.device).await {
+            return Some(Err(error));
+        }
         Some(app.updates.receive(tenant, submission, Box::pin(Chunks(body))).await)
     };
     match tokio::join!(forwarding, receiving) {
@@ -243,7 +243,7 @@ fn refusal(error: &ReceiveError) -> Problem {
             let words = format!("{error}: send it again, with the same `Idempotency-Key` if it had one");
             Problem::new(S::SERVICE_UNAVAILABLE, Kind::LockError, "contended", words).retry_after(1)
         }
-        ReceiveError::Ended { .. } => new(S::CONFLICT, Kind::Conflict, "upload-ended"),
+        ReceiveError::Ended { reason } => ended(error, *reason),
         ReceiveError::Body(_) => new(S::BAD_REQUEST, Kind::Incomplete, "file-broke-off"),
         ReceiveError::Resources(source) | ReceiveError::Blobs(source) | ReceiveError::Ledger(source) => {
             Problem::of_store(source, "the update")
@@ -253,6 +253,24 @@ fn refusal(error: &ReceiveError) -> Problem {
             Problem::new(S::INTERNAL_SERVER_ERROR, Kind::Exception, "fault", "the update was not received")
         }
     }
+}
+
+/// An upload that came to nothing: whether the sender may repeat it, has to change it, or shall let it be.
+fn ended(error: &ReceiveError, reason: Reason) -> Problem {
+    use StatusCode as S;
+    let (status, kind) = match reason {
+        // Somebody took it back on purpose, and no repetition of it will be taken.
+        Reason::Withdrawn => (S::GONE, Kind::NotFound),
+        // The request did not come to its end while the service waited for it.
+        Reason::UploadLost => (S::REQUEST_TIMEOUT, Kind::Timeout),
+        Reason::DigestMismatch | Reason::SizeMismatch => (S::UNPROCESSABLE_ENTITY, Kind::Value),
+        Reason::TooLarge => (S::PAYLOAD_TOO_LARGE, Kind::TooLong),
+        Reason::Empty => (S::BAD_REQUEST, Kind::Required),
+        // What the component is or has accepted by now speaks against it.
+        Reason::NotHigher | Reason::Superseded | Reason::TargetLost => (S::CONFLICT, Kind::Conflict),
+        _ => (S::CONFLICT, Kind::Conflict),
+    };
+    Problem::new(status, kind, reason.as_str(), error)
 }
 
 /// No component, or several, may be meant: all that could have been are listed, as the sender has to choose.

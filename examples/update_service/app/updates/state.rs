@@ -1,29 +1,91 @@
-//! `GET /TENANT/updates/ID`: where an upload stands.
+//! `GET` and `DELETE` of `/TENANT/updates/ID`: where an upload stands, and its end at the wish of somebody.
 
-use crate::app::Shared;
-use crate::app::answer::{Problem, Result, plain};
+use crate::app::answer::{self, Answer, Problem, Result, plain, set};
+use crate::app::guard::Caller;
 use crate::app::place::AtUpload;
-use axum::extract::State;
-use axum::http::StatusCode;
+use crate::app::{Shared, keeper};
+use axum::Extension;
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
 use fhir_devices::issue::Kind;
-use fhir_devices::service::KeepError;
-use fhir_devices::update::ingest::{Ingest, State as Stands};
+use fhir_devices::primitive::Text;
+use fhir_devices::service::{IngestId, KeepError};
+use fhir_devices::store::Tenant;
+use fhir_devices::update::Note;
+use fhir_devices::update::ingest::{Ingest, Reason, State as Stands};
 use serde_json::{Map, Value, json};
+use url::form_urlencoded;
 
+/// What is said of an update that is taken back without a word.
+const NO_REASON: &str = "withdrawn without a reason";
+
+/// `GET`
 pub(crate) async fn show(State(app): State<Shared>, AtUpload(tenant, id): AtUpload) -> Result {
-    match app.updates.upload(&tenant, id).await {
-        Ok(ingest) => Ok(plain("application/json", Value::from(of(&ingest)).to_string())),
-        Err(KeepError::NoSuchUpload) => Err(Problem::not_found(format!("there is no upload {id}"))),
-        Err(KeepError::Store(error)) => Err(Problem::of_store(&error, format_args!("upload {id}"))),
-        Err(error) => {
-            super::super::answer::report_fault(&error);
+    let ingest = app.updates.upload(&tenant, id).await.map_err(|error| problem(&error, id))?;
+    keeper::notice(&app, &tenant).await;
+    Ok(shown(StatusCode::OK, &tenant, &ingest))
+}
+
+/// `DELETE`, with an optional `reason`: withdraws the update. Its record stays, and to withdraw it again changes nothing.
+pub(crate) async fn withdraw(
+    State(app): State<Shared>,
+    AtUpload(tenant, id): AtUpload,
+    Extension(caller): Extension<Caller>,
+    RawQuery(query): RawQuery,
+) -> Result {
+    let why = reason(query.as_deref().unwrap_or_default())?;
+    let answered = match app.updates.withdraw(&tenant, id, caller.actor()?, why).await {
+        Ok(ingest) => Ok(shown(StatusCode::OK, &tenant, &ingest)),
+        Err(error) => match app.updates.upload(&tenant, id).await.map(|ingest| (ingest.state.clone(), ingest)) {
+            // It is withdrawn for good, and the rest is done by itself, as soon as the stores let it.
+            Ok((Stands::Releasing { reason: Reason::Withdrawn, .. }, ingest)) => {
+                tracing::warn!(%tenant, %id, %error, "a withdrawal is not carried out yet");
+                Ok(shown(StatusCode::ACCEPTED, &tenant, &ingest))
+            }
+            Ok((Stands::Releasing { reason, .. } | Stands::Closed { reason }, _)) => {
+                let words = format!("there is nothing to withdraw: the upload came to nothing by itself: `{reason}`");
+                Err(Problem::new(StatusCode::CONFLICT, Kind::Conflict, "upload-ended", words))
+            }
+            _ => Err(problem(&error, id)),
+        },
+    };
+    if answered.is_ok() {
+        keeper::notice(&app, &tenant).await;
+    }
+    answered
+}
+
+/// Why it is withdrawn. It goes into the records, and stays there.
+fn reason(query: &str) -> Result<Text> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        Problem::new(StatusCode::BAD_REQUEST, Kind::Value, "field-value", format_args!("`reason`: {why}"))
+    };
+    let given = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "reason").map(|(_, value)| value);
+    let note = Note::new(given.as_deref().unwrap_or(NO_REASON)).map_err(|error| wrong(&error))?;
+    Text::new(note.as_str()).map_err(|error| wrong(&error))
+}
+
+/// Why an upload cannot be looked at, or not be ended.
+pub(super) fn problem(error: &KeepError, id: IngestId) -> Problem {
+    match error {
+        KeepError::NoSuchUpload => Problem::not_found(format_args!("there is no upload {id}")),
+        KeepError::Store(error) => Problem::of_store(error, format_args!("upload {id}")),
+        error => {
+            answer::report_fault(error);
             let words = "the upload cannot be looked at";
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Kind::Exception, "fault", words))
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Kind::Exception, "fault", words)
         }
     }
 }
 
-fn of(ingest: &Ingest) -> Map<String, Value> {
+fn shown(status: StatusCode, tenant: &Tenant, ingest: &Ingest) -> Answer {
+    let mut answer = plain("application/json", Value::from(of(tenant, ingest)).to_string());
+    *answer.status_mut() = status;
+    set(&mut answer, header::CACHE_CONTROL, "no-store");
+    answer
+}
+
+fn of(tenant: &Tenant, ingest: &Ingest) -> Map<String, Value> {
     let Ingest { id, intent, opened, state, .. } = ingest;
     let mut said = Map::new();
     let mut say = |name: &str, value: Value| {
@@ -39,9 +101,10 @@ fn of(ingest: &Ingest) -> Map<String, Value> {
     say("fileName", json!(intent.file_name));
     say("contentType", json!(intent.content_type));
     say("opened", json!(opened));
-    if let Some(key) = state.key() {
-        say("sha256", json!(key.digest));
-        say("generation", json!(key.generation));
+    if let Some((blob, generation)) = state.held() {
+        say("sha256", json!(blob.digest));
+        say("size", json!(blob.size));
+        say("generation", json!(generation));
     }
     match state {
         Stands::Attached { component, version, .. } | Stands::Superseded { component, version, .. } => {
@@ -53,5 +116,6 @@ fn of(ingest: &Ingest) -> Map<String, Value> {
     if let Stands::Superseded { by, .. } = state {
         say("supersededBy", json!(by));
     }
+    say("audit", json!(format!("/{tenant}/updates/{id}/audit")));
     said
 }

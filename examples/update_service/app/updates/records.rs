@@ -1,0 +1,124 @@
+//! `GET /TENANT/audit` and `GET /TENANT/updates/ID/audit`: the audit chain, and what it says of one upload, a record a line.
+
+use super::state::problem;
+use crate::app::answer::{Answer, Problem, Result, set};
+use crate::app::place::{AtTenant, AtUpload};
+use crate::app::{Shared, keeper};
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header;
+use fhir_devices::service::IngestId;
+use fhir_devices::store::{BlobKey, Page, PageToken, StoreError, Tenant};
+use fhir_devices::update::audit::AuditRecord;
+use fhir_devices::update::blob::Holder;
+use futures_core::Stream;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc;
+
+/// How many records are read at a time.
+const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
+
+/// The whole chain of a tenant.
+pub(crate) async fn chain(State(app): State<Shared>, AtTenant(tenant): AtTenant) -> Result {
+    lines(app, tenant, None).await
+}
+
+/// The records that speak of one upload, those of its bytes included. The chain is read through for them.
+pub(crate) async fn of_upload(State(app): State<Shared>, AtUpload(tenant, id): AtUpload) -> Result {
+    app.updates.upload(&tenant, id).await.map_err(|error| problem(&error, id))?;
+    keeper::notice(&app, &tenant).await;
+    lines(app, tenant, Some(id)).await
+}
+
+/// Sends the lines as the client takes them, so that a long chain is never held.
+async fn lines(app: Shared, tenant: Tenant, of: Option<IngestId>) -> Result {
+    // A store that cannot be read at all is told of by the status; one that breaks off, by an answer that does.
+    let first = page(&app, &tenant, None).await.map_err(|error| Problem::of_store(&error, "the audit chain"))?;
+    let (sender, receiver) = mpsc::channel(1);
+    let mut subject = of.map(Subject::new);
+    tokio::spawn(async move {
+        let mut next = Ok(first);
+        loop {
+            let Page { items, next: after } = match next {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::warn!(%tenant, %error, "the audit chain broke off");
+                    drop(sender.send(Err(error)).await);
+                    return;
+                }
+            };
+            let mut text = String::new();
+            for line in items.iter().filter(|line| subject.as_mut().is_none_or(|subject| subject.is_in(line))) {
+                text.push_str(line);
+                text.push('\n');
+            }
+            // A client that has gone wants no more.
+            if (!text.is_empty() && sender.send(Ok(text.into())).await.is_err()) || sender.is_closed() {
+                return;
+            }
+            let Some(after) = after else { return };
+            next = page(&app, &tenant, Some(&after)).await;
+        }
+    });
+    let mut answer = Answer::new(Body::from_stream(Lines(receiver)));
+    set(&mut answer, header::CONTENT_TYPE, "application/x-ndjson");
+    set(&mut answer, header::CACHE_CONTROL, "no-store");
+    Ok(answer)
+}
+
+async fn page(
+    app: &Arc<crate::app::App>,
+    tenant: &Tenant,
+    after: Option<&PageToken>,
+) -> std::result::Result<Page<String>, StoreError> {
+    app.updates.audit_lines(tenant, PAGE, after).await
+}
+
+/// One upload in a chain that is read from its beginning.
+struct Subject {
+    id: IngestId,
+    named: String,
+    /// The bytes that it was found to have, and how lines write their digest.
+    bytes: Option<(BlobKey, String)>,
+}
+
+impl Subject {
+    fn new(id: IngestId) -> Self {
+        Self { id, named: id.to_string(), bytes: None }
+    }
+
+    /// Whether a record speaks of the upload, of its hold on bytes, or of what became of those bytes whoever held them.
+    fn is_in(&mut self, line: &str) -> bool {
+        // Most lines of a long chain need not be read for that.
+        let of_bytes = self.bytes.as_ref().is_some_and(|(_, digest)| line.contains(digest));
+        if !of_bytes && !line.contains(&self.named) {
+            return false;
+        }
+        let Ok(AuditRecord { what, .. }) = AuditRecord::from_line(line) else { return false };
+        let key = what.blob.zip(what.generation).map(|(blob, generation)| blob.key(generation));
+        if what.ingest == Some(self.id) {
+            if let Some(key) = key {
+                self.bytes = Some((key, key.digest.to_string()));
+            }
+            return true;
+        }
+        match what.holder {
+            Some(holder) => holder == Holder::Ingest(self.id),
+            None => what.ingest.is_none() && key.is_some() && key == self.bytes.as_ref().map(|(key, _)| *key),
+        }
+    }
+}
+
+/// The pages of lines.
+struct Lines(mpsc::Receiver<std::result::Result<Bytes, StoreError>>);
+
+impl Stream for Lines {
+    type Item = std::result::Result<Bytes, StoreError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx)
+    }
+}

@@ -1,0 +1,88 @@
+//! Bodies as this crate keeps them, and as a server sends and takes them.
+
+use crate::datatype::{Extension, ExtensionValue, Meta, Primitive};
+use crate::element::ReadMode;
+use crate::primitive::{Id, Text, Uri};
+use crate::resource::{Device, DeviceComponent, DeviceMetric};
+use crate::store::{IndexEntries, Key, ResourceType, Result, StoreError, Stored, WriteId};
+use bytes::Bytes;
+use time::OffsetDateTime;
+
+/// The extension of a resource that holds the write id of its version.
+pub(super) const WRITE_ID: &str = "https://fhir-devices.example/StructureDefinition/write-id";
+
+/// A resource as a server sent it, taken apart.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) id: String,
+    pub(super) version: Option<String>,
+    pub(super) last_updated: Option<OffsetDateTime>,
+    pub(super) write_id: Option<WriteId>,
+    pub(super) body: Bytes,
+    pub(super) index: IndexEntries,
+}
+
+fn write_id(extension: &Extension) -> Option<WriteId> {
+    let Some(ExtensionValue::String(text)) = &extension.value else { return None };
+    text.value.as_ref()?.as_str().parse().ok()
+}
+
+macro_rules! of_type {
+    ($kind:expr, $call:ident($($argument:expr),*)) => {
+        match $kind {
+            ResourceType::Device => $call!(Device, $($argument),*),
+            ResourceType::DeviceComponent => $call!(DeviceComponent, $($argument),*),
+            ResourceType::DeviceMetric => $call!(DeviceMetric, $($argument),*),
+        }
+    };
+}
+
+macro_rules! incoming {
+    ($Name:ident, $json:expr) => {{
+        let read = $Name::read($json, ReadMode::Lenient);
+        let mut resource = read.map_err(|report| report.to_string())?.value;
+        let meta = resource.meta.take().unwrap_or_default();
+        let version = meta.version_id.as_ref().and_then(|id| id.value.as_ref()).map(|id| id.as_str().to_owned());
+        let last_updated = meta.last_updated.as_ref().and_then(|at| at.value.as_ref());
+        let last_updated = last_updated.and_then(|at| at.to_offset_date_time());
+        let rest = Meta { version_id: None, last_updated: None, ..meta };
+        resource.meta = (rest != Meta::default()).then_some(rest);
+        let write_id = resource.extension.iter().filter(|extension| extension.url == WRITE_ID).find_map(write_id);
+        resource.extension.retain(|extension| extension.url != WRITE_ID);
+        let id = resource.logical_id().ok_or("the resource has no id")?.as_str().to_owned();
+        Ok(Content { id, version, last_updated, write_id, body: resource.body().into(), index: resource.index() })
+    }};
+}
+
+/// Takes a resource apart that a server sent.
+pub(super) fn incoming(kind: ResourceType, json: &[u8]) -> Result<Content, String> {
+    of_type!(kind, incoming(json))
+}
+
+macro_rules! outgoing {
+    ($Name:ident, $key:expr, $body:expr, $write_id:expr) => {{
+        let read = $Name::read($body, ReadMode::Lenient);
+        let read = read.map_err(|report| StoreError::invalid(format!("the body of `{}`: {report}", $key)))?;
+        let mut resource = read.value;
+        match resource.logical_id() {
+            Some(id) if id.as_str() == $key.id().as_str() => {}
+            Some(id) => return Err(StoreError::invalid(format!("the body of `{}` has the id `{id}`", $key))),
+            None => resource.set_logical_id(Id::new($key.id().as_str()).map_err(invalid)?),
+        }
+        resource.extension.retain(|extension| extension.url != WRITE_ID);
+        if let Some(id) = $write_id {
+            let text = Primitive::from(Text::new(id.to_string()).map_err(invalid)?);
+            resource.extension.push(Extension::new(Uri::new(WRITE_ID).map_err(invalid)?, text));
+        }
+        Ok(resource.body())
+    }};
+}
+
+fn invalid(error: impl std::fmt::Display) -> StoreError {
+    StoreError::invalid(error.to_string())
+}
+
+/// What is sent of a body: the resource with its id, and with the write id where one is kept.
+pub(super) fn outgoing(key: &Key, body: &[u8], write_id: Option<WriteId>) -> Result<String> {
+    of_type!(key.resource_type(), outgoing(key, body, write_id))
+}

@@ -1,0 +1,121 @@
+//! What an answer of a server means for the caller.
+
+use super::wire::Answer;
+use crate::store::{BoxError, StoreError};
+
+/// What a server did that a store must not do; the source of a [`StoreError::Backend`], or of a
+/// [`StoreError::Indeterminate`] where it may have applied a write.
+///
+/// ```
+/// use fhir_devices::backend::fhir_http::ServerFault;
+/// let fault = ServerFault::VersionNotANumber { found: "3f7c".into() };
+/// assert_eq!(fault.to_string(), "the version id `3f7c` is not a number");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerFault {
+    /// The versions of this server are named and not counted.
+    #[error("the version id `{found}` is not a number")]
+    VersionNotANumber {
+        /// The version id.
+        found: String,
+    },
+    /// The answer does not say which version it is about.
+    #[error("the answer tells no version")]
+    VersionNotTold,
+    /// The answer has no time of the version.
+    #[error("the answer tells no time of the version")]
+    TimeNotTold,
+    /// The write was applied although its condition did not hold: the server passes over `If-Match` or `If-None-Match`.
+    #[error("the server applied a write whose condition did not hold: it made version {made}")]
+    ConditionIgnored {
+        /// The version that was made.
+        made: u64,
+    },
+    /// The server keeps a resource without the extension that holds the id of the write.
+    #[error("the server did not keep the write id")]
+    WriteIdLost,
+    /// A link to the next page leads away from the address of the tenant.
+    #[error("the link to the next page leads out of the address of the tenant")]
+    ForeignLink,
+    /// The links to the next page lead in a circle, or on and on to pages that show nothing.
+    #[error("the links to the next page come to no end")]
+    EndlessPages,
+    /// The pages of a search are not in the order of the ids.
+    #[error("the server does not sort what it finds by `_id`")]
+    NotSorted,
+    /// The server sends the client elsewhere, where it does not go.
+    #[error("the server answered {status} and leads to `{to}`, where nobody goes")]
+    Redirected {
+        /// The status.
+        status: u16,
+        /// The place.
+        to: String,
+    },
+    /// An answer larger than the client hears.
+    #[error("the answer is larger than {limit} bytes")]
+    TooLarge {
+        /// The largest size that is heard.
+        limit: usize,
+    },
+    /// A body that is not what was asked for.
+    #[error("the answer cannot be read: {why}")]
+    Unreadable {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A status that has no other meaning here.
+    #[error("the server answered {status}: {text}")]
+    Answered {
+        /// The status.
+        status: u16,
+        /// What the server says about it.
+        text: String,
+    },
+}
+
+impl From<ServerFault> for StoreError {
+    fn from(fault: ServerFault) -> Self {
+        Self::Backend { source: Box::new(fault) }
+    }
+}
+
+/// A write was sent, and what became of it cannot be told.
+pub(super) fn unknown(source: impl Into<BoxError>) -> StoreError {
+    StoreError::Indeterminate { source: Some(source.into()) }
+}
+
+/// What went wrong after a write was applied.
+pub(super) fn since_applied(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Backend { source } => StoreError::Indeterminate { source: Some(source) },
+        other => unknown(other),
+    }
+}
+
+/// A refusal in the server's words. Nothing was applied.
+pub(super) fn invalid(answer: &Answer) -> StoreError {
+    StoreError::invalid(format!("the server answered {}: {}", answer.status, answer.text()))
+}
+
+/// The refusal that an answer is, where its status has no meaning of its own for the call.
+pub(super) fn refusal(answer: &Answer, writes: bool, max_body: u64) -> StoreError {
+    let (status, retry_after) = (answer.status, answer.retry_after);
+    let told = || ServerFault::Answered { status, text: answer.text() };
+    let unavailable = || StoreError::Unavailable { retry_after, source: Some(told().into()) };
+    match status {
+        401 | 403 => StoreError::Denied { source: Some(told().into()) },
+        404 => StoreError::NotFound,
+        405 | 501 => StoreError::Unsupported { what: "an interaction that the server does not offer" },
+        409 | 412 => StoreError::Conflict { current: None },
+        413 => StoreError::TooLarge { limit: max_body },
+        429 => StoreError::Throttled { retry_after },
+        // A gateway says so too when it has lost the answer of a server that got the request.
+        503 if answer.is_the_servers_own() => unavailable(),
+        408 | 500.. if writes => unknown(told()),
+        408 | 502..=504 => unavailable(),
+        400..=499 => invalid(answer),
+        300..=399 => ServerFault::Redirected { status, to: answer.location() }.into(),
+        _ => told().into(),
+    }
+}

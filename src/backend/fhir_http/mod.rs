@@ -1,0 +1,153 @@
+//! Resources on another FHIR STU3 server, over HTTP.
+
+mod content;
+mod fault;
+mod history;
+mod options;
+mod place;
+mod query;
+mod read;
+mod search;
+mod transaction;
+mod wire;
+mod write;
+
+pub use fault::ServerFault;
+pub use options::Options;
+
+use crate::store::{
+    AtomicScope, BoxFuture, Capabilities, CommitError, Key, Page, PageToken, ResourceStore, Result, Search, StoreError,
+    Tenant, Version, VersionId, Write,
+};
+use options::{AddressOf, HeadersOf};
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// Resources on a FHIR STU3 server that belongs to someone else.
+///
+/// Each tenant has an address of its own, and that is all that keeps tenants apart: an address that two tenants share
+/// shows each what the other has. Nothing is sent elsewhere: links to a next page are followed only below the address, and
+/// no redirection is. [`Options`] say how it signs in, whom it trusts, and what the server can do.
+///
+/// # What the contract becomes
+///
+/// It is as good as the server is. What a server does against it is told as a [`ServerFault`] where it can be seen.
+///
+/// - R1: a commit has one write, or is a transaction: see [`Options::with_transactions`].
+/// - R2: an update is a PUT with `If-Match`, a creation a PUT with `If-None-Match: *`; 409 and 412 say alike that the
+///   condition failed, once a look shows that it did: a refusal for another reason is `Invalid`, with the server's words.
+///   A creation looks first, as many servers pass over its header; a server that passes over both lets one of two
+///   creators at the same moment undo the other. That an update or a deletion was applied against its condition is told
+///   afterwards, as [`ServerFault::ConditionIgnored`]. `Exists`, and every deletion, read the version and name it; where
+///   others are faster again and again it is `Throttled`.
+/// - R3: version ids must be numbers, and those of a resource without gaps; see [`Options::with_gaps`]. A deletion takes the
+///   number after the version that it deletes.
+/// - R4: a body must be a resource of its type. It is given back in the form in which the crate writes it, with its `id`,
+///   and as the server keeps it: one that adds a narrative or a tag gives back a body with it. The index entries of a write
+///   are not sent: a resource is found by what it holds.
+/// - R7, R8: criteria become search parameters, with `_sort=_id`, where FHIR has a parameter for them; what the server finds
+///   is judged again, so that nothing is found wrongly, and by criteria that cannot be asked for it is found here alone,
+///   among all that the others leave. What the server misses stays missed: the values of criteria are folded, so that it
+///   must compare tokens without case, as STU3 says; see [`Options::minding_case`]. Pages that are not in the order of ids
+///   are [`ServerFault::NotSorted`]. How stable pages are is up to the server.
+/// - R10: a 429, and a 503 in the server's own words, say that nothing was applied. What a gateway may have answered in the
+///   server's place leaves it open, as a lost answer does.
+/// - R11: a write id is kept as an extension of the resource. A deletion has no place for one and loses it, as
+///   [`Capabilities::deletion_write_ids`] says.
+/// - R13: the times are the server's. FHIR gives a deletion none: it carries that of the version that it deleted.
+///
+/// It needs a tokio runtime, with its timers. For TLS it sets the process's default provider of cryptography (`ring`) where
+/// there is none yet.
+///
+/// ```no_run
+/// use fhir_devices::backend::fhir_http::Options;
+/// use fhir_devices::store::Tenanted;
+/// use std::sync::Arc;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let token = std::env::var("FHIR_TOKEN")?;
+/// let server = Options::new()
+///     .with_bearer(move |_| {
+///         let token = token.clone();
+///         Box::pin(async move { Ok(token) })
+///     })
+///     .at("https://fhir.example/{tenant}/stu3")?;
+/// let store = Tenanted::new(Arc::new(server), "st-mary".parse()?);
+/// # let _ = store;
+/// # Ok(())
+/// # }
+/// ```
+pub struct FhirServer {
+    client: reqwest::Client,
+    base: Arc<AddressOf>,
+    headers: Arc<HeadersOf>,
+    options: Options,
+}
+
+impl FhirServer {
+    /// Servers at `address`, in which `{tenant}` stands for the name of the tenant, by the default [`Options`].
+    ///
+    /// # Errors
+    /// `Invalid` when the address does not name the tenant; `Backend` when there is no HTTP client to be had.
+    pub fn new(address: &str) -> Result<Self> {
+        Options::new().at(address)
+    }
+
+    fn has_history(&self) -> Result<()> {
+        let lacking = StoreError::Unsupported { what: "a history on a server that keeps none" };
+        if self.options.history { Ok(()) } else { Err(lacking) }
+    }
+}
+
+impl fmt::Debug for FhirServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FhirServer").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl ResourceStore for FhirServer {
+    fn capabilities(&self) -> Capabilities {
+        let Options { max_writes, max_body, .. } = self.options;
+        let atomic = if max_writes > 1 { AtomicScope::Tenant } else { AtomicScope::Key };
+        let mut capabilities = Capabilities::new(atomic, max_writes, max_body);
+        capabilities.history = self.options.history;
+        capabilities.search_read_your_writes = self.options.reads_own_writes;
+        capabilities.durable_ack = self.options.durable;
+        capabilities.deletion_write_ids = false;
+        capabilities
+    }
+
+    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(self.read_now(tenant, key))
+    }
+
+    fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(async move {
+            self.has_history()?;
+            self.vread_now(tenant, key, version).await
+        })
+    }
+
+    fn commit<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        Box::pin(self.commit_now(tenant, writes))
+    }
+
+    fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(self.search_now(tenant, search))
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(self.history_now(tenant, key, limit, after))
+    }
+}

@@ -1,0 +1,268 @@
+//! How the store on another server is set up.
+
+use super::FhirServer;
+use crate::store::{BoxFuture, PageKey, Result, StoreError, Tenant};
+use reqwest::{Certificate, Client, Identity};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+type Headers = Vec<(String, String)>;
+pub(super) type HeadersOf = dyn Fn(&Tenant) -> BoxFuture<'static, Result<Headers>> + Send + Sync;
+pub(super) type AddressOf = dyn Fn(&Tenant) -> String + Send + Sync;
+
+/// How a [`FhirServer`] speaks to its server, and what it may count on there.
+///
+/// ```no_run
+/// use fhir_devices::backend::fhir_http::Options;
+/// use std::time::Duration;
+///
+/// let server = Options::new()
+///     .with_roots(&std::fs::read("hospital-ca.pem")?)?
+///     .with_timeout(Duration::from_secs(5))
+///     .with_bearer(|tenant| {
+///         let name = format!("FHIR_TOKEN_{}", tenant.as_str().to_uppercase());
+///         Box::pin(async move { Ok(std::env::var(name).unwrap_or_default()) })
+///     })
+///     .at("https://fhir.hospital.example/{tenant}/stu3")?;
+/// # drop(server);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Options {
+    headers: Arc<HeadersOf>,
+    timeout: Duration,
+    roots: Vec<Certificate>,
+    identity: Option<Identity>,
+    pub(super) pages: PageKey,
+    pub(super) max_body: u64,
+    pub(super) max_answer: usize,
+    pub(super) max_writes: usize,
+    pub(super) history: bool,
+    pub(super) looks_first: bool,
+    pub(super) gaps: bool,
+    pub(super) minds_case: bool,
+    pub(super) in_the_clear: bool,
+    pub(super) reads_own_writes: bool,
+    pub(super) durable: bool,
+}
+
+impl Options {
+    /// No credentials; 30 seconds for an answer; bodies up to 1 MiB, answers up to 64 MiB; and a server of which nothing is
+    /// assumed beyond versions that count on.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            headers: Arc::new(|_| Box::pin(async { Ok(Vec::new()) })),
+            timeout: Duration::from_secs(30),
+            roots: Vec::new(),
+            identity: None,
+            pages: PageKey::random(),
+            max_body: 1 << 20,
+            max_answer: 64 << 20,
+            max_writes: 1,
+            history: true,
+            looks_first: true,
+            gaps: false,
+            minds_case: false,
+            in_the_clear: false,
+            reads_own_writes: false,
+            durable: false,
+        }
+    }
+
+    /// With headers for every request of a tenant, such as credentials. They are asked for before each request, so that a
+    /// token that ran out can be renewed; an error ends the call, and nothing is sent. They go to the address of the tenant
+    /// and nowhere else.
+    #[must_use]
+    pub fn with_headers(
+        mut self,
+        headers: impl Fn(&Tenant) -> BoxFuture<'static, Result<Vec<(String, String)>>> + Send + Sync + 'static,
+    ) -> Self {
+        self.headers = Arc::new(headers);
+        self
+    }
+
+    /// With a bearer token for every request of a tenant; in place of other headers.
+    #[must_use]
+    pub fn with_bearer(
+        self,
+        token: impl Fn(&Tenant) -> BoxFuture<'static, Result<String>> + Send + Sync + 'static,
+    ) -> Self {
+        self.with_headers(move |tenant| {
+            let token = token(tenant);
+            Box::pin(async move { Ok(vec![("authorization".to_owned(), format!("Bearer {}", token.await?))]) })
+        })
+    }
+
+    /// Trusts the certificates of this PEM file, and no longer those of the machine.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when it holds none.
+    pub fn with_roots(mut self, pem: &[u8]) -> Result<Self> {
+        let wrong = |why: &dyn fmt::Display| StoreError::invalid(format!("the trusted certificates: {why}"));
+        self.roots = Certificate::from_pem_bundle(pem).map_err(|error| wrong(&error))?;
+        if self.roots.is_empty() { Err(wrong(&"the file holds none")) } else { Ok(self) }
+    }
+
+    /// Shows this certificate to the server: PEM, the private key and the chain.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when one of the two is lacking.
+    pub fn with_identity(mut self, pem: &[u8]) -> Result<Self> {
+        let identity = Identity::from_pem(pem);
+        self.identity = Some(identity.map_err(|error| StoreError::invalid(format!("the own certificate: {error}")))?);
+        Ok(self)
+    }
+
+    /// Waits no longer for a whole answer. A read is then [`StoreError::Unavailable`] and a write
+    /// [`StoreError::Indeterminate`].
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// With page tokens that other processes understand, or a later one.
+    #[must_use]
+    pub fn with_page_key(mut self, key: PageKey) -> Self {
+        self.pages = key;
+        self
+    }
+
+    /// With bodies of at most `bytes`.
+    #[must_use]
+    pub fn with_max_body(mut self, bytes: u64) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// Hears answers of at most `bytes`: a page of a search is one.
+    #[must_use]
+    pub fn with_max_answer(mut self, bytes: usize) -> Self {
+        self.max_answer = bytes;
+        self
+    }
+
+    /// For a server that carries transactions out: commits of up to `writes` resources, each as one Bundle.
+    ///
+    /// A condition is then `ifMatch` of its entry, and `Absent` is `ifNoneMatch: *`, which FHIR does not name: where a server
+    /// passes over it, a resource that comes to be between the look and the transaction is overwritten, and that is told as
+    /// [`ServerFault::ConditionIgnored`](super::ServerFault::ConditionIgnored).
+    #[must_use]
+    pub fn with_transactions(mut self, writes: usize) -> Self {
+        self.max_writes = writes.max(1);
+        self
+    }
+
+    /// Speaks with machines other than this one by plain `http` too. Whoever listens on the way hears what is kept there,
+    /// and the credentials.
+    #[must_use]
+    pub fn in_the_clear(mut self) -> Self {
+        self.in_the_clear = true;
+        self
+    }
+
+    /// For a server that keeps no versions but the newest: `vread` and `history` are `Unsupported`.
+    #[must_use]
+    pub fn without_history(mut self) -> Self {
+        self.history = false;
+        self
+    }
+
+    /// For a server that is known to honour `If-None-Match: *` of a PUT: creations do not look first.
+    #[must_use]
+    pub fn trusting_if_none_match(mut self) -> Self {
+        self.looks_first = false;
+        self
+    }
+
+    /// For a server whose version numbers have gaps. Versions are then not those of R3, a deletion's number is known only
+    /// where the server tells it, and conditions that the server passes over are not noticed.
+    #[must_use]
+    pub fn with_gaps(mut self) -> Self {
+        self.gaps = true;
+        self
+    }
+
+    /// For a server that compares codes and identifiers with their case, which STU3 rules out and later versions allow.
+    /// Those that have letters are not asked of it, but looked for here among all that it finds without them.
+    #[must_use]
+    pub fn minding_case(mut self) -> Self {
+        self.minds_case = true;
+        self
+    }
+
+    /// For a server whose searches see at once what was acknowledged.
+    #[must_use]
+    pub fn with_searches_that_see_writes(mut self) -> Self {
+        self.reads_own_writes = true;
+        self
+    }
+
+    /// For a server that loses nothing that it acknowledged.
+    #[must_use]
+    pub fn with_durable_ack(mut self) -> Self {
+        self.durable = true;
+        self
+    }
+
+    /// Servers at an address, in which `{tenant}` stands for the name of the tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when the address does not name the tenant; otherwise as [`at_each`](Self::at_each).
+    pub fn at(self, address: &str) -> Result<FhirServer> {
+        if !address.contains("{tenant}") {
+            return Err(StoreError::invalid(format!("`{address}` holds no `{{tenant}}`")));
+        }
+        let address = address.to_owned();
+        self.at_each(move |tenant| address.replace("{tenant}", tenant.as_str()))
+    }
+
+    /// Servers at the address that is told for a tenant. No two tenants may have the same, nor one below another's.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] when there is no HTTP client to be had.
+    pub fn at_each(self, address: impl Fn(&Tenant) -> String + Send + Sync + 'static) -> Result<FhirServer> {
+        Ok(FhirServer {
+            client: self.client()?,
+            base: Arc::new(address),
+            headers: Arc::clone(&self.headers),
+            options: self,
+        })
+    }
+
+    fn client(&self) -> Result<Client> {
+        // An error says that there is a provider already, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(self.timeout.min(Duration::from_secs(10)))
+            .timeout(self.timeout);
+        if !self.roots.is_empty() {
+            client = client.tls_certs_only(self.roots.clone());
+        }
+        if let Some(identity) = &self.identity {
+            client = client.identity(identity.clone());
+        }
+        client.build().map_err(|error| StoreError::Backend { source: error.into() })
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Credentials are not shown.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("timeout", &self.timeout)
+            .field("max_body", &self.max_body)
+            .field("history", &self.history)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,105 @@
+//! Reads, and how an answer becomes a version.
+
+use super::FhirServer;
+use super::content::{Content, incoming};
+use super::fault::{ServerFault, refusal};
+use super::wire::{Answer, Ask};
+use crate::store::{Key, Result, StoreError, Tenant, Version, VersionId};
+use time::OffsetDateTime;
+
+/// What there is of a resource.
+#[derive(Debug)]
+pub(super) enum Look {
+    Never,
+    /// With the number of the deletion, where it is told.
+    Gone(Option<VersionId>),
+    Living(Version),
+}
+
+/// A resource as an answer or an entry shows it; `told` and `modified` are what is said of it outside.
+pub(super) fn content_of(
+    key: &Key,
+    json: &[u8],
+    told: Option<&str>,
+    modified: Option<OffsetDateTime>,
+) -> Result<Version> {
+    let content = incoming(key.resource_type(), json).map_err(|why| ServerFault::Unreadable { why })?;
+    version_of(key, &content, told, modified)
+}
+
+/// A version as a server sent it.
+pub(super) fn version_of(
+    key: &Key,
+    content: &Content,
+    told: Option<&str>,
+    modified: Option<OffsetDateTime>,
+) -> Result<Version> {
+    if content.id != key.id().as_str() {
+        return Err(StoreError::Corrupt { what: format!("in place of `{key}` came one with the id `{}`", content.id) });
+    }
+    let number = content.version.as_deref().or(told).ok_or(ServerFault::VersionNotTold)?;
+    let version = number.parse().map_err(|_| ServerFault::VersionNotANumber { found: number.to_owned() })?;
+    if told.and_then(|told| told.parse::<VersionId>().ok()).is_some_and(|told| told != version) {
+        let what = format!("`{key}` is version {version} in its `meta`, and another in its headers");
+        return Err(StoreError::Corrupt { what });
+    }
+    let last_updated = content.last_updated.or(modified).ok_or(ServerFault::TimeNotTold)?;
+    let (write_id, body) = (content.write_id, Some(content.body.clone()));
+    Ok(Version { key: key.clone(), version, last_updated, write_id, body })
+}
+
+pub(super) fn in_answer(key: &Key, answer: &Answer) -> Result<Version> {
+    content_of(key, answer.json()?, answer.version.as_deref(), answer.modified)
+}
+
+impl FhirServer {
+    pub(super) async fn look(&self, tenant: &Tenant, key: &Key) -> Result<Look> {
+        let answer = self.send(tenant, Ask::get(&key.to_string())).await?;
+        match answer.status {
+            404 => Ok(Look::Never),
+            410 => Ok(Look::Gone(answer.number())),
+            _ if answer.is_success() => in_answer(key, &answer).map(Look::Living),
+            _ => Err(refusal(&answer, false, self.options.max_body)),
+        }
+    }
+
+    pub(super) async fn read_now(&self, tenant: &Tenant, key: &Key) -> Result<Version> {
+        match self.look(tenant, key).await? {
+            Look::Living(version) => Ok(version),
+            Look::Never => Err(StoreError::NotFound),
+            Look::Gone(Some(at)) => Err(StoreError::Gone { at }),
+            Look::Gone(None) if !self.options.history => Err(ServerFault::VersionNotTold.into()),
+            Look::Gone(None) => {
+                let newest = self.newest(tenant, key).await?;
+                // It may have come back meanwhile.
+                if newest.is_deleted() { Err(StoreError::Gone { at: newest.version }) } else { Ok(newest) }
+            }
+        }
+    }
+
+    pub(super) async fn vread_now(&self, tenant: &Tenant, key: &Key, version: VersionId) -> Result<Version> {
+        let answer = self.send(tenant, Ask::get(&format!("{key}/_history/{version}"))).await?;
+        match answer.status {
+            410 => {}
+            _ if answer.is_success() => {
+                let found = in_answer(key, &answer)?;
+                let right = found.version == version;
+                let what = || format!("in place of version {version} of `{key}` came {}", found.version);
+                return if right { Ok(found) } else { Err(StoreError::Corrupt { what: what() }) };
+            }
+            _ => return Err(refusal(&answer, false, self.options.max_body)),
+        }
+        let before = VersionId::new(version.get().saturating_sub(1)).ok_or(ServerFault::TimeNotTold)?;
+        let answer = self.send(tenant, Ask::get(&format!("{key}/_history/{before}"))).await?;
+        match answer.status {
+            404 | 410 => Err(ServerFault::TimeNotTold.into()),
+            _ if answer.is_success() => Ok(deletion(in_answer(key, &answer)?, version)),
+            _ => Err(refusal(&answer, false, self.options.max_body)),
+        }
+    }
+}
+
+/// The deletion of a version.
+pub(super) fn deletion(of: Version, version: VersionId) -> Version {
+    Version { version, write_id: None, body: None, ..of }
+}

@@ -1,0 +1,146 @@
+//! Searches.
+
+use super::FhirServer;
+use super::content::incoming;
+use super::fault::ServerFault;
+use super::place::{Entry, Place, Sheaf, encoded};
+use super::query::{Asked, Pair, asked};
+use super::read::version_of;
+use super::wire::Ask;
+use crate::backend::form::to_usize;
+use crate::store::{IndexEntries, Key, Page, Query, Result, Search, StoreError, Tenant, Version};
+use std::collections::HashSet;
+
+/// The most resources that are asked for at once.
+const MOST: usize = 500;
+/// The longest query that is sent in an address.
+const LONGEST: usize = 2_000;
+/// How many pages of the server are read to fill one of ours.
+const PATIENCE: usize = 20;
+/// How many pages are read in one call at all, where no token can hold the place of the next.
+const ENDLESS: usize = 10_000;
+
+type Found = Vec<(Version, IndexEntries)>;
+
+fn id(version: &Version) -> &str {
+    version.key.id()
+}
+
+impl FhirServer {
+    /// The question as pairs, without the size of a page; `None` where nothing meets it.
+    fn question(&self, search: &Search) -> Option<Vec<Pair>> {
+        let mut pairs = Vec::new();
+        for criterion in &search.all_of {
+            match asked(search.resource_type, criterion, self.options.minds_case) {
+                Asked::Pair(pair) => pairs.push(pair),
+                Asked::Here => {}
+                Asked::Never => return None,
+            }
+        }
+        // The order of the criteria does not count for the token.
+        pairs.sort();
+        pairs.push(("_sort".into(), "_id".into()));
+        Some(pairs)
+    }
+
+    pub(super) async fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+        let query = Query::Search(search);
+        let opened = search.after.as_ref().map(|token| self.options.pages.open(tenant, query, token)).transpose()?;
+        let Some(asked) = self.question(search) else { return Ok(Page { items: Vec::new(), next: None }) };
+        let limit = to_usize(search.limit).min(MOST);
+        let question = format!("{}?{}&_count=", search.resource_type, encoded(&asked));
+        let first = format!("{question}{limit}");
+        let is_own = |link: &str| {
+            link.strip_prefix(&question).is_some_and(|count| count.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        let mut place = match opened {
+            Some(bytes) => Place::from_bytes(bytes, &asked)
+                .ok_or_else(|| StoreError::invalid("the page token is of another store"))?,
+            None => Place::at(first.clone()),
+        };
+        let started = search.after.is_some();
+        // The last id of the page before, where this walk has seen it.
+        let mut previous = if place.again { String::new() } else { place.last.clone() };
+        let (mut items, mut links) = (Vec::<Version>::new(), HashSet::new());
+        for pages in 1..=ENDLESS {
+            let (sheaf, next) = self.page(tenant, search, &place.link, is_own(&place.link), started).await?;
+            let mut found = self.found(search, sheaf)?;
+            let several = next.is_some() || !previous.is_empty();
+            let rises = found.is_sorted_by(|a, b| id(&a.0) < id(&b.0));
+            if several && !(rises && found.first().is_none_or(|(one, _)| id(one) > previous.as_str())) {
+                return Err(ServerFault::NotSorted.into());
+            }
+            found.sort_by(|a, b| id(&a.0).cmp(id(&b.0)));
+            found.dedup_by(|a, b| id(&a.0) == id(&b.0));
+            if let Some((last, _)) = found.last() {
+                id(last).clone_into(&mut previous);
+            }
+            // A page that is asked for again shows what was shown before once more.
+            found.retain(|(version, _)| id(version) > place.last.as_str());
+            let (mut cut, mut last) = (false, place.last.clone());
+            for (version, index) in found {
+                if items.len() >= limit {
+                    cut = true;
+                    break;
+                }
+                id(&version).clone_into(&mut last);
+                if search.all_of.iter().all(|criterion| criterion.matches(id(&version), &index)) {
+                    items.push(version);
+                }
+            }
+            let Some(link) = (if cut { Some(place.link.clone()) } else { next }) else {
+                return Ok(Page { items, next: None });
+            };
+            if !cut && (link == place.link || !links.insert(link.clone())) {
+                return Err(ServerFault::EndlessPages.into());
+            }
+            place = Place { last, link, again: cut };
+            let sealed = self.options.pages.seal(tenant, query, &place.to_bytes(&asked));
+            if items.len() < limit && (pages < PATIENCE || (items.is_empty() && sealed.is_err())) {
+                continue;
+            }
+            // Where the link is too long for a token, the pages are walked through from the first.
+            let from_first = || Place { last: place.last.clone(), link: first.clone(), again: true };
+            let next = sealed.or_else(|_| self.options.pages.seal(tenant, query, &from_first().to_bytes(&asked)))?;
+            return Ok(Page { items, next: Some(next) });
+        }
+        Err(ServerFault::EndlessPages.into())
+    }
+
+    async fn page(
+        &self,
+        tenant: &Tenant,
+        search: &Search,
+        link: &str,
+        own: bool,
+        started: bool,
+    ) -> Result<(Sheaf, Option<String>)> {
+        let form = format!("{}/_search", search.resource_type);
+        let ask = match link.split_once('?') {
+            // The server knows how long its own links may be.
+            Some((_, query)) if own && query.len() > LONGEST => Ask::form(&form, query.to_owned()),
+            _ => Ask::get(link),
+        };
+        self.sheaf(tenant, ask).await.map_err(|error| match error {
+            StoreError::NotFound | StoreError::Gone { .. } if started => {
+                StoreError::invalid("the page has expired on the server")
+            }
+            StoreError::NotFound => StoreError::Unsupported { what: "a search among this type" },
+            error => error,
+        })
+    }
+
+    /// What was found, without what goes with it.
+    fn found(&self, search: &Search, sheaf: Sheaf) -> Result<Found> {
+        let mut found = Vec::new();
+        for entry in sheaf.entry.into_iter().filter(Entry::is_match) {
+            let Some(json) = &entry.resource else { continue };
+            let unreadable = |why: String| ServerFault::Unreadable { why };
+            let content = incoming(search.resource_type, json.get().as_bytes()).map_err(unreadable)?;
+            let key = Key::new(search.resource_type, content.id.as_str())?;
+            let version = version_of(&key, &content, entry.version(), entry.modified())?;
+            found.push((version, content.index));
+        }
+        Ok(found)
+    }
+}

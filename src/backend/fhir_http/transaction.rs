@@ -1,0 +1,238 @@
+//! Commits of several writes, each as one transaction.
+
+use super::super::form::{Newest, check};
+use super::FhirServer;
+use super::content::outgoing;
+use super::fault::{ServerFault, invalid, refusal, since_applied, unknown};
+use super::place::{Entry, read};
+use super::read::{content_of, deletion};
+use super::wire::{Answer, Ask};
+use super::write::{Draft, overtaken};
+use crate::store::{CommitError, Precondition, Result, StoreError, Tenant, Version, VersionId, Write};
+use serde_json::value::RawValue;
+
+/// How often a transaction is tried whose resources others keep changing.
+const TRIES: u32 = 4;
+
+/// What is known of a resource before the transaction.
+enum Before {
+    /// It was not asked for.
+    Unseen,
+    Never,
+    Gone(VersionId),
+    Living(Version),
+}
+
+impl Before {
+    fn newest(&self) -> Option<Newest> {
+        match self {
+            Self::Unseen | Self::Never => None,
+            Self::Gone(version) => Some(Newest { version: *version, living: false }),
+            Self::Living(found) => Some(Newest { version: found.version, living: true }),
+        }
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Bundle<'a> {
+    #[serde(rename = "resourceType")]
+    resource_type: &'static str,
+    r#type: &'static str,
+    entry: Vec<Asked<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct Asked<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<&'a RawValue>,
+    request: Request,
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    method: &'static str,
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    if_match: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    if_none_match: Option<&'static str>,
+}
+
+fn request(write: &Write, before: &Before) -> Request {
+    let method = if write.body.is_some() { "PUT" } else { "DELETE" };
+    let known = match before {
+        Before::Living(found) => Some(found.version),
+        Before::Unseen | Before::Never | Before::Gone(_) => None,
+    };
+    let version = match write.when {
+        Precondition::Version(version) => Some(version),
+        Precondition::Exists => known,
+        Precondition::None if write.body.is_none() => known,
+        Precondition::Absent | Precondition::None => None,
+    };
+    let if_none_match = (write.when == Precondition::Absent).then_some("*");
+    Request { method, url: write.key.to_string(), if_match: version.map(VersionId::etag), if_none_match }
+}
+
+impl FhirServer {
+    pub(super) async fn transaction(&self, tenant: &Tenant, writes: &[Write]) -> Result<Vec<Version>, CommitError> {
+        let mut drafts = Vec::with_capacity(writes.len());
+        for (at, write) in writes.iter().enumerate() {
+            let body = write.body.as_ref().map(|body| outgoing(&write.key, body, write.write_id)).transpose();
+            let body = body.map_err(|error| CommitError::at(at, error))?;
+            drafts.push(body.map(|body| Draft { key: &write.key, body, write_id: write.write_id }));
+        }
+        // Whether it may be for others that the server refuses: they move what is conditional, or what is written blindly.
+        let mut others = writes.iter().any(|write| write.when == Precondition::None && write.body.is_some());
+        let mut seen: Option<Vec<Option<VersionId>>> = None;
+        let mut last = None;
+        for _ in 0..TRIES {
+            let before = self.before(tenant, writes).await?;
+            let now: Vec<_> = before.iter().map(|before| before.newest().map(|newest| newest.version)).collect();
+            others |= seen.replace(now.clone()).is_some_and(|seen| seen != now);
+            let bundle = bundle(writes, &drafts, &before)?;
+            let answer = self.send(tenant, Ask::bundle(bundle)).await?;
+            match answer.status {
+                _ if answer.is_success() => return self.all_made(tenant, writes, &drafts, before, &answer).await,
+                404 | 405 | 501 => return Err(StoreError::Unsupported { what: "a transaction" }.into()),
+                // A condition that failed may be any of them, and which one it was is seen by a look at all.
+                400 | 409 | 410 | 412 | 422 => self.judged(tenant, writes).await?,
+                _ => return Err(refusal(&answer, true, self.options.max_body).into()),
+            }
+            last = Some(answer);
+        }
+        let refused = last.filter(|answer| answer.status != 409 || !others);
+        Err(refused.map_or_else(overtaken, |answer| invalid(&answer)).into())
+    }
+
+    /// Looks at what the conditions ask for, and refuses what they exclude.
+    async fn before(&self, tenant: &Tenant, writes: &[Write]) -> Result<Vec<Before>, CommitError> {
+        let mut all = Vec::with_capacity(writes.len());
+        for (at, write) in writes.iter().enumerate() {
+            let needed = match write.when {
+                Precondition::Absent => self.options.looks_first,
+                Precondition::Exists => true,
+                Precondition::Version(_) | Precondition::None => write.body.is_none(),
+            };
+            all.push(match needed {
+                false => Before::Unseen,
+                true => match self.checked(tenant, at, write).await {
+                    Ok(before) => before,
+                    Err(refused) => {
+                        // One before it may fail as well, and goes first.
+                        self.judged(tenant, writes.get(..at).unwrap_or_default()).await?;
+                        return Err(refused);
+                    }
+                },
+            });
+        }
+        Ok(all)
+    }
+
+    /// Holds every write against what is there now.
+    async fn judged(&self, tenant: &Tenant, writes: &[Write]) -> Result<(), CommitError> {
+        for (at, write) in writes.iter().enumerate() {
+            self.checked(tenant, at, write).await?;
+        }
+        Ok(())
+    }
+
+    async fn checked(&self, tenant: &Tenant, at: usize, write: &Write) -> Result<Before, CommitError> {
+        let before = match self.read_now(tenant, &write.key).await {
+            Ok(found) => Before::Living(found),
+            Err(StoreError::Gone { at }) => Before::Gone(at),
+            Err(StoreError::NotFound) => Before::Never,
+            Err(error) => return Err(CommitError::at(at, error)),
+        };
+        check(write, before.newest()).map_err(|error| CommitError::at(at, error))?;
+        Ok(before)
+    }
+
+    async fn all_made(
+        &self,
+        tenant: &Tenant,
+        writes: &[Write],
+        drafts: &[Option<Draft<'_>>],
+        before: Vec<Before>,
+        answer: &Answer,
+    ) -> Result<Vec<Version>, CommitError> {
+        let sheaf = read(answer).map_err(since_applied)?;
+        if sheaf.entry.len() != writes.len() {
+            let why = format!("{} answers came to {} entries", sheaf.entry.len(), writes.len());
+            return Err(unknown(ServerFault::Unreadable { why }).into());
+        }
+        let mut made = Vec::with_capacity(writes.len());
+        for (at, (((write, draft), before), entry)) in
+            writes.iter().zip(drafts).zip(before).zip(&sheaf.entry).enumerate()
+        {
+            let first = match &before {
+                Before::Gone(at) => at.next(),
+                _ => VersionId::FIRST,
+            };
+            let version = match draft {
+                Some(draft) => self.entry_made(tenant, draft, entry).await,
+                None => self.entry_deleted(before, entry),
+            };
+            let version = version.map_err(|error| CommitError::at(at, error))?;
+            self.right(write, first, entry, &version).map_err(|error| CommitError::at(at, error))?;
+            made.push(version);
+        }
+        Ok(made)
+    }
+
+    async fn entry_made(&self, tenant: &Tenant, draft: &Draft<'_>, entry: &Entry) -> Result<Version> {
+        let told = entry.version();
+        let shown = entry.resource.as_ref().filter(|_| !entry.is_outcome());
+        let made = match shown {
+            Some(json) => {
+                content_of(draft.key, json.get().as_bytes(), told, entry.modified()).map_err(since_applied)?
+            }
+            None => {
+                let number = told.ok_or_else(|| unknown(ServerFault::VersionNotTold))?;
+                let wrong = |_| unknown(ServerFault::VersionNotANumber { found: number.to_owned() });
+                self.vread_now(tenant, draft.key, number.parse().map_err(wrong)?).await.map_err(since_applied)?
+            }
+        };
+        if draft.write_id.is_some() && made.write_id != draft.write_id {
+            return Err(unknown(ServerFault::WriteIdLost));
+        }
+        Ok(made)
+    }
+
+    fn entry_deleted(&self, before: Before, entry: &Entry) -> Result<Version> {
+        let Before::Living(living) = before else { return Err(unknown(ServerFault::VersionNotTold)) };
+        let told = entry.version().and_then(|told| told.parse().ok()).filter(|told| *told != living.version);
+        match told {
+            Some(told) => Ok(deletion(living, told)),
+            None if self.options.gaps => Err(unknown(ServerFault::VersionNotTold)),
+            None => {
+                let next = living.version.next();
+                Ok(deletion(living, next))
+            }
+        }
+    }
+
+    /// Whether the version that was made is one that the condition allows.
+    fn right(&self, write: &Write, first: VersionId, entry: &Entry, made: &Version) -> Result<()> {
+        let wrong = match write.when {
+            Precondition::Version(version) => made.version != version.next(),
+            Precondition::Absent => entry.status() == 200 && made.version != first,
+            Precondition::Exists | Precondition::None => false,
+        };
+        if wrong && !self.options.gaps {
+            return Err(ServerFault::ConditionIgnored { made: made.version.get() }.into());
+        }
+        Ok(())
+    }
+}
+
+fn bundle(writes: &[Write], drafts: &[Option<Draft<'_>>], before: &[Before]) -> Result<String> {
+    let wrong = |error: serde_json::Error| StoreError::invalid(format!("the bundle: {error}"));
+    let mut entry = Vec::with_capacity(writes.len());
+    for ((write, draft), before) in writes.iter().zip(drafts).zip(before) {
+        let resource = draft.as_ref().map(|draft| serde_json::from_str::<&RawValue>(&draft.body)).transpose();
+        entry.push(Asked { resource: resource.map_err(wrong)?, request: request(write, before) });
+    }
+    serde_json::to_string(&Bundle { resource_type: "Bundle", r#type: "transaction", entry }).map_err(wrong)
+}

@@ -1,0 +1,320 @@
+//! One request and its answer.
+
+use super::FhirServer;
+use super::fault::{ServerFault, unknown};
+use crate::store::{BoxError, Result, StoreError, Tenant, VersionId};
+use bytes::{Bytes, BytesMut};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, Response, Url};
+use serde_json::Value;
+use std::net::IpAddr;
+use std::time::Duration;
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+const FHIR_JSON: &str = "application/fhir+json";
+const HTTP_DATE: &[BorrowedFormatItem<'_>] =
+    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+
+/// What is asked of a server.
+#[derive(Clone, Debug)]
+pub(super) struct Ask<'a> {
+    method: Method,
+    /// Below the address of the tenant, with its query.
+    place: &'a str,
+    /// A condition: the name of the header and its value.
+    when: Option<(&'static str, String)>,
+    body: Option<(&'static str, String)>,
+    /// Whether the request changes something.
+    writes: bool,
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn get(place: &'a str) -> Self {
+        Self { method: Method::GET, place, when: None, body: None, writes: false }
+    }
+
+    pub(super) fn put(place: &'a str, when: Option<(&'static str, String)>, body: &str) -> Self {
+        Self { method: Method::PUT, place, when, body: Some((FHIR_JSON, body.to_owned())), writes: true }
+    }
+
+    pub(super) fn delete(place: &'a str, version: VersionId) -> Self {
+        Self { method: Method::DELETE, place, when: Some(("if-match", version.etag())), body: None, writes: true }
+    }
+
+    /// A Bundle, to the server itself.
+    pub(super) fn bundle(body: String) -> Self {
+        Self { method: Method::POST, place: "", when: None, body: Some((FHIR_JSON, body)), writes: true }
+    }
+
+    pub(super) fn form(place: &'a str, form: String) -> Self {
+        let body = Some(("application/x-www-form-urlencoded", form));
+        Self { method: Method::POST, place, when: None, body, writes: false }
+    }
+}
+
+/// What a server said.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// The version in `ETag`, or else in `Location`, as it is written there.
+    pub(super) version: Option<String>,
+    pub(super) modified: Option<OffsetDateTime>,
+    pub(super) retry_after: Option<Duration>,
+    headers: HeaderMap,
+    body: Result<Bytes, Unheard>,
+}
+
+/// Why the body of an answer is not there.
+#[derive(Debug)]
+enum Unheard {
+    BrokeOff(String),
+    Fault(ServerFault),
+}
+
+impl Answer {
+    pub(super) fn is_success(&self) -> bool {
+        matches!(self.status, 200 | 201 | 203 | 204)
+    }
+
+    /// The version that the headers name, where it is a number.
+    pub(super) fn number(&self) -> Option<VersionId> {
+        self.version.as_deref()?.parse().ok()
+    }
+
+    /// The body, which should be JSON.
+    pub(super) fn json(&self) -> Result<&Bytes> {
+        let kind = text(&self.headers, "content-type").unwrap_or_default();
+        match &self.body {
+            Ok(_) if !kind.is_empty() && !kind.contains("json") => {
+                let kind = kind.split(';').next().unwrap_or_default().trim();
+                Err(ServerFault::Unreadable { why: format!("it is `{kind}`, and {FHIR_JSON} is wanted") }.into())
+            }
+            Ok(body) => Ok(body),
+            Err(Unheard::BrokeOff(why)) => Err(unavailable(why.as_str())),
+            Err(Unheard::Fault(fault)) => Err(fault.clone().into()),
+        }
+    }
+
+    /// Whether the FHIR server itself gave this answer, and not something before it.
+    pub(super) fn is_the_servers_own(&self) -> bool {
+        let outcome = || self.outcome().get("resourceType").and_then(Value::as_str) == Some("OperationOutcome");
+        self.retry_after.is_some() || outcome()
+    }
+
+    fn outcome(&self) -> Value {
+        self.body.as_ref().ok().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default()
+    }
+
+    /// What an OperationOutcome says, in a line.
+    pub(super) fn text(&self) -> String {
+        let outcome = self.outcome();
+        let issues = outcome.get("issue").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let text_of = |issue: &Value| {
+            let said = issue.get("diagnostics").or_else(|| issue.get("details")?.get("text"));
+            said.or_else(|| issue.get("code")).and_then(Value::as_str).map(str::to_owned)
+        };
+        let all: Vec<String> = issues.iter().filter_map(text_of).collect();
+        match all.is_empty() {
+            true => "no outcome is told".to_owned(),
+            false => short(&all.join("; "), 500),
+        }
+    }
+
+    /// Where the server leads to.
+    pub(super) fn location(&self) -> String {
+        short(text(&self.headers, "location").unwrap_or_default(), 200)
+    }
+}
+
+/// The beginning of a text, on one line.
+fn short(text: &str, most: usize) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most).collect()
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// A version out of a tag: weak or strong, quoted or not.
+pub(super) fn in_tag(tag: &str) -> &str {
+    let tag = tag.trim();
+    tag.strip_prefix("W/").or_else(|| tag.strip_prefix("w/")).unwrap_or(tag).trim_matches('"')
+}
+
+/// A version out of an address, of whatever service.
+pub(super) fn in_location(location: &str) -> Option<&str> {
+    let path = location.split(['?', '#']).next()?;
+    let (before, version) = path.trim_end_matches('/').rsplit_once('/')?;
+    let told = before == "_history" || before.ends_with("/_history");
+    told.then_some(version).filter(|version| !version.is_empty())
+}
+
+fn moment(text: &str) -> Option<OffsetDateTime> {
+    time::PrimitiveDateTime::parse(text.trim(), HTTP_DATE).ok().map(time::PrimitiveDateTime::assume_utc)
+}
+
+fn pause(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    Some((moment(text)? - OffsetDateTime::now_utc()).try_into().unwrap_or(Duration::ZERO))
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+impl FhirServer {
+    /// The address of a tenant, which ends in a slash.
+    pub(super) fn base(&self, tenant: &Tenant) -> Result<Url> {
+        let text = (self.base)(tenant);
+        let refuse = || StoreError::invalid(format!("`{text}` is not the address of a server"));
+        let mut url = Url::parse(&text).map_err(|_| refuse())?;
+        if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
+            return Err(refuse());
+        }
+        if url.scheme() == "http" && !self.options.in_the_clear && !is_this_machine(&url) {
+            return Err(StoreError::invalid(format!("`{text}` is not encrypted, and on another machine")));
+        }
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        Ok(url)
+    }
+
+    /// The part of a link below the address of the tenant.
+    pub(super) fn within(&self, tenant: &Tenant, link: &str) -> Result<String> {
+        let base = self.base(tenant)?;
+        let url = base.join(link).map_err(|_| ServerFault::ForeignLink)?;
+        let home = base.path();
+        let below = url.path().strip_prefix(home).or_else(|| (url.path() == home.trim_end_matches('/')).then_some(""));
+        let foreign = url.origin() != base.origin()
+            || !(url.username().is_empty() || url.username() == base.username())
+            || !(url.password().is_none() || url.password() == base.password());
+        let Some(below) = below.filter(|_| !foreign) else { return Err(ServerFault::ForeignLink.into()) };
+        Ok(match url.query() {
+            Some(query) => format!("{below}?{query}"),
+            None => below.to_owned(),
+        })
+    }
+
+    /// Sends a request and hears the whole answer, whatever its status.
+    pub(super) async fn send(&self, tenant: &Tenant, ask: Ask<'_>) -> Result<Answer> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(unavailable("the futures of this store run within a tokio runtime"));
+        }
+        let base = self.base(tenant)?;
+        let url = Url::parse(&format!("{base}{}", ask.place));
+        let url = url.map_err(|error| StoreError::invalid(format!("the address of a request: {error}")))?;
+        if url.origin() != base.origin() || !url.path().starts_with(base.path()) {
+            return Err(ServerFault::ForeignLink.into());
+        }
+        let mut request = self.client.request(ask.method, url);
+        for (name, value) in (self.headers)(tenant).await? {
+            request = request.header(name, value);
+        }
+        // Some servers answer a search from what they found a while ago unless they are told not to.
+        request = request.header("accept", FHIR_JSON).header("accept-encoding", "identity");
+        request = request.header("cache-control", "no-cache");
+        if let Some((name, value)) = ask.when {
+            request = request.header(name, value);
+        }
+        if let Some((kind, body)) = ask.body {
+            request = request.header("content-type", kind).header("prefer", "return=representation").body(body);
+        }
+        // A request that cannot be made was not sent.
+        let request = request.build().map_err(|error| StoreError::invalid(format!("the request: {error}")))?;
+        match self.client.execute(request).await.map_err(reqwest::Error::without_url) {
+            Ok(response) => Ok(self.hear(response).await),
+            Err(error) if error.is_connect() || !ask.writes => Err(unavailable(error)),
+            Err(error) => Err(unknown(error)),
+        }
+    }
+
+    async fn hear(&self, mut response: Response) -> Answer {
+        let body = self.body(&mut response).await;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let header = |name: &str| text(&headers, name);
+        let tag = header("etag").map(in_tag).filter(|tag| !tag.is_empty());
+        let numbered = tag.filter(|tag| tag.parse::<VersionId>().is_ok());
+        let placed = ["location", "content-location"].into_iter().filter_map(header).find_map(in_location);
+        let version = numbered.or(placed).or(tag).map(str::to_owned);
+        let retry_after = header("retry-after").and_then(pause);
+        let modified = header("last-modified").and_then(moment);
+        Answer { status, version, modified, retry_after, body, headers }
+    }
+
+    async fn body(&self, response: &mut Response) -> Result<Bytes, Unheard> {
+        let coding = text(response.headers(), "content-encoding").unwrap_or("identity").trim();
+        if !coding.eq_ignore_ascii_case("identity") {
+            let why = format!("it is encoded as `{}`, which was not asked for", short(coding, 50));
+            return Err(Unheard::Fault(ServerFault::Unreadable { why }));
+        }
+        let limit = self.options.max_answer;
+        let mut body = BytesMut::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(part)) if body.len().saturating_add(part.len()) > limit => {
+                    return Err(Unheard::Fault(ServerFault::TooLarge { limit }));
+                }
+                Ok(Some(part)) => body.extend_from_slice(&part),
+                Ok(None) => return Ok(body.freeze()),
+                Err(error) => return Err(Unheard::BrokeOff(causes(&error.without_url()))),
+            }
+        }
+    }
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn unavailable(error: impl Into<BoxError>) -> StoreError {
+    StoreError::Unavailable { retry_after: None, source: Some(error.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_however_they_are_written() {
+        for tag in ["W/\"3\"", "\"3\"", "3", " W/3 ", "w/\"3\""] {
+            assert_eq!(in_tag(tag), "3", "{tag}");
+        }
+        for location in [
+            "http://a/fhir/Device/p/_history/3",
+            "Device/p/_history/3",
+            "/Device/p/_history/3/",
+            "_history/3",
+            "http://other.example/Device/p/_history/3?x=/y",
+        ] {
+            assert_eq!(in_location(location), Some("3"), "{location}");
+        }
+        for location in ["Device/p", "Device/p/_history", "Device/p/_history/", "", "3", "a/x_history/3"] {
+            assert_eq!(in_location(location), None, "{location}");
+        }
+        assert_eq!(pause("7"), Some(Duration::from_secs(7)));
+        assert_eq!(pause("Wed, 19 Apr 2017 10:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(pause("soon"), None);
+    }
+
+    #[test]
+    fn only_this_machine_is_spoken_to_in_the_clear() {
+        let is_local = |text: &str| is_this_machine(&Url::parse(text).unwrap());
+        assert!(["http://127.0.0.1:8080/x", "http://localhost/x", "http://[::1]/x"].into_iter().all(is_local));
+        assert!(
+            !["http://10.0.0.1/x", "http://localhost.evil.example/x", "http://[fe80::1]/x"].into_iter().any(is_local)
+        );
+    }
+}

@@ -1,0 +1,232 @@
+//! Creations, updates and deletions.
+
+use super::super::form::check_writes;
+use super::FhirServer;
+use super::content::outgoing;
+use super::fault::{ServerFault, invalid, refusal, since_applied, unknown};
+use super::read::{Look, deletion, in_answer};
+use super::wire::{Answer, Ask};
+use crate::store::{CommitError, Key, Precondition, Result, StoreError, Tenant, Version, VersionId, Write, WriteId};
+
+/// How often a write is tried that others keep overtaking.
+const TRIES: u32 = 8;
+/// How often a write is tried that the server refuses although its condition holds.
+const INSISTENCE: u32 = 3;
+
+pub(super) fn overtaken() -> StoreError {
+    StoreError::Throttled { retry_after: None }
+}
+
+/// A resource as it is sent.
+pub(super) struct Draft<'a> {
+    pub(super) key: &'a Key,
+    pub(super) body: String,
+    pub(super) write_id: Option<WriteId>,
+}
+
+impl FhirServer {
+    pub(super) async fn commit_now(&self, tenant: &Tenant, writes: Vec<Write>) -> Result<Vec<Version>, CommitError> {
+        check_writes(&writes, self.options.max_writes, self.options.max_body)?;
+        match writes.as_slice() {
+            [] => Ok(Vec::new()),
+            [write] => match self.write(tenant, write).await {
+                Ok(version) => Ok(vec![version]),
+                Err(error) => Err(CommitError::at(0, error)),
+            },
+            writes => self.transaction(tenant, writes).await,
+        }
+    }
+
+    async fn write(&self, tenant: &Tenant, write: &Write) -> Result<Version> {
+        let (key, when, write_id) = (&write.key, write.when, write.write_id);
+        let Some(body) = &write.body else { return self.delete(tenant, key, when).await };
+        let draft = &Draft { key, body: outgoing(key, body, write_id)?, write_id };
+        match when {
+            Precondition::Absent => self.create(tenant, draft).await,
+            Precondition::Version(version) => self.update(tenant, draft, version).await,
+            Precondition::Exists => {
+                for _ in 0..TRIES {
+                    let version = self.read_now(tenant, key).await?.version;
+                    match self.update(tenant, draft, version).await {
+                        Err(StoreError::Conflict { .. }) => {}
+                        done => return done,
+                    }
+                }
+                Err(overtaken())
+            }
+            Precondition::None => self.put(tenant, draft).await,
+        }
+    }
+
+    async fn create(&self, tenant: &Tenant, draft: &Draft<'_>) -> Result<Version> {
+        let mut known = if self.options.looks_first { Some(self.look(tenant, draft.key).await?) } else { None };
+        for tries in 1.. {
+            if let Some(Look::Living(version)) = &known {
+                return Err(StoreError::AlreadyExists { current: Some(version.version) });
+            }
+            let condition = Some(("if-none-match", "*".into()));
+            let answer = self.send(tenant, Ask::put(&draft.key.to_string(), condition, &draft.body)).await?;
+            match answer.status {
+                409 | 412 if tries >= INSISTENCE => return Err(invalid(&answer)),
+                // What another made meanwhile is there, unless it is gone again.
+                409 | 412 => known = Some(self.look(tenant, draft.key).await?),
+                404 | 405 => return Err(StoreError::Unsupported { what: "a creation under an id of the caller's" }),
+                status => {
+                    let made = self.made(tenant, draft, &answer).await?;
+                    let expected = match known {
+                        Some(Look::Gone(at)) => at.map(VersionId::next),
+                        _ => Some(VersionId::FIRST),
+                    };
+                    // 201 says that there was none; where 200 is said, the number tells.
+                    let wrong = expected.is_some_and(|expected| expected != made.version);
+                    if status != 201 && wrong && !self.options.gaps {
+                        return Err(ServerFault::ConditionIgnored { made: made.version.get() }.into());
+                    }
+                    return Ok(made);
+                }
+            }
+        }
+        Err(overtaken())
+    }
+
+    async fn update(&self, tenant: &Tenant, draft: &Draft<'_>, version: VersionId) -> Result<Version> {
+        for tries in 1.. {
+            let condition = Some(("if-match", version.etag()));
+            let answer = self.send(tenant, Ask::put(&draft.key.to_string(), condition, &draft.body)).await?;
+            if !matches!(answer.status, 404 | 409 | 410 | 412) {
+                let made = self.made(tenant, draft, &answer).await?;
+                if made.version != version.next() && !self.options.gaps {
+                    return Err(ServerFault::ConditionIgnored { made: made.version.get() }.into());
+                }
+                return Ok(made);
+            }
+            // The status has other meanings too: a rule that is broken, a lock.
+            match self.look(tenant, draft.key).await {
+                Ok(Look::Living(found)) if found.version == version => {}
+                Ok(Look::Living(found)) => return Err(StoreError::Conflict { current: Some(found.version) }),
+                Ok(Look::Gone(current)) => return Err(StoreError::Conflict { current }),
+                Ok(Look::Never) | Err(_) => return Err(StoreError::Conflict { current: None }),
+            }
+            if tries >= INSISTENCE {
+                return Err(invalid(&answer));
+            }
+        }
+        Err(overtaken())
+    }
+
+    /// Whatever is there.
+    async fn put(&self, tenant: &Tenant, draft: &Draft<'_>) -> Result<Version> {
+        let answer = self.send(tenant, Ask::put(&draft.key.to_string(), None, &draft.body)).await?;
+        match answer.status {
+            // Some servers want a version, and some know no blind write that another may overtake.
+            409 | 412 | 428 => {}
+            404 | 405 => return Err(StoreError::Unsupported { what: "a creation under an id of the caller's" }),
+            _ => return self.made(tenant, draft, &answer).await,
+        }
+        for _ in 0..TRIES {
+            let done = match self.look(tenant, draft.key).await? {
+                Look::Living(found) => self.update(tenant, draft, found.version).await,
+                Look::Never | Look::Gone(_) => self.create(tenant, draft).await,
+            };
+            match done {
+                Err(StoreError::Conflict { .. } | StoreError::AlreadyExists { .. }) => {}
+                done => return done,
+            }
+        }
+        Err(overtaken())
+    }
+
+    async fn delete(&self, tenant: &Tenant, key: &Key, when: Precondition) -> Result<Version> {
+        let mut refused: Option<(VersionId, u32)> = None;
+        for _ in 0..TRIES {
+            let living = match (self.read_now(tenant, key).await, when) {
+                (Ok(living), Precondition::Version(wanted)) if living.version != wanted => {
+                    return Err(StoreError::Conflict { current: Some(living.version) });
+                }
+                (Ok(living), _) => living,
+                (Err(StoreError::NotFound), Precondition::Version(_)) => {
+                    return Err(StoreError::Conflict { current: None });
+                }
+                (Err(StoreError::Gone { at }), Precondition::Version(_)) => {
+                    return Err(StoreError::Conflict { current: Some(at) });
+                }
+                (Err(error), _) => return Err(error),
+            };
+            let answer = self.send(tenant, Ask::delete(&key.to_string(), living.version)).await?;
+            match answer.status {
+                404 | 409 | 410 | 412 => {
+                    let times = refused.filter(|(of, _)| *of == living.version).map_or(1, |(_, times)| times + 1);
+                    if times >= INSISTENCE {
+                        return Err(invalid(&answer));
+                    }
+                    refused = Some((living.version, times));
+                }
+                _ if answer.is_success() => return self.deleted(tenant, living, &answer).await,
+                _ => return Err(refusal(&answer, true, self.options.max_body)),
+            }
+        }
+        Err(overtaken())
+    }
+
+    /// The deletion that was made of what was living.
+    async fn deleted(&self, tenant: &Tenant, living: Version, answer: &Answer) -> Result<Version> {
+        let next = living.version.next();
+        // Some servers tell the version that was there.
+        let told = match answer.number().filter(|told| *told != living.version) {
+            Some(told) => Some(told),
+            None => self.number_of_deletion(tenant, &living).await?,
+        };
+        match told {
+            Some(told) if told != next && !self.options.gaps => {
+                Err(ServerFault::ConditionIgnored { made: told.get() }.into())
+            }
+            Some(told) => Ok(deletion(living, told)),
+            None if self.options.gaps => Err(unknown(ServerFault::VersionNotTold)),
+            None => Ok(deletion(living, next)),
+        }
+    }
+
+    /// What a deletion is numbered that was answered without a number; `None` where nothing tells.
+    async fn number_of_deletion(&self, tenant: &Tenant, living: &Version) -> Result<Option<VersionId>> {
+        let kept = || ServerFault::Answered { status: 200, text: "what was deleted is still there".to_owned() };
+        match self.look(tenant, &living.key).await.map_err(since_applied)? {
+            Look::Living(found) if found.version == living.version => Err(unknown(kept())),
+            // Another has made it anew.
+            Look::Living(_) | Look::Never => Ok(None),
+            Look::Gone(Some(at)) => Ok(Some(at)),
+            Look::Gone(None) if !self.options.history => Ok(None),
+            Look::Gone(None) => {
+                let newest = self.newest(tenant, &living.key).await.map_err(since_applied)?;
+                Ok(newest.is_deleted().then_some(newest.version))
+            }
+        }
+    }
+
+    /// The version that a write made. It was applied, so that whatever goes wrong now leaves its outcome unknown.
+    async fn made(&self, tenant: &Tenant, draft: &Draft<'_>, answer: &Answer) -> Result<Version> {
+        if !answer.is_success() {
+            return Err(refusal(answer, true, self.options.max_body));
+        }
+        let made = match (in_answer(draft.key, answer), answer.number()) {
+            (Ok(made), _) => made,
+            (Err(wrong @ StoreError::Corrupt { .. }), _) => return Err(since_applied(wrong)),
+            // The answer shows no resource, or not all of it.
+            (Err(_), Some(number)) if self.options.history => {
+                self.vread_now(tenant, draft.key, number).await.map_err(since_applied)?
+            }
+            (Err(_), Some(number)) => {
+                let found = self.read_now(tenant, draft.key).await.map_err(since_applied)?;
+                if found.version == number { found } else { return Err(unknown(ServerFault::VersionNotTold)) }
+            }
+            (Err(unreadable), None) => {
+                let named =
+                    answer.version.as_ref().map(|found| ServerFault::VersionNotANumber { found: found.clone() });
+                return Err(named.map_or_else(|| since_applied(unreadable), unknown));
+            }
+        };
+        if draft.write_id.is_some() && made.write_id != draft.write_id {
+            return Err(unknown(ServerFault::WriteIdLost));
+        }
+        Ok(made)
+    }
+}

@@ -1,0 +1,173 @@
+//! The store on another FHIR server, held against the contract over the example `update_service`, and against servers that
+//! do as they please.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by a panic"
+)]
+
+#[allow(dead_code, unused_imports, reason = "the example is whole, and other tests need other parts of it")]
+#[path = "../examples/update_service/app/mod.rs"]
+mod app;
+#[allow(dead_code, reason = "other tests need other parts of it")]
+#[path = "update_service/client.rs"]
+mod client;
+#[path = "engine_fhir_http/dressed.rs"]
+mod dressed;
+#[path = "engine_fhir_http/odd.rs"]
+mod odd;
+#[path = "engine_fhir_http/servers.rs"]
+mod servers;
+#[path = "engine_fhir_http/service.rs"]
+mod service;
+#[path = "engine_fhir_http/transactions.rs"]
+mod transactions;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use client::Service;
+use dressed::Dressed;
+use fhir_devices::backend::fhir_http::Options;
+use fhir_devices::store::*;
+use fhir_devices::testkit::history;
+use fhir_devices::testkit::store::{Outcome, Task, Trial, resources};
+use futures_core::Stream;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
+fn block_on(task: Task<'_>) {
+    RUNTIME.block_on(task);
+}
+
+/// What the service is known to do beyond FHIR.
+fn options() -> Options {
+    Options::new().with_searches_that_see_writes()
+}
+
+fn dressed(options: Options) -> Dressed<fhir_devices::backend::FhirServer> {
+    let service = RUNTIME.block_on(Service::start());
+    Dressed(options.at(&format!("http://{}/{{tenant}}/fhir", service.address)).unwrap())
+}
+
+/// The clauses that the store does not hold to, and why.
+const EXEMPT: [(&str, &str); 1] = [(
+    "r7_each_parameter_has_an_index_of_its_own",
+    "it writes several values under parameters of which each resource has one: a model, a status",
+)];
+
+/// The clauses that ask for what the capabilities exclude, where a commit has one write.
+const SKIPPED: [(&str, &str); 6] = [
+    ("r1_a_refused_commit_writes_nothing", "commits of several writes"),
+    ("r1_a_commit_gives_its_versions_in_order", "commits of several writes"),
+    ("r1_a_commit_is_seen_as_a_whole", "commits of several writes"),
+    ("r1_a_commit_that_names_a_key_twice_is_refused", "commits of several writes"),
+    ("r2_the_first_write_that_fails_is_named", "commits of several writes"),
+    ("r5_without_history_it_is_unsupported", "no history"),
+];
+
+/// Those that are left where it may be a transaction.
+const SKIPPED_IN_TRANSACTIONS: [(&str, &str); 2] = [
+    ("r1_a_commit_beyond_the_scope_is_refused", "no scope smaller than a tenant"),
+    ("r5_without_history_it_is_unsupported", "no history"),
+];
+
+fn every_clause_holds(options: Options, skips: &[(&str, &str)]) {
+    let store = dressed(options);
+    let trial = Trial::new(&store as &dyn ResourceStore, &block_on);
+    let (mut broken, mut skipped) = (Vec::new(), Vec::new());
+    for clause in resources::CLAUSES {
+        match (clause.check)(&trial) {
+            Ok(Outcome::Held) => {}
+            Ok(Outcome::Skipped(why)) => skipped.push((clause.name, why)),
+            Err(why) => broken.push((clause.name, why)),
+        }
+    }
+    let names: Vec<_> = broken.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, EXEMPT.map(|(name, _)| name), "{broken:#?}");
+    assert_eq!(skipped, skips);
+}
+
+#[test]
+fn every_clause_of_the_contract_holds_over_the_example_service() {
+    every_clause_holds(options(), &SKIPPED);
+}
+
+#[test]
+fn every_clause_holds_in_transactions_and_where_the_server_is_trusted_with_creations() {
+    every_clause_holds(options().with_transactions(100).trusting_if_none_match(), &SKIPPED_IN_TRANSACTIONS);
+}
+
+#[test]
+fn every_clause_holds_where_letters_are_not_asked_for() {
+    every_clause_holds(options().with_transactions(3).minding_case(), &SKIPPED_IN_TRANSACTIONS);
+}
+
+/// Puts something between the service and its clients that loses requests and answers, and says so as gateways do.
+async fn lossy(State(count): State<Arc<AtomicU64>>, request: Request, next: Next) -> Response {
+    // Numbers that look random, and are the same in every run.
+    let number = count.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+    let html = |status: StatusCode| (status, [("content-type", "text/html")], "<html>").into_response();
+    match number % 24 {
+        0 => html(StatusCode::BAD_GATEWAY),
+        1 => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]).into_response(),
+        2 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "0")]).into_response(),
+        lost @ 3..=6 => {
+            let answer = next.run(request).await;
+            match lost {
+                3 => html(StatusCode::GATEWAY_TIMEOUT),
+                4 => html(StatusCode::SERVICE_UNAVAILABLE),
+                // The head, and nothing of the body.
+                5 => Response::from_parts(answer.into_parts().0, Body::from_stream(Torn)),
+                _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            }
+        }
+        _ => next.run(request).await,
+    }
+}
+
+/// A body that breaks off.
+struct Torn;
+
+impl Stream for Torn {
+    type Item = Result<bytes::Bytes, std::io::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into())))
+    }
+}
+
+#[test]
+fn histories_whose_requests_and_answers_are_lost_on_the_way_are_in_order() {
+    let address = RUNTIME.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stores = app::Stores::in_memory(app::MAX_UPLOAD);
+        let app = Arc::new(app::App::over(stores, &format!("http://{address}"), app::MAX_UPLOAD).unwrap());
+        let count = Arc::new(AtomicU64::new(0));
+        let router = app::router(app).layer(from_fn_with_state(count, lossy));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    });
+    let store = options().at(&format!("http://{address}/{{tenant}}/fhir")).unwrap();
+    let store: Arc<dyn ResourceStore> = Arc::new(Dressed(store));
+    history::resources(&store, &block_on, 0..100).unwrap();
+}
+
+#[test]
+fn histories_of_many_threads_and_honest_faults_are_in_order() {
+    let store: Arc<dyn ResourceStore> = Arc::new(dressed(options()));
+    history::resources(&store, &block_on, 0..200).unwrap();
+}

@@ -1,0 +1,376 @@
+//! The store over the example `update_service`, with resources as they are.
+
+use super::app::guard::Tokens;
+use super::app::serve::{serve, tls};
+use super::app::{self, App, Stores};
+use super::client::Service;
+use super::{RUNTIME, options};
+use fhir_devices::backend::fhir_http::Options;
+use fhir_devices::backend::{FhirServer, Memory};
+use fhir_devices::reference::Selector;
+use fhir_devices::rest::{Request, Server};
+use fhir_devices::service::{Submission, UpdateService};
+use fhir_devices::store::*;
+use fhir_devices::update::available;
+use fhir_devices::validate::Valid;
+use fhir_devices::{Device, DeviceComponent, DeviceMetric};
+use serde_json::{Value, json};
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/certificate.pem");
+const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/key.pem");
+
+fn v(number: u64) -> VersionId {
+    VersionId::new(number).unwrap()
+}
+
+fn tenant(name: &str) -> Tenant {
+    name.parse().unwrap()
+}
+
+fn at(service: &Service, options: Options) -> Arc<FhirServer> {
+    Arc::new(options.at(&format!("http://{}/{{tenant}}/fhir", service.address)).unwrap())
+}
+
+fn device(id: &str) -> Key {
+    Key::new(ResourceType::Device, id).unwrap()
+}
+
+fn component(id: &str) -> Key {
+    Key::new(ResourceType::DeviceComponent, id).unwrap()
+}
+
+async fn found(store: &Tenanted<FhirServer>, search: Search) -> Vec<String> {
+    store.all(search).await.unwrap().into_iter().map(|version| version.key.to_string()).collect()
+}
+
+#[test]
+fn a_resource_lives_and_dies_on_the_service_as_in_a_store() {
+    RUNTIME.block_on(async {
+        let service = Service::start().await;
+        let store = Tenanted::new(at(&service, options()), tenant("ward"));
+        let json = br#"{"resourceType":"Device","id":"pump","text":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">A pump</div>"},
+            "extension":[{"url":"https://ward.example/price","valueDecimal":1.50}],"identifier":[{"system":"urn:sn","value":"SN-7"}],
+            "status":"active","manufacturer":"Dr\u00e4ger","model":"P9","note":[{"text":"x"}]}"#;
+        let pump = Device::from_json(json).unwrap();
+        let valid = Valid::new(pump.clone()).unwrap();
+        let made = store.put(&valid, Precondition::Absent).await.unwrap();
+        assert_eq!((made.version, made.body.as_deref()), (v(1), Some(pump.body().as_bytes())));
+        assert!(pump.body().contains("1.50"));
+        let again = store.put(&valid, Precondition::Absent).await;
+        assert!(matches!(again, Err(StoreError::AlreadyExists { current: Some(at) }) if at == v(1)), "{again:?}");
+
+        // What the store gives is what the service gives.
+        let shown = service.get("/ward/fhir/Device/pump").await;
+        let (mut typed, version) = store.get::<Device>("pump").await.unwrap();
+        assert_eq!((typed.to_json(), &version), (shown.text(), &made));
+        assert_eq!(shown.header("etag"), Some("W/\"1\""));
+
+        // An update on the condition that it is as it was read, with an id by which it is known again.
+        typed.model = Some(fhir_devices::primitive::Text::new("P10").unwrap().into());
+        let update = typed.write(Precondition::Version(version.version)).unwrap().with_id(WriteId(77));
+        let second = store.write_resolved(update.clone()).await.unwrap();
+        assert_eq!((second.version, second.write_id), (v(2), Some(WriteId(77))));
+        assert_eq!(store.write_resolved(update).await.unwrap(), second, "a repetition is known again");
+        let stale = typed.write(Precondition::Version(v(1))).unwrap();
+        let stale = store.write(stale).await;
+        assert!(matches!(stale, Err(StoreError::Conflict { current: Some(at) }) if at == v(2)), "{stale:?}");
+        let other = service
+            .json("PUT", "/ward/fhir/Device/pump", &[("If-Match", "W/\"2\"")], &shown.text().replace("P9", "P11"))
+            .await;
+        assert_eq!(other.status, 200, "{}", other.text());
+        assert_eq!(store.read(&device("pump")).await.unwrap().version, v(3));
+
+        let by = |of, text: &str| Search::new(ResourceType::Device).and(Criterion::is(of, text.parse().unwrap()));
+        assert_eq!(found(&store, by(Parameter::Identifier, "urn:sn|SN-7")).await, ["Device/pump"]);
+        assert_eq!(found(&store, by(Parameter::Model, "P11")).await, ["Device/pump"]);
+        assert_eq!(found(&store, by(Parameter::Model, "P10")).await, [""; 0]);
+        assert_eq!(found(&store, by(Parameter::Manufacturer, "DRAGER")).await, ["Device/pump"]);
+
+        let fourth = store.delete(device("pump"), Precondition::Version(v(3))).await.unwrap();
+        assert!(fourth.is_deleted() && fourth.version == v(4));
+        assert!(matches!(store.read(&device("pump")).await, Err(StoreError::Gone { at }) if at == v(4)));
+        assert_eq!(service.get("/ward/fhir/Device/pump").await.status, 410);
+        assert_eq!(found(&store, by(Parameter::Model, "P11")).await, [""; 0]);
+        let history = store.history(&device("pump"), NonZeroU32::MAX, None).await.unwrap();
+        let told: Vec<_> = history.items.iter().map(|version| (version.version.get(), version.write_id)).collect();
+        assert_eq!(told, [(4, None), (3, None), (2, Some(WriteId(77))), (1, None)]);
+        assert_eq!(store.vread(&device("pump"), v(4)).await.unwrap(), fourth);
+        let fifth = store.put(&valid, Precondition::Absent).await.unwrap();
+        assert_eq!(fifth.version, v(5));
+
+        // What is no resource of the type is not sent.
+        for body in ["1", r#"{"resourceType":"DeviceMetric","id":"pump"}"#, r#"{"resourceType":"Device","id":"other"}"#] {
+            let refused = store.create(device("pump"), body, IndexEntries::new()).await;
+            assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{refused:?}");
+        }
+    });
+}
+
+#[test]
+fn what_the_service_refuses_is_told_in_its_words() {
+    RUNTIME.block_on(async {
+        let service = Service::start().await;
+        let store = Tenanted::new(at(&service, options()), tenant("ward"));
+        let body = r#"{"resourceType":"Device","id":"a","extension":[{"url":"https://x.example/y"}]}"#;
+        let refused = store.create(device("a"), body, IndexEntries::new()).await.unwrap_err();
+        let words = "the server answered 400: an extension has a value or extensions";
+        assert!(matches!(&refused, StoreError::Invalid { what } if what.starts_with(words)), "{refused:?}");
+        let large = format!(r#"{{"resourceType":"Device","id":"a","model":"{}"}}"#, "x".repeat(5 << 20));
+        let store = Tenanted::new(at(&service, options().with_max_body(64 << 20)), tenant("ward"));
+        let refused = store.create(device("a"), large, IndexEntries::new()).await.unwrap_err();
+        assert_eq!(refused.applied(), Applied::No, "{refused:?}");
+        assert!(matches!(refused, StoreError::TooLarge { .. }), "{refused:?}");
+        assert!(matches!(store.read(&device("a")).await, Err(StoreError::NotFound)));
+    });
+}
+
+/// Every value of every resource, in each form in which it can be asked for, as the store in memory finds it.
+#[test]
+fn what_is_found_on_the_service_is_what_memory_finds() {
+    RUNTIME.block_on(async {
+        let service = Service::start().await;
+        let remote = at(&service, options());
+        let demo = tenant("demo");
+        let memory = Arc::new(Memory::new());
+        let mut asked = std::collections::BTreeSet::new();
+        let mut ids = Vec::new();
+        for kind in ResourceType::ALL {
+            for version in Tenanted::new(remote.clone(), demo.clone()).all(Search::new(kind)).await.unwrap() {
+                let index = match kind {
+                    ResourceType::Device => Device::from_version(&version).unwrap().index(),
+                    ResourceType::DeviceComponent => DeviceComponent::from_version(&version).unwrap().index(),
+                    _ => DeviceMetric::from_version(&version).unwrap().index(),
+                };
+                for (parameter, token) in index.iter() {
+                    let half: String = token.value.chars().take(token.value.chars().count().div_ceil(2)).collect();
+                    asked.insert(Criterion::Is(parameter, TokenMatch::Value(token.value.clone())));
+                    asked.insert(Criterion::Is(parameter, TokenMatch::Exact(token.clone())));
+                    asked.insert(Criterion::Is(parameter, TokenMatch::Value(half.as_str().into())));
+                    asked.insert(Criterion::begins(parameter, &half));
+                    asked.extend(token.system.clone().map(|of| Criterion::Is(parameter, TokenMatch::System(of))));
+                }
+                ids.push(version.key.id().clone());
+                let body = version.body.clone().unwrap();
+                memory.commit(&demo, vec![Write::create(version.key, body, index)]).await.unwrap();
+            }
+        }
+        assert!(ids.len() > 14 && asked.len() > 100, "{} {}", ids.len(), asked.len());
+        let asked: Vec<_> = asked.into_iter().collect();
+        let mut searches: Vec<Vec<Criterion>> = asked.iter().map(|one| vec![one.clone()]).collect();
+        searches.push(vec![]);
+        searches.push(vec![Criterion::AnyId(ids.iter().take(9).cloned().collect())]);
+        for pair in asked.windows(2).step_by(3) {
+            searches.push(pair.to_vec());
+            searches.push(vec![Criterion::AnyOf(pair.to_vec())]);
+            searches
+                .push(vec![Criterion::AnyOf(pair.to_vec()), Criterion::AnyId(ids.iter().skip(3).cloned().collect())]);
+        }
+        let minding = at(&service, options().minding_case());
+        for store in [remote, minding] {
+            for kind in ResourceType::ALL {
+                for criteria in &searches {
+                    let mut search = Search::new(kind).limit(3);
+                    search.all_of.clone_from(criteria);
+                    let here: Vec<_> = Tenanted::new(memory.clone(), demo.clone()).all(search.clone()).await.unwrap();
+                    let there = Tenanted::new(store.clone(), demo.clone()).all(search).await.unwrap();
+                    let keys = |found: &[Version]| found.iter().map(|version| version.key.clone()).collect::<Vec<_>>();
+                    assert_eq!(keys(&there), keys(&here), "{kind} {criteria:?}");
+                    assert!(here.iter().zip(&there).all(|(here, there)| here.body == there.body));
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_transaction_of_the_service_is_seen_by_the_store_and_one_of_the_store_by_the_service() {
+    RUNTIME.block_on(async {
+        let service = Service::start().await;
+        let store = Tenanted::new(at(&service, options().with_transactions(10)), tenant("ward"));
+        let part = |id: &str, source: &str| {
+            json!({"resourceType": "DeviceComponent", "id": id, "identifier": {"value": id}, "type": {"text": "x"},
+                "source": {"reference": source}})
+        };
+        let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+            {"fullUrl": "urn:uuid:05efabf0-4be2-4561-91ce-51548425acb9", "resource": {"resourceType": "Device", "model": "P9"},
+                "request": {"method": "POST", "url": "Device"}},
+            {"resource": part("a", "urn:uuid:05efabf0-4be2-4561-91ce-51548425acb9"),
+                "request": {"method": "PUT", "url": "DeviceComponent/a"}},
+        ]});
+        let reply = service.json("POST", "/ward/fhir", &[], &bundle.to_string()).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let pump = found(&store, Search::new(ResourceType::Device)).await.remove(0);
+        let by_source = Search::new(ResourceType::DeviceComponent).and(Criterion::source(&pump));
+        assert_eq!(found(&store, by_source.clone()).await, ["DeviceComponent/a"]);
+
+        let typed = |id: &str| DeviceComponent::from_json(part(id, &pump).to_string().as_bytes()).unwrap();
+        let pump: Key = pump.parse().unwrap();
+        let writes = |of_a: u64| {
+            vec![
+                typed("a").write(Precondition::Version(v(of_a))).unwrap().with_id(WriteId(1)),
+                typed("b").write(Precondition::Absent).unwrap().with_id(WriteId(2)),
+                Write::delete(pump.clone(), Precondition::Exists),
+            ]
+        };
+        let refused = store.commit(writes(2)).await.unwrap_err();
+        assert_eq!(refused.index, Some(0));
+        assert!(matches!(refused.error, StoreError::Conflict { current: Some(at) } if at == v(1)), "{refused:?}");
+        assert!(matches!(store.read(&component("b")).await, Err(StoreError::NotFound)));
+        let made = store.commit(writes(1)).await.unwrap();
+        let told: Vec<_> = made.iter().map(|version| (version.version.get(), version.write_id)).collect();
+        assert_eq!(told, [(2, Some(WriteId(1))), (1, Some(WriteId(2))), (2, None)]);
+        for version in made {
+            assert_eq!(store.vread(&version.key, version.version).await.unwrap(), version);
+        }
+        assert_eq!(found(&store, by_source).await, ["DeviceComponent/a", "DeviceComponent/b"]);
+        assert_eq!(service.get(&format!("/ward/fhir/{pump}")).await.status, 410);
+        let refused = store.commit(writes(2)).await.unwrap_err();
+        assert_eq!(refused.index, Some(1), "the first write that fails is named: {refused:?}");
+        assert!(matches!(refused.error, StoreError::AlreadyExists { current: Some(at) } if at == v(1)));
+    });
+}
+
+#[test]
+fn many_who_write_the_same_tree_at_once_lose_nothing() {
+    const WRITERS: usize = 4;
+    const ROUNDS: u64 = 10;
+    RUNTIME.block_on(async {
+        let service = Service::start().await;
+        let store = Tenanted::new(at(&service, options().with_transactions(10)), tenant("ward"));
+        let keys = [device("x"), device("y")];
+        let body =
+            |key: &Key, count: u64| format!(r#"{{"resourceType":"Device","id":"{}","model":"{count}"}}"#, key.id());
+        let start = keys.iter().map(|key| Write::create(key.clone(), body(key, 0), IndexEntries::new()));
+        store.commit(start.collect()).await.unwrap();
+        let count = |version: &Version| {
+            let json: Value = serde_json::from_slice(version.body.as_deref().unwrap()).unwrap();
+            json["model"].as_str().unwrap().parse::<u64>().unwrap()
+        };
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|_| {
+                let (store, keys) = (store.clone(), keys.clone());
+                tokio::spawn(async move {
+                    for _ in 0..ROUNDS {
+                        loop {
+                            let mut writes = Vec::new();
+                            for key in &keys {
+                                let seen = store.read(key).await.unwrap();
+                                let next = body(key, count(&seen) + 1);
+                                writes.push(Write::update(key.clone(), seen.version, next, IndexEntries::new()));
+                            }
+                            match store.commit(writes).await {
+                                Ok(_) => break,
+                                Err(refused) => {
+                                    assert!(matches!(refused.error, StoreError::Conflict { .. }), "{refused:?}")
+                                }
+                            }
+                        }
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        for key in &keys {
+            let last = store.read(key).await.unwrap();
+            assert_eq!((count(&last), last.version), (WRITERS as u64 * ROUNDS, v(WRITERS as u64 * ROUNDS + 1)));
+        }
+    });
+}
+
+#[test]
+fn updates_are_received_for_devices_that_another_server_keeps() {
+    RUNTIME.block_on(async {
+        let server = Service::start().await;
+        let (remote, here, demo) = (at(&server, options()), Arc::new(Memory::new()), tenant("demo"));
+        let service = UpdateService::new(remote.clone(), here.clone(), here.clone());
+        let submission = || {
+            let content_type = "application/octet-stream".parse().unwrap();
+            let pump = "infusion-pump-7".parse().unwrap();
+            let mut submission = Submission::new(pump, "flow-4.2.bin".parse().unwrap(), content_type);
+            submission.target = Selector::Component("pump-lvp".parse().unwrap());
+            submission.idempotency_key = Some("k".parse().unwrap());
+            submission
+        };
+        let firmware = || stream::chunks([bytes::Bytes::from_static(b"firm"), bytes::Bytes::from_static(b"ware")]);
+        let received = service.receive(&demo, submission(), firmware()).await.unwrap();
+        assert_eq!((received.version, received.replayed), (v(2), false));
+        assert!(service.receive(&demo, submission(), firmware()).await.unwrap().replayed);
+        let shown = server.get("/demo/fhir/DeviceComponent/pump-lvp").await;
+        assert_eq!(shown.header("etag"), Some("W/\"2\""));
+        let shown = DeviceComponent::from_json(&shown.body).unwrap();
+        let updates: Vec<_> = available(&shown).map(Result::unwrap).collect();
+        assert_eq!(updates, std::slice::from_ref(&received.update));
+    });
+}
+
+#[test]
+fn the_rest_interface_of_the_library_stands_before_another_server() {
+    RUNTIME.block_on(async {
+        let service = Service::start().await;
+        let base = "http://front.example/demo";
+        let front = Server::new(Tenanted::new(at(&service, options()), tenant("demo")), base);
+        for (path, query) in [
+            ("Device", ""),
+            ("Device", "device-name=acme&_revinclude=DeviceComponent:source"),
+            ("DeviceComponent", "source=infusion-pump-7&_count=2"),
+            ("DeviceComponent", "identifier=1.1,1.2&type:not=70050"),
+            ("DeviceMetric", "category=measurement&_include=DeviceMetric:parent"),
+            ("DeviceComponent/pump-lvp", ""),
+            ("DeviceComponent/pump-lvp/_history", ""),
+            ("DeviceComponent/pump-lvp/_history/1", ""),
+        ] {
+            let answer = front.handle(&Request::new("GET", path).query(query)).await;
+            let direct = service.get(&format!("/demo/fhir/{path}?{query}")).await;
+            assert_eq!((answer.status, direct.status), (200, 200), "{path}?{query}: {}", direct.text());
+            let own = String::from_utf8_lossy(&answer.body).replace(base, "BASE");
+            let direct = direct.text().replace(&format!("http://{}/demo/fhir", service.address), "BASE");
+            let without_pages = |text: &str| {
+                let mut json: Value = serde_json::from_str(text).unwrap();
+                json.as_object_mut().unwrap().remove("link");
+                json
+            };
+            assert_eq!(without_pages(&own), without_pages(&direct), "{path}?{query}");
+        }
+        assert_eq!(front.handle(&Request::new("GET", "Device/nobody")).await.status, 404);
+    });
+}
+
+#[test]
+fn the_service_is_spoken_to_by_tls_with_roots_of_the_callers_and_a_token() {
+    RUNTIME.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let app = App::over(Stores::in_memory(app::MAX_UPLOAD), &format!("https://localhost:{port}"), app::MAX_UPLOAD);
+        let tokens = Tokens::read("token-of-the-ward-1 ward\n").unwrap();
+        let app = Arc::new(app.unwrap().with_authenticator(Arc::new(tokens)));
+        let acceptor = tls(Path::new(CERTIFICATE), Path::new(KEY)).unwrap();
+        tokio::spawn(serve(listener, Some(acceptor), app, std::future::pending()));
+        let with = |options: Options, token: &'static str| {
+            let options = options.with_bearer(move |_| Box::pin(async move { Ok(token.to_owned()) }));
+            Arc::new(options.at(&format!("https://localhost:{port}/{{tenant}}/fhir")).unwrap())
+        };
+        let trusting = || Options::new().with_roots(&std::fs::read(CERTIFICATE).unwrap()).unwrap();
+        let body = r#"{"resourceType":"Device","id":"a"}"#;
+        let store = with(trusting(), "token-of-the-ward-1");
+        let ward = Tenanted::new(store.clone(), tenant("ward"));
+        assert_eq!(ward.create(device("a"), body, IndexEntries::new()).await.unwrap().version, v(1));
+        let other = Tenanted::new(store, tenant("other")).read(&device("a")).await;
+        assert!(matches!(other, Err(StoreError::Denied { .. })), "{other:?}");
+        let unknown = Tenanted::new(with(trusting(), "another"), tenant("ward")).read(&device("a")).await;
+        assert!(matches!(unknown, Err(StoreError::Denied { .. })), "{unknown:?}");
+        // A certificate that nobody vouches for ends it before anything is sent.
+        let stranger = Tenanted::new(with(Options::new(), "token-of-the-ward-1"), tenant("ward"));
+        let refused = stranger.create(device("b"), body, IndexEntries::new()).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Invalid { .. }), "{refused:?}");
+        let b = body.replace(r#""a""#, r#""b""#);
+        let refused = stranger.create(device("b"), b, IndexEntries::new()).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Unavailable { .. }), "{refused:?}");
+        assert_eq!(refused.applied(), Applied::No);
+    });
+}

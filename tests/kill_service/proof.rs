@@ -1,0 +1,163 @@
+//! What must be so once everything has come to rest, in the stores that the service left behind.
+
+use super::load::{Acknowledged, TENANTS, Withdrawn};
+use fhir_devices::DeviceComponent;
+use fhir_devices::backend::{Files, Redb};
+use fhir_devices::service::UpdateService;
+use fhir_devices::store::*;
+use fhir_devices::update::audit::replay;
+use fhir_devices::update::ingest::{Reason, State};
+use fhir_devices::update::{AvailableUpdate, IngestId, UpdateStatus, available};
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// What was found, to be told.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) attached: usize,
+    pub(crate) blobs: usize,
+    pub(crate) records: usize,
+    pub(crate) given_up: u64,
+    pub(crate) swept: u64,
+    pub(crate) collected: u64,
+}
+
+/// The updates of each component of a tenant.
+async fn attached(resources: &Tenanted<Redb>) -> BTreeMap<String, Vec<AvailableUpdate>> {
+    let all = resources.all(Search::new(ResourceType::DeviceComponent)).await.unwrap();
+    let updates = |version: &Version| {
+        let component = DeviceComponent::from_version(version).unwrap();
+        available(&component).collect::<std::result::Result<Vec<_>, _>>().unwrap()
+    };
+    all.iter().map(|version| (version.key.id().to_string(), updates(version))).collect()
+}
+
+/// That what was acknowledged is there, in the order in which each client was told, and what was taken back is not; that one
+/// upload is attached once, and that only the last one is current.
+fn check_components(told: &[&Acknowledged], components: &BTreeMap<String, Vec<AvailableUpdate>>) {
+    for (component, updates) in components {
+        let titles: BTreeSet<_> = updates.iter().map(|update| update.file.title.as_str()).collect();
+        assert_eq!(titles.len(), updates.len(), "an upload is attached twice to {component}");
+        let Some((last, before)) = updates.split_last() else { continue };
+        assert!(before.iter().all(|update| update.status == UpdateStatus::Superseded), "{component}: two are current");
+        // What a later one took the place of stays superseded when that is taken back.
+        let taken_back = told.iter().any(|one| one.upload.component == *component && one.withdrawn != Withdrawn::No);
+        assert!(last.status == UpdateStatus::Current || taken_back, "{component}: nothing is current");
+    }
+    let mut places: BTreeMap<(&str, usize), usize> = BTreeMap::new();
+    for Acknowledged { upload, id, sha256, client, withdrawn, .. } in told {
+        let updates = components.get(&upload.component).unwrap();
+        let Some(at) = updates.iter().position(|update| update.id.to_string() == *id) else {
+            assert_ne!(*withdrawn, Withdrawn::No, "{} was acknowledged, and is not attached", upload.name);
+            continue;
+        };
+        assert_ne!(*withdrawn, Withdrawn::Yes, "{} was taken back, and is attached", upload.name);
+        assert_eq!((&updates[at].sha256, updates[at].file.title.as_str()), (sha256, upload.name.as_str()));
+        let before = places.insert((&upload.component, *client), at);
+        assert!(before.is_none_or(|before| before < at), "{} took the place of a later one", upload.name);
+    }
+}
+
+/// Opens what the service left behind, brings what waits to its end, cleans up, and looks at everything.
+pub(crate) async fn check(data: &Path, told: &[Acknowledged]) -> Found {
+    let store = Arc::new(Redb::open(data.join("resources.redb")).unwrap());
+    let files = Arc::new(Files::open(data.join("files")).unwrap());
+    // The time of those whose bytes never came is over.
+    let later = || OffsetDateTime::now_utc() + Duration::from_secs(7_200);
+    let service = UpdateService::new(store.clone(), files.clone(), store.clone()).with_clock(later).with_urls(url);
+    let mut found = Found::default();
+    for tenant in TENANTS.map(|name| name.parse::<Tenant>().unwrap()) {
+        let told: Vec<_> = told.iter().filter(|one| one.upload.tenant == tenant.as_str()).collect();
+        let resources = Tenanted::new(store.clone(), tenant.clone());
+        // As the service left it, and as it is once nothing waits.
+        check_components(&told, &attached(&resources).await);
+        for id in unfinished(&service, &tenant).await {
+            let state = service.upload(&tenant, id).await.unwrap().state;
+            let waits = matches!(state, State::Open { .. } | State::Acquired { .. });
+            assert!(waits, "the service did not go on with {id}, which is {}", state.name());
+        }
+        let recovered = service.recover(&tenant).await.unwrap();
+        assert!(recovered.failed.is_empty() && recovered.waiting == 0, "{recovered:?}");
+        found.given_up += recovered.ended;
+        let collected = service.collect(&tenant, Duration::ZERO).await.unwrap();
+        assert!(collected.failed.is_empty(), "{collected:?}");
+        found.collected += collected.deleted;
+        found.swept += service.sweep(&tenant).await.unwrap().deleted;
+        let components = attached(&resources).await;
+        check_components(&told, &components);
+
+        // Every reference has its bytes, whole and right, and no bytes are there that nobody refers to.
+        let mut needed = BTreeSet::new();
+        for update in components.values().flatten() {
+            let ingest = service.upload(&tenant, update.id).await.unwrap();
+            let key = ingest.state.key().unwrap();
+            assert!(matches!(ingest.state, State::Attached { .. } | State::Superseded { .. }), "{:?}", ingest.state);
+            assert_eq!(matches!(ingest.state, State::Attached { .. }), update.status == UpdateStatus::Current);
+            let place = update.file.url.as_str().rsplit('/').take(2).collect::<Vec<_>>();
+            assert_eq!(place, [key.generation.to_string(), key.digest.to_string()]);
+            let blob = BlobStore::head(&*files, &tenant, &key).await.unwrap();
+            assert_eq!((blob.digest, blob.size), (update.sha256, update.size));
+            needed.insert(key);
+            found.attached += 1;
+        }
+        let there = blobs(&files, &tenant).await;
+        assert_eq!(there, needed, "bytes that nobody needs, or too few");
+        found.blobs += there.len();
+        let damages = service.scrub(&tenant, |_| {}).await.unwrap();
+        assert!(damages.is_empty(), "{damages:?}");
+
+        // The chain is whole, and its records lead to what the ledger says.
+        service.verify_audit(&tenant, &[]).await.unwrap().unwrap();
+        let records = service.audit_records(&tenant).await.unwrap();
+        let replayed = replay(&records).unwrap();
+        found.records += records.len();
+        for (id, state) in &replayed.uploads {
+            assert!(state.is_end(), "{id} is {}", state.name());
+            assert_eq!(service.upload(&tenant, *id).await.unwrap().state, *state);
+        }
+        for one in told {
+            let state = replayed.uploads.get(&one.id.parse::<IngestId>().unwrap()).unwrap();
+            let closed = *state == State::Closed { reason: Reason::Withdrawn };
+            let agrees = match one.withdrawn {
+                Withdrawn::No => !closed,
+                Withdrawn::Perhaps => true,
+                Withdrawn::Yes => closed,
+            };
+            assert!(agrees, "{}, {:?}: {}", one.upload.name, one.withdrawn, state.name());
+        }
+    }
+    found
+}
+
+async fn unfinished(service: &UpdateService<Redb, Files, Redb>, tenant: &Tenant) -> Vec<IngestId> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = service.unfinished(tenant, NonZeroU32::MIN.saturating_add(255), after.as_ref()).await.unwrap();
+        all.extend(page.items);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return all,
+        }
+    }
+}
+
+async fn blobs(files: &Files, tenant: &Tenant) -> BTreeSet<BlobKey> {
+    let (mut all, mut after) = (BTreeSet::new(), None);
+    loop {
+        let page = files.list(tenant, NonZeroU32::MIN.saturating_add(255), after.as_ref()).await.unwrap();
+        all.extend(page.items.into_iter().map(|info| info.key));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return all,
+        }
+    }
+}
+
+fn url(tenant: &Tenant, key: &BlobKey) -> url::Url {
+    let url = format!("http://updates.example/blobs/{tenant}/sha256/{}/{}", key.digest, key.generation);
+    url::Url::parse(&url).unwrap()
+}

@@ -1,0 +1,203 @@
+//! What the service does by itself: it goes on with what broke off, for every tenant that it ever had.
+
+use super::app::serve::serve;
+use super::app::{self, App, Stores};
+use super::client::{Form, Service};
+use fhir_devices::DeviceComponent;
+use fhir_devices::backend::Memory;
+use fhir_devices::service::UpdateService;
+use fhir_devices::store::*;
+use fhir_devices::update::{AvailableUpdate, UpdateStatus, available};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+/// Stores of a process that dies: from a moment on, no commit of resources is begun, and none is answered. Or one that is
+/// away.
+#[derive(Clone)]
+pub(crate) struct Dying {
+    pub(crate) resources: Arc<dyn ResourceStore>,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) dead: Arc<AtomicBool>,
+    pub(crate) away: Arc<AtomicBool>,
+}
+
+impl Dying {
+    pub(crate) fn in_memory() -> Self {
+        let memory = Arc::new(Memory::new());
+        Self::over(memory.clone(), memory.clone(), memory)
+    }
+
+    pub(crate) fn over(resources: Arc<dyn ResourceStore>, blobs: Arc<dyn BlobStore>, ledger: Arc<dyn Ledger>) -> Self {
+        Self { resources, blobs, ledger, dead: Arc::default(), away: Arc::default() }
+    }
+
+    /// What the service is given.
+    pub(crate) fn stores(&self) -> Stores {
+        Stores { resources: Arc::new(self.clone()), ..self.living() }
+    }
+
+    /// The same without the faults.
+    fn living(&self) -> Stores {
+        Stores { resources: self.resources.clone(), blobs: self.blobs.clone(), ledger: self.ledger.clone() }
+    }
+}
+
+impl ResourceStore for Dying {
+    fn capabilities(&self) -> Capabilities {
+        self.resources.capabilities()
+    }
+
+    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
+        self.resources.read(tenant, key)
+    }
+
+    fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
+        self.resources.vread(tenant, key, version)
+    }
+
+    fn commit<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        if self.dead.load(Ordering::SeqCst) {
+            return Box::pin(std::future::pending());
+        }
+        if self.away.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(StoreError::Unavailable { retry_after: None, source: None }.into()) });
+        }
+        self.resources.commit(tenant, writes)
+    }
+
+    fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
+        self.resources.search(tenant, search)
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>>> {
+        self.resources.history(tenant, key, limit, after)
+    }
+}
+
+/// Puts a device with one component where a client may.
+async fn fleet(service: &Service, tenant: &str) {
+    let device = r#"{"resourceType":"Device","id":"pump"}"#;
+    let part = r#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"type":{"text":"pump"},
+        "source":{"reference":"Device/pump"}}"#;
+    for (path, body) in [("Device/pump", device), ("DeviceComponent/mds", part)] {
+        let reply = service.json("PUT", &format!("/{tenant}/fhir/{path}"), &[], body).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+    }
+}
+
+async fn attached(resources: &Arc<dyn ResourceStore>, tenant: &Tenant) -> Vec<AvailableUpdate> {
+    let resources = Tenanted::new(resources.clone(), tenant.clone());
+    let (component, _) = resources.get::<DeviceComponent>("mds").await.unwrap();
+    available(&component).collect::<std::result::Result<_, _>>().unwrap()
+}
+
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
+    for _ in 0..500 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}");
+}
+
+#[tokio::test]
+async fn what_broke_off_is_gone_on_with_after_a_start_without_any_request() {
+    goes_on_after_a_start(Dying::in_memory()).await;
+}
+
+pub(crate) async fn goes_on_after_a_start(dying: Dying) {
+    let before = Service::with(|base| App::over(dying.stores(), base, app::MAX_UPLOAD).unwrap()).await;
+    let tenants: Vec<Tenant> = ["ward-5", "ward-6"].map(|name| name.parse().unwrap()).to_vec();
+    for tenant in &tenants {
+        fleet(&before, tenant.as_str()).await;
+    }
+    dying.dead.store(true, Ordering::SeqCst);
+    let updates = UpdateService::new(dying.resources.clone(), dying.blobs.clone(), dying.ledger.clone());
+    let updates = &updates;
+    for tenant in &tenants {
+        let (address, name) = (before.address, tenant.to_string());
+        tokio::spawn(async move {
+            let form = Form::of("pump").field("Version", "2.4").file("a.bin", b"firmware");
+            Service { address }.upload(&name, &[], &form).await
+        });
+        eventually("the bytes are stored", || async move {
+            let open = updates.unfinished(tenant, NonZeroU32::MIN, None).await.unwrap().items;
+            let Some(id) = open.first() else { return false };
+            updates.upload(tenant, *id).await.unwrap().state.name().as_str() == "stored"
+        })
+        .await;
+    }
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = Arc::new(App::over(dying.living(), "http://127.0.0.1", app::MAX_UPLOAD).unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(serve(listener, None, app, async { drop(stopped.await) }));
+    for tenant in &tenants {
+        eventually("the upload is at rest", || async move {
+            updates.unfinished(tenant, NonZeroU32::MIN, None).await.unwrap().items.is_empty()
+        })
+        .await;
+        let [update] = attached(&dying.resources, tenant).await.try_into().unwrap();
+        assert_eq!((update.status, update.sha256), (UpdateStatus::Current, Sha256::of(b"firmware")));
+    }
+    stop.send(()).unwrap();
+    assert!(serving.await.unwrap().unwrap());
+}
+
+/// The tenants for whom a start would go on.
+async fn noted(memory: &Arc<Memory>) -> Vec<String> {
+    let list = TenantLedger::new(memory.clone(), "update-service".parse().unwrap());
+    let records = list.all(&"tenants".parse().unwrap()).await.unwrap();
+    records.iter().map(|record| record.key.as_str().strip_prefix("tenants/").unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_tenant_is_noted_once_something_of_it_is_there_and_not_by_its_name_alone() {
+    let memory = Arc::new(Memory::new());
+    let service = Service::with(|base| {
+        let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
+        App::over(stores, base, app::MAX_UPLOAD).unwrap()
+    })
+    .await;
+    let form = Form::of("infusion-pump-7").field("Component", "pump-lvp").file("a.bin", b"firmware");
+    service.upload("nobody", &[], &form).await.refusal(404);
+    for path in ["/nobody/fhir/Device", "/nobody/fhir/metadata", "/?tenant=nobody", "/metrics"] {
+        assert_eq!(service.get(path).await.status, 200, "{path}");
+    }
+    let id = fhir_devices::service::IngestId(7);
+    service.get("/nobody/fhir/Device/pump").await.refusal(404);
+    service.get(&format!("/nobody/updates/{id}")).await.refusal(404);
+    assert!(noted(&memory).await.is_empty());
+
+    fleet(&service, "ward-5").await;
+    assert_eq!(noted(&memory).await, ["ward-5"]);
+    // Where an earlier version of the service left it without a note, any use that finds something makes up for it.
+    for path in ["/demo/fhir/Device/infusion-pump-7", "/"] {
+        let memory = Arc::new(Memory::new());
+        let other = Service::with(|base| {
+            let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
+            App::over(stores, base, app::MAX_UPLOAD).unwrap()
+        })
+        .await;
+        assert_eq!(other.get(path).await.status, 200);
+        assert_eq!(noted(&memory).await, ["demo"], "{path}");
+    }
+    assert_eq!(service.upload("demo", &[], &form).await.status, 201);
+    assert_eq!(noted(&memory).await, ["demo", "ward-5"]);
+}

@@ -1,0 +1,241 @@
+//! Where an upload stands, what its records say, and how it is taken back.
+
+use super::app::guard::Tokens;
+use super::app::{self, App, Stores};
+use super::client::{Form, Reply, Service, reply};
+use super::keeping::{Dying, eventually};
+use fhir_devices::DeviceComponent;
+use fhir_devices::backend::Memory;
+use fhir_devices::service::{IngestId, UpdateService};
+use fhir_devices::store::Sha256;
+use fhir_devices::update::audit::AuditRecord;
+use fhir_devices::update::ingest::State;
+use fhir_devices::update::{Action, available};
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use time::OffsetDateTime;
+use tokio::io::AsyncWriteExt;
+
+const PUMP: &str = "infusion-pump-7";
+
+/// Sends an update with these fields to one component; the version is also the content of the file.
+async fn send(service: &Service, headers: &[(&str, &str)], version: &str, sequence: &str) -> Reply {
+    let form = Form::of(PUMP).field("Component", "pump-syringe").field("Version", version).field("Sequence", sequence);
+    service.upload("demo", headers, &form.file("a.bin", version.as_bytes())).await
+}
+
+/// Where the state of what was sent is.
+fn place(reply: &Reply) -> String {
+    let link = reply.header("link").unwrap();
+    link.strip_prefix('<').unwrap().split('>').next().unwrap().to_owned()
+}
+
+async fn state(service: &Service, path: &str) -> Value {
+    let answer = service.get(path).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")), "{}", answer.text());
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    answer.json()
+}
+
+/// The versions that the component says are available.
+async fn versions(service: &Service) -> Vec<String> {
+    let component = service.get("/demo/fhir/DeviceComponent/pump-syringe").await;
+    let component = DeviceComponent::from_json(&component.body).unwrap();
+    available(&component).map(|update| update.unwrap().version.unwrap().to_string()).collect()
+}
+
+#[tokio::test]
+async fn an_upload_says_where_it_stands() {
+    let service = Service::start().await;
+    let first = send(&service, &[], "2.1", "5").await;
+    let path = place(&first);
+    let said = state(&service, &path).await;
+    assert_eq!((&said["state"], &said["version"], &said["sequence"]), (&"attached".into(), &"2.1".into(), &5.into()));
+    assert_eq!(said["component"], "DeviceComponent/pump-syringe/_history/2");
+    assert_eq!((&said["sha256"], &said["size"]), (&Sha256::of(b"2.1").to_string().into(), &3.into()));
+    assert_eq!(said["audit"], format!("{path}/audit"));
+    service.get(&path.replace("/demo/", "/other/")).await.refusal(404);
+    service.get("/demo/updates/7").await.refusal(400);
+
+    let (rule, words) = send(&service, &[], "2.0", "4").await.refusal(409);
+    assert_eq!((rule.as_str(), words.contains("not-higher")), ("not-higher", true), "{words}");
+    let second = send(&service, &[], "2.2", "6").await;
+    assert_eq!(state(&service, &place(&second)).await["state"], "attached");
+    let said = state(&service, &path).await;
+    assert_eq!(said["state"], "superseded");
+    assert_eq!(place(&second), format!("/demo/updates/{}", said["supersededBy"].as_str().unwrap()));
+}
+
+#[tokio::test]
+async fn an_update_is_taken_back_once_and_stays_so() {
+    let service = Service::start().await;
+    send(&service, &[], "2.1", "5").await;
+    let key = [("Idempotency-Key", "run-7")];
+    let second = send(&service, &key, "2.2", "6").await;
+    assert_eq!(versions(&service).await, ["2.1", "2.2"]);
+    let file = {
+        let component = DeviceComponent::from_json(&second.body).unwrap();
+        let url = available(&component).flatten().last().unwrap().file.url;
+        url::Url::parse(url.as_str()).unwrap().path().to_owned()
+    };
+    assert_eq!(service.get(&file).await.text(), "2.2");
+
+    let path = place(&second);
+    let other = path.replace("/demo/", "/other/");
+    assert_eq!(service.send("DELETE", &other, &[], b"").await.refusal(404).0, "not-found");
+    let unknown = format!("/demo/updates/{}", IngestId(7));
+    assert_eq!(service.send("DELETE", &unknown, &[], b"").await.refusal(404).0, "not-found");
+    service.send("DELETE", "/demo/updates/7", &[], b"").await.refusal(400);
+    for why in ["", "see%20https://cdn.example/a?key=7", "Patient/12", "%0a"] {
+        let reply = service.send("DELETE", &format!("{path}?reason={why}"), &[], b"").await;
+        assert_eq!(reply.refusal(400).0, "field-value", "{why}");
+    }
+    assert_eq!(versions(&service).await, ["2.1", "2.2"]);
+
+    for _ in 0..2 {
+        let reply = service.send("DELETE", &format!("{path}?reason=loses%20alarms"), &[], b"").await;
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")), "{}", reply.text());
+        let said = reply.json();
+        assert_eq!((&said["state"], &said["reason"]), (&"closed".into(), &"withdrawn".into()));
+        assert_eq!(state(&service, &path).await, said);
+        assert_eq!(versions(&service).await, ["2.1"]);
+    }
+    // Whoever sends it again is told that it is gone for good, and it is not attached.
+    let (rule, words) = send(&service, &key, "2.2", "6").await.refusal(410);
+    assert_eq!((rule.as_str(), words.contains("withdrawn")), ("withdrawn", true), "{words}");
+    assert_eq!(versions(&service).await, ["2.1"]);
+
+    let lines = service.get(&format!("{path}/audit")).await;
+    assert_eq!((lines.status, lines.header("content-type")), (200, Some("application/x-ndjson")));
+    let records: Vec<_> = lines.text().lines().map(|line| AuditRecord::from_line(line).unwrap()).collect();
+    let withdrawn: Vec<_> = records.iter().filter(|record| record.what.action == Action::Withdrawn).collect();
+    let [withdrawn] = withdrawn.as_slice() else { panic!("{}", lines.text()) };
+    assert_eq!(withdrawn.what.comment.as_ref().unwrap(), "loses alarms");
+    assert_eq!(withdrawn.what.actor.as_ref().unwrap().as_str(), "local");
+}
+
+#[tokio::test]
+async fn a_withdrawal_that_the_stores_cannot_carry_out_is_accepted_and_done_later() {
+    let dying = Dying::in_memory();
+    let service = Service::with(|base| App::over(dying.stores(), base, app::MAX_UPLOAD).unwrap()).await;
+    let path = place(&send(&service, &[], "2.1", "5").await);
+    dying.away.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let reply = service.send("DELETE", &path, &[], b"").await;
+        assert_eq!((reply.status, &reply.json()["state"]), (202, &"releasing".into()), "{}", reply.text());
+    }
+    assert_eq!(versions(&service).await, ["2.1"]);
+    dying.away.store(false, Ordering::SeqCst);
+    assert_eq!(service.send("DELETE", &path, &[], b"").await.status, 200);
+    assert!(versions(&service).await.is_empty());
+}
+
+#[tokio::test]
+async fn an_upload_whose_time_is_over_may_be_sent_again() {
+    let memory = Arc::new(Memory::new());
+    let service = Service::with(|base| {
+        let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
+        App::over(stores, base, app::MAX_UPLOAD).unwrap()
+    })
+    .await;
+    let form = Form::of(PUMP).field("Component", "pump-syringe").file("a.bin", b"firmware").end();
+    let (first, second) = form.split_at(form.len() - 20);
+    let mut stream = service.connect().await;
+    let headers = [("Content-Type", Form::TYPE), ("Idempotency-Key", "slow")];
+    let head = service.head("POST", "/demo/updates", &headers, &format!("Content-Length: {}", form.len()));
+    stream.write_all(&[head.as_bytes(), first].concat()).await.unwrap();
+    let later = || OffsetDateTime::now_utc() + Duration::from_secs(7_200);
+    let updates = &UpdateService::new(memory.clone(), memory.clone(), memory).with_clock(later);
+    eventually("the upload is given up", || async move {
+        updates.recover(&"demo".parse().unwrap()).await.unwrap().ended > 0
+    })
+    .await;
+    stream.write_all(second).await.unwrap();
+    assert_eq!(reply(stream, "POST").await.refusal(408).0, "upload-lost");
+    assert_eq!(service.send("POST", "/demo/updates", &headers, &form).await.status, 201);
+}
+
+#[tokio::test]
+async fn what_came_to_nothing_by_itself_cannot_be_taken_back() {
+    let memory = Arc::new(Memory::new());
+    let service = Service::with(|base| {
+        let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
+        App::over(stores, base, app::MAX_UPLOAD).unwrap()
+    })
+    .await;
+    send(&service, &[], "2.1", "5").await;
+    send(&service, &[], "2.0", "4").await.refusal(409);
+    let updates = UpdateService::new(memory.clone(), memory.clone(), memory);
+    let records = updates.audit_records(&"demo".parse().unwrap()).await.unwrap();
+    let ended = records.iter().find(|record| matches!(State::of_audit(&record.what), Some(State::Closed { .. })));
+    let path = format!("/demo/updates/{}", ended.unwrap().what.ingest.unwrap());
+    let (rule, words) = service.send("DELETE", &path, &[], b"").await.refusal(409);
+    assert_eq!((rule.as_str(), words.contains("not-higher")), ("upload-ended", true), "{words}");
+    assert_eq!(state(&service, &path).await["reason"], "not-higher");
+}
+
+#[tokio::test]
+async fn the_records_of_an_upload_are_those_of_the_chain_that_speak_of_it() {
+    let memory = Arc::new(Memory::new());
+    let service = Service::with(|base| {
+        let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
+        App::over(stores, base, app::MAX_UPLOAD).unwrap()
+    })
+    .await;
+    let mut places = Vec::new();
+    // More records than are read at a time.
+    for round in 0..50 {
+        places.push(place(&send(&service, &[], &format!("2.{round}"), &round.to_string()).await));
+    }
+    let updates = UpdateService::new(memory.clone(), memory.clone(), memory);
+    let records = updates.audit_records(&"demo".parse().unwrap()).await.unwrap();
+    assert!(records.len() > 300, "{}", records.len());
+    let whole: String = records.iter().map(|record| record.to_line() + "\n").collect();
+    assert_eq!(service.get("/demo/audit").await.text(), whole);
+    let mut seen = 0;
+    for path in &places {
+        let lines = service.get(&format!("{path}/audit")).await.text();
+        let id: IngestId = path.rsplit('/').next().unwrap().parse().unwrap();
+        let of_it: Vec<_> = lines.lines().map(|line| AuditRecord::from_line(line).unwrap()).collect();
+        assert_eq!(of_it[0].what.action, Action::Opened);
+        assert!(of_it.iter().any(|record| record.what.action == Action::Attached && record.what.ingest == Some(id)));
+        seen += of_it.len();
+    }
+    // Each of the records speaks of one upload here, or of the bytes that only one has.
+    assert_eq!(seen, records.len());
+    service.get(&format!("{}/audit", places[0].replace("/demo/", "/other/"))).await.refusal(404);
+    let nobody = service.get("/other/audit").await;
+    assert_eq!((nobody.status, nobody.body.len()), (200, 0));
+}
+
+#[tokio::test]
+async fn a_withdrawal_is_by_whom_the_token_belongs_to() {
+    let tokens = "token-of-the-ward-1 ward, demo as ward/terminal-3\ntoken-of-operators *\n";
+    let service = Service::with(|base| {
+        let app = App::over(Stores::in_memory(app::MAX_UPLOAD), base, app::MAX_UPLOAD).unwrap();
+        app.with_authenticator(Arc::new(Tokens::read(tokens).unwrap()))
+    })
+    .await;
+    let (ward, all) = (("Authorization", "Bearer token-of-the-ward-1"), ("Authorization", "Bearer token-of-operators"));
+    for (sequence, header, name) in [("1", ward, "ward/terminal-3"), ("2", all, "client")] {
+        let path = place(&send(&service, &[all], sequence, sequence).await);
+        service.send("DELETE", &path, &[], b"").await.refusal(401);
+        assert_eq!(service.send("DELETE", &path, &[header], b"").await.status, 200);
+        let lines = service.send("GET", &format!("{path}/audit"), &[header], b"").await.text();
+        let by = lines.lines().map(|line| AuditRecord::from_line(line).unwrap().what);
+        let by: Vec<_> = by.filter(|what| what.action == Action::Withdrawn).map(|what| what.actor.unwrap()).collect();
+        assert_eq!(by.iter().map(|actor| actor.as_str()).collect::<Vec<_>>(), [name]);
+    }
+}
+
+#[tokio::test]
+async fn the_page_leads_to_the_state_of_each_update_and_offers_to_take_it_back() {
+    let service = Service::start().await;
+    let path = place(&send(&service, &[], "2.1", "5").await);
+    let page = service.get("/").await.text();
+    assert!(page.contains(&format!("<a href=\"{path}\">")), "{page}");
+    assert!(page.contains(&format!("<a href=\"{path}/audit\">")), "{page}");
+    assert!(page.contains(&format!("data-withdraw=\"{path}\"")), "{page}");
+}
