@@ -8,10 +8,43 @@ use super::target::{Look, Meant, Seen as SeenComponent, Target};
 use super::update_service::{Addresses, UpdateService};
 use super::{ReceiveError, Received};
 use crate::primitive::{DateTime, Uri};
+use crate::resource::DeviceComponent;
 use crate::store::{BlobRef, BlobStore, Generation, Ledger, ResourceStore, StoreError, Stored as _, Tenanted, Version};
 use crate::update::ingest::{self, Effect, Ingest, Input, Reason, State, Step};
 use crate::update::manifest::{ReasonCode, VerifiedManifest};
 use crate::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus, available};
+
+/// Whose place an upload took when its reference was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replaced {
+    /// Nobody's: no update was current.
+    Nothing,
+    /// That of the one update that was current.
+    One(IngestId),
+    /// It cannot be told.
+    Somebody,
+}
+
+impl Replaced {
+    fn by_writing_to(component: &DeviceComponent) -> Self {
+        let (mut current, mut there) = (None, 0);
+        for update in available(component) {
+            match update {
+                Ok(update) if update.status == UpdateStatus::Current => {
+                    there += 1;
+                    current = Some(update.id);
+                }
+                Ok(_) => {}
+                Err(_) => there += 2,
+            }
+        }
+        match (current, there) {
+            (_, 0) => Self::Nothing,
+            (Some(id), 1) => Self::One(id),
+            _ => Self::Somebody,
+        }
+    }
+}
 
 impl<R, B, L> UpdateService<R, B, L>
 where
@@ -64,7 +97,7 @@ where
             Ok(Look::Meant(found)) => *found,
             Ok(Look::Attached(found)) => {
                 let first = Target::first(target.resources, id, *found).await?;
-                return self.attached(books, seen, target, first, true).await.map(Some);
+                return self.attached(books, seen, target, first, None).await.map(Some);
             }
             Ok(Look::Changing) => {
                 give_way().await;
@@ -101,8 +134,9 @@ where
                 return if matches!(seen.value.state, State::Stored { .. }) { Err(error) } else { Ok(None) };
             }
         };
+        let replaced = Replaced::by_writing_to(&found.0);
         match target.write(found, &update).await {
-            Ok(written) => self.attached(books, seen, target, written, false).await.map(Some),
+            Ok(written) => self.attached(books, seen, target, written, Some(replaced)).await.map(Some),
             Err(StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. }) => {
                 books.step(seen, &Input::Conflicted { attempt }).await.map_err(ReceiveError::Ledger)?.ok();
                 give_way().await;
@@ -188,16 +222,40 @@ where
         seen: &mut Seen<Ingest>,
         target: &Target<'_, R>,
         found: SeenComponent,
-        replayed: bool,
+        replaced: Option<Replaced>,
     ) -> Result<Received, ReceiveError> {
         if let Some(component) = found.0.logical_id().cloned() {
             // Once this upload is at rest, nobody comes by to mark those before it.
-            if self.supersede(books, seen.value.id, target.resources, &found).await.is_ok() {
+            if self.mark(books, seen.value.id, target.resources, &found, replaced).await.is_ok() {
                 let written = Input::ReferenceWritten { component, version: found.1.version };
                 let _ = books.step(seen, &written).await;
             }
         }
-        self.answer(books, &seen.value, found, replayed).await
+        self.answer(books, &seen.value, found, replaced.is_none()).await
+    }
+
+    /// Marks the upload whose place this one took by the write that was just made. Where that one is at rest, it has marked
+    /// those before it; else nobody may do so any more, and all of them are looked at.
+    async fn mark(
+        &self,
+        books: &Books<'_, L>,
+        by: IngestId,
+        resources: &Tenanted<R>,
+        found: &SeenComponent,
+        replaced: Option<Replaced>,
+    ) -> Result<(), ReceiveError> {
+        match replaced {
+            Some(Replaced::Nothing) => return Ok(()),
+            Some(Replaced::Somebody) | None => {}
+            Some(Replaced::One(id)) => {
+                let earlier = books.ingest(id).await.map_err(ReceiveError::Ledger)?;
+                if let Some(mut earlier) = earlier.filter(|earlier| earlier.value.state.is_end()) {
+                    books.step(&mut earlier, &Input::Superseded { by }).await.map_err(ReceiveError::Ledger)?.ok();
+                    return Ok(());
+                }
+            }
+        }
+        self.supersede(books, by, resources, found).await
     }
 
     /// Marks the uploads whose place this one took. One whose reference is written and not marked yet is marked as attached

@@ -111,6 +111,24 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
         Ok(Page { items: page.items.iter().filter_map(id).collect(), next: page.next })
     }
 
+    /// One page of the same, each as it stands.
+    pub(super) async fn unfinished_records(
+        &self,
+        limit: NonZeroU32,
+        after: Option<&PageToken>,
+    ) -> Result<Page<(IngestId, Result<Seen<Ingest>>)>> {
+        let page = self.ledger.scan(&LedgerKey::new(OPEN)?, limit, after).await?;
+        let read = |LedgerRecord { key, revision, value }: LedgerRecord| {
+            let id = key.as_str().rsplit('/').next().and_then(|id| id.parse().ok())?;
+            let seen = match Ingest::from_bytes(&value) {
+                Ok(value) => Ok(Seen { key, revision: Some(revision), value }),
+                Err(error) => Err(unreadable(&key, error)),
+            };
+            Some((id, seen))
+        };
+        Ok(Page { items: page.items.into_iter().filter_map(read).collect(), next: page.next })
+    }
+
     /// One page of what is known of bytes.
     pub(super) async fn entries(&self, limit: NonZeroU32, after: Option<&PageToken>) -> Result<Page<blob::Entry>> {
         let Page { items, next } = self.ledger.scan(&LedgerKey::new("blob")?, limit, after).await?;

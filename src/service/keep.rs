@@ -1,7 +1,7 @@
 //! Taking updates back, and going on with what broke off.
 
 use super::ReceiveError;
-use super::books::Books;
+use super::books::{Books, Written};
 use super::bytes::give_way;
 use super::entries::{Beside, Entries, Seen};
 use super::target::{Target, refers};
@@ -9,8 +9,8 @@ use super::update_service::UpdateService;
 use crate::primitive::{Id, Text};
 use crate::resource::DeviceComponent;
 use crate::store::{
-    BlobRef, BlobStore, Generation, Key, Ledger, Page, PageToken, Precondition, ResourceStore, ResourceType,
-    StoreError, Stored as _, Tenant, Tenanted, VersionId,
+    BlobRef, BlobStore, Generation, Key, LEDGER_MAX_CHANGES, Ledger, Page, PageToken, Precondition, ResourceStore,
+    ResourceType, StoreError, Stored as _, Tenant, Tenanted, VersionId,
 };
 use crate::update::blob::{self, Holder};
 use crate::update::ingest::{self, Ingest, Input, Refusal, State};
@@ -128,43 +128,98 @@ where
     /// [`KeepError::Store`].
     pub async fn resume(&self, tenant: &Tenant, id: IngestId) -> Result<Ingest, KeepError> {
         let books = self.books(tenant);
-        let mut seen = books.ingest(id).await?.ok_or(KeepError::NoSuchUpload)?;
+        let seen = books.ingest(id).await?.ok_or(KeepError::NoSuchUpload)?;
+        self.go_on(&books, seen).await
+    }
+
+    /// The same for one that was read.
+    async fn go_on(&self, books: &Books<'_, L>, mut seen: Seen<Ingest>) -> Result<Ingest, KeepError> {
+        let tenant = books.tenant();
         if let State::Open { .. } | State::Acquired { .. } = &seen.value.state {
-            self.look_for_bytes(&books, &mut seen).await?;
+            self.look_for_bytes(books, &mut seen).await?;
         }
         if let State::Stored { .. } = &seen.value.state {
             let resources = Tenanted::new(Arc::clone(&self.resources), tenant.clone());
             let intent = seen.value.intent.clone();
             let whole = intent.manifest.is_some();
             let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole };
-            let attached = self.attach(&books, &mut seen, &target, None).await;
+            let attached = self.attach(books, &mut seen, &target, None).await;
             // An upload that came to nothing is at its end too.
             if let (Err(error), false) = (attached, matches!(seen.value.state, State::Closed { .. })) {
                 return Err(error.into());
             }
         }
-        self.release(&books, &mut seen).await?;
+        self.release(books, &mut seen).await?;
         Ok(seen.value)
     }
 
-    /// Goes on with every upload of a tenant that is not at rest, one after the other.
+    /// Goes on with every upload of a tenant that is not at rest, one after the other. Those that are only to be given up,
+    /// since their bytes never came, are closed several at a time.
     ///
     /// # Errors
     /// As [`Ledger::scan`]. What goes wrong with one upload stands in the result, and keeps none of the others.
     pub async fn recover(&self, tenant: &Tenant) -> Result<Recovered, StoreError> {
-        let (mut recovered, mut after) = (Recovered::default(), None);
+        let books = self.books(tenant);
+        let (mut recovered, mut lost, mut after) = (Recovered::default(), Vec::new(), None);
         loop {
-            let page = self.unfinished(tenant, PAGE, after.as_ref()).await?;
-            for id in page.items {
-                match self.resume(tenant, id).await {
-                    Ok(ingest) if ingest.state.is_end() => recovered.ended += 1,
-                    Ok(_) => recovered.waiting += 1,
-                    Err(error) => recovered.failed.push((id, error)),
+            let page = books.unfinished_records(PAGE, after.as_ref()).await?;
+            for (id, seen) in page.items {
+                let seen = match seen {
+                    Ok(seen) => seen,
+                    Err(error) => {
+                        recovered.failed.push((id, error.into()));
+                        continue;
+                    }
+                };
+                if !matches!(seen.value.state, State::Open { .. }) {
+                    self.recover_one(&books, seen, &mut recovered).await;
+                    continue;
+                }
+                match ingest::step(&seen.value, &Input::DeadlineReached, books.now()) {
+                    Ok(ingest::Step::To(to)) => lost.push((seen, to)),
+                    _ => recovered.waiting += 1,
+                }
+                if lost.len() >= AT_ONCE {
+                    self.give_up(&books, &mut lost, &mut recovered).await;
                 }
             }
             match page.next {
                 Some(next) => after = Some(next),
-                None => return Ok(recovered),
+                None => break,
+            }
+        }
+        self.give_up(&books, &mut lost, &mut recovered).await;
+        Ok(recovered)
+    }
+
+    async fn recover_one(&self, books: &Books<'_, L>, seen: Seen<Ingest>, recovered: &mut Recovered) {
+        let id = seen.value.id;
+        match self.go_on(books, seen).await {
+            Ok(ingest) if ingest.state.is_end() => recovered.ended += 1,
+            Ok(_) => recovered.waiting += 1,
+            Err(error) => recovered.failed.push((id, error)),
+        }
+    }
+
+    /// Closes uploads whose bytes never came, in one write; one by one where that does not go well.
+    async fn give_up(&self, books: &Books<'_, L>, lost: &mut Vec<Lost>, recovered: &mut Recovered) {
+        let (mut entries, mut each) = (Entries::default(), Vec::with_capacity(lost.len()));
+        for (seen, to) in lost.drain(..) {
+            match entries.ingest(&seen, to, Beside::default()) {
+                Ok(()) => each.push(seen),
+                Err(error) => recovered.failed.push((seen.value.id, error.into())),
+            }
+        }
+        if each.is_empty() {
+            return;
+        }
+        match books.write(entries).await {
+            Ok(Written::As(_) | Written::Somehow) => recovered.ended += each.len() as u64,
+            // Somebody is at one of them, or the ledger fails: each tells for itself.
+            Ok(Written::Not) | Err(_) => {
+                for seen in each {
+                    self.recover_one(books, seen, recovered).await;
+                }
             }
         }
     }
@@ -250,6 +305,13 @@ fn store_error(error: ReceiveError) -> StoreError {
         error => StoreError::Backend { source: Box::new(error) },
     }
 }
+
+/// An upload that is to be closed, and the step that closes it.
+type Lost = (Seen<Ingest>, ingest::Transition);
+
+/// How many uploads are closed in one write: of the changes that every ledger takes, one is the end of the audit chain, and
+/// each upload needs three.
+const AT_ONCE: usize = (LEDGER_MAX_CHANGES - 1) / 3;
 
 /// How many records are read at a time.
 pub(super) const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);

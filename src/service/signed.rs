@@ -65,8 +65,8 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Everything that speaks for an update of a device, and against it, as [`receive_signed`](super::UpdateService::receive_signed)
-    /// would judge it now. Nothing is written.
+    /// Everything that speaks for an update of a device, and against it, as [`receive_signed`](Self::receive_signed) would
+    /// judge it now. Nothing is written.
     ///
     /// # Errors
     /// The conditions of [`ReceiveError`] that can be found out before the bytes come, except

@@ -6,7 +6,7 @@ use crate::reference::{Literal, Selector, components, select_of};
 use crate::resource::{DeviceComponent, Resource};
 use crate::store::{
     Key, Precondition, ResourceStore, ResourceType, Result as StoreResult, StoreError, Stored, Tenanted, Version,
-    VersionId, WriteId,
+    VersionId, WriteId, stamp,
 };
 use crate::update::{AvailableUpdate, IngestId, attach, available};
 use std::num::NonZeroU32;
@@ -109,22 +109,26 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         }
         let meant = self.meant(&kin.components)?;
         // A search may lag behind; what is written over must be what was judged.
-        let seen: Seen = match self.resources.get(meant.as_str()).await {
-            Ok(seen) => seen,
+        let key = Key::new(ResourceType::DeviceComponent, meant.as_str());
+        let now = match self.resources.read(&key.map_err(|error| ReceiveError::Resources(error.into()))?).await {
+            Ok(now) => now,
             Err(StoreError::NotFound | StoreError::Gone { .. }) => return Ok(Look::Changing),
             Err(error) => return Err(ReceiveError::Resources(error)),
         };
-        if refers(&seen.0, id) {
-            return Ok(Look::Attached(Box::new(seen)));
-        }
-        let slot = kin.components.iter_mut().zip(&kin.versions).find(|(_, version)| version.key == seen.1.key);
+        let slot = kin.components.iter_mut().zip(&kin.versions).find(|(_, version)| version.key == now.key);
         let Some((component, version)) = slot else { return Ok(Look::Changing) };
-        if version.version != seen.1.version {
-            component.clone_from(&seen.0);
+        if version.version != now.version {
+            *component = DeviceComponent::from_version(&now).map_err(ReceiveError::Resources)?;
+            let seen = (component.clone(), now);
+            if refers(&seen.0, id) {
+                return Ok(Look::Attached(Box::new(seen)));
+            }
             if !self.owns(&seen.0) || self.meant(&kin.components)? != meant {
                 return Ok(Look::Changing);
             }
+            return Ok(Look::Meant(Box::new(Meant { seen, kin })));
         }
+        let seen = (component.clone(), now);
         Ok(Look::Meant(Box::new(Meant { seen, kin })))
     }
 
@@ -138,7 +142,12 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         let (mut component, version) = seen;
         attach(&mut component, update);
         let write = component.write(Precondition::Version(version.version))?.with_id(WriteId(update.id.0));
+        let sent = write.body.clone();
         let written = self.resources.write_resolved(write).await?;
+        if written.body == sent {
+            stamp(component.meta.get_or_insert_default(), &written);
+            return Ok((component, written));
+        }
         Ok((DeviceComponent::from_version(&written)?, written))
     }
 

@@ -1,5 +1,6 @@
 //! What a blob is called, and how it is read.
 
+use super::hex::{bytes, hex, number};
 use super::{ByteStream, InvalidText, Result, StoreError};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use sha2::Digest as _;
@@ -31,7 +32,7 @@ impl Sha256 {
 
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(hex(&self.0, &mut [0; 64]))
     }
 }
 
@@ -46,17 +47,7 @@ impl FromStr for Sha256 {
 
     fn from_str(text: &str) -> Result<Self, InvalidText> {
         let refuse = || InvalidText::new("a SHA-256 digest", text, "64 hexadecimal digits are wanted");
-        let digit = |c: char| c.to_digit(16).and_then(|d| u8::try_from(d).ok()).ok_or_else(refuse);
-        if text.len() != 64 {
-            return Err(refuse());
-        }
-        let mut chars = text.chars();
-        let mut digest = [0; 32];
-        for byte in &mut digest {
-            let (high, low) = (chars.next().ok_or_else(refuse)?, chars.next().ok_or_else(refuse)?);
-            *byte = digit(high)? << 4 | digit(low)?;
-        }
-        Ok(Self(digest))
+        bytes(text).map(Self).ok_or_else(refuse)
     }
 }
 
@@ -132,7 +123,7 @@ pub struct Generation(pub u128);
 
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        f.write_str(hex(&self.0.to_be_bytes(), &mut [0; 64]))
     }
 }
 
@@ -140,10 +131,8 @@ impl FromStr for Generation {
     type Err = InvalidText;
 
     fn from_str(text: &str) -> Result<Self, InvalidText> {
-        let digits = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let parsed = digits.then(|| u128::from_str_radix(text, 16).ok()).flatten();
         let refuse = || InvalidText::new("a generation", text, "32 hexadecimal digits in lower case are wanted");
-        parsed.map(Self).ok_or_else(refuse)
+        number(text).map(Self).ok_or_else(refuse)
     }
 }
 

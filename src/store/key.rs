@@ -214,7 +214,7 @@ pub struct WriteId(pub u128);
 
 impl fmt::Display for WriteId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        f.write_str(super::hex(&self.0.to_be_bytes(), &mut [0; 64]))
     }
 }
 

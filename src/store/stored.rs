@@ -91,7 +91,8 @@ fn corrupt(key: &Key, report: &crate::issue::Report) -> StoreError {
     StoreError::Corrupt { what: format!("the body of `{key}` cannot be read: {report}") }
 }
 
-fn stamp(meta: &mut Meta, version: &Version) {
+/// Sets the version and the time of the last update.
+pub(crate) fn stamp(meta: &mut Meta, version: &Version) {
     meta.version_id = Id::new(version.version.to_string()).ok().map(Into::into);
     meta.last_updated = Instant::try_from(version.last_updated).ok().map(Into::into);
 }

@@ -1,5 +1,6 @@
 //! Names: the service's own of an upload, and the caller's of uploads, people and pins.
 
+use crate::store::{hex, number};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
 use std::fmt;
@@ -32,7 +33,7 @@ pub struct NotAnIngestId;
 
 impl fmt::Display for IngestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        f.write_str(hex(&self.0.to_be_bytes(), &mut [0; 64]))
     }
 }
 
@@ -40,8 +41,7 @@ impl FromStr for IngestId {
     type Err = NotAnIngestId;
 
     fn from_str(text: &str) -> Result<Self, NotAnIngestId> {
-        let digits = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        digits.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(Self).ok_or(NotAnIngestId)
+        number(text).map(Self).ok_or(NotAnIngestId)
     }
 }
 

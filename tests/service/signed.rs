@@ -541,3 +541,24 @@ fn the_record_of_a_withdrawal_says_which_version_it_made() {
     assert!(told.contains(&format!(r#""target":[{{"reference":"DeviceComponent/ecg/_history/{now}"}}]"#)), "{told}");
     assert!(told.contains(&format!("DeviceComponent/ecg/_history/{}", received.version)), "{told}");
 }
+
+#[test]
+fn each_refusal_says_what_was_found_and_what_was_wanted() {
+    let named = |wanted: Option<&str>| ReceiveError::NoSuchArtifact {
+        wanted: wanted.map(|name| name.parse().unwrap()),
+        found: ["boot.bin", "ecg.bin"].map(|name| name.parse().unwrap()).to_vec(),
+    };
+    let said = [
+        (ReceiveError::SizeMismatch { declared: 8, found: Some(4) }, "the file has 4 bytes, wanted 8"),
+        (ReceiveError::SizeMismatch { declared: 8, found: None }, "the file has more than 8 bytes, wanted 8"),
+        (ReceiveError::NoVerifier, "no signature can be verified here"),
+        (ReceiveError::Unsigned, "only updates with a signed manifest are taken"),
+        (named(Some("x.bin")), "the manifest does not have the file `x.bin`, wanted one of `boot.bin`, `ecg.bin`"),
+        (named(None), "the manifest has several files, wanted the name of one of `boot.bin`, `ecg.bin`"),
+        (ReceiveError::NotAdmitted { reasons: Vec::new() }, "the update is not admitted: "),
+    ];
+    for (error, words) in said {
+        assert_eq!(error.to_string(), words);
+        assert_eq!((error.applied(), error.is_transient()), (Applied::No, false));
+    }
+}

@@ -6,7 +6,7 @@ use super::super::{ActorId, AuditDraft, DowngradeAuthorization, IngestId, KeyId,
 use super::{Aside, AuditRecord, SCHEMA};
 use crate::element::Writer;
 use crate::primitive::{Id, Instant, Text};
-use crate::store::{Generation, Sha256, VersionId};
+use crate::store::{Generation, Sha256, VersionId, hex};
 use time::{OffsetDateTime, UtcOffset};
 
 /// Writes the members of one object, in the order of the calls.
@@ -50,15 +50,9 @@ impl Line {
 
     /// Bytes as hexadecimal digits; at most 32 of them.
     fn hex(&mut self, key: &'static str, bytes: &[u8]) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
-        let mut text = [0_u8; 64];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-        }
         self.0.key(key);
         self.0.raw("\"");
-        self.0.raw(std::str::from_utf8(text.get(..bytes.len() * 2).unwrap_or_default()).unwrap_or_default());
+        self.0.raw(hex(bytes, &mut [0; 64]));
         self.0.raw("\"");
     }
 

@@ -80,7 +80,7 @@ struct Written<S> {
 }
 
 /// A state of format 2.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "kebab-case", tag = "name")]
 enum WrittenState {
     Open {
@@ -125,6 +125,48 @@ enum WrittenState {
     },
 }
 
+/// Any state of format 2, as it is read: once, into all that one may have.
+#[derive(Deserialize)]
+struct AnyState {
+    name: StateName,
+    blob: Option<BlobRef>,
+    generation: Option<Generation>,
+    #[serde(default, with = "moment::optional")]
+    deadline: Option<OffsetDateTime>,
+    target: Option<Id>,
+    attempts: Option<u16>,
+    component: Option<Id>,
+    version: Option<VersionId>,
+    by: Option<IngestId>,
+    reason: Option<Reason>,
+}
+
+impl AnyState {
+    fn state(self) -> Option<State> {
+        let Self { name, blob, generation, deadline, target, attempts, component, version, by, reason } = self;
+        Some(match name {
+            StateName::Open => State::Open { deadline: deadline? },
+            StateName::Acquired => State::Acquired { blob: blob?, generation: generation?, deadline: deadline? },
+            StateName::Stored => State::Stored { blob: blob?, generation: generation?, target, attempts: attempts? },
+            StateName::Attached => {
+                State::Attached { blob: blob?, generation: generation?, component: component?, version: version? }
+            }
+            StateName::Superseded => State::Superseded {
+                blob: blob?,
+                generation: generation?,
+                component: component?,
+                version: version?,
+                by: by?,
+            },
+            StateName::Releasing => {
+                State::Releasing { blob: blob?, generation: generation?, component, reason: reason? }
+            }
+            StateName::Closed => State::Closed { reason: reason? },
+            StateName::Live | StateName::Condemned | StateName::Gone => return None,
+        })
+    }
+}
+
 /// A state of format 1, which knew no generations. All blobs were of generation 0.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "name")]
@@ -140,7 +182,7 @@ struct Format {
     format: u32,
 }
 
-macro_rules! both_ways {
+macro_rules! as_written {
     ($($State:ident { $($field:ident),+ }),+ $(,)?) => {
         impl From<State> for WrittenState {
             fn from(state: State) -> Self {
@@ -150,17 +192,10 @@ macro_rules! both_ways {
             }
         }
 
-        impl From<WrittenState> for State {
-            fn from(written: WrittenState) -> Self {
-                match written {
-                    $(WrittenState::$State { $($field),+ } => Self::$State { $($field),+ },)+
-                }
-            }
-        }
     };
 }
 
-both_ways! {
+as_written! {
     Open { deadline },
     Acquired { blob, generation, deadline },
     Stored { blob, generation, target, attempts },
@@ -245,17 +280,23 @@ impl Ingest {
     /// # Errors
     /// [`Unreadable`] when it is none, or of a format that is not known.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
-        fn read<'de, S: Deserialize<'de> + Into<State>>(bytes: &'de [u8]) -> Result<Ingest, serde_json::Error> {
-            let Written { id, opened, intent, limits, signed, state, .. } =
-                serde_json::from_slice::<Written<S>>(bytes)?;
-            Ok(Ingest { id, intent, limits, opened, signed, state: state.into() })
+        fn read<'de, S: Deserialize<'de>>(
+            text: &'de str,
+            wanted: u32,
+            state: impl FnOnce(S) -> Option<State>,
+        ) -> Option<Ingest> {
+            let read = serde_json::from_str::<Written<S>>(text).ok()?;
+            let Written { format, id, opened, intent, limits, signed, state: found } = read;
+            let state = state(found).filter(|_| format == wanted)?;
+            Some(Ingest { id, intent, limits, opened, signed, state })
         }
-        let Format { format } = serde_json::from_slice(bytes).map_err(|_| Unreadable)?;
-        let read = match format {
-            1 => read::<FirstState>(bytes),
-            FORMAT => read::<WrittenState>(bytes),
-            _ => return Err(Unreadable),
-        };
-        read.map_err(|_| Unreadable)
+        let text = std::str::from_utf8(bytes).map_err(|_| Unreadable)?;
+        if let Some(read) = read(text, FORMAT, AnyState::state) {
+            return Ok(read);
+        }
+        match serde_json::from_str(text) {
+            Ok(Format { format: 1 }) => read(text, 1, |state: FirstState| Some(state.into())).ok_or(Unreadable),
+            _ => Err(Unreadable),
+        }
     }
 }
