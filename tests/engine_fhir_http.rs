@@ -18,6 +18,8 @@ mod app;
 mod client;
 #[path = "engine_fhir_http/dressed.rs"]
 mod dressed;
+#[path = "engine_fhir_http/foreign.rs"]
+mod foreign;
 #[path = "engine_fhir_http/odd.rs"]
 mod odd;
 #[path = "engine_fhir_http/servers.rs"]
@@ -34,6 +36,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use client::Service;
 use dressed::Dressed;
+use fhir_devices::backend::FhirServer;
 use fhir_devices::backend::fhir_http::Options;
 use fhir_devices::store::*;
 use fhir_devices::testkit::history;
@@ -57,7 +60,7 @@ fn options() -> Options {
     Options::new().with_searches_that_see_writes()
 }
 
-fn dressed(options: Options) -> Dressed<fhir_devices::backend::FhirServer> {
+fn dressed(options: Options) -> Dressed<FhirServer> {
     let service = RUNTIME.block_on(Service::start());
     Dressed(options.at(&format!("http://{}/{{tenant}}/fhir", service.address)).unwrap())
 }
@@ -149,8 +152,8 @@ impl Stream for Torn {
     }
 }
 
-#[test]
-fn histories_whose_requests_and_answers_are_lost_on_the_way_are_in_order() {
+/// The store over the service, with a lossy way between them.
+fn over_a_lossy_way() -> FhirServer {
     let address = RUNTIME.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -161,9 +164,44 @@ fn histories_whose_requests_and_answers_are_lost_on_the_way_are_in_order() {
         tokio::spawn(async move { axum::serve(listener, router).await });
         address
     });
-    let store = options().at(&format!("http://{address}/{{tenant}}/fhir")).unwrap();
-    let store: Arc<dyn ResourceStore> = Arc::new(Dressed(store));
+    options().at(&format!("http://{address}/{{tenant}}/fhir")).unwrap()
+}
+
+#[test]
+fn histories_whose_requests_and_answers_are_lost_on_the_way_are_in_order() {
+    let store: Arc<dyn ResourceStore> = Arc::new(Dressed(over_a_lossy_way()));
     history::resources(&store, &block_on, 0..100).unwrap();
+}
+
+#[test]
+fn a_write_that_is_resolved_is_applied_once_whatever_is_lost_on_the_way() {
+    const WRITES: u64 = 300;
+    let store = Tenanted::new(Arc::new(over_a_lossy_way()), "ward".parse().unwrap());
+    let key = Key::new(ResourceType::Device, "pump").unwrap();
+    let body = |number: u64| format!(r#"{{"resourceType":"Device","id":"pump","model":"{number}"}}"#);
+    RUNTIME.block_on(async {
+        let (mut at, mut unknown) = (0, 0);
+        for number in 1..=WRITES {
+            let write = match VersionId::new(at) {
+                None => Write::create(key.clone(), body(number), IndexEntries::new()),
+                Some(at) => Write::update(key.clone(), at, body(number), IndexEntries::new()),
+            };
+            let write = write.with_id(WriteId(number.into()));
+            // What stays unknown is asked for again, as after a restart.
+            let made = loop {
+                match store.write_resolved(write.clone()).await {
+                    Ok(made) => break made,
+                    Err(error) if error.is_transient() => {}
+                    Err(error) if error.applied() == Applied::Unknown => unknown += 1,
+                    Err(error) => panic!("{number}: {error:?}"),
+                }
+            };
+            at += 1;
+            assert_eq!((made.version.get(), made.write_id), (at, Some(WriteId(number.into()))));
+            assert_eq!(made.body.unwrap(), body(number));
+        }
+        assert!(unknown > 0, "the way loses nothing");
+    });
 }
 
 #[test]

@@ -112,8 +112,8 @@ fn load(service: Service, round: u64, before: Vec<load::Client>, told: &Mutex<Ve
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_millis(random(800)));
-        service.kill();
         gone.store(true, Ordering::SeqCst);
+        service.kill();
     });
     clients.retain(|client| client.pending.is_some());
     clients

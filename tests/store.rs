@@ -7,7 +7,7 @@ use fhir_devices::store::*;
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
@@ -242,6 +242,15 @@ struct Forgetful {
     answers: Mutex<Vec<bool>>,
     /// Deletions lose their write ids.
     nameless: bool,
+    /// How many looks at the versions fail.
+    unseen: AtomicU32,
+}
+
+impl Forgetful {
+    fn looks(&self) -> Result<()> {
+        let failing = self.unseen.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        if failing { Err(StoreError::Unavailable { retry_after: None, source: None }) } else { Ok(()) }
+    }
 }
 
 impl ResourceStore for Forgetful {
@@ -256,7 +265,10 @@ impl ResourceStore for Forgetful {
     }
 
     fn vread<'a>(&'a self, t: &'a Tenant, k: &'a Key, v: VersionId) -> BoxFuture<'a, Result<Version>> {
-        self.below.vread(t, k, v)
+        Box::pin(async move {
+            self.looks()?;
+            self.below.vread(t, k, v).await
+        })
     }
 
     fn commit<'a>(&'a self, t: &'a Tenant, mut w: Vec<Write>) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
@@ -285,13 +297,19 @@ impl ResourceStore for Forgetful {
         l: NonZeroU32,
         a: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
-        self.below.history(t, k, l, a)
+        Box::pin(async move {
+            self.looks()?;
+            self.below.history(t, k, l, a).await
+        })
     }
 }
 
 fn forgetful(answers: &[bool]) -> Tenanted<Forgetful> {
     let answers = Mutex::new(answers.iter().rev().copied().collect());
-    Tenanted::new(Arc::new(Forgetful { below: Memory::new(), answers, nameless: false }), fresh())
+    Tenanted::new(
+        Arc::new(Forgetful { below: Memory::new(), answers, nameless: false, unseen: AtomicU32::new(0) }),
+        fresh(),
+    )
 }
 
 #[test]
@@ -330,7 +348,10 @@ fn a_write_that_was_not_applied_is_sent_again_if_that_is_safe() {
 fn a_deletion_that_lost_its_id_and_its_answer_stays_unknown() {
     for when in [Precondition::Version(v(1)), Precondition::Exists] {
         let answers = Mutex::new(vec![true, true]);
-        let store = Tenanted::new(Arc::new(Forgetful { below: Memory::new(), answers, nameless: true }), fresh());
+        let store = Tenanted::new(
+            Arc::new(Forgetful { below: Memory::new(), answers, nameless: true, unseen: AtomicU32::new(0) }),
+            fresh(),
+        );
         let create = Write::create(device("a"), "1", nothing()).with_id(WriteId(1));
         assert_eq!(block_on(store.write_resolved(create)).unwrap().version, v(1));
         // It was applied: to call it a conflict would say that it was not.
@@ -340,6 +361,22 @@ fn a_deletion_that_lost_its_id_and_its_answer_stays_unknown() {
         // Where another has deleted it before, nothing was lost.
         let delete = Write::delete(device("a"), Precondition::Version(v(1))).with_id(WriteId(3));
         assert!(matches!(block_on(store.write_resolved(delete)), Err(StoreError::Conflict { .. })));
+    }
+}
+
+#[test]
+fn a_repeated_write_is_no_conflict_while_its_versions_cannot_be_seen() {
+    let answers = Mutex::new(Vec::new());
+    let below = Arc::new(Forgetful { below: Memory::new(), answers, nameless: false, unseen: AtomicU32::new(0) });
+    let store = Tenanted::new(Arc::clone(&below), fresh());
+    let create = Write::create(device("a"), "1", nothing()).with_id(WriteId(1));
+    let update = Write::update(device("a"), v(1), "2", nothing()).with_id(WriteId(2));
+    for (number, write) in [(1, create), (2, update)] {
+        assert_eq!(block_on(store.write_resolved(write.clone())).unwrap().version, v(number));
+        below.unseen.store(1, Ordering::SeqCst);
+        let unseen = block_on(store.write_resolved(write.clone()));
+        assert!(matches!(unseen, Err(StoreError::Unavailable { .. })), "{unseen:?}");
+        assert_eq!(block_on(store.write_resolved(write)).unwrap().version, v(number));
     }
 }
 

@@ -138,6 +138,11 @@
 //! `Unsupported` where it is asked for it: the kit skips the clause (`skipped: history`), and a caller can choose another way.
 //! A store that claims what it cannot do loses data quietly; the kit looks for that.
 //!
+//! What it can do in another way it does: `backend::FhirServer` (feature `fhir-http`), a store over a server of somebody else's,
+//! judges itself what FHIR has no search parameter for, and says by
+//! [`deletion_write_ids`](crate::store::Capabilities::deletion_write_ids) that a deletion over HTTP has no place for a write id;
+//! so [`write_resolved`](crate::store::Tenanted::write_resolved) leaves the outcome of a lost one unknown.
+//!
 //! # 4. Tell the errors apart
 //!
 //! Most stores fail here, in rare moments. Ask of each error of the engine: is it certain that nothing was written, nor will

@@ -193,7 +193,7 @@ impl std::fmt::Debug for Gather<'_> {
 /// Follows the parent and the source of each.
 fn link<'a>(nodes: &mut Nodes<'a>, all: &[Keys], names: &mut Names<'a>) {
     for (at, keys) in (0..).zip(all) {
-        if at as usize % BATCH == 0 {
+        if (at as usize).is_multiple_of(BATCH) {
             let end = all.len().min(at as usize + BATCH);
             names.fetch(nodes, all.get(at as usize..end).unwrap_or_default(), at);
         }

@@ -17,7 +17,7 @@ pub(super) fn place(nodes: &mut Nodes<'_>) -> Vec<(u32, u32)> {
     let mut way: Vec<u32> = Vec::new();
     let count = nodes.count();
     for start in 0..count {
-        if start as usize % BATCH == 0 {
+        if (start as usize).is_multiple_of(BATCH) {
             let next = nodes.records().iter().skip(start as usize).take(BATCH);
             fetch(nodes, next.map(|record| record.up));
         }

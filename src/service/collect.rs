@@ -5,6 +5,7 @@ use super::books::{Books, Written};
 use super::entries::Entries;
 use super::keep::PAGE;
 use super::update_service::UpdateService;
+use crate::primitive::Code;
 use crate::store::{
     BlobHasher, BlobInfo, BlobKey, BlobStore, Ledger, ResourceStore, Result, Sha256, StoreError, Tenant, stream,
 };
@@ -82,6 +83,9 @@ pub struct Damage {
     pub error: StoreError,
 }
 
+/// How many of the uploads that hold the same bytes are asked what those are.
+const ASKED: usize = 8;
+
 impl<R, B, L> UpdateService<R, B, L>
 where
     R: ResourceStore + ?Sized,
@@ -123,6 +127,27 @@ where
     pub async fn unpin(&self, tenant: &Tenant, digest: &Sha256, by: Holder, actor: ActorId) -> Result<(), KeepError> {
         let books = self.books(tenant);
         Ok(self.release_holder(&books, digest, by, Some(actor)).await?.map(|_| ())?)
+    }
+
+    /// What the uploads that hold some bytes say that they are; none where nobody holds them, or two say different things. Of
+    /// the many uploads that may hold the same bytes, the first few are asked.
+    ///
+    /// # Errors
+    /// The ledger's troubles.
+    pub async fn media_type(&self, tenant: &Tenant, key: &BlobKey) -> Result<Option<Code>> {
+        let books = self.books(tenant);
+        let entry = books.entry(&key.digest).await?.value.filter(|entry| entry.generation == key.generation);
+        let mut said: Option<Code> = None;
+        for holder in entry.iter().flat_map(Entry::holders).take(ASKED) {
+            let Holder::Ingest(id) = holder else { continue };
+            let Some(ingest) = books.ingest(*id).await? else { continue };
+            let own = ingest.value.intent.content_type;
+            if said.as_ref().is_some_and(|said| *said != own) {
+                return Ok(None);
+            }
+            said = Some(own);
+        }
+        Ok(said)
     }
 
     async fn release_holder(

@@ -113,12 +113,14 @@ where
         let whole = manifest.is_some();
         let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole };
         let books = self.books(tenant);
-        let mut seen = self.intend(&books, key, &intent, &target, manifest).await?;
+        let (mut seen, new) = self.intend(&books, key, &intent, &target, manifest).await?;
         match seen.value.state {
             State::Open { .. } | State::Acquired { .. } => self.take(&books, &mut seen, body).await?,
             _ => self.compare(&seen.value, body).await?,
         }
-        self.attach(&books, &mut seen, &target, manifest).await
+        let received = self.attach(&books, &mut seen, &target, manifest).await?;
+        // A recovery may have overtaken this call, and is no call before it.
+        Ok(Received { replayed: received.replayed && !new, ..received })
     }
 
     fn check_media_type(&self, found: &Code) -> Result<(), ReceiveError> {
@@ -143,7 +145,7 @@ where
         if given { Ok(()) } else { Err(ReceiveError::Blobs(StoreError::Unsupported { what })) }
     }
 
-    /// The upload: the one that the key stands for, else a new one.
+    /// The upload, and whether it is new: the one that the key stands for, else another.
     ///
     /// The key of an upload that came to nothing may be used again for the same intent, unless it was withdrawn or a later
     /// one took its place: then it says so each time.
@@ -154,7 +156,7 @@ where
         intent: &Intent,
         target: &Target<'_, R>,
         manifest: Option<&VerifiedManifest>,
-    ) -> Result<Seen<Ingest>, ReceiveError> {
+    ) -> Result<(Seen<Ingest>, bool), ReceiveError> {
         for _ in 0..self.max_attempts {
             let pointer = match key {
                 Some(key) => Some(books.pointer(key).await.map_err(ReceiveError::Ledger)?),
@@ -168,9 +170,11 @@ where
                 match known.value.state {
                     State::Open { .. } | State::Acquired { .. } => {
                         self.may_begin(books, target, manifest, intent, Some(id)).await?;
-                        return Ok(known);
+                        return Ok((known, false));
                     }
-                    State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => return Ok(known),
+                    State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => {
+                        return Ok((known, false));
+                    }
                     // Whoever sends it again may not know that it was taken back, or that a later one is there.
                     State::Releasing { reason: Reason::Withdrawn | Reason::Superseded, .. }
                     | State::Closed { reason: Reason::Withdrawn | Reason::Superseded } => {
@@ -192,7 +196,7 @@ where
             }
             let mut seen = entries.open(new, said).map_err(ReceiveError::Ledger)?;
             if books.write_step(&mut seen, entries).await.map_err(ReceiveError::Ledger)? {
-                return Ok(seen);
+                return Ok((seen, true));
             }
         }
         Err(ReceiveError::Contended { attempts: self.max_attempts })

@@ -136,8 +136,8 @@ impl<S: ResourceStore + ?Sized> Tenanted<S> {
     /// stay unknown. For `Absent`: nobody deletes the resource while the call goes on.
     ///
     /// # Errors
-    /// `Invalid` without a write id; `Indeterminate` when the outcome stays unknown; otherwise as
-    /// [`ResourceStore::commit`].
+    /// `Invalid` without a write id; `Indeterminate` when the outcome stays unknown; where a condition fails and the versions
+    /// cannot be seen now, the error of the look; otherwise as [`ResourceStore::commit`].
     pub async fn write_resolved(&self, write: Write) -> Result<Version> {
         let Some(id) = write.write_id else {
             return Err(StoreError::invalid("a write needs an id to be resolved"));
@@ -167,6 +167,10 @@ impl<S: ResourceStore + ?Sized> Tenanted<S> {
                 Ok(_) if own_doing && (!unknown || passed_by) => return Err(error),
                 Ok(_) if once && !own_doing && tries > 0 => {}
                 Ok(_) => return Err(StoreError::Indeterminate { source: Some(Box::new(error)) }),
+                // A try of an earlier call may have made the condition fail: that is to be looked for again.
+                Err(unread) if !unknown && (unread.is_transient() || unread.applied() == Applied::Unknown) => {
+                    return Err(unread);
+                }
                 Err(_) if !unknown => return Err(error),
                 Err(unread) => return Err(StoreError::Indeterminate { source: Some(Box::new(unread)) }),
             }

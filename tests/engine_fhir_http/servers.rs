@@ -344,6 +344,58 @@ async fn what_is_gone_is_told_from_what_never_was() {
     assert!(matches!(never, Err(StoreError::NotFound)), "{never:?}");
 }
 
+/// A server whose histories show no deletions: `p` was made, deleted, made again, and deleted; the numbers of the deletions are
+/// told nowhere.
+fn secretive(heard: &Heard) -> Say {
+    let history = format!(
+        r#"{{"resourceType":"Bundle","type":"history","entry":[{{"resource":{}}},{{"resource":{}}}]}}"#,
+        device("p", "3"),
+        device("p", "1")
+    );
+    match heard.line.as_str() {
+        "GET /ward/Device/p" => say(410, ""),
+        line if line.contains("_history?") => say(200, history),
+        _ => say(404, ""),
+    }
+}
+
+#[tokio::test]
+async fn deletions_that_a_history_does_not_show_are_known_by_the_numbers() {
+    let (store, _) = over(Options::new(), secretive).await;
+    let gone = read(&store).await;
+    assert!(matches!(gone, Err(StoreError::Gone { at }) if at == v(4)), "{gone:?}");
+    for limit in [1, 2, 3, 4, 5] {
+        let (mut told, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.history(&ward(), &pump(), limit.try_into().unwrap(), after.as_ref()).await.unwrap();
+            assert!(page.items.len() <= limit as usize);
+            told.extend(page.items.iter().map(|version| (version.version.get(), version.is_deleted())));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(told, [(4, true), (3, false), (2, true), (1, false)], "{limit}");
+    }
+    // Where numbers are left out, nothing is known by them.
+    let (store, _) = over(Options::new().with_gaps(), secretive).await;
+    assert_eq!(fault(read(&store).await), ServerFault::VersionNotTold);
+}
+
+#[tokio::test]
+async fn a_tag_of_a_deletion_that_is_no_later_version_tells_nothing() {
+    for tag in ["1", "W/\"3\"", "\"7a-NR\""] {
+        let read = AtomicUsize::new(0);
+        let (store, _) = over(Options::new(), move |heard| match heard.line.as_str() {
+            "DELETE /ward/Device/p" => say(204, "").with("ETag", tag),
+            "GET /ward/Device/p" if read.fetch_add(1, Ordering::SeqCst) == 0 => say(200, device("p", "3")),
+            _ => secretive(heard),
+        })
+        .await;
+        assert_eq!(delete(&store, Precondition::Exists).await.unwrap().version, v(4), "{tag}");
+    }
+}
+
 // ------------------------------------------------------------------------------------------ trouble
 
 #[tokio::test]
@@ -532,10 +584,56 @@ async fn an_address_that_leads_to_no_server_or_in_the_clear_is_refused() {
     let store = FhirServer::new("http://0.0.0.0:1/{tenant}").unwrap();
     let refused = read(&store).await.unwrap_err();
     assert!(matches!(&refused, StoreError::Invalid { what } if what.contains("not encrypted")), "{refused:?}");
+    let store = FhirServer::new("ftp://nurse:secret@fhir.example/{tenant}").unwrap();
+    assert!(!read(&store).await.unwrap_err().to_string().contains("secret"));
     let store = Options::new().in_the_clear().at("http://0.0.0.0:1/{tenant}").unwrap();
     assert!(matches!(write(&store, Precondition::None).await, Err(StoreError::Unavailable { .. })));
     assert!(matches!(Options::new().with_roots(b"no certificate"), Err(StoreError::Invalid { .. })));
     assert!(matches!(Options::new().with_identity(b"no certificate"), Err(StoreError::Invalid { .. })));
+}
+
+#[tokio::test]
+async fn what_a_server_lacks_is_told_by_its_statement() {
+    let statement = |version: &str, of_device: &str| {
+        say(
+            200,
+            format!(
+                r#"{{"resourceType":"CapabilityStatement","fhirVersion":"{version}","format":["xml"],"rest":[{{"mode":"server",
+            "resource":[{{"type":"Device","interaction":[{{"code":"read"}},{{"code":"vread"}},{{"code":"update"}},{{"code":"delete"}},
+            {{"code":"search-type"}}]{of_device}}}]}}]}}"#
+            ),
+        )
+    };
+    let said = statement("4.0.1", r#","versioning":"no-version","updateCreate":false"#);
+    let (store, odd) = over(with_token().with_transactions(2), move |_| said.clone()).await;
+    let lacks: Vec<_> = store.lacks(&ward()).await.unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lacks,
+        [
+            "the server speaks FHIR `4.0.1`, and 3.0 is wanted",
+            "the server writes no JSON",
+            "the server does not offer `history-instance` of a Device",
+            "the server creates no Device under an id of the client's",
+            "the server does not tell the versions of a Device",
+            "the server keeps no DeviceComponent",
+            "the server keeps no DeviceMetric",
+            "the server takes no transactions",
+        ]
+    );
+    assert_eq!(odd.lines(), ["GET /ward/metadata"]);
+    let said = statement("3.0.1", "");
+    let (store, _) = over(Options::new().without_history(), move |_| said.clone()).await;
+    assert_eq!(store.lacks(&ward()).await.unwrap().len(), 3);
+    for (said, status) in [(say(404, ""), 404), (html(500), 500)] {
+        let (store, _) = always(said).await;
+        assert!(
+            matches!(fault(store.lacks(&ward()).await), ServerFault::Answered { status: told, .. } if told == status)
+        );
+    }
+    for said in [say(200, bundle(&[], "")), html(200), say(200, "")] {
+        let (store, _) = always(said).await;
+        assert!(matches!(fault(store.lacks(&ward()).await), ServerFault::Unreadable { .. }));
+    }
 }
 
 // ------------------------------------------------------------------------------------------ pages

@@ -92,7 +92,7 @@ async fn a_commit_is_one_bundle_with_its_conditions() {
         fhir_devices::Bundle::from_json(heard.body.as_bytes()).unwrap();
     }
     // A deletion names the version that it found.
-    let (store, odd) = over(answers(json!([{"response": {"status": "204"}}, told("201", 1)]))).await;
+    let (store, odd) = over(answers(json!([told("204", 4), told("201", 1)]))).await;
     let writes = vec![Write::delete(key("old"), Precondition::Exists), writes(3).remove(1)];
     let made = store.commit(&ward(), writes).await.unwrap();
     assert!(made[0].is_deleted() && made[0].version == v(4));
@@ -148,6 +148,11 @@ async fn a_server_that_takes_no_transactions_or_loses_them_is_found_out() {
         let refused = commit(&over(lost.clone()).await.0, 3).await.unwrap_err();
         assert!(matches!(refused.error, StoreError::Indeterminate { .. }), "{lost:?}: {refused:?}");
     }
+    // What was said to be deleted is still there.
+    let (store, _) = over(answers(json!([{"response": {"status": "204"}}, told("201", 1)]))).await;
+    let deletion = vec![Write::delete(key("old"), Precondition::Exists), writes(3).remove(1)];
+    let refused = store.commit(&ward(), deletion).await.unwrap_err();
+    assert!(matches!(refused.error, StoreError::Indeterminate { .. }), "{refused:?}");
     let refused = commit(&over(say(503, "").with("Retry-After", "1")).await.0, 3).await.unwrap_err();
     assert!(matches!(refused.error, StoreError::Unavailable { .. }), "{refused:?}");
     let refused = commit(&over(say(429, "")).await.0, 3).await.unwrap_err();

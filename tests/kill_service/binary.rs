@@ -13,11 +13,19 @@ fn features() -> String {
         ("__cosmos_emulator", cfg!(feature = "__cosmos_emulator")),
         ("ed25519", cfg!(feature = "ed25519")),
         ("encryption", cfg!(feature = "encryption")),
+        ("fhir-http", cfg!(feature = "fhir-http")),
         ("object-store", cfg!(feature = "object-store")),
         ("postgres", cfg!(feature = "postgres")),
         ("redb", cfg!(feature = "redb")),
         ("testkit", cfg!(feature = "testkit")),
     ];
+    let package = include_str!("../../Cargo.toml");
+    let features = package.split_once("\n[features]\n").and_then(|(_, rest)| rest.split("\n[").next()).unwrap();
+    for (name, _) in
+        features.lines().filter_map(|line| line.split_once(" = ")).filter(|(name, _)| !name.starts_with('#'))
+    {
+        assert!(all.iter().any(|(known, _)| *known == name), "the feature `{name}` is missing here");
+    }
     all.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect::<Vec<_>>().join(",")
 }
 

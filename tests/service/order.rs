@@ -7,6 +7,8 @@ use fhir_devices::testkit::{Fate, Faulty, Plan};
 use fhir_devices::update::blob::{self, Holder};
 use fhir_devices::update::ingest::{Reason, State};
 use fhir_devices::update::{ActorId, IngestId};
+use std::pin::pin;
+use std::task::{Context, Waker};
 
 fn doctor() -> ActorId {
     "biomed/j.doe".parse().unwrap()
@@ -123,4 +125,25 @@ fn bytes_that_have_not_come_cannot_be_pinned() {
         }
     }
     assert!(refused > 5, "{refused}");
+}
+
+#[test]
+fn an_upload_that_a_recovery_overtakes_is_new_all_the_same() {
+    let mut overtaken = 0;
+    for polls in 0.. {
+        let (memory, service) = fleet();
+        let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
+        let receiving = UpdateService::new(slow.clone(), slow.clone(), slow);
+        let tenant = ours();
+        let mut receiving = pin!(receiving.receive(&tenant, to_ecg(), firmware()));
+        let mut cx = Context::from_waker(Waker::noop());
+        if (0..polls).any(|_| receiving.as_mut().poll(&mut cx).is_ready()) {
+            break;
+        }
+        overtaken += block_on(service.recover(&ours())).unwrap().ended;
+        let received = block_on(receiving).unwrap();
+        assert!(!received.replayed, "after {polls} polls");
+        assert_eq!(updates(&read(&memory, "ecg").0), [received.update]);
+    }
+    assert!(overtaken > 5, "{overtaken}");
 }

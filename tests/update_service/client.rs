@@ -152,10 +152,20 @@ impl Form {
     }
 
     pub(crate) fn file_head(name: &str) -> String {
-        format!(
-            "--edge\r\nContent-Disposition: form-data; name=\"f\"; filename=\"{name}\"\r\n\
-             Content-Type: application/octet-stream\r\n\r\n"
-        )
+        Self::head_of(name, Some("application/octet-stream"))
+    }
+
+    fn head_of(name: &str, kind: Option<&str>) -> String {
+        let kind = kind.map(|kind| format!("Content-Type: {kind}\r\n")).unwrap_or_default();
+        format!("--edge\r\nContent-Disposition: form-data; name=\"f\"; filename=\"{name}\"\r\n{kind}\r\n")
+    }
+
+    /// A file of a type, or of none that is said.
+    pub(crate) fn file_of(mut self, kind: Option<&str>, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(Self::head_of("a.bin", kind).as_bytes());
+        self.0.extend_from_slice(bytes);
+        self.0.extend_from_slice(b"\r\n");
+        self
     }
 
     pub(crate) fn unfinished(&self) -> &[u8] {

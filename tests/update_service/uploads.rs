@@ -331,3 +331,45 @@ async fn a_file_is_sent_whole_in_part_or_not_again() {
     service.get(&format!("/blobs/demo/sha256/{}/{}", Sha256::of(b"other"), Generation(0))).await.refusal(404);
     service.get("/blobs/demo/sha256/nothing/nothing").await.refusal(404);
 }
+
+#[tokio::test]
+async fn a_file_goes_out_with_the_type_that_it_came_with_and_no_browser_runs_it() {
+    let service = Service::start().await;
+    let send = async |component: &str, kind: Option<&str>, bytes: &[u8]| {
+        let form = Form::of(PUMP).field("Component", component).file_of(kind, bytes);
+        service.upload("demo", &[], &form).await
+    };
+    let last = |reply: &super::client::Reply| updates(&reply.body).pop().unwrap();
+    for (kind, said) in [
+        (Some("text/html; charset=utf-8"), "text/html; charset=utf-8"),
+        (Some("application/vnd.acme.firmware+zip"), "application/vnd.acme.firmware+zip"),
+        (None, "application/octet-stream"),
+    ] {
+        let bytes = format!("<script>alert('{said}')</script>");
+        let reply = send("pump-lvp", kind, bytes.as_bytes()).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        let update = last(&reply);
+        assert_eq!(update.file.content_type.as_str(), said);
+        let file = service.get(&path_of(&update)).await;
+        let part = service.send("GET", &path_of(&update), &[("Range", "bytes=0-3")], b"").await;
+        for answer in [file, part] {
+            assert_eq!(answer.header("content-type"), Some(said));
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+            assert_eq!(answer.header("content-disposition"), Some("attachment"));
+            assert_eq!(answer.header("content-security-policy"), Some("default-src 'none'; sandbox"));
+        }
+    }
+
+    // The same bytes came as two things, so that nobody can say which they are.
+    let first = last(&send("pump-lvp", Some("application/zip"), b"both").await);
+    assert_eq!(service.get(&path_of(&first)).await.header("content-type"), Some("application/zip"));
+    let second = last(&send("pump-syringe", Some("application/gzip"), b"both").await);
+    assert_eq!(path_of(&first), path_of(&second));
+    assert_eq!(service.get(&path_of(&first)).await.header("content-type"), Some("application/octet-stream"));
+
+    let long = format!("application/{}", "x".repeat(300));
+    for kind in ["nothing", "text/", "text/html\u{e9}", "text/html  ; a=b", &long] {
+        let reply = send("pump-lvp", Some(kind), b"1").await;
+        assert_eq!(reply.refusal(400).0, "field-value", "{kind}");
+    }
+}

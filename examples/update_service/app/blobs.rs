@@ -2,12 +2,12 @@
 
 use super::answer::{self, Answer, Problem, Result, set};
 use super::place::{AtBlob, client_has, one};
-use super::{Shared, keeper};
+use super::{App, Shared, keeper};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use fhir_devices::store::{BlobRef, StoreError};
+use fhir_devices::store::{BlobKey, BlobRef, StoreError, Tenant};
 use std::ops::Range;
 
 /// `GET` and `HEAD` of a file.
@@ -24,6 +24,7 @@ pub(crate) async fn download(State(app): State<Shared>, AtBlob(tenant, key): AtB
         describe(&mut answer, &tag);
         return Ok(answer);
     }
+    let kind = media_type(&app, &tenant, &key).await;
     // A range of another file than the client has begun with is no use to it.
     let unchanged = one(&headers, &header::IF_RANGE).is_none_or(|known| known == tag);
     let range = match one(&headers, &header::RANGE).filter(|_| unchanged).map(|range| wanted(range, &blob)) {
@@ -41,6 +42,7 @@ pub(crate) async fn download(State(app): State<Shared>, AtBlob(tenant, key): AtB
     let Range { start, end } = read.range;
     let mut answer = Answer::new(Body::from_stream(read.body));
     describe(&mut answer, &tag);
+    set(&mut answer, header::CONTENT_TYPE, kind);
     set(&mut answer, header::CONTENT_LENGTH, end.saturating_sub(start));
     if partial {
         *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -54,10 +56,19 @@ fn describe(answer: &mut Answer, tag: &str) {
     set(answer, header::ETAG, tag);
     set(answer, header::ACCEPT_RANGES, "bytes");
     set(answer, header::CACHE_CONTROL, "private, max-age=31536000, immutable");
-    // What the file is, is said where it is attached. Here it is bytes, which no browser shall run.
-    set(answer, header::CONTENT_TYPE, "application/octet-stream");
+    // Whatever a sender says that it is, no browser shall run it.
     set(answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(answer, header::CONTENT_DISPOSITION, "attachment");
+    set(answer, header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
+}
+
+/// What the file is, as those who sent it said. Where they do not agree, or that cannot be looked up, it is bytes.
+async fn media_type(app: &App, tenant: &Tenant, key: &BlobKey) -> String {
+    let said = app.updates.media_type(tenant, key).await.unwrap_or_else(|error| {
+        tracing::warn!(%tenant, %key, %error, "the type of a file cannot be looked up");
+        None
+    });
+    said.map_or_else(|| "application/octet-stream".to_owned(), |code| code.to_string())
 }
 
 /// What a `Range` header asks for.

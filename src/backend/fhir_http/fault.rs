@@ -119,3 +119,34 @@ pub(super) fn refusal(answer: &Answer, writes: bool, max_body: u64) -> StoreErro
         _ => told().into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_is_told_on_one_line() {
+        for (fault, words) in [
+            (ServerFault::VersionNotTold, "the answer tells no version"),
+            (ServerFault::TimeNotTold, "the answer tells no time of the version"),
+            (
+                ServerFault::ConditionIgnored { made: 7 },
+                "the server applied a write whose condition did not hold: it made version 7",
+            ),
+            (ServerFault::WriteIdLost, "the server did not keep the write id"),
+            (ServerFault::ForeignLink, "the link to the next page leads out of the address of the tenant"),
+            (ServerFault::EndlessPages, "the links to the next page come to no end"),
+            (ServerFault::NotSorted, "the server does not sort what it finds by `_id`"),
+            (
+                ServerFault::Redirected { status: 302, to: "https://x.example/".into() },
+                "the server answered 302 and leads to `https://x.example/`, where nobody goes",
+            ),
+            (ServerFault::TooLarge { limit: 9 }, "the answer is larger than 9 bytes"),
+            (ServerFault::Unreadable { why: "it is empty".into() }, "the answer cannot be read: it is empty"),
+            (ServerFault::Answered { status: 500, text: "oh".into() }, "the server answered 500: oh"),
+        ] {
+            assert_eq!(fault.to_string(), words);
+            assert!(matches!(StoreError::from(fault), StoreError::Backend { .. }));
+        }
+    }
+}

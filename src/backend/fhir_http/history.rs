@@ -1,11 +1,11 @@
 //! The versions of a resource, newest first.
 
+use super::super::form::to_usize;
 use super::FhirServer;
 use super::fault::ServerFault;
 use super::place::{Entry, Place};
 use super::read::{Look, content_of, deletion};
 use super::wire::Ask;
-use crate::backend::form::to_usize;
 use crate::store::{Key, Page, PageToken, Query, Result, StoreError, Tenant, Version, VersionId};
 use std::num::NonZeroU32;
 
@@ -42,11 +42,69 @@ fn before(version: VersionId) -> Option<VersionId> {
     VersionId::new(version.get().saturating_sub(1))
 }
 
+/// Puts the deletions in that a history does not show: a number that is left out below a living version is one.
+fn with_deletions(key: &Key, above: Option<VersionId>, shown: Vec<Version>) -> Result<Vec<Version>> {
+    let mut all = Vec::with_capacity(shown.len());
+    let mut newer = above.map(|version| (version, true));
+    for version in shown {
+        if let Some((number, living)) = newer
+            && let Some(missing) = before(number).filter(|missing| *missing > version.version)
+        {
+            if !living || missing != version.version.next() || version.is_deleted() {
+                return Err(StoreError::Corrupt {
+                    what: format!("the history of `{key}` leaves out version {missing}"),
+                });
+            }
+            all.push(deletion(version.clone(), missing));
+        }
+        newer = Some((version.version, !version.is_deleted()));
+        all.push(version);
+    }
+    Ok(all)
+}
+
 impl FhirServer {
-    /// The newest version, by the history.
+    /// The newest version of what is gone, by the history; a living one where it has come back meanwhile.
     pub(super) async fn newest(&self, tenant: &Tenant, key: &Key) -> Result<Version> {
-        let (versions, _) = self.versions(tenant, key, &format!("{key}/_history?_count=2"), None).await?;
-        versions.into_iter().next().ok_or_else(|| ServerFault::VersionNotTold.into())
+        let place = format!("{key}/_history?_count=2");
+        let mut known: Option<VersionId> = None;
+        for _ in 0..PATIENCE {
+            let (versions, _) = self.versions(tenant, key, &place, None).await?;
+            let newest = versions.into_iter().next().ok_or(ServerFault::VersionNotTold)?;
+            if newest.is_deleted() {
+                return Ok(newest);
+            }
+            // Some histories show no deletions. One that stays as it is while the resource is gone ends in one.
+            if known == Some(newest.version) {
+                let next = newest.version.next();
+                return Ok(deletion(newest, next));
+            }
+            match self.look(tenant, key).await? {
+                Look::Living(version) => return Ok(version),
+                Look::Gone(Some(at)) => return Ok(deletion(newest, at)),
+                Look::Gone(None) if self.options.gaps => return Err(ServerFault::VersionNotTold.into()),
+                Look::Gone(None) => known = Some(newest.version),
+                Look::Never => return Err(StoreError::NotFound),
+            }
+        }
+        Err(StoreError::Throttled { retry_after: None })
+    }
+
+    /// What is above the first page of a history: a deletion that it does not show.
+    async fn top(&self, tenant: &Tenant, key: &Key, shown: Option<&Version>) -> Result<Option<Version>> {
+        if shown.is_some_and(Version::is_deleted) {
+            return Ok(None);
+        }
+        match (self.look(tenant, key).await?, shown) {
+            // Some servers show nothing of what they do not have.
+            (Look::Never, None) => Err(StoreError::NotFound),
+            (Look::Gone(_), Some(shown)) => {
+                let newest = self.newest(tenant, key).await?;
+                let fits = newest.is_deleted() && (newest.version == shown.version.next() || self.options.gaps);
+                Ok(fits.then_some(newest))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The versions of one page, and the place of the next one. `above` is the version before the first of them.
@@ -76,6 +134,10 @@ impl FhirServer {
             };
             versions.push(version);
         }
+        if !versions.is_sorted_by(|newer, older| newer.version > older.version) {
+            return Err(StoreError::Corrupt { what: format!("the history of `{key}` is not newest first") });
+        }
+        let versions = if self.options.gaps { versions } else { with_deletions(key, above, versions)? };
         Ok((versions, next))
     }
 
@@ -101,13 +163,9 @@ impl FhirServer {
         let (mut above, mut items) = (below.filter(|_| !place.again), Vec::new());
         for pages in 1..=ENDLESS {
             let (mut found, next) = self.versions(tenant, key, &place.link, above).await?;
-            // Some servers show nothing of what they do not have.
-            if found.is_empty() && next.is_none() && matches!(self.look(tenant, key).await?, Look::Never) {
-                return Err(StoreError::NotFound);
-            }
-            if !found.is_sorted_by(|newer, older| newer.version > older.version) {
-                let what = format!("the history of `{key}` is not newest first");
-                return Err(StoreError::Corrupt { what });
+            if after.is_none() && pages == 1 {
+                let above = self.top(tenant, key, found.first()).await?;
+                found.splice(..0, above);
             }
             above = found.last().map(|version| version.version).or(above);
             let shown = items.last().map(|version: &Version| version.version).or(below);

@@ -8,12 +8,14 @@ mod place;
 mod query;
 mod read;
 mod search;
+mod statement;
 mod transaction;
 mod wire;
 mod write;
 
 pub use fault::ServerFault;
 pub use options::Options;
+pub use statement::Lack;
 
 use crate::store::{
     AtomicScope, BoxFuture, Capabilities, CommitError, Key, Page, PageToken, ResourceStore, Result, Search, StoreError,
@@ -28,7 +30,8 @@ use std::sync::Arc;
 ///
 /// Each tenant has an address of its own, and that is all that keeps tenants apart: an address that two tenants share
 /// shows each what the other has. Nothing is sent elsewhere: links to a next page are followed only below the address, and
-/// no redirection is. [`Options`] say how it signs in, whom it trusts, and what the server can do.
+/// no redirection is. [`Options`] say how it signs in, whom it trusts, and what the server can do; [`lacks`](Self::lacks)
+/// tells what it cannot do by its own words.
 ///
 /// # What the contract becomes
 ///
@@ -57,7 +60,7 @@ use std::sync::Arc;
 ///   [`Capabilities::deletion_write_ids`] says.
 /// - R13: the times are the server's. FHIR gives a deletion none: it carries that of the version that it deleted.
 ///
-/// It needs a tokio runtime, with its timers. For TLS it sets the process's default provider of cryptography (`ring`) where
+/// It needs a tokio runtime with its timers and sockets enabled. For TLS it sets the process's default provider of cryptography (`ring`) where
 /// there is none yet.
 ///
 /// ```no_run

@@ -130,7 +130,8 @@ impl Options {
         self
     }
 
-    /// With bodies of at most `bytes`.
+    /// With bodies of at most `bytes`, which should be no more than the server takes: many hang up on a larger one before
+    /// they have heard it, and then it is [`StoreError::Indeterminate`].
     #[must_use]
     pub fn with_max_body(mut self, bytes: u64) -> Self {
         self.max_body = bytes;
@@ -238,6 +239,8 @@ impl Options {
         let mut client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
+            // A connection that the server ends while a write goes out leaves its outcome unknown; many end them after 5 seconds.
+            .pool_idle_timeout(Duration::from_secs(4))
             .connect_timeout(self.timeout.min(Duration::from_secs(10)))
             .timeout(self.timeout);
         if !self.roots.is_empty() {

@@ -1,5 +1,6 @@
 //! Searches.
 
+use super::super::form::to_usize;
 use super::FhirServer;
 use super::content::incoming;
 use super::fault::ServerFault;
@@ -7,7 +8,6 @@ use super::place::{Entry, Place, Sheaf, encoded};
 use super::query::{Asked, Pair, asked};
 use super::read::version_of;
 use super::wire::Ask;
-use crate::backend::form::to_usize;
 use crate::store::{IndexEntries, Key, Page, Query, Result, Search, StoreError, Tenant, Version};
 use std::collections::HashSet;
 

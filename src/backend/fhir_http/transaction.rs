@@ -172,7 +172,7 @@ impl FhirServer {
             };
             let version = match draft {
                 Some(draft) => self.entry_made(tenant, draft, entry).await,
-                None => self.entry_deleted(before, entry),
+                None => self.entry_deleted(tenant, before, entry).await,
             };
             let version = version.map_err(|error| CommitError::at(at, error))?;
             self.right(write, first, entry, &version).map_err(|error| CommitError::at(at, error))?;
@@ -200,17 +200,16 @@ impl FhirServer {
         Ok(made)
     }
 
-    fn entry_deleted(&self, before: Before, entry: &Entry) -> Result<Version> {
+    async fn entry_deleted(&self, tenant: &Tenant, before: Before, entry: &Entry) -> Result<Version> {
         let Before::Living(living) = before else { return Err(unknown(ServerFault::VersionNotTold)) };
-        let told = entry.version().and_then(|told| told.parse().ok()).filter(|told| *told != living.version);
-        match told {
-            Some(told) => Ok(deletion(living, told)),
-            None if self.options.gaps => Err(unknown(ServerFault::VersionNotTold)),
-            None => {
-                let next = living.version.next();
-                Ok(deletion(living, next))
-            }
-        }
+        let told = entry.version().and_then(|told| told.parse().ok()).filter(|told| *told > living.version);
+        let number = match told {
+            Some(told) => Some(told),
+            None => self.number_of_deletion(tenant, &living).await?,
+        };
+        let next = Some(living.version.next()).filter(|_| !self.options.gaps);
+        let number = number.or(next).ok_or_else(|| unknown(ServerFault::VersionNotTold))?;
+        Ok(deletion(living, number))
     }
 
     /// Whether the version that was made is one that the condition allows.

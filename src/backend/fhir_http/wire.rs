@@ -2,6 +2,7 @@
 
 use super::FhirServer;
 use super::fault::{ServerFault, unknown};
+use crate::primitive::Instant;
 use crate::store::{BoxError, Result, StoreError, Tenant, VersionId};
 use bytes::{Bytes, BytesMut};
 use reqwest::header::HeaderMap;
@@ -151,8 +152,11 @@ pub(super) fn in_location(location: &str) -> Option<&str> {
     told.then_some(version).filter(|version| !version.is_empty())
 }
 
+/// A moment as HTTP writes it, or as FHIR does, which some servers put in its place.
 fn moment(text: &str) -> Option<OffsetDateTime> {
-    time::PrimitiveDateTime::parse(text.trim(), HTTP_DATE).ok().map(time::PrimitiveDateTime::assume_utc)
+    let text = text.trim();
+    let http = time::PrimitiveDateTime::parse(text, HTTP_DATE).ok().map(time::PrimitiveDateTime::assume_utc);
+    http.or_else(|| Instant::new(text).ok()?.to_offset_date_time())
 }
 
 fn pause(text: &str) -> Option<Duration> {
@@ -172,13 +176,15 @@ impl FhirServer {
     /// The address of a tenant, which ends in a slash.
     pub(super) fn base(&self, tenant: &Tenant) -> Result<Url> {
         let text = (self.base)(tenant);
-        let refuse = || StoreError::invalid(format!("`{text}` is not the address of a server"));
+        // A name and a password before the host are not shown.
+        let shown = text.split_once('@').map_or(text.as_str(), |(_, rest)| rest);
+        let refuse = || StoreError::invalid(format!("`{shown}` is not the address of a server"));
         let mut url = Url::parse(&text).map_err(|_| refuse())?;
         if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
             return Err(refuse());
         }
         if url.scheme() == "http" && !self.options.in_the_clear && !is_this_machine(&url) {
-            return Err(StoreError::invalid(format!("`{text}` is not encrypted, and on another machine")));
+            return Err(StoreError::invalid(format!("`{shown}` is not encrypted, and on another machine")));
         }
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
@@ -228,7 +234,16 @@ impl FhirServer {
         }
         // A request that cannot be made was not sent.
         let request = request.build().map_err(|error| StoreError::invalid(format!("the request: {error}")))?;
-        match self.client.execute(request).await.map_err(reqwest::Error::without_url) {
+        let again = if ask.writes { None } else { request.try_clone() };
+        let mut heard = self.client.execute(request).await;
+        // A connection that was kept may have ended meanwhile. To ask once more harms nobody where nothing is written.
+        if let (Err(error), Some(again)) = (&heard, again)
+            && !error.is_connect()
+            && !error.is_timeout()
+        {
+            heard = self.client.execute(again).await;
+        }
+        match heard.map_err(reqwest::Error::without_url) {
             Ok(response) => Ok(self.hear(response).await),
             Err(error) if error.is_connect() || !ask.writes => Err(unavailable(error)),
             Err(error) => Err(unknown(error)),
@@ -307,6 +322,9 @@ mod tests {
         assert_eq!(pause("7"), Some(Duration::from_secs(7)));
         assert_eq!(pause("Wed, 19 Apr 2017 10:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(pause("soon"), None);
+        let ten = time::macros::datetime!(2017-04-19 10:00 UTC);
+        assert_eq!(moment("Wed, 19 Apr 2017 10:00:00 GMT"), Some(ten));
+        assert_eq!(moment("2017-04-19T12:00:00+02:00"), Some(ten));
     }
 
     #[test]

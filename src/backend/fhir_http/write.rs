@@ -171,8 +171,8 @@ impl FhirServer {
     /// The deletion that was made of what was living.
     async fn deleted(&self, tenant: &Tenant, living: Version, answer: &Answer) -> Result<Version> {
         let next = living.version.next();
-        // Some servers tell the version that was there.
-        let told = match answer.number().filter(|told| *told != living.version) {
+        // Some servers tell the version that was there, or how many they deleted.
+        let told = match answer.number().filter(|told| *told > living.version) {
             Some(told) => Some(told),
             None => self.number_of_deletion(tenant, &living).await?,
         };
@@ -187,7 +187,7 @@ impl FhirServer {
     }
 
     /// What a deletion is numbered that was answered without a number; `None` where nothing tells.
-    async fn number_of_deletion(&self, tenant: &Tenant, living: &Version) -> Result<Option<VersionId>> {
+    pub(super) async fn number_of_deletion(&self, tenant: &Tenant, living: &Version) -> Result<Option<VersionId>> {
         let kept = || ServerFault::Answered { status: 200, text: "what was deleted is still there".to_owned() };
         match self.look(tenant, &living.key).await.map_err(since_applied)? {
             Look::Living(found) if found.version == living.version => Err(unknown(kept())),

@@ -15,6 +15,9 @@ const MAX_VALUE: usize = 4 << 10;
 /// The longest name of a file, in characters.
 const MAX_FILE_NAME: usize = 255;
 
+/// The longest media type, in characters: twice what its two parts may have.
+const MAX_MEDIA_TYPE: usize = 255;
+
 /// The names of the fields.
 const FIELDS: [&str; 5] = ["DeviceId", "Component", "Version", "Sha256", "Sequence"];
 
@@ -90,14 +93,36 @@ fn file_name(file: &Field<'_>) -> Result<Text> {
     Text::new(name).map_err(|error| wrong("file name", error))
 }
 
+/// What the file is said to be. It stands in the component, and in the answer to those who fetch the file.
 fn content_type(file: &Field<'_>) -> Result<Code> {
     match (file.content_type(), file.headers().contains_key("content-type")) {
+        (Some(named), _) if named.len() > MAX_MEDIA_TYPE => {
+            Err(wrong("content type of the file", format!("it has more than {MAX_MEDIA_TYPE} characters")))
+        }
+        (Some(named), _) if !is_media_type(named) => {
+            Err(wrong("content type of the file", format_args!("`{named}` is no media type")))
+        }
         (Some(named), _) => Code::new(named).map_err(|error| wrong("content type of the file", error)),
         (None, false) => {
             Code::new("application/octet-stream").map_err(|error| wrong("content type of the file", error))
         }
         (None, true) => Err(wrong("content type of the file", "it is no media type")),
     }
+}
+
+/// Whether a text has the form of a media type: two tokens, and perhaps parameters.
+fn is_media_type(text: &str) -> bool {
+    let is_token = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    };
+    let mut parts = text.split(';');
+    let essence = parts.next().unwrap_or_default().trim_end_matches(' ').split_once('/');
+    let quoted = |value: &str| value.len() > 1 && value.starts_with('"') && value.ends_with('"');
+    essence.is_some_and(|(kind, sub)| is_token(kind) && is_token(sub))
+        && parts.all(|parameter| {
+            let pair = parameter.trim_matches(' ').split_once('=');
+            pair.is_some_and(|(name, value)| is_token(name) && (is_token(value) || quoted(value)))
+        })
 }
 
 /// The text of a field, if it is not too long.
@@ -123,5 +148,20 @@ pub(crate) async fn text(
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Ok(text)),
         Err(_) => Err(wrong(field.name().unwrap_or_default(), "it is not UTF-8")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_media_type_is_two_tokens_and_parameters() {
+        for text in ["a/b", "application/vnd.acme+zip", "text/html; charset=utf-8", "a/b;c=\"d e\" ; f=g"] {
+            assert!(is_media_type(text), "{text}");
+        }
+        for text in ["", "a", "a/", "/b", "a/b/c", "a/b;", "a/b; c", "a/b; c=", "a /b", "a/b c", "a/\u{e9}", "*/\n"] {
+            assert!(!is_media_type(text), "{text}");
+        }
     }
 }

@@ -266,8 +266,8 @@ fn ended(error: &ReceiveError, reason: Reason) -> Problem {
         Reason::DigestMismatch | Reason::SizeMismatch => (S::UNPROCESSABLE_ENTITY, Kind::Value),
         Reason::TooLarge => (S::PAYLOAD_TOO_LARGE, Kind::TooLong),
         Reason::Empty => (S::BAD_REQUEST, Kind::Required),
+        Reason::NotAdmitted => (S::UNPROCESSABLE_ENTITY, Kind::BusinessRule),
         // What the component is or has accepted by now speaks against it.
-        Reason::NotHigher | Reason::Superseded | Reason::TargetLost => (S::CONFLICT, Kind::Conflict),
         _ => (S::CONFLICT, Kind::Conflict),
     };
     Problem::new(status, kind, reason.as_str(), error)

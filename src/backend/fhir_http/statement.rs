@@ -1,0 +1,164 @@
+//! What a server says of itself.
+
+use super::FhirServer;
+use super::fault::{ServerFault, refusal};
+use super::wire::Ask;
+use crate::store::{ResourceType, Result, Tenant};
+use serde::Deserialize;
+
+/// Something that the store needs, and that a server does not offer by its own words.
+///
+/// ```
+/// use fhir_devices::backend::fhir_http::Lack;
+/// let other = Lack::Version { found: "4.0.1".into() };
+/// assert_eq!(other.to_string(), "the server speaks FHIR `4.0.1`, and 3.0 is wanted");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Lack {
+    /// It speaks another version of FHIR.
+    #[error("the server speaks FHIR `{found}`, and 3.0 is wanted")]
+    Version {
+        /// The version.
+        found: String,
+    },
+    /// It does not write JSON.
+    #[error("the server writes no JSON")]
+    Json,
+    /// It keeps no resources of a type.
+    #[error("the server keeps no {of}")]
+    Type {
+        /// The type.
+        of: ResourceType,
+    },
+    /// It lacks an interaction with the resources of a type.
+    #[error("the server does not offer `{code}` of a {of}")]
+    Interaction {
+        /// The type.
+        of: ResourceType,
+        /// The interaction, in FHIR's words.
+        code: &'static str,
+    },
+    /// It takes no resource under an id that the client chose.
+    #[error("the server creates no {of} under an id of the client's")]
+    OwnIds {
+        /// The type.
+        of: ResourceType,
+    },
+    /// It keeps no versions, so that no condition can name one.
+    #[error("the server does not tell the versions of a {of}")]
+    Versions {
+        /// The type.
+        of: ResourceType,
+    },
+    /// It takes no transactions.
+    #[error("the server takes no transactions")]
+    Transactions,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Statement {
+    resource_type: String,
+    #[serde(default)]
+    fhir_version: String,
+    #[serde(default)]
+    format: Vec<String>,
+    #[serde(default)]
+    rest: Vec<Rest>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Rest {
+    #[serde(default)]
+    mode: String,
+    #[serde(default)]
+    resource: Vec<Resource>,
+    #[serde(default)]
+    interaction: Vec<Code>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Resource {
+    r#type: String,
+    #[serde(default)]
+    interaction: Vec<Code>,
+    versioning: Option<String>,
+    update_create: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Code {
+    code: String,
+}
+
+fn has(interactions: &[Code], code: &str) -> bool {
+    interactions.iter().any(|known| known.code == code)
+}
+
+impl FhirServer {
+    /// What the server of a tenant lacks of what this store needs, by its CapabilityStatement: to be asked once, before a
+    /// server is relied upon. What it does not say at all is not held against it.
+    ///
+    /// ```no_run
+    /// # use fhir_devices::backend::FhirServer;
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = FhirServer::new("https://fhir.example/{tenant}/stu3")?;
+    /// for lack in server.lacks(&"st-mary".parse()?).await? {
+    ///     eprintln!("{lack}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`](crate::store::StoreError::Backend) when the server gives no statement; otherwise as a read.
+    pub async fn lacks(&self, tenant: &Tenant) -> Result<Vec<Lack>> {
+        let answer = self.send(tenant, Ask::get("metadata")).await?;
+        if answer.status == 404 || answer.status == 410 {
+            return Err(ServerFault::Answered { status: answer.status, text: answer.text() }.into());
+        }
+        if !answer.is_success() {
+            return Err(refusal(&answer, false, self.options.max_body));
+        }
+        let unreadable = |why: String| ServerFault::Unreadable { why };
+        let said: Statement = serde_json::from_slice(answer.json()?).map_err(|error| unreadable(error.to_string()))?;
+        if said.resource_type != "CapabilityStatement" {
+            let why = format!("a CapabilityStatement is wanted, and a `{}` came", said.resource_type);
+            return Err(unreadable(why).into());
+        }
+        let mut lacks = Vec::new();
+        if !said.fhir_version.starts_with("3.0") {
+            lacks.push(Lack::Version { found: said.fhir_version });
+        }
+        if !said.format.is_empty() && !said.format.iter().any(|format| format.contains("json")) {
+            lacks.push(Lack::Json);
+        }
+        let rest = said.rest.into_iter().find(|rest| rest.mode == "server").unwrap_or_default();
+        for of in ResourceType::ALL {
+            match rest.resource.iter().find(|resource| resource.r#type == of.as_str()) {
+                Some(resource) => lacks.extend(self.lacks_of(of, resource)),
+                None => lacks.push(Lack::Type { of }),
+            }
+        }
+        if self.options.max_writes > 1 && !has(&rest.interaction, "transaction") {
+            lacks.push(Lack::Transactions);
+        }
+        Ok(lacks)
+    }
+
+    fn lacks_of(&self, of: ResourceType, resource: &Resource) -> Vec<Lack> {
+        let always = ["read", "update", "delete", "search-type"];
+        let kept = ["vread", "history-instance"].into_iter().filter(|_| self.options.history);
+        let lacking = always.into_iter().chain(kept).filter(|code| !has(&resource.interaction, code));
+        let mut lacks: Vec<Lack> = lacking.map(|code| Lack::Interaction { of, code }).collect();
+        if resource.update_create == Some(false) {
+            lacks.push(Lack::OwnIds { of });
+        }
+        if resource.versioning.as_deref() == Some("no-version") {
+            lacks.push(Lack::Versions { of });
+        }
+        lacks
+    }
+}
