@@ -88,6 +88,30 @@ fn a_number_that_was_accepted_for_an_upload_that_came_to_nothing_is_accepted_for
 }
 
 #[test]
+fn a_call_dropped_while_a_number_is_passed_on_leaves_it_to_the_next() {
+    let numbered = || Submission { sequence: Some(42), ..keyed("k") };
+    for polls in 0.. {
+        let (double, service) = double();
+        let mut left = 1;
+        *double.meddle.lock().unwrap() = Some(Box::new(move |memory| {
+            if left > 0 {
+                left -= 1;
+                scribble(memory, left);
+            }
+        }));
+        let hasty = service.clone().with_max_attempts(1);
+        assert!(matches!(receive(&hasty, numbered(), firmware()), Err(ReceiveError::Contended { .. })));
+        let ended = poll_only(service.receive(&ours(), numbered(), firmware()), polls).is_some();
+        let received = receive(&service, numbered(), firmware()).unwrap();
+        assert_eq!(updates(&read(&double, "ecg").0), [received.update], "after {polls} polls");
+        if ended {
+            assert!(polls > 20, "{polls}");
+            break;
+        }
+    }
+}
+
+#[test]
 fn a_component_that_always_changes_ends_the_attempts_and_the_key_goes_on() {
     let (double, service) = double();
     let service = service.with_max_attempts(4);
