@@ -163,8 +163,11 @@ where
             return Ok(None);
         }
         let mut accepted = books.accepted(judged.component).await.map_err(ReceiveError::Ledger)?;
-        let (before, now) = (accepted.value.of(provider.as_ref()), books.now());
-        let reasons = match self.judge(books, &seen.value, judged, before, (manifest, now)).await {
+        let (before, now) = (accepted.value.of(provider.as_ref()).cloned(), books.now());
+        let passed = books.passed_on(before.as_ref(), &seen.value.intent, seen.value.id).await;
+        let passed = passed.map_err(ReceiveError::Ledger)?;
+        let before = passed.clone().or(before);
+        let reasons = match self.judge(books, &seen.value, judged, before.as_ref(), (manifest, now)).await {
             Ok(reasons) => reasons,
             Err(error) => return self.turn_away(books, seen, error).await,
         };
@@ -173,14 +176,15 @@ where
             return self.turn_away(books, seen, ReceiveError::NotAdmitted { reasons }).await;
         }
         let component = judged.component.clone();
-        let input = Input::TargetRead { component, version: version.version, accepted: before.cloned() };
+        let input = Input::TargetRead { component, version: version.version, accepted: before };
         let to = match ingest::step(&seen.value, &input, now) {
             Ok(Step::Do(effect)) => return Ok(Some(effect)),
             Ok(Step::Unchanged) | Err(_) => return Ok(None),
             Ok(Step::To(to)) => to,
         };
         let mut entries = Entries::default();
-        if let Some(next) = to.accepted.clone() {
+        let goes_on = matches!(to.effect, Some(Effect::WriteReference { .. }));
+        if let Some(next) = to.accepted.clone().or(passed.filter(|_| goes_on)) {
             let before = accepted.clone();
             accepted.value.put(next);
             entries.accepted(&before, &accepted.value);

@@ -10,8 +10,8 @@ use crate::store::{
     StoreError, Tenant, TenantLedger,
 };
 use crate::update::audit::{AuditRecord, ChainHead, Checkpoint};
-use crate::update::ingest::{self, Ingest, Refusal, Step};
-use crate::update::{Accepted, ActorId, IdempotencyKey, IngestId, blob};
+use crate::update::ingest::{self, Ingest, Intent, Refusal, Step};
+use crate::update::{Acceptance, Accepted, ActorId, IdempotencyKey, IngestId, blob};
 use bytes::Bytes;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -91,6 +91,19 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
             None => Accepted::new(component.clone()),
         };
         Ok(Seen { key, revision, value })
+    }
+
+    /// What was accepted for an upload that came to nothing, passed on to one of the same number.
+    pub(super) async fn passed_on(
+        &self,
+        accepted: Option<&Acceptance>,
+        intent: &Intent,
+        to: IngestId,
+    ) -> Result<Option<Acceptance>> {
+        let same = |accepted: &&Acceptance| accepted.by != to && intent.sequence == Some(accepted.highest);
+        let Some(accepted) = accepted.filter(same) else { return Ok(None) };
+        let earlier = self.ingest(accepted.by).await?;
+        Ok(earlier.and_then(|earlier| accepted.passed_on(&earlier.value, intent, to)))
     }
 
     /// The upload that a key of a sender stands for.

@@ -169,7 +169,7 @@ where
                 }
                 match known.value.state {
                     State::Open { .. } | State::Acquired { .. } => {
-                        self.may_begin(books, target, manifest, Some(id)).await?;
+                        self.may_begin(books, target, manifest, intent, Some(id)).await?;
                         return Ok((known, false));
                     }
                     State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => {
@@ -183,7 +183,7 @@ where
                     State::Releasing { .. } | State::Closed { .. } => {}
                 }
             }
-            self.may_begin(books, target, manifest, None).await?;
+            self.may_begin(books, target, manifest, intent, None).await?;
             let limits = ingest::Limits { max_size: self.limit(), ..self.limits };
             let (mut new, said) = Ingest::open(self.ids.next_id(), intent.clone(), limits, books.now());
             new.signed = manifest.map(|verified| Box::new(signed::signed(verified)));

@@ -73,10 +73,10 @@ where
     /// [`ReceiveError::NotAdmitted`].
     pub async fn explain(&self, tenant: &Tenant, submission: &SignedSubmission) -> Result<Vec<Reason>, ReceiveError> {
         let verified = self.verify(tenant, &submission.manifest, &submission.provider)?;
-        let selector = verified.manifest().target.selector();
         let resources = Tenanted::new(Arc::clone(&self.resources), tenant.clone());
-        let target = Target { resources: &resources, device: &submission.device, selector: &selector, whole: true };
-        self.reasons(&self.books(tenant), &target, &verified, None).await
+        let intent = intent(&verified, &submission.device, submission.artifact.as_ref())?;
+        let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole: true };
+        self.reasons(&self.books(tenant), &target, &verified, &intent, None).await
     }
 
     /// The manifest that an upload came with, and its signatures, to the letter; none where it came without one.
@@ -108,10 +108,11 @@ where
         books: &Books<'_, L>,
         target: &Target<'_, R>,
         manifest: Option<&VerifiedManifest>,
+        intent: &Intent,
         known: Option<IngestId>,
     ) -> Result<(), ReceiveError> {
         let Some(verified) = manifest else { return target.resolve().await };
-        let reasons = against(self.reasons(books, target, verified, known).await?);
+        let reasons = against(self.reasons(books, target, verified, intent, known).await?);
         if reasons.is_empty() { Ok(()) } else { Err(ReceiveError::NotAdmitted { reasons }) }
     }
 
@@ -120,18 +121,18 @@ where
         books: &Books<'_, L>,
         target: &Target<'_, R>,
         verified: &VerifiedManifest,
+        intent: &Intent,
         known: Option<IngestId>,
     ) -> Result<Vec<Reason>, ReceiveError> {
         let (kin, component) = target.meant_of_all().await?;
         let accepted = books.accepted(&component).await.map_err(ReceiveError::Ledger)?.value;
-        let provider = Text::new(verified.manifest().identity.provider.as_str()).ok();
-        let of = accepted.of(provider.as_ref());
-        Judged { kin: &kin, device: target.device, component: &component }.explain(
-            verified.manifest(),
-            of,
-            known,
-            books.now(),
-        )
+        let accepted = accepted.of(intent.provider.as_ref());
+        // One that has no name yet stands for any but that which was accepted.
+        let other = accepted.map_or(0, |accepted| !accepted.by.0);
+        let by = known.unwrap_or(IngestId(other));
+        let passed = books.passed_on(accepted, intent, by).await.map_err(ReceiveError::Ledger)?;
+        let judged = Judged { kin: &kin, device: target.device, component: &component };
+        judged.explain(verified.manifest(), passed.as_ref().or(accepted), Some(by), books.now())
     }
 
     /// What speaks against attaching an upload to a component that was read, where it came with a manifest. One that came

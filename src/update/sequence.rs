@@ -1,6 +1,6 @@
 //! The order of the updates of a component: sequence numbers that only rise, for each provider.
 
-use super::ingest::Unreadable;
+use super::ingest::{Ingest, Intent, Reason, State, Unreadable};
 use super::{ActorId, IngestId, moment};
 use crate::primitive::{Id, Text};
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,42 @@ pub struct Acceptance {
     pub highest: u64,
     /// The upload that was accepted last.
     pub by: IngestId,
+}
+
+impl Acceptance {
+    /// The same number, accepted for another upload in the place of one that came to nothing without anybody's wish: no
+    /// component refers to it, and none ever will. None where the one that it was accepted for may still be attached, was
+    /// attached once, was withdrawn, or had another number.
+    ///
+    /// It has to be written in the place of this one, on the condition that this one is still there, so that the number is
+    /// passed on once.
+    ///
+    /// ```
+    /// use fhir_devices::update::{Acceptance, IngestId};
+    /// use fhir_devices::update::ingest::{Ingest, Intent, Limits, Reason, State};
+    /// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
+    /// # let now = time::OffsetDateTime::UNIX_EPOCH;
+    /// let accepted = Acceptance { provider: None, highest: 6, by: IngestId(7) };
+    /// let intent = Intent { sequence: Some(6), ..intent };
+    /// let (mut earlier, _) = Ingest::open(IngestId(7), intent.clone(), Limits::default(), now);
+    /// earlier.state = State::Closed { reason: Reason::Contended };
+    /// let passed = accepted.passed_on(&earlier, &intent, IngestId(8)).unwrap();
+    /// assert_eq!(passed, Acceptance { by: IngestId(8), ..accepted.clone() });
+    /// earlier.state = State::Closed { reason: Reason::Withdrawn };
+    /// assert_eq!(accepted.passed_on(&earlier, &intent, IngestId(8)), None);
+    /// # Ok::<(), fhir_devices::element::Malformed>(())
+    /// ```
+    #[must_use]
+    pub fn passed_on(&self, earlier: &Ingest, intent: &Intent, to: IngestId) -> Option<Self> {
+        let same = |of: &Intent| of.sequence == Some(self.highest) && of.provider == self.provider;
+        let ours = earlier.id == self.by && to != self.by && same(&earlier.intent) && same(intent);
+        let over = match &earlier.state {
+            State::Closed { reason: Reason::Withdrawn | Reason::Superseded } => false,
+            State::Closed { .. } => true,
+            _ => false,
+        };
+        (ours && over).then(|| Self { by: to, ..self.clone() })
+    }
 }
 
 /// An update that is not higher than what was accepted before, and not authorised.

@@ -62,6 +62,56 @@ fn a_write_between_read_and_write_is_kept_and_the_update_attached_after_it() {
 }
 
 #[test]
+fn a_number_that_was_accepted_for_an_upload_that_came_to_nothing_is_accepted_for_the_next() {
+    let (double, service) = double();
+    let service = service.with_max_attempts(2);
+    let numbered = |key: &str| Submission { sequence: Some(42), ..keyed(key) };
+    let count = AtomicU64::new(0);
+    *double.meddle.lock().unwrap() =
+        Some(Box::new(move |memory| scribble(memory, count.fetch_add(1, Ordering::Relaxed))));
+    let refused = receive(&service, numbered("k"), firmware());
+    assert!(matches!(refused, Err(ReceiveError::Contended { .. })));
+    *double.meddle.lock().unwrap() = None;
+    // While it may still write, the number is its own.
+    let early = receive(&service, numbered("l"), firmware());
+    assert!(matches!(early, Err(ReceiveError::Ended { reason: Reason::NotHigher })), "{early:?}");
+    block_on(service.recover(&ours())).unwrap();
+    let received = receive(&service, numbered("k"), firmware()).unwrap();
+    assert_eq!(updates(&read(&double, "ecg").0), std::slice::from_ref(&received.update));
+    // It is accepted once more, and not twice.
+    let late = receive(&service, numbered("l"), stream::once("software"));
+    assert!(matches!(late, Err(ReceiveError::Ended { reason: Reason::NotHigher })), "{late:?}");
+    let (by, why) = ("biomed/j.doe".parse().unwrap(), "recalled".parse().unwrap());
+    block_on(service.withdraw(&ours(), received.update.id, by, why)).unwrap();
+    let late = receive(&service, numbered("m"), firmware());
+    assert!(matches!(late, Err(ReceiveError::Ended { reason: Reason::NotHigher })), "{late:?}");
+}
+
+#[test]
+fn a_call_dropped_while_a_number_is_passed_on_leaves_it_to_the_next() {
+    let numbered = || Submission { sequence: Some(42), ..keyed("k") };
+    for polls in 0.. {
+        let (double, service) = double();
+        let mut left = 1;
+        *double.meddle.lock().unwrap() = Some(Box::new(move |memory| {
+            if left > 0 {
+                left -= 1;
+                scribble(memory, left);
+            }
+        }));
+        let hasty = service.clone().with_max_attempts(1);
+        assert!(matches!(receive(&hasty, numbered(), firmware()), Err(ReceiveError::Contended { .. })));
+        let ended = poll_only(service.receive(&ours(), numbered(), firmware()), polls).is_some();
+        let received = receive(&service, numbered(), firmware()).unwrap();
+        assert_eq!(updates(&read(&double, "ecg").0), [received.update], "after {polls} polls");
+        if ended {
+            assert!(polls > 20, "{polls}");
+            break;
+        }
+    }
+}
+
+#[test]
 fn a_component_that_always_changes_ends_the_attempts_and_the_key_goes_on() {
     let (double, service) = double();
     let service = service.with_max_attempts(4);

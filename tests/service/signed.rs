@@ -364,6 +364,29 @@ fn a_manifest_that_is_sent_again_is_the_same_upload_by_its_key_and_none_without(
 }
 
 #[test]
+fn a_manifest_whose_upload_came_to_nothing_can_be_used_again() {
+    let double = Arc::new(Double::default());
+    fill(&double.below);
+    let service = UpdateService::new(double.clone(), double.clone(), double.clone()).with_max_attempts(1);
+    let service = service.with_verifier(Keys::default()).with_clock(|| datetime!(2017-04-19 10:00 UTC));
+    let mut left = 1;
+    *double.meddle.lock().unwrap() = Some(Box::new(move |memory| {
+        if left > 0 {
+            left -= 1;
+            report(memory, "ecg", "hardware", "1.0");
+        }
+    }));
+    let refused = receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware());
+    assert!(matches!(refused, Err(ReceiveError::Contended { attempts: 1 })), "{refused:?}");
+    let told = block_on(service.explain(&ours(), &signed(&manifest(42, "2.4", "")))).unwrap();
+    assert!(told.iter().all(|reason| !reason.is_against), "{told:?}");
+    let received = receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware()).unwrap();
+    assert_eq!(updates(&read(&double, "ecg").0), std::slice::from_ref(&received.update));
+    let again = receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware());
+    assert_eq!(codes(&again), [ReasonCode::Sequence]);
+}
+
+#[test]
 fn of_several_files_one_is_named() {
     let (_, service, _) = trusting();
     let second = format!(

@@ -136,6 +136,11 @@ impl Laws {
             }
             updates.push((update, key));
         }
+        for is_signed in [false, true] {
+            let of = updates.iter().filter(|(update, _)| update.version.is_some() == is_signed);
+            let numbers: Vec<u64> = of.filter_map(|(update, _)| update.sequence).collect();
+            ensure!(numbers.is_sorted_by(|one, next| one < next), "V1: {id} has the numbers {numbers:?}");
+        }
         let current = updates.iter().filter(|(update, _)| update.status == UpdateStatus::Current).count();
         ensure!(current <= 1, "{id} has {current} current updates");
         *said = Said { version: Some(version.version), updates };

@@ -40,6 +40,8 @@ struct World {
     clock: Arc<AtomicI64>,
     ids: Arc<AtomicU64>,
     services: [Service; 2],
+    /// How often a process tries to write to a component.
+    attempts: u32,
     tasks: Vec<Task>,
     notes: Arc<Mutex<Notes>>,
     laws: Laws,
@@ -71,10 +73,11 @@ impl World {
         let faulty = Arc::new(Faulty::planned(Arc::clone(&memory), fates));
         let net = Arc::new(Net::new(Arc::clone(&faulty), choices.clone(), mutant));
         let ids = Arc::new(AtomicU64::new(1));
-        let services = [(); 2].map(|()| service(&net, &clock, &ids));
+        let attempts = [1, 2, 32][choices.pick(3)];
+        let services = [(); 2].map(|()| service(&net, &clock, &ids).with_max_attempts(attempts));
         let laws = Laws::new(mutant);
         let (tasks, notes) = (Vec::new(), Arc::default());
-        Self { choices, memory, faulty, net, clock, ids, services, tasks, notes, laws, mutant, count: 0 }
+        Self { choices, memory, faulty, net, clock, ids, services, attempts, tasks, notes, laws, mutant, count: 0 }
     }
 
     fn live(mut self) -> Result<(), String> {
@@ -142,7 +145,7 @@ impl World {
     fn crash(&mut self) {
         let process = self.choices.pick(2);
         self.tasks.retain(|task| task.process != process);
-        self.services[process] = service(&self.net, &self.clock, &self.ids);
+        self.services[process] = service(&self.net, &self.clock, &self.ids).with_max_attempts(self.attempts);
     }
 
     fn jump(&self) {
