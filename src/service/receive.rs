@@ -318,7 +318,7 @@ where
             match stepped {
                 Ok(Stepped::Do(Effect::HoldBytes { .. })) => {}
                 Ok(Stepped::Do(Effect::CommitBytes { generation, .. })) => {
-                    let entry = books.entry(&blob.digest).await.map_err(ReceiveError::Ledger)?;
+                    let entry = books.entry(&blob.key(generation)).await.map_err(ReceiveError::Ledger)?;
                     let present = entry.value.is_some_and(|entry| entry.is_present());
                     return Ok(Some((blob, generation, present)));
                 }
@@ -326,9 +326,10 @@ where
                 Ok(Stepped::To) => return Err(self.ended(&seen.value, Some(blob))),
                 Err(refusal) => return Err(self.refused(refusal, &seen.value)),
             }
-            let entry = books.entry(&blob.digest).await.map_err(ReceiveError::Ledger)?;
+            let entry = books.newest(&blob.digest).await.map_err(ReceiveError::Ledger)?;
             let by = Holder::Ingest(seen.value.id);
-            let held = blob::Input::Held { blob, by, fresh: Generation(self.ids.next_id().0.max(1)), actor: None };
+            let (fresh, room) = (Generation(self.ids.next_id().0.max(1)), self.room);
+            let held = blob::Input::Held { blob, by, fresh, room, actor: None };
             let mut entries = Entries::default();
             let (generation, present) = match blob::step(entry.value.as_ref(), &held, books.now()) {
                 Ok(blob::Step::To(to)) => {
@@ -338,6 +339,13 @@ where
                 Ok(blob::Step::Unchanged) => match &entry.value {
                     Some(known) => (known.generation, known.is_present()),
                     None => continue,
+                },
+                Err(blob::Refusal::Full) => match blob::step(None, &held, books.now()) {
+                    Ok(blob::Step::To(to)) => {
+                        entries.further(&entry, &to).map_err(ReceiveError::Ledger)?;
+                        (to.entry.generation, to.entry.is_present())
+                    }
+                    Ok(blob::Step::Unchanged) | Err(_) => continue,
                 },
                 Err(blob::Refusal::Condemned) => {
                     // They are on their way out. Once they are gone, there is a new generation.
@@ -407,7 +415,7 @@ where
                 Err(refusal) => return Err(self.refused(refusal, &seen.value)),
             };
             let Some((blob, _)) = seen.value.state.held() else { return Err(self.ended(&seen.value, None)) };
-            let entry = books.entry(&blob.digest).await.map_err(ReceiveError::Ledger)?;
+            let entry = books.entry(&blob.key(generation)).await.map_err(ReceiveError::Ledger)?;
             match blob::step(entry.value.as_ref(), &blob::Input::Committed { generation }, books.now()) {
                 Ok(blob::Step::To(to)) => entries.blob(&entry, &to),
                 Ok(blob::Step::Unchanged) => {}
