@@ -1,6 +1,6 @@
 //! The statements that a good hand would write for the same tables, prepared once on a connection of each worker: no pool, no
 //! patience, nothing sent again. They keep and answer what the contract asks of a store: the write id, the version and the
-//! time, the history, the index entries, all under one lock and in one transaction.
+//! time, the history, the index entries, all in one transaction.
 
 use super::{EACH, Outcome, body, id, index, source, write_id};
 use fhir_devices::backend::postgres::NoTls;
@@ -17,20 +17,21 @@ const CREATE: &str = "WITH r AS (INSERT INTO bare.resources (tenant, type, id, v
        FROM r, unnest($6::smallint[], $7::bytea[], $8::bytea[]) n (parameter, value, system)) \
      SELECT version, last_updated FROM r";
 
-const UPDATE: &str = "WITH old AS (SELECT * FROM bare.resources WHERE tenant = $1 AND type = 2 AND id = $2 \
-       AND version = $9 AND body IS NOT NULL FOR UPDATE), \
+const UPDATE: &str = "WITH u AS (UPDATE bare.resources r SET version = r.version + 1, \
+       last_updated = greatest(r.last_updated, clock_timestamp()), write_id = $3, indexed = $4, body = $5 \
+       WHERE r.tenant = $1 AND r.type = 2 AND r.id = $2 AND r.version = $9 AND r.body IS NOT NULL \
+       RETURNING r.version, r.last_updated), \
+     o AS (SELECT r.* FROM u, bare.resources r WHERE r.tenant = $1 AND r.type = 2 AND r.id = $2), \
      h AS (INSERT INTO bare.versions (tenant, type, id, version, last_updated, write_id, body) \
-       SELECT tenant, type, id, version, last_updated, write_id, body FROM old), \
-     d AS (DELETE FROM bare.entries e USING old WHERE old.indexed <> $4 AND e.resource = old.number AND NOT EXISTS \
+       SELECT tenant, type, id, version, last_updated, write_id, body FROM o), \
+     d AS (DELETE FROM bare.entries e USING o WHERE o.indexed <> $4 AND e.resource = o.number AND NOT EXISTS \
        (SELECT FROM unnest($6::smallint[], $7::bytea[], $8::bytea[]) n (parameter, value, system) \
         WHERE n.parameter = e.parameter AND n.value = e.value AND n.system = e.system)), \
      e AS (INSERT INTO bare.entries (resource, tenant, type, parameter, value, system, id) \
-       SELECT old.number, $1, 2, n.parameter, n.value, n.system, $2 \
-       FROM old, unnest($6::smallint[], $7::bytea[], $8::bytea[]) n (parameter, value, system) \
-       WHERE old.indexed <> $4 ON CONFLICT DO NOTHING) \
-     UPDATE bare.resources r SET version = r.version + 1, last_updated = greatest(r.last_updated, clock_timestamp()), \
-       write_id = $3, indexed = $4, body = $5 FROM old WHERE r.tenant = $1 AND r.type = 2 AND r.id = $2 \
-     RETURNING r.version, r.last_updated";
+       SELECT o.number, $1, 2, n.parameter, n.value, n.system, $2 \
+       FROM o, unnest($6::smallint[], $7::bytea[], $8::bytea[]) n (parameter, value, system) \
+       WHERE o.indexed <> $4 ON CONFLICT DO NOTHING) \
+     SELECT version, last_updated FROM u";
 
 const READ: &str =
     "SELECT version, last_updated, write_id, body FROM bare.resources WHERE tenant = $1 AND type = 2 AND id = $2";
