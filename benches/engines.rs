@@ -3,7 +3,7 @@
 //! disk, where nothing hides what the processors do.
 //!
 //! ```text
-//! cargo bench --features postgres,redb --bench engines
+//! cargo bench --features postgres,redb --bench engines [-- postgres]
 //! ```
 
 #[path = "engines/bare.rs"]
@@ -35,7 +35,9 @@ fn main() -> Outcome {
         return Ok(());
     }
     let runtime = Runtime::new()?;
-    redb(&runtime)?;
+    if std::env::args().all(|argument| argument != "postgres") {
+        redb(&runtime)?;
+    }
     for (how, setting) in
         [("each commit on the disk", ""), ("no commit waits for the disk", "-c synchronous_commit=off")]
     {
