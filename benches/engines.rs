@@ -1,13 +1,17 @@
 //! How fast the engines are: redb by itself, and PostgreSQL beside the bare statements through the same driver, on the same
-//! server, with the same connections, in turns.
+//! server, with as many connections, in turns; once as durably as the server is by itself, and once without waiting for the
+//! disk, where nothing hides what the processors do.
 //!
 //! ```text
-//! cargo bench --features postgres,redb --bench engines
+//! cargo bench --features postgres,redb --bench engines [-- postgres]
 //! ```
 
+#[path = "engines/bare.rs"]
+mod bare;
 #[path = "../tests/postgres/server.rs"]
 mod server;
 
+use bare::Session;
 use fhir_devices::backend::postgres::{NoTls, Options};
 use fhir_devices::backend::{Postgres, Redb};
 use fhir_devices::store::*;
@@ -18,15 +22,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use tokio_postgres::{Client, Statement};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// The components of a device.
 const EACH: u64 = 10;
 const WORKERS: u64 = 16;
-const ROUND: Duration = Duration::from_secs(2);
-const ROUNDS: usize = 5;
 
 fn main() -> Outcome {
     if !std::env::args().any(|argument| argument == "--bench") {
@@ -34,14 +35,18 @@ fn main() -> Outcome {
         return Ok(());
     }
     let runtime = Runtime::new()?;
-    redb(&runtime)?;
-    match Server::start_own(&["-c shared_buffers=256MB"]) {
-        Ok(server) => runtime.block_on(postgres(&server.url)),
-        Err(reason) => {
-            println!("skipped: {reason}");
-            Ok(())
+    if std::env::args().all(|argument| argument != "postgres") {
+        redb(&runtime)?;
+    }
+    for (how, setting) in
+        [("each commit on the disk", ""), ("no commit waits for the disk", "-c synchronous_commit=off")]
+    {
+        match Server::start_own(&["-c shared_buffers=256MB", setting]) {
+            Ok(server) => runtime.block_on(postgres(&server.url, how))?,
+            Err(reason) => println!("skipped: {reason}"),
         }
     }
+    Ok(())
 }
 
 fn tenant() -> Tenant {
@@ -60,11 +65,15 @@ fn source(number: u64) -> String {
     format!("Device/device-{:07}", number / EACH)
 }
 
-fn index(number: u64) -> IndexEntries {
+fn index(number: u64, kind: u64) -> IndexEntries {
     IndexEntries::new()
         .with(Parameter::Source, Token::bare(source(number)))
         .with(Parameter::Identifier, Token::new("urn:example:handle", number.to_string()))
-        .with(Parameter::Type, Token::new("urn:iso:std:iso:11073:10101", "69641"))
+        .with(Parameter::Type, Token::new("urn:iso:std:iso:11073:10101", (69_641 + kind).to_string()))
+}
+
+fn write_id(number: u64) -> WriteId {
+    WriteId(u128::from(number) << 64 | 1)
 }
 
 /// 730 bytes, as a component has on the average.
@@ -72,20 +81,21 @@ fn body(number: u64) -> String {
     format!("{number:0>730}")
 }
 
-type Work = Arc<dyn Fn(u64) -> BoxFuture<'static, Outcome> + Send + Sync>;
+/// What is done as the worker of the first number with the second.
+type Work = Arc<dyn Fn(u64, u64) -> BoxFuture<'static, Outcome> + Send + Sync>;
 
 fn work<F: Future<Output = Outcome> + Send + 'static>(of: impl Fn(u64) -> F + Send + Sync + 'static) -> Work {
-    Arc::new(move |number| Box::pin(of(number)))
+    Arc::new(move |_, number| Box::pin(of(number)))
 }
 
 /// How often a second the work is done on so many tasks, which share its numbers.
-async fn rate(workers: u64, numbers: &Arc<AtomicU64>, work: &Work) -> Outcome<f64> {
+async fn rate(workers: u64, round: Duration, numbers: &Arc<AtomicU64>, work: &Work) -> Outcome<f64> {
     let (begun, before) = (Instant::now(), numbers.load(Ordering::Relaxed));
-    let worker = |_| {
+    let worker = |worker| {
         let (numbers, work) = (Arc::clone(numbers), Arc::clone(work));
         tokio::spawn(async move {
-            while begun.elapsed() < ROUND {
-                work(numbers.fetch_add(1, Ordering::Relaxed)).await?;
+            while begun.elapsed() < round {
+                work(worker, numbers.fetch_add(1, Ordering::Relaxed)).await?;
             }
             Outcome::Ok(())
         })
@@ -104,25 +114,32 @@ fn create<S: ResourceStore>(store: &Arc<S>) -> Work {
     work(move |number| {
         let store = Arc::clone(&store);
         async move {
-            store.commit(&tenant(), vec![Write::create(key(number)?, body(number), index(number))]).await?;
+            let write = Write::create(key(number)?, body(number), index(number, 0)).with_id(write_id(number));
+            store.commit(&tenant(), vec![write]).await?;
             Ok(())
         }
     })
 }
 
 /// Replaces version 1 of each in turn, then version 2, as one who has read it.
-fn update<S: ResourceStore>(store: &Arc<S>, count: u64) -> Work {
+fn update<S: ResourceStore>(store: &Arc<S>, count: u64, moves: bool) -> Work {
     let store = Arc::clone(store);
     work(move |number| {
         let store = Arc::clone(&store);
         async move {
-            let version = VersionId::new(number / count + 1).ok_or("no version")?;
-            let at = number % count;
-            let write = Write::update(key(at)?, version, body(number), index(at));
+            let (at, version, kind) = replaced(number, count, moves);
+            let before = VersionId::new(version).ok_or("no version")?;
+            let write = Write::update(key(at)?, before, body(version), index(at, kind)).with_id(write_id(version));
             store.commit(&tenant(), vec![write]).await?;
             Ok(())
         }
     })
+}
+
+/// Which resource, which version of it, and which of its types the update makes.
+fn replaced(number: u64, count: u64, moves: bool) -> (u64, u64, u64) {
+    let version = number / count + 1;
+    (number % count, version, if moves { version } else { 0 })
 }
 
 fn read<S: ResourceStore>(store: &Arc<S>, count: u64) -> Work {
@@ -150,7 +167,7 @@ fn search<S: ResourceStore>(store: &Arc<S>, count: u64) -> Work {
 
 async fn fill<S: ResourceStore>(store: &Arc<S>, count: u64) -> Outcome {
     for first in (0..count).step_by(1_000) {
-        let write = |number| Ok(Write::create(key(number)?, body(number), index(number)));
+        let write = |number| Ok(Write::create(key(number)?, body(number), index(number, 0)).with_id(write_id(number)));
         store.commit(&tenant(), (first..first + 1_000).map(write).collect::<Outcome<_>>()?).await?;
     }
     Ok(())
@@ -159,6 +176,7 @@ async fn fill<S: ResourceStore>(store: &Arc<S>, count: u64) -> Outcome {
 // ------------------------------------------------------------------------------------------ redb
 
 const IN_REDB: u64 = 100_000;
+const TWO_SECONDS: Duration = Duration::from_secs(2);
 
 fn redb(runtime: &Runtime) -> Outcome {
     let path = std::env::temp_dir().join(format!("fhir-devices-bench-{}.redb", std::process::id()));
@@ -171,12 +189,12 @@ fn redb(runtime: &Runtime) -> Outcome {
     println!("{:<60}{filled:>10.0}", "creations, 1,000 in a commit");
     let new = Arc::new(AtomicU64::new(IN_REDB));
     for workers in [1, 16, 256] {
-        let rate = runtime.block_on(rate(workers, &new, &create(&store)))?;
+        let rate = runtime.block_on(rate(workers, TWO_SECONDS, &new, &create(&store)))?;
         println!("{:<60}{rate:>10.0}", format!("commits of one creation, {workers} at a time"));
     }
     for (what, call) in [("reads", read(&store, IN_REDB)), ("searches by source, 10 found", search(&store, IN_REDB))] {
         for workers in [1, 2] {
-            let rate = runtime.block_on(rate(workers, &numbers(), &call))?;
+            let rate = runtime.block_on(rate(workers, TWO_SECONDS, &numbers(), &call))?;
             println!("{:<60}{rate:>10.0}", format!("{what}, {workers} at a time"));
         }
     }
@@ -188,88 +206,10 @@ fn redb(runtime: &Runtime) -> Outcome {
 // ------------------------------------------------------------------------------------------ PostgreSQL
 
 const IN_POSTGRES: u64 = 20_000;
+const ROUND: Duration = Duration::from_millis(250);
+const ROUNDS: usize = 41;
 
-/// The statements that someone would write who has no contract to keep, each prepared on each connection.
-struct Bare {
-    sessions: Vec<(Client, [Statement; 4])>,
-    next: AtomicU64,
-}
-
-const BARE: [&str; 4] = [
-    "WITH r AS (INSERT INTO bare.resources (tenant, type, id, version, last_updated, indexed, body) \
-     VALUES ($1, 2, $2, 1, clock_timestamp(), '', $3) RETURNING number) \
-     INSERT INTO bare.entries (resource, tenant, type, parameter, value, system, id) \
-     SELECT r.number, $1, 2, n.parameter, n.value, n.system, $2 \
-     FROM r, unnest($4::smallint[], $5::bytea[], $6::bytea[]) n (parameter, value, system)",
-    "WITH h AS (INSERT INTO bare.versions (tenant, type, id, version, last_updated, write_id, body) \
-     SELECT tenant, type, id, version, last_updated, write_id, body FROM bare.resources \
-     WHERE tenant = $1 AND type = 2 AND id = $2 AND version = $3) \
-     UPDATE bare.resources SET version = version + 1, last_updated = greatest(last_updated, clock_timestamp()), body = $4 \
-     WHERE tenant = $1 AND type = 2 AND id = $2 AND version = $3",
-    "SELECT version, last_updated, write_id, body FROM bare.resources WHERE tenant = $1 AND type = 2 AND id = $2",
-    "SELECT r.id, r.version, r.last_updated, r.write_id, r.body FROM bare.entries e \
-     JOIN bare.resources r ON r.tenant = e.tenant AND r.type = e.type AND r.id = e.id \
-     WHERE e.tenant = $1 AND e.type = 2 AND e.parameter = 10 AND e.value = $2 ORDER BY e.id LIMIT 51",
-];
-
-impl Bare {
-    async fn connect(url: &str) -> Outcome<Self> {
-        let mut sessions = Vec::new();
-        for _ in 0..WORKERS {
-            let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-            tokio::spawn(connection);
-            let [create, update, read, search] = BARE;
-            let prepared = [
-                client.prepare(create).await?,
-                client.prepare(update).await?,
-                client.prepare(read).await?,
-                client.prepare(search).await?,
-            ];
-            sessions.push((client, prepared));
-        }
-        Ok(Self { sessions, next: AtomicU64::new(0) })
-    }
-
-    /// The calls go round, as many at a time as there are sessions.
-    fn session(&self) -> Outcome<&(Client, [Statement; 4])> {
-        let at = usize::try_from(self.next.fetch_add(1, Ordering::Relaxed) % WORKERS)?;
-        self.sessions.get(at).ok_or_else(|| "no session".into())
-    }
-
-    async fn create(&self, number: u64) -> Outcome {
-        let (client, [create, ..]) = self.session()?;
-        let index = index(number).into_vec();
-        let parameters: Vec<i16> = index.iter().map(|(of, _)| if *of == Parameter::Source { 10 } else { 3 }).collect();
-        let values: Vec<&[u8]> = index.iter().map(|(_, token)| token.value.as_bytes()).collect();
-        let systems: Vec<&[u8]> =
-            index.iter().map(|(_, token)| token.system.as_deref().unwrap_or("").as_bytes()).collect();
-        let (id, body) = (id(number), body(number));
-        let made = client.execute(create, &[&"st-mary", &id, &body.as_bytes(), &parameters, &values, &systems]).await?;
-        (made == 3).then_some(()).ok_or_else(|| "not made".into())
-    }
-
-    async fn update(&self, number: u64, count: u64) -> Outcome {
-        let (client, [_, update, ..]) = self.session()?;
-        let (id, body, version) = (id(number % count), body(number), i64::try_from(number / count + 1)?);
-        let made = client.execute(update, &[&"st-mary", &id, &version, &body.as_bytes()]).await?;
-        (made == 1).then_some(()).ok_or_else(|| "not updated".into())
-    }
-
-    async fn read(&self, number: u64, count: u64) -> Outcome {
-        let (client, [.., read, _]) = self.session()?;
-        let row = client.query_one(read, &[&"st-mary", &id(number * 7919 % count)]).await?;
-        (row.try_get::<_, &[u8]>("body")?.len() == 730).then_some(()).ok_or_else(|| "another body".into())
-    }
-
-    async fn search(&self, number: u64, count: u64) -> Outcome {
-        let (client, [.., search]) = self.session()?;
-        let of = source(number * 7919 % count);
-        let rows = client.query(search, &[&"st-mary", &of.as_bytes()]).await?;
-        (rows.len() as u64 == EACH).then_some(()).ok_or_else(|| "not all of a device".into())
-    }
-}
-
-async fn postgres(url: &str) -> Outcome {
+async fn postgres(url: &str, how: &str) -> Outcome {
     let connections = NonZeroUsize::new(usize::try_from(WORKERS)?).ok_or("no workers")?;
     let connect = |schema: &str| Options::new().with_schema(schema).with_connections(connections).connect(url, NoTls);
     let store = Arc::new(connect("ours").await?);
@@ -281,41 +221,57 @@ async fn postgres(url: &str) -> Outcome {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
     client.batch_execute("VACUUM ANALYZE").await?;
-    let bare = Arc::new(Bare::connect(url).await?);
-    let of_bare = |which: usize| {
-        let bare = Arc::clone(&bare);
-        work(move |number| {
-            let bare = Arc::clone(&bare);
-            async move {
+    let mut sessions = Vec::new();
+    for _ in 0..WORKERS {
+        sessions.push(Arc::new(Session::connect(url).await?));
+    }
+    let sessions = Arc::new(sessions);
+    let count = IN_POSTGRES;
+    let of_bare = |which: usize| -> Work {
+        let sessions = Arc::clone(&sessions);
+        Arc::new(move |worker, number| {
+            let session = usize::try_from(worker).ok().and_then(|worker| sessions.get(worker)).map(Arc::clone);
+            Box::pin(async move {
+                let session = session.ok_or("no session")?;
                 match which {
-                    0 => bare.create(number).await,
-                    1 => bare.update(number, IN_POSTGRES).await,
-                    2 => bare.read(number, IN_POSTGRES).await,
-                    _ => bare.search(number, IN_POSTGRES).await,
+                    0 => session.create(number).await,
+                    1 | 2 => {
+                        let (at, version, kind) = replaced(number, count, which == 2);
+                        session.update(at, version, kind).await
+                    }
+                    3 => session.read(number * 7919 % count).await,
+                    _ => session.search(number * 7919 % count).await,
                 }
-            }
+            })
         })
     };
-    println!("\nPostgreSQL, {WORKERS} connections, medians of {ROUNDS} rounds    bare    store    ratio");
-    let count = IN_POSTGRES;
+    println!("\nPostgreSQL, {how}; {WORKERS} at a time, medians of {ROUNDS} rounds");
+    println!("{:<48}{:>9}{:>9}{:>9}{:>9}{:>9}", "", "bare", "store", "ratio", "lowest", "highest");
+    let from = |first| (Arc::new(AtomicU64::new(first)), Arc::new(AtomicU64::new(first)));
+    // Both kinds of updates go on with the versions that there are.
+    let versions = from(0);
     let rows = [
-        ("creations of 3 index entries", create(&store), IN_POSTGRES),
-        ("conditional updates", update(&store, count), 0),
-        ("reads", read(&store, count), 0),
-        ("searches by source, 10 found", search(&store, count), 0),
+        ("creations of 3 index entries", create(&store), from(count)),
+        ("conditional updates", update(&store, count, false), versions.clone()),
+        ("conditional updates that move an entry", update(&store, count, true), versions),
+        ("reads", read(&store, count), from(0)),
+        ("searches by source, 10 found", search(&store, count), from(0)),
     ];
-    for (which, (what, ours, first)) in rows.into_iter().enumerate() {
+    for (which, (what, ours, (of_ours, of_theirs))) in rows.into_iter().enumerate() {
         let theirs = of_bare(which);
-        let (of_ours, of_theirs) = (Arc::new(AtomicU64::new(first)), Arc::new(AtomicU64::new(first)));
         let mut rounds = Vec::new();
-        for _ in 0..ROUNDS {
-            let bare = rate(WORKERS, &of_theirs, &theirs).await?;
-            let store = rate(WORKERS, &of_ours, &ours).await?;
+        for round in 0..ROUNDS {
+            // Who comes first takes turns too.
+            let early = if round % 2 == 0 { rate(WORKERS, ROUND, &of_ours, &ours).await? } else { 0.0 };
+            let bare = rate(WORKERS, ROUND, &of_theirs, &theirs).await?;
+            let store = if round % 2 == 0 { early } else { rate(WORKERS, ROUND, &of_ours, &ours).await? };
             rounds.push((store / bare, bare, store));
         }
         rounds.sort_by(|one, other| one.0.total_cmp(&other.0));
-        if let Some((ratio, bare, store)) = rounds.get(ROUNDS / 2) {
-            println!("{what:<48}{bare:>9.0}{store:>9.0}{ratio:>9.2}");
+        if let (Some((ratio, bare, store)), Some(lowest), Some(highest)) =
+            (rounds.get(ROUNDS / 2), rounds.first(), rounds.last())
+        {
+            println!("{what:<48}{bare:>9.0}{store:>9.0}{ratio:>9.2}{:>9.2}{:>9.2}", lowest.0, highest.0);
         }
     }
     Ok(())

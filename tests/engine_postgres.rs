@@ -307,7 +307,7 @@ fn a_commit_whose_session_breaks_is_indeterminate_and_the_next_call_works() {
         let (of_task, tenant) = (Arc::clone(&store), t.clone());
         let commit = tokio::spawn(async move { put(&of_task, &tenant, update).await });
         let waiting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
-                       AND query LIKE '%commit_writes%' AND pg_backend_pid() = ANY (pg_blocking_pids(pid))";
+                       AND query LIKE '%UPDATE fhir_test.resources%' AND pg_backend_pid() = ANY (pg_blocking_pids(pid))";
         while held.query(waiting, &[]).await.unwrap().is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

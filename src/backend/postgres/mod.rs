@@ -83,6 +83,8 @@ struct Sql {
     vread: String,
     history: String,
     commit: String,
+    create: String,
+    replace: String,
     get: String,
     apply: String,
     scan: String,
@@ -103,6 +105,8 @@ impl Sql {
             commit: format!(
                 "SELECT * FROM {schema}.commit_writes($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
             ),
+            create: include_str!("create.sql").replace("{s}", schema),
+            replace: include_str!("replace.sql").replace("{s}", schema),
             get: format!("SELECT revision, value FROM {schema}.records WHERE tenant = $1 AND key = $2"),
             apply: format!("SELECT * FROM {schema}.apply_changes($1, $2, $3, $4, $5)"),
             scan: format!(
