@@ -218,8 +218,9 @@ where
         Err(error)
     }
 
-    /// The component has the reference, which is what counts: a record that cannot be marked is marked by whoever finds
-    /// the reference.
+    /// The component has the reference, and the record is marked so: until it is, another call may give the upload up, which
+    /// looked before the reference was there. Only what is marked is acknowledged. A record that cannot be marked is marked
+    /// by whoever finds the reference.
     async fn attached(
         &self,
         books: &Books<'_, L>,
@@ -230,12 +231,23 @@ where
     ) -> Result<Received, ReceiveError> {
         if let Some(component) = found.0.logical_id().cloned() {
             // Once this upload is at rest, nobody comes by to mark those before it.
-            if self.mark(books, seen.value.id, target.resources, &found, replaced).await.is_ok() {
-                let written = Input::ReferenceWritten { component, version: found.1.version };
-                let _ = books.step(seen, &written).await;
+            self.mark(books, seen.value.id, target.resources, &found, replaced).await.map_err(unmarked)?;
+            let written = Input::ReferenceWritten { component, version: found.1.version };
+            if books.step(seen, &written).await.map_err(unmarked)?.is_err() {
+                *seen = books.known(seen.value.id).await.map_err(unmarked)?;
             }
         }
-        self.answer(books, &seen.value, found, replaced.is_none()).await
+        match seen.value.state {
+            State::Attached { .. } | State::Superseded { .. } => {
+                self.answer(books, &seen.value, found, replaced.is_none()).await
+            }
+            _ => {
+                let error = self.ended(&seen.value, None);
+                // The reference is taken out again.
+                let _ = self.release(books, seen).await;
+                Err(error)
+            }
+        }
     }
 
     /// Marks the upload whose place this one took by the write that was just made. Where that one is at rest, it has marked
@@ -354,4 +366,9 @@ where
             }
         }
     }
+}
+
+/// What became of an upload is not known whose reference is written, and whose record could not be marked.
+fn unmarked(why: impl std::error::Error + Send + Sync + 'static) -> ReceiveError {
+    ReceiveError::Ledger(StoreError::Indeterminate { source: Some(Box::new(why)) })
 }

@@ -114,12 +114,12 @@ pub enum ReceiveError {
 }
 
 impl ReceiveError {
-    /// Whether the component may refer to the update. Only a store of resources that does not know what became of a write
-    /// leaves that open; the same key, sent again, finds out.
+    /// Whether the component may refer to the update. A store of resources that does not know what became of a write leaves
+    /// that open, and a ledger that fails when the reference is written; the same key, sent again, finds out.
     #[must_use]
     pub fn applied(&self) -> Applied {
         match self {
-            Self::Resources(error) => error.applied(),
+            Self::Resources(error) | Self::Ledger(error) => error.applied(),
             Self::NoSuchDevice
             | Self::Unresolved(_)
             | Self::UnfitTarget(_)
@@ -137,7 +137,6 @@ impl ReceiveError {
             | Self::Ended { .. }
             | Self::Contended { .. }
             | Self::Blobs(_)
-            | Self::Ledger(_)
             | Self::Body(_) => Applied::No,
         }
     }

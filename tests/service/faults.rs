@@ -88,6 +88,43 @@ fn a_number_that_was_accepted_for_an_upload_that_came_to_nothing_is_accepted_for
 }
 
 #[test]
+fn of_two_calls_for_one_upload_none_acknowledges_what_the_other_gives_up() {
+    let (tenant, mut acknowledged, mut given_up) = (ours(), 0, 0);
+    for early in 0.. {
+        let mut is_over = false;
+        for late in 0.. {
+            let (double, one) = double();
+            let one = one.with_max_attempts(1);
+            let other = UpdateService::new(double.clone(), double.clone(), double.clone()).with_max_attempts(1);
+            let mut first = Box::pin(one.receive(&tenant, keyed("k"), firmware()));
+            let mut second = Box::pin(other.receive(&tenant, keyed("k"), firmware()));
+            let begun = poll_only(first.as_mut(), early);
+            // So that the version after the one that the first has read is neither's.
+            scribble(&double.below, 1);
+            let met = poll_only(second.as_mut(), late);
+            is_over = begun.is_some();
+            let all_met = met.is_some();
+            let begun = begun.unwrap_or_else(|| block_on(first));
+            let answers = [begun, met.unwrap_or_else(|| block_on(second))];
+            given_up += answers.iter().filter(|answer| answer.is_err()).count();
+            for received in answers.into_iter().flatten() {
+                acknowledged += 1;
+                let state = record(&double.below).unwrap().state;
+                assert!(matches!(state, State::Attached { .. }), "{state:?} after {early} and {late} polls");
+                assert_eq!(updates(&read(&double, "ecg").0), [received.update], "after {early} and {late} polls");
+            }
+            if all_met || is_over {
+                break;
+            }
+        }
+        if is_over {
+            break;
+        }
+    }
+    assert!(acknowledged > 100 && given_up > 10, "{acknowledged} were acknowledged, {given_up} given up");
+}
+
+#[test]
 fn a_call_dropped_while_a_number_is_passed_on_leaves_it_to_the_next() {
     let numbered = || Submission { sequence: Some(42), ..keyed("k") };
     for polls in 0.. {
