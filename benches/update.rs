@@ -43,7 +43,8 @@ fn ingest() -> Ingest {
 /// The life of some bytes, from the first who needs them to the last.
 fn lives() -> Vec<blob::Input> {
     let (blob, generation) = (BlobRef::of(b"firmware"), Generation(1));
-    let held = |id| blob::Input::Held { blob, by: Holder::Ingest(IngestId(id)), fresh: generation, actor: None };
+    let held =
+        |id| blob::Input::Held { blob, by: Holder::Ingest(IngestId(id)), fresh: generation, room: 256, actor: None };
     let released = |id| blob::Input::Released { by: Holder::Ingest(IngestId(id)), actor: None };
     let committed = blob::Input::Committed { generation };
     let due = blob::Input::CollectionDue { grace: Duration::ZERO };

@@ -20,7 +20,7 @@ mod stu3;
 mod text;
 
 use fhir_devices::primitive::{Id, Text};
-use fhir_devices::store::{BlobRef, Generation, Sha256, Tenant, VersionId};
+use fhir_devices::store::{BlobKey, BlobRef, Generation, Sha256, Tenant, VersionId};
 use fhir_devices::update::audit::{Actor, ActorKind, Aside, AuditRecord, ChainHead, Verdict, Verification};
 use fhir_devices::update::blob::Holder;
 use fhir_devices::update::ingest::Reason;

@@ -141,6 +141,7 @@ fn every_state_effect_and_refusal_is_reached() {
     let of_bytes = [
         "Condemned",
         "Absent",
+        "Full",
         "OtherContent",
         "OtherGeneration",
         "GenerationUsed",

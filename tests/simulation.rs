@@ -128,6 +128,7 @@ mutants! {
     a_blind_ledger_is_caught: BlindLedger,
     a_torn_ledger_is_caught: TornLedger,
     lost_audit_records_are_caught: NoRecords,
+    a_full_copy_that_is_not_put_aside_is_caught: NotAside,
     a_service_that_does_not_recover_is_caught: NoRecovery,
     a_service_that_does_not_collect_is_caught: NoCollection,
     a_service_that_does_not_sweep_is_caught: NoSweep,

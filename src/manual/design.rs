@@ -193,6 +193,13 @@
 //! | holds are held against the records of their uploads | a hold of one who died keeps bytes for ever |
 //! | somebody takes up what was left | an upload never ends |
 //!
+//! The bytes of a digest may be there more than once. The entry of a copy lists the uploads that hold it, and a record of the
+//! ledger takes 64 KiB, so that 256 uploads share a copy (`UpdateService::with_uploads_per_copy`). The next upload puts the
+//! full entry aside as it is and begins a copy with a generation of its own, in the same write: what an upload costs does not
+//! grow with the number of those before it. The copies know nothing of each other, and everything that is said here of bytes
+//! holds for each of them. The newest entry is at `blob/DIGEST`, the others are at `blob/DIGEST/GENERATION` and never move
+//! again, so that whoever looks for one asks in this order. A legal hold or a retention keeps one copy.
+//!
 //! A ledger that commits several records at once may write the record of an upload together with the hold, the acceptance of
 //! its sequence number and the audit record of the step; the proof covers that, and a ledger that writes one by one.
 //!

@@ -2,12 +2,13 @@
 //! records. What belongs together is written in one step.
 
 use super::AuditSink;
-use super::entries::{Beside, Entries, OPEN, REST, Seen, at, digest_of, unreadable};
+use super::entries::{Beside, Entries, OPEN, REST, Seen, aside, at, digest_of, unreadable};
+use super::keep::PAGE;
 use super::turn::Turn;
 use crate::primitive::Id;
 use crate::store::{
-    Applied, Change, Clock, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision, Sha256,
-    StoreError, Tenant, TenantLedger,
+    Applied, BlobKey, Change, Clock, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision,
+    Sha256, StoreError, Tenant, TenantLedger,
 };
 use crate::update::audit::{AuditRecord, ChainHead, Checkpoint};
 use crate::update::ingest::{self, Ingest, Intent, Refusal, Step};
@@ -74,9 +75,40 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
         self.ingest(id).await?.ok_or(StoreError::NotFound)
     }
 
-    /// What is known of some bytes.
-    pub(super) async fn entry(&self, digest: &Sha256) -> Result<Seen<Option<blob::Entry>>> {
-        let Seen { key, revision, value } = self.read(at("blob", &digest.to_string())?).await?;
+    /// What is known of the newest copy of some bytes.
+    pub(super) async fn newest(&self, digest: &Sha256) -> Result<Seen<Option<blob::Entry>>> {
+        self.entry_at(at("blob", &digest.to_string())?).await
+    }
+
+    /// What is known of one copy of some bytes, if anything is.
+    pub(super) async fn entry(&self, of: &BlobKey) -> Result<Seen<Option<blob::Entry>>> {
+        // In this order: a copy is put aside when there is a newer one, and stays there.
+        let newest = self.newest(&of.digest).await?;
+        if newest.value.as_ref().is_some_and(|entry| entry.generation == of.generation) {
+            return Ok(newest);
+        }
+        self.entry_at(aside(of)?).await
+    }
+
+    /// What is known of every copy of some bytes, the newest first.
+    pub(super) async fn copies(&self, digest: &Sha256) -> Result<Vec<blob::Entry>> {
+        let newest = self.newest(digest).await?;
+        let (folder, mut copies, mut after) = (newest.key.clone(), Vec::new(), None);
+        copies.extend(newest.value);
+        loop {
+            let page = self.ledger.scan(&folder, PAGE, after.as_ref()).await?;
+            for LedgerRecord { key, value, .. } in page.items.into_iter().filter(|record| record.key != folder) {
+                copies.push(blob::Entry::from_bytes(&value).map_err(|error| unreadable(&key, error))?);
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(copies),
+            }
+        }
+    }
+
+    async fn entry_at(&self, key: LedgerKey) -> Result<Seen<Option<blob::Entry>>> {
+        let Seen { key, revision, value } = self.read(key).await?;
         let value = value.map(|value| blob::Entry::from_bytes(&value)).transpose();
         let value = value.map_err(|error| unreadable(&key, error))?;
         Ok(Seen { key, revision, value })

@@ -83,6 +83,14 @@ pub struct Damage {
     pub error: StoreError,
 }
 
+/// Whether two rules or cases are the same, until whenever.
+fn is_pin_of(one: &Holder, other: &Holder) -> bool {
+    match (one, other) {
+        (Holder::Retention { pin: one, .. }, Holder::Retention { pin: other, .. }) => one == other,
+        (one, other) => one == other,
+    }
+}
+
 /// How many of the uploads that hold the same bytes are asked what those are.
 const ASKED: usize = 8;
 
@@ -92,21 +100,31 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Keeps bytes that no upload needs any more: for a retention rule, or for a legal case.
+    /// Keeps bytes that no upload needs any more: for a retention rule, or for a legal case. Where there are several copies of
+    /// them, it keeps the one that the rule or the case keeps already, or else the newest that is there.
     ///
     /// # Errors
     /// [`KeepError::Bytes`] where there are no such bytes, or they are being deleted; [`KeepError::Store`].
     pub async fn pin(&self, tenant: &Tenant, digest: &Sha256, by: Holder, actor: ActorId) -> Result<(), KeepError> {
         let books = self.books(tenant);
         loop {
-            let seen = books.entry(digest).await?;
-            let Some(known) = &seen.value else { return Err(blob::Refusal::Absent.into()) };
+            let copies = books.copies(digest).await?;
+            let there = || copies.iter().filter(|copy| copy.is_present());
+            let kept = there().find(|copy| copy.holders().any(|holder| is_pin_of(holder, &by)));
+            let Some(copy) = kept.or_else(|| there().next()).or_else(|| copies.first()) else {
+                return Err(blob::Refusal::Absent.into());
+            };
+            let seen = books.entry(&copy.key()).await?;
+            let Some(known) = &seen.value else { continue };
+            if copy.is_present() && !known.is_present() {
+                continue;
+            }
             // Whether they will ever come is not known.
             if matches!(known.state, blob::State::Live { present: false, .. }) {
                 return Err(blob::Refusal::Absent.into());
             }
-            let held =
-                Input::Held { blob: known.blob, by: by.clone(), fresh: known.generation, actor: Some(actor.clone()) };
+            let (by, actor) = (by.clone(), Some(actor.clone()));
+            let held = Input::Held { blob: known.blob, by, fresh: known.generation, room: self.room, actor };
             match blob::step(seen.value.as_ref(), &held, books.now())? {
                 Step::Unchanged => return Ok(()),
                 Step::To(to) => {
@@ -120,13 +138,16 @@ where
         }
     }
 
-    /// Keeps bytes for a rule or a case no more.
+    /// Keeps bytes for a rule or a case no more, whichever copy of them it keeps.
     ///
     /// # Errors
     /// [`KeepError::Bytes`] for a retention that is not over; [`KeepError::Store`].
     pub async fn unpin(&self, tenant: &Tenant, digest: &Sha256, by: Holder, actor: ActorId) -> Result<(), KeepError> {
         let books = self.books(tenant);
-        Ok(self.release_holder(&books, digest, by, Some(actor)).await?.map(|_| ())?)
+        for copy in books.copies(digest).await? {
+            self.release_holder(&books, &copy.key(), by.clone(), Some(actor.clone())).await??;
+        }
+        Ok(())
     }
 
     /// What the uploads that hold some bytes say that they are; none where nobody holds them, or two say different things. Of
@@ -136,7 +157,7 @@ where
     /// The ledger's troubles.
     pub async fn media_type(&self, tenant: &Tenant, key: &BlobKey) -> Result<Option<Code>> {
         let books = self.books(tenant);
-        let entry = books.entry(&key.digest).await?.value.filter(|entry| entry.generation == key.generation);
+        let entry = books.entry(key).await?.value;
         let mut said: Option<Code> = None;
         for holder in entry.iter().flat_map(Entry::holders).take(ASKED) {
             let Holder::Ingest(id) = holder else { continue };
@@ -153,13 +174,13 @@ where
     async fn release_holder(
         &self,
         books: &Books<'_, L>,
-        digest: &Sha256,
+        key: &BlobKey,
         by: Holder,
         actor: Option<ActorId>,
     ) -> Result<Result<bool, blob::Refusal>> {
         let released = Input::Released { by, actor };
         loop {
-            let seen = books.entry(digest).await?;
+            let seen = books.entry(key).await?;
             match blob::step(seen.value.as_ref(), &released, books.now()) {
                 Err(refusal) => return Ok(Err(refusal)),
                 Ok(Step::Unchanged) => return Ok(Ok(false)),
@@ -211,12 +232,12 @@ where
             if justified(holder, ingest.as_ref(), &entry.key(), books.now()) {
                 continue;
             }
-            if let Ok(true) = self.release_holder(books, &entry.blob.digest, holder.clone(), None).await? {
+            if let Ok(true) = self.release_holder(books, &entry.key(), holder.clone(), None).await? {
                 collected.released += 1;
             }
         }
         loop {
-            let seen = books.entry(&entry.blob.digest).await?;
+            let seen = books.entry(&entry.key()).await?;
             match blob::step(seen.value.as_ref(), &Input::CollectionDue { grace }, books.now()) {
                 Err(_) => {
                     collected.kept += 1;
@@ -248,7 +269,7 @@ where
             Err(error) => return Err(error),
         }
         loop {
-            let seen = books.entry(&key.digest).await?;
+            let seen = books.entry(&key).await?;
             let confirmed = Input::AbsenceConfirmed { generation: key.generation };
             match blob::step(seen.value.as_ref(), &confirmed, books.now()) {
                 // Another did it, and the bytes may even be back under another generation.
@@ -277,7 +298,7 @@ where
             let page = self.blobs.list(tenant, PAGE, after.as_ref()).await?;
             for BlobInfo { key, .. } in page.items {
                 // The entry after the bytes were found: it was there before they were.
-                let entry = books.entry(&key.digest).await?.value;
+                let entry = books.entry(&key).await?.value;
                 match sweep(&key, entry.as_ref()) {
                     Sweep::Keep => swept.kept += 1,
                     Sweep::Delete => {
@@ -306,8 +327,8 @@ where
             for entry in page.items.into_iter().filter(Entry::is_present) {
                 if let Err(error) = self.scrub_one(tenant, &entry, &mut done).await {
                     // It may have been given up while it was read.
-                    let now = books.entry(&entry.blob.digest).await?.value;
-                    if now.is_some_and(|now| now.generation == entry.generation && now.is_present()) {
+                    let now = books.entry(&entry.key()).await?.value;
+                    if now.is_some_and(|now| now.is_present()) {
                         done.damaged += 1;
                         damages.push(Damage { key: entry.key(), holders: entry.holders().cloned().collect(), error });
                     }

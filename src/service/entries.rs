@@ -1,6 +1,6 @@
 //! What is written to the books in one step, and what is recorded of it.
 
-use crate::store::{Change, LedgerKey, Result, Revision, Sha256, StoreError, VersionId};
+use crate::store::{BlobKey, Change, LedgerKey, Result, Revision, Sha256, StoreError, VersionId};
 use crate::update::audit::{Actor, Aside, Verdict, Verification};
 use crate::update::ingest::{self, Ingest};
 use crate::update::{Accepted, Action, ActorId, AuditDraft, IngestId, UpdateName, blob};
@@ -115,6 +115,15 @@ impl Entries {
         self.records.push(Noted::of_bytes(to.audit.clone()));
     }
 
+    /// Another copy of some bytes, in the place of one that is full, which is put aside as it is.
+    pub(super) fn further(&mut self, full: &Seen<Option<blob::Entry>>, to: &blob::Transition) -> Result<()> {
+        if let Some(entry) = &full.value {
+            self.changes.push(Change::create(aside(&entry.key())?, entry.to_bytes()));
+        }
+        self.blob(full, to);
+        Ok(())
+    }
+
     /// What a component accepted.
     pub(super) fn accepted(&mut self, seen: &Seen<Accepted>, next: &Accepted) {
         self.put(seen, next.to_bytes());
@@ -145,6 +154,11 @@ fn shelf(ingest: &Ingest) -> &'static str {
 
 pub(super) fn at(folder: &str, name: &str) -> Result<LedgerKey> {
     Ok(LedgerKey::new(format!("{folder}/{name}"))?)
+}
+
+/// Where a copy of some bytes is kept that is not the newest.
+pub(super) fn aside(copy: &BlobKey) -> Result<LedgerKey> {
+    at("blob", &copy.to_string())
 }
 
 /// Names that may hold any text are kept by their digest.

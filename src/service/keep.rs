@@ -281,12 +281,10 @@ where
         blob: &BlobRef,
         generation: Generation,
     ) -> Result<(), StoreError> {
-        let entry = books.entry(&blob.digest).await?;
+        let entry = books.entry(&blob.key(generation)).await?;
         let mut entries = Entries::default();
         let released = blob::Input::Released { by: Holder::Ingest(seen.value.id), actor: None };
-        // What another generation of the bytes is held for is not this upload's.
-        let ours = entry.value.as_ref().filter(|entry| entry.generation == generation);
-        if let Ok(blob::Step::To(to)) = blob::step(ours, &released, books.now()) {
+        if let Ok(blob::Step::To(to)) = blob::step(entry.value.as_ref(), &released, books.now()) {
             entries.blob(&entry, &to);
         }
         if let Ok(ingest::Step::To(to)) = ingest::step(&seen.value, &Input::BytesReleased { generation }, books.now()) {

@@ -31,7 +31,8 @@ where
     /// 2. The intent is written to the ledger, under the idempotency key where there is one.
     /// 3. The bytes pass once: they are hashed, counted and written where nobody sees them. When they are whole and have the
     ///    digest that was declared, the ledger holds them for the upload, and then they are committed under their digest and a
-    ///    generation of their own; where the tenant has the same bytes already, those are held.
+    ///    generation of their own; where the tenant has the same bytes already, those are held,
+    ///    unless as many uploads hold them as [may share a copy](Self::with_uploads_per_copy).
     /// 4. The component is read and the target resolved again, the record is looked at again, the sequence number is
     ///    accepted, and the reference is written if the component is still as it was read. When others write to it, this is
     ///    repeated.
@@ -318,7 +319,7 @@ where
             match stepped {
                 Ok(Stepped::Do(Effect::HoldBytes { .. })) => {}
                 Ok(Stepped::Do(Effect::CommitBytes { generation, .. })) => {
-                    let entry = books.entry(&blob.digest).await.map_err(ReceiveError::Ledger)?;
+                    let entry = books.entry(&blob.key(generation)).await.map_err(ReceiveError::Ledger)?;
                     let present = entry.value.is_some_and(|entry| entry.is_present());
                     return Ok(Some((blob, generation, present)));
                 }
@@ -326,9 +327,10 @@ where
                 Ok(Stepped::To) => return Err(self.ended(&seen.value, Some(blob))),
                 Err(refusal) => return Err(self.refused(refusal, &seen.value)),
             }
-            let entry = books.entry(&blob.digest).await.map_err(ReceiveError::Ledger)?;
+            let entry = books.newest(&blob.digest).await.map_err(ReceiveError::Ledger)?;
             let by = Holder::Ingest(seen.value.id);
-            let held = blob::Input::Held { blob, by, fresh: Generation(self.ids.next_id().0.max(1)), actor: None };
+            let (fresh, room) = (Generation(self.ids.next_id().0.max(1)), self.room);
+            let held = blob::Input::Held { blob, by, fresh, room, actor: None };
             let mut entries = Entries::default();
             let (generation, present) = match blob::step(entry.value.as_ref(), &held, books.now()) {
                 Ok(blob::Step::To(to)) => {
@@ -338,6 +340,13 @@ where
                 Ok(blob::Step::Unchanged) => match &entry.value {
                     Some(known) => (known.generation, known.is_present()),
                     None => continue,
+                },
+                Err(blob::Refusal::Full) => match blob::step(None, &held, books.now()) {
+                    Ok(blob::Step::To(to)) => {
+                        entries.further(&entry, &to).map_err(ReceiveError::Ledger)?;
+                        (to.entry.generation, to.entry.is_present())
+                    }
+                    Ok(blob::Step::Unchanged) | Err(_) => continue,
                 },
                 Err(blob::Refusal::Condemned) => {
                     // They are on their way out. Once they are gone, there is a new generation.
@@ -407,7 +416,7 @@ where
                 Err(refusal) => return Err(self.refused(refusal, &seen.value)),
             };
             let Some((blob, _)) = seen.value.state.held() else { return Err(self.ended(&seen.value, None)) };
-            let entry = books.entry(&blob.digest).await.map_err(ReceiveError::Ledger)?;
+            let entry = books.entry(&blob.key(generation)).await.map_err(ReceiveError::Ledger)?;
             match blob::step(entry.value.as_ref(), &blob::Input::Committed { generation }, books.now()) {
                 Ok(blob::Step::To(to)) => entries.blob(&entry, &to),
                 Ok(blob::Step::Unchanged) => {}

@@ -69,6 +69,7 @@ pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStor
     pub(super) media_types: Option<Arc<[Code]>>,
     pub(super) addresses: Addresses,
     pub(super) limits: Limits,
+    pub(super) room: usize,
     pub(super) verifier: Option<Arc<dyn Verifier>>,
     pub(super) signed_only: Option<Arc<SignedOnly>>,
     pub(super) desk: Arc<Desk>,
@@ -97,6 +98,7 @@ where
             media_types: None,
             addresses: Addresses::Store(UrlKind::Public),
             limits: Limits::default(),
+            room: 256,
             verifier: None,
             signed_only: None,
             desk: Arc::new(Desk { clock: Arc::new(SystemClock), actor: ActorId::of("update-service"), sink: None }),
@@ -180,6 +182,21 @@ where
         self
     }
 
+    /// With at most `uploads` that share one copy of their bytes, where 256 do else; 0 counts as 1, and more than 1,000 as
+    /// that. The record of a copy lists those that share it, and is written with each of them.
+    ///
+    /// ```
+    /// # use fhir_devices::{backend::Memory, service::UpdateService};
+    /// # let memory = std::sync::Arc::new(Memory::new());
+    /// let service = UpdateService::new(memory.clone(), memory.clone(), memory).with_uploads_per_copy(64);
+    /// # let _ = service;
+    /// ```
+    #[must_use]
+    pub fn with_uploads_per_copy(mut self, uploads: u32) -> Self {
+        self.room = usize::try_from(uploads.clamp(1, 1_000)).unwrap_or(1);
+        self
+    }
+
     /// With these media types and no others. Their parameters, such as a `charset`, do not count.
     #[must_use]
     pub fn with_media_types(mut self, allowed: impl IntoIterator<Item = Code>) -> Self {
@@ -227,6 +244,7 @@ impl<R: ?Sized, B: ?Sized, L: ?Sized> Clone for UpdateService<R, B, L> {
             media_types: self.media_types.clone(),
             addresses: self.addresses.clone(),
             limits: self.limits,
+            room: self.room,
             verifier: self.verifier.clone(),
             signed_only: self.signed_only.clone(),
             desk: Arc::clone(&self.desk),

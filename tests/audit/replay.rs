@@ -10,12 +10,19 @@ struct World {
     head: ChainHead,
     records: Vec<AuditRecord>,
     uploads: BTreeMap<IngestId, ingest::Ingest>,
-    blobs: BTreeMap<Sha256, blob::Entry>,
+    blobs: BTreeMap<BlobKey, blob::Entry>,
+    newest: BTreeMap<Sha256, Generation>,
 }
 
 impl World {
     fn new() -> Self {
-        Self { head: ChainHead::start(tenant()), records: Vec::new(), uploads: BTreeMap::new(), blobs: BTreeMap::new() }
+        Self {
+            head: ChainHead::start(tenant()),
+            records: Vec::new(),
+            uploads: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            newest: BTreeMap::new(),
+        }
     }
 
     fn record(&mut self, draft: AuditDraft) {
@@ -45,13 +52,34 @@ impl World {
     }
 
     fn bytes(&mut self, digest: Sha256, input: &blob::Input, now: OffsetDateTime) {
-        if let Ok(blob::Step::To(transition)) = blob::step(self.blobs.get(&digest), input, now) {
-            self.blobs.insert(digest, transition.entry);
+        let at = |generation| BlobKey { digest, generation };
+        let key = match input {
+            // One driver asks for the newest copy, and another for the one that it knows.
+            blob::Input::Committed { generation } | blob::Input::AbsenceConfirmed { generation } => at(*generation),
+            _ => at(self.newest.get(&digest).copied().unwrap_or(Generation(1))),
+        };
+        let (mut before, mut answer) = (self.blobs.get(&key), blob::step(self.blobs.get(&key), input, now));
+        if let (Err(blob::Refusal::Full), blob::Input::Held { fresh, .. }) = (&answer, input)
+            && !self.blobs.contains_key(&at(*fresh))
+        {
+            (before, answer) = (None, blob::step(None, input, now));
+        }
+        if let Ok(blob::Step::To(transition)) = answer {
+            let (before, next) = (before.map(blob::Entry::key), transition.entry.key());
+            if before != Some(next) && self.blobs.contains_key(&next) {
+                // Generations come once.
+                return;
+            }
+            if before != Some(next) {
+                before.map(|gone| self.blobs.remove(&gone));
+                self.newest.insert(digest, next.generation);
+            }
+            self.blobs.insert(next, transition.entry);
             self.record(transition.audit);
         }
     }
 
-    fn states(&self) -> (BTreeMap<IngestId, ingest::State>, BTreeMap<Sha256, blob::Entry>) {
+    fn states(&self) -> (BTreeMap<IngestId, ingest::State>, BTreeMap<BlobKey, blob::Entry>) {
         (self.uploads.iter().map(|(id, upload)| (*id, upload.state.clone())).collect(), self.blobs.clone())
     }
 }
@@ -73,7 +101,7 @@ fn few_blobs() -> impl Strategy<Value = BlobRef> {
 }
 
 fn few_generations() -> impl Strategy<Value = Generation> {
-    (1..=2_u128).prop_map(Generation)
+    (1..=4_u128).prop_map(Generation)
 }
 
 fn inputs() -> impl Strategy<Value = ingest::Input> {
@@ -117,7 +145,7 @@ fn blob_inputs() -> impl Strategy<Value = (Sha256, blob::Input)> {
     };
     let input = prop_oneof![
         3 => (few_blobs(), holder(), few_generations())
-            .prop_map(|(blob, by, fresh)| Input::Held { blob, by, fresh, actor: None }),
+            .prop_map(|(blob, by, fresh)| Input::Held { blob, by, fresh, room: 1, actor: None }),
         1 => few_generations().prop_map(|generation| Input::Committed { generation }),
         2 => holder().prop_map(|by| Input::Released { by, actor: Some("m.jones".parse().unwrap()) }),
         2 => (0..9_u64).prop_map(|seconds| Input::CollectionDue { grace: std::time::Duration::from_secs(seconds) }),
@@ -150,7 +178,7 @@ fn lived(events: Vec<Event>) -> World {
     world
 }
 
-fn pair(replayed: Replayed) -> (BTreeMap<IngestId, ingest::State>, BTreeMap<Sha256, blob::Entry>) {
+fn pair(replayed: Replayed) -> (BTreeMap<IngestId, ingest::State>, BTreeMap<BlobKey, blob::Entry>) {
     (replayed.uploads, replayed.blobs)
 }
 

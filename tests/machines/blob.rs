@@ -19,7 +19,7 @@ fn retention(seconds: i64) -> Holder {
 }
 
 fn held(by: Holder, fresh: u128) -> Input {
-    Input::Held { blob: blob(), by, fresh: Generation(fresh), actor: None }
+    Input::Held { blob: blob(), by, fresh: Generation(fresh), room: 3, actor: None }
 }
 
 fn released(by: Holder) -> Input {
@@ -78,8 +78,24 @@ fn inputs() -> Vec<Input> {
     for generation in [Generation(1), Generation(2)] {
         all.extend([Input::Committed { generation }, Input::AbsenceConfirmed { generation }]);
     }
-    all.push(Input::Held { blob: BlobRef { size: 9, ..blob() }, by: upload(7), fresh: Generation(2), actor: None });
+    all.push(Input::Held {
+        blob: BlobRef { size: 9, ..blob() },
+        by: upload(7),
+        fresh: Generation(2),
+        room: 3,
+        actor: None,
+    });
     all
+}
+
+#[test]
+fn a_copy_takes_so_many_uploads_and_whoever_else_needs_it() {
+    let full = live(true, &[upload(7), upload(8), upload(9)]);
+    assert_eq!(step(Some(&full), &held(upload(10), 2), 0), Err(Refusal::Full));
+    assert_eq!(step(Some(&full), &held(upload(9), 2), 0), Ok(Step::Unchanged));
+    let pinned = to(Some(&full), &held(Holder::LegalHold(pin()), 2), 0);
+    let room = to(Some(&pinned), &released(upload(7)), 0);
+    assert_eq!(to(Some(&room), &held(upload(10), 2), 0).holders().count(), 4);
 }
 
 #[test]

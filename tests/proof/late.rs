@@ -61,7 +61,7 @@ impl Machines {
 
     fn tell_what_is_confused(&mut self) {
         let kept = Holder::Retention { pin: "ten-years".parse().unwrap(), until: LATE + Duration::days(3650) };
-        let held = |blob, by, fresh| blob::Input::Held { blob, by, fresh: Generation(fresh), actor: None };
+        let held = |blob, by, fresh| blob::Input::Held { blob, by, fresh: Generation(fresh), room: 1, actor: None };
         for entry in self.entries.iter().flatten().flatten() {
             let other = BlobRef { size: entry.blob.size + 1, ..entry.blob };
             let used = entry.generation.0;

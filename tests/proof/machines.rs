@@ -311,7 +311,7 @@ impl Machines {
             return *answer;
         }
         let generation = |number: u8| Generation(number.into());
-        let held = |by, fresh| blob::Input::Held { blob: BlobRef::of(BYTES[digest]), by, fresh, actor: None };
+        let held = |by, fresh| blob::Input::Held { blob: BlobRef::of(BYTES[digest]), by, fresh, room: 2, actor: None };
         let input = match told {
             Told::Held { by, fresh } => held(Holder::Ingest(id(by)), generation(fresh)),
             Told::Committed { generation: number } => blob::Input::Committed { generation: generation(number) },

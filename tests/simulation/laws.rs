@@ -161,9 +161,9 @@ impl Laws {
             .map(|(_, value)| Ingest::from_bytes(&value).unwrap())
             .map(|ingest| (ingest.id, ingest))
             .collect();
-        let entries: BTreeMap<Sha256, Entry> = records_of(memory, tenant, "blob")
+        let entries: BTreeMap<BlobKey, Entry> = records_of(memory, tenant, "blob")
             .map(|(_, value)| Entry::from_bytes(&value).unwrap())
-            .map(|entry| (entry.blob.digest, entry))
+            .map(|entry| (entry.key(), entry))
             .collect();
         let mut wanted = BTreeSet::new();
         for (id, ingest) in &uploads {
@@ -176,9 +176,9 @@ impl Laws {
                 State::Attached { component, .. } | State::Superseded { component, .. } => {
                     let key = ingest.state.key().unwrap();
                     wanted.insert(real(self.mutant, &key));
-                    let holds = entries.get(&key.digest).is_some_and(|entry| {
-                        entry.key() == key && entry.holders().any(|holder| *holder == Holder::Ingest(*id))
-                    });
+                    let holds = entries
+                        .get(&key)
+                        .is_some_and(|entry| entry.holders().any(|holder| *holder == Holder::Ingest(*id)));
                     ensure!(holds, "I1: nothing holds {key} for {id}");
                     let c = COMPONENTS.iter().position(|known| *known == component.as_str()).unwrap();
                     if notes.deleted.contains(&(t, c)) {

@@ -35,6 +35,8 @@ pub(crate) enum Mutant {
     TornLedger,
     /// The ledger keeps the states and loses their audit records.
     NoRecords,
+    /// A copy of some bytes that is full is not put aside when another is begun.
+    NotAside,
     /// Nobody goes on with what broke off.
     NoRecovery,
     /// Nobody deletes what no upload needs any more.
@@ -216,6 +218,11 @@ impl Ledger for Net {
                     changes.retain(|change| change.expected.is_some() || change.value.is_some());
                 }
                 Some(Mutant::NoRecords) => changes.retain(|change| !change.key.as_str().starts_with("audit/")),
+                Some(Mutant::NotAside) => {
+                    let is_aside =
+                        |key: &LedgerKey| key.as_str().starts_with("blob/") && key.as_str().matches('/').count() == 2;
+                    changes.retain(|change| change.expected.is_some() || !is_aside(&change.key));
+                }
                 Some(Mutant::TornLedger) => {
                     let mut made = Vec::new();
                     for change in changes {

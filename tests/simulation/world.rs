@@ -385,10 +385,13 @@ fn at(clock: &Arc<AtomicI64>) -> impl Fn() -> OffsetDateTime + Send + Sync + 'st
 
 /// A process.
 fn service(net: &Arc<Net>, clock: &Arc<AtomicI64>, ids: &Arc<AtomicU64>) -> Service {
+    // What one process takes for full has room for another.
+    let room = u32::try_from(ids.load(Ordering::Relaxed) % 3).unwrap() + 1;
     let ids = Arc::clone(ids);
     UpdateService::new(Arc::clone(net), Arc::clone(net), Arc::clone(net))
         .with_clock(at(clock))
         .with_lease(LEASE)
+        .with_uploads_per_copy(room)
         .with_verifier(OneKey(net.mutant()))
         .with_ids(move || IngestId(ids.fetch_add(1, Ordering::Relaxed).into()))
         .with_urls(|tenant, key| {

@@ -2,7 +2,7 @@
 
 use super::super::{AuditDraft, IngestId, StateName, blob, ingest};
 use super::AuditRecord;
-use crate::store::Sha256;
+use crate::store::{BlobKey, BlobRef, Generation, Sha256};
 use std::collections::BTreeMap;
 
 /// Where everything stands after the last record.
@@ -17,8 +17,10 @@ use std::collections::BTreeMap;
 pub struct Replayed {
     /// The state of each upload.
     pub uploads: BTreeMap<IngestId, ingest::State>,
-    /// What the ledger knows of some bytes, by their digest.
-    pub blobs: BTreeMap<Sha256, blob::Entry>,
+    /// What the ledger knows of each copy of some bytes.
+    pub blobs: BTreeMap<BlobKey, blob::Entry>,
+    /// The copy that was begun last.
+    newest: BTreeMap<Sha256, Generation>,
 }
 
 /// A record that does not go on from the one before it of the same thing: a transition was not recorded.
@@ -80,13 +82,32 @@ impl Replayed {
                 self.uploads.insert(id, state);
             }
             (None, Some(blob)) => {
-                let before = self.blobs.get(&blob.digest);
+                let before = self.before(&blob, what);
                 let reached = before.map(|entry| entry.state.name());
-                let entry = blob::Entry::of_audit(before, what).filter(|_| reached == what.from).ok_or(reached)?;
-                self.blobs.insert(blob.digest, entry);
+                let entry = blob::Entry::of_audit(before, what).filter(|_| reached == what.from);
+                let entry = entry.filter(|entry| Some(entry.generation) == what.generation).ok_or(reached)?;
+                let before = before.map(blob::Entry::key);
+                if before != Some(entry.key()) {
+                    // A copy that is gone makes room for the one that was begun after it.
+                    before.map(|gone| self.blobs.remove(&gone));
+                    self.newest.insert(blob.digest, entry.generation);
+                }
+                self.blobs.insert(entry.key(), entry);
             }
             (None, None) => return Err(None),
         }
         Ok(())
+    }
+
+    /// The entry from which a record goes on: that of its copy, or else that of the newest copy, unless this is a further one.
+    fn before(&self, blob: &BlobRef, what: &AuditDraft) -> Option<&blob::Entry> {
+        if let Some(known) = what.generation.and_then(|generation| self.blobs.get(&blob.key(generation))) {
+            return Some(known);
+        }
+        let newest = self.newest.get(&blob.digest).and_then(|generation| self.blobs.get(&blob.key(*generation)))?;
+        // A further copy is begun where uploads hold the newest.
+        let is_further =
+            what.from.is_none() && newest.holders().any(|holder| matches!(holder, blob::Holder::Ingest(_)));
+        (!is_further).then_some(newest)
     }
 }

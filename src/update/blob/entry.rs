@@ -86,7 +86,7 @@ impl State {
 /// ```
 /// # use fhir_devices::{store::{BlobRef, Generation}, update::{IngestId, blob::*}};
 /// # let now = time::macros::datetime!(2017-04-19 10:00 UTC);
-/// # let held = Input::Held { blob: BlobRef::of(b"firmware"), by: Holder::Ingest(IngestId(7)), fresh: Generation(1), actor: None };
+/// # let held = Input::Held { blob: BlobRef::of(b"firmware"), by: Holder::Ingest(IngestId(7)), fresh: Generation(1), room: 256, actor: None };
 /// let Step::To(transition) = step(None, &held, now)? else { panic!() };
 /// let entry = transition.entry;
 /// assert!(!entry.is_present());

@@ -26,6 +26,8 @@ pub enum Input {
         by: Holder,
         /// A generation that was never given before, for bytes that have none. Number 0 is never given.
         fresh: Generation,
+        /// How many uploads may hold one copy of them. Who asks for no upload is not counted.
+        room: usize,
         /// Who asked for it, where that is no upload.
         actor: Option<ActorId>,
     },
@@ -127,6 +129,9 @@ pub enum Refusal {
     /// They are being deleted. Once they are gone, there is a new generation for who needs them.
     #[error("the bytes are being deleted, and can be had again after that")]
     Condemned,
+    /// As many uploads hold this copy of them as may. For a further one there is a copy of its own, with its own entry.
+    #[error("as many uploads hold the bytes as may")]
+    Full,
     /// There are no such bytes to keep: only an upload brings some.
     #[error("the bytes are not there")]
     Absent,
@@ -165,7 +170,7 @@ type Answer = Result<Step, Refusal>;
 /// # use std::time::Duration;
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let (blob, by) = (BlobRef::of(b"firmware"), Holder::Ingest(IngestId(7)));
-/// let held = Input::Held { blob, by, fresh: Generation(1), actor: None };
+/// let held = Input::Held { blob, by, fresh: Generation(1), room: 256, actor: None };
 /// let Step::To(transition) = step(None, &held, now)? else { panic!() };
 /// assert_eq!(step(Some(&transition.entry), &held, now), Ok(Step::Unchanged));
 /// let collector = Input::CollectionDue { grace: Duration::ZERO };
@@ -174,11 +179,14 @@ type Answer = Result<Step, Refusal>;
 /// ```
 pub fn step(entry: Option<&Entry>, input: &Input, now: OffsetDateTime) -> Answer {
     match input {
-        Input::Held { blob, by, fresh, actor } => match entry {
+        Input::Held { blob, by, fresh, room, actor } => match entry {
             Some(entry) if entry.blob != *blob => Err(Refusal::OtherContent),
             Some(entry) => match &entry.state {
                 State::Live { present, holders, .. } => {
                     let Some(holders) = with(holders, by) else { return Ok(Step::Unchanged) };
+                    if matches!(by, Holder::Ingest(_)) && uploads(&holders) > *room {
+                        return Err(Refusal::Full);
+                    }
                     let state = State::Live { present: *present, holders, idle_since: None };
                     to(Some(entry), Entry { state, ..*entry }, Action::Held, Some((by, actor.as_ref())), now)
                 }
@@ -249,6 +257,10 @@ pub fn step(entry: Option<&Entry>, input: &Input, now: OffsetDateTime) -> Answer
     }
 }
 
+fn uploads(holders: &BTreeSet<Holder>) -> usize {
+    holders.iter().filter(|holder| matches!(holder, Holder::Ingest(_))).count()
+}
+
 fn end_of(holder: &Holder) -> Option<OffsetDateTime> {
     match holder {
         Holder::Retention { until, .. } => Some(*until),
@@ -310,7 +322,7 @@ pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry
     let (blob, generation) = (audit.blob?, audit.generation?);
     let by = || audit.holder.clone();
     let input = match audit.action {
-        Action::Held => Input::Held { blob, by: by()?, fresh: generation, actor: None },
+        Action::Held => Input::Held { blob, by: by()?, fresh: generation, room: usize::MAX, actor: None },
         Action::Committed => Input::Committed { generation },
         Action::Released => Input::Released { by: by()?, actor: None },
         Action::Condemned => Input::CollectionDue { grace: Duration::ZERO },
@@ -380,8 +392,8 @@ pub enum Sweep {
     Delete,
 }
 
-/// What is to become of bytes that were found in the store under this name, by the entry of their digest as it was read
-/// after they were found.
+/// What is to become of bytes that were found in the store under this name, by the entry of that name as it was read after
+/// they were found.
 ///
 /// It is safe at any time: a name is held before it is written to, and no generation comes back. Those of generation 0 are
 /// from before there was a ledger, and are kept.
