@@ -5,6 +5,7 @@
 //! withdrawn stays so (I7), and no hold is left behind (I8). Sequence numbers rise (V1).
 //!
 //! cargo test --test proof -- --nocapture
+//! cargo test --release --test proof -- --nocapture    the large worlds too
 
 #![allow(
     clippy::unwrap_used,
@@ -91,9 +92,8 @@ fn all_holds_where_each_record_is_written_by_itself_and_the_dead_go_on() {
     holds("Z, sequence numbers", Setup { sequenced: true, ..PAIR });
 }
 
-/// Some minutes; by hand.
 #[test]
-#[ignore = "takes minutes"]
+#[cfg_attr(debug_assertions, ignore = "takes minutes where nothing is optimised: the gate runs it with `--release`")]
 fn all_holds_in_large_worlds() {
     holds("Z, different bytes", Setup { bytes: [0, 1], ..Z });
     holds("Z, sequence numbers, zombies", Setup { sequenced: true, ..Z });

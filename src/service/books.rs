@@ -151,9 +151,8 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
 
     /// One page of the uploads that are to be gone on with.
     pub(super) async fn unfinished(&self, limit: NonZeroU32, after: Option<&PageToken>) -> Result<Page<IngestId>> {
-        let page = self.ledger.scan(&LedgerKey::new(OPEN)?, limit, after).await?;
-        let id = |record: &LedgerRecord| record.key.as_str().rsplit('/').next().and_then(|id| id.parse().ok());
-        Ok(Page { items: page.items.iter().filter_map(id).collect(), next: page.next })
+        let Page { items, next } = self.unfinished_records(limit, after).await?;
+        Ok(Page { items: items.into_iter().map(|(id, _)| id).collect(), next })
     }
 
     /// One page of the same, each as it stands.

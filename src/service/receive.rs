@@ -31,8 +31,8 @@ where
     /// 2. The intent is written to the ledger, under the idempotency key where there is one.
     /// 3. The bytes pass once: they are hashed, counted and written where nobody sees them. When they are whole and have the
     ///    digest that was declared, the ledger holds them for the upload, and then they are committed under their digest and a
-    ///    generation of their own; where the tenant has the same bytes already, those are held,
-    ///    unless as many uploads hold them as [may share a copy](Self::with_uploads_per_copy).
+    ///    generation of their own; where the tenant has the same bytes already, those are held, unless
+    ///    as many uploads hold them as [may share a copy](Self::with_uploads_per_copy).
     /// 4. The component is read and the target resolved again, the record is looked at again, the sequence number is
     ///    accepted, and the reference is written if the component is still as it was read. When others write to it, this is
     ///    repeated.

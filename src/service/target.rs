@@ -117,18 +117,17 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         };
         let slot = kin.components.iter_mut().zip(&kin.versions).find(|(_, version)| version.key == now.key);
         let Some((component, version)) = slot else { return Ok(Look::Changing) };
-        if version.version != now.version {
+        let has_changed = version.version != now.version;
+        if has_changed {
             *component = DeviceComponent::from_version(&now).map_err(ReceiveError::Resources)?;
-            let seen = (component.clone(), now);
-            if refers(&seen.0, id) {
-                return Ok(Look::Attached(Box::new(seen)));
-            }
-            if !self.owns(&seen.0) || self.meant(&kin.components)? != meant {
-                return Ok(Look::Changing);
-            }
-            return Ok(Look::Meant(Box::new(Meant { seen, kin })));
         }
         let seen = (component.clone(), now);
+        if refers(&seen.0, id) {
+            return Ok(Look::Attached(Box::new(seen)));
+        }
+        if has_changed && (!self.owns(&seen.0) || self.meant(&kin.components)? != meant) {
+            return Ok(Look::Changing);
+        }
         Ok(Look::Meant(Box::new(Meant { seen, kin })))
     }
 

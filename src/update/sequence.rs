@@ -93,11 +93,8 @@ impl Acceptance {
     pub fn passed_on(&self, earlier: &Ingest, intent: &Intent, to: IngestId) -> Option<Self> {
         let same = |of: &Intent| of.sequence == Some(self.highest) && of.provider == self.provider;
         let ours = earlier.id == self.by && to != self.by && same(&earlier.intent) && same(intent);
-        let over = match &earlier.state {
-            State::Closed { reason: Reason::Withdrawn | Reason::Superseded } => false,
-            State::Closed { .. } => true,
-            _ => false,
-        };
+        let over = matches!(&earlier.state, State::Closed { reason }
+            if !matches!(reason, Reason::Withdrawn | Reason::Superseded));
         (ours && over).then(|| Self { by: to, ..self.clone() })
     }
 }

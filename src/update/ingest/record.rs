@@ -191,7 +191,6 @@ macro_rules! as_written {
                 }
             }
         }
-
     };
 }
 
