@@ -1,9 +1,9 @@
 //! A Bundle of requests: what each entry asks for, batches, and the answers.
 
 use super::address::Address;
+use super::bundle_writer::{BundleWriter, quoted};
 use super::header::{body_is_json, http_date, takes_what_we_write};
 use super::problem::{Problem, Result};
-use super::sheaf::{Sheaf, quoted};
 use super::{FHIR_JSON, Request, Response, Server};
 use crate::code::{BundleType, HttpVerb};
 use crate::element::ReadMode;
@@ -98,7 +98,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// Each entry on its own.
     async fn batch(&self, asked: Vec<Result<Asked>>) -> Response {
-        let mut sheaf = Sheaf::new("batch-response", None, &[]);
+        let mut bundle = BundleWriter::new("batch-response", None, &[]);
         for entry in asked {
             let answer = match entry {
                 Ok(mut asked) => {
@@ -109,9 +109,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 }
                 Err(problem) => Err(problem),
             };
-            add(&mut sheaf, &answer.unwrap_or_else(Problem::into_response));
+            add(&mut bundle, &answer.unwrap_or_else(Problem::into_response));
         }
-        Response::json(200, sheaf.finish())
+        Response::json(200, bundle.finish())
     }
 }
 
@@ -152,7 +152,7 @@ fn entry_of(place: &str) -> Option<usize> {
 }
 
 /// Adds what became of an entry.
-pub(super) fn add(sheaf: &mut Sheaf, response: &Response) {
+pub(super) fn add(bundle: &mut BundleWriter, response: &Response) {
     let mut told = format!("{{\"status\":{}", quoted(status_line(response.status)));
     if let Some(location) = response.header("location") {
         told += &format!(",\"location\":{}", quoted(location));
@@ -170,7 +170,7 @@ pub(super) fn add(sheaf: &mut Sheaf, response: &Response) {
         told += &format!(",\"outcome\":{}", String::from_utf8_lossy(outcome));
     }
     told.push('}');
-    sheaf.entry(None, body.filter(|_| !refused), "response", &told);
+    bundle.entry(None, body.filter(|_| !refused), "response", &told);
 }
 
 fn status_line(status: u16) -> String {

@@ -1,8 +1,8 @@
 //! The versions of a resource, newest first.
 
+use super::bundle_writer::{BundleWriter, quoted};
 use super::problem::{Problem, Result};
 use super::query::{self, COUNT};
-use super::sheaf::{Sheaf, quoted};
 use super::splice::stamped;
 use super::{Request, Response, Server, moment};
 use crate::store::{Key, PageToken, ResourceStore, Version};
@@ -84,14 +84,14 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let total = (wanted.page.is_none() && after.is_none()).then_some(items.len());
         let mut links = vec![("self", wanted.link(&self.base, key, wanted.page.as_ref()))];
         links.extend(after.as_ref().map(|next| ("next", wanted.link(&self.base, key, Some(next)))));
-        let mut sheaf = Sheaf::new("history", total, &links);
+        let mut bundle = BundleWriter::new("history", total, &links);
         let url = format!("{}/{key}", self.base);
         for version in &items {
             let method = if version.is_deleted() { "DELETE" } else { "PUT" };
             let done = format!("{{\"method\":\"{method}\",\"url\":{}}}", quoted(key.to_string()));
             let json = if version.is_deleted() { None } else { Some(stamped(version).map_err(of_store)?) };
-            sheaf.entry(Some(&url), json.as_deref(), "request", &done);
+            bundle.entry(Some(&url), json.as_deref(), "request", &done);
         }
-        Ok(Response::json(200, sheaf.finish()))
+        Ok(Response::json(200, bundle.finish()))
     }
 }

@@ -1,6 +1,6 @@
 //! References between the entries of a transaction, in the JSON of a resource.
 
-use super::sheaf::quoted;
+use super::bundle_writer::quoted;
 
 /// What a reference becomes, if it changes.
 pub(super) type Change<'a> = dyn FnMut(&str) -> Option<String> + Send + 'a;

@@ -9,6 +9,7 @@
 
 mod address;
 mod bundle;
+mod bundle_writer;
 mod capability;
 mod filter;
 mod find;
@@ -24,7 +25,6 @@ mod plan;
 mod problem;
 mod query;
 mod server;
-mod sheaf;
 mod splice;
 mod subset;
 mod transaction;

@@ -1,13 +1,13 @@
 //! The interactions of one tenant, from a request to its answer.
 
 use super::address::Address;
+use super::bundle_writer::BundleWriter;
 use super::filter::Setting;
 use super::find::Finder;
 use super::header::{client_has, http_date, is_lenient, takes_what_we_write};
 use super::include::{Included, MAX_INCLUDED};
 use super::problem::{Problem, Result};
 use super::query::Query;
-use super::sheaf::Sheaf;
 use super::splice::stamped;
 use super::{Request, Response, capability};
 use crate::issue::{Kind, Severity};
@@ -147,21 +147,21 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let own = query.page.as_ref().map(smol_str::SmolStr::as_str);
         let mut links = vec![("self", query.link(&self.base, own))];
         links.extend(hits.next.as_ref().map(|next| ("next", query.link(&self.base, Some(next.as_str())))));
-        let mut sheaf = Sheaf::new("searchset", hits.total, &links);
+        let mut bundle = BundleWriter::new("searchset", hits.total, &links);
         for (mode, version) in
             hits.page.iter().map(|hit| ("match", hit)).chain(included.found.values().map(|other| ("include", other)))
         {
             let json = stamped(version).map_err(|error| Problem::of_store(&error, &version.key))?;
             let json = query.subset.of(version.key.resource_type(), json);
             let url = format!("{}/{}", self.base, version.key);
-            sheaf.entry(Some(&url), Some(&json), "search", &format!("{{\"mode\":\"{mode}\"}}"));
+            bundle.entry(Some(&url), Some(&json), "search", &format!("{{\"mode\":\"{mode}\"}}"));
         }
         if included.cut {
             let words = format!("only {MAX_INCLUDED} resources that go with this page are here: ask for fewer a page");
             let outcome = OperationOutcome::of(Severity::Warning, Kind::Incomplete, &words).to_json();
-            sheaf.entry(None, Some(outcome.as_bytes()), "search", "{\"mode\":\"outcome\"}");
+            bundle.entry(None, Some(outcome.as_bytes()), "search", "{\"mode\":\"outcome\"}");
         }
-        Ok(Response::json(200, sheaf.finish()))
+        Ok(Response::json(200, bundle.finish()))
     }
 }
 

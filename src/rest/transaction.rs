@@ -2,10 +2,10 @@
 
 use super::address::Address;
 use super::bundle::{Asked, add, of_write};
+use super::bundle_writer::BundleWriter;
 use super::header::if_match;
 use super::link::rewrite;
 use super::problem::{Problem, Result};
-use super::sheaf::Sheaf;
 use super::write::{Candidate, exists_already, has_id_of, name, new_key, of_type, overtaken, valid_write};
 use super::{Response, Server};
 use crate::code::HttpVerb;
@@ -322,7 +322,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// What became of each entry, in the order of the request.
     async fn answers(&self, entries: &[Asked], steps: &[Step], made: &BTreeMap<usize, Version>) -> Result<Response> {
-        let mut sheaf = Sheaf::new("transaction-response", None, &[]);
+        let mut bundle = BundleWriter::new("transaction-response", None, &[]);
         for (at, (entry, step)) in entries.iter().zip(steps).enumerate() {
             let response = match (step, made.get(&at)) {
                 (Step::Write { status, .. }, Some(version)) => of_write(self, entry, *status, version)?,
@@ -332,9 +332,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 }
                 _ => Response::empty(204),
             };
-            add(&mut sheaf, &response);
+            add(&mut bundle, &response);
         }
-        Ok(Response::json(200, sheaf.finish()))
+        Ok(Response::json(200, bundle.finish()))
     }
 }
 

@@ -106,6 +106,25 @@ fn what_may_have_been_written_is_not_said_to_be_unwritten() {
 }
 
 #[test]
+fn wherever_the_stores_go_away_an_error_tells_whether_there_may_be_a_reference_and_the_key_finds_out() {
+    let mut referred = 0;
+    for from in 0.. {
+        let (memory, service) = fleet();
+        let plan = move |call| Plan::of(if call < from { Fate::Works } else { Fate::Unavailable });
+        let gone = Arc::new(Faulty::planned(memory.clone(), plan));
+        let broken = UpdateService::new(gone.clone(), gone.clone(), gone);
+        let Err(error) = receive(&broken, keyed("k"), firmware()) else { break };
+        if !updates(&read(&memory, "ecg").0).is_empty() {
+            referred += 1;
+            assert_eq!(error.applied(), Applied::Unknown, "{error:?} from call {from} on");
+        }
+        let received = receive(&service, keyed("k"), firmware()).unwrap();
+        assert_eq!(updates(&read(&memory, "ecg").0), [received.update], "from call {from} on");
+    }
+    assert!(referred > 0);
+}
+
+#[test]
 fn bytes_that_have_not_come_cannot_be_pinned() {
     let mut refused = 0;
     for polls in 0.. {

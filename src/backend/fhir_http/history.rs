@@ -115,8 +115,8 @@ impl FhirServer {
         place: &str,
         above: Option<VersionId>,
     ) -> Result<(Vec<Version>, Option<String>)> {
-        let (sheaf, next) = self.sheaf(tenant, Ask::get(place)).await?;
-        let told = sheaf.entry.iter().map(|entry| Told::of(key, entry)).collect::<Result<Vec<_>>>()?;
+        let (bundle, next) = self.bundle(tenant, Ask::get(place)).await?;
+        let told = bundle.entry.iter().map(|entry| Told::of(key, entry)).collect::<Result<Vec<_>>>()?;
         let mut versions: Vec<Version> = Vec::new();
         let mut told = told.into_iter().peekable();
         while let Some(one) = told.next() {

@@ -60,8 +60,8 @@ use std::sync::Arc;
 ///   [`Capabilities::deletion_write_ids`] says.
 /// - R13: the times are the server's. FHIR gives a deletion none: it carries that of the version that it deleted.
 ///
-/// It needs a tokio runtime with its timers and sockets enabled. For TLS it sets the process's default provider of cryptography (`ring`) where
-/// there is none yet.
+/// It needs a tokio runtime with its timers and sockets enabled. For TLS it sets the process's default provider of
+/// cryptography (`ring`) where there is none yet.
 ///
 /// ```no_run
 /// use fhir_devices::backend::fhir_http::Options;

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use url::form_urlencoded;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Sheaf {
+pub(super) struct RawBundle {
     #[serde(rename = "resourceType")]
     resource_type: String,
     #[serde(default)]
@@ -159,25 +159,25 @@ pub(super) fn encoded(pairs: &[(String, String)]) -> String {
 
 impl FhirServer {
     /// A Bundle, and the place of the next one within the address of the tenant.
-    pub(super) async fn sheaf(&self, tenant: &Tenant, ask: Ask<'_>) -> Result<(Sheaf, Option<String>)> {
+    pub(super) async fn bundle(&self, tenant: &Tenant, ask: Ask<'_>) -> Result<(RawBundle, Option<String>)> {
         let answer = self.send(tenant, ask).await?;
         match answer.status {
             _ if answer.is_success() => {}
             410 => return Err(StoreError::NotFound),
             _ => return Err(refusal(&answer, false, self.options.max_body)),
         }
-        let sheaf = read(&answer)?;
-        let next = sheaf.link.iter().find(|link| link.relation == "next");
+        let bundle = read(&answer)?;
+        let next = bundle.link.iter().find(|link| link.relation == "next");
         let next = next.map(|link| self.within(tenant, &link.url)).transpose()?;
-        Ok((sheaf, next))
+        Ok((bundle, next))
     }
 }
 
-pub(super) fn read(answer: &Answer) -> Result<Sheaf> {
+pub(super) fn read(answer: &Answer) -> Result<RawBundle> {
     let unreadable = |why: String| ServerFault::Unreadable { why };
-    let sheaf: Sheaf = serde_json::from_slice(answer.json()?).map_err(|error| unreadable(error.to_string()))?;
-    match sheaf.resource_type.as_str() {
-        "Bundle" => Ok(sheaf),
+    let bundle: RawBundle = serde_json::from_slice(answer.json()?).map_err(|error| unreadable(error.to_string()))?;
+    match bundle.resource_type.as_str() {
+        "Bundle" => Ok(bundle),
         other => Err(unreadable(format!("a Bundle is wanted, and a `{other}` came")).into()),
     }
 }

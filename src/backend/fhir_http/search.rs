@@ -4,7 +4,7 @@ use super::super::form::to_usize;
 use super::FhirServer;
 use super::content::incoming;
 use super::fault::ServerFault;
-use super::place::{Entry, Place, Sheaf, encoded};
+use super::place::{Entry, Place, RawBundle, encoded};
 use super::query::{Asked, Pair, asked};
 use super::read::version_of;
 use super::wire::Ask;
@@ -63,8 +63,8 @@ impl FhirServer {
         let mut previous = if place.again { String::new() } else { place.last.clone() };
         let (mut items, mut links) = (Vec::<Version>::new(), HashSet::new());
         for pages in 1..=ENDLESS {
-            let (sheaf, next) = self.page(tenant, search, &place.link, is_own(&place.link), started).await?;
-            let mut found = self.found(search, sheaf)?;
+            let (bundle, next) = self.page(tenant, search, &place.link, is_own(&place.link), started).await?;
+            let mut found = self.found(search, bundle)?;
             let several = next.is_some() || !previous.is_empty();
             let rises = found.is_sorted_by(|a, b| id(&a.0) < id(&b.0));
             if several && !(rises && found.first().is_none_or(|(one, _)| id(one) > previous.as_str())) {
@@ -114,14 +114,14 @@ impl FhirServer {
         link: &str,
         own: bool,
         started: bool,
-    ) -> Result<(Sheaf, Option<String>)> {
+    ) -> Result<(RawBundle, Option<String>)> {
         let form = format!("{}/_search", search.resource_type);
         let ask = match link.split_once('?') {
             // The server knows how long its own links may be.
             Some((_, query)) if own && query.len() > LONGEST => Ask::form(&form, query.to_owned()),
             _ => Ask::get(link),
         };
-        self.sheaf(tenant, ask).await.map_err(|error| match error {
+        self.bundle(tenant, ask).await.map_err(|error| match error {
             StoreError::NotFound | StoreError::Gone { .. } if started => {
                 StoreError::invalid("the page has expired on the server")
             }
@@ -131,9 +131,9 @@ impl FhirServer {
     }
 
     /// What was found, without what goes with it.
-    fn found(&self, search: &Search, sheaf: Sheaf) -> Result<Found> {
+    fn found(&self, search: &Search, bundle: RawBundle) -> Result<Found> {
         let mut found = Vec::new();
-        for entry in sheaf.entry.into_iter().filter(Entry::is_match) {
+        for entry in bundle.entry.into_iter().filter(Entry::is_match) {
             let Some(json) = &entry.resource else { continue };
             let unreadable = |why: String| ServerFault::Unreadable { why };
             let content = incoming(search.resource_type, json.get().as_bytes()).map_err(unreadable)?;

@@ -157,14 +157,14 @@ impl FhirServer {
         before: Vec<Before>,
         answer: &Answer,
     ) -> Result<Vec<Version>, CommitError> {
-        let sheaf = read(answer).map_err(since_applied)?;
-        if sheaf.entry.len() != writes.len() {
-            let why = format!("{} answers came to {} entries", sheaf.entry.len(), writes.len());
+        let bundle = read(answer).map_err(since_applied)?;
+        if bundle.entry.len() != writes.len() {
+            let why = format!("{} answers came to {} entries", bundle.entry.len(), writes.len());
             return Err(unknown(ServerFault::Unreadable { why }).into());
         }
         let mut made = Vec::with_capacity(writes.len());
         for (at, (((write, draft), before), entry)) in
-            writes.iter().zip(drafts).zip(before).zip(&sheaf.entry).enumerate()
+            writes.iter().zip(drafts).zip(before).zip(&bundle.entry).enumerate()
         {
             let first = match &before {
                 Before::Gone(at) => at.next(),

@@ -9,12 +9,12 @@ pub(super) fn quoted(text: impl Into<String>) -> String {
 
 /// A Bundle that is being written.
 #[derive(Debug)]
-pub(super) struct Sheaf {
+pub(super) struct BundleWriter {
     out: Vec<u8>,
     empty: bool,
 }
 
-impl Sheaf {
+impl BundleWriter {
     /// A bundle of a type, with its total and its links.
     pub(super) fn new(kind: &str, total: Option<usize>, links: &[(&str, String)]) -> Self {
         let mut out = format!("{{\"resourceType\":\"Bundle\",\"type\":\"{kind}\"");
