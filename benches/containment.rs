@@ -5,12 +5,16 @@
 //! ```
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a bench may stop where it stands")]
 
+#[path = "common/taken.rs"]
+mod taken;
+
 use fhir_devices::code::BundleType;
 use fhir_devices::primitive::Uri;
 use fhir_devices::reference::{Gather, Profile};
 use fhir_devices::resource::bundle::Entry;
 use fhir_devices::{Bundle, DeviceComponent, Resource};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use taken::{Start, Taken};
 
 /// The number of the parent of the component of a number; none for a root.
 type Shape = fn(usize, usize) -> Option<usize>;
@@ -106,12 +110,6 @@ impl Given {
     }
 }
 
-/// The time that this thread has been on a processor: what counts where others work beside. Linux tells it.
-fn on_processor() -> Option<Duration> {
-    let said = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    said.split(' ').next()?.parse().ok().map(Duration::from_nanos)
-}
-
 fn main() {
     println!(
         "{:>15} {:>9} {:>10} {:>10} {:>8} {:>7} {:>7} {:>9}",
@@ -131,11 +129,10 @@ fn main() {
             let (mut best, mut least) = (Duration::MAX, Duration::MAX);
             let mut findings = 0;
             for _ in 0..rounds {
-                let (before, start) = (on_processor(), Instant::now());
+                let start = Start::now();
                 let tree = given.gather().build();
-                best = best.min(start.elapsed());
-                let spent = on_processor().zip(before).map_or(best, |(after, before)| after - before);
-                least = least.min(spent);
+                let Taken { passed, worked } = start.taken();
+                (best, least) = (best.min(passed), least.min(worked));
                 findings = tree.findings().len();
                 assert_eq!(tree.len(), count);
             }
