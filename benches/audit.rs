@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a bench may stop where it stands")]
 
 use fhir_devices::store::{BlobRef, Generation, VersionId};
-use fhir_devices::update::audit::{Actor, Appended, Aside, AuditRecord, ChainHead, replay, verify};
+use fhir_devices::update::audit::{Actor, Appended, AuditRecord, ChainHead, RecordContext, replay, verify};
 use fhir_devices::update::ingest::{Ingest, Input, Intent, Limits, Step, step};
 use fhir_devices::update::{AuditDraft, IngestId};
 use std::time::Instant;
@@ -38,7 +38,7 @@ fn story(ingest: u128) -> Vec<AuditDraft> {
         Input::TargetRead { component: component(), version, accepted: None },
         Input::ReferenceWritten { component: component(), version: version.next() },
     ] {
-        let Ok(Step::To(transition)) = step(&upload, &input, now) else { panic!("{input:?}") };
+        let Ok(Step::Transition(transition)) = step(&upload, &input, now) else { panic!("{input:?}") };
         upload.state = transition.state;
         drafts.push(transition.audit);
     }
@@ -53,7 +53,7 @@ fn best(runs: impl Iterator<Item = (usize, f64)>) -> f64 {
 fn main() {
     const UPLOADS: u128 = 40_000;
     const RUN: usize = 500;
-    let by = Aside::by(Actor::service("gateway".parse().unwrap()));
+    let by = RecordContext::by(Actor::service("gateway".parse().unwrap()));
     let start = ChainHead::start("st-mary".parse().unwrap());
     let all: Vec<AuditDraft> = (0..UPLOADS).flat_map(story).collect();
 

@@ -9,8 +9,8 @@
 mod taken;
 
 use fhir_devices::code::BundleType;
+use fhir_devices::containment::{Gather, Profile};
 use fhir_devices::primitive::Uri;
-use fhir_devices::reference::{Gather, Profile};
 use fhir_devices::resource::bundle::Entry;
 use fhir_devices::{Bundle, DeviceComponent, Resource};
 use std::time::Duration;

@@ -13,7 +13,7 @@ use allocation_counter::measure;
 use bytes::Bytes;
 use fhir_devices::backend::{Discard, Memory};
 use fhir_devices::service::{Submission, UpdateService};
-use fhir_devices::store::{BlobStore, Precondition, Tenant, Tenanted, stream};
+use fhir_devices::store::{BlobStore, Precondition, Tenant, TenantResources, stream};
 use fhir_devices::{Device, DeviceComponent, Valid};
 use sha2::{Digest as _, Sha256};
 use std::error::Error;
@@ -85,7 +85,7 @@ fn tenant() -> Result<Tenant, Box<dyn Error>> {
 }
 
 async fn fill(memory: &Arc<Memory>) -> Result<(), Box<dyn Error>> {
-    let store = Tenanted::new(Arc::clone(memory), tenant()?);
+    let store = TenantResources::new(Arc::clone(memory), tenant()?);
     let device = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#)?;
     store.put(&Valid::new(device)?, Precondition::Absent).await?;
     let component = DeviceComponent::from_json(

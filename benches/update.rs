@@ -43,8 +43,13 @@ fn ingest() -> Ingest {
 /// The life of some bytes, from the first who needs them to the last.
 fn lives() -> Vec<blob::Input> {
     let (blob, generation) = (BlobRef::of(b"firmware"), Generation(1));
-    let held =
-        |id| blob::Input::Held { blob, by: Holder::Ingest(IngestId(id)), fresh: generation, room: 256, actor: None };
+    let held = |id| blob::Input::Held {
+        blob,
+        by: Holder::Ingest(IngestId(id)),
+        fresh: generation,
+        max_holders: 256,
+        actor: None,
+    };
     let released = |id| blob::Input::Released { by: Holder::Ingest(IngestId(id)), actor: None };
     let committed = blob::Input::Committed { generation };
     let due = blob::Input::CollectionDue { grace: Duration::ZERO };
@@ -72,11 +77,11 @@ fn main() {
         ingest.state.clone_from(&open);
         for input in &inputs {
             match ingest::step(black_box(&ingest), input, NOW) {
-                Ok(Step::To(to)) => {
+                Ok(Step::Transition(to)) => {
                     black_box(&to.audit);
                     ingest.state = to.state;
                 }
-                Ok(Step::Do(effect)) => drop(black_box(effect)),
+                Ok(Step::Perform(effect)) => drop(black_box(effect)),
                 other => panic!("{other:?}"),
             }
         }
@@ -88,7 +93,7 @@ fn main() {
         let mut entry: Option<Entry> = None;
         for input in &inputs {
             match blob::step(black_box(entry.as_ref()), input, NOW) {
-                Ok(blob::Step::To(to)) => {
+                Ok(blob::Step::Transition(to)) => {
                     black_box(&to.audit);
                     entry = Some(to.entry);
                 }

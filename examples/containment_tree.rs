@@ -12,8 +12,8 @@ mod mermaid;
 #[path = "containment_tree/picture.rs"]
 mod picture;
 
+use fhir_devices::containment::{Gather, Node, Profile, Tree};
 use fhir_devices::element::ReadMode;
-use fhir_devices::reference::{Gather, Node, Profile, Tree};
 use fhir_devices::validate::check;
 use fhir_devices::{Issue, Report, Resource, Severity};
 use std::ffi::OsString;

@@ -13,11 +13,11 @@
 //! ```
 
 use fhir_devices::DeviceComponent;
-use fhir_devices::reference::components;
+use fhir_devices::containment::components;
 use fhir_devices::store::{
     AtomicScope, BoxFuture, Capabilities, CommitError, Criterion, IndexEntries, Key, Page, PageKey, PageToken,
-    Precondition, Query, ResourceStore, ResourceType, Result, Search, StoreError, Stored, Tenant, Tenanted, Version,
-    VersionId, Write,
+    Precondition, Query, ResourceStore, ResourceType, Result, Search, StoreError, Stored, Tenant, TenantResources,
+    Version, VersionId, Write,
 };
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -151,7 +151,7 @@ impl ResourceStore for Shelf {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let shelf = Arc::new(Shelf::new());
-    let store = Tenanted::new(Arc::clone(&shelf), "st-mary".parse()?);
+    let store = TenantResources::new(Arc::clone(&shelf), "st-mary".parse()?);
     println!("a store on one map, for the tenant {}", store.tenant());
 
     for (id, code, parent) in [("mds", "69985", None), ("syringe", "69986", Some("DeviceComponent/mds"))] {
@@ -186,7 +186,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("found {} ({level})", member.path());
     }
 
-    let theirs = Tenanted::new(shelf, "st-elsewhere".parse()?);
+    let theirs = TenantResources::new(shelf, "st-elsewhere".parse()?);
     match theirs.get::<DeviceComponent>("syringe").await {
         Err(StoreError::NotFound) => println!("another tenant finds nothing"),
         other => return Err(format!("nothing was wanted, and this came: {other:?}").into()),

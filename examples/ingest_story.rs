@@ -8,10 +8,10 @@
 //! keyed digest, for which the example needs no feature; `Ed25519Keys` of the feature `ed25519` is for real keys.
 
 use fhir_devices::backend::Memory;
+use fhir_devices::containment::Selector;
 use fhir_devices::nomenclature::Level;
-use fhir_devices::reference::Selector;
 use fhir_devices::service::{IngestId, ReceiveError, SignedSubmission, Submission, UpdateService};
-use fhir_devices::store::{Precondition, Sha256, Tenant, Tenanted, stream};
+use fhir_devices::store::{Precondition, Sha256, Tenant, TenantResources, stream};
 use fhir_devices::update::audit::{AuditRecord, ChainHead, provenance, replay, verify};
 use fhir_devices::update::manifest::{Signature, SignatureContext, SignatureError, SignedManifest, Verifier};
 use fhir_devices::update::{KeyId, available};
@@ -29,7 +29,7 @@ type Service = UpdateService<Memory, Memory, Memory>;
 async fn main() -> Result<(), Box<dyn Error>> {
     let tenant: Tenant = "st-mary".parse()?;
     let memory = Arc::new(Memory::new().with_base_url("https://cdn.example".parse()?).with_clock(clock()));
-    let resources = Tenanted::new(Arc::clone(&memory), tenant.clone());
+    let resources = TenantResources::new(Arc::clone(&memory), tenant.clone());
     fill(&resources).await?;
     let names = AtomicU64::new(0);
     let service = UpdateService::new(Arc::clone(&memory), Arc::clone(&memory), Arc::clone(&memory))
@@ -106,7 +106,7 @@ fn clock() -> impl Fn() -> OffsetDateTime {
     move || datetime!(2017-04-19 10:00 UTC) + time::Duration::seconds(seconds.fetch_add(1, Ordering::Relaxed))
 }
 
-async fn fill(resources: &Tenanted<Memory>) -> Result<(), Box<dyn Error>> {
+async fn fill(resources: &TenantResources<Memory>) -> Result<(), Box<dyn Error>> {
     let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump-7","model":"Vista 900"}"#)?;
     resources.put(&Valid::new(pump)?, Precondition::Absent).await?;
     let mds = DeviceComponent::from_json(
@@ -203,7 +203,7 @@ impl Verifier for Shared {
 }
 
 /// The updates that the component says are available.
-async fn show(resources: &Tenanted<Memory>) -> Result<(), Box<dyn Error>> {
+async fn show(resources: &TenantResources<Memory>) -> Result<(), Box<dyn Error>> {
     let (component, version) = resources.get::<DeviceComponent>("mds").await?;
     println!("  DeviceComponent/mds, version {}, says:", version.version);
     for update in available(&component) {

@@ -30,7 +30,8 @@
 //! | [`rest`] | the FHIR REST API over a store, without HTTP |
 //! | [`update`] | what to do next, without input, output or a clock |
 //! | [`store`] | what the caller implements: stores of resources and of update files |
-//! | [`mod@reference`] | literals resolved; the tree of a device and its components |
+//! | [`containment`] | the tree MDS > VMD > channel > metric, its findings, and the one component that is meant |
+//! | [`mod@reference`] | references resolved: literals, Bundles, contained resources, stores |
 //! | [`validate`] | one walk over a value, and its rules |
 //! | [`resource`] | the resources |
 //! | [`udi`] | the carrier string of a device: GS1, HIBCC, ICCBBA, IFA |
@@ -175,13 +176,13 @@
 //! ```
 //! use fhir_devices::backend::Memory;
 //! use fhir_devices::primitive::Text;
-//! use fhir_devices::store::{Precondition, StoreError, Tenanted};
+//! use fhir_devices::store::{Precondition, StoreError, TenantResources};
 //! use fhir_devices::{Device, Valid};
 //! use std::sync::Arc;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let store = Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?);
+//! let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
 //! let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump","version":"3.11"}"#)?;
 //! let first = store.put(&Valid::new(pump)?, Precondition::Absent).await?;
 //!
@@ -205,9 +206,9 @@
 //! ```
 //! use fhir_devices::backend::Memory;
 //! use fhir_devices::nomenclature::Level;
-//! use fhir_devices::reference::Selector;
+//! use fhir_devices::containment::Selector;
 //! use fhir_devices::service::{Submission, UpdateService};
-//! use fhir_devices::store::{Precondition, Tenanted, stream};
+//! use fhir_devices::store::{Precondition, TenantResources, stream};
 //! use fhir_devices::{Device, DeviceComponent, Valid};
 //! use std::sync::Arc;
 //!
@@ -215,7 +216,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let memory = Arc::new(Memory::new());
 //! let tenant = "st-mary".parse()?;
-//! let store = Tenanted::new(memory.clone(), "st-mary".parse()?);
+//! let store = TenantResources::new(memory.clone(), "st-mary".parse()?);
 //! let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#)?;
 //! store.put(&Valid::new(pump)?, Precondition::Absent).await?;
 //! let mds = DeviceComponent::from_json(
@@ -243,12 +244,12 @@
 //! ```
 //! use fhir_devices::backend::Memory;
 //! use fhir_devices::rest::{Request, Server};
-//! use fhir_devices::store::Tenanted;
+//! use fhir_devices::store::TenantResources;
 //! use std::sync::Arc;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let store = Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?);
+//! let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
 //! let server = Server::new(store, "https://devices.example/st-mary/fhir");
 //! let pump = r#"{"resourceType":"Device","manufacturer":"Dräger"}"#;
 //! let once = Request::new("POST", "Device").header("If-None-Exist", "manufacturer:exact=Dräger");
@@ -280,6 +281,7 @@
 pub mod element;
 pub mod backend;
 pub mod code;
+pub mod containment;
 #[macro_use]
 pub mod datatype;
 pub mod issue;

@@ -21,7 +21,7 @@ mod text;
 
 use fhir_devices::primitive::{Id, Text};
 use fhir_devices::store::{BlobKey, BlobRef, Generation, Sha256, Tenant, VersionId};
-use fhir_devices::update::audit::{Actor, ActorKind, Aside, AuditRecord, ChainHead, Verdict, Verification};
+use fhir_devices::update::audit::{Actor, ActorKind, AuditRecord, ChainHead, RecordContext, Verdict, Verification};
 use fhir_devices::update::blob::Holder;
 use fhir_devices::update::ingest::Reason;
 use fhir_devices::update::{Action, ActorId, AuditDraft, DowngradeAuthorization, IngestId, KeyId, StateName};
@@ -38,8 +38,8 @@ fn tenant() -> Tenant {
 
 const NOON: OffsetDateTime = datetime!(2017-04-19 12:00:00.125 UTC);
 
-fn gateway() -> Aside {
-    Aside::by(Actor::service("gateway".parse().unwrap()))
+fn gateway() -> RecordContext {
+    RecordContext::by(Actor::service("gateway".parse().unwrap()))
 }
 
 /// A transition of an upload, in which nothing but the states is told.
@@ -50,7 +50,7 @@ fn plain(ingest: u128, from: Option<StateName>, to: StateName) -> AuditDraft {
 }
 
 /// A transition and what is beside it, in which every member has a value.
-fn full() -> (AuditDraft, Aside) {
+fn full() -> (AuditDraft, RecordContext) {
     let mut draft = plain(7, Some(StateName::Stored), StateName::Attached);
     draft.action = Action::Attached;
     draft.actor = Some("m.jones".parse().unwrap());
@@ -85,7 +85,7 @@ fn full() -> (AuditDraft, Aside) {
     (draft, aside)
 }
 
-fn record_of((draft, aside): (AuditDraft, Aside)) -> AuditRecord {
+fn record_of((draft, aside): (AuditDraft, RecordContext)) -> AuditRecord {
     ChainHead::start(tenant()).append(draft, aside).record
 }
 
@@ -165,8 +165,8 @@ prop_compose! {
         written in option::of(versions()),
         update in option::of(taken()),
         verification in option::of((some_of(&[Verdict::Verified, Verdict::Refused, Verdict::Unsigned]), vec(taken(), 0..3))),
-    ) -> Aside {
-        let mut aside = Aside::by(Actor { kind, id });
+    ) -> RecordContext {
+        let mut aside = RecordContext::by(Actor { kind, id });
         (aside.before, aside.written, aside.update) = (before, written, update);
         aside.verification = verification.map(|(verdict, keys)| Verification { verdict, keys });
         aside

@@ -7,10 +7,10 @@ mod forest;
 #[path = "containment/rules.rs"]
 mod rules;
 
+use fhir_devices::containment::{Label, Node, Rule, SelectError, Selector, Tree, UnfitReason, components, select};
 use fhir_devices::datatype::Reference;
 use fhir_devices::nomenclature::Level;
 use fhir_devices::primitive::Id;
-use fhir_devices::reference::{Label, Node, Rule, SelectError, Selector, Tree, UnfitReason, components, select};
 use fhir_devices::{Bundle, DeviceComponent, Resource};
 
 fn component(id: &str, code: &str, display: &str, parent: &str) -> DeviceComponent {
@@ -83,8 +83,8 @@ fn a_place_says_nothing_below_an_orphan_or_in_a_circle() {
     let cyclic: Vec<_> = tree.nodes().filter(|node| node.is_cyclic()).map(Node::label).collect();
     assert_eq!(cyclic, ["a", "own"]);
     assert_eq!(tree.nodes().filter(|node| node.is_orphan()).count(), 2);
-    assert_eq!(tree.roots().count(), 4);
-    let report = tree.report(fhir_devices::reference::Profile::Base);
+    assert_eq!(tree.root_components().count(), 4);
+    let report = tree.report(fhir_devices::containment::Profile::Base);
     let messages: Vec<_> =
         report.iter().filter(|issue| issue.rule == "CT-01").map(|issue| issue.message.as_str()).collect();
     assert_eq!(
@@ -166,7 +166,7 @@ fn a_place_is_doubtful_below_an_orphan_a_circle_or_a_disorder() {
         component("upside", "69642", "x", "DeviceComponent/c"),
     ];
     let tree = components(&all);
-    let doubts: Vec<_> = tree.nodes().map(|node| node.doubt().map(|finding| finding.rule.key())).collect();
+    let doubts: Vec<_> = tree.nodes().map(|node| node.placement_issue().map(|finding| finding.rule.key())).collect();
     assert_eq!(doubts, [None, None, None, Some("CT-04"), Some("CT-04"), Some("CT-01"), Some("CT-05"), Some("CT-05")]);
 }
 
@@ -225,7 +225,7 @@ fn a_target_stands_in_a_closed_chain_of_descending_levels() {
         ]
     );
     let device = fhir_devices::Device::default();
-    let tree = fhir_devices::reference::Gather::new().with_item(&device).build();
+    let tree = fhir_devices::containment::Gather::new().with_item(&device).build();
     let refused = tree.nodes().next().unwrap().may_be_target().unwrap_err();
     assert_eq!(refused.reason, UnfitReason::NoComponent);
 }
@@ -255,13 +255,13 @@ fn in_a_bundle_a_reference_follows_the_address_of_its_entry() {
     ];
     let bundle = bundle(&parts.join(","));
     let document = Resource::from(bundle);
-    let tree = fhir_devices::reference::Gather::new().with(&document).build();
+    let tree = fhir_devices::containment::Gather::new().with(&document).build();
     // `c` has no base, and two resources are DeviceComponent/m; `e` has none either, and one is DeviceComponent/a.
     assert_eq!(paths(&tree), ["m", "m", "m/a", "m/b", "c", "c/d", "m/a/e", "f"]);
     let rules = |id: &str| tree.get(id).unwrap().findings().iter().map(|finding| finding.rule).collect::<Vec<_>>();
     assert!(rules("c").contains(&Rule::OneTarget));
     assert!(rules("f").contains(&Rule::Resolvable));
-    let report = tree.report(fhir_devices::reference::Profile::Base);
+    let report = tree.report(fhir_devices::containment::Profile::Base);
     assert!(report.iter().any(|issue| issue.at == "Bundle.entry[7].resource.parent" && issue.rule == "CT-04"));
 }
 
@@ -273,9 +273,9 @@ fn a_contained_component_and_a_wrong_type_are_told() {
         "type":{"text":"x"}}],"parent":{"reference":"#c"},"source":{"reference":"urn:oid:1.2"}}},
         {"fullUrl":"urn:oid:1.2","resource":{"resourceType":"Patient","id":"p"}}"##,
     );
-    let tree = fhir_devices::reference::Gather::new().with_bundle(&all).build();
+    let tree = fhir_devices::containment::Gather::new().with_bundle(&all).build();
     assert_eq!(paths(&tree), ["c/1", "c"]);
-    let report = tree.report(fhir_devices::reference::Profile::Base);
+    let report = tree.report(fhir_devices::containment::Profile::Base);
     let found: Vec<_> = report.iter().map(|issue| (&*issue.rule, issue.at.as_str())).collect();
     assert!(found.contains(&("CT-03", "Bundle.entry[0].resource.source")), "{found:?}");
     assert!(found.contains(&("CT-20", "Bundle.entry[0].resource.contained[0].type")), "{found:?}");
@@ -297,8 +297,8 @@ fn a_chain_a_star_and_a_circle_of_a_hundred_thousand_take_no_stack_and_little_ti
             })
             .collect();
         let tree = components(&all);
-        assert_eq!(tree.roots().count(), 1);
-        assert_eq!(tree.roots().next().unwrap().subtree().count(), count);
+        assert_eq!(tree.root_components().count(), 1);
+        assert_eq!(tree.root_components().next().unwrap().subtree().count(), count);
         let refused = select(&tree, &Selector::Any).unwrap_err();
         assert_eq!(refused.candidates().len(), count);
         assert!(refused.candidates().iter().all(|candidate| candidate.path.len() < 200));

@@ -20,7 +20,7 @@ mod signed;
 use choices::Choices;
 use fhir_devices::DeviceComponent;
 use fhir_devices::backend::Memory;
-use fhir_devices::reference::Selector;
+use fhir_devices::containment::Selector;
 use fhir_devices::service::{Submission, UpdateService};
 use fhir_devices::store::*;
 use fhir_devices::testkit::{Fate, Faulty, Plan};

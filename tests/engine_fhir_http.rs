@@ -115,7 +115,7 @@ fn every_clause_holds_in_transactions_and_where_the_server_is_trusted_with_creat
 
 #[test]
 fn every_clause_holds_where_letters_are_not_asked_for() {
-    every_clause_holds(options().with_transactions(3).minding_case(), &SKIPPED_IN_TRANSACTIONS);
+    every_clause_holds(options().with_transactions(3).case_sensitive(), &SKIPPED_IN_TRANSACTIONS);
 }
 
 /// Puts something between the service and its clients that loses requests and answers, and says so as gateways do.
@@ -176,7 +176,7 @@ fn histories_whose_requests_and_answers_are_lost_on_the_way_are_in_order() {
 #[test]
 fn a_write_that_is_resolved_is_applied_once_whatever_is_lost_on_the_way() {
     const WRITES: u64 = 300;
-    let store = Tenanted::new(Arc::new(over_a_lossy_way()), "ward".parse().unwrap());
+    let store = TenantResources::new(Arc::new(over_a_lossy_way()), "ward".parse().unwrap());
     let key = Key::new(ResourceType::Device, "pump").unwrap();
     let body = |number: u64| format!(r#"{{"resourceType":"Device","id":"pump","model":"{number}"}}"#);
     RUNTIME.block_on(async {

@@ -322,7 +322,7 @@ fn a_commit_whose_session_breaks_is_indeterminate_and_the_next_call_works() {
 #[test]
 fn who_waits_for_a_connection_in_vain_is_throttled_and_a_commit_without_an_answer_is_indeterminate() {
     on_a_server(|| async {
-        let one = options().with_connections(1.try_into().unwrap()).with_patience(Duration::from_millis(300));
+        let one = options().with_connections(1.try_into().unwrap()).with_acquire_timeout(Duration::from_millis(300));
         let (store, t) = (Arc::new(open(one).await.unwrap()), fresh());
         // The connection is made and knows the statement before the patience counts, however slow the machine is.
         let first = loop {

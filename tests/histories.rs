@@ -11,7 +11,7 @@ use fhir_devices::backend::Memory;
 use fhir_devices::store::*;
 use fhir_devices::testkit::history::{self, Acknowledged};
 use fhir_devices::testkit::store::{Broken, block_on};
-use fhir_devices::testkit::{Call, Fate, Faulty, Patient, Plan, Recording};
+use fhir_devices::testkit::{Call, Fate, Faulty, Plan, Recording, Retrying};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -190,10 +190,10 @@ fn the_versions_of_a_long_run_are_in_order() {
 // ------------------------------------------------------------------------------------------ the doubles
 
 /// Memory that fails before it acts, delays and duplicates, and whoever tries again: together they keep every clause.
-fn patient(seed: u64) -> Patient<Faulty<Memory>> {
+fn patient(seed: u64) -> Retrying<Faulty<Memory>> {
     let memory = Memory::new().with_max_body(1 << 16).with_max_blob(1 << 16);
     let fates = [Fate::Works, Fate::Unavailable, Fate::Throttled, Fate::Twice];
-    Patient::new(Arc::new(Faulty::new(Arc::new(memory), seed).with_only(&fates)))
+    Retrying::new(Arc::new(Faulty::new(Arc::new(memory), seed).with_only(&fates)))
 }
 
 /// A writer cannot be asked again, so that files are only delayed.
@@ -211,7 +211,7 @@ fn a_write_under_honest_faults_is_resolved_and_applied_once() {
     let (mut known, mut applied) = (0, 0);
     for seed in 0..200 {
         let faulty = Arc::new(Faulty::new(Arc::new(Memory::new()), seed));
-        let store = Tenanted::new(Arc::clone(&faulty), "st-mary".parse().unwrap());
+        let store = TenantResources::new(Arc::clone(&faulty), "st-mary".parse().unwrap());
         let key: Key = "Device/pump".parse().unwrap();
         let mut newest = 0_u64;
         let mut unknown = false;
@@ -318,7 +318,7 @@ fn a_plan_of_the_callers_own_is_followed() {
 fn a_recording_has_the_calls_in_order_with_what_they_were_given() {
     let recording = Arc::new(Recording::new(Arc::new(Memory::new())));
     let tenant: Tenant = "st-mary".parse().unwrap();
-    let store = Tenanted::new(recording.clone(), tenant.clone());
+    let store = TenantResources::new(recording.clone(), tenant.clone());
     let write = Write::put("Device/pump".parse().unwrap(), "{}", IndexEntries::new());
     block_on(store.write(write.clone())).unwrap();
     block_on(store.search(&Search::new(ResourceType::Device))).unwrap();

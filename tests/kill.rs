@@ -193,7 +193,7 @@ fn a_postgresql_server_that_is_killed_loses_nothing_that_was_acknowledged() {
         Err(reason) => return println!("skipped: {reason}"),
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let connect = || Options::new().with_patience(Duration::from_secs(5)).connect(&server.url, NoTls);
+    let connect = || Options::new().with_acquire_timeout(Duration::from_secs(5)).connect(&server.url, NoTls);
     let store = Arc::new(runtime.block_on(connect()).unwrap());
     let (mut figures, acknowledged) = (Figures::default(), Arc::new(Mutex::new(BTreeMap::new())));
     for _ in 0..rounds() {

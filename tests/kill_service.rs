@@ -133,7 +133,7 @@ fn recovered(service: &Service) -> (u64, u64) {
             assert_eq!(number("update_service_uploads_stuck "), 0);
             assert_eq!(number("update_service_keeper_failures_total "), 0);
             assert_eq!(number("update_service_tenants "), load::TENANTS.len() as u64);
-            return (number("update_service_uploads_gone_on_with_total "), number("update_service_uploads_waiting "));
+            return (number("update_service_uploads_resumed_total "), number("update_service_uploads_waiting "));
         }
         assert!(begun.elapsed() < Duration::from_secs(120), "the service does not recover");
         std::thread::sleep(Duration::from_millis(5));

@@ -5,7 +5,7 @@ use fhir_devices::backend::Memory;
 use fhir_devices::reference::{
     Chain, InBundle, Link, Resolution, Resolve, ResolveLater, Resolving, resolve, resolve_later,
 };
-use fhir_devices::store::{InStore, Key, Precondition, ResourceType, Stored, Tenanted};
+use fhir_devices::store::{InStore, Key, Precondition, ResourceType, Stored, TenantResources};
 use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, Report, Resource, Valid};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -195,7 +195,7 @@ async fn who_has_to_ask_is_asked_once_and_finds_the_same() {
 
 #[tokio::test]
 async fn a_store_tells_what_was_deleted() {
-    let store = Tenanted::new(Arc::new(Memory::new()), "ours".parse().unwrap());
+    let store = TenantResources::new(Arc::new(Memory::new()), "ours".parse().unwrap());
     for id in ["pump", "old"] {
         let device = Device::from_json(format!(r#"{{"resourceType":"Device","id":"{id}"}}"#).as_bytes()).unwrap();
         store.write(device.write(Precondition::Absent).unwrap()).await.unwrap();

@@ -9,8 +9,8 @@ mod records;
 #[path = "machines/sequence.rs"]
 mod sequence;
 
+use fhir_devices::containment::Selector;
 use fhir_devices::nomenclature::Level;
-use fhir_devices::reference::Selector;
 use fhir_devices::store::{BlobRef, Generation, Sha256, VersionId};
 use fhir_devices::update::ingest::*;
 use fhir_devices::update::{Acceptance, DowngradeAuthorization, IngestId};
@@ -117,7 +117,7 @@ fn every_input_has_an_answer_in_every_state() {
                 let answer = step(&ingest, &input, now);
                 assert_eq!(answer, step(&ingest, &input, now));
                 match answer {
-                    Ok(Step::To(to)) => {
+                    Ok(Step::Transition(to)) => {
                         assert!(!matches!(state, State::Closed { .. }), "{state:?} {input:?}");
                         assert_ne!(to.state, state, "{input:?}");
                         reached.insert(to.state.name());
@@ -126,11 +126,11 @@ fn every_input_has_an_answer_in_every_state() {
                         match step(&in_state(to.state.clone()), &input, now) {
                             Ok(Step::Unchanged) => {}
                             Err(Refusal::Releasing | Refusal::Closed) => assert!(ends(&to.state)),
-                            Ok(Step::Do(effect)) => assert_eq!(Some(effect), to.effect, "{state:?} {input:?}"),
+                            Ok(Step::Perform(effect)) => assert_eq!(Some(effect), to.effect, "{state:?} {input:?}"),
                             again => panic!("{state:?} {input:?} {again:?}"),
                         }
                     }
-                    Ok(Step::Do(effect)) => {
+                    Ok(Step::Perform(effect)) => {
                         done.insert(effect.name());
                     }
                     Ok(Step::Unchanged) => {}
@@ -157,7 +157,7 @@ fn each_transition_has_one_audit_draft_which_rebuilds_the_state() {
     for state in states() {
         for input in inputs() {
             for now in TIMES {
-                let Ok(Step::To(to)) = step(&in_state(state.clone()), &input, now) else { continue };
+                let Ok(Step::Transition(to)) = step(&in_state(state.clone()), &input, now) else { continue };
                 assert_eq!(State::of_audit(&to.audit), Some(to.state.clone()));
                 assert_eq!((to.audit.from, to.audit.to), (Some(state.name()), to.state.name()));
                 assert_eq!((to.audit.ingest, to.audit.at), (Some(IngestId(7)), now));
@@ -173,7 +173,7 @@ fn each_transition_has_one_audit_draft_which_rebuilds_the_state() {
 fn the_effect_of_a_transition_is_that_of_its_state_or_the_next_part_of_it() {
     for state in states() {
         for input in inputs() {
-            let Ok(Step::To(to)) = step(&in_state(state.clone()), &input, TIMES[1]) else { continue };
+            let Ok(Step::Transition(to)) = step(&in_state(state.clone()), &input, TIMES[1]) else { continue };
             match (&to.effect, resume(&to.state)) {
                 (Some(Effect::WriteReference { component, .. }), Some(Effect::FindTarget)) => {
                     assert!(matches!(&to.state, State::Stored { target: Some(fixed), .. } if fixed == component));
@@ -192,7 +192,7 @@ fn a_component_that_was_fixed_is_written_to_before_the_hold_is_given_up() {
             continue;
         };
         for input in inputs() {
-            let Ok(Step::To(to)) = step(&in_state(state.clone()), &input, TIMES[1]) else { continue };
+            let Ok(Step::Transition(to)) = step(&in_state(state.clone()), &input, TIMES[1]) else { continue };
             let still = match &to.state {
                 State::Stored { target, .. } => target.clone(),
                 State::Attached { component, .. } => Some(component.clone()),
@@ -212,9 +212,9 @@ fn a_clock_that_steps_back_ends_nothing_and_reopens_nothing() {
     let early = NOW - Duration::days(1);
     assert_eq!(step(&open, &Input::DeadlineReached, early), Err(Refusal::NotDue));
     assert_eq!(step(&open, &Input::Progressed, early), Ok(Step::Unchanged));
-    let Ok(Step::To(to)) = step(&open, &Input::Progressed, NOW + Duration::seconds(1)) else { panic!() };
+    let Ok(Step::Transition(to)) = step(&open, &Input::Progressed, NOW + Duration::seconds(1)) else { panic!() };
     assert_eq!(to.state, State::Open { deadline: NOW + Duration::seconds(61) });
-    let Ok(Step::To(ended)) = step(&open, &Input::DeadlineReached, TIMES[1]) else { panic!() };
+    let Ok(Step::Transition(ended)) = step(&open, &Input::DeadlineReached, TIMES[1]) else { panic!() };
     assert_eq!(step(&in_state(ended.state), &Input::DeadlineReached, early), Ok(Step::Unchanged));
 }
 
@@ -226,7 +226,7 @@ fn bytes_that_fail_a_check_end_the_upload_and_bytes_that_were_not_declared_are_n
         let held = step(&ingest, &Input::BytesHeld { blob, generation: Generation(1) }, NOW);
         assert_eq!(held, Err(Refusal::NotDeclared));
         match step(&ingest, &Input::BytesReceived { blob }, NOW) {
-            Ok(Step::To(Transition { state: State::Closed { reason }, .. })) => reason,
+            Ok(Step::Transition(Transition { state: State::Closed { reason }, .. })) => reason,
             other => panic!("{other:?}"),
         }
     };

@@ -4,14 +4,14 @@
 mod common;
 
 use fhir_devices::backend::Memory;
+use fhir_devices::containment::{Action, EditError, Expect, Gather, Node, add_component, move_to, remove};
 use fhir_devices::datatype::{Reference, target};
 use fhir_devices::reference::{
-    Action, Chain, Contained, EditError, End, Expect, Gather, InBundle, Link, Literal, Node, Resolution, Resolve,
-    ResolveLater, Then, add_component, ancestors, move_to, remove,
+    Chain, Contained, End, InBundle, Link, Literal, Resolution, Resolve, ResolveLater, Then, ancestors,
 };
 use fhir_devices::store::{
     BoxFuture, Capabilities, CommitError, InStore, Key, Page, PageToken, Precondition, ResourceStore, Search, Stored,
-    Tenant, Tenanted, Version, VersionId, Write, writes,
+    Tenant, TenantResources, Version, VersionId, Write, writes,
 };
 use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, Resource};
 use proptest::prelude::*;
@@ -272,8 +272,8 @@ fn component(id: &str, code: &str, source: &str, parent: &str) -> DeviceComponen
     DeviceComponent::from_json(json.as_bytes()).unwrap()
 }
 
-async fn fleet(counting: &Arc<Counting>, vmds: usize) -> Tenanted<Counting> {
-    let store = Tenanted::new(counting.clone(), "ours".parse().unwrap());
+async fn fleet(counting: &Arc<Counting>, vmds: usize) -> TenantResources<Counting> {
+    let store = TenantResources::new(counting.clone(), "ours".parse().unwrap());
     for id in ["pump", "rack"] {
         let device = Device::from_json(format!(r#"{{"resourceType":"Device","id":"{id}"}}"#).as_bytes()).unwrap();
         store.write(device.write(Precondition::Absent).unwrap()).await.unwrap();
@@ -291,7 +291,7 @@ async fn a_device_is_read_in_as_many_calls_whatever_its_size() {
     for vmds in [3, 300, 3_000] {
         let counting = Arc::new(Counting(Memory::new(), AtomicUsize::new(0)));
         let store = fleet(&counting, vmds).await;
-        let family = store.family("pump").await.unwrap();
+        let family = store.device_tree("pump").await.unwrap();
         assert_eq!(family.resources.len(), vmds + 3);
         assert_eq!(family.tree().get("vmd-0").unwrap().path(), "rack-mds/mds/vmd-0");
         // The device, its components, its metrics, the level above its MDS, and two for what names its parent alone.
@@ -327,7 +327,7 @@ async fn what_names_its_parent_alone_is_of_the_device_of_its_parent() {
         );
         store.write(metric.unwrap().write(Precondition::Absent).unwrap()).await.unwrap();
         let before = counting.1.load(Ordering::Relaxed);
-        let family = store.family("pump").await.unwrap();
+        let family = store.device_tree("pump").await.unwrap();
         let calls = counting.1.load(Ordering::Relaxed) - before;
         let tree = family.tree();
         assert_eq!(tree.len(), 2 + 2 + 2 * size + 1, "{tree:?}");
@@ -342,7 +342,7 @@ async fn what_names_its_parent_alone_is_of_the_device_of_its_parent() {
 #[tokio::test]
 async fn a_store_answers_many_references_at_once() {
     let counting = Arc::new(Counting(Memory::new(), AtomicUsize::new(0)));
-    let store: Tenanted<Counting> = Tenanted::new(counting.clone(), "ours".parse().unwrap());
+    let store: TenantResources<Counting> = TenantResources::new(counting.clone(), "ours".parse().unwrap());
     for id in ["a", "b", "dead"] {
         store.write(component(id, "69986", "pump", "").write(Precondition::Absent).unwrap()).await.unwrap();
     }
@@ -449,20 +449,20 @@ fn a_move_writes_what_changes_and_keeps_what_is_above() {
 
 #[tokio::test]
 async fn two_moves_that_would_make_a_circle_together_are_not_both_carried_out() {
-    let store = Tenanted::new(Arc::new(Memory::new()), "ours".parse().unwrap());
+    let store = TenantResources::new(Arc::new(Memory::new()), "ours".parse().unwrap());
     for (id, parent) in [("a", ""), ("a1", "a"), ("b", ""), ("b1", "b")] {
         store.write(component(id, "69985", "d", parent).write(Precondition::Absent).unwrap()).await.unwrap();
     }
     let device = Device::from_json(br#"{"resourceType":"Device","id":"d"}"#).unwrap();
     store.write(device.write(Precondition::Absent).unwrap()).await.unwrap();
-    let family = store.family("d").await.unwrap();
+    let family = store.device_tree("d").await.unwrap();
     let tree = family.tree();
     let get = |id: &str| tree.get(id).unwrap();
     let first = writes(&move_to(get("a"), Some(get("b1"))).unwrap()).unwrap();
     let second = writes(&move_to(get("b"), Some(get("a1"))).unwrap()).unwrap();
     store.commit(first).await.unwrap();
     store.commit(second).await.unwrap_err();
-    let family = store.family("d").await.unwrap();
+    let family = store.device_tree("d").await.unwrap();
     let tree = family.tree();
     assert!(tree.nodes().all(|node| !node.is_cyclic() && !node.is_orphan()));
     assert_eq!(tree.get("a1").unwrap().path(), "b/b1/a/a1");

@@ -208,7 +208,7 @@ fn a_provider_out_of_reach_stores_nothing() {
     let refused = block_on(blobs.put(G, stream::once("firmware")));
     assert!(matches!(refused, Err(StoreError::Unavailable { .. })));
     assert_eq!(block_on(below.list(&t, std::num::NonZeroU32::MAX, None)).unwrap().items, []);
-    let resources = Tenanted::new(Arc::new(SealedResources::new(below, Arc::new(Away))), t);
+    let resources = TenantResources::new(Arc::new(SealedResources::new(below, Arc::new(Away))), t);
     let key = Key::new(ResourceType::Device, "pump").unwrap();
     let refused = block_on(resources.create(key.clone(), "{}", IndexEntries::new())).unwrap_err();
     assert_eq!(refused.applied(), Applied::No);
@@ -245,7 +245,7 @@ fn a_body_that_was_moved_or_changed_does_not_open() {
 fn a_blind_index_hides_the_values_and_finds_them() {
     let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
     let store = SealedResources::new(Arc::clone(&below), Arc::new(ring())).with_blind_index([9; 32]);
-    let store = Tenanted::new(Arc::new(store), t.clone());
+    let store = TenantResources::new(Arc::new(store), t.clone());
     let key = Key::new(ResourceType::Device, "pump").unwrap();
     let index = IndexEntries::new()
         .with(Parameter::Identifier, Token::new("urn:acme", "serial-7"))
@@ -255,7 +255,7 @@ fn a_blind_index_hides_the_values_and_finds_them() {
     let found = |criterion| block_on(store.all(search(criterion))).map(|found| found.len());
     for hit in ["serial-7", "urn:acme|serial-7", "urn:acme|"] {
         assert_eq!(found(Criterion::identifier(hit.parse().unwrap())).unwrap(), 1, "{hit}");
-        let below = Tenanted::new(Arc::clone(&below), t.clone());
+        let below = TenantResources::new(Arc::clone(&below), t.clone());
         assert_eq!(block_on(below.all(search(Criterion::identifier(hit.parse().unwrap())))).unwrap().len(), 0);
     }
     assert_eq!(found(Criterion::value(Parameter::Patient, "Patient/p1")).unwrap(), 1);

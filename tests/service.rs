@@ -20,8 +20,8 @@ mod signed;
 use bytes::Bytes;
 use double::{Double, block_on};
 use fhir_devices::backend::Memory;
+use fhir_devices::containment::{SelectError, Selector, UnfitReason};
 use fhir_devices::nomenclature::Level;
-use fhir_devices::reference::{SelectError, Selector, UnfitReason};
 use fhir_devices::service::{ReceiveError, Received, Submission, UpdateService};
 use fhir_devices::store::*;
 use fhir_devices::update::{AVAILABLE_UPDATE, AvailableUpdate, UpdateStatus, available};
@@ -35,8 +35,8 @@ fn ours() -> Tenant {
     "st-mary".parse().unwrap()
 }
 
-fn resources<S: ResourceStore>(store: &Arc<S>) -> Tenanted<S> {
-    Tenanted::new(Arc::clone(store), ours())
+fn resources<S: ResourceStore>(store: &Arc<S>) -> TenantResources<S> {
+    TenantResources::new(Arc::clone(store), ours())
 }
 
 fn put<T: Stored>(store: &impl ResourceStore, tenant: &Tenant, resource: &T, when: Precondition) {

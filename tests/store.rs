@@ -304,9 +304,9 @@ impl ResourceStore for Forgetful {
     }
 }
 
-fn forgetful(answers: &[bool]) -> Tenanted<Forgetful> {
+fn forgetful(answers: &[bool]) -> TenantResources<Forgetful> {
     let answers = Mutex::new(answers.iter().rev().copied().collect());
-    Tenanted::new(
+    TenantResources::new(
         Arc::new(Forgetful { below: Memory::new(), answers, nameless: false, unseen: AtomicU32::new(0) }),
         fresh(),
     )
@@ -348,7 +348,7 @@ fn a_write_that_was_not_applied_is_sent_again_if_that_is_safe() {
 fn a_deletion_that_lost_its_id_and_its_answer_stays_unknown() {
     for when in [Precondition::Version(v(1)), Precondition::Exists] {
         let answers = Mutex::new(vec![true, true]);
-        let store = Tenanted::new(
+        let store = TenantResources::new(
             Arc::new(Forgetful { below: Memory::new(), answers, nameless: true, unseen: AtomicU32::new(0) }),
             fresh(),
         );
@@ -368,7 +368,7 @@ fn a_deletion_that_lost_its_id_and_its_answer_stays_unknown() {
 fn a_repeated_write_is_no_conflict_while_its_versions_cannot_be_seen() {
     let answers = Mutex::new(Vec::new());
     let below = Arc::new(Forgetful { below: Memory::new(), answers, nameless: false, unseen: AtomicU32::new(0) });
-    let store = Tenanted::new(Arc::clone(&below), fresh());
+    let store = TenantResources::new(Arc::clone(&below), fresh());
     let create = Write::create(device("a"), "1", nothing()).with_id(WriteId(1));
     let update = Write::update(device("a"), v(1), "2", nothing()).with_id(WriteId(2));
     for (number, write) in [(1, create), (2, update)] {
@@ -393,7 +393,7 @@ fn a_write_that_another_has_overtaken_is_a_conflict() {
 
 #[test]
 fn a_handle_collects_the_pages_of_a_search() {
-    let store = Tenanted::<dyn ResourceStore>::new(Arc::new(Arc::new(Memory::new())), fresh());
+    let store = TenantResources::<dyn ResourceStore>::new(Arc::new(Arc::new(Memory::new())), fresh());
     for n in 0..23 {
         block_on(store.create(component(&format!("{n:02}")), "1", source("s"))).unwrap();
     }

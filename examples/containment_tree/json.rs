@@ -2,7 +2,7 @@
 
 use super::Shown;
 use super::picture::{code, level, revisions, status, updates};
-use fhir_devices::reference::Node;
+use fhir_devices::containment::Node;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 

@@ -3,7 +3,7 @@
 use super::Shown;
 use super::picture::{code, level, plain};
 use fhir_devices::Severity;
-use fhir_devices::reference::Node;
+use fhir_devices::containment::Node;
 use std::io::{self, Write};
 
 pub(crate) fn print(shown: &Shown<'_, '_>, out: &mut impl Write) -> io::Result<()> {

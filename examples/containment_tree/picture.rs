@@ -1,9 +1,10 @@
 //! The trees as a text picture, for people.
 
 use super::Shown;
+use fhir_devices::containment::Node;
 use fhir_devices::datatype::CodeableConcept;
 use fhir_devices::nomenclature::{Level, Part, is_mdc};
-use fhir_devices::reference::{Item, Node};
+use fhir_devices::reference::Item;
 use fhir_devices::update::available;
 use fhir_devices::{DeviceComponent, Severity};
 use std::io::{self, Write};
@@ -12,7 +13,7 @@ pub(crate) fn print(shown: &Shown<'_, '_>, several: bool, out: &mut impl Write) 
     if shown.tree.is_empty() {
         writeln!(out, "No device, component or metric.")?;
     }
-    for top in shown.tree.tops() {
+    for top in shown.tree.top_level() {
         branch(shown, top, out)?;
         writeln!(out)?;
     }

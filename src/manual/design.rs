@@ -8,7 +8,7 @@
 //!
 //! An item changes its *type* at every floor, so that no step can be skipped by accident: bytes become a
 //! [`DeviceComponent`](crate::DeviceComponent), which becomes a [`Valid<DeviceComponent>`](crate::Valid), and
-//! [`Tenanted::put`](crate::store::Tenanted::put) takes the latter alone. A function of your own can ask for the same:
+//! [`TenantResources::put`](crate::store::Tenanted::put) takes the latter alone. A function of your own can ask for the same:
 //!
 //! ```
 //! use fhir_devices::{DeviceComponent, Report, Valid};
@@ -73,7 +73,7 @@
 //!
 //! # The tree
 //!
-//! A [`Tree`](crate::reference::Tree) borrows its resources and holds some hundred bytes for each. A device of a thousand
+//! A [`Tree`](crate::containment::Tree) borrows its resources and holds some hundred bytes for each. A device of a thousand
 //! parts is rare, and a hospital has a million, so what counts is how often a resource is touched: each is as good as a miss
 //! of the cache. It is touched once, in the order of the list, and what the tree needs is taken from it then: hashes of its
 //! id, of what it refers to and of its identifier, with the keys of that one tree, and the few bits that the rules ask for.
@@ -159,7 +159,7 @@
 //!     Input::Withdrawn { by: "biomed/j.doe".parse()?, why: "loses alarms".parse()? },
 //! ];
 //! for input in happened {
-//!     let Step::To(transition) = step(&upload, &input, now)? else { panic!() };
+//!     let Step::Transition(transition) = step(&upload, &input, now)? else { panic!() };
 //!     upload.state = transition.state;
 //! }
 //! // The component is written to first; the hold on the bytes is given up after it.

@@ -96,7 +96,7 @@ impl<'a> Item<'a> {
         model.map(|model| model.as_str()).or_else(|| self.kind().and_then(name))
     }
 
-    pub(super) fn contained(self) -> &'a [Resource] {
+    pub(crate) fn contained(self) -> &'a [Resource] {
         match self {
             Self::Device(device) => &device.contained,
             Self::Component(component) => &component.contained,
@@ -105,7 +105,7 @@ impl<'a> Item<'a> {
     }
 
     /// The reference to the component above: what it says, and whether there is one.
-    pub(super) fn parent(self) -> Option<Pointer<'a>> {
+    pub(crate) fn parent(self) -> Option<Pointer<'a>> {
         match self {
             Self::Device(_) => None,
             Self::Component(component) => component.parent.as_ref().map(Pointer::of),
@@ -114,7 +114,7 @@ impl<'a> Item<'a> {
     }
 
     /// The text of the reference to the component above.
-    pub(super) fn parent_text(self) -> Option<&'a str> {
+    pub(crate) fn parent_text(self) -> Option<&'a str> {
         match self {
             Self::Device(_) => None,
             Self::Component(component) => component.parent.as_ref().and_then(text),
@@ -123,7 +123,7 @@ impl<'a> Item<'a> {
     }
 
     /// The text of the reference to the device.
-    pub(super) fn source_text(self) -> Option<&'a str> {
+    pub(crate) fn source_text(self) -> Option<&'a str> {
         match self {
             Self::Device(_) => None,
             Self::Component(component) => component.source.as_ref().and_then(text),
@@ -132,7 +132,7 @@ impl<'a> Item<'a> {
     }
 
     /// The reference to the device.
-    pub(super) fn source(self) -> Option<Pointer<'a>> {
+    pub(crate) fn source(self) -> Option<Pointer<'a>> {
         match self {
             Self::Device(_) => None,
             Self::Component(component) => component.source.as_ref().map(Pointer::of),
@@ -155,7 +155,7 @@ from!(Device Device, Component DeviceComponent, Metric DeviceMetric);
 
 /// What a reference says, whatever its target type: a literal is preferred to an identifier.
 #[derive(Clone, Copy)]
-pub(super) enum Pointer<'a> {
+pub(crate) enum Pointer<'a> {
     Literal(Literal<'a>),
     Logical(&'a Identifier),
     /// Words alone.
@@ -176,11 +176,11 @@ fn text<T: crate::datatype::Target>(reference: &crate::datatype::Reference<T>) -
     reference.reference.as_ref().and_then(|text| text.value.as_ref()).map(|text| text.as_str())
 }
 
-pub(super) fn code(coding: &Coding) -> Option<&str> {
+pub(crate) fn code(coding: &Coding) -> Option<&str> {
     coding.code.as_ref().and_then(|code| code.value.as_ref()).map(|code| code.as_str())
 }
 
-pub(super) fn display(coding: &Coding) -> Option<&str> {
+pub(crate) fn display(coding: &Coding) -> Option<&str> {
     coding.display.as_ref().and_then(|display| display.value.as_ref()).map(|display| display.as_str())
 }
 
@@ -190,26 +190,26 @@ fn name(concept: &CodeableConcept) -> Option<&str> {
 }
 
 /// The codings of ISO/IEEE 11073-10101, each with its number in the list.
-pub(super) fn mdc(concept: &CodeableConcept) -> impl Iterator<Item = (u32, &Coding)> {
+pub(crate) fn mdc(concept: &CodeableConcept) -> impl Iterator<Item = (u32, &Coding)> {
     (0..).zip(&concept.coding).filter(|(_, coding)| {
         let system = coding.system.as_ref().and_then(|system| system.value.as_ref());
         system.is_some_and(|system| is_mdc(system.as_str()))
     })
 }
 
-pub(super) fn term(coding: &Coding) -> Option<Term> {
+pub(crate) fn term(coding: &Coding) -> Option<Term> {
     Term::parse(code(coding)?)
 }
 
 /// What the codings of ISO/IEEE 11073-10101 say, by their codes and by their reference ids.
 #[derive(Default)]
-pub(super) struct Said {
-    pub(super) by_code: Option<Level>,
-    pub(super) by_name: Option<Level>,
-    pub(super) part: Option<Part>,
+pub(crate) struct Said {
+    pub(crate) by_code: Option<Level>,
+    pub(crate) by_name: Option<Level>,
+    pub(crate) part: Option<Part>,
 }
 
-pub(super) fn stated(concept: &CodeableConcept) -> Said {
+pub(crate) fn stated(concept: &CodeableConcept) -> Said {
     let mut said = Said::default();
     for (_, coding) in mdc(concept) {
         let term = term(coding);
@@ -221,12 +221,12 @@ pub(super) fn stated(concept: &CodeableConcept) -> Said {
 }
 
 /// Whether some coding of the concept has this code, of whatever system.
-pub(super) fn says(concept: &CodeableConcept, wanted: &str) -> bool {
+pub(crate) fn says(concept: &CodeableConcept, wanted: &str) -> bool {
     concept.coding.iter().any(|coding| code(coding) == Some(wanted))
 }
 
 /// The system and the value of an identifier that has a value.
-pub(super) fn token(identifier: &Identifier) -> Option<(Option<&str>, &str)> {
+pub(crate) fn token(identifier: &Identifier) -> Option<(Option<&str>, &str)> {
     let system = identifier.system.as_ref().and_then(|system| system.value.as_ref()).map(|system| system.as_str());
     let value = identifier.value.as_ref().and_then(|value| value.value.as_ref())?;
     Some((system, value.as_str()))

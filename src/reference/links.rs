@@ -150,13 +150,13 @@ pub fn resolve<'r, T: Node>(valid: &'r Valid<T>, resolver: &'r (impl Resolve + ?
 /// ```
 /// use fhir_devices::backend::Memory;
 /// use fhir_devices::reference::resolve_later;
-/// use fhir_devices::store::{InStore, Tenanted};
+/// use fhir_devices::store::{InStore, TenantResources};
 /// use fhir_devices::{DeviceComponent, Valid};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let store = InStore::new(Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?));
+/// let store = InStore::new(TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?));
 /// let component = Valid::new(DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},
 ///     "type":{"text":"pump"},"source":{"reference":"Device/pump"}}"#)?)?;
 /// let report = resolve_later(&component, &store).await?.unwrap_err();

@@ -6,7 +6,7 @@ use super::problem::{Problem, Result};
 use super::query::{MAX_COUNT, Query, Sort, Total};
 use super::splice::typed;
 use crate::issue::Kind;
-use crate::store::{Page, PageKey, PageToken, ResourceStore, Search, Tenanted, Version};
+use crate::store::{Page, PageKey, PageToken, ResourceStore, Search, TenantResources, Version};
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -32,7 +32,7 @@ pub(super) struct Hits {
 /// Looks for the resources of one tenant.
 #[derive(Debug)]
 pub(super) struct Finder<'a, S: ?Sized> {
-    pub(super) store: &'a Tenanted<S>,
+    pub(super) store: &'a TenantResources<S>,
     pub(super) base: &'a str,
     pub(super) pages: &'a PageKey,
     pub(super) query: &'a Query,
@@ -79,7 +79,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
                 Some(next) => after = Some(next),
                 None => return Ok(found),
             }
-            let_others_go_on().await;
+            yield_now().await;
         }
     }
 
@@ -94,7 +94,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
                 Some(next) => after = Some(next),
                 None => return Ok(total),
             }
-            let_others_go_on().await;
+            yield_now().await;
         }
     }
 
@@ -203,7 +203,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
                 return Ok(hits);
             }
             from = Some(next);
-            let_others_go_on().await;
+            yield_now().await;
         }
     }
 
@@ -245,7 +245,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
 }
 
 /// Lets the executor turn to something else: a store in memory never makes it wait.
-async fn let_others_go_on() {
+async fn yield_now() {
     let mut been_here = false;
     poll_fn(move |cx| {
         if been_here {

@@ -4,7 +4,9 @@ use super::filter::written;
 use super::problem::{Problem, Result};
 use super::splice::typed;
 use super::value::values;
-use crate::store::{Criterion, Key, Parameter, ResourceStore, ResourceType, Search, StoreError, Tenanted, Version};
+use crate::store::{
+    Criterion, Key, Parameter, ResourceStore, ResourceType, Search, StoreError, TenantResources, Version,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most resources that go with a page.
@@ -73,7 +75,7 @@ pub(super) struct Included {
 impl Included {
     /// Follows the references from a page, and back to it.
     pub(super) async fn gather<S: ResourceStore + ?Sized>(
-        store: &Tenanted<S>,
+        store: &TenantResources<S>,
         base: &str,
         includes: &[Include],
         page: &[Version],
@@ -102,7 +104,7 @@ impl Included {
 
     async fn take<S: ResourceStore + ?Sized>(
         &mut self,
-        store: &Tenanted<S>,
+        store: &TenantResources<S>,
         mut search: Search,
         known: &mut BTreeSet<Key>,
         next: &mut Vec<Version>,

@@ -12,7 +12,7 @@ use super::splice::stamped;
 use super::{Request, Response, capability};
 use crate::issue::{Kind, Severity};
 use crate::resource::OperationOutcome;
-use crate::store::{Clock, PageKey, ResourceStore, ResourceType, StoreError, SystemClock, Tenanted, Version};
+use crate::store::{Clock, PageKey, ResourceStore, ResourceType, StoreError, SystemClock, TenantResources, Version};
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ use std::sync::Arc;
 /// ```
 /// use fhir_devices::backend::Memory;
 /// use fhir_devices::rest::{Request, Server};
-/// use fhir_devices::store::Tenanted;
+/// use fhir_devices::store::TenantResources;
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let store = Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?);
+/// let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
 /// let server = Server::new(store, "https://devices.example/st-mary/fhir");
 ///
 /// let pump = r#"{"resourceType":"Device","id":"pump","model":"P9"}"#;
@@ -44,7 +44,7 @@ use std::sync::Arc;
 /// # }
 /// ```
 pub struct Server<S: ?Sized = dyn ResourceStore> {
-    pub(super) store: Tenanted<S>,
+    pub(super) store: TenantResources<S>,
     pub(super) base: String,
     pub(super) pages: PageKey,
     pub(super) clock: Arc<dyn Clock>,
@@ -55,7 +55,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     ///
     /// Page tokens are sealed with a key that is no secret: it keeps damaged ones and those of other searches out. Who
     /// makes one gains nothing, as every search is of the tenant alone and asks everything anew.
-    pub fn new(store: Tenanted<S>, base: impl Into<String>) -> Self {
+    pub fn new(store: TenantResources<S>, base: impl Into<String>) -> Self {
         let mut base = base.into();
         base.truncate(base.trim_end_matches('/').len());
         let pages = PageKey::from_bytes(crate::store::Sha256::of(b"fhir-devices: places of searches").0);
@@ -77,7 +77,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     /// The store of the tenant.
-    pub fn store(&self) -> &Tenanted<S> {
+    pub fn store(&self) -> &TenantResources<S> {
         &self.store
     }
 

@@ -1,15 +1,17 @@
 //! Making the component refer to the bytes.
 
-use super::books::{Books, Stepped};
-use super::bytes::give_way;
-use super::entries::{Beside, Entries, Seen};
+use super::bytes::yield_now;
+use super::entries::{Entries, Seen, StepContext};
+use super::ledger_session::{LedgerSession, Stepped};
 use super::signed::{Judged, turned_away};
 use super::target::{Look, Meant, Seen as SeenComponent, Target};
 use super::update_service::{Addresses, UpdateService};
 use super::{ReceiveError, Received};
 use crate::primitive::{DateTime, Uri};
 use crate::resource::DeviceComponent;
-use crate::store::{BlobRef, BlobStore, Generation, Ledger, ResourceStore, StoreError, Stored as _, Tenanted, Version};
+use crate::store::{
+    BlobRef, BlobStore, Generation, Ledger, ResourceStore, StoreError, Stored as _, TenantResources, Version,
+};
 use crate::update::ingest::{self, Effect, Ingest, Input, Reason, State, Step};
 use crate::update::manifest::{ReasonCode, VerifiedManifest};
 use crate::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus, available};
@@ -55,7 +57,7 @@ where
     /// Makes the component refer to the bytes, unless it does.
     pub(super) async fn attach(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         seen: &mut Seen<Ingest>,
         target: &Target<'_, R>,
         manifest: Option<&VerifiedManifest>,
@@ -65,17 +67,17 @@ where
             match &seen.value.state {
                 State::Attached { component, version, .. } | State::Superseded { component, version, .. } => {
                     let found = target.version(component, *version).await?;
-                    return self.answer(books, &seen.value, found, true).await;
+                    return self.answer(session, &seen.value, found, true).await;
                 }
                 State::Stored { .. } => {
-                    if let Some(received) = self.try_attach(books, seen, target, manifest).await? {
+                    if let Some(received) = self.try_attach(session, seen, target, manifest).await? {
                         return Ok(received);
                     }
                 }
                 State::Releasing { .. } | State::Closed { .. } => {
                     let error = self.ended(&seen.value, None);
                     // What is left is brought to its end by whoever resumes it.
-                    let _ = self.release(books, seen).await;
+                    let _ = self.release(session, seen).await;
                     return Err(error);
                 }
                 State::Open { .. } | State::Acquired { .. } => break,
@@ -87,20 +89,20 @@ where
     /// One look, and one write: nothing where it is to be tried again from the state that the upload is in by then.
     async fn try_attach(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         seen: &mut Seen<Ingest>,
         target: &Target<'_, R>,
         manifest: Option<&VerifiedManifest>,
     ) -> Result<Option<Received>, ReceiveError> {
         let id = seen.value.id;
-        let Meant { seen: found, kin } = match target.look(id).await {
+        let Meant { seen: found, device_members } = match target.look(id).await {
             Ok(Look::Meant(found)) => *found,
             Ok(Look::Attached(found)) => {
                 let first = Target::first(target.resources, id, *found).await?;
-                return self.attached(books, seen, target, first, None).await.map(Some);
+                return self.attached(session, seen, target, first, None).await.map(Some);
             }
             Ok(Look::Changing) => {
-                give_way().await;
+                yield_now().await;
                 return Ok(None);
             }
             Err(error) => {
@@ -108,9 +110,9 @@ where
                     error,
                     ReceiveError::Unresolved(_) | ReceiveError::UnfitTarget(_) | ReceiveError::NoSuchDevice
                 ) {
-                    let lost = books.step(seen, &Input::TargetLost).await;
+                    let lost = session.step(seen, &Input::TargetLost).await;
                     if lost.is_ok() {
-                        let _ = self.release(books, seen).await;
+                        let _ = self.release(session, seen).await;
                     }
                 }
                 return Err(error);
@@ -118,28 +120,28 @@ where
         };
         let Some(component) = found.0.logical_id() else { return Ok(None) };
         // The records after the component: a call that slept must not attach what was ended meanwhile.
-        let judged = Judged { kin: &kin, device: target.device, component };
-        let read = self.target_read(books, seen, judged, &found.1, manifest).await?;
+        let judged = Judged { device_members: &device_members, device: target.device, component };
+        let read = self.target_read(session, seen, judged, &found.1, manifest).await?;
         let Some(effect) = read else { return Ok(None) };
         let Effect::WriteReference { blob, generation, .. } = effect else { return Ok(None) };
         let attempt = match seen.value.state {
             State::Stored { attempts, .. } => attempts,
             _ => return Ok(None),
         };
-        let update = match self.update(books, &seen.value, blob, generation).await {
+        let update = match self.update(session, &seen.value, blob, generation).await {
             Ok(update) => update,
             Err(error) => {
                 // The bytes may be gone because the upload was ended meanwhile.
-                *seen = books.known(id).await.map_err(ReceiveError::Ledger)?;
+                *seen = session.known(id).await.map_err(ReceiveError::Ledger)?;
                 return if matches!(seen.value.state, State::Stored { .. }) { Err(error) } else { Ok(None) };
             }
         };
         let replaced = Replaced::by_writing_to(&found.0);
         match target.write(found, &update).await {
-            Ok(written) => self.attached(books, seen, target, written, Some(replaced)).await.map(Some),
+            Ok(written) => self.attached(session, seen, target, written, Some(replaced)).await.map(Some),
             Err(StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. }) => {
-                books.step(seen, &Input::Conflicted { attempt }).await.map_err(ReceiveError::Ledger)?.ok();
-                give_way().await;
+                session.step(seen, &Input::Conflicted { attempt }).await.map_err(ReceiveError::Ledger)?.ok();
+                yield_now().await;
                 Ok(None)
             }
             Err(error) => Err(ReceiveError::Resources(error)),
@@ -150,7 +152,7 @@ where
     /// gives what is to be done then.
     async fn target_read(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         seen: &mut Seen<Ingest>,
         judged: Judged<'_>,
         version: &Version,
@@ -158,29 +160,29 @@ where
     ) -> Result<Option<Effect>, ReceiveError> {
         let provider = seen.value.intent.provider.clone();
         // In this order: what was accepted is then at least as new as the record that is judged by it.
-        *seen = books.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
+        *seen = session.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
         if !matches!(seen.value.state, State::Stored { .. }) {
             return Ok(None);
         }
-        let mut accepted = books.accepted(judged.component).await.map_err(ReceiveError::Ledger)?;
-        let (before, now) = (accepted.value.of(provider.as_ref()).cloned(), books.now());
-        let passed = books.passed_on(before.as_ref(), &seen.value.intent, seen.value.id).await;
+        let mut accepted = session.accepted(judged.component).await.map_err(ReceiveError::Ledger)?;
+        let (before, now) = (accepted.value.of(provider.as_ref()).cloned(), session.now());
+        let passed = session.passed_on(before.as_ref(), &seen.value.intent, seen.value.id).await;
         let passed = passed.map_err(ReceiveError::Ledger)?;
         let before = passed.clone().or(before);
-        let reasons = match self.judge(books, &seen.value, judged, before.as_ref(), (manifest, now)).await {
+        let reasons = match self.judge(session, &seen.value, judged, before.as_ref(), (manifest, now)).await {
             Ok(reasons) => reasons,
-            Err(error) => return self.turn_away(books, seen, error).await,
+            Err(error) => return self.turn_away(session, seen, error).await,
         };
         // Of the sequence number, the machine tells what is merely late from what may not be.
         if reasons.iter().any(|reason| reason.code != ReasonCode::Sequence) {
-            return self.turn_away(books, seen, ReceiveError::NotAdmitted { reasons }).await;
+            return self.turn_away(session, seen, ReceiveError::NotAdmitted { reasons }).await;
         }
         let component = judged.component.clone();
         let input = Input::TargetRead { component, version: version.version, accepted: before };
         let to = match ingest::step(&seen.value, &input, now) {
-            Ok(Step::Do(effect)) => return Ok(Some(effect)),
+            Ok(Step::Perform(effect)) => return Ok(Some(effect)),
             Ok(Step::Unchanged) | Err(_) => return Ok(None),
-            Ok(Step::To(to)) => to,
+            Ok(Step::Transition(to)) => to,
         };
         let mut entries = Entries::default();
         let goes_on = matches!(to.effect, Some(Effect::WriteReference { .. }));
@@ -190,10 +192,10 @@ where
             entries.accepted(&before, &accepted.value);
         }
         let (effect, refused) = (to.effect.clone(), to.audit.reason == Some(Reason::NotHigher));
-        entries.ingest(seen, to, Beside::default()).map_err(ReceiveError::Ledger)?;
-        let written = books.write_step(seen, entries).await.map_err(ReceiveError::Ledger)?;
+        entries.ingest(seen, to, StepContext::default()).map_err(ReceiveError::Ledger)?;
+        let written = session.write_step(seen, entries).await.map_err(ReceiveError::Ledger)?;
         if written && refused && !reasons.is_empty() {
-            let _ = self.release(books, seen).await;
+            let _ = self.release(session, seen).await;
             return Err(ReceiveError::NotAdmitted { reasons });
         }
         Ok(effect.filter(|_| written))
@@ -202,15 +204,16 @@ where
     /// Ends an upload that may not be attached; leaves it as it is where that is not known for certain.
     async fn turn_away(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         seen: &mut Seen<Ingest>,
         error: ReceiveError,
     ) -> Result<Option<Effect>, ReceiveError> {
         if let Some(why) = turned_away(&error) {
-            let beside = Beside { refused: matches!(error, ReceiveError::Manifest(_)), ..Beside::default() };
-            let ended = books.step_beside(seen, &Input::NotAdmitted { why }, beside).await;
+            let step_context =
+                StepContext { refused: matches!(error, ReceiveError::Manifest(_)), ..StepContext::default() };
+            let ended = session.step_with_context(seen, &Input::NotAdmitted { why }, step_context).await;
             match ended.map_err(ReceiveError::Ledger)? {
-                Ok(_) => drop(self.release(books, seen).await),
+                Ok(_) => drop(self.release(session, seen).await),
                 // Another call was faster.
                 Err(_) => return Ok(None),
             }
@@ -223,7 +226,7 @@ where
     /// by whoever finds the reference.
     async fn attached(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         seen: &mut Seen<Ingest>,
         target: &Target<'_, R>,
         found: SeenComponent,
@@ -231,20 +234,20 @@ where
     ) -> Result<Received, ReceiveError> {
         if let Some(component) = found.0.logical_id().cloned() {
             // Once this upload is at rest, nobody comes by to mark those before it.
-            self.mark(books, seen.value.id, target.resources, &found, replaced).await.map_err(unmarked)?;
+            self.mark(session, seen.value.id, target.resources, &found, replaced).await.map_err(unmarked)?;
             let written = Input::ReferenceWritten { component, version: found.1.version };
-            if books.step(seen, &written).await.map_err(unmarked)?.is_err() {
-                *seen = books.known(seen.value.id).await.map_err(unmarked)?;
+            if session.step(seen, &written).await.map_err(unmarked)?.is_err() {
+                *seen = session.known(seen.value.id).await.map_err(unmarked)?;
             }
         }
         match seen.value.state {
             State::Attached { .. } | State::Superseded { .. } => {
-                self.answer(books, &seen.value, found, replaced.is_none()).await
+                self.answer(session, &seen.value, found, replaced.is_none()).await
             }
             _ => {
                 let error = self.ended(&seen.value, None);
                 // The reference is taken out again.
-                let _ = self.release(books, seen).await;
+                let _ = self.release(session, seen).await;
                 Err(error)
             }
         }
@@ -254,9 +257,9 @@ where
     /// those before it; else nobody may do so any more, and all of them are looked at.
     async fn mark(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         by: IngestId,
-        resources: &Tenanted<R>,
+        resources: &TenantResources<R>,
         found: &SeenComponent,
         replaced: Option<Replaced>,
     ) -> Result<(), ReceiveError> {
@@ -264,36 +267,36 @@ where
             Some(Replaced::Nothing) => return Ok(()),
             Some(Replaced::Somebody) | None => {}
             Some(Replaced::One(id)) => {
-                let earlier = books.ingest(id).await.map_err(ReceiveError::Ledger)?;
+                let earlier = session.ingest(id).await.map_err(ReceiveError::Ledger)?;
                 if let Some(mut earlier) = earlier.filter(|earlier| earlier.value.state.is_end()) {
-                    books.step(&mut earlier, &Input::Superseded { by }).await.map_err(ReceiveError::Ledger)?.ok();
+                    session.step(&mut earlier, &Input::Superseded { by }).await.map_err(ReceiveError::Ledger)?.ok();
                     return Ok(());
                 }
             }
         }
-        self.supersede(books, by, resources, found).await
+        self.supersede(session, by, resources, found).await
     }
 
     /// Marks the uploads whose place this one took. One whose reference is written and not marked yet is marked as attached
     /// first. Those that are not known here are of somebody else.
     pub(super) async fn supersede(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         by: IngestId,
-        resources: &Tenanted<R>,
+        resources: &TenantResources<R>,
         found: &SeenComponent,
     ) -> Result<(), ReceiveError> {
         let superseded = |update: &AvailableUpdate| update.status == UpdateStatus::Superseded;
         for update in available(&found.0).flatten().filter(superseded) {
-            let earlier = books.ingest(update.id).await.map_err(ReceiveError::Ledger)?;
+            let earlier = session.ingest(update.id).await.map_err(ReceiveError::Ledger)?;
             let (Some(mut earlier), Some(component)) = (earlier, found.0.logical_id().cloned()) else { continue };
             if matches!(earlier.value.state, State::Stored { .. }) {
                 let version = Target::first(resources, update.id, found.clone()).await?.1.version;
                 let written = Input::ReferenceWritten { component, version };
-                books.step(&mut earlier, &written).await.map_err(ReceiveError::Ledger)?.ok();
+                session.step(&mut earlier, &written).await.map_err(ReceiveError::Ledger)?.ok();
             }
             if matches!(earlier.value.state, State::Attached { .. }) {
-                books.step(&mut earlier, &Input::Superseded { by }).await.map_err(ReceiveError::Ledger)?.ok();
+                session.step(&mut earlier, &Input::Superseded { by }).await.map_err(ReceiveError::Ledger)?.ok();
             }
         }
         Ok(())
@@ -301,7 +304,7 @@ where
 
     async fn answer(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         ingest: &Ingest,
         found: SeenComponent,
         replayed: bool,
@@ -311,7 +314,7 @@ where
         let update = match (said, ingest.state.held()) {
             (Some(update), _) => update,
             // Only where the store no longer keeps the version that had it.
-            (None, Some((blob, generation))) => self.update(books, ingest, blob, generation).await?,
+            (None, Some((blob, generation))) => self.update(session, ingest, blob, generation).await?,
             (None, None) => return Err(ReceiveError::Ledger(StoreError::NotFound)),
         };
         Ok(Received { component, version, last_updated, update, replayed })
@@ -319,15 +322,17 @@ where
 
     async fn update(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         ingest: &Ingest,
         blob: BlobRef,
         generation: Generation,
     ) -> Result<AvailableUpdate, ReceiveError> {
         let key = blob.key(generation);
         let url = match &self.addresses {
-            Addresses::Caller(url) => url(books.tenant(), &key),
-            Addresses::Store(kind) => self.blobs.url(books.tenant(), &key, *kind).await.map_err(ReceiveError::Blobs)?,
+            Addresses::Caller(url) => url(session.tenant(), &key),
+            Addresses::Store(kind) => {
+                self.blobs.url(session.tenant(), &key, *kind).await.map_err(ReceiveError::Blobs)?
+            }
         };
         let Ingest { id, intent, opened, .. } = ingest;
         Ok(AvailableUpdate {
@@ -348,19 +353,24 @@ where
 
     /// Takes the reference out of the component, and then gives up what the upload held. Does nothing for one that is not
     /// being released.
-    pub(super) async fn release(&self, books: &Books<'_, L>, seen: &mut Seen<Ingest>) -> Result<(), StoreError> {
+    pub(super) async fn release(
+        &self,
+        session: &LedgerSession<'_, L>,
+        seen: &mut Seen<Ingest>,
+    ) -> Result<(), StoreError> {
         loop {
             match ingest::resume(&seen.value.state) {
                 Some(Effect::DropReference { component }) => {
-                    let wrote = self.drop_reference(books, seen.value.id, &component).await?;
-                    let beside = Beside { wrote, ..Beside::default() };
-                    let dropped = books.step_beside(seen, &Input::ReferenceDropped { component }, beside).await?;
+                    let wrote = self.drop_reference(session, seen.value.id, &component).await?;
+                    let step_context = StepContext { wrote, ..StepContext::default() };
+                    let dropped =
+                        session.step_with_context(seen, &Input::ReferenceDropped { component }, step_context).await?;
                     if !matches!(dropped, Ok(Stepped::To)) {
-                        *seen = books.known(seen.value.id).await?;
+                        *seen = session.known(seen.value.id).await?;
                     }
                 }
                 Some(Effect::ReleaseBytes { blob, generation }) => {
-                    self.release_bytes(books, seen, &blob, generation).await?;
+                    self.release_bytes(session, seen, &blob, generation).await?;
                 }
                 _ => return Ok(()),
             }

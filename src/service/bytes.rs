@@ -42,7 +42,7 @@ impl Passing {
         }
         if self.since >= PIECE {
             self.since = 0;
-            give_way().await;
+            yield_now().await;
         }
         Ok(true)
     }
@@ -68,7 +68,7 @@ pub(super) fn of_blobs(error: StoreError) -> ReceiveError {
 }
 
 /// Is ready at the second poll, so that others have their turn.
-pub(super) async fn give_way() {
+pub(super) async fn yield_now() {
     let mut given = false;
     poll_fn(|cx| {
         if given {

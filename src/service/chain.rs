@@ -1,6 +1,6 @@
 //! The audit chain of a tenant, read and verified.
 
-use super::keep::PAGE;
+use super::lifecycle::PAGE;
 use super::update_service::UpdateService;
 use crate::store::{BlobStore, Ledger, Page, PageToken, ResourceStore, Result, StoreError, Tenant};
 use crate::update::audit::{AuditRecord, Break, ChainHead, Checkpoint, read_lines, verify};
@@ -23,7 +23,7 @@ where
         limit: NonZeroU32,
         after: Option<&PageToken>,
     ) -> Result<Page<String>> {
-        self.books(tenant).chain(limit, after).await
+        self.session(tenant).chain(limit, after).await
     }
 
     /// Every audit record of a tenant, in the order of the chain. Everything is held in memory.
@@ -31,10 +31,10 @@ where
     /// # Errors
     /// [`StoreError::Corrupt`] where a record cannot be read; the ledger's troubles.
     pub async fn audit_records(&self, tenant: &Tenant) -> Result<Vec<AuditRecord>> {
-        let books = self.books(tenant);
+        let session = self.session(tenant);
         let (mut lines, mut after) = (String::new(), None);
         loop {
-            let page = books.chain(PAGE, after.as_ref()).await?;
+            let page = session.chain(PAGE, after.as_ref()).await?;
             for line in page.items {
                 lines.push_str(&line);
                 lines.push('\n');
@@ -53,7 +53,7 @@ where
     /// # Errors
     /// The ledger's troubles.
     pub async fn audit_checkpoint(&self, tenant: &Tenant) -> Result<Checkpoint> {
-        Ok(self.books(tenant).head().await?.0.checkpoint())
+        Ok(self.session(tenant).head().await?.0.checkpoint())
     }
 
     /// Whether the audit chain is whole, and goes through every checkpoint: the first break, where it is not.

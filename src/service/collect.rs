@@ -1,9 +1,9 @@
 //! Bytes: kept for who needs them, deleted when nobody does, and looked after.
 
-use super::KeepError;
-use super::books::{Books, Written};
+use super::LifecycleError;
 use super::entries::Entries;
-use super::keep::PAGE;
+use super::ledger_session::{LedgerSession, Written};
+use super::lifecycle::PAGE;
 use super::update_service::UpdateService;
 use crate::primitive::Code;
 use crate::store::{
@@ -104,17 +104,23 @@ where
     /// them, it keeps the one that the rule or the case keeps already, or else the newest that is there.
     ///
     /// # Errors
-    /// [`KeepError::Bytes`] where there are no such bytes, or they are being deleted; [`KeepError::Store`].
-    pub async fn pin(&self, tenant: &Tenant, digest: &Sha256, by: Holder, actor: ActorId) -> Result<(), KeepError> {
-        let books = self.books(tenant);
+    /// [`LifecycleError::Bytes`] where there are no such bytes, or they are being deleted; [`LifecycleError::Store`].
+    pub async fn pin(
+        &self,
+        tenant: &Tenant,
+        digest: &Sha256,
+        by: Holder,
+        actor: ActorId,
+    ) -> Result<(), LifecycleError> {
+        let session = self.session(tenant);
         loop {
-            let copies = books.copies(digest).await?;
+            let copies = session.copies(digest).await?;
             let there = || copies.iter().filter(|copy| copy.is_present());
             let kept = there().find(|copy| copy.holders().any(|holder| is_pin_of(holder, &by)));
             let Some(copy) = kept.or_else(|| there().next()).or_else(|| copies.first()) else {
                 return Err(blob::Refusal::Absent.into());
             };
-            let seen = books.entry(&copy.key()).await?;
+            let seen = session.entry(&copy.key()).await?;
             let Some(known) = &seen.value else { continue };
             if copy.is_present() && !known.is_present() {
                 continue;
@@ -124,13 +130,14 @@ where
                 return Err(blob::Refusal::Absent.into());
             }
             let (by, actor) = (by.clone(), Some(actor.clone()));
-            let held = Input::Held { blob: known.blob, by, fresh: known.generation, room: self.room, actor };
-            match blob::step(seen.value.as_ref(), &held, books.now())? {
+            let held =
+                Input::Held { blob: known.blob, by, fresh: known.generation, max_holders: self.max_holders, actor };
+            match blob::step(seen.value.as_ref(), &held, session.now())? {
                 Step::Unchanged => return Ok(()),
-                Step::To(to) => {
+                Step::Transition(to) => {
                     let mut entries = Entries::default();
                     entries.blob(&seen, &to);
-                    if books.write(entries).await? != Written::Not {
+                    if session.write(entries).await? != Written::Not {
                         return Ok(());
                     }
                 }
@@ -141,11 +148,17 @@ where
     /// Keeps bytes for a rule or a case no more, whichever copy of them it keeps.
     ///
     /// # Errors
-    /// [`KeepError::Bytes`] for a retention that is not over; [`KeepError::Store`].
-    pub async fn unpin(&self, tenant: &Tenant, digest: &Sha256, by: Holder, actor: ActorId) -> Result<(), KeepError> {
-        let books = self.books(tenant);
-        for copy in books.copies(digest).await? {
-            self.release_holder(&books, &copy.key(), by.clone(), Some(actor.clone())).await??;
+    /// [`LifecycleError::Bytes`] for a retention that is not over; [`LifecycleError::Store`].
+    pub async fn unpin(
+        &self,
+        tenant: &Tenant,
+        digest: &Sha256,
+        by: Holder,
+        actor: ActorId,
+    ) -> Result<(), LifecycleError> {
+        let session = self.session(tenant);
+        for copy in session.copies(digest).await? {
+            self.release_holder(&session, &copy.key(), by.clone(), Some(actor.clone())).await??;
         }
         Ok(())
     }
@@ -156,12 +169,12 @@ where
     /// # Errors
     /// The ledger's troubles.
     pub async fn media_type(&self, tenant: &Tenant, key: &BlobKey) -> Result<Option<Code>> {
-        let books = self.books(tenant);
-        let entry = books.entry(key).await?.value;
+        let session = self.session(tenant);
+        let entry = session.entry(key).await?.value;
         let mut said: Option<Code> = None;
         for holder in entry.iter().flat_map(Entry::holders).take(ASKED) {
             let Holder::Ingest(id) = holder else { continue };
-            let Some(ingest) = books.ingest(*id).await? else { continue };
+            let Some(ingest) = session.ingest(*id).await? else { continue };
             let own = ingest.value.intent.content_type;
             if said.as_ref().is_some_and(|said| *said != own) {
                 return Ok(None);
@@ -173,21 +186,21 @@ where
 
     async fn release_holder(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         key: &BlobKey,
         by: Holder,
         actor: Option<ActorId>,
     ) -> Result<Result<bool, blob::Refusal>> {
         let released = Input::Released { by, actor };
         loop {
-            let seen = books.entry(key).await?;
-            match blob::step(seen.value.as_ref(), &released, books.now()) {
+            let seen = session.entry(key).await?;
+            match blob::step(seen.value.as_ref(), &released, session.now()) {
                 Err(refusal) => return Ok(Err(refusal)),
                 Ok(Step::Unchanged) => return Ok(Ok(false)),
-                Ok(Step::To(to)) => {
+                Ok(Step::Transition(to)) => {
                     let mut entries = Entries::default();
                     entries.blob(&seen, &to);
-                    if books.write(entries).await? != Written::Not {
+                    if session.write(entries).await? != Written::Not {
                         return Ok(Ok(true));
                     }
                 }
@@ -203,12 +216,12 @@ where
     /// # Errors
     /// As [`Ledger::scan`]. What goes wrong with one blob stands in the result.
     pub async fn collect(&self, tenant: &Tenant, grace: Duration) -> Result<Collected> {
-        let books = self.books(tenant);
+        let session = self.session(tenant);
         let (mut collected, mut after) = (Collected::default(), None);
         loop {
-            let page = books.entries(PAGE, after.as_ref()).await?;
+            let page = session.entries(PAGE, after.as_ref()).await?;
             for entry in page.items {
-                if let Err(error) = self.collect_one(&books, &entry, grace, &mut collected).await {
+                if let Err(error) = self.collect_one(&session, &entry, grace, &mut collected).await {
                     collected.failed.push((entry.key(), error));
                 }
             }
@@ -221,63 +234,63 @@ where
 
     async fn collect_one(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         entry: &Entry,
         grace: Duration,
         collected: &mut Collected,
     ) -> Result<()> {
         for holder in entry.holders() {
             let Holder::Ingest(id) = holder else { continue };
-            let ingest = books.ingest(*id).await?.map(|seen| seen.value);
-            if justified(holder, ingest.as_ref(), &entry.key(), books.now()) {
+            let ingest = session.ingest(*id).await?.map(|seen| seen.value);
+            if justified(holder, ingest.as_ref(), &entry.key(), session.now()) {
                 continue;
             }
-            if let Ok(true) = self.release_holder(books, &entry.key(), holder.clone(), None).await? {
+            if let Ok(true) = self.release_holder(session, &entry.key(), holder.clone(), None).await? {
                 collected.released += 1;
             }
         }
         loop {
-            let seen = books.entry(&entry.key()).await?;
-            match blob::step(seen.value.as_ref(), &Input::CollectionDue { grace }, books.now()) {
+            let seen = session.entry(&entry.key()).await?;
+            match blob::step(seen.value.as_ref(), &Input::CollectionDue { grace }, session.now()) {
                 Err(_) => {
                     collected.kept += 1;
                     return Ok(());
                 }
                 Ok(Step::Unchanged) => {
                     if let Some(condemned) = seen.value.as_ref().filter(|entry| blob::resume(entry).is_some()) {
-                        self.delete(books, condemned).await?;
+                        self.delete(session, condemned).await?;
                         collected.deleted += 1;
                     }
                     return Ok(());
                 }
-                Ok(Step::To(to)) => {
+                Ok(Step::Transition(to)) => {
                     let mut entries = Entries::default();
                     entries.blob(&seen, &to);
-                    books.write(entries).await?;
+                    session.write(entries).await?;
                 }
             }
         }
     }
 
     /// Deletes the bytes of a condemned entry, and says so in the books once the store does not have them.
-    pub(super) async fn delete(&self, books: &Books<'_, L>, condemned: &Entry) -> Result<()> {
+    pub(super) async fn delete(&self, session: &LedgerSession<'_, L>, condemned: &Entry) -> Result<()> {
         let Some(blob::Effect::DeleteBytes { key }) = blob::resume(condemned) else { return Ok(()) };
-        self.blobs.delete(books.tenant(), &key).await?;
-        match self.blobs.head(books.tenant(), &key).await {
+        self.blobs.delete(session.tenant(), &key).await?;
+        match self.blobs.head(session.tenant(), &key).await {
             Err(StoreError::NotFound) => {}
             Ok(_) => return Err(StoreError::Unavailable { retry_after: None, source: None }),
             Err(error) => return Err(error),
         }
         loop {
-            let seen = books.entry(&key).await?;
+            let seen = session.entry(&key).await?;
             let confirmed = Input::AbsenceConfirmed { generation: key.generation };
-            match blob::step(seen.value.as_ref(), &confirmed, books.now()) {
+            match blob::step(seen.value.as_ref(), &confirmed, session.now()) {
                 // Another did it, and the bytes may even be back under another generation.
                 Ok(Step::Unchanged) | Err(_) => return Ok(()),
-                Ok(Step::To(to)) => {
+                Ok(Step::Transition(to)) => {
                     let mut entries = Entries::default();
                     entries.blob(&seen, &to);
-                    if books.write(entries).await? != Written::Not {
+                    if session.write(entries).await? != Written::Not {
                         return Ok(());
                     }
                 }
@@ -292,13 +305,13 @@ where
     /// # Errors
     /// The stores' troubles. What was deleted until then stays deleted.
     pub async fn sweep(&self, tenant: &Tenant) -> Result<Swept> {
-        let books = self.books(tenant);
+        let session = self.session(tenant);
         let (mut swept, mut after) = (Swept::default(), None);
         loop {
             let page = self.blobs.list(tenant, PAGE, after.as_ref()).await?;
             for BlobInfo { key, .. } in page.items {
                 // The entry after the bytes were found: it was there before they were.
-                let entry = books.entry(&key).await?.value;
+                let entry = session.entry(&key).await?.value;
                 match sweep(&key, entry.as_ref()) {
                     Sweep::Keep => swept.kept += 1,
                     Sweep::Delete => {
@@ -320,14 +333,14 @@ where
     /// # Errors
     /// As [`Ledger::scan`].
     pub async fn scrub(&self, tenant: &Tenant, mut progress: impl FnMut(Progress)) -> Result<Vec<Damage>> {
-        let books = self.books(tenant);
+        let session = self.session(tenant);
         let (mut damages, mut done, mut after) = (Vec::new(), Progress::default(), None);
         loop {
-            let page = books.entries(PAGE, after.as_ref()).await?;
+            let page = session.entries(PAGE, after.as_ref()).await?;
             for entry in page.items.into_iter().filter(Entry::is_present) {
                 if let Err(error) = self.scrub_one(tenant, &entry, &mut done).await {
                     // It may have been given up while it was read.
-                    let now = books.entry(&entry.key()).await?.value;
+                    let now = session.entry(&entry.key()).await?.value;
                     if now.is_some_and(|now| now.is_present()) {
                         done.damaged += 1;
                         damages.push(Damage { key: entry.key(), holders: entry.holders().cloned().collect(), error });

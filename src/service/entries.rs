@@ -1,7 +1,7 @@
 //! What is written to the books in one step, and what is recorded of it.
 
 use crate::store::{BlobKey, Change, LedgerKey, Result, Revision, Sha256, StoreError, VersionId};
-use crate::update::audit::{Actor, Aside, Verdict, Verification};
+use crate::update::audit::{Actor, RecordContext, Verdict, Verification};
 use crate::update::ingest::{self, Ingest};
 use crate::update::{Accepted, Action, ActorId, AuditDraft, IngestId, UpdateName, blob};
 use bytes::Bytes;
@@ -16,7 +16,7 @@ pub(super) struct Seen<T> {
 
 /// What the driver knows of a step of an upload, and the machine does not.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Beside {
+pub(super) struct StepContext {
     /// The versions of the component before and after a write that the step itself does not tell of.
     pub(super) wrote: Option<(VersionId, VersionId)>,
     /// Whether signatures were refused.
@@ -38,9 +38,9 @@ impl Noted {
         Self { draft, before: None, written: None, update: None, verification: None }
     }
 
-    fn of(ingest: &Ingest, draft: AuditDraft, beside: Beside) -> Self {
+    fn of(ingest: &Ingest, draft: AuditDraft, step_context: StepContext) -> Self {
         let found = match draft.action {
-            Action::Failed if beside.refused => Some((Verdict::Refused, Vec::new())),
+            Action::Failed if step_context.refused => Some((Verdict::Refused, Vec::new())),
             // Where an upload begins, where it is judged, and where devices see it.
             Action::Opened | Action::Targeted | Action::Attached => Some(match &ingest.signed {
                 Some(signed) => (Verdict::Verified, signed.keys.clone()),
@@ -53,7 +53,7 @@ impl Noted {
         let before = attached.and_then(|version| VersionId::new(version.get().saturating_sub(1)));
         let update = ingest.signed.as_ref().map(|signed| signed.update.clone());
         let verification = found.map(|(verdict, keys)| Verification { verdict, keys });
-        let (before, written) = match beside.wrote {
+        let (before, written) = match step_context.wrote {
             Some((before, written)) => (Some(before), Some(written)),
             None => (before, None),
         };
@@ -64,8 +64,8 @@ impl Noted {
         self.draft.clone()
     }
 
-    pub(super) fn aside(&self, by: ActorId) -> Aside {
-        let mut aside = Aside::by(Actor::service(by));
+    pub(super) fn aside(&self, by: ActorId) -> RecordContext {
+        let mut aside = RecordContext::by(Actor::service(by));
         (aside.before, aside.written) = (self.before, self.written);
         (aside.update, aside.verification) = (self.update.clone(), self.verification.clone());
         aside
@@ -85,14 +85,19 @@ impl Entries {
     /// A new upload. Gives the place where it will be.
     pub(super) fn open(&mut self, ingest: Ingest, said: AuditDraft) -> Result<Seen<Ingest>> {
         let key = at(OPEN, &ingest.id.to_string())?;
-        self.records.push(Noted::of(&ingest, said, Beside::default()));
+        self.records.push(Noted::of(&ingest, said, StepContext::default()));
         self.next = Some((self.changes.len(), ingest.clone()));
         self.changes.push(Change::create(key.clone(), ingest.to_bytes()));
         Ok(Seen { key, revision: None, value: ingest })
     }
 
     /// The next state of an upload. One that has come to rest is kept apart from those that are to be gone on with.
-    pub(super) fn ingest(&mut self, seen: &Seen<Ingest>, to: ingest::Transition, beside: Beside) -> Result<()> {
+    pub(super) fn ingest(
+        &mut self,
+        seen: &Seen<Ingest>,
+        to: ingest::Transition,
+        step_context: StepContext,
+    ) -> Result<()> {
         let next = Ingest { state: to.state, ..seen.value.clone() };
         let key = at(shelf(&next), &next.id.to_string())?;
         let value = next.to_bytes();
@@ -104,7 +109,7 @@ impl Entries {
             }
             (None, _) => self.changes.push(Change::create(key, value)),
         }
-        self.records.push(Noted::of(&next, to.audit, beside));
+        self.records.push(Noted::of(&next, to.audit, step_context));
         self.next = Some((self.changes.len().saturating_sub(1), next));
         Ok(())
     }

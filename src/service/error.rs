@@ -1,7 +1,7 @@
 //! Why an update was not received.
 
+use crate::containment::{SelectError, Unfit};
 use crate::primitive::Code;
-use crate::reference::{SelectError, Unfit};
 use crate::store::{Applied, Sha256, StoreError};
 use crate::update::ingest::Reason;
 use crate::update::manifest::{self, ArtifactName, ManifestError, SignatureError};

@@ -17,28 +17,28 @@
 //! await calls for the same tenant. To drop a call is safe at any point, and gives the turn back at once. Other processes
 //! are not held up.
 
+mod async_mutex;
 mod attach;
-mod books;
 mod bytes;
 mod chain;
 mod collect;
 mod entries;
 mod error;
 mod ids;
-mod keep;
+mod ledger_session;
+mod lifecycle;
 mod receive;
 mod signed;
 mod sink;
 mod submission;
 mod target;
-mod turn;
 mod update_service;
 
 pub use crate::update::{AvailableUpdate, IdempotencyKey, IngestId};
 pub use collect::{Collected, Damage, Progress, Swept};
 pub use error::ReceiveError;
 pub use ids::{Ids, RandomIds};
-pub use keep::{KeepError, Recovered};
+pub use lifecycle::{LifecycleError, Recovered};
 pub use signed::SignedSubmission;
 pub use sink::AuditSink;
 pub use submission::{Received, Submission};

@@ -1,8 +1,8 @@
 //! Receiving one update.
 
-use super::books::{Books, Stepped};
 use super::bytes::{Passing, of_blobs};
-use super::entries::{Beside, Entries, Seen};
+use super::entries::{Entries, Seen, StepContext};
+use super::ledger_session::{LedgerSession, Stepped};
 use super::signed;
 use super::target::Target;
 use super::update_service::{Addresses, UpdateService};
@@ -10,7 +10,7 @@ use super::{ReceiveError, Received, SignedSubmission, Submission};
 use crate::primitive::Code;
 use crate::store::{
     Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, StoreError, Tenant,
-    Tenanted, UrlKind,
+    TenantResources, UrlKind,
 };
 use crate::update::IdempotencyKey;
 use crate::update::blob::{self, Holder};
@@ -110,16 +110,16 @@ where
         if intent.size.is_some_and(|size| size > self.limit()) {
             return Err(ReceiveError::TooLarge { limit: self.limit() });
         }
-        let resources = Tenanted::new(Arc::clone(&self.resources), tenant.clone());
+        let resources = TenantResources::new(Arc::clone(&self.resources), tenant.clone());
         let whole = manifest.is_some();
         let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole };
-        let books = self.books(tenant);
-        let (mut seen, new) = self.intend(&books, key, &intent, &target, manifest).await?;
+        let session = self.session(tenant);
+        let (mut seen, new) = self.intend(&session, key, &intent, &target, manifest).await?;
         match seen.value.state {
-            State::Open { .. } | State::Acquired { .. } => self.take(&books, &mut seen, body).await?,
+            State::Open { .. } | State::Acquired { .. } => self.take(&session, &mut seen, body).await?,
             _ => self.compare(&seen.value, body).await?,
         }
-        let received = self.attach(&books, &mut seen, &target, manifest).await?;
+        let received = self.attach(&session, &mut seen, &target, manifest).await?;
         // A recovery may have overtaken this call, and is no call before it.
         Ok(Received { replayed: received.replayed && !new, ..received })
     }
@@ -152,7 +152,7 @@ where
     /// one took its place: then it says so each time.
     async fn intend(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         key: Option<&IdempotencyKey>,
         intent: &Intent,
         target: &Target<'_, R>,
@@ -160,17 +160,17 @@ where
     ) -> Result<(Seen<Ingest>, bool), ReceiveError> {
         for _ in 0..self.max_attempts {
             let pointer = match key {
-                Some(key) => Some(books.pointer(key).await.map_err(ReceiveError::Ledger)?),
+                Some(key) => Some(session.pointer(key).await.map_err(ReceiveError::Ledger)?),
                 None => None,
             };
             if let Some(id) = pointer.as_ref().and_then(|pointer| pointer.value) {
-                let known = books.known(id).await.map_err(ReceiveError::Ledger)?;
+                let known = session.known(id).await.map_err(ReceiveError::Ledger)?;
                 if known.value.intent != *intent {
                     return Err(ReceiveError::KeyReused);
                 }
                 match known.value.state {
                     State::Open { .. } | State::Acquired { .. } => {
-                        self.may_begin(books, target, manifest, intent, Some(id)).await?;
+                        self.may_begin(session, target, manifest, intent, Some(id)).await?;
                         return Ok((known, false));
                     }
                     State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => {
@@ -184,19 +184,19 @@ where
                     State::Releasing { .. } | State::Closed { .. } => {}
                 }
             }
-            self.may_begin(books, target, manifest, intent, None).await?;
+            self.may_begin(session, target, manifest, intent, None).await?;
             let limits = ingest::Limits { max_size: self.limit(), ..self.limits };
-            let (mut new, said) = Ingest::open(self.ids.next_id(), intent.clone(), limits, books.now());
+            let (mut new, said) = Ingest::open(self.ids.next_id(), intent.clone(), limits, session.now());
             new.signed = manifest.map(|verified| Box::new(signed::signed(verified)));
             let mut entries = Entries::default();
             if let Some(pointer) = &pointer {
                 entries.pointer(pointer, new.id);
             }
             if let Some(verified) = manifest {
-                signed::keep(books, &mut entries, new.id, verified).await.map_err(ReceiveError::Ledger)?;
+                signed::keep(session, &mut entries, new.id, verified).await.map_err(ReceiveError::Ledger)?;
             }
             let mut seen = entries.open(new, said).map_err(ReceiveError::Ledger)?;
-            if books.write_step(&mut seen, entries).await.map_err(ReceiveError::Ledger)? {
+            if session.write_step(&mut seen, entries).await.map_err(ReceiveError::Ledger)? {
                 return Ok((seen, true));
             }
         }
@@ -236,11 +236,16 @@ where
     }
 
     /// Takes the bytes into the store of blobs, and says so in the books.
-    async fn take(&self, books: &Books<'_, L>, seen: &mut Seen<Ingest>, body: ByteStream) -> Result<(), ReceiveError> {
-        let mut writer = self.blobs.begin(books.tenant()).await.map_err(ReceiveError::Blobs)?;
-        let passed = self.pass(books, seen, body, &mut writer).await;
+    async fn take(
+        &self,
+        session: &LedgerSession<'_, L>,
+        seen: &mut Seen<Ingest>,
+        body: ByteStream,
+    ) -> Result<(), ReceiveError> {
+        let mut writer = self.blobs.begin(session.tenant()).await.map_err(ReceiveError::Blobs)?;
+        let passed = self.pass(session, seen, body, &mut writer).await;
         let held = match passed {
-            Ok(blob) => self.hold(books, seen, blob).await,
+            Ok(blob) => self.hold(session, seen, blob).await,
             Err(error) => {
                 let fault = match error {
                     ReceiveError::TooLarge { .. } => Some(Reason::TooLarge),
@@ -248,17 +253,17 @@ where
                     _ => None,
                 };
                 if let Some(reason) = fault {
-                    let _ = self.fail(books, seen, reason).await;
+                    let _ = self.fail(session, seen, reason).await;
                 }
                 Err(error)
             }
         };
         match held {
-            Ok(Some((blob, generation, false))) => self.commit(books, seen, writer, blob, generation).await,
+            Ok(Some((blob, generation, false))) => self.commit(session, seen, writer, blob, generation).await,
             Ok(Some((_, generation, true))) => {
                 // The tenant has the bytes: those that came now are not needed.
                 let _ = writer.abort().await;
-                self.committed(books, seen, generation).await
+                self.committed(session, seen, generation).await
             }
             Ok(None) => {
                 let _ = writer.abort().await;
@@ -275,7 +280,7 @@ where
     /// Lets the bytes pass to where nobody sees them. An upload that takes long is given more time.
     async fn pass(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         seen: &mut Seen<Ingest>,
         body: ByteStream,
         writer: &mut Box<dyn BlobWriter>,
@@ -283,7 +288,7 @@ where
         let (limit, declared) = (self.limit(), seen.value.intent.size);
         let mut passing = Passing::new(body, declared.map_or(limit, |declared| declared.min(limit)));
         let half = self.limits.lease() / 2;
-        let mut begun = books.now();
+        let mut begun = session.now();
         loop {
             match passing.next(Some(writer)).await {
                 Ok(true) => {}
@@ -296,10 +301,10 @@ where
                 }
                 Err(error) => return Err(error),
             }
-            let now = books.now();
+            let now = session.now();
             if now - begun > half {
                 begun = now;
-                let extended = books.step(seen, &Input::Progressed).await.map_err(ReceiveError::Ledger)?;
+                let extended = session.step(seen, &Input::Progressed).await.map_err(ReceiveError::Ledger)?;
                 extended.map_err(|refusal| self.refused(refusal, &seen.value))?;
             }
         }
@@ -310,16 +315,16 @@ where
     /// call brought them to the store meanwhile.
     async fn hold(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         seen: &mut Seen<Ingest>,
         blob: BlobRef,
     ) -> Result<Option<(BlobRef, Generation, bool)>, ReceiveError> {
         for _ in 0..self.max_attempts {
-            let stepped = books.step(seen, &Input::BytesReceived { blob }).await.map_err(ReceiveError::Ledger)?;
+            let stepped = session.step(seen, &Input::BytesReceived { blob }).await.map_err(ReceiveError::Ledger)?;
             match stepped {
                 Ok(Stepped::Do(Effect::HoldBytes { .. })) => {}
                 Ok(Stepped::Do(Effect::CommitBytes { generation, .. })) => {
-                    let entry = books.entry(&blob.key(generation)).await.map_err(ReceiveError::Ledger)?;
+                    let entry = session.entry(&blob.key(generation)).await.map_err(ReceiveError::Ledger)?;
                     let present = entry.value.is_some_and(|entry| entry.is_present());
                     return Ok(Some((blob, generation, present)));
                 }
@@ -327,13 +332,13 @@ where
                 Ok(Stepped::To) => return Err(self.ended(&seen.value, Some(blob))),
                 Err(refusal) => return Err(self.refused(refusal, &seen.value)),
             }
-            let entry = books.newest(&blob.digest).await.map_err(ReceiveError::Ledger)?;
+            let entry = session.newest(&blob.digest).await.map_err(ReceiveError::Ledger)?;
             let by = Holder::Ingest(seen.value.id);
-            let (fresh, room) = (Generation(self.ids.next_id().0.max(1)), self.room);
-            let held = blob::Input::Held { blob, by, fresh, room, actor: None };
+            let (fresh, max_holders) = (Generation(self.ids.next_id().0.max(1)), self.max_holders);
+            let held = blob::Input::Held { blob, by, fresh, max_holders, actor: None };
             let mut entries = Entries::default();
-            let (generation, present) = match blob::step(entry.value.as_ref(), &held, books.now()) {
-                Ok(blob::Step::To(to)) => {
+            let (generation, present) = match blob::step(entry.value.as_ref(), &held, session.now()) {
+                Ok(blob::Step::Transition(to)) => {
                     entries.blob(&entry, &to);
                     (to.entry.generation, to.entry.is_present())
                 }
@@ -341,8 +346,8 @@ where
                     Some(known) => (known.generation, known.is_present()),
                     None => continue,
                 },
-                Err(blob::Refusal::Full) => match blob::step(None, &held, books.now()) {
-                    Ok(blob::Step::To(to)) => {
+                Err(blob::Refusal::Full) => match blob::step(None, &held, session.now()) {
+                    Ok(blob::Step::Transition(to)) => {
                         entries.further(&entry, &to).map_err(ReceiveError::Ledger)?;
                         (to.entry.generation, to.entry.is_present())
                     }
@@ -351,7 +356,7 @@ where
                 Err(blob::Refusal::Condemned) => {
                     // They are on their way out. Once they are gone, there is a new generation.
                     if let Some(condemned) = &entry.value {
-                        self.delete(books, condemned).await.map_err(ReceiveError::Blobs)?;
+                        self.delete(session, condemned).await.map_err(ReceiveError::Blobs)?;
                     }
                     continue;
                 }
@@ -360,17 +365,17 @@ where
                     return Err(ReceiveError::Ledger(StoreError::Corrupt { what }));
                 }
             };
-            match ingest::step(&seen.value, &Input::BytesHeld { blob, generation }, books.now()) {
-                Ok(ingest::Step::To(to)) => {
-                    entries.ingest(seen, to, Beside::default()).map_err(ReceiveError::Ledger)?;
+            match ingest::step(&seen.value, &Input::BytesHeld { blob, generation }, session.now()) {
+                Ok(ingest::Step::Transition(to)) => {
+                    entries.ingest(seen, to, StepContext::default()).map_err(ReceiveError::Ledger)?;
                 }
                 // Another call with the same key was first.
                 Ok(_) | Err(_) => {
-                    *seen = books.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
+                    *seen = session.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
                     continue;
                 }
             }
-            if books.write_step(seen, entries).await.map_err(ReceiveError::Ledger)? {
+            if session.write_step(seen, entries).await.map_err(ReceiveError::Ledger)? {
                 return Ok(Some((blob, generation, present)));
             }
         }
@@ -380,7 +385,7 @@ where
     /// Makes the bytes visible under their name.
     async fn commit(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         seen: &mut Seen<Ingest>,
         writer: Box<dyn BlobWriter>,
         blob: BlobRef,
@@ -389,44 +394,44 @@ where
         match writer.commit(blob, generation).await {
             Ok(_) => {}
             Err(lost) if lost.applied() == Applied::Unknown => {
-                match self.blobs.head(books.tenant(), &blob.key(generation)).await {
+                match self.blobs.head(session.tenant(), &blob.key(generation)).await {
                     Ok(found) if found == blob => {}
                     _ => return Err(ReceiveError::Blobs(lost)),
                 }
             }
             Err(error) => return Err(of_blobs(error)),
         }
-        self.committed(books, seen, generation).await
+        self.committed(session, seen, generation).await
     }
 
     /// Says in the books that the bytes are in the store.
     pub(super) async fn committed(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         seen: &mut Seen<Ingest>,
         generation: Generation,
     ) -> Result<(), ReceiveError> {
         for _ in 0..self.max_attempts {
             let mut entries = Entries::default();
-            match ingest::step(&seen.value, &Input::BytesCommitted { generation }, books.now()) {
-                Ok(ingest::Step::To(to)) => {
-                    entries.ingest(seen, to, Beside::default()).map_err(ReceiveError::Ledger)?;
+            match ingest::step(&seen.value, &Input::BytesCommitted { generation }, session.now()) {
+                Ok(ingest::Step::Transition(to)) => {
+                    entries.ingest(seen, to, StepContext::default()).map_err(ReceiveError::Ledger)?;
                 }
-                Ok(ingest::Step::Do(_) | ingest::Step::Unchanged) => return Ok(()),
+                Ok(ingest::Step::Perform(_) | ingest::Step::Unchanged) => return Ok(()),
                 Err(refusal) => return Err(self.refused(refusal, &seen.value)),
             };
             let Some((blob, _)) = seen.value.state.held() else { return Err(self.ended(&seen.value, None)) };
-            let entry = books.entry(&blob.key(generation)).await.map_err(ReceiveError::Ledger)?;
-            match blob::step(entry.value.as_ref(), &blob::Input::Committed { generation }, books.now()) {
-                Ok(blob::Step::To(to)) => entries.blob(&entry, &to),
+            let entry = session.entry(&blob.key(generation)).await.map_err(ReceiveError::Ledger)?;
+            match blob::step(entry.value.as_ref(), &blob::Input::Committed { generation }, session.now()) {
+                Ok(blob::Step::Transition(to)) => entries.blob(&entry, &to),
                 Ok(blob::Step::Unchanged) => {}
                 // Only one who is late comes here: the upload was released meanwhile.
                 Err(_) => {
-                    *seen = books.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
+                    *seen = session.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
                     continue;
                 }
             }
-            if books.write_step(seen, entries).await.map_err(ReceiveError::Ledger)? {
+            if session.write_step(seen, entries).await.map_err(ReceiveError::Ledger)? {
                 return Ok(());
             }
         }
@@ -434,10 +439,15 @@ where
     }
 
     /// Ends an upload whose bytes are at fault.
-    async fn fail(&self, books: &Books<'_, L>, seen: &mut Seen<Ingest>, reason: Reason) -> Result<(), StoreError> {
+    async fn fail(
+        &self,
+        session: &LedgerSession<'_, L>,
+        seen: &mut Seen<Ingest>,
+        reason: Reason,
+    ) -> Result<(), StoreError> {
         // An upload that stays open is ended when its time is over.
-        books.step(seen, &Input::CheckFailed { reason }).await?.ok();
-        self.release(books, seen).await
+        session.step(seen, &Input::CheckFailed { reason }).await?.ok();
+        self.release(session, seen).await
     }
 
     /// Why a call cannot go on, by what the machine said to it.

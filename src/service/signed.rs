@@ -1,16 +1,16 @@
 //! Uploads that come with a signed manifest: verified, held against the device as it is, and kept.
 
-use super::books::Books;
 use super::entries::{Entries, at, unreadable};
-use super::target::{Kin, Target};
+use super::ledger_session::LedgerSession;
+use super::target::{DeviceMembers, Target};
 use super::update_service::UpdateService;
-use super::{KeepError, ReceiveError};
+use super::{LifecycleError, ReceiveError};
+use crate::containment::Gather;
 use crate::primitive::{Id, Text};
-use crate::reference::Gather;
 use crate::resource::Device;
 use crate::store::{
     BlobRef, BlobStore, Ledger, LedgerKey, ResourceStore, Result as StoreResult, StoreError, Stored as _, Tenant,
-    Tenanted,
+    TenantResources,
 };
 use crate::update::ingest::{Ingest, Intent, Signed};
 use crate::update::manifest::{
@@ -73,21 +73,21 @@ where
     /// [`ReceiveError::NotAdmitted`].
     pub async fn explain(&self, tenant: &Tenant, submission: &SignedSubmission) -> Result<Vec<Reason>, ReceiveError> {
         let verified = self.verify(tenant, &submission.manifest, &submission.provider)?;
-        let resources = Tenanted::new(Arc::clone(&self.resources), tenant.clone());
+        let resources = TenantResources::new(Arc::clone(&self.resources), tenant.clone());
         let intent = intent(&verified, &submission.device, submission.artifact.as_ref())?;
         let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole: true };
-        self.reasons(&self.books(tenant), &target, &verified, &intent, None).await
+        self.reasons(&self.session(tenant), &target, &verified, &intent, None).await
     }
 
     /// The manifest that an upload came with, and its signatures, to the letter; none where it came without one.
     ///
     /// # Errors
-    /// [`KeepError::NoSuchUpload`], [`KeepError::Store`].
-    pub async fn manifest(&self, tenant: &Tenant, id: IngestId) -> Result<Option<SignedManifest>, KeepError> {
-        let books = self.books(tenant);
-        let seen = books.ingest(id).await?.ok_or(KeepError::NoSuchUpload)?;
+    /// [`LifecycleError::NoSuchUpload`], [`LifecycleError::Store`].
+    pub async fn manifest(&self, tenant: &Tenant, id: IngestId) -> Result<Option<SignedManifest>, LifecycleError> {
+        let session = self.session(tenant);
+        let seen = session.ingest(id).await?.ok_or(LifecycleError::NoSuchUpload)?;
         match seen.value.intent.manifest {
-            Some(_) => Ok(Some(kept(&books, &seen.value).await?)),
+            Some(_) => Ok(Some(kept(&session, &seen.value).await?)),
             None => Ok(None),
         }
     }
@@ -105,57 +105,57 @@ where
     /// Before the bytes come: whether exactly one component is meant, and nothing speaks against the update of it.
     pub(super) async fn may_begin(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         target: &Target<'_, R>,
         manifest: Option<&VerifiedManifest>,
         intent: &Intent,
         known: Option<IngestId>,
     ) -> Result<(), ReceiveError> {
         let Some(verified) = manifest else { return target.resolve().await };
-        let reasons = against(self.reasons(books, target, verified, intent, known).await?);
+        let reasons = against(self.reasons(session, target, verified, intent, known).await?);
         if reasons.is_empty() { Ok(()) } else { Err(ReceiveError::NotAdmitted { reasons }) }
     }
 
     async fn reasons(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         target: &Target<'_, R>,
         verified: &VerifiedManifest,
         intent: &Intent,
         known: Option<IngestId>,
     ) -> Result<Vec<Reason>, ReceiveError> {
-        let (kin, component) = target.meant_of_all().await?;
-        let accepted = books.accepted(&component).await.map_err(ReceiveError::Ledger)?.value;
+        let (device_members, component) = target.meant_of_all().await?;
+        let accepted = session.accepted(&component).await.map_err(ReceiveError::Ledger)?.value;
         let accepted = accepted.of(intent.provider.as_ref());
         // One that has no name yet stands for any but that which was accepted.
         let other = accepted.map_or(0, |accepted| !accepted.by.0);
         let by = known.unwrap_or(IngestId(other));
-        let passed = books.passed_on(accepted, intent, by).await.map_err(ReceiveError::Ledger)?;
-        let judged = Judged { kin: &kin, device: target.device, component: &component };
-        judged.explain(verified.manifest(), passed.as_ref().or(accepted), Some(by), books.now())
+        let passed = session.passed_on(accepted, intent, by).await.map_err(ReceiveError::Ledger)?;
+        let judged = Judged { device_members: &device_members, device: target.device, component: &component };
+        judged.explain(verified.manifest(), passed.as_ref().or(accepted), Some(by), session.now())
     }
 
     /// What speaks against attaching an upload to a component that was read, where it came with a manifest. One that came
     /// in another call is verified again: keys may have been revoked meanwhile.
     pub(super) async fn judge(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         ingest: &Ingest,
         judged: Judged<'_>,
         accepted: Option<&Acceptance>,
         (in_hand, now): (Option<&VerifiedManifest>, OffsetDateTime),
     ) -> Result<Vec<Reason>, ReceiveError> {
         if ingest.intent.manifest.is_none() {
-            return if self.takes_unsigned(books.tenant()) { Ok(Vec::new()) } else { Err(ReceiveError::Unsigned) };
+            return if self.takes_unsigned(session.tenant()) { Ok(Vec::new()) } else { Err(ReceiveError::Unsigned) };
         }
         let again;
         let verified = match in_hand {
             Some(verified) => verified,
             None => {
-                let signed = kept(books, ingest).await.map_err(ReceiveError::Ledger)?;
+                let signed = kept(session, ingest).await.map_err(ReceiveError::Ledger)?;
                 let provider = ingest.intent.provider.as_ref().and_then(|name| ProviderId::new(name.as_str()).ok());
                 let unknown = || ReceiveError::Ledger(lost(ingest, "its provider cannot be read"));
-                again = self.verify(books.tenant(), &signed, &provider.ok_or_else(unknown)?)?;
+                again = self.verify(session.tenant(), &signed, &provider.ok_or_else(unknown)?)?;
                 &again
             }
         };
@@ -187,7 +187,7 @@ pub(super) fn turned_away(error: &ReceiveError) -> Option<Option<Text>> {
 /// A component of a device, to be judged with all that the device has.
 #[derive(Clone, Copy)]
 pub(super) struct Judged<'k> {
-    pub(super) kin: &'k Kin,
+    pub(super) device_members: &'k DeviceMembers,
     pub(super) device: &'k Id,
     pub(super) component: &'k Id,
 }
@@ -200,10 +200,10 @@ impl Judged<'_> {
         ingest: Option<IngestId>,
         now: OffsetDateTime,
     ) -> Result<Vec<Reason>, ReceiveError> {
-        let device = Device::from_version(&self.kin.device).map_err(ReceiveError::Resources)?;
-        let tree = Gather::with_capacity(self.kin.components.len() + 1)
+        let device = Device::from_version(&self.device_members.device).map_err(ReceiveError::Resources)?;
+        let tree = Gather::with_capacity(self.device_members.components.len() + 1)
             .with_item(&device)
-            .with_items(&self.kin.components)
+            .with_items(&self.device_members.components)
             .build();
         let node = tree.get(self.component.as_str()).ok_or(ReceiveError::Resources(StoreError::NotFound))?;
         let situation = Situation { accepted, ingest, device: Some(self.device), ..Situation::at(now) };
@@ -272,13 +272,13 @@ fn signatures_place(ingest: IngestId) -> StoreResult<LedgerKey> {
 
 /// Keeps a manifest and its signatures with the upload that comes with it.
 pub(super) async fn keep<L: Ledger + ?Sized>(
-    books: &Books<'_, L>,
+    session: &LedgerSession<'_, L>,
     entries: &mut Entries,
     ingest: IngestId,
     verified: &VerifiedManifest,
 ) -> StoreResult<()> {
     let place = place(verified)?;
-    if books.read(place.clone()).await?.value.is_none() {
+    if session.read(place.clone()).await?.value.is_none() {
         entries.keep(place, verified.signed().bytes().clone());
     }
     let one =
@@ -295,15 +295,15 @@ fn lost(ingest: &Ingest, what: &str) -> StoreError {
 }
 
 /// The manifest that an upload came with.
-async fn kept<L: Ledger + ?Sized>(books: &Books<'_, L>, ingest: &Ingest) -> StoreResult<SignedManifest> {
+async fn kept<L: Ledger + ?Sized>(session: &LedgerSession<'_, L>, ingest: &Ingest) -> StoreResult<SignedManifest> {
     let wanted = ingest.intent.manifest.ok_or_else(|| lost(ingest, "it came without one"))?;
-    let bytes = books.read(at("manifest", &wanted.to_string())?).await?.value;
+    let bytes = session.read(at("manifest", &wanted.to_string())?).await?.value;
     let bytes = bytes.ok_or_else(|| lost(ingest, "it is not there"))?;
     if BlobRef::of(&bytes).digest != wanted {
         return Err(lost(ingest, "it has other bytes"));
     }
     let place = signatures_place(ingest.id)?;
-    let value = books.read(place.clone()).await?.value.ok_or_else(|| lost(ingest, "its signatures are not there"))?;
+    let value = session.read(place.clone()).await?.value.ok_or_else(|| lost(ingest, "its signatures are not there"))?;
     let read: Signatures = serde_json::from_slice(&value).map_err(|error| unreadable(&place, error))?;
     if read.format != FORMAT {
         return Err(unreadable(&place, "it is of a later version"));

@@ -1,7 +1,7 @@
 //! What comes in, and what is answered.
 
+use crate::containment::Selector;
 use crate::primitive::{Code, Id, Text};
-use crate::reference::Selector;
 use crate::resource::DeviceComponent;
 use crate::store::{Sha256, VersionId};
 use crate::update::ingest::Intent;
@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 /// What the sender of an update says about it.
 ///
 /// ```
-/// use fhir_devices::{nomenclature::Level, reference::Selector, service::Submission};
+/// use fhir_devices::{nomenclature::Level, containment::Selector, service::Submission};
 /// let device = "pump-7".parse()?;
 /// let mut submission = Submission::new(device, "pump-2.4.bin".parse()?, "application/octet-stream".parse()?);
 /// submission.target = Selector::Level(Level::Vmd);

@@ -1,12 +1,13 @@
 //! The component that is meant, and the reference in it.
 
 use super::ReceiveError;
+use crate::containment::{Selector, components, select_of};
 use crate::primitive::Id;
-use crate::reference::{Literal, Selector, components, select_of};
+use crate::reference::Literal;
 use crate::resource::{DeviceComponent, Resource};
 use crate::store::{
-    Key, Precondition, ResourceStore, ResourceType, Result as StoreResult, StoreError, Stored, Tenanted, Version,
-    VersionId, WriteId, stamp,
+    Key, Precondition, ResourceStore, ResourceType, Result as StoreResult, StoreError, Stored, TenantResources,
+    Version, VersionId, WriteId, stamp,
 };
 use crate::update::{AvailableUpdate, IngestId, attach, available};
 use std::num::NonZeroU32;
@@ -27,11 +28,11 @@ pub(super) enum Look {
 /// A component that is meant, and the device that it was found in.
 pub(super) struct Meant {
     pub(super) seen: Seen,
-    pub(super) kin: Kin,
+    pub(super) device_members: DeviceMembers,
 }
 
 /// A device, every component of it, and those above of which another device has them.
-pub(super) struct Kin {
+pub(super) struct DeviceMembers {
     pub(super) device: Version,
     pub(super) components: Vec<DeviceComponent>,
     versions: Vec<Version>,
@@ -39,7 +40,7 @@ pub(super) struct Kin {
 
 /// The device of a tenant that an update is for.
 pub(super) struct Target<'a, R: ?Sized> {
-    pub(super) resources: &'a Tenanted<R>,
+    pub(super) resources: &'a TenantResources<R>,
     pub(super) device: &'a Id,
     pub(super) selector: &'a Selector,
     /// Whether the rest of the device is judged too, and so must be what is there: a search may lag behind.
@@ -47,18 +48,19 @@ pub(super) struct Target<'a, R: ?Sized> {
 }
 
 impl<R: ResourceStore + ?Sized> Target<'_, R> {
-    async fn kin(&self) -> Result<Kin, ReceiveError> {
+    async fn device_members(&self) -> Result<DeviceMembers, ReceiveError> {
         let no_device = |error| match error {
             StoreError::NotFound | StoreError::Gone { .. } => ReceiveError::NoSuchDevice,
             error => ReceiveError::Resources(error),
         };
         let device = Key::new(ResourceType::Device, self.device.as_str()).map_err(|_| ReceiveError::NoSuchDevice)?;
         let found = self.resources.read(&device).await.map_err(no_device)?;
-        let kin = self.resources.kin(&device, &[ResourceType::DeviceComponent]).await;
-        let components = kin.map_err(ReceiveError::Resources)?.into_iter().filter_map(|(resource, version)| {
-            let Resource::DeviceComponent(component) = resource else { return None };
-            Some((*component, version))
-        });
+        let device_members = self.resources.device_members(&device, &[ResourceType::DeviceComponent]).await;
+        let components =
+            device_members.map_err(ReceiveError::Resources)?.into_iter().filter_map(|(resource, version)| {
+                let Resource::DeviceComponent(component) = resource else { return None };
+                Some((*component, version))
+            });
         let (mut components, mut versions): (Vec<_>, Vec<_>) = components.unzip();
         if self.whole {
             let mut there = Vec::with_capacity(components.len());
@@ -67,7 +69,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
             }
             (components, versions) = there.into_iter().unzip();
         }
-        Ok(Kin { device: found, components, versions })
+        Ok(DeviceMembers { device: found, components, versions })
     }
 
     /// A component that was found, as it is now; nothing where it is gone.
@@ -86,10 +88,10 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
     }
 
     /// The one component that is meant, and the device with it.
-    pub(super) async fn meant_of_all(&self) -> Result<(Kin, Id), ReceiveError> {
-        let kin = self.kin().await?;
-        let meant = self.meant(&kin.components)?;
-        Ok((kin, meant))
+    pub(super) async fn meant_of_all(&self) -> Result<(DeviceMembers, Id), ReceiveError> {
+        let device_members = self.device_members().await?;
+        let meant = self.meant(&device_members.components)?;
+        Ok((device_members, meant))
     }
 
     fn meant(&self, all: &[DeviceComponent]) -> Result<Id, ReceiveError> {
@@ -102,12 +104,12 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
 
     /// Looks for the reference of an upload in the whole device, else for the component that is meant.
     pub(super) async fn look(&self, id: IngestId) -> Result<Look, ReceiveError> {
-        let mut kin = self.kin().await?;
-        if let Some(at) = kin.components.iter().position(|component| refers(component, id)) {
-            let seen = kin.components.into_iter().zip(kin.versions).nth(at);
+        let mut device_members = self.device_members().await?;
+        if let Some(at) = device_members.components.iter().position(|component| refers(component, id)) {
+            let seen = device_members.components.into_iter().zip(device_members.versions).nth(at);
             return Ok(seen.map_or(Look::Changing, |seen| Look::Attached(Box::new(seen))));
         }
-        let meant = self.meant(&kin.components)?;
+        let meant = self.meant(&device_members.components)?;
         // A search may lag behind; what is written over must be what was judged.
         let key = Key::new(ResourceType::DeviceComponent, meant.as_str());
         let now = match self.resources.read(&key.map_err(|error| ReceiveError::Resources(error.into()))?).await {
@@ -115,7 +117,11 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
             Err(StoreError::NotFound | StoreError::Gone { .. }) => return Ok(Look::Changing),
             Err(error) => return Err(ReceiveError::Resources(error)),
         };
-        let slot = kin.components.iter_mut().zip(&kin.versions).find(|(_, version)| version.key == now.key);
+        let slot = device_members
+            .components
+            .iter_mut()
+            .zip(&device_members.versions)
+            .find(|(_, version)| version.key == now.key);
         let Some((component, version)) = slot else { return Ok(Look::Changing) };
         let has_changed = version.version != now.version;
         if has_changed {
@@ -125,10 +131,10 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         if refers(&seen.0, id) {
             return Ok(Look::Attached(Box::new(seen)));
         }
-        if has_changed && (!self.owns(&seen.0) || self.meant(&kin.components)? != meant) {
+        if has_changed && (!self.owns(&seen.0) || self.meant(&device_members.components)? != meant) {
             return Ok(Look::Changing);
         }
-        Ok(Look::Meant(Box::new(Meant { seen, kin })))
+        Ok(Look::Meant(Box::new(Meant { seen, device_members })))
     }
 
     fn owns(&self, component: &DeviceComponent) -> bool {
@@ -164,7 +170,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
     }
 
     /// The version of a component that was the first to have the reference, as far as the store tells.
-    pub(super) async fn first(resources: &Tenanted<R>, id: IngestId, seen: Seen) -> Result<Seen, ReceiveError> {
+    pub(super) async fn first(resources: &TenantResources<R>, id: IngestId, seen: Seen) -> Result<Seen, ReceiveError> {
         let wanted = Some(WriteId(id.0));
         if seen.1.write_id == wanted || !resources.capabilities().history {
             return Ok(seen);

@@ -1,7 +1,7 @@
 //! The service and what it is made of.
 
-use super::books::{Books, Desk, Head};
-use super::turn::Turn;
+use super::async_mutex::AsyncMutex;
+use super::ledger_session::{Head, LedgerSession, ServiceContext};
 use super::{AuditSink, Ids, RandomIds};
 use crate::primitive::Code;
 use crate::store::{BlobKey, BlobStore, Clock, Ledger, ResourceStore, SystemClock, Tenant, UrlKind};
@@ -34,7 +34,7 @@ pub(super) enum Addresses {
 /// ```
 /// use fhir_devices::backend::Memory;
 /// use fhir_devices::service::{Submission, UpdateService};
-/// use fhir_devices::store::{Precondition, Stored, Tenant, Tenanted, stream};
+/// use fhir_devices::store::{Precondition, Stored, Tenant, TenantResources, stream};
 /// use fhir_devices::{Device, DeviceComponent};
 /// use std::sync::Arc;
 ///
@@ -42,7 +42,7 @@ pub(super) enum Addresses {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let tenant: Tenant = "st-mary".parse()?;
 /// let memory = Arc::new(Memory::new());
-/// let resources = Tenanted::new(memory.clone(), tenant.clone());
+/// let resources = TenantResources::new(memory.clone(), tenant.clone());
 /// let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump-7"}"#)?;
 /// let mds = DeviceComponent::from_json(
 ///     br#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"type":{"text":"pump"},
@@ -69,11 +69,11 @@ pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStor
     pub(super) media_types: Option<Arc<[Code]>>,
     pub(super) addresses: Addresses,
     pub(super) limits: Limits,
-    pub(super) room: usize,
+    pub(super) max_holders: usize,
     pub(super) verifier: Option<Arc<dyn Verifier>>,
     pub(super) signed_only: Option<Arc<SignedOnly>>,
-    pub(super) desk: Arc<Desk>,
-    pub(super) turns: Arc<Mutex<HashMap<Tenant, Arc<Turn<Head>>>>>,
+    pub(super) context: Arc<ServiceContext>,
+    pub(super) turns: Arc<Mutex<HashMap<Tenant, Arc<AsyncMutex<Head>>>>>,
 }
 
 /// How many tenants are remembered that nobody works for.
@@ -98,10 +98,14 @@ where
             media_types: None,
             addresses: Addresses::Store(UrlKind::Public),
             limits: Limits::default(),
-            room: 256,
+            max_holders: 256,
             verifier: None,
             signed_only: None,
-            desk: Arc::new(Desk { clock: Arc::new(SystemClock), actor: ActorId::of("update-service"), sink: None }),
+            context: Arc::new(ServiceContext {
+                clock: Arc::new(SystemClock),
+                actor: ActorId::of("update-service"),
+                sink: None,
+            }),
             turns: Arc::default(),
         }
     }
@@ -109,21 +113,21 @@ where
     /// With another clock.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
-        self.desk = Arc::new(Desk { clock: Arc::new(clock), ..(*self.desk).clone() });
+        self.context = Arc::new(ServiceContext { clock: Arc::new(clock), ..(*self.context).clone() });
         self
     }
 
     /// With another name for the service in audit records than `update-service`.
     #[must_use]
     pub fn with_actor(mut self, actor: ActorId) -> Self {
-        self.desk = Arc::new(Desk { actor, ..(*self.desk).clone() });
+        self.context = Arc::new(ServiceContext { actor, ..(*self.context).clone() });
         self
     }
 
     /// With one who is told of every audit record once it is written.
     #[must_use]
     pub fn with_audit_sink(mut self, sink: impl AuditSink) -> Self {
-        self.desk = Arc::new(Desk { sink: Some(Arc::new(sink)), ..(*self.desk).clone() });
+        self.context = Arc::new(ServiceContext { sink: Some(Arc::new(sink)), ..(*self.context).clone() });
         self
     }
 
@@ -193,7 +197,7 @@ where
     /// ```
     #[must_use]
     pub fn with_uploads_per_copy(mut self, uploads: u32) -> Self {
-        self.room = usize::try_from(uploads.clamp(1, 1_000)).unwrap_or(1);
+        self.max_holders = usize::try_from(uploads.clamp(1, 1_000)).unwrap_or(1);
         self
     }
 
@@ -212,16 +216,16 @@ where
     }
 
     /// The books of a tenant.
-    pub(super) fn books(&self, tenant: &Tenant) -> Books<'_, L> {
+    pub(super) fn session(&self, tenant: &Tenant) -> LedgerSession<'_, L> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
             // Anybody may name a tenant. To forget the end of a chain costs one look at it.
             if turns.len() >= TENANTS && !turns.contains_key(tenant) {
                 turns.retain(|_, turn| Arc::strong_count(turn) > 1);
             }
-            Arc::clone(turns.entry(tenant.clone()).or_insert_with(|| Arc::new(Turn::new(None))))
+            Arc::clone(turns.entry(tenant.clone()).or_insert_with(|| Arc::new(AsyncMutex::new(None))))
         };
-        Books::new(Arc::clone(&self.ledger), tenant, turn, &self.desk)
+        LedgerSession::new(Arc::clone(&self.ledger), tenant, turn, &self.context)
     }
 
     /// With addresses that the caller serves.
@@ -244,10 +248,10 @@ impl<R: ?Sized, B: ?Sized, L: ?Sized> Clone for UpdateService<R, B, L> {
             media_types: self.media_types.clone(),
             addresses: self.addresses.clone(),
             limits: self.limits,
-            room: self.room,
+            max_holders: self.max_holders,
             verifier: self.verifier.clone(),
             signed_only: self.signed_only.clone(),
-            desk: Arc::clone(&self.desk),
+            context: Arc::clone(&self.context),
             turns: Arc::clone(&self.turns),
         }
     }

@@ -1,7 +1,7 @@
 //! The plan of a change to a containment tree, as the writes of one commit.
 
 use super::{Key, Precondition, Result, StoreError, Stored, VersionId, Write};
-use crate::reference::{Action, Change, Expect};
+use crate::containment::{Action, Change, Expect};
 use crate::resource::Resource;
 
 /// The writes that carry a plan out, for one [`commit`](super::Tenanted::commit).
@@ -9,7 +9,7 @@ use crate::resource::Resource;
 /// A resource that is to stay as it is is written again as it is: so the commit fails if somebody changed it.
 ///
 /// ```
-/// use fhir_devices::{DeviceComponent, reference::{components, remove}, store::{Precondition, VersionId, writes}};
+/// use fhir_devices::{DeviceComponent, containment::{components, remove}, store::{Precondition, VersionId, writes}};
 /// let json = br#"{"resourceType":"DeviceComponent","id":"m","meta":{"versionId":"1"},
 ///     "identifier":{"value":"1"},"type":{"text":"monitor"}}"#;
 /// let all = [DeviceComponent::from_json(json).unwrap()];

@@ -1,6 +1,6 @@
 //! From a store that is shared to the handles of a tenant.
 
-use super::{BlobStore, Ledger, ResourceStore, Tenant, TenantBlobs, TenantLedger, Tenanted};
+use super::{BlobStore, Ledger, ResourceStore, Tenant, TenantBlobs, TenantLedger, TenantResources};
 use std::sync::Arc;
 
 /// Makes the handles of a tenant from a store that is shared.
@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// ```
 pub trait ForTenant<S: ?Sized> {
     /// The resources of a tenant.
-    fn for_tenant(&self, tenant: Tenant) -> Tenanted<S>
+    fn for_tenant(&self, tenant: Tenant) -> TenantResources<S>
     where
         S: ResourceStore;
 
@@ -38,11 +38,11 @@ pub trait ForTenant<S: ?Sized> {
 }
 
 impl<S: ?Sized> ForTenant<S> for Arc<S> {
-    fn for_tenant(&self, tenant: Tenant) -> Tenanted<S>
+    fn for_tenant(&self, tenant: Tenant) -> TenantResources<S>
     where
         S: ResourceStore,
     {
-        Tenanted::new(Self::clone(self), tenant)
+        TenantResources::new(Self::clone(self), tenant)
     }
 
     fn blobs_for(&self, tenant: Tenant) -> TenantBlobs<S>

@@ -2,7 +2,7 @@
 //!
 //! Three small traits, [`ResourceStore`] for FHIR resources, [`BlobStore`] for the bytes of update files and [`Ledger`] for
 //! the state of the crate's own work, with a numbered contract each. Applications do not call them directly: they hold a
-//! [`Tenanted`], a [`TenantBlobs`] or a [`TenantLedger`], whose methods take no tenant, so that no call can name the wrong
+//! [`TenantResources`], a [`TenantBlobs`] or a [`TenantLedger`], whose methods take no tenant, so that no call can name the wrong
 //! one.
 //!
 //! The traits have no default methods, their futures are boxed by hand, and nothing here needs a runtime: a store may be
@@ -10,12 +10,12 @@
 //!
 //! ```
 //! use fhir_devices::backend::Memory;
-//! use fhir_devices::store::{IndexEntries, Key, ResourceType, Tenanted};
+//! use fhir_devices::store::{IndexEntries, Key, ResourceType, TenantResources};
 //! use std::sync::Arc;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let store = Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?);
+//! let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
 //! let key = Key::new(ResourceType::Device, "infusion-7")?;
 //! let body = r#"{"resourceType":"Device","id":"infusion-7"}"#;
 //! let created = store.create(key.clone(), body, IndexEntries::default()).await?;
@@ -48,7 +48,7 @@ pub mod stream;
 mod tenant;
 mod tenant_blobs;
 mod tenant_ledger;
-mod tenanted;
+mod tenant_resources;
 
 pub use blob::{BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, Generation, PutOutcome, Sha256, UrlKind};
 pub use blob_store::{BlobStore, BlobWriter};
@@ -64,7 +64,7 @@ pub use index::{IndexEntries, Matching, Parameter, Token};
 pub use key::{Key, ResourceType, VersionId, WriteId};
 pub use ledger::{Change, LEDGER_MAX_CHANGES, LEDGER_MAX_VALUE, Ledger, LedgerKey, LedgerRecord, Revision};
 pub use page::{Page, PageKey, PageToken, Query};
-pub use resolver::{Family, InStore};
+pub use resolver::{DeviceTree, InStore};
 pub use resource_store::{BoxFuture, ResourceStore};
 pub use search::{Criterion, Search, TokenMatch};
 pub use stored::Stored;
@@ -73,4 +73,4 @@ pub use stream::ByteStream;
 pub use tenant::Tenant;
 pub use tenant_blobs::TenantBlobs;
 pub use tenant_ledger::TenantLedger;
-pub use tenanted::Tenanted;
+pub use tenant_resources::TenantResources;

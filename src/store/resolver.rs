@@ -1,10 +1,12 @@
 //! References that a store answers, and the resources of a device with what is above them.
 
 use super::{
-    Criterion, Key, ResourceStore, ResourceType, Result, Search, StoreError, Stored, Tenanted, Version, VersionId,
+    Criterion, Key, ResourceStore, ResourceType, Result, Search, StoreError, Stored, TenantResources, Version,
+    VersionId,
 };
+use crate::containment::{Gather, Tree};
 use crate::datatype::Literal;
-use crate::reference::{Gather, Link, Resolution, ResolveLater, Resolving, Tree};
+use crate::reference::{Link, Resolution, ResolveLater, Resolving};
 use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,12 +20,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// use fhir_devices::backend::Memory;
 /// use fhir_devices::datatype::{Reference, target};
 /// use fhir_devices::reference::{Link, Resolution, ResolveLater};
-/// use fhir_devices::store::{InStore, Tenanted};
+/// use fhir_devices::store::{InStore, TenantResources};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let store = InStore::new(Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?));
+/// let store = InStore::new(TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?));
 /// let reference = Reference::<target::Device>::to("Device/pump")?;
 /// assert_eq!(store.resolve_all(&[Link::of(&reference)]).await?, [Resolution::Absent]);
 /// # Ok(())
@@ -31,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// ```
 #[derive(Debug)]
 pub struct InStore<S: ?Sized> {
-    store: Tenanted<S>,
+    store: TenantResources<S>,
     base: Option<String>,
 }
 
@@ -41,7 +43,7 @@ impl<S: ResourceStore + ?Sized> InStore<S> {
 
     /// Answers relative references.
     #[must_use]
-    pub fn new(store: Tenanted<S>) -> Self {
+    pub fn new(store: TenantResources<S>) -> Self {
         Self { store, base: None }
     }
 
@@ -138,26 +140,26 @@ fn typed(version: &Version) -> Result<Resource> {
 /// A device with its components and metrics, as they were read from a store.
 ///
 /// ```
-/// # use fhir_devices::{backend::Memory, store::Tenanted};
+/// # use fhir_devices::{backend::Memory, store::TenantResources};
 /// # use std::sync::Arc;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use fhir_devices::{Device, store::{Precondition, Stored}};
-/// let store = Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?);
+/// let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
 /// let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#)?;
 /// store.write(pump.write(Precondition::Absent)?).await?;
-/// let family = store.family("pump").await?;
-/// assert_eq!(family.tree().tops().next().unwrap().path(), "pump");
+/// let device_tree = store.device_tree("pump").await?;
+/// assert_eq!(device_tree.tree().top_level().next().unwrap().path(), "pump");
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Family {
+pub struct DeviceTree {
     /// The resources: the device first, then what was found.
     pub resources: Vec<Resource>,
 }
 
-impl Family {
+impl DeviceTree {
     /// Their tree.
     #[must_use]
     pub fn tree(&self) -> Tree<'_> {
@@ -166,9 +168,9 @@ impl Family {
 }
 
 /// Resources with the versions that they were read from.
-pub(crate) type Kin = Vec<(Resource, Version)>;
+pub(crate) type DeviceMembers = Vec<(Resource, Version)>;
 
-impl<S: ResourceStore + ?Sized> Tenanted<S> {
+impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// The device, all components and metrics whose source it is, the components above them that have another source or
     /// none, and what is below these by its parent and names no source of its own.
     ///
@@ -179,59 +181,61 @@ impl<S: ResourceStore + ?Sized> Tenanted<S> {
     /// # Errors
     /// [`StoreError::NotFound`] and [`StoreError::Gone`] when there is no such device; otherwise as
     /// [`ResourceStore::search`].
-    pub async fn family(&self, device: &str) -> Result<Family> {
+    pub async fn device_tree(&self, device: &str) -> Result<DeviceTree> {
         let key = Key::new(ResourceType::Device, device)?;
         let device = typed(&self.read(&key).await?)?;
-        let kin = self.kin(&key, &[ResourceType::DeviceComponent, ResourceType::DeviceMetric]).await?;
-        let resources = std::iter::once(device).chain(kin.into_iter().map(|(resource, _)| resource)).collect();
-        Ok(Family { resources })
+        let device_members =
+            self.device_members(&key, &[ResourceType::DeviceComponent, ResourceType::DeviceMetric]).await?;
+        let resources =
+            std::iter::once(device).chain(device_members.into_iter().map(|(resource, _)| resource)).collect();
+        Ok(DeviceTree { resources })
     }
 
-    /// What a device is made of, of these types: see [`family`](Self::family).
-    pub(crate) async fn kin(&self, device: &Key, types: &[ResourceType]) -> Result<Kin> {
-        let mut kin = Kin::new();
+    /// What a device is made of, of these types: see [`device_tree`](Self::family).
+    pub(crate) async fn device_members(&self, device: &Key, types: &[ResourceType]) -> Result<DeviceMembers> {
+        let mut device_members = DeviceMembers::new();
         for resource_type in types {
             let of_device = Criterion::source(&device.to_string());
-            kin.extend(self.found(*resource_type, of_device).await?);
+            device_members.extend(self.found(*resource_type, of_device).await?);
         }
-        let mut known: BTreeSet<Key> = kin.iter().map(|(_, version)| version.key.clone()).collect();
+        let mut known: BTreeSet<Key> = device_members.iter().map(|(_, version)| version.key.clone()).collect();
         let mut next = 0;
         loop {
-            let above = kin.iter().skip(next).filter_map(|(resource, _)| parent(resource));
+            let above = device_members.iter().skip(next).filter_map(|(resource, _)| parent(resource));
             let is_known = |id: &SmolStr| component_key(id).is_some_and(|key| known.contains(&key));
             let wanted: BTreeSet<SmolStr> = above.filter(|id| !is_known(id)).collect();
             if wanted.is_empty() {
                 break;
             }
-            next = kin.len();
+            next = device_members.len();
             known.extend(wanted.iter().filter_map(component_key));
-            kin.extend(self.found(ResourceType::DeviceComponent, Criterion::AnyId(wanted)).await?);
+            device_members.extend(self.found(ResourceType::DeviceComponent, Criterion::AnyId(wanted)).await?);
         }
         // A component that belongs to another device has its own kin.
         let of_device = Literal::Relative { resource_type: "Device", id: device.id(), version: None };
         let mut from = 0;
         loop {
-            let holders = kin.iter().skip(from).filter(|(resource, version)| {
+            let holders = device_members.iter().skip(from).filter(|(resource, version)| {
                 let is_own = source(resource).is_none_or(|source| source == of_device);
                 version.key.resource_type() == ResourceType::DeviceComponent && is_own
             });
             let parents = holders.map(|(_, version)| Criterion::parent(&version.key.to_string()));
             let below = Criterion::AnyOf(parents.collect());
             if below == Criterion::AnyOf(Vec::new()) {
-                return Ok(kin);
+                return Ok(device_members);
             }
-            from = kin.len();
+            from = device_members.len();
             for resource_type in types {
                 for one in self.found(*resource_type, below.clone()).await? {
                     if source(&one.0).is_none() && known.insert(one.1.key.clone()) {
-                        kin.push(one);
+                        device_members.push(one);
                     }
                 }
             }
         }
     }
 
-    async fn found(&self, resource_type: ResourceType, criterion: Criterion) -> Result<Kin> {
+    async fn found(&self, resource_type: ResourceType, criterion: Criterion) -> Result<DeviceMembers> {
         let search = Search::new(resource_type).and(criterion).limit(u32::MAX);
         let versions = self.all(search).await?;
         versions.into_iter().map(|version| Ok((typed(&version)?, version))).collect()

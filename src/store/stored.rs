@@ -1,7 +1,8 @@
 //! The typed resources that a store keeps, and how they become bodies and index entries.
 
 use super::{
-    IndexEntries, Key, Precondition, ResourceStore, ResourceType, Result, StoreError, Tenanted, Version, Write, extract,
+    IndexEntries, Key, Precondition, ResourceStore, ResourceType, Result, StoreError, TenantResources, Version, Write,
+    extract,
 };
 use crate::datatype::Meta;
 use crate::element::ReadMode;
@@ -97,7 +98,7 @@ pub(crate) fn stamp(meta: &mut Meta, version: &Version) {
     meta.last_updated = Instant::try_from(version.last_updated).ok().map(Into::into);
 }
 
-impl<S: ResourceStore + ?Sized> Tenanted<S> {
+impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// The newest version of a resource, typed, with the version that the store knows it by.
     ///
     /// # Errors

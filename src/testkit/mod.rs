@@ -45,4 +45,4 @@ pub mod strategies;
 mod texts;
 mod values;
 
-pub use doubles::{Call, Fate, Faulty, Patient, Plan, Recording};
+pub use doubles::{Call, Fate, Faulty, Plan, Recording, Retrying};

@@ -45,7 +45,7 @@ impl World {
 
     fn upload(&mut self, id: IngestId, input: &ingest::Input, now: OffsetDateTime) {
         let Some(upload) = self.uploads.get_mut(&id) else { return };
-        if let Ok(ingest::Step::To(transition)) = ingest::step(upload, input, now) {
+        if let Ok(ingest::Step::Transition(transition)) = ingest::step(upload, input, now) {
             upload.state = transition.state;
             self.record(transition.audit);
         }
@@ -64,7 +64,7 @@ impl World {
         {
             (before, answer) = (None, blob::step(None, input, now));
         }
-        if let Ok(blob::Step::To(transition)) = answer {
+        if let Ok(blob::Step::Transition(transition)) = answer {
             let (before, next) = (before.map(blob::Entry::key), transition.entry.key());
             if before != Some(next) && self.blobs.contains_key(&next) {
                 // Generations come once.
@@ -145,7 +145,7 @@ fn blob_inputs() -> impl Strategy<Value = (Sha256, blob::Input)> {
     };
     let input = prop_oneof![
         3 => (few_blobs(), holder(), few_generations())
-            .prop_map(|(blob, by, fresh)| Input::Held { blob, by, fresh, room: 1, actor: None }),
+            .prop_map(|(blob, by, fresh)| Input::Held { blob, by, fresh, max_holders: 1, actor: None }),
         1 => few_generations().prop_map(|generation| Input::Committed { generation }),
         2 => holder().prop_map(|by| Input::Released { by, actor: Some("m.jones".parse().unwrap()) }),
         2 => (0..9_u64).prop_map(|seconds| Input::CollectionDue { grace: std::time::Duration::from_secs(seconds) }),

@@ -1,7 +1,8 @@
 //! Random forests with every kind of fault, against a model that looks at everything again for every question.
 
+use fhir_devices::containment::{Gather, Node, Tree};
 use fhir_devices::nomenclature::Level;
-use fhir_devices::reference::{Gather, Item, Node, Tree};
+use fhir_devices::reference::Item;
 use fhir_devices::{Device, DeviceComponent, DeviceMetric, Resource};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -318,7 +319,7 @@ fn compare(parts: &[Part]) -> Result<(), TestCaseError> {
         prop_assert_eq!(found, model.findings(at), "findings at {}", at);
     }
     // Nothing is lost: what is below the tops is everything, each once.
-    let mut below: Vec<usize> = tree.tops().flat_map(Node::subtree).map(|(_, node)| node.index()).collect();
+    let mut below: Vec<usize> = tree.top_level().flat_map(Node::subtree).map(|(_, node)| node.index()).collect();
     below.sort_unstable();
     prop_assert_eq!(below, (0..parts.len()).collect::<Vec<_>>());
     Ok(())

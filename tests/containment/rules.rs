@@ -1,7 +1,7 @@
 //! The rules of containment: how grave each is, and a tree that breaks it.
 
 use super::common::corpus;
-use fhir_devices::reference::{Gather, Profile, Rule};
+use fhir_devices::containment::{Gather, Profile, Rule};
 use fhir_devices::{Resource, Severity};
 use std::collections::BTreeSet;
 

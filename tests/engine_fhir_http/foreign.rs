@@ -20,7 +20,7 @@ fn a_resource_lives_and_dies_on_a_server_of_others() {
     };
     RUNTIME.block_on(async {
         let server = Options::new().at_each(move |_| url.clone()).unwrap();
-        let store = Tenanted::new(Arc::new(server), "foreign".parse().unwrap());
+        let store = TenantResources::new(Arc::new(server), "foreign".parse().unwrap());
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
         let (pump, part) = (format!("pump-{now}"), format!("part-{now}"));
         let json = format!(

@@ -626,9 +626,10 @@ async fn what_a_server_lacks_is_told_by_its_statement() {
     };
     let said = statement("4.0.1", r#","versioning":"no-version","updateCreate":false"#);
     let (store, odd) = over(with_token().with_transactions(2), move |_| said.clone()).await;
-    let lacks: Vec<_> = store.lacks(&ward()).await.unwrap().iter().map(ToString::to_string).collect();
+    let missing_capabilities: Vec<_> =
+        store.missing_capabilities(&ward()).await.unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(
-        lacks,
+        missing_capabilities,
         [
             "the server speaks FHIR `4.0.1`, and 3.0 is wanted",
             "the server writes no JSON",
@@ -643,16 +644,16 @@ async fn what_a_server_lacks_is_told_by_its_statement() {
     assert_eq!(odd.lines(), ["GET /ward/metadata"]);
     let said = statement("3.0.1", "");
     let (store, _) = over(Options::new().without_history(), move |_| said.clone()).await;
-    assert_eq!(store.lacks(&ward()).await.unwrap().len(), 3);
+    assert_eq!(store.missing_capabilities(&ward()).await.unwrap().len(), 3);
     for (said, status) in [(say(404, ""), 404), (html(500), 500)] {
         let (store, _) = always(said).await;
         assert!(
-            matches!(fault(store.lacks(&ward()).await), ServerFault::Answered { status: told, .. } if told == status)
+            matches!(fault(store.missing_capabilities(&ward()).await), ServerFault::Answered { status: told, .. } if told == status)
         );
     }
     for said in [say(200, bundle(&[], "")), html(200), say(200, "")] {
         let (store, _) = always(said).await;
-        assert!(matches!(fault(store.lacks(&ward()).await), ServerFault::Unreadable { .. }));
+        assert!(matches!(fault(store.missing_capabilities(&ward()).await), ServerFault::Unreadable { .. }));
     }
 }
 

@@ -7,7 +7,7 @@ use super::client::Service;
 use super::{RUNTIME, options};
 use fhir_devices::backend::fhir_http::Options;
 use fhir_devices::backend::{FhirServer, Memory};
-use fhir_devices::reference::Selector;
+use fhir_devices::containment::Selector;
 use fhir_devices::rest::{Request, Server};
 use fhir_devices::service::{Submission, UpdateService};
 use fhir_devices::store::*;
@@ -45,7 +45,7 @@ fn component(id: &str) -> Key {
     Key::new(ResourceType::DeviceComponent, id).unwrap()
 }
 
-async fn found(store: &Tenanted<FhirServer>, search: Search) -> Vec<String> {
+async fn found(store: &TenantResources<FhirServer>, search: Search) -> Vec<String> {
     store.all(search).await.unwrap().into_iter().map(|version| version.key.to_string()).collect()
 }
 
@@ -53,7 +53,7 @@ async fn found(store: &Tenanted<FhirServer>, search: Search) -> Vec<String> {
 fn a_resource_lives_and_dies_on_the_service_as_in_a_store() {
     RUNTIME.block_on(async {
         let service = Service::start().await;
-        let store = Tenanted::new(at(&service, options()), tenant("ward"));
+        let store = TenantResources::new(at(&service, options()), tenant("ward"));
         let json = br#"{"resourceType":"Device","id":"pump","text":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">A pump</div>"},
             "extension":[{"url":"https://ward.example/price","valueDecimal":1.50}],"identifier":[{"system":"urn:sn","value":"SN-7"}],
             "status":"active","manufacturer":"Dr\u00e4ger","model":"P9","note":[{"text":"x"}]}"#;
@@ -117,7 +117,7 @@ fn the_service_lacks_nothing_by_its_own_words() {
     RUNTIME.block_on(async {
         let service = Service::start().await;
         let store = at(&service, options().with_transactions(10));
-        assert_eq!(store.lacks(&tenant("ward")).await.unwrap(), []);
+        assert_eq!(store.missing_capabilities(&tenant("ward")).await.unwrap(), []);
     });
 }
 
@@ -125,13 +125,13 @@ fn the_service_lacks_nothing_by_its_own_words() {
 fn what_the_service_refuses_is_told_in_its_words() {
     RUNTIME.block_on(async {
         let service = Service::start().await;
-        let store = Tenanted::new(at(&service, options()), tenant("ward"));
+        let store = TenantResources::new(at(&service, options()), tenant("ward"));
         let body = r#"{"resourceType":"Device","id":"a","extension":[{"url":"https://x.example/y"}]}"#;
         let refused = store.create(device("a"), body, IndexEntries::new()).await.unwrap_err();
         let words = "the server answered 400: an extension has either extensions or a value, and not both";
         assert!(matches!(&refused, StoreError::Invalid { what } if what.starts_with(words)), "{refused:?}");
         let large = format!(r#"{{"resourceType":"Device","id":"a","model":"{}"}}"#, "x".repeat(5 << 20));
-        let store = Tenanted::new(at(&service, options().with_max_body(64 << 20)), tenant("ward"));
+        let store = TenantResources::new(at(&service, options().with_max_body(64 << 20)), tenant("ward"));
         let refused = store.create(device("a"), large, IndexEntries::new()).await.unwrap_err();
         // Where the service hangs up before it has heard the whole body, its answer may not arrive.
         assert!(matches!(refused, StoreError::TooLarge { .. } | StoreError::Indeterminate { .. }), "{refused:?}");
@@ -150,7 +150,7 @@ fn what_is_found_on_the_service_is_what_memory_finds() {
         let mut asked = std::collections::BTreeSet::new();
         let mut ids = Vec::new();
         for kind in ResourceType::ALL {
-            for version in Tenanted::new(remote.clone(), demo.clone()).all(Search::new(kind)).await.unwrap() {
+            for version in TenantResources::new(remote.clone(), demo.clone()).all(Search::new(kind)).await.unwrap() {
                 let index = match kind {
                     ResourceType::Device => Device::from_version(&version).unwrap().index(),
                     ResourceType::DeviceComponent => DeviceComponent::from_version(&version).unwrap().index(),
@@ -180,14 +180,15 @@ fn what_is_found_on_the_service_is_what_memory_finds() {
             searches
                 .push(vec![Criterion::AnyOf(pair.to_vec()), Criterion::AnyId(ids.iter().skip(3).cloned().collect())]);
         }
-        let minding = at(&service, options().minding_case());
+        let minding = at(&service, options().case_sensitive());
         for store in [remote, minding] {
             for kind in ResourceType::ALL {
                 for criteria in &searches {
                     let mut search = Search::new(kind).limit(3);
                     search.all_of.clone_from(criteria);
-                    let here: Vec<_> = Tenanted::new(memory.clone(), demo.clone()).all(search.clone()).await.unwrap();
-                    let there = Tenanted::new(store.clone(), demo.clone()).all(search).await.unwrap();
+                    let here: Vec<_> =
+                        TenantResources::new(memory.clone(), demo.clone()).all(search.clone()).await.unwrap();
+                    let there = TenantResources::new(store.clone(), demo.clone()).all(search).await.unwrap();
                     let keys = |found: &[Version]| found.iter().map(|version| version.key.clone()).collect::<Vec<_>>();
                     assert_eq!(keys(&there), keys(&here), "{kind} {criteria:?}");
                     assert!(here.iter().zip(&there).all(|(here, there)| here.body == there.body));
@@ -201,7 +202,7 @@ fn what_is_found_on_the_service_is_what_memory_finds() {
 fn a_transaction_of_the_service_is_seen_by_the_store_and_one_of_the_store_by_the_service() {
     RUNTIME.block_on(async {
         let service = Service::start().await;
-        let store = Tenanted::new(at(&service, options().with_transactions(10)), tenant("ward"));
+        let store = TenantResources::new(at(&service, options().with_transactions(10)), tenant("ward"));
         let part = |id: &str, source: &str| {
             json!({"resourceType": "DeviceComponent", "id": id, "identifier": {"value": id}, "type": {"text": "x"},
                 "source": {"reference": source}})
@@ -251,7 +252,7 @@ fn many_who_write_the_same_tree_at_once_lose_nothing() {
     const ROUNDS: u64 = 10;
     RUNTIME.block_on(async {
         let service = Service::start().await;
-        let store = Tenanted::new(at(&service, options().with_transactions(10)), tenant("ward"));
+        let store = TenantResources::new(at(&service, options().with_transactions(10)), tenant("ward"));
         let keys = [device("x"), device("y")];
         let body =
             |key: &Key, count: u64| format!(r#"{{"resourceType":"Device","id":"{}","model":"{count}"}}"#, key.id());
@@ -325,7 +326,7 @@ fn the_rest_interface_of_the_library_stands_before_another_server() {
     RUNTIME.block_on(async {
         let service = Service::start().await;
         let base = "http://front.example/demo";
-        let front = Server::new(Tenanted::new(at(&service, options()), tenant("demo")), base);
+        let front = Server::new(TenantResources::new(at(&service, options()), tenant("demo")), base);
         for (path, query) in [
             ("Device", ""),
             ("Device", "device-name=acme&_revinclude=DeviceComponent:source"),
@@ -369,14 +370,14 @@ fn the_service_is_spoken_to_by_tls_with_roots_of_the_callers_and_a_token() {
         let trusting = || Options::new().with_roots(&std::fs::read(CERTIFICATE).unwrap()).unwrap();
         let body = r#"{"resourceType":"Device","id":"a"}"#;
         let store = with(trusting(), "token-of-the-ward-1");
-        let ward = Tenanted::new(store.clone(), tenant("ward"));
+        let ward = TenantResources::new(store.clone(), tenant("ward"));
         assert_eq!(ward.create(device("a"), body, IndexEntries::new()).await.unwrap().version, v(1));
-        let other = Tenanted::new(store, tenant("other")).read(&device("a")).await;
+        let other = TenantResources::new(store, tenant("other")).read(&device("a")).await;
         assert!(matches!(other, Err(StoreError::Denied { .. })), "{other:?}");
-        let unknown = Tenanted::new(with(trusting(), "another"), tenant("ward")).read(&device("a")).await;
+        let unknown = TenantResources::new(with(trusting(), "another"), tenant("ward")).read(&device("a")).await;
         assert!(matches!(unknown, Err(StoreError::Denied { .. })), "{unknown:?}");
         // A certificate that nobody vouches for ends it before anything is sent.
-        let stranger = Tenanted::new(with(Options::new(), "token-of-the-ward-1"), tenant("ward"));
+        let stranger = TenantResources::new(with(Options::new(), "token-of-the-ward-1"), tenant("ward"));
         let refused = stranger.create(device("b"), body, IndexEntries::new()).await.unwrap_err();
         assert!(matches!(refused, StoreError::Invalid { .. }), "{refused:?}");
         let b = body.replace(r#""a""#, r#""b""#);

@@ -27,7 +27,7 @@ pub(crate) struct Found {
 }
 
 /// The updates of each component of a tenant.
-async fn attached(resources: &Tenanted<Redb>) -> BTreeMap<String, Vec<AvailableUpdate>> {
+async fn attached(resources: &TenantResources<Redb>) -> BTreeMap<String, Vec<AvailableUpdate>> {
     let all = resources.all(Search::new(ResourceType::DeviceComponent)).await.unwrap();
     let updates = |version: &Version| {
         let component = DeviceComponent::from_version(version).unwrap();
@@ -72,7 +72,7 @@ pub(crate) async fn check(data: &Path, told: &[Acknowledged]) -> Found {
     let mut found = Found::default();
     for tenant in TENANTS.map(|name| name.parse::<Tenant>().unwrap()) {
         let told: Vec<_> = told.iter().filter(|one| one.upload.tenant == tenant.as_str()).collect();
-        let resources = Tenanted::new(store.clone(), tenant.clone());
+        let resources = TenantResources::new(store.clone(), tenant.clone());
         // As the service left it, and as it is once nothing waits.
         check_components(&told, &attached(&resources).await);
         for id in unfinished(&service, &tenant).await {

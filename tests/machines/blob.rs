@@ -19,7 +19,7 @@ fn retention(seconds: i64) -> Holder {
 }
 
 fn held(by: Holder, fresh: u128) -> Input {
-    Input::Held { blob: blob(), by, fresh: Generation(fresh), room: 3, actor: None }
+    Input::Held { blob: blob(), by, fresh: Generation(fresh), max_holders: 3, actor: None }
 }
 
 fn released(by: Holder) -> Input {
@@ -46,7 +46,7 @@ fn step(entry: Option<&Entry>, input: &Input, seconds: i64) -> Result<Step, Refu
 
 fn to(entry: Option<&Entry>, input: &Input, seconds: i64) -> Entry {
     match step(entry, input, seconds) {
-        Ok(Step::To(to)) => to.entry,
+        Ok(Step::Transition(to)) => to.entry,
         other => panic!("{other:?}"),
     }
 }
@@ -82,7 +82,7 @@ fn inputs() -> Vec<Input> {
         blob: BlobRef { size: 9, ..blob() },
         by: upload(7),
         fresh: Generation(2),
-        room: 3,
+        max_holders: 3,
         actor: None,
     });
     all
@@ -94,8 +94,8 @@ fn a_copy_takes_so_many_uploads_and_whoever_else_needs_it() {
     assert_eq!(step(Some(&full), &held(upload(10), 2), 0), Err(Refusal::Full));
     assert_eq!(step(Some(&full), &held(upload(9), 2), 0), Ok(Step::Unchanged));
     let pinned = to(Some(&full), &held(Holder::LegalHold(pin()), 2), 0);
-    let room = to(Some(&pinned), &released(upload(7)), 0);
-    assert_eq!(to(Some(&room), &held(upload(10), 2), 0).holders().count(), 4);
+    let max_holders = to(Some(&pinned), &released(upload(7)), 0);
+    assert_eq!(to(Some(&max_holders), &held(upload(10), 2), 0).holders().count(), 4);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn every_input_has_an_answer_in_every_state_and_its_audit_rebuilds_the_entry() {
         for input in inputs() {
             for seconds in [0, 60] {
                 match step(before.as_ref(), &input, seconds) {
-                    Ok(Step::To(to)) => {
+                    Ok(Step::Transition(to)) => {
                         reached.insert(to.entry.state.name());
                         assert_eq!(to.effect, blob::resume(&to.entry));
                         assert_eq!(Entry::of_audit(before.as_ref(), &to.audit), Some(to.entry.clone()));
@@ -130,7 +130,7 @@ fn what_is_condemned_is_never_revived_and_comes_back_as_another_generation() {
     assert_eq!(blob::resume(&condemned), Some(Effect::DeleteBytes { key: blob().key(Generation(1)) }));
     for input in inputs() {
         match step(Some(&condemned), &input, 60) {
-            Ok(Step::To(to)) => assert_eq!(to.entry.state, State::Gone, "{input:?}"),
+            Ok(Step::Transition(to)) => assert_eq!(to.entry.state, State::Gone, "{input:?}"),
             Ok(Step::Unchanged) | Err(_) => {}
         }
     }

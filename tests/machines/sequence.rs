@@ -25,7 +25,7 @@ fn read(highest: u64, by: u128) -> Input {
 
 fn to(ingest: &Ingest, input: &Input) -> Transition {
     match step(ingest, input, NOW) {
-        Ok(Step::To(to)) => to,
+        Ok(Step::Transition(to)) => to,
         other => panic!("{other:?}"),
     }
 }
@@ -53,7 +53,7 @@ fn a_number_that_was_accepted_for_this_upload_is_not_accepted_twice() {
 fn an_upload_that_was_outrun_is_not_written() {
     let mut fixed = stored(intent());
     fixed.state = to(&fixed, &read(5, 8)).state;
-    assert!(matches!(step(&fixed, &read(6, 7), NOW), Ok(Step::Do(Effect::WriteReference { .. }))));
+    assert!(matches!(step(&fixed, &read(6, 7), NOW), Ok(Step::Perform(Effect::WriteReference { .. }))));
     let outrun = to(&fixed, &read(9, 9));
     assert!(matches!(outrun.state, State::Releasing { reason: Reason::Superseded, component: Some(_), .. }));
 }

@@ -1,8 +1,8 @@
 //! What speaks for an update of a component, and what against it.
 
 use super::*;
+use fhir_devices::containment::{Gather, Label, Tree};
 use fhir_devices::nomenclature::Level;
-use fhir_devices::reference::{Gather, Label, Tree};
 use fhir_devices::update::manifest::{
     Bounds, CompatibilityRule, Reason, ReasonCode, Requirement, Scope, Situation, Spec, Target, VersionRange,
     VersionScheme, Wanted, admits, explain,

@@ -1,9 +1,9 @@
 //! What is accepted and what is refused, with each finding; and the schema, which says the same.
 
 use super::*;
+use fhir_devices::containment::Label;
 use fhir_devices::nomenclature::Level;
 use fhir_devices::primitive::{Code, Id, Text};
-use fhir_devices::reference::Label;
 use fhir_devices::store::Sha256;
 use fhir_devices::update::manifest::{
     Artifact, ArtifactName, Bounds, CompatibilityRule, Requirement, Scope, Spec, Target, UpdateIdentity, Urgency,

@@ -49,7 +49,7 @@ impl Machines {
                         }
                         Ok(Step::Unchanged) => {}
                         // Only records of format 1 were written to a component before it was fixed.
-                        Ok(Step::To(_) | Step::Do(_)) => {
+                        Ok(Step::Transition(_) | Step::Perform(_)) => {
                             let unfixed = matches!(state, State::Stored { target: None, .. });
                             assert!(unfixed && matches!(input, Input::ReferenceWritten { .. }), "{state:?} {input:?}");
                         }
@@ -61,13 +61,14 @@ impl Machines {
 
     fn tell_what_is_confused(&mut self) {
         let kept = Holder::Retention { pin: "ten-years".parse().unwrap(), until: LATE + Duration::days(3650) };
-        let held = |blob, by, fresh| blob::Input::Held { blob, by, fresh: Generation(fresh), room: 1, actor: None };
+        let held =
+            |blob, by, fresh| blob::Input::Held { blob, by, fresh: Generation(fresh), max_holders: 1, actor: None };
         for entry in self.entries.iter().flatten().flatten() {
             let other = BlobRef { size: entry.blob.size + 1, ..entry.blob };
             let used = entry.generation.0;
             let retain = held(entry.blob, kept.clone(), 0);
             let retained = match blob::step(Some(entry), &retain, LATE) {
-                Ok(blob::Step::To(to)) => Some(to.entry),
+                Ok(blob::Step::Transition(to)) => Some(to.entry),
                 _ => None,
             };
             let confused = [

@@ -260,7 +260,7 @@ impl Machines {
         }
         let record = self.record(ingest as u8, self.states[ingest][usize::from(state)].clone());
         let answer = match ingest::step(&record, &self.input(ingest as u8, said), LATE) {
-            Ok(Step::To(Transition { state, accepted, effect, .. })) => {
+            Ok(Step::Transition(Transition { state, accepted, effect, .. })) => {
                 self.effects.extend(effect.as_ref().map(ingest::Effect::name));
                 // A deadline is a time and nothing to tell states by.
                 let state = match state {
@@ -269,7 +269,7 @@ impl Machines {
                 };
                 Answer::To(self.number(ingest, state), accepted.is_some())
             }
-            Ok(Step::Do(effect)) => {
+            Ok(Step::Perform(effect)) => {
                 self.effects.insert(effect.name());
                 Answer::Do
             }
@@ -311,7 +311,8 @@ impl Machines {
             return *answer;
         }
         let generation = |number: u8| Generation(number.into());
-        let held = |by, fresh| blob::Input::Held { blob: BlobRef::of(BYTES[digest]), by, fresh, room: 2, actor: None };
+        let held =
+            |by, fresh| blob::Input::Held { blob: BlobRef::of(BYTES[digest]), by, fresh, max_holders: 2, actor: None };
         let input = match told {
             Told::Held { by, fresh } => held(Holder::Ingest(id(by)), generation(fresh)),
             Told::Committed { generation: number } => blob::Input::Committed { generation: generation(number) },
@@ -322,7 +323,7 @@ impl Machines {
             Told::Absent { generation: number } => blob::Input::AbsenceConfirmed { generation: generation(number) },
         };
         let answer = match blob::step(self.entries[digest][usize::from(entry)].as_ref(), &input, LATE) {
-            Ok(blob::Step::To(to)) => Answer::To(self.number_entry(digest, to.entry), false),
+            Ok(blob::Step::Transition(to)) => Answer::To(self.number_entry(digest, to.entry), false),
             Ok(blob::Step::Unchanged) => Answer::Unchanged,
             Err(refusal) => {
                 self.blob_refusals.insert(format!("{refusal:?}"));

@@ -2,7 +2,7 @@
 
 use fhir_devices::backend::Memory;
 use fhir_devices::rest::{Request, Response, Server};
-use fhir_devices::store::{ResourceStore, Tenanted};
+use fhir_devices::store::{ResourceStore, TenantResources};
 use fhir_devices::{Bundle, OperationOutcome, Validate};
 use serde_json::Value;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ impl Client {
 
     pub(crate) fn over(store: impl ResourceStore) -> Self {
         let store: Arc<dyn ResourceStore> = Arc::new(store);
-        Self(Server::new(Tenanted::new(store, "ward".parse().unwrap()), BASE))
+        Self(Server::new(TenantResources::new(store, "ward".parse().unwrap()), BASE))
     }
 
     /// Sends a request: `GET Device?model=x`.

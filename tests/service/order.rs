@@ -2,7 +2,7 @@
 
 use super::double::poll_only;
 use super::*;
-use fhir_devices::service::{KeepError, Recovered};
+use fhir_devices::service::{LifecycleError, Recovered};
 use fhir_devices::testkit::{Fate, Faulty, Plan};
 use fhir_devices::update::blob::{self, Holder};
 use fhir_devices::update::ingest::{Reason, State};
@@ -101,7 +101,7 @@ fn what_may_have_been_written_is_not_said_to_be_unwritten() {
     let faulty = Arc::new(Faulty::planned(memory, plans));
     let service = UpdateService::new(faulty.clone(), faulty.clone(), faulty.clone());
     let lost = block_on(service.withdraw(&ours(), id, doctor(), "recalled".parse().unwrap()));
-    let Err(KeepError::Store(error)) = lost else { panic!("{lost:?}") };
+    let Err(LifecycleError::Store(error)) = lost else { panic!("{lost:?}") };
     assert_eq!((error.applied(), faulty.calls()), (Applied::Unknown, 6));
 }
 
@@ -136,7 +136,7 @@ fn bytes_that_have_not_come_cannot_be_pinned() {
         let pinned = block_on(service.pin(&ours(), &Sha256::of(b"firmware"), by, doctor()));
         match pinned {
             Ok(()) => assert_eq!(blobs(&*memory), [BlobRef::of(b"firmware")], "after {polls} polls"),
-            Err(KeepError::Bytes(blob::Refusal::Absent)) => refused += 1,
+            Err(LifecycleError::Bytes(blob::Refusal::Absent)) => refused += 1,
             Err(error) => panic!("after {polls} polls: {error}"),
         }
         if ended {

@@ -2,7 +2,7 @@
 
 use super::double::poll_only;
 use super::*;
-use fhir_devices::service::{KeepError, SignedSubmission};
+use fhir_devices::service::{LifecycleError, SignedSubmission};
 use fhir_devices::testkit::{Fate, Faulty, Plan};
 use fhir_devices::update::audit::{AuditRecord, Verdict, Verification, provenance, replay};
 use fhir_devices::update::ingest::{Reason, State};
@@ -452,10 +452,10 @@ fn an_upload_that_broke_off_is_verified_and_judged_again() {
     // A service that verifies nothing leaves it as it is, and so does one that cannot ask for the keys.
     let blind = UpdateService::new(memory.clone(), memory.clone(), memory.clone());
     let refused = block_on(blind.resume(&ours(), id));
-    assert!(matches!(refused, Err(KeepError::Attach(ReceiveError::NoVerifier))), "{refused:?}");
+    assert!(matches!(refused, Err(LifecycleError::Attach(ReceiveError::NoVerifier))), "{refused:?}");
     keys.silence(true);
     let refused = block_on(service.resume(&ours(), id));
-    assert!(matches!(refused, Err(KeepError::Attach(ReceiveError::Manifest(_)))), "{refused:?}");
+    assert!(matches!(refused, Err(LifecycleError::Attach(ReceiveError::Manifest(_)))), "{refused:?}");
     keys.silence(false);
     assert!(matches!(state(&service, id), State::Stored { .. }));
     block_on(service.resume(&ours(), id)).unwrap();

@@ -7,7 +7,7 @@ use super::net::{Mutant, Net};
 use super::signed::{FORGED, OneKey, signed};
 use bytes::Bytes;
 use fhir_devices::backend::Memory;
-use fhir_devices::reference::Selector;
+use fhir_devices::containment::Selector;
 use fhir_devices::service::{ReceiveError, SignedSubmission, Submission, UpdateService};
 use fhir_devices::store::*;
 use fhir_devices::testkit::{Fate, Faulty, Plan};

@@ -101,7 +101,7 @@ async fn fleet(service: &Service, tenant: &str) {
 }
 
 async fn attached(resources: &Arc<dyn ResourceStore>, tenant: &Tenant) -> Vec<AvailableUpdate> {
-    let resources = Tenanted::new(resources.clone(), tenant.clone());
+    let resources = TenantResources::new(resources.clone(), tenant.clone());
     let (component, _) = resources.get::<DeviceComponent>("mds").await.unwrap();
     available(&component).collect::<std::result::Result<_, _>>().unwrap()
 }

@@ -144,7 +144,7 @@ impl Kept {
         for (name, kind, help, value) in [
             ("keeper_rounds_total", "counter", "Rounds over all tenants, of those that came to an end.", &self.rounds),
             ("keeper_failures_total", "counter", "What could not be read or done in them.", &self.failed),
-            ("uploads_gone_on_with_total", "counter", "Uploads that were brought to their ends.", &self.ended),
+            ("uploads_resumed_total", "counter", "Uploads that were brought to their ends.", &self.ended),
             ("files_collected_total", "counter", "Files that nobody needed any more, deleted.", &self.collected),
             ("files_swept_total", "counter", "Files that the ledger did not know, deleted.", &self.swept),
             ("tenants", "gauge", "Tenants at the last round.", &self.tenants),

@@ -21,7 +21,7 @@ use axum::routing::{any, get, post};
 use fhir_devices::backend::Memory;
 use fhir_devices::rest;
 use fhir_devices::service::UpdateService;
-use fhir_devices::store::{BlobKey, BlobStore, Ledger, PageKey, ResourceStore, Tenant, TenantBlobs, Tenanted};
+use fhir_devices::store::{BlobKey, BlobStore, Ledger, PageKey, ResourceStore, Tenant, TenantBlobs, TenantResources};
 use guard::Authenticator;
 use metrics::Metrics;
 use std::error::Error;
@@ -96,8 +96,8 @@ impl App {
     }
 
     /// The resources of a tenant.
-    pub(crate) fn tenanted(&self, tenant: &Tenant) -> Tenanted {
-        Tenanted::new(Arc::clone(&self.resources), tenant.clone())
+    pub(crate) fn tenanted(&self, tenant: &Tenant) -> TenantResources {
+        TenantResources::new(Arc::clone(&self.resources), tenant.clone())
     }
 
     fn blobs_of(&self, tenant: &Tenant) -> TenantBlobs {

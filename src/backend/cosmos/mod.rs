@@ -59,7 +59,7 @@ const REMEMBERED: usize = 100_000;
 /// ```no_run
 /// use fhir_devices::backend::Cosmos;
 /// use fhir_devices::backend::cosmos::sdk::{AccountReference, CosmosClientBuilder, RoutingStrategy};
-/// use fhir_devices::store::Tenanted;
+/// use fhir_devices::store::TenantResources;
 /// use std::sync::Arc;
 ///
 /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
@@ -69,7 +69,7 @@ const REMEMBERED: usize = 100_000;
 /// let near = RoutingStrategy::ProximityTo("West Europe".into());
 /// let client = CosmosClientBuilder::new().build(account, near).await?;
 /// let store = Cosmos::open(&client, "fhir", "devices").await?;
-/// let store = Tenanted::new(Arc::new(store), "st-mary".parse()?);
+/// let store = TenantResources::new(Arc::new(store), "st-mary".parse()?);
 /// # let _ = store;
 /// # Ok(())
 /// # }

@@ -15,7 +15,7 @@ mod write;
 
 pub use fault::ServerFault;
 pub use options::Options;
-pub use statement::Lack;
+pub use statement::MissingCapability;
 
 use crate::store::{
     AtomicScope, BoxFuture, Capabilities, CommitError, Key, Page, PageToken, ResourceStore, Result, Search, StoreError,
@@ -30,7 +30,7 @@ use std::sync::Arc;
 ///
 /// Each tenant has an address of its own, and that is all that keeps tenants apart: an address that two tenants share
 /// shows each what the other has. Nothing is sent elsewhere: links to a next page are followed only below the address, and
-/// no redirection is. [`Options`] say how it signs in, whom it trusts, and what the server can do; [`lacks`](Self::lacks)
+/// no redirection is. [`Options`] say how it signs in, whom it trusts, and what the server can do; [`missing_capabilities`](Self::lacks)
 /// tells what it cannot do by its own words.
 ///
 /// # What the contract becomes
@@ -52,7 +52,7 @@ use std::sync::Arc;
 /// - R7, R8: criteria become search parameters, with `_sort=_id`, where FHIR has a parameter for them; what the server finds
 ///   is judged again, so that nothing is found wrongly, and by criteria that cannot be asked for it is found here alone,
 ///   among all that the others leave. What the server misses stays missed: the values of criteria are folded, so that it
-///   must compare tokens without case, as STU3 says; see [`Options::minding_case`]. Pages that are not in the order of ids
+///   must compare tokens without case, as STU3 says; see [`Options::case_sensitive`]. Pages that are not in the order of ids
 ///   are [`ServerFault::NotSorted`]. How stable pages are is up to the server.
 /// - R10: a 429, and a 503 in the server's own words, say that nothing was applied. What a gateway may have answered in the
 ///   server's place leaves it open, as a lost answer does.
@@ -65,7 +65,7 @@ use std::sync::Arc;
 ///
 /// ```no_run
 /// use fhir_devices::backend::fhir_http::Options;
-/// use fhir_devices::store::Tenanted;
+/// use fhir_devices::store::TenantResources;
 /// use std::sync::Arc;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -76,7 +76,7 @@ use std::sync::Arc;
 ///         Box::pin(async move { Ok(token) })
 ///     })
 ///     .at("https://fhir.example/{tenant}/stu3")?;
-/// let store = Tenanted::new(Arc::new(server), "st-mary".parse()?);
+/// let store = TenantResources::new(Arc::new(server), "st-mary".parse()?);
 /// # let _ = store;
 /// # Ok(())
 /// # }

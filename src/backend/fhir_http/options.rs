@@ -189,7 +189,7 @@ impl Options {
     /// For a server that compares codes and identifiers with their case, which STU3 rules out and later versions allow.
     /// Those that have letters are not asked of it, but looked for here among all that it finds without them.
     #[must_use]
-    pub fn minding_case(mut self) -> Self {
+    pub fn case_sensitive(mut self) -> Self {
         self.minds_case = true;
         self
     }

@@ -9,13 +9,13 @@ use serde::Deserialize;
 /// Something that the store needs, and that a server does not offer by its own words.
 ///
 /// ```
-/// use fhir_devices::backend::fhir_http::Lack;
-/// let other = Lack::Version { found: "4.0.1".into() };
+/// use fhir_devices::backend::fhir_http::MissingCapability;
+/// let other = MissingCapability::Version { found: "4.0.1".into() };
 /// assert_eq!(other.to_string(), "the server speaks FHIR `4.0.1`, and 3.0 is wanted");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Lack {
+pub enum MissingCapability {
     /// It speaks another version of FHIR.
     #[error("the server speaks FHIR `{found}`, and 3.0 is wanted")]
     Version {
@@ -105,7 +105,7 @@ impl FhirServer {
     /// # use fhir_devices::backend::FhirServer;
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// let server = FhirServer::new("https://fhir.example/{tenant}/stu3")?;
-    /// for lack in server.lacks(&"st-mary".parse()?).await? {
+    /// for lack in server.missing_capabilities(&"st-mary".parse()?).await? {
     ///     eprintln!("{lack}");
     /// }
     /// # Ok(())
@@ -114,7 +114,7 @@ impl FhirServer {
     ///
     /// # Errors
     /// [`StoreError::Backend`](crate::store::StoreError::Backend) when the server gives no statement; otherwise as a read.
-    pub async fn lacks(&self, tenant: &Tenant) -> Result<Vec<Lack>> {
+    pub async fn missing_capabilities(&self, tenant: &Tenant) -> Result<Vec<MissingCapability>> {
         let answer = self.send(tenant, Ask::get("metadata")).await?;
         if answer.status == 404 || answer.status == 410 {
             return Err(ServerFault::Answered { status: answer.status, text: answer.text() }.into());
@@ -128,37 +128,38 @@ impl FhirServer {
             let why = format!("a CapabilityStatement is wanted, and a `{}` came", said.resource_type);
             return Err(unreadable(why).into());
         }
-        let mut lacks = Vec::new();
+        let mut missing_capabilities = Vec::new();
         if !said.fhir_version.starts_with("3.0") {
-            lacks.push(Lack::Version { found: said.fhir_version });
+            missing_capabilities.push(MissingCapability::Version { found: said.fhir_version });
         }
         if !said.format.is_empty() && !said.format.iter().any(|format| format.contains("json")) {
-            lacks.push(Lack::Json);
+            missing_capabilities.push(MissingCapability::Json);
         }
         let rest = said.rest.into_iter().find(|rest| rest.mode == "server").unwrap_or_default();
         for of in ResourceType::ALL {
             match rest.resource.iter().find(|resource| resource.r#type == of.as_str()) {
-                Some(resource) => lacks.extend(self.lacks_of(of, resource)),
-                None => lacks.push(Lack::Type { of }),
+                Some(resource) => missing_capabilities.extend(self.lacks_of(of, resource)),
+                None => missing_capabilities.push(MissingCapability::Type { of }),
             }
         }
         if self.options.max_writes > 1 && !has(&rest.interaction, "transaction") {
-            lacks.push(Lack::Transactions);
+            missing_capabilities.push(MissingCapability::Transactions);
         }
-        Ok(lacks)
+        Ok(missing_capabilities)
     }
 
-    fn lacks_of(&self, of: ResourceType, resource: &Resource) -> Vec<Lack> {
+    fn lacks_of(&self, of: ResourceType, resource: &Resource) -> Vec<MissingCapability> {
         let always = ["read", "update", "delete", "search-type"];
         let kept = ["vread", "history-instance"].into_iter().filter(|_| self.options.history);
         let lacking = always.into_iter().chain(kept).filter(|code| !has(&resource.interaction, code));
-        let mut lacks: Vec<Lack> = lacking.map(|code| Lack::Interaction { of, code }).collect();
+        let mut missing_capabilities: Vec<MissingCapability> =
+            lacking.map(|code| MissingCapability::Interaction { of, code }).collect();
         if resource.update_create == Some(false) {
-            lacks.push(Lack::OwnIds { of });
+            missing_capabilities.push(MissingCapability::OwnIds { of });
         }
         if resource.versioning.as_deref() == Some("no-version") {
-            lacks.push(Lack::Versions { of });
+            missing_capabilities.push(MissingCapability::Versions { of });
         }
-        lacks
+        missing_capabilities
     }
 }

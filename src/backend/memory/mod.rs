@@ -32,12 +32,12 @@ use url::Url;
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
-/// use fhir_devices::store::{Criterion, IndexEntries, Key, Parameter, ResourceType, Search, Tenanted, Token};
+/// use fhir_devices::store::{Criterion, IndexEntries, Key, Parameter, ResourceType, Search, TenantResources, Token};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let store = Tenanted::new(Arc::new(Memory::new()), "st-mary".parse()?);
+/// let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
 /// let index = IndexEntries::new().with(Parameter::Source, Token::bare("Device/pump"));
 /// store.create(Key::new(ResourceType::DeviceComponent, "mds")?, "{}", index).await?;
 ///

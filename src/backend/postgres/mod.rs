@@ -57,13 +57,13 @@ type Parameters<'a> = [&'a (dyn ToSql + Sync)];
 /// ```no_run
 /// use fhir_devices::backend::Postgres;
 /// use fhir_devices::backend::postgres::NoTls;
-/// use fhir_devices::store::{IndexEntries, Key, ResourceType, Tenanted};
+/// use fhir_devices::store::{IndexEntries, Key, ResourceType, TenantResources};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = Postgres::connect("postgres://app@localhost/devices", NoTls).await?;
-/// let store = Tenanted::new(Arc::new(store), "st-mary".parse()?);
+/// let store = TenantResources::new(Arc::new(store), "st-mary".parse()?);
 /// store.create(Key::new(ResourceType::Device, "pump")?, "{}", IndexEntries::new()).await?;
 /// # Ok(())
 /// # }
@@ -134,7 +134,7 @@ impl Postgres {
 
     async fn start(options: Options, connect: Box<dyn Connect>) -> Result<Self> {
         schema::check_name(&options.schema)?;
-        let pool = Pool::new(connect, options.connections.get(), options.patience);
+        let pool = Pool::new(connect, options.connections.get(), options.acquire_timeout);
         let (pages, durable) = {
             let mut lease = pool.get().await?;
             let client = &mut lease.connection()?.client;

@@ -27,7 +27,7 @@ use tokio_postgres::{Config, Error, Socket};
 pub struct Options {
     pub(super) schema: String,
     pub(super) connections: NonZeroUsize,
-    pub(super) patience: Duration,
+    pub(super) acquire_timeout: Duration,
     pub(super) migrates: bool,
     pub(super) limits: Limits,
 }
@@ -47,7 +47,7 @@ impl Options {
         Self {
             schema: "fhir_devices".into(),
             connections: NonZeroUsize::MIN.saturating_add(15),
-            patience: Duration::from_secs(10),
+            acquire_timeout: Duration::from_secs(10),
             migrates: true,
             limits: Limits { max_writes: 1_000, max_body: 16 << 20, max_versions: None },
         }
@@ -70,8 +70,8 @@ impl Options {
     /// Waits at most so long: for a free connection, which is then [`StoreError::Throttled`], and for the server, which is then
     /// [`StoreError::Unavailable`] where nothing can have been written, and else [`StoreError::Indeterminate`].
     #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn with_acquire_timeout(mut self, acquire_timeout: Duration) -> Self {
+        self.acquire_timeout = acquire_timeout;
         self
     }
 

@@ -72,13 +72,13 @@ pub(super) struct Pool {
     connect: Box<dyn Connect>,
     free: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
-    patience: Duration,
+    acquire_timeout: Duration,
     size: usize,
 }
 
 impl Pool {
-    pub(super) fn new(connect: Box<dyn Connect>, size: usize, patience: Duration) -> Self {
-        Self { connect, free: Arc::new(Semaphore::new(size)), idle: Mutex::default(), patience, size }
+    pub(super) fn new(connect: Box<dyn Connect>, size: usize, acquire_timeout: Duration) -> Self {
+        Self { connect, free: Arc::new(Semaphore::new(size)), idle: Mutex::default(), acquire_timeout, size }
     }
 
     /// A connection for one call.
@@ -87,9 +87,9 @@ impl Pool {
             let source = "the futures of this store run within a tokio runtime";
             return Err(StoreError::Unavailable { retry_after: None, source: Some(source.into()) });
         }
-        let permit = timeout(self.patience, Arc::clone(&self.free).acquire_owned()).await;
+        let permit = timeout(self.acquire_timeout, Arc::clone(&self.free).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else {
-            return Err(StoreError::Throttled { retry_after: Some(self.patience) });
+            return Err(StoreError::Throttled { retry_after: Some(self.acquire_timeout) });
         };
         let connection = match self.take_idle() {
             Some(connection) => connection,
@@ -116,9 +116,9 @@ impl Pool {
 
     /// Waits no longer than the patience lasts; then nothing is known.
     pub(super) async fn in_time<T>(&self, future: impl Future<Output = T>) -> Result<T> {
-        let source = || format!("no answer within {} ms", self.patience.as_millis());
+        let source = || format!("no answer within {} ms", self.acquire_timeout.as_millis());
         let late = |_| StoreError::Unavailable { retry_after: None, source: Some(source().into()) };
-        timeout(self.patience, future).await.map_err(late)
+        timeout(self.acquire_timeout, future).await.map_err(late)
     }
 }
 

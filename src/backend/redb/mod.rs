@@ -50,18 +50,18 @@ const WAITING: usize = 4_096;
 ///
 /// ```
 /// use fhir_devices::backend::Redb;
-/// use fhir_devices::store::{IndexEntries, Key, ResourceType, Tenanted};
+/// use fhir_devices::store::{IndexEntries, Key, ResourceType, TenantResources};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let path = std::env::temp_dir().join(format!("fhir-devices-doc-{}.redb", std::process::id()));
-/// let store = Tenanted::new(Arc::new(Redb::open(&path)?), "st-mary".parse()?);
+/// let store = TenantResources::new(Arc::new(Redb::open(&path)?), "st-mary".parse()?);
 /// let key = Key::new(ResourceType::Device, "pump")?;
 /// store.create(key.clone(), "{}", IndexEntries::new()).await?;
 /// drop(store);
 ///
-/// let again = Tenanted::new(Arc::new(Redb::open(&path)?), "st-mary".parse()?);
+/// let again = TenantResources::new(Arc::new(Redb::open(&path)?), "st-mary".parse()?);
 /// assert_eq!(again.read(&key).await?.body.unwrap(), "{}");
 /// # drop(again);
 /// # std::fs::remove_file(path)?;

@@ -29,19 +29,19 @@ use zeroize::Zeroizing;
 /// ```
 /// use fhir_devices::backend::Memory;
 /// use fhir_devices::backend::sealed::{KeyRing, SealedResources};
-/// use fhir_devices::store::{Precondition, Tenanted};
+/// use fhir_devices::store::{Precondition, TenantResources};
 /// use fhir_devices::{Device, Valid};
 /// use std::sync::Arc;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let memory = Arc::new(Memory::new());
 /// let keys = KeyRing::new("2026".parse()?, [7; 32]);
-/// let store = Tenanted::new(Arc::new(SealedResources::new(memory.clone(), Arc::new(keys))), "st-mary".parse()?);
+/// let store = TenantResources::new(Arc::new(SealedResources::new(memory.clone(), Arc::new(keys))), "st-mary".parse()?);
 /// let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump","lotNumber":"A7"}"#)?;
 /// store.put(&Valid::new(pump)?, Precondition::Absent).await?;
 /// assert_eq!(store.get::<Device>("pump").await?.0.lot_number.unwrap().value.unwrap(), "A7");
 ///
-/// let below = Tenanted::new(memory, "st-mary".parse()?);
+/// let below = TenantResources::new(memory, "st-mary".parse()?);
 /// assert!(below.get::<Device>("pump").await.is_err());
 /// # Ok(())
 /// # }

@@ -20,7 +20,7 @@ use std::sync::{Arc, PoisonError};
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
-/// use fhir_devices::store::{IndexEntries, Key, ResourceType, Tenanted, Write, WriteId};
+/// use fhir_devices::store::{IndexEntries, Key, ResourceType, TenantResources, Write, WriteId};
 /// use fhir_devices::testkit::{Fate, Faulty};
 /// use std::sync::Arc;
 ///
@@ -28,7 +28,7 @@ use std::sync::{Arc, PoisonError};
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// // The first call is a commit whose acknowledgement is lost; it is found by its id.
 /// let faulty = Arc::new(Faulty::on(Arc::new(Memory::new()), 1, Fate::Lost));
-/// let store = Tenanted::new(faulty.clone(), "st-mary".parse()?);
+/// let store = TenantResources::new(faulty.clone(), "st-mary".parse()?);
 /// let key = Key::new(ResourceType::Device, "pump")?;
 /// let write = Write::create(key, "{}", IndexEntries::new()).with_id(WriteId(7));
 /// assert_eq!(store.write_resolved(write).await?.version.get(), 1);

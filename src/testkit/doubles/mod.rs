@@ -5,11 +5,11 @@
 mod blobs;
 mod dice;
 mod faulty;
-mod patient;
 mod recording;
+mod retrying;
 
 pub(super) use dice::mixed;
 pub use dice::{Fate, Plan};
 pub use faulty::Faulty;
-pub use patient::Patient;
 pub use recording::{Call, Recording};
+pub use retrying::Retrying;

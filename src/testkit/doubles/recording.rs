@@ -71,14 +71,14 @@ impl Calls {
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
-/// use fhir_devices::store::Tenanted;
+/// use fhir_devices::store::TenantResources;
 /// use fhir_devices::testkit::{Call, Recording};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let recording = Arc::new(Recording::new(Arc::new(Memory::new())));
-/// let store = Tenanted::new(recording.clone(), "st-mary".parse()?);
+/// let store = TenantResources::new(recording.clone(), "st-mary".parse()?);
 /// store.read(&"Device/pump".parse()?).await.unwrap_err();
 /// assert_eq!(recording.calls(), [Call::Read("st-mary".parse()?, "Device/pump".parse()?)]);
 /// # Ok(())

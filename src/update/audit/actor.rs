@@ -120,15 +120,15 @@ pub struct Verification {
 /// What the driver of a machine knows of a transition, and the machine does not.
 ///
 /// ```
-/// use fhir_devices::update::audit::{Actor, Aside};
-/// let mut aside = Aside::by(Actor::service("gateway".parse()?));
+/// use fhir_devices::update::audit::{Actor, RecordContext};
+/// let mut aside = RecordContext::by(Actor::service("gateway".parse()?));
 /// aside.update = Some("pump/main".parse()?);
 /// assert_eq!(aside.verification, None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Aside {
+pub struct RecordContext {
     /// Who carried it out.
     pub actor: Actor,
     /// The version of the component before, where it was written to.
@@ -141,7 +141,7 @@ pub struct Aside {
     pub verification: Option<Verification>,
 }
 
-impl Aside {
+impl RecordContext {
     /// Who carried it out, and no more.
     #[must_use]
     pub const fn by(actor: Actor) -> Self {

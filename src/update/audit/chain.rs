@@ -2,7 +2,7 @@
 
 use super::super::AuditDraft;
 use super::super::text::{LONGEST_LABEL, LONGEST_NOTE, fits, nearest};
-use super::{Aside, AuditRecord, NotARecord};
+use super::{AuditRecord, NotARecord, RecordContext};
 use crate::primitive::Text;
 use crate::store::{Sha256, Tenant};
 use serde::{Deserialize, Serialize};
@@ -119,7 +119,7 @@ impl ChainHead {
     /// The texts of people become those that are nearest to them among such as a record takes: without an address, and
     /// without a reference to a patient.
     #[must_use]
-    pub fn append(&self, mut what: AuditDraft, aside: Aside) -> Appended {
+    pub fn append(&self, mut what: AuditDraft, aside: RecordContext) -> Appended {
         clean(&mut what.comment, LONGEST_NOTE);
         clean(&mut what.provider, LONGEST_LABEL);
         clean(&mut what.version, LONGEST_LABEL);

@@ -173,7 +173,7 @@ const fn kind(kind: ActorKind) -> Coding<'static> {
 /// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::*};
 /// # let draft = AuditDraft::new(time::macros::datetime!(2017-04-19 10:00 UTC), Action::Opened, None, StateName::Open);
 /// # let head = ChainHead::start("st-mary".parse()?);
-/// # let record = head.append(draft, Aside::by(Actor::service("gateway".parse()?))).record;
+/// # let record = head.append(draft, RecordContext::by(Actor::service("gateway".parse()?))).record;
 /// let event = audit_event(&record);
 /// assert!(event.contains(r#""recorded":"2017-04-19T10:00:00Z","outcome":"0","agent":[{"#));
 /// assert!(fhir_devices::Resource::from_json(event.as_bytes()).is_ok());
@@ -284,7 +284,7 @@ fn details(record: &AuditRecord) -> Vec<Detail> {
 /// # let at = time::macros::datetime!(2017-04-19 10:00 UTC);
 /// # let mut draft = AuditDraft::new(at, Action::Attached, Some(StateName::Stored), StateName::Attached);
 /// # let head = ChainHead::start("st-mary".parse()?);
-/// # let by = Aside::by(Actor::service("gateway".parse()?));
+/// # let by = RecordContext::by(Actor::service("gateway".parse()?));
 /// draft.component = Some("mds".parse()?);
 /// draft.component_version = fhir_devices::store::VersionId::new(2);
 /// let record = head.append(draft, by).record;

@@ -5,12 +5,12 @@
 //! changed, and [`replay`] rebuilds every state from the records alone. Nothing here does I/O or asks a clock.
 //!
 //! ```
-//! use fhir_devices::update::audit::{Actor, Aside, ChainHead, replay, verify};
+//! use fhir_devices::update::audit::{Actor, RecordContext, ChainHead, replay, verify};
 //! use fhir_devices::update::ingest::{Ingest, Input, Intent, Limits, Step, step};
 //! use fhir_devices::update::IngestId;
 //! # let now = time::macros::datetime!(2017-04-19 10:00 UTC);
 //!
-//! let by = Aside::by(Actor::service("gateway".parse()?));
+//! let by = RecordContext::by(Actor::service("gateway".parse()?));
 //! let start = ChainHead::start("st-mary".parse()?);
 //!
 //! let intent = Intent::new("pump-7".parse()?, "pump.bin".parse()?, "application/octet-stream".parse()?);
@@ -18,7 +18,7 @@
 //! let opened = start.append(draft, by.clone());
 //! assert!(opened.line.starts_with(r#"{"schema":1,"tenant":"st-mary","index":0,"prev":""#));
 //!
-//! let Step::To(transition) = step(&ingest, &Input::TargetLost, now)? else { panic!() };
+//! let Step::Transition(transition) = step(&ingest, &Input::TargetLost, now)? else { panic!() };
 //! ingest.state = transition.state;
 //! let closed = opened.head.append(transition.audit, by);
 //!
@@ -75,7 +75,7 @@ mod replay;
 mod verify;
 mod write;
 
-pub use actor::{Actor, ActorKind, Aside, Verdict, Verification};
+pub use actor::{Actor, ActorKind, RecordContext, Verdict, Verification};
 pub use chain::{Appended, ChainHead, Checkpoint};
 pub use fhir::{audit_event, provenance};
 pub use record::{AuditRecord, NotARecord, read_lines};

@@ -6,7 +6,7 @@ use super::super::{
     Action, ActorId, AuditDraft, DowngradeAuthorization, IngestId, KeyId, Note, PinId, ProviderId, StateName,
     UpdateName, VersionLabel,
 };
-use super::{Actor, ActorKind, Aside, AuditRecord, SCHEMA, Verdict, Verification};
+use super::{Actor, ActorKind, AuditRecord, RecordContext, SCHEMA, Verdict, Verification};
 use crate::primitive::{Id, Instant, Text};
 use crate::store::{BlobRef, Generation, Sha256, Tenant, VersionId};
 use serde::Deserialize;
@@ -103,7 +103,7 @@ pub(super) fn record(line: &str) -> Option<AuditRecord> {
         return None;
     }
     let text = |text: &str| Text::new(text).ok();
-    let mut aside = Aside::by(actor(line.actor)?);
+    let mut aside = RecordContext::by(actor(line.actor)?);
     aside.before = line.before.each(VersionId::new)?;
     aside.written = line.written.each(VersionId::new)?;
     aside.update = line.update;

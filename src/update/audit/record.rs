@@ -1,15 +1,15 @@
 //! One record, and many of them as lines.
 
 use super::super::AuditDraft;
-use super::{Aside, read, write};
+use super::{RecordContext, read, write};
 use crate::store::{Sha256, Tenant};
 
 /// One transition in the chain of a tenant.
 ///
 /// ```
-/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::{Actor, Aside, ChainHead}};
+/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::{Actor, RecordContext, ChainHead}};
 /// # let draft = AuditDraft::new(time::macros::datetime!(2017-04-19 10:00 UTC), Action::Opened, None, StateName::Open);
-/// # let first = ChainHead::start("st-mary".parse()?).append(draft, Aside::by(Actor::service("gateway".parse()?)));
+/// # let first = ChainHead::start("st-mary".parse()?).append(draft, RecordContext::by(Actor::service("gateway".parse()?)));
 /// use fhir_devices::update::audit::AuditRecord;
 /// let record = AuditRecord::from_line(&first.line)?;
 /// assert_eq!(record, first.record);
@@ -27,7 +27,7 @@ pub struct AuditRecord {
     /// The digest of the record before.
     pub prev: Sha256,
     /// Who did it, and what else the machine does not know.
-    pub aside: Aside,
+    pub aside: RecordContext,
     /// What was done.
     pub what: AuditDraft,
 }

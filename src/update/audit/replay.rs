@@ -58,7 +58,7 @@ fn state(name: &Option<StateName>) -> String {
 /// # use fhir_devices::update::{IngestId, audit::*, ingest::{Ingest, Intent, Limits}};
 /// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
 /// # let now = time::macros::datetime!(2017-04-19 10:00 UTC);
-/// # let by = Aside::by(Actor::service("gateway".parse()?));
+/// # let by = RecordContext::by(Actor::service("gateway".parse()?));
 /// let (ingest, draft) = Ingest::open(IngestId(7), intent, Limits::default(), now);
 /// let first = ChainHead::start("st-mary".parse()?).append(draft, by);
 /// assert_eq!(replay([&first.record])?.uploads[&ingest.id], ingest.state);

@@ -83,7 +83,7 @@ pub enum Fault {
 /// ```
 /// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::*};
 /// # let at = time::macros::datetime!(2017-04-19 10:00 UTC);
-/// # let by = Aside::by(Actor::service("gateway".parse()?));
+/// # let by = RecordContext::by(Actor::service("gateway".parse()?));
 /// # let [opened, closed] = [(Action::Opened, None, StateName::Open), (Action::Failed, Some(StateName::Open), StateName::Closed)]
 /// #     .map(|(action, from, to)| AuditDraft::new(at, action, from, to));
 /// let start = ChainHead::start("st-mary".parse()?);

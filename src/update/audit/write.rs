@@ -3,7 +3,7 @@
 use super::super::blob::Holder;
 use super::super::ingest::Reason;
 use super::super::{ActorId, AuditDraft, DowngradeAuthorization, IngestId, KeyId, StateName, UpdateName};
-use super::{Aside, AuditRecord, SCHEMA};
+use super::{AuditRecord, RecordContext, SCHEMA};
 use crate::element::Writer;
 use crate::primitive::{Id, Instant, Text};
 use crate::store::{Generation, Sha256, VersionId, hex};
@@ -107,7 +107,7 @@ pub(super) fn record(record: &AuditRecord) -> String {
     line.0.finish()
 }
 
-fn write_draft(line: &mut Line, aside: &Aside, draft: &AuditDraft) {
+fn write_draft(line: &mut Line, aside: &RecordContext, draft: &AuditDraft) {
     let AuditDraft {
         at: _,
         action,

@@ -86,8 +86,8 @@ impl State {
 /// ```
 /// # use fhir_devices::{store::{BlobRef, Generation}, update::{IngestId, blob::*}};
 /// # let now = time::macros::datetime!(2017-04-19 10:00 UTC);
-/// # let held = Input::Held { blob: BlobRef::of(b"firmware"), by: Holder::Ingest(IngestId(7)), fresh: Generation(1), room: 256, actor: None };
-/// let Step::To(transition) = step(None, &held, now)? else { panic!() };
+/// # let held = Input::Held { blob: BlobRef::of(b"firmware"), by: Holder::Ingest(IngestId(7)), fresh: Generation(1), max_holders: 256, actor: None };
+/// let Step::Transition(transition) = step(None, &held, now)? else { panic!() };
 /// let entry = transition.entry;
 /// assert!(!entry.is_present());
 /// assert_eq!(Entry::from_bytes(&entry.to_bytes()), Ok(entry));

@@ -27,7 +27,7 @@ pub enum Input {
         /// A generation that was never given before, for bytes that have none. Number 0 is never given.
         fresh: Generation,
         /// How many uploads may hold one copy of them. Who asks for no upload is not counted.
-        room: usize,
+        max_holders: usize,
         /// Who asked for it, where that is no upload.
         actor: Option<ActorId>,
     },
@@ -112,7 +112,7 @@ pub struct Transition {
 #[allow(clippy::large_enum_variant, reason = "a step is looked at and taken apart at once")]
 pub enum Step {
     /// Another state.
-    To(Transition),
+    Transition(Transition),
     /// The input was known already, or means nothing any more.
     Unchanged,
 }
@@ -170,8 +170,8 @@ type Answer = Result<Step, Refusal>;
 /// # use std::time::Duration;
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let (blob, by) = (BlobRef::of(b"firmware"), Holder::Ingest(IngestId(7)));
-/// let held = Input::Held { blob, by, fresh: Generation(1), room: 256, actor: None };
-/// let Step::To(transition) = step(None, &held, now)? else { panic!() };
+/// let held = Input::Held { blob, by, fresh: Generation(1), max_holders: 256, actor: None };
+/// let Step::Transition(transition) = step(None, &held, now)? else { panic!() };
 /// assert_eq!(step(Some(&transition.entry), &held, now), Ok(Step::Unchanged));
 /// let collector = Input::CollectionDue { grace: Duration::ZERO };
 /// assert_eq!(step(Some(&transition.entry), &collector, now), Err(Refusal::Needed));
@@ -179,12 +179,12 @@ type Answer = Result<Step, Refusal>;
 /// ```
 pub fn step(entry: Option<&Entry>, input: &Input, now: OffsetDateTime) -> Answer {
     match input {
-        Input::Held { blob, by, fresh, room, actor } => match entry {
+        Input::Held { blob, by, fresh, max_holders, actor } => match entry {
             Some(entry) if entry.blob != *blob => Err(Refusal::OtherContent),
             Some(entry) => match &entry.state {
                 State::Live { present, holders, .. } => {
                     let Some(holders) = with(holders, by) else { return Ok(Step::Unchanged) };
-                    if matches!(by, Holder::Ingest(_)) && uploads(&holders) > *room {
+                    if matches!(by, Holder::Ingest(_)) && uploads(&holders) > *max_holders {
                         return Err(Refusal::Full);
                     }
                     let state = State::Live { present: *present, holders, idle_since: None };
@@ -311,7 +311,7 @@ fn to(
     (audit.blob, audit.generation) = (Some(entry.blob), Some(entry.generation));
     audit.holder = by.map(|(holder, _)| holder.clone());
     audit.actor = by.and_then(|(_, actor)| actor.cloned());
-    Ok(Step::To(Transition { effect: resume(&entry), audit, entry }))
+    Ok(Step::Transition(Transition { effect: resume(&entry), audit, entry }))
 }
 
 /// The entry after a transition, by its audit record: the same step, done again.
@@ -322,7 +322,7 @@ pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry
     let (blob, generation) = (audit.blob?, audit.generation?);
     let by = || audit.holder.clone();
     let input = match audit.action {
-        Action::Held => Input::Held { blob, by: by()?, fresh: generation, room: usize::MAX, actor: None },
+        Action::Held => Input::Held { blob, by: by()?, fresh: generation, max_holders: usize::MAX, actor: None },
         Action::Committed => Input::Committed { generation },
         Action::Released => Input::Released { by: by()?, actor: None },
         Action::Condemned => Input::CollectionDue { grace: Duration::ZERO },
@@ -342,7 +342,7 @@ pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry
         | Action::Closed => return None,
     };
     match step(before, &input, audit.at) {
-        Ok(Step::To(transition)) => Some(transition.entry),
+        Ok(Step::Transition(transition)) => Some(transition.entry),
         Ok(Step::Unchanged) | Err(_) => None,
     }
 }

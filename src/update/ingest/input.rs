@@ -105,7 +105,7 @@ pub enum Input {
 /// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let (ingest, _) = Ingest::open(IngestId(7), intent, Limits::default(), now);
-/// let Step::To(transition) = step(&ingest, &Input::TargetLost, now)? else { panic!() };
+/// let Step::Transition(transition) = step(&ingest, &Input::TargetLost, now)? else { panic!() };
 /// assert_eq!(transition.state, State::Closed { reason: Reason::TargetLost });
 /// assert_eq!(transition.audit.action, Action::Failed);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -126,15 +126,15 @@ pub struct Transition {
 ///
 /// ```
 /// use fhir_devices::update::ingest::{Effect, Step};
-/// assert_ne!(Step::Unchanged, Step::Do(Effect::FindTarget));
+/// assert_ne!(Step::Unchanged, Step::Perform(Effect::FindTarget));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "a step is looked at and taken apart at once")]
 pub enum Step {
     /// Another state.
-    To(Transition),
+    Transition(Transition),
     /// The same state, and something to be done in it.
-    Do(Effect),
+    Perform(Effect),
     /// The input was known already, or means nothing any more.
     Unchanged,
 }

@@ -2,8 +2,8 @@
 
 use super::super::name::names;
 use super::super::{ActorId, DowngradeAuthorization};
+use crate::containment::Selector;
 use crate::primitive::{Code, Id, Text};
-use crate::reference::Selector;
 use crate::store::{BlobRef, Sha256};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

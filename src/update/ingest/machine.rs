@@ -17,9 +17,9 @@ use time::OffsetDateTime;
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let (mut ingest, _) = Ingest::open(IngestId(7), intent, Limits::default(), now);
 /// let blob = BlobRef::of(b"firmware");
-/// assert_eq!(step(&ingest, &Input::BytesReceived { blob }, now)?, Step::Do(Effect::HoldBytes { blob }));
+/// assert_eq!(step(&ingest, &Input::BytesReceived { blob }, now)?, Step::Perform(Effect::HoldBytes { blob }));
 /// let held = Input::BytesHeld { blob, generation: Generation(1) };
-/// let Step::To(transition) = step(&ingest, &held, now)? else { panic!() };
+/// let Step::Transition(transition) = step(&ingest, &held, now)? else { panic!() };
 /// assert_eq!(transition.effect, Some(Effect::CommitBytes { blob, generation: Generation(1) }));
 /// ingest.state = transition.state;
 /// assert_eq!(step(&ingest, &held, now), Ok(Step::Unchanged));
@@ -67,7 +67,7 @@ impl At<'_> {
     }
 
     fn go(&self, action: Action, state: State) -> Answer {
-        Ok(Step::To(self.to(action, state)))
+        Ok(Step::Transition(self.to(action, state)))
     }
 
     fn later(&self) -> OffsetDateTime {
@@ -88,7 +88,7 @@ impl At<'_> {
     }
 
     fn fail(&self, reason: Reason) -> Answer {
-        Ok(Step::To(self.end(Action::Failed, reason)))
+        Ok(Step::Transition(self.end(Action::Failed, reason)))
     }
 
     fn progressed(&self) -> Answer {
@@ -110,11 +110,11 @@ impl At<'_> {
     fn received(&self, blob: BlobRef) -> Answer {
         match &self.ingest.state {
             State::Open { .. } => match check(&self.ingest.intent, &self.ingest.limits, &blob) {
-                Ok(()) => Ok(Step::Do(Effect::HoldBytes { blob })),
+                Ok(()) => Ok(Step::Perform(Effect::HoldBytes { blob })),
                 Err(reason) => self.fail(reason),
             },
             State::Acquired { blob: known, generation, .. } if *known == blob => {
-                Ok(Step::Do(Effect::CommitBytes { blob, generation: *generation }))
+                Ok(Step::Perform(Effect::CommitBytes { blob, generation: *generation }))
             }
             State::Stored { blob: known, .. }
             | State::Attached { blob: known, .. }
@@ -234,7 +234,7 @@ impl At<'_> {
                 if accepted.is_some_and(|last| last.by != id && Some(last.highest) >= intent.sequence) {
                     to.audit.downgrade.clone_from(&intent.downgrade);
                 }
-                Ok(Step::To(to))
+                Ok(Step::Transition(to))
             }
             // What was fixed stays fixed: one who is late may still write there.
             State::Stored { target: Some(target), .. } if target != component => self.fail(Reason::TargetLost),
@@ -247,7 +247,7 @@ impl At<'_> {
                     return self.fail(Reason::Superseded);
                 }
                 let (component, blob, generation) = (component.clone(), *blob, *generation);
-                Ok(Step::Do(Effect::WriteReference { component, version, blob, generation }))
+                Ok(Step::Perform(Effect::WriteReference { component, version, blob, generation }))
             }
             State::Attached { component: known, .. } | State::Superseded { component: known, .. } => {
                 if known == component { UNCHANGED } else { Err(Refusal::AlreadyAttached) }
@@ -272,7 +272,7 @@ impl At<'_> {
             State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => {
                 let mut to = self.end(Action::Failed, reason);
                 to.audit.comment = why.cloned();
-                Ok(Step::To(to))
+                Ok(Step::Transition(to))
             }
             State::Attached { .. } | State::Superseded { .. } => Err(Refusal::AlreadyAttached),
             State::Releasing { .. } | State::Closed { .. } => self.ended(reason),
@@ -343,7 +343,7 @@ impl At<'_> {
             | State::Superseded { .. } => {
                 let mut to = self.end(Action::Withdrawn, Reason::Withdrawn);
                 (to.audit.actor, to.audit.comment) = (Some(by.clone()), Some(why.clone()));
-                Ok(Step::To(to))
+                Ok(Step::Transition(to))
             }
             State::Releasing { .. } | State::Closed { .. } => self.ended(Reason::Withdrawn),
         }
@@ -356,7 +356,7 @@ impl At<'_> {
             State::Superseded { .. } => {
                 let mut to = self.end(Action::Retired, Reason::Superseded);
                 to.audit.actor = by.cloned();
-                Ok(Step::To(to))
+                Ok(Step::Transition(to))
             }
             State::Releasing { .. } | State::Closed { .. } => self.ended(Reason::Superseded),
         }
@@ -370,7 +370,7 @@ impl At<'_> {
                 let (blob, generation, reason) = (*blob, *generation, *reason);
                 let mut to = self.to(Action::Detached, State::Releasing { blob, generation, component: None, reason });
                 to.audit.component = Some(component.clone());
-                Ok(Step::To(to))
+                Ok(Step::Transition(to))
             }
             State::Open { .. }
             | State::Acquired { .. }

@@ -3,10 +3,11 @@
 use super::super::name::names;
 use super::super::{Acceptance, DowngradeAuthorization, IngestId, accept};
 use super::{CompatibilityRule, Requirement, Scope, UpdateManifest};
+use crate::containment::{Label, Node, Selector, Tree, select, select_of};
 use crate::datatype::{CodeableConcept, Coding};
 use crate::issue::Path;
 use crate::primitive::{Id, Instant, Text};
-use crate::reference::{Item, Label, Node, Selector, Tree, select, select_of};
+use crate::reference::Item;
 use std::cmp::Ordering;
 use std::fmt;
 use time::OffsetDateTime;
@@ -115,7 +116,7 @@ impl Situation<'_> {
 /// against it.
 ///
 /// ```
-/// use fhir_devices::reference::components;
+/// use fhir_devices::containment::components;
 /// use fhir_devices::update::manifest::{ReasonCode, Situation, UpdateManifest, explain};
 /// use fhir_devices::DeviceComponent;
 ///
@@ -253,7 +254,7 @@ impl Look<'_, '_, '_> {
     }
 
     fn place(&mut self, at: &Path<'_>) {
-        let (path, doubt) = (self.component.path(), self.component.doubt());
+        let (path, doubt) = (self.component.path(), self.component.placement_issue());
         let found = match (self.component.is_void(), doubt) {
             (true, _) => "a record that was made by mistake".to_owned(),
             (false, Some(finding)) => format!("a place that is not certain ({})", finding.rule),

@@ -2,9 +2,9 @@
 
 use super::super::{DowngradeAuthorization, ProviderId, UpdateName, VersionLabel};
 use super::{ArtifactName, Scope, Spec, Target, Urgency, VersionRange, VersionScheme};
+use crate::containment::Label;
 use crate::issue::Report;
 use crate::primitive::{Code, Text};
-use crate::reference::Label;
 use crate::store::{BlobRef, Sha256};
 use time::OffsetDateTime;
 

@@ -6,11 +6,11 @@ use super::{
     Artifact, Bounds, CompatibilityRule, Requirement, Scope, Spec, Target, UpdateIdentity, UpdateManifest, Urgency,
     VersionRange, VersionScheme, Wanted,
 };
+use crate::containment::Label;
 use crate::element::{Read, ReadMode, Reader};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::nomenclature::Level;
 use crate::primitive::{Instant, Text};
-use crate::reference::Label;
 use time::OffsetDateTime;
 
 /// The name of a manifest in the places of its findings.

@@ -1,10 +1,10 @@
 //! What an update is for: components, and the versions that they report.
 
 use super::super::text::is_hidden;
+use crate::containment::{Label, Selector};
 use crate::datatype::Identifier;
 use crate::nomenclature::{Level, is_mdc};
 use crate::primitive::Id;
-use crate::reference::{Label, Selector};
 use crate::resource::DeviceComponent;
 use crate::resource::device_component::ProductionSpecification;
 use crate::store::InvalidText;

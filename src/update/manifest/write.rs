@@ -3,9 +3,9 @@
 use super::super::DowngradeAuthorization;
 use super::read::FORMAT;
 use super::{Artifact, CompatibilityRule, Requirement, Scope, Target, UpdateManifest, VersionRange, Wanted};
+use crate::containment::Label;
 use crate::element::Writer;
 use crate::primitive::Instant;
-use crate::reference::Label;
 use time::{OffsetDateTime, UtcOffset};
 
 fn text(w: &mut Writer, key: &'static str, text: &str) {

@@ -1,11 +1,11 @@
 //! The devices of a tenant, with what is in them.
 
 use super::escape;
+use fhir_devices::containment::{Node, components};
 use fhir_devices::datatype::{CodeableConcept, Literal, Primitive, Reference, Target};
 use fhir_devices::nomenclature::Level;
 use fhir_devices::primitive::{Id, Text};
-use fhir_devices::reference::{Node, components};
-use fhir_devices::store::{Result, Search, Stored, Tenant, Tenanted};
+use fhir_devices::store::{Result, Search, Stored, Tenant, TenantResources};
 use fhir_devices::update::{AvailableUpdate, UpdateStatus, available};
 use fhir_devices::{Device, DeviceComponent, DeviceMetric};
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// Reads everything of a tenant.
-    pub(super) async fn read(store: &Tenanted) -> Result<Self> {
+    pub(super) async fn read(store: &TenantResources) -> Result<Self> {
         let (devices, more_devices) = all::<Device>(store).await?;
         let (parts, more_parts) = all::<DeviceComponent>(store).await?;
         let (metrics, more_metrics) = all::<DeviceMetric>(store).await?;
@@ -66,7 +66,7 @@ impl Fleet {
                 escape(device_name(device)),
                 escape(id(device))
             );
-            for root in tree.roots() {
+            for root in tree.root_components() {
                 option(root, 0, &mut html);
             }
             html.push_str("</optgroup>");
@@ -117,7 +117,7 @@ impl Fleet {
             }
         }
         html.push_str("</dl><ul class=\"tree\">");
-        for root in tree.roots() {
+        for root in tree.root_components() {
             self.component(tenant, root, 0, html);
         }
         let loose = |metric: &&DeviceMetric| {
@@ -163,7 +163,7 @@ impl Fleet {
     }
 }
 
-async fn all<T: Stored>(store: &Tenanted) -> Result<(Vec<T>, bool)> {
+async fn all<T: Stored>(store: &TenantResources) -> Result<(Vec<T>, bool)> {
     let mut search = Search::new(T::TYPE).limit(500);
     let mut found = Vec::new();
     loop {

@@ -4,9 +4,9 @@ use super::source::Source;
 use crate::app::answer::{Problem, Result};
 use axum::extract::multipart::Field;
 use axum::http::StatusCode;
+use fhir_devices::containment::Selector;
 use fhir_devices::issue::Kind;
 use fhir_devices::primitive::{Code, Id, Text};
-use fhir_devices::reference::Selector;
 use fhir_devices::service::{IdempotencyKey, Submission};
 
 /// The longest value of a form field, in bytes.

@@ -9,7 +9,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use fhir_devices::issue::Kind;
 use fhir_devices::primitive::Text;
-use fhir_devices::service::{IngestId, KeepError};
+use fhir_devices::service::{IngestId, LifecycleError};
 use fhir_devices::store::Tenant;
 use fhir_devices::update::Note;
 use fhir_devices::update::ingest::{Ingest, Reason, State as Stands};
@@ -66,10 +66,10 @@ fn reason(query: &str) -> Result<Text> {
 }
 
 /// Why an upload cannot be looked at, or not be ended.
-pub(super) fn problem(error: &KeepError, id: IngestId) -> Problem {
+pub(super) fn problem(error: &LifecycleError, id: IngestId) -> Problem {
     match error {
-        KeepError::NoSuchUpload => Problem::not_found(format_args!("there is no upload {id}")),
-        KeepError::Store(error) => Problem::of_store(error, format_args!("upload {id}")),
+        LifecycleError::NoSuchUpload => Problem::not_found(format_args!("there is no upload {id}")),
+        LifecycleError::Store(error) => Problem::of_store(error, format_args!("upload {id}")),
         error => {
             answer::report_fault(error);
             let words = "the upload cannot be looked at";

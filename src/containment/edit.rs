@@ -1,10 +1,10 @@
 //! Changing a tree: which resources are to be written, and on which condition.
 
-use super::item::Item;
 use super::record::NONE;
 use super::tree::{Node, Tree};
 use crate::datatype::{Reference, target};
 use crate::nomenclature::Level;
+use crate::reference::item::Item;
 use crate::resource::{DeviceComponent, DeviceMetric, Resource};
 
 /// One resource of a plan, and what must be so when it is carried out.
@@ -13,7 +13,7 @@ use crate::resource::{DeviceComponent, DeviceMetric, Resource};
 /// plans that would make a circle together, or an orphan, cannot both be carried out.
 ///
 /// ```
-/// use fhir_devices::{DeviceComponent, reference::{Action, Expect, components, remove}};
+/// use fhir_devices::{DeviceComponent, containment::{Action, Expect, components, remove}};
 /// let json = br#"{"resourceType":"DeviceComponent","id":"m","meta":{"versionId":"3"},
 ///     "identifier":{"value":"1"},"type":{"text":"monitor"}}"#;
 /// let all = [DeviceComponent::from_json(json)?];
@@ -34,7 +34,7 @@ pub struct Change {
 /// What is done with a resource.
 ///
 /// ```
-/// use fhir_devices::{Device, reference::Action};
+/// use fhir_devices::{Device, containment::Action};
 /// let keep = Action::Keep(Device::default().into());
 /// assert_eq!(keep.resource().resource_type(), "Device");
 /// ```
@@ -62,7 +62,7 @@ impl Action {
 /// What must be so for a change to be made.
 ///
 /// ```
-/// assert_ne!(fhir_devices::reference::Expect::Absent, fhir_devices::reference::Expect::Exists);
+/// assert_ne!(fhir_devices::containment::Expect::Absent, fhir_devices::containment::Expect::Exists);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expect {
@@ -77,7 +77,7 @@ pub enum Expect {
 /// Why a tree cannot be changed so.
 ///
 /// ```
-/// let error = fhir_devices::reference::EditError::BelowItself;
+/// let error = fhir_devices::containment::EditError::BelowItself;
 /// assert_eq!(error.to_string(), "the component would be below itself");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -250,7 +250,7 @@ pub fn move_to(node: Node<'_, '_>, place: Option<Node<'_, '_>>) -> Result<Vec<Ch
 /// # Errors
 /// [`EditError`]: an id that is taken or missing, a place that is none, a level below a deeper one.
 pub fn add_component(tree: &Tree<'_>, mut new: DeviceComponent, place: Node<'_, '_>) -> Result<Vec<Change>, EditError> {
-    let said = super::item::stated(&new.r#type);
+    let said = crate::reference::item::stated(&new.r#type);
     fits(said.by_code.or(said.by_name), place)?;
     let mut plan = room(tree, Item::Component(&new), place)?;
     new.parent = parent(place);

@@ -9,7 +9,7 @@ use std::fmt;
 ///
 /// ```
 /// use fhir_devices::DeviceComponent;
-/// use fhir_devices::reference::{UnfitReason, components};
+/// use fhir_devices::containment::{UnfitReason, components};
 /// let json = br#"{"resourceType":"DeviceComponent","id":"v","identifier":{"value":"1"},"type":{"text":"pump"},
 ///     "parent":{"reference":"DeviceComponent/gone"}}"#;
 /// let all = [DeviceComponent::from_json(json)?];
@@ -33,7 +33,7 @@ pub struct Unfit {
 /// What makes a component unfit for an update.
 ///
 /// ```
-/// use fhir_devices::reference::UnfitReason;
+/// use fhir_devices::containment::UnfitReason;
 /// assert_eq!(UnfitReason::Circle.to_string(), "circle");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

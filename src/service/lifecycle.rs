@@ -1,16 +1,16 @@
 //! Taking updates back, and going on with what broke off.
 
 use super::ReceiveError;
-use super::books::{Books, Written};
-use super::bytes::give_way;
-use super::entries::{Beside, Entries, Seen};
+use super::bytes::yield_now;
+use super::entries::{Entries, Seen, StepContext};
+use super::ledger_session::{LedgerSession, Written};
 use super::target::{Target, refers};
 use super::update_service::UpdateService;
 use crate::primitive::{Id, Text};
 use crate::resource::DeviceComponent;
 use crate::store::{
     BlobRef, BlobStore, Generation, Key, LEDGER_MAX_CHANGES, Ledger, Page, PageToken, Precondition, ResourceStore,
-    ResourceType, StoreError, Stored as _, Tenant, Tenanted, VersionId,
+    ResourceType, StoreError, Stored as _, Tenant, TenantResources, VersionId,
 };
 use crate::update::blob::{self, Holder};
 use crate::update::ingest::{self, Ingest, Input, Refusal, State};
@@ -21,12 +21,12 @@ use std::sync::Arc;
 /// Why an update was not taken back, or not gone on with.
 ///
 /// ```
-/// use fhir_devices::service::KeepError;
-/// assert_eq!(KeepError::NoSuchUpload.to_string(), "the upload was not found");
+/// use fhir_devices::service::LifecycleError;
+/// assert_eq!(LifecycleError::NoSuchUpload.to_string(), "the upload was not found");
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum KeepError {
+pub enum LifecycleError {
     /// The tenant has no such upload: it never had, or it is another tenant's.
     #[error("the upload was not found")]
     NoSuchUpload,
@@ -58,7 +58,7 @@ pub struct Recovered {
     /// How many still wait for their bytes, since their time is not over.
     pub waiting: u64,
     /// Those that could not be gone on with, and why. They stay as they are for the next recovery.
-    pub failed: Vec<(IngestId, KeepError)>,
+    pub failed: Vec<(IngestId, LifecycleError)>,
 }
 
 impl<R, B, L> UpdateService<R, B, L>
@@ -70,35 +70,41 @@ where
     /// Where an upload stands.
     ///
     /// # Errors
-    /// [`KeepError::NoSuchUpload`], [`KeepError::Store`].
-    pub async fn upload(&self, tenant: &Tenant, id: IngestId) -> Result<Ingest, KeepError> {
-        let seen = self.books(tenant).ingest(id).await?;
-        seen.map(|seen| seen.value).ok_or(KeepError::NoSuchUpload)
+    /// [`LifecycleError::NoSuchUpload`], [`LifecycleError::Store`].
+    pub async fn upload(&self, tenant: &Tenant, id: IngestId) -> Result<Ingest, LifecycleError> {
+        let seen = self.session(tenant).ingest(id).await?;
+        seen.map(|seen| seen.value).ok_or(LifecycleError::NoSuchUpload)
     }
 
     /// Takes an update back: its component refers to it no more, and what it held is given up. It stays so: nothing attaches
     /// it again, however late.
     ///
     /// # Errors
-    /// [`KeepError::NoSuchUpload`]; [`KeepError::Refused`] for one that came to nothing for another reason;
-    /// [`KeepError::Store`], upon which [`resume`](Self::resume) goes on.
-    pub async fn withdraw(&self, tenant: &Tenant, id: IngestId, by: ActorId, why: Text) -> Result<Ingest, KeepError> {
+    /// [`LifecycleError::NoSuchUpload`]; [`LifecycleError::Refused`] for one that came to nothing for another reason;
+    /// [`LifecycleError::Store`], upon which [`resume`](Self::resume) goes on.
+    pub async fn withdraw(
+        &self,
+        tenant: &Tenant,
+        id: IngestId,
+        by: ActorId,
+        why: Text,
+    ) -> Result<Ingest, LifecycleError> {
         self.end(tenant, id, &Input::Withdrawn { by, why }).await
     }
 
     /// Gives up an update whose place a later one took: its component refers to it no more, and its bytes may be deleted.
     ///
     /// # Errors
-    /// As [`withdraw`](Self::withdraw); [`KeepError::Refused`] for one that is not superseded.
-    pub async fn retire(&self, tenant: &Tenant, id: IngestId, by: Option<ActorId>) -> Result<Ingest, KeepError> {
+    /// As [`withdraw`](Self::withdraw); [`LifecycleError::Refused`] for one that is not superseded.
+    pub async fn retire(&self, tenant: &Tenant, id: IngestId, by: Option<ActorId>) -> Result<Ingest, LifecycleError> {
         self.end(tenant, id, &Input::Retired { by }).await
     }
 
-    async fn end(&self, tenant: &Tenant, id: IngestId, input: &Input) -> Result<Ingest, KeepError> {
-        let books = self.books(tenant);
-        let mut seen = books.ingest(id).await?.ok_or(KeepError::NoSuchUpload)?;
-        books.step(&mut seen, input).await??;
-        self.release(&books, &mut seen).await?;
+    async fn end(&self, tenant: &Tenant, id: IngestId, input: &Input) -> Result<Ingest, LifecycleError> {
+        let session = self.session(tenant);
+        let mut seen = session.ingest(id).await?.ok_or(LifecycleError::NoSuchUpload)?;
+        session.step(&mut seen, input).await??;
+        self.release(&session, &mut seen).await?;
         Ok(seen.value)
     }
 
@@ -113,7 +119,7 @@ where
         limit: NonZeroU32,
         after: Option<&PageToken>,
     ) -> Result<Page<IngestId>, StoreError> {
-        self.books(tenant).unfinished(limit, after).await
+        self.session(tenant).unfinished(limit, after).await
     }
 
     /// Goes on with an upload from the state that the ledger knows, as one does after a crash. Whoever may still be at it is
@@ -124,32 +130,32 @@ where
     /// second one is written; bytes that never came are given up once their time is over; what was taken back is released.
     ///
     /// # Errors
-    /// [`KeepError::NoSuchUpload`]; [`KeepError::Attach`] where the component is no longer the only one that is meant;
-    /// [`KeepError::Store`].
-    pub async fn resume(&self, tenant: &Tenant, id: IngestId) -> Result<Ingest, KeepError> {
-        let books = self.books(tenant);
-        let seen = books.ingest(id).await?.ok_or(KeepError::NoSuchUpload)?;
-        self.go_on(&books, seen).await
+    /// [`LifecycleError::NoSuchUpload`]; [`LifecycleError::Attach`] where the component is no longer the only one that is meant;
+    /// [`LifecycleError::Store`].
+    pub async fn resume(&self, tenant: &Tenant, id: IngestId) -> Result<Ingest, LifecycleError> {
+        let session = self.session(tenant);
+        let seen = session.ingest(id).await?.ok_or(LifecycleError::NoSuchUpload)?;
+        self.go_on(&session, seen).await
     }
 
     /// The same for one that was read.
-    async fn go_on(&self, books: &Books<'_, L>, mut seen: Seen<Ingest>) -> Result<Ingest, KeepError> {
-        let tenant = books.tenant();
+    async fn go_on(&self, session: &LedgerSession<'_, L>, mut seen: Seen<Ingest>) -> Result<Ingest, LifecycleError> {
+        let tenant = session.tenant();
         if let State::Open { .. } | State::Acquired { .. } = &seen.value.state {
-            self.look_for_bytes(books, &mut seen).await?;
+            self.look_for_bytes(session, &mut seen).await?;
         }
         if let State::Stored { .. } = &seen.value.state {
-            let resources = Tenanted::new(Arc::clone(&self.resources), tenant.clone());
+            let resources = TenantResources::new(Arc::clone(&self.resources), tenant.clone());
             let intent = seen.value.intent.clone();
             let whole = intent.manifest.is_some();
             let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole };
-            let attached = self.attach(books, &mut seen, &target, None).await;
+            let attached = self.attach(session, &mut seen, &target, None).await;
             // An upload that came to nothing is at its end too.
             if let (Err(error), false) = (attached, matches!(seen.value.state, State::Closed { .. })) {
                 return Err(error.into());
             }
         }
-        self.release(books, &mut seen).await?;
+        self.release(session, &mut seen).await?;
         Ok(seen.value)
     }
 
@@ -159,10 +165,10 @@ where
     /// # Errors
     /// As [`Ledger::scan`]. What goes wrong with one upload stands in the result, and keeps none of the others.
     pub async fn recover(&self, tenant: &Tenant) -> Result<Recovered, StoreError> {
-        let books = self.books(tenant);
+        let session = self.session(tenant);
         let (mut recovered, mut lost, mut after) = (Recovered::default(), Vec::new(), None);
         loop {
-            let page = books.unfinished_records(PAGE, after.as_ref()).await?;
+            let page = session.unfinished_records(PAGE, after.as_ref()).await?;
             for (id, seen) in page.items {
                 let seen = match seen {
                     Ok(seen) => seen,
@@ -172,15 +178,15 @@ where
                     }
                 };
                 if !matches!(seen.value.state, State::Open { .. }) {
-                    self.recover_one(&books, seen, &mut recovered).await;
+                    self.recover_one(&session, seen, &mut recovered).await;
                     continue;
                 }
-                match ingest::step(&seen.value, &Input::DeadlineReached, books.now()) {
-                    Ok(ingest::Step::To(to)) => lost.push((seen, to)),
+                match ingest::step(&seen.value, &Input::DeadlineReached, session.now()) {
+                    Ok(ingest::Step::Transition(to)) => lost.push((seen, to)),
                     _ => recovered.waiting += 1,
                 }
                 if lost.len() >= AT_ONCE {
-                    self.give_up(&books, &mut lost, &mut recovered).await;
+                    self.give_up(&session, &mut lost, &mut recovered).await;
                 }
             }
             match page.next {
@@ -188,13 +194,13 @@ where
                 None => break,
             }
         }
-        self.give_up(&books, &mut lost, &mut recovered).await;
+        self.give_up(&session, &mut lost, &mut recovered).await;
         Ok(recovered)
     }
 
-    async fn recover_one(&self, books: &Books<'_, L>, seen: Seen<Ingest>, recovered: &mut Recovered) {
+    async fn recover_one(&self, session: &LedgerSession<'_, L>, seen: Seen<Ingest>, recovered: &mut Recovered) {
         let id = seen.value.id;
-        match self.go_on(books, seen).await {
+        match self.go_on(session, seen).await {
             Ok(ingest) if ingest.state.is_end() => recovered.ended += 1,
             Ok(_) => recovered.waiting += 1,
             Err(error) => recovered.failed.push((id, error)),
@@ -202,10 +208,10 @@ where
     }
 
     /// Closes uploads whose bytes never came, in one write; one by one where that does not go well.
-    async fn give_up(&self, books: &Books<'_, L>, lost: &mut Vec<Lost>, recovered: &mut Recovered) {
+    async fn give_up(&self, session: &LedgerSession<'_, L>, lost: &mut Vec<Lost>, recovered: &mut Recovered) {
         let (mut entries, mut each) = (Entries::default(), Vec::with_capacity(lost.len()));
         for (seen, to) in lost.drain(..) {
-            match entries.ingest(&seen, to, Beside::default()) {
+            match entries.ingest(&seen, to, StepContext::default()) {
                 Ok(()) => each.push(seen),
                 Err(error) => recovered.failed.push((seen.value.id, error.into())),
             }
@@ -213,27 +219,31 @@ where
         if each.is_empty() {
             return;
         }
-        match books.write(entries).await {
-            Ok(Written::As(_) | Written::Somehow) => recovered.ended += each.len() as u64,
+        match session.write(entries).await {
+            Ok(Written::As(_) | Written::CommittedReplyLost) => recovered.ended += each.len() as u64,
             // Somebody is at one of them, or the ledger fails: each tells for itself.
             Ok(Written::Not) | Err(_) => {
                 for seen in each {
-                    self.recover_one(books, seen, recovered).await;
+                    self.recover_one(session, seen, recovered).await;
                 }
             }
         }
     }
 
     /// Whether bytes that are held were committed; and whether there is still time for those that were not.
-    async fn look_for_bytes(&self, books: &Books<'_, L>, seen: &mut Seen<Ingest>) -> Result<(), KeepError> {
+    async fn look_for_bytes(
+        &self,
+        session: &LedgerSession<'_, L>,
+        seen: &mut Seen<Ingest>,
+    ) -> Result<(), LifecycleError> {
         if let State::Acquired { blob, generation, .. } = seen.value.state {
-            match self.blobs.head(books.tenant(), &blob.key(generation)).await {
-                Ok(found) if found == blob => return Ok(self.committed(books, seen, generation).await?),
+            match self.blobs.head(session.tenant(), &blob.key(generation)).await {
+                Ok(found) if found == blob => return Ok(self.committed(session, seen, generation).await?),
                 Ok(_) | Err(StoreError::NotFound) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        match books.step(seen, &Input::DeadlineReached).await? {
+        match session.step(seen, &Input::DeadlineReached).await? {
             Ok(_) | Err(Refusal::NotDue) => Ok(()),
             Err(refusal) => Err(refusal.into()),
         }
@@ -243,11 +253,11 @@ where
     /// one who read it before can no longer write the reference. Gives the version before and the one that was written.
     pub(super) async fn drop_reference(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         id: IngestId,
         component: &Id,
     ) -> Result<Option<(VersionId, VersionId)>, StoreError> {
-        let resources = Tenanted::new(Arc::clone(&self.resources), books.tenant().clone());
+        let resources = TenantResources::new(Arc::clone(&self.resources), session.tenant().clone());
         let key = Key::new(ResourceType::DeviceComponent, component.as_str())?;
         let mut conflict = None;
         for _ in 0..self.max_attempts {
@@ -259,7 +269,7 @@ where
             let mut found = (DeviceComponent::from_version(&version)?, version);
             if refers(&found.0, id) {
                 // What it took the place of can be seen here for the last time.
-                self.supersede(books, id, &resources, &found).await.map_err(store_error)?;
+                self.supersede(session, id, &resources, &found).await.map_err(store_error)?;
             }
             detach(&mut found.0, id);
             let write = found.0.write(Precondition::Version(found.1.version))?;
@@ -268,7 +278,7 @@ where
                 Err(error @ StoreError::Conflict { .. }) => conflict = Some(error),
                 Err(error) => return Err(error),
             }
-            give_way().await;
+            yield_now().await;
         }
         Err(conflict.unwrap_or(StoreError::Throttled { retry_after: None }))
     }
@@ -276,23 +286,25 @@ where
     /// Gives up the hold of an upload on its bytes, and closes it, in one write.
     pub(super) async fn release_bytes(
         &self,
-        books: &Books<'_, L>,
+        session: &LedgerSession<'_, L>,
         seen: &mut Seen<Ingest>,
         blob: &BlobRef,
         generation: Generation,
     ) -> Result<(), StoreError> {
-        let entry = books.entry(&blob.key(generation)).await?;
+        let entry = session.entry(&blob.key(generation)).await?;
         let mut entries = Entries::default();
         let released = blob::Input::Released { by: Holder::Ingest(seen.value.id), actor: None };
-        if let Ok(blob::Step::To(to)) = blob::step(entry.value.as_ref(), &released, books.now()) {
+        if let Ok(blob::Step::Transition(to)) = blob::step(entry.value.as_ref(), &released, session.now()) {
             entries.blob(&entry, &to);
         }
-        if let Ok(ingest::Step::To(to)) = ingest::step(&seen.value, &Input::BytesReleased { generation }, books.now()) {
-            entries.ingest(seen, to, Beside::default())?;
-            books.write_step(seen, entries).await?;
+        if let Ok(ingest::Step::Transition(to)) =
+            ingest::step(&seen.value, &Input::BytesReleased { generation }, session.now())
+        {
+            entries.ingest(seen, to, StepContext::default())?;
+            session.write_step(seen, entries).await?;
             return Ok(());
         }
-        *seen = books.known(seen.value.id).await?;
+        *seen = session.known(seen.value.id).await?;
         Ok(())
     }
 }

@@ -2,13 +2,13 @@
 
 use super::check;
 use super::content::{component_content, metric_content};
-use super::item::{self, Item, Pointer, token};
 use super::names::{Keys, Names};
 use super::place::place;
 use super::record::{MOST, Marks, NONE, Nodes, Origin, Record, Target, Tie};
 use super::slots::{BATCH, Key, NO_KEY};
 use super::tree::Tree;
 use crate::datatype::{Literal, plain_id};
+use crate::reference::item::{self, Item, Pointer, token};
 use crate::resource::{Bundle, DeviceComponent, Resource};
 
 /// Gathers resources, in any order, and makes a [`Tree`] of them.
@@ -19,12 +19,12 @@ use crate::resource::{Bundle, DeviceComponent, Resource};
 /// It takes time and memory in proportion to what is given, whatever the links between the resources are.
 ///
 /// ```
-/// use fhir_devices::{Resource, reference::Gather};
+/// use fhir_devices::{Resource, containment::Gather};
 /// let device = Resource::from_json(br#"{"resourceType":"Device","id":"pump"}"#)?;
 /// let component = Resource::from_json(br#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},
 ///     "type":{"text":"pump"},"source":{"reference":"Device/pump"}}"#)?;
 /// let tree = Gather::new().with(&component).with(&device).build();
-/// let top = tree.tops().next().unwrap();
+/// let top = tree.top_level().next().unwrap();
 /// assert_eq!(top.children().next().unwrap().path(), "mds");
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
@@ -261,7 +261,7 @@ fn follow<'a>(
 /// The tree of some components, without their device and metrics.
 ///
 /// ```
-/// assert_eq!(fhir_devices::reference::components(&[]).members().len(), 0);
+/// assert_eq!(fhir_devices::containment::components(&[]).members().len(), 0);
 /// ```
 #[must_use]
 pub fn components(all: &[DeviceComponent]) -> Tree<'_> {

@@ -19,19 +19,19 @@ use url::Url;
 /// ```
 /// use fhir_devices::backend::Memory;
 /// use fhir_devices::store::{ResourceStore, StoreError};
-/// use fhir_devices::testkit::{Fate, Faulty, Patient};
+/// use fhir_devices::testkit::{Fate, Faulty, Retrying};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let busy = Faulty::on(Arc::new(Memory::new()), 1, Fate::Throttled);
-/// let read = Patient::new(Arc::new(busy)).read(&"st-mary".parse()?, &"Device/pump".parse()?).await;
+/// let read = Retrying::new(Arc::new(busy)).read(&"st-mary".parse()?, &"Device/pump".parse()?).await;
 /// assert!(matches!(read, Err(StoreError::NotFound)));
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Patient<S: ?Sized> {
+pub struct Retrying<S: ?Sized> {
     below: Arc<S>,
 }
 
@@ -59,7 +59,7 @@ async fn written_again<T, F: Future<Output = Result<T, CommitError>>>(call: impl
     }
 }
 
-impl<S: ?Sized> Patient<S> {
+impl<S: ?Sized> Retrying<S> {
     /// Tries again what the store below could not do.
     #[must_use]
     pub fn new(below: Arc<S>) -> Self {
@@ -67,7 +67,7 @@ impl<S: ?Sized> Patient<S> {
     }
 }
 
-impl<S: ResourceStore + ?Sized> ResourceStore for Patient<S> {
+impl<S: ResourceStore + ?Sized> ResourceStore for Retrying<S> {
     fn capabilities(&self) -> Capabilities {
         self.below.capabilities()
     }
@@ -103,7 +103,7 @@ impl<S: ResourceStore + ?Sized> ResourceStore for Patient<S> {
     }
 }
 
-impl<S: Ledger + ?Sized> Ledger for Patient<S> {
+impl<S: Ledger + ?Sized> Ledger for Retrying<S> {
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         Box::pin(again(|| self.below.get(tenant, key)))
     }
@@ -128,7 +128,7 @@ impl<S: Ledger + ?Sized> Ledger for Patient<S> {
 }
 
 /// What was written to a writer cannot be sent again: its faults are the caller's.
-impl<S: BlobStore + ?Sized> BlobStore for Patient<S> {
+impl<S: BlobStore + ?Sized> BlobStore for Retrying<S> {
     fn capabilities(&self) -> BlobCapabilities {
         self.below.capabilities()
     }

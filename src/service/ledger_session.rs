@@ -2,9 +2,9 @@
 //! records. What belongs together is written in one step.
 
 use super::AuditSink;
-use super::entries::{Beside, Entries, OPEN, REST, Seen, aside, at, digest_of, unreadable};
-use super::keep::PAGE;
-use super::turn::Turn;
+use super::async_mutex::AsyncMutex;
+use super::entries::{Entries, OPEN, REST, Seen, StepContext, aside, at, digest_of, unreadable};
+use super::lifecycle::PAGE;
 use crate::primitive::Id;
 use crate::store::{
     Applied, BlobKey, Change, Clock, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision,
@@ -23,22 +23,27 @@ pub(super) type Head = Option<(ChainHead, Option<Revision>)>;
 
 /// What the books need of the service.
 #[derive(Clone)]
-pub(super) struct Desk {
+pub(super) struct ServiceContext {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) actor: ActorId,
     pub(super) sink: Option<Arc<dyn AuditSink>>,
 }
 
 /// The books of one tenant.
-pub(super) struct Books<'s, L: ?Sized> {
+pub(super) struct LedgerSession<'s, L: ?Sized> {
     ledger: TenantLedger<L>,
-    turn: Arc<Turn<Head>>,
-    desk: &'s Desk,
+    turn: Arc<AsyncMutex<Head>>,
+    context: &'s ServiceContext,
 }
 
-impl<'s, L: Ledger + ?Sized> Books<'s, L> {
-    pub(super) fn new(ledger: Arc<L>, tenant: &Tenant, turn: Arc<Turn<Head>>, desk: &'s Desk) -> Self {
-        Self { ledger: TenantLedger::new(ledger, tenant.clone()), turn, desk }
+impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
+    pub(super) fn new(
+        ledger: Arc<L>,
+        tenant: &Tenant,
+        turn: Arc<AsyncMutex<Head>>,
+        context: &'s ServiceContext,
+    ) -> Self {
+        Self { ledger: TenantLedger::new(ledger, tenant.clone()), turn, context }
     }
 
     pub(super) fn tenant(&self) -> &Tenant {
@@ -46,7 +51,7 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
     }
 
     pub(super) fn now(&self) -> OffsetDateTime {
-        self.desk.clock.now()
+        self.context.clock.now()
     }
 
     pub(super) async fn read(&self, key: LedgerKey) -> Result<Seen<Option<Bytes>>> {
@@ -207,24 +212,24 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
         seen: &mut Seen<Ingest>,
         input: &ingest::Input,
     ) -> Result<Result<Stepped, Refusal>> {
-        self.step_beside(seen, input, Beside::default()).await
+        self.step_with_context(seen, input, StepContext::default()).await
     }
 
     /// The same, with what the driver knows of the step.
-    pub(super) async fn step_beside(
+    pub(super) async fn step_with_context(
         &self,
         seen: &mut Seen<Ingest>,
         input: &ingest::Input,
-        beside: Beside,
+        step_context: StepContext,
     ) -> Result<Result<Stepped, Refusal>> {
         loop {
             match ingest::step(&seen.value, input, self.now()) {
                 Ok(Step::Unchanged) => return Ok(Ok(Stepped::Unchanged)),
-                Ok(Step::Do(effect)) => return Ok(Ok(Stepped::Do(effect))),
+                Ok(Step::Perform(effect)) => return Ok(Ok(Stepped::Do(effect))),
                 Err(refusal) => return Ok(Err(refusal)),
-                Ok(Step::To(to)) => {
+                Ok(Step::Transition(to)) => {
                     let mut entries = Entries::default();
-                    entries.ingest(seen, to, beside)?;
+                    entries.ingest(seen, to, step_context)?;
                     if self.write_step(seen, entries).await? {
                         return Ok(Ok(Stepped::To));
                     }
@@ -293,7 +298,7 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
                     if place.value.is_some_and(|value| Sha256::of(&value) == first.digest()) {
                         drop(turn);
                         self.tell(&page.records);
-                        return Ok(Written::Somehow);
+                        return Ok(Written::CommittedReplyLost);
                     }
                     // It may be applied yet. The next try cannot be applied as well: both make the same records.
                     unknown = Some(error);
@@ -319,7 +324,7 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
         let mut page = ChainPage { changes: Vec::new(), records: Vec::new(), head };
         let mut lines = Vec::with_capacity(entries.records.len());
         for noted in &entries.records {
-            let added = page.head.append(noted.draft(), noted.aside(self.desk.actor.clone()));
+            let added = page.head.append(noted.draft(), noted.aside(self.context.actor.clone()));
             lines.push(Change::create(record_key(added.record.index)?, added.line));
             page.records.push(added.record);
             page.head = added.head;
@@ -332,7 +337,7 @@ impl<'s, L: Ledger + ?Sized> Books<'s, L> {
     }
 
     fn tell(&self, records: &[AuditRecord]) {
-        if let Some(sink) = &self.desk.sink {
+        if let Some(sink) = &self.context.sink {
             records.iter().for_each(|record| sink.recorded(record));
         }
     }
@@ -366,7 +371,7 @@ pub(super) enum Written {
     /// It is written, in the order of the changes.
     As(Vec<Revision>),
     /// It is written, and the answer was lost.
-    Somehow,
+    CommittedReplyLost,
     /// A record was not as it was seen.
     Not,
 }

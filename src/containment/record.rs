@@ -1,7 +1,7 @@
 //! What a tree holds of each node: 64 bytes, of which the half that is walked along stands apart.
 
-use super::item::Item;
 use crate::nomenclature::{Level, Part};
+use crate::reference::item::Item;
 
 /// No node.
 pub(super) const NONE: u32 = u32::MAX;

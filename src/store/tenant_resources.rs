@@ -15,14 +15,14 @@ use std::sync::Arc;
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
-/// use fhir_devices::store::{IndexEntries, Key, ResourceStore, ResourceType, StoreError, Tenanted};
+/// use fhir_devices::store::{IndexEntries, Key, ResourceStore, ResourceType, StoreError, TenantResources};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let memory: Arc<dyn ResourceStore> = Arc::new(Memory::new());
-/// let ours = Tenanted::new(memory.clone(), "ours".parse()?);
-/// let theirs = Tenanted::new(memory, "theirs".parse()?);
+/// let ours = TenantResources::new(memory.clone(), "ours".parse()?);
+/// let theirs = TenantResources::new(memory, "theirs".parse()?);
 ///
 /// let pump = Key::new(ResourceType::Device, "pump")?;
 /// let first = ours.create(pump.clone(), "{}", IndexEntries::default()).await?;
@@ -33,12 +33,12 @@ use std::sync::Arc;
 /// # Ok(())
 /// # }
 /// ```
-pub struct Tenanted<S: ?Sized = dyn ResourceStore> {
+pub struct TenantResources<S: ?Sized = dyn ResourceStore> {
     tenant: Tenant,
     store: Arc<S>,
 }
 
-impl<S: ResourceStore + ?Sized> Tenanted<S> {
+impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// Fixes the tenant.
     pub fn new(store: Arc<S>, tenant: Tenant) -> Self {
         Self { tenant, store }
@@ -262,13 +262,13 @@ impl Trace {
     }
 }
 
-impl<S: ?Sized> Clone for Tenanted<S> {
+impl<S: ?Sized> Clone for TenantResources<S> {
     fn clone(&self) -> Self {
         Self { tenant: self.tenant.clone(), store: Arc::clone(&self.store) }
     }
 }
 
-impl<S: ?Sized> fmt::Debug for Tenanted<S> {
+impl<S: ?Sized> fmt::Debug for TenantResources<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tenanted").field("tenant", &self.tenant).finish_non_exhaustive()
     }

@@ -1,13 +1,13 @@
 //! The containment tree: every resource that was given, each with its place.
 
 use super::finding::Finding;
-use super::item::{Item, Pointer};
 use super::names::{FAR, Names};
 use super::record::{NONE, Nodes, Origin, Record, Target, Tie};
 use super::rule::Profile;
 use crate::issue::Report;
 use crate::nomenclature::{Level, Part};
 use crate::primitive::Id;
+use crate::reference::item::{Item, Pointer};
 use crate::resource::DeviceComponent;
 use std::fmt;
 
@@ -19,7 +19,7 @@ use std::fmt;
 /// Resources are borrowed, and no operation recurses.
 ///
 /// ```
-/// # use fhir_devices::{DeviceComponent, nomenclature::Level, reference::components};
+/// # use fhir_devices::{DeviceComponent, nomenclature::Level, containment::components};
 /// let json = br#"{"resourceType":"DeviceComponent","id":"m","identifier":{"value":"1"},"type":{"text":"monitor"}}"#;
 /// let all = [DeviceComponent::from_json(json)?];
 /// let tree = components(&all);
@@ -37,7 +37,7 @@ pub struct Tree<'a> {
 /// One resource in a [`Tree`].
 ///
 /// ```
-/// # use fhir_devices::{DeviceComponent, reference::components};
+/// # use fhir_devices::{DeviceComponent, containment::components};
 /// # let json = br#"{"resourceType":"DeviceComponent","id":"m","identifier":{"value":"1"},"type":{"text":"monitor"}}"#;
 /// let all = [DeviceComponent::from_json(json)?];
 /// let tree = components(&all);
@@ -110,12 +110,12 @@ impl<'a> Tree<'a> {
     }
 
     /// What nothing is above: the devices, and the components and metrics whose device is not here.
-    pub fn tops(&self) -> impl Iterator<Item = Node<'_, 'a>> {
+    pub fn top_level(&self) -> impl Iterator<Item = Node<'_, 'a>> {
         self.nodes().filter(|node| node.record.up == NONE)
     }
 
     /// The components that no component is above.
-    pub fn roots(&self) -> impl Iterator<Item = Node<'_, 'a>> {
+    pub fn root_components(&self) -> impl Iterator<Item = Node<'_, 'a>> {
         self.nodes().filter(|node| node.component().is_some() && node.parent().is_none())
     }
 
@@ -146,7 +146,7 @@ impl<'a> Tree<'a> {
     /// What the profile finds wrong, in the order of the nodes.
     ///
     /// ```
-    /// # use fhir_devices::{DeviceComponent, reference::{Profile, components}};
+    /// # use fhir_devices::{DeviceComponent, containment::{Profile, components}};
     /// # let json = br#"{"resourceType":"DeviceComponent","id":"c","identifier":{"value":"1"},"type":{"coding":[
     /// #     {"system":"urn:iso:std:iso:11073:10101","code":"69643"}]}}"#;
     /// let all = [DeviceComponent::from_json(json)?]; // a channel without a parent
@@ -211,7 +211,8 @@ impl<'t, 'a> Node<'t, 'a> {
     /// What stands for it in a path: its id, else its identifier, else `?`.
     #[must_use]
     pub fn label(self) -> &'a str {
-        let identifier = || self.item().identifiers().filter_map(super::item::token).map(|(_, value)| value).next();
+        let identifier =
+            || self.item().identifiers().filter_map(crate::reference::item::token).map(|(_, value)| value).next();
         self.id().map(|id| id.as_str()).or_else(identifier).unwrap_or("?")
     }
 
@@ -375,16 +376,16 @@ impl<'t, 'a> Node<'t, 'a> {
     /// missing, doubled, of a wrong type or below itself, a source that differs, levels that do not descend.
     ///
     /// ```
-    /// # use fhir_devices::{DeviceComponent, reference::{Rule, components}};
+    /// # use fhir_devices::{DeviceComponent, containment::{Rule, components}};
     /// # let json = br#"{"resourceType":"DeviceComponent","id":"m","identifier":{"value":"1"},"type":{"text":"monitor"},
     /// #     "parent":{"reference":"DeviceComponent/gone"}}"#;
     /// let all = [DeviceComponent::from_json(json)?]; // its parent is `DeviceComponent/gone`
     /// let tree = components(&all);
-    /// assert_eq!(tree.get("m").unwrap().doubt().unwrap().rule, Rule::Resolvable);
+    /// assert_eq!(tree.get("m").unwrap().placement_issue().unwrap().rule, Rule::Resolvable);
     /// # Ok::<(), fhir_devices::Report>(())
     /// ```
     #[must_use]
-    pub fn doubt(self) -> Option<&'t Finding> {
+    pub fn placement_issue(self) -> Option<&'t Finding> {
         let mut way = std::iter::once(self).chain(self.ancestors());
         way.find_map(|node| node.findings().iter().find(|finding| finding.is_about_place()))
     }

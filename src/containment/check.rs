@@ -2,7 +2,6 @@
 
 use super::content::{component_content, metric_content};
 use super::finding::{Finding, Spot};
-use super::item::{Item, says, token};
 use super::names::{FAR, Names};
 use super::record::{NONE, Nodes, Record, Target, Tie};
 use super::rule::Rule;
@@ -10,6 +9,7 @@ use super::slots::{BATCH, Key, NO_KEY, Slots, mixed};
 use crate::datatype::CodeableConcept;
 use crate::nomenclature::{Level, Part};
 use crate::primitive::Id;
+use crate::reference::item::{Item, says, token};
 use crate::resource::{Device, DeviceComponent};
 use crate::udi::{Mode, Udi};
 use std::collections::HashMap;

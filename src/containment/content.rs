@@ -1,12 +1,12 @@
 //! The rules that a resource keeps or breaks whatever its place is.
 
 use super::finding::Spot;
-use super::item::{code, display, mdc, says, term};
 use super::record::Marks;
 use super::rule::Rule;
 use crate::code::MetricCalibrationState;
 use crate::datatype::CodeableConcept;
 use crate::nomenclature::{Level, Term};
+use crate::reference::item::{code, display, mdc, says, term};
 use crate::resource::{DeviceComponent, DeviceMetric};
 
 /// Takes a rule that is broken, the element, and the number of an item where that repeats.

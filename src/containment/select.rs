@@ -1,10 +1,10 @@
 //! Which of the components of a device somebody means: exactly one, or a refusal that lists them.
 
-use super::item::{mdc, term, token};
 use super::tree::{Node, Tree};
 use crate::datatype::Identifier;
 use crate::nomenclature::{Level, Term};
 use crate::primitive::Id;
+use crate::reference::item::{mdc, term, token};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -12,7 +12,7 @@ use std::fmt;
 ///
 /// ```
 /// use fhir_devices::nomenclature::Level;
-/// use fhir_devices::reference::Selector;
+/// use fhir_devices::containment::Selector;
 /// assert_eq!(Selector::Level(Level::Vmd).to_string(), "the component of level `vmd`");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub enum Selector {
 /// An identifier that is asked for: a value, and its system where that is to be the same.
 ///
 /// ```
-/// use fhir_devices::reference::Label;
+/// use fhir_devices::containment::Label;
 /// let handle = Label { system: None, value: "1.4".into() };
 /// assert_eq!(handle.to_string(), "1.4");
 /// ```
@@ -133,7 +133,7 @@ impl fmt::Display for Selector {
 /// A component that could have been meant.
 ///
 /// ```
-/// use fhir_devices::{nomenclature::Level, reference::Candidate};
+/// use fhir_devices::{nomenclature::Level, containment::Candidate};
 /// let (id, path) = ("pump-1".parse()?, "mds/pump-1".to_owned());
 /// let candidate = Candidate { id, level: Some(Level::Vmd), path, name: Some("Syringe pump".into()) };
 /// assert_eq!(candidate.to_string(), "`mds/pump-1` (vmd, Syringe pump)");
@@ -168,7 +168,7 @@ impl fmt::Display for Candidate {
 /// Why no component was selected.
 ///
 /// ```
-/// use fhir_devices::reference::{SelectError, Selector, components, select};
+/// use fhir_devices::containment::{SelectError, Selector, components, select};
 /// let none = select(&components(&[]), &Selector::Any).unwrap_err();
 /// assert_eq!(none.to_string(), "the device has no components");
 /// ```
@@ -236,7 +236,7 @@ pub fn select<'t, 'a>(tree: &'t Tree<'a>, wanted: &Selector) -> Result<Node<'t, 
 ///
 /// ```
 /// # use fhir_devices::DeviceComponent;
-/// # use fhir_devices::reference::{Selector, components, select_of};
+/// # use fhir_devices::containment::{Selector, components, select_of};
 /// # let read = |json: &str| DeviceComponent::from_json(json.as_bytes());
 /// let all = [
 ///     read(r#"{"resourceType":"DeviceComponent","id":"ward","identifier":{"value":"1"},"type":{"text":"ward"},

@@ -1,8 +1,8 @@
 //! By what the resources of a tree are referred to.
 
-use super::item::{Item, Pointer, token};
 use super::record::{MOST, NONE, Nodes, Target, Tie};
 use super::slots::{BATCH, Key, NO_KEY, Slots, mixed};
+use crate::reference::item::{Item, Pointer, token};
 
 use crate::datatype::Literal;
 use std::collections::HashMap;

@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 
 /// A value that one task at a time may have, across its waits.
 #[derive(Debug)]
-pub(super) struct Turn<T>(Mutex<Place<T>>);
+pub(super) struct AsyncMutex<T>(Mutex<Place<T>>);
 
 #[derive(Debug)]
 struct Place<T> {
@@ -15,7 +15,7 @@ struct Place<T> {
     waiting: Vec<Waker>,
 }
 
-impl<T> Turn<T> {
+impl<T> AsyncMutex<T> {
     pub(super) fn new(value: T) -> Self {
         Self(Mutex::new(Place { value: Some(value), waiting: Vec::new() }))
     }
@@ -45,7 +45,7 @@ impl<T> Turn<T> {
 
 /// The value, until it is dropped.
 pub(super) struct Held<'t, T> {
-    turn: &'t Turn<T>,
+    turn: &'t AsyncMutex<T>,
     /// There until the drop.
     value: Option<T>,
 }

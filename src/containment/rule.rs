@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// How strictly a tree is judged.
 ///
 /// ```
-/// use fhir_devices::reference::{Profile, Rule};
+/// use fhir_devices::containment::{Profile, Rule};
 /// use fhir_devices::Severity;
 /// assert_eq!("pocd".parse(), Ok(Profile::Pocd));
 /// assert_eq!(Rule::VmdBelowMds.severity(Profile::Base), Some(Severity::Warning));
@@ -43,7 +43,7 @@ impl fmt::Display for Profile {
 /// A text that names no profile.
 ///
 /// ```
-/// let error = "phd".parse::<fhir_devices::reference::Profile>().unwrap_err();
+/// let error = "phd".parse::<fhir_devices::containment::Profile>().unwrap_err();
 /// assert_eq!(error.to_string(), "the text is no profile, wanted base or pocd");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +65,7 @@ macro_rules! rules {
         /// ISO/IEEE 11073-10201, its successors and the FHIR profiles for point-of-care devices; the others are ours.
         ///
         /// ```
-        /// use fhir_devices::reference::Rule;
+        /// use fhir_devices::containment::Rule;
         /// assert_eq!(Rule::Acyclic.key(), "CT-01");
         /// assert!(Rule::ALL.iter().all(|rule| !rule.text().is_empty()));
         /// ```

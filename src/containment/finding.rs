@@ -1,16 +1,16 @@
 //! A broken rule at a node, and the words for it.
 
-use super::item::{Pointer, code, display};
 use super::rule::{Profile, Rule};
 use super::tree::{Node, Tree};
 use crate::issue::{Issue, Severity};
 use crate::nomenclature::{Level, Part};
+use crate::reference::item::{Pointer, code, display};
 
 /// A rule that is broken at one node of a [`Tree`]: small, as a tree may have as many as nodes. It becomes an
 /// [`Issue`] when somebody asks for the words.
 ///
 /// ```
-/// # use fhir_devices::{DeviceComponent, reference::{Rule, components}};
+/// # use fhir_devices::{DeviceComponent, containment::{Rule, components}};
 /// # let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"monitor"}}"#;
 /// let all = [DeviceComponent::from_json(json)?];
 /// let rules: Vec<_> = components(&all).findings().iter().map(|finding| finding.rule).collect();
@@ -208,7 +208,7 @@ impl Finding {
 
     fn code(&self, node: Node<'_, '_>) -> String {
         let concept = match (self.spot, node.item()) {
-            (Spot::UnitCode, super::Item::Metric(metric)) => metric.unit.as_ref(),
+            (Spot::UnitCode, crate::reference::Item::Metric(metric)) => metric.unit.as_ref(),
             (_, item) => item.kind(),
         };
         let coding = concept.and_then(|concept| concept.coding.get(self.detail as usize));
@@ -228,9 +228,9 @@ const fn title(level: Level) -> &'static str {
 /// What a node is called in a message: its level and its label.
 fn named(node: Node<'_, '_>) -> String {
     let kind = match node.item() {
-        super::Item::Device(_) => "Device",
-        super::Item::Metric(_) => "metric",
-        super::Item::Component(_) => {
+        crate::reference::Item::Device(_) => "Device",
+        crate::reference::Item::Metric(_) => "metric",
+        crate::reference::Item::Component(_) => {
             let part = || node.part().map_or("component", Part::as_str);
             node.level().map_or_else(part, title)
         }
@@ -242,7 +242,10 @@ fn pointed(pointer: Option<Pointer<'_>>) -> String {
     match pointer {
         Some(Pointer::Literal(literal)) => format!("`{literal}`"),
         Some(Pointer::Logical(identifier)) => {
-            format!("with the identifier `{}`", super::item::token(identifier).map_or("", |(_, value)| value))
+            format!(
+                "with the identifier `{}`",
+                crate::reference::item::token(identifier).map_or("", |(_, value)| value)
+            )
         }
         Some(Pointer::Words) | None => "that has no address".to_owned(),
     }

@@ -1,0 +1,46 @@
+//! The containment tree of a device: MDS > VMD > channel > metric, its findings, and the one component that is meant.
+//!
+//! [`components`] and [`Gather`] build a [`Tree`] from resources in any order, with every [`Finding`] of its structure;
+//! [`select`] finds the one component that a [`Selector`] names; [`move_to`], [`add_component`], [`add_metric`] and
+//! [`remove`] plan changes of the tree.
+//!
+//! ```
+//! use fhir_devices::DeviceComponent;
+//! use fhir_devices::containment::{Selector, components, select};
+//! use fhir_devices::nomenclature::Level;
+//!
+//! let read = |json: &str| DeviceComponent::from_json(json.as_bytes());
+//! let all = [
+//!     read(r#"{"resourceType":"DeviceComponent","id":"pump","identifier":{"value":"1"},"type":{"coding":[
+//!         {"system":"urn:iso:std:iso:11073:10101","code":"69985"}]}}"#)?,
+//!     read(r#"{"resourceType":"DeviceComponent","id":"syringe","identifier":{"value":"2"},"type":{"coding":[
+//!         {"system":"urn:iso:std:iso:11073:10101","code":"69986"}]},"parent":{"reference":"DeviceComponent/pump"}}"#)?,
+//! ];
+//! let tree = components(&all);
+//! let found = select(&tree, &Selector::Level(Level::Vmd)).unwrap();
+//! assert_eq!(found.path(), "pump/syringe");
+//! assert!(select(&tree, &Selector::Any).is_err());
+//! # Ok::<(), fhir_devices::Report>(())
+//! ```
+
+mod build;
+mod check;
+mod content;
+mod edit;
+mod finding;
+mod fit;
+mod names;
+mod place;
+mod record;
+mod rule;
+mod select;
+mod slots;
+mod tree;
+
+pub use build::{Gather, components};
+pub use edit::{Action, Change, EditError, Expect, add_component, add_metric, move_to, remove};
+pub use finding::Finding;
+pub use fit::{Unfit, UnfitReason};
+pub use rule::{NotAProfile, Profile, Rule};
+pub use select::{Candidate, Label, SelectError, Selector, select, select_of};
+pub use tree::{Node, Tree};
