@@ -14,6 +14,10 @@ mod access;
 mod app;
 #[path = "update_service/client.rs"]
 mod client;
+#[path = "update_service/faulty.rs"]
+mod faulty;
+#[path = "update_service/health.rs"]
+mod health;
 #[path = "update_service/keeping.rs"]
 mod keeping;
 #[cfg(all(feature = "postgres", feature = "redb"))]

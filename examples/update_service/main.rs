@@ -12,6 +12,7 @@ mod kept;
 mod settings;
 
 use app::guard::Tokens;
+use app::health::Fatal;
 use app::serve::{serve, tls};
 use settings::{Settings, USAGE};
 use std::error::Error;
@@ -31,18 +32,26 @@ async fn main() -> ExitCode {
         }
         Err(wrong) => return refuse(&format!("{wrong} (`--help` lists the arguments)")),
     };
-    match run(&settings).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => refuse(&error.to_string()),
+    let fatal = Fatal::default();
+    match (run(&settings, &fatal).await, fatal.reported()) {
+        (Err(error), _) => refuse(&error.to_string()),
+        (Ok(()), Some(condition)) => {
+            eprintln!("update_service: {condition}");
+            ExitCode::from(FAILED)
+        }
+        (Ok(()), None) => ExitCode::SUCCESS,
     }
 }
+
+/// The exit status of a service that met a condition after which it could not go on.
+const FAILED: u8 = 3;
 
 fn refuse(why: &str) -> ExitCode {
     eprintln!("update_service: {why}");
     ExitCode::from(2)
 }
 
-async fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
+async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
     log(settings);
     let acceptor = settings.tls.as_ref().map(|(certificates, key)| tls(certificates, key)).transpose()?;
     let stores = kept::open(settings).await?;
@@ -51,7 +60,8 @@ async fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("cannot listen at {}: {error}", settings.listen))?;
     let address = listener.local_addr()?;
     let own = format!("{}://{address}", if acceptor.is_some() { "https" } else { "http" });
-    let mut app = app::App::over(stores, settings.base_url.as_deref().unwrap_or(&own), settings.max_upload)?;
+    let mut app = app::App::over(stores, settings.base_url.as_deref().unwrap_or(&own), settings.max_upload)?
+        .with_fatal(fatal.clone());
     if let Some(file) = &settings.tokens {
         let wrong = |why: &dyn std::fmt::Display| format!("`{}`: {why}", file.display());
         let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;

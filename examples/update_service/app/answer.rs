@@ -89,6 +89,14 @@ pub(crate) fn json(status: StatusCode, body: String) -> Answer {
     of_library(rest::Response::json(status.as_u16(), body))
 }
 
+/// A JSON document that is no FHIR resource.
+pub(crate) fn json_text(status: StatusCode, body: String) -> Answer {
+    let mut answer = plain("application/json", body);
+    *answer.status_mut() = status;
+    set(&mut answer, header::CACHE_CONTROL, "no-store");
+    answer
+}
+
 /// An answer without a body.
 pub(crate) fn empty(status: StatusCode) -> Answer {
     let mut answer = Response::new(Body::empty());

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-const KINDS: [&str; 6] = ["fhir", "updates", "blobs", "page", "metrics", "other"];
+const KINDS: [&str; 7] = ["fhir", "updates", "blobs", "page", "metrics", "health", "other"];
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "other"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -100,6 +100,7 @@ fn kind(path: &str) -> usize {
     let name = match (first, second) {
         ("", _) => "page",
         ("metrics", "") => "metrics",
+        ("healthz" | "readyz", "") => "health",
         ("blobs", _) => "blobs",
         (_, "fhir") => "fhir",
         (_, "updates") => "updates",

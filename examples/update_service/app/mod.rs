@@ -5,6 +5,7 @@ mod blobs;
 pub(crate) mod demo;
 mod fhir;
 pub(crate) mod guard;
+pub(crate) mod health;
 pub(crate) mod keeper;
 mod metrics;
 mod page;
@@ -23,6 +24,7 @@ use fhir_devices::rest;
 use fhir_devices::service::UpdateService;
 use fhir_devices::store::{BlobKey, BlobStore, Ledger, PageKey, ResourceStore, Tenant, TenantBlobs, TenantResources};
 use guard::Authenticator;
+use health::{Fatal, Readiness};
 use metrics::Metrics;
 use std::error::Error;
 use std::sync::Arc;
@@ -56,6 +58,7 @@ impl Stores {
 pub(crate) struct App {
     resources: Arc<dyn ResourceStore>,
     blobs: Arc<dyn BlobStore>,
+    ledger: Arc<dyn Ledger>,
     /// Where the service is, without a slash at the end.
     base: String,
     updates: UpdateService,
@@ -66,6 +69,9 @@ pub(crate) struct App {
     metrics: Metrics,
     tenants: keeper::Tenants,
     kept: keeper::Kept,
+    readiness: Readiness,
+    /// Told of what the process cannot go on after.
+    pub(crate) fatal: Fatal,
 }
 
 /// What a handler is given.
@@ -81,17 +87,43 @@ impl App {
         let base = base.trim_end_matches('/').to_owned();
         let files = Url::parse(&format!("{base}/blobs"))?;
         let tenants = keeper::Tenants::of(Arc::clone(&ledger))?;
-        let updates = UpdateService::new(Arc::clone(&resources), Arc::clone(&blobs), ledger)
+        let updates = UpdateService::new(Arc::clone(&resources), Arc::clone(&blobs), Arc::clone(&ledger))
             .with_max_size(max_upload)
             .with_urls(move |tenant, blob| file_url(&files, tenant, blob));
         let (pages, metrics) = (PageKey::random(), Metrics::default());
-        let kept = keeper::Kept::default();
-        Ok(Self { resources, blobs, updates, base, max_upload, pages, authenticator: None, metrics, tenants, kept })
+        Ok(Self {
+            resources,
+            blobs,
+            ledger,
+            base,
+            updates,
+            max_upload,
+            pages,
+            authenticator: None,
+            metrics,
+            tenants,
+            kept: keeper::Kept::default(),
+            readiness: Readiness::default(),
+            fatal: Fatal::default(),
+        })
     }
 
     /// Asks everyone for a token.
     pub(crate) fn with_authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
         self.authenticator = Some(authenticator);
+        self
+    }
+
+    /// With parts that report fatal conditions through `fatal` already.
+    pub(crate) fn with_fatal(mut self, fatal: Fatal) -> Self {
+        self.fatal = fatal;
+        self
+    }
+
+    /// With other limits of the readiness checks.
+    #[cfg(test)]
+    pub(crate) fn with_readiness(mut self, readiness: Readiness) -> Self {
+        self.readiness = readiness;
         self
     }
 
@@ -138,6 +170,9 @@ pub(crate) fn router(app: Shared) -> Router {
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_this_way)
         .layer(from_fn_with_state(app.clone(), guard::enter))
+        // Whoever asks whether the service lives needs no token.
+        .route("/healthz", get(health::alive).fallback(not_this_way))
+        .route("/readyz", get(health::ready).fallback(not_this_way))
         .layer(from_fn_with_state(app.clone(), metrics::observe))
         .with_state(app)
 }

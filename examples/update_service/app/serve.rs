@@ -58,9 +58,12 @@ pub(crate) async fn serve(
 ) -> io::Result<bool> {
     let told = Arc::new(Notify::new());
     let stopping = {
-        let told = Arc::clone(&told);
+        let (told, fatal) = (Arc::clone(&told), app.fatal.clone());
         async move {
-            stop.await;
+            tokio::select! {
+                () = stop => {}
+                () = fatal.wait() => {}
+            }
             tracing::info!("stopping");
             told.notify_one();
         }

@@ -1,12 +1,12 @@
 //! `GET` and `DELETE` of `/TENANT/updates/ID`: where an upload stands, and its end at the wish of somebody.
 
-use crate::app::answer::{self, Answer, Problem, Result, plain, set};
+use crate::app::answer::{self, Answer, Problem, Result, json_text};
 use crate::app::guard::Caller;
 use crate::app::place::AtUpload;
 use crate::app::{Shared, keeper};
 use axum::Extension;
 use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use fhir_devices::issue::Kind;
 use fhir_devices::primitive::Text;
 use fhir_devices::service::{IngestId, LifecycleError};
@@ -79,10 +79,7 @@ pub(super) fn problem(error: &LifecycleError, id: IngestId) -> Problem {
 }
 
 fn shown(status: StatusCode, tenant: &Tenant, ingest: &Ingest) -> Answer {
-    let mut answer = plain("application/json", Value::from(of(tenant, ingest)).to_string());
-    *answer.status_mut() = status;
-    set(&mut answer, header::CACHE_CONTROL, "no-store");
-    answer
+    json_text(status, Value::from(of(tenant, ingest)).to_string())
 }
 
 fn of(tenant: &Tenant, ingest: &Ingest) -> Map<String, Value> {

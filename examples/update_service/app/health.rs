@@ -1,0 +1,249 @@
+//! `GET /healthz` and `GET /readyz`, and the conditions after which the process cannot go on.
+
+use super::Shared;
+use super::answer::{Answer, Problem, Result, json_text};
+use axum::extract::State;
+use axum::http::StatusCode;
+use fhir_devices::issue::Kind;
+use fhir_devices::store::{
+    BlobKey, BlobStore, Generation, Key, Ledger, LedgerKey, ResourceStore, ResourceType, Sha256, StoreError, Tenant,
+};
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
+
+/// How long a store has to answer the read of a readiness check.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// For how long the result of a check is given to everyone who asks.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How long clients are told to wait when the service is not ready.
+const RETRY_AFTER: u64 = 5;
+
+/// The tenant in whose name the stores are asked. It is that of the service's own records.
+const TENANT: &str = "update-service";
+
+/// The id of the resource and the name of the record that are asked for. Nobody writes them.
+const PROBE: &str = "readiness";
+
+/// Collects the conditions after which this process cannot do its work any more, such as a store that must be opened anew.
+///
+/// A part that finds one calls [`report`](Self::report). From then on `GET /readyz` answers 503, no connection is taken, and
+/// the process ends with exit status 3 after the time that requests under way have. The first condition counts.
+#[derive(Clone, Debug)]
+pub(crate) struct Fatal(watch::Sender<Option<String>>);
+
+impl Default for Fatal {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
+
+impl Fatal {
+    /// Reports a condition: which part failed, and what an operator may do. It may be called from any thread.
+    pub(crate) fn report(&self, condition: impl Display) {
+        let condition = condition.to_string();
+        self.0.send_if_modified(|known| {
+            let first = known.is_none();
+            if first {
+                tracing::error!(condition, "the service cannot go on");
+                *known = Some(condition);
+            }
+            first
+        });
+    }
+
+    /// The condition that was reported first.
+    pub(crate) fn reported(&self) -> Option<String> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits until a condition is reported.
+    pub(crate) async fn wait(&self) {
+        let mut changes = self.0.subscribe();
+        // It fails when no sender is left, and this is one.
+        drop(changes.wait_for(Option::is_some).await);
+    }
+}
+
+/// What a store said to the last check.
+type Said = std::result::Result<(), &'static str>;
+
+/// The readiness checks of the stores.
+#[derive(Debug)]
+pub(crate) struct Readiness {
+    timeout: Duration,
+    last: Mutex<Last>,
+}
+
+#[derive(Debug, Default)]
+struct Last {
+    checked: Option<Instant>,
+    said: Vec<(&'static str, Said)>,
+    /// Checks that had no answer in time. A store is not asked again before they end.
+    pending: Vec<(&'static str, JoinHandle<Said>)>,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self { timeout: TIMEOUT, last: Mutex::default() }
+    }
+}
+
+impl Readiness {
+    /// With another time that a store has to answer.
+    #[cfg(test)]
+    pub(crate) fn with_timeout(timeout: Duration) -> Self {
+        Self { timeout, ..Self::default() }
+    }
+
+    /// Asks every store, unless that was done just now. Concurrent callers share one check.
+    async fn check(&self, stores: [(&'static str, impl FnOnce() -> JoinHandle<Said>); 3]) -> Vec<(&'static str, Said)> {
+        let mut last = self.last.lock().await;
+        if last.checked.is_some_and(|at| at.elapsed() < FRESH) {
+            return last.said.clone();
+        }
+        let mut asked = std::mem::take(&mut last.pending);
+        for (name, ask) in stores {
+            if !asked.iter().any(|(pending, _)| *pending == name) {
+                asked.push((name, ask()));
+            }
+        }
+        let until = tokio::time::Instant::now() + self.timeout;
+        let mut said = Vec::new();
+        for (name, mut task) in asked {
+            match tokio::time::timeout_at(until, &mut task).await {
+                Ok(answer) => said.push((name, answer.unwrap_or(Err("the check failed")))),
+                Err(_) => {
+                    said.push((name, Err("no answer in time")));
+                    last.pending.push((name, task));
+                }
+            }
+        }
+        said.sort_unstable_by_key(|(name, _)| *name);
+        last.checked = Some(Instant::now());
+        last.said.clone_from(&said);
+        said
+    }
+}
+
+/// Whether a store answered. What it said inside is for the log, since a cause may hold an address or a name.
+fn answered<T>(name: &str, outcome: std::result::Result<T, StoreError>) -> Said {
+    match outcome {
+        Ok(_) | Err(StoreError::NotFound | StoreError::Gone { .. }) => Ok(()),
+        Err(error) => {
+            tracing::warn!(store = name, error = &error as &dyn std::error::Error, "the store is not ready");
+            Err(match error {
+                StoreError::Throttled { .. } => "throttled",
+                StoreError::Unavailable { .. } => "unavailable",
+                _ => "failed",
+            })
+        }
+    }
+}
+
+fn ask_resources(store: Arc<dyn ResourceStore>) -> JoinHandle<Said> {
+    tokio::spawn(async move {
+        let invalid = |_| StoreError::NotFound;
+        let read = async {
+            let tenant: Tenant = TENANT.parse().map_err(invalid)?;
+            store.read(&tenant, &Key::new(ResourceType::Device, PROBE).map_err(invalid)?).await
+        };
+        answered("resources", read.await)
+    })
+}
+
+fn ask_ledger(ledger: Arc<dyn Ledger>) -> JoinHandle<Said> {
+    tokio::spawn(async move {
+        let invalid = |_| StoreError::NotFound;
+        let get = async {
+            let tenant: Tenant = TENANT.parse().map_err(invalid)?;
+            ledger.get(&tenant, &LedgerKey::new(PROBE).map_err(invalid)?).await
+        };
+        answered("ledger", get.await)
+    })
+}
+
+fn ask_blobs(blobs: Arc<dyn BlobStore>) -> JoinHandle<Said> {
+    tokio::spawn(async move {
+        let head = async {
+            let tenant: Tenant = TENANT.parse().map_err(|_| StoreError::NotFound)?;
+            blobs.head(&tenant, &BlobKey { digest: Sha256::of(b""), generation: Generation(0) }).await
+        };
+        answered("blobs", head.await)
+    })
+}
+
+/// `GET /healthz`: the process answers. No store is asked.
+pub(crate) async fn alive() -> Answer {
+    json_text(StatusCode::OK, r#"{"status":"alive"}"#.to_owned())
+}
+
+/// `GET /readyz`: every store answers a small read in time, and no part has reported a fatal condition.
+pub(crate) async fn ready(State(app): State<Shared>) -> Result {
+    if app.fatal.reported().is_some() {
+        return Err(not_ready("the service is about to end"));
+    }
+    let (resources, ledger, blobs) = (app.resources.clone(), app.ledger.clone(), app.blobs.clone());
+    let stores: [(_, Box<dyn FnOnce() -> JoinHandle<Said> + Send>); 3] = [
+        ("blobs", Box::new(move || ask_blobs(blobs))),
+        ("ledger", Box::new(move || ask_ledger(ledger))),
+        ("resources", Box::new(move || ask_resources(resources))),
+    ];
+    let said = app.readiness.check(stores).await;
+    let failed: Vec<_> =
+        said.iter().filter_map(|(name, said)| said.err().map(|why| format!("{name} ({why})"))).collect();
+    if failed.is_empty() {
+        let body = r#"{"status":"ready","stores":{"blobs":"ok","ledger":"ok","resources":"ok"}}"#;
+        return Ok(json_text(StatusCode::OK, body.to_owned()));
+    }
+    Err(not_ready(format_args!("not ready: {}", failed.join(", "))))
+}
+
+fn not_ready(words: impl Display) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Transient, "not-ready", words).retry_after(RETRY_AFTER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn first_fatal_condition_is_kept() {
+        let fatal = Fatal::default();
+        assert_eq!(fatal.reported(), None);
+        let waiting = tokio::spawn({
+            let fatal = fatal.clone();
+            async move { fatal.wait().await }
+        });
+        fatal.report("the store of resources failed");
+        fatal.report("another");
+        waiting.await.unwrap();
+        assert_eq!(fatal.reported().as_deref(), Some("the store of resources failed"));
+    }
+
+    #[tokio::test]
+    async fn store_without_an_answer_is_asked_once_at_a_time() {
+        let readiness = Readiness::with_timeout(Duration::from_millis(20));
+        let asked = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        for round in 1..=3 {
+            let hung = || {
+                asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                tokio::spawn(std::future::pending::<Said>())
+            };
+            let stores: [(_, Box<dyn FnOnce() -> JoinHandle<Said>>); 3] = [
+                ("a", Box::new(|| tokio::spawn(async { Ok(()) }))),
+                ("b", Box::new(hung)),
+                ("c", Box::new(|| tokio::spawn(async { Err("unavailable") }))),
+            ];
+            let said = readiness.check(stores).await;
+            let wanted = [("a", Ok(())), ("b", Err("no answer in time")), ("c", Err("unavailable"))];
+            assert_eq!(said, wanted, "round {round}");
+            readiness.last.lock().await.checked = None;
+        }
+        assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 1);
+    }
+}

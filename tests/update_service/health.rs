@@ -1,0 +1,76 @@
+//! Whether the service lives, whether its stores answer, and how it ends when it cannot go on.
+
+use super::app::health::Readiness;
+use super::app::serve::serve;
+use super::app::{self, App, Stores};
+use super::client::Service;
+use super::faulty::Broken;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+#[tokio::test]
+async fn health_and_readiness_need_no_token() {
+    let service = Service::with(|base| {
+        let app = App::over(Stores::in_memory(app::MAX_UPLOAD), base, app::MAX_UPLOAD).unwrap();
+        app.with_authenticator(Arc::new(app::guard::Tokens::read("token-of-operators *\n").unwrap()))
+    })
+    .await;
+    let alive = service.get("/healthz").await;
+    assert_eq!((alive.status, alive.text().as_str()), (200, r#"{"status":"alive"}"#));
+    // A probe addresses the service as it can.
+    let ready = service.send("GET", "/readyz", &[("Host", "10.0.0.7:8443")], b"").await;
+    assert_eq!((ready.status, ready.json()["status"].as_str()), (200, Some("ready")));
+    assert_eq!(ready.header("cache-control"), Some("no-store"));
+    service.send("POST", "/healthz", &[], b"").await.refusal(405);
+}
+
+#[tokio::test]
+async fn readiness_names_each_store_that_does_not_answer() {
+    for name in ["blobs", "ledger", "resources"] {
+        let broken = Broken::in_memory();
+        let service = Service::with(|base| App::over(broken.stores(), base, app::MAX_UPLOAD).unwrap()).await;
+        assert_eq!(service.get("/readyz").await.status, 200);
+        broken.fails(name).store(true, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        let reply = service.get("/readyz").await;
+        let (rule, words) = reply.refusal(503);
+        assert_eq!((rule.as_str(), words.as_str()), ("not-ready", format!("not ready: {name} (unavailable)").as_str()));
+        assert!(reply.header("retry-after").is_some() && !reply.text().contains("password"));
+        assert_eq!(service.get("/healthz").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn store_that_hangs_is_not_ready_in_time() {
+    let broken = Broken::in_memory();
+    let service = Service::with(|base| {
+        let app = App::over(broken.stores(), base, app::MAX_UPLOAD).unwrap();
+        app.with_readiness(Readiness::with_timeout(Duration::from_millis(50)))
+    })
+    .await;
+    broken.hangs.store(true, Ordering::SeqCst);
+    let reply = timeout(Duration::from_secs(5), service.get("/readyz")).await.unwrap();
+    assert!(reply.refusal(503).1.contains("ledger (no answer in time)"));
+}
+
+#[tokio::test]
+async fn fatal_condition_ends_the_service_and_its_readiness() {
+    let service = Service::with(|base| {
+        let app = App::over(Stores::in_memory(app::MAX_UPLOAD), base, app::MAX_UPLOAD).unwrap();
+        app.fatal.report("the store of resources failed");
+        app
+    })
+    .await;
+    service.get("/readyz").await.refusal(503);
+    assert_eq!(service.get("/healthz").await.status, 200);
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = App::over(Stores::in_memory(app::MAX_UPLOAD), "http://127.0.0.1", app::MAX_UPLOAD).unwrap();
+    let fatal = app.fatal.clone();
+    let serving = tokio::spawn(serve(listener, None, Arc::new(app), std::future::pending()));
+    fatal.report("the store of resources failed");
+    assert!(timeout(Duration::from_secs(5), serving).await.unwrap().unwrap().unwrap());
+}
