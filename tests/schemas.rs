@@ -264,17 +264,25 @@ impl Object {
     }
 }
 
-const HOME: &str = "https://fhir-devices.example/schema";
+/// The `$id` of each published schema: fixed, and no domain that somebody else may own.
+const IDS: [(&str, &str); 4] = [
+    ("Device", "urn:uuid:0800b502-66c7-4802-bab8-28f7198a61cf"),
+    ("DeviceComponent", "urn:uuid:bc170e3d-4b66-42f2-9164-4de17bbee707"),
+    ("DeviceMetric", "urn:uuid:a92f44e2-d5f9-4224-aca8-380f626c44c6"),
+    ("OperationOutcome", "urn:uuid:1522ec2f-4bca-4930-91fd-c07fea671fdb"),
+];
 
 fn document(definition: &Definition) -> Value {
     let name = definition.path;
     let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": format!("{HOME}/{name}.schema.json"),
         "title": format!("{name} of FHIR STU3 (3.0.2)"),
         "$ref": format!("#/$defs/{name}"),
         "$defs": Types::new().0,
     });
+    if let Some((_, id)) = IDS.iter().find(|(of, _)| *of == name) {
+        schema["$id"] = json!(id);
+    }
     if name == "OperationOutcome" {
         schema["title"] = json!("OperationOutcome of FHIR STU3 (3.0.2), as a report of fhir-devices gives it");
         schema["properties"] = of_a_report();

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
+#[path = "service/canonical.rs"]
+mod canonical;
 #[path = "service/copies.rs"]
 mod copies;
 #[path = "service/double.rs"]

@@ -61,6 +61,7 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
     let address = listener.local_addr()?;
     let own = format!("{}://{address}", if acceptor.is_some() { "https" } else { "http" });
     let mut app = app::App::over(stores, settings.base_url.as_deref().unwrap_or(&own), settings.max_upload)?
+        .with_canonical_base(settings.canonical.clone())
         .with_fatal(fatal.clone());
     if let Some(file) = &settings.tokens {
         let wrong = |why: &dyn std::fmt::Display| format!("`{}`: {why}", file.display());

@@ -1,6 +1,7 @@
 //! What the command line says.
 
 use crate::app;
+use fhir_devices::primitive::CanonicalBase;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tracing::Level;
@@ -25,6 +26,8 @@ where things are kept (by default everything is in memory, and ends with the ser
   --blobs URL          the update files in an object store: s3://, az://, gs:// or file:// (feature `object-store`)
 
 and
+  --canonical-base URL the URLs of this library's own extensions and code systems begin with it (default: a
+                       host below `.invalid`, which nobody can own). What was written under another base is still read
   --max-upload BYTES   the largest update file that is taken (default 1073741824)
   --no-demo            without the small fleet of the tenant `demo`
   --log LEVEL          error, warn, info (default), debug or trace, on standard error
@@ -40,6 +43,7 @@ pub(crate) struct Settings {
     pub(crate) postgres: Option<String>,
     pub(crate) postgres_ca: Option<PathBuf>,
     pub(crate) blobs: Option<String>,
+    pub(crate) canonical: CanonicalBase,
     pub(crate) max_upload: u64,
     pub(crate) demo: bool,
     pub(crate) log: Level,
@@ -57,6 +61,7 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
         postgres: None,
         postgres_ca: None,
         blobs: None,
+        canonical: CanonicalBase::default(),
         max_upload: app::MAX_UPLOAD,
         demo: true,
         log: Level::INFO,
@@ -79,6 +84,9 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
             "--postgres" => settings.postgres = Some(value()?),
             "--postgres-ca" => settings.postgres_ca = Some(value()?.into()),
             "--blobs" => settings.blobs = Some(value()?),
+            "--canonical-base" => {
+                settings.canonical = CanonicalBase::new(&value()?).map_err(|error| error.to_string())?;
+            }
             "--max-upload" => {
                 let text = value()?;
                 settings.max_upload = text.parse().map_err(|_| format!("`{text}` is not a number of bytes"))?;

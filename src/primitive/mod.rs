@@ -127,6 +127,7 @@ macro_rules! text_form {
 mod base64_binary;
 mod boolean;
 mod calendar;
+mod canonical;
 mod date;
 mod date_time;
 mod decimal;
@@ -139,6 +140,7 @@ mod uri;
 
 pub use base64_binary::Base64;
 pub use calendar::Precision;
+pub use canonical::{CanonicalBase, CanonicalName, InvalidCanonicalBase};
 pub use date::Date;
 pub use date_time::DateTime;
 pub use decimal::Decimal;

@@ -3,14 +3,16 @@
 use crate::datatype::{CodeableConcept, Coding, Extension, ExtensionValue, Primitive};
 use crate::element::Value;
 use crate::issue::{self, Kind, Position, Report, Severity};
-use crate::primitive::{Code, Text, Uri};
+use crate::primitive::{CanonicalBase, CanonicalName, Code, Text};
 
-/// The system of the rule keys in `details.coding`: the keys of the specification and our own.
-pub const RULE_SYSTEM: &str = "https://fhir-devices.example/CodeSystem/rule";
+/// The system of the rule keys in `details.coding`: the keys of the specification and our own. It is
+/// the one under the default base; see [`OperationOutcome::under`].
+pub const RULE_SYSTEM: &str = CanonicalName::RuleSystem.default_url();
 
 /// The extension of an issue that names the row of the definition that was broken, such as `Coding.code`: the place in
-/// the specification, as opposed to the one in the document, which is `expression`.
-pub const ROW_EXTENSION: &str = "https://fhir-devices.example/StructureDefinition/row";
+/// the specification, as opposed to the one in the document, which is `expression`. It is the one under the default base; see
+/// [`OperationOutcome::under`].
+pub const ROW_EXTENSION: &str = CanonicalName::Row.default_url();
 
 resource! {
     /// What came of an operation: errors, warnings, hints.
@@ -66,6 +68,34 @@ impl OperationOutcome {
         issue.diagnostics = Text::new(words).ok().map(Primitive::from);
         Self { issue: vec![issue], ..Self::blank() }
     }
+
+    /// The same, with the URLs of this crate under a base of the caller's: [`RULE_SYSTEM`] and [`ROW_EXTENSION`] stand
+    /// under the default one. A [`Report`] is read from either.
+    ///
+    /// ```
+    /// use fhir_devices::{Device, OperationOutcome, Report, primitive::CanonicalBase};
+    ///
+    /// let report = Device::from_json(br#"{"resourceType":"Device","status":"available"}"#).unwrap_err();
+    /// let outcome = OperationOutcome::from(&report).under(&CanonicalBase::new("https://fhir.hospital.example")?);
+    /// assert!(outcome.to_json().contains("https://fhir.hospital.example/CodeSystem/fhir-devices-rule"));
+    /// assert_eq!(Report::from(&outcome), report);
+    /// # Ok::<(), fhir_devices::primitive::InvalidCanonicalBase>(())
+    /// ```
+    #[must_use]
+    pub fn under(mut self, base: &CanonicalBase) -> Self {
+        for issue in &mut self.issue {
+            for extension in issue.extension.iter_mut().filter(|it| CanonicalName::Row.matches(it.url.as_str())) {
+                extension.url = base.url(CanonicalName::Row);
+            }
+            let codings = issue.details.iter_mut().flat_map(|details| &mut details.coding);
+            for system in codings.filter_map(|coding| coding.system.as_mut()?.value.as_mut()) {
+                if CanonicalName::RuleSystem.matches(system.as_str()) {
+                    *system = base.url(CanonicalName::RuleSystem);
+                }
+            }
+        }
+        self
+    }
 }
 
 impl From<&Report> for OperationOutcome {
@@ -81,14 +111,15 @@ impl From<&issue::Issue> for Issue {
     fn from(finding: &issue::Issue) -> Self {
         let text = |text: &str| Text::new(text).ok().map(Primitive::from);
         let rule = Coding {
-            system: Uri::new(RULE_SYSTEM).ok().map(Primitive::from),
+            system: Some(CanonicalBase::default().url(CanonicalName::RuleSystem).into()),
             code: Code::new(&*finding.rule).ok().map(Primitive::from),
             ..Coding::default()
         };
+        let url = CanonicalBase::default().url(CanonicalName::Row);
         let position = finding.position.map(|position| position.to_string());
-        let row = text(&finding.row).zip(Uri::new(ROW_EXTENSION).ok());
+        let row = text(&finding.row);
         Self {
-            extension: row.map(|(row, url)| Extension::new(url, row)).into_iter().collect(),
+            extension: row.map(|row| Extension::new(url, row)).into_iter().collect(),
             details: Some(CodeableConcept::from(rule)),
             diagnostics: text(&finding.message),
             location: position.as_deref().and_then(text).into_iter().collect(),
@@ -113,7 +144,7 @@ fn finding(issue: &Issue) -> issue::Issue {
     };
     let rule = issue.details.as_ref().and_then(|details| details.coding.first());
     let rule = rule.and_then(|coding| coding.code.as_ref()).and_then(|code| code.value.as_ref());
-    let row = issue.extension.iter().find(|extension| extension.url == ROW_EXTENSION);
+    let row = issue.extension.iter().find(|extension| CanonicalName::Row.matches(extension.url.as_str()));
     let row = row.and_then(|extension| match &extension.value {
         Some(ExtensionValue::String(row)) => row.value.as_ref(),
         _ => None,

@@ -109,7 +109,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 }
                 Err(problem) => Err(problem),
             };
-            add(&mut bundle, &answer.unwrap_or_else(Problem::into_response));
+            add(&mut bundle, &answer.unwrap_or_else(|problem| self.told(problem)));
         }
         Response::json(200, bundle.finish())
     }

@@ -3,7 +3,7 @@
 use super::Response;
 use crate::datatype::{CodeableConcept, Coding, Primitive};
 use crate::issue::{Kind, Report, Severity};
-use crate::primitive::Text;
+use crate::primitive::{CanonicalBase, Text};
 use crate::resource::OperationOutcome;
 use crate::resource::operation_outcome::{Issue, RULE_SYSTEM};
 use crate::store::{InvalidText, StoreError};
@@ -129,6 +129,13 @@ impl Problem {
     #[must_use]
     pub(super) fn and(mut self, other: Self) -> Self {
         self.outcome.issue.extend(other.outcome.issue);
+        self
+    }
+
+    /// The same, with the URLs of this crate under a base of the caller's.
+    #[must_use]
+    pub fn under(mut self, base: &CanonicalBase) -> Self {
+        self.outcome = Box::new(self.outcome.under(base));
         self
     }
 

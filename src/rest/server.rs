@@ -11,6 +11,7 @@ use super::query::Query;
 use super::splice::stamped;
 use super::{Request, Response, capability};
 use crate::issue::{Kind, Severity};
+use crate::primitive::CanonicalBase;
 use crate::resource::OperationOutcome;
 use crate::store::{Clock, PageKey, ResourceStore, ResourceType, StoreError, SystemClock, TenantResources, Version};
 use std::fmt;
@@ -48,6 +49,7 @@ pub struct Server<S: ?Sized = dyn ResourceStore> {
     pub(super) base: String,
     pub(super) pages: PageKey,
     pub(super) clock: Arc<dyn Clock>,
+    canonical: CanonicalBase,
 }
 
 impl<S: ResourceStore + ?Sized> Server<S> {
@@ -59,7 +61,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let mut base = base.into();
         base.truncate(base.trim_end_matches('/').len());
         let pages = PageKey::from_bytes(crate::store::Sha256::of(b"fhir-devices: places of searches").0);
-        Self { store, base, pages, clock: Arc::new(SystemClock) }
+        Self { store, base, pages, clock: Arc::new(SystemClock), canonical: CanonicalBase::default() }
     }
 
     /// With a key of your own for page tokens.
@@ -76,6 +78,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         self
     }
 
+    /// With the code system of rule keys in its outcomes under this base.
+    #[must_use]
+    pub fn with_canonical_base(mut self, base: CanonicalBase) -> Self {
+        self.canonical = base;
+        self
+    }
+
     /// The store of the tenant.
     pub fn store(&self) -> &TenantResources<S> {
         &self.store
@@ -88,7 +97,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             (_, Ok(address)) => self.interact(request, &address).await,
             (_, Err(problem)) => Err(problem),
         };
-        answer.unwrap_or_else(Problem::into_response)
+        answer.unwrap_or_else(|problem| self.told(problem))
+    }
+
+    /// The answer that tells a problem to the client.
+    pub(super) fn told(&self, problem: Problem) -> Response {
+        problem.under(&self.canonical).into_response()
     }
 
     /// Every interaction but batches and transactions.
@@ -202,6 +216,7 @@ impl<S: ?Sized> Clone for Server<S> {
             base: self.base.clone(),
             pages: self.pages.clone(),
             clock: Arc::clone(&self.clock),
+            canonical: self.canonical.clone(),
         }
     }
 }

@@ -328,7 +328,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 (Step::Write { status, .. }, Some(version)) => of_write(self, entry, *status, version)?,
                 (Step::There(version), _) => of_write(self, entry, 200, version)?,
                 (Step::Read, _) => {
-                    self.interact(&entry.request, &entry.address).await.unwrap_or_else(Problem::into_response)
+                    self.interact(&entry.request, &entry.address).await.unwrap_or_else(|problem| self.told(problem))
                 }
                 _ => Response::empty(204),
             };

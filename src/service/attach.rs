@@ -137,7 +137,7 @@ where
             }
         };
         let replaced = Replaced::by_writing_to(&found.0);
-        match target.write(found, &update).await {
+        match target.write(found, &update, &self.canonical).await {
             Ok(written) => self.attached(session, seen, target, written, Some(replaced)).await.map(Some),
             Err(StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. }) => {
                 session.step(seen, &Input::Conflicted { attempt }).await.map_err(ReceiveError::Ledger)?.ok();

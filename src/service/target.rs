@@ -2,14 +2,14 @@
 
 use super::ReceiveError;
 use crate::containment::{Selector, components, select_of};
-use crate::primitive::Id;
+use crate::primitive::{CanonicalBase, Id};
 use crate::reference::Literal;
 use crate::resource::{DeviceComponent, Resource};
 use crate::store::{
     Key, Precondition, ResourceStore, ResourceType, Result as StoreResult, StoreError, Stored, TenantResources,
     Version, VersionId, WriteId, stamp,
 };
-use crate::update::{AvailableUpdate, IngestId, attach, available};
+use crate::update::{AvailableUpdate, IngestId, attach_under, available};
 use std::num::NonZeroU32;
 
 /// A component, and the version of it that was read.
@@ -143,9 +143,9 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
     }
 
     /// Writes the reference, if the component is as it was seen. All else in it stays as it is.
-    pub(super) async fn write(&self, seen: Seen, update: &AvailableUpdate) -> StoreResult<Seen> {
+    pub(super) async fn write(&self, seen: Seen, update: &AvailableUpdate, base: &CanonicalBase) -> StoreResult<Seen> {
         let (mut component, version) = seen;
-        attach(&mut component, update);
+        attach_under(&mut component, update, base);
         let write = component.write(Precondition::Version(version.version))?.with_id(WriteId(update.id.0));
         let sent = write.body.clone();
         let written = self.resources.write_resolved(write).await?;

@@ -3,7 +3,7 @@
 use super::async_mutex::AsyncMutex;
 use super::ledger_session::{Head, LedgerSession, ServiceContext};
 use super::{AuditSink, Ids, RandomIds};
-use crate::primitive::Code;
+use crate::primitive::{CanonicalBase, Code};
 use crate::store::{BlobKey, BlobStore, Clock, Ledger, ResourceStore, SystemClock, Tenant, UrlKind};
 use crate::update::ActorId;
 use crate::update::ingest::Limits;
@@ -68,6 +68,7 @@ pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStor
     pub(super) max_attempts: u32,
     pub(super) media_types: Option<Arc<[Code]>>,
     pub(super) addresses: Addresses,
+    pub(super) canonical: CanonicalBase,
     pub(super) limits: Limits,
     pub(super) max_holders: usize,
     pub(super) verifier: Option<Arc<dyn Verifier>>,
@@ -97,6 +98,7 @@ where
             max_attempts: 32,
             media_types: None,
             addresses: Addresses::Store(UrlKind::Public),
+            canonical: CanonicalBase::default(),
             limits: Limits::default(),
             max_holders: 256,
             verifier: None,
@@ -208,6 +210,14 @@ where
         self
     }
 
+    /// Writes the extension of an available update under this base. It is read under every other one too, so that the base
+    /// may change.
+    #[must_use]
+    pub fn with_canonical_base(mut self, base: CanonicalBase) -> Self {
+        self.canonical = base;
+        self
+    }
+
     /// With addresses that the store of blobs gives.
     #[must_use]
     pub fn with_url_kind(mut self, kind: UrlKind) -> Self {
@@ -247,6 +257,7 @@ impl<R: ?Sized, B: ?Sized, L: ?Sized> Clone for UpdateService<R, B, L> {
             max_attempts: self.max_attempts,
             media_types: self.media_types.clone(),
             addresses: self.addresses.clone(),
+            canonical: self.canonical.clone(),
             limits: self.limits,
             max_holders: self.max_holders,
             verifier: self.verifier.clone(),

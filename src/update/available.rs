@@ -2,17 +2,31 @@
 
 use super::IngestId;
 use crate::datatype::{Attachment, Extension, ExtensionValue, Primitive};
-use crate::element::Value;
-use crate::primitive::{Code, DateTime, Decimal, Id, Text, UnsignedInt, Uri};
+use crate::primitive::{CanonicalBase, CanonicalName, Code, DateTime, Decimal, Id, Text, UnsignedInt, Uri};
 use crate::resource::DeviceComponent;
 use crate::store::Sha256;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;
 use std::str::FromStr;
 
-/// The address of the extension that says which update is available for a component. Its definition is
-/// `schemas/StructureDefinition-available-update.json`.
-pub const AVAILABLE_UPDATE: &str = "https://fhir-devices.example/StructureDefinition/available-update";
+/// The URL, under the default base, of the extension that says which update is available for a component. Its definition
+/// is `schemas/StructureDefinition-available-update.json`.
+///
+/// The caller may have chosen another base: ask [`is_available_update`] rather than compare with it.
+pub const AVAILABLE_UPDATE: &str = CanonicalName::AvailableUpdate.default_url();
+
+/// Whether the URL of an extension says that it is an available update, under whichever [`CanonicalBase`] it was written.
+///
+/// ```
+/// use fhir_devices::update::{AVAILABLE_UPDATE, is_available_update};
+/// assert!(is_available_update(AVAILABLE_UPDATE));
+/// assert!(is_available_update("https://fhir.hospital.example/StructureDefinition/fhir-devices-available-update"));
+/// assert!(!is_available_update("https://vendor.example/StructureDefinition/available-update"));
+/// ```
+#[must_use]
+pub fn is_available_update(url: &str) -> bool {
+    CanonicalName::AvailableUpdate.matches(url)
+}
 
 /// Where an available update stands.
 ///
@@ -59,7 +73,7 @@ impl FromStr for UpdateStatus {
     }
 }
 
-/// An extension that has the address of [`AVAILABLE_UPDATE`], and does not follow its definition.
+/// An extension that is an available update by its URL, and does not follow its definition.
 ///
 /// ```
 /// let error = fhir_devices::update::NotAnUpdate { part: "size" };
@@ -140,9 +154,15 @@ pub struct AvailableUpdate {
 }
 
 impl AvailableUpdate {
-    /// The update as an extension of a component.
+    /// The update as an extension of a component, under the default base.
     #[must_use]
     pub fn to_extension(&self) -> Extension {
+        self.to_extension_under(&CanonicalBase::default())
+    }
+
+    /// The update as an extension of a component, with its URL under this base.
+    #[must_use]
+    pub fn to_extension_under(&self, base: &CanonicalBase) -> Extension {
         let number = |n: u64| Decimal::new(n.to_string()).ok().map(Primitive::from);
         let text = |text: String| Text::new(text).ok().map(Primitive::from);
         let parts = [
@@ -155,8 +175,7 @@ impl AvailableUpdate {
             part("file", Some(Box::new(self.attachment()))),
         ];
         let parts = parts.into_iter().flatten().collect();
-        // The fallback is never taken: the constant is a uri, as the tests say.
-        Extension::complex(Uri::new(AVAILABLE_UPDATE).unwrap_or_else(|_| Value::blank()), parts)
+        Extension::complex(base.url(CanonicalName::AvailableUpdate), parts)
     }
 
     fn attachment(&self) -> Attachment {
@@ -245,7 +264,7 @@ fn read_file(attachment: &Attachment) -> Option<UpdateFile> {
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 pub fn available(component: &DeviceComponent) -> impl Iterator<Item = Result<AvailableUpdate, NotAnUpdate>> + '_ {
-    let ours = component.extension.iter().filter(|extension| extension.url == AVAILABLE_UPDATE);
+    let ours = component.extension.iter().filter(|extension| is_available_update(extension.url.as_str()));
     ours.map(AvailableUpdate::from_extension)
 }
 
@@ -262,11 +281,25 @@ pub fn available(component: &DeviceComponent) -> impl Iterator<Item = Result<Ava
 /// }
 /// ```
 pub fn attach(component: &mut DeviceComponent, update: &AvailableUpdate) {
+    attach_under(component, update, &CanonicalBase::default());
+}
+
+/// Does as [`attach`], with the URL of the extension under this base.
+///
+/// ```
+/// # use fhir_devices::{DeviceComponent, update::{AvailableUpdate, attach_under, available}};
+/// use fhir_devices::primitive::CanonicalBase;
+/// fn under_our_domain(component: &mut DeviceComponent, update: &AvailableUpdate, ours: &CanonicalBase) {
+///     attach_under(component, update, ours);
+///     assert_eq!(available(component).count(), 1);
+/// }
+/// ```
+pub fn attach_under(component: &mut DeviceComponent, update: &AvailableUpdate, base: &CanonicalBase) {
     if available(component).flatten().any(|there| there.id == update.id) {
         return;
     }
     let superseded = Code::new(UpdateStatus::Superseded.as_str()).ok();
-    let ours = component.extension.iter_mut().filter(|extension| extension.url == AVAILABLE_UPDATE);
+    let ours = component.extension.iter_mut().filter(|extension| is_available_update(extension.url.as_str()));
     for status in ours.flat_map(|extension| &mut extension.extension).filter(|part| part.url == "status") {
         if let Some(ExtensionValue::Code(code)) = &mut status.value
             && code.value.as_ref().is_some_and(|code| code.as_str() == UpdateStatus::Current.as_str())
@@ -274,7 +307,7 @@ pub fn attach(component: &mut DeviceComponent, update: &AvailableUpdate) {
             code.value.clone_from(&superseded);
         }
     }
-    component.extension.push(update.to_extension());
+    component.extension.push(update.to_extension_under(base));
 }
 
 /// Takes an update out of a component. All else is left as it is: what it superseded stays superseded.
@@ -289,7 +322,7 @@ pub fn attach(component: &mut DeviceComponent, update: &AvailableUpdate) {
 /// ```
 pub fn detach(component: &mut DeviceComponent, id: IngestId) {
     component.extension.retain(|extension| {
-        extension.url != AVAILABLE_UPDATE
+        !is_available_update(extension.url.as_str())
             || AvailableUpdate::from_extension(extension).map(|update| update.id) != Ok(id)
     });
 }

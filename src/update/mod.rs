@@ -21,7 +21,8 @@ mod text;
 
 pub use audit_draft::{Action, AuditDraft, StateName};
 pub use available::{
-    AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, available, detach,
+    AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, attach_under, available, detach,
+    is_available_update,
 };
 pub use id::{ActorId, IdempotencyKey, IngestId, NotAKey, NotAName, NotAnIngestId, PinId};
 pub use name::UnknownName;

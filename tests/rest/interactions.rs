@@ -188,3 +188,21 @@ async fn the_statement_is_a_resource_and_promises_what_there_is() {
     }
     assert_eq!(rest["resource"][1]["searchInclude"], json!(["DeviceComponent:parent", "DeviceComponent:source"]));
 }
+
+#[tokio::test]
+async fn outcomes_are_written_under_the_callers_base() {
+    let base = fhir_devices::primitive::CanonicalBase::new("https://fhir.hospital.example").unwrap();
+    let client = Client(Client::new().0.with_canonical_base(base));
+    let batch =
+        r#"{"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"GET","url":"Device/none"}}]}"#;
+    let answers = [
+        client.get("Device/none").await,
+        client.send("PUT Device/a", &[], r#"{"resourceType":"Device","id":"a","status":"new"}"#).await,
+        client.send("POST ", &[], batch).await,
+    ];
+    for answer in answers {
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
+        assert!(text.contains("https://fhir.hospital.example/CodeSystem/fhir-devices-rule"), "{text}");
+        assert!(!text.contains(".invalid"), "{text}");
+    }
+}

@@ -20,6 +20,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 use fhir_devices::backend::Memory;
+use fhir_devices::primitive::CanonicalBase;
 use fhir_devices::rest;
 use fhir_devices::service::UpdateService;
 use fhir_devices::store::{BlobKey, BlobStore, Ledger, PageKey, ResourceStore, Tenant, TenantBlobs, TenantResources};
@@ -62,6 +63,7 @@ pub(crate) struct App {
     /// Where the service is, without a slash at the end.
     base: String,
     updates: UpdateService,
+    canonical: CanonicalBase,
     max_upload: u64,
     pages: PageKey,
     /// Who may ask; where nobody signs in, everyone on this machine.
@@ -97,6 +99,7 @@ impl App {
             ledger,
             base,
             updates,
+            canonical: CanonicalBase::default(),
             max_upload,
             pages,
             authenticator: None,
@@ -106,6 +109,13 @@ impl App {
             readiness: Readiness::default(),
             fatal: Fatal::default(),
         })
+    }
+
+    /// Writes the library's own canonical URLs under this base.
+    pub(crate) fn with_canonical_base(mut self, base: CanonicalBase) -> Self {
+        self.updates = self.updates.with_canonical_base(base.clone());
+        self.canonical = base;
+        self
     }
 
     /// Asks everyone for a token.
@@ -139,7 +149,9 @@ impl App {
     /// The FHIR service of a tenant.
     fn fhir(&self, tenant: &Tenant) -> rest::Server {
         let base = format!("{}/{tenant}/fhir", self.base);
-        rest::Server::new(self.tenanted(tenant), base).with_page_key(self.pages.clone())
+        rest::Server::new(self.tenanted(tenant), base)
+            .with_page_key(self.pages.clone())
+            .with_canonical_base(self.canonical.clone())
     }
 }
 

@@ -2,14 +2,16 @@
 
 use crate::datatype::{Extension, ExtensionValue, Meta, Primitive};
 use crate::element::ReadMode;
-use crate::primitive::{Id, Text, Uri};
+use crate::primitive::{CanonicalBase, CanonicalName, Id, Text};
 use crate::resource::{Device, DeviceComponent, DeviceMetric};
 use crate::store::{IndexEntries, Key, ResourceType, Result, StoreError, Stored, WriteId};
 use bytes::Bytes;
 use time::OffsetDateTime;
 
-/// The extension of a resource that holds the write id of its version.
-pub(super) const WRITE_ID: &str = "https://fhir-devices.example/StructureDefinition/write-id";
+/// Whether this is the extension of a resource that holds the write id of its version.
+fn is_write_id(extension: &Extension) -> bool {
+    CanonicalName::WriteId.matches(extension.url.as_str())
+}
 
 /// A resource as a server sent it, taken apart.
 #[derive(Debug)]
@@ -47,8 +49,8 @@ macro_rules! incoming {
         let last_updated = last_updated.and_then(|at| at.to_offset_date_time());
         let rest = Meta { version_id: None, last_updated: None, ..meta };
         resource.meta = (rest != Meta::default()).then_some(rest);
-        let write_id = resource.extension.iter().filter(|extension| extension.url == WRITE_ID).find_map(write_id);
-        resource.extension.retain(|extension| extension.url != WRITE_ID);
+        let write_id = resource.extension.iter().filter(|extension| is_write_id(extension)).find_map(write_id);
+        resource.extension.retain(|extension| !is_write_id(extension));
         let id = resource.logical_id().ok_or("the resource has no id")?.as_str().to_owned();
         Ok(Content { id, version, last_updated, write_id, body: resource.body().into(), index: resource.index() })
     }};
@@ -60,7 +62,7 @@ pub(super) fn incoming(kind: ResourceType, json: &[u8]) -> Result<Content, Strin
 }
 
 macro_rules! outgoing {
-    ($Name:ident, $key:expr, $body:expr, $write_id:expr) => {{
+    ($Name:ident, $key:expr, $body:expr, $write_id:expr, $base:expr) => {{
         let read = $Name::read($body, ReadMode::Lenient);
         let read = read.map_err(|report| StoreError::invalid(format!("the body of `{}`: {report}", $key)))?;
         let mut resource = read.value;
@@ -69,10 +71,10 @@ macro_rules! outgoing {
             Some(id) => return Err(StoreError::invalid(format!("the body of `{}` has the id `{id}`", $key))),
             None => resource.set_logical_id(Id::new($key.id().as_str()).map_err(invalid)?),
         }
-        resource.extension.retain(|extension| extension.url != WRITE_ID);
+        resource.extension.retain(|extension| !is_write_id(extension));
         if let Some(id) = $write_id {
             let text = Primitive::from(Text::new(id.to_string()).map_err(invalid)?);
-            resource.extension.push(Extension::new(Uri::new(WRITE_ID).map_err(invalid)?, text));
+            resource.extension.push(Extension::new($base.url(CanonicalName::WriteId), text));
         }
         Ok(resource.body())
     }};
@@ -83,6 +85,6 @@ fn invalid(error: impl std::fmt::Display) -> StoreError {
 }
 
 /// What is sent of a body: the resource with its id, and with the write id where one is kept.
-pub(super) fn outgoing(key: &Key, body: &[u8], write_id: Option<WriteId>) -> Result<String> {
-    of_type!(key.resource_type(), outgoing(key, body, write_id))
+pub(super) fn outgoing(key: &Key, body: &[u8], write_id: Option<WriteId>, base: &CanonicalBase) -> Result<String> {
+    of_type!(key.resource_type(), outgoing(key, body, write_id, base))
 }

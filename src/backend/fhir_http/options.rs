@@ -1,6 +1,7 @@
 //! How the store on another server is set up.
 
 use super::FhirServer;
+use crate::primitive::CanonicalBase;
 use crate::store::{BoxFuture, PageKey, Result, StoreError, Tenant};
 use reqwest::{Certificate, Client, Identity};
 use std::fmt;
@@ -35,6 +36,7 @@ pub struct Options {
     roots: Vec<Certificate>,
     identity: Option<Identity>,
     pub(super) pages: PageKey,
+    pub(super) canonical: CanonicalBase,
     pub(super) max_body: u64,
     pub(super) max_answer: usize,
     pub(super) max_writes: usize,
@@ -58,6 +60,7 @@ impl Options {
             roots: Vec::new(),
             identity: None,
             pages: PageKey::random(),
+            canonical: CanonicalBase::default(),
             max_body: 1 << 20,
             max_answer: 64 << 20,
             max_writes: 1,
@@ -127,6 +130,13 @@ impl Options {
     #[must_use]
     pub fn with_page_key(mut self, key: PageKey) -> Self {
         self.pages = key;
+        self
+    }
+
+    /// With the extension that holds a write id under this base. It is read under every other one too.
+    #[must_use]
+    pub fn with_canonical_base(mut self, base: CanonicalBase) -> Self {
+        self.canonical = base;
         self
     }
 

@@ -79,7 +79,8 @@ impl FhirServer {
     pub(super) async fn transaction(&self, tenant: &Tenant, writes: &[Write]) -> Result<Vec<Version>, CommitError> {
         let mut drafts = Vec::with_capacity(writes.len());
         for (at, write) in writes.iter().enumerate() {
-            let body = write.body.as_ref().map(|body| outgoing(&write.key, body, write.write_id)).transpose();
+            let out = |body| outgoing(&write.key, body, write.write_id, &self.options.canonical);
+            let body = write.body.as_deref().map(out).transpose();
             let body = body.map_err(|error| CommitError::at(at, error))?;
             drafts.push(body.map(|body| Draft { key: &write.key, body, write_id: write.write_id }));
         }

@@ -40,7 +40,7 @@ impl FhirServer {
     async fn write(&self, tenant: &Tenant, write: &Write) -> Result<Version> {
         let (key, when, write_id) = (&write.key, write.when, write.write_id);
         let Some(body) = &write.body else { return self.delete(tenant, key, when).await };
-        let draft = &Draft { key, body: outgoing(key, body, write_id)?, write_id };
+        let draft = &Draft { key, body: outgoing(key, body, write_id, &self.options.canonical)?, write_id };
         match when {
             Precondition::Absent => self.create(tenant, draft).await,
             Precondition::Version(version) => self.update(tenant, draft, version).await,

@@ -3,11 +3,12 @@
 use super::super::ingest::Reason;
 use super::super::{Action, AuditDraft, StateName, UpdateName};
 use super::{ActorKind, AuditRecord, write};
-use crate::primitive::{Id, Text};
+use crate::primitive::{CanonicalBase, CanonicalName, Id, Text};
 use crate::store::{ResourceType, VersionId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use std::borrow::Cow;
 
 const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";
 const RESOURCE_TYPES: &str = "http://hl7.org/fhir/resource-types";
@@ -16,18 +17,51 @@ const OBJECT_ROLES: &str = "http://hl7.org/fhir/object-role";
 const SOURCE_TYPES: &str = "http://hl7.org/fhir/security-source-type";
 const DATA_OPERATIONS: &str = "http://hl7.org/fhir/v3/DataOperation";
 
-/// The systems of our own codes and identifiers.
-const ACTIONS: &str = "https://fhir-devices.example/audit/action";
-const REASONS: &str = "https://fhir-devices.example/audit/reason";
-const ACTORS: &str = "https://fhir-devices.example/audit/actor";
-const TENANTS: &str = "https://fhir-devices.example/audit/tenant";
-const INGESTS: &str = "https://fhir-devices.example/audit/ingest";
-const DIGESTS: &str = "https://fhir-devices.example/audit/sha-256";
-const KINDS: &str = "https://fhir-devices.example/audit/actor-kind";
+/// The systems of our own codes and identifiers, under one base.
+struct Systems {
+    actions: Cow<'static, str>,
+    reasons: Cow<'static, str>,
+    kinds: Cow<'static, str>,
+    actors: Cow<'static, str>,
+    tenants: Cow<'static, str>,
+    ingests: Cow<'static, str>,
+    digests: Cow<'static, str>,
+}
+
+impl Systems {
+    fn under(base: &CanonicalBase) -> Self {
+        Self {
+            actions: base.text(CanonicalName::AuditAction),
+            reasons: base.text(CanonicalName::AuditReason),
+            kinds: base.text(CanonicalName::AuditActorKind),
+            actors: base.text(CanonicalName::AuditActor),
+            tenants: base.text(CanonicalName::AuditTenant),
+            ingests: base.text(CanonicalName::AuditIngest),
+            digests: base.text(CanonicalName::AuditSha256),
+        }
+    }
+
+    fn kind(&self, kind: ActorKind) -> Coding<'_> {
+        our_code(&self.kinds, kind.as_str())
+    }
+
+    /// One who acts for another is not the one who asked for it.
+    fn event_agents<'r>(&'r self, record: &'r AuditRecord) -> Vec<EventAgent<'r>> {
+        let user = |id| Identifier { system: &self.actors, value: id };
+        let (actor, principal) = (&record.aside.actor, record.what.actor.as_ref());
+        let mut agents = vec![EventAgent {
+            role: Some([concept(self.kind(actor.kind))]),
+            user_id: user(actor.id.as_str()),
+            requestor: principal.is_none(),
+        }];
+        agents.extend(principal.map(|id| EventAgent { role: None, user_id: user(id.as_str()), requestor: true }));
+        agents
+    }
+}
 
 #[derive(Serialize)]
 struct Coding<'r> {
-    system: &'static str,
+    system: &'r str,
     code: &'r str,
     #[serde(skip_serializing_if = "Option::is_none")]
     display: Option<&'r str>,
@@ -40,7 +74,7 @@ struct Concept<'r> {
 
 #[derive(Serialize)]
 struct Identifier<'r> {
-    system: &'static str,
+    system: &'r str,
     value: &'r str,
 }
 
@@ -144,7 +178,7 @@ const fn coding<'r>(system: &'static str, code: &'r str, display: &'r str) -> Co
     Coding { system, code, display: Some(display) }
 }
 
-const fn our_code<'r>(system: &'static str, code: &'r str) -> Coding<'r> {
+const fn our_code<'r>(system: &'r str, code: &'r str) -> Coding<'r> {
     Coding { system, code, display: None }
 }
 
@@ -158,10 +192,6 @@ fn literal<'r>(to: ResourceType, id: &str, version: Option<VersionId>) -> Refere
 
 const fn logical(identifier: Identifier<'_>) -> Reference<'_> {
     Reference { reference: None, identifier: Some(identifier) }
-}
-
-const fn kind(kind: ActorKind) -> Coding<'static> {
-    our_code(KINDS, kind.as_str())
 }
 
 /// The record as an AuditEvent of FHIR STU3, in JSON: a security alert of the subtype *Software Configuration* (DICOM).
@@ -181,11 +211,29 @@ const fn kind(kind: ActorKind) -> Coding<'static> {
 /// ```
 #[must_use]
 pub fn audit_event(record: &AuditRecord) -> String {
+    audit_event_under(record, &CanonicalBase::default())
+}
+
+/// Does as [`audit_event`], with the crate's own code and identifier systems under this base.
+///
+/// ```
+/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::*};
+/// use fhir_devices::primitive::CanonicalBase;
+/// # let draft = AuditDraft::new(time::macros::datetime!(2017-04-19 10:00 UTC), Action::Opened, None, StateName::Open);
+/// # let head = ChainHead::start("st-mary".parse()?);
+/// # let record = head.append(draft, RecordContext::by(Actor::service("gateway".parse()?))).record;
+/// let event = audit_event_under(&record, &CanonicalBase::new("https://fhir.hospital.example")?);
+/// assert!(event.contains(r#""system":"https://fhir.hospital.example/NamingSystem/fhir-devices-tenant""#));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn audit_event_under(record: &AuditRecord, base: &CanonicalBase) -> String {
+    let systems = Systems::under(base);
     let (id, recorded) = (record.digest().to_string(), write::moment(record.what.at));
     let what = &record.what;
     let mut entity = subjects(what, record.aside.written);
-    let upload = what.ingest.map(|id| (INGESTS, id.to_string()));
-    let upload = upload.or_else(|| what.blob.map(|blob| (DIGESTS, blob.digest.to_string())));
+    let upload = what.ingest.map(|id| (&*systems.ingests, id.to_string()));
+    let upload = upload.or_else(|| what.blob.map(|blob| (&*systems.digests, blob.digest.to_string())));
     entity.push(EventEntity {
         identifier: upload.as_ref().map(|(system, value)| Identifier { system, value }),
         reference: None,
@@ -197,7 +245,7 @@ pub fn audit_event(record: &AuditRecord) -> String {
         resource_type: "AuditEvent",
         id: &id,
         r#type: coding(DCM, "110113", "Security Alert"),
-        subtype: [coding(DCM, "110131", "Software Configuration"), our_code(ACTIONS, what.action.as_str())],
+        subtype: [coding(DCM, "110131", "Software Configuration"), our_code(&systems.actions, what.action.as_str())],
         action: if what.from.is_none() { "C" } else { "U" },
         recorded: &recorded,
         outcome: match (what.action, what.reason) {
@@ -206,28 +254,15 @@ pub fn audit_event(record: &AuditRecord) -> String {
             _ => "0",
         },
         outcome_desc: what.comment.as_ref().map(Text::as_str).or(what.reason.map(Reason::as_str)),
-        agent: event_agents(record),
+        agent: systems.event_agents(record),
         source: Source {
-            identifier: Identifier { system: TENANTS, value: record.tenant.as_str() },
+            identifier: Identifier { system: &systems.tenants, value: record.tenant.as_str() },
             r#type: [coding(SOURCE_TYPES, "4", "Application Server")],
         },
         entity,
     };
     // Texts under fixed names: there is nothing in it that JSON cannot say.
     serde_json::to_string(&event).unwrap_or_default()
-}
-
-/// One who acts for another is not the one who asked for it.
-fn event_agents(record: &AuditRecord) -> Vec<EventAgent<'_>> {
-    let user = |id| Identifier { system: ACTORS, value: id };
-    let (actor, principal) = (&record.aside.actor, record.what.actor.as_ref());
-    let mut agents = vec![EventAgent {
-        role: Some([concept(kind(actor.kind))]),
-        user_id: user(actor.id.as_str()),
-        requestor: principal.is_none(),
-    }];
-    agents.extend(principal.map(|id| EventAgent { role: None, user_id: user(id.as_str()), requestor: true }));
-    agents
 }
 
 fn subjects<'r>(what: &AuditDraft, written: Option<VersionId>) -> Vec<EventEntity<'r>> {
@@ -294,6 +329,22 @@ fn details(record: &AuditRecord) -> Vec<Detail> {
 /// ```
 #[must_use]
 pub fn provenance(record: &AuditRecord) -> Option<String> {
+    provenance_under(record, &CanonicalBase::default())
+}
+
+/// Does as [`provenance`], with the crate's own code and identifier systems under this base.
+///
+/// ```
+/// # use fhir_devices::update::audit::{AuditRecord, provenance_under};
+/// use fhir_devices::primitive::CanonicalBase;
+/// fn of_our_own(record: &AuditRecord, ours: &CanonicalBase) {
+///     let provenance = provenance_under(record, ours).unwrap_or_default();
+///     assert!(!provenance.contains(".invalid/"));
+/// }
+/// ```
+#[must_use]
+pub fn provenance_under(record: &AuditRecord, base: &CanonicalBase) -> Option<String> {
+    let systems = Systems::under(base);
     let AuditRecord { aside, what, .. } = record;
     // Later records repeat which version it was that first had the update; this one made it.
     let attached = what.component_version.filter(|_| what.action == Action::Attached);
@@ -309,20 +360,24 @@ pub fn provenance(record: &AuditRecord) -> Option<String> {
     let sources = [&digest, &manifest].into_iter().flatten().map(|value| ProvenanceEntity {
         role: "source",
         what_reference: None,
-        what_identifier: Some(Identifier { system: DIGESTS, value }),
+        what_identifier: Some(Identifier { system: &systems.digests, value }),
     });
-    let actor = |id| logical(Identifier { system: ACTORS, value: id });
+    let actor = |id| logical(Identifier { system: &systems.actors, value: id });
     let provenance = Provenance {
         resource_type: "Provenance",
         id: &id,
         target: [literal(ResourceType::DeviceComponent, component.as_str(), Some(after))],
         recorded: &recorded,
         reason: what.reason.map(|reason| {
-            [Coding { system: REASONS, code: reason.as_str(), display: what.comment.as_ref().map(Text::as_str) }]
+            [Coding {
+                system: &systems.reasons,
+                code: reason.as_str(),
+                display: what.comment.as_ref().map(Text::as_str),
+            }]
         }),
         activity: coding(DATA_OPERATIONS, "UPDATE", "revise"),
         agent: [ProvenanceAgent {
-            role: [concept(kind(aside.actor.kind))],
+            role: [concept(systems.kind(aside.actor.kind))],
             who_reference: actor(aside.actor.id.as_str()),
             on_behalf_of_reference: what.actor.as_ref().map(|id| actor(id.as_str())),
         }],

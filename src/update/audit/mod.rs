@@ -77,7 +77,7 @@ mod write;
 
 pub use actor::{Actor, ActorKind, RecordContext, Verdict, Verification};
 pub use chain::{Appended, ChainHead, Checkpoint};
-pub use fhir::{audit_event, provenance};
+pub use fhir::{audit_event, audit_event_under, provenance, provenance_under};
 pub use record::{AuditRecord, NotARecord, read_lines};
 pub use replay::{Replayed, Unfit, replay};
 pub use verify::{Break, Fault, verify};
