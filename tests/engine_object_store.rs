@@ -200,7 +200,7 @@ fn a_large_file_that_is_not_what_it_claims_never_becomes_visible() {
             let mut claimed = BlobRef::of(&bytes);
             claimed.size += 1;
             let refused = write(&objects, &t, &bytes).await.commit(claimed, Generation(1)).await;
-            assert!(matches!(refused, Err(StoreError::Corrupt { .. })), "{name}: {refused:?}");
+            assert!(matches!(refused, Err(StoreError::Mismatch { .. })), "{name}: {refused:?}");
             write(&objects, &t, &bytes).await.abort().await.unwrap();
             drop(write(&objects, &t, &bytes).await);
             assert_eq!(keys(&objects, &t).await, [], "{name}");

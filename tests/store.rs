@@ -220,7 +220,7 @@ fn a_store_that_is_asked_to_verify_digests_does() {
     let mut writer = block_on(discard.begin(&fresh())).unwrap();
     block_on(writer.write("firmwarE".into())).unwrap();
     let refused = block_on(writer.commit(BlobRef::of(b"firmware"), G));
-    assert!(matches!(refused, Err(StoreError::Corrupt { .. })));
+    assert!(matches!(refused, Err(StoreError::Mismatch { .. })));
 }
 
 #[test]

@@ -139,7 +139,7 @@ impl BlobWriter for Writer {
     fn commit(self: Box<Self>, blob: BlobRef, _: Generation) -> BoxFuture<'static, Result<PutOutcome>> {
         Box::pin(async move {
             let found = self.hasher.map_or(BlobRef { digest: blob.digest, size: self.size }, BlobHasher::finish);
-            blob.verify(found)?;
+            blob.verify_written(found)?;
             self.counts.blobs.fetch_add(1, Ordering::Relaxed);
             self.counts.bytes.fetch_add(blob.size, Ordering::Relaxed);
             Ok(PutOutcome::Stored)

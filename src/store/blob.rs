@@ -93,6 +93,17 @@ impl BlobRef {
         Err(StoreError::Corrupt { what })
     }
 
+    /// Whether `written`, the bytes that came for a commit, are this blob (B2).
+    ///
+    /// # Errors
+    /// [`StoreError::Mismatch`], which says what differs.
+    pub fn verify_written(&self, written: Self) -> Result<()> {
+        self.verify(written).map_err(|differs| match differs {
+            StoreError::Corrupt { what } => StoreError::Mismatch { what },
+            other => other,
+        })
+    }
+
     /// The bytes that a request for `range` means: all without a range, and none behind the end.
     ///
     /// # Errors

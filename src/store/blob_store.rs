@@ -22,7 +22,7 @@ use url::Url;
 /// - **B1 Visibility.** Nothing of a blob is seen before its commit has been acknowledged or is under way; all of it is
 ///   seen from the acknowledgement on, whoever calls.
 /// - **B2 Verification.** A commit whose size, or digest where [`BlobCapabilities::verifies_digest`] says so, is not that
-///   of the bytes written fails with `Corrupt`, and leaves no trace. Where the store does not verify, the caller of
+///   of the bytes written fails with `Mismatch`, and leaves no trace. Where the store does not verify, the caller of
 ///   the commit vouches for the digest: [`TenantBlobs`](super::TenantBlobs) and the update service hash the bytes as they
 ///   pass, so that a store in the same process need not do so again.
 /// - **B3 Put if absent.** A commit under a key that is there gives `AlreadyPresent` and changes nothing. It may be
@@ -133,7 +133,7 @@ pub trait BlobWriter: Send + 'static {
     /// Makes what was written the blob `blob` of this generation, if it is that (B2) and is not there yet (B3).
     ///
     /// # Errors
-    /// `Corrupt` when the bytes are not those of `blob`; `Indeterminate`, to be resolved by `head`; the engine's troubles.
+    /// `Mismatch` when the bytes are not those of `blob`; `Indeterminate`, to be resolved by `head`; the engine's troubles.
     fn commit(self: Box<Self>, blob: BlobRef, generation: Generation) -> BoxFuture<'static, Result<PutOutcome>>;
 
     /// Throws away what was written, and waits until that is done.

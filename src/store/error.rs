@@ -82,7 +82,13 @@ pub enum StoreError {
         #[source]
         source: Option<BoxError>,
     },
-    /// What came, or what was stored, is not what it claims to be.
+    /// What came is not what it claims to be. Nothing was applied.
+    #[error("verification failed: {what}")]
+    Mismatch {
+        /// What was found, and what was wanted.
+        what: String,
+    },
+    /// What was stored, or what the engine answered, is not what it claims to be. A write counts as possibly applied.
     #[error("verification failed: {what}")]
     Corrupt {
         /// What was found, and what was wanted.
@@ -148,12 +154,23 @@ impl StoreError {
         Self::Invalid { what: what.into() }
     }
 
-    /// Whether a write that ended so was certainly not applied.
+    /// Whether a write that ended so was certainly not applied. Only the variants of which that is certain say `No`.
     #[must_use]
     pub fn applied(&self) -> Applied {
         match self {
-            Self::Indeterminate { .. } | Self::Backend { .. } => Applied::Unknown,
-            _ => Applied::No,
+            Self::NotFound
+            | Self::Gone { .. }
+            | Self::AlreadyExists { .. }
+            | Self::Conflict { .. }
+            | Self::Throttled { .. }
+            | Self::Unavailable { .. }
+            | Self::Mismatch { .. }
+            | Self::Invalid { .. }
+            | Self::OutOfRange { .. }
+            | Self::TooLarge { .. }
+            | Self::Unsupported { .. }
+            | Self::Denied { .. } => Applied::No,
+            _ => Applied::Unknown,
         }
     }
 
@@ -238,5 +255,20 @@ impl InvalidText {
 impl From<InvalidText> for StoreError {
     fn from(error: InvalidText) -> Self {
         Self::invalid(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_leaves_open_whether_a_write_was_applied() {
+        let corrupt = StoreError::Corrupt { what: "the answer has no version".into() };
+        let failed = StoreError::Backend { source: "broken pipe".into() };
+        for error in [corrupt, failed, StoreError::Indeterminate { source: None }] {
+            assert_eq!(error.applied(), Applied::Unknown, "{error:?}");
+        }
+        assert_eq!(StoreError::Mismatch { what: String::new() }.applied(), Applied::No);
     }
 }

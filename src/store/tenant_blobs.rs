@@ -71,10 +71,10 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     /// Writes a whole stream, which must be the blob `want`.
     ///
     /// # Errors
-    /// [`Corrupt`](super::StoreError::Corrupt) when it is another; the error of the stream; otherwise as [`BlobWriter`]. Nothing is
+    /// [`Mismatch`](super::StoreError::Mismatch) when it is another; the error of the stream; otherwise as [`BlobWriter`]. Nothing is
     /// stored then.
     pub async fn put_expecting(&self, want: BlobRef, generation: Generation, body: ByteStream) -> Result<PutOutcome> {
-        self.put_checked(generation, body, |found| want.verify(found)).await.map(|(_, outcome)| outcome)
+        self.put_checked(generation, body, |found| want.verify_written(found)).await.map(|(_, outcome)| outcome)
     }
 
     async fn put_checked(

@@ -300,7 +300,7 @@ impl BlobWriter for Writer {
             let (upload, tenant, size) = (self.upload()?, self.tenant.clone(), self.size);
             let committed = self.shared.run(move |folder| {
                 let Upload { unfinished, hasher } = upload.write(&chunks)?;
-                blob.verify(hasher.map_or(BlobRef { digest: blob.digest, size }, BlobHasher::finish))?;
+                blob.verify_written(hasher.map_or(BlobRef { digest: blob.digest, size }, BlobHasher::finish))?;
                 unfinished.file.sync_all().map_err(unavailable)?;
                 folder.commit(&tenant, &blob.key(generation), unfinished)
             });

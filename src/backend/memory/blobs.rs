@@ -204,7 +204,7 @@ impl Writer {
             return Err(StoreError::TooLarge { limit: self.max_size });
         }
         let found = self.hasher.map_or(BlobRef { digest: blob.digest, size: self.size }, BlobHasher::finish);
-        blob.verify(found)?;
+        blob.verify_written(found)?;
         let mut parts = lock_write(&self.parts);
         let part = parts.entry(self.tenant).or_default();
         if part.contains_key(&blob.key(generation)) {

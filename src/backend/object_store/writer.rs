@@ -104,7 +104,7 @@ impl Writer {
             Some(hasher) => hasher.finish(),
             None => BlobRef { digest: blob.digest, size: self.size },
         };
-        if let Err(error) = self.check().and_then(|()| blob.verify(found)) {
+        if let Err(error) = self.check().and_then(|()| blob.verify_written(found)) {
             // The refusal is what the caller wants to know.
             let _ = self.give_up().await;
             return Err(error);

@@ -310,7 +310,7 @@ impl Writer {
         if self.size > self.limit {
             return Err(StoreError::TooLarge { limit: self.limit });
         }
-        blob.verify(BlobRef { digest: blob.digest, size: self.size })?;
+        blob.verify_written(BlobRef { digest: blob.digest, size: self.size })?;
         let sealed = sealed_size(self.size).ok_or(StoreError::TooLarge { limit: self.limit })?;
         let bound = bound(&blob.key(generation), self.size);
         let wrapped = self.keys.wrap(&self.tenant, &self.key, &bound).await?;

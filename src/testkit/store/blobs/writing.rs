@@ -42,7 +42,7 @@ pub(super) fn b2_another_size_is_corrupt(store: &Store<'_>) -> Checked {
     for chunks in [&[b"firm" as &[u8]][..], &[b"firmware", b" and more"], &[b""], &[]] {
         let g = generation();
         let writer = store.writer(&t, chunks)?;
-        wanted!(store.commit(writer, blob, g)?, Err(StoreError::Corrupt { .. }), "a commit of another size");
+        wanted!(store.commit(writer, blob, g)?, Err(StoreError::Mismatch { .. }), "a commit of another size");
         store.absent(&t, &blob.key(g), "what was refused")?;
     }
     let listed = store.all(&t, 9, |_| Ok(()))?;
@@ -56,7 +56,7 @@ pub(super) fn b2_another_digest_is_corrupt(store: &Store<'_>) -> Checked {
     }
     let (t, g, blob) = (fresh(), generation(), BlobRef::of(TEXT));
     let writer = store.writer(&t, &[b"firm", b"warE"])?;
-    wanted!(store.commit(writer, blob, g)?, Err(StoreError::Corrupt { .. }), "a commit of another digest");
+    wanted!(store.commit(writer, blob, g)?, Err(StoreError::Mismatch { .. }), "a commit of another digest");
     store.absent(&t, &blob.key(g), "what was refused")?;
     store.absent(&t, &BlobRef::of(b"firmwarE").key(g), "what was refused")?;
     Ok(Outcome::Held)
