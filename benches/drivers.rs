@@ -80,7 +80,7 @@ fn attach(runtime: &Runtime) {
         let key = LedgerKey::new(format!("ingest/open/{}", ingest.id)).unwrap();
         runtime.block_on(memory.apply(&tenant, vec![Change::create(key, ingest.to_bytes())])).unwrap();
     }
-    let service = UpdateService::new(memory.clone(), memory.clone(), memory);
+    let service = UpdateService::new(memory.clone(), memory.clone(), memory).unwrap();
     let service = service.with_urls(|_, _| "https://cdn.example/update".parse().unwrap());
     let start = Start::now();
     let recovered = runtime.block_on(service.recover(&tenant)).unwrap();
@@ -96,7 +96,7 @@ fn receive(runtime: &Runtime, again: bool) {
     let rate = (0..ROUNDS).map(|_| {
         let memory = Arc::new(Memory::new());
         fill(runtime, &memory, devices);
-        let service = UpdateService::new(memory.clone(), memory.clone(), memory);
+        let service = UpdateService::new(memory.clone(), memory.clone(), memory).unwrap();
         let calls: Vec<_> =
             (0..RECEIVED).map(|n| (submission(n % devices), stream::once(vec![n as u8; 1_024]))).collect();
         let start = Start::now();
@@ -160,7 +160,7 @@ fn recover(runtime: &Runtime, at_rest: u128, begun: u128, waits: bool) {
         let changes = (from..(from + 16).min(at_rest + begun)).map(record).collect();
         runtime.block_on(memory.apply(&tenant, changes)).unwrap();
     }
-    let service = UpdateService::new(memory.clone(), memory.clone(), memory);
+    let service = UpdateService::new(memory.clone(), memory.clone(), memory).unwrap();
     let service = if waits { service.with_clock(|| datetime!(2017-04-19 10:01 UTC)) } else { service };
     let start = Start::now();
     let recovered = runtime.block_on(service.recover(&tenant)).unwrap();

@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let blobs: Arc<dyn BlobStore> = if keeps { memory.clone() } else { Arc::new(Discard::new()) };
             runtime.block_on(fill(&memory))?;
             let address = address.clone();
-            let service = UpdateService::new(memory.clone(), blobs, memory).with_urls(move |_, _| address.clone());
+            let service = UpdateService::new_with_urls(memory.clone(), blobs, memory, move |_, _| address.clone());
             let bare = time(|| {
                 let mut hash = Sha256::new();
                 (0..CHUNKS).for_each(|_| hash.update(black_box(&chunk)));

@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let resources = TenantResources::new(Arc::clone(&memory), tenant.clone());
     fill(&resources).await?;
     let names = AtomicU64::new(0);
-    let service = UpdateService::new(Arc::clone(&memory), Arc::clone(&memory), Arc::clone(&memory))
+    let service = UpdateService::new(Arc::clone(&memory), Arc::clone(&memory), Arc::clone(&memory))?
         .with_clock(clock())
         .with_verifier(Shared)
         .with_ids(move || IngestId(names.fetch_add(1, Ordering::Relaxed).wrapping_add(1).into()));

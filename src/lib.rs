@@ -225,7 +225,7 @@
 //! )?;
 //! store.put(&Valid::new(mds)?, Precondition::Absent).await?;
 //!
-//! let service = UpdateService::new(memory.clone(), memory.clone(), memory);
+//! let service = UpdateService::new(memory.clone(), memory.clone(), memory)?;
 //! let mut submission = Submission::new("pump".parse()?, "pump-2.4.bin".parse()?, "application/octet-stream".parse()?);
 //! submission.target = Selector::Level(Level::Mds);
 //! submission.version = Some("2.4".parse()?);

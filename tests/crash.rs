@@ -76,6 +76,7 @@ impl Stage {
     fn service(&self) -> Service {
         let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
         UpdateService::new(Arc::clone(&self.net), Arc::clone(&self.net), Arc::clone(&self.net))
+            .unwrap()
             .with_clock(move || OffsetDateTime::from_unix_timestamp(clock.load(Ordering::Relaxed)).unwrap())
             .with_ids(move || IngestId(ids.fetch_add(1, Ordering::Relaxed).into()))
             .with_verifier(OneKey(None))

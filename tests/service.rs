@@ -24,7 +24,7 @@ use double::{Double, block_on};
 use fhir_devices::backend::Memory;
 use fhir_devices::containment::{SelectError, Selector, UnfitReason};
 use fhir_devices::nomenclature::Level;
-use fhir_devices::service::{ReceiveError, Received, Submission, UpdateService};
+use fhir_devices::service::{NoAddresses, ReceiveError, Received, Submission, UpdateService};
 use fhir_devices::store::*;
 use fhir_devices::update::{AVAILABLE_UPDATE, AvailableUpdate, UpdateStatus, available};
 use fhir_devices::{Device, DeviceComponent};
@@ -78,7 +78,7 @@ fn fill(store: &impl ResourceStore) {
 fn fleet() -> (Arc<Memory>, Service<Memory>) {
     let memory = Arc::new(Memory::new());
     fill(&*memory);
-    let service = UpdateService::new(memory.clone(), memory.clone(), memory.clone());
+    let service = UpdateService::new(memory.clone(), memory.clone(), memory.clone()).unwrap();
     (memory, service.with_clock(|| datetime!(2017-04-19 10:00:00.5 UTC)))
 }
 
@@ -406,12 +406,16 @@ fn the_caller_may_give_the_address() {
 }
 
 #[test]
-fn an_address_that_the_store_does_not_give_is_refused_before_the_bytes() {
+fn service_over_a_store_without_addresses_is_refused() {
     let (memory, service) = fleet();
-    let service = service.with_url_kind(UrlKind::Signed { valid_for: std::time::Duration::from_secs(60) });
-    let refused = receive(&service, to_ecg(), firmware());
-    assert!(matches!(refused, Err(ReceiveError::Blobs(StoreError::Unsupported { .. }))));
-    assert!(blobs(&*memory).is_empty());
+    let refused = service.with_url_kind(UrlKind::Signed { valid_for: std::time::Duration::from_secs(60) });
+    assert_eq!(refused.unwrap_err(), NoAddresses::Signed);
+    let blobs = Arc::new(fhir_devices::backend::Discard::new());
+    let refused = UpdateService::new(memory.clone(), blobs.clone(), memory.clone()).unwrap_err();
+    assert_eq!(refused, NoAddresses::Public);
+    let url = |_: &Tenant, key: &BlobKey| format!("https://a.example/{}", key.digest).parse().unwrap();
+    let service = UpdateService::new_with_urls(memory.clone(), blobs, memory, url);
+    assert!(block_on(service.receive(&ours(), to_ecg(), firmware())).is_ok());
 }
 
 #[test]
@@ -420,6 +424,6 @@ fn a_service_may_be_dynamic_and_its_futures_sent() {
         future
     }
     let (memory, _) = fleet();
-    let service: UpdateService = UpdateService::new(memory.clone(), memory.clone(), memory);
+    let service = <UpdateService>::new(memory.clone(), memory.clone(), memory).unwrap();
     assert!(block_on(sent(service.receive(&ours(), to_ecg(), firmware()))).is_ok());
 }

@@ -6,6 +6,25 @@ use crate::store::{Applied, Sha256, StoreError};
 use crate::update::ingest::Reason;
 use crate::update::manifest::{self, ArtifactName, ManifestError, SignatureError};
 
+/// The store of blobs gives no addresses of the kind that the service is to write into components.
+///
+/// ```
+/// use fhir_devices::service::NoAddresses;
+/// assert!(NoAddresses::Signed.to_string().starts_with("the store of update files gives no signed addresses"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoAddresses {
+    /// None that everyone may use.
+    #[error(
+        "the store of update files gives no public addresses: give it a base URL, or make the service by `UpdateService::new_with_urls`"
+    )]
+    Public,
+    /// None that are signed.
+    #[error("the store of update files gives no signed addresses: its engine or its credentials cannot sign")]
+    Signed,
+}
+
 /// Why an update was not received, by what the caller does about it.
 ///
 /// [`applied`](Self::applied) says whether the component may have changed all the same.

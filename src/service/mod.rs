@@ -36,7 +36,7 @@ mod update_service;
 
 pub use crate::update::{AvailableUpdate, IdempotencyKey, IngestId};
 pub use collect::{Collected, Damage, Progress, Swept};
-pub use error::ReceiveError;
+pub use error::{NoAddresses, ReceiveError};
 pub use ids::{Ids, RandomIds};
 pub use lifecycle::{LifecycleError, Recovered};
 pub use signed::SignedSubmission;

@@ -5,12 +5,12 @@ use super::entries::{Entries, Seen, StepContext};
 use super::ledger_session::{LedgerSession, Stepped};
 use super::signed;
 use super::target::Target;
-use super::update_service::{Addresses, UpdateService};
+use super::update_service::UpdateService;
 use super::{ReceiveError, Received, SignedSubmission, Submission};
 use crate::primitive::Code;
 use crate::store::{
     Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, StoreError, Tenant,
-    TenantResources, UrlKind,
+    TenantResources,
 };
 use crate::update::IdempotencyKey;
 use crate::update::blob::{self, Holder};
@@ -106,7 +106,6 @@ where
         body: ByteStream,
     ) -> Result<Received, ReceiveError> {
         self.check_media_type(&intent.content_type)?;
-        self.check_addresses()?;
         if intent.size.is_some_and(|size| size > self.limit()) {
             return Err(ReceiveError::TooLarge { limit: self.limit() });
         }
@@ -132,18 +131,6 @@ where
             }
             _ => Ok(()),
         }
-    }
-
-    /// Before the bytes come, rather than behind them.
-    fn check_addresses(&self) -> Result<(), ReceiveError> {
-        let capabilities = self.blobs.capabilities();
-        let given = match &self.addresses {
-            Addresses::Caller(_) => true,
-            Addresses::Store(UrlKind::Public) => capabilities.public_url,
-            Addresses::Store(UrlKind::Signed { .. }) => capabilities.signed_url,
-        };
-        let what = "addresses of this kind";
-        if given { Ok(()) } else { Err(ReceiveError::Blobs(StoreError::Unsupported { what })) }
     }
 
     /// The upload, and whether it is new: the one that the key stands for, else another.

@@ -2,7 +2,7 @@
 
 use super::async_mutex::AsyncMutex;
 use super::ledger_session::{Head, LedgerSession, ServiceContext};
-use super::{AuditSink, Ids, RandomIds};
+use super::{AuditSink, Ids, NoAddresses, RandomIds};
 use crate::primitive::{CanonicalBase, Code};
 use crate::store::{BlobKey, BlobStore, Clock, Ledger, ResourceStore, SystemClock, Tenant, UrlKind};
 use crate::update::ActorId;
@@ -25,6 +25,17 @@ type SignedOnly = dyn Fn(&Tenant) -> bool + Send + Sync;
 pub(super) enum Addresses {
     Store(UrlKind),
     Caller(Arc<CallerUrl>),
+}
+
+impl Addresses {
+    fn of_store(blobs: &(impl BlobStore + ?Sized), kind: UrlKind) -> Result<Self, NoAddresses> {
+        let capabilities = blobs.capabilities();
+        match kind {
+            UrlKind::Public if !capabilities.public_url => Err(NoAddresses::Public),
+            UrlKind::Signed { .. } if !capabilities.signed_url => Err(NoAddresses::Signed),
+            kind => Ok(Self::Store(kind)),
+        }
+    }
 }
 
 /// Receives updates for the devices of many tenants, over stores that the caller implements.
@@ -51,7 +62,7 @@ pub(super) enum Addresses {
 /// resources.write(pump.write(Precondition::Absent)?).await?;
 /// resources.write(mds.write(Precondition::Absent)?).await?;
 ///
-/// let service = UpdateService::new(memory.clone(), memory.clone(), memory);
+/// let service = UpdateService::new(memory.clone(), memory.clone(), memory)?;
 /// let submission = Submission::new("pump-7".parse()?, "2.4.bin".parse()?, "application/octet-stream".parse()?);
 /// let received = service.receive(&tenant, submission, stream::once("firmware")).await?;
 /// assert_eq!(received.version.etag(), "W/\"2\"");
@@ -87,8 +98,44 @@ where
     L: Ledger + ?Sized,
 {
     /// A service over these stores: files up to 4 GiB of any media type, at the public addresses of the store of blobs.
-    #[must_use]
-    pub fn new(resources: Arc<R>, blobs: Arc<B>, ledger: Arc<L>) -> Self {
+    ///
+    /// # Errors
+    /// [`NoAddresses`] where that store gives none: [`new_with_urls`](Self::new_with_urls) takes addresses of the caller's.
+    pub fn new(resources: Arc<R>, blobs: Arc<B>, ledger: Arc<L>) -> Result<Self, NoAddresses> {
+        let addresses = Addresses::of_store(&*blobs, UrlKind::Public)?;
+        Ok(Self::at(addresses, (resources, blobs, ledger)))
+    }
+
+    /// A service over these stores, whose files the caller serves at addresses of its own: for stores of blobs that give
+    /// none.
+    ///
+    /// ```
+    /// use fhir_devices::backend::{Discard, Memory};
+    /// use fhir_devices::service::{NoAddresses, UpdateService};
+    /// use std::sync::Arc;
+    ///
+    /// let (memory, blobs) = (Arc::new(Memory::new()), Arc::new(Discard::new()));
+    /// let refused = UpdateService::new(memory.clone(), blobs.clone(), memory.clone()).unwrap_err();
+    /// assert_eq!(refused, NoAddresses::Public);
+    /// let base: url::Url = "https://files.example".parse()?;
+    /// let service = UpdateService::new_with_urls(memory.clone(), blobs, memory, move |tenant, key| {
+    ///     let mut url = base.clone();
+    ///     url.set_path(&format!("{tenant}/{}/{}", key.digest, key.generation));
+    ///     url
+    /// });
+    /// # let _ = service;
+    /// # Ok::<(), url::ParseError>(())
+    /// ```
+    pub fn new_with_urls(
+        resources: Arc<R>,
+        blobs: Arc<B>,
+        ledger: Arc<L>,
+        url: impl Fn(&Tenant, &BlobKey) -> Url + Send + Sync + 'static,
+    ) -> Self {
+        Self::at(Addresses::Caller(Arc::new(url)), (resources, blobs, ledger))
+    }
+
+    fn at(addresses: Addresses, (resources, blobs, ledger): (Arc<R>, Arc<B>, Arc<L>)) -> Self {
         Self {
             resources,
             blobs,
@@ -97,7 +144,7 @@ where
             max_size: 4 << 30,
             max_attempts: 32,
             media_types: None,
-            addresses: Addresses::Store(UrlKind::Public),
+            addresses,
             canonical: CanonicalBase::default(),
             limits: Limits::default(),
             max_holders: 256,
@@ -148,9 +195,9 @@ where
     /// # use std::sync::Arc;
     /// # let memory = Arc::new(Memory::new());
     /// let trial: Tenant = "trial".parse()?;
-    /// let service = UpdateService::new(memory.clone(), memory.clone(), memory);
+    /// let service = UpdateService::new(memory.clone(), memory.clone(), memory)?;
     /// let service = service.with_signed_only(move |tenant| *tenant != trial);
-    /// # Ok::<(), fhir_devices::store::InvalidText>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub fn with_signed_only(mut self, wants: impl Fn(&Tenant) -> bool + Send + Sync + 'static) -> Self {
@@ -194,8 +241,9 @@ where
     /// ```
     /// # use fhir_devices::{backend::Memory, service::UpdateService};
     /// # let memory = std::sync::Arc::new(Memory::new());
-    /// let service = UpdateService::new(memory.clone(), memory.clone(), memory).with_uploads_per_copy(64);
+    /// let service = UpdateService::new(memory.clone(), memory.clone(), memory)?.with_uploads_per_copy(64);
     /// # let _ = service;
+    /// # Ok::<(), fhir_devices::service::NoAddresses>(())
     /// ```
     #[must_use]
     pub fn with_uploads_per_copy(mut self, uploads: u32) -> Self {
@@ -218,11 +266,13 @@ where
         self
     }
 
-    /// With addresses that the store of blobs gives.
-    #[must_use]
-    pub fn with_url_kind(mut self, kind: UrlKind) -> Self {
-        self.addresses = Addresses::Store(kind);
-        self
+    /// With addresses of this kind, which the store of blobs gives.
+    ///
+    /// # Errors
+    /// [`NoAddresses`] where it gives none of the kind.
+    pub fn with_url_kind(mut self, kind: UrlKind) -> Result<Self, NoAddresses> {
+        self.addresses = Addresses::of_store(&*self.blobs, kind)?;
+        Ok(self)
     }
 
     /// The books of a tenant.

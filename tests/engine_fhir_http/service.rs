@@ -300,7 +300,7 @@ fn updates_are_received_for_devices_that_another_server_keeps() {
     RUNTIME.block_on(async {
         let server = Service::start().await;
         let (remote, here, demo) = (at(&server, options()), Arc::new(Memory::new()), tenant("demo"));
-        let service = UpdateService::new(remote.clone(), here.clone(), here.clone());
+        let service = UpdateService::new(remote.clone(), here.clone(), here.clone()).unwrap();
         let submission = || {
             let content_type = "application/octet-stream".parse().unwrap();
             let pump = "infusion-pump-7".parse().unwrap();

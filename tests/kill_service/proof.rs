@@ -68,7 +68,7 @@ pub(crate) async fn check(data: &Path, told: &[Acknowledged]) -> Found {
     let files = Arc::new(Files::open(data.join("files")).unwrap());
     // The time of those whose bytes never came is over.
     let later = || OffsetDateTime::now_utc() + Duration::from_secs(7_200);
-    let service = UpdateService::new(store.clone(), files.clone(), store.clone()).with_clock(later).with_urls(url);
+    let service = UpdateService::new_with_urls(store.clone(), files.clone(), store.clone(), url).with_clock(later);
     let mut found = Found::default();
     for tenant in TENANTS.map(|name| name.parse::<Tenant>().unwrap()) {
         let told: Vec<_> = told.iter().filter(|one| one.upload.tenant == tenant.as_str()).collect();

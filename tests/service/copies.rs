@@ -68,7 +68,7 @@ fn rollout(devices: usize) -> (Arc<Memory>, Arc<Weighing>, UpdateService<Memory,
         );
         put(&*memory, &ours(), &component.unwrap(), Precondition::Absent);
     }
-    let service = UpdateService::new(memory.clone(), memory.clone(), ledger.clone());
+    let service = UpdateService::new(memory.clone(), memory.clone(), ledger.clone()).unwrap();
     (memory, ledger, service.with_clock(|| datetime!(2017-04-19 10:00:00.5 UTC)))
 }
 

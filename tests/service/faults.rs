@@ -10,7 +10,7 @@ use std::thread;
 fn double() -> (Arc<Double>, Service<Double>) {
     let double = Arc::new(Double::default());
     fill(&double.below);
-    let service = UpdateService::new(double.clone(), double.clone(), double.clone());
+    let service = UpdateService::new(double.clone(), double.clone(), double.clone()).unwrap();
     (double, service)
 }
 
@@ -95,7 +95,8 @@ fn of_two_calls_for_one_upload_none_acknowledges_what_the_other_gives_up() {
         for late in 0.. {
             let (double, one) = double();
             let one = one.with_max_attempts(1);
-            let other = UpdateService::new(double.clone(), double.clone(), double.clone()).with_max_attempts(1);
+            let other =
+                UpdateService::new(double.clone(), double.clone(), double.clone()).unwrap().with_max_attempts(1);
             let mut first = Box::pin(one.receive(&tenant, keyed("k"), firmware()));
             let mut second = Box::pin(other.receive(&tenant, keyed("k"), firmware()));
             let begun = poll_only(first.as_mut(), early);
@@ -329,7 +330,7 @@ fn an_upload_that_is_withdrawn_meanwhile_is_not_attached_by_a_call_that_slept() 
             continue;
         }
         withdrawn_while_stored += 1;
-        let other = UpdateService::new(double.clone(), double.clone(), double.clone());
+        let other = UpdateService::new(double.clone(), double.clone(), double.clone()).unwrap();
         let by = "biomed/j.doe".parse().unwrap();
         let withdrawn = block_on(other.withdraw(&ours(), ingest.id, by, "recalled".parse().unwrap())).unwrap();
         assert_eq!(withdrawn.state, State::Closed { reason: Reason::Withdrawn });

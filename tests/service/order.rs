@@ -48,7 +48,7 @@ fn half_attached() -> (Arc<Memory>, Service<Memory>, IngestId) {
     for polls in 0.. {
         let (memory, service) = fleet();
         let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
-        let lost = UpdateService::new(slow.clone(), slow.clone(), slow);
+        let lost = UpdateService::new(slow.clone(), slow.clone(), slow).unwrap();
         let ended = poll_only(lost.receive(&ours(), to_ecg(), firmware()), polls);
         assert!(ended.is_none(), "the call ends before the reference is seen alone");
         if let [update] = updates(&read(&memory, "ecg").0).as_slice() {
@@ -77,7 +77,7 @@ fn what_an_upload_superseded_is_marked_before_its_reference_is_taken_out() {
     let first = receive(&service, to_ecg(), stream::once("software")).unwrap().update.id;
     for polls in 0.. {
         let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
-        let lost = UpdateService::new(slow.clone(), slow.clone(), slow);
+        let lost = UpdateService::new(slow.clone(), slow.clone(), slow).unwrap();
         assert!(poll_only(lost.receive(&ours(), to_ecg(), firmware()), polls).is_none());
         if let [_, second] = updates(&read(&memory, "ecg").0).as_slice() {
             assert!(matches!(state(&service, first), State::Attached { .. }));
@@ -99,7 +99,7 @@ fn what_may_have_been_written_is_not_said_to_be_unwritten() {
         _ => Plan::of(Fate::Works),
     };
     let faulty = Arc::new(Faulty::planned(memory, plans));
-    let service = UpdateService::new(faulty.clone(), faulty.clone(), faulty.clone());
+    let service = UpdateService::new(faulty.clone(), faulty.clone(), faulty.clone()).unwrap();
     let lost = block_on(service.withdraw(&ours(), id, doctor(), "recalled".parse().unwrap()));
     let Err(LifecycleError::Store(error)) = lost else { panic!("{lost:?}") };
     assert_eq!((error.applied(), faulty.calls()), (Applied::Unknown, 6));
@@ -112,7 +112,7 @@ fn wherever_the_stores_go_away_an_error_tells_whether_there_may_be_a_reference_a
         let (memory, service) = fleet();
         let plan = move |call| Plan::of(if call < from { Fate::Works } else { Fate::Unavailable });
         let gone = Arc::new(Faulty::planned(memory.clone(), plan));
-        let broken = UpdateService::new(gone.clone(), gone.clone(), gone);
+        let broken = UpdateService::new(gone.clone(), gone.clone(), gone).unwrap();
         let Err(error) = receive(&broken, keyed("k"), firmware()) else { break };
         if !updates(&read(&memory, "ecg").0).is_empty() {
             referred += 1;
@@ -130,7 +130,7 @@ fn bytes_that_have_not_come_cannot_be_pinned() {
     for polls in 0.. {
         let (memory, service) = fleet();
         let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
-        let lost = UpdateService::new(slow.clone(), slow.clone(), slow);
+        let lost = UpdateService::new(slow.clone(), slow.clone(), slow).unwrap();
         let ended = poll_only(lost.receive(&ours(), to_ecg(), firmware()), polls).is_some();
         let by = Holder::LegalHold("case-7".parse().unwrap());
         let pinned = block_on(service.pin(&ours(), &Sha256::of(b"firmware"), by, doctor()));
@@ -152,7 +152,7 @@ fn an_upload_that_a_recovery_overtakes_is_new_all_the_same() {
     for polls in 0.. {
         let (memory, service) = fleet();
         let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
-        let receiving = UpdateService::new(slow.clone(), slow.clone(), slow);
+        let receiving = UpdateService::new(slow.clone(), slow.clone(), slow).unwrap();
         let tenant = ours();
         let mut receiving = pin!(receiving.receive(&tenant, to_ecg(), firmware()));
         let mut cx = Context::from_waker(Waker::noop());

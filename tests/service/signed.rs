@@ -367,7 +367,7 @@ fn a_manifest_that_is_sent_again_is_the_same_upload_by_its_key_and_none_without(
 fn a_manifest_whose_upload_came_to_nothing_can_be_used_again() {
     let double = Arc::new(Double::default());
     fill(&double.below);
-    let service = UpdateService::new(double.clone(), double.clone(), double.clone()).with_max_attempts(1);
+    let service = UpdateService::new(double.clone(), double.clone(), double.clone()).unwrap().with_max_attempts(1);
     let service = service.with_verifier(Keys::default()).with_clock(|| datetime!(2017-04-19 10:00 UTC));
     let mut left = 1;
     *double.meddle.lock().unwrap() = Some(Box::new(move |memory| {
@@ -423,7 +423,7 @@ fn a_tenant_may_take_signed_updates_alone() {
 fn broken_off(memory: &Arc<Memory>, service: &Service<Memory>, is_signed: bool, keys: &Keys) -> IngestId {
     for polls in 0.. {
         let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
-        let lost = UpdateService::new(slow.clone(), slow.clone(), slow).with_verifier(keys.clone());
+        let lost = UpdateService::new(slow.clone(), slow.clone(), slow).unwrap().with_verifier(keys.clone());
         let lost = lost.with_clock(|| datetime!(2017-04-19 10:00 UTC));
         let ended = match is_signed {
             true => poll_only(lost.receive_signed(&ours(), signed(&needing_software("3.0")), firmware()), polls),
@@ -450,7 +450,7 @@ fn an_upload_that_broke_off_is_verified_and_judged_again() {
     report(&memory, "mds", "software", "3.1");
     let id = broken_off(&memory, &service, true, &keys);
     // A service that verifies nothing leaves it as it is, and so does one that cannot ask for the keys.
-    let blind = UpdateService::new(memory.clone(), memory.clone(), memory.clone());
+    let blind = UpdateService::new(memory.clone(), memory.clone(), memory.clone()).unwrap();
     let refused = block_on(blind.resume(&ours(), id));
     assert!(matches!(refused, Err(LifecycleError::Attach(ReceiveError::NoVerifier))), "{refused:?}");
     keys.silence(true);
@@ -510,7 +510,7 @@ fn a_crash_at_any_point_leaves_a_reference_that_was_admitted_or_none() {
         let (memory, service, keys) = trusting();
         report(&memory, "mds", "software", "3.1");
         let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
-        let lost = UpdateService::new(slow.clone(), slow.clone(), slow).with_verifier(keys.clone());
+        let lost = UpdateService::new(slow.clone(), slow.clone(), slow).unwrap().with_verifier(keys.clone());
         let lost = lost.with_clock(|| datetime!(2017-04-19 10:00 UTC));
         let ended = poll_only(lost.receive_signed(&ours(), signed(&needing_software("3.0")), firmware()), polls);
         let late = service.with_clock(|| datetime!(2017-04-19 12:00 UTC));

@@ -389,6 +389,7 @@ fn service(net: &Arc<Net>, clock: &Arc<AtomicI64>, ids: &Arc<AtomicU64>) -> Serv
     let room = u32::try_from(ids.load(Ordering::Relaxed) % 3).unwrap() + 1;
     let ids = Arc::clone(ids);
     UpdateService::new(Arc::clone(net), Arc::clone(net), Arc::clone(net))
+        .unwrap()
         .with_clock(at(clock))
         .with_lease(LEASE)
         .with_uploads_per_copy(room)

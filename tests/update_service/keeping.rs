@@ -128,7 +128,7 @@ pub(crate) async fn goes_on_after_a_start(dying: Dying) {
         fleet(&before, tenant.as_str()).await;
     }
     dying.dead.store(true, Ordering::SeqCst);
-    let updates = UpdateService::new(dying.resources.clone(), dying.blobs.clone(), dying.ledger.clone());
+    let updates = UpdateService::new(dying.resources.clone(), dying.blobs.clone(), dying.ledger.clone()).unwrap();
     let updates = &updates;
     for tenant in &tenants {
         let (address, name) = (before.address, tenant.to_string());

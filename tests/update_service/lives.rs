@@ -147,7 +147,7 @@ async fn an_upload_whose_time_is_over_may_be_sent_again() {
     let head = service.head("POST", "/demo/updates", &headers, &format!("Content-Length: {}", form.len()));
     stream.write_all(&[head.as_bytes(), first].concat()).await.unwrap();
     let later = || OffsetDateTime::now_utc() + Duration::from_secs(7_200);
-    let updates = &UpdateService::new(memory.clone(), memory.clone(), memory).with_clock(later);
+    let updates = &UpdateService::new(memory.clone(), memory.clone(), memory).unwrap().with_clock(later);
     eventually("the upload is given up", || async move {
         updates.recover(&"demo".parse().unwrap()).await.unwrap().ended > 0
     })
@@ -167,7 +167,7 @@ async fn what_came_to_nothing_by_itself_cannot_be_taken_back() {
     .await;
     send(&service, &[], "2.1", "5").await;
     send(&service, &[], "2.0", "4").await.refusal(409);
-    let updates = UpdateService::new(memory.clone(), memory.clone(), memory);
+    let updates = UpdateService::new(memory.clone(), memory.clone(), memory).unwrap();
     let records = updates.audit_records(&"demo".parse().unwrap()).await.unwrap();
     let ended = records.iter().find(|record| matches!(State::of_audit(&record.what), Some(State::Closed { .. })));
     let path = format!("/demo/updates/{}", ended.unwrap().what.ingest.unwrap());
@@ -189,7 +189,7 @@ async fn the_records_of_an_upload_are_those_of_the_chain_that_speak_of_it() {
     for round in 0..50 {
         places.push(place(&send(&service, &[], &format!("2.{round}"), &round.to_string()).await));
     }
-    let updates = UpdateService::new(memory.clone(), memory.clone(), memory);
+    let updates = UpdateService::new(memory.clone(), memory.clone(), memory).unwrap();
     let records = updates.audit_records(&"demo".parse().unwrap()).await.unwrap();
     assert!(records.len() > 300, "{}", records.len());
     let whole: String = records.iter().map(|record| record.to_line() + "\n").collect();

@@ -89,9 +89,9 @@ impl App {
         let base = base.trim_end_matches('/').to_owned();
         let files = Url::parse(&format!("{base}/blobs"))?;
         let tenants = keeper::Tenants::of(Arc::clone(&ledger))?;
-        let updates = UpdateService::new(Arc::clone(&resources), Arc::clone(&blobs), Arc::clone(&ledger))
-            .with_max_size(max_upload)
-            .with_urls(move |tenant, blob| file_url(&files, tenant, blob));
+        let url = move |tenant: &Tenant, blob: &BlobKey| file_url(&files, tenant, blob);
+        let stores = (Arc::clone(&resources), Arc::clone(&blobs), Arc::clone(&ledger));
+        let updates = UpdateService::new_with_urls(stores.0, stores.1, stores.2, url).with_max_size(max_upload);
         let (pages, metrics) = (PageKey::random(), Metrics::default());
         Ok(Self {
             resources,
@@ -112,6 +112,7 @@ impl App {
     }
 
     /// Writes the library's own canonical URLs under this base.
+    #[allow(dead_code, reason = "the tests of the service take the default")]
     pub(crate) fn with_canonical_base(mut self, base: CanonicalBase) -> Self {
         self.updates = self.updates.with_canonical_base(base.clone());
         self.canonical = base;
