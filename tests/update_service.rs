@@ -16,6 +16,8 @@ mod app;
 mod client;
 #[path = "update_service/faulty.rs"]
 mod faulty;
+#[path = "update_service/forms.rs"]
+mod forms;
 #[path = "update_service/health.rs"]
 mod health;
 #[path = "update_service/keeping.rs"]

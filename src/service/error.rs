@@ -93,6 +93,14 @@ pub enum ReceiveError {
         /// The most that are taken.
         limit: u64,
     },
+    /// A text that people will read has a character that they cannot see.
+    #[error("{what} has the character U+{:04X}, wanted none that cannot be seen or turns the direction", u32::from(*.found))]
+    HiddenCharacter {
+        /// Which text, as in "the name of the file".
+        what: &'static str,
+        /// The first such character.
+        found: char,
+    },
     /// No bytes.
     #[error("the file is empty")]
     EmptyFile,
@@ -150,6 +158,7 @@ impl ReceiveError {
             | Self::NoSuchArtifact { .. }
             | Self::NotAdmitted { .. }
             | Self::TooLarge { .. }
+            | Self::HiddenCharacter { .. }
             | Self::EmptyFile
             | Self::MediaType { .. }
             | Self::KeyReused

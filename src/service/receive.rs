@@ -12,10 +12,10 @@ use crate::store::{
     Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, StoreError, Tenant,
     TenantResources,
 };
-use crate::update::IdempotencyKey;
 use crate::update::blob::{self, Holder};
 use crate::update::ingest::{self, Effect, Ingest, Input, Intent, Reason, Refusal, State};
 use crate::update::manifest::VerifiedManifest;
+use crate::update::{IdempotencyKey, hidden_character};
 use std::sync::Arc;
 
 impl<R, B, L> UpdateService<R, B, L>
@@ -105,6 +105,7 @@ where
         manifest: Option<&VerifiedManifest>,
         body: ByteStream,
     ) -> Result<Received, ReceiveError> {
+        check_texts(&intent)?;
         self.check_media_type(&intent.content_type)?;
         if intent.size.is_some_and(|size| size > self.limit()) {
             return Err(ReceiveError::TooLarge { limit: self.limit() });
@@ -464,4 +465,11 @@ where
             (reason, ..) => ReceiveError::Ended { reason },
         }
     }
+}
+
+/// Whether people can see all of what they are shown.
+fn check_texts(intent: &Intent) -> Result<(), ReceiveError> {
+    let texts = [("the name of the file", Some(&intent.file_name)), ("the version", intent.version.as_ref())];
+    let found = texts.into_iter().find_map(|(what, text)| Some((what, hidden_character(text?.as_str())?)));
+    found.map_or(Ok(()), |(what, found)| Err(ReceiveError::HiddenCharacter { what, found }))
 }

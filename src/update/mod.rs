@@ -27,4 +27,4 @@ pub use available::{
 pub use id::{ActorId, IdempotencyKey, IngestId, NotAKey, NotAName, NotAnIngestId, PinId};
 pub use name::UnknownName;
 pub use sequence::{Acceptance, Accepted, DowngradeAuthorization, NotHigher, accept};
-pub use text::{KeyId, Note, ProviderId, UpdateName, VersionLabel};
+pub use text::{KeyId, Note, ProviderId, UpdateName, VersionLabel, hidden_character};

@@ -16,6 +16,24 @@ pub(super) fn is_hidden(c: char) -> bool {
     c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
+/// The first character of a text that cannot be seen: a control, one that turns the direction, a separator of lines, or one
+/// that has no width. Two names that look alike are then the same, and none shows what it does not say.
+///
+/// ```
+/// use fhir_devices::update::hidden_character;
+/// assert_eq!(hidden_character("pump-2.4 (\u{fc}).bin"), None);
+/// assert_eq!(hidden_character("pump\u{202e}nib.exe"), Some('\u{202e}'));
+/// assert_eq!(hidden_character("pump\u{200b}.bin"), Some('\u{200b}'));
+/// ```
+#[must_use]
+pub fn hidden_character(text: &str) -> Option<char> {
+    let has_no_width = |c: char| {
+        matches!(c, '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+            || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    text.chars().find(|c| is_hidden(*c) || has_no_width(*c))
+}
+
 /// What every text of people keeps to: no hidden characters, no white space around it, and neither an address nor a
 /// reference to a patient in it.
 fn check(what: &'static str, text: &str, longest: usize, too_long: &'static str) -> Result<(), InvalidText> {

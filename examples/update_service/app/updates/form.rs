@@ -1,9 +1,11 @@
 //! The form fields of an upload, and what is wrong with them.
 
+use super::part::{Part, encoding};
 use super::source::Source;
 use crate::app::answer::{Problem, Result};
 use axum::extract::multipart::Field;
 use axum::http::StatusCode;
+use encoding_rs::{Encoding, UTF_8};
 use fhir_devices::containment::Selector;
 use fhir_devices::issue::Kind;
 use fhir_devices::primitive::{Code, Id, Text};
@@ -21,44 +23,93 @@ const MAX_MEDIA_TYPE: usize = 255;
 /// The names of the fields.
 const FIELDS: [&str; 5] = ["DeviceId", "Component", "Version", "Sha256", "Sequence"];
 
-/// Whether a field of this name says something about the update.
-pub(crate) fn is_ours(name: &str) -> bool {
-    FIELDS.contains(&name)
+/// The field that says how the names and values after it are encoded (RFC 7578 section 4.6).
+const CHARSET: &str = "_charset_";
+
+/// Whether a field of this name says something about the update, or about the form.
+pub(crate) fn is_known(name: &str) -> bool {
+    name == CHARSET || FIELDS.contains(&name)
+}
+
+/// Refuses a field of an unknown name: what it was meant to say would be lost.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    if is_known(name) {
+        return Ok(());
+    }
+    let all: Vec<String> = FIELDS.iter().map(|field| format!("`{field}`")).collect();
+    let all = all.join(", ");
+    let words = match (name, closest(name)) {
+        ("", _) => format!("a part of the form has neither a name nor a file name, wanted one of {all}, or a file"),
+        (name, Some(field)) => {
+            format!("the field `{}` is not known, did you mean `{field}`? wanted one of {all}, or a file", shown(name))
+        }
+        (name, None) => {
+            let name = shown(name);
+            format!("the field `{name}` is not known, wanted one of {all}, or a file, which has a `filename`")
+        }
+    };
+    Err(Problem::bad("unknown-field", words))
+}
+
+/// A name that a client chose, in a message.
+fn shown(name: &str) -> String {
+    name.chars().take(64).flat_map(char::escape_debug).collect()
+}
+
+/// The field whose name is most like this one, where one is.
+fn closest(name: &str) -> Option<&'static str> {
+    let letters = |name: &str| -> String {
+        name.chars().take(64).filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    };
+    let name = letters(name);
+    let far = |field: &str| strsim::damerau_levenshtein(&name, &letters(field));
+    let best = FIELDS.into_iter().map(|field| (far(field), field)).min()?;
+    (best.0 <= best.1.len() / 3).then_some(best.1)
 }
 
 /// What the fields before the file said.
 #[derive(Debug, Default)]
 pub(crate) struct Form {
     values: Vec<(String, String)>,
+    charset: Option<&'static Encoding>,
 }
 
 impl Form {
-    /// Takes a field. One that we do not know is passed over, one that comes twice is refused.
+    /// How names and values are encoded that do not say it themselves, where the form says it.
+    pub(crate) const fn charset(&self) -> Option<&'static Encoding> {
+        self.charset
+    }
+
+    /// Takes a field of a known name. One that comes twice is refused.
     pub(crate) fn take(&mut self, name: String, value: String) -> Result<()> {
-        if !is_ours(&name) {
-            return Ok(());
+        let repeated = match name.as_str() {
+            CHARSET => self.charset.replace(encoding(value.trim().as_bytes())?).is_some(),
+            name => self.values.iter().any(|(known, _)| known == name),
+        };
+        if repeated {
+            return Err(Problem::bad("repeated-field", format!("the field `{name}` comes twice, wanted it once")));
         }
-        if self.values.iter().any(|(known, _)| *known == name) {
-            return Err(Problem::bad("repeated-field", format!("the field `{name}` comes twice")));
+        if name != CHARSET {
+            self.values.push((name, value));
         }
-        self.values.push((name, value));
         Ok(())
     }
 
-    /// The value of a field. A form in a browser sends what was left blank as an empty text.
+    /// The value of a field. A form in a browser sends what was left blank as an empty text, so
+    /// that an empty one says nothing.
     fn value(&self, name: &str) -> Option<&str> {
         let found = self.values.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
     }
 
     /// The submission of a file.
-    pub(crate) fn submission(&self, file: &Field<'_>, key: Option<&str>) -> Result<Submission> {
+    pub(crate) fn submission(&self, part: &Part, file: &Field<'_>, key: Option<&str>) -> Result<Submission> {
         let Some(device) = self.value("DeviceId") else {
             let words = "the field `DeviceId` is missing; it goes before the file";
             return Err(Problem::new(StatusCode::BAD_REQUEST, Kind::Required, "device-id", words));
         };
         let device = Id::new(device).map_err(|error| wrong("DeviceId", error))?;
-        let mut submission = Submission::new(device, file_name(file)?, content_type(file)?);
+        let mut submission = Submission::new(device, file_name(part)?, content_type(file)?);
         if let Some(named) = self.value("Component") {
             submission.target = Selector::Named(Id::new(named).map_err(|error| wrong("Component", error))?);
         }
@@ -85,8 +136,8 @@ fn wrong(name: &str, why: impl std::fmt::Display) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, Kind::Value, "field-value", format!("`{name}`: {why}"))
 }
 
-fn file_name(file: &Field<'_>) -> Result<Text> {
-    let name = file.file_name().unwrap_or_default();
+fn file_name(part: &Part) -> Result<Text> {
+    let name = part.file_name.as_deref().unwrap_or_default();
     if name.chars().count() > MAX_FILE_NAME {
         return Err(wrong("file name", format!("it has more than {MAX_FILE_NAME} characters")));
     }
@@ -125,9 +176,11 @@ fn is_media_type(text: &str) -> bool {
         })
 }
 
-/// The text of a field, if it is not too long.
+/// The text of a field, if it is not too long: in the encoding that the part names, else in that of the form, else in UTF-8.
 pub(crate) async fn text(
     field: &mut Field<'_>,
+    part: &Part,
+    charset: Option<&'static Encoding>,
     source: &Source,
 ) -> Result<std::result::Result<String, axum::extract::multipart::MultipartError>> {
     let mut bytes = Vec::new();
@@ -139,15 +192,16 @@ pub(crate) async fn text(
             Err(error) => return Ok(Err(error)),
         }
         if bytes.len() > MAX_VALUE {
-            let name: String = field.name().unwrap_or_default().chars().take(64).collect();
-            let hint = if is_ours(&name) { "" } else { "; a file has a file name" };
-            let words = format!("the field `{name}` has more than {MAX_VALUE} bytes{hint}");
+            let words = format!("the field `{}` has more than {MAX_VALUE} bytes", shown(&part.name));
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "field-too-large", words));
         }
     }
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(Ok(text)),
-        Err(_) => Err(wrong(field.name().unwrap_or_default(), "it is not UTF-8")),
+    let charset = part.charset.or(charset).unwrap_or(UTF_8);
+    match charset.decode_without_bom_handling_and_without_replacement(&bytes) {
+        Some(text) => Ok(Ok(text.into_owned())),
+        None => {
+            Err(wrong(&shown(&part.name), format_args!("it is not {}, wanted it or a `_charset_`", charset.name())))
+        }
     }
 }
 
@@ -163,5 +217,24 @@ mod tests {
         for text in ["", "a", "a/", "/b", "a/b/c", "a/b;", "a/b; c", "a/b; c=", "a /b", "a/b c", "a/\u{e9}", "*/\n"] {
             assert!(!is_media_type(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_misspelt_field_is_told_from_one_that_is_like_none() {
+        for (name, field) in [
+            ("Verison", Some("Version")),
+            ("Sha-256", Some("Sha256")),
+            ("SHA_256", Some("Sha256")),
+            ("version", Some("Version")),
+            ("deviceID", Some("DeviceId")),
+            ("Device", Some("DeviceId")),
+            ("Seqence", Some("Sequence")),
+            ("firmware", None),
+            ("", None),
+            ("\u{202e}", None),
+        ] {
+            assert_eq!(closest(name), field, "{name}");
+        }
+        assert_eq!(closest(&"Version".repeat(10_000)), None);
     }
 }

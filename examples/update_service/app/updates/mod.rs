@@ -1,6 +1,7 @@
 //! Receiving an update: a form comes in, and its file flows into the library as it comes.
 
 mod form;
+mod part;
 pub(crate) mod records;
 mod source;
 pub(crate) mod state;
@@ -19,6 +20,7 @@ use fhir_devices::store::{StoreError, Stored, Tenant};
 use fhir_devices::update::ingest::Reason;
 use form::Form;
 use futures_core::Stream;
+use part::Part;
 use source::Source;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -122,21 +124,27 @@ impl Parts {
     ) -> Result<()> {
         let source = Arc::clone(&self.source);
         let mut fields = Form::default();
-        let file = loop {
-            let Some(mut part) = self.next().await? else {
+        let (part, file) = loop {
+            let Some(mut field) = self.next().await? else {
                 let words = "there is no file: one part with a file name is wanted";
                 return Err(Problem::new(StatusCode::BAD_REQUEST, Kind::Required, "no-file", words));
             };
-            if is_file(&part) {
-                break part;
+            let part = Part::of(&field, fields.charset())?;
+            if part.is_file() {
+                break (part, field);
             }
-            let value = form::text(&mut part, &source).await?.map_err(|error| unreadable(&error, &source))?;
             // A form in a browser sends a file that was not chosen as one without a name.
-            if part.file_name().is_none() {
-                fields.take(part.name().unwrap_or_default().to_owned(), value)?;
+            let is_field = part.file_name.is_none();
+            if is_field {
+                form::check_name(&part.name)?;
+            }
+            let value = form::text(&mut field, &part, fields.charset(), &source).await?;
+            let value = value.map_err(|error| unreadable(&error, &source))?;
+            if is_field {
+                fields.take(part.name, value)?;
             }
         };
-        if about.send(fields.submission(&file, key)?).is_err() {
+        if about.send(fields.submission(&part, &file, key)?).is_err() {
             return Ok(());
         }
         source.expect_file();
@@ -150,25 +158,22 @@ impl Parts {
     /// Reads the form to its end: nothing may follow the file that would change what it is, or for whom.
     async fn nothing_more(&mut self) -> Result<()> {
         let source = Arc::clone(&self.source);
-        while let Some(mut part) = self.next().await? {
-            if is_file(&part) {
+        while let Some(mut field) = self.next().await? {
+            let part = Part::of(&field, None)?;
+            if part.is_file() {
                 let words = "there are two files, and one upload brings one: neither was attached";
                 return Err(Problem::bad("two-files", words));
             }
-            let name = part.name().unwrap_or_default().to_owned();
-            if form::is_ours(&name) {
+            if part.file_name.is_none() {
+                form::check_name(&part.name)?;
                 let words =
-                    format!("the field `{name}` comes after the file, and it goes before: nothing was attached");
+                    format!("the field `{}` comes after the file, and it goes before: nothing was attached", part.name);
                 return Err(Problem::bad("field-after-file", words));
             }
-            form::text(&mut part, &source).await?.map_err(|error| unreadable(&error, &source))?;
+            form::text(&mut field, &part, None, &source).await?.map_err(|error| unreadable(&error, &source))?;
         }
         Ok(())
     }
-}
-
-fn is_file(part: &Field<'_>) -> bool {
-    part.file_name().is_some_and(|name| !name.is_empty())
 }
 
 /// Passes the bytes of the file on as they come, and tells whether the library took them to the end.
@@ -235,7 +240,8 @@ fn refusal(error: &ReceiveError) -> Problem {
         ReceiveError::Unresolved(unresolved) => unresolvable(unresolved),
         ReceiveError::UnfitTarget(_) => new(S::UNPROCESSABLE_ENTITY, Kind::BusinessRule, "unfit-target"),
         ReceiveError::DigestMismatch { .. } => new(S::UNPROCESSABLE_ENTITY, Kind::Value, "digest-mismatch"),
-        ReceiveError::TooLarge { limit } => too_large(*limit),
+        ReceiveError::TooLarge { .. } => new(S::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-large"),
+        ReceiveError::HiddenCharacter { .. } => new(S::BAD_REQUEST, Kind::Value, "hidden-character"),
         ReceiveError::EmptyFile => new(S::BAD_REQUEST, Kind::Required, "empty-file"),
         ReceiveError::MediaType { .. } => new(S::UNSUPPORTED_MEDIA_TYPE, Kind::NotSupported, "media-type"),
         ReceiveError::KeyReused => new(S::CONFLICT, Kind::Duplicate, "idempotency-key-reused"),
@@ -273,21 +279,24 @@ fn ended(error: &ReceiveError, reason: Reason) -> Problem {
     Problem::new(status, kind, reason.as_str(), error)
 }
 
+/// How many candidates a message of the library lists.
+const SHOWN: usize = 12;
+
 /// No component, or several, may be meant: all that could have been are listed, as the sender has to choose.
 fn unresolvable(unresolved: &SelectError) -> Problem {
     let rule = match unresolved {
         SelectError::Ambiguous { .. } => "ambiguous-target",
         _ => "no-such-component",
     };
-    let listed: Vec<String> = unresolved.candidates().iter().map(ToString::to_string).collect();
-    let asked = match unresolved {
-        SelectError::Ambiguous { candidates, .. } => format!("{} components may be meant", candidates.len()),
-        SelectError::None { wanted, .. } => format!("the device does not have {wanted}"),
-        _ => unresolved.to_string(),
-    };
-    let words = match listed.as_slice() {
-        [] => unresolved.to_string(),
-        _ => format!("{asked}; name one in the field `Component`: {}", listed.join(", ")),
+    let candidates = unresolved.candidates();
+    let words = match candidates.len() {
+        0 => unresolved.to_string(),
+        1..=SHOWN => format!("{unresolved}; name it in the field `Component`"),
+        _ => {
+            // The message of the library lists the first ones.
+            let all: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+            format!("{unresolved}; name it in the field `Component`, all are: {}", all.join(", "))
+        }
     };
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Kind::BusinessRule, rule, words)
 }
