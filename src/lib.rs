@@ -24,6 +24,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`manual`] | why it is so, which rules are enforced, how a store is written |
+//! | `server` | the HTTP service as a router that others can mount (feature `server`) |
 //! | `testkit` | for tests of your own: arbitrary valid devices, the contracts of stores as suites (feature `testkit`) |
 //! | [`backend`] | stores that exist: in memory, and of real engines by features |
 //! | [`service`] | drives the update logic over the stores of the caller |
@@ -273,6 +274,7 @@
 //! - `object-store`: `backend::Objects`, update files on Azure Blob Storage, S3, Google Cloud Storage and in local files.
 //! - `postgres`: `backend::Postgres`, resources and the ledger in a PostgreSQL database. It runs within tokio.
 //! - `redb`: `backend::Redb`, resources and the ledger in one file, and `backend::Files`, update files in a folder: durable, with no
+//! - `server`: [`server`], the HTTP service as a router that any axum application can mount.
 //!   server and no runtime.
 //! - `testkit`: strategies of proptest for arbitrary valid values, documents with one fault, and the contracts of the stores
 //!   as suites of tests, with stores that fail on purpose; see [`manual::backend`].
@@ -291,6 +293,8 @@ pub mod primitive;
 pub mod reference;
 pub mod resource;
 pub mod rest;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod service;
 pub mod store;
 #[cfg(feature = "testkit")]

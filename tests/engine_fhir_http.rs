@@ -10,9 +10,6 @@
     reason = "a test fails by a panic"
 )]
 
-#[allow(dead_code, unused_imports, reason = "the example is whole, and other tests need other parts of it")]
-#[path = "../examples/update_service/app/mod.rs"]
-mod app;
 #[allow(dead_code, reason = "other tests need other parts of it")]
 #[path = "update_service/client.rs"]
 mod client;
@@ -38,6 +35,7 @@ use client::Service;
 use dressed::Dressed;
 use fhir_devices::backend::FhirServer;
 use fhir_devices::backend::fhir_http::Options;
+use fhir_devices::server::{self, UpdateServer};
 use fhir_devices::store::*;
 use fhir_devices::testkit::history;
 use fhir_devices::testkit::store::{Outcome, Task, Trial, resources};
@@ -157,10 +155,11 @@ fn over_a_lossy_way() -> FhirServer {
     let address = RUNTIME.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let stores = app::Stores::in_memory(app::MAX_UPLOAD);
-        let app = Arc::new(app::App::over(stores, &format!("http://{address}"), app::MAX_UPLOAD).unwrap());
+        let stores = server::Stores::in_memory(server::DEFAULT_MAX_UPLOAD);
+        let app =
+            Arc::new(UpdateServer::over(stores, &format!("http://{address}"), server::DEFAULT_MAX_UPLOAD).unwrap());
         let count = Arc::new(AtomicU64::new(0));
-        let router = app::router(app).layer(from_fn_with_state(count, lossy));
+        let router = app.router().layer(from_fn_with_state(count, lossy));
         tokio::spawn(async move { axum::serve(listener, router).await });
         address
     });

@@ -10,8 +10,6 @@
 
 #[path = "update_service/access.rs"]
 mod access;
-#[path = "../examples/update_service/app/mod.rs"]
-mod app;
 #[path = "update_service/client.rs"]
 mod client;
 #[path = "update_service/faulty.rs"]

@@ -4,8 +4,8 @@
 #[path = "wire.rs"]
 mod wire;
 
-use crate::app::Stores;
 use crate::settings::Settings;
+use fhir_devices::server::Stores;
 use fhir_devices::store::{BlobStore, Ledger, ResourceStore};
 use std::path::Path;
 use std::sync::Arc;

@@ -1,19 +1,16 @@
 //! A service that keeps medical devices and takes software updates for them, over HTTP.
 //!
 //! ```text
-//! cargo run --release --example update_service -- [--listen ADDR] [--data DIR] [--help]
+//! cargo run --release --features server --example update_service -- [--listen ADDR] [--data DIR] [--help]
 //! ```
 //!
 //! By default everything is in memory, and the tenant `demo` has two devices to begin with. `http://127.0.0.1:8080/` is a
 //! page for people, and says what else there is; `/metrics` has numbers for Prometheus.
 
-mod app;
 mod kept;
 mod settings;
 
-use app::guard::Tokens;
-use app::health::Fatal;
-use app::serve::{serve, tls};
+use fhir_devices::server::{self, Fatal, Tokens, UpdateServer, serve, tls};
 use settings::{Settings, USAGE};
 use std::error::Error;
 use std::io::Write as _;
@@ -60,7 +57,7 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("cannot listen at {}: {error}", settings.listen))?;
     let address = listener.local_addr()?;
     let own = format!("{}://{address}", if acceptor.is_some() { "https" } else { "http" });
-    let mut app = app::App::over(stores, settings.base_url.as_deref().unwrap_or(&own), settings.max_upload)?
+    let mut app = UpdateServer::over(stores, settings.base_url.as_deref().unwrap_or(&own), settings.max_upload)?
         .with_canonical_base(settings.canonical.clone())
         .with_fatal(fatal.clone());
     if let Some(file) = &settings.tokens {
@@ -69,7 +66,7 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
         app = app.with_authenticator(Arc::new(Tokens::read(&text).map_err(|error| wrong(&error))?));
     }
     if settings.demo {
-        app::demo::fill(&app).await?;
+        server::fill_demo(&app).await?;
     }
 
     let mut out = std::io::stdout().lock();

@@ -1,7 +1,7 @@
 //! What the command line says.
 
-use crate::app;
 use fhir_devices::primitive::CanonicalBase;
+use fhir_devices::server::DEFAULT_MAX_UPLOAD;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tracing::Level;
@@ -62,7 +62,7 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
         postgres_ca: None,
         blobs: None,
         canonical: CanonicalBase::default(),
-        max_upload: app::MAX_UPLOAD,
+        max_upload: DEFAULT_MAX_UPLOAD,
         demo: true,
         log: Level::INFO,
         log_json: false,

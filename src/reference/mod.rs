@@ -11,8 +11,8 @@
 //!     {"resource":{"resourceType":"Device","id":"pump"}}]}"#)?;
 //! let mds = DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},
 //!     "type":{"text":"MDS"},"source":{"reference":"Device/pump"}}"#)?;
-//! let source = mds.source.as_ref().map(Link::of);
-//! assert!(source.and_then(|link| InBundle::new(&bundle).resolve(&link).found()).is_some());
+//! let (here, source) = (InBundle::new(&bundle), mds.source.as_ref().map(Link::of));
+//! assert!(source.is_some_and(|link| here.resolve(&link).found().is_some()));
 //! # Ok::<(), fhir_devices::Report>(())
 //! ```
 

@@ -1,14 +1,14 @@
 //! The store over the example `update_service`, with resources as they are.
 
-use super::app::guard::Tokens;
-use super::app::serve::{serve, tls};
-use super::app::{self, App, Stores};
 use super::client::Service;
 use super::{RUNTIME, options};
 use fhir_devices::backend::fhir_http::Options;
 use fhir_devices::backend::{FhirServer, Memory};
 use fhir_devices::containment::Selector;
 use fhir_devices::rest::{Request, Server};
+use fhir_devices::server::Tokens;
+use fhir_devices::server::{self, Stores, UpdateServer};
+use fhir_devices::server::{serve, tls};
 use fhir_devices::service::{Submission, UpdateService};
 use fhir_devices::store::*;
 use fhir_devices::update::available;
@@ -358,7 +358,11 @@ fn the_service_is_spoken_to_by_tls_with_roots_of_the_callers_and_a_token() {
     RUNTIME.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let app = App::over(Stores::in_memory(app::MAX_UPLOAD), &format!("https://localhost:{port}"), app::MAX_UPLOAD);
+        let app = UpdateServer::over(
+            Stores::in_memory(server::DEFAULT_MAX_UPLOAD),
+            &format!("https://localhost:{port}"),
+            server::DEFAULT_MAX_UPLOAD,
+        );
         let tokens = Tokens::read("token-of-the-ward-1 ward\n").unwrap();
         let app = Arc::new(app.unwrap().with_authenticator(Arc::new(tokens)));
         let acceptor = tls(Path::new(CERTIFICATE), Path::new(KEY)).unwrap();

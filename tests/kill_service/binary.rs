@@ -17,6 +17,7 @@ fn features() -> String {
         ("object-store", cfg!(feature = "object-store")),
         ("postgres", cfg!(feature = "postgres")),
         ("redb", cfg!(feature = "redb")),
+        ("server", cfg!(feature = "server")),
         ("testkit", cfg!(feature = "testkit")),
     ];
     let package = include_str!("../../Cargo.toml");

@@ -1,10 +1,10 @@
 //! Who may ask, over which wire, and how the service ends.
 
-use super::app::guard::Tokens;
-use super::app::serve::{serve, tls};
-use super::app::{self, App, Stores};
 use super::client::{Form, Service, reply};
 use super::settings;
+use fhir_devices::server::Tokens;
+use fhir_devices::server::{self, Stores, UpdateServer};
+use fhir_devices::server::{serve, tls};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 const TOKENS: &str = "token-of-the-ward-1 ward, demo\ntoken-of-operators *\n";
 
-fn memory(base: &str) -> App {
-    App::over(Stores::in_memory(app::MAX_UPLOAD), base, app::MAX_UPLOAD).unwrap()
+fn memory(base: &str) -> UpdateServer {
+    UpdateServer::over(Stores::in_memory(server::DEFAULT_MAX_UPLOAD), base, server::DEFAULT_MAX_UPLOAD).unwrap()
 }
 
 async fn guarded() -> Service {
@@ -159,7 +159,7 @@ async fn tls_carries_the_service_and_a_silent_client_keeps_nobody_waiting() {
     let address = listener.local_addr().unwrap();
     let acceptor = tls(Path::new(CERTIFICATE), Path::new(KEY)).unwrap();
     let app = Arc::new(memory(&format!("https://{address}")));
-    app::demo::fill(&app).await.unwrap();
+    server::fill_demo(&app).await.unwrap();
     let (stop, stopped) = oneshot::channel();
     let serving = tokio::spawn(serve(listener, Some(acceptor), app, async { drop(stopped.await) }));
 
@@ -196,7 +196,7 @@ async fn what_is_under_way_is_finished_and_nothing_new_is_taken() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let app = Arc::new(memory(&format!("http://{address}")));
-    app::demo::fill(&app).await.unwrap();
+    server::fill_demo(&app).await.unwrap();
     let (stop, stopped) = oneshot::channel();
     let serving = tokio::spawn(serve(listener, None, app, async { drop(stopped.await) }));
     let service = Service { address };

@@ -1,6 +1,6 @@
 //! As much of an HTTP client as the tests need: every byte of a request is theirs.
 
-use super::app::{self, Stores};
+use fhir_devices::server::{self, Stores, UpdateServer};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,15 +48,18 @@ impl Reply {
 
 impl Service {
     pub(crate) async fn start() -> Self {
-        Self::with(|base| app::App::over(Stores::in_memory(app::MAX_UPLOAD), base, app::MAX_UPLOAD).unwrap()).await
+        Self::with(|base| {
+            UpdateServer::over(Stores::in_memory(server::DEFAULT_MAX_UPLOAD), base, server::DEFAULT_MAX_UPLOAD).unwrap()
+        })
+        .await
     }
 
-    pub(crate) async fn with(app: impl FnOnce(&str) -> app::App) -> Self {
+    pub(crate) async fn with(app: impl FnOnce(&str) -> UpdateServer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = Arc::new(app(&format!("http://{address}")));
-        app::demo::fill(&app).await.unwrap();
-        tokio::spawn(async move { axum::serve(listener, app::router(app)).await });
+        server::fill_demo(&app).await.unwrap();
+        tokio::spawn(async move { axum::serve(listener, app.router()).await });
         Self { address }
     }
 

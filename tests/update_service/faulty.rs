@@ -1,7 +1,7 @@
 //! Stores of which one does not answer, or answers that it is away.
 
-use super::app::Stores;
 use fhir_devices::backend::Memory;
+use fhir_devices::server::Stores;
 use fhir_devices::store::*;
 use std::num::NonZeroU32;
 use std::ops::Range;

@@ -1,10 +1,8 @@
 //! Whether the service lives, whether its stores answer, and how it ends when it cannot go on.
 
-use super::app::health::Readiness;
-use super::app::serve::serve;
-use super::app::{self, App, Stores};
 use super::client::Service;
 use super::faulty::Broken;
+use fhir_devices::server::{self, Stores, UpdateServer, serve};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,8 +12,9 @@ use tokio::time::timeout;
 #[tokio::test]
 async fn health_and_readiness_need_no_token() {
     let service = Service::with(|base| {
-        let app = App::over(Stores::in_memory(app::MAX_UPLOAD), base, app::MAX_UPLOAD).unwrap();
-        app.with_authenticator(Arc::new(app::guard::Tokens::read("token-of-operators *\n").unwrap()))
+        let app = UpdateServer::over(Stores::in_memory(server::DEFAULT_MAX_UPLOAD), base, server::DEFAULT_MAX_UPLOAD)
+            .unwrap();
+        app.with_authenticator(Arc::new(server::Tokens::read("token-of-operators *\n").unwrap()))
     })
     .await;
     let alive = service.get("/healthz").await;
@@ -31,7 +30,8 @@ async fn health_and_readiness_need_no_token() {
 async fn readiness_names_each_store_that_does_not_answer() {
     for name in ["blobs", "ledger", "resources"] {
         let broken = Broken::in_memory();
-        let service = Service::with(|base| App::over(broken.stores(), base, app::MAX_UPLOAD).unwrap()).await;
+        let service =
+            Service::with(|base| UpdateServer::over(broken.stores(), base, server::DEFAULT_MAX_UPLOAD).unwrap()).await;
         assert_eq!(service.get("/readyz").await.status, 200);
         broken.fails(name).store(true, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -47,8 +47,8 @@ async fn readiness_names_each_store_that_does_not_answer() {
 async fn store_that_hangs_is_not_ready_in_time() {
     let broken = Broken::in_memory();
     let service = Service::with(|base| {
-        let app = App::over(broken.stores(), base, app::MAX_UPLOAD).unwrap();
-        app.with_readiness(Readiness::with_timeout(Duration::from_millis(50)))
+        let app = UpdateServer::over(broken.stores(), base, server::DEFAULT_MAX_UPLOAD).unwrap();
+        app.with_readiness_timeout(Duration::from_millis(50))
     })
     .await;
     broken.hangs.store(true, Ordering::SeqCst);
@@ -59,8 +59,9 @@ async fn store_that_hangs_is_not_ready_in_time() {
 #[tokio::test]
 async fn fatal_condition_ends_the_service_and_its_readiness() {
     let service = Service::with(|base| {
-        let app = App::over(Stores::in_memory(app::MAX_UPLOAD), base, app::MAX_UPLOAD).unwrap();
-        app.fatal.report("the store of resources failed");
+        let app = UpdateServer::over(Stores::in_memory(server::DEFAULT_MAX_UPLOAD), base, server::DEFAULT_MAX_UPLOAD)
+            .unwrap();
+        app.fatal().report("the store of resources failed");
         app
     })
     .await;
@@ -68,8 +69,13 @@ async fn fatal_condition_ends_the_service_and_its_readiness() {
     assert_eq!(service.get("/healthz").await.status, 200);
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let app = App::over(Stores::in_memory(app::MAX_UPLOAD), "http://127.0.0.1", app::MAX_UPLOAD).unwrap();
-    let fatal = app.fatal.clone();
+    let app = UpdateServer::over(
+        Stores::in_memory(server::DEFAULT_MAX_UPLOAD),
+        "http://127.0.0.1",
+        server::DEFAULT_MAX_UPLOAD,
+    )
+    .unwrap();
+    let fatal = app.fatal().clone();
     let serving = tokio::spawn(serve(listener, None, Arc::new(app), std::future::pending()));
     fatal.report("the store of resources failed");
     assert!(timeout(Duration::from_secs(5), serving).await.unwrap().unwrap().unwrap());

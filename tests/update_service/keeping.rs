@@ -1,10 +1,10 @@
 //! What the service does by itself: it goes on with what broke off, for every tenant that it ever had.
 
-use super::app::serve::serve;
-use super::app::{self, App, Stores};
 use super::client::{Form, Service};
 use fhir_devices::DeviceComponent;
 use fhir_devices::backend::Memory;
+use fhir_devices::server::serve;
+use fhir_devices::server::{self, Stores, UpdateServer};
 use fhir_devices::service::UpdateService;
 use fhir_devices::store::*;
 use fhir_devices::update::{AvailableUpdate, UpdateStatus, available};
@@ -122,7 +122,8 @@ async fn what_broke_off_is_gone_on_with_after_a_start_without_any_request() {
 }
 
 pub(crate) async fn goes_on_after_a_start(dying: Dying) {
-    let before = Service::with(|base| App::over(dying.stores(), base, app::MAX_UPLOAD).unwrap()).await;
+    let before =
+        Service::with(|base| UpdateServer::over(dying.stores(), base, server::DEFAULT_MAX_UPLOAD).unwrap()).await;
     let tenants: Vec<Tenant> = ["ward-5", "ward-6"].map(|name| name.parse().unwrap()).to_vec();
     for tenant in &tenants {
         fleet(&before, tenant.as_str()).await;
@@ -145,7 +146,7 @@ pub(crate) async fn goes_on_after_a_start(dying: Dying) {
     }
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let app = Arc::new(App::over(dying.living(), "http://127.0.0.1", app::MAX_UPLOAD).unwrap());
+    let app = Arc::new(UpdateServer::over(dying.living(), "http://127.0.0.1", server::DEFAULT_MAX_UPLOAD).unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(serve(listener, None, app, async { drop(stopped.await) }));
     for tenant in &tenants {
@@ -172,7 +173,7 @@ async fn a_tenant_is_noted_once_something_of_it_is_there_and_not_by_its_name_alo
     let memory = Arc::new(Memory::new());
     let service = Service::with(|base| {
         let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
-        App::over(stores, base, app::MAX_UPLOAD).unwrap()
+        UpdateServer::over(stores, base, server::DEFAULT_MAX_UPLOAD).unwrap()
     })
     .await;
     let form = Form::of("infusion-pump-7").field("Component", "pump-lvp").file("a.bin", b"firmware");
@@ -192,7 +193,7 @@ async fn a_tenant_is_noted_once_something_of_it_is_there_and_not_by_its_name_alo
         let memory = Arc::new(Memory::new());
         let other = Service::with(|base| {
             let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
-            App::over(stores, base, app::MAX_UPLOAD).unwrap()
+            UpdateServer::over(stores, base, server::DEFAULT_MAX_UPLOAD).unwrap()
         })
         .await;
         assert_eq!(other.get(path).await.status, 200);

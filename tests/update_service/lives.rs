@@ -1,11 +1,11 @@
 //! Where an upload stands, what its records say, and how it is taken back.
 
-use super::app::guard::Tokens;
-use super::app::{self, App, Stores};
 use super::client::{Form, Reply, Service, reply};
 use super::keeping::{Dying, eventually};
 use fhir_devices::DeviceComponent;
 use fhir_devices::backend::Memory;
+use fhir_devices::server::Tokens;
+use fhir_devices::server::{self, Stores, UpdateServer};
 use fhir_devices::service::{IngestId, UpdateService};
 use fhir_devices::store::Sha256;
 use fhir_devices::update::audit::AuditRecord;
@@ -119,7 +119,8 @@ async fn an_update_is_taken_back_once_and_stays_so() {
 #[tokio::test]
 async fn a_withdrawal_that_the_stores_cannot_carry_out_is_accepted_and_done_later() {
     let dying = Dying::in_memory();
-    let service = Service::with(|base| App::over(dying.stores(), base, app::MAX_UPLOAD).unwrap()).await;
+    let service =
+        Service::with(|base| UpdateServer::over(dying.stores(), base, server::DEFAULT_MAX_UPLOAD).unwrap()).await;
     let path = place(&send(&service, &[], "2.1", "5").await);
     dying.away.store(true, Ordering::SeqCst);
     for _ in 0..2 {
@@ -137,7 +138,7 @@ async fn an_upload_whose_time_is_over_may_be_sent_again() {
     let memory = Arc::new(Memory::new());
     let service = Service::with(|base| {
         let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
-        App::over(stores, base, app::MAX_UPLOAD).unwrap()
+        UpdateServer::over(stores, base, server::DEFAULT_MAX_UPLOAD).unwrap()
     })
     .await;
     let form = Form::of(PUMP).field("Component", "pump-syringe").file("a.bin", b"firmware").end();
@@ -162,7 +163,7 @@ async fn what_came_to_nothing_by_itself_cannot_be_taken_back() {
     let memory = Arc::new(Memory::new());
     let service = Service::with(|base| {
         let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
-        App::over(stores, base, app::MAX_UPLOAD).unwrap()
+        UpdateServer::over(stores, base, server::DEFAULT_MAX_UPLOAD).unwrap()
     })
     .await;
     send(&service, &[], "2.1", "5").await;
@@ -181,7 +182,7 @@ async fn the_records_of_an_upload_are_those_of_the_chain_that_speak_of_it() {
     let memory = Arc::new(Memory::new());
     let service = Service::with(|base| {
         let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
-        App::over(stores, base, app::MAX_UPLOAD).unwrap()
+        UpdateServer::over(stores, base, server::DEFAULT_MAX_UPLOAD).unwrap()
     })
     .await;
     let mut places = Vec::new();
@@ -214,7 +215,8 @@ async fn the_records_of_an_upload_are_those_of_the_chain_that_speak_of_it() {
 async fn a_withdrawal_is_by_whom_the_token_belongs_to() {
     let tokens = "token-of-the-ward-1 ward, demo as ward/terminal-3\ntoken-of-operators *\n";
     let service = Service::with(|base| {
-        let app = App::over(Stores::in_memory(app::MAX_UPLOAD), base, app::MAX_UPLOAD).unwrap();
+        let app = UpdateServer::over(Stores::in_memory(server::DEFAULT_MAX_UPLOAD), base, server::DEFAULT_MAX_UPLOAD)
+            .unwrap();
         app.with_authenticator(Arc::new(Tokens::read(tokens).unwrap()))
     })
     .await;

@@ -1,12 +1,12 @@
 //! The service over a PostgreSQL server: by TLS, and after a start.
 
-use super::app;
 use super::keeping::{Dying, goes_on_after_a_start};
 use super::kept;
 use super::server::Server;
 use super::settings;
 use fhir_devices::backend::Memory;
 use fhir_devices::backend::postgres::{NoTls, Options};
+use fhir_devices::server;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl Drop for Certificate {
 }
 
 /// Opens the stores as the command line says; the files go where the certificate is.
-async fn open(url: &str, roots: Option<&Path>, files: &Path) -> Result<app::Stores, String> {
+async fn open(url: &str, roots: Option<&Path>, files: &Path) -> Result<server::Stores, String> {
     let mut arguments = vec!["--postgres".to_owned(), url.to_owned(), format!("--data={}", files.display())];
     if let Some(roots) = roots {
         arguments.extend(["--postgres-ca".to_owned(), roots.display().to_string()]);

@@ -1,9 +1,9 @@
 //! Updates that come in, and the files that go out.
 
-use super::app::{self, Stores};
 use super::client::{Form, Service, reply};
 use fhir_devices::DeviceComponent;
 use fhir_devices::backend::{Discard, Memory};
+use fhir_devices::server::{self, Stores, UpdateServer};
 use fhir_devices::store::{Generation, Sha256};
 use fhir_devices::update::{AvailableUpdate, available};
 use std::sync::Arc;
@@ -169,7 +169,7 @@ async fn a_device_of_another_tenant_is_not_there() {
 
 #[tokio::test]
 async fn a_file_is_too_large_whether_its_size_is_announced_or_not() {
-    let service = Service::with(|base| app::App::over(Stores::in_memory(1_000), base, 1_000).unwrap()).await;
+    let service = Service::with(|base| UpdateServer::over(Stores::in_memory(1_000), base, 1_000).unwrap()).await;
     let form = |size| Form::of(PUMP).field("Component", "pump-lvp").file("a", &vec![b'x'; size]);
     assert_eq!(service.upload("demo", &[], &form(1_001)).await.refusal(413).0, "too-large");
     assert_eq!(service.upload("demo", &[], &form(3_000_000)).await.refusal(413).0, "too-large");
@@ -253,7 +253,7 @@ async fn a_large_file_of_unknown_size_flows_through() {
     let memory = Arc::new(Memory::new());
     let service = Service::with(|base| {
         let stores = Stores { resources: memory.clone(), blobs: Arc::new(discard), ledger: memory };
-        app::App::over(stores, base, app::MAX_UPLOAD).unwrap()
+        UpdateServer::over(stores, base, server::DEFAULT_MAX_UPLOAD).unwrap()
     })
     .await;
     let before = peak_kib();

@@ -20,7 +20,7 @@ const BOUNDS: [u64; 10] = [100, 500, 1_000, 5_000, 10_000, 50_000, 100_000, 500_
 
 /// How many requests there were of each kind, and how long they took.
 #[derive(Debug, Default)]
-pub(crate) struct Metrics {
+pub(super) struct Metrics {
     requests: [[[AtomicU64; CLASSES.len()]; METHODS.len()]; KINDS.len()],
     took: [Took; KINDS.len()],
     under_way: AtomicU64,
@@ -119,7 +119,7 @@ impl Drop for UnderWay<'_> {
 }
 
 /// Counts a request, and tells the log of it.
-pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: Next) -> Response {
+pub(super) async fn observe(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let metrics = &app.metrics;
     metrics.under_way.fetch_add(1, Relaxed);
@@ -142,7 +142,7 @@ pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: N
 }
 
 /// `GET /metrics`
-pub(crate) async fn show(State(app): State<Shared>) -> Answer {
+pub(super) async fn show(State(app): State<Shared>) -> Answer {
     plain("text/plain; version=0.0.4", app.metrics.text() + &app.kept.text())
 }
 

@@ -1,18 +1,18 @@
 //! `GET` and `DELETE` of `/TENANT/updates/ID`: where an upload stands, and its end at the wish of somebody.
 
-use crate::app::answer::{self, Answer, Problem, Result, json_text};
-use crate::app::guard::Caller;
-use crate::app::place::AtUpload;
-use crate::app::{Shared, keeper};
+use super::super::answer::{self, Answer, Problem, Result, json_text};
+use super::super::guard::Caller;
+use super::super::place::AtUpload;
+use super::super::{Shared, keeper};
+use crate::issue::Kind;
+use crate::primitive::Text;
+use crate::service::{IngestId, LifecycleError};
+use crate::store::Tenant;
+use crate::update::Note;
+use crate::update::ingest::{Ingest, Reason, State as Stands};
 use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
-use fhir_devices::issue::Kind;
-use fhir_devices::primitive::Text;
-use fhir_devices::service::{IngestId, LifecycleError};
-use fhir_devices::store::Tenant;
-use fhir_devices::update::Note;
-use fhir_devices::update::ingest::{Ingest, Reason, State as Stands};
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
@@ -66,7 +66,7 @@ fn reason(query: &str) -> Result<Text> {
 }
 
 /// Why an upload cannot be looked at, or not be ended.
-pub(super) fn problem(error: &LifecycleError, id: IngestId) -> Problem {
+pub(crate) fn problem(error: &LifecycleError, id: IngestId) -> Problem {
     match error {
         LifecycleError::NoSuchUpload => Problem::not_found(format_args!("there is no upload {id}")),
         LifecycleError::Store(error) => Problem::of_store(error, format_args!("upload {id}")),

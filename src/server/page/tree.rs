@@ -1,13 +1,13 @@
 //! The devices of a tenant, with what is in them.
 
 use super::escape;
-use fhir_devices::containment::{Node, components};
-use fhir_devices::datatype::{CodeableConcept, Literal, Primitive, Reference, Target};
-use fhir_devices::nomenclature::Level;
-use fhir_devices::primitive::{Id, Text};
-use fhir_devices::store::{Result, Search, Stored, Tenant, TenantResources};
-use fhir_devices::update::{AvailableUpdate, UpdateStatus, available};
-use fhir_devices::{Device, DeviceComponent, DeviceMetric};
+use crate::containment::{Node, components};
+use crate::datatype::{CodeableConcept, Literal, Primitive, Reference, Target};
+use crate::nomenclature::Level;
+use crate::primitive::{Id, Text};
+use crate::resource::{Device, DeviceComponent, DeviceMetric};
+use crate::store::{Result, Search, Stored, Tenant, TenantResources};
+use crate::update::{AvailableUpdate, UpdateStatus, available};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 const MAX_SHOWN: usize = 2_000;
 
 /// What a page shows.
-pub(super) struct Fleet {
+pub(crate) struct Fleet {
     /// The devices, each with its components.
     devices: Vec<(Device, Vec<DeviceComponent>)>,
     metrics: Vec<DeviceMetric>,
@@ -25,7 +25,7 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// Reads everything of a tenant.
-    pub(super) async fn read(store: &TenantResources) -> Result<Self> {
+    pub(crate) async fn read(store: &TenantResources) -> Result<Self> {
         let (devices, more_devices) = all::<Device>(store).await?;
         let (parts, more_parts) = all::<DeviceComponent>(store).await?;
         let (metrics, more_metrics) = all::<DeviceMetric>(store).await?;
@@ -41,12 +41,12 @@ impl Fleet {
     }
 
     /// Whether the tenant has no device.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.devices.is_empty()
     }
 
     /// The devices to choose from.
-    pub(super) fn device_options(&self) -> String {
+    pub(crate) fn device_options(&self) -> String {
         let mut html = String::new();
         for (device, _) in &self.devices {
             let (id, name) = (escape(id(device)), escape(device_name(device)));
@@ -56,7 +56,7 @@ impl Fleet {
     }
 
     /// The components to choose from, in groups, one a device.
-    pub(super) fn component_options(&self) -> String {
+    pub(crate) fn component_options(&self) -> String {
         let mut html = String::new();
         for (device, parts) in &self.devices {
             let tree = components(parts);
@@ -75,7 +75,7 @@ impl Fleet {
     }
 
     /// The trees.
-    pub(super) fn html(&self, tenant: &Tenant) -> String {
+    pub(crate) fn html(&self, tenant: &Tenant) -> String {
         if self.is_empty() {
             return format!(
                 "<p class=\"empty\">The tenant <b>{tenant}</b> has no devices. Send one to \
@@ -180,7 +180,7 @@ async fn all<T: Stored>(store: &TenantResources) -> Result<(Vec<T>, bool)> {
 }
 
 fn id<T: Stored>(resource: &T) -> &str {
-    resource.logical_id().map(fhir_devices::primitive::Id::as_str).unwrap_or_default()
+    resource.logical_id().map(crate::primitive::Id::as_str).unwrap_or_default()
 }
 
 /// The id of the resource that a reference points at.

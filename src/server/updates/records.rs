@@ -1,16 +1,16 @@
 //! `GET /TENANT/audit` and `GET /TENANT/updates/ID/audit`: the audit chain, and what it says of one upload, a record a line.
 
+use super::super::answer::{Answer, Problem, Result, set};
+use super::super::place::{AtTenant, AtUpload};
+use super::super::{Shared, keeper};
 use super::state::problem;
-use crate::app::answer::{Answer, Problem, Result, set};
-use crate::app::place::{AtTenant, AtUpload};
-use crate::app::{Shared, keeper};
+use crate::service::IngestId;
+use crate::store::{BlobKey, Page, PageToken, StoreError, Tenant};
+use crate::update::audit::AuditRecord;
+use crate::update::blob::Holder;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header;
-use fhir_devices::service::IngestId;
-use fhir_devices::store::{BlobKey, Page, PageToken, StoreError, Tenant};
-use fhir_devices::update::audit::AuditRecord;
-use fhir_devices::update::blob::Holder;
 use futures_core::Stream;
 use std::num::NonZeroU32;
 use std::pin::Pin;
@@ -70,7 +70,7 @@ async fn lines(app: Shared, tenant: Tenant, of: Option<IngestId>) -> Result {
 }
 
 async fn page(
-    app: &Arc<crate::app::App>,
+    app: &Arc<super::super::UpdateServer>,
     tenant: &Tenant,
     after: Option<&PageToken>,
 ) -> std::result::Result<Page<String>, StoreError> {

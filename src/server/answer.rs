@@ -1,59 +1,59 @@
 //! What goes back to the client: the library's answers as HTTP, and every fault as an OperationOutcome.
 
+use crate::issue::Kind;
+use crate::rest;
+use crate::store::StoreError;
 use axum::body::Body;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
-use fhir_devices::issue::Kind;
-use fhir_devices::rest;
-use fhir_devices::store::StoreError;
 use std::fmt::Display;
 
-pub(crate) use fhir_devices::rest::http_date;
+pub(super) use crate::rest::http_date;
 
 /// An answer.
-pub(crate) type Answer = Response<Body>;
+pub(super) type Answer = Response<Body>;
 
 /// An answer, or why there is none.
-pub(crate) type Result<T = Answer> = std::result::Result<T, Problem>;
+pub(super) type Result<T = Answer> = std::result::Result<T, Problem>;
 
 /// Why a request was not carried out, with the status that says so.
 #[derive(Debug)]
-pub(crate) struct Problem(rest::Problem);
+pub(super) struct Problem(rest::Problem);
 
 impl Problem {
     /// One reason: the status, FHIR's issue type, our key for it, and words for the client.
-    pub(crate) fn new(status: StatusCode, kind: Kind, rule: &str, words: impl Display) -> Self {
+    pub(super) fn new(status: StatusCode, kind: Kind, rule: &str, words: impl Display) -> Self {
         Self(rest::Problem::new(status.as_u16(), kind, rule, words))
     }
 
     /// A request that does not say what it must, or says it in the wrong form.
-    pub(crate) fn bad(rule: &str, words: impl Display) -> Self {
+    pub(super) fn bad(rule: &str, words: impl Display) -> Self {
         Self(rest::Problem::bad(rule, words))
     }
 
     /// Something asked for that this service does not do.
-    pub(crate) fn unsupported(status: StatusCode, rule: &str, words: impl Display) -> Self {
+    pub(super) fn unsupported(status: StatusCode, rule: &str, words: impl Display) -> Self {
         Self(rest::Problem::unsupported(status.as_u16(), rule, words))
     }
 
-    pub(crate) fn not_found(words: impl Display) -> Self {
+    pub(super) fn not_found(words: impl Display) -> Self {
         Self(rest::Problem::not_found(words))
     }
 
     /// After how many seconds the same request may succeed.
-    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+    pub(super) fn retry_after(self, seconds: u64) -> Self {
         Self(self.0.with_retry_after(seconds))
     }
 
     /// An error of a store about `what`, as in "Device/pump".
-    pub(crate) fn of_store(error: &StoreError, what: impl Display) -> Self {
+    pub(super) fn of_store(error: &StoreError, what: impl Display) -> Self {
         Self(rest::Problem::of_store(error, what))
     }
 }
 
 /// Tells the operator about a fault of ours, with its causes. The client is not told what is inside.
-pub(crate) fn report_fault(error: &dyn std::error::Error) {
+pub(super) fn report_fault(error: &dyn std::error::Error) {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -70,7 +70,7 @@ impl IntoResponse for Problem {
 }
 
 /// An answer of the library, as HTTP carries it.
-pub(crate) fn of_library(response: rest::Response) -> Answer {
+pub(super) fn of_library(response: rest::Response) -> Answer {
     if let Some(fault) = response.fault {
         tracing::error!(fault, "a request failed");
     }
@@ -85,12 +85,12 @@ pub(crate) fn of_library(response: rest::Response) -> Answer {
 }
 
 /// A resource as the whole answer.
-pub(crate) fn json(status: StatusCode, body: String) -> Answer {
+pub(super) fn json(status: StatusCode, body: String) -> Answer {
     of_library(rest::Response::json(status.as_u16(), body))
 }
 
 /// A JSON document that is no FHIR resource.
-pub(crate) fn json_text(status: StatusCode, body: String) -> Answer {
+pub(super) fn json_text(status: StatusCode, body: String) -> Answer {
     let mut answer = plain("application/json", body);
     *answer.status_mut() = status;
     set(&mut answer, header::CACHE_CONTROL, "no-store");
@@ -98,21 +98,21 @@ pub(crate) fn json_text(status: StatusCode, body: String) -> Answer {
 }
 
 /// An answer without a body.
-pub(crate) fn empty(status: StatusCode) -> Answer {
+pub(super) fn empty(status: StatusCode) -> Answer {
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = status;
     answer
 }
 
 /// Sets a header. A value that no header may hold is left out.
-pub(crate) fn set(answer: &mut Answer, name: HeaderName, value: impl Display) {
+pub(super) fn set(answer: &mut Answer, name: HeaderName, value: impl Display) {
     if let Ok(value) = HeaderValue::try_from(value.to_string()) {
         answer.headers_mut().insert(name, value);
     }
 }
 
 /// A text for programs that are no FHIR clients.
-pub(crate) fn plain(kind: &'static str, text: String) -> Answer {
+pub(super) fn plain(kind: &'static str, text: String) -> Answer {
     let mut answer = Response::new(Body::from(text));
     set(&mut answer, header::CONTENT_TYPE, kind);
     answer

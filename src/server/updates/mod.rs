@@ -8,16 +8,16 @@ pub(crate) mod state;
 
 use super::answer::{self, Problem, Result, http_date, json, set};
 use super::place::{AtTenant, one};
-use super::{App, Shared, keeper};
+use super::{Shared, UpdateServer, keeper};
+use crate::containment::SelectError;
+use crate::issue::Kind;
+use crate::service::{ReceiveError, Received, Submission};
+use crate::store::{StoreError, Stored, Tenant};
+use crate::update::ingest::Reason;
 use axum::body::Bytes;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use fhir_devices::containment::SelectError;
-use fhir_devices::issue::Kind;
-use fhir_devices::service::{ReceiveError, Received, Submission};
-use fhir_devices::store::{StoreError, Stored, Tenant};
-use fhir_devices::update::ingest::Reason;
 use form::Form;
 use futures_core::Stream;
 use part::Part;
@@ -52,7 +52,13 @@ pub(crate) async fn receive(State(app): State<Shared>, AtTenant(tenant): AtTenan
     answered
 }
 
-async fn from_form(app: &App, tenant: &Tenant, request: Request, headers: &HeaderMap, source: &Arc<Source>) -> Result {
+async fn from_form(
+    app: &UpdateServer,
+    tenant: &Tenant,
+    request: Request,
+    headers: &HeaderMap,
+    source: &Arc<Source>,
+) -> Result {
     let kind = one(headers, &header::CONTENT_TYPE).unwrap_or_default();
     if !kind.to_ascii_lowercase().starts_with("multipart/form-data") {
         let words = format!("an update comes as multipart/form-data, and this is `{kind}`");

@@ -2,12 +2,12 @@
 
 use super::Shared;
 use super::answer::{Answer, Problem, Result, json_text};
-use axum::extract::State;
-use axum::http::StatusCode;
-use fhir_devices::issue::Kind;
-use fhir_devices::store::{
+use crate::issue::Kind;
+use crate::store::{
     BlobKey, BlobStore, Generation, Key, Ledger, LedgerKey, ResourceStore, ResourceType, Sha256, StoreError, Tenant,
 };
+use axum::extract::State;
+use axum::http::StatusCode;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,8 +33,16 @@ const PROBE: &str = "readiness";
 ///
 /// A part that finds one calls [`report`](Self::report). From then on `GET /readyz` answers 503, no connection is taken, and
 /// the process ends with exit status 3 after the time that requests under way have. The first condition counts.
+///
+/// ```
+/// use fhir_devices::server::Fatal;
+/// let fatal = Fatal::default();
+/// fatal.report("the database must be opened anew");
+/// fatal.report("later");
+/// assert_eq!(fatal.reported().as_deref(), Some("the database must be opened anew"));
+/// ```
 #[derive(Clone, Debug)]
-pub(crate) struct Fatal(watch::Sender<Option<String>>);
+pub struct Fatal(watch::Sender<Option<String>>);
 
 impl Default for Fatal {
     fn default() -> Self {
@@ -44,7 +52,7 @@ impl Default for Fatal {
 
 impl Fatal {
     /// Reports a condition: which part failed, and what an operator may do. It may be called from any thread.
-    pub(crate) fn report(&self, condition: impl Display) {
+    pub fn report(&self, condition: impl Display) {
         let condition = condition.to_string();
         self.0.send_if_modified(|known| {
             let first = known.is_none();
@@ -57,12 +65,13 @@ impl Fatal {
     }
 
     /// The condition that was reported first.
-    pub(crate) fn reported(&self) -> Option<String> {
+    #[must_use]
+    pub fn reported(&self) -> Option<String> {
         self.0.borrow().clone()
     }
 
     /// Waits until a condition is reported.
-    pub(crate) async fn wait(&self) {
+    pub(super) async fn wait(&self) {
         let mut changes = self.0.subscribe();
         // It fails when no sender is left, and this is one.
         drop(changes.wait_for(Option::is_some).await);
@@ -74,7 +83,7 @@ type Said = std::result::Result<(), &'static str>;
 
 /// The readiness checks of the stores.
 #[derive(Debug)]
-pub(crate) struct Readiness {
+pub(super) struct Readiness {
     timeout: Duration,
     last: Mutex<Last>,
 }
@@ -95,8 +104,7 @@ impl Default for Readiness {
 
 impl Readiness {
     /// With another time that a store has to answer.
-    #[cfg(test)]
-    pub(crate) fn with_timeout(timeout: Duration) -> Self {
+    pub(super) fn with_timeout(timeout: Duration) -> Self {
         Self { timeout, ..Self::default() }
     }
 
@@ -178,12 +186,12 @@ fn ask_blobs(blobs: Arc<dyn BlobStore>) -> JoinHandle<Said> {
 }
 
 /// `GET /healthz`: the process answers. No store is asked.
-pub(crate) async fn alive() -> Answer {
+pub(super) async fn alive() -> Answer {
     json_text(StatusCode::OK, r#"{"status":"alive"}"#.to_owned())
 }
 
 /// `GET /readyz`: every store answers a small read in time, and no part has reported a fatal condition.
-pub(crate) async fn ready(State(app): State<Shared>) -> Result {
+pub(super) async fn ready(State(app): State<Shared>) -> Result {
     if app.fatal.reported().is_some() {
         return Err(not_ready("the service is about to end"));
     }

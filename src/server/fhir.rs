@@ -3,15 +3,15 @@
 use super::answer::{Problem, Result, of_library};
 use super::place::AtTenant;
 use super::{MAX_BUNDLE, MAX_DOCUMENT, Shared, keeper};
+use crate::issue::Kind;
+use crate::rest::Request;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
-use fhir_devices::issue::Kind;
-use fhir_devices::rest::Request;
 
 /// Everything at and below `/TENANT/fhir`.
-pub(crate) async fn handle(
+pub(super) async fn handle(
     State(app): State<Shared>,
     AtTenant(tenant): AtTenant,
     method: Method,

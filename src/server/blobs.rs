@@ -2,18 +2,18 @@
 
 use super::answer::{self, Answer, Problem, Result, set};
 use super::place::{AtBlob, client_has, one};
-use super::{App, Shared, keeper};
+use super::{Shared, UpdateServer, keeper};
+use crate::store::{BlobKey, BlobRef, StoreError, Tenant};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use fhir_devices::store::{BlobKey, BlobRef, StoreError, Tenant};
 use std::ops::Range;
 
 /// `GET` and `HEAD` of a file.
 ///
 /// The address names the digest, so that the bytes never change, and a client may keep them for ever.
-pub(crate) async fn download(State(app): State<Shared>, AtBlob(tenant, key): AtBlob, headers: HeaderMap) -> Result {
+pub(super) async fn download(State(app): State<Shared>, AtBlob(tenant, key): AtBlob, headers: HeaderMap) -> Result {
     let blobs = app.blobs_of(&tenant);
     let problem = |error: StoreError| Problem::of_store(&error, format_args!("file {key}"));
     let blob = blobs.head(&key).await.map_err(problem)?;
@@ -63,7 +63,7 @@ fn describe(answer: &mut Answer, tag: &str) {
 }
 
 /// What the file is, as those who sent it said. Where they do not agree, or that cannot be looked up, it is bytes.
-async fn media_type(app: &App, tenant: &Tenant, key: &BlobKey) -> String {
+async fn media_type(app: &UpdateServer, tenant: &Tenant, key: &BlobKey) -> String {
     let said = app.updates.media_type(tenant, key).await.unwrap_or_else(|error| {
         tracing::warn!(%tenant, %key, %error, "the type of a file cannot be looked up");
         None

@@ -4,12 +4,12 @@ mod tree;
 
 use super::answer::{Answer, Problem, Result, set};
 use super::{Shared, demo, keeper};
+use crate::store::{Sha256, Tenant};
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use fhir_devices::store::{Sha256, Tenant};
 use std::fmt::Display;
 use url::form_urlencoded;
 

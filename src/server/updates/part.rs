@@ -3,7 +3,7 @@
 //! RFC 7578 says how a form is written and how leniently it is read, RFC 8187 (once 5987) what `filename*` says. The
 //! multipart reader keeps the headers as bytes, and so they are read here.
 
-use crate::app::answer::{Problem, Result};
+use super::super::answer::{Problem, Result};
 use axum::extract::multipart::Field;
 use axum::http::{HeaderMap, header};
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};

@@ -1,9 +1,9 @@
 //! What the service does by itself: it goes on with what broke off, and deletes what nobody needs.
 
-use super::App;
-use fhir_devices::primitive::Id;
-use fhir_devices::service::ReceiveError;
-use fhir_devices::store::{
+use super::UpdateServer;
+use crate::primitive::Id;
+use crate::service::ReceiveError;
+use crate::store::{
     Applied, Change, CommitError, Key, Ledger, LedgerKey, LedgerRecord, Page, PageToken, ResourceType, Result,
     StoreError, Tenant, TenantLedger,
 };
@@ -35,13 +35,13 @@ const REMEMBERED: usize = 4_096;
 
 /// The tenants that there are. A store has no list of them, so that the service keeps one in the ledger, and a start knows
 /// whom to go on for. A tenant is in it before its first upload begins.
-pub(crate) struct Tenants {
+pub(super) struct Tenants {
     list: TenantLedger,
     remembered: RwLock<HashSet<Tenant>>,
 }
 
 impl Tenants {
-    pub(crate) fn of(ledger: Arc<dyn Ledger>) -> Result<Self> {
+    pub(super) fn of(ledger: Arc<dyn Ledger>) -> Result<Self> {
         Ok(Self { list: TenantLedger::new(ledger, KEEPER.parse()?), remembered: RwLock::default() })
     }
 
@@ -99,7 +99,7 @@ fn place(tenant: &Tenant) -> Result<LedgerKey> {
 }
 
 /// Notes a tenant of whom something was found or changed. Where that fails, the next request does it.
-pub(crate) async fn notice(app: &App, tenant: &Tenant) {
+pub(super) async fn notice(app: &UpdateServer, tenant: &Tenant) {
     if app.tenants.remembers(tenant) {
         return;
     }
@@ -112,7 +112,7 @@ pub(crate) async fn notice(app: &App, tenant: &Tenant) {
 ///
 /// # Errors
 /// There is no such device; the troubles of the stores. The upload must not begin then.
-pub(crate) async fn admit(app: &App, tenant: &Tenant, device: &Id) -> std::result::Result<(), ReceiveError> {
+pub(super) async fn admit(app: &UpdateServer, tenant: &Tenant, device: &Id) -> std::result::Result<(), ReceiveError> {
     if app.tenants.has(tenant).await.map_err(ReceiveError::Ledger)? {
         return Ok(());
     }
@@ -126,7 +126,7 @@ pub(crate) async fn admit(app: &App, tenant: &Tenant, device: &Id) -> std::resul
 
 /// What came of it, for the operator.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
+pub(super) struct Kept {
     rounds: AtomicU64,
     ended: AtomicU64,
     collected: AtomicU64,
@@ -139,7 +139,7 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// The text form of Prometheus.
-    pub(crate) fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for (name, kind, help, value) in [
             ("keeper_rounds_total", "counter", "Rounds over all tenants, of those that came to an end.", &self.rounds),
@@ -167,7 +167,7 @@ struct Round {
 }
 
 /// Looks after one tenant, once.
-async fn look_after(app: &App, tenant: &Tenant, round: &mut Round) {
+async fn look_after(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
     let kept = &app.kept;
     round.tenants += 1;
     match app.updates.recover(tenant).await {
@@ -208,7 +208,7 @@ fn failed(kept: &Kept, tenant: &Tenant, error: &StoreError, what: &str) {
 ///
 /// # Errors
 /// The list cannot be read to its end.
-async fn look_after_all(app: &App) -> Result<()> {
+async fn look_after_all(app: &UpdateServer) -> Result<()> {
     let (mut round, mut after) = (Round::default(), None);
     loop {
         let page = app.tenants.page(after.as_ref()).await?;
@@ -230,7 +230,7 @@ async fn look_after_all(app: &App) -> Result<()> {
 }
 
 /// Looks after every tenant at once, and then from time to time, until the process ends.
-pub(crate) async fn keep(app: Arc<App>) {
+pub(super) async fn keep(app: Arc<UpdateServer>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -245,7 +245,7 @@ pub(crate) async fn keep(app: Arc<App>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fhir_devices::backend::Memory;
+    use crate::backend::Memory;
 
     #[tokio::test]
     async fn more_tenants_than_are_remembered_are_all_in_the_list_once() {

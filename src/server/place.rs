@@ -1,20 +1,20 @@
 //! What the path and the headers of a request say, where that is not the library's to read.
 
 use super::answer::Problem;
+use crate::service::IngestId;
+use crate::store::{BlobKey, Tenant};
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use fhir_devices::service::IngestId;
-use fhir_devices::store::{BlobKey, Tenant};
 
 /// The tenant of the path.
-pub(crate) struct AtTenant(pub(crate) Tenant);
+pub(super) struct AtTenant(pub(super) Tenant);
 
 /// One upload of a tenant.
-pub(crate) struct AtUpload(pub(crate) Tenant, pub(crate) IngestId);
+pub(super) struct AtUpload(pub(super) Tenant, pub(super) IngestId);
 
 /// One file of a tenant.
-pub(crate) struct AtBlob(pub(crate) Tenant, pub(crate) BlobKey);
+pub(super) struct AtBlob(pub(super) Tenant, pub(super) BlobKey);
 
 async fn segments<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams, Problem> {
     let found = RawPathParams::from_request_parts(parts, state).await;
@@ -54,12 +54,12 @@ place!(AtBlob, params => {
 });
 
 /// The value of a header, where it is there and text.
-pub(crate) fn one<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str> {
+pub(super) fn one<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
 }
 
 /// Whether `If-None-Match` names the tag, so that the client has what it asks for. Tags are compared weakly.
-pub(crate) fn client_has(headers: &HeaderMap, tag: &str) -> bool {
+pub(super) fn client_has(headers: &HeaderMap, tag: &str) -> bool {
     let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|one| one.trim() == "*" || bare(one) == bare(tag))

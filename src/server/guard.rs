@@ -4,28 +4,48 @@ use super::Shared;
 use super::answer::Problem;
 use super::demo;
 use super::place::one;
+use crate::issue::Kind;
+use crate::store::{BoxFuture, Sha256, Tenant};
+use crate::update::ActorId;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use fhir_devices::issue::Kind;
-use fhir_devices::store::{BoxFuture, Sha256, Tenant};
-use fhir_devices::update::ActorId;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use url::form_urlencoded;
 
 /// Tells whom a token belongs to. What an operator has (a table, an identity provider) is put in here.
-pub(crate) trait Authenticator: Send + Sync + 'static {
+///
+/// ```
+/// use fhir_devices::server::{Access, Authenticator, Caller};
+/// use fhir_devices::store::BoxFuture;
+///
+/// struct One(String);
+///
+/// impl Authenticator for One {
+///     fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<(Caller, Access)>> {
+///         Box::pin(async move { (token == self.0).then_some((Caller::Unnamed, Access::Everything)) })
+///     }
+/// }
+/// ```
+pub trait Authenticator: Send + Sync + 'static {
     /// Who the holder of the token is, and what they may see; `None` where the token is not known.
     fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<(Caller, Access)>>;
 }
 
 /// Who asks.
+///
+/// ```
+/// use fhir_devices::server::Caller;
+/// let caller = Caller::Named("ward/terminal".parse()?);
+/// assert_ne!(caller, Caller::Unnamed);
+/// # Ok::<(), fhir_devices::update::NotAName>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Caller {
+pub enum Caller {
     /// Somebody on this machine, where nobody signs in.
     Local,
     /// Somebody with a token that has no name.
@@ -36,7 +56,7 @@ pub(crate) enum Caller {
 
 impl Caller {
     /// What audit records call them.
-    pub(crate) fn actor(&self) -> Result<ActorId, Problem> {
+    pub(super) fn actor(&self) -> Result<ActorId, Problem> {
         match self {
             Self::Local => ActorId::new("local"),
             Self::Unnamed => ActorId::new("client"),
@@ -47,8 +67,15 @@ impl Caller {
 }
 
 /// What somebody may see.
+///
+/// ```
+/// use fhir_devices::server::Access;
+/// let access = Access::Tenants(["st-mary".parse()?].into());
+/// assert_ne!(access, Access::Everything);
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
+pub enum Access {
     /// Every tenant, and the metrics.
     Everything,
     /// These tenants.
@@ -57,15 +84,21 @@ pub(crate) enum Access {
 
 /// The tokens of a file, one a line: the token or `sha256:` and its digest, a blank, the tenants with commas between them, or
 /// `*`, and, if it has one, ` as ` and the name that its holder has in audit records.
+///
+/// ```
+/// use fhir_devices::server::Tokens;
+/// assert!(Tokens::read("a-long-enough-token st-mary as ward/terminal").is_ok());
+/// assert!(Tokens::read("short *").unwrap_err().contains("line 1"));
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct Tokens(HashMap<Sha256, (Caller, Access)>);
+pub struct Tokens(HashMap<Sha256, (Caller, Access)>);
 
 impl Tokens {
     /// Reads the lines; empty ones and those after a `#` are passed over.
     ///
     /// # Errors
     /// The number of the line, and what is wrong with it.
-    pub(crate) fn read(text: &str) -> Result<Self, String> {
+    pub fn read(text: &str) -> Result<Self, String> {
         let mut known = HashMap::new();
         for (at, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -111,7 +144,7 @@ impl Authenticator for Tokens {
 }
 
 /// Lets those through who may ask for what they ask for.
-pub(crate) async fn enter(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
+pub(super) async fn enter(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
     let allowed = match &app.authenticator {
         None => local_only(request.headers(), request.uri()),
         Some(authenticator) => signed_in(authenticator.as_ref(), request.headers(), request.uri()).await,

@@ -1,14 +1,15 @@
 //! A small fleet to begin with: an infusion pump with all levels, and a pulse oximeter.
 
-use super::App;
-use fhir_devices::element::ReadMode;
-use fhir_devices::store::{Key, Precondition, StoreError};
-use fhir_devices::validate::check;
-use fhir_devices::{Resource, Valid};
+use super::UpdateServer;
+use crate::element::ReadMode;
+use crate::resource::Resource;
+use crate::store::{Key, Precondition, StoreError};
+use crate::validate::Valid;
+use crate::validate::check;
 use std::error::Error;
 
 /// The tenant that has the fleet.
-pub(crate) const TENANT: &str = "demo";
+pub(super) const TENANT: &str = "demo";
 
 /// One resource a line, devices first.
 const FLEET: [&str; 2] = [include_str!("demo/infusion-pump.ndjson"), include_str!("demo/pulse-oximeter.ndjson")];
@@ -17,7 +18,7 @@ const FLEET: [&str; 2] = [include_str!("demo/infusion-pump.ndjson"), include_str
 ///
 /// # Errors
 /// A document has a finding, or the store refuses it.
-pub(crate) async fn fill(app: &App) -> Result<(), Box<dyn Error>> {
+pub async fn fill(app: &UpdateServer) -> Result<(), Box<dyn Error>> {
     let store = app.tenanted(&TENANT.parse()?);
     for line in FLEET.iter().flat_map(|file| file.lines()).filter(|line| !line.is_empty()) {
         let checked = check(line.as_bytes(), ReadMode::Strict);

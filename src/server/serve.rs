@@ -1,6 +1,6 @@
 //! Taking connections, in the clear or by TLS, until the service is told to stop.
 
-use super::{Shared, keeper, router};
+use super::{UpdateServer, keeper};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -29,7 +29,7 @@ const GREETED: usize = 256;
 ///
 /// # Errors
 /// What is wrong with which file.
-pub(crate) fn tls(certificates: &Path, key: &Path) -> Result<TlsAcceptor, String> {
+pub fn tls(certificates: &Path, key: &Path) -> Result<TlsAcceptor, String> {
     let wrong = |file: &Path, why: &dyn std::fmt::Display| format!("`{}`: {why}", file.display());
     let chain = CertificateDer::pem_file_iter(certificates)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -50,10 +50,10 @@ pub(crate) fn tls(certificates: &Path, key: &Path) -> Result<TlsAcceptor, String
 ///
 /// # Errors
 /// Those of the socket.
-pub(crate) async fn serve(
+pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    app: Shared,
+    app: Arc<UpdateServer>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<bool> {
     let told = Arc::new(Notify::new());
@@ -70,7 +70,7 @@ pub(crate) async fn serve(
     };
     // It ends with the process: whatever it is at is gone on with at the next start.
     tokio::spawn(keeper::keep(Arc::clone(&app)));
-    let service = router(app).into_make_service();
+    let service = app.router().into_make_service();
     let serving: std::pin::Pin<Box<dyn Future<Output = io::Result<()>> + Send>> = match tls {
         None => Box::pin(axum::serve(listener, service).with_graceful_shutdown(stopping).into_future()),
         Some(acceptor) => {

@@ -1,15 +1,15 @@
 //! The form fields of an upload, and what is wrong with them.
 
+use super::super::answer::{Problem, Result};
 use super::part::{Part, encoding};
 use super::source::Source;
-use crate::app::answer::{Problem, Result};
+use crate::containment::Selector;
+use crate::issue::Kind;
+use crate::primitive::{Code, Id, Text};
+use crate::service::{IdempotencyKey, Submission};
 use axum::extract::multipart::Field;
 use axum::http::StatusCode;
 use encoding_rs::{Encoding, UTF_8};
-use fhir_devices::containment::Selector;
-use fhir_devices::issue::Kind;
-use fhir_devices::primitive::{Code, Id, Text};
-use fhir_devices::service::{IdempotencyKey, Submission};
 
 /// The longest value of a form field, in bytes.
 const MAX_VALUE: usize = 4 << 10;

@@ -1,0 +1,254 @@
+//! The HTTP service: the FHIR REST API, the reception of updates, downloads and a page for people, as a router that any
+//! axum application can mount.
+//!
+//! An [`UpdateServer`] is made over three [`Stores`]; [`UpdateServer::router`] has every address, and [`serve()`] takes
+//! connections, in the clear or by TLS. The example `update_service` does both from the command line.
+//!
+//! ```no_run
+//! use fhir_devices::server::{DEFAULT_MAX_UPLOAD, Stores, UpdateServer, serve};
+//! use std::sync::Arc;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! let stores = Stores::in_memory(DEFAULT_MAX_UPLOAD);
+//! let server = UpdateServer::over(stores, "http://127.0.0.1:8080", DEFAULT_MAX_UPLOAD)?;
+//! serve(listener, None, Arc::new(server), std::future::pending()).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod answer;
+mod blobs;
+mod demo;
+mod fhir;
+mod guard;
+mod health;
+mod keeper;
+mod metrics;
+mod page;
+mod place;
+mod serve;
+mod updates;
+
+use crate::backend::Memory;
+use crate::primitive::CanonicalBase;
+use crate::rest;
+use crate::service::UpdateService;
+use crate::store::{BlobKey, BlobStore, Ledger, PageKey, ResourceStore, Tenant, TenantBlobs, TenantResources};
+use answer::Problem;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{any, get, post};
+use health::Readiness;
+use metrics::Metrics;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+pub use demo::fill as fill_demo;
+pub use guard::{Access, Authenticator, Caller, Tokens};
+pub use health::Fatal;
+pub use serve::{serve, tls};
+
+/// The largest resource that is taken, in bytes.
+const MAX_DOCUMENT: usize = 4 << 20;
+
+/// The largest batch or transaction that is taken, in bytes.
+const MAX_BUNDLE: usize = 32 << 20;
+
+/// The largest update file that is taken unless the operator says otherwise: 1 GiB.
+pub const DEFAULT_MAX_UPLOAD: u64 = 1 << 30;
+
+/// The stores that a server works on. They may be one value.
+///
+/// ```
+/// use fhir_devices::server::{DEFAULT_MAX_UPLOAD, Stores};
+/// let stores = Stores::in_memory(DEFAULT_MAX_UPLOAD);
+/// assert!(stores.resources.capabilities().history);
+/// ```
+pub struct Stores {
+    /// The FHIR resources.
+    pub resources: Arc<dyn ResourceStore>,
+    /// The update files.
+    pub blobs: Arc<dyn BlobStore>,
+    /// The state of uploads, and the audit chain.
+    pub ledger: Arc<dyn Ledger>,
+}
+
+impl Stores {
+    /// One store in memory for everything, with update files of at most `max_upload` bytes.
+    #[must_use]
+    pub fn in_memory(max_upload: u64) -> Self {
+        let memory = Arc::new(Memory::new().with_max_blob(max_upload));
+        Self { resources: memory.clone(), blobs: memory.clone(), ledger: memory }
+    }
+}
+
+/// The HTTP service over its stores: what all requests share.
+///
+/// ```
+/// use fhir_devices::server::{DEFAULT_MAX_UPLOAD, Stores, UpdateServer};
+/// use std::sync::Arc;
+/// let server = UpdateServer::over(Stores::in_memory(DEFAULT_MAX_UPLOAD), "http://127.0.0.1:8080", DEFAULT_MAX_UPLOAD)?;
+/// let router: axum::Router = Arc::new(server).router();
+/// # let _ = router;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct UpdateServer {
+    resources: Arc<dyn ResourceStore>,
+    blobs: Arc<dyn BlobStore>,
+    ledger: Arc<dyn Ledger>,
+    /// Where the service is, without a slash at the end.
+    base: String,
+    updates: UpdateService,
+    canonical: CanonicalBase,
+    max_upload: u64,
+    pages: PageKey,
+    /// Who may ask; where nobody signs in, everyone on this machine.
+    authenticator: Option<Arc<dyn Authenticator>>,
+    metrics: Metrics,
+    tenants: keeper::Tenants,
+    kept: keeper::Kept,
+    readiness: Readiness,
+    /// Told of what the process cannot go on after.
+    fatal: Fatal,
+}
+
+/// What a handler is given.
+type Shared = Arc<UpdateServer>;
+
+impl UpdateServer {
+    /// A service at the URL `base` over these stores, which takes update files of at most `max_upload` bytes.
+    ///
+    /// # Errors
+    /// When the address is no URL.
+    pub fn over(stores: Stores, base: &str, max_upload: u64) -> Result<Self, Box<dyn Error>> {
+        let Stores { resources, blobs, ledger } = stores;
+        let base = base.trim_end_matches('/').to_owned();
+        let files = Url::parse(&format!("{base}/blobs"))?;
+        let tenants = keeper::Tenants::of(Arc::clone(&ledger))?;
+        let url = move |tenant: &Tenant, blob: &BlobKey| file_url(&files, tenant, blob);
+        let stores = (Arc::clone(&resources), Arc::clone(&blobs), Arc::clone(&ledger));
+        let updates = UpdateService::new_with_urls(stores.0, stores.1, stores.2, url).with_max_size(max_upload);
+        let (pages, metrics) = (PageKey::random(), Metrics::default());
+        Ok(Self {
+            resources,
+            blobs,
+            ledger,
+            base,
+            updates,
+            canonical: CanonicalBase::default(),
+            max_upload,
+            pages,
+            authenticator: None,
+            metrics,
+            tenants,
+            kept: keeper::Kept::default(),
+            readiness: Readiness::default(),
+            fatal: Fatal::default(),
+        })
+    }
+
+    /// Writes the library's own canonical URLs under this base.
+    #[allow(dead_code, reason = "the tests of the service take the default")]
+    #[must_use]
+    pub fn with_canonical_base(mut self, base: CanonicalBase) -> Self {
+        self.updates = self.updates.with_canonical_base(base.clone());
+        self.canonical = base;
+        self
+    }
+
+    /// Asks everyone for a token.
+    #[must_use]
+    pub fn with_authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
+        self.authenticator = Some(authenticator);
+        self
+    }
+
+    /// With parts that report fatal conditions through `fatal` already.
+    #[must_use]
+    pub fn with_fatal(mut self, fatal: Fatal) -> Self {
+        self.fatal = fatal;
+        self
+    }
+
+    /// Where parts of the process report what it cannot go on after.
+    #[must_use]
+    pub fn fatal(&self) -> &Fatal {
+        &self.fatal
+    }
+
+    /// Sets how long a store has to answer the read of a readiness check; 2 seconds otherwise.
+    #[must_use]
+    pub fn with_readiness_timeout(mut self, timeout: Duration) -> Self {
+        self.readiness = Readiness::with_timeout(timeout);
+        self
+    }
+
+    /// The resources of a tenant.
+    pub(super) fn tenanted(&self, tenant: &Tenant) -> TenantResources {
+        TenantResources::new(Arc::clone(&self.resources), tenant.clone())
+    }
+
+    fn blobs_of(&self, tenant: &Tenant) -> TenantBlobs {
+        TenantBlobs::new(Arc::clone(&self.blobs), tenant.clone())
+    }
+
+    /// The FHIR service of a tenant.
+    fn fhir(&self, tenant: &Tenant) -> rest::Server {
+        let base = format!("{}/{tenant}/fhir", self.base);
+        rest::Server::new(self.tenanted(tenant), base)
+            .with_page_key(self.pages.clone())
+            .with_canonical_base(self.canonical.clone())
+    }
+}
+
+/// Where this service gives a file out.
+fn file_url(files: &Url, tenant: &Tenant, key: &BlobKey) -> Url {
+    let mut url = files.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        let (digest, generation) = (key.digest.to_string(), key.generation.to_string());
+        segments.extend([tenant.as_str(), "sha256", &digest, &generation]);
+    }
+    url
+}
+
+impl UpdateServer {
+    /// Every address of the service, as a router to mount.
+    pub fn router(self: Arc<Self>) -> Router {
+        let app = self;
+        let bundles = || any(fhir::handle).layer(DefaultBodyLimit::max(MAX_BUNDLE));
+        Router::new()
+            .route("/", get(page::show))
+            .route("/metrics", get(metrics::show))
+            .route("/blobs/{tenant}/sha256/{digest}/{generation}", get(blobs::download))
+            .route("/{tenant}/updates", post(updates::receive).layer(DefaultBodyLimit::disable()))
+            .route("/{tenant}/updates/{id}", get(updates::state::show).delete(updates::state::withdraw))
+            .route("/{tenant}/updates/{id}/audit", get(updates::records::of_upload))
+            .route("/{tenant}/audit", get(updates::records::chain))
+            .route("/{tenant}/fhir", bundles())
+            .route("/{tenant}/fhir/", bundles())
+            .route("/{tenant}/fhir/{*rest}", any(fhir::handle).layer(DefaultBodyLimit::max(MAX_DOCUMENT)))
+            .fallback(nothing_here)
+            .method_not_allowed_fallback(not_this_way)
+            .layer(from_fn_with_state(app.clone(), guard::enter))
+            // Whoever asks whether the service lives needs no token.
+            .route("/healthz", get(health::alive).fallback(not_this_way))
+            .route("/readyz", get(health::ready).fallback(not_this_way))
+            .layer(from_fn_with_state(app.clone(), metrics::observe))
+            .with_state(app)
+    }
+}
+
+async fn nothing_here(uri: Uri) -> Problem {
+    Problem::not_found(format!("there is nothing at `{}`", uri.path()))
+}
+
+async fn not_this_way(method: Method, uri: Uri) -> Problem {
+    let words = format!("`{}` does not take {method}", uri.path());
+    Problem::unsupported(StatusCode::METHOD_NOT_ALLOWED, "method", words)
+}
