@@ -13,6 +13,8 @@ mod faults;
 #[cfg(feature = "testkit")]
 #[path = "service/order.rs"]
 mod order;
+#[path = "service/own_base.rs"]
+mod own_base;
 #[path = "service/schema.rs"]
 mod schema;
 #[cfg(feature = "testkit")]

@@ -8,6 +8,7 @@ use super::record::{MOST, Marks, NONE, Nodes, Origin, Record, Target, Tie};
 use super::slots::{BATCH, Key, NO_KEY};
 use super::tree::Tree;
 use crate::datatype::{Literal, plain_id};
+use crate::reference::OwnBase;
 use crate::reference::item::{self, Item, Pointer, token};
 use crate::resource::{Bundle, DeviceComponent, Resource};
 
@@ -51,6 +52,13 @@ impl<'a> Gather<'a> {
         let mut gather = Self::default();
         gather.reserve(count);
         gather
+    }
+
+    /// Takes absolute references to this base, where there is one, for references to what has no address of its own.
+    #[must_use]
+    pub fn at(mut self, own: Option<OwnBase>) -> Self {
+        self.names.own = own;
+        self
     }
 
     /// With one more document: a Bundle and all that it holds, or a resource alone.
@@ -239,6 +247,10 @@ fn follow<'a>(
     wanted: Target,
 ) -> (Tie, u32) {
     let (Some(pointer), Some(origin)) = (pointer, nodes.origin(at)) else { return (Tie::Absent, NONE) };
+    let pointer = match pointer {
+        Pointer::Literal(literal) => Pointer::Literal(names.localize(literal)),
+        other => other,
+    };
     tied(match pointer {
         Pointer::Words => Err(Tie::Missing),
         Pointer::Logical(identifier) => match token(identifier) {

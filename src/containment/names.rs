@@ -5,6 +5,7 @@ use super::slots::{BATCH, Key, NO_KEY, Slots, mixed};
 use crate::reference::item::{Item, Pointer, token};
 
 use crate::datatype::Literal;
+use crate::reference::{OwnBase, localize};
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -38,6 +39,8 @@ type Named<'a> = (Space, Target, &'a str);
 #[derive(Debug, Default)]
 pub(super) struct Names<'a> {
     keys: RandomState,
+    /// The base of the service that the resources without an address are of.
+    pub(super) own: Option<OwnBase>,
     /// The first node of each name: type, id, and the space where it is unique.
     names: Slots,
     /// The bases, from 1.
@@ -106,6 +109,21 @@ impl<'a> Names<'a> {
         let space = *self.bases.entry(base).or_insert(next);
         self.last_base = Some((base, space));
         space
+    }
+
+    pub(super) fn localize<'t>(&self, literal: Literal<'t>) -> Literal<'t> {
+        localize(self.own.as_ref(), literal)
+    }
+
+    /// Whether a reference to a device that is not here is to one of this id, at the service of the resources.
+    pub(super) fn is_device(&self, literal: Literal<'_>, device: &str) -> bool {
+        let literal = self.localize(literal);
+        // Without an own base, documents tell by their addresses where they are from.
+        let is_here = match literal {
+            Literal::Absolute { .. } => self.own.is_none() && !self.bases.is_empty(),
+            _ => true,
+        };
+        is_here && literal.resource_type() == Some("Device") && literal.id() == Some(device)
     }
 
     /// Takes in a resource under the address of its entry, or under its type and id alone.
@@ -368,7 +386,7 @@ impl<'a> Names<'a> {
     fn far_key(&self, nodes: &Nodes<'a>, at: u32, from: Space) -> Option<Key> {
         let item = nodes.item(at)?;
         let Pointer::Literal(literal) = item.source()? else { return None };
-        Some(match literal {
+        Some(match self.localize(literal) {
             Literal::Relative { id, .. } => within(self.key(id), from, Target::Device),
             Literal::Absolute { base, id, .. } => match self.bases.get(base) {
                 Some(space) => within(self.key(id), *space, Target::Device),

@@ -310,7 +310,7 @@ impl<'t, 'a> Node<'t, 'a> {
             far if far & FAR != 0 => {
                 let source = self.tree.nodes.item(far & !FAR).and_then(Item::source);
                 let Some(Pointer::Literal(literal)) = source else { return false };
-                literal.resource_type() == Some("Device") && literal.id() == Some(device)
+                self.tree.names.is_device(literal, device)
             }
             _ => self.device().and_then(Self::id).is_some_and(|id| id.as_str() == device),
         }

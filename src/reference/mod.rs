@@ -20,6 +20,7 @@ mod in_bundle;
 pub(crate) mod item;
 mod later;
 mod links;
+mod own_base;
 mod resolve;
 
 pub use crate::datatype::Literal;
@@ -27,4 +28,6 @@ pub use in_bundle::InBundle;
 pub use item::Item;
 pub use later::Then;
 pub use links::{Links, Typed, resolve, resolve_later};
+pub use own_base::OwnBase;
+pub(crate) use own_base::{indexed, localize};
 pub use resolve::{Chain, Contained, End, Link, Resolution, Resolve, ResolveLater, Resolving, ancestors};

@@ -82,7 +82,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             let faulty = faults.iter().find(|(of, _)| *of == at).map(|(_, report)| Problem::document(report));
             asked.push(match faulty {
                 Some(problem) => Err(problem),
-                None => Asked::read(entry, place.clone(), &self.base, prefer).map_err(|problem| problem.at(&place)),
+                None => {
+                    Asked::read(entry, place.clone(), self.base.as_str(), prefer).map_err(|problem| problem.at(&place))
+                }
             });
         }
         match kind {

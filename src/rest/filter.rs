@@ -5,6 +5,7 @@ use super::param::{Param, ParamKind};
 use super::problem::{Problem, Result};
 use super::value::{Coded, Values, values};
 use crate::datatype::Literal;
+use crate::reference::OwnBase;
 use crate::resource::Resource;
 use crate::store::{TokenMatch, Version, fold};
 use time::OffsetDateTime;
@@ -13,7 +14,7 @@ use time::OffsetDateTime;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting<'a> {
     /// The address of the tenant's FHIR service, without a slash at its end.
-    pub(super) base: &'a str,
+    pub(super) base: &'a OwnBase,
     pub(super) now: OffsetDateTime,
 }
 
@@ -63,7 +64,7 @@ impl Filter {
     }
 
     /// Whether a resource meets the condition; `resource` may be absent where it need not be read.
-    pub(super) fn matches(&self, resource: Option<&Resource>, version: &Version, base: &str) -> bool {
+    pub(super) fn matches(&self, resource: Option<&Resource>, version: &Version, base: &OwnBase) -> bool {
         match self.param.name {
             "_lastUpdated" => self.any_of.iter().any(|wanted| wanted.is_moment(version.last_updated)),
             "_id" => self.any_of.iter().any(|wanted| wanted.is_id(version.key.id())) != self.not,
@@ -118,7 +119,7 @@ fn wrong(param: &Param, text: &str, wanted: &str) -> Problem {
 }
 
 impl Wanted {
-    fn is_met(&self, found: &Values<'_>, base: &str) -> bool {
+    fn is_met(&self, found: &Values<'_>, base: &OwnBase) -> bool {
         match self {
             Self::Missing(missing) => found.is_empty() == *missing,
             Self::Token(token) => found.tokens.iter().any(|coded| token_is(token, coded)),
@@ -127,7 +128,7 @@ impl Wanted {
             }
             Self::Contains(part) => found.texts.iter().any(|text| fold(text).contains(part.as_str())),
             Self::Exact(whole) => found.texts.iter().any(|text| text == whole),
-            Self::Reference(wanted) => found.texts.iter().any(|text| written(text, base) == *wanted),
+            Self::Reference(wanted) => found.texts.iter().any(|text| base.normal(text) == *wanted),
             Self::Date(_) => false,
         }
     }
@@ -162,20 +163,10 @@ fn token_is(token: &TokenMatch, coded: &Coded<'_>) -> bool {
 }
 
 /// A reference of a query in one form; an id alone means `target`.
-fn reference(text: &str, target: &str, base: &str) -> String {
+fn reference(text: &str, target: &str, base: &OwnBase) -> String {
     match Literal::parse(text) {
         Literal::Other(id) if !id.contains(['/', ':', '?']) => format!("{target}/{id}"),
-        _ => written(text, base),
-    }
-}
-
-/// A reference of a resource in one form: without its version, and relative where it is to this service.
-pub(super) fn written(text: &str, base: &str) -> String {
-    match Literal::parse(text) {
-        Literal::Relative { resource_type, id, .. } => format!("{resource_type}/{id}"),
-        Literal::Absolute { base: other, resource_type, id, .. } if other == base => format!("{resource_type}/{id}"),
-        Literal::Absolute { base: other, resource_type, id, .. } => format!("{other}/{resource_type}/{id}"),
-        other => other.to_string(),
+        _ => base.normal(text),
     }
 }
 
@@ -211,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_reference_has_one_form_whatever_way_it_is_written() {
-        let base = "http://here/t/fhir";
+        let base = &OwnBase::new("http://here/t/fhir");
         for text in ["p", "Device/p", "Device/p/_history/3", "http://here/t/fhir/Device/p"] {
             assert_eq!(reference(text, "Device", base), "Device/p", "{text}");
         }

@@ -6,6 +6,7 @@ use super::problem::{Problem, Result};
 use super::query::{MAX_COUNT, Query, Sort, Total};
 use super::splice::typed;
 use crate::issue::Kind;
+use crate::reference::OwnBase;
 use crate::store::{Page, PageKey, PageToken, ResourceStore, Search, TenantResources, Version};
 use std::future::poll_fn;
 use std::task::Poll;
@@ -33,7 +34,7 @@ pub(super) struct Hits {
 #[derive(Debug)]
 pub(super) struct Finder<'a, S: ?Sized> {
     pub(super) store: &'a TenantResources<S>,
-    pub(super) base: &'a str,
+    pub(super) base: &'a OwnBase,
     pub(super) pages: &'a PageKey,
     pub(super) query: &'a Query,
 }

@@ -51,7 +51,7 @@ impl Wanted {
         Ok(wanted)
     }
 
-    fn link(&self, base: &str, key: &Key, page: Option<&PageToken>) -> String {
+    fn link(&self, base: &crate::reference::OwnBase, key: &Key, page: Option<&PageToken>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(&self.used);
         query.append_pair("_count", &self.count.to_string());

@@ -1,9 +1,9 @@
 //! The resources that go with those found: `_include` and `_revinclude`.
 
-use super::filter::written;
 use super::problem::{Problem, Result};
 use super::splice::typed;
 use super::value::values;
+use crate::reference::OwnBase;
 use crate::store::{
     Criterion, Key, Parameter, ResourceStore, ResourceType, Search, StoreError, TenantResources, Version,
 };
@@ -76,7 +76,7 @@ impl Included {
     /// Follows the references from a page, and back to it.
     pub(super) async fn gather<S: ResourceStore + ?Sized>(
         store: &TenantResources<S>,
-        base: &str,
+        base: &OwnBase,
         includes: &[Include],
         page: &[Version],
     ) -> Result<Self> {
@@ -138,7 +138,7 @@ fn limit() -> u32 {
 fn forward(
     includes: &[Include],
     frontier: &[Version],
-    base: &str,
+    base: &OwnBase,
     known: &BTreeSet<Key>,
     searches: &mut Vec<Search>,
 ) -> Result<()> {
@@ -152,7 +152,7 @@ fn forward(
         let resource = typed(version).map_err(|error: StoreError| Problem::of_store(&error, &version.key))?;
         for include in applied {
             for text in values(&resource, include.by.as_str()).texts {
-                let target = written(text, base).parse::<Key>();
+                let target = base.normal(text).parse::<Key>();
                 if let Ok(key) = target
                     && key.resource_type() == include.to
                     && !known.contains(&key)
@@ -173,15 +173,14 @@ fn forward(
 }
 
 /// The searches for what refers to the resources.
-fn backward(includes: &[Include], frontier: &[Version], base: &str, searches: &mut Vec<Search>) {
+fn backward(includes: &[Include], frontier: &[Version], base: &OwnBase, searches: &mut Vec<Search>) {
     for include in includes.iter().filter(|include| include.reverse) {
         let targets: Vec<&Key> =
             frontier.iter().map(|version| &version.key).filter(|key| key.resource_type() == include.to).collect();
         searches.extend(targets.chunks(CHUNK).map(|keys| {
             // They may be written relative, or with our own address.
             let forms = keys.iter().flat_map(|key| {
-                let (relative, absolute) = (key.to_string(), format!("{base}/{key}"));
-                [Criterion::value(include.by, &relative), Criterion::value(include.by, &absolute)]
+                base.forms(&key.to_string()).into_iter().map(|form| Criterion::value(include.by, &form))
             });
             Search::new(include.from).and(Criterion::AnyOf(forms.collect())).limit(limit())
         }));

@@ -1,6 +1,7 @@
 //! What of a query the store's index can answer, and what has to be judged on each resource.
 
 use super::filter::{Filter, Wanted};
+use crate::reference::OwnBase;
 use crate::store::{Criterion, Parameter, Token, TokenMatch};
 use std::collections::BTreeSet;
 
@@ -14,7 +15,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Every filter becomes a criterion where the index knows it. `base` is the address of the service.
-    pub(super) fn of(filters: &[Filter], base: &str) -> Self {
+    pub(super) fn of(filters: &[Filter], base: &OwnBase) -> Self {
         let mut plan = Self::default();
         for (at, filter) in filters.iter().enumerate() {
             let asked = criterion(filter, base);
@@ -28,7 +29,7 @@ impl Plan {
 }
 
 /// What the index is asked, and whether its answer is exact.
-fn criterion(filter: &Filter, base: &str) -> Option<(Criterion, bool)> {
+fn criterion(filter: &Filter, base: &OwnBase) -> Option<(Criterion, bool)> {
     if filter.not {
         return None;
     }
@@ -73,7 +74,7 @@ fn of_ids(any_of: &[Wanted]) -> Option<Criterion> {
 const BEGINNING: usize = 64;
 
 /// What the index is asked for one value, and whether the answer is exact; `None` where it does not know.
-fn asked(of: Parameter, wanted: &Wanted, base: &str, any: &mut Vec<Criterion>) -> Option<bool> {
+fn asked(of: Parameter, wanted: &Wanted, base: &OwnBase, any: &mut Vec<Criterion>) -> Option<bool> {
     let fits = |text: &str| text.len() <= Parameter::LONGEST;
     Some(match wanted {
         Wanted::Token(token) => {
@@ -101,13 +102,9 @@ fn asked(of: Parameter, wanted: &Wanted, base: &str, any: &mut Vec<Criterion>) -
         }
         // It may have been written relative, or with our own address.
         Wanted::Reference(text) => {
-            any.push(Criterion::value(of, text));
-            let absolute = format!("{base}/{text}");
-            let exact = fits(text) && fits(&absolute);
-            if !text.contains(':') {
-                any.push(Criterion::value(of, &absolute));
-            }
-            exact
+            let forms = if text.contains(':') { vec![text.clone()] } else { base.forms(text) };
+            any.extend(forms.iter().map(|form| Criterion::value(of, form)));
+            forms.iter().all(|form| fits(form))
         }
         Wanted::Missing(_) | Wanted::Words(_) | Wanted::Contains(_) | Wanted::Date(_) => return None,
     })

@@ -6,6 +6,7 @@ use super::param::params;
 use super::plan::Plan;
 use super::problem::{Problem, Result};
 use super::subset::Subset;
+use crate::reference::OwnBase;
 use crate::store::ResourceType;
 use smol_str::SmolStr;
 use url::form_urlencoded;
@@ -128,7 +129,7 @@ impl Query {
     }
 
     /// The address of a page of this search.
-    pub(super) fn link(&self, base: &str, page: Option<&str>) -> String {
+    pub(super) fn link(&self, base: &OwnBase, page: Option<&str>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.used.iter().filter(|(name, _)| name != "_count"));
         query.append_pair("_count", &self.count.to_string());

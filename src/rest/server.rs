@@ -12,6 +12,7 @@ use super::splice::stamped;
 use super::{Request, Response, capability};
 use crate::issue::{Kind, Severity};
 use crate::primitive::CanonicalBase;
+use crate::reference::OwnBase;
 use crate::resource::OperationOutcome;
 use crate::store::{Clock, PageKey, ResourceStore, ResourceType, StoreError, SystemClock, TenantResources, Version};
 use std::fmt;
@@ -46,7 +47,7 @@ use std::sync::Arc;
 /// ```
 pub struct Server<S: ?Sized = dyn ResourceStore> {
     pub(super) store: TenantResources<S>,
-    pub(super) base: String,
+    pub(super) base: OwnBase,
     pub(super) pages: PageKey,
     pub(super) clock: Arc<dyn Clock>,
     canonical: CanonicalBase,
@@ -58,8 +59,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// Page tokens are sealed with a key that is no secret: it keeps damaged ones and those of other searches out. Who
     /// makes one gains nothing, as every search is of the tenant alone and asks everything anew.
     pub fn new(store: TenantResources<S>, base: impl Into<String>) -> Self {
-        let mut base = base.into();
-        base.truncate(base.trim_end_matches('/').len());
+        let base = OwnBase::new(&base.into());
+        let store = store.at(base.clone());
         let pages = PageKey::from_bytes(crate::store::Sha256::of(b"fhir-devices: places of searches").0);
         Self { store, base, pages, clock: Arc::new(SystemClock), canonical: CanonicalBase::default() }
     }
@@ -109,7 +110,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     pub(super) async fn interact(&self, request: &Request<'_>, address: &Address) -> Result<Response> {
         takes_what_we_write(request)?;
         match (&*request.method, address) {
-            ("GET" | "HEAD", Address::Metadata) => Ok(Response::json(200, capability::statement(&self.base))),
+            ("GET" | "HEAD", Address::Metadata) => Ok(Response::json(200, capability::statement(self.base.as_str()))),
             ("GET" | "HEAD", Address::Resource(key)) => {
                 let version = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
                 with_version(request, &version)

@@ -33,6 +33,7 @@ mod updates;
 
 use crate::backend::Memory;
 use crate::primitive::CanonicalBase;
+use crate::reference::OwnBase;
 use crate::rest;
 use crate::service::UpdateService;
 use crate::store::{BlobKey, BlobStore, Ledger, PageKey, ResourceStore, Tenant, TenantBlobs, TenantResources};
@@ -134,6 +135,8 @@ impl UpdateServer {
         let url = move |tenant: &Tenant, blob: &BlobKey| file_url(&files, tenant, blob);
         let stores = (Arc::clone(&resources), Arc::clone(&blobs), Arc::clone(&ledger));
         let updates = UpdateService::new_with_urls(stores.0, stores.1, stores.2, url).with_max_size(max_upload);
+        let own = base.clone();
+        let updates = updates.with_own_base(move |tenant| OwnBase::new(&fhir_base(&own, tenant)));
         let (pages, metrics) = (PageKey::random(), Metrics::default());
         Ok(Self {
             resources,
@@ -192,6 +195,7 @@ impl UpdateServer {
     /// The resources of a tenant.
     pub(super) fn tenanted(&self, tenant: &Tenant) -> TenantResources {
         TenantResources::new(Arc::clone(&self.resources), tenant.clone())
+            .at(OwnBase::new(&fhir_base(&self.base, tenant)))
     }
 
     fn blobs_of(&self, tenant: &Tenant) -> TenantBlobs {
@@ -200,11 +204,16 @@ impl UpdateServer {
 
     /// The FHIR service of a tenant.
     fn fhir(&self, tenant: &Tenant) -> rest::Server {
-        let base = format!("{}/{tenant}/fhir", self.base);
+        let base = fhir_base(&self.base, tenant);
         rest::Server::new(self.tenanted(tenant), base)
             .with_page_key(self.pages.clone())
             .with_canonical_base(self.canonical.clone())
     }
+}
+
+/// Where the FHIR service of a tenant is.
+fn fhir_base(base: &str, tenant: &Tenant) -> String {
+    format!("{base}/{tenant}/fhir")
 }
 
 /// Where this service gives a file out.

@@ -10,13 +10,12 @@ use crate::primitive::{Id, Text};
 use crate::resource::DeviceComponent;
 use crate::store::{
     BlobRef, BlobStore, Generation, Key, LEDGER_MAX_CHANGES, Ledger, Page, PageToken, Precondition, ResourceStore,
-    ResourceType, StoreError, Stored as _, Tenant, TenantResources, VersionId,
+    ResourceType, StoreError, Stored as _, Tenant, VersionId,
 };
 use crate::update::blob::{self, Holder};
 use crate::update::ingest::{self, Ingest, Input, Refusal, State};
 use crate::update::{ActorId, IngestId, detach};
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 /// Why an update was not taken back, or not gone on with.
 ///
@@ -145,7 +144,7 @@ where
             self.look_for_bytes(session, &mut seen).await?;
         }
         if let State::Stored { .. } = &seen.value.state {
-            let resources = TenantResources::new(Arc::clone(&self.resources), tenant.clone());
+            let resources = self.resources_of(tenant);
             let intent = seen.value.intent.clone();
             let whole = intent.manifest.is_some();
             let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole };
@@ -257,7 +256,7 @@ where
         id: IngestId,
         component: &Id,
     ) -> Result<Option<(VersionId, VersionId)>, StoreError> {
-        let resources = TenantResources::new(Arc::clone(&self.resources), session.tenant().clone());
+        let resources = self.resources_of(session.tenant());
         let key = Key::new(ResourceType::DeviceComponent, component.as_str())?;
         let mut conflict = None;
         for _ in 0..self.max_attempts {

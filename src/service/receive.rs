@@ -10,13 +10,11 @@ use super::{ReceiveError, Received, SignedSubmission, Submission};
 use crate::primitive::Code;
 use crate::store::{
     Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, StoreError, Tenant,
-    TenantResources,
 };
 use crate::update::blob::{self, Holder};
 use crate::update::ingest::{self, Effect, Ingest, Input, Intent, Reason, Refusal, State};
 use crate::update::manifest::VerifiedManifest;
 use crate::update::{IdempotencyKey, hidden_character};
-use std::sync::Arc;
 
 impl<R, B, L> UpdateService<R, B, L>
 where
@@ -110,7 +108,7 @@ where
         if intent.size.is_some_and(|size| size > self.limit()) {
             return Err(ReceiveError::TooLarge { limit: self.limit() });
         }
-        let resources = TenantResources::new(Arc::clone(&self.resources), tenant.clone());
+        let resources = self.resources_of(tenant);
         let whole = manifest.is_some();
         let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole };
         let session = self.session(tenant);

@@ -10,7 +10,6 @@ use crate::primitive::{Id, Text};
 use crate::resource::Device;
 use crate::store::{
     BlobRef, BlobStore, Ledger, LedgerKey, ResourceStore, Result as StoreResult, StoreError, Stored as _, Tenant,
-    TenantResources,
 };
 use crate::update::ingest::{Ingest, Intent, Signed};
 use crate::update::manifest::{
@@ -21,7 +20,6 @@ use crate::update::{Acceptance, IdempotencyKey, IngestId, KeyId, Note, ProviderI
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use time::OffsetDateTime;
 
 /// An update as its maker signed it, and for which device it is sent.
@@ -73,7 +71,7 @@ where
     /// [`ReceiveError::NotAdmitted`].
     pub async fn explain(&self, tenant: &Tenant, submission: &SignedSubmission) -> Result<Vec<Reason>, ReceiveError> {
         let verified = self.verify(tenant, &submission.manifest, &submission.provider)?;
-        let resources = TenantResources::new(Arc::clone(&self.resources), tenant.clone());
+        let resources = self.resources_of(tenant);
         let intent = intent(&verified, &submission.device, submission.artifact.as_ref())?;
         let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole: true };
         self.reasons(&self.session(tenant), &target, &verified, &intent, None).await
@@ -202,6 +200,7 @@ impl Judged<'_> {
     ) -> Result<Vec<Reason>, ReceiveError> {
         let device = Device::from_version(&self.device_members.device).map_err(ReceiveError::Resources)?;
         let tree = Gather::with_capacity(self.device_members.components.len() + 1)
+            .at(self.device_members.own.clone())
             .with_item(&device)
             .with_items(&self.device_members.components)
             .build();

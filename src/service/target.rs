@@ -1,9 +1,10 @@
 //! The component that is meant, and the reference in it.
 
 use super::ReceiveError;
-use crate::containment::{Selector, components, select_of};
+use crate::containment::{Gather, Selector, select_of};
 use crate::primitive::{CanonicalBase, Id};
 use crate::reference::Literal;
+use crate::reference::{OwnBase, localize};
 use crate::resource::{DeviceComponent, Resource};
 use crate::store::{
     Key, Precondition, ResourceStore, ResourceType, Result as StoreResult, StoreError, Stored, TenantResources,
@@ -35,6 +36,7 @@ pub(super) struct Meant {
 pub(super) struct DeviceMembers {
     pub(super) device: Version,
     pub(super) components: Vec<DeviceComponent>,
+    pub(super) own: Option<OwnBase>,
     versions: Vec<Version>,
 }
 
@@ -69,7 +71,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
             }
             (components, versions) = there.into_iter().unzip();
         }
-        Ok(DeviceMembers { device: found, components, versions })
+        Ok(DeviceMembers { device: found, components, own: self.resources.own_base().cloned(), versions })
     }
 
     /// A component that was found, as it is now; nothing where it is gone.
@@ -96,7 +98,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
 
     fn meant(&self, all: &[DeviceComponent]) -> Result<Id, ReceiveError> {
         // What is selected has an id: nothing else could be written to.
-        let tree = components(all);
+        let tree = Gather::with_capacity(all.len()).at(self.resources.own_base().cloned()).with_items(all).build();
         let node = select_of(&tree, self.selector, self.device.as_str())?;
         node.may_be_target()?;
         node.id().cloned().ok_or_else(|| ReceiveError::Resources(StoreError::invalid("the component has no id")))
@@ -139,7 +141,8 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
 
     fn owns(&self, component: &DeviceComponent) -> bool {
         let Some(source) = &component.source else { return true };
-        matches!(source.literal(), Some(Literal::Relative { id, .. }) if id == self.device.as_str())
+        let literal = source.literal().map(|literal| localize(self.resources.own_base(), literal));
+        matches!(literal, Some(Literal::Relative { id, .. }) if id == self.device.as_str())
     }
 
     /// Writes the reference, if the component is as it was seen. All else in it stays as it is.

@@ -4,7 +4,8 @@ use super::async_mutex::AsyncMutex;
 use super::ledger_session::{Head, LedgerSession, ServiceContext};
 use super::{AuditSink, Ids, NoAddresses, RandomIds};
 use crate::primitive::{CanonicalBase, Code};
-use crate::store::{BlobKey, BlobStore, Clock, Ledger, ResourceStore, SystemClock, Tenant, UrlKind};
+use crate::reference::OwnBase;
+use crate::store::{BlobKey, BlobStore, Clock, Ledger, ResourceStore, SystemClock, Tenant, TenantResources, UrlKind};
 use crate::update::ActorId;
 use crate::update::ingest::Limits;
 use crate::update::manifest::Verifier;
@@ -16,6 +17,9 @@ use url::Url;
 
 /// The address at which the caller serves a blob.
 type CallerUrl = dyn Fn(&Tenant, &BlobKey) -> Url + Send + Sync;
+
+/// The base of a tenant's own FHIR service.
+type BaseOf = dyn Fn(&Tenant) -> OwnBase + Send + Sync;
 
 /// Which tenants take no upload without a signed manifest.
 type SignedOnly = dyn Fn(&Tenant) -> bool + Send + Sync;
@@ -80,6 +84,7 @@ pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStor
     pub(super) media_types: Option<Arc<[Code]>>,
     pub(super) addresses: Addresses,
     pub(super) canonical: CanonicalBase,
+    pub(super) own_base: Option<Arc<BaseOf>>,
     pub(super) limits: Limits,
     pub(super) max_holders: usize,
     pub(super) verifier: Option<Arc<dyn Verifier>>,
@@ -146,6 +151,7 @@ where
             media_types: None,
             addresses,
             canonical: CanonicalBase::default(),
+            own_base: None,
             limits: Limits::default(),
             max_holders: 256,
             verifier: None,
@@ -258,6 +264,33 @@ where
         self
     }
 
+    /// Takes absolute references to the base of a tenant's own FHIR service, the one of
+    /// [`rest::Server`](crate::rest::Server), for references to the resources here. Without it, only relative ones are.
+    ///
+    /// ```
+    /// # use fhir_devices::{backend::Memory, service::UpdateService};
+    /// use fhir_devices::reference::OwnBase;
+    /// # let memory = std::sync::Arc::new(Memory::new());
+    /// let service = UpdateService::new(memory.clone(), memory.clone(), memory)?;
+    /// let service = service.with_own_base(|tenant| OwnBase::new(&format!("https://updates.example/{tenant}/fhir")));
+    /// # let _ = service;
+    /// # Ok::<(), fhir_devices::service::NoAddresses>(())
+    /// ```
+    #[must_use]
+    pub fn with_own_base(mut self, base: impl Fn(&Tenant) -> OwnBase + Send + Sync + 'static) -> Self {
+        self.own_base = Some(Arc::new(base));
+        self
+    }
+
+    /// The resources of a tenant.
+    pub(super) fn resources_of(&self, tenant: &Tenant) -> TenantResources<R> {
+        let resources = TenantResources::new(Arc::clone(&self.resources), tenant.clone());
+        match &self.own_base {
+            Some(base) => resources.at(base(tenant)),
+            None => resources,
+        }
+    }
+
     /// Writes the extension of an available update under this base. It is read under every other one too, so that the base
     /// may change.
     #[must_use]
@@ -308,6 +341,7 @@ impl<R: ?Sized, B: ?Sized, L: ?Sized> Clone for UpdateService<R, B, L> {
             media_types: self.media_types.clone(),
             addresses: self.addresses.clone(),
             canonical: self.canonical.clone(),
+            own_base: self.own_base.clone(),
             limits: self.limits,
             max_holders: self.max_holders,
             verifier: self.verifier.clone(),

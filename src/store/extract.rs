@@ -1,7 +1,8 @@
 //! The index entries of the typed resources: where each search parameter looks.
 
 use super::{IndexEntries, Parameter, Token};
-use crate::datatype::{CodeableConcept, Identifier, Literal, Primitive, Reference, Target};
+use crate::datatype::{CodeableConcept, Identifier, Primitive, Reference, Target};
+use crate::reference::indexed;
 use crate::resource::{Device, DeviceComponent, DeviceMetric};
 
 const DEVICE_STATUS: &str = "http://hl7.org/fhir/device-status";
@@ -39,12 +40,7 @@ impl Entries {
     /// In the one form in which references are kept: without a version.
     fn reference<T: Target>(&mut self, parameter: Parameter, reference: &Option<Reference<T>>) {
         let Some(literal) = reference.as_ref().and_then(Reference::literal) else { return };
-        let whole = match literal {
-            Literal::Relative { resource_type, id, .. } => format!("{resource_type}/{id}"),
-            Literal::Absolute { base, resource_type, id, .. } => format!("{base}/{resource_type}/{id}"),
-            other => other.to_string(),
-        };
-        self.token(parameter, None, &whole);
+        self.token(parameter, None, &indexed(literal));
     }
 }
 

@@ -1,12 +1,12 @@
 //! References that a store answers, and the resources of a device with what is above them.
 
 use super::{
-    Criterion, Key, ResourceStore, ResourceType, Result, Search, StoreError, Stored, TenantResources, Version,
-    VersionId,
+    Criterion, Key, Parameter, ResourceStore, ResourceType, Result, Search, StoreError, Stored, TenantResources,
+    Version, VersionId,
 };
 use crate::containment::{Gather, Tree};
 use crate::datatype::Literal;
-use crate::reference::{Link, Resolution, ResolveLater, Resolving};
+use crate::reference::{Link, OwnBase, Resolution, ResolveLater, Resolving, localize};
 use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -34,34 +34,30 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 #[derive(Debug)]
 pub struct InStore<S: ?Sized> {
     store: TenantResources<S>,
-    base: Option<String>,
 }
 
 impl<S: ResourceStore + ?Sized> InStore<S> {
     /// How many missing resources of a call are asked for one by one.
     pub const LOOKED_FOR: usize = 8;
 
-    /// Answers relative references.
+    /// Answers relative references, and absolute ones to the [base](TenantResources::at) of the store's own service.
     #[must_use]
     pub fn new(store: TenantResources<S>) -> Self {
-        Self { store, base: None }
+        Self { store }
     }
 
     /// Answers absolute references to this base too, which is that of the store's own service.
     #[must_use]
     pub fn at(mut self, base: impl Into<String>) -> Self {
-        self.base = Some(base.into());
+        self.store = self.store.at(OwnBase::new(&base.into()));
         self
     }
 
     /// What is asked of the store, or the answer that needs no store.
     fn ask(&self, link: &Link<'_>) -> Result<(Key, Option<VersionId>), Resolution<Resource>> {
         let refuse = |reason| Resolution::NotAllowed { reason };
-        let (resource_type, id, version) = match link.literal {
+        let (resource_type, id, version) = match link.literal.map(|literal| localize(self.store.own_base(), literal)) {
             Some(Literal::Relative { resource_type, id, version }) => (resource_type, id, version),
-            Some(Literal::Absolute { base, resource_type, id, version }) if self.base.as_deref() == Some(base) => {
-                (resource_type, id, version)
-            }
             Some(Literal::Absolute { .. }) => return Err(refuse("it is at another service")),
             Some(Literal::Contained { .. }) => {
                 return Err(refuse("a contained resource is known to its container alone"));
@@ -157,13 +153,17 @@ fn typed(version: &Version) -> Result<Resource> {
 pub struct DeviceTree {
     /// The resources: the device first, then what was found.
     pub resources: Vec<Resource>,
+    own: Option<OwnBase>,
 }
 
 impl DeviceTree {
     /// Their tree.
     #[must_use]
     pub fn tree(&self) -> Tree<'_> {
-        self.resources.iter().fold(Gather::with_capacity(self.resources.len()), Gather::with).build()
+        self.resources
+            .iter()
+            .fold(Gather::with_capacity(self.resources.len()).at(self.own.clone()), Gather::with)
+            .build()
     }
 }
 
@@ -188,20 +188,20 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
             self.device_members(&key, &[ResourceType::DeviceComponent, ResourceType::DeviceMetric]).await?;
         let resources =
             std::iter::once(device).chain(device_members.into_iter().map(|(resource, _)| resource)).collect();
-        Ok(DeviceTree { resources })
+        Ok(DeviceTree { resources, own: self.own_base().cloned() })
     }
 
     /// What a device is made of, of these types: see [`device_tree`](Self::family).
     pub(crate) async fn device_members(&self, device: &Key, types: &[ResourceType]) -> Result<DeviceMembers> {
         let mut device_members = DeviceMembers::new();
         for resource_type in types {
-            let of_device = Criterion::source(&device.to_string());
+            let of_device = self.refers(Parameter::Source, device);
             device_members.extend(self.found(*resource_type, of_device).await?);
         }
         let mut known: BTreeSet<Key> = device_members.iter().map(|(_, version)| version.key.clone()).collect();
         let mut next = 0;
         loop {
-            let above = device_members.iter().skip(next).filter_map(|(resource, _)| parent(resource));
+            let above = device_members.iter().skip(next).filter_map(|(resource, _)| self.parent(resource));
             let is_known = |id: &SmolStr| component_key(id).is_some_and(|key| known.contains(&key));
             let wanted: BTreeSet<SmolStr> = above.filter(|id| !is_known(id)).collect();
             if wanted.is_empty() {
@@ -216,10 +216,10 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         let mut from = 0;
         loop {
             let holders = device_members.iter().skip(from).filter(|(resource, version)| {
-                let is_own = source(resource).is_none_or(|source| source == of_device);
+                let is_own = self.source(resource).is_none_or(|source| source == of_device);
                 version.key.resource_type() == ResourceType::DeviceComponent && is_own
             });
-            let parents = holders.map(|(_, version)| Criterion::parent(&version.key.to_string()));
+            let parents = holders.map(|(_, version)| self.refers(Parameter::Parent, &version.key));
             let below = Criterion::AnyOf(parents.collect());
             if below == Criterion::AnyOf(Vec::new()) {
                 return Ok(device_members);
@@ -227,11 +227,50 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
             from = device_members.len();
             for resource_type in types {
                 for one in self.found(*resource_type, below.clone()).await? {
-                    if source(&one.0).is_none() && known.insert(one.1.key.clone()) {
+                    if self.source(&one.0).is_none() && known.insert(one.1.key.clone()) {
                         device_members.push(one);
                     }
                 }
             }
+        }
+    }
+
+    /// What refers to a resource of this store, in whichever form it does.
+    fn refers(&self, parameter: Parameter, to: &Key) -> Criterion {
+        let relative = to.to_string();
+        match self.own_base() {
+            None => Criterion::value(parameter, &relative),
+            Some(own) => {
+                Criterion::AnyOf(own.forms(&relative).iter().map(|form| Criterion::value(parameter, form)).collect())
+            }
+        }
+    }
+
+    /// The literal of the source, where there is a source at all; relative where it is of this store.
+    fn source<'r>(&self, resource: &'r Resource) -> Option<Literal<'r>> {
+        let source = match resource {
+            Resource::DeviceComponent(component) => component.source.as_ref(),
+            Resource::DeviceMetric(metric) => metric.source.as_ref(),
+            _ => None,
+        };
+        let literal = localize(self.own_base(), source?.literal().unwrap_or(Literal::Other("")));
+        // Whichever version of the device it names.
+        Some(match literal {
+            Literal::Relative { resource_type, id, .. } => Literal::Relative { resource_type, id, version: None },
+            other => other,
+        })
+    }
+
+    /// The id of the parent, where it is a component of the same store.
+    fn parent(&self, resource: &Resource) -> Option<SmolStr> {
+        let parent = match resource {
+            Resource::DeviceComponent(component) => component.parent.as_ref(),
+            Resource::DeviceMetric(metric) => metric.parent.as_ref(),
+            _ => None,
+        };
+        match localize(self.own_base(), parent?.literal()?) {
+            Literal::Relative { id, .. } => Some(id.into()),
+            _ => None,
         }
     }
 
@@ -244,27 +283,4 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
 
 fn component_key(id: &SmolStr) -> Option<Key> {
     Key::new(ResourceType::DeviceComponent, id.clone()).ok()
-}
-
-/// The literal of the source, where there is a source at all.
-fn source(resource: &Resource) -> Option<Literal<'_>> {
-    let source = match resource {
-        Resource::DeviceComponent(component) => component.source.as_ref(),
-        Resource::DeviceMetric(metric) => metric.source.as_ref(),
-        _ => None,
-    };
-    Some(source?.literal().unwrap_or(Literal::Other("")))
-}
-
-/// The id of the parent, where it is a component of the same store.
-fn parent(resource: &Resource) -> Option<SmolStr> {
-    let parent = match resource {
-        Resource::DeviceComponent(component) => component.parent.as_ref(),
-        Resource::DeviceMetric(metric) => metric.parent.as_ref(),
-        _ => None,
-    };
-    match parent?.literal()? {
-        Literal::Relative { id, .. } => Some(id.into()),
-        _ => None,
-    }
 }

@@ -4,6 +4,7 @@ use super::{
     Applied, Capabilities, CommitError, IndexEntries, Key, Page, PageToken, Precondition, ResourceStore, Result,
     Search, StoreError, Tenant, Version, VersionId, Write, WriteId,
 };
+use crate::reference::OwnBase;
 use bytes::Bytes;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -36,12 +37,26 @@ use std::sync::Arc;
 pub struct TenantResources<S: ?Sized = dyn ResourceStore> {
     tenant: Tenant,
     store: Arc<S>,
+    own: Option<OwnBase>,
 }
 
 impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// Fixes the tenant.
     pub fn new(store: Arc<S>, tenant: Tenant) -> Self {
-        Self { tenant, store }
+        Self { tenant, store, own: None }
+    }
+
+    /// Takes absolute references to this base, which is that of the tenant's own service, for references to this store.
+    #[must_use]
+    pub fn at(mut self, own: OwnBase) -> Self {
+        self.own = Some(own);
+        self
+    }
+
+    /// The base of the tenant's own service, where it is known.
+    #[must_use]
+    pub fn own_base(&self) -> Option<&OwnBase> {
+        self.own.as_ref()
     }
 
     /// The tenant.
@@ -264,7 +279,7 @@ impl Trace {
 
 impl<S: ?Sized> Clone for TenantResources<S> {
     fn clone(&self) -> Self {
-        Self { tenant: self.tenant.clone(), store: Arc::clone(&self.store) }
+        Self { tenant: self.tenant.clone(), store: Arc::clone(&self.store), own: self.own.clone() }
     }
 }
 

@@ -1,0 +1,214 @@
+//! The address of a service, and which references are to itself.
+
+use crate::datatype::Literal;
+use std::fmt;
+use std::sync::Arc;
+use url::Url;
+
+/// The base URL of a service, by which it knows the references to its own resources.
+///
+/// Everything that has to tell them from those to other services asks here: the search and its index, the resolver, the
+/// containment tree and the update service. Two URLs are the same base where they differ in nothing but `http` or `https`,
+/// the case of the host, the port that the scheme has anyway, slashes at the end, and characters that are percent-encoded
+/// without need.
+///
+/// ```
+/// use fhir_devices::datatype::Literal;
+/// use fhir_devices::reference::OwnBase;
+///
+/// let own = OwnBase::new("https://updates.example/ward/fhir/");
+/// let same = Literal::parse("http://UPDATES.example:80/w%61rd/fhir/Device/pump/_history/3");
+/// assert_eq!(own.localize(same).to_string(), "Device/pump/_history/3");
+/// let other = Literal::parse("https://updates.example/icu/fhir/Device/pump");
+/// assert_eq!(own.localize(other), other);
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct OwnBase {
+    given: Arc<str>,
+    place: Option<Arc<str>>,
+}
+
+impl OwnBase {
+    /// The base of a service, with or without a slash at its end. A text that is no `http` or `https` URL is compared
+    /// character by character.
+    #[must_use]
+    pub fn new(base: &str) -> Self {
+        Self { given: base.trim_end_matches('/').into(), place: place(base).map(Into::into) }
+    }
+
+    /// The base as it was given, without a slash at its end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.given
+    }
+
+    /// Whether `base` is this one.
+    #[must_use]
+    pub fn is(&self, base: &str) -> bool {
+        *self.given == *base || self.place.as_ref().is_some_and(|own| place(base).is_some_and(|place| place == **own))
+    }
+
+    /// The reference as a relative one, where it is to this service; else as it is.
+    #[must_use]
+    pub fn localize<'t>(&self, literal: Literal<'t>) -> Literal<'t> {
+        match without_slash(literal) {
+            Literal::Absolute { base, resource_type, id, version } if self.is(base) => {
+                Literal::Relative { resource_type, id, version }
+            }
+            _ => literal,
+        }
+    }
+
+    /// The text of a reference in the one form in which references are compared: relative where it is to this service, in
+    /// the form of the index otherwise, and without a version.
+    #[must_use]
+    pub fn normal(&self, text: &str) -> String {
+        indexed(self.localize(Literal::parse(text)))
+    }
+
+    /// Every form in which the index may hold a reference to `relative`, as in `Device/pump`: relative, and absolute by this
+    /// base.
+    #[must_use]
+    pub fn forms(&self, relative: &str) -> Vec<String> {
+        let mut forms = vec![relative.to_owned(), format!("{}/{relative}", self.given)];
+        if let Some(place) = &self.place {
+            forms.extend(["https", "http"].map(|scheme| format!("{scheme}://{place}/{relative}")));
+        }
+        forms.sort_unstable();
+        forms.dedup();
+        forms
+    }
+}
+
+impl fmt::Display for OwnBase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.given)
+    }
+}
+
+impl fmt::Debug for OwnBase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OwnBase").field(&self.given).finish()
+    }
+}
+
+/// The reference as the own-base of a store says; without one, only what is relative is to the store itself.
+pub(crate) fn localize<'t>(own: Option<&OwnBase>, literal: Literal<'t>) -> Literal<'t> {
+    own.map_or(literal, |own| own.localize(literal))
+}
+
+/// The form in which the index holds a reference: without a version, and absolute URLs with their base in one spelling.
+pub(crate) fn indexed(literal: Literal<'_>) -> String {
+    match without_slash(literal) {
+        Literal::Relative { resource_type, id, .. } => format!("{resource_type}/{id}"),
+        Literal::Absolute { base, resource_type, id, .. } => match (place(base), base.split_once(':')) {
+            (Some(place), Some((scheme, _))) => {
+                format!("{}://{place}/{resource_type}/{id}", scheme.to_ascii_lowercase())
+            }
+            _ => format!("{base}/{resource_type}/{id}"),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// A URL that ends with slashes, read without them.
+fn without_slash(literal: Literal<'_>) -> Literal<'_> {
+    match literal {
+        Literal::Other(text) if text.ends_with('/') => match Literal::parse(text.trim_end_matches('/')) {
+            absolute @ Literal::Absolute { .. } => absolute,
+            _ => literal,
+        },
+        literal => literal,
+    }
+}
+
+/// The host, the port unless it is that of the scheme, and the path of a base, in one spelling.
+fn place(base: &str) -> Option<String> {
+    let url = Url::parse(base).ok()?;
+    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    if !matches!(url.scheme(), "http" | "https") || !plain || url.fragment().is_some() {
+        return None;
+    }
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{}{port}{}", url.host_str()?, unescaped(url.path().trim_end_matches('/'))))
+}
+
+/// The path with what need not be percent-encoded as it is, and what is encoded in upper case (RFC 3986, 6.2.2).
+fn unescaped(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        let digits = after.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let Some((digits, byte)) = digits.and_then(|digits| Some((digits, u8::from_str_radix(digits, 16).ok()?)))
+        else {
+            out.push('%');
+            rest = after;
+            continue;
+        };
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push_str(&digits.to_ascii_uppercase());
+        }
+        rest = after.get(2..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: &str = "https://updates.example/ward/fhir";
+
+    #[test]
+    fn every_spelling_of_the_base_is_own() {
+        let own = OwnBase::new(BASE);
+        for text in [
+            "Device/p",
+            "Device/p/_history/2",
+            "https://updates.example/ward/fhir/Device/p",
+            "http://updates.example/ward/fhir/Device/p/_history/2",
+            "https://UPDATES.Example:443/ward/fhir//Device/p",
+            "http://updates.example:80/ward/fhir/Device/p/",
+            "https://updates.example/w%61rd/%66hir/Device/p",
+            "https://updates.example/icu/../ward/fhir/Device/p",
+        ] {
+            assert_eq!(own.normal(text), "Device/p", "{text}");
+        }
+    }
+
+    #[test]
+    fn references_to_other_services_are_not_own() {
+        let own = OwnBase::new(BASE);
+        for text in [
+            "https://updates.example/WARD/fhir/Device/p",
+            "https://updates.example:8443/ward/fhir/Device/p",
+            "https://updates.example/ward/fhir2/Device/p",
+            "https://updates.example/ward%2Ffhir/Device/p",
+            "https://x@updates.example/ward/fhir/Device/p",
+            "https://updates.example.org/ward/fhir/Device/p",
+            "https://updates.example/Device/p",
+            "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7",
+            "#p",
+        ] {
+            assert_ne!(own.normal(text), "Device/p", "{text}");
+            assert_eq!(own.localize(Literal::parse(text)), Literal::parse(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_form_of_the_index_is_among_those_that_are_looked_for() {
+        let forms = OwnBase::new(BASE).forms("Device/p");
+        for text in [
+            "http://updates.example:80/ward/fhir/Device/p",
+            "https://Updates.example/ward/fhir//Device/p/_history/1",
+            "https://updates.example/ward/%66hir/Device/p/",
+        ] {
+            assert!(forms.contains(&indexed(Literal::parse(text))), "{text}");
+        }
+    }
+}
