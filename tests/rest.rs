@@ -20,3 +20,5 @@ mod oracle;
 mod pages;
 #[path = "rest/searches.rs"]
 mod searches;
+#[path = "rest/updates.rs"]
+mod updates;

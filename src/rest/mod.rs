@@ -28,6 +28,7 @@ mod server;
 mod splice;
 mod subset;
 mod transaction;
+mod updates;
 mod value;
 mod write;
 
@@ -37,6 +38,7 @@ pub use param::{Param, ParamKind, params};
 pub use problem::Problem;
 pub use server::Server;
 pub use splice::stamped;
+pub use updates::KnownUpdates;
 
 /// The media type of FHIR STU3 in JSON.
 pub const FHIR_JSON: &str = "application/fhir+json";

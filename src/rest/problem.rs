@@ -46,6 +46,12 @@ impl Problem {
         Self { status: 400, outcome: Box::new(report.into()), retry_after: None, fault: None }
     }
 
+    /// A document that follows the rules of FHIR and breaks one of the service's: every finding, with the status 422.
+    #[must_use]
+    pub fn unprocessable(report: &Report) -> Self {
+        Self { status: 422, ..Self::document(report) }
+    }
+
     /// A request that does not say what it must, or says it in the wrong form.
     #[must_use]
     pub fn bad(rule: &str, words: impl Display) -> Self {

@@ -9,7 +9,7 @@ use super::include::{Included, MAX_INCLUDED};
 use super::problem::{Problem, Result};
 use super::query::Query;
 use super::splice::stamped;
-use super::{Request, Response, capability};
+use super::{KnownUpdates, Request, Response, capability};
 use crate::issue::{Kind, Severity};
 use crate::primitive::CanonicalBase;
 use crate::reference::OwnBase;
@@ -51,6 +51,7 @@ pub struct Server<S: ?Sized = dyn ResourceStore> {
     pub(super) pages: PageKey,
     pub(super) clock: Arc<dyn Clock>,
     canonical: CanonicalBase,
+    pub(super) updates: Option<Arc<dyn KnownUpdates>>,
 }
 
 impl<S: ResourceStore + ?Sized> Server<S> {
@@ -62,7 +63,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let base = OwnBase::new(&base.into());
         let store = store.at(base.clone());
         let pages = PageKey::from_bytes(crate::store::Sha256::of(b"fhir-devices: places of searches").0);
-        Self { store, base, pages, clock: Arc::new(SystemClock), canonical: CanonicalBase::default() }
+        let canonical = CanonicalBase::default();
+        Self { store, base, pages, clock: Arc::new(SystemClock), canonical, updates: None }
     }
 
     /// With a key of your own for page tokens.
@@ -83,6 +85,29 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     #[must_use]
     pub fn with_canonical_base(mut self, base: CanonicalBase) -> Self {
         self.canonical = base;
+        self
+    }
+
+    /// Asks `updates` which updates of a component are known. Without it, those are that the stored component has.
+    ///
+    /// The [`available-update`](crate::update::AVAILABLE_UPDATE) extensions of a component are not the client's: what it
+    /// leaves out stays, and what it sends is replaced by what is stored. A stale copy of an update that the component
+    /// no longer has is left out, and an update that is not known is refused with 422. A component that is deleted takes its
+    /// updates with it; one that is created after it begins without any, until its service attaches them again.
+    ///
+    /// ```
+    /// # use fhir_devices::{backend::Memory, rest::Server, service::UpdateService, store::TenantResources};
+    /// # use std::sync::Arc;
+    /// # let memory = Arc::new(Memory::new());
+    /// let updates = UpdateService::new(memory.clone(), memory.clone(), memory.clone())?;
+    /// let store = TenantResources::new(memory, "st-mary".parse()?);
+    /// let server = Server::new(store, "https://devices.example/st-mary/fhir").with_known_updates(Arc::new(updates));
+    /// # let _ = server;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_known_updates(mut self, updates: Arc<dyn KnownUpdates>) -> Self {
+        self.updates = Some(updates);
         self
     }
 
@@ -218,6 +243,7 @@ impl<S: ?Sized> Clone for Server<S> {
             pages: self.pages.clone(),
             clock: Arc::clone(&self.clock),
             canonical: self.canonical.clone(),
+            updates: self.updates.clone(),
         }
     }
 }

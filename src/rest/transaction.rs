@@ -6,7 +6,7 @@ use super::bundle_writer::BundleWriter;
 use super::header::if_match;
 use super::link::rewrite;
 use super::problem::{Problem, Result};
-use super::write::{Candidate, exists_already, has_id_of, name, new_key, of_type, overtaken, valid_write};
+use super::write::{Candidate, exists_already, has_id_of, name, new_key, of_type, overtaken};
 use super::{Response, Server};
 use crate::code::HttpVerb;
 use crate::datatype::Literal;
@@ -33,6 +33,8 @@ enum Step {
     Gone,
     Write {
         key: Key,
+        /// What is stored under the key.
+        stored: Option<Box<Version>>,
         when: Precondition,
         status: u16,
         /// The condition is the client's: where it fails, the transaction does.
@@ -122,8 +124,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     async fn step(&self, entry: &Asked, turn: u32, taken: &BTreeSet<Key>) -> Result<Step> {
         let given = if_match(&entry.request)?;
         let insisted = given.is_some();
-        let write = |key: Key, when: Precondition, status: u16| {
-            Ok(Step::Write { key, when: given.unwrap_or(when), status, insisted })
+        let over = |stored: Version, status: u16| {
+            let when = given.unwrap_or(Precondition::Version(stored.version));
+            let insisted = matches!(given, Some(Precondition::Version(_)));
+            Ok(Step::Write { key: stored.key.clone(), stored: Some(Box::new(stored)), when, status, insisted })
+        };
+        let create = |key: Key, insisted: bool| {
+            Ok(Step::Write { key, stored: None, when: Precondition::Absent, status: 201, insisted })
         };
         match (entry.method, &entry.address) {
             (HttpVerb::Get, _) => Ok(Step::Read),
@@ -134,16 +141,16 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 let new = entry.request.one("if-none-match") == Some("*");
                 match self.store.read(key).await {
                     Ok(_) if new => Err(exists_already(key)),
-                    Ok(version) => write(key.clone(), Precondition::Version(version.version), 200),
-                    Err(StoreError::NotFound | StoreError::Gone { .. }) => {
-                        let when = given.unwrap_or(Precondition::Absent);
-                        Ok(Step::Write { key: key.clone(), when, status: 201, insisted: insisted || new })
+                    Ok(version) => over(version, 200),
+                    Err(StoreError::NotFound | StoreError::Gone { .. }) if insisted => {
+                        Err(Problem::of_store(&StoreError::Conflict { current: None }, key))
                     }
+                    Err(StoreError::NotFound | StoreError::Gone { .. }) => create(key.clone(), new),
                     Err(error) => Err(Problem::of_store(&error, key)),
                 }
             }
             (HttpVerb::Delete, Address::Resource(key)) => match self.store.read(key).await {
-                Ok(version) => write(key.clone(), Precondition::Version(version.version), 204),
+                Ok(version) => over(version, 204),
                 Err(StoreError::NotFound | StoreError::Gone { .. }) if !insisted => Ok(Step::Gone),
                 Err(StoreError::NotFound | StoreError::Gone { .. }) => {
                     Err(Problem::of_store(&StoreError::Conflict { current: None }, key))
@@ -157,12 +164,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                         if let Some(resource) = entry.resource.as_ref().filter(|resource| resource.id().is_some()) {
                             has_id_of(resource, &found.key)?;
                         }
-                        write(found.key, Precondition::Version(found.version), 200)
+                        over(found, 200)
                     }
                     None if insisted => Err(Problem::of_store(&StoreError::Conflict { current: None }, kind)),
                     None => match self.free_key(&query, turn, taken).await? {
-                        Candidate::Found(found) => write(found.key.clone(), Precondition::Version(found.version), 200),
-                        Candidate::Free(key) => write(key, Precondition::Absent, 201),
+                        Candidate::Found(found) => over(*found, 200),
+                        Candidate::Free(key) => create(key, false),
                         Candidate::Taken => Err(overtaken()),
                     },
                 }
@@ -170,13 +177,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             (HttpVerb::Delete, Address::Type(kind)) => {
                 let query = self.condition(*kind, &entry.request.query, "conditional")?;
                 match self.only(&query, "conditional").await? {
-                    Some(found) => write(found.key, Precondition::Version(found.version), 204),
+                    Some(found) => over(found, 204),
                     None => Ok(Step::Gone),
                 }
             }
             (HttpVerb::Post, Address::Type(kind)) => {
                 let Some(condition) = entry.request.one("if-none-exist") else {
-                    return write(new_key(*kind)?, Precondition::Absent, 201);
+                    return create(new_key(*kind)?, insisted);
                 };
                 let query = self.condition(*kind, condition, "if-none-exist")?;
                 if let Some(found) = self.only(&query, "if-none-exist").await? {
@@ -184,7 +191,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 }
                 match self.free_key(&query, turn, taken).await? {
                     Candidate::Found(found) => Ok(Step::There(found)),
-                    Candidate::Free(key) => write(key, Precondition::Absent, 201),
+                    Candidate::Free(key) => create(key, insisted),
                     Candidate::Taken => Err(overtaken()),
                 }
             }
@@ -214,12 +221,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let mut faults = Faults::default();
         let mut writes = Vec::new();
         for (at, (entry, step)) in entries.iter().zip(steps).enumerate() {
-            let Step::Write { key, when, .. } = step else { continue };
+            let Step::Write { key, stored, when, .. } = step else { continue };
             if entry.method == HttpVerb::Delete {
                 writes.push((at, Write::delete(key.clone(), *when).with_id(super::write::write_id())));
                 continue;
             }
-            match self.linked(entry, key, *when, &addresses).await {
+            match self.linked(entry, (key, stored.as_deref(), *when), &addresses).await {
                 Ok(write) => writes.push((at, write)),
                 Err(problem) => faults.add(problem.at(&entry.place)),
             }
@@ -234,7 +241,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     /// The write of an entry's resource, named, with its references set.
-    async fn linked(&self, entry: &Asked, key: &Key, when: Precondition, addresses: &Addresses) -> Result<Write> {
+    async fn linked(
+        &self,
+        entry: &Asked,
+        (key, stored, when): (&Key, Option<&Version>, Precondition),
+        addresses: &Addresses,
+    ) -> Result<Write> {
         let Some(mut resource) = entry.resource.clone() else { return Err(not_here(entry)) };
         name(&mut resource, key)?;
         let json = resource.to_json();
@@ -261,11 +273,11 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             conditional.get(text).cloned().or_else(|| addresses.target(text, entry).map(ToString::to_string))
         });
         if changed == json {
-            return valid_write(resource, when);
+            return self.client_write(resource, stored, when).await;
         }
         let checked = check(changed.as_bytes(), ReadMode::Strict);
         match checked.resource {
-            Some(resource) if !checked.report.has_errors() => valid_write(resource, when),
+            Some(resource) if !checked.report.has_errors() => self.client_write(resource, stored, when).await,
             _ => Err(Problem::document(&checked.report)),
         }
     }

@@ -23,6 +23,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// How often a write is tried that others keep overtaking.
 const TRIES: u32 = 8;
 
+/// The same for the update of one resource, of which many may be under way at a time: one of them succeeds at each try.
+const UPDATE_TRIES: u32 = 32;
+
 /// Reads a resource strictly, with every finding.
 pub(super) fn document(kind: ResourceType, body: &[u8]) -> Result<Resource> {
     let checked = check(body, ReadMode::Strict);
@@ -54,7 +57,8 @@ pub(super) fn name(resource: &mut Resource, key: &Key) -> Result<()> {
     Ok(())
 }
 
-/// The write of a resource that was found valid, with a write id of its own.
+/// The write of a resource that was found valid, with a write id of its own. Those of clients are made by
+/// [`Server::client_write`].
 pub(super) fn valid_write(resource: Resource, when: Precondition) -> Result<Write> {
     fn made<T: Stored + Validate>(value: T, when: Precondition) -> Result<Write> {
         let valid = Valid::new(value).map_err(|report| Problem::document(&report))?;
@@ -150,7 +154,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             };
             let mut named = resource.clone();
             name(&mut named, &key)?;
-            match self.store.write_resolved(valid_write(named, Precondition::Absent)?).await {
+            let write = self.client_write(named, None, Precondition::Absent).await?;
+            match self.store.write_resolved(write).await {
                 Ok(version) => return Ok((201, version)),
                 // Somebody else was faster: what they made is found at the next turn.
                 Err(StoreError::AlreadyExists { .. }) => {}
@@ -171,7 +176,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
         let key = new_key(kind)?;
         name(&mut resource, &key)?;
-        let made = self.store.write_resolved(valid_write(resource, Precondition::Absent)?).await;
+        let made = self.store.write_resolved(self.client_write(resource, None, Precondition::Absent).await?).await;
         self.written(request, 201, &made.map_err(|error| Problem::of_store(&error, key))?)
     }
 
@@ -182,29 +187,31 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let new = request.one("if-none-match") == Some("*");
         let resource = document(key.resource_type(), &request.body)?;
         has_id_of(&resource, key)?;
-        let write = valid_write(resource, when.unwrap_or(Precondition::Exists))?;
-        if when.is_some() {
-            let made = self.store.write_resolved(write).await;
-            return self.written(request, 200, &made.map_err(|error| unmatched(error, key))?);
-        }
-        if new {
-            return match self.store.write_resolved(Write { when: Precondition::Absent, ..write }).await {
-                Ok(version) => self.written(request, 201, &version),
-                Err(StoreError::AlreadyExists { .. }) => Err(exists_already(key)),
-                Err(error) => Err(Problem::of_store(&error, key)),
+        let named = matches!(when, Some(Precondition::Version(_)));
+        for _ in 0..UPDATE_TRIES {
+            let stored = match self.store.read(key).await {
+                Ok(version) => Some(version),
+                Err(StoreError::NotFound | StoreError::Gone { .. }) => None,
+                Err(error) => return Err(Problem::of_store(&error, key)),
             };
-        }
-        for _ in 0..TRIES {
             // Which of the two it was, the client is told.
-            let (status, when) = match self.store.read(key).await {
-                Ok(_) => (200, Precondition::Exists),
-                Err(StoreError::NotFound | StoreError::Gone { .. }) => (201, Precondition::Absent),
-                Err(error) => return Err(Problem::of_store(&error, key)),
+            let (status, condition) = match (&stored, when) {
+                (Some(_), _) if new => return Err(exists_already(key)),
+                (None, Some(_)) => return Err(unmatched(StoreError::NotFound, key)),
+                (Some(_), when) => (200, when.unwrap_or(Precondition::Exists)),
+                (None, None) => (201, Precondition::Absent),
             };
-            match self.store.write_resolved(Write { when, ..write.clone() }).await {
+            let write = self.client_write(resource.clone(), stored.as_ref(), condition).await?;
+            match self.store.write_resolved(write).await {
                 Ok(version) => return self.written(request, status, &version),
-                Err(StoreError::AlreadyExists { .. } | StoreError::NotFound | StoreError::Gone { .. }) => {}
-                Err(error) => return Err(Problem::of_store(&error, key)),
+                // It is another one by now.
+                Err(
+                    StoreError::AlreadyExists { .. }
+                    | StoreError::Conflict { .. }
+                    | StoreError::NotFound
+                    | StoreError::Gone { .. },
+                ) if !named => {}
+                Err(error) => return Err(unmatched(error, key)),
             }
         }
         Err(overtaken())
@@ -232,10 +239,11 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 has_id_of(&resource, &found.key)?;
             }
             name(&mut named, &found.key)?;
-            let write = valid_write(named, when.unwrap_or(Precondition::Version(found.version)))?;
+            let condition = when.unwrap_or(Precondition::Version(found.version));
+            let write = self.client_write(named, Some(&found), condition).await?;
             match self.store.write_resolved(write).await {
                 Ok(version) => return self.written(request, 200, &version),
-                Err(StoreError::Conflict { .. }) if when.is_none() => {}
+                Err(StoreError::Conflict { .. }) if !matches!(when, Some(Precondition::Version(_))) => {}
                 Err(error) => return Err(unmatched(error, &found.key)),
             }
         }

@@ -208,6 +208,7 @@ impl UpdateServer {
         rest::Server::new(self.tenanted(tenant), base)
             .with_page_key(self.pages.clone())
             .with_canonical_base(self.canonical.clone())
+            .with_known_updates(Arc::new(self.updates.clone()))
     }
 }
 

@@ -25,6 +25,7 @@ mod collect;
 mod entries;
 mod error;
 mod ids;
+mod known;
 mod ledger_session;
 mod lifecycle;
 mod receive;

@@ -206,10 +206,6 @@ impl AvailableUpdate {
             None => None,
             Some(number) => Some(whole(number).ok_or_else(wrong("sequence"))?),
         };
-        let id = match value("id") {
-            Some(ExtensionValue::Id(Primitive { value: Some(id), .. })) => id.as_str().parse().ok(),
-            _ => None,
-        };
         let status = match value("status") {
             Some(ExtensionValue::Code(Primitive { value: Some(code), .. })) => code.as_str().parse().ok(),
             _ => None,
@@ -223,7 +219,7 @@ impl AvailableUpdate {
             _ => None,
         };
         Ok(Self {
-            id: id.ok_or_else(wrong("id"))?,
+            id: update_id(extension).ok_or_else(wrong("id"))?,
             version: optional_version,
             sequence,
             status: status.ok_or_else(wrong("status"))?,
@@ -231,6 +227,14 @@ impl AvailableUpdate {
             size: value("size").and_then(whole).ok_or_else(wrong("size"))?,
             file: file.ok_or_else(wrong("file"))?,
         })
+    }
+}
+
+/// The id of an available update, whatever else is wrong with it.
+pub(crate) fn update_id(extension: &Extension) -> Option<IngestId> {
+    match extension.part("id").and_then(|part| part.value.as_ref()) {
+        Some(ExtensionValue::Id(Primitive { value: Some(id), .. })) => id.as_str().parse().ok(),
+        _ => None,
     }
 }
 

@@ -20,6 +20,7 @@ mod sequence;
 mod text;
 
 pub use audit_draft::{Action, AuditDraft, StateName};
+pub(crate) use available::update_id;
 pub use available::{
     AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, attach_under, available, detach,
     is_available_update,

@@ -1,0 +1,205 @@
+//! The updates of a component belong to the service that attaches them: what a client writes neither adds, changes nor
+//! removes one.
+
+use super::Server;
+use super::problem::{Problem, Result};
+use super::splice::typed;
+use super::write::valid_write;
+use crate::datatype::Extension;
+use crate::element::{Facts, Node};
+use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::primitive::Id;
+use crate::resource::{DeviceComponent, Resource};
+use crate::store::{BoxFuture, Precondition, ResourceStore, Result as StoreResult, Tenant, Version, Write};
+use crate::update::{IngestId, is_available_update, update_id};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Says which updates of a component its service knows. [`UpdateService`](crate::service::UpdateService) does.
+///
+/// A [`Server`] asks it about the updates in a component that a client sends and that the stored component does not have:
+/// those that are known are stale copies, which are left out, and any other is refused.
+///
+/// ```
+/// use fhir_devices::primitive::Id;
+/// use fhir_devices::rest::KnownUpdates;
+/// use fhir_devices::store::{BoxFuture, Result, Tenant};
+/// use fhir_devices::update::IngestId;
+/// use std::collections::BTreeSet;
+///
+/// /// A service that attached one update.
+/// struct One(IngestId);
+///
+/// impl KnownUpdates for One {
+///     fn known<'a>(
+///         &'a self,
+///         _: &'a Tenant,
+///         _: &'a Id,
+///         of: &'a BTreeSet<IngestId>,
+///     ) -> BoxFuture<'a, Result<BTreeSet<IngestId>>> {
+///         Box::pin(async { Ok(of.iter().copied().filter(|id| *id == self.0).collect()) })
+///     }
+/// }
+/// ```
+pub trait KnownUpdates: Send + Sync {
+    /// Those of the updates that are, or were, of this component of the tenant.
+    fn known<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        component: &'a Id,
+        of: &'a BTreeSet<IngestId>,
+    ) -> BoxFuture<'a, StoreResult<BTreeSet<IngestId>>>;
+}
+
+/// The key of the rule.
+const RULE: &str = "available-update";
+
+/// How many updates that the stored component does not have are looked up for one request.
+const MAX_LOOKUPS: usize = 64;
+
+impl<S: ResourceStore + ?Sized> Server<S> {
+    /// The write of a resource that a client sent, over what is stored under its key. Every write of a client is made here.
+    ///
+    /// A component keeps the updates that it has: those that the client left out are put back, and those that it sent are
+    /// replaced by what is stored. It is written on the condition that it is still in the version whose updates were kept,
+    /// unless `when` names another one, so that the write fails.
+    pub(super) async fn client_write(
+        &self,
+        mut resource: Resource,
+        stored: Option<&Version>,
+        when: Precondition,
+    ) -> Result<Write> {
+        let mut misplaced = Report::new();
+        find_misplaced(&resource, &Path::root(resource.resource_type()), &mut misplaced);
+        if !misplaced.is_empty() {
+            return Err(Problem::unprocessable(&misplaced));
+        }
+        let mut when = when;
+        if let Resource::DeviceComponent(component) = &mut resource {
+            self.keep_updates(component, stored).await?;
+            when = match (stored, when) {
+                (Some(stored), Precondition::Exists | Precondition::None) => Precondition::Version(stored.version),
+                (None, Precondition::Exists | Precondition::None) => Precondition::Absent,
+                (_, when) => when,
+            };
+        }
+        valid_write(resource, when)
+    }
+
+    /// Puts the updates that are stored into the component, in the places of those that the client sent and behind them.
+    async fn keep_updates(&self, component: &mut DeviceComponent, stored: Option<&Version>) -> Result<()> {
+        let stored = match stored.map(typed).transpose() {
+            Ok(Some(Resource::DeviceComponent(stored))) => stored.extension,
+            Ok(_) => Vec::new(),
+            Err(error) => return Err(Problem::of_store(&error, "the component")),
+        };
+        let stored: Vec<Extension> = stored.into_iter().filter(is_update).collect();
+        if stored.is_empty() && !component.extension.iter().any(is_update) {
+            return Ok(());
+        }
+        let mut copies: BTreeMap<Identity, usize> = BTreeMap::new();
+        for update in &stored {
+            *copies.entry(Identity::of(update)).or_default() += 1;
+        }
+        let (mut places, mut others) = (BTreeSet::new(), Vec::new());
+        for (at, update) in component.extension.iter().enumerate().filter(|(_, sent)| is_update(sent)) {
+            let identity = Identity::of(update);
+            match copies.get_mut(&identity) {
+                Some(0) => {}
+                Some(count) => {
+                    *count -= 1;
+                    places.insert(at);
+                }
+                None => others.push((at, identity)),
+            }
+        }
+        self.refuse_unknown(component, &others).await?;
+        let mut stored = VecDeque::from(stored);
+        let sent = std::mem::take(&mut component.extension);
+        for (at, extension) in sent.into_iter().enumerate() {
+            if !is_update(&extension) {
+                component.extension.push(extension);
+            } else if places.contains(&at) {
+                // The order among the updates is the service's too.
+                component.extension.extend(stored.pop_front());
+            }
+        }
+        component.extension.extend(stored);
+        Ok(())
+    }
+
+    /// Refuses the updates that neither the stored component nor the ledger has.
+    async fn refuse_unknown(&self, component: &DeviceComponent, others: &[(usize, Identity)]) -> Result<()> {
+        if others.is_empty() {
+            return Ok(());
+        }
+        let ids: BTreeSet<IngestId> =
+            others.iter().filter_map(|(_, identity)| identity.id()).take(MAX_LOOKUPS).collect();
+        let id = component.id.as_ref().and_then(|id| id.value.as_ref());
+        let known = match (&self.updates, id) {
+            (Some(updates), Some(id)) if !ids.is_empty() => {
+                let known = updates.known(self.store.tenant(), id, &ids).await;
+                known.map_err(|error| Problem::of_store(&error, "the list of updates"))?
+            }
+            _ => BTreeSet::new(),
+        };
+        let unknown = others.iter().filter(|(_, identity)| identity.id().is_none_or(|id| !known.contains(&id)));
+        let report: Report = unknown
+            .take(MAX_LOOKUPS)
+            .map(|(at, identity)| {
+                let found = match identity.id() {
+                    Some(id) => format!("no update `{id}` of this component is known"),
+                    None => "the update has no id".to_owned(),
+                };
+                let message = format!("{found}, wanted none but those that the service attached");
+                let root = Path::root("DeviceComponent");
+                Issue::new(RULE, Severity::Error, Kind::BusinessRule, root.item("extension", *at), message)
+            })
+            .collect();
+        if report.is_empty() { Ok(()) } else { Err(Problem::unprocessable(&report)) }
+    }
+}
+
+fn is_update(extension: &Extension) -> bool {
+    is_available_update(extension.url.as_str())
+}
+
+/// By what an update that a client sends is recognised among those that are stored: its id, or all of it where it has none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Identity {
+    Id(IngestId),
+    Whole(String),
+}
+
+impl Identity {
+    fn of(update: &Extension) -> Self {
+        update_id(update).map_or_else(|| Self::Whole(format!("{update:?}")), Self::Id)
+    }
+
+    fn id(&self) -> Option<IngestId> {
+        match self {
+            Self::Id(id) => Some(*id),
+            Self::Whole(_) => None,
+        }
+    }
+}
+
+/// Finds extensions with the address of an update in all places but that of the updates of a component.
+fn find_misplaced(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
+    node.children(at, &mut |child, below| {
+        let found = match below.facts() {
+            Facts::Extension { url } => url.is_some_and(is_available_update),
+            Facts::Text { json, .. } => json.split('"').any(is_available_update),
+            _ => false,
+        };
+        let of_component = child.name() == "extension"
+            && child.parent().is_some_and(|up| up.parent().is_none() && up.name() == "DeviceComponent");
+        if found && !of_component && report.len() < MAX_LOOKUPS {
+            let message = "an update is available for a component, wanted it in `DeviceComponent.extension` alone";
+            report.push(Issue::new(RULE, Severity::Error, Kind::BusinessRule, child, message));
+        }
+        // What stands in an update of a component is replaced by what is stored.
+        if !(found && of_component) {
+            find_misplaced(below, child, report);
+        }
+    });
+}

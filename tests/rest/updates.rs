@@ -1,0 +1,352 @@
+//! The updates of a component are its service's: what a client writes neither adds, changes nor removes one.
+
+use super::client::{Client, json, rules, text};
+use bytes::Bytes;
+use fhir_devices::DeviceComponent;
+use fhir_devices::backend::Memory;
+use fhir_devices::rest::{Request, Server};
+use fhir_devices::service::{Submission, UpdateService};
+use fhir_devices::store::*;
+use fhir_devices::update::{AVAILABLE_UPDATE, AvailableUpdate, IngestId, available};
+use serde_json::{Value, json};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+type Updates = UpdateService<Memory, Memory, Memory>;
+
+fn tenant() -> Tenant {
+    "ward".parse().unwrap()
+}
+
+fn part(id: &str) -> Value {
+    json!({"resourceType": "DeviceComponent", "id": id, "identifier": {"system": "urn:handle", "value": id},
+        "type": {"text": "pump"}, "source": {"reference": "Device/pump"}})
+}
+
+/// A pump with the component `mds`, to which an update is attached.
+async fn pump() -> (Client, Updates, AvailableUpdate) {
+    let memory = Arc::new(Memory::new());
+    let updates = UpdateService::new(memory.clone(), memory.clone(), memory.clone()).unwrap();
+    let store: Arc<dyn ResourceStore> = memory;
+    let server = Server::new(TenantResources::new(store, tenant()), super::client::BASE);
+    let client = Client(server.with_known_updates(Arc::new(updates.clone())));
+    client.put(&json!({"resourceType": "Device", "id": "pump"})).await;
+    client.put(&part("mds")).await;
+    let update = attach(&updates, "2.4.bin").await;
+    (client, updates, update)
+}
+
+async fn attach(updates: &Updates, name: &str) -> AvailableUpdate {
+    let mut submission =
+        Submission::new("pump".parse().unwrap(), name.parse().unwrap(), "application/zip".parse().unwrap());
+    submission.target = fhir_devices::containment::Selector::Component("mds".parse().unwrap());
+    updates.receive(&tenant(), submission, stream::once(name.to_owned())).await.unwrap().update
+}
+
+async fn now(client: &Client, id: &str) -> Value {
+    json(&client.get(&format!("DeviceComponent/{id}")).await)
+}
+
+fn of(component: &Value) -> Vec<AvailableUpdate> {
+    let component = DeviceComponent::from_json(component.to_string().as_bytes()).unwrap();
+    available(&component).map(Result::unwrap).collect()
+}
+
+fn forged(id: IngestId) -> Value {
+    json!({"url": AVAILABLE_UPDATE, "extension": [
+        {"url": "id", "valueId": id.to_string()},
+        {"url": "status", "valueCode": "current"},
+        {"url": "sha-256", "valueString": "0".repeat(64)},
+        {"url": "size", "valueDecimal": 3},
+        {"url": "file", "valueAttachment": {"contentType": "application/zip", "url": "https://evil.example/x",
+            "size": 3, "title": "x.bin"}},
+    ]})
+}
+
+/// Every way in which a client can replace the component: the answer shows it as it now is, where the answer is one.
+async fn replaced(client: &Client, body: &Value) -> Vec<(&'static str, u16, Value)> {
+    let tag = client.get("DeviceComponent/mds").await.header("etag").unwrap().to_owned();
+    let mut bare = body.clone();
+    bare.as_object_mut().unwrap().remove("id");
+    let mut answers = Vec::new();
+    for (how, line, headers, sent) in [
+        ("put", "PUT DeviceComponent/mds", vec![], body),
+        ("put, if-match any", "PUT DeviceComponent/mds", vec![("If-Match", "*")], body),
+        ("conditional", "PUT DeviceComponent?identifier=urn:handle|mds", vec![], &bare),
+    ] {
+        let answer = client.send(line, &headers, &sent.to_string()).await;
+        answers.push((how, answer.status, json(&answer)));
+    }
+    let answer = client.send("PUT DeviceComponent/mds", &[("If-Match", &tag)], &body.to_string()).await;
+    assert!([409, 422].contains(&answer.status), "the version is an old one by now: {}", text(&answer));
+    let tag = client.get("DeviceComponent/mds").await.header("etag").unwrap().to_owned();
+    let answer = client.send("PUT DeviceComponent/mds", &[("If-Match", &tag)], &body.to_string()).await;
+    answers.push(("put, if-match", answer.status, json(&answer)));
+    for (how, kind, url) in [
+        ("batch", "batch", "DeviceComponent/mds"),
+        ("transaction", "transaction", "DeviceComponent/mds"),
+        ("conditional in a transaction", "transaction", "DeviceComponent?identifier=urn:handle|mds"),
+    ] {
+        let resource = if how.starts_with("cond") { &bare } else { body };
+        let bundle = json!({"resourceType": "Bundle", "type": kind,
+            "entry": [{"resource": resource, "request": {"method": "PUT", "url": url}}]});
+        let answer = client.send("POST ", &[("Prefer", "return=representation")], &bundle.to_string()).await;
+        let whole = json(&answer);
+        let response = &whole["entry"][0]["response"];
+        let status = response["status"].as_str().and_then(|status| status.get(..3)?.parse().ok());
+        let outcome = if response["outcome"].is_null() { &whole["entry"][0]["resource"] } else { &response["outcome"] };
+        let outcome = if kind == "transaction" && answer.status >= 400 { &whole } else { outcome };
+        answers.push((how, status.unwrap_or(answer.status), outcome.clone()));
+    }
+    answers
+}
+
+#[tokio::test]
+async fn an_update_that_is_left_out_stays() {
+    let (client, _, update) = pump().await;
+    let mut own = part("mds");
+    own["extension"] = json!([{"url": "https://acme.example/hours", "valueDecimal": 7}]);
+    for (how, status, answer) in replaced(&client, &own).await {
+        assert_eq!((status, of(&answer)), (200, vec![update.clone()]), "{how}: {answer}");
+        assert_eq!(answer["extension"][0]["url"], "https://acme.example/hours", "{how}");
+        assert_eq!(of(&now(&client, "mds").await), std::slice::from_ref(&update), "{how}");
+    }
+}
+
+#[tokio::test]
+async fn an_update_that_is_not_known_is_refused_with_its_place() {
+    let (client, _, update) = pump().await;
+    let mut own = now(&client, "mds").await;
+    own["extension"].as_array_mut().unwrap().push(forged(IngestId(7)));
+    let refused = replaced(&client, &own).await;
+    for (how, status, answer) in &refused {
+        assert_eq!((*status, rules(answer)), (422, vec!["available-update".to_owned()]), "{how}: {answer}");
+        let place = answer["issue"][0]["expression"][0].as_str().unwrap();
+        assert!(
+            ["DeviceComponent.extension[1]", "Bundle.entry[0].resource.extension[1]"].contains(&place),
+            "{how}: {place}"
+        );
+    }
+    assert_eq!(refused.len(), 7);
+    let mut no_id = own.clone();
+    no_id["extension"][1]["extension"].as_array_mut().unwrap().remove(0);
+    assert_eq!(client.refused("PUT DeviceComponent/mds", &[], &no_id.to_string(), 422).await, ["available-update"]);
+    let mut fresh = part("new");
+    fresh["extension"] = json!([forged(update.id)]);
+    assert_eq!(client.refused("POST DeviceComponent", &[], &fresh.to_string(), 422).await, ["available-update"]);
+    // It is an update of another component.
+    assert_eq!(client.refused("PUT DeviceComponent/new", &[], &fresh.to_string(), 422).await, ["available-update"]);
+    let if_none = [("If-None-Exist", "identifier=urn:handle|new")];
+    assert_eq!(client.refused("POST DeviceComponent", &if_none, &fresh.to_string(), 422).await, ["available-update"]);
+    assert_eq!(of(&now(&client, "mds").await), [update]);
+}
+
+#[tokio::test]
+async fn a_changed_copy_is_answered_with_the_true_update() {
+    let (client, _, update) = pump().await;
+    let mut own = part("mds");
+    own["extension"] = json!([
+        {"url": "https://acme.example/first", "valueCode": "a"},
+        forged(update.id),
+        forged(update.id),
+        {"url": "https://acme.example/second", "valueCode": "b"},
+    ]);
+    for (how, status, answer) in replaced(&client, &own).await {
+        assert_eq!((status, of(&answer)), (200, vec![update.clone()]), "{how}: {answer}");
+        let urls: Vec<_> =
+            answer["extension"].as_array().unwrap().iter().map(|one| one["url"].as_str().unwrap()).collect();
+        assert_eq!(urls, ["https://acme.example/first", AVAILABLE_UPDATE, "https://acme.example/second"], "{how}");
+    }
+}
+
+#[tokio::test]
+async fn the_updates_keep_their_order_among_the_extensions_of_the_client() {
+    let (client, updates, first) = pump().await;
+    let second = attach(&updates, "2.5.bin").await;
+    let stored = of(&now(&client, "mds").await);
+    assert_eq!(stored.iter().map(|update| update.id).collect::<Vec<_>>(), [first.id, second.id]);
+    let mut own = part("mds");
+    let foreign = json!({"url": "https://acme.example/x", "valueCode": "a"});
+    own["extension"] = json!([forged(second.id), foreign, forged(first.id)]);
+    let answer = json(&client.put(&own).await);
+    assert_eq!(of(&answer), stored);
+    assert_eq!(answer["extension"][1], foreign);
+    own["extension"] = json!([foreign, forged(second.id), foreign]);
+    let answer = json(&client.put(&own).await);
+    assert_eq!(of(&answer), stored);
+    assert_eq!((&answer["extension"][0], &answer["extension"][2]), (&foreign, &foreign));
+}
+
+#[tokio::test]
+async fn a_stale_copy_of_an_update_that_was_withdrawn_does_not_bring_it_back() {
+    let (client, updates, update) = pump().await;
+    let own = now(&client, "mds").await;
+    updates.withdraw(&tenant(), update.id, "biomed".parse().unwrap(), "recalled".parse().unwrap()).await.unwrap();
+    let withdrawn = of(&now(&client, "mds").await);
+    assert!(withdrawn.iter().all(|update| update.status.as_str() != "current"));
+    for (how, status, answer) in replaced(&client, &own).await {
+        assert_eq!((status, of(&answer)), (200, withdrawn.clone()), "{how}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_address_of_an_update_is_refused_in_every_other_place() {
+    let (client, _, update) = pump().await;
+    let ext = || forged(update.id);
+    let other = |inner: Value| json!([{"url": "https://acme.example/x", "extension": [inner]}]);
+    let mut nested = part("mds");
+    nested["extension"] = other(ext());
+    let mut modifier = part("mds");
+    modifier["modifierExtension"] = json!([ext()]);
+    let mut on_element = part("mds");
+    on_element["type"]["extension"] = json!([ext()]);
+    let mut on_primitive = part("mds");
+    on_primitive["_id"] = json!({"extension": [ext()]});
+    let mut contained = part("mds");
+    let mut inside = part("inside");
+    inside["extension"] = json!([ext()]);
+    contained["contained"] = json!([inside]);
+    contained["parent"] = json!({"reference": "#inside"});
+    let mut unknown = part("mds");
+    unknown["contained"] = json!([{"resourceType": "Basic", "id": "b", "code": {"text": "x"}, "extension": [ext()]}]);
+    unknown["extension"] = json!([{"url": "https://acme.example/b", "valueReference": {"reference": "#b"}}]);
+    let device = json!({"resourceType": "Device", "id": "pump", "extension": [ext()]});
+    let metric = json!({"resourceType": "DeviceMetric", "id": "m", "identifier": {"value": "m"}, "type": {"text": "m"},
+        "category": "setting", "extension": [ext()]});
+    for (body, place) in [
+        (nested, "DeviceComponent.extension[0].extension[0]"),
+        (modifier, "DeviceComponent.modifierExtension[0]"),
+        (on_element, "DeviceComponent.type.extension[0]"),
+        (on_primitive, "DeviceComponent.id.extension[0]"),
+        (contained, "DeviceComponent.contained[0].extension[0]"),
+        (unknown, "DeviceComponent.contained[0]"),
+        (device, "Device.extension[0]"),
+        (metric, "DeviceMetric.extension[0]"),
+    ] {
+        let line = format!("PUT {}/{}", body["resourceType"].as_str().unwrap(), body["id"].as_str().unwrap());
+        let answer = client.send(&line, &[], &body.to_string()).await;
+        assert_eq!(
+            (answer.status, rules(&json(&answer))),
+            (422, vec!["available-update".to_owned()]),
+            "{}",
+            text(&answer)
+        );
+        assert_eq!(json(&answer)["issue"][0]["expression"][0], place);
+    }
+}
+
+#[tokio::test]
+async fn a_component_that_is_created_after_a_deletion_begins_without_updates() {
+    let (client, _, _) = pump().await;
+    let own = now(&client, "mds").await;
+    assert_eq!(client.send("DELETE DeviceComponent/mds", &[], "").await.status, 204);
+    // What the client still has of it is a copy of what the ledger knows, and brings nothing back.
+    let made = client.put(&own).await;
+    assert_eq!((made.status, of(&json(&made))), (201, vec![]));
+}
+
+#[tokio::test]
+async fn without_a_ledger_only_what_is_stored_counts() {
+    let (client, updates, update) = pump().await;
+    let client = Client(Server::new(client.0.store().clone(), super::client::BASE));
+    let own = now(&client, "mds").await;
+    let answer = json(&client.put(&own).await);
+    assert_eq!(of(&answer), std::slice::from_ref(&update));
+    assert_eq!(of(&json(&client.put(&part("mds")).await)), [update]);
+    let later = attach(&updates, "2.5.bin").await;
+    assert_eq!(client.send("DELETE DeviceComponent/mds", &[], "").await.status, 204);
+    let mut own = part("mds");
+    own["extension"] = json!([forged(later.id)]);
+    assert_eq!(client.refused("PUT DeviceComponent/mds", &[], &own.to_string(), 422).await, ["available-update"]);
+}
+
+/// A store in which an update is attached between the reading and the writing of a client, each time for a while.
+struct Attaching {
+    below: Arc<Memory>,
+    updates: Updates,
+    left: AtomicU32,
+}
+
+impl ResourceStore for Attaching {
+    fn capabilities(&self) -> Capabilities {
+        ResourceStore::capabilities(&*self.below)
+    }
+
+    fn read<'a>(&'a self, t: &'a Tenant, k: &'a Key) -> BoxFuture<'a, Result<Version>> {
+        self.below.read(t, k)
+    }
+
+    fn vread<'a>(&'a self, t: &'a Tenant, k: &'a Key, v: VersionId) -> BoxFuture<'a, Result<Version>> {
+        self.below.vread(t, k, v)
+    }
+
+    fn commit<'a>(&'a self, t: &'a Tenant, w: Vec<Write>) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        Box::pin(async move {
+            let left = self.left.load(Ordering::Relaxed);
+            if left > 0 {
+                self.left.store(left - 1, Ordering::Relaxed);
+                attach(&self.updates, &format!("between-{left}.bin")).await;
+            }
+            self.below.commit(t, w).await
+        })
+    }
+
+    fn search<'a>(&'a self, t: &'a Tenant, s: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
+        self.below.search(t, s)
+    }
+
+    fn history<'a>(
+        &'a self,
+        t: &'a Tenant,
+        k: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>>> {
+        self.below.history(t, k, limit, after)
+    }
+}
+
+#[tokio::test]
+async fn an_update_that_is_attached_during_a_write_is_not_lost() {
+    for (line, bundle) in [
+        ("PUT DeviceComponent/mds", None),
+        ("PUT DeviceComponent?identifier=urn:handle|mds", None),
+        ("POST ", Some("batch")),
+        ("POST ", Some("transaction")),
+    ] {
+        let memory = Arc::new(Memory::new());
+        let updates = UpdateService::new(memory.clone(), memory.clone(), memory.clone()).unwrap();
+        let attaching = Attaching { below: memory, updates: updates.clone(), left: AtomicU32::new(0) };
+        let store = Arc::new(attaching);
+        let dynamic: Arc<dyn ResourceStore> = store.clone();
+        let server = Server::new(TenantResources::new(dynamic, tenant()), super::client::BASE);
+        let client = Client(server.with_known_updates(Arc::new(updates)));
+        client.put(&json!({"resourceType": "Device", "id": "pump"})).await;
+        client.put(&part("mds")).await;
+        store.left.store(2, Ordering::Relaxed);
+        let body = match bundle {
+            None => part("mds").to_string(),
+            Some(kind) => json!({"resourceType": "Bundle", "type": kind, "entry": [
+                {"resource": part("mds"), "request": {"method": "PUT", "url": "DeviceComponent/mds"}}]})
+            .to_string(),
+        };
+        let answer = client.send(line, &[], &body).await;
+        assert_eq!(answer.status, 200, "{line}: {}", text(&answer));
+        let there = of(&now(&client, "mds").await);
+        let names: Vec<_> = there.iter().map(|update| update.file.title.as_str()).collect();
+        assert_eq!(names, ["between-2.bin", "between-1.bin"], "{line} {bundle:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_many_unknown_updates_has_a_bounded_report() {
+    let (client, _, _) = pump().await;
+    let mut own = part("mds");
+    own["extension"] = (100..1_100).map(|id| forged(IngestId(id))).collect();
+    let request = Request::new("PUT", "DeviceComponent/mds")
+        .header("Content-Type", "application/fhir+json")
+        .body(Bytes::from(own.to_string()));
+    let answer = client.0.handle(&request).await;
+    assert_eq!((answer.status, rules(&json(&answer)).len()), (422, 64));
+}
