@@ -150,6 +150,58 @@ fn group_names(group: &str) -> Vec<String> {
     names
 }
 
+/// How deep the module of a file lies below the crate's root.
+fn depth_of(file: &str) -> usize {
+    let path = file.strip_suffix(".rs").unwrap_or(file);
+    path.strip_suffix("/mod").unwrap_or(path).split('/').count()
+}
+
+/// Where a path of `super` leaves its room: the line, and the names that follow; a group has several.
+fn leaving(code: &str, file: &str) -> Vec<(usize, Vec<String>)> {
+    let (mut found, mut word, mut line, mut chain) = (Vec::new(), String::new(), 1, 0);
+    // For each open brace, whether it is that of a module.
+    let (mut open, mut names_module) = (Vec::new(), false);
+    for (index, c) in code.char_indices() {
+        if c.is_alphanumeric() || c == '_' {
+            word.push(c);
+            continue;
+        }
+        let mut ended = false;
+        match std::mem::take(&mut word).as_str() {
+            "" => {}
+            "super" => (chain, ended) = (chain + 1, true),
+            "mod" => names_module = true,
+            _ if names_module && c != '{' && !c.is_whitespace() => names_module = false,
+            _ => {}
+        }
+        match c {
+            '{' => open.push(std::mem::take(&mut names_module)),
+            '}' => drop(open.pop()),
+            ';' => names_module = false,
+            '\n' => line += 1,
+            _ => {}
+        }
+        if !ended {
+            continue;
+        }
+        // `pub(super)` is no path.
+        let Some(rest) = code[index..].trim_start().strip_prefix("::").map(str::trim_start) else {
+            chain = 0;
+            continue;
+        };
+        if name(rest) == "super" {
+            continue;
+        }
+        let names = rest.strip_prefix('{').map_or_else(|| vec![name(rest)], group_names);
+        let depth = depth_of(file) + open.iter().filter(|module| **module).count();
+        if chain >= depth || names.iter().any(|name| name == "super") {
+            found.push((line, names));
+        }
+        chain = 0;
+    }
+    found
+}
+
 /// The module of a file: the first name below `src`; `None` for the crate's root.
 fn module(file: &str) -> Option<&str> {
     let first = file.split('/').next().unwrap_or_default();
@@ -185,6 +237,12 @@ fn faults(file: &str, source: &str) -> Vec<String> {
                 None => faults.push(format!("{at}, which stands on no floor")),
             }
         }
+    }
+    for (line, names) in leaving(&code_of(source), file) {
+        let names = names.join(", ");
+        faults.push(format!(
+            "{file}:{line}: `{own}` leaves its room by `super` for `{names}`; wanted one path from `crate`"
+        ));
     }
     faults
 }
@@ -230,6 +288,23 @@ fn an_arrow_to_the_same_floor_is_a_fault_but_in_a_macro() {
     let fault = "code/mod.rs:1: `code` names `crate::code`, which is itself; wanted `super` or `self`";
     assert_eq!(of("code/mod.rs", "use crate::code::X;"), fault);
     assert_eq!(of("code/mod.rs", "macro_rules! m { () => { $crate::code::X } }"), "");
+}
+
+#[test]
+fn super_that_leaves_its_room_is_a_fault() {
+    let fault = "issue/mod.rs:1: `issue` leaves its room by `super` for `backend`; wanted one path from `crate`";
+    assert_eq!(of("issue/mod.rs", "use super::{backend::Memory};"), fault);
+    assert_eq!(of("issue/mod.rs", "fn f() -> super :: backend::Memory {}"), fault);
+    let fault =
+        "issue/path.rs:2: `issue` leaves its room by `super` for `backend, store`; wanted one path from `crate`";
+    assert_eq!(of("issue/path.rs", "\nuse super::super::{backend::Memory, store};"), fault);
+    assert_eq!(
+        of("issue/path.rs", "use super::{Kind, report::{A, B}}; mod tests { use super::super::Kind; use super::*; }"),
+        ""
+    );
+    assert!(of("issue/path.rs", "mod tests { use super::super::super::store; }").contains("for `store`"));
+    assert!(of("issue/path.rs", "use super::{super::store::Key, Kind};").contains("for `super, Kind`"));
+    assert_eq!(of("issue/path.rs", "pub(super) fn f(x: super::Kind) { mod y {} super::g() }"), "");
 }
 
 #[test]

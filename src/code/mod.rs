@@ -102,7 +102,7 @@ macro_rules! codes {
                 #[test]
                 #[allow(non_snake_case)] // one test an enum, named as the enum
                 fn $name() {
-                    super::super::tests::every_code_survives(super::$name::ALL, super::$name::as_str);
+                    $crate::code::tests::every_code_survives(super::$name::ALL, super::$name::as_str);
                 }
             )*
         }
