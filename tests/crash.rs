@@ -21,7 +21,7 @@ use choices::Choices;
 use fhir_devices::DeviceComponent;
 use fhir_devices::backend::Memory;
 use fhir_devices::containment::Selector;
-use fhir_devices::service::{Submission, UpdateService};
+use fhir_devices::service::{Submission, SweepRules, UpdateService};
 use fhir_devices::store::*;
 use fhir_devices::testkit::{Fate, Faulty, Plan};
 use fhir_devices::update::audit::replay;
@@ -80,6 +80,7 @@ impl Stage {
             .with_clock(move || OffsetDateTime::from_unix_timestamp(clock.load(Ordering::Relaxed)).unwrap())
             .with_ids(move || IngestId(ids.fetch_add(1, Ordering::Relaxed).into()))
             .with_verifier(OneKey(None))
+            .with_sweep_rules(SweepRules::default().with_grace(Duration::ZERO).with_quarantine(Duration::ZERO))
             .with_urls(|_, key| format!("https://cdn.example/{}/{}", key.digest, key.generation).parse().unwrap())
     }
 
@@ -141,7 +142,8 @@ impl Stage {
             self.scan("blob").iter().map(|record| Entry::from_bytes(&record.value).unwrap()).collect();
         let held: Vec<&Entry> = entries.iter().filter(|entry| entry.holders().next().is_some()).collect();
         let list = now(self.memory.list(&tenants()[0], NonZeroU32::MAX, None)).unwrap().items;
-        let kept: BTreeSet<BlobKey> = list.iter().map(|info| info.key).collect();
+        let keys = list.iter().map(|info| info.key);
+        let kept: BTreeSet<BlobKey> = keys.filter(|key| StoreId::of_marker(key).is_none()).collect();
         assert_eq!(kept, held.iter().map(|entry| entry.key()).collect());
         let uploads = self.uploads();
         for entry in &held {

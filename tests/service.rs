@@ -15,6 +15,8 @@ mod faults;
 mod order;
 #[path = "service/own_base.rs"]
 mod own_base;
+#[path = "service/ownership.rs"]
+mod ownership;
 #[path = "service/schema.rs"]
 mod schema;
 #[cfg(feature = "testkit")]
@@ -120,8 +122,13 @@ fn updates(component: &DeviceComponent) -> Vec<AvailableUpdate> {
     available(component).map(Result::unwrap).collect()
 }
 
+fn keys(store: &impl BlobStore) -> Vec<BlobKey> {
+    let listed = block_on(store.list(&ours(), std::num::NonZeroU32::MAX, None)).unwrap().items;
+    listed.iter().map(|info| info.key).filter(|key| StoreId::of_marker(key).is_none()).collect()
+}
+
 fn blobs(store: &impl BlobStore) -> Vec<BlobRef> {
-    block_on(store.list(&ours(), std::num::NonZeroU32::MAX, None)).unwrap().items.iter().map(BlobInfo::blob).collect()
+    keys(store).iter().map(|key| block_on(store.head(&ours(), key)).unwrap()).collect()
 }
 
 fn is_untouched(store: &Arc<impl ResourceStore>) -> bool {

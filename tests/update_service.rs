@@ -14,6 +14,8 @@ mod access;
 mod client;
 #[path = "update_service/faulty.rs"]
 mod faulty;
+#[path = "update_service/files.rs"]
+mod files;
 #[path = "update_service/forms.rs"]
 mod forms;
 #[path = "update_service/health.rs"]

@@ -11,6 +11,7 @@ mod kept;
 mod settings;
 
 use fhir_devices::server::{self, Fatal, Tokens, UpdateServer, serve, tls};
+use fhir_devices::service::UpkeepError;
 use settings::{Settings, USAGE};
 use std::error::Error;
 use std::io::Write as _;
@@ -31,6 +32,10 @@ async fn main() -> ExitCode {
     };
     let fatal = Fatal::default();
     match (run(&settings, &fatal).await, fatal.reported()) {
+        (Err(error), _) if error.downcast_ref::<UpkeepError>().is_some_and(is_mismatch) => {
+            eprintln!("update_service: {error}; `--adopt-store` adopts it");
+            ExitCode::from(OTHER_STORE)
+        }
         (Err(error), _) => refuse(&error.to_string()),
         (Ok(()), Some(condition)) => {
             eprintln!("update_service: {condition}");
@@ -42,6 +47,13 @@ async fn main() -> ExitCode {
 
 /// The exit status of a service that met a condition after which it could not go on.
 const FAILED: u8 = 3;
+
+/// The exit status of a service whose store of update files is not that of its ledger.
+const OTHER_STORE: u8 = 4;
+
+fn is_mismatch(error: &UpkeepError) -> bool {
+    matches!(error, UpkeepError::Mismatch(_))
+}
 
 fn refuse(why: &str) -> ExitCode {
     eprintln!("update_service: {why}");
@@ -59,12 +71,15 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
     let own = format!("{}://{address}", if acceptor.is_some() { "https" } else { "http" });
     let mut app = UpdateServer::over(stores, settings.base_url.as_deref().unwrap_or(&own), settings.max_upload)?
         .with_canonical_base(settings.canonical.clone())
+        .with_store_adoption(settings.adopt_store)
+        .with_sweep_rules(settings.sweep)
         .with_fatal(fatal.clone());
     if let Some(file) = &settings.tokens {
         let wrong = |why: &dyn std::fmt::Display| format!("`{}`: {why}", file.display());
         let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
         app = app.with_authenticator(Arc::new(Tokens::read(&text).map_err(|error| wrong(&error))?));
     }
+    app.check_stores().await?;
     if settings.demo {
         server::fill_demo(&app).await?;
     }

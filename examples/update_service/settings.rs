@@ -2,8 +2,10 @@
 
 use fhir_devices::primitive::CanonicalBase;
 use fhir_devices::server::DEFAULT_MAX_UPLOAD;
+use fhir_devices::service::SweepRules;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tracing::Level;
 
 pub(crate) const USAGE: &str = "usage: update_service [OPTION...]
@@ -24,6 +26,13 @@ where things are kept (by default everything is in memory, and ends with the ser
                        address by TLS, which another machine than this one has to be reached by
   --postgres-ca FILE   the certificates that its own must be of, PEM (default: those that this system trusts)
   --blobs URL          the update files in an object store: s3://, az://, gs:// or file:// (feature `object-store`)
+
+update files
+  --adopt-store        make a store of update files that is not the ledger's its own, as after a restore. Files that the
+                       ledger does not know go into quarantine. Without it the service ends with status 4
+  --sweep-grace HOURS  how long a file that the ledger does not know is watched before its quarantine (default 24)
+  --quarantine DAYS    how long it stays in quarantine before it is deleted (default 7)
+  --sweep-limit FILES  the most such files that are deleted in a round; where more are due, none is (default 100)
 
 and
   --canonical-base URL the URLs of this library's own extensions and code systems begin with it (default: a
@@ -46,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) canonical: CanonicalBase,
     pub(crate) max_upload: u64,
     pub(crate) demo: bool,
+    pub(crate) adopt_store: bool,
+    pub(crate) sweep: SweepRules,
     pub(crate) log: Level,
     pub(crate) log_json: bool,
 }
@@ -64,6 +75,8 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
         canonical: CanonicalBase::default(),
         max_upload: DEFAULT_MAX_UPLOAD,
         demo: true,
+        adopt_store: false,
+        sweep: SweepRules::default(),
         log: Level::INFO,
         log_json: false,
     };
@@ -91,6 +104,16 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
                 let text = value()?;
                 settings.max_upload = text.parse().map_err(|_| format!("`{text}` is not a number of bytes"))?;
             }
+            "--adopt-store" => settings.adopt_store = true,
+            "--sweep-grace" => {
+                let grace = Duration::from_secs(3_600).saturating_mul(whole(&value()?)?);
+                settings.sweep = settings.sweep.with_grace(grace);
+            }
+            "--quarantine" => {
+                let quarantine = Duration::from_secs(86_400).saturating_mul(whole(&value()?)?);
+                settings.sweep = settings.sweep.with_quarantine(quarantine);
+            }
+            "--sweep-limit" => settings.sweep = settings.sweep.with_max_per_round(whole(&value()?)? as usize),
             "--no-demo" => settings.demo = false,
             "--log" => {
                 let text = value()?;
@@ -137,6 +160,10 @@ impl Settings {
 fn listen(text: &str) -> Result<SocketAddr, String> {
     let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     numeric.parse().map_err(|_| format!("`{text}` is not an address with a port, such as 127.0.0.1:8080"))
+}
+
+fn whole(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a whole number"))
 }
 
 fn base_url(text: String) -> Result<String, String> {

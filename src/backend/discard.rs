@@ -2,24 +2,25 @@
 
 use crate::store::{
     BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Generation,
-    Page, PageToken, PutOutcome, Result, StoreError, Tenant, UrlKind,
+    Page, PageToken, PutOutcome, Result, StoreError, StoreId, Tenant, UrlKind, stream,
 };
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use url::Url;
 
 /// Counts blobs and their bytes, and throws them away: for measurements and dry runs.
 ///
-/// It breaks B1 of [`BlobStore`] on purpose: what was committed is not found. Sizes are verified, and digests
+/// It breaks B1 of [`BlobStore`] on purpose: what was committed is not found, but for the markers of a [`StoreId`]. Sizes are verified, and digests
 /// [where asked](Self::with_digests), so that a dry run finds what a real one would.
 ///
 /// ```
 /// use fhir_devices::backend::Discard;
 /// use fhir_devices::store::{Generation, TenantBlobs, stream};
-/// use std::sync::Arc;
+/// use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let discard = Arc::new(Discard::new());
@@ -40,6 +41,17 @@ pub struct Discard {
 struct Counts {
     blobs: AtomicU64,
     bytes: AtomicU64,
+    markers: Mutex<BTreeSet<(Tenant, StoreId)>>,
+}
+
+impl Counts {
+    fn markers(&self) -> MutexGuard<'_, BTreeSet<(Tenant, StoreId)>> {
+        self.markers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, tenant: &Tenant, key: &BlobKey) -> bool {
+        StoreId::of_marker(key).is_some_and(|id| self.markers().contains(&(tenant.clone(), id)))
+    }
 }
 
 impl Discard {
@@ -82,34 +94,59 @@ impl BlobStore for Discard {
         capabilities
     }
 
-    fn begin<'a>(&'a self, _: &'a Tenant) -> BoxFuture<'a, Result<Box<dyn BlobWriter>>> {
+    fn begin<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Box<dyn BlobWriter>>> {
         let hasher = self.verifies_digest.then(BlobHasher::new);
-        let writer = Writer { counts: Arc::clone(&self.counts), hasher, size: 0 };
+        let writer = Writer { counts: Arc::clone(&self.counts), tenant: tenant.clone(), hasher, size: 0 };
         Box::pin(async { Ok(Box::new(writer) as Box<dyn BlobWriter>) })
     }
 
-    fn get<'a>(&'a self, _: &'a Tenant, _: &'a BlobKey, _: Option<Range<u64>>) -> BoxFuture<'a, Result<BlobRead>> {
-        Box::pin(async { Err(StoreError::NotFound) })
+    fn get<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a BlobKey,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'a, Result<BlobRead>> {
+        Box::pin(async move {
+            if !self.counts.has(tenant, key) {
+                return Err(StoreError::NotFound);
+            }
+            let blob = StoreId::content();
+            let range = blob.clip(range)?;
+            let at = |end: u64| usize::try_from(end).unwrap_or(usize::MAX);
+            let bytes = Bytes::from_static(StoreId::CONTENT.as_bytes()).slice(at(range.start)..at(range.end));
+            Ok(BlobRead { blob, range, body: stream::once(bytes) })
+        })
     }
 
-    fn head<'a>(&'a self, _: &'a Tenant, _: &'a BlobKey) -> BoxFuture<'a, Result<BlobRef>> {
-        Box::pin(async { Err(StoreError::NotFound) })
+    fn head<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<BlobRef>> {
+        let found = self.counts.has(tenant, key).then(StoreId::content).ok_or(StoreError::NotFound);
+        Box::pin(async { found })
     }
 
-    fn delete<'a>(&'a self, _: &'a Tenant, _: &'a BlobKey) -> BoxFuture<'a, Result<()>> {
+    fn delete<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<()>> {
+        if let Some(id) = StoreId::of_marker(key) {
+            self.counts.markers().remove(&(tenant.clone(), id));
+        }
         Box::pin(async { Ok(()) })
     }
 
     fn list<'a>(
         &'a self,
-        _: &'a Tenant,
+        tenant: &'a Tenant,
         _: NonZeroU32,
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
         Box::pin(async move {
             match after {
                 Some(_) => Err(StoreError::invalid("the page token is not of this store")),
-                None => Ok(Page { items: Vec::new(), next: None }),
+                None => {
+                    let markers = self.counts.markers();
+                    let of_tenant = markers.iter().filter(|(of, _)| of == tenant);
+                    let info =
+                        |(_, id): &(Tenant, StoreId)| BlobInfo { key: id.marker(), size: StoreId::content().size };
+                    // One page has all: a tenant has one marker, or two for a moment.
+                    Ok(Page { items: of_tenant.map(info).collect(), next: None })
+                }
             }
         })
     }
@@ -121,6 +158,7 @@ impl BlobStore for Discard {
 
 struct Writer {
     counts: Arc<Counts>,
+    tenant: Tenant,
     hasher: Option<BlobHasher>,
     size: u64,
 }
@@ -136,10 +174,14 @@ impl BlobWriter for Writer {
         })
     }
 
-    fn commit(self: Box<Self>, blob: BlobRef, _: Generation) -> BoxFuture<'static, Result<PutOutcome>> {
+    fn commit(self: Box<Self>, blob: BlobRef, generation: Generation) -> BoxFuture<'static, Result<PutOutcome>> {
         Box::pin(async move {
             let found = self.hasher.map_or(BlobRef { digest: blob.digest, size: self.size }, BlobHasher::finish);
             blob.verify_written(found)?;
+            if let Some(id) = StoreId::of_marker(&blob.key(generation)) {
+                let new = self.counts.markers().insert((self.tenant.clone(), id));
+                return Ok(if new { PutOutcome::Stored } else { PutOutcome::AlreadyPresent });
+            }
             self.counts.blobs.fetch_add(1, Ordering::Relaxed);
             self.counts.bytes.fetch_add(blob.size, Ordering::Relaxed);
             Ok(PutOutcome::Stored)

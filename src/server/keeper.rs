@@ -1,8 +1,8 @@
 //! What the service does by itself: it goes on with what broke off, and deletes what nobody needs.
 
-use super::UpdateServer;
+use super::{UpdateServer, files};
 use crate::primitive::Id;
-use crate::service::ReceiveError;
+use crate::service::{ReceiveError, UpkeepError};
 use crate::store::{
     Applied, Change, CommitError, Key, Ledger, LedgerKey, LedgerRecord, Page, PageToken, ResourceType, Result,
     StoreError, Tenant, TenantLedger,
@@ -43,6 +43,11 @@ pub(super) struct Tenants {
 impl Tenants {
     pub(super) fn of(ledger: Arc<dyn Ledger>) -> Result<Self> {
         Ok(Self { list: TenantLedger::new(ledger, KEEPER.parse()?), remembered: RwLock::default() })
+    }
+
+    /// The tenant under which the list is kept.
+    pub(super) fn own(&self) -> &Tenant {
+        self.list.tenant()
     }
 
     fn remembers(&self, tenant: &Tenant) -> bool {
@@ -87,7 +92,7 @@ impl Tenants {
     }
 
     /// One page of the list.
-    async fn page(&self, after: Option<&PageToken>) -> Result<Page<Tenant>> {
+    pub(super) async fn page(&self, after: Option<&PageToken>) -> Result<Page<Tenant>> {
         let Page { items, next } = self.list.scan(&LedgerKey::new(LIST)?, PAGE, after).await?;
         let tenant = |record: LedgerRecord| record.key.as_str().rsplit('/').next().and_then(|name| name.parse().ok());
         Ok(Page { items: items.into_iter().filter_map(tenant).collect(), next })
@@ -118,7 +123,13 @@ pub(super) async fn admit(app: &UpdateServer, tenant: &Tenant, device: &Id) -> s
     }
     let device = Key::new(ResourceType::Device, device.as_str()).map_err(|_| ReceiveError::NoSuchDevice)?;
     match app.tenanted(tenant).read(&device).await {
-        Ok(_) => app.tenants.note(tenant).await.map_err(ReceiveError::Ledger),
+        Ok(_) => {
+            files::check(app, tenant).await.map_err(|error| match error {
+                UpkeepError::Mismatch(mismatch) => ReceiveError::StoreMismatch(mismatch),
+                UpkeepError::Store(error) => ReceiveError::Blobs(error),
+            })?;
+            app.tenants.note(tenant).await.map_err(ReceiveError::Ledger)
+        }
         Err(StoreError::NotFound | StoreError::Gone { .. }) => Err(ReceiveError::NoSuchDevice),
         Err(error) => Err(ReceiveError::Resources(error)),
     }
@@ -135,6 +146,12 @@ pub(super) struct Kept {
     tenants: AtomicU64,
     waiting: AtomicU64,
     stuck: AtomicU64,
+    watched: AtomicU64,
+    quarantined: AtomicU64,
+    readmitted: AtomicU64,
+    referenced: AtomicU64,
+    over_limit: AtomicU64,
+    mismatched: AtomicU64,
 }
 
 impl Kept {
@@ -147,6 +164,32 @@ impl Kept {
             ("uploads_resumed_total", "counter", "Uploads that were brought to their ends.", &self.ended),
             ("files_collected_total", "counter", "Files that nobody needed any more, deleted.", &self.collected),
             ("files_swept_total", "counter", "Files that the ledger did not know, deleted.", &self.swept),
+            (
+                "files_readmitted_total",
+                "counter",
+                "Files that the ledger knew again, out of quarantine.",
+                &self.readmitted,
+            ),
+            ("files_watched", "gauge", "Files that the ledger does not know, seen a short time ago.", &self.watched),
+            ("files_quarantined", "gauge", "Files that the ledger does not know, in quarantine.", &self.quarantined),
+            (
+                "files_referenced",
+                "gauge",
+                "Files that nobody needs by the ledger and that stay, as a component refers to them. Alarm above 0.",
+                &self.referenced,
+            ),
+            (
+                "sweeps_over_limit",
+                "gauge",
+                "Tenants of whom more unknown files were found or due than one round may touch. Alarm above 0.",
+                &self.over_limit,
+            ),
+            (
+                "stores_mismatched",
+                "gauge",
+                "Tenants whose update files are not those of the ledger. Alarm above 0.",
+                &self.mismatched,
+            ),
             ("tenants", "gauge", "Tenants at the last round.", &self.tenants),
             ("uploads_waiting", "gauge", "Uploads without their bytes at the last round.", &self.waiting),
             ("uploads_stuck", "gauge", "Uploads that could not be gone on with at the last round.", &self.stuck),
@@ -164,6 +207,11 @@ struct Round {
     tenants: u64,
     waiting: u64,
     stuck: u64,
+    watched: u64,
+    quarantined: u64,
+    referenced: u64,
+    over_limit: u64,
+    mismatched: u64,
 }
 
 /// Looks after one tenant, once.
@@ -190,16 +238,31 @@ async fn look_after(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
                 tracing::info!(%tenant, deleted = collected.deleted, "collected");
             }
             kept.collected.fetch_add(collected.deleted, Relaxed);
+            round.referenced += collected.referenced;
         }
         Err(error) => failed(kept, tenant, &error, "the update files cannot be collected"),
     }
     match app.updates.sweep(tenant).await {
-        Ok(swept) => drop(kept.swept.fetch_add(swept.deleted, Relaxed)),
-        Err(error) => failed(kept, tenant, &error, "the update files cannot be swept"),
+        Ok(swept) => {
+            kept.swept.fetch_add(swept.deleted, Relaxed);
+            kept.readmitted.fetch_add(swept.readmitted, Relaxed);
+            round.watched += swept.watched;
+            round.quarantined += swept.quarantined;
+            round.referenced += swept.referenced;
+            if swept.over_limit {
+                round.over_limit += 1;
+                let (watched, quarantined) = (swept.watched, swept.quarantined);
+                tracing::error!(%tenant, watched, quarantined, "too many unknown update files: none was deleted");
+            }
+        }
+        Err(error) => {
+            round.mismatched += u64::from(matches!(error, UpkeepError::Mismatch(_)));
+            failed(kept, tenant, &error, "the update files cannot be swept");
+        }
     }
 }
 
-fn failed(kept: &Kept, tenant: &Tenant, error: &StoreError, what: &str) {
+fn failed(kept: &Kept, tenant: &Tenant, error: &dyn std::error::Error, what: &str) {
     kept.failed.fetch_add(1, Relaxed);
     tracing::warn!(%tenant, %error, "{what}");
 }
@@ -224,6 +287,11 @@ async fn look_after_all(app: &UpdateServer) -> Result<()> {
     kept.tenants.store(round.tenants, Relaxed);
     kept.waiting.store(round.waiting, Relaxed);
     kept.stuck.store(round.stuck, Relaxed);
+    kept.watched.store(round.watched, Relaxed);
+    kept.quarantined.store(round.quarantined, Relaxed);
+    kept.referenced.store(round.referenced, Relaxed);
+    kept.over_limit.store(round.over_limit, Relaxed);
+    kept.mismatched.store(round.mismatched, Relaxed);
     kept.rounds.fetch_add(1, Relaxed);
     tracing::debug!(tenants = round.tenants, waiting = round.waiting, stuck = round.stuck, "looked after the tenants");
     Ok(())

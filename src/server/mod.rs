@@ -22,6 +22,7 @@ mod answer;
 mod blobs;
 mod demo;
 mod fhir;
+mod files;
 mod guard;
 mod health;
 mod keeper;
@@ -35,7 +36,7 @@ use crate::backend::Memory;
 use crate::primitive::CanonicalBase;
 use crate::reference::OwnBase;
 use crate::rest;
-use crate::service::UpdateService;
+use crate::service::{SweepRules, UpdateService, UpkeepError};
 use crate::store::{BlobKey, BlobStore, Ledger, PageKey, ResourceStore, Tenant, TenantBlobs, TenantResources};
 use answer::Problem;
 use axum::Router;
@@ -115,6 +116,8 @@ pub struct UpdateServer {
     tenants: keeper::Tenants,
     kept: keeper::Kept,
     readiness: Readiness,
+    /// Whether a store of update files that is not the ledger's is made so.
+    adopts_stores: bool,
     /// Told of what the process cannot go on after.
     fatal: Fatal,
 }
@@ -134,7 +137,9 @@ impl UpdateServer {
         let tenants = keeper::Tenants::of(Arc::clone(&ledger))?;
         let url = move |tenant: &Tenant, blob: &BlobKey| file_url(&files, tenant, blob);
         let stores = (Arc::clone(&resources), Arc::clone(&blobs), Arc::clone(&ledger));
-        let updates = UpdateService::new_with_urls(stores.0, stores.1, stores.2, url).with_max_size(max_upload);
+        let updates = UpdateService::new_with_urls(stores.0, stores.1, stores.2, url)
+            .with_max_size(max_upload)
+            .with_audit_sink(files::log);
         let own = base.clone();
         let updates = updates.with_own_base(move |tenant| OwnBase::new(&fhir_base(&own, tenant)));
         let (pages, metrics) = (PageKey::random(), Metrics::default());
@@ -152,6 +157,7 @@ impl UpdateServer {
             tenants,
             kept: keeper::Kept::default(),
             readiness: Readiness::default(),
+            adopts_stores: false,
             fatal: Fatal::default(),
         })
     }
@@ -190,6 +196,30 @@ impl UpdateServer {
     pub fn with_readiness_timeout(mut self, timeout: Duration) -> Self {
         self.readiness = Readiness::with_timeout(timeout);
         self
+    }
+
+    /// Makes stores of update files that are not the ledger's its own, as after a restore, when they are found.
+    #[must_use]
+    pub fn with_store_adoption(mut self, adopts: bool) -> Self {
+        self.adopts_stores = adopts;
+        self
+    }
+
+    /// Sets how long files that the ledger does not know are kept, and how many a round may delete.
+    #[must_use]
+    pub fn with_sweep_rules(mut self, rules: SweepRules) -> Self {
+        self.updates = self.updates.with_sweep_rules(rules);
+        self
+    }
+
+    /// Checks that the update files are those of the ledger, for every tenant that is known: to be called before the first
+    /// request is answered.
+    ///
+    /// # Errors
+    /// [`UpkeepError::Mismatch`] where they are not, unless [adoption](Self::with_store_adoption) is asked for; the stores'
+    /// troubles.
+    pub async fn check_stores(&self) -> Result<(), UpkeepError> {
+        files::check_all(self).await
     }
 
     /// The resources of a tenant.
@@ -240,6 +270,7 @@ impl UpdateServer {
             .route("/{tenant}/updates/{id}", get(updates::state::show).delete(updates::state::withdraw))
             .route("/{tenant}/updates/{id}/audit", get(updates::records::of_upload))
             .route("/{tenant}/audit", get(updates::records::chain))
+            .route("/{tenant}/quarantine", get(files::quarantine))
             .route("/{tenant}/fhir", bundles())
             .route("/{tenant}/fhir/", bundles())
             .route("/{tenant}/fhir/{*rest}", any(fhir::handle).layer(DefaultBodyLimit::max(MAX_DOCUMENT)))

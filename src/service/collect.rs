@@ -1,16 +1,15 @@
 //! Bytes: kept for who needs them, deleted when nobody does, and looked after.
 
-use super::LifecycleError;
 use super::entries::Entries;
 use super::ledger_session::{LedgerSession, Written};
 use super::lifecycle::PAGE;
+use super::sweep::References;
 use super::update_service::UpdateService;
+use super::{LifecycleError, UpkeepError};
 use crate::primitive::Code;
-use crate::store::{
-    BlobHasher, BlobInfo, BlobKey, BlobStore, Ledger, ResourceStore, Result, Sha256, StoreError, Tenant, stream,
-};
+use crate::store::{BlobHasher, BlobKey, BlobStore, Ledger, ResourceStore, Result, Sha256, StoreError, Tenant, stream};
 use crate::update::ActorId;
-use crate::update::blob::{self, Entry, Holder, Input, Step, Sweep, justified, sweep};
+use crate::update::blob::{self, Entry, Holder, Input, Step, justified};
 use std::time::Duration;
 
 /// What a [`collection`](UpdateService::collect) came to.
@@ -28,23 +27,10 @@ pub struct Collected {
     pub deleted: u64,
     /// How many are needed, or were until a short time ago.
     pub kept: u64,
+    /// How many nobody needs by the ledger, and a component refers to: the ledger may be an older one.
+    pub referenced: u64,
     /// Those that could not be seen to, and why. They stay for the next collection.
     pub failed: Vec<(BlobKey, StoreError)>,
-}
-
-/// What a [`sweep`](UpdateService::sweep) came to.
-///
-/// ```
-/// use fhir_devices::service::Swept;
-/// assert_eq!(Swept::default().kept, 0);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Swept {
-    /// How many blobs the ledger knows.
-    pub kept: u64,
-    /// How many it does not, which were deleted.
-    pub deleted: u64,
 }
 
 /// How far a [`scrub`](UpdateService::scrub) has come.
@@ -211,17 +197,21 @@ where
     /// Deletes the bytes that nobody has needed for as long as `grace`: condemned first, in the ledger, then deleted, then
     /// marked as gone. Holds that were left behind by uploads that no longer need them are given up.
     ///
-    /// It is safe at any time, and while others collect.
+    /// It is safe at any time, and while others collect. Bytes to which a component refers in a way that the ledger does not
+    /// know of stay: the ledger may be an older one.
     ///
     /// # Errors
-    /// As [`Ledger::scan`]. What goes wrong with one blob stands in the result.
-    pub async fn collect(&self, tenant: &Tenant, grace: Duration) -> Result<Collected> {
+    /// [`UpkeepError::Mismatch`] where the store of update files is not that of the ledger: nothing is deleted then. As
+    /// [`Ledger::scan`]. What goes wrong with one blob stands in the result.
+    pub async fn collect(&self, tenant: &Tenant, grace: Duration) -> Result<Collected, UpkeepError> {
         let session = self.session(tenant);
+        self.check_pairing(&session).await?;
         let (mut collected, mut after) = (Collected::default(), None);
+        let mut references = References::default();
         loop {
             let page = session.entries(PAGE, after.as_ref()).await?;
             for entry in page.items {
-                if let Err(error) = self.collect_one(&session, &entry, grace, &mut collected).await {
+                if let Err(error) = self.collect_one(&session, &entry, grace, (&mut collected, &mut references)).await {
                     collected.failed.push((entry.key(), error));
                 }
             }
@@ -237,7 +227,7 @@ where
         session: &LedgerSession<'_, L>,
         entry: &Entry,
         grace: Duration,
-        collected: &mut Collected,
+        (collected, references): (&mut Collected, &mut References),
     ) -> Result<()> {
         for holder in entry.holders() {
             let Holder::Ingest(id) = holder else { continue };
@@ -264,6 +254,10 @@ where
                     return Ok(());
                 }
                 Ok(Step::Transition(to)) => {
+                    if self.is_referred_to(session, references, &entry.key()).await? {
+                        collected.referenced += 1;
+                        return Ok(());
+                    }
                     let mut entries = Entries::default();
                     entries.blob(&seen, &to);
                     session.write(entries).await?;
@@ -294,35 +288,6 @@ where
                         return Ok(());
                     }
                 }
-            }
-        }
-    }
-
-    /// Deletes the blobs that the ledger does not know: those that one who was late wrote under a name that was given up.
-    ///
-    /// It is safe at any time: a name is in the ledger before it is written to, and is never given twice.
-    ///
-    /// # Errors
-    /// The stores' troubles. What was deleted until then stays deleted.
-    pub async fn sweep(&self, tenant: &Tenant) -> Result<Swept> {
-        let session = self.session(tenant);
-        let (mut swept, mut after) = (Swept::default(), None);
-        loop {
-            let page = self.blobs.list(tenant, PAGE, after.as_ref()).await?;
-            for BlobInfo { key, .. } in page.items {
-                // The entry after the bytes were found: it was there before they were.
-                let entry = session.entry(&key).await?.value;
-                match sweep(&key, entry.as_ref()) {
-                    Sweep::Keep => swept.kept += 1,
-                    Sweep::Delete => {
-                        self.blobs.delete(tenant, &key).await?;
-                        swept.deleted += 1;
-                    }
-                }
-            }
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(swept),
             }
         }
     }

@@ -139,6 +139,21 @@ impl Entries {
         self.put(seen, id.to_string().into_bytes());
     }
 
+    /// The next value of a record that is none of the above.
+    pub(super) fn record<T>(&mut self, seen: &Seen<T>, value: Vec<u8>) {
+        self.put(seen, value);
+    }
+
+    /// Takes a record away; nothing where there is none.
+    pub(super) fn remove<T>(&mut self, seen: &Seen<T>) {
+        self.changes.extend(seen.revision.clone().map(|revision| Change::delete(seen.key.clone(), revision)));
+    }
+
+    /// An audit record that belongs to no step of an upload or of some bytes.
+    pub(super) fn note(&mut self, draft: AuditDraft) {
+        self.records.push(Noted::of_bytes(draft));
+    }
+
     /// A record that stays as it is.
     pub(super) fn keep(&mut self, key: LedgerKey, value: impl Into<Bytes>) {
         self.changes.push(Change::create(key, value));

@@ -1,5 +1,6 @@
 //! Why an update was not received.
 
+use super::StoreMismatch;
 use crate::containment::{SelectError, Unfit};
 use crate::primitive::Code;
 use crate::store::{Applied, Sha256, StoreError};
@@ -126,6 +127,9 @@ pub enum ReceiveError {
         /// Why.
         reason: Reason,
     },
+    /// The store of update files is not that of the ledger. Nothing was taken.
+    #[error(transparent)]
+    StoreMismatch(#[from] StoreMismatch),
     /// The store of resources.
     #[error("the store of resources failed")]
     Resources(#[source] StoreError),
@@ -164,6 +168,7 @@ impl ReceiveError {
             | Self::KeyReused
             | Self::Ended { .. }
             | Self::Contended { .. }
+            | Self::StoreMismatch(_)
             | Self::Blobs(_)
             | Self::Body(_) => Applied::No,
         }

@@ -62,6 +62,31 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         })
     }
 
+    /// Writes a record that has no audit record of its own; `false` where it was not as it was seen.
+    pub(super) async fn write_plain(&self, seen: &Seen<Option<Bytes>>, value: Option<Vec<u8>>) -> Result<bool> {
+        let value = value.map(Bytes::from);
+        let change = Change { key: seen.key.clone(), expected: seen.revision.clone(), value };
+        match self.ledger.apply(vec![change]).await {
+            Ok(_) => Ok(true),
+            Err(CommitError { error: StoreError::Conflict { .. } | StoreError::AlreadyExists { .. }, .. }) => Ok(false),
+            // Whoever reads it next sees what became of it.
+            Err(CommitError { error, .. }) if error.applied() == Applied::Unknown => Ok(false),
+            Err(CommitError { error, .. }) => Err(error),
+        }
+    }
+
+    /// One page of the records of a folder.
+    pub(super) async fn records(
+        &self,
+        folder: &str,
+        limit: NonZeroU32,
+        after: Option<&PageToken>,
+    ) -> Result<Page<Seen<Bytes>>> {
+        let Page { items, next } = self.ledger.scan(&LedgerKey::new(folder)?, limit, after).await?;
+        let seen = |LedgerRecord { key, revision, value }| Seen { key, revision: Some(revision), value };
+        Ok(Page { items: items.into_iter().map(seen).collect(), next })
+    }
+
     /// An upload, wherever it stands.
     pub(super) async fn ingest(&self, id: IngestId) -> Result<Option<Seen<Ingest>>> {
         // It may move from one shelf to the other between two looks, and back.

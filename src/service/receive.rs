@@ -6,7 +6,7 @@ use super::ledger_session::{LedgerSession, Stepped};
 use super::signed;
 use super::target::Target;
 use super::update_service::UpdateService;
-use super::{ReceiveError, Received, SignedSubmission, Submission};
+use super::{ReceiveError, Received, SignedSubmission, Submission, UpkeepError};
 use crate::primitive::Code;
 use crate::store::{
     Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, StoreError, Tenant,
@@ -112,6 +112,10 @@ where
         let whole = manifest.is_some();
         let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole };
         let session = self.session(tenant);
+        self.check_pairing_once(&session).await.map_err(|error| match error {
+            UpkeepError::Mismatch(mismatch) => ReceiveError::StoreMismatch(mismatch),
+            UpkeepError::Store(error) => ReceiveError::Ledger(error),
+        })?;
         let (mut seen, new) = self.intend(&session, key, &intent, &target, manifest).await?;
         match seen.value.state {
             State::Open { .. } | State::Acquired { .. } => self.take(&session, &mut seen, body).await?,

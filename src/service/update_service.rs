@@ -2,14 +2,14 @@
 
 use super::async_mutex::AsyncMutex;
 use super::ledger_session::{Head, LedgerSession, ServiceContext};
-use super::{AuditSink, Ids, NoAddresses, RandomIds};
+use super::{AuditSink, Ids, NoAddresses, RandomIds, SweepRules};
 use crate::primitive::{CanonicalBase, Code};
 use crate::reference::OwnBase;
 use crate::store::{BlobKey, BlobStore, Clock, Ledger, ResourceStore, SystemClock, Tenant, TenantResources, UrlKind};
 use crate::update::ActorId;
 use crate::update::ingest::Limits;
 use crate::update::manifest::Verifier;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -91,6 +91,9 @@ pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStor
     pub(super) signed_only: Option<Arc<SignedOnly>>,
     pub(super) context: Arc<ServiceContext>,
     pub(super) turns: Arc<Mutex<HashMap<Tenant, Arc<AsyncMutex<Head>>>>>,
+    pub(super) sweep_rules: SweepRules,
+    /// The tenants whose files and ledger are known to belong together.
+    pub(super) paired: Arc<Mutex<HashSet<Tenant>>>,
 }
 
 /// How many tenants are remembered that nobody works for.
@@ -162,7 +165,16 @@ where
                 sink: None,
             }),
             turns: Arc::default(),
+            sweep_rules: SweepRules::default(),
+            paired: Arc::default(),
         }
+    }
+
+    /// Sets how long files that the ledger does not know are kept, and how many a sweep may delete.
+    #[must_use]
+    pub fn with_sweep_rules(mut self, rules: SweepRules) -> Self {
+        self.sweep_rules = rules;
+        self
     }
 
     /// With another clock.
@@ -348,6 +360,8 @@ impl<R: ?Sized, B: ?Sized, L: ?Sized> Clone for UpdateService<R, B, L> {
             signed_only: self.signed_only.clone(),
             context: Arc::clone(&self.context),
             turns: Arc::clone(&self.turns),
+            sweep_rules: self.sweep_rules,
+            paired: Arc::clone(&self.paired),
         }
     }
 }

@@ -53,6 +53,20 @@ names! {
         Condemned = "condemned",
         /// The bytes are deleted.
         Gone = "gone",
+        /// A file that the ledger does not know is put into quarantine.
+        Quarantined = "quarantined",
+        /// A file is taken out of quarantine: the ledger knows it.
+        Readmitted = "readmitted",
+        /// A file that the ledger does not know was deleted after its quarantine.
+        Swept = "swept",
+        /// A file was found to be missing, or not to be what its digest says.
+        Damaged = "damaged",
+        /// An upload was moved from a damaged copy of its bytes to another copy.
+        Repaired = "repaired",
+        /// A damaged file is no longer needed, or was found to be whole.
+        DamageCleared = "damage-cleared",
+        /// The ledger was given a store of update files that belonged to another ledger or to none.
+        StoreAdopted = "store-adopted",
     }
 }
 
@@ -84,6 +98,12 @@ names! {
         Condemned = "condemned",
         /// [`blob::State::Gone`](super::blob::State::Gone).
         Gone = "gone",
+        /// A file that the ledger does not know waits for its deletion.
+        Quarantined = "quarantined",
+        /// A file is not what its digest says.
+        Damaged = "damaged",
+        /// The store of update files and the ledger have a common id.
+        Paired = "paired",
     }
 }
 

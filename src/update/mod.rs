@@ -14,7 +14,7 @@ pub mod blob;
 mod id;
 pub mod ingest;
 pub mod manifest;
-mod moment;
+pub(crate) mod moment;
 mod name;
 mod sequence;
 mod text;

@@ -7,32 +7,27 @@ use time::OffsetDateTime;
 /// What a moment before the year 1 is written as: in a record it only says that a time has come.
 const EARLIEST: &str = "0001-01-01T00:00:00Z";
 
-pub(super) fn serialize<S: Serializer>(moment: &OffsetDateTime, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(moment: &OffsetDateTime, to: S) -> Result<S::Ok, S::Error> {
     match Instant::try_from(*moment) {
         Ok(text) => text.serialize(to),
         Err(_) => to.serialize_str(EARLIEST),
     }
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<OffsetDateTime, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<OffsetDateTime, D::Error> {
     let text = Instant::deserialize(from)?;
     text.to_offset_date_time().ok_or_else(|| D::Error::custom("the moment lies in the year 10000"))
 }
 
 /// The same for a moment that may be missing.
-pub(super) mod optional {
+pub(crate) mod optional {
     use super::{Deserialize, Deserializer, OffsetDateTime, Serialize, Serializer};
 
-    pub(in super::super) fn serialize<S: Serializer>(
-        moment: &Option<OffsetDateTime>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(moment: &Option<OffsetDateTime>, to: S) -> Result<S::Ok, S::Error> {
         moment.map(Written).serialize(to)
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<OffsetDateTime>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<OffsetDateTime>, D::Error> {
         Ok(Option::<Written>::deserialize(from)?.map(|written| written.0))
     }
 

@@ -3,7 +3,7 @@
 use super::load::{Acknowledged, TENANTS, Withdrawn};
 use fhir_devices::DeviceComponent;
 use fhir_devices::backend::{Files, Redb};
-use fhir_devices::service::UpdateService;
+use fhir_devices::service::{SweepRules, UpdateService};
 use fhir_devices::store::*;
 use fhir_devices::update::audit::replay;
 use fhir_devices::update::ingest::{Reason, State};
@@ -68,7 +68,9 @@ pub(crate) async fn check(data: &Path, told: &[Acknowledged]) -> Found {
     let files = Arc::new(Files::open(data.join("files")).unwrap());
     // The time of those whose bytes never came is over.
     let later = || OffsetDateTime::now_utc() + Duration::from_secs(7_200);
-    let service = UpdateService::new_with_urls(store.clone(), files.clone(), store.clone(), url).with_clock(later);
+    let service = UpdateService::new_with_urls(store.clone(), files.clone(), store.clone(), url)
+        .with_clock(later)
+        .with_sweep_rules(SweepRules::default().with_grace(Duration::ZERO).with_quarantine(Duration::ZERO));
     let mut found = Found::default();
     for tenant in TENANTS.map(|name| name.parse::<Tenant>().unwrap()) {
         let told: Vec<_> = told.iter().filter(|one| one.upload.tenant == tenant.as_str()).collect();
@@ -149,7 +151,8 @@ async fn blobs(files: &Files, tenant: &Tenant) -> BTreeSet<BlobKey> {
     let (mut all, mut after) = (BTreeSet::new(), None);
     loop {
         let page = files.list(tenant, NonZeroU32::MIN.saturating_add(255), after.as_ref()).await.unwrap();
-        all.extend(page.items.into_iter().map(|info| info.key));
+        let keys = page.items.into_iter().map(|info| info.key);
+        all.extend(keys.filter(|key| StoreId::of_marker(key).is_none()));
         match page.next {
             Some(next) => after = Some(next),
             None => return all,

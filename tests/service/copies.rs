@@ -87,15 +87,13 @@ fn doctor() -> ActorId {
     "biomed/j.doe".parse().unwrap()
 }
 
-fn keys(memory: &Memory) -> Vec<BlobKey> {
-    block_on(memory.list(&ours(), NonZeroU32::MAX, None)).unwrap().items.iter().map(|info| info.key).collect()
-}
-
 #[test]
 fn the_same_bytes_for_three_thousand_components_cost_each_upload_the_same_and_leave_nothing() {
     const UPLOADS: usize = 3_000;
     let (memory, ledger, service) = rollout(UPLOADS);
     let (mut ids, mut most) = (Vec::new(), (0, 0));
+    block_on(service.check_store(&ours())).unwrap();
+    ledger.look();
     for at in 0..UPLOADS {
         ids.push(upload(&service, at).id);
         let (calls, written) = ledger.look();

@@ -83,7 +83,7 @@ impl Net {
 /// Under which name bytes are kept.
 pub(crate) fn real(mutant: Option<Mutant>, key: &BlobKey) -> BlobKey {
     match mutant {
-        Some(Mutant::KeysReused) => BlobKey { generation: Generation(1), ..*key },
+        Some(Mutant::KeysReused) if StoreId::of_marker(key).is_none() => BlobKey { generation: Generation(1), ..*key },
         _ => *key,
     }
 }
@@ -303,7 +303,7 @@ impl BlobStore for Net {
             self.turn().await;
             let mut page = self.below.list(tenant, limit, after).await?;
             if self.mutant == Some(Mutant::KeysReused) {
-                page.items.clear();
+                page.items.retain(|info| StoreId::of_marker(&info.key).is_some());
             }
             Ok(page)
         })

@@ -8,7 +8,7 @@ use super::signed::{FORGED, OneKey, signed};
 use bytes::Bytes;
 use fhir_devices::backend::Memory;
 use fhir_devices::containment::Selector;
-use fhir_devices::service::{ReceiveError, SignedSubmission, Submission, UpdateService};
+use fhir_devices::service::{ReceiveError, SignedSubmission, Submission, SweepRules, UpdateService};
 use fhir_devices::store::*;
 use fhir_devices::testkit::{Fate, Faulty, Plan};
 use fhir_devices::update::IngestId;
@@ -392,6 +392,7 @@ fn service(net: &Arc<Net>, clock: &Arc<AtomicI64>, ids: &Arc<AtomicU64>) -> Serv
         .unwrap()
         .with_clock(at(clock))
         .with_lease(LEASE)
+        .with_sweep_rules(SweepRules::default().with_grace(Duration::ZERO).with_quarantine(Duration::ZERO))
         .with_uploads_per_copy(room)
         .with_verifier(OneKey(net.mutant()))
         .with_ids(move || IngestId(ids.fetch_add(1, Ordering::Relaxed).into()))

@@ -257,6 +257,11 @@ fn refusal(error: &ReceiveError) -> Problem {
         }
         ReceiveError::Ended { reason } => ended(error, *reason),
         ReceiveError::Body(_) => new(S::BAD_REQUEST, Kind::Incomplete, "file-broke-off"),
+        ReceiveError::StoreMismatch(_) => {
+            answer::report_fault(error);
+            let words = "the store of update files is not that of the ledger: an operator has to look";
+            Problem::new(S::SERVICE_UNAVAILABLE, Kind::Exception, "store-mismatch", words)
+        }
         ReceiveError::Resources(source) | ReceiveError::Blobs(source) | ReceiveError::Ledger(source) => {
             Problem::of_store(source, "the update")
         }

@@ -1,9 +1,9 @@
 //! The states, rebuilt from the records.
 
-use super::super::{AuditDraft, IngestId, StateName, blob, ingest};
+use super::super::{Action, AuditDraft, IngestId, StateName, blob, ingest};
 use super::AuditRecord;
 use crate::store::{BlobKey, BlobRef, Generation, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where everything stands after the last record.
 ///
@@ -19,6 +19,10 @@ pub struct Replayed {
     pub uploads: BTreeMap<IngestId, ingest::State>,
     /// What the ledger knows of each copy of some bytes.
     pub blobs: BTreeMap<BlobKey, blob::Entry>,
+    /// The files in quarantine.
+    pub quarantined: BTreeSet<BlobKey>,
+    /// The files that are known to be damaged.
+    pub damaged: BTreeSet<BlobKey>,
     /// The copy that was begun last.
     newest: BTreeMap<Sha256, Generation>,
 }
@@ -75,6 +79,17 @@ pub fn replay<'r>(records: impl IntoIterator<Item = &'r AuditRecord>) -> Result<
 impl Replayed {
     /// Goes on by one record, or says from which state it did not.
     fn add(&mut self, what: &AuditDraft) -> Result<(), Option<StateName>> {
+        let key = what.blob.zip(what.generation).map(|(blob, generation)| blob.key(generation));
+        match what.action {
+            Action::StoreAdopted => return Ok(()),
+            Action::Quarantined | Action::Readmitted | Action::Swept => {
+                return note(&mut self.quarantined, key, what, Action::Quarantined, StateName::Quarantined);
+            }
+            Action::Damaged | Action::DamageCleared => {
+                return note(&mut self.damaged, key, what, Action::Damaged, StateName::Damaged);
+            }
+            _ => {}
+        }
         match (what.ingest, what.blob) {
             (Some(id), _) => {
                 let reached = self.uploads.get(&id).map(ingest::State::name);
@@ -105,9 +120,31 @@ impl Replayed {
             return Some(known);
         }
         let newest = self.newest.get(&blob.digest).and_then(|generation| self.blobs.get(&blob.key(*generation)))?;
-        // A further copy is begun where uploads hold the newest.
-        let is_further =
-            what.from.is_none() && newest.holders().any(|holder| matches!(holder, blob::Holder::Ingest(_)));
+        // A further copy is begun where uploads hold the newest, or it is damaged.
+        let damaged = self.damaged.contains(&newest.key());
+        let held = newest.holders().any(|holder| matches!(holder, blob::Holder::Ingest(_)));
+        let is_further = what.from.is_none() && (held || damaged);
         (!is_further).then_some(newest)
     }
+}
+
+/// Adds a file to those in a condition, or takes it away.
+fn note(
+    files: &mut BTreeSet<BlobKey>,
+    key: Option<BlobKey>,
+    what: &AuditDraft,
+    begins: Action,
+    state: StateName,
+) -> Result<(), Option<StateName>> {
+    let key = key.ok_or(None)?;
+    let reached = files.contains(&key).then_some(state);
+    if reached != what.from {
+        return Err(reached);
+    }
+    if what.action == begins {
+        files.insert(key)
+    } else {
+        files.remove(&key)
+    };
+    Ok(())
 }

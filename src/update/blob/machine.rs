@@ -339,7 +339,14 @@ pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry
         | Action::Retired
         | Action::Failed
         | Action::Detached
-        | Action::Closed => return None,
+        | Action::Closed
+        | Action::Quarantined
+        | Action::Readmitted
+        | Action::Swept
+        | Action::Damaged
+        | Action::Repaired
+        | Action::DamageCleared
+        | Action::StoreAdopted => return None,
     };
     match step(before, &input, audit.at) {
         Ok(Step::Transition(transition)) => Some(transition.entry),

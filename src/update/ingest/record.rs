@@ -162,7 +162,12 @@ impl AnyState {
                 State::Releasing { blob: blob?, generation: generation?, component, reason: reason? }
             }
             StateName::Closed => State::Closed { reason: reason? },
-            StateName::Live | StateName::Condemned | StateName::Gone => return None,
+            StateName::Live
+            | StateName::Condemned
+            | StateName::Gone
+            | StateName::Quarantined
+            | StateName::Damaged
+            | StateName::Paired => return None,
         })
     }
 }

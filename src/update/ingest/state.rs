@@ -177,7 +177,12 @@ impl State {
                 reason: audit.reason?,
             },
             StateName::Closed => Self::Closed { reason: audit.reason? },
-            StateName::Live | StateName::Condemned | StateName::Gone => return None,
+            StateName::Live
+            | StateName::Condemned
+            | StateName::Gone
+            | StateName::Quarantined
+            | StateName::Damaged
+            | StateName::Paired => return None,
         })
     }
 

@@ -1,0 +1,79 @@
+//! The id that a store of update files and its ledger have in common.
+
+use super::hex::{hex, number};
+use super::{BlobKey, BlobRef, Generation, InvalidText, Result, Sha256};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
+use std::fmt;
+use std::str::FromStr;
+
+/// The id that the files and the ledger of a tenant have in common, so that a ledger that is not theirs is noticed.
+///
+/// The ledger has it in a record. The store of update files has it as a *marker*: a blob with [fixed content](Self::CONTENT)
+/// whose generation is the id. So every [`BlobStore`](super::BlobStore) can hold one, also one without conditional writes,
+/// and damage to its bytes does no harm: only its name counts. The digest of the content begins with 25 zero bits, so that
+/// markers are listed before every other blob. The text form is 32 hexadecimal digits in lower case.
+///
+/// ```
+/// use fhir_devices::store::{BlobRef, Generation, StoreId};
+/// let id: StoreId = "0000000000000000000000000000feed".parse()?;
+/// assert_eq!(StoreId::of_marker(&id.marker()), Some(id));
+/// assert_eq!(StoreId::of_marker(&BlobRef::of(b"firmware").key(Generation(0xfeed))), None);
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+pub struct StoreId(pub u128);
+
+impl StoreId {
+    /// The content of every marker.
+    pub const CONTENT: &'static str =
+        "fhir-devices store marker, format 1: the generation is the id of the ledger. 1962313";
+
+    /// The digest of the content.
+    pub const DIGEST: Sha256 = Sha256([
+        0x00, 0x00, 0x00, 0x3d, 0x96, 0xd2, 0xb1, 0x2e, 0x71, 0xa5, 0xcc, 0xa5, 0x7b, 0x40, 0xc9, 0xe0, 0xe8, 0x20,
+        0x82, 0xab, 0x55, 0xea, 0x65, 0xbf, 0x22, 0x33, 0x29, 0x32, 0x09, 0x93, 0x08, 0xac,
+    ]);
+
+    /// The blob that marks a store with this id.
+    #[must_use]
+    pub fn marker(self) -> BlobKey {
+        BlobKey { digest: Self::DIGEST, generation: Generation(self.0) }
+    }
+
+    /// Digest and size of every marker.
+    #[must_use]
+    pub fn content() -> BlobRef {
+        BlobRef { digest: Self::DIGEST, size: Self::CONTENT.len() as u64 }
+    }
+
+    /// The id that a marker carries; `None` for any other blob.
+    #[must_use]
+    pub fn of_marker(key: &BlobKey) -> Option<Self> {
+        (key.digest == Self::DIGEST).then_some(Self(key.generation.0))
+    }
+}
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(hex(&self.0.to_be_bytes(), &mut [0; 64]))
+    }
+}
+
+impl FromStr for StoreId {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let refuse = || InvalidText::new("a store id", text, "32 hexadecimal digits in lower case are wanted");
+        number(text).map(Self).ok_or_else(refuse)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_that_of_the_content() {
+        assert_eq!(BlobRef::of(StoreId::CONTENT.as_bytes()), StoreId::content());
+    }
+}
