@@ -151,7 +151,7 @@ fn recover(runtime: &Runtime, at_rest: u128, begun: u128, waits: bool) {
         if id < at_rest {
             let blob = BlobRef::of(&id.to_be_bytes());
             let (component, version) = ("mds".parse().unwrap(), VersionId::FIRST.next());
-            ingest.state = State::Attached { blob, generation: Generation(id + 1), component, version };
+            ingest.state = State::Attached { blob, generation: Generation(id + 1), component, version, restored: 0 };
         }
         let shelf = if id < at_rest { "rest" } else { "open" };
         Change::create(LedgerKey::new(format!("ingest/{shelf}/{}", ingest.id)).unwrap(), ingest.to_bytes())

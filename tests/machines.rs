@@ -57,9 +57,20 @@ fn states() -> Vec<State> {
         all.extend([0, 1, 2].map(stored));
     }
     let (component, version) = (spo2, VersionId::FIRST);
-    all.push(State::Attached { blob, generation, component: ecg.clone(), version });
-    all.push(State::Attached { blob, generation, component: component.clone(), version });
-    all.push(State::Superseded { blob, generation, component, version, by: IngestId(8) });
+    for restored in [0, 1] {
+        let component = component.clone();
+        all.push(State::Attached { blob, generation, component: ecg.clone(), version, restored });
+        all.push(State::Attached { blob, generation, component: component.clone(), version, restored });
+        all.push(State::Superseded { blob, generation, component, version, by: IngestId(8), restored });
+    }
+    for released in [false, true] {
+        for component in [&ecg, &component] {
+            let component = component.clone();
+            all.push(State::Withdrawn { blob, generation, component, until: NOW, released });
+        }
+    }
+    all.push(State::Withdrawn { blob, generation, component: ecg.clone(), until: deadline, released: true });
+    all.push(State::Restoring { blob, generation, component, version, by: IngestId(8), restored: 1 });
     for &reason in Reason::ALL {
         all.push(State::Releasing { blob, generation, component: Some(ecg.clone()), reason });
         all.push(State::Releasing { blob, generation, component: None, reason });
@@ -95,7 +106,16 @@ fn inputs() -> Vec<Input> {
         all.push(Input::ReferenceDropped { component });
     }
     all.extend([0, 1, 2].map(|attempt| Input::Conflicted { attempt }));
-    all.extend([7, 8].map(|by| Input::Superseded { by: IngestId(by) }));
+    for restored in [0, 1, 2] {
+        all.extend([7, 8].map(|by| Input::Superseded { by: IngestId(by), restored }));
+        let components = ["ecg", "spo2"].map(|id| id.parse().unwrap());
+        all.extend(components.map(|component| Input::ReferenceRestored { component, restored }));
+    }
+    for until in [NOW, NOW + Duration::seconds(60)] {
+        all.extend(["ecg", "spo2"].map(|id| Input::ReferenceMarked { component: id.parse().unwrap(), until }));
+    }
+    all.extend([Input::RestoreFailed, Input::RetentionEnded]);
+    all.push(Input::RestoreRequested { by: "biomed".parse().unwrap(), why: "7 loses alarms".parse().unwrap() });
     all.extend(Reason::ALL.iter().map(|&reason| Input::CheckFailed { reason }));
     all.push(Input::Withdrawn { by: "biomed".parse().unwrap(), why: "loses alarms".parse().unwrap() });
     all
@@ -104,7 +124,7 @@ fn inputs() -> Vec<Input> {
 const TIMES: [OffsetDateTime; 2] = [NOW, datetime!(2017-04-19 10:01 UTC)];
 
 fn ends(state: &State) -> bool {
-    matches!(state, State::Releasing { .. } | State::Closed { .. })
+    matches!(state, State::Releasing { .. } | State::Withdrawn { .. } | State::Closed { .. })
 }
 
 #[test]
@@ -125,7 +145,7 @@ fn every_input_has_an_answer_in_every_state() {
                         // What was just said may be said again: it is known, asks for the same effect, or comes too late.
                         match step(&in_state(to.state.clone()), &input, now) {
                             Ok(Step::Unchanged) => {}
-                            Err(Refusal::Releasing | Refusal::Closed) => assert!(ends(&to.state)),
+                            Err(Refusal::Releasing | Refusal::Withdrawn | Refusal::Closed) => assert!(ends(&to.state)),
                             Ok(Step::Perform(effect)) => assert_eq!(Some(effect), to.effect, "{state:?} {input:?}"),
                             again => panic!("{state:?} {input:?} {again:?}"),
                         }
@@ -144,7 +164,7 @@ fn every_input_has_an_answer_in_every_state() {
     let names: BTreeSet<_> = states().iter().map(State::name).collect();
     reached.insert(ingest().state.name());
     assert_eq!(reached, names);
-    assert_eq!(refused.len(), 16, "{refused:?}");
+    assert_eq!(refused.len(), 17, "{refused:?}");
     done.extend(resume(&ingest().state).as_ref().map(Effect::name));
     assert_eq!(done, EffectName::ALL.iter().copied().collect());
 }
@@ -161,7 +181,7 @@ fn each_transition_has_one_audit_draft_which_rebuilds_the_state() {
                 assert_eq!(State::of_audit(&to.audit), Some(to.state.clone()));
                 assert_eq!((to.audit.from, to.audit.to), (Some(state.name()), to.state.name()));
                 assert_eq!((to.audit.ingest, to.audit.at), (Some(IngestId(7)), now));
-                let by_someone = matches!(input, Input::Withdrawn { .. });
+                let by_someone = matches!(input, Input::Withdrawn { .. } | Input::RestoreRequested { .. });
                 let in_words = by_someone || matches!(input, Input::NotAdmitted { why: Some(_) });
                 assert_eq!((to.audit.actor.is_some(), to.audit.comment.is_some()), (by_someone, in_words));
             }
@@ -197,6 +217,7 @@ fn a_component_that_was_fixed_is_written_to_before_the_hold_is_given_up() {
                 State::Stored { target, .. } => target.clone(),
                 State::Attached { component, .. } => Some(component.clone()),
                 State::Releasing { component, .. } => component.clone(),
+                State::Withdrawn { component, .. } => Some(component.clone()),
                 State::Closed { .. } => None,
                 other => panic!("{other:?}"),
             };

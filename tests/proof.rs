@@ -45,6 +45,7 @@ const A: Setup = Setup {
     sequenced: false,
     pins: false,
     resend: true,
+    restore: false,
     told_apart: false,
     without: None,
 };
@@ -57,6 +58,9 @@ const ALONE: Setup = Setup { workers: &[0, 0], foreign: 1, torn: true, moves: tr
 
 /// The same with two uploads that have one worker each.
 const PAIR: Setup = Setup { workers: &[0, 1], ..Z };
+
+/// Two uploads of which one takes the place of the other, and is made current again, with one worker thought dead.
+const R: Setup = Setup { workers: &[0, 0, 1], joint: true, restore: true, ..Z };
 
 fn run(name: &str, setup: Setup) -> (Model, Found) {
     let start = Instant::now();
@@ -93,6 +97,13 @@ fn all_holds_where_each_record_is_written_by_itself_and_the_dead_go_on() {
 }
 
 #[test]
+fn all_holds_where_a_predecessor_is_made_current_again() {
+    holds("R", R);
+    holds("R, each by itself", Setup { workers: &[0, 1], joint: false, withdraw: false, ..R });
+    holds("R, nothing withdrawn", Setup { withdraw: false, ..R });
+}
+
+#[test]
 #[cfg_attr(debug_assertions, ignore = "takes minutes where nothing is optimised: the gate runs it with `--release`")]
 fn all_holds_in_large_worlds() {
     holds("Z, different bytes", Setup { bytes: [0, 1], ..Z });
@@ -106,7 +117,7 @@ fn every_state_effect_and_refusal_is_reached() {
     let sequenced = Setup { sequenced: true, bytes: [0, 1], ..PAIR };
     let (mut refusals, mut blob_refusals, mut names) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut effects = BTreeSet::new();
-    for setup in [ALONE, Setup { pins: true, ..ALONE }, sequenced] {
+    for setup in [ALONE, Setup { pins: true, ..ALONE }, sequenced, Setup { workers: &[0, 1], withdraw: false, ..R }] {
         let (model, found) = run("reached", setup);
         assert!(found.fault.is_none());
         let mut machines = model.machines;
@@ -134,6 +145,7 @@ fn every_state_effect_and_refusal_is_reached() {
         "NotDue",
         "NotReleasing",
         "StillReferenced",
+        "Withdrawn",
         "Releasing",
         "Closed",
     ];
@@ -154,7 +166,7 @@ fn every_state_effect_and_refusal_is_reached() {
 }
 
 /// The rules, each with a small world that goes wrong without it, and what goes wrong there first.
-const MISSED: [(Rule, &str, Setup, &str); 22] = [
+const MISSED: [(Rule, &str, Setup, &str); 25] = [
     (Rule::IfMatch, "A", A, "I4: what somebody else wrote is lost"),
     (Rule::AttachKeyed, "A", A, "I5"),
     (Rule::CommitBeforeAttach, "A", A, "I1"),
@@ -163,7 +175,7 @@ const MISSED: [(Rule, &str, Setup, &str); 22] = [
     (Rule::CollectionByLedger, "A", A, "I1"),
     (Rule::NewGenerations, "A", A, "I1"),
     (Rule::Recovery, "A", A, "I6"),
-    (Rule::IntentReread, "Z, alone", ALONE, "I5"),
+    (Rule::IntentReread, "Z, alone", ALONE, "I7"),
     (Rule::Sweeper, "Z, alone", ALONE, "I3"),
     (Rule::NewGenerations, "Z", PAIR, "I1"),
     (Rule::IntentBeforeRelease, "Z, alone", ALONE, "I1"),
@@ -177,6 +189,9 @@ const MISSED: [(Rule, &str, Setup, &str); 22] = [
     (Rule::AcceptedReread, "Z, sequence numbers", Setup { sequenced: true, ..PAIR }, "V1"),
     (Rule::ReferenceBeforeHold, "Z, alone", ALONE, "I1"),
     (Rule::ListingBeforeLedger, "Z, alone", ALONE, "I1"),
+    (Rule::RestoreReread, "R", R, "I7"),
+    (Rule::RestoreOnce, "R", Setup { withdraw: false, ..R }, "I9"),
+    (Rule::SupersededCounted, "R", Setup { withdraw: false, ..R }, "I9"),
 ];
 
 #[test]

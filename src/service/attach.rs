@@ -3,38 +3,39 @@
 use super::bytes::yield_now;
 use super::entries::{Entries, Seen, StepContext};
 use super::ledger_session::{LedgerSession, Stepped};
+use super::lifecycle::Ending;
 use super::signed::{Judged, turned_away};
-use super::target::{Look, Meant, Seen as SeenComponent, Target};
+use super::target::{Look, Meant, Seen as SeenComponent, Target, refers};
 use super::update_service::{Addresses, UpdateService};
 use super::{ReceiveError, Received};
 use crate::primitive::{DateTime, Uri};
 use crate::resource::DeviceComponent;
 use crate::store::{
-    BlobRef, BlobStore, Generation, Ledger, ResourceStore, StoreError, Stored as _, TenantResources, Version,
+    BlobRef, BlobStore, Generation, Ledger, ResourceStore, StoreError, Stored as _, TenantResources, Version, VersionId,
 };
 use crate::update::ingest::{self, Effect, Ingest, Input, Reason, State, Step};
 use crate::update::manifest::{ReasonCode, VerifiedManifest};
-use crate::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus, available};
+use crate::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus, available, detach};
 
 /// Whose place an upload took when its reference was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Replaced {
+pub(super) enum Replaced {
     /// Nobody's: no update was current.
     Nothing,
-    /// That of the one update that was current.
-    One(IngestId),
+    /// That of the one update that was current, which had been made current again so often.
+    One(IngestId, u32),
     /// It cannot be told.
     Somebody,
 }
 
 impl Replaced {
-    fn by_writing_to(component: &DeviceComponent) -> Self {
+    pub(super) fn by_writing_to(component: &DeviceComponent) -> Self {
         let (mut current, mut there) = (None, 0);
         for update in available(component) {
             match update {
                 Ok(update) if update.status == UpdateStatus::Current => {
                     there += 1;
-                    current = Some(update.id);
+                    current = Some((update.id, update.restored));
                 }
                 Ok(_) => {}
                 Err(_) => there += 2,
@@ -42,7 +43,7 @@ impl Replaced {
         }
         match (current, there) {
             (_, 0) => Self::Nothing,
-            (Some(id), 1) => Self::One(id),
+            (Some((id, restored)), 1) => Self::One(id, restored),
             _ => Self::Somebody,
         }
     }
@@ -65,7 +66,9 @@ where
         // Each attempt may be lost to another writer, or to another call for the same upload.
         for _ in 0..self.max_attempts.saturating_mul(2) {
             match &seen.value.state {
-                State::Attached { component, version, .. } | State::Superseded { component, version, .. } => {
+                State::Attached { component, version, .. }
+                | State::Superseded { component, version, .. }
+                | State::Restoring { component, version, .. } => {
                     let found = target.version(component, *version).await?;
                     return self.answer(session, &seen.value, found, true).await;
                 }
@@ -74,7 +77,7 @@ where
                         return Ok(received);
                     }
                 }
-                State::Releasing { .. } | State::Closed { .. } => {
+                State::Releasing { .. } | State::Withdrawn { .. } | State::Closed { .. } => {
                     let error = self.ended(&seen.value, None);
                     // What is left is brought to its end by whoever resumes it.
                     let _ = self.release(session, seen).await;
@@ -136,15 +139,69 @@ where
                 return if matches!(seen.value.state, State::Stored { .. }) { Err(error) } else { Ok(None) };
             }
         };
-        let replaced = Replaced::by_writing_to(&found.0);
+        let (replaced, before) = (Replaced::by_writing_to(&found.0), found.1.version);
+        let retired = self.retire_surplus(session, &found.0).await.map_err(ReceiveError::Ledger)?;
+        let mut found = found;
+        retired.iter().for_each(|one| detach(&mut found.0, one.value.id));
         match target.write(found, &update, &self.canonical).await {
-            Ok(written) => self.attached(session, seen, target, written, Some(replaced)).await.map(Some),
+            Ok(written) => {
+                let is_ours = written.1.version == before.next();
+                let dropped = retired.into_iter().filter(|one| is_ours && !refers(&written.0, one.value.id));
+                let (dropped, wrote) = (dropped.collect(), (before, written.1.version));
+                let received = self.attached(session, seen, target, written, Some(replaced)).await;
+                self.give_up_retired(session, dropped, wrote).await;
+                received.map(Some)
+            }
             Err(StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. }) => {
                 session.step(seen, &Input::Conflicted { attempt }).await.map_err(ReceiveError::Ledger)?.ok();
                 yield_now().await;
                 Ok(None)
             }
             Err(error) => Err(ReceiveError::Resources(error)),
+        }
+    }
+
+    /// Retires the oldest superseded updates of a component, where with the current one there are more than are kept. The
+    /// records say so before the component is written to without them. Gives those that may be left out of it.
+    async fn retire_surplus(
+        &self,
+        session: &LedgerSession<'_, L>,
+        component: &DeviceComponent,
+    ) -> Result<Vec<Seen<Ingest>>, StoreError> {
+        let is_superseded = |update: &AvailableUpdate| update.status == UpdateStatus::Superseded;
+        let is_kept = |update: &AvailableUpdate| update.status != UpdateStatus::Withdrawn;
+        let kept = available(component).flatten().filter(is_kept).count();
+        let surplus = kept.saturating_sub(self.keep_superseded).min(RETIRED_AT_ONCE);
+        let mut retired = Vec::new();
+        for update in available(component).flatten().filter(is_superseded).take(surplus) {
+            let Some(mut seen) = session.ingest(update.id).await? else { continue };
+            // One whose record is behind its reference is marked by whoever took its place.
+            if matches!(seen.value.state, State::Superseded { .. }) {
+                session.step(&mut seen, &Input::Retired { by: None }).await?.ok();
+            }
+            if matches!(&seen.value.state, State::Releasing { reason: Reason::Superseded, component: Some(_), .. }) {
+                retired.push(seen);
+            }
+        }
+        Ok(retired)
+    }
+
+    /// Gives up what retired updates held, now that the component was written to without them. What fails is gone on with by
+    /// a recovery.
+    async fn give_up_retired(
+        &self,
+        session: &LedgerSession<'_, L>,
+        retired: Vec<Seen<Ingest>>,
+        wrote: (VersionId, VersionId),
+    ) {
+        for mut seen in retired {
+            let State::Releasing { component: Some(component), .. } = seen.value.state.clone() else { continue };
+            let step_context = StepContext { wrote: Some(wrote), ..StepContext::default() };
+            let dropped =
+                session.step_with_context(&mut seen, &Input::ReferenceDropped { component }, step_context).await;
+            if matches!(dropped, Ok(Ok(_))) {
+                let _ = self.release(session, &mut seen).await;
+            }
         }
     }
 
@@ -241,7 +298,7 @@ where
             }
         }
         match seen.value.state {
-            State::Attached { .. } | State::Superseded { .. } => {
+            State::Attached { .. } | State::Superseded { .. } | State::Restoring { .. } => {
                 self.answer(session, &seen.value, found, replaced.is_none()).await
             }
             _ => {
@@ -255,7 +312,7 @@ where
 
     /// Marks the upload whose place this one took by the write that was just made. Where that one is at rest, it has marked
     /// those before it; else nobody may do so any more, and all of them are looked at.
-    async fn mark(
+    pub(super) async fn mark(
         &self,
         session: &LedgerSession<'_, L>,
         by: IngestId,
@@ -266,10 +323,11 @@ where
         match replaced {
             Some(Replaced::Nothing) => return Ok(()),
             Some(Replaced::Somebody) | None => {}
-            Some(Replaced::One(id)) => {
+            Some(Replaced::One(id, restored)) => {
                 let earlier = session.ingest(id).await.map_err(ReceiveError::Ledger)?;
                 if let Some(mut earlier) = earlier.filter(|earlier| earlier.value.state.is_end()) {
-                    session.step(&mut earlier, &Input::Superseded { by }).await.map_err(ReceiveError::Ledger)?.ok();
+                    let superseded = Input::Superseded { by, restored };
+                    session.step(&mut earlier, &superseded).await.map_err(ReceiveError::Ledger)?.ok();
                     return Ok(());
                 }
             }
@@ -295,8 +353,9 @@ where
                 let written = Input::ReferenceWritten { component, version };
                 session.step(&mut earlier, &written).await.map_err(ReceiveError::Ledger)?.ok();
             }
-            if matches!(earlier.value.state, State::Attached { .. }) {
-                session.step(&mut earlier, &Input::Superseded { by }).await.map_err(ReceiveError::Ledger)?.ok();
+            if matches!(earlier.value.state, State::Attached { .. } | State::Restoring { .. }) {
+                let superseded = Input::Superseded { by, restored: update.restored };
+                session.step(&mut earlier, &superseded).await.map_err(ReceiveError::Ledger)?.ok();
             }
         }
         Ok(())
@@ -348,10 +407,11 @@ where
                 title: intent.file_name.clone(),
                 creation: opened.clone().map(DateTime::from),
             },
+            restored: 0,
         })
     }
 
-    /// Takes the reference out of the component, and then gives up what the upload held. Does nothing for one that is not
+    /// Takes the reference out of the component, or marks it as withdrawn, and then gives up what the upload held. Does nothing for one that is not
     /// being released.
     pub(super) async fn release(
         &self,
@@ -361,11 +421,25 @@ where
         loop {
             match ingest::resume(&seen.value.state) {
                 Some(Effect::DropReference { component }) => {
-                    let wrote = self.drop_reference(session, seen.value.id, &component).await?;
+                    let (_, wrote) = self.end_reference(session, seen.value.id, &component, Ending::Dropped).await?;
                     let step_context = StepContext { wrote, ..StepContext::default() };
                     let dropped =
                         session.step_with_context(seen, &Input::ReferenceDropped { component }, step_context).await?;
                     if !matches!(dropped, Ok(Stepped::To)) {
+                        *seen = session.known(seen.value.id).await?;
+                    }
+                }
+                Some(Effect::MarkWithdrawn { component }) => {
+                    let ended = self.end_reference(session, seen.value.id, &component, Ending::Withdrawn).await?;
+                    let (there, wrote) = ended;
+                    let step_context = StepContext { wrote, ..StepContext::default() };
+                    let until = session.later(self.context.retention.withdrawn);
+                    let input = match there {
+                        true => Input::ReferenceMarked { component, until },
+                        false => Input::ReferenceDropped { component },
+                    };
+                    let marked = session.step_with_context(seen, &input, step_context).await?;
+                    if !matches!(marked, Ok(Stepped::To)) {
                         *seen = session.known(seen.value.id).await?;
                     }
                 }
@@ -377,6 +451,9 @@ where
         }
     }
 }
+
+/// How many superseded updates one attachment retires at most.
+const RETIRED_AT_ONCE: usize = 8;
 
 /// What became of an upload is not known whose reference is written, and whose record could not be marked.
 fn unmarked(why: impl std::error::Error + Send + Sync + 'static) -> ReceiveError {

@@ -29,6 +29,8 @@ pub struct Collected {
     pub kept: u64,
     /// How many nobody needs by the ledger, and a component refers to: the ledger may be an older one.
     pub referenced: u64,
+    /// How many entries of bytes that an earlier collection deleted were removed from the ledger.
+    pub forgotten: u64,
     /// Those that could not be seen to, and why. They stay for the next collection.
     pub failed: Vec<(BlobKey, StoreError)>,
 }
@@ -229,6 +231,17 @@ where
         grace: Duration,
         (collected, references): (&mut Collected, &mut References),
     ) -> Result<()> {
+        if matches!(entry.state, blob::State::Gone) {
+            let seen = session.entry(&entry.key()).await?;
+            if let Some(said) = seen.value.as_ref().and_then(|entry| entry.forget(session.now())) {
+                let mut entries = Entries::default();
+                entries.forget(&seen, said);
+                if session.write(entries).await? != Written::Not {
+                    collected.forgotten += 1;
+                }
+            }
+            return Ok(());
+        }
         for holder in entry.holders() {
             let Holder::Ingest(id) = holder else { continue };
             let ingest = session.ingest(*id).await?.map(|seen| seen.value);

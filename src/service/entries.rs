@@ -2,9 +2,10 @@
 
 use crate::store::{BlobKey, Change, LedgerKey, Result, Revision, Sha256, StoreError, VersionId};
 use crate::update::audit::{Actor, RecordContext, Verdict, Verification};
-use crate::update::ingest::{self, Ingest};
+use crate::update::ingest::{self, Ingest, State};
 use crate::update::{Accepted, Action, ActorId, AuditDraft, IngestId, UpdateName, blob};
 use bytes::Bytes;
+use time::OffsetDateTime;
 
 /// A record as it was read, or the place where there is none.
 #[derive(Clone, Debug)]
@@ -79,6 +80,42 @@ pub(super) struct Entries {
     pub(super) records: Vec<Noted>,
     /// The upload that takes a step, as it is then, and which of the changes says so.
     pub(super) next: Option<(usize, Ingest)>,
+    /// The uploads of which something is to be removed after a time.
+    pub(super) kept: Vec<(IngestId, Kept)>,
+}
+
+/// What is kept for a time, and then removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// The reference of an update that was withdrawn.
+    Withdrawn { until: OffsetDateTime },
+    /// The record of an upload that came to nothing before its bytes came.
+    Aborted,
+    /// The record of an upload that ended later.
+    Ended,
+}
+
+impl Kept {
+    /// What is to be removed at last, after a step from one state to another.
+    fn after(from: &State, to: &State) -> Option<Self> {
+        match (from, to) {
+            (_, State::Withdrawn { until, released: true, .. }) => Some(Self::Withdrawn { until: *until }),
+            (State::Open { .. }, State::Closed { .. }) => Some(Self::Aborted),
+            (_, State::Closed { .. }) => Some(Self::Ended),
+            _ => None,
+        }
+    }
+
+    /// How it stands in the ledger: what is to be removed is asked of the state of the upload then.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Withdrawn { .. } => "withdrawn",
+            Self::Aborted | Self::Ended => Self::CLOSED,
+        }
+    }
+
+    /// That it is the record which is to be removed.
+    pub(super) const CLOSED: &str = "closed";
 }
 
 impl Entries {
@@ -109,6 +146,7 @@ impl Entries {
             }
             (None, _) => self.changes.push(Change::create(key, value)),
         }
+        self.kept.extend(Kept::after(&seen.value.state, &next.state).map(|kept| (next.id, kept)));
         self.records.push(Noted::of(&next, to.audit, step_context));
         self.next = Some((self.changes.len().saturating_sub(1), next));
         Ok(())
@@ -154,6 +192,12 @@ impl Entries {
         self.records.push(Noted::of_bytes(draft));
     }
 
+    /// Removes the record of something that ended, and says so.
+    pub(super) fn forget<T>(&mut self, seen: &Seen<T>, said: AuditDraft) {
+        self.remove(seen);
+        self.records.push(Noted::of_bytes(said));
+    }
+
     /// A record that stays as it is.
     pub(super) fn keep(&mut self, key: LedgerKey, value: impl Into<Bytes>) {
         self.changes.push(Change::create(key, value));
@@ -167,6 +211,9 @@ impl Entries {
 /// Uploads that are to be gone on with, and those that rest.
 pub(super) const OPEN: &str = "ingest/open";
 pub(super) const REST: &str = "ingest/rest";
+
+/// What is to be removed, in the order of the times at which that is due.
+pub(super) const DUE: &str = "due";
 
 fn shelf(ingest: &Ingest) -> &'static str {
     if ingest.state.is_end() { REST } else { OPEN }

@@ -17,6 +17,8 @@ fn is_of(ingest: &Ingest, component: &Id) -> bool {
         State::Stored { target: Some(known), .. }
         | State::Attached { component: known, .. }
         | State::Superseded { component: known, .. }
+        | State::Restoring { component: known, .. }
+        | State::Withdrawn { component: known, .. }
         | State::Releasing { component: Some(known), .. } => known == component,
         State::Releasing { component: None, .. } | State::Closed { .. } => match &ingest.intent.target {
             Selector::Component(meant) => meant == component,

@@ -3,7 +3,7 @@
 
 use super::AuditSink;
 use super::async_mutex::AsyncMutex;
-use super::entries::{Entries, OPEN, REST, Seen, StepContext, aside, at, digest_of, unreadable};
+use super::entries::{DUE, Entries, Kept, OPEN, REST, Seen, StepContext, aside, at, digest_of, unreadable};
 use super::lifecycle::PAGE;
 use crate::primitive::Id;
 use crate::store::{
@@ -16,6 +16,7 @@ use crate::update::{Acceptance, Accepted, ActorId, IdempotencyKey, IngestId, blo
 use bytes::Bytes;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 use time::OffsetDateTime;
 
 /// The end of the chain of a tenant, as this process knows it; nothing where that has to be looked up.
@@ -27,6 +28,26 @@ pub(super) struct ServiceContext {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) actor: ActorId,
     pub(super) sink: Option<Arc<dyn AuditSink>>,
+    pub(super) retention: Retention,
+}
+
+/// For how long what has ended is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retention {
+    /// The reference of an update that was withdrawn.
+    pub(super) withdrawn: Duration,
+    /// The record of an upload that came to nothing before its bytes came, and its idempotency key.
+    pub(super) aborted: Duration,
+    /// The record of an upload that ended later, and its idempotency key.
+    pub(super) ended: Duration,
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { withdrawn: DAY.saturating_mul(30), aborted: DAY, ended: DAY.saturating_mul(30) }
+    }
 }
 
 /// The books of one tenant.
@@ -52,6 +73,11 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
 
     pub(super) fn now(&self) -> OffsetDateTime {
         self.context.clock.now()
+    }
+
+    /// The time that is so much later than now.
+    pub(super) fn later(&self, by: Duration) -> OffsetDateTime {
+        self.now().saturating_add(time::Duration::try_from(by).unwrap_or(time::Duration::MAX))
     }
 
     pub(super) async fn read(&self, key: LedgerKey) -> Result<Seen<Option<Bytes>>> {
@@ -170,7 +196,12 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
 
     /// The upload that a key of a sender stands for.
     pub(super) async fn pointer(&self, of: &IdempotencyKey) -> Result<Seen<Option<IngestId>>> {
-        let Seen { key, revision, value } = self.read(at("ingest/key", &digest_of(of.as_str()))?).await?;
+        self.pointer_at(&Sha256::of(of.as_str().as_bytes())).await
+    }
+
+    /// The upload that a key of this digest stands for.
+    pub(super) async fn pointer_at(&self, of: &Sha256) -> Result<Seen<Option<IngestId>>> {
+        let Seen { key, revision, value } = self.read(at("ingest/key", &of.to_string())?).await?;
         let id = |value: Bytes| std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
         let value = match value {
             Some(value) => Some(id(value).ok_or_else(|| unreadable(&key, "it names no upload"))?),
@@ -201,6 +232,29 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
             Some((id, seen))
         };
         Ok(Page { items: page.items.into_iter().filter_map(read).collect(), next: page.next })
+    }
+
+    /// One page of what is to be removed, of which the time has come: the upload of each, and the record that says so. A page
+    /// that ends with what is not due has none after it.
+    pub(super) async fn due(
+        &self,
+        limit: NonZeroU32,
+        after: Option<&PageToken>,
+    ) -> Result<Page<(IngestId, Seen<Bytes>)>> {
+        let now = u64::try_from(self.now().unix_timestamp()).unwrap_or_default();
+        let Page { items, mut next } = self.ledger.scan(&LedgerKey::new(DUE)?, limit, after).await?;
+        let mut due = Vec::with_capacity(items.len());
+        for LedgerRecord { key, revision, value } in items {
+            let name = key.as_str().rsplit('/').next().and_then(|name| name.split_once('-'));
+            let read = name.and_then(|(at, id)| Some((u64::from_str_radix(at, 16).ok()?, id.parse().ok()?)));
+            let Some((at, id)) = read else { continue };
+            if at > now {
+                next = None;
+                break;
+            }
+            due.push((id, Seen { key, revision: Some(revision), value }));
+        }
+        Ok(Page { items: due, next })
     }
 
     /// One page of what is known of bytes.
@@ -285,7 +339,15 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
     }
 
     /// Writes all of it together with its audit records, or nothing where a record was not as it was seen.
-    pub(super) async fn write(&self, entries: Entries) -> Result<Written> {
+    pub(super) async fn write(&self, mut entries: Entries) -> Result<Written> {
+        for (id, kept) in std::mem::take(&mut entries.kept) {
+            let at = match kept {
+                Kept::Withdrawn { until } => until,
+                Kept::Aborted => self.later(self.context.retention.aborted),
+                Kept::Ended => self.later(self.context.retention.ended),
+            };
+            entries.keep(due_key(at, id)?, kept.as_str());
+        }
         let mut turn = self.turn.take().await;
         let mut unknown = None;
         for _ in 0..TRIES {
@@ -378,6 +440,12 @@ fn honest(error: StoreError, unknown: bool) -> StoreError {
 
 /// How often a write is tried against a chain that grows.
 const TRIES: usize = 64;
+
+/// The place of what is to be removed at a time; keys are in the order of the times.
+fn due_key(at: OffsetDateTime, id: IngestId) -> Result<LedgerKey> {
+    let seconds = u64::try_from(at.unix_timestamp()).unwrap_or_default();
+    super::entries::at(DUE, &format!("{seconds:016x}-{id}"))
+}
 
 /// The place of a record of the chain; keys are in the order of the places.
 fn record_key(index: u64) -> Result<LedgerKey> {

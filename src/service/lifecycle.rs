@@ -1,6 +1,7 @@
 //! Taking updates back, and going on with what broke off.
 
 use super::ReceiveError;
+use super::attach::Replaced;
 use super::bytes::yield_now;
 use super::entries::{Entries, Seen, StepContext};
 use super::ledger_session::{LedgerSession, Written};
@@ -13,9 +14,18 @@ use crate::store::{
     ResourceType, StoreError, Stored as _, Tenant, VersionId,
 };
 use crate::update::blob::{self, Holder};
-use crate::update::ingest::{self, Ingest, Input, Refusal, State};
-use crate::update::{ActorId, IngestId, detach};
+use crate::update::ingest::{self, Effect, Ingest, Input, Refusal, State};
+use crate::update::{ActorId, IngestId, available, detach, make_current, withdraw};
 use std::num::NonZeroU32;
+
+/// What becomes of a reference that is not current any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It is taken out.
+    Dropped,
+    /// It stays, and says that the update is withdrawn.
+    Withdrawn,
+}
 
 /// Why an update was not taken back, or not gone on with.
 ///
@@ -35,6 +45,9 @@ pub enum LifecycleError {
     /// The bytes cannot be held or released so.
     #[error(transparent)]
     Bytes(#[from] blob::Refusal),
+    /// The component is gone, or refers to the update no more.
+    #[error("the component has no reference of the upload")]
+    NoReference,
     /// The reference could not be brought to its component.
     #[error(transparent)]
     Attach(#[from] ReceiveError),
@@ -75,8 +88,17 @@ where
         seen.map(|seen| seen.value).ok_or(LifecycleError::NoSuchUpload)
     }
 
-    /// Takes an update back: its component refers to it no more, and what it held is given up. It stays so: nothing attaches
-    /// it again, however late.
+    /// Takes an update back. It stays so: nothing attaches it again, however late.
+    ///
+    /// # Flow
+    /// 1. The record says that the update is withdrawn, by whom and why.
+    /// 2. The component says `withdrawn` of it, so that a device that has the file sees the recall. No other update takes its
+    ///    place; [`make_current`](Self::make_current) brings a predecessor back.
+    /// 3. The hold on the bytes is released, in this order: a file that must not be installed is not given out any longer than
+    ///    until the next collection. Whoever needs it as evidence [pins](Self::pin) it first.
+    /// 4. The reference is removed after [a time](Self::with_withdrawn_retention), by [`expire`](Self::expire).
+    ///
+    /// An update that no component refers to yet leaves no reference, and one whose component is gone ends all the same.
     ///
     /// # Errors
     /// [`LifecycleError::NoSuchUpload`]; [`LifecycleError::Refused`] for one that came to nothing for another reason;
@@ -97,6 +119,90 @@ where
     /// As [`withdraw`](Self::withdraw); [`LifecycleError::Refused`] for one that is not superseded.
     pub async fn retire(&self, tenant: &Tenant, id: IngestId, by: Option<ActorId>) -> Result<Ingest, LifecycleError> {
         self.end(tenant, id, &Input::Retired { by }).await
+    }
+
+    /// Makes an update current again that another one superseded; the one that is current now becomes superseded. It is a
+    /// downgrade by somebody's decision, and recorded as such, with the actor and the reason. What the component accepted
+    /// stays as it is: a later upload needs a sequence number above all that were ever accepted.
+    ///
+    /// # Guarantees
+    /// The decision is in the record before the component is written to, and is carried out once: a call that breaks off is
+    /// gone on with by [`resume`](Self::resume) and [`recover`](Self::recover). An update that is current already stays so,
+    /// and there is no second record of it. One that is attached after this call takes its place.
+    ///
+    /// # Errors
+    /// [`LifecycleError::NoSuchUpload`]; [`LifecycleError::Refused`] for one that is not attached, was withdrawn or retired;
+    /// [`LifecycleError::NoReference`] where the component does not have it any more; [`LifecycleError::Store`], upon which
+    /// [`resume`](Self::resume) goes on.
+    pub async fn make_current(
+        &self,
+        tenant: &Tenant,
+        id: IngestId,
+        by: ActorId,
+        why: Text,
+    ) -> Result<Ingest, LifecycleError> {
+        let session = self.session(tenant);
+        let mut seen = session.ingest(id).await?.ok_or(LifecycleError::NoSuchUpload)?;
+        session.step(&mut seen, &Input::RestoreRequested { by, why }).await??;
+        self.restore(&session, &mut seen).await?;
+        match &seen.value.state {
+            State::Releasing { .. } => Err(Refusal::Releasing.into()),
+            State::Withdrawn { .. } => Err(Refusal::Withdrawn.into()),
+            State::Closed { .. } => Err(Refusal::Closed.into()),
+            _ => Ok(seen.value),
+        }
+    }
+
+    /// Writes to the component of an upload that is to be current again, unless that was done; does nothing for another one.
+    async fn restore(&self, session: &LedgerSession<'_, L>, seen: &mut Seen<Ingest>) -> Result<(), LifecycleError> {
+        let (id, mut conflict) = (seen.value.id, None);
+        let resources = self.resources_of(session.tenant());
+        for _ in 0..self.max_attempts {
+            let Some(Effect::RestoreReference { component, restored }) = ingest::resume(&seen.value.state) else {
+                return Ok(());
+            };
+            let key = Key::new(ResourceType::DeviceComponent, component.as_str()).map_err(StoreError::from)?;
+            let found = match resources.read(&key).await {
+                Ok(version) => Some((DeviceComponent::from_version(&version)?, version)),
+                Err(StoreError::NotFound | StoreError::Gone { .. }) => None,
+                Err(error) => return Err(error.into()),
+            };
+            // The record after the component: a call that slept must not bring back what was withdrawn meanwhile.
+            *seen = session.known(id).await?;
+            if ingest::resume(&seen.value.state)
+                != Some(Effect::RestoreReference { component: component.clone(), restored })
+            {
+                continue;
+            }
+            let own = found.as_ref().and_then(|(found, _)| available(found).flatten().find(|update| update.id == id));
+            let (Some(mut found), Some(own)) = (found, own) else {
+                session.step(seen, &Input::RestoreFailed).await?.ok();
+                return Err(LifecycleError::NoReference);
+            };
+            // The reference says whether this was done, even where another update has taken its place since.
+            let mut replaced = None;
+            if own.restored < restored {
+                replaced = Some(Replaced::by_writing_to(&found.0));
+                make_current(&mut found.0, id, restored);
+                let write = found.0.write(Precondition::Version(found.1.version))?;
+                match resources.write(write).await {
+                    Ok(written) => found.1 = written,
+                    Err(error @ (StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. })) => {
+                        conflict = Some(error);
+                        yield_now().await;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            self.mark(session, id, &resources, &found, replaced).await?;
+            let input = Input::ReferenceRestored { component, restored };
+            if !matches!(session.step(seen, &input).await?, Ok(_)) {
+                *seen = session.known(id).await?;
+            }
+            return Ok(());
+        }
+        Err(conflict.unwrap_or(StoreError::Throttled { retry_after: None }).into())
     }
 
     async fn end(&self, tenant: &Tenant, id: IngestId, input: &Input) -> Result<Ingest, LifecycleError> {
@@ -154,6 +260,7 @@ where
                 return Err(error.into());
             }
         }
+        self.restore(session, &mut seen).await?;
         self.release(session, &mut seen).await?;
         Ok(seen.value)
     }
@@ -248,32 +355,38 @@ where
         }
     }
 
-    /// Takes the reference of an upload out of a component. The component is written to even where it has none, so that
-    /// one who read it before can no longer write the reference. Gives the version before and the one that was written.
-    pub(super) async fn drop_reference(
+    /// Takes the reference of an upload out of a component, or marks it as withdrawn. The component is written to even where
+    /// it has none, so that one who read it before can no longer write the reference. Gives whether there was one, and the
+    /// version before and the one that was written.
+    pub(super) async fn end_reference(
         &self,
         session: &LedgerSession<'_, L>,
         id: IngestId,
         component: &Id,
-    ) -> Result<Option<(VersionId, VersionId)>, StoreError> {
+        ending: Ending,
+    ) -> Result<(bool, Option<(VersionId, VersionId)>), StoreError> {
         let resources = self.resources_of(session.tenant());
         let key = Key::new(ResourceType::DeviceComponent, component.as_str())?;
         let mut conflict = None;
         for _ in 0..self.max_attempts {
             let version = match resources.read(&key).await {
                 Ok(version) => version,
-                Err(StoreError::NotFound | StoreError::Gone { .. }) => return Ok(None),
+                Err(StoreError::NotFound | StoreError::Gone { .. }) => return Ok((false, None)),
                 Err(error) => return Err(error),
             };
             let mut found = (DeviceComponent::from_version(&version)?, version);
-            if refers(&found.0, id) {
+            let there = refers(&found.0, id);
+            if there {
                 // What it took the place of can be seen here for the last time.
                 self.supersede(session, id, &resources, &found).await.map_err(store_error)?;
             }
-            detach(&mut found.0, id);
+            match ending {
+                Ending::Dropped => detach(&mut found.0, id),
+                Ending::Withdrawn => drop(withdraw(&mut found.0, id)),
+            }
             let write = found.0.write(Precondition::Version(found.1.version))?;
             match resources.write(write).await {
-                Ok(written) => return Ok(Some((found.1.version, written.version))),
+                Ok(written) => return Ok((there, Some((found.1.version, written.version)))),
                 Err(error @ StoreError::Conflict { .. }) => conflict = Some(error),
                 Err(error) => return Err(error),
             }
@@ -319,8 +432,8 @@ fn store_error(error: ReceiveError) -> StoreError {
 type Lost = (Seen<Ingest>, ingest::Transition);
 
 /// How many uploads are closed in one write: of the changes that every ledger takes, one is the end of the audit chain, and
-/// each upload needs three.
-const AT_ONCE: usize = (LEDGER_MAX_CHANGES - 1) / 3;
+/// each upload needs four.
+const AT_ONCE: usize = (LEDGER_MAX_CHANGES - 1) / 4;
 
 /// How many records are read at a time.
 pub(super) const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);

@@ -9,12 +9,12 @@ use super::update_service::UpdateService;
 use super::{ReceiveError, Received, SignedSubmission, Submission, UpkeepError};
 use crate::primitive::Code;
 use crate::store::{
-    Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, StoreError, Tenant,
+    Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, Sha256, StoreError, Tenant,
 };
 use crate::update::blob::{self, Holder};
 use crate::update::ingest::{self, Effect, Ingest, Input, Intent, Reason, Refusal, State};
 use crate::update::manifest::VerifiedManifest;
-use crate::update::{IdempotencyKey, hidden_character};
+use crate::update::{IdempotencyKey, IngestId, hidden_character};
 
 impl<R, B, L> UpdateService<R, B, L>
 where
@@ -154,7 +154,13 @@ where
                 None => None,
             };
             if let Some(id) = pointer.as_ref().and_then(|pointer| pointer.value) {
-                let known = session.known(id).await.map_err(ReceiveError::Ledger)?;
+                // The record of an upload that ended is removed at its time; then its key stands for nothing.
+                let Some(known) = session.ingest(id).await.map_err(ReceiveError::Ledger)? else {
+                    match self.begin(session, pointer, key, intent, target, manifest).await? {
+                        Some(seen) => return Ok((seen, true)),
+                        None => continue,
+                    }
+                };
                 if known.value.intent != *intent {
                     return Err(ReceiveError::KeyReused);
                 }
@@ -163,34 +169,53 @@ where
                         self.may_begin(session, target, manifest, intent, Some(id)).await?;
                         return Ok((known, false));
                     }
-                    State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => {
+                    State::Stored { .. }
+                    | State::Attached { .. }
+                    | State::Superseded { .. }
+                    | State::Restoring { .. } => {
                         return Ok((known, false));
                     }
                     // Whoever sends it again may not know that it was taken back, or that a later one is there.
-                    State::Releasing { reason: Reason::Withdrawn | Reason::Superseded, .. }
+                    State::Withdrawn { .. }
+                    | State::Releasing { reason: Reason::Withdrawn | Reason::Superseded, .. }
                     | State::Closed { reason: Reason::Withdrawn | Reason::Superseded } => {
                         return Err(self.ended(&known.value, None));
                     }
                     State::Releasing { .. } | State::Closed { .. } => {}
                 }
             }
-            self.may_begin(session, target, manifest, intent, None).await?;
-            let limits = ingest::Limits { max_size: self.limit(), ..self.limits };
-            let (mut new, said) = Ingest::open(self.ids.next_id(), intent.clone(), limits, session.now());
-            new.signed = manifest.map(|verified| Box::new(signed::signed(verified)));
-            let mut entries = Entries::default();
-            if let Some(pointer) = &pointer {
-                entries.pointer(pointer, new.id);
-            }
-            if let Some(verified) = manifest {
-                signed::keep(session, &mut entries, new.id, verified).await.map_err(ReceiveError::Ledger)?;
-            }
-            let mut seen = entries.open(new, said).map_err(ReceiveError::Ledger)?;
-            if session.write_step(&mut seen, entries).await.map_err(ReceiveError::Ledger)? {
+            if let Some(seen) = self.begin(session, pointer, key, intent, target, manifest).await? {
                 return Ok((seen, true));
             }
         }
         Err(ReceiveError::Contended { attempts: self.max_attempts })
+    }
+
+    /// Writes the record of a new upload; nothing where its key stood for another one by then.
+    async fn begin(
+        &self,
+        session: &LedgerSession<'_, L>,
+        pointer: Option<Seen<Option<IngestId>>>,
+        key: Option<&IdempotencyKey>,
+        intent: &Intent,
+        target: &Target<'_, R>,
+        manifest: Option<&VerifiedManifest>,
+    ) -> Result<Option<Seen<Ingest>>, ReceiveError> {
+        self.may_begin(session, target, manifest, intent, None).await?;
+        let limits = ingest::Limits { max_size: self.limit(), ..self.limits };
+        let (mut new, said) = Ingest::open(self.ids.next_id(), intent.clone(), limits, session.now());
+        new.signed = manifest.map(|verified| Box::new(signed::signed(verified)));
+        new.key = key.map(|key| Sha256::of(key.as_str().as_bytes()));
+        let mut entries = Entries::default();
+        if let Some(pointer) = &pointer {
+            entries.pointer(pointer, new.id);
+        }
+        if let Some(verified) = manifest {
+            signed::keep(session, &mut entries, new.id, verified).await.map_err(ReceiveError::Ledger)?;
+        }
+        let mut seen = entries.open(new, said).map_err(ReceiveError::Ledger)?;
+        let written = session.write_step(&mut seen, entries).await.map_err(ReceiveError::Ledger)?;
+        Ok(written.then_some(seen))
     }
 
     fn limit(&self) -> u64 {
@@ -452,6 +477,7 @@ where
     pub(super) fn ended(&self, ingest: &Ingest, found: Option<BlobRef>) -> ReceiveError {
         let reason = match ingest.state {
             State::Releasing { reason, .. } | State::Closed { reason } => reason,
+            State::Withdrawn { .. } => Reason::Withdrawn,
             _ => return ReceiveError::Contended { attempts: self.max_attempts },
         };
         if let (Reason::SizeMismatch, Some(declared)) = (reason, ingest.intent.size) {

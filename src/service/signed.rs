@@ -265,7 +265,7 @@ fn place(of: &VerifiedManifest) -> StoreResult<LedgerKey> {
 }
 
 /// Where the signatures that an upload came with are kept.
-fn signatures_place(ingest: IngestId) -> StoreResult<LedgerKey> {
+pub(super) fn signatures_place(ingest: IngestId) -> StoreResult<LedgerKey> {
     at("signatures", &ingest.to_string())
 }
 

@@ -1,7 +1,7 @@
 //! The service and what it is made of.
 
 use super::async_mutex::AsyncMutex;
-use super::ledger_session::{Head, LedgerSession, ServiceContext};
+use super::ledger_session::{Head, LedgerSession, Retention, ServiceContext};
 use super::{AuditSink, Ids, NoAddresses, RandomIds, SweepRules};
 use crate::primitive::{CanonicalBase, Code};
 use crate::reference::OwnBase;
@@ -87,6 +87,7 @@ pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStor
     pub(super) own_base: Option<Arc<BaseOf>>,
     pub(super) limits: Limits,
     pub(super) max_holders: usize,
+    pub(super) keep_superseded: usize,
     pub(super) verifier: Option<Arc<dyn Verifier>>,
     pub(super) signed_only: Option<Arc<SignedOnly>>,
     pub(super) context: Arc<ServiceContext>,
@@ -157,12 +158,14 @@ where
             own_base: None,
             limits: Limits::default(),
             max_holders: 256,
+            keep_superseded: 3,
             verifier: None,
             signed_only: None,
             context: Arc::new(ServiceContext {
                 clock: Arc::new(SystemClock),
                 actor: ActorId::of("update-service"),
                 sink: None,
+                retention: Retention::default(),
             }),
             turns: Arc::default(),
             sweep_rules: SweepRules::default(),
@@ -269,6 +272,44 @@ where
         self
     }
 
+    /// With at most `updates` that are superseded in each component, where 3 are else. The attachment of an update retires
+    /// the oldest beyond that, so that [`make_current`](Self::make_current) has those to choose from, and each upload costs
+    /// the same, however many there were before. A component that has more from an earlier time loses up to eight with each.
+    #[must_use]
+    pub fn with_keep_superseded(mut self, updates: u32) -> Self {
+        self.keep_superseded = usize::try_from(updates).unwrap_or(usize::MAX);
+        self
+    }
+
+    /// With components that go on to show a withdrawn update, as `withdrawn`, for this long; 30 days else. What is withdrawn
+    /// later follows it. [`expire`](Self::expire) removes it then.
+    #[must_use]
+    pub fn with_withdrawn_retention(self, time: Duration) -> Self {
+        self.with_retention(|retention| retention.withdrawn = time)
+    }
+
+    /// With records of uploads that are kept for this long after their end, with their idempotency keys; 30 days else. Until
+    /// then, a withdrawn or retired update is answered as such where it is sent again under its key; after that, the key is
+    /// as one that was never used. [`expire`](Self::expire) removes them; the audit chain keeps its records.
+    #[must_use]
+    pub fn with_ended_retention(self, time: Duration) -> Self {
+        self.with_retention(|retention| retention.ended = time)
+    }
+
+    /// The same for uploads that came to nothing before their bytes came, which are many where connections break; a day else.
+    /// Nothing of them was seen by a device, and their key may be used again at once for the same submission.
+    #[must_use]
+    pub fn with_aborted_retention(self, time: Duration) -> Self {
+        self.with_retention(|retention| retention.aborted = time)
+    }
+
+    fn with_retention(mut self, change: impl FnOnce(&mut Retention)) -> Self {
+        let mut context = (*self.context).clone();
+        change(&mut context.retention);
+        self.context = Arc::new(context);
+        self
+    }
+
     /// With these media types and no others. Their parameters, such as a `charset`, do not count.
     #[must_use]
     pub fn with_media_types(mut self, allowed: impl IntoIterator<Item = Code>) -> Self {
@@ -356,6 +397,7 @@ impl<R: ?Sized, B: ?Sized, L: ?Sized> Clone for UpdateService<R, B, L> {
             own_base: self.own_base.clone(),
             limits: self.limits,
             max_holders: self.max_holders,
+            keep_superseded: self.keep_superseded,
             verifier: self.verifier.clone(),
             signed_only: self.signed_only.clone(),
             context: Arc::clone(&self.context),

@@ -35,6 +35,14 @@ names! {
         Superseded = "superseded",
         /// Somebody took it back.
         Withdrawn = "withdrawn",
+        /// Somebody decided that it is to be current again.
+        Restored = "restored",
+        /// The component says that it is current again.
+        MadeCurrent = "made-current",
+        /// The component has no reference that could be made current again.
+        NotRestored = "not-restored",
+        /// The component says that it is withdrawn.
+        Marked = "marked",
         /// It is no longer kept, now that a later one has its place.
         Retired = "retired",
         /// It came to nothing, for the reason that is given.
@@ -67,6 +75,8 @@ names! {
         DamageCleared = "damage-cleared",
         /// The ledger was given a store of update files that belonged to another ledger or to none.
         StoreAdopted = "store-adopted",
+        /// The record of an upload that ended, or of bytes that are deleted, was kept for its time and is removed.
+        Forgotten = "forgotten",
     }
 }
 
@@ -88,6 +98,10 @@ names! {
         Attached = "attached",
         /// [`ingest::State::Superseded`](super::ingest::State::Superseded).
         Superseded = "superseded",
+        /// [`ingest::State::Restoring`](super::ingest::State::Restoring).
+        Restoring = "restoring",
+        /// [`ingest::State::Withdrawn`](super::ingest::State::Withdrawn).
+        Withdrawn = "withdrawn",
         /// [`ingest::State::Releasing`](super::ingest::State::Releasing).
         Releasing = "releasing",
         /// [`ingest::State::Closed`](super::ingest::State::Closed).
@@ -178,6 +192,9 @@ pub struct AuditDraft {
     /// The update that took its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<IngestId>,
+    /// How often it was made current again, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<u32>,
     /// How often the component was written to by others meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u16>,
@@ -211,6 +228,7 @@ impl AuditDraft {
             manifest: None,
             downgrade: None,
             superseded_by: None,
+            restored: None,
             attempts: None,
             deadline: None,
         }

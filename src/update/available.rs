@@ -131,6 +131,7 @@ pub struct UpdateFile {
 ///         title: "pump-2.4.bin".parse()?,
 ///         creation: None,
 ///     },
+///     restored: 0,
 /// };
 /// assert_eq!(AvailableUpdate::from_extension(&update.to_extension())?, update);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -151,6 +152,8 @@ pub struct AvailableUpdate {
     pub size: u64,
     /// The file.
     pub file: UpdateFile,
+    /// How often it was made current again, after another had taken its place.
+    pub restored: u32,
 }
 
 impl AvailableUpdate {
@@ -163,7 +166,6 @@ impl AvailableUpdate {
     /// The update as an extension of a component, with its URL under this base.
     #[must_use]
     pub fn to_extension_under(&self, base: &CanonicalBase) -> Extension {
-        let number = |n: u64| Decimal::new(n.to_string()).ok().map(Primitive::from);
         let text = |text: String| Text::new(text).ok().map(Primitive::from);
         let parts = [
             part("id", Id::new(self.id.to_string()).ok().map(Primitive::from)),
@@ -173,6 +175,7 @@ impl AvailableUpdate {
             part("sha-256", text(self.sha256.to_string())),
             part("size", number(self.size)),
             part("file", Some(Box::new(self.attachment()))),
+            part("restored", number(self.restored.into()).filter(|_| self.restored > 0)),
         ];
         let parts = parts.into_iter().flatten().collect();
         Extension::complex(base.url(CanonicalName::AvailableUpdate), parts)
@@ -206,6 +209,10 @@ impl AvailableUpdate {
             None => None,
             Some(number) => Some(whole(number).ok_or_else(wrong("sequence"))?),
         };
+        let restored = match value("restored") {
+            None => Some(0),
+            Some(number) => whole(number).and_then(|number| u32::try_from(number).ok()),
+        };
         let status = match value("status") {
             Some(ExtensionValue::Code(Primitive { value: Some(code), .. })) => code.as_str().parse().ok(),
             _ => None,
@@ -226,6 +233,7 @@ impl AvailableUpdate {
             sha256: sha256.ok_or_else(wrong("sha-256"))?,
             size: value("size").and_then(whole).ok_or_else(wrong("size"))?,
             file: file.ok_or_else(wrong("file"))?,
+            restored: restored.ok_or_else(wrong("restored"))?,
         })
     }
 }
@@ -236,6 +244,10 @@ pub(crate) fn update_id(extension: &Extension) -> Option<IngestId> {
         Some(ExtensionValue::Id(Primitive { value: Some(id), .. })) => id.as_str().parse().ok(),
         _ => None,
     }
+}
+
+fn number(n: u64) -> Option<Primitive<Decimal>> {
+    Decimal::new(n.to_string()).ok().map(Primitive::from)
 }
 
 fn part<V: Into<ExtensionValue>>(url: &'static str, value: Option<V>) -> Option<Extension> {
@@ -302,16 +314,80 @@ pub fn attach_under(component: &mut DeviceComponent, update: &AvailableUpdate, b
     if available(component).flatten().any(|there| there.id == update.id) {
         return;
     }
-    let superseded = Code::new(UpdateStatus::Superseded.as_str()).ok();
-    let ours = component.extension.iter_mut().filter(|extension| is_available_update(extension.url.as_str()));
-    for status in ours.flat_map(|extension| &mut extension.extension).filter(|part| part.url == "status") {
-        if let Some(ExtensionValue::Code(code)) = &mut status.value
-            && code.value.as_ref().is_some_and(|code| code.as_str() == UpdateStatus::Current.as_str())
-        {
-            code.value.clone_from(&superseded);
+    supersede_current(component);
+    component.extension.push(update.to_extension_under(base));
+}
+
+/// Makes every current update of a component superseded.
+fn supersede_current(component: &mut DeviceComponent) {
+    for extension in component.extension.iter_mut().filter(|extension| is_available_update(extension.url.as_str())) {
+        if has_status(extension, UpdateStatus::Current) {
+            set_status(extension, UpdateStatus::Superseded);
         }
     }
-    component.extension.push(update.to_extension_under(base));
+}
+
+fn has_status(extension: &Extension, wanted: UpdateStatus) -> bool {
+    let status = extension.part("status").and_then(|part| part.value.as_ref());
+    matches!(status, Some(ExtensionValue::Code(code)) if code.value.as_ref().is_some_and(|code| code.as_str() == wanted.as_str()))
+}
+
+fn set_status(extension: &mut Extension, status: UpdateStatus) {
+    for part in extension.extension.iter_mut().filter(|part| part.url == "status") {
+        part.value = Code::new(status.as_str()).ok().map(|code| ExtensionValue::from(Primitive::from(code)));
+    }
+}
+
+fn is_of(extension: &Extension, id: IngestId) -> bool {
+    is_available_update(extension.url.as_str())
+        && AvailableUpdate::from_extension(extension).is_ok_and(|update| update.id == id)
+}
+
+/// Makes an update of a component the current one again, and every other current one superseded. `restored` is how often it
+/// was made current again, this time included. Gives whether the update is there; all else is left as it is.
+///
+/// ```
+/// # use fhir_devices::{DeviceComponent, update::{AvailableUpdate, UpdateStatus, attach, available, make_current}};
+/// fn back(component: &mut DeviceComponent, one: &AvailableUpdate, two: &AvailableUpdate) {
+///     attach(component, one);
+///     attach(component, two);
+///     assert!(make_current(component, one.id, 1));
+///     let status: Vec<_> = available(component).flatten().map(|update| update.status).collect();
+///     assert_eq!(status, [UpdateStatus::Current, UpdateStatus::Superseded]);
+/// }
+/// ```
+pub fn make_current(component: &mut DeviceComponent, id: IngestId, restored: u32) -> bool {
+    if !component.extension.iter().any(|extension| is_of(extension, id)) {
+        return false;
+    }
+    supersede_current(component);
+    for extension in component.extension.iter_mut().filter(|extension| is_of(extension, id)) {
+        set_status(extension, UpdateStatus::Current);
+        extension.extension.retain(|part| part.url != "restored");
+        extension.extension.extend(part("restored", number(restored.into())));
+    }
+    true
+}
+
+/// Makes an update of a component withdrawn: it must not be installed, and no other takes its place. Gives whether the
+/// update is there; all else is left as it is.
+///
+/// ```
+/// # use fhir_devices::{DeviceComponent, update::{AvailableUpdate, UpdateStatus, attach, available, withdraw}};
+/// fn recall(component: &mut DeviceComponent, update: &AvailableUpdate) {
+///     attach(component, update);
+///     assert!(withdraw(component, update.id));
+///     let found = available(component).flatten().next().unwrap();
+///     assert_eq!(found.status, UpdateStatus::Withdrawn);
+/// }
+/// ```
+pub fn withdraw(component: &mut DeviceComponent, id: IngestId) -> bool {
+    let mut there = false;
+    for extension in component.extension.iter_mut().filter(|extension| is_of(extension, id)) {
+        set_status(extension, UpdateStatus::Withdrawn);
+        there = true;
+    }
+    there
 }
 
 /// Takes an update out of a component. All else is left as it is: what it superseded stays superseded.

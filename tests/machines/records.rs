@@ -39,7 +39,7 @@ fn a_record_of_format_1_stays_readable() {
     let wanted = [
         State::Open { deadline: OffsetDateTime::UNIX_EPOCH },
         State::Stored { blob, generation, target: None, attempts: 0 },
-        State::Attached { blob, generation, component, version },
+        State::Attached { blob, generation, component, version, restored: 0 },
         State::Closed { reason: Reason::TargetLost },
     ];
     let read: Vec<_> = fixtures.map(|line| Ingest::from_bytes(line.as_bytes()).unwrap()).collect();
@@ -63,7 +63,21 @@ fn a_record_of_format_2_is_written_as_it_was() {
             ingest.state.name().to_string()
         })
         .collect();
-    assert_eq!(names, ["open", "acquired", "stored", "stored", "attached", "superseded", "releasing", "closed"]);
+    assert_eq!(
+        names,
+        [
+            "open",
+            "acquired",
+            "stored",
+            "stored",
+            "attached",
+            "superseded",
+            "releasing",
+            "closed",
+            "restoring",
+            "withdrawn"
+        ]
+    );
     assert!(Ingest::from_bytes(fixtures[0].replace(r#""format":2"#, r#""format":3"#).as_bytes()).is_err());
 }
 

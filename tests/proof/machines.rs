@@ -19,20 +19,42 @@ pub(crate) const TORN: &[u8] = b"firmwarE";
 /// What a driver says to the machine of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Said {
-    Received { torn: bool },
-    Held { generation: u8 },
-    Committed { generation: u8 },
+    Received {
+        torn: bool,
+    },
+    Held {
+        generation: u8,
+    },
+    Committed {
+        generation: u8,
+    },
     Failed,
     Late,
-    TargetRead { accepted: u8 },
+    TargetRead {
+        accepted: u8,
+    },
     TargetLost,
     Written,
-    Conflicted { attempt: u8 },
-    Superseded,
+    Conflicted {
+        attempt: u8,
+    },
+    /// How often the reference had been made current again.
+    Superseded {
+        restored: u8,
+    },
+    RestoreRequested,
+    Restored {
+        restored: u8,
+    },
+    RestoreFailed,
     Withdrawn,
     Retired,
     Dropped,
-    Released { generation: u8 },
+    Marked,
+    RetentionEnded,
+    Released {
+        generation: u8,
+    },
 }
 
 /// What a driver or a collector says to the ledger of the bytes.
@@ -65,6 +87,8 @@ pub(crate) struct Fact {
     pub(crate) attempts: u8,
     pub(crate) next: Option<EffectName>,
     pub(crate) end: bool,
+    /// How often it was made current again.
+    pub(crate) restored: u8,
 }
 
 /// What the model needs to know of an entry; 0 is the generation of none.
@@ -148,7 +172,15 @@ fn small(generation: Generation) -> u8 {
 
 impl Machines {
     pub(crate) fn new(bytes: [u8; 2], sequenced: bool) -> Self {
-        let absent = Fact { name: StateName::Gone, generation: 0, fixed: false, attempts: 0, next: None, end: true };
+        let absent = Fact {
+            name: StateName::Gone,
+            generation: 0,
+            fixed: false,
+            attempts: 0,
+            next: None,
+            end: true,
+            restored: 0,
+        };
         let none = Known { generation: 0, state: None, holders: [false; 2], pinned: false, present: false };
         Self {
             bytes,
@@ -204,6 +236,12 @@ impl Machines {
             _ => false,
         };
         let attempts = if let State::Stored { attempts, .. } = &state { *attempts } else { 0 };
+        let restored = match &state {
+            State::Attached { restored, .. }
+            | State::Superseded { restored, .. }
+            | State::Restoring { restored, .. } => *restored,
+            _ => 0,
+        };
         let next = resume(&state).as_ref().map(ingest::Effect::name);
         self.names.insert(state.name());
         self.effects.extend(next);
@@ -214,6 +252,7 @@ impl Machines {
             attempts: attempts as u8,
             next,
             end: state.is_end(),
+            restored: restored as u8,
         });
         self.states[ingest].push(Some(state));
         (self.states[ingest].len() - 1) as u8
@@ -245,7 +284,16 @@ impl Machines {
             Said::TargetLost => Input::TargetLost,
             Said::Written => Input::ReferenceWritten { component: component(), version: VersionId::FIRST },
             Said::Conflicted { attempt } => Input::Conflicted { attempt: attempt.into() },
-            Said::Superseded => Input::Superseded { by: id(1 - ingest) },
+            Said::Superseded { restored } => Input::Superseded { by: id(1 - ingest), restored: restored.into() },
+            Said::RestoreRequested => {
+                Input::RestoreRequested { by: "biomed".parse().unwrap(), why: "loses alarms".parse().unwrap() }
+            }
+            Said::Restored { restored } => {
+                Input::ReferenceRestored { component: component(), restored: restored.into() }
+            }
+            Said::RestoreFailed => Input::RestoreFailed,
+            Said::Marked => Input::ReferenceMarked { component: component(), until: NOW },
+            Said::RetentionEnded => Input::RetentionEnded,
             Said::Withdrawn => Input::Withdrawn { by: "biomed".parse().unwrap(), why: "loses alarms".parse().unwrap() },
             Said::Retired => Input::Retired { by: None },
             Said::Dropped => Input::ReferenceDropped { component: component() },

@@ -1,7 +1,7 @@
 //! What the workers do: each pc is one write to one store, or one read on which a worker will act later.
 
 use super::machines::{Answer, Said, Told};
-use super::world::{Act, Model, Next, Pc, Rule, Worker, World, bit};
+use super::world::{Act, Model, Next, Pc, Rule, Status, Worker, World, bit};
 use fhir_devices::update::StateName;
 use fhir_devices::update::ingest::EffectName;
 
@@ -70,7 +70,8 @@ impl Job<'_> {
             Some(EffectName::CommitBytes) if bytes != 0 => Pc::Commit,
             Some(EffectName::CommitBytes) => Pc::Head,
             Some(EffectName::FindTarget) => Pc::Find,
-            Some(EffectName::DropReference) => Pc::Drop,
+            Some(EffectName::DropReference | EffectName::MarkWithdrawn) => Pc::Drop,
+            Some(EffectName::RestoreReference) => Pc::RestoreRead,
             Some(EffectName::ReleaseBytes) => Pc::Release,
             Some(EffectName::HoldBytes | EffectName::WriteReference) | None => Pc::Idle,
             Some(other) => panic!("{other}"),
@@ -208,6 +209,8 @@ impl Job<'_> {
                 }
             }),
             Pc::Find | Pc::Reread | Pc::Judge | Pc::Aim | Pc::Write => self.attach(worker),
+            Pc::RestoreRead | Pc::RestoreReread | Pc::RestoreWrite => self.restore(worker),
+            Pc::MarkOther | Pc::RestoreMark => self.mark_other(worker),
             Pc::Mark => self.fork().done(true, "says that the reference is written", |job| {
                 let late = job.without(Rule::CommitBeforeAttach) && job.me().known != 0;
                 job.advance(Said::Written);
@@ -232,16 +235,23 @@ impl Job<'_> {
                     job.me().generation = generation;
                 });
             }
-            Pc::Drop => self.fork().done(true, "writes to the component without the reference", |job| {
+            Pc::Drop if self.marks_before_it_drops() => {}
+            Pc::Drop => self.fork().done(true, "writes to the component without the reference, or marks it", |job| {
                 let there = job.world.refs[job.ingest] > 0;
+                let marks = job.model.machines.fact(job.ingest, known).next == Some(EffectName::MarkWithdrawn);
+                if there && marks {
+                    job.world.status[job.ingest] = Status::Withdrawn;
+                } else {
+                    job.clear();
+                }
                 if there || !job.without(Rule::Fence) {
-                    job.world.refs[job.ingest] = 0;
                     touch(&mut job.world);
                 }
                 (job.me().pc, job.me().generation) = (Pc::Dropped, 0);
+                job.me().bytes = u8::from(there && marks);
             }),
-            Pc::Dropped => self.fork().done(true, "says that the reference is gone", |job| {
-                job.advance(Said::Dropped);
+            Pc::Dropped => self.fork().done(true, "says what became of the reference", |job| {
+                job.advance(if worker.bytes > 0 { Said::Marked } else { Said::Dropped });
             }),
             Pc::Release => self.fork().done(true, "releases its hold", |job| {
                 if joint && job.record() != known {
@@ -278,7 +288,16 @@ impl Job<'_> {
             });
             return;
         }
-        let next = self.model.machines.fact(self.ingest, self.record()).next;
+        let fact = self.model.machines.fact(self.ingest, self.record());
+        let next = fact.next;
+        if fact.name == StateName::Withdrawn && fact.end {
+            self.fork().done(false, "finds that a withdrawn update was shown for long enough", |job| {
+                let known = job.record();
+                let answer = job.model.machines.step(job.ingest, known, Said::RetentionEnded);
+                assert_eq!(answer, Answer::Do);
+                *job.me() = Worker { pc: Pc::Drop, known, ..Worker::default() };
+            });
+        }
         if next.is_some() && !self.without(Rule::Recovery) {
             self.fork().done(true, "takes the upload up", Job::resume);
         }
@@ -348,12 +367,14 @@ impl Job<'_> {
         match worker.pc {
             Pc::Find => self.fork().done(true, "reads the component", |job| {
                 let fact = job.model.machines.fact(job.ingest, known);
+                job.see_other();
                 let own = job.world.refs[job.ingest] > 0 && !job.without(Rule::AttachKeyed);
                 job.me().fresh = !own && !job.world.moved;
                 if job.without(Rule::IfMatch) {
                     job.me().seen = [job.world.refs[0], job.world.refs[1], job.world.foreign[0]];
                 }
                 job.me().pc = match (own, job.world.moved) {
+                    (true, _) if job.model.setup.restore => Pc::MarkOther,
                     (true, _) => Pc::Mark,
                     (false, true) => Pc::Lost,
                     (false, false) if job.without(Rule::IntentReread) && fact.fixed => Pc::Judge,
@@ -383,11 +404,131 @@ impl Job<'_> {
                 job.world.refs[job.ingest] = generation;
                 job.world.attached[job.ingest] += 1;
                 job.world.highest = job.ingest as u8 + 1;
+                job.take_place();
                 touch(&mut job.world);
                 *job.me() = Worker { pc: Pc::Mark, known, ..Worker::default() };
+                if job.model.setup.restore {
+                    job.me().pc = Pc::MarkOther;
+                    job.see_other();
+                }
             }),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Takes the reference out of the component.
+    fn clear(&mut self) {
+        self.world.refs[self.ingest] = 0;
+        (self.world.status[self.ingest], self.world.restored[self.ingest]) = (Status::Current, 0);
+    }
+
+    /// The reference is current, and takes the place of the other one where that was.
+    fn take_place(&mut self) {
+        let other = 1 - self.ingest;
+        self.world.status[self.ingest] = Status::Current;
+        if self.model.setup.restore && self.world.refs[other] > 0 && self.world.status[other] == Status::Current {
+            self.world.status[other] = Status::Superseded;
+        }
+    }
+
+    /// What the component says of the other reference, as far as it has to be told.
+    fn see_other(&mut self) {
+        let other = 1 - self.ingest;
+        let superseded = self.world.refs[other] > 0 && self.world.status[other] == Status::Superseded;
+        if self.model.setup.restore {
+            self.me().seen = [u8::from(superseded), self.world.restored[other], 0];
+        }
+    }
+
+    fn restore(&mut self, worker: Worker) {
+        let known = worker.known;
+        let wanted = self.model.machines.fact(self.ingest, known).restored;
+        match worker.pc {
+            Pc::RestoreRead => self.fork().done(true, "reads the component that shall say so again", |job| {
+                let (there, done) = (job.world.refs[job.ingest] > 0, job.world.restored[job.ingest] >= wanted);
+                job.me().fresh = true;
+                job.see_other();
+                job.me().pc = match (there, done && !job.without(Rule::RestoreOnce)) {
+                    (true, true) => Pc::RestoreMark,
+                    (true, false) if job.without(Rule::RestoreReread) => Pc::RestoreWrite,
+                    (true, false) => Pc::RestoreReread,
+                    (false, _) => {
+                        job.advance(Said::RestoreFailed);
+                        return;
+                    }
+                };
+            }),
+            Pc::RestoreReread => self.fork().done(true, "reads the record of what is restored again", |job| {
+                if job.record() == known { job.me().pc = Pc::RestoreWrite } else { job.resume() }
+            }),
+            Pc::RestoreWrite => self.fork().done(true, "makes the reference current again", |job| {
+                if !job.me().fresh {
+                    return job.resume();
+                }
+                job.take_place();
+                job.world.restored[job.ingest] = wanted;
+                touch(&mut job.world);
+                *job.me() = Worker { pc: Pc::RestoreMark, known, ..Worker::default() };
+                job.see_other();
+            }),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Whose place the reference took can be seen for the last time before it is dropped.
+    fn marks_before_it_drops(&mut self) -> bool {
+        if !self.model.setup.restore || self.world.refs[self.ingest] == 0 {
+            return false;
+        }
+        let mut job = self.fork();
+        job.see_other();
+        let seen = job.me().seen;
+        job.me().seen = [0; 3];
+        match job.next_mark(seen) {
+            Some(to) => job.done(true, "marks the upload whose place the reference took", |job| {
+                job.world.ingest[1 - job.ingest] = to;
+            }),
+            None => return false,
+        }
+        true
+    }
+
+    /// The record of the other upload, one step on towards what the component says of it.
+    fn next_mark(&mut self, seen: [u8; 3]) -> Option<u8> {
+        let other = 1 - self.ingest;
+        let [superseded, restored, _] = seen;
+        let record = self.world.ingest[other];
+        let fact = self.model.machines.fact(other, record);
+        let said = match fact.name {
+            StateName::Stored => Said::Written,
+            _ if self.without(Rule::SupersededCounted) => Said::Superseded { restored: fact.restored },
+            _ => Said::Superseded { restored },
+        };
+        if superseded == 0 || record == 0 {
+            return None;
+        }
+        match self.model.machines.step(other, record, said) {
+            Answer::To(to, _) => Some(to),
+            _ => None,
+        }
+    }
+
+    /// Marks the other upload, as the component says of it, and then its own.
+    fn mark_other(&mut self, worker: Worker) {
+        if let Some(to) = self.next_mark(worker.seen) {
+            return self.fork().done(true, "marks the upload whose place it took", |job| {
+                job.world.ingest[1 - job.ingest] = to;
+            });
+        }
+        if worker.pc == Pc::MarkOther {
+            return self.fork().done(true, "has no other upload to mark", |job| {
+                *job.me() = Worker { pc: Pc::Mark, known: worker.known, ..Worker::default() };
+            });
+        }
+        let restored = self.model.machines.fact(self.ingest, worker.known).restored;
+        self.fork().done(true, "says that it is current again", |job| {
+            job.advance(Said::Restored { restored });
+        });
     }
 
     fn judge(&mut self, known: u8) {

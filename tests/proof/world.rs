@@ -31,6 +31,8 @@ pub(crate) struct Setup {
     pub(crate) pins: bool,
     /// Whether the bytes of an upload may be sent again, once.
     pub(crate) resend: bool,
+    /// Whether an upload that was superseded may be made current again, once; then each marks the one whose place it took.
+    pub(crate) restore: bool,
     /// Whether two workers of one upload are told apart, as one who reads a trace would.
     pub(crate) told_apart: bool,
     /// The rule that is taken out.
@@ -59,10 +61,13 @@ pub(crate) enum Rule {
     AcceptedReread,
     ReferenceBeforeHold,
     ListingBeforeLedger,
+    RestoreReread,
+    RestoreOnce,
+    SupersededCounted,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::IntentBeforeHold,
         Self::HoldBeforeIntentMoves,
         Self::HoldBeforeBytes,
@@ -82,6 +87,9 @@ impl Rule {
         Self::AcceptedReread,
         Self::ReferenceBeforeHold,
         Self::ListingBeforeLedger,
+        Self::RestoreReread,
+        Self::RestoreOnce,
+        Self::SupersededCounted,
     ];
 }
 
@@ -113,6 +121,11 @@ pub(crate) enum Pc {
     Dropped,
     Release,
     Close,
+    MarkOther,
+    RestoreRead,
+    RestoreReread,
+    RestoreWrite,
+    RestoreMark,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,6 +154,10 @@ pub(crate) struct World {
     pub(crate) deleting: [u8; 2],
     /// The generation of each upload's reference in the component.
     pub(crate) refs: [u8; 2],
+    /// What the component says of each reference.
+    pub(crate) status: [Status; 2],
+    /// How often each was made current again, by the component.
+    pub(crate) restored: [u8; 2],
     /// What somebody else has noted in the component, and how often they were told that it was written.
     pub(crate) foreign: [u8; 2],
     pub(crate) moved: bool,
@@ -152,6 +169,16 @@ pub(crate) struct World {
     /// The entries that a sweeper read too early.
     pub(crate) early: [u8; 2],
     pub(crate) workers: [Worker; 3],
+}
+
+/// What the component says of a reference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Status {
+    #[default]
+    Current,
+    Superseded,
+    Withdrawn,
 }
 
 /// A world in few bytes.
@@ -169,6 +196,8 @@ impl World {
         let mut packed = [0; 48];
         let flags = u8::from(self.moved) | u8::from(self.resent[0]) << 1 | u8::from(self.resent[1]) << 2;
         packed[18..20].copy_from_slice(&self.early);
+        let [first, second] = self.status;
+        packed[20] = first as u8 | (second as u8) << 2 | self.restored[0] << 4 | self.restored[1] << 6;
         packed[..18].copy_from_slice(&[
             self.ingest[0],
             self.ingest[1],
@@ -269,8 +298,11 @@ impl Model {
                 said.push((Said::Withdrawn, "withdraws the upload"));
             }
             let other = self.machines.fact(1 - ingest, world.ingest[1 - ingest]).name;
+            if known != 0 && self.setup.restore && self.machines.fact(ingest, known).restored == 0 {
+                said.push((Said::RestoreRequested, "wants the upload to be current again"));
+            }
             if known != 0 && self.setup.sequenced && ingest == 0 && other == StateName::Attached {
-                said.push((Said::Superseded, "notes that the upload is superseded"));
+                said.push((Said::Superseded { restored: 0 }, "notes that the upload is superseded"));
                 said.push((Said::Retired, "retires the upload"));
             }
             for (said, what) in said {
@@ -395,17 +427,25 @@ impl Model {
             let digest = self.machines.digest_of(ingest);
             let reference = world.refs[ingest];
             let mask = bit(self.physical(reference));
-            if reference > 0 && world.visible[digest] & mask == 0 {
+            let status = world.status[ingest];
+            if reference > 0 && status != Status::Withdrawn && world.visible[digest] & mask == 0 {
                 return Some("I1: a reference to bytes that are not there");
             }
             if reference > 0 && world.torn[digest] & mask != 0 {
                 return Some("I2: a reference to bytes that were not verified");
             }
-            if matches!(fact.name, StateName::Attached | StateName::Superseded) && reference == 0 {
+            let acknowledged = matches!(fact.name, StateName::Attached | StateName::Superseded | StateName::Restoring);
+            if acknowledged && (reference == 0 || status == Status::Withdrawn) {
                 return Some("I4: an attachment that was acknowledged is lost");
             }
             if world.attached[ingest] > 1 {
                 return Some("I5: one upload is attached twice");
+            }
+            if fact.name == StateName::Withdrawn && (reference > 0 && status != Status::Withdrawn) {
+                return Some("I7: what was withdrawn is offered");
+            }
+            if fact.name == StateName::Withdrawn && reference == 0 && !fact.end {
+                return Some("I7: what was withdrawn is not shown as such");
             }
             let dropped = fact.name == StateName::Closed || fact.name == StateName::Releasing && !fact.fixed;
             if dropped && world.ingest[ingest] != 0 && reference > 0 {
@@ -430,6 +470,16 @@ impl Model {
     pub(crate) fn unfinished(&mut self, world: &World) -> Option<&'static str> {
         if (0..2).any(|ingest| !self.machines.fact(ingest, world.ingest[ingest]).end) {
             return Some("I6: an upload never comes to its end");
+        }
+        for ingest in 0..2 {
+            let differs = match self.machines.fact(ingest, world.ingest[ingest]).name {
+                StateName::Attached => world.status[ingest] != Status::Current,
+                StateName::Superseded => world.status[ingest] != Status::Superseded,
+                _ => false,
+            };
+            if self.setup.restore && differs {
+                return Some("I9: the component says another thing of an upload than its record");
+            }
         }
         for digest in 0..2 {
             let entry = self.machines.entry(digest, world.entry[digest]);

@@ -246,7 +246,7 @@ fn the_record_says_how_an_upload_ended() {
     let ingest = record(&memory).unwrap();
     let (key, component) = (ingest.state.key().unwrap(), "ecg".parse().unwrap());
     let (blob, generation) = (BlobRef::of(b"firmware"), key.generation);
-    assert_eq!(ingest.state, State::Attached { blob, generation, component, version: received.version });
+    assert_eq!(ingest.state, State::Attached { blob, generation, component, version: received.version, restored: 0 });
     assert!(received.update.file.url.as_str().ends_with(&key.to_string()));
     assert_eq!(ingest.id, received.update.id);
 }

@@ -77,12 +77,13 @@ fn full() -> AvailableUpdate {
             title: "a.zip".parse().unwrap(),
             creation: Some("2017-04-19T10:00:00Z".parse().unwrap()),
         },
+        restored: u32::MAX,
     }
 }
 
 #[test]
 fn every_extension_that_is_written_follows_its_definition() {
-    let mut bare = AvailableUpdate { version: None, sequence: None, size: 8, ..full() };
+    let mut bare = AvailableUpdate { version: None, sequence: None, size: 8, restored: 0, ..full() };
     bare.file.creation = None;
     for update in [full(), bare] {
         let extension = update.to_extension();
@@ -97,10 +98,10 @@ fn every_extension_that_is_written_follows_its_definition() {
 #[test]
 fn the_definition_finds_a_missing_and_a_wrong_part() {
     let whole = in_json(&full().to_extension());
-    for at in 0..7 {
+    for at in 0..8 {
         let mut json = whole.clone();
         let part = json["extension"].as_array_mut().unwrap().remove(at);
-        let optional = part["url"] == "version" || part["url"] == "sequence";
+        let optional = ["version", "sequence", "restored"].iter().any(|url| part["url"] == *url);
         assert_eq!(faults(&json).is_empty(), optional, "{part}");
     }
     let mut json = whole;
@@ -111,11 +112,11 @@ fn the_definition_finds_a_missing_and_a_wrong_part() {
 #[test]
 fn an_extension_that_lacks_a_part_says_which() {
     let whole = full().to_extension();
-    for at in 0..7 {
+    for at in 0..8 {
         let mut extension = whole.clone();
         let part = extension.extension.remove(at);
         match AvailableUpdate::from_extension(&extension) {
-            Ok(_) => assert!(part.url == "version" || part.url == "sequence"),
+            Ok(_) => assert!(["version", "sequence", "restored"].contains(&part.url.as_str())),
             Err(error) => assert_eq!(part.url, error.part),
         }
     }

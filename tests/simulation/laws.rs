@@ -8,8 +8,8 @@ use fhir_devices::service::Received;
 use fhir_devices::store::*;
 use fhir_devices::update::audit::{AuditRecord, replay};
 use fhir_devices::update::blob::{Entry, Holder};
-use fhir_devices::update::ingest::{Ingest, State};
-use fhir_devices::update::{AvailableUpdate, IngestId, UpdateStatus, available};
+use fhir_devices::update::ingest::{Ingest, Reason, State};
+use fhir_devices::update::{Action, AvailableUpdate, IngestId, UpdateStatus, available};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::num::NonZeroU32;
 
@@ -70,6 +70,9 @@ impl Laws {
                 self.look(memory, notes, (t, tenant), (c, id))?;
                 for (update, key) in &self.said[&(t, c)].updates {
                     ensure!(seen.insert(update.id), "I5: {} is referred to twice", update.id);
+                    if update.status == UpdateStatus::Withdrawn {
+                        continue;
+                    }
                     ensure!(
                         !notes.withdrawn.contains(&update.id),
                         "I7: {} was withdrawn and is referred to",
@@ -125,7 +128,7 @@ impl Laws {
             };
             let as_signed = signed.is_none_or(|signed| update.sha256 == Sha256::of(signed));
             ensure!(as_signed, "S2: {id} refers to other bytes than were signed: {}", update.sha256);
-            if self.whole.insert((t, key)) {
+            if update.status != UpdateStatus::Withdrawn && self.whole.insert((t, key)) {
                 let read = now(BlobStore::get(memory, tenant, &real(self.mutant, &key), None));
                 let mut body = read.map_err(|_| format!("I1: {id} refers to {key}, which is not there"))?.body;
                 let mut hasher = BlobHasher::new();
@@ -194,6 +197,11 @@ impl Laws {
                         ingest.state
                     );
                 }
+                State::Withdrawn { component, .. } => {
+                    let c = COMPONENTS.iter().position(|known| *known == component.as_str()).unwrap();
+                    let shown = found.is_some_and(|(at, status, _)| (at, status) == (c, UpdateStatus::Withdrawn));
+                    ensure!(shown || notes.deleted.contains(&(t, c)), "I7: {id} is withdrawn, and {found:?} is shown");
+                }
                 _ => ensure!(found.is_none(), "I8: {id} is closed, and a component refers to it: {found:?}"),
             }
         }
@@ -213,7 +221,23 @@ impl Laws {
         let keys = list.iter().map(|info| info.key);
         let kept: BTreeSet<BlobKey> = keys.filter(|key| StoreId::of_marker(key).is_none()).collect();
         ensure!(kept == wanted, "I3: the store has {kept:?}, wanted {wanted:?}");
-        self.answers(notes, t, &uploads)?;
+        let due: BTreeSet<(IngestId, bytes::Bytes)> = records_of(memory, tenant, "due")
+            .map(|(key, value)| (key.rsplit('-').next().unwrap().parse().unwrap(), value))
+            .collect();
+        for (id, ingest) in &uploads {
+            let wanted = match ingest.state {
+                State::Withdrawn { .. } => "withdrawn",
+                State::Closed { .. } => "closed",
+                _ => continue,
+            };
+            ensure!(due.contains(&(*id, wanted.into())), "I11: {id} is {:?}, and never removed", ingest.state);
+        }
+        for (id, _) in &due {
+            ensure!(uploads.contains_key(id), "I11: {id} is to be removed, and not known");
+        }
+        let forgotten = records.iter().map(|record| &record.what).filter(|what| what.action == Action::Forgotten);
+        let forgotten = forgotten.filter_map(|what| what.ingest).collect();
+        self.answers(notes, t, &uploads, &forgotten)?;
         let replayed = replay(records).map_err(|unfit| format!("A3: {unfit}"))?;
         let states: BTreeMap<IngestId, State> = uploads.iter().map(|(id, one)| (*id, one.state.clone())).collect();
         ensure!(replayed.uploads == states, "A1: the records lead to {:?}, and {states:?} is known", replayed.uploads);
@@ -221,14 +245,26 @@ impl Laws {
         Ok(())
     }
 
-    fn answers(&self, notes: &Notes, t: usize, uploads: &BTreeMap<IngestId, Ingest>) -> Result<(), String> {
+    fn answers(
+        &self,
+        notes: &Notes,
+        t: usize,
+        uploads: &BTreeMap<IngestId, Ingest>,
+        forgotten: &BTreeSet<IngestId>,
+    ) -> Result<(), String> {
         let mut keyed: HashMap<&str, &Received> = HashMap::new();
         for (_, key, answer) in notes.answers.iter().filter(|answer| answer.0 == t) {
             let id = answer.update.id;
+            if forgotten.contains(&id) {
+                continue;
+            }
             let Some(ingest) = uploads.get(&id) else {
                 return Err(format!("T: {tenant} does not know {id}", tenant = t));
             };
-            let attached = matches!(ingest.state, State::Attached { .. } | State::Superseded { .. });
+            let attached = matches!(
+                ingest.state,
+                State::Attached { .. } | State::Superseded { .. } | State::Closed { reason: Reason::Superseded }
+            );
             let gone = !notes.deleted.is_empty() || notes.unwanted.contains(&id);
             ensure!(attached || gone, "I4: {id} was acknowledged, and is {:?}", ingest.state);
             let Some(key) = key else { continue };

@@ -180,7 +180,7 @@ impl World {
         let t = usize::from(self.choices.rarely(5));
         let tenant = tenants()[t].clone();
         let c = self.choices.pick(COMPONENTS.len());
-        let future: Pin<Box<dyn Future<Output = ()>>> = match self.choices.pick(20) {
+        let future: Pin<Box<dyn Future<Output = ()>>> = match self.choices.pick(24) {
             0..=8 => {
                 let (key, sent, body) = if self.choices.rarely(4) { self.signed(c) } else { self.unsigned(c) };
                 let memory = Arc::clone(&self.memory);
@@ -222,6 +222,18 @@ impl World {
                 let Some(id) = self.some_upload(&tenant) else { return };
                 notes.lock().unwrap().unwanted.insert(id);
                 Box::pin(async move { drop(service.retire(&tenant, id, None).await) })
+            }
+            20 | 21 => {
+                let Some(id) = self.some_upload(&tenant) else { return };
+                Box::pin(async move {
+                    let by = "biomed/j.doe".parse().unwrap();
+                    let _ = service.make_current(&tenant, id, by, "6 loses alarms".parse().unwrap()).await;
+                })
+            }
+            22 => {
+                // A key that is forgotten is as one that was never used.
+                notes.lock().unwrap().spent.clear();
+                Box::pin(async move { drop(service.expire(&tenant).await) })
             }
             12 => Box::pin(async move { drop(service.recover(&tenant).await) }),
             13 => {
@@ -351,6 +363,14 @@ impl World {
                 let swept = run(service.sweep(tenant)).ok_or("the sweep never ends")?;
                 swept.map_err(|error| format!("the sweep: {error}"))?;
             }
+            if self.choices.pick(2) == 0 {
+                self.notes.lock().unwrap().spent.clear();
+                let expired = run(service.expire(tenant)).ok_or("the expiry never ends")?;
+                let expired = expired.map_err(|error| format!("the expiry: {error}"))?;
+                if !expired.failed.is_empty() {
+                    return Err(format!("I3: the expiry leaves {expired:?}"));
+                }
+            }
             let notes = self.notes.lock().unwrap();
             self.laws.hold(&self.memory, &notes)?;
             let verified = run(service.verify_audit(tenant, &[])).ok_or("the verification never ends")?;
@@ -393,6 +413,10 @@ fn service(net: &Arc<Net>, clock: &Arc<AtomicI64>, ids: &Arc<AtomicU64>) -> Serv
         .with_clock(at(clock))
         .with_lease(LEASE)
         .with_sweep_rules(SweepRules::default().with_grace(Duration::ZERO).with_quarantine(Duration::ZERO))
+        .with_keep_superseded(2)
+        .with_withdrawn_retention(Duration::from_secs(2_000))
+        .with_ended_retention(Duration::from_secs(3_000))
+        .with_aborted_retention(Duration::from_secs(30))
         .with_uploads_per_copy(room)
         .with_verifier(OneKey(net.mutant()))
         .with_ids(move || IngestId(ids.fetch_add(1, Ordering::Relaxed).into()))

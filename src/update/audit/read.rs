@@ -45,6 +45,7 @@ struct Line {
     downgrade: Option<DowngradeMembers>,
     verification: Option<VerificationMembers>,
     superseded_by: Option<IngestId>,
+    restored: Option<u32>,
     attempts: Option<u16>,
     deadline: Option<Instant>,
 }
@@ -129,6 +130,7 @@ pub(super) fn record(line: &str) -> Option<AuditRecord> {
     what.manifest = line.manifest;
     what.downgrade = line.downgrade.each(downgrade)?.map(Box::new);
     what.superseded_by = line.superseded_by;
+    what.restored = line.restored;
     what.attempts = line.attempts;
     what.deadline = line.deadline.each(|deadline| moment(&deadline))?;
     Some(AuditRecord { tenant: line.tenant, index: line.index, prev: line.prev, aside, what })

@@ -91,6 +91,24 @@ impl Replayed {
             _ => {}
         }
         match (what.ingest, what.blob) {
+            (Some(id), _) if what.action == Action::Forgotten => {
+                let reached = self.uploads.get(&id).map(ingest::State::name);
+                if reached != what.from || reached != Some(StateName::Closed) {
+                    return Err(reached);
+                }
+                self.uploads.remove(&id);
+            }
+            (None, Some(blob)) if what.action == Action::Forgotten => {
+                let key = what.generation.map(|generation| blob.key(generation)).ok_or(None)?;
+                let reached = self.blobs.get(&key).map(|entry| entry.state.name());
+                if reached != what.from || reached != Some(StateName::Gone) {
+                    return Err(reached);
+                }
+                self.blobs.remove(&key);
+                if self.newest.get(&key.digest) == Some(&key.generation) {
+                    self.newest.remove(&key.digest);
+                }
+            }
             (Some(id), _) => {
                 let reached = self.uploads.get(&id).map(ingest::State::name);
                 let state = ingest::State::of_audit(what).filter(|_| reached == what.from).ok_or(reached)?;

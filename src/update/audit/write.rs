@@ -129,6 +129,7 @@ fn write_draft(line: &mut Line, aside: &RecordContext, draft: &AuditDraft) {
         manifest,
         downgrade,
         superseded_by,
+        restored,
         attempts,
         deadline,
     } = draft;
@@ -175,6 +176,7 @@ fn write_draft(line: &mut Line, aside: &RecordContext, draft: &AuditDraft) {
     if let Some(IngestId(id)) = superseded_by {
         line.id(",\"supersededBy\":", *id);
     }
+    line.maybe_number(",\"restored\":", restored.map(u64::from));
     line.maybe_number(",\"attempts\":", attempts.map(u64::from));
     line.maybe(",\"deadline\":", deadline.map(moment).as_deref());
 }

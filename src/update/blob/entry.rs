@@ -1,7 +1,7 @@
 //! What the ledger knows of some bytes, and how it is written.
 
 use super::super::ingest::Unreadable;
-use super::super::{AuditDraft, IngestId, PinId, StateName, moment};
+use super::super::{Action, AuditDraft, IngestId, PinId, StateName, moment};
 use crate::store::{BlobKey, BlobRef, Generation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -154,6 +154,26 @@ impl Entry {
         let written: Written = serde_json::from_slice(bytes).map_err(|_| Unreadable)?;
         let Written { format: FORMAT, blob, generation, state } = written else { return Err(Unreadable) };
         Ok(Self { blob, generation, state })
+    }
+
+    /// What an audit record says when the entry is removed; [`None`] where the bytes are not gone, so that it is needed. A
+    /// generation is never given twice, so that the entry of one that is gone tells nothing that its absence does not.
+    ///
+    /// ```
+    /// # use fhir_devices::{store::{BlobRef, Generation}, update::blob::*};
+    /// # let now = time::OffsetDateTime::UNIX_EPOCH;
+    /// let gone = Entry { blob: BlobRef::of(b"firmware"), generation: Generation(1), state: State::Gone };
+    /// assert!(gone.forget(now).is_some());
+    /// assert!(Entry { state: State::Condemned, ..gone }.forget(now).is_none());
+    /// ```
+    #[must_use]
+    pub fn forget(&self, now: OffsetDateTime) -> Option<AuditDraft> {
+        if self.state != State::Gone {
+            return None;
+        }
+        let mut audit = AuditDraft::new(now, Action::Forgotten, Some(StateName::Gone), StateName::Gone);
+        (audit.blob, audit.generation) = (Some(self.blob), Some(self.generation));
+        Some(audit)
     }
 
     /// The entry after a transition, from its audit record and the entry before; [`None`] where the record is not of a blob.

@@ -335,6 +335,11 @@ pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry
         | Action::Retried
         | Action::Attached
         | Action::Superseded
+        | Action::Restored
+        | Action::MadeCurrent
+        | Action::NotRestored
+        | Action::Marked
+        | Action::Forgotten
         | Action::Withdrawn
         | Action::Retired
         | Action::Failed
@@ -374,11 +379,13 @@ pub fn justified(holder: &Holder, ingest: Option<&Ingest>, key: &BlobKey, now: O
         (Holder::Ingest(_), Some(ingest)) => match &ingest.state {
             // It may be about to say that it has them.
             ingest::State::Open { .. } => true,
-            ingest::State::Closed { .. } => false,
+            ingest::State::Withdrawn { released: true, .. } | ingest::State::Closed { .. } => false,
             ingest::State::Acquired { .. }
             | ingest::State::Stored { .. }
             | ingest::State::Attached { .. }
             | ingest::State::Superseded { .. }
+            | ingest::State::Restoring { .. }
+            | ingest::State::Withdrawn { .. }
             | ingest::State::Releasing { .. } => ingest.state.key() == Some(*key),
         },
         (Holder::Retention { .. } | Holder::LegalHold(_), _) => holder.counts(now),

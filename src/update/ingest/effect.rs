@@ -2,7 +2,7 @@
 
 use super::super::IngestId;
 use super::super::name::names;
-use super::State;
+use super::{Reason, State};
 use crate::primitive::Id;
 use crate::store::{BlobRef, Generation, VersionId, WriteId};
 use sha2::Digest as _;
@@ -57,6 +57,21 @@ pub enum Effect {
         /// The component.
         component: Id,
     },
+    /// Write to the component, on condition that it has the version that was read, so that its reference of this upload says
+    /// `withdrawn`. Where there is none, it is written to all the same: so the writing of one who is late fails.
+    MarkWithdrawn {
+        /// The component.
+        component: Id,
+    },
+    /// Write to the component, on condition that it has the version that was read, so that its reference of this upload is
+    /// the current one, unless the reference says that this was done already, by as many times as it was made current again.
+    /// The record is read again between the reading and the writing.
+    RestoreReference {
+        /// The component.
+        component: Id,
+        /// How often it was made current again, this time included.
+        restored: u32,
+    },
     /// Have the blob ledger hold the bytes for this upload no more.
     ReleaseBytes {
         /// Which bytes.
@@ -86,6 +101,10 @@ names! {
         WriteReference = "write-reference",
         /// [`Effect::DropReference`].
         DropReference = "drop-reference",
+        /// [`Effect::MarkWithdrawn`].
+        MarkWithdrawn = "mark-withdrawn",
+        /// [`Effect::RestoreReference`].
+        RestoreReference = "restore-reference",
         /// [`Effect::ReleaseBytes`].
         ReleaseBytes = "release-bytes",
     }
@@ -102,6 +121,8 @@ impl Effect {
             Self::FindTarget => EffectName::FindTarget,
             Self::WriteReference { .. } => EffectName::WriteReference,
             Self::DropReference { .. } => EffectName::DropReference,
+            Self::MarkWithdrawn { .. } => EffectName::MarkWithdrawn,
+            Self::RestoreReference { .. } => EffectName::RestoreReference,
             Self::ReleaseBytes { .. } => EffectName::ReleaseBytes,
         }
     }
@@ -160,12 +181,22 @@ pub fn resume(state: &State) -> Option<Effect> {
         State::Open { deadline } => Some(Effect::ReceiveBytes { until: *deadline }),
         State::Acquired { blob, generation, .. } => Some(Effect::CommitBytes { blob: *blob, generation: *generation }),
         State::Stored { .. } => Some(Effect::FindTarget),
+        State::Restoring { component, restored, .. } => {
+            Some(Effect::RestoreReference { component: component.clone(), restored: *restored })
+        }
+        State::Releasing { component: Some(component), reason: Reason::Withdrawn, .. } => {
+            Some(Effect::MarkWithdrawn { component: component.clone() })
+        }
         State::Releasing { component: Some(component), .. } => {
             Some(Effect::DropReference { component: component.clone() })
         }
-        State::Releasing { blob, generation, component: None, .. } => {
+        State::Releasing { blob, generation, component: None, .. }
+        | State::Withdrawn { blob, generation, released: false, .. } => {
             Some(Effect::ReleaseBytes { blob: *blob, generation: *generation })
         }
-        State::Attached { .. } | State::Superseded { .. } | State::Closed { .. } => None,
+        State::Attached { .. }
+        | State::Superseded { .. }
+        | State::Withdrawn { released: true, .. }
+        | State::Closed { .. } => None,
     }
 }

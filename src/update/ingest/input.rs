@@ -4,6 +4,7 @@ use super::super::{Acceptance, ActorId, AuditDraft, IngestId};
 use super::{Effect, Reason, State};
 use crate::primitive::{Id, Text};
 use crate::store::{BlobRef, Generation, VersionId};
+use time::OffsetDateTime;
 
 /// Something that happened.
 ///
@@ -69,11 +70,30 @@ pub enum Input {
         /// Which attempt failed: the number that the state gave.
         attempt: u16,
     },
-    /// A later update took its place in the component.
+    /// Another update took its place in the component.
     Superseded {
         /// That update.
         by: IngestId,
+        /// How often the reference that lost its place had been made current again. What was seen before it was made current
+        /// again says nothing any more.
+        restored: u32,
     },
+    /// Somebody decided that it is to be current again, in the place of the update that superseded it.
+    RestoreRequested {
+        /// Who.
+        by: ActorId,
+        /// Why.
+        why: Text,
+    },
+    /// The component says that it is current again.
+    ReferenceRestored {
+        /// The component.
+        component: Id,
+        /// How often it was made current again, by the reference.
+        restored: u32,
+    },
+    /// The component has no reference that could be made current again, or is gone.
+    RestoreFailed,
     /// Somebody took it back.
     Withdrawn {
         /// Who.
@@ -91,6 +111,15 @@ pub enum Input {
         /// The component.
         component: Id,
     },
+    /// The reference of this upload in the component says that it is withdrawn.
+    ReferenceMarked {
+        /// The component.
+        component: Id,
+        /// Until when it goes on to say so.
+        until: OffsetDateTime,
+    },
+    /// The time for which a withdrawn update is shown may be over.
+    RetentionEnded,
     /// The blob ledger no longer holds the bytes for this upload.
     BytesReleased {
         /// Which writing of them.
@@ -190,6 +219,9 @@ pub enum Refusal {
     /// The component has not been written to, and may still refer to the bytes.
     #[error("the component may still refer to the bytes")]
     StillReferenced,
+    /// It was taken back.
+    #[error("the upload is withdrawn")]
+    Withdrawn,
     /// It is coming to nothing.
     #[error("the upload is being released")]
     Releasing,

@@ -42,10 +42,15 @@ pub fn step(ingest: &Ingest, input: &Input, now: OffsetDateTime) -> Result<Step,
         Input::NotAdmitted { why } => at.turned_away(Reason::NotAdmitted, why.as_ref()),
         Input::ReferenceWritten { component, version } => at.written(component, *version),
         Input::Conflicted { attempt } => at.conflicted(*attempt),
-        Input::Superseded { by } => at.superseded(*by),
+        Input::Superseded { by, restored } => at.superseded(*by, *restored),
+        Input::RestoreRequested { by, why } => at.restore_requested(by, why),
+        Input::ReferenceRestored { component, restored } => at.reference_restored(component, *restored),
+        Input::RestoreFailed => at.restore_failed(),
         Input::Withdrawn { by, why } => at.withdrawn(by, why),
         Input::Retired { by } => at.retired(by.as_ref()),
         Input::ReferenceDropped { component } => at.dropped(component),
+        Input::ReferenceMarked { component, until } => at.marked(component, *until),
+        Input::RetentionEnded => at.retention_ended(),
         Input::BytesReleased { generation } => at.released(*generation),
     }
 }
@@ -81,7 +86,9 @@ impl At<'_> {
             State::Acquired { blob, generation, .. } => (blob, generation, None),
             State::Stored { blob, generation, target, .. } => (blob, generation, target.clone()),
             State::Attached { blob, generation, component, .. }
-            | State::Superseded { blob, generation, component, .. } => (blob, generation, Some(component.clone())),
+            | State::Superseded { blob, generation, component, .. }
+            | State::Restoring { blob, generation, component, .. }
+            | State::Withdrawn { blob, generation, component, .. } => (blob, generation, Some(component.clone())),
             State::Releasing { blob, generation, component, .. } => (blob, generation, component.clone()),
         };
         self.to(action, State::Releasing { blob: *blob, generation: *generation, component, reason })
@@ -101,8 +108,11 @@ impl At<'_> {
             State::Acquired { blob, generation, .. } => {
                 self.go(Action::Extended, State::Acquired { blob: *blob, generation: *generation, deadline })
             }
-            State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => UNCHANGED,
+            State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } | State::Restoring { .. } => {
+                UNCHANGED
+            }
             State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Withdrawn { .. } => Err(Refusal::Withdrawn),
             State::Closed { .. } => Err(Refusal::Closed),
         }
     }
@@ -119,14 +129,18 @@ impl At<'_> {
             State::Stored { blob: known, .. }
             | State::Attached { blob: known, .. }
             | State::Superseded { blob: known, .. }
+            | State::Restoring { blob: known, .. }
                 if *known == blob =>
             {
                 UNCHANGED
             }
-            State::Acquired { .. } | State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => {
-                Err(Refusal::OtherContent)
-            }
+            State::Acquired { .. }
+            | State::Stored { .. }
+            | State::Attached { .. }
+            | State::Superseded { .. }
+            | State::Restoring { .. } => Err(Refusal::OtherContent),
             State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Withdrawn { .. } => Err(Refusal::Withdrawn),
             State::Closed { .. } => Err(Refusal::Closed),
         }
     }
@@ -134,8 +148,10 @@ impl At<'_> {
     fn check_failed(&self, reason: Reason) -> Answer {
         match &self.ingest.state {
             State::Open { .. } | State::Acquired { .. } => self.fail(reason),
-            State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => Err(Refusal::AlreadyStored),
-            State::Releasing { .. } | State::Closed { .. } => self.ended(reason),
+            State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } | State::Restoring { .. } => {
+                Err(Refusal::AlreadyStored)
+            }
+            State::Releasing { .. } | State::Withdrawn { .. } | State::Closed { .. } => self.ended(reason),
         }
     }
 
@@ -143,13 +159,16 @@ impl At<'_> {
     fn ended(&self, wanted: Reason) -> Answer {
         match &self.ingest.state {
             State::Releasing { reason, .. } | State::Closed { reason } if *reason == wanted => UNCHANGED,
+            State::Withdrawn { .. } if wanted == Reason::Withdrawn => UNCHANGED,
+            State::Withdrawn { .. } => Err(Refusal::Withdrawn),
             State::Closed { .. } => Err(Refusal::Closed),
             State::Releasing { .. } => Err(Refusal::Releasing),
             State::Open { .. }
             | State::Acquired { .. }
             | State::Stored { .. }
             | State::Attached { .. }
-            | State::Superseded { .. } => Err(Refusal::NotReleasing),
+            | State::Superseded { .. }
+            | State::Restoring { .. } => Err(Refusal::NotReleasing),
         }
     }
 
@@ -159,7 +178,11 @@ impl At<'_> {
                 Ok(()) => self.go(Action::Acquired, State::Acquired { blob, generation, deadline: self.later() }),
                 Err(_) => Err(Refusal::NotDeclared),
             },
-            State::Acquired { .. } | State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => {
+            State::Acquired { .. }
+            | State::Stored { .. }
+            | State::Attached { .. }
+            | State::Superseded { .. }
+            | State::Restoring { .. } => {
                 if self.ingest.state.held() == Some((blob, generation)) {
                     UNCHANGED
                 } else {
@@ -167,6 +190,7 @@ impl At<'_> {
                 }
             }
             State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Withdrawn { .. } => Err(Refusal::Withdrawn),
             State::Closed { .. } => Err(Refusal::Closed),
         }
     }
@@ -180,14 +204,18 @@ impl At<'_> {
             State::Stored { generation: known, .. }
             | State::Attached { generation: known, .. }
             | State::Superseded { generation: known, .. }
+            | State::Restoring { generation: known, .. }
                 if *known == generation =>
             {
                 UNCHANGED
             }
-            State::Acquired { .. } | State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } => {
-                Err(Refusal::OtherContent)
-            }
+            State::Acquired { .. }
+            | State::Stored { .. }
+            | State::Attached { .. }
+            | State::Superseded { .. }
+            | State::Restoring { .. } => Err(Refusal::OtherContent),
             State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Withdrawn { .. } => Err(Refusal::Withdrawn),
             State::Closed { .. } => Err(Refusal::Closed),
         }
     }
@@ -204,7 +232,9 @@ impl At<'_> {
             State::Stored { .. }
             | State::Attached { .. }
             | State::Superseded { .. }
+            | State::Restoring { .. }
             | State::Releasing { .. }
+            | State::Withdrawn { .. }
             | State::Closed { .. } => UNCHANGED,
         }
     }
@@ -249,10 +279,17 @@ impl At<'_> {
                 let (component, blob, generation) = (component.clone(), *blob, *generation);
                 Ok(Step::Perform(Effect::WriteReference { component, version, blob, generation }))
             }
-            State::Attached { component: known, .. } | State::Superseded { component: known, .. } => {
-                if known == component { UNCHANGED } else { Err(Refusal::AlreadyAttached) }
+            State::Attached { component: known, .. }
+            | State::Superseded { component: known, .. }
+            | State::Restoring { component: known, .. } => {
+                if known == component {
+                    UNCHANGED
+                } else {
+                    Err(Refusal::AlreadyAttached)
+                }
             }
             State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Withdrawn { .. } => Err(Refusal::Withdrawn),
             State::Closed { .. } => Err(Refusal::Closed),
         }
     }
@@ -274,8 +311,10 @@ impl At<'_> {
                 to.audit.comment = why.cloned();
                 Ok(Step::Transition(to))
             }
-            State::Attached { .. } | State::Superseded { .. } => Err(Refusal::AlreadyAttached),
-            State::Releasing { .. } | State::Closed { .. } => self.ended(reason),
+            State::Attached { .. } | State::Superseded { .. } | State::Restoring { .. } => {
+                Err(Refusal::AlreadyAttached)
+            }
+            State::Releasing { .. } | State::Withdrawn { .. } | State::Closed { .. } => self.ended(reason),
         }
     }
 
@@ -286,10 +325,17 @@ impl At<'_> {
             // Records of format 1 had no target before the reference.
             State::Stored { blob, generation, .. } => self.go(
                 Action::Attached,
-                State::Attached { blob: *blob, generation: *generation, component: component.clone(), version },
+                State::Attached {
+                    blob: *blob,
+                    generation: *generation,
+                    component: component.clone(),
+                    version,
+                    restored: 0,
+                },
             ),
             State::Attached { component: known, version: at, .. }
-            | State::Superseded { component: known, version: at, .. } => {
+            | State::Superseded { component: known, version: at, .. }
+            | State::Restoring { component: known, version: at, .. } => {
                 if known == component && *at == version {
                     UNCHANGED
                 } else {
@@ -297,6 +343,7 @@ impl At<'_> {
                 }
             }
             State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Withdrawn { .. } => Err(Refusal::Withdrawn),
             State::Closed { .. } => Err(Refusal::Closed),
         }
     }
@@ -314,22 +361,101 @@ impl At<'_> {
                 let (blob, generation, target) = (*blob, *generation, target.clone());
                 self.go(Action::Retried, State::Stored { blob, generation, target, attempts: next })
             }
-            State::Attached { .. } | State::Superseded { .. } => UNCHANGED,
+            State::Attached { .. } | State::Superseded { .. } | State::Restoring { .. } => UNCHANGED,
             State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Withdrawn { .. } => Err(Refusal::Withdrawn),
             State::Closed { .. } => Err(Refusal::Closed),
         }
     }
 
-    fn superseded(&self, by: IngestId) -> Answer {
+    fn superseded(&self, by: IngestId, seen: u32) -> Answer {
         match &self.ingest.state {
             State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => Err(Refusal::NotAttached),
-            State::Attached { .. } if by == self.ingest.id => Err(Refusal::NotSuperseded),
-            State::Attached { blob, generation, component, version } => {
+            State::Attached { .. } | State::Restoring { .. } if by == self.ingest.id => Err(Refusal::NotSuperseded),
+            State::Attached { restored, .. } | State::Restoring { restored, .. } if seen > *restored => {
+                Err(Refusal::NoSuchAttempt)
+            }
+            // It was seen before the update was made current again, which may be yet to come.
+            State::Attached { restored, .. } | State::Restoring { restored, .. } if seen < *restored => UNCHANGED,
+            State::Attached { blob, generation, component, version, restored }
+            | State::Restoring { blob, generation, component, version, restored, .. } => {
                 let (blob, generation, component, version) = (*blob, *generation, component.clone(), *version);
-                self.go(Action::Superseded, State::Superseded { blob, generation, component, version, by })
+                let restored = *restored;
+                self.go(Action::Superseded, State::Superseded { blob, generation, component, version, by, restored })
             }
             State::Superseded { .. } => UNCHANGED,
             State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Withdrawn { .. } => Err(Refusal::Withdrawn),
+            State::Closed { .. } => Err(Refusal::Closed),
+        }
+    }
+
+    fn restore_requested(&self, actor: &ActorId, why: &Text) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => Err(Refusal::NotAttached),
+            State::Attached { .. } | State::Restoring { .. } => UNCHANGED,
+            State::Superseded { blob, generation, component, version, by, restored } => {
+                let mut to = self.to(
+                    Action::Restored,
+                    State::Restoring {
+                        blob: *blob,
+                        generation: *generation,
+                        component: component.clone(),
+                        version: *version,
+                        by: *by,
+                        restored: restored.saturating_add(1),
+                    },
+                );
+                (to.audit.actor, to.audit.comment) = (Some(actor.clone()), Some(why.clone()));
+                Ok(Step::Transition(to))
+            }
+            State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Withdrawn { .. } => Err(Refusal::Withdrawn),
+            State::Closed { .. } => Err(Refusal::Closed),
+        }
+    }
+
+    fn reference_restored(&self, component: &Id, seen: u32) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => Err(Refusal::NotAttached),
+            State::Attached { component: known, .. }
+            | State::Superseded { component: known, .. }
+            | State::Restoring { component: known, .. }
+                if known != component =>
+            {
+                Err(Refusal::OtherTarget)
+            }
+            State::Attached { restored, .. }
+            | State::Superseded { restored, .. }
+            | State::Restoring { restored, .. }
+                if seen > *restored =>
+            {
+                Err(Refusal::NoSuchAttempt)
+            }
+            State::Restoring { blob, generation, component, version, restored, .. } if seen == *restored => {
+                let (blob, generation, component, version) = (*blob, *generation, component.clone(), *version);
+                let restored = *restored;
+                self.go(Action::MadeCurrent, State::Attached { blob, generation, component, version, restored })
+            }
+            State::Attached { .. } | State::Superseded { .. } | State::Restoring { .. } => UNCHANGED,
+            State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Withdrawn { .. } => Err(Refusal::Withdrawn),
+            State::Closed { .. } => Err(Refusal::Closed),
+        }
+    }
+
+    fn restore_failed(&self) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => Err(Refusal::NotAttached),
+            State::Attached { .. } | State::Superseded { .. } => UNCHANGED,
+            State::Restoring { blob, generation, component, version, by, restored } => {
+                let (blob, generation, component, version) = (*blob, *generation, component.clone(), *version);
+                // The number is not given again: a component that comes back may have it.
+                let (by, restored) = (*by, *restored);
+                self.go(Action::NotRestored, State::Superseded { blob, generation, component, version, by, restored })
+            }
+            State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Withdrawn { .. } => Err(Refusal::Withdrawn),
             State::Closed { .. } => Err(Refusal::Closed),
         }
     }
@@ -340,25 +466,64 @@ impl At<'_> {
             | State::Acquired { .. }
             | State::Stored { .. }
             | State::Attached { .. }
-            | State::Superseded { .. } => {
+            | State::Superseded { .. }
+            | State::Restoring { .. } => {
                 let mut to = self.end(Action::Withdrawn, Reason::Withdrawn);
                 (to.audit.actor, to.audit.comment) = (Some(by.clone()), Some(why.clone()));
                 Ok(Step::Transition(to))
             }
-            State::Releasing { .. } | State::Closed { .. } => self.ended(Reason::Withdrawn),
+            State::Releasing { .. } | State::Withdrawn { .. } | State::Closed { .. } => self.ended(Reason::Withdrawn),
         }
     }
 
     fn retired(&self, by: Option<&ActorId>) -> Answer {
         match &self.ingest.state {
             State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => Err(Refusal::NotAttached),
-            State::Attached { .. } => Err(Refusal::NotSuperseded),
+            State::Attached { .. } | State::Restoring { .. } => Err(Refusal::NotSuperseded),
             State::Superseded { .. } => {
                 let mut to = self.end(Action::Retired, Reason::Superseded);
                 to.audit.actor = by.cloned();
                 Ok(Step::Transition(to))
             }
-            State::Releasing { .. } | State::Closed { .. } => self.ended(Reason::Superseded),
+            State::Releasing { .. } | State::Withdrawn { .. } | State::Closed { .. } => self.ended(Reason::Superseded),
+        }
+    }
+
+    fn marked(&self, component: &Id, until: OffsetDateTime) -> Answer {
+        match &self.ingest.state {
+            State::Releasing { component: Some(known), .. } if known != component => Err(Refusal::OtherTarget),
+            State::Releasing { blob, generation, component: Some(_), reason: Reason::Withdrawn } => {
+                let (blob, generation, component) = (*blob, *generation, component.clone());
+                self.go(Action::Marked, State::Withdrawn { blob, generation, component, until, released: false })
+            }
+            State::Releasing { component: Some(_), .. } => Err(Refusal::Releasing),
+            State::Releasing { component: None, .. } | State::Withdrawn { .. } | State::Closed { .. } => UNCHANGED,
+            State::Open { .. }
+            | State::Acquired { .. }
+            | State::Stored { .. }
+            | State::Attached { .. }
+            | State::Superseded { .. }
+            | State::Restoring { .. } => Err(Refusal::NotReleasing),
+        }
+    }
+
+    fn retention_ended(&self) -> Answer {
+        match &self.ingest.state {
+            State::Withdrawn { blob, generation, released: false, .. } => {
+                Ok(Step::Perform(Effect::ReleaseBytes { blob: *blob, generation: *generation }))
+            }
+            State::Withdrawn { until, .. } if self.now < *until => Err(Refusal::NotDue),
+            State::Withdrawn { component, .. } => {
+                Ok(Step::Perform(Effect::DropReference { component: component.clone() }))
+            }
+            State::Open { .. }
+            | State::Acquired { .. }
+            | State::Stored { .. }
+            | State::Attached { .. }
+            | State::Superseded { .. }
+            | State::Restoring { .. }
+            | State::Releasing { .. }
+            | State::Closed { .. } => UNCHANGED,
         }
     }
 
@@ -372,25 +537,43 @@ impl At<'_> {
                 to.audit.component = Some(component.clone());
                 Ok(Step::Transition(to))
             }
+            State::Withdrawn { component: known, .. } if known != component => Err(Refusal::OtherTarget),
+            State::Withdrawn { released: false, .. } => Err(Refusal::NotDue),
+            State::Withdrawn { until, .. } if self.now < *until => Err(Refusal::NotDue),
+            State::Withdrawn { .. } => {
+                let mut to = self.to(Action::Detached, State::Closed { reason: Reason::Withdrawn });
+                to.audit.component = Some(component.clone());
+                Ok(Step::Transition(to))
+            }
             State::Open { .. }
             | State::Acquired { .. }
             | State::Stored { .. }
             | State::Attached { .. }
-            | State::Superseded { .. } => Err(Refusal::NotReleasing),
+            | State::Superseded { .. }
+            | State::Restoring { .. } => Err(Refusal::NotReleasing),
         }
     }
 
     fn released(&self, generation: Generation) -> Answer {
         match &self.ingest.state {
-            State::Closed { .. } => UNCHANGED,
+            State::Closed { .. } | State::Withdrawn { released: true, .. } => UNCHANGED,
             State::Releasing { component: Some(_), .. } => Err(Refusal::StillReferenced),
-            State::Releasing { generation: known, .. } if *known != generation => Err(Refusal::OtherContent),
+            State::Releasing { generation: known, .. } | State::Withdrawn { generation: known, .. }
+                if *known != generation =>
+            {
+                Err(Refusal::OtherContent)
+            }
             State::Releasing { reason, .. } => self.go(Action::Closed, State::Closed { reason: *reason }),
+            State::Withdrawn { blob, generation, component, until, .. } => {
+                let (blob, generation, component, until) = (*blob, *generation, component.clone(), *until);
+                self.go(Action::Released, State::Withdrawn { blob, generation, component, until, released: true })
+            }
             State::Open { .. }
             | State::Acquired { .. }
             | State::Stored { .. }
             | State::Attached { .. }
-            | State::Superseded { .. } => Err(Refusal::NotReleasing),
+            | State::Superseded { .. }
+            | State::Restoring { .. } => Err(Refusal::NotReleasing),
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct Ingest {
     pub opened: Option<Instant>,
     /// What its manifest was found to be; none where it came without one.
     pub signed: Option<Box<Signed>>,
+    /// The digest of the idempotency key under which it came; none where it came without one.
+    pub key: Option<Sha256>,
     /// Where it stands.
     pub state: State,
 }
@@ -76,6 +78,8 @@ struct Written<S> {
     limits: Limits,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     signed: Option<Box<Signed>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<Sha256>,
     state: S,
 }
 
@@ -105,6 +109,8 @@ enum WrittenState {
         generation: Generation,
         component: Id,
         version: VersionId,
+        #[serde(skip_serializing_if = "is_zero")]
+        restored: u32,
     },
     Superseded {
         blob: BlobRef,
@@ -112,6 +118,16 @@ enum WrittenState {
         component: Id,
         version: VersionId,
         by: IngestId,
+        #[serde(skip_serializing_if = "is_zero")]
+        restored: u32,
+    },
+    Restoring {
+        blob: BlobRef,
+        generation: Generation,
+        component: Id,
+        version: VersionId,
+        by: IngestId,
+        restored: u32,
     },
     Releasing {
         blob: BlobRef,
@@ -120,9 +136,22 @@ enum WrittenState {
         component: Option<Id>,
         reason: Reason,
     },
+    Withdrawn {
+        blob: BlobRef,
+        generation: Generation,
+        component: Id,
+        #[serde(with = "moment")]
+        until: OffsetDateTime,
+        released: bool,
+    },
     Closed {
         reason: Reason,
     },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Any state of format 2, as it is read: once, into all that one may have.
@@ -139,17 +168,23 @@ struct AnyState {
     version: Option<VersionId>,
     by: Option<IngestId>,
     reason: Option<Reason>,
+    restored: Option<u32>,
+    #[serde(default, with = "moment::optional")]
+    until: Option<OffsetDateTime>,
+    released: Option<bool>,
 }
 
 impl AnyState {
     fn state(self) -> Option<State> {
-        let Self { name, blob, generation, deadline, target, attempts, component, version, by, reason } = self;
+        let Self { name, blob, generation, deadline, target, attempts, component, version, by, reason, .. } = self;
+        let (until, released, restored) = (self.until, self.released, self.restored.unwrap_or_default());
         Some(match name {
             StateName::Open => State::Open { deadline: deadline? },
             StateName::Acquired => State::Acquired { blob: blob?, generation: generation?, deadline: deadline? },
             StateName::Stored => State::Stored { blob: blob?, generation: generation?, target, attempts: attempts? },
             StateName::Attached => {
-                State::Attached { blob: blob?, generation: generation?, component: component?, version: version? }
+                let (component, version) = (component?, version?);
+                State::Attached { blob: blob?, generation: generation?, component, version, restored }
             }
             StateName::Superseded => State::Superseded {
                 blob: blob?,
@@ -157,6 +192,22 @@ impl AnyState {
                 component: component?,
                 version: version?,
                 by: by?,
+                restored,
+            },
+            StateName::Restoring => State::Restoring {
+                blob: blob?,
+                generation: generation?,
+                component: component?,
+                version: version?,
+                by: by?,
+                restored,
+            },
+            StateName::Withdrawn => State::Withdrawn {
+                blob: blob?,
+                generation: generation?,
+                component: component?,
+                until: until?,
+                released: released?,
             },
             StateName::Releasing => {
                 State::Releasing { blob: blob?, generation: generation?, component, reason: reason? }
@@ -203,9 +254,11 @@ as_written! {
     Open { deadline },
     Acquired { blob, generation, deadline },
     Stored { blob, generation, target, attempts },
-    Attached { blob, generation, component, version },
-    Superseded { blob, generation, component, version, by },
+    Attached { blob, generation, component, version, restored },
+    Superseded { blob, generation, component, version, by, restored },
+    Restoring { blob, generation, component, version, by, restored },
     Releasing { blob, generation, component, reason },
+    Withdrawn { blob, generation, component, until, released },
     Closed { reason },
 }
 
@@ -220,7 +273,7 @@ impl From<FirstState> for State {
                 Self::Stored { blob: blob(sha256, size), generation, target: None, attempts: 0 }
             }
             FirstState::Attached { sha256, size, component, version } => {
-                Self::Attached { blob: blob(sha256, size), generation, component, version }
+                Self::Attached { blob: blob(sha256, size), generation, component, version, restored: 0 }
             }
             FirstState::Closed { reason } => Self::Closed { reason },
         }
@@ -235,7 +288,7 @@ impl Ingest {
     pub fn open(id: IngestId, intent: Intent, limits: Limits, now: OffsetDateTime) -> (Self, AuditDraft) {
         let deadline = now.saturating_add(time::Duration::seconds(i64::from(limits.lease_seconds)));
         let state = State::Open { deadline };
-        let ingest = Self { id, intent, limits, opened: Instant::try_from(now).ok(), signed: None, state };
+        let ingest = Self { id, intent, limits, opened: Instant::try_from(now).ok(), signed: None, key: None, state };
         let mut audit = ingest.draft(now, Action::Opened, None, &ingest.state);
         audit.actor.clone_from(&ingest.intent.sender);
         (ingest, audit)
@@ -263,6 +316,27 @@ impl Ingest {
         audit
     }
 
+    /// What an audit record says when the record of the upload is removed; [`None`] where the upload is not closed, so that
+    /// its record is needed.
+    ///
+    /// ```
+    /// # use fhir_devices::update::{Action, IngestId, ingest::*};
+    /// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
+    /// # let now = time::OffsetDateTime::UNIX_EPOCH;
+    /// let (mut ingest, _) = Ingest::open(IngestId(7), intent, Limits::default(), now);
+    /// assert_eq!(ingest.forget(now), None);
+    /// ingest.state = State::Closed { reason: Reason::UploadLost };
+    /// assert_eq!(ingest.forget(now).unwrap().action, Action::Forgotten);
+    /// # Ok::<(), fhir_devices::element::Malformed>(())
+    /// ```
+    #[must_use]
+    pub fn forget(&self, now: OffsetDateTime) -> Option<AuditDraft> {
+        let State::Closed { reason } = &self.state else { return None };
+        let mut audit = AuditDraft::new(now, Action::Forgotten, Some(StateName::Closed), StateName::Gone);
+        (audit.ingest, audit.device, audit.reason) = (Some(self.id), Some(self.intent.device.clone()), Some(*reason));
+        Some(audit)
+    }
+
     /// The record as it is kept: JSON with a format number, states and reasons by name.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -273,6 +347,7 @@ impl Ingest {
             intent: self.intent.clone(),
             limits: self.limits,
             signed: self.signed.clone(),
+            key: self.key,
             state: WrittenState::from(self.state.clone()),
         };
         // Texts and numbers under fixed names: there is nothing in it that JSON cannot say.
@@ -290,9 +365,9 @@ impl Ingest {
             state: impl FnOnce(S) -> Option<State>,
         ) -> Option<Ingest> {
             let read = serde_json::from_str::<Written<S>>(text).ok()?;
-            let Written { format, id, opened, intent, limits, signed, state: found } = read;
+            let Written { format, id, opened, intent, limits, signed, key, state: found } = read;
             let state = state(found).filter(|_| format == wanted)?;
-            Some(Ingest { id, intent, limits, opened, signed, state })
+            Some(Ingest { id, intent, limits, opened, signed, key, state })
         }
         let text = std::str::from_utf8(bytes).map_err(|_| Unreadable)?;
         if let Some(read) = read(text, FORMAT, AnyState::state) {

@@ -54,6 +54,8 @@ pub enum State {
         component: Id,
         /// The version of it that was the first to do so.
         version: VersionId,
+        /// How often it was made current again.
+        restored: u32,
     },
     /// The component refers to the bytes, and to those of a later update.
     Superseded {
@@ -65,10 +67,40 @@ pub enum State {
         component: Id,
         /// The version of it that was the first to refer to the bytes.
         version: VersionId,
-        /// The later update.
+        /// The update that is current in its place.
         by: IngestId,
+        /// How often it was made current again.
+        restored: u32,
     },
-    /// It comes to nothing: the reference goes first, then the hold on the bytes.
+    /// Somebody decided that it is to be current again. The component may not say so yet.
+    Restoring {
+        /// Which bytes.
+        blob: BlobRef,
+        /// Which writing of them.
+        generation: Generation,
+        /// The component.
+        component: Id,
+        /// The version of it that was the first to refer to the bytes.
+        version: VersionId,
+        /// The update that was current in its place.
+        by: IngestId,
+        /// How often it was made current again, this time included.
+        restored: u32,
+    },
+    /// The component says that the update is withdrawn. Its bytes may be deleted once the hold on them is released.
+    Withdrawn {
+        /// Which bytes it had.
+        blob: BlobRef,
+        /// Which writing of them.
+        generation: Generation,
+        /// The component.
+        component: Id,
+        /// Until when the component goes on to say so.
+        until: OffsetDateTime,
+        /// Whether the hold on the bytes is released.
+        released: bool,
+    },
+    /// It comes to nothing: the reference is removed or marked as withdrawn first, then the hold on the bytes is released.
     Releasing {
         /// Which bytes.
         blob: BlobRef,
@@ -96,7 +128,9 @@ impl State {
             Self::Stored { .. } => StateName::Stored,
             Self::Attached { .. } => StateName::Attached,
             Self::Superseded { .. } => StateName::Superseded,
+            Self::Restoring { .. } => StateName::Restoring,
             Self::Releasing { .. } => StateName::Releasing,
+            Self::Withdrawn { .. } => StateName::Withdrawn,
             Self::Closed { .. } => StateName::Closed,
         }
     }
@@ -105,12 +139,30 @@ impl State {
     #[must_use]
     pub const fn held(&self) -> Option<(BlobRef, Generation)> {
         match self {
-            Self::Open { .. } | Self::Closed { .. } => None,
+            Self::Open { .. } | Self::Withdrawn { released: true, .. } | Self::Closed { .. } => None,
             Self::Acquired { blob, generation, .. }
             | Self::Stored { blob, generation, .. }
             | Self::Attached { blob, generation, .. }
             | Self::Superseded { blob, generation, .. }
-            | Self::Releasing { blob, generation, .. } => Some((*blob, *generation)),
+            | Self::Restoring { blob, generation, .. }
+            | Self::Releasing { blob, generation, .. }
+            | Self::Withdrawn { blob, generation, .. } => Some((*blob, *generation)),
+        }
+    }
+
+    /// The component that refers to the bytes, and its version that was the first to do so.
+    #[must_use]
+    pub const fn attached_to(&self) -> Option<(&Id, VersionId)> {
+        match self {
+            Self::Attached { component, version, .. }
+            | Self::Superseded { component, version, .. }
+            | Self::Restoring { component, version, .. } => Some((component, *version)),
+            Self::Open { .. }
+            | Self::Acquired { .. }
+            | Self::Stored { .. }
+            | Self::Releasing { .. }
+            | Self::Withdrawn { .. }
+            | Self::Closed { .. } => None,
         }
     }
 
@@ -120,12 +172,18 @@ impl State {
         self.held().map(|(blob, generation)| blob.key(generation))
     }
 
-    /// Whether nothing is left to do. An attached upload may still be superseded, withdrawn and retired.
+    /// Whether nothing is left to do now. An attached upload may still be superseded, withdrawn, retired and made current
+    /// again, and the reference of a withdrawn one is removed at its time.
     #[must_use]
     pub const fn is_end(&self) -> bool {
         match self {
-            Self::Open { .. } | Self::Acquired { .. } | Self::Stored { .. } | Self::Releasing { .. } => false,
-            Self::Attached { .. } | Self::Superseded { .. } | Self::Closed { .. } => true,
+            Self::Open { .. }
+            | Self::Acquired { .. }
+            | Self::Stored { .. }
+            | Self::Restoring { .. }
+            | Self::Releasing { .. }
+            | Self::Withdrawn { released: false, .. } => false,
+            Self::Attached { .. } | Self::Superseded { .. } | Self::Withdrawn { .. } | Self::Closed { .. } => true,
         }
     }
 
@@ -144,7 +202,7 @@ impl State {
     pub fn of_audit(audit: &AuditDraft) -> Option<Self> {
         audit.ingest?;
         let component = || audit.component.clone();
-        let deadline = audit.deadline;
+        let (deadline, restored) = (audit.deadline, audit.restored.unwrap_or_default());
         Some(match audit.to {
             StateName::Open => Self::Open { deadline: deadline? },
             StateName::Acquired => {
@@ -161,6 +219,7 @@ impl State {
                 generation: audit.generation?,
                 component: component()?,
                 version: audit.component_version?,
+                restored,
             },
             StateName::Superseded => Self::Superseded {
                 blob: audit.blob?,
@@ -168,6 +227,22 @@ impl State {
                 component: component()?,
                 version: audit.component_version?,
                 by: audit.superseded_by?,
+                restored,
+            },
+            StateName::Restoring => Self::Restoring {
+                blob: audit.blob?,
+                generation: audit.generation?,
+                component: component()?,
+                version: audit.component_version?,
+                by: audit.superseded_by?,
+                restored,
+            },
+            StateName::Withdrawn => Self::Withdrawn {
+                blob: audit.blob?,
+                generation: audit.generation?,
+                component: component()?,
+                until: deadline?,
+                released: audit.action == Action::Released,
             },
             StateName::Releasing => Self::Releasing {
                 blob: audit.blob?,
@@ -191,6 +266,11 @@ impl State {
         if let Some((blob, generation)) = self.held() {
             (audit.blob, audit.generation) = (Some(blob), Some(generation));
         }
+        if let Self::Attached { restored, .. } | Self::Superseded { restored, .. } | Self::Restoring { restored, .. } =
+            self
+        {
+            audit.restored = Some(*restored).filter(|restored| *restored > 0);
+        }
         match self {
             Self::Open { deadline } | Self::Acquired { deadline, .. } => audit.deadline = Some(*deadline),
             Self::Stored { target, attempts, .. } => {
@@ -199,12 +279,17 @@ impl State {
             Self::Attached { component, version, .. } => {
                 (audit.component, audit.component_version) = (Some(component.clone()), Some(*version));
             }
-            Self::Superseded { component, version, by, .. } => {
+            Self::Superseded { component, version, by, .. } | Self::Restoring { component, version, by, .. } => {
                 (audit.component, audit.component_version) = (Some(component.clone()), Some(*version));
                 audit.superseded_by = Some(*by);
             }
             Self::Releasing { component, reason, .. } => {
                 (audit.component, audit.reason) = (component.clone(), Some(*reason));
+            }
+            Self::Withdrawn { blob, generation, component, until, .. } => {
+                (audit.blob, audit.generation) = (Some(*blob), Some(*generation));
+                (audit.component, audit.deadline) = (Some(component.clone()), Some(*until));
+                audit.reason = Some(Reason::Withdrawn);
             }
             Self::Closed { reason } => audit.reason = Some(*reason),
         }

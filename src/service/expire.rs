@@ -1,0 +1,147 @@
+//! Removing what was kept for its time.
+
+use super::entries::{Entries, Kept, Seen, StepContext};
+use super::ledger_session::{LedgerSession, Written};
+use super::lifecycle::{Ending, PAGE};
+use super::signed;
+use super::update_service::UpdateService;
+use crate::store::{BlobStore, LEDGER_MAX_CHANGES, Ledger, ResourceStore, Result, StoreError, Tenant};
+use crate::update::IngestId;
+use crate::update::ingest::{self, Effect, Ingest, Input, State};
+use bytes::Bytes;
+
+/// What an [`expiry`](UpdateService::expire) came to.
+///
+/// ```
+/// use fhir_devices::service::Expired;
+/// assert_eq!(Expired::default().records, 0);
+/// ```
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Expired {
+    /// How many references of withdrawn updates were removed from their components.
+    pub references: u64,
+    /// How many records of uploads that ended were removed, each with its idempotency key.
+    pub records: u64,
+    /// Those that could not be removed, and why. They stay for the next time.
+    pub failed: Vec<(IngestId, StoreError)>,
+}
+
+/// A record that is to be removed, and what says so.
+type Ended = (Seen<Ingest>, Seen<Bytes>);
+
+/// How many records are removed in one write: of the changes that every ledger takes, one is the end of the audit chain, and
+/// each upload needs five.
+const AT_ONCE: usize = (LEDGER_MAX_CHANGES - 1) / 5;
+
+impl<R, B, L> UpdateService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// Removes what was kept for its time: the references of [withdrawn](Self::with_withdrawn_retention) updates, and the
+    /// records of uploads that [ended](Self::with_ended_retention) or were [aborted](Self::with_aborted_retention), with
+    /// their idempotency keys. It reads nothing of what is not due, and is safe at any time and while others do it.
+    ///
+    /// The audit chain keeps its records, and gets one for each removal.
+    ///
+    /// # Errors
+    /// As [`Ledger::scan`]. What goes wrong with one upload stands in the result.
+    pub async fn expire(&self, tenant: &Tenant) -> Result<Expired> {
+        let session = self.session(tenant);
+        let (mut expired, mut ended, mut after) = (Expired::default(), Vec::new(), None);
+        loop {
+            let page = session.due(PAGE, after.as_ref()).await?;
+            for (id, due) in page.items {
+                match self.expire_one(&session, id, due, &mut expired).await {
+                    Ok(Some(one)) => ended.push(one),
+                    Ok(None) => {}
+                    Err(error) => expired.failed.push((id, error)),
+                }
+                if ended.len() >= AT_ONCE {
+                    self.forget(&session, std::mem::take(&mut ended), &mut expired).await;
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        self.forget(&session, ended, &mut expired).await;
+        Ok(expired)
+    }
+
+    /// Removes the reference of a withdrawn update; gives a record that is to be removed.
+    async fn expire_one(
+        &self,
+        session: &LedgerSession<'_, L>,
+        id: IngestId,
+        due: Seen<Bytes>,
+        expired: &mut Expired,
+    ) -> Result<Option<Ended>> {
+        let seen = session.ingest(id).await?;
+        if due.value == Kept::CLOSED {
+            let closed = seen.filter(|seen| matches!(seen.value.state, State::Closed { .. }));
+            if let Some(closed) = closed {
+                return Ok(Some((closed, due)));
+            }
+        } else if let Some(mut seen) = seen {
+            let performed = ingest::step(&seen.value, &Input::RetentionEnded, session.now());
+            if let Ok(ingest::Step::Perform(Effect::DropReference { component })) = performed {
+                let (there, wrote) = self.end_reference(session, id, &component, Ending::Dropped).await?;
+                let step_context = StepContext { wrote, ..StepContext::default() };
+                session.step_with_context(&mut seen, &Input::ReferenceDropped { component }, step_context).await?.ok();
+                expired.references += u64::from(there);
+            }
+        }
+        // Whatever it was for is done.
+        let mut entries = Entries::default();
+        entries.remove(&due);
+        session.write(entries).await?;
+        Ok(None)
+    }
+
+    /// Removes records in one write; one by one where that does not go well.
+    async fn forget(&self, session: &LedgerSession<'_, L>, ended: Vec<Ended>, expired: &mut Expired) {
+        if ended.is_empty() {
+            return;
+        }
+        match Self::forget_all(session, &ended).await {
+            Ok(true) => expired.records += ended.len() as u64,
+            Ok(false) if ended.len() == 1 => {}
+            Err(error) if ended.len() == 1 => {
+                expired.failed.extend(ended.first().map(|(seen, _)| (seen.value.id, error)));
+            }
+            Ok(false) | Err(_) => {
+                for one in ended {
+                    let id = one.0.value.id;
+                    match Self::forget_all(session, std::slice::from_ref(&one)).await {
+                        Ok(done) => expired.records += u64::from(done),
+                        Err(error) => expired.failed.push((id, error)),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn forget_all(session: &LedgerSession<'_, L>, ended: &[Ended]) -> Result<bool> {
+        let mut entries = Entries::default();
+        for (seen, due) in ended {
+            let Some(said) = seen.value.forget(session.now()) else { return Ok(false) };
+            entries.forget(seen, said);
+            entries.remove(due);
+            if let Some(key) = &seen.value.key {
+                let pointer = session.pointer_at(key).await?;
+                // It may stand for a later upload by now.
+                if pointer.value == Some(seen.value.id) {
+                    entries.remove(&pointer);
+                }
+            }
+            if seen.value.signed.is_some() {
+                entries.remove(&session.read(signed::signatures_place(seen.value.id)?).await?);
+            }
+        }
+        Ok(session.write(entries).await? != Written::Not)
+    }
+}
