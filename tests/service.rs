@@ -11,6 +11,9 @@ mod double;
 #[path = "service/faults.rs"]
 mod faults;
 #[cfg(feature = "testkit")]
+#[path = "service/lifecycle.rs"]
+mod lifecycle;
+#[cfg(feature = "testkit")]
 #[path = "service/order.rs"]
 mod order;
 #[path = "service/own_base.rs"]

@@ -73,6 +73,7 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
         .with_canonical_base(settings.canonical.clone())
         .with_store_adoption(settings.adopt_store)
         .with_sweep_rules(settings.sweep)
+        .with_retention(settings.keep)
         .with_fatal(fatal.clone());
     if let Some(file) = &settings.tokens {
         let wrong = |why: &dyn std::fmt::Display| format!("`{}`: {why}", file.display());

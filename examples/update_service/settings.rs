@@ -1,7 +1,7 @@
 //! What the command line says.
 
 use fhir_devices::primitive::CanonicalBase;
-use fhir_devices::server::DEFAULT_MAX_UPLOAD;
+use fhir_devices::server::{DEFAULT_MAX_UPLOAD, Retention};
 use fhir_devices::service::SweepRules;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,6 +34,12 @@ update files
   --quarantine DAYS    how long it stays in quarantine before it is deleted (default 7)
   --sweep-limit FILES  the most such files that are deleted in a round; where more are due, none is (default 100)
 
+for how long things are kept
+  --keep-superseded N  superseded updates in each component (default 3; 0 counts as 1); older ones are retired
+  --keep-withdrawn N   days for which a component shows a withdrawn update (default 30)
+  --keep-ended N       days for which the record of an upload that ended is kept, with its idempotency key (default 30)
+  --keep-aborted N     the same for an upload whose bytes never came (default 1)
+
 and
   --canonical-base URL the URLs of this library's own extensions and code systems begin with it (default: a
                        host below `.invalid`, which nobody can own). What was written under another base is still read
@@ -53,6 +59,7 @@ pub(crate) struct Settings {
     pub(crate) postgres_ca: Option<PathBuf>,
     pub(crate) blobs: Option<String>,
     pub(crate) canonical: CanonicalBase,
+    pub(crate) keep: Retention,
     pub(crate) max_upload: u64,
     pub(crate) demo: bool,
     pub(crate) adopt_store: bool,
@@ -73,6 +80,7 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
         postgres_ca: None,
         blobs: None,
         canonical: CanonicalBase::default(),
+        keep: Retention::default(),
         max_upload: DEFAULT_MAX_UPLOAD,
         demo: true,
         adopt_store: false,
@@ -100,6 +108,10 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
             "--canonical-base" => {
                 settings.canonical = CanonicalBase::new(&value()?).map_err(|error| error.to_string())?;
             }
+            "--keep-superseded" => settings.keep.superseded = whole(&value()?)?,
+            "--keep-withdrawn" => settings.keep.withdrawn = days(&value()?)?,
+            "--keep-ended" => settings.keep.ended = days(&value()?)?,
+            "--keep-aborted" => settings.keep.aborted = days(&value()?)?,
             "--max-upload" => {
                 let text = value()?;
                 settings.max_upload = text.parse().map_err(|_| format!("`{text}` is not a number of bytes"))?;
@@ -110,7 +122,7 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
                 settings.sweep = settings.sweep.with_grace(grace);
             }
             "--quarantine" => {
-                let quarantine = Duration::from_secs(86_400).saturating_mul(whole(&value()?)?);
+                let quarantine = days(&value()?)?;
                 settings.sweep = settings.sweep.with_quarantine(quarantine);
             }
             "--sweep-limit" => settings.sweep = settings.sweep.with_max_per_round(whole(&value()?)? as usize),
@@ -155,6 +167,10 @@ impl Settings {
             self.listen.port()
         ))
     }
+}
+
+fn days(text: &str) -> Result<Duration, String> {
+    Ok(Duration::from_secs(86_400).saturating_mul(whole(text)?))
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {

@@ -21,6 +21,36 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How long nobody must have needed some bytes.
 const GRACE: Duration = Duration::from_secs(3_600);
 
+/// For how long what has ended is kept.
+///
+/// ```
+/// use fhir_devices::server::Retention;
+/// let mut retention = Retention::default();
+/// assert_eq!(retention.superseded, 3);
+/// retention.superseded = 5;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retention {
+    /// How many superseded updates a component keeps; 0 counts as 1.
+    pub superseded: u32,
+    /// How long a component shows a withdrawn update.
+    pub withdrawn: Duration,
+    /// How long the record of an upload that ended is kept, with its idempotency key.
+    pub ended: Duration,
+    /// How long that of an upload is kept whose bytes never came.
+    pub aborted: Duration,
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Default for Retention {
+    /// 3 updates, 30 days, 30 days, a day.
+    fn default() -> Self {
+        Self { superseded: 3, withdrawn: DAY.saturating_mul(30), ended: DAY.saturating_mul(30), aborted: DAY }
+    }
+}
+
 /// Whose ledger has the list of the tenants. What the library keeps for a tenant of this name lies in other folders of it.
 const KEEPER: &str = "update-service";
 
@@ -142,6 +172,8 @@ pub(super) struct Kept {
     ended: AtomicU64,
     collected: AtomicU64,
     swept: AtomicU64,
+    unshown: AtomicU64,
+    forgotten: AtomicU64,
     failed: AtomicU64,
     tenants: AtomicU64,
     waiting: AtomicU64,
@@ -190,6 +222,13 @@ impl Kept {
                 "Tenants whose update files are not those of the ledger. Alarm above 0.",
                 &self.mismatched,
             ),
+            ("withdrawn_removed_total", "counter", "Withdrawn updates that components no longer show.", &self.unshown),
+            (
+                "records_removed_total",
+                "counter",
+                "Records of uploads that ended, removed at their time.",
+                &self.forgotten,
+            ),
             ("tenants", "gauge", "Tenants at the last round.", &self.tenants),
             ("uploads_waiting", "gauge", "Uploads without their bytes at the last round.", &self.waiting),
             ("uploads_stuck", "gauge", "Uploads that could not be gone on with at the last round.", &self.stuck),
@@ -231,6 +270,21 @@ async fn look_after(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
             round.stuck += recovered.failed.len() as u64;
         }
         Err(error) => failed(kept, tenant, &error, "the uploads cannot be looked through"),
+    }
+    match app.updates.expire(tenant).await {
+        Ok(expired) => {
+            for (id, error) in &expired.failed {
+                tracing::warn!(%tenant, %id, %error, "what is left of an upload cannot be removed yet");
+            }
+            if expired.references + expired.records > 0 {
+                let (references, records) = (expired.references, expired.records);
+                tracing::info!(%tenant, references, records, "removed what was kept for its time");
+            }
+            kept.unshown.fetch_add(expired.references, Relaxed);
+            kept.forgotten.fetch_add(expired.records, Relaxed);
+            kept.failed.fetch_add(expired.failed.len() as u64, Relaxed);
+        }
+        Err(error) => failed(kept, tenant, &error, "what was kept for its time cannot be removed"),
     }
     match app.updates.collect(tenant, GRACE).await {
         Ok(collected) => {

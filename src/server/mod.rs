@@ -54,6 +54,7 @@ use url::Url;
 pub use demo::fill as fill_demo;
 pub use guard::{Access, Authenticator, Caller, Tokens};
 pub use health::Fatal;
+pub use keeper::Retention;
 pub use serve::{serve, tls};
 
 /// The largest resource that is taken, in bytes.
@@ -171,6 +172,18 @@ impl UpdateServer {
         self
     }
 
+    /// Keeps what has ended for as long as this says.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Retention) -> Self {
+        self.updates = self
+            .updates
+            .with_keep_superseded(retention.superseded)
+            .with_withdrawn_retention(retention.withdrawn)
+            .with_ended_retention(retention.ended)
+            .with_aborted_retention(retention.aborted);
+        self
+    }
+
     /// Asks everyone for a token.
     #[must_use]
     pub fn with_authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
@@ -268,6 +281,7 @@ impl UpdateServer {
             .route("/blobs/{tenant}/sha256/{digest}/{generation}", get(blobs::download))
             .route("/{tenant}/updates", post(updates::receive).layer(DefaultBodyLimit::disable()))
             .route("/{tenant}/updates/{id}", get(updates::state::show).delete(updates::state::withdraw))
+            .route("/{tenant}/updates/{id}/make-current", post(updates::state::make_current))
             .route("/{tenant}/updates/{id}/audit", get(updates::records::of_upload))
             .route("/{tenant}/audit", get(updates::records::chain))
             .route("/{tenant}/quarantine", get(files::quarantine))

@@ -180,13 +180,16 @@ where
                 return Err(LifecycleError::NoReference);
             };
             // The reference says whether this was done, even where another update has taken its place since.
-            let mut replaced = None;
+            let (mut replaced, mut step_context) = (None, StepContext::default());
             if own.restored < restored {
                 replaced = Some(Replaced::by_writing_to(&found.0));
                 make_current(&mut found.0, id, restored);
                 let write = found.0.write(Precondition::Version(found.1.version))?;
                 match resources.write(write).await {
-                    Ok(written) => found.1 = written,
+                    Ok(written) => {
+                        step_context.wrote = Some((found.1.version, written.version));
+                        found.1 = written;
+                    }
                     Err(error @ (StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. })) => {
                         conflict = Some(error);
                         yield_now().await;
@@ -197,7 +200,7 @@ where
             }
             self.mark(session, id, &resources, &found, replaced).await?;
             let input = Input::ReferenceRestored { component, restored };
-            if !matches!(session.step(seen, &input).await?, Ok(_)) {
+            if session.step_with_context(seen, &input, step_context).await?.is_err() {
                 *seen = session.known(id).await?;
             }
             return Ok(());

@@ -272,12 +272,12 @@ where
         self
     }
 
-    /// With at most `updates` that are superseded in each component, where 3 are else. The attachment of an update retires
+    /// With at most `updates` that are superseded in each component, where 3 are else; 0 counts as 1. The attachment of an update retires
     /// the oldest beyond that, so that [`make_current`](Self::make_current) has those to choose from, and each upload costs
     /// the same, however many there were before. A component that has more from an earlier time loses up to eight with each.
     #[must_use]
     pub fn with_keep_superseded(mut self, updates: u32) -> Self {
-        self.keep_superseded = usize::try_from(updates).unwrap_or(usize::MAX);
+        self.keep_superseded = usize::try_from(updates.max(1)).unwrap_or(usize::MAX);
         self
     }
 

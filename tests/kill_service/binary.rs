@@ -71,6 +71,8 @@ impl Service {
         let begun = Instant::now();
         let mut child = Command::new(binary)
             .args(["--listen", "127.0.0.1:0", "--base-url", "http://updates.example", "--no-demo", "--log", "error"])
+            // What was acknowledged is looked for.
+            .args(["--keep-superseded", "1000000"])
             .arg("--data")
             .arg(data)
             .stdout(Stdio::piped())

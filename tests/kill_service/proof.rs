@@ -31,7 +31,8 @@ async fn attached(resources: &TenantResources<Redb>) -> BTreeMap<String, Vec<Ava
     let all = resources.all(Search::new(ResourceType::DeviceComponent)).await.unwrap();
     let updates = |version: &Version| {
         let component = DeviceComponent::from_version(version).unwrap();
-        available(&component).collect::<std::result::Result<Vec<_>, _>>().unwrap()
+        let all = available(&component).collect::<std::result::Result<Vec<_>, _>>().unwrap();
+        all.into_iter().filter(|update| update.status != UpdateStatus::Withdrawn).collect::<Vec<_>>()
     };
     all.iter().map(|version| (version.key.id().to_string(), updates(version))).collect()
 }
@@ -123,7 +124,7 @@ pub(crate) async fn check(data: &Path, told: &[Acknowledged]) -> Found {
         }
         for one in told {
             let state = replayed.uploads.get(&one.id.parse::<IngestId>().unwrap()).unwrap();
-            let closed = *state == State::Closed { reason: Reason::Withdrawn };
+            let closed = matches!(state, State::Withdrawn { .. } | State::Closed { reason: Reason::Withdrawn });
             let agrees = match one.withdrawn {
                 Withdrawn::No => !closed,
                 Withdrawn::Perhaps => true,

@@ -351,6 +351,7 @@ fn an_upload_that_is_withdrawn_meanwhile_is_not_attached_by_a_call_that_slept() 
 #[test]
 fn uploads_to_one_component_at_one_time_are_all_attached() {
     let (memory, service) = fleet();
+    let service = service.with_keep_superseded(8);
     let texts = ["a", "b", "c", "d", "e", "f", "g", "h"];
     thread::scope(|scope| {
         for text in texts {

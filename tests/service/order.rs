@@ -10,15 +10,15 @@ use fhir_devices::update::{ActorId, IngestId};
 use std::pin::pin;
 use std::task::{Context, Waker};
 
-fn doctor() -> ActorId {
+pub(super) fn doctor() -> ActorId {
     "biomed/j.doe".parse().unwrap()
 }
 
-fn withdraw(service: &Service<Memory>, id: IngestId) -> State {
+pub(super) fn withdraw(service: &Service<Memory>, id: IngestId) -> State {
     block_on(service.withdraw(&ours(), id, doctor(), "recalled".parse().unwrap())).unwrap().state
 }
 
-fn state(service: &Service<Memory>, id: IngestId) -> State {
+pub(super) fn state(service: &Service<Memory>, id: IngestId) -> State {
     block_on(service.upload(&ours(), id)).unwrap().state
 }
 
@@ -26,10 +26,11 @@ fn state(service: &Service<Memory>, id: IngestId) -> State {
 fn a_key_does_not_bring_back_what_was_withdrawn() {
     let (memory, service) = fleet();
     let first = receive(&service, keyed("k"), firmware()).unwrap();
-    assert_eq!(withdraw(&service, first.update.id), State::Closed { reason: Reason::Withdrawn });
+    assert!(matches!(withdraw(&service, first.update.id), State::Withdrawn { released: true, .. }));
     let again = receive(&service, keyed("k"), firmware());
     assert!(matches!(again, Err(ReceiveError::Ended { reason: Reason::Withdrawn })), "{again:?}");
-    assert!(updates(&read(&memory, "ecg").0).is_empty());
+    let shown = updates(&read(&memory, "ecg").0);
+    assert_eq!(shown, [AvailableUpdate { status: UpdateStatus::Withdrawn, ..first.update }]);
 }
 
 #[test]

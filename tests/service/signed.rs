@@ -558,9 +558,9 @@ fn the_record_of_a_withdrawal_says_which_version_it_made() {
     block_on(service.withdraw(&ours(), received.update.id, by, "recalled".parse().unwrap())).unwrap();
     let now = read(&memory, "ecg").1.version;
     let records = records(&service);
-    let detached = of(&records, Action::Detached)[0];
-    assert_eq!((detached.aside.before, detached.aside.written), (Some(received.version), Some(now)));
-    let told = provenance(detached).unwrap();
+    let marked = of(&records, Action::Marked)[0];
+    assert_eq!((marked.aside.before, marked.aside.written), (Some(received.version), Some(now)));
+    let told = provenance(marked).unwrap();
     assert!(told.contains(&format!(r#""target":[{{"reference":"DeviceComponent/ecg/_history/{now}"}}]"#)), "{told}");
     assert!(told.contains(&format!("DeviceComponent/ecg/_history/{}", received.version)), "{told}");
 }

@@ -10,7 +10,7 @@ use fhir_devices::service::{IngestId, UpdateService};
 use fhir_devices::store::Sha256;
 use fhir_devices::update::audit::AuditRecord;
 use fhir_devices::update::ingest::State;
-use fhir_devices::update::{Action, available};
+use fhir_devices::update::{Action, UpdateStatus, available};
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,7 +43,16 @@ async fn state(service: &Service, path: &str) -> Value {
 async fn versions(service: &Service) -> Vec<String> {
     let component = service.get("/demo/fhir/DeviceComponent/pump-syringe").await;
     let component = DeviceComponent::from_json(&component.body).unwrap();
-    available(&component).map(|update| update.unwrap().version.unwrap().to_string()).collect()
+    let offered = available(&component).map(Result::unwrap).filter(|update| update.status != UpdateStatus::Withdrawn);
+    offered.map(|update| update.version.unwrap().to_string()).collect()
+}
+
+/// The versions of which the component says so.
+async fn with_status(service: &Service, status: UpdateStatus) -> Vec<String> {
+    let component = service.get("/demo/fhir/DeviceComponent/pump-syringe").await;
+    let component = DeviceComponent::from_json(&component.body).unwrap();
+    let found = available(&component).map(Result::unwrap).filter(|update| update.status == status);
+    found.map(|update| update.version.unwrap().to_string()).collect()
 }
 
 #[tokio::test]
@@ -98,7 +107,9 @@ async fn an_update_is_taken_back_once_and_stays_so() {
         let reply = service.send("DELETE", &format!("{path}?reason=loses%20alarms"), &[], b"").await;
         assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")), "{}", reply.text());
         let said = reply.json();
-        assert_eq!((&said["state"], &said["reason"]), (&"closed".into(), &"withdrawn".into()));
+        assert_eq!((&said["state"], &said["reason"]), (&"withdrawn".into(), &"withdrawn".into()));
+        assert!(said["shownUntil"].is_string());
+        assert_eq!(with_status(&service, UpdateStatus::Withdrawn).await, ["2.2"]);
         assert_eq!(state(&service, &path).await, said);
         assert_eq!(versions(&service).await, ["2.1"]);
     }
@@ -114,6 +125,36 @@ async fn an_update_is_taken_back_once_and_stays_so() {
     let [withdrawn] = withdrawn.as_slice() else { panic!("{}", lines.text()) };
     assert_eq!(withdrawn.what.comment.as_ref().unwrap(), "loses alarms");
     assert_eq!(withdrawn.what.actor.as_ref().unwrap().as_str(), "local");
+}
+
+#[tokio::test]
+async fn a_predecessor_is_made_current_again_by_one_call() {
+    let service = Service::start().await;
+    let first = place(&send(&service, &[], "2.1", "5").await);
+    let second = place(&send(&service, &[], "2.2", "6").await);
+    let path = format!("{first}/make-current");
+    assert_eq!(service.send("POST", &path, &[], b"").await.refusal(400).0, "reason-missing");
+    assert_eq!(with_status(&service, UpdateStatus::Current).await, ["2.2"]);
+    for _ in 0..2 {
+        let reply = service.send("POST", &format!("{path}?reason=2.2%20loses%20alarms"), &[], b"").await;
+        assert_eq!((reply.status, &reply.json()["state"]), (200, &"attached".into()), "{}", reply.text());
+        assert_eq!(with_status(&service, UpdateStatus::Current).await, ["2.1"]);
+        assert_eq!(with_status(&service, UpdateStatus::Superseded).await, ["2.2"]);
+    }
+    assert_eq!(state(&service, &second).await["state"], "superseded");
+    let lines = service.get(&format!("{first}/audit")).await;
+    let records: Vec<_> = lines.text().lines().map(|line| AuditRecord::from_line(line).unwrap()).collect();
+    let restored: Vec<_> = records.iter().filter(|record| record.what.action == Action::Restored).collect();
+    let [restored] = restored.as_slice() else { panic!("{}", lines.text()) };
+    assert_eq!(restored.what.comment.as_ref().unwrap(), "2.2 loses alarms");
+    assert_eq!(restored.what.actor.as_ref().unwrap().as_str(), "local");
+
+    service.send("DELETE", &second, &[], b"").await;
+    let back = service.send("POST", &format!("{second}/make-current?reason=a"), &[], b"").await;
+    let (rule, words) = back.refusal(409);
+    assert_eq!((rule.as_str(), words.contains("withdrawn")), ("not-restorable", true), "{words}");
+    let other = path.replace("/demo/", "/other/");
+    service.send("POST", &format!("{other}?reason=a"), &[], b"").await.refusal(404);
 }
 
 #[tokio::test]

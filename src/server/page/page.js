@@ -80,16 +80,19 @@ form.addEventListener('submit', (event) => {
 });
 
 document.addEventListener('click', async (event) => {
-  const place = event.target.dataset.withdraw;
-  if (!place) return;
-  const reason = prompt('Why is the update withdrawn? The reason stays in the records, and names no patient.');
+  const { withdraw, restore } = event.target.dataset;
+  if (!withdraw && !restore) return;
+  const what = withdraw ? 'withdrawn' : 'made current again';
+  const reason = prompt('Why is the update ' + what + '? The reason stays in the records, and names no patient.');
   if (reason === null) return;
   const query = reason.trim() ? '?reason=' + encodeURIComponent(reason.trim()) : '';
   try {
-    const reply = await fetch(place + query, { method: 'DELETE' });
+    const reply = withdraw
+      ? await fetch(withdraw + query, { method: 'DELETE' })
+      : await fetch(restore + '/make-current' + query, { method: 'POST' });
     const body = await reply.json();
-    if (reply.ok) say('good', ['The update is withdrawn.', 'Its records stay at ' + body.audit + '.']);
-    else say('bad', problems('The update was not withdrawn', reply.status, body));
+    if (reply.ok) say('good', ['The update is ' + what + '.', 'Its records stay at ' + body.audit + '.']);
+    else say('bad', problems('The update was not ' + what, reply.status, body));
     await refresh();
   } catch {
     say('bad', ['The service could not be reached.']);

@@ -270,7 +270,8 @@ fn update_row(tenant: &Tenant, update: &AvailableUpdate, html: &mut String) {
     let _ = write!(html, "<div class=\"{class}\">{words}{version}: ");
     // What is stored may be any uri; only an address of the web becomes a link.
     let (url, title) = (update.file.url.as_str(), escape(&update.file.title));
-    if url.starts_with("http://") || url.starts_with("https://") {
+    let is_offered = update.status != UpdateStatus::Withdrawn;
+    if is_offered && (url.starts_with("http://") || url.starts_with("https://")) {
         let _ = write!(html, "<a href=\"{}\">{title}</a>", escape(url));
     } else {
         html.push_str(&title);
@@ -278,11 +279,14 @@ fn update_row(tenant: &Tenant, update: &AvailableUpdate, html: &mut String) {
     let _ = write!(html, ", {}", size(update.size));
     let _ = write!(html, " <span class=\"digest\" title=\"SHA-256 {0}\">SHA-256 {0}</span>", update.sha256);
     let own = format!("/{tenant}/updates/{}", update.id);
-    let _ = write!(
-        html,
-        " <span class=\"more\"><a href=\"{own}\">state</a> <a href=\"{own}/audit\">records</a> \
-         <button type=\"button\" data-withdraw=\"{own}\">Withdraw</button></span></div>"
-    );
+    let _ = write!(html, " <span class=\"more\"><a href=\"{own}\">state</a> <a href=\"{own}/audit\">records</a>");
+    if update.status == UpdateStatus::Superseded {
+        let _ = write!(html, " <button type=\"button\" data-restore=\"{own}\">Make current</button>");
+    }
+    if is_offered {
+        let _ = write!(html, " <button type=\"button\" data-withdraw=\"{own}\">Withdraw</button>");
+    }
+    html.push_str("</span></div>");
 }
 
 fn size(bytes: u64) -> String {

@@ -14,6 +14,7 @@ use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+use time::format_description::well_known::Rfc3339;
 use url::form_urlencoded;
 
 /// What is said of an update that is taken back without a word.
@@ -55,7 +56,36 @@ pub(crate) async fn withdraw(
     answered
 }
 
-/// Why it is withdrawn. It goes into the records, and stays there.
+/// `POST` of `/TENANT/updates/ID/make-current`, with a `reason`: the update that was superseded is current again, and the one
+/// that is current now is superseded. To ask for it again changes nothing.
+pub(crate) async fn make_current(
+    State(app): State<Shared>,
+    AtUpload(tenant, id): AtUpload,
+    Extension(caller): Extension<Caller>,
+    RawQuery(query): RawQuery,
+) -> Result {
+    let query = query.unwrap_or_default();
+    if !form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "reason") {
+        let words = "`reason` is missing: to make an update current again is a downgrade, and its reason is recorded";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, Kind::Required, "reason-missing", words));
+    }
+    let made = app.updates.make_current(&tenant, id, caller.actor()?, reason(&query)?).await;
+    let ingest = made.map_err(|error| match error {
+        LifecycleError::Refused(refusal) => {
+            let words = format!("the update cannot be made current again: {refusal}");
+            Problem::new(StatusCode::CONFLICT, Kind::Conflict, "not-restorable", words)
+        }
+        LifecycleError::NoReference => {
+            let words = "the update cannot be made current again: its component does not have it any more";
+            Problem::new(StatusCode::CONFLICT, Kind::Conflict, "not-restorable", words)
+        }
+        error => problem(&error, id),
+    })?;
+    keeper::notice(&app, &tenant).await;
+    Ok(shown(StatusCode::OK, &tenant, &ingest))
+}
+
+/// Why it is withdrawn, or made current again. It goes into the records, and stays there.
 fn reason(query: &str) -> Result<Text> {
     let wrong = |why: &dyn std::fmt::Display| {
         Problem::new(StatusCode::BAD_REQUEST, Kind::Value, "field-value", format_args!("`reason`: {why}"))
@@ -104,10 +134,19 @@ fn of(tenant: &Tenant, ingest: &Ingest) -> Map<String, Value> {
         say("generation", json!(generation));
     }
     match state {
-        Stands::Attached { component, version, .. } | Stands::Superseded { component, version, .. } => {
+        Stands::Attached { component, version, .. }
+        | Stands::Superseded { component, version, .. }
+        | Stands::Restoring { component, version, .. } => {
             say("component", json!(format!("DeviceComponent/{component}/_history/{version}")));
         }
         Stands::Releasing { reason, .. } | Stands::Closed { reason } => say("reason", json!(reason)),
+        Stands::Withdrawn { blob, component, until, .. } => {
+            say("reason", json!(Reason::Withdrawn));
+            say("component", json!(format!("DeviceComponent/{component}")));
+            say("sha256", json!(blob.digest));
+            say("size", json!(blob.size));
+            say("shownUntil", json!(until.format(&Rfc3339).ok()));
+        }
         _ => {}
     }
     if let Stands::Superseded { by, .. } = state {

@@ -1,15 +1,21 @@
 //! What happens to an upload: a state machine without I/O, clock or randomness.
 //!
 //! ```text
-//!            BytesHeld             BytesCommitted           ReferenceWritten             Superseded
+//!                                                                           ReferenceRestored
+//!                                                                              +-------- Restoring <--------+
+//!                                                                              v   RestoreFailed, |         | Restore-
+//!            BytesHeld             BytesCommitted           ReferenceWritten   |   Superseded     v         | Requested
 //! Open ------------------> Acquired ------------> Stored ------------------> Attached ------------> Superseded
-//!  |                          |                   | ^  |                        |                       |
+//!  |                          |                   | ^  |                        |    Superseded         |
 //!  | CheckFailed, Deadline-   | the same          | +--+ TargetRead: fixed      | Withdrawn             | Withdrawn,
 //!  | Reached, TargetLost, Not-|                   |      Conflicted: again      |                       | Retired
 //!  | Admitted, Withdrawn      v                   v                             v                       v
 //!  |                      Releasing <-------------+-----------------------------+-----------------------+
-//!  v     BytesReleased        | ^
-//! Closed <--------------------+ +-- ReferenceDropped: the component first, then the hold
+//!  v     BytesReleased      | | ^
+//! Closed <------------------+ | +-- ReferenceDropped: the component first, then the hold
+//!  ^                          |
+//!  |                          +--> Withdrawn: ReferenceMarked, then BytesReleased; the component shows the recall
+//!  +----- ReferenceDropped, once RetentionEnded --+
 //! ```
 //!
 //! The record of an upload, an [`Ingest`], is written to the ledger before its first byte is taken, and each [`step`] is a
@@ -31,6 +37,15 @@
 //! 5. The component is fixed in the record before it is written to, and never changed. Before a hold is given up, that
 //!    component is written to once more, with or without a reference in it, so that one who read it before can no longer write.
 //! 6. The record leaves its state before what it held is released.
+//! 7. A withdrawn update stays in its component, as `withdrawn`, until its retention ends. The component says so before the
+//!    hold on the bytes is released, and is written to as in 5 even where it has no reference. The hold is released at once
+//!    then, and not when the retention ends: a file that must not be installed is not to be had, and whoever needs it as
+//!    evidence holds it by a [legal hold](super::blob::Holder::LegalHold).
+//! 8. An update that was superseded is made current again by a decision that the record has first ([`State::Restoring`]).
+//!    The component is read, then the record again, and then the reference is written on the condition that the component
+//!    is still as it was read. The reference counts how often that was done, and is not written to for a number that it has:
+//!    so the decision is carried out once, even where another update has taken its place since. Who marks an upload as
+//!    superseded says the number of the reference that was seen, so that what was seen before a restoration means nothing.
 //!
 //! Steps 2, 3 and the last one change two records each. A ledger that commits both at once may do so; the order is enough.
 

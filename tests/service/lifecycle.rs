@@ -1,0 +1,282 @@
+//! Recalls that stay visible, predecessors that are made current again, and what is removed in the course of time.
+
+use super::order::{doctor, state, withdraw};
+use super::*;
+use fhir_devices::service::LifecycleError;
+use fhir_devices::testkit::{Call, Recording};
+use fhir_devices::update::audit::{AuditRecord, provenance, replay};
+use fhir_devices::update::ingest::{Reason, Refusal, State};
+use fhir_devices::update::{Action, IngestId};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use time::OffsetDateTime;
+
+const DAY: i64 = 86_400;
+
+/// A fleet whose clock goes on by hand.
+fn timed() -> (Arc<Memory>, Service<Memory>, Arc<AtomicI64>) {
+    let (memory, service) = fleet();
+    let clock = Arc::new(AtomicI64::new(1_492_596_000));
+    let now = Arc::clone(&clock);
+    let service = service.with_clock(move || OffsetDateTime::from_unix_timestamp(now.load(Ordering::Relaxed)).unwrap());
+    (memory, service, clock)
+}
+
+fn statuses(store: &Arc<Memory>) -> Vec<UpdateStatus> {
+    updates(&read(store, "ecg").0).iter().map(|update| update.status).collect()
+}
+
+fn send(service: &Service<Memory>, text: &'static str) -> IngestId {
+    receive(service, to_ecg(), stream::once(text)).unwrap().update.id
+}
+
+fn make_current(service: &Service<Memory>, id: IngestId) -> std::result::Result<State, LifecycleError> {
+    let made = block_on(service.make_current(&ours(), id, doctor(), "the later one loses alarms".parse().unwrap()));
+    made.map(|ingest| ingest.state)
+}
+
+fn records(service: &Service<Memory>) -> Vec<AuditRecord> {
+    let records = block_on(service.audit_records(&ours())).unwrap();
+    replay(&records).unwrap();
+    block_on(service.verify_audit(&ours(), &[])).unwrap().unwrap();
+    records
+}
+
+/// Everything that the ledger has but the audit chain.
+fn ledger(memory: &Memory) -> Vec<String> {
+    let folders = ["ingest", "blob", "due", "signatures", "accepted"].map(|name| LedgerKey::new(name).unwrap());
+    let scan = |folder: &LedgerKey| block_on(Ledger::scan(memory, &ours(), folder, NonZeroU32::MAX, None)).unwrap();
+    folders.iter().flat_map(|folder| scan(folder).items).map(|record| record.key.to_string()).collect()
+}
+
+#[test]
+fn a_withdrawn_update_is_shown_until_its_retention_ends() {
+    use UpdateStatus::{Superseded, Withdrawn};
+    let (memory, service, clock) = timed();
+    let (first, second) = (send(&service, "firmware"), send(&service, "software"));
+    assert!(matches!(withdraw(&service, second), State::Withdrawn { released: true, .. }));
+    assert_eq!(statuses(&memory), [Superseded, Withdrawn]);
+    block_on(service.collect(&ours(), Duration::ZERO)).unwrap();
+    assert_eq!(blobs(&*memory), [BlobRef::of(b"firmware")], "the bytes of a recall are not given out");
+    clock.fetch_add(30 * DAY - 1, Ordering::Relaxed);
+    assert_eq!(block_on(service.expire(&ours())).unwrap().references, 0);
+    assert_eq!(statuses(&memory), [Superseded, Withdrawn]);
+    clock.fetch_add(1, Ordering::Relaxed);
+    assert_eq!(block_on(service.expire(&ours())).unwrap().references, 1);
+    assert_eq!(statuses(&memory), [Superseded]);
+    assert_eq!(state(&service, second), State::Closed { reason: Reason::Withdrawn });
+    assert!(matches!(state(&service, first), State::Superseded { .. }));
+    records(&service);
+}
+
+#[test]
+fn an_update_withdrawn_with_its_component_deleted_ends() {
+    let (memory, service, clock) = timed();
+    let (shown, unshown) = (send(&service, "firmware"), send(&service, "software"));
+    withdraw(&service, shown);
+    let key = Key::new(ResourceType::DeviceComponent, "ecg").unwrap();
+    block_on(resources(&memory).delete(key, Precondition::None)).unwrap();
+    assert_eq!(withdraw(&service, unshown), State::Closed { reason: Reason::Withdrawn });
+    clock.fetch_add(31 * DAY, Ordering::Relaxed);
+    let expired = block_on(service.expire(&ours())).unwrap();
+    assert!(expired.failed.is_empty(), "{expired:?}");
+    assert_eq!(state(&service, shown), State::Closed { reason: Reason::Withdrawn });
+    assert!(matches!(block_on(resources(&memory).get::<DeviceComponent>("ecg")), Err(StoreError::Gone { .. })));
+}
+
+#[test]
+fn a_predecessor_is_made_current_again_and_the_call_is_recorded() {
+    use UpdateStatus::{Current, Superseded};
+    let (memory, service, _) = timed();
+    let mut first = to_ecg();
+    first.sequence = Some(5);
+    let first = receive(&service, first, firmware()).unwrap().update.id;
+    let mut second = to_ecg();
+    second.sequence = Some(6);
+    let second = receive(&service, second, stream::once("software")).unwrap().update.id;
+    for _ in 0..2 {
+        assert!(matches!(make_current(&service, first).unwrap(), State::Attached { restored: 1, .. }));
+        assert_eq!(statuses(&memory), [Current, Superseded]);
+        assert!(matches!(state(&service, second), State::Superseded { by, .. } if by == first));
+    }
+    assert!(matches!(make_current(&service, second).unwrap(), State::Attached { restored: 1, .. }));
+    assert_eq!(statuses(&memory), [Superseded, Current]);
+    assert!(matches!(make_current(&service, first).unwrap(), State::Attached { restored: 2, .. }));
+
+    let all = records(&service);
+    let of = |action| all.iter().filter(move |record| record.what.action == action).collect::<Vec<_>>();
+    let restored = of(Action::Restored);
+    assert_eq!(restored.len(), 3, "one record a decision");
+    assert_eq!(restored[0].what.actor, Some(doctor()));
+    assert_eq!(restored[0].what.comment.as_ref().unwrap(), "the later one loses alarms");
+    let made = of(Action::MadeCurrent)[0];
+    assert!(provenance(made).unwrap().contains("DeviceComponent/ecg/_history/4"));
+
+    // What the component accepted stays: a later upload is above all that ever were.
+    let mut late = to_ecg();
+    late.sequence = Some(6);
+    receive(&service, late.clone(), stream::once("other")).unwrap_err();
+    late.sequence = Some(7);
+    receive(&service, late, stream::once("other")).unwrap();
+    assert_eq!(statuses(&memory), [Superseded, Superseded, Current]);
+    assert!(matches!(state(&service, first), State::Superseded { restored: 2, .. }));
+}
+
+#[test]
+fn a_predecessor_is_made_current_after_a_withdrawal() {
+    use UpdateStatus::{Current, Withdrawn};
+    let (memory, service, _) = timed();
+    let (first, second) = (send(&service, "firmware"), send(&service, "software"));
+    withdraw(&service, second);
+    make_current(&service, first).unwrap();
+    assert_eq!(statuses(&memory), [Current, Withdrawn]);
+    let refused = make_current(&service, second);
+    assert!(matches!(refused, Err(LifecycleError::Refused(Refusal::Withdrawn))), "{refused:?}");
+    assert_eq!(statuses(&memory), [Current, Withdrawn]);
+}
+
+#[test]
+fn an_update_that_its_component_lost_is_not_made_current() {
+    let (memory, service, _) = timed();
+    let (first, _) = (send(&service, "firmware"), send(&service, "software"));
+    let (mut component, version) = read(&memory, "ecg");
+    component.extension.remove(0);
+    put(&*memory, &ours(), &component, Precondition::Version(version.version));
+    let refused = make_current(&service, first);
+    assert!(matches!(refused, Err(LifecycleError::NoReference)), "{refused:?}");
+    assert!(matches!(state(&service, first), State::Superseded { .. }), "it is at rest");
+    records(&service);
+}
+
+#[test]
+fn an_attachment_keeps_as_many_superseded_updates_as_it_should() {
+    for keep in [1, 3, 5] {
+        let (memory, service, _) = timed();
+        let service = service.with_keep_superseded(keep);
+        let keep = usize::try_from(keep).unwrap();
+        let texts = ["a", "b", "c", "d", "e", "f", "g"];
+        let ids = texts.map(|text| send(&service, text));
+        let there: Vec<_> = updates(&read(&memory, "ecg").0).iter().map(|update| update.id).collect();
+        assert_eq!(there, ids[texts.len() - 1 - keep..]);
+        for id in &ids[..texts.len() - 1 - keep] {
+            assert_eq!(state(&service, *id), State::Closed { reason: Reason::Superseded });
+        }
+        block_on(service.collect(&ours(), Duration::ZERO)).unwrap();
+        assert_eq!(blobs(&*memory).len(), keep + 1);
+        records(&service);
+    }
+}
+
+#[test]
+fn a_component_with_many_superseded_updates_shrinks() {
+    let (memory, service, _) = timed();
+    let many = service.clone().with_keep_superseded(100);
+    for text in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"] {
+        send(&many, text);
+    }
+    assert_eq!(statuses(&memory).len(), 13);
+    send(&service, "n");
+    assert_eq!(statuses(&memory).len(), 6);
+    send(&service, "o");
+    assert_eq!(statuses(&memory).len(), 4);
+}
+
+#[test]
+fn aborted_uploads_leave_nothing_but_audit_records() {
+    let (memory, service, clock) = timed();
+    for n in 0..40 {
+        let broken = stream::try_chunks([Ok(Bytes::from_static(b"firm")), Err(StoreError::invalid("reset"))]);
+        receive(&service, keyed(&format!("k{n}")), broken).unwrap_err();
+    }
+    clock.fetch_add(3_600, Ordering::Relaxed);
+    assert_eq!(block_on(service.recover(&ours())).unwrap().ended, 40);
+    // A key that is remembered stands for its submission.
+    let mut other = keyed("k0");
+    other.version = Some("9".parse().unwrap());
+    assert!(matches!(receive(&service, other.clone(), firmware()), Err(ReceiveError::KeyReused)));
+    let again = receive(&service, keyed("k1"), firmware()).unwrap().update.id;
+    assert_eq!(block_on(service.expire(&ours())).unwrap().records, 0);
+    clock.fetch_add(DAY, Ordering::Relaxed);
+    let expired = block_on(service.expire(&ours())).unwrap();
+    assert_eq!((expired.records, expired.failed.len()), (40, 0));
+    let left = ledger(&memory);
+    assert_eq!(left.len(), 3, "the record, the key and the bytes of the one that was sent again: {left:?}");
+    assert!(receive(&service, keyed("k1"), firmware()).unwrap().replayed);
+    assert!(!receive(&service, other, stream::once("software")).unwrap().replayed, "a key that is forgotten is new");
+    assert!(matches!(state(&service, again), State::Superseded { .. }));
+    let forgotten = records(&service).iter().filter(|record| record.what.action == Action::Forgotten).count();
+    assert_eq!(forgotten, 40);
+}
+
+#[test]
+fn an_upload_that_was_attached_leaves_nothing_when_its_time_is_over() {
+    let (memory, service, clock) = timed();
+    let id = receive(&service, keyed("k"), firmware()).unwrap().update.id;
+    withdraw(&service, id);
+    for _ in 0..2 {
+        let again = receive(&service, keyed("k"), firmware());
+        assert!(matches!(again, Err(ReceiveError::Ended { reason: Reason::Withdrawn })), "{again:?}");
+        clock.fetch_add(30 * DAY, Ordering::Relaxed);
+        block_on(service.expire(&ours())).unwrap();
+    }
+    block_on(service.collect(&ours(), Duration::ZERO)).unwrap();
+    block_on(service.collect(&ours(), Duration::ZERO)).unwrap();
+    assert_eq!(ledger(&memory), Vec::<String>::new());
+    assert!(matches!(block_on(service.upload(&ours(), id)), Err(LifecycleError::NoSuchUpload)));
+    records(&service);
+}
+
+/// How many calls the stores had, how many bytes were written and read, in one round.
+#[derive(Debug, PartialEq, Eq)]
+struct Cost {
+    calls: usize,
+    written: usize,
+}
+
+fn cost(calls: &[Call]) -> Cost {
+    let written = |call: &Call| match call {
+        Call::Commit(_, writes) => writes.iter().filter_map(|write| write.body.as_ref()).map(Bytes::len).sum(),
+        Call::Apply(_, changes) => changes.iter().filter_map(|change| change.value.as_ref()).map(Bytes::len).sum(),
+        Call::Write(bytes) => bytes.len(),
+        _ => 0,
+    };
+    Cost { calls: calls.len(), written: calls.iter().map(written).sum() }
+}
+
+#[test]
+fn the_thousandth_upload_to_a_component_costs_what_the_tenth_does() {
+    let memory = Arc::new(Memory::new());
+    fill(&*memory);
+    let recording = Arc::new(Recording::new(memory.clone()));
+    let clock = Arc::new(AtomicI64::new(1_492_596_000));
+    let now = Arc::clone(&clock);
+    let service = UpdateService::new(recording.clone(), recording.clone(), recording.clone())
+        .unwrap()
+        .with_clock(move || OffsetDateTime::from_unix_timestamp(now.load(Ordering::Relaxed)).unwrap())
+        .with_ended_retention(Duration::from_secs(600));
+    let (mut uploads, mut rounds) = (Vec::new(), Vec::new());
+    for n in 0..1_000 {
+        clock.fetch_add(60, Ordering::Relaxed);
+        drop(recording.take());
+        let mut submission = keyed(&format!("key-{n:04}"));
+        submission.sequence = Some(1_000_000 + n);
+        let text = format!("firmware {n:04}");
+        block_on(service.receive(&ours(), submission, stream::once(text))).unwrap();
+        uploads.push(cost(&recording.take()));
+        block_on(service.recover(&ours())).unwrap();
+        block_on(service.collect(&ours(), Duration::ZERO)).unwrap();
+        block_on(service.sweep(&ours())).unwrap();
+        block_on(service.expire(&ours())).unwrap();
+        rounds.push(cost(&recording.take()));
+    }
+    println!("uploads: {:?} and {:?}; rounds: {:?} and {:?}", uploads[9], uploads[999], rounds[19], rounds[999]);
+    assert_eq!(uploads[9].calls, uploads[999].calls);
+    assert_eq!(rounds[19].calls, rounds[999].calls);
+    // The numbers in them have more digits.
+    assert!(uploads[999].written <= uploads[9].written + 300, "{:?}, {:?}", uploads[9], uploads[999]);
+    assert!(rounds[999].written <= rounds[19].written + 300, "{:?}, {:?}", rounds[19], rounds[999]);
+    assert_eq!(blobs(&*memory).len(), 4);
+    assert_eq!(updates(&read(&memory, "ecg").0).len(), 4);
+    assert!(ledger(&memory).len() < 60, "{}", ledger(&memory).len());
+}
