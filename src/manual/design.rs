@@ -163,7 +163,7 @@
 //!     upload.state = transition.state;
 //! }
 //! // The component is written to first; the hold on the bytes is given up after it.
-//! assert_eq!(resume(&upload.state), Some(Effect::DropReference { component: "mds".parse()? }));
+//! assert_eq!(resume(&upload.state), Some(Effect::MarkWithdrawn { component: "mds".parse()? }));
 //! let early = Input::BytesReleased { generation };
 //! assert_eq!(step(&upload, &early, now), Err(Refusal::StillReferenced));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -192,6 +192,9 @@
 //! | a sweeper lists, then reads the ledger, and deletes what has no name there | bytes of one who slept stay for ever, or go too early |
 //! | holds are held against the records of their uploads | a hold of one who died keeps bytes for ever |
 //! | somebody takes up what was left | an upload never ends |
+//! | the record is read after the component before an update is made current again | what was withdrawn meanwhile is offered, without its bytes |
+//! | the reference counts how often it was made current again | one who slept does it once more, in the place of a later update |
+//! | an upload is marked as superseded by the number that its reference had | what was seen before a restoration undoes it in the record |
 //!
 //! The bytes of a digest may be there more than once. The entry of a copy lists the uploads that hold it, and a record of the
 //! ledger takes 64 KiB, so that 256 uploads share a copy (`UpdateService::with_uploads_per_copy`). The next upload puts the
@@ -199,6 +202,27 @@
 //! grow with the number of those before it. The copies know nothing of each other, and everything that is said here of bytes
 //! holds for each of them. The newest entry is at `blob/DIGEST`, the others are at `blob/DIGEST/GENERATION` and never move
 //! again, so that whoever looks for one asks in this order. A legal hold or a retention keeps one copy.
+//!
+//! A withdrawn update stays in its component as `withdrawn`, for 30 days or as
+//! [`with_withdrawn_retention`](crate::service::UpdateService::with_withdrawn_retention) says, so that a device that has the
+//! file sees the recall. The hold on the bytes is released as soon as the component says so, and not when that time is over:
+//! what must not be installed is not to be had, also by one who has kept the address. A legal hold keeps the bytes as evidence.
+//! No other update takes the place of a withdrawn one by itself;
+//! [`make_current`](crate::service::UpdateService::make_current) brings a superseded one back, by somebody's recorded decision.
+//!
+//! What an upload costs does not depend on how many there were before it. An attachment retires the oldest superseded updates
+//! of its component beyond three
+//! ([`with_keep_superseded`](crate::service::UpdateService::with_keep_superseded)), in the write that it makes there anyhow.
+//! A write that ends an upload notes in the ledger, under `due/TIME-ID`, when what is left of it is to be removed, so that
+//! [`expire`](crate::service::UpdateService::expire) reads only what is due:
+//!
+//! | what | kept for | option |
+//! |---|---|---|
+//! | the reference of a withdrawn update | 30 days | `with_withdrawn_retention` |
+//! | the record and the idempotency key of an upload that ended, from its end | 30 days | `with_ended_retention` |
+//! | the same of an upload whose bytes never came | a day | `with_aborted_retention` |
+//! | the entry of bytes that were deleted | until the next collection | |
+//! | the audit chain | for ever | |
 //!
 //! A ledger that commits several records at once may write the record of an upload together with the hold, the acceptance of
 //! its sequence number and the audit record of the step; the proof covers that, and a ledger that writes one by one.
