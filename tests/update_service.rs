@@ -12,6 +12,8 @@
 mod access;
 #[path = "update_service/client.rs"]
 mod client;
+#[path = "update_service/connections.rs"]
+mod connections;
 #[path = "update_service/faulty.rs"]
 mod faulty;
 #[path = "update_service/files.rs"]

@@ -1,19 +1,23 @@
 //! What the command line says.
 
 use fhir_devices::primitive::CanonicalBase;
-use fhir_devices::server::{DEFAULT_MAX_UPLOAD, Retention};
+use fhir_devices::server::{ConnectionLimits, DEFAULT_MAX_UPLOAD, Retention};
 use fhir_devices::service::SweepRules;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use tracing::Level;
+use url::{Host, Url};
 
 pub(crate) const USAGE: &str = "usage: update_service [OPTION...]
 
 where and for whom
   --listen ADDR        an address of this machine, with a port (default 127.0.0.1:8080; port 0 takes any free one).
                        One that can be reached from other machines needs --tls-cert, --tls-key and --tokens
-  --base-url URL       where clients find the service, if that is not the address it listens at
+  --base-url URL       where clients find the service, if that is not the address it listens at. It is needed where
+                       --listen names no address, as 0.0.0.0 and [::] do
+  --cdn-url URL        where clients find the update files, if that is elsewhere: a cache in front of this service. The
+                       file that is at BASE/blobs/... is fetched from URL/blobs/...
   --tls-cert FILE      the certificates of the service, PEM, its own first
   --tls-key FILE       their private key, PEM
   --tokens FILE        who may ask, one a line: a token (or `sha256:` and its digest), a blank, and the tenants with
@@ -40,6 +44,15 @@ for how long things are kept
   --keep-ended N       days for which the record of an upload that ended is kept, with its idempotency key (default 30)
   --keep-aborted N     the same for an upload whose bytes never came (default 1)
 
+how many clients may wait, and for how long (manual: Operating it)
+  --max-connections N              connections at a time (default: half of the free file descriptors, 10000 at most)
+  --max-connections-per-address N  those of one client address (default: half of them)
+  --handshake-timeout SECONDS      for the TLS handshake (default 10)
+  --header-timeout SECONDS         for the head of a request (default 15)
+  --body-timeout SECONDS           without a byte of a body, or of an answer that is sent (default 30)
+  --idle-timeout SECONDS           between two requests (default 60)
+  --min-rate BYTES                 a second, of bodies and answers, while the service waits for the client (default 256)
+
 and
   --canonical-base URL the URLs of this library's own extensions and code systems begin with it (default: a
                        host below `.invalid`, which nobody can own). What was written under another base is still read
@@ -52,6 +65,7 @@ and
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) base_url: Option<String>,
+    pub(crate) cdn_url: Option<Url>,
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     pub(crate) tokens: Option<PathBuf>,
     pub(crate) data: Option<PathBuf>,
@@ -61,6 +75,7 @@ pub(crate) struct Settings {
     pub(crate) canonical: CanonicalBase,
     pub(crate) keep: Retention,
     pub(crate) max_upload: u64,
+    pub(crate) connections: ConnectionLimits,
     pub(crate) demo: bool,
     pub(crate) adopt_store: bool,
     pub(crate) sweep: SweepRules,
@@ -73,6 +88,7 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
     let mut settings = Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
         base_url: None,
+        cdn_url: None,
         tls: None,
         tokens: None,
         data: None,
@@ -82,6 +98,7 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
         canonical: CanonicalBase::default(),
         keep: Retention::default(),
         max_upload: DEFAULT_MAX_UPLOAD,
+        connections: ConnectionLimits::default(),
         demo: true,
         adopt_store: false,
         sweep: SweepRules::default(),
@@ -98,6 +115,7 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
         match name.as_str() {
             "--listen" => settings.listen = listen(&value()?)?,
             "--base-url" => settings.base_url = Some(base_url(value()?)?),
+            "--cdn-url" => settings.cdn_url = Some(cdn_url(&value()?)?),
             "--tls-cert" => certificate = Some(PathBuf::from(value()?)),
             "--tls-key" => key = Some(PathBuf::from(value()?)),
             "--tokens" => settings.tokens = Some(value()?.into()),
@@ -139,6 +157,7 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
                 };
             }
             "-h" | "--help" => return Ok(None),
+            other if ConnectionLimits::OPTIONS.contains(&other) => settings.connections.set(other, &value()?)?,
             other => return Err(format!("`{other}` is not known")),
         }
     }
@@ -157,7 +176,16 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
 impl Settings {
     /// What goes beyond this machine needs encryption and a sign-in.
     fn is_safe(&self) -> Result<(), String> {
-        if self.listen.ip().is_loopback() || (self.tls.is_some() && self.tokens.is_some()) {
+        // An IPv4 address is the same within IPv6.
+        let address = self.listen.ip().to_canonical();
+        if address.is_unspecified() && self.base_url.is_none() {
+            return Err(format!(
+                "`--listen {}` names no address that a client could use, and addresses of this service are written into \
+                 resources: say by `--base-url` where clients find it, as in `--base-url https://updates.example`",
+                self.listen
+            ));
+        }
+        if address.is_loopback() || (self.tls.is_some() && self.tokens.is_some()) {
             return Ok(());
         }
         Err(format!(
@@ -183,8 +211,25 @@ fn whole(text: &str) -> Result<u32, String> {
 }
 
 fn base_url(text: String) -> Result<String, String> {
-    match url::Url::parse(&text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.path() == "/" && url.query().is_none() => Ok(text),
+    match address(&text) {
+        Some(url) if url.path() == "/" => Ok(text),
         _ => Err(format!("`{text}` is not the address of a service, such as https://updates.example")),
     }
+}
+
+fn cdn_url(text: &str) -> Result<Url, String> {
+    address(text).ok_or_else(|| format!("`{text}` is not the address of a cache, such as https://cdn.example/updates"))
+}
+
+/// An absolute address that clients can be given: of a host, without a name, a password, a query or a fragment.
+fn address(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let unspecified = match url.host()? {
+        Host::Ipv4(address) => address.is_unspecified(),
+        Host::Ipv6(address) => IpAddr::V6(address).to_canonical().is_unspecified(),
+        Host::Domain(_) => false,
+    };
+    let bare =
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    (bare && !unspecified).then_some(url)
 }

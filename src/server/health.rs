@@ -1,13 +1,15 @@
 //! `GET /healthz` and `GET /readyz`, and the conditions after which the process cannot go on.
 
-use super::Shared;
 use super::answer::{Answer, Problem, Result, json_text};
+use super::{Shared, not_this_way};
 use crate::issue::Kind;
 use crate::store::{
     BlobKey, BlobStore, Generation, Key, Ledger, LedgerKey, ResourceStore, ResourceType, Sha256, StoreError, Tenant,
 };
+use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::routing::get;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,8 +33,9 @@ const PROBE: &str = "readiness";
 
 /// Collects the conditions after which this process cannot do its work any more, such as a store that must be opened anew.
 ///
-/// A part that finds one calls [`report`](Self::report). From then on `GET /readyz` answers 503, no connection is taken, and
-/// the process ends with exit status 3 after the time that requests under way have. The first condition counts.
+/// A part that finds one calls [`report`](Self::report). From then on `GET /readyz` answers 503; after a few seconds the
+/// service takes no connection, and the process ends with exit status 3 after the time that requests under way have. The
+/// first condition counts.
 ///
 /// ```
 /// use fhir_devices::server::Fatal;
@@ -183,6 +186,13 @@ fn ask_blobs(blobs: Arc<dyn BlobStore>) -> JoinHandle<Said> {
         };
         answered("blobs", head.await)
     })
+}
+
+/// The addresses of this module. Whoever asks whether the service lives needs no token.
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/healthz", get(alive).fallback(not_this_way))
+        .route("/readyz", get(ready).fallback(not_this_way))
 }
 
 /// `GET /healthz`: the process answers. No store is asked.

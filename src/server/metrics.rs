@@ -143,7 +143,7 @@ pub(super) async fn observe(State(app): State<Shared>, request: Request, next: N
 
 /// `GET /metrics`
 pub(super) async fn show(State(app): State<Shared>) -> Answer {
-    plain("text/plain; version=0.0.4", app.metrics.text() + &app.kept.text())
+    plain("text/plain; version=0.0.4", app.metrics.text() + &app.kept.text() + &app.connections.text())
 }
 
 #[cfg(test)]

@@ -20,16 +20,19 @@
 
 mod answer;
 mod blobs;
+mod connections;
 mod demo;
 mod fhir;
 mod files;
 mod guard;
 mod health;
 mod keeper;
+mod limits;
 mod metrics;
 mod page;
 mod place;
 mod serve;
+mod timed;
 mod updates;
 
 use crate::backend::Memory;
@@ -44,6 +47,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
+use connections::Connections;
 use health::Readiness;
 use metrics::Metrics;
 use std::error::Error;
@@ -55,7 +59,8 @@ pub use demo::fill as fill_demo;
 pub use guard::{Access, Authenticator, Caller, Tokens};
 pub use health::Fatal;
 pub use keeper::Retention;
-pub use serve::{serve, tls};
+pub use limits::ConnectionLimits;
+pub use serve::{accept, serve, tls};
 
 /// The largest resource that is taken, in bytes.
 const MAX_DOCUMENT: usize = 4 << 20;
@@ -119,6 +124,7 @@ pub struct UpdateServer {
     readiness: Readiness,
     /// Whether a store of update files that is not the ledger's is made so.
     adopts_stores: bool,
+    connections: Arc<Connections>,
     /// Told of what the process cannot go on after.
     fatal: Fatal,
 }
@@ -159,6 +165,7 @@ impl UpdateServer {
             kept: keeper::Kept::default(),
             readiness: Readiness::default(),
             adopts_stores: false,
+            connections: Connections::new(ConnectionLimits::default()),
             fatal: Fatal::default(),
         })
     }
@@ -181,6 +188,24 @@ impl UpdateServer {
             .with_withdrawn_retention(retention.withdrawn)
             .with_ended_retention(retention.ended)
             .with_aborted_retention(retention.aborted);
+        self
+    }
+
+    /// Gives the files out under another address, such as that of a cache in front of this service. The path is the same.
+    #[must_use]
+    pub fn with_cdn(mut self, url: &Url) -> Self {
+        let mut files = url.clone();
+        if let Ok(mut segments) = files.path_segments_mut() {
+            segments.pop_if_empty().push("blobs");
+        }
+        self.updates = self.updates.with_urls(move |tenant, blob| file_url(&files, tenant, blob));
+        self
+    }
+
+    /// Sets the limits of connections.
+    #[must_use]
+    pub fn with_connection_limits(mut self, limits: ConnectionLimits) -> Self {
+        self.connections = Connections::new(limits);
         self
     }
 
@@ -291,9 +316,7 @@ impl UpdateServer {
             .fallback(nothing_here)
             .method_not_allowed_fallback(not_this_way)
             .layer(from_fn_with_state(app.clone(), guard::enter))
-            // Whoever asks whether the service lives needs no token.
-            .route("/healthz", get(health::alive).fallback(not_this_way))
-            .route("/readyz", get(health::ready).fallback(not_this_way))
+            .merge(health::routes())
             .layer(from_fn_with_state(app.clone(), metrics::observe))
             .with_state(app)
     }

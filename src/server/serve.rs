@@ -1,29 +1,62 @@
 //! Taking connections, in the clear or by TLS, until the service is told to stop.
 
-use super::{UpdateServer, keeper};
+use super::answer::Problem;
+use super::connections::{Connection, Connections, Phase, Place};
+use super::timed::{AnswerBody, TimedBody, TimedStream};
+use super::{Shared, UpdateServer, health, keeper};
+use crate::issue::Kind;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, header};
+use axum::response::IntoResponse;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::server::TlsStream;
 
 /// How long requests under way may go on after the service was told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How long a client has to say who it is.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long `GET /readyz` says that the service cannot go on, before it stops.
+const NOT_READY: Duration = Duration::from_secs(2);
 
-/// How many connections may be greeted at a time.
-const GREETED: usize = 256;
+/// How long a client in the reserve has for its handshake, and for its request.
+const IN_RESERVE: Duration = Duration::from_secs(2);
+
+/// How long the service waits when the system has no more connections to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often at most the log says that the system has no more connections to give.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// The largest head of a request, in bytes.
+const MAX_HEAD: usize = 64 << 10;
+
+/// The address from which a request came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PeerAddress(pub(super) IpAddr);
+
+/// Whether a request came by TLS that this service ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OverTls(pub(super) bool);
 
 /// Reads a chain of certificates and its key, both PEM.
 ///
@@ -49,94 +82,220 @@ pub fn tls(certificates: &Path, key: &Path) -> Result<TlsAcceptor, String> {
 /// Serves until `stop` comes, and then until the requests under way have ended, for a while at most. Says whether they had.
 ///
 /// # Errors
-/// Those of the socket.
+/// Those of the socket before the first connection. A connection that cannot be accepted ends nothing.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     app: Arc<UpdateServer>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<bool> {
-    let told = Arc::new(Notify::new());
-    let stopping = {
-        let (told, fatal) = (Arc::clone(&told), app.fatal.clone());
-        async move {
-            tokio::select! {
-                () = stop => {}
-                () = fatal.wait() => {}
-            }
-            tracing::info!("stopping");
-            told.notify_one();
-        }
-    };
     // It ends with the process: whatever it is at is gone on with at the next start.
-    tokio::spawn(keeper::keep(Arc::clone(&app)));
-    let service = app.router().into_make_service();
-    let serving: std::pin::Pin<Box<dyn Future<Output = io::Result<()>> + Send>> = match tls {
-        None => Box::pin(axum::serve(listener, service).with_graceful_shutdown(stopping).into_future()),
-        Some(acceptor) => {
-            let listener = TlsListener::over(listener, acceptor)?;
-            Box::pin(axum::serve(listener, service).with_graceful_shutdown(stopping).into_future())
+    let (keeping, fatal) = (tokio::spawn(keeper::keep(Arc::clone(&app))), app.fatal.clone());
+    tokio::spawn(async move {
+        if let Err(error) = keeping.await
+            && error.is_panic()
+        {
+            fatal.report("the background work broke off, and a restart goes on with it");
         }
-    };
-    let mut grace = pin!(async {
-        told.notified().await;
-        tokio::time::sleep(GRACE).await;
     });
-    tokio::select! {
-        ended = serving => ended.map(|()| true),
-        () = &mut grace => Ok(false),
-    }
+    Ok(accept(listener, tls, app, stop).await)
 }
 
-/// Greets many clients at a time, so that one that says nothing keeps no other waiting.
-struct TlsListener {
-    greeted: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
-    address: SocketAddr,
-}
-
-impl TlsListener {
-    fn over(listener: TcpListener, acceptor: TlsAcceptor) -> io::Result<Self> {
-        let address = listener.local_addr()?;
-        let (sender, greeted) = mpsc::channel(GREETED);
-        tokio::spawn(async move {
-            loop {
-                // Whoever reads no more has stopped.
-                let Ok(place) = sender.clone().reserve_owned().await else { return };
-                let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
-                    () = sender.closed() => return,
-                };
-                let Ok((stream, from)) = accepted else {
-                    // The system has no more connections to give: it is asked again a little later.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                };
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                        Ok(Ok(stream)) => drop(place.send((stream, from))),
-                        Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS"),
-                        Err(_) => tracing::debug!(%from, "no TLS in time"),
-                    }
-                });
+/// Accepts connections and answers their requests, and nothing else: see [`serve`].
+pub async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    app: Arc<UpdateServer>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> bool {
+    let (connections, fatal) = (Arc::clone(&app.connections), app.fatal.clone());
+    let server = Arc::new(Server { tls, health: health_only(&app), router: app.router() });
+    let (stopping, stopped) = watch::channel(false);
+    let mut stop = pin!(async {
+        tokio::select! {
+            () = stop => {}
+            () = async {
+                fatal.wait().await;
+                tokio::time::sleep(NOT_READY).await;
+            } => {}
+        }
+    });
+    let mut failures = AcceptFailures::default();
+    loop {
+        let next = async { (connections.descriptor().await, listener.accept().await) };
+        let (descriptor, accepted) = tokio::select! {
+            next = next => next,
+            () = &mut stop => break,
+        };
+        match accepted {
+            Ok((stream, from)) => {
+                let place = connections.admit(from.ip(), descriptor);
+                tokio::spawn(Arc::clone(&server).connection(stream, from, place, stopped.clone()));
             }
-        });
-        Ok(Self { greeted, address })
+            Err(error) => {
+                drop(descriptor);
+                if let Some(pause) = failures.add(&error, &connections) {
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+    tracing::info!("stopping");
+    drop(listener);
+    stopping.send_replace(true);
+    let ended = tokio::time::timeout(GRACE, connections.all_closed()).await.is_ok();
+    connections.close_all();
+    ended
+}
+
+/// Connections that could not be accepted since the log was told.
+#[derive(Debug, Default)]
+struct AcceptFailures {
+    count: u64,
+    logged: Option<Instant>,
+}
+
+impl AcceptFailures {
+    /// Counts a failure, and says how long to wait.
+    fn add(&mut self, error: &io::Error, connections: &Connections) -> Option<Duration> {
+        use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+        if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted) {
+            return None;
+        }
+        connections.counters.accept_failures.fetch_add(1, Relaxed);
+        self.count += 1;
+        if self.logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+            tracing::error!(%error, failures = self.count, "connections cannot be accepted");
+            (self.count, self.logged) = (0, Some(Instant::now()));
+        }
+        // It is most likely out of descriptors.
+        connections.make_room();
+        Some(ACCEPT_PAUSE)
     }
 }
 
-impl axum::serve::Listener for TlsListener {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
+/// What answers the requests of every connection.
+struct Server {
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    health: Router,
+}
 
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        match self.greeted.recv().await {
-            Some(greeted) => greeted,
-            None => std::future::pending().await,
+/// Answers the questions about the service's health, and refuses all others.
+fn health_only(app: &Shared) -> Router {
+    health::routes().fallback(busy).with_state(Arc::clone(app))
+}
+
+async fn busy() -> Problem {
+    let words = "the service has as many connections as it may: try again later";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Throttled, "too-many-connections", words).retry_after(1)
+}
+
+impl Server {
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        from: SocketAddr,
+        place: Place,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        // Answers are written whole, so that nothing is gained by waiting for more.
+        drop(stream.set_nodelay(true));
+        let connection = &place.connection;
+        let Some(acceptor) = &self.tls else { return self.requests(stream, from, &place, stopped).await };
+        let limits = &place.connections().limits;
+        let time = if place.health_only { IN_RESERVE.min(limits.handshake) } else { limits.handshake };
+        let greeted = tokio::select! {
+            greeted = tokio::time::timeout(time, acceptor.accept(stream)) => greeted,
+            () = connection.closed() => return,
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        };
+        match greeted {
+            Ok(Ok(stream)) => {
+                connection.enter(Phase::New);
+                self.requests(stream, from, &place, stopped).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS"),
+            Err(_) => {
+                place.connections().counters.handshake_timeouts.fetch_add(1, Relaxed);
+                tracing::debug!(%from, "no TLS in time");
+            }
         }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.address)
+    /// Answers the requests of a connection, until the client or the service wants no more of them.
+    async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send>(
+        &self,
+        stream: S,
+        from: SocketAddr,
+        place: &Place,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        let (connection, connections) = (&place.connection, place.connections());
+        let stream = TimedStream::new(stream, Arc::clone(connection), Arc::clone(connections));
+        let router = if place.health_only { &self.health } else { &self.router };
+        let (secure, health_only) = (OverTls(self.tls.is_some()), place.health_only);
+        let service = service_fn(|mut request: Request<Incoming>| {
+            connection.enter(Phase::Request);
+            request.extensions_mut().insert(PeerAddress(from.ip().to_canonical()));
+            request.extensions_mut().insert(secure);
+            answer(router.clone(), request, connections, connection, health_only)
+        });
+        // The stream has the timeouts, which hyper has for heads alone.
+        let mut http = http1::Builder::new();
+        http.header_read_timeout(None).max_buf_size(MAX_HEAD.max(8_192)).keep_alive(!place.health_only);
+        let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let reserved = async {
+            if !place.health_only {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(IN_RESERVE * 2).await;
+        };
+        let mut reserved = pin!(reserved);
+        let mut told = false;
+        loop {
+            tokio::select! {
+                ended = serving.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%from, %error, "a connection broke off");
+                    }
+                    return;
+                }
+                () = connection.closed() => return,
+                () = &mut reserved => return,
+                _ = stopped.wait_for(|stopped| *stopped), if !told => {
+                    told = true;
+                    if matches!(connection.phase().0, Phase::New | Phase::Header) {
+                        return;
+                    }
+                    serving.as_mut().graceful_shutdown();
+                }
+            }
+        }
     }
+}
+
+/// Answers one request.
+async fn answer(
+    router: Router,
+    request: Request<Incoming>,
+    connections: &Arc<Connections>,
+    connection: &Arc<Connection>,
+    last: bool,
+) -> Result<Response<AnswerBody>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let (body, expired) = TimedBody::new(body, Arc::clone(connection), &connections.limits);
+    let request = Request::from_parts(parts, Body::new(body));
+    let mut response = TowerToHyperService::new(router).call(request).await?;
+    if expired.load(Relaxed) {
+        connections.counters.body_timeouts.fetch_add(1, Relaxed);
+        if !response.status().is_success() {
+            let words = "the body did not come in time";
+            response = Problem::new(StatusCode::REQUEST_TIMEOUT, Kind::Timeout, "timeout", words).into_response();
+        }
+    }
+    if last || expired.load(Relaxed) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response.map(|body| AnswerBody::new(body, Arc::clone(connection))))
 }

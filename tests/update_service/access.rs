@@ -103,7 +103,7 @@ fn read(arguments: &[&str]) -> Result<Option<settings::Settings>, String> {
 #[test]
 fn beyond_this_machine_the_service_wants_tls_and_tokens() {
     let (certificate, key, tokens) = (["--tls-cert", "c"], ["--tls-key", "k"], ["--tokens", "t"]);
-    let beyond = ["--listen", "0.0.0.0:443"];
+    let beyond = ["--listen", "10.0.0.7:443"];
     for arguments in [beyond.to_vec(), [beyond, tokens].concat(), [beyond, certificate, key].concat()] {
         let error = read(&arguments).unwrap_err();
         assert!(error.contains("TLS") && error.contains("authenticator"), "{error}");
@@ -116,6 +116,12 @@ fn beyond_this_machine_the_service_wants_tls_and_tokens() {
         (&["--tls-cert", "c"], "go together"),
         (&["--postgres-ca", "c"], "goes with"),
         (&["--base-url", "https://x.example/path"], "is not the address of a service"),
+        (&["--base-url", "https://x.example/#a"], "is not the address of a service"),
+        (&["--base-url", "https://0.0.0.0:8443"], "is not the address of a service"),
+        (&["--cdn-url", "cdn.example"], "is not the address of a cache"),
+        (&["--cdn-url", "https://name:password@cdn.example"], "is not the address of a cache"),
+        (&["--cdn-url", "https://cdn.example/?key=1"], "is not the address of a cache"),
+        (&["--idle-timeout", "0"], "a number of seconds"),
         (&["--log", "loud"], "level"),
         (&["--log-format", "xml"], "format"),
         (&["--colour"], "`--colour` is not known"),
@@ -134,15 +140,48 @@ fn beyond_this_machine_the_service_wants_tls_and_tokens() {
         "--postgres",
         "--postgres-ca",
         "--blobs",
-    ] {
+        "--cdn-url",
+    ]
+    .into_iter()
+    .chain(server::ConnectionLimits::OPTIONS)
+    {
         assert!(settings::USAGE.contains(&format!("  {name} ")), "{name}");
     }
 }
 
-const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/certificate.pem");
-const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/key.pem");
+#[test]
+fn address_that_no_client_can_use_needs_a_base_url() {
+    let secured = ["--tls-cert", "c", "--tls-key", "k", "--tokens", "t"];
+    for listen in ["0.0.0.0:8443", "[::]:8443", "[::ffff:0.0.0.0]:8443"] {
+        let error = read(&[&["--listen", listen][..], &secured].concat()).unwrap_err();
+        assert!(error.contains("--base-url") && error.contains("names no address"), "{error}");
+        let base = ["--base-url", "https://updates.example"];
+        assert!(read(&[&["--listen", listen][..], &secured, &base].concat()).is_ok());
+    }
+}
 
-fn connector() -> TlsConnector {
+#[tokio::test]
+async fn files_have_the_address_of_the_cache() {
+    for (cdn, start) in [
+        ("https://cdn.example", "https://cdn.example/blobs/demo/sha256/"),
+        ("https://cdn.example/updates/", "https://cdn.example/updates/blobs/demo/sha256/"),
+    ] {
+        let service = Service::with(|base| memory(base).with_cdn(&cdn.parse().unwrap())).await;
+        let form = Form::of("infusion-pump-7").field("Component", "pump-lvp").file("a", b"firmware");
+        let reply = service.upload("demo", &[], &form).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        let component = fhir_devices::DeviceComponent::from_json(&reply.body).unwrap();
+        let url = fhir_devices::update::available(&component).next().unwrap().unwrap().file.url;
+        let path = url.as_str().strip_prefix(start).unwrap();
+        // The cache fetches it here.
+        assert_eq!(service.get(&format!("/blobs/demo/sha256/{path}")).await.text(), "firmware");
+    }
+}
+
+pub(crate) const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/certificate.pem");
+pub(crate) const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/key.pem");
+
+pub(crate) fn connector() -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(CERTIFICATE).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))

@@ -59,7 +59,7 @@ impl Service {
         let address = listener.local_addr().unwrap();
         let app = Arc::new(app(&format!("http://{address}")));
         server::fill_demo(&app).await.unwrap();
-        tokio::spawn(async move { axum::serve(listener, app.router()).await });
+        tokio::spawn(server::accept(listener, None, app, std::future::pending()));
         Self { address }
     }
 

@@ -1,0 +1,175 @@
+//! How many connections there may be, and how long a client may take with each.
+
+use std::time::Duration;
+
+/// Connections that are kept free for `/healthz` and `/readyz` when all others are in use.
+pub(super) const RESERVE: usize = 4;
+
+/// Connections that are being closed may still have their descriptors.
+pub(super) const CLOSING: usize = 4;
+
+/// Descriptors that are left to the stores in any case.
+const STORES: usize = 8;
+
+/// The most connections by default, however many descriptors there are.
+const MOST: usize = 10_000;
+
+/// Limits of connections. The timeouts run while the service waits for the client, and at no other time.
+///
+/// ```
+/// use fhir_devices::server::ConnectionLimits;
+/// use std::time::Duration;
+/// let mut limits = ConnectionLimits::default();
+/// limits.set("--idle-timeout", "5")?;
+/// assert_eq!(limits.idle, Duration::from_secs(5));
+/// assert!(limits.set("--idle-timeout", "soon").is_err());
+/// # Ok::<(), String>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionLimits {
+    /// The most connections; `None` derives it from the descriptors of the process.
+    pub total: Option<usize>,
+    /// The most connections of one address; `None` is half of all. An IPv6 address counts by its first 64 bits.
+    pub per_address: Option<usize>,
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// For the whole head of a request, from its first byte, and until the first byte of a new connection.
+    pub header: Duration,
+    /// Without a byte of a body that is being received, or of an answer that is being sent.
+    pub body: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// Bytes a second that bodies and answers have on average while the service waits for the client, after as much time
+    /// as `body` says.
+    pub min_rate: u64,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            total: None,
+            per_address: None,
+            handshake: Duration::from_secs(10),
+            header: Duration::from_secs(15),
+            body: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            min_rate: 256,
+        }
+    }
+}
+
+impl ConnectionLimits {
+    /// The options of the command line that set limits.
+    pub const OPTIONS: [&'static str; 7] = [
+        "--max-connections",
+        "--max-connections-per-address",
+        "--handshake-timeout",
+        "--header-timeout",
+        "--body-timeout",
+        "--idle-timeout",
+        "--min-rate",
+    ];
+
+    /// Sets what one of the [`OPTIONS`](Self::OPTIONS) says.
+    ///
+    /// # Errors
+    /// The value, and what is wanted.
+    pub fn set(&mut self, option: &str, value: &str) -> Result<(), String> {
+        let wrong = |wanted: &str| format!("`{option}`: `{value}` is not {wanted}");
+        let number = || value.parse::<u64>().ok().filter(|number| *number > 0);
+        let count = || number().and_then(|it| usize::try_from(it).ok()).ok_or_else(|| wrong("a number of at least 1"));
+        let seconds = || {
+            let seconds = number().filter(|seconds| *seconds <= 86_400);
+            seconds.map(Duration::from_secs).ok_or_else(|| wrong("a number of seconds between 1 and 86400"))
+        };
+        match option {
+            "--max-connections" => count().map(|it| self.total = Some(it)),
+            "--max-connections-per-address" => count().map(|it| self.per_address = Some(it)),
+            "--handshake-timeout" => seconds().map(|it| self.handshake = it),
+            "--header-timeout" => seconds().map(|it| self.header = it),
+            "--body-timeout" => seconds().map(|it| self.body = it),
+            "--idle-timeout" => seconds().map(|it| self.idle = it),
+            "--min-rate" => number().ok_or_else(|| wrong("a number of at least 1")).map(|it| self.min_rate = it),
+            _ => Err(format!("`{option}` is not known")),
+        }
+    }
+
+    /// Derives the number of connections from the descriptors that the process may still open: each connection may need one
+    /// for itself and one for a file.
+    ///
+    /// # Errors
+    /// There are too few descriptors for what is asked for, or for any connection.
+    pub fn within_descriptors(mut self) -> Result<Self, String> {
+        let (limit, open) = descriptors();
+        let kept = RESERVE + CLOSING + STORES;
+        let free = limit.saturating_sub(open);
+        match self.total {
+            Some(total) if total.saturating_add(kept) > free => Err(format!(
+                "`--max-connections {total}` needs {} file descriptors beside the {open} that are open, and the process may open \
+                 {limit} in all (`ulimit -n`)",
+                total.saturating_add(kept)
+            )),
+            Some(_) => Ok(self),
+            None if free < kept + 2 => Err(format!(
+                "the process may open {limit} file descriptors, of which {open} are open: at least {} are needed (`ulimit -n`)",
+                open + kept + 2
+            )),
+            None => {
+                self.total = Some(((free - kept) / 2).min(MOST));
+                Ok(self)
+            }
+        }
+    }
+
+    /// The most connections.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.total.unwrap_or(512)
+    }
+
+    /// The most connections of one address.
+    #[must_use]
+    pub fn per_address(&self) -> usize {
+        self.per_address.unwrap_or_else(|| (self.total() / 2).max(1))
+    }
+}
+
+/// How many file descriptors the process may have, and how many are open.
+fn descriptors() -> (usize, usize) {
+    #[cfg(unix)]
+    let limit = rlimit::Resource::NOFILE.get_soft().ok().and_then(|soft| usize::try_from(soft).ok());
+    #[cfg(not(unix))]
+    let limit = None;
+    // Where the system has no such folder, more are assumed than a start opens.
+    let open = std::fs::read_dir("/proc/self/fd").map_or(32, Iterator::count);
+    (limit.unwrap_or(usize::MAX), open)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_numbers_within_bounds() {
+        let mut limits = ConnectionLimits::default();
+        for (option, value) in [("--max-connections", "7"), ("--idle-timeout", "3"), ("--min-rate", "10")] {
+            assert_eq!(limits.set(option, value), Ok(()));
+        }
+        assert_eq!((limits.total(), limits.per_address(), limits.idle), (7, 3, Duration::from_secs(3)));
+        for (option, value) in [("--max-connections", "0"), ("--idle-timeout", "1e9"), ("--header-timeout", "90000")] {
+            assert!(limits.set(option, value).unwrap_err().contains(value));
+        }
+        for option in ConnectionLimits::OPTIONS {
+            assert_eq!(limits.set(option, "9"), Ok(()), "{option}");
+        }
+    }
+
+    #[test]
+    fn more_connections_than_descriptors_are_refused() {
+        let limits = ConnectionLimits { total: Some(usize::MAX), ..ConnectionLimits::default() };
+        assert!(limits.within_descriptors().unwrap_err().contains("ulimit -n"));
+        let derived = ConnectionLimits::default().within_descriptors().unwrap();
+        assert!((1..=MOST).contains(&derived.total()));
+    }
+}
