@@ -223,7 +223,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         for (at, (entry, step)) in entries.iter().zip(steps).enumerate() {
             let Step::Write { key, stored, when, .. } = step else { continue };
             if entry.method == HttpVerb::Delete {
-                writes.push((at, Write::delete(key.clone(), *when).with_id(super::write::write_id())));
+                writes.push((at, Write::delete(key.clone(), *when).with_id(super::write::write_id()?)));
                 continue;
             }
             match self.linked(entry, (key, stored.as_deref(), *when), &addresses).await {

@@ -10,15 +10,12 @@ use crate::element::ReadMode;
 use crate::issue::{Kind, Severity};
 use crate::primitive::Id;
 use crate::resource::{OperationOutcome, Resource};
+use crate::store::random_number;
 use crate::store::{
     Key, Precondition, ResourceStore, ResourceType, Sha256, StoreError, Stored, Version, Write, WriteId,
 };
 use crate::validate::{Valid, Validate, check};
-use std::collections::hash_map::RandomState;
 use std::fmt::Write as _;
-use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How often a write is tried that others keep overtaking.
 const TRIES: u32 = 8;
@@ -70,26 +67,22 @@ pub(super) fn valid_write(resource: Resource, when: Precondition) -> Result<Writ
         Resource::DeviceMetric(metric) => made(*metric, when),
         other => Err(Problem::bad("resource-type", format_args!("no {} is kept here", other.resource_type()))),
     }?;
-    Ok(write.with_id(write_id()))
+    Ok(write.with_id(write_id()?))
 }
 
 /// A name for one write.
-pub(super) fn write_id() -> WriteId {
-    WriteId(unique())
+pub(super) fn write_id() -> Result<WriteId> {
+    Ok(WriteId(unique()?))
 }
 
-/// A number that was never given before: from the random state of the standard library's maps, a counter and the time.
-fn unique() -> u128 {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-    let half = || u128::from(RandomState::new().hash_one((count, time)));
-    half() << 64 | half()
+/// A number that was never given before.
+fn unique() -> Result<u128> {
+    random_number().map_err(|error| Problem::of_store(&error, "a new name"))
 }
 
 /// The key of a resource that is new.
 pub(super) fn new_key(kind: ResourceType) -> Result<Key> {
-    Ok(Key::new(kind, format!("{:032x}", unique()))?)
+    Ok(Key::new(kind, format!("{:032x}", unique()?))?)
 }
 
 impl<S: ResourceStore + ?Sized> Server<S> {

@@ -1,10 +1,7 @@
 //! Where the names of uploads come from.
 
+use crate::store::{Result, random_number};
 use crate::update::IngestId;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Gives out names that no upload had before. A closure is a source of ids.
 ///
@@ -18,35 +15,45 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// ```
 /// use fhir_devices::service::{Ids, IngestId, RandomIds};
 /// // Names that begin with the number of a site.
-/// let of_site_7 = || IngestId(7 << 120 | RandomIds.next_id().0 >> 8);
-/// assert_ne!(of_site_7.next_id(), of_site_7.next_id());
+/// use fhir_devices::store::Result;
+///
+/// struct OfSite(u8);
+///
+/// impl Ids for OfSite {
+///     fn next_id(&self) -> Result<IngestId> {
+///         Ok(IngestId(u128::from(self.0) << 120 | RandomIds.next_id()?.0 >> 8))
+///     }
+/// }
+/// assert_ne!(OfSite(7).next_id()?, OfSite(7).next_id()?);
+/// # Ok::<(), fhir_devices::store::StoreError>(())
 /// ```
 pub trait Ids: Send + Sync + 'static {
     /// A new name.
-    fn next_id(&self) -> IngestId;
+    ///
+    /// # Errors
+    /// Where there is none to be had: [`StoreError::Unavailable`](crate::store::StoreError::Unavailable). The call that
+    /// needs it then comes to nothing.
+    fn next_id(&self) -> Result<IngestId>;
 }
 
 impl<F: Fn() -> IngestId + Send + Sync + 'static> Ids for F {
-    fn next_id(&self) -> IngestId {
-        self()
+    fn next_id(&self) -> Result<IngestId> {
+        Ok(self())
     }
 }
 
-/// Names from the random state of the standard library's maps, a counter and the time. They are unique, and no secrets.
+/// Names of 128 bits from the randomness of the operating system.
 ///
 /// ```
 /// use fhir_devices::service::{Ids, RandomIds};
-/// assert_ne!(RandomIds.next_id(), RandomIds.next_id());
+/// assert_ne!(RandomIds.next_id()?, RandomIds.next_id()?);
+/// # Ok::<(), fhir_devices::store::StoreError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RandomIds;
 
 impl Ids for RandomIds {
-    fn next_id(&self) -> IngestId {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-        let half = || u128::from(RandomState::new().hash_one((count, time)));
-        IngestId(half() << 64 | half())
+    fn next_id(&self) -> Result<IngestId> {
+        random_number().map(IngestId)
     }
 }

@@ -198,7 +198,7 @@ where
     /// The stores' troubles. What broke off is done by calling it again.
     pub async fn adopt_store(&self, tenant: &Tenant, actor: ActorId, why: Text) -> Result<Adopted> {
         let session = self.session(tenant);
-        let id = StoreId(RandomIds.next_id().0);
+        let id = StoreId(RandomIds.next_id()?.0);
         loop {
             let seen = session.read(pairing_key()?).await?;
             let mut entries = Entries::default();
@@ -259,7 +259,7 @@ where
                 if store.is_some() || (marked.has_files && !knows_files) {
                     return Err(StoreMismatch::EmptyLedger { tenant: tenant.clone(), store }.into());
                 }
-                let new = Pairing { format: FORMAT, id: StoreId(RandomIds.next_id().0), confirmed: false };
+                let new = Pairing { format: FORMAT, id: StoreId(RandomIds.next_id()?.0), confirmed: false };
                 session.write_plain(&seen, Some(new.to_bytes())).await?;
                 continue;
             };

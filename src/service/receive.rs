@@ -203,7 +203,8 @@ where
     ) -> Result<Option<Seen<Ingest>>, ReceiveError> {
         self.may_begin(session, target, manifest, intent, None).await?;
         let limits = ingest::Limits { max_size: self.limit(), ..self.limits };
-        let (mut new, said) = Ingest::open(self.ids.next_id(), intent.clone(), limits, session.now());
+        let (mut new, said) =
+            Ingest::open(self.ids.next_id().map_err(ReceiveError::Ledger)?, intent.clone(), limits, session.now());
         new.signed = manifest.map(|verified| Box::new(signed::signed(verified)));
         new.key = key.map(|key| Sha256::of(key.as_str().as_bytes()));
         let mut entries = Entries::default();
@@ -349,7 +350,8 @@ where
             }
             let entry = session.newest(&blob.digest).await.map_err(ReceiveError::Ledger)?;
             let by = Holder::Ingest(seen.value.id);
-            let (fresh, max_holders) = (Generation(self.ids.next_id().0.max(1)), self.max_holders);
+            let generation = self.ids.next_id().map_err(ReceiveError::Ledger)?;
+            let (fresh, max_holders) = (Generation(generation.0.max(1)), self.max_holders);
             let held = blob::Input::Held { blob, by, fresh, max_holders, actor: None };
             let mut entries = Entries::default();
             let (generation, present) = match blob::step(entry.value.as_ref(), &held, session.now()) {

@@ -1,13 +1,13 @@
 //! Pages, and the tokens that lead from one to the next.
 
+use super::random::random_bytes;
 use super::{Criterion, InvalidText, Key, LedgerKey, ResourceType, Result, Search, StoreError, Tenant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac as _};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
-use sha2::{Digest as _, Sha256};
-use std::collections::hash_map::RandomState;
+use sha2::Sha256;
 use std::fmt;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -113,41 +113,34 @@ pub enum Query<'a> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct PageKey([u8; 32]);
+pub struct PageKey(Option<[u8; 32]>);
 
 impl PageKey {
     const TAG: usize = 16;
     const PREFIX: &'static str = "v1.";
 
-    /// A key of this process, from the random state of the standard library's maps: tokens end with the process.
+    /// A key of this process, from the randomness of the operating system: tokens end with the process. Where there is no
+    /// randomness, [`seal`](Self::seal) and [`open`](Self::open) say so.
     #[must_use]
     pub fn random() -> Self {
-        Self(Self::random_bytes())
-    }
-
-    /// What [`random`](Self::random) is made of, for a store that keeps its key.
-    pub(crate) fn random_bytes() -> [u8; 32] {
-        let mut key = [0; 32];
-        for chunk in key.chunks_mut(8) {
-            let word = RandomState::new().build_hasher().finish().to_le_bytes();
-            chunk.iter_mut().zip(word).for_each(|(to, from)| *to = from);
-        }
-        key
+        Self(random_bytes().ok())
     }
 
     /// A key that several processes share, or that outlives one. It must be random and kept secret.
     #[must_use]
     pub fn from_bytes(key: [u8; 32]) -> Self {
-        Self(key)
+        Self(Some(key))
     }
 
     /// Makes a token for the place where a page ended.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] when `place` is longer than a token can hold; 700 bytes always fit.
+    /// [`StoreError::Unavailable`] when the key could not be made.
     pub fn seal(&self, tenant: &Tenant, query: Query<'_>, place: &[u8]) -> Result<PageToken> {
         let mut bytes = place.to_vec();
-        bytes.extend_from_slice(&self.tag(tenant, query, place));
+        let tag = self.mac(tenant, query, place)?.finalize().into_bytes();
+        bytes.extend(tag.iter().take(Self::TAG));
         let text = format!("{}{}", Self::PREFIX, URL_SAFE_NO_PAD.encode(bytes));
         Ok(text.parse::<PageToken>()?)
     }
@@ -155,35 +148,31 @@ impl PageKey {
     /// The place that a token stands for.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] when it is damaged, was made with another key, or for another tenant or query.
+    /// [`StoreError::Invalid`] when it is damaged, was made with another key, or for another tenant or query;
+    /// [`StoreError::Unavailable`] when the key could not be made.
     pub fn open(&self, tenant: &Tenant, query: Query<'_>, token: &PageToken) -> Result<Vec<u8>> {
-        self.place(tenant, query, token)
-            .ok_or_else(|| StoreError::invalid("the page token is damaged, or belongs to another query"))
+        let refused = || StoreError::invalid("the page token is damaged, or belongs to another query");
+        let (place, tag) = Self::parts(token).ok_or_else(refused)?;
+        // It takes the same time wherever the two differ.
+        self.mac(tenant, query, &place)?.verify_truncated_left(&tag).map_err(|_| refused())?;
+        Ok(place)
     }
 
-    fn place(&self, tenant: &Tenant, query: Query<'_>, token: &PageToken) -> Option<Vec<u8>> {
+    /// The place, and its tag of the right length.
+    fn parts(token: &PageToken) -> Option<(Vec<u8>, Vec<u8>)> {
         let mut bytes = URL_SAFE_NO_PAD.decode(token.as_str().strip_prefix(Self::PREFIX)?).ok()?;
         let tag = bytes.split_off(bytes.len().checked_sub(Self::TAG)?);
-        let wanted = self.tag(tenant, query, &bytes);
-        let differing = tag.iter().zip(wanted).fold(0, |acc, (a, b)| acc | (a ^ b));
-        (differing == 0).then_some(bytes)
+        Some((bytes, tag))
     }
 
-    /// HMAC (RFC 2104) with SHA-256, cut to 16 bytes.
-    fn tag(&self, tenant: &Tenant, query: Query<'_>, place: &[u8]) -> [u8; Self::TAG] {
-        let mut pads = [[0x36_u8; 64], [0x5c_u8; 64]];
-        for pad in &mut pads {
-            pad.iter_mut().zip(self.0).for_each(|(p, k)| *p ^= k);
-        }
-        let [inner_pad, outer_pad] = pads;
-        let mut inner = Sha256::new_with_prefix(inner_pad);
-        field(&mut inner, tenant.as_str());
-        hash_query(&mut inner, query);
-        inner.update(place);
-        let outer = Sha256::new_with_prefix(outer_pad).chain_update(inner.finalize()).finalize();
-        let mut tag = [0; Self::TAG];
-        tag.iter_mut().zip(outer).for_each(|(to, from)| *to = from);
-        tag
+    fn mac(&self, tenant: &Tenant, query: Query<'_>, place: &[u8]) -> Result<Hmac<Sha256>> {
+        let unavailable = |source| StoreError::Unavailable { retry_after: None, source: Some(source) };
+        let key = self.0.ok_or_else(|| unavailable("the operating system gave no random key".into()))?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|error| unavailable(error.to_string().into()))?;
+        field(&mut mac, tenant.as_str());
+        hash_query(&mut mac, query);
+        mac.update(place);
+        Ok(mac)
     }
 }
 
@@ -194,19 +183,19 @@ impl fmt::Debug for PageKey {
 }
 
 /// Each text with its length before it, so that no two queries are hashed from the same bytes.
-fn field(hash: &mut Sha256, text: &str) {
-    hash.update((text.len() as u64).to_le_bytes());
-    hash.update(text);
+fn field(hash: &mut Hmac<Sha256>, text: &str) {
+    hash.update(&(text.len() as u64).to_le_bytes());
+    hash.update(text.as_bytes());
 }
 
-fn hash_query(hash: &mut Sha256, query: Query<'_>) {
+fn hash_query(hash: &mut Hmac<Sha256>, query: Query<'_>) {
     match query {
         Query::Search(search) => {
             field(hash, "search");
             hash_type(hash, search.resource_type);
             let mut criteria: Vec<_> = search.all_of.iter().collect();
             criteria.sort();
-            hash.update((criteria.len() as u64).to_le_bytes());
+            hash.update(&(criteria.len() as u64).to_le_bytes());
             criteria.into_iter().for_each(|criterion| hash_criterion(hash, criterion));
         }
         Query::History(key) => {
@@ -222,11 +211,11 @@ fn hash_query(hash: &mut Sha256, query: Query<'_>) {
     }
 }
 
-fn hash_type(hash: &mut Sha256, resource_type: ResourceType) {
+fn hash_type(hash: &mut Hmac<Sha256>, resource_type: ResourceType) {
     field(hash, resource_type.as_str());
 }
 
-fn hash_criterion(hash: &mut Sha256, criterion: &Criterion) {
+fn hash_criterion(hash: &mut Hmac<Sha256>, criterion: &Criterion) {
     match criterion {
         Criterion::Id(id) => {
             field(hash, "id");
@@ -252,5 +241,25 @@ fn hash_criterion(hash: &mut Sha256, criterion: &Criterion) {
             field(hash, &any.len().to_string());
             any.iter().for_each(|criterion| hash_criterion(hash, criterion));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_without_randomness_is_an_error_and_not_a_guess() {
+        let (tenant, key) = ("ward".parse::<Tenant>().unwrap(), PageKey(None));
+        let sealed = key.seal(&tenant, Query::Blobs, b"place");
+        assert!(matches!(sealed, Err(StoreError::Unavailable { .. })), "{sealed:?}");
+        let token = PageKey::random().seal(&tenant, Query::Blobs, b"place").unwrap();
+        assert!(matches!(key.open(&tenant, Query::Blobs, &token), Err(StoreError::Unavailable { .. })));
+    }
+
+    #[test]
+    fn token_is_the_one_of_versions_before() {
+        let token = PageKey::from_bytes([7; 32]).seal(&"ward".parse().unwrap(), Query::Blobs, b"place").unwrap();
+        assert_eq!(token.as_str(), "v1.cGxhY2WEOcqnb51lpv75NAxxhyiF");
     }
 }

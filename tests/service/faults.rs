@@ -400,3 +400,18 @@ fn of_calls_with_one_key_and_other_bytes_one_counts() {
         assert_eq!(updates(&read(&double, "ecg").0).len(), 1);
     }
 }
+
+#[test]
+fn upload_without_an_id_comes_to_nothing() {
+    struct Dry;
+
+    impl fhir_devices::service::Ids for Dry {
+        fn next_id(&self) -> fhir_devices::store::Result<fhir_devices::service::IngestId> {
+            Err(StoreError::Unavailable { retry_after: None, source: None })
+        }
+    }
+    let (memory, service) = fleet();
+    let refused = receive(&service.with_ids(Dry), to_ecg(), firmware()).unwrap_err();
+    assert!(refused.is_transient() && refused.applied() == Applied::No, "{refused:?}");
+    assert!(is_untouched(&memory) && blobs(&*memory).is_empty());
+}

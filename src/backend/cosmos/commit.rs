@@ -21,7 +21,7 @@ pub(super) async fn commit(cosmos: &Cosmos, tenant: &Tenant, writes: Vec<Write>)
     if writes.is_empty() {
         return Ok(Vec::new());
     }
-    let nonce = nonce();
+    let nonce = nonce()?;
     // What the last try would have made.
     let mut tried = Vec::new();
     for round in 0..ROUNDS {

@@ -1,5 +1,6 @@
 //! What is kept: the items of the container, and the partitions that they are in.
 
+use crate::store::random_number;
 use crate::store::{
     Criterion, IndexEntries, Key, Parameter, ResourceType, Result, StoreError, Tenant, Token, Version, VersionId,
     Write, WriteId,
@@ -8,8 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hasher as _};
 use time::OffsetDateTime;
 
 /// Bytes as JSON can carry them.
@@ -255,10 +254,9 @@ impl Item {
     }
 }
 
-/// 128 bits from the random state of the standard library's maps.
-pub(super) fn nonce() -> String {
-    let word = || RandomState::new().build_hasher().finish();
-    format!("{:016x}{:016x}", word(), word())
+/// 128 random bits.
+pub(super) fn nonce() -> Result<String> {
+    Ok(format!("{:032x}", random_number()?))
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ impl Cosmos {
     async fn apply_now(&self, tenant: &Tenant, changes: Vec<Change>) -> Result<Vec<Revision>, CommitError> {
         check_changes(&changes)?;
         let Some(first) = changes.first().map(|change| id(&change.key)) else { return Ok(Vec::new()) };
-        let (pk, nonce) = (home(tenant), nonce());
+        let (pk, nonce) = (home(tenant), nonce()?);
         let made = || changes.iter().map(|_| Revision::new(nonce.as_str())).collect();
         for round in 0..ROUNDS {
             let found = self.found(&pk, &changes).await?;

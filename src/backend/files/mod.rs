@@ -5,6 +5,7 @@ mod threads;
 
 use super::answer::Awaited;
 use super::form::to_usize;
+use crate::store::random_bytes;
 use crate::store::{
     BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Generation,
     Page, PageKey, PageToken, PutOutcome, Query, Result, StoreError, Tenant, UrlKind,
@@ -88,7 +89,7 @@ impl Files {
     /// # Errors
     /// `Unavailable` when it cannot be made or another process has it open; `Denied` without the permission.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self> {
-        let (folder, key) = Folder::open(folder.into(), PageKey::random_bytes()).map_err(unavailable)?;
+        let (folder, key) = Folder::open(folder.into(), random_bytes()?).map_err(unavailable)?;
         let threads = Threads::start(NonZeroUsize::MIN.saturating_add(3)).map_err(unavailable)?;
         let shared = Arc::new(Shared { threads, folder: Arc::new(folder) });
         let pages = PageKey::from_bytes(key);

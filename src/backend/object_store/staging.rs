@@ -1,12 +1,11 @@
 //! Large files on their way to their place.
 
 use super::{Place, fault, list};
+use crate::store::random_number;
 use crate::store::{Result, Tenant};
 use ::object_store::path::Path;
 use ::object_store::{MultipartUpload, PutPayload, UploadPart};
-use std::collections::hash_map::RandomState;
 use std::future::poll_fn;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::task::{Context, Poll};
 use time::OffsetDateTime;
 
@@ -37,7 +36,7 @@ pub(super) struct Upload {
 
 impl Upload {
     pub(super) async fn begin(place: &Place, tenant: &Tenant) -> Result<Self> {
-        let path = place.staging(tenant).join(random_name());
+        let path = place.staging(tenant).join(random_name()?);
         let begun = place.store.put_multipart_opts(&path, Default::default()).await;
         Ok(Self { path, upload: Some(begun.map_err(fault::of_read)?), under_way: Vec::new() })
     }
@@ -99,8 +98,7 @@ impl Drop for Upload {
     }
 }
 
-/// 128 bits from the random state of the standard library's maps.
-fn random_name() -> String {
-    let word = || RandomState::new().build_hasher().finish();
-    format!("{:016x}{:016x}", word(), word())
+/// 128 random bits.
+fn random_name() -> Result<String> {
+    Ok(format!("{:032x}", random_number()?))
 }

@@ -1,6 +1,7 @@
 //! The tables and functions in the database, and how they come there.
 
 use super::failed;
+use crate::store::random_bytes;
 use crate::store::{PageKey, Result, StoreError};
 use tokio_postgres::Client;
 
@@ -56,7 +57,7 @@ pub(super) async fn migrate(client: &mut Client, schema: &str) -> Result<()> {
         sql.push_str(&FUNCTIONS.replace("{s}", schema));
         transaction.batch_execute(&sql).await.map_err(failed)?;
     }
-    let key = PageKey::random_bytes();
+    let key: [u8; 32] = random_bytes()?;
     let insert = format!("INSERT INTO {schema}.meta (name, value) VALUES ('pages', $1) ON CONFLICT DO NOTHING");
     transaction.execute(&insert, &[&key.as_slice()]).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)

@@ -8,6 +8,7 @@ mod writer;
 
 use super::answer::answer;
 use super::form::{check_writes, to_usize};
+use crate::store::random_bytes;
 use crate::store::{
     AtomicScope, BoxError, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageToken, Query,
     ResourceStore, Result, Search, StoreError, Tenant, Version, VersionId, Write,
@@ -250,7 +251,7 @@ impl ResourceStore for Redb {
 /// Makes the tables of a new file, and gives the key of its page tokens.
 fn prepare(db: &Database) -> Result<[u8; 32]> {
     let transaction = db.begin_write().map_err(failed)?;
-    let mut pages = PageKey::random_bytes();
+    let mut pages: [u8; 32] = random_bytes()?;
     {
         let mut meta = transaction.open_table(META).map_err(failed)?;
         let format = meta.get("format").map_err(failed)?.map(|format| format.value().to_vec());

@@ -1,0 +1,24 @@
+//! Randomness of the operating system, for what nobody else may guess or make a second time.
+
+use super::{Result, StoreError};
+
+/// Random bytes.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] where the operating system has none.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::Unavailable {
+        retry_after: None,
+        source: Some(format!("the operating system gives no random bytes: {error}").into()),
+    })?;
+    Ok(bytes)
+}
+
+/// A random number of 128 bits.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] where the operating system has none.
+pub(crate) fn random_number() -> Result<u128> {
+    random_bytes().map(u128::from_be_bytes)
+}
