@@ -6,6 +6,9 @@ use super::writer::Writer;
 use crate::issue::{Kind, Path, Report};
 use std::any::Any;
 
+/// What an item of an array takes beside its value: a small text of its own on the heap, at the least.
+const ITEM: usize = 32;
+
 /// One value that a member can have, repeated or not.
 pub(crate) trait Value: Node + Sized {
     /// Whether an array of such values may be padded with nulls.
@@ -227,6 +230,7 @@ impl<T: Value> Slot for Vec<T> {
             count = index + 1;
             let item = at.indexed(index);
             if self.len() == index {
+                r.charge(size_of::<T>() + ITEM)?;
                 if index == 0 {
                     self.reserve_exact(1);
                 }
@@ -267,6 +271,7 @@ impl<T: Value> Slot for Vec<T> {
             count = index + 1;
             let item = at.indexed(index);
             if self.len() == index {
+                r.charge(size_of::<T>() + ITEM)?;
                 self.push(T::blank());
             }
             let Some(value) = self.get_mut(index) else { return r.skip(&item) };

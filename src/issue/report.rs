@@ -2,7 +2,7 @@
 
 use super::{Kind, Severity};
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// A place in the source text, counted from one; a column is a character, not a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +47,35 @@ pub struct Issue {
     pub position: Option<Position>,
 }
 
+/// How much of a place and of a message is kept, in bytes.
+const LONGEST: usize = 2_048;
+
+/// A text of which no more than [`LONGEST`] bytes are taken: a place may name a member of any length.
+#[derive(Default)]
+struct Bounded(String);
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let left = LONGEST.saturating_sub(self.0.len());
+        if part.len() <= left {
+            self.0.push_str(part);
+            return Ok(());
+        }
+        let end = (0..=left).rev().find(|end| part.is_char_boundary(*end)).unwrap_or_default();
+        self.0.push_str(part.get(..end).unwrap_or_default());
+        self.0.push('…');
+        Err(fmt::Error)
+    }
+}
+
+/// The beginning of a text.
+fn bounded(text: impl fmt::Display) -> String {
+    let mut kept = Bounded::default();
+    // What is too long stops the writing, with what fits in it.
+    let _ = write!(kept, "{text}");
+    kept.0
+}
+
 /// The text with its control characters escaped: a name or a value that is quoted may hold any.
 fn on_one_line(text: String) -> String {
     if !text.contains(char::is_control) {
@@ -56,8 +85,14 @@ fn on_one_line(text: String) -> String {
     text.chars().map(escape).collect()
 }
 
+/// A message as it is kept.
+fn short(message: String) -> String {
+    if message.len() <= LONGEST { message } else { bounded(message) }
+}
+
 impl Issue {
-    /// States a finding. Control characters in the place and the message are escaped, so that each is one line.
+    /// States a finding. Control characters in the place and the message are escaped, so that each is one line; of each no
+    /// more than 2,048 bytes are kept.
     #[must_use]
     pub fn new(
         rule: impl Into<Cow<'static, str>>,
@@ -70,9 +105,9 @@ impl Issue {
             rule: rule.into(),
             severity,
             kind,
-            at: on_one_line(at.to_string()),
+            at: on_one_line(bounded(at)),
             row: Cow::Borrowed(""),
-            message: on_one_line(message.into()),
+            message: on_one_line(short(message.into())),
             position: None,
         }
     }
@@ -107,47 +142,125 @@ impl fmt::Display for Issue {
 /// A report is the error of [`from_json`](crate::Device::from_json) and the answer of
 /// [`validate`](crate::Validate::validate). It turns into an
 /// [`OperationOutcome`](crate::OperationOutcome) and back.
+///
+/// No more than [`MOST`](Self::MOST) findings are listed, so that a document cannot fill the memory with them. The last
+/// issue then has the rule `more-findings`, says how many others there are, and is as grave as the gravest of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    /// The findings that are listed, and behind them the issue that counts the others.
     issues: Vec<Issue>,
+    omitted: usize,
 }
 
 impl Report {
     /// A report without findings.
     #[must_use]
     pub const fn new() -> Self {
-        Self { issues: Vec::new() }
+        Self { issues: Vec::new(), omitted: 0 }
     }
 
-    /// Adds a finding at the end.
+    /// The most findings that a report lists.
+    pub const MOST: usize = 1_000;
+
+    /// The rule of the issue that counts what is not listed.
+    const MORE: &'static str = "more-findings";
+
+    /// Adds a finding at the end, or counts it where [`MOST`](Self::MOST) are listed already.
     pub fn push(&mut self, issue: Issue) {
-        self.issues.push(issue);
+        if self.issues.len() < Self::MOST {
+            self.issues.push(issue);
+        } else {
+            self.omit(1, issue.severity, &issue.at);
+        }
     }
 
-    /// Adds a finding before all others.
+    /// Adds a finding before all others. Where [`MOST`](Self::MOST) are listed already, the last of them is counted
+    /// instead.
     pub fn push_front(&mut self, issue: Issue) {
+        let last = (self.listed().len() >= Self::MOST).then(|| self.issues.remove(Self::MOST - 1));
         self.issues.insert(0, issue);
+        if let Some(last) = last {
+            self.omit(1, last.severity, &last.at);
+        }
+    }
+
+    /// How many findings are counted and not listed.
+    #[must_use]
+    pub fn omitted(&self) -> usize {
+        self.omitted
+    }
+
+    /// The findings without the issue that counts others.
+    fn listed(&self) -> &[Issue] {
+        let listed = self.issues.len() - usize::from(self.omitted > 0);
+        self.issues.get(..listed).unwrap_or_default()
+    }
+
+    /// Counts findings that are not listed; `at` is the place of one of them.
+    pub(crate) fn omit(&mut self, count: usize, severity: Severity, at: &str) {
+        if count == 0 {
+            return;
+        }
+        if self.omitted == 0 {
+            let root = at.split('.').next().unwrap_or_default();
+            self.issues.push(Issue::new(Self::MORE, severity, Kind::TooCostly, root, String::new()));
+        }
+        self.omitted = self.omitted.saturating_add(count);
+        if let Some(last) = self.issues.last_mut() {
+            last.severity = last.severity.min(severity);
+            last.message.clear();
+            let _ = write!(last.message, "{} more findings are not listed", self.omitted);
+        }
+    }
+
+    /// Keeps the findings of which a condition holds, and the count of those that are not listed.
+    pub(crate) fn retain(&mut self, holds: impl FnMut(&Issue) -> bool) {
+        let counted = if self.omitted > 0 { self.issues.pop() } else { None };
+        self.issues.retain(holds);
+        self.issues.extend(counted);
+    }
+
+    /// Lists no more than `most` findings.
+    pub(crate) fn cut(&mut self, most: usize) {
+        if self.listed().len() <= most {
+            return;
+        }
+        let counted = if self.omitted > 0 { self.issues.pop() } else { None };
+        let mut more = Self { issues: self.issues.split_off(most), omitted: 0 };
+        let omitted = std::mem::take(&mut self.omitted);
+        for issue in more.issues.drain(..) {
+            self.omit(1, issue.severity, &issue.at);
+        }
+        if let Some(counted) = counted {
+            self.omit(omitted, counted.severity, &counted.at);
+        }
     }
 
     /// Puts each finding of `others` in, after as many of those that are here as its number says. The numbers do not
     /// fall.
     pub(crate) fn weave(&mut self, others: Vec<(usize, Issue)>) {
         let mut others = others.into_iter().peekable();
-        let mut woven = Vec::with_capacity(self.issues.len() + others.len());
-        for (index, issue) in std::mem::take(&mut self.issues).into_iter().enumerate() {
+        let mut own = std::mem::take(self);
+        let counted = if own.omitted > 0 { own.issues.pop() } else { None };
+        for (index, issue) in own.issues.into_iter().enumerate() {
             while let Some((_, other)) = others.next_if(|(before, _)| *before <= index) {
-                woven.push(other);
+                self.push(other);
             }
-            woven.push(issue);
+            self.push(issue);
         }
-        woven.extend(others.map(|(_, other)| other));
-        self.issues = woven;
+        self.extend(others.map(|(_, other)| other));
+        if let Some(counted) = counted {
+            self.omit(own.omitted, counted.severity, &counted.at);
+        }
     }
 
     /// Puts the findings in the order of their places in the source, those first that are about the document as a
     /// whole and have none.
     pub(crate) fn sort(&mut self) {
-        self.issues.sort_by_key(|issue| issue.position);
+        let listed = self.listed().len();
+        if let Some(listed) = self.issues.get_mut(..listed) {
+            listed.sort_by_key(|issue| issue.position);
+        }
     }
 
     /// The findings, to complete them.
@@ -157,10 +270,14 @@ impl Report {
 
     /// Adds the findings of `other` at the end.
     pub fn append(&mut self, mut other: Self) {
-        self.issues.append(&mut other.issues);
+        let counted = if other.omitted > 0 { other.issues.pop() } else { None };
+        self.extend(other.issues);
+        if let Some(counted) = counted {
+            self.omit(other.omitted, counted.severity, &counted.at);
+        }
     }
 
-    /// The findings, in order.
+    /// The findings, in order; the one that counts others is the last.
     pub fn iter(&self) -> std::slice::Iter<'_, Issue> {
         self.issues.iter()
     }
@@ -171,7 +288,7 @@ impl Report {
         &self.issues
     }
 
-    /// How many findings there are.
+    /// How many findings there are in the list, the one that counts others included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.issues.len()
@@ -224,12 +341,56 @@ impl<'r> IntoIterator for &'r Report {
 
 impl FromIterator<Issue> for Report {
     fn from_iter<I: IntoIterator<Item = Issue>>(issues: I) -> Self {
-        Self { issues: issues.into_iter().collect() }
+        let mut report = Self::new();
+        report.extend(issues);
+        report
     }
 }
 
 impl Extend<Issue> for Report {
     fn extend<I: IntoIterator<Item = Issue>>(&mut self, issues: I) {
-        self.issues.extend(issues);
+        issues.into_iter().for_each(|issue| self.push(issue));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issue(severity: Severity, number: usize) -> Issue {
+        Issue::new("r", severity, Kind::Value, format_args!("Device.x[{number}]"), "wrong")
+    }
+
+    #[test]
+    fn findings_beyond_the_most_are_counted_in_the_last_issue() {
+        let mut report: Report = (0..Report::MOST).map(|number| issue(Severity::Warning, number)).collect();
+        assert_eq!((report.len(), report.omitted(), report.has_errors()), (Report::MOST, 0, false));
+        report.push(issue(Severity::Error, 7));
+        report.push_front(issue(Severity::Warning, 8));
+        assert_eq!((report.len(), report.omitted(), report.has_errors()), (Report::MOST + 1, 2, true));
+        let last = report.issues().last().unwrap();
+        assert_eq!((&*last.rule, &*last.at, last.severity), ("more-findings", "Device", Severity::Error));
+        assert_eq!(last.message, "2 more findings are not listed");
+        assert_eq!(report.issues()[0].at, "Device.x[8]");
+
+        let mut both = Report::from_iter([issue(Severity::Information, 9)]);
+        both.append(report.clone());
+        assert_eq!((both.len(), both.omitted(), both.has_errors()), (Report::MOST + 1, 3, true));
+        both.weave(vec![(0, issue(Severity::Warning, 1)), (5_000, issue(Severity::Warning, 2))]);
+        assert_eq!((both.len(), both.omitted()), (Report::MOST + 1, 5));
+        both.sort();
+        both.retain(|issue| issue.at == "Device.x[1]");
+        assert_eq!((both.len(), both.omitted()), (3, 5));
+        both.cut(1);
+        assert_eq!((both.len(), both.omitted(), both.has_errors()), (2, 6, true));
+        assert_ne!(both, Report::from_iter([both.issues()[0].clone()]));
+    }
+
+    #[test]
+    fn place_and_message_of_any_length_are_cut() {
+        let long = "é".repeat(1 << 20);
+        let issue = Issue::new("r", Severity::Error, Kind::Value, &*long, format!("found `{long}`"));
+        assert!(issue.at.len() < LONGEST + 4 && issue.at.ends_with("é…"), "{}", issue.at.len());
+        assert!(issue.message.len() < LONGEST + 4 && issue.message.starts_with("found `é"));
     }
 }

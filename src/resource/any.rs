@@ -172,6 +172,12 @@ impl Value for Resource {
         let offset = r.offset();
         // Broken JSON is what is wrong then, and not the type that may yet come.
         let Ok(found) = r.resource_type_ahead() else { return self.read_other("", r, at) };
+        r.charge(match found.as_deref() {
+            Some("Device") => size_of::<Device>(),
+            Some("DeviceComponent") => size_of::<DeviceComponent>(),
+            Some("DeviceMetric") => size_of::<DeviceMetric>(),
+            _ => size_of::<Bundle>(),
+        })?;
         *self = match found.as_deref() {
             Some("Device") => Self::Device(Box::new(Device::blank())),
             Some("DeviceComponent") => Self::DeviceComponent(Box::new(DeviceComponent::blank())),

@@ -23,11 +23,16 @@ pub(crate) trait Document: Value {
 
 /// Reads a document as far as it can be read, with every finding.
 pub(crate) fn read_document<T: Document>(json: &[u8], mode: ReadMode) -> (Option<T>, Report) {
+    read_within(json, mode, usize::MAX)
+}
+
+/// The same with at most `memory` bytes for the values, the text aside.
+pub(crate) fn read_within<T: Document>(json: &[u8], mode: ReadMode, memory: usize) -> (Option<T>, Report) {
     let text = match std::str::from_utf8(json) {
         Ok(text) => text,
         Err(error) => return (None, not_utf8(json, error.valid_up_to())),
     };
-    let mut r = Reader::new(text, mode);
+    let mut r = Reader::new(text, mode).with_memory(memory);
     let root = T::root(&mut r);
     let mut value = T::blank();
     let end = read_to_end(&mut value, &mut r, &Path::root(&root));

@@ -75,5 +75,5 @@ pub use device::Device;
 pub use device_component::DeviceComponent;
 pub use device_metric::DeviceMetric;
 pub use document::Reading;
-pub(crate) use document::{Document, read_document};
+pub(crate) use document::{Document, read_document, read_within};
 pub use operation_outcome::OperationOutcome;

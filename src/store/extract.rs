@@ -10,7 +10,7 @@ const METRIC_CATEGORY: &str = "http://hl7.org/fhir/metric-category";
 
 /// Gathers entries.
 #[derive(Default)]
-struct Entries(IndexEntries);
+struct Entries(Vec<(Parameter, Token)>);
 
 impl Entries {
     fn identifier(&mut self, identifier: &Identifier) {
@@ -28,7 +28,7 @@ impl Entries {
     }
 
     fn token(&mut self, parameter: Parameter, system: Option<&str>, value: &str) {
-        self.0.insert(parameter, Token { system: system.map(Into::into), value: value.into() });
+        self.0.push((parameter, Token { system: system.map(Into::into), value: value.into() }));
     }
 
     fn text(&mut self, parameter: Parameter, value: Option<&str>) {
@@ -71,7 +71,7 @@ pub(super) fn of_device(device: &Device) -> IndexEntries {
     entries.reference(Parameter::Patient, &device.patient);
     entries.reference(Parameter::Organization, &device.owner);
     entries.reference(Parameter::Location, &device.location);
-    entries.0
+    entries.0.into_iter().collect()
 }
 
 pub(super) fn of_component(component: &DeviceComponent) -> IndexEntries {
@@ -80,7 +80,7 @@ pub(super) fn of_component(component: &DeviceComponent) -> IndexEntries {
     entries.kind(&component.r#type);
     entries.reference(Parameter::Source, &component.source);
     entries.reference(Parameter::Parent, &component.parent);
-    entries.0
+    entries.0.into_iter().collect()
 }
 
 pub(super) fn of_metric(metric: &DeviceMetric) -> IndexEntries {
@@ -92,5 +92,5 @@ pub(super) fn of_metric(metric: &DeviceMetric) -> IndexEntries {
     if let Some(category) = metric.category.value {
         entries.token(Parameter::Category, Some(METRIC_CATEGORY), category.as_str());
     }
-    entries.0
+    entries.0.into_iter().collect()
 }

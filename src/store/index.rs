@@ -230,11 +230,9 @@ impl IndexEntries {
         self
     }
 
-    /// Adds an entry, in the form in which it is compared.
+    /// Adds an entry, in the form in which it is compared. Many are added at once by [`collect`](Iterator::collect).
     pub fn insert(&mut self, parameter: Parameter, token: Token) {
-        let system =
-            token.system.map(|system| if system.len() > Parameter::LONGEST { cut(&system).into() } else { system });
-        let entry = (parameter, Token { system, value: parameter.fold(&token.value) });
+        let entry = folded(parameter, token);
         if let Err(at) = self.0.binary_search(&entry) {
             self.0.insert(at, entry);
         }
@@ -265,10 +263,18 @@ impl IndexEntries {
 
 impl FromIterator<(Parameter, Token)> for IndexEntries {
     fn from_iter<I: IntoIterator<Item = (Parameter, Token)>>(entries: I) -> Self {
-        let mut index = Self::new();
-        entries.into_iter().for_each(|(parameter, token)| index.insert(parameter, token));
-        index
+        let mut entries: Vec<_> = entries.into_iter().map(|(parameter, token)| folded(parameter, token)).collect();
+        entries.sort_unstable();
+        entries.dedup();
+        Self(entries)
     }
+}
+
+/// An entry in the form in which it is compared.
+fn folded(parameter: Parameter, token: Token) -> (Parameter, Token) {
+    let system =
+        token.system.map(|system| if system.len() > Parameter::LONGEST { cut(&system).into() } else { system });
+    (parameter, Token { system, value: parameter.fold(&token.value) })
 }
 
 #[cfg(test)]

@@ -3,14 +3,29 @@
 use crate::element::{Places, Read, ReadMode, Reader};
 use crate::issue::{Path, Report};
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+
+/// The places that are wanted, by their hashes, as the places above a deep one are long together; and where in the text each
+/// was found.
+#[derive(Default)]
+struct Wanted {
+    hasher: RandomState,
+    offsets: HashMap<u64, Option<usize>>,
+}
+
+impl Wanted {
+    fn offset(&self, place: &str) -> Option<usize> {
+        self.offsets.get(&self.hasher.hash_one(place)).copied().flatten()
+    }
+}
 
 /// Gives each finding its line and column: those of its place, or of the nearest place above it that the text has.
 pub(super) fn locate(report: &mut Report, json: &[u8]) {
     let Ok(text) = std::str::from_utf8(json) else { return };
-    let mut wanted: HashMap<String, Option<usize>> = HashMap::new();
+    let mut wanted = Wanted::default();
     for issue in report.iter() {
         for place in above(&issue.at) {
-            wanted.entry(place.to_owned()).or_default();
+            wanted.offsets.entry(wanted.hasher.hash_one(place)).or_default();
         }
     }
     let mut r = Reader::new(text, ReadMode::Strict);
@@ -18,7 +33,7 @@ pub(super) fn locate(report: &mut Report, json: &[u8]) {
     let mut at = root.to_owned();
     // The text was read to its end before.
     let _ = search(&mut r, &mut at, &mut wanted);
-    let found = report.iter().map(|issue| above(&issue.at).find_map(|place| wanted.get(place).copied().flatten()));
+    let found = report.iter().map(|issue| above(&issue.at).find_map(|place| wanted.offset(place)));
     let mut found: Vec<(usize, usize)> =
         found.enumerate().filter_map(|(index, offset)| offset.map(|offset| (offset, index))).collect();
     found.sort_unstable();
@@ -37,9 +52,11 @@ fn above(at: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Walks over the text, noting where the wanted places are. `at` is the place of the value that comes next.
-fn search(r: &mut Reader<'_>, at: &mut String, wanted: &mut HashMap<String, Option<usize>>) -> Read<()> {
+fn search(r: &mut Reader<'_>, at: &mut String, wanted: &mut Wanted) -> Read<()> {
     let first = r.peek();
-    let Some(slot) = wanted.get_mut(at) else { return r.skip(&Path::root("")) };
+    let Some(slot) = wanted.offsets.get_mut(&wanted.hasher.hash_one(at.as_str())) else {
+        return r.skip(&Path::root(""));
+    };
     slot.get_or_insert(r.offset());
     let length = at.len();
     match first {

@@ -15,7 +15,7 @@ pub use validator::{Rule, Strength, Validator};
 
 use crate::element::{Node, ReadMode};
 use crate::issue::{Path, Report};
-use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource, read_document};
+use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource, read_within};
 use std::collections::BTreeSet;
 use std::ops::Deref;
 
@@ -152,11 +152,31 @@ pub fn check(json: &[u8], mode: ReadMode) -> Checked {
 /// The same with the rules and value sets that a caller added.
 #[must_use]
 pub fn check_by(json: &[u8], mode: ReadMode, validator: &Validator) -> Checked {
-    let (resource, mut report) = read_document::<Resource>(json, mode);
+    check_with(json, mode, validator, usize::MAX)
+}
+
+/// The same as [`check`], strictly, with at most `memory` bytes for the values that are read, the text aside: a few bytes of
+/// text may stand for an element of a thousand. Where they would take more, reading stops with the finding
+/// `too-many-elements`.
+///
+/// ```
+/// use fhir_devices::validate::check_within;
+///
+/// let json = format!(r#"{{"resourceType":"Device","contact":[{}{{}}]}}"#, "{},".repeat(10_000));
+/// let checked = check_within(json.as_bytes(), 1 << 20);
+/// assert_eq!(checked.report.issues().iter().rfind(|issue| issue.rule != "more-findings").unwrap().rule, "too-many-elements");
+/// ```
+#[must_use]
+pub fn check_within(json: &[u8], memory: usize) -> Checked {
+    check_with(json, ReadMode::Strict, &STANDARD, memory)
+}
+
+fn check_with(json: &[u8], mode: ReadMode, validator: &Validator, memory: usize) -> Checked {
+    let (resource, mut report) = read_within::<Resource>(json, mode, memory);
     if let Some(resource) = &resource {
-        let rules = resource.validate_by(validator);
+        let mut found = resource.validate_by(validator);
         let faulty = Faulty(report.iter().map(|issue| issue.at.clone()).collect());
-        let mut found: Report = rules.into_iter().filter(|issue| !faulty.meets(&issue.at)).collect();
+        found.retain(|issue| !faulty.meets(&issue.at));
         if !found.is_empty() {
             locate::locate(&mut found, json);
             report.append(found);

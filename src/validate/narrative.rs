@@ -2,6 +2,7 @@
 
 use crate::datatype::{TXT_1, TXT_2};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
+use std::collections::BTreeSet;
 
 /// The elements of HTML 4.0, chapters 7 to 11 (without section 9.4) and 15, that are not deprecated, and `a` and `img`.
 const ELEMENTS: &[&str] = &[
@@ -257,7 +258,7 @@ impl<'d> Content<'d, '_> {
             self.fault(format!("`<{name}>` is not allowed in a narrative, wanted formatting elements alone"));
         }
         let mut rest = rest;
-        let (mut seen, mut count, mut more) = ([""; 8], 0, Vec::new());
+        let (mut seen, mut count, mut more) = ([""; 8], 0, BTreeSet::new());
         loop {
             let spaced = rest.trim_start_matches(is_space);
             if let Some(after) = spaced.strip_prefix("/>") {
@@ -275,12 +276,12 @@ impl<'d> Content<'d, '_> {
             let (attribute, value, after) = split_attribute(spaced).ok_or_else(|| {
                 format!("the tag `<{name}>` is not well-formed, wanted attributes with values in quotes")
             })?;
-            if seen.contains(&attribute) || more.contains(&attribute) {
+            if seen.contains(&attribute) || more.contains(attribute) {
                 return Err(format!("`<{name}>` has the attribute `{attribute}` twice"));
             }
             match seen.get_mut(count) {
                 Some(slot) => *slot = attribute,
-                None => more.push(attribute),
+                None => drop(more.insert(attribute)),
             }
             count += 1;
             self.references(value)?;

@@ -30,6 +30,9 @@ pub enum ReadMode {
 /// The greatest number of JSON objects and arrays that may stand inside one another.
 pub const MAX_DEPTH: u32 = 128;
 
+/// The rule of the finding that a document has more elements than its reader has memory for.
+pub(crate) const TOO_MANY_ELEMENTS: &str = "too-many-elements";
+
 /// Reading came to an end that nothing can follow; the reason is in the reader.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stop;
@@ -143,6 +146,10 @@ pub(crate) struct Reader<'a> {
     /// The type of the resource at an offset, found by looking ahead.
     ahead: Option<(usize, Cow<'a, str>)>,
     findings: Vec<(usize, Issue)>,
+    /// How many findings were not kept, and how grave the gravest of them is.
+    omitted: Option<(usize, Severity)>,
+    /// How many bytes the values may still take.
+    memory: usize,
 }
 
 struct Fault {
@@ -169,7 +176,35 @@ impl<'a> Reader<'a> {
             buffer: String::new(),
             ahead: None,
             findings: Vec::new(),
+            omitted: None,
+            memory: usize::MAX,
         }
+    }
+
+    /// With at most `bytes` for the values, the text aside. Reading stops where they would take more.
+    pub(crate) fn with_memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// Counts the memory of one more value.
+    #[inline]
+    pub(crate) fn charge(&mut self, bytes: usize) -> Read<()> {
+        match self.memory.checked_sub(bytes) {
+            Some(left) => {
+                self.memory = left;
+                Ok(())
+            }
+            None => self.too_many_values(),
+        }
+    }
+
+    #[cold]
+    fn too_many_values<T>(&mut self) -> Read<T> {
+        let message = Cow::Borrowed("found more elements than are read at a time: send it in parts");
+        let (offset, rule, kind) = (self.pos, TOO_MANY_ELEMENTS, Kind::TooCostly);
+        self.fault = Some(Fault { offset, rule, kind, message, token: false, at: None });
+        Err(Stop)
     }
 
     // ------------------------------------------------------------------------------------------------- findings
@@ -200,8 +235,18 @@ impl<'a> Reader<'a> {
         at: &Path<'_>,
         message: impl Into<String>,
     ) {
+        if self.is_full() {
+            let (count, worst) = self.omitted.unwrap_or((0, severity));
+            self.omitted = Some((count.saturating_add(1), worst.min(severity)));
+            return;
+        }
         let issue = Issue::new(rule, severity, kind, at, message).with_row(self.row(at.name()));
         self.findings.push((offset, issue));
+    }
+
+    /// Whether further findings are counted only. One place is left for the fault that ends the reading.
+    fn is_full(&self) -> bool {
+        self.findings.len() >= Report::MOST - 1
     }
 
     /// Records a finding about the element itself whose members are being read, and not about one of them.
@@ -228,7 +273,11 @@ impl<'a> Reader<'a> {
         member: &str,
         message: impl Into<String>,
     ) {
+        let full = self.is_full();
         self.find(offset, rule, kind, at, message);
+        if full {
+            return;
+        }
         let row = self.row(member);
         if let Some((_, issue)) = self.findings.last_mut() {
             issue.row = row;
@@ -261,6 +310,9 @@ impl<'a> Reader<'a> {
             let at = fault.at.unwrap_or_else(|| root.to_owned());
             let issue = Issue::new(fault.rule, Severity::Fatal, fault.kind, at, fault.message);
             report.push(issue.with_position(places.position(fault.offset)));
+        }
+        if let Some((count, severity)) = self.omitted {
+            report.omit(count, severity, root);
         }
         report
     }
