@@ -15,6 +15,7 @@ mod writer;
 
 pub use definition::{Definition, Element, ElementDef, Max, RuleDef, TypeDef};
 pub use raw::{NotJson, Raw, Unmodelled};
+pub(crate) use reader::TOO_MANY_ELEMENTS;
 pub use reader::{MAX_DEPTH, ReadMode};
 pub(crate) use reader::{Member, Outcome, Places, Read, Reader, Seen, Sink};
 pub use scalar::{Malformed, Scalar, Token};

@@ -2,17 +2,18 @@
 
 use super::address::Address;
 use super::bundle_writer::{BundleWriter, quoted};
+use super::find::yield_now;
 use super::header::{body_is_json, http_date, takes_what_we_write};
 use super::problem::{Problem, Result};
-use super::{FHIR_JSON, Request, Response, Server};
+use super::{Body, FHIR_JSON, Limits, Request, Response, Server};
 use crate::code::{BundleType, HttpVerb};
-use crate::element::ReadMode;
 use crate::issue::{Kind, Report};
 use crate::primitive::{Instant, Text};
 use crate::resource::bundle::Entry;
 use crate::resource::{Bundle, Resource};
 use crate::store::{ResourceStore, Version};
-use crate::validate::check;
+use crate::validate::check_within;
+use std::collections::BTreeMap;
 
 /// One entry, as the request that it is.
 #[derive(Clone, Debug)]
@@ -71,7 +72,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     pub(super) async fn bundle(&self, request: &Request<'_>) -> Result<Response> {
         takes_what_we_write(request)?;
         body_is_json(request)?;
-        let (bundle, faults) = read_bundle(&request.body)?;
+        let (bundle, mut faults) = read_bundle(&request.body, &self.limits)?;
+        if bundle.entry.len() > self.limits.entries() {
+            let (found, most) = (bundle.entry.len(), self.limits.entries());
+            let words = format!("the bundle has {found} entries, and at most {most} are taken: send several");
+            return Err(Problem::new(413, Kind::TooCostly, "too-many-entries", words));
+        }
         // What was written is shown where the client says so; by itself the answer tells where it is.
         let shown = request.one("prefer").is_some_and(|prefer| prefer.contains("return=representation"));
         let prefer = if shown { "return=representation" } else { "return=minimal" };
@@ -79,7 +85,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let mut asked = Vec::with_capacity(bundle.entry.len());
         for (at, entry) in bundle.entry.into_iter().enumerate() {
             let place = format!("Bundle.entry[{at}]");
-            let faulty = faults.iter().find(|(of, _)| *of == at).map(|(_, report)| Problem::document(report));
+            let faulty = faults.remove(&at).map(|report| Problem::document(&report));
             asked.push(match faulty {
                 Some(problem) => Err(problem),
                 None => {
@@ -102,26 +108,42 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     async fn batch(&self, asked: Vec<Result<Asked>>) -> Response {
         let mut bundle = BundleWriter::new("batch-response", None, &[]);
         for entry in asked {
+            let full = self.spent.is_full(&self.limits);
             let answer = match entry {
+                Ok(asked) if full && asked.method == HttpVerb::Get => Err(full_answer(&self.limits).at(&asked.place)),
                 Ok(mut asked) => {
                     if let Some(resource) = asked.resource.take() {
                         asked.request.body = resource.to_json().into();
+                    }
+                    if full {
+                        asked.request.headers.retain(|(name, _)| name != "prefer");
+                        asked.request = asked.request.header("prefer", "return=minimal");
                     }
                     self.interact(&asked.request, &asked.address).await
                 }
                 Err(problem) => Err(problem),
             };
-            add(&mut bundle, &answer.unwrap_or_else(|problem| self.told(problem)));
+            let answer = answer.unwrap_or_else(|problem| self.told(problem));
+            self.spent.answer(answer.body.len());
+            add(&mut bundle, &answer);
+            yield_now().await;
         }
         Response::json(200, bundle.finish())
     }
 }
 
+/// The answer to an entry that reads, where the others have filled the Bundle.
+fn full_answer(limits: &Limits) -> Problem {
+    let most = limits.answer_bytes();
+    let words = format!("the answers to the entries before have {most} bytes or more: send this one in another batch");
+    Problem::new(413, Kind::TooCostly, "answer-too-large", words)
+}
+
 /// Reads a Bundle with every finding. Where a resource alone is faulty, the findings go with the place of its entry: the
 /// other entries of a batch are carried out.
-fn read_bundle(body: &[u8]) -> Result<(Bundle, Vec<(usize, Report)>)> {
-    let checked = check(body, ReadMode::Strict);
-    let whole = || Problem::document(&checked.report);
+fn read_bundle(body: &[u8], limits: &Limits) -> Result<(Bundle, BTreeMap<usize, Report>)> {
+    let checked = check_within(body, limits.read_memory());
+    let whole = || Problem::document_within(checked.report.clone(), limits);
     let bundle = match checked.resource {
         Some(Resource::Bundle(bundle)) => *bundle,
         Some(other) if !checked.report.has_errors() => {
@@ -131,17 +153,18 @@ fn read_bundle(body: &[u8]) -> Result<(Bundle, Vec<(usize, Report)>)> {
         _ => return Err(whole()),
     };
     if !checked.report.has_errors() {
-        return Ok((bundle, Vec::new()));
+        return Ok((bundle, BTreeMap::new()));
     }
-    let mut faults: Vec<(usize, Report)> = Vec::new();
+    // Where findings are not listed, there is no telling which entries they are of.
+    if checked.report.omitted() > 0 {
+        return Err(whole());
+    }
+    let mut faults: BTreeMap<usize, Report> = BTreeMap::new();
     for issue in checked.report.iter().filter(|issue| issue.severity <= crate::issue::Severity::Error) {
         let (Some(at), Some(BundleType::Batch)) = (entry_of(&issue.at), bundle.r#type.value) else {
             return Err(whole());
         };
-        match faults.iter_mut().find(|(of, _)| *of == at) {
-            Some((_, report)) => report.push(issue.clone()),
-            None => faults.push((at, [issue.clone()].into_iter().collect())),
-        }
+        faults.entry(at).or_default().push(issue.clone());
     }
     Ok((bundle, faults))
 }
@@ -166,7 +189,7 @@ pub(super) fn add(bundle: &mut BundleWriter, response: &Response) {
     if let Some(modified) = modified.and_then(|moment| Instant::try_from(moment).ok()) {
         told += &format!(",\"lastModified\":{}", quoted(modified.as_str()));
     }
-    let body = (!response.body.is_empty()).then_some(&*response.body);
+    let body: Option<&Body> = (!response.body.is_empty()).then_some(&response.body);
     let refused = response.status >= 400;
     if let Some(outcome) = body.filter(|_| refused) {
         told += &format!(",\"outcome\":{}", String::from_utf8_lossy(outcome));

@@ -1,5 +1,7 @@
 //! Bundles, written from resources that are JSON already.
 
+use super::Body;
+use bytes::Bytes;
 use serde_json::Value;
 
 /// A text as a JSON string.
@@ -7,9 +9,13 @@ pub(super) fn quoted(text: impl Into<String>) -> String {
     Value::from(text.into()).to_string()
 }
 
+/// A part of a resource that is larger is shared, and not copied into the Bundle.
+const COPIED: usize = 16 << 10;
+
 /// A Bundle that is being written.
 #[derive(Debug)]
 pub(super) struct BundleWriter {
+    body: Body,
     out: Vec<u8>,
     empty: bool,
 }
@@ -28,11 +34,11 @@ impl BundleWriter {
         if !links.is_empty() {
             out += &format!(",\"link\":[{}]", links.join(","));
         }
-        Self { out: out.into_bytes(), empty: true }
+        Self { body: Body::default(), out: out.into_bytes(), empty: true }
     }
 
     /// One more entry: its address, its resource, and a member of that name that is JSON already.
-    pub(super) fn entry(&mut self, full_url: Option<&str>, resource: Option<&[u8]>, named: &str, member: &str) {
+    pub(super) fn entry(&mut self, full_url: Option<&str>, resource: Option<&Body>, named: &str, member: &str) {
         self.out.extend_from_slice(if self.empty { b",\"entry\":[{" } else { b",{" });
         self.empty = false;
         if let Some(url) = full_url {
@@ -40,14 +46,24 @@ impl BundleWriter {
         }
         if let Some(resource) = resource {
             self.out.extend_from_slice(b"\"resource\":");
-            self.out.extend_from_slice(resource);
+            resource.parts().iter().for_each(|part| self.part(part));
             self.out.push(b',');
         }
         self.out.extend_from_slice(format!("\"{named}\":{member}}}").as_bytes());
     }
 
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    fn part(&mut self, part: &Bytes) {
+        if part.len() <= COPIED {
+            self.out.extend_from_slice(part);
+        } else {
+            self.body.push(std::mem::take(&mut self.out));
+            self.body.push(part.clone());
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Body {
         self.out.extend_from_slice(if self.empty { b"}" } else { b"]}" });
-        self.out
+        self.body.push(self.out);
+        self.body
     }
 }

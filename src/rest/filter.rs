@@ -1,5 +1,7 @@
 //! One condition of a search: how it is read from the query, and whether a resource meets it.
 
+use super::Limits;
+use super::limits::at_most;
 use super::moment::Moments;
 use super::param::{Param, ParamKind};
 use super::problem::{Problem, Result};
@@ -7,7 +9,8 @@ use super::value::{Coded, Values, values};
 use crate::datatype::Literal;
 use crate::reference::OwnBase;
 use crate::resource::Resource;
-use crate::store::{TokenMatch, Version, fold};
+use crate::store::{Beginnings, TokenMatch, Version, fold};
+use std::collections::{BTreeMap, BTreeSet};
 use time::OffsetDateTime;
 
 /// What a query is read with: where the service is, and what time it is.
@@ -16,7 +19,11 @@ pub(super) struct Setting<'a> {
     /// The address of the tenant's FHIR service, without a slash at its end.
     pub(super) base: &'a OwnBase,
     pub(super) now: OffsetDateTime,
+    pub(super) limits: &'a Limits,
 }
+
+/// The most values of a parameter with `:contains`, each of which is looked for in every text.
+const MAX_PARTS: usize = 16;
 
 /// One parameter of a query: any of its values must be met.
 #[derive(Clone, Debug)]
@@ -25,6 +32,77 @@ pub(super) struct Filter {
     pub(super) any_of: Vec<Wanted>,
     /// `:not`: none of them may be met.
     pub(super) not: bool,
+    matcher: Matcher,
+}
+
+/// The values that are asked for, so that a resource is judged without going through all of them.
+#[derive(Clone, Debug, Default)]
+struct Matcher {
+    missing: Option<bool>,
+    /// Values without case, in any system.
+    values: BTreeSet<String>,
+    /// By a value without case, the systems that it may have.
+    exact: BTreeMap<String, BTreeSet<Option<String>>>,
+    systems: BTreeSet<String>,
+    starts: Beginnings,
+    parts: Vec<String>,
+    whole: BTreeSet<String>,
+    references: BTreeSet<String>,
+}
+
+impl Matcher {
+    fn of(any_of: &[Wanted]) -> Self {
+        let mut matcher = Self::default();
+        let mut starts = Vec::new();
+        for wanted in any_of {
+            match wanted {
+                Wanted::Missing(missing) => matcher.missing = Some(*missing),
+                Wanted::Token(TokenMatch::Value(value)) => drop(matcher.values.insert(value.to_lowercase())),
+                Wanted::Token(TokenMatch::Exact(exact)) => {
+                    let systems = matcher.exact.entry(exact.value.to_lowercase()).or_default();
+                    systems.insert(exact.system.as_ref().map(ToString::to_string));
+                }
+                Wanted::Token(TokenMatch::System(system)) => drop(matcher.systems.insert(system.to_string())),
+                Wanted::Starts(start) | Wanted::Words(start) => starts.push(start.as_str().into()),
+                Wanted::Contains(part) => matcher.parts.push(part.clone()),
+                Wanted::Exact(whole) => drop(matcher.whole.insert(whole.clone())),
+                Wanted::Reference(reference) => drop(matcher.references.insert(reference.clone())),
+                Wanted::Date(_) => {}
+            }
+        }
+        matcher.starts = starts.into_iter().collect();
+        matcher
+    }
+
+    fn is_met(&self, found: &Values<'_>, base: &OwnBase) -> bool {
+        self.missing.is_some_and(|missing| found.is_empty() == missing)
+            || found.tokens.iter().any(|coded| self.is_token(coded))
+            || found.texts.iter().any(|text| self.is_text(text, base))
+    }
+
+    /// Tokens are compared literally, but not case sensitively (STU3); systems are uris, which are.
+    fn is_token(&self, coded: &Coded<'_>) -> bool {
+        let of_system = || coded.system.is_some_and(|system| self.systems.contains(system));
+        if self.values.is_empty() && self.exact.is_empty() {
+            return of_system();
+        }
+        let value = coded.value.to_lowercase();
+        self.values.contains(&value)
+            || of_system()
+            || self.exact.get(&value).is_some_and(|systems| systems.contains(&coded.system.map(ToOwned::to_owned)))
+    }
+
+    fn is_text(&self, text: &str, base: &OwnBase) -> bool {
+        if self.whole.contains(text) || (!self.references.is_empty() && self.references.contains(&base.normal(text)))
+        {
+            return true;
+        }
+        if self.starts.is_empty() && self.parts.is_empty() {
+            return false;
+        }
+        let folded = fold(text);
+        self.starts.meet(&folded) || self.parts.iter().any(|part| folded.contains(part.as_str()))
+    }
 }
 
 /// One value that is asked for.
@@ -54,8 +132,13 @@ impl Filter {
         value: &str,
         setting: &Setting<'_>,
     ) -> Result<Self> {
-        let any_of = split(value).iter().map(|text| wanted(param, modifier, text, setting)).collect::<Result<_>>()?;
-        Ok(Self { param, any_of, not: modifier == Some("not") })
+        let values = split(value);
+        if modifier == Some("contains") {
+            at_most(values.len(), MAX_PARTS, "values with `:contains`")?;
+        }
+        let any_of: Vec<_> = values.iter().map(|text| wanted(param, modifier, text, setting)).collect::<Result<_>>()?;
+        let matcher = Matcher::of(&any_of);
+        Ok(Self { param, any_of, not: modifier == Some("not"), matcher })
     }
 
     /// Whether the resource must be read to tell.
@@ -67,12 +150,20 @@ impl Filter {
     pub(super) fn matches(&self, resource: Option<&Resource>, version: &Version, base: &OwnBase) -> bool {
         match self.param.name {
             "_lastUpdated" => self.any_of.iter().any(|wanted| wanted.is_moment(version.last_updated)),
-            "_id" => self.any_of.iter().any(|wanted| wanted.is_id(version.key.id())) != self.not,
+            "_id" => self.is_id(version.key.id()) != self.not,
             name => {
                 let found = resource.map(|resource| values(resource, name)).unwrap_or_default();
-                self.any_of.iter().any(|wanted| wanted.is_met(&found, base)) != self.not
+                self.matcher.is_met(&found, base) != self.not
             }
         }
+    }
+
+    /// Ids differ by case.
+    fn is_id(&self, id: &str) -> bool {
+        let lower = id.to_lowercase();
+        self.matcher.missing == Some(false)
+            || ((self.matcher.values.contains(&lower) || self.matcher.exact.contains_key(&lower))
+                && self.any_of.iter().any(|wanted| wanted.is_id(id)))
     }
 }
 
@@ -119,24 +210,8 @@ fn wrong(param: &Param, text: &str, wanted: &str) -> Problem {
 }
 
 impl Wanted {
-    fn is_met(&self, found: &Values<'_>, base: &OwnBase) -> bool {
-        match self {
-            Self::Missing(missing) => found.is_empty() == *missing,
-            Self::Token(token) => found.tokens.iter().any(|coded| token_is(token, coded)),
-            Self::Starts(start) | Self::Words(start) => {
-                found.texts.iter().any(|text| fold(text).starts_with(start.as_str()))
-            }
-            Self::Contains(part) => found.texts.iter().any(|text| fold(text).contains(part.as_str())),
-            Self::Exact(whole) => found.texts.iter().any(|text| text == whole),
-            Self::Reference(wanted) => found.texts.iter().any(|text| base.normal(text) == *wanted),
-            Self::Date(_) => false,
-        }
-    }
-
-    /// Ids differ by case.
     fn is_id(&self, id: &str) -> bool {
         match self {
-            Self::Missing(missing) => !missing,
             Self::Token(TokenMatch::Value(value)) => value == id,
             Self::Token(TokenMatch::Exact(exact)) => exact.system.is_none() && exact.value == id,
             _ => false,
@@ -149,16 +224,6 @@ impl Wanted {
             Self::Date(moments) => moments.has(moment),
             _ => false,
         }
-    }
-}
-
-/// Tokens are compared literally, but not case sensitively (STU3); systems are uris, which are.
-fn token_is(token: &TokenMatch, coded: &Coded<'_>) -> bool {
-    let same = |wanted: &str| wanted == coded.value || wanted.to_lowercase() == coded.value.to_lowercase();
-    match token {
-        TokenMatch::Value(value) => same(value),
-        TokenMatch::Exact(exact) => exact.system.as_deref() == coded.system && same(&exact.value),
-        TokenMatch::System(system) => coded.system == Some(system.as_str()),
     }
 }
 

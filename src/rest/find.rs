@@ -1,17 +1,17 @@
 //! Looks for what a query asks.
 
 use super::filter::Filter;
+use super::limits::{CALL, Limits, Spent, too_costly};
 use super::place::Place;
 use super::problem::{Problem, Result};
 use super::query::{MAX_COUNT, Query, Sort, Total};
 use super::splice::typed;
-use crate::issue::Kind;
 use crate::reference::OwnBase;
-use crate::store::{Page, PageKey, PageToken, ResourceStore, Search, TenantResources, Version};
+use crate::store::{Key, Page, PageKey, PageToken, ResourceStore, Search, StoreError, TenantResources, Version};
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// The most resources that one request judges before it gives what it has, and a link to go on.
+/// The most resources that one page judges before it gives what it has, and a link to go on.
 const MAX_JUDGED: usize = 10_000;
 
 /// The most resources that are put into another order than that of their ids.
@@ -19,6 +19,12 @@ const MAX_SORTED: usize = 10_000;
 
 /// How far the first page looks ahead for the total.
 const AHEAD: usize = 200;
+
+/// The bytes of resources that are read before others have their turn.
+const TURN: usize = 64 << 10;
+
+/// How many resources are asked for first, when their size is not known.
+const FIRST: usize = 50;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -30,12 +36,77 @@ pub(super) struct Hits {
     pub(super) next: Option<PageToken>,
 }
 
+/// The bytes of a version.
+pub(super) fn size(version: &Version) -> usize {
+    version.body.as_ref().map_or(0, bytes::Bytes::len)
+}
+
+/// How many resources are asked for at a time, so that they have about the bytes of a page.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    most: usize,
+    left: usize,
+    seen: usize,
+    bytes: usize,
+}
+
+impl Chunk {
+    pub(super) fn new(limits: &Limits, most: usize) -> Self {
+        Self { most, left: limits.page_bytes(), seen: 0, bytes: 0 }
+    }
+
+    /// How many to ask for, of those that are wanted.
+    pub(super) fn next(&self, wanted: usize) -> usize {
+        if self.seen == 0 {
+            return wanted.min(FIRST).clamp(1, self.most.max(1));
+        }
+        let each = (self.bytes / self.seen).max(1);
+        wanted.min(self.left / each).clamp(1, self.most.max(1))
+    }
+
+    /// Notes a resource that came.
+    pub(super) fn took(&mut self, bytes: usize) {
+        self.seen = self.seen.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.left = self.left.saturating_sub(bytes);
+    }
+
+    /// Whether a page has the bytes that it may have.
+    pub(super) fn is_full(&self) -> bool {
+        self.left == 0
+    }
+}
+
+/// The bytes of a page that is being filled.
+struct Room {
+    left: usize,
+    empty: bool,
+}
+
+impl Room {
+    fn new(limits: &Limits) -> Self {
+        Self { left: limits.page_bytes(), empty: true }
+    }
+
+    /// Whether one more resource fits. The first one always does.
+    fn takes(&mut self, version: &Version) -> bool {
+        let fits = self.empty || size(version) <= self.left;
+        if fits {
+            self.left = self.left.saturating_sub(size(version));
+            self.empty = false;
+        }
+        fits
+    }
+}
+
 /// Looks for the resources of one tenant.
 #[derive(Debug)]
 pub(super) struct Finder<'a, S: ?Sized> {
     pub(super) store: &'a TenantResources<S>,
     pub(super) base: &'a OwnBase,
     pub(super) pages: &'a PageKey,
+    pub(super) limits: &'a Limits,
+    pub(super) spent: &'a Spent,
     pub(super) query: &'a Query,
 }
 
@@ -64,11 +135,15 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
 
     /// Everything that is meant, up to `max` of it.
     pub(super) async fn some(&self, max: usize) -> Result<Vec<Version>> {
+        let limit = if self.query.plan.judged.is_empty() { max } else { FIRST };
         let mut found = Vec::new();
+        let mut turn = Turn::default();
         let mut after = None;
         loop {
-            let page = self.ask(MAX_COUNT, after).await?;
+            self.spent.may_look(self.limits)?;
+            let page = self.ask(limit, after).await?;
             for version in page.items {
+                turn.took(&version).await;
                 if self.is_meant(&version)? {
                     found.push(version);
                     if found.len() >= max {
@@ -85,10 +160,15 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
     }
 
     async fn count(&self) -> Result<usize> {
-        let (mut total, mut after) = (0_usize, None);
+        let (mut total, mut after, mut turn) = (0_usize, None, Turn::default());
+        let mut chunk = Chunk::new(self.limits, MAX_COUNT);
         loop {
-            let page = self.ask(MAX_COUNT, after).await?;
+            self.spent.may_look(self.limits)?;
+            let page = self.ask(chunk.next(MAX_COUNT), after).await?;
+            chunk = Chunk::new(self.limits, MAX_COUNT);
             for version in &page.items {
+                chunk.took(size(version));
+                turn.took(version).await;
                 total = total.saturating_add(usize::from(self.is_meant(version)?));
             }
             match page.next {
@@ -106,7 +186,9 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             after,
             ..Search::new(self.query.resource_type).limit(limit)
         };
-        self.store.search(&search).await.map_err(|error| Problem::of_store(&error, "the search"))
+        let page = self.store.search(&search).await.map_err(|error| Problem::of_store(&error, "the search"))?;
+        self.spent.look(CALL.saturating_add(page.items.len()), 0);
+        Ok(page)
     }
 
     /// Whether a resource that the index gave is one that is meant.
@@ -124,6 +206,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         if inside.is_empty() {
             return Ok(true);
         }
+        self.spent.look(0, size(version));
         let resource = typed(version).map_err(|error| Problem::of_store(&error, &version.key))?;
         Ok(inside.iter().all(|filter| filter.matches(Some(&resource), version, self.base)))
     }
@@ -136,20 +219,30 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
     async fn by_index(&self, place: Place) -> Result<Hits> {
         let wanted = self.query.count;
         let mut hits = Hits::default();
+        let (mut room, mut chunk) = (Room::new(self.limits), Chunk::new(self.limits, wanted));
         let mut after = place.from;
         loop {
-            let found = self.ask(wanted.saturating_sub(hits.page.len()), after).await?;
-            // Something is passed over only where the store's token was too long for ours.
-            let items = found.items.into_iter().filter(|version| version.key.id().as_str() > place.last.as_str());
-            hits.page.extend(items);
+            let found = self.ask(chunk.next(wanted.saturating_sub(hits.page.len())), after.clone()).await?;
+            for version in found.items {
+                // Something is passed over only where a page was cut, or the store's token was too long for ours.
+                if version.key.id().as_str() <= place.last.as_str() {
+                    continue;
+                }
+                if !room.takes(&version) {
+                    return self.cut(hits, place.seen, after);
+                }
+                chunk.took(size(&version));
+                hits.page.push(version);
+            }
             let shown = place.seen.saturating_add(hits.page.len());
             let Some(next) = found.next else {
                 hits.total = Some(shown);
                 return Ok(hits);
             };
-            if hits.page.len() >= wanted {
+            if hits.page.len() >= wanted || room.left == 0 {
                 let first = self.query.page.is_none();
-                let ahead = self.ask(if first { AHEAD } else { 1 }, Some(next.clone())).await?;
+                let far = first && chunk.next(AHEAD) >= AHEAD;
+                let ahead = self.ask(if far { AHEAD } else { 1 }, Some(next.clone())).await?;
                 if ahead.next.is_none() && (first || ahead.items.is_empty()) {
                     hits.total = Some(shown.saturating_add(ahead.items.len()));
                 }
@@ -159,31 +252,50 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
                 }
                 return Ok(hits);
             }
+            self.spent.may_look(self.limits)?;
             after = Some(next);
+            yield_now().await;
         }
+    }
+
+    /// A page that ends before all that the store gave behind `from` was shown, for its bytes.
+    fn cut(&self, mut hits: Hits, seen: usize, from: Option<PageToken>) -> Result<Hits> {
+        let last = hits.page.last().map(|version| version.key.id().to_string()).unwrap_or_default();
+        hits.next = Some(self.seal(&Place { seen: seen.saturating_add(hits.page.len()), last, from })?);
+        Ok(hits)
     }
 
     /// A page of what is left after each resource was judged.
     async fn judged(&self, place: Place) -> Result<Hits> {
         let wanted = self.query.count;
-        let chunk = wanted.saturating_mul(2).clamp(100, MAX_COUNT);
+        let most = wanted.saturating_mul(2).clamp(100, MAX_COUNT);
         let mut hits = Hits::default();
+        let (mut room, mut turn) = (Room::new(self.limits), Turn::default());
+        let mut chunk = Chunk::new(self.limits, most);
         let (mut last, mut from) = (place.last, place.from);
         let (mut looked_at, mut further) = (0_usize, 0_usize);
         loop {
-            let found = self.ask(chunk, from.clone()).await?;
+            let found = self.ask(chunk.next(most), from.clone()).await?;
+            chunk = Chunk::new(self.limits, most);
             let mut seen_to = last.clone();
+            let mut tired = false;
             for version in found.items {
+                chunk.took(size(&version));
                 let id = version.key.id().as_str();
                 if id <= last.as_str() {
                     continue;
                 }
+                if self.spent.is_tired(self.limits) {
+                    tired = true;
+                    break;
+                }
                 looked_at = looked_at.saturating_add(1);
+                turn.took(&version).await;
                 let meant = self.is_meant(&version)?;
-                if meant && hits.page.len() >= wanted {
+                if meant && (further > 0 || hits.page.len() >= wanted || !room.takes(&version)) {
                     further = further.saturating_add(1);
                 } else if further == 0 {
-                    id.clone_into(&mut seen_to);
+                    version.key.id().as_str().clone_into(&mut seen_to);
                     if meant {
                         hits.page.push(version);
                     }
@@ -191,6 +303,10 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             }
             last = seen_to;
             let shown = place.seen.saturating_add(hits.page.len());
+            if tired {
+                hits.next = Some(self.seal(&Place { seen: shown, last, from })?);
+                return Ok(hits);
+            }
             let Some(next) = found.next else {
                 hits.total = Some(shown.saturating_add(further));
                 if further > 0 {
@@ -198,7 +314,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
                 }
                 return Ok(hits);
             };
-            if further > 0 || looked_at >= MAX_JUDGED {
+            if further > 0 || looked_at >= MAX_JUDGED || self.spent.is_tired(self.limits) {
                 let from = if further > 0 { from } else { Some(next) };
                 hits.next = Some(self.seal(&Place { seen: shown, last, from })?);
                 return Ok(hits);
@@ -208,45 +324,93 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         }
     }
 
-    /// A page in another order than that of the ids: everything is found first.
+    /// A page in another order than that of the ids: everything is found first, and of it the keys and times are kept
+    /// until it is known which resources the page shows.
     async fn sorted(&self, place: &Place) -> Result<Hits> {
-        let mut all = self.some(MAX_SORTED.saturating_add(1)).await?;
-        if all.len() > MAX_SORTED {
-            let words = format!("more than {MAX_SORTED} resources are found, which are not sorted: narrow the search");
-            return Err(Problem::new(400, Kind::TooCostly, "too-costly", words));
-        }
         let descending = matches!(self.query.sort, Sort::IdDescending | Sort::UpdatedDescending);
-        let by_time = matches!(self.query.sort, Sort::Updated | Sort::UpdatedDescending);
-        let key = |version: &Version| {
-            let time = if by_time { version.last_updated.unix_timestamp_nanos() } else { 0 };
-            (time, version.key.id().clone())
-        };
-        all.sort_by_cached_key(key);
+        let mut all = self.sort_keys().await?;
+        all.sort_unstable();
         if descending {
             all.reverse();
         }
         let total = all.len();
-        let last = place.last.split_once(' ').and_then(|(time, id)| Some((time.parse::<i128>().ok()?, id.into())));
-        let behind = |version: &Version| {
-            let own = key(version);
-            last.as_ref().is_none_or(|last| if descending { own < *last } else { own > *last })
+        let last = place.last.split_once(' ').and_then(|(time, id)| Some((time.parse::<i128>().ok()?, id.to_owned())));
+        let behind = |(time, key): &(i128, Key)| {
+            let own = (*time, key.id().as_str());
+            last.as_ref().is_none_or(|(time, id)| if descending { own < (*time, id) } else { own > (*time, id) })
         };
-        let mut rest = all.into_iter().filter(behind);
-        let page: Vec<Version> = rest.by_ref().take(self.query.count).collect();
-        let next = match (rest.next(), page.last()) {
-            (Some(_), Some(last)) => {
-                let (time, id) = key(last);
-                let seen = place.seen.saturating_add(page.len());
-                Some(self.seal(&Place { seen, last: format!("{time} {id}"), from: None })?)
+        let mut rest = all.into_iter().filter(behind).peekable();
+        let mut hits = Hits { total: Some(total), ..Hits::default() };
+        let (mut room, mut passed, mut shown_to) = (Room::new(self.limits), 0_usize, String::new());
+        while passed < self.query.count
+            && let Some((time, key)) = rest.peek()
+        {
+            match self.store.read(key).await {
+                Ok(version) if !room.takes(&version) => break,
+                Ok(version) => hits.page.push(version),
+                // It was deleted meanwhile.
+                Err(StoreError::NotFound | StoreError::Gone { .. }) => {}
+                Err(error) => return Err(Problem::of_store(&error, key)),
             }
-            _ => None,
-        };
-        Ok(Hits { page, total: Some(total), next })
+            self.spent.look(1, 0);
+            shown_to = format!("{time} {}", key.id());
+            passed = passed.saturating_add(1);
+            rest.next();
+        }
+        if rest.peek().is_some() {
+            let seen = place.seen.saturating_add(passed);
+            hits.next = Some(self.seal(&Place { seen, last: shown_to, from: None })?);
+        }
+        Ok(hits)
+    }
+
+    /// By what all that is meant is sorted.
+    async fn sort_keys(&self) -> Result<Vec<(i128, Key)>> {
+        let by_time = matches!(self.query.sort, Sort::Updated | Sort::UpdatedDescending);
+        let (mut keys, mut after, mut turn) = (Vec::new(), None, Turn::default());
+        let mut chunk = Chunk::new(self.limits, MAX_COUNT);
+        loop {
+            self.spent.may_look(self.limits)?;
+            let page = self.ask(chunk.next(MAX_COUNT), after).await?;
+            chunk = Chunk::new(self.limits, MAX_COUNT);
+            for version in page.items {
+                chunk.took(size(&version));
+                turn.took(&version).await;
+                if self.is_meant(&version)? {
+                    let time = if by_time { version.last_updated.unix_timestamp_nanos() } else { 0 };
+                    keys.push((time, version.key));
+                }
+            }
+            if keys.len() > MAX_SORTED {
+                return Err(too_costly(format_args!(
+                    "more than {MAX_SORTED} resources are found, which are not sorted: narrow the search"
+                )));
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(keys),
+            }
+            yield_now().await;
+        }
+    }
+}
+
+/// Lets others have their turn after some bytes.
+#[derive(Default)]
+struct Turn(usize);
+
+impl Turn {
+    async fn took(&mut self, version: &Version) {
+        self.0 = self.0.saturating_add(size(version));
+        if self.0 >= TURN {
+            self.0 = 0;
+            yield_now().await;
+        }
     }
 }
 
 /// Lets the executor turn to something else: a store in memory never makes it wait.
-async fn yield_now() {
+pub(super) async fn yield_now() {
     let mut been_here = false;
     poll_fn(move |cx| {
         if been_here {

@@ -1,9 +1,11 @@
 //! The versions of a resource, newest first.
 
 use super::bundle_writer::{BundleWriter, quoted};
+use super::find::{Chunk, size};
+use super::limits::CALL;
 use super::problem::{Problem, Result};
 use super::query::{self, COUNT};
-use super::splice::stamped;
+use super::splice::stamped_body;
 use super::{Request, Response, Server, moment};
 use crate::store::{Key, PageToken, ResourceStore, Version};
 use std::num::NonZeroU32;
@@ -69,15 +71,19 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let of_store = |error| Problem::of_store(&error, key);
         let mut items: Vec<Version> = Vec::new();
         let mut after = wanted.page.clone();
+        let mut chunk = Chunk::new(&self.limits, wanted.count);
         loop {
-            let limit = u32::try_from(wanted.count.saturating_sub(items.len())).ok().and_then(NonZeroU32::new);
-            let limit = limit.unwrap_or(NonZeroU32::MIN);
+            let limit = u32::try_from(chunk.next(wanted.count.saturating_sub(items.len()))).ok();
+            let limit = limit.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
+            self.spent.may_look(&self.limits)?;
             let page = self.store.history(key, limit, after.as_ref()).await.map_err(of_store)?;
+            self.spent.look(CALL + page.items.len(), 0);
+            page.items.iter().for_each(|version| chunk.took(size(version)));
             let older = |version: &Version| wanted.since.is_some_and(|since| version.last_updated < since);
             let ended = page.items.iter().any(older);
             items.extend(page.items.into_iter().filter(|version| !older(version)));
             after = if ended { None } else { page.next };
-            if after.is_none() || items.len() >= wanted.count {
+            if after.is_none() || items.len() >= wanted.count || chunk.is_full() {
                 break;
             }
         }
@@ -89,8 +95,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         for version in &items {
             let method = if version.is_deleted() { "DELETE" } else { "PUT" };
             let done = format!("{{\"method\":\"{method}\",\"url\":{}}}", quoted(key.to_string()));
-            let json = if version.is_deleted() { None } else { Some(stamped(version).map_err(of_store)?) };
-            bundle.entry(Some(&url), json.as_deref(), "request", &done);
+            let json = if version.is_deleted() { None } else { Some(stamped_body(version).map_err(of_store)?) };
+            bundle.entry(Some(&url), json.as_ref(), "request", &done);
         }
         Ok(Response::json(200, bundle.finish()))
     }

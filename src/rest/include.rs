@@ -1,16 +1,17 @@
 //! The resources that go with those found: `_include` and `_revinclude`.
 
+use super::Server;
+use super::find::size;
+use super::limits::CALL;
 use super::problem::{Problem, Result};
 use super::splice::typed;
 use super::value::values;
 use crate::reference::OwnBase;
-use crate::store::{
-    Criterion, Key, Parameter, ResourceStore, ResourceType, Search, StoreError, TenantResources, Version,
-};
+use crate::store::{Criterion, Key, Parameter, ResourceStore, ResourceType, Search, StoreError, Version};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most resources that go with a page.
-pub(super) const MAX_INCLUDED: usize = 1_000;
+const MAX_INCLUDED: usize = 1_000;
 
 /// How many resources are asked for in one search.
 const CHUNK: usize = 100;
@@ -68,19 +69,21 @@ impl Include {
 pub(super) struct Included {
     /// The resources, in the order of their keys.
     pub(super) found: BTreeMap<Key, Version>,
-    /// There were more than [`MAX_INCLUDED`].
+    /// There were more than [`MAX_INCLUDED`], or more than the bytes of a page.
     pub(super) cut: bool,
+    /// The bytes of the page and of what goes with it.
+    bytes: usize,
 }
 
 impl Included {
     /// Follows the references from a page, and back to it.
     pub(super) async fn gather<S: ResourceStore + ?Sized>(
-        store: &TenantResources<S>,
-        base: &OwnBase,
+        server: &Server<S>,
         includes: &[Include],
         page: &[Version],
     ) -> Result<Self> {
         let mut included = Self::default();
+        included.bytes = page.iter().map(size).sum();
         if includes.is_empty() {
             return Ok(included);
         }
@@ -89,11 +92,11 @@ impl Included {
         let mut applied = includes.to_vec();
         while !frontier.is_empty() && !applied.is_empty() && !included.cut {
             let mut searches = Vec::new();
-            forward(&applied, &frontier, base, &known, &mut searches)?;
-            backward(&applied, &frontier, base, &mut searches);
+            forward(server, &applied, &frontier, &known, &mut searches)?;
+            backward(&applied, &frontier, &server.base, &mut searches);
             let mut next = Vec::new();
             for search in searches {
-                included.take(store, search, &mut known, &mut next).await?;
+                included.take(server, search, &mut known, &mut next).await?;
             }
             included.found.extend(next.iter().map(|version| (version.key.clone(), version.clone())));
             frontier = next;
@@ -104,21 +107,25 @@ impl Included {
 
     async fn take<S: ResourceStore + ?Sized>(
         &mut self,
-        store: &TenantResources<S>,
+        server: &Server<S>,
         mut search: Search,
         known: &mut BTreeSet<Key>,
         next: &mut Vec<Version>,
     ) -> Result<()> {
         loop {
-            let page = store.search(&search).await.map_err(|error| Problem::of_store(&error, "the search"))?;
+            server.spent.may_look(&server.limits)?;
+            let page = server.store.search(&search).await.map_err(|error| Problem::of_store(&error, "the search"))?;
+            server.spent.look(CALL + page.items.len(), 0);
             for version in page.items {
                 if known.contains(&version.key) {
                     continue;
                 }
-                if self.found.len().saturating_add(next.len()) >= MAX_INCLUDED {
+                let bytes = self.bytes.saturating_add(size(&version));
+                if self.found.len().saturating_add(next.len()) >= MAX_INCLUDED || bytes > server.limits.page_bytes() {
                     self.cut = true;
                     return Ok(());
                 }
+                self.bytes = bytes;
                 known.insert(version.key.clone());
                 next.push(version);
             }
@@ -135,10 +142,10 @@ fn limit() -> u32 {
 }
 
 /// The searches for what the resources refer to: one for each type, unless there are many.
-fn forward(
+fn forward<S: ResourceStore + ?Sized>(
+    server: &Server<S>,
     includes: &[Include],
     frontier: &[Version],
-    base: &OwnBase,
     known: &BTreeSet<Key>,
     searches: &mut Vec<Search>,
 ) -> Result<()> {
@@ -149,10 +156,11 @@ fn forward(
         if applied.peek().is_none() {
             continue;
         }
+        server.spent.look(0, size(version));
         let resource = typed(version).map_err(|error: StoreError| Problem::of_store(&error, &version.key))?;
         for include in applied {
             for text in values(&resource, include.by.as_str()).texts {
-                let target = base.normal(text).parse::<Key>();
+                let target = server.base.normal(text).parse::<Key>();
                 if let Ok(key) = target
                     && key.resource_type() == include.to
                     && !known.contains(&key)

@@ -58,10 +58,13 @@ fn links(html: &str, change: &mut Change<'_>) -> Option<String> {
     let mut out = String::with_capacity(html.len());
     let mut rest = html;
     let mut any = false;
-    while let Some(at) = ["href=", "src="].iter().filter_map(|name| Some(rest.find(name)? + name.len())).min() {
-        let (before, value) = rest.split_at(at);
+    while let Some(at) = rest.find('=') {
+        let (before, value) = rest.split_at(at + 1);
         out.push_str(before);
         rest = value;
+        if !before.ends_with("href=") && !before.ends_with("src=") {
+            continue;
+        }
         let Some(quote) = value.chars().next().filter(|c| matches!(c, '"' | '\'')) else { continue };
         let Some((target, _)) = value.get(1..).and_then(|inner| inner.split_once(quote)) else { continue };
         let Some(new) = change(target) else { continue };

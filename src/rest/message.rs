@@ -1,5 +1,6 @@
 //! A request and its answer as plain values, so that any HTTP stack can carry them.
 
+use super::Body;
 use bytes::Bytes;
 use std::borrow::Cow;
 
@@ -84,7 +85,7 @@ pub struct Response {
     /// The headers: names in lower case, each once.
     pub headers: Vec<(&'static str, String)>,
     /// The body.
-    pub body: Bytes,
+    pub body: Body,
     /// What went wrong in the store, for the operator. The client is not told what is inside.
     pub fault: Option<String>,
 }
@@ -98,14 +99,14 @@ impl Response {
 
     /// An answer that is a resource.
     #[must_use]
-    pub fn json(status: u16, body: impl Into<Bytes>) -> Self {
+    pub fn json(status: u16, body: impl Into<Body>) -> Self {
         Self { status, ..Self::default() }
             .with("content-type", super::FHIR_JSON)
             .with("cache-control", "no-cache")
             .with_body(body)
     }
 
-    fn with_body(mut self, body: impl Into<Bytes>) -> Self {
+    fn with_body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self
     }

@@ -4,10 +4,13 @@
 //! create, update and delete with their conditional forms, batch and transaction. What is HTTP's (connections, TLS, who the
 //! client is) belongs to the program that mounts it; the example `update_service` does so with axum.
 //!
-//! A read does not read: the stored bytes go out with their version put in ([`stamped`]). Searches ask the store's index
+//! Reads return stored bytes without parsing them, with their version put in ([`stamped`]). Searches ask the store's index
 //! first, all parameters at once, and judge on the resource what the index cannot tell.
+//!
+//! What one request may cost is bounded by [`Limits`].
 
 mod address;
+mod body;
 mod bundle;
 mod bundle_writer;
 mod capability;
@@ -16,6 +19,7 @@ mod find;
 mod header;
 mod history;
 mod include;
+mod limits;
 mod link;
 mod message;
 mod moment;
@@ -32,7 +36,9 @@ mod updates;
 mod value;
 mod write;
 
+pub use body::Body;
 pub use header::http_date;
+pub use limits::Limits;
 pub use message::{Request, Response};
 pub use param::{Param, ParamKind, params};
 pub use problem::Problem;

@@ -1,7 +1,8 @@
 //! Why a request was not carried out, as an OperationOutcome with a status.
 
-use super::Response;
+use super::{Limits, Response};
 use crate::datatype::{CodeableConcept, Coding, Primitive};
+use crate::element::TOO_MANY_ELEMENTS;
 use crate::issue::{Kind, Report, Severity};
 use crate::primitive::{CanonicalBase, Text};
 use crate::resource::OperationOutcome;
@@ -26,6 +27,8 @@ pub struct Problem {
     status: u16,
     outcome: Box<OperationOutcome>,
     retry_after: Option<u64>,
+    /// How many reasons are not listed.
+    omitted: usize,
     fault: Option<String>,
 }
 
@@ -37,13 +40,21 @@ impl Problem {
         for issue in &mut outcome.issue {
             issue.details = Coding::new(RULE_SYSTEM, rule).ok().map(CodeableConcept::from);
         }
-        Self { status, outcome: Box::new(outcome), retry_after: None, fault: None }
+        Self { status, outcome: Box::new(outcome), retry_after: None, omitted: 0, fault: None }
     }
 
-    /// A document that breaks rules: every finding, with the status 400.
+    /// A document that breaks rules: every finding, with the status 400; 413 where it has more elements than are read.
     #[must_use]
     pub fn document(report: &Report) -> Self {
-        Self { status: 400, outcome: Box::new(report.into()), retry_after: None, fault: None }
+        let too_large = report.iter().any(|issue| issue.rule == TOO_MANY_ELEMENTS);
+        let status = if too_large { 413 } else { 400 };
+        Self { status, outcome: Box::new(report.into()), retry_after: None, omitted: 0, fault: None }
+    }
+
+    /// The same with no more findings than are listed in one answer; the last issue counts the others.
+    pub(super) fn document_within(mut report: Report, limits: &Limits) -> Self {
+        report.cut(limits.findings());
+        Self::document(&report)
     }
 
     /// A document that follows the rules of FHIR and breaks one of the service's: every finding, with the status 422.
@@ -134,7 +145,9 @@ impl Problem {
     /// One more reason, with its own place; the status is the first one's.
     #[must_use]
     pub(super) fn and(mut self, other: Self) -> Self {
-        self.outcome.issue.extend(other.outcome.issue);
+        let left = Report::MOST.saturating_sub(self.outcome.issue.len());
+        self.omitted = self.omitted.saturating_add(other.omitted + other.outcome.issue.len().saturating_sub(left));
+        self.outcome.issue.extend(other.outcome.issue.into_iter().take(left));
         self
     }
 
@@ -158,7 +171,11 @@ impl Problem {
 
     /// The answer that tells it to the client.
     #[must_use]
-    pub fn into_response(self) -> Response {
+    pub fn into_response(mut self) -> Response {
+        if self.omitted > 0 {
+            let words = format!("{} more findings are not listed", self.omitted);
+            self.outcome.issue.extend(Self::new(self.status, Kind::TooCostly, "more-findings", words).outcome.issue);
+        }
         let mut response = Response::json(self.status, self.outcome.to_json());
         if let Some(seconds) = self.retry_after {
             response = response.with("retry-after", seconds.to_string());

@@ -2,6 +2,7 @@
 
 use super::filter::{Filter, Setting};
 use super::include::Include;
+use super::limits::at_most;
 use super::param::params;
 use super::plan::Plan;
 use super::problem::{Problem, Result};
@@ -76,7 +77,11 @@ impl Query {
             used: Vec::new(),
         };
         let mut faults: Option<Problem> = None;
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let mut values = 0_usize;
+        for (number, (name, value)) in (1..).zip(form_urlencoded::parse(query.as_bytes())) {
+            at_most(number, setting.limits.parameters(), "parameters")?;
+            values = values.saturating_add(1 + value.bytes().filter(|byte| *byte == b',').count());
+            at_most(values, setting.limits.values(), "values")?;
             match read.take(&name, &value, setting, lenient) {
                 Ok(true) => read.used.push((name.into_owned(), value.into_owned())),
                 Ok(false) => {}
@@ -115,7 +120,10 @@ impl Query {
             ("_elements", None) => self.subset = Subset::elements(value),
             ("_include" | "_revinclude", modifier) => {
                 let include = Include::read(plain == "_revinclude", modifier, value)?;
-                self.includes.push(include);
+                if !self.includes.contains(&include) {
+                    self.includes.push(include);
+                    at_most(self.includes.len(), setting.limits.includes(), "includes")?;
+                }
             }
             _ => match params(self.resource_type).find(|param| param.name == plain) {
                 // A parameter without a value asks for nothing.

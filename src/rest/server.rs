@@ -5,10 +5,11 @@ use super::bundle_writer::BundleWriter;
 use super::filter::Setting;
 use super::find::Finder;
 use super::header::{client_has, http_date, is_lenient, takes_what_we_write};
-use super::include::{Included, MAX_INCLUDED};
+use super::include::Included;
+use super::limits::{Limits, Spent};
 use super::problem::{Problem, Result};
 use super::query::Query;
-use super::splice::stamped;
+use super::splice::stamped_body;
 use super::{KnownUpdates, Request, Response, capability};
 use crate::issue::{Kind, Severity};
 use crate::primitive::CanonicalBase;
@@ -52,6 +53,9 @@ pub struct Server<S: ?Sized = dyn ResourceStore> {
     pub(super) clock: Arc<dyn Clock>,
     canonical: CanonicalBase,
     pub(super) updates: Option<Arc<dyn KnownUpdates>>,
+    pub(super) limits: Limits,
+    /// What the request under way has cost.
+    pub(super) spent: Arc<Spent>,
 }
 
 impl<S: ResourceStore + ?Sized> Server<S> {
@@ -63,8 +67,16 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let base = OwnBase::new(&base.into());
         let store = store.at(base.clone());
         let pages = PageKey::from_bytes(crate::store::Sha256::of(b"fhir-devices: places of searches").0);
-        let canonical = CanonicalBase::default();
-        Self { store, base, pages, clock: Arc::new(SystemClock), canonical, updates: None }
+        Self {
+            store,
+            base,
+            pages,
+            clock: Arc::new(SystemClock),
+            canonical: CanonicalBase::default(),
+            updates: None,
+            limits: Limits::default(),
+            spent: Arc::default(),
+        }
     }
 
     /// With a key of your own for page tokens.
@@ -111,6 +123,19 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         self
     }
 
+    /// With other limits for what one request may cost.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The limits for what one request may cost.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// The store of the tenant.
     pub fn store(&self) -> &TenantResources<S> {
         &self.store
@@ -118,9 +143,10 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// Carries a request out. Every fault is an answer too: an OperationOutcome with the status that fits.
     pub async fn handle(&self, request: &Request<'_>) -> Response {
+        let server = Self { spent: Arc::default(), ..self.clone() };
         let answer = match (&*request.method, Address::read(&request.path)) {
-            ("POST", Ok(Address::Base)) => self.bundle(request).await,
-            (_, Ok(address)) => self.interact(request, &address).await,
+            ("POST", Ok(Address::Base)) => server.bundle(request).await,
+            (_, Ok(address)) => server.interact(request, &address).await,
             (_, Err(problem)) => Err(problem),
         };
         answer.unwrap_or_else(|problem| self.told(problem))
@@ -172,17 +198,24 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     pub(super) fn setting(&self) -> Setting<'_> {
-        Setting { base: &self.base, now: self.clock.now() }
+        Setting { base: &self.base, now: self.clock.now(), limits: &self.limits }
     }
 
     pub(super) fn finder<'a>(&'a self, query: &'a Query) -> Finder<'a, S> {
-        Finder { store: &self.store, base: &self.base, pages: &self.pages, query }
+        Finder {
+            store: &self.store,
+            base: &self.base,
+            pages: &self.pages,
+            limits: &self.limits,
+            spent: &self.spent,
+            query,
+        }
     }
 
     async fn search(&self, kind: ResourceType, query: &str, lenient: bool) -> Result<Response> {
         let query = Query::read(kind, query, &self.setting(), lenient)?;
         let hits = self.finder(&query).page().await?;
-        let included = Included::gather(&self.store, &self.base, &query.includes, &hits.page).await?;
+        let included = Included::gather(self, &query.includes, &hits.page).await?;
 
         let own = query.page.as_ref().map(smol_str::SmolStr::as_str);
         let mut links = vec![("self", query.link(&self.base, own))];
@@ -191,15 +224,15 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         for (mode, version) in
             hits.page.iter().map(|hit| ("match", hit)).chain(included.found.values().map(|other| ("include", other)))
         {
-            let json = stamped(version).map_err(|error| Problem::of_store(&error, &version.key))?;
+            let json = stamped_body(version).map_err(|error| Problem::of_store(&error, &version.key))?;
             let json = query.subset.of(version.key.resource_type(), json);
             let url = format!("{}/{}", self.base, version.key);
             bundle.entry(Some(&url), Some(&json), "search", &format!("{{\"mode\":\"{mode}\"}}"));
         }
         if included.cut {
-            let words = format!("only {MAX_INCLUDED} resources that go with this page are here: ask for fewer a page");
-            let outcome = OperationOutcome::of(Severity::Warning, Kind::Incomplete, &words).to_json();
-            bundle.entry(None, Some(outcome.as_bytes()), "search", "{\"mode\":\"outcome\"}");
+            let words = "not all resources that go with this page are here: ask for fewer a page";
+            let outcome = OperationOutcome::of(Severity::Warning, Kind::Incomplete, words).to_json();
+            bundle.entry(None, Some(&outcome.into()), "search", "{\"mode\":\"outcome\"}");
         }
         Ok(Response::json(200, bundle.finish()))
     }
@@ -225,7 +258,7 @@ fn with_version(request: &Request<'_>, version: &Version) -> Result<Response> {
     let response = if client_has(request, &tag, version.last_updated) {
         Response::empty(304)
     } else {
-        Response::json(200, stamped(version).map_err(|error| Problem::of_store(&error, &version.key))?)
+        Response::json(200, stamped_body(version).map_err(|error| Problem::of_store(&error, &version.key))?)
     };
     Ok(of_version(response, version))
 }
@@ -242,6 +275,8 @@ impl<S: ?Sized> Clone for Server<S> {
             base: self.base.clone(),
             pages: self.pages.clone(),
             clock: Arc::clone(&self.clock),
+            limits: self.limits,
+            spent: Arc::clone(&self.spent),
             canonical: self.canonical.clone(),
             updates: self.updates.clone(),
         }

@@ -1,8 +1,10 @@
 //! The stored bytes of a version with its number and its time put in, as a client reads them.
 
+use super::Body;
 use crate::primitive::Instant;
 use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
 use crate::store::{ResourceType, Result, StoreError, Stored, Version};
+use bytes::Bytes;
 
 /// The resource of a version, typed.
 pub(super) fn typed(version: &Version) -> Result<Resource> {
@@ -36,14 +38,19 @@ pub(super) fn typed(version: &Version) -> Result<Resource> {
 /// # Errors
 /// [`StoreError::Gone`] for a deletion, [`StoreError::Corrupt`] when the body cannot be read.
 pub fn stamped(version: &Version) -> Result<Vec<u8>> {
+    stamped_body(version).map(|body| body.to_vec())
+}
+
+/// The same, sharing the bytes of the version where they are as they are stored.
+pub(super) fn stamped_body(version: &Version) -> Result<Body> {
     let Some(body) = &version.body else { return Err(StoreError::Gone { at: version.version }) };
     Ok(match spliced(version, body) {
         Some(json) => json,
-        None => typed(version)?.to_json().into_bytes(),
+        None => typed(version)?.to_json().into(),
     })
 }
 
-fn spliced(version: &Version, body: &[u8]) -> Option<Vec<u8>> {
+fn spliced(version: &Version, body: &Bytes) -> Option<Body> {
     const META: &[u8] = b",\"meta\":{";
     let (kind, id) = (version.key.resource_type().as_str(), version.key.id().as_str());
     let rest = body.strip_prefix(b"{\"resourceType\":\"")?.strip_prefix(kind.as_bytes())?;
@@ -61,7 +68,7 @@ fn spliced(version: &Version, body: &[u8]) -> Option<Vec<u8>> {
     };
     let number = version.version.to_string();
     let time = Instant::try_from(version.last_updated).ok()?;
-    let mut json = Vec::with_capacity(body.len() + 96);
+    let mut json = Vec::with_capacity(head.len() + 128);
     for part in [
         head,
         META,
@@ -71,11 +78,13 @@ fn spliced(version: &Version, body: &[u8]) -> Option<Vec<u8>> {
         time.as_str().as_bytes(),
         b"\"",
         closing,
-        rest,
     ] {
         json.extend_from_slice(part);
     }
-    Some(json)
+    let mut whole = Body::default();
+    whole.push(json);
+    whole.push(body.slice_ref(rest));
+    Some(whole)
 }
 
 fn has(text: &[u8], part: &[u8]) -> bool {
@@ -113,7 +122,7 @@ mod tests {
             (r#"{"id":"p","resourceType":"Device","model":"x"}"#, false),
         ] {
             let version = version(body);
-            let spliced = spliced(&version, body.as_bytes());
+            let spliced = spliced(&version, &Bytes::from(body));
             assert_eq!(spliced.is_some(), fast, "{body}");
             let slow = typed(&version).unwrap().to_json();
             assert_eq!(String::from_utf8(stamped(&version).unwrap()).unwrap(), slow, "{body}");

@@ -1,9 +1,11 @@
 //! Less of a resource than all of it: `_summary` and `_elements`.
 
+use super::Body;
 use super::problem::{Problem, Result};
 use crate::store::ResourceType;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Which members of a resource are wanted.
@@ -18,7 +20,7 @@ pub(super) enum Subset {
     /// `_summary=data`: all but the text for people.
     Data,
     /// `_elements`
-    Elements(Vec<String>),
+    Elements(BTreeSet<String>),
 }
 
 /// What a resource of any kind is not without.
@@ -81,7 +83,7 @@ impl Subset {
     pub(super) fn elements(value: &str) -> Self {
         // A name may have that of the type before it.
         let name = |name: &str| name.trim().rsplit('.').next().unwrap_or_default().to_owned();
-        let names: Vec<String> = value.split(',').map(name).filter(|name| !name.is_empty()).collect();
+        let names: BTreeSet<String> = value.split(',').map(name).filter(|name| !name.is_empty()).collect();
         if names.is_empty() { Self::Whole } else { Self::Elements(names) }
     }
 
@@ -96,15 +98,13 @@ impl Subset {
                 Self::Data => name != "text",
                 Self::Elements(names) => {
                     // What changes the meaning of a resource must not be lost.
-                    name == "modifierExtension"
-                        || mandatory_of(of).contains(&name)
-                        || names.iter().any(|wanted| wanted == name)
+                    name == "modifierExtension" || mandatory_of(of).contains(&name) || names.contains(name)
                 }
             }
     }
 
     /// The resource with what is wanted of it, and a tag that says that there is more.
-    pub(super) fn of(&self, kind: ResourceType, json: Vec<u8>) -> Vec<u8> {
+    pub(super) fn of(&self, kind: ResourceType, json: Body) -> Body {
         if *self == Self::Whole {
             return json;
         }
@@ -114,7 +114,7 @@ impl Subset {
             format!("{}:{value}", serde_json::Value::from(name))
         };
         let kept: Vec<String> = members.into_iter().filter(|(name, _)| self.keeps(kind, name)).map(tagged).collect();
-        format!("{{{}}}", kept.join(",")).into_bytes()
+        format!("{{{}}}", kept.join(",")).into()
     }
 }
 
@@ -172,9 +172,8 @@ mod tests {
     fn a_subset_keeps_digits_and_says_that_it_is_one() {
         let whole = r#"{"resourceType":"DeviceMetric","id":"m","meta":{"versionId":"1","tag":[{"code":"a"}]},"text":{"status":"empty"},"identifier":{"value":"1"},"type":{"text":"x"},"unit":{"text":"u"},"category":"setting","_color":{"id":"c"},"measurementPeriod":{"repeat":{"period":1.50}}}"#;
         let tag = format!(r#""meta":{{"versionId":"1","tag":[{SUBSETTED},{{"code":"a"}}]}}"#);
-        let of = |subset: Subset| {
-            String::from_utf8(subset.of(ResourceType::DeviceMetric, whole.as_bytes().to_vec())).unwrap()
-        };
+        let of =
+            |subset: Subset| String::from_utf8(subset.of(ResourceType::DeviceMetric, whole.into()).to_vec()).unwrap();
         assert_eq!(of(Subset::Whole), whole);
         let head = format!(r#"{{"resourceType":"DeviceMetric","id":"m",{tag},"#);
         let rest = r#""identifier":{"value":"1"},"type":{"text":"x"},"category":"setting"}"#;

@@ -10,14 +10,16 @@ use super::write::{Candidate, exists_already, has_id_of, name, new_key, of_type,
 use super::{Response, Server};
 use crate::code::HttpVerb;
 use crate::datatype::Literal;
-use crate::element::ReadMode;
 use crate::issue::Kind;
 use crate::store::{
     AtomicScope, CommitError, Key, Precondition, ResourceStore, ResourceType, StoreError, Version, VersionId, Write,
 };
-use crate::validate::check;
+use crate::validate::check_within;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
+
+/// The longest `fullUrl` below whose service relative references are looked for, in bytes.
+const MAX_URL: usize = 2_048;
 
 /// How often a transaction is tried whose resources others keep changing.
 const TRIES: u32 = 4;
@@ -250,12 +252,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let Some(mut resource) = entry.resource.clone() else { return Err(not_here(entry)) };
         name(&mut resource, key)?;
         let json = resource.to_json();
+        let home = home(entry);
         let mut asked: BTreeSet<String> = BTreeSet::new();
         let mut dangling: BTreeSet<String> = BTreeSet::new();
         rewrite(&json, &mut |text| {
             if is_conditional(text) {
                 asked.insert(text.to_owned());
-            } else if text.starts_with("urn:uuid:") && addresses.target(text, entry).is_none() {
+            } else if text.starts_with("urn:uuid:") && addresses.target(text, home).is_none() {
                 dangling.insert(text.to_owned());
             }
             None
@@ -270,15 +273,15 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             conditional.insert(text, found.to_string());
         }
         let changed = rewrite(&json, &mut |text| {
-            conditional.get(text).cloned().or_else(|| addresses.target(text, entry).map(ToString::to_string))
+            conditional.get(text).cloned().or_else(|| addresses.target(text, home).map(ToString::to_string))
         });
         if changed == json {
             return self.client_write(resource, stored, when).await;
         }
-        let checked = check(changed.as_bytes(), ReadMode::Strict);
+        let checked = check_within(changed.as_bytes(), self.limits.read_memory());
         match checked.resource {
             Some(resource) if !checked.report.has_errors() => self.client_write(resource, stored, when).await,
-            _ => Err(Problem::document(&checked.report)),
+            _ => Err(Problem::document_within(checked.report, &self.limits)),
         }
     }
 
@@ -390,6 +393,14 @@ fn is_conditional(text: &str) -> bool {
     kind.is_some_and(|kind| !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphabetic()))
 }
 
+/// The service that an entry is of, by its `fullUrl`. One that is longer than any address of a resource is of none.
+fn home(entry: &Asked) -> Option<&str> {
+    match Literal::parse(entry.full_url.as_deref().filter(|url| url.len() <= MAX_URL)?) {
+        Literal::Absolute { base, .. } => Some(base),
+        _ => None,
+    }
+}
+
 /// Where the entries of a transaction are, by their temporary addresses.
 struct Addresses(BTreeMap<String, Key>);
 
@@ -399,14 +410,13 @@ impl Addresses {
         Self(known.filter_map(|(entry, step)| Some((entry.full_url.clone()?, step.key()?.clone()))).collect())
     }
 
-    /// What a reference of an entry leads to. A relative one is below the service of the entry that has it.
-    fn target(&self, text: &str, of: &Asked) -> Option<&Key> {
+    /// What a reference of an entry leads to. A relative one is below the service of the entry that has it, `home`.
+    fn target(&self, text: &str, home: Option<&str>) -> Option<&Key> {
         if let Some(key) = self.0.get(text) {
             return Some(key);
         }
         let Literal::Relative { resource_type, id, version: None } = Literal::parse(text) else { return None };
-        let Literal::Absolute { base, .. } = Literal::parse(of.full_url.as_deref()?) else { return None };
-        self.0.get(&format!("{base}/{resource_type}/{id}"))
+        self.0.get(&format!("{}/{resource_type}/{id}", home?))
     }
 }
 

@@ -4,9 +4,8 @@ use super::header::{Return, body_is_json, if_match, prefers};
 use super::problem::{Problem, Result};
 use super::query::Query;
 use super::server::of_version;
-use super::splice::{stamped, typed};
-use super::{Request, Response, Server};
-use crate::element::ReadMode;
+use super::splice::{stamped_body, typed};
+use super::{Limits, Request, Response, Server};
 use crate::issue::{Kind, Severity};
 use crate::primitive::Id;
 use crate::resource::{OperationOutcome, Resource};
@@ -14,7 +13,7 @@ use crate::store::random_number;
 use crate::store::{
     Key, Precondition, ResourceStore, ResourceType, Sha256, StoreError, Stored, Version, Write, WriteId,
 };
-use crate::validate::{Valid, Validate, check};
+use crate::validate::{Valid, Validate, check_within};
 use std::fmt::Write as _;
 
 /// How often a write is tried that others keep overtaking.
@@ -24,11 +23,11 @@ const TRIES: u32 = 8;
 const UPDATE_TRIES: u32 = 32;
 
 /// Reads a resource strictly, with every finding.
-pub(super) fn document(kind: ResourceType, body: &[u8]) -> Result<Resource> {
-    let checked = check(body, ReadMode::Strict);
+pub(super) fn document(kind: ResourceType, body: &[u8], limits: &Limits) -> Result<Resource> {
+    let checked = check_within(body, limits.read_memory());
     let found = match checked.resource {
         Some(resource) if !checked.report.has_errors() => resource,
-        _ => return Err(Problem::document(&checked.report)),
+        _ => return Err(Problem::document_within(checked.report, limits)),
     };
     of_type(kind, &found)?;
     Ok(found)
@@ -161,7 +160,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// `POST TYPE`, with `If-None-Exist` or without.
     pub(super) async fn create(&self, request: &Request<'_>, kind: ResourceType) -> Result<Response> {
         body_is_json(request)?;
-        let mut resource = document(kind, &request.body)?;
+        let mut resource = document(kind, &request.body, &self.limits)?;
         if let Some(condition) = request.one("if-none-exist") {
             let query = self.condition(kind, condition, "if-none-exist")?;
             let (status, version) = self.create_once(&resource, &query, "if-none-exist").await?;
@@ -178,7 +177,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         body_is_json(request)?;
         let when = if_match(request)?;
         let new = request.one("if-none-match") == Some("*");
-        let resource = document(key.resource_type(), &request.body)?;
+        let resource = document(key.resource_type(), &request.body, &self.limits)?;
         has_id_of(&resource, key)?;
         let named = matches!(when, Some(Precondition::Version(_)));
         for _ in 0..UPDATE_TRIES {
@@ -215,7 +214,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         body_is_json(request)?;
         let query = self.condition(kind, &request.query, "conditional")?;
         let when = if_match(request)?;
-        let resource = document(kind, &request.body)?;
+        let resource = document(kind, &request.body, &self.limits)?;
         for _ in 0..TRIES {
             let Some(found) = self.only(&query, "conditional").await? else {
                 if when.is_some() {
@@ -281,7 +280,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 Response::json(status, outcome.to_json())
             }
             Return::Representation => {
-                Response::json(status, stamped(version).map_err(|error| Problem::of_store(&error, &version.key))?)
+                Response::json(status, stamped_body(version).map_err(|error| Problem::of_store(&error, &version.key))?)
             }
         };
         let place = format!("{}/{}/_history/{}", self.path(), version.key, version.version);

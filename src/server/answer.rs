@@ -3,11 +3,15 @@
 use crate::issue::Kind;
 use crate::rest;
 use crate::store::StoreError;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
+use futures_core::Stream;
+use std::convert::Infallible;
 use std::fmt::Display;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 pub(super) use crate::rest::http_date;
 
@@ -74,7 +78,11 @@ pub(super) fn of_library(response: rest::Response) -> Answer {
     if let Some(fault) = response.fault {
         tracing::error!(fault, "a request failed");
     }
-    let mut answer = Response::new(Body::from(response.body));
+    let length = response.body.len();
+    let mut answer = Response::new(stream(response.body));
+    if length > 0 {
+        set(&mut answer, header::CONTENT_LENGTH, length);
+    }
     *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in response.headers {
         if let Ok(value) = HeaderValue::try_from(value) {
@@ -82,6 +90,26 @@ pub(super) fn of_library(response: rest::Response) -> Answer {
         }
     }
     answer
+}
+
+/// A body, of which each part is sent by itself: the parts of a large answer are shared with the store.
+fn stream(body: rest::Body) -> Body {
+    let mut parts = body.into_parts();
+    if parts.len() < 2 {
+        return Body::from(parts.pop().unwrap_or_default());
+    }
+    Body::from_stream(Parts(parts.into_iter()))
+}
+
+/// The parts of a body, in order.
+struct Parts(std::vec::IntoIter<Bytes>);
+
+impl Stream for Parts {
+    type Item = std::result::Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.0.next().map(Ok))
+    }
 }
 
 /// A resource as the whole answer.

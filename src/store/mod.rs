@@ -29,6 +29,7 @@ mod blob;
 mod blob_store;
 mod capabilities;
 mod clock;
+mod criteria;
 mod document;
 mod edit;
 mod error;
@@ -56,6 +57,7 @@ pub use blob::{BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, Generation, Put
 pub use blob_store::{BlobStore, BlobWriter};
 pub use capabilities::{AtomicScope, BlobCapabilities, Capabilities};
 pub use clock::{Clock, SystemClock};
+pub(crate) use criteria::{Beginnings, Criteria};
 pub use document::{Precondition, Version, Write};
 pub use edit::writes;
 pub use error::{Applied, BoxError, CommitError, InvalidText, Result, StoreError};

@@ -2,8 +2,8 @@
 
 use crate::store::random_number;
 use crate::store::{
-    Criterion, IndexEntries, Key, Parameter, ResourceType, Result, StoreError, Tenant, Token, Version, VersionId,
-    Write, WriteId,
+    Criteria, IndexEntries, Key, Parameter, ResourceType, Result, StoreError, Tenant, Token, Version, VersionId, Write,
+    WriteId,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -248,9 +248,9 @@ impl Item {
     }
 
     /// The container compares as well, but less exactly.
-    pub(super) fn meets(&self, all_of: &[Criterion]) -> bool {
+    pub(super) fn meets(&self, criteria: &Criteria) -> bool {
         let entries = self.index.as_ref().map(Index::entries).unwrap_or_default();
-        all_of.iter().all(|criterion| criterion.matches(&self.rid, &entries))
+        criteria.matches(&self.rid, &entries)
     }
 }
 

@@ -3,7 +3,9 @@
 use super::super::form::to_usize;
 use super::item::{Item, exact, live, name, start, value};
 use super::{Cosmos, fault, wire};
-use crate::store::{Criterion, Key, Page, PageToken, Query, Result, Search, StoreError, Tenant, TokenMatch, Version};
+use crate::store::{
+    Criteria, Criterion, Key, Page, PageToken, Query, Result, Search, StoreError, Tenant, TokenMatch, Version,
+};
 use azure_data_cosmos::feed::FeedScope;
 use std::num::NonZeroU32;
 
@@ -94,7 +96,8 @@ pub(super) async fn search(cosmos: &Cosmos, tenant: &Tenant, search: &Search) ->
     items.truncate(limit);
     let last = items.last().filter(|_| more);
     let next = last.map(|last| cosmos.pages.seal(tenant, query, last.rid.as_bytes())).transpose()?;
-    let items = items.iter().filter(|item| item.meets(&search.all_of)).map(Item::to_version).collect::<Result<_>>()?;
+    let criteria = Criteria::of(&search.all_of);
+    let items = items.iter().filter(|item| item.meets(&criteria)).map(Item::to_version).collect::<Result<_>>()?;
     Ok(Page { items, next })
 }
 

@@ -2,7 +2,7 @@
 
 use super::record::{Entry, Record};
 use super::table::Table;
-use crate::store::{Criterion, IndexEntries, Matching, Parameter, ResourceType, Token, TokenMatch};
+use crate::store::{Criteria, Criterion, IndexEntries, Matching, Parameter, ResourceType, Token};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
@@ -353,28 +353,13 @@ impl Index {
         }
     }
 
-    /// Whether a resource that lives meets a criterion.
-    pub(super) fn meets(&self, record: &Record, criterion: &Criterion) -> bool {
-        let of = |parameter: Parameter| {
-            let entries = record.entries.iter().filter_map(|(value, system)| Some((self.values.get(*value)?, *system)));
-            entries.filter(move |(value, _)| value.parameter == parameter)
+    /// Whether a resource that lives meets the criteria.
+    pub(super) fn meets(&self, record: &Record, criteria: &Criteria) -> bool {
+        let entry = |(value, system): &Entry| {
+            let value = self.values.get(*value)?;
+            let system = if *system == NONE { None } else { Some(self.systems.get(*system)?.text.as_str()) };
+            Some((value.parameter, system, value.text.as_str()))
         };
-        let named = |number: u32, text: &SmolStr| self.systems.get(number).is_some_and(|system| system.text == *text);
-        match criterion {
-            Criterion::Id(id) => record.id == *id,
-            Criterion::AnyId(wanted) => wanted.contains(&record.id),
-            Criterion::Is(parameter, wanted) => of(*parameter).any(|(value, system)| match wanted {
-                TokenMatch::Value(text) => value.text == *text,
-                TokenMatch::Exact(Token { system: None, value: text }) => system == NONE && value.text == *text,
-                TokenMatch::Exact(Token { system: Some(wanted), value: text }) => {
-                    value.text == *text && named(system, wanted)
-                }
-                TokenMatch::System(wanted) => named(system, wanted),
-            }),
-            Criterion::Begins(parameter, start) => {
-                of(*parameter).any(|(value, _)| value.text.starts_with(start.as_str()))
-            }
-            Criterion::AnyOf(any) => any.iter().any(|criterion| self.meets(record, criterion)),
-        }
+        criteria.meet(&record.id, || record.entries.iter().filter_map(entry))
     }
 }

@@ -4,7 +4,7 @@ use super::super::form::check;
 use super::index::{Index, Place};
 use super::record::{Record, Shard, Stored};
 use super::{Limits, lock_read, lock_write};
-use crate::store::{CommitError, IndexEntries, Key, Result, Search, StoreError, Version, VersionId, Write};
+use crate::store::{CommitError, Criteria, IndexEntries, Key, Result, Search, StoreError, Version, VersionId, Write};
 use smol_str::SmolStr;
 use std::hash::{BuildHasher, Hash as _, Hasher as _, RandomState};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -129,10 +129,9 @@ impl Part {
         limit: usize,
         after: Option<&str>,
     ) -> Found {
-        let meets = |record: &&Record| {
-            after.is_none_or(|after| record.id.as_str() > after)
-                && search.all_of.iter().all(|criterion| index.meets(record, criterion))
-        };
+        let criteria = Criteria::of(&search.all_of);
+        let meets =
+            |record: &&Record| after.is_none_or(|after| record.id.as_str() > after) && index.meets(record, &criteria);
         let records = found.into_iter().filter_map(|place| Self::record(shards, place));
         let mut records: Vec<&Record> = records.filter(meets).collect();
         records.sort_unstable_by(|one, other| one.id.cmp(&other.id));
@@ -143,6 +142,7 @@ impl Part {
     }
 
     fn of_all(shards: &Held<'_>, index: &Index, search: &Search, limit: usize, after: Option<&str>) -> Found {
+        let criteria = Criteria::of(&search.all_of);
         let (mut items, mut last) = (Vec::new(), None::<&SmolStr>);
         for (looked_at, (id, place)) in index.behind(search.resource_type, after).enumerate() {
             if looked_at >= Self::SCAN || items.len() >= limit {
@@ -150,8 +150,9 @@ impl Part {
             }
             last = Some(id);
             let record = Self::record(shards, place);
-            let meets = |record: &&Record| search.all_of.iter().all(|criterion| index.meets(record, criterion));
-            items.extend(record.filter(meets).and_then(|record| Self::version(search, record)));
+            items.extend(
+                record.filter(|record| index.meets(record, &criteria)).and_then(|record| Self::version(search, record)),
+            );
         }
         (items, None)
     }

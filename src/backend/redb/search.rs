@@ -6,10 +6,11 @@
 use super::failed;
 use super::open_for_reading;
 use super::tables::{CURRENT, INDEX, Row, end_of, id_of_index, index_start, index_value, of_type};
-use crate::store::{Criterion, Key, Result, Search, Tenant, TokenMatch, Version};
+use crate::store::{Criteria, Criterion, Key, Result, Search, Tenant, TokenMatch, Version};
 use ::redb::{Range, ReadOnlyTable, ReadTransaction};
 use smol_str::SmolStr;
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::Bound;
 
 /// The most steps of one page, so that no search holds up its executor for long.
@@ -77,7 +78,41 @@ enum List {
     Type(Rows<Bin>),
     Value(Rows<()>),
     Ids(BTreeSet<SmolStr>),
-    Union(Vec<Ids>),
+    Union(Union),
+}
+
+/// Lists of which each id is given once.
+struct Union {
+    lists: Vec<Ids>,
+    /// Where each list is, the least id first; empty until the first step.
+    places: BinaryHeap<Reverse<(SmolStr, usize)>>,
+    begun: bool,
+}
+
+impl Union {
+    fn new(lists: Vec<Ids>) -> Self {
+        Self { lists, places: BinaryHeap::new(), begun: false }
+    }
+
+    /// The least id there of all lists. Only the lists that are behind it are moved.
+    fn seek(&mut self, from: Bound<&str>, steps: &mut usize) -> Result<Option<SmolStr>> {
+        if !std::mem::replace(&mut self.begun, true) {
+            for (number, list) in self.lists.iter_mut().enumerate() {
+                self.places.extend(list.seek(from, steps)?.map(|id| Reverse((id, number))));
+            }
+        }
+        while let Some(Reverse((least, number))) = self.places.peek() {
+            if reached(least, from) {
+                return Ok(Some(least.clone()));
+            }
+            let number = *number;
+            self.places.pop();
+            if let Some(list) = self.lists.get_mut(number) {
+                self.places.extend(list.seek(from, steps)?.map(|id| Reverse((id, number))));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// Ids in order, of which the last one given is kept.
@@ -107,17 +142,7 @@ impl Ids {
                 *steps = steps.saturating_add(1);
                 ids.range::<str, _>((from, Bound::Unbounded)).next().cloned()
             }
-            List::Union(lists) => {
-                let mut least: Option<SmolStr> = None;
-                for list in lists {
-                    let found = list.seek(from, steps)?;
-                    least = match (least, found) {
-                        (Some(a), Some(b)) => Some(a.min(b)),
-                        (a, b) => a.or(b),
-                    };
-                }
-                least
-            }
+            List::Union(union) => union.seek(from, steps)?,
         };
         self.over = found.is_none();
         self.last.clone_from(&found);
@@ -208,7 +233,7 @@ impl<'a> Finder<'a> {
                 let lists: Option<Vec<Ids>> =
                     any.iter().map(|criterion| self.list(criterion)).collect::<Result<_>>()?;
                 match lists {
-                    Some(lists) => List::Union(lists),
+                    Some(lists) => List::Union(Union::new(lists)),
                     None => return Ok(None),
                 }
             }
@@ -245,6 +270,7 @@ impl<'a> Finder<'a> {
     /// What meets the criteria from there on, and where to go on if there may be more.
     pub(super) fn page(mut self, limit: usize, from: Option<&Place>) -> Result<(Vec<Version>, Option<Place>)> {
         let current = open_for_reading(self.transaction, CURRENT)?;
+        let criteria = Criteria::of(&self.search.all_of);
         let told_by_index = self.search.all_of.iter().all(is_told_by_index);
         let mut items = Vec::new();
         let mut bytes = 0_usize;
@@ -264,7 +290,7 @@ impl<'a> Finder<'a> {
                 let row = Row::decode(row.value())?;
                 let meets = |row: &Row<'_>| -> Result<bool> {
                     let entries = row.entries()?;
-                    Ok(self.search.all_of.iter().all(|criterion| criterion.matches(&id, &entries)))
+                    Ok(criteria.matches(&id, &entries))
                 };
                 if row.body.is_some() && (told_by_index || meets(&row)?) {
                     bytes = bytes.saturating_add(row.body.map_or(0, <[u8]>::len));

@@ -1,0 +1,149 @@
+//! What one request may cost.
+
+use super::problem::{Problem, Result};
+use crate::issue::{Kind, Report};
+use std::fmt::Display;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// What one request to a [`Server`](super::Server) may cost. What goes beyond it is refused with an OperationOutcome that
+/// names the limit; a page that would be too large is cut, and its `next` link leads on.
+///
+/// ```
+/// use fhir_devices::rest::Limits;
+/// let limits = Limits::default().with_entries(100).with_page_bytes(1 << 20);
+/// assert_eq!((limits.entries(), limits.values()), (100, 1_000));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    entries: usize,
+    answer_bytes: usize,
+    page_bytes: usize,
+    findings: usize,
+    values: usize,
+    parameters: usize,
+    includes: usize,
+    steps: usize,
+    judged_bytes: usize,
+    read_memory: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            entries: 5_000,
+            answer_bytes: 32 << 20,
+            page_bytes: 8 << 20,
+            findings: Report::MOST,
+            values: 1_000,
+            parameters: 100,
+            includes: 16,
+            steps: 200_000,
+            judged_bytes: 256 << 20,
+            read_memory: 64 << 20,
+        }
+    }
+}
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident $with:ident;)*) => { $(
+        $(#[$doc])*
+        #[must_use]
+        pub const fn $name(&self) -> usize {
+            self.$name
+        }
+
+        #[doc = concat!("With another limit for [`", stringify!($name), "`](Self::", stringify!($name), ").")]
+        #[must_use]
+        pub const fn $with(mut self, most: usize) -> Self {
+            self.$name = most;
+            self
+        }
+    )* };
+}
+
+impl Limits {
+    limits! {
+        /// The most entries of a batch or transaction: 5,000. Beyond it the Bundle is refused with 413.
+        entries with_entries;
+        /// The most bytes of the answer to a batch or transaction: 32 MiB. In a batch, entries that read after that are
+        /// answered with 413 each, and those that write are carried out and answered without the resource; so are the
+        /// entries of a transaction.
+        answer_bytes with_answer_bytes;
+        /// The most bytes of a page of a search or a history: 8 MiB. A page has one resource at the least, and is cut where
+        /// the next one would go beyond.
+        page_bytes with_page_bytes;
+        /// The most findings of an OperationOutcome: 1,000, which is also [`Report::MOST`]. The last issue counts the rest.
+        findings with_findings;
+        /// The most values of a search, over all its parameters: 1,000. Beyond it: 400.
+        values with_values;
+        /// The most parameters of a search: 100. Beyond it: 400.
+        parameters with_parameters;
+        /// The most `_include` and `_revinclude` of a search: 16. Beyond it: 400.
+        includes with_includes;
+        /// The most resources that a request looks at, with all its entries and conditions: 200,000; a call of the store
+        /// counts as 50. A search that comes to it gives what it has and a `next` link, anything else is refused with 400.
+        steps with_steps;
+        /// The most bytes of resources that a request reads to judge what the index cannot tell: 256 MiB. As `steps`.
+        judged_bytes with_judged_bytes;
+        /// The most bytes that the elements of a document may take in memory: 64 MiB. Beyond it the document is refused with
+        /// 413.
+        read_memory with_read_memory;
+    }
+}
+
+/// How many steps a call of the store counts as.
+pub(super) const CALL: usize = 50;
+
+/// What a request has cost so far.
+#[derive(Debug, Default)]
+pub(super) struct Spent {
+    steps: AtomicUsize,
+    judged: AtomicUsize,
+    answered: AtomicUsize,
+}
+
+impl Spent {
+    /// Counts resources that were looked at, and the bytes of them that were read.
+    pub(super) fn look(&self, steps: usize, bytes: usize) {
+        self.steps.fetch_add(steps, Relaxed);
+        self.judged.fetch_add(bytes, Relaxed);
+    }
+
+    /// Counts bytes of the answer.
+    pub(super) fn answer(&self, bytes: usize) {
+        self.answered.fetch_add(bytes, Relaxed);
+    }
+
+    /// Whether the request has looked at as much as it may.
+    pub(super) fn is_tired(&self, limits: &Limits) -> bool {
+        self.steps.load(Relaxed) >= limits.steps || self.judged.load(Relaxed) >= limits.judged_bytes
+    }
+
+    /// Refuses what would look further.
+    pub(super) fn may_look(&self, limits: &Limits) -> Result<()> {
+        if self.is_tired(limits) {
+            return Err(too_costly(
+                "the request looks at more resources than one request may: narrow it, or send it in parts",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the answer has as many bytes as it may.
+    pub(super) fn is_full(&self, limits: &Limits) -> bool {
+        self.answered.load(Relaxed) >= limits.answer_bytes
+    }
+}
+
+/// A request that asks for more than one request may.
+pub(super) fn too_costly(words: impl Display) -> Problem {
+    Problem::new(400, Kind::TooCostly, "too-costly", words)
+}
+
+/// Checks the number of something in a search.
+pub(super) fn at_most(found: usize, most: usize, what: &str) -> Result<()> {
+    if found > most {
+        return Err(too_costly(format_args!("the search has more than {most} {what}: ask in parts")));
+    }
+    Ok(())
+}
