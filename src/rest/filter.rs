@@ -38,7 +38,7 @@ pub(super) struct Filter {
 /// The values that are asked for, so that a resource is judged without going through all of them.
 #[derive(Clone, Debug, Default)]
 struct Matcher {
-    missing: Option<bool>,
+    missing: BTreeSet<bool>,
     /// Values without case, in any system.
     values: BTreeSet<String>,
     /// By a value without case, the systems that it may have.
@@ -56,7 +56,7 @@ impl Matcher {
         let mut starts = Vec::new();
         for wanted in any_of {
             match wanted {
-                Wanted::Missing(missing) => matcher.missing = Some(*missing),
+                Wanted::Missing(missing) => drop(matcher.missing.insert(*missing)),
                 Wanted::Token(TokenMatch::Value(value)) => drop(matcher.values.insert(value.to_lowercase())),
                 Wanted::Token(TokenMatch::Exact(exact)) => {
                     let systems = matcher.exact.entry(exact.value.to_lowercase()).or_default();
@@ -75,7 +75,7 @@ impl Matcher {
     }
 
     fn is_met(&self, found: &Values<'_>, base: &OwnBase) -> bool {
-        self.missing.is_some_and(|missing| found.is_empty() == missing)
+        self.missing.contains(&found.is_empty())
             || found.tokens.iter().any(|coded| self.is_token(coded))
             || found.texts.iter().any(|text| self.is_text(text, base))
     }
@@ -161,7 +161,7 @@ impl Filter {
     /// Ids differ by case.
     fn is_id(&self, id: &str) -> bool {
         let lower = id.to_lowercase();
-        self.matcher.missing == Some(false)
+        self.matcher.missing.contains(&false)
             || ((self.matcher.values.contains(&lower) || self.matcher.exact.contains_key(&lower))
                 && self.any_of.iter().any(|wanted| wanted.is_id(id)))
     }

@@ -127,8 +127,8 @@ impl Criteria {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Token;
     use super::*;
-    use crate::store::Token;
 
     #[test]
     fn criteria_are_met_as_each_criterion_says() {
