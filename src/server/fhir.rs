@@ -1,46 +1,101 @@
 //! The FHIR interface: the library's, carried over HTTP.
 
 use super::answer::{Problem, Result, of_library};
+use super::budget::{Cost, until_sent};
 use super::place::AtTenant;
 use super::{MAX_BUNDLE, MAX_DOCUMENT, Shared, keeper};
 use crate::issue::Kind;
-use crate::rest::Request;
-use axum::body::Bytes;
+use crate::rest::{Limits, Request};
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{Method, StatusCode, header};
+use std::error::Error;
+
+/// A document of no more bytes is read at once, on the thread that took the request.
+const READ_AT_ONCE: usize = 16 << 10;
 
 /// Everything at and below `/TENANT/fhir`.
 pub(super) async fn handle(
     State(app): State<Shared>,
     AtTenant(tenant): AtTenant,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: std::result::Result<Bytes, BytesRejection>,
+    request: axum::extract::Request,
 ) -> Result {
+    let (head, body) = request.into_parts();
+    let (method, uri) = (head.method, head.uri);
     // The path is given on as it came; the tenant is the first segment, `fhir` the second.
     let path = uri.path().splitn(4, '/').nth(3).unwrap_or_default();
-    let body = body.map_err(|refused| {
-        if refused.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let limit = if path.is_empty() { MAX_BUNDLE } else { MAX_DOCUMENT };
-            let words = format!("the body is larger than {limit} bytes");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-large", words)
-        } else {
-            Problem::bad("body", "the body broke off")
-        }
-    })?;
+    let query = uri.query().unwrap_or_default();
     // Searches of a tenant of whom nothing is known succeed too.
     let names_one = path.split_once('/').is_some_and(|(_, id)| !id.starts_with('_'));
     let changes = !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS) && !path.ends_with("_search");
-    let mut request = Request::new(method.as_str(), path).query(uri.query().unwrap_or_default()).body(body);
-    for (name, value) in &headers {
+    let reads_one = !changes && names_one && !path.contains("/_history");
+
+    let limit = if path.is_empty() { MAX_BUNDLE } else { MAX_DOCUMENT };
+    let length = body_length(&head.headers, &body, limit)?;
+    let permit = match path {
+        "metadata" => None,
+        _ => Some(app.budget.take(cost(path, reads_one, length, &app.limits)).await?),
+    };
+    let body = read(body, limit).await?;
+    let at_once = path == "metadata"
+        || reads_one
+        || (changes && !path.is_empty() && query.is_empty() && body.len() <= READ_AT_ONCE);
+    let mut request = Request::new(method.as_str().to_owned(), path.to_owned()).query(query.to_owned()).body(body);
+    for (name, value) in &head.headers {
         // What is no text is no tag, no media type and no condition either.
-        request = request.header(name.as_str(), value.to_str().unwrap_or_default());
+        request = request.header(name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned());
     }
-    let answer = of_library(app.fhir(&tenant).handle(&request).await);
+    let server = app.fhir(&tenant);
+    let response = if at_once {
+        server.handle(&request).await
+    } else {
+        app.budget.offload(async move { server.handle(&request).await }).await?
+    };
+    let length = response.body.len();
+    let mut answer = of_library(response);
+    if let Some(permit) = permit {
+        answer = until_sent(answer, length, permit);
+    }
     if (names_one || changes) && answer.status().is_success() {
         keeper::notice(&app, &tenant).await;
     }
     Ok(answer)
+}
+
+/// What a request may take, before it is read.
+fn cost(path: &str, reads_one: bool, length: usize, limits: &Limits) -> Cost {
+    if path.is_empty() {
+        Cost::bundle(length, limits)
+    } else if reads_one {
+        Cost::READ
+    } else if length > 0 && !path.ends_with("_search") {
+        Cost::document(length, limits)
+    } else {
+        Cost::page(limits)
+    }
+}
+
+/// How many bytes a body has, or may have where its length is not told.
+fn body_length(headers: &axum::http::HeaderMap, body: &Body, limit: usize) -> Result<usize> {
+    if axum::body::HttpBody::is_end_stream(body) {
+        return Ok(0);
+    }
+    let told = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    match told {
+        Some(length) if length > limit => Err(too_large(limit)),
+        Some(length) => Ok(length),
+        None => Ok(limit),
+    }
+}
+
+fn too_large(limit: usize) -> Problem {
+    let words = format!("the body is larger than {limit} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-large", words)
+}
+
+async fn read(body: Body, limit: usize) -> Result<Bytes> {
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
+        let too_long = error.source().is_some_and(|source| source.to_string() == "length limit exceeded");
+        if too_long { too_large(limit) } else { Problem::bad("body", "the body broke off") }
+    })
 }

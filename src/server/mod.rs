@@ -21,6 +21,7 @@
 mod answer;
 mod blobs;
 mod connections;
+mod budget;
 mod demo;
 mod fhir;
 mod files;
@@ -48,6 +49,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 use connections::Connections;
+use budget::Budget;
 use health::Readiness;
 use metrics::Metrics;
 use std::error::Error;
@@ -127,6 +129,8 @@ pub struct UpdateServer {
     connections: Arc<Connections>,
     /// Told of what the process cannot go on after.
     fatal: Fatal,
+    limits: rest::Limits,
+    budget: Budget,
 }
 
 /// What a handler is given.
@@ -167,6 +171,8 @@ impl UpdateServer {
             adopts_stores: false,
             connections: Connections::new(ConnectionLimits::default()),
             fatal: Fatal::default(),
+            limits: rest::Limits::default(),
+            budget: Budget::default(),
         })
     }
 
@@ -213,6 +219,21 @@ impl UpdateServer {
     #[must_use]
     pub fn with_authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
         self.authenticator = Some(authenticator);
+        self
+    }
+
+    /// With other limits for what one request may cost.
+    #[must_use]
+    pub fn with_limits(mut self, limits: rest::Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// With that many bytes of memory for all FHIR requests together, their answers included until they are sent; 208 MiB
+    /// otherwise. A request waits for up to ten seconds until others have ended, and is then answered with 503.
+    #[must_use]
+    pub fn with_request_memory(mut self, bytes: usize) -> Self {
+        self.budget = Budget::of(bytes);
         self
     }
 
@@ -277,6 +298,7 @@ impl UpdateServer {
             .with_page_key(self.pages.clone())
             .with_canonical_base(self.canonical.clone())
             .with_known_updates(Arc::new(self.updates.clone()))
+            .with_limits(self.limits)
     }
 }
 

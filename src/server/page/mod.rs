@@ -3,6 +3,7 @@
 mod tree;
 
 use super::answer::{Answer, Problem, Result, set};
+use super::budget::Cost;
 use super::{Shared, demo, keeper};
 use crate::store::{Sha256, Tenant};
 use axum::body::Body;
@@ -23,8 +24,10 @@ pub(crate) async fn show(State(app): State<Shared>, RawQuery(query): RawQuery) -
     let named = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "tenant").map(|(_, value)| value);
     let named = named.as_deref().map(str::trim).filter(|name| !name.is_empty()).unwrap_or(demo::TENANT);
     let tenant: Tenant = named.parse().map_err(Problem::not_found)?;
-    let fleet =
-        tree::Fleet::read(&app.tenanted(&tenant)).await.map_err(|error| Problem::of_store(&error, "the page"))?;
+    let _permit = app.budget.take(Cost::page(&app.limits)).await?;
+    let store = app.tenanted(&tenant);
+    let fleet = app.budget.offload(async move { tree::Fleet::read(&store).await }).await?;
+    let fleet = fleet.map_err(|error| Problem::of_store(&error, "the page"))?;
     if !fleet.is_empty() {
         keeper::notice(&app, &tenant).await;
     }

@@ -14,12 +14,18 @@ use std::fmt::Write as _;
 /// The most resources of a type that a page shows.
 const MAX_SHOWN: usize = 2_000;
 
+/// The most bytes of resources of a type that a page shows.
+const MAX_BYTES: usize = 2 << 20;
+
+/// A resource of more bytes is not shown.
+const MAX_EACH: usize = 64 << 10;
+
 /// What a page shows.
 pub(crate) struct Fleet {
     /// The devices, each with its components.
     devices: Vec<(Device, Vec<DeviceComponent>)>,
     metrics: Vec<DeviceMetric>,
-    /// More than [`MAX_SHOWN`] of a type were there.
+    /// Not all resources are shown: there are too many, or they are too large.
     cut: bool,
 }
 
@@ -84,7 +90,10 @@ impl Fleet {
         }
         let mut html = String::new();
         if self.cut {
-            let _ = write!(html, "<p class=\"empty\">Only the first {MAX_SHOWN} resources of each type are shown.</p>");
+            let _ = write!(
+                html,
+                "<p class=\"empty\">Not all resources are shown: at most {MAX_SHOWN} of each type, and none that is large.</p>"
+            );
         }
         for (device, parts) in &self.devices {
             self.device(tenant, device, parts, &mut html);
@@ -164,17 +173,24 @@ impl Fleet {
 }
 
 async fn all<T: Stored>(store: &TenantResources) -> Result<(Vec<T>, bool)> {
-    let mut search = Search::new(T::TYPE).limit(500);
-    let mut found = Vec::new();
+    let mut search = Search::new(T::TYPE).limit(50);
+    let (mut found, mut bytes, mut seen, mut cut) = (Vec::new(), 0_usize, 0_usize, false);
     loop {
         let page = store.search(&search).await?;
         for version in &page.items {
+            let size = version.body.as_ref().map_or(0, bytes::Bytes::len);
+            seen = seen.saturating_add(1);
+            if size > MAX_EACH || bytes.saturating_add(size) > MAX_BYTES {
+                cut = true;
+                continue;
+            }
+            bytes = bytes.saturating_add(size);
             found.push(T::from_version(version)?);
         }
         match page.next {
-            Some(_) if found.len() >= MAX_SHOWN => return Ok((found, true)),
+            Some(_) if seen >= MAX_SHOWN || bytes.saturating_add(MAX_EACH) > MAX_BYTES => return Ok((found, true)),
             Some(next) => search.after = Some(next),
-            None => return Ok((found, false)),
+            None => return Ok((found, cut)),
         }
     }
 }
