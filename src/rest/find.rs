@@ -64,6 +64,12 @@ impl Chunk {
         wanted.min(self.left / each).clamp(1, self.most.max(1))
     }
 
+    /// Whether a page could hold so many resources like those that came.
+    fn has_room_for(&self, count: usize) -> bool {
+        let each = self.bytes.checked_div(self.seen).unwrap_or_default();
+        each.saturating_mul(count) <= self.left.saturating_add(self.bytes)
+    }
+
     /// Notes a resource that came.
     pub(super) fn took(&mut self, bytes: usize) {
         self.seen = self.seen.saturating_add(1);
@@ -241,7 +247,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             };
             if hits.page.len() >= wanted || room.left == 0 {
                 let first = self.query.page.is_none();
-                let far = first && chunk.next(AHEAD) >= AHEAD;
+                let far = first && chunk.has_room_for(AHEAD);
                 let ahead = self.ask(if far { AHEAD } else { 1 }, Some(next.clone())).await?;
                 if ahead.next.is_none() && (first || ahead.items.is_empty()) {
                     hits.total = Some(shown.saturating_add(ahead.items.len()));

@@ -6,10 +6,13 @@ use super::place::AtTenant;
 use super::{MAX_BUNDLE, MAX_DOCUMENT, Shared, keeper};
 use crate::issue::Kind;
 use crate::rest::{Limits, Request};
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::State;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use futures_core::Stream as _;
 use std::error::Error;
+use std::future::poll_fn;
+use std::pin::Pin;
 
 /// A document of no more bytes is read at once, on the thread that took the request.
 const READ_AT_ONCE: usize = 16 << 10;
@@ -31,7 +34,11 @@ pub(super) async fn handle(
     let reads_one = !changes && names_one && !path.contains("/_history");
 
     let limit = if path.is_empty() { MAX_BUNDLE } else { MAX_DOCUMENT };
-    let length = body_length(&head.headers, &body, limit)?;
+    let Some(length) = body_length(&head.headers, &body, limit) else {
+        // Whoever still sends does not read the answer.
+        pass_over(body, limit.saturating_mul(2)).await;
+        return Err(too_large(limit));
+    };
     let permit = match path {
         "metadata" => None,
         _ => Some(app.budget.take(cost(path, reads_one, length, &app.limits)).await?),
@@ -75,16 +82,22 @@ fn cost(path: &str, reads_one: bool, length: usize, limits: &Limits) -> Cost {
     }
 }
 
-/// How many bytes a body has, or may have where its length is not told.
-fn body_length(headers: &axum::http::HeaderMap, body: &Body, limit: usize) -> Result<usize> {
-    if axum::body::HttpBody::is_end_stream(body) {
-        return Ok(0);
+/// How many bytes a body has, or may have where its length is not told; nothing where they are too many.
+fn body_length(headers: &HeaderMap, body: &Body, limit: usize) -> Option<usize> {
+    if body.is_end_stream() {
+        return Some(0);
     }
     let told = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    match told {
-        Some(length) if length > limit => Err(too_large(limit)),
-        Some(length) => Ok(length),
-        None => Ok(limit),
+    Some(told.unwrap_or(limit)).filter(|length| *length <= limit)
+}
+
+/// Reads a body of which nothing is kept, up to a number of bytes.
+async fn pass_over(body: Body, most: usize) {
+    let (mut body, mut read) = (body.into_data_stream(), 0_usize);
+    while read <= most
+        && let Some(Ok(part)) = poll_fn(|context| Pin::new(&mut body).poll_next(context)).await
+    {
+        read = read.saturating_add(part.len());
     }
 }
 
