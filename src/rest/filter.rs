@@ -93,8 +93,7 @@ impl Matcher {
     }
 
     fn is_text(&self, text: &str, base: &OwnBase) -> bool {
-        if self.whole.contains(text) || (!self.references.is_empty() && self.references.contains(&base.normal(text)))
-        {
+        if self.whole.contains(text) || (!self.references.is_empty() && self.references.contains(&base.normal(text))) {
             return true;
         }
         if self.starts.is_empty() && self.parts.is_empty() {
