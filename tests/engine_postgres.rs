@@ -443,3 +443,38 @@ fn without_a_runtime_a_call_fails_and_does_not_panic() {
     let outside = fhir_devices::testkit::store::block_on(store.read(&fresh(), &device("a")));
     assert!(matches!(outside, Err(StoreError::Unavailable { .. })));
 }
+
+#[test]
+fn eight_thousand_values_and_a_nul_are_no_trouble() {
+    on_a_server(|| async {
+        let store = connect().await;
+        let tenant: Tenant = "many-values".parse().unwrap();
+        for at in 0..20 {
+            let key = Key::new(ResourceType::Device, format!("d{at}")).unwrap();
+            let index = IndexEntries::new()
+                .with(Parameter::Identifier, Token::new("urn:x", format!("n{at}")))
+                .with(Parameter::Model, Token::bare(format!("model {at}")));
+            put(&store, &tenant, Write::put(key, "{}", index)).await.unwrap();
+        }
+        let each = |of: &dyn Fn(usize) -> Criterion| Criterion::AnyOf((3..8_003).map(of).collect());
+        let token = |text: String| text.parse::<TokenMatch>().unwrap();
+        let values = each(&|at| Criterion::is(Parameter::Identifier, token(format!("n{at}"))));
+        let exact = each(&|at| Criterion::is(Parameter::Identifier, token(format!("urn:x|n{at}"))));
+        let begins = each(&|at| Criterion::begins(Parameter::Model, &format!("model {at}")));
+        let all = Search::new(ResourceType::Device).limit(500);
+        let expected = ids(&store, &tenant, &all.clone().and(values.clone())).await;
+        assert_eq!(expected.len(), 17);
+        for criteria in [
+            vec![exact.clone()],
+            vec![values.clone(), exact.clone()],
+            vec![Criterion::AnyOf(vec![values, Criterion::Id("\0".into())]), begins],
+        ] {
+            let search = Search { all_of: criteria, ..all.clone() };
+            assert_eq!(ids(&store, &tenant, &search).await, expected);
+        }
+        let nothing = Criterion::AnyId(["\0".into(), "a\0".into()].into());
+        for criterion in [Criterion::Id("\0".into()), nothing.clone(), Criterion::AnyOf(vec![nothing])] {
+            assert!(ids(&store, &tenant, &all.clone().and(criterion)).await.is_empty());
+        }
+    });
+}

@@ -14,6 +14,8 @@ mod bundles;
 mod client;
 #[path = "rest/interactions.rs"]
 mod interactions;
+#[path = "rest/limits.rs"]
+mod limits;
 #[path = "rest/oracle.rs"]
 mod oracle;
 #[path = "rest/pages.rs"]

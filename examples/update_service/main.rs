@@ -74,10 +74,14 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
         .with_store_adoption(settings.adopt_store)
         .with_sweep_rules(settings.sweep)
         .with_retention(settings.keep)
+        .with_limits(settings.limits)
         .with_fatal(fatal.clone())
         .with_connection_limits(settings.connections.clone().within_descriptors()?);
     if let Some(url) = &settings.cdn_url {
         app = app.with_cdn(url);
+    }
+    if let Some(bytes) = settings.request_memory {
+        app = app.with_request_memory(bytes);
     }
     if let Some(file) = &settings.tokens {
         let wrong = |why: &dyn std::fmt::Display| format!("`{}`: {why}", file.display());

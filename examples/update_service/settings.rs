@@ -1,6 +1,7 @@
 //! What the command line says.
 
 use fhir_devices::primitive::CanonicalBase;
+use fhir_devices::rest::Limits;
 use fhir_devices::server::{ConnectionLimits, DEFAULT_MAX_UPLOAD, Retention};
 use fhir_devices::service::SweepRules;
 use std::net::{IpAddr, SocketAddr};
@@ -56,6 +57,9 @@ how many clients may wait, and for how long (manual: Operating it)
 and
   --canonical-base URL the URLs of this library's own extensions and code systems begin with it (default: a
                        host below `.invalid`, which nobody can own). What was written under another base is still read
+  --limit NAME=N       what a request may cost (repeatable): entries, answer-bytes, page-bytes, findings, values, parameters,
+                       includes, steps, judged-bytes, read-memory; and request-memory, the bytes for all FHIR requests
+                       together. The defaults stand in the manual, `bounds`
   --max-upload BYTES   the largest update file that is taken (default 1073741824)
   --no-demo            without the small fleet of the tenant `demo`
   --log LEVEL          error, warn, info (default), debug or trace, on standard error
@@ -76,6 +80,8 @@ pub(crate) struct Settings {
     pub(crate) keep: Retention,
     pub(crate) max_upload: u64,
     pub(crate) connections: ConnectionLimits,
+    pub(crate) limits: Limits,
+    pub(crate) request_memory: Option<usize>,
     pub(crate) demo: bool,
     pub(crate) adopt_store: bool,
     pub(crate) sweep: SweepRules,
@@ -99,6 +105,8 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
         keep: Retention::default(),
         max_upload: DEFAULT_MAX_UPLOAD,
         connections: ConnectionLimits::default(),
+        limits: Limits::default(),
+        request_memory: None,
         demo: true,
         adopt_store: false,
         sweep: SweepRules::default(),
@@ -130,6 +138,7 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
             "--keep-withdrawn" => settings.keep.withdrawn = days(&value()?)?,
             "--keep-ended" => settings.keep.ended = days(&value()?)?,
             "--keep-aborted" => settings.keep.aborted = days(&value()?)?,
+            "--limit" => limit(&mut settings, &value()?)?,
             "--max-upload" => {
                 let text = value()?;
                 settings.max_upload = text.parse().map_err(|_| format!("`{text}` is not a number of bytes"))?;
@@ -171,6 +180,32 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
     }
     settings.is_safe()?;
     Ok(Some(settings))
+}
+
+/// Sets a limit: `entries=100`.
+fn limit(settings: &mut Settings, text: &str) -> Result<(), String> {
+    let wrong = || format!("`{text}` is not a limit and a number, such as entries=100");
+    let (name, number) = text.split_once('=').ok_or_else(wrong)?;
+    let number: usize = number.parse().map_err(|_| wrong())?;
+    let limits = settings.limits;
+    settings.limits = match name {
+        "entries" => limits.with_entries(number),
+        "answer-bytes" => limits.with_answer_bytes(number),
+        "page-bytes" => limits.with_page_bytes(number),
+        "findings" => limits.with_findings(number),
+        "values" => limits.with_values(number),
+        "parameters" => limits.with_parameters(number),
+        "includes" => limits.with_includes(number),
+        "steps" => limits.with_steps(number),
+        "judged-bytes" => limits.with_judged_bytes(number),
+        "read-memory" => limits.with_read_memory(number),
+        "request-memory" => {
+            settings.request_memory = Some(number);
+            return Ok(());
+        }
+        _ => return Err(wrong()),
+    };
+    Ok(())
 }
 
 impl Settings {

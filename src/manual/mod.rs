@@ -2,9 +2,11 @@
 //!
 //! - [`design`]: the floors, declared types, reports and errors, and what lossless means here.
 //! - [`backend`]: how a store of your own is written, and shown to be right.
+//! - [`bounds`]: what one request may cost, and what all together may take: every limit with its default.
 //! - [`conformance`]: every rule of the specification by its key, and how it is enforced, or why not.
 
 pub mod backend;
+pub mod bounds;
 pub mod conformance;
 pub mod design;
 

@@ -24,7 +24,7 @@ const AHEAD: usize = 200;
 const TURN: usize = 64 << 10;
 
 /// How many resources are asked for first, when their size is not known.
-const FIRST: usize = 50;
+pub(super) const FIRST: usize = 50;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ pub(super) fn size(version: &Version) -> usize {
 
 /// How many resources are asked for at a time, so that they have about the bytes of a page.
 #[derive(Debug)]
-pub(super) struct Chunk {
+struct Chunk {
     most: usize,
     left: usize,
     seen: usize,
@@ -51,12 +51,12 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    pub(super) fn new(limits: &Limits, most: usize) -> Self {
+    fn new(limits: &Limits, most: usize) -> Self {
         Self { most, left: limits.page_bytes(), seen: 0, bytes: 0 }
     }
 
     /// How many to ask for, of those that are wanted.
-    pub(super) fn next(&self, wanted: usize) -> usize {
+    fn next(&self, wanted: usize) -> usize {
         if self.seen == 0 {
             return wanted.min(FIRST).clamp(1, self.most.max(1));
         }
@@ -71,31 +71,26 @@ impl Chunk {
     }
 
     /// Notes a resource that came.
-    pub(super) fn took(&mut self, bytes: usize) {
+    fn took(&mut self, bytes: usize) {
         self.seen = self.seen.saturating_add(1);
         self.bytes = self.bytes.saturating_add(bytes);
         self.left = self.left.saturating_sub(bytes);
     }
-
-    /// Whether a page has the bytes that it may have.
-    pub(super) fn is_full(&self) -> bool {
-        self.left == 0
-    }
 }
 
 /// The bytes of a page that is being filled.
-struct Room {
+pub(super) struct Room {
     left: usize,
     empty: bool,
 }
 
 impl Room {
-    fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         Self { left: limits.page_bytes(), empty: true }
     }
 
     /// Whether one more resource fits. The first one always does.
-    fn takes(&mut self, version: &Version) -> bool {
+    pub(super) fn takes(&mut self, version: &Version) -> bool {
         let fits = self.empty || size(version) <= self.left;
         if fits {
             self.left = self.left.saturating_sub(size(version));

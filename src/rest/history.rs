@@ -1,13 +1,13 @@
 //! The versions of a resource, newest first.
 
 use super::bundle_writer::{BundleWriter, quoted};
-use super::find::{Chunk, size};
+use super::find::{FIRST, Room};
 use super::limits::CALL;
 use super::problem::{Problem, Result};
 use super::query::{self, COUNT};
 use super::splice::stamped_body;
 use super::{Request, Response, Server, moment};
-use crate::store::{Key, PageToken, ResourceStore, Version};
+use crate::store::{Key, Page, PageToken, ResourceStore, Version};
 use std::num::NonZeroU32;
 use time::OffsetDateTime;
 use url::form_urlencoded;
@@ -65,25 +65,40 @@ impl Wanted {
 }
 
 impl<S: ResourceStore + ?Sized> Server<S> {
+    /// Some versions of a resource.
+    async fn versions(&self, key: &Key, limit: usize, after: Option<&PageToken>) -> Result<Page<Version>> {
+        self.spent.may_look(&self.limits)?;
+        let limit = u32::try_from(limit).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
+        let page = self.store.history(key, limit, after).await.map_err(|error| Problem::of_store(&error, key))?;
+        self.spent.look(CALL + page.items.len(), 0);
+        Ok(page)
+    }
+
     /// `GET TYPE/ID/_history`
     pub(super) async fn history(&self, request: &Request<'_>, key: &Key) -> Result<Response> {
         let wanted = Wanted::read(&request.query)?;
         let of_store = |error| Problem::of_store(&error, key);
         let mut items: Vec<Version> = Vec::new();
         let mut after = wanted.page.clone();
-        let mut chunk = Chunk::new(&self.limits, wanted.count);
+        let mut room = Room::new(&self.limits);
         loop {
-            let limit = u32::try_from(chunk.next(wanted.count.saturating_sub(items.len()))).ok();
-            let limit = limit.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
-            self.spent.may_look(&self.limits)?;
-            let page = self.store.history(key, limit, after.as_ref()).await.map_err(of_store)?;
-            self.spent.look(CALL + page.items.len(), 0);
-            page.items.iter().for_each(|version| chunk.took(size(version)));
+            let mut limit = wanted.count.saturating_sub(items.len()).min(FIRST);
+            let mut page = self.versions(key, limit, after.as_ref()).await?;
+            let fit = page.items.iter().take_while(|version| room.takes(version)).count();
+            let cut = fit < page.items.len();
+            if cut && fit == 0 {
+                break;
+            }
+            if cut {
+                // The way to what does not fit is told by the store for a page that ends before it.
+                limit = fit;
+                page = self.versions(key, limit, after.as_ref()).await?;
+            }
             let older = |version: &Version| wanted.since.is_some_and(|since| version.last_updated < since);
             let ended = page.items.iter().any(older);
             items.extend(page.items.into_iter().filter(|version| !older(version)));
             after = if ended { None } else { page.next };
-            if after.is_none() || items.len() >= wanted.count || chunk.is_full() {
+            if after.is_none() || items.len() >= wanted.count || cut {
                 break;
             }
         }

@@ -2,7 +2,7 @@
 
 use super::filter::{Filter, Wanted};
 use crate::reference::OwnBase;
-use crate::store::{Criterion, Parameter, Token, TokenMatch};
+use crate::store::{Criterion, Key, Parameter, ResourceType, Token, TokenMatch};
 use std::collections::BTreeSet;
 
 /// The criteria that together find at least everything asked for, and the filters that must be judged all the same.
@@ -52,8 +52,12 @@ fn of_ids(any_of: &[Wanted]) -> Option<Criterion> {
     let mut ids = BTreeSet::new();
     for wanted in any_of {
         match wanted {
-            Wanted::Token(TokenMatch::Value(id)) => drop(ids.insert(id.clone())),
-            Wanted::Token(TokenMatch::Exact(Token { system: None, value })) => drop(ids.insert(value.clone())),
+            Wanted::Token(TokenMatch::Value(id) | TokenMatch::Exact(Token { system: None, value: id })) => {
+                // What is no id, such as a text with a NUL, is that of no resource.
+                if Key::new(ResourceType::Device, id.clone()).is_ok() {
+                    ids.insert(id.clone());
+                }
+            }
             // An id has no system.
             Wanted::Token(_) => {}
             _ => return None,

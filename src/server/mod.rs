@@ -20,8 +20,8 @@
 
 mod answer;
 mod blobs;
-mod connections;
 mod budget;
+mod connections;
 mod demo;
 mod fhir;
 mod files;
@@ -48,8 +48,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
-use connections::Connections;
 use budget::Budget;
+use connections::Connections;
 use health::Readiness;
 use metrics::Metrics;
 use std::error::Error;

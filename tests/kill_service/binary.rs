@@ -98,6 +98,12 @@ impl Service {
         &self.address
     }
 
+    /// The number of the process.
+    #[allow(dead_code, reason = "one of the tests that start the service measures it")]
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();

@@ -56,8 +56,10 @@ fn any_of(kind: ResourceType, any: &[Criterion], minds_case: bool) -> Asked {
         whole = match (whole, asked(kind, criterion, minds_case)) {
             (whole, Asked::Never) => whole,
             (Asked::Never, one) => one,
-            (Asked::Pair((of, values)), Asked::Pair((name, value))) if of == name => {
-                Asked::Pair((of, format!("{values},{value}")))
+            (Asked::Pair((of, mut values)), Asked::Pair((name, value))) if of == name => {
+                values.push(',');
+                values.push_str(&value);
+                Asked::Pair((of, values))
             }
             _ => return Asked::Here,
         };

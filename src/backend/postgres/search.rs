@@ -7,6 +7,8 @@ use super::super::codes::{end_of, parameter_code, type_code};
 use super::super::form::to_usize;
 use super::system;
 use crate::store::{Criterion, Parameter, Search, Tenant, TokenMatch};
+use smol_str::SmolStr;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::types::ToSql;
 
 /// The most ids that one page looks at where it must look at more than it shows.
@@ -103,12 +105,60 @@ impl Builder<'_> {
                 let meets = format!(" AND {}", self.meets(criterion, "r"));
                 self.resources(&meets, limit)
             }
-            Criterion::AnyOf(any) if any.is_empty() => self.resources(" AND false", limit),
-            Criterion::AnyOf(any) => {
-                let each: Vec<_> = any.iter().map(|criterion| format!("({})", self.drive(criterion, limit))).collect();
+            _ if asks_for_nothing(criterion) => self.resources(" AND false", limit),
+            Criterion::AnyOf(_) => {
+                let groups = Groups::of(criterion);
+                let mut each = Vec::new();
+                if !groups.ids.is_empty() {
+                    each.push(format!("({})", self.drive(&Criterion::AnyId(groups.ids.clone()), limit)));
+                }
+                for (parameter, group) in &groups.parameters {
+                    for (list, meets) in self.lists(group) {
+                        each.push(self.drive_list(*parameter, &list, &meets, limit));
+                    }
+                }
                 format!("SELECT u.id, u.resource FROM ({}) u ORDER BY u.id LIMIT {limit}", each.join(" UNION "))
             }
         }
+    }
+
+    /// The ids in order that meet one item `v` of a list, for each of its items.
+    fn drive_list(&self, parameter: Parameter, list: &str, meets: &str, limit: &str) -> String {
+        let (schema, after, code) = (self.schema, self.after("e.id"), parameter_code(parameter));
+        format!(
+            "(SELECT f.id, f.resource FROM {list} CROSS JOIN LATERAL (\
+             SELECT DISTINCT e.id, e.resource FROM {schema}.entries e \
+             WHERE e.tenant = $1 AND e.type = $2 AND e.parameter = {code} AND {meets}{after} \
+             ORDER BY e.id, e.resource LIMIT {limit}) f ORDER BY f.id LIMIT {limit})"
+        )
+    }
+
+    /// The lists `v` of what is asked for of a parameter, each with what an entry `e` must be for one of its items. However
+    /// many values there are, the statement has the same length.
+    fn lists(&mut self, group: &Group) -> Vec<(String, String)> {
+        let mut lists = Vec::new();
+        if !group.values.is_empty() {
+            let values = self.bind(group.values.clone());
+            lists.push((format!("unnest({values}::bytea[]) v(value)"), "e.value = v.value".to_owned()));
+        }
+        if !group.exact.is_empty() {
+            let (values, systems): (Vec<_>, Vec<_>) = group.exact.iter().cloned().unzip();
+            let (values, systems) = (self.bind(values), self.bind(systems));
+            let list = format!("unnest({values}::bytea[], {systems}::bytea[]) v(value, system)");
+            lists.push((list, "e.value = v.value AND e.system = v.system".to_owned()));
+        }
+        if !group.systems.is_empty() {
+            let systems = self.bind(group.systems.clone());
+            lists.push((format!("unnest({systems}::bytea[]) v(system)"), "e.system = v.system".to_owned()));
+        }
+        if !group.begins.is_empty() {
+            let ends: Vec<Option<Vec<u8>>> = group.begins.iter().map(|start| end_of(start)).collect();
+            let (starts, ends) = (self.bind(group.begins.clone()), self.bind(ends));
+            let list = format!("unnest({starts}::bytea[], {ends}::bytea[]) v(first, behind)");
+            let meets = "e.value >= v.first AND (v.behind IS NULL OR e.value < v.behind)";
+            lists.push((list, meets.to_owned()));
+        }
+        lists
     }
 
     fn resources(&self, meets: &str, limit: &str) -> String {
@@ -122,14 +172,31 @@ impl Builder<'_> {
     /// Whether the resource with the id and the number of this row meets a criterion.
     fn meets(&mut self, criterion: &Criterion, of: &str) -> String {
         let entry = match criterion {
+            // A text of the server holds no NUL, nor does an id.
+            Criterion::Id(wanted) if wanted.contains('\0') => return "false".to_owned(),
             Criterion::Id(wanted) => return format!("{of}.id = {}", self.bind(wanted.to_string())),
             Criterion::AnyId(wanted) => {
-                let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+                let wanted = wanted.iter().filter(|id| !id.contains('\0'));
+                let wanted: Vec<String> = wanted.map(ToString::to_string).collect();
                 return format!("{of}.id = ANY ({})", self.bind(wanted));
             }
-            Criterion::AnyOf(any) if any.is_empty() => return "false".to_owned(),
-            Criterion::AnyOf(any) => {
-                let each: Vec<_> = any.iter().map(|criterion| self.meets(criterion, of)).collect();
+            _ if asks_for_nothing(criterion) => return "false".to_owned(),
+            Criterion::AnyOf(_) => {
+                let (groups, schema) = (Groups::of(criterion), self.schema);
+                let mut each = Vec::new();
+                if !groups.ids.is_empty() {
+                    each.push(self.meets(&Criterion::AnyId(groups.ids.clone()), of));
+                }
+                for (parameter, group) in &groups.parameters {
+                    let code = parameter_code(*parameter);
+                    each.extend(self.lists(group).into_iter().map(|(list, meets)| {
+                        format!(
+                            "(SELECT true FROM {schema}.entries e, {list} WHERE e.resource = {of}.resource \
+                             AND e.parameter = {code} AND {meets} LIMIT 1)"
+                        )
+                    }));
+                }
+                // What is not met is null, which neither `OR` nor `WHERE` takes for true.
                 return format!("({})", each.join(" OR "));
             }
             Criterion::Is(parameter, token) => self.is(*parameter, token),
@@ -138,6 +205,61 @@ impl Builder<'_> {
         let schema = self.schema;
         // Not `EXISTS`, which the server may turn into a join that goes through all entries of the value for each id.
         format!("(SELECT true FROM {schema}.entries e WHERE e.resource = {of}.resource AND {entry} LIMIT 1)")
+    }
+}
+
+/// Whether nothing can meet a criterion, as it is of nothing.
+fn asks_for_nothing(criterion: &Criterion) -> bool {
+    match criterion {
+        Criterion::AnyOf(any) => any.iter().all(asks_for_nothing),
+        Criterion::AnyId(ids) => ids.is_empty(),
+        _ => false,
+    }
+}
+
+/// What is asked for of one parameter.
+#[derive(Default)]
+struct Group {
+    values: Vec<Vec<u8>>,
+    /// Values with their systems.
+    exact: Vec<(Vec<u8>, Vec<u8>)>,
+    systems: Vec<Vec<u8>>,
+    begins: Vec<Vec<u8>>,
+}
+
+/// Everything of which one must be met, by parameter.
+#[derive(Default)]
+struct Groups {
+    ids: BTreeSet<SmolStr>,
+    parameters: BTreeMap<Parameter, Group>,
+}
+
+impl Groups {
+    fn of(criterion: &Criterion) -> Self {
+        let mut groups = Self::default();
+        groups.add(criterion);
+        groups
+    }
+
+    fn add(&mut self, criterion: &Criterion) {
+        match criterion {
+            Criterion::Id(id) => drop(self.ids.insert(id.clone())),
+            Criterion::AnyId(ids) => self.ids.extend(ids.iter().cloned()),
+            Criterion::Is(parameter, token) => {
+                let group = self.parameters.entry(*parameter).or_default();
+                match token {
+                    TokenMatch::Value(value) => group.values.push(value.as_bytes().to_vec()),
+                    TokenMatch::Exact(token) => {
+                        group.exact.push((token.value.as_bytes().to_vec(), system(token.system.as_deref())));
+                    }
+                    TokenMatch::System(of) => group.systems.push(system(Some(of))),
+                }
+            }
+            Criterion::Begins(parameter, start) => {
+                self.parameters.entry(*parameter).or_default().begins.push(start.as_bytes().to_vec());
+            }
+            Criterion::AnyOf(any) => any.iter().for_each(|criterion| self.add(criterion)),
+        }
     }
 }
 

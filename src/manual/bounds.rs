@@ -1,0 +1,44 @@
+//! What is bounded: what one request may cost, and what all together may take.
+//!
+//! What goes beyond a limit is refused with an OperationOutcome whose issue has the code `too-costly` or `too-long` and names
+//! the limit; a page that would be too large is cut, and its `next` link leads on.
+//!
+//! # One request to [`rest::Server`](crate::rest::Server)
+//!
+//! [`Limits`](crate::rest::Limits) has them, and `update_service --limit NAME=N` sets them.
+//!
+//! | limit | default | beyond it |
+//! |---|---|---|
+//! | `entries` of a batch or transaction | 5,000 | 413 |
+//! | `answer-bytes` of the answer to a batch | 32 MiB | 413 for each entry that reads; what writes is carried out and answered without the resource |
+//! | `page-bytes` of a page of a search or history, with what goes with it | 8 MiB | the page is cut, with a `next` link; included resources are left out, with an issue |
+//! | `findings` of an outcome | 1,000 | counted in one last issue, `more-findings` |
+//! | `values` of a search | 1,000 | 400 |
+//! | `parameters` of a search | 100 | 400 |
+//! | values with `:contains` | 16 | 400 |
+//! | `includes` of a search | 16 | 400 |
+//! | included resources of a page | 1,000 | left out, with an issue |
+//! | resources that are sorted | 10,000 | 400 |
+//! | `steps`: resources that a request looks at, a call of the store counting as 50 | 200,000 | a search ends its page with a `next` link; anything else: 400 |
+//! | `judged-bytes`: bytes of resources that are read to judge what no index tells | 256 MiB | as `steps` |
+//! | `read-memory`: what the elements of a document take in memory | 64 MiB | 413 |
+//!
+//! A batch of which more findings are made than are listed is refused whole, as there is no telling which entries they are
+//! of. Objects and arrays in one another: 128 ([`MAX_DEPTH`](crate::element::MAX_DEPTH)). The place and the message of a
+//! finding: 2,048 bytes each. A value in an index: 256 bytes ([`Parameter::LONGEST`](crate::store::Parameter::LONGEST)).
+//!
+//! # All requests to the service together
+//!
+//! | limit | default | beyond it |
+//! |---|---|---|
+//! | body of a resource | 4 MiB | 413 |
+//! | body of a batch or transaction | 32 MiB | 413 |
+//! | `request-memory`: what all FHIR requests take, their bodies and their answers until they are sent included | 208 MiB | a request waits for 10 seconds, and is answered with 503 and `Retry-After` |
+//! | requests that work on threads of their own: searches, batches, documents of more than 16 KiB | the processors and 2 | a request waits |
+//! | resources of a type on the page for people | 2,000, and 2 MiB, and none of more than 64 KiB | left out, and said so |
+//!
+//! # What grows
+//!
+//! No step takes more than n log n in what a client chooses: values of a search are sets, members, ids, attributes and
+//! references are looked up in trees, and an index answers many values in one pass. A sort holds the keys and times of what
+//! was found, and reads the resources of its page alone. The store in memory shares the bytes of a resource with the answer.

@@ -1,0 +1,272 @@
+//! Whatever one client sends within the size limits, the example `update_service` grows by at most 256 MiB, and another
+//! client's `GET metadata` is answered in time: a hostile corpus against the real binary, one by one and sixteen at once.
+//!
+//! `LOAD_DEVICES=400 cargo test --release --features redb,server --test load -- --nocapture` does it over 400 Devices of 3.8 MB and
+//! prints what each request took; without the variable there are 24.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+#[allow(dead_code, reason = "another test starts and kills it in more ways")]
+#[path = "kill_service/binary.rs"]
+mod binary;
+
+use binary::{Service, ask};
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// The bytes by which the process may grow.
+const GROWTH: u64 = 256 << 20;
+
+/// How long 99 of 100 probes may take. A build without optimisation, on a machine that does other work, is no measure.
+const P99: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2_000 } else { 100 });
+
+const JSON: &str = "Content-Type: application/fhir+json\r\n";
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+
+/// A request, named for what is wrong with it.
+struct Hostile {
+    name: &'static str,
+    method: &'static str,
+    path: String,
+    headers: &'static str,
+    body: String,
+}
+
+fn request(name: &'static str, method: &'static str, path: &str, headers: &'static str, body: String) -> Hostile {
+    Hostile { name, method, path: format!("/load/{path}"), headers, body }
+}
+
+/// Items with commas between them, up to a number of bytes.
+fn items(item: &str, bytes: usize) -> String {
+    let mut text = format!("{item},").repeat(bytes / (item.len() + 1));
+    text.pop();
+    text
+}
+
+fn batch(entries: &str) -> String {
+    format!(r#"{{"resourceType":"Bundle","type":"batch","entry":[{entries}]}}"#)
+}
+
+fn corpus() -> Vec<Hostile> {
+    const BUNDLE: usize = (32 << 20) - 4_096;
+    const DOCUMENT: usize = (4 << 20) - 4_096;
+    let mut attributes = String::new();
+    for at in 0..100_000 {
+        let _ = write!(attributes, " a{at}='1'");
+    }
+    let div =
+        format!(r#"{{"status":"generated","div":"<div xmlns='http://www.w3.org/1999/xhtml'{attributes}>a</div>"}}"#);
+    let identifiers =
+        |bytes| format!(r#"{{"resourceType":"Device","identifier":[{}]}}"#, items(r#"{"value":"1"}"#, bytes));
+    let entry = |resource: &str| format!(r#"{{"resource":{resource},"request":{{"method":"POST","url":"Device"}}}}"#);
+    let references = items(r##"{"reference":"#x"}"##, 200_000);
+    let long_key = format!(r#"{{"resourceType":"Parameters","{}":[{references}]}}"#, "k".repeat(1_000_000));
+    let values: Vec<String> = (0..16_000).map(|at| format!("n{at}")).collect();
+    vec![
+        request(
+            "batch_that_reads_one_large_device",
+            "POST",
+            "fhir",
+            JSON,
+            batch(&items(r#"{"request":{"method":"GET","url":"Device/d0"}}"#, 212_000)),
+        ),
+        request(
+            "bundle_of_unknown_members",
+            "POST",
+            "fhir",
+            JSON,
+            format!(r#"{{"resourceType":"Bundle","type":"batch"{}}}"#, r#","z":1"#.repeat(BUNDLE / 6)),
+        ),
+        request(
+            "device_of_unknown_members",
+            "PUT",
+            "fhir/Device/a",
+            JSON,
+            format!(r#"{{"resourceType":"Device","id":"a"{}}}"#, r#","z":1"#.repeat(DOCUMENT / 6)),
+        ),
+        request("bundle_of_empty_entries", "POST", "fhir", JSON, batch(&items("{}", BUNDLE))),
+        request(
+            "batch_of_faulty_entries",
+            "POST",
+            "fhir",
+            JSON,
+            batch(&items(&entry(r#"{"resourceType":"Device","x":1}"#), 80_000 * 90)),
+        ),
+        request(
+            "batch_of_small_devices",
+            "POST",
+            "fhir",
+            JSON,
+            batch(&items(&entry(r#"{"resourceType":"Device"}"#), BUNDLE)),
+        ),
+        request(
+            "bundle_with_one_device_of_identifiers",
+            "POST",
+            "fhir",
+            JSON,
+            batch(&entry(&identifiers(BUNDLE - 1_000))),
+        ),
+        request("device_of_identifiers", "POST", "fhir/Device", JSON, identifiers(DOCUMENT)),
+        request(
+            "device_of_deep_extensions",
+            "POST",
+            "fhir/Device",
+            JSON,
+            format!(
+                r#"{{"resourceType":"Device","extension":[{}]}}"#,
+                items(&format!("{}{}", r#"{"extension":["#.repeat(50), "]}".repeat(50)), DOCUMENT)
+            ),
+        ),
+        request(
+            "contained_devices",
+            "POST",
+            "fhir/Device",
+            JSON,
+            format!(r#"{{"resourceType":"Device","contained":[{}]}}"#, items(r#"{"resourceType":"Device"}"#, DOCUMENT)),
+        ),
+        request(
+            "narrative_of_attributes",
+            "POST",
+            "fhir/Device",
+            JSON,
+            format!(r#"{{"resourceType":"Device","text":{div}}}"#),
+        ),
+        request("references_under_a_long_name", "POST", "fhir", JSON, batch(&format!(r#"{{"resource":{long_key}}}"#))),
+        request("search_of_values", "POST", "fhir/Device/_search", FORM, format!("identifier={}", values.join(","))),
+        request("search_of_filters", "POST", "fhir/Device/_search", FORM, "model=a&".repeat(100_000)),
+        request(
+            "search_of_elements",
+            "POST",
+            "fhir/Device/_search",
+            FORM,
+            format!("_elements={}", items("a", 1_000_000)),
+        ),
+        request(
+            "search_that_judges_large_devices",
+            "GET",
+            "fhir/Device?lotNumber:missing=true&_count=500",
+            "",
+            String::new(),
+        ),
+        request(
+            "search_that_reads_large_devices",
+            "GET",
+            "fhir/Device?_tag:missing=true&_count=500",
+            "",
+            String::new(),
+        ),
+        request("sort_of_large_devices", "GET", "fhir/Device?_sort=-_lastUpdated&_count=1", "", String::new()),
+        request("page_of_large_devices", "GET", "fhir/Device?_count=500", "", String::new()),
+        request("history_of_a_large_device", "GET", "fhir/Device/d0/_history?_count=500", "", String::new()),
+        Hostile {
+            name: "page_for_people",
+            method: "GET",
+            path: "/?tenant=load".to_owned(),
+            headers: "",
+            body: String::new(),
+        },
+    ]
+}
+
+fn memory(service: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{service}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(name)).expect("the system tells the memory");
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// Asks for the metadata again and again until it is told to stop, and gives how long each answer took.
+fn probe(address: &str, stop: &AtomicBool) -> Vec<Duration> {
+    let mut took = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        let reply = ask(address, "GET", "/load/fhir/metadata", "", b"").expect("another client is answered");
+        assert_eq!(reply.status, 200);
+        took.push(begun.elapsed());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    took
+}
+
+fn p99(took: &mut [Duration]) -> Duration {
+    took.sort();
+    took[(took.len() * 99 / 100).min(took.len() - 1)]
+}
+
+#[test]
+fn hostile_requests_take_bounded_memory_and_keep_nobody_waiting() {
+    if cfg!(debug_assertions) && std::env::var_os("LOAD_DEVICES").is_none() {
+        return println!("skipped: a build without optimisation is no measure, unless LOAD_DEVICES asks for it");
+    }
+    let folder = std::env::temp_dir().join(format!("fhir-devices-load-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let service = Service::start(&binary::build(), &folder);
+    let (address, pid) = (service.address().to_owned(), service.process());
+    let devices = std::env::var("LOAD_DEVICES").ok().and_then(|count| count.parse().ok()).unwrap_or(24);
+    let filler = "x".repeat(3_800_000);
+    for at in 0..devices {
+        let device = format!(r#"{{"resourceType":"Device","id":"d{at}","lotNumber":"{filler}"}}"#);
+        assert_eq!(
+            ask(&address, "PUT", &format!("/load/fhir/Device/d{at}"), JSON, device.as_bytes()).unwrap().status,
+            201
+        );
+    }
+    // The cache of the store is filled before.
+    ask(&address, "GET", "/load/fhir/Device?_count=500", "", b"").unwrap();
+    let before = memory(pid, "VmRSS");
+    let corpus = corpus();
+    let stop = AtomicBool::new(false);
+    let mut worst = (0, "");
+    let mut took = std::thread::scope(|scope| {
+        let probing = scope.spawn(|| probe(&address, &stop));
+        let send = |hostile: &Hostile| {
+            let begun = Instant::now();
+            let reply = ask(&address, hostile.method, &hostile.path, hostile.headers, hostile.body.as_bytes());
+            let reply = reply.unwrap_or_else(|error| panic!("{}: {error}", hostile.name));
+            assert!(reply.status < 500 || reply.status == 503, "{}: {}", hostile.name, reply.status);
+            assert!(reply.body.len() < 48 << 20, "{}: {} bytes", hostile.name, reply.body.len());
+            (reply.status, reply.body.len(), begun.elapsed())
+        };
+        for hostile in &corpus {
+            let (status, bytes, took) = send(hostile);
+            let grown = memory(pid, "VmHWM").saturating_sub(before);
+            println!("{}: {status}, {bytes} bytes, {took:?}, grown by at most {} MiB", hostile.name, grown >> 20);
+            if grown > worst.0 {
+                worst = (grown, hostile.name);
+            }
+        }
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            let copies = [
+                "batch_that_reads_one_large_device",
+                "bundle_with_one_device_of_identifiers",
+                "device_of_unknown_members",
+                "page_of_large_devices",
+            ];
+            for name in copies.iter().cycle().take(16) {
+                let hostile = corpus.iter().find(|hostile| hostile.name == *name).unwrap();
+                scope.spawn(move || send(hostile));
+            }
+        });
+        let grown = memory(pid, "VmHWM").saturating_sub(before);
+        println!("sixteen at once: {:?}, grown by at most {} MiB", begun.elapsed(), grown >> 20);
+        if grown > worst.0 {
+            worst = (grown, "sixteen at once");
+        }
+        stop.store(true, Ordering::Relaxed);
+        probing.join().unwrap()
+    });
+    let slow = p99(&mut took);
+    println!("{} probes, p99 {slow:?}, the slowest {:?}", took.len(), took.last().unwrap());
+    drop(service);
+    drop(std::fs::remove_dir_all(&folder));
+    assert!(worst.0 <= GROWTH, "{}: the process grew by {} MiB", worst.1, worst.0 >> 20);
+    assert!(slow <= P99, "99 of 100 probes took up to {slow:?}");
+}

@@ -1,0 +1,269 @@
+//! What one request may cost: every limit, and what grows with what a client sends.
+
+use super::client::{Client, json, link, modes, rules};
+use fhir_devices::backend::Memory;
+use fhir_devices::element::ReadMode;
+use fhir_devices::issue::{Kind, Severity};
+use fhir_devices::rest::Limits;
+use fhir_devices::validate::{check, check_within};
+use fhir_devices::{Device, Report};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+fn large(id: &str, bytes: usize) -> serde_json::Value {
+    json!({"resourceType": "Device", "id": id, "lotNumber": "x".repeat(bytes)})
+}
+
+fn within(limits: Limits) -> Client {
+    let client = Client::over(Memory::new());
+    Client(client.0.with_limits(limits))
+}
+
+fn batch(entries: impl IntoIterator<Item = String>) -> String {
+    let entries: Vec<String> = entries.into_iter().collect();
+    format!(r#"{{"resourceType":"Bundle","type":"batch","entry":[{}]}}"#, entries.join(","))
+}
+
+fn get(url: &str) -> String {
+    format!(r#"{{"request":{{"method":"GET","url":"{url}"}}}}"#)
+}
+
+/// The processor time that this thread has taken, where the system tells it; another program does not count then.
+fn processor_time() -> Duration {
+    static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = told.and_then(|text| text.split_whitespace().next()?.parse().ok());
+    nanos.map_or_else(|| BEGUN.elapsed(), Duration::from_nanos)
+}
+
+/// Holds what something takes at four times a size to what it takes at the size, by the quickest of three times.
+fn grows(run: impl Fn(usize), size: usize) {
+    let time = |size| {
+        let once = || {
+            let begun = processor_time();
+            run(size);
+            processor_time() - begun
+        };
+        (0..3).map(|_| once()).min().unwrap().max(Duration::from_millis(2))
+    };
+    let (small, large) = (time(size), time(4 * size));
+    // What grows with the square takes sixteen times as long.
+    assert!(large < small * 10, "{small:?} and {large:?} for four times as much");
+}
+
+#[tokio::test]
+async fn batch_with_too_many_entries_is_refused() {
+    let client = within(Limits::default().with_entries(3));
+    let ok = client.send("POST ", &[], &batch((0..3).map(|_| get("metadata")))).await;
+    assert_eq!(ok.status, 200);
+    let many = batch((0..4).map(|_| get("metadata")));
+    assert_eq!(client.refused("POST ", &[], &many, 413).await, ["too-many-entries"]);
+}
+
+#[tokio::test]
+async fn answers_beyond_the_bytes_of_a_batch_are_refused_one_by_one() {
+    let client = within(Limits::default().with_answer_bytes(100_000));
+    client.put(&large("a", 60_000)).await;
+    let put =
+        r#"{"resource":{"resourceType":"Device","id":"b"},"request":{"method":"PUT","url":"Device/b"}}"#.to_owned();
+    let entries = (0..1_000).map(|_| get("Device/a")).chain([put]);
+    let response = client.send("POST ", &[("Prefer", "return=representation")], &batch(entries)).await;
+    assert!(response.body.len() < 1_000_000, "{}", response.body.len());
+    let answer = json(&response);
+    let status = |at: usize| answer["entry"][at]["response"]["status"].as_str().unwrap();
+    assert_eq!(
+        (status(0), status(1), status(2), status(999)),
+        ("200 OK", "200 OK", "413 Payload Too Large", "413 Payload Too Large")
+    );
+    assert_eq!(rules(&answer["entry"][2]["response"]["outcome"]), ["answer-too-large"]);
+    // What writes is carried out, and answered without the resource.
+    assert_eq!((status(1_000), answer["entry"][1_000].get("resource")), ("201 Created", None));
+    assert_eq!(client.get("Device/b").await.status, 200);
+}
+
+#[tokio::test]
+async fn page_is_cut_by_bytes_and_its_link_leads_on() {
+    let client = within(Limits::default().with_page_bytes(100_000));
+    for at in 0..9 {
+        client.put(&large(&format!("d{at}"), 40_000)).await;
+    }
+    client.put(&large("d9", 300_000)).await;
+    for query in
+        ["Device?_count=5", "Device?_sort=-_lastUpdated", "Device?_sort=-_id&_count=5", "Device?model:missing=true"]
+    {
+        let page = client.get(query).await;
+        assert!(page.body.len() < 310_000, "{query}: {}", page.body.len());
+        let mut found = client.found(query).await;
+        found.sort();
+        let wanted: Vec<String> = (0..10).map(|at| format!("d{at}")).collect();
+        assert_eq!(found, wanted, "{query}");
+    }
+    let first = client.bundle("Device?_sort=-_lastUpdated&_count=1").await;
+    assert_eq!((modes(&first, "match").len(), &first["total"]), (1, &json!(10)));
+    for at in 0..6 {
+        client.put(&large("d0", 40_000 + at)).await;
+    }
+    let history = client.bundle("Device/d0/_history").await;
+    assert!(history["entry"].as_array().unwrap().len() < 7 && link(&history, "next").is_some());
+}
+
+#[tokio::test]
+async fn search_beyond_its_values_parameters_or_includes_is_refused() {
+    let client = within(Limits::default().with_values(10).with_parameters(5).with_includes(2));
+    let values = |count: usize| format!("GET Device?_id={}", vec!["a"; count].join(","));
+    assert_eq!(client.send(&values(10), &[], "").await.status, 200);
+    assert_eq!(client.refused(&values(11), &[], "", 400).await, ["too-costly"]);
+    let filters = |count: usize| format!("GET Device?{}", vec!["model=a"; count].join("&"));
+    assert_eq!(client.send(&filters(5), &[], "").await.status, 200);
+    assert_eq!(client.refused(&filters(6), &[], "", 400).await, ["too-costly"]);
+    let includes = "GET DeviceComponent?_include=DeviceComponent:source&_include=DeviceComponent:parent\
+                    &_revinclude=DeviceMetric:source";
+    assert_eq!(client.refused(includes, &[], "", 400).await, ["too-costly"]);
+    let parts = format!("GET Device?model:contains={}", vec!["a"; 17].join(","));
+    assert_eq!(Client::new().refused(&parts, &[], "", 400).await, ["too-costly"]);
+}
+
+#[tokio::test]
+async fn request_that_looks_at_too_many_resources_ends() {
+    let client = within(Limits::default().with_steps(200));
+    for at in 0..30 {
+        client.put(&json!({"resourceType": "Device", "id": format!("d{at:02}"), "model": "m"})).await;
+    }
+    // A search gives what it has, and goes on by its link.
+    assert_eq!(client.found("Device?model:contains=m&_count=7").await.len(), 30);
+    let counts = batch((0..20).map(|_| get("Device?model:contains=m&_count=0")));
+    let answer = json(&client.send("POST ", &[], &counts).await);
+    assert_eq!(answer["entry"][0]["response"]["status"], "200 OK");
+    assert_eq!(rules(&answer["entry"][19]["response"]["outcome"]), ["too-costly"]);
+}
+
+#[tokio::test]
+async fn id_that_is_none_finds_nothing() {
+    let client = Client::new();
+    client.put(&json!({"resourceType": "Device", "id": "a"})).await;
+    for query in
+        ["Device?_id=%00", "Device?_id=a%00", "Device?_id=%01,%7f", &format!("Device?_id={}", "a".repeat(5_000))]
+    {
+        assert_eq!(client.bundle(query).await["total"], 0, "{query}");
+    }
+    assert_eq!(client.bundle("Device?_id=%00,a").await["total"], 1);
+    assert_eq!(client.bundle("Device?identifier=%00&model=%00").await["total"], 0);
+}
+
+#[test]
+fn findings_beyond_the_most_are_counted_and_take_no_memory() {
+    let document = format!(r#"{{"resourceType":"Device"{}}}"#, r#","z":1"#.repeat(100_000));
+    let report = Device::from_json(document.as_bytes()).unwrap_err();
+    assert_eq!((report.len(), report.omitted(), report.has_errors()), (Report::MOST, 100_001 - Report::MOST, true));
+    let last = report.issues().last().unwrap();
+    assert_eq!((&*last.rule, last.severity, last.kind), ("more-findings", Severity::Error, Kind::TooCostly));
+    let broken = Device::from_json(format!("{}x", document.trim_end_matches('}')).as_bytes()).unwrap_err();
+    assert!(broken.iter().any(|issue| issue.severity == Severity::Fatal), "what ends the reading is listed");
+}
+
+#[tokio::test]
+async fn outcome_has_no_more_findings_than_its_limit() {
+    let client = within(Limits::default().with_findings(10));
+    let document = format!(r#"{{"resourceType":"Device","id":"a"{}}}"#, r#","z":1"#.repeat(50));
+    let found = client.refused("PUT Device/a", &[], &document, 400).await;
+    assert_eq!((found.len(), found.last().map(String::as_str)), (11, Some("more-findings")));
+}
+
+#[tokio::test]
+async fn document_with_too_many_elements_is_refused() {
+    let document = format!(
+        r#"{{"resourceType":"Device","id":"a","identifier":[{}{{"value":"1"}}]}}"#,
+        r#"{"value":"1"},"#.repeat(20_000)
+    );
+    let client = within(Limits::default().with_read_memory(1 << 20));
+    assert_eq!(client.refused("PUT Device/a", &[], &document, 413).await, ["too-many-elements"]);
+    let bundle = batch([format!(r#"{{"resource":{document},"request":{{"method":"PUT","url":"Device/a"}}}}"#)]);
+    assert_eq!(client.refused("POST ", &[], &bundle, 413).await, ["too-many-elements"]);
+    assert!(check_within(document.as_bytes(), usize::MAX).resource.is_some());
+    assert_eq!(Client::new().send("PUT Device/a", &[], &document).await.status, 201);
+}
+
+#[test]
+fn narrative_attributes_take_no_longer_than_their_number() {
+    let narrative = |count: usize| {
+        let mut attributes = String::new();
+        for at in 0..count {
+            let _ = write!(attributes, " a{at}='1'");
+        }
+        let text = json!({"status": "generated", "div": format!("<div xmlns='http://www.w3.org/1999/xhtml'{attributes}>a</div>")});
+        drop(check(json!({"resourceType": "Device", "text": text}).to_string().as_bytes(), ReadMode::Strict));
+    };
+    grows(narrative, 5_000);
+}
+
+#[test]
+fn identifiers_take_no_longer_than_their_number() {
+    let index = |count: usize| {
+        let tokens = (0..count).rev().map(|at| {
+            let token = fhir_devices::store::Token::new("urn:x", format!("{at:08}"));
+            (fhir_devices::store::Parameter::Identifier, token)
+        });
+        let _: fhir_devices::store::IndexEntries = tokens.collect();
+    };
+    grows(index, 10_000);
+}
+
+fn later<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+#[test]
+fn faulty_entries_of_a_batch_take_no_longer_than_their_number() {
+    let limits = Limits::default().with_entries(1_000_000);
+    let run = |count: usize| {
+        let entry = r#"{"resource":{"resourceType":"Device","x":1},"request":{"method":"POST","url":"Device"}}"#;
+        let bundle = batch((0..count).map(|_| entry.to_owned()));
+        let client = within(limits);
+        later(client.send("POST ", &[], &bundle));
+    };
+    grows(run, 240);
+}
+
+#[test]
+fn search_values_take_no_longer_than_their_number() {
+    let client = within(Limits::default().with_values(1_000_000));
+    later(async {
+        for at in 0..300 {
+            let device = json!({"resourceType": "Device", "id": format!("d{at}"), "model": format!("m{at}"),
+                "identifier": [{"system": "urn:x", "value": format!("{at}")}]});
+            client.put(&device).await;
+        }
+    });
+    for (name, start) in
+        [("identifier", ""), ("identifier", "urn:y|"), ("model", "n"), ("model:exact", "n"), ("identifier:not", "z")]
+    {
+        let run = |count: usize| {
+            let values: Vec<String> = (0..count).map(|at| format!("{start}{at}")).collect();
+            let response = later(client.get(&format!("Device?{name}={}", values.join(","))));
+            assert_eq!(response.status, 200);
+        };
+        grows(run, 2_000);
+    }
+}
+
+#[test]
+fn references_of_a_transaction_take_no_longer_than_their_number() {
+    let run = |count: usize| {
+        let mut links = String::new();
+        for _ in 0..count {
+            links += "<a href='Device/b'>x</a>";
+        }
+        let url = format!("http://x.example/{}/Device/a", "y".repeat(count));
+        let text =
+            json!({"status": "generated", "div": format!("<div xmlns='http://www.w3.org/1999/xhtml'>{links}</div>")});
+        let entry = json!({"fullUrl": url, "resource": {"resourceType": "Device", "text": text},
+            "request": {"method": "POST", "url": "Device"}});
+        let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": [entry]}).to_string();
+        let client = Client::new();
+        let response = later(client.send("POST ", &[], &bundle));
+        assert_eq!(response.status, 200);
+    };
+    grows(run, 5_000);
+}
