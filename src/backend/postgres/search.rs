@@ -126,10 +126,10 @@ impl Builder<'_> {
     fn drive_list(&self, parameter: Parameter, list: &str, meets: &str, limit: &str) -> String {
         let (schema, after, code) = (self.schema, self.after("e.id"), parameter_code(parameter));
         format!(
-            "(SELECT f.id, f.resource FROM {list} CROSS JOIN LATERAL (\
+            "(SELECT DISTINCT f.id, f.resource FROM {list} CROSS JOIN LATERAL (\
              SELECT DISTINCT e.id, e.resource FROM {schema}.entries e \
              WHERE e.tenant = $1 AND e.type = $2 AND e.parameter = {code} AND {meets}{after} \
-             ORDER BY e.id, e.resource LIMIT {limit}) f ORDER BY f.id LIMIT {limit})"
+             ORDER BY e.id, e.resource LIMIT {limit}) f ORDER BY f.id, f.resource LIMIT {limit})"
         )
     }
 
