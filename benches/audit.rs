@@ -35,7 +35,7 @@ fn story(ingest: u128) -> Vec<AuditDraft> {
     for input in [
         Input::BytesHeld { blob, generation },
         Input::BytesCommitted { generation },
-        Input::TargetRead { component: component(), version, accepted: None },
+        Input::TargetRead { component: component(), version, accepted: None, claim: None, reported: Vec::new() },
         Input::ReferenceWritten { component: component(), version: version.next() },
     ] {
         let Ok(Step::Transition(transition)) = step(&upload, &input, now) else { panic!("{input:?}") };

@@ -99,6 +99,8 @@ fn inputs() -> Vec<Input> {
                     component: fhir_devices::primitive::Id::clone(&component),
                     version,
                     accepted,
+                    claim: None,
+                    reported: Vec::new(),
                 });
             }
             all.push(Input::ReferenceWritten { component: component.clone(), version });

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
+#[cfg(feature = "testkit")]
+#[path = "service/admission.rs"]
+mod admission;
 #[path = "service/canonical.rs"]
 mod canonical;
 #[path = "service/copies.rs"]

@@ -154,7 +154,7 @@
 //! let happened = [
 //!     Input::BytesHeld { blob, generation },
 //!     Input::BytesCommitted { generation },
-//!     Input::TargetRead { component: "mds".parse()?, version: VersionId::FIRST, accepted: None },
+//!     Input::TargetRead { component: "mds".parse()?, version: VersionId::FIRST, accepted: None, claim: None, reported: Vec::new() },
 //!     Input::ReferenceWritten { component: "mds".parse()?, version: VersionId::FIRST.next() },
 //!     Input::Withdrawn { by: "biomed/j.doe".parse()?, why: "loses alarms".parse()? },
 //! ];

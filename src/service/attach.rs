@@ -1,5 +1,6 @@
 //! Making the component refer to the bytes.
 
+use super::admission::{Found, is_of_acceptance};
 use super::bytes::yield_now;
 use super::entries::{Entries, Seen, StepContext};
 use super::ledger_session::{LedgerSession, Stepped};
@@ -13,7 +14,7 @@ use crate::resource::DeviceComponent;
 use crate::store::{
     BlobRef, BlobStore, Generation, Ledger, ResourceStore, StoreError, Stored as _, TenantResources, Version, VersionId,
 };
-use crate::update::ingest::{self, Effect, Ingest, Input, Reason, State, Step};
+use crate::update::ingest::{self, Effect, Ingest, Input, State, Step};
 use crate::update::manifest::{ReasonCode, VerifiedManifest};
 use crate::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus, available, detach};
 
@@ -124,7 +125,7 @@ where
         let Some(component) = found.0.logical_id() else { return Ok(None) };
         // The records after the component: a call that slept must not attach what was ended meanwhile.
         let judged = Judged { device_members: &device_members, device: target.device, component };
-        let read = self.target_read(session, seen, judged, &found.1, manifest).await?;
+        let read = self.target_read(session, seen, judged, &found, manifest).await?;
         let Some(effect) = read else { return Ok(None) };
         let Effect::WriteReference { blob, generation, .. } = effect else { return Ok(None) };
         let attempt = match seen.value.state {
@@ -212,21 +213,18 @@ where
         session: &LedgerSession<'_, L>,
         seen: &mut Seen<Ingest>,
         judged: Judged<'_>,
-        version: &Version,
+        (read, version): &SeenComponent,
         manifest: Option<&VerifiedManifest>,
     ) -> Result<Option<Effect>, ReceiveError> {
-        let provider = seen.value.intent.provider.clone();
         // In this order: what was accepted is then at least as new as the record that is judged by it.
         *seen = session.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
         if !matches!(seen.value.state, State::Stored { .. }) {
             return Ok(None);
         }
-        let mut accepted = session.accepted(judged.component).await.map_err(ReceiveError::Ledger)?;
-        let (before, now) = (accepted.value.of(provider.as_ref()).cloned(), session.now());
-        let passed = session.passed_on(before.as_ref(), &seen.value.intent, seen.value.id).await;
-        let passed = passed.map_err(ReceiveError::Ledger)?;
-        let before = passed.clone().or(before);
-        let reasons = match self.judge(session, &seen.value, judged, before.as_ref(), (manifest, now)).await {
+        let (id, intent, now) = (seen.value.id, seen.value.intent.clone(), session.now());
+        let found = Found::look(session, read, judged.component, &intent, Some(id)).await;
+        let mut found = found.map_err(ReceiveError::Ledger)?;
+        let reasons = match self.judge(session, &seen.value, judged, found.before(), (manifest, now)).await {
             Ok(reasons) => reasons,
             Err(error) => return self.turn_away(session, seen, error).await,
         };
@@ -235,7 +233,8 @@ where
             return self.turn_away(session, seen, ReceiveError::NotAdmitted { reasons }).await;
         }
         let component = judged.component.clone();
-        let input = Input::TargetRead { component, version: version.version, accepted: before };
+        let (accepted, claim, reported) = found.parts();
+        let input = Input::TargetRead { component, version: version.version, accepted, claim, reported };
         let to = match ingest::step(&seen.value, &input, now) {
             Ok(Step::Perform(effect)) => return Ok(Some(effect)),
             Ok(Step::Unchanged) | Err(_) => return Ok(None),
@@ -243,17 +242,26 @@ where
         };
         let mut entries = Entries::default();
         let goes_on = matches!(to.effect, Some(Effect::WriteReference { .. }));
-        if let Some(next) = to.accepted.clone().or(passed.filter(|_| goes_on)) {
-            let before = accepted.clone();
-            accepted.value.put(next);
-            entries.accepted(&before, &accepted.value);
+        if let Some(next) = to.accepted.clone().or(found.passed.clone().filter(|_| goes_on)) {
+            let before = found.accepted.clone();
+            found.accepted.value.put(next);
+            entries.accepted(&before, &found.accepted.value);
         }
-        let (effect, refused) = (to.effect.clone(), to.audit.reason == Some(Reason::NotHigher));
+        if let (Some(next), Some(claim)) = (&to.claim, &found.claim) {
+            entries.claim(claim, next);
+        }
+        let (effect, refused) = (to.effect.clone(), to.audit.reason.filter(|reason| is_of_acceptance(*reason)));
+        let digest = seen.value.state.held().map(|(blob, _)| blob.digest);
         entries.ingest(seen, to, StepContext::default()).map_err(ReceiveError::Ledger)?;
         let written = session.write_step(seen, entries).await.map_err(ReceiveError::Ledger)?;
-        if written && refused && !reasons.is_empty() {
+        if let Some(reason) = refused.filter(|_| written) {
             let _ = self.release(session, seen).await;
-            return Err(ReceiveError::NotAdmitted { reasons });
+            let why = found.why(&intent, judged.component, digest, now);
+            return Err(match (reasons.is_empty(), why) {
+                (false, _) => ReceiveError::NotAdmitted { reasons },
+                (true, Some(why)) => ReceiveError::NotAcceptable(why),
+                (true, None) => ReceiveError::Ended { reason },
+            });
         }
         Ok(effect.filter(|_| written))
     }

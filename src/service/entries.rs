@@ -3,7 +3,7 @@
 use crate::store::{BlobKey, Change, LedgerKey, Result, Revision, Sha256, StoreError, VersionId};
 use crate::update::audit::{Actor, RecordContext, Verdict, Verification};
 use crate::update::ingest::{self, Ingest, State};
-use crate::update::{Accepted, Action, ActorId, AuditDraft, IngestId, UpdateName, blob};
+use crate::update::{Accepted, Action, ActorId, AuditDraft, IngestId, UpdateName, VersionClaim, blob};
 use bytes::Bytes;
 use time::OffsetDateTime;
 
@@ -170,6 +170,17 @@ impl Entries {
     /// What a component accepted.
     pub(super) fn accepted(&mut self, seen: &Seen<Accepted>, next: &Accepted) {
         self.put(seen, next.to_bytes());
+    }
+
+    /// What a version of a component stands for.
+    pub(super) fn claim(&mut self, seen: &Seen<Option<VersionClaim>>, next: &VersionClaim) {
+        self.put(seen, next.to_bytes());
+    }
+
+    /// What a component accepted, lowered at the wish of somebody.
+    pub(super) fn lowered(&mut self, seen: &Seen<Accepted>, next: &Accepted, said: AuditDraft) {
+        self.accepted(seen, next);
+        self.records.push(Noted::of_bytes(said));
     }
 
     /// Which upload a key of a sender stands for.

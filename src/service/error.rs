@@ -4,8 +4,8 @@ use super::StoreMismatch;
 use crate::containment::{SelectError, Unfit};
 use crate::primitive::Code;
 use crate::store::{Applied, Sha256, StoreError};
-use crate::update::ingest::Reason;
-use crate::update::manifest::{self, ArtifactName, ManifestError, SignatureError};
+use crate::update::ingest::{NotAcceptable, Reason};
+use crate::update::manifest::{self, ArtifactName, ManifestError, SignatureError, VersionScheme};
 
 /// The store of blobs gives no addresses of the kind that the service is to write into components.
 ///
@@ -94,6 +94,25 @@ pub enum ReceiveError {
         /// The most that are taken.
         limit: u64,
     },
+    /// Its sequence number, its version or its bytes may not follow what the component accepted and reports.
+    #[error(transparent)]
+    NotAcceptable(#[from] NotAcceptable),
+    /// A sequence number above all that are taken.
+    #[error("the sequence number is {sequence}, wanted at most {highest}")]
+    SequenceTooHigh {
+        /// The number.
+        sequence: u64,
+        /// The highest that is taken.
+        highest: u64,
+    },
+    /// A version that does not follow the scheme that is declared for it.
+    #[error("the version is `{version}`, wanted {} ({scheme})", .scheme.shape())]
+    VersionForm {
+        /// The version; empty where none was given.
+        version: String,
+        /// The scheme.
+        scheme: VersionScheme,
+    },
     /// A text that people will read has a character that they cannot see.
     #[error("{what} has the character U+{:04X}, wanted none that cannot be seen or turns the direction", u32::from(*.found))]
     HiddenCharacter {
@@ -162,6 +181,9 @@ impl ReceiveError {
             | Self::NoSuchArtifact { .. }
             | Self::NotAdmitted { .. }
             | Self::TooLarge { .. }
+            | Self::NotAcceptable(_)
+            | Self::SequenceTooHigh { .. }
+            | Self::VersionForm { .. }
             | Self::HiddenCharacter { .. }
             | Self::EmptyFile
             | Self::MediaType { .. }

@@ -5,14 +5,14 @@ use super::AuditSink;
 use super::async_mutex::AsyncMutex;
 use super::entries::{DUE, Entries, Kept, OPEN, REST, Seen, StepContext, aside, at, digest_of, unreadable};
 use super::lifecycle::PAGE;
-use crate::primitive::Id;
+use crate::primitive::{Id, Text};
 use crate::store::{
     Applied, BlobKey, Change, Clock, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision,
     Sha256, StoreError, Tenant, TenantLedger,
 };
 use crate::update::audit::{AuditRecord, ChainHead, Checkpoint};
 use crate::update::ingest::{self, Ingest, Intent, Refusal, Step};
-use crate::update::{Acceptance, Accepted, ActorId, IdempotencyKey, IngestId, blob};
+use crate::update::{Acceptance, Accepted, ActorId, IdempotencyKey, IngestId, VersionClaim, blob};
 use bytes::Bytes;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -178,6 +178,22 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
             Some(value) => Accepted::from_bytes(&value).map_err(|error| unreadable(&key, error))?,
             None => Accepted::new(component.clone()),
         };
+        Ok(Seen { key, revision, value })
+    }
+
+    /// What a version of a component stands for.
+    pub(super) async fn claim(
+        &self,
+        component: &Id,
+        provider: Option<&Text>,
+        version: &Text,
+    ) -> Result<Seen<Option<VersionClaim>>> {
+        // Three texts of any characters, each told from the next by its length.
+        let parts = [component.as_str(), provider.map_or("", Text::as_str), version.as_str()];
+        let name: String = parts.iter().map(|part| format!("{}:{part};", part.len())).collect();
+        let Seen { key, revision, value } = self.read(at("version", &digest_of(&name))?).await?;
+        let value = value.map(|value| VersionClaim::from_bytes(&value)).transpose();
+        let value = value.map_err(|error| unreadable(&key, error))?;
         Ok(Seen { key, revision, value })
     }
 

@@ -17,6 +17,7 @@
 //! await calls for the same tenant. To drop a call is safe at any point, and gives the turn back at once. Other processes
 //! are not held up.
 
+mod admission;
 mod async_mutex;
 mod attach;
 mod bytes;
@@ -31,6 +32,7 @@ mod ledger_session;
 mod lifecycle;
 mod pairing;
 mod receive;
+mod sequence;
 mod signed;
 mod sink;
 mod submission;
@@ -45,6 +47,7 @@ pub use expire::Expired;
 pub use ids::{Ids, RandomIds};
 pub use lifecycle::{LifecycleError, Recovered};
 pub use pairing::{Adopted, StoreMismatch, UpkeepError};
+pub use sequence::SequenceError;
 pub use signed::SignedSubmission;
 pub use sink::AuditSink;
 pub use submission::{Received, Submission};

@@ -1,5 +1,6 @@
 //! Receiving one update.
 
+use super::admission::check_intent;
 use super::bytes::{Passing, of_blobs};
 use super::entries::{Entries, Seen, StepContext};
 use super::ledger_session::{LedgerSession, Stepped};
@@ -11,10 +12,11 @@ use crate::primitive::Code;
 use crate::store::{
     Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, Sha256, StoreError, Tenant,
 };
+use crate::update::IdempotencyKey;
 use crate::update::blob::{self, Holder};
 use crate::update::ingest::{self, Effect, Ingest, Input, Intent, Reason, Refusal, State};
 use crate::update::manifest::VerifiedManifest;
-use crate::update::{IdempotencyKey, IngestId, hidden_character};
+use crate::update::IngestId;
 
 impl<R, B, L> UpdateService<R, B, L>
 where
@@ -92,6 +94,7 @@ where
     ) -> Result<Received, ReceiveError> {
         let verified = self.verify(tenant, &submission.manifest, &submission.provider)?;
         let intent = signed::intent(&verified, &submission.device, submission.artifact.as_ref())?;
+        let intent = Intent { replace: submission.replace, sender: submission.sender, ..intent };
         self.take_in(tenant, intent, submission.idempotency_key.as_ref(), Some(&verified), body).await
     }
 
@@ -103,7 +106,7 @@ where
         manifest: Option<&VerifiedManifest>,
         body: ByteStream,
     ) -> Result<Received, ReceiveError> {
-        check_texts(&intent)?;
+        check_intent(&intent)?;
         self.check_media_type(&intent.content_type)?;
         if intent.size.is_some_and(|size| size > self.limit()) {
             return Err(ReceiveError::TooLarge { limit: self.limit() });
@@ -161,7 +164,7 @@ where
                         None => continue,
                     }
                 };
-                if known.value.intent != *intent {
+                if !known.value.intent.asks_the_same_as(intent) {
                     return Err(ReceiveError::KeyReused);
                 }
                 match known.value.state {
@@ -495,11 +498,4 @@ where
             (reason, ..) => ReceiveError::Ended { reason },
         }
     }
-}
-
-/// Whether people can see all of what they are shown.
-fn check_texts(intent: &Intent) -> Result<(), ReceiveError> {
-    let texts = [("the name of the file", Some(&intent.file_name)), ("the version", intent.version.as_ref())];
-    let found = texts.into_iter().find_map(|(what, text)| Some((what, hidden_character(text?.as_str())?)));
-    found.map_or(Ok(()), |(what, found)| Err(ReceiveError::HiddenCharacter { what, found }))
 }

@@ -1,5 +1,6 @@
 //! Uploads that come with a signed manifest: verified, held against the device as it is, and kept.
 
+use super::admission::Found;
 use super::entries::{Entries, at, unreadable};
 use super::ledger_session::LedgerSession;
 use super::target::{DeviceMembers, Target};
@@ -11,12 +12,12 @@ use crate::resource::Device;
 use crate::store::{
     BlobRef, BlobStore, Ledger, LedgerKey, ResourceStore, Result as StoreResult, StoreError, Stored as _, Tenant,
 };
-use crate::update::ingest::{Ingest, Intent, Signed};
+use crate::update::ingest::{Ingest, Intent, NotAcceptable, Signed};
 use crate::update::manifest::{
     Artifact, ArtifactName, ManifestError, Reason, Signature, SignatureContext, SignatureError, SignedManifest,
     Situation, UpdateManifest, VerifiedManifest, explain,
 };
-use crate::update::{Acceptance, IdempotencyKey, IngestId, KeyId, Note, ProviderId};
+use crate::update::{Acceptance, ActorId, IdempotencyKey, IngestId, KeyId, Note, ProviderId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,10 @@ pub struct SignedSubmission {
     pub manifest: SignedManifest,
     /// Which of its files comes; none where it has only one.
     pub artifact: Option<ArtifactName>,
+    /// The leave to bring other bytes under a version that the component knows.
+    pub replace: bool,
+    /// Who sends it, for the audit records.
+    pub sender: Option<ActorId>,
     /// Under which key it may be sent again.
     pub idempotency_key: Option<IdempotencyKey>,
 }
@@ -53,7 +58,7 @@ impl SignedSubmission {
     /// The only file of an update.
     #[must_use]
     pub const fn new(device: Id, provider: ProviderId, manifest: SignedManifest) -> Self {
-        Self { device, provider, manifest, artifact: None, idempotency_key: None }
+        Self { device, provider, manifest, artifact: None, replace: false, sender: None, idempotency_key: None }
     }
 }
 
@@ -74,7 +79,9 @@ where
         let resources = self.resources_of(tenant);
         let intent = intent(&verified, &submission.device, submission.artifact.as_ref())?;
         let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole: true };
-        self.reasons(&self.session(tenant), &target, &verified, &intent, None).await
+        let (members, component) = target.meant_of_all().await?;
+        let judged = Judged { device_members: &members, device: target.device, component: &component };
+        self.reasons(&self.session(tenant), judged, &verified, &intent, None).await
     }
 
     /// The manifest that an upload came with, and its signatures, to the letter; none where it came without one.
@@ -109,27 +116,48 @@ where
         intent: &Intent,
         known: Option<IngestId>,
     ) -> Result<(), ReceiveError> {
-        let Some(verified) = manifest else { return target.resolve().await };
-        let reasons = against(self.reasons(session, target, verified, intent, known).await?);
+        let (members, component) = target.meant_of_all().await?;
+        let judged = Judged { device_members: &members, device: target.device, component: &component };
+        self.acceptable(session, judged, intent, known).await?;
+        let Some(verified) = manifest else { return Ok(()) };
+        let reasons = against(self.reasons(session, judged, verified, intent, known).await?);
         if reasons.is_empty() { Ok(()) } else { Err(ReceiveError::NotAdmitted { reasons }) }
+    }
+
+    /// Whether the one component that is meant may take the upload, by what it accepted and reports. Of a manifest, that is
+    /// but a part of the judgement: its sequence number is explained with all the rest.
+    async fn acceptable(
+        &self,
+        session: &LedgerSession<'_, L>,
+        judged: Judged<'_>,
+        intent: &Intent,
+        known: Option<IngestId>,
+    ) -> Result<(), ReceiveError> {
+        let Judged { device_members, component: id, .. } = judged;
+        let read = device_members.components.iter().find(|component| component.logical_id() == Some(id));
+        let Some(read) = read else { return Ok(()) };
+        let found = Found::look(session, read, id, intent, known).await.map_err(ReceiveError::Ledger)?;
+        match found.why(intent, id, intent.sha256, session.now()) {
+            Some(NotAcceptable::NotHigher(_)) if intent.manifest.is_some() => Ok(()),
+            Some(refused) => Err(refused.into()),
+            None => Ok(()),
+        }
     }
 
     async fn reasons(
         &self,
         session: &LedgerSession<'_, L>,
-        target: &Target<'_, R>,
+        judged: Judged<'_>,
         verified: &VerifiedManifest,
         intent: &Intent,
         known: Option<IngestId>,
     ) -> Result<Vec<Reason>, ReceiveError> {
-        let (device_members, component) = target.meant_of_all().await?;
-        let accepted = session.accepted(&component).await.map_err(ReceiveError::Ledger)?.value;
+        let accepted = session.accepted(judged.component).await.map_err(ReceiveError::Ledger)?.value;
         let accepted = accepted.of(intent.provider.as_ref());
         // One that has no name yet stands for any but that which was accepted.
         let other = accepted.map_or(0, |accepted| !accepted.by.0);
         let by = known.unwrap_or(IngestId(other));
         let passed = session.passed_on(accepted, intent, by).await.map_err(ReceiveError::Ledger)?;
-        let judged = Judged { device_members: &device_members, device: target.device, component: &component };
         judged.explain(verified.manifest(), passed.as_ref().or(accepted), Some(by), session.now())
     }
 

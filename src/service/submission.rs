@@ -5,7 +5,8 @@ use crate::primitive::{Code, Id, Text};
 use crate::resource::DeviceComponent;
 use crate::store::{Sha256, VersionId};
 use crate::update::ingest::Intent;
-use crate::update::{AvailableUpdate, IdempotencyKey};
+use crate::update::manifest::{Spec, VersionScheme};
+use crate::update::{ActorId, AvailableUpdate, IdempotencyKey, VersionDowngrade};
 use time::OffsetDateTime;
 
 /// What the sender of an update says about it.
@@ -30,6 +31,17 @@ pub struct Submission {
     pub sha256: Option<Sha256>,
     /// The place of the update among those of the component: the later, the higher.
     pub sequence: Option<u64>,
+    /// How the version is written; `None` where that is to be inferred. `Opaque` leaves it unjudged.
+    pub scheme: Option<VersionScheme>,
+    /// Which of the versions of the component it changes; `None` for that of the software, or of the firmware where none of
+    /// the software is reported.
+    pub reported_as: Option<Spec>,
+    /// The leave to bring a version that is lower than the one that the component reports.
+    pub downgrade: Option<VersionDowngrade>,
+    /// The leave to bring other bytes under a version that the component knows.
+    pub replace: bool,
+    /// Who sends it, for the audit records.
+    pub sender: Option<ActorId>,
     /// Under which key it may be sent again.
     pub idempotency_key: Option<IdempotencyKey>,
     /// What the file is called. It is data, and never used as a path.
@@ -48,6 +60,11 @@ impl Submission {
             version: None,
             sha256: None,
             sequence: None,
+            scheme: None,
+            reported_as: None,
+            downgrade: None,
+            replace: false,
+            sender: None,
             idempotency_key: None,
             file_name,
             content_type,
@@ -59,6 +76,11 @@ impl Submission {
             target: self.target.clone(),
             version: self.version.clone(),
             sequence: self.sequence,
+            scheme: self.scheme,
+            reported_as: self.reported_as,
+            lower: self.downgrade.clone().map(Box::new),
+            replace: self.replace,
+            sender: self.sender.clone(),
             sha256: self.sha256,
             ..Intent::new(self.device.clone(), self.file_name.clone(), self.content_type.clone())
         }

@@ -77,11 +77,13 @@ names! {
         StoreAdopted = "store-adopted",
         /// The record of an upload that ended, or of bytes that are deleted, was kept for its time and is removed.
         Forgotten = "forgotten",
+        /// The highest sequence number that a component accepted was lowered.
+        SequenceLowered = "sequence-lowered",
     }
 }
 
 names! {
-    /// The name of a state, of an upload or of a blob.
+    /// The name of a state, of an upload, of a blob, or of what a component accepted.
     ///
     /// ```
     /// use fhir_devices::update::StateName;
@@ -118,6 +120,8 @@ names! {
         Damaged = "damaged",
         /// The store of update files and the ledger have a common id.
         Paired = "paired",
+        /// What [`Accepted`](super::Accepted) says of a component and a provider.
+        Accepted = "accepted",
     }
 }
 
@@ -189,6 +193,12 @@ pub struct AuditDraft {
     /// The leave by which a sequence number was accepted that is not higher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downgrade: Option<Box<DowngradeAuthorization>>,
+    /// The digest of the bytes for which the version stood before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Sha256>,
+    /// The version that the component reported, where that of the update is lower.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Text>,
     /// The update that took its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<IngestId>,
@@ -227,6 +237,8 @@ impl AuditDraft {
             sequence: None,
             manifest: None,
             downgrade: None,
+            replaces: None,
+            reported: None,
             superseded_by: None,
             restored: None,
             attempts: None,

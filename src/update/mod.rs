@@ -18,6 +18,8 @@ pub(crate) mod moment;
 mod name;
 mod sequence;
 mod text;
+mod version_claim;
+mod version_downgrade;
 
 pub use audit_draft::{Action, AuditDraft, StateName};
 pub(crate) use available::update_id;
@@ -27,5 +29,10 @@ pub use available::{
 };
 pub use id::{ActorId, IdempotencyKey, IngestId, NotAKey, NotAName, NotAnIngestId, PinId};
 pub use name::UnknownName;
-pub use sequence::{Acceptance, Accepted, DowngradeAuthorization, NotHigher, accept};
+pub use sequence::{
+    Acceptance, Accepted, DowngradeAuthorization, MAX_SEQUENCE, NotHigher, NotLowered, Unsequenced, accept, lower,
+};
 pub use text::{KeyId, Note, ProviderId, UpdateName, VersionLabel, hidden_character};
+pub use version_claim::{VersionClaim, VersionTaken};
+pub(crate) use version_downgrade::reported_versions;
+pub use version_downgrade::{LowerVersion, VersionDowngrade};

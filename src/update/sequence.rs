@@ -1,10 +1,14 @@
 //! The order of the updates of a component: sequence numbers that only rise, for each provider.
 
 use super::ingest::{Ingest, Intent, Reason, State, Unreadable};
-use super::{ActorId, IngestId, moment};
+use super::{ActorId, IngestId, Note, moment};
 use crate::primitive::{Id, Text};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+
+/// The highest sequence number that an upload may have, 2^63 - 1: the largest that databases and languages with signed numbers
+/// can say.
+pub const MAX_SEQUENCE: u64 = i64::MAX as u64;
 
 /// The leave to accept an update that is not higher than what was accepted before, as those gave it who may.
 ///
@@ -117,6 +121,81 @@ pub struct NotHigher {
     pub highest: u64,
 }
 
+/// An update without a sequence number for a component that accepted one that had one.
+///
+/// ```
+/// use fhir_devices::update::Unsequenced;
+/// assert_eq!(
+///     Unsequenced { highest: 6 }.to_string(),
+///     "the update has no sequence number, and the component accepted the number 6: wanted one above that"
+/// );
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the update has no sequence number, and the component accepted the number {highest}: wanted one above that")]
+pub struct Unsequenced {
+    /// The highest that was accepted.
+    pub highest: u64,
+}
+
+/// A highest number that is not lower than the one that was accepted.
+///
+/// ```
+/// use fhir_devices::update::NotLowered;
+/// assert_eq!(
+///     NotLowered { to: 6, highest: Some(6) }.to_string(),
+///     "the highest accepted sequence number is 6, wanted one below that instead of 6"
+/// );
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", not_lowered(*.to, *.highest))]
+pub struct NotLowered {
+    /// The number that was asked for.
+    pub to: u64,
+    /// The highest that was accepted; `None` where none was.
+    pub highest: Option<u64>,
+}
+
+fn not_lowered(to: u64, highest: Option<u64>) -> String {
+    match highest {
+        Some(highest) => {
+            format!("the highest accepted sequence number is {highest}, wanted one below that instead of {to}")
+        }
+        None => format!("no sequence number was accepted, and so none can be lowered to {to}"),
+    }
+}
+
+/// Lowers the highest number that a component accepted, at the wish of somebody: what is accepted then, and the leave for the
+/// audit record.
+///
+/// No upload that was accepted may be on its way to the component meanwhile: see
+/// [`UpdateService::lower_sequence`](crate::service::UpdateService::lower_sequence).
+///
+/// # Errors
+/// [`NotLowered`].
+///
+/// ```
+/// use fhir_devices::update::{Acceptance, IngestId, lower};
+/// # let now = time::OffsetDateTime::UNIX_EPOCH;
+/// let before = Acceptance { provider: None, highest: 9_000_000, by: IngestId(7) };
+/// let (next, leave) = lower(Some(&before), 6, &"biomed/j.doe".parse()?, &"typed a date".parse()?, now)?;
+/// assert_eq!((next.highest, leave.from, leave.to), (6, 9_000_000, 6));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn lower(
+    before: Option<&Acceptance>,
+    to: u64,
+    by: &ActorId,
+    why: &Note,
+    now: OffsetDateTime,
+) -> Result<(Acceptance, DowngradeAuthorization), NotLowered> {
+    let Some(before) = before else { return Err(NotLowered { to, highest: None }) };
+    let reason = Text::new(why.as_str()).ok().filter(|_| to < before.highest);
+    let Some(reason) = reason else { return Err(NotLowered { to, highest: Some(before.highest) }) };
+    let from = before.highest;
+    let leave = DowngradeAuthorization { from, to, reason, approved_by: vec![by.clone()], not_after: now };
+    Ok((Acceptance { highest: to, ..before.clone() }, leave))
+}
+
 /// Whether an update may follow what was accepted before from the same provider, and what is accepted then.
 ///
 /// An upload that was accepted last is accepted again.
@@ -193,6 +272,21 @@ impl Accepted {
     #[must_use]
     pub fn of(&self, provider: Option<&Text>) -> Option<&Acceptance> {
         self.providers.iter().find(|one| one.provider.as_ref() == provider)
+    }
+
+    /// What was accepted, from each provider.
+    pub fn all(&self) -> impl Iterator<Item = &Acceptance> {
+        self.providers.iter()
+    }
+
+    /// What was accepted before an update of this intent: from its provider, or, where it has no number, from whichever
+    /// provider accepted the highest, since it comes after all of them.
+    #[must_use]
+    pub fn before(&self, intent: &Intent) -> Option<&Acceptance> {
+        match intent.sequence {
+            Some(_) => self.of(intent.provider.as_ref()),
+            None => self.providers.iter().max_by_key(|accepted| accepted.highest),
+        }
     }
 
     /// Puts what is accepted now in the place of what was.

@@ -121,7 +121,7 @@ fn inputs() -> impl Strategy<Value = ingest::Input> {
         3 => few_generations().prop_map(|generation| Input::BytesCommitted { generation }),
         1 => Just(Input::DeadlineReached),
         3 => (component(), version(), option::of(accepted))
-            .prop_map(|(component, version, accepted)| Input::TargetRead { component, version, accepted }),
+            .prop_map(|(component, version, accepted)| Input::TargetRead { component, version, accepted, claim: None, reported: Vec::new() }),
         1 => Just(Input::TargetLost),
         1 => option::of(taken::<Text>()).prop_map(|why| Input::NotAdmitted { why }),
         3 => (component(), version()).prop_map(|(component, version)| Input::ReferenceWritten { component, version }),

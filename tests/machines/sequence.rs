@@ -1,7 +1,9 @@
 //! Sequence numbers only rise, for each component and provider, unless somebody who may has said otherwise.
 
 use super::*;
-use fhir_devices::update::{Accepted, NotHigher, accept};
+use fhir_devices::store::Sha256;
+use fhir_devices::update::manifest::VersionScheme;
+use fhir_devices::update::{Accepted, NotHigher, VersionClaim, VersionDowngrade, accept};
 
 pub(crate) fn leave() -> DowngradeAuthorization {
     DowngradeAuthorization {
@@ -20,7 +22,13 @@ fn stored(intent: Intent) -> Ingest {
 
 fn read(highest: u64, by: u128) -> Input {
     let accepted = Some(Acceptance { provider: intent().provider, highest, by: IngestId(by) });
-    Input::TargetRead { component: "ecg".parse().unwrap(), version: VersionId::FIRST, accepted }
+    Input::TargetRead {
+        component: "ecg".parse().unwrap(),
+        version: VersionId::FIRST,
+        accepted,
+        claim: None,
+        reported: Vec::new(),
+    }
 }
 
 fn to(ingest: &Ingest, input: &Input) -> Transition {
@@ -95,7 +103,17 @@ fn providers_are_counted_apart_and_updates_without_a_number_are_not_counted() {
     let late = accept(accepted.of(None), None, 3, IngestId(9), None, NOW);
     assert_eq!(late, Err(NotHigher { sequence: 3, highest: 3 }));
     assert_eq!(Accepted::from_bytes(&accepted.to_bytes()), Ok(accepted));
-    let uncounted = to(&stored(Intent { sequence: None, ..intent() }), &read(9, 8));
+    let unsequenced = stored(Intent { sequence: None, ..intent() });
+    let late = to(&unsequenced, &read(9, 8));
+    assert!(matches!(late.state, State::Releasing { reason: Reason::Unsequenced, component: None, .. }));
+    let first = Input::TargetRead {
+        component: "ecg".parse().unwrap(),
+        version: VersionId::FIRST,
+        accepted: None,
+        claim: None,
+        reported: Vec::new(),
+    };
+    let uncounted = to(&unsequenced, &first);
     assert_eq!(uncounted.accepted, None);
     assert!(matches!(uncounted.effect, Some(Effect::WriteReference { .. })));
 }
@@ -109,4 +127,83 @@ fn a_record_of_what_was_accepted_is_written_as_it_was() {
     let read = Accepted::from_bytes(text.as_bytes()).unwrap();
     assert_eq!(String::from_utf8(read.to_bytes()).unwrap(), text);
     assert!(Accepted::from_bytes(text.replace(r#""format":1"#, r#""format":2"#).as_bytes()).is_err());
+}
+
+#[test]
+fn an_upload_without_a_number_is_outrun_by_one_that_has_one() {
+    let mut fixed = stored(Intent { sequence: None, ..intent() });
+    let state =
+        State::Stored { blob: blob(), generation: Generation(1), target: Some("ecg".parse().unwrap()), attempts: 0 };
+    fixed.state = state;
+    let outrun = to(&fixed, &read(1, 9));
+    assert!(matches!(outrun.state, State::Releasing { reason: Reason::Superseded, component: Some(_), .. }));
+}
+
+/// What the version of the upload stands for, and what the component reports.
+fn known(bytes: Option<&[u8]>, reported: &[&str]) -> Input {
+    let claim = bytes.map(|bytes| VersionClaim {
+        component: "ecg".parse().unwrap(),
+        provider: intent().provider,
+        version: "2.4.0".parse().unwrap(),
+        sha256: Sha256::of(bytes),
+        by: IngestId(9),
+    });
+    Input::TargetRead {
+        component: "ecg".parse().unwrap(),
+        version: VersionId::FIRST,
+        accepted: None,
+        claim,
+        reported: reported.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn versioned() -> Intent {
+    Intent { version: Some("2.4.0".parse().unwrap()), manifest: None, ..intent() }
+}
+
+#[test]
+fn a_version_that_stands_for_other_bytes_needs_leave_to_replace_them() {
+    let first = to(&stored(versioned()), &known(None, &[]));
+    assert_eq!(first.claim.unwrap().sha256, blob().digest);
+    let same = to(&stored(versioned()), &known(Some(b"firmware"), &[]));
+    assert_eq!((same.claim, same.audit.replaces), (None, None));
+    let other = to(&stored(versioned()), &known(Some(b"software"), &[]));
+    assert!(matches!(other.state, State::Releasing { reason: Reason::VersionTaken, component: None, .. }));
+    let sender = Some("biomed/j.doe".parse().unwrap());
+    let leave = Intent { replace: true, sender: sender.clone(), ..versioned() };
+    let replaced = to(&stored(leave.clone()), &known(Some(b"software"), &[]));
+    assert_eq!(replaced.claim.unwrap().sha256, blob().digest);
+    assert_eq!((replaced.audit.replaces, replaced.audit.actor), (Some(Sha256::of(b"software")), sender));
+    // One that was replaced before its reference was written does not come back, whatever leave it had.
+    let mut fixed = stored(leave);
+    fixed.state = replaced.state;
+    let late = to(&fixed, &known(Some(b"software"), &[]));
+    assert!(matches!(late.state, State::Releasing { reason: Reason::VersionTaken, component: Some(_), .. }));
+}
+
+#[test]
+fn a_version_below_the_reported_one_needs_leave_and_a_reason() {
+    let lower = to(&stored(versioned()), &known(None, &["2.10.0"]));
+    assert!(matches!(lower.state, State::Releasing { reason: Reason::LowerVersion, .. }));
+    let leave = VersionDowngrade { reason: "2.10 loses alarms".parse().unwrap(), by: "biomed/j.doe".parse().unwrap() };
+    let allowed = to(&stored(Intent { lower: Some(Box::new(leave)), ..versioned() }), &known(None, &["2.10.0"]));
+    assert_eq!(allowed.audit.reported.unwrap(), "2.10.0");
+    assert_eq!(allowed.audit.comment.unwrap(), "2.10 loses alarms");
+    assert_eq!(allowed.audit.actor, Some("biomed/j.doe".parse().unwrap()));
+    let same = to(&stored(versioned()), &known(None, &["2.4.0"]));
+    assert!(same.audit.reported.is_none() && matches!(same.state, State::Stored { .. }));
+    for (scheme, reported) in
+        [(None, "revision C"), (None, "2017-04-19"), (Some(VersionScheme::Opaque), "2.10.0"), (None, "2.10")]
+    {
+        let intent = Intent { scheme, ..versioned() };
+        let judged = to(&stored(intent), &known(None, &[reported]));
+        let is_taken = matches!(judged.state, State::Stored { .. });
+        // Three numbers and two are both of the dotted scheme.
+        assert_eq!(is_taken, reported != "2.10", "{reported}");
+    }
+    // The device may have reported another version meanwhile.
+    let mut fixed = stored(versioned());
+    fixed.state = to(&fixed, &known(None, &[])).state;
+    let late = to(&fixed, &known(Some(b"firmware"), &["2.10.0"]));
+    assert!(matches!(late.state, State::Releasing { reason: Reason::LowerVersion, component: Some(_), .. }));
 }

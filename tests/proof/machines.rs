@@ -4,7 +4,7 @@ use fhir_devices::primitive::Id;
 use fhir_devices::store::{BlobRef, Generation, VersionId};
 use fhir_devices::update::blob::{self, Entry, Holder, Sweep};
 use fhir_devices::update::ingest::{self, EffectName, Ingest, Input, Intent, Limits, State, Step, Transition, resume};
-use fhir_devices::update::{Acceptance, IngestId, StateName};
+use fhir_devices::update::{Acceptance, IngestId, StateName, VersionClaim};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use time::OffsetDateTime;
@@ -32,6 +32,7 @@ pub(crate) enum Said {
     Late,
     TargetRead {
         accepted: u8,
+        claimed: u8,
     },
     TargetLost,
     Written,
@@ -140,6 +141,8 @@ pub(crate) struct Machines {
     /// Which bytes each upload brings.
     bytes: [u8; 2],
     sequenced: bool,
+    /// Whether both have one version.
+    versioned: bool,
     pub(crate) states: [Vec<Option<State>>; 2],
     facts: [Vec<Fact>; 2],
     pub(crate) entries: [Vec<Option<Entry>>; 2],
@@ -171,7 +174,7 @@ fn small(generation: Generation) -> u8 {
 }
 
 impl Machines {
-    pub(crate) fn new(bytes: [u8; 2], sequenced: bool) -> Self {
+    pub(crate) fn new(bytes: [u8; 2], sequenced: bool, versioned: bool) -> Self {
         let absent = Fact {
             name: StateName::Gone,
             generation: 0,
@@ -185,6 +188,7 @@ impl Machines {
         Self {
             bytes,
             sequenced,
+            versioned,
             states: [vec![None], vec![None]],
             facts: [vec![absent], vec![absent]],
             entries: [vec![None], vec![None]],
@@ -213,6 +217,7 @@ impl Machines {
             Intent::new("device".parse().unwrap(), "a.bin".parse().unwrap(), "application/zip".parse().unwrap());
         intent.sha256 = Some(self.blob(ingest).digest);
         intent.sequence = self.sequenced.then_some(u64::from(ingest) + 1);
+        intent.version = self.versioned.then(|| "2.4".parse().unwrap());
         let limits = Limits { max_attempts: 2, ..Limits::default() };
         let (mut record, _) = Ingest::open(id(ingest), intent, limits, NOW);
         if let Some(state) = state {
@@ -272,7 +277,7 @@ impl Machines {
             Said::Committed { generation: number } => Input::BytesCommitted { generation: generation(number) },
             Said::Failed => Input::CheckFailed { reason: ingest::Reason::TooLarge },
             Said::Late => Input::DeadlineReached,
-            Said::TargetRead { accepted } => Input::TargetRead {
+            Said::TargetRead { accepted, claimed } => Input::TargetRead {
                 component: component(),
                 version: VersionId::FIRST,
                 accepted: (accepted > 0).then(|| Acceptance {
@@ -280,6 +285,14 @@ impl Machines {
                     highest: accepted.into(),
                     by: id(accepted - 1),
                 }),
+                claim: (claimed > 0).then(|| VersionClaim {
+                    component: component(),
+                    provider: None,
+                    version: "2.4".parse().unwrap(),
+                    sha256: self.blob(claimed - 1).digest,
+                    by: id(claimed - 1),
+                }),
+                reported: Vec::new(),
             },
             Said::TargetLost => Input::TargetLost,
             Said::Written => Input::ReferenceWritten { component: component(), version: VersionId::FIRST },

@@ -537,7 +537,12 @@ impl Job<'_> {
         if self.without(Rule::AcceptedReread) && fixed {
             accepted = self.ingest as u8 + 1;
         }
-        match self.model.machines.step(self.ingest, known, Said::TargetRead { accepted }) {
+        let mut claimed = self.world.claimed;
+        if self.without(Rule::ClaimReread) {
+            claimed = if fixed { self.ingest as u8 + 1 } else { 0 };
+        }
+        let said = Said::TargetRead { accepted, claimed };
+        match self.model.machines.step(self.ingest, known, said) {
             Answer::Do => self.me().pc = Pc::Write,
             Answer::To(to, accepts) if self.model.machines.fact(self.ingest, to).name == StateName::Stored => {
                 if joint_and_changed(self, known) {
@@ -546,10 +551,13 @@ impl Job<'_> {
                 if accepts {
                     self.world.accepted = self.ingest as u8 + 1;
                 }
+                if self.model.setup.versioned && claimed == 0 {
+                    self.world.claimed = self.ingest as u8 + 1;
+                }
                 if self.model.setup.joint { self.aim(known) } else { self.me().pc = Pc::Aim }
             }
             Answer::To(..) | Answer::Unchanged | Answer::Refused => {
-                self.advance_known(Said::TargetRead { accepted });
+                self.advance_known(said);
             }
         }
     }
@@ -561,7 +569,8 @@ impl Job<'_> {
         }
         let accepted = if self.model.setup.sequenced { self.ingest as u8 + 1 } else { 0 };
         let (fresh, seen) = (self.me().fresh, self.me().seen);
-        let said = Said::TargetRead { accepted };
+        let claimed = if self.model.setup.versioned { self.ingest as u8 + 1 } else { 0 };
+        let said = Said::TargetRead { accepted, claimed };
         let Answer::To(to, _) = self.model.machines.step(self.ingest, known, said) else { panic!("{known}") };
         self.world.ingest[self.ingest] = to;
         *self.me() = Worker { pc: Pc::Write, known: to, fresh, seen, ..Worker::default() };

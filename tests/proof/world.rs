@@ -27,6 +27,8 @@ pub(crate) struct Setup {
     pub(crate) moves: bool,
     /// Whether the uploads have sequence numbers, and are superseded.
     pub(crate) sequenced: bool,
+    /// Whether both uploads have the same version.
+    pub(crate) versioned: bool,
     /// Whether bytes may be put under a legal hold, and the hold lifted.
     pub(crate) pins: bool,
     /// Whether the bytes of an upload may be sent again, once.
@@ -64,10 +66,11 @@ pub(crate) enum Rule {
     RestoreReread,
     RestoreOnce,
     SupersededCounted,
+    ClaimReread,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::IntentBeforeHold,
         Self::HoldBeforeIntentMoves,
         Self::HoldBeforeBytes,
@@ -90,6 +93,7 @@ impl Rule {
         Self::RestoreReread,
         Self::RestoreOnce,
         Self::SupersededCounted,
+        Self::ClaimReread,
     ];
 }
 
@@ -163,6 +167,8 @@ pub(crate) struct World {
     pub(crate) moved: bool,
     pub(crate) resent: [bool; 2],
     pub(crate) accepted: u8,
+    /// The upload, counted from 1, whose bytes the version of both stands for.
+    pub(crate) claimed: u8,
     /// How often each upload was attached, and the highest number that was.
     pub(crate) attached: [u8; 2],
     pub(crate) highest: u8,
@@ -198,6 +204,7 @@ impl World {
         packed[18..20].copy_from_slice(&self.early);
         let [first, second] = self.status;
         packed[20] = first as u8 | (second as u8) << 2 | self.restored[0] << 4 | self.restored[1] << 6;
+        packed[21] = self.claimed;
         packed[..18].copy_from_slice(&[
             self.ingest[0],
             self.ingest[1],
@@ -252,7 +259,7 @@ pub(crate) fn bit(generation: u8) -> u8 {
 
 impl Model {
     pub(crate) fn new(setup: Setup) -> Self {
-        Self { setup, machines: Machines::new(setup.bytes, setup.sequenced) }
+        Self { setup, machines: Machines::new(setup.bytes, setup.sequenced, setup.versioned) }
     }
 
     pub(crate) fn without(&self, rule: Rule) -> bool {
@@ -451,6 +458,10 @@ impl Model {
             if dropped && world.ingest[ingest] != 0 && reference > 0 {
                 return Some("I7: what was withdrawn or given up is referred to");
             }
+        }
+        let other_bytes = self.machines.digest_of(0) != self.machines.digest_of(1);
+        if self.setup.versioned && other_bytes && !world.attached.contains(&0) {
+            return Some("V5: one version is attached with two sets of bytes");
         }
         for digest in 0..2 {
             let entry = self.machines.entry(digest, world.entry[digest]);

@@ -3,7 +3,7 @@
 use super::double::{Fate, poll_only};
 use super::*;
 use fhir_devices::update::IngestId;
-use fhir_devices::update::ingest::{Ingest, Reason, State};
+use fhir_devices::update::ingest::{Ingest, NotAcceptable, Reason, State};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -74,17 +74,17 @@ fn a_number_that_was_accepted_for_an_upload_that_came_to_nothing_is_accepted_for
     *double.meddle.lock().unwrap() = None;
     // While it may still write, the number is its own.
     let early = receive(&service, numbered("l"), firmware());
-    assert!(matches!(early, Err(ReceiveError::Ended { reason: Reason::NotHigher })), "{early:?}");
+    assert!(matches!(early, Err(ReceiveError::NotAcceptable(NotAcceptable::NotHigher(_)))), "{early:?}");
     block_on(service.recover(&ours())).unwrap();
     let received = receive(&service, numbered("k"), firmware()).unwrap();
     assert_eq!(updates(&read(&double, "ecg").0), std::slice::from_ref(&received.update));
     // It is accepted once more, and not twice.
     let late = receive(&service, numbered("l"), stream::once("software"));
-    assert!(matches!(late, Err(ReceiveError::Ended { reason: Reason::NotHigher })), "{late:?}");
+    assert!(matches!(late, Err(ReceiveError::NotAcceptable(NotAcceptable::NotHigher(_)))), "{late:?}");
     let (by, why) = ("biomed/j.doe".parse().unwrap(), "recalled".parse().unwrap());
     block_on(service.withdraw(&ours(), received.update.id, by, why)).unwrap();
     let late = receive(&service, numbered("m"), firmware());
-    assert!(matches!(late, Err(ReceiveError::Ended { reason: Reason::NotHigher })), "{late:?}");
+    assert!(matches!(late, Err(ReceiveError::NotAcceptable(NotAcceptable::NotHigher(_)))), "{late:?}");
 }
 
 #[test]

@@ -123,6 +123,7 @@ impl ChainHead {
         clean(&mut what.comment, LONGEST_NOTE);
         clean(&mut what.provider, LONGEST_LABEL);
         clean(&mut what.version, LONGEST_LABEL);
+        clean(&mut what.reported, LONGEST_LABEL);
         if let Some(downgrade) = &mut what.downgrade
             && let Some(reason) = cleaned(&downgrade.reason, LONGEST_NOTE)
         {

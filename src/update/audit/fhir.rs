@@ -308,6 +308,8 @@ fn details(record: &AuditRecord) -> Vec<Detail> {
             add("downgrade-approved-by", text(Some(approver.as_str())));
         }
     }
+    add("replaces", what.replaces.map(|digest| digest.to_string()));
+    add("reported", text(what.reported.as_ref().map(Text::as_str)));
     details
 }
 

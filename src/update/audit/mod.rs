@@ -51,6 +51,8 @@
 //! | `provider`, `update`, `version`, `sequence` | the identity of the update |
 //! | `manifest` | the digest of its manifest |
 //! | `downgrade` | the leave to go back: `from`, `to`, `reason`, `approvedBy`, `notAfter` |
+//! | `replaces` | the digest of the bytes for which the version stood before |
+//! | `reported` | the version that the component reported, where that of the update is lower |
 //! | `verification` | what was found out about the signature: `verdict` (`verified`, `refused`, `unsigned`), `keys` |
 //! | `supersededBy`, `attempts`, `deadline` | what else the state after has |
 //!

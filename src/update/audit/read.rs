@@ -43,6 +43,8 @@ struct Line {
     sequence: Option<u64>,
     manifest: Option<Sha256>,
     downgrade: Option<DowngradeMembers>,
+    replaces: Option<Sha256>,
+    reported: Option<VersionLabel>,
     verification: Option<VerificationMembers>,
     superseded_by: Option<IngestId>,
     restored: Option<u32>,
@@ -129,6 +131,8 @@ pub(super) fn record(line: &str) -> Option<AuditRecord> {
     what.sequence = line.sequence;
     what.manifest = line.manifest;
     what.downgrade = line.downgrade.each(downgrade)?.map(Box::new);
+    what.replaces = line.replaces;
+    what.reported = line.reported.each(|version| text(version.as_str()))?;
     what.superseded_by = line.superseded_by;
     what.restored = line.restored;
     what.attempts = line.attempts;

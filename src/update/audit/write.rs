@@ -128,6 +128,8 @@ fn write_draft(line: &mut Line, aside: &RecordContext, draft: &AuditDraft) {
         sequence,
         manifest,
         downgrade,
+        replaces,
+        reported,
         superseded_by,
         restored,
         attempts,
@@ -167,6 +169,10 @@ fn write_draft(line: &mut Line, aside: &RecordContext, draft: &AuditDraft) {
     if let Some(downgrade) = downgrade {
         line.object(",\"downgrade\":", |line| write_downgrade(line, downgrade));
     }
+    if let Some(replaces) = replaces {
+        line.digest(",\"replaces\":", replaces);
+    }
+    line.maybe(",\"reported\":", reported.as_ref().map(Text::as_str));
     if let Some(verification) = &aside.verification {
         line.object(",\"verification\":", |line| {
             line.text(",\"verdict\":", verification.verdict.as_str());

@@ -351,7 +351,8 @@ pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry
         | Action::Damaged
         | Action::Repaired
         | Action::DamageCleared
-        | Action::StoreAdopted => return None,
+        | Action::StoreAdopted
+        | Action::SequenceLowered => return None,
     };
     match step(before, &input, audit.at) {
         Ok(Step::Transition(transition)) => Some(transition.entry),

@@ -1,6 +1,6 @@
 //! What is said to the machine of an upload, and what it answers.
 
-use super::super::{Acceptance, ActorId, AuditDraft, IngestId};
+use super::super::{Acceptance, ActorId, AuditDraft, IngestId, VersionClaim};
 use super::{Effect, Reason, State};
 use crate::primitive::{Id, Text};
 use crate::store::{BlobRef, Generation, VersionId};
@@ -42,14 +42,18 @@ pub enum Input {
     /// The deadline of the state may have come. Where bytes are acquired, the store has been asked for them, in vain.
     DeadlineReached,
     /// The one component that is meant was read, without a reference of this upload in it. After that, this record and the
-    /// record of what was accepted for the component were read, in this order or together.
+    /// records of what was accepted for the component were read, in this order or together.
     TargetRead {
         /// The component.
         component: Id,
         /// The version of it that was read.
         version: VersionId,
-        /// What was last accepted for it from the provider of this upload.
+        /// What was last accepted for it from the provider of this upload, or from any for one without a sequence number.
         accepted: Option<Acceptance>,
+        /// What the version of this upload stands for.
+        claim: Option<VersionClaim>,
+        /// The versions that the component reports, of the kind that this upload changes.
+        reported: Vec<String>,
     },
     /// The component that was meant is no longer there, or no longer the only one.
     TargetLost,
@@ -145,6 +149,9 @@ pub struct Transition {
     pub state: State,
     /// What is accepted for the component with this step, where that is new. It is to be written with the state or before it.
     pub accepted: Option<Acceptance>,
+    /// What the version of the upload stands for with this step, where that is new. It is to be written with the state or
+    /// before it.
+    pub claim: Option<VersionClaim>,
     /// What an audit record says of it.
     pub audit: AuditDraft,
     /// What is to be done once it is written: that of [`resume`](super::resume), or the next part of it.

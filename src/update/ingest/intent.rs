@@ -1,7 +1,8 @@
 //! What an upload is for, and what it must keep to.
 
+use super::super::manifest::{Spec, VersionScheme};
 use super::super::name::names;
-use super::super::{ActorId, DowngradeAuthorization};
+use super::super::{ActorId, DowngradeAuthorization, VersionDowngrade};
 use crate::containment::Selector;
 use crate::primitive::{Code, Id, Text};
 use crate::store::{BlobRef, Sha256};
@@ -34,6 +35,19 @@ pub struct Intent {
     /// The leave to accept a sequence number that is not higher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downgrade: Option<Box<DowngradeAuthorization>>,
+    /// How its version is written; `None` where that is to be inferred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<VersionScheme>,
+    /// Which of the versions of the component it changes; `None` for that of the software, or of the firmware where none of
+    /// the software is reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_as: Option<Spec>,
+    /// The leave to bring a version that is lower than the one that the component reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower: Option<Box<VersionDowngrade>>,
+    /// The leave to bring other bytes under a version that the component knows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replace: bool,
     /// The digest of the manifest that describes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Sha256>,
@@ -63,6 +77,10 @@ impl Intent {
             version: None,
             sequence: None,
             downgrade: None,
+            scheme: None,
+            reported_as: None,
+            lower: None,
+            replace: false,
             manifest: None,
             sha256: None,
             size: None,
@@ -70,6 +88,14 @@ impl Intent {
             content_type,
             sender: None,
         }
+    }
+
+    /// Whether the same is asked for, by whomever.
+    #[must_use]
+    pub fn asks_the_same_as(&self, other: &Self) -> bool {
+        let reason = |intent: &Self| intent.lower.as_ref().map(|lower| lower.reason.clone());
+        let bare = |intent: &Self| Self { sender: None, lower: None, ..intent.clone() };
+        reason(self) == reason(other) && bare(self) == bare(other)
     }
 }
 
@@ -100,6 +126,12 @@ names! {
         Contended = "contended",
         /// The sequence number is not above what was accepted before.
         NotHigher = "not-higher",
+        /// It has no sequence number, and the component accepted an update that has one.
+        Unsequenced = "unsequenced",
+        /// Its version stands for other bytes.
+        VersionTaken = "version-taken",
+        /// Its version is lower than the one that the component reports.
+        LowerVersion = "lower-version",
         /// A later update took its place.
         Superseded = "superseded",
         /// Somebody took it back.
@@ -118,6 +150,9 @@ impl Reason {
             | Self::NotAdmitted
             | Self::Contended
             | Self::NotHigher
+            | Self::Unsequenced
+            | Self::VersionTaken
+            | Self::LowerVersion
             | Self::Superseded
             | Self::Withdrawn => false,
         }

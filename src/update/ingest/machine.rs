@@ -1,9 +1,10 @@
 //! The steps of an upload: what each input leads to in each state.
 
-use super::super::{Acceptance, Action, ActorId, IngestId, accept};
+use super::super::{Action, ActorId, AuditDraft, IngestId, VersionClaim};
+use super::judge::{Judged, Standing, judge, lower_version};
 use super::{Effect, Ingest, Input, Reason, Refusal, State, Step, Transition, check};
 use crate::primitive::{Id, Text};
-use crate::store::{BlobRef, Generation, VersionId};
+use crate::store::{BlobRef, Generation, Sha256, VersionId};
 use time::OffsetDateTime;
 
 /// What an input leads to. Every input has an answer in every state.
@@ -37,7 +38,10 @@ pub fn step(ingest: &Ingest, input: &Input, now: OffsetDateTime) -> Result<Step,
         Input::BytesHeld { blob, generation } => at.held(*blob, *generation),
         Input::BytesCommitted { generation } => at.committed(*generation),
         Input::DeadlineReached => at.deadline_reached(),
-        Input::TargetRead { component, version, accepted } => at.target_read(component, *version, accepted.as_ref()),
+        Input::TargetRead { component, version, accepted, claim, reported } => {
+            let read = Standing { accepted: accepted.as_ref(), claim: claim.as_ref(), reported };
+            at.target_read(component, *version, &read)
+        }
         Input::TargetLost => at.turned_away(Reason::TargetLost, None),
         Input::NotAdmitted { why } => at.turned_away(Reason::NotAdmitted, why.as_ref()),
         Input::ReferenceWritten { component, version } => at.written(component, *version),
@@ -68,7 +72,7 @@ const UNCHANGED: Answer = Ok(Step::Unchanged);
 impl At<'_> {
     fn to(&self, action: Action, state: State) -> Transition {
         let audit = self.ingest.draft(self.now, action, Some(self.ingest.state.name()), &state);
-        Transition { effect: super::resume(&state), accepted: None, audit, state }
+        Transition { effect: super::resume(&state), accepted: None, claim: None, audit, state }
     }
 
     fn go(&self, action: Action, state: State) -> Answer {
@@ -239,11 +243,15 @@ impl At<'_> {
         }
     }
 
-    fn target_read(&self, component: &Id, version: VersionId, accepted: Option<&Acceptance>) -> Answer {
+    fn target_read(&self, component: &Id, version: VersionId, standing: &Standing<'_>) -> Answer {
         match &self.ingest.state {
             State::Open { .. } | State::Acquired { .. } => Err(Refusal::NotStored),
             State::Stored { blob, generation, target: None, attempts } => {
-                let Some(next) = self.accept(accepted) else { return self.fail(Reason::NotHigher) };
+                let (intent, id) = (&self.ingest.intent, self.ingest.id);
+                let judged = match judge(intent, id, component, Some(blob.digest), standing, self.now) {
+                    Ok(judged) => judged,
+                    Err(refused) => return self.fail(refused.reason()),
+                };
                 let write = Effect::WriteReference {
                     component: component.clone(),
                     version,
@@ -259,22 +267,19 @@ impl At<'_> {
                         attempts: *attempts,
                     },
                 );
-                (to.accepted, to.effect) = (next, Some(write));
-                let (intent, id) = (&self.ingest.intent, self.ingest.id);
+                let accepted = standing.accepted;
                 if accepted.is_some_and(|last| last.by != id && Some(last.highest) >= intent.sequence) {
                     to.audit.downgrade.clone_from(&intent.downgrade);
                 }
+                self.tell_leaves(&mut to.audit, standing, &judged);
+                (to.accepted, to.claim, to.effect) = (judged.accepted, judged.claim, Some(write));
                 Ok(Step::Transition(to))
             }
             // What was fixed stays fixed: one who is late may still write there.
             State::Stored { target: Some(target), .. } if target != component => self.fail(Reason::TargetLost),
             State::Stored { blob, generation, .. } => {
-                // What is lower was read before this upload was accepted.
-                let outrun = self.ingest.intent.sequence.is_some_and(|sequence| {
-                    accepted.is_some_and(|last| last.by != self.ingest.id && last.highest >= sequence)
-                });
-                if outrun {
-                    return self.fail(Reason::Superseded);
+                if let Some(reason) = self.overtaken(component, blob.digest, standing) {
+                    return self.fail(reason);
                 }
                 let (component, blob, generation) = (component.clone(), *blob, *generation);
                 Ok(Step::Perform(Effect::WriteReference { component, version, blob, generation }))
@@ -294,13 +299,30 @@ impl At<'_> {
         }
     }
 
-    /// What is to be accepted, nothing where there is no sequence number; [`None`] where it may not be.
-    fn accept(&self, before: Option<&Acceptance>) -> Option<Option<Acceptance>> {
+    /// Says who gave the leaves that were needed, and what they overrule.
+    fn tell_leaves(&self, audit: &mut AuditDraft, standing: &Standing<'_>, judged: &Judged) {
         let intent = &self.ingest.intent;
-        let Some(sequence) = intent.sequence else { return Some(None) };
-        let (provider, downgrade) = (intent.provider.as_ref(), intent.downgrade.as_deref());
-        let next = accept(before, provider, sequence, self.ingest.id, downgrade, self.now).ok()?;
-        Some((Some(&next) != before).then_some(next))
+        if let (Some(before), Some(_)) = (standing.claim, &judged.claim) {
+            (audit.replaces, audit.actor) = (Some(before.sha256), intent.sender.clone());
+        }
+        if let (Some(lower), Some(leave)) = (&judged.lower, &intent.lower) {
+            (audit.reported, audit.actor) = (Text::new(lower.reported.as_str()).ok(), Some(leave.by.clone()));
+            audit.comment = Text::new(leave.reason.as_str()).ok();
+        }
+    }
+
+    /// What speaks by now against an upload whose component is fixed. What is lower was read before it was accepted.
+    fn overtaken(&self, component: &Id, sha256: Sha256, standing: &Standing<'_>) -> Option<Reason> {
+        let (intent, id) = (&self.ingest.intent, self.ingest.id);
+        // An upload without a number comes before every one that has one: Rust puts `None` first.
+        if standing.accepted.is_some_and(|last| last.by != id && Some(last.highest) >= intent.sequence) {
+            return Some(Reason::Superseded);
+        }
+        if VersionClaim::next(standing.claim, component, intent, sha256, id, true).is_err() {
+            return Some(Reason::VersionTaken);
+        }
+        let lower = lower_version(intent, standing.reported);
+        (lower.is_some() && intent.lower.is_none()).then_some(Reason::LowerVersion)
     }
 
     /// The device is no longer such that the upload may be attached.

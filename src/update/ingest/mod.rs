@@ -52,6 +52,7 @@
 mod effect;
 mod input;
 mod intent;
+mod judge;
 mod machine;
 mod record;
 mod state;
@@ -59,6 +60,7 @@ mod state;
 pub use effect::{Effect, EffectKey, EffectName, resume};
 pub use input::{Input, Refusal, Step, Transition};
 pub use intent::{Intent, Limits, Reason, check};
+pub use judge::{Judged, NotAcceptable, Standing, judge};
 pub use machine::step;
 pub use record::{Ingest, Signed, Unreadable};
 pub use state::State;

@@ -218,7 +218,8 @@ impl AnyState {
             | StateName::Gone
             | StateName::Quarantined
             | StateName::Damaged
-            | StateName::Paired => return None,
+            | StateName::Paired
+            | StateName::Accepted => return None,
         })
     }
 }

@@ -257,7 +257,8 @@ impl State {
             | StateName::Gone
             | StateName::Quarantined
             | StateName::Damaged
-            | StateName::Paired => return None,
+            | StateName::Paired
+            | StateName::Accepted => return None,
         })
     }
 

@@ -59,5 +59,5 @@ pub use range::{Bounds, VersionRange};
 pub use signed::{
     ManifestError, ManifestId, Signature, SignatureContext, SignatureError, SignedManifest, VerifiedManifest, Verifier,
 };
-pub use target::{ArtifactName, Scope, Spec, Target, Urgency};
+pub use target::{ArtifactName, NotASpec, Scope, Spec, Target, Urgency};
 pub use version::{NotAScheme, VersionScheme};

@@ -119,7 +119,7 @@ impl Target {
 /// use fhir_devices::update::manifest::Spec;
 /// assert_eq!(Spec::Firmware.as_str(), "firmware");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, SerializeDisplay, DeserializeFromStr)]
 #[non_exhaustive]
 pub enum Spec {
     /// The revision of its hardware.
@@ -138,6 +138,25 @@ const SPECIFICATION_TYPES: &str = "http://hl7.org/fhir/specification-type";
 /// The type of a specification that is a part number, and its code in ISO/IEEE 11073-10101.
 const PART_NUMBER: (&str, &str) = ("part-number", "531973");
 
+/// A text that names no version of a component.
+///
+/// ```
+/// let error = "serial".parse::<fhir_devices::update::manifest::Spec>().unwrap_err();
+/// assert_eq!(error.to_string(), "the text is no kind of version, wanted hardware, software, firmware or protocol");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the text is no kind of version, wanted hardware, software, firmware or protocol")]
+#[non_exhaustive]
+pub struct NotASpec;
+
+impl FromStr for Spec {
+    type Err = NotASpec;
+
+    fn from_str(name: &str) -> Result<Self, NotASpec> {
+        Self::ALL.into_iter().find(|spec| spec.as_str() == name).ok_or(NotASpec)
+    }
+}
+
 impl Spec {
     /// Every one.
     pub const ALL: [Self; 4] = [Self::Hardware, Self::Software, Self::Firmware, Self::Protocol];
@@ -151,6 +170,12 @@ impl Spec {
             Self::Firmware => "firmware",
             Self::Protocol => "protocol",
         }
+    }
+
+    /// The code of FHIR: `software-revision` for [`Spec::Software`].
+    #[must_use]
+    pub const fn specification_type(self) -> &'static str {
+        self.codes().0
     }
 
     /// Its code in FHIR, and in ISO/IEEE 11073-10101.

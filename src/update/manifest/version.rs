@@ -66,8 +66,22 @@ impl VersionScheme {
         }
     }
 
+    /// The scheme whose form two versions have; [`None`] where they have none in common but that of any text. Where both have
+    /// two forms, as `1.2.3` has, their orders are the same.
+    ///
+    /// ```
+    /// use fhir_devices::update::manifest::VersionScheme;
+    /// assert_eq!(VersionScheme::inferred("1.2.3", "1.3.0-rc.1"), Some(VersionScheme::Semver));
+    /// assert_eq!(VersionScheme::inferred("1.2", "1.2.3"), Some(VersionScheme::Dotted));
+    /// assert_eq!(VersionScheme::inferred("2017-04-19", "1.2.3"), None);
+    /// ```
+    #[must_use]
+    pub fn inferred(one: &str, other: &str) -> Option<Self> {
+        [Self::Semver, Self::Dotted, Self::Date].into_iter().find(|scheme| scheme.fits(one) && scheme.fits(other))
+    }
+
     /// What a version of the scheme looks like, for a message.
-    pub(super) const fn shape(self) -> &'static str {
+    pub(crate) const fn shape(self) -> &'static str {
         match self {
             Self::Semver => "a semantic version such as 1.2.3 or 1.2.3-rc.1",
             Self::Dotted => "2 to 4 numbers with dots between",
@@ -101,7 +115,7 @@ impl VersionScheme {
     }
 
     /// The same for what a device says of itself, which may be any text.
-    pub(super) fn compare_texts(self, one: &str, other: &str) -> Option<Ordering> {
+    pub(in crate::update) fn compare_texts(self, one: &str, other: &str) -> Option<Ordering> {
         match self {
             Self::Semver => Some(Semver::read(one)?.compare(&Semver::read(other)?)),
             Self::Dotted => Some(Dotted::read(one)?.compare(&Dotted::read(other)?)),

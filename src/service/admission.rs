@@ -1,0 +1,134 @@
+//! Whether an upload may follow what its component accepted and reports: looked up before the bytes come, and again with the
+//! step that fixes the component.
+
+use super::ReceiveError;
+use super::entries::Seen;
+use super::ledger_session::LedgerSession;
+use crate::primitive::Id;
+use crate::resource::DeviceComponent;
+use crate::store::{Ledger, Sha256, StoreError};
+use crate::update::ingest::{Intent, NotAcceptable, Reason, Standing, judge};
+use crate::update::{
+    Acceptance, Accepted, IngestId, MAX_SEQUENCE, UpdateStatus, VersionClaim, available, hidden_character,
+    reported_versions,
+};
+use time::OffsetDateTime;
+
+/// What a component accepted and reports, as it was looked up for one upload.
+pub(super) struct Found {
+    /// The record of the accepted sequence numbers.
+    pub(super) accepted: Seen<Accepted>,
+    /// What was accepted for an upload that came to nothing and had the same number, for this one.
+    pub(super) passed: Option<Acceptance>,
+    /// The record of the version; nothing where the upload has none.
+    pub(super) claim: Option<Seen<Option<VersionClaim>>>,
+    upload: IngestId,
+    before: Option<Acceptance>,
+    known: Option<VersionClaim>,
+    reported: Vec<String>,
+}
+
+impl Found {
+    /// Looks for it, after the component was read.
+    pub(super) async fn look<L: Ledger + ?Sized>(
+        session: &LedgerSession<'_, L>,
+        component: &DeviceComponent,
+        id: &Id,
+        intent: &Intent,
+        upload: Option<IngestId>,
+    ) -> Result<Self, StoreError> {
+        let accepted = session.accepted(id).await?;
+        let before = accepted.value.before(intent).cloned();
+        // One that has no name yet stands for any but that which was accepted.
+        let upload = upload.unwrap_or(IngestId(before.as_ref().map_or(0, |before| !before.by.0)));
+        let passed = session.passed_on(before.as_ref(), intent, upload).await?;
+        let claim = match &intent.version {
+            Some(version) => Some(session.claim(id, intent.provider.as_ref(), version).await?),
+            None => None,
+        };
+        let mut known = claim.as_ref().and_then(|claim| claim.value.clone());
+        if known.is_none() && claim.is_some() {
+            known = attached_before(session, component, id, intent, upload).await?;
+        }
+        let before = passed.clone().or(before);
+        let reported = reported_versions(component, intent.reported_as);
+        Ok(Self { accepted, passed, claim, upload, before, known, reported })
+    }
+
+    /// What was accepted before, for another upload that has the name of this one or for one before it.
+    pub(super) const fn before(&self) -> Option<&Acceptance> {
+        self.before.as_ref()
+    }
+
+    /// All of it for the machine.
+    pub(super) fn standing(&self) -> Standing<'_> {
+        Standing { accepted: self.before.as_ref(), claim: self.known.as_ref(), reported: &self.reported }
+    }
+
+    /// The same, to be kept.
+    pub(super) fn parts(&self) -> (Option<Acceptance>, Option<VersionClaim>, Vec<String>) {
+        (self.before.clone(), self.known.clone(), self.reported.clone())
+    }
+
+    /// Why an upload was refused for this reason, with what was found and what was wanted.
+    pub(super) fn why(
+        &self,
+        intent: &Intent,
+        component: &Id,
+        sha256: Option<Sha256>,
+        now: OffsetDateTime,
+    ) -> Option<NotAcceptable> {
+        judge(intent, self.upload, component, sha256, &self.standing(), now).err()
+    }
+}
+
+/// What the version of an upload stands for by the component itself, where an update was attached before versions had
+/// records in the ledger.
+async fn attached_before<L: Ledger + ?Sized>(
+    session: &LedgerSession<'_, L>,
+    component: &DeviceComponent,
+    id: &Id,
+    intent: &Intent,
+    upload: IngestId,
+) -> Result<Option<VersionClaim>, StoreError> {
+    let same = |update: &crate::update::AvailableUpdate| update.version == intent.version && update.id != upload;
+    for update in available(component).flatten().filter(|update| update.status != UpdateStatus::Withdrawn) {
+        let (true, Some(version)) = (same(&update), update.version.clone()) else { continue };
+        let earlier = session.ingest(update.id).await?;
+        if let Some(earlier) = earlier.filter(|earlier| earlier.value.intent.provider == intent.provider) {
+            let (component, provider) = (id.clone(), earlier.value.intent.provider);
+            return Ok(Some(VersionClaim { component, provider, version, sha256: update.sha256, by: update.id }));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether what the sender says is such as can be taken at all.
+pub(super) fn check_intent(intent: &Intent) -> Result<(), ReceiveError> {
+    let reason = intent.lower.as_ref().map(|lower| lower.reason.as_str());
+    let version = intent.version.as_ref().map(|version| version.as_str());
+    let texts =
+        [("the name of the file", Some(intent.file_name.as_str())), ("the version", version), ("the reason", reason)];
+    let hidden = texts.into_iter().find_map(|(what, text)| Some((what, hidden_character(text?)?)));
+    if let Some((what, found)) = hidden {
+        return Err(ReceiveError::HiddenCharacter { what, found });
+    }
+    if let Some(scheme) = intent.scheme {
+        match version.filter(|version| !scheme.fits(version)) {
+            Some(version) => return Err(ReceiveError::VersionForm { version: version.to_owned(), scheme }),
+            None if version.is_none() => return Err(ReceiveError::VersionForm { version: String::new(), scheme }),
+            None => {}
+        }
+    }
+    match intent.sequence {
+        Some(sequence) if sequence > MAX_SEQUENCE => {
+            Err(ReceiveError::SequenceTooHigh { sequence, highest: MAX_SEQUENCE })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether an upload was refused for what its component accepted or reports.
+pub(super) const fn is_of_acceptance(reason: Reason) -> bool {
+    matches!(reason, Reason::NotHigher | Reason::Unsequenced | Reason::VersionTaken | Reason::LowerVersion)
+}

@@ -1,0 +1,123 @@
+//! Whether an upload may follow what its component accepted and reports.
+
+use super::super::{Acceptance, IngestId, LowerVersion, NotHigher, Unsequenced, VersionClaim, VersionTaken, accept};
+use super::{Intent, Reason};
+use crate::primitive::Id;
+use crate::store::Sha256;
+use time::OffsetDateTime;
+
+/// What a component accepted before an upload, and what it reports.
+///
+/// ```
+/// use fhir_devices::update::ingest::Standing;
+/// let new = Standing::default();
+/// assert!(new.accepted.is_none() && new.reported.is_empty());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing<'s> {
+    /// What was last accepted: [`Accepted::before`](crate::update::Accepted::before).
+    pub accepted: Option<&'s Acceptance>,
+    /// What the version of the upload stands for.
+    pub claim: Option<&'s VersionClaim>,
+    /// The versions that the component reports, of the kind that the upload changes.
+    pub reported: &'s [String],
+}
+
+/// What is accepted with an upload.
+///
+/// ```
+/// # use fhir_devices::update::{IngestId, ingest::*};
+/// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
+/// # let (id, now) = (IngestId(7), time::OffsetDateTime::UNIX_EPOCH);
+/// let intent = Intent { sequence: Some(6), ..intent };
+/// let judged = judge(&intent, id, &"pump".parse()?, None, &Standing::default(), now)?;
+/// assert_eq!(judged.accepted.unwrap().highest, 6);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Judged {
+    /// Its sequence number, where that is new.
+    pub accepted: Option<Acceptance>,
+    /// What its version stands for, where that is new.
+    pub claim: Option<VersionClaim>,
+    /// The reported version that is higher, where there is leave to go below it.
+    pub lower: Option<LowerVersion>,
+}
+
+/// Why an upload may not follow what its component accepted and reports.
+///
+/// ```
+/// use fhir_devices::update::{Unsequenced, ingest::{NotAcceptable, Reason}};
+/// let refused = NotAcceptable::from(Unsequenced { highest: 6 });
+/// assert_eq!(refused.reason(), Reason::Unsequenced);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAcceptable {
+    /// Its sequence number is not higher.
+    #[error(transparent)]
+    NotHigher(#[from] NotHigher),
+    /// It has none.
+    #[error(transparent)]
+    Unsequenced(#[from] Unsequenced),
+    /// Its version stands for other bytes.
+    #[error(transparent)]
+    VersionTaken(#[from] VersionTaken),
+    /// Its version is lower than the one that the component reports.
+    #[error(transparent)]
+    LowerVersion(#[from] LowerVersion),
+}
+
+impl NotAcceptable {
+    /// The reason for which the upload comes to nothing.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::NotHigher(_) => Reason::NotHigher,
+            Self::Unsequenced(_) => Reason::Unsequenced,
+            Self::VersionTaken(_) => Reason::VersionTaken,
+            Self::LowerVersion(_) => Reason::LowerVersion,
+        }
+    }
+}
+
+/// Judges an upload by what its component accepted and reports. `sha256` is the digest of its bytes, where that is known.
+///
+/// The order of updates is that of their sequence numbers alone. A version is judged by what the component reports, and not by
+/// the updates that are available for it: one that was never installed may be followed by a lower one.
+///
+/// # Errors
+/// [`NotAcceptable`], for the first thing that speaks against it.
+pub fn judge(
+    intent: &Intent,
+    id: IngestId,
+    component: &Id,
+    sha256: Option<Sha256>,
+    standing: &Standing<'_>,
+    now: OffsetDateTime,
+) -> Result<Judged, NotAcceptable> {
+    let mut judged = Judged::default();
+    match (intent.sequence, standing.accepted) {
+        (Some(sequence), before) => {
+            let (provider, downgrade) = (intent.provider.as_ref(), intent.downgrade.as_deref());
+            let next = accept(before, provider, sequence, id, downgrade, now)?;
+            judged.accepted = (Some(&next) != before).then_some(next);
+        }
+        (None, Some(before)) => return Err(Unsequenced { highest: before.highest }.into()),
+        (None, None) => {}
+    }
+    if let Some(sha256) = sha256 {
+        judged.claim = VersionClaim::next(standing.claim, component, intent, sha256, id, false)?;
+    }
+    match lower_version(intent, standing.reported) {
+        Some(lower) if intent.lower.is_none() => Err(lower.into()),
+        lower => Ok(Judged { lower, ..judged }),
+    }
+}
+
+/// The reported version that is higher than that of an upload. A manifest is judged by its own rules.
+pub(super) fn lower_version(intent: &Intent, reported: &[String]) -> Option<LowerVersion> {
+    let version = intent.version.as_ref().filter(|_| intent.manifest.is_none())?;
+    LowerVersion::find(version.as_str(), intent.scheme, reported)
+}

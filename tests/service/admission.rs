@@ -1,0 +1,330 @@
+//! What an upload may say after what its component accepted and reports.
+
+use super::double::poll_only;
+use super::*;
+use fhir_devices::service::SequenceError;
+use fhir_devices::testkit::{Fate, Faulty, Plan};
+use fhir_devices::update::audit::{AuditRecord, replay};
+use fhir_devices::update::ingest::{NotAcceptable, Reason, State};
+use fhir_devices::update::manifest::{Spec, VersionScheme};
+use fhir_devices::update::{Action, ActorId, IngestId, MAX_SEQUENCE, VersionDowngrade};
+
+fn biomed() -> ActorId {
+    "biomed/j.doe".parse().unwrap()
+}
+
+fn versioned(version: &str) -> Submission {
+    Submission { version: Some(version.parse().unwrap()), ..to_ecg() }
+}
+
+fn numbered(sequence: u64) -> Submission {
+    Submission { sequence: Some(sequence), ..to_ecg() }
+}
+
+fn software() -> ByteStream {
+    stream::once("software")
+}
+
+#[track_caller]
+fn refusal<T: std::fmt::Debug>(answer: Result<T, ReceiveError>) -> NotAcceptable {
+    match answer {
+        Err(ReceiveError::NotAcceptable(refused)) => refused,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn records<S: ResourceStore + BlobStore + Ledger>(service: &Service<S>) -> Vec<AuditRecord> {
+    let records = block_on(service.audit_records(&ours())).unwrap();
+    assert!(block_on(service.verify_audit(&ours(), &[])).unwrap().is_ok());
+    replay(&records).unwrap();
+    records
+}
+
+/// The component reports what it runs.
+fn report(memory: &Memory, versions: &[(&str, &str)]) {
+    let key = Key::new(ResourceType::DeviceComponent, "ecg").unwrap();
+    let found = block_on(memory.read(&ours(), &key)).unwrap();
+    let mut json: serde_json::Value = serde_json::from_slice(found.body.as_ref().unwrap()).unwrap();
+    let of = |(kind, version): &(&str, &str)| {
+        serde_json::json!({"specType": {"coding": [{"code": format!("{kind}-revision")}]}, "productionSpec": version})
+    };
+    json["productionSpecification"] = versions.iter().map(of).collect();
+    let component = DeviceComponent::from_json(json.to_string().as_bytes()).unwrap();
+    put(memory, &ours(), &component, Precondition::Version(found.version));
+}
+
+#[test]
+fn other_bytes_of_a_version_need_leave_to_replace() {
+    let (memory, service) = fleet();
+    let first = receive(&service, versioned("2.4"), firmware()).unwrap();
+    // The same bytes are the same update of the same version.
+    receive(&service, versioned("2.4"), firmware()).unwrap();
+    let refused = refusal(receive(&service, versioned("2.4"), software()));
+    let (known, found) = (Sha256::of(b"firmware"), Sha256::of(b"software"));
+    assert_eq!(
+        refused.to_string(),
+        format!(
+            "the file of version `2.4` has the digest `{found}`, and the version stands for `{known}`: wanted those \
+             bytes, another version, or leave to replace them"
+        )
+    );
+    // With a declared digest it is refused before the bytes, and leaves no record.
+    let uploads = records(&service).len();
+    let declared = Submission { sha256: Some(found), ..versioned("2.4") };
+    refusal(receive(&service, declared, software()));
+    assert_eq!(records(&service).len(), uploads);
+    // A device may have the bytes of one that was withdrawn.
+    block_on(service.withdraw(&ours(), first.update.id, biomed(), "recalled".parse().unwrap())).unwrap();
+    refusal(receive(&service, versioned("2.4"), software()));
+    let leave = Submission { replace: true, sender: Some(biomed()), ..versioned("2.4") };
+    let replaced = receive(&service, leave, software()).unwrap();
+    assert_eq!(updates(&read(&memory, "ecg").0).last().unwrap(), &replaced.update);
+    let records = records(&service);
+    let targeted = records.iter().find(|record| {
+        record.what.ingest == Some(replaced.update.id) && record.what.action == Action::Targeted
+    });
+    let what = &targeted.unwrap().what;
+    assert_eq!((what.replaces, what.actor.clone()), (Some(known), Some(biomed())));
+    // From now on the version stands for the new bytes.
+    refusal(receive(&service, versioned("2.4"), firmware()));
+    receive(&service, versioned("2.5"), firmware()).unwrap();
+}
+
+#[test]
+fn bytes_attached_before_versions_had_records_count_too() {
+    let (memory, service) = fleet();
+    receive(&service, versioned("2.4"), firmware()).unwrap();
+    let folder = LedgerKey::new("version").unwrap();
+    for record in block_on(Ledger::scan(&*memory, &ours(), &folder, std::num::NonZeroU32::MAX, None)).unwrap().items {
+        let gone = Change::delete(record.key, record.revision);
+        block_on(Ledger::apply(&*memory, &ours(), vec![gone])).unwrap();
+    }
+    refusal(receive(&service, versioned("2.4"), software()));
+}
+
+#[test]
+fn of_two_uploads_of_a_version_one_wins() {
+    let tenant = ours();
+    for early in 0.. {
+        let mut is_over = false;
+        for late in 0.. {
+            let (double, one) = double();
+            let other = UpdateService::new(double.clone(), double.clone(), double.clone()).unwrap();
+            let mut first = Box::pin(one.receive(&tenant, versioned("2.4"), firmware()));
+            let mut second = Box::pin(other.receive(&tenant, versioned("2.4"), software()));
+            let begun = poll_only(first.as_mut(), early);
+            let met = poll_only(second.as_mut(), late);
+            is_over = begun.is_some();
+            let all_met = met.is_some();
+            let answers = [begun.unwrap_or_else(|| block_on(first)), met.unwrap_or_else(|| block_on(second))];
+            let taken = answers.iter().filter(|answer| answer.is_ok()).count();
+            assert_eq!(taken, 1, "after {early} and {late} polls: {answers:?}");
+            assert_eq!(updates(&read(&double, "ecg").0).len(), 1);
+            answers.into_iter().filter(Result::is_err).for_each(|answer| drop(refusal(answer)));
+            if all_met || is_over {
+                break;
+            }
+        }
+        if is_over {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_version_stands_for_its_bytes_after_a_crash_at_any_point() {
+    let tenant = ours();
+    for polls in 0.. {
+        let (double, service) = double();
+        let service = service.with_lease(std::time::Duration::ZERO);
+        let ended = poll_only(Box::pin(service.receive(&tenant, versioned("2.4"), firmware())), polls);
+        let other = receive(&service, versioned("2.4"), software());
+        block_on(service.recover(&tenant)).unwrap();
+        let attached = updates(&read(&double, "ecg").0);
+        assert_eq!(attached.len(), 1, "after {polls} polls: {other:?}");
+        if let Ok(other) = other {
+            assert_eq!(attached, [other.update], "after {polls} polls");
+        }
+        if ended.is_some() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn an_upload_without_a_number_does_not_follow_one_that_has_one() {
+    let (memory, service) = fleet();
+    receive(&service, to_ecg(), firmware()).unwrap();
+    receive(&service, numbered(6), software()).unwrap();
+    let refused = refusal(receive(&service, to_ecg(), firmware()));
+    assert_eq!(
+        refused.to_string(),
+        "the update has no sequence number, and the component accepted the number 6: wanted one above that"
+    );
+    let refused = refusal(receive(&service, numbered(6), firmware()));
+    assert_eq!(refused.to_string(), "the sequence number is 6, wanted one above 6 or an authorisation");
+    assert_eq!(updates(&read(&memory, "ecg").0).len(), 2);
+}
+
+#[test]
+fn an_upload_without_a_number_is_not_attached_after_one_that_came_meanwhile() {
+    let tenant = ours();
+    for early in 0.. {
+        let (double, one) = double();
+        let other = UpdateService::new(double.clone(), double.clone(), double.clone()).unwrap();
+        let mut first = Box::pin(one.receive(&tenant, to_ecg(), firmware()));
+        let begun = poll_only(first.as_mut(), early);
+        receive(&other, numbered(6), software()).unwrap();
+        let is_over = begun.is_some();
+        let answer = begun.unwrap_or_else(|| block_on(first));
+        match answer {
+            Ok(first) => assert_eq!(updates(&read(&double, "ecg").0)[0].id, first.update.id),
+            Err(ReceiveError::NotAcceptable(NotAcceptable::Unsequenced(_)) | ReceiveError::Ended { .. }) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+        let last = updates(&read(&double, "ecg").0).pop().unwrap();
+        assert_eq!((last.sequence, last.status), (Some(6), UpdateStatus::Current), "after {early} polls");
+        if is_over {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_version_below_the_reported_one_needs_leave_and_a_reason() {
+    let (memory, service) = fleet();
+    report(&memory, &[("software", "1.10.0"), ("firmware", "3.0.0")]);
+    let refused = refusal(receive(&service, versioned("1.9.0"), firmware()));
+    assert_eq!(
+        refused.to_string(),
+        "the version is `1.9.0`, and the component reports `1.10.0` (semver): wanted none below that, or leave to go \
+         back with a reason"
+    );
+    assert!(records(&service).is_empty(), "it is refused before the bytes");
+    let firm = Submission { reported_as: Some(Spec::Firmware), ..versioned("2.0.0") };
+    refusal(receive(&service, firm, firmware()));
+    for version in ["1.10.0", "1.11.0", "2.0", "autumn"] {
+        receive(&service, versioned(version), firmware()).unwrap();
+    }
+    let opaque = Submission { scheme: Some(VersionScheme::Opaque), ..versioned("1.8.0") };
+    receive(&service, opaque, firmware()).unwrap();
+    let reason = "1.10 loses alarms".parse().unwrap();
+    let leave = Submission { downgrade: Some(VersionDowngrade { reason, by: biomed() }), ..versioned("1.9.0") };
+    let lower = receive(&service, leave, firmware()).unwrap();
+    let records = records(&service);
+    let targeted = records
+        .iter()
+        .find(|record| record.what.ingest == Some(lower.update.id) && record.what.action == Action::Targeted)
+        .unwrap();
+    assert_eq!(targeted.what.reported.as_ref().unwrap(), "1.10.0");
+    assert_eq!(targeted.what.comment.as_ref().unwrap(), "1.10 loses alarms");
+    assert_eq!(targeted.what.actor, Some(biomed()));
+    assert_eq!(AuditRecord::from_line(&targeted.to_line()).unwrap(), *targeted);
+    // Nobody runs that update yet: one below it is no way back.
+    receive(&service, versioned("1.10.5"), firmware()).unwrap();
+}
+
+#[test]
+fn what_the_device_reports_while_the_bytes_come_counts() {
+    let (memory, service) = fleet();
+    let tenant = ours();
+    report(&memory, &[("software", "1.0.0")]);
+    let body = stream::try_chunks([Ok(Bytes::from_static(b"firm")), Ok(Bytes::from_static(b"ware"))]);
+    let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
+    let begun = UpdateService::new(slow.clone(), slow.clone(), slow).unwrap();
+    let mut upload = Box::pin(begun.receive(&tenant, versioned("1.5.0"), body));
+    assert!(poll_only(upload.as_mut(), 12).is_none());
+    report(&memory, &[("software", "1.6.0")]);
+    assert!(matches!(refusal(block_on(upload)), NotAcceptable::LowerVersion(_)));
+    let ids: Vec<IngestId> = records(&service).iter().filter_map(|record| record.what.ingest).collect();
+    let state = block_on(service.upload(&tenant, ids[0])).unwrap().state;
+    assert_eq!(state, State::Closed { reason: Reason::LowerVersion });
+}
+
+#[test]
+fn a_number_that_was_too_high_has_an_audited_way_back() {
+    let (_, service) = fleet();
+    let refused = receive(&service, numbered(u64::MAX), firmware());
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "the sequence number is 18446744073709551615, wanted at most 9223372036854775807"
+    );
+    let high = receive(&service, numbered(MAX_SEQUENCE), firmware()).unwrap();
+    refusal(receive(&service, numbered(7), software()));
+    let ecg = "ecg".parse().unwrap();
+    let lower = |to| {
+        let why = "somebody typed a date".parse().unwrap();
+        block_on(service.lower_sequence(&ours(), &ecg, None, to, biomed(), why))
+    };
+    let accepted = lower(6).unwrap();
+    assert_eq!(accepted.of(None).unwrap().highest, 6);
+    assert_eq!(block_on(service.accepted(&ours(), &ecg)).unwrap(), accepted);
+    assert_eq!(
+        lower(6).unwrap_err().to_string(),
+        "the highest accepted sequence number is 6, wanted one below that instead of 6"
+    );
+    receive(&service, numbered(7), software()).unwrap();
+    refusal(receive(&service, numbered(7), firmware()));
+    refusal(receive(&service, to_ecg(), firmware()));
+    let records = records(&service);
+    let lowered: Vec<_> =
+        records.iter().filter(|record| record.what.action == Action::SequenceLowered).map(|record| &record.what).collect();
+    let [what] = lowered.as_slice() else { panic!("{lowered:?}") };
+    assert_eq!((what.component.as_ref(), what.sequence, what.actor.clone()), (Some(&ecg), Some(6), Some(biomed())));
+    assert_eq!(what.comment.as_ref().unwrap(), "somebody typed a date");
+    let leave = what.downgrade.as_ref().unwrap();
+    assert_eq!((leave.from, leave.to), (MAX_SEQUENCE, 6));
+    // The update that raised the number is still there, superseded by the next.
+    let state = block_on(service.upload(&ours(), high.update.id)).unwrap().state;
+    assert!(matches!(state, State::Superseded { .. }));
+    let none = block_on(service.lower_sequence(&ours(), &"mds".parse().unwrap(), None, 6, biomed(), "x".parse().unwrap()));
+    assert_eq!(none.unwrap_err().to_string(), "no sequence number was accepted, and so none can be lowered to 6");
+}
+
+#[test]
+fn a_number_is_not_lowered_under_an_upload_on_its_way() {
+    let tenant = ours();
+    let mut met = 0;
+    for polls in 0.. {
+        let (double, service) = double();
+        let ended = poll_only(Box::pin(service.receive(&tenant, numbered(50), firmware())), polls);
+        let ecg = "ecg".parse().unwrap();
+        let why = || "somebody typed a date".parse().unwrap();
+        match block_on(service.lower_sequence(&tenant, &ecg, None, 6, biomed(), why())) {
+            Err(SequenceError::UnderWay { upload }) => {
+                met += 1;
+                block_on(service.withdraw(&tenant, upload, biomed(), "not meant".parse().unwrap())).unwrap();
+                block_on(service.lower_sequence(&tenant, &ecg, None, 6, biomed(), why())).unwrap();
+                receive(&service, numbered(7), software()).unwrap();
+                assert_eq!(updates(&read(&double, "ecg").0).len(), 1);
+            }
+            Err(SequenceError::NotLowered(_)) => {}
+            Ok(_) => assert!(matches!(updates(&read(&double, "ecg").0).as_slice(), [one] if one.sequence == Some(50))),
+            Err(other) => panic!("{other:?}"),
+        }
+        if ended.is_some() {
+            break;
+        }
+    }
+    assert!(met > 0);
+}
+
+#[test]
+fn a_declared_scheme_is_kept_to() {
+    let (_, service) = fleet();
+    let wrong = Submission { scheme: Some(VersionScheme::Semver), ..versioned("2.4") };
+    assert_eq!(
+        receive(&service, wrong, firmware()).unwrap_err().to_string(),
+        "the version is `2.4`, wanted a semantic version such as 1.2.3 or 1.2.3-rc.1 (semver)"
+    );
+}
+
+#[test]
+fn a_key_goes_with_the_same_question_whoever_asks() {
+    let (_, service) = fleet();
+    let by = |name: &str| Submission { sender: Some(name.parse().unwrap()), ..keyed("k") };
+    receive(&service, by("ward/one"), firmware()).unwrap();
+    assert!(receive(&service, by("ward/two"), firmware()).unwrap().replayed);
+    let other = Submission { replace: true, ..by("ward/one") };
+    assert!(matches!(receive(&service, other, firmware()), Err(ReceiveError::KeyReused)));
+}
