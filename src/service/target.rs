@@ -84,11 +84,6 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         }
     }
 
-    /// Whether exactly one component is meant.
-    pub(super) async fn resolve(&self) -> Result<(), ReceiveError> {
-        self.meant_of_all().await.map(drop)
-    }
-
     /// The one component that is meant, and the device with it.
     pub(super) async fn meant_of_all(&self) -> Result<(DeviceMembers, Id), ReceiveError> {
         let device_members = self.device_members().await?;

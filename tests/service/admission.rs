@@ -1,6 +1,7 @@
 //! What an upload may say after what its component accepted and reports.
 
 use super::double::poll_only;
+use super::faults::double;
 use super::*;
 use fhir_devices::service::SequenceError;
 use fhir_devices::testkit::{Fate, Faulty, Plan};
@@ -45,9 +46,7 @@ fn report(memory: &Memory, versions: &[(&str, &str)]) {
     let key = Key::new(ResourceType::DeviceComponent, "ecg").unwrap();
     let found = block_on(memory.read(&ours(), &key)).unwrap();
     let mut json: serde_json::Value = serde_json::from_slice(found.body.as_ref().unwrap()).unwrap();
-    let of = |(kind, version): &(&str, &str)| {
-        serde_json::json!({"specType": {"coding": [{"code": format!("{kind}-revision")}]}, "productionSpec": version})
-    };
+    let of = |(kind, version): &(&str, &str)| serde_json::json!({"specType": {"coding": [{"code": format!("{kind}-revision")}]}, "productionSpec": version});
     json["productionSpecification"] = versions.iter().map(of).collect();
     let component = DeviceComponent::from_json(json.to_string().as_bytes()).unwrap();
     put(memory, &ours(), &component, Precondition::Version(found.version));
@@ -80,9 +79,9 @@ fn other_bytes_of_a_version_need_leave_to_replace() {
     let replaced = receive(&service, leave, software()).unwrap();
     assert_eq!(updates(&read(&memory, "ecg").0).last().unwrap(), &replaced.update);
     let records = records(&service);
-    let targeted = records.iter().find(|record| {
-        record.what.ingest == Some(replaced.update.id) && record.what.action == Action::Targeted
-    });
+    let targeted = records
+        .iter()
+        .find(|record| record.what.ingest == Some(replaced.update.id) && record.what.action == Action::Targeted);
     let what = &targeted.unwrap().what;
     assert_eq!((what.replaces, what.actor.clone()), (Some(known), Some(biomed())));
     // From now on the version stands for the new bytes.
@@ -267,8 +266,11 @@ fn a_number_that_was_too_high_has_an_audited_way_back() {
     refusal(receive(&service, numbered(7), firmware()));
     refusal(receive(&service, to_ecg(), firmware()));
     let records = records(&service);
-    let lowered: Vec<_> =
-        records.iter().filter(|record| record.what.action == Action::SequenceLowered).map(|record| &record.what).collect();
+    let lowered: Vec<_> = records
+        .iter()
+        .filter(|record| record.what.action == Action::SequenceLowered)
+        .map(|record| &record.what)
+        .collect();
     let [what] = lowered.as_slice() else { panic!("{lowered:?}") };
     assert_eq!((what.component.as_ref(), what.sequence, what.actor.clone()), (Some(&ecg), Some(6), Some(biomed())));
     assert_eq!(what.comment.as_ref().unwrap(), "somebody typed a date");
@@ -277,7 +279,8 @@ fn a_number_that_was_too_high_has_an_audited_way_back() {
     // The update that raised the number is still there, superseded by the next.
     let state = block_on(service.upload(&ours(), high.update.id)).unwrap().state;
     assert!(matches!(state, State::Superseded { .. }));
-    let none = block_on(service.lower_sequence(&ours(), &"mds".parse().unwrap(), None, 6, biomed(), "x".parse().unwrap()));
+    let none =
+        block_on(service.lower_sequence(&ours(), &"mds".parse().unwrap(), None, 6, biomed(), "x".parse().unwrap()));
     assert_eq!(none.unwrap_err().to_string(), "no sequence number was accepted, and so none can be lowered to 6");
 }
 

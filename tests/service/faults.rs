@@ -7,7 +7,7 @@ use fhir_devices::update::ingest::{Ingest, NotAcceptable, Reason, State};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-fn double() -> (Arc<Double>, Service<Double>) {
+pub(super) fn double() -> (Arc<Double>, Service<Double>) {
     let double = Arc::new(Double::default());
     fill(&double.below);
     let service = UpdateService::new(double.clone(), double.clone(), double.clone()).unwrap();
