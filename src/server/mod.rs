@@ -64,6 +64,9 @@ pub use keeper::Retention;
 pub use limits::ConnectionLimits;
 pub use serve::{accept, serve, tls};
 
+/// The largest document that is not FHIR, in bytes.
+const MAX_SMALL: usize = 8 << 10;
+
 /// The largest resource that is taken, in bytes.
 const MAX_DOCUMENT: usize = 4 << 20;
 
@@ -331,6 +334,10 @@ impl UpdateServer {
             .route("/{tenant}/updates/{id}/make-current", post(updates::state::make_current))
             .route("/{tenant}/updates/{id}/audit", get(updates::records::of_upload))
             .route("/{tenant}/audit", get(updates::records::chain))
+            .route(
+                "/{tenant}/sequences/{component}",
+                get(updates::sequences::show).put(updates::sequences::lower).layer(DefaultBodyLimit::max(MAX_SMALL)),
+            )
             .route("/{tenant}/quarantine", get(files::quarantine))
             .route("/{tenant}/fhir", bundles())
             .route("/{tenant}/fhir/", bundles())

@@ -1,6 +1,7 @@
 //! What the path and the headers of a request say, where that is not the library's to read.
 
 use super::answer::Problem;
+use crate::primitive::Id;
 use crate::service::IngestId;
 use crate::store::{BlobKey, Tenant};
 use axum::extract::{FromRequestParts, RawPathParams};
@@ -12,6 +13,9 @@ pub(super) struct AtTenant(pub(super) Tenant);
 
 /// One upload of a tenant.
 pub(super) struct AtUpload(pub(super) Tenant, pub(super) IngestId);
+
+/// One component of a tenant.
+pub(super) struct AtComponent(pub(super) Tenant, pub(super) Id);
 
 /// One file of a tenant.
 pub(super) struct AtBlob(pub(super) Tenant, pub(super) BlobKey);
@@ -46,6 +50,9 @@ place!(AtTenant, params => AtTenant(tenant(params)?));
 place!(AtUpload, params => {
     let wrong = |error| Problem::bad("upload", error);
     AtUpload(tenant(params)?, segment(params, "id").parse().map_err(wrong)?)
+});
+place!(AtComponent, params => {
+    AtComponent(tenant(params)?, Id::new(segment(params, "component")).map_err(Problem::not_found)?)
 });
 place!(AtBlob, params => {
     let digest = segment(params, "digest").parse().map_err(Problem::not_found)?;

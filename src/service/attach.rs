@@ -14,7 +14,7 @@ use crate::resource::DeviceComponent;
 use crate::store::{
     BlobRef, BlobStore, Generation, Ledger, ResourceStore, StoreError, Stored as _, TenantResources, Version, VersionId,
 };
-use crate::update::ingest::{self, Effect, Ingest, Input, State, Step};
+use crate::update::ingest::{self, Effect, Ingest, Input, Reason, State, Step};
 use crate::update::manifest::{ReasonCode, VerifiedManifest};
 use crate::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus, available, detach};
 

@@ -12,11 +12,10 @@ use crate::primitive::Code;
 use crate::store::{
     Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, Sha256, StoreError, Tenant,
 };
-use crate::update::IdempotencyKey;
 use crate::update::blob::{self, Holder};
 use crate::update::ingest::{self, Effect, Ingest, Input, Intent, Reason, Refusal, State};
 use crate::update::manifest::VerifiedManifest;
-use crate::update::IngestId;
+use crate::update::{IdempotencyKey, IngestId};
 
 impl<R, B, L> UpdateService<R, B, L>
 where

@@ -65,7 +65,9 @@ async fn a_field_that_is_not_known_is_named_with_the_closest_one() {
 
 /// The names of the fields, as messages list them.
 fn app_fields() -> String {
-    ["DeviceId", "Component", "Version", "Sha256", "Sequence"].map(|name| format!("`{name}`")).join(", ")
+    let names = ["DeviceId", "Component", "Version", "Sha256", "Sequence", "Replace", "Downgrade", "Reason"];
+    let names = names.into_iter().chain(["VersionScheme", "Reports"]);
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[tokio::test]
@@ -206,4 +208,85 @@ async fn a_refusal_has_the_message_of_the_library() {
         let (_, found) = service.upload("demo", &[], &form).await.refusal(status);
         assert!(found.starts_with(words), "{found}");
     }
+}
+
+#[tokio::test]
+async fn a_version_with_other_bytes_needs_replace() {
+    let service = Service::start().await;
+    let send = async |more: &[(&str, &str)], bytes: &[u8]| {
+        let form = more.iter().fold(form().field("Version", "9.0.0"), |form, (name, value)| form.field(name, value));
+        service.upload("demo", &[], &form.file("a", bytes)).await
+    };
+    assert_eq!(send(&[], b"1").await.status, 201);
+    let (rule, words) = send(&[], b"2").await.refusal(409);
+    assert_eq!(rule, "version-taken");
+    assert_eq!(
+        words,
+        "the file of version `9.0.0` has the digest \
+         `d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35`, and the version stands for \
+         `6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b`: wanted those bytes, another version, or \
+         leave to replace them by `Replace=true`"
+    );
+    assert_eq!(send(&[("Replace", "true")], b"2").await.status, 201);
+}
+
+#[tokio::test]
+async fn a_version_below_the_reported_one_needs_downgrade_and_a_reason() {
+    let service = Service::start().await;
+    let send = async |more: &[(&str, &str)]| {
+        let form = more.iter().fold(form(), |form, (name, value)| form.field(name, value));
+        service.upload("demo", &[], &form.file("a", b"1")).await
+    };
+    let (rule, words) = send(&[("Version", "3.7.1")]).await.refusal(422);
+    assert_eq!(rule, "lower-version");
+    assert_eq!(
+        words,
+        "the version is `3.7.1`, and the component reports `3.7.2` (semver): wanted none below that, or leave to go back \
+         with a reason: `Downgrade=true` and a `Reason`"
+    );
+    let (_, words) = send(&[("Version", "3.7.1"), ("Downgrade", "true")]).await.refusal(400);
+    assert_eq!(words, "`Reason`: it is missing, wanted why the version goes down");
+    let firmware = [("Version", "1.8.0"), ("Reports", "firmware-revision")];
+    assert!(send(&firmware).await.refusal(422).1.contains("reports `1.9.0`"));
+    assert_eq!(send(&[("Version", "2.0.0"), ("Reports", "firmware-revision")]).await.status, 201);
+    let back = [("Version", "3.7.1"), ("Downgrade", "true"), ("Reason", "3.7.2 loses alarms")];
+    assert_eq!(send(&back).await.status, 201);
+    let audit = service.get("/demo/audit").await.text();
+    let line = audit.lines().find(|line| line.contains("3.7.2 loses alarms")).unwrap();
+    assert!(line.contains(r#""onBehalfOf":"local""#) && line.contains(r#""reported":"3.7.2""#), "{line}");
+}
+
+#[tokio::test]
+async fn a_number_that_was_too_high_is_lowered_by_an_operator() {
+    let service = Service::start().await;
+    let send = async |sequence: &str, bytes: &[u8]| {
+        let form = if sequence.is_empty() { form() } else { form().field("Sequence", sequence) };
+        service.upload("demo", &[], &form.file("a", bytes)).await
+    };
+    let (_, words) = send("18446744073709551615", b"1").await.refusal(400);
+    assert_eq!(words, "`Sequence`: it is `18446744073709551615`, wanted a number from 0 to 9223372036854775807");
+    assert_eq!(send("9223372036854775807", b"1").await.status, 201);
+    let (rule, words) = send("7", b"2").await.refusal(409);
+    assert_eq!(rule, "not-higher");
+    assert_eq!(words, "the sequence number is 7, wanted one above 9223372036854775807 or an authorisation");
+    let (rule, words) = send("", b"2").await.refusal(409);
+    assert_eq!(rule, "unsequenced");
+    assert_eq!(
+        words,
+        "the update has no sequence number, and the component accepted the number 9223372036854775807: wanted one above \
+         that"
+    );
+    let place = "/demo/sequences/pump-lvp";
+    assert_eq!(service.get(place).await.json()["accepted"][0]["highest"], 9_223_372_036_854_775_807_u64);
+    let put = async |body: &str| service.send("PUT", place, &[], body.as_bytes()).await;
+    assert_eq!(put(r#"{"highest":6}"#).await.refusal(400).0, "sequence");
+    let lowered = put(r#"{"highest":6,"reason":"somebody typed a date"}"#).await;
+    assert_eq!((lowered.status, &lowered.json()["accepted"][0]["highest"]), (200, &serde_json::json!(6)));
+    let (rule, words) = put(r#"{"highest":6,"reason":"again"}"#).await.refusal(422);
+    assert_eq!(rule, "sequence-not-lowered");
+    assert_eq!(words, "the highest accepted sequence number is 6, wanted one below that instead of 6");
+    assert_eq!(send("7", b"2").await.status, 201);
+    let audit = service.get("/demo/audit").await.text();
+    let line = audit.lines().find(|line| line.contains("sequence-lowered")).unwrap();
+    assert!(line.contains("somebody typed a date") && line.contains(r#""onBehalfOf":"local""#), "{line}");
 }

@@ -28,7 +28,7 @@ async fn an_update_arrives_at_the_component_and_its_bytes_can_be_fetched() {
     let form = Form::of(PUMP)
         .field("Component", "pump-syringe")
         .field("Version", "2.1.0")
-        .field("Sequence", "18446744073709551615")
+        .field("Sequence", "9223372036854775807")
         .field("Sha256", &Sha256::of(&file).to_string().to_uppercase())
         .field("_charset_", "UTF-8")
         .file("../<b>pump</b>.bin", &file);
@@ -43,7 +43,7 @@ async fn an_update_arrives_at_the_component_and_its_bytes_can_be_fetched() {
 
     let [update] = updates(&reply.body).try_into().unwrap();
     assert_eq!(update.version.unwrap(), "2.1.0");
-    assert_eq!(update.sequence, Some(u64::MAX));
+    assert_eq!(update.sequence, Some(9_223_372_036_854_775_807));
     assert_eq!((update.sha256, update.size), (Sha256::of(&file), file.len() as u64));
     assert_eq!(update.file.title, "../<b>pump</b>.bin");
     let base = format!("http://{}", service.address);
@@ -112,7 +112,13 @@ async fn what_is_wrong_with_a_form_is_said_and_nothing_is_attached() {
         (form().field("DeviceId", PUMP).file("a", b"1").end(), 400, "repeated-field"),
         (form().field("Sha256", "abc").file("a", b"1").end(), 400, "field-value"),
         (form().field("Sequence", "-1").file("a", b"1").end(), 400, "field-value"),
+        (form().field("Sequence", "9223372036854775808").file("a", b"1").end(), 400, "field-value"),
         (form().field("Sequence", "18446744073709551616").file("a", b"1").end(), 400, "field-value"),
+        (form().field("Replace", "yes").file("a", b"1").end(), 400, "field-value"),
+        (form().field("Downgrade", "true").file("a", b"1").end(), 400, "field-value"),
+        (form().field("Reason", "why").file("a", b"1").end(), 400, "field-value"),
+        (form().field("Reports", "firmware").file("a", b"1").end(), 400, "field-value"),
+        (form().field("VersionScheme", "calver").file("a", b"1").end(), 400, "field-value"),
         (Form::of("../etc").file("a", b"1").end(), 400, "field-value"),
         (form().file(&"n".repeat(300), b"1").end(), 400, "field-value"),
         (form().file("a", b"").end(), 400, "empty-file"),

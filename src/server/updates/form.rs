@@ -7,6 +7,8 @@ use crate::containment::Selector;
 use crate::issue::Kind;
 use crate::primitive::{Code, Id, Text};
 use crate::service::{IdempotencyKey, Submission};
+use crate::update::manifest::Spec;
+use crate::update::{ActorId, MAX_SEQUENCE, Note, VersionDowngrade};
 use axum::extract::multipart::Field;
 use axum::http::StatusCode;
 use encoding_rs::{Encoding, UTF_8};
@@ -21,7 +23,18 @@ const MAX_FILE_NAME: usize = 255;
 const MAX_MEDIA_TYPE: usize = 255;
 
 /// The names of the fields.
-const FIELDS: [&str; 5] = ["DeviceId", "Component", "Version", "Sha256", "Sequence"];
+const FIELDS: [&str; 10] = [
+    "DeviceId",
+    "Component",
+    "Version",
+    "Sha256",
+    "Sequence",
+    "Replace",
+    "Downgrade",
+    "Reason",
+    "VersionScheme",
+    "Reports",
+];
 
 /// The field that says how the names and values after it are encoded (RFC 7578 section 4.6).
 const CHARSET: &str = "_charset_";
@@ -102,8 +115,45 @@ impl Form {
         found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
     }
 
+    /// Whether a leave is given: `true`, `false`, or nothing for `false`.
+    fn is_given(&self, name: &str) -> Result<bool> {
+        match self.value(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(wrong(name, format_args!("it is `{}`, wanted `true` or `false`", shown(other)))),
+        }
+    }
+
+    /// The leave to go below the version that the component reports. It takes a reason, and there is none without it.
+    fn downgrade(&self, sender: &ActorId) -> Result<Option<VersionDowngrade>> {
+        match (self.is_given("Downgrade")?, self.value("Reason")) {
+            (true, Some(reason)) => {
+                let reason = Note::new(reason).map_err(|error| wrong("Reason", error))?;
+                Ok(Some(VersionDowngrade { reason, by: sender.clone() }))
+            }
+            (true, None) => Err(wrong("Reason", "it is missing, wanted why the version goes down")),
+            (false, Some(_)) => Err(wrong("Reason", "it comes without `Downgrade=true`, wanted both or none")),
+            (false, None) => Ok(None),
+        }
+    }
+
+    /// Which production specification of the component shows the version.
+    fn reported_as(&self) -> Result<Option<Spec>> {
+        let kinds = [Spec::Software, Spec::Firmware];
+        let Some(named) = self.value("Reports") else { return Ok(None) };
+        let found = kinds.into_iter().find(|kind| kind.specification_type() == named);
+        let words = || format!("it is `{}`, wanted `software-revision` or `firmware-revision`", shown(named));
+        found.map(Some).ok_or_else(|| wrong("Reports", words()))
+    }
+
     /// The submission of a file.
-    pub(crate) fn submission(&self, part: &Part, file: &Field<'_>, key: Option<&str>) -> Result<Submission> {
+    pub(crate) fn submission(
+        &self,
+        part: &Part,
+        file: &Field<'_>,
+        key: Option<&str>,
+        sender: ActorId,
+    ) -> Result<Submission> {
         let Some(device) = self.value("DeviceId") else {
             let words = "the field `DeviceId` is missing; it goes before the file";
             return Err(Problem::new(StatusCode::BAD_REQUEST, Kind::Required, "device-id", words));
@@ -121,9 +171,17 @@ impl Form {
         }
         if let Some(sequence) = self.value("Sequence") {
             let number = sequence.bytes().all(|byte| byte.is_ascii_digit()).then(|| sequence.parse().ok()).flatten();
-            let words = format_args!("`{sequence}` is not a number from 0 to {}", u64::MAX).to_string();
-            submission.sequence = Some(number.ok_or_else(|| wrong("Sequence", words))?);
+            let words = || format!("it is `{}`, wanted a number from 0 to {MAX_SEQUENCE}", shown(sequence));
+            let number = number.filter(|number| *number <= MAX_SEQUENCE);
+            submission.sequence = Some(number.ok_or_else(|| wrong("Sequence", words()))?);
         }
+        if let Some(scheme) = self.value("VersionScheme") {
+            submission.scheme = Some(scheme.parse().map_err(|error| wrong("VersionScheme", error))?);
+        }
+        submission.reported_as = self.reported_as()?;
+        submission.replace = self.is_given("Replace")?;
+        submission.downgrade = self.downgrade(&sender)?;
+        submission.sender = Some(sender);
         if let Some(key) = key {
             let key = key.parse::<IdempotencyKey>();
             submission.idempotency_key = Some(key.map_err(|error| wrong("Idempotency-Key", error))?);

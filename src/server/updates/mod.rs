@@ -3,17 +3,21 @@
 mod form;
 mod part;
 pub(crate) mod records;
+pub(crate) mod sequences;
 mod source;
 pub(crate) mod state;
 
 use super::answer::{self, Problem, Result, http_date, json, set};
+use super::guard::Caller;
 use super::place::{AtTenant, one};
 use super::{Shared, UpdateServer, keeper};
 use crate::containment::SelectError;
 use crate::issue::Kind;
 use crate::service::{ReceiveError, Received, Submission};
 use crate::store::{StoreError, Stored, Tenant};
-use crate::update::ingest::Reason;
+use crate::update::ActorId;
+use crate::update::ingest::{NotAcceptable, Reason};
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request, State};
@@ -42,12 +46,18 @@ const IDLE: Duration = Duration::from_secs(60);
 type Chunk = std::result::Result<Bytes, StoreError>;
 
 /// `POST /TENANT/updates`
-pub(crate) async fn receive(State(app): State<Shared>, AtTenant(tenant): AtTenant, request: Request) -> Result {
+pub(crate) async fn receive(
+    State(app): State<Shared>,
+    AtTenant(tenant): AtTenant,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result {
+    let sender = caller.actor()?;
     let (parts, body) = request.into_parts();
     let headers = parts.headers.clone();
     let source = Source::new(body);
     let request = Request::from_parts(parts, source.body());
-    let answered = from_form(&app, &tenant, request, &headers, &source).await;
+    let answered = from_form(&app, &tenant, request, (&headers, sender), &source).await;
     source.drain(app.max_upload, headers.contains_key(header::EXPECT));
     answered
 }
@@ -56,7 +66,7 @@ async fn from_form(
     app: &UpdateServer,
     tenant: &Tenant,
     request: Request,
-    headers: &HeaderMap,
+    (headers, by): (&HeaderMap, ActorId),
     source: &Arc<Source>,
 ) -> Result {
     let kind = one(headers, &header::CONTENT_TYPE).unwrap_or_default();
@@ -78,7 +88,7 @@ async fn from_form(
     let (about, submission) = oneshot::channel();
     let (sender, body) = mpsc::channel(CHUNKS);
     let forwarding = async move {
-        let forwarded = parts.forward(key.as_deref(), about, &sender, app.max_upload).await;
+        let forwarded = parts.forward((key.as_deref(), by), about, &sender, app.max_upload).await;
         if forwarded.is_err() {
             // The library must not take what came for the whole.
             let _ = sender.send(Err(StoreError::invalid("the upload was refused"))).await;
@@ -123,7 +133,7 @@ impl Parts {
     /// Reads the fields, tells what they say, passes the file on, and reads the form to its end.
     async fn forward(
         &mut self,
-        key: Option<&str>,
+        (key, by): (Option<&str>, ActorId),
         about: oneshot::Sender<Submission>,
         to: &mpsc::Sender<Chunk>,
         limit: u64,
@@ -150,7 +160,7 @@ impl Parts {
                 fields.take(part.name, value)?;
             }
         };
-        if about.send(fields.submission(&part, &file, key)?).is_err() {
+        if about.send(fields.submission(&part, &file, key, by)?).is_err() {
             return Ok(());
         }
         source.expect_file();
@@ -247,6 +257,19 @@ fn refusal(error: &ReceiveError) -> Problem {
         ReceiveError::UnfitTarget(_) => new(S::UNPROCESSABLE_ENTITY, Kind::BusinessRule, "unfit-target"),
         ReceiveError::DigestMismatch { .. } => new(S::UNPROCESSABLE_ENTITY, Kind::Value, "digest-mismatch"),
         ReceiveError::TooLarge { .. } => new(S::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-large"),
+        ReceiveError::NotAcceptable(refused) => match refused {
+            NotAcceptable::VersionTaken(_) => {
+                let words = format!("{error} by `Replace=true`");
+                Problem::new(S::CONFLICT, Kind::Conflict, "version-taken", words)
+            }
+            NotAcceptable::LowerVersion(_) => {
+                let words = format!("{error}: `Downgrade=true` and a `Reason`");
+                Problem::new(S::UNPROCESSABLE_ENTITY, Kind::BusinessRule, "lower-version", words)
+            }
+            other => new(S::CONFLICT, Kind::Conflict, other.reason().as_str()),
+        },
+        ReceiveError::SequenceTooHigh { .. } => new(S::BAD_REQUEST, Kind::Value, "sequence-too-high"),
+        ReceiveError::VersionForm { .. } => new(S::BAD_REQUEST, Kind::Value, "version-form"),
         ReceiveError::HiddenCharacter { .. } => new(S::BAD_REQUEST, Kind::Value, "hidden-character"),
         ReceiveError::EmptyFile => new(S::BAD_REQUEST, Kind::Required, "empty-file"),
         ReceiveError::MediaType { .. } => new(S::UNSUPPORTED_MEDIA_TYPE, Kind::NotSupported, "media-type"),
@@ -283,7 +306,7 @@ fn ended(error: &ReceiveError, reason: Reason) -> Problem {
         Reason::DigestMismatch | Reason::SizeMismatch => (S::UNPROCESSABLE_ENTITY, Kind::Value),
         Reason::TooLarge => (S::PAYLOAD_TOO_LARGE, Kind::TooLong),
         Reason::Empty => (S::BAD_REQUEST, Kind::Required),
-        Reason::NotAdmitted => (S::UNPROCESSABLE_ENTITY, Kind::BusinessRule),
+        Reason::NotAdmitted | Reason::LowerVersion => (S::UNPROCESSABLE_ENTITY, Kind::BusinessRule),
         // What the component is or has accepted by now speaks against it.
         _ => (S::CONFLICT, Kind::Conflict),
     };
