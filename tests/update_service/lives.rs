@@ -69,7 +69,7 @@ async fn an_upload_says_where_it_stands() {
     service.get("/demo/updates/7").await.refusal(400);
 
     let (rule, words) = send(&service, &[], "2.0", "4").await.refusal(409);
-    assert_eq!((rule.as_str(), words.contains("not-higher")), ("not-higher", true), "{words}");
+    assert_eq!((rule.as_str(), words.contains("wanted one above 5")), ("not-higher", true), "{words}");
     let second = send(&service, &[], "2.2", "6").await;
     assert_eq!(state(&service, &place(&second)).await["state"], "attached");
     let said = state(&service, &path).await;
@@ -208,14 +208,15 @@ async fn what_came_to_nothing_by_itself_cannot_be_taken_back() {
     })
     .await;
     send(&service, &[], "2.1", "5").await;
-    send(&service, &[], "2.0", "4").await.refusal(409);
+    let torn = Form::of(PUMP).field("Component", "pump-syringe").field("Sha256", &Sha256::of(b"1").to_string());
+    service.upload("demo", &[], &torn.field("Sequence", "6").file("a.bin", b"2")).await.refusal(422);
     let updates = UpdateService::new(memory.clone(), memory.clone(), memory).unwrap();
     let records = updates.audit_records(&"demo".parse().unwrap()).await.unwrap();
     let ended = records.iter().find(|record| matches!(State::of_audit(&record.what), Some(State::Closed { .. })));
     let path = format!("/demo/updates/{}", ended.unwrap().what.ingest.unwrap());
     let (rule, words) = service.send("DELETE", &path, &[], b"").await.refusal(409);
-    assert_eq!((rule.as_str(), words.contains("not-higher")), ("upload-ended", true), "{words}");
-    assert_eq!(state(&service, &path).await["reason"], "not-higher");
+    assert_eq!((rule.as_str(), words.contains("digest-mismatch")), ("upload-ended", true), "{words}");
+    assert_eq!(state(&service, &path).await["reason"], "digest-mismatch");
 }
 
 #[tokio::test]
@@ -229,7 +230,7 @@ async fn the_records_of_an_upload_are_those_of_the_chain_that_speak_of_it() {
     let mut places = Vec::new();
     // More records than are read at a time.
     for round in 0..50 {
-        places.push(place(&send(&service, &[], &format!("2.{round}"), &round.to_string()).await));
+        places.push(place(&send(&service, &[], &format!("3.{round}"), &round.to_string()).await));
     }
     let updates = UpdateService::new(memory.clone(), memory.clone(), memory).unwrap();
     let records = updates.audit_records(&"demo".parse().unwrap()).await.unwrap();
