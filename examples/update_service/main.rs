@@ -10,13 +10,14 @@
 mod kept;
 mod settings;
 
-use fhir_devices::server::{self, Fatal, Tokens, UpdateServer, serve, tls};
+use fhir_devices::server::{self, Fatal, TokenFile, UpdateServer, serve, tls};
 use fhir_devices::service::UpkeepError;
 use settings::{Settings, USAGE};
 use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -62,6 +63,7 @@ fn refuse(why: &str) -> ExitCode {
 
 async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
     log(settings);
+    let hangups = Hangups::new();
     let acceptor = settings.tls.as_ref().map(|(certificates, key)| tls(certificates, key)).transpose()?;
     let stores = kept::open(settings).await?;
     let listener = TcpListener::bind(settings.listen)
@@ -83,11 +85,12 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
     if let Some(bytes) = settings.request_memory {
         app = app.with_request_memory(bytes);
     }
-    if let Some(file) = &settings.tokens {
-        let wrong = |why: &dyn std::fmt::Display| format!("`{}`: {why}", file.display());
-        let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
-        app = app.with_authenticator(Arc::new(Tokens::read(&text).map_err(|error| wrong(&error))?));
+    let tokens = settings.tokens.as_ref().map(TokenFile::open).transpose()?;
+    if let Some(file) = &tokens {
+        tokio::spawn(Arc::clone(file).watch(TOKENS_EVERY));
+        app = app.with_token_file(Arc::clone(file));
     }
+    tokio::spawn(hangups.each(tokens));
     app.check_stores().await?;
     if settings.demo {
         server::fill_demo(&app).await?;
@@ -102,6 +105,39 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
         tracing::warn!("stopped with requests under way");
     }
     Ok(())
+}
+
+/// How often the file of tokens is looked at.
+const TOKENS_EVERY: Duration = Duration::from_secs(2);
+
+/// The signal that asks for the file of tokens to be read again. Without a handler it would end the process.
+struct Hangups(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
+
+impl Hangups {
+    fn new() -> Self {
+        #[cfg(unix)]
+        return Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok());
+        #[cfg(not(unix))]
+        return Self();
+    }
+
+    async fn each(mut self, tokens: Option<Arc<TokenFile>>) {
+        while self.next().await {
+            match &tokens {
+                // Its faults are in the log.
+                Some(file) => drop(file.reload()),
+                None => tracing::info!("there is no file of tokens to read again"),
+            }
+        }
+    }
+
+    async fn next(&mut self) -> bool {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.0 {
+            return signal.recv().await.is_some();
+        }
+        false
+    }
 }
 
 /// Begins the log, on standard error.

@@ -22,7 +22,8 @@ where and for whom
   --tls-cert FILE      the certificates of the service, PEM, its own first
   --tls-key FILE       their private key, PEM
   --tokens FILE        who may ask, one a line: a token (or `sha256:` and its digest), a blank, and the tenants with
-                       commas between them, or `*`; then perhaps ` as ` and a name for the audit records. Programs send
+                       commas between them, or `*`; then perhaps `as NAME` (for the audit records), `may ROLE, ..` (of read,
+                       write, upload, operate) and `until 2027-01-31`. It is read again when it changes. Programs send
                        the token as `Authorization: Bearer`, browsers as a password
 
 where things are kept (by default everything is in memory, and ends with the service)

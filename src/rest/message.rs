@@ -102,7 +102,7 @@ impl Response {
     pub fn json(status: u16, body: impl Into<Body>) -> Self {
         Self { status, ..Self::default() }
             .with("content-type", super::FHIR_JSON)
-            .with("cache-control", "no-cache")
+            .with("cache-control", "no-store")
             .with_body(body)
     }
 

@@ -2,38 +2,46 @@
 
 use super::Shared;
 use super::answer::Problem;
+use super::connections::Peer;
 use super::demo;
+use super::origin;
 use super::place::one;
+use super::serve::{OverTls, PeerAddress};
+use super::sign_ins::{Failure, Turn};
 use crate::issue::Kind;
 use crate::store::{BoxFuture, Sha256, Tenant};
 use crate::update::ActorId;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+use std::sync::atomic::Ordering::Relaxed;
+use time::OffsetDateTime;
 use url::form_urlencoded;
 
 /// Tells whom a token belongs to. What an operator has (a table, an identity provider) is put in here.
 ///
 /// ```
-/// use fhir_devices::server::{Access, Authenticator, Caller};
+/// use fhir_devices::server::{Access, Authenticator, Caller, Grant};
 /// use fhir_devices::store::BoxFuture;
 ///
 /// struct One(String);
 ///
 /// impl Authenticator for One {
-///     fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<(Caller, Access)>> {
-///         Box::pin(async move { (token == self.0).then_some((Caller::Unnamed, Access::Everything)) })
+///     fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<Grant>> {
+///         Box::pin(async move { (token == self.0).then(|| Grant::new(Caller::Unnamed, Access::Everything)) })
 ///     }
 /// }
 /// ```
 pub trait Authenticator: Send + Sync + 'static {
-    /// Who the holder of the token is, and what they may see; `None` where the token is not known.
-    fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<(Caller, Access)>>;
+    /// Who the holder of the token is, and what they may do; `None` where the token is not known.
+    fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<Grant>>;
 }
 
 /// Who asks.
@@ -76,83 +84,100 @@ impl Caller {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Every tenant, and the metrics.
+    /// Every tenant.
     Everything,
     /// These tenants.
     Tenants(BTreeSet<Tenant>),
 }
 
-/// The tokens of a file, one a line: the token or `sha256:` and its digest, a blank, the tenants with commas between them, or
-/// `*`, and, if it has one, ` as ` and the name that its holder has in audit records.
+/// What somebody may do.
 ///
 /// ```
-/// use fhir_devices::server::Tokens;
-/// assert!(Tokens::read("a-long-enough-token st-mary as ward/terminal").is_ok());
-/// assert!(Tokens::read("short *").unwrap_err().contains("line 1"));
+/// use fhir_devices::server::Role;
+/// assert_eq!("upload".parse(), Ok(Role::Upload));
 /// ```
-#[derive(Debug, Default)]
-pub struct Tokens(HashMap<Sha256, (Caller, Access)>);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// Read: `GET` of everything of a tenant, search by `POST`, and `$validate`.
+    Read,
+    /// Change resources: `POST` (batch and transaction too), `PUT`, `PATCH` and `DELETE` below `/TENANT/fhir`.
+    Write,
+    /// Send updates and withdraw them.
+    Upload,
+    /// Operate the service: withdraw updates, make one current again, every other change, and `GET /metrics`.
+    Operate,
+}
 
-impl Tokens {
-    /// Reads the lines; empty ones and those after a `#` are passed over.
-    ///
-    /// # Errors
-    /// The number of the line, and what is wrong with it.
-    pub fn read(text: &str) -> Result<Self, String> {
-        let mut known = HashMap::new();
-        for (at, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let wrong = |why: &str| format!("line {}: {why}", at + 1);
-            let (token, tenants) =
-                line.split_once(char::is_whitespace).ok_or_else(|| wrong("a token and its tenants are wanted"))?;
-            let digest = match token.strip_prefix("sha256:") {
-                Some(digest) => digest.parse().map_err(|error| wrong(&format!("{error}")))?,
-                None if token.len() < 16 => return Err(wrong("a token has at least 16 characters")),
-                None => Sha256::of(token.as_bytes()),
-            };
-            let (tenants, caller) = match tenants.split_once(" as ") {
-                Some((tenants, name)) => {
-                    let name = name.trim().parse().map_err(|error| wrong(&format!("{error}")))?;
-                    (tenants, Caller::Named(name))
-                }
-                None => (tenants, Caller::Unnamed),
-            };
-            let access = match tenants.trim() {
-                "*" => Access::Everything,
-                tenants => {
-                    let read: Result<_, _> = tenants.split(',').map(|name| name.trim().parse::<Tenant>()).collect();
-                    Access::Tenants(read.map_err(|error| wrong(&error.to_string()))?)
-                }
-            };
-            if known.insert(digest, (caller, access)).is_some() {
-                return Err(wrong("the token comes twice"));
-            }
+impl Role {
+    const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Upload, Self::Operate];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Upload => "upload",
+            Self::Operate => "operate",
         }
-        if known.is_empty() { Err("it holds no token".to_owned()) } else { Ok(Self(known)) }
     }
 }
 
-impl Authenticator for Tokens {
-    fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<(Caller, Access)>> {
-        // Digests are compared, so that the time that it takes says nothing about the tokens.
-        let found = self.0.get(&Sha256::of(token.as_bytes())).cloned();
-        Box::pin(async move { found })
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|role| role.name() == text);
+        found.ok_or_else(|| format!("`{text}` is not a role: `read`, `write`, `upload` and `operate` are"))
     }
+}
+
+/// What a token opens.
+///
+/// ```
+/// use fhir_devices::server::{Access, Caller, Grant, Role};
+/// let mut grant = Grant::new(Caller::Unnamed, Access::Everything);
+/// assert!(grant.roles.contains(&Role::Operate));
+/// grant.roles = [Role::Read].into();
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Grant {
+    /// Who the holder is.
+    pub caller: Caller,
+    /// Which tenants they may see.
+    pub access: Access,
+    /// What they may do.
+    pub roles: BTreeSet<Role>,
+    /// Until when; `None` for no end.
+    pub until: Option<OffsetDateTime>,
+}
+
+impl Grant {
+    /// A grant without an end: with every role where it is for every tenant, and otherwise with all but [`Role::Operate`].
+    #[must_use]
+    pub fn new(caller: Caller, access: Access) -> Self {
+        let everything = access == Access::Everything;
+        let roles = Role::ALL.into_iter().filter(|role| everything || *role != Role::Operate).collect();
+        Self { caller, access, roles, until: None }
+    }
+}
+
+/// The headers of every answer that says nothing else: what is in it is for the one who asked, and no browser shall guess
+/// what it is.
+pub(super) async fn protect(mut answer: Response) -> Response {
+    let headers = answer.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    answer
 }
 
 /// Lets those through who may ask for what they ask for.
-pub(super) async fn enter(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
-    let allowed = match &app.authenticator {
-        None => local_only(request.headers(), request.uri()),
-        Some(authenticator) => signed_in(authenticator.as_ref(), request.headers(), request.uri()).await,
-    };
-    match allowed {
+pub(super) async fn enter(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match allowed(&app, &parts).await {
         Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+            parts.extensions.insert(caller);
+            next.run(Request::from_parts(parts, body)).await
         }
         Err(problem) => {
             let asks_who = app.authenticator.is_some();
@@ -160,7 +185,7 @@ pub(super) async fn enter(State(app): State<Shared>, mut request: Request, next:
             if asks_who && answer.status() == StatusCode::UNAUTHORIZED {
                 // A browser asks for a name and a password: the password is the token.
                 for way in ["Bearer", "Basic realm=\"device updates\", charset=\"UTF-8\""] {
-                    answer.headers_mut().append(header::WWW_AUTHENTICATE, header::HeaderValue::from_static(way));
+                    answer.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(way));
                 }
             }
             answer
@@ -168,45 +193,106 @@ pub(super) async fn enter(State(app): State<Shared>, mut request: Request, next:
     }
 }
 
-/// Lets a request through that is addressed to this machine, and comes from no page of another.
-///
-/// Without that, any site that somebody visits could send updates to the service on their machine: directly, or by a name
-/// of its own that leads to 127.0.0.1.
-fn local_only(headers: &HeaderMap, uri: &Uri) -> Result<Caller, Problem> {
-    let foreign = origin(headers).is_some_and(|origin| !is_local(origin));
-    if is_local(host(headers, uri)) && !foreign {
-        return Ok(Caller::Local);
+/// Who asks, where they may.
+async fn allowed(app: &Shared, request: &Parts) -> Result<Caller, Problem> {
+    let Parts { method, headers, uri, extensions, .. } = request;
+    let host = origin::addressed(headers, uri)?;
+    let tls = extensions.get::<OverTls>().is_some_and(|tls| tls.0);
+    let own = origin::is_own(method, headers, &host, &app.base, tls);
+    let Some(authenticator) = &app.authenticator else {
+        // Any site that somebody visits could send updates to the service on their machine: directly, or by a name of its own
+        // that leads to 127.0.0.1.
+        if own && host.is_local() {
+            return Ok(Caller::Local);
+        }
+        let words = "this service has no sign-in, and so answers only what comes from this machine, and from no page of another \
+                     address";
+        return Err(origin::foreign("local-only", words));
+    };
+    // A browser sends what it knows also from pages of other sites.
+    if !own {
+        return Err(origin::foreign("other-site", "the request comes from a page of another site"));
     }
-    let words = "this service has no sign-in, and so answers only what comes from this machine";
-    Err(Problem::new(StatusCode::FORBIDDEN, Kind::Forbidden, "local-only", words))
+    let address = extensions.get::<PeerAddress>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.0);
+    let given = token(headers);
+    let grant = sign_in(app, authenticator.as_ref(), Peer::of(address), given).await?;
+    may(&grant, method, uri)?;
+    Ok(grant.caller)
 }
 
-/// Lets a request through whose token is known and is for the tenant of the path.
-async fn signed_in(authenticator: &dyn Authenticator, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Problem> {
-    // A browser sends what it knows also from pages of other sites.
-    if origin(headers).is_some_and(|origin| !origin.eq_ignore_ascii_case(host(headers, uri))) {
-        let words = "the request comes from a page of another site";
-        return Err(Problem::new(StatusCode::FORBIDDEN, Kind::Forbidden, "other-site", words));
-    }
+/// Looks a token up. An address from which many wrong ones come has to wait.
+async fn sign_in(
+    app: &Shared,
+    authenticator: &dyn Authenticator,
+    peer: Peer,
+    token: Option<String>,
+) -> Result<Grant, Problem> {
     let login = |words| Problem::new(StatusCode::UNAUTHORIZED, Kind::Login, "sign-in", words);
-    let Some(token) = token(headers) else { return Err(login("a token is wanted")) };
-    let Some((caller, access)) = authenticator.sign_in(&token).await else {
-        return Err(login("the token is not known"));
+    let sign_ins = &app.sign_ins;
+    let Some(token) = token else {
+        sign_ins.missing.fetch_add(1, Relaxed);
+        return Err(login("a token is wanted"));
     };
-    let tenant = asked_for(uri);
-    let may = match (&access, &tenant) {
-        (Access::Everything, _) => true,
-        (Access::Tenants(own), Some(tenant)) => own.iter().any(|known| known.as_str() == tenant.as_str()),
-        (Access::Tenants(_), None) => false,
-    };
-    if may {
-        return Ok(caller);
+    let digest = Sha256::of(token.as_bytes());
+    match sign_ins.begin(peer, &digest) {
+        Turn::After(wait) if wait.is_zero() => {}
+        Turn::After(wait) => tokio::time::sleep(wait).await,
+        Turn::Refused => {
+            let words = "too many sign-ins from this address have failed";
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, Kind::Throttled, "sign-in-throttled", words);
+            return Err(problem.retry_after(1));
+        }
     }
-    let words = match tenant {
-        Some(tenant) => format!("the token is not for the tenant `{tenant}`"),
-        None => "the token is for some tenants, and this is for all".to_owned(),
+    let (failure, words) = match authenticator.sign_in(&token).await {
+        Some(grant) if grant.until.is_none_or(|until| OffsetDateTime::now_utc() < until) => {
+            sign_ins.succeeded(peer, digest);
+            return Ok(grant);
+        }
+        Some(_) => (Failure::Expired, "the token has expired"),
+        None => (Failure::Unknown, "the token is not known"),
     };
-    Err(Problem::new(StatusCode::FORBIDDEN, Kind::Forbidden, "tenant", words))
+    sign_ins.failed(peer, &digest, failure);
+    Err(login(words))
+}
+
+/// Whether a grant is for the tenant of a path, and has a role for what is done there.
+fn may(grant: &Grant, method: &Method, uri: &Uri) -> Result<(), Problem> {
+    let refuse = |rule, words: String| Err(Problem::new(StatusCode::FORBIDDEN, Kind::Forbidden, rule, words));
+    let tenant = asked_for(uri);
+    match (&grant.access, &tenant) {
+        (Access::Everything, None) => return Ok(()),
+        // The numbers are of the whole service, and name nobody.
+        (Access::Tenants(_), None) if grant.roles.contains(&Role::Operate) => return Ok(()),
+        (Access::Tenants(_), None) => {
+            return refuse("tenant", "the token is for some tenants, and this is for all".to_owned());
+        }
+        (Access::Tenants(own), Some(tenant)) if !own.iter().any(|known| known.as_str() == tenant.as_str()) => {
+            return refuse("tenant", format!("the token is not for the tenant `{tenant}`"));
+        }
+        _ => {}
+    }
+    let wanted = roles(method, uri.path());
+    if wanted.iter().any(|role| grant.roles.contains(role)) {
+        return Ok(());
+    }
+    let wanted: Vec<String> = wanted.iter().map(|role| format!("`{}`", role.name())).collect();
+    refuse("role", format!("the token does not have the role {}", wanted.join(" or ")))
+}
+
+/// The roles of which one is needed for a request.
+fn roles(method: &Method, path: &str) -> &'static [Role] {
+    let mut segments = path.split('/').skip(2);
+    let (second, third, fourth) = (segments.next(), segments.next().filter(|id| !id.is_empty()), segments.next());
+    let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let reads = *method == Method::POST && matches!(path.rsplit('/').next(), Some("_search" | "$validate"));
+    match (second, third, fourth) {
+        _ if safe => &[Role::Read],
+        (Some("fhir"), ..) if reads => &[Role::Read],
+        (Some("fhir"), ..) => &[Role::Write],
+        (Some("updates"), None, _) => &[Role::Upload],
+        (Some("updates"), Some(_), None) if *method == Method::DELETE => &[Role::Upload, Role::Operate],
+        _ => &[Role::Operate],
+    }
 }
 
 /// The name of the tenant whose data a request is about.
@@ -239,65 +325,31 @@ fn token(headers: &HeaderMap) -> Option<String> {
     plain.split_once(':').map(|(_, password)| password.to_owned())
 }
 
-fn host<'r>(headers: &'r HeaderMap, uri: &'r Uri) -> &'r str {
-    one(headers, &header::HOST).or_else(|| uri.authority().map(|at| at.as_str())).unwrap_or_default()
-}
-
-/// The host of the page that a request comes from; empty where that is hidden.
-fn origin(headers: &HeaderMap) -> Option<&str> {
-    let origin = headers.contains_key(header::ORIGIN).then(|| one(headers, &header::ORIGIN).unwrap_or_default())?;
-    Some(origin.split_once("://").map(|(_, host)| host).unwrap_or_default())
-}
-
-/// Whether a host, with or without a port, is this machine.
-fn is_local(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_is_local() {
-        for host in ["127.0.0.1:8080", "127.0.0.1", "localhost:80", "LocalHost", "[::1]:8080", "[::1]", "127.3.2.1:1"] {
-            assert!(is_local(host), "{host}");
-        }
-        for host in ["", "example.org", "127.0.0.1.example.org", "10.0.0.1:8080", "[fe80::1]:80", "localhost.evil.org"]
-        {
-            assert!(!is_local(host), "{host}");
-        }
-    }
-
-    #[test]
-    fn a_file_of_tokens_is_read_line_by_line() {
-        let digest = Sha256::of(b"another long token");
-        let text = format!("# ours\n\nfirst-long-token-1  ward-1, ward-2 as ward/terminal\nsha256:{digest} *\n");
-        let tokens = Tokens::read(&text).unwrap();
-        let ward = |name: &str| name.parse::<Tenant>().unwrap();
-        assert_eq!(
-            tokens.0.get(&Sha256::of(b"first-long-token-1")),
-            Some(&(
-                Caller::Named("ward/terminal".parse().unwrap()),
-                Access::Tenants([ward("ward-1"), ward("ward-2")].into())
-            ))
-        );
-        assert_eq!(tokens.0.get(&digest), Some(&(Caller::Unnamed, Access::Everything)));
-        for (text, wrong) in [
-            ("", "no token"),
-            ("lonely-long-token", "line 1"),
-            ("short *", "16 characters"),
-            ("first-long-token-1 Ward", "line 1: `Ward` is not a tenant"),
-            ("sha256:12 *", "digest"),
-            ("first-long-token-1 ward as two words", "line 1: the text"),
-            ("first-long-token-1 a\nfirst-long-token-1 b", "line 2: the token comes twice"),
+    fn each_request_needs_a_role() {
+        for (method, path, wanted) in [
+            ("GET", "/ward/fhir/Device/x", &[Role::Read][..]),
+            ("POST", "/ward/fhir/Device/_search", &[Role::Read]),
+            ("POST", "/ward/fhir/Device/$validate", &[Role::Read]),
+            ("PUT", "/ward/fhir/Device/_search", &[Role::Write]),
+            ("POST", "/ward/fhir", &[Role::Write]),
+            ("POST", "/ward/fhir/", &[Role::Write]),
+            ("PATCH", "/ward/fhir/Device/x", &[Role::Write]),
+            ("POST", "/ward/updates", &[Role::Upload]),
+            ("GET", "/ward/updates/1", &[Role::Read]),
+            ("DELETE", "/ward/updates/1", &[Role::Upload, Role::Operate]),
+            ("POST", "/ward/updates/1/make-current", &[Role::Operate]),
+            ("DELETE", "/ward/updates/1/audit", &[Role::Operate]),
+            ("POST", "/ward/rollouts", &[Role::Operate]),
+            ("POST", "/ward/updates/_search", &[Role::Operate]),
+            ("GET", "/blobs/ward/sha256/x/y", &[Role::Read]),
+            ("X", "/", &[Role::Operate]),
         ] {
-            let error = Tokens::read(text).unwrap_err();
-            assert!(error.contains(wrong), "{text}: {error}");
+            assert_eq!(roles(&method.parse().unwrap(), path), wanted, "{method} {path}");
         }
     }
 

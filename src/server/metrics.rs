@@ -143,7 +143,14 @@ pub(super) async fn observe(State(app): State<Shared>, request: Request, next: N
 
 /// `GET /metrics`
 pub(super) async fn show(State(app): State<Shared>) -> Answer {
-    plain("text/plain; version=0.0.4", app.metrics.text() + &app.kept.text() + &app.connections.text())
+    plain(
+        "text/plain; version=0.0.4",
+        app.metrics.text()
+            + &app.kept.text()
+            + &app.connections.text()
+            + &app.sign_ins.text()
+            + &app.token_file.as_ref().map(|file| file.text()).unwrap_or_default(),
+    )
 }
 
 #[cfg(test)]

@@ -30,10 +30,13 @@ mod health;
 mod keeper;
 mod limits;
 mod metrics;
+mod origin;
 mod page;
 mod place;
 mod serve;
+mod sign_ins;
 mod timed;
+mod tokens;
 mod updates;
 
 use crate::backend::Memory;
@@ -46,23 +49,25 @@ use answer::Problem;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{any, get, post};
 use budget::Budget;
 use connections::Connections;
 use health::Readiness;
 use metrics::Metrics;
+use sign_ins::SignIns;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
 pub use demo::fill as fill_demo;
-pub use guard::{Access, Authenticator, Caller, Tokens};
+pub use guard::{Access, Authenticator, Caller, Grant, Role};
 pub use health::Fatal;
 pub use keeper::Retention;
 pub use limits::ConnectionLimits;
 pub use serve::{accept, serve, tls};
+pub use tokens::{TokenFile, Tokens};
 
 /// The largest document that is not FHIR, in bytes.
 const MAX_SMALL: usize = 8 << 10;
@@ -123,6 +128,8 @@ pub struct UpdateServer {
     pages: PageKey,
     /// Who may ask; where nobody signs in, everyone on this machine.
     authenticator: Option<Arc<dyn Authenticator>>,
+    token_file: Option<Arc<TokenFile>>,
+    sign_ins: SignIns,
     metrics: Metrics,
     tenants: keeper::Tenants,
     kept: keeper::Kept,
@@ -167,6 +174,8 @@ impl UpdateServer {
             max_upload,
             pages,
             authenticator: None,
+            token_file: None,
+            sign_ins: SignIns::default(),
             metrics,
             tenants,
             kept: keeper::Kept::default(),
@@ -238,6 +247,13 @@ impl UpdateServer {
     pub fn with_request_memory(mut self, bytes: usize) -> Self {
         self.budget = Budget::of(bytes);
         self
+    }
+
+    /// Asks everyone for a token of this file. Whoever calls this spawns [`TokenFile::watch`] too.
+    #[must_use]
+    pub fn with_token_file(mut self, file: Arc<TokenFile>) -> Self {
+        self.token_file = Some(Arc::clone(&file));
+        self.with_authenticator(file)
     }
 
     /// With parts that report fatal conditions through `fatal` already.
@@ -346,6 +362,7 @@ impl UpdateServer {
             .method_not_allowed_fallback(not_this_way)
             .layer(from_fn_with_state(app.clone(), guard::enter))
             .merge(health::routes())
+            .layer(map_response(guard::protect))
             .layer(from_fn_with_state(app.clone(), metrics::observe))
             .with_state(app)
     }

@@ -3,11 +3,12 @@
 use super::answer::Problem;
 use super::connections::{Connection, Connections, Phase, Place};
 use super::timed::{AnswerBody, TimedBody, TimedStream};
-use super::{Shared, UpdateServer, health, keeper};
+use super::{Shared, UpdateServer, guard, health, keeper};
 use crate::issue::Kind;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
+use axum::middleware::map_response;
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -109,7 +110,7 @@ pub async fn accept(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> bool {
     let (connections, fatal) = (Arc::clone(&app.connections), app.fatal.clone());
-    let server = Arc::new(Server { tls, health: health_only(&app), router: app.router() });
+    let server = Arc::new(Server { tls, health: health_only(&app), router: Arc::clone(&app).router() });
     let (stopping, stopped) = watch::channel(false);
     let mut stop = pin!(async {
         tokio::select! {
@@ -120,6 +121,7 @@ pub async fn accept(
             } => {}
         }
     });
+    tokio::spawn(report_sign_ins(Arc::clone(&app), stopped.clone()));
     let mut failures = AcceptFailures::default();
     loop {
         let next = async { (connections.descriptor().await, listener.accept().await) };
@@ -146,6 +148,17 @@ pub async fn accept(
     let ended = tokio::time::timeout(GRACE, connections.all_closed()).await.is_ok();
     connections.close_all();
     ended
+}
+
+/// Tells the log of failed sign-ins that were too many for a line each, until the service is told to stop.
+async fn report_sign_ins(app: Shared, mut stopped: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(LOG_EVERY);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => app.sign_ins.flush(),
+            _ = stopped.wait_for(|stopped| *stopped) => return app.sign_ins.flush(),
+        }
+    }
 }
 
 /// Connections that could not be accepted since the log was told.
@@ -183,7 +196,7 @@ struct Server {
 
 /// Answers the questions about the service's health, and refuses all others.
 fn health_only(app: &Shared) -> Router {
-    health::routes().fallback(busy).with_state(Arc::clone(app))
+    health::routes().fallback(busy).layer(map_response(guard::protect)).with_state(Arc::clone(app))
 }
 
 async fn busy() -> Problem {

@@ -149,6 +149,175 @@ fn beyond_this_machine_the_service_wants_tls_and_tokens() {
     }
 }
 
+const ROLES: &str = "reader-long-token-1 demo may read\nwriter-long-token-1 demo may write\n\
+    sender-long-token-1 demo may upload\noperator-long-token demo may operate\nplain-long-token-12 demo\n\
+    expired-long-token1 * until 2020-01-01\nscrape-long-token-1 * may read\n";
+
+#[tokio::test]
+async fn token_does_what_its_roles_say_and_no_more() {
+    let service = Service::with(|base| memory(base).with_authenticator(Arc::new(Tokens::read(ROLES).unwrap()))).await;
+    let device = r#"{"resourceType":"Device","id":"x"}"#;
+    let ask = async |token: &str, method: &str, path: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/fhir+json")];
+        service.send(method, path, &headers, device.as_bytes()).await.status
+    };
+    let (read, write) = ("/demo/fhir/Device/infusion-pump-7", "/demo/fhir/Device/x");
+    for (token, statuses) in [
+        // GET, PUT, upload (415: it would come to the form), withdrawal (404), make current, metrics
+        ("reader-long-token-1", [200, 403, 403, 403, 403, 403]),
+        ("writer-long-token-1", [403, 201, 403, 403, 403, 403]),
+        ("sender-long-token-1", [403, 403, 415, 404, 403, 403]),
+        ("operator-long-token", [403, 403, 403, 404, 404, 200]),
+        ("plain-long-token-12", [200, 200, 415, 404, 403, 403]),
+        ("scrape-long-token-1", [200, 403, 403, 403, 403, 200]),
+        ("expired-long-token1", [401; 6]),
+    ] {
+        let upload = format!("/demo/updates/{}", fhir_devices::service::IngestId(7));
+        let asked = [
+            ask(token, "GET", read).await,
+            ask(token, "PUT", write).await,
+            ask(token, "POST", "/demo/updates").await,
+            ask(token, "DELETE", &upload).await,
+            ask(token, "POST", &format!("{upload}/make-current?reason=test")).await,
+            ask(token, "GET", "/metrics").await,
+        ];
+        assert_eq!(asked, statuses, "{token}");
+    }
+    let headers = [("Authorization", "Bearer reader-long-token-1")];
+    let (rule, words) = service.send("PUT", write, &headers, b"").await.refusal(403);
+    assert_eq!((rule.as_str(), words.as_str()), ("role", "the token does not have the role `write`"));
+    let headers = [("Authorization", "Bearer expired-long-token1")];
+    assert!(service.send("GET", read, &headers, b"").await.refusal(401).1.contains("has expired"));
+}
+
+#[tokio::test]
+async fn token_that_is_taken_out_of_the_file_opens_nothing_more() {
+    let path = std::env::temp_dir().join(format!("fhir-devices-access-{}", std::process::id()));
+    std::fs::write(&path, TOKENS).unwrap();
+    let file = server::TokenFile::open(&path).unwrap();
+    let watching = tokio::spawn(Arc::clone(&file).watch(Duration::from_millis(20)));
+    let service = Service::with(|base| memory(base).with_token_file(file)).await;
+    let status =
+        async |token: &str| service.send("GET", "/demo/fhir/Device", &[("Authorization", token)], b"").await.status;
+    assert_eq!(status("Bearer token-of-the-ward-1").await, 200);
+    std::fs::write(&path, "token-of-operators *\n").unwrap();
+    super::keeping::eventually("the token is revoked", || async { status("Bearer token-of-the-ward-1").await == 401 })
+        .await;
+    std::fs::write(&path, "nothing").unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(status("Bearer token-of-operators").await, 200);
+    let metrics = service.send("GET", "/metrics", &[("Authorization", "Bearer token-of-operators")], b"").await.text();
+    for line in ["update_service_token_file_failures_total 1", "update_service_token_file_broken 1"] {
+        assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+    }
+    watching.abort();
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test]
+async fn wrong_tokens_are_counted_and_slowed_down_and_a_good_one_still_works() {
+    let service = Arc::new(guarded().await);
+    let good = [("Authorization", "Bearer token-of-operators")];
+    let mut asking = tokio::task::JoinSet::new();
+    for client in 0..8 {
+        let service = Arc::clone(&service);
+        asking.spawn(async move {
+            let mut refused = 0;
+            for number in 0..60 {
+                let token = format!("Bearer wrong-token-{client}-{number}");
+                let reply = service.send("GET", "/demo/fhir/Device", &[("Authorization", &token)], b"").await;
+                match reply.status {
+                    401 => {}
+                    429 => {
+                        assert_eq!(reply.header("retry-after"), Some("1"));
+                        refused += 1;
+                    }
+                    status => panic!("{status}"),
+                }
+            }
+            refused
+        });
+    }
+    let mut refused = 0;
+    while let Some(of_one) = asking.join_next().await {
+        refused += of_one.unwrap();
+    }
+    let begun = std::time::Instant::now();
+    while service.send("GET", "/demo/fhir/Device", &good, b"").await.status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(2), "the good token is locked out");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let metrics = service.send("GET", "/metrics", &good, b"").await.text();
+    let count = |reason: &str| {
+        let name = format!("update_service_sign_in_failures_total{{reason=\"{reason}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(count("unknown") + count("refused"), 480 + count("refused") - refused, "{refused}");
+    assert!(count("refused") >= refused);
+}
+
+#[tokio::test]
+async fn request_that_means_two_things_is_refused() {
+    let service = Service::start().await;
+    let host = service.address.to_string();
+    let port = service.address.port();
+    let path = "/demo/fhir/Device/infusion-pump-7";
+    let get = async |target: &str, headers: &[(&str, &str)]| service.send("GET", target, headers, b"").await;
+    for (headers, rule) in [
+        (&[("Host", host.as_str()), ("Host", "evil.example")][..], "duplicate-header"),
+        (&[("Host", host.as_str()), ("Host", host.as_str())], "duplicate-header"),
+        (&[("Authorization", "Bearer a"), ("Authorization", "Bearer b")], "duplicate-header"),
+        (&[("Host", "127.0.0.1:80@evil.example")], "host"),
+        (&[("Host", "")], "host"),
+    ] {
+        assert_eq!(get(path, headers).await.refusal(400).0, rule, "{headers:?}");
+    }
+    assert_eq!(get(&format!("http://evil.example{path}"), &[]).await.refusal(400).0, "host");
+    assert_eq!(get(&format!("http://{host}{path}"), &[]).await.status, 200);
+    for headers in [
+        &[("Origin", "http://localhost:3000")][..],
+        &[("Origin", "null")],
+        &[("Sec-Fetch-Site", "same-site")],
+        &[("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "no-cors")],
+        &[("Host", "rebound.example")],
+    ] {
+        let device = r#"{"resourceType":"Device","id":"x"}"#;
+        let reply = service.json("PUT", "/demo/fhir/Device/x", headers, device).await;
+        assert_eq!(reply.refusal(403).0, "local-only", "{headers:?}");
+    }
+    let own = format!("http://localhost:{port}");
+    let local = format!("localhost:{port}");
+    assert_eq!(get(path, &[("Host", &local), ("Origin", &own)]).await.status, 200);
+}
+
+#[tokio::test]
+async fn answers_are_neither_stored_nor_guessed_at() {
+    let service = Service::start().await;
+    let path = "/demo/fhir/Device/infusion-pump-7";
+    let first = service.get(path).await;
+    let tag = first.header("etag").unwrap().to_owned();
+    let unchanged = service.send("GET", path, &[("If-None-Match", &tag)], b"").await;
+    assert_eq!((unchanged.status, unchanged.header("etag")), (304, Some(tag.as_str())));
+    let bundle = service.json("POST", "/demo/fhir", &[], r#"{"resourceType":"Bundle","type":"batch"}"#).await;
+    for reply in [
+        first,
+        unchanged,
+        bundle,
+        service.get("/demo/fhir/metadata").await,
+        service.get("/demo/fhir/Device/nobody").await,
+        service.get("/nowhere").await,
+        service.get("/metrics").await,
+        service.get("/").await,
+        service.get("/demo/audit").await,
+        service.get("/healthz").await,
+        service.send("GET", path, &[("Host", "evil.example")], b"").await,
+    ] {
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{}", reply.head);
+        assert_eq!(reply.header("cache-control"), Some("no-store"), "{}", reply.head);
+    }
+}
+
 #[test]
 fn address_that_no_client_can_use_needs_a_base_url() {
     let secured = ["--tls-cert", "c", "--tls-key", "k", "--tokens", "t"];
