@@ -9,6 +9,8 @@ mod admission;
 mod canonical;
 #[path = "service/copies.rs"]
 mod copies;
+#[path = "service/damage.rs"]
+mod damage;
 #[path = "service/double.rs"]
 mod double;
 #[path = "service/faults.rs"]

@@ -387,7 +387,7 @@ where
         Ok(Received { component, version, last_updated, update, replayed })
     }
 
-    async fn update(
+    pub(super) async fn update(
         &self,
         session: &LedgerSession<'_, L>,
         ingest: &Ingest,

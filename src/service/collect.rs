@@ -306,7 +306,8 @@ where
     }
 
     /// Reads every blob that is needed, and holds it against its digest and size: finds what a foreign hand or a failing disk
-    /// has done. `progress` is told after each blob.
+    /// has done. What is damaged is marked, and not given out by [`download`](Self::download) any more; what was and is whole
+    /// again is marked so. `progress` is told after each blob.
     ///
     /// # Errors
     /// As [`Ledger::scan`].
@@ -316,11 +317,18 @@ where
         loop {
             let page = session.entries(PAGE, after.as_ref()).await?;
             for entry in page.items.into_iter().filter(Entry::is_present) {
-                if let Err(error) = self.scrub_one(tenant, &entry, &mut done).await {
+                let checked = self.scrub_one(tenant, &entry, &mut done).await;
+                if checked.is_ok() {
+                    self.mark_whole(&session, &entry.key()).await?;
+                }
+                if let Err(error) = checked {
                     // It may have been given up while it was read.
                     let now = session.entry(&entry.key()).await?.value;
                     if now.is_some_and(|now| now.is_present()) {
                         done.damaged += 1;
+                        if matches!(error, StoreError::Corrupt { .. } | StoreError::NotFound) {
+                            self.mark_damaged(&session, &entry.key(), error.to_string()).await?;
+                        }
                         damages.push(Damage { key: entry.key(), holders: entry.holders().cloned().collect(), error });
                     }
                 }

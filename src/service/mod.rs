@@ -23,6 +23,7 @@ mod attach;
 mod bytes;
 mod chain;
 mod collect;
+mod damage;
 mod entries;
 mod error;
 mod expire;
@@ -42,6 +43,7 @@ mod update_service;
 
 pub use crate::update::{AvailableUpdate, IdempotencyKey, IngestId};
 pub use collect::{Collected, Damage, Progress};
+pub use damage::{KnownDamage, Repaired};
 pub use error::{NoAddresses, ReceiveError};
 pub use expire::Expired;
 pub use ids::{Ids, RandomIds};

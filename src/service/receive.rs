@@ -121,7 +121,16 @@ where
         let (mut seen, new) = self.intend(&session, key, &intent, &target, manifest).await?;
         match seen.value.state {
             State::Open { .. } | State::Acquired { .. } => self.take(&session, &mut seen, body).await?,
-            _ => self.compare(&seen.value, body).await?,
+            _ => {
+                let damaged = match seen.value.state.key() {
+                    Some(key) => self.is_damaged(&session, &key).await.map_err(ReceiveError::Ledger)?,
+                    None => false,
+                };
+                match damaged {
+                    true => self.restore(&session, &seen.value, body).await?,
+                    false => self.compare(&seen.value, body, None).await?,
+                }
+            }
         }
         let received = self.attach(&session, &mut seen, &target, manifest).await?;
         // A recovery may have overtaken this call, and is no call before it.
@@ -225,13 +234,18 @@ where
         self.max_size.min(self.blobs.capabilities().max_size)
     }
 
-    /// Whether the bytes are those that are known already.
-    async fn compare(&self, ingest: &Ingest, body: ByteStream) -> Result<(), ReceiveError> {
+    /// Whether the bytes are those that are known already. They are written where there is a writer.
+    pub(super) async fn compare(
+        &self,
+        ingest: &Ingest,
+        body: ByteStream,
+        mut writer: Option<&mut Box<dyn BlobWriter>>,
+    ) -> Result<(), ReceiveError> {
         let Some((known, _)) = ingest.state.held() else { return Ok(()) };
         let declared = ingest.intent.size;
         let mut passing = Passing::new(body, known.size);
         let found = loop {
-            match passing.next(None).await {
+            match passing.next(writer.as_deref_mut()).await {
                 Ok(true) => {}
                 Ok(false) => break passing.finish(),
                 Err(ReceiveError::TooLarge { .. }) => match declared {
@@ -356,7 +370,17 @@ where
             let (fresh, max_holders) = (Generation(generation.0.max(1)), self.max_holders);
             let held = blob::Input::Held { blob, by, fresh, max_holders, actor: None };
             let mut entries = Entries::default();
-            let (generation, present) = match blob::step(entry.value.as_ref(), &held, session.now()) {
+            let shared = match &entry.value {
+                // A damaged copy is not shared: the bytes that came are another.
+                Some(known) if known.is_present() => {
+                    match self.is_damaged(session, &known.key()).await.map_err(ReceiveError::Ledger)? {
+                        true => Err(blob::Refusal::Full),
+                        false => blob::step(entry.value.as_ref(), &held, session.now()),
+                    }
+                }
+                _ => blob::step(entry.value.as_ref(), &held, session.now()),
+            };
+            let (generation, present) = match shared {
                 Ok(blob::Step::Transition(to)) => {
                     entries.blob(&entry, &to);
                     (to.entry.generation, to.entry.is_present())

@@ -52,6 +52,7 @@ mod tenant;
 mod tenant_blobs;
 mod tenant_ledger;
 mod tenant_resources;
+mod verified;
 
 pub use blob::{BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, Generation, PutOutcome, Sha256, UrlKind};
 pub use blob_store::{BlobStore, BlobWriter};
@@ -80,3 +81,4 @@ pub use tenant::Tenant;
 pub use tenant_blobs::TenantBlobs;
 pub use tenant_ledger::TenantLedger;
 pub use tenant_resources::TenantResources;
+pub(crate) use verified::verified;

@@ -406,3 +406,23 @@ pub fn detach(component: &mut DeviceComponent, id: IngestId) {
             || AvailableUpdate::from_extension(extension).map(|update| update.id) != Ok(id)
     });
 }
+
+/// Makes an update of a component refer to another address of its file; `false` where that is nothing new.
+pub(crate) fn move_file(component: &mut DeviceComponent, id: IngestId, url: &Uri) -> bool {
+    for extension in &mut component.extension {
+        if !is_available_update(extension.url.as_str())
+            || AvailableUpdate::from_extension(extension).map(|update| update.id) != Ok(id)
+        {
+            continue;
+        }
+        for part in extension.extension.iter_mut().filter(|part| part.url == "file") {
+            if let Some(ExtensionValue::Attachment(attachment)) = &mut part.value
+                && attachment.url.as_ref().and_then(|known| known.value.as_ref()) != Some(url)
+            {
+                attachment.url = Some(url.clone().into());
+                return true;
+            }
+        }
+    }
+    false
+}

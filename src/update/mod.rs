@@ -22,11 +22,11 @@ mod version_claim;
 mod version_downgrade;
 
 pub use audit_draft::{Action, AuditDraft, StateName};
-pub(crate) use available::update_id;
 pub use available::{
     AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, attach_under, available, detach,
     is_available_update, make_current, withdraw,
 };
+pub(crate) use available::{move_file, update_id};
 pub use id::{ActorId, IdempotencyKey, IngestId, NotAKey, NotAName, NotAnIngestId, PinId};
 pub use name::UnknownName;
 pub use sequence::{

@@ -129,6 +129,11 @@ pub enum Input {
         /// Which writing of them.
         generation: Generation,
     },
+    /// The blob ledger holds another writing of the same bytes for this upload: the one before is damaged.
+    Moved {
+        /// The other writing.
+        generation: Generation,
+    },
 }
 
 /// A step into another state: three things that belong together in one write of the ledger, and what is to be done after it.

@@ -56,6 +56,7 @@ pub fn step(ingest: &Ingest, input: &Input, now: OffsetDateTime) -> Result<Step,
         Input::ReferenceMarked { component, until } => at.marked(component, *until),
         Input::RetentionEnded => at.retention_ended(),
         Input::BytesReleased { generation } => at.released(*generation),
+        Input::Moved { generation } => at.moved(*generation),
     }
 }
 
@@ -596,6 +597,28 @@ impl At<'_> {
             | State::Attached { .. }
             | State::Superseded { .. }
             | State::Restoring { .. } => Err(Refusal::NotReleasing),
+        }
+    }
+
+    /// One that is at rest: whoever is about to write a reference looks at the record before, and not at the bytes.
+    fn moved(&self, generation: Generation) -> Answer {
+        match &self.ingest.state {
+            State::Attached { generation: known, .. } | State::Superseded { generation: known, .. }
+                if *known == generation =>
+            {
+                UNCHANGED
+            }
+            State::Attached { blob, component, version, .. } => {
+                let (blob, component, version) = (*blob, component.clone(), *version);
+                self.go(Action::Repaired, State::Attached { blob, generation, component, version })
+            }
+            State::Superseded { blob, component, version, by, .. } => {
+                let (blob, component, version, by) = (*blob, component.clone(), *version, *by);
+                self.go(Action::Repaired, State::Superseded { blob, generation, component, version, by })
+            }
+            State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => Err(Refusal::NotAttached),
+            State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Closed { .. } => Err(Refusal::Closed),
         }
     }
 }

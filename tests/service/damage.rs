@@ -1,0 +1,194 @@
+//! Files that a disk damaged: not served as good, marked, and replaced by sending the same bytes again.
+
+use super::{block_on, fill, firmware, keyed, ours, read, to_ecg, updates};
+use fhir_devices::backend::{Files, Memory};
+use fhir_devices::service::{Received, Submission, UpdateService};
+use fhir_devices::store::*;
+use fhir_devices::update::Action;
+use fhir_devices::update::audit::replay;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+type Service = UpdateService<Memory, Files, Memory>;
+
+/// A service over a folder of files.
+struct Place {
+    folder: PathBuf,
+    memory: Arc<Memory>,
+    service: Service,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("fhir-devices-damage-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        let memory = Arc::new(Memory::new());
+        fill(&*memory);
+        let files = Arc::new(Files::open(&folder).unwrap());
+        let service = UpdateService::new_with_urls(memory.clone(), files, memory.clone(), |tenant, key| {
+            format!("https://files.example/{tenant}/{key}").parse().unwrap()
+        });
+        Self { folder, memory, service }
+    }
+
+    fn receive(&self, submission: Submission) -> Received {
+        block_on(self.service.receive(&ours(), submission, firmware())).unwrap()
+    }
+
+    fn key(&self, received: &Received) -> BlobKey {
+        block_on(self.service.upload(&ours(), received.update.id)).unwrap().state.key().unwrap()
+    }
+
+    /// Changes the bytes of a file on the disk.
+    fn damage(&self, key: &BlobKey, change: impl Fn(&mut Vec<u8>)) {
+        let path = find(&self.folder, &key.generation.to_string()).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        change(&mut bytes);
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn download(&self, key: &BlobKey, range: Option<std::ops::Range<u64>>) -> Result<bytes::Bytes> {
+        block_on(async {
+            let read = self.service.download(&ours(), key, range).await?;
+            stream::collect(read.body, 1_000).await
+        })
+    }
+
+    fn is_damaged(&self, key: &BlobKey) -> bool {
+        block_on(self.service.known_damage(&ours(), key)).unwrap().is_some()
+    }
+
+    fn actions(&self) -> Vec<Action> {
+        let records = block_on(self.service.audit_records(&ours())).unwrap();
+        replay(&records).unwrap();
+        records.iter().map(|record| record.what.action).collect()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
+        let path = entry.path();
+        if path.is_dir() { find(&path, name) } else { path.to_string_lossy().contains(name).then_some(path) }
+    })
+}
+
+fn cut(bytes: &mut Vec<u8>) {
+    bytes.truncate(1);
+}
+
+fn flip(bytes: &mut Vec<u8>) {
+    bytes[3] ^= 1;
+}
+
+#[test]
+fn a_file_that_was_cut_is_refused_at_opening() {
+    let place = Place::new("cut");
+    let key = place.key(&place.receive(to_ecg()));
+    assert_eq!(place.download(&key, None).unwrap(), "firmware");
+    place.damage(&key, cut);
+    assert!(matches!(block_on(place.service.inspect(&ours(), &key)), Err(StoreError::Corrupt { .. })));
+    for range in [None, Some(0..1)] {
+        assert!(matches!(place.download(&key, range), Err(StoreError::Corrupt { .. })));
+    }
+    assert!(place.is_damaged(&key));
+    assert_eq!(place.actions().iter().filter(|action| **action == Action::Damaged).count(), 1);
+}
+
+#[test]
+fn a_file_with_one_byte_changed_never_comes_whole() {
+    let place = Place::new("flip");
+    let key = place.key(&place.receive(to_ecg()));
+    place.damage(&key, flip);
+    let (mut came, mut failed) = (0, None);
+    block_on(async {
+        let mut read = place.service.download(&ours(), &key, None).await.unwrap();
+        assert_eq!(read.range, 0..8);
+        while let Some(chunk) = stream::next(&mut read.body).await {
+            match chunk {
+                Ok(chunk) => came += chunk.len(),
+                Err(error) => failed = Some(error),
+            }
+        }
+    });
+    assert!(came < 8, "the reader has {came} bytes and takes them for the file");
+    assert!(matches!(failed, Some(StoreError::Corrupt { .. })));
+    // From then on it is refused at once, parts of it too.
+    assert!(place.is_damaged(&key) && place.actions().contains(&Action::Damaged));
+    assert!(matches!(place.download(&key, Some(0..2)), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(block_on(place.service.inspect(&ours(), &key)), Err(StoreError::Corrupt { .. })));
+}
+
+#[test]
+fn a_scrub_marks_what_is_damaged_and_clears_what_is_whole() {
+    let place = Place::new("scrub");
+    let key = place.key(&place.receive(to_ecg()));
+    place.damage(&key, flip);
+    assert_eq!(block_on(place.service.scrub(&ours(), |_| {})).unwrap().len(), 1);
+    assert!(place.is_damaged(&key));
+    // Somebody put the file back from a backup.
+    place.damage(&key, flip);
+    assert!(block_on(place.service.scrub(&ours(), |_| {})).unwrap().is_empty());
+    assert!(!place.is_damaged(&key));
+    assert_eq!(place.download(&key, None).unwrap(), "firmware");
+    assert!(place.actions().contains(&Action::DamageCleared));
+}
+
+#[test]
+fn the_same_upload_sent_again_replaces_a_damaged_file() {
+    let place = Place::new("again");
+    let first = place.receive(keyed("k"));
+    let key = place.key(&first);
+    place.damage(&key, flip);
+    block_on(place.service.scrub(&ours(), |_| {})).unwrap();
+    let again = place.receive(keyed("k"));
+    assert_eq!((again.replayed, again.update.id), (true, first.update.id));
+    let moved = place.key(&first);
+    assert_eq!(moved.digest, key.digest);
+    assert_ne!(moved.generation, key.generation, "no name comes twice");
+    assert_eq!(place.download(&moved, None).unwrap(), "firmware");
+    let said = updates(&read(&place.memory, "ecg").0);
+    assert_eq!(said.len(), 1);
+    assert!(said[0].file.url.as_str().ends_with(&moved.to_string()), "{}", said[0].file.url.as_str());
+    assert!(!place.is_damaged(&key));
+    assert!(place.actions().contains(&Action::Repaired));
+    // Nobody holds the damaged copy, and it is collected.
+    assert_eq!(block_on(place.service.collect(&ours(), Duration::ZERO)).unwrap().deleted, 1);
+    assert!(block_on(place.service.verify_audit(&ours(), &[])).unwrap().is_ok());
+}
+
+#[test]
+fn another_upload_of_the_same_bytes_replaces_a_damaged_file_too() {
+    let place = Place::new("other");
+    let first = place.receive(to_ecg());
+    let key = place.key(&first);
+    place.damage(&key, cut);
+    block_on(place.service.scrub(&ours(), |_| {})).unwrap();
+    let second = place.receive(to_ecg());
+    assert_ne!(place.key(&second), key, "a damaged copy is not shared");
+    let repaired = block_on(place.service.repair(&ours())).unwrap();
+    assert_eq!((repaired.moved, repaired.cleared, repaired.waiting), (1, 1, 0));
+    assert_eq!(place.key(&first), place.key(&second));
+    assert_eq!(place.download(&place.key(&first), None).unwrap(), "firmware");
+    for update in updates(&read(&place.memory, "ecg").0) {
+        assert!(update.file.url.as_str().ends_with(&place.key(&second).to_string()));
+    }
+    assert_eq!(block_on(place.service.repair(&ours())).unwrap(), fhir_devices::service::Repaired::default());
+}
+
+#[test]
+fn a_damaged_file_waits_until_its_bytes_come() {
+    let place = Place::new("waits");
+    let key = place.key(&place.receive(to_ecg()));
+    place.damage(&key, cut);
+    block_on(place.service.scrub(&ours(), |_| {})).unwrap();
+    assert_eq!(block_on(place.service.repair(&ours())).unwrap().waiting, 1);
+    assert!(place.is_damaged(&key));
+}
