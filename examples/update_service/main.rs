@@ -77,6 +77,7 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
         .with_sweep_rules(settings.sweep)
         .with_retention(settings.keep)
         .with_limits(settings.limits)
+        .with_scrub_every(settings.scrub_every)
         .with_fatal(fatal.clone())
         .with_connection_limits(settings.connections.clone().within_descriptors()?);
     if let Some(url) = &settings.cdn_url {

@@ -39,6 +39,7 @@ update files
   --sweep-grace HOURS  how long a file that the ledger does not know is watched before its quarantine (default 24)
   --quarantine DAYS    how long it stays in quarantine before it is deleted (default 7)
   --sweep-limit FILES  the most such files that are deleted in a round; where more are due, none is (default 100)
+  --scrub-every DAYS   how often every file is read and held against its digest (default 7; 0 for never)
 
 for how long things are kept
   --keep-superseded N  superseded updates in each component (default 3; 0 counts as 1); older ones are retired
@@ -86,6 +87,7 @@ pub(crate) struct Settings {
     pub(crate) demo: bool,
     pub(crate) adopt_store: bool,
     pub(crate) sweep: SweepRules,
+    pub(crate) scrub_every: Option<Duration>,
     pub(crate) log: Level,
     pub(crate) log_json: bool,
 }
@@ -111,6 +113,7 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
         demo: true,
         adopt_store: false,
         sweep: SweepRules::default(),
+        scrub_every: Some(Duration::from_secs(7 * 86_400)),
         log: Level::INFO,
         log_json: false,
     };
@@ -154,6 +157,10 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
                 settings.sweep = settings.sweep.with_quarantine(quarantine);
             }
             "--sweep-limit" => settings.sweep = settings.sweep.with_max_per_round(whole(&value()?)? as usize),
+            "--scrub-every" => {
+                let every = Duration::from_secs(86_400).saturating_mul(whole(&value()?)?);
+                settings.scrub_every = Some(every).filter(|every| !every.is_zero());
+            }
             "--no-demo" => settings.demo = false,
             "--log" => {
                 let text = value()?;

@@ -3,12 +3,14 @@
 //! - [`design`]: the floors, declared types, reports and errors, and what lossless means here.
 //! - [`backend`]: how a store of your own is written, and shown to be right.
 //! - [`bounds`]: what one request may cost, and what all together may take: every limit with its default.
+//! - [`restore`]: after a restore, what to do when the ledger or the update files come from a backup.
 //! - [`conformance`]: every rule of the specification by its key, and how it is enforced, or why not.
 
 pub mod backend;
 pub mod bounds;
 pub mod conformance;
 pub mod design;
+pub mod restore;
 
 /// The README, so that its example is compiled and run.
 #[cfg(doctest)]

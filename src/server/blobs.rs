@@ -12,11 +12,13 @@ use std::ops::Range;
 
 /// `GET` and `HEAD` of a file.
 ///
-/// The address names the digest, so that the bytes never change, and a client may keep them for ever.
+/// The address names the digest, so that the bytes never change, and a client may keep them for ever. They are held against
+/// it on the way: the answer breaks off before its end where they are others. A part is not: who puts parts together
+/// checks the whole against the digest that the component says.
 pub(super) async fn download(State(app): State<Shared>, AtBlob(tenant, key): AtBlob, headers: HeaderMap) -> Result {
-    let blobs = app.blobs_of(&tenant);
     let problem = |error: StoreError| Problem::of_store(&error, format_args!("file {key}"));
-    let blob = blobs.head(&key).await.map_err(problem)?;
+    // One that is known to be damaged, or has another length than the ledger says, is not given out.
+    let blob = app.updates.inspect(&tenant, &key).await.map_err(problem)?;
     keeper::notice(&app, &tenant).await;
     let tag = format!("\"{}\"", key.digest);
     if client_has(&headers, &tag) {
@@ -38,7 +40,7 @@ pub(super) async fn download(State(app): State<Shared>, AtBlob(tenant, key): AtB
         }
     };
     let partial = range.is_some();
-    let read = blobs.get(&key, range).await.map_err(problem)?;
+    let read = app.updates.download(&tenant, &key, range).await.map_err(problem)?;
     let Range { start, end } = read.range;
     let mut answer = Answer::new(Body::from_stream(read.body));
     describe(&mut answer, &tag);
@@ -46,6 +48,8 @@ pub(super) async fn download(State(app): State<Shared>, AtBlob(tenant, key): AtB
     set(&mut answer, header::CONTENT_LENGTH, end.saturating_sub(start));
     if partial {
         *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+        // A part cannot be held against the digest of the whole: nobody shall keep it for ever.
+        set(&mut answer, header::CACHE_CONTROL, "no-store");
         let last = end.saturating_sub(1);
         set(&mut answer, header::CONTENT_RANGE, format_args!("bytes {start}-{last}/{}", read.blob.size));
     }

@@ -18,6 +18,12 @@ use tokio::time::{MissedTickBehavior, interval};
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(60);
 
+/// How often every file is read and held against its digest, unless the operator says otherwise.
+pub(super) const SCRUB: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// How many bytes a second are read for that.
+const SCRUB_RATE: u64 = 16 << 20;
+
 /// How long nobody must have needed some bytes.
 const GRACE: Duration = Duration::from_secs(3_600);
 
@@ -184,6 +190,10 @@ pub(super) struct Kept {
     referenced: AtomicU64,
     over_limit: AtomicU64,
     mismatched: AtomicU64,
+    damaged: AtomicU64,
+    repaired: AtomicU64,
+    scrubbed: AtomicU64,
+    scrubs: AtomicU64,
 }
 
 impl Kept {
@@ -229,6 +239,20 @@ impl Kept {
                 "Records of uploads that ended, removed at their time.",
                 &self.forgotten,
             ),
+            ("files_scrubbed_total", "counter", "Files that were held against their digests.", &self.scrubbed),
+            ("scrubs_total", "counter", "Scrubs over all tenants, of those that came to an end.", &self.scrubs),
+            (
+                "uploads_repaired_total",
+                "counter",
+                "Uploads that were given a whole copy of a damaged file.",
+                &self.repaired,
+            ),
+            (
+                "files_damaged",
+                "gauge",
+                "Damaged files whose bytes have to be sent again, at the last round. Alarm above 0.",
+                &self.damaged,
+            ),
             ("tenants", "gauge", "Tenants at the last round.", &self.tenants),
             ("uploads_waiting", "gauge", "Uploads without their bytes at the last round.", &self.waiting),
             ("uploads_stuck", "gauge", "Uploads that could not be gone on with at the last round.", &self.stuck),
@@ -251,6 +275,7 @@ struct Round {
     referenced: u64,
     over_limit: u64,
     mismatched: u64,
+    damaged: u64,
 }
 
 /// Looks after one tenant, once.
@@ -285,6 +310,13 @@ async fn look_after(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
             kept.failed.fetch_add(expired.failed.len() as u64, Relaxed);
         }
         Err(error) => failed(kept, tenant, &error, "what was kept for its time cannot be removed"),
+    }
+    match app.updates.repair(tenant).await {
+        Ok(repaired) => {
+            kept.repaired.fetch_add(repaired.moved, Relaxed);
+            round.damaged += repaired.waiting;
+        }
+        Err(error) => failed(kept, tenant, &error, "the damaged files cannot be repaired"),
     }
     match app.updates.collect(tenant, GRACE).await {
         Ok(collected) => {
@@ -346,6 +378,7 @@ async fn look_after_all(app: &UpdateServer) -> Result<()> {
     kept.referenced.store(round.referenced, Relaxed);
     kept.over_limit.store(round.over_limit, Relaxed);
     kept.mismatched.store(round.mismatched, Relaxed);
+    kept.damaged.store(round.damaged, Relaxed);
     kept.rounds.fetch_add(1, Relaxed);
     tracing::debug!(tenants = round.tenants, waiting = round.waiting, stuck = round.stuck, "looked after the tenants");
     Ok(())
@@ -362,6 +395,49 @@ pub(super) async fn keep(app: Arc<UpdateServer>) {
             tracing::warn!(%error, "the list of tenants cannot be read");
         }
     }
+}
+
+/// Reads every file of every tenant and holds it against its digest, from time to time, until the process ends.
+pub(super) async fn scrub(app: Arc<UpdateServer>) {
+    let Some(every) = app.scrub_every else { return };
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = scrub_all(&app).await {
+            app.kept.failed.fetch_add(1, Relaxed);
+            tracing::warn!(%error, "the list of tenants cannot be read for a scrub");
+        }
+    }
+}
+
+async fn scrub_all(app: &UpdateServer) -> Result<()> {
+    let mut after = None;
+    loop {
+        let page = app.tenants.page(after.as_ref()).await?;
+        for tenant in &page.items {
+            let pace = |bytes: u64| {
+                let micros = bytes.saturating_mul(1_000_000) / SCRUB_RATE;
+                tokio::time::sleep(Duration::from_micros(micros))
+            };
+            match app.updates.scrub_at_pace(tenant, pace).await {
+                Ok((damages, done)) => {
+                    app.kept.scrubbed.fetch_add(done.blobs, Relaxed);
+                    for damage in damages {
+                        let (key, error) = (damage.key, damage.error);
+                        tracing::error!(%tenant, %key, %error, "a file is not what the ledger says");
+                    }
+                }
+                Err(error) => failed(&app.kept, tenant, &error, "the update files cannot be scrubbed"),
+            }
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    app.kept.scrubs.fetch_add(1, Relaxed);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ use crate::primitive::CanonicalBase;
 use crate::reference::OwnBase;
 use crate::rest;
 use crate::service::{SweepRules, UpdateService, UpkeepError};
-use crate::store::{BlobKey, BlobStore, Ledger, PageKey, ResourceStore, Tenant, TenantBlobs, TenantResources};
+use crate::store::{BlobKey, BlobStore, Ledger, PageKey, ResourceStore, Tenant, TenantResources};
 use answer::Problem;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -137,6 +137,8 @@ pub struct UpdateServer {
     /// Whether a store of update files that is not the ledger's is made so.
     adopts_stores: bool,
     connections: Arc<Connections>,
+    /// How often every file is held against its digest; nothing for never.
+    scrub_every: Option<Duration>,
     /// Told of what the process cannot go on after.
     fatal: Fatal,
     limits: rest::Limits,
@@ -182,6 +184,7 @@ impl UpdateServer {
             readiness: Readiness::default(),
             adopts_stores: false,
             connections: Connections::new(ConnectionLimits::default()),
+            scrub_every: Some(keeper::SCRUB),
             fatal: Fatal::default(),
             limits: rest::Limits::default(),
             budget: Budget::default(),
@@ -283,6 +286,14 @@ impl UpdateServer {
         self
     }
 
+    /// Sets how often every file is read and held against its digest, at no more than 16 MiB a second; `None` for never. It is
+    /// once a week otherwise.
+    #[must_use]
+    pub fn with_scrub_every(mut self, every: Option<Duration>) -> Self {
+        self.scrub_every = every.filter(|every| !every.is_zero());
+        self
+    }
+
     /// Sets how long files that the ledger does not know are kept, and how many a round may delete.
     #[must_use]
     pub fn with_sweep_rules(mut self, rules: SweepRules) -> Self {
@@ -304,10 +315,6 @@ impl UpdateServer {
     pub(super) fn tenanted(&self, tenant: &Tenant) -> TenantResources {
         TenantResources::new(Arc::clone(&self.resources), tenant.clone())
             .at(OwnBase::new(&fhir_base(&self.base, tenant)))
-    }
-
-    fn blobs_of(&self, tenant: &Tenant) -> TenantBlobs {
-        TenantBlobs::new(Arc::clone(&self.blobs), tenant.clone())
     }
 
     /// The FHIR service of a tenant.

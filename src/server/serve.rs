@@ -91,6 +91,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<bool> {
     // It ends with the process: whatever it is at is gone on with at the next start.
+    tokio::spawn(keeper::scrub(Arc::clone(&app)));
     let (keeping, fatal) = (tokio::spawn(keeper::keep(Arc::clone(&app))), app.fatal.clone());
     tokio::spawn(async move {
         if let Err(error) = keeping.await

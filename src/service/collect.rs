@@ -311,13 +311,35 @@ where
     ///
     /// # Errors
     /// As [`Ledger::scan`].
-    pub async fn scrub(&self, tenant: &Tenant, mut progress: impl FnMut(Progress)) -> Result<Vec<Damage>> {
+    pub async fn scrub(&self, tenant: &Tenant, progress: impl FnMut(Progress)) -> Result<Vec<Damage>> {
+        self.scrub_with(tenant, progress, |_| std::future::ready(())).await.map(|(damages, _)| damages)
+    }
+
+    /// The same, with a wait after each chunk that was read: `pace` is told how many bytes it had, so that a scrub leaves the
+    /// disk to others. Gives how much was read, too.
+    ///
+    /// # Errors
+    /// As [`scrub`](Self::scrub).
+    pub async fn scrub_at_pace<F: Future<Output = ()> + Send>(
+        &self,
+        tenant: &Tenant,
+        pace: impl FnMut(u64) -> F,
+    ) -> Result<(Vec<Damage>, Progress)> {
+        self.scrub_with(tenant, |_| {}, pace).await
+    }
+
+    async fn scrub_with<F: Future<Output = ()>>(
+        &self,
+        tenant: &Tenant,
+        mut progress: impl FnMut(Progress),
+        mut pace: impl FnMut(u64) -> F,
+    ) -> Result<(Vec<Damage>, Progress)> {
         let session = self.session(tenant);
         let (mut damages, mut done, mut after) = (Vec::new(), Progress::default(), None);
         loop {
             let page = session.entries(PAGE, after.as_ref()).await?;
             for entry in page.items.into_iter().filter(Entry::is_present) {
-                let checked = self.scrub_one(tenant, &entry, &mut done).await;
+                let checked = self.scrub_one(tenant, &entry, &mut done, &mut pace).await;
                 if checked.is_ok() {
                     self.mark_whole(&session, &entry.key()).await?;
                 }
@@ -337,18 +359,25 @@ where
             }
             match page.next {
                 Some(next) => after = Some(next),
-                None => return Ok(damages),
+                None => return Ok((damages, done)),
             }
         }
     }
 
-    async fn scrub_one(&self, tenant: &Tenant, entry: &Entry, done: &mut Progress) -> Result<()> {
+    async fn scrub_one<F: Future<Output = ()>>(
+        &self,
+        tenant: &Tenant,
+        entry: &Entry,
+        done: &mut Progress,
+        pace: &mut impl FnMut(u64) -> F,
+    ) -> Result<()> {
         let mut body = self.blobs.get(tenant, &entry.key(), None).await?.body;
         let mut hasher = BlobHasher::new();
         while let Some(chunk) = stream::next(&mut body).await {
             let chunk = chunk?;
             hasher.update(&chunk);
             done.bytes += chunk.len() as u64;
+            pace(chunk.len() as u64).await;
         }
         entry.blob.verify(hasher.finish())
     }

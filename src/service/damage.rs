@@ -374,7 +374,7 @@ where
     }
 
     /// Takes the bytes of an upload again whose copy is damaged, into a copy of their own.
-    pub(super) async fn restore(
+    pub(super) async fn take_again(
         &self,
         session: &LedgerSession<'_, L>,
         ingest: &Ingest,
@@ -416,7 +416,7 @@ where
             if !self.is_damaged(session, &known.key()).await? {
                 return Ok(None);
             }
-            let fresh = Generation(self.ids.next_id().0.max(1));
+            let fresh = Generation(self.ids.next_id()?.0.max(1));
             let (by, max_holders) = (Holder::Ingest(id), self.max_holders);
             let held = blob::Input::Held { blob, by, fresh, max_holders, actor: None };
             let Ok(blob::Step::Transition(to)) = blob::step(None, &held, session.now()) else { continue };

@@ -127,7 +127,7 @@ where
                     None => false,
                 };
                 match damaged {
-                    true => self.restore(&session, &seen.value, body).await?,
+                    true => self.take_again(&session, &seen.value, body).await?,
                     false => self.compare(&seen.value, body, None).await?,
                 }
             }

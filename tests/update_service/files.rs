@@ -2,7 +2,7 @@
 
 use super::client::{Form, Service};
 use super::keeping::eventually;
-use fhir_devices::backend::Memory;
+use fhir_devices::backend::{Files, Memory};
 use fhir_devices::server::{DEFAULT_MAX_UPLOAD, Stores, UpdateServer, serve};
 use fhir_devices::service::{StoreMismatch, SweepRules, UpkeepError};
 use fhir_devices::store::*;
@@ -76,4 +76,80 @@ async fn files_in_quarantine_are_listed_and_counted() {
     let file = &listed["files"][0];
     assert_eq!(file["sha256"], Sha256::of(b"left behind").to_string());
     assert!(file["since"].is_string() && file["due"].is_string(), "{file}");
+}
+
+#[tokio::test]
+async fn a_damaged_file_breaks_off_is_marked_and_is_replaced_by_the_same_upload() {
+    let folder = std::env::temp_dir().join(format!("fhir-devices-service-damage-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    let (memory, disk) = (Arc::new(Memory::new()), Arc::new(Files::open(&folder).unwrap()));
+    let running = Service::with(|base| {
+        let stores = Stores { resources: memory.clone(), blobs: disk.clone(), ledger: memory.clone() };
+        UpdateServer::over(stores, base, DEFAULT_MAX_UPLOAD).unwrap()
+    })
+    .await;
+    let bytes: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8).collect();
+    let key = [("Idempotency-Key", "k")];
+    let uploaded = running.upload("demo", &key, &form(&bytes)).await;
+    assert_eq!(uploaded.status, 201);
+    let whole = bytes.len();
+    let url = file_of(&uploaded.json());
+    let good = running.get(&url).await;
+    assert_eq!((good.status, good.body.len()), (200, whole));
+
+    // One byte is changed: the answer breaks off before its end.
+    let path = find(&folder, url.rsplit('/').next().unwrap()).unwrap();
+    let mut damaged = bytes.clone();
+    damaged[7] ^= 1;
+    std::fs::write(&path, &damaged).unwrap();
+    let broken = running.get(&url).await;
+    assert_eq!(broken.header("content-length"), Some(whole.to_string().as_str()));
+    assert!(broken.body.len() < whole, "the client takes {} bytes for the file", broken.body.len());
+    // Then it is known, and not given out at all, nor a part of it.
+    for range in ["bytes=0-99", "bytes=0-"] {
+        let refused = running.send("GET", &url, &[("Range", range)], b"").await;
+        refused.refusal(500);
+        assert_eq!(refused.header("etag"), None);
+    }
+    let id = uploaded.json()["extension"][0]["extension"][0]["valueId"].as_str().unwrap().to_owned();
+    let shown = running.get(&format!("/demo/updates/{id}")).await.json();
+    assert!(shown["damaged"]["since"].is_string(), "{shown}");
+    assert!(running.get("/demo/audit").await.text().contains("\"damaged\""));
+
+    // The same bytes under the same key.
+    assert_eq!(running.upload("demo", &key, &form(&bytes)).await.status, 200);
+    let component = running.get("/demo/fhir/DeviceComponent/pump-lvp").await.json();
+    let moved = file_of(&component);
+    assert_ne!(moved, url);
+    let good = running.get(&moved).await;
+    assert_eq!((good.status, good.body.len()), (200, whole));
+    assert!(running.get(&format!("/demo/updates/{id}")).await.json()["damaged"].is_null());
+    let part = running.send("GET", &moved, &[("Range", "bytes=0-99")], b"").await;
+    assert_eq!((part.status, part.header("cache-control")), (206, Some("no-store")));
+
+    // Cut by 7 bytes: refused at opening, whole or in part.
+    let path = find(&folder, moved.rsplit('/').next().unwrap()).unwrap();
+    std::fs::write(&path, &bytes[..whole - 7]).unwrap();
+    let refused = running.get(&moved).await;
+    refused.refusal(500);
+    assert_eq!(
+        (refused.header("etag"), refused.header("cache-control").unwrap_or_default().contains("immutable")),
+        (None, false)
+    );
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+/// The path of the file of the update that was attached last.
+fn file_of(component: &serde_json::Value) -> String {
+    let parts = component["extension"].as_array().unwrap().last().unwrap()["extension"].as_array().unwrap().clone();
+    let file = parts.iter().find(|part| part["url"] == "file").unwrap();
+    let url: url::Url = file["valueAttachment"]["url"].as_str().unwrap().parse().unwrap();
+    url.path().to_owned()
+}
+
+fn find(folder: &std::path::Path, name: &str) -> Option<std::path::PathBuf> {
+    std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
+        let path = entry.path();
+        if path.is_dir() { find(&path, name) } else { path.to_string_lossy().contains(name).then_some(path) }
+    })
 }

@@ -5,7 +5,7 @@ use super::super::guard::Caller;
 use super::super::place::AtUpload;
 use super::super::{Shared, keeper};
 use crate::issue::Kind;
-use crate::primitive::Text;
+use crate::primitive::{Instant, Text};
 use crate::service::{IngestId, LifecycleError};
 use crate::store::Tenant;
 use crate::update::Note;
@@ -24,7 +24,15 @@ const NO_REASON: &str = "withdrawn without a reason";
 pub(crate) async fn show(State(app): State<Shared>, AtUpload(tenant, id): AtUpload) -> Result {
     let ingest = app.updates.upload(&tenant, id).await.map_err(|error| problem(&error, id))?;
     keeper::notice(&app, &tenant).await;
-    Ok(shown(StatusCode::OK, &tenant, &ingest))
+    let mut said = of(&tenant, &ingest);
+    if let Some(key) = ingest.state.key() {
+        let damage = app.updates.known_damage(&tenant, &key).await;
+        if let Some(damage) = damage.map_err(|error| Problem::of_store(&error, format_args!("upload {id}")))? {
+            let since = Instant::try_from(damage.since).ok().map(|since| since.to_string());
+            said.insert("damaged".to_owned(), json!({ "since": since, "what": damage.what }));
+        }
+    }
+    Ok(json_text(StatusCode::OK, Value::from(said).to_string()))
 }
 
 /// `DELETE`, with an optional `reason`: withdraws the update. Its record stays, and to withdraw it again changes nothing.

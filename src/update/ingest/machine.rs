@@ -608,17 +608,20 @@ impl At<'_> {
             {
                 UNCHANGED
             }
-            State::Attached { blob, component, version, .. } => {
-                let (blob, component, version) = (*blob, component.clone(), *version);
-                self.go(Action::Repaired, State::Attached { blob, generation, component, version })
+            State::Attached { blob, component, version, restored, .. } => {
+                let (blob, component, version, restored) = (*blob, component.clone(), *version, *restored);
+                self.go(Action::Repaired, State::Attached { blob, generation, component, version, restored })
             }
-            State::Superseded { blob, component, version, by, .. } => {
+            State::Superseded { blob, component, version, restored, by, .. } => {
                 let (blob, component, version, by) = (*blob, component.clone(), *version, *by);
-                self.go(Action::Repaired, State::Superseded { blob, generation, component, version, by })
+                let restored = *restored;
+                self.go(Action::Repaired, State::Superseded { blob, generation, component, version, restored, by })
             }
-            State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => Err(Refusal::NotAttached),
+            State::Open { .. } | State::Acquired { .. } | State::Stored { .. } | State::Restoring { .. } => {
+                Err(Refusal::NotAttached)
+            }
             State::Releasing { .. } => Err(Refusal::Releasing),
-            State::Closed { .. } => Err(Refusal::Closed),
+            State::Withdrawn { .. } | State::Closed { .. } => Err(Refusal::Closed),
         }
     }
 }
