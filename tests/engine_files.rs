@@ -221,3 +221,23 @@ fn what_others_put_into_the_folder_is_not_listed() {
     let listed = block_on(files.list(&tenant(), limit(9), None)).unwrap();
     assert_eq!((listed.items, listed.next), (vec![BlobInfo { key, size: 8 }], None));
 }
+
+#[cfg(unix)]
+#[test]
+fn files_and_folders_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    fn walk(path: &std::path::Path) {
+        let metadata = fs::metadata(path).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o077, 0, "{}", path.display());
+        if metadata.is_dir() {
+            fs::read_dir(path).unwrap().for_each(|entry| walk(&entry.unwrap().path()));
+        }
+    }
+    let place = Place::new();
+    let files = Files::open(place.0.join("files")).unwrap();
+    let mut writer = block_on(files.begin(&tenant())).unwrap();
+    block_on(writer.write("firmware".into())).unwrap();
+    block_on(writer.commit(BlobRef::of(b"firmware"), G)).unwrap();
+    let _open = block_on(files.begin(&tenant())).unwrap();
+    walk(&place.0.join("files"));
+}

@@ -395,6 +395,72 @@ fn a_disk_that_fails_in_the_middle_is_not_taken_for_a_written_or_an_unwritten_on
 }
 
 #[test]
+fn store_goes_on_after_a_full_disk() {
+    let (disk, t) = (Disk::default(), fresh());
+    let again = disk.clone();
+    let store = Options::new().open_by(move || Ok(again.clone())).unwrap();
+    put(&store, &t, Write::create(device("a"), "1", nothing())).unwrap();
+    disk.cells().broken = true;
+    for _ in 0..3 {
+        let refused = put(&store, &t, Write::create(device("b"), "1", nothing())).unwrap_err();
+        assert!(matches!(refused, StoreError::Indeterminate { .. } | StoreError::Unavailable { .. }), "{refused:?}");
+    }
+    disk.cells().broken = false;
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    assert_eq!(block_on(store.read(&t, &device("a"))).unwrap().version, v(1));
+    let there = block_on(store.read(&t, &device("b"))).is_ok();
+    let made = put(&store, &t, Write::put(device("b"), "2", nothing())).unwrap();
+    assert_eq!(made.version, v(if there { 2 } else { 1 }));
+    put(&store, &t, Write::update(device("a"), v(1), "2", nothing())).unwrap();
+    drop(store);
+    let store = Options::new().open_on(disk).unwrap();
+    assert_eq!(block_on(store.read(&t, &device("a"))).unwrap().version, v(2));
+}
+
+#[test]
+fn truncated_and_empty_files_are_refused_by_name() {
+    let (place, t) = (Place::new("truncated"), fresh());
+    let store = Redb::open(&place.0).unwrap();
+    put(&store, &t, Write::create(device("a"), "1", nothing())).unwrap();
+    drop(store);
+    let whole = std::fs::read(&place.0).unwrap();
+    for length in [0, 1, 9, 64, 320, 4_096, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(&place.0, &whole[..length]).unwrap();
+        let refused = Redb::open(&place.0).unwrap_err();
+        let name = place.0.file_name().unwrap().to_str().unwrap();
+        assert!(matches!(&refused, StoreError::Corrupt { what } if what.contains(name)), "{length}: {refused:?}");
+        assert_eq!(std::fs::metadata(&place.0).unwrap().len(), length as u64);
+    }
+    std::fs::write(&place.0, &whole).unwrap();
+    assert!(block_on(Redb::open(&place.0).unwrap().read(&t, &device("a"))).is_ok());
+}
+
+#[test]
+fn half_made_file_of_a_crash_is_begun_anew() {
+    let place = Place::new("half-made");
+    for left in [&b""[..], b"redb", &[7; 9_000]] {
+        let begun = std::path::PathBuf::from(format!("{}.new", place.0.display()));
+        std::fs::write(&begun, left).unwrap();
+        drop(Redb::open(&place.0).unwrap());
+        assert!(place.0.exists() && !begun.exists());
+        std::fs::remove_file(&place.0).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn files_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new("modes");
+    let mode = || std::fs::metadata(&place.0).unwrap().permissions().mode() & 0o777;
+    drop(Redb::open(&place.0).unwrap());
+    assert_eq!(mode(), 0o600);
+    std::fs::set_permissions(&place.0, std::fs::Permissions::from_mode(0o644)).unwrap();
+    drop(Redb::open(&place.0).unwrap());
+    assert_eq!(mode(), 0o600);
+}
+
+#[test]
 fn commits_that_wait_share_a_sync_and_are_refused_one_by_one() {
     let (disk, t) = (Disk::default(), fresh());
     let store = Options::new().open_on(disk.clone()).unwrap();

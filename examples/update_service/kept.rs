@@ -64,7 +64,11 @@ fn lacking<T>(name: &str, feature: &str) -> Result<T, String> {
 #[cfg(feature = "redb")]
 fn in_redb(folder: &Path) -> Result<Kept, String> {
     let failed = |error: &dyn std::error::Error| failed("--data", folder.display(), error);
-    std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    let mut builder = std::fs::DirBuilder::new();
+    // What is kept is for the user of the service, and nobody else.
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder).map_err(|error| failed(&error))?;
     let store = fhir_devices::backend::Redb::open(folder.join("resources.redb")).map_err(|error| failed(&error))?;
     Ok(Kept::of(store))
 }

@@ -39,8 +39,8 @@ impl Drop for Unfinished {
 impl Folder {
     /// Opens a folder, or makes it, and gives the key of its page tokens, made by `new_key` for a new one.
     pub(super) fn open(root: PathBuf, new_key: [u8; 32]) -> io::Result<(Self, [u8; 32])> {
-        fs::create_dir_all(&root)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(root.join(LOCK))?;
+        make_folders(&root)?;
+        let lock = private().create(true).truncate(false).write(true).open(root.join(LOCK))?;
         lock.try_lock().map_err(|error| match error {
             fs::TryLockError::WouldBlock => {
                 io::Error::new(ErrorKind::ResourceBusy, "another process has the folder open")
@@ -50,7 +50,7 @@ impl Folder {
         // What a process left behind that ended in an upload.
         match fs::remove_dir_all(root.join(UNFINISHED)) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => fs::create_dir(root.join(UNFINISHED))?,
+            _ => make_folders(&root.join(UNFINISHED))?,
         }
         let folder = Self { root, moving: Mutex::default(), next: AtomicU64::new(0), _lock: lock };
         let key = folder.page_key(new_key)?;
@@ -128,7 +128,7 @@ impl Folder {
             return Ok(PutOutcome::AlreadyPresent);
         }
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+            make_folders(folder)?;
         }
         fs::rename(&unfinished.path, path)?;
         Ok(PutOutcome::Stored)
@@ -214,6 +214,14 @@ fn absent<T>(found: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// Update files of medical devices are for this user alone.
+/// Makes a folder, and those above it, for the user of the process alone.
+fn make_folders(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
+}
+
 #[cfg(unix)]
 fn private() -> OpenOptions {
     use std::os::unix::fs::OpenOptionsExt as _;

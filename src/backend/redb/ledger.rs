@@ -9,7 +9,7 @@ use crate::store::{
     BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Query, Result, Revision,
     StoreError, Tenant,
 };
-use ::redb::ReadableDatabase as _;
+use ::redb::ReadTransaction;
 use bytes::Bytes;
 use std::num::NonZeroU32;
 use std::ops::Bound;
@@ -30,9 +30,8 @@ fn record(key: LedgerKey, row: &[u8]) -> Result<LedgerRecord> {
 }
 
 impl Redb {
-    fn get_now(&self, tenant: &Tenant, key: &LedgerKey) -> Result<Option<LedgerRecord>> {
-        let transaction = self.db.begin_read().map_err(failed)?;
-        let records = open_for_reading(&transaction, RECORDS)?;
+    fn get_now(&self, transaction: &ReadTransaction, tenant: &Tenant, key: &LedgerKey) -> Result<Option<LedgerRecord>> {
+        let records = open_for_reading(transaction, RECORDS)?;
         let row = records.get(record_key(tenant, key.as_str()).as_slice()).map_err(failed)?;
         row.map(|row| record(key.clone(), row.value())).transpose()
     }
@@ -49,6 +48,7 @@ impl Redb {
 
     fn scan_now(
         &self,
+        transaction: &ReadTransaction,
         tenant: &Tenant,
         prefix: &LedgerKey,
         limit: NonZeroU32,
@@ -60,8 +60,7 @@ impl Redb {
         let end = end_of(&start);
         let from = place.map(|place| [&record_key(tenant, ""), place.as_slice()].concat());
         let from = from.as_ref().map_or(Bound::Included(start.as_slice()), |from| Bound::Excluded(from.as_slice()));
-        let transaction = self.db.begin_read().map_err(failed)?;
-        let records = open_for_reading(&transaction, RECORDS)?;
+        let records = open_for_reading(transaction, RECORDS)?;
         let rows = records.range::<&[u8]>((from, Bound::Excluded(end.as_slice()))).map_err(failed)?;
         let mut page = Page { items: Vec::<LedgerRecord>::new(), next: None };
         let mut bytes = 0_usize;
@@ -81,7 +80,7 @@ impl Redb {
 
 impl Ledger for Redb {
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
-        Box::pin(async move { self.get_now(tenant, key) })
+        Box::pin(async move { self.reading(|read| self.get_now(read, tenant, key)) })
     }
 
     fn apply<'a>(
@@ -99,6 +98,6 @@ impl Ledger for Redb {
         limit: NonZeroU32,
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<LedgerRecord>>> {
-        Box::pin(async move { self.scan_now(tenant, prefix, limit, after) })
+        Box::pin(async move { self.reading(|read| self.scan_now(read, tenant, prefix, limit, after)) })
     }
 }

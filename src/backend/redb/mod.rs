@@ -1,5 +1,6 @@
 //! Resources and ledger records in one file: the durable store of a single process.
 
+mod file;
 mod ledger;
 mod options;
 mod search;
@@ -14,6 +15,7 @@ use crate::store::{
     ResourceStore, Result, Search, StoreError, Tenant, Version, VersionId, Write,
 };
 use ::redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use file::{OpenDatabase, Reopen};
 use options::Limits;
 pub use options::Options;
 use search::{Finder, Place};
@@ -46,7 +48,8 @@ const WAITING: usize = 4_096;
 /// thousand values, goes through the resources of the type and may give pages without items.
 ///
 /// The file belongs to one process at a time. After a crash it is gone through and put in order when it is opened,
-/// which takes the longer the larger it is; after an error of the disk, the store answers `Unavailable` until it is opened again. When it is dropped it finishes what was handed over
+/// which takes the longer the larger it is; after an error of the disk, the next call opens it again; what came to
+/// nothing meanwhile is told as `Unavailable`, and as `Indeterminate` what may have been written. When it is dropped it finishes what was handed over
 /// to it.
 ///
 /// ```
@@ -70,7 +73,7 @@ const WAITING: usize = 4_096;
 /// # }
 /// ```
 pub struct Redb {
-    db: Arc<Database>,
+    db: Arc<OpenDatabase>,
     tasks: Option<SyncSender<Task>>,
     writer: Option<JoinHandle<()>>,
     limits: Limits,
@@ -87,9 +90,9 @@ impl Redb {
         Options::new().open(path)
     }
 
-    fn start(db: Database, options: Options) -> Result<Self> {
+    fn start(db: Database, options: Options, reopen: Option<Box<Reopen>>) -> Result<Self> {
         let pages = PageKey::from_bytes(prepare(&db)?);
-        let db = Arc::new(db);
+        let db = Arc::new(OpenDatabase::new(db, reopen));
         let (tasks, waiting) = sync_channel(WAITING);
         let (of_writer, max_versions) = (Arc::clone(&db), options.limits.max_versions);
         let write = move || writer::run(&of_writer, max_versions, &waiting);
@@ -118,9 +121,13 @@ impl Redb {
         awaited.await.unwrap_or_else(|| Err(StoreError::Indeterminate { source: None }.into()))
     }
 
-    fn read_now(&self, tenant: &Tenant, key: &Key) -> Result<Version> {
-        let transaction = self.db.begin_read().map_err(failed)?;
-        let current = open_for_reading(&transaction, CURRENT)?;
+    /// Reads in a snapshot of the file.
+    fn reading<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T>) -> Result<T> {
+        self.db.with(|db| read(&db.begin_read().map_err(failed)?))
+    }
+
+    fn read_now(&self, transaction: &ReadTransaction, tenant: &Tenant, key: &Key) -> Result<Version> {
+        let current = open_for_reading(transaction, CURRENT)?;
         let row = current.get(current_key(tenant, key).as_slice()).map_err(failed)?.ok_or(StoreError::NotFound)?;
         let row = Row::decode(row.value())?;
         match row.body {
@@ -129,33 +136,38 @@ impl Redb {
         }
     }
 
-    fn vread_now(&self, tenant: &Tenant, key: &Key, version: VersionId) -> Result<Version> {
-        let transaction = self.db.begin_read().map_err(failed)?;
+    fn vread_now(
+        &self,
+        transaction: &ReadTransaction,
+        tenant: &Tenant,
+        key: &Key,
+        version: VersionId,
+    ) -> Result<Version> {
         let at = current_key(tenant, key);
-        let current = open_for_reading(&transaction, CURRENT)?;
+        let current = open_for_reading(transaction, CURRENT)?;
         let row = current.get(at.as_slice()).map_err(failed)?.ok_or(StoreError::NotFound)?;
         let row = Row::decode(row.value())?;
         if row.version == version {
             return Ok(row.to_version(key));
         }
-        let older = open_for_reading(&transaction, OLDER)?;
+        let older = open_for_reading(transaction, OLDER)?;
         let row = older.get(older_key(&at, version.get()).as_slice()).map_err(failed)?.ok_or(StoreError::NotFound)?;
         Ok(Row::decode(row.value())?.to_version(key))
     }
 
-    fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+    fn search_now(&self, transaction: &ReadTransaction, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
         let query = Query::Search(search);
         let place = search.after.as_ref().map(|token| self.pages.open(tenant, query, token)).transpose()?;
         let other = || StoreError::invalid("the page token is of another store");
         let place = place.map(|bytes| Place::decode(&bytes).ok_or_else(other)).transpose()?;
-        let transaction = self.db.begin_read().map_err(failed)?;
-        let (items, next) = Finder::new(&transaction, tenant, search)?.page(to_usize(search.limit), place.as_ref())?;
+        let (items, next) = Finder::new(transaction, tenant, search)?.page(to_usize(search.limit), place.as_ref())?;
         let next = next.map(|place| self.pages.seal(tenant, query, &place.encode())).transpose()?;
         Ok(Page { items, next })
     }
 
     fn history_now(
         &self,
+        transaction: &ReadTransaction,
         tenant: &Tenant,
         key: &Key,
         limit: NonZeroU32,
@@ -165,12 +177,11 @@ impl Redb {
         let place = after.map(|token| self.pages.open(tenant, query, token)).transpose()?;
         let before = place.map(|bytes| bytes.try_into().map(u64::from_be_bytes)).transpose();
         let before = before.map_err(|_| StoreError::invalid("the page token is of another store"))?;
-        let transaction = self.db.begin_read().map_err(failed)?;
         let at = current_key(tenant, key);
-        let current = open_for_reading(&transaction, CURRENT)?;
+        let current = open_for_reading(transaction, CURRENT)?;
         let row = current.get(at.as_slice()).map_err(failed)?.ok_or(StoreError::NotFound)?;
         let newest = Row::decode(row.value())?;
-        let older = open_for_reading(&transaction, OLDER)?;
+        let older = open_for_reading(transaction, OLDER)?;
         let before = before.unwrap_or(u64::MAX);
         let (first, end) = (older_key(&at, 0), older_key(&at, before));
         let range = (Bound::Included(first.as_slice()), Bound::Excluded(end.as_slice()));
@@ -218,11 +229,11 @@ impl ResourceStore for Redb {
     }
 
     fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
-        Box::pin(async move { self.read_now(tenant, key) })
+        Box::pin(async move { self.reading(|read| self.read_now(read, tenant, key)) })
     }
 
     fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
-        Box::pin(async move { self.vread_now(tenant, key, version) })
+        Box::pin(async move { self.reading(|read| self.vread_now(read, tenant, key, version)) })
     }
 
     fn commit<'a>(
@@ -234,7 +245,7 @@ impl ResourceStore for Redb {
     }
 
     fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
-        Box::pin(async move { self.search_now(tenant, search) })
+        Box::pin(async move { self.reading(|read| self.search_now(read, tenant, search)) })
     }
 
     fn history<'a>(
@@ -244,7 +255,7 @@ impl ResourceStore for Redb {
         limit: NonZeroU32,
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
-        Box::pin(async move { self.history_now(tenant, key, limit, after) })
+        Box::pin(async move { self.reading(|read| self.history_now(read, tenant, key, limit, after)) })
     }
 }
 

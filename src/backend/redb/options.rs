@@ -1,7 +1,8 @@
 //! How the store in a file is set up and opened.
 
-use super::{Redb, failed, unavailable};
-use crate::store::{Clock, Result, StoreError, SystemClock};
+use super::file::{self, failed_to_open};
+use super::{Redb, prepare, unavailable};
+use crate::store::{Clock, Result, SystemClock};
 use ::redb::{Builder, Database, StorageBackend};
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -74,29 +75,46 @@ impl Options {
         self
     }
 
-    /// Opens a file, or makes it.
+    /// Opens a file, or makes it; nobody but the user of the process may then read it.
+    ///
+    /// After an error of the disk, such as one that is full, the next call opens the file again, at most every half second
+    /// until that succeeds.
     ///
     /// # Errors
-    /// `Unavailable` when it cannot be opened, or another process has it open; `Corrupt` when it is not such a file or is
-    /// damaged; `Unsupported` when a later version of this crate wrote it.
+    /// `Unavailable` when it cannot be opened, or another process has it open; `Corrupt`, with the name of the file, when it
+    /// is not such a file, is empty, is shorter than it says or is damaged; `Unsupported` when a later version of this crate wrote it.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Redb> {
-        let path = path.as_ref();
-        let new = !path.exists();
-        let db = self.builder().create(path).map_err(failed_to_open)?;
-        if new {
-            // Else the power may fail and the file be gone, with what it has acknowledged.
-            sync_folder_of(path).map_err(unavailable)?;
-        }
-        Redb::start(db, self)
+        let path = std::path::absolute(path.as_ref()).map_err(unavailable)?;
+        let db = file::open(&self.builder(), &path, |db| prepare(db).map(drop))?;
+        let (again, cache) = (path, self.cache);
+        Redb::start(db, self, Some(Box::new(move || file::open_existing(&builder(cache), &again))))
     }
 
-    /// Opens what lies on a storage of the caller's, or begins there.
+    /// Opens what lies on a storage of the caller's, or begins there. After an error of the storage, the store answers
+    /// `Unavailable` until it is opened again.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_on(self, storage: impl StorageBackend) -> Result<Redb> {
         let db = self.builder().create_with_backend(storage).map_err(failed_to_open)?;
-        Redb::start(db, self)
+        Redb::start(db, self, None)
+    }
+
+    /// Does as [`open_on`](Self::open_on), on a storage that can be had again: after an error of it, the next call opens the
+    /// store on a new one.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_by<S: StorageBackend>(
+        self,
+        storage: impl Fn() -> std::io::Result<S> + Send + Sync + 'static,
+    ) -> Result<Redb> {
+        let cache = self.cache;
+        let open = move || {
+            let storage = storage().map_err(unavailable)?;
+            builder(cache).create_with_backend(storage).map_err(failed_to_open)
+        };
+        Redb::start(open()?, self, Some(Box::new(open)))
     }
 
     /// A store whose file is in memory, for tests.
@@ -108,10 +126,14 @@ impl Options {
     }
 
     fn builder(&self) -> Builder {
-        let mut builder = Database::builder();
-        builder.set_cache_size(self.cache);
-        builder
+        builder(self.cache)
     }
+}
+
+fn builder(cache: usize) -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(cache);
+    builder
 }
 
 impl Default for Options {
@@ -124,25 +146,4 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options").field("limits", &self.limits).field("cache", &self.cache).finish_non_exhaustive()
     }
-}
-
-fn failed_to_open(error: ::redb::DatabaseError) -> StoreError {
-    match ::redb::Error::from(error) {
-        // The file begins with other bytes than those of a database.
-        ::redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            StoreError::Corrupt { what: error.to_string() }
-        }
-        error => failed(error),
-    }
-}
-
-#[cfg(unix)]
-fn sync_folder_of(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder_of(_: &Path) -> std::io::Result<()> {
-    Ok(())
 }

@@ -3,6 +3,7 @@
 
 use super::super::answer::Answer;
 use super::super::form::{Newest, check, check_change};
+use super::file::OpenDatabase;
 use super::tables::{
     CHANGES, CURRENT, INDEX, OLDER, RECORDS, Row, current_key, encode_entries, in_utc, index_value, of_type, older_key,
     record_key,
@@ -69,7 +70,7 @@ enum Outcome {
 }
 
 /// Serves until the store is dropped.
-pub(super) fn run(db: &Database, max_versions: Option<NonZeroUsize>, tasks: &Receiver<Task>) {
+pub(super) fn run(db: &OpenDatabase, max_versions: Option<NonZeroUsize>, tasks: &Receiver<Task>) {
     while let Ok(first) = tasks.recv() {
         let mut bytes = first.bytes();
         let mut batch = vec![first];
@@ -78,11 +79,23 @@ pub(super) fn run(db: &Database, max_versions: Option<NonZeroUsize>, tasks: &Rec
             bytes = bytes.saturating_add(next.bytes());
             batch.push(next);
         }
-        serve(db, max_versions, batch);
+        let mut batch = Some(batch);
+        let served = db.with(|db| serve(db, max_versions, batch.take().unwrap_or_default()));
+        if let (Some(batch), Err(error)) = (batch, served) {
+            refuse(batch, error);
+        }
     }
 }
 
-fn serve(db: &Database, max_versions: Option<NonZeroUsize>, batch: Vec<Task>) {
+/// Nothing was written for any of them.
+fn refuse(batch: Vec<Task>, error: StoreError) {
+    let error = Arc::new(error);
+    batch.into_iter().for_each(|task| task.refuse(unavailable(Arc::clone(&error)).into()));
+}
+
+/// # Errors
+/// That of the file, of which the tasks are told too.
+fn serve(db: &Database, max_versions: Option<NonZeroUsize>, batch: Vec<Task>) -> Result<()> {
     let done = db.begin_write().map_err(failed).and_then(|transaction| {
         let outcomes = apply(&transaction, max_versions, &batch)?;
         Ok((transaction, outcomes))
@@ -92,13 +105,17 @@ fn serve(db: &Database, max_versions: Option<NonZeroUsize>, batch: Vec<Task>) {
         Err(error) => {
             // The transaction was dropped, and with it all that it wrote.
             let error = Arc::new(error);
-            return batch.into_iter().for_each(|task| task.refuse(unavailable(Arc::clone(&error)).into()));
+            batch.into_iter().for_each(|task| task.refuse(unavailable(Arc::clone(&error)).into()));
+            return Err(unavailable(error));
         }
     };
     let nothing = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Refused(_)));
     let ended = if nothing { transaction.abort().map_err(failed) } else { transaction.commit().map_err(failed) };
     match ended {
-        Ok(()) => batch.into_iter().zip(outcomes).for_each(|(task, outcome)| answer(task, outcome)),
+        Ok(()) => {
+            batch.into_iter().zip(outcomes).for_each(|(task, outcome)| answer(task, outcome));
+            Ok(())
+        }
         Err(error) => {
             let error = Arc::new(error);
             for (task, outcome) in batch.into_iter().zip(outcomes) {
@@ -109,6 +126,7 @@ fn serve(db: &Database, max_versions: Option<NonZeroUsize>, batch: Vec<Task>) {
                     _ => StoreError::Indeterminate { source: Some(source.into()) }.into(),
                 });
             }
+            Err(unavailable(error))
         }
     }
 }

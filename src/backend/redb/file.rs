@@ -1,0 +1,177 @@
+//! The database behind a store, opened once more where the engine has given up on its file.
+
+use super::{failed, unavailable};
+use crate::store::{Result, StoreError};
+use ::redb::{Builder, Database};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// How long a failed try to open the file again counts.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Opens the same database once more.
+pub(super) type Reopen = dyn Fn() -> Result<Database> + Send + Sync;
+
+/// A database whose file may fail: the engine refuses everything after the first error of the disk, until it is opened again.
+pub(super) struct OpenDatabase {
+    slot: RwLock<Option<Database>>,
+    has_failed: AtomicBool,
+    tried: Mutex<Option<Instant>>,
+    reopen: Option<Box<Reopen>>,
+}
+
+impl OpenDatabase {
+    pub(super) fn new(db: Database, reopen: Option<Box<Reopen>>) -> Self {
+        Self { slot: RwLock::new(Some(db)), has_failed: AtomicBool::new(false), tried: Mutex::new(None), reopen }
+    }
+
+    /// Does something with the database, after it was opened again where that is needed.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
+        self.mend();
+        let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(db) = slot.as_ref() else {
+            let why = "the file failed, and cannot be opened again yet";
+            return Err(StoreError::Unavailable { retry_after: Some(PAUSE), source: Some(why.into()) });
+        };
+        let done = work(db);
+        if done.as_ref().err().is_some_and(is_of_the_file) {
+            self.has_failed.store(true, Ordering::Release);
+        }
+        done
+    }
+
+    /// Opens the file again, where it has failed and no try was made just now.
+    fn mend(&self) {
+        let Some(reopen) = self.reopen.as_ref().filter(|_| self.has_failed.load(Ordering::Acquire)) else { return };
+        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.has_failed.load(Ordering::Acquire) || tried.is_some_and(|last| last.elapsed() < PAUSE) {
+            return;
+        }
+        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+        // The file is locked as long as it is open.
+        drop(slot.take());
+        if let Ok(db) = reopen() {
+            *slot = Some(db);
+            self.has_failed.store(false, Ordering::Release);
+        }
+        *tried = Some(Instant::now());
+    }
+}
+
+/// Whether the engine is done with the file because of this error.
+fn is_of_the_file(error: &StoreError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = match error {
+        StoreError::Unavailable { source: Some(source), .. } | StoreError::Indeterminate { source: Some(source) } => {
+            Some(&**source)
+        }
+        _ => None,
+    };
+    while let Some(one) = cause {
+        if let Some(error) = one.downcast_ref::<::redb::Error>() {
+            use ::redb::Error::{DatabaseClosed, Io, PreviousIo};
+            return matches!(error, Io(_) | PreviousIo | DatabaseClosed);
+        }
+        cause = one.source();
+    }
+    false
+}
+
+/// Opens a file, or makes it. A new one is made beside its name, and gets it once it is whole: so a file that is there and
+/// empty was damaged, and is no store that has just begun.
+pub(super) fn open(builder: &Builder, path: &Path, prepare: impl FnOnce(&Database) -> Result<()>) -> Result<Database> {
+    if path.try_exists().map_err(unavailable)? { open_existing(builder, path) } else { make(builder, path, prepare) }
+}
+
+/// Opens a file that is there.
+pub(super) fn open_existing(builder: &Builder, path: &Path) -> Result<Database> {
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(unavailable)?;
+    for_owner_alone(&file).map_err(unavailable)?;
+    let damaged = |what: &str| StoreError::Corrupt { what: format!("the file `{}` {what}", path.display()) };
+    if file.metadata().map_err(unavailable)?.len() == 0 {
+        return Err(damaged("is empty, and a store was kept there: restore it, or remove it to begin a new one"));
+    }
+    // The engine asserts what its header says of the file.
+    match catch_unwind(AssertUnwindSafe(|| builder.create_file(file))) {
+        Ok(opened) => opened.map_err(|error| match failed_to_open(error) {
+            StoreError::Corrupt { what } => damaged(&format!("is no such store, or is damaged: {what}")),
+            other => other,
+        }),
+        Err(_) => Err(damaged("is shorter than it says, or damaged: restore it from a backup")),
+    }
+}
+
+fn make(builder: &Builder, path: &Path, prepare: impl FnOnce(&Database) -> Result<()>) -> Result<Database> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let begun = path.with_file_name(name);
+    let file = private().read(true).write(true).create(true).truncate(false).open(&begun).map_err(unavailable)?;
+    // Another process may be making it; what one left behind that ended meanwhile is begun anew.
+    file.try_lock().map_err(unavailable)?;
+    if path.try_exists().map_err(unavailable)? {
+        return open_existing(builder, path);
+    }
+    file.set_len(0).map_err(unavailable)?;
+    let db = builder.create_file(file).map_err(failed_to_open)?;
+    prepare(&db)?;
+    std::fs::rename(&begun, path).map_err(unavailable)?;
+    // Else the power may fail and the file be gone, with what it has acknowledged.
+    sync_folder_of(path).map_err(unavailable)?;
+    Ok(db)
+}
+
+pub(super) fn failed_to_open(error: ::redb::DatabaseError) -> StoreError {
+    match ::redb::Error::from(error) {
+        // The file begins with other bytes than those of a database, or ends before its header does.
+        ::redb::Error::Io(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+        {
+            StoreError::Corrupt { what: error.to_string() }
+        }
+        error => failed(error),
+    }
+}
+
+#[cfg(unix)]
+fn private() -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+#[cfg(not(unix))]
+fn private() -> OpenOptions {
+    OpenOptions::new()
+}
+
+/// What is kept is for the user of the process, and nobody else.
+#[cfg(unix)]
+fn for_owner_alone(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let permissions = file.metadata()?.permissions();
+    if permissions.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+fn for_owner_alone(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder_of(_: &Path) -> io::Result<()> {
+    Ok(())
+}
