@@ -7,6 +7,7 @@ use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroizing;
 
 /// The key that seals one object: 256 random bits, made for it and used for nothing else. It is wiped from memory when it
@@ -186,17 +187,39 @@ impl<P: KeyProvider + ?Sized> KeyProvider for std::sync::Arc<P> {
 
 /// Keys that the process holds itself, by name: one that is current, and those before it.
 ///
-/// It wraps with AES-256-GCM under a random nonce, bound to the tenant and the context.
+/// It wraps with AES-256-GCM under a random nonce, bound to the tenant and the context. One key may do so
+/// [`MOST_WRAPS`](Self::MOST_WRAPS) times; they are counted.
+///
+/// ```
+/// use fhir_devices::backend::sealed::{DataKey, KeyProvider, KeyRing};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (tenant, data) = ("st-mary".parse()?, DataKey::random()?);
+/// let keys = KeyRing::new("2026".parse()?, [7; 32]).with_wraps(KeyRing::MOST_WRAPS);
+/// assert!(keys.wrap(&tenant, &data, b"").await.is_err());
+/// let keys = keys.rotated("2027".parse()?, [8; 32]);
+/// assert!(keys.wrap(&tenant, &data, b"").await.is_ok());
+/// assert_eq!(keys.wraps(), 1);
+/// # Ok(())
+/// # }
+/// ```
 pub struct KeyRing {
     current: KeyId,
     keys: BTreeMap<KeyId, DataKey>,
+    wraps: AtomicU64,
 }
 
 impl KeyRing {
+    /// The most data keys that one key wraps: beyond 2^32 random nonces it is no longer sure enough that none comes twice
+    /// (NIST SP 800-38D, 8.3). Another one is [`Denied`](StoreError::Denied) until the key is
+    /// [rotated](Self::rotated).
+    pub const MOST_WRAPS: u64 = 1 << 32;
+
     /// One key.
     #[must_use]
     pub fn new(id: KeyId, key: [u8; 32]) -> Self {
-        Self { keys: BTreeMap::from([(id.clone(), DataKey::from_bytes(key))]), current: id }
+        Self { keys: BTreeMap::from([(id.clone(), DataKey::from_bytes(key))]), current: id, wraps: AtomicU64::new(0) }
     }
 
     /// With a new current key. The others go on to unwrap.
@@ -204,6 +227,7 @@ impl KeyRing {
     pub fn rotated(mut self, id: KeyId, key: [u8; 32]) -> Self {
         self.keys.insert(id.clone(), DataKey::from_bytes(key));
         self.current = id;
+        self.wraps = AtomicU64::new(0);
         self
     }
 
@@ -216,12 +240,36 @@ impl KeyRing {
         self
     }
 
+    /// Goes on counting from so many wraps of the current key, as an earlier process told them by [`wraps`](Self::wraps).
+    #[must_use]
+    pub fn with_wraps(self, wraps: u64) -> Self {
+        self.wraps.store(wraps, Ordering::Relaxed);
+        self
+    }
+
+    /// How many data keys the current key has wrapped, in this process and before it as far as
+    /// [`with_wraps`](Self::with_wraps) said so.
+    #[must_use]
+    pub fn wraps(&self) -> u64 {
+        self.wraps.load(Ordering::Relaxed)
+    }
+
+    fn count(&self) -> Result<()> {
+        let next = |wraps| (wraps < Self::MOST_WRAPS).then_some(wraps + 1);
+        let counted = self.wraps.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        counted.map(drop).map_err(|_| {
+            let why = format!("the key `{}` has wrapped {} data keys: rotate it", self.current, Self::MOST_WRAPS);
+            StoreError::Denied { source: Some(why.into()) }
+        })
+    }
+
     fn key(&self, id: &KeyId) -> Result<&DataKey> {
         let missing = || StoreError::Denied { source: Some(format!("there is no key `{id}`").into()) };
         self.keys.get(id).ok_or_else(missing)
     }
 
     fn wrap_now(&self, tenant: &Tenant, key: &DataKey, context: &[u8]) -> Result<WrappedKey> {
+        self.count()?;
         let mut nonce = Nonce::<Aes256Gcm>::default();
         fill(&mut nonce)?;
         let mut sealed = Zeroizing::new(*key.as_bytes());

@@ -7,7 +7,9 @@ use crate::store::{
     StoreError, Tenant, Token, TokenMatch, Version, VersionId, Write,
 };
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
+use hmac::digest::KeyInit;
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
 use smol_str::SmolStr;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -21,10 +23,17 @@ use zeroize::Zeroizing;
 /// resource: a body that was moved to another tenant or resource, or changed, does not open
 /// ([`Corrupt`](StoreError::Corrupt)). Keys rotate without a version being rewritten.
 ///
+/// A data key seals one body alone, so that its nonce is never used twice; how often the key that wraps them may be used is
+/// for the provider to count, as [`KeyRing::MOST_WRAPS`](super::KeyRing::MOST_WRAPS) says.
+///
 /// # What it does not hide
 /// The store below sees types and ids, times, sizes, and the index entries, among which are identifiers and references to
-/// patients. [`with_blind_index`](Self::with_blind_index) hides the values of the entries. An older body of the same resource
-/// that is put in the place of a newer one is not noticed.
+/// patients. [`with_blind_index`](Self::with_blind_index) hides the values of the entries.
+///
+/// # What it does not authenticate
+/// Bodies alone are: version numbers, times, write ids, deletions and index entries are believed as the store below tells
+/// them. Whoever can write there can delete a resource or undo its deletion, put an older body of the same resource in the
+/// place of a newer one, give a version another number or time, and let a search find or miss it.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -154,23 +163,21 @@ fn blind(secret: &[u8; 32], tenant: &Tenant, of: Parameter, token: Token) -> Tok
     }
 }
 
-/// HMAC (RFC 2104) with SHA-256, cut to 16 bytes, as hexadecimal digits.
+/// HMAC with SHA-256, cut to 16 bytes, as hexadecimal digits.
 fn hash(secret: &[u8; 32], tenant: &Tenant, of: Parameter, part: &str, text: &str) -> SmolStr {
-    let mut pads = [[0x36_u8; 64], [0x5c_u8; 64]];
-    for pad in &mut pads {
-        pad.iter_mut().zip(secret).for_each(|(p, k)| *p ^= k);
-    }
-    let [inner, outer] = pads;
     let message = format::context(&[tenant.as_str(), of.as_str(), part, text]);
-    let inner = Sha256::new_with_prefix(inner).chain_update(message).finalize();
-    let outer = Sha256::new_with_prefix(outer).chain_update(inner).finalize();
-    outer.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    // A key that is shorter than a block is filled up with zeros (RFC 2104).
+    let mut block = [0; 64];
+    block.iter_mut().zip(secret).for_each(|(to, from)| *to = *from);
+    let mac = <Hmac<Sha256> as KeyInit>::new(&block.into()).chain_update(message).finalize().into_bytes();
+    mac.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 impl<S: ResourceStore + ?Sized> ResourceStore for SealedResources<S> {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = self.below.capabilities();
         capabilities.max_body = capabilities.max_body.saturating_sub(OVERHEAD);
+        capabilities.search_beginnings &= self.blind.is_none();
         capabilities
     }
 
@@ -222,5 +229,16 @@ impl<S: ResourceStore + ?Sized> ResourceStore for SealedResources<S> {
 impl<S: ?Sized> fmt::Debug for SealedResources<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SealedResources").field("blind", &self.blind.is_some()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_values_are_those_of_versions_before() {
+        let hidden = hash(&[7; 32], &"ward".parse().unwrap(), Parameter::Model, "value", "p9");
+        assert_eq!(hidden, "36c98190c25ffc15aa544368a85fcb4d");
     }
 }
