@@ -10,6 +10,8 @@
 
 #[path = "rest/bundles.rs"]
 mod bundles;
+#[path = "rest/capabilities.rs"]
+mod capabilities;
 #[path = "rest/client.rs"]
 mod client;
 #[path = "rest/interactions.rs"]

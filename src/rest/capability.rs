@@ -1,13 +1,18 @@
 //! What the service can do, as it says itself.
 
 use super::include::FOLLOWED;
-use super::param::params;
-use crate::store::ResourceType;
+use super::param::{ParamKind, params};
+use crate::store::{AtomicScope, Capabilities, ResourceType};
 use serde_json::{Value, json};
 
-/// The CapabilityStatement. It is made from the tables by which the service works, so that it promises nothing else.
-pub(super) fn statement(base: &str) -> String {
-    let resources: Vec<Value> = ResourceType::ALL.into_iter().map(resource).collect();
+/// The CapabilityStatement. It is made from the tables by which the service works and from what the store can do, so that it
+/// promises nothing else.
+pub(super) fn statement(base: &str, store: Capabilities) -> String {
+    let resources: Vec<Value> = ResourceType::ALL.into_iter().map(|kind| resource(kind, store)).collect();
+    // A transaction of one write is none.
+    let several = store.max_writes > 1 && store.atomic > AtomicScope::Key;
+    let interactions: Vec<Value> =
+        several.then_some("transaction").into_iter().chain(["batch"]).map(|code| json!({ "code": code })).collect();
     let members = json!({
         "status": "active",
         "date": "2026-11-24",
@@ -20,7 +25,7 @@ pub(super) fn statement(base: &str) -> String {
         "rest": [{
             "mode": "server",
             "resource": resources,
-            "interaction": [{ "code": "transaction" }, { "code": "batch" }],
+            "interaction": interactions,
         }],
     })
     .to_string();
@@ -29,9 +34,17 @@ pub(super) fn statement(base: &str) -> String {
     format!("{{\"resourceType\":\"CapabilityStatement\",{members}")
 }
 
-fn resource(kind: ResourceType) -> Value {
-    let interactions = ["read", "vread", "update", "delete", "history-instance", "create", "search-type"];
+fn resource(kind: ResourceType, store: Capabilities) -> Value {
+    let kept = ["vread", "history-instance"];
+    let interactions: Vec<Value> = ["read", "vread", "update", "delete", "history-instance", "create", "search-type"]
+        .into_iter()
+        .filter(|code| store.history || !kept.contains(code))
+        .map(|code| json!({ "code": code }))
+        .collect();
+    // Where a search lags behind, it does not show what another client has just created.
+    let conditional = store.search_read_your_writes;
     let search: Vec<Value> = params(kind)
+        .filter(|param| store.search_beginnings || param.index.is_none() || param.kind != ParamKind::Text)
         .map(|param| json!({ "name": param.name, "type": param.kind.as_str(), "documentation": param.about }))
         .collect();
     let link = |(from, by, _): &(ResourceType, crate::store::Parameter, ResourceType)| format!("{from}:{by}");
@@ -40,14 +53,14 @@ fn resource(kind: ResourceType) -> Value {
     let mut said = json!({
         "type": kind.as_str(),
         "profile": { "reference": format!("http://hl7.org/fhir/StructureDefinition/{kind}") },
-        "interaction": interactions.map(|code| json!({ "code": code })),
+        "interaction": interactions,
         "versioning": "versioned-update",
-        "readHistory": true,
+        "readHistory": store.history,
         "updateCreate": true,
-        "conditionalCreate": true,
+        "conditionalCreate": conditional,
         "conditionalRead": "full-support",
-        "conditionalUpdate": true,
-        "conditionalDelete": "single",
+        "conditionalUpdate": conditional,
+        "conditionalDelete": if conditional { "single" } else { "not-supported" },
         "referencePolicy": ["literal", "local"],
         "searchParam": search,
     });

@@ -161,7 +161,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     pub(super) async fn interact(&self, request: &Request<'_>, address: &Address) -> Result<Response> {
         takes_what_we_write(request)?;
         match (&*request.method, address) {
-            ("GET" | "HEAD", Address::Metadata) => Ok(Response::json(200, capability::statement(self.base.as_str()))),
+            ("GET" | "HEAD", Address::Metadata) => {
+                Ok(Response::json(200, capability::statement(self.base.as_str(), self.store.capabilities())))
+            }
             ("GET" | "HEAD", Address::Resource(key)) => {
                 let version = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
                 with_version(request, &version)

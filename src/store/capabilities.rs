@@ -37,6 +37,8 @@ pub struct Capabilities {
     pub history: bool,
     /// Whether a search sees the caller's own acknowledged writes at once.
     pub search_read_your_writes: bool,
+    /// Whether a search may ask for the beginning of a value.
+    pub search_beginnings: bool,
     /// Whether an acknowledged write survives the loss of a node or of power.
     pub durable_ack: bool,
     /// Whether a deletion keeps its write id, as a version with a body does.
@@ -44,7 +46,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// With history, with searches that see acknowledged writes, with the write ids of deletions, and with no promise of
+    /// With history, with searches that see acknowledged writes and may ask for beginnings, with the write ids of deletions, and with no promise of
     /// durability.
     #[must_use]
     pub const fn new(atomic: AtomicScope, max_writes: usize, max_body: u64) -> Self {
@@ -54,6 +56,7 @@ impl Capabilities {
             max_body,
             history: true,
             search_read_your_writes: true,
+            search_beginnings: true,
             durable_ack: false,
             deletion_write_ids: true,
         }

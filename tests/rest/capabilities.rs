@@ -1,0 +1,94 @@
+//! What the CapabilityStatement says, over stores that can do less.
+
+use super::client::{Client, json};
+use fhir_devices::backend::Memory;
+use fhir_devices::store::*;
+use serde_json::{Value, json as value};
+use std::num::NonZeroU32;
+
+/// A store that says of itself that it can do less.
+struct Limited(Memory, Capabilities);
+
+impl ResourceStore for Limited {
+    fn capabilities(&self) -> Capabilities {
+        self.1
+    }
+
+    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
+        self.0.read(tenant, key)
+    }
+
+    fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
+        self.0.vread(tenant, key, version)
+    }
+
+    fn commit<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        self.0.commit(tenant, writes)
+    }
+
+    fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
+        ResourceStore::search(&self.0, tenant, search)
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>>> {
+        self.0.history(tenant, key, limit, after)
+    }
+}
+
+async fn statement(capabilities: Capabilities) -> Value {
+    let client = Client::over(Limited(Memory::new(), capabilities));
+    json(&client.get("metadata").await)["rest"][0].clone()
+}
+
+fn codes(of: &Value) -> Vec<&str> {
+    of.as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap()).collect()
+}
+
+fn names(resource: &Value) -> Vec<&str> {
+    resource["searchParam"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn statement_of_a_whole_store_has_everything() {
+    let rest = statement(Capabilities::new(AtomicScope::Tenant, 9, 1 << 20)).await;
+    assert_eq!(codes(&rest["interaction"]), ["transaction", "batch"]);
+    for resource in rest["resource"].as_array().unwrap() {
+        assert!(codes(&resource["interaction"]).contains(&"vread"));
+        assert_eq!((&resource["readHistory"], &resource["conditionalCreate"]), (&value!(true), &value!(true)));
+    }
+    assert!(names(&rest["resource"][0]).contains(&"manufacturer"));
+}
+
+#[tokio::test]
+async fn statement_leaves_out_what_the_store_cannot_do() {
+    let mut less = Capabilities::new(AtomicScope::Key, 1, 1 << 20);
+    less.history = false;
+    less.search_read_your_writes = false;
+    less.search_beginnings = false;
+    let rest = statement(less).await;
+    assert_eq!(codes(&rest["interaction"]), ["batch"]);
+    for resource in rest["resource"].as_array().unwrap() {
+        let interactions = codes(&resource["interaction"]);
+        assert!(!interactions.contains(&"vread") && !interactions.contains(&"history-instance"), "{interactions:?}");
+        for (member, wanted) in [
+            ("readHistory", value!(false)),
+            ("conditionalCreate", value!(false)),
+            ("conditionalUpdate", value!(false)),
+            ("conditionalDelete", value!("not-supported")),
+        ] {
+            assert_eq!(resource[member], wanted, "{member}");
+        }
+    }
+    let device = names(&rest["resource"][0]);
+    assert!(!device.contains(&"manufacturer") && device.contains(&"identifier"), "{device:?}");
+}
