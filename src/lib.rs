@@ -31,6 +31,7 @@
 //! | [`rest`] | the FHIR REST API over a store, without HTTP |
 //! | [`update`] | what to do next, without input, output or a clock |
 //! | [`store`] | what the caller implements: stores of resources and of update files |
+//! | [`convert`] | documents of R4, R4B and R5 from STU3 and back |
 //! | [`containment`] | the tree MDS > VMD > channel > metric, its findings, and the one component that is meant |
 //! | [`mod@reference`] | references resolved: literals, Bundles, contained resources, stores |
 //! | [`validate`] | one walk over a value, and its rules |
@@ -284,6 +285,7 @@ pub mod element;
 pub mod backend;
 pub mod code;
 pub mod containment;
+pub mod convert;
 #[macro_use]
 pub mod datatype;
 pub mod issue;

@@ -13,6 +13,7 @@ const FLOORS: [&str; 19] = [
     "rest",
     "update",
     "store",
+    "convert",
     "containment",
     "reference",
     "validate",

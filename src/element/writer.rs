@@ -15,7 +15,12 @@ pub(crate) struct Mark(usize);
 
 impl Writer {
     pub(crate) fn new() -> Self {
-        Self { out: String::with_capacity(1024) }
+        Self::with_capacity(1024)
+    }
+
+    /// A writer of a document of about that many bytes.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self { out: String::with_capacity(bytes) }
     }
 
     pub(crate) fn finish(self) -> String {

@@ -9,4 +9,4 @@ mod report;
 
 pub use kind::{Kind, Severity};
 pub use path::Path;
-pub use report::{Issue, Position, Report};
+pub use report::{Issue, Places, Position, Report};

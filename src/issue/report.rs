@@ -45,6 +45,17 @@ pub struct Issue {
     pub message: String,
     /// The place in the source text, where the text was at hand.
     pub position: Option<Position>,
+    /// The places in both documents, for a finding about a conversion.
+    pub places: Option<Box<Places>>,
+}
+
+/// Where the two documents of a conversion have what a finding is about, as FHIRPath expressions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The place in the document that was converted, where there is one.
+    pub source: Option<String>,
+    /// The place in the document that it became, where there is one.
+    pub target: Option<String>,
 }
 
 /// How much of a place and of a message is kept, in bytes.
@@ -109,6 +120,7 @@ impl Issue {
             row: Cow::Borrowed(""),
             message: on_one_line(short(message.into())),
             position: None,
+            places: None,
         }
     }
 
@@ -116,6 +128,13 @@ impl Issue {
     #[must_use]
     pub fn with_row(mut self, row: impl Into<Cow<'static, str>>) -> Self {
         self.row = row.into();
+        self
+    }
+
+    /// The same finding with its places in both documents of a conversion.
+    #[must_use]
+    pub fn with_places(mut self, places: Places) -> Self {
+        self.places = Some(Box::new(places));
         self
     }
 

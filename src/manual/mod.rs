@@ -9,6 +9,7 @@
 pub mod backend;
 pub mod bounds;
 pub mod conformance;
+pub mod conversion;
 pub mod design;
 pub mod restore;
 

@@ -38,6 +38,8 @@ pub enum CanonicalName {
     AuditIngest,
     /// The identifier system of SHA-256 digests.
     AuditSha256,
+    /// The code system of the tags that say which type of STU3 a converted resource has.
+    Stu3Type,
 }
 
 /// The end of the URL of a name, and the two fixed URLs that it may have.
@@ -60,7 +62,7 @@ macro_rules! urls {
 
 impl CanonicalName {
     /// Every name.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AvailableUpdate,
         Self::Row,
         Self::WriteId,
@@ -72,6 +74,7 @@ impl CanonicalName {
         Self::AuditTenant,
         Self::AuditIngest,
         Self::AuditSha256,
+        Self::Stu3Type,
     ];
 
     const fn urls(self) -> Urls {
@@ -89,6 +92,7 @@ impl CanonicalName {
             Self::AuditTenant => urls!("NamingSystem/fhir-devices-tenant", "audit/tenant"),
             Self::AuditIngest => urls!("NamingSystem/fhir-devices-ingest", "audit/ingest"),
             Self::AuditSha256 => urls!("NamingSystem/fhir-devices-sha-256", "audit/sha-256"),
+            Self::Stu3Type => urls!("CodeSystem/stu3-type", "CodeSystem/stu3-type"),
         }
     }
 

@@ -123,10 +123,22 @@ impl From<&issue::Issue> for Issue {
             details: Some(CodeableConcept::from(rule)),
             diagnostics: text(&finding.message),
             location: position.as_deref().and_then(text).into_iter().collect(),
-            expression: text(&finding.at).into_iter().collect(),
+            expression: expressions(finding),
             ..Self::new(finding.severity, finding.kind)
         }
     }
+}
+
+/// The place of a finding; for one about a conversion those in both documents behind it, where they differ.
+fn expressions(finding: &issue::Issue) -> Vec<Primitive<Text>> {
+    let mut places = vec![finding.at.as_str()];
+    let both = finding.places.iter().flat_map(|both| [&both.source, &both.target]).filter_map(Option::as_deref);
+    for place in both {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places.into_iter().filter_map(|place| Text::new(place).ok()).map(Primitive::from).collect()
 }
 
 impl From<&OperationOutcome> for Report {

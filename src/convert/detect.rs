@@ -1,0 +1,119 @@
+//! Which version of FHIR a document is written for, by its marks.
+
+use super::json::{Json, Object};
+use super::options::Version;
+
+/// Members of a Device that one version has and the others have not.
+const DEVICE: &[(&str, Version)] = &[
+    ("udi", Version::Stu3),
+    ("model", Version::Stu3),
+    ("udiCarrier", Version::R4),
+    ("deviceName", Version::R4),
+    ("statusReason", Version::R4),
+    ("distinctIdentifier", Version::R4),
+    ("specialization", Version::R4),
+    ("modelNumber", Version::R4),
+    ("serialNumber", Version::R4),
+    ("partNumber", Version::R4),
+    ("parent", Version::R4),
+    ("property", Version::R4),
+    ("definition", Version::R4),
+    ("displayName", Version::R5),
+    ("name", Version::R5),
+    ("conformsTo", Version::R5),
+    ("availabilityStatus", Version::R5),
+    ("biologicalSourceEvent", Version::R5),
+    ("category", Version::R5),
+    ("mode", Version::R5),
+    ("cycle", Version::R5),
+    ("duration", Version::R5),
+    ("endpoint", Version::R5),
+    ("gateway", Version::R5),
+];
+
+/// Which version a document shows itself to be written for; nothing where it has no mark of one, or is no JSON.
+///
+/// The members that one version alone has are the marks, and those whose shape differs. What R4 and R5 have in common is
+/// taken for R4; R4B is never found, as these resources are the same in R4.
+///
+/// ```
+/// use fhir_devices::convert::{Version, version_of};
+///
+/// assert_eq!(version_of(br#"{"resourceType":"DeviceComponent"}"#), Some(Version::Stu3));
+/// assert_eq!(version_of(br#"{"resourceType":"Device","udiCarrier":[]}"#), Some(Version::R4));
+/// assert_eq!(version_of(br#"{"resourceType":"Device","type":[{"text":"pump"}]}"#), Some(Version::R5));
+/// assert_eq!(version_of(br#"{"resourceType":"Device","status":"active"}"#), None);
+/// ```
+#[must_use]
+pub fn version_of(json: &[u8]) -> Option<Version> {
+    let json = Json::read(std::str::from_utf8(json).ok()?, "Resource").ok()?;
+    of_resource(json.as_object()?)
+}
+
+fn of_resource(object: &Object<'_>) -> Option<Version> {
+    let own = match object.text("resourceType")? {
+        "DeviceComponent" => Some(Version::Stu3),
+        "Device" => of_device(object),
+        "DeviceMetric" => of_metric(object),
+        "Bundle" => {
+            let entries = object.get("entry").map(Json::items).unwrap_or_default().iter().filter_map(Json::as_object);
+            let resources = entries.filter_map(|entry| entry.get("resource").and_then(Json::as_object));
+            newest(resources.filter_map(of_resource))
+        }
+        _ => None,
+    };
+    let contained = object.get("contained").map(Json::items).unwrap_or_default().iter().filter_map(Json::as_object);
+    newest(own.into_iter().chain(contained.filter_map(of_resource)))
+}
+
+/// A mark of R4 may be one of R5 too; one of R5 is of R5 alone.
+fn newest(found: impl Iterator<Item = Version>) -> Option<Version> {
+    found.max()
+}
+
+fn of_device(object: &Object<'_>) -> Option<Version> {
+    let by_shape = [
+        object.get("type").and_then(|r#type| match r#type {
+            Json::Array(_) => Some(Version::R5),
+            _ => None,
+        }),
+        object.get("version").map(|version| match version {
+            Json::Array(_) => Version::R4,
+            _ => Version::Stu3,
+        }),
+        object.get("definition").and_then(Json::as_object).and_then(|definition| {
+            let of_r5 = |name| definition.get(name).is_some_and(|found| matches!(found, Json::Object(_)));
+            (of_r5("reference") || of_r5("concept")).then_some(Version::R5)
+        }),
+        object.get("property").and_then(|all| {
+            let first = all.items().first().and_then(Json::as_object)?;
+            let of_r5 = first.members.iter().any(|(name, value)| {
+                name.starts_with("value") && !matches!(value, Json::Array(_)) && name != "valueCode"
+            });
+            of_r5.then_some(Version::R5)
+        }),
+    ];
+    let by_name = object.members.iter().filter_map(|(name, _)| {
+        let name = name.strip_prefix('_').unwrap_or(name);
+        DEVICE.iter().find(|(mark, _)| *mark == name).map(|(_, version)| *version)
+    });
+    let found = newest(by_shape.into_iter().flatten().chain(by_name))?;
+    let of_r4 = object.get("type").is_some_and(|r#type| matches!(r#type, Json::Object(_)));
+    Some(if found == Version::R5 && of_r4 { Version::R4 } else { found })
+}
+
+fn of_metric(object: &Object<'_>) -> Option<Version> {
+    if object.has("device") || object.has("measurementFrequency") {
+        return Some(Version::R5);
+    }
+    let parent = object.get("parent").and_then(Json::as_object).and_then(|parent| parent.text("reference"));
+    match (object.get("identifier"), parent) {
+        (Some(Json::Array(_)), _) => Some(Version::R4),
+        (Some(Json::Object(_)), _) => Some(Version::Stu3),
+        (_, Some(parent)) if parent.contains("DeviceComponent/") => Some(Version::Stu3),
+        (_, Some(_)) => Some(Version::R4),
+        // STU3 requires an identifier.
+        (None, None) => Some(Version::R4),
+        _ => None,
+    }
+}

@@ -1,0 +1,318 @@
+//! JSON as a tree that borrows from its text: members in their order, numbers and literals as they are written.
+
+use crate::element::{Read, ReadMode, Reader, Writer};
+use crate::issue::{Issue, Kind, Path, Report, Severity};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// One value of JSON.
+#[derive(Clone, Debug)]
+pub(super) enum Json<'a> {
+    /// A number, a boolean or null, as it is written.
+    Token(Cow<'a, str>),
+    Text(Cow<'a, str>),
+    Array(Vec<Json<'a>>),
+    Object(Object<'a>),
+}
+
+/// The members of an object, in their order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Object<'a> {
+    pub(super) members: Vec<(Cow<'a, str>, Json<'a>)>,
+}
+
+/// How many members an object may have before its duplicates are looked for by a set.
+const FEW: usize = 24;
+
+impl<'a> Json<'a> {
+    /// Reads one document; `root` names it in findings. A member that stands twice is an error.
+    pub(super) fn read(text: &'a str, root: &str) -> Result<Self, Report> {
+        let mut r = Reader::new(text, ReadMode::Strict);
+        let json = read_value(&mut r, &Path::root(root)).and_then(|json| r.end().map(|()| json));
+        let report = r.into_report(root);
+        match json {
+            Ok(json) if !report.has_errors() => Ok(json),
+            _ => Err(report),
+        }
+    }
+
+    pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Self {
+        Self::Text(text.into())
+    }
+
+    pub(super) const fn null() -> Self {
+        Self::Token(Cow::Borrowed("null"))
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        matches!(self, Self::Token(token) if token == "null")
+    }
+
+    pub(super) fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_object(&self) -> Option<&Object<'a>> {
+        match self {
+            Self::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_object_mut(&mut self) -> Option<&mut Object<'a>> {
+        match self {
+            Self::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_array_mut(&mut self) -> Option<&mut Vec<Self>> {
+        match self {
+            Self::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The items of an array; any other value is taken for the only item.
+    pub(super) fn into_items(self) -> Vec<Self> {
+        match self {
+            Self::Array(items) => items,
+            other => vec![other],
+        }
+    }
+
+    /// The items of an array; none of any other value.
+    pub(super) fn items(&self) -> &[Self] {
+        match self {
+            Self::Array(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// Whether both are the same value, whatever the order of the members.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Token(one), Self::Token(two)) | (Self::Text(one), Self::Text(two)) => one == two,
+            (Self::Array(one), Self::Array(two)) => {
+                one.len() == two.len() && one.iter().zip(two).all(|(one, two)| one.same(two))
+            }
+            (Self::Object(one), Self::Object(two)) => one.same(two),
+            _ => false,
+        }
+    }
+
+    pub(super) fn to_text(&self, capacity: usize) -> String {
+        let mut w = Writer::with_capacity(capacity);
+        self.write(&mut w);
+        w.finish()
+    }
+
+    fn write(&self, w: &mut Writer) {
+        match self {
+            Self::Token(token) => w.raw(token),
+            Self::Text(text) => w.string(text),
+            Self::Array(items) => {
+                w.raw("[");
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        w.raw(",");
+                    }
+                    item.write(w);
+                }
+                w.raw("]");
+            }
+            Self::Object(object) => {
+                w.raw("{");
+                for (index, (name, value)) in object.members.iter().enumerate() {
+                    if index > 0 {
+                        w.raw(",");
+                    }
+                    w.string(name);
+                    w.raw(":");
+                    value.write(w);
+                }
+                w.raw("}");
+            }
+        }
+    }
+}
+
+impl<'a> Object<'a> {
+    pub(super) fn of<const N: usize>(members: [(&'static str, Json<'a>); N]) -> Self {
+        Self { members: members.map(|(name, value)| (Cow::Borrowed(name), value)).into() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Json<'a>> {
+        self.members.iter().find(|(own, _)| own == name).map(|(_, value)| value)
+    }
+
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Json<'a>> {
+        self.members.iter_mut().find(|(own, _)| own == name).map(|(_, value)| value)
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Json::as_text)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Removes a member and gives its value.
+    pub(super) fn take(&mut self, name: &str) -> Option<Json<'a>> {
+        let index = self.members.iter().position(|(own, _)| own == name)?;
+        Some(self.members.remove(index).1)
+    }
+
+    /// Sets a member: in its place where it is there, else at the end.
+    pub(super) fn put(&mut self, name: impl Into<Cow<'a, str>>, value: Json<'a>) {
+        let name = name.into();
+        match self.get_mut(&name) {
+            Some(old) => *old = value,
+            None => self.members.push((name, value)),
+        }
+    }
+
+    /// Sets a member, or does nothing without a value.
+    pub(super) fn put_some(&mut self, name: impl Into<Cow<'a, str>>, value: Option<Json<'a>>) {
+        if let Some(value) = value {
+            self.put(name, value);
+        }
+    }
+
+    /// Whether every member is one of `names`.
+    pub(super) fn only(&self, names: &[&str]) -> bool {
+        self.members.iter().all(|(name, _)| names.contains(&&**name))
+    }
+
+    /// Adds an extension behind those that are there.
+    pub(super) fn push_extension(&mut self, extension: Object<'a>) {
+        match self.get_mut("extension") {
+            Some(Json::Array(items)) => items.push(Json::Object(extension)),
+            _ => self.put("extension", Json::Array(vec![Json::Object(extension)])),
+        }
+    }
+
+    /// Removes the last extension with this url and gives it.
+    pub(super) fn take_extension(&mut self, url: &str) -> Option<Object<'a>> {
+        let items = self.get_mut("extension")?.as_array_mut()?;
+        let index = items.iter().rposition(|item| item.as_object().and_then(|item| item.text("url")) == Some(url))?;
+        let found = items.remove(index);
+        if items.is_empty() {
+            self.take("extension");
+        }
+        match found {
+            Json::Object(found) => Some(found),
+            _ => None,
+        }
+    }
+
+    pub(super) fn same(&self, other: &Self) -> bool {
+        if self.members.len() != other.members.len() {
+            return false;
+        }
+        let alike = |one: &(Cow<'a, str>, Json<'a>), two: &(Cow<'a, str>, Json<'a>)| one.0 == two.0;
+        if self.members.iter().zip(&other.members).all(|(one, two)| alike(one, two)) {
+            return self.members.iter().zip(&other.members).all(|(one, two)| one.1.same(&two.1));
+        }
+        let sorted = |object: &'_ Self| {
+            let mut order: Vec<usize> = (0..object.members.len()).collect();
+            order.sort_by_key(|index| object.members.get(*index).map(|(name, _)| name.to_string()));
+            order
+        };
+        sorted(self).into_iter().zip(sorted(other)).all(|(one, two)| {
+            let pair = self.members.get(one).zip(other.members.get(two));
+            pair.is_some_and(|(one, two)| one.0 == two.0 && one.1.same(&two.1))
+        })
+    }
+}
+
+fn read_value<'a>(r: &mut Reader<'a>, at: &Path<'_>) -> Read<Json<'a>> {
+    match r.peek() {
+        Some(b'{') => {
+            r.enter()?;
+            let mut members: Vec<(Cow<'a, str>, Json<'a>)> = Vec::with_capacity(4);
+            let mut names = BTreeSet::new();
+            while r.more(b'}', members.is_empty())? {
+                r.peek();
+                let offset = r.offset();
+                let name = r.key()?;
+                if is_there(&members, &mut names, &name) {
+                    let message = "found the member a second time";
+                    let here = at.child(&name);
+                    r.find_as(Severity::Error, offset, "duplicate-member", Kind::Structure, &here, message);
+                }
+                let value = read_value(r, &at.child(&name))?;
+                members.push((name, value));
+            }
+            Ok(Json::Object(Object { members }))
+        }
+        Some(b'[') => {
+            r.enter()?;
+            let mut items = Vec::new();
+            while r.more(b']', items.is_empty())? {
+                let item = read_value(r, &at.indexed(items.len()))?;
+                items.push(item);
+            }
+            Ok(Json::Array(items))
+        }
+        Some(b'"') => r.string().map(Json::Text),
+        _ => {
+            let start = r.offset();
+            r.skip(at)?;
+            Ok(Json::Token(Cow::Borrowed(r.text_since(start))))
+        }
+    }
+}
+
+/// Whether a member of that name was read before. Few are looked through, many are kept in a set.
+fn is_there<'a>(members: &[(Cow<'a, str>, Json<'a>)], names: &mut BTreeSet<Cow<'a, str>>, name: &Cow<'a, str>) -> bool {
+    if members.len() < FEW {
+        return members.iter().any(|(own, _)| own == name);
+    }
+    if names.is_empty() {
+        names.extend(members.iter().map(|(own, _)| own.clone()));
+    }
+    !names.insert(name.clone())
+}
+
+/// The report of a document that is no object.
+pub(super) fn not_an_object() -> Report {
+    let message = "found no object, wanted a resource";
+    Report::from_iter([Issue::new("wrong-type", Severity::Error, Kind::Structure, "Resource", message)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_is_written_as_it_was_read() {
+        let text = r#"{"a":[1.50,null,{"b":"\u0001\n\"","c":{}}],"_a":[],"d":true}"#;
+        assert_eq!(Json::read(text, "Device").unwrap().to_text(0), text);
+    }
+
+    #[test]
+    fn a_member_that_stands_twice_is_refused_at_its_place() {
+        let report = Json::read(r#"{"a":[{"b":1,"b":2}]}"#, "Device").unwrap_err();
+        assert_eq!((report.issues()[0].rule.as_ref(), &*report.issues()[0].at), ("duplicate-member", "Device.a[0].b"));
+        let many: String = (0..50).map(|n| format!("\"m{n}\":0,")).collect();
+        assert!(Json::read(&format!("{{{many}\"m3\":1}}"), "Device").is_err());
+        assert!(Json::read(&format!("{{{many}\"m\":1}}"), "Device").is_ok());
+    }
+
+    #[test]
+    fn the_order_of_members_does_not_count_and_digits_do() {
+        let same = |one, two| Json::read(one, "").unwrap().same(&Json::read(two, "").unwrap());
+        assert!(same(r#"{"a":1,"b":[2]}"#, r#"{"b":[2],"a":1}"#));
+        assert!(!same(r#"{"a":1.0}"#, r#"{"a":1}"#));
+        assert!(!same(r#"{"a":1}"#, r#"{"b":1}"#));
+    }
+}

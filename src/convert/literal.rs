@@ -1,0 +1,82 @@
+//! Literal references and urls of components, which are Devices from R4 on.
+
+use super::options::Ids;
+use crate::datatype::Literal;
+
+/// The reference to a component as one to a Device; nothing where it is to something else.
+pub(super) fn to_device(text: &str, ids: &Ids) -> Option<String> {
+    if !text.contains("DeviceComponent/") {
+        return None;
+    }
+    with_type(text, "DeviceComponent", "Device", |id| match ids {
+        Ids::Keep => id.to_owned(),
+        Ids::Prefix(prefix) => format!("{prefix}{id}"),
+    })
+}
+
+/// The reference to a Device as one to the component that it is; nothing where it is to something else.
+pub(super) fn to_component(text: &str, ids: &Ids) -> Option<String> {
+    with_type(text, "Device", "DeviceComponent", |id| component_id(id, ids).to_owned())
+}
+
+/// The id of a component, given that of its Device.
+pub(super) fn component_id<'i>(id: &'i str, ids: &Ids) -> &'i str {
+    match ids {
+        Ids::Keep => id,
+        Ids::Prefix(prefix) => id.strip_prefix(prefix.as_str()).filter(|rest| !rest.is_empty()).unwrap_or(id),
+    }
+}
+
+fn with_type(text: &str, from: &str, to: &'static str, id_of: impl Fn(&str) -> String) -> Option<String> {
+    let literal = Literal::parse(text);
+    let id = literal.id().filter(|_| literal.resource_type() == Some(from)).map(id_of)?;
+    let version = literal.version();
+    let base = match literal {
+        Literal::Absolute { base, .. } => format!("{base}/"),
+        _ => String::new(),
+    };
+    let version = version.map(|version| format!("/_history/{version}")).unwrap_or_default();
+    Some(format!("{base}{to}/{id}{version}"))
+}
+
+/// The url of a request or answer with the one type in place of the other: `Type`, `Type?search`, or a reference.
+pub(super) fn url_to_device(text: &str, ids: &Ids) -> Option<String> {
+    to_device(text, ids).or_else(|| type_alone(text, "DeviceComponent", "Device"))
+}
+
+/// The way back of [`url_to_device`].
+pub(super) fn url_to_component(text: &str, ids: &Ids) -> Option<String> {
+    to_component(text, ids).or_else(|| type_alone(text, "Device", "DeviceComponent"))
+}
+
+fn type_alone(text: &str, from: &str, to: &str) -> Option<String> {
+    let rest = text.strip_prefix(from)?;
+    (rest.is_empty() || rest.starts_with('?')).then(|| format!("{to}{rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_to_components_are_retargeted_and_others_are_not() {
+        for (stu3, r4) in [
+            ("DeviceComponent/a", "Device/a"),
+            ("http://a.example/fhir/DeviceComponent/a/_history/2", "http://a.example/fhir/Device/a/_history/2"),
+        ] {
+            assert_eq!(to_device(stu3, &Ids::Keep).as_deref(), Some(r4));
+            assert_eq!(to_component(r4, &Ids::Keep).as_deref(), Some(stu3));
+        }
+        for other in ["#a", "urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a", "Device/a", "x/DeviceComponent/a", ""] {
+            assert_eq!(to_device(other, &Ids::Keep), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn prefix_of_ids_comes_and_goes() {
+        let ids = Ids::Prefix("dc-".to_owned());
+        assert_eq!(to_device("DeviceComponent/a", &ids).as_deref(), Some("Device/dc-a"));
+        assert_eq!(to_component("Device/dc-a", &ids).as_deref(), Some("DeviceComponent/a"));
+        assert_eq!(to_component("Device/a", &ids).as_deref(), Some("DeviceComponent/a"));
+    }
+}

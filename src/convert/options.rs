@@ -1,0 +1,251 @@
+//! How a conversion is to be made.
+
+use crate::primitive::CanonicalBase;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+/// A version of FHIR that devices are converted from and to.
+///
+/// ```
+/// use fhir_devices::convert::Version;
+///
+/// assert_eq!("r4b".parse(), Ok(Version::R4B));
+/// assert_eq!(Version::from_mime("4.0"), Some(Version::R4));
+/// assert_eq!(Version::R5.number(), "5.0.0");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Version {
+    /// FHIR STU3, 3.0.2: the version of the model of this crate.
+    Stu3,
+    /// FHIR R4, 4.0.1.
+    R4,
+    /// FHIR R4B, 4.3.0.
+    R4B,
+    /// FHIR R5, 5.0.0.
+    R5,
+}
+
+/// A text that names no version of FHIR that is converted.
+///
+/// ```
+/// let error = "r6".parse::<fhir_devices::convert::Version>().unwrap_err();
+/// assert_eq!(error.to_string(), "the text is no version of FHIR, wanted stu3, r4, r4b or r5");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the text is no version of FHIR, wanted stu3, r4, r4b or r5")]
+#[non_exhaustive]
+pub struct NotAVersion;
+
+impl Version {
+    /// Every version, the oldest first.
+    pub const ALL: [Self; 4] = [Self::Stu3, Self::R4, Self::R4B, Self::R5];
+
+    /// The name: `stu3`, `r4`, `r4b` or `r5`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stu3 => "stu3",
+            Self::R4 => "r4",
+            Self::R4B => "r4b",
+            Self::R5 => "r5",
+        }
+    }
+
+    /// The number of the publication, such as `4.0.1`.
+    #[must_use]
+    pub const fn number(self) -> &'static str {
+        match self {
+            Self::Stu3 => "3.0.2",
+            Self::R4 => "4.0.1",
+            Self::R4B => "4.3.0",
+            Self::R5 => "5.0.0",
+        }
+    }
+
+    /// The version that the MIME type parameter `fhirVersion` names: `3.0`, `4.0`, `4.3` or `5.0`.
+    #[must_use]
+    pub fn from_mime(parameter: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|version| version.mime() == parameter)
+    }
+
+    /// The value of the MIME type parameter `fhirVersion`, such as `4.0`.
+    #[must_use]
+    pub const fn mime(self) -> &'static str {
+        match self {
+            Self::Stu3 => "3.0",
+            Self::R4 => "4.0",
+            Self::R4B => "4.3",
+            Self::R5 => "5.0",
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Version {
+    type Err = NotAVersion;
+
+    fn from_str(name: &str) -> Result<Self, NotAVersion> {
+        Self::ALL.into_iter().find(|version| version.as_str() == name).ok_or(NotAVersion)
+    }
+}
+
+/// Which ids components have in R4 and later, where they are Devices among Devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Ids {
+    /// The ids that they have. A Bundle with `Device/x` and `DeviceComponent/x` is refused then.
+    #[default]
+    Keep,
+    /// This text, and the id behind it. It is a pure function of the id, so that documents that are converted one by
+    /// one agree.
+    Prefix(String),
+}
+
+/// Which Devices of R4 and later are taken for components.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Components {
+    /// Those that say so: by the tag that this crate writes, by one of the code system `resource-types`, or by an
+    /// extension for an element of DeviceComponent.
+    #[default]
+    Marked,
+    /// Those, and the Devices whose type is a VMD or a channel by its code of ISO/IEEE 11073-10101.
+    ByLevel,
+}
+
+/// What the one `device` of a DeviceMetric of R5 is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricDevice {
+    /// The component that the metric belongs to: `parent`.
+    #[default]
+    Parent,
+    /// The device that it is measured by: `source`. Personal health devices have no parent.
+    Source,
+}
+
+/// How the component at the top of a tree is linked to its device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Links {
+    /// As it is written: `source` stays a carried element, and `parent` leads to a component.
+    #[default]
+    AsWritten,
+    /// By `source` in STU3 and by `parent` in R4 and later: a component without `parent` gets its `source` for one, and
+    /// a VMD whose `parent` is a Device gets it for its `source`.
+    Source,
+}
+
+/// Which code systems identifier types have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CodeSystems {
+    /// Those that they have.
+    #[default]
+    Keep,
+    /// Those of the version converted to: `http://hl7.org/fhir/v2/0203` and `http://hl7.org/fhir/identifier-type` in
+    /// STU3, `http://terminology.hl7.org/CodeSystem/v2-0203` from R4 on.
+    Rewrite,
+}
+
+/// Something that a version has no place for, not even in an extension.
+///
+/// A document that has it is refused, unless [`Options::allow`] names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Loss {
+    /// A modifier extension on an element that has to be carried in an extension.
+    ModifierExtension,
+    /// An extension whose value has a type that the version has not.
+    ValueType,
+    /// A search in a request of a Bundle that asks by a parameter that Device has not in R4.
+    Query,
+    /// `Bundle.issues` of R5.
+    Issues,
+    /// `Device/x` and `DeviceComponent/x` in one Bundle: both are `Device/x` in R4.
+    Collision,
+}
+
+impl Loss {
+    /// Every loss.
+    pub const ALL: [Self; 5] = [Self::ModifierExtension, Self::ValueType, Self::Query, Self::Issues, Self::Collision];
+}
+
+/// How a conversion is to be made. The default loses nothing and assumes nothing.
+///
+/// ```
+/// use fhir_devices::convert::{Components, Ids, Options};
+///
+/// let options = Options::default().ids(Ids::Prefix("dc-".to_owned())).components(Components::ByLevel);
+/// assert_eq!(options.ids, Ids::Prefix("dc-".to_owned()));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// Which ids components have in R4 and later.
+    pub ids: Ids,
+    /// Which Devices are taken for components.
+    pub components: Components,
+    /// What `device` of a DeviceMetric of R5 is.
+    pub metric_device: MetricDevice,
+    /// How the component at the top is linked to its device.
+    pub links: Links,
+    /// Which code systems identifier types have.
+    pub code_systems: CodeSystems,
+    /// The base of the code system of the tag that marks components.
+    pub base: CanonicalBase,
+    /// What may be lost.
+    pub allow: BTreeSet<Loss>,
+}
+
+impl Options {
+    /// The same, with ids of components so.
+    #[must_use]
+    pub fn ids(mut self, ids: Ids) -> Self {
+        self.ids = ids;
+        self
+    }
+
+    /// The same, with components told so.
+    #[must_use]
+    pub const fn components(mut self, components: Components) -> Self {
+        self.components = components;
+        self
+    }
+
+    /// The same, with `device` of R5 being that.
+    #[must_use]
+    pub const fn metric_device(mut self, device: MetricDevice) -> Self {
+        self.metric_device = device;
+        self
+    }
+
+    /// The same, with the top linked so.
+    #[must_use]
+    pub const fn links(mut self, links: Links) -> Self {
+        self.links = links;
+        self
+    }
+
+    /// The same, with code systems of identifier types so.
+    #[must_use]
+    pub const fn code_systems(mut self, code_systems: CodeSystems) -> Self {
+        self.code_systems = code_systems;
+        self
+    }
+
+    /// The same, with the code system of the tag under that base.
+    #[must_use]
+    pub fn base(mut self, base: CanonicalBase) -> Self {
+        self.base = base;
+        self
+    }
+
+    /// The same, with these losses allowed too.
+    #[must_use]
+    pub fn allow(mut self, losses: impl IntoIterator<Item = Loss>) -> Self {
+        self.allow.extend(losses);
+        self
+    }
+}

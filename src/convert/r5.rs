@@ -1,0 +1,381 @@
+//! The step between R4 and R5: Device and DeviceMetric.
+
+use super::carry::{
+    CONFORMS_TO_R5, DEVICE_R4_ALONE, DEVICE_R5, METRIC_PARENT, METRIC_R4_ALONE, METRIC_R5, NAME_R5, PROPERTY_R4, Taken,
+    VERSION_R5, absent_element, carry, carry_code, carry_taken, edited, is_absent, plain, push_under, put_restored,
+    restore, restore_code, take_carried, take_under, under,
+};
+use super::context::{Context, Key};
+use super::json::{Json, Object};
+use super::options::MetricDevice;
+
+const STATUSES_R5: &[&str] = &["active", "inactive", "entered-in-error"];
+const ENTRY_TYPES_R4: &[&str] = &["barcode", "rfid", "manual", "card", "self-reported", "unknown"];
+const COLORS_R4: &[&str] = &["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
+const NAME_TYPE: &str = x4!("Device.deviceName.type");
+const FILLED: &str = "required in R5, unknown";
+
+/// The required elements of a UDI carrier of R5, and the mark of one that R4 has so itself.
+const UDI_REQUIRED: [(&str, &str, &str); 2] = [
+    ("deviceIdentifier", "Device.udiCarrier.deviceIdentifier", x4!("Device.udiCarrier.deviceIdentifier")),
+    ("issuer", "Device.udiCarrier.issuer", x4!("Device.udiCarrier.issuer")),
+];
+
+fn objects<'j, 'a>(object: &'j mut Object<'a>, name: &str) -> impl Iterator<Item = &'j mut Object<'a>> {
+    let items = object.get_mut(name).and_then(Json::as_array_mut);
+    items.into_iter().flatten().filter_map(Json::as_object_mut)
+}
+
+fn rename<'a>(object: &mut Object<'a>, from: &str, to: &'static str) {
+    let (value, extra) = (object.take(from), object.take(&under(from)));
+    object.put_some(to, value);
+    object.put_some(under(to), extra);
+}
+
+fn detail(name: &str) -> &'static str {
+    if name == "patient" { "R5: DeviceAssociation" } else { "" }
+}
+
+fn r5_only(_: &str) -> &'static str {
+    "R5 only"
+}
+
+// ------------------------------------------------------------------------------------------------------- R4 to R5
+
+pub(super) fn device_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
+    let carried = take_carried(object, DEVICE_R5, x5!("Device."));
+    for carrier in objects(object, "udiCarrier") {
+        udi_up(ctx, carrier);
+    }
+    if carry_code(object, "status", STATUSES_R5, x4!("Device.status").to_owned()) {
+        let place = Some("status".to_owned());
+        ctx.find(Key::Carried, "Device.status", "no R5 code", place.clone(), place);
+    }
+    rename(object, "deviceName", "name");
+    for name in objects(object, "name") {
+        name_up(ctx, name);
+    }
+    rename(object, "specialization", "conformsTo");
+    for specialization in objects(object, "conformsTo") {
+        rename(specialization, "systemType", "specification");
+        restore(specialization, CONFORMS_TO_R5, x5!("Device.conformsTo."), ctx, "Device.conformsTo");
+    }
+    for version in objects(object, "version") {
+        restore(version, VERSION_R5, x5!("Device.version."), ctx, "Device.version");
+    }
+    for property in objects(object, "property") {
+        property_up(ctx, property);
+    }
+    let r#type = object.take("type");
+    let reference = object.take("definition");
+    let (mut types, mut definition) = (Vec::from_iter(r#type), None);
+    let mut concept = None;
+    for (row, taken) in DEVICE_R5.iter().zip(carried) {
+        match row.name {
+            "type" => types.extend(taken.items),
+            "definition" => definition = taken.items.into_iter().next(),
+            "definition.concept" => concept = taken.items.into_iter().next(),
+            _ => put_restored(object, row, taken, ctx, "Device"),
+        }
+    }
+    if !types.is_empty() {
+        object.put("type", Json::Array(types));
+    }
+    object.put_some("definition", definition_up(ctx, reference, concept, definition));
+    carry(object, DEVICE_R4_ALONE, x4!("Device."), "Device", Some(detail), ctx);
+}
+
+/// The definition of R5: the reference of R4, and what was carried of it.
+fn definition_up<'a>(
+    ctx: &mut Context<'_>,
+    reference: Option<Json<'a>>,
+    concept: Option<Json<'a>>,
+    whole: Option<Json<'a>>,
+) -> Option<Json<'a>> {
+    let mut definition = match whole {
+        Some(Json::Object(definition)) => definition,
+        _ => Object::default(),
+    };
+    let before = definition.take("reference");
+    if before.is_some() && !same(before.as_ref(), reference.as_ref()) {
+        edited(ctx, "Device.definition", "definition");
+    }
+    definition.put_some("reference", reference);
+    if !definition.has("concept") {
+        definition.put_some("concept", concept);
+    }
+    (!definition.is_empty()).then_some(Json::Object(definition))
+}
+
+fn same(one: Option<&Json<'_>>, two: Option<&Json<'_>>) -> bool {
+    match (one, two) {
+        (None, None) => true,
+        (Some(one), Some(two)) => one.same(two),
+        _ => false,
+    }
+}
+
+fn udi_up(ctx: &mut Context<'_>, carrier: &mut Object<'_>) {
+    let element = "Device.udiCarrier.entryType";
+    restore_code(carrier, "entryType", x5!("Device.udiCarrier.entryType"), element, ctx);
+    for (name, element, mark) in UDI_REQUIRED {
+        if carrier.has(name) {
+            continue;
+        }
+        let extra = under(name);
+        if !carrier.has(&extra) {
+            carrier.put(extra, absent_element());
+            ctx.find(Key::Filled, element, FILLED, None, Some(format!("udiCarrier.{name}")));
+        } else if is_absent(carrier.get(&extra)) {
+            // R4 says so itself: the way back must not drop it.
+            let kept = Object::of([("url", Json::text(mark)), ("valueCode", Json::text("unknown"))]);
+            push_under(carrier, name, kept);
+        }
+    }
+}
+
+fn name_up(ctx: &mut Context<'_>, name: &mut Object<'_>) {
+    rename(name, "name", "value");
+    restore(name, NAME_R5, x5!("Device.name."), ctx, "Device.name");
+    let (code, carried) = match name.text("type") {
+        Some("manufacturer-name") => ("registered-name", false),
+        Some("udi-label-name" | "model-name") => ("registered-name", true),
+        Some("other") => ("user-friendly-name", true),
+        _ => return,
+    };
+    let Some(original) = name.get_mut("type").map(|own| std::mem::replace(own, Json::text(code))) else { return };
+    if carried {
+        let said = original.as_text().unwrap_or_default().to_owned();
+        push_under(name, "type", Object::of([("url", Json::text(NAME_TYPE)), ("valueCode", original)]));
+        let (from, into) = ("deviceName.type".to_owned(), "name.type".to_owned());
+        ctx.find(Key::Carried, "Device.deviceName.type", said, Some(from), Some(into));
+    }
+}
+
+/// The values that a property of R5 may have, but for the two of R4.
+const PROPERTY_VALUES: [(&str, &str); 5] = [
+    ("valueString", "_valueString"),
+    ("valueBoolean", "_valueBoolean"),
+    ("valueInteger", "_valueInteger"),
+    ("valueRange", ""),
+    ("valueAttachment", ""),
+];
+const PROPERTY_VALUE: &str = x5!("Device.property.value");
+
+fn property_up(ctx: &mut Context<'_>, property: &mut Object<'_>) {
+    let mut values: Vec<_> = PROPERTY_R4.iter().map(|row| row.take(property, ctx, "Device.property").items).collect();
+    let carried = property.take_extension(PROPERTY_VALUE);
+    // The first value is the one of R5, the others are carried.
+    let first = values.iter().position(|values| !values.is_empty());
+    if let Some(index) = first
+        && let Some(value) = values.get_mut(index).map(|values| values.remove(0))
+    {
+        property.put(if index == 0 { "valueQuantity" } else { "valueCodeableConcept" }, value);
+        if carried.is_some() {
+            edited(ctx, "Device.property.value", "property");
+        }
+    } else if let Some(mut carried) = carried {
+        carried.take("url");
+        property.members.extend(carried.members);
+    } else {
+        property.put("_valueString", absent_element());
+        ctx.find(Key::Filled, "Device.property.value", FILLED, None, Some("property".to_owned()));
+    }
+    for (row, items) in PROPERTY_R4.iter().zip(values) {
+        let taken = Taken { items, under: None };
+        carry_taken(property, row, taken, x4!("Device.property."), "Device.property", Some(plain), ctx);
+    }
+}
+
+pub(super) fn metric_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
+    restore(object, METRIC_R5, x5!("DeviceMetric."), ctx, "DeviceMetric");
+    restore_code(object, "color", x5!("DeviceMetric.color"), "DeviceMetric.color", ctx);
+    let (source, parent) = (object.get("source").cloned(), object.take("parent"));
+    let by_source = ctx.options.metric_device == MetricDevice::Source;
+    let mut device = match (&source, &parent) {
+        (Some(source), Some(_)) if by_source => source.clone(),
+        (_, Some(parent)) => parent.clone(),
+        (Some(source), None) => source.clone(),
+        (None, None) => {
+            ctx.find(Key::Filled, "DeviceMetric.device", FILLED, None, Some("device".to_owned()));
+            absent_element()
+        }
+    };
+    // Where `device` alone would not say what `parent` was.
+    let told = !by_source && !same(source.as_ref(), parent.as_ref());
+    if let (Some(parent), Some(device), false) = (parent, device.as_object_mut(), told) {
+        device
+            .push_extension(Object::of([("url", Json::text(x4!("DeviceMetric.parent"))), ("valueReference", parent)]));
+    }
+    object.put("device", device);
+    for row in METRIC_R4_ALONE {
+        let detail: Option<fn(&str) -> &'static str> = if row.name == "source" { None } else { Some(plain) };
+        carry(object, std::slice::from_ref(row), x4!("DeviceMetric."), "DeviceMetric", detail, ctx);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------- R5 to R4
+
+pub(super) fn device_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
+    let restored = take_carried(object, DEVICE_R4_ALONE, x4!("Device."));
+    for carrier in objects(object, "udiCarrier") {
+        udi_down(ctx, carrier);
+    }
+    restore_code(object, "status", x4!("Device.status"), "Device.status", ctx);
+    for name in objects(object, "name") {
+        name_down(ctx, name);
+    }
+    rename(object, "name", "deviceName");
+    for conforms in objects(object, "conformsTo") {
+        carry(conforms, CONFORMS_TO_R5, x5!("Device.conformsTo."), "Device.conformsTo", None, ctx);
+        rename(conforms, "specification", "systemType");
+    }
+    rename(object, "conformsTo", "specialization");
+    for version in objects(object, "version") {
+        carry(version, VERSION_R5, x5!("Device.version."), "Device.version", None, ctx);
+    }
+    for property in objects(object, "property") {
+        property_down(property);
+    }
+    let reference = definition_down(object);
+    let r#type = type_down(ctx, object);
+    for row in DEVICE_R5 {
+        let detail = if row.name == "type" || row.name.starts_with("definition") { plain } else { r5_only };
+        carry(object, std::slice::from_ref(row), x5!("Device."), "Device", Some(detail), ctx);
+    }
+    object.put_some("type", r#type);
+    object.put_some("definition", reference);
+    for (row, taken) in DEVICE_R4_ALONE.iter().zip(restored) {
+        put_restored(object, row, taken, ctx, "Device");
+    }
+}
+
+/// The first type; the others stay, to be carried.
+fn type_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) -> Option<Json<'a>> {
+    let types = object.get_mut("type")?;
+    let Json::Array(items) = types else {
+        ctx.find(Key::WrongType, "Device.type", "found no array, wanted one", Some("type".to_owned()), None);
+        return object.take("type");
+    };
+    let first = (!items.is_empty()).then(|| items.remove(0));
+    if items.is_empty() {
+        object.take("type");
+    }
+    first
+}
+
+/// The reference of a definition. A concept, and a definition with an id or extensions, stay, to be carried.
+fn definition_down<'a>(object: &mut Object<'a>) -> Option<Json<'a>> {
+    let Some(Json::Object(mut definition)) = object.take("definition") else { return None };
+    if definition.only(&["reference", "concept"]) {
+        object.put_some("definition.concept", definition.take("concept"));
+        return definition.take("reference");
+    }
+    let reference = definition.get("reference").cloned();
+    object.put("definition", Json::Object(definition));
+    reference
+}
+
+fn udi_down(ctx: &mut Context<'_>, carrier: &mut Object<'_>) {
+    for (name, _, mark) in UDI_REQUIRED {
+        if !carrier.has(name) && is_absent(carrier.get(&under(name))) {
+            carrier.take(&under(name));
+        } else {
+            take_under(carrier, name, mark);
+        }
+    }
+    if carry_code(carrier, "entryType", ENTRY_TYPES_R4, x5!("Device.udiCarrier.entryType").to_owned()) {
+        let place = Some("udiCarrier.entryType".to_owned());
+        ctx.find(Key::Carried, "Device.udiCarrier.entryType", "", place.clone(), place);
+    }
+}
+
+fn name_down(ctx: &mut Context<'_>, name: &mut Object<'_>) {
+    carry(name, NAME_R5, x5!("Device.name."), "Device.name", None, ctx);
+    rename(name, "value", "name");
+    let mut carried = take_under(name, "type", NAME_TYPE);
+    let carried = carried.as_mut().and_then(|carried| carried.take("valueCode"));
+    let expected = match carried.as_ref().and_then(Json::as_text) {
+        Some("udi-label-name" | "model-name") => Some("registered-name"),
+        Some("other") => Some("user-friendly-name"),
+        _ => None,
+    };
+    match carried {
+        Some(carried) if expected.is_some() && name.text("type").is_none_or(|own| Some(own) == expected) => {
+            name.put("type", carried);
+        }
+        carried => {
+            if carried.is_some() {
+                edited(ctx, "Device.deviceName.type", "name");
+            }
+            if name.text("type") == Some("registered-name") {
+                name.put("type", Json::text("manufacturer-name"));
+            }
+        }
+    }
+}
+
+fn property_down(property: &mut Object<'_>) {
+    let carried = take_carried(property, PROPERTY_R4, x4!("Device.property."));
+    let mut values: [Vec<Json<'_>>; 2] = Default::default();
+    let [quantities, codes] = &mut values;
+    quantities.extend(property.take("valueQuantity"));
+    codes.extend(property.take("valueCodeableConcept"));
+    if is_absent(property.get("_valueString")) && !property.has("valueString") {
+        property.take("_valueString");
+    }
+    let mut other = Object::of([("url", Json::text(PROPERTY_VALUE))]);
+    for (value, extra) in PROPERTY_VALUES {
+        other.put_some(value, property.take(value));
+        if !extra.is_empty() {
+            other.put_some(extra, property.take(extra));
+        }
+    }
+    if other.members.len() > 1 {
+        property.push_extension(other);
+    }
+    for ((row, own), taken) in PROPERTY_R4.iter().zip(values).zip(carried) {
+        let items: Vec<_> = own.into_iter().chain(taken.items).collect();
+        if !items.is_empty() {
+            property.put(row.name, Json::Array(items));
+        }
+    }
+}
+
+pub(super) fn metric_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
+    carry(object, METRIC_R5, x5!("DeviceMetric."), "DeviceMetric", Some(plain), ctx);
+    if carry_code(object, "color", COLORS_R4, x5!("DeviceMetric.color").to_owned()) {
+        let place = Some("color".to_owned());
+        ctx.find(Key::Carried, "DeviceMetric.color", "", place.clone(), place);
+    }
+    let device = object.take("device").filter(|device| !is_absent(Some(device)));
+    let mut carried = take_carried(object, METRIC_R4_ALONE, x4!("DeviceMetric.")).into_iter();
+    let (source, period) = (carried.next().unwrap_or_default(), carried.next().unwrap_or_default());
+    let source = source.items.into_iter().next();
+    object.put_some("measurementPeriod", period.items.into_iter().next());
+    let Some(mut device) = device else {
+        object.put_some("source", source);
+        return;
+    };
+    let parent = device.as_object_mut().map(|device| take_carried(device, METRIC_PARENT, x4!("DeviceMetric.")));
+    let parent = parent.into_iter().flatten().next().and_then(|taken| taken.items.into_iter().next());
+    let is_source = same(source.as_ref(), Some(&device));
+    let (parent, source) = match (parent, source) {
+        (Some(parent), source) if is_source || same(Some(&parent), Some(&device)) => (Some(parent), source),
+        (Some(parent), source) => {
+            edited(ctx, "DeviceMetric.device", "device");
+            match ctx.options.metric_device {
+                MetricDevice::Parent => (Some(device), source),
+                MetricDevice::Source => (Some(parent), Some(device)),
+            }
+        }
+        (None, Some(source)) if is_source => (None, Some(source)),
+        (None, Some(source)) => (Some(device), Some(source)),
+        (None, None) => match ctx.options.metric_device {
+            MetricDevice::Parent => (Some(device), None),
+            MetricDevice::Source => (None, Some(device)),
+        },
+    };
+    object.put_some("parent", parent);
+    object.put_some("source", source);
+}

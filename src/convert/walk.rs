@@ -1,0 +1,173 @@
+//! One walk over a resource that converts the datatypes in it, from the leaves.
+
+use super::context::Context;
+use super::datatype;
+use super::json::{Json, Object};
+use super::{Direction, extension};
+use crate::issue::Path;
+
+/// What an object in a document is, as far as a conversion has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A resource or a backbone element of one.
+    Record,
+    /// A Bundle or a backbone element of one.
+    Bundle,
+    /// An element without anything to convert but its extensions.
+    Element,
+    Extension,
+    Reference,
+    /// The `parent` of a component or metric of STU3, which leads to a component in any case.
+    Parent,
+    CodeableReference,
+    Identifier,
+    Concept,
+    ContactPoint,
+    Attachment,
+    Timing,
+    Repeat,
+    Annotation,
+    Signature,
+    Meta,
+    Quantity,
+    Range,
+    Ratio,
+    SampledData,
+    Money,
+    Address,
+}
+
+impl Kind {
+    /// What a member is; nothing where it is not looked at.
+    fn member(self, name: &str, direction: Direction) -> Option<Self> {
+        match (self, name) {
+            (_, "extension" | "modifierExtension") => Some(Self::Extension),
+            (Self::Record | Self::Bundle, "meta") => Some(Self::Meta),
+            (Self::Record, "contained") | (Self::Bundle, "resource" | "outcome" | "issues") => None,
+            (Self::Record, _) => Some(Self::in_record(name, direction)),
+            (Self::Bundle, "identifier") => Some(Self::Identifier),
+            (Self::Bundle, "signature") => Some(Self::Signature),
+            (Self::Bundle, _) => Some(Self::Bundle),
+            (Self::Extension, _) => Self::of_value(name.strip_prefix("value")?),
+            (Self::Identifier, "type") => Some(Self::Concept),
+            (Self::Identifier, "assigner") | (Self::CodeableReference, "reference") => Some(Self::Reference),
+            (Self::Reference, "identifier") => Some(Self::Identifier),
+            (Self::Parent, "identifier") => Some(Self::Identifier),
+            (Self::CodeableReference, "concept") => Some(Self::Concept),
+            (Self::Timing, "repeat") => Some(Self::Repeat),
+            (Self::Timing, "code") => Some(Self::Concept),
+            (Self::Repeat, "boundsDuration") => Some(Self::Quantity),
+            (Self::Repeat, "boundsRange") => Some(Self::Range),
+            (Self::Annotation, "authorReference") => Some(Self::Reference),
+            (Self::Signature, "who" | "whoReference" | "onBehalfOf" | "onBehalfOfReference") => Some(Self::Reference),
+            (Self::Range, _) | (Self::Ratio, _) | (Self::SampledData, "origin") => Some(Self::Quantity),
+            _ => Some(Self::Element),
+        }
+    }
+
+    fn in_record(name: &str, direction: Direction) -> Self {
+        match name {
+            "identifier" | "biologicalSourceEvent" | "componentId" | "component" => Self::Identifier,
+            "parent" if direction == Direction::Stu3ToR4 => Self::Parent,
+            "definition" if direction == Direction::R5ToR4 => Self::CodeableReference,
+            "source" | "parent" | "device" | "definition" | "owner" | "patient" | "location" | "endpoint" => {
+                Self::Reference
+            }
+            "gateway" => Self::CodeableReference,
+            "contact" => Self::ContactPoint,
+            "note" => Self::Annotation,
+            "measurementPeriod" => Self::Timing,
+            "measurementFrequency" | "cycle" | "duration" | "valueQuantity" => Self::Quantity,
+            "valueRange" => Self::Range,
+            "valueAttachment" => Self::Attachment,
+            "udi"
+            | "udiCarrier"
+            | "deviceName"
+            | "name"
+            | "version"
+            | "specialization"
+            | "conformsTo"
+            | "property"
+            | "productionSpecification"
+            | "calibration" => Self::Record,
+            // Concepts, for the most part.
+            _ => Self::Concept,
+        }
+    }
+
+    /// What the value of an extension is, by the end of the name of its member.
+    fn of_value(value: &str) -> Option<Self> {
+        Some(match value {
+            "Reference" => Self::Reference,
+            "Identifier" => Self::Identifier,
+            "CodeableConcept" => Self::Concept,
+            "ContactPoint" => Self::ContactPoint,
+            "Attachment" => Self::Attachment,
+            "Timing" => Self::Timing,
+            "Annotation" => Self::Annotation,
+            "Signature" => Self::Signature,
+            "Meta" => Self::Meta,
+            "Quantity" | "Age" | "Count" | "Distance" | "Duration" => Self::Quantity,
+            "Range" => Self::Range,
+            "Ratio" => Self::Ratio,
+            "SampledData" => Self::SampledData,
+            "Money" => Self::Money,
+            "Address" => Self::Address,
+            "CodeableReference" => Self::CodeableReference,
+            _ => Self::Element,
+        })
+    }
+}
+
+/// Converts the datatypes below an object, and the object itself. Says whether it stays.
+pub(super) fn walk<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, kind: Kind, at: &Path<'_>) -> bool {
+    let mut emptied = false;
+    for (name, value) in &mut object.members {
+        let kind = match &*value {
+            Json::Token(_) | Json::Text(_) => continue,
+            Json::Object(_) | Json::Array(_) if name.starts_with('_') => Some(Kind::Element),
+            Json::Object(_) | Json::Array(_) => kind.member(name, ctx.direction),
+        };
+        let Some(kind) = kind else { continue };
+        emptied |= visit(ctx, value, kind, &at.child(name));
+    }
+    if emptied {
+        object.members.retain(|(_, value)| !is_hollow(value));
+    }
+    if kind == Kind::Extension { extension::convert(ctx, object, at) } else { datatype::convert(ctx, object, kind, at) }
+}
+
+/// Converts a value or the items of an array. Says whether something was taken away.
+fn visit(ctx: &mut Context<'_>, value: &mut Json<'_>, kind: Kind, at: &Path<'_>) -> bool {
+    match value {
+        Json::Object(object) => !walk(ctx, object, kind, at) || object.is_empty(),
+        Json::Array(items) => {
+            let before = items.len();
+            let mut hollow = false;
+            let mut index = 0;
+            items.retain_mut(|item| {
+                let here = at.indexed(index);
+                index += 1;
+                match item {
+                    Json::Object(object) => {
+                        let stays = walk(ctx, object, kind, &here);
+                        hollow |= object.is_empty();
+                        stays
+                    }
+                    _ => true,
+                }
+            });
+            hollow || items.len() < before
+        }
+        _ => false,
+    }
+}
+
+/// Whether nothing is left of a value from which something was taken away.
+fn is_hollow(value: &Json<'_>) -> bool {
+    match value {
+        Json::Object(object) => object.is_empty(),
+        Json::Array(items) => items.iter().all(|item| item.is_null() || is_hollow(item)),
+        _ => false,
+    }
+}

@@ -1,0 +1,14 @@
+//! Conversion between FHIR versions: the pairs of the corpus, round trips of published and of generated documents.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop where it stands")]
+
+mod common;
+#[path = "convert/exact.rs"]
+mod exact;
+#[path = "convert/generated.rs"]
+mod generated;
+#[path = "convert/options.rs"]
+mod options;
+#[path = "convert/pairs.rs"]
+mod pairs;
+#[path = "convert/rules.rs"]
+mod rules;

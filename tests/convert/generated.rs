@@ -1,0 +1,66 @@
+//! Round trips of generated documents, and of documents with faults.
+
+use fhir_devices::convert::{self, MetricDevice, Options, Version};
+use fhir_devices::testkit::strategies;
+use fhir_devices::{Resource, Severity};
+use proptest::prelude::*;
+
+const VERSIONS: [Version; 3] = [Version::R4, Version::R4B, Version::R5];
+
+/// Whether a refusal is one that cannot be helped: what a document of STU3 can have and the other version cannot.
+fn is_known_loss(report: &fhir_devices::Report) -> bool {
+    let errors = report.iter().filter(|issue| issue.severity <= Severity::Error);
+    let mut keys = errors.map(|issue| (&*issue.rule, &*issue.at));
+    keys.all(|(rule, at)| {
+        rule == "collision"
+            || rule == "lost"
+                && (at.ends_with("modifierExtension") || at == "Extension.valueMeta" || at == "Bundle.entry.request")
+    })
+}
+
+fn comes_back(resource: &Resource, options: &Options) -> Result<(), TestCaseError> {
+    for version in VERSIONS {
+        match convert::to(version, resource, options) {
+            Ok(converted) => {
+                let back = convert::from(version, converted.json.as_bytes(), options);
+                let back =
+                    back.map_err(|report| TestCaseError::fail(format!("{version}: {report}\n{}", converted.json)))?;
+                prop_assert_eq!(back.value.to_json(), resource.to_json(), "{} {}", version, converted.json);
+                // The way by R4 is the way to R5.
+                if version == Version::R4 {
+                    let r5 = convert::to(Version::R5, resource, options);
+                    let step = convert::between(Version::R4, Version::R5, converted.json.as_bytes(), options);
+                    prop_assert_eq!(r5.map(|it| it.json).ok(), step.map(|it| it.json).ok());
+                }
+            }
+            Err(report) => prop_assert!(is_known_loss(&report), "{} {}", version, report),
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn device_comes_back_equal(device in strategies::device()) {
+        comes_back(&device.into(), &Options::default())?;
+    }
+
+    #[test]
+    fn component_comes_back_equal(component in strategies::device_component()) {
+        comes_back(&component.into(), &Options::default())?;
+    }
+
+    #[test]
+    fn metric_comes_back_equal(metric in strategies::device_metric()) {
+        let resource = Resource::from(metric);
+        comes_back(&resource, &Options::default())?;
+        comes_back(&resource, &Options::default().metric_device(MetricDevice::Source))?;
+    }
+
+    #[test]
+    fn bundle_comes_back_equal(bundle in strategies::bundle()) {
+        comes_back(&bundle.into(), &Options::default())?;
+    }
+}
