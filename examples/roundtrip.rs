@@ -25,12 +25,12 @@ Prints each document as it is written again (compact JSON), or its OperationOutc
 exit status: 0 every document was read, 1 some document was not, 2 the command could not run";
 
 fn main() -> ExitCode {
-    common::run(USAGE, again)
+    common::run(USAGE, |arguments| Ok((arguments, again)))
 }
 
 fn again(json: &[u8], mode: ReadMode) -> Answer {
     match Resource::read(json, mode) {
-        Ok(reading) => Answer { line: reading.value.to_json(), faulty: false },
-        Err(report) => Answer { line: OperationOutcome::from(&report).to_json(), faulty: true },
+        Ok(reading) => Answer { line: reading.value.to_json(), faulty: false, note: None },
+        Err(report) => Answer { line: OperationOutcome::from(&report).to_json(), faulty: true, note: None },
     }
 }

@@ -25,11 +25,11 @@ Prints one OperationOutcome (compact JSON) for each document, in order.
 exit status: 0 no document has an error, 1 some document has one, 2 the command could not run";
 
 fn main() -> ExitCode {
-    common::run(USAGE, outcome)
+    common::run(USAGE, |arguments| Ok((arguments, outcome)))
 }
 
 fn outcome(json: &[u8], mode: ReadMode) -> Answer {
     static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| Validator::new().udi());
     let report = check_by(json, mode, &VALIDATOR).report;
-    Answer { line: OperationOutcome::from(&report).to_json(), faulty: report.has_errors() }
+    Answer { line: OperationOutcome::from(&report).to_json(), faulty: report.has_errors(), note: None }
 }

@@ -46,8 +46,9 @@
 //!
 //! # What it does not do, and why
 //!
-//! - **No other FHIR version.** R4 changed these resources so much that a model of both would be a model of neither. A
-//!   document of another version is refused, and the report says which it looks like.
+//! - **No model of another FHIR version.** R4 changed these resources so much that a model of both would be a model of
+//!   neither. Documents of R4, R4B and R5 come in and go out by [`convert`]; elsewhere they are refused, and the report says
+//!   which version they look like.
 //! - **No XML.** Device gateways and the services behind them speak JSON.
 //! - **No model of other resource types.** [`Resource`] keeps any of them to the letter, unchecked.
 //! - **No terminology, no profiles.** Required codes are checked, as their sets are closed. Others need tables that are

@@ -20,6 +20,8 @@ pub(super) enum Trouble {
 /// The answers to the lines of one block.
 struct Answers {
     text: String,
+    /// The lines for standard error.
+    notes: String,
     lines: u64,
     faulty: u64,
     bytes: usize,
@@ -97,11 +99,21 @@ fn read_blocks(mut input: impl Read, to: &[SyncSender<Vec<u8>>]) -> io::Result<(
 }
 
 fn answer_block(block: &[u8], answer: &impl Fn(&[u8]) -> Answer) -> Answers {
-    let mut answers = Answers { text: String::with_capacity(block.len() / 2), lines: 0, faulty: 0, bytes: block.len() };
+    let mut answers = Answers {
+        text: String::with_capacity(block.len() / 2),
+        notes: String::new(),
+        lines: 0,
+        faulty: 0,
+        bytes: block.len(),
+    };
     for line in block.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
         let one = answer(line);
         answers.text.push_str(&one.line);
         answers.text.push('\n');
+        if let Some(note) = one.note {
+            answers.notes.push_str(&note);
+            answers.notes.push('\n');
+        }
         answers.lines += 1;
         answers.faulty += u64::from(one.faulty);
     }
@@ -122,6 +134,8 @@ fn print_answers(from: &[Receiver<Answers>], out: &mut impl Write) -> io::Result
             }
         };
         out.write_all(answers.text.as_bytes())?;
+        // Where standard error is closed, the documents are printed all the same.
+        let _ = io::stderr().write_all(answers.notes.as_bytes());
         progress.note(&answers);
     }
     progress.end();

@@ -15,16 +15,26 @@ pub(crate) struct Answer {
     pub(crate) line: String,
     /// Whether the document has an error.
     pub(crate) faulty: bool,
+    /// A line for standard error, without its end.
+    pub(crate) note: Option<String>,
 }
 
-/// Goes through the documents that the arguments name, and prints an answer to each, in order.
-pub(crate) fn run(usage: &str, answer: fn(&[u8], ReadMode) -> Answer) -> ExitCode {
-    let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
-        Ok(Some(arguments)) => arguments,
-        Ok(None) => {
-            let shown = writeln!(io::stdout(), "{usage}");
-            return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(2) };
-        }
+/// Goes through the documents that the arguments name, and prints an answer to each, in order. `prepare` takes the
+/// options that are the command's own out of the arguments, and gives what answers.
+pub(crate) fn run<A: Fn(&[u8], ReadMode) -> Answer + Sync>(
+    usage: &str,
+    prepare: impl FnOnce(Vec<OsString>) -> Result<(Vec<OsString>, A), String>,
+) -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let before_files = |argument: &&OsString| *argument != "--";
+    let help = arguments.iter().take_while(before_files).any(|argument| argument == "--help" || argument == "-h");
+    let prepared = prepare(arguments).and_then(|(rest, answer)| {
+        Arguments::parse(rest.into_iter()).map(|arguments| arguments.map(|arguments| (arguments, answer)))
+    });
+    let (arguments, answer) = match prepared {
+        Ok(Some(prepared)) if !help => prepared,
+        _ if help => return show(usage),
+        Ok(_) => return show(usage),
         Err(trouble) => {
             complain(&format!("{trouble}\n{usage}"));
             return ExitCode::from(2);
@@ -55,6 +65,11 @@ pub(crate) fn run(usage: &str, answer: fn(&[u8], ReadMode) -> Answer) -> ExitCod
     }
 }
 
+fn show(usage: &str) -> ExitCode {
+    let shown = writeln!(io::stdout(), "{usage}");
+    if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(2) }
+}
+
 /// The arguments of a command.
 struct Arguments {
     ndjson: bool,
@@ -83,14 +98,14 @@ impl Arguments {
     }
 }
 
-struct Run<'o> {
+struct Run<'o, A> {
     out: BufWriter<io::StdoutLock<'o>>,
     mode: ReadMode,
-    answer: fn(&[u8], ReadMode) -> Answer,
+    answer: A,
     faulty: bool,
 }
 
-impl Run<'_> {
+impl<A: Fn(&[u8], ReadMode) -> Answer + Sync> Run<'_, A> {
     /// Answers to the one document in a file.
     fn whole(&mut self, file: &OsStr) -> Result<(), Trouble> {
         let mut json = Vec::new();
@@ -104,8 +119,8 @@ impl Run<'_> {
 
     /// Answers to each line of a file.
     fn lines(&mut self, file: &OsStr) -> Result<(), Trouble> {
-        let (mode, answer) = (self.mode, self.answer);
-        let answer = |line: &[u8]| answer(line, mode);
+        let (mode, own) = (self.mode, &self.answer);
+        let answer = |line: &[u8]| own(line, mode);
         self.faulty |= if file == "-" {
             answer_lines(io::stdin(), &mut self.out, answer)?
         } else {
@@ -117,6 +132,9 @@ impl Run<'_> {
     fn print(&mut self, json: &[u8]) -> Result<(), Trouble> {
         let answer = (self.answer)(json, self.mode);
         self.faulty |= answer.faulty;
+        if let Some(note) = answer.note {
+            complain(&note);
+        }
         writeln!(self.out, "{}", answer.line).map_err(Trouble::Output)
     }
 }

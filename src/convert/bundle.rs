@@ -200,8 +200,7 @@ fn url_up(
     let found = back(written, component, &ctx.options.ids);
     let told = found.as_deref().unwrap_or(written) == url;
     let Some(device) = device.or_else(|| (!told).then(|| url.to_owned())) else { return };
-    let original = holder.take(name);
-    holder.put(name, Json::text(device));
+    let original = holder.get_mut(name).map(|own| std::mem::replace(own, Json::text(device)));
     if !told && let Some(original) = original {
         push_under(holder, name, Object::of([("url", Json::text(carrier)), ("valueUri", original)]));
         let place = super::context::relative(at);

@@ -283,6 +283,10 @@ fn encode_parts<'a>(
         let words = format!("`{name}` is no member of the element");
         ctx.find(Key::WrongType, element.to_owned(), words, Some(element.to_owned()), None);
     }
+    // Nothing is left where all of it was lost.
+    if parts.is_empty() {
+        return None;
+    }
     extension.put("url", Json::text(url.to_owned()));
     extension.put("extension", Json::Array(parts));
     Some(extension)

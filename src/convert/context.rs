@@ -159,6 +159,11 @@ impl<'o> Context<'o> {
         }
     }
 
+    /// Whether some finding is an error, so that nothing more is to be made of the document.
+    pub(super) fn is_refused(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity <= Severity::Error)
+    }
+
     /// Records that the resource is of a type that is not converted.
     pub(super) fn refuse(&mut self, detail: String) {
         self.find(Key::Unconverted, self.base.clone(), detail, Some(String::new()), None);

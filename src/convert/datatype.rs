@@ -82,16 +82,12 @@ pub(super) fn convert(ctx: &mut Context<'_>, object: &mut Object<'_>, kind: Kind
         (Kind::Annotation, R5ToR4) => carry_author(ctx, object, AUTHORS_R4, x5!("Annotation.")),
         (Kind::Attachment, R4ToR5) => attachment_up(ctx, object),
         (Kind::Attachment, R5ToR4) => attachment_down(ctx, object, at),
-        (Kind::SampledData, Stu3ToR4) => {
-            if is_absent(object.get("_data")) && !object.has("data") {
-                object.take("_data");
-            }
+        (Kind::SampledData, Stu3ToR4) if is_absent(object.get("_data")) && !object.has("data") => {
+            object.take("_data");
         }
-        (Kind::SampledData, R4ToStu3) => {
-            if !object.has("data") && !object.has("_data") {
-                object.put("_data", absent_element());
-                ctx.find(Key::Filled, "SampledData.data", "required in STU3, unknown", None, Some(relative(at)));
-            }
+        (Kind::SampledData, R4ToStu3) if !object.has("data") && !object.has("_data") => {
+            object.put("_data", absent_element());
+            ctx.find(Key::Filled, "SampledData.data", "required in STU3, unknown", None, Some(relative(at)));
         }
         (Kind::SampledData, R4ToR5) => sampled_data_up(ctx, object),
         (Kind::SampledData, R5ToR4) => sampled_data_down(ctx, object, at),

@@ -112,8 +112,6 @@ fn of_metric(object: &Object<'_>) -> Option<Version> {
         (Some(Json::Object(_)), _) => Some(Version::Stu3),
         (_, Some(parent)) if parent.contains("DeviceComponent/") => Some(Version::Stu3),
         (_, Some(_)) => Some(Version::R4),
-        // STU3 requires an identifier.
-        (None, None) => Some(Version::R4),
         _ => None,
     }
 }

@@ -273,14 +273,14 @@ fn read_value<'a>(r: &mut Reader<'a>, at: &Path<'_>) -> Read<Json<'a>> {
 }
 
 /// Whether a member of that name was read before. Few are looked through, many are kept in a set.
-fn is_there<'a>(members: &[(Cow<'a, str>, Json<'a>)], names: &mut BTreeSet<Cow<'a, str>>, name: &Cow<'a, str>) -> bool {
+fn is_there<'a>(members: &[(Cow<'a, str>, Json<'a>)], names: &mut BTreeSet<String>, name: &str) -> bool {
     if members.len() < FEW {
         return members.iter().any(|(own, _)| own == name);
     }
     if names.is_empty() {
-        names.extend(members.iter().map(|(own, _)| own.clone()));
+        names.extend(members.iter().map(|(own, _)| own.to_string()));
     }
-    !names.insert(name.clone())
+    !names.insert(name.to_owned())
 }
 
 /// The report of a document that is no object.

@@ -238,12 +238,12 @@ fn convert(from: Version, to: Version, text: &str, options: &Options) -> Result<
             return Err(ctx.into_report((from, &before), (to, &root)));
         }
         resource(&mut ctx, &mut object, &Path::root(&root));
+        if ctx.is_refused() {
+            return Err(ctx.into_report((from, &before), (to, object.text("resourceType").unwrap_or_default())));
+        }
     }
     let after = object.text("resourceType").unwrap_or("Resource").to_owned();
     let report = ctx.into_report((from, &before), (to, &after));
-    if report.has_errors() {
-        return Err(report);
-    }
     if to != Version::Stu3 {
         in_order(&mut object);
     }

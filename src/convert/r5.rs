@@ -13,6 +13,7 @@ const STATUSES_R5: &[&str] = &["active", "inactive", "entered-in-error"];
 const ENTRY_TYPES_R4: &[&str] = &["barcode", "rfid", "manual", "card", "self-reported", "unknown"];
 const COLORS_R4: &[&str] = &["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
 const NAME_TYPE: &str = x4!("Device.deviceName.type");
+const ENTRY_TYPE_R4: &str = x4!("Device.udiCarrier.entryType");
 const FILLED: &str = "required in R5, unknown";
 
 /// The required elements of a UDI carrier of R5, and the mark of one that R4 has so itself.
@@ -116,6 +117,12 @@ fn same(one: Option<&Json<'_>>, two: Option<&Json<'_>>) -> bool {
 }
 
 fn udi_up(ctx: &mut Context<'_>, carrier: &mut Object<'_>) {
+    if carrier.text("entryType").is_some_and(|code| !ENTRY_TYPES_R4.contains(&code))
+        && let Some(code) = carrier.get("entryType").cloned()
+    {
+        // R4 says so itself, against its value set: the way back must not take it for a code of R5.
+        push_under(carrier, "entryType", Object::of([("url", Json::text(ENTRY_TYPE_R4)), ("valueCode", code)]));
+    }
     let element = "Device.udiCarrier.entryType";
     restore_code(carrier, "entryType", x5!("Device.udiCarrier.entryType"), element, ctx);
     for (name, element, mark) in UDI_REQUIRED {
@@ -192,6 +199,7 @@ pub(super) fn metric_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
     restore_code(object, "color", x5!("DeviceMetric.color"), "DeviceMetric.color", ctx);
     let (source, parent) = (object.get("source").cloned(), object.take("parent"));
     let by_source = ctx.options.metric_device == MetricDevice::Source;
+    let parented = parent.is_some();
     let mut device = match (&source, &parent) {
         (Some(source), Some(_)) if by_source => source.clone(),
         (_, Some(parent)) => parent.clone(),
@@ -208,6 +216,10 @@ pub(super) fn metric_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
             .push_extension(Object::of([("url", Json::text(x4!("DeviceMetric.parent"))), ("valueReference", parent)]));
     }
     object.put("device", device);
+    let device_says_it = by_source && !parented;
+    if device_says_it {
+        object.take("source");
+    }
     for row in METRIC_R4_ALONE {
         let detail: Option<fn(&str) -> &'static str> = if row.name == "source" { None } else { Some(plain) };
         carry(object, std::slice::from_ref(row), x4!("DeviceMetric."), "DeviceMetric", detail, ctx);
@@ -284,7 +296,8 @@ fn udi_down(ctx: &mut Context<'_>, carrier: &mut Object<'_>) {
             take_under(carrier, name, mark);
         }
     }
-    if carry_code(carrier, "entryType", ENTRY_TYPES_R4, x5!("Device.udiCarrier.entryType").to_owned()) {
+    let of_r4 = take_under(carrier, "entryType", ENTRY_TYPE_R4).is_some();
+    if !of_r4 && carry_code(carrier, "entryType", ENTRY_TYPES_R4, x5!("Device.udiCarrier.entryType").to_owned()) {
         let place = Some("udiCarrier.entryType".to_owned());
         ctx.find(Key::Carried, "Device.udiCarrier.entryType", "", place.clone(), place);
     }

@@ -30,7 +30,8 @@ fn place(specification: &Object<'_>) -> Place {
     let codings = specification.get("specType").and_then(Json::as_object).and_then(|r#type| r#type.get("coding"));
     let codes = codings.map(Json::items).unwrap_or_default().iter().filter_map(Json::as_object);
     let special = codes.filter(|coding| coding.text("system") == Some(SYSTEM)).filter_map(|coding| coding.text("code"));
-    let special = special.filter(|code| [SERIAL, PART, GMDN].contains(code)).last();
+    let mut special = special.filter(|code| [SERIAL, PART, GMDN].contains(code));
+    let special = special.next();
     match special {
         Some(_) if specification.has("componentId") => Place::Nowhere,
         Some(SERIAL) => Place::Serial,

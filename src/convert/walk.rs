@@ -1,6 +1,6 @@
 //! One walk over a resource that converts the datatypes in it, from the leaves.
 
-use super::context::Context;
+use super::context::{Context, Key, relative};
 use super::datatype;
 use super::json::{Json, Object};
 use super::{Direction, extension};
@@ -124,7 +124,20 @@ pub(super) fn walk<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, kind: Kin
     let mut emptied = false;
     for (name, value) in &mut object.members {
         let kind = match &*value {
-            Json::Token(_) | Json::Text(_) => continue,
+            Json::Text(_) => continue,
+            Json::Token(_) if !value.is_null() => continue,
+            Json::Token(_) => {
+                nothing(ctx, "found null, wanted a value or no member", &at.child(name));
+                continue;
+            }
+            Json::Array(items) if items.is_empty() => {
+                nothing(ctx, "found an empty array, wanted items or no member", &at.child(name));
+                continue;
+            }
+            Json::Object(object) if object.is_empty() => {
+                nothing(ctx, "found an empty object, wanted members or no member", &at.child(name));
+                continue;
+            }
             Json::Object(_) | Json::Array(_) if name.starts_with('_') => Some(Kind::Element),
             Json::Object(_) | Json::Array(_) => kind.member(name, ctx.direction),
         };
@@ -161,6 +174,14 @@ fn visit(ctx: &mut Context<'_>, value: &mut Json<'_>, kind: Kind, at: &Path<'_>)
         }
         _ => false,
     }
+}
+
+/// A member without content is refused, and not dropped on the way.
+#[cold]
+fn nothing(ctx: &mut Context<'_>, words: &'static str, at: &Path<'_>) {
+    let place = relative(at);
+    let element = [&*ctx.base, &*place].join(".");
+    ctx.find(Key::WrongType, element, words, Some(place), None);
 }
 
 /// Whether nothing is left of a value from which something was taken away.

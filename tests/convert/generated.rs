@@ -40,7 +40,7 @@ fn comes_back(resource: &Resource, options: &Options) -> Result<(), TestCaseErro
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn device_comes_back_equal(device in strategies::device()) {

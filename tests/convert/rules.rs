@@ -1,1 +1,203 @@
+//! What a conversion does with documents that are not as they should be, and with what cannot be kept.
 
+use crate::exact::exact;
+use fhir_devices::convert::{self, Loss, Options, Version, version_of};
+use fhir_devices::element::MAX_DEPTH;
+use fhir_devices::{Report, Resource};
+
+fn to(version: Version, stu3: &str) -> Result<convert::Converted, Report> {
+    convert::to(version, &Resource::from_json(stu3.as_bytes()).unwrap(), &Options::default())
+}
+
+fn from(version: Version, json: &str) -> Result<String, Report> {
+    convert::from(version, json.as_bytes(), &Options::default()).map(|reading| reading.value.to_json())
+}
+
+fn found(report: &Report) -> Vec<(String, String)> {
+    report.iter().map(|issue| (issue.rule.to_string(), issue.at.clone())).collect()
+}
+
+#[test]
+fn faults_are_found_at_the_places_of_the_document_given() {
+    for (json, rule, at) in [
+        (r#"{"resourceType":"Device","deviceName":[{"name":5,"type":"other"}]}"#, "wrong-type", "Device.deviceName[0]"),
+        (r#"{"resourceType":"Device","serialNumber":7}"#, "wrong-type", "Device.serialNumber"),
+        (r#"{"resourceType":"Device","udiCarrier":{}}"#, "wrong-type", "Device.udiCarrier"),
+        (r#"{"resourceType":"Device","deviceName":[]}"#, "wrong-type", "Device.deviceName"),
+        (r#"{"resourceType":"Device","deviceName":{"name":"a","type":"other"}}"#, "wrong-type", "Device.deviceName"),
+        (r#"{"resourceType":"Device","serialNumber":null}"#, "wrong-type", "Device.serialNumber"),
+        (r#"{"resourceType":"Device","deviceName":[{"name":"a","typ":"other"}]}"#, "wrong-type", "Device.deviceName"),
+        (r#"{"resourceType":"Device","power":"on"}"#, "unknown-member", "Device.power"),
+        (r#"{"resourceType":"Device","status":"gone"}"#, "required-binding", "Device.status"),
+        (r#"{"resourceType":"Device","status":"active","status":"active"}"#, "duplicate-member", "Device.status"),
+        (r#"{"resourceType":"Device""#, "json", "Device"),
+        ("[]", "wrong-type", "Resource"),
+        ("{}", "unconverted", "Resource"),
+    ] {
+        let report = from(Version::R4, json).unwrap_err();
+        assert!(found(&report).contains(&(rule.to_owned(), at.to_owned())), "{json}: {report}");
+    }
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let deep = "[".repeat(MAX_DEPTH as usize + 10);
+    let report = from(Version::R5, &format!(r#"{{"resourceType":"Device","note":{deep}"#)).unwrap_err();
+    assert_eq!(report.issues()[0].rule, "json-depth");
+}
+
+#[test]
+fn modifier_extension_of_what_is_carried_is_refused_unless_allowed() {
+    let name = r#"{"name":"a","type":"other","modifierExtension":[{"url":"http://a.example","valueBoolean":true}]}"#;
+    let json = format!(r#"{{"resourceType":"Device","deviceName":[{name}]}}"#);
+    let report = from(Version::R4, &json).unwrap_err();
+    assert_eq!(found(&report)[0], ("lost".to_owned(), "Device.deviceName.modifierExtension".to_owned()));
+    let options = Options::default().allow([Loss::ModifierExtension]);
+    let reading = convert::from(Version::R4, json.as_bytes(), &options).unwrap();
+    assert!(!reading.report.has_errors());
+    assert!(!reading.value.to_json().contains("http://a.example"));
+}
+
+#[test]
+fn value_of_a_type_that_the_version_has_not_is_refused_unless_allowed() {
+    let json = r#"{"resourceType":"Device","extension":[{"url":"http://a.example","valueDosage":{"text":"a"}}]}"#;
+    let report = from(Version::R4, json).unwrap_err();
+    assert_eq!(found(&report), [("lost".to_owned(), "Extension.valueDosage".to_owned())]);
+    assert_eq!(report.issues()[0].places.as_ref().unwrap().source.as_deref(), Some("Device.extension[0].valueDosage"));
+    let options = Options::default().allow(Loss::ALL);
+    let reading = convert::from(Version::R4, json.as_bytes(), &options).unwrap();
+    assert_eq!(reading.value.to_json(), r#"{"resourceType":"Device"}"#);
+
+    let meta = r#"{"resourceType":"Device","extension":[{"url":"http://a.example","valueMeta":{"versionId":"1"}}]}"#;
+    assert!(to(Version::R4, meta).is_ok() && to(Version::R5, meta).is_ok());
+    assert!(to(Version::R4B, meta).is_err());
+}
+
+#[test]
+fn device_and_component_of_one_id_are_a_collision() {
+    let bundle = |device: &str, component: &str| {
+        format!(
+            r#"{{"resourceType":"Bundle","type":"collection","entry":[{{"resource":{{"resourceType":"Device","id":"{device}"}}}},
+            {{"resource":{{"resourceType":"DeviceComponent","id":"{component}","identifier":{{"value":"1"}},"type":{{"text":"a"}}}}}}]}}"#
+        )
+    };
+    let report = to(Version::R4, &bundle("x", "x")).unwrap_err();
+    assert_eq!(found(&report), [("collision".to_owned(), "Bundle.entry[1]".to_owned())]);
+    assert!(to(Version::R4, &bundle("x", "y")).is_ok());
+    let prefixed = Options::default().ids(convert::Ids::Prefix("dc-".to_owned()));
+    let resource = Resource::from_json(bundle("x", "x").as_bytes()).unwrap();
+    let converted = convert::to(Version::R4, &resource, &prefixed).unwrap();
+    assert!(converted.json.contains(r#""id":"dc-x""#));
+    assert_eq!(convert::from(Version::R4, converted.json.as_bytes(), &prefixed).unwrap().value, resource);
+    let resource = Resource::from_json(bundle("dc-x", "x").as_bytes()).unwrap();
+    assert!(convert::to(Version::R4, &resource, &prefixed).is_err());
+}
+
+#[test]
+fn urls_of_a_bundle_follow_their_resources() {
+    let json = r#"{"resourceType":"Bundle","type":"transaction","entry":[
+        {"fullUrl":"http://a.example/DeviceComponent/c","resource":{"resourceType":"DeviceComponent","id":"c","identifier":{"value":"1"},"type":{"text":"a"}},
+         "request":{"method":"PUT","url":"DeviceComponent/c"}},
+        {"resource":{"resourceType":"DeviceComponent","identifier":{"value":"2"},"type":{"text":"a"}},
+         "request":{"method":"POST","url":"DeviceComponent","ifNoneExist":"identifier=2"}},
+        {"request":{"method":"DELETE","url":"DeviceComponent/old"}},
+        {"request":{"method":"DELETE","url":"Device/old"}},
+        {"resource":{"resourceType":"Patient","id":"p"},"request":{"method":"PUT","url":"Patient/p"}}]}"#;
+    let converted = to(Version::R4, json).unwrap();
+    for wanted in [
+        r#""fullUrl":"http://a.example/Device/c""#,
+        r#""url":"Device/c""#,
+        r#""method":"POST","url":"Device","#,
+        r#"{"method":"DELETE","url":"Device/old","_url":{"extension""#,
+    ] {
+        assert!(converted.json.contains(wanted), "{wanted}: {}", converted.json);
+    }
+    assert!(found(&converted.report).contains(&("unconverted".to_owned(), "Bundle.entry[4].resource".to_owned())));
+    assert_eq!(exact(&from(Version::R4, &converted.json).unwrap()), exact(json));
+
+    let query = r#"{"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"GET","url":"DeviceComponent?source=Device/a"}}]}"#;
+    assert_eq!(found(&to(Version::R4, query).unwrap_err())[0], ("lost".to_owned(), "Bundle.entry.request".to_owned()));
+}
+
+#[test]
+fn reference_to_a_component_is_rewritten_with_the_original_beside_it() {
+    let json = r#"{"resourceType":"Device","extension":[{"url":"http://a.example","valueReference":{"reference":"DeviceComponent/c"}}]}"#;
+    let converted = to(Version::R4, json).unwrap();
+    assert_eq!(found(&converted.report), [("rewritten".to_owned(), "Reference.reference".to_owned())]);
+    let places = converted.report.issues()[0].places.as_ref().unwrap();
+    assert_eq!(places.source.as_deref(), Some("Device.extension[0].valueReference.reference"));
+    assert!(converted.json.contains(r#"{"reference":"Device/c","extension":[{"url":"http://hl7.org/fhir/3.0/"#));
+    assert_eq!(exact(&from(Version::R4, &converted.json).unwrap()), exact(json));
+    let edited = converted.json.replace("Device/c", "Device/d");
+    assert!(from(Version::R4, &edited).unwrap().contains(r#"{"reference":"Device/d"}"#));
+}
+
+#[test]
+fn edit_of_a_native_element_wins_over_what_was_carried() {
+    let code =
+        |code: &str| format!(r#"{{"coding":[{{"system":"http://hl7.org/fhir/specification-type","code":"{code}"}}]}}"#);
+    let stu3 = format!(
+        r#"{{"resourceType":"DeviceComponent","identifier":{{"value":"1"}},"type":{{"text":"a"}},"productionSpecification":[
+        {{"specType":{},"productionSpec":"S1"}},{{"specType":{},"productionSpec":"1.0"}},{{"specType":{},"productionSpec":"36347"}}]}}"#,
+        code("serial-number"),
+        code("software-revision"),
+        code("gmdn")
+    );
+    let r4 = to(Version::R4, &stu3).unwrap().json;
+    let read = |json: &str| convert::from(Version::R4, json.as_bytes(), &Options::default()).unwrap();
+    assert_eq!(exact(&read(&r4).value.to_json()), exact(&stu3));
+
+    let edited = read(&r4.replace(r#""serialNumber":"S1""#, r#""serialNumber":"S2""#));
+    assert_eq!(exact(&edited.value.to_json()), exact(&stu3.replace("S1", "S2")));
+    assert_eq!(found(&edited.report), [("edited".to_owned(), "Device.serialNumber".to_owned())]);
+
+    let edited = read(&r4.replace(r#","value":"1.0""#, r#","value":"1.1""#));
+    assert_eq!(exact(&edited.value.to_json()), exact(&stu3.replace("1.0", "1.1")));
+    assert_eq!(found(&edited.report), [("edited".to_owned(), "Device.version".to_owned())]);
+
+    let edited = read(&r4.replace(r#""serialNumber":"S1","#, ""));
+    assert!(!edited.value.to_json().contains("S1"));
+    assert_eq!(found(&edited.report), [("edited".to_owned(), "Device.serialNumber".to_owned())]);
+}
+
+#[test]
+fn edit_of_what_an_ehr_sent_goes_out_again() {
+    let r4 = r#"{"resourceType":"Device","deviceName":[{"name":"a","type":"other"},{"name":"b","type":"udi-label-name"}],"version":[{"value":"1"},{"value":"2"}]}"#;
+    let stu3 = from(Version::R4, r4).unwrap();
+    let edited = stu3.replace(r#""name":"b""#, r#""name":"c""#).replace(r#""version":"1""#, r#""version":"3""#);
+    let converted = to(Version::R4, &edited).unwrap();
+    let wanted = r4.replace(r#""b""#, r#""c""#).replace(r#"[{"value":"1"}"#, r#"[{"value":"3"}"#);
+    assert_eq!(exact(&converted.json), exact(&wanted));
+    assert_eq!(
+        found(&converted.report),
+        [("edited".to_owned(), "Device.udi.name".to_owned()), ("edited".to_owned(), "Device.version".to_owned())]
+    );
+}
+
+#[test]
+fn available_update_survives_both_ways() {
+    let json = r#"{"resourceType":"DeviceComponent","id":"c","extension":[{"url":"http://a.example/available-update","extension":[
+        {"url":"version","valueString":"4.2.0"},{"url":"file","valueAttachment":{"contentType":"application/octet-stream","url":"http://a.example/f","size":123456,"hash":"AAEC"}}]}],
+        "identifier":{"value":"1"},"type":{"text":"a"}}"#;
+    for version in [Version::R4, Version::R4B, Version::R5] {
+        let converted = to(version, json).unwrap().json;
+        let size = if version == Version::R5 { r#""size":"123456""# } else { r#""size":123456"# };
+        assert!(converted.contains(size), "{converted}");
+        assert_eq!(exact(&from(version, &converted).unwrap()), exact(json));
+    }
+}
+
+#[test]
+fn versions_are_told_by_their_marks() {
+    for (json, version) in [
+        (r#"{"resourceType":"Device","udi":{"name":"a"}}"#, Some(Version::Stu3)),
+        (r#"{"resourceType":"Device","version":[{"value":"1"}]}"#, Some(Version::R4)),
+        (r#"{"resourceType":"DeviceMetric","device":{"reference":"Device/a"}}"#, Some(Version::R5)),
+        (r#"{"resourceType":"DeviceMetric","identifier":{"value":"1"}}"#, Some(Version::Stu3)),
+        (r#"{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Device","name":[]}}]}"#, Some(Version::R5)),
+        (r#"{"resourceType":"Device"}"#, None),
+        ("no JSON", None),
+    ] {
+        assert_eq!(version_of(json.as_bytes()), version, "{json}");
+    }
+}

@@ -1,0 +1,133 @@
+//! Converts documents between FHIR STU3, R4, R4B and R5, one a line, with nothing lost.
+//!
+//! The findings of each document (carried, rewritten, filled, edited) go to standard error, an OperationOutcome a line.
+//!
+//! ```text
+//! cargo run --release --example convert -- --to r4 component.json
+//! cargo run --release --example convert -- --to stu3 --ndjson export-of-an-ehr.ndjson > stu3.ndjson
+//! ```
+
+mod common;
+
+use common::Answer;
+use fhir_devices::convert::{self, Components, Ids, Links, Loss, MetricDevice, Options, Version};
+use fhir_devices::element::ReadMode;
+use fhir_devices::{OperationOutcome, Report};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: convert --to stu3|r4|r4b|r5 [OPTIONS] FILE...
+
+Prints each document in that version (compact JSON), and its findings as an OperationOutcome on standard error; where
+it cannot be converted without loss, the OperationOutcome instead.
+
+  --from V           the version of the documents: stu3, r4, r4b or r5; else the one that they show, and where
+                     they show none R4 for --to stu3, and STU3 for any other
+  --ids keep|prefix:P
+                     which ids components have from R4 on: theirs, or P and theirs behind it
+  --components marked|by-level
+                     which Devices are components: those that say so, or VMDs and channels by their codes too
+  --metric-device parent|source
+                     what `device` of a DeviceMetric of R5 is
+  --links as-written|source
+                     how the component at the top is linked to its device: by `source` in STU3, `parent` from R4 on
+  --allow-loss       what has no place is dropped, and told as a warning
+  --ndjson           each line of a file is a document
+  FILE               a file, or - for standard input
+
+exit status: 0 every document was converted, 1 some document was not, 2 the command could not run";
+
+fn main() -> ExitCode {
+    common::run(USAGE, |arguments| {
+        let (rest, conversion) = prepare(arguments)?;
+        Ok((rest, move |json: &[u8], _: ReadMode| conversion.answer(json)))
+    })
+}
+
+/// What is asked for.
+struct Conversion {
+    to: Version,
+    from: Option<Version>,
+    options: Options,
+}
+
+/// Takes the options of this command out of the arguments.
+fn prepare(arguments: Vec<OsString>) -> Result<(Vec<OsString>, Conversion), String> {
+    let (mut to, mut from, mut options) = (None, None, Options::default());
+    let mut rest = Vec::new();
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        let given = argument.to_str().unwrap_or_default().to_owned();
+        let (name, value) = match given.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
+            _ => (&*given, None),
+        };
+        let mut value = || {
+            let value = value.clone().or_else(|| arguments.next()?.into_string().ok());
+            value.ok_or_else(|| format!("`{name}` wants a value"))
+        };
+        let none_of = |value: &str, wanted: &str| format!("`{value}` is no value of `{name}`, wanted {wanted}");
+        match name {
+            "--" => {
+                rest.push(argument);
+                rest.extend(arguments.by_ref());
+            }
+            "--to" => to = Some(version(&value()?)?),
+            "--from" => from = Some(version(&value()?)?),
+            "--ids" => {
+                let value = value()?;
+                options.ids = match value.split_once(':') {
+                    None if value == "keep" => Ids::Keep,
+                    Some(("prefix", prefix)) if is_id(prefix) => Ids::Prefix(prefix.to_owned()),
+                    _ => return Err(none_of(&value, "keep, or prefix: and letters, digits, - and .")),
+                };
+            }
+            "--components" => {
+                options.components = match &*value()? {
+                    "marked" => Components::Marked,
+                    "by-level" => Components::ByLevel,
+                    other => return Err(none_of(other, "marked or by-level")),
+                };
+            }
+            "--metric-device" => {
+                options.metric_device = match &*value()? {
+                    "parent" => MetricDevice::Parent,
+                    "source" => MetricDevice::Source,
+                    other => return Err(none_of(other, "parent or source")),
+                };
+            }
+            "--links" => {
+                options.links = match &*value()? {
+                    "as-written" => Links::AsWritten,
+                    "source" => Links::Source,
+                    other => return Err(none_of(other, "as-written or source")),
+                };
+            }
+            "--allow-loss" => options = options.allow(Loss::ALL),
+            "--lenient" => return Err("unknown option `--lenient`".to_owned()),
+            _ => rest.push(argument),
+        }
+    }
+    let to = to.ok_or("`--to` is missing, wanted stu3, r4, r4b or r5")?;
+    Ok((rest, Conversion { to, from, options }))
+}
+
+fn version(name: &str) -> Result<Version, String> {
+    name.parse().map_err(|error| format!("`{name}`: {error}"))
+}
+
+fn is_id(text: &str) -> bool {
+    matches!(text.len(), 1..=63) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+}
+
+impl Conversion {
+    fn answer(&self, json: &[u8]) -> Answer {
+        let assumed = if self.to == Version::Stu3 { Version::R4 } else { Version::Stu3 };
+        let from = self.from.or_else(|| convert::version_of(json)).unwrap_or(assumed);
+        let outcome = |report: &Report| OperationOutcome::from(report).to_json();
+        match convert::between(from, self.to, json, &self.options) {
+            Ok(converted) => Answer { line: converted.json, faulty: false, note: Some(outcome(&converted.report)) },
+            Err(report) => Answer { line: outcome(&report), faulty: true, note: None },
+        }
+    }
+}
