@@ -152,7 +152,7 @@ fn corpus() -> Vec<Hostile> {
         request(
             "search_that_judges_large_devices",
             "GET",
-            "fhir/Device?lotNumber:missing=true&_count=500",
+            "fhir/Device?device-name:missing=false&_count=500",
             "",
             String::new(),
         ),
@@ -210,9 +210,12 @@ fn hostile_requests_take_bounded_memory_and_keep_nobody_waiting() {
     let service = Service::start(&binary::build(), &folder);
     let (address, pid) = (service.address().to_owned(), service.process());
     let devices = std::env::var("LOAD_DEVICES").ok().and_then(|count| count.parse().ok()).unwrap_or(24);
-    let filler = "x".repeat(3_800_000);
+    // A text of FHIR has a million bytes at most.
+    let filler = "x".repeat(950_000);
     for at in 0..devices {
-        let device = format!(r#"{{"resourceType":"Device","id":"d{at}","lotNumber":"{filler}"}}"#);
+        let device = format!(
+            r#"{{"resourceType":"Device","id":"d{at}","lotNumber":"{filler}","manufacturer":"{filler}","model":"{filler}","version":"{filler}"}}"#
+        );
         assert_eq!(
             ask(&address, "PUT", &format!("/load/fhir/Device/d{at}"), JSON, device.as_bytes()).unwrap().status,
             201

@@ -40,7 +40,7 @@ pub(crate) fn missing(r: &mut Reader<'_>, at: &Path<'_>, name: &str, present: bo
 
 /// Reports a required element that a value lacks.
 pub(crate) fn absent(at: &Path<'_>, name: &str, owner: &'static str, blank: bool, report: &mut Report) {
-    if blank {
+    if blank && !report.counts(Severity::Error) {
         let message = format!("`{name}` is missing, wanted at least one");
         let issue = Issue::new("min-cardinality", Severity::Error, Kind::Required, at.child(name), message);
         report.push(issue.with_row(format!("{owner}.{name}")));
@@ -49,6 +49,9 @@ pub(crate) fn absent(at: &Path<'_>, name: &str, owner: &'static str, blank: bool
 
 /// Reports an element that has neither a value nor members.
 pub(crate) fn hollow(at: &Path<'_>, owner: &'static str, report: &mut Report) {
+    if report.counts(Severity::Error) {
+        return;
+    }
     let message = "found an element without content, wanted a value or members";
     report.push(Issue::new("ele-1", Severity::Error, Kind::Invariant, at, message).with_row(owner));
 }
@@ -56,5 +59,7 @@ pub(crate) fn hollow(at: &Path<'_>, owner: &'static str, report: &mut Report) {
 /// Reports a broken rule.
 #[cold]
 pub(crate) fn broken(key: &'static str, message: &str, owner: &'static str, at: &Path<'_>, report: &mut Report) {
-    report.push(Issue::new(key, Severity::Error, Kind::Invariant, at, message).with_row(owner));
+    if !report.counts(Severity::Error) {
+        report.push(Issue::new(key, Severity::Error, Kind::Invariant, at, message).with_row(owner));
+    }
 }

@@ -232,6 +232,14 @@ impl Report {
         }
     }
 
+    /// Counts a finding that would not be listed, before it is stated; says whether it did.
+    pub(crate) fn counts(&mut self, severity: Severity) -> bool {
+        if self.omitted > 0 {
+            self.omit(1, severity, "");
+        }
+        self.omitted > 0
+    }
+
     /// Keeps the findings of which a condition holds, and the count of those that are not listed.
     pub(crate) fn retain(&mut self, holds: impl FnMut(&Issue) -> bool) {
         let counted = if self.omitted > 0 { self.issues.pop() } else { None };

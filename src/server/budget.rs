@@ -68,9 +68,9 @@ impl Cost {
         Self { kib: bytes.saturating_mul(3).saturating_add(read) / 1024 + 64 }
     }
 
-    /// A batch or a transaction of that many bytes, with a page of its answer.
+    /// A batch or a transaction of that many bytes, with its answer.
     pub(super) fn bundle(bytes: usize, limits: &Limits) -> Self {
-        Self { kib: Self::document(bytes, limits).kib + limits.page_bytes() / 1024 }
+        Self { kib: Self::document(bytes, limits).kib + limits.answer_bytes() / 1024 }
     }
 }
 
