@@ -11,6 +11,7 @@
 //! |---|---|---|
 //! | `entries` of a batch or transaction | 5,000 | 413 |
 //! | `answer-bytes` of the answer to a batch | 32 MiB | 413 for each entry that reads; what writes is carried out and answered without the resource |
+//! | the components that a transaction replaces, together | `answer-bytes` | 413 |
 //! | `page-bytes` of a page of a search or history, with what goes with it | 8 MiB | the page is cut, with a `next` link; included resources are left out, with an issue |
 //! | `findings` of an outcome | 1,000 | counted in one last issue, `more-findings` |
 //! | `values` of a search | 1,000 | 400 |

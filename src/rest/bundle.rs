@@ -133,7 +133,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 }
 
 /// The answer to an entry that reads, where the others have filled the Bundle.
-fn full_answer(limits: &Limits) -> Problem {
+pub(super) fn full_answer(limits: &Limits) -> Problem {
     let most = limits.answer_bytes();
     let words = format!("the answers to the entries before have {most} bytes or more: send this one in another batch");
     Problem::new(413, Kind::TooCostly, "answer-too-large", words)

@@ -1,9 +1,10 @@
 //! Transactions: every entry or none, in one commit.
 
 use super::address::Address;
-use super::bundle::{Asked, add, of_write};
+use super::bundle::{Asked, add, full_answer, of_write};
 use super::bundle_writer::BundleWriter;
-use super::header::if_match;
+use super::find::{size, yield_now};
+use super::header::{Return, if_match, prefers};
 use super::link::rewrite;
 use super::problem::{Problem, Result};
 use super::write::{Candidate, exists_already, has_id_of, name, new_key, of_type, overtaken};
@@ -15,6 +16,7 @@ use crate::store::{
     AtomicScope, CommitError, Key, Precondition, ResourceStore, ResourceType, StoreError, Version, VersionId, Write,
 };
 use crate::validate::check_within;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
@@ -29,13 +31,13 @@ const TRIES: u32 = 4;
 enum Step {
     /// Reads, when all is written.
     Read,
-    /// Nothing: it is there already.
+    /// Nothing: it is there already. Its body is not held.
     There(Box<Version>),
     /// Nothing: it is gone already.
     Gone,
     Write {
         key: Key,
-        /// What is stored under the key.
+        /// What is stored under the key, with its body where the write depends on it.
         stored: Option<Box<Version>>,
         when: Precondition,
         status: u16,
@@ -51,6 +53,24 @@ impl Step {
             Self::Write { key, .. } => Some(key),
             Self::Read | Self::Gone => None,
         }
+    }
+
+    /// The same without the bodies that nothing depends on, and how many bytes are held.
+    fn lightened(mut self, of: HttpVerb) -> (Self, usize) {
+        let held = match &mut self {
+            Self::There(version) => {
+                version.body = Some(Bytes::new());
+                0
+            }
+            Self::Write { key, stored: Some(stored), .. } => {
+                if of == HttpVerb::Delete || key.resource_type() != ResourceType::DeviceComponent {
+                    stored.body = stored.body.as_ref().map(|_| Bytes::new());
+                }
+                size(stored)
+            }
+            _ => 0,
+        };
+        (self, held)
     }
 }
 
@@ -104,10 +124,18 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     async fn steps(&self, entries: &[Asked], turn: u32) -> Result<Vec<Step>> {
         let mut steps = Vec::with_capacity(entries.len());
         let mut taken: BTreeSet<Key> = BTreeSet::new();
+        let mut held = 0_usize;
         let mut faults = Faults::default();
         for entry in entries {
             match self.step(entry, turn, &taken).await.map_err(|problem| problem.at(&entry.place)) {
                 Ok(step) => {
+                    let (step, bytes) = step.lightened(entry.method);
+                    held = held.saturating_add(bytes);
+                    if held > self.limits.answer_bytes() {
+                        let most = self.limits.answer_bytes();
+                        let words = format!("the transaction replaces components of more than {most} bytes together");
+                        return Err(Problem::new(413, Kind::TooCostly, "too-costly", words).at(&entry.place));
+                    }
                     if let Step::Write { key, .. } = &step
                         && !taken.insert(key.clone())
                     {
@@ -339,15 +367,27 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     async fn answers(&self, entries: &[Asked], steps: &[Step], made: &BTreeMap<usize, Version>) -> Result<Response> {
         let mut bundle = BundleWriter::new("transaction-response", None, &[]);
         for (at, (entry, step)) in entries.iter().zip(steps).enumerate() {
+            let full = self.spent.is_full(&self.limits);
             let response = match (step, made.get(&at)) {
+                (Step::Write { status, .. }, Some(version)) if full => self.located(*status, version),
                 (Step::Write { status, .. }, Some(version)) => of_write(self, entry, *status, version)?,
-                (Step::There(version), _) => of_write(self, entry, 200, version)?,
+                (Step::There(version), _) if full => self.located(200, version),
+                (Step::There(version), _) if prefers(&entry.request) != Return::Representation => {
+                    of_write(self, entry, 200, version)?
+                }
+                (Step::There(version), _) => {
+                    let found = self.store.read(&version.key).await;
+                    of_write(self, entry, 200, &found.map_err(|error| Problem::of_store(&error, &version.key))?)?
+                }
+                (Step::Read, _) if full => self.told(full_answer(&self.limits).at(&entry.place)),
                 (Step::Read, _) => {
                     self.interact(&entry.request, &entry.address).await.unwrap_or_else(|problem| self.told(problem))
                 }
                 _ => Response::empty(204),
             };
+            self.spent.answer(response.body.len());
             add(&mut bundle, &response);
+            yield_now().await;
         }
         Ok(Response::json(200, bundle.finish()))
     }

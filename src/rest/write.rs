@@ -283,8 +283,18 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 Response::json(status, stamped_body(version).map_err(|error| Problem::of_store(&error, &version.key))?)
             }
         };
+        Ok(self.placed(response, version))
+    }
+
+    /// The answer to a write that says where the resource is, and no more.
+    pub(super) fn located(&self, status: u16, version: &Version) -> Response {
+        let response = Response::empty(status);
+        if version.is_deleted() { of_version(response, version) } else { self.placed(response, version) }
+    }
+
+    fn placed(&self, response: Response, version: &Version) -> Response {
         let place = format!("{}/{}/_history/{}", self.path(), version.key, version.version);
-        Ok(of_version(response, version).with("location", place))
+        of_version(response, version).with("location", place)
     }
 
     /// The path of the service, which is right whatever name a client has for the machine.

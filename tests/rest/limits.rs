@@ -267,3 +267,39 @@ fn references_of_a_transaction_take_no_longer_than_their_number() {
     };
     grows(run, 5_000);
 }
+
+#[tokio::test]
+async fn answers_beyond_the_bytes_of_a_transaction_have_no_resource() {
+    let client = within(Limits::default().with_answer_bytes(100_000));
+    client.put(&large("a", 60_000)).await;
+    let put = |id: &str| {
+        let resource = large(id, 60_000);
+        json!({"resource": resource, "request": {"method": "PUT", "url": format!("Device/{id}")}})
+    };
+    let there = json!({"resource": {"resourceType": "Device"},
+        "request": {"method": "POST", "url": "Device", "ifNoneExist": "_id=a"}});
+    let read = json!({"request": {"method": "GET", "url": "Device/a"}});
+    let entries = json!([there, put("b"), put("c"), read]);
+    let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": entries}).to_string();
+    let answer = json(&client.send("POST ", &[("Prefer", "return=representation")], &bundle).await);
+    let entry = |at: usize| &answer["entry"][at];
+    assert_eq!(entry(0)["resource"]["lotNumber"].as_str().map(str::len), Some(60_000), "what is there is shown");
+    assert!(entry(1).get("resource").is_some() && entry(2).get("resource").is_none());
+    assert!(entry(2)["response"]["location"].as_str().unwrap().contains("Device/c/_history/1"));
+    assert_eq!(rules(&entry(3)["response"]["outcome"]), ["answer-too-large"]);
+}
+
+#[tokio::test]
+async fn transaction_that_replaces_large_components_together_is_refused() {
+    let client = within(Limits::default().with_answer_bytes(100_000));
+    let component = |id: &str, text: &str| json!({"resourceType": "DeviceComponent", "id": id, "identifier": {"value": id}, "type": {"text": text}});
+    let filler = "x".repeat(60_000);
+    let mut entries = Vec::new();
+    for id in ["a", "b"] {
+        client.put(&component(id, &filler)).await;
+        let request = json!({"method": "PUT", "url": format!("DeviceComponent/{id}")});
+        entries.push(json!({"resource": component(id, "x"), "request": request}));
+    }
+    let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": entries}).to_string();
+    assert_eq!(client.refused("POST ", &[], &bundle, 413).await, ["too-costly"]);
+}
