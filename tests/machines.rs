@@ -117,6 +117,14 @@ fn inputs() -> Vec<Input> {
         all.extend(["ecg", "spo2"].map(|id| Input::ReferenceMarked { component: id.parse().unwrap(), until }));
     }
     all.extend([Input::RestoreFailed, Input::RetentionEnded]);
+    for component in ["ecg", "spo2"].map(|id| id.parse::<fhir_devices::primitive::Id>().unwrap()) {
+        let second = VersionId::FIRST.next();
+        for version in [VersionId::FIRST, second] {
+            all.push(Input::ReferenceMissing { component: component.clone(), version });
+        }
+        let versions = [None, Some(VersionId::FIRST), Some(second)];
+        all.extend(versions.map(|version| Input::ReferenceLost { component: component.clone(), version }));
+    }
     all.push(Input::RestoreRequested { by: "biomed".parse().unwrap(), why: "7 loses alarms".parse().unwrap() });
     all.extend(Reason::ALL.iter().map(|&reason| Input::CheckFailed { reason }));
     all.push(Input::Withdrawn { by: "biomed".parse().unwrap(), why: "loses alarms".parse().unwrap() });
@@ -266,4 +274,27 @@ fn the_key_of_an_effect_is_the_same_each_time_and_another_for_each_effect() {
         .flat_map(|&effect| [7, 8].map(|id| EffectKey { ingest: IngestId(id), effect }.write_id().0))
         .collect();
     assert_eq!(keys.len(), 2 * EffectName::ALL.len());
+}
+
+#[test]
+fn a_reference_that_was_read_before_it_was_written_is_not_missing() {
+    let (blob, generation, component) = (blob(), Generation(1), "ecg".parse().unwrap());
+    let (first, third) = (VersionId::FIRST, VersionId::new(3).unwrap());
+    let attached = State::Attached { blob, generation, component, version: third, restored: 0 };
+    let component: fhir_devices::primitive::Id = "ecg".parse().unwrap();
+    let missing = |version| Input::ReferenceMissing { component: component.clone(), version };
+    let lost = |version| Input::ReferenceLost { component: component.clone(), version };
+    let ingest = in_state(attached.clone());
+    assert_eq!(step(&ingest, &missing(first), NOW), Ok(Step::Unchanged));
+    assert_eq!(step(&ingest, &lost(Some(first)), NOW), Ok(Step::Unchanged));
+    let Ok(Step::Transition(again)) = step(&ingest, &missing(third), NOW) else { panic!() };
+    assert_eq!(again.state.attached_to(), Some((&component, third.next())));
+    // Whoever read the same version as well comes too late.
+    assert_eq!(step(&in_state(again.state), &missing(third), NOW), Ok(Step::Unchanged));
+    for version in [None, Some(third)] {
+        let Ok(Step::Transition(ended)) = step(&ingest, &lost(version), NOW) else { panic!() };
+        // The component is written to once more before the bytes are released.
+        let effect = Effect::DropReference { component: component.clone() };
+        assert_eq!((ended.effect, ended.state.name().as_str()), (Some(effect), "releasing"));
+    }
 }

@@ -25,6 +25,8 @@ mod order;
 mod own_base;
 #[path = "service/ownership.rs"]
 mod ownership;
+#[path = "service/reconcile.rs"]
+mod reconcile;
 #[path = "service/schema.rs"]
 mod schema;
 #[cfg(feature = "testkit")]
@@ -379,14 +381,16 @@ fn too_many_bytes_none_and_a_type_that_is_not_allowed_are_refused() {
 }
 
 #[test]
-fn the_same_key_and_content_give_the_same_answer() {
+fn the_same_key_and_content_answer_with_the_component_as_it_is_now() {
     let (memory, service) = fleet();
     let first = receive(&service, keyed("k"), firmware()).unwrap();
     // Others go on meanwhile.
     receive(&service, to_ecg(), stream::once("software")).unwrap();
     let again = receive(&service, keyed("k"), stream::once("firmware")).unwrap();
-    assert_eq!(again, Received { replayed: true, ..first });
-    assert_eq!(updates(&read(&memory, "ecg").0).len(), 2);
+    assert_eq!((again.update.id, again.replayed), (first.update.id, true));
+    let (now, version) = read(&memory, "ecg");
+    assert_eq!((&again.component, again.version), (&now, version.version));
+    assert_eq!((updates(&now).len(), again.update.status), (2, UpdateStatus::Superseded));
 }
 
 #[test]

@@ -32,6 +32,8 @@ mod lives;
 #[cfg(all(feature = "postgres", feature = "redb"))]
 #[path = "update_service/postgres.rs"]
 mod postgres;
+#[path = "update_service/reconciling.rs"]
+mod reconciling;
 #[path = "update_service/rest.rs"]
 mod rest;
 #[cfg(all(feature = "postgres", feature = "redb"))]

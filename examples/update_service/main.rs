@@ -78,6 +78,7 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
         .with_retention(settings.keep)
         .with_limits(settings.limits)
         .with_scrub_every(settings.scrub_every)
+        .with_references(settings.missing, settings.unknown)
         .with_fatal(fatal.clone())
         .with_connection_limits(settings.connections.clone().within_descriptors()?);
     if let Some(url) = &settings.cdn_url {

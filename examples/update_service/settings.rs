@@ -3,7 +3,7 @@
 use fhir_devices::primitive::CanonicalBase;
 use fhir_devices::rest::Limits;
 use fhir_devices::server::{ConnectionLimits, DEFAULT_MAX_UPLOAD, Retention};
-use fhir_devices::service::SweepRules;
+use fhir_devices::service::{MissingReferences, SweepRules, UnknownReferences};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -45,6 +45,10 @@ for how long things are kept
   --keep-superseded N  superseded updates in each component (default 3; 0 counts as 1); older ones are retired
   --keep-withdrawn N   days for which a component shows a withdrawn update (default 30)
   --keep-ended N       days for which the record of an upload that ended is kept, with its idempotency key (default 30)
+  --missing-references reattach|lost  what becomes of an update that somebody else took out of its component (default
+                       reattach: it is written again)
+  --unknown-references remove|leave  what becomes of an update in a component that the service does not know (default
+                       remove)
   --keep-aborted N     the same for an upload whose bytes never came (default 1)
 
 how many clients may wait, and for how long (manual: Operating it)
@@ -79,6 +83,8 @@ pub(crate) struct Settings {
     pub(crate) postgres_ca: Option<PathBuf>,
     pub(crate) blobs: Option<String>,
     pub(crate) canonical: CanonicalBase,
+    pub(crate) missing: MissingReferences,
+    pub(crate) unknown: UnknownReferences,
     pub(crate) keep: Retention,
     pub(crate) max_upload: u64,
     pub(crate) connections: ConnectionLimits,
@@ -105,6 +111,8 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
         postgres_ca: None,
         blobs: None,
         canonical: CanonicalBase::default(),
+        missing: MissingReferences::default(),
+        unknown: UnknownReferences::default(),
         keep: Retention::default(),
         max_upload: DEFAULT_MAX_UPLOAD,
         connections: ConnectionLimits::default(),
@@ -141,6 +149,20 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
             "--keep-superseded" => settings.keep.superseded = whole(&value()?)?,
             "--keep-withdrawn" => settings.keep.withdrawn = days(&value()?)?,
             "--keep-ended" => settings.keep.ended = days(&value()?)?,
+            "--missing-references" => {
+                settings.missing = match value()?.as_str() {
+                    "reattach" => MissingReferences::Reattach,
+                    "lost" => MissingReferences::MarkLost,
+                    other => return Err(format!("`{other}` is not a rule, only `reattach` and `lost` are")),
+                };
+            }
+            "--unknown-references" => {
+                settings.unknown = match value()?.as_str() {
+                    "remove" => UnknownReferences::Remove,
+                    "leave" => UnknownReferences::Leave,
+                    other => return Err(format!("`{other}` is not a rule, only `remove` and `leave` are")),
+                };
+            }
             "--keep-aborted" => settings.keep.aborted = days(&value()?)?,
             "--limit" => limit(&mut settings, &value()?)?,
             "--max-upload" => {

@@ -2,7 +2,7 @@
 
 use super::{UpdateServer, files};
 use crate::primitive::Id;
-use crate::service::{ReceiveError, UpkeepError};
+use crate::service::{ReceiveError, ReconcilePosition, UpkeepError};
 use crate::store::{
     Applied, Change, CommitError, Key, Ledger, LedgerKey, LedgerRecord, Page, PageToken, ResourceType, Result,
     StoreError, Tenant, TenantLedger,
@@ -178,6 +178,10 @@ pub(super) struct Kept {
     ended: AtomicU64,
     collected: AtomicU64,
     swept: AtomicU64,
+    reattached: AtomicU64,
+    lost: AtomicU64,
+    unknown_removed: AtomicU64,
+    unknown: AtomicU64,
     unshown: AtomicU64,
     forgotten: AtomicU64,
     failed: AtomicU64,
@@ -232,6 +236,20 @@ impl Kept {
                 "Tenants whose update files are not those of the ledger. Alarm above 0.",
                 &self.mismatched,
             ),
+            ("references_reattached_total", "counter", "References that were written again.", &self.reattached),
+            ("uploads_lost_total", "counter", "Uploads that ended since their reference was gone.", &self.lost),
+            (
+                "unknown_references_removed_total",
+                "counter",
+                "References that belong to no upload, removed.",
+                &self.unknown_removed,
+            ),
+            (
+                "unknown_references",
+                "gauge",
+                "References that belong to no upload and were left at the last round.",
+                &self.unknown,
+            ),
             ("withdrawn_removed_total", "counter", "Withdrawn updates that components no longer show.", &self.unshown),
             (
                 "records_removed_total",
@@ -267,6 +285,7 @@ impl Kept {
 /// What is counted anew in each round.
 #[derive(Debug, Default)]
 struct Round {
+    unknown: u64,
     tenants: u64,
     waiting: u64,
     stuck: u64,
@@ -318,6 +337,7 @@ async fn look_after(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
         }
         Err(error) => failed(kept, tenant, &error, "the damaged files cannot be repaired"),
     }
+    reconcile(app, tenant, round).await;
     match app.updates.collect(tenant, GRACE).await {
         Ok(collected) => {
             if collected.deleted > 0 {
@@ -345,6 +365,41 @@ async fn look_after(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
             round.mismatched += u64::from(matches!(error, UpkeepError::Mismatch(_)));
             failed(kept, tenant, &error, "the update files cannot be swept");
         }
+    }
+}
+
+/// Compares the uploads of a tenant and its components, a page after the other.
+async fn reconcile(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
+    let (kept, mut from) = (&app.kept, Some(ReconcilePosition::default()));
+    while let Some(position) = from {
+        let found = match app.updates.reconcile(tenant, PAGE, position).await {
+            Ok(found) => found,
+            Err(error) => return failed(kept, tenant, &error, "the uploads and the components cannot be compared"),
+        };
+        for id in &found.reattached {
+            tracing::warn!(%tenant, %id, "the component did not refer to the update, and does again");
+        }
+        for id in &found.lost {
+            tracing::warn!(%tenant, %id, "the component did not refer to the update, which is given up as lost");
+        }
+        for one in &found.unknown {
+            let (component, removed) = (&one.component, one.removed);
+            let id = one.id.map(|id| id.to_string()).unwrap_or_default();
+            tracing::warn!(%tenant, %component, id, removed, "the component refers to an update that is not known");
+        }
+        if found.stopped {
+            tracing::error!(%tenant, "so many references are not known that none was removed: is the ledger an older one?");
+        }
+        for (what, error) in &found.failed {
+            tracing::warn!(%tenant, what, %error, "cannot be compared");
+        }
+        let removed = found.unknown.iter().filter(|one| one.removed).count() as u64;
+        round.unknown += found.unknown.len() as u64 - removed;
+        kept.unknown_removed.fetch_add(removed, Relaxed);
+        kept.reattached.fetch_add(found.reattached.len() as u64, Relaxed);
+        kept.lost.fetch_add(found.lost.len() as u64, Relaxed);
+        kept.failed.fetch_add(found.failed.len() as u64, Relaxed);
+        from = found.next;
     }
 }
 
@@ -379,6 +434,7 @@ async fn look_after_all(app: &UpdateServer) -> Result<()> {
     kept.over_limit.store(round.over_limit, Relaxed);
     kept.mismatched.store(round.mismatched, Relaxed);
     kept.damaged.store(round.damaged, Relaxed);
+    kept.unknown.store(round.unknown, Relaxed);
     kept.rounds.fetch_add(1, Relaxed);
     tracing::debug!(tenants = round.tenants, waiting = round.waiting, stuck = round.stuck, "looked after the tenants");
     Ok(())

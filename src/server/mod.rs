@@ -43,7 +43,7 @@ use crate::backend::Memory;
 use crate::primitive::CanonicalBase;
 use crate::reference::OwnBase;
 use crate::rest;
-use crate::service::{SweepRules, UpdateService, UpkeepError};
+use crate::service::{MissingReferences, SweepRules, UnknownReferences, UpdateService, UpkeepError};
 use crate::store::{BlobKey, BlobStore, Ledger, PageKey, ResourceStore, Tenant, TenantResources};
 use answer::Problem;
 use axum::Router;
@@ -227,6 +227,13 @@ impl UpdateServer {
     #[must_use]
     pub fn with_connection_limits(mut self, limits: ConnectionLimits) -> Self {
         self.connections = Connections::new(limits);
+        self
+    }
+
+    /// Treats references that somebody else took out of a component, and those that belong to no upload, by these rules.
+    #[must_use]
+    pub fn with_references(mut self, missing: MissingReferences, unknown: UnknownReferences) -> Self {
+        self.updates = self.updates.with_missing_references(missing).with_unknown_references(unknown);
         self
     }
 

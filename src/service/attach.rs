@@ -5,6 +5,7 @@ use super::bytes::yield_now;
 use super::entries::{Entries, Seen, StepContext};
 use super::ledger_session::{LedgerSession, Stepped};
 use super::lifecycle::Ending;
+use super::reconcile::Outcome;
 use super::signed::{Judged, turned_away};
 use super::target::{Look, Meant, Seen as SeenComponent, Target, refers};
 use super::update_service::{Addresses, UpdateService};
@@ -17,6 +18,7 @@ use crate::store::{
 use crate::update::ingest::{self, Effect, Ingest, Input, Reason, State, Step};
 use crate::update::manifest::{ReasonCode, VerifiedManifest};
 use crate::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus, available, detach};
+use std::collections::BTreeSet;
 
 /// Whose place an upload took when its reference was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +32,12 @@ pub(super) enum Replaced {
 }
 
 impl Replaced {
-    pub(super) fn by_writing_to(component: &DeviceComponent) -> Self {
+    /// `foreign` are the updates of the component that belong to no upload.
+    pub(super) fn by_writing_to(component: &DeviceComponent, foreign: &BTreeSet<Option<IngestId>>) -> Self {
         let (mut current, mut there) = (None, 0);
         for update in available(component) {
             match update {
+                Ok(update) if foreign.contains(&Some(update.id)) => {}
                 Ok(update) if update.status == UpdateStatus::Current => {
                     there += 1;
                     current = Some((update.id, update.restored));
@@ -67,10 +71,19 @@ where
         // Each attempt may be lost to another writer, or to another call for the same upload.
         for _ in 0..self.max_attempts.saturating_mul(2) {
             match &seen.value.state {
-                State::Attached { component, version, .. }
-                | State::Superseded { component, version, .. }
-                | State::Restoring { component, version, .. } => {
-                    let found = target.version(component, *version).await?;
+                State::Attached { component, .. }
+                | State::Superseded { component, .. }
+                | State::Restoring { component, .. } => {
+                    let component = component.clone();
+                    let outcome = self.reconcile_upload(session, seen).await.map_err(|error| match error {
+                        StoreError::Conflict { .. } => ReceiveError::Contended { attempts: self.max_attempts },
+                        error => ReceiveError::Resources(error),
+                    })?;
+                    if outcome == Outcome::Lost || seen.value.state.attached_to().is_none() {
+                        continue;
+                    }
+                    let found = self.component(session.tenant(), &component).await.map_err(ReceiveError::Resources)?;
+                    let Some(found) = found else { return Err(ReceiveError::ComponentDeleted) };
                     return self.answer(session, &seen.value, found, true).await;
                 }
                 State::Stored { .. } => {
@@ -140,11 +153,12 @@ where
                 return if matches!(seen.value.state, State::Stored { .. }) { Err(error) } else { Ok(None) };
             }
         };
-        let (replaced, before) = (Replaced::by_writing_to(&found.0), found.1.version);
+        let foreign = self.foreign(session, &found.0).await.map_err(ReceiveError::Ledger)?;
+        let (replaced, before) = (Replaced::by_writing_to(&found.0, &foreign), found.1.version);
         let retired = self.retire_surplus(session, &found.0).await.map_err(ReceiveError::Ledger)?;
         let mut found = found;
         retired.iter().for_each(|one| detach(&mut found.0, one.value.id));
-        match target.write(found, &update, &self.canonical).await {
+        match target.write(found, &update, &self.canonical, &foreign).await {
             Ok(written) => {
                 let is_ours = written.1.version == before.next();
                 let dropped = retired.into_iter().filter(|one| is_ours && !refers(&written.0, one.value.id));

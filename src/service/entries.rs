@@ -50,7 +50,8 @@ impl Noted {
             _ => None,
         };
         // A reference is written on the condition that the version before it is the newest.
-        let attached = draft.component_version.filter(|_| draft.action == Action::Attached);
+        let attached =
+            draft.component_version.filter(|_| matches!(draft.action, Action::Attached | Action::Reattached));
         let before = attached.and_then(|version| VersionId::new(version.get().saturating_sub(1)));
         let update = ingest.signed.as_ref().map(|signed| signed.update.clone());
         let verification = found.map(|(verdict, keys)| Verification { verdict, keys });
@@ -165,6 +166,11 @@ impl Entries {
         }
         self.blob(full, to);
         Ok(())
+    }
+
+    /// A record of the chain that is no step of an upload.
+    pub(super) fn said(&mut self, said: AuditDraft) {
+        self.records.push(Noted::of_bytes(said));
     }
 
     /// What a component accepted.

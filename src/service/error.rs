@@ -40,6 +40,9 @@ pub enum NoAddresses {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiveError {
+    /// The update was attached, and its component was deleted since.
+    #[error("the component of the update was deleted")]
+    ComponentDeleted,
     /// The tenant has no such device: it never had, it was deleted, or it is another tenant's.
     #[error("the device was not found")]
     NoSuchDevice,
@@ -171,6 +174,7 @@ impl ReceiveError {
         match self {
             Self::Resources(error) | Self::Ledger(error) => error.applied(),
             Self::NoSuchDevice
+            | Self::ComponentDeleted
             | Self::Unresolved(_)
             | Self::UnfitTarget(_)
             | Self::DigestMismatch { .. }

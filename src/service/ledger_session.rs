@@ -238,7 +238,25 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         limit: NonZeroU32,
         after: Option<&PageToken>,
     ) -> Result<Page<(IngestId, Result<Seen<Ingest>>)>> {
-        let page = self.ledger.scan(&LedgerKey::new(OPEN)?, limit, after).await?;
+        self.records_in(OPEN, limit, after).await
+    }
+
+    /// One page of the uploads that rest, each as it stands.
+    pub(super) async fn resting_records(
+        &self,
+        limit: NonZeroU32,
+        after: Option<&PageToken>,
+    ) -> Result<Page<(IngestId, Result<Seen<Ingest>>)>> {
+        self.records_in(REST, limit, after).await
+    }
+
+    async fn records_in(
+        &self,
+        shelf: &str,
+        limit: NonZeroU32,
+        after: Option<&PageToken>,
+    ) -> Result<Page<(IngestId, Result<Seen<Ingest>>)>> {
+        let page = self.ledger.scan(&LedgerKey::new(shelf)?, limit, after).await?;
         let read = |LedgerRecord { key, revision, value }: LedgerRecord| {
             let id = key.as_str().rsplit('/').next().and_then(|id| id.parse().ok())?;
             let seen = match Ingest::from_bytes(&value) {

@@ -16,6 +16,7 @@ use crate::store::{
 use crate::update::blob::{self, Holder};
 use crate::update::ingest::{self, Effect, Ingest, Input, Refusal, State};
 use crate::update::{ActorId, IngestId, available, detach, make_current, withdraw};
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 /// What becomes of a reference that is not current any more.
@@ -182,7 +183,7 @@ where
             // The reference says whether this was done, even where another update has taken its place since.
             let (mut replaced, mut step_context) = (None, StepContext::default());
             if own.restored < restored {
-                replaced = Some(Replaced::by_writing_to(&found.0));
+                replaced = Some(Replaced::by_writing_to(&found.0, &BTreeSet::new()));
                 make_current(&mut found.0, id, restored);
                 let write = found.0.write(Precondition::Version(found.1.version))?;
                 match resources.write(write).await {

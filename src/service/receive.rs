@@ -41,11 +41,12 @@ where
     /// An upload that is refused, or breaks off, leaves nothing that a device could see. Dropping the future leaves the
     /// component without the reference or with the whole of it, and [`resume`](Self::resume) brings what is left to its end.
     /// Under an idempotency key an upload is attached once, however often it is sent: the first call that comes to its end
-    /// has the answer, and later ones get the same. What is in the component and not ours is kept. Every step leaves a
+    /// has the answer, and later ones get the component as it is now; where somebody else took the
+    /// reference out of it, what [the rule](Self::with_missing_references) says is done first. What is in the component and not ours is kept. Every step leaves a
     /// record in the audit chain of the tenant, in the same write.
     ///
     /// # Assumptions
-    /// The stores keep their contracts. For the same answer after later writes, the store of resources keeps history.
+    /// The stores keep their contracts.
     ///
     /// # Errors
     /// The conditions of [`ReceiveError`].

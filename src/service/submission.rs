@@ -97,7 +97,8 @@ impl Submission {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Received {
-    /// The component in the version that was the first to refer to the update, its `meta` included.
+    /// The component in the version that was the first to refer to the update, or as it is now where an earlier call had done
+    /// all of it; its `meta` included.
     pub component: DeviceComponent,
     /// That version.
     pub version: VersionId,

@@ -2,15 +2,17 @@
 
 use super::ReceiveError;
 use crate::containment::{Gather, Selector, select_of};
+use crate::datatype::Extension;
 use crate::primitive::{CanonicalBase, Id};
 use crate::reference::Literal;
 use crate::reference::{OwnBase, localize};
 use crate::resource::{DeviceComponent, Resource};
 use crate::store::{
     Key, Precondition, ResourceStore, ResourceType, Result as StoreResult, StoreError, Stored, TenantResources,
-    Version, VersionId, WriteId, stamp,
+    Version, WriteId, stamp,
 };
-use crate::update::{AvailableUpdate, IngestId, attach_under, available};
+use crate::update::{AvailableUpdate, IngestId, attach_beside, available, update_id};
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 /// A component, and the version of it that was read.
@@ -140,10 +142,17 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         matches!(literal, Some(Literal::Relative { id, .. }) if id == self.device.as_str())
     }
 
-    /// Writes the reference, if the component is as it was seen. All else in it stays as it is.
-    pub(super) async fn write(&self, seen: Seen, update: &AvailableUpdate, base: &CanonicalBase) -> StoreResult<Seen> {
+    /// Writes the reference, if the component is as it was seen. All else in it stays as it is, `foreign` updates included.
+    pub(super) async fn write(
+        &self,
+        seen: Seen,
+        update: &AvailableUpdate,
+        base: &CanonicalBase,
+        foreign: &BTreeSet<Option<IngestId>>,
+    ) -> StoreResult<Seen> {
         let (mut component, version) = seen;
-        attach_under(&mut component, update, base);
+        let is_foreign = |extension: &Extension| foreign.contains(&update_id(extension));
+        attach_beside(&mut component, update, base, is_foreign);
         let write = component.write(Precondition::Version(version.version))?.with_id(WriteId(update.id.0));
         let sent = write.body.clone();
         let written = self.resources.write_resolved(write).await?;
@@ -152,19 +161,6 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
             return Ok((component, written));
         }
         Ok((DeviceComponent::from_version(&written)?, written))
-    }
-
-    /// A version of a component; the newest, where the store does not keep it.
-    pub(super) async fn version(&self, component: &Id, version: VersionId) -> Result<Seen, ReceiveError> {
-        let kept = async {
-            let key = Key::new(ResourceType::DeviceComponent, component.as_str())?;
-            let version = match self.resources.vread(&key, version).await {
-                Err(StoreError::NotFound | StoreError::Unsupported { .. }) => self.resources.read(&key).await?,
-                version => version?,
-            };
-            Ok((DeviceComponent::from_version(&version)?, version))
-        };
-        kept.await.map_err(ReceiveError::Resources)
     }
 
     /// The version of a component that was the first to have the reference, as far as the store tells.

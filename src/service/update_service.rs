@@ -2,7 +2,7 @@
 
 use super::async_mutex::AsyncMutex;
 use super::ledger_session::{Head, LedgerSession, Retention, ServiceContext};
-use super::{AuditSink, Ids, NoAddresses, RandomIds, SweepRules};
+use super::{AuditSink, Ids, MissingReferences, NoAddresses, RandomIds, SweepRules, UnknownReferences};
 use crate::primitive::{CanonicalBase, Code};
 use crate::reference::OwnBase;
 use crate::store::{BlobKey, BlobStore, Clock, Ledger, ResourceStore, SystemClock, Tenant, TenantResources, UrlKind};
@@ -84,6 +84,8 @@ pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStor
     pub(super) media_types: Option<Arc<[Code]>>,
     pub(super) addresses: Addresses,
     pub(super) canonical: CanonicalBase,
+    pub(super) missing: MissingReferences,
+    pub(super) unknown: UnknownReferences,
     pub(super) own_base: Option<Arc<BaseOf>>,
     pub(super) limits: Limits,
     pub(super) max_holders: usize,
@@ -155,6 +157,8 @@ where
             media_types: None,
             addresses,
             canonical: CanonicalBase::default(),
+            missing: MissingReferences::default(),
+            unknown: UnknownReferences::default(),
             own_base: None,
             limits: Limits::default(),
             max_holders: 256,
@@ -230,6 +234,20 @@ where
     #[must_use]
     pub fn with_lease(mut self, lease: Duration) -> Self {
         self.limits.lease_seconds = u32::try_from(lease.as_secs()).unwrap_or(u32::MAX);
+        self
+    }
+
+    /// With another rule for uploads whose reference somebody else took out of the component than to write it again.
+    #[must_use]
+    pub fn with_missing_references(mut self, rule: MissingReferences) -> Self {
+        self.missing = rule;
+        self
+    }
+
+    /// With another rule for references that belong to no upload than to remove them.
+    #[must_use]
+    pub fn with_unknown_references(mut self, rule: UnknownReferences) -> Self {
+        self.unknown = rule;
         self
     }
 
@@ -394,6 +412,8 @@ impl<R: ?Sized, B: ?Sized, L: ?Sized> Clone for UpdateService<R, B, L> {
             media_types: self.media_types.clone(),
             addresses: self.addresses.clone(),
             canonical: self.canonical.clone(),
+            missing: self.missing,
+            unknown: self.unknown,
             own_base: self.own_base.clone(),
             limits: self.limits,
             max_holders: self.max_holders,

@@ -75,6 +75,12 @@ names! {
         DamageCleared = "damage-cleared",
         /// The ledger was given a store of update files that belonged to another ledger or to none.
         StoreAdopted = "store-adopted",
+        /// The component was found without its reference, or with a changed one, and it is written again.
+        Reattached = "reattached",
+        /// The component was found without its reference, and the upload is given up.
+        Lost = "lost",
+        /// A reference that belongs to no upload of the component is taken out of it.
+        ReferenceRemoved = "reference-removed",
         /// The record of an upload that ended, or of bytes that are deleted, was kept for its time and is removed.
         Forgotten = "forgotten",
         /// The highest sequence number that a component accepted was lowered.

@@ -318,10 +318,64 @@ pub fn attach_under(component: &mut DeviceComponent, update: &AvailableUpdate, b
     component.extension.push(update.to_extension_under(base));
 }
 
+/// Does as [`attach_under`], and leaves the current updates alone of which `is_foreign` says so.
+pub(crate) fn attach_beside(
+    component: &mut DeviceComponent,
+    update: &AvailableUpdate,
+    base: &CanonicalBase,
+    is_foreign: impl Fn(&Extension) -> bool,
+) {
+    if available(component).flatten().any(|there| there.id == update.id) {
+        return;
+    }
+    supersede_current_but(component, is_foreign);
+    component.extension.push(update.to_extension_under(base));
+}
+
+/// Puts the reference of an update into a component as it is to be: in the place of the one that is there, or else behind those
+/// of lower sequence numbers.
+pub(crate) fn put_back(component: &mut DeviceComponent, update: &AvailableUpdate, base: &CanonicalBase) {
+    let truth = update.to_extension_under(base);
+    let is_own =
+        |extension: &Extension| is_available_update(extension.url.as_str()) && update_id(extension) == Some(update.id);
+    let mut places = (0..).zip(&component.extension).filter(|(_, extension)| is_own(extension)).map(|(at, _)| at);
+    if let Some(place) = places.next() {
+        let mut at = 0_usize;
+        component.extension.retain(|extension| {
+            at = at.saturating_add(1);
+            at.saturating_sub(1) <= place || !is_own(extension)
+        });
+        if let Some(own) = component.extension.get_mut(place) {
+            *own = truth;
+        }
+        return;
+    }
+    let updates = component.extension.iter().enumerate().filter_map(|(at, extension)| {
+        let is_update = is_available_update(extension.url.as_str());
+        is_update.then(|| AvailableUpdate::from_extension(extension).ok()).flatten().map(|other| (at, other))
+    });
+    let (mut behind, mut first_current) = (None, None);
+    for (at, other) in updates {
+        if other.sequence.is_some_and(|sequence| update.sequence.is_some_and(|own| sequence < own)) {
+            behind = Some(at.saturating_add(1));
+        }
+        if other.status == UpdateStatus::Current && first_current.is_none() {
+            first_current = Some(at);
+        }
+    }
+    let end = component.extension.len();
+    let before_current = first_current.filter(|_| update.status != UpdateStatus::Current);
+    component.extension.insert(behind.or(before_current).unwrap_or(end).min(end), truth);
+}
+
 /// Makes every current update of a component superseded.
 fn supersede_current(component: &mut DeviceComponent) {
+    supersede_current_but(component, |_| false);
+}
+
+fn supersede_current_but(component: &mut DeviceComponent, is_foreign: impl Fn(&Extension) -> bool) {
     for extension in component.extension.iter_mut().filter(|extension| is_available_update(extension.url.as_str())) {
-        if has_status(extension, UpdateStatus::Current) {
+        if has_status(extension, UpdateStatus::Current) && !is_foreign(extension) {
             set_status(extension, UpdateStatus::Superseded);
         }
     }
@@ -332,7 +386,7 @@ fn has_status(extension: &Extension, wanted: UpdateStatus) -> bool {
     matches!(status, Some(ExtensionValue::Code(code)) if code.value.as_ref().is_some_and(|code| code.as_str() == wanted.as_str()))
 }
 
-fn set_status(extension: &mut Extension, status: UpdateStatus) {
+pub(crate) fn set_status(extension: &mut Extension, status: UpdateStatus) {
     for part in extension.extension.iter_mut().filter(|part| part.url == "status") {
         part.value = Code::new(status.as_str()).ok().map(|code| ExtensionValue::from(Primitive::from(code)));
     }

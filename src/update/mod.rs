@@ -26,7 +26,7 @@ pub use available::{
     AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, attach_under, available, detach,
     is_available_update, make_current, withdraw,
 };
-pub(crate) use available::{move_file, update_id};
+pub(crate) use available::{attach_beside, move_file, put_back, set_status, update_id};
 pub use id::{ActorId, IdempotencyKey, IngestId, NotAKey, NotAName, NotAnIngestId, PinId};
 pub use name::UnknownName;
 pub use sequence::{

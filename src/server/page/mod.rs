@@ -2,13 +2,15 @@
 
 mod tree;
 
-use super::answer::{Answer, Problem, Result, set};
+use super::answer::{Answer, Problem, Result, report_fault, set};
 use super::budget::Cost;
 use super::{Shared, demo, keeper};
+use crate::issue::Kind;
+use crate::service::LifecycleError;
 use crate::store::{Sha256, Tenant};
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Display;
@@ -25,9 +27,15 @@ pub(crate) async fn show(State(app): State<Shared>, RawQuery(query): RawQuery) -
     let named = named.as_deref().map(str::trim).filter(|name| !name.is_empty()).unwrap_or(demo::TENANT);
     let tenant: Tenant = named.parse().map_err(Problem::not_found)?;
     let _permit = app.budget.take(Cost::page(&app.limits)).await?;
-    let store = app.tenanted(&tenant);
-    let fleet = app.budget.offload(async move { tree::Fleet::read(&store).await }).await?;
-    let fleet = fleet.map_err(|error| Problem::of_store(&error, "the page"))?;
+    let (store, updates) = (app.tenanted(&tenant), app.updates.clone());
+    let fleet = app.budget.offload(async move { tree::Fleet::read(&store, &updates).await }).await?;
+    let fleet = fleet.map_err(|error| match error {
+        LifecycleError::Store(error) => Problem::of_store(&error, "the page"),
+        error => {
+            report_fault(&error);
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Kind::Exception, "fault", "the page cannot be shown")
+        }
+    })?;
     if !fleet.is_empty() {
         keeper::notice(&app, &tenant).await;
     }

@@ -6,8 +6,9 @@ use crate::datatype::{CodeableConcept, Literal, Primitive, Reference, Target};
 use crate::nomenclature::Level;
 use crate::primitive::{Id, Text};
 use crate::resource::{Device, DeviceComponent, DeviceMetric};
+use crate::service::{LifecycleError, UpdateService};
 use crate::store::{Result, Search, Stored, Tenant, TenantResources};
-use crate::update::{AvailableUpdate, UpdateStatus, available};
+use crate::update::{AvailableUpdate, UpdateStatus, is_available_update};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -25,16 +26,24 @@ pub(crate) struct Fleet {
     /// The devices, each with its components.
     devices: Vec<(Device, Vec<DeviceComponent>)>,
     metrics: Vec<DeviceMetric>,
+    /// The updates of each component that its ledger knows, by the id of the component.
+    updates: BTreeMap<String, Vec<AvailableUpdate>>,
     /// Not all resources are shown: there are too many, or they are too large.
     cut: bool,
 }
 
 impl Fleet {
     /// Reads everything of a tenant.
-    pub(crate) async fn read(store: &TenantResources) -> Result<Self> {
+    pub(crate) async fn read(store: &TenantResources, service: &UpdateService) -> Result<Self, LifecycleError> {
         let (devices, more_devices) = all::<Device>(store).await?;
         let (parts, more_parts) = all::<DeviceComponent>(store).await?;
         let (metrics, more_metrics) = all::<DeviceMetric>(store).await?;
+        let mut updates = BTreeMap::new();
+        for part in &parts {
+            if part.extension.iter().any(|extension| is_available_update(extension.url.as_str())) {
+                updates.insert(id(part).to_owned(), service.updates_of(store.tenant(), part).await?);
+            }
+        }
         let mut of_device: BTreeMap<String, Vec<DeviceComponent>> = BTreeMap::new();
         for part in parts {
             of_device.entry(target(&part.source).unwrap_or_default().to_owned()).or_default().push(part);
@@ -43,7 +52,8 @@ impl Fleet {
             let own = of_device.remove(id(&device)).unwrap_or_default();
             (device, own)
         });
-        Ok(Self { devices: devices.collect(), metrics, cut: more_devices || more_parts || more_metrics })
+        let cut = more_devices || more_parts || more_metrics;
+        Ok(Self { devices: devices.collect(), metrics, updates, cut })
     }
 
     /// Whether the tenant has no device.
@@ -155,8 +165,8 @@ impl Fleet {
         }
         let link = escape(own);
         let _ = write!(html, "<a class=\"id\" href=\"/{tenant}/fhir/DeviceComponent/{link}\">{link}</a></div>");
-        for update in member.component().into_iter().flat_map(available).flatten() {
-            update_row(tenant, &update, html);
+        for update in self.updates.get(own).into_iter().flatten() {
+            update_row(tenant, update, html);
         }
         html.push_str("<ul>");
         // Devices have four levels; what goes deeper is somebody's mistake, and must not exhaust the stack.

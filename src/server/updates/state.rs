@@ -3,7 +3,7 @@
 use super::super::answer::{self, Answer, Problem, Result, json_text};
 use super::super::guard::Caller;
 use super::super::place::AtUpload;
-use super::super::{Shared, keeper};
+use super::super::{Shared, UpdateServer, keeper};
 use crate::issue::Kind;
 use crate::primitive::{Instant, Text};
 use crate::service::{IngestId, LifecycleError};
@@ -24,7 +24,7 @@ const NO_REASON: &str = "withdrawn without a reason";
 pub(crate) async fn show(State(app): State<Shared>, AtUpload(tenant, id): AtUpload) -> Result {
     let ingest = app.updates.upload(&tenant, id).await.map_err(|error| problem(&error, id))?;
     keeper::notice(&app, &tenant).await;
-    let mut said = of(&tenant, &ingest);
+    let mut said = with_reference(&app, &tenant, &ingest).await;
     if let Some(key) = ingest.state.key() {
         let damage = app.updates.known_damage(&tenant, &key).await;
         if let Some(damage) = damage.map_err(|error| Problem::of_store(&error, format_args!("upload {id}")))? {
@@ -44,12 +44,12 @@ pub(crate) async fn withdraw(
 ) -> Result {
     let why = reason(query.as_deref().unwrap_or_default())?;
     let answered = match app.updates.withdraw(&tenant, id, caller.actor()?, why).await {
-        Ok(ingest) => Ok(shown(StatusCode::OK, &tenant, &ingest)),
+        Ok(ingest) => Ok(shown(&app, StatusCode::OK, &tenant, &ingest).await),
         Err(error) => match app.updates.upload(&tenant, id).await.map(|ingest| (ingest.state.clone(), ingest)) {
             // It is withdrawn for good, and the rest is done by itself, as soon as the stores let it.
             Ok((Stands::Releasing { reason: Reason::Withdrawn, .. }, ingest)) => {
                 tracing::warn!(%tenant, %id, %error, "a withdrawal is not carried out yet");
-                Ok(shown(StatusCode::ACCEPTED, &tenant, &ingest))
+                Ok(shown(&app, StatusCode::ACCEPTED, &tenant, &ingest).await)
             }
             Ok((Stands::Releasing { reason, .. } | Stands::Closed { reason }, _)) => {
                 let words = format!("there is nothing to withdraw: the upload came to nothing by itself: `{reason}`");
@@ -90,7 +90,7 @@ pub(crate) async fn make_current(
         error => problem(&error, id),
     })?;
     keeper::notice(&app, &tenant).await;
-    Ok(shown(StatusCode::OK, &tenant, &ingest))
+    Ok(shown(&app, StatusCode::OK, &tenant, &ingest).await)
 }
 
 /// Why it is withdrawn, or made current again. It goes into the records, and stays there.
@@ -116,8 +116,22 @@ pub(crate) fn problem(error: &LifecycleError, id: IngestId) -> Problem {
     }
 }
 
-fn shown(status: StatusCode, tenant: &Tenant, ingest: &Ingest) -> Answer {
-    json_text(status, Value::from(of(tenant, ingest)).to_string())
+async fn shown(app: &UpdateServer, status: StatusCode, tenant: &Tenant, ingest: &Ingest) -> Answer {
+    json_text(status, Value::from(with_reference(app, tenant, ingest).await).to_string())
+}
+
+/// Where an upload stands by its record, and what its component says of it now: others may have written to that since.
+async fn with_reference(app: &UpdateServer, tenant: &Tenant, ingest: &Ingest) -> Map<String, Value> {
+    let mut said = of(tenant, ingest);
+    match app.updates.reference(tenant, ingest).await {
+        Ok(Some(reference)) => drop(said.insert("reference".to_owned(), json!(reference.as_str()))),
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(%tenant, id = %ingest.id, %error, "the component of an upload cannot be read");
+            said.insert("reference".to_owned(), json!("unknown"));
+        }
+    }
+    said
 }
 
 fn of(tenant: &Tenant, ingest: &Ingest) -> Map<String, Value> {

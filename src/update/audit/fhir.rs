@@ -349,7 +349,7 @@ pub fn provenance_under(record: &AuditRecord, base: &CanonicalBase) -> Option<St
     let systems = Systems::under(base);
     let AuditRecord { aside, what, .. } = record;
     // Later records repeat which version it was that first had the update; this one made it.
-    let attached = what.component_version.filter(|_| what.action == Action::Attached);
+    let attached = what.component_version.filter(|_| matches!(what.action, Action::Attached | Action::Reattached));
     let (component, after) = (what.component.as_ref()?, aside.written.or(attached)?);
     let (id, recorded) = (record.digest().to_string(), write::moment(what.at));
     let digest = what.blob.map(|blob| blob.digest.to_string());

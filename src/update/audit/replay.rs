@@ -129,6 +129,7 @@ impl Replayed {
             }
             // It is of no upload and of no bytes.
             (None, None) if what.action == Action::SequenceLowered && what.to == StateName::Accepted => {}
+            (None, None) if what.action == Action::ReferenceRemoved => {}
             (None, None) => return Err(None),
         }
         Ok(())

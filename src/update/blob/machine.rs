@@ -339,6 +339,9 @@ pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry
         | Action::MadeCurrent
         | Action::NotRestored
         | Action::Marked
+        | Action::Reattached
+        | Action::Lost
+        | Action::ReferenceRemoved
         | Action::Forgotten
         | Action::Withdrawn
         | Action::Retired

@@ -98,6 +98,21 @@ pub enum Input {
     },
     /// The component has no reference that could be made current again, or is gone.
     RestoreFailed,
+    /// The component was read and does not refer to the bytes, or not as it was made to, and after it this record was read.
+    /// The reference is written again next, on the condition that the component still has this version.
+    ReferenceMissing {
+        /// The component.
+        component: Id,
+        /// The version of it that was read.
+        version: VersionId,
+    },
+    /// The same, and the reference is not written again.
+    ReferenceLost {
+        /// The component.
+        component: Id,
+        /// The version of it that was read; none where it is deleted.
+        version: Option<VersionId>,
+    },
     /// Somebody took it back.
     Withdrawn {
         /// Who.

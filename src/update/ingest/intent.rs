@@ -136,6 +136,8 @@ names! {
         Superseded = "superseded",
         /// Somebody took it back.
         Withdrawn = "withdrawn",
+        /// Somebody else took its reference out of the component, or deleted that.
+        Lost = "lost",
     }
 }
 
@@ -154,7 +156,8 @@ impl Reason {
             | Self::VersionTaken
             | Self::LowerVersion
             | Self::Superseded
-            | Self::Withdrawn => false,
+            | Self::Withdrawn
+            | Self::Lost => false,
         }
     }
 }

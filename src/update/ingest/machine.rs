@@ -50,6 +50,8 @@ pub fn step(ingest: &Ingest, input: &Input, now: OffsetDateTime) -> Result<Step,
         Input::RestoreRequested { by, why } => at.restore_requested(by, why),
         Input::ReferenceRestored { component, restored } => at.reference_restored(component, *restored),
         Input::RestoreFailed => at.restore_failed(),
+        Input::ReferenceMissing { component, version } => at.missing(component, *version),
+        Input::ReferenceLost { component, version } => at.lost(component, *version),
         Input::Withdrawn { by, why } => at.withdrawn(by, why),
         Input::Retired { by } => at.retired(by.as_ref()),
         Input::ReferenceDropped { component } => at.dropped(component),
@@ -464,6 +466,55 @@ impl At<'_> {
             State::Releasing { .. } => Err(Refusal::Releasing),
             State::Withdrawn { .. } => Err(Refusal::Withdrawn),
             State::Closed { .. } => Err(Refusal::Closed),
+        }
+    }
+
+    fn missing(&self, component: &Id, seen: VersionId) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => Err(Refusal::NotAttached),
+            State::Attached { component: known, .. } | State::Superseded { component: known, .. }
+                if known != component =>
+            {
+                Err(Refusal::OtherTarget)
+            }
+            // It was read before the reference was written.
+            State::Attached { version, .. } | State::Superseded { version, .. } if seen < *version => UNCHANGED,
+            State::Attached { blob, generation, component, restored, .. } => {
+                let (blob, generation, component, restored) = (*blob, *generation, component.clone(), *restored);
+                let version = seen.next();
+                self.go(Action::Reattached, State::Attached { blob, generation, component, version, restored })
+            }
+            State::Superseded { blob, generation, component, by, restored, .. } => {
+                let (blob, generation, component) = (*blob, *generation, component.clone());
+                let (version, by, restored) = (seen.next(), *by, *restored);
+                self.go(Action::Reattached, State::Superseded { blob, generation, component, version, by, restored })
+            }
+            // It is written to next in any case.
+            State::Restoring { .. } => UNCHANGED,
+            State::Releasing { .. } => Err(Refusal::Releasing),
+            State::Withdrawn { .. } => Err(Refusal::Withdrawn),
+            State::Closed { .. } => Err(Refusal::Closed),
+        }
+    }
+
+    fn lost(&self, component: &Id, seen: Option<VersionId>) -> Answer {
+        match &self.ingest.state {
+            State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => Err(Refusal::NotAttached),
+            State::Attached { component: known, .. } | State::Superseded { component: known, .. }
+                if known != component =>
+            {
+                Err(Refusal::OtherTarget)
+            }
+            State::Attached { version, .. } | State::Superseded { version, .. }
+                if seen.is_some_and(|seen| seen < *version) =>
+            {
+                UNCHANGED
+            }
+            State::Attached { .. } | State::Superseded { .. } => {
+                Ok(Step::Transition(self.end(Action::Lost, Reason::Lost)))
+            }
+            State::Restoring { .. } => UNCHANGED,
+            State::Releasing { .. } | State::Withdrawn { .. } | State::Closed { .. } => self.ended(Reason::Lost),
         }
     }
 

@@ -18,6 +18,9 @@
 //!  +----- ReferenceDropped, once RetentionEnded --+
 //! ```
 //!
+//! An attached or superseded upload whose reference somebody else took out of the component stays where it is while the
+//! reference is written again (`ReferenceMissing`), or is released as lost (`ReferenceLost`).
+//!
 //! The record of an upload, an [`Ingest`], is written to the ledger before its first byte is taken, and each [`step`] is a
 //! compare-and-set there. What is to be done next follows from the state alone ([`resume`]), so that whoever finds a record
 //! can go on with it. What comes late is absorbed or refused.

@@ -1,0 +1,428 @@
+//! Holding the ledger and the components against each other: for writers that come through neither this service nor
+//! [`rest`](crate::rest).
+
+use super::bytes::yield_now;
+use super::entries::{Entries, Seen};
+use super::ledger_session::LedgerSession;
+use super::references::referring;
+use super::update_service::UpdateService;
+use crate::primitive::{Id, Text};
+use crate::resource::DeviceComponent;
+use crate::store::{
+    BlobStore, Ledger, PageToken, Precondition, ResourceStore, Result, Search, StoreError, Stored as _, Tenant,
+    Version, VersionId, WriteId,
+};
+use crate::update::ingest::{Ingest, Input, State};
+use crate::update::{
+    Action, AuditDraft, AvailableUpdate, IngestId, StateName, UpdateStatus, available, is_available_update, put_back,
+    set_status, update_id,
+};
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+
+/// What becomes of an attached or superseded upload whose component refers to it no more.
+///
+/// ```
+/// use fhir_devices::service::MissingReferences;
+/// assert_eq!(MissingReferences::default(), MissingReferences::Reattach);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MissingReferences {
+    /// The reference is written again. Where the component is deleted, that waits until it is created again.
+    #[default]
+    Reattach,
+    /// The upload ends with the reason `lost`, and its bytes are released.
+    MarkLost,
+}
+
+/// What becomes of a reference in a component that belongs to no upload of it.
+///
+/// ```
+/// use fhir_devices::service::UnknownReferences;
+/// assert_eq!(UnknownReferences::default(), UnknownReferences::Remove);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnknownReferences {
+    /// It is taken out of the component. Where one page has more than 16 of which there is no record at all, none is: the
+    /// ledger may be an older one.
+    #[default]
+    Remove,
+    /// It is left, and reported each time. The reference of an upload that ended is removed all the same.
+    Leave,
+}
+
+/// How far a [`reconcile`](UpdateService::reconcile) has come.
+///
+/// ```
+/// use fhir_devices::service::ReconcilePosition;
+/// assert_ne!(ReconcilePosition::default(), ReconcilePosition::Components(None));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReconcilePosition {
+    /// Among the uploads.
+    Uploads(Option<PageToken>),
+    /// Among the components.
+    Components(Option<PageToken>),
+}
+
+impl Default for ReconcilePosition {
+    fn default() -> Self {
+        Self::Uploads(None)
+    }
+}
+
+/// A reference that belongs to no upload of its component.
+///
+/// ```
+/// # use fhir_devices::service::UnknownReference;
+/// fn told(found: &UnknownReference) -> String {
+///     format!("DeviceComponent/{}: {}", found.component, if found.removed { "removed" } else { "left" })
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnknownReference {
+    /// The component.
+    pub component: Id,
+    /// The id that the reference says, if it says one.
+    pub id: Option<IngestId>,
+    /// Whether it was taken out.
+    pub removed: bool,
+}
+
+/// What a page of a [`reconcile`](UpdateService::reconcile) came to.
+///
+/// ```
+/// use fhir_devices::service::Reconciled;
+/// assert!(Reconciled::default().reattached.is_empty());
+/// ```
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Reconciled {
+    /// The uploads whose reference was written again.
+    pub reattached: Vec<IngestId>,
+    /// The uploads that were given up as lost.
+    pub lost: Vec<IngestId>,
+    /// The uploads whose component is deleted, and which wait for it.
+    pub component_deleted: Vec<IngestId>,
+    /// The references that belong to no upload.
+    pub unknown: Vec<UnknownReference>,
+    /// Whether there were so many of them that none was removed.
+    pub stopped: bool,
+    /// What could not be looked at or mended, and why. It stays for the next time.
+    pub failed: Vec<(String, StoreError)>,
+    /// Where to go on; none at the end.
+    pub next: Option<ReconcilePosition>,
+}
+
+/// What the look at one upload came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The component refers to it, or does not have to.
+    Settled,
+    Reattached,
+    Lost,
+    ComponentDeleted,
+}
+
+/// How many references without any record are removed in a page.
+const MAX_REMOVED: usize = 16;
+
+impl<R, B, L> UpdateService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// Compares one page of the uploads that are at rest with their components, or one page of the components with the
+    /// ledger, and mends what differs by the [rule for missing references](Self::with_missing_references) and
+    /// [that for unknown ones](Self::with_unknown_references).
+    ///
+    /// # Guarantees
+    /// A component is read before the record of the upload, and written to on the condition that it is as it was read: what
+    /// was withdrawn meanwhile is not attached again, and nothing that others write is lost. The audit chain says what is
+    /// done before it is done. It is safe at any time, and while others do it.
+    ///
+    /// # Assumptions
+    /// All processes over one ledger give the same addresses to files: a reference with another address is a changed one.
+    ///
+    /// # Errors
+    /// As [`Ledger::scan`] and [`ResourceStore::search`]. What goes wrong with one upload or component stands in the result.
+    pub async fn reconcile(&self, tenant: &Tenant, limit: NonZeroU32, from: ReconcilePosition) -> Result<Reconciled> {
+        let session = self.session(tenant);
+        let mut reconciled = Reconciled::default();
+        match from {
+            ReconcilePosition::Uploads(after) => {
+                let page = session.resting_records(limit, after.as_ref()).await?;
+                for (id, seen) in page.items {
+                    let outcome = match seen {
+                        Ok(mut seen) => self.reconcile_upload(&session, &mut seen).await,
+                        Err(error) => Err(error),
+                    };
+                    match outcome {
+                        Ok(Outcome::Settled) => {}
+                        Ok(Outcome::Reattached) => reconciled.reattached.push(id),
+                        Ok(Outcome::Lost) => reconciled.lost.push(id),
+                        Ok(Outcome::ComponentDeleted) => reconciled.component_deleted.push(id),
+                        Err(error) => reconciled.failed.push((format!("the upload {id}"), error)),
+                    }
+                }
+                reconciled.next = Some(match page.next {
+                    Some(next) => ReconcilePosition::Uploads(Some(next)),
+                    None => ReconcilePosition::Components(None),
+                });
+            }
+            ReconcilePosition::Components(after) => {
+                let mut search = Search::new(DeviceComponent::TYPE).limit(limit.get());
+                search.after = after;
+                let page = self.resources_of(tenant).search(&search).await?;
+                self.reconcile_components(&session, &page.items, &mut reconciled).await;
+                reconciled.next = page.next.map(|next| ReconcilePosition::Components(Some(next)));
+            }
+        }
+        Ok(reconciled)
+    }
+
+    /// Sees to it that the component of an upload that is at rest refers to it as the record says.
+    pub(super) async fn reconcile_upload(
+        &self,
+        session: &LedgerSession<'_, L>,
+        seen: &mut Seen<Ingest>,
+    ) -> Result<Outcome> {
+        let id = seen.value.id;
+        for _ in 0..self.max_attempts {
+            let (State::Attached { component, .. } | State::Superseded { component, .. }) = seen.value.state.clone()
+            else {
+                return Ok(Outcome::Settled);
+            };
+            let found = self.component(session.tenant(), &component).await?;
+            // The record after the component: what was withdrawn meanwhile is not attached again.
+            *seen = session.known(id).await?;
+            if !matches!(&seen.value.state, State::Attached { component: now, .. } | State::Superseded { component: now, .. } if *now == component)
+            {
+                continue;
+            }
+            let Some((mut found, version)) = found else {
+                return match self.missing {
+                    MissingReferences::Reattach => Ok(Outcome::ComponentDeleted),
+                    MissingReferences::MarkLost => self.lose(session, seen, &component, None).await,
+                };
+            };
+            let Some(wanted) = self.truth(session, &seen.value).await? else { return Ok(Outcome::Settled) };
+            let there = available(&found).flatten().find(|update| update.id == id);
+            if there.as_ref().is_some_and(|there| self.is_same(there, &wanted)) {
+                return Ok(Outcome::Settled);
+            }
+            let is_there = found.extension.iter().any(|extension| is_update_of(extension, id));
+            if !is_there && self.missing == MissingReferences::MarkLost {
+                return self.lose(session, seen, &component, Some(version.version)).await;
+            }
+            match self.others_of(session, &mut found, &seen.value).await? {
+                Others::None => {}
+                Others::OnTheirWay => return Ok(Outcome::Settled),
+                Others::Later(by) => {
+                    let restored = wanted.restored;
+                    session.step(seen, &Input::Superseded { by, restored }).await?.ok();
+                    continue;
+                }
+            }
+            // Where that was said before, and the write was not made, it is made now.
+            if seen.value.state.attached_to() != Some((&component, version.version.next())) {
+                let missing = Input::ReferenceMissing { component: component.clone(), version: version.version };
+                let stepped = session.step(seen, &missing).await?;
+                if stepped.is_err() || seen.value.state.attached_to() != Some((&component, version.version.next())) {
+                    *seen = session.known(id).await?;
+                    continue;
+                }
+            }
+            put_back(&mut found, &wanted, &self.canonical);
+            if self.write_component(session.tenant(), &found, &version).await? {
+                return Ok(Outcome::Reattached);
+            }
+            yield_now().await;
+            *seen = session.known(id).await?;
+        }
+        Err(StoreError::Conflict { current: None })
+    }
+
+    /// Gives an upload up whose reference is gone.
+    async fn lose(
+        &self,
+        session: &LedgerSession<'_, L>,
+        seen: &mut Seen<Ingest>,
+        component: &Id,
+        version: Option<VersionId>,
+    ) -> Result<Outcome> {
+        let lost = Input::ReferenceLost { component: component.clone(), version };
+        session.step(seen, &lost).await?.ok();
+        if !matches!(seen.value.state, State::Releasing { .. } | State::Closed { .. }) {
+            return Ok(Outcome::Settled);
+        }
+        self.release(session, seen).await?;
+        Ok(Outcome::Lost)
+    }
+
+    /// Looks at the other current updates of a component before one is put back into it that is to be current: those that are
+    /// superseded by their records are made so.
+    async fn others_of(
+        &self,
+        session: &LedgerSession<'_, L>,
+        component: &mut DeviceComponent,
+        ingest: &Ingest,
+    ) -> Result<Others> {
+        let State::Attached { version: own, .. } = &ingest.state else { return Ok(Others::None) };
+        let id = component.logical_id().cloned();
+        for at in 0..component.extension.len() {
+            let Some(extension) = component.extension.get_mut(at) else { break };
+            let is_current =
+                |update: &AvailableUpdate| update.status == UpdateStatus::Current && update.id != ingest.id;
+            if !is_available_update(extension.url.as_str()) {
+                continue;
+            }
+            let Some(other) = AvailableUpdate::from_extension(extension).ok().filter(is_current) else { continue };
+            let Some(known) = session.ingest(other.id).await? else { continue };
+            if referring(&known.value.state).is_none() || referring(&known.value.state) != id.as_ref() {
+                continue;
+            }
+            match &known.value.state {
+                State::Attached { version, .. } if version >= own => return Ok(Others::Later(other.id)),
+                State::Superseded { .. } | State::Attached { .. } => set_status(extension, UpdateStatus::Superseded),
+                // Whoever attaches or restores it marks this one.
+                State::Stored { .. } | State::Restoring { .. } => return Ok(Others::OnTheirWay),
+                _ => {}
+            }
+        }
+        Ok(Others::None)
+    }
+
+    /// Writes a component that was read, if it is still so; says whether it was.
+    async fn write_component(&self, tenant: &Tenant, component: &DeviceComponent, read: &Version) -> Result<bool> {
+        let write = component.write(Precondition::Version(read.version))?.with_id(WriteId(self.ids.next_id()?.0));
+        match self.resources_of(tenant).write_resolved(write).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks for references that belong to no upload.
+    async fn reconcile_components(
+        &self,
+        session: &LedgerSession<'_, L>,
+        page: &[Version],
+        reconciled: &mut Reconciled,
+    ) {
+        let mut suspects = Vec::new();
+        for version in page {
+            let body = version.body.as_deref().unwrap_or_default();
+            if !body.windows(NAME.len()).any(|part| part == NAME) {
+                continue;
+            }
+            let Ok(id) = Id::new(version.key.id().as_str()) else { continue };
+            match self.unknown_in(session, &id).await {
+                Ok(found) if found.is_empty() => {}
+                Ok(found) => suspects.push((id, found)),
+                Err(error) => reconciled.failed.push((version.key.to_string(), error)),
+            }
+        }
+        let without_record = suspects.iter().flat_map(|(_, found)| found).filter(|found| !found.ended).count();
+        reconciled.stopped = self.unknown == UnknownReferences::Remove && without_record > MAX_REMOVED;
+        let removes_all = self.unknown == UnknownReferences::Remove && !reconciled.stopped;
+        for (component, found) in suspects {
+            let removed: BTreeSet<Option<IngestId>> =
+                found.iter().filter(|found| removes_all || found.ended).map(|found| found.id).collect();
+            let mut is_removed = false;
+            if !removed.is_empty() {
+                match self.remove_unknown(session, &component, &removed).await {
+                    Ok(done) => is_removed = done,
+                    Err(error) => reconciled.failed.push((format!("DeviceComponent/{component}"), error)),
+                }
+            }
+            reconciled.unknown.extend(found.into_iter().map(|found| UnknownReference {
+                component: component.clone(),
+                removed: is_removed && removed.contains(&found.id),
+                id: found.id,
+            }));
+        }
+    }
+
+    /// The references of a component, as it is now, that belong to no upload of it.
+    async fn unknown_in(&self, session: &LedgerSession<'_, L>, component: &Id) -> Result<Vec<Foreign>> {
+        let Some((found, _)) = self.component(session.tenant(), component).await? else { return Ok(Vec::new()) };
+        let mut unknown = Vec::new();
+        for id in self.foreign(session, &found).await? {
+            let ended = match id {
+                Some(id) => session.ingest(id).await?.is_some(),
+                None => false,
+            };
+            unknown.push(Foreign { id, ended });
+        }
+        Ok(unknown)
+    }
+
+    /// Takes references out of a component that still belong to no upload of it.
+    async fn remove_unknown(
+        &self,
+        session: &LedgerSession<'_, L>,
+        component: &Id,
+        ids: &BTreeSet<Option<IngestId>>,
+    ) -> Result<bool> {
+        for _ in 0..self.max_attempts {
+            let Some((mut found, version)) = self.component(session.tenant(), component).await? else {
+                return Ok(true);
+            };
+            // The ledger after the component: what is attached meanwhile makes the write fail.
+            let foreign = self.foreign(session, &found).await?;
+            let before = found.extension.len();
+            let is_foreign = |id: &Option<IngestId>| foreign.contains(id) && ids.contains(id);
+            found
+                .extension
+                .retain(|extension| !is_available_update(extension.url.as_str()) || !is_foreign(&update_id(extension)));
+            if found.extension.len() == before {
+                return Ok(true);
+            }
+            let mut entries = Entries::default();
+            for id in foreign.iter().filter(|id| ids.contains(id)) {
+                let mut said = AuditDraft::new(session.now(), Action::ReferenceRemoved, None, StateName::Gone);
+                said.component = Some(component.clone());
+                let words =
+                    id.map_or_else(|| "without an id".to_owned(), |id| format!("the reference says the id {id}"));
+                said.comment = Text::new(words).ok();
+                entries.said(said);
+            }
+            session.write(entries).await?;
+            if self.write_component(session.tenant(), &found, &version).await? {
+                return Ok(true);
+            }
+            yield_now().await;
+        }
+        Err(StoreError::Conflict { current: None })
+    }
+}
+
+/// The other current updates of a component.
+enum Others {
+    /// None that would speak against it.
+    None,
+    /// One is being attached or restored.
+    OnTheirWay,
+    /// One was attached later.
+    Later(IngestId),
+}
+
+/// A reference that belongs to no upload of its component.
+struct Foreign {
+    id: Option<IngestId>,
+    /// Whether the upload is known: it ended, or is another component's.
+    ended: bool,
+}
+
+/// What stands in the body of every component that has an update.
+const NAME: &[u8] = b"available-update";
+
+fn is_update_of(extension: &crate::datatype::Extension, id: IngestId) -> bool {
+    is_available_update(extension.url.as_str()) && update_id(extension) == Some(id)
+}

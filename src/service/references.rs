@@ -1,0 +1,192 @@
+//! The reference of an upload in its component, held against the record of the upload.
+
+use super::ledger_session::LedgerSession;
+use super::update_service::{Addresses, UpdateService};
+use super::{LifecycleError, ReceiveError};
+use crate::primitive::Id;
+use crate::resource::DeviceComponent;
+use crate::store::{
+    BlobStore, Key, Ledger, ResourceStore, ResourceType, Result, StoreError, Stored as _, Tenant, UrlKind, Version,
+};
+use crate::update::ingest::{Ingest, State};
+use crate::update::{AvailableUpdate, IngestId, UpdateStatus, available, is_available_update, update_id};
+use std::collections::BTreeSet;
+
+/// What a component says of an upload that its record says it refers to.
+///
+/// ```
+/// use fhir_devices::service::Reference;
+/// assert_eq!(Reference::ComponentDeleted.as_str(), "component-deleted");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reference {
+    /// The component has the reference.
+    Present,
+    /// It does not.
+    Missing,
+    /// It has one that says something else.
+    Changed,
+    /// There is no such component any more.
+    ComponentDeleted,
+}
+
+impl Reference {
+    /// The name in kebab-case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Missing => "missing",
+            Self::Changed => "changed",
+            Self::ComponentDeleted => "component-deleted",
+        }
+    }
+}
+
+/// The component that refers to the bytes of an upload, or is about to, or has to cease.
+pub(super) fn referring(state: &State) -> Option<&Id> {
+    match state {
+        State::Stored { target, .. } => target.as_ref(),
+        State::Attached { component, .. }
+        | State::Superseded { component, .. }
+        | State::Restoring { component, .. }
+        | State::Withdrawn { component, .. } => Some(component),
+        State::Releasing { component, .. } => component.as_ref(),
+        State::Open { .. } | State::Acquired { .. } | State::Closed { .. } => None,
+    }
+}
+
+fn store_error(error: ReceiveError) -> StoreError {
+    match error {
+        ReceiveError::Resources(error) | ReceiveError::Blobs(error) | ReceiveError::Ledger(error) => error,
+        error => StoreError::Backend { source: Box::new(error) },
+    }
+}
+
+impl<R, B, L> UpdateService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// What the component of an upload says of it now; none for an upload that no component is known to refer to.
+    ///
+    /// # Errors
+    /// [`LifecycleError::Store`].
+    pub async fn reference(&self, tenant: &Tenant, ingest: &Ingest) -> Result<Option<Reference>, LifecycleError> {
+        let session = self.session(tenant);
+        let component = match &ingest.state {
+            State::Attached { component, .. }
+            | State::Superseded { component, .. }
+            | State::Restoring { component, .. }
+            | State::Withdrawn { component, .. } => component,
+            _ => return Ok(None),
+        };
+        let Some((found, _)) = self.component(tenant, component).await? else {
+            return Ok(Some(Reference::ComponentDeleted));
+        };
+        let Some(there) = available(&found).flatten().find(|update| update.id == ingest.id) else {
+            return Ok(Some(Reference::Missing));
+        };
+        let is_true = match self.truth(&session, ingest).await? {
+            Some(wanted) => self.is_same(&there, &wanted),
+            None => true,
+        };
+        Ok(Some(if is_true { Reference::Present } else { Reference::Changed }))
+    }
+
+    /// The updates to which a component refers and which the ledger knows, as the ledger knows them. What somebody else wrote
+    /// into the component is not among them.
+    ///
+    /// # Errors
+    /// [`LifecycleError::Store`].
+    pub async fn updates_of(
+        &self,
+        tenant: &Tenant,
+        component: &DeviceComponent,
+    ) -> Result<Vec<AvailableUpdate>, LifecycleError> {
+        let session = self.session(tenant);
+        let (mut known, mut seen) = (Vec::new(), BTreeSet::new());
+        for update in available(component).flatten().filter(|update| seen.insert(update.id)) {
+            let Some(ingest) = session.ingest(update.id).await?.map(|seen| seen.value) else { continue };
+            if referring(&ingest.state).is_none() || referring(&ingest.state) != component.logical_id() {
+                continue;
+            }
+            match self.truth(&session, &ingest).await? {
+                Some(truth) => known.push(truth),
+                // Its bytes are given up: nothing of it is offered.
+                None if matches!(ingest.state, State::Withdrawn { .. }) => {
+                    let mut withdrawn = AvailableUpdate { status: UpdateStatus::Withdrawn, ..update };
+                    withdrawn.version.clone_from(&ingest.intent.version);
+                    withdrawn.file.title.clone_from(&ingest.intent.file_name);
+                    known.push(withdrawn);
+                }
+                None => {}
+            }
+        }
+        Ok(known)
+    }
+
+    /// What the component has to say of an upload; nothing where its bytes are given up, or it says nothing yet.
+    pub(super) async fn truth(
+        &self,
+        session: &LedgerSession<'_, L>,
+        ingest: &Ingest,
+    ) -> Result<Option<AvailableUpdate>> {
+        let (status, restored) = match &ingest.state {
+            State::Stored { .. } => (UpdateStatus::Current, 0),
+            State::Attached { restored, .. } => (UpdateStatus::Current, *restored),
+            State::Superseded { restored, .. } => (UpdateStatus::Superseded, *restored),
+            State::Restoring { restored, .. } => (UpdateStatus::Superseded, restored.saturating_sub(1)),
+            State::Withdrawn { .. } => (UpdateStatus::Withdrawn, 0),
+            State::Releasing { .. } | State::Open { .. } | State::Acquired { .. } | State::Closed { .. } => {
+                return Ok(None);
+            }
+        };
+        let Some((blob, generation)) = ingest.state.held() else { return Ok(None) };
+        let update = self.update(session, ingest, blob, generation).await.map_err(store_error)?;
+        Ok(Some(AvailableUpdate { status, restored, ..update }))
+    }
+
+    /// Whether a reference says what it has to. Its time is left out, and an address that is made anew each time.
+    pub(super) fn is_same(&self, there: &AvailableUpdate, wanted: &AvailableUpdate) -> bool {
+        let mut there = there.clone();
+        there.file.creation.clone_from(&wanted.file.creation);
+        if matches!(self.addresses, Addresses::Store(UrlKind::Signed { .. })) {
+            there.file.url.clone_from(&wanted.file.url);
+        }
+        there == *wanted
+    }
+
+    /// A component as it is now; nothing where there is none.
+    pub(super) async fn component(&self, tenant: &Tenant, id: &Id) -> Result<Option<(DeviceComponent, Version)>> {
+        let key = Key::new(ResourceType::DeviceComponent, id.as_str())?;
+        match self.resources_of(tenant).read(&key).await {
+            Ok(version) => Ok(Some((DeviceComponent::from_version(&version)?, version))),
+            Err(StoreError::NotFound | StoreError::Gone { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The updates of a component that belong to no upload of it; nothing stands for one that has no id.
+    pub(super) async fn foreign(
+        &self,
+        session: &LedgerSession<'_, L>,
+        component: &DeviceComponent,
+    ) -> Result<BTreeSet<Option<IngestId>>> {
+        let mut foreign = BTreeSet::new();
+        for extension in component.extension.iter().filter(|extension| is_available_update(extension.url.as_str())) {
+            let id = update_id(extension);
+            let known = match id {
+                Some(id) => session.ingest(id).await?,
+                None => None,
+            };
+            let component = component.logical_id();
+            if known.is_none_or(|known| component.is_none() || referring(&known.value.state) != component) {
+                foreign.insert(id);
+            }
+        }
+        Ok(foreign)
+    }
+}

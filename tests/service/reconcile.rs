@@ -1,0 +1,283 @@
+//! Writers that come by neither the service nor the REST API: what they do to references is found and mended.
+
+use super::double::block_on;
+use super::*;
+use fhir_devices::datatype::{Extension, ExtensionValue};
+use fhir_devices::service::{IngestId, MissingReferences, ReconcilePosition, Reconciled, Reference, UnknownReferences};
+use fhir_devices::update::Action;
+use fhir_devices::update::audit::replay;
+use fhir_devices::update::ingest::{Reason, State};
+use std::num::NonZeroU32;
+
+/// Compares everything, a page after the other.
+fn reconcile(service: &Service<Memory>) -> Reconciled {
+    let (mut whole, mut from) = (Reconciled::default(), Some(ReconcilePosition::default()));
+    while let Some(position) = from {
+        let two = NonZeroU32::MIN.saturating_add(1);
+        let page = block_on(service.reconcile(&ours(), two, position)).unwrap();
+        whole.reattached.extend(page.reattached);
+        whole.lost.extend(page.lost);
+        whole.component_deleted.extend(page.component_deleted);
+        whole.unknown.extend(page.unknown);
+        whole.failed.extend(page.failed);
+        whole.stopped |= page.stopped;
+        from = page.next;
+    }
+    assert!(whole.failed.is_empty(), "{:?}", whole.failed);
+    let again = block_on(service.audit_records(&ours())).unwrap();
+    replay(&again).unwrap();
+    whole
+}
+
+fn is_idle(reconciled: &Reconciled) -> bool {
+    reconciled.reattached.is_empty() && reconciled.lost.is_empty() && reconciled.unknown.is_empty()
+}
+
+/// A foreign writer puts back its own picture of the component.
+fn overwrite(memory: &Memory, component: &DeviceComponent) {
+    put(memory, &ours(), component, Precondition::Exists);
+}
+
+fn plain() -> DeviceComponent {
+    let (id, code, display, parent) = MONITOR[1];
+    component(id, code, display, parent)
+}
+
+fn actions(service: &Service<Memory>) -> Vec<Action> {
+    block_on(service.audit_records(&ours())).unwrap().iter().map(|record| record.what.action).collect()
+}
+
+fn forged(id: IngestId) -> Extension {
+    let part = |url: &str, value: ExtensionValue| Extension::new(url.parse().unwrap(), value);
+    let json = format!(
+        r#"{{"resourceType":"DeviceComponent","identifier":{{"value":"1"}},"type":{{"text":"x"}},"extension":[{{
+        "url":"{AVAILABLE_UPDATE}","extension":[{{"url":"id","valueId":"{id}"}},{{"url":"status","valueCode":"current"}},
+        {{"url":"sha-256","valueString":"{}"}},{{"url":"size","valueDecimal":3}},{{"url":"file","valueAttachment":
+        {{"contentType":"application/zip","url":"https://evil.example/x","title":"x.bin"}}}}]}}]}}"#,
+        Sha256::of(b"bad"),
+    );
+    let mut extension = DeviceComponent::from_json(json.as_bytes()).unwrap().extension.remove(0);
+    let note: fhir_devices::primitive::Text = "forged".parse().unwrap();
+    extension.extension.push(part("note", fhir_devices::datatype::Primitive::from(note).into()));
+    extension
+}
+
+#[test]
+fn a_reference_that_a_foreign_writer_dropped_is_written_again() {
+    let (memory, service) = fleet();
+    let first = receive(&service, to_ecg(), firmware()).unwrap().update;
+    let second = receive(&service, keyed("k1"), stream::once("software")).unwrap().update;
+    assert!(is_idle(&reconcile(&service)));
+    let before = updates(&read(&memory, "ecg").0);
+    overwrite(&memory, &plain());
+    let ingest = block_on(service.upload(&ours(), second.id)).unwrap();
+    assert_eq!(block_on(service.reference(&ours(), &ingest)).unwrap(), Some(Reference::Missing));
+    let mended = reconcile(&service);
+    assert_eq!(mended.reattached.len(), 2, "{mended:?}");
+    // In their order, with their states.
+    assert_eq!(updates(&read(&memory, "ecg").0), before);
+    assert_eq!(before.iter().map(|update| update.id).collect::<Vec<_>>(), [first.id, second.id]);
+    assert_eq!(actions(&service).iter().filter(|action| **action == Action::Reattached).count(), 2);
+    let ingest = block_on(service.upload(&ours(), second.id)).unwrap();
+    assert_eq!(block_on(service.reference(&ours(), &ingest)).unwrap(), Some(Reference::Present));
+    assert!(is_idle(&reconcile(&service)));
+    let (_, version) = read(&memory, "ecg");
+    assert!(is_idle(&reconcile(&service)));
+    assert_eq!(read(&memory, "ecg").1.version, version.version);
+}
+
+#[test]
+fn a_reference_that_a_foreign_writer_changed_says_the_truth_again() {
+    let (memory, service) = fleet();
+    let update = receive(&service, to_ecg(), firmware()).unwrap().update;
+    let mut other = plain();
+    other.extension.push(forged(update.id));
+    overwrite(&memory, &other);
+    let ingest = block_on(service.upload(&ours(), update.id)).unwrap();
+    assert_eq!(block_on(service.reference(&ours(), &ingest)).unwrap(), Some(Reference::Changed));
+    assert_eq!(reconcile(&service).reattached, [update.id]);
+    assert_eq!(updates(&read(&memory, "ecg").0), [update]);
+}
+
+#[test]
+fn an_old_picture_of_the_component_does_not_bring_an_old_update_back() {
+    let (memory, service) = fleet();
+    let first = receive(&service, to_ecg(), firmware()).unwrap().update;
+    let (old, _) = read(&memory, "ecg");
+    receive(&service, keyed("k1"), stream::once("software")).unwrap();
+    let before = updates(&read(&memory, "ecg").0);
+    overwrite(&memory, &old);
+    assert_eq!(updates(&read(&memory, "ecg").0), [first]);
+    reconcile(&service);
+    assert_eq!(updates(&read(&memory, "ecg").0), before);
+}
+
+#[test]
+fn an_update_that_was_attached_without_its_predecessor_supersedes_it() {
+    let (memory, service) = fleet();
+    let first = receive(&service, to_ecg(), firmware()).unwrap().update;
+    overwrite(&memory, &plain());
+    let second = receive(&service, keyed("k1"), stream::once("software")).unwrap().update;
+    reconcile(&service);
+    let now: Vec<_> = updates(&read(&memory, "ecg").0).iter().map(|update| (update.id, update.status)).collect();
+    assert_eq!(now, [(first.id, UpdateStatus::Superseded), (second.id, UpdateStatus::Current)]);
+    let ingest = block_on(service.upload(&ours(), first.id)).unwrap();
+    assert!(matches!(ingest.state, State::Superseded { by, .. } if by == second.id), "{:?}", ingest.state);
+}
+
+#[test]
+fn an_upload_is_marked_lost_where_the_rule_says_so() {
+    let (memory, service) = fleet();
+    let service = service.with_missing_references(MissingReferences::MarkLost);
+    let update = receive(&service, keyed("k1"), firmware()).unwrap().update;
+    overwrite(&memory, &plain());
+    assert_eq!(reconcile(&service).lost, [update.id]);
+    let ingest = block_on(service.upload(&ours(), update.id)).unwrap();
+    assert_eq!(ingest.state, State::Closed { reason: Reason::Lost });
+    assert!(updates(&read(&memory, "ecg").0).is_empty());
+    assert!(actions(&service).contains(&Action::Lost));
+    assert!(is_idle(&reconcile(&service)));
+    // The same may be sent again.
+    assert!(receive(&service, keyed("k1"), firmware()).is_ok());
+}
+
+#[test]
+fn a_deleted_component_gets_its_updates_back_when_it_is_created_again() {
+    let (memory, service) = fleet();
+    let update = receive(&service, keyed("k1"), firmware()).unwrap().update;
+    let key: Key = "DeviceComponent/ecg".parse().unwrap();
+    block_on(memory.commit(&ours(), vec![Write::delete(key.clone(), Precondition::Exists)])).unwrap();
+    let found = reconcile(&service);
+    assert_eq!((found.component_deleted.as_slice(), is_idle(&found)), (&[update.id][..], true));
+    let replayed = receive(&service, keyed("k1"), firmware());
+    assert!(matches!(replayed, Err(ReceiveError::ComponentDeleted)), "{replayed:?}");
+    put(&*memory, &ours(), &plain(), Precondition::Absent);
+    assert_eq!(reconcile(&service).reattached, [update.id]);
+    assert_eq!(updates(&read(&memory, "ecg").0), [update]);
+    block_on(memory.commit(&ours(), vec![Write::delete(key, Precondition::Exists)])).unwrap();
+    let marking = service.with_missing_references(MissingReferences::MarkLost);
+    assert_eq!(reconcile(&marking).lost.len(), 1);
+}
+
+#[test]
+fn a_replay_tells_what_is_true_now() {
+    let (memory, service) = fleet();
+    let first = receive(&service, keyed("k1"), firmware()).unwrap();
+    overwrite(&memory, &plain());
+    let again = receive(&service, keyed("k1"), firmware()).unwrap();
+    assert!(again.replayed);
+    assert_eq!(again.update, first.update);
+    let (now, version) = read(&memory, "ecg");
+    assert_eq!((&again.component, again.version), (&now, version.version));
+    assert_eq!(updates(&now), [first.update]);
+    overwrite(&memory, &plain());
+    let marking = service.with_missing_references(MissingReferences::MarkLost);
+    let lost = receive(&marking, keyed("k1"), firmware());
+    assert!(matches!(lost, Err(ReceiveError::Ended { reason: Reason::Lost })), "{lost:?}");
+}
+
+#[test]
+fn a_reference_that_the_ledger_does_not_know_is_removed_or_left_and_reported() {
+    let (memory, service) = fleet();
+    let update = receive(&service, to_ecg(), firmware()).unwrap().update;
+    let mut other = read(&memory, "ecg").0;
+    other.extension.push(forged(IngestId(7)));
+    let mut malformed = forged(IngestId(8));
+    malformed.extension.remove(0);
+    other.extension.insert(0, malformed);
+    overwrite(&memory, &other);
+    let leaving = service.clone().with_unknown_references(UnknownReferences::Leave);
+    let left = reconcile(&leaving).unknown;
+    let told: Vec<_> = left.iter().map(|found| (found.component.as_str(), found.id, found.removed)).collect();
+    assert_eq!(told, [("ecg", None, false), ("ecg", Some(IngestId(7)), false)]);
+    // It is never shown as an update.
+    let (component, _) = read(&memory, "ecg");
+    assert_eq!(block_on(service.updates_of(&ours(), &component)).unwrap(), std::slice::from_ref(&update));
+    let removed = reconcile(&service).unknown;
+    assert!(removed.len() == 2 && removed.iter().all(|found| found.removed), "{removed:?}");
+    assert_eq!(updates(&read(&memory, "ecg").0), [update]);
+    assert_eq!(actions(&service).iter().filter(|action| **action == Action::ReferenceRemoved).count(), 2);
+    assert!(is_idle(&reconcile(&service)));
+}
+
+#[test]
+fn a_ledger_that_knows_hardly_any_reference_removes_none() {
+    let (memory, service) = fleet();
+    let mut other = plain();
+    other.extension.extend((100..120).map(|id| forged(IngestId(id))));
+    overwrite(&memory, &other);
+    let found = reconcile(&service);
+    assert!(found.stopped && found.unknown.len() == 20 && found.unknown.iter().all(|found| !found.removed));
+    assert_eq!(updates(&read(&memory, "ecg").0).len(), 20);
+}
+
+#[test]
+fn a_withdrawn_update_that_a_foreign_writer_brings_back_is_removed_under_every_rule() {
+    let (memory, service) = fleet();
+    let service =
+        service.with_unknown_references(UnknownReferences::Leave).with_withdrawn_retention(std::time::Duration::ZERO);
+    let update = receive(&service, to_ecg(), firmware()).unwrap().update;
+    let (with_it, _) = read(&memory, "ecg");
+    block_on(service.withdraw(&ours(), update.id, "biomed".parse().unwrap(), "recalled".parse().unwrap())).unwrap();
+    block_on(service.expire(&ours())).unwrap();
+    overwrite(&memory, &with_it);
+    let found = reconcile(&service).unknown;
+    assert!(matches!(found.as_slice(), [one] if one.removed && one.id == Some(update.id)), "{found:?}");
+    assert!(updates(&read(&memory, "ecg").0).is_empty());
+}
+
+#[test]
+fn the_reference_of_another_component_is_not_known_here() {
+    let (memory, service) = fleet();
+    let update = receive(&service, to_ecg(), firmware()).unwrap().update;
+    let (mut spo2, _) = read(&memory, "spo2");
+    spo2.extension.push(update.to_extension());
+    overwrite(&memory, &spo2);
+    assert!(block_on(service.updates_of(&ours(), &spo2)).unwrap().is_empty());
+    let found = reconcile(&service).unknown;
+    assert!(matches!(found.as_slice(), [one] if one.removed && one.component.as_str() == "spo2"), "{found:?}");
+    assert!(updates(&read(&memory, "spo2").0).is_empty());
+    assert_eq!(updates(&read(&memory, "ecg").0), [update]);
+}
+
+#[test]
+fn a_forged_current_update_is_not_superseded_and_blocks_nothing() {
+    let (memory, service) = fleet();
+    let mut other = plain();
+    other.extension.push(forged(IngestId(7)));
+    overwrite(&memory, &other);
+    let received = receive(&service, to_ecg(), firmware()).unwrap();
+    let now = updates(&received.component);
+    assert_eq!((now[0].id, now[0].status), (IngestId(7), UpdateStatus::Current));
+    assert_eq!(now[1], received.update);
+    reconcile(&service);
+    assert_eq!(updates(&read(&memory, "ecg").0), [received.update]);
+}
+
+#[test]
+fn a_component_that_changes_during_the_repair_is_read_again() {
+    let double = Arc::new(Double::default());
+    fill(&double.below);
+    let service = UpdateService::new(double.clone(), double.clone(), double.clone()).unwrap();
+    let update = receive(&service, to_ecg(), firmware()).unwrap().update;
+    put(&double.below, &ours(), &plain(), Precondition::Exists);
+    let mut left = 2;
+    *double.meddle.lock().unwrap() = Some(Box::new(move |memory| {
+        if left > 0 {
+            left -= 1;
+            let mut other = plain();
+            other.language_code = fhir_devices::datatype::CodeableConcept::text(&format!("note {left}")).ok();
+            put(memory, &ours(), &other, Precondition::Exists);
+        }
+    }));
+    let page = block_on(service.reconcile(&ours(), NonZeroU32::MAX, ReconcilePosition::default())).unwrap();
+    assert_eq!(page.reattached, [update.id]);
+    *double.meddle.lock().unwrap() = None;
+    let (found, _) = read(&double, "ecg");
+    assert!(found.to_json().contains("note 0"), "what somebody else wrote meanwhile is kept");
+    assert_eq!(updates(&found), std::slice::from_ref(&update));
+    block_on(service.withdraw(&ours(), update.id, "biomed".parse().unwrap(), "recalled".parse().unwrap())).unwrap();
+    put(&double.below, &ours(), &plain(), Precondition::Exists);
+    let page = block_on(service.reconcile(&ours(), NonZeroU32::MAX, ReconcilePosition::default())).unwrap();
+    assert!(page.reattached.is_empty(), "what was withdrawn is not attached again: {page:?}");
+}

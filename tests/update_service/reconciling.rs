@@ -1,0 +1,125 @@
+//! Requests and writers that would undo what was acknowledged.
+
+use super::client::{Form, Service};
+use super::keeping::eventually;
+use fhir_devices::DeviceComponent;
+use fhir_devices::backend::Memory;
+use fhir_devices::server::{self, Stores, UpdateServer, serve};
+use fhir_devices::store::*;
+use serde_json::json;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+const MDS: &str = r#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"type":{"text":"pump"},
+    "source":{"reference":"Device/pump"}}"#;
+
+/// A service whose keeper runs, and the store that a foreign writer writes to. The keeper does its first round later than
+/// `prepare`.
+async fn attached(memory: &Arc<Memory>) -> (Service, String) {
+    let service = Service::with(|base| over(memory, base)).await;
+    let device = r#"{"resourceType":"Device","id":"pump"}"#;
+    for (path, body) in [("Device/pump", device), ("DeviceComponent/mds", MDS)] {
+        assert_eq!(service.json("PUT", &format!("/ward/fhir/{path}"), &[], body).await.status, 201);
+    }
+    let form = Form::of("pump").field("Version", "2.4").file("true.bin", b"firmware");
+    let made = service.upload("ward", &[("Idempotency-Key", "k")], &form).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let link = made.header("link").unwrap().to_owned();
+    let place = link.trim_start_matches('<').split('>').next().unwrap().to_owned();
+    (service, place)
+}
+
+fn over(memory: &Arc<Memory>, base: &str) -> UpdateServer {
+    let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
+    UpdateServer::over(stores, base, server::DEFAULT_MAX_UPLOAD).unwrap()
+}
+
+/// What a foreign writer writes, past the service.
+async fn overwrite(memory: &Arc<Memory>, json: &str) {
+    let component = DeviceComponent::from_json(json.as_bytes()).unwrap();
+    let write = component.write(Precondition::Exists).unwrap();
+    memory.commit(&"ward".parse().unwrap(), vec![write]).await.unwrap();
+}
+
+fn with_forged(id: &str) -> String {
+    let mut component: serde_json::Value = serde_json::from_str(MDS).unwrap();
+    component["extension"] = json!([{"url": fhir_devices::update::AVAILABLE_UPDATE, "extension": [
+        {"url": "id", "valueId": id}, {"url": "status", "valueCode": "current"},
+        {"url": "sha-256", "valueString": "0".repeat(64)}, {"url": "size", "valueDecimal": 3},
+        {"url": "file", "valueAttachment": {"contentType": "application/zip", "url": "https://evil.example/x",
+            "title": "evil.bin"}}]}]);
+    component.to_string()
+}
+
+#[tokio::test]
+async fn a_put_without_the_update_leaves_it_attached() {
+    let memory = Arc::new(Memory::new());
+    let (service, place) = attached(&memory).await;
+    let put = service.json("PUT", "/ward/fhir/DeviceComponent/mds", &[], MDS).await;
+    assert_eq!(put.status, 200);
+    assert!(put.text().contains("true.bin"), "{}", put.text());
+    let told = service.get(&place).await.json();
+    assert_eq!((told["state"].as_str(), told["reference"].as_str()), (Some("attached"), Some("present")));
+    let forged = with_forged("00000000000000000000000000000007");
+    let (rule, _) = service.json("PUT", "/ward/fhir/DeviceComponent/mds", &[], &forged).await.refusal(422);
+    assert_eq!(rule, "available-update");
+}
+
+#[tokio::test]
+async fn a_reference_that_is_gone_is_told_and_written_again_on_replay() {
+    let memory = Arc::new(Memory::new());
+    let (service, place) = attached(&memory).await;
+    overwrite(&memory, MDS).await;
+    let told = service.get(&place).await.json();
+    assert_eq!((told["state"].as_str(), told["reference"].as_str()), (Some("attached"), Some("missing")));
+    let form = Form::of("pump").field("Version", "2.4").file("true.bin", b"firmware");
+    let again = service.upload("ward", &[("Idempotency-Key", "k")], &form).await;
+    assert_eq!((again.status, again.header("etag")), (200, Some("W/\"4\"")), "{}", again.text());
+    assert_eq!(service.get("/ward/fhir/DeviceComponent/mds").await.json(), again.json());
+    assert_eq!(service.get(&place).await.json()["reference"], "present");
+    let audit = service.get(&format!("{place}/audit")).await.text();
+    assert!(audit.contains("\"reattached\""), "{audit}");
+}
+
+#[tokio::test]
+async fn the_page_shows_no_update_but_those_of_the_ledger() {
+    let memory = Arc::new(Memory::new());
+    let (service, place) = attached(&memory).await;
+    assert!(service.get("/?tenant=ward").await.text().contains("true.bin"));
+    overwrite(&memory, &with_forged("00000000000000000000000000000007")).await;
+    let page = service.get("/?tenant=ward").await.text();
+    assert!(!page.contains("evil"), "{page}");
+    // One that takes the id of a true one is shown with the true file.
+    overwrite(&memory, &with_forged(place.rsplit('/').next().unwrap())).await;
+    let page = service.get("/?tenant=ward").await.text();
+    assert!(page.contains("true.bin") && !page.contains("evil"), "{page}");
+    assert_eq!(service.get(&place).await.json()["reference"], "changed");
+}
+
+#[tokio::test]
+async fn the_keeper_mends_what_a_foreign_writer_did_and_counts_it() {
+    let memory = Arc::new(Memory::new());
+    let (before, place) = attached(&memory).await;
+    overwrite(&memory, &with_forged("00000000000000000000000000000007")).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", before.address);
+    let service = Service { address: listener.local_addr().unwrap() };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let app = Arc::new(over(&memory, &base));
+    let serving = tokio::spawn(serve(listener, None, app, async { drop(stopped.await) }));
+    let service = &service;
+    eventually("the component is mended", || async move {
+        let now = service.get("/ward/fhir/DeviceComponent/mds").await.text();
+        now.contains("true.bin") && !now.contains("evil")
+    })
+    .await;
+    eventually("it is counted", || async move {
+        let metrics = service.get("/metrics").await.text();
+        ["references_reattached_total 1", "unknown_references_removed_total 1"].iter().all(|one| metrics.contains(one))
+    })
+    .await;
+    assert!(service.get(&format!("{place}/audit")).await.text().contains("\"reattached\""));
+    assert!(service.get("/ward/audit").await.text().contains("\"reference-removed\""));
+    stop.send(()).unwrap();
+    serving.await.unwrap().unwrap();
+}
