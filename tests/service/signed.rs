@@ -585,3 +585,18 @@ fn each_refusal_says_what_was_found_and_what_was_wanted() {
         assert_eq!((error.applied(), error.is_transient()), (Applied::No, false));
     }
 }
+
+#[test]
+fn an_upload_without_a_number_does_not_follow_a_signed_one() {
+    let (memory, service, _) = trusting();
+    let first = receive_signed(&service, signed(&manifest(6, "2.4", "")), firmware()).unwrap();
+    let late = receive(&service, to_ecg(), stream::once("software"));
+    assert_eq!(
+        late.unwrap_err().to_string(),
+        "the update has no sequence number, and the component accepted the number 6: wanted one above that"
+    );
+    assert_eq!(updates(&read(&memory, "ecg").0), [first.update]);
+    let (high, words) = (manifest(u64::MAX, "2.5", ""), "wanted at most 9223372036854775807");
+    let refused = receive_signed(&service, signed(&high), firmware());
+    assert!(refused.unwrap_err().to_string().ends_with(words));
+}

@@ -2,6 +2,7 @@
 
 use super::fleet::{COMPONENTS, FOREIGN, now, tenants};
 use super::net::{Mutant, real};
+use super::signed::UNSIGNED;
 use fhir_devices::DeviceComponent;
 use fhir_devices::backend::Memory;
 use fhir_devices::service::Received;
@@ -43,6 +44,8 @@ struct Said {
 pub(crate) struct Laws {
     said: HashMap<(usize, usize), Said>,
     whole: HashSet<(usize, BlobKey)>,
+    /// The bytes that the version of updates without a manifest stands for in each component.
+    claimed: HashMap<(usize, usize), Sha256>,
     mutant: Option<Mutant>,
 }
 
@@ -119,9 +122,14 @@ impl Laws {
             ensure!(parts[2] == tenant.as_str(), "T: {id} of {tenant} refers to {}", update.file.url);
             let key = BlobKey { digest: update.sha256, generation: parts[0].parse().unwrap() };
             ensure!(parts[1] == update.sha256.to_string(), "I2: the address names other bytes");
-            // Only a manifest gives a version.
+            // Only a manifest gives a version but this one.
             let signed: Option<&[u8]> = match update.version.as_ref().map(|version| version.as_str()) {
                 None => None,
+                Some(UNSIGNED) => {
+                    let first = *self.claimed.entry((t, c)).or_insert(update.sha256);
+                    ensure!(first == update.sha256, "V5: version {UNSIGNED} of {id} has two sets of bytes");
+                    None
+                }
                 Some("1.0.0") => Some(b"firmware"),
                 Some("2.0.0") => Some(b"software"),
                 Some(other) => return Err(format!("S1: {id} refers to version {other}, which nobody may sign")),
@@ -140,10 +148,15 @@ impl Laws {
             updates.push((update, key));
         }
         for is_signed in [false, true] {
-            let of = updates.iter().filter(|(update, _)| update.version.is_some() == is_signed);
+            let has_manifest =
+                |update: &AvailableUpdate| update.version.as_ref().is_some_and(|version| version != UNSIGNED);
+            let of = updates.iter().filter(|(update, _)| has_manifest(update) == is_signed);
             let numbers: Vec<u64> = of.filter_map(|(update, _)| update.sequence).collect();
             ensure!(numbers.is_sorted_by(|one, next| one < next), "V1: {id} has the numbers {numbers:?}");
         }
+        let after = updates.iter().skip_while(|(update, _)| update.sequence.is_none());
+        let late = after.filter(|(update, _)| update.sequence.is_none()).count();
+        ensure!(late == 0, "V1: {id} has {late} updates without a number after one that has one");
         let current = updates.iter().filter(|(update, _)| update.status == UpdateStatus::Current).count();
         ensure!(current <= 1, "{id} has {current} current updates");
         *said = Said { version: Some(version.version), updates };

@@ -10,6 +10,9 @@ use fhir_devices::update::manifest::{Signature, SignatureContext, SignatureError
 /// The version of every update that was signed by a key that does not count.
 pub(crate) const FORGED: &str = "6.6.6";
 
+/// The version of updates that come without a manifest, where they have one.
+pub(crate) const UNSIGNED: &str = "u1";
+
 /// One key, whose signature is the digest of what it signs.
 pub(crate) struct OneKey(pub(crate) Option<Mutant>);
 

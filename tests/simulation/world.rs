@@ -4,7 +4,7 @@ use super::choices::Choices;
 use super::fleet::{COMPONENTS, component, fill, note, now, run, tenants};
 use super::laws::{Laws, Notes};
 use super::net::{Mutant, Net};
-use super::signed::{FORGED, OneKey, signed};
+use super::signed::{FORGED, OneKey, UNSIGNED, signed};
 use bytes::Bytes;
 use fhir_devices::backend::Memory;
 use fhir_devices::containment::Selector;
@@ -297,6 +297,10 @@ impl World {
         let mut submission = Submission::new("monitor".parse().unwrap(), "monitor.bin".parse().unwrap(), kind);
         submission.target = Selector::Component(COMPONENTS[c].parse().unwrap());
         submission.sequence = sequence;
+        // Which bytes it stands for is told by the first that is taken.
+        if key == 0 && self.choices.rarely(3) {
+            submission.version = Some(UNSIGNED.parse().unwrap());
+        }
         let key = (key > 0).then(|| format!("k{key}"));
         submission.idempotency_key = key.as_ref().map(|key| key.parse().unwrap());
         if key.is_some() {

@@ -115,7 +115,7 @@ impl VersionScheme {
     }
 
     /// The same for what a device says of itself, which may be any text.
-    pub(in crate::update) fn compare_texts(self, one: &str, other: &str) -> Option<Ordering> {
+    pub(crate) fn compare_texts(self, one: &str, other: &str) -> Option<Ordering> {
         match self {
             Self::Semver => Some(Semver::read(one)?.compare(&Semver::read(other)?)),
             Self::Dotted => Some(Dotted::read(one)?.compare(&Dotted::read(other)?)),
