@@ -343,6 +343,7 @@ mod tests {
             ("GET", "/ward/updates/1", &[Role::Read]),
             ("DELETE", "/ward/updates/1", &[Role::Upload, Role::Operate]),
             ("POST", "/ward/updates/1/make-current", &[Role::Operate]),
+            ("PUT", "/ward/sequences/pump", &[Role::Operate]),
             ("DELETE", "/ward/updates/1/audit", &[Role::Operate]),
             ("POST", "/ward/rollouts", &[Role::Operate]),
             ("POST", "/ward/updates/_search", &[Role::Operate]),
