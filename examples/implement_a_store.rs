@@ -14,6 +14,7 @@
 
 use fhir_devices::DeviceComponent;
 use fhir_devices::containment::components;
+use fhir_devices::store::commit_time;
 use fhir_devices::store::{
     AtomicScope, BoxFuture, Capabilities, CommitError, Criterion, IndexEntries, Key, Page, PageKey, PageToken,
     Precondition, Query, ResourceStore, ResourceType, Result, Search, StoreError, Stored, Tenant, TenantResources,
@@ -73,7 +74,7 @@ impl Shelf {
         let version = Version {
             key: write.key,
             version: newest.map_or(VersionId::FIRST, VersionId::next),
-            last_updated: before.map_or(now, |before| now.max(before.last_updated)),
+            last_updated: commit_time(now, before.map(|before| before.last_updated)),
             write_id: write.write_id,
             body: write.body,
         };

@@ -221,12 +221,40 @@ fn a_version_is_never_older_than_the_one_before_it_even_if_the_clock_is() {
     on_a_server(|| async {
         let (store, t) = (connect().await, fresh());
         put(&store, &t, Write::create(device("a"), "1", nothing())).await.unwrap();
-        let future = "UPDATE fhir_test.resources SET last_updated = now() + interval '1 day' WHERE tenant = $1";
+        let future = "UPDATE fhir_test.resources SET last_updated = now() + interval '30 seconds' WHERE tenant = $1";
         session().await.execute(future, &[&t.as_str()]).await.unwrap();
         let before = store.read(&t, &device("a")).await.unwrap().last_updated;
         let after = put(&store, &t, Write::update(device("a"), v(1), "2", nothing())).await.unwrap();
         assert_eq!(after.last_updated, before);
         assert_eq!(store.read(&t, &device("a")).await.unwrap(), after);
+    });
+}
+
+#[test]
+fn times_heal_after_the_clock_jumped_ahead() {
+    on_a_server(|| async {
+        let (store, t) = (connect().await, fresh());
+        let writes = |n: u64| ["a", "b"].map(|id| Write::update(device(id), v(n), "2", nothing())).to_vec();
+        for id in ["a", "b"] {
+            put(&store, &t, Write::create(device(id), "1", nothing())).await.unwrap();
+        }
+        for (n, one_by_one) in [(1, true), (2, false)] {
+            let future = "UPDATE fhir_test.resources SET last_updated = now() + interval '5 years' WHERE tenant = $1";
+            session().await.execute(future, &[&t.as_str()]).await.unwrap();
+            let made = if one_by_one {
+                let mut made = Vec::new();
+                for write in writes(n) {
+                    made.push(put(&store, &t, write).await.unwrap());
+                }
+                made
+            } else {
+                store.commit(&t, writes(n)).await.unwrap()
+            };
+            let now = time::OffsetDateTime::now_utc();
+            for version in made {
+                assert!(version.last_updated <= now + time::Duration::minutes(1), "{version:?}");
+            }
+        }
     });
 }
 

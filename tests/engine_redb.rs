@@ -182,10 +182,10 @@ fn only_the_newest_versions_are_kept_when_asked() {
 
 #[test]
 fn a_clock_that_falls_does_not_make_a_version_older() {
-    let hours = AtomicU64::new(10);
+    let seconds = AtomicU64::new(36_000);
     let clock = move || {
-        let hour = hours.fetch_sub(1, Ordering::Relaxed);
-        time::OffsetDateTime::from_unix_timestamp(hour as i64 * 3600).unwrap()
+        let second = seconds.fetch_sub(10, Ordering::Relaxed);
+        time::OffsetDateTime::from_unix_timestamp(second as i64).unwrap()
     };
     let (store, t) = (Options::new().with_clock(clock).in_memory().unwrap(), fresh());
     for _ in 0..5 {
@@ -193,6 +193,24 @@ fn a_clock_that_falls_does_not_make_a_version_older() {
     }
     let history = block_on(store.history(&t, &device("a"), limit(9), None)).unwrap().items;
     assert!(history.iter().all(|v| v.last_updated.unix_timestamp() == 36_000));
+}
+
+#[test]
+fn times_heal_after_the_clock_jumped_ahead() {
+    let calls = AtomicU64::new(0);
+    // The second version is made five years ahead.
+    let clock = move || {
+        let call = calls.fetch_add(1, Ordering::Relaxed);
+        let jump = if call == 1 { 5 * 365 * 86_400 } else { 0 };
+        time::OffsetDateTime::from_unix_timestamp(36_000 + (call + jump) as i64).unwrap()
+    };
+    let (store, t) = (Options::new().with_clock(clock).in_memory().unwrap(), fresh());
+    for n in 1..=4 {
+        put(&store, &t, Write::put(device("a"), n.to_string(), nothing())).unwrap();
+    }
+    let history = block_on(store.history(&t, &device("a"), limit(9), None)).unwrap().items;
+    let times: Vec<_> = history.iter().map(|v| (v.version.get(), v.last_updated.unix_timestamp())).collect();
+    assert_eq!(times, [(4, 36_003), (3, 36_002), (2, 36_001 + 5 * 365 * 86_400), (1, 36_000)]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::problem::{Problem, Result};
 use super::{FHIR_JSON, Request};
 use crate::issue::Kind;
+use crate::store::MAX_CLOCK_SKEW;
 use crate::store::{Precondition, VersionId};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -75,15 +76,15 @@ pub(super) fn if_match(request: &Request<'_>) -> Result<Option<Precondition>> {
 
 /// Whether the client has what it asks for: `If-None-Match` names the tag, or else nothing was changed since
 /// `If-Modified-Since`. Tags are compared weakly.
-pub(super) fn client_has(request: &Request<'_>, tag: &str, changed: OffsetDateTime) -> bool {
+pub(super) fn client_has(request: &Request<'_>, tag: &str, changed: OffsetDateTime, now: OffsetDateTime) -> bool {
     let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     if request.one("if-none-match").is_some() {
         let known = request.all("if-none-match");
         return known.split(',').any(|one| one.trim() == "*" || bare(one) == bare(tag));
     }
     let since = request.one("if-modified-since").and_then(read_http_date);
-    // The header knows no parts of a second.
-    since.is_some_and(|since| changed.unix_timestamp() <= since.unix_timestamp())
+    // The header knows no parts of a second. A time that is yet to come was given while the clock was wrong.
+    since.is_some_and(|since| changed.unix_timestamp() <= since.unix_timestamp() && since <= now + MAX_CLOCK_SKEW)
 }
 
 /// How much of a resource the client wants to see after a write.
@@ -134,13 +135,16 @@ mod tests {
     #[test]
     fn a_client_has_what_did_not_change() {
         let changed = datetime!(2017-04-19 10:00:00.5 UTC);
+        let now = datetime!(2017-05-01 00:00 UTC);
         let asked = |name: &'static str, value: &'static str| {
-            client_has(&Request::new("GET", "").header(name, value), "W/\"3\"", changed)
+            client_has(&Request::new("GET", "").header(name, value), "W/\"3\"", changed, now)
         };
         assert!(asked("If-None-Match", "\"1\", \"3\"") && asked("If-None-Match", "*"));
         assert!(!asked("If-None-Match", "W/\"1\""));
         assert!(asked("If-Modified-Since", "Wed, 19 Apr 2017 10:00:00 GMT"));
         assert!(!asked("If-Modified-Since", "Wed, 19 Apr 2017 09:59:59 GMT"));
         assert!(!asked("If-Modified-Since", "yesterday"));
+        // Of a version that was made while the clock was ahead; a later one has a true time.
+        assert!(!asked("If-Modified-Since", "Tue, 19 Apr 2022 10:00:00 GMT"));
     }
 }

@@ -166,13 +166,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             }
             ("GET" | "HEAD", Address::Resource(key)) => {
                 let version = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
-                with_version(request, &version)
+                with_version(request, &version, self.clock.now())
             }
             ("GET" | "HEAD", Address::Version(key, number)) => {
                 let found = self.store.vread(key, *number).await;
                 let version =
                     found.map_err(|error| Problem::of_store(&error, format_args!("{key}/_history/{number}")))?;
-                with_version(request, &version)
+                with_version(request, &version, self.clock.now())
             }
             ("GET" | "HEAD", Address::History(key)) => self.history(request, key).await,
             ("GET" | "HEAD", Address::Type(kind) | Address::Search(kind)) => {
@@ -252,12 +252,12 @@ fn posted(request: &Request<'_>) -> Result<String> {
     Ok([&*request.query, body].join("&"))
 }
 
-fn with_version(request: &Request<'_>, version: &Version) -> Result<Response> {
+fn with_version(request: &Request<'_>, version: &Version, now: time::OffsetDateTime) -> Result<Response> {
     if version.is_deleted() {
         return Err(Problem::of_store(&StoreError::Gone { at: version.version }, &version.key));
     }
     let tag = version.version.etag();
-    let response = if client_has(request, &tag, version.last_updated) {
+    let response = if client_has(request, &tag, version.last_updated, now) {
         Response::empty(304)
     } else {
         Response::json(200, stamped_body(version).map_err(|error| Problem::of_store(&error, &version.key))?)

@@ -1,11 +1,12 @@
 //! The one thing that a store asks of the outside: what time it is.
 
 use std::sync::Arc;
+use std::time::Duration;
 use time::OffsetDateTime;
 
 /// Tells a store the time for `meta.lastUpdated`.
 ///
-/// A clock may jump back: the store keeps the time of each resource from falling. A closure is a clock.
+/// A clock may jump, back or ahead: [`commit_time`] says what becomes of it. A closure is a clock.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -43,5 +44,27 @@ impl Clock for SystemClock {
 impl Clock for Arc<dyn Clock> {
     fn now(&self) -> OffsetDateTime {
         (**self).now()
+    }
+}
+
+/// How far a clock may be behind the time of the version before, and that time counts all the same: clocks of machines that
+/// are kept in time differ by less.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// The `last_updated` of a version that is made now (R13): never before that of the version before it, unless that one is
+/// ahead by more than [`MAX_CLOCK_SKEW`]. Then the clock was wrong when it was made, and the true time counts again.
+///
+/// ```
+/// use fhir_devices::store::commit_time;
+/// use time::macros::datetime;
+/// let now = datetime!(2017-04-19 10:00 UTC);
+/// assert_eq!(commit_time(now, Some(datetime!(2017-04-19 10:00:05 UTC))), datetime!(2017-04-19 10:00:05 UTC));
+/// assert_eq!(commit_time(now, Some(datetime!(2022-04-19 10:00 UTC))), now);
+/// ```
+#[must_use]
+pub fn commit_time(now: OffsetDateTime, before: Option<OffsetDateTime>) -> OffsetDateTime {
+    match before {
+        Some(before) if before > now && before - now <= MAX_CLOCK_SKEW => before,
+        _ => now,
     }
 }

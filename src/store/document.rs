@@ -29,7 +29,7 @@ pub struct Version {
     pub key: Key,
     /// Which version of it.
     pub version: VersionId,
-    /// When the store applied the write; never before the version that came before.
+    /// When the store applied the write, by [`commit_time`](super::commit_time).
     pub last_updated: OffsetDateTime,
     /// The id of the write that made it.
     pub write_id: Option<WriteId>,

@@ -57,7 +57,7 @@ mod verified;
 pub use blob::{BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, Generation, PutOutcome, Sha256, UrlKind};
 pub use blob_store::{BlobStore, BlobWriter};
 pub use capabilities::{AtomicScope, BlobCapabilities, Capabilities};
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, MAX_CLOCK_SKEW, SystemClock, commit_time};
 pub(crate) use criteria::{Beginnings, Criteria};
 pub use document::{Precondition, Version, Write};
 pub use edit::writes;

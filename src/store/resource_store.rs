@@ -57,8 +57,11 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///   write recognises the first try by it.
 /// - **R12 Sizes.** A body of [`Capabilities::max_body`] bytes is taken; a larger one is `TooLarge`, before anything is
 ///   written.
-/// - **R13 Time.** `last_updated` is the store's time of the commit, and never falls from one version of a resource to the
-///   next, even when the clock does. The versions of one commit may carry one time.
+/// - **R13 Time.** `last_updated` is the store's time of the commit. From one version of a resource to the next it does not
+///   fall, unless the one before is ahead of the clock by more than [`MAX_CLOCK_SKEW`](super::MAX_CLOCK_SKEW): that was made
+///   while the clock was wrong, and the true time counts again ([`commit_time`](super::commit_time)), lest searches for what
+///   changed lately miss every later version. Versions are in the order of their numbers, whatever their times. The
+///   versions of one commit may carry one time.
 /// - **R14 Cancellation.** Dropping the future of a commit at any point leaves the old state or the new one, and a store that
 ///   goes on working.
 ///

@@ -1,5 +1,6 @@
 //! What is kept: the items of the container, and the partitions that they are in.
 
+use crate::store::commit_time;
 use crate::store::random_number;
 use crate::store::{
     Criteria, IndexEntries, Key, Parameter, ResourceType, Result, StoreError, Tenant, Token, Version, VersionId, Write,
@@ -198,7 +199,7 @@ impl Item {
         nonce: &str,
     ) -> Result<Self> {
         let before = newest.map(Self::last_updated).transpose()?;
-        let time = before.map_or(now, |before| now.max(before));
+        let time = commit_time(now, before);
         let (resource_type, rid) = (write.key.resource_type(), write.key.id().to_string());
         Ok(Self {
             id: name(&write.key),

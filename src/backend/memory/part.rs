@@ -4,6 +4,7 @@ use super::super::form::check;
 use super::index::{Index, Place};
 use super::record::{Record, Shard, Stored};
 use super::{Limits, lock_read, lock_write};
+use crate::store::commit_time;
 use crate::store::{CommitError, Criteria, IndexEntries, Key, Result, Search, StoreError, Version, VersionId, Write};
 use smol_str::SmolStr;
 use std::hash::{BuildHasher, Hash as _, Hasher as _, RandomState};
@@ -237,7 +238,7 @@ impl Part {
         let Write { key, body, index: entries, write_id, .. } = write;
         let stored = Stored {
             version: record.current.version.next(),
-            last_updated: now.max(record.current.last_updated),
+            last_updated: commit_time(now, Some(record.current.last_updated)),
             write_id: write_id.map(|id| id.0.to_le_bytes()),
             body: body.as_deref().map(Into::into),
         };

@@ -74,7 +74,8 @@ BEGIN
             INSERT INTO {s}.versions (tenant, type, id, version, last_updated, write_id, body)
                 SELECT r.tenant, r.type, r.id, r.version, r.last_updated, r.write_id, r.body FROM {s}.resources r
                 WHERE r.tenant = p_tenant AND r.type = p_type[i] AND r.id = p_id[i];
-            UPDATE {s}.resources r SET version = r.version + 1, last_updated = greatest(r.last_updated, now_),
+            UPDATE {s}.resources r SET version = r.version + 1, last_updated = CASE
+                WHEN r.last_updated > now_ + interval '60 seconds' THEN now_ ELSE greatest(r.last_updated, now_) END,
                 write_id = p_write_id[i], indexed = p_indexed[i], body = p_body[i]
                 WHERE r.tenant = p_tenant AND r.type = p_type[i] AND r.id = p_id[i]
                 RETURNING r.version, r.last_updated INTO made, changed;

@@ -2,7 +2,9 @@
 -- then. The whole statement sees the state at its beginning, where the resource is as it was before (`o`), with the entries
 -- of that version: had it changed since, the update would have found another version.
 WITH u AS (
-    UPDATE {s}.resources r SET version = $10::bigint, last_updated = greatest(r.last_updated, clock_timestamp()),
+    UPDATE {s}.resources r SET version = $10::bigint, last_updated = CASE
+        WHEN r.last_updated > clock_timestamp() + interval '60 seconds' THEN clock_timestamp()
+        ELSE greatest(r.last_updated, clock_timestamp()) END,
         write_id = $4, indexed = $5, body = $6
         WHERE r.tenant = $1 AND r.type = $2 AND r.id = $3 AND r.version = $10::bigint - 1 AND r.body IS NOT NULL
         RETURNING r.last_updated

@@ -9,6 +9,7 @@ use super::tables::{
     record_key,
 };
 use super::{failed, unavailable};
+use crate::store::commit_time;
 use crate::store::{
     Change, CommitError, IndexEntries, Key, Result, Revision, StoreError, Tenant, Version, VersionId, Write,
 };
@@ -207,7 +208,7 @@ impl<'t> Resources<'t> {
         let mut indexed = IndexEntries::new();
         if let Some(before) = before {
             version.version = before.version.next();
-            version.last_updated = now.max(before.last_updated);
+            version.last_updated = commit_time(now, Some(before.last_updated));
             indexed = before.entries()?;
             let older = older_key(&row, before.version.get());
             self.older.insert(older.as_slice(), before.older().encode().as_slice()).map_err(failed)?;
