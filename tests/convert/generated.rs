@@ -64,3 +64,45 @@ proptest! {
         comes_back(&bundle.into(), &Options::default())?;
     }
 }
+
+/// What a fault puts in the place of some characters.
+const FRAGMENTS: [&str; 12] =
+    ["null", "{}", "[]", "\"\"", "5", "{\"a\":1}", "[null]", "true", "\"DeviceComponent\"", "\\", "}", "\u{e9}"];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn faulty_documents_are_answered_and_never_panic(
+        component in strategies::device_component(),
+        version in 0..VERSIONS.len(),
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), 0..12usize, 0..FRAGMENTS.len()), 1..4),
+        token in any::<bool>(),
+    ) {
+        let version = VERSIONS[version];
+        let options = Options::default().allow(convert::Loss::ALL);
+        let Ok(converted) = convert::to(version, &component.into(), &options) else { return Ok(()) };
+        let mut characters: Vec<char> = converted.json.chars().collect();
+        for (place, length, fragment) in cuts {
+            let mut start = place.index(characters.len().max(1)).min(characters.len());
+            // A whole value, as a rule: what stands between a colon and the next comma.
+            if token && let Some(colon) = characters.iter().skip(start).position(|c| *c == ':') {
+                start += colon + 1;
+            }
+            let end = if token {
+                characters.iter().skip(start).position(|c| ",}]".contains(*c)).map_or(characters.len(), |n| start + n)
+            } else {
+                (start + length).min(characters.len())
+            };
+            characters.splice(start..end, FRAGMENTS[fragment].chars());
+        }
+        let faulty: String = characters.into_iter().collect();
+        for from in Version::ALL {
+            match convert::from(from, faulty.as_bytes(), &Options::default()) {
+                Ok(reading) => prop_assert!(!reading.report.has_errors(), "{}", reading.report),
+                Err(report) => prop_assert!(report.has_errors(), "{}: {}", faulty, report),
+            }
+        }
+        let _ = convert::version_of(faulty.as_bytes());
+    }
+}
