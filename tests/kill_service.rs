@@ -17,6 +17,8 @@
 mod binary;
 #[path = "kill_service/load.rs"]
 mod load;
+#[path = "kill_service/operation.rs"]
+mod operation;
 #[path = "kill_service/proof.rs"]
 mod proof;
 

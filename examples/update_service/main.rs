@@ -40,14 +40,15 @@ async fn main() -> ExitCode {
         (Err(error), _) => refuse(&error.to_string()),
         (Ok(()), Some(condition)) => {
             eprintln!("update_service: {condition}");
-            ExitCode::from(FAILED)
+            // The runtime would wait for threads that a failed store holds.
+            std::process::exit(FAILED)
         }
         (Ok(()), None) => ExitCode::SUCCESS,
     }
 }
 
 /// The exit status of a service that met a condition after which it could not go on.
-const FAILED: u8 = 3;
+const FAILED: i32 = 3;
 
 /// The exit status of a service whose store of update files is not that of its ledger.
 const OTHER_STORE: u8 = 4;

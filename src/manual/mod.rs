@@ -4,6 +4,7 @@
 //! - [`backend`]: how a store of your own is written, and shown to be right.
 //! - [`bounds`]: what one request may cost, and what all together may take: every limit with its default.
 //! - [`restore`]: after a restore, what to do when the ledger or the update files come from a backup.
+//! - `operating` (with the feature `server`): the signals, exit statuses, limits, numbers and alarms of the service.
 //! - [`conformance`]: every rule of the specification by its key, and how it is enforced, or why not.
 
 pub mod backend;
@@ -11,6 +12,8 @@ pub mod bounds;
 pub mod conformance;
 pub mod conversion;
 pub mod design;
+#[cfg(feature = "server")]
+pub mod operating;
 pub mod restore;
 
 /// The README, so that its example is compiled and run.

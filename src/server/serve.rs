@@ -148,6 +148,7 @@ pub async fn accept(
     stopping.send_replace(true);
     let ended = tokio::time::timeout(GRACE, connections.all_closed()).await.is_ok();
     connections.close_all();
+    app.sign_ins.flush(true);
     ended
 }
 
@@ -156,8 +157,8 @@ async fn report_sign_ins(app: Shared, mut stopped: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(LOG_EVERY);
     loop {
         tokio::select! {
-            _ = ticks.tick() => app.sign_ins.flush(),
-            _ = stopped.wait_for(|stopped| *stopped) => return app.sign_ins.flush(),
+            _ = ticks.tick() => app.sign_ins.flush(false),
+            _ = stopped.wait_for(|stopped| *stopped) => return,
         }
     }
 }

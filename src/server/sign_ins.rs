@@ -131,10 +131,15 @@ impl SignIns {
         table.tell(peer, now);
     }
 
-    /// Tells the log of the failures that it has not been told of.
-    pub(super) fn flush(&self) {
+    /// Tells the log of the failures that it has not been told of: of all at the end, and otherwise of an address that it was
+    /// not told of just now.
+    pub(super) fn flush(&self, end: bool) {
         let now = Instant::now();
         let mut table = self.table();
+        if end {
+            table.window = None;
+            table.peers.values_mut().for_each(|attempts| attempts.told = None);
+        }
         let peers: Vec<Peer> = table.peers.iter().filter(|(_, it)| it.untold > 0).map(|(peer, _)| *peer).collect();
         peers.into_iter().for_each(|peer| table.tell(peer, now));
         if table.untold > 0 {

@@ -44,6 +44,26 @@ async fn readiness_names_each_store_that_does_not_answer() {
 }
 
 #[tokio::test]
+async fn manual_names_every_number_and_every_limit_of_connections() {
+    let manual = include_str!("../../src/manual/operating.rs");
+    let tokens = std::env::temp_dir().join(format!("fhir-devices-numbers-{}", std::process::id()));
+    std::fs::write(&tokens, "token-of-operators *").unwrap();
+    let file = server::TokenFile::open(&tokens).unwrap();
+    std::fs::remove_file(&tokens).unwrap();
+    let service = Service::with(|base| {
+        let stores = Stores::in_memory(server::DEFAULT_MAX_UPLOAD);
+        UpdateServer::over(stores, base, server::DEFAULT_MAX_UPLOAD).unwrap().with_token_file(file)
+    })
+    .await;
+    let metrics = service.send("GET", "/metrics", &[("Authorization", "Bearer token-of-operators")], b"").await.text();
+    let names = metrics.lines().filter_map(|line| line.strip_prefix("# HELP update_service_")?.split(' ').next());
+    assert!(names.clone().count() > 20);
+    let options = server::ConnectionLimits::OPTIONS;
+    let missing: Vec<_> = names.chain(options).filter(|name| !manual.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "the manual page `operating` lacks {missing:?}");
+}
+
+#[tokio::test]
 async fn store_that_hangs_is_not_ready_in_time() {
     let broken = Broken::in_memory();
     let service = Service::with(|base| {
