@@ -132,5 +132,6 @@ mutants! {
     a_service_that_does_not_recover_is_caught: NoRecovery,
     a_service_that_does_not_collect_is_caught: NoCollection,
     a_service_that_does_not_sweep_is_caught: NoSweep,
+    a_service_that_does_not_reconcile_is_caught: NoReconciliation,
     a_service_that_verifies_nothing_is_caught: NoVerification,
 }

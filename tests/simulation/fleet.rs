@@ -5,6 +5,7 @@ use fhir_devices::backend::Memory;
 use fhir_devices::datatype::{Extension, ExtensionValue, Primitive};
 use fhir_devices::primitive::{Text, Uri};
 use fhir_devices::store::*;
+use fhir_devices::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus, attach, is_available_update};
 use fhir_devices::{Device, DeviceComponent};
 use std::future::Future;
 use std::pin::pin;
@@ -64,6 +65,42 @@ pub(crate) async fn note(store: &impl ResourceStore, tenant: &Tenant, id: &str, 
     let url = Uri::new("https://acme.example/note").unwrap();
     let value = ExtensionValue::String(Primitive::from(Text::new(note).unwrap()));
     component.extension.push(Extension::new(url, value));
+    let write = component.write(Precondition::Version(version.version))?;
+    store.commit(tenant, vec![write]).await.map(drop).map_err(|refused| refused.error)
+}
+
+/// The id of the update that a foreign writer makes up.
+pub(crate) const MADE_UP: IngestId = IngestId(u128::MAX);
+
+/// A foreign writer: puts back its own picture of the component, which has no updates, or one that it made up.
+pub(crate) async fn overwrite(store: &impl ResourceStore, tenant: &Tenant, id: &str, forges: bool) -> Result<()> {
+    let key = Key::new(ResourceType::DeviceComponent, id)?;
+    let version = store.read(tenant, &key).await?;
+    let mut component = DeviceComponent::from_version(&version)?;
+    turn().await;
+    if forges {
+        let mut other = component.clone();
+        other.extension.clear();
+        let update = AvailableUpdate {
+            id: MADE_UP,
+            version: None,
+            sequence: None,
+            status: UpdateStatus::Current,
+            sha256: Sha256::of(b"evil"),
+            size: 4,
+            file: UpdateFile {
+                url: "https://evil.example/x".parse().unwrap(),
+                content_type: "application/zip".parse().unwrap(),
+                title: "x.bin".parse().unwrap(),
+                creation: None,
+            },
+            restored: 0,
+        };
+        attach(&mut other, &update);
+        component.extension.extend(other.extension);
+    } else {
+        component.extension.retain(|extension| !is_available_update(extension.url.as_str()));
+    }
     let write = component.write(Precondition::Version(version.version))?;
     store.commit(tenant, vec![write]).await.map(drop).map_err(|refused| refused.error)
 }

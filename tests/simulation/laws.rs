@@ -1,6 +1,6 @@
 //! What must be so after every step, and what must be so when all is quiet.
 
-use super::fleet::{COMPONENTS, FOREIGN, now, tenants};
+use super::fleet::{COMPONENTS, FOREIGN, MADE_UP, now, tenants};
 use super::net::{Mutant, real};
 use super::signed::UNSIGNED;
 use fhir_devices::DeviceComponent;
@@ -118,6 +118,9 @@ impl Laws {
         let mut updates = Vec::new();
         for update in available(&component) {
             let update = update.map_err(|error| error.to_string())?;
+            if update.id == MADE_UP {
+                continue;
+            }
             let parts: Vec<&str> = update.file.url.as_str().rsplit('/').collect();
             ensure!(parts[2] == tenant.as_str(), "T: {id} of {tenant} refers to {}", update.file.url);
             let key = BlobKey { digest: update.sha256, generation: parts[0].parse().unwrap() };
@@ -182,6 +185,12 @@ impl Laws {
             .map(|entry| (entry.key(), entry))
             .collect();
         let mut wanted = BTreeSet::new();
+        for id in COMPONENTS {
+            let key = Key::new(ResourceType::DeviceComponent, id).unwrap();
+            let text = now(memory.read(tenant, &key)).ok().and_then(|version| version.body);
+            let made_up = text.is_some_and(|text| String::from_utf8_lossy(&text).contains("evil.example"));
+            ensure!(!made_up, "I12: {id} refers to an update that nobody uploaded");
+        }
         for (id, ingest) in &uploads {
             ensure!(ingest.state.is_end(), "I6: {id} is not at rest: {:?}", ingest.state);
             let found = self.said.iter().filter(|((of, _), _)| *of == t).find_map(|((_, c), said)| {

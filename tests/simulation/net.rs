@@ -43,6 +43,8 @@ pub(crate) enum Mutant {
     NoCollection,
     /// Nobody looks for bytes that the ledger does not know (R9).
     NoSweep,
+    /// Nobody compares the components with the ledger.
+    NoReconciliation,
     /// Every signature is good.
     NoVerification,
 }

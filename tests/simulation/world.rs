@@ -1,14 +1,14 @@
 //! A world that goes on by choices: two processes over the same stores, and all that happens to them.
 
 use super::choices::Choices;
-use super::fleet::{COMPONENTS, component, fill, note, now, run, tenants};
+use super::fleet::{COMPONENTS, component, fill, note, now, overwrite, run, tenants};
 use super::laws::{Laws, Notes};
 use super::net::{Mutant, Net};
 use super::signed::{FORGED, OneKey, UNSIGNED, signed};
 use bytes::Bytes;
 use fhir_devices::backend::Memory;
 use fhir_devices::containment::Selector;
-use fhir_devices::service::{ReceiveError, SignedSubmission, Submission, SweepRules, UpdateService};
+use fhir_devices::service::{ReceiveError, ReconcilePosition, SignedSubmission, Submission, SweepRules, UpdateService};
 use fhir_devices::store::*;
 use fhir_devices::testkit::{Fate, Faulty, Plan};
 use fhir_devices::update::IngestId;
@@ -180,7 +180,7 @@ impl World {
         let t = usize::from(self.choices.rarely(5));
         let tenant = tenants()[t].clone();
         let c = self.choices.pick(COMPONENTS.len());
-        let future: Pin<Box<dyn Future<Output = ()>>> = match self.choices.pick(24) {
+        let future: Pin<Box<dyn Future<Output = ()>>> = match self.choices.pick(27) {
             0..=8 => {
                 let (key, sent, body) = if self.choices.rarely(4) { self.signed(c) } else { self.unsigned(c) };
                 let memory = Arc::clone(&self.memory);
@@ -235,6 +235,9 @@ impl World {
                 notes.lock().unwrap().spent.clear();
                 Box::pin(async move { drop(service.expire(&tenant).await) })
             }
+            24 => Box::pin(async move { drop(overwrite(&*net, &tenant, COMPONENTS[c], false).await) }),
+            25 => Box::pin(async move { drop(overwrite(&*net, &tenant, COMPONENTS[c], true).await) }),
+            26 => Box::pin(async move { drop(reconcile(&service, &tenant).await) }),
             12 => Box::pin(async move { drop(service.recover(&tenant).await) }),
             13 => {
                 let grace = Duration::from_secs([0, 60][self.choices.pick(2)]);
@@ -356,6 +359,13 @@ impl World {
                     return Err(format!("I6: the recovery leaves {again:?}"));
                 }
             }
+            if self.mutant != Some(Mutant::NoReconciliation) {
+                // What one upload leaves to another is done at the next time.
+                for _ in 0..4 {
+                    let reconciled = run(reconcile(&service, tenant)).ok_or("the reconciliation never ends")?;
+                    reconciled.map_err(|error| format!("the reconciliation: {error}"))?;
+                }
+            }
             if self.mutant != Some(Mutant::NoCollection) {
                 let collected = run(service.collect(tenant, Duration::ZERO)).ok_or("the collection never ends")?;
                 let collected = collected.map_err(|error| format!("the collection: {error}"))?;
@@ -384,6 +394,19 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Compares all that there is, in small pages.
+async fn reconcile(service: &Service, tenant: &Tenant) -> Result<()> {
+    let mut from = Some(ReconcilePosition::default());
+    while let Some(position) = from {
+        let page = service.reconcile(tenant, NonZeroU32::MIN.saturating_add(2), position).await?;
+        if let Some((_, error)) = page.failed.into_iter().next() {
+            return Err(error);
+        }
+        from = page.next;
+    }
+    Ok(())
 }
 
 enum Sent {
