@@ -147,6 +147,10 @@ impl ResourceStore for Shelf {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(async { Err(StoreError::Unsupported { what: "history" }) })
     }
+
+    fn prune_history<'a>(&'a self, _: &'a Tenant, _: &'a Key, _: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(async { Err(StoreError::Unsupported { what: "the pruning of a history" }) })
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -257,6 +257,15 @@ impl ResourceStore for Counting {
     ) -> BoxFuture<'a, fhir_devices::store::Result<Page<Version>>> {
         self.0.history(tenant, key, limit, after)
     }
+
+    fn prune_history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        keep: NonZeroU32,
+    ) -> BoxFuture<'a, fhir_devices::store::Result<u64>> {
+        self.0.prune_history(tenant, key, keep)
+    }
 }
 
 fn component(id: &str, code: &str, source: &str, parent: &str) -> DeviceComponent {

@@ -320,6 +320,10 @@ impl ResourceStore for Forgetful {
             self.below.history(t, k, l, a).await
         })
     }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        self.below.prune_history(tenant, key, keep)
+    }
 }
 
 fn forgetful(answers: &[bool]) -> TenantResources<Forgetful> {

@@ -50,6 +50,7 @@ for how long things are kept
   --unknown-references remove|leave  what becomes of an update in a component that the service does not know (default
                        remove)
   --keep-aborted N     the same for an upload whose bytes never came (default 1)
+  --keep-versions N    versions of each resource (default 1000; 0 keeps all), where the store can forget
 
 how many clients may wait, and for how long (manual: Operating it)
   --max-connections N              connections at a time (default: half of the free file descriptors, 10000 at most)
@@ -163,6 +164,7 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
                     other => return Err(format!("`{other}` is not a rule, only `remove` and `leave` are")),
                 };
             }
+            "--keep-versions" => settings.keep.versions = whole(&value()?)?,
             "--keep-aborted" => settings.keep.aborted = days(&value()?)?,
             "--limit" => limit(&mut settings, &value()?)?,
             "--max-upload" => {

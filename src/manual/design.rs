@@ -222,6 +222,7 @@
 //! | the record and the idempotency key of an upload that ended, from its end | 30 days | `with_ended_retention` |
 //! | the same of an upload whose bytes never came | a day | `with_aborted_retention` |
 //! | the entry of bytes that were deleted | until the next collection | |
+//! | versions of a resource, by [`prune_histories`](crate::store::TenantResources::prune_histories) | as the caller asks | |
 //! | the audit chain | for ever | |
 //!
 //! A ledger that commits several records at once may write the record of an upload together with the hold, the acceptance of

@@ -24,6 +24,9 @@ pub(super) const SCRUB: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// How many bytes a second are read for that.
 const SCRUB_RATE: u64 = 16 << 20;
 
+/// In which rounds old versions of resources are removed: one an hour, since all resources are looked through.
+const PRUNED_EVERY: u64 = 60;
+
 /// How long nobody must have needed some bytes.
 const GRACE: Duration = Duration::from_secs(3_600);
 
@@ -46,14 +49,22 @@ pub struct Retention {
     pub ended: Duration,
     /// How long that of an upload is kept whose bytes never came.
     pub aborted: Duration,
+    /// How many versions of a resource are kept; 0 keeps all.
+    pub versions: u32,
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Default for Retention {
-    /// 3 updates, 30 days, 30 days, a day.
+    /// 3 updates, 30 days, 30 days, a day, 1,000 versions.
     fn default() -> Self {
-        Self { superseded: 3, withdrawn: DAY.saturating_mul(30), ended: DAY.saturating_mul(30), aborted: DAY }
+        Self {
+            superseded: 3,
+            withdrawn: DAY.saturating_mul(30),
+            ended: DAY.saturating_mul(30),
+            aborted: DAY,
+            versions: 1_000,
+        }
     }
 }
 
@@ -184,6 +195,7 @@ pub(super) struct Kept {
     unknown: AtomicU64,
     unshown: AtomicU64,
     forgotten: AtomicU64,
+    pruned: AtomicU64,
     failed: AtomicU64,
     tenants: AtomicU64,
     waiting: AtomicU64,
@@ -250,6 +262,7 @@ impl Kept {
                 "References that belong to no upload and were left at the last round.",
                 &self.unknown,
             ),
+            ("versions_removed_total", "counter", "Old versions of resources, removed.", &self.pruned),
             ("withdrawn_removed_total", "counter", "Withdrawn updates that components no longer show.", &self.unshown),
             (
                 "records_removed_total",
@@ -297,9 +310,35 @@ struct Round {
     damaged: u64,
 }
 
+/// What a tenant has resources of.
+const TYPES: [ResourceType; 3] = [ResourceType::Device, ResourceType::DeviceComponent, ResourceType::DeviceMetric];
+
+/// Forgets the oldest versions of the resources of a tenant, where the store can.
+async fn prune(app: &UpdateServer, tenant: &Tenant) {
+    let resources = app.tenanted(tenant);
+    let capabilities = resources.capabilities();
+    let Some(keep) = NonZeroU32::new(app.versions).filter(|_| capabilities.history && capabilities.history_pruning)
+    else {
+        return;
+    };
+    for of in TYPES {
+        match resources.prune_histories(of, keep).await {
+            Ok(0) => {}
+            Ok(versions) => {
+                tracing::info!(%tenant, of = of.as_str(), versions, "removed old versions");
+                app.kept.pruned.fetch_add(versions, Relaxed);
+            }
+            Err(error) => failed(&app.kept, tenant, &error, "old versions cannot be removed"),
+        }
+    }
+}
+
 /// Looks after one tenant, once.
 async fn look_after(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
     let kept = &app.kept;
+    if kept.rounds.load(Relaxed) % PRUNED_EVERY == 0 {
+        prune(app, tenant).await;
+    }
     round.tenants += 1;
     match app.updates.recover(tenant).await {
         Ok(recovered) => {

@@ -123,6 +123,8 @@ pub struct UpdateServer {
     /// Where the service is, without a slash at the end.
     base: String,
     updates: UpdateService,
+    /// How many versions of a resource are kept; 0 for all.
+    versions: u32,
     canonical: CanonicalBase,
     max_upload: u64,
     pages: PageKey,
@@ -172,6 +174,7 @@ impl UpdateServer {
             ledger,
             base,
             updates,
+            versions: Retention::default().versions,
             canonical: CanonicalBase::default(),
             max_upload,
             pages,
@@ -209,6 +212,7 @@ impl UpdateServer {
             .with_withdrawn_retention(retention.withdrawn)
             .with_ended_retention(retention.ended)
             .with_aborted_retention(retention.aborted);
+        self.versions = retention.versions;
         self
     }
 

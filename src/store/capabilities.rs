@@ -43,11 +43,14 @@ pub struct Capabilities {
     pub durable_ack: bool,
     /// Whether a deletion keeps its write id, as a version with a body does.
     pub deletion_write_ids: bool,
+    /// Whether older versions can be forgotten before their time, by
+    /// [`prune_history`](super::ResourceStore::prune_history).
+    pub history_pruning: bool,
 }
 
 impl Capabilities {
-    /// With history, with searches that see acknowledged writes and may ask for beginnings, with the write ids of deletions, and with no promise of
-    /// durability.
+    /// With history that is not pruned, with searches that see acknowledged writes and may ask for beginnings, with the write
+    /// ids of deletions, and with no promise of durability.
     #[must_use]
     pub const fn new(atomic: AtomicScope, max_writes: usize, max_body: u64) -> Self {
         Self {
@@ -59,6 +62,7 @@ impl Capabilities {
             search_beginnings: true,
             durable_ack: false,
             deletion_write_ids: true,
+            history_pruning: false,
         }
     }
 }

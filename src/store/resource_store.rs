@@ -64,6 +64,10 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///   versions of one commit may carry one time.
 /// - **R14 Cancellation.** Dropping the future of a commit at any point leaves the old state or the new one, and a store that
 ///   goes on working.
+/// - **R15 Pruning.** `prune_history` forgets the oldest versions of a resource, so that at most `keep` are left, the newest,
+///   and tells how many it forgot; every way of reading is then as where the store had forgotten them by itself (R5). The
+///   newest version stays, also where it is a deletion, numbers go on (R3), and nothing else changes. What never was is
+///   `NotFound`. Without [`Capabilities::history_pruning`] it answers `Unsupported`.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -114,6 +118,13 @@ pub trait ResourceStore: Send + Sync + 'static {
         limit: NonZeroU32,
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>>;
+
+    /// Forgets the oldest versions of a resource, so that at most `keep` are left (R15); gives how many were forgotten.
+    ///
+    /// # Errors
+    /// `NotFound` when there never was one; `Unsupported` without the capability; the engine's troubles, upon which some may
+    /// have been forgotten.
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>>;
 }
 
 impl<S: ResourceStore + ?Sized> ResourceStore for Arc<S> {
@@ -149,5 +160,9 @@ impl<S: ResourceStore + ?Sized> ResourceStore for Arc<S> {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         (**self).history(tenant, key, limit, after)
+    }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        (**self).prune_history(tenant, key, keep)
     }
 }

@@ -1,8 +1,8 @@
 //! What an application holds: a store with the tenant fixed.
 
 use super::{
-    Applied, Capabilities, CommitError, IndexEntries, Key, Page, PageToken, Precondition, ResourceStore, Result,
-    Search, StoreError, Tenant, Version, VersionId, Write, WriteId,
+    Applied, Capabilities, CommitError, IndexEntries, Key, Page, PageToken, Precondition, ResourceStore, ResourceType,
+    Result, Search, StoreError, Tenant, Version, VersionId, Write, WriteId,
 };
 use crate::reference::OwnBase;
 use bytes::Bytes;
@@ -258,6 +258,38 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// As [`ResourceStore::history`].
     pub async fn history(&self, key: &Key, limit: NonZeroU32, after: Option<&PageToken>) -> Result<Page<Version>> {
         self.store.history(&self.tenant, key, limit, after).await
+    }
+
+    /// Forgets the oldest versions of a resource, so that at most `keep` are left; gives how many were forgotten.
+    ///
+    /// # Errors
+    /// As [`ResourceStore::prune_history`].
+    pub async fn prune_history(&self, key: &Key, keep: NonZeroU32) -> Result<u64> {
+        self.store.prune_history(&self.tenant, key, keep).await
+    }
+
+    /// The same for every living resource of a type, page after page. A resource of no more versions than `keep` is not
+    /// touched. That of a deleted resource stays, since no search finds it.
+    ///
+    /// # Errors
+    /// As [`ResourceStore::search`] and [`ResourceStore::prune_history`]. What was forgotten until then stays so.
+    pub async fn prune_histories(&self, of: ResourceType, keep: NonZeroU32) -> Result<u64> {
+        let (mut search, mut forgotten) = (Search::new(of), 0);
+        loop {
+            let page = self.search(&search).await?;
+            for version in page.items {
+                if version.version.get() > u64::from(keep.get()) {
+                    forgotten += match self.prune_history(&version.key, keep).await {
+                        Err(StoreError::NotFound) => 0,
+                        pruned => pruned?,
+                    };
+                }
+            }
+            match page.next {
+                Some(next) => search.after = Some(next),
+                None => return Ok(forgotten),
+            }
+        }
     }
 }
 

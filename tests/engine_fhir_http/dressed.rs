@@ -185,4 +185,8 @@ impl<S: ResourceStore> ResourceStore for Dressed<S> {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(async move { self.0.history(tenant, &key(of), limit, after).await.map(page) })
     }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, of: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(async move { self.0.prune_history(tenant, &key(of), keep).await })
+    }
 }

@@ -86,6 +86,16 @@ fn keeping(own: &Wrong, t: &Tenant, writes: Vec<Write>) -> Made {
 fn wrong(clause: &'static str) -> Wrong {
     let mut wrong = Wrong::right(Memory::new().with_max_body(2_000).with_max_writes(50));
     match clause {
+        "r15_a_pruned_history_keeps_its_newest_versions" => {
+            wrong.prune = |own, t, k, _| block_on(own.below.prune_history(t, k, NonZeroU32::MIN));
+        }
+        "r15_without_pruning_it_is_unsupported" => {
+            wrong.capabilities = |own| {
+                let mut capabilities = ResourceStore::capabilities(&own.below);
+                capabilities.history_pruning = false;
+                capabilities
+            };
+        }
         "r1_a_refused_commit_writes_nothing"
         | "r1_a_commit_is_seen_as_a_whole"
         | "r1_a_commit_that_names_a_key_twice_is_refused"

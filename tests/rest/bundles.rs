@@ -419,6 +419,10 @@ impl ResourceStore for Lesser {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         self.store.history(tenant, key, limit, after)
     }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        self.store.prune_history(tenant, key, keep)
+    }
 }
 
 fn four() -> String {

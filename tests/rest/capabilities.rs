@@ -43,6 +43,10 @@ impl ResourceStore for Limited {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         self.0.history(tenant, key, limit, after)
     }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        self.0.prune_history(tenant, key, keep)
+    }
 }
 
 async fn statement(capabilities: Capabilities) -> Value {

@@ -305,6 +305,10 @@ impl ResourceStore for Attaching {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         self.below.history(t, k, limit, after)
     }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        self.below.prune_history(tenant, key, keep)
+    }
 }
 
 #[tokio::test]

@@ -142,6 +142,10 @@ impl ResourceStore for Double {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(fated(None, self.below.history(t, k, limit, after)))
     }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        self.below.prune_history(tenant, key, keep)
+    }
 }
 
 impl BlobStore for Double {

@@ -171,6 +171,10 @@ impl ResourceStore for Net {
             self.below.history(tenant, key, limit, after).await
         })
     }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        self.below.prune_history(tenant, key, keep)
+    }
 }
 
 /// Whether a body has more notes of the foreign writer than another.

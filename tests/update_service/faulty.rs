@@ -82,6 +82,10 @@ impl ResourceStore for Broken {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         check(&self.resources, self.memory.history(tenant, key, limit, after))
     }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        self.memory.prune_history(tenant, key, keep)
+    }
 }
 
 impl Ledger for Broken {

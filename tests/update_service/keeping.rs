@@ -87,6 +87,10 @@ impl ResourceStore for Dying {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         self.resources.history(tenant, key, limit, after)
     }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        self.resources.prune_history(tenant, key, keep)
+    }
 }
 
 /// Puts a device with one component where a client may.
@@ -156,6 +160,59 @@ pub(crate) async fn goes_on_after_a_start(dying: Dying) {
         .await;
         let [update] = attached(&dying.resources, tenant).await.try_into().unwrap();
         assert_eq!((update.status, update.sha256), (UpdateStatus::Current, Sha256::of(b"firmware")));
+    }
+    stop.send(()).unwrap();
+    assert!(serving.await.unwrap().unwrap());
+}
+
+#[tokio::test]
+async fn old_versions_and_what_was_withdrawn_are_removed_by_the_keeper() {
+    let memory = Arc::new(Memory::new());
+    let stores = || Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
+    let before = Service::with(|base| UpdateServer::over(stores(), base, server::DEFAULT_MAX_UPLOAD).unwrap()).await;
+    fleet(&before, "ward-5").await;
+    for model in ["1", "2", "3", "4"] {
+        let device = format!(r#"{{"resourceType":"Device","id":"pump","model":"{model}"}}"#);
+        let reply = before.json("PUT", "/ward-5/fhir/Device/pump", &[], &device).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    let tenant: Tenant = "ward-5".parse().unwrap();
+    let withdraw = UpdateService::new_with_urls(memory.clone(), memory.clone(), memory.clone(), |_, _| {
+        "https://cdn.example/a".parse().unwrap()
+    });
+    let withdraw = withdraw.with_withdrawn_retention(Duration::ZERO);
+    let id = before.upload("ward-5", &[], &Form::of("pump").file("a.bin", b"firmware")).await;
+    let id = available(&DeviceComponent::from_json(&id.body).unwrap()).flatten().next().unwrap().id;
+    withdraw.withdraw(&tenant, id, "biomed".parse().unwrap(), "recalled".parse().unwrap()).await.unwrap();
+
+    let mut retention = server::Retention::default();
+    retention.versions = 2;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = UpdateServer::over(stores(), "http://127.0.0.1", server::DEFAULT_MAX_UPLOAD).unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let app = Arc::new(app.with_retention(retention));
+    let serving = tokio::spawn(serve(listener, None, app, async { drop(stopped.await) }));
+    let resources: Arc<dyn ResourceStore> = memory.clone();
+    let ours = TenantResources::new(resources.clone(), tenant.clone());
+    let ours = &ours;
+    eventually("the history has two versions", || async move {
+        let key = "Device/pump".parse().unwrap();
+        ours.history(&key, NonZeroU32::MAX, None).await.unwrap().items.len() == 2
+    })
+    .await;
+    let (resources, tenant) = (&resources, &tenant);
+    eventually(
+        "the withdrawn update is no longer shown",
+        || async move { attached(resources, tenant).await.is_empty() },
+    )
+    .await;
+    let metrics = Service { address }.get("/metrics").await;
+    for line in ["versions_removed_total", "withdrawn_removed_total"] {
+        let counted = metrics.text().lines().any(|said| {
+            said.strip_prefix(&format!("update_service_{line} ")).is_some_and(|count| count.parse::<u64>().unwrap() > 0)
+        });
+        assert!(counted, "{line}: {}", metrics.text());
     }
     stop.send(()).unwrap();
     assert!(serving.await.unwrap().unwrap());

@@ -271,4 +271,8 @@ impl ResourceStore for Cosmos {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(search::history(self, tenant, key, limit, after))
     }
+
+    fn prune_history<'a>(&'a self, _: &'a Tenant, _: &'a Key, _: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(async { Err(StoreError::Unsupported { what: "the pruning of a history" }) })
+    }
 }

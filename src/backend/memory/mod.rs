@@ -215,7 +215,9 @@ impl fmt::Debug for Memory {
 
 impl ResourceStore for Memory {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(AtomicScope::Tenant, self.limits.max_writes, self.limits.max_body)
+        let mut capabilities = Capabilities::new(AtomicScope::Tenant, self.limits.max_writes, self.limits.max_body);
+        capabilities.history_pruning = true;
+        capabilities
     }
 
     fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
@@ -246,6 +248,10 @@ impl ResourceStore for Memory {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(async move { self.history_now(tenant, key, limit, after) })
+    }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(async move { self.within(tenant, |part| part.prune(key, to_usize(keep))) })
     }
 }
 

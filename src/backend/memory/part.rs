@@ -80,6 +80,14 @@ impl Part {
         })
     }
 
+    /// Forgets all versions but the newest `keep`; gives how many.
+    pub(super) fn prune(&self, key: &Key, keep: usize) -> Result<u64> {
+        let hash = self.hash(key);
+        let mut shard = lock_write(self.lock_of(Self::shard_of(hash)).ok_or(StoreError::NotFound)?);
+        let number = shard.number(hash, key).ok_or(StoreError::NotFound)?;
+        Ok(shard.get_mut(number).ok_or(StoreError::NotFound)?.prune(keep))
+    }
+
     /// What meets the criteria behind `after`, and the last id looked at if there may be more.
     ///
     /// A page shows one state: the shards of all candidates are locked at once, and the index with them, and the candidates

@@ -76,6 +76,15 @@ impl Record {
         self.older().get(at)
     }
 
+    /// Forgets all versions but the newest `keep`, of which the current one is the first; gives how many.
+    pub(super) fn prune(&mut self, keep: usize) -> u64 {
+        let Some(older) = &mut self.older else { return 0 };
+        let surplus = (older.len() + 1).saturating_sub(keep.max(1));
+        older.drain(..surplus);
+        older.shrink_to_fit();
+        u64::try_from(surplus).unwrap_or(u64::MAX)
+    }
+
     /// Makes a version the current one, and keeps at most `max` in all.
     pub(super) fn replace(&mut self, stored: Stored, max: Option<usize>) {
         let before = std::mem::replace(&mut self.current, stored);

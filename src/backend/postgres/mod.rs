@@ -82,6 +82,7 @@ struct Sql {
     read: String,
     vread: String,
     history: String,
+    prune: String,
     commit: String,
     create: String,
     replace: String,
@@ -102,6 +103,12 @@ impl Sql {
             read: format!("SELECT {columns} FROM {schema}.resources WHERE {key}"),
             vread: both("version = $4"),
             history: format!("{} ORDER BY version DESC LIMIT $5", both("version < $4")),
+            prune: format!(
+                "WITH newest AS (SELECT version FROM {schema}.resources WHERE {key}), \
+                 gone AS (DELETE FROM {schema}.versions WHERE {key} AND version <= (SELECT version FROM newest) - $4 \
+                 RETURNING 1) \
+                 SELECT (SELECT count(*) FROM gone) AS forgotten, EXISTS (SELECT 1 FROM newest) AS is_there"
+            ),
             commit: format!(
                 "SELECT * FROM {schema}.commit_writes($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
             ),
@@ -218,6 +225,17 @@ impl Postgres {
         let wanted = i64::try_from(wanted.get()).map_err(|_| StoreError::NotFound)?;
         let rows = self.read(&self.sql.vread, &[&tenant.as_str(), &code(key), &key.id().as_str(), &wanted]).await?;
         version(key.clone(), rows.first().ok_or(StoreError::NotFound)?)
+    }
+
+    async fn prune(&self, tenant: &Tenant, key: &Key, keep: NonZeroU32) -> Result<u64> {
+        let values: [&(dyn ToSql + Sync); 4] =
+            [&tenant.as_str(), &code(key), &key.id().as_str(), &i64::from(keep.get())];
+        let rows = self.write(&self.sql.prune, &values).await?;
+        let row = rows.first().ok_or_else(damaged)?;
+        if !row.try_get::<_, bool>("is_there").map_err(failed)? {
+            return Err(StoreError::NotFound);
+        }
+        Ok(u64::try_from(row.try_get::<_, i64>("forgotten").map_err(failed)?).unwrap_or_default())
     }
 
     async fn search_page(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
@@ -338,6 +356,7 @@ impl ResourceStore for Postgres {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::new(AtomicScope::Tenant, self.limits.max_writes, self.limits.max_body);
         capabilities.durable_ack = self.durable;
+        capabilities.history_pruning = true;
         capabilities
     }
 
@@ -369,5 +388,9 @@ impl ResourceStore for Postgres {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(self.history_page(tenant, key, limit, after))
+    }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(self.prune(tenant, key, keep))
     }
 }

@@ -28,7 +28,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tables::{CHANGES, CURRENT, FORMAT, INDEX, META, OLDER, RECORDS, Row, current_key, older_key};
-use writer::{Task, Writes};
+use writer::{Prune, Task, Writes};
 
 /// The bytes of the bodies after which a page of a history ends.
 const PAGE_BYTES: usize = 8 << 20;
@@ -119,6 +119,12 @@ impl Redb {
         let now = self.clock.now();
         self.submit(Task::Writes(Writes { tenant: tenant.clone(), writes, now, answer }))?;
         awaited.await.unwrap_or_else(|| Err(StoreError::Indeterminate { source: None }.into()))
+    }
+
+    async fn prune(&self, tenant: &Tenant, key: &Key, keep: NonZeroU32) -> Result<u64> {
+        let (answer, awaited) = answer();
+        self.submit(Task::Prune(Prune { tenant: tenant.clone(), key: key.clone(), keep, answer }))?;
+        awaited.await.unwrap_or(Err(StoreError::Indeterminate { source: None }))
     }
 
     /// Reads in a snapshot of the file.
@@ -225,6 +231,7 @@ impl ResourceStore for Redb {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::new(AtomicScope::Tenant, self.limits.max_writes, self.limits.max_body);
         capabilities.durable_ack = true;
+        capabilities.history_pruning = true;
         capabilities
     }
 
@@ -256,6 +263,10 @@ impl ResourceStore for Redb {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(async move { self.reading(|read| self.history_now(read, tenant, key, limit, after)) })
+    }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(self.prune(tenant, key, keep))
     }
 }
 

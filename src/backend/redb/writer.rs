@@ -15,7 +15,7 @@ use crate::store::{
 };
 use ::redb::{Database, ReadableTable as _, Table, WriteTransaction};
 use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use time::OffsetDateTime;
@@ -37,10 +37,19 @@ pub(super) struct Changes {
     pub(super) answer: Answer<Result<Vec<Revision>, CommitError>>,
 }
 
+/// The oldest versions of a resource that are to be forgotten.
+pub(super) struct Prune {
+    pub(super) tenant: Tenant,
+    pub(super) key: Key,
+    pub(super) keep: NonZeroU32,
+    pub(super) answer: Answer<Result<u64>>,
+}
+
 /// One commit that waits. Its form has been checked.
 pub(super) enum Task {
     Writes(Writes),
     Changes(Changes),
+    Prune(Prune),
 }
 
 impl Task {
@@ -52,6 +61,7 @@ impl Task {
             Self::Changes(task) => {
                 task.changes.iter().filter_map(|change| change.value.as_ref()).map(|v| v.len()).sum()
             }
+            Self::Prune(_) => 0,
         }
     }
 
@@ -59,6 +69,7 @@ impl Task {
         match self {
             Self::Writes(task) => task.answer.give(Err(error)),
             Self::Changes(task) => task.answer.give(Err(error)),
+            Self::Prune(task) => task.answer.give(Err(error.error)),
         }
     }
 }
@@ -67,6 +78,7 @@ impl Task {
 enum Outcome {
     Written(Vec<Version>),
     Changed(Vec<Revision>),
+    Pruned(u64),
     Refused(CommitError),
 }
 
@@ -136,6 +148,7 @@ fn answer(task: Task, outcome: Outcome) {
     match (task, outcome) {
         (Task::Writes(task), Outcome::Written(made)) => task.answer.give(Ok(made)),
         (Task::Changes(task), Outcome::Changed(made)) => task.answer.give(Ok(made)),
+        (Task::Prune(task), Outcome::Pruned(count)) => task.answer.give(Ok(count)),
         (task, Outcome::Refused(error)) => task.refuse(error),
         // The outcome is that of the task: they are made in pairs.
         (task, _) => drop(task),
@@ -153,6 +166,7 @@ fn apply(
     let one = |task: &Task| match task {
         Task::Writes(task) => resources.commit(task),
         Task::Changes(task) => ledger.commit(task),
+        Task::Prune(task) => resources.prune(task),
     };
     batch.iter().map(one).collect()
 }
@@ -221,6 +235,19 @@ impl<'t> Resources<'t> {
         let new = Row::new(version.version, version.last_updated, write.write_id, entries, write.body.as_deref());
         self.current.insert(row.as_slice(), new.encode().as_slice()).map_err(failed)?;
         Ok(version)
+    }
+
+    fn prune(&mut self, task: &Prune) -> Result<Outcome> {
+        let row = current_key(&task.tenant, &task.key);
+        let newest = self.current.get(row.as_slice()).map_err(failed)?;
+        let newest = newest.map(|row| Row::decode(row.value()).map(|row| row.version)).transpose()?;
+        let Some(newest) = newest else { return Ok(Outcome::Refused(StoreError::NotFound.into())) };
+        let mut count = 0;
+        let mut oldest = newest.get().saturating_sub(u64::from(task.keep.get()));
+        while oldest > 0 && self.older.remove(older_key(&row, oldest).as_slice()).map_err(failed)?.is_some() {
+            (oldest, count) = (oldest - 1, count + 1);
+        }
+        Ok(Outcome::Pruned(count))
     }
 
     /// Takes away what is older than the versions that are kept.

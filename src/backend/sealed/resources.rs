@@ -224,6 +224,10 @@ impl<S: ResourceStore + ?Sized> ResourceStore for SealedResources<S> {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(async move { self.open_page(tenant, self.below.history(tenant, key, limit, after).await?).await })
     }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        self.below.prune_history(tenant, key, keep)
+    }
 }
 
 impl<S: ?Sized> fmt::Debug for SealedResources<S> {

@@ -32,6 +32,8 @@ pub enum Call {
     Search(Tenant, Search),
     /// [`ResourceStore::history`].
     History(Tenant, Key, NonZeroU32, Option<PageToken>),
+    /// [`ResourceStore::prune_history`].
+    PruneHistory(Tenant, Key, NonZeroU32),
     /// [`BlobStore::begin`].
     Begin(Tenant),
     /// [`BlobWriter::write`].
@@ -148,6 +150,11 @@ impl<S: ResourceStore + ?Sized> ResourceStore for Recording<S> {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         self.calls.push(Call::History(tenant.clone(), key.clone(), limit, after.cloned()));
         self.below.history(tenant, key, limit, after)
+    }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        self.calls.push(Call::PruneHistory(tenant.clone(), key.clone(), keep));
+        self.below.prune_history(tenant, key, keep)
     }
 }
 

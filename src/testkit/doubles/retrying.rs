@@ -101,6 +101,10 @@ impl<S: ResourceStore + ?Sized> ResourceStore for Retrying<S> {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(again(move || self.below.history(tenant, key, limit, after)))
     }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(again(move || self.below.prune_history(tenant, key, keep)))
+    }
 }
 
 impl<S: Ledger + ?Sized> Ledger for Retrying<S> {

@@ -1,4 +1,4 @@
-//! The clauses of [`ResourceStore`], R1 to R14.
+//! The clauses of [`ResourceStore`], R1 to R15.
 
 mod reading;
 mod searching;
@@ -111,6 +111,10 @@ macro_rules! __resource_clauses {
             r13_last_updated_never_falls
             /// A commit that is dropped after any number of polls leaves the old state or the new one.
             r14_a_dropped_commit_leaves_old_or_new
+            /// A pruned history has its newest versions, counts on, and is that of one tenant.
+            r15_a_pruned_history_keeps_its_newest_versions
+            /// A store that cannot prune says so, and forgets nothing.
+            r15_without_pruning_it_is_unsupported
         }
     };
 }
@@ -192,6 +196,10 @@ impl Store<'_> {
         after: Option<&PageToken>,
     ) -> Checked<Result<Page<Version>>> {
         self.wait(self.store.history(tenant, key, at_most(limit), after))
+    }
+
+    fn prune(&self, tenant: &Tenant, key: &Key, keep: u32) -> Checked<Result<u64>> {
+        self.wait(self.store.prune_history(tenant, key, at_most(keep)))
     }
 
     /// All versions, page after page.

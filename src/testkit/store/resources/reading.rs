@@ -156,6 +156,57 @@ pub(super) fn r5_without_history_it_is_unsupported(store: &Store<'_>) -> Checked
     Ok(Outcome::Held)
 }
 
+pub(super) fn r15_a_pruned_history_keeps_its_newest_versions(store: &Store<'_>) -> Checked {
+    let capabilities = store.capabilities();
+    if !capabilities.history_pruning || !capabilities.history {
+        return Ok(Outcome::Skipped("the pruning of a history"));
+    }
+    let (t, other, key) = (fresh(), fresh(), device("a")?);
+    wanted!(store.prune(&t, &key, 1)?, Err(StoreError::NotFound), "the pruning of what never was");
+    for tenant in [&t, &other] {
+        for body in ["1", "2", "3", "4", "5"] {
+            store.made(tenant, Write::put(key.clone(), body, nothing()))?;
+        }
+    }
+    let before = store.versions(&t, &key)?;
+    let elsewhere = store.versions(&other, &key)?;
+    let kept = before.len().min(2);
+    let forgotten = store.prune(&t, &key, 2)?;
+    let wanted = before.len() - kept;
+    // Where the first answer is lost and the caller asks again, less is left to forget.
+    wanted!(forgotten, Ok(count) if usize::try_from(count).is_ok_and(|count| count <= wanted), "the count of the forgotten");
+    let after = store.versions(&t, &key)?;
+    ensure!(Some(after.as_slice()) == before.get(..kept), "the history is {after:?} after pruning, and was {before:?}");
+    for version in &before {
+        let read = store.vread(&t, &key, version.version)?;
+        let is_kept = after.contains(version);
+        let right =
+            if is_kept { read.as_ref().ok() == Some(version) } else { matches!(read, Err(StoreError::NotFound)) };
+        ensure!(right, "a vread of version {} gives {read:?} after pruning", version.version);
+    }
+    ensure!(store.versions(&other, &key)? == elsewhere, "the history of another tenant was pruned");
+    wanted!(store.prune(&t, &key, 2)?, Ok(0), "the pruning of what was pruned");
+    // A deletion that is the newest version stays, and the numbers go on.
+    let deleted = store.made(&t, Write::delete(key.clone(), Precondition::None))?;
+    wanted!(store.prune(&t, &key, 1)?, Ok(_), "the pruning of what is deleted");
+    ensure!(store.versions(&t, &key)? == [deleted.clone()], "a deletion that was the newest version was forgotten");
+    wanted!(store.read(&t, &key)?, Err(StoreError::Gone { at }) if at == deleted.version, "a read of what is deleted");
+    let again = store.made(&t, Write::create(key, "6", nothing()))?;
+    ensure!(again.version == deleted.version.next(), "a creation after pruning made version {}", again.version);
+    Ok(Outcome::Held)
+}
+
+pub(super) fn r15_without_pruning_it_is_unsupported(store: &Store<'_>) -> Checked {
+    if store.capabilities().history_pruning {
+        return Ok(Outcome::Skipped("no pruning of a history"));
+    }
+    let (t, key) = (fresh(), device("a")?);
+    store.made(&t, Write::put(key.clone(), "1", nothing()))?;
+    store.made(&t, Write::put(key.clone(), "2", nothing()))?;
+    wanted!(store.prune(&t, &key, 1)?, Err(StoreError::Unsupported { .. }), "the pruning of a history");
+    Ok(Outcome::Held)
+}
+
 pub(super) fn r11_a_write_id_is_given_back(store: &Store<'_>) -> Checked {
     let (t, key) = (fresh(), device("marked")?);
     let (first, second) = (Some(WriteId(u128::MAX - 5)), Some(WriteId(2)));
