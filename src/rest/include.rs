@@ -82,8 +82,7 @@ impl Included {
         includes: &[Include],
         page: &[Version],
     ) -> Result<Self> {
-        let mut included = Self::default();
-        included.bytes = page.iter().map(size).sum();
+        let mut included = Self { bytes: page.iter().map(size).sum(), ..Self::default() };
         if includes.is_empty() {
             return Ok(included);
         }

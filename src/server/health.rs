@@ -200,13 +200,16 @@ pub(super) async fn alive() -> Answer {
     json_text(StatusCode::OK, r#"{"status":"alive"}"#.to_owned())
 }
 
+/// The small read that a store is asked for, in a task of its own.
+type Question<'a> = Box<dyn FnOnce() -> JoinHandle<Said> + Send + 'a>;
+
 /// `GET /readyz`: every store answers a small read in time, and no part has reported a fatal condition.
 pub(super) async fn ready(State(app): State<Shared>) -> Result {
     if app.fatal.reported().is_some() {
         return Err(not_ready("the service is about to end"));
     }
     let (resources, ledger, blobs) = (app.resources.clone(), app.ledger.clone(), app.blobs.clone());
-    let stores: [(_, Box<dyn FnOnce() -> JoinHandle<Said> + Send>); 3] = [
+    let stores: [(_, Question<'_>); 3] = [
         ("blobs", Box::new(move || ask_blobs(blobs))),
         ("ledger", Box::new(move || ask_ledger(ledger))),
         ("resources", Box::new(move || ask_resources(resources))),
@@ -252,7 +255,7 @@ mod tests {
                 asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 tokio::spawn(std::future::pending::<Said>())
             };
-            let stores: [(_, Box<dyn FnOnce() -> JoinHandle<Said>>); 3] = [
+            let stores: [(_, Question<'_>); 3] = [
                 ("a", Box::new(|| tokio::spawn(async { Ok(()) }))),
                 ("b", Box::new(hung)),
                 ("c", Box::new(|| tokio::spawn(async { Err("unavailable") }))),
