@@ -20,6 +20,7 @@ pub(crate) struct Document {
     pub(crate) indented: Option<&'static [u8]>,
     pub(crate) resource: Resource,
     /// Reads the document as its type, and drops what it read; says whether it could.
+    #[allow(dead_code, reason = "not every bench asks")]
     pub(crate) read: fn(&[u8]) -> bool,
 }
 

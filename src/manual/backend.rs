@@ -141,7 +141,7 @@
 //! What it can do in another way it does: `backend::FhirServer` (feature `fhir-http`), a store over a server of somebody else's,
 //! judges itself what FHIR has no search parameter for, and says by
 //! [`deletion_write_ids`](crate::store::Capabilities::deletion_write_ids) that a deletion over HTTP has no place for a write id;
-//! so [`write_resolved`](crate::store::Tenanted::write_resolved) leaves the outcome of a lost one unknown.
+//! so [`write_resolved`](crate::store::TenantResources::write_resolved) leaves the outcome of a lost one unknown.
 //!
 //! # 4. Tell the errors apart
 //!

@@ -8,7 +8,7 @@
 //!
 //! An item changes its *type* at every floor, so that no step can be skipped by accident: bytes become a
 //! [`DeviceComponent`](crate::DeviceComponent), which becomes a [`Valid<DeviceComponent>`](crate::Valid), and
-//! [`TenantResources::put`](crate::store::Tenanted::put) takes the latter alone. A function of your own can ask for the same:
+//! [`TenantResources::put`](crate::store::TenantResources::put) takes the latter alone. A function of your own can ask for the same:
 //!
 //! ```
 //! use fhir_devices::{DeviceComponent, Report, Valid};

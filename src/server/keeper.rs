@@ -336,7 +336,7 @@ async fn prune(app: &UpdateServer, tenant: &Tenant) {
 /// Looks after one tenant, once.
 async fn look_after(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
     let kept = &app.kept;
-    if kept.rounds.load(Relaxed) % PRUNED_EVERY == 0 {
+    if kept.rounds.load(Relaxed).is_multiple_of(PRUNED_EVERY) {
         prune(app, tenant).await;
     }
     round.tenants += 1;

@@ -4,7 +4,7 @@ use super::{Key, Precondition, Result, StoreError, Stored, VersionId, Write};
 use crate::containment::{Action, Change, Expect};
 use crate::resource::Resource;
 
-/// The writes that carry a plan out, for one [`commit`](super::Tenanted::commit).
+/// The writes that carry a plan out, for one [`commit`](super::TenantResources::commit).
 ///
 /// A resource that is to stay as it is is written again as it is: so the commit fails if somebody changed it.
 ///

@@ -17,7 +17,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Keeps the resources of many tenants, every version of them.
 ///
-/// An application holds it in a [`TenantResources`](super::Tenanted). The store in memory is the reference reading of the
+/// An application holds it in a [`TenantResources`](super::TenantResources). The store in memory is the reference reading of the
 /// contract.
 ///
 /// # Contract

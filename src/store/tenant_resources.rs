@@ -317,6 +317,6 @@ impl<S: ?Sized> Clone for TenantResources<S> {
 
 impl<S: ?Sized> fmt::Debug for TenantResources<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tenanted").field("tenant", &self.tenant).finish_non_exhaustive()
+        f.debug_struct("TenantResources").field("tenant", &self.tenant).finish_non_exhaustive()
     }
 }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 ///
 /// Each tenant has an address of its own, and that is all that keeps tenants apart: an address that two tenants share
 /// shows each what the other has. Nothing is sent elsewhere: links to a next page are followed only below the address, and
-/// no redirection is. [`Options`] say how it signs in, whom it trusts, and what the server can do; [`missing_capabilities`](Self::lacks)
+/// no redirection is. [`Options`] say how it signs in, whom it trusts, and what the server can do; [`missing_capabilities`](Self::missing_capabilities)
 /// tells what it cannot do by its own words.
 ///
 /// # What the contract becomes
