@@ -101,7 +101,7 @@
 //! | `files_collected_total`, `files_swept_total`, `files_readmitted_total`, `files_watched`, `files_quarantined` | `files_quarantined` rises: see the log for which |
 //! | `files_referenced`, `sweeps_over_limit`, `stores_mismatched` | above 0 |
 //! | `scrubs_total`, `files_scrubbed_total`, `files_damaged` | `files_damaged` above 0: send the same bytes again |
-//! | `uploads_repaired_total` | it rises: somebody changes components behind the service |
+//! | `uploads_repaired_total` | |
 //! | `withdrawn_removed_total`, `records_removed_total`, `versions_removed_total` | |
 //! | `references_reattached_total`, `uploads_lost_total`, `unknown_references_removed_total` | it rises: somebody changes components behind the service |
 //! | `unknown_references` | above 0: components have updates that the service does not know |
