@@ -253,6 +253,10 @@ where
             let seen = session.read(pairing_key()?).await?;
             let known = Pairing::read(&seen)?;
             let marked = self.marked(tenant).await?;
+            // Another process over the same ledger may have marked the store between the two looks.
+            if session.read(pairing_key()?).await?.revision != seen.revision {
+                continue;
+            }
             let Some(pairing) = known else {
                 let knows_files = !session.entries(NonZeroU32::MIN, None).await?.items.is_empty();
                 let store = marked.ids.first().copied();

@@ -338,3 +338,21 @@ fn tenants_are_paired_each_by_itself() {
     let one = block_on(service.check_store(&ours())).unwrap();
     assert_ne!(block_on(service.check_store(&theirs)).unwrap(), one);
 }
+
+#[test]
+fn two_processes_that_start_at_once_get_the_same_id() {
+    for early in 0.. {
+        let double = Arc::new(super::Double::default());
+        let service = || UpdateService::new(double.clone(), double.clone(), double.clone()).unwrap();
+        let (one, other, tenant) = (service(), service(), ours());
+        let mut first = Box::pin(one.check_store(&tenant));
+        let begun = super::double::poll_only(first.as_mut(), early);
+        let second = block_on(other.check_store(&tenant)).unwrap();
+        let is_over = begun.is_some();
+        let first = begun.unwrap_or_else(|| block_on(first)).unwrap();
+        assert_eq!(first, second, "after {early} polls");
+        if is_over {
+            return;
+        }
+    }
+}
