@@ -19,6 +19,8 @@ mod fleet;
 mod laws;
 #[path = "simulation/net.rs"]
 mod net;
+#[path = "simulation/restored.rs"]
+mod restored;
 #[path = "simulation/signed.rs"]
 mod signed;
 #[path = "simulation/world.rs"]
@@ -26,6 +28,7 @@ mod world;
 
 use choices::{Choices, shrunk};
 use net::Mutant;
+use restored::Lax;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use world::live;
@@ -134,4 +137,25 @@ mutants! {
     a_service_that_does_not_sweep_is_caught: NoSweep,
     a_service_that_does_not_reconcile_is_caught: NoReconciliation,
     a_service_that_verifies_nothing_is_caught: NoVerification,
+}
+
+/// How many worlds with an older ledger or a second one there are.
+const RESTORED: u64 = 500;
+
+#[test]
+fn no_older_or_second_ledger_deletes_a_needed_file() {
+    for seed in 0..RESTORED {
+        let outcome = restored::live(&Choices::seeded(seed), None);
+        assert_eq!(outcome, Ok(()), "seed {seed}");
+    }
+}
+
+fn lax_is_caught(lax: Lax) {
+    let caught = (0..RESTORED).find_map(|seed| restored::live(&Choices::seeded(seed), Some(lax)).err());
+    println!("{lax:?} is caught: {}", caught.unwrap_or_else(|| panic!("{lax:?} is not caught")));
+}
+
+#[test]
+fn a_service_that_does_not_ask_the_components_is_caught() {
+    lax_is_caught(Lax::NoReferences);
 }

@@ -195,6 +195,27 @@ where
         Ok(self.damaged(session, key).await?.value.is_some())
     }
 
+    /// Whether a copy may be shared: no damage to it is known, and the store has it. An older ledger may have as present what
+    /// a newer one had given up; that is marked then.
+    pub(super) async fn is_whole(&self, session: &LedgerSession<'_, L>, copy: &Entry) -> Result<bool, ReceiveError> {
+        let key = copy.key();
+        if self.is_damaged(session, &key).await.map_err(ReceiveError::Ledger)? {
+            return Ok(false);
+        }
+        let fault = match self.blobs.head(session.tenant(), &key).await {
+            Ok(found) => copy.blob.verify(found).err().map(|error| error.to_string()),
+            Err(StoreError::NotFound) => Some("the file is missing".to_owned()),
+            Err(error) => return Err(ReceiveError::Blobs(error)),
+        };
+        match fault {
+            None => Ok(true),
+            Some(what) => {
+                self.mark_damaged(session, &key, what).await.map_err(ReceiveError::Ledger)?;
+                Ok(false)
+            }
+        }
+    }
+
     /// The entry of a file that the ledger has as present.
     async fn undamaged(&self, session: &LedgerSession<'_, L>, key: &BlobKey) -> Result<Option<Entry>> {
         if let Some(damaged) = self.damaged(session, key).await?.value {

@@ -373,12 +373,10 @@ where
             let mut entries = Entries::default();
             let shared = match &entry.value {
                 // A damaged copy is not shared: the bytes that came are another.
-                Some(known) if known.is_present() => {
-                    match self.is_damaged(session, &known.key()).await.map_err(ReceiveError::Ledger)? {
-                        true => Err(blob::Refusal::Full),
-                        false => blob::step(entry.value.as_ref(), &held, session.now()),
-                    }
-                }
+                Some(known) if known.is_present() => match self.is_whole(session, known).await? {
+                    false => Err(blob::Refusal::Full),
+                    true => blob::step(entry.value.as_ref(), &held, session.now()),
+                },
                 _ => blob::step(entry.value.as_ref(), &held, session.now()),
             };
             let (generation, present) = match shared {
