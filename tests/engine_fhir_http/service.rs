@@ -295,29 +295,22 @@ fn many_who_write_the_same_tree_at_once_lose_nothing() {
     });
 }
 
+/// The updates of a component belong to one service: another one over its FHIR face is told so, and changes nothing.
 #[test]
-fn updates_are_received_for_devices_that_another_server_keeps() {
+fn second_update_service_over_the_same_components_is_refused() {
     RUNTIME.block_on(async {
         let server = Service::start().await;
         let (remote, here, demo) = (at(&server, options()), Arc::new(Memory::new()), tenant("demo"));
-        let service = UpdateService::new(remote.clone(), here.clone(), here.clone()).unwrap();
-        let submission = || {
-            let content_type = "application/octet-stream".parse().unwrap();
-            let pump = "infusion-pump-7".parse().unwrap();
-            let mut submission = Submission::new(pump, "flow-4.2.bin".parse().unwrap(), content_type);
-            submission.target = Selector::Component("pump-lvp".parse().unwrap());
-            submission.idempotency_key = Some("k".parse().unwrap());
-            submission
-        };
-        let firmware = || stream::chunks([bytes::Bytes::from_static(b"firm"), bytes::Bytes::from_static(b"ware")]);
-        let received = service.receive(&demo, submission(), firmware()).await.unwrap();
-        assert_eq!((received.version, received.replayed), (v(2), false));
-        assert!(service.receive(&demo, submission(), firmware()).await.unwrap().replayed);
+        let service = UpdateService::new(remote, here.clone(), here).unwrap();
+        let (pump, media_type) = ("infusion-pump-7".parse().unwrap(), "application/octet-stream".parse().unwrap());
+        let mut submission = Submission::new(pump, "flow-4.2.bin".parse().unwrap(), media_type);
+        submission.target = Selector::Component("pump-lvp".parse().unwrap());
+        let refused = service.receive(&demo, submission, stream::once("firmware")).await.unwrap_err();
+        let why = format!("{refused:?}");
+        assert!(why.contains("422") && why.contains("those that the service attached"), "{why}");
         let shown = server.get("/demo/fhir/DeviceComponent/pump-lvp").await;
-        assert_eq!(shown.header("etag"), Some("W/\"2\""));
-        let shown = DeviceComponent::from_json(&shown.body).unwrap();
-        let updates: Vec<_> = available(&shown).map(Result::unwrap).collect();
-        assert_eq!(updates, std::slice::from_ref(&received.update));
+        assert_eq!(shown.header("etag"), Some("W/\"1\""));
+        assert_eq!(available(&DeviceComponent::from_json(&shown.body).unwrap()).count(), 0);
     });
 }
 
