@@ -34,7 +34,7 @@
 //! |---|---|---|
 //! | body of a resource | 4 MiB | 413 |
 //! | body of a batch or transaction | 32 MiB | 413 |
-//! | `request-memory`: what all FHIR requests take, their bodies and their answers until they are sent included | 160 MiB | a request waits for 10 seconds, and is answered with 503 and `Retry-After` |
+//! | `request-memory`: what all FHIR requests take, their bodies and their answers until they are sent included | 208 MiB | a request waits for 10 seconds, and is answered with 503 and `Retry-After` |
 //! | requests that work on threads of their own: searches, batches, documents of more than 16 KiB | the processors and 2 | a request waits |
 //! | resources of a type on the page for people | 2,000, and 2 MiB, and none of more than 64 KiB | left out, and said so |
 //!
