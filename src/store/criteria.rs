@@ -119,6 +119,7 @@ impl Criteria {
     }
 
     /// The same, of the entries of a resource.
+    #[cfg_attr(not(any(feature = "cosmos", feature = "redb")), allow(dead_code, reason = "these backends ask it"))]
     pub(crate) fn matches(&self, id: &str, index: &IndexEntries) -> bool {
         let entries = || index.iter().map(|(parameter, token)| (parameter, token.system.as_deref(), &*token.value));
         self.meet(id, entries)
