@@ -142,11 +142,14 @@ fn recovered(service: &Service) -> (u64, u64) {
     }
 }
 
-/// Fetches the file of an acknowledged update, as a device does.
+/// Fetches the file of an acknowledged update, as a device does, unless it is one of the oldest, which the service retires.
 fn download(service: &Service, told: &Acknowledged) {
     let Acknowledged { upload, id, sha256, .. } = told;
     let state = ask(service.address(), "GET", &format!("/{}/updates/{id}", upload.tenant), "", b"").unwrap();
     let said: serde_json::Value = serde_json::from_slice(&state.body).unwrap();
+    if (said["state"].as_str(), said["reason"].as_str()) == (Some("closed"), Some("superseded")) {
+        return;
+    }
     assert!(matches!(said["state"].as_str(), Some("attached" | "superseded")), "{}", state.text());
     let place = |name: &str| said[name].as_str().unwrap().to_owned();
     let path = format!("/blobs/{}/sha256/{}/{}", upload.tenant, place("sha256"), place("generation"));

@@ -15,6 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 
+/// How many superseded updates a component keeps, as the service does when it is not told otherwise.
+const KEPT: usize = 3;
+
 /// What was found, to be told.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -26,21 +29,25 @@ pub(crate) struct Found {
     pub(crate) collected: u64,
 }
 
-/// The updates of each component of a tenant.
-async fn attached(resources: &TenantResources<Redb>) -> BTreeMap<String, Vec<AvailableUpdate>> {
+/// The updates of each component of a tenant, those that were taken back among them.
+async fn entries(resources: &TenantResources<Redb>) -> BTreeMap<String, Vec<AvailableUpdate>> {
     let all = resources.all(Search::new(ResourceType::DeviceComponent)).await.unwrap();
     let updates = |version: &Version| {
         let component = DeviceComponent::from_version(version).unwrap();
-        let all = available(&component).collect::<std::result::Result<Vec<_>, _>>().unwrap();
-        all.into_iter().filter(|update| update.status != UpdateStatus::Withdrawn).collect::<Vec<_>>()
+        available(&component).collect::<std::result::Result<Vec<_>, _>>().unwrap()
     };
     all.iter().map(|version| (version.key.id().to_string(), updates(version))).collect()
 }
 
-/// That what was acknowledged is there, in the order in which each client was told, and what was taken back is not; that one
-/// upload is attached once, and that only the last one is current.
+fn in_use(entries: &[AvailableUpdate]) -> Vec<&AvailableUpdate> {
+    entries.iter().filter(|update| update.status != UpdateStatus::Withdrawn).collect()
+}
+
+/// That what was acknowledged is there, in the order in which each client was told, or was retired after enough later ones;
+/// that what was taken back is not; that one upload is attached once, and that only the last one is current.
 fn check_components(told: &[&Acknowledged], components: &BTreeMap<String, Vec<AvailableUpdate>>) {
-    for (component, updates) in components {
+    for (component, entries) in components {
+        let updates = in_use(entries);
         let titles: BTreeSet<_> = updates.iter().map(|update| update.file.title.as_str()).collect();
         assert_eq!(titles.len(), updates.len(), "an upload is attached twice to {component}");
         let Some((last, before)) = updates.split_last() else { continue };
@@ -51,9 +58,12 @@ fn check_components(told: &[&Acknowledged], components: &BTreeMap<String, Vec<Av
     }
     let mut places: BTreeMap<(&str, usize), usize> = BTreeMap::new();
     for Acknowledged { upload, id, sha256, client, withdrawn, .. } in told {
-        let updates = components.get(&upload.component).unwrap();
+        let entries = components.get(&upload.component).unwrap();
+        let updates = in_use(entries);
         let Some(at) = updates.iter().position(|update| update.id.to_string() == *id) else {
-            assert_ne!(*withdrawn, Withdrawn::No, "{} was acknowledged, and is not attached", upload.name);
+            // The oldest ones are retired, once a later one and as many superseded ones as are kept stand there.
+            let retired = entries.len() > KEPT && !places.contains_key(&(upload.component.as_str(), *client));
+            assert!(*withdrawn != Withdrawn::No || retired, "{} was acknowledged, and is not attached", upload.name);
             continue;
         };
         assert_ne!(*withdrawn, Withdrawn::Yes, "{} was taken back, and is attached", upload.name);
@@ -77,7 +87,7 @@ pub(crate) async fn check(data: &Path, told: &[Acknowledged]) -> Found {
         let told: Vec<_> = told.iter().filter(|one| one.upload.tenant == tenant.as_str()).collect();
         let resources = TenantResources::new(store.clone(), tenant.clone());
         // As the service left it, and as it is once nothing waits.
-        check_components(&told, &attached(&resources).await);
+        check_components(&told, &entries(&resources).await);
         for id in unfinished(&service, &tenant).await {
             let state = service.upload(&tenant, id).await.unwrap().state;
             let waits = matches!(state, State::Open { .. } | State::Acquired { .. });
@@ -90,12 +100,12 @@ pub(crate) async fn check(data: &Path, told: &[Acknowledged]) -> Found {
         assert!(collected.failed.is_empty(), "{collected:?}");
         found.collected += collected.deleted;
         found.swept += service.sweep(&tenant).await.unwrap().deleted;
-        let components = attached(&resources).await;
+        let components = entries(&resources).await;
         check_components(&told, &components);
 
         // Every reference has its bytes, whole and right, and no bytes are there that nobody refers to.
         let mut needed = BTreeSet::new();
-        for update in components.values().flatten() {
+        for update in components.values().flat_map(|entries| in_use(entries)) {
             let ingest = service.upload(&tenant, update.id).await.unwrap();
             let key = ingest.state.key().unwrap();
             assert!(matches!(ingest.state, State::Attached { .. } | State::Superseded { .. }), "{:?}", ingest.state);
