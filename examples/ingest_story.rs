@@ -7,13 +7,14 @@
 //! Everything is in memory, with a clock and names of its own, so that the story is the same each time. The signature is a
 //! keyed digest, for which the example needs no feature; `Ed25519Keys` of the feature `ed25519` is for real keys.
 
+use fhir_devices::audit::{AuditRecord, ChainHead, provenance, verify};
 use fhir_devices::backend::Memory;
 use fhir_devices::containment::Selector;
+use fhir_devices::manifest::{Signature, SignatureContext, SignatureError, SignedManifest, Verifier};
 use fhir_devices::nomenclature::Level;
 use fhir_devices::service::{IngestId, ReceiveError, SignedSubmission, Submission, UpdateService};
 use fhir_devices::store::{Precondition, Sha256, Tenant, TenantResources, stream};
-use fhir_devices::update::audit::{AuditRecord, ChainHead, provenance, replay, verify};
-use fhir_devices::update::manifest::{Signature, SignatureContext, SignatureError, SignedManifest, Verifier};
+use fhir_devices::update::replay;
 use fhir_devices::update::{KeyId, available};
 use fhir_devices::{Device, DeviceComponent, Valid};
 use std::error::Error;

@@ -30,6 +30,8 @@
 //! | [`service`] | drives the update logic over the stores of the caller |
 //! | [`rest`] | the FHIR REST API over a store, without HTTP |
 //! | [`update`] | what to do next, without input, output or a clock |
+//! | [`audit`] | one record a transition, each bound to the one before it |
+//! | [`manifest`] | what an update is for and who says so: signatures, requirements, identities |
 //! | [`store`] | what the caller implements: stores of resources and of update files |
 //! | [`convert`] | documents of R4, R4B and R5 from STU3 and back |
 //! | [`containment`] | the tree MDS > VMD > channel > metric, its findings, and the one component that is meant |
@@ -43,6 +45,7 @@
 //! | [`primitive`] | dates, decimals, ids: one text form each, checked once |
 //! | [`element`] | what a type is made of: declaring, reading, writing |
 //! | [`issue`] | what is wrong with a document, and where |
+//! | `support` | private: helpers that several modules need, each once |
 //!
 //! # What it does not do, and why
 //!
@@ -283,6 +286,7 @@
 
 #[macro_use]
 pub mod element;
+pub mod audit;
 pub mod backend;
 pub mod code;
 pub mod containment;
@@ -290,6 +294,7 @@ pub mod convert;
 #[macro_use]
 pub mod datatype;
 pub mod issue;
+pub mod manifest;
 pub mod manual;
 pub mod nomenclature;
 pub mod primitive;
@@ -300,6 +305,7 @@ pub mod rest;
 pub mod server;
 pub mod service;
 pub mod store;
+mod support;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod udi;

@@ -19,9 +19,9 @@ mod stu3;
 #[path = "audit/text.rs"]
 mod text;
 
+use fhir_devices::audit::{Actor, ActorKind, AuditRecord, ChainHead, RecordContext, Verdict, Verification};
 use fhir_devices::primitive::{Id, Text};
 use fhir_devices::store::{BlobKey, BlobRef, Generation, Sha256, Tenant, VersionId};
-use fhir_devices::update::audit::{Actor, ActorKind, AuditRecord, ChainHead, RecordContext, Verdict, Verification};
 use fhir_devices::update::blob::Holder;
 use fhir_devices::update::ingest::Reason;
 use fhir_devices::update::{Action, ActorId, AuditDraft, DowngradeAuthorization, IngestId, KeyId, StateName};

@@ -18,7 +18,7 @@ mod signing;
 #[path = "manifest/versions.rs"]
 mod versions;
 
-use fhir_devices::update::manifest::UpdateManifest;
+use fhir_devices::manifest::UpdateManifest;
 use std::path::{Path, PathBuf};
 
 /// The documents of one folder, by their names.

@@ -230,12 +230,12 @@
 //!
 //! # Signed updates
 //!
-//! Some updates come with a [manifest](crate::update::manifest), signed by their maker.
+//! Some updates come with a [manifest](crate::manifest), signed by their maker.
 //! [`UpdateService::receive_signed`](crate::service::UpdateService::receive_signed) takes no word of it before the caller's
-//! [`Verifier`](crate::update::manifest::Verifier) has found a good signature over its bytes, and then takes its word for all
+//! [`Verifier`](crate::manifest::Verifier) has found a good signature over its bytes, and then takes its word for all
 //! that a form would say: the component, the version, the sequence number, the size and the digest of the file. Whether the
 //! update fits is asked twice, of the device as it is at that moment, by the predicates of
-//! [`explain`](crate::update::manifest::explain): before the bytes come, so that what cannot be attached is not sent in vain,
+//! [`explain`](crate::manifest::explain): before the bytes come, so that what cannot be attached is not sent in vain,
 //! and before the reference is written, since a device may change while a file is on its way. A refusal lists all that speaks
 //! against the update, and one that comes late stands in the audit chain in the same words.
 //!

@@ -133,6 +133,7 @@ mod date_time;
 mod decimal;
 mod instant;
 mod integer;
+pub(crate) mod moment;
 mod text;
 mod time_of_day;
 mod token;

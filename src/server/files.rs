@@ -4,10 +4,10 @@
 use super::answer::{Answer, Problem, Result, plain, set};
 use super::place::AtTenant;
 use super::{Shared, UpdateServer, keeper};
+use crate::audit::AuditRecord;
 use crate::service::UpkeepError;
 use crate::store::{PageToken, Tenant};
 use crate::update::Action;
-use crate::update::audit::AuditRecord;
 use axum::extract::{RawQuery, State};
 use axum::http::header;
 use serde_json::json;

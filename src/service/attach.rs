@@ -10,13 +10,13 @@ use super::signed::{Judged, turned_away};
 use super::target::{Look, Meant, Seen as SeenComponent, Target, refers};
 use super::update_service::{Addresses, UpdateService};
 use super::{ReceiveError, Received};
+use crate::manifest::{ReasonCode, VerifiedManifest};
 use crate::primitive::{DateTime, Uri};
 use crate::resource::DeviceComponent;
 use crate::store::{
     BlobRef, BlobStore, Generation, Ledger, ResourceStore, StoreError, Stored as _, TenantResources, Version, VersionId,
 };
 use crate::update::ingest::{self, Effect, Ingest, Input, Reason, State, Step};
-use crate::update::manifest::{ReasonCode, VerifiedManifest};
 use crate::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus, available, detach};
 use std::collections::BTreeSet;
 

@@ -2,8 +2,8 @@
 
 use super::lifecycle::PAGE;
 use super::update_service::UpdateService;
+use crate::audit::{AuditRecord, Break, ChainHead, Checkpoint, read_lines, verify};
 use crate::store::{BlobStore, Ledger, Page, PageToken, ResourceStore, Result, StoreError, Tenant};
-use crate::update::audit::{AuditRecord, Break, ChainHead, Checkpoint, read_lines, verify};
 use std::num::NonZeroU32;
 
 impl<R, B, L> UpdateService<R, B, L>

@@ -1,7 +1,7 @@
 //! What is written to the books in one step, and what is recorded of it.
 
+use crate::audit::{Actor, RecordContext, Verdict, Verification};
 use crate::store::{BlobKey, Change, LedgerKey, Result, Revision, Sha256, StoreError, VersionId};
-use crate::update::audit::{Actor, RecordContext, Verdict, Verification};
 use crate::update::ingest::{self, Ingest, State};
 use crate::update::{Accepted, Action, ActorId, AuditDraft, IngestId, UpdateName, VersionClaim, blob};
 use bytes::Bytes;

@@ -2,10 +2,10 @@
 
 use super::StoreMismatch;
 use crate::containment::{SelectError, Unfit};
+use crate::manifest::{self, ArtifactName, ManifestError, SignatureError, VersionScheme};
 use crate::primitive::Code;
 use crate::store::{Applied, Sha256, StoreError};
 use crate::update::ingest::{NotAcceptable, Reason};
-use crate::update::manifest::{self, ArtifactName, ManifestError, SignatureError, VersionScheme};
 
 /// The store of blobs gives no addresses of the kind that the service is to write into components.
 ///

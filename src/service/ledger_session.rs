@@ -5,12 +5,12 @@ use super::AuditSink;
 use super::async_mutex::AsyncMutex;
 use super::entries::{DUE, Entries, Kept, OPEN, REST, Seen, StepContext, aside, at, digest_of, unreadable};
 use super::lifecycle::PAGE;
+use crate::audit::{AuditRecord, ChainHead, Checkpoint};
 use crate::primitive::{Id, Text};
 use crate::store::{
     Applied, BlobKey, Change, Clock, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision,
     Sha256, StoreError, Tenant, TenantLedger,
 };
-use crate::update::audit::{AuditRecord, ChainHead, Checkpoint};
 use crate::update::ingest::{self, Ingest, Intent, Refusal, Step};
 use crate::update::{Acceptance, Accepted, ActorId, IdempotencyKey, IngestId, VersionClaim, blob};
 use bytes::Bytes;

@@ -8,13 +8,13 @@ use super::signed;
 use super::target::Target;
 use super::update_service::UpdateService;
 use super::{ReceiveError, Received, SignedSubmission, Submission, UpkeepError};
+use crate::manifest::VerifiedManifest;
 use crate::primitive::Code;
 use crate::store::{
     Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, Sha256, StoreError, Tenant,
 };
 use crate::update::blob::{self, Holder};
 use crate::update::ingest::{self, Effect, Ingest, Input, Intent, Reason, Refusal, State};
-use crate::update::manifest::VerifiedManifest;
 use crate::update::{IdempotencyKey, IngestId};
 
 impl<R, B, L> UpdateService<R, B, L>
@@ -68,7 +68,7 @@ where
     /// 1. The signatures are checked by the [verifier](Self::with_verifier), and only then is the manifest read. It says what
     ///    the upload is for: the component, the version, the sequence number, the size and the digest of the file.
     /// 2. The device is read, all of it, and held against the manifest, with what the component accepted before, as
-    ///    [`explain`](crate::update::manifest::explain) does. Where something speaks against the update, the call ends here.
+    ///    [`explain`](crate::manifest::explain) does. Where something speaks against the update, the call ends here.
     /// 3. The manifest and its signatures are written to the ledger with the intent, and stay there.
     /// 4. As soon as more bytes come than the manifest says, or when they have another digest, the upload is closed, and they
     ///    are not kept.

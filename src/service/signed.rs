@@ -7,16 +7,16 @@ use super::target::{DeviceMembers, Target};
 use super::update_service::UpdateService;
 use super::{LifecycleError, ReceiveError};
 use crate::containment::Gather;
+use crate::manifest::{
+    Artifact, ArtifactName, ManifestError, Reason, Signature, SignatureContext, SignatureError, SignedManifest,
+    Situation, UpdateManifest, VerifiedManifest, explain,
+};
 use crate::primitive::{Id, Text};
 use crate::resource::Device;
 use crate::store::{
     BlobRef, BlobStore, Ledger, LedgerKey, ResourceStore, Result as StoreResult, StoreError, Stored as _, Tenant,
 };
 use crate::update::ingest::{Ingest, Intent, NotAcceptable, Signed};
-use crate::update::manifest::{
-    Artifact, ArtifactName, ManifestError, Reason, Signature, SignatureContext, SignatureError, SignedManifest,
-    Situation, UpdateManifest, VerifiedManifest, explain,
-};
 use crate::update::{Acceptance, ActorId, IdempotencyKey, IngestId, KeyId, Note, ProviderId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -29,7 +29,7 @@ use time::OffsetDateTime;
 ///
 /// ```
 /// use fhir_devices::service::SignedSubmission;
-/// use fhir_devices::update::manifest::{Signature, SignedManifest};
+/// use fhir_devices::manifest::{Signature, SignedManifest};
 /// let signature = Signature { key: "acme-2017".parse()?, bytes: vec![0; 64] };
 /// let manifest = SignedManifest::new(r#"{"format":1}"#, vec![signature]);
 /// let mut submission = SignedSubmission::new("pump-7".parse()?, "acme".parse()?, manifest);

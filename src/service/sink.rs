@@ -1,6 +1,6 @@
 //! Who is told of audit records.
 
-use crate::update::audit::AuditRecord;
+use crate::audit::AuditRecord;
 
 /// Is told of every audit record once it is written: to export it, to count, to alarm. A closure is one.
 ///
@@ -9,7 +9,7 @@ use crate::update::audit::AuditRecord;
 ///
 /// ```
 /// use fhir_devices::service::AuditSink;
-/// use fhir_devices::update::audit::AuditRecord;
+/// use fhir_devices::audit::AuditRecord;
 /// fn print(record: &AuditRecord) {
 ///     println!("{}", record.to_line());
 /// }

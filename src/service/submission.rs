@@ -1,11 +1,11 @@
 //! What comes in, and what is answered.
 
 use crate::containment::Selector;
+use crate::manifest::{Spec, VersionScheme};
 use crate::primitive::{Code, Id, Text};
 use crate::resource::DeviceComponent;
 use crate::store::{Sha256, VersionId};
 use crate::update::ingest::Intent;
-use crate::update::manifest::{Spec, VersionScheme};
 use crate::update::{ActorId, AvailableUpdate, IdempotencyKey, VersionDowngrade};
 use time::OffsetDateTime;
 

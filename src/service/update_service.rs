@@ -3,12 +3,12 @@
 use super::async_mutex::AsyncMutex;
 use super::ledger_session::{Head, LedgerSession, Retention, ServiceContext};
 use super::{AuditSink, Ids, MissingReferences, NoAddresses, RandomIds, SweepRules, UnknownReferences};
+use crate::manifest::Verifier;
 use crate::primitive::{CanonicalBase, Code};
 use crate::reference::OwnBase;
 use crate::store::{BlobKey, BlobStore, Clock, Ledger, ResourceStore, SystemClock, Tenant, TenantResources, UrlKind};
 use crate::update::ActorId;
 use crate::update::ingest::Limits;
-use crate::update::manifest::Verifier;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

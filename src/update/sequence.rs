@@ -1,74 +1,10 @@
 //! The order of the updates of a component: sequence numbers that only rise, for each provider.
 
 use super::ingest::{Ingest, Intent, Reason, State, Unreadable};
-use super::{ActorId, IngestId, Note, moment};
+use crate::manifest::{Acceptance, ActorId, DowngradeAuthorization, IngestId, Note};
 use crate::primitive::{Id, Text};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-
-/// The highest sequence number that an upload may have, 2^63 - 1: the largest that databases and languages with signed numbers
-/// can say.
-pub const MAX_SEQUENCE: u64 = i64::MAX as u64;
-
-/// The leave to accept an update that is not higher than what was accepted before, as those gave it who may.
-///
-/// It is good for one pair of sequence numbers, and for a time.
-///
-/// ```
-/// use fhir_devices::update::DowngradeAuthorization;
-/// use time::macros::datetime;
-/// let back = DowngradeAuthorization {
-///     from: 6,
-///     to: 5,
-///     reason: "6 loses alarms".parse()?,
-///     approved_by: vec!["biomed/j.doe".parse()?],
-///     not_after: datetime!(2017-05-01 0:00 UTC),
-/// };
-/// assert!(back.permits(6, 5, datetime!(2017-04-19 10:00 UTC)));
-/// assert!(!back.permits(7, 5, datetime!(2017-04-19 10:00 UTC)));
-/// assert!(!back.permits(6, 5, datetime!(2017-05-02 10:00 UTC)));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DowngradeAuthorization {
-    /// The highest sequence number that was accepted before.
-    pub from: u64,
-    /// The one that is to be accepted all the same.
-    pub to: u64,
-    /// Why.
-    pub reason: Text,
-    /// Who approved it. An authorisation that nobody approved permits nothing.
-    pub approved_by: Vec<ActorId>,
-    /// Until when it is good.
-    #[serde(with = "moment")]
-    pub not_after: OffsetDateTime,
-}
-
-impl DowngradeAuthorization {
-    /// Whether it is good for this step down, at this time.
-    #[must_use]
-    pub fn permits(&self, highest: u64, sequence: u64, now: OffsetDateTime) -> bool {
-        self.from == highest && self.to == sequence && !self.approved_by.is_empty() && now <= self.not_after
-    }
-}
-
-/// What was accepted for a component from one provider.
-///
-/// ```
-/// use fhir_devices::update::{Acceptance, IngestId};
-/// let accepted = Acceptance { provider: None, highest: 6, by: IngestId(7) };
-/// assert_eq!(accepted, accepted.clone());
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Acceptance {
-    /// The provider; `None` stands for all updates that name none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider: Option<Text>,
-    /// The highest sequence number that was ever accepted.
-    pub highest: u64,
-    /// The upload that was accepted last.
-    pub by: IngestId,
-}
 
 impl Acceptance {
     /// The same number, accepted for another upload in the place of one that came to nothing without anybody's wish: no
@@ -101,24 +37,6 @@ impl Acceptance {
             if !matches!(reason, Reason::Withdrawn | Reason::Superseded));
         (ours && over).then(|| Self { by: to, ..self.clone() })
     }
-}
-
-/// An update that is not higher than what was accepted before, and not authorised.
-///
-/// ```
-/// use fhir_devices::update::NotHigher;
-/// assert_eq!(
-///     NotHigher { sequence: 5, highest: 6 }.to_string(),
-///     "the sequence number is 5, wanted one above 6 or an authorisation"
-/// );
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the sequence number is {sequence}, wanted one above {highest} or an authorisation")]
-pub struct NotHigher {
-    /// The number of the update.
-    pub sequence: u64,
-    /// The highest that was accepted.
-    pub highest: u64,
 }
 
 /// An update without a sequence number for a component that accepted one that had one.
@@ -194,44 +112,6 @@ pub fn lower(
     let from = before.highest;
     let leave = DowngradeAuthorization { from, to, reason, approved_by: vec![by.clone()], not_after: now };
     Ok((Acceptance { highest: to, ..before.clone() }, leave))
-}
-
-/// Whether an update may follow what was accepted before from the same provider, and what is accepted then.
-///
-/// An upload that was accepted last is accepted again.
-///
-/// # Errors
-/// [`NotHigher`].
-///
-/// ```
-/// use fhir_devices::update::{Acceptance, IngestId, NotHigher, accept};
-/// # let now = time::OffsetDateTime::UNIX_EPOCH;
-/// let before = Acceptance { provider: None, highest: 6, by: IngestId(7) };
-/// let next = accept(Some(&before), None, 8, IngestId(9), None, now)?;
-/// assert_eq!(next.highest, 8);
-/// assert_eq!(accept(Some(&next), None, 7, IngestId(9), None, now)?, next);
-/// let late = accept(Some(&next), None, 7, IngestId(10), None, now);
-/// assert_eq!(late, Err(NotHigher { sequence: 7, highest: 8 }));
-/// # Ok::<(), NotHigher>(())
-/// ```
-pub fn accept(
-    before: Option<&Acceptance>,
-    provider: Option<&Text>,
-    sequence: u64,
-    by: IngestId,
-    downgrade: Option<&DowngradeAuthorization>,
-    now: OffsetDateTime,
-) -> Result<Acceptance, NotHigher> {
-    let next = |highest| Acceptance { provider: provider.cloned(), highest, by };
-    match before {
-        None => Ok(next(sequence)),
-        Some(before) if before.by == by => Ok(before.clone()),
-        Some(before) if sequence > before.highest => Ok(next(sequence)),
-        Some(before) if downgrade.is_some_and(|leave| leave.permits(before.highest, sequence, now)) => {
-            Ok(next(before.highest))
-        }
-        Some(before) => Err(NotHigher { sequence, highest: before.highest }),
-    }
 }
 
 /// What was accepted for one component: a record of the ledger, written together with the upload that is accepted.

@@ -1,7 +1,7 @@
 //! Updates whose version is lower than the one that the component runs.
 
-use super::manifest::{Spec, VersionScheme};
 use super::{ActorId, Note};
+use crate::manifest::{Spec, VersionScheme};
 use crate::resource::DeviceComponent;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -27,7 +27,8 @@ pub struct VersionDowngrade {
 /// A version that is lower than the one that the component reports.
 ///
 /// ```
-/// use fhir_devices::update::{LowerVersion, manifest::VersionScheme};
+/// use fhir_devices::manifest::VersionScheme;
+/// use fhir_devices::update::LowerVersion;
 /// let lower = LowerVersion { version: "1.9.0".into(), reported: "1.10.0".into(), scheme: VersionScheme::Semver };
 /// assert_eq!(
 ///     lower.to_string(),
@@ -56,7 +57,8 @@ impl LowerVersion {
     /// whose orders differ. Those that have none are not compared.
     ///
     /// ```
-    /// use fhir_devices::update::{LowerVersion, manifest::VersionScheme};
+    /// use fhir_devices::manifest::VersionScheme;
+    /// use fhir_devices::update::LowerVersion;
     /// let is_lower = |version, scheme| LowerVersion::find(version, scheme, &["1.10.0".to_owned()]).is_some();
     /// assert!(is_lower("1.9.0", None) && !is_lower("1.11.0", None));
     /// assert!(!is_lower("build 9", None) && !is_lower("1.9.0", Some(VersionScheme::Opaque)));

@@ -1,7 +1,7 @@
 //! Whatever is done to a chain is found, and its first place named.
 
 use super::*;
-use fhir_devices::update::audit::{Break, Checkpoint, Fault, verify};
+use fhir_devices::audit::{Break, Checkpoint, Fault, verify};
 
 fn broken(records: &[AuditRecord], checkpoints: &[Checkpoint]) -> Break {
     verify(&ChainHead::start(tenant()), records, checkpoints).unwrap_err()

@@ -1,8 +1,8 @@
 //! The records alone rebuild every state.
 
 use super::*;
-use fhir_devices::update::audit::{Replayed, Unfit, replay};
 use fhir_devices::update::{Acceptance, blob, ingest};
+use fhir_devices::update::{Replayed, Unfit, replay};
 use std::collections::BTreeMap;
 
 /// What the machines have come to, and what was recorded of it.

@@ -3,8 +3,8 @@
 use super::stu3::Published;
 use super::*;
 use fhir_devices::Resource;
+use fhir_devices::audit::{audit_event, provenance};
 use fhir_devices::primitive::Base64;
-use fhir_devices::update::audit::{audit_event, provenance};
 use serde_json::{Value, json};
 
 fn parsed(json: &str) -> Value {

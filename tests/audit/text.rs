@@ -1,7 +1,7 @@
 //! The canonical text of a record, and the texts in it.
 
 use super::*;
-use fhir_devices::update::audit::{Checkpoint, read_lines};
+use fhir_devices::audit::{Checkpoint, read_lines};
 use fhir_devices::update::{Note, ProviderId, UpdateName, VersionLabel};
 use serde_json::Value;
 

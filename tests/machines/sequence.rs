@@ -1,8 +1,8 @@
 //! Sequence numbers only rise, for each component and provider, unless somebody who may has said otherwise.
 
 use super::*;
+use fhir_devices::manifest::VersionScheme;
 use fhir_devices::store::Sha256;
-use fhir_devices::update::manifest::VersionScheme;
 use fhir_devices::update::{Accepted, NotHigher, VersionClaim, VersionDowngrade, accept};
 
 pub(crate) fn leave() -> DowngradeAuthorization {

@@ -2,11 +2,11 @@
 
 use super::*;
 use fhir_devices::containment::{Gather, Label, Tree};
-use fhir_devices::nomenclature::Level;
-use fhir_devices::update::manifest::{
+use fhir_devices::manifest::{
     Bounds, CompatibilityRule, Reason, ReasonCode, Requirement, Scope, Situation, Spec, Target, VersionRange,
     VersionScheme, Wanted, admits, explain,
 };
+use fhir_devices::nomenclature::Level;
 use fhir_devices::update::{Acceptance, DowngradeAuthorization, IngestId};
 use fhir_devices::{Device, DeviceComponent};
 use time::OffsetDateTime;

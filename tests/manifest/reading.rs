@@ -2,13 +2,13 @@
 
 use super::*;
 use fhir_devices::containment::Label;
-use fhir_devices::nomenclature::Level;
-use fhir_devices::primitive::{Code, Id, Text};
-use fhir_devices::store::Sha256;
-use fhir_devices::update::manifest::{
+use fhir_devices::manifest::{
     Artifact, ArtifactName, Bounds, CompatibilityRule, Requirement, Scope, Spec, Target, UpdateIdentity, Urgency,
     VersionRange, VersionScheme, Wanted,
 };
+use fhir_devices::nomenclature::Level;
+use fhir_devices::primitive::{Code, Id, Text};
+use fhir_devices::store::Sha256;
 use fhir_devices::update::{ActorId, DowngradeAuthorization};
 use proptest::collection::vec;
 use proptest::option;

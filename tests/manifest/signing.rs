@@ -1,10 +1,10 @@
 //! Verified first, then read; and what somebody may try instead.
 
 use super::*;
-use fhir_devices::store::{BlobRef, Sha256, Tenant};
-use fhir_devices::update::manifest::{
+use fhir_devices::manifest::{
     ManifestError, ManifestId, Signature, SignatureContext, SignatureError, SignedManifest, Verifier,
 };
+use fhir_devices::store::{BlobRef, Sha256, Tenant};
 use fhir_devices::update::{KeyId, ProviderId};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -41,7 +41,7 @@ fn verify(
     bytes: Vec<u8>,
     signatures: Vec<Signature>,
     verifier: &dyn Verifier,
-) -> Result<fhir_devices::update::manifest::VerifiedManifest, ManifestError> {
+) -> Result<fhir_devices::manifest::VerifiedManifest, ManifestError> {
     let (tenant, provider) = names();
     SignedManifest::new(bytes, signatures).verify(verifier, SignatureContext { tenant: &tenant, provider: &provider })
 }
@@ -138,7 +138,7 @@ fn every_refusal_is_said_in_words() {
 mod ed25519 {
     use super::*;
     use ed25519_dalek::{Signer as _, SigningKey};
-    use fhir_devices::update::manifest::{Ed25519Keys, NotAnEd25519Key};
+    use fhir_devices::manifest::{Ed25519Keys, NotAnEd25519Key};
     use proptest::prelude::*;
 
     fn secret(seed: u8) -> SigningKey {

@@ -1,7 +1,7 @@
 //! The orders of versions, and the ranges in them.
 
+use fhir_devices::manifest::{Bounds, VersionRange, VersionScheme};
 use fhir_devices::update::VersionLabel;
-use fhir_devices::update::manifest::{Bounds, VersionRange, VersionScheme};
 use proptest::prelude::*;
 use std::cmp::Ordering;
 

@@ -3,10 +3,11 @@
 use super::double::poll_only;
 use super::faults::double;
 use super::*;
+use fhir_devices::audit::AuditRecord;
+use fhir_devices::manifest::{Spec, VersionScheme};
 use fhir_devices::service::SequenceError;
-use fhir_devices::update::audit::{AuditRecord, replay};
 use fhir_devices::update::ingest::{NotAcceptable, Reason, State};
-use fhir_devices::update::manifest::{Spec, VersionScheme};
+use fhir_devices::update::replay;
 use fhir_devices::update::{Action, ActorId, MAX_SEQUENCE, VersionDowngrade};
 
 fn biomed() -> ActorId {

@@ -2,8 +2,8 @@
 
 use super::*;
 use fhir_devices::service::Swept;
-use fhir_devices::update::audit::replay;
 use fhir_devices::update::blob::{self, Holder};
+use fhir_devices::update::replay;
 use fhir_devices::update::{ActorId, IngestId};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -5,7 +5,7 @@ use fhir_devices::backend::{Files, Memory};
 use fhir_devices::service::{Received, Submission, UpdateService};
 use fhir_devices::store::*;
 use fhir_devices::update::Action;
-use fhir_devices::update::audit::replay;
+use fhir_devices::update::replay;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -2,10 +2,11 @@
 
 use super::order::{doctor, state, withdraw};
 use super::*;
+use fhir_devices::audit::{AuditRecord, provenance};
 use fhir_devices::service::LifecycleError;
 use fhir_devices::testkit::{Call, Recording};
-use fhir_devices::update::audit::{AuditRecord, provenance, replay};
 use fhir_devices::update::ingest::{Reason, Refusal, State};
+use fhir_devices::update::replay;
 use fhir_devices::update::{Action, IngestId};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -5,7 +5,7 @@ use fhir_devices::backend::Memory;
 use fhir_devices::service::{ReceiveError, StoreMismatch, SweepRules, UpdateService, UpkeepError};
 use fhir_devices::store::*;
 use fhir_devices::update::Action;
-use fhir_devices::update::audit::replay;
+use fhir_devices::update::replay;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

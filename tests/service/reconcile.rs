@@ -5,8 +5,8 @@ use super::*;
 use fhir_devices::datatype::{Extension, ExtensionValue};
 use fhir_devices::service::{IngestId, MissingReferences, ReconcilePosition, Reconciled, Reference, UnknownReferences};
 use fhir_devices::update::Action;
-use fhir_devices::update::audit::replay;
 use fhir_devices::update::ingest::{Reason, State};
+use fhir_devices::update::replay;
 use std::num::NonZeroU32;
 
 /// Compares everything, a page after the other.

@@ -2,13 +2,14 @@
 
 use super::double::poll_only;
 use super::*;
-use fhir_devices::service::{LifecycleError, SignedSubmission};
-use fhir_devices::testkit::{Fate, Faulty, Plan};
-use fhir_devices::update::audit::{AuditRecord, Verdict, Verification, provenance, replay};
-use fhir_devices::update::ingest::{Reason, State};
-use fhir_devices::update::manifest::{
+use fhir_devices::audit::{AuditRecord, Verdict, Verification, provenance};
+use fhir_devices::manifest::{
     ManifestError, ManifestId, ReasonCode, Signature, SignatureContext, SignatureError, SignedManifest, Verifier,
 };
+use fhir_devices::service::{LifecycleError, SignedSubmission};
+use fhir_devices::testkit::{Fate, Faulty, Plan};
+use fhir_devices::update::ingest::{Reason, State};
+use fhir_devices::update::replay;
 use fhir_devices::update::{Action, IngestId, KeyId};
 use std::collections::BTreeSet;
 use std::sync::Mutex;

@@ -3,12 +3,12 @@
 use super::client::{Form, Reply, Service, reply};
 use super::keeping::{Dying, eventually};
 use fhir_devices::DeviceComponent;
+use fhir_devices::audit::AuditRecord;
 use fhir_devices::backend::Memory;
 use fhir_devices::server::Tokens;
 use fhir_devices::server::{self, Stores, UpdateServer};
 use fhir_devices::service::{IngestId, UpdateService};
 use fhir_devices::store::Sha256;
-use fhir_devices::update::audit::AuditRecord;
 use fhir_devices::update::ingest::State;
 use fhir_devices::update::{Action, UpdateStatus, available};
 use serde_json::Value;

@@ -1,47 +1,12 @@
 //! What the ledger knows of some bytes, and how it is written.
 
 use super::super::ingest::Unreadable;
-use super::super::{Action, AuditDraft, IngestId, PinId, StateName, moment};
+use super::super::{Action, AuditDraft, StateName, moment};
+use crate::audit::Holder;
 use crate::store::{BlobKey, BlobRef, Generation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use time::OffsetDateTime;
-
-/// Who needs some bytes.
-///
-/// ```
-/// use fhir_devices::update::{IngestId, blob::Holder};
-/// assert_ne!(Holder::Ingest(IngestId(7)), Holder::LegalHold("case-7".parse()?));
-/// # Ok::<(), fhir_devices::update::NotAName>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Holder {
-    /// An upload: until it is closed.
-    Ingest(IngestId),
-    /// A rule that keeps them for a time.
-    Retention {
-        /// Which rule.
-        pin: PinId,
-        /// Until when.
-        #[serde(with = "moment")]
-        until: OffsetDateTime,
-    },
-    /// A legal case: until somebody lifts it.
-    LegalHold(PinId),
-}
-
-impl Holder {
-    /// Whether it still counts. A retention ends by itself.
-    #[must_use]
-    pub fn counts(&self, now: OffsetDateTime) -> bool {
-        match self {
-            Self::Ingest(_) | Self::LegalHold(_) => true,
-            Self::Retention { until, .. } => now < *until,
-        }
-    }
-}
 
 /// Where some bytes stand.
 ///

@@ -26,5 +26,6 @@
 mod entry;
 mod machine;
 
-pub use entry::{Entry, Holder, State};
+pub use crate::audit::Holder;
+pub use entry::{Entry, State};
 pub use machine::{Effect, Input, Refusal, Step, Sweep, Transition, justified, resume, step, sweep};

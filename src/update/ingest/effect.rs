@@ -1,10 +1,10 @@
 //! What is to be done, and the key by which a repetition of it is known.
 
 use super::super::IngestId;
-use super::super::name::names;
 use super::{Reason, State};
 use crate::primitive::Id;
 use crate::store::{BlobRef, Generation, VersionId, WriteId};
+use crate::support::names;
 use sha2::Digest as _;
 use std::fmt;
 use time::OffsetDateTime;

@@ -1,9 +1,11 @@
 //! What an upload is for, and what it must keep to.
 
-use super::super::manifest::{Spec, VersionScheme};
-use super::super::name::names;
-use super::super::{ActorId, DowngradeAuthorization, VersionDowngrade};
+use super::super::VersionDowngrade;
+use crate::audit::Reason;
 use crate::containment::Selector;
+use crate::manifest::{
+    ActorId, Artifact, DowngradeAuthorization, Spec, UpdateManifest, VerifiedManifest, VersionScheme,
+};
 use crate::primitive::{Code, Id, Text};
 use crate::store::{BlobRef, Sha256};
 use serde::{Deserialize, Serialize};
@@ -99,66 +101,38 @@ impl Intent {
     }
 }
 
-names! {
-    /// Why an upload came to nothing.
+impl VerifiedManifest {
+    /// What an upload of one of its files to a device is for, bound to this manifest.
     ///
     /// ```
-    /// use fhir_devices::update::ingest::Reason;
-    /// assert_eq!(Reason::TooLarge.to_string(), "too-large");
-    /// assert!(Reason::TooLarge.is_fault() && !Reason::Withdrawn.is_fault());
+    /// # use fhir_devices::manifest::{Artifact, VerifiedManifest};
+    /// # use fhir_devices::update::ingest::Intent;
+    /// fn first(verified: &VerifiedManifest) -> Option<Intent> {
+    ///     let artifact = verified.manifest().artifacts.first()?;
+    ///     let intent = verified.intent("pump-7".parse().ok()?, artifact)?;
+    ///     assert_eq!(intent.sha256, Some(artifact.sha256));
+    ///     Some(intent)
+    /// }
     /// ```
-    Reason {
-        /// The bytes have not the digest that was declared.
-        DigestMismatch = "digest-mismatch",
-        /// The bytes are not as many as were declared.
-        SizeMismatch = "size-mismatch",
-        /// There were more bytes than are taken.
-        TooLarge = "too-large",
-        /// There were no bytes.
-        Empty = "empty",
-        /// The bytes did not come, or not to their end, while there was time.
-        UploadLost = "upload-lost",
-        /// The component that was meant is no longer there, or no longer the only one.
-        TargetLost = "target-lost",
-        /// Its manifest does not fit the device as it is, its signatures are not good, or the tenant takes no such upload.
-        NotAdmitted = "not-admitted",
-        /// Others wrote to the component each time.
-        Contended = "contended",
-        /// The sequence number is not above what was accepted before.
-        NotHigher = "not-higher",
-        /// It has no sequence number, and the component accepted an update that has one.
-        Unsequenced = "unsequenced",
-        /// Its version stands for other bytes.
-        VersionTaken = "version-taken",
-        /// Its version is lower than the one that the component reports.
-        LowerVersion = "lower-version",
-        /// A later update took its place.
-        Superseded = "superseded",
-        /// Somebody took it back.
-        Withdrawn = "withdrawn",
-        /// Somebody else took its reference out of the component, or deleted that.
-        Lost = "lost",
-    }
-}
-
-impl Reason {
-    /// Whether it is the bytes that are to blame.
     #[must_use]
-    pub const fn is_fault(self) -> bool {
-        match self {
-            Self::DigestMismatch | Self::SizeMismatch | Self::TooLarge | Self::Empty => true,
-            Self::UploadLost
-            | Self::TargetLost
-            | Self::NotAdmitted
-            | Self::Contended
-            | Self::NotHigher
-            | Self::Unsequenced
-            | Self::VersionTaken
-            | Self::LowerVersion
-            | Self::Superseded
-            | Self::Withdrawn
-            | Self::Lost => false,
+    pub fn intent(&self, device: Id, artifact: &Artifact) -> Option<Intent> {
+        let UpdateManifest { identity, sequence, target, downgrade, artifacts, .. } = self.manifest();
+        if !artifacts.contains(artifact) {
+            return None;
         }
+        let text = |text: &str| Text::new(text).ok();
+        let name = text(artifact.name.as_str())?;
+        Some(Intent {
+            target: target.selector(),
+            provider: text(identity.provider.as_str()),
+            version: text(identity.version.as_str()),
+            sequence: Some(*sequence),
+            downgrade: downgrade.clone().map(Box::new),
+            manifest: Some(self.id().0),
+            sha256: Some(artifact.sha256),
+            size: Some(artifact.size),
+            ..Intent::new(device, name, artifact.media_type.clone())
+        })
     }
 }
 

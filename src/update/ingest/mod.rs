@@ -62,7 +62,9 @@ mod state;
 
 pub use effect::{Effect, EffectKey, EffectName, resume};
 pub use input::{Input, Refusal, Step, Transition};
-pub use intent::{Intent, Limits, Reason, check};
+pub use intent::{Intent, Limits, check};
+
+pub use crate::audit::Reason;
 pub use judge::{Judged, NotAcceptable, Standing, judge};
 pub use machine::step;
 pub use record::{Ingest, Signed, Unreadable};

@@ -1,16 +1,16 @@
 //! One record, and many of them as lines.
 
-use super::super::AuditDraft;
-use super::{RecordContext, read, write};
+use super::{AuditDraft, RecordContext, read, write};
 use crate::store::{Sha256, Tenant};
 
 /// One transition in the chain of a tenant.
 ///
 /// ```
-/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::{Actor, RecordContext, ChainHead}};
+/// # use fhir_devices::audit::{Actor, RecordContext, ChainHead};
+/// # use fhir_devices::update::{Action, AuditDraft, StateName};
 /// # let draft = AuditDraft::new(time::macros::datetime!(2017-04-19 10:00 UTC), Action::Opened, None, StateName::Open);
 /// # let first = ChainHead::start("st-mary".parse()?).append(draft, RecordContext::by(Actor::service("gateway".parse()?)));
-/// use fhir_devices::update::audit::AuditRecord;
+/// use fhir_devices::audit::AuditRecord;
 /// let record = AuditRecord::from_line(&first.line)?;
 /// assert_eq!(record, first.record);
 /// // One space more, and it is not the text that the chain was made of.
@@ -35,7 +35,7 @@ pub struct AuditRecord {
 /// A text that is not the canonical text of a record, or one of a later version of this crate.
 ///
 /// ```
-/// use fhir_devices::update::audit::AuditRecord;
+/// use fhir_devices::audit::AuditRecord;
 /// let error = AuditRecord::from_line("{}").unwrap_err();
 /// assert_eq!(error.to_string(), "the text is no audit record in its canonical form that this version of the crate can read");
 /// ```
@@ -69,7 +69,7 @@ impl AuditRecord {
 /// Reads an export, one record a line; empty lines are passed over. The number of the line, from 0, comes with each.
 ///
 /// ```
-/// use fhir_devices::update::audit::read_lines;
+/// use fhir_devices::audit::read_lines;
 /// assert_eq!(read_lines("\n\n").count(), 0);
 /// assert!(read_lines("{}").all(|(number, read)| number == 0 && read.is_err()));
 /// ```

@@ -1,6 +1,6 @@
 //! Moments in records: the text form of FHIR's `instant`.
 
-use crate::primitive::Instant;
+use super::Instant;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use time::OffsetDateTime;
 

@@ -1,16 +1,17 @@
 //! The states, rebuilt from the records.
 
-use super::super::{Action, AuditDraft, IngestId, StateName, blob, ingest};
-use super::AuditRecord;
+use super::{blob, ingest};
+use crate::audit::{Action, AuditDraft, AuditRecord, StateName};
+use crate::manifest::IngestId;
 use crate::store::{BlobKey, BlobRef, Generation, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where everything stands after the last record.
 ///
 /// ```
-/// use fhir_devices::update::audit::replay;
+/// use fhir_devices::update::replay;
 /// assert!(replay([])?.uploads.is_empty());
-/// # Ok::<(), fhir_devices::update::audit::Unfit>(())
+/// # Ok::<(), fhir_devices::update::Unfit>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,7 +31,8 @@ pub struct Replayed {
 /// A record that does not go on from the one before it of the same thing: a transition was not recorded.
 ///
 /// ```
-/// use fhir_devices::update::{StateName, audit::Unfit};
+/// use fhir_devices::audit::StateName;
+/// use fhir_devices::update::Unfit;
 /// let unfit = Unfit { index: 7, from: Some(StateName::Stored), reached: Some(StateName::Open) };
 /// assert_eq!(unfit.to_string(), "record 7 does not lead on from the state `open`, and says it goes on from the state `stored`");
 /// ```
@@ -53,13 +55,14 @@ fn state(name: &Option<StateName>) -> String {
 ///
 /// Every record must go on from the state to which the one before it of the same thing led, and the machine must agree, so
 /// that a transition without a record is found. Whether the records are those that were written is for
-/// [`verify`](super::verify) to say.
+/// [`verify`](crate::audit::verify) to say.
 ///
 /// # Errors
 /// [`Unfit`] for the first record that does not go on from the state that was reached.
 ///
 /// ```
-/// # use fhir_devices::update::{IngestId, audit::*, ingest::{Ingest, Intent, Limits}};
+/// # use fhir_devices::audit::*;
+/// # use fhir_devices::update::{IngestId, replay, ingest::{Ingest, Intent, Limits}};
 /// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
 /// # let now = time::macros::datetime!(2017-04-19 10:00 UTC);
 /// # let by = RecordContext::by(Actor::service("gateway".parse()?));

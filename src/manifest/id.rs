@@ -12,7 +12,7 @@ use std::str::FromStr;
 /// The text form is 32 hexadecimal digits in lower case.
 ///
 /// ```
-/// use fhir_devices::update::IngestId;
+/// use fhir_devices::manifest::IngestId;
 /// let id = IngestId(0xfeed);
 /// assert_eq!(id.to_string(), "0000000000000000000000000000feed");
 /// assert_eq!(id.to_string().parse(), Ok(id));
@@ -23,7 +23,7 @@ pub struct IngestId(pub u128);
 /// A text that is no [`IngestId`].
 ///
 /// ```
-/// let error = "7".parse::<fhir_devices::update::IngestId>().unwrap_err();
+/// let error = "7".parse::<fhir_devices::manifest::IngestId>().unwrap_err();
 /// assert_eq!(error.to_string(), "the text is no ingest id, wanted 32 hexadecimal digits in lower case");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,11 +50,11 @@ impl FromStr for IngestId {
 /// An upload that is sent again under the same key is done once.
 ///
 /// ```
-/// use fhir_devices::update::IdempotencyKey;
+/// use fhir_devices::manifest::IdempotencyKey;
 /// let key: IdempotencyKey = "8e03978e-40d5-43dd-bc93-6894a57f9324".parse()?;
 /// assert_eq!(key.as_str().len(), 36);
 /// assert!("".parse::<IdempotencyKey>().is_err());
-/// # Ok::<(), fhir_devices::update::NotAKey>(())
+/// # Ok::<(), fhir_devices::manifest::NotAKey>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 pub struct IdempotencyKey(SmolStr);
@@ -62,7 +62,7 @@ pub struct IdempotencyKey(SmolStr);
 /// A text that is no [`IdempotencyKey`].
 ///
 /// ```
-/// let error = "two words".parse::<fhir_devices::update::IdempotencyKey>().unwrap_err();
+/// let error = "two words".parse::<fhir_devices::manifest::IdempotencyKey>().unwrap_err();
 /// assert_eq!(error.to_string(), "the text is no idempotency key, wanted 1 to 255 visible characters of ascii");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -148,10 +148,10 @@ visible! {
     /// ASCII. It stands in audit records, so it should be a name of the caller's directory and nothing more.
     ///
     /// ```
-    /// use fhir_devices::update::ActorId;
+    /// use fhir_devices::manifest::ActorId;
     /// let actor: ActorId = "biomed/j.doe".parse()?;
     /// assert_eq!(actor.as_str(), "biomed/j.doe");
-    /// # Ok::<(), fhir_devices::update::NotAName>(())
+    /// # Ok::<(), fhir_devices::manifest::NotAName>(())
     /// ```
     ActorId
 }
@@ -161,10 +161,10 @@ visible! {
     /// of ASCII.
     ///
     /// ```
-    /// use fhir_devices::update::PinId;
+    /// use fhir_devices::manifest::PinId;
     /// let pin: PinId = "case-2017-114".parse()?;
     /// assert_eq!(pin.as_str(), "case-2017-114");
-    /// # Ok::<(), fhir_devices::update::NotAName>(())
+    /// # Ok::<(), fhir_devices::manifest::NotAName>(())
     /// ```
     PinId
 }
@@ -179,7 +179,7 @@ impl ActorId {
 /// A text that names nobody and nothing.
 ///
 /// ```
-/// let error = "two words".parse::<fhir_devices::update::ActorId>().unwrap_err();
+/// let error = "two words".parse::<fhir_devices::manifest::ActorId>().unwrap_err();
 /// assert_eq!(error.to_string(), "the text is no name, wanted 1 to 255 visible characters of ascii, and neither an address nor a patient");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

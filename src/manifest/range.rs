@@ -1,14 +1,13 @@
 //! Which versions are wanted.
 
-use super::super::VersionLabel;
-use super::VersionScheme;
+use super::{VersionLabel, VersionScheme};
 use std::cmp::Ordering;
 use std::fmt;
 
 /// Versions of one scheme: those between two bounds, or those of a list.
 ///
 /// ```
-/// use fhir_devices::update::manifest::{Bounds, VersionRange, VersionScheme};
+/// use fhir_devices::manifest::{Bounds, VersionRange, VersionScheme};
 /// let bounds = Bounds { at_least: Some("2.0".parse()?), below: Some("3.0".parse()?), ..Bounds::default() };
 /// let range = VersionRange::between(VersionScheme::Dotted, bounds);
 /// assert_eq!(range.to_string(), "at least `2.0` and below `3.0` (dotted)");
@@ -31,7 +30,7 @@ pub struct VersionRange {
 /// The bounds of a range; all that are given count.
 ///
 /// ```
-/// assert!(fhir_devices::update::manifest::Bounds::default().is_empty());
+/// assert!(fhir_devices::manifest::Bounds::default().is_empty());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {

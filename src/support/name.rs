@@ -3,7 +3,7 @@
 /// A name that is not in its set, or was added by a later version of this crate.
 ///
 /// ```
-/// use fhir_devices::update::ingest::Reason;
+/// use fhir_devices::audit::Reason;
 /// assert_eq!("sold-out".parse::<Reason>().unwrap_err().to_string(), "the name is not known here");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,13 +44,13 @@ macro_rules! names {
         }
 
         impl std::str::FromStr for $Name {
-            type Err = $crate::update::UnknownName;
+            type Err = $crate::support::UnknownName;
 
-            fn from_str(name: &str) -> Result<Self, $crate::update::UnknownName> {
-                Self::ALL.iter().copied().find(|one| one.as_str() == name).ok_or($crate::update::UnknownName)
+            fn from_str(name: &str) -> Result<Self, $crate::support::UnknownName> {
+                Self::ALL.iter().copied().find(|one| one.as_str() == name).ok_or($crate::support::UnknownName)
             }
         }
     };
 }
 
-pub(super) use names;
+pub(crate) use names;

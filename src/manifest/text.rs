@@ -7,8 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The most characters of a name, and of what a person says.
-pub(super) const LONGEST_LABEL: usize = 128;
-pub(super) const LONGEST_NOTE: usize = 1_000;
+pub(crate) const LONGEST_LABEL: usize = 128;
+pub(crate) const LONGEST_NOTE: usize = 1_000;
 
 /// Whether a character cannot be seen, and breaks the line or turns the direction of what can be.
 pub(super) fn is_hidden(c: char) -> bool {
@@ -20,7 +20,7 @@ pub(super) fn is_hidden(c: char) -> bool {
 /// that has no width. Two names that look alike are then the same, and none shows what it does not say.
 ///
 /// ```
-/// use fhir_devices::update::hidden_character;
+/// use fhir_devices::manifest::hidden_character;
 /// assert_eq!(hidden_character("pump-2.4 (\u{fc}).bin"), None);
 /// assert_eq!(hidden_character("pump\u{202e}nib.exe"), Some('\u{202e}'));
 /// assert_eq!(hidden_character("pump\u{200b}.bin"), Some('\u{200b}'));
@@ -60,7 +60,7 @@ fn check(what: &'static str, text: &str, longest: usize, too_long: &'static str)
 }
 
 /// Whether a text keeps to that.
-pub(super) fn fits(text: &str, longest: usize) -> bool {
+pub(crate) fn fits(text: &str, longest: usize) -> bool {
     check("", text, longest, "").is_ok()
 }
 
@@ -132,7 +132,7 @@ texts! {
     /// may be in it. Who writes one leaves out whom the device was at.
     ///
     /// ```
-    /// use fhir_devices::update::Note;
+    /// use fhir_devices::manifest::Note;
     /// assert!(Note::new("recalled by the maker, see FSN 2017-04").is_ok());
     /// assert!(Note::new("see https://cdn.example/a?signature=7").is_err());
     /// assert!(Note::new("it was at Patient/12").is_err());
@@ -142,7 +142,7 @@ texts! {
     /// Who makes updates: the first part of their identity.
     ///
     /// ```
-    /// use fhir_devices::update::ProviderId;
+    /// use fhir_devices::manifest::ProviderId;
     /// assert!(ProviderId::new("acme").is_ok());
     /// ```
     ProviderId "a provider" check_label;
@@ -150,7 +150,7 @@ texts! {
     /// What an update is called by its provider, in every version.
     ///
     /// ```
-    /// use fhir_devices::update::UpdateName;
+    /// use fhir_devices::manifest::UpdateName;
     /// assert!(UpdateName::new("infusion-pump/main").is_ok());
     /// ```
     UpdateName "the name of an update" check_label;
@@ -158,7 +158,7 @@ texts! {
     /// A version as its maker writes it. The text has no order of its own.
     ///
     /// ```
-    /// use fhir_devices::update::VersionLabel;
+    /// use fhir_devices::manifest::VersionLabel;
     /// assert!(VersionLabel::new("2.4 (build 7)").is_ok());
     /// ```
     VersionLabel "a version" check_label;
@@ -166,7 +166,7 @@ texts! {
     /// The name of a key that signs manifests.
     ///
     /// ```
-    /// use fhir_devices::update::KeyId;
+    /// use fhir_devices::manifest::KeyId;
     /// assert!(KeyId::new("acme-2017").is_ok());
     /// ```
     KeyId "the name of a key" check_label;
@@ -174,7 +174,7 @@ texts! {
 
 /// The text that is nearest to any: what may not be in one is left out, and what is too long is cut. None where nothing
 /// is left.
-pub(super) fn nearest(text: &str, longest: usize) -> Option<String> {
+pub(crate) fn nearest(text: &str, longest: usize) -> Option<String> {
     let visible = |c: char| if is_hidden(c) { ' ' } else { c };
     let text: String = text.replace("://", " ").replace("Patient/", " ").chars().map(visible).take(longest).collect();
     let text = text.trim();
@@ -186,7 +186,7 @@ impl Note {
     /// nothing is left.
     ///
     /// ```
-    /// use fhir_devices::update::Note;
+    /// use fhir_devices::manifest::Note;
     /// let note = Note::about("see\nhttps://cdn.example/a").unwrap();
     /// assert_eq!(note, "see https cdn.example/a");
     /// assert_eq!(Note::about(" \n"), None);

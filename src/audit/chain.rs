@@ -1,8 +1,7 @@
 //! The end of a chain, where records are added.
 
-use super::super::AuditDraft;
-use super::super::text::{LONGEST_LABEL, LONGEST_NOTE, fits, nearest};
-use super::{AuditRecord, NotARecord, RecordContext};
+use super::{AuditDraft, AuditRecord, NotARecord, RecordContext};
+use crate::manifest::text::{LONGEST_LABEL, LONGEST_NOTE, fits, nearest};
 use crate::primitive::Text;
 use crate::store::{Sha256, Tenant};
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// before it visible, also to those who do not trust the keeper of the records.
 ///
 /// ```
-/// use fhir_devices::update::audit::{ChainHead, Checkpoint};
+/// use fhir_devices::audit::{ChainHead, Checkpoint};
 /// let checkpoint = ChainHead::start("st-mary".parse()?).checkpoint();
 /// assert_eq!(Checkpoint::from_bytes(&checkpoint.to_bytes())?, checkpoint);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -48,7 +47,7 @@ impl Checkpoint {
 /// The end of the chain of a tenant. It is kept beside the states, and written in the same step as they.
 ///
 /// ```
-/// use fhir_devices::update::audit::ChainHead;
+/// use fhir_devices::audit::ChainHead;
 /// let head = ChainHead::start("st-mary".parse()?);
 /// assert_eq!((head.tenant().as_str(), head.count()), ("st-mary", 0));
 /// assert_ne!(head.root(), ChainHead::start("st-john".parse()?).root());
@@ -60,7 +59,7 @@ pub struct ChainHead(Checkpoint);
 /// A record that was added, in each form in which it is needed.
 ///
 /// ```
-/// # use fhir_devices::update::audit::Appended;
+/// # use fhir_devices::audit::Appended;
 /// fn keep(added: Appended, records: &mut Vec<String>) {
 ///     records.push(added.line);
 ///     assert_eq!(added.head.count(), added.record.index + 1);

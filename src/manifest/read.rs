@@ -1,10 +1,9 @@
 //! Manifests from JSON, with every finding and its place.
 
-use super::super::{ActorId, DowngradeAuthorization, VersionLabel};
 use super::fields::{Field, Fields, many, member, once};
 use super::{
-    Artifact, Bounds, CompatibilityRule, Requirement, Scope, Spec, Target, UpdateIdentity, UpdateManifest, Urgency,
-    VersionRange, VersionScheme, Wanted,
+    ActorId, Artifact, Bounds, CompatibilityRule, DowngradeAuthorization, Requirement, Scope, Spec, Target,
+    UpdateIdentity, UpdateManifest, Urgency, VersionLabel, VersionRange, VersionScheme, Wanted,
 };
 use crate::containment::Label;
 use crate::element::{Read, ReadMode, Reader};

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 /// The first place where records are not one chain.
 ///
 /// ```
-/// use fhir_devices::update::audit::{Break, Fault};
+/// use fhir_devices::audit::{Break, Fault};
 /// let broken = Break { at: 7, fault: Fault::Removed };
 /// assert_eq!(broken.to_string(), "the chain breaks at record 7: it is not there");
 /// ```
@@ -23,7 +23,7 @@ pub struct Break {
 /// What is wrong at one place of a chain.
 ///
 /// ```
-/// assert_eq!(fhir_devices::update::audit::Fault::Changed.to_string(), "it is not what the record after it was bound to");
+/// assert_eq!(fhir_devices::audit::Fault::Changed.to_string(), "it is not what the record after it was bound to");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -81,7 +81,8 @@ pub enum Fault {
 /// The first [`Break`], by the place in the chain.
 ///
 /// ```
-/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::*};
+/// # use fhir_devices::audit::*;
+/// # use fhir_devices::update::{Action, AuditDraft, StateName};
 /// # let at = time::macros::datetime!(2017-04-19 10:00 UTC);
 /// # let by = RecordContext::by(Actor::service("gateway".parse()?));
 /// # let [opened, closed] = [(Action::Opened, None, StateName::Open), (Action::Failed, Some(StateName::Open), StateName::Closed)]

@@ -1,13 +1,14 @@
 //! What happened to the updates of a tenant: one record a transition, each bound to the one before it.
 //!
-//! A machine says what a transition was (an [`AuditDraft`](super::AuditDraft)); the [head](ChainHead) of the tenant's chain
+//! A machine says what a transition was (an [`AuditDraft`]); the [head](ChainHead) of the tenant's chain
 //! makes a record of it, which is written in the same step as the state. [`verify`] finds the first place where a chain was
-//! changed, and [`replay`] rebuilds every state from the records alone. Nothing here does I/O or asks a clock.
+//! changed, and [`replay`](crate::update::replay) rebuilds every state from the records alone. Nothing here does I/O or asks a clock.
 //!
 //! ```
-//! use fhir_devices::update::audit::{Actor, RecordContext, ChainHead, replay, verify};
+//! use fhir_devices::audit::{Actor, ChainHead, RecordContext, verify};
+//! use fhir_devices::manifest::IngestId;
 //! use fhir_devices::update::ingest::{Ingest, Input, Intent, Limits, Step, step};
-//! use fhir_devices::update::IngestId;
+//! use fhir_devices::update::replay;
 //! # let now = time::macros::datetime!(2017-04-19 10:00 UTC);
 //!
 //! let by = RecordContext::by(Actor::service("gateway".parse()?));
@@ -70,18 +71,22 @@
 
 mod actor;
 mod chain;
+mod draft;
 mod fhir;
+mod holder;
 mod read;
+mod reason;
 mod record;
-mod replay;
 mod verify;
 mod write;
 
 pub use actor::{Actor, ActorKind, RecordContext, Verdict, Verification};
 pub use chain::{Appended, ChainHead, Checkpoint};
+pub use draft::{Action, AuditDraft, StateName};
 pub use fhir::{audit_event, audit_event_under, provenance, provenance_under};
+pub use holder::Holder;
+pub use reason::Reason;
 pub use record::{AuditRecord, NotARecord, read_lines};
-pub use replay::{Replayed, Unfit, replay};
 pub use verify::{Break, Fault, verify};
 
 /// The number of the form of the records.

@@ -1,7 +1,9 @@
 //! What a manifest says.
 
-use super::super::{DowngradeAuthorization, ProviderId, UpdateName, VersionLabel};
-use super::{ArtifactName, Scope, Spec, Target, Urgency, VersionRange, VersionScheme};
+use super::{
+    ArtifactName, DowngradeAuthorization, ProviderId, Scope, Spec, Target, UpdateName, Urgency, VersionLabel,
+    VersionRange, VersionScheme,
+};
 use crate::containment::Label;
 use crate::issue::Report;
 use crate::primitive::{Code, Text};
@@ -11,7 +13,7 @@ use time::OffsetDateTime;
 /// Which update it is.
 ///
 /// ```
-/// use fhir_devices::update::manifest::{UpdateIdentity, VersionScheme};
+/// use fhir_devices::manifest::{UpdateIdentity, VersionScheme};
 /// let identity = UpdateIdentity {
 ///     provider: "acme".parse()?,
 ///     name: "pump/main".parse()?,
@@ -42,7 +44,7 @@ impl std::fmt::Display for UpdateIdentity {
 /// What a device has to be for an update to fit: everything that a rule names. Of several rules one is enough.
 ///
 /// ```
-/// use fhir_devices::update::manifest::CompatibilityRule;
+/// use fhir_devices::manifest::CompatibilityRule;
 /// let rule = CompatibilityRule { model: Some("P9".parse()?), ..CompatibilityRule::default() };
 /// assert!(!rule.is_empty());
 /// # Ok::<(), fhir_devices::element::Malformed>(())
@@ -74,7 +76,7 @@ impl CompatibilityRule {
 /// What another component, or the component itself, must have.
 ///
 /// ```
-/// use fhir_devices::update::manifest::{Bounds, Requirement, Scope, Spec, VersionRange, VersionScheme, Wanted};
+/// use fhir_devices::manifest::{Bounds, Requirement, Scope, Spec, VersionRange, VersionScheme, Wanted};
 /// let bounds = Bounds { at_least: Some("3.1".parse()?), ..Bounds::default() };
 /// let wanted = Wanted::Range(VersionRange::between(VersionScheme::Dotted, bounds));
 /// let requirement = Requirement { scope: Scope::Parent, of: None, spec: Spec::Firmware, item: None, wanted };
@@ -99,7 +101,7 @@ pub struct Requirement {
 ///
 /// ```
 /// use fhir_devices::store::Sha256;
-/// use fhir_devices::update::manifest::Wanted;
+/// use fhir_devices::manifest::Wanted;
 /// let digest = Sha256::of(b"firmware");
 /// // Some devices report the digest of what they run.
 /// assert!(Wanted::Digest(digest).has(&digest.to_string()));
@@ -151,7 +153,7 @@ impl std::fmt::Display for Requirement {
 ///
 /// ```
 /// use fhir_devices::store::{BlobRef, Sha256};
-/// use fhir_devices::update::manifest::Artifact;
+/// use fhir_devices::manifest::Artifact;
 /// let artifact = Artifact {
 ///     name: "pump-2.4.bin".parse()?,
 ///     media_type: "application/octet-stream".parse()?,
@@ -184,7 +186,7 @@ impl Artifact {
 /// What the maker of an update says of it: which it is, what it is for, what it needs, and which bytes it consists of.
 ///
 /// ```
-/// use fhir_devices::update::manifest::UpdateManifest;
+/// use fhir_devices::manifest::UpdateManifest;
 /// let json = br#"{"format":1,"identity":{"provider":"acme","name":"pump","version":"2.4.0","scheme":"semver"},
 ///     "sequence":42,"target":{"level":"mds"},"reportedAs":"software","compatibility":[{"model":"P9"}],"artifacts":[
 ///     {"name":"pump.bin","mediaType":"application/octet-stream","size":8,

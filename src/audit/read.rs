@@ -1,12 +1,12 @@
 //! Records from their canonical text.
 
-use super::super::blob::Holder;
-use super::super::ingest::Reason;
-use super::super::{
-    Action, ActorId, AuditDraft, DowngradeAuthorization, IngestId, KeyId, Note, PinId, ProviderId, StateName,
-    UpdateName, VersionLabel,
+use super::{
+    Action, Actor, ActorKind, AuditDraft, AuditRecord, Holder, Reason, RecordContext, SCHEMA, StateName, Verdict,
+    Verification,
 };
-use super::{Actor, ActorKind, AuditRecord, RecordContext, SCHEMA, Verdict, Verification};
+use crate::manifest::{
+    ActorId, DowngradeAuthorization, IngestId, KeyId, Note, PinId, ProviderId, UpdateName, VersionLabel,
+};
 use crate::primitive::{Id, Instant, Text};
 use crate::store::{BlobRef, Generation, Sha256, Tenant, VersionId};
 use serde::Deserialize;

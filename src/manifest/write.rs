@@ -1,8 +1,10 @@
 //! Manifests as JSON.
 
-use super::super::DowngradeAuthorization;
 use super::read::FORMAT;
-use super::{Artifact, CompatibilityRule, Requirement, Scope, Target, UpdateManifest, VersionRange, Wanted};
+use super::{
+    Artifact, CompatibilityRule, DowngradeAuthorization, Requirement, Scope, Target, UpdateManifest, VersionRange,
+    Wanted,
+};
 use crate::containment::Label;
 use crate::element::Writer;
 use crate::primitive::Instant;

@@ -1,8 +1,7 @@
 //! Records as FHIR resources: AuditEvent and Provenance of STU3, of which only what is written here is modelled.
 
-use super::super::ingest::Reason;
-use super::super::{Action, AuditDraft, StateName, UpdateName};
-use super::{ActorKind, AuditRecord, write};
+use super::{Action, ActorKind, AuditDraft, AuditRecord, Reason, StateName, write};
+use crate::manifest::UpdateName;
 use crate::primitive::{CanonicalBase, CanonicalName, Id, Text};
 use crate::store::{ResourceType, VersionId};
 use base64::Engine as _;
@@ -200,7 +199,8 @@ const fn logical(identifier: Identifier<'_>) -> Reference<'_> {
 /// what else the record says stands beside the upload as details.
 ///
 /// ```
-/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::*};
+/// # use fhir_devices::audit::*;
+/// # use fhir_devices::update::{Action, AuditDraft, StateName};
 /// # let draft = AuditDraft::new(time::macros::datetime!(2017-04-19 10:00 UTC), Action::Opened, None, StateName::Open);
 /// # let head = ChainHead::start("st-mary".parse()?);
 /// # let record = head.append(draft, RecordContext::by(Actor::service("gateway".parse()?))).record;
@@ -217,7 +217,8 @@ pub fn audit_event(record: &AuditRecord) -> String {
 /// Does as [`audit_event`], with the crate's own code and identifier systems under this base.
 ///
 /// ```
-/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::*};
+/// # use fhir_devices::audit::*;
+/// # use fhir_devices::update::{Action, AuditDraft, StateName};
 /// use fhir_devices::primitive::CanonicalBase;
 /// # let draft = AuditDraft::new(time::macros::datetime!(2017-04-19 10:00 UTC), Action::Opened, None, StateName::Open);
 /// # let head = ChainHead::start("st-mary".parse()?);
@@ -317,7 +318,8 @@ fn details(record: &AuditRecord) -> Vec<Detail> {
 /// that version, the one before it is its revision, and the file, by its digest, its source.
 ///
 /// ```
-/// # use fhir_devices::update::{Action, AuditDraft, StateName, audit::*};
+/// # use fhir_devices::audit::*;
+/// # use fhir_devices::update::{Action, AuditDraft, StateName};
 /// # let at = time::macros::datetime!(2017-04-19 10:00 UTC);
 /// # let mut draft = AuditDraft::new(at, Action::Attached, Some(StateName::Stored), StateName::Attached);
 /// # let head = ChainHead::start("st-mary".parse()?);
@@ -337,7 +339,7 @@ pub fn provenance(record: &AuditRecord) -> Option<String> {
 /// Does as [`provenance`], with the crate's own code and identifier systems under this base.
 ///
 /// ```
-/// # use fhir_devices::update::audit::{AuditRecord, provenance_under};
+/// # use fhir_devices::audit::{AuditRecord, provenance_under};
 /// use fhir_devices::primitive::CanonicalBase;
 /// fn of_our_own(record: &AuditRecord, ours: &CanonicalBase) {
 ///     let provenance = provenance_under(record, ours).unwrap_or_default();

@@ -1,11 +1,10 @@
 //! What an audit record will say of one transition.
 
-use super::blob::Holder;
-use super::ingest::Reason;
-use super::name::names;
-use super::{ActorId, DowngradeAuthorization, IngestId, moment};
-use crate::primitive::{Id, Text};
+use super::{Holder, Reason};
+use crate::manifest::{ActorId, DowngradeAuthorization, IngestId};
+use crate::primitive::{Id, Text, moment};
 use crate::store::{BlobRef, Generation, Sha256, VersionId};
+use crate::support::names;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -13,7 +12,7 @@ names! {
     /// What was done.
     ///
     /// ```
-    /// use fhir_devices::update::Action;
+    /// use fhir_devices::audit::Action;
     /// assert_eq!("attached".parse(), Ok(Action::Attached));
     /// ```
     Action {
@@ -92,33 +91,33 @@ names! {
     /// The name of a state, of an upload, of a blob, or of what a component accepted.
     ///
     /// ```
-    /// use fhir_devices::update::StateName;
+    /// use fhir_devices::audit::StateName;
     /// assert_eq!(StateName::Acquired.to_string(), "acquired");
     /// ```
     StateName {
-        /// [`ingest::State::Open`](super::ingest::State::Open).
+        /// [`ingest::State::Open`](crate::update::ingest::State::Open).
         Open = "open",
-        /// [`ingest::State::Acquired`](super::ingest::State::Acquired).
+        /// [`ingest::State::Acquired`](crate::update::ingest::State::Acquired).
         Acquired = "acquired",
-        /// [`ingest::State::Stored`](super::ingest::State::Stored).
+        /// [`ingest::State::Stored`](crate::update::ingest::State::Stored).
         Stored = "stored",
-        /// [`ingest::State::Attached`](super::ingest::State::Attached).
+        /// [`ingest::State::Attached`](crate::update::ingest::State::Attached).
         Attached = "attached",
-        /// [`ingest::State::Superseded`](super::ingest::State::Superseded).
+        /// [`ingest::State::Superseded`](crate::update::ingest::State::Superseded).
         Superseded = "superseded",
-        /// [`ingest::State::Restoring`](super::ingest::State::Restoring).
+        /// [`ingest::State::Restoring`](crate::update::ingest::State::Restoring).
         Restoring = "restoring",
-        /// [`ingest::State::Withdrawn`](super::ingest::State::Withdrawn).
+        /// [`ingest::State::Withdrawn`](crate::update::ingest::State::Withdrawn).
         Withdrawn = "withdrawn",
-        /// [`ingest::State::Releasing`](super::ingest::State::Releasing).
+        /// [`ingest::State::Releasing`](crate::update::ingest::State::Releasing).
         Releasing = "releasing",
-        /// [`ingest::State::Closed`](super::ingest::State::Closed).
+        /// [`ingest::State::Closed`](crate::update::ingest::State::Closed).
         Closed = "closed",
-        /// [`blob::State::Live`](super::blob::State::Live).
+        /// [`blob::State::Live`](crate::update::blob::State::Live).
         Live = "live",
-        /// [`blob::State::Condemned`](super::blob::State::Condemned).
+        /// [`blob::State::Condemned`](crate::update::blob::State::Condemned).
         Condemned = "condemned",
-        /// [`blob::State::Gone`](super::blob::State::Gone).
+        /// [`blob::State::Gone`](crate::update::blob::State::Gone).
         Gone = "gone",
         /// A file that the ledger does not know waits for its deletion.
         Quarantined = "quarantined",
@@ -126,7 +125,7 @@ names! {
         Damaged = "damaged",
         /// The store of update files and the ledger have a common id.
         Paired = "paired",
-        /// What [`Accepted`](super::Accepted) says of a component and a provider.
+        /// What [`Accepted`](crate::update::Accepted) says of a component and a provider.
         Accepted = "accepted",
     }
 }

@@ -1,7 +1,6 @@
 //! Signatures by Ed25519.
 
-use super::super::{KeyId, ProviderId};
-use super::{Signature, SignatureContext, SignatureError, Verifier};
+use super::{KeyId, ProviderId, Signature, SignatureContext, SignatureError, Verifier};
 use crate::store::Tenant;
 use ed25519_dalek::VerifyingKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// ```
 /// use ed25519_dalek::{Signer, SigningKey};
-/// use fhir_devices::update::manifest::{Ed25519Keys, Signature, SignatureContext, Verifier};
+/// use fhir_devices::manifest::{Ed25519Keys, Signature, SignatureContext, Verifier};
 ///
 /// let key = SigningKey::from_bytes(&[7; 32]);
 /// let (tenant, provider) = ("st-mary".parse()?, "acme".parse()?);
@@ -44,7 +43,7 @@ struct Entry {
 /// Why a key is not taken.
 ///
 /// ```
-/// use fhir_devices::update::manifest::{Ed25519Keys, NotAnEd25519Key};
+/// use fhir_devices::manifest::{Ed25519Keys, NotAnEd25519Key};
 /// let weak = Ed25519Keys::new().trust("k".parse()?, [0; 32], "acme".parse()?, None);
 /// assert_eq!(weak, Err(NotAnEd25519Key::Weak));
 /// # Ok::<(), fhir_devices::store::InvalidText>(())

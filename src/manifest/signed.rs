@@ -1,11 +1,8 @@
 //! Manifests with their signatures: verified first, then read.
 
-use super::super::ingest::Intent;
-use super::super::{KeyId, ProviderId};
 use super::read::MAX_BYTES;
-use super::{Artifact, UpdateManifest};
+use super::{KeyId, ProviderId, UpdateManifest};
 use crate::issue::Report;
-use crate::primitive::{Id, Text};
 use crate::store::{BoxError, InvalidText, Sha256, Tenant};
 use bytes::Bytes;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
@@ -15,7 +12,7 @@ use std::str::FromStr;
 /// Names a manifest: the digest of its exact bytes.
 ///
 /// ```
-/// use fhir_devices::update::manifest::ManifestId;
+/// use fhir_devices::manifest::ManifestId;
 /// let id = ManifestId::of(b"{}");
 /// assert_eq!(id.to_string().parse(), Ok(id));
 /// ```
@@ -47,7 +44,7 @@ impl FromStr for ManifestId {
 /// One signature over the bytes of a manifest.
 ///
 /// ```
-/// use fhir_devices::update::manifest::Signature;
+/// use fhir_devices::manifest::Signature;
 /// let signature = Signature { key: "acme-2017".parse()?, bytes: vec![0; 64] };
 /// assert_eq!(signature.key, "acme-2017");
 /// # Ok::<(), fhir_devices::store::InvalidText>(())
@@ -63,7 +60,7 @@ pub struct Signature {
 /// For whom a manifest came in, and from whom it is said to be.
 ///
 /// ```
-/// use fhir_devices::update::manifest::SignatureContext;
+/// use fhir_devices::manifest::SignatureContext;
 /// let (tenant, provider) = ("st-mary".parse()?, "acme".parse()?);
 /// let context = SignatureContext { tenant: &tenant, provider: &provider };
 /// assert_eq!(context.provider, "acme");
@@ -80,7 +77,7 @@ pub struct SignatureContext<'c> {
 /// Why signatures are not enough.
 ///
 /// ```
-/// use fhir_devices::update::manifest::SignatureError;
+/// use fhir_devices::manifest::SignatureError;
 /// assert_eq!(SignatureError::Unsigned.to_string(), "the manifest has no signature");
 /// ```
 #[derive(Debug, thiserror::Error)]
@@ -127,8 +124,8 @@ pub enum SignatureError {
 ///   everything: an empty answer is refused.
 ///
 /// ```
-/// use fhir_devices::update::KeyId;
-/// use fhir_devices::update::manifest::{Signature, SignatureContext, SignatureError, Verifier};
+/// use fhir_devices::manifest::KeyId;
+/// use fhir_devices::manifest::{Signature, SignatureContext, SignatureError, Verifier};
 ///
 /// /// Trusts nobody.
 /// struct Nobody;
@@ -160,7 +157,7 @@ pub trait Verifier: Send + Sync {
 /// is verified.
 ///
 /// ```
-/// use fhir_devices::update::manifest::{ManifestId, SignedManifest};
+/// use fhir_devices::manifest::{ManifestId, SignedManifest};
 /// let signed = SignedManifest::new("{}", Vec::new());
 /// assert_eq!(signed.id(), ManifestId::of(b"{}"));
 /// ```
@@ -234,7 +231,7 @@ const SIGNATURE: usize = 32;
 /// Why a manifest is not taken.
 ///
 /// ```
-/// use fhir_devices::update::manifest::ManifestError;
+/// use fhir_devices::manifest::ManifestError;
 /// let error = ManifestError::TooLarge { found: 70_000, most: 65_536 };
 /// assert_eq!(error.to_string(), "the manifest has 70000 bytes, and at most 65536 are taken");
 /// ```
@@ -277,7 +274,7 @@ pub enum ManifestError {
 /// [`SignedManifest::verify`].
 ///
 /// ```
-/// # use fhir_devices::update::manifest::VerifiedManifest;
+/// # use fhir_devices::manifest::VerifiedManifest;
 /// fn title(verified: &VerifiedManifest) -> String {
 ///     format!("{} ({})", verified.manifest().identity, verified.id())
 /// }
@@ -307,39 +304,6 @@ impl VerifiedManifest {
     #[must_use]
     pub fn keys(&self) -> &[KeyId] {
         &self.keys
-    }
-
-    /// What an upload of one of its files to a device is for, bound to this manifest.
-    ///
-    /// ```
-    /// # use fhir_devices::update::manifest::{Artifact, VerifiedManifest};
-    /// # use fhir_devices::update::ingest::Intent;
-    /// fn first(verified: &VerifiedManifest) -> Option<Intent> {
-    ///     let artifact = verified.manifest().artifacts.first()?;
-    ///     let intent = verified.intent("pump-7".parse().ok()?, artifact)?;
-    ///     assert_eq!(intent.sha256, Some(artifact.sha256));
-    ///     Some(intent)
-    /// }
-    /// ```
-    #[must_use]
-    pub fn intent(&self, device: Id, artifact: &Artifact) -> Option<Intent> {
-        let UpdateManifest { identity, sequence, target, downgrade, artifacts, .. } = &self.manifest;
-        if !artifacts.contains(artifact) {
-            return None;
-        }
-        let text = |text: &str| Text::new(text).ok();
-        let name = text(artifact.name.as_str())?;
-        Some(Intent {
-            target: target.selector(),
-            provider: text(identity.provider.as_str()),
-            version: text(identity.version.as_str()),
-            sequence: Some(*sequence),
-            downgrade: downgrade.clone().map(Box::new),
-            manifest: Some(self.id.0),
-            sha256: Some(artifact.sha256),
-            size: Some(artifact.size),
-            ..Intent::new(device, name, artifact.media_type.clone())
-        })
     }
 
     /// The bytes and the signatures, to be kept or checked again.

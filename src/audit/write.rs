@@ -1,10 +1,8 @@
 //! The canonical text of a record.
 
-use super::super::blob::Holder;
-use super::super::ingest::Reason;
-use super::super::{ActorId, AuditDraft, DowngradeAuthorization, IngestId, KeyId, StateName, UpdateName};
-use super::{AuditRecord, RecordContext, SCHEMA};
+use super::{AuditDraft, AuditRecord, Holder, Reason, RecordContext, SCHEMA, StateName};
 use crate::element::Writer;
+use crate::manifest::{ActorId, DowngradeAuthorization, IngestId, KeyId, UpdateName};
 use crate::primitive::{Id, Instant, Text};
 use crate::store::{Generation, Sha256, VersionId, hex};
 use time::{OffsetDateTime, UtcOffset};

@@ -1,6 +1,6 @@
 //! Versions by their declared scheme. A version is never compared as a text.
 
-use super::super::VersionLabel;
+use super::VersionLabel;
 use crate::primitive::{Date, Precision};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::cmp::Ordering;
@@ -17,7 +17,7 @@ use std::str::FromStr;
 /// | `opaque` | any | none: two are equal, or nothing is known |
 ///
 /// ```
-/// use fhir_devices::update::manifest::VersionScheme;
+/// use fhir_devices::manifest::VersionScheme;
 /// use std::cmp::Ordering;
 ///
 /// let [early, late] = ["1.9.0".parse()?, "1.10.0".parse()?];
@@ -43,7 +43,7 @@ pub enum VersionScheme {
 /// A text that names no scheme.
 ///
 /// ```
-/// let error = "calver".parse::<fhir_devices::update::manifest::VersionScheme>().unwrap_err();
+/// let error = "calver".parse::<fhir_devices::manifest::VersionScheme>().unwrap_err();
 /// assert_eq!(error.to_string(), "the text is no version scheme, wanted semver, dotted, date or opaque");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +70,7 @@ impl VersionScheme {
     /// two forms, as `1.2.3` has, their orders are the same.
     ///
     /// ```
-    /// use fhir_devices::update::manifest::VersionScheme;
+    /// use fhir_devices::manifest::VersionScheme;
     /// assert_eq!(VersionScheme::inferred("1.2.3", "1.3.0-rc.1"), Some(VersionScheme::Semver));
     /// assert_eq!(VersionScheme::inferred("1.2", "1.2.3"), Some(VersionScheme::Dotted));
     /// assert_eq!(VersionScheme::inferred("2017-04-19", "1.2.3"), None);
@@ -93,7 +93,7 @@ impl VersionScheme {
     /// Whether a version follows the scheme.
     ///
     /// ```
-    /// use fhir_devices::update::manifest::VersionScheme;
+    /// use fhir_devices::manifest::VersionScheme;
     /// assert!(VersionScheme::Dotted.fits("2.04.1"));
     /// assert!(!VersionScheme::Semver.fits("2.04.1"));
     /// assert!(!VersionScheme::Date.fits("2017-02-29"));

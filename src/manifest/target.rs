@@ -1,6 +1,6 @@
 //! What an update is for: components, and the versions that they report.
 
-use super::super::text::is_hidden;
+use super::text::is_hidden;
 use crate::containment::{Label, Selector};
 use crate::datatype::Identifier;
 use crate::nomenclature::{Level, is_mdc};
@@ -16,7 +16,7 @@ use std::str::FromStr;
 /// The name of a file of an update: data, and never a path.
 ///
 /// ```
-/// use fhir_devices::update::manifest::ArtifactName;
+/// use fhir_devices::manifest::ArtifactName;
 /// assert!(ArtifactName::new("pump-2.4.bin").is_ok());
 /// assert!(ArtifactName::new("../pump.bin").is_err());
 /// assert!(ArtifactName::new("C:pump.bin").is_err());
@@ -73,7 +73,7 @@ impl FromStr for ArtifactName {
 ///
 /// ```
 /// use fhir_devices::nomenclature::Level;
-/// use fhir_devices::update::manifest::Target;
+/// use fhir_devices::manifest::Target;
 /// let target = Target { level: Some(Level::Vmd), code: Some(69_986), ..Target::default() };
 /// assert_eq!(target.selector().to_string(), "the component of level `vmd` and the component with the code `69986`");
 /// ```
@@ -116,7 +116,7 @@ impl Target {
 /// Which of the versions of a component.
 ///
 /// ```
-/// use fhir_devices::update::manifest::Spec;
+/// use fhir_devices::manifest::Spec;
 /// assert_eq!(Spec::Firmware.as_str(), "firmware");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, SerializeDisplay, DeserializeFromStr)]
@@ -141,7 +141,7 @@ const PART_NUMBER: (&str, &str) = ("part-number", "531973");
 /// A text that names no version of a component.
 ///
 /// ```
-/// let error = "serial".parse::<fhir_devices::update::manifest::Spec>().unwrap_err();
+/// let error = "serial".parse::<fhir_devices::manifest::Spec>().unwrap_err();
 /// assert_eq!(error.to_string(), "the text is no kind of version, wanted hardware, software, firmware or protocol");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -192,7 +192,7 @@ impl Spec {
     /// without a code system is taken by its code, as the examples of FHIR have it.
     ///
     /// ```
-    /// # use fhir_devices::{DeviceComponent, update::manifest::Spec};
+    /// # use fhir_devices::{DeviceComponent, manifest::Spec};
     /// let component = DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},
     ///     "type":{"text":"pump"},"productionSpecification":[{"productionSpec":"1.12",
     ///     "specType":{"coding":[{"system":"http://hl7.org/fhir/specification-type","code":"software-revision"}]}}]}"#)?;
@@ -251,7 +251,7 @@ impl fmt::Display for Spec {
 ///
 /// ```
 /// use fhir_devices::nomenclature::Level;
-/// use fhir_devices::update::manifest::Scope;
+/// use fhir_devices::manifest::Scope;
 /// assert_eq!(Scope::Ancestor(Level::Mds).to_string(), "the mds above");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -302,7 +302,7 @@ impl fmt::Display for Scope {
 /// How urgent an update is.
 ///
 /// ```
-/// use fhir_devices::update::manifest::Urgency;
+/// use fhir_devices::manifest::Urgency;
 /// assert!(Urgency::Routine < Urgency::SafetyCorrection);
 /// assert_eq!(Urgency::SecurityFix.as_str(), "security-fix");
 /// ```

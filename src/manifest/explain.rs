@@ -1,13 +1,14 @@
 //! What speaks for an update of a component, and what against it.
 
-use super::super::name::names;
-use super::super::{Acceptance, DowngradeAuthorization, IngestId, accept};
-use super::{CompatibilityRule, Requirement, Scope, UpdateManifest};
+use super::{
+    Acceptance, CompatibilityRule, DowngradeAuthorization, IngestId, Requirement, Scope, UpdateManifest, accept,
+};
 use crate::containment::{Label, Node, Selector, Tree, select, select_of};
 use crate::datatype::{CodeableConcept, Coding};
 use crate::issue::Path;
 use crate::primitive::{Id, Instant, Text};
 use crate::reference::Item;
+use crate::support::names;
 use std::cmp::Ordering;
 use std::fmt;
 use time::OffsetDateTime;
@@ -16,7 +17,7 @@ names! {
     /// What a [`Reason`] is about.
     ///
     /// ```
-    /// use fhir_devices::update::manifest::ReasonCode;
+    /// use fhir_devices::manifest::ReasonCode;
     /// assert_eq!("sequence".parse(), Ok(ReasonCode::Sequence));
     /// ```
     ReasonCode {
@@ -40,7 +41,7 @@ names! {
 /// One thing that speaks for an update, or against it.
 ///
 /// ```
-/// use fhir_devices::update::manifest::{Reason, ReasonCode};
+/// use fhir_devices::manifest::{Reason, ReasonCode};
 /// let reason = Reason {
 ///     code: ReasonCode::Requirement,
 ///     is_against: true,
@@ -85,7 +86,7 @@ impl fmt::Display for Reason {
 /// What is known besides the component and the manifest.
 ///
 /// ```
-/// use fhir_devices::update::manifest::Situation;
+/// use fhir_devices::manifest::Situation;
 /// let situation = Situation::at(time::macros::datetime!(2017-04-19 10:00 UTC));
 /// assert_eq!(situation.accepted, None);
 /// ```
@@ -117,7 +118,7 @@ impl Situation<'_> {
 ///
 /// ```
 /// use fhir_devices::containment::components;
-/// use fhir_devices::update::manifest::{ReasonCode, Situation, UpdateManifest, explain};
+/// use fhir_devices::manifest::{ReasonCode, Situation, UpdateManifest, explain};
 /// use fhir_devices::DeviceComponent;
 ///
 /// let all = [DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","id":"pump","identifier":{"value":"1"},

@@ -1,12 +1,12 @@
 //! Who did it, and what was found out on the way.
 
-use super::super::{ActorId, KeyId, UpdateName};
+use crate::manifest::{ActorId, KeyId, UpdateName};
 use crate::store::VersionId;
 
 /// What sort of actor it is.
 ///
 /// ```
-/// use fhir_devices::update::audit::ActorKind;
+/// use fhir_devices::audit::ActorKind;
 /// assert_eq!(ActorKind::Service.as_str(), "service");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,10 +37,10 @@ impl ActorKind {
 /// Who carried something out. For whom it was, the transition says itself.
 ///
 /// ```
-/// use fhir_devices::update::audit::{Actor, ActorKind};
+/// use fhir_devices::audit::{Actor, ActorKind};
 /// let gateway = Actor { kind: ActorKind::Service, id: "gateway".parse()? };
 /// assert_eq!(gateway, Actor::service("gateway".parse()?));
-/// # Ok::<(), fhir_devices::update::NotAName>(())
+/// # Ok::<(), fhir_devices::manifest::NotAName>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Actor {
@@ -73,7 +73,7 @@ impl Actor {
 /// What the check of a signature came to.
 ///
 /// ```
-/// use fhir_devices::update::audit::Verdict;
+/// use fhir_devices::audit::Verdict;
 /// assert_eq!(Verdict::Verified.as_str(), "verified");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,7 +105,7 @@ impl Verdict {
 /// What was found out about a signature.
 ///
 /// ```
-/// use fhir_devices::update::audit::{Verdict, Verification};
+/// use fhir_devices::audit::{Verdict, Verification};
 /// let verification = Verification { verdict: Verdict::Unsigned, keys: Vec::new() };
 /// assert!(verification.keys.is_empty());
 /// ```
@@ -120,7 +120,7 @@ pub struct Verification {
 /// What the driver of a machine knows of a transition, and the machine does not.
 ///
 /// ```
-/// use fhir_devices::update::audit::{Actor, RecordContext};
+/// use fhir_devices::audit::{Actor, RecordContext};
 /// let mut aside = RecordContext::by(Actor::service("gateway".parse()?));
 /// aside.update = Some("pump/main".parse()?);
 /// assert_eq!(aside.verification, None);

@@ -43,21 +43,29 @@
 mod ed25519;
 mod explain;
 mod fields;
+mod id;
 mod model;
 mod range;
 mod read;
+mod sequence;
 mod signed;
 mod target;
+pub(crate) mod text;
 mod version;
 mod write;
 
 #[cfg(feature = "ed25519")]
 pub use ed25519::{Ed25519Keys, NotAnEd25519Key};
 pub use explain::{Reason, ReasonCode, Situation, admits, explain};
+pub use id::{ActorId, IdempotencyKey, IngestId, NotAKey, NotAName, NotAnIngestId, PinId};
 pub use model::{Artifact, CompatibilityRule, Requirement, UpdateIdentity, UpdateManifest, Wanted};
 pub use range::{Bounds, VersionRange};
+pub use sequence::{Acceptance, DowngradeAuthorization, MAX_SEQUENCE, NotHigher, accept};
 pub use signed::{
     ManifestError, ManifestId, Signature, SignatureContext, SignatureError, SignedManifest, VerifiedManifest, Verifier,
 };
 pub use target::{ArtifactName, NotASpec, Scope, Spec, Target, Urgency};
+pub use text::{KeyId, Note, ProviderId, UpdateName, VersionLabel, hidden_character};
 pub use version::{NotAScheme, VersionScheme};
+
+pub use crate::support::UnknownName;

@@ -1,0 +1,43 @@
+//! Who needs some bytes.
+
+use crate::manifest::{IngestId, PinId};
+use crate::primitive::moment;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// Who needs some bytes.
+///
+/// ```
+/// use fhir_devices::audit::Holder;
+/// use fhir_devices::manifest::IngestId;
+/// assert_ne!(Holder::Ingest(IngestId(7)), Holder::LegalHold("case-7".parse()?));
+/// # Ok::<(), fhir_devices::manifest::NotAName>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Holder {
+    /// An upload: until it is closed.
+    Ingest(IngestId),
+    /// A rule that keeps them for a time.
+    Retention {
+        /// Which rule.
+        pin: PinId,
+        /// Until when.
+        #[serde(with = "moment")]
+        until: OffsetDateTime,
+    },
+    /// A legal case: until somebody lifts it.
+    LegalHold(PinId),
+}
+
+impl Holder {
+    /// Whether it still counts. A retention ends by itself.
+    #[must_use]
+    pub fn counts(&self, now: OffsetDateTime) -> bool {
+        match self {
+            Self::Ingest(_) | Self::LegalHold(_) => true,
+            Self::Retention { until, .. } => now < *until,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Why an upload came to nothing.
+
+use crate::support::names;
+
+names! {
+    /// Why an upload came to nothing.
+    ///
+    /// ```
+    /// use fhir_devices::audit::Reason;
+    /// assert_eq!(Reason::TooLarge.to_string(), "too-large");
+    /// assert!(Reason::TooLarge.is_fault() && !Reason::Withdrawn.is_fault());
+    /// ```
+    Reason {
+        /// The bytes have not the digest that was declared.
+        DigestMismatch = "digest-mismatch",
+        /// The bytes are not as many as were declared.
+        SizeMismatch = "size-mismatch",
+        /// There were more bytes than are taken.
+        TooLarge = "too-large",
+        /// There were no bytes.
+        Empty = "empty",
+        /// The bytes did not come, or not to their end, while there was time.
+        UploadLost = "upload-lost",
+        /// The component that was meant is no longer there, or no longer the only one.
+        TargetLost = "target-lost",
+        /// Its manifest does not fit the device as it is, its signatures are not good, or the tenant takes no such upload.
+        NotAdmitted = "not-admitted",
+        /// Others wrote to the component each time.
+        Contended = "contended",
+        /// The sequence number is not above what was accepted before.
+        NotHigher = "not-higher",
+        /// It has no sequence number, and the component accepted an update that has one.
+        Unsequenced = "unsequenced",
+        /// Its version stands for other bytes.
+        VersionTaken = "version-taken",
+        /// Its version is lower than the one that the component reports.
+        LowerVersion = "lower-version",
+        /// A later update took its place.
+        Superseded = "superseded",
+        /// Somebody took it back.
+        Withdrawn = "withdrawn",
+        /// Somebody else took its reference out of the component, or deleted that.
+        Lost = "lost",
+    }
+}
+
+impl Reason {
+    /// Whether it is the bytes that are to blame.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        match self {
+            Self::DigestMismatch | Self::SizeMismatch | Self::TooLarge | Self::Empty => true,
+            Self::UploadLost
+            | Self::TargetLost
+            | Self::NotAdmitted
+            | Self::Contended
+            | Self::NotHigher
+            | Self::Unsequenced
+            | Self::VersionTaken
+            | Self::LowerVersion
+            | Self::Superseded
+            | Self::Withdrawn
+            | Self::Lost => false,
+        }
+    }
+}
