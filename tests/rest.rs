@@ -22,6 +22,8 @@ mod limits;
 mod oracle;
 #[path = "rest/pages.rs"]
 mod pages;
+#[path = "rest/patches.rs"]
+mod patches;
 #[path = "rest/searches.rs"]
 mod searches;
 #[path = "rest/updates.rs"]

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 /// One value of JSON.
 #[derive(Clone, Debug)]
-pub(super) enum Json<'a> {
+pub(crate) enum Json<'a> {
     /// A number, a boolean or null, as it is written.
     Token(Cow<'a, str>),
     Text(Cow<'a, str>),
@@ -17,8 +17,8 @@ pub(super) enum Json<'a> {
 
 /// The members of an object, in their order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Object<'a> {
-    pub(super) members: Vec<(Cow<'a, str>, Json<'a>)>,
+pub(crate) struct Object<'a> {
+    pub(crate) members: Vec<(Cow<'a, str>, Json<'a>)>,
 }
 
 /// How many members an object may have before its duplicates are looked for by a set.
@@ -26,8 +26,13 @@ const FEW: usize = 24;
 
 impl<'a> Json<'a> {
     /// Reads one document; `root` names it in findings. A member that stands twice is an error.
-    pub(super) fn read(text: &'a str, root: &str) -> Result<Self, Report> {
-        let mut r = Reader::new(text, ReadMode::Strict);
+    pub(crate) fn read(text: &'a str, root: &str) -> Result<Self, Report> {
+        Self::read_within(text, root, usize::MAX)
+    }
+
+    /// The same with at most `memory` bytes for the tree, beside its text. Reading stops where it would take more.
+    pub(crate) fn read_within(text: &'a str, root: &str, memory: usize) -> Result<Self, Report> {
+        let mut r = Reader::new(text, ReadMode::Strict).with_memory(memory);
         let json = read_value(&mut r, &Path::root(root)).and_then(|json| r.end().map(|()| json));
         let report = r.into_report(root);
         match json {
@@ -36,40 +41,40 @@ impl<'a> Json<'a> {
         }
     }
 
-    pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Self {
+    pub(crate) fn text(text: impl Into<Cow<'a, str>>) -> Self {
         Self::Text(text.into())
     }
 
-    pub(super) const fn null() -> Self {
+    pub(crate) const fn null() -> Self {
         Self::Token(Cow::Borrowed("null"))
     }
 
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(self, Self::Token(token) if token == "null")
     }
 
-    pub(super) fn as_text(&self) -> Option<&str> {
+    pub(crate) fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
         }
     }
 
-    pub(super) fn as_object(&self) -> Option<&Object<'a>> {
+    pub(crate) fn as_object(&self) -> Option<&Object<'a>> {
         match self {
             Self::Object(object) => Some(object),
             _ => None,
         }
     }
 
-    pub(super) fn as_object_mut(&mut self) -> Option<&mut Object<'a>> {
+    pub(crate) fn as_object_mut(&mut self) -> Option<&mut Object<'a>> {
         match self {
             Self::Object(object) => Some(object),
             _ => None,
         }
     }
 
-    pub(super) fn as_array_mut(&mut self) -> Option<&mut Vec<Self>> {
+    pub(crate) fn as_array_mut(&mut self) -> Option<&mut Vec<Self>> {
         match self {
             Self::Array(items) => Some(items),
             _ => None,
@@ -77,7 +82,7 @@ impl<'a> Json<'a> {
     }
 
     /// The items of an array; any other value is taken for the only item.
-    pub(super) fn into_items(self) -> Vec<Self> {
+    pub(crate) fn into_items(self) -> Vec<Self> {
         match self {
             Self::Array(items) => items,
             other => vec![other],
@@ -85,7 +90,7 @@ impl<'a> Json<'a> {
     }
 
     /// The items of an array; none of any other value.
-    pub(super) fn items(&self) -> &[Self] {
+    pub(crate) fn items(&self) -> &[Self] {
         match self {
             Self::Array(items) => items,
             _ => &[],
@@ -93,7 +98,7 @@ impl<'a> Json<'a> {
     }
 
     /// Whether both are the same value, whatever the order of the members.
-    pub(super) fn same(&self, other: &Self) -> bool {
+    pub(crate) fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Token(one), Self::Token(two)) | (Self::Text(one), Self::Text(two)) => one == two,
             (Self::Array(one), Self::Array(two)) => {
@@ -104,7 +109,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    pub(super) fn to_text(&self, capacity: usize) -> String {
+    pub(crate) fn to_text(&self, capacity: usize) -> String {
         let mut w = Writer::with_capacity(capacity);
         self.write(&mut w);
         w.finish()
@@ -141,38 +146,38 @@ impl<'a> Json<'a> {
 }
 
 impl<'a> Object<'a> {
-    pub(super) fn of<const N: usize>(members: [(&'static str, Json<'a>); N]) -> Self {
+    pub(crate) fn of<const N: usize>(members: [(&'static str, Json<'a>); N]) -> Self {
         Self { members: members.map(|(name, value)| (Cow::Borrowed(name), value)).into() }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Json<'a>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Json<'a>> {
         self.members.iter().find(|(own, _)| own == name).map(|(_, value)| value)
     }
 
-    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Json<'a>> {
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Json<'a>> {
         self.members.iter_mut().find(|(own, _)| own == name).map(|(_, value)| value)
     }
 
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(Json::as_text)
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
     /// Removes a member and gives its value.
-    pub(super) fn take(&mut self, name: &str) -> Option<Json<'a>> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<Json<'a>> {
         let index = self.members.iter().position(|(own, _)| own == name)?;
         Some(self.members.remove(index).1)
     }
 
     /// Sets a member: in its place where it is there, else at the end.
-    pub(super) fn put(&mut self, name: impl Into<Cow<'a, str>>, value: Json<'a>) {
+    pub(crate) fn put(&mut self, name: impl Into<Cow<'a, str>>, value: Json<'a>) {
         let name = name.into();
         match self.get_mut(&name) {
             Some(old) => *old = value,
@@ -181,19 +186,19 @@ impl<'a> Object<'a> {
     }
 
     /// Sets a member, or does nothing without a value.
-    pub(super) fn put_some(&mut self, name: impl Into<Cow<'a, str>>, value: Option<Json<'a>>) {
+    pub(crate) fn put_some(&mut self, name: impl Into<Cow<'a, str>>, value: Option<Json<'a>>) {
         if let Some(value) = value {
             self.put(name, value);
         }
     }
 
     /// Whether every member is one of `names`.
-    pub(super) fn only(&self, names: &[&str]) -> bool {
+    pub(crate) fn only(&self, names: &[&str]) -> bool {
         self.members.iter().all(|(name, _)| names.contains(&&**name))
     }
 
     /// Adds an extension behind those that are there.
-    pub(super) fn push_extension(&mut self, extension: Object<'a>) {
+    pub(crate) fn push_extension(&mut self, extension: Object<'a>) {
         match self.get_mut("extension") {
             Some(Json::Array(items)) => items.push(Json::Object(extension)),
             _ => self.put("extension", Json::Array(vec![Json::Object(extension)])),
@@ -201,7 +206,7 @@ impl<'a> Object<'a> {
     }
 
     /// Removes the last extension with this url and gives it.
-    pub(super) fn take_extension(&mut self, url: &str) -> Option<Object<'a>> {
+    pub(crate) fn take_extension(&mut self, url: &str) -> Option<Object<'a>> {
         let items = self.get_mut("extension")?.as_array_mut()?;
         let index = items.iter().rposition(|item| item.as_object().and_then(|item| item.text("url")) == Some(url))?;
         let found = items.remove(index);
@@ -214,7 +219,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    pub(super) fn same(&self, other: &Self) -> bool {
+    pub(crate) fn same(&self, other: &Self) -> bool {
         if self.members.len() != other.members.len() {
             return false;
         }
@@ -249,6 +254,7 @@ fn read_value<'a>(r: &mut Reader<'a>, at: &Path<'_>) -> Read<Json<'a>> {
                     let here = at.child(&name);
                     r.find_as(Severity::Error, offset, "duplicate-member", Kind::Structure, &here, message);
                 }
+                r.charge(size_of::<(Cow<'_, str>, Json<'_>)>())?;
                 let value = read_value(r, &at.child(&name))?;
                 members.push((name, value));
             }
@@ -258,6 +264,7 @@ fn read_value<'a>(r: &mut Reader<'a>, at: &Path<'_>) -> Read<Json<'a>> {
             r.enter()?;
             let mut items = Vec::new();
             while r.more(b']', items.is_empty())? {
+                r.charge(size_of::<Json<'_>>())?;
                 let item = read_value(r, &at.indexed(items.len()))?;
                 items.push(item);
             }

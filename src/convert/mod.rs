@@ -65,7 +65,7 @@ mod context;
 mod datatype;
 mod detect;
 mod extension;
-mod json;
+pub(crate) mod json;
 mod literal;
 mod options;
 mod r4;

@@ -23,6 +23,10 @@
 //! | `steps`: resources that a request looks at, a call of the store counting as 50 | 200,000 | a search ends its page with a `next` link; anything else: 400 |
 //! | `judged-bytes`: bytes of resources that are read to judge what no index tells | 256 MiB | as `steps` |
 //! | `read-memory`: what the elements of a document take in memory | 64 MiB | 413 |
+//! | `operations` of a patch | 1,000 | 413 |
+//! | `patched-bytes` of a resource that a patch makes | 4 MiB | 413 |
+//! | what the `copy` operations of a patch copy | as much as the resource and the patch have, and 64 KiB | 413 |
+//! | members and items that the operations of a patch look at or shift | 10,000,000 | 413 |
 //!
 //! A batch of which more findings are made than are listed is refused whole, as there is no telling which entries they are
 //! of. Objects and arrays in one another: 128 ([`MAX_DEPTH`](crate::element::MAX_DEPTH)). The place and the message of a

@@ -1,5 +1,6 @@
 //! What the service can do, as it says itself.
 
+use super::JSON_PATCH;
 use super::include::FOLLOWED;
 use super::param::{ParamKind, params};
 use crate::store::{AtomicScope, Capabilities, ResourceType};
@@ -22,6 +23,7 @@ pub(super) fn statement(base: &str, store: Capabilities) -> String {
         "fhirVersion": "3.0.2",
         "acceptUnknown": "no",
         "format": ["json", "application/fhir+json"],
+        "patchFormat": [JSON_PATCH],
         "rest": [{
             "mode": "server",
             "resource": resources,
@@ -36,11 +38,12 @@ pub(super) fn statement(base: &str, store: Capabilities) -> String {
 
 fn resource(kind: ResourceType, store: Capabilities) -> Value {
     let kept = ["vread", "history-instance"];
-    let interactions: Vec<Value> = ["read", "vread", "update", "delete", "history-instance", "create", "search-type"]
-        .into_iter()
-        .filter(|code| store.history || !kept.contains(code))
-        .map(|code| json!({ "code": code }))
-        .collect();
+    let interactions: Vec<Value> =
+        ["read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type"]
+            .into_iter()
+            .filter(|code| store.history || !kept.contains(code))
+            .map(|code| json!({ "code": code }))
+            .collect();
     // Where a search lags behind, it does not show what another client has just created.
     let conditional = store.search_read_your_writes;
     let search: Vec<Value> = params(kind)

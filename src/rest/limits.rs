@@ -25,6 +25,8 @@ pub struct Limits {
     steps: usize,
     judged_bytes: usize,
     read_memory: usize,
+    operations: usize,
+    patched_bytes: usize,
 }
 
 impl Default for Limits {
@@ -40,6 +42,8 @@ impl Default for Limits {
             steps: 200_000,
             judged_bytes: 256 << 20,
             read_memory: 64 << 20,
+            operations: 1_000,
+            patched_bytes: 4 << 20,
         }
     }
 }
@@ -88,6 +92,10 @@ impl Limits {
         /// The most bytes that the elements of a document may take in memory: 64 MiB. Beyond it the document is refused with
         /// 413.
         read_memory with_read_memory;
+        /// The most operations of a patch: 1,000. Beyond it: 413.
+        operations with_operations;
+        /// The most bytes of a resource that a patch makes: 4 MiB. Beyond it: 413.
+        patched_bytes with_patched_bytes;
     }
 }
 

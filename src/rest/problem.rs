@@ -27,6 +27,8 @@ pub struct Problem {
     status: u16,
     outcome: Box<OperationOutcome>,
     retry_after: Option<u64>,
+    /// More headers of the answer.
+    headers: Vec<(&'static str, String)>,
     /// How many reasons are not listed.
     omitted: usize,
     fault: Option<String>,
@@ -40,7 +42,7 @@ impl Problem {
         for issue in &mut outcome.issue {
             issue.details = Coding::new(RULE_SYSTEM, rule).ok().map(CodeableConcept::from);
         }
-        Self { status, outcome: Box::new(outcome), retry_after: None, omitted: 0, fault: None }
+        Self { status, outcome: Box::new(outcome), retry_after: None, headers: Vec::new(), omitted: 0, fault: None }
     }
 
     /// A document that breaks rules: every finding, with the status 400; 413 where it has more elements than are read.
@@ -48,7 +50,14 @@ impl Problem {
     pub fn document(report: &Report) -> Self {
         let too_large = report.iter().any(|issue| issue.rule == TOO_MANY_ELEMENTS);
         let status = if too_large { 413 } else { 400 };
-        Self { status, outcome: Box::new(report.into()), retry_after: None, omitted: 0, fault: None }
+        Self {
+            status,
+            outcome: Box::new(report.into()),
+            retry_after: None,
+            headers: Vec::new(),
+            omitted: 0,
+            fault: None,
+        }
     }
 
     /// The same with no more findings than are listed in one answer; the last issue counts the others.
@@ -85,6 +94,13 @@ impl Problem {
     #[must_use]
     pub fn with_retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// With one more header of the answer; the name is in lower case.
+    #[must_use]
+    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -179,6 +195,9 @@ impl Problem {
         let mut response = Response::json(self.status, self.outcome.to_json());
         if let Some(seconds) = self.retry_after {
             response = response.with("retry-after", seconds.to_string());
+        }
+        for (name, value) in self.headers {
+            response = response.with(name, value);
         }
         response.fault = self.fault;
         response

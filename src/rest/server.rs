@@ -185,6 +185,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             ("POST", Address::Type(kind)) => self.create(request, *kind).await,
             ("PUT", Address::Resource(key)) => self.update(request, key).await,
             ("PUT", Address::Type(kind)) => self.update_where(request, *kind).await,
+            ("PATCH", Address::Resource(key)) => self.patch(request, key).await,
+            ("PATCH", Address::Type(kind)) => self.patch_where(request, *kind).await,
             ("DELETE", Address::Resource(key)) => self.delete(request, key).await,
             ("DELETE", Address::Type(kind)) => self.delete_where(request, *kind).await,
             (method, Address::Base) => {

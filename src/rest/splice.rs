@@ -1,9 +1,10 @@
 //! The stored bytes of a version with its number and its time put in, as a client reads them.
 
-use super::Body;
+use super::problem::Problem;
+use super::{Body, Server};
 use crate::primitive::Instant;
 use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
-use crate::store::{ResourceType, Result, StoreError, Stored, Version};
+use crate::store::{ResourceStore, ResourceType, Result, StoreError, Stored, Version};
 use bytes::Bytes;
 
 /// The resource of a version, typed.
@@ -48,6 +49,13 @@ pub(super) fn stamped_body(version: &Version) -> Result<Body> {
         Some(json) => json,
         None => typed(version)?.to_json().into(),
     })
+}
+
+impl<S: ResourceStore + ?Sized> Server<S> {
+    /// The resource of a version as a client reads it.
+    pub(super) async fn shown(&self, version: &Version) -> super::problem::Result<Body> {
+        stamped_body(version).map_err(|error| Problem::of_store(&error, &version.key))
+    }
 }
 
 fn spliced(version: &Version, body: &Bytes) -> Option<Body> {

@@ -17,10 +17,10 @@ use crate::validate::{Valid, Validate, check_within};
 use std::fmt::Write as _;
 
 /// How often a write is tried that others keep overtaking.
-const TRIES: u32 = 8;
+pub(super) const TRIES: u32 = 8;
 
 /// The same for the update of one resource, of which many may be under way at a time: one of them succeeds at each try.
-const UPDATE_TRIES: u32 = 32;
+pub(super) const UPDATE_TRIES: u32 = 32;
 
 /// Reads a resource strictly, with every finding.
 pub(super) fn document(kind: ResourceType, body: &[u8], limits: &Limits) -> Result<Resource> {
@@ -330,7 +330,7 @@ pub(super) fn has_id_of(resource: &Resource, key: &Key) -> Result<()> {
 }
 
 /// The refusal of a write that names what must be there: what is not there does not match either.
-fn unmatched(error: StoreError, what: &dyn std::fmt::Display) -> Problem {
+pub(super) fn unmatched(error: StoreError, what: &dyn std::fmt::Display) -> Problem {
     match error {
         StoreError::NotFound | StoreError::Gone { .. } => {
             Problem::of_store(&StoreError::Conflict { current: None }, what)

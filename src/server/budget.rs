@@ -68,6 +68,13 @@ impl Cost {
         Self { kib: bytes.saturating_mul(3).saturating_add(read) / 1024 + 64 }
     }
 
+    /// A patch of that many bytes of a resource of `stored` bytes: both, and what is read and written of them. What it copies
+    /// can be as much again.
+    pub(super) fn patch(bytes: usize, stored: usize, limits: &Limits) -> Self {
+        let made = bytes.saturating_add(stored).saturating_mul(2).saturating_add(64 << 10);
+        Self { kib: Self::document(bytes, limits).kib + Self::document(made, limits).kib }
+    }
+
     /// A batch or a transaction of that many bytes, with its answer.
     pub(super) fn bundle(bytes: usize, limits: &Limits) -> Self {
         Self { kib: Self::document(bytes, limits).kib + limits.answer_bytes() / 1024 }

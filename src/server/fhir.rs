@@ -5,7 +5,8 @@ use super::budget::{Cost, until_sent};
 use super::place::AtTenant;
 use super::{MAX_BUNDLE, MAX_DOCUMENT, Shared, keeper};
 use crate::issue::Kind;
-use crate::rest::{Limits, Request};
+use crate::rest::{Limits, Request, Server};
+use crate::store::{Key, ResourceStore};
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -39,20 +40,25 @@ pub(super) async fn handle(
         pass_over(body, limit.saturating_mul(2)).await;
         return Err(too_large(limit));
     };
+    let server = app.fhir(&tenant);
+    let patches = method == Method::PATCH;
     let permit = match path {
         "metadata" => None,
+        _ if patches => {
+            let cost = Cost::patch(length, stored_bytes(&server, path, &app.limits).await, &app.limits);
+            Some(app.budget.take(cost).await?)
+        }
         _ => Some(app.budget.take(cost(path, reads_one, length, &app.limits)).await?),
     };
     let body = read(body, limit).await?;
     let at_once = path == "metadata"
         || reads_one
-        || (changes && !path.is_empty() && query.is_empty() && body.len() <= READ_AT_ONCE);
+        || (changes && !patches && !path.is_empty() && query.is_empty() && body.len() <= READ_AT_ONCE);
     let mut request = Request::new(method.as_str().to_owned(), path.to_owned()).query(query.to_owned()).body(body);
     for (name, value) in &head.headers {
         // What is no text is no tag, no media type and no condition either.
         request = request.header(name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned());
     }
-    let server = app.fhir(&tenant);
     let response = if at_once {
         server.handle(&request).await
     } else {
@@ -79,6 +85,16 @@ fn cost(path: &str, reads_one: bool, length: usize, limits: &Limits) -> Cost {
         Cost::document(length, limits)
     } else {
         Cost::page(limits)
+    }
+}
+
+/// How many bytes the resource has that a patch is for; as many as one may have where that is told by a condition.
+async fn stored_bytes<S: ResourceStore + ?Sized>(server: &Server<S>, path: &str, limits: &Limits) -> usize {
+    let Some((kind, id)) = path.split_once('/') else { return limits.patched_bytes() };
+    let Some(key) = kind.parse().ok().and_then(|kind| Key::new(kind, id).ok()) else { return limits.patched_bytes() };
+    match server.store().read(&key).await {
+        Ok(version) => version.body.map_or(0, |body| body.len()),
+        Err(_) => 0,
     }
 }
 

@@ -29,7 +29,7 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        if !body.is_empty() {
+        if !body.is_empty() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
             request = request.header("Content-Type", "application/fhir+json");
         }
         let response = self.0.handle(&request).await;

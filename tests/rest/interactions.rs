@@ -183,7 +183,7 @@ async fn the_statement_is_a_resource_and_promises_what_there_is() {
     for resource in rest["resource"].as_array().unwrap() {
         assert_eq!(
             codes(&resource["interaction"]),
-            ["read", "vread", "update", "delete", "history-instance", "create", "search-type"]
+            ["read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type"]
         );
     }
     assert_eq!(rest["resource"][1]["searchInclude"], json!(["DeviceComponent:parent", "DeviceComponent:source"]));

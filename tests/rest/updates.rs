@@ -237,6 +237,36 @@ async fn the_address_of_an_update_is_refused_in_every_other_place() {
 }
 
 #[tokio::test]
+async fn patch_neither_adds_changes_nor_removes_an_update() {
+    let (client, updates, update) = pump().await;
+    let kind = [("Content-Type", "application/json-patch+json")];
+    let send = async |patch: Value| client.send("PATCH DeviceComponent/mds", &kind, &patch.to_string()).await;
+    let whole = json!([{"op": "remove", "path": "/extension"}]);
+    let url = "/extension/0/extension/4/valueAttachment/url";
+    let changed = json!([{"op": "replace", "path": url, "value": "https://evil.example/x"}]);
+    for patch in [whole, json!([{"op": "remove", "path": "/extension/0"}]), changed] {
+        let answer = send(patch.clone()).await;
+        let there = (answer.status, of(&json(&answer)));
+        assert_eq!(there, (200, vec![update.clone()]), "{patch}: {}", text(&answer));
+    }
+    for add in ["/extension/-", "/extension/0"] {
+        let answer = send(json!([{"op": "add", "path": add, "value": forged(IngestId(7))}])).await;
+        assert_eq!((answer.status, rules(&json(&answer))), (422, vec!["available-update".to_owned()]), "{add}");
+    }
+    let misplaced = json!([{"op": "add", "path": "/modifierExtension", "value": [forged(update.id)]}]);
+    assert_eq!(send(misplaced).await.status, 422);
+    let condition = client
+        .send("PATCH DeviceComponent?identifier=urn:handle|mds", &kind, r#"[{"op":"remove","path":"/extension"}]"#)
+        .await;
+    assert_eq!((condition.status, of(&json(&condition))), (200, vec![update.clone()]));
+    // A copy in another place among the extensions is a copy, and one that is made twice is there once.
+    let answer = send(json!([{"op": "copy", "from": "/extension/0", "path": "/extension/-"}])).await;
+    assert_eq!((answer.status, of(&json(&answer))), (200, vec![update.clone()]));
+    attach(&updates, "2.5.bin").await;
+    assert_eq!(of(&json(&send(json!([{"op": "remove", "path": "/extension"}])).await)).len(), 2);
+}
+
+#[tokio::test]
 async fn a_component_that_is_created_after_a_deletion_begins_without_updates() {
     let (client, _, _) = pump().await;
     let own = now(&client, "mds").await;
@@ -316,6 +346,8 @@ async fn an_update_that_is_attached_during_a_write_is_not_lost() {
     for (line, bundle) in [
         ("PUT DeviceComponent/mds", None),
         ("PUT DeviceComponent?identifier=urn:handle|mds", None),
+        ("PATCH DeviceComponent/mds", None),
+        ("PATCH DeviceComponent?identifier=urn:handle|mds", None),
         ("POST ", Some("batch")),
         ("POST ", Some("transaction")),
     ] {
@@ -329,13 +361,16 @@ async fn an_update_that_is_attached_during_a_write_is_not_lost() {
         client.put(&json!({"resourceType": "Device", "id": "pump"})).await;
         client.put(&part("mds")).await;
         store.left.store(2, Ordering::Relaxed);
+        let patches = line.starts_with("PATCH");
         let body = match bundle {
+            None if patches => r#"[{"op":"add","path":"/languageCode","value":{"text":"de"}}]"#.to_owned(),
             None => part("mds").to_string(),
             Some(kind) => json!({"resourceType": "Bundle", "type": kind, "entry": [
                 {"resource": part("mds"), "request": {"method": "PUT", "url": "DeviceComponent/mds"}}]})
             .to_string(),
         };
-        let answer = client.send(line, &[], &body).await;
+        let kind = if patches { "application/json-patch+json" } else { "application/fhir+json" };
+        let answer = client.send(line, &[("Content-Type", kind)], &body).await;
         assert_eq!(answer.status, 200, "{line}: {}", text(&answer));
         let there = of(&now(&client, "mds").await);
         let names: Vec<_> = there.iter().map(|update| update.file.title.as_str()).collect();

@@ -442,3 +442,24 @@ async fn other_sites_and_other_names_are_kept_out() {
     let local = [("Host", "localhost:80"), ("Origin", "http://localhost")];
     assert_eq!(service.send("GET", PUMP, &local, b"").await.status, 200);
 }
+
+#[tokio::test]
+async fn patch_is_carried_over_http() {
+    let service = Service::start().await;
+    let kind = ("Content-Type", "application/json-patch+json");
+    let patch = br#"[{"op":"replace","path":"/model","value":"P10"}]"#;
+    let reply = service.send("PATCH", PUMP, &[kind, ("If-Match", "W/\"1\"")], patch).await;
+    assert_eq!((reply.status, reply.header("etag")), (200, Some("W/\"2\"")), "{}", reply.text());
+    assert_eq!(reply.json()["model"], "P10");
+    assert_eq!(service.send("PATCH", PUMP, &[kind, ("If-Match", "W/\"1\"")], patch).await.status, 409);
+    let wrong = service.send("PATCH", PUMP, &[("Content-Type", "application/fhir+json")], patch).await;
+    assert_eq!((wrong.status, wrong.header("accept-patch")), (415, Some("application/json-patch+json")));
+    let absent = br#"[{"op":"remove","path":"/contact/0"}]"#;
+    let refused = service.send("PATCH", PUMP, &[kind], absent).await;
+    assert_eq!(
+        (refused.status, refused.json()["issue"][0]["expression"][0].as_str()),
+        (422, Some("Device.contact[0]"))
+    );
+    let metrics = service.get("/metrics").await;
+    assert!(metrics.text().contains(r#"kind="fhir",method="PATCH",status="2xx"} 1"#), "{}", metrics.text());
+}

@@ -1,0 +1,95 @@
+//! Patch, by id and by a condition.
+
+use super::header::if_match;
+use super::json_patch::Patch;
+use super::problem::{Problem, Result};
+use super::write::{TRIES, UPDATE_TRIES, document, has_id_of, overtaken, unmatched};
+use super::{JSON_PATCH, Request, Response, Server};
+use crate::convert::json::Json;
+use crate::issue::Kind;
+use crate::store::{Key, Precondition, ResourceStore, ResourceType, StoreError, Version};
+
+/// Whether the body of a request is a JSON Patch by its `Content-Type`.
+pub(super) fn body_is_json_patch(request: &Request<'_>) -> Result<()> {
+    let kind = request.all("content-type");
+    if kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(JSON_PATCH) {
+        return Ok(());
+    }
+    let found =
+        if kind.is_empty() { "the body has no `Content-Type`".to_owned() } else { format!("the body is `{kind}`") };
+    let problem = Problem::unsupported(415, "content-type", format_args!("{found}, and {JSON_PATCH} is wanted"));
+    Err(problem.with_header("accept-patch", JSON_PATCH))
+}
+
+impl<S: ResourceStore + ?Sized> Server<S> {
+    /// `PATCH TYPE/ID`, of the version that `If-Match` names, or of the newest. The operations are carried out on the
+    /// resource as a read shows it, and what comes of them is written as an update is.
+    pub(super) async fn patch(&self, request: &Request<'_>, key: &Key) -> Result<Response> {
+        body_is_json_patch(request)?;
+        let patch = Patch::read(&request.body, &self.limits)?;
+        let when = if_match(request)?;
+        for _ in 0..UPDATE_TRIES {
+            let stored = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
+            if let Some(written) = self.write_patched(&patch, &stored, when).await? {
+                return self.written(request, 200, &written);
+            }
+        }
+        Err(overtaken())
+    }
+
+    /// `PATCH TYPE?condition`, of the one resource that meets it.
+    pub(super) async fn patch_where(&self, request: &Request<'_>, kind: ResourceType) -> Result<Response> {
+        body_is_json_patch(request)?;
+        let query = self.condition(kind, &request.query, "conditional")?;
+        let patch = Patch::read(&request.body, &self.limits)?;
+        let when = if_match(request)?;
+        for _ in 0..TRIES {
+            let Some(found) = self.only(&query, "conditional").await? else {
+                return Err(Problem::not_found(format_args!("no {kind} meets the condition")));
+            };
+            if let Some(written) = self.write_patched(&patch, &found, when).await? {
+                return self.written(request, 200, &written);
+            }
+        }
+        Err(overtaken())
+    }
+
+    /// Writes what a patch makes of a version; nothing where that is not the newest by now, and any is meant.
+    async fn write_patched(
+        &self,
+        patch: &Patch<'_>,
+        stored: &Version,
+        when: Option<Precondition>,
+    ) -> Result<Option<Version>> {
+        let key = &stored.key;
+        let is_named = match when {
+            Some(Precondition::Version(named)) if named != stored.version => {
+                return Err(unmatched(StoreError::Conflict { current: Some(stored.version) }, key));
+            }
+            when => matches!(when, Some(Precondition::Version(_))),
+        };
+        let resource = {
+            let shown = self.shown(stored).await?.to_bytes();
+            let text = std::str::from_utf8(&shown)
+                .map_err(|_| Problem::of_store(&StoreError::invalid("the body is not UTF-8"), key))?;
+            let kind = key.resource_type();
+            let tree = Json::read_within(text, kind.as_str(), self.limits.read_memory());
+            let tree = tree.map_err(|report| Problem::document_within(report, &self.limits))?;
+            let made = patch.apply(tree, text.len(), kind.as_str())?.to_text(text.len());
+            if made.len() > self.limits.patched_bytes() {
+                let (found, most) = (made.len(), self.limits.patched_bytes());
+                let words = format!("the patch makes a resource of {found} bytes, and at most {most} are taken");
+                return Err(Problem::new(413, Kind::TooLong, "too-large", words));
+            }
+            document(kind, made.as_bytes(), &self.limits)?
+        };
+        has_id_of(&resource, key)?;
+        let write = self.client_write(resource, Some(stored), Precondition::Version(stored.version)).await?;
+        match self.store.write_resolved(write).await {
+            Ok(version) => Ok(Some(version)),
+            Err(StoreError::Conflict { .. }) if !is_named => Ok(None),
+            Err(StoreError::NotFound | StoreError::Gone { .. }) if when.is_none() => Ok(None),
+            Err(error) => Err(unmatched(error, key)),
+        }
+    }
+}
