@@ -33,6 +33,7 @@
 //! | [`audit`] | one record a transition, each bound to the one before it |
 //! | [`manifest`] | what an update is for and who says so: signatures, requirements, identities |
 //! | [`store`] | what the caller implements: stores of resources and of update files |
+//! | [`search`] | what a search parameter means: one table for the REST API, the index of a store and the engines |
 //! | [`convert`] | documents of R4, R4B and R5 from STU3 and back |
 //! | [`containment`] | the tree MDS > VMD > channel > metric, its findings, and the one component that is meant |
 //! | [`mod@reference`] | references resolved: literals, Bundles, contained resources, stores |
@@ -301,6 +302,7 @@ pub mod primitive;
 pub mod reference;
 pub mod resource;
 pub mod rest;
+pub mod search;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod service;

@@ -2,7 +2,7 @@
 
 use super::JSON_PATCH;
 use super::include::FOLLOWED;
-use super::param::{ParamKind, params};
+use crate::search::{ParamKind, params};
 use crate::store::{AtomicScope, Capabilities, ResourceType};
 use serde_json::{Value, json};
 

@@ -2,14 +2,15 @@
 
 use super::Limits;
 use super::limits::at_most;
-use super::moment::Moments;
-use super::param::{Param, ParamKind};
 use super::problem::{Problem, Result};
-use super::value::{Coded, Values, values};
 use crate::datatype::Literal;
 use crate::reference::OwnBase;
 use crate::resource::Resource;
-use crate::store::{Beginnings, TokenMatch, Version, fold};
+use crate::search::date::Moments;
+use crate::search::value::{Coded, Values, values};
+use crate::search::{Beginnings, TokenMatch, fold};
+use crate::search::{Param, ParamKind};
+use crate::store::Version;
 use std::collections::{BTreeMap, BTreeSet};
 use time::OffsetDateTime;
 

@@ -6,7 +6,8 @@ use super::limits::CALL;
 use super::problem::{Problem, Result};
 use super::query::{self, COUNT};
 use super::splice::stamped_body;
-use super::{Request, Response, Server, moment};
+use super::{Request, Response, Server};
+use crate::search::date;
 use crate::store::{Key, Page, PageToken, ResourceStore, Version};
 use std::num::NonZeroU32;
 use time::OffsetDateTime;
@@ -41,7 +42,7 @@ impl Wanted {
                         let words = format!("`_since={value}` is not a moment, such as 2017-05-26T10:00:00Z");
                         Problem::bad("search-value", words)
                     };
-                    wanted.since = Some(moment::from(&value).ok_or_else(refused)?);
+                    wanted.since = Some(date::from(&value).ok_or_else(refused)?);
                 }
                 _ => {
                     let words = format!("a history takes no `{name}`, only `_count` and `_since`");

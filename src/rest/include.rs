@@ -5,8 +5,8 @@ use super::find::size;
 use super::limits::CALL;
 use super::problem::{Problem, Result};
 use super::splice::typed;
-use super::value::values;
 use crate::reference::OwnBase;
+use crate::search::value::values;
 use crate::store::{Criterion, Key, Parameter, ResourceStore, ResourceType, Search, StoreError, Version};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,11 +3,11 @@
 use super::filter::{Filter, Setting};
 use super::include::Include;
 use super::limits::at_most;
-use super::param::params;
 use super::plan::Plan;
 use super::problem::{Problem, Result};
 use super::subset::Subset;
 use crate::reference::OwnBase;
+use crate::search::params;
 use crate::store::ResourceType;
 use smol_str::SmolStr;
 use url::form_urlencoded;

@@ -2,12 +2,12 @@
 
 use super::{
     IndexEntries, Key, Precondition, ResourceStore, ResourceType, Result, StoreError, TenantResources, Version, Write,
-    extract,
 };
 use crate::datatype::Meta;
 use crate::element::ReadMode;
 use crate::primitive::{Id, Instant};
 use crate::resource::{Device, DeviceComponent, DeviceMetric};
+use crate::search::extract;
 use crate::validate::Valid;
 
 /// A resource that a store keeps.

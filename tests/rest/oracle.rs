@@ -1,7 +1,7 @@
 //! Whether a resource meets a condition, told by its JSON alone, one resource after the other.
 
 use super::client::BASE;
-use fhir_devices::store::fold;
+use fhir_devices::search::fold;
 use serde_json::Value;
 
 /// What stands where a parameter looks.

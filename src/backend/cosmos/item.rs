@@ -1,10 +1,10 @@
 //! What is kept: the items of the container, and the partitions that they are in.
 
+use crate::search::Criteria;
 use crate::store::commit_time;
 use crate::store::random_number;
 use crate::store::{
-    Criteria, IndexEntries, Key, Parameter, ResourceType, Result, StoreError, Tenant, Token, Version, VersionId, Write,
-    WriteId,
+    IndexEntries, Key, Parameter, ResourceType, Result, StoreError, Tenant, Token, Version, VersionId, Write, WriteId,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -3,9 +3,8 @@
 use super::super::form::to_usize;
 use super::item::{Item, exact, live, name, start, value};
 use super::{Cosmos, fault, wire};
-use crate::store::{
-    Criteria, Criterion, Key, Page, PageToken, Query, Result, Search, StoreError, Tenant, TokenMatch, Version,
-};
+use crate::search::Criteria;
+use crate::store::{Criterion, Key, Page, PageToken, Query, Result, Search, StoreError, Tenant, TokenMatch, Version};
 use azure_data_cosmos::feed::FeedScope;
 use std::num::NonZeroU32;
 

@@ -1,6 +1,6 @@
 //! What of a search is asked of the server.
 
-use crate::rest::params;
+use crate::search::params;
 use crate::store::{Criterion, Matching, Parameter, ResourceType, Token, TokenMatch};
 
 pub(super) type Pair = (String, String);

@@ -2,7 +2,8 @@
 
 use super::record::{Entry, Record};
 use super::table::Table;
-use crate::store::{Criteria, Criterion, IndexEntries, Matching, Parameter, ResourceType, Token};
+use crate::search::Criteria;
+use crate::store::{Criterion, IndexEntries, Matching, Parameter, ResourceType, Token};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};

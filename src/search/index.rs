@@ -1,6 +1,6 @@
 //! By what resources are found: the parameters of FHIR's search, and the values that are extracted on writing.
 
-use super::InvalidText;
+use crate::support::InvalidText;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::str::FromStr;
 /// A search parameter of STU3 that a store keeps an index for.
 ///
 /// ```
-/// use fhir_devices::store::Parameter;
+/// use fhir_devices::search::Parameter;
 /// assert_eq!("udi-di".parse(), Ok(Parameter::UdiDi));
 /// assert_eq!(Parameter::Source.as_str(), "source");
 /// ```
@@ -51,7 +51,7 @@ pub enum Parameter {
 /// How the values of a parameter are compared.
 ///
 /// ```
-/// use fhir_devices::store::{Matching, Parameter};
+/// use fhir_devices::search::{Matching, Parameter};
 /// assert_eq!(Parameter::Model.matching(), Matching::Text);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl Parameter {
     /// longer than [`LONGEST`](Self::LONGEST).
     ///
     /// ```
-    /// use fhir_devices::store::Parameter;
+    /// use fhir_devices::search::Parameter;
     /// assert_eq!(Parameter::Manufacturer.fold("Dräger"), "drager");
     /// assert_eq!(Parameter::Source.fold("Device/A"), "Device/A");
     /// ```
@@ -169,7 +169,7 @@ impl FromStr for Parameter {
 /// A value within a system: an identifier, or a code.
 ///
 /// ```
-/// use fhir_devices::store::Token;
+/// use fhir_devices::search::Token;
 /// let mdc = Token::new("urn:iso:std:iso:11073:10101", "69641");
 /// assert_eq!(mdc.value, "69641");
 /// assert_eq!(Token::bare("69641").system, None);
@@ -200,7 +200,7 @@ impl Token {
 /// system. Each entry is there once, in the form of [`Parameter::fold`], and the entries are sorted.
 ///
 /// ```
-/// use fhir_devices::store::{IndexEntries, Parameter, Token};
+/// use fhir_devices::search::{IndexEntries, Parameter, Token};
 /// let index = IndexEntries::new()
 ///     .with(Parameter::Type, Token::new("urn:iso:std:iso:11073:10101", "69641"))
 ///     .with(Parameter::Source, Token::bare("Device/pump"));

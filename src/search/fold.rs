@@ -3,7 +3,7 @@
 /// A text without case, and without the accents of the Latin letters of Europe.
 ///
 /// ```
-/// assert_eq!(fhir_devices::store::fold("Dräger Évita"), "drager evita");
+/// assert_eq!(fhir_devices::search::fold("Dräger Évita"), "drager evita");
 /// ```
 #[must_use]
 pub fn fold(text: &str) -> String {

@@ -1,13 +1,13 @@
 //! The search parameters of the three types, and how each compares.
 
-use crate::store::{Parameter, ResourceType};
+use super::{Parameter, ResourceType};
 use std::fmt;
 
 /// How the values of a parameter are compared.
 ///
 /// ```
-/// use fhir_devices::rest::{ParamKind, params};
-/// use fhir_devices::store::ResourceType;
+/// use fhir_devices::search::{ParamKind, params};
+/// use fhir_devices::search::ResourceType;
 /// let source = params(ResourceType::DeviceMetric).find(|param| param.name == "source").unwrap();
 /// assert_eq!(source.kind, ParamKind::Reference("Device"));
 /// assert_eq!(source.kind.to_string(), "reference");
@@ -59,8 +59,8 @@ impl fmt::Display for ParamKind {
 /// A search parameter: its name, how it compares, and what it looks at.
 ///
 /// ```
-/// use fhir_devices::rest::params;
-/// use fhir_devices::store::ResourceType;
+/// use fhir_devices::search::params;
+/// use fhir_devices::search::ResourceType;
 /// assert!(params(ResourceType::Device).any(|param| param.name == "udi-di"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,8 +128,8 @@ static METRIC: [Param; 5] = [
 /// The search parameters of a type.
 ///
 /// ```
-/// use fhir_devices::rest::params;
-/// use fhir_devices::store::ResourceType;
+/// use fhir_devices::search::params;
+/// use fhir_devices::search::ResourceType;
 /// assert_eq!(params(ResourceType::DeviceComponent).count(), 9);
 /// ```
 pub fn params(of: ResourceType) -> impl Iterator<Item = &'static Param> {

@@ -31,7 +31,7 @@ const PREFIXES: [(&str, Prefix); 9] = [
 
 /// The moments that are asked for: a prefix, and the span of time that the date covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Moments {
+pub(crate) struct Moments {
     prefix: Prefix,
     first: OffsetDateTime,
     last: OffsetDateTime,
@@ -39,7 +39,7 @@ pub(super) struct Moments {
 
 impl Moments {
     /// Reads a date with its prefix; `now` is what `ap` measures from.
-    pub(super) fn read(text: &str, now: OffsetDateTime) -> Option<Self> {
+    pub(crate) fn read(text: &str, now: OffsetDateTime) -> Option<Self> {
         let named = PREFIXES.iter().find_map(|(name, prefix)| Some((*prefix, text.strip_prefix(name)?)));
         let (prefix, text) = named.unwrap_or((Prefix::Eq, text));
         // The `+` of a zone that was not encoded came out as a blank.
@@ -53,7 +53,7 @@ impl Moments {
     }
 
     /// Whether a moment is meant.
-    pub(super) fn has(&self, moment: OffsetDateTime) -> bool {
+    pub(crate) fn has(&self, moment: OffsetDateTime) -> bool {
         let within = self.first <= moment && moment <= self.last;
         match self.prefix {
             Prefix::Eq | Prefix::Ap => within,
@@ -67,7 +67,7 @@ impl Moments {
 }
 
 /// The first moment that a date covers.
-pub(super) fn from(text: &str) -> Option<OffsetDateTime> {
+pub(crate) fn from(text: &str) -> Option<OffsetDateTime> {
     span(&text.replace(' ', "+")).map(|(first, _)| first)
 }
 

@@ -5,21 +5,21 @@ use crate::resource::{Device, Resource};
 
 /// A coded value of a resource.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Coded<'r> {
-    pub(super) system: Option<&'r str>,
-    pub(super) value: &'r str,
+pub(crate) struct Coded<'r> {
+    pub(crate) system: Option<&'r str>,
+    pub(crate) value: &'r str,
 }
 
 /// What a resource has at the place where a parameter looks.
 #[derive(Debug, Default)]
-pub(super) struct Values<'r> {
-    pub(super) tokens: Vec<Coded<'r>>,
+pub(crate) struct Values<'r> {
+    pub(crate) tokens: Vec<Coded<'r>>,
     /// Strings, addresses and references; for a token, the words that go with it.
-    pub(super) texts: Vec<&'r str>,
+    pub(crate) texts: Vec<&'r str>,
 }
 
 impl<'r> Values<'r> {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.tokens.is_empty() && self.texts.is_empty()
     }
 
@@ -70,7 +70,7 @@ fn literal<T: Target>(reference: &Option<Reference<T>>) -> Option<&str> {
 }
 
 /// What `resource` has where the parameter `name` looks.
-pub(super) fn values<'r>(resource: &'r Resource, name: &str) -> Values<'r> {
+pub(crate) fn values<'r>(resource: &'r Resource, name: &str) -> Values<'r> {
     let meta = match resource {
         Resource::Device(device) => &device.meta,
         Resource::DeviceComponent(component) => &component.meta,

@@ -48,7 +48,7 @@ fn text<S: AsRef<str>>(primitive: &Option<Primitive<S>>) -> Option<&str> {
     primitive.as_ref()?.value.as_ref().map(AsRef::as_ref)
 }
 
-pub(super) fn of_device(device: &Device) -> IndexEntries {
+pub(crate) fn of_device(device: &Device) -> IndexEntries {
     let mut entries = Entries::default();
     device.identifier.iter().for_each(|identifier| entries.identifier(identifier));
     if let Some(kind) = &device.r#type {
@@ -74,7 +74,7 @@ pub(super) fn of_device(device: &Device) -> IndexEntries {
     entries.0.into_iter().collect()
 }
 
-pub(super) fn of_component(component: &DeviceComponent) -> IndexEntries {
+pub(crate) fn of_component(component: &DeviceComponent) -> IndexEntries {
     let mut entries = Entries::default();
     entries.identifier(&component.identifier);
     entries.kind(&component.r#type);
@@ -83,7 +83,7 @@ pub(super) fn of_component(component: &DeviceComponent) -> IndexEntries {
     entries.0.into_iter().collect()
 }
 
-pub(super) fn of_metric(metric: &DeviceMetric) -> IndexEntries {
+pub(crate) fn of_metric(metric: &DeviceMetric) -> IndexEntries {
     let mut entries = Entries::default();
     entries.identifier(&metric.identifier);
     entries.kind(&metric.r#type);

@@ -1,0 +1,29 @@
+//! A text that is not what it should be.
+
+/// A text that is not what it should be: a tenant, a key, a version, a digest, a page token.
+///
+/// ```
+/// use fhir_devices::store::Tenant;
+/// let error = "St Mary".parse::<Tenant>().unwrap_err();
+/// assert_eq!(error.to_string(), "`St Mary` is not a tenant: only a to z, 0 to 9 and `-` are allowed");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{found}` is not {wanted}: {reason}")]
+pub struct InvalidText {
+    /// What was wanted, with its article.
+    pub wanted: &'static str,
+    /// The text that was found, cut to its first 64 characters.
+    pub found: String,
+    /// What it lacks.
+    pub reason: &'static str,
+}
+
+impl InvalidText {
+    pub(crate) fn new(wanted: &'static str, found: &str, reason: &'static str) -> Self {
+        let mut cut: String = found.chars().take(64).collect();
+        if cut.len() < found.len() {
+            cut.push('…');
+        }
+        Self { wanted, found: cut, reason }
+    }
+}
