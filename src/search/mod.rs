@@ -13,7 +13,6 @@
 mod criteria;
 mod criterion;
 pub(crate) mod date;
-pub(crate) mod extract;
 mod fold;
 mod index;
 mod param;

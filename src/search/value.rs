@@ -1,7 +1,12 @@
-//! What a resource has at the place where a search parameter looks.
+//! Where each search parameter looks in a resource: once, for the index of a store and for the REST API.
 
-use crate::datatype::{CodeableConcept, Coding, Identifier, Meta, Primitive, Reference, Target};
-use crate::resource::{Device, Resource};
+use super::{IndexEntries, Parameter, ResourceType, Token, params};
+use crate::datatype::{CodeableConcept, Coding, Identifier, Literal, Meta, Primitive, Reference, Target};
+use crate::reference::indexed;
+use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
+
+const DEVICE_STATUS: &str = "http://hl7.org/fhir/device-status";
+const METRIC_CATEGORY: &str = "http://hl7.org/fhir/metric-category";
 
 /// A coded value of a resource.
 #[derive(Clone, Copy, Debug)]
@@ -10,7 +15,158 @@ pub(crate) struct Coded<'r> {
     pub(crate) value: &'r str,
 }
 
-/// What a resource has at the place where a parameter looks.
+/// One thing that a resource has where a parameter looks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Found<'r> {
+    Token(Coded<'r>),
+    /// The words that go with a token, for `:text`.
+    Words(&'r str),
+    /// A string or an address.
+    Text(&'r str),
+    /// A reference as it is written.
+    Reference(&'r str),
+}
+
+/// Takes what is found.
+struct Visitor<'v, 'r>(&'v mut dyn FnMut(Found<'r>));
+
+impl<'r> Visitor<'_, 'r> {
+    fn token(&mut self, system: Option<&'r str>, value: Option<&'r str>) {
+        if let Some(value) = value {
+            (self.0)(Found::Token(Coded { system, value }));
+        }
+    }
+
+    fn words(&mut self, words: Option<&'r str>) {
+        words.into_iter().for_each(|words| (self.0)(Found::Words(words)));
+    }
+
+    fn text(&mut self, text: Option<&'r str>) {
+        text.into_iter().for_each(|text| (self.0)(Found::Text(text)));
+    }
+
+    fn reference<T: Target>(&mut self, reference: &'r Option<Reference<T>>) {
+        let literal = reference.as_ref().and_then(|reference| text(&reference.reference));
+        literal.into_iter().for_each(|literal| (self.0)(Found::Reference(literal)));
+    }
+
+    fn identifier(&mut self, identifier: &'r Identifier) {
+        self.token(text(&identifier.system), text(&identifier.value));
+        self.words(identifier.r#type.as_ref().and_then(|kind| text(&kind.text)));
+    }
+
+    fn codings(&mut self, codings: &'r [Coding]) {
+        for coding in codings {
+            self.token(text(&coding.system), text(&coding.code));
+            self.words(text(&coding.display));
+        }
+    }
+
+    fn concept(&mut self, concept: &'r CodeableConcept) {
+        self.codings(&concept.coding);
+        self.words(text(&concept.text));
+    }
+}
+
+fn text<S: AsRef<str>>(primitive: &Option<Primitive<S>>) -> Option<&str> {
+    primitive.as_ref()?.value.as_ref().map(AsRef::as_ref)
+}
+
+/// A resource that has search parameters of its own.
+pub(crate) trait Searchable {
+    const TYPE: ResourceType;
+
+    /// Shows what the resource has where `parameter` looks.
+    fn visit<'r>(&'r self, parameter: Parameter, found: &mut dyn FnMut(Found<'r>));
+}
+
+impl Searchable for Device {
+    const TYPE: ResourceType = ResourceType::Device;
+
+    fn visit<'r>(&'r self, parameter: Parameter, found: &mut dyn FnMut(Found<'r>)) {
+        let (mut v, udi, kind) = (Visitor(found), self.udi.as_ref(), self.r#type.as_ref());
+        match parameter {
+            Parameter::DeviceName => {
+                v.text(udi.and_then(|udi| text(&udi.name)));
+                if let Some(kind) = kind {
+                    v.text(text(&kind.text));
+                    kind.coding.iter().for_each(|coding| v.text(text(&coding.display)));
+                }
+            }
+            Parameter::Identifier => self.identifier.iter().for_each(|identifier| v.identifier(identifier)),
+            Parameter::Location => v.reference(&self.location),
+            Parameter::Manufacturer => v.text(text(&self.manufacturer)),
+            Parameter::Model => v.text(text(&self.model)),
+            Parameter::Organization => v.reference(&self.owner),
+            Parameter::Patient => v.reference(&self.patient),
+            Parameter::Status => {
+                let status = self.status.as_ref().and_then(|status| status.value);
+                v.token(Some(DEVICE_STATUS), status.map(|status| status.as_str()));
+            }
+            Parameter::Type => kind.into_iter().for_each(|kind| v.concept(kind)),
+            Parameter::UdiCarrier => {
+                v.text(udi.and_then(|udi| text(&udi.carrier_hrf)));
+                v.text(udi.and_then(|udi| text(&udi.carrier_aidc)));
+            }
+            Parameter::UdiDi => v.text(udi.and_then(|udi| text(&udi.device_identifier))),
+            Parameter::Url => v.text(text(&self.url)),
+            Parameter::Category | Parameter::Parent | Parameter::Source => {}
+        }
+    }
+}
+
+impl Searchable for DeviceComponent {
+    const TYPE: ResourceType = ResourceType::DeviceComponent;
+
+    fn visit<'r>(&'r self, parameter: Parameter, found: &mut dyn FnMut(Found<'r>)) {
+        let mut v = Visitor(found);
+        match parameter {
+            Parameter::Identifier => v.identifier(&self.identifier),
+            Parameter::Parent => v.reference(&self.parent),
+            Parameter::Source => v.reference(&self.source),
+            Parameter::Type => v.concept(&self.r#type),
+            _ => {}
+        }
+    }
+}
+
+impl Searchable for DeviceMetric {
+    const TYPE: ResourceType = ResourceType::DeviceMetric;
+
+    fn visit<'r>(&'r self, parameter: Parameter, found: &mut dyn FnMut(Found<'r>)) {
+        let mut v = Visitor(found);
+        match parameter {
+            Parameter::Category => {
+                v.token(Some(METRIC_CATEGORY), self.category.value.map(|category| category.as_str()));
+            }
+            Parameter::Identifier => v.identifier(&self.identifier),
+            Parameter::Parent => v.reference(&self.parent),
+            Parameter::Source => v.reference(&self.source),
+            Parameter::Type => v.concept(&self.r#type),
+            _ => {}
+        }
+    }
+}
+
+/// By what a store finds a resource: the values of each parameter of its type that has an index.
+pub(crate) fn index_entries<T: Searchable>(resource: &T) -> IndexEntries {
+    let mut entries = Vec::new();
+    for parameter in params(T::TYPE).filter_map(|param| param.index) {
+        resource.visit(parameter, &mut |found| {
+            let token = match found {
+                Found::Token(Coded { system, value }) => Token { system: system.map(Into::into), value: value.into() },
+                Found::Text(text) => Token::bare(text),
+                // In the one form in which references are kept: without a version.
+                Found::Reference(literal) => Token::bare(indexed(Literal::parse(literal))),
+                Found::Words(_) => return,
+            };
+            entries.push((parameter, token));
+        });
+    }
+    entries.into_iter().collect()
+}
+
+/// What a resource has where a parameter looks.
 #[derive(Debug, Default)]
 pub(crate) struct Values<'r> {
     pub(crate) tokens: Vec<Coded<'r>>,
@@ -23,54 +179,18 @@ impl<'r> Values<'r> {
         self.tokens.is_empty() && self.texts.is_empty()
     }
 
-    fn texts(texts: impl IntoIterator<Item = Option<&'r str>>) -> Self {
-        Self { texts: texts.into_iter().flatten().collect(), ..Self::default() }
-    }
-
-    fn code(system: &'static str, value: Option<&'r str>) -> Self {
-        let tokens = value.map(|value| Coded { system: Some(system), value });
-        Self { tokens: tokens.into_iter().collect(), ..Self::default() }
-    }
-
-    fn concept(concept: &'r CodeableConcept) -> Self {
-        let mut found = Self::codings(&concept.coding);
-        found.texts.extend(text(&concept.text));
-        found
-    }
-
-    fn codings(codings: &'r [Coding]) -> Self {
-        let mut found = Self::default();
-        for coding in codings {
-            if let Some(value) = text(&coding.code) {
-                found.tokens.push(Coded { system: text(&coding.system), value });
-            }
-            found.texts.extend(text(&coding.display));
+    fn add(&mut self, found: Found<'r>) {
+        match found {
+            Found::Token(coded) => self.tokens.push(coded),
+            Found::Words(text) | Found::Text(text) | Found::Reference(text) => self.texts.push(text),
         }
-        found
     }
-
-    fn identifiers(identifiers: impl IntoIterator<Item = &'r Identifier>) -> Self {
-        let mut found = Self::default();
-        for identifier in identifiers {
-            if let Some(value) = text(&identifier.value) {
-                found.tokens.push(Coded { system: text(&identifier.system), value });
-            }
-            found.texts.extend(identifier.r#type.as_ref().and_then(|kind| text(&kind.text)));
-        }
-        found
-    }
-}
-
-fn text<S: AsRef<str>>(primitive: &Option<Primitive<S>>) -> Option<&str> {
-    primitive.as_ref()?.value.as_ref().map(AsRef::as_ref)
-}
-
-fn literal<T: Target>(reference: &Option<Reference<T>>) -> Option<&str> {
-    text(&reference.as_ref()?.reference)
 }
 
 /// What `resource` has where the parameter `name` looks.
 pub(crate) fn values<'r>(resource: &'r Resource, name: &str) -> Values<'r> {
+    let mut values = Values::default();
+    let mut add = |found| values.add(found);
     let meta = match resource {
         Resource::Device(device) => &device.meta,
         Resource::DeviceComponent(component) => &component.meta,
@@ -78,62 +198,23 @@ pub(crate) fn values<'r>(resource: &'r Resource, name: &str) -> Values<'r> {
         _ => &None,
     };
     match (name, meta) {
-        ("_tag", Some(Meta { tag, .. })) => return Values::codings(tag),
-        ("_security", Some(Meta { security, .. })) => return Values::codings(security),
+        ("_tag", Some(Meta { tag, .. })) => Visitor(&mut add).codings(tag),
+        ("_security", Some(Meta { security, .. })) => Visitor(&mut add).codings(security),
         ("_profile", Some(Meta { profile, .. })) => {
-            return Values::texts(profile.iter().map(|uri| uri.value.as_ref().map(AsRef::as_ref)));
+            let mut visitor = Visitor(&mut add);
+            profile.iter().for_each(|uri| visitor.text(uri.value.as_ref().map(AsRef::as_ref)));
         }
-        _ => {}
-    }
-    match resource {
-        Resource::Device(device) => of_device(device, name),
-        Resource::DeviceComponent(component) => match name {
-            "identifier" => Values::identifiers([&component.identifier]),
-            "parent" => Values::texts([literal(&component.parent)]),
-            "source" => Values::texts([literal(&component.source)]),
-            "type" => Values::concept(&component.r#type),
-            _ => Values::default(),
-        },
-        Resource::DeviceMetric(metric) => match name {
-            "category" => {
-                let code = metric.category.value.map(|category| category.as_str());
-                Values::code("http://hl7.org/fhir/metric-category", code)
+        _ => {
+            let Some(parameter) = Parameter::ALL.into_iter().find(|parameter| parameter.as_str() == name) else {
+                return values;
+            };
+            match resource {
+                Resource::Device(device) => device.visit(parameter, &mut add),
+                Resource::DeviceComponent(component) => component.visit(parameter, &mut add),
+                Resource::DeviceMetric(metric) => metric.visit(parameter, &mut add),
+                _ => {}
             }
-            "identifier" => Values::identifiers([&metric.identifier]),
-            "parent" => Values::texts([literal(&metric.parent)]),
-            "source" => Values::texts([literal(&metric.source)]),
-            "type" => Values::concept(&metric.r#type),
-            _ => Values::default(),
-        },
-        _ => Values::default(),
+        }
     }
-}
-
-fn of_device<'r>(device: &'r Device, name: &str) -> Values<'r> {
-    let udi = device.udi.as_ref();
-    match name {
-        "device-name" => {
-            let kind = device.r#type.as_ref();
-            let displays = kind.into_iter().flat_map(|kind| kind.coding.iter().map(|coding| text(&coding.display)));
-            let named = [udi.and_then(|udi| text(&udi.name)), kind.and_then(|kind| text(&kind.text))];
-            Values::texts(named.into_iter().chain(displays))
-        }
-        "identifier" => Values::identifiers(&device.identifier),
-        "location" => Values::texts([literal(&device.location)]),
-        "manufacturer" => Values::texts([text(&device.manufacturer)]),
-        "model" => Values::texts([text(&device.model)]),
-        "organization" => Values::texts([literal(&device.owner)]),
-        "patient" => Values::texts([literal(&device.patient)]),
-        "status" => {
-            let code = device.status.as_ref().and_then(|status| status.value).map(|status| status.as_str());
-            Values::code("http://hl7.org/fhir/device-status", code)
-        }
-        "type" => device.r#type.as_ref().map(Values::concept).unwrap_or_default(),
-        "udi-carrier" => {
-            Values::texts([udi.and_then(|udi| text(&udi.carrier_hrf)), udi.and_then(|udi| text(&udi.carrier_aidc))])
-        }
-        "udi-di" => Values::texts([udi.and_then(|udi| text(&udi.device_identifier))]),
-        "url" => Values::texts([text(&device.url)]),
-        _ => Values::default(),
-    }
+    values
 }

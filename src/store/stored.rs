@@ -7,7 +7,7 @@ use crate::datatype::Meta;
 use crate::element::ReadMode;
 use crate::primitive::{Id, Instant};
 use crate::resource::{Device, DeviceComponent, DeviceMetric};
-use crate::search::extract;
+use crate::search::value::index_entries;
 use crate::validate::Valid;
 
 /// A resource that a store keeps.
@@ -84,9 +84,9 @@ macro_rules! stored {
     };
 }
 
-stored!(Device, extract::of_device);
-stored!(DeviceComponent, extract::of_component);
-stored!(DeviceMetric, extract::of_metric);
+stored!(Device, index_entries);
+stored!(DeviceComponent, index_entries);
+stored!(DeviceMetric, index_entries);
 
 fn corrupt(key: &Key, report: &crate::issue::Report) -> StoreError {
     StoreError::Corrupt { what: format!("the body of `{key}` cannot be read: {report}") }
