@@ -1,40 +1,41 @@
 //! Texts as FHIR compares them in a search: without case and accents.
 
-/// A text without case, and without the accents of the Latin letters of Europe.
+use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
+
+/// A text without case and accents: decomposed as Unicode says, its combining marks left out, and composed again.
 ///
 /// ```
-/// assert_eq!(fhir_devices::search::fold("Dräger Évita"), "drager evita");
+/// use fhir_devices::search::fold;
+/// assert_eq!(fold("Dräger Évita"), "drager evita");
+/// assert_eq!(fold("Nguyễn"), "nguyen");
 /// ```
 #[must_use]
 pub fn fold(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).filter_map(plain).collect()
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let lower = text.chars().flat_map(char::to_lowercase);
+    let apart = DecomposingNormalizerBorrowed::new_nfd().normalize_iter(lower);
+    let plain = apart.filter(|c| !is_accent(*c)).map(base_letter);
+    // What is no accent, as the parts of a Korean syllable, goes together again.
+    ComposingNormalizerBorrowed::new_nfc().normalize_iter(plain).collect()
 }
 
-/// The letter without its accent; a combining accent vanishes.
-fn plain(c: char) -> Option<char> {
-    Some(match c {
-        '\u{300}'..='\u{36f}' => return None,
-        'à'..='å' | 'ā' | 'ă' | 'ą' => 'a',
-        'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => 'c',
-        'ď' | 'đ' => 'd',
-        'è'..='ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' => 'e',
-        'ĝ' | 'ğ' | 'ġ' | 'ģ' => 'g',
-        'ĥ' | 'ħ' => 'h',
-        'ì'..='ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' => 'i',
-        'ĵ' => 'j',
-        'ķ' => 'k',
-        'ĺ' | 'ļ' | 'ľ' | 'ł' => 'l',
-        'ñ' | 'ń' | 'ņ' | 'ň' => 'n',
-        'ò'..='ö' | 'ø' | 'ō' | 'ŏ' | 'ő' => 'o',
-        'ŕ' | 'ŗ' | 'ř' => 'r',
-        'ś' | 'ŝ' | 'ş' | 'š' | 'ș' => 's',
-        'ţ' | 'ť' | 'ț' => 't',
-        'ù'..='ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' => 'u',
-        'ŵ' => 'w',
-        'ý' | 'ÿ' | 'ŷ' => 'y',
-        'ź' | 'ż' | 'ž' => 'z',
+/// The blocks of combining diacritical marks. Marks of other scripts, as vowels of Thai, belong to the letters.
+fn is_accent(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}')
+}
+
+/// The letters with a stroke, which Unicode does not decompose.
+fn base_letter(c: char) -> char {
+    match c {
+        'đ' => 'd',
+        'ħ' => 'h',
+        'ı' => 'i',
+        'ł' => 'l',
+        'ø' => 'o',
         other => other,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -45,5 +46,13 @@ mod tests {
     fn strings_are_compared_without_case_and_accents() {
         assert_eq!(fold("Dräger Évita"), "drager evita");
         assert_eq!(fold("E\u{301}vita"), "evita");
+        assert_eq!(fold("Nguyễn Thị Ánh"), "nguyen thi anh");
+        assert_eq!(fold("ŁÓDŹ Ørsted İstanbul"), "lodz orsted istanbul");
+    }
+
+    #[test]
+    fn letters_of_other_scripts_stay_whole() {
+        assert_eq!(fold("한국 ガーゼ เครื่อง"), "한국 ガーゼ เครื่อง");
+        assert_eq!(fold("Ά-7"), "α-7");
     }
 }

@@ -11,8 +11,19 @@ use url::form_urlencoded::byte_serialize;
 
 const SYSTEMS: [&str; 3] = ["urn:a", "urn:B", "http://hl7.org/fhir/device-status"];
 const CODES: [&str; 7] = ["x1", "X1", "y", "Ünit,2\\$", "active", "setting", "calculation"];
-const WORDS: [&str; 9] =
-    ["Dräger, Lübeck", "drager", "DRAGER lubeck", "Évita", "E\u{301}vita 4", "e", "\\back$", "P-500", "0950400"];
+const WORDS: [&str; 11] = [
+    "Dräger, Lübeck",
+    "drager",
+    "DRAGER lubeck",
+    "Évita",
+    "E\u{301}vita 4",
+    "Nguyễn",
+    "nguyen",
+    "e",
+    "\\back$",
+    "P-500",
+    "0950400",
+];
 const URLS: [&str; 3] = ["urn:oid:1.2", "http://x.example/p", "http://X.example/p"];
 
 /// References of a type, in all the forms in which they are written and asked for.
