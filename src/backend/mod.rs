@@ -18,6 +18,8 @@ pub mod object_store;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redb")]
+mod private_file;
+#[cfg(feature = "redb")]
 pub mod redb;
 #[cfg(feature = "encryption")]
 pub mod sealed;

@@ -1,6 +1,7 @@
 //! The text of a literal reference, taken apart.
 
 use crate::code::is_resource_type;
+use crate::primitive::is_id;
 use std::fmt;
 
 /// What the text of [`Reference::reference`](super::Reference::reference) says.
@@ -127,10 +128,6 @@ pub(crate) fn plain_id<'a>(text: &'a str, resource_type: &str) -> Option<&'a str
 
 fn is_type_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_uppercase()) && text.bytes().all(|b| b.is_ascii_alphabetic())
-}
-
-fn is_id(text: &str) -> bool {
-    matches!(text.len(), 1..=64) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
 }
 
 fn is_http(base: &str) -> bool {

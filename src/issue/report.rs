@@ -1,6 +1,7 @@
 //! The findings of one document.
 
 use super::{Kind, Severity};
+use crate::support::truncated;
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
@@ -72,8 +73,7 @@ impl fmt::Write for Bounded {
             self.0.push_str(part);
             return Ok(());
         }
-        let end = (0..=left).rev().find(|end| part.is_char_boundary(*end)).unwrap_or_default();
-        self.0.push_str(part.get(..end).unwrap_or_default());
+        self.0.push_str(truncated(part, left));
         self.0.push('…');
         Err(fmt::Error)
     }

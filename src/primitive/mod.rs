@@ -149,6 +149,7 @@ pub use instant::Instant;
 pub use integer::{Integer, PositiveInt, UnsignedInt};
 pub use text::{Markdown, Text, Xhtml};
 pub use time_of_day::Time;
+pub(crate) use token::is_id;
 pub use token::{Code, Id};
 pub use uri::{Oid, Uri, Uuid};
 

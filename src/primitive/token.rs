@@ -18,15 +18,16 @@ fn check_code(text: &str) -> Result<(), &'static str> {
     if after_white { Err(WANTED) } else { Ok(()) }
 }
 
-fn check_id(text: &str) -> Result<(), &'static str> {
+/// Whether a text is an id: 1 to 64 letters and digits of ASCII, `-` and `.`.
+pub(crate) fn is_id(text: &str) -> bool {
     let allowed = text
         .bytes()
         .fold(true, |allowed, byte| allowed & (byte.is_ascii_alphanumeric() | (byte == b'-') | (byte == b'.')));
-    if allowed && (1..=64).contains(&text.len()) {
-        Ok(())
-    } else {
-        Err("wants 1 to 64 characters of A-Z, a-z, 0-9, - and .")
-    }
+    allowed && (1..=64).contains(&text.len())
+}
+
+fn check_id(text: &str) -> Result<(), &'static str> {
+    if is_id(text) { Ok(()) } else { Err("wants 1 to 64 characters of A-Z, a-z, 0-9, - and .") }
 }
 
 text_form! {

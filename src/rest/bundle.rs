@@ -2,8 +2,7 @@
 
 use super::address::Address;
 use super::bundle_writer::{BundleWriter, quoted};
-use super::find::yield_now;
-use super::header::{body_is_json, http_date, takes_what_we_write};
+use super::header::{body_is_json, takes_what_we_write};
 use super::problem::{Problem, Result};
 use super::{Body, FHIR_JSON, Limits, Request, Response, Server};
 use crate::code::{BundleType, HttpVerb};
@@ -12,6 +11,7 @@ use crate::primitive::{Instant, Text};
 use crate::resource::bundle::Entry;
 use crate::resource::{Bundle, Resource};
 use crate::store::{ResourceStore, Version};
+use crate::support::{http_date, read_http_date, yield_now};
 use crate::validate::check_within;
 use std::collections::BTreeMap;
 
@@ -185,7 +185,7 @@ pub(super) fn add(bundle: &mut BundleWriter, response: &Response) {
     if let Some(tag) = response.header("etag") {
         told += &format!(",\"etag\":{}", quoted(tag));
     }
-    let modified = response.header("last-modified").and_then(super::header::read_http_date);
+    let modified = response.header("last-modified").and_then(read_http_date);
     if let Some(modified) = modified.and_then(|moment| Instant::try_from(moment).ok()) {
         told += &format!(",\"lastModified\":{}", quoted(modified.as_str()));
     }

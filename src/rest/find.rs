@@ -5,11 +5,9 @@ use super::limits::{CALL, Limits, Spent, too_costly};
 use super::place::Place;
 use super::problem::{Problem, Result};
 use super::query::{MAX_COUNT, Query, Sort, Total};
-use super::splice::typed;
 use crate::reference::OwnBase;
-use crate::store::{Key, Page, PageKey, PageToken, ResourceStore, Search, StoreError, TenantResources, Version};
-use std::future::poll_fn;
-use std::task::Poll;
+use crate::store::{Key, Page, PageKey, PageToken, ResourceStore, Search, StoreError, TenantResources, Version, typed};
+use crate::support::yield_now;
 
 /// The most resources that one page judges before it gives what it has, and a link to go on.
 const MAX_JUDGED: usize = 10_000;
@@ -408,18 +406,4 @@ impl Turn {
             yield_now().await;
         }
     }
-}
-
-/// Lets the executor turn to something else: a store in memory never makes it wait.
-pub(super) async fn yield_now() {
-    let mut been_here = false;
-    poll_fn(move |cx| {
-        if been_here {
-            return Poll::Ready(());
-        }
-        been_here = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

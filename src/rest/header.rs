@@ -3,11 +3,9 @@
 use super::problem::{Problem, Result};
 use super::{FHIR_JSON, Request};
 use crate::issue::Kind;
-use crate::store::MAX_CLOCK_SKEW;
-use crate::store::{Precondition, VersionId};
+use crate::store::{MAX_CLOCK_SKEW, Precondition, VersionId};
+use crate::support::{names_tag, read_http_date};
 use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
 use url::form_urlencoded;
 
 /// Checks that the client takes JSON, which is all that we have.
@@ -77,10 +75,8 @@ pub(super) fn if_match(request: &Request<'_>) -> Result<Option<Precondition>> {
 /// Whether the client has what it asks for: `If-None-Match` names the tag, or else nothing was changed since
 /// `If-Modified-Since`. Tags are compared weakly.
 pub(super) fn client_has(request: &Request<'_>, tag: &str, changed: OffsetDateTime, now: OffsetDateTime) -> bool {
-    let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     if request.one("if-none-match").is_some() {
-        let known = request.all("if-none-match");
-        return known.split(',').any(|one| one.trim() == "*" || bare(one) == bare(tag));
+        return names_tag(&request.all("if-none-match"), tag);
     }
     let since = request.one("if-modified-since").and_then(read_http_date);
     // The header knows no parts of a second. A time that is yet to come was given while the clock was wrong.
@@ -106,25 +102,6 @@ pub(super) fn prefers(request: &Request<'_>) -> Return {
 /// Whether parameters that are not known shall be passed over.
 pub(super) fn is_lenient(request: &Request<'_>) -> bool {
     request.one("prefer").is_some_and(|prefer| prefer.contains("handling=lenient"))
-}
-
-const HTTP_DATE: &[BorrowedFormatItem<'_>] =
-    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
-
-/// A moment as HTTP writes it.
-///
-/// ```
-/// use time::macros::datetime;
-/// let moment = datetime!(2017-04-19 12:00:00 +2);
-/// assert_eq!(fhir_devices::rest::http_date(moment), "Wed, 19 Apr 2017 10:00:00 GMT");
-/// ```
-#[must_use]
-pub fn http_date(moment: OffsetDateTime) -> String {
-    moment.to_offset(time::UtcOffset::UTC).format(HTTP_DATE).unwrap_or_default()
-}
-
-pub(super) fn read_http_date(text: &str) -> Option<OffsetDateTime> {
-    time::PrimitiveDateTime::parse(text, HTTP_DATE).ok().map(time::PrimitiveDateTime::assume_utc)
 }
 
 #[cfg(test)]

@@ -4,10 +4,9 @@ use super::Server;
 use super::find::size;
 use super::limits::CALL;
 use super::problem::{Problem, Result};
-use super::splice::typed;
 use crate::reference::OwnBase;
 use crate::search::value::values;
-use crate::store::{Criterion, Key, Parameter, ResourceStore, ResourceType, Search, StoreError, Version};
+use crate::store::{Criterion, Key, Parameter, ResourceStore, ResourceType, Search, StoreError, Version, typed};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most resources that go with a page.

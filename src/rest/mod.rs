@@ -41,8 +41,8 @@ mod transaction;
 mod updates;
 mod write;
 
+pub use crate::support::http_date;
 pub use body::Body;
-pub use header::http_date;
 pub use limits::Limits;
 pub use message::{Request, Response};
 pub use problem::Problem;

@@ -3,6 +3,7 @@
 use super::filter::{Filter, Wanted};
 use crate::reference::OwnBase;
 use crate::store::{Criterion, Key, Parameter, ResourceType, Token, TokenMatch};
+use crate::support::truncated;
 use std::collections::BTreeSet;
 
 /// The criteria that together find at least everything asked for, and the filters that must be judged all the same.
@@ -92,12 +93,9 @@ fn asked(of: Parameter, wanted: &Wanted, base: &OwnBase, any: &mut Vec<Criterion
             }
         }
         Wanted::Starts(start) => {
-            let mut end = start.len().min(BEGINNING);
-            while !start.is_char_boundary(end) {
-                end -= 1;
-            }
-            any.push(Criterion::Begins(of, start.get(..end)?.into()));
-            end == start.len()
+            let beginning = truncated(start, BEGINNING);
+            any.push(Criterion::Begins(of, beginning.into()));
+            beginning.len() == start.len()
         }
         // The index has only the folded form.
         Wanted::Exact(whole) => {

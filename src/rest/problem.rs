@@ -8,7 +8,7 @@ use crate::primitive::{CanonicalBase, Text};
 use crate::resource::OperationOutcome;
 use crate::resource::operation_outcome::{Issue, RULE_SYSTEM};
 use crate::store::{InvalidText, StoreError};
-use std::error::Error;
+use crate::support::with_causes;
 use std::fmt::Display;
 
 /// An answer, or why there is none.
@@ -141,7 +141,7 @@ impl Problem {
             }
         };
         problem.retry_after = error.retry_after().map(|wait| wait.as_secs().max(1));
-        problem.fault = (problem.status >= 500 && problem.status != 501).then(|| causes(error));
+        problem.fault = (problem.status >= 500 && problem.status != 501).then(|| with_causes(error));
         problem
     }
 
@@ -208,15 +208,4 @@ impl From<InvalidText> for Problem {
     fn from(error: InvalidText) -> Self {
         Self::new(400, Kind::Value, "invalid-text", error)
     }
-}
-
-/// An error with its causes, for the operator.
-fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

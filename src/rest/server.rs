@@ -4,7 +4,7 @@ use super::address::Address;
 use super::bundle_writer::BundleWriter;
 use super::filter::Setting;
 use super::find::Finder;
-use super::header::{client_has, http_date, is_lenient, takes_what_we_write};
+use super::header::{client_has, is_lenient, takes_what_we_write};
 use super::include::Included;
 use super::limits::{Limits, Spent};
 use super::problem::{Problem, Result};
@@ -16,6 +16,7 @@ use crate::primitive::CanonicalBase;
 use crate::reference::OwnBase;
 use crate::resource::OperationOutcome;
 use crate::store::{Clock, PageKey, ResourceStore, ResourceType, StoreError, SystemClock, TenantResources, Version};
+use crate::support::http_date;
 use std::fmt;
 use std::sync::Arc;
 

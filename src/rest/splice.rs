@@ -3,18 +3,8 @@
 use super::problem::Problem;
 use super::{Body, Server};
 use crate::primitive::Instant;
-use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
-use crate::store::{ResourceStore, ResourceType, Result, StoreError, Stored, Version};
+use crate::store::{ResourceStore, Result, StoreError, Version, typed};
 use bytes::Bytes;
-
-/// The resource of a version, typed.
-pub(super) fn typed(version: &Version) -> Result<Resource> {
-    Ok(match version.key.resource_type() {
-        ResourceType::Device => Device::from_version(version)?.into(),
-        ResourceType::DeviceComponent => DeviceComponent::from_version(version)?.into(),
-        ResourceType::DeviceMetric => DeviceMetric::from_version(version)?.into(),
-    })
-}
 
 /// The resource of a version as JSON, with `meta.versionId` and `meta.lastUpdated`.
 ///

@@ -3,7 +3,7 @@
 use super::address::Address;
 use super::bundle::{Asked, add, full_answer, of_write};
 use super::bundle_writer::BundleWriter;
-use super::find::{size, yield_now};
+use super::find::size;
 use super::header::{Return, if_match, prefers};
 use super::link::rewrite;
 use super::problem::{Problem, Result};
@@ -15,6 +15,7 @@ use crate::issue::Kind;
 use crate::store::{
     AtomicScope, CommitError, Key, Precondition, ResourceStore, ResourceType, StoreError, Version, VersionId, Write,
 };
+use crate::support::yield_now;
 use crate::validate::check_within;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};

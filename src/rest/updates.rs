@@ -3,14 +3,13 @@
 
 use super::Server;
 use super::problem::{Problem, Result};
-use super::splice::typed;
 use super::write::valid_write;
 use crate::datatype::Extension;
 use crate::element::{Facts, Node};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::primitive::Id;
 use crate::resource::{DeviceComponent, Resource};
-use crate::store::{BoxFuture, Precondition, ResourceStore, Result as StoreResult, Tenant, Version, Write};
+use crate::store::{BoxFuture, Precondition, ResourceStore, Result as StoreResult, Tenant, Version, Write, typed};
 use crate::update::{IngestId, is_available_update, update_id};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

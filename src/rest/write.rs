@@ -4,14 +4,14 @@ use super::header::{Return, body_is_json, if_match, prefers};
 use super::problem::{Problem, Result};
 use super::query::Query;
 use super::server::of_version;
-use super::splice::{stamped_body, typed};
+use super::splice::stamped_body;
 use super::{Limits, Request, Response, Server};
 use crate::issue::{Kind, Severity};
 use crate::primitive::Id;
 use crate::resource::{OperationOutcome, Resource};
-use crate::store::random_number;
 use crate::store::{
-    Key, Precondition, ResourceStore, ResourceType, Sha256, StoreError, Stored, Version, Write, WriteId,
+    Key, Precondition, ResourceStore, ResourceType, Sha256, StoreError, Stored, Version, Write, WriteId, random_number,
+    typed,
 };
 use crate::validate::{Valid, Validate, check_within};
 use std::fmt::Write as _;

@@ -1,6 +1,6 @@
 //! By what resources are found: the parameters of FHIR's search, and the values that are extracted on writing.
 
-use crate::support::InvalidText;
+use crate::support::{InvalidText, truncated};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
 use std::fmt;
@@ -144,11 +144,7 @@ impl Parameter {
 
 /// The first [`Parameter::LONGEST`] bytes, or fewer where a character would be torn.
 pub(super) fn cut(text: &str) -> &str {
-    let mut end = text.len().min(Parameter::LONGEST);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or(text)
+    truncated(text, Parameter::LONGEST)
 }
 
 impl fmt::Display for Parameter {

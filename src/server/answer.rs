@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 pub(super) use crate::rest::http_date;
+use crate::support::with_causes;
 
 /// An answer.
 pub(super) type Answer = Response<Body>;
@@ -57,14 +58,8 @@ impl Problem {
 }
 
 /// Tells the operator about a fault of ours, with its causes. The client is not told what is inside.
-pub(super) fn report_fault(error: &dyn std::error::Error) {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    tracing::error!(fault = text, "a request failed");
+pub(super) fn report_fault(error: &(dyn std::error::Error + 'static)) {
+    tracing::error!(fault = with_causes(error), "a request failed");
 }
 
 impl IntoResponse for Problem {

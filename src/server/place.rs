@@ -4,6 +4,7 @@ use super::answer::Problem;
 use crate::primitive::Id;
 use crate::service::IngestId;
 use crate::store::{BlobKey, Tenant};
+use crate::support::names_tag;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -67,7 +68,6 @@ pub(super) fn one<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Opti
 
 /// Whether `If-None-Match` names the tag, so that the client has what it asks for. Tags are compared weakly.
 pub(super) fn client_has(headers: &HeaderMap, tag: &str) -> bool {
-    let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    let values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|one| one.trim() == "*" || bare(one) == bare(tag))
+    let mut values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values.any(|value| names_tag(value, tag))
 }

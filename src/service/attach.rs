@@ -1,7 +1,6 @@
 //! Making the component refer to the bytes.
 
 use super::admission::{Found, is_of_acceptance};
-use super::bytes::yield_now;
 use super::entries::{Entries, Seen, StepContext};
 use super::ledger_session::{LedgerSession, Stepped};
 use super::lifecycle::Ending;
@@ -16,6 +15,7 @@ use crate::resource::DeviceComponent;
 use crate::store::{
     BlobRef, BlobStore, Generation, Ledger, ResourceStore, StoreError, Stored as _, TenantResources, Version, VersionId,
 };
+use crate::support::yield_now;
 use crate::update::ingest::{self, Effect, Ingest, Input, Reason, State, Step};
 use crate::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus, available, detach};
 use std::collections::BTreeSet;

@@ -2,9 +2,8 @@
 
 use super::ReceiveError;
 use crate::store::{BlobHasher, BlobRef, BlobWriter, ByteStream, StoreError, stream};
+use crate::support::yield_now;
 use bytes::Bytes;
-use std::future::poll_fn;
-use std::task::Poll;
 
 /// How much is hashed at one time. After as much, other work of the same thread has its turn.
 const PIECE: usize = 256 << 10;
@@ -65,18 +64,4 @@ pub(super) fn of_blobs(error: StoreError) -> ReceiveError {
         StoreError::TooLarge { limit } => ReceiveError::TooLarge { limit },
         error => ReceiveError::Blobs(error),
     }
-}
-
-/// Is ready at the second poll, so that others have their turn.
-pub(super) async fn yield_now() {
-    let mut given = false;
-    poll_fn(|cx| {
-        if given {
-            return Poll::Ready(());
-        }
-        given = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

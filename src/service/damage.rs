@@ -387,7 +387,7 @@ where
             }
             match resources.write(found.write(Precondition::Version(version.version))?).await {
                 Ok(_) => return Ok(()),
-                Err(StoreError::Conflict { .. }) => super::bytes::yield_now().await,
+                Err(StoreError::Conflict { .. }) => crate::support::yield_now().await,
                 Err(error) => return Err(error),
             }
         }

@@ -2,7 +2,6 @@
 
 use super::ReceiveError;
 use super::attach::Replaced;
-use super::bytes::yield_now;
 use super::entries::{Entries, Seen, StepContext};
 use super::ledger_session::{LedgerSession, Written};
 use super::target::{Target, refers};
@@ -13,6 +12,7 @@ use crate::store::{
     BlobRef, BlobStore, Generation, Key, LEDGER_MAX_CHANGES, Ledger, Page, PageToken, Precondition, ResourceStore,
     ResourceType, StoreError, Stored as _, Tenant, VersionId,
 };
+use crate::support::yield_now;
 use crate::update::blob::{self, Holder};
 use crate::update::ingest::{self, Effect, Ingest, Input, Refusal, State};
 use crate::update::{ActorId, IngestId, available, detach, make_current, withdraw};

@@ -1,7 +1,6 @@
 //! Holding the ledger and the components against each other: for writers that come through neither this service nor
 //! [`rest`](crate::rest).
 
-use super::bytes::yield_now;
 use super::entries::{Entries, Seen};
 use super::ledger_session::LedgerSession;
 use super::references::referring;
@@ -12,6 +11,7 @@ use crate::store::{
     BlobStore, Ledger, PageToken, Precondition, ResourceStore, Result, Search, StoreError, Stored as _, Tenant,
     Version, VersionId, WriteId,
 };
+use crate::support::yield_now;
 use crate::update::ingest::{Ingest, Input, State};
 use crate::update::{
     Action, AuditDraft, AvailableUpdate, IngestId, StateName, UpdateStatus, available, is_available_update, put_back,

@@ -1,6 +1,7 @@
 //! Which resource, which version of it, and which attempt to write it.
 
 use super::{InvalidText, ResourceType};
+use crate::primitive::is_id;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
 use std::fmt;
@@ -32,11 +33,10 @@ impl Key {
     /// [`InvalidText`] when the id is not 1 to 64 of letters, digits, `-` and `.`, or is `.` or `..`.
     pub fn new(resource_type: ResourceType, id: impl Into<SmolStr>) -> Result<Self, InvalidText> {
         let id = id.into();
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
         if id.is_empty() || id.len() > 64 {
             return Err(InvalidText::new("a resource id", &id, "1 to 64 characters are wanted"));
         }
-        if !id.bytes().all(allowed) {
+        if !is_id(&id) {
             return Err(InvalidText::new("a resource id", &id, "only letters, digits, `-` and `.` are allowed"));
         }
         if id == "." || id == ".." {

@@ -62,7 +62,13 @@ pub(crate) use hex::{hex, number};
 pub use key::{Key, VersionId, WriteId};
 pub use ledger::{Change, LEDGER_MAX_CHANGES, LEDGER_MAX_VALUE, Ledger, LedgerKey, LedgerRecord, Revision};
 pub use page::{Page, PageKey, PageToken, Query};
+pub(crate) use page::{parsed_place, text_place, version_place};
+#[cfg(feature = "encryption")]
+pub(crate) use random::fill_random;
+#[cfg(any(feature = "cosmos", feature = "object-store"))]
+pub(crate) use random::random_name;
 pub(crate) use random::{random_bytes, random_number};
+pub(crate) use resolver::typed;
 pub use resolver::{DeviceTree, InStore};
 pub use resource_store::{BoxFuture, ResourceStore};
 pub use search::Search;

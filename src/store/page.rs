@@ -77,6 +77,21 @@ impl fmt::Debug for PageToken {
     }
 }
 
+/// A place that is a text.
+pub(crate) fn text_place(bytes: Vec<u8>) -> Option<String> {
+    String::from_utf8(bytes).ok()
+}
+
+/// A place that is the number of a version.
+pub(crate) fn version_place(bytes: Vec<u8>) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// A place that is the text of a `T`.
+pub(crate) fn parsed_place<T: FromStr>(bytes: Vec<u8>) -> Option<T> {
+    text_place(bytes)?.parse().ok()
+}
+
 /// The query that a page token belongs to.
 ///
 /// ```
@@ -156,6 +171,22 @@ impl PageKey {
         // It takes the same time wherever the two differ.
         self.mac(tenant, query, &place)?.verify_truncated_left(&tag).map_err(|_| refused())?;
         Ok(place)
+    }
+
+    /// The place that a token stands for, where there is one, as a store reads its own places.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`StoreError::Invalid`] for a place that `read` does not know.
+    pub(crate) fn place<T>(
+        &self,
+        tenant: &Tenant,
+        query: Query<'_>,
+        token: Option<&PageToken>,
+        read: impl FnOnce(Vec<u8>) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(token) = token else { return Ok(None) };
+        let other = || StoreError::invalid("the page token is of another store");
+        read(self.open(tenant, query, token)?).ok_or_else(other).map(Some)
     }
 
     /// The place, and its tag of the right length.

@@ -2,16 +2,24 @@
 
 use super::{Result, StoreError};
 
+/// Fills a buffer with random bytes.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] where the operating system has none.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<()> {
+    getrandom::fill(bytes).map_err(|error| StoreError::Unavailable {
+        retry_after: None,
+        source: Some(format!("the operating system gives no random bytes: {error}").into()),
+    })
+}
+
 /// Random bytes.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] where the operating system has none.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| StoreError::Unavailable {
-        retry_after: None,
-        source: Some(format!("the operating system gives no random bytes: {error}").into()),
-    })?;
+    fill_random(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -21,4 +29,13 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
 /// [`StoreError::Unavailable`] where the operating system has none.
 pub(crate) fn random_number() -> Result<u128> {
     random_bytes().map(u128::from_be_bytes)
+}
+
+/// A random name: 128 bits in hexadecimal digits.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] where the operating system has none.
+#[cfg(any(feature = "cosmos", feature = "object-store"))]
+pub(crate) fn random_name() -> Result<String> {
+    Ok(format!("{:032x}", random_number()?))
 }

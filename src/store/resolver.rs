@@ -125,7 +125,8 @@ impl<S: ResourceStore + ?Sized> ResolveLater for InStore<S> {
     }
 }
 
-fn typed(version: &Version) -> Result<Resource> {
+/// The resource of a version, typed.
+pub(crate) fn typed(version: &Version) -> Result<Resource> {
     Ok(match version.key.resource_type() {
         ResourceType::Device => Device::from_version(version)?.into(),
         ResourceType::DeviceComponent => DeviceComponent::from_version(version)?.into(),

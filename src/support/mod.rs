@@ -1,8 +1,17 @@
 //! What several rooms need, each once. It names no other room.
 
+mod cause;
+mod http;
 mod invalid_text;
 mod name;
+mod text;
+mod yielding;
 
+pub(crate) use cause::{chain, with_causes};
+pub use http::http_date;
+pub(crate) use http::{names_tag, read_http_date};
 pub use invalid_text::InvalidText;
 pub use name::UnknownName;
 pub(crate) use name::names;
+pub(crate) use text::truncated;
+pub(crate) use yielding::yield_now;

@@ -1,10 +1,10 @@
 //! Commits: one transactional batch in the partition of a device.
 
 use super::super::form::{Newest, check, check_writes};
-use super::item::{Item, Locator, home, locator_home, name, nonce, old_name};
+use super::item::{Item, Locator, home, locator_home, name, old_name};
 use super::wire::{Batch, Batched};
 use super::{Cosmos, MAX_WRITES, fault, wire};
-use crate::store::{Applied, CommitError, Result, StoreError, Tenant, Version, Write};
+use crate::store::{Applied, CommitError, Result, StoreError, Tenant, Version, Write, random_name};
 use azure_data_cosmos::Query;
 use azure_data_cosmos::feed::FeedScope;
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ pub(super) async fn commit(cosmos: &Cosmos, tenant: &Tenant, writes: Vec<Write>)
     if writes.is_empty() {
         return Ok(Vec::new());
     }
-    let nonce = nonce()?;
+    let nonce = random_name()?;
     // What the last try would have made.
     let mut tried = Vec::new();
     for round in 0..ROUNDS {

@@ -1,10 +1,9 @@
 //! What is kept: the items of the container, and the partitions that they are in.
 
 use crate::search::Criteria;
-use crate::store::commit_time;
-use crate::store::random_number;
 use crate::store::{
     IndexEntries, Key, Parameter, ResourceType, Result, StoreError, Tenant, Token, Version, VersionId, Write, WriteId,
+    commit_time,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -253,11 +252,6 @@ impl Item {
         let entries = self.index.as_ref().map(Index::entries).unwrap_or_default();
         criteria.matches(&self.rid, &entries)
     }
-}
-
-/// 128 random bits.
-pub(super) fn nonce() -> Result<String> {
-    Ok(format!("{:032x}", random_number()?))
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use super::super::form::{check_changes, to_usize};
 use super::commit::{ROUNDS, pause};
-use super::item::{Carried, nonce};
+use super::item::Carried;
 use super::wire::{Batch, Batched};
 use super::{Cosmos, fault, wire};
 use crate::store::{
     Applied, BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Query, Result, Revision,
-    StoreError, Tenant,
+    StoreError, Tenant, random_name, text_place,
 };
 use azure_data_cosmos::feed::FeedScope;
 use serde::{Deserialize, Serialize};
@@ -112,7 +112,7 @@ impl Cosmos {
     async fn apply_now(&self, tenant: &Tenant, changes: Vec<Change>) -> Result<Vec<Revision>, CommitError> {
         check_changes(&changes)?;
         let Some(first) = changes.first().map(|change| id(&change.key)) else { return Ok(Vec::new()) };
-        let (pk, nonce) = (home(tenant), nonce()?);
+        let (pk, nonce) = (home(tenant), random_name()?);
         let made = || changes.iter().map(|_| Revision::new(nonce.as_str())).collect();
         for round in 0..ROUNDS {
             let found = self.found(&pk, &changes).await?;
@@ -155,9 +155,7 @@ impl Cosmos {
         after: Option<&PageToken>,
     ) -> Result<Page<LedgerRecord>> {
         let query = Query::Ledger(prefix);
-        let place = after.map(|token| self.pages.open(tenant, query, token)).transpose()?;
-        let other = |_| StoreError::invalid("the page token is of another store");
-        let after = place.map(String::from_utf8).transpose().map_err(other)?;
+        let after = self.pages.place(tenant, query, after, text_place)?;
         let limit = to_usize(limit).min(MOST);
         let text = format!(
             "SELECT TOP {} * FROM c WHERE STARTSWITH(c.key, @start) AND c.key > @after ORDER BY c.key",

@@ -4,7 +4,9 @@ use super::super::form::to_usize;
 use super::item::{Item, exact, live, name, start, value};
 use super::{Cosmos, fault, wire};
 use crate::search::Criteria;
-use crate::store::{Criterion, Key, Page, PageToken, Query, Result, Search, StoreError, Tenant, TokenMatch, Version};
+use crate::store::{
+    Criterion, Key, Page, PageToken, Query, Result, Search, Tenant, TokenMatch, Version, text_place, version_place,
+};
 use azure_data_cosmos::feed::FeedScope;
 use std::num::NonZeroU32;
 
@@ -69,14 +71,9 @@ impl Conditions {
     }
 }
 
-fn of_another_store() -> StoreError {
-    StoreError::invalid("the page token is of another store")
-}
-
 pub(super) async fn search(cosmos: &Cosmos, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
     let query = Query::Search(search);
-    let place = search.after.as_ref().map(|token| cosmos.pages.open(tenant, query, token)).transpose()?;
-    let after = place.map(String::from_utf8).transpose().map_err(|_| of_another_store())?;
+    let after = cosmos.pages.place(tenant, query, search.after.as_ref(), text_place)?;
     let limit = to_usize(search.limit).min(MOST);
     let mut conditions = Conditions::default();
     let wanted = conditions.parameter(live(tenant, search.resource_type));
@@ -108,9 +105,7 @@ pub(super) async fn history(
     after: Option<&PageToken>,
 ) -> Result<Page<Version>> {
     let query = Query::History(key);
-    let place = after.map(|token| cosmos.pages.open(tenant, query, token)).transpose()?;
-    let before = place.map(|bytes| bytes.try_into().map(u64::from_be_bytes)).transpose();
-    let before = before.map_err(|_| of_another_store())?;
+    let before = cosmos.pages.place(tenant, query, after, version_place)?;
     let limit = to_usize(limit).min(MOST);
     let (home, newest) = cosmos.newest(tenant, key).await?;
     let below = before.unwrap_or(u64::MAX).min(newest.version);

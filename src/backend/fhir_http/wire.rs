@@ -4,6 +4,7 @@ use super::FhirServer;
 use super::fault::{ServerFault, unknown};
 use crate::primitive::Instant;
 use crate::store::{BoxError, Result, StoreError, Tenant, VersionId};
+use crate::support::{read_http_date, with_causes};
 use bytes::{Bytes, BytesMut};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, Url};
@@ -11,12 +12,8 @@ use serde_json::Value;
 use std::net::IpAddr;
 use std::time::Duration;
 use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
 
 const FHIR_JSON: &str = "application/fhir+json";
-const HTTP_DATE: &[BorrowedFormatItem<'_>] =
-    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
 /// What is asked of a server.
 #[derive(Clone, Debug)]
@@ -155,8 +152,7 @@ pub(super) fn in_location(location: &str) -> Option<&str> {
 /// A moment as HTTP writes it, or as FHIR does, which some servers put in its place.
 fn moment(text: &str) -> Option<OffsetDateTime> {
     let text = text.trim();
-    let http = time::PrimitiveDateTime::parse(text, HTTP_DATE).ok().map(time::PrimitiveDateTime::assume_utc);
-    http.or_else(|| Instant::new(text).ok()?.to_offset_date_time())
+    read_http_date(text).or_else(|| Instant::new(text).ok()?.to_offset_date_time())
 }
 
 fn pause(text: &str) -> Option<Duration> {
@@ -278,20 +274,10 @@ impl FhirServer {
                 }
                 Ok(Some(part)) => body.extend_from_slice(&part),
                 Ok(None) => return Ok(body.freeze()),
-                Err(error) => return Err(Unheard::BrokeOff(causes(&error.without_url()))),
+                Err(error) => return Err(Unheard::BrokeOff(with_causes(&error.without_url()))),
             }
         }
     }
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn unavailable(error: impl Into<BoxError>) -> StoreError {

@@ -5,10 +5,9 @@ mod threads;
 
 use super::answer::Awaited;
 use super::form::to_usize;
-use crate::store::random_bytes;
 use crate::store::{
     BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Generation,
-    Page, PageKey, PageToken, PutOutcome, Query, Result, StoreError, Tenant, UrlKind,
+    Page, PageKey, PageToken, PutOutcome, Query, Result, StoreError, Tenant, UrlKind, parsed_place, random_bytes,
 };
 use bytes::Bytes;
 use folder::{Folder, Unfinished, unavailable};
@@ -202,10 +201,7 @@ impl BlobStore for Files {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
         Box::pin(async move {
-            let place = after.map(|token| self.pages.open(tenant, Query::Blobs, token)).transpose()?;
-            let place = place.as_deref().map(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
-            let other = || StoreError::invalid("the page token is of another store");
-            let place = place.map(|key: Option<BlobKey>| key.ok_or_else(other)).transpose()?;
+            let place = self.pages.place(tenant, Query::Blobs, after, parsed_place::<BlobKey>)?;
             let of = tenant.clone();
             let listed = self.shared.run(move |folder| folder.list(&of, to_usize(limit), place.as_ref()));
             let (items, more) = done(listed).await?;

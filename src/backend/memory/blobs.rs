@@ -4,7 +4,7 @@ use super::super::form::to_usize;
 use super::{Memory, lock_read, lock_write};
 use crate::store::{
     BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Generation,
-    Page, PageToken, PutOutcome, Query, Result, StoreError, Tenant, UrlKind, stream,
+    Page, PageToken, PutOutcome, Query, Result, StoreError, Tenant, UrlKind, parsed_place, stream,
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
@@ -156,10 +156,7 @@ impl BlobStore for Memory {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
         Box::pin(async move {
-            let place = after.map(|token| self.pages.open(tenant, Query::Blobs, token)).transpose()?;
-            let place = place.as_deref().map(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
-            let other = || StoreError::invalid("the page token is of another store");
-            let place = place.map(|key: Option<BlobKey>| key.ok_or_else(other)).transpose()?;
+            let place = self.pages.place(tenant, Query::Blobs, after, parsed_place::<BlobKey>)?;
             let (items, more) = self.blobs.list(tenant, to_usize(limit), place);
             let last = items.last().filter(|_| more);
             let next =

@@ -3,8 +3,8 @@
 use super::super::form::{check_change, check_changes, to_usize};
 use super::{Memory, lock_read, lock_write};
 use crate::store::{
-    BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Query, Result, Revision,
-    StoreError, Tenant,
+    BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Query, Result, Revision, Tenant,
+    text_place,
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
@@ -103,10 +103,8 @@ impl Ledger for Memory {
     ) -> BoxFuture<'a, Result<Page<LedgerRecord>>> {
         Box::pin(async move {
             let query = Query::Ledger(prefix);
-            let place = after.map(|token| self.pages.open(tenant, query, token)).transpose()?;
-            let place = place.as_deref().map(std::str::from_utf8).transpose();
-            let place = place.map_err(|_| StoreError::invalid("the page token is of another store"))?;
-            let (items, more) = self.records.scan(tenant, prefix, to_usize(limit), place);
+            let place = self.pages.place(tenant, query, after, text_place)?;
+            let (items, more) = self.records.scan(tenant, prefix, to_usize(limit), place.as_deref());
             let last = items.last().filter(|_| more);
             let next = last.map(|last| self.pages.seal(tenant, query, last.key.as_str().as_bytes())).transpose()?;
             Ok(Page { items, next })

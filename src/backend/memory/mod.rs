@@ -10,7 +10,7 @@ mod table;
 use super::form::{check_writes, to_usize};
 use crate::store::{
     AtomicScope, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageToken, Query, ResourceStore,
-    Result, Search, StoreError, SystemClock, Tenant, Version, VersionId, Write,
+    Result, Search, StoreError, SystemClock, Tenant, Version, VersionId, Write, text_place, version_place,
 };
 use blobs::Blobs;
 use ledger::Records;
@@ -171,13 +171,11 @@ impl Memory {
 
     fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
         let query = Query::Search(search);
-        let place = search.after.as_ref().map(|token| self.pages.open(tenant, query, token)).transpose()?;
-        let after = place.as_deref().map(std::str::from_utf8).transpose();
-        let after = after.map_err(|_| StoreError::invalid("the page token is of another store"))?;
+        let after = self.pages.place(tenant, query, search.after.as_ref(), text_place)?;
         let Some(part) = self.part(tenant) else {
             return Ok(Page { items: Vec::new(), next: None });
         };
-        let (items, last) = part.search(search, to_usize(search.limit), after);
+        let (items, last) = part.search(search, to_usize(search.limit), after.as_deref());
         let next = last.map(|id| self.pages.seal(tenant, query, id.as_bytes())).transpose()?;
         Ok(Page { items, next })
     }
@@ -190,9 +188,7 @@ impl Memory {
         after: Option<&PageToken>,
     ) -> Result<Page<Version>> {
         let query = Query::History(key);
-        let place = after.map(|token| self.pages.open(tenant, query, token)).transpose()?;
-        let before = place.map(|bytes| bytes.try_into().map(u64::from_be_bytes)).transpose();
-        let before = before.map_err(|_| StoreError::invalid("the page token is of another store"))?;
+        let before = self.pages.place(tenant, query, after, version_place)?;
         let (items, more) = self.known(tenant)?.history(key, to_usize(limit), before)?;
         let last = items.last().filter(|_| more).map(|last| last.version.get().to_be_bytes());
         let next = last.map(|place| self.pages.seal(tenant, query, &place)).transpose()?;

@@ -5,8 +5,9 @@ use super::index::{Index, Place};
 use super::record::{Record, Shard, Stored};
 use super::{Limits, lock_read, lock_write};
 use crate::search::Criteria;
-use crate::store::commit_time;
-use crate::store::{CommitError, IndexEntries, Key, Result, Search, StoreError, Version, VersionId, Write};
+use crate::store::{
+    CommitError, IndexEntries, Key, Result, Search, StoreError, Version, VersionId, Write, commit_time,
+};
 use smol_str::SmolStr;
 use std::hash::{BuildHasher, Hash as _, Hasher as _, RandomState};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};

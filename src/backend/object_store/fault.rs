@@ -1,9 +1,9 @@
 //! What an error of the engine means for the caller.
 
 use crate::store::{BoxError, StoreError};
+use crate::support::chain;
 use ::object_store::Error;
 use ::object_store::client::{HttpError, HttpErrorKind};
-use std::error::Error as StdError;
 
 /// An error of a call that changes nothing, or that may be repeated.
 pub(super) fn of_read(error: Error) -> StoreError {
@@ -79,8 +79,4 @@ fn told(error: &Error) -> Told {
 
 fn repeated(error: &Error) -> bool {
     chain(error).any(|link| link.to_string().contains(" retries, max_retries: "))
-}
-
-fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&link| link.source())
 }

@@ -9,7 +9,7 @@ mod writer;
 
 use crate::store::{
     BlobCapabilities, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Page, PageKey, PageToken,
-    Query, Result, StoreError, Tenant, UrlKind,
+    Query, Result, StoreError, Tenant, UrlKind, parsed_place,
 };
 use ::object_store::path::Path;
 use ::object_store::signer::{Method, Signer};
@@ -287,10 +287,7 @@ impl BlobStore for Objects {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
         Box::pin(async move {
-            let place = after.map(|token| self.pages.open(tenant, Query::Blobs, token)).transpose()?;
-            let place = place.as_deref().map(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
-            let other = || StoreError::invalid("the page token is of another store");
-            let place = place.map(|key: Option<BlobKey>| key.ok_or_else(other)).transpose()?;
+            let place = self.pages.place(tenant, Query::Blobs, after, parsed_place::<BlobKey>)?;
             let (items, more) = list::page(&self.place, tenant, limit, place, self.ordered).await?;
             let last = items.last().filter(|_| more);
             let seal = |last: &BlobInfo| self.pages.seal(tenant, Query::Blobs, last.key.to_string().as_bytes());

@@ -1,8 +1,7 @@
 //! Large files on their way to their place.
 
 use super::{Place, fault, list};
-use crate::store::random_number;
-use crate::store::{Result, Tenant};
+use crate::store::{Result, Tenant, random_name};
 use ::object_store::path::Path;
 use ::object_store::{MultipartUpload, PutPayload, UploadPart};
 use std::future::poll_fn;
@@ -96,9 +95,4 @@ impl Drop for Upload {
             runtime.spawn(async move { upload.abort().await });
         }
     }
-}
-
-/// 128 random bits.
-fn random_name() -> Result<String> {
-    Ok(format!("{:032x}", random_number()?))
 }

@@ -5,7 +5,7 @@ use super::error::unreadable;
 use super::{Postgres, failed};
 use crate::store::{
     BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Query, Result, Revision,
-    StoreError, Tenant,
+    StoreError, Tenant, text_place,
 };
 use bytes::Bytes;
 use std::num::NonZeroU32;
@@ -65,9 +65,7 @@ impl Postgres {
         after: Option<&PageToken>,
     ) -> Result<Page<LedgerRecord>> {
         let query = Query::Ledger(prefix);
-        let place = after.map(|token| self.pages.open(tenant, query, token)).transpose()?;
-        let place = place.map(String::from_utf8).transpose();
-        let place = place.map_err(|_| StoreError::invalid("the page token is of another store"))?;
+        let place = self.pages.place(tenant, query, after, text_place)?;
         // `0` is the byte behind `/`. No key is equal to either bound.
         let (start, end) = (place.unwrap_or_else(|| format!("{prefix}/")), format!("{prefix}0"));
         let limit = to_usize(limit).min(MOST);

@@ -11,7 +11,7 @@ mod writing;
 use super::form::to_usize;
 use crate::store::{
     AtomicScope, BoxFuture, Capabilities, CommitError, Key, Page, PageKey, PageToken, Query, ResourceStore, Result,
-    Search, StoreError, Tenant, Version, VersionId, Write, WriteId,
+    Search, StoreError, Tenant, Version, VersionId, Write, WriteId, text_place, version_place,
 };
 use bytes::Bytes;
 use error::{failed, failed_write, is_a_clash};
@@ -240,9 +240,7 @@ impl Postgres {
 
     async fn search_page(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
         let query = Query::Search(search);
-        let place = search.after.as_ref().map(|token| self.pages.open(tenant, query, token)).transpose()?;
-        let place = place.map(String::from_utf8).transpose();
-        let place = place.map_err(|_| StoreError::invalid("the page token is of another store"))?;
+        let place = self.pages.place(tenant, query, search.after.as_ref(), text_place)?;
         let question = question(&self.schema, tenant, search, place);
         let values: Vec<&(dyn ToSql + Sync)> = question.values.iter().map(|value| &**value as _).collect();
         let rows = self.rows(&question.sql, &values, body_size).await?;
@@ -275,9 +273,7 @@ impl Postgres {
         after: Option<&PageToken>,
     ) -> Result<Page<Version>> {
         let query = Query::History(key);
-        let place = after.map(|token| self.pages.open(tenant, query, token)).transpose()?;
-        let before = place.map(|bytes| bytes.try_into().map(i64::from_be_bytes)).transpose();
-        let before = before.map_err(|_| StoreError::invalid("the page token is of another store"))?;
+        let before = self.pages.place(tenant, query, after, |bytes| i64::try_from(version_place(bytes)?).ok())?;
         let limit = to_usize(limit).min(MOST_VERSIONS);
         let more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
         let (id, before_or_all) = (key.id().as_str(), before.unwrap_or(i64::MAX));

@@ -1,8 +1,7 @@
 //! The tables and functions in the database, and how they come there.
 
 use super::failed;
-use crate::store::random_bytes;
-use crate::store::{PageKey, Result, StoreError};
+use crate::store::{PageKey, Result, StoreError, random_bytes};
 use tokio_postgres::Client;
 
 /// Each is applied once, in order, and never changed afterwards. `{s}` is the schema.

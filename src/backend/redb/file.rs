@@ -1,7 +1,9 @@
 //! The database behind a store, opened once more where the engine has given up on its file.
 
+use super::super::private_file::{private, sync_folder};
 use super::{failed, unavailable};
 use crate::store::{Result, StoreError};
+use crate::support::chain;
 use ::redb::{Builder, Database};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -65,20 +67,16 @@ impl OpenDatabase {
 
 /// Whether the engine is done with the file because of this error.
 fn is_of_the_file(error: &StoreError) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = match error {
-        StoreError::Unavailable { source: Some(source), .. } | StoreError::Indeterminate { source: Some(source) } => {
-            Some(&**source)
-        }
-        _ => None,
+    let (StoreError::Unavailable { source: Some(source), .. } | StoreError::Indeterminate { source: Some(source) }) =
+        error
+    else {
+        return false;
     };
-    while let Some(one) = cause {
-        if let Some(error) = one.downcast_ref::<::redb::Error>() {
-            use ::redb::Error::{DatabaseClosed, Io, PreviousIo};
-            return matches!(error, Io(_) | PreviousIo | DatabaseClosed);
-        }
-        cause = one.source();
-    }
-    false
+    let found = chain(&**source).find_map(|link| link.downcast_ref::<::redb::Error>());
+    found.is_some_and(|error| {
+        use ::redb::Error::{DatabaseClosed, Io, PreviousIo};
+        matches!(error, Io(_) | PreviousIo | DatabaseClosed)
+    })
 }
 
 /// Opens a file, or makes it. A new one is made beside its name, and gets it once it is whole: so a file that is there and
@@ -136,19 +134,6 @@ pub(super) fn failed_to_open(error: ::redb::DatabaseError) -> StoreError {
     }
 }
 
-#[cfg(unix)]
-fn private() -> OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = OpenOptions::new();
-    options.mode(0o600);
-    options
-}
-
-#[cfg(not(unix))]
-fn private() -> OpenOptions {
-    OpenOptions::new()
-}
-
 /// What is kept is for the user of the process, and nobody else.
 #[cfg(unix)]
 fn for_owner_alone(file: &File) -> io::Result<()> {
@@ -165,13 +150,6 @@ fn for_owner_alone(_: &File) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(unix)]
 fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder_of(_: &Path) -> io::Result<()> {
-    Ok(())
+    sync_folder(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }

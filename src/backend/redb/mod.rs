@@ -9,10 +9,9 @@ mod writer;
 
 use super::answer::answer;
 use super::form::{check_writes, to_usize};
-use crate::store::random_bytes;
 use crate::store::{
     AtomicScope, BoxError, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageToken, Query,
-    ResourceStore, Result, Search, StoreError, Tenant, Version, VersionId, Write,
+    ResourceStore, Result, Search, StoreError, Tenant, Version, VersionId, Write, random_bytes, version_place,
 };
 use ::redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use file::{OpenDatabase, Reopen};
@@ -163,9 +162,7 @@ impl Redb {
 
     fn search_now(&self, transaction: &ReadTransaction, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
         let query = Query::Search(search);
-        let place = search.after.as_ref().map(|token| self.pages.open(tenant, query, token)).transpose()?;
-        let other = || StoreError::invalid("the page token is of another store");
-        let place = place.map(|bytes| Place::decode(&bytes).ok_or_else(other)).transpose()?;
+        let place = self.pages.place(tenant, query, search.after.as_ref(), |bytes| Place::decode(&bytes))?;
         let (items, next) = Finder::new(transaction, tenant, search)?.page(to_usize(search.limit), place.as_ref())?;
         let next = next.map(|place| self.pages.seal(tenant, query, &place.encode())).transpose()?;
         Ok(Page { items, next })
@@ -180,9 +177,7 @@ impl Redb {
         after: Option<&PageToken>,
     ) -> Result<Page<Version>> {
         let query = Query::History(key);
-        let place = after.map(|token| self.pages.open(tenant, query, token)).transpose()?;
-        let before = place.map(|bytes| bytes.try_into().map(u64::from_be_bytes)).transpose();
-        let before = before.map_err(|_| StoreError::invalid("the page token is of another store"))?;
+        let before = self.pages.place(tenant, query, after, version_place)?;
         let at = current_key(tenant, key);
         let current = open_for_reading(transaction, CURRENT)?;
         let row = current.get(at.as_slice()).map_err(failed)?.ok_or(StoreError::NotFound)?;

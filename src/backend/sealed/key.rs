@@ -1,6 +1,6 @@
 //! Data keys, and who wraps them.
 
-use crate::store::{BoxFuture, InvalidText, Result, StoreError, Tenant};
+use crate::store::{BoxFuture, InvalidText, Result, StoreError, Tenant, fill_random};
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{AeadInOut, KeyInit, Nonce, Tag};
 use smol_str::SmolStr;
@@ -28,7 +28,7 @@ impl DataKey {
     /// [`StoreError::Unavailable`] when there is none.
     pub fn random() -> Result<Self> {
         let mut key = Zeroizing::new([0; 32]);
-        fill(&mut *key)?;
+        fill_random(&mut *key)?;
         Ok(Self(key))
     }
 
@@ -53,11 +53,6 @@ impl fmt::Debug for DataKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DataKey(..)")
     }
-}
-
-fn fill(bytes: &mut [u8]) -> Result<()> {
-    getrandom::fill(bytes)
-        .map_err(|error| StoreError::Unavailable { retry_after: None, source: Some(error.to_string().into()) })
 }
 
 /// Names the key of a provider that wrapped a data key: 1 to 128 visible characters of ASCII.
@@ -271,7 +266,7 @@ impl KeyRing {
     fn wrap_now(&self, tenant: &Tenant, key: &DataKey, context: &[u8]) -> Result<WrappedKey> {
         self.count()?;
         let mut nonce = Nonce::<Aes256Gcm>::default();
-        fill(&mut nonce)?;
+        fill_random(&mut nonce)?;
         let mut sealed = Zeroizing::new(*key.as_bytes());
         let bound = bound(tenant, context);
         let cipher = self.key(&self.current)?.cipher();

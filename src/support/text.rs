@@ -1,0 +1,19 @@
+//! Texts cut at a limit.
+
+/// The beginning of a text: at most `limit` bytes, fewer where a character would be torn.
+pub(crate) fn truncated(text: &str, limit: usize) -> &str {
+    text.get(..text.floor_char_boundary(limit)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::truncated;
+
+    #[test]
+    fn no_character_is_torn() {
+        assert_eq!(truncated("aé", 2), "a");
+        assert_eq!(truncated("aé", 3), "aé");
+        assert_eq!(truncated("aé", 9), "aé");
+        assert_eq!(truncated("é", 0), "");
+    }
+}

@@ -1,0 +1,18 @@
+//! Lets other tasks of the same thread run.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+/// Is ready at the second poll, so that the executor runs other tasks between: a store in memory never makes it wait.
+pub(crate) async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
