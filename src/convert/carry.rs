@@ -191,11 +191,16 @@ pub(super) fn under(name: &str) -> String {
 impl Row {
     /// Takes the element out of its object. A value that should be an array and is none is a finding.
     pub(super) fn take<'a>(&self, object: &mut Object<'a>, ctx: &mut Context<'_>, element: &str) -> Taken<'a> {
+        self.take_at(object, ctx, element, "")
+    }
+
+    /// The same out of an object within the resource, at `place`.
+    fn take_at<'a>(&self, object: &mut Object<'a>, ctx: &mut Context<'_>, element: &str, place: &str) -> Taken<'a> {
         let items = match object.take(self.name) {
             None => Vec::new(),
             Some(Json::Array(items)) if self.repeats => items,
             Some(found) if self.repeats => {
-                wrong_type(ctx, element, self.name, "found no array, wanted one");
+                wrong_type(ctx, element, &below(place, self.name), "found no array, wanted one");
                 vec![found]
             }
             Some(found) => vec![found],
@@ -220,41 +225,49 @@ impl Row {
         }
     }
 
-    /// The extensions that carry the element.
-    pub(super) fn encode<'a>(
+    /// The extensions that carry the element, each with its number in the list at `place`.
+    fn encode<'a>(
         &self,
         taken: Taken<'a>,
         url: &str,
         ctx: &mut Context<'_>,
         element: &str,
-    ) -> Vec<Object<'a>> {
+        place: &str,
+    ) -> Vec<(usize, Object<'a>)> {
+        // What was taken out of the list left null behind.
+        let mut items = taken.items.into_iter().enumerate().filter(|(_, item)| !item.is_null());
         match self.shape {
             Shape::Value(value, under) => {
-                let mut extensions: Vec<Object<'a>> = Vec::with_capacity(1);
-                let one = |item| Object::of([("url", Json::text(url.to_owned())), (value, item)]);
-                let mut items = taken.items.into_iter();
-                match (items.next(), taken.under) {
-                    (first, Some(extra)) => {
-                        let mut extension = Object::of([("url", Json::text(url.to_owned()))]);
-                        extension.put_some(value, first);
-                        extension.put(under, extra);
-                        extensions.push(extension);
-                    }
-                    (Some(first), None) => extensions.push(one(first)),
-                    (None, None) => {}
+                let mut extensions: Vec<(usize, Object<'a>)> = Vec::with_capacity(1);
+                let one = |(at, item)| (at, Object::of([("url", Json::text(url.to_owned())), (value, item)]));
+                if let Some(extra) = taken.under {
+                    let mut extension = Object::of([("url", Json::text(url.to_owned()))]);
+                    extension.put_some(value, items.next().map(|(_, item)| item));
+                    extension.put(under, extra);
+                    extensions.push((0, extension));
                 }
                 extensions.extend(items.map(one));
                 extensions
             }
             Shape::Parts(rows) => {
-                taken.items.into_iter().filter_map(|item| encode_parts(rows, item, url, ctx, element)).collect()
+                let mut extensions = Vec::new();
+                for (at, item) in items {
+                    let place = if self.repeats { format!("{place}[{at}]") } else { place.to_owned() };
+                    extensions.extend(encode_parts(rows, item, url, ctx, element, &place).map(|made| (at, made)));
+                }
+                extensions
             }
         }
     }
 }
 
-fn wrong_type(ctx: &mut Context<'_>, element: &str, name: &str, words: &'static str) {
-    ctx.find(Key::WrongType, element.to_owned(), words, Some(name.to_owned()), None);
+/// The place of a member of the object at `place`.
+fn below(place: &str, name: &str) -> String {
+    if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") }
+}
+
+fn wrong_type(ctx: &mut Context<'_>, element: &str, place: &str, words: impl Into<Cow<'static, str>>) {
+    ctx.find(Key::WrongType, element.to_owned(), words, Some(place.to_owned()), None);
 }
 
 fn encode_parts<'a>(
@@ -263,28 +276,35 @@ fn encode_parts<'a>(
     url: &str,
     ctx: &mut Context<'_>,
     element: &str,
+    place: &str,
 ) -> Option<Object<'a>> {
     let Json::Object(mut item) = item else {
-        wrong_type(ctx, element, element.rsplit('.').next().unwrap_or_default(), "found no object, wanted one");
+        wrong_type(ctx, element, place, "found no object, wanted one");
         return None;
     };
     let mut extension = Object::default();
     extension.put_some("id", item.take("id"));
+    let mut is_lost = false;
     if item.take("modifierExtension").is_some() {
+        is_lost = true;
         let detail = "a modifier extension on an element that has to be carried in an extension";
-        ctx.lose(Loss::ModifierExtension, Key::Lost, format!("{element}.modifierExtension"), detail, None);
+        let place = Some(below(place, "modifierExtension"));
+        ctx.lose(Loss::ModifierExtension, Key::Lost, format!("{element}.modifierExtension"), detail, place);
     }
     let mut parts = item.take("extension").map(Json::into_items).unwrap_or_default();
     for row in rows {
-        let taken = row.take(&mut item, ctx, element);
-        parts.extend(row.encode(taken, row.name, ctx, element).into_iter().map(Json::Object));
+        let taken = row.take_at(&mut item, ctx, element, place);
+        let encoded = row.encode(taken, row.name, ctx, element, &below(place, row.name));
+        parts.extend(encoded.into_iter().map(|(_, part)| Json::Object(part)));
     }
     if let Some((name, _)) = item.members.first() {
-        let words = format!("`{name}` is no member of the element");
-        ctx.find(Key::WrongType, element.to_owned(), words, Some(element.to_owned()), None);
+        wrong_type(ctx, element, &below(place, name), format!("`{name}` is no member of the element"));
     }
-    // Nothing is left where all of it was lost.
     if parts.is_empty() {
+        // Nothing is left where all of it was lost.
+        if !is_lost {
+            wrong_type(ctx, element, place, "found an element without a value");
+        }
         return None;
     }
     extension.put("url", Json::text(url.to_owned()));
@@ -424,10 +444,10 @@ pub(super) fn carry_taken<'a>(
     let url = format!("{prefix}{}", row.name);
     // Of backbone elements each is told, of values the element.
     let each = matches!(row.shape, Shape::Parts(_));
-    for (index, extension) in row.encode(taken, &url, ctx, &element).into_iter().enumerate() {
+    for (nth, (at, extension)) in row.encode(taken, &url, ctx, &element, row.name).into_iter().enumerate() {
         object.push_extension(extension);
-        let Some(detail) = detail.filter(|_| each || index == 0) else { continue };
-        let from = if row.repeats && each { format!("{}[{index}]", row.name) } else { row.name.to_owned() };
+        let Some(detail) = detail.filter(|_| each || nth == 0) else { continue };
+        let from = if row.repeats && each { format!("{}[{at}]", row.name) } else { row.name.to_owned() };
         let last = object.get("extension").map_or(0, |items| items.items().len()).saturating_sub(1);
         ctx.find(Key::Carried, element.clone(), detail(row.name), Some(from), Some(format!("extension[{last}]")));
     }

@@ -24,6 +24,8 @@ pub(super) enum Key {
     Unconverted,
     /// A value of the wrong JSON type.
     WrongType,
+    /// A member that the version has not, and the one before or behind it has.
+    UnknownMember,
     /// What to mind.
     Warning,
 }
@@ -39,6 +41,7 @@ impl Key {
             Self::Collision => "collision",
             Self::Unconverted => "unconverted",
             Self::WrongType => "wrong-type",
+            Self::UnknownMember => "unknown-member",
             Self::Warning => "warning",
         }
     }
@@ -50,7 +53,7 @@ impl Key {
             Self::Unconverted | Self::Warning => (Severity::Warning, Kind::NotSupported),
             Self::Lost => (Severity::Error, Kind::NotSupported),
             Self::Collision => (Severity::Error, Kind::Duplicate),
-            Self::WrongType => (Severity::Error, Kind::Structure),
+            Self::WrongType | Self::UnknownMember => (Severity::Error, Kind::Structure),
         }
     }
 
@@ -64,6 +67,7 @@ impl Key {
             Self::Collision => "two resources would have the same address",
             Self::Unconverted => "the resource is left in its version",
             Self::WrongType => "the element has a value of the wrong JSON type",
+            Self::UnknownMember => "the version has no such element",
             Self::Warning => "the element needs attention",
         }
     }

@@ -1,5 +1,7 @@
 //! Which version of FHIR a document is written for, by its marks.
 
+use super::Direction;
+use super::context::{Context, Key};
 use super::json::{Json, Object};
 use super::options::Version;
 
@@ -30,6 +32,40 @@ const DEVICE: &[(&str, Version)] = &[
     ("endpoint", Version::R5),
     ("gateway", Version::R5),
 ];
+
+/// The members that a resource of R4 has not, and one of STU3 has: of a Device and a component.
+const NOT_IN_R4: &[&str] = &[
+    "udi",
+    "model",
+    "lastSystemChange",
+    "source",
+    "operationalStatus",
+    "parameterGroup",
+    "productionSpecification",
+    "measurementPrinciple",
+    "languageCode",
+];
+/// The members that a resource of R5 has not, and one of R4 has.
+const DEVICE_NOT_IN_R5: &[&str] =
+    &["deviceName", "specialization", "statusReason", "distinctIdentifier", "patient", "udi", "model"];
+const METRIC_NOT_IN_R5: &[&str] = &["parent", "source", "measurementPeriod"];
+
+/// Finds the members of a resource that another version has and its own has not: they would be taken for what they are there.
+pub(super) fn foreign_members(ctx: &mut Context<'_>, object: &Object<'_>) {
+    let foreign: &[&[&str]] = match (object.text("resourceType"), ctx.direction) {
+        (Some("Device"), Direction::R4ToStu3) => &[NOT_IN_R4],
+        (Some("Device"), Direction::R5ToR4) => &[NOT_IN_R4, DEVICE_NOT_IN_R5],
+        (Some("DeviceMetric"), Direction::R5ToR4) => &[METRIC_NOT_IN_R5],
+        _ => return,
+    };
+    for (member, _) in &object.members {
+        let name = member.strip_prefix('_').unwrap_or(member);
+        if foreign.iter().any(|names| names.contains(&name)) {
+            let element = format!("{}.{member}", object.text("resourceType").unwrap_or_default());
+            ctx.find(Key::UnknownMember, element, "", Some(member.to_string()), None);
+        }
+    }
+}
 
 /// Which version a document shows itself to be written for; nothing where it has no mark of one, or is no JSON.
 ///

@@ -149,6 +149,11 @@ fn version_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, mut versions: 
 
 pub(super) fn device_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
     let udi = udi_down(ctx, object);
+    if object.get("version").is_some_and(|version| !matches!(version, Json::Array(_))) {
+        let place = Some("version".to_owned());
+        ctx.find(Key::WrongType, "Device.version", "found no array, wanted one", place, None);
+        return;
+    }
     let version = version_down(object);
     rename(object, "modelNumber", "model");
     // What was not taken stands there still, to be carried.
@@ -163,7 +168,8 @@ fn udi_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) -> Object<'a> {
     let mut udi = match take_first(object, "udiCarrier") {
         Some(Json::Object(udi)) => udi,
         Some(other) => {
-            ctx.find(Key::WrongType, "Device.udiCarrier", "", Some("udiCarrier[0]".to_owned()), None);
+            let (words, place) = ("found no object, wanted one", Some("udiCarrier[0]".to_owned()));
+            ctx.find(Key::WrongType, "Device.udiCarrier", words, place, None);
             drop(other);
             Object::default()
         }
@@ -186,11 +192,11 @@ fn udi_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) -> Object<'a> {
     udi
 }
 
-/// Takes the first item of an array, and the array with its last.
+/// Takes the first item of an array, and the array with its last. The others keep their places.
 fn take_first<'a>(object: &mut Object<'a>, name: &str) -> Option<Json<'a>> {
     let items = object.get_mut(name)?.as_array_mut()?;
-    let first = (!items.is_empty()).then(|| items.remove(0));
-    if items.is_empty() {
+    let first = items.first_mut().map(|first| std::mem::replace(first, Json::null()));
+    if items.len() < 2 {
         object.take(name);
     }
     first
@@ -267,7 +273,7 @@ fn is_marker(tag: &Json<'_>) -> bool {
     tag.text("code") == Some(COMPONENT) && tag.only(&["system", "code"]) && tag.text("system").is_some_and(ours)
 }
 
-fn mark<'a>(ctx: &Context<'_>, object: &mut Object<'a>) {
+pub(super) fn mark<'a>(ctx: &Context<'_>, object: &mut Object<'a>) {
     let system = Json::text(ctx.options.base.text(CanonicalName::Stu3Type));
     let tag = Json::Object(Object::of([("system", system), ("code", Json::text(COMPONENT))]));
     if !object.has("meta") {

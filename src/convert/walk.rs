@@ -122,6 +122,7 @@ impl Kind {
 /// Converts the datatypes below an object, and the object itself. Says whether it stays.
 pub(super) fn walk<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, kind: Kind, at: &Path<'_>) -> bool {
     let mut emptied = false;
+    let mut only_nulls: Vec<String> = Vec::new();
     for (name, value) in &mut object.members {
         let kind = match &*value {
             Json::Text(_) => continue,
@@ -138,11 +139,21 @@ pub(super) fn walk<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, kind: Kin
                 nothing(ctx, "found an empty object, wanted members or no member", &at.child(name));
                 continue;
             }
+            Json::Array(items) if !name.starts_with('_') && items.iter().all(Json::is_null) => {
+                only_nulls.push(name.clone().into_owned());
+                continue;
+            }
             Json::Object(_) | Json::Array(_) if name.starts_with('_') => Some(Kind::Element),
             Json::Object(_) | Json::Array(_) => kind.member(name, ctx.direction),
         };
         let Some(kind) = kind else { continue };
         emptied |= visit(ctx, value, kind, &at.child(name));
+    }
+    for name in only_nulls {
+        // The nulls of primitives stand for their ids and extensions.
+        if !object.members.iter().any(|(own, _)| own.strip_prefix('_') == Some(&name)) {
+            nothing(ctx, "found only null in an array, wanted items or no member", &at.child(&name));
+        }
     }
     if emptied {
         object.members.retain(|(_, value)| !is_hollow(value));
@@ -156,12 +167,21 @@ fn visit(ctx: &mut Context<'_>, value: &mut Json<'_>, kind: Kind, at: &Path<'_>)
         Json::Object(object) => !walk(ctx, object, kind, at) || object.is_empty(),
         Json::Array(items) => {
             let before = items.len();
+            let pads = at.name().starts_with('_') || !items.iter().any(|item| matches!(item, Json::Object(_)));
             let mut hollow = false;
             let mut index = 0;
             items.retain_mut(|item| {
                 let here = at.indexed(index);
                 index += 1;
                 match item {
+                    Json::Object(object) if object.is_empty() => {
+                        nothing(ctx, "found an empty object, wanted members or no item", &here);
+                        true
+                    }
+                    Json::Token(_) if item.is_null() && !pads => {
+                        nothing(ctx, "found null among objects, wanted objects alone", &here);
+                        true
+                    }
                     Json::Object(object) => {
                         let stays = walk(ctx, object, kind, &here);
                         hollow |= object.is_empty();
