@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: convert --to stu3|r4|r4b|r5 [OPTIONS] FILE...
 
-Prints each document in that version (compact JSON), and its findings as an OperationOutcome on standard error; where
+Prints each document, which is JSON and no XML, in that version (compact JSON), and its findings as an OperationOutcome on standard error; where
 it cannot be converted without loss, the OperationOutcome instead.
 
   --from V           the version of the documents: stu3, r4, r4b or r5; else the one that they show, and where

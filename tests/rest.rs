@@ -28,3 +28,5 @@ mod patches;
 mod searches;
 #[path = "rest/updates.rs"]
 mod updates;
+#[path = "rest/versions.rs"]
+mod versions;

@@ -21,6 +21,10 @@ pub(crate) struct Object<'a> {
     pub(crate) members: Vec<(Cow<'a, str>, Json<'a>)>,
 }
 
+/// The memory of a member, and for how many an object has room at first.
+const MEMBER: usize = size_of::<(Cow<'static, str>, Json<'static>)>();
+const AT_FIRST: usize = 4;
+
 /// How many members an object may have before its duplicates are looked for by a set.
 const FEW: usize = 24;
 
@@ -243,18 +247,21 @@ fn read_value<'a>(r: &mut Reader<'a>, at: &Path<'_>) -> Read<Json<'a>> {
     match r.peek() {
         Some(b'{') => {
             r.enter()?;
-            let mut members: Vec<(Cow<'a, str>, Json<'a>)> = Vec::with_capacity(4);
+            let mut members: Vec<(Cow<'a, str>, Json<'a>)> = Vec::with_capacity(AT_FIRST);
+            r.charge(AT_FIRST * MEMBER)?;
             let mut names = BTreeSet::new();
             while r.more(b'}', members.is_empty())? {
                 r.peek();
                 let offset = r.offset();
                 let name = r.key()?;
+                if members.len() >= AT_FIRST {
+                    r.charge(2 * MEMBER)?;
+                }
                 if is_there(&members, &mut names, &name) {
                     let message = "found the member a second time";
                     let here = at.child(&name);
                     r.find_as(Severity::Error, offset, "duplicate-member", Kind::Structure, &here, message);
                 }
-                r.charge(size_of::<(Cow<'_, str>, Json<'_>)>())?;
                 let value = read_value(r, &at.child(&name))?;
                 members.push((name, value));
             }
@@ -264,7 +271,7 @@ fn read_value<'a>(r: &mut Reader<'a>, at: &Path<'_>) -> Read<Json<'a>> {
             r.enter()?;
             let mut items = Vec::new();
             while r.more(b']', items.is_empty())? {
-                r.charge(size_of::<Json<'_>>())?;
+                r.charge(2 * size_of::<Json<'a>>())?;
                 let item = read_value(r, &at.indexed(items.len()))?;
                 items.push(item);
             }
@@ -304,6 +311,14 @@ mod tests {
     fn a_tree_is_written_as_it_was_read() {
         let text = r#"{"a":[1.50,null,{"b":"\u0001\n\"","c":{}}],"_a":[],"d":true}"#;
         assert_eq!(Json::read(text, "Device").unwrap().to_text(0), text);
+    }
+
+    #[test]
+    fn tree_larger_than_its_memory_is_refused() {
+        let text = format!("[{}0]", "{},".repeat(1_000));
+        assert!(Json::read_within(&text, "Device", 1 << 20).is_ok());
+        let report = Json::read_within(&text, "Device", 1 << 16).unwrap_err();
+        assert_eq!(report.issues()[0].rule, "too-many-elements");
     }
 
     #[test]

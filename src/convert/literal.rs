@@ -8,10 +8,15 @@ pub(super) fn to_device(text: &str, ids: &Ids) -> Option<String> {
     if !text.contains("DeviceComponent/") {
         return None;
     }
-    with_type(text, "DeviceComponent", "Device", |id| match ids {
+    with_type(text, "DeviceComponent", "Device", |id| device_id(id, ids))
+}
+
+/// The id of the Device that a component is from R4 on.
+pub(super) fn device_id(id: &str, ids: &Ids) -> String {
+    match ids {
         Ids::Keep => id.to_owned(),
         Ids::Prefix(prefix) => format!("{prefix}{id}"),
-    })
+    }
 }
 
 /// The reference to a Device as one to the component that it is; nothing where it is to something else.

@@ -70,11 +70,13 @@ mod literal;
 mod options;
 mod r4;
 mod r5;
+mod service;
 mod specification;
 mod walk;
 
 pub use detect::version_of;
 pub use options::{CodeSystems, Components, Ids, Links, Loss, MetricDevice, NotAVersion, Options, Version};
+pub(crate) use service::{as_component, check_within, component_of, device_of, entry, is_loss, valid_to};
 
 use crate::element::ReadMode;
 use crate::issue::{Path, Report};
@@ -176,7 +178,7 @@ pub fn to(version: Version, resource: &Resource, options: &Options) -> Result<Co
     if version == Version::Stu3 {
         return Ok(Converted { json, report: Report::new() });
     }
-    convert(Version::Stu3, version, &json, options)
+    convert(Version::Stu3, version, &json, options, usize::MAX)
 }
 
 /// Reads a document of another version.
@@ -188,7 +190,7 @@ pub fn from(version: Version, json: &[u8], options: &Options) -> Result<Reading<
     if version == Version::Stu3 {
         return Resource::read(json, ReadMode::Strict);
     }
-    let converted = convert(version, Version::Stu3, utf8(json)?, options)?;
+    let converted = convert(version, Version::Stu3, utf8(json)?, options, usize::MAX)?;
     match Resource::read(converted.json.as_bytes(), ReadMode::Strict) {
         Ok(mut reading) => {
             reading.report = converted.report;
@@ -212,7 +214,7 @@ pub fn between(from: Version, to: Version, json: &[u8], options: &Options) -> Re
     }
     // Whether the document is one of its version is judged by reading it.
     self::from(from, json, &options.clone().allow(Loss::ALL))?;
-    convert(from, to, utf8(json)?, options)
+    convert(from, to, utf8(json)?, options, usize::MAX)
 }
 
 fn utf8(json: &[u8]) -> Result<&str, Report> {
@@ -223,9 +225,10 @@ fn utf8(json: &[u8]) -> Result<&str, Report> {
     }
 }
 
-fn convert(from: Version, to: Version, text: &str, options: &Options) -> Result<Converted, Report> {
+/// Converts a text, of which no more is read than `memory` bytes hold.
+fn convert(from: Version, to: Version, text: &str, options: &Options, memory: usize) -> Result<Converted, Report> {
     let root = type_ahead(text);
-    let Json::Object(mut object) = Json::read(text, root)? else { return Err(json::not_an_object()) };
+    let Json::Object(mut object) = Json::read_within(text, root, memory)? else { return Err(json::not_an_object()) };
     let before = object.text("resourceType").unwrap_or("Resource").to_owned();
     let mut ctx = Context::new(options, to);
     for direction in Direction::between(from, to) {
@@ -286,6 +289,7 @@ fn convert_resource<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, at: &Pat
         }
     };
     ctx.component = component;
+    detect::foreign_members(ctx, object);
     let kind = if name == "Bundle" { Kind::Bundle } else { Kind::Record };
     walk(ctx, object, kind, &Path::root(""));
     match (&*name, ctx.direction) {

@@ -96,6 +96,31 @@
 //! beside them. A Bundle has no extensions: those of its `meta` carry `timestamp`. A link relation that R5 does not know is
 //! `X4 Bundle.link.relation`.
 //!
+//! # In a service
+//!
+//! [`rest::Server`](crate::rest::Server), and with it the example `update_service`, keeps resources in STU3 and speaks all
+//! four versions. The parameter `fhirVersion` of the media type says which: 3.0, 4.0, 4.3 or 5.0.
+//!
+//! ```text
+//! curl -H 'Accept: application/fhir+json; fhirVersion=4.0' http://127.0.0.1:8080/demo/fhir/DeviceComponent
+//! curl -X PUT -H 'Content-Type: application/fhir+json; fhirVersion=4.0' --data @device.json http://127.0.0.1:8080/demo/fhir/Device/x
+//! ```
+//!
+//! - Reads, histories, searches and the answers to writes come in the version that `_format` or `Accept` names, and where
+//!   neither names one in that of the body; the `Content-Type` says it, and so do the links to other pages. A version that is
+//!   not known is refused: 406 for an answer, 415 for a body.
+//! - Creations, updates, batches and transactions are converted and then written as those of STU3 are, with the same checks;
+//!   the updates of a component survive them. What would be lost is refused with 422 and its places, what is wrong with 400. A
+//!   JSON Patch is carried out on the resource in the version of the answer, or in the one that its `Content-Type` names.
+//! - A resource that cannot be shown in a version without loss is answered with 406; in a page an outcome stands in its place,
+//!   and so it is with the second of two resources that would be the same Device.
+//! - From R4 on a component is a Device, and has both addresses: `Device/x` means the component where there is no Device of
+//!   that id. A document without a mark that is sent to the address of a component is that component. One that says to be a
+//!   component where a Device of its id is is refused with 409. Searches ask for the types of STU3, with its parameters.
+//! - The entity tag is that of the version of the resource, whatever the version of FHIR: `W/"3"` is the third state, and
+//!   `If-Match` and `If-None-Match` mean the state. As one state has several forms, every answer has `Vary: Accept`.
+//! - `GET metadata` lists the media types, and comes in the version that is asked for.
+//!
 //! # What cannot be kept
 //!
 //! The conversion is refused, unless [`Options::allow`](crate::convert::Options::allow) names the [`Loss`](crate::convert::Loss):

@@ -65,7 +65,13 @@ pub(super) fn add(report: &mut Report, root: &str) {
 fn other_version(report: &Report, root: &str) -> Option<Issue> {
     let severity = report.iter().map(|issue| issue.severity).min()?;
     let (version, issue) = report.iter().find_map(|issue| Some((version_of(issue)?, issue)))?;
-    let message = format!("the document looks written for FHIR {version}, wanted FHIR STU3 (see `{}`)", issue.at);
+    let way = match version {
+        _ if issue.rule == "resource-type" => "",
+        "R4" => ": `convert` reads it, and a service where it is sent with `fhirVersion=4.0`",
+        "R5" => ": `convert` reads it, and a service where it is sent with `fhirVersion=5.0`",
+        _ => "",
+    };
+    let message = format!("the document looks written for FHIR {version}, wanted FHIR STU3 (see `{}`){way}", issue.at);
     Some(Issue::new("fhir-version", severity, Kind::NotSupported, Path::root(root), message))
 }
 

@@ -2,17 +2,18 @@
 
 use super::address::Address;
 use super::bundle_writer::{BundleWriter, quoted};
-use super::header::{body_is_json, takes_what_we_write};
+use super::format::body_version;
 use super::problem::{Problem, Result};
-use super::{Body, FHIR_JSON, Limits, Request, Response, Server};
+use super::translate::check_in;
+use super::{FHIR_JSON, Limits, Request, Response, Server};
 use crate::code::{BundleType, HttpVerb};
+use crate::convert;
 use crate::issue::{Kind, Report};
 use crate::primitive::{Instant, Text};
 use crate::resource::bundle::Entry;
 use crate::resource::{Bundle, Resource};
 use crate::store::{ResourceStore, Version};
 use crate::support::{http_date, read_http_date, yield_now};
-use crate::validate::check_within;
 use std::collections::BTreeMap;
 
 /// One entry, as the request that it is.
@@ -70,9 +71,8 @@ impl Asked {
 impl<S: ResourceStore + ?Sized> Server<S> {
     /// `POST` of a Bundle.
     pub(super) async fn bundle(&self, request: &Request<'_>) -> Result<Response> {
-        takes_what_we_write(request)?;
-        body_is_json(request)?;
-        let (bundle, mut faults) = read_bundle(&request.body, &self.limits)?;
+        let version = body_version(request)?;
+        let (bundle, mut faults) = self.read_bundle(version, &request.body)?;
         if bundle.entry.len() > self.limits.entries() {
             let (found, most) = (bundle.entry.len(), self.limits.entries());
             let words = format!("the bundle has {found} entries, and at most {most} are taken: send several");
@@ -85,13 +85,16 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let mut asked = Vec::with_capacity(bundle.entry.len());
         for (at, entry) in bundle.entry.into_iter().enumerate() {
             let place = format!("Bundle.entry[{at}]");
-            let faulty = faults.remove(&at).map(|report| Problem::document(&report));
-            asked.push(match faulty {
+            let faulty = faults.remove(&at).map(|report| self.not_taken(report));
+            let read = match faulty {
                 Some(problem) => Err(problem),
-                None => {
-                    Asked::read(entry, place.clone(), self.base.as_str(), prefer).map_err(|problem| problem.at(&place))
+                None => match Asked::read(entry, place.clone(), self.base.as_str(), prefer) {
+                    Ok(asked) => self.asked_in(version, asked).await,
+                    Err(problem) => Err(problem),
                 }
-            });
+                .map_err(|problem| problem.at(&place)),
+            };
+            asked.push(read);
         }
         match kind {
             Some(BundleType::Batch) => Ok(self.batch(asked).await),
@@ -106,7 +109,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// Each entry on its own.
     async fn batch(&self, asked: Vec<Result<Asked>>) -> Response {
-        let mut bundle = BundleWriter::new("batch-response", None, &[]);
+        let mut bundle = self.bundle_writer("batch-response", None, &[]);
         for entry in asked {
             let full = self.spent.is_full(&self.limits);
             let answer = match entry {
@@ -130,6 +133,63 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
         Response::json(200, bundle.finish())
     }
+
+    /// An entry of a Bundle in a version of FHIR, as what it asks for here.
+    async fn asked_in(&self, version: convert::Version, mut asked: Asked) -> Result<Asked> {
+        if version == convert::Version::Stu3 {
+            return Ok(asked);
+        }
+        asked.address = match (&asked.address, asked.resource.take()) {
+            (Address::Resource(key), Some(resource)) => {
+                let (key, resource) = self.at_key_in(version, key, resource).await?;
+                asked.resource = Some(resource);
+                Address::Resource(key)
+            }
+            (Address::Type(kind), Some(resource)) => {
+                let (kind, resource) = self.of_type_in(version, *kind, resource)?;
+                asked.resource = Some(resource);
+                Address::Type(kind)
+            }
+            (address, resource) => {
+                asked.resource = resource;
+                self.address_meant(address, version).await?
+            }
+        };
+        Ok(asked)
+    }
+
+    /// Reads a Bundle of a version with every finding. Where a resource alone is faulty, the findings go with the place of its
+    /// entry: the other entries of a batch are carried out.
+    fn read_bundle(&self, version: convert::Version, body: &[u8]) -> Result<(Bundle, BTreeMap<usize, Report>)> {
+        let checked = check_in(version, body, &self.conversion, &self.limits);
+        let whole = || self.not_taken(checked.report.clone());
+        let bundle = match checked.resource {
+            Some(Resource::Bundle(bundle)) => *bundle,
+            Some(other) if !checked.report.has_errors() => {
+                let words = format!("the resource is a {}, and a Bundle is wanted", other.resource_type());
+                return Err(Problem::bad("resource-type", words));
+            }
+            _ => return Err(whole()),
+        };
+        if !checked.report.has_errors() {
+            return Ok((bundle, BTreeMap::new()));
+        }
+        // Where findings are not listed, there is no telling which entries they are of.
+        if checked.report.omitted() > 0 {
+            return Err(whole());
+        }
+        let mut faults: BTreeMap<usize, Report> = BTreeMap::new();
+        for issue in checked.report.iter().filter(|issue| issue.severity <= crate::issue::Severity::Error) {
+            // The place of what a conversion finds is that in the document that was sent.
+            let sent = issue.places.as_deref().and_then(|places| places.source.as_deref());
+            let at = entry_of(sent.unwrap_or(&issue.at));
+            let (Some(at), Some(BundleType::Batch)) = (at, bundle.r#type.value) else {
+                return Err(whole());
+            };
+            faults.entry(at).or_default().push(issue.clone());
+        }
+        Ok((bundle, faults))
+    }
 }
 
 /// The answer to an entry that reads, where the others have filled the Bundle.
@@ -137,36 +197,6 @@ pub(super) fn full_answer(limits: &Limits) -> Problem {
     let most = limits.answer_bytes();
     let words = format!("the answers to the entries before have {most} bytes or more: send this one in another batch");
     Problem::new(413, Kind::TooCostly, "answer-too-large", words)
-}
-
-/// Reads a Bundle with every finding. Where a resource alone is faulty, the findings go with the place of its entry: the
-/// other entries of a batch are carried out.
-fn read_bundle(body: &[u8], limits: &Limits) -> Result<(Bundle, BTreeMap<usize, Report>)> {
-    let checked = check_within(body, limits.read_memory());
-    let whole = || Problem::document_within(checked.report.clone(), limits);
-    let bundle = match checked.resource {
-        Some(Resource::Bundle(bundle)) => *bundle,
-        Some(other) if !checked.report.has_errors() => {
-            let words = format!("the resource is a {}, and a Bundle is wanted", other.resource_type());
-            return Err(Problem::bad("resource-type", words));
-        }
-        _ => return Err(whole()),
-    };
-    if !checked.report.has_errors() {
-        return Ok((bundle, BTreeMap::new()));
-    }
-    // Where findings are not listed, there is no telling which entries they are of.
-    if checked.report.omitted() > 0 {
-        return Err(whole());
-    }
-    let mut faults: BTreeMap<usize, Report> = BTreeMap::new();
-    for issue in checked.report.iter().filter(|issue| issue.severity <= crate::issue::Severity::Error) {
-        let (Some(at), Some(BundleType::Batch)) = (entry_of(&issue.at), bundle.r#type.value) else {
-            return Err(whole());
-        };
-        faults.entry(at).or_default().push(issue.clone());
-    }
-    Ok((bundle, faults))
 }
 
 /// The entry in whose resource a place is.
@@ -177,25 +207,29 @@ fn entry_of(place: &str) -> Option<usize> {
 }
 
 /// Adds what became of an entry.
-pub(super) fn add(bundle: &mut BundleWriter, response: &Response) {
-    let mut told = format!("{{\"status\":{}", quoted(status_line(response.status)));
-    if let Some(location) = response.header("location") {
+pub(super) fn add(bundle: &mut BundleWriter, answer: &Response) {
+    let resource = Some(&answer.body).filter(|body| !body.is_empty() && answer.status < 400);
+    bundle.entry(None, resource, &format!("\"response\":{}", response(answer)));
+}
+
+/// What an entry of a Bundle says of its answer.
+pub(super) fn response(answer: &Response) -> String {
+    let mut told = format!("{{\"status\":{}", quoted(status_line(answer.status)));
+    if let Some(location) = answer.header("location") {
         told += &format!(",\"location\":{}", quoted(location));
     }
-    if let Some(tag) = response.header("etag") {
+    if let Some(tag) = answer.header("etag") {
         told += &format!(",\"etag\":{}", quoted(tag));
     }
-    let modified = response.header("last-modified").and_then(read_http_date);
+    let modified = answer.header("last-modified").and_then(read_http_date);
     if let Some(modified) = modified.and_then(|moment| Instant::try_from(moment).ok()) {
         told += &format!(",\"lastModified\":{}", quoted(modified.as_str()));
     }
-    let body: Option<&Body> = (!response.body.is_empty()).then_some(&response.body);
-    let refused = response.status >= 400;
-    if let Some(outcome) = body.filter(|_| refused) {
-        told += &format!(",\"outcome\":{}", String::from_utf8_lossy(outcome));
+    if answer.status >= 400 && !answer.body.is_empty() {
+        told += &format!(",\"outcome\":{}", String::from_utf8_lossy(&answer.body));
     }
     told.push('}');
-    bundle.entry(None, body.filter(|_| !refused), "response", &told);
+    told
 }
 
 fn status_line(status: u16) -> String {
@@ -218,7 +252,7 @@ fn status_line(status: u16) -> String {
 }
 
 /// The answer to an entry that made a version, or met one.
-pub(super) fn of_write<S: ResourceStore + ?Sized>(
+pub(super) async fn of_write<S: ResourceStore + ?Sized>(
     server: &Server<S>,
     asked: &Asked,
     status: u16,
@@ -227,5 +261,5 @@ pub(super) fn of_write<S: ResourceStore + ?Sized>(
     if version.is_deleted() {
         return Ok(super::server::of_version(Response::empty(status), version));
     }
-    server.written(&asked.request, status, version)
+    server.written(&asked.request, status, version).await
 }

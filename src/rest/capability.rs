@@ -1,42 +1,59 @@
 //! What the service can do, as it says itself.
 
-use super::JSON_PATCH;
 use super::include::FOLLOWED;
+use super::{FHIR_JSON, JSON_PATCH};
+use crate::convert::Version;
 use crate::search::{ParamKind, params};
 use crate::store::{AtomicScope, Capabilities, ResourceType};
 use serde_json::{Value, json};
 
-/// The CapabilityStatement. It is made from the tables by which the service works and from what the store can do, so that it
-/// promises nothing else.
-pub(super) fn statement(base: &str, store: Capabilities) -> String {
-    let resources: Vec<Value> = ResourceType::ALL.into_iter().map(|kind| resource(kind, store)).collect();
+/// What it says of the versions of FHIR.
+const VERSIONS: &str = "Resources are kept in FHIR STU3, and are read and written in 3.0, 4.0, 4.3 and 5.0: as the parameter \
+    `fhirVersion` of the media type says in Accept, _format and Content-Type. From 4.0 on a DeviceComponent is a Device with \
+    a tag; it is read and written at Device/[id] and at DeviceComponent/[id], and found at DeviceComponent. Search \
+    parameters are those of STU3.";
+
+/// The CapabilityStatement in a version of FHIR. It is made from the tables by which the service works and from what the
+/// store can do, so that it promises nothing else.
+pub(super) fn statement(base: &str, store: Capabilities, version: Version) -> String {
+    let is_stu3 = version == Version::Stu3;
+    // From R4 on there is no DeviceComponent.
+    let kinds = ResourceType::ALL.into_iter().filter(|kind| is_stu3 || *kind != ResourceType::DeviceComponent);
+    let resources: Vec<Value> = kinds.map(|kind| resource(kind, store, is_stu3)).collect();
+    let of_version = |version: Version| format!("{FHIR_JSON}; fhirVersion={}", version.mime());
+    let formats: Vec<String> =
+        ["json".to_owned(), FHIR_JSON.to_owned()].into_iter().chain(Version::ALL.map(of_version)).collect();
     // A transaction of one write is none.
     let several = store.max_writes > 1 && store.atomic > AtomicScope::Key;
     let interactions: Vec<Value> =
         several.then_some("transaction").into_iter().chain(["batch"]).map(|code| json!({ "code": code })).collect();
-    let members = json!({
+    let mut members = json!({
         "status": "active",
         "date": "2026-11-24",
         "kind": "instance",
         "software": { "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") },
         "implementation": { "description": "Medical devices and the software updates for them", "url": base },
-        "fhirVersion": "3.0.2",
-        "acceptUnknown": "no",
-        "format": ["json", "application/fhir+json"],
+        "fhirVersion": version.number(),
+        "format": formats,
         "patchFormat": [JSON_PATCH],
         "rest": [{
             "mode": "server",
+            "documentation": VERSIONS,
             "resource": resources,
             "interaction": interactions,
         }],
-    })
-    .to_string();
+    });
+    if let Some(members) = members.as_object_mut().filter(|_| is_stu3) {
+        members.insert("acceptUnknown".to_owned(), "no".into());
+    }
+    let members = members.to_string();
     // First what it is, as in every other resource.
     let members = members.strip_prefix('{').unwrap_or_default();
     format!("{{\"resourceType\":\"CapabilityStatement\",{members}")
 }
 
-fn resource(kind: ResourceType, store: Capabilities) -> Value {
+fn resource(kind: ResourceType, store: Capabilities, is_stu3: bool) -> Value {
+    let profile = format!("http://hl7.org/fhir/StructureDefinition/{kind}");
     let kept = ["vread", "history-instance"];
     let interactions: Vec<Value> =
         ["read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type"]
@@ -55,7 +72,7 @@ fn resource(kind: ResourceType, store: Capabilities) -> Value {
     let to: Vec<String> = FOLLOWED.iter().filter(|(.., to)| *to == kind).map(link).collect();
     let mut said = json!({
         "type": kind.as_str(),
-        "profile": { "reference": format!("http://hl7.org/fhir/StructureDefinition/{kind}") },
+        "profile": if is_stu3 { json!({ "reference": profile }) } else { profile.into() },
         "interaction": interactions,
         "versioning": "versioned-update",
         "readHistory": store.history,

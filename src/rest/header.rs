@@ -1,60 +1,11 @@
 //! What the headers of a request say.
 
+use super::Request;
 use super::problem::{Problem, Result};
-use super::{FHIR_JSON, Request};
 use crate::issue::Kind;
 use crate::store::{MAX_CLOCK_SKEW, Precondition, VersionId};
 use crate::support::{names_tag, read_http_date};
 use time::OffsetDateTime;
-use url::form_urlencoded;
-
-/// Checks that the client takes JSON, which is all that we have.
-pub(super) fn takes_what_we_write(request: &Request<'_>) -> Result<()> {
-    let refuse = |wanted: &str| {
-        let words = format!("`{wanted}` is asked for, and this service writes only {FHIR_JSON}");
-        Err(Problem::unsupported(406, "format", words))
-    };
-    // `_format` goes before `Accept`, for clients that cannot set a header.
-    if request.query.contains("_format")
-        && let Some((_, format)) = form_urlencoded::parse(request.query.as_bytes()).find(|(name, _)| name == "_format")
-    {
-        // A `+` that was not encoded came out as a blank.
-        let format = format.replace(' ', "+");
-        return if is_json(&format) || format == "json" { Ok(()) } else { refuse(&format) };
-    }
-    let accept = request.all("accept");
-    if accept.trim().is_empty() || accept.split(',').any(takes_json) { Ok(()) } else { refuse(&accept) }
-}
-
-/// Whether one range of an `Accept` header takes in what we write.
-fn takes_json(range: &str) -> bool {
-    let mut parts = range.split(';').map(str::trim);
-    let kind = parts.next().unwrap_or_default();
-    let refused = parts.any(|part| {
-        let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
-        weight.is_some_and(|weight| weight.trim().parse::<f32>() == Ok(0.0))
-    });
-    !refused && (is_json(kind) || kind == "*/*" || kind.eq_ignore_ascii_case("application/*"))
-}
-
-/// Whether a media type is JSON, in one of the names that FHIR clients have for it.
-fn is_json(media_type: &str) -> bool {
-    let name = media_type.split(';').next().unwrap_or_default().trim();
-    ["application/fhir+json", "application/json", "application/json+fhir", "text/json"]
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known))
-}
-
-/// Checks that a body is JSON by its `Content-Type`.
-pub(super) fn body_is_json(request: &Request<'_>) -> Result<()> {
-    let kind = request.all("content-type");
-    if is_json(&kind) {
-        return Ok(());
-    }
-    let found =
-        if kind.is_empty() { "the body has no `Content-Type`".to_owned() } else { format!("the body is `{kind}`") };
-    Err(Problem::unsupported(415, "content-type", format_args!("{found}, and {FHIR_JSON} is wanted")))
-}
 
 /// What `If-Match` asks for.
 pub(super) fn if_match(request: &Request<'_>) -> Result<Option<Precondition>> {

@@ -1,12 +1,15 @@
 //! The versions of a resource, newest first.
 
-use super::bundle_writer::{BundleWriter, quoted};
+use super::bundle::response;
+use super::bundle_writer::quoted;
 use super::find::{FIRST, Room};
+use super::format::Format;
 use super::limits::CALL;
 use super::problem::{Problem, Result};
 use super::query::{self, COUNT};
-use super::splice::stamped_body;
+use super::server::of_version;
 use super::{Request, Response, Server};
+use crate::reference::OwnBase;
 use crate::search::date;
 use crate::store::{Key, Page, PageToken, ResourceStore, Version};
 use std::num::NonZeroU32;
@@ -54,13 +57,14 @@ impl Wanted {
         Ok(wanted)
     }
 
-    fn link(&self, base: &crate::reference::OwnBase, key: &Key, page: Option<&PageToken>) -> String {
+    fn link(&self, base: &OwnBase, key: &Key, page: Option<&PageToken>, format: Format) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(&self.used);
         query.append_pair("_count", &self.count.to_string());
         if let Some(page) = page {
             query.append_pair("_page", page.as_str());
         }
+        query.extend_pairs(format.parameter());
         format!("{base}/{key}/_history?{}", query.finish())
     }
 }
@@ -78,7 +82,6 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// `GET TYPE/ID/_history`
     pub(super) async fn history(&self, request: &Request<'_>, key: &Key) -> Result<Response> {
         let wanted = Wanted::read(&request.query)?;
-        let of_store = |error| Problem::of_store(&error, key);
         let mut items: Vec<Version> = Vec::new();
         let mut after = wanted.page.clone();
         let mut room = Room::new(&self.limits);
@@ -104,15 +107,20 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             }
         }
         let total = (wanted.page.is_none() && after.is_none()).then_some(items.len());
-        let mut links = vec![("self", wanted.link(&self.base, key, wanted.page.as_ref()))];
-        links.extend(after.as_ref().map(|next| ("next", wanted.link(&self.base, key, Some(next)))));
-        let mut bundle = BundleWriter::new("history", total, &links);
+        let mut links = vec![("self", wanted.link(&self.base, key, wanted.page.as_ref(), self.format))];
+        links.extend(after.as_ref().map(|next| ("next", wanted.link(&self.base, key, Some(next), self.format))));
+        let mut bundle = self.bundle_writer("history", total, &links);
         let url = format!("{}/{key}", self.base);
         for version in &items {
             let method = if version.is_deleted() { "DELETE" } else { "PUT" };
-            let done = format!("{{\"method\":\"{method}\",\"url\":{}}}", quoted(key.to_string()));
-            let json = if version.is_deleted() { None } else { Some(stamped_body(version).map_err(of_store)?) };
-            bundle.entry(Some(&url), json.as_ref(), "request", &done);
+            let mut done = format!("\"request\":{{\"method\":\"{method}\",\"url\":{}}}", quoted(key.to_string()));
+            if !self.format.is_stu3() {
+                // From R4 on an entry of a history has its answer.
+                let status = if version.is_deleted() { 204 } else { 200 };
+                done += &format!(",\"response\":{}", response(&of_version(Response::empty(status), version)));
+            }
+            let json = if version.is_deleted() { None } else { Some(self.answer_of(version).await?) };
+            bundle.entry(Some(&url), json.as_ref(), &done);
         }
         Ok(Response::json(200, bundle.finish()))
     }

@@ -22,6 +22,7 @@ mod bundle_writer;
 mod capability;
 mod filter;
 mod find;
+mod format;
 mod header;
 mod history;
 mod include;
@@ -38,6 +39,7 @@ mod server;
 mod splice;
 mod subset;
 mod transaction;
+mod translate;
 mod updates;
 mod write;
 

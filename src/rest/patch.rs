@@ -1,11 +1,12 @@
 //! Patch, by id and by a condition.
 
+use super::format::patched_version;
 use super::header::if_match;
 use super::json_patch::Patch;
 use super::problem::{Problem, Result};
-use super::write::{TRIES, UPDATE_TRIES, document, has_id_of, overtaken, unmatched};
+use super::write::{TRIES, UPDATE_TRIES, has_id_of, overtaken, unmatched};
 use super::{JSON_PATCH, Request, Response, Server};
-use crate::convert::json::Json;
+use crate::convert::{self, json::Json};
 use crate::issue::Kind;
 use crate::store::{Key, Precondition, ResourceStore, ResourceType, StoreError, Version};
 
@@ -26,12 +27,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// resource as a read shows it, and what comes of them is written as an update is.
     pub(super) async fn patch(&self, request: &Request<'_>, key: &Key) -> Result<Response> {
         body_is_json_patch(request)?;
+        let version = patched_version(request, self.format)?;
         let patch = Patch::read(&request.body, &self.limits)?;
         let when = if_match(request)?;
         for _ in 0..UPDATE_TRIES {
             let stored = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
-            if let Some(written) = self.write_patched(&patch, &stored, when).await? {
-                return self.written(request, 200, &written);
+            if let Some(written) = self.write_patched(&patch, &stored, when, version).await? {
+                return self.written(request, 200, &written).await;
             }
         }
         Err(overtaken())
@@ -40,6 +42,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// `PATCH TYPE?condition`, of the one resource that meets it.
     pub(super) async fn patch_where(&self, request: &Request<'_>, kind: ResourceType) -> Result<Response> {
         body_is_json_patch(request)?;
+        let version = patched_version(request, self.format)?;
         let query = self.condition(kind, &request.query, "conditional")?;
         let patch = Patch::read(&request.body, &self.limits)?;
         let when = if_match(request)?;
@@ -47,8 +50,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             let Some(found) = self.only(&query, "conditional").await? else {
                 return Err(Problem::not_found(format_args!("no {kind} meets the condition")));
             };
-            if let Some(written) = self.write_patched(&patch, &found, when).await? {
-                return self.written(request, 200, &written);
+            if let Some(written) = self.write_patched(&patch, &found, when, version).await? {
+                return self.written(request, 200, &written).await;
             }
         }
         Err(overtaken())
@@ -60,6 +63,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         patch: &Patch<'_>,
         stored: &Version,
         when: Option<Precondition>,
+        version: convert::Version,
     ) -> Result<Option<Version>> {
         let key = &stored.key;
         let is_named = match when {
@@ -69,7 +73,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             when => matches!(when, Some(Precondition::Version(_))),
         };
         let resource = {
-            let shown = self.shown(stored).await?.to_bytes();
+            let shown = self.shown(stored).await?;
+            let shown = self.translated_to(version, shown).map_err(|report| self.not_shown(report))?.to_bytes();
             let text = std::str::from_utf8(&shown)
                 .map_err(|_| Problem::of_store(&StoreError::invalid("the body is not UTF-8"), key))?;
             let kind = key.resource_type();
@@ -81,8 +86,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 let words = format!("the patch makes a resource of {found} bytes, and at most {most} are taken");
                 return Err(Problem::new(413, Kind::TooLong, "too-large", words));
             }
-            document(kind, made.as_bytes(), &self.limits)?
+            self.document(version, made.as_bytes())?
         };
+        let (_, resource) = self.of_type_in(version, key.resource_type(), resource)?;
         has_id_of(&resource, key)?;
         let write = self.client_write(resource, Some(stored), Precondition::Version(stored.version)).await?;
         match self.store.write_resolved(write).await {

@@ -72,6 +72,12 @@ impl Problem {
         Self { status: 422, ..Self::document(report) }
     }
 
+    /// The same with another status.
+    #[must_use]
+    pub(super) fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
     /// A request that does not say what it must, or says it in the wrong form.
     #[must_use]
     pub fn bad(rule: &str, words: impl Display) -> Self {

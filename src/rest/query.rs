@@ -1,6 +1,7 @@
 //! What a query string asks for.
 
 use super::filter::{Filter, Setting};
+use super::format::Format;
 use super::include::Include;
 use super::limits::at_most;
 use super::plan::Plan;
@@ -137,13 +138,14 @@ impl Query {
     }
 
     /// The address of a page of this search.
-    pub(super) fn link(&self, base: &OwnBase, page: Option<&str>) -> String {
+    pub(super) fn link(&self, base: &OwnBase, page: Option<&str>, format: Format) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.used.iter().filter(|(name, _)| name != "_count"));
         query.append_pair("_count", &self.count.to_string());
         if let Some(page) = page {
             query.append_pair("_page", page);
         }
+        query.extend_pairs(format.parameter());
         format!("{base}/{}?{}", self.resource_type, query.finish())
     }
 }

@@ -1,22 +1,24 @@
 //! The interactions of one tenant, from a request to its answer.
 
 use super::address::Address;
-use super::bundle_writer::BundleWriter;
 use super::filter::Setting;
 use super::find::Finder;
-use super::header::{client_has, is_lenient, takes_what_we_write};
+use super::format::{Format, patched_version};
+use super::header::{client_has, is_lenient};
 use super::include::Included;
 use super::limits::{Limits, Spent};
 use super::problem::{Problem, Result};
 use super::query::Query;
-use super::splice::stamped_body;
-use super::{KnownUpdates, Request, Response, capability};
+use super::subset::Subset;
+use super::{Body, KnownUpdates, Request, Response, capability};
+use crate::convert;
 use crate::issue::{Kind, Severity};
 use crate::primitive::CanonicalBase;
 use crate::reference::OwnBase;
 use crate::resource::OperationOutcome;
 use crate::store::{Clock, PageKey, ResourceStore, ResourceType, StoreError, SystemClock, TenantResources, Version};
 use crate::support::http_date;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -55,6 +57,10 @@ pub struct Server<S: ?Sized = dyn ResourceStore> {
     canonical: CanonicalBase,
     pub(super) updates: Option<Arc<dyn KnownUpdates>>,
     pub(super) limits: Limits,
+    /// How resources of other versions of FHIR are written and read.
+    pub(super) conversion: Arc<convert::Options>,
+    /// How the request under way is answered.
+    pub(super) format: Format,
     /// What the request under way has cost.
     pub(super) spent: Arc<Spent>,
 }
@@ -76,6 +82,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             canonical: CanonicalBase::default(),
             updates: None,
             limits: Limits::default(),
+            conversion: Arc::default(),
+            format: Format::default(),
             spent: Arc::default(),
         }
     }
@@ -97,7 +105,43 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// With the code system of rule keys in its outcomes under this base.
     #[must_use]
     pub fn with_canonical_base(mut self, base: CanonicalBase) -> Self {
+        self.conversion = Arc::new((*self.conversion).clone().base(base.clone()));
         self.canonical = base;
+        self
+    }
+
+    /// Converts resources of other versions of FHIR so. The base of the tag that marks components is that of the service.
+    ///
+    /// A client says in which version it reads and writes: `Accept: application/fhir+json; fhirVersion=4.0`, and
+    /// `Content-Type` likewise; 3.0, 4.0, 4.3 and 5.0 are known.
+    ///
+    /// ```
+    /// use fhir_devices::backend::Memory;
+    /// use fhir_devices::rest::{Request, Server};
+    /// use fhir_devices::store::TenantResources;
+    /// use std::sync::Arc;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
+    /// let server = Server::new(store, "https://devices.example/st-mary/fhir");
+    ///
+    /// let pump = r#"{"resourceType":"Device","id":"pump","modelNumber":"P9","serialNumber":"1"}"#;
+    /// let r4 = "application/fhir+json; fhirVersion=4.0";
+    /// let put = Request::new("PUT", "Device/pump").header("Content-Type", r4).body(pump);
+    /// assert_eq!(server.handle(&put).await.status, 201);
+    ///
+    /// let read = server.handle(&Request::new("GET", "Device/pump")).await;
+    /// assert!(String::from_utf8_lossy(&read.body).contains(r#""model":"P9""#));
+    /// let read = server.handle(&Request::new("GET", "Device/pump").header("Accept", r4)).await;
+    /// assert!(String::from_utf8_lossy(&read.body).contains(r#""modelNumber":"P9""#));
+    /// assert_eq!(read.header("content-type"), Some(r4));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_conversion(mut self, options: convert::Options) -> Self {
+        self.conversion = Arc::new(options.base(self.canonical.clone()));
         self
     }
 
@@ -142,15 +186,25 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         &self.store
     }
 
+    /// The base of the code systems of this service.
+    pub(super) fn canonical(&self) -> &CanonicalBase {
+        &self.canonical
+    }
+
     /// Carries a request out. Every fault is an answer too: an OperationOutcome with the status that fits.
     pub async fn handle(&self, request: &Request<'_>) -> Response {
-        let server = Self { spent: Arc::default(), ..self.clone() };
-        let answer = match (&*request.method, Address::read(&request.path)) {
+        let address = Address::read(&request.path);
+        let (format, address) = match Format::of(request) {
+            Ok(format) => (format, address),
+            Err(problem) => (Format::default(), address.and(Err(problem))),
+        };
+        let server = Self { spent: Arc::default(), format, limits: format.limits(self.limits), ..self.clone() };
+        let answer = match (&*request.method, address) {
             ("POST", Ok(Address::Base)) => server.bundle(request).await,
             (_, Ok(address)) => server.interact(request, &address).await,
             (_, Err(problem)) => Err(problem),
         };
-        answer.unwrap_or_else(|problem| self.told(problem))
+        format.label(answer.unwrap_or_else(|problem| self.told(problem)))
     }
 
     /// The answer that tells a problem to the client.
@@ -160,20 +214,28 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// Every interaction but batches and transactions.
     pub(super) async fn interact(&self, request: &Request<'_>, address: &Address) -> Result<Response> {
-        takes_what_we_write(request)?;
+        self.format.allows(request)?;
+        let address = match &*request.method {
+            // A resource that is written says itself what it is.
+            "PUT" | "POST" => address,
+            "PATCH" => &self.address_meant(address, patched_version(request, self.format)?).await?,
+            _ => &self.address_meant(address, self.format.version).await?,
+        };
         match (&*request.method, address) {
             ("GET" | "HEAD", Address::Metadata) => {
-                Ok(Response::json(200, capability::statement(self.base.as_str(), self.store.capabilities())))
+                let capabilities = self.store.capabilities();
+                let statement = capability::statement(self.base.as_str(), capabilities, self.format.version);
+                Ok(Response::json(200, statement))
             }
             ("GET" | "HEAD", Address::Resource(key)) => {
                 let version = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
-                with_version(request, &version, self.clock.now())
+                self.with_version(request, &version).await
             }
             ("GET" | "HEAD", Address::Version(key, number)) => {
                 let found = self.store.vread(key, *number).await;
                 let version =
                     found.map_err(|error| Problem::of_store(&error, format_args!("{key}/_history/{number}")))?;
-                with_version(request, &version, self.clock.now())
+                self.with_version(request, &version).await
             }
             ("GET" | "HEAD", Address::History(key)) => self.history(request, key).await,
             ("GET" | "HEAD", Address::Type(kind) | Address::Search(kind)) => {
@@ -223,25 +285,72 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let included = Included::gather(self, &query.includes, &hits.page).await?;
 
         let own = query.page.as_ref().map(smol_str::SmolStr::as_str);
-        let mut links = vec![("self", query.link(&self.base, own))];
-        links.extend(hits.next.as_ref().map(|next| ("next", query.link(&self.base, Some(next.as_str())))));
-        let mut bundle = BundleWriter::new("searchset", hits.total, &links);
+        let mut links = vec![("self", query.link(&self.base, own, self.format))];
+        let next = hits.next.as_ref().map(|next| query.link(&self.base, Some(next.as_str()), self.format));
+        links.extend(next.map(|next| ("next", next)));
+        let mut bundle = self.bundle_writer("searchset", hits.total, &links);
+        let mut devices = BTreeMap::new();
         for (mode, version) in
             hits.page.iter().map(|hit| ("match", hit)).chain(included.found.values().map(|other| ("include", other)))
         {
-            let json = stamped_body(version).map_err(|error| Problem::of_store(&error, &version.key))?;
-            let json = query.subset.of(version.key.resource_type(), json);
-            let url = format!("{}/{}", self.base, version.key);
-            bundle.entry(Some(&url), Some(&json), "search", &format!("{{\"mode\":\"{mode}\"}}"));
+            match self.page_entry(version, &query.subset, &mut devices).await? {
+                Ok(json) => {
+                    let url = format!("{}/{}", self.base, version.key);
+                    bundle.entry(Some(&url), Some(&json), &format!("\"search\":{{\"mode\":\"{mode}\"}}"));
+                }
+                Err(outcome) => bundle.entry(None, Some(&outcome), OUTCOME),
+            }
         }
         if included.cut {
             let words = "not all resources that go with this page are here: ask for fewer a page";
             let outcome = OperationOutcome::of(Severity::Warning, Kind::Incomplete, words).to_json();
-            bundle.entry(None, Some(&outcome.into()), "search", "{\"mode\":\"outcome\"}");
+            bundle.entry(None, Some(&outcome.into()), OUTCOME);
         }
         Ok(Response::json(200, bundle.finish()))
     }
+
+    /// A resource of a page; an outcome where it cannot be shown in the version that is asked for. `devices` are those that
+    /// the page has so far, by their ids there.
+    async fn page_entry(
+        &self,
+        version: &Version,
+        subset: &Subset,
+        devices: &mut BTreeMap<String, ResourceType>,
+    ) -> Result<Result<Body, Body>> {
+        let kind = version.key.resource_type();
+        let whole = self.shown(version).await?;
+        if self.format.is_stu3() {
+            return Ok(Ok(subset.of(kind, whole, self.format.version)));
+        }
+        let early = if subset.names_elements() { whole } else { subset.of(kind, whole, self.format.version) };
+        let outcome = |report| Ok(Err(Body::from(self.outcome_of(&report, &version.key))));
+        let json = match self.translated(early) {
+            Ok(json) => json,
+            Err(report) => return outcome(report),
+        };
+        if let Some(report) = self.collision(&version.key, devices) {
+            return outcome(report);
+        }
+        let late = subset.names_elements();
+        Ok(Ok(if late { subset.of(kind, json, self.format.version) } else { json }))
+    }
+
+    async fn with_version(&self, request: &Request<'_>, version: &Version) -> Result<Response> {
+        if version.is_deleted() {
+            return Err(Problem::of_store(&StoreError::Gone { at: version.version }, &version.key));
+        }
+        let tag = version.version.etag();
+        let response = if client_has(request, &tag, version.last_updated, self.clock.now()) {
+            Response::empty(304)
+        } else {
+            Response::json(200, self.answer_of(version).await?)
+        };
+        Ok(of_version(response, version))
+    }
 }
+
+/// What an entry of a search is that is no resource.
+const OUTCOME: &str = "\"search\":{\"mode\":\"outcome\"}";
 
 /// The parameters of a search that was posted: in the body, the address, or both.
 fn posted(request: &Request<'_>) -> Result<String> {
@@ -253,19 +362,6 @@ fn posted(request: &Request<'_>) -> Result<String> {
     let body =
         std::str::from_utf8(&request.body).map_err(|_| Problem::bad("search", "the parameters are not UTF-8"))?;
     Ok([&*request.query, body].join("&"))
-}
-
-fn with_version(request: &Request<'_>, version: &Version, now: time::OffsetDateTime) -> Result<Response> {
-    if version.is_deleted() {
-        return Err(Problem::of_store(&StoreError::Gone { at: version.version }, &version.key));
-    }
-    let tag = version.version.etag();
-    let response = if client_has(request, &tag, version.last_updated, now) {
-        Response::empty(304)
-    } else {
-        Response::json(200, stamped_body(version).map_err(|error| Problem::of_store(&error, &version.key))?)
-    };
-    Ok(of_version(response, version))
 }
 
 /// The version, in the headers.
@@ -281,6 +377,8 @@ impl<S: ?Sized> Clone for Server<S> {
             pages: self.pages.clone(),
             clock: Arc::clone(&self.clock),
             limits: self.limits,
+            conversion: Arc::clone(&self.conversion),
+            format: self.format,
             spent: Arc::clone(&self.spent),
             canonical: self.canonical.clone(),
             updates: self.updates.clone(),

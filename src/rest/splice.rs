@@ -92,7 +92,6 @@ fn has(text: &[u8], part: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::ResourceType;
     use crate::store::{Key, VersionId};
 
     fn version(body: &str) -> Version {

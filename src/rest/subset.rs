@@ -2,6 +2,7 @@
 
 use super::Body;
 use super::problem::{Problem, Result};
+use crate::convert::Version;
 use crate::store::ResourceType;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -103,14 +104,19 @@ impl Subset {
             }
     }
 
-    /// The resource with what is wanted of it, and a tag that says that there is more.
-    pub(super) fn of(&self, kind: ResourceType, json: Body) -> Body {
+    /// Whether members are named, which are those of the version of FHIR in which the resource is shown.
+    pub(super) fn names_elements(&self) -> bool {
+        matches!(self, Self::Elements(_))
+    }
+
+    /// The resource with what is wanted of it, and a tag that says that there is more; its system is that of `version`.
+    pub(super) fn of(&self, kind: ResourceType, json: Body, version: Version) -> Body {
         if *self == Self::Whole {
             return json;
         }
         let Ok(Members(members)) = serde_json::from_slice(&json) else { return json };
         let tagged = |(name, value): (String, &RawValue)| {
-            let value = if name == "meta" { subsetted(value.get()) } else { value.get().to_owned() };
+            let value = if name == "meta" { subsetted(value.get(), version) } else { value.get().to_owned() };
             format!("{}:{value}", serde_json::Value::from(name))
         };
         let kept: Vec<String> = members.into_iter().filter(|(name, _)| self.keeps(kind, name)).map(tagged).collect();
@@ -118,10 +124,16 @@ impl Subset {
     }
 }
 
-const SUBSETTED: &str = r#"{"system":"http://hl7.org/fhir/v3/ObservationValue","code":"SUBSETTED"}"#;
+const fn tag_of(version: Version) -> &'static str {
+    match version {
+        Version::Stu3 => r#"{"system":"http://hl7.org/fhir/v3/ObservationValue","code":"SUBSETTED"}"#,
+        _ => r#"{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}"#,
+    }
+}
 
 /// A `meta` with the tag.
-fn subsetted(meta: &str) -> String {
+fn subsetted(meta: &str, version: Version) -> String {
+    let added = tag_of(version);
     let Ok(Members(members)) = serde_json::from_str(meta) else { return meta.to_owned() };
     let mut parts = Vec::with_capacity(members.len() + 1);
     let mut tags = None;
@@ -133,8 +145,8 @@ fn subsetted(meta: &str) -> String {
         }
     }
     parts.push(match tags {
-        Some(rest) => format!("\"tag\":[{SUBSETTED},{rest}"),
-        None => format!("\"tag\":[{SUBSETTED}]"),
+        Some(rest) => format!("\"tag\":[{added},{rest}"),
+        None => format!("\"tag\":[{added}]"),
     });
     format!("{{{}}}", parts.join(","))
 }
@@ -168,12 +180,15 @@ impl<'de> Deserialize<'de> for Members<'de> {
 mod tests {
     use super::*;
 
+    fn text(body: &Body) -> String {
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
     #[test]
     fn a_subset_keeps_digits_and_says_that_it_is_one() {
         let whole = r#"{"resourceType":"DeviceMetric","id":"m","meta":{"versionId":"1","tag":[{"code":"a"}]},"text":{"status":"empty"},"identifier":{"value":"1"},"type":{"text":"x"},"unit":{"text":"u"},"category":"setting","_color":{"id":"c"},"measurementPeriod":{"repeat":{"period":1.50}}}"#;
-        let tag = format!(r#""meta":{{"versionId":"1","tag":[{SUBSETTED},{{"code":"a"}}]}}"#);
-        let of =
-            |subset: Subset| String::from_utf8(subset.of(ResourceType::DeviceMetric, whole.into()).to_vec()).unwrap();
+        let tag = format!(r#""meta":{{"versionId":"1","tag":[{},{{"code":"a"}}]}}"#, tag_of(Version::Stu3));
+        let of = |subset: Subset| text(&subset.of(ResourceType::DeviceMetric, whole.into(), Version::Stu3));
         assert_eq!(of(Subset::Whole), whole);
         let head = format!(r#"{{"resourceType":"DeviceMetric","id":"m",{tag},"#);
         let rest = r#""identifier":{"value":"1"},"type":{"text":"x"},"category":"setting"}"#;

@@ -2,7 +2,6 @@
 
 use super::address::Address;
 use super::bundle::{Asked, add, full_answer, of_write};
-use super::bundle_writer::BundleWriter;
 use super::find::size;
 use super::header::{Return, if_match, prefers};
 use super::link::rewrite;
@@ -366,19 +365,19 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// What became of each entry, in the order of the request.
     async fn answers(&self, entries: &[Asked], steps: &[Step], made: &BTreeMap<usize, Version>) -> Result<Response> {
-        let mut bundle = BundleWriter::new("transaction-response", None, &[]);
+        let mut bundle = self.bundle_writer("transaction-response", None, &[]);
         for (at, (entry, step)) in entries.iter().zip(steps).enumerate() {
             let full = self.spent.is_full(&self.limits);
             let response = match (step, made.get(&at)) {
                 (Step::Write { status, .. }, Some(version)) if full => self.located(*status, version),
-                (Step::Write { status, .. }, Some(version)) => of_write(self, entry, *status, version)?,
+                (Step::Write { status, .. }, Some(version)) => of_write(self, entry, *status, version).await?,
                 (Step::There(version), _) if full => self.located(200, version),
                 (Step::There(version), _) if prefers(&entry.request) != Return::Representation => {
-                    of_write(self, entry, 200, version)?
+                    of_write(self, entry, 200, version).await?
                 }
                 (Step::There(version), _) => {
                     let found = self.store.read(&version.key).await;
-                    of_write(self, entry, 200, &found.map_err(|error| Problem::of_store(&error, &version.key))?)?
+                    of_write(self, entry, 200, &found.map_err(|error| Problem::of_store(&error, &version.key))?).await?
                 }
                 (Step::Read, _) if full => self.told(full_answer(&self.limits).at(&entry.place)),
                 (Step::Read, _) => {

@@ -1,11 +1,11 @@
 //! Create, update and delete, each with its conditional form.
 
-use super::header::{Return, body_is_json, if_match, prefers};
+use super::format::body_version;
+use super::header::{Return, if_match, prefers};
 use super::problem::{Problem, Result};
 use super::query::Query;
 use super::server::of_version;
-use super::splice::stamped_body;
-use super::{Limits, Request, Response, Server};
+use super::{Request, Response, Server};
 use crate::issue::{Kind, Severity};
 use crate::primitive::Id;
 use crate::resource::{OperationOutcome, Resource};
@@ -13,7 +13,7 @@ use crate::store::{
     Key, Precondition, ResourceStore, ResourceType, Sha256, StoreError, Stored, Version, Write, WriteId, random_number,
     typed,
 };
-use crate::validate::{Valid, Validate, check_within};
+use crate::validate::{Valid, Validate};
 use std::fmt::Write as _;
 
 /// How often a write is tried that others keep overtaking.
@@ -21,17 +21,6 @@ pub(super) const TRIES: u32 = 8;
 
 /// The same for the update of one resource, of which many may be under way at a time: one of them succeeds at each try.
 pub(super) const UPDATE_TRIES: u32 = 32;
-
-/// Reads a resource strictly, with every finding.
-pub(super) fn document(kind: ResourceType, body: &[u8], limits: &Limits) -> Result<Resource> {
-    let checked = check_within(body, limits.read_memory());
-    let found = match checked.resource {
-        Some(resource) if !checked.report.has_errors() => resource,
-        _ => return Err(Problem::document_within(checked.report, limits)),
-    };
-    of_type(kind, &found)?;
-    Ok(found)
-}
 
 pub(super) fn of_type(kind: ResourceType, resource: &Resource) -> Result<()> {
     if resource.resource_type() == kind.as_str() {
@@ -159,26 +148,26 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// `POST TYPE`, with `If-None-Exist` or without.
     pub(super) async fn create(&self, request: &Request<'_>, kind: ResourceType) -> Result<Response> {
-        body_is_json(request)?;
-        let mut resource = document(kind, &request.body, &self.limits)?;
+        let version = body_version(request)?;
+        let (kind, mut resource) = self.of_type_in(version, kind, self.document(version, &request.body)?)?;
         if let Some(condition) = request.one("if-none-exist") {
             let query = self.condition(kind, condition, "if-none-exist")?;
             let (status, version) = self.create_once(&resource, &query, "if-none-exist").await?;
-            return self.written(request, status, &version);
+            return self.written(request, status, &version).await;
         }
         let key = new_key(kind)?;
         name(&mut resource, &key)?;
         let made = self.store.write_resolved(self.client_write(resource, None, Precondition::Absent).await?).await;
-        self.written(request, 201, &made.map_err(|error| Problem::of_store(&error, key))?)
+        self.written(request, 201, &made.map_err(|error| Problem::of_store(&error, key))?).await
     }
 
     /// `PUT TYPE/ID`, of the version that `If-Match` names, or only where there is none yet: `If-None-Match: *`.
     pub(super) async fn update(&self, request: &Request<'_>, key: &Key) -> Result<Response> {
-        body_is_json(request)?;
+        let version = body_version(request)?;
         let when = if_match(request)?;
         let new = request.one("if-none-match") == Some("*");
-        let resource = document(key.resource_type(), &request.body, &self.limits)?;
-        has_id_of(&resource, key)?;
+        let (key, resource) = self.at_key_in(version, key, self.document(version, &request.body)?).await?;
+        let key = &key;
         let named = matches!(when, Some(Precondition::Version(_)));
         for _ in 0..UPDATE_TRIES {
             let stored = match self.store.read(key).await {
@@ -195,7 +184,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             };
             let write = self.client_write(resource.clone(), stored.as_ref(), condition).await?;
             match self.store.write_resolved(write).await {
-                Ok(version) => return self.written(request, status, &version),
+                Ok(version) => return self.written(request, status, &version).await,
                 // It is another one by now.
                 Err(
                     StoreError::AlreadyExists { .. }
@@ -211,10 +200,10 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// `PUT TYPE?condition`
     pub(super) async fn update_where(&self, request: &Request<'_>, kind: ResourceType) -> Result<Response> {
-        body_is_json(request)?;
+        let version = body_version(request)?;
+        let (kind, resource) = self.of_type_in(version, kind, self.document(version, &request.body)?)?;
         let query = self.condition(kind, &request.query, "conditional")?;
         let when = if_match(request)?;
-        let resource = document(kind, &request.body, &self.limits)?;
         for _ in 0..TRIES {
             let Some(found) = self.only(&query, "conditional").await? else {
                 if when.is_some() {
@@ -223,7 +212,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 match self.create_once(&resource, &query, "conditional").await? {
                     // It came into being meanwhile, and is to be updated.
                     (200, _) => continue,
-                    (status, version) => return self.written(request, status, &version),
+                    (status, version) => return self.written(request, status, &version).await,
                 }
             };
             let mut named = resource.clone();
@@ -234,7 +223,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             let condition = when.unwrap_or(Precondition::Version(found.version));
             let write = self.client_write(named, Some(&found), condition).await?;
             match self.store.write_resolved(write).await {
-                Ok(version) => return self.written(request, 200, &version),
+                Ok(version) => return self.written(request, 200, &version).await,
                 Err(StoreError::Conflict { .. }) if !matches!(when, Some(Precondition::Version(_))) => {}
                 Err(error) => return Err(unmatched(error, &found.key)),
             }
@@ -271,7 +260,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     /// The answer to a write: the resource as it now is, or less where the client prefers that.
-    pub(super) fn written(&self, request: &Request<'_>, status: u16, version: &Version) -> Result<Response> {
+    pub(super) async fn written(&self, request: &Request<'_>, status: u16, version: &Version) -> Result<Response> {
         let response = match prefers(request) {
             Return::Minimal => Response::empty(status),
             Return::Outcome => {
@@ -279,9 +268,11 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 let outcome = OperationOutcome::of(Severity::Information, Kind::Informational, &words);
                 Response::json(status, outcome.to_json())
             }
-            Return::Representation => {
-                Response::json(status, stamped_body(version).map_err(|error| Problem::of_store(&error, &version.key))?)
-            }
+            // What was written is written, also where it cannot be shown in the version that is asked for.
+            Return::Representation => match self.translated(self.shown(version).await?) {
+                Ok(body) => Response::json(status, body),
+                Err(report) => Response::json(status, self.outcome_of(&report, &version.key)),
+            },
         };
         Ok(self.placed(response, version))
     }

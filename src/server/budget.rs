@@ -75,6 +75,11 @@ impl Cost {
         Self { kib: Self::document(bytes, limits).kib + Self::document(made, limits).kib }
     }
 
+    /// The same where documents are converted from or to another version of FHIR: the tree of one, and what is made of it.
+    pub(super) fn converted(self, limits: &Limits) -> Self {
+        Self { kib: self.kib.saturating_mul(2).min(self.kib.saturating_add(limits.read_memory() / 1024)) }
+    }
+
     /// A batch or a transaction of that many bytes, with its answer.
     pub(super) fn bundle(bytes: usize, limits: &Limits) -> Self {
         Self { kib: Self::document(bytes, limits).kib + limits.answer_bytes() / 1024 }

@@ -32,7 +32,8 @@ pub(super) async fn handle(
     // Searches of a tenant of whom nothing is known succeed too.
     let names_one = path.split_once('/').is_some_and(|(_, id)| !id.starts_with('_'));
     let changes = !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS) && !path.ends_with("_search");
-    let reads_one = !changes && names_one && !path.contains("/_history");
+    let converts = names_a_version(&head.headers, query);
+    let reads_one = !changes && !converts && names_one && !path.contains("/_history");
 
     let limit = if path.is_empty() { MAX_BUNDLE } else { MAX_DOCUMENT };
     let Some(length) = body_length(&head.headers, &body, limit) else {
@@ -46,14 +47,17 @@ pub(super) async fn handle(
         "metadata" => None,
         _ if patches => {
             let cost = Cost::patch(length, stored_bytes(&server, path, &app.limits).await, &app.limits);
-            Some(app.budget.take(cost).await?)
+            Some(app.budget.take(if converts { cost.converted(&app.limits) } else { cost }).await?)
         }
-        _ => Some(app.budget.take(cost(path, reads_one, length, &app.limits)).await?),
+        _ => {
+            let cost = cost(path, reads_one, length, &app.limits);
+            Some(app.budget.take(if converts { cost.converted(&app.limits) } else { cost }).await?)
+        }
     };
     let body = read(body, limit).await?;
     let at_once = path == "metadata"
         || reads_one
-        || (changes && !patches && !path.is_empty() && query.is_empty() && body.len() <= READ_AT_ONCE);
+        || (changes && !patches && !converts && !path.is_empty() && query.is_empty() && body.len() <= READ_AT_ONCE);
     let mut request = Request::new(method.as_str().to_owned(), path.to_owned()).query(query.to_owned()).body(body);
     for (name, value) in &head.headers {
         // What is no text is no tag, no media type and no condition either.
@@ -73,6 +77,14 @@ pub(super) async fn handle(
         keeper::notice(&app, &tenant).await;
     }
     Ok(answer)
+}
+
+/// Whether a request names a version of FHIR, so that documents may have to be converted.
+fn names_a_version(headers: &HeaderMap, query: &str) -> bool {
+    let named = |text: &[u8]| text.to_ascii_lowercase().windows(11).any(|part| part == b"fhirversion");
+    let kinds = [header::ACCEPT, header::CONTENT_TYPE];
+    let mut values = kinds.iter().flat_map(|name| headers.get_all(name));
+    values.any(|value| named(value.as_bytes())) || (query.contains("_format") && named(query.as_bytes()))
 }
 
 /// What a request may take, before it is read.

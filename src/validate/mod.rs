@@ -132,6 +132,13 @@ pub struct Checked {
     pub report: Report,
 }
 
+impl Checked {
+    /// What is found out about a document that is not read.
+    pub(crate) fn refused(report: Report) -> Self {
+        Self { resource: None, report }
+    }
+}
+
 /// Reads a document and validates it, also where reading found faults.
 ///
 /// A rule whose place was found faulty by reading is not judged, as its subject is not known.

@@ -13,7 +13,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-type Updates = UpdateService<Memory, Memory, Memory>;
+pub(crate) type Updates = UpdateService<Memory, Memory, Memory>;
 
 fn tenant() -> Tenant {
     "ward".parse().unwrap()
@@ -25,7 +25,7 @@ fn part(id: &str) -> Value {
 }
 
 /// A pump with the component `mds`, to which an update is attached.
-async fn pump() -> (Client, Updates, AvailableUpdate) {
+pub(crate) async fn pump() -> (Client, Updates, AvailableUpdate) {
     let memory = Arc::new(Memory::new());
     let updates = UpdateService::new(memory.clone(), memory.clone(), memory.clone()).unwrap();
     let store: Arc<dyn ResourceStore> = memory;
@@ -48,7 +48,7 @@ async fn now(client: &Client, id: &str) -> Value {
     json(&client.get(&format!("DeviceComponent/{id}")).await)
 }
 
-fn of(component: &Value) -> Vec<AvailableUpdate> {
+pub(crate) fn of(component: &Value) -> Vec<AvailableUpdate> {
     let component = DeviceComponent::from_json(component.to_string().as_bytes()).unwrap();
     available(&component).map(Result::unwrap).collect()
 }

@@ -463,3 +463,38 @@ async fn patch_is_carried_over_http() {
     let metrics = service.get("/metrics").await;
     assert!(metrics.text().contains(r#"kind="fhir",method="PATCH",status="2xx"} 1"#), "{}", metrics.text());
 }
+
+#[tokio::test]
+async fn client_of_r4_reads_finds_and_writes_over_http() {
+    let service = Service::start().await;
+    let r4 = "application/fhir+json; fhirVersion=4.0";
+    let list = service.send("GET", "/demo/fhir/DeviceComponent?_count=1", &[("Accept", r4)], b"").await;
+    assert_eq!((list.status, list.header("content-type"), list.header("vary")), (200, Some(r4), Some("Accept")));
+    let next = link(&list.json(), "next").unwrap();
+    let next = service.get(next.strip_prefix(&format!("http://{}", service.address)).unwrap()).await;
+    assert_eq!(next.header("content-type"), Some(r4), "{}", next.text());
+    let id = list.json()["entry"][0]["resource"]["id"].as_str().unwrap().to_owned();
+    let path = format!("/demo/fhir/Device/{id}");
+    let shown = service.send("GET", &path, &[("Accept", r4)], b"").await;
+    assert_eq!((shown.status, shown.json()["resourceType"].as_str()), (200, Some("Device")), "{}", shown.text());
+
+    let mut changed = shown.json();
+    changed["serialNumber"] = json!("S-4711");
+    let headers = [("Content-Type", r4), ("If-Match", shown.header("etag").unwrap())];
+    let put = service.send("PUT", &path, &headers, changed.to_string().as_bytes()).await;
+    assert_eq!((put.status, put.header("content-type")), (200, Some(r4)), "{}", put.text());
+    let stored = service.get(&format!("/demo/fhir/DeviceComponent/{id}")).await;
+    assert_eq!(stored.header("content-type"), Some("application/fhir+json"));
+    assert!(stored.text().contains("S-4711"), "{}", stored.text());
+    let again = service.send("PUT", &path, &headers, changed.to_string().as_bytes()).await;
+    assert_eq!(again.status, 409, "{}", again.text());
+
+    for (method, headers, status) in [
+        ("GET", [("Accept", "application/fhir+json; fhirVersion=1.0")], 406),
+        ("PUT", [("Content-Type", "application/fhir+json; fhirVersion=1.0")], 415),
+    ] {
+        assert!(!service.send(method, &path, &headers, b"{}").await.refusal(status).0.is_empty());
+    }
+    let metadata = service.send("GET", "/demo/fhir/metadata", &[("Accept", r4)], b"").await;
+    assert_eq!(metadata.json()["fhirVersion"], "4.0.1");
+}

@@ -1,0 +1,92 @@
+//! Conversions for a service: of documents that are known to be valid, of the entries of its Bundles, and of what clients
+//! send, in bounded memory.
+
+use super::context::Context;
+use super::json::Json;
+use super::options::Ids;
+use super::{Converted, Direction, Loss, Options, Version, at_source, bundle, convert, from, literal, r4, to, utf8};
+use crate::issue::{Issue, Path, Report, Severity};
+use crate::resource::Resource;
+use crate::validate::{self, Checked};
+
+/// Converts a document of STU3 that is known to be valid, of which no more is read than `memory` bytes hold.
+///
+/// # Errors
+/// As [`to`].
+pub(crate) fn valid_to(version: Version, json: &[u8], options: &Options, memory: usize) -> Result<Converted, Report> {
+    convert(Version::Stu3, version, utf8(json)?, options, memory)
+}
+
+/// Reads a document of another version and validates it. Where nothing is wrong but that something would be lost, there is
+/// a resource too, and the report says what it lacks.
+///
+/// The tree of the document takes no more than `memory` bytes, and so does the resource.
+pub(crate) fn check_within(version: Version, json: &[u8], options: &Options, memory: usize) -> Checked {
+    let only_losses = |report: &Report| errors(report).all(is_loss);
+    let text = match utf8(json) {
+        Ok(text) => text,
+        Err(report) => return validate::Checked::refused(report),
+    };
+    let (converted, lost) = match convert(version, Version::Stu3, text, options, memory) {
+        Ok(converted) => (converted, Report::new()),
+        Err(report) if only_losses(&report) => {
+            let all = options.clone().allow(Loss::ALL);
+            match convert(version, Version::Stu3, text, &all, memory) {
+                Ok(converted) => (converted, report),
+                Err(report) => return validate::Checked::refused(report),
+            }
+        }
+        Err(report) => return validate::Checked::refused(report),
+    };
+    let mut checked = validate::check_within(converted.json.as_bytes(), memory);
+    checked.report = lost.into_iter().chain(at_source(checked.report, &converted.report)).collect();
+    checked
+}
+
+fn errors(report: &Report) -> impl Iterator<Item = &Issue> {
+    report.iter().filter(|issue| issue.severity <= Severity::Error)
+}
+
+/// Whether a finding is that something has no place in the other version.
+pub(crate) fn is_loss(issue: &Issue) -> bool {
+    matches!(&*issue.rule, "lost" | "collision")
+}
+
+/// A Device that was read from another version, as the component that it is although it has no mark of one.
+///
+/// # Errors
+/// As [`to`] and [`from`].
+pub(crate) fn as_component(device: &Resource, options: &Options) -> Result<Resource, Report> {
+    let plain = to(Version::R4, device, options)?;
+    let mut json = Json::read(&plain.json, "Device")?;
+    if let Json::Object(object) = &mut json {
+        r4::mark(&Context::new(options, Version::R4), object);
+    }
+    from(Version::R4, json.to_text(plain.json.len() + 128).as_bytes(), options).map(|reading| reading.value)
+}
+
+/// The id that a component has in STU3, given that of its Device; whether it can be no other's is said beside it.
+pub(crate) fn component_of<'i>(id: &'i str, options: &Options) -> (&'i str, bool) {
+    let own = literal::component_id(id, &options.ids);
+    (own, matches!(options.ids, Ids::Prefix(_)) && own != id)
+}
+
+/// The id of the Device that a component is from R4 on.
+pub(crate) fn device_of(id: &str, options: &Options) -> String {
+    literal::device_id(id, &options.ids)
+}
+
+/// Converts what an entry of a Bundle of STU3 has beside its resource: `{"fullUrl":"..","search":{..}}`.
+///
+/// # Errors
+/// A [`Report`] where it is not JSON.
+pub(crate) fn entry(version: Version, json: &str, component: bool, options: &Options) -> Result<String, Report> {
+    let mut entry = Json::read(json, "Bundle")?;
+    let mut ctx = Context::new(options, version);
+    ctx.base = "Bundle".to_owned();
+    ctx.direction = Direction::Stu3ToR4;
+    if let Some(object) = entry.as_object_mut() {
+        bundle::entry(&mut ctx, object, component, &Path::root(""));
+    }
+    Ok(entry.to_text(json.len()))
+}

@@ -1,0 +1,212 @@
+//! Resources of other versions of FHIR: how they are shown, how they are taken, and which component an address of a Device
+//! means there.
+
+use super::address::Address;
+use super::bundle_writer::BundleWriter;
+use super::format::Format;
+use super::problem::{Problem, Result};
+use super::write::{has_id_of, of_type};
+use super::{Body, Limits, Server};
+use crate::convert::{self, Options};
+use crate::issue::{Issue, Kind, Report, Severity};
+use crate::resource::{OperationOutcome, Resource};
+use crate::store::{Key, ResourceStore, ResourceType, StoreError, Version};
+use crate::validate::{Checked, check_within};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Reads a document of a version of FHIR strictly, with every finding.
+pub(super) fn check_in(version: convert::Version, body: &[u8], options: &Options, limits: &Limits) -> Checked {
+    match version {
+        convert::Version::Stu3 => check_within(body, limits.read_memory()),
+        version => convert::check_within(version, body, options, tree_memory(limits)),
+    }
+}
+
+/// What the tree of a document takes at most while it is converted: what it is made of and what is made of it are there at
+/// the same time.
+fn tree_memory(limits: &Limits) -> usize {
+    limits.read_memory() / 2
+}
+
+impl Format {
+    /// The limits of a request that is answered so. What is converted cannot be shared with the store, and may be larger.
+    pub(super) fn limits(self, limits: Limits) -> Limits {
+        if self.is_stu3() { limits } else { limits.with_page_bytes(limits.page_bytes() / 4) }
+    }
+}
+
+impl<S: ResourceStore + ?Sized> Server<S> {
+    /// A version of a resource as the client reads it, in the version of FHIR that it asks for.
+    pub(super) async fn answer_of(&self, version: &Version) -> Result<Body> {
+        let body = self.shown(version).await?;
+        self.translated(body).map_err(|report| self.not_shown(report))
+    }
+
+    /// The refusal of a read in a version in which the resource cannot be written.
+    pub(super) fn not_shown(&self, report: Report) -> Problem {
+        Problem::document_within(report, &self.limits).with_status(406)
+    }
+
+    /// A resource of STU3 in the version of FHIR that is asked for.
+    pub(super) fn translated(&self, body: Body) -> Result<Body, Report> {
+        self.translated_to(self.format.version, body)
+    }
+
+    /// A resource of STU3 in a version of FHIR.
+    pub(super) fn translated_to(&self, version: convert::Version, body: Body) -> Result<Body, Report> {
+        if version == convert::Version::Stu3 {
+            return Ok(body);
+        }
+        let memory = tree_memory(&self.limits);
+        convert::valid_to(version, &body, &self.conversion, memory).map(|converted| converted.json.into())
+    }
+
+    /// The outcome that stands in a page in the place of a resource that cannot be shown in the version that is asked for.
+    pub(super) fn outcome_of(&self, report: &Report, key: &Key) -> String {
+        let mut outcome = OperationOutcome::from(report).under(self.canonical());
+        let words = format!("{key} is not shown, as it cannot be converted without loss");
+        outcome.issue.splice(0..0, OperationOutcome::of(Severity::Warning, Kind::NotSupported, &words).issue);
+        // What a page has with it is no error of the search.
+        for issue in &mut outcome.issue {
+            if issue.severity.value.is_some_and(|severity| severity < Severity::Warning) {
+                issue.severity = Severity::Warning.into();
+            }
+        }
+        outcome.to_json()
+    }
+
+    /// Says that two resources of a page would be the same Device in the version that is asked for.
+    pub(super) fn collision(&self, key: &Key, devices: &mut BTreeMap<String, ResourceType>) -> Option<Report> {
+        let id = match key.resource_type() {
+            ResourceType::Device => key.id().as_str().to_owned(),
+            ResourceType::DeviceComponent => convert::device_of(key.id().as_str(), &self.conversion),
+            ResourceType::DeviceMetric => return None,
+        };
+        let message = format!("two resources would have the same address: both are `Device/{id}`");
+        let before = *devices.entry(id).or_insert(key.resource_type());
+        let issue = Issue::new("collision", Severity::Error, Kind::Duplicate, key.resource_type().as_str(), message);
+        (before != key.resource_type()).then(|| Report::from_iter([issue]))
+    }
+
+    /// A Bundle that is written for the version that is asked for.
+    pub(super) fn bundle_writer(&self, kind: &str, total: Option<usize>, links: &[(&str, String)]) -> BundleWriter {
+        BundleWriter::new(kind, total, links, self.format.version, Arc::clone(&self.conversion))
+    }
+
+    /// The key that the address of a Device means in a version of FHIR: components are Devices from R4 on.
+    pub(super) async fn meant(&self, key: &Key, version: convert::Version) -> Result<Key> {
+        let stu3 = version == convert::Version::Stu3;
+        if stu3 || key.resource_type() != ResourceType::Device {
+            return Ok(key.clone());
+        }
+        let (id, certain) = convert::component_of(key.id().as_str(), &self.conversion);
+        let component = Key::new(ResourceType::DeviceComponent, id)?;
+        if certain {
+            return Ok(component);
+        }
+        Ok(match (self.state(key).await?, self.state(&component).await?) {
+            (State::Never, State::There | State::Deleted) | (State::Deleted, State::There) => component,
+            _ => key.clone(),
+        })
+    }
+
+    /// The same of any address.
+    pub(super) async fn address_meant(&self, address: &Address, version: convert::Version) -> Result<Address> {
+        Ok(match address {
+            Address::Resource(key) => Address::Resource(self.meant(key, version).await?),
+            Address::History(key) => Address::History(self.meant(key, version).await?),
+            Address::Version(key, number) => Address::Version(self.meant(key, version).await?, *number),
+            other => other.clone(),
+        })
+    }
+
+    /// The resource that a client sent in a version of FHIR, with every finding where it is not taken.
+    pub(super) fn document(&self, version: convert::Version, body: &[u8]) -> Result<Resource> {
+        let checked = check_in(version, body, &self.conversion, &self.limits);
+        match checked.resource {
+            Some(resource) if !checked.report.has_errors() => Ok(resource),
+            _ => Err(self.not_taken(checked.report)),
+        }
+    }
+
+    /// The type of which a resource is created that a client sent in a version, and the resource as one of it.
+    pub(super) fn of_type_in(
+        &self,
+        version: convert::Version,
+        kind: ResourceType,
+        resource: Resource,
+    ) -> Result<(ResourceType, Resource)> {
+        let (kind, resource) = match (kind, &resource) {
+            _ if version == convert::Version::Stu3 => (kind, resource),
+            (ResourceType::Device, Resource::DeviceComponent(_)) => (ResourceType::DeviceComponent, resource),
+            (ResourceType::DeviceComponent, Resource::Device(_)) => (kind, self.as_component(&resource)?),
+            _ => (kind, resource),
+        };
+        of_type(kind, &resource)?;
+        Ok((kind, resource))
+    }
+
+    /// The key to which a resource is written that a client sent in a version, and the resource as what it is there.
+    ///
+    /// What is sent without the mark of a component to the address of one is that component: a client may have dropped it.
+    pub(super) async fn at_key_in(
+        &self,
+        version: convert::Version,
+        key: &Key,
+        resource: Resource,
+    ) -> Result<(Key, Resource)> {
+        let mut key = key.clone();
+        if version != convert::Version::Stu3 && key.resource_type() == ResourceType::Device {
+            key = match &resource {
+                Resource::DeviceComponent(_) => self.component_at(version, key).await?,
+                _ => self.meant(&key, version).await?,
+            };
+        }
+        let (_, resource) = self.of_type_in(version, key.resource_type(), resource)?;
+        has_id_of(&resource, &key)?;
+        Ok((key, resource))
+    }
+
+    /// The key of a component that is sent to the address of a Device.
+    async fn component_at(&self, version: convert::Version, key: Key) -> Result<Key> {
+        let (id, certain) = convert::component_of(key.id().as_str(), &self.conversion);
+        let own = Key::new(ResourceType::DeviceComponent, id)?;
+        if !certain && self.state(&own).await? != State::There && self.state(&key).await? == State::There {
+            let words = format!("{key} is there, and {own} would be the same Device in FHIR {}", version.mime());
+            return Err(Problem::new(409, Kind::Duplicate, "collision", words));
+        }
+        Ok(own)
+    }
+
+    fn as_component(&self, device: &Resource) -> Result<Resource> {
+        convert::as_component(device, &self.conversion).map_err(|report| self.not_taken(report))
+    }
+
+    /// Why a document is not taken: what is wrong with it, or else what would be lost.
+    pub(super) fn not_taken(&self, report: Report) -> Problem {
+        let mut errors = report.iter().filter(|issue| issue.severity <= Severity::Error);
+        let only_lost = errors.all(convert::is_loss);
+        let problem = Problem::document_within(report, &self.limits);
+        if only_lost { problem.with_status(422) } else { problem }
+    }
+
+    async fn state(&self, key: &Key) -> Result<State> {
+        self.spent.may_look(&self.limits)?;
+        self.spent.look(super::limits::CALL, 0);
+        match self.store.read(key).await {
+            Ok(_) => Ok(State::There),
+            Err(StoreError::NotFound) => Ok(State::Never),
+            Err(StoreError::Gone { .. }) => Ok(State::Deleted),
+            Err(error) => Err(Problem::of_store(&error, key)),
+        }
+    }
+}
+
+/// What stands under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Never,
+    There,
+    Deleted,
+}
