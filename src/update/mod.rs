@@ -2,15 +2,21 @@
 //!
 //! Nothing here does I/O or asks a clock; [`service`](crate::service) carries it out over the caller's stores.
 //!
-//! Two machines work together: [`ingest`] is one upload, from its announcement to the reference in its component, and
+//! For the update of one device, two machines work together: [`ingest`] is one upload, from its announcement to the reference in its component, and
 //! [`blob`] is the ledger of the bytes, which says who needs them. Each has a `step` that is a function of a record, an input
 //! and the time, and each transition becomes a record of the [`audit`](crate::audit) chain, from which [`replay`] rebuilds
 //! the states. A [`manifest`](crate::manifest) says what an update is for, and who says so. [The manual](crate::manual::design#updates) tells what the drivers owe them.
+//!
+//! For many devices there are four more: a [`release`] is bytes that are held for any number of components, a [`rollout`] brings
+//! them to those in waves, and a [`deployment`] is one component in it, in a [lane](rollout::LaneHead) that it shares with others.
 
 mod available;
 pub mod blob;
+pub mod deployment;
 pub mod ingest;
+pub mod release;
 mod replay;
+pub mod rollout;
 mod sequence;
 mod version_claim;
 mod version_downgrade;

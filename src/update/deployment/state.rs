@@ -1,0 +1,542 @@
+//! Where a deployment stands, and how it can end.
+
+use crate::primitive::{Id, moment};
+use crate::store::Sha256;
+use crate::support::names;
+use crate::update::ingest::Unreadable;
+use crate::update::rollout::{
+    ActionNumber, Attempt, DeploymentId, Epoch, FailureCode, Gate, Lane, OfferKey, RegionId, RolloutId, Wave, record,
+};
+use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
+use smol_str::SmolStr;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use time::OffsetDateTime;
+
+/// One state of a slot, as its region names it: an entity tag, a counter. Only equality means something.
+///
+/// ```
+/// use fhir_devices::update::deployment::SlotVersion;
+/// assert_eq!(SlotVersion::new("7").as_str(), "7");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+pub struct SlotVersion(SmolStr);
+
+impl SlotVersion {
+    /// The version that a region names so.
+    pub fn new(name: impl Into<SmolStr>) -> Self {
+        Self(name.into())
+    }
+
+    /// What the region named it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SlotVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for SlotVersion {
+    type Err = std::convert::Infallible;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Ok(Self::new(name))
+    }
+}
+
+names! {
+    /// How far a device says that it is. Within an attempt it is never less far than before.
+    ///
+    /// ```
+    /// use fhir_devices::update::deployment::Phase;
+    /// assert!(Phase::Staged < Phase::Installing);
+    /// ```
+    Phase {
+        /// It asked for the bytes.
+        Claimed = "claimed",
+        /// It is loading them.
+        Downloading = "downloading",
+        /// It has them all.
+        Staged = "staged",
+        /// It is installing them. From here on nobody knows what runs until a version is reported.
+        Installing = "installing",
+        /// It is about to start what it installed.
+        Activating = "activating",
+        /// It tries what it installed, and may go back.
+        Testing = "testing",
+        /// It says that it is done.
+        Installed = "installed",
+    }
+}
+
+names! {
+    /// The kind of an outcome.
+    ///
+    /// ```
+    /// use fhir_devices::update::deployment::OutcomeClass;
+    /// assert!(OutcomeClass::Unproven.is_failure());
+    /// assert!(!OutcomeClass::Withdrawn.is_executed());
+    /// ```
+    OutcomeClass {
+        /// [`Outcome::Succeeded`].
+        Succeeded = "succeeded",
+        /// [`Outcome::AlreadyCurrent`].
+        AlreadyCurrent = "already-current",
+        /// [`Outcome::Failed`].
+        Failed = "failed",
+        /// [`Outcome::RolledBack`].
+        RolledBack = "rolled-back",
+        /// [`Outcome::Rejected`].
+        Rejected = "rejected",
+        /// [`Outcome::TimedOut`].
+        TimedOut = "timed-out",
+        /// [`Outcome::Unproven`].
+        Unproven = "unproven",
+        /// [`Outcome::Withdrawn`].
+        Withdrawn = "withdrawn",
+        /// [`Outcome::Cancelled`].
+        Cancelled = "cancelled",
+        /// [`Outcome::Superseded`].
+        Superseded = "superseded",
+        /// [`Outcome::Retired`].
+        Retired = "retired",
+    }
+}
+
+impl OutcomeClass {
+    /// Whether it can count against a rollout.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::RolledBack | Self::Rejected | Self::TimedOut | Self::Unproven)
+    }
+
+    /// Whether something was tried, so that it counts among those that are done.
+    #[must_use]
+    pub const fn is_executed(self) -> bool {
+        self.is_failure() || matches!(self, Self::Succeeded)
+    }
+}
+
+/// What proved that a component runs the update.
+///
+/// ```
+/// use fhir_devices::update::deployment::Evidence;
+/// assert_ne!(Evidence::DeviceSays, Evidence::VersionReport { report: fhir_devices::store::Sha256::of(b"{}") });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+#[non_exhaustive]
+pub enum Evidence {
+    /// A report of the version that it runs.
+    VersionReport {
+        /// The digest of the report.
+        report: Sha256,
+    },
+    /// Nothing but its word. The rollout says that this is enough.
+    DeviceSays,
+}
+
+/// How a deployment ended. It never changes.
+///
+/// ```
+/// use fhir_devices::update::deployment::{Outcome, OutcomeClass};
+/// assert_eq!(Outcome::AlreadyCurrent.class(), OutcomeClass::AlreadyCurrent);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "class")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The component runs the update.
+    Succeeded {
+        /// What proved it.
+        proof: Evidence,
+    },
+    /// It ran the update before it was offered.
+    AlreadyCurrent,
+    /// The device, or its region, could not do it.
+    Failed {
+        /// Why.
+        code: FailureCode,
+    },
+    /// The device was started after the installation, and runs another version than the update.
+    RolledBack {
+        /// The digest of the report that says so.
+        report: Sha256,
+    },
+    /// The device did not want it.
+    Rejected {
+        /// Why.
+        code: FailureCode,
+    },
+    /// The device never asked for the bytes, or gates held it back for too long. It runs what it ran before.
+    TimedOut,
+    /// The device had the bytes, and nobody knows what runs. Somebody has to look.
+    Unproven {
+        /// How far the device was.
+        phase: Phase,
+    },
+    /// The rollout was cancelled before the component was offered anything.
+    Withdrawn,
+    /// The rollout was cancelled, and the component runs what it ran before.
+    Cancelled,
+    /// Another rollout took the place of this one, and the component runs what it ran before.
+    Superseded,
+    /// The device is no longer in use.
+    Retired,
+}
+
+impl Outcome {
+    /// Its kind.
+    #[must_use]
+    pub const fn class(&self) -> OutcomeClass {
+        match self {
+            Self::Succeeded { .. } => OutcomeClass::Succeeded,
+            Self::AlreadyCurrent => OutcomeClass::AlreadyCurrent,
+            Self::Failed { .. } => OutcomeClass::Failed,
+            Self::RolledBack { .. } => OutcomeClass::RolledBack,
+            Self::Rejected { .. } => OutcomeClass::Rejected,
+            Self::TimedOut => OutcomeClass::TimedOut,
+            Self::Unproven { .. } => OutcomeClass::Unproven,
+            Self::Withdrawn => OutcomeClass::Withdrawn,
+            Self::Cancelled => OutcomeClass::Cancelled,
+            Self::Superseded => OutcomeClass::Superseded,
+            Self::Retired => OutcomeClass::Retired,
+        }
+    }
+}
+
+names! {
+    /// How far a device was asked to stop.
+    ///
+    /// ```
+    /// use fhir_devices::update::deployment::StopRequest;
+    /// assert_eq!(StopRequest::default(), StopRequest::None);
+    /// ```
+    #[derive(Default)]
+    StopRequest {
+        /// It was not.
+        #[default]
+        None = "none",
+        /// It is to be asked: the slot still has the offer.
+        Requested = "requested",
+        /// The slot says that it is to stop.
+        Written = "written",
+        /// The device says that it stopped. It may say so after the installation.
+        Acknowledged = "acknowledged",
+    }
+}
+
+/// Why an offer is taken back.
+///
+/// ```
+/// use fhir_devices::update::deployment::Retraction;
+/// assert_ne!(Retraction::Stopped, Retraction::Retry { not_before: time::OffsetDateTime::UNIX_EPOCH });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+#[non_exhaustive]
+pub enum Retraction {
+    /// The rollout is stopped for good.
+    Stopped,
+    /// There is to be another attempt.
+    Retry {
+        /// Not before this time.
+        #[serde(with = "moment")]
+        not_before: OffsetDateTime,
+    },
+}
+
+/// Where a deployment stands. Each state that waits for somebody else has a deadline.
+///
+/// ```
+/// use fhir_devices::update::deployment::State;
+/// use fhir_devices::update::rollout::Attempt;
+/// let now = time::OffsetDateTime::UNIX_EPOCH;
+/// let planned = State::Planned { attempt: Attempt(1), not_before: now, give_up_at: None };
+/// assert!(!planned.is_done());
+/// assert_eq!(planned.deadline(), None); // it waits for its rollout, and for nobody else
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "name")]
+#[non_exhaustive]
+pub enum State {
+    /// It has its turn when its rollout comes to it.
+    Planned {
+        /// Which attempt comes next.
+        attempt: Attempt,
+        /// Not before this time.
+        #[serde(with = "moment")]
+        not_before: OffsetDateTime,
+        /// When it is given up, where gates held it back before.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
+        give_up_at: Option<OffsetDateTime>,
+    },
+    /// Gates hold it back.
+    Held {
+        /// Which attempt comes next.
+        attempt: Attempt,
+        /// Which gates are closed.
+        gates: BTreeSet<Gate>,
+        /// When they are looked at again.
+        #[serde(with = "moment")]
+        review_at: OffsetDateTime,
+        /// When it is given up.
+        #[serde(with = "moment")]
+        give_up_at: OffsetDateTime,
+    },
+    /// The device is to be offered the update. Its slot may say so already.
+    Offering {
+        /// Which attempt it is.
+        attempt: Attempt,
+        /// The epoch of the lane when it was decided.
+        epoch: Epoch,
+        /// The number of the offer, which was fixed when it was decided.
+        action: ActionNumber,
+        /// Until when the device may take it.
+        #[serde(with = "moment")]
+        until: OffsetDateTime,
+    },
+    /// The slot of the component has the offer.
+    Offered {
+        /// Which attempt it is.
+        attempt: Attempt,
+        /// The epoch of the lane when it was decided.
+        epoch: Epoch,
+        /// The number of the offer.
+        action: ActionNumber,
+        /// The version of the slot that was the first to have it.
+        slot: SlotVersion,
+        /// Until when the device may take it.
+        #[serde(with = "moment")]
+        until: OffsetDateTime,
+    },
+    /// The device was given the bytes, or says that it installs them.
+    Claimed {
+        /// Which attempt it is.
+        attempt: Attempt,
+        /// The epoch of the lane when it was decided.
+        epoch: Epoch,
+        /// The number of the offer.
+        action: ActionNumber,
+        /// How far the device says that it is.
+        phase: Phase,
+        /// Until when it may be no farther.
+        #[serde(with = "moment")]
+        until: OffsetDateTime,
+        /// How far it was asked to stop.
+        #[serde(default, skip_serializing_if = "is_none")]
+        stop: StopRequest,
+    },
+    /// The offer is being taken back. Nobody gets the bytes any more.
+    Retracting {
+        /// Which attempt it was.
+        attempt: Attempt,
+        /// The epoch of the lane when it was decided.
+        epoch: Epoch,
+        /// The number of the offer.
+        action: ActionNumber,
+        /// Why.
+        why: Retraction,
+        /// Until when the region has time to say that it did so.
+        #[serde(with = "moment")]
+        until: OffsetDateTime,
+    },
+    /// It has ended.
+    Done {
+        /// Which attempt was the last.
+        attempt: Attempt,
+        /// How.
+        outcome: Outcome,
+        /// The number of the last offer; `None` where there never was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        action: Option<ActionNumber>,
+        /// Whether the slot may still have it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        clear: bool,
+    },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_none(stop: &StopRequest) -> bool {
+    *stop == StopRequest::None
+}
+
+names! {
+    /// The name of the state of a deployment.
+    ///
+    /// ```
+    /// use fhir_devices::update::deployment::StateName;
+    /// assert_eq!(StateName::Claimed.as_str(), "claimed");
+    /// ```
+    StateName {
+        /// [`State::Planned`].
+        Planned = "planned",
+        /// [`State::Held`].
+        Held = "held",
+        /// [`State::Offering`].
+        Offering = "offering",
+        /// [`State::Offered`].
+        Offered = "offered",
+        /// [`State::Claimed`].
+        Claimed = "claimed",
+        /// [`State::Retracting`].
+        Retracting = "retracting",
+        /// [`State::Done`].
+        Done = "done",
+    }
+}
+
+impl State {
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> StateName {
+        match self {
+            Self::Planned { .. } => StateName::Planned,
+            Self::Held { .. } => StateName::Held,
+            Self::Offering { .. } => StateName::Offering,
+            Self::Offered { .. } => StateName::Offered,
+            Self::Claimed { .. } => StateName::Claimed,
+            Self::Retracting { .. } => StateName::Retracting,
+            Self::Done { .. } => StateName::Done,
+        }
+    }
+
+    /// Which attempt it is, comes next, or was the last.
+    #[must_use]
+    pub const fn attempt(&self) -> Attempt {
+        match self {
+            Self::Planned { attempt, .. }
+            | Self::Held { attempt, .. }
+            | Self::Offering { attempt, .. }
+            | Self::Offered { attempt, .. }
+            | Self::Claimed { attempt, .. }
+            | Self::Retracting { attempt, .. }
+            | Self::Done { attempt, .. } => *attempt,
+        }
+    }
+
+    /// The number of the offer that the slot has, may have, or had last.
+    #[must_use]
+    pub const fn action(&self) -> Option<ActionNumber> {
+        match self {
+            Self::Planned { .. } | Self::Held { .. } => None,
+            Self::Offering { action, .. }
+            | Self::Offered { action, .. }
+            | Self::Claimed { action, .. }
+            | Self::Retracting { action, .. } => Some(*action),
+            Self::Done { action, .. } => *action,
+        }
+    }
+
+    /// When something is to be done although nobody said anything: the time of the next look at gates, or the deadline.
+    #[must_use]
+    pub fn deadline(&self) -> Option<OffsetDateTime> {
+        match self {
+            Self::Planned { .. } | Self::Done { .. } => None,
+            Self::Held { review_at, give_up_at, .. } => Some((*review_at).min(*give_up_at)),
+            Self::Offering { until, .. }
+            | Self::Offered { until, .. }
+            | Self::Claimed { until, .. }
+            | Self::Retracting { until, .. } => Some(*until),
+        }
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        matches!(self, Self::Done { .. })
+    }
+
+    /// Whether it counts towards the cap, and has the lock of its component.
+    #[must_use]
+    pub const fn is_in_flight(&self) -> bool {
+        match self {
+            Self::Planned { .. } | Self::Held { .. } | Self::Done { .. } => false,
+            Self::Offering { .. } | Self::Offered { .. } | Self::Claimed { .. } | Self::Retracting { .. } => true,
+        }
+    }
+
+    /// How it ended, where it has.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<&Outcome> {
+        match self {
+            Self::Done { outcome, .. } => Some(outcome),
+            Self::Planned { .. }
+            | Self::Held { .. }
+            | Self::Offering { .. }
+            | Self::Offered { .. }
+            | Self::Claimed { .. }
+            | Self::Retracting { .. } => None,
+        }
+    }
+}
+
+/// The record of a deployment: one component, one rollout.
+///
+/// ```
+/// use fhir_devices::update::deployment::Deployment;
+/// # use fhir_devices::update::{deployment, rollout::*};
+/// # let now = time::macros::datetime!(2017-04-19 10:00 UTC);
+/// # let spec = Spec::new(RolloutRequest::new(ReleaseId(1), "local".parse()?))?;
+/// # let lane = LaneHead::new(&spec, RolloutId(7), Lane(0)).unwrap();
+/// # let (tenant, component) = ("st-mary".parse()?, "channel".parse()?);
+/// # let target = deployment::Target { device: "pump".parse()?, component, region: "local".parse()? };
+/// let planned = deployment::plan(&tenant, &spec, &lane, target, now)?;
+/// let deployment = planned.deployment;
+/// assert_eq!(Deployment::from_bytes(&deployment.to_bytes()), Ok(deployment));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its name.
+    pub id: DeploymentId,
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// The lane of the rollout that the component is in.
+    pub lane: Lane,
+    /// The device.
+    pub device: Id,
+    /// The component.
+    pub component: Id,
+    /// The region from which the device gets its updates.
+    pub region: RegionId,
+    /// The wave that the component is in.
+    pub wave: Wave,
+    /// Whether the device was ever given the bytes. It stays so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub granted: bool,
+    /// The number of the last report, where the channel numbers them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_report: Option<u64>,
+    /// Where it stands.
+    pub state: State,
+}
+
+impl Deployment {
+    /// The key of the current attempt.
+    #[must_use]
+    pub const fn key(&self) -> OfferKey {
+        OfferKey { deployment: self.id, attempt: self.state.attempt() }
+    }
+
+    /// The record as it is kept.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        record::to_bytes(self)
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`Unreadable`] when it is none, or of a format that is not known.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+        record::from_bytes(bytes)
+    }
+}

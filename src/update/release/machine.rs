@@ -1,0 +1,263 @@
+//! The steps of a release.
+
+use super::{Release, ReleasedFile, Sha1, State};
+use crate::manifest::{ActorId, Note};
+use crate::store::{BlobKey, BlobRef, Generation};
+use crate::update::rollout::{Action, Event};
+use time::OffsetDateTime;
+
+/// Something that happened to a release.
+///
+/// ```
+/// use fhir_devices::update::release::Input;
+/// assert_ne!(Input::Released, Input::DeadlineReached);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Input {
+    /// The ledger of the bytes holds some for it.
+    BytesHeld {
+        /// Which bytes.
+        blob: BlobRef,
+        /// Which writing of them.
+        generation: Generation,
+    },
+    /// The second digest of some bytes was computed, in one read that found their first digest to be right.
+    BytesHashed {
+        /// Which bytes.
+        blob: BlobRef,
+        /// The digest.
+        sha1: Sha1,
+    },
+    /// It is to be rolled out.
+    Released,
+    /// Somebody wants it to be rolled out no more.
+    WithdrawRequested {
+        /// Who.
+        by: ActorId,
+        /// Why.
+        why: Note,
+        /// Whether a rollout of it has not ended.
+        in_use: bool,
+    },
+    /// The time for its bytes is over.
+    DeadlineReached,
+    /// The ledger of the bytes holds nothing for it any more.
+    HoldsReleased,
+}
+
+/// Something to do. It may be done again, and then does nothing more.
+///
+/// ```
+/// use fhir_devices::{store::BlobRef, update::release::Effect};
+/// assert_ne!(Effect::ReleaseHolds, Effect::HoldBytes { blob: BlobRef::of(b"firmware") });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Have the ledger of the bytes hold some that are in the store.
+    HoldBytes {
+        /// Which bytes.
+        blob: BlobRef,
+    },
+    /// Read some bytes once, and compute their second digest.
+    HashBytes {
+        /// Their name.
+        key: BlobKey,
+    },
+    /// Have the ledger of the bytes hold nothing for it.
+    ReleaseHolds,
+}
+
+/// A step into another state: what belongs into one commit, and what is to be done after it.
+///
+/// ```
+/// use fhir_devices::update::release::{Transition, resume};
+/// fn is_whole(transition: &Transition) -> bool {
+///     transition.effect == resume(&transition.release)
+/// }
+/// # let _ = is_whole;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Transition {
+    /// The release as it becomes.
+    pub release: Release,
+    /// What an audit record says of it.
+    pub event: Event,
+    /// What is to be done once it is written.
+    pub effect: Option<Effect>,
+}
+
+/// What an input leads to.
+///
+/// ```
+/// use fhir_devices::update::release::Step;
+/// assert_eq!(Step::Unchanged, Step::Unchanged.clone());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "a step is looked at and taken apart at once")]
+pub enum Step {
+    /// Another state.
+    Transition(Transition),
+    /// The input was known already, or means nothing any more.
+    Unchanged,
+}
+
+/// Why an input cannot be true of a release, or comes too early or too late.
+///
+/// ```
+/// use fhir_devices::update::release::Refusal;
+/// assert_eq!(Refusal::InUse.to_string(), "a rollout of the release has not ended, and is to be cancelled first");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It has no such file.
+    #[error("the release has no file with these bytes")]
+    OtherBytes,
+    /// Other bytes or another digest than are known.
+    #[error("the bytes are known by another generation or digest")]
+    Contradicted,
+    /// The bytes are not held.
+    #[error("the bytes are not held for the release")]
+    NotHeld,
+    /// Something is missing.
+    #[error("a file of the release is not held or not hashed")]
+    NotReady,
+    /// A rollout of it has not ended.
+    #[error("a rollout of the release has not ended, and is to be cancelled first")]
+    InUse,
+    /// The time has not come.
+    #[error("the time for the bytes is not over")]
+    NotDue,
+    /// It was not withdrawn.
+    #[error("the release was not withdrawn")]
+    NotWithdrawn,
+    /// It is withdrawn.
+    #[error("the release is withdrawn")]
+    Withdrawn,
+}
+
+/// What is to be done for a release, whoever finds it.
+#[must_use]
+pub fn resume(release: &Release) -> Option<Effect> {
+    match release.state {
+        State::Draft { .. } => release.request.files.iter().find_map(|file| match (file.generation, file.sha1) {
+            (None, _) => Some(Effect::HoldBytes { blob: file.blob }),
+            (Some(generation), None) => Some(Effect::HashBytes { key: file.blob.key(generation) }),
+            (Some(_), Some(_)) => None,
+        }),
+        State::Withdrawing => Some(Effect::ReleaseHolds),
+        State::Released | State::Withdrawn => None,
+    }
+}
+
+/// What an input leads to. Every input has an answer in every state.
+///
+/// # Errors
+/// The [`Refusal`] when it cannot be true of this release, or comes too early or too late.
+///
+/// ```
+/// # use fhir_devices::{manifest::{Spec, VersionScheme}, nomenclature::Level, store::{BlobRef, Generation}, update::release::*};
+/// # let blob = BlobRef::of(b"firmware");
+/// # let request = Request {
+/// #     provider: "acme".parse()?, name: "pump/main".parse()?, version: "2.4.0".parse()?, scheme: VersionScheme::Semver,
+/// #     sequence: 6, manifest: None, files: vec![ReleasedFile::new("pump.bin".parse()?, "application/zip".parse()?, blob)],
+/// #     target: Target { level: Some(Level::Mds), code: None }, reported_as: Spec::Software,
+/// # };
+/// # let now = time::OffsetDateTime::UNIX_EPOCH;
+/// let (release, _) = Release::draft(ReleaseId(7), request, "biomed/j.doe".parse()?, now, time::Duration::HOUR)?;
+/// assert_eq!(resume(&release), Some(Effect::HoldBytes { blob }));
+/// assert_eq!(step(&release, &Input::Released, now), Err(Refusal::NotReady));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn step(release: &Release, input: &Input, now: OffsetDateTime) -> Result<Step, Refusal> {
+    match input {
+        Input::BytesHeld { blob, generation } => {
+            file_changed(release, now, *blob, Action::BytesHeld, |file| match file.generation {
+                Some(known) if known == *generation => Ok(false),
+                Some(_) => Err(Refusal::Contradicted),
+                None => {
+                    file.generation = Some(*generation);
+                    Ok(true)
+                }
+            })
+        }
+        Input::BytesHashed { blob, sha1 } => {
+            file_changed(release, now, *blob, Action::BytesHashed, |file| match (file.generation, file.sha1) {
+                (None, _) => Err(Refusal::NotHeld),
+                (_, Some(known)) if known == *sha1 => Ok(false),
+                (_, Some(_)) => Err(Refusal::Contradicted),
+                (Some(_), None) => {
+                    file.sha1 = Some(*sha1);
+                    Ok(true)
+                }
+            })
+        }
+        Input::Released => match release.state {
+            State::Draft { .. } if resume(release).is_some() => Err(Refusal::NotReady),
+            State::Draft { .. } => {
+                let released = Release { released_at: Some(now), state: State::Released, ..release.clone() };
+                Ok(to(released, Action::Released, now))
+            }
+            State::Released => Ok(Step::Unchanged),
+            State::Withdrawing | State::Withdrawn => Err(Refusal::Withdrawn),
+        },
+        Input::WithdrawRequested { by, why, in_use } => match release.state {
+            State::Draft { .. } | State::Released if *in_use => Err(Refusal::InUse),
+            State::Draft { .. } | State::Released => {
+                let withdrawing = Release { state: State::Withdrawing, ..release.clone() };
+                let event = withdrawing.event(Action::ReleaseWithdrawn, now);
+                let event = Event { actor: Some(by.clone()), comment: Some(why.clone()), ..event };
+                Ok(Step::Transition(Transition { effect: resume(&withdrawing), release: withdrawing, event }))
+            }
+            State::Withdrawing | State::Withdrawn => Ok(Step::Unchanged),
+        },
+        Input::DeadlineReached => match release.state {
+            State::Draft { until } if now < until => Err(Refusal::NotDue),
+            State::Draft { .. } => {
+                let withdrawing = Release { state: State::Withdrawing, ..release.clone() };
+                Ok(to(withdrawing, Action::ReleaseWithdrawn, now))
+            }
+            State::Released | State::Withdrawing | State::Withdrawn => Ok(Step::Unchanged),
+        },
+        Input::HoldsReleased => match release.state {
+            State::Draft { .. } | State::Released => Err(Refusal::NotWithdrawn),
+            State::Withdrawing => {
+                let withdrawn = Release { state: State::Withdrawn, ..release.clone() };
+                Ok(to(withdrawn, Action::HoldsReleased, now))
+            }
+            State::Withdrawn => Ok(Step::Unchanged),
+        },
+    }
+}
+
+fn to(release: Release, action: Action, now: OffsetDateTime) -> Step {
+    let event = release.event(action, now);
+    Step::Transition(Transition { effect: resume(&release), release, event })
+}
+
+/// The release with every file of some bytes changed, where that is anything new.
+fn file_changed(
+    release: &Release,
+    now: OffsetDateTime,
+    blob: BlobRef,
+    action: Action,
+    mut change: impl FnMut(&mut ReleasedFile) -> Result<bool, Refusal>,
+) -> Result<Step, Refusal> {
+    if matches!(release.state, State::Withdrawing | State::Withdrawn) {
+        return Err(Refusal::Withdrawn);
+    }
+    let mut changed = release.clone();
+    let (mut found, mut new) = (false, false);
+    for file in changed.request.files.iter_mut().filter(|file| file.blob == blob) {
+        found = true;
+        new |= change(file)?;
+    }
+    match (found, new) {
+        (false, _) => Err(Refusal::OtherBytes),
+        (true, false) => Ok(Step::Unchanged),
+        (true, true) => Ok(to(changed, action, now)),
+    }
+}

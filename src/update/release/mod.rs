@@ -1,0 +1,18 @@
+//! A release: the bytes of an update and whom they are for, held once for any number of components.
+//!
+//! ```text
+//!           BytesHeld, BytesHashed     Released                WithdrawRequested               HoldsReleased
+//! (draft) ------------------> Draft -------------> Released ------------------> Withdrawing ---------------> Withdrawn
+//!                               |                       (no rollout of it runs)      ^
+//!                               +-- the deadline, WithdrawRequested -----------------+
+//! ```
+//!
+//! A release is never changed once it is [`State::Released`]: what is rolled out is what was released. It is withdrawn only when
+//! no rollout of it runs, so that those are cancelled first, and its bytes are given up after that.
+
+mod machine;
+mod record;
+
+pub use super::rollout::{ReleaseId, Unreadable};
+pub use machine::{Effect, Input, Refusal, Step, Transition, resume, step};
+pub use record::{InvalidRelease, Release, ReleasedFile, Request, Sha1, State, Target};

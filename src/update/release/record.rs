@@ -1,0 +1,305 @@
+//! The record of a release.
+
+use super::super::rollout::record;
+use super::{ReleaseId, Unreadable};
+use crate::manifest::{ActorId, ArtifactName, ProviderId, Spec, UpdateName, VersionLabel, VersionScheme};
+use crate::nomenclature::Level;
+use crate::primitive::{Code, moment};
+use crate::store::{BlobRef, Generation, InvalidText, Sha256, hex};
+use crate::update::rollout::{Action, After, Event};
+use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
+use std::fmt;
+use std::str::FromStr;
+use time::OffsetDateTime;
+
+/// The SHA-1 digest of some bytes, for clients that refuse a file without one. Nothing here trusts it.
+///
+/// ```
+/// use fhir_devices::update::release::Sha1;
+/// let text = "a9993e364706816aba3e25717850c26c9cd0d89d";
+/// assert_eq!(text.parse::<Sha1>()?.to_string(), text);
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, SerializeDisplay, DeserializeFromStr)]
+pub struct Sha1(pub [u8; 20]);
+
+impl fmt::Display for Sha1 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(hex(&self.0, &mut [0; 64]))
+    }
+}
+
+impl FromStr for Sha1 {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let refuse = || InvalidText::new("a SHA-1 digest", text, "40 hexadecimal digits are wanted");
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if pairs.len() != 20 || !rest.is_empty() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(refuse());
+        }
+        let mut digest = [0; 20];
+        for (byte, pair) in digest.iter_mut().zip(pairs) {
+            let pair = std::str::from_utf8(pair).map_err(|_| refuse())?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| refuse())?;
+        }
+        Ok(Self(digest))
+    }
+}
+
+/// Which components a release is for: those that have all of what is named.
+///
+/// ```
+/// use fhir_devices::{nomenclature::Level, update::release::Target};
+/// assert!(Target::default().is_empty());
+/// assert!(!Target { level: Some(Level::Channel), code: None }.is_empty());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
+    /// The code in ISO/IEEE 11073-10101, as a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<u32>,
+}
+
+impl Target {
+    /// Whether it names nothing, and so nothing is meant.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.level.is_none() && self.code.is_none()
+    }
+}
+
+/// One file of a release.
+///
+/// ```
+/// use fhir_devices::{store::BlobRef, update::release::ReleasedFile};
+/// let file = ReleasedFile::new("pump.bin".parse()?, "application/zip".parse()?, BlobRef::of(b"firmware"));
+/// assert_eq!((file.generation, file.sha1), (None, None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleasedFile {
+    /// What it is called.
+    pub name: ArtifactName,
+    /// Its media type.
+    pub media_type: Code,
+    /// Its bytes.
+    pub blob: BlobRef,
+    /// Which writing of them is held for the release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
+    /// Their second digest, for clients that insist on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha1: Option<Sha1>,
+}
+
+impl ReleasedFile {
+    /// A file of which nothing is held yet.
+    #[must_use]
+    pub const fn new(name: ArtifactName, media_type: Code, blob: BlobRef) -> Self {
+        Self { name, media_type, blob, generation: None, sha1: None }
+    }
+}
+
+/// What a release is made of.
+///
+/// ```
+/// # use fhir_devices::{manifest::{Spec, VersionScheme}, nomenclature::Level, store::BlobRef, update::release::*};
+/// let file = ReleasedFile::new("pump.bin".parse()?, "application/zip".parse()?, BlobRef::of(b"firmware"));
+/// let request = Request {
+///     provider: "acme".parse()?,
+///     name: "pump/main".parse()?,
+///     version: "2.4.0".parse()?,
+///     scheme: VersionScheme::Semver,
+///     sequence: 6,
+///     manifest: None,
+///     files: vec![file],
+///     target: Target { level: Some(Level::Mds), code: None },
+///     reported_as: Spec::Software,
+/// };
+/// assert_eq!(request.check(), Ok(()));
+/// assert_eq!(Request { files: Vec::new(), ..request }.check(), Err(InvalidRelease::NoFile));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Who made the update.
+    pub provider: ProviderId,
+    /// What it is called, in every version.
+    pub name: UpdateName,
+    /// Its version.
+    pub version: VersionLabel,
+    /// How its versions are written.
+    pub scheme: VersionScheme,
+    /// Its place among the updates of a component.
+    pub sequence: u64,
+    /// The digest of its manifest, which is kept as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Sha256>,
+    /// Its files.
+    pub files: Vec<ReleasedFile>,
+    /// Which components it is for.
+    pub target: Target,
+    /// Which of the versions of a component is the update's.
+    pub reported_as: Spec,
+}
+
+/// Why something cannot be released.
+///
+/// ```
+/// use fhir_devices::update::release::InvalidRelease;
+/// assert_eq!(InvalidRelease::NoTarget.to_string(), "the release names no component, wanted a level or a type");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidRelease {
+    /// No file.
+    #[error("the release has no file, wanted one at least")]
+    NoFile,
+    /// Two files of one name.
+    #[error("the release has two files of the name `{name}`")]
+    SameName {
+        /// The name.
+        name: ArtifactName,
+    },
+    /// It is for nothing.
+    #[error("the release names no component, wanted a level or a type")]
+    NoTarget,
+    /// A sequence number that some languages cannot say.
+    #[error("the sequence number is {found}, wanted {} at most", crate::manifest::MAX_SEQUENCE)]
+    Sequence {
+        /// The number.
+        found: u64,
+    },
+}
+
+impl Request {
+    /// Whether a release can be made of it.
+    ///
+    /// # Errors
+    /// The first [`InvalidRelease`] that is found.
+    pub fn check(&self) -> Result<(), InvalidRelease> {
+        if self.files.is_empty() {
+            return Err(InvalidRelease::NoFile);
+        }
+        let mut names = std::collections::BTreeSet::new();
+        if let Some(twice) = self.files.iter().find(|file| !names.insert(&file.name)) {
+            return Err(InvalidRelease::SameName { name: twice.name.clone() });
+        }
+        if self.target.is_empty() {
+            return Err(InvalidRelease::NoTarget);
+        }
+        if self.sequence > crate::manifest::MAX_SEQUENCE {
+            return Err(InvalidRelease::Sequence { found: self.sequence });
+        }
+        Ok(())
+    }
+}
+
+/// Where a release stands.
+///
+/// ```
+/// use fhir_devices::update::release::State;
+/// assert_ne!(State::Released, State::Withdrawn);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "name")]
+#[non_exhaustive]
+pub enum State {
+    /// Its bytes are not held, or not hashed.
+    Draft {
+        /// Until when that may be so.
+        #[serde(with = "moment")]
+        until: OffsetDateTime,
+    },
+    /// It may be rolled out.
+    Released,
+    /// It may be rolled out no more, and its bytes are being given up.
+    Withdrawing,
+    /// Nothing is held for it.
+    Withdrawn,
+}
+
+/// The record of a release.
+///
+/// ```
+/// # use fhir_devices::{manifest::{Spec, VersionScheme}, nomenclature::Level, store::BlobRef, update::release::*};
+/// # let file = ReleasedFile::new("pump.bin".parse()?, "application/zip".parse()?, BlobRef::of(b"firmware"));
+/// # let request = Request {
+/// #     provider: "acme".parse()?, name: "pump/main".parse()?, version: "2.4.0".parse()?, scheme: VersionScheme::Semver,
+/// #     sequence: 6, manifest: None, files: vec![file], target: Target { level: Some(Level::Mds), code: None },
+/// #     reported_as: Spec::Software,
+/// # };
+/// let now = time::macros::datetime!(2017-04-19 10:00 UTC);
+/// let (release, _) = Release::draft(ReleaseId(7), request, "biomed/j.doe".parse()?, now, time::Duration::HOUR)?;
+/// assert_eq!(Release::from_bytes(&release.to_bytes()), Ok(release));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Its name.
+    pub id: ReleaseId,
+    /// What it is made of.
+    pub request: Request,
+    /// Who released it.
+    pub by: ActorId,
+    /// Since when it may be rolled out: from here on the time to the proof counts.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
+    pub released_at: Option<OffsetDateTime>,
+    /// Where it stands.
+    pub state: State,
+}
+
+impl Release {
+    /// A new one, of which nothing is held yet.
+    ///
+    /// # Errors
+    /// [`InvalidRelease`] where nothing can be released.
+    pub fn draft(
+        id: ReleaseId,
+        request: Request,
+        by: ActorId,
+        now: OffsetDateTime,
+        lease: time::Duration,
+    ) -> Result<(Self, Event), InvalidRelease> {
+        request.check()?;
+        let state = State::Draft { until: now.saturating_add(lease) };
+        let release = Self { id, request, by: by.clone(), released_at: None, state };
+        let event = Event { actor: Some(by), ..release.event(Action::ReleaseDrafted, now) };
+        Ok((release, event))
+    }
+
+    /// What an audit record says of a transition to this record.
+    pub(super) fn event(&self, action: Action, at: OffsetDateTime) -> Event {
+        Event {
+            at,
+            action,
+            actor: None,
+            comment: None,
+            release: Some(self.id),
+            rollout: None,
+            lane: None,
+            deployment: None,
+            report: None,
+            after: After::Release(Box::new(self.clone())),
+        }
+    }
+
+    /// The record as it is kept.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        record::to_bytes(self)
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`Unreadable`] when it is none, or of a format that is not known.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+        record::from_bytes(bytes)
+    }
+}

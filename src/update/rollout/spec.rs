@@ -1,0 +1,600 @@
+//! What a rollout is to do: asked for by its author, checked once, and never changed after.
+
+use super::id::draw;
+use super::{Lane, RegionId, ReleaseId, RolloutId, Wave};
+use crate::primitive::Id;
+use crate::primitive::moment;
+use crate::store::Sha256;
+use crate::support::names;
+use crate::update::deployment::OutcomeClass;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::{NonZeroU16, NonZeroU32};
+use std::ops::Deref;
+use time::{Duration, OffsetDateTime};
+
+/// The most waves of a rollout.
+pub const MAX_WAVES: usize = 16;
+/// The most criteria that stop a rollout.
+pub const MAX_CRITERIA: usize = 4;
+/// The most lanes of a rollout, over all of its regions.
+pub const MAX_LANES: u16 = 1_024;
+/// The most components that a rollout names for its first wave.
+pub const MAX_PINS: usize = 256;
+/// What the shares of the waves make together.
+const WHOLE: u32 = 1_000;
+
+names! {
+    /// What has to be so before a device is offered an update, or given its bytes.
+    ///
+    /// ```
+    /// use fhir_devices::update::rollout::Gate;
+    /// assert_eq!("clinical-use".parse(), Ok(Gate::ClinicalUse));
+    /// ```
+    Gate {
+        /// The device is not in use with a patient.
+        ClinicalUse = "clinical-use",
+        /// It is a time at which the device may be changed.
+        Window = "window",
+        /// Nobody holds the device back.
+        OperatorHold = "operator-hold",
+        /// Whoever has to agree has agreed.
+        Consent = "consent",
+        /// The update is authorised where the device is.
+        Market = "market",
+        /// The components that it requires are as it requires them.
+        Requirements = "requirements",
+    }
+}
+
+names! {
+    /// What proves that an update succeeded.
+    ///
+    /// ```
+    /// use fhir_devices::update::rollout::Proof;
+    /// assert_eq!(Proof::VersionReport.as_str(), "version-report");
+    /// ```
+    Proof {
+        /// A report of the version that the component runs.
+        VersionReport = "version-report",
+        /// The word of the device. It may be wrong: some clients say it before the new software was started once.
+        DeviceSays = "device-says",
+    }
+}
+
+/// Which components a rollout is for.
+///
+/// ```
+/// use fhir_devices::update::rollout::Scope;
+/// assert!(!Scope::Static.is_dynamic());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+#[non_exhaustive]
+pub enum Scope {
+    /// Those that are found when it is planned.
+    Static,
+    /// Those that are found until a time, and no more than so many.
+    Dynamic {
+        /// Until when components may join.
+        #[serde(with = "moment")]
+        until: OffsetDateTime,
+        /// The most components.
+        most: NonZeroU32,
+    },
+}
+
+impl Scope {
+    /// Whether components may join later.
+    #[must_use]
+    pub const fn is_dynamic(self) -> bool {
+        matches!(self, Self::Dynamic { .. })
+    }
+}
+
+/// How much a region may be asked to do.
+///
+/// ```
+/// use fhir_devices::update::rollout::RegionPolicy;
+/// assert_eq!(RegionPolicy::default().cap, None);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionPolicy {
+    /// The most devices of it that may be at work at once; without it, its part of the cap of the rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<NonZeroU32>,
+    /// How fast offers may follow each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+}
+
+/// How fast offers may follow each other.
+///
+/// ```
+/// use fhir_devices::update::rollout::Rate;
+/// use std::num::NonZeroU32;
+/// let rate = Rate { per_minute: NonZeroU32::MIN, burst: NonZeroU32::MIN };
+/// assert_eq!(rate.per_minute.get(), 1);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// How many a minute, in the long run.
+    pub per_minute: NonZeroU32,
+    /// How many at once, after a rest.
+    pub burst: NonZeroU32,
+}
+
+/// One wave: who is in it, and what has to be so before the next one begins.
+///
+/// ```
+/// use fhir_devices::update::rollout::WaveSpec;
+/// let wave = WaveSpec { permille: 50, soak_seconds: 3_600, ..WaveSpec::default() };
+/// assert!(!wave.pause_after);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaveSpec {
+    /// How many of 1,000 components are in it. The waves make 1,000 together.
+    pub permille: u16,
+    /// How many components have to be done. Where fewer are left to do, all of them.
+    #[serde(default)]
+    pub min_done: u32,
+    /// How many of 1,000 that are done have to have succeeded.
+    #[serde(default)]
+    pub min_success_permille: u16,
+    /// How long that has to be so, in seconds.
+    #[serde(default)]
+    pub soak_seconds: u32,
+    /// Whether somebody has to resume the rollout before the next wave.
+    #[serde(default)]
+    pub pause_after: bool,
+}
+
+/// When a rollout stops by itself: more than so many of 1,000 came to an outcome that counts.
+///
+/// ```
+/// use fhir_devices::update::deployment::OutcomeClass;
+/// use fhir_devices::update::rollout::StopCriterion;
+/// let tenth = StopCriterion { counts: [OutcomeClass::Failed].into(), over_permille: 100, min_done: 20 };
+/// assert_eq!(tenth.limit(0), 3); // the third failure stops it, however many are done
+/// assert_eq!(tenth.limit(100), 11);
+/// assert!(tenth.has(OutcomeClass::Unproven)); // nobody knows what runs there
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopCriterion {
+    /// What counts. [`OutcomeClass::Unproven`] always does.
+    pub counts: BTreeSet<OutcomeClass>,
+    /// More than so many of 1,000 components that are done.
+    pub over_permille: u16,
+    /// The shares are of no fewer components than this.
+    pub min_done: u32,
+}
+
+impl StopCriterion {
+    /// Whether an outcome counts.
+    #[must_use]
+    pub fn has(&self, class: OutcomeClass) -> bool {
+        class == OutcomeClass::Unproven || self.counts.contains(&class)
+    }
+
+    /// The failure that stops the rollout, counted from 1, when so many components are done. It never falls as more are done.
+    #[must_use]
+    pub fn limit(&self, done: u32) -> u32 {
+        let allowed = u64::from(self.over_permille) * u64::from(done.max(self.min_done)) / u64::from(WHOLE);
+        u32::try_from(allowed).unwrap_or(u32::MAX).saturating_add(1)
+    }
+}
+
+/// How long each part of a deployment may take, in seconds. None of them can be without an end.
+///
+/// ```
+/// use fhir_devices::update::rollout::Timeouts;
+/// assert_eq!(Timeouts::default().offer.get(), 7 * 24 * 3_600);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// How long a component may be held back by gates, or an offer stay without an answer.
+    pub offer: NonZeroU32,
+    /// How long a device may take from the first byte to the beginning of the installation.
+    pub claim: NonZeroU32,
+    /// How long it may take from there to its word that it is done.
+    pub install: NonZeroU32,
+    /// How long it may take from there to the report of the version that it runs.
+    pub prove: NonZeroU32,
+    /// How often a component that gates hold back is looked at again.
+    pub review: NonZeroU32,
+}
+
+impl Default for Timeouts {
+    /// Seven days for the offer, one day for each of the others, and a look at the gates every quarter of an hour.
+    fn default() -> Self {
+        const DAY: NonZeroU32 = NonZeroU32::new(24 * 3_600).unwrap();
+        const WEEK: NonZeroU32 = NonZeroU32::new(7 * 24 * 3_600).unwrap();
+        const QUARTER: NonZeroU32 = NonZeroU32::new(900).unwrap();
+        Self { offer: WEEK, claim: DAY, install: DAY, prove: DAY, review: QUARTER }
+    }
+}
+
+/// How often a component is tried, and how long after each failure.
+///
+/// ```
+/// use fhir_devices::update::rollout::{Attempt, Retry};
+/// let retry = Retry { max_attempts: 4.try_into()?, first_seconds: 60, factor: 10, most_seconds: 3_600 };
+/// assert_eq!(retry.delay(Attempt(1)), time::Duration::minutes(1));
+/// assert_eq!(retry.delay(Attempt(3)), time::Duration::hours(1));
+/// # Ok::<(), std::num::TryFromIntError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// How often a component is tried, the first time included.
+    pub max_attempts: NonZeroU16,
+    /// How long after the first failure, in seconds.
+    pub first_seconds: u32,
+    /// By how much that grows with every failure.
+    pub factor: u8,
+    /// How long at most, in seconds.
+    pub most_seconds: u32,
+}
+
+impl Default for Retry {
+    /// Three times, ten minutes and 100 minutes apart.
+    fn default() -> Self {
+        const THREE: NonZeroU16 = NonZeroU16::new(3).unwrap();
+        Self { max_attempts: THREE, first_seconds: 600, factor: 10, most_seconds: 24 * 3_600 }
+    }
+}
+
+impl Retry {
+    /// How long to wait after an attempt that failed.
+    #[must_use]
+    pub fn delay(&self, failed: super::Attempt) -> Duration {
+        let power = u32::from(self.factor.max(1)).saturating_pow(u32::from(failed.0.saturating_sub(1)));
+        Duration::seconds(self.first_seconds.saturating_mul(power).min(self.most_seconds).into())
+    }
+}
+
+/// What an author asks for. [`Spec::new`] checks it.
+///
+/// ```
+/// use fhir_devices::update::rollout::{RegionId, ReleaseId, RolloutRequest, Spec};
+/// let request = RolloutRequest::new(ReleaseId(1), "local".parse()?);
+/// let spec = Spec::new(RolloutRequest { cap: 100, ..request.clone() })?;
+/// assert_eq!(spec.cap, 100);
+/// let refused = Spec::new(RolloutRequest { cap: 0, ..request }).unwrap_err();
+/// assert_eq!(refused.to_string(), "the cap of 0 gives region `local` 0 devices, wanted one at least for each of its 1 lanes");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutRequest {
+    /// What is rolled out.
+    pub release: ReleaseId,
+    /// To which components.
+    pub scope: Scope,
+    /// From when on; at once where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
+    pub start: Option<OffsetDateTime>,
+    /// In which regions. Devices elsewhere are left out.
+    pub regions: BTreeMap<RegionId, RegionPolicy>,
+    /// Components that are in the first wave, whatever they draw.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub pins: BTreeSet<Id>,
+    /// The waves, one after the other.
+    pub waves: Vec<WaveSpec>,
+    /// The most devices that may be at work at once.
+    pub cap: u32,
+    /// When it stops by itself.
+    pub stop: Vec<StopCriterion>,
+    /// How long each part of a deployment may take.
+    pub timeouts: Timeouts,
+    /// How often a component is tried.
+    pub retry: Retry,
+    /// Which gates a component has to pass.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub gates: BTreeSet<Gate>,
+    /// What proves a success.
+    pub proof: Proof,
+    /// How many others than the author have to approve it.
+    pub approvals: u8,
+    /// How many lanes each region has.
+    pub lanes: NonZeroU16,
+    /// What the draws of the waves begin with.
+    pub seed: u64,
+    /// The rollout that it takes the place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<RolloutId>,
+}
+
+impl RolloutRequest {
+    /// All components of one region in one wave, one device after the other, stopped by the first failure.
+    #[must_use]
+    pub fn new(release: ReleaseId, region: RegionId) -> Self {
+        let failures = OutcomeClass::ALL.iter().copied().filter(|class| class.is_failure()).collect();
+        Self {
+            release,
+            scope: Scope::Static,
+            start: None,
+            regions: BTreeMap::from([(region, RegionPolicy::default())]),
+            pins: BTreeSet::new(),
+            waves: vec![WaveSpec { permille: 1_000, ..WaveSpec::default() }],
+            cap: 1,
+            stop: vec![StopCriterion { counts: failures, over_permille: 0, min_done: 0 }],
+            timeouts: Timeouts::default(),
+            retry: Retry::default(),
+            gates: BTreeSet::new(),
+            proof: Proof::VersionReport,
+            approvals: 0,
+            lanes: NonZeroU16::MIN,
+            seed: 0,
+            supersedes: None,
+        }
+    }
+}
+
+/// Why a request for a rollout cannot be carried out.
+///
+/// ```
+/// use fhir_devices::update::rollout::InvalidSpec;
+/// assert_eq!(InvalidSpec::NoRegion.to_string(), "the rollout names no region, wanted one at least");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidSpec {
+    /// No region.
+    #[error("the rollout names no region, wanted one at least")]
+    NoRegion,
+    /// More lanes than may be.
+    #[error("the rollout has {found} lanes in all of its regions, wanted {MAX_LANES} at most")]
+    Lanes {
+        /// How many there are.
+        found: u32,
+    },
+    /// No wave, or too many.
+    #[error("the rollout has {found} waves, wanted 1 to {MAX_WAVES}")]
+    Waves {
+        /// How many there are.
+        found: usize,
+    },
+    /// The waves leave some out, or are more than all.
+    #[error("the waves have {found} of 1000 components, wanted 1000")]
+    Shares {
+        /// How many they have.
+        found: u32,
+    },
+    /// A part of more than the whole.
+    #[error("`{what}` of wave {wave} is {found} of 1000, wanted 1000 at most")]
+    Permille {
+        /// Which wave, from 0.
+        wave: usize,
+        /// Which part.
+        what: &'static str,
+        /// How much.
+        found: u16,
+    },
+    /// A cap that leaves a lane without a device.
+    #[error(
+        "the cap of {cap} gives region `{region}` {found} devices, wanted one at least for each of its {lanes} lanes"
+    )]
+    Cap {
+        /// The cap of the rollout.
+        cap: u32,
+        /// The region.
+        region: RegionId,
+        /// What it comes to there.
+        found: u32,
+        /// The lanes of the region.
+        lanes: u16,
+    },
+    /// No criterion that stops it, or too many.
+    #[error("the rollout has {found} criteria that stop it, wanted 1 to {MAX_CRITERIA}")]
+    Criteria {
+        /// How many there are.
+        found: usize,
+    },
+    /// A criterion that nothing can meet.
+    #[error("criterion {index} is met by more than {found} of 1000, wanted 999 at most")]
+    NeverMet {
+        /// Which criterion, from 0.
+        index: usize,
+        /// More than so many of 1,000.
+        found: u16,
+    },
+    /// A criterion that counts what is no failure.
+    #[error("criterion {index} counts the outcome `{class}`, wanted failures alone")]
+    NoFailure {
+        /// Which criterion, from 0.
+        index: usize,
+        /// What it counts.
+        class: OutcomeClass,
+    },
+    /// Too many components are named for the first wave.
+    #[error("the first wave names {found} components, wanted {MAX_PINS} at most")]
+    Pins {
+        /// How many there are.
+        found: usize,
+    },
+}
+
+/// What a rollout is to do: a [`RolloutRequest`] that was found to be sound. It is read like one, and never changed.
+///
+/// ```
+/// use fhir_devices::update::rollout::{ReleaseId, RolloutRequest, Spec, Wave};
+/// let spec = Spec::new(RolloutRequest::new(ReleaseId(1), "local".parse()?))?;
+/// assert_eq!(spec.wave_of(&"pump".parse()?), Wave(0));
+/// assert_eq!(Spec::from_bytes(&spec.to_bytes()), Ok(spec));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RolloutRequest", into = "RolloutRequest")]
+pub struct Spec(RolloutRequest);
+
+impl Deref for Spec {
+    type Target = RolloutRequest;
+
+    fn deref(&self) -> &RolloutRequest {
+        &self.0
+    }
+}
+
+impl TryFrom<RolloutRequest> for Spec {
+    type Error = InvalidSpec;
+
+    fn try_from(request: RolloutRequest) -> Result<Self, InvalidSpec> {
+        Self::new(request)
+    }
+}
+
+impl From<Spec> for RolloutRequest {
+    fn from(spec: Spec) -> Self {
+        spec.0
+    }
+}
+
+/// The part of a whole number that one of several gets: all parts differ by 1 at most, and make the whole together.
+pub(super) fn part(whole: u32, parts: u32, index: u32) -> u32 {
+    let (each, rest) = (whole.checked_div(parts).unwrap_or(0), whole.checked_rem(parts).unwrap_or(0));
+    each.saturating_add(u32::from(index < rest))
+}
+
+impl Spec {
+    /// Checks a request.
+    ///
+    /// # Errors
+    /// The first [`InvalidSpec`] that is found.
+    pub fn new(request: RolloutRequest) -> Result<Self, InvalidSpec> {
+        if request.regions.is_empty() {
+            return Err(InvalidSpec::NoRegion);
+        }
+        let lanes =
+            u32::from(request.lanes.get()).saturating_mul(u32::try_from(request.regions.len()).unwrap_or(u32::MAX));
+        if lanes > u32::from(MAX_LANES) {
+            return Err(InvalidSpec::Lanes { found: lanes });
+        }
+        if !(1..=MAX_WAVES).contains(&request.waves.len()) {
+            return Err(InvalidSpec::Waves { found: request.waves.len() });
+        }
+        let whole: u32 = request.waves.iter().map(|wave| u32::from(wave.permille)).sum();
+        if whole != WHOLE {
+            return Err(InvalidSpec::Shares { found: whole });
+        }
+        for (index, wave) in request.waves.iter().enumerate() {
+            if u32::from(wave.min_success_permille) > WHOLE {
+                let found = wave.min_success_permille;
+                return Err(InvalidSpec::Permille { wave: index, what: "min_success_permille", found });
+            }
+        }
+        if !(1..=MAX_CRITERIA).contains(&request.stop.len()) {
+            return Err(InvalidSpec::Criteria { found: request.stop.len() });
+        }
+        for (index, criterion) in request.stop.iter().enumerate() {
+            if u32::from(criterion.over_permille) >= WHOLE {
+                return Err(InvalidSpec::NeverMet { index, found: criterion.over_permille });
+            }
+            if let Some(class) = criterion.counts.iter().find(|class| !class.is_failure()) {
+                return Err(InvalidSpec::NoFailure { index, class: *class });
+            }
+        }
+        if request.pins.len() > MAX_PINS {
+            return Err(InvalidSpec::Pins { found: request.pins.len() });
+        }
+        let spec = Self(request);
+        for (index, region) in spec.regions.keys().enumerate() {
+            let found = spec.region_cap(index);
+            let lanes = spec.lanes.get();
+            if found < u32::from(lanes) {
+                return Err(InvalidSpec::Cap { cap: spec.cap, region: region.clone(), found, lanes });
+            }
+        }
+        Ok(spec)
+    }
+
+    /// How many devices of a region may be at work at once.
+    fn region_cap(&self, index: usize) -> u32 {
+        let all = u32::try_from(self.regions.len()).unwrap_or(u32::MAX);
+        let share = part(self.cap, all, u32::try_from(index).unwrap_or(u32::MAX));
+        let own = self.regions.values().nth(index).and_then(|region| region.cap);
+        own.map_or(share, |own| share.min(own.get()))
+    }
+
+    /// How many lanes there are in all regions.
+    #[must_use]
+    pub fn lane_count(&self) -> u16 {
+        self.lanes.get().saturating_mul(u16::try_from(self.regions.len()).unwrap_or(u16::MAX))
+    }
+
+    /// The lane of a component, for the life of the rollout; `None` where the rollout is not for its region. A lane has
+    /// components of one region, so that a region that is down holds up no other.
+    #[must_use]
+    pub fn lane_of(&self, rollout: RolloutId, region: &RegionId, component: &Id) -> Option<Lane> {
+        let index = u16::try_from(self.regions.keys().position(|one| one == region)?).ok()?;
+        let own = draw(&rollout.0.to_be_bytes(), component) % u64::from(self.lanes.get());
+        Some(Lane(index.saturating_mul(self.lanes.get()).saturating_add(u16::try_from(own).unwrap_or(0))))
+    }
+
+    /// The region of a lane; `None` where there is no such lane.
+    #[must_use]
+    pub fn region_of(&self, lane: Lane) -> Option<&RegionId> {
+        self.regions.keys().nth(usize::from(lane.0 / self.lanes.get()))
+    }
+
+    /// The wave of a component: the same each time, whatever other components there are.
+    #[must_use]
+    pub fn wave_of(&self, component: &Id) -> Wave {
+        if self.pins.contains(component) {
+            return Wave(0);
+        }
+        let drawn = draw(&self.seed.to_be_bytes(), component) % 1_000_000;
+        let mut until = 0_u64;
+        for (wave, index) in self.waves.iter().zip(0..) {
+            until = until.saturating_add(u64::from(wave.permille).saturating_mul(1_000));
+            if drawn < until {
+                return Wave(index);
+            }
+        }
+        self.last_wave()
+    }
+
+    /// The last wave.
+    #[must_use]
+    pub fn last_wave(&self) -> Wave {
+        Wave(u16::try_from(self.waves.len().saturating_sub(1)).unwrap_or(0))
+    }
+
+    /// The devices of a lane that may be at work at once, before any share was moved.
+    pub(super) fn first_cap(&self, lane: Lane) -> u32 {
+        let (region, own) = (lane.0 / self.lanes.get(), lane.0 % self.lanes.get());
+        part(self.region_cap(region.into()), self.lanes.get().into(), own.into())
+    }
+
+    /// The failures of a lane that may be, before any share was moved.
+    pub(super) fn first_failures(&self, criterion: &StopCriterion, lane: Lane) -> u32 {
+        part(criterion.limit(0), self.lane_count().into(), lane.0.into())
+    }
+
+    /// The rate of a lane.
+    pub(super) fn rate(&self, lane: Lane) -> Option<Rate> {
+        let region = self.regions.values().nth(usize::from(lane.0 / self.lanes.get()))?;
+        let own = |all: NonZeroU32| all.get() / u32::from(self.lanes.get());
+        let rate = region.rate?;
+        let least = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        Some(Rate { per_minute: least(own(rate.per_minute)), burst: least(own(rate.burst)) })
+    }
+
+    /// The spec as it is kept.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        super::record::to_bytes(self)
+    }
+
+    /// Reads a spec that was kept.
+    ///
+    /// # Errors
+    /// [`Unreadable`](super::Unreadable) when it is none, is not sound, or is of a format that is not known.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, super::Unreadable> {
+        super::record::from_bytes(bytes)
+    }
+
+    /// The digest of the spec as it is kept: what those who approve it approve.
+    #[must_use]
+    pub fn digest(&self) -> Sha256 {
+        Sha256::of(&self.to_bytes())
+    }
+}
