@@ -33,7 +33,8 @@ async fn client(emulator: &Arc<InMemoryEmulatorHttpClient>) -> CosmosClient {
 
 /// A client whose calls go wrong by these rules on their way.
 async fn client_with(emulator: &Arc<InMemoryEmulatorHttpClient>, rules: Vec<Arc<FaultInjectionRule>>) -> CosmosClient {
-    Cosmos::prepare_tls();
+    // The SDK takes its cryptography from the process; another test may have set it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = CosmosRuntimeBuilder::from(emulator.runtime_builder_with_fault_rules(rules)).build().await.unwrap();
     let account = AccountReference::with_authentication_key(ENDPOINT.parse().unwrap(), "dGVzdGtleQ==");
     let near = RoutingStrategy::ProximityTo("East US".into());

@@ -323,3 +323,14 @@ fn an_address_that_leads_to_no_store_is_refused() {
         assert!(matches!(refused, StoreError::Invalid { .. }), "{refused:?}");
     }
 }
+
+#[test]
+fn opening_a_remote_store_sets_no_crypto_provider_for_the_process() {
+    let options =
+        [("aws_region".to_owned(), "eu-central-1".to_owned()), ("timeout".to_owned(), "7 seconds".to_owned())];
+    Objects::open(&"s3://firmware/hospital".parse().unwrap(), options).unwrap();
+    assert!(rustls::crypto::CryptoProvider::get_default().is_none());
+    let unsafe_option = [("allow_invalid_certificates".to_owned(), "true".to_owned())];
+    let refused = Objects::open(&"s3://firmware/hospital".parse().unwrap(), unsafe_option);
+    assert!(refused.unwrap_err().to_string().contains("allow_invalid_certificates"));
+}

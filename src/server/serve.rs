@@ -5,6 +5,7 @@ use super::connections::{Connection, Connections, Phase, Place};
 use super::timed::{AnswerBody, TimedBody, TimedStream};
 use super::{Shared, UpdateServer, guard, health, keeper};
 use crate::issue::Kind;
+use crate::support::tls::crypto_provider;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
@@ -29,7 +30,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -59,7 +59,8 @@ pub(super) struct PeerAddress(pub(super) IpAddr);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OverTls(pub(super) bool);
 
-/// Reads a chain of certificates and its key, both PEM.
+/// Reads a chain of certificates and its key, both PEM. TLS uses the provider of cryptography that the program set for its
+/// process, else that of the feature `ring`; [`TlsAcceptor`] can be made with any other.
 ///
 /// # Errors
 /// What is wrong with which file.
@@ -72,7 +73,8 @@ pub fn tls(certificates: &Path, key: &Path) -> Result<TlsAcceptor, String> {
         return Err(wrong(certificates, &"it holds no certificate"));
     }
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, &error))?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let provider = crypto_provider(None).map_err(|error| error.to_string())?;
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret))
         .map_err(|error| wrong(certificates, &error))?;

@@ -5,6 +5,8 @@ mod http;
 mod invalid_text;
 mod name;
 mod text;
+#[cfg(any(feature = "fhir-http", feature = "object-store", feature = "server"))]
+pub(crate) mod tls;
 mod yielding;
 
 pub(crate) use cause::{chain, with_causes};

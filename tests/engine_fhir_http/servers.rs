@@ -612,6 +612,17 @@ async fn an_address_that_leads_to_no_server_or_in_the_clear_is_refused() {
     assert!(matches!(Options::new().with_identity(b"no certificate"), Err(StoreError::Invalid { .. })));
 }
 
+#[test]
+fn crypto_provider_is_the_callers_and_not_set_for_the_process() {
+    use rustls::crypto::{CryptoProvider, ring};
+    use std::sync::Arc;
+    Options::new().at("https://fhir.example/{tenant}").unwrap();
+    assert!(CryptoProvider::get_default().is_none());
+    let without_ciphers = CryptoProvider { cipher_suites: Vec::new(), ..ring::default_provider() };
+    let refused = Options::new().with_crypto_provider(Arc::new(without_ciphers)).at("https://fhir.example/{tenant}");
+    assert!(matches!(refused, Err(StoreError::Backend { .. })));
+}
+
 #[tokio::test]
 async fn what_a_server_lacks_is_told_by_its_statement() {
     let statement = |version: &str, of_device: &str| {

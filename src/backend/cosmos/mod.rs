@@ -63,7 +63,8 @@ const REMEMBERED: usize = 100_000;
 /// use std::sync::Arc;
 ///
 /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
-/// Cosmos::prepare_tls();
+/// // The SDK takes its cryptography from the process: which one is for the program to choose.
+/// let _ = rustls::crypto::ring::default_provider().install_default();
 /// let key = std::env::var("COSMOS_KEY")?;
 /// let account = AccountReference::with_authentication_key("https://st-mary.documents.azure.com".parse()?, key);
 /// let near = RoutingStrategy::ProximityTo("West Europe".into());
@@ -147,17 +148,6 @@ impl Cosmos {
             Err(error) if !error.status().is_conflict() => Err(fault::of_read(error)),
             _ => Ok(()),
         }
-    }
-
-    /// Sets the process's default provider of cryptography for TLS (`ring`) where there is none yet. The SDK needs one before
-    /// its client is built.
-    ///
-    /// ```
-    /// fhir_devices::backend::Cosmos::prepare_tls();
-    /// ```
-    pub fn prepare_tls() {
-        // An error says that there is one already, which serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
     }
 
     /// With another clock.

@@ -3,7 +3,11 @@
 use super::FhirServer;
 use crate::primitive::CanonicalBase;
 use crate::store::{BoxFuture, PageKey, Result, StoreError, Tenant};
-use reqwest::{Certificate, Client, Identity};
+use crate::support::tls::{Identity, client_config};
+use reqwest::Client;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +37,9 @@ pub(super) type AddressOf = dyn Fn(&Tenant) -> String + Send + Sync;
 pub struct Options {
     headers: Arc<HeadersOf>,
     timeout: Duration,
-    roots: Vec<Certificate>,
-    identity: Option<Identity>,
+    roots: Vec<CertificateDer<'static>>,
+    identity: Option<Arc<Identity>>,
+    provider: Option<Arc<CryptoProvider>>,
     pub(super) pages: PageKey,
     pub(super) canonical: CanonicalBase,
     pub(super) max_body: u64,
@@ -59,6 +64,7 @@ impl Options {
             timeout: Duration::from_secs(30),
             roots: Vec::new(),
             identity: None,
+            provider: None,
             pages: PageKey::random(),
             canonical: CanonicalBase::default(),
             max_body: 1 << 20,
@@ -104,7 +110,8 @@ impl Options {
     /// [`StoreError::Invalid`] when it holds none.
     pub fn with_roots(mut self, pem: &[u8]) -> Result<Self> {
         let wrong = |why: &dyn fmt::Display| StoreError::invalid(format!("the trusted certificates: {why}"));
-        self.roots = Certificate::from_pem_bundle(pem).map_err(|error| wrong(&error))?;
+        let read = CertificateDer::pem_slice_iter(pem).collect::<std::result::Result<Vec<_>, _>>();
+        self.roots = read.map_err(|error| wrong(&error))?;
         if self.roots.is_empty() { Err(wrong(&"the file holds none")) } else { Ok(self) }
     }
 
@@ -113,9 +120,23 @@ impl Options {
     /// # Errors
     /// [`StoreError::Invalid`] when one of the two is lacking.
     pub fn with_identity(mut self, pem: &[u8]) -> Result<Self> {
-        let identity = Identity::from_pem(pem);
-        self.identity = Some(identity.map_err(|error| StoreError::invalid(format!("the own certificate: {error}")))?);
+        let wrong = |why: &dyn fmt::Display| StoreError::invalid(format!("the own certificate: {why}"));
+        let read = CertificateDer::pem_slice_iter(pem).collect::<std::result::Result<Vec<_>, _>>();
+        let chain = read.map_err(|error| wrong(&error))?;
+        if chain.is_empty() {
+            return Err(wrong(&"the file holds none"));
+        }
+        let key = PrivateKeyDer::from_pem_slice(pem).map_err(|error| wrong(&error))?;
+        self.identity = Some(Arc::new((chain, key)));
         Ok(self)
+    }
+
+    /// Uses this provider of cryptography for TLS. Without it, that of the process counts, where the program has set one, and
+    /// else that of the feature `ring`.
+    #[must_use]
+    pub fn with_crypto_provider(mut self, provider: Arc<CryptoProvider>) -> Self {
+        self.provider = Some(provider);
+        self
     }
 
     /// Waits no longer for a whole answer. A read is then [`StoreError::Unavailable`] and a write
@@ -244,21 +265,16 @@ impl Options {
     }
 
     fn client(&self) -> Result<Client> {
-        // An error says that there is a provider already, which serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut client = Client::builder()
+        let tls = client_config(self.provider.as_ref(), &self.roots, self.identity.as_deref())
+            .map_err(|source| StoreError::Backend { source })?;
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             // A connection that the server ends while a write goes out leaves its outcome unknown; many end them after 5 seconds.
             .pool_idle_timeout(Duration::from_secs(4))
             .connect_timeout(self.timeout.min(Duration::from_secs(10)))
             .timeout(self.timeout);
-        if !self.roots.is_empty() {
-            client = client.tls_certs_only(self.roots.clone());
-        }
-        if let Some(identity) = &self.identity {
-            client = client.identity(identity.clone());
-        }
         client.build().map_err(|error| StoreError::Backend { source: error.into() })
     }
 }

@@ -1,5 +1,6 @@
 //! Update files on Azure Blob Storage, S3, Google Cloud Storage, or in local files.
 
+mod connector;
 mod fault;
 mod list;
 mod open;
@@ -23,6 +24,7 @@ use url::Url;
 
 /// The crate below, so that a caller names the version that this one was built with.
 pub use ::object_store as driver;
+pub use connector::Connector;
 
 /// Keeps blobs in any store of the crate [`object_store`](driver).
 ///

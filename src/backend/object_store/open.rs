@@ -1,6 +1,7 @@
 //! From an address to the store behind it.
 
 use super::Objects;
+use super::connector::Connector;
 use crate::store::{Result, StoreError};
 use ::object_store::aws::AmazonS3Builder;
 use ::object_store::azure::MicrosoftAzureBuilder;
@@ -26,9 +27,9 @@ impl Objects {
     /// | `file:///FOLDER` | local files, written through to the disk; the folder is made if it is not there |
     /// | `memory:///` | the memory of this process, for trials |
     ///
-    /// The first three give signed addresses, and hold what they acknowledged durably, as local files do. For connections
-    /// with TLS this sets the process's default provider of cryptography (`ring`) where there is none yet; a caller who
-    /// makes a store by hand for [`new`](Self::new) does that first.
+    /// The first three give signed addresses, and hold what they acknowledged durably, as local files do. TLS uses the provider
+    /// of cryptography that the program set for its process, else that of the feature `ring`. Of the options for the client,
+    /// those of time limits, of the pool, of a proxy and `allow_http` count; those of certificates are refused.
     ///
     /// ```no_run
     /// use fhir_devices::backend::Objects;
@@ -42,22 +43,22 @@ impl Objects {
     /// [`StoreError::Invalid`] for an address or an option that does not lead to a store.
     pub fn open(url: &Url, options: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let (scheme, prefix) = ObjectStoreScheme::parse(url).map_err(refused)?;
-        // An error says that there is one already, which serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let options = options.into_iter();
         match scheme {
             ObjectStoreScheme::MicrosoftAzure => {
-                let start = MicrosoftAzureBuilder::from_env().with_url(url.as_str());
+                let start =
+                    MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_http_connector(Connector::new());
                 let builder = configured(start, options, MicrosoftAzureBuilder::with_config)?;
                 Ok(remote(Arc::new(builder.build().map_err(refused)?), prefix))
             }
             ObjectStoreScheme::AmazonS3 => {
-                let start = AmazonS3Builder::from_env().with_url(url.as_str());
+                let start = AmazonS3Builder::from_env().with_url(url.as_str()).with_http_connector(Connector::new());
                 let builder = configured(start, options, AmazonS3Builder::with_config)?;
                 Ok(remote(Arc::new(builder.build().map_err(refused)?), prefix))
             }
             ObjectStoreScheme::GoogleCloudStorage => {
-                let start = GoogleCloudStorageBuilder::from_env().with_url(url.as_str());
+                let start =
+                    GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).with_http_connector(Connector::new());
                 let builder = configured(start, options, GoogleCloudStorageBuilder::with_config)?;
                 Ok(remote(Arc::new(builder.build().map_err(refused)?), prefix))
             }

@@ -1,0 +1,62 @@
+//! Connections with TLS: which provider of cryptography they use, and whom they trust. Nothing here is set for the process.
+
+use rustls::crypto::CryptoProvider;
+use std::sync::Arc;
+
+/// The provider that is given, else the one that the program set for its process, else that of the feature `ring`.
+pub(crate) fn crypto_provider(given: Option<&Arc<CryptoProvider>>) -> Result<Arc<CryptoProvider>, NoCryptoProvider> {
+    if let Some(known) = given.or_else(|| CryptoProvider::get_default()) {
+        return Ok(Arc::clone(known));
+    }
+    #[cfg(feature = "ring")]
+    return Ok(Arc::new(rustls::crypto::ring::default_provider()));
+    #[cfg(not(feature = "ring"))]
+    Err(NoCryptoProvider)
+}
+
+/// TLS has no provider of cryptography.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("TLS has no provider of cryptography, wanted the feature `ring`, or one that the program gives")]
+pub(crate) struct NoCryptoProvider;
+
+/// Client configurations.
+#[cfg(any(feature = "fhir-http", feature = "object-store"))]
+mod client {
+    use super::crypto_provider;
+    use rustls::crypto::CryptoProvider;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::{ClientConfig, RootCertStore};
+    use rustls_platform_verifier::BuilderVerifierExt as _;
+    use std::sync::Arc;
+
+    /// The certificates and the key that a client shows.
+    pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+    /// A client that speaks HTTP/1.1. It trusts `roots` alone, or, with none, what the machine trusts.
+    pub(crate) fn client_config(
+        given: Option<&Arc<CryptoProvider>>,
+        roots: &[CertificateDer<'static>],
+        identity: Option<&Identity>,
+    ) -> Result<ClientConfig, Box<dyn std::error::Error + Send + Sync>> {
+        let builder =
+            ClientConfig::builder_with_provider(crypto_provider(given)?).with_safe_default_protocol_versions()?;
+        let builder = if roots.is_empty() {
+            builder.with_platform_verifier()?
+        } else {
+            let mut trusted = RootCertStore::empty();
+            roots.iter().try_for_each(|root| trusted.add(root.clone()))?;
+            builder.with_root_certificates(trusted)
+        };
+        let mut config = match identity {
+            Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+#[cfg(feature = "fhir-http")]
+pub(crate) use client::Identity;
+#[cfg(any(feature = "fhir-http", feature = "object-store"))]
+pub(crate) use client::client_config;
