@@ -280,10 +280,11 @@
 //! - `object-store`: `backend::Objects`, update files on Azure Blob Storage, S3, Google Cloud Storage and in local files.
 //! - `postgres`: `backend::Postgres`, resources and the ledger in a PostgreSQL database. It runs within tokio.
 //! - `redb`: `backend::Redb`, resources and the ledger in one file, and `backend::Files`, update files in a folder: durable, with no
-//! - `server`: [`server`], the HTTP service as a router that any axum application can mount.
 //!   server and no runtime.
-//! - `testkit`: strategies of proptest for arbitrary valid values, documents with one fault, and the contracts of the stores
-//!   as suites of tests, with stores that fail on purpose; see [`manual::backend`].
+//! - `server`: [`server`], the HTTP service as a router that any axum application can mount.
+//! - `conformance`: [`testkit`], the contracts of the stores as suites of tests, with stores that fail on purpose; see
+//!   [`manual::backend`].
+//! - `testkit`: the same, and strategies of proptest for arbitrary valid values, and documents with one fault.
 
 #[macro_use]
 pub mod element;
@@ -308,7 +309,7 @@ pub mod server;
 pub mod service;
 pub mod store;
 mod support;
-#[cfg(feature = "testkit")]
+#[cfg(feature = "conformance")]
 pub mod testkit;
 pub mod udi;
 pub mod update;

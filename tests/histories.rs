@@ -10,7 +10,7 @@ mod wrong;
 use fhir_devices::backend::Memory;
 use fhir_devices::store::*;
 use fhir_devices::testkit::history::{self, Acknowledged};
-use fhir_devices::testkit::store::{Broken, block_on};
+use fhir_devices::testkit::store::{Broken, block_on, resources};
 use fhir_devices::testkit::{Call, Fate, Faulty, Plan, Recording, Retrying};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -331,4 +331,24 @@ fn a_recording_has_the_calls_in_order_with_what_they_were_given() {
     let ledger = TenantLedger::new(recording.clone(), tenant.clone());
     assert!(block_on(ledger.get(&"a".parse().unwrap())).unwrap().is_none());
     assert_eq!(recording.calls(), [Call::Get(tenant, "a".parse().unwrap())]);
+}
+
+#[test]
+fn fault_at_every_thousandth_commit_is_caught_by_the_test_of_the_macro() {
+    let store = || Wrong {
+        commit: |own, t, w| {
+            let made = own.made(t, w);
+            match own.times() % 1_000 {
+                0 if made.is_ok() => Err(StoreError::Unavailable { retry_after: None, source: None }.into()),
+                _ => made,
+            }
+        },
+        ..Wrong::right(Memory::new())
+    };
+    // The fault needs a commit that is made at the right number.
+    let test = |_| resources::test_history(async { store() }, |task| block_on(task));
+    let broken = (0..3).find_map(|at| test(at).err()).expect("none of three runs shows it");
+    // It is shown by what contradicts it, and not by everything that was asked.
+    let shown = broken.what.lines().count() - 1;
+    assert!((1..20).contains(&shown), "{broken}");
 }

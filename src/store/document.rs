@@ -1,7 +1,9 @@
 //! What is written, under which condition, and what is read back.
 
 use super::{IndexEntries, Key, VersionId, WriteId};
+use crate::support::Shown;
 use bytes::Bytes;
+use std::fmt;
 use time::OffsetDateTime;
 
 /// One version of a resource, as it was stored.
@@ -23,7 +25,7 @@ use time::OffsetDateTime;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Version {
     /// Which resource.
     pub key: Key,
@@ -35,6 +37,17 @@ pub struct Version {
     pub write_id: Option<WriteId>,
     /// The canonical JSON; `None` stands for a deletion.
     pub body: Option<Bytes>,
+}
+
+/// The body is shown as the JSON that it is.
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, version, last_updated, write_id, body } = self;
+        let body = body.as_deref().map(Shown);
+        let mut shown = f.debug_struct("Version");
+        shown.field("key", key).field("version", version).field("last_updated", last_updated);
+        shown.field("write_id", write_id).field("body", &body).finish()
+    }
 }
 
 impl Version {
@@ -74,7 +87,7 @@ pub enum Precondition {
 /// assert_eq!(write.when, Precondition::Absent);
 /// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Write {
     /// Which resource.
     pub key: Key,
@@ -86,6 +99,17 @@ pub struct Write {
     pub when: Precondition,
     /// Kept with the version, so that a lost answer can be resolved.
     pub write_id: Option<WriteId>,
+}
+
+/// The body is shown as the JSON that it is.
+impl fmt::Debug for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, body, index, when, write_id } = self;
+        let body = body.as_deref().map(Shown);
+        let mut shown = f.debug_struct("Write");
+        shown.field("key", key).field("body", &body).field("index", index);
+        shown.field("when", when).field("write_id", write_id).finish()
+    }
 }
 
 impl Write {

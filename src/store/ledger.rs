@@ -1,6 +1,7 @@
 //! The contract of the ledger: small records that are changed by compare-and-set.
 
 use super::{BoxFuture, CommitError, InvalidText, Page, PageToken, Result, Tenant};
+use crate::support::Shown;
 use bytes::Bytes;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
@@ -99,7 +100,7 @@ impl Revision {
 /// assert_eq!(record.key.as_str(), "ingest/7");
 /// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LedgerRecord {
     /// Its name.
     pub key: LedgerKey,
@@ -117,7 +118,7 @@ pub struct LedgerRecord {
 /// assert_eq!(new.expected, None);
 /// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Change {
     /// Which record.
     pub key: LedgerKey,
@@ -125,6 +126,22 @@ pub struct Change {
     pub expected: Option<Revision>,
     /// The new value; `None` deletes.
     pub value: Option<Bytes>,
+}
+
+impl fmt::Debug for LedgerRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, revision, value } = self;
+        let mut shown = f.debug_struct("LedgerRecord");
+        shown.field("key", key).field("revision", revision).field("value", &Shown(value)).finish()
+    }
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, expected, value } = self;
+        let value = value.as_deref().map(Shown);
+        f.debug_struct("Change").field("key", key).field("expected", expected).field("value", &value).finish()
+    }
 }
 
 impl Change {

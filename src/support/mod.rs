@@ -4,6 +4,7 @@ mod cause;
 mod http;
 mod invalid_text;
 mod name;
+mod shown;
 mod text;
 #[cfg(any(feature = "fhir-http", feature = "object-store", feature = "server"))]
 pub(crate) mod tls;
@@ -15,5 +16,6 @@ pub(crate) use http::{names_tag, read_http_date};
 pub use invalid_text::InvalidText;
 pub use name::UnknownName;
 pub(crate) use name::names;
+pub(crate) use shown::Shown;
 pub(crate) use text::truncated;
 pub(crate) use yielding::yield_now;

@@ -19,6 +19,37 @@ fn a_store_of_resources_without_a_defect_keeps_every_clause() {
     each_holds(resources::CLAUSES, &wrong("") as &dyn ResourceStore);
 }
 
+#[test]
+fn broken_clause_says_its_text_and_its_likely_cause_first() {
+    // Each body loses its last byte, so that no clause that reads one can hold.
+    let store = || Wrong {
+        read: |own, t, k| {
+            let read = block_on(own.below.read(t, k))?;
+            let body = read.body.map(|body| body.slice(..body.len().saturating_sub(1)));
+            Ok(Version { body, ..read })
+        },
+        ..Wrong::right(Memory::new())
+    };
+    let broken =
+        resources::test(async { store() }, |task| block_on(task), resources::r14_a_dropped_commit_leaves_old_or_new);
+    let broken = broken.unwrap_err();
+    let cause = broken.cause.as_ref().unwrap();
+    assert_eq!(cause.clause, "r4_what_was_written_is_read_byte_for_byte");
+    let shown = broken.to_string();
+    let lines: Vec<_> = shown.lines().collect();
+    assert_eq!(lines.len(), 4, "{shown}");
+    assert!(lines[0].starts_with("likely cause: `r4_what_was_written_is_read_byte_for_byte` is broken: "), "{shown}");
+    assert_eq!(lines[1], "    the clause: A body is read byte for byte, by every way of reading, with the same time.");
+    assert!(
+        lines[2].starts_with("`r14_a_dropped_commit_leaves_old_or_new`, which rests on it, is broken too: "),
+        "{shown}"
+    );
+    assert_eq!(
+        lines[3],
+        "    the clause: A commit that is dropped after any number of polls leaves the old state or the new one."
+    );
+}
+
 type Made = Result<Vec<Version>, CommitError>;
 
 /// The writes of a commit as commits of their own.

@@ -2,7 +2,7 @@
 
 use super::super::doubles::Faulty;
 use super::super::store::{BlockOn, Broken, Checked, fresh, polled};
-use super::{CALLS, Model, Numbers, Recorded, Ticks, linearizable, shown, together, wait};
+use super::{CALLS, Model, Numbers, Recorded, Ticks, contradiction, linearizable, together, wait};
 use crate::store::{Applied, Change, Ledger, LedgerKey, Revision, StoreError, Tenant};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -136,7 +136,9 @@ fn run(store: &Arc<dyn Ledger>, block_on: &BlockOn<'_>, seed: u64) -> Checked<()
     if linearizable(&Records, [None, None], &calls) {
         return Ok(());
     }
-    Err(Broken::new("history", format!("no order explains the calls:{}", shown(&calls))))
+    let idle = |call: &Recorded<_, _>| call.answer != Some(Answer::Applied);
+    let shown = contradiction(&Records, [None, None], &calls, idle);
+    Err(Broken::new("history", format!("no order explains the calls: {shown}")))
 }
 
 fn chosen(numbers: &mut Numbers, last: &[Option<(u64, Revision)>; 2], value: u64) -> Call {

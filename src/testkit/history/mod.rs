@@ -18,7 +18,7 @@
 //! ```
 //!
 //! The seed fixes what each thread asks for and which calls fail; how the threads interleave is up to the machine. The
-//! error names the seed, and shows the history of the resource that no order explains.
+//! error names the seed, and shows the calls at one resource that no order explains, cut down to the contradiction.
 //!
 //! [`linearizable`] is the search, for a [`Model`] of the caller's; its time grows with the calls that overlap. For long
 //! runs there is [`in_order`], which looks at the versions alone.
@@ -83,11 +83,22 @@ fn together<T: Send>(work: impl Fn(u64) -> Checked<Vec<T>> + Sync) -> Checked<Ve
     })
 }
 
-/// The calls of one thing, as they are shown when no order explains them.
+/// The calls of one thing that no order explains, without those that the contradiction does not need.
+fn contradiction<M>(
+    model: &M,
+    start: M::State,
+    calls: &[Recorded<M::Call, M::Answer>],
+    idle: impl Fn(&Recorded<M::Call, M::Answer>) -> bool,
+) -> String
+where
+    M: Model<State: Debug, Call: Clone + Debug, Answer: Clone + Debug>,
+{
+    let (state, left) = search::smallest(model, start, calls, idle);
+    format!("{} of {} calls, beginning with {state:?}:{}", left.len(), calls.len(), shown(&left))
+}
+
 fn shown<C: Debug, A: Debug>(calls: &[Recorded<C, A>]) -> String {
-    let mut calls: Vec<_> = calls.iter().collect();
-    calls.sort_by_key(|call| call.began);
-    let line = |call: &&Recorded<C, A>| {
+    let line = |call: &Recorded<C, A>| {
         let answer = call.answer.as_ref().map_or_else(|| "unknown".to_owned(), |answer| format!("{answer:?}"));
         format!("\n{:>4} to {:>4}: {:?} gives {answer}", call.began, call.ended, call.call)
     };

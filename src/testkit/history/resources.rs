@@ -2,7 +2,7 @@
 
 use super::super::doubles::Faulty;
 use super::super::store::{BlockOn, Broken, Checked, fresh, polled};
-use super::{CALLS, Model, Numbers, Recorded, Ticks, linearizable, shown, together, wait};
+use super::{CALLS, Model, Numbers, Recorded, Ticks, contradiction, linearizable, together, wait};
 use crate::store::{
     Applied, IndexEntries, Key, Precondition, ResourceStore, ResourceType, StoreError, Version, VersionId, Write,
     WriteId,
@@ -127,7 +127,10 @@ fn run(store: &Arc<dyn ResourceStore>, block_on: &BlockOn<'_>, seed: u64) -> Che
     for (at, key) in keys.iter().enumerate() {
         let part: Vec<_> = calls.iter().filter(|(of, _)| *of == at).map(|(_, call)| call.clone()).collect();
         if !linearizable(&Resource, Newest(0, None), &part) {
-            return Err(Broken::new("history", format!("no order explains the calls at `{key}`:{}", shown(&part))));
+            let refused = |answer: &Option<Answer>| !matches!(answer, Some(Answer::Is(..)));
+            let idle = |call: &Recorded<_, _>| call.call == Call::Read || refused(&call.answer);
+            let shown = contradiction(&Resource, Newest(0, None), &part, idle);
+            return Err(Broken::new("history", format!("no order explains the calls at `{key}`: {shown}")));
         }
     }
     Ok(())

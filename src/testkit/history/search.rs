@@ -58,6 +58,21 @@ pub trait Model {
 /// about, since a whole is in order when each of its parts is.
 #[must_use]
 pub fn linearizable<M: Model>(model: &M, start: M::State, calls: &[Recorded<M::Call, M::Answer>]) -> bool {
+    let mut found = false;
+    search(model, start, calls, |_| {
+        found = true;
+        false
+    });
+    found
+}
+
+/// Tells of each state in which the calls may leave the thing, until it is told to stop.
+fn search<M: Model>(
+    model: &M,
+    start: M::State,
+    calls: &[Recorded<M::Call, M::Answer>],
+    mut goes_on: impl FnMut(&M::State) -> bool,
+) {
     let mut calls: Vec<_> = calls.iter().collect();
     calls.sort_by_key(|call| call.began);
     let mut seen = HashSet::new();
@@ -66,7 +81,12 @@ pub fn linearizable<M: Model>(model: &M, start: M::State, calls: &[Recorded<M::C
         let left = || calls.iter().zip(&done).enumerate().filter(|(_, (_, done))| !**done);
         // A call of unknown outcome holds nobody up.
         let first_end = left().filter(|(_, (call, _))| call.answer.is_some()).map(|(_, (call, _))| call.ended).min();
-        let Some(first_end) = first_end else { return true };
+        let Some(first_end) = first_end else {
+            if goes_on(&state) {
+                continue;
+            }
+            return;
+        };
         for (at, (call, _)) in left().take_while(|(_, (call, _))| call.began <= first_end) {
             let (next, answer) = model.step(&state, &call.call);
             let explained = call.answer.as_ref().is_none_or(|told| *told == answer);
@@ -82,7 +102,59 @@ pub fn linearizable<M: Model>(model: &M, start: M::State, calls: &[Recorded<M::C
             }
         }
     }
-    false
+}
+
+/// The part of a history without an order that is worth looking at: a state, and calls after it that no order explains.
+///
+/// Nothing is left out that could have explained them: calls after the first contradiction, calls without an effect (reads and
+/// refusals, by `idle`) that the contradiction does not need, and a beginning that leaves one certain state.
+pub(super) fn smallest<M: Model>(
+    model: &M,
+    start: M::State,
+    calls: &[Recorded<M::Call, M::Answer>],
+    idle: impl Fn(&Recorded<M::Call, M::Answer>) -> bool,
+) -> (M::State, Vec<Recorded<M::Call, M::Answer>>)
+where
+    M::Call: Clone,
+    M::Answer: Clone,
+{
+    // What was answered by a moment; the outcome of what went on then is not known yet.
+    let until = |moment: u64| {
+        let before = calls.iter().filter(|call| call.began <= moment).cloned();
+        let cut = before.map(|call| if call.ended > moment { Recorded { answer: None, ..call } } else { call });
+        cut.collect::<Vec<_>>()
+    };
+    let mut ends: Vec<_> = calls.iter().map(|call| call.ended).collect();
+    ends.sort_unstable();
+    let first = ends.partition_point(|end| linearizable(model, start.clone(), &until(*end)));
+    let mut left = ends.get(first).map_or_else(|| calls.to_vec(), |end| until(*end));
+    left.sort_by_key(|call| call.began);
+    for at in (0..left.len()).rev() {
+        let mut without = left.clone();
+        let call = without.remove(at);
+        if (call.answer.is_none() || idle(&call)) && !linearizable(model, start.clone(), &without) {
+            left = without;
+        }
+    }
+    for at in (1..left.len()).rev() {
+        let Some((head, tail)) = left.split_at_checked(at) else { continue };
+        let ended = head.iter().map(|call| call.ended).max();
+        let begins = tail.first().map(|call| call.began);
+        if ended >= begins || head.iter().any(|call| call.answer.is_none()) {
+            continue;
+        }
+        let mut states = HashSet::new();
+        search(model, start.clone(), head, |state| {
+            states.insert(state.clone());
+            states.len() < 2
+        });
+        if let (Some(state), true) = (states.iter().next(), states.len() == 1)
+            && !linearizable(model, state.clone(), tail)
+        {
+            return (state.clone(), tail.to_vec());
+        }
+    }
+    (start, left)
 }
 
 #[cfg(test)]
@@ -134,6 +206,24 @@ mod tests {
         assert!(!holds(&[lost.clone(), read(1, 2, 3), read(0, 4, 5)]));
         // It comes once.
         assert!(!holds(&[lost, read(1, 2, 3), write(2, 4, 5), read(1, 6, 7)]));
+    }
+
+    #[test]
+    fn history_without_an_order_is_cut_down_to_the_contradiction() {
+        let idle = |call: &Recorded<Option<u8>, u8>| call.call.is_none();
+        let before = (0..50).flat_map(|at| [write(at + 1, 4 * u64::from(at), 4 * u64::from(at) + 1)]);
+        let mut calls: Vec<_> = before.collect();
+        // A write, reads that are right, one that is not, and what came after it.
+        calls.extend([
+            write(99, 300, 301),
+            read(99, 302, 303),
+            read(50, 304, 305),
+            read(99, 306, 307),
+            write(7, 308, 309),
+        ]);
+        assert_eq!(smallest(&Register, 0, &calls, idle), (99, vec![read(50, 304, 305)]));
+        let calls = [write(1, 0, 10), write(2, 0, 10), read(1, 11, 12), read(2, 13, 14), read(2, 15, 16)];
+        assert_eq!(smallest(&Register, 0, &calls, idle).1, calls[..4]);
     }
 
     #[test]

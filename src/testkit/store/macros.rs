@@ -1,6 +1,7 @@
 //! The macros that make a suite of tests of a contract.
 
-/// Holds a [`ResourceStore`](crate::store::ResourceStore) against its contract: one test for each clause.
+/// Holds a [`ResourceStore`](crate::store::ResourceStore) against its contract: one test for each clause, and one of
+/// [histories](crate::testkit::history).
 ///
 /// `store` is an expression, which may `.await`; `block_on` and `skip` may be left out. See
 /// [`testkit::store`](crate::testkit::store).
@@ -33,7 +34,8 @@ macro_rules! blob_store_conformance {
     };
 }
 
-/// Holds a [`Ledger`](crate::store::Ledger) against its contract: one test for each clause.
+/// Holds a [`Ledger`](crate::store::Ledger) against its contract: one test for each clause, and one of
+/// [histories](crate::testkit::history).
 ///
 /// The arguments are those of [`resource_store_conformance!`](crate::resource_store_conformance).
 ///
@@ -74,6 +76,7 @@ macro_rules! __conformance {
             use super::*;
 
             $crate::$list! { $crate::__tests { $suite, $store, $skip, $block_on } }
+            $crate::__history! { $suite, $store, $skip, $block_on }
         }
     };
 }
@@ -81,7 +84,7 @@ macro_rules! __conformance {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __tests {
-    ({ $suite:ident, $store:expr, $skip:expr, $block_on:expr } $($(#[$doc:meta])* $name:ident)*) => {
+    ({ $suite:ident, $store:expr, $skip:expr, $block_on:expr } $($(#[doc = $doc:literal])* $name:ident)*) => {
         $(
             #[test]
             fn $name() -> ::std::result::Result<(), $crate::testkit::store::Broken> {
@@ -99,22 +102,44 @@ macro_rules! __tests {
     };
 }
 
+/// The histories of a suite, in one test. Blobs have none: they never change.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __history {
+    (blobs, $($arguments:tt)*) => {};
+    ($suite:ident, $store:expr, $skip:expr, $block_on:expr) => {
+        #[test]
+        fn concurrent_calls_have_an_order() -> ::std::result::Result<(), $crate::testkit::store::Broken> {
+            if let Some(reason) = $skip {
+                println!("skipped: {reason}");
+                return Ok(());
+            }
+            $crate::testkit::store::$suite::test_history(async { $store }, |task| ($block_on)(task))
+        }
+    };
+}
+
 /// The public functions of a suite, from its list of clauses.
 macro_rules! functions {
-    ({ $Store:ty } $($(#[$doc:meta])* $name:ident)*) => {
+    ({ $Store:ty } $($(#[doc = $doc:literal])* $name:ident)*) => {
         $(
-            $(#[$doc])*
+            $(#[doc = $doc])*
             ///
             /// # Errors
             #[doc = "[`Broken`](super::Broken) when the store breaks the clause."]
             pub fn $name(trial: &super::Trial<'_, $Store>) -> super::Checked {
-                clauses::$name(trial).map_err(|broken| broken.under(stringify!($name)))
+                clauses::$name(trial).map_err(|broken| broken.under(stringify!($name), concat!($($doc),*)))
             }
         )*
 
+        /// The clauses on which the others rest, simplest first.
+        fn foundations() -> impl Iterator<Item = &'static super::Clause<$Store>> {
+            FOUNDATIONS.iter().filter_map(|name| CLAUSES.iter().find(|clause| clause.name == *name))
+        }
+
         /// Every clause, in the order of the contract.
         pub const CLAUSES: &[super::Clause<$Store>] = &[
-            $(super::Clause { name: stringify!($name), check: $name },)*
+            $(super::Clause { name: stringify!($name), text: concat!($($doc),*).trim_ascii(), check: $name },)*
         ];
     };
 }

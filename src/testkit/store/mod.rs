@@ -61,6 +61,8 @@ use trial::{damaged, ensure, may_have_arrived, random, wanted};
 pub struct Clause<S: ?Sized> {
     /// The name of its function; it begins with the number that the clause has in the docs of the trait.
     pub name: &'static str,
+    /// What it asks for.
+    pub text: &'static str,
     /// Holds a store against it.
     pub check: fn(&Trial<'_, S>) -> Checked,
 }
@@ -79,15 +81,28 @@ impl<S: ?Sized> std::fmt::Debug for Clause<S> {
     }
 }
 
+/// The seeds of the histories of a suite: enough that what goes wrong at every thousandth commit is met.
+const HISTORIES: std::ops::Range<u64> = 0..60;
+
 /// One test of a suite: makes the store, and holds it against the clause.
-fn test<S, D: ?Sized>(
+///
+/// One fault can break many clauses. Where the clause is broken, those on which it rests are tried too, and the first of them
+/// that is broken is named as the likely cause.
+fn test<S, D: ?Sized + 'static>(
     make: impl Future<Output = S>,
     block_on: &BlockOn<'_>,
     as_dyn: fn(&S) -> &D,
     clause: fn(&Trial<'_, D>) -> Checked,
+    foundations: impl Iterator<Item = &'static Clause<D>>,
 ) -> Checked<()> {
     let store = Trial::new(&(), block_on).wait(make)?;
-    match clause(&Trial::new(as_dyn(&store), block_on))? {
+    let trial = Trial::new(as_dyn(&store), block_on);
+    let outcome = clause(&trial).map_err(|broken| {
+        let mut simpler = foundations.take_while(|simpler| simpler.name != broken.clause);
+        let cause = simpler.find_map(|simpler| (simpler.check)(&trial).err());
+        broken.because(cause)
+    });
+    match outcome? {
         Outcome::Held => {}
         Outcome::Skipped(capability) => println!("skipped: {capability}"),
     }

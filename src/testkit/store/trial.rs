@@ -38,19 +38,23 @@ pub type BlockOn<'a> = dyn for<'f> Fn(Task<'f>) + Sync + 'a;
 ///     "`r6_a_deletion_needs_a_living_resource` is broken: a deletion of nothing was taken",
 /// );
 /// ```
-#[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{clause}` is broken: {what}")]
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Broken {
     /// The name of the clause; it begins with the number that it has in the docs of the trait.
     pub clause: &'static str,
+    /// What the clause asks for; empty where it is not one of a suite.
+    pub text: &'static str,
     /// What was found, and what was wanted.
     pub what: String,
+    /// A simpler clause, on which this one rests, and which is broken too.
+    pub cause: Option<Box<Broken>>,
 }
 
 impl Broken {
     /// A clause that is broken so.
     pub fn new(clause: &'static str, what: impl Into<String>) -> Self {
-        Self { clause, what: what.into() }
+        Self { clause, text: "", what: what.into(), cause: None }
     }
 
     /// What is wrong, before it is known under which clause that falls.
@@ -58,11 +62,34 @@ impl Broken {
         Self::new("", what)
     }
 
-    pub(super) fn under(mut self, clause: &'static str) -> Self {
+    pub(super) fn under(mut self, clause: &'static str, text: &'static str) -> Self {
         if self.clause.is_empty() {
             self.clause = clause;
+            self.text = text.trim_ascii();
         }
         self
+    }
+
+    pub(super) fn because(mut self, cause: Option<Self>) -> Self {
+        self.cause = cause.map(Box::new);
+        self
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// The likely cause comes first.
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { clause, text, what, cause } = self;
+        match cause {
+            Some(cause) => write!(f, "likely cause: {cause}\n`{clause}`, which rests on it, is broken too: {what}")?,
+            None => write!(f, "`{clause}` is broken: {what}")?,
+        }
+        match *text {
+            "" => Ok(()),
+            text => write!(f, "\n    the clause: {text}"),
+        }
     }
 }
 

@@ -77,6 +77,16 @@ mod clauses {
     pub(super) use super::writing::*;
 }
 
+/// If one of them is broken, so are many others.
+const FOUNDATIONS: &[&str] = &[
+    "b5_what_was_committed_is_read",
+    "b1_an_acknowledged_blob_is_seen_by_others",
+    "b3_a_second_put_finds_the_first",
+    "b6_a_deletion_may_be_repeated",
+    "b10_a_refusal_says_that_nothing_was_applied",
+    "b8_pages_of_every_length_make_the_whole",
+];
+
 __blob_clauses! { macros::functions { dyn BlobStore } }
 
 /// The test that [`blob_store_conformance!`](crate::blob_store_conformance) makes of a clause.
@@ -89,7 +99,7 @@ pub fn test<S: BlobStore>(
     clause: fn(&Trial<'_, dyn BlobStore>) -> Checked,
 ) -> Checked<()> {
     let block_on: &BlockOn<'_> = &block_on;
-    super::test(make, block_on, |store| store, clause)
+    super::test(make, block_on, |store| store, clause, foundations())
 }
 
 type Store<'a> = Trial<'a, dyn BlobStore>;

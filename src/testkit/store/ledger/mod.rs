@@ -12,6 +12,7 @@ use crate::store::{
 use bytes::Bytes;
 use std::future::Future;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 #[doc(hidden)]
 #[macro_export]
@@ -67,6 +68,18 @@ mod clauses {
     pub(super) use super::scanning::*;
 }
 
+/// If one of them is broken, so are many others.
+const FOUNDATIONS: &[&str] = &[
+    "l3_what_was_written_is_read_byte_for_byte",
+    "l1_only_who_has_seen_the_newest_revision_writes",
+    "l1_only_who_has_seen_the_newest_revision_deletes",
+    "l3_an_acknowledged_change_is_seen_by_others",
+    "l8_a_commit_gives_its_revisions_in_order",
+    "l5_a_refusal_says_that_nothing_was_applied",
+    "l9_a_prefix_has_what_is_below_it",
+    "l9_pages_of_every_length_make_the_whole",
+];
+
 __ledger_clauses! { macros::functions { dyn Ledger } }
 
 /// The test that [`ledger_conformance!`](crate::ledger_conformance) makes of a clause.
@@ -79,7 +92,21 @@ pub fn test<S: Ledger>(
     clause: fn(&Trial<'_, dyn Ledger>) -> Checked,
 ) -> Checked<()> {
     let block_on: &BlockOn<'_> = &block_on;
-    super::test(make, block_on, |store| store, clause)
+    super::test(make, block_on, |store| store, clause, foundations())
+}
+
+/// The test that [`ledger_conformance!`](crate::ledger_conformance) makes of [histories](crate::testkit::history).
+///
+/// # Errors
+/// [`Broken`], when no order explains what the store answered.
+pub fn test_history<S: Ledger + 'static>(
+    make: impl Future<Output = S>,
+    block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
+) -> Checked<()> {
+    let nothing = Trial::new(&(), &block_on);
+    let store: Arc<dyn Ledger> = Arc::new(nothing.wait(make)?);
+    super::super::history::ledger(&store, &block_on, super::HISTORIES)?;
+    nothing.wait(async { drop(store) })
 }
 
 type Store<'a> = Trial<'a, dyn Ledger>;

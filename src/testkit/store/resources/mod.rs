@@ -15,6 +15,7 @@ use crate::store::{
 };
 use std::future::Future;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -127,6 +128,21 @@ mod clauses {
     pub(super) use super::writing::*;
 }
 
+/// If one of them is broken, so are many others.
+const FOUNDATIONS: &[&str] = &[
+    "r4_what_was_written_is_read_byte_for_byte",
+    "r1_a_commit_gives_its_versions_in_order",
+    "r2_preconditions_hold_for_small_bodies",
+    "r3_versions_count_on_after_a_deletion",
+    "r4_an_acknowledged_write_is_seen_by_others",
+    "r10_a_refusal_says_that_nothing_was_applied",
+    "r5_history_is_newest_first_and_keeps_deletions",
+    "r7_a_value_is_found_in_each_form",
+    "r7_criteria_are_met_together",
+    "r7_what_is_found_is_in_the_order_of_the_ids",
+    "r8_pages_of_every_length_make_the_whole",
+];
+
 __resource_clauses! { macros::functions { dyn ResourceStore } }
 
 /// The test that [`resource_store_conformance!`](crate::resource_store_conformance) makes of a clause.
@@ -139,7 +155,21 @@ pub fn test<S: ResourceStore>(
     clause: fn(&Trial<'_, dyn ResourceStore>) -> Checked,
 ) -> Checked<()> {
     let block_on: &BlockOn<'_> = &block_on;
-    super::test(make, block_on, |store| store, clause)
+    super::test(make, block_on, |store| store, clause, foundations())
+}
+
+/// The test that [`resource_store_conformance!`](crate::resource_store_conformance) makes of [histories](crate::testkit::history).
+///
+/// # Errors
+/// [`Broken`], when no order explains what the store answered.
+pub fn test_history<S: ResourceStore + 'static>(
+    make: impl Future<Output = S>,
+    block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
+) -> Checked<()> {
+    let nothing = Trial::new(&(), &block_on);
+    let store: Arc<dyn ResourceStore> = Arc::new(nothing.wait(make)?);
+    super::super::history::resources(&store, &block_on, super::HISTORIES)?;
+    nothing.wait(async { drop(store) })
 }
 
 type Store<'a> = Trial<'a, dyn ResourceStore>;
