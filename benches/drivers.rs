@@ -13,7 +13,7 @@ mod taken;
 use fhir_devices::backend::Memory;
 use fhir_devices::service::{Submission, UpdateService};
 use fhir_devices::store::{
-    BlobRef, Change, Generation, Ledger as _, LedgerKey, Precondition, ResourceStore as _, Stored as _, Tenant,
+    BlobRef, Change, Generation, Ledger as _, LedgerKey, Precondition, ResourceStore as _, Storable as _, Tenant,
     VersionId, stream,
 };
 use fhir_devices::update::IngestId;
@@ -62,8 +62,8 @@ fn fill(runtime: &Runtime, memory: &Memory, devices: usize) {
             r#"{{"resourceType":"DeviceComponent","id":"mds-{device}","identifier":{{"value":"1"}},
             "type":{{"text":"pump"}},"source":{{"reference":"Device/pump-{device}"}}}}"#
         );
-        let pump = Device::from_json(pump.as_bytes()).unwrap().write(Precondition::Absent).unwrap();
-        let mds = DeviceComponent::from_json(mds.as_bytes()).unwrap().write(Precondition::Absent).unwrap();
+        let pump = Device::from_json(pump.as_bytes()).unwrap().to_write(Precondition::Absent).unwrap();
+        let mds = DeviceComponent::from_json(mds.as_bytes()).unwrap().to_write(Precondition::Absent).unwrap();
         runtime.block_on(memory.commit(&tenant(), vec![pump, mds])).unwrap();
     }
 }

@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     for document in &documents {
         let json = document.json.as_bytes();
-        let mut ours = || !check(black_box(json), ReadMode::Strict).report.has_errors();
+        let mut ours = || !check(black_box(json), ReadMode::Strict).into_report().has_errors();
         let mut floor = || serde_json::from_slice::<IgnoredAny>(black_box(json)).is_ok();
         report("read+validate", document, &mut ours, &mut floor, document.is_small().then_some(0.17));
     }

@@ -146,11 +146,11 @@ impl Documents {
         let name = self.names.len();
         self.names.push(file.display().to_string());
         // What is faulty is told, and shown all the same as far as it can be read.
-        let checked = check(&json, ReadMode::Strict);
-        if !checked.report.is_empty() {
-            self.reports.push((name, checked.report));
+        let (resource, report) = check(&json, ReadMode::Strict).into_parts();
+        if !report.is_empty() {
+            self.reports.push((name, report));
         }
-        if let Some(resource) = checked.resource {
+        if let Some(resource) = resource {
             self.resources.push(resource);
             self.of.push(name);
         }

@@ -12,7 +12,6 @@
 //! cargo test --features testkit --example implement_a_store
 //! ```
 
-use fhir_devices::DeviceComponent;
 use fhir_devices::containment::components;
 use fhir_devices::store::commit_time;
 use fhir_devices::store::{
@@ -20,6 +19,7 @@ use fhir_devices::store::{
     Precondition, Query, ResourceStore, ResourceType, Result, Search, StoreError, Stored, Tenant, TenantResources,
     Version, VersionId, Write,
 };
+use fhir_devices::{DeviceComponent, Valid};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::num::NonZeroU32;
@@ -165,17 +165,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
             r#"{{"resourceType":"DeviceComponent","id":"{id}","identifier":{{"value":"{id}"}},"type":{{"coding":[
             {{"system":"urn:iso:std:iso:11073:10101","code":"{code}"}}]}},"source":{{"reference":"Device/pump-7"}}{parent}}}"#
         );
-        let component = DeviceComponent::from_json(json.as_bytes())?;
-        let written = store.write(component.write(Precondition::Absent)?).await?;
+        let component = Valid::new(DeviceComponent::from_json(json.as_bytes())?)?;
+        let written = store.create(&component).await?;
         println!("wrote {} as version {}", written.key, written.version);
     }
 
     let (mut syringe, seen): (DeviceComponent, Version) = store.get("syringe").await?;
     syringe.language = Some("de".parse::<fhir_devices::primitive::Code>()?.into());
-    let update = syringe.write(Precondition::Version(seen.version))?;
-    let written = store.write(update.clone()).await?;
+    let syringe = Valid::new(syringe)?;
+    let written = store.update(&syringe, seen.version).await?;
     println!("replaced version {} by {}", seen.version, written.version);
-    match store.write(update).await {
+    match store.update(&syringe, seen.version).await {
         Err(StoreError::Conflict { current: Some(current) }) => {
             println!("refused to replace version {} again: the newest is {current}", seen.version);
         }

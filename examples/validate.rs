@@ -30,6 +30,6 @@ fn main() -> ExitCode {
 
 fn outcome(json: &[u8], mode: ReadMode) -> Answer {
     static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| Validator::new().udi());
-    let report = check_by(json, mode, &VALIDATOR).report;
+    let report = check_by(json, mode, &VALIDATOR).into_report();
     Answer { line: OperationOutcome::from(&report).to_json(), faulty: report.has_errors(), note: None }
 }

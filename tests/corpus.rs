@@ -99,8 +99,8 @@ fn every_valid_case_is_accepted_and_written_back_whole() {
     let mut wrong = Vec::new();
     for case in cases(&folder, "valid.jsonl") {
         let checked = check(case.document.as_bytes(), ReadMode::Strict);
-        if checked.report.has_errors() {
-            wrong.push(format!("{} ({}): {}", case.id, case.rule, checked.report));
+        if checked.report().has_errors() {
+            wrong.push(format!("{} ({}): {}", case.id, case.rule, checked.report()));
         } else {
             assert_lossless(&case.id, &case.document);
         }
@@ -113,7 +113,7 @@ fn every_published_document_is_judged_as_its_row_says_and_written_back_whole() {
     let Some(folder) = common::corpus() else { return };
     let mut wrong = Vec::new();
     for (name, verdict, json) in published(&folder) {
-        let report = check(json.as_bytes(), ReadMode::Strict).report;
+        let report = check(json.as_bytes(), ReadMode::Strict).into_report();
         if report.has_errors() == (verdict == "valid") {
             wrong.push(format!("{name} is {verdict}: {report}"));
         } else if verdict == "valid" {
@@ -169,7 +169,7 @@ fn every_invalid_case_is_refused_at_its_place() {
     let Some(folder) = common::corpus() else { return };
     let mut wrong = Vec::new();
     for case in cases(&folder, "invalid.jsonl") {
-        let report = check(case.document.as_bytes(), ReadMode::Strict).report;
+        let report = check(case.document.as_bytes(), ReadMode::Strict).into_report();
         let wanted = expression(&case);
         let placed = report.iter().filter(|issue| issue.severity <= Severity::Error).any(|issue| {
             meets(&issue.at, &wanted)

@@ -446,7 +446,7 @@ fn the_row_of_every_finding_is_in_the_tables() {
     let text = std::fs::read_to_string(folder.join("cases/invalid.jsonl")).unwrap();
     for line in text.lines() {
         let case: Value = serde_json::from_str(line).unwrap();
-        for issue in check(case["document"].as_str().unwrap().as_bytes(), ReadMode::Strict).report {
+        for issue in check(case["document"].as_str().unwrap().as_bytes(), ReadMode::Strict).into_report() {
             let of_the_whole = ROWLESS.contains(&&*issue.rule) && issue.row.is_empty();
             if !(of_the_whole || rows.contains(&*issue.row)) {
                 wrong.insert(format!("{} at {} has the row `{}`", issue.rule, issue.at, issue.row));
@@ -460,7 +460,7 @@ fn the_row_of_every_finding_is_in_the_tables() {
 fn a_finding_names_the_row_that_was_broken() {
     let rows = |members: &str| {
         let json = format!(r#"{{"resourceType":"Device",{members}}}"#);
-        let report = check(json.as_bytes(), ReadMode::Strict).report;
+        let report = check(json.as_bytes(), ReadMode::Strict).into_report();
         report.into_iter().map(|issue| format!("{} {}", issue.rule, issue.row)).collect::<Vec<_>>().join(", ")
     };
     for (members, wanted) in [

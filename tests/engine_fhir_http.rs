@@ -39,6 +39,7 @@ use fhir_devices::server::{self, UpdateServer};
 use fhir_devices::store::*;
 use fhir_devices::testkit::history;
 use fhir_devices::testkit::store::{Outcome, Task, Trial, resources};
+use fhir_devices::{Device, Valid};
 use futures_core::Stream;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -178,16 +179,13 @@ fn histories_whose_requests_and_answers_are_lost_on_the_way_are_in_order() {
 fn a_write_that_is_resolved_is_applied_once_whatever_is_lost_on_the_way() {
     const WRITES: u64 = 300;
     let store = TenantResources::new(Arc::new(over_a_lossy_way()), "ward".parse().unwrap());
-    let key = Key::new(ResourceType::Device, "pump").unwrap();
     let body = |number: u64| format!(r#"{{"resourceType":"Device","id":"pump","model":"{number}"}}"#);
     RUNTIME.block_on(async {
         let (mut at, mut unknown) = (0, 0);
         for number in 1..=WRITES {
-            let write = match VersionId::new(at) {
-                None => Write::create(key.clone(), body(number), IndexEntries::new()),
-                Some(at) => Write::update(key.clone(), at, body(number), IndexEntries::new()),
-            };
-            let write = write.with_id(WriteId(number.into()));
+            let when = VersionId::new(at).map_or(Precondition::Absent, Precondition::Version);
+            let pump = Valid::new(Device::from_json(body(number).as_bytes()).unwrap()).unwrap();
+            let write = pump.write(when).unwrap().with_id(WriteId(number.into()));
             // What stays unknown is asked for again, as after a restart.
             let made = loop {
                 match store.write_resolved(write.clone()).await {

@@ -12,6 +12,7 @@ use fhir_devices::store::*;
 use fhir_devices::testkit::history::{self, Acknowledged};
 use fhir_devices::testkit::store::{Broken, block_on, resources};
 use fhir_devices::testkit::{Call, Fate, Faulty, Plan, Recording, Retrying};
+use fhir_devices::{Device, Valid};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -216,12 +217,10 @@ fn a_write_under_honest_faults_is_resolved_and_applied_once() {
         let mut newest = 0_u64;
         let mut unknown = false;
         for number in 1..=20_u64 {
-            let body = number.to_string();
-            let write = match VersionId::new(newest) {
-                None => Write::create(key.clone(), body, IndexEntries::new()),
-                Some(version) => Write::update(key.clone(), version, body, IndexEntries::new()),
-            };
-            match block_on(store.write_resolved(write.with_id(WriteId(number.into())))) {
+            let json = format!(r#"{{"resourceType":"Device","id":"pump","model":"{number}"}}"#);
+            let pump = Valid::new(Device::from_json(json.as_bytes()).unwrap()).unwrap();
+            let when = VersionId::new(newest).map_or(Precondition::Absent, Precondition::Version);
+            match block_on(store.write_resolved(pump.write(when).unwrap().with_id(WriteId(number.into())))) {
                 Ok(made) => {
                     assert_eq!(made.version.get(), newest + 1, "seed {seed}");
                     (newest, known) = (newest + 1, known + 1);
@@ -319,11 +318,12 @@ fn a_recording_has_the_calls_in_order_with_what_they_were_given() {
     let recording = Arc::new(Recording::new(Arc::new(Memory::new())));
     let tenant: Tenant = "st-mary".parse().unwrap();
     let store = TenantResources::new(recording.clone(), tenant.clone());
-    let write = Write::put("Device/pump".parse().unwrap(), "{}", IndexEntries::new());
+    let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#).unwrap();
+    let write = Valid::new(pump).unwrap().write(Precondition::None).unwrap();
     block_on(store.write(write.clone())).unwrap();
     block_on(store.search(&Search::new(ResourceType::Device))).unwrap();
     let search = Call::Search(tenant.clone(), Search::new(ResourceType::Device));
-    assert_eq!(recording.take(), [Call::Commit(tenant.clone(), vec![write]), search]);
+    assert_eq!(recording.take(), [Call::Commit(tenant.clone(), vec![write.into()]), search]);
     let blobs = TenantBlobs::new(recording.clone(), tenant.clone());
     let (blob, _) = block_on(blobs.put(Generation(1), stream::once("firmware"))).unwrap();
     let wanted = [Call::Begin(tenant.clone()), Call::Write("firmware".into()), Call::CommitBlob(blob, Generation(1))];

@@ -198,7 +198,7 @@ async fn a_store_tells_what_was_deleted() {
     let store = TenantResources::new(Arc::new(Memory::new()), "ours".parse().unwrap());
     for id in ["pump", "old"] {
         let device = Device::from_json(format!(r#"{{"resourceType":"Device","id":"{id}"}}"#).as_bytes()).unwrap();
-        store.write(device.write(Precondition::Absent).unwrap()).await.unwrap();
+        store.put(&Valid::new(device).unwrap(), Precondition::Absent).await.unwrap();
     }
     store.delete(Key::new(ResourceType::Device, "old").unwrap(), Precondition::Exists).await.unwrap();
     let store = InStore::new(store);

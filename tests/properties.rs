@@ -43,8 +43,8 @@ macro_rules! holds {
                 prop_assert_eq!(&lenient.value, &value, "{}", written);
 
                 let checked = check(written.as_bytes(), ReadMode::Strict);
-                prop_assert!(!checked.report.has_errors(), "{}: {}", checked.report, written);
-                prop_assert_eq!(checked.resource.unwrap().to_json(), written.as_str());
+                prop_assert!(!checked.report().has_errors(), "{}: {}", checked.report(), written);
+                prop_assert_eq!(checked.resource().unwrap().to_json(), written.as_str());
 
                 prop_assert_eq!(&serde_json::to_string(&value).unwrap(), &written);
                 prop_assert_eq!(&serde_json::from_str::<$Type>(&written).unwrap(), &value);
@@ -158,7 +158,7 @@ fn a_fault_is_found_at_its_place_by_its_rule() {
     for fault in Fault::ALL {
         let mut runner = TestRunner::new(few(24));
         let found = runner.run(&mutation(*fault), |mutation| {
-            let report = check(mutation.json.as_bytes(), ReadMode::Strict).report;
+            let report = check(mutation.json.as_bytes(), ReadMode::Strict).into_report();
             let Mutation { rule, at, json, .. } = &mutation;
             prop_assert!(mutation.is_found_in(&report), "{rule} at {at} in {json}\n{report}");
             prop_assert!(report.has_errors());

@@ -10,10 +10,10 @@ use fhir_devices::reference::{
     Chain, Contained, End, InBundle, Link, Literal, Resolution, Resolve, ResolveLater, Then, ancestors,
 };
 use fhir_devices::store::{
-    BoxFuture, Capabilities, CommitError, InStore, Key, Page, PageToken, Precondition, ResourceStore, Search, Stored,
-    Tenant, TenantResources, Version, VersionId, Write, writes,
+    BoxFuture, Capabilities, CommitError, InStore, Key, Page, PageToken, Precondition, ResourceStore, Search, Tenant,
+    TenantResources, Version, VersionId, Write, writes,
 };
-use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, Resource};
+use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, Resource, Valid};
 use proptest::prelude::*;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -285,12 +285,12 @@ async fn fleet(counting: &Arc<Counting>, vmds: usize) -> TenantResources<Countin
     let store = TenantResources::new(counting.clone(), "ours".parse().unwrap());
     for id in ["pump", "rack"] {
         let device = Device::from_json(format!(r#"{{"resourceType":"Device","id":"{id}"}}"#).as_bytes()).unwrap();
-        store.write(device.write(Precondition::Absent).unwrap()).await.unwrap();
+        store.put(&Valid::new(device).unwrap(), Precondition::Absent).await.unwrap();
     }
     let mut all = vec![component("rack-mds", "69985", "rack", ""), component("mds", "69985", "pump", "rack-mds")];
     all.extend((0..vmds).map(|at| component(&format!("vmd-{at}"), "69986", "pump", "mds")));
     for one in all {
-        store.write(one.write(Precondition::Absent).unwrap()).await.unwrap();
+        store.put(&Valid::new(one).unwrap(), Precondition::Absent).await.unwrap();
     }
     store
 }
@@ -328,13 +328,13 @@ async fn what_names_its_parent_alone_is_of_the_device_of_its_parent() {
         all.push(sourceless("of-rack", "69986", "rack-mds"));
         all.push(component("other", "69986", "rack", "mds"));
         for one in all {
-            store.write(one.write(Precondition::Absent).unwrap()).await.unwrap();
+            store.put(&Valid::new(one).unwrap(), Precondition::Absent).await.unwrap();
         }
         let metric = DeviceMetric::from_json(
             br#"{"resourceType":"DeviceMetric","id":"flow","identifier":{"value":"1"},"type":{"text":"flow"},
             "category":"setting","parent":{"reference":"DeviceComponent/deep-0"}}"#,
         );
-        store.write(metric.unwrap().write(Precondition::Absent).unwrap()).await.unwrap();
+        store.put(&Valid::new(metric.unwrap()).unwrap(), Precondition::Absent).await.unwrap();
         let before = counting.1.load(Ordering::Relaxed);
         let family = store.device_tree("pump").await.unwrap();
         let calls = counting.1.load(Ordering::Relaxed) - before;
@@ -353,11 +353,11 @@ async fn a_store_answers_many_references_at_once() {
     let counting = Arc::new(Counting(Memory::new(), AtomicUsize::new(0)));
     let store: TenantResources<Counting> = TenantResources::new(counting.clone(), "ours".parse().unwrap());
     for id in ["a", "b", "dead"] {
-        store.write(component(id, "69986", "pump", "").write(Precondition::Absent).unwrap()).await.unwrap();
+        store.put(&Valid::new(component(id, "69986", "pump", "")).unwrap(), Precondition::Absent).await.unwrap();
     }
     let dead = Key::new(fhir_devices::store::ResourceType::DeviceComponent, "dead").unwrap();
     store.delete(dead, Precondition::Exists).await.unwrap();
-    store.write(component("b", "69987", "pump", "").write(Precondition::Exists).unwrap()).await.unwrap();
+    store.put(&Valid::new(component("b", "69987", "pump", "")).unwrap(), Precondition::Exists).await.unwrap();
     let resolver = InStore::new(store).at("https://ours.example/fhir");
     let texts = [
         ("DeviceComponent/a", "found"),
@@ -460,10 +460,10 @@ fn a_move_writes_what_changes_and_keeps_what_is_above() {
 async fn two_moves_that_would_make_a_circle_together_are_not_both_carried_out() {
     let store = TenantResources::new(Arc::new(Memory::new()), "ours".parse().unwrap());
     for (id, parent) in [("a", ""), ("a1", "a"), ("b", ""), ("b1", "b")] {
-        store.write(component(id, "69985", "d", parent).write(Precondition::Absent).unwrap()).await.unwrap();
+        store.put(&Valid::new(component(id, "69985", "d", parent)).unwrap(), Precondition::Absent).await.unwrap();
     }
     let device = Device::from_json(br#"{"resourceType":"Device","id":"d"}"#).unwrap();
-    store.write(device.write(Precondition::Absent).unwrap()).await.unwrap();
+    store.put(&Valid::new(device).unwrap(), Precondition::Absent).await.unwrap();
     let family = store.device_tree("d").await.unwrap();
     let tree = family.tree();
     let get = |id: &str| tree.get(id).unwrap();

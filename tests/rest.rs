@@ -28,5 +28,7 @@ mod patches;
 mod searches;
 #[path = "rest/updates.rs"]
 mod updates;
+#[path = "rest/validating.rs"]
+mod validating;
 #[path = "rest/versions.rs"]
 mod versions;

@@ -124,7 +124,7 @@ fn probe(json: &[u8]) {
     probe!(DeviceMetric, json);
     probe!(Bundle, json);
     probe!(OperationOutcome, json);
-    let report = check(json, ReadMode::Strict).report;
+    let report = check(json, ReadMode::Strict).into_report();
     let _ = check(json, ReadMode::Lenient);
     let outcome = OperationOutcome::from(&report);
     assert_eq!(OperationOutcome::from_json(outcome.to_json().as_bytes()).as_ref(), Ok(&outcome));

@@ -459,7 +459,7 @@ const LEAST: [(&str, usize); 4] = [("structure", 133), ("primitive", 58), ("bind
 fn every_report_gives_an_outcome_of_the_published_shape() {
     let schema: Value = serde_json::from_str(&std::fs::read_to_string(path("OperationOutcome")).unwrap()).unwrap();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
-    let reports = documents().into_iter().map(|(_, text)| check(text.as_bytes(), ReadMode::Strict).report);
+    let reports = documents().into_iter().map(|(_, text)| check(text.as_bytes(), ReadMode::Strict).into_report());
     for report in reports.chain([Report::new()]) {
         let outcome = OperationOutcome::from(&report).to_json();
         let found = validator.validate(&serde_json::from_str(&outcome).unwrap()).map_err(|error| error.to_string());

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use fhir_devices::backend::Memory;
 use fhir_devices::backend::sealed::{DataKey, KeyProvider, KeyRing, SealedBlobs, SealedResources, WrappedKey};
 use fhir_devices::store::*;
+use fhir_devices::{Device, Valid};
 use proptest::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -210,7 +211,8 @@ fn a_provider_out_of_reach_stores_nothing() {
     assert_eq!(block_on(below.list(&t, std::num::NonZeroU32::MAX, None)).unwrap().items, []);
     let resources = TenantResources::new(Arc::new(SealedResources::new(below, Arc::new(Away))), t);
     let key = Key::new(ResourceType::Device, "pump").unwrap();
-    let refused = block_on(resources.create(key.clone(), "{}", IndexEntries::new())).unwrap_err();
+    let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#).unwrap();
+    let refused = block_on(resources.create(&Valid::new(pump).unwrap())).unwrap_err();
     assert_eq!(refused.applied(), Applied::No);
     assert!(matches!(block_on(resources.read(&key)), Err(StoreError::NotFound)));
 }
@@ -246,11 +248,9 @@ fn a_blind_index_hides_the_values_and_finds_them() {
     let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
     let store = SealedResources::new(Arc::clone(&below), Arc::new(ring())).with_blind_index([9; 32]);
     let store = TenantResources::new(Arc::new(store), t.clone());
-    let key = Key::new(ResourceType::Device, "pump").unwrap();
-    let index = IndexEntries::new()
-        .with(Parameter::Identifier, Token::new("urn:acme", "serial-7"))
-        .with(Parameter::Patient, Token::bare("Patient/p1"));
-    block_on(store.create(key, "{}", index)).unwrap();
+    let json = br#"{"resourceType":"Device","id":"pump","identifier":[{"system":"urn:acme","value":"serial-7"}],
+        "patient":{"reference":"Patient/p1"}}"#;
+    block_on(store.create(&Valid::new(Device::from_json(json).unwrap()).unwrap())).unwrap();
     let search = |criterion| Search::new(ResourceType::Device).and(criterion);
     let found = |criterion| block_on(store.all(search(criterion))).map(|found| found.len());
     for hit in ["serial-7", "urn:acme|serial-7", "urn:acme|"] {

@@ -55,8 +55,8 @@ fn resources<S: ResourceStore>(store: &Arc<S>) -> TenantResources<S> {
     TenantResources::new(Arc::clone(store), ours())
 }
 
-fn put<T: Stored>(store: &impl ResourceStore, tenant: &Tenant, resource: &T, when: Precondition) {
-    block_on(store.commit(tenant, vec![resource.write(when).unwrap()])).unwrap();
+fn put<T: Storable>(store: &impl ResourceStore, tenant: &Tenant, resource: &T, when: Precondition) {
+    block_on(store.commit(tenant, vec![resource.to_write(when).unwrap()])).unwrap();
 }
 
 /// The code, the display and the parent of a component of the monitor.

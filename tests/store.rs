@@ -4,6 +4,7 @@
 
 use fhir_devices::backend::{Discard, Memory};
 use fhir_devices::store::*;
+use fhir_devices::{Device, DeviceComponent, Valid};
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::pin::pin;
@@ -41,16 +42,8 @@ fn device(id: &str) -> Key {
     Key::new(ResourceType::Device, id).unwrap()
 }
 
-fn component(id: &str) -> Key {
-    Key::new(ResourceType::DeviceComponent, id).unwrap()
-}
-
 fn nothing() -> IndexEntries {
     IndexEntries::default()
-}
-
-fn source(of: &str) -> IndexEntries {
-    nothing().with(Parameter::Source, Token::bare(of))
 }
 
 fn limit(n: u32) -> NonZeroU32 {
@@ -326,6 +319,12 @@ impl ResourceStore for Forgetful {
     }
 }
 
+/// The write of the device `a` with a model.
+fn model(model: &str, when: Precondition) -> ValidWrite {
+    let json = format!(r#"{{"resourceType":"Device","id":"a","model":"{model}"}}"#);
+    Valid::new(Device::from_json(json.as_bytes()).unwrap()).unwrap().write(when).unwrap()
+}
+
 fn forgetful(answers: &[bool]) -> TenantResources<Forgetful> {
     let answers = Mutex::new(answers.iter().rev().copied().collect());
     TenantResources::new(
@@ -337,15 +336,15 @@ fn forgetful(answers: &[bool]) -> TenantResources<Forgetful> {
 #[test]
 fn a_write_whose_answer_is_lost_is_found_again() {
     let store = forgetful(&[true, true]);
-    let create = Write::create(device("a"), "1", nothing()).with_id(WriteId(1));
+    let create = model("1", Precondition::Absent).with_id(WriteId(1));
     assert_eq!(block_on(store.write_resolved(create.clone())).unwrap().version, v(1));
-    let update = Write::update(device("a"), v(1), "2", nothing()).with_id(WriteId(2));
+    let update = model("2", Precondition::Version(v(1))).with_id(WriteId(2));
     assert_eq!(block_on(store.write_resolved(update.clone())).unwrap().version, v(2));
     // Repeated after a restart, with other writes in between.
-    block_on(store.write(Write::put(device("a"), "3", nothing()))).unwrap();
+    block_on(store.write(model("3", Precondition::None))).unwrap();
     assert_eq!(block_on(store.write_resolved(create)).unwrap().version, v(1));
     assert_eq!(block_on(store.write_resolved(update)).unwrap().version, v(2));
-    let delete = Write::delete(device("a"), Precondition::Exists).with_id(WriteId(3));
+    let delete = ValidWrite::delete(device("a"), Precondition::Exists).with_id(WriteId(3));
     assert_eq!(block_on(store.write_resolved(delete.clone())).unwrap().version, v(4));
     assert_eq!(block_on(store.write_resolved(delete)).unwrap().version, v(4));
 }
@@ -353,16 +352,16 @@ fn a_write_whose_answer_is_lost_is_found_again() {
 #[test]
 fn a_write_that_was_not_applied_is_sent_again_if_that_is_safe() {
     let store = forgetful(&[false, false]);
-    let create = Write::create(device("a"), "1", nothing()).with_id(WriteId(1));
+    let create = model("1", Precondition::Absent).with_id(WriteId(1));
     assert_eq!(block_on(store.write_resolved(create)).unwrap().version, v(1));
 
     let store = forgetful(&[false]);
-    let blind = Write::put(device("a"), "1", nothing()).with_id(WriteId(1));
+    let blind = model("1", Precondition::None).with_id(WriteId(1));
     assert!(matches!(block_on(store.write_resolved(blind)), Err(StoreError::Indeterminate { .. })));
     assert!(matches!(block_on(store.read(&device("a"))), Err(StoreError::NotFound)));
 
     let store = forgetful(&[false, false, false]);
-    let create = Write::create(device("a"), "1", nothing()).with_id(WriteId(1));
+    let create = model("1", Precondition::Absent).with_id(WriteId(1));
     assert!(matches!(block_on(store.write_resolved(create)), Err(StoreError::Indeterminate { .. })));
 }
 
@@ -374,14 +373,14 @@ fn a_deletion_that_lost_its_id_and_its_answer_stays_unknown() {
             Arc::new(Forgetful { below: Memory::new(), answers, nameless: true, unseen: AtomicU32::new(0) }),
             fresh(),
         );
-        let create = Write::create(device("a"), "1", nothing()).with_id(WriteId(1));
+        let create = model("1", Precondition::Absent).with_id(WriteId(1));
         assert_eq!(block_on(store.write_resolved(create)).unwrap().version, v(1));
         // It was applied: to call it a conflict would say that it was not.
-        let delete = Write::delete(device("a"), when).with_id(WriteId(2));
+        let delete = ValidWrite::delete(device("a"), when).with_id(WriteId(2));
         let unknown = block_on(store.write_resolved(delete));
         assert!(matches!(unknown, Err(StoreError::Indeterminate { .. })), "{unknown:?}");
         // Where another has deleted it before, nothing was lost.
-        let delete = Write::delete(device("a"), Precondition::Version(v(1))).with_id(WriteId(3));
+        let delete = ValidWrite::delete(device("a"), Precondition::Version(v(1))).with_id(WriteId(3));
         assert!(matches!(block_on(store.write_resolved(delete)), Err(StoreError::Conflict { .. })));
     }
 }
@@ -391,8 +390,8 @@ fn a_repeated_write_is_no_conflict_while_its_versions_cannot_be_seen() {
     let answers = Mutex::new(Vec::new());
     let below = Arc::new(Forgetful { below: Memory::new(), answers, nameless: false, unseen: AtomicU32::new(0) });
     let store = TenantResources::new(Arc::clone(&below), fresh());
-    let create = Write::create(device("a"), "1", nothing()).with_id(WriteId(1));
-    let update = Write::update(device("a"), v(1), "2", nothing()).with_id(WriteId(2));
+    let create = model("1", Precondition::Absent).with_id(WriteId(1));
+    let update = model("2", Precondition::Version(v(1))).with_id(WriteId(2));
     for (number, write) in [(1, create), (2, update)] {
         assert_eq!(block_on(store.write_resolved(write.clone())).unwrap().version, v(number));
         below.unseen.store(1, Ordering::SeqCst);
@@ -405,9 +404,9 @@ fn a_repeated_write_is_no_conflict_while_its_versions_cannot_be_seen() {
 #[test]
 fn a_write_that_another_has_overtaken_is_a_conflict() {
     let store = forgetful(&[]);
-    block_on(store.create(device("a"), "1", nothing())).unwrap();
-    block_on(store.update(device("a"), v(1), "2", nothing())).unwrap();
-    let late = Write::update(device("a"), v(1), "x", nothing());
+    block_on(store.write(model("1", Precondition::Absent))).unwrap();
+    block_on(store.write(model("2", Precondition::Version(v(1))))).unwrap();
+    let late = model("x", Precondition::Version(v(1)));
     assert!(matches!(block_on(store.write_resolved(late.clone())), Err(StoreError::Invalid { .. })));
     let late = late.with_id(WriteId(9));
     assert!(matches!(block_on(store.write_resolved(late)), Err(StoreError::Conflict { .. })));
@@ -417,9 +416,13 @@ fn a_write_that_another_has_overtaken_is_a_conflict() {
 fn a_handle_collects_the_pages_of_a_search() {
     let store = TenantResources::<dyn ResourceStore>::new(Arc::new(Arc::new(Memory::new())), fresh());
     for n in 0..23 {
-        block_on(store.create(component(&format!("{n:02}")), "1", source("s"))).unwrap();
+        let json = format!(
+            r#"{{"resourceType":"DeviceComponent","id":"{n:02}","identifier":{{"value":"1"}},"type":{{"text":"VMD"}},
+            "source":{{"reference":"Device/s"}}}}"#
+        );
+        block_on(store.create(&Valid::new(DeviceComponent::from_json(json.as_bytes()).unwrap()).unwrap())).unwrap();
     }
-    let search = Search::new(ResourceType::DeviceComponent).and(Criterion::source("s")).limit(5);
+    let search = Search::new(ResourceType::DeviceComponent).and(Criterion::source("Device/s")).limit(5);
     assert_eq!(block_on(store.all(search)).unwrap().len(), 23);
 }
 

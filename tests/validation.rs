@@ -461,7 +461,7 @@ fn a_document_that_breaks_one_rule_has_one_finding() {
             if json == &one.breaks[0] {
                 assert!(issue.at.ends_with(one.at), "{issue} is not at {}", one.at);
             }
-            assert!(check(json.as_bytes(), ReadMode::Strict).report.has_errors());
+            assert!(check(json.as_bytes(), ReadMode::Strict).into_report().has_errors());
             messages.entry((one.path, one.rule)).or_insert_with(|| issue.to_string());
         }
     }
@@ -477,7 +477,7 @@ fn a_document_that_keeps_the_rules_has_no_finding() {
     for one in fixtures() {
         for json in &one.keeps {
             assert_eq!(judged(json).to_string(), "", "{} of {} in {json}", one.rule, one.path);
-            assert_eq!(check(json.as_bytes(), ReadMode::Strict).report.to_string(), "");
+            assert_eq!(check(json.as_bytes(), ReadMode::Strict).into_report().to_string(), "");
         }
     }
 }
@@ -593,17 +593,17 @@ fn a_valid_value_is_given_back_as_it_was() {
 fn a_rule_is_not_judged_where_reading_found_a_fault() {
     let both = device(r#""contact":[{"system":"web","value":"1"},{"value":"2"}],"status":"gone""#);
     let checked = check(both.as_bytes(), ReadMode::Strict);
-    insta::assert_snapshot!(checked.report);
-    assert!(checked.resource.is_some());
+    insta::assert_snapshot!(checked.report());
+    assert!(checked.resource().is_some());
     let broken = check(b"{", ReadMode::Lenient);
-    assert!(broken.resource.is_none() && broken.report.has_errors());
+    assert!(broken.resource().is_none() && broken.report().has_errors());
 }
 
 /// Whatever is wrong besides, and wherever in the document it is of another version.
 #[test]
 fn a_document_of_another_version_is_called_so_once_and_first() {
     let first = |json: &str| {
-        let report = check(json.as_bytes(), ReadMode::Strict).report;
+        let report = check(json.as_bytes(), ReadMode::Strict).into_report();
         assert_eq!(report.iter().filter(|issue| issue.rule == "fhir-version").count(), 1, "{report}");
         let issue = &report.issues()[0];
         let version = issue.message.split(' ').find(|word| matches!(*word, "R4," | "R5," | "DSTU2,"));
@@ -644,7 +644,7 @@ fn a_rule_is_left_out_where_its_subject_is_not_known() {
         ),
         (bundle("collection", r#""total":1,"link":[{}]"#), vec!["bdl-1", "ele-1"]),
     ] {
-        let report = check(json.as_bytes(), ReadMode::Strict).report;
+        let report = check(json.as_bytes(), ReadMode::Strict).into_report();
         assert_eq!(report.iter().map(|issue| issue.rule.as_ref()).collect::<Vec<_>>(), wanted, "{json}\n{report}");
     }
 }
@@ -655,7 +655,7 @@ fn a_bundle_of_no_known_type_breaks_no_rule_of_a_type() {
     for entry in
         [r#""entry":[{"request":{"method":"GET","url":"a"}}]"#, r#""total":1"#, r#""identifier":{"value":"1"}"#]
     {
-        let report = check(bundle("pile", entry).as_bytes(), ReadMode::Strict).report;
+        let report = check(bundle("pile", entry).as_bytes(), ReadMode::Strict).into_report();
         let rules: Vec<_> = report.iter().map(|issue| issue.rule.as_ref()).collect();
         assert_eq!(rules, ["required-binding"], "{report}");
     }
@@ -701,7 +701,7 @@ fn a_resource_in_a_bundle_is_judged_where_it_stands() {
         ]"##,
     );
     let checked = check(json.as_bytes(), ReadMode::Strict);
-    insta::assert_snapshot!(checked.report);
+    insta::assert_snapshot!(checked.report());
 }
 
 /// What a resource that is kept as text contains is in its text.
@@ -910,12 +910,12 @@ fn a_code_that_was_not_checked_is_said_to_be_so_on_request() {
     let validator = Validator::new().unchecked_codes();
     let mut text = String::new();
     for json in coded_everywhere() {
-        let report = check_by(json.as_bytes(), ReadMode::Strict, &validator).report;
+        let report = check_by(json.as_bytes(), ReadMode::Strict, &validator).into_report();
         assert!(!report.has_errors(), "{report}");
         let unchecked = |issue: &&fhir_devices::Issue| issue.rule == "unchecked-code";
         assert!(report.iter().filter(unchecked).all(|issue| issue.severity == Severity::Information));
         // Nothing of it is said where nobody asked.
-        let silent = check(json.as_bytes(), ReadMode::Strict).report;
+        let silent = check(json.as_bytes(), ReadMode::Strict).into_report();
         assert_eq!(silent, report.iter().filter(|issue| !unchecked(issue)).cloned().collect());
         writeln!(text, "{report}\n").unwrap();
     }
@@ -929,7 +929,7 @@ fn every_published_binding_is_judged() {
     let validator = Validator::new().unchecked_codes();
     let mut judged = BTreeMap::new();
     for json in coded_everywhere() {
-        for issue in check_by(json.as_bytes(), ReadMode::Strict, &validator).report {
+        for issue in check_by(json.as_bytes(), ReadMode::Strict, &validator).into_report() {
             let strength = issue.rule.strip_suffix("-binding").map(str::to_owned);
             let strength = strength.or_else(|| Some(issue.message.split_once("` (")?.1.split_once(')')?.0.to_owned()));
             let set = issue.message.rsplit('`').nth(1).unwrap().to_owned();

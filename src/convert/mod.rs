@@ -76,7 +76,7 @@ mod walk;
 
 pub use detect::version_of;
 pub use options::{CodeSystems, Components, Ids, Links, Loss, MetricDevice, NotAVersion, Options, Version};
-pub(crate) use service::{as_component, check_within, component_of, device_of, entry, is_loss, valid_to};
+pub(crate) use service::{as_component, check_with, component_of, device_of, entry, is_loss, valid_to};
 
 use crate::element::ReadMode;
 use crate::issue::{Path, Report};

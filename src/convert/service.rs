@@ -5,9 +5,10 @@ use super::context::Context;
 use super::json::Json;
 use super::options::Ids;
 use super::{Converted, Direction, Loss, Options, Version, at_source, bundle, convert, from, literal, r4, to, utf8};
+use crate::element::ReadMode;
 use crate::issue::{Issue, Path, Report, Severity};
 use crate::resource::Resource;
-use crate::validate::{self, Checked};
+use crate::validate::{self, Checked, Validator};
 
 /// Converts a document of STU3 that is known to be valid, of which no more is read than `memory` bytes hold.
 ///
@@ -21,7 +22,13 @@ pub(crate) fn valid_to(version: Version, json: &[u8], options: &Options, memory:
 /// a resource too, and the report says what it lacks.
 ///
 /// The tree of the document takes no more than `memory` bytes, and so does the resource.
-pub(crate) fn check_within(version: Version, json: &[u8], options: &Options, memory: usize) -> Checked {
+pub(crate) fn check_with(
+    version: Version,
+    json: &[u8],
+    options: &Options,
+    validator: &Validator,
+    memory: usize,
+) -> Checked {
     let only_losses = |report: &Report| errors(report).all(is_loss);
     let text = match utf8(json) {
         Ok(text) => text,
@@ -38,9 +45,8 @@ pub(crate) fn check_within(version: Version, json: &[u8], options: &Options, mem
         }
         Err(report) => return validate::Checked::refused(report),
     };
-    let mut checked = validate::check_within(converted.json.as_bytes(), memory);
-    checked.report = lost.into_iter().chain(at_source(checked.report, &converted.report)).collect();
-    checked
+    let checked = validate::check_with(converted.json.as_bytes(), ReadMode::Strict, validator, memory);
+    checked.with_report(|report| lost.into_iter().chain(at_source(report, &converted.report)).collect())
 }
 
 fn errors(report: &Report) -> impl Iterator<Item = &Issue> {

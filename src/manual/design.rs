@@ -8,7 +8,8 @@
 //!
 //! An item changes its *type* at every floor, so that no step can be skipped by accident: bytes become a
 //! [`DeviceComponent`](crate::DeviceComponent), which becomes a [`Valid<DeviceComponent>`](crate::Valid), and
-//! [`TenantResources::put`](crate::store::TenantResources::put) takes the latter alone. A function of your own can ask for the same:
+//! [`TenantResources::put`](crate::store::TenantResources::put) takes the latter alone. [`check`](crate::validate::check) reads and
+//! validates at once and hands the proof on, so that a write that came as a request is validated once. A function of your own can ask for the same:
 //!
 //! ```
 //! use fhir_devices::{DeviceComponent, Report, Valid};

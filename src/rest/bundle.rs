@@ -4,7 +4,6 @@ use super::address::Address;
 use super::bundle_writer::{BundleWriter, quoted};
 use super::format::body_version;
 use super::problem::{Problem, Result};
-use super::translate::check_in;
 use super::{FHIR_JSON, Limits, Request, Response, Server};
 use crate::code::{BundleType, HttpVerb};
 use crate::convert;
@@ -14,6 +13,7 @@ use crate::resource::bundle::Entry;
 use crate::resource::{Bundle, Resource};
 use crate::store::{ResourceStore, Version};
 use crate::support::{http_date, read_http_date, yield_now};
+use crate::validate::Valid;
 use std::collections::BTreeMap;
 
 /// One entry, as the request that it is.
@@ -24,12 +24,13 @@ pub(super) struct Asked {
     pub(super) method: HttpVerb,
     pub(super) address: Address,
     pub(super) full_url: Option<String>,
-    pub(super) resource: Option<Resource>,
+    pub(super) resource: Option<Valid<Resource>>,
     /// The request, without a body.
     pub(super) request: Request<'static>,
 }
 
 impl Asked {
+    /// Reads an entry of a Bundle in which no error was found but in other entries.
     fn read(entry: Entry, place: String, base: &str, prefer: &'static str) -> Result<Self> {
         let Some(request) = entry.request else {
             return Err(Problem::new(400, Kind::Required, "entry-request", "the entry has no request"));
@@ -64,7 +65,9 @@ impl Asked {
             return Err(Problem::new(400, Kind::Required, "entry-resource", words));
         }
         let full_url = entry.full_url.and_then(|url| url.value).map(|url| url.as_str().to_owned());
-        Ok(Self { place, method, address, full_url, resource: entry.resource, request: asked })
+        // It was validated with its Bundle.
+        let resource = entry.resource.map(Valid::known);
+        Ok(Self { place, method, address, full_url, resource, request: asked })
     }
 }
 
@@ -115,14 +118,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             let answer = match entry {
                 Ok(asked) if full && asked.method == HttpVerb::Get => Err(full_answer(&self.limits).at(&asked.place)),
                 Ok(mut asked) => {
-                    if let Some(resource) = asked.resource.take() {
-                        asked.request.body = resource.to_json().into();
-                    }
+                    let sent = asked.resource.take();
                     if full {
                         asked.request.headers.retain(|(name, _)| name != "prefer");
                         asked.request = asked.request.header("prefer", "return=minimal");
                     }
-                    self.interact(&asked.request, &asked.address).await
+                    self.interact(&asked.request, &asked.address, sent).await
                 }
                 Err(problem) => Err(problem),
             };
@@ -161,25 +162,25 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// Reads a Bundle of a version with every finding. Where a resource alone is faulty, the findings go with the place of its
     /// entry: the other entries of a batch are carried out.
     fn read_bundle(&self, version: convert::Version, body: &[u8]) -> Result<(Bundle, BTreeMap<usize, Report>)> {
-        let checked = check_in(version, body, &self.conversion, &self.limits);
-        let whole = || self.not_taken(checked.report.clone());
-        let bundle = match checked.resource {
+        let (resource, report) = self.check_in(version, body).into_parts();
+        let whole = || self.not_taken(report.clone());
+        let bundle = match resource {
             Some(Resource::Bundle(bundle)) => *bundle,
-            Some(other) if !checked.report.has_errors() => {
+            Some(other) if !report.has_errors() => {
                 let words = format!("the resource is a {}, and a Bundle is wanted", other.resource_type());
                 return Err(Problem::bad("resource-type", words));
             }
             _ => return Err(whole()),
         };
-        if !checked.report.has_errors() {
+        if !report.has_errors() {
             return Ok((bundle, BTreeMap::new()));
         }
         // Where findings are not listed, there is no telling which entries they are of.
-        if checked.report.omitted() > 0 {
+        if report.omitted() > 0 {
             return Err(whole());
         }
         let mut faults: BTreeMap<usize, Report> = BTreeMap::new();
-        for issue in checked.report.iter().filter(|issue| issue.severity <= crate::issue::Severity::Error) {
+        for issue in report.iter().filter(|issue| issue.severity <= crate::issue::Severity::Error) {
             // The place of what a conversion finds is that in the document that was sent.
             let sent = issue.places.as_deref().and_then(|places| places.source.as_deref());
             let at = entry_of(sent.unwrap_or(&issue.at));

@@ -15,9 +15,10 @@ use crate::convert;
 use crate::issue::{Kind, Severity};
 use crate::primitive::CanonicalBase;
 use crate::reference::OwnBase;
-use crate::resource::OperationOutcome;
+use crate::resource::{OperationOutcome, Resource};
 use crate::store::{Clock, PageKey, ResourceStore, ResourceType, StoreError, SystemClock, TenantResources, Version};
 use crate::support::http_date;
+use crate::validate::{Valid, Validator};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -61,6 +62,7 @@ pub struct Server<S: ?Sized = dyn ResourceStore> {
     pub(super) conversion: Arc<convert::Options>,
     /// How the request under way is answered.
     pub(super) format: Format,
+    pub(super) validator: Arc<Validator>,
     /// What the request under way has cost.
     pub(super) spent: Arc<Spent>,
 }
@@ -84,6 +86,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             limits: Limits::default(),
             conversion: Arc::default(),
             format: Format::default(),
+            validator: Arc::default(),
             spent: Arc::default(),
         }
     }
@@ -168,6 +171,34 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         self
     }
 
+    /// Judges what clients send by the rules and value sets of `validator` too. A document is judged once, as it was sent: before
+    /// its id is set, references of a transaction are, and updates of a component are put back.
+    ///
+    /// ```
+    /// use fhir_devices::rest::{Request, Server};
+    /// use fhir_devices::validate::{Rule, Validator};
+    /// use fhir_devices::{Device, Severity, backend::Memory, store::TenantResources};
+    /// use std::sync::Arc;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
+    /// let named = Rule::new("acme-1", Severity::Error, "a device names its model", |device: &Device| device.model.is_some());
+    /// let server = Server::new(store, "https://devices.example/st-mary/fhir").with_validator(Validator::new().rule(named));
+    ///
+    /// let put = Request::new("PUT", "Device/pump").header("Content-Type", "application/fhir+json");
+    /// let refused = server.handle(&put.body(r#"{"resourceType":"Device","id":"pump"}"#)).await;
+    /// assert_eq!(refused.status, 400);
+    /// assert!(String::from_utf8_lossy(&refused.body).contains("acme-1"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_validator(mut self, validator: impl Into<Arc<Validator>>) -> Self {
+        self.validator = validator.into();
+        self
+    }
+
     /// With other limits for what one request may cost.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
@@ -201,7 +232,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let server = Self { spent: Arc::default(), format, limits: format.limits(self.limits), ..self.clone() };
         let answer = match (&*request.method, address) {
             ("POST", Ok(Address::Base)) => server.bundle(request).await,
-            (_, Ok(address)) => server.interact(request, &address).await,
+            (_, Ok(address)) => server.interact(request, &address, None).await,
             (_, Err(problem)) => Err(problem),
         };
         format.label(answer.unwrap_or_else(|problem| self.told(problem)))
@@ -212,8 +243,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         problem.under(&self.canonical).into_response()
     }
 
-    /// Every interaction but batches and transactions.
-    pub(super) async fn interact(&self, request: &Request<'_>, address: &Address) -> Result<Response> {
+    /// Every interaction but batches and transactions. An entry of a batch has its resource already; elsewhere it is the body.
+    pub(super) async fn interact(
+        &self,
+        request: &Request<'_>,
+        address: &Address,
+        sent: Option<Valid<Resource>>,
+    ) -> Result<Response> {
         self.format.allows(request)?;
         let address = match &*request.method {
             // A resource that is written says itself what it is.
@@ -245,9 +281,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 let query = posted(request)?;
                 self.search(*kind, &query, is_lenient(request)).await
             }
-            ("POST", Address::Type(kind)) => self.create(request, *kind).await,
-            ("PUT", Address::Resource(key)) => self.update(request, key).await,
-            ("PUT", Address::Type(kind)) => self.update_where(request, *kind).await,
+            ("POST", Address::Type(kind)) => self.create(request, *kind, sent).await,
+            ("PUT", Address::Resource(key)) => self.update(request, key, sent).await,
+            ("PUT", Address::Type(kind)) => self.update_where(request, *kind, sent).await,
             ("PATCH", Address::Resource(key)) => self.patch(request, key).await,
             ("PATCH", Address::Type(kind)) => self.patch_where(request, *kind).await,
             ("DELETE", Address::Resource(key)) => self.delete(request, key).await,
@@ -379,6 +415,7 @@ impl<S: ?Sized> Clone for Server<S> {
             limits: self.limits,
             conversion: Arc::clone(&self.conversion),
             format: self.format,
+            validator: Arc::clone(&self.validator),
             spent: Arc::clone(&self.spent),
             canonical: self.canonical.clone(),
             updates: self.updates.clone(),

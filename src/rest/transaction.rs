@@ -10,12 +10,15 @@ use super::write::{Candidate, exists_already, has_id_of, name, new_key, of_type,
 use super::{Response, Server};
 use crate::code::HttpVerb;
 use crate::datatype::Literal;
+use crate::element::ReadMode;
 use crate::issue::Kind;
+use crate::resource::{Resource, read_within};
 use crate::store::{
-    AtomicScope, CommitError, Key, Precondition, ResourceStore, ResourceType, StoreError, Version, VersionId, Write,
+    AtomicScope, CommitError, Key, Precondition, ResourceStore, ResourceType, StoreError, ValidWrite, Version,
+    VersionId,
 };
 use crate::support::yield_now;
-use crate::validate::check_within;
+use crate::validate::Valid;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -94,7 +97,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             let writes = self.writes(&entries, &steps).await?;
             self.can_commit(&writes)?;
             let order: Vec<usize> = writes.iter().map(|(at, _)| *at).collect();
-            let sent: Vec<Write> = writes.into_iter().map(|(_, write)| write).collect();
+            let sent: Vec<ValidWrite> = writes.into_iter().map(|(_, write)| write).collect();
             match self.commit_resolved(sent).await {
                 Ok(made) => {
                     let made: BTreeMap<usize, Version> = order.into_iter().zip(made).collect();
@@ -246,14 +249,14 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// The writes in the order DELETE, POST, PUT, each with the place of its entry; references lead to where the entries
     /// are written.
-    async fn writes(&self, entries: &[Asked], steps: &[Step]) -> Result<Vec<(usize, Write)>> {
+    async fn writes(&self, entries: &[Asked], steps: &[Step]) -> Result<Vec<(usize, ValidWrite)>> {
         let addresses = Addresses::of(entries, steps);
         let mut faults = Faults::default();
         let mut writes = Vec::new();
         for (at, (entry, step)) in entries.iter().zip(steps).enumerate() {
             let Step::Write { key, stored, when, .. } = step else { continue };
             if entry.method == HttpVerb::Delete {
-                writes.push((at, Write::delete(key.clone(), *when).with_id(super::write::write_id()?)));
+                writes.push((at, ValidWrite::delete(key.clone(), *when).with_id(super::write::write_id()?)));
                 continue;
             }
             match self.linked(entry, (key, stored.as_deref(), *when), &addresses).await {
@@ -276,9 +279,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         entry: &Asked,
         (key, stored, when): (&Key, Option<&Version>, Precondition),
         addresses: &Addresses,
-    ) -> Result<Write> {
-        let Some(mut resource) = entry.resource.clone() else { return Err(not_here(entry)) };
-        name(&mut resource, key)?;
+    ) -> Result<ValidWrite> {
+        let Some(resource) = entry.resource.clone() else { return Err(not_here(entry)) };
+        let resource = name(resource, key)?;
         let json = resource.to_json();
         let home = home(entry);
         let mut asked: BTreeSet<String> = BTreeSet::new();
@@ -306,10 +309,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         if changed == json {
             return self.client_write(resource, stored, when).await;
         }
-        let checked = check_within(changed.as_bytes(), self.limits.read_memory());
-        match checked.resource {
-            Some(resource) if !checked.report.has_errors() => self.client_write(resource, stored, when).await,
-            _ => Err(Problem::document_within(checked.report, &self.limits)),
+        // Reading tells whether a reference may lead where it does now. No rule is about one that is neither to a contained
+        // resource nor was, so that what was valid still is.
+        match read_within::<Resource>(changed.as_bytes(), ReadMode::Strict, self.limits.read_memory()) {
+            (Some(resource), report) if !report.has_errors() => {
+                self.client_write(Valid::known(resource), stored, when).await
+            }
+            (_, report) => Err(Problem::document_within(report, &self.limits)),
         }
     }
 
@@ -327,7 +333,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     /// Whether the store can write all of this at once, asked before anything is written.
-    fn can_commit(&self, writes: &[(usize, Write)]) -> Result<()> {
+    fn can_commit(&self, writes: &[(usize, ValidWrite)]) -> Result<()> {
         let can = self.store.capabilities();
         if writes.len() > can.max_writes {
             let words =
@@ -342,7 +348,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     /// Commits, and finds out what became of it where the answer is lost: the newest versions tell it by their write ids.
-    async fn commit_resolved(&self, writes: Vec<Write>) -> std::result::Result<Vec<Version>, CommitError> {
+    async fn commit_resolved(&self, writes: Vec<ValidWrite>) -> std::result::Result<Vec<Version>, CommitError> {
         if writes.is_empty() {
             return Ok(Vec::new());
         }
@@ -380,9 +386,10 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                     of_write(self, entry, 200, &found.map_err(|error| Problem::of_store(&error, &version.key))?).await?
                 }
                 (Step::Read, _) if full => self.told(full_answer(&self.limits).at(&entry.place)),
-                (Step::Read, _) => {
-                    self.interact(&entry.request, &entry.address).await.unwrap_or_else(|problem| self.told(problem))
-                }
+                (Step::Read, _) => self
+                    .interact(&entry.request, &entry.address, None)
+                    .await
+                    .unwrap_or_else(|problem| self.told(problem)),
                 _ => Response::empty(204),
             };
             self.spent.answer(response.body.len());

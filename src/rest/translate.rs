@@ -7,21 +7,14 @@ use super::format::Format;
 use super::problem::{Problem, Result};
 use super::write::{has_id_of, of_type};
 use super::{Body, Limits, Server};
-use crate::convert::{self, Options};
+use crate::convert;
+use crate::element::ReadMode;
 use crate::issue::{Issue, Kind, Report, Severity};
 use crate::resource::{OperationOutcome, Resource};
 use crate::store::{Key, ResourceStore, ResourceType, StoreError, Version};
-use crate::validate::{Checked, check_within};
+use crate::validate::{Checked, Valid, check_with};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Reads a document of a version of FHIR strictly, with every finding.
-pub(super) fn check_in(version: convert::Version, body: &[u8], options: &Options, limits: &Limits) -> Checked {
-    match version {
-        convert::Version::Stu3 => check_within(body, limits.read_memory()),
-        version => convert::check_within(version, body, options, tree_memory(limits)),
-    }
-}
 
 /// What the tree of a document takes at most while it is converted: what it is made of and what is made of it are there at
 /// the same time.
@@ -121,13 +114,18 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         })
     }
 
-    /// The resource that a client sent in a version of FHIR, with every finding where it is not taken.
-    pub(super) fn document(&self, version: convert::Version, body: &[u8]) -> Result<Resource> {
-        let checked = check_in(version, body, &self.conversion, &self.limits);
-        match checked.resource {
-            Some(resource) if !checked.report.has_errors() => Ok(resource),
-            _ => Err(self.not_taken(checked.report)),
+    /// Reads a document of a version of FHIR strictly, and validates it: once for all that is done with it.
+    pub(super) fn check_in(&self, version: convert::Version, body: &[u8]) -> Checked {
+        let limits = &self.limits;
+        match version {
+            convert::Version::Stu3 => check_with(body, ReadMode::Strict, &self.validator, limits.read_memory()),
+            version => convert::check_with(version, body, &self.conversion, &self.validator, tree_memory(limits)),
         }
+    }
+
+    /// The resource that a client sent in a version of FHIR, with every finding where it is not taken.
+    pub(super) fn document(&self, version: convert::Version, body: &[u8]) -> Result<Valid<Resource>> {
+        self.check_in(version, body).into_valid().map_err(|report| self.not_taken(report))
     }
 
     /// The type of which a resource is created that a client sent in a version, and the resource as one of it.
@@ -135,9 +133,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         &self,
         version: convert::Version,
         kind: ResourceType,
-        resource: Resource,
-    ) -> Result<(ResourceType, Resource)> {
-        let (kind, resource) = match (kind, &resource) {
+        resource: Valid<Resource>,
+    ) -> Result<(ResourceType, Valid<Resource>)> {
+        let (kind, resource) = match (kind, &*resource) {
             _ if version == convert::Version::Stu3 => (kind, resource),
             (ResourceType::Device, Resource::DeviceComponent(_)) => (ResourceType::DeviceComponent, resource),
             (ResourceType::DeviceComponent, Resource::Device(_)) => (kind, self.as_component(&resource)?),
@@ -154,11 +152,11 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         &self,
         version: convert::Version,
         key: &Key,
-        resource: Resource,
-    ) -> Result<(Key, Resource)> {
+        resource: Valid<Resource>,
+    ) -> Result<(Key, Valid<Resource>)> {
         let mut key = key.clone();
         if version != convert::Version::Stu3 && key.resource_type() == ResourceType::Device {
-            key = match &resource {
+            key = match &*resource {
                 Resource::DeviceComponent(_) => self.component_at(version, key).await?,
                 _ => self.meant(&key, version).await?,
             };
@@ -179,8 +177,11 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(own)
     }
 
-    fn as_component(&self, device: &Resource) -> Result<Resource> {
-        convert::as_component(device, &self.conversion).map_err(|report| self.not_taken(report))
+    /// A device as the component that it becomes, which is judged for itself.
+    fn as_component(&self, device: &Resource) -> Result<Valid<Resource>> {
+        let component = convert::as_component(device, &self.conversion);
+        let valid = component.and_then(|component| Valid::by(component, &self.validator));
+        valid.map_err(|report| self.not_taken(report))
     }
 
     /// Why a document is not taken: what is wrong with it, or else what would be lost.

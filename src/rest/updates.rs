@@ -3,14 +3,15 @@
 
 use super::Server;
 use super::problem::{Problem, Result};
-use super::write::valid_write;
+use super::write::write_id;
 use crate::datatype::Extension;
 use crate::element::{Facts, Node};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::primitive::Id;
 use crate::resource::{DeviceComponent, Resource};
-use crate::store::{BoxFuture, Precondition, ResourceStore, Result as StoreResult, Tenant, Version, Write, typed};
+use crate::store::{BoxFuture, Precondition, ResourceStore, Result as StoreResult, Tenant, ValidWrite, Version, typed};
 use crate::update::{IngestId, is_available_update, update_id};
+use crate::validate::Valid;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Says which updates of a component its service knows. [`UpdateService`](crate::service::UpdateService) does.
@@ -63,25 +64,35 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// unless `when` names another one, so that the write fails.
     pub(super) async fn client_write(
         &self,
-        mut resource: Resource,
+        resource: Valid<Resource>,
         stored: Option<&Version>,
         when: Precondition,
-    ) -> Result<Write> {
+    ) -> Result<ValidWrite> {
         let mut misplaced = Report::new();
-        find_misplaced(&resource, &Path::root(resource.resource_type()), &mut misplaced);
+        find_misplaced(&*resource, &Path::root(resource.resource_type()), &mut misplaced);
         if !misplaced.is_empty() {
             return Err(Problem::unprocessable(&misplaced));
         }
-        let mut when = when;
-        if let Resource::DeviceComponent(component) = &mut resource {
-            self.keep_updates(component, stored).await?;
+        let (mut resource, mut when) = (resource, when);
+        if let Resource::DeviceComponent(component) = &*resource {
+            let mut kept = component.clone();
+            self.keep_updates(&mut kept, stored).await?;
+            let is_changed = kept.extension != component.extension;
+            // An update that was left out may have been all that referred to a contained resource.
+            resource = if is_changed && !kept.contained.is_empty() {
+                let valid = Valid::by(Resource::DeviceComponent(kept), &self.validator);
+                valid.map_err(|report| Problem::document_within(report, &self.limits))?
+            } else {
+                Valid::known(Resource::DeviceComponent(kept))
+            };
             when = match (stored, when) {
                 (Some(stored), Precondition::Exists | Precondition::None) => Precondition::Version(stored.version),
                 (None, Precondition::Exists | Precondition::None) => Precondition::Absent,
                 (_, when) => when,
             };
         }
-        valid_write(resource, when)
+        let write = resource.write(when).map_err(|error| Problem::of_store(&error, resource.resource_type()))?;
+        Ok(write.with_id(write_id()?))
     }
 
     /// Puts the updates that are stored into the component, in the places of those that the client sent and behind them.

@@ -6,14 +6,15 @@ use super::problem::{Problem, Result};
 use super::query::Query;
 use super::server::of_version;
 use super::{Request, Response, Server};
+use crate::convert;
 use crate::issue::{Kind, Severity};
 use crate::primitive::Id;
 use crate::resource::{OperationOutcome, Resource};
 use crate::store::{
-    Key, Precondition, ResourceStore, ResourceType, Sha256, StoreError, Stored, Version, Write, WriteId, random_number,
+    Key, Precondition, ResourceStore, ResourceType, Sha256, StoreError, Stored as _, Version, WriteId, random_number,
     typed,
 };
-use crate::validate::{Valid, Validate};
+use crate::validate::Valid;
 use std::fmt::Write as _;
 
 /// How often a write is tried that others keep overtaking.
@@ -31,31 +32,17 @@ pub(super) fn of_type(kind: ResourceType, resource: &Resource) -> Result<()> {
 }
 
 /// Gives a resource the id of a key.
-pub(super) fn name(resource: &mut Resource, key: &Key) -> Result<()> {
+pub(super) fn name(resource: Valid<Resource>, key: &Key) -> Result<Valid<Resource>> {
     let id = Id::new(key.id().as_str()).map_err(|error| Problem::bad("id", error))?;
-    match resource {
+    let mut resource = resource.into_inner();
+    match &mut resource {
         Resource::Device(device) => device.set_logical_id(id),
         Resource::DeviceComponent(component) => component.set_logical_id(id),
         Resource::DeviceMetric(metric) => metric.set_logical_id(id),
         _ => {}
     }
-    Ok(())
-}
-
-/// The write of a resource that was found valid, with a write id of its own. Those of clients are made by
-/// [`Server::client_write`].
-pub(super) fn valid_write(resource: Resource, when: Precondition) -> Result<Write> {
-    fn made<T: Stored + Validate>(value: T, when: Precondition) -> Result<Write> {
-        let valid = Valid::new(value).map_err(|report| Problem::document(&report))?;
-        valid.write(when).map_err(|error| Problem::of_store(&error, T::TYPE))
-    }
-    let write = match resource {
-        Resource::Device(device) => made(*device, when),
-        Resource::DeviceComponent(component) => made(*component, when),
-        Resource::DeviceMetric(metric) => made(*metric, when),
-        other => Err(Problem::bad("resource-type", format_args!("no {} is kept here", other.resource_type()))),
-    }?;
-    Ok(write.with_id(write_id()?))
+    // No rule is about the id of a resource.
+    Ok(Valid::known(resource))
 }
 
 /// A name for one write.
@@ -74,6 +61,16 @@ pub(super) fn new_key(kind: ResourceType) -> Result<Key> {
 }
 
 impl<S: ResourceStore + ?Sized> Server<S> {
+    /// The resource of a request: that of the entry of a batch, which was validated with its Bundle, or else the body.
+    fn sent(
+        &self,
+        version: convert::Version,
+        request: &Request<'_>,
+        sent: Option<Valid<Resource>>,
+    ) -> Result<Valid<Resource>> {
+        sent.map_or_else(|| self.document(version, &request.body), Ok)
+    }
+
     /// Reads the query of a condition, which must ask for something.
     pub(super) fn condition(&self, kind: ResourceType, query: &str, rule: &str) -> Result<Query> {
         let query = query.split_once('?').map_or(query, |(_, query)| query);
@@ -123,7 +120,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     /// Creates a resource unless one meets the condition.
-    async fn create_once(&self, resource: &Resource, query: &Query, rule: &str) -> Result<(u16, Version)> {
+    async fn create_once(&self, resource: &Valid<Resource>, query: &Query, rule: &str) -> Result<(u16, Version)> {
         for turn in 0..TRIES {
             if let Some(found) = self.only(query, rule).await? {
                 return Ok((200, found));
@@ -133,8 +130,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 Candidate::Found(version) => return Ok((200, *version)),
                 Candidate::Taken => continue,
             };
-            let mut named = resource.clone();
-            name(&mut named, &key)?;
+            let named = name(resource.clone(), &key)?;
             let write = self.client_write(named, None, Precondition::Absent).await?;
             match self.store.write_resolved(write).await {
                 Ok(version) => return Ok((201, version)),
@@ -147,26 +143,36 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     /// `POST TYPE`, with `If-None-Exist` or without.
-    pub(super) async fn create(&self, request: &Request<'_>, kind: ResourceType) -> Result<Response> {
+    pub(super) async fn create(
+        &self,
+        request: &Request<'_>,
+        kind: ResourceType,
+        sent: Option<Valid<Resource>>,
+    ) -> Result<Response> {
         let version = body_version(request)?;
-        let (kind, mut resource) = self.of_type_in(version, kind, self.document(version, &request.body)?)?;
+        let (kind, resource) = self.of_type_in(version, kind, self.sent(version, request, sent)?)?;
         if let Some(condition) = request.one("if-none-exist") {
             let query = self.condition(kind, condition, "if-none-exist")?;
             let (status, version) = self.create_once(&resource, &query, "if-none-exist").await?;
             return self.written(request, status, &version).await;
         }
         let key = new_key(kind)?;
-        name(&mut resource, &key)?;
+        let resource = name(resource, &key)?;
         let made = self.store.write_resolved(self.client_write(resource, None, Precondition::Absent).await?).await;
         self.written(request, 201, &made.map_err(|error| Problem::of_store(&error, key))?).await
     }
 
     /// `PUT TYPE/ID`, of the version that `If-Match` names, or only where there is none yet: `If-None-Match: *`.
-    pub(super) async fn update(&self, request: &Request<'_>, key: &Key) -> Result<Response> {
+    pub(super) async fn update(
+        &self,
+        request: &Request<'_>,
+        key: &Key,
+        sent: Option<Valid<Resource>>,
+    ) -> Result<Response> {
         let version = body_version(request)?;
         let when = if_match(request)?;
         let new = request.one("if-none-match") == Some("*");
-        let (key, resource) = self.at_key_in(version, key, self.document(version, &request.body)?).await?;
+        let (key, resource) = self.at_key_in(version, key, self.sent(version, request, sent)?).await?;
         let key = &key;
         let named = matches!(when, Some(Precondition::Version(_)));
         for _ in 0..UPDATE_TRIES {
@@ -199,9 +205,14 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     /// `PUT TYPE?condition`
-    pub(super) async fn update_where(&self, request: &Request<'_>, kind: ResourceType) -> Result<Response> {
+    pub(super) async fn update_where(
+        &self,
+        request: &Request<'_>,
+        kind: ResourceType,
+        sent: Option<Valid<Resource>>,
+    ) -> Result<Response> {
         let version = body_version(request)?;
-        let (kind, resource) = self.of_type_in(version, kind, self.document(version, &request.body)?)?;
+        let (kind, resource) = self.of_type_in(version, kind, self.sent(version, request, sent)?)?;
         let query = self.condition(kind, &request.query, "conditional")?;
         let when = if_match(request)?;
         for _ in 0..TRIES {
@@ -215,11 +226,10 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                     (status, version) => return self.written(request, status, &version).await,
                 }
             };
-            let mut named = resource.clone();
             if resource.id().is_some() {
                 has_id_of(&resource, &found.key)?;
             }
-            name(&mut named, &found.key)?;
+            let named = name(resource.clone(), &found.key)?;
             let condition = when.unwrap_or(Precondition::Version(found.version));
             let write = self.client_write(named, Some(&found), condition).await?;
             match self.store.write_resolved(write).await {

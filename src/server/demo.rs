@@ -2,9 +2,7 @@
 
 use super::UpdateServer;
 use crate::element::ReadMode;
-use crate::resource::Resource;
-use crate::store::{Key, Precondition, StoreError};
-use crate::validate::Valid;
+use crate::store::{Storable as _, StoreError};
 use crate::validate::check;
 use std::error::Error;
 
@@ -22,21 +20,14 @@ pub async fn fill(app: &UpdateServer) -> Result<(), Box<dyn Error>> {
     let store = app.tenanted(&TENANT.parse()?);
     for line in FLEET.iter().flat_map(|file| file.lines()).filter(|line| !line.is_empty()) {
         let checked = check(line.as_bytes(), ReadMode::Strict);
-        if !checked.report.is_empty() {
-            return Err(checked.report.into());
+        if !checked.report().is_empty() {
+            return Err(checked.into_parts().1.into());
         }
-        let Some(resource) = checked.resource else { continue };
-        let key = Key::new(resource.resource_type().parse()?, resource.id().unwrap_or_default())?;
+        let resource = checked.into_valid()?;
         // A store that outlives the service has it already, or somebody has deleted it.
-        if !matches!(store.read(&key).await, Err(StoreError::NotFound)) {
-            continue;
+        if matches!(store.read(&resource.key()?).await, Err(StoreError::NotFound)) {
+            store.create(&resource).await?;
         }
-        match resource {
-            Resource::Device(device) => store.put(&Valid::new(*device)?, Precondition::Absent).await?,
-            Resource::DeviceComponent(part) => store.put(&Valid::new(*part)?, Precondition::Absent).await?,
-            Resource::DeviceMetric(metric) => store.put(&Valid::new(*metric)?, Precondition::Absent).await?,
-            _ => return Err("the demo fleet holds something that is no part of a device".into()),
-        };
     }
     Ok(())
 }

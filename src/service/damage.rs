@@ -9,8 +9,8 @@ use super::{IngestId, ReceiveError};
 use crate::primitive::Id;
 use crate::resource::DeviceComponent;
 use crate::store::{
-    BlobKey, BlobRead, BlobRef, BlobStore, ByteStream, Generation, Key, Ledger, LedgerKey, Precondition, ResourceStore,
-    ResourceType, Result, StoreError, Stored as _, Tenant, TenantResources, verified,
+    BlobKey, BlobRead, BlobRef, BlobStore, ByteStream, Generation, Key, Ledger, LedgerKey, ResourceStore, ResourceType,
+    Result, StoreError, Stored as _, Tenant, TenantResources, ValidWrite, verified,
 };
 use crate::update::blob::{self, Entry, Holder};
 use crate::update::ingest::{self, Ingest, State};
@@ -385,7 +385,7 @@ where
             if !refers(&found, id) || !move_file(&mut found, id, &update.file.url) {
                 return Ok(());
             }
-            match resources.write(found.write(Precondition::Version(version.version))?).await {
+            match resources.write(ValidWrite::over(&version, &found)?).await {
                 Ok(_) => return Ok(()),
                 Err(StoreError::Conflict { .. }) => crate::support::yield_now().await,
                 Err(error) => return Err(error),

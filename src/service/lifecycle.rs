@@ -9,8 +9,8 @@ use super::update_service::UpdateService;
 use crate::primitive::{Id, Text};
 use crate::resource::DeviceComponent;
 use crate::store::{
-    BlobRef, BlobStore, Generation, Key, LEDGER_MAX_CHANGES, Ledger, Page, PageToken, Precondition, ResourceStore,
-    ResourceType, StoreError, Stored as _, Tenant, VersionId,
+    BlobRef, BlobStore, Generation, Key, LEDGER_MAX_CHANGES, Ledger, Page, PageToken, ResourceStore, ResourceType,
+    StoreError, Stored as _, Tenant, ValidWrite, VersionId,
 };
 use crate::support::yield_now;
 use crate::update::blob::{self, Holder};
@@ -185,7 +185,7 @@ where
             if own.restored < restored {
                 replaced = Some(Replaced::by_writing_to(&found.0, &BTreeSet::new()));
                 make_current(&mut found.0, id, restored);
-                let write = found.0.write(Precondition::Version(found.1.version))?;
+                let write = ValidWrite::over(&found.1, &found.0)?;
                 match resources.write(write).await {
                     Ok(written) => {
                         step_context.wrote = Some((found.1.version, written.version));
@@ -388,7 +388,7 @@ where
                 Ending::Dropped => detach(&mut found.0, id),
                 Ending::Withdrawn => drop(withdraw(&mut found.0, id)),
             }
-            let write = found.0.write(Precondition::Version(found.1.version))?;
+            let write = ValidWrite::over(&found.1, &found.0)?;
             match resources.write(write).await {
                 Ok(written) => return Ok((there, Some((found.1.version, written.version)))),
                 Err(error @ StoreError::Conflict { .. }) => conflict = Some(error),

@@ -8,8 +8,8 @@ use super::update_service::UpdateService;
 use crate::primitive::{Id, Text};
 use crate::resource::DeviceComponent;
 use crate::store::{
-    BlobStore, Ledger, PageToken, Precondition, ResourceStore, Result, Search, StoreError, Stored as _, Tenant,
-    Version, VersionId, WriteId,
+    BlobStore, Ledger, PageToken, ResourceStore, Result, Search, StoreError, Stored as _, Tenant, ValidWrite, Version,
+    VersionId, WriteId,
 };
 use crate::support::yield_now;
 use crate::update::ingest::{Ingest, Input, State};
@@ -300,7 +300,7 @@ where
 
     /// Writes a component that was read, if it is still so; says whether it was.
     async fn write_component(&self, tenant: &Tenant, component: &DeviceComponent, read: &Version) -> Result<bool> {
-        let write = component.write(Precondition::Version(read.version))?.with_id(WriteId(self.ids.next_id()?.0));
+        let write = ValidWrite::over(read, component)?.with_id(WriteId(self.ids.next_id()?.0));
         match self.resources_of(tenant).write_resolved(write).await {
             Ok(_) => Ok(true),
             Err(StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. }) => Ok(false),

@@ -8,8 +8,8 @@ use crate::reference::Literal;
 use crate::reference::{OwnBase, localize};
 use crate::resource::{DeviceComponent, Resource};
 use crate::store::{
-    Key, Precondition, ResourceStore, ResourceType, Result as StoreResult, StoreError, Stored, TenantResources,
-    Version, WriteId, stamp,
+    Key, ResourceStore, ResourceType, Result as StoreResult, StoreError, Stored, TenantResources, ValidWrite, Version,
+    WriteId, stamp,
 };
 use crate::update::{AvailableUpdate, IngestId, attach_beside, available, update_id};
 use std::collections::BTreeSet;
@@ -153,7 +153,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         let (mut component, version) = seen;
         let is_foreign = |extension: &Extension| foreign.contains(&update_id(extension));
         attach_beside(&mut component, update, base, is_foreign);
-        let write = component.write(Precondition::Version(version.version))?.with_id(WriteId(update.id.0));
+        let write = ValidWrite::over(&version, &component)?.with_id(WriteId(update.id.0));
         let sent = write.body.clone();
         let written = self.resources.write_resolved(write).await?;
         if written.body == sent {

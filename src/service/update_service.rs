@@ -49,8 +49,8 @@ impl Addresses {
 /// ```
 /// use fhir_devices::backend::Memory;
 /// use fhir_devices::service::{Submission, UpdateService};
-/// use fhir_devices::store::{Precondition, Stored, Tenant, TenantResources, stream};
-/// use fhir_devices::{Device, DeviceComponent};
+/// use fhir_devices::store::{Tenant, TenantResources, stream};
+/// use fhir_devices::{Device, DeviceComponent, Valid};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -63,8 +63,8 @@ impl Addresses {
 ///     br#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"type":{"text":"pump"},
 ///         "source":{"reference":"Device/pump-7"}}"#,
 /// )?;
-/// resources.write(pump.write(Precondition::Absent)?).await?;
-/// resources.write(mds.write(Precondition::Absent)?).await?;
+/// resources.create(&Valid::new(pump)?).await?;
+/// resources.create(&Valid::new(mds)?).await?;
 ///
 /// let service = UpdateService::new(memory.clone(), memory.clone(), memory)?;
 /// let submission = Submission::new("pump-7".parse()?, "2.4.bin".parse()?, "application/octet-stream".parse()?);

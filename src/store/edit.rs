@@ -1,12 +1,14 @@
 //! The plan of a change to a containment tree, as the writes of one commit.
 
-use super::{Key, Precondition, Result, StoreError, Stored, VersionId, Write};
+use super::{Key, Precondition, Result, StoreError, ValidWrite, VersionId};
 use crate::containment::{Action, Change, Expect};
-use crate::resource::Resource;
+use crate::issue::{Report, Severity};
+use crate::validate::Valid;
 
 /// The writes that carry a plan out, for one [`commit`](super::TenantResources::commit).
 ///
-/// A resource that is to stay as it is is written again as it is: so the commit fails if somebody changed it.
+/// A resource that is to stay as it is is written again as it is: so the commit fails if somebody changed it. Each is
+/// validated.
 ///
 /// ```
 /// use fhir_devices::{DeviceComponent, containment::{components, remove}, store::{Precondition, VersionId, writes}};
@@ -20,27 +22,38 @@ use crate::resource::Resource;
 /// ```
 ///
 /// # Errors
-/// [`StoreError::Invalid`] for a resource without an id, of a type that is not stored, or of a version that no store gave.
-pub fn writes(plan: &[Change]) -> Result<Vec<Write>> {
+/// [`StoreError::Invalid`] for a resource that is not valid, without an id, of a type that is not stored, or of a version that
+/// no store gave.
+pub fn writes(plan: &[Change]) -> Result<Vec<ValidWrite>> {
     plan.iter().map(write).collect()
 }
 
-fn write(change: &Change) -> Result<Write> {
+fn write(change: &Change) -> Result<ValidWrite> {
     let when = match &change.when {
         Expect::Absent => Precondition::Absent,
         Expect::Exists => Precondition::Exists,
         Expect::Version(version) => Precondition::Version(version.parse::<VersionId>()?),
     };
     match &change.action {
-        Action::Write(resource) | Action::Keep(resource) => match resource {
-            Resource::Device(device) => device.write(when),
-            Resource::DeviceComponent(component) => component.write(when),
-            Resource::DeviceMetric(metric) => metric.write(when),
-            other => Err(StoreError::invalid(format!("a {} is not stored", other.resource_type()))),
-        },
+        Action::Write(resource) | Action::Keep(resource) => {
+            let (kind, id) = (resource.resource_type().to_owned(), resource.id().unwrap_or_default().to_owned());
+            let valid =
+                Valid::new(resource.clone()).map_err(|report| StoreError::invalid(not_valid(&kind, &id, &report)))?;
+            valid.write(when)
+        }
         Action::Delete(resource) => {
             let id = resource.id().ok_or_else(|| StoreError::invalid("the resource has no id"))?;
-            Ok(Write::delete(Key::new(resource.resource_type().parse()?, id)?, when))
+            Ok(ValidWrite::delete(Key::new(resource.resource_type().parse()?, id)?, when))
         }
+    }
+}
+
+/// Which resource is not valid, by its first error.
+pub(super) fn not_valid(kind: &str, id: &str, report: &Report) -> String {
+    let mut errors = report.iter().filter(|issue| issue.severity <= Severity::Error);
+    let first = errors.next().map(ToString::to_string).unwrap_or_default();
+    match errors.count() {
+        0 => format!("{kind}/{id} is not valid: {first}"),
+        more => format!("{kind}/{id} is not valid: {first}, and {more} more"),
     }
 }

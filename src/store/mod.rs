@@ -10,17 +10,18 @@
 //!
 //! ```
 //! use fhir_devices::backend::Memory;
-//! use fhir_devices::store::{IndexEntries, Key, ResourceType, TenantResources};
+//! use fhir_devices::store::TenantResources;
+//! use fhir_devices::{Device, Valid};
 //! use std::sync::Arc;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
-//! let key = Key::new(ResourceType::Device, "infusion-7")?;
-//! let body = r#"{"resourceType":"Device","id":"infusion-7"}"#;
-//! let created = store.create(key.clone(), body, IndexEntries::default()).await?;
+//! let device = Device::from_json(br#"{"resourceType":"Device","id":"infusion-7","model":"P9"}"#)?;
+//! let created = store.create(&Valid::new(device)?).await?;
 //! assert_eq!(created.version.etag(), "W/\"1\"");
-//! assert_eq!(store.read(&key).await?.body.as_deref(), Some(body.as_bytes()));
+//! let (device, _) = store.get::<Device>("infusion-7").await?;
+//! assert!(device.to_json().contains(r#""model":"P9""#));
 //! # Ok(())
 //! # }
 //! ```
@@ -48,6 +49,7 @@ mod tenant;
 mod tenant_blobs;
 mod tenant_ledger;
 mod tenant_resources;
+mod valid_write;
 mod verified;
 
 pub use blob::{BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, Generation, PutOutcome, Sha256, UrlKind};
@@ -73,13 +75,14 @@ pub use resolver::{DeviceTree, InStore};
 pub use resource_store::{BoxFuture, ResourceStore};
 pub use search::Search;
 pub use store_id::StoreId;
-pub use stored::Stored;
 pub(crate) use stored::stamp;
+pub use stored::{Storable, Stored};
 pub use stream::ByteStream;
 pub use tenant::Tenant;
 pub use tenant_blobs::TenantBlobs;
 pub use tenant_ledger::TenantLedger;
 pub use tenant_resources::TenantResources;
+pub use valid_write::ValidWrite;
 pub(crate) use verified::verified;
 
 // What stores are asked by.

@@ -141,10 +141,10 @@ pub(crate) fn typed(version: &Version) -> Result<Resource> {
 /// # use std::sync::Arc;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use fhir_devices::{Device, store::{Precondition, Stored}};
+/// use fhir_devices::{Device, Valid};
 /// let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
 /// let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#)?;
-/// store.write(pump.write(Precondition::Absent)?).await?;
+/// store.create(&Valid::new(pump)?).await?;
 /// let device_tree = store.device_tree("pump").await?;
 /// assert_eq!(device_tree.tree().top_level().next().unwrap().path(), "pump");
 /// # Ok(())

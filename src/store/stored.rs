@@ -4,17 +4,59 @@ use super::{
     IndexEntries, Key, Precondition, ResourceStore, ResourceType, Result, StoreError, TenantResources, Version, Write,
 };
 use crate::datatype::Meta;
-use crate::element::ReadMode;
+use crate::element::{ReadMode, Value as _, Writer};
 use crate::primitive::{Id, Instant};
-use crate::resource::{Device, DeviceComponent, DeviceMetric};
+use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource, member};
 use crate::search::value::index_entries;
 use crate::validate::Valid;
 
-/// A resource that a store keeps.
+/// A resource of a type that stores keep, or a [`Resource`] that may be one.
+///
+/// It is sealed: what is written is the JSON of a resource of this crate. A handle of a tenant writes it once it is
+/// [`Valid`]; a [`ResourceStore`] takes any write.
+///
+/// ```
+/// use fhir_devices::store::{Precondition, Storable};
+/// use fhir_devices::{Resource, Device};
+///
+/// let device = Device::from_json(br#"{"resourceType":"Device","id":"pump","meta":{"versionId":"7"}}"#)?;
+/// let write = device.to_write(Precondition::Exists)?;
+/// assert_eq!(write.key.to_string(), "Device/pump");
+/// assert_eq!(write.body.as_deref(), Some(&br#"{"resourceType":"Device","id":"pump"}"#[..]));
+/// assert_eq!(Resource::from(device).to_write(Precondition::Exists)?, write);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Storable: sealed::Sealed + Clone + Send + Sync + 'static {
+    /// The key under which it is kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when it has no id, or is of a type that is not stored.
+    fn key(&self) -> Result<Key>;
+
+    /// By what it is found.
+    fn index(&self) -> IndexEntries;
+
+    /// The body that is written: canonical JSON without the version and the time of the last update.
+    fn body(&self) -> String;
+
+    /// The write of this resource as it is, valid or not. For that of a valid one, see [`Valid::write`].
+    ///
+    /// # Errors
+    /// As [`key`](Self::key).
+    fn to_write(&self, when: Precondition) -> Result<Write> {
+        Ok(Write { when, ..Write::put(self.key()?, self.body(), self.index()) })
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A resource of a type that stores keep.
 ///
 /// The version and the time of the last update are the store's: they are left out of the body that is written, and
 /// set from the [`Version`] when it is read.
-pub trait Stored: Clone + Sized + Send + Sync + 'static {
+pub trait Stored: Storable {
     /// Its type.
     const TYPE: ResourceType;
 
@@ -24,31 +66,37 @@ pub trait Stored: Clone + Sized + Send + Sync + 'static {
     /// Names it.
     fn set_logical_id(&mut self, id: Id);
 
-    /// By what it is found.
-    fn index(&self) -> IndexEntries;
-
-    /// The body that is written: canonical JSON without the version and the time of the last update.
-    fn body(&self) -> String;
-
     /// The resource as a version of it is, with the version and the time set.
     ///
     /// # Errors
     /// [`StoreError::Gone`] for a deletion, [`StoreError::Corrupt`] when the body cannot be read.
     fn from_version(version: &Version) -> Result<Self>;
-
-    /// The write of this resource.
-    ///
-    /// # Errors
-    /// [`StoreError::Invalid`] when it has no id.
-    fn write(&self, when: Precondition) -> Result<Write> {
-        let id = self.logical_id().ok_or_else(|| StoreError::invalid("the resource has no id"))?;
-        let key = Key::new(Self::TYPE, id.as_str())?;
-        Ok(Write { when, ..Write::put(key, self.body(), self.index()) })
-    }
 }
 
 macro_rules! stored {
     ($Name:ident, $index:path) => {
+        impl sealed::Sealed for $Name {}
+
+        impl Storable for $Name {
+            fn key(&self) -> Result<Key> {
+                let id = self.logical_id().ok_or_else(|| without_id(stringify!($Name)))?;
+                Ok(Key::new(Self::TYPE, id.as_str())?)
+            }
+
+            fn index(&self) -> IndexEntries {
+                $index(self)
+            }
+
+            fn body(&self) -> String {
+                match &self.meta {
+                    Some(meta) if meta.version_id.is_some() || meta.last_updated.is_some() => {
+                        without_version(self.to_json(), meta)
+                    }
+                    _ => self.to_json(),
+                }
+            }
+        }
+
         impl Stored for $Name {
             const TYPE: ResourceType = ResourceType::$Name;
 
@@ -58,19 +106,6 @@ macro_rules! stored {
 
             fn set_logical_id(&mut self, id: Id) {
                 self.id.get_or_insert_default().value = Some(id);
-            }
-
-            fn index(&self) -> IndexEntries {
-                $index(self)
-            }
-
-            fn body(&self) -> String {
-                let mut resource = self.clone();
-                if let Some(meta) = &mut resource.meta {
-                    meta.version_id = None;
-                    meta.last_updated = None;
-                }
-                resource.to_json()
             }
 
             fn from_version(version: &Version) -> Result<Self> {
@@ -87,6 +122,52 @@ macro_rules! stored {
 stored!(Device, index_entries);
 stored!(DeviceComponent, index_entries);
 stored!(DeviceMetric, index_entries);
+
+impl sealed::Sealed for Resource {}
+
+impl Storable for Resource {
+    fn key(&self) -> Result<Key> {
+        let kind: ResourceType = self
+            .resource_type()
+            .parse()
+            .map_err(|_| StoreError::invalid(format!("a {} is not stored", self.resource_type())))?;
+        Ok(Key::new(kind, self.id().ok_or_else(|| without_id(self.resource_type()))?)?)
+    }
+
+    fn index(&self) -> IndexEntries {
+        match self {
+            Self::Device(device) => device.index(),
+            Self::DeviceComponent(component) => component.index(),
+            Self::DeviceMetric(metric) => metric.index(),
+            _ => IndexEntries::default(),
+        }
+    }
+
+    fn body(&self) -> String {
+        match self {
+            Self::Device(device) => device.body(),
+            Self::DeviceComponent(component) => component.body(),
+            Self::DeviceMetric(metric) => metric.body(),
+            other => other.to_json(),
+        }
+    }
+}
+
+fn without_id(kind: &str) -> StoreError {
+    StoreError::invalid(format!("the {kind} has no id, wanted the one that it is stored under"))
+}
+
+/// The JSON of a resource without the version and the time in its `meta`.
+fn without_version(json: String, meta: &Meta) -> String {
+    let Some(found) = member(&json, "meta") else { return json };
+    let start = found.as_ptr() as usize - json.as_ptr() as usize;
+    let (Some(before), Some(after)) = (json.get(..start), json.get(start + found.len()..)) else { return json };
+    let Some(before) = before.strip_suffix(",\"meta\":") else { return json };
+    let mut writer = Writer::with_capacity(found.len());
+    let meta = Meta { version_id: None, last_updated: None, ..meta.clone() };
+    let meta = if meta.write(&mut writer) { format!(",\"meta\":{}", writer.finish()) } else { String::new() };
+    [before, &meta, after].concat()
+}
 
 fn corrupt(key: &Key, report: &crate::issue::Report) -> StoreError {
     StoreError::Corrupt { what: format!("the body of `{key}` cannot be read: {report}") }
@@ -111,9 +192,44 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// Writes a valid resource under its id.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] when it has no id, [`StoreError::Conflict`] or [`StoreError::AlreadyExists`] when the
-    /// precondition does not hold, or a fault of the store.
-    pub async fn put<T: Stored>(&self, resource: &Valid<T>, when: Precondition) -> Result<Version> {
+    /// [`StoreError::Invalid`] when it has no id or is of a type that is not stored, [`StoreError::Conflict`] or
+    /// [`StoreError::AlreadyExists`] when the precondition does not hold, or a fault of the store.
+    pub async fn put<T: Storable>(&self, resource: &Valid<T>, when: Precondition) -> Result<Version> {
         self.write(resource.write(when)?).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn body_leaves_the_version_and_the_time_of_the_resource_itself_out() {
+        for (json, wanted) in [
+            (
+                r#"{"resourceType":"Device","id":"p","meta":{"versionId":"1"},"model":"x"}"#,
+                r#"{"resourceType":"Device","id":"p","model":"x"}"#,
+            ),
+            (
+                r#"{"resourceType":"Device","id":"p","meta":{"id":"m","lastUpdated":"2017-01-01T00:00:00Z","tag":[{"code":"a"}]}}"#,
+                r#"{"resourceType":"Device","id":"p","meta":{"id":"m","tag":[{"code":"a"}]}}"#,
+            ),
+            (
+                r#"{"resourceType":"Device","meta":{"_versionId":{"id":"v"},"versionId":"1"},"model":"x"}"#,
+                r#"{"resourceType":"Device","model":"x"}"#,
+            ),
+            (
+                r#"{"resourceType":"Device","id":"p","_id":{"extension":[{"url":"http://x.example/e","valueMeta":{"versionId":"1"}}]},"meta":{"versionId":"1"}}"#,
+                r#"{"resourceType":"Device","id":"p","_id":{"extension":[{"url":"http://x.example/e","valueMeta":{"versionId":"1"}}]}}"#,
+            ),
+            (
+                r#"{"resourceType":"Device","meta":{"tag":[{"code":"a"}]}}"#,
+                r#"{"resourceType":"Device","meta":{"tag":[{"code":"a"}]}}"#,
+            ),
+        ] {
+            let device = Device::from_json(json.as_bytes()).unwrap();
+            assert_eq!(device.body(), wanted);
+            assert_eq!(Resource::from(device).body(), wanted);
+        }
     }
 }

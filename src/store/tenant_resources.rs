@@ -1,11 +1,11 @@
 //! What an application holds: a store with the tenant fixed.
 
 use super::{
-    Applied, Capabilities, CommitError, IndexEntries, Key, Page, PageToken, Precondition, ResourceStore, ResourceType,
-    Result, Search, StoreError, Tenant, Version, VersionId, Write, WriteId,
+    Applied, Capabilities, CommitError, Key, Page, PageToken, Precondition, ResourceStore, ResourceType, Result,
+    Search, Storable, StoreError, Tenant, ValidWrite, Version, VersionId, Write, WriteId,
 };
 use crate::reference::OwnBase;
-use bytes::Bytes;
+use crate::validate::Valid;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use std::sync::Arc;
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
-/// use fhir_devices::store::{IndexEntries, Key, ResourceStore, ResourceType, StoreError, TenantResources};
+/// use fhir_devices::store::{ResourceStore, StoreError, TenantResources};
+/// use fhir_devices::{Device, Valid};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -25,12 +26,12 @@ use std::sync::Arc;
 /// let ours = TenantResources::new(memory.clone(), "ours".parse()?);
 /// let theirs = TenantResources::new(memory, "theirs".parse()?);
 ///
-/// let pump = Key::new(ResourceType::Device, "pump")?;
-/// let first = ours.create(pump.clone(), "{}", IndexEntries::default()).await?;
-/// ours.update(pump.clone(), first.version, r#"{"model":"2"}"#, IndexEntries::default()).await?;
-/// let late = ours.update(pump.clone(), first.version, "{}", IndexEntries::default()).await;
+/// let pump = Valid::new(Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#)?)?;
+/// let first = ours.create(&pump).await?;
+/// ours.update(&pump, first.version).await?;
+/// let late = ours.update(&pump, first.version).await;
 /// assert!(matches!(late, Err(StoreError::Conflict { .. })));
-/// assert!(matches!(theirs.read(&pump).await, Err(StoreError::NotFound)));
+/// assert!(matches!(theirs.get::<Device>("pump").await, Err(StoreError::NotFound)));
 /// # Ok(())
 /// # }
 /// ```
@@ -87,26 +88,21 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         self.store.vread(&self.tenant, key, version).await
     }
 
-    /// Creates a resource.
+    /// Creates a resource under its id.
     ///
     /// # Errors
-    /// [`StoreError::AlreadyExists`] when it is there; otherwise as [`ResourceStore::commit`].
-    pub async fn create(&self, key: Key, body: impl Into<Bytes>, index: IndexEntries) -> Result<Version> {
-        self.write(Write::create(key, body, index)).await
+    /// [`StoreError::Invalid`] when it has no id or is of a type that is not stored, [`StoreError::AlreadyExists`] when it is
+    /// there; otherwise as [`ResourceStore::commit`].
+    pub async fn create<T: Storable>(&self, resource: &Valid<T>) -> Result<Version> {
+        self.put(resource, Precondition::Absent).await
     }
 
     /// Replaces the version that the caller has seen.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when it is no longer the newest; otherwise as [`ResourceStore::commit`].
-    pub async fn update(
-        &self,
-        key: Key,
-        version: VersionId,
-        body: impl Into<Bytes>,
-        index: IndexEntries,
-    ) -> Result<Version> {
-        self.write(Write::update(key, version, body, index)).await
+    /// [`StoreError::Conflict`] when it is no longer the newest; otherwise as [`create`](Self::create).
+    pub async fn update<T: Storable>(&self, resource: &Valid<T>, version: VersionId) -> Result<Version> {
+        self.put(resource, Precondition::Version(version)).await
     }
 
     /// Deletes a resource, and gives the version that stands for the deletion.
@@ -114,14 +110,14 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// # Errors
     /// [`StoreError::NotFound`] and [`StoreError::Gone`] when there is none; otherwise as [`ResourceStore::commit`].
     pub async fn delete(&self, key: Key, when: Precondition) -> Result<Version> {
-        self.write(Write::delete(key, when)).await
+        self.write(ValidWrite::delete(key, when)).await
     }
 
     /// Writes one thing.
     ///
     /// # Errors
     /// As [`ResourceStore::commit`], without the index.
-    pub async fn write(&self, write: Write) -> Result<Version> {
+    pub async fn write(&self, write: ValidWrite) -> Result<Version> {
         let mut made = self.commit(vec![write]).await.map_err(|refused| refused.error)?;
         made.pop().ok_or_else(|| StoreError::Corrupt { what: "a commit of one write gave no version".into() })
     }
@@ -130,8 +126,8 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     ///
     /// # Errors
     /// As [`ResourceStore::commit`].
-    pub async fn commit(&self, writes: Vec<Write>) -> Result<Vec<Version>, CommitError> {
-        self.store.commit(&self.tenant, writes).await
+    pub async fn commit(&self, writes: Vec<ValidWrite>) -> Result<Vec<Version>, CommitError> {
+        self.store.commit(&self.tenant, writes.into_iter().map(Write::from).collect()).await
     }
 
     /// Writes one thing and finds out what became of it, even where an answer is lost or this is a repetition.
@@ -153,7 +149,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// # Errors
     /// `Invalid` without a write id; `Indeterminate` when the outcome stays unknown; where a condition fails and the versions
     /// cannot be seen now, the error of the look; otherwise as [`ResourceStore::commit`].
-    pub async fn write_resolved(&self, write: Write) -> Result<Version> {
+    pub async fn write_resolved(&self, write: ValidWrite) -> Result<Version> {
         let Some(id) = write.write_id else {
             return Err(StoreError::invalid("a write needs an id to be resolved"));
         };

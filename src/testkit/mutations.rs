@@ -9,7 +9,7 @@
 //! assert_eq!(mutation.json, r#"{"resourceType":"Device","status":"no-such-code","model":"P9"}"#);
 //! assert_eq!((mutation.rule, mutation.at.as_str()), ("required-binding", "Device.status"));
 //!
-//! let report = check(mutation.json.as_bytes(), ReadMode::Strict).report;
+//! let report = check(mutation.json.as_bytes(), ReadMode::Strict).into_report();
 //! assert!(mutation.is_found_in(&report));
 //! ```
 
@@ -186,7 +186,7 @@ impl Fault {
 /// use proptest::{prop_assert, test_runner::TestRunner};
 ///
 /// TestRunner::default().run(&mutation(Fault::WrongTarget), |mutation| {
-///     prop_assert!(mutation.is_found_in(&check(mutation.json.as_bytes(), ReadMode::Strict).report));
+///     prop_assert!(mutation.is_found_in(&check(mutation.json.as_bytes(), ReadMode::Strict).into_report()));
 ///     Ok(())
 /// })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())

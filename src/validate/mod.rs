@@ -76,7 +76,10 @@ pub(crate) fn walk_from(node: &dyn Node, root: &str, validator: &Validator) -> R
     report
 }
 
-/// A value that was validated and has no error; the proof that nobody forgot to look.
+/// A value that was validated and has no error. Handles of a store write nothing else.
+///
+/// A program validates what it made by [`Valid::new`]; a document is read and validated at once by [`check`], and
+/// [`Checked::into_valid`] hands on what it found out. In either way a value is validated once.
 ///
 /// ```
 /// use fhir_devices::{Device, Valid};
@@ -108,6 +111,12 @@ impl<T: Validate> Valid<T> {
 }
 
 impl<T> Valid<T> {
+    /// A value that is known to be valid, because it was validated as a part of another one, or before a change that breaks
+    /// no rule. The caller answers for that.
+    pub(crate) const fn known(value: T) -> Self {
+        Self(value)
+    }
+
     /// The value, no longer known to be valid.
     pub fn into_inner(self) -> T {
         self.0
@@ -122,20 +131,88 @@ impl<T> Deref for Valid<T> {
     }
 }
 
+macro_rules! into_valid_resource {
+    ($($Name:ident)*) => { $(
+        impl From<Valid<$Name>> for Valid<Resource> {
+            fn from(valid: Valid<$Name>) -> Self {
+                Self(valid.0.into())
+            }
+        }
+    )* };
+}
+
+into_valid_resource!(Device DeviceComponent DeviceMetric Bundle OperationOutcome);
+
 /// What [`check`] found out.
+///
+/// ```
+/// use fhir_devices::{element::ReadMode, validate::check};
+///
+/// let checked = check(br#"{"resourceType":"Device","model":"P9"}"#, ReadMode::Strict);
+/// assert!(checked.report().is_empty());
+/// let device = checked.into_valid()?; // it is not validated again
+/// assert_eq!(device.resource_type(), "Device");
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Checked {
+    resource: Option<Resource>,
+    report: Report,
+    /// The findings of rules whose place was found faulty by reading.
+    unjudged: Report,
+}
+
+impl Checked {
     /// The resource, as far as it could be read; absent where the text is not JSON to its end.
-    pub resource: Option<Resource>,
+    #[must_use]
+    pub fn resource(&self) -> Option<&Resource> {
+        self.resource.as_ref()
+    }
+
     /// Every finding, of reading and of the rules.
-    pub report: Report,
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Every finding.
+    #[must_use]
+    pub fn into_report(self) -> Report {
+        self.report
+    }
+
+    /// The resource, as far as it could be read, and every finding.
+    #[must_use]
+    pub fn into_parts(self) -> (Option<Resource>, Report) {
+        (self.resource, self.report)
+    }
+
+    /// The resource, which was validated already.
+    ///
+    /// # Errors
+    /// The [`Report`] when it has an error. Where reading was lenient, rules that are broken at a place of which it warned
+    /// are errors too.
+    pub fn into_valid(mut self) -> Result<Valid<Resource>, Report> {
+        if !self.report.has_errors() && self.unjudged.has_errors() {
+            self.report.append(self.unjudged);
+            self.report.sort();
+        }
+        match self.resource {
+            Some(resource) if !self.report.has_errors() => Ok(Valid(resource)),
+            _ => Err(self.report),
+        }
+    }
 }
 
 impl Checked {
     /// What is found out about a document that is not read.
     pub(crate) fn refused(report: Report) -> Self {
-        Self { resource: None, report }
+        Self { resource: None, report, unjudged: Report::new() }
+    }
+
+    /// The same with other findings: those of a conversion before, and all of them at the places of its source.
+    pub(crate) fn with_report(self, change: impl FnOnce(Report) -> Report) -> Self {
+        Self { report: change(self.report), ..self }
     }
 }
 
@@ -148,7 +225,7 @@ impl Checked {
 ///
 /// let json = br#"{"resourceType":"Device","status":"gone","contact":[{"value":"+1 555 0100"}]}"#;
 /// let checked = check(json, ReadMode::Strict);
-/// let rules: Vec<_> = checked.report.iter().map(|issue| &*issue.rule).collect();
+/// let rules: Vec<_> = checked.report().iter().map(|issue| &*issue.rule).collect();
 /// assert_eq!(rules, ["required-binding", "cpt-2"]);
 /// ```
 #[must_use]
@@ -171,26 +248,34 @@ pub fn check_by(json: &[u8], mode: ReadMode, validator: &Validator) -> Checked {
 ///
 /// let json = format!(r#"{{"resourceType":"Device","contact":[{}{{}}]}}"#, "{},".repeat(10_000));
 /// let checked = check_within(json.as_bytes(), 1 << 20);
-/// assert_eq!(checked.report.issues().iter().rfind(|issue| issue.rule != "more-findings").unwrap().rule, "too-many-elements");
+/// assert_eq!(checked.report().issues().iter().rfind(|issue| issue.rule != "more-findings").unwrap().rule, "too-many-elements");
 /// ```
 #[must_use]
 pub fn check_within(json: &[u8], memory: usize) -> Checked {
     check_with(json, ReadMode::Strict, &STANDARD, memory)
 }
 
-fn check_with(json: &[u8], mode: ReadMode, validator: &Validator, memory: usize) -> Checked {
+/// The same with everything that can be chosen.
+pub(crate) fn check_with(json: &[u8], mode: ReadMode, validator: &Validator, memory: usize) -> Checked {
     let (resource, mut report) = read_within::<Resource>(json, mode, memory);
+    let mut unjudged = Report::new();
     if let Some(resource) = &resource {
         let mut found = resource.validate_by(validator);
         let faulty = Faulty(report.iter().map(|issue| issue.at.clone()).collect());
-        found.retain(|issue| !faulty.meets(&issue.at));
+        found.retain(|issue| {
+            let meets = faulty.meets(&issue.at);
+            if meets {
+                unjudged.push(issue.clone());
+            }
+            !meets
+        });
         if !found.is_empty() {
             locate::locate(&mut found, json);
             report.append(found);
             report.sort();
         }
     }
-    Checked { resource, report }
+    Checked { resource, report, unjudged }
 }
 
 /// The places where reading found a fault.

@@ -12,24 +12,42 @@ use crate::primitive::{Code, Uri};
 use crate::resource::Device;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
-/// A rule over one value of a type, added by a caller.
+/// A rule over one value of a type, added by a caller. It may hold what it judges by.
 ///
 /// ```
 /// use fhir_devices::{Device, Severity, Validate, validate::{Rule, Validator}};
 ///
-/// let rule = Rule::new("acme-1", Severity::Warning, "a device of ours names its model", |device: &Device| {
-///     device.model.is_some()
+/// let models = vec!["P8".to_owned(), "P9".to_owned()];
+/// let rule = Rule::new("acme-1", Severity::Warning, "a device of ours is of a model of ours", move |device: &Device| {
+///     device.model.as_ref().and_then(|model| model.value.as_ref()).is_some_and(|model| models.iter().any(|one| model == one.as_str()))
 /// });
 /// let report = Device::default().validate_by(&Validator::new().rule(rule));
 /// assert_eq!(report.issues()[0].rule, "acme-1");
 /// ```
-#[derive(Clone, Debug)]
 pub struct Rule<T> {
     key: Cow<'static, str>,
     severity: Severity,
     message: Cow<'static, str>,
-    holds: fn(&T) -> bool,
+    holds: Arc<dyn Fn(&T) -> bool + Send + Sync>,
+}
+
+impl<T> Clone for Rule<T> {
+    fn clone(&self) -> Self {
+        let (key, message) = (self.key.clone(), self.message.clone());
+        Self { key, severity: self.severity, message, holds: Arc::clone(&self.holds) }
+    }
+}
+
+impl<T> fmt::Debug for Rule<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rule")
+            .field("key", &self.key)
+            .field("severity", &self.severity)
+            .field("message", &self.message)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T> Rule<T> {
@@ -39,9 +57,9 @@ impl<T> Rule<T> {
         key: impl Into<Cow<'static, str>>,
         severity: Severity,
         message: impl Into<Cow<'static, str>>,
-        holds: fn(&T) -> bool,
+        holds: impl Fn(&T) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self { key: key.into(), severity, message: message.into(), holds }
+        Self { key: key.into(), severity, message: message.into(), holds: Arc::new(holds) }
     }
 }
 

@@ -35,7 +35,7 @@ fn a_resource_lives_and_dies_on_a_server_of_others() {
         let again = store.put(&Valid::new(device.clone()).unwrap(), Precondition::Absent).await;
         assert!(matches!(again, Err(StoreError::AlreadyExists { .. })), "{again:?}");
         device.model = Some(fhir_devices::primitive::Text::new("P10").unwrap().into());
-        let update = device.write(Precondition::Version(v(1))).unwrap().with_id(WriteId(u128::from(u64::MAX)));
+        let update = Valid::new(device.clone()).unwrap().write(Precondition::Version(v(1))).unwrap().with_id(WriteId(u128::from(u64::MAX)));
         let second = store.write_resolved(update.clone()).await.unwrap();
         assert_eq!(second.version, v(2));
         assert_eq!(store.read(&key).await.unwrap(), second);

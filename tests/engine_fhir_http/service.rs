@@ -53,7 +53,8 @@ async fn found(store: &TenantResources<FhirServer>, search: Search) -> Vec<Strin
 fn a_resource_lives_and_dies_on_the_service_as_in_a_store() {
     RUNTIME.block_on(async {
         let service = Service::start().await;
-        let store = TenantResources::new(at(&service, options()), tenant("ward"));
+        let below = at(&service, options());
+        let store = TenantResources::new(below.clone(), tenant("ward"));
         let json = br#"{"resourceType":"Device","id":"pump","text":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">A pump</div>"},
             "extension":[{"url":"https://ward.example/price","valueDecimal":1.50}],"identifier":[{"system":"urn:sn","value":"SN-7"}],
             "status":"active","manufacturer":"Dr\u00e4ger","model":"P9","note":[{"text":"x"}]}"#;
@@ -73,11 +74,11 @@ fn a_resource_lives_and_dies_on_the_service_as_in_a_store() {
 
         // An update on the condition that it is as it was read, with an id by which it is known again.
         typed.model = Some(fhir_devices::primitive::Text::new("P10").unwrap().into());
-        let update = typed.write(Precondition::Version(version.version)).unwrap().with_id(WriteId(77));
+        let update = Valid::new(typed.clone()).unwrap().write(Precondition::Version(version.version)).unwrap().with_id(WriteId(77));
         let second = store.write_resolved(update.clone()).await.unwrap();
         assert_eq!((second.version, second.write_id), (v(2), Some(WriteId(77))));
         assert_eq!(store.write_resolved(update).await.unwrap(), second, "a repetition is known again");
-        let stale = typed.write(Precondition::Version(v(1))).unwrap();
+        let stale = Valid::new(typed.clone()).unwrap().write(Precondition::Version(v(1))).unwrap();
         let stale = store.write(stale).await;
         assert!(matches!(stale, Err(StoreError::Conflict { current: Some(at) }) if at == v(2)), "{stale:?}");
         let other = service
@@ -106,7 +107,8 @@ fn a_resource_lives_and_dies_on_the_service_as_in_a_store() {
 
         // What is no resource of the type is not sent.
         for body in ["1", r#"{"resourceType":"DeviceMetric","id":"pump"}"#, r#"{"resourceType":"Device","id":"other"}"#] {
-            let refused = store.create(device("pump"), body, IndexEntries::new()).await;
+            let write = Write::create(device("pump"), body, IndexEntries::new());
+            let refused = below.commit(&tenant("ward"), vec![write]).await.map_err(|refused| refused.error);
             assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{refused:?}");
         }
     });
@@ -125,14 +127,15 @@ fn the_service_lacks_nothing_by_its_own_words() {
 fn what_the_service_refuses_is_told_in_its_words() {
     RUNTIME.block_on(async {
         let service = Service::start().await;
-        let store = TenantResources::new(at(&service, options()), tenant("ward"));
         let body = r#"{"resourceType":"Device","id":"a","extension":[{"url":"https://x.example/y"}]}"#;
-        let refused = store.create(device("a"), body, IndexEntries::new()).await.unwrap_err();
+        let write = Write::create(device("a"), body, IndexEntries::new());
+        let refused = at(&service, options()).commit(&tenant("ward"), vec![write]).await.unwrap_err().error;
         let words = "the server answered 400: an extension has either extensions or a value, and not both";
         assert!(matches!(&refused, StoreError::Invalid { what } if what.starts_with(words)), "{refused:?}");
         let large = format!(r#"{{"resourceType":"Device","id":"a","model":"{}"}}"#, "x".repeat(5 << 20));
         let store = TenantResources::new(at(&service, options().with_max_body(64 << 20)), tenant("ward"));
-        let refused = store.create(device("a"), large, IndexEntries::new()).await.unwrap_err();
+        let large = Valid::new(Device::from_json(large.as_bytes()).unwrap()).unwrap();
+        let refused = store.create(&large).await.unwrap_err();
         // Where the service hangs up before it has heard the whole body, its answer may not arrive.
         assert!(matches!(refused, StoreError::TooLarge { .. } | StoreError::Indeterminate { .. }), "{refused:?}");
         assert!(matches!(store.read(&device("a")).await, Err(StoreError::NotFound)));
@@ -219,13 +222,15 @@ fn a_transaction_of_the_service_is_seen_by_the_store_and_one_of_the_store_by_the
         let by_source = Search::new(ResourceType::DeviceComponent).and(Criterion::source(&pump));
         assert_eq!(found(&store, by_source.clone()).await, ["DeviceComponent/a"]);
 
-        let typed = |id: &str| DeviceComponent::from_json(part(id, &pump).to_string().as_bytes()).unwrap();
+        let typed = |id: &str| {
+            Valid::new(DeviceComponent::from_json(part(id, &pump).to_string().as_bytes()).unwrap()).unwrap()
+        };
         let pump: Key = pump.parse().unwrap();
         let writes = |of_a: u64| {
             vec![
                 typed("a").write(Precondition::Version(v(of_a))).unwrap().with_id(WriteId(1)),
                 typed("b").write(Precondition::Absent).unwrap().with_id(WriteId(2)),
-                Write::delete(pump.clone(), Precondition::Exists),
+                ValidWrite::delete(pump.clone(), Precondition::Exists),
             ]
         };
         let refused = store.commit(writes(2)).await.unwrap_err();
@@ -254,9 +259,11 @@ fn many_who_write_the_same_tree_at_once_lose_nothing() {
         let service = Service::start().await;
         let store = TenantResources::new(at(&service, options().with_transactions(10)), tenant("ward"));
         let keys = [device("x"), device("y")];
-        let body =
-            |key: &Key, count: u64| format!(r#"{{"resourceType":"Device","id":"{}","model":"{count}"}}"#, key.id());
-        let start = keys.iter().map(|key| Write::create(key.clone(), body(key, 0), IndexEntries::new()));
+        let write = |key: &Key, count: u64, when: Precondition| {
+            let json = format!(r#"{{"resourceType":"Device","id":"{}","model":"{count}"}}"#, key.id());
+            Valid::new(Device::from_json(json.as_bytes()).unwrap()).unwrap().write(when).unwrap()
+        };
+        let start = keys.iter().map(|key| write(key, 0, Precondition::Absent));
         store.commit(start.collect()).await.unwrap();
         let count = |version: &Version| {
             let json: Value = serde_json::from_slice(version.body.as_deref().unwrap()).unwrap();
@@ -271,8 +278,7 @@ fn many_who_write_the_same_tree_at_once_lose_nothing() {
                             let mut writes = Vec::new();
                             for key in &keys {
                                 let seen = store.read(key).await.unwrap();
-                                let next = body(key, count(&seen) + 1);
-                                writes.push(Write::update(key.clone(), seen.version, next, IndexEntries::new()));
+                                writes.push(write(key, count(&seen) + 1, Precondition::Version(seen.version)));
                             }
                             match store.commit(writes).await {
                                 Ok(_) => break,
@@ -365,20 +371,20 @@ fn the_service_is_spoken_to_by_tls_with_roots_of_the_callers_and_a_token() {
             Arc::new(options.at(&format!("https://localhost:{port}/{{tenant}}/fhir")).unwrap())
         };
         let trusting = || Options::new().with_roots(&std::fs::read(CERTIFICATE).unwrap()).unwrap();
-        let body = r#"{"resourceType":"Device","id":"a"}"#;
+        let named = |id: &str| {
+            let json = format!(r#"{{"resourceType":"Device","id":"{id}"}}"#);
+            Valid::new(Device::from_json(json.as_bytes()).unwrap()).unwrap()
+        };
         let store = with(trusting(), "token-of-the-ward-1");
         let ward = TenantResources::new(store.clone(), tenant("ward"));
-        assert_eq!(ward.create(device("a"), body, IndexEntries::new()).await.unwrap().version, v(1));
+        assert_eq!(ward.create(&named("a")).await.unwrap().version, v(1));
         let other = TenantResources::new(store, tenant("other")).read(&device("a")).await;
         assert!(matches!(other, Err(StoreError::Denied { .. })), "{other:?}");
         let unknown = TenantResources::new(with(trusting(), "another"), tenant("ward")).read(&device("a")).await;
         assert!(matches!(unknown, Err(StoreError::Denied { .. })), "{unknown:?}");
         // A certificate that nobody vouches for ends it before anything is sent.
         let stranger = TenantResources::new(with(Options::new(), "token-of-the-ward-1"), tenant("ward"));
-        let refused = stranger.create(device("b"), body, IndexEntries::new()).await.unwrap_err();
-        assert!(matches!(refused, StoreError::Invalid { .. }), "{refused:?}");
-        let b = body.replace(r#""a""#, r#""b""#);
-        let refused = stranger.create(device("b"), b, IndexEntries::new()).await.unwrap_err();
+        let refused = stranger.create(&named("b")).await.unwrap_err();
         assert!(matches!(refused, StoreError::Unavailable { .. }), "{refused:?}");
         assert_eq!(refused.applied(), Applied::No);
     });

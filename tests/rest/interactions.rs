@@ -1,8 +1,10 @@
 //! Reading, writing and history, one resource at a time.
 
 use super::client::{Client, json, link, text};
-use fhir_devices::store::{IndexEntries, Key, ResourceType};
+use fhir_devices::backend::Memory;
+use fhir_devices::store::{IndexEntries, Key, ResourceStore as _, ResourceType, Write};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 fn device(id: &str, model: &str) -> Value {
     json!({"resourceType": "Device", "id": id, "model": model, "identifier": [{"system": "urn:sn", "value": model}]})
@@ -84,10 +86,12 @@ async fn a_resource_can_be_wanted_new() {
 
 #[tokio::test]
 async fn a_body_that_another_program_wrote_is_served_whole() {
-    let client = Client::new();
+    let memory = Arc::new(Memory::new());
+    let client = Client::over(Arc::clone(&memory));
     let body = r#"{ "id": "odd", "model": "\u0041", "resourceType": "Device", "meta": {"tag": [{"code": "x"}], "versionId": "99"} }"#;
     let key = Key::new(ResourceType::Device, "odd").unwrap();
-    client.0.store().create(key, body, IndexEntries::new()).await.unwrap();
+    let write = Write::create(key, body, IndexEntries::new());
+    memory.commit(client.0.store().tenant(), vec![write]).await.unwrap();
     let read = client.get("Device/odd").await;
     assert_eq!(json(&read)["meta"]["versionId"], "1");
     assert_eq!((&json(&read)["model"], &json(&read)["meta"]["tag"][0]["code"]), (&json!("A"), &json!("x")));

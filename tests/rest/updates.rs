@@ -389,3 +389,14 @@ async fn a_request_with_many_unknown_updates_has_a_bounded_report() {
     let answer = client.0.handle(&request).await;
     assert_eq!((answer.status, rules(&json(&answer)).len()), (422, 64));
 }
+
+#[tokio::test]
+async fn contained_resource_that_only_a_replaced_update_refers_to_is_refused() {
+    let (client, _, update) = pump().await;
+    let mut component = part("mds");
+    component["contained"] = json!([{"resourceType": "Device", "id": "x"}]);
+    let mut copy = forged(update.id);
+    copy["extension"].as_array_mut().unwrap().push(json!({"url": "note", "valueReference": {"reference": "#x"}}));
+    component["extension"] = json!([copy]);
+    assert_eq!(client.refused("PUT DeviceComponent/mds", &[], &component.to_string(), 400).await, ["dom-3"]);
+}

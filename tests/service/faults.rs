@@ -171,10 +171,10 @@ fn a_target_that_is_lost_meanwhile_is_a_refusal_and_never_the_next_best() {
     *double.meddle.lock().unwrap() = Some(Box::new(|memory| {
         // Another VMD without a parent comes up, of the same kind as the one that was meant.
         let twin = component("ecg-2", "70662", "MDC_DEV_ECG_VMD", "mds");
-        block_on(memory.commit(&ours(), vec![twin.write(Precondition::None).unwrap()])).unwrap();
+        block_on(memory.commit(&ours(), vec![twin.to_write(Precondition::None).unwrap()])).unwrap();
         scribble(memory, 1);
     }));
-    let gone = component("spo2", "69642", "MDC_DEV_ECG_VMD", "").write(Precondition::Exists).unwrap().key;
+    let gone = component("spo2", "69642", "MDC_DEV_ECG_VMD", "").to_write(Precondition::Exists).unwrap().key;
     block_on(double.below.commit(&ours(), vec![Write::delete(gone, Precondition::Exists)])).unwrap();
     let refused = receive(&service, submission(Selector::Level(Level::Vmd)), firmware()).unwrap_err();
     assert!(

@@ -50,8 +50,8 @@ pub(crate) fn component(id: &str) -> DeviceComponent {
 pub(crate) fn fill(memory: &Memory) {
     let device = Device::from_json(br#"{"resourceType":"Device","id":"monitor"}"#).unwrap();
     for tenant in tenants() {
-        let mut writes = vec![device.write(Precondition::Absent).unwrap()];
-        writes.extend(COMPONENTS.iter().map(|id| component(id).write(Precondition::Absent).unwrap()));
+        let mut writes = vec![device.to_write(Precondition::Absent).unwrap()];
+        writes.extend(COMPONENTS.iter().map(|id| component(id).to_write(Precondition::Absent).unwrap()));
         now(memory.commit(&tenant, writes)).unwrap();
     }
 }
@@ -65,7 +65,7 @@ pub(crate) async fn note(store: &impl ResourceStore, tenant: &Tenant, id: &str, 
     let url = Uri::new("https://acme.example/note").unwrap();
     let value = ExtensionValue::String(Primitive::from(Text::new(note).unwrap()));
     component.extension.push(Extension::new(url, value));
-    let write = component.write(Precondition::Version(version.version))?;
+    let write = component.to_write(Precondition::Version(version.version))?;
     store.commit(tenant, vec![write]).await.map(drop).map_err(|refused| refused.error)
 }
 
@@ -101,6 +101,6 @@ pub(crate) async fn overwrite(store: &impl ResourceStore, tenant: &Tenant, id: &
     } else {
         component.extension.retain(|extension| !is_available_update(extension.url.as_str()));
     }
-    let write = component.write(Precondition::Version(version.version))?;
+    let write = component.to_write(Precondition::Version(version.version))?;
     store.commit(tenant, vec![write]).await.map(drop).map_err(|refused| refused.error)
 }

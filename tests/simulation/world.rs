@@ -277,7 +277,7 @@ impl World {
                     let write = match what {
                         0 => Write::delete("Device/monitor".parse().unwrap(), Precondition::None),
                         1 => Write::delete("DeviceComponent/vmd".parse().unwrap(), Precondition::None),
-                        _ => component("vmd").write(Precondition::Absent).unwrap(),
+                        _ => component("vmd").to_write(Precondition::Absent).unwrap(),
                     };
                     let _ = net.commit(&tenant, vec![write]).await;
                 })

@@ -37,7 +37,7 @@ fn over(memory: &Arc<Memory>, base: &str) -> UpdateServer {
 /// What a foreign writer writes, past the service.
 async fn overwrite(memory: &Arc<Memory>, json: &str) {
     let component = DeviceComponent::from_json(json.as_bytes()).unwrap();
-    let write = component.write(Precondition::Exists).unwrap();
+    let write = component.to_write(Precondition::Exists).unwrap();
     memory.commit(&"ward".parse().unwrap(), vec![write]).await.unwrap();
 }
 

@@ -32,14 +32,16 @@ use url::Url;
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
-/// use fhir_devices::store::{Criterion, IndexEntries, Key, Parameter, ResourceType, Search, TenantResources, Token};
+/// use fhir_devices::store::{Criterion, ResourceType, Search, TenantResources};
+/// use fhir_devices::{DeviceComponent, Valid};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
-/// let index = IndexEntries::new().with(Parameter::Source, Token::bare("Device/pump"));
-/// store.create(Key::new(ResourceType::DeviceComponent, "mds")?, "{}", index).await?;
+/// let mds = DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},
+///     "type":{"text":"MDS"},"source":{"reference":"Device/pump"}}"#)?;
+/// store.create(&Valid::new(mds)?).await?;
 ///
 /// let search = Search::new(ResourceType::DeviceComponent).and(Criterion::source("Device/pump"));
 /// assert_eq!(store.all(search).await?.len(), 1);

@@ -57,14 +57,16 @@ type Parameters<'a> = [&'a (dyn ToSql + Sync)];
 /// ```no_run
 /// use fhir_devices::backend::Postgres;
 /// use fhir_devices::backend::postgres::NoTls;
-/// use fhir_devices::store::{IndexEntries, Key, ResourceType, TenantResources};
+/// use fhir_devices::store::TenantResources;
+/// use fhir_devices::{Device, Valid};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = Postgres::connect("postgres://app@localhost/devices", NoTls).await?;
 /// let store = TenantResources::new(Arc::new(store), "st-mary".parse()?);
-/// store.create(Key::new(ResourceType::Device, "pump")?, "{}", IndexEntries::new()).await?;
+/// let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#)?;
+/// store.create(&Valid::new(pump)?).await?;
 /// # Ok(())
 /// # }
 /// ```

@@ -53,19 +53,20 @@ const WAITING: usize = 4_096;
 ///
 /// ```
 /// use fhir_devices::backend::Redb;
-/// use fhir_devices::store::{IndexEntries, Key, ResourceType, TenantResources};
+/// use fhir_devices::store::TenantResources;
+/// use fhir_devices::{Device, Valid};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let path = std::env::temp_dir().join(format!("fhir-devices-doc-{}.redb", std::process::id()));
 /// let store = TenantResources::new(Arc::new(Redb::open(&path)?), "st-mary".parse()?);
-/// let key = Key::new(ResourceType::Device, "pump")?;
-/// store.create(key.clone(), "{}", IndexEntries::new()).await?;
+/// let pump = Valid::new(Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#)?)?;
+/// store.create(&pump).await?;
 /// drop(store);
 ///
 /// let again = TenantResources::new(Arc::new(Redb::open(&path)?), "st-mary".parse()?);
-/// assert_eq!(again.read(&key).await?.body.unwrap(), "{}");
+/// assert_eq!(again.get::<Device>("pump").await?.0.id, pump.id);
 /// # drop(again);
 /// # std::fs::remove_file(path)?;
 /// # Ok(())

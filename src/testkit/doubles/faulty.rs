@@ -20,8 +20,9 @@ use std::sync::{Arc, PoisonError};
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
-/// use fhir_devices::store::{IndexEntries, Key, ResourceType, TenantResources, Write, WriteId};
+/// use fhir_devices::store::{Precondition, TenantResources, WriteId};
 /// use fhir_devices::testkit::{Fate, Faulty};
+/// use fhir_devices::{Device, Valid};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -29,8 +30,8 @@ use std::sync::{Arc, PoisonError};
 /// // The first call is a commit whose acknowledgement is lost; it is found by its id.
 /// let faulty = Arc::new(Faulty::on(Arc::new(Memory::new()), 1, Fate::Lost));
 /// let store = TenantResources::new(faulty.clone(), "st-mary".parse()?);
-/// let key = Key::new(ResourceType::Device, "pump")?;
-/// let write = Write::create(key, "{}", IndexEntries::new()).with_id(WriteId(7));
+/// let pump = Valid::new(Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#)?)?;
+/// let write = pump.write(Precondition::Absent)?.with_id(WriteId(7));
 /// assert_eq!(store.write_resolved(write).await?.version.get(), 1);
 /// assert!(faulty.calls() > 1);
 /// # Ok(())
