@@ -92,7 +92,7 @@ fn has(text: &[u8], part: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Key, VersionId};
+    use crate::store::{Key, ResourceType, VersionId};
 
     fn version(body: &str) -> Version {
         Version {
