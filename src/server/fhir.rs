@@ -11,12 +11,20 @@ use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use futures_core::Stream as _;
-use std::error::Error;
 use std::future::poll_fn;
 use std::pin::Pin;
 
 /// A document of no more bytes is read at once, on the thread that took the request.
 const READ_AT_ONCE: usize = 16 << 10;
+
+/// A batch or transaction of no more bytes waits for no more memory than its text needs, until its text is there.
+const SMALL_BUNDLE: usize = 16 << 10;
+
+/// The text of a batch or transaction of no more bytes is looked through for what its answer may take.
+const LOOKED_THROUGH: usize = 1 << 20;
+
+/// The most bytes that an entry of a batch is answered with where no resource is shown.
+const ENTRY_ANSWER: usize = 2 << 10;
 
 /// Everything at and below `/TENANT/fhir`.
 pub(super) async fn handle(
@@ -31,48 +39,70 @@ pub(super) async fn handle(
     let query = uri.query().unwrap_or_default();
     // Searches of a tenant of whom nothing is known succeed too.
     let names_one = path.split_once('/').is_some_and(|(_, id)| !id.starts_with('_'));
-    let changes = !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS) && !path.ends_with("_search");
+    let asks = matches!(method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let changes = !asks && !path.ends_with("_search");
     let converts = names_a_version(&head.headers, query);
-    let reads_one = !changes && !converts && names_one && !path.contains("/_history");
+    let is_read = asks && names_one && !path.contains("/_history");
+    let reads_one = is_read && !converts;
 
     let limit = if path.is_empty() { MAX_BUNDLE } else { MAX_DOCUMENT };
     let Some(length) = body_length(&head.headers, &body, limit) else {
-        // Whoever still sends does not read the answer.
         pass_over(body, limit.saturating_mul(2)).await;
         return Err(too_large(limit));
     };
     let server = app.fhir(&tenant);
     let patches = method == Method::PATCH;
-    let permit = match path {
-        "metadata" => None,
-        _ if patches => {
-            let cost = Cost::patch(length, stored_bytes(&server, path, &app.limits).await, &app.limits);
-            Some(app.budget.take(if converts { cost.converted(&app.limits) } else { cost }).await?)
-        }
-        _ => {
-            let cost = cost(path, reads_one, length, &app.limits);
-            Some(app.budget.take(if converts { cost.converted(&app.limits) } else { cost }).await?)
+    let cost = match path {
+        // Other clients learn from it whether the service is there.
+        "metadata" if asks => Cost::NONE,
+        _ if reads_one => Cost::READ,
+        _ if is_read => Cost::document(stored_bytes(&server, path, &app.limits).await, &app.limits),
+        _ if patches => Cost::patch(length, stored_bytes(&server, path, &app.limits).await, &app.limits),
+        _ => cost(path, length, &app.limits),
+    };
+    let cost = if converts { cost.converted(&app.limits) } else { cost };
+    let mut reservation = match app.budget.take(cost).await {
+        Ok(reservation) => reservation,
+        Err(busy) => {
+            pass_over(body, limit).await;
+            return Err(busy);
         }
     };
-    let body = read(body, limit).await?;
-    let at_once = path == "metadata"
-        || reads_one
+    let body = if asks {
+        pass_over(body, limit).await;
+        Bytes::new()
+    } else {
+        read(body, app.budget.buffer(&reservation, length).await?, limit).await?
+    };
+    if changes && path.is_empty() && body.len() <= LOOKED_THROUGH {
+        let answer = answer_bytes(&head.headers, &body, &app.limits);
+        let cost = Cost::bundle(body.len(), answer, &app.limits);
+        reservation = app.budget.resize(reservation, if converts { cost.converted(&app.limits) } else { cost }).await?;
+    }
+    let at_once = reads_one
+        || (asks && path == "metadata")
         || (changes && !patches && !converts && !path.is_empty() && query.is_empty() && body.len() <= READ_AT_ONCE);
     let mut request = Request::new(method.as_str().to_owned(), path.to_owned()).query(query.to_owned()).body(body);
     for (name, value) in &head.headers {
         // What is no text is no tag, no media type and no condition either.
         request = request.header(name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned());
     }
-    let response = if at_once {
-        server.handle(&request).await
+    let mut response;
+    if at_once {
+        response = server.handle(&request).await;
+        if reads_one && !reservation.covers(response.body.len()) {
+            // It is read again when there is memory for it: many clients may be at this.
+            let cost = Cost::answer(response.body.len());
+            drop(response);
+            reservation = app.budget.resize(reservation, cost).await?;
+            response = server.handle(&request).await;
+        }
     } else {
-        app.budget.offload(async move { server.handle(&request).await }).await?
-    };
-    let length = response.body.len();
-    let mut answer = of_library(response);
-    if let Some(permit) = permit {
-        answer = until_sent(answer, length, permit);
+        let work = async move { server.handle(&request).await };
+        (response, reservation) = app.budget.offload(reservation, work).await?;
     }
+    let length = response.body.len();
+    let answer = until_sent(of_library(response), length, reservation);
     if (names_one || changes) && answer.status().is_success() {
         keeper::notice(&app, &tenant).await;
     }
@@ -87,16 +117,16 @@ fn names_a_version(headers: &HeaderMap, query: &str) -> bool {
     values.any(|value| named(value.as_bytes())) || (query.contains("_format") && named(query.as_bytes()))
 }
 
-/// What a request may take, before it is read.
-fn cost(path: &str, reads_one: bool, length: usize, limits: &Limits) -> Cost {
+/// What a request may take, before its body is read.
+fn cost(path: &str, length: usize, limits: &Limits) -> Cost {
     if path.is_empty() {
-        Cost::bundle(length, limits)
-    } else if reads_one {
-        Cost::READ
+        // A small one is looked through before more is reserved for it.
+        let answer = if length <= SMALL_BUNDLE { 0 } else { limits.answer_bytes() };
+        Cost::bundle(length, answer, limits)
     } else if length > 0 && !path.ends_with("_search") {
         Cost::document(length, limits)
     } else {
-        Cost::page(limits)
+        Cost::search(length, limits)
     }
 }
 
@@ -110,6 +140,19 @@ async fn stored_bytes<S: ResourceStore + ?Sized>(server: &Server<S>, path: &str,
     }
 }
 
+/// How many bytes the answer to a batch or transaction may have, by its text. Where it reads nothing and shows nothing of
+/// what it writes, that is little for each entry.
+fn answer_bytes(headers: &HeaderMap, body: &[u8], limits: &Limits) -> usize {
+    let has = |part: &[u8]| body.windows(part.len()).any(|window| window == part);
+    let shows = headers.get_all("prefer").iter().any(|value| value.as_bytes() != b"return=minimal");
+    // Names may be written with escapes. A transaction holds the components that it replaces.
+    if shows || has(b"GET") || has(b"\\u") || (has(b"transaction") && has(b"DeviceComponent")) {
+        return limits.answer_bytes();
+    }
+    let entries = body.iter().filter(|byte| **byte == b'{').count().min(limits.entries());
+    entries.saturating_mul(ENTRY_ANSWER).min(limits.answer_bytes())
+}
+
 /// How many bytes a body has, or may have where its length is not told; nothing where they are too many.
 fn body_length(headers: &HeaderMap, body: &Body, limit: usize) -> Option<usize> {
     if body.is_end_stream() {
@@ -119,7 +162,8 @@ fn body_length(headers: &HeaderMap, body: &Body, limit: usize) -> Option<usize> 
     Some(told.unwrap_or(limit)).filter(|length| *length <= limit)
 }
 
-/// Reads a body of which nothing is kept, up to a number of bytes.
+/// Reads a body of which nothing is kept, up to a number of bytes: a client that still sends does not read the answer, and
+/// may find the connection closed before it does.
 async fn pass_over(body: Body, most: usize) {
     let (mut body, mut read) = (body.into_data_stream(), 0_usize);
     while read <= most
@@ -134,9 +178,16 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-large", words)
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes> {
-    axum::body::to_bytes(body, limit).await.map_err(|error| {
-        let too_long = error.source().is_some_and(|source| source.to_string() == "length limit exceeded");
-        if too_long { too_large(limit) } else { Problem::bad("body", "the body broke off") }
-    })
+/// Reads a body into a buffer, up to a number of bytes.
+async fn read(body: Body, mut buffer: Vec<u8>, limit: usize) -> Result<Bytes> {
+    let mut body = body.into_data_stream();
+    while let Some(part) = poll_fn(|context| Pin::new(&mut body).poll_next(context)).await {
+        let part = part.map_err(|_| Problem::bad("body", "the body broke off"))?;
+        if part.len() > limit.saturating_sub(buffer.len()) {
+            pass_over(Body::from_stream(body), limit).await;
+            return Err(too_large(limit));
+        }
+        buffer.extend_from_slice(&part);
+    }
+    Ok(buffer.into())
 }

@@ -38,6 +38,7 @@ mod sign_ins;
 mod timed;
 mod tokens;
 mod updates;
+mod workers;
 
 use crate::backend::Memory;
 use crate::primitive::CanonicalBase;

@@ -26,9 +26,10 @@ pub(crate) async fn show(State(app): State<Shared>, RawQuery(query): RawQuery) -
     let named = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "tenant").map(|(_, value)| value);
     let named = named.as_deref().map(str::trim).filter(|name| !name.is_empty()).unwrap_or(demo::TENANT);
     let tenant: Tenant = named.parse().map_err(Problem::not_found)?;
-    let _permit = app.budget.take(Cost::page(&app.limits)).await?;
+    let reservation = app.budget.take(Cost::page(&app.limits)).await?;
     let (store, updates) = (app.tenanted(&tenant), app.updates.clone());
-    let fleet = app.budget.offload(async move { tree::Fleet::read(&store, &updates).await }).await?;
+    let work = async move { tree::Fleet::read(&store, &updates).await };
+    let (fleet, _reservation) = app.budget.offload(reservation, work).await?;
     let fleet = fleet.map_err(|error| match error {
         LifecycleError::Store(error) => Problem::of_store(&error, "the page"),
         error => {

@@ -1,0 +1,170 @@
+//! Threads for work that takes long, so that those that answer other clients stay free.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A fixed number of threads that take jobs from one queue. Each is started when it is first needed, and they end with the
+/// value.
+///
+/// There are few, and they live long, because the allocator of the system keeps what a thread has freed for that thread:
+/// each thread that ever worked on something large holds about as much memory for ever.
+pub(super) struct Workers {
+    name: &'static str,
+    most: usize,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // No job runs under the lock.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        loop {
+            let mut queue = self.queue();
+            let job = loop {
+                if let Some(job) = queue.jobs.pop_front() {
+                    break job;
+                }
+                if queue.closed {
+                    return;
+                }
+                queue.idle += 1;
+                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue.idle -= 1;
+            };
+            drop(queue);
+            // Whoever waits for the job learns of a panic by the end of its channel.
+            drop(catch_unwind(AssertUnwindSafe(job)));
+        }
+    }
+}
+
+impl Workers {
+    /// At most `most` threads, and at least one.
+    pub(super) fn new(name: &'static str, most: usize) -> Self {
+        Self { name, most: most.max(1), shared: Arc::default() }
+    }
+
+    /// Carries out a job in its turn. One that nobody waits for any more is not begun.
+    ///
+    /// `None` where the job panicked, or no thread could be started.
+    pub(super) async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        let job = Box::new(move || {
+            if !done.is_closed() {
+                drop(done.send(job()));
+            }
+        });
+        self.submit(job);
+        result.await.ok()
+    }
+
+    fn submit(&self, job: Job) {
+        let mut queue = self.shared.queue();
+        queue.jobs.push_back(job);
+        if queue.jobs.len() > queue.idle && queue.threads < self.most {
+            let shared = Arc::clone(&self.shared);
+            let thread = std::thread::Builder::new().name(self.name.to_owned());
+            match thread.spawn(move || shared.work()) {
+                Ok(_) => queue.threads += 1,
+                Err(error) if queue.threads == 0 => {
+                    tracing::error!(%error, "no thread can be started for a request");
+                    queue.jobs.clear();
+                }
+                Err(_) => {}
+            }
+        }
+        drop(queue);
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        let mut queue = self.shared.queue();
+        queue.closed = true;
+        queue.jobs.clear();
+        drop(queue);
+        self.shared.changed.notify_all();
+    }
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workers").field("name", &self.name).field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::sync::mpsc;
+    use std::thread::ThreadId;
+
+    #[tokio::test]
+    async fn jobs_share_at_most_that_many_threads() {
+        let workers = Arc::new(Workers::new("test", 2));
+        let jobs: Vec<_> = (0..20)
+            .map(|_| {
+                let workers = Arc::clone(&workers);
+                tokio::spawn(async move { workers.run(|| std::thread::current().id()).await.unwrap() })
+            })
+            .collect();
+        let mut threads: BTreeSet<String> = BTreeSet::new();
+        for job in jobs {
+            let id: ThreadId = job.await.unwrap();
+            threads.insert(format!("{id:?}"));
+        }
+        assert!(threads.len() <= 2, "{threads:?}");
+    }
+
+    #[tokio::test]
+    async fn panicked_job_has_no_result_and_the_thread_goes_on() {
+        let workers = Workers::new("test", 1);
+        assert_eq!(workers.run(|| -> u8 { std::panic::resume_unwind(Box::new("test")) }).await, None);
+        assert_eq!(workers.run(|| 7).await, Some(7));
+    }
+
+    #[tokio::test]
+    async fn job_that_nobody_waits_for_is_not_begun() {
+        let workers = Arc::new(Workers::new("test", 1));
+        let (release, held) = mpsc::channel::<()>();
+        let first = tokio::spawn({
+            let workers = Arc::clone(&workers);
+            async move { workers.run(move || held.recv().is_ok()).await }
+        });
+        tokio::task::yield_now().await;
+        let (begun, told) = mpsc::channel();
+        {
+            let mut second = Box::pin(workers.run(move || begun.send(()).is_ok()));
+            let waited = tokio::time::timeout(std::time::Duration::from_millis(10), second.as_mut()).await;
+            assert!(waited.is_err());
+        }
+        release.send(()).unwrap();
+        assert_eq!(first.await.unwrap(), Some(true));
+        assert_eq!(workers.run(|| 7).await, Some(7));
+        assert!(told.try_recv().is_err());
+    }
+}
