@@ -163,10 +163,90 @@ fn a_file_of_something_else_or_of_a_later_version_is_refused() {
     let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
     let db = redb::Database::open(&place.0).unwrap();
     let transaction = db.begin_write().unwrap();
-    transaction.open_table(meta).unwrap().insert("format", 2_u32.to_le_bytes().as_slice()).unwrap();
+    transaction.open_table(meta).unwrap().insert("format", 99_u32.to_le_bytes().as_slice()).unwrap();
     transaction.commit().unwrap();
     drop(db);
     assert!(matches!(Redb::open(&place.0), Err(StoreError::Unsupported { .. })));
+}
+
+fn of_token() -> Criterion {
+    Criterion::identifier("urn:x|1".parse().unwrap())
+}
+
+#[test]
+fn file_of_the_first_format_is_searched_as_any_other() {
+    let place = Place::new("first-format");
+    let (store, t) = (Redb::open(&place.0).unwrap(), fresh());
+    let index = || nothing().with(Parameter::Identifier, Token::new("urn:x", "1"));
+    for id in ["a", "b"] {
+        put(&store, &t, Write::put(device(id), "1", index())).unwrap();
+    }
+    put(&store, &t, Write::delete(device("b"), Precondition::None)).unwrap();
+    drop(store);
+    // What the first format did not have is taken away.
+    let db = redb::Database::open(&place.0).unwrap();
+    let transaction = db.begin_write().unwrap();
+    let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
+    transaction.open_table(meta).unwrap().insert("format", 1_u32.to_le_bytes().as_slice()).unwrap();
+    assert!(transaction.delete_table(redb::TableDefinition::<&[u8], &[u8]>::new("heads")).unwrap());
+    transaction.commit().unwrap();
+    drop(db);
+    let store = Redb::open(&place.0).unwrap();
+    for search in [Search::new(ResourceType::Device), Search::new(ResourceType::Device).and(of_token())] {
+        let page = block_on(store.search(&t, &search)).unwrap();
+        let found: Vec<_> =
+            page.items.iter().map(|version| (version.key.id().as_str(), version.body.clone())).collect();
+        assert_eq!(found, [("a", Some("1".into()))]);
+    }
+}
+
+/// A storage in memory that counts the bytes that are read.
+#[derive(Debug)]
+struct Metered(redb::backends::InMemoryBackend, Arc<AtomicU64>);
+
+impl StorageBackend for Metered {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.1.fetch_add(out.len() as u64, Ordering::Relaxed);
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+}
+
+#[test]
+fn search_without_bodies_reads_none_of_them() {
+    let read = Arc::new(AtomicU64::new(0));
+    let storage = Metered(redb::backends::InMemoryBackend::new(), Arc::clone(&read));
+    let (store, t) = (Options::new().with_cache(0).open_on(storage).unwrap(), fresh());
+    for n in 0..12 {
+        let index = nothing().with(Parameter::Identifier, Token::new("urn:x", "1"));
+        put(&store, &t, Write::put(device(&format!("d{n:02}")), "x".repeat(500_000), index)).unwrap();
+    }
+    for search in [Search::new(ResourceType::Device), Search::new(ResourceType::Device).and(of_token())] {
+        let cost = |search: &Search| {
+            let before = read.load(Ordering::Relaxed);
+            let page = block_on(store.search(&t, search)).unwrap();
+            assert_eq!((page.items.len(), page.next), (12, None));
+            read.load(Ordering::Relaxed) - before
+        };
+        assert!(cost(&search.clone().limit(50)) > 6_000_000);
+        let without = cost(&search.limit(50).without_bodies());
+        assert!(without < 1_000_000, "{without} bytes are read");
+    }
 }
 
 #[test]

@@ -62,12 +62,6 @@ impl Chunk {
         wanted.min(self.left / each).clamp(1, self.most.max(1))
     }
 
-    /// Whether a page could hold so many resources like those that came.
-    fn has_room_for(&self, count: usize) -> bool {
-        let each = self.bytes.checked_div(self.seen).unwrap_or_default();
-        each.saturating_mul(count) <= self.left.saturating_add(self.bytes)
-    }
-
     /// Notes a resource that came.
     fn took(&mut self, bytes: usize) {
         self.seen = self.seen.saturating_add(1);
@@ -163,7 +157,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         let mut chunk = Chunk::new(self.limits, MAX_COUNT);
         loop {
             self.spent.may_look(self.limits)?;
-            let page = self.ask(chunk.next(MAX_COUNT), after).await?;
+            let page = self.ask_for_keys(chunk.next(MAX_COUNT), after).await?;
             chunk = Chunk::new(self.limits, MAX_COUNT);
             for version in &page.items {
                 chunk.took(size(version));
@@ -179,10 +173,25 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
     }
 
     async fn ask(&self, limit: usize, after: Option<PageToken>) -> Result<Page<Version>> {
+        self.search(limit, after, true).await
+    }
+
+    /// The same for what is counted or sorted only: with bodies where those are judged.
+    async fn ask_for_keys(&self, limit: usize, after: Option<PageToken>) -> Result<Page<Version>> {
+        self.search(limit, after, self.filters().any(Filter::looks_into_the_body)).await
+    }
+
+    /// The filters that the index does not answer.
+    fn filters(&self) -> impl Iterator<Item = &Filter> {
+        self.query.plan.judged.iter().filter_map(|at| self.query.filters.get(*at))
+    }
+
+    async fn search(&self, limit: usize, after: Option<PageToken>, bodies: bool) -> Result<Page<Version>> {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let search = Search {
             all_of: self.query.plan.all_of.clone(),
             after,
+            bodies,
             ..Search::new(self.query.resource_type).limit(limit)
         };
         let page = self.store.search(&search).await.map_err(|error| Problem::of_store(&error, "the search"))?;
@@ -195,10 +204,8 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         if self.query.plan.judged.is_empty() {
             return Ok(true);
         }
-        let filters: Vec<&Filter> =
-            self.query.plan.judged.iter().filter_map(|at| self.query.filters.get(*at)).collect();
         let (outside, inside): (Vec<&Filter>, Vec<&Filter>) =
-            filters.into_iter().partition(|filter| !filter.looks_into_the_body());
+            self.filters().partition(|filter| !filter.looks_into_the_body());
         if !outside.iter().all(|filter| filter.matches(None, version, self.base)) {
             return Ok(false);
         }
@@ -240,8 +247,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             };
             if hits.page.len() >= wanted || room.left == 0 {
                 let first = self.query.page.is_none();
-                let far = first && chunk.has_room_for(AHEAD);
-                let ahead = self.ask(if far { AHEAD } else { 1 }, Some(next.clone())).await?;
+                let ahead = self.ask_for_keys(if first { AHEAD } else { 1 }, Some(next.clone())).await?;
                 if ahead.next.is_none() && (first || ahead.items.is_empty()) {
                     hits.total = Some(shown.saturating_add(ahead.items.len()));
                 }
@@ -370,7 +376,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         let mut chunk = Chunk::new(self.limits, MAX_COUNT);
         loop {
             self.spent.may_look(self.limits)?;
-            let page = self.ask(chunk.next(MAX_COUNT), after).await?;
+            let page = self.ask_for_keys(chunk.next(MAX_COUNT), after).await?;
             chunk = Chunk::new(self.limits, MAX_COUNT);
             for version in page.items {
                 chunk.took(size(&version));

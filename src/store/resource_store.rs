@@ -43,7 +43,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// - **R7 Search.** Finds the living resources of the tenant and the type that meet every criterion, as
 ///   [`Criterion::matches`](super::Criterion::matches) says, each once, in ascending byte order of their ids, by the index
 ///   entries of their newest version. Entries and criteria are compared byte for byte: the crate has brought both into
-///   the form of [`Parameter::fold`](super::Parameter::fold).
+///   the form of [`Parameter::fold`](super::Parameter::fold). A search [without bodies](super::Search::bodies) finds the same;
+///   each body is then empty, or as it is.
 /// - **R8 Paging.** A page holds at most `limit` items and may hold fewer, even none, while `next` is there. Following
 ///   `next` to its end shows each resource that was there all the time, and met the criteria all the time, exactly
 ///   once, whatever else is written meanwhile. A token is at most 1 KiB, URL-safe, and bound to tenant and query: a

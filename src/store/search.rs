@@ -21,6 +21,8 @@ pub struct Search {
     pub limit: NonZeroU32,
     /// Where the page before ended.
     pub after: Option<PageToken>,
+    /// Whether the bodies are wanted. Without, a store gives empty ones where that spares it to read them.
+    pub bodies: bool,
 }
 
 impl Search {
@@ -28,7 +30,7 @@ impl Search {
     #[must_use]
     pub fn new(resource_type: ResourceType) -> Self {
         let limit = NonZeroU32::MIN.saturating_add(49);
-        Self { resource_type, all_of: Vec::new(), limit, after: None }
+        Self { resource_type, all_of: Vec::new(), limit, after: None, bodies: true }
     }
 
     /// With one more criterion.
@@ -42,6 +44,18 @@ impl Search {
     #[must_use]
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);
+        self
+    }
+
+    /// Without bodies: what is wanted is which resources there are, in which versions and of which times.
+    ///
+    /// ```
+    /// use fhir_devices::store::{ResourceType, Search};
+    /// assert!(!Search::new(ResourceType::Device).without_bodies().bodies);
+    /// ```
+    #[must_use]
+    pub fn without_bodies(mut self) -> Self {
+        self.bodies = false;
         self
     }
 

@@ -5,11 +5,17 @@ use fhir_devices::backend::Memory;
 use fhir_devices::element::ReadMode;
 use fhir_devices::issue::{Kind, Severity};
 use fhir_devices::rest::Limits;
+use fhir_devices::store::{
+    BoxFuture, Capabilities, CommitError, Key, Page, PageToken, ResourceStore, Search, StoreError, Tenant, Version,
+    VersionId, Write,
+};
 use fhir_devices::validate::{check, check_within};
 use fhir_devices::{Device, Report};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::sync::LazyLock;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 fn large(id: &str, bytes: usize) -> serde_json::Value {
@@ -107,6 +113,94 @@ async fn page_is_cut_by_bytes_and_its_link_leads_on() {
     }
     let history = client.bundle("Device/d0/_history").await;
     assert!(history["entry"].as_array().unwrap().len() < 7 && link(&history, "next").is_some());
+}
+
+/// A store that counts the bytes of the bodies that it gives.
+struct Metered(Memory, Arc<AtomicUsize>);
+
+impl Metered {
+    fn count<'a>(&self, versions: impl IntoIterator<Item = &'a Version>) {
+        let bytes: usize =
+            versions.into_iter().filter_map(|version| version.body.as_ref()).map(|body| body.len()).sum();
+        self.1.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl ResourceStore for Metered {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version, StoreError>> {
+        Box::pin(async move { self.0.read(tenant, key).await.inspect(|version| self.count([version])) })
+    }
+
+    fn vread<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        version: VersionId,
+    ) -> BoxFuture<'a, Result<Version, StoreError>> {
+        self.0.vread(tenant, key, version)
+    }
+
+    fn commit<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        self.0.commit(tenant, writes)
+    }
+
+    fn search<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        search: &'a Search,
+    ) -> BoxFuture<'a, Result<Page<Version>, StoreError>> {
+        Box::pin(async move { self.0.search(tenant, search).await.inspect(|page| self.count(&page.items)) })
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>, StoreError>> {
+        self.0.history(tenant, key, limit, after)
+    }
+
+    fn prune_history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        keep: NonZeroU32,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.0.prune_history(tenant, key, keep)
+    }
+}
+
+#[tokio::test]
+async fn sort_or_count_reads_no_body_but_those_of_its_page() {
+    let given = Arc::new(AtomicUsize::new(0));
+    let client = Client::over(Metered(Memory::new(), Arc::clone(&given)));
+    for at in 0..40 {
+        client.put(&large(&format!("d{at:02}"), 40_000)).await;
+    }
+    for (query, shown) in [
+        ("Device?_sort=-_lastUpdated&_count=1", 1),
+        ("Device?_sort=_lastUpdated&_count=2", 2),
+        ("Device?_sort=-_id&_count=1", 1),
+        ("Device?_sort=-_lastUpdated&_lastUpdated=gt2000&_count=1", 1),
+        ("Device?_count=0", 0),
+        ("Device?_count=1", 1),
+        ("Device?_lastUpdated=gt2000&_summary=count", 0),
+    ] {
+        given.store(0, Ordering::Relaxed);
+        assert_eq!(client.bundle(query).await["total"], 40, "{query}");
+        let bytes = given.load(Ordering::Relaxed);
+        assert!(bytes < (shown + 1) * 40_000, "{query}: {bytes} bytes are read");
+    }
 }
 
 #[tokio::test]
@@ -302,4 +396,91 @@ async fn transaction_that_replaces_large_components_together_is_refused() {
     }
     let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": entries}).to_string();
     assert_eq!(client.refused("POST ", &[], &bundle, 413).await, ["too-costly"]);
+}
+
+#[test]
+fn included_resources_take_no_longer_than_their_number() {
+    let ward = |count: usize| {
+        let client = Client::new();
+        later(async {
+            for at in 0..count {
+                client.put(&json!({"resourceType": "Device", "id": format!("d{at:03}")})).await;
+                let component = json!({"resourceType": "DeviceComponent", "id": format!("c{at:03}"),
+                    "identifier": {"value": format!("{at}")}, "type": {"text": "mds"},
+                    "source": {"reference": format!("Device/d{at:03}")}});
+                client.put(&component).await;
+            }
+        });
+        client
+    };
+    let (small, large) = (ward(100), ward(400));
+    for query in [
+        "DeviceComponent?_include=DeviceComponent:source",
+        "Device?_revinclude=DeviceComponent:source",
+        "DeviceComponent?_include=DeviceComponent:source&_revinclude:recurse=DeviceComponent:parent",
+    ] {
+        let run = |count: usize| {
+            let client = if count == 100 { &small } else { &large };
+            let page = later(client.bundle(&format!("{query}&_count=400")));
+            assert_eq!(modes(&page, "include").len(), count, "{query}");
+        };
+        grows(run, 100);
+    }
+}
+
+#[test]
+fn contained_resources_take_no_longer_than_their_number() {
+    let run = |count: usize, resource: &dyn Fn(usize) -> serde_json::Value| {
+        let contained: Vec<_> = (0..count).map(resource).collect();
+        // Each is referred to, so that none is there for nothing.
+        let links: Vec<_> = (0..count)
+            .map(|at| json!({"url": "http://x.example/e", "valueReference": {"reference": format!("#d{at}")}}))
+            .collect();
+        let device = json!({"resourceType": "Device", "contained": contained, "extension": links});
+        let checked = check(device.to_string().as_bytes(), ReadMode::Strict);
+        assert!(checked.resource.is_some());
+    };
+    grows(|count| run(count, &|at| json!({"resourceType": "Device", "id": format!("d{at}")})), 1_000);
+    grows(|count| run(count, &|_| json!({"resourceType": "Device", "id": "d"})), 1_000);
+    grows(|count| run(count, &|at| json!({"resourceType": "Basic", "id": format!("d{at}"), "x": at})), 1_000);
+}
+
+#[test]
+fn barcodes_take_no_longer_than_their_length() {
+    use fhir_devices::udi::{Mode, Udi};
+    for (name, start, part) in [
+        ("gs1 in brackets", "(01)09504000059118", "(10)7654321D"),
+        ("gs1 of many identifiers", "(01)09504000059118", "(21)1(10)2(240)3"),
+        ("gs1 with separators", "0109504000059118", "10A\u{1d}21B\u{1d}"),
+        ("hibcc", "+A99912345/", "$$52001510X3/"),
+        ("iccbba", "=/A9999XYZ100T0944", "=,000025=A99971312345600"),
+        ("ifa", "9N110375286414", "1T12345ABCD\u{1d}"),
+        ("data matrix", "[)>\u{1e}06\u{1d}9N110375286414", "\u{1d}1TABC"),
+        ("nothing known", "(", "(("),
+        ("digits", "01", "1"),
+        ("blanks", "(01)09504000059118", " "),
+    ] {
+        let run = |count: usize| {
+            let text = format!("{start}{}", part.repeat(count));
+            for mode in [Mode::Strict, Mode::Lenient] {
+                drop(Udi::parse(&text, mode, 2026));
+            }
+        };
+        println!("{name}");
+        grows(run, 5_000);
+    }
+}
+
+#[test]
+fn search_parameters_of_a_form_take_no_longer_than_their_number() {
+    let client = within(Limits::default().with_parameters(1_000_000).with_values(1_000_000));
+    later(client.put(&json!({"resourceType": "Device", "id": "a", "model": "a"})));
+    for parameter in ["model=a", "_id=a", "identifier=x", "_elements=model", "_sort=_id", "unknown=1", "=", "a%00=b"] {
+        let run = |count: usize| {
+            let form = vec![parameter; count].join("&");
+            let headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Prefer", "handling=lenient")];
+            later(client.send("POST Device/_search", &headers, &form));
+        };
+        grows(run, 1_000);
+    }
 }

@@ -8,6 +8,7 @@ use crate::search::Criteria;
 use crate::store::{
     CommitError, IndexEntries, Key, Result, Search, StoreError, Version, VersionId, Write, commit_time,
 };
+use bytes::Bytes;
 use smol_str::SmolStr;
 use std::hash::{BuildHasher, Hash as _, Hasher as _, RandomState};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -129,7 +130,10 @@ impl Part {
     fn version(search: &Search, record: &Record) -> Option<Version> {
         // An id that is kept was checked when it came in.
         let key = Key::new(search.resource_type, record.id.clone()).ok()?;
-        Some(record.current.to_version(key))
+        if search.bodies {
+            return Some(record.current.to_version(key));
+        }
+        Some(record.current.with_body(key, Some(Bytes::new())))
     }
 
     fn of_these(

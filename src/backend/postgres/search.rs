@@ -295,9 +295,11 @@ pub(super) fn question(schema: &str, tenant: &Tenant, search: &Search, after: Op
     let limit = to_usize(search.limit).min(MOST);
     let more = builder.bind(count(limit + 1));
     let driver = search.all_of.iter().enumerate().filter_map(|(at, criterion)| Some((breadth(criterion)?, at))).min();
+    // What is not wanted is not fetched from where the server keeps large values.
+    let body = if search.bodies { "r.body" } else { "''::bytea AS body" };
     // Looked up for each id, in their order.
     let resource = format!(
-        "LATERAL (SELECT r.id, r.version, r.last_updated, r.write_id, r.body FROM {schema}.resources r \
+        "LATERAL (SELECT r.id, r.version, r.last_updated, r.write_id, {body} FROM {schema}.resources r \
          WHERE r.tenant = $1 AND r.type = $2 AND r.id = h.id LIMIT 1) r"
     );
     let driven = driver.and_then(|(_, at)| search.all_of.get(at));

@@ -13,7 +13,10 @@ use crate::store::{
     AtomicScope, BoxError, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageToken, Query,
     ResourceStore, Result, Search, StoreError, Tenant, Version, VersionId, Write, random_bytes, version_place,
 };
-use ::redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use ::redb::{
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition,
+    WriteTransaction,
+};
 use file::{OpenDatabase, Reopen};
 use options::Limits;
 pub use options::Options;
@@ -26,7 +29,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tables::{CHANGES, CURRENT, FORMAT, INDEX, META, OLDER, RECORDS, Row, current_key, older_key};
+use tables::{CHANGES, CURRENT, FORMAT, HEADS, INDEX, META, OLDER, RECORDS, Row, current_key, older_key};
 use writer::{Prune, Task, Writes};
 
 /// The bytes of the bodies after which a page of a history ends.
@@ -282,10 +285,16 @@ fn prepare(db: &Database) -> Result<[u8; 32]> {
             (Some(Ok(format)), _) if u32::from_le_bytes(format) > FORMAT => {
                 return Err(StoreError::Unsupported { what: "a file that a later version wrote" });
             }
-            (Some(Ok(_)), Some(Ok(kept))) => pages = kept,
+            (Some(Ok(format)), Some(Ok(kept))) => {
+                pages = kept;
+                if u32::from_le_bytes(format) < FORMAT {
+                    write_heads(&transaction)?;
+                    meta.insert("format", FORMAT.to_le_bytes().as_slice()).map_err(failed)?;
+                }
+            }
             _ => return Err(StoreError::Corrupt { what: "the file does not say what it is".into() }),
         }
-        for table in [CURRENT, OLDER, RECORDS] {
+        for table in [CURRENT, HEADS, OLDER, RECORDS] {
             transaction.open_table(table).map_err(failed)?;
         }
         transaction.open_table(INDEX).map_err(failed)?;
@@ -293,6 +302,19 @@ fn prepare(db: &Database) -> Result<[u8; 32]> {
     }
     transaction.commit().map_err(failed)?;
     Ok(pages)
+}
+
+/// Makes the heads of what a file of the first format has.
+fn write_heads(transaction: &WriteTransaction) -> Result<()> {
+    let current = transaction.open_table(CURRENT).map_err(failed)?;
+    let mut heads = transaction.open_table(HEADS).map_err(failed)?;
+    for row in current.iter().map_err(failed)? {
+        let (key, row) = row.map_err(failed)?;
+        if let Some(head) = Row::decode(row.value())?.head() {
+            heads.insert(key.value(), head.encode().as_slice()).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 fn open_for_reading<K: ::redb::Key + 'static, V: ::redb::Value + 'static>(

@@ -5,9 +5,9 @@
 
 use super::failed;
 use super::open_for_reading;
-use super::tables::{CURRENT, INDEX, Row, end_of, id_of_index, index_start, index_value, of_type};
+use super::tables::{CURRENT, HEADS, INDEX, Row, end_of, id_of_index, index_start, index_value, of_type};
 use crate::search::Criteria;
-use crate::store::{Criterion, Key, Result, Search, Tenant, TokenMatch, Version};
+use crate::store::{Criterion, Key, Result, Search, StoreError, Tenant, TokenMatch, Version};
 use ::redb::{Range, ReadOnlyTable, ReadTransaction};
 use smol_str::SmolStr;
 use std::cmp::Reverse;
@@ -199,7 +199,7 @@ impl<'a> Finder<'a> {
             finder.lists.extend(finder.list(criterion)?);
         }
         if finder.lists.is_empty() {
-            let rows = Rows::new(open_for_reading(transaction, CURRENT)?, finder.of_type.clone());
+            let rows = Rows::new(open_for_reading(transaction, HEADS)?, finder.of_type.clone());
             finder.lists.push(Ids::new(List::Type(rows)));
         }
         Ok(finder)
@@ -270,6 +270,7 @@ impl<'a> Finder<'a> {
 
     /// What meets the criteria from there on, and where to go on if there may be more.
     pub(super) fn page(mut self, limit: usize, from: Option<&Place>) -> Result<(Vec<Version>, Option<Place>)> {
+        let heads = open_for_reading(self.transaction, HEADS)?;
         let current = open_for_reading(self.transaction, CURRENT)?;
         let criteria = Criteria::of(&self.search.all_of);
         let told_by_index = self.search.all_of.iter().all(is_told_by_index);
@@ -285,7 +286,8 @@ impl<'a> Finder<'a> {
             if items.len() >= limit || bytes >= PAGE_BYTES || self.steps > STEPS {
                 return Ok((items, Some(Place::At(id))));
             }
-            let row = current.get([&self.of_type, id.as_bytes()].concat().as_slice()).map_err(failed)?;
+            let at = [&self.of_type, id.as_bytes()].concat();
+            let row = heads.get(at.as_slice()).map_err(failed)?;
             // An id that was asked for need not be there, nor be an id.
             if let (Some(row), Ok(key)) = (row, Key::new(self.search.resource_type, id.clone())) {
                 let row = Row::decode(row.value())?;
@@ -293,14 +295,22 @@ impl<'a> Finder<'a> {
                     let entries = row.entries()?;
                     Ok(criteria.matches(&id, &entries))
                 };
-                if row.body.is_some() && (told_by_index || meets(&row)?) {
-                    bytes = bytes.saturating_add(row.body.map_or(0, <[u8]>::len));
-                    items.push(row.to_version(&key));
+                if told_by_index || meets(&row)? {
+                    let version = if self.search.bodies { whole(&current, &at, &key)? } else { row.to_version(&key) };
+                    bytes = bytes.saturating_add(version.body.as_ref().map_or(0, bytes::Bytes::len));
+                    items.push(version);
                 }
             }
             last = Some(Place::Behind(id));
         }
     }
+}
+
+/// The version of a row that has a head.
+fn whole(current: &ReadOnlyTable<Bin, Bin>, at: &[u8], key: &Key) -> Result<Version> {
+    let lacking = || StoreError::Corrupt { what: format!("the file has no body of {key}") };
+    let row = current.get(at).map_err(failed)?.ok_or_else(lacking)?;
+    Ok(Row::decode(row.value())?.to_version(key))
 }
 
 enum Next {

@@ -14,7 +14,9 @@ use smol_str::SmolStr;
 use time::{OffsetDateTime, UtcOffset};
 
 /// The layout that is written here. A file of a higher one is refused.
-pub(super) const FORMAT: u32 = 1;
+///
+/// The second one has [`HEADS`], which are made from the rows of the first.
+pub(super) const FORMAT: u32 = 2;
 
 type Bin = &'static [u8];
 
@@ -22,6 +24,8 @@ type Bin = &'static [u8];
 pub(super) const META: TableDefinition<'_, &'static str, Bin> = TableDefinition::new("meta");
 /// The newest version of each resource, with its index entries; deletions too.
 pub(super) const CURRENT: TableDefinition<'_, Bin, Bin> = TableDefinition::new("current");
+/// What [`CURRENT`] has of each living resource, without its body: a search reads bodies only to give them.
+pub(super) const HEADS: TableDefinition<'_, Bin, Bin> = TableDefinition::new("heads");
 /// The versions before it.
 pub(super) const OLDER: TableDefinition<'_, Bin, Bin> = TableDefinition::new("older");
 /// Type, parameter, value and id of what is living.
@@ -185,6 +189,11 @@ impl<'a> Row<'a> {
         row.extend_from_slice(self.entries);
         row.extend_from_slice(body);
         row
+    }
+
+    /// The same with an empty body; nothing for a deletion.
+    pub(super) fn head(self) -> Option<Self> {
+        self.body.map(|_| Self { body: Some(&[]), ..self })
     }
 
     /// The same without entries, as an older version is kept.

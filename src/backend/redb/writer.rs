@@ -5,8 +5,8 @@ use super::super::answer::Answer;
 use super::super::form::{Newest, check, check_change};
 use super::file::OpenDatabase;
 use super::tables::{
-    CHANGES, CURRENT, INDEX, OLDER, RECORDS, Row, current_key, encode_entries, in_utc, index_value, of_type, older_key,
-    record_key,
+    CHANGES, CURRENT, HEADS, INDEX, OLDER, RECORDS, Row, current_key, encode_entries, in_utc, index_value, of_type,
+    older_key, record_key,
 };
 use super::{failed, unavailable};
 use crate::store::{
@@ -175,6 +175,7 @@ type Bin = &'static [u8];
 
 struct Resources<'t> {
     current: Table<'t, Bin, Bin>,
+    heads: Table<'t, Bin, Bin>,
     older: Table<'t, Bin, Bin>,
     index: Table<'t, Bin, ()>,
     max_versions: Option<NonZeroUsize>,
@@ -184,6 +185,7 @@ impl<'t> Resources<'t> {
     fn open(transaction: &'t WriteTransaction, max_versions: Option<NonZeroUsize>) -> Result<Self> {
         Ok(Self {
             current: transaction.open_table(CURRENT).map_err(failed)?,
+            heads: transaction.open_table(HEADS).map_err(failed)?,
             older: transaction.open_table(OLDER).map_err(failed)?,
             index: transaction.open_table(INDEX).map_err(failed)?,
             max_versions,
@@ -234,6 +236,10 @@ impl<'t> Resources<'t> {
         self.reindex(&task.tenant, &write.key, &indexed, wanted)?;
         let new = Row::new(version.version, version.last_updated, write.write_id, entries, write.body.as_deref());
         self.current.insert(row.as_slice(), new.encode().as_slice()).map_err(failed)?;
+        match new.head() {
+            Some(head) => drop(self.heads.insert(row.as_slice(), head.encode().as_slice()).map_err(failed)?),
+            None => drop(self.heads.remove(row.as_slice()).map_err(failed)?),
+        }
         Ok(version)
     }
 
