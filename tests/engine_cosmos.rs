@@ -244,3 +244,44 @@ fn a_device_its_components_and_its_metrics_are_written_in_one_commit() {
         }
     });
 }
+
+#[test]
+fn pages_of_large_resources_are_bounded_by_bytes() {
+    RUNTIME.block_on(async {
+        let (store, t): (_, Tenant) = (connect().await, "ward".parse().unwrap());
+        let body = "x".repeat(1_000_000);
+        for at in 0..12 {
+            let key = Key::new(ResourceType::Device, format!("d{at:02}")).unwrap();
+            store.commit(&t, vec![Write::put(key, body.clone(), IndexEntries::new())]).await.unwrap();
+        }
+        let key = Key::new(ResourceType::Device, "d00").unwrap();
+        for _ in 1..12 {
+            store.commit(&t, vec![Write::put(key.clone(), body.clone(), IndexEntries::new())]).await.unwrap();
+        }
+        let of_bytes = |page: &Page<Version>| -> usize {
+            page.items.iter().filter_map(|version| version.body.as_ref()).map(|body| body.len()).sum()
+        };
+        let (mut search, mut found) = (Search::new(ResourceType::Device), 0);
+        loop {
+            let page = store.search(&t, &search).await.unwrap();
+            assert!(of_bytes(&page) < 10_000_000, "{}", of_bytes(&page));
+            found += page.items.len();
+            match page.next {
+                Some(next) => search.after = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(found, 12);
+        let (mut versions, mut after) = (0, None);
+        loop {
+            let page = store.history(&t, &key, 50.try_into().unwrap(), after.as_ref()).await.unwrap();
+            assert!(of_bytes(&page) < 10_000_000, "{}", of_bytes(&page));
+            versions += page.items.len();
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(versions, 12);
+    });
+}

@@ -768,6 +768,64 @@ async fn pages_of_every_length_make_the_whole_however_long_the_links_are() {
     }
 }
 
+/// A server of 30 resources or versions of 900 kB each, which gives as many as are asked for at once.
+async fn heavy() -> (FhirServer, Odd) {
+    over(Options::new(), |heard| {
+        let number = |name: &str| {
+            let (_, rest) = heard.line.split_once(name)?;
+            rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<usize>().ok()
+        };
+        let (from, count) = (number("from=").unwrap_or_default(), number("_count=").unwrap_or(1));
+        let resource = |at: usize| {
+            let filler = "x".repeat(900_000);
+            let (id, version) = if heard.line.contains("_history") {
+                ("p".to_owned(), (30 - at).to_string())
+            } else {
+                (format!("d{at:02}"), "1".to_owned())
+            };
+            device(&id, &version).replace("P9", &filler)
+        };
+        let Some((place, _)) = heard.line.split_once('?') else { return say(200, device("p", "30")) };
+        let place = place.split_once(' ').unwrap().1;
+        let end = (from + count).min(30);
+        let entries: Vec<String> = (from..end).map(|at| format!(r#"{{"resource":{}}}"#, resource(at))).collect();
+        let next = format!(r#""link":[{{"relation":"next","url":"{place}?from={end}&_count={count}"}}],"#);
+        let next = if end < 30 { next } else { String::new() };
+        say(200, format!(r#"{{"resourceType":"Bundle","type":"searchset",{next}"entry":[{}]}}"#, entries.join(",")))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn pages_of_large_resources_are_bounded_by_bytes() {
+    let (store, _) = heavy().await;
+    let of_bytes = |page: &Page<Version>| page.items.iter().filter_map(|it| it.body.as_ref()).map(|it| it.len()).sum();
+    let (mut search, mut found) = (Search::new(ResourceType::Device), Vec::new());
+    loop {
+        let page = store.search(&ward(), &search).await.unwrap();
+        let bytes: usize = of_bytes(&page);
+        assert!(bytes < 9_500_000, "{bytes}");
+        found.extend(page.items.iter().map(|version| version.key.id().to_string()));
+        match page.next {
+            Some(next) => search.after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(found, (0..30).map(|at| format!("d{at:02}")).collect::<Vec<_>>());
+    let (mut versions, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.history(&ward(), &pump(), 50.try_into().unwrap(), after.as_ref()).await.unwrap();
+        let bytes: usize = of_bytes(&page);
+        assert!(bytes < 9_500_000, "{bytes}");
+        versions.extend(page.items.iter().map(|version| version.version.get()));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(versions, (1..=30).rev().collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn what_a_server_finds_is_judged_again() {
     // It passes over what it does not know.

@@ -31,6 +31,13 @@ impl Carried {
         }
     }
 
+    /// How many bytes it has as it is carried.
+    fn size(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Base64(text) => text.len(),
+        }
+    }
+
     pub(super) fn bytes(&self) -> Result<Bytes> {
         match self {
             Self::Text(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
@@ -188,6 +195,11 @@ impl Locator {
 }
 
 impl Item {
+    /// How many bytes the body has as it is carried.
+    pub(super) fn size(&self) -> usize {
+        self.body.as_ref().map_or(0, Carried::size)
+    }
+
     /// The version that a write makes, after the one that it found.
     pub(super) fn next(
         tenant: &Tenant,

@@ -12,6 +12,8 @@ use std::num::NonZeroU32;
 
 /// The most items of a page.
 const MOST: usize = 1_000;
+/// The bytes of the bodies after which a page ends.
+const PAGE_BYTES: usize = 8 << 20;
 
 /// The conditions of a query and what they ask for.
 #[derive(Debug, Default)]
@@ -87,8 +89,10 @@ pub(super) async fn search(cosmos: &Cosmos, tenant: &Tenant, search: &Search) ->
         conditions.and(&condition);
     }
     let found = conditions.into_query(limit + 1, "c.rid")?;
-    let mut items: Vec<Item> = wire::query(&cosmos.container, found, FeedScope::full_container(), limit + 1).await?;
-    let more = items.len() > limit;
+    let scope = FeedScope::full_container();
+    let page = wire::query_page(&cosmos.container, found, scope, limit + 1, PAGE_BYTES, Item::size).await?;
+    let (mut items, cut) = page;
+    let more = cut || items.len() > limit;
     items.truncate(limit);
     let last = items.last().filter(|_| more);
     let next = last.map(|last| cosmos.pages.seal(tenant, query, last.rid.as_bytes())).transpose()?;
@@ -119,8 +123,11 @@ pub(super) async fn history(
     let below = conditions.parameter(below);
     conditions.and(&format!("c.old = {of} AND c.version < {below}"));
     let older = conditions.into_query(wanted, "c.version DESC")?;
-    items.extend(wire::query::<Item>(&cosmos.container, older, FeedScope::partition(home), wanted).await?);
-    let more = items.len() > limit;
+    let left = PAGE_BYTES.saturating_sub(items.iter().map(Item::size).sum()).max(1);
+    let scope = FeedScope::partition(home);
+    let (older, cut) = wire::query_page(&cosmos.container, older, scope, wanted, left, Item::size).await?;
+    items.extend(older);
+    let more = cut || items.len() > limit;
     items.truncate(limit);
     let last = items.last().filter(|_| more).map(|last| last.version.to_be_bytes());
     let next = last.map(|place| cosmos.pages.seal(tenant, query, &place)).transpose()?;

@@ -50,16 +50,32 @@ pub(super) async fn query<T: DeserializeOwned + Send + 'static>(
     scope: FeedScope,
     limit: usize,
 ) -> Result<Vec<T>> {
+    Ok(query_page(container, query, scope, limit, usize::MAX, |_| 0).await?.0)
+}
+
+/// The first `limit` items that a query finds, up to the one with which `size` comes to `bytes`; and whether that one ended
+/// it.
+pub(super) async fn query_page<T: DeserializeOwned + Send + 'static>(
+    container: &ContainerClient,
+    query: Query,
+    scope: FeedScope,
+    limit: usize,
+    bytes: usize,
+    size: impl Fn(&T) -> usize,
+) -> Result<(Vec<T>, bool)> {
     let options = QueryOptions::default().with_operation_options(strong());
     let mut items = container.query_items::<T>(query, scope, Some(options)).await.map_err(fault::of_read)?;
-    let mut found = Vec::new();
+    let (mut found, mut left) = (Vec::new(), bytes);
     while found.len() < limit {
-        match poll_fn(|cx| Pin::new(&mut items).poll_next(cx)).await {
-            Some(item) => found.push(item.map_err(fault::of_read)?),
-            None => break,
+        let Some(item) = poll_fn(|cx| Pin::new(&mut items).poll_next(cx)).await else { break };
+        let item = item.map_err(fault::of_read)?;
+        left = left.saturating_sub(size(&item));
+        found.push(item);
+        if left == 0 {
+            return Ok((found, true));
         }
     }
-    Ok(found)
+    Ok((found, false))
 }
 
 /// Writes to one partition, all or none.

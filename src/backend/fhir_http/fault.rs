@@ -80,6 +80,12 @@ impl From<ServerFault> for StoreError {
     }
 }
 
+/// Whether an answer was larger than is heard.
+pub(super) fn is_too_large(error: &StoreError) -> bool {
+    let StoreError::Backend { source } = error else { return false };
+    matches!(source.downcast_ref(), Some(ServerFault::TooLarge { .. }))
+}
+
 /// A write was sent, and what became of it cannot be told.
 pub(super) fn unknown(source: impl Into<BoxError>) -> StoreError {
     StoreError::Indeterminate { source: Some(source.into()) }

@@ -2,8 +2,8 @@
 
 use super::super::form::to_usize;
 use super::FhirServer;
-use super::fault::ServerFault;
-use super::place::{Entry, Place};
+use super::fault::{ServerFault, is_too_large};
+use super::place::{Entry, PAGE_ANSWER, PAGE_BYTES, Place, fewer};
 use super::read::{Look, content_of, deletion};
 use super::wire::Ask;
 use crate::store::{Key, Page, PageToken, Query, Result, StoreError, Tenant, Version, VersionId};
@@ -38,6 +38,21 @@ impl Told {
     }
 }
 
+fn size(version: &Version) -> usize {
+    version.body.as_ref().map_or(0, bytes::Bytes::len)
+}
+
+/// How many of the versions it takes to come to that many bytes.
+fn fitting(versions: &[Version], bytes: usize) -> usize {
+    let mut left = bytes;
+    let taken = versions.iter().take_while(|version| {
+        let fits = left > 0;
+        left = left.saturating_sub(size(version));
+        fits
+    });
+    taken.count()
+}
+
 fn before(version: VersionId) -> Option<VersionId> {
     VersionId::new(version.get().saturating_sub(1))
 }
@@ -69,7 +84,7 @@ impl FhirServer {
         let place = format!("{key}/_history?_count=2");
         let mut known: Option<VersionId> = None;
         for _ in 0..PATIENCE {
-            let (versions, _) = self.versions(tenant, key, &place, None).await?;
+            let (versions, _) = self.versions(tenant, key, &place, None, usize::MAX).await?;
             let newest = versions.into_iter().next().ok_or(ServerFault::VersionNotTold)?;
             if newest.is_deleted() {
                 return Ok(newest);
@@ -114,8 +129,9 @@ impl FhirServer {
         key: &Key,
         place: &str,
         above: Option<VersionId>,
+        within: usize,
     ) -> Result<(Vec<Version>, Option<String>)> {
-        let (bundle, next) = self.bundle(tenant, Ask::get(place)).await?;
+        let (bundle, next) = self.bundle(tenant, Ask::get(place).within(within)).await?;
         let told = bundle.entry.iter().map(|entry| Told::of(key, entry)).collect::<Result<Vec<_>>>()?;
         let mut versions: Vec<Version> = Vec::new();
         let mut told = told.into_iter().peekable();
@@ -154,25 +170,36 @@ impl FhirServer {
         self.has_history()?;
         let limit = to_usize(limit).min(MOST);
         // One more than is wanted: by the older one a deletion is numbered.
-        let first = || Place::at(format!("{key}/_history?_count={}", limit + 1));
+        let question = format!("{key}/_history?_count=");
+        let first = || Place::at(format!("{question}{}", limit + 1));
         let mut place = place.unwrap_or_else(first);
         let below: Option<VersionId> = match place.last.as_str() {
             "" => None,
             last => Some(last.parse().map_err(|_| of_another_store())?),
         };
         let (mut above, mut items) = (below.filter(|_| !place.again), Vec::new());
+        let (mut bytes, mut begins) = (0_usize, after.is_none());
         for pages in 1..=ENDLESS {
-            let (mut found, next) = self.versions(tenant, key, &place.link, above).await?;
-            if after.is_none() && pages == 1 {
+            let smaller = fewer(&place.link, 2).filter(|_| place.link.starts_with(&question));
+            let within = if smaller.is_some() { PAGE_ANSWER } else { usize::MAX };
+            let (mut found, next) = match (self.versions(tenant, key, &place.link, above, within).await, smaller) {
+                (Err(error), Some(link)) if is_too_large(&error) => {
+                    place.link = link;
+                    continue;
+                }
+                (page, _) => page?,
+            };
+            if std::mem::take(&mut begins) {
                 let above = self.top(tenant, key, found.first()).await?;
                 found.splice(..0, above);
             }
             above = found.last().map(|version| version.version).or(above);
             let shown = items.last().map(|version: &Version| version.version).or(below);
             found.retain(|version| shown.is_none_or(|shown| version.version < shown));
-            let room = limit.saturating_sub(items.len());
+            let room = limit.saturating_sub(items.len()).min(fitting(&found, PAGE_BYTES.saturating_sub(bytes)));
             let cut = found.len() > room;
             found.truncate(room);
+            bytes = bytes.saturating_add(found.iter().map(size).sum());
             items.extend(found);
             let Some(link) = (if cut { Some(place.link.clone()) } else { next }) else {
                 return Ok(Page { items, next: None });
@@ -184,7 +211,8 @@ impl FhirServer {
             place = Place { last, link, again: cut };
             let seal = |place: &Place| self.options.pages.seal(tenant, query, &place.to_bytes(&[]));
             let sealed = seal(&place);
-            if items.len() < limit && (pages < PATIENCE || (items.is_empty() && sealed.is_err())) {
+            let full = items.len() >= limit || bytes >= PAGE_BYTES;
+            if !full && (pages < PATIENCE || (items.is_empty() && sealed.is_err())) {
                 continue;
             }
             // Where the link is too long for a token, the pages are walked through from the first.

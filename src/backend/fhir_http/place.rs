@@ -173,6 +173,18 @@ impl FhirServer {
     }
 }
 
+/// The most bytes of an answer with a page of several resources. Where there are more, fewer are asked for.
+pub(super) const PAGE_ANSWER: usize = 16 << 20;
+/// The bytes of the bodies after which a page ends.
+pub(super) const PAGE_BYTES: usize = 8 << 20;
+
+/// A link of our own, which ends in `_count=N`, for fewer resources, but `least`; nothing where it asks for no more than that.
+pub(super) fn fewer(link: &str, least: usize) -> Option<String> {
+    let (head, count) = link.rsplit_once("_count=")?;
+    let count: usize = count.parse().ok().filter(|count| *count > least)?;
+    Some(format!("{head}_count={}", (count / 4).max(least)))
+}
+
 pub(super) fn read(answer: &Answer) -> Result<RawBundle> {
     let unreadable = |why: String| ServerFault::Unreadable { why };
     let bundle: RawBundle = serde_json::from_slice(answer.json()?).map_err(|error| unreadable(error.to_string()))?;

@@ -3,8 +3,8 @@
 use super::super::form::to_usize;
 use super::FhirServer;
 use super::content::incoming;
-use super::fault::ServerFault;
-use super::place::{Entry, Place, RawBundle, encoded};
+use super::fault::{ServerFault, is_too_large};
+use super::place::{Entry, PAGE_ANSWER, PAGE_BYTES, Place, RawBundle, encoded, fewer};
 use super::query::{Asked, Pair, asked};
 use super::read::version_of;
 use super::wire::Ask;
@@ -61,9 +61,18 @@ impl FhirServer {
         let started = search.after.is_some();
         // The last id of the page before, where this walk has seen it.
         let mut previous = if place.again { String::new() } else { place.last.clone() };
-        let (mut items, mut links) = (Vec::<Version>::new(), HashSet::new());
+        let (mut items, mut bytes, mut links) = (Vec::<Version>::new(), 0_usize, HashSet::new());
         for pages in 1..=ENDLESS {
-            let (bundle, next) = self.page(tenant, search, &place.link, is_own(&place.link), started).await?;
+            let smaller = fewer(&place.link, 1).filter(|_| is_own(&place.link));
+            let within = if smaller.is_some() { PAGE_ANSWER } else { usize::MAX };
+            let page = self.page(tenant, search, &place.link, is_own(&place.link), started, within).await;
+            let (bundle, next) = match (page, smaller) {
+                (Err(error), Some(link)) if is_too_large(&error) => {
+                    place.link = link;
+                    continue;
+                }
+                (page, _) => page?,
+            };
             let mut found = self.found(search, bundle)?;
             let several = next.is_some() || !previous.is_empty();
             let rises = found.is_sorted_by(|a, b| id(&a.0) < id(&b.0));
@@ -79,12 +88,13 @@ impl FhirServer {
             found.retain(|(version, _)| id(version) > place.last.as_str());
             let (mut cut, mut last) = (false, place.last.clone());
             for (version, index) in found {
-                if items.len() >= limit {
+                if items.len() >= limit || bytes >= PAGE_BYTES {
                     cut = true;
                     break;
                 }
                 id(&version).clone_into(&mut last);
                 if search.all_of.iter().all(|criterion| criterion.matches(id(&version), &index)) {
+                    bytes = bytes.saturating_add(version.body.as_ref().map_or(0, bytes::Bytes::len));
                     items.push(version);
                 }
             }
@@ -96,7 +106,8 @@ impl FhirServer {
             }
             place = Place { last, link, again: cut };
             let sealed = self.options.pages.seal(tenant, query, &place.to_bytes(&asked));
-            if items.len() < limit && (pages < PATIENCE || (items.is_empty() && sealed.is_err())) {
+            let full = items.len() >= limit || bytes >= PAGE_BYTES;
+            if !full && (pages < PATIENCE || (items.is_empty() && sealed.is_err())) {
                 continue;
             }
             // Where the link is too long for a token, the pages are walked through from the first.
@@ -114,6 +125,7 @@ impl FhirServer {
         link: &str,
         own: bool,
         started: bool,
+        within: usize,
     ) -> Result<(RawBundle, Option<String>)> {
         let form = format!("{}/_search", search.resource_type);
         let ask = match link.split_once('?') {
@@ -121,7 +133,7 @@ impl FhirServer {
             Some((_, query)) if own && query.len() > LONGEST => Ask::form(&form, query.to_owned()),
             _ => Ask::get(link),
         };
-        self.bundle(tenant, ask).await.map_err(|error| match error {
+        self.bundle(tenant, ask.within(within)).await.map_err(|error| match error {
             StoreError::NotFound | StoreError::Gone { .. } if started => {
                 StoreError::invalid("the page has expired on the server")
             }

@@ -26,29 +26,40 @@ pub(super) struct Ask<'a> {
     body: Option<(&'static str, String)>,
     /// Whether the request changes something.
     writes: bool,
+    /// The largest answer that is heard, if that is less than any may be.
+    max_answer: usize,
 }
 
 impl<'a> Ask<'a> {
     pub(super) fn get(place: &'a str) -> Self {
-        Self { method: Method::GET, place, when: None, body: None, writes: false }
+        Self { method: Method::GET, place, when: None, body: None, writes: false, max_answer: usize::MAX }
     }
 
     pub(super) fn put(place: &'a str, when: Option<(&'static str, String)>, body: &str) -> Self {
-        Self { method: Method::PUT, place, when, body: Some((FHIR_JSON, body.to_owned())), writes: true }
+        Self { when, body: Some((FHIR_JSON, body.to_owned())), ..Self::change(Method::PUT, place) }
     }
 
     pub(super) fn delete(place: &'a str, version: VersionId) -> Self {
-        Self { method: Method::DELETE, place, when: Some(("if-match", version.etag())), body: None, writes: true }
+        Self { when: Some(("if-match", version.etag())), ..Self::change(Method::DELETE, place) }
     }
 
     /// A Bundle, to the server itself.
     pub(super) fn bundle(body: String) -> Self {
-        Self { method: Method::POST, place: "", when: None, body: Some((FHIR_JSON, body)), writes: true }
+        Self { body: Some((FHIR_JSON, body)), ..Self::change(Method::POST, "") }
     }
 
     pub(super) fn form(place: &'a str, form: String) -> Self {
         let body = Some(("application/x-www-form-urlencoded", form));
-        Self { method: Method::POST, place, when: None, body, writes: false }
+        Self { method: Method::POST, body, ..Self::get(place) }
+    }
+
+    fn change(method: Method, place: &'a str) -> Self {
+        Self { method, writes: true, ..Self::get(place) }
+    }
+
+    /// With an answer of at most `bytes`.
+    pub(super) fn within(self, bytes: usize) -> Self {
+        Self { max_answer: bytes, ..self }
     }
 }
 
@@ -240,14 +251,14 @@ impl FhirServer {
             heard = self.client.execute(again).await;
         }
         match heard.map_err(reqwest::Error::without_url) {
-            Ok(response) => Ok(self.hear(response).await),
+            Ok(response) => Ok(self.hear(response, ask.max_answer).await),
             Err(error) if error.is_connect() || !ask.writes => Err(unavailable(error)),
             Err(error) => Err(unknown(error)),
         }
     }
 
-    async fn hear(&self, mut response: Response) -> Answer {
-        let body = self.body(&mut response).await;
+    async fn hear(&self, mut response: Response, max_answer: usize) -> Answer {
+        let body = self.body(&mut response, max_answer).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let header = |name: &str| text(&headers, name);
         let tag = header("etag").map(in_tag).filter(|tag| !tag.is_empty());
@@ -259,13 +270,13 @@ impl FhirServer {
         Answer { status, version, modified, retry_after, body, headers }
     }
 
-    async fn body(&self, response: &mut Response) -> Result<Bytes, Unheard> {
+    async fn body(&self, response: &mut Response, max_answer: usize) -> Result<Bytes, Unheard> {
         let coding = text(response.headers(), "content-encoding").unwrap_or("identity").trim();
         if !coding.eq_ignore_ascii_case("identity") {
             let why = format!("it is encoded as `{}`, which was not asked for", short(coding, 50));
             return Err(Unheard::Fault(ServerFault::Unreadable { why }));
         }
-        let limit = self.options.max_answer;
+        let limit = self.options.max_answer.min(max_answer);
         let mut body = BytesMut::new();
         loop {
             match response.chunk().await {
