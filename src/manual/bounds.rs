@@ -39,11 +39,17 @@
 //! | body of a resource | 4 MiB | 413 |
 //! | body of a batch or transaction | 32 MiB | 413 |
 //! | `request-memory`: what all FHIR requests take, their bodies and their answers until they are sent included | 208 MiB | a request waits for 10 seconds, and is answered with 503 and `Retry-After` |
-//! | requests that work on threads of their own: searches, batches, documents of more than 16 KiB | the processors and 2 | a request waits |
+//! | threads of requests that take more than 16 MiB: large documents, and batches that read | one for each 256 MiB of `request-memory` | a request waits |
+//! | threads of other requests that take long: searches, batches, documents of more than 16 KiB | one for each 32 MiB, and no more than processors | a request waits |
 //! | resources of a type on the page for people | 2,000, and 2 MiB, and none of more than 64 KiB | left out, and said so |
 //!
 //! # What grows
 //!
 //! No step takes more than n log n in what a client chooses: values of a search are sets, members, ids, attributes and
-//! references are looked up in trees, and an index answers many values in one pass. A sort holds the keys and times of what
-//! was found, and reads the resources of its page alone. The store in memory shares the bytes of a resource with the answer.
+//! references are looked up in trees, and an index answers many values in one pass. A sort and a
+//! count ask the store for keys and times without bodies ([`Search::bodies`](crate::store::Search::bodies)), and read the
+//! resources of the page alone. The store in memory shares the bytes of a resource with the answer.
+//!
+//! The allocator of the system keeps what a thread has freed for that thread. So it is few threads that ever hold much: what
+//! takes more than 16 MiB is worked on one after the other, in memory that the same thread has had before. Large answers
+//! to reads of one resource wait for their part of `request-memory` too.
