@@ -39,7 +39,7 @@
 //! | body of a resource | 4 MiB | 413 |
 //! | body of a batch or transaction | 32 MiB | 413 |
 //! | `request-memory`: what all FHIR requests take, their bodies and their answers until they are sent included | 208 MiB | a request waits for 10 seconds, and is answered with 503 and `Retry-After` |
-//! | threads of requests that take more than 16 MiB: large documents, and batches that read | one for each 256 MiB of `request-memory` | a request waits |
+//! | threads of requests that take more than 24 MiB: large documents, and batches that read | one for each 256 MiB of `request-memory` | a request waits |
 //! | threads of other requests that take long: searches, batches, documents of more than 16 KiB | one for each 32 MiB, and no more than processors | a request waits |
 //! | resources of a type on the page for people | 2,000, and 2 MiB, and none of more than 64 KiB | left out, and said so |
 //!
@@ -51,5 +51,5 @@
 //! resources of the page alone. The store in memory shares the bytes of a resource with the answer.
 //!
 //! The allocator of the system keeps what a thread has freed for that thread. So it is few threads that ever hold much: what
-//! takes more than 16 MiB is worked on one after the other, in memory that the same thread has had before. Large answers
+//! takes more than 24 MiB is worked on one after the other, in memory that the same thread has had before. Large answers
 //! to reads of one resource wait for their part of `request-memory` too.
