@@ -271,17 +271,18 @@
 //!
 //! # Features
 //!
-//! None is needed for anything above, and none is on by default.
+//! None is needed for anything above. By default `ring` is on, which brings nothing alone.
 //!
 //! - `cosmos`: `backend::Cosmos`, resources on Azure Cosmos DB for NoSQL.
-//! - `ed25519`: [`update::manifest::Verifier`] by Ed25519, for the signatures of manifests.
+//! - `ed25519`: [`manifest::Verifier`] by Ed25519, for the signatures of manifests.
 //! - `encryption`: [`backend`] wrappers that seal blobs and resource bodies.
 //! - `fhir-http`: `backend::FhirServer`, resources on another FHIR STU3 server. It runs within tokio.
 //! - `object-store`: `backend::Objects`, update files on Azure Blob Storage, S3, Google Cloud Storage and in local files.
 //! - `postgres`: `backend::Postgres`, resources and the ledger in a PostgreSQL database. It runs within tokio.
 //! - `redb`: `backend::Redb`, resources and the ledger in one file, and `backend::Files`, update files in a folder: durable, with no
 //!   server and no runtime.
-//! - `server`: [`server`], the HTTP service as a router that any axum application can mount.
+//! - `ring`: the provider of cryptography for TLS, where another feature needs one. Without it a program gives its own.
+//! - `server`: `server`, the HTTP service as a router that any axum application can mount.
 //! - `conformance`: [`testkit`], the contracts of the stores as suites of tests, with stores that fail on purpose; see
 //!   [`manual::backend`].
 //! - `testkit`: the same, and strategies of proptest for arbitrary valid values, and documents with one fault.

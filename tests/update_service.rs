@@ -29,6 +29,8 @@ mod keeping;
 mod kept;
 #[path = "update_service/lives.rs"]
 mod lives;
+#[path = "update_service/mounted.rs"]
+mod mounted;
 #[cfg(all(feature = "postgres", feature = "redb"))]
 #[path = "update_service/postgres.rs"]
 mod postgres;

@@ -101,7 +101,7 @@ pub(super) async fn quarantine(
     let files: Vec<_> = files.collect();
     let next = page.next.as_ref().map(|token| {
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("after", token.as_str()).finish();
-        format!("/{tenant}/quarantine?{query}")
+        format!("{}/quarantine?{query}", app.path(&tenant))
     });
     let mut answer = plain("application/json", json!({ "files": files, "next": next }).to_string());
     set(&mut answer, header::CACHE_CONTROL, "no-store");

@@ -11,15 +11,15 @@ use super::sign_ins::{Failure, Turn};
 use crate::issue::Kind;
 use crate::store::{BoxFuture, Sha256, Tenant};
 use crate::update::ActorId;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::atomic::Ordering::Relaxed;
 use time::OffsetDateTime;
@@ -193,6 +193,12 @@ pub(super) async fn enter(State(app): State<Shared>, request: Request, next: Nex
     }
 }
 
+/// Where a request comes from: as [`serve`](super::serve()) says, or the application that mounts the router.
+fn peer_address(extensions: &Extensions) -> Option<IpAddr> {
+    let mounted = || extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
+    extensions.get::<PeerAddress>().map(|from| from.0).or_else(mounted)
+}
+
 /// Who asks, where they may.
 async fn allowed(app: &Shared, request: &Parts) -> Result<Caller, Problem> {
     let Parts { method, headers, uri, extensions, .. } = request;
@@ -213,7 +219,7 @@ async fn allowed(app: &Shared, request: &Parts) -> Result<Caller, Problem> {
     if !own {
         return Err(origin::foreign("other-site", "the request comes from a page of another site"));
     }
-    let address = extensions.get::<PeerAddress>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.0);
+    let address = peer_address(extensions).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let given = token(headers);
     let grant = sign_in(app, authenticator.as_ref(), Peer::of(address), given).await?;
     may(&grant, method, uri)?;

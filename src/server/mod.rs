@@ -67,7 +67,7 @@ pub use guard::{Access, Authenticator, Caller, Grant, Role};
 pub use health::Fatal;
 pub use keeper::Retention;
 pub use limits::ConnectionLimits;
-pub use serve::{accept, serve, tls};
+pub use serve::{accept, serve, spawn_upkeep, tls};
 pub use tokens::{TokenFile, Tokens};
 
 /// The largest document that is not FHIR, in bytes.
@@ -123,6 +123,8 @@ pub struct UpdateServer {
     ledger: Arc<dyn Ledger>,
     /// Where the service is, without a slash at the end.
     base: String,
+    /// The path at which the service is mounted, without a slash at its end; empty at the root.
+    mounted_at: String,
     updates: UpdateService,
     /// How many versions of a resource are kept; 0 for all.
     versions: u32,
@@ -159,6 +161,7 @@ impl UpdateServer {
     pub fn over(stores: Stores, base: &str, max_upload: u64) -> Result<Self, Box<dyn Error>> {
         let Stores { resources, blobs, ledger } = stores;
         let base = base.trim_end_matches('/').to_owned();
+        let mounted_at = Url::parse(&base)?.path().trim_end_matches('/').to_owned();
         let files = Url::parse(&format!("{base}/blobs"))?;
         let tenants = keeper::Tenants::of(Arc::clone(&ledger))?;
         let url = move |tenant: &Tenant, blob: &BlobKey| file_url(&files, tenant, blob);
@@ -174,6 +177,7 @@ impl UpdateServer {
             blobs,
             ledger,
             base,
+            mounted_at,
             updates,
             versions: Retention::default().versions,
             canonical: CanonicalBase::default(),
@@ -329,6 +333,11 @@ impl UpdateServer {
             .at(OwnBase::new(&fhir_base(&self.base, tenant)))
     }
 
+    /// The path of a tenant, below the one at which the service is mounted.
+    pub(super) fn path(&self, tenant: &Tenant) -> String {
+        format!("{}/{tenant}", self.mounted_at)
+    }
+
     /// The FHIR service of a tenant.
     fn fhir(&self, tenant: &Tenant) -> rest::Server {
         let base = fhir_base(&self.base, tenant);
@@ -356,7 +365,8 @@ fn file_url(files: &Url, tenant: &Tenant, key: &BlobKey) -> Url {
 }
 
 impl UpdateServer {
-    /// Every address of the service, as a router to mount.
+    /// Every address of the service, as a router to mount. The application calls [`spawn_upkeep`] too. Where it serves with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`, failed sign-ins are counted for each address of a client.
     pub fn router(self: Arc<Self>) -> Router {
         let app = self;
         let bundles = || any(fhir::handle).layer(DefaultBodyLimit::max(MAX_BUNDLE));

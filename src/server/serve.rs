@@ -92,9 +92,18 @@ pub async fn serve(
     app: Arc<UpdateServer>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<bool> {
-    // It ends with the process: whatever it is at is gone on with at the next start.
-    tokio::spawn(keeper::scrub(Arc::clone(&app)));
-    let (keeping, fatal) = (tokio::spawn(keeper::keep(Arc::clone(&app))), app.fatal.clone());
+    spawn_upkeep(&app);
+    Ok(accept(listener, tls, app, stop).await)
+}
+
+/// Starts the background work of the service: it finishes uploads that were interrupted, deletes files that nobody needs, and
+/// holds files against their digests. [`serve`] does it; an application that mounts [`UpdateServer::router`] calls it once,
+/// within tokio.
+///
+/// It ends with the process: whatever it is at is gone on with at the next start.
+pub fn spawn_upkeep(app: &Arc<UpdateServer>) {
+    tokio::spawn(keeper::scrub(Arc::clone(app)));
+    let (keeping, fatal) = (tokio::spawn(keeper::keep(Arc::clone(app))), app.fatal.clone());
     tokio::spawn(async move {
         if let Err(error) = keeping.await
             && error.is_panic()
@@ -102,7 +111,6 @@ pub async fn serve(
             fatal.report("the background work broke off, and a restart goes on with it");
         }
     });
-    Ok(accept(listener, tls, app, stop).await)
 }
 
 /// Accepts connections and answers their requests, and nothing else: see [`serve`].

@@ -41,15 +41,18 @@ pub(crate) async fn show(State(app): State<Shared>, RawQuery(query): RawQuery) -
         keeper::notice(&app, &tenant).await;
     }
 
+    let path = app.path(&tenant);
     let page = fill(
         TEMPLATE,
         &[
             ("style", STYLE),
             ("script", SCRIPT),
             ("tenant", tenant.as_str()),
+            ("home", if app.mounted_at.is_empty() { "/" } else { &app.mounted_at }),
+            ("path", &path),
             ("devices", &fleet.device_options()),
             ("components", &fleet.component_options()),
-            ("fleet", &fleet.html(&tenant)),
+            ("fleet", &fleet.html(&tenant, &path)),
         ],
     );
     let mut answer = Answer::new(Body::from(page));

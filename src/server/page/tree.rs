@@ -91,11 +91,11 @@ impl Fleet {
     }
 
     /// The trees.
-    pub(crate) fn html(&self, tenant: &Tenant) -> String {
+    pub(crate) fn html(&self, tenant: &Tenant, path: &str) -> String {
         if self.is_empty() {
             return format!(
                 "<p class=\"empty\">The tenant <b>{tenant}</b> has no devices. Send one to \
-                 <code>/{tenant}/fhir/Device</code>.</p>"
+                 <code>{path}/fhir/Device</code>.</p>"
             );
         }
         let mut html = String::new();
@@ -106,12 +106,12 @@ impl Fleet {
             );
         }
         for (device, parts) in &self.devices {
-            self.device(tenant, device, parts, &mut html);
+            self.device(path, device, parts, &mut html);
         }
         html
     }
 
-    fn device(&self, tenant: &Tenant, device: &Device, parts: &[DeviceComponent], html: &mut String) {
+    fn device(&self, path: &str, device: &Device, parts: &[DeviceComponent], html: &mut String) {
         let tree = components(parts);
         let own = id(device);
         let status = device.status.as_ref().and_then(|status| status.value).map(|status| status.as_str());
@@ -124,7 +124,7 @@ impl Fleet {
         ];
         let _ = write!(
             html,
-            "<article class=\"device\"><header><h2>{}</h2>{}<a class=\"id\" href=\"/{tenant}/fhir/Device/{}\">Device/{}</a></header><dl>",
+            "<article class=\"device\"><header><h2>{}</h2>{}<a class=\"id\" href=\"{path}/fhir/Device/{}\">Device/{}</a></header><dl>",
             escape(device_name(device)),
             badge(status.unwrap_or("status unknown")),
             escape(own),
@@ -137,19 +137,19 @@ impl Fleet {
         }
         html.push_str("</dl><ul class=\"tree\">");
         for root in tree.root_components() {
-            self.component(tenant, root, 0, html);
+            self.component(path, root, 0, html);
         }
         let loose = |metric: &&DeviceMetric| {
             target(&metric.source) == Some(own)
                 && target(&metric.parent).is_none_or(|parent| tree.get(parent).is_none())
         };
         for one in self.metrics.iter().filter(loose) {
-            metric(tenant, one, html);
+            metric(path, one, html);
         }
         html.push_str("</ul></article>");
     }
 
-    fn component(&self, tenant: &Tenant, member: Node<'_, '_>, depth: usize, html: &mut String) {
+    fn component(&self, path: &str, member: Node<'_, '_>, depth: usize, html: &mut String) {
         let own = member.id().map(Id::as_str).unwrap_or_default();
         let level = member.level().map_or("?", level_name);
         let _ = write!(
@@ -164,19 +164,19 @@ impl Fleet {
             }
         }
         let link = escape(own);
-        let _ = write!(html, "<a class=\"id\" href=\"/{tenant}/fhir/DeviceComponent/{link}\">{link}</a></div>");
+        let _ = write!(html, "<a class=\"id\" href=\"{path}/fhir/DeviceComponent/{link}\">{link}</a></div>");
         for update in self.updates.get(own).into_iter().flatten() {
-            update_row(tenant, update, html);
+            update_row(path, update, html);
         }
         html.push_str("<ul>");
         // Devices have four levels; what goes deeper is somebody's mistake, and must not exhaust the stack.
         if depth < 32 {
             for child in member.children() {
-                self.component(tenant, child, depth + 1, html);
+                self.component(path, child, depth + 1, html);
             }
         }
         for one in self.metrics.iter().filter(|metric| target(&metric.parent) == Some(own)) {
-            metric(tenant, one, html);
+            metric(path, one, html);
         }
         html.push_str("</ul></li>");
     }
@@ -286,7 +286,7 @@ fn revisions(part: &DeviceComponent) -> impl Iterator<Item = (&'static str, &str
     })
 }
 
-fn update_row(tenant: &Tenant, update: &AvailableUpdate, html: &mut String) {
+fn update_row(path: &str, update: &AvailableUpdate, html: &mut String) {
     let (class, words) = match update.status {
         UpdateStatus::Current => ("update", "Update available"),
         UpdateStatus::Superseded => ("update old", "Superseded update"),
@@ -304,7 +304,7 @@ fn update_row(tenant: &Tenant, update: &AvailableUpdate, html: &mut String) {
     }
     let _ = write!(html, ", {}", size(update.size));
     let _ = write!(html, " <span class=\"digest\" title=\"SHA-256 {0}\">SHA-256 {0}</span>", update.sha256);
-    let own = format!("/{tenant}/updates/{}", update.id);
+    let own = format!("{path}/updates/{}", update.id);
     let _ = write!(html, " <span class=\"more\"><a href=\"{own}\">state</a> <a href=\"{own}/audit\">records</a>");
     if update.status == UpdateStatus::Superseded {
         let _ = write!(html, " <button type=\"button\" data-restore=\"{own}\">Make current</button>");
@@ -323,7 +323,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-fn metric(tenant: &Tenant, metric: &DeviceMetric, html: &mut String) {
+fn metric(path: &str, metric: &DeviceMetric, html: &mut String) {
     let link = escape(id(metric));
     let name = value(&metric.r#type.text).unwrap_or(&link);
     let unit = metric.unit.as_ref().and_then(|unit| value(&unit.text));
@@ -333,7 +333,7 @@ fn metric(tenant: &Tenant, metric: &DeviceMetric, html: &mut String) {
     let _ = write!(
         html,
         "<li class=\"metric\"><div class=\"row\"><span class=\"level\">Metric</span><span class=\"name\">{}{unit}</span>{}{}\
-         <span class=\"rev\">{category}</span><a class=\"id\" href=\"/{tenant}/fhir/DeviceMetric/{link}\">{link}</a></div></li>",
+         <span class=\"rev\">{category}</span><a class=\"id\" href=\"{path}/fhir/DeviceMetric/{link}\">{link}</a></div></li>",
         escape(name),
         code(&metric.r#type),
         status.map(|status| badge(status.as_str())).unwrap_or_default(),

@@ -103,7 +103,7 @@ async fn from_form(
         Some(app.updates.receive(tenant, submission, Box::pin(Chunks(body))).await)
     };
     match tokio::join!(forwarding, receiving) {
-        (_, Some(Ok(received))) => received_answer(tenant, &received),
+        (_, Some(Ok(received))) => received_answer(&app.path(tenant), &received),
         (Err(problem), None | Some(Err(ReceiveError::Body(_)))) => Err(problem),
         (_, Some(Err(error))) => Err(refusal(&error)),
         (Ok(()), None) => Err(Problem::bad("multipart", "the form ended before its file")),
@@ -233,16 +233,16 @@ fn too_large(limit: u64) -> Problem {
 }
 
 /// The component as it became.
-fn received_answer(tenant: &Tenant, received: &Received) -> Result {
+fn received_answer(path: &str, received: &Received) -> Result {
     let status = if received.replayed { StatusCode::OK } else { StatusCode::CREATED };
     let mut answer = json(status, received.component.to_json());
     set(&mut answer, header::ETAG, received.version.etag());
     set(&mut answer, header::LAST_MODIFIED, http_date(received.last_updated));
     if let Some(id) = received.component.logical_id() {
-        let place = format_args!("/{tenant}/fhir/DeviceComponent/{id}/_history/{}", received.version).to_string();
+        let place = format_args!("{path}/fhir/DeviceComponent/{id}/_history/{}", received.version).to_string();
         set(&mut answer, header::LOCATION, place);
     }
-    let state = format_args!("</{tenant}/updates/{}>; rel=\"describedby\"", received.update.id).to_string();
+    let state = format_args!("<{path}/updates/{}>; rel=\"describedby\"", received.update.id).to_string();
     set(&mut answer, header::LINK, state);
     Ok(answer)
 }

@@ -122,7 +122,7 @@ async fn shown(app: &UpdateServer, status: StatusCode, tenant: &Tenant, ingest: 
 
 /// Where an upload stands by its record, and what its component says of it now: others may have written to that since.
 async fn with_reference(app: &UpdateServer, tenant: &Tenant, ingest: &Ingest) -> Map<String, Value> {
-    let mut said = of(tenant, ingest);
+    let mut said = of(app, tenant, ingest);
     match app.updates.reference(tenant, ingest).await {
         Ok(Some(reference)) => drop(said.insert("reference".to_owned(), json!(reference.as_str()))),
         Ok(None) => {}
@@ -134,7 +134,7 @@ async fn with_reference(app: &UpdateServer, tenant: &Tenant, ingest: &Ingest) ->
     said
 }
 
-fn of(tenant: &Tenant, ingest: &Ingest) -> Map<String, Value> {
+fn of(app: &UpdateServer, tenant: &Tenant, ingest: &Ingest) -> Map<String, Value> {
     let Ingest { id, intent, opened, state, .. } = ingest;
     let mut said = Map::new();
     let mut say = |name: &str, value: Value| {
@@ -174,6 +174,6 @@ fn of(tenant: &Tenant, ingest: &Ingest) -> Map<String, Value> {
     if let Stands::Superseded { by, .. } = state {
         say("supersededBy", json!(by));
     }
-    say("audit", json!(format!("/{tenant}/updates/{id}/audit")));
+    say("audit", json!(format!("{}/updates/{id}/audit", app.path(tenant))));
     said
 }
