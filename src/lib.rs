@@ -107,7 +107,7 @@
 //!
 //! let device = Device::from_json(br##"{"resourceType":"Device","owner":{"reference":"#acme"}}"##)?;
 //! assert_eq!(device.validate().to_string(), "error ref-1 at Device.owner: \
-//!     a reference `#id` needs a contained resource with that id");
+//!     no contained resource has the id of the reference `#acme`");
 //! assert!(Valid::new(device).is_err());
 //! # Ok::<(), fhir_devices::Report>(())
 //! ```

@@ -432,7 +432,12 @@ fn rules() -> BTreeMap<(&'static str, &'static str), &'static str> {
 
 fn judged(json: &str) -> Report {
     let resource = Resource::from_json(json.as_bytes()).unwrap_or_else(|report| panic!("{json}\n{report}"));
-    resource.validate()
+    checked(resource.validate())
+}
+
+/// The findings but the one that says which types were not checked, which has a test of its own.
+fn checked(report: Report) -> Report {
+    report.into_iter().filter(|issue| issue.rule != "unchecked-type").collect()
 }
 
 #[test]
@@ -443,6 +448,9 @@ fn every_rule_has_fixtures_and_every_fixture_a_rule() {
     assert!(with.is_disjoint(&together));
     assert!(fixtures().iter().all(|one| !one.breaks.is_empty() && !one.keeps.is_empty()));
 }
+
+/// The rules whose findings name the entries, the resources and the references that break them.
+const SAID_WITH_SUBJECTS: [&str; 6] = ["bdl-7", "dom-1", "dom-2", "dom-3", "dom-4", "ref-1"];
 
 #[test]
 fn a_document_that_breaks_one_rule_has_one_finding() {
@@ -457,7 +465,9 @@ fn a_document_that_breaks_one_rule_has_one_finding() {
             }
             let issue = &report.issues()[0];
             assert_eq!((issue.severity, issue.kind), (Severity::Error, Kind::Invariant), "{issue}");
-            assert_eq!(issue.message, rules()[&(one.path, one.rule)]);
+            if !SAID_WITH_SUBJECTS.contains(&one.rule) {
+                assert_eq!(issue.message, rules()[&(one.path, one.rule)]);
+            }
             if json == &one.breaks[0] {
                 assert!(issue.at.ends_with(one.at), "{issue} is not at {}", one.at);
             }
@@ -477,7 +487,7 @@ fn a_document_that_keeps_the_rules_has_no_finding() {
     for one in fixtures() {
         for json in &one.keeps {
             assert_eq!(judged(json).to_string(), "", "{} of {} in {json}", one.rule, one.path);
-            assert_eq!(check(json.as_bytes(), ReadMode::Strict).into_report().to_string(), "");
+            assert_eq!(checked(check(json.as_bytes(), ReadMode::Strict).into_report()).to_string(), "");
         }
     }
 }
@@ -674,7 +684,7 @@ fn a_full_url_is_absolute_and_ends_as_the_id() {
     {
         assert_eq!(of(url, id), "", "{url}");
     }
-    assert_eq!(of("http://x.example/Device/2", ""), "");
+    insta::assert_snapshot!(of("http://x.example/Device/2", ""), @"warning full-url at Bundle.entry[0]: the resource has no id, and its address `http://x.example/Device/2` is that of the id `2`");
     assert_ne!(of("/Device/1", id), "");
     let text = of("http://x.example/Patient/2", id).replace("Device", "Patient");
     assert_ne!(text, "");
@@ -691,10 +701,10 @@ fn an_id_of_an_element_has_no_space() {
 #[test]
 fn a_resource_in_a_bundle_is_judged_where_it_stands() {
     let json = bundle(
-        "collection",
+        "batch",
         r##""entry":[
             {"resource":{"resourceType":"Device","contact":[{"value":"1"}]}},
-            {"resource":{"resourceType":"Bundle","type":"collection","total":1,"entry":[
+            {"resource":{"resourceType":"Bundle","type":"batch","total":1,"entry":[
                 {"resource":{"resourceType":"Device","contained":[{"resourceType":"Patient","id":"p"}]}}
             ]}},
             {"resource":{"resourceType":"Observation","subject":[{"reference":"#p"}],"contained":[]}}
@@ -709,7 +719,7 @@ fn a_resource_in_a_bundle_is_judged_where_it_stands() {
 fn a_local_reference_in_a_resource_that_is_kept_as_text_is_within_it() {
     let observation = r##"{"resourceType":"Observation","contained":[{"resourceType":"Patient","id":"p"}],"subject":{"reference":"#p"}}"##;
     assert_eq!(judged(observation).to_string(), "");
-    assert_eq!(judged(&bundle("collection", &format!(r#""entry":[{{"resource":{observation}}}]"#))).to_string(), "");
+    assert_eq!(judged(&bundle("batch", &format!(r#""entry":[{{"resource":{observation}}}]"#))).to_string(), "");
     let text = r##"{"resourceType":"Observation","comment":"#q","reference":{"display":"#q"}}"##;
     assert_eq!(judged(text).to_string(), "");
     // A resource with an identity of its own stands under `resource` alone.
@@ -719,7 +729,7 @@ fn a_local_reference_in_a_resource_that_is_kept_as_text_is_within_it() {
     let second = r##"{"resourceType":"Observation","performer":[{"reference":"Patient/1"},{"reference":"#q"}]}"##;
     assert_eq!(judged(second).issues()[0].at, "Observation.performer[1]");
     let other = observation.replace("#p", "#q");
-    insta::assert_snapshot!(judged(&other), @"error ref-1 at Observation.subject: a reference `#id` needs a contained resource with that id");
+    insta::assert_snapshot!(judged(&other), @"error ref-1 at Observation.subject: no contained resource has the id of the reference `#q`");
     let parameters =
         format!(r#"{{"resourceType":"Parameters","parameter":[{{"name":"a","resource":{observation}}}]}}"#);
     assert_eq!(judged(&parameters).to_string(), "");
@@ -847,9 +857,10 @@ fn a_narrative_that_is_all_wrong_has_twenty_findings() {
 
 #[test]
 fn a_narrative_without_any_text_breaks_txt_2() {
-    for div in ["", " \n ", "<p> </p>", "<br/>", "<!-- a -->", "<img alt=\"a\"/>"] {
+    for div in ["", " \n ", "<p> </p>", "<br/>", "<!-- a -->"] {
         assert_eq!(of_narrative(div), [("txt-2".to_owned(), "Device.text.div".to_owned())], "{div}");
     }
+    assert_eq!(of_narrative("<img alt=\"a\"/>"), [("txt-1".to_owned(), "Device.text.div".to_owned())]);
 }
 
 #[test]
@@ -858,7 +869,7 @@ fn ids_are_unique_in_a_resource() {
         "contained":[{"resourceType":"Organization","id":"o"},{"resourceType":"Location","id":"o"}],
         "identifier":[{"id":"a","value":"1"},{"id":"b","value":"2"},{"id":"a","value":"3"}],
         "owner":{"reference":"#o"},"location":{"id":"b","reference":"o"}}"##;
-    let report = Device::from_json(json).unwrap().validate();
+    let report = checked(Device::from_json(json).unwrap().validate());
     insta::assert_snapshot!(report);
 }
 

@@ -114,6 +114,7 @@ mod bundle;
 mod device;
 mod metric;
 mod resource_type;
+mod system;
 mod timing;
 mod value_set;
 
@@ -125,6 +126,7 @@ pub use bundle::{BundleType, HttpVerb, SearchEntryMode};
 pub use device::{DeviceStatus, MeasurementPrinciple, UdiEntryType};
 pub use metric::{MetricCalibrationState, MetricCalibrationType, MetricCategory, MetricColor, MetricOperationalStatus};
 pub use resource_type::{RESOURCE_TYPES, is_resource_type};
+pub(crate) use system::has_code;
 pub use timing::{DaysOfWeek, EventTiming, UnitsOfTime};
 pub use value_set::{
     IDENTIFIER_TYPE, OPERATIONAL_STATUS, PARAMETER_GROUP, SIGNATURE_TYPE, SPECIFICATION_TYPE, TIMING_ABBREVIATION,

@@ -393,6 +393,7 @@ impl<'a> Names<'a> {
                 None => self.key(literal_text(item)?),
             },
             Literal::Contained { .. } => return None,
+            Literal::Conditional { .. } => self.key(literal_text(item)?),
             Literal::Urn(text) | Literal::Other(text) => self.key(text),
         })
     }

@@ -1,8 +1,11 @@
 //! Files, notes and signatures.
 
+use super::judged::judge_language;
 use super::{Coding, Primitive, Reference, target};
 use crate::element::Value;
+use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::primitive::{Base64, Code, DateTime, Instant, Text, UnsignedInt, Uri};
+use sha1::{Digest as _, Sha1};
 
 datatype! {
     /// A file: its bytes, or where they are.
@@ -28,6 +31,46 @@ datatype! {
     rules {
         "att-1", "an attachment with data says its content type",
             |attachment| attachment.data.is_none() || attachment.content_type.is_some();
+    }
+    also judge_attachment;
+}
+
+/// The length of a SHA-1 digest in bytes.
+const SHA_1: usize = 20;
+
+/// What an attachment says about its bytes is true of those that it has.
+fn judge_attachment(attachment: &Attachment, at: &Path<'_>, report: &mut Report) {
+    if let Some(language) = attachment.language.as_ref().and_then(|language| language.value.as_ref()) {
+        judge_language(language.as_str(), &at.child("language"), "Attachment.language", report);
+    }
+    let hash = attachment.hash.as_ref().and_then(|hash| hash.value.as_ref());
+    let size = attachment.size.as_ref().and_then(|size| size.value.as_ref());
+    if hash.is_none() && size.is_none() {
+        return;
+    }
+    let mut find = |rule: &'static str, severity: Severity, row: &'static str, message: String| {
+        report.push(Issue::new(rule, severity, Kind::Value, at, message).with_row(row));
+    };
+    let data = attachment.data.as_ref().and_then(|data| data.value.as_ref()).map(Base64::decode);
+    if let Some(hash) = hash {
+        let digest = hash.decode();
+        if digest.len() != SHA_1 {
+            let message = format!("the hash has {} bytes, wanted the {SHA_1} of a SHA-1 digest", digest.len());
+            find("attachment-hash", Severity::Warning, "Attachment.hash", message);
+        } else if let Some(data) = &data {
+            let own = Sha1::digest(data);
+            if own[..] != digest[..] {
+                let own = Base64::encode(&own).map_or_else(|_| String::new(), |own| own.to_string());
+                let message = format!("the hash is `{hash}`, and that of the data is `{own}`");
+                find("attachment-hash", Severity::Error, "Attachment.hash", message);
+            }
+        }
+    }
+    if let (Some(size), Some(data)) = (size, &data)
+        && size.get() as usize != data.len()
+    {
+        let message = format!("the size is {size}, and the data has {} bytes", data.len());
+        find("attachment-size", Severity::Error, "Attachment.size", message);
     }
 }
 

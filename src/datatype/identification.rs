@@ -1,9 +1,63 @@
 //! Names and codes for things: identifiers, codings, concepts, and the time for which they hold.
 
+use super::judged::{UCUM, judge_language, judge_unit};
 use super::{Primitive, Reference, target};
-use crate::code::IdentifierUse;
+use crate::code::{IdentifierUse, has_code};
 use crate::element::{Facts, Value};
-use crate::primitive::{Code, DateTime, Text, Uri};
+use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::primitive::{Code, DateTime, Text, Uri, is_absolute, urn_fault};
+
+/// The system of identifiers that are URIs themselves.
+const URI_SYSTEM: &str = "urn:ietf:rfc:3986";
+
+fn warn(rule: &'static str, at: &Path<'_>, row: &'static str, message: String, report: &mut Report) {
+    report.push(Issue::new(rule, Severity::Warning, Kind::Value, at, message).with_row(row));
+}
+
+fn judge_system<'s>(
+    system: &'s Option<Primitive<Uri>>,
+    at: &Path<'_>,
+    row: &'static str,
+    report: &mut Report,
+) -> Option<&'s str> {
+    let system = system.as_ref()?.value.as_ref()?.as_str();
+    if !is_absolute(system) {
+        let message = format!("the system `{system}` is relative, wanted an absolute URI");
+        warn("relative-system", &at.child("system"), row, message, report);
+    }
+    Some(system)
+}
+
+fn judge_identifier(identifier: &Identifier, at: &Path<'_>, report: &mut Report) {
+    let system = judge_system(&identifier.system, at, "Identifier.system", report);
+    if system != Some(URI_SYSTEM) {
+        return;
+    }
+    let Some(value) = identifier.value.as_ref().and_then(|value| value.value.as_ref()) else { return };
+    let here = at.child("value");
+    if !is_absolute(value.as_str()) {
+        let message = format!("`{value}` is no absolute URI, wanted one, as the system is `{URI_SYSTEM}`");
+        warn("identifier-uri", &here, "Identifier.value", message, report);
+    } else if let Some(reason) = urn_fault(value.as_str()) {
+        warn("urn", &here, "Identifier.value", format!("`{value}` is no URN of its namespace: {reason}"), report);
+    }
+}
+
+fn judge_coding(coding: &Coding, at: &Path<'_>, report: &mut Report) {
+    let Some(system) = judge_system(&coding.system, at, "Coding.system", report) else { return };
+    let Some(code) = coding.code.as_ref().and_then(|code| code.value.as_ref()).map(Code::as_str) else { return };
+    let here = at.child("code");
+    match system {
+        UCUM => judge_unit(code, &here, "Coding.code", report),
+        "urn:ietf:bcp:47" => judge_language(code, &here, "Coding.code", report),
+        _ if has_code(system, code) == Some(false) => {
+            let message = format!("the code system `{system}` has no code `{code}`");
+            let issue = Issue::new("unknown-code", Severity::Error, Kind::CodeInvalid, here, message);
+            report.push(issue.with_row("Coding.code"));
+        }
+        _ => {}
+    }
+}
 
 datatype! {
     /// A name for a thing within a namespace: a serial number, an asset tag, a handle.
@@ -30,6 +84,7 @@ datatype! {
         /// Who gave the identifier out.
         assigner "assigner" [0..1] Box<Reference<target::Organization>>;
     }
+    also judge_identifier;
 }
 
 impl Identifier {
@@ -86,6 +141,7 @@ datatype! {
         user_selected "userSelected" [0..1] Primitive<bool>;
     }
     facts |_| Facts::Coded;
+    also judge_coding;
 }
 
 impl Coding {

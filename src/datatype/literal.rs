@@ -48,6 +48,13 @@ pub enum Literal<'a> {
     },
     /// `urn:uuid:...` or `urn:oid:...`: the `fullUrl` of an entry of the same Bundle.
     Urn(&'a str),
+    /// `Device?identifier=urn:x|1`: the one resource that a search finds, for transactions alone.
+    Conditional {
+        /// The type of the resource.
+        resource_type: &'a str,
+        /// The search, without the question mark.
+        query: &'a str,
+    },
     /// Any other text.
     Other(&'a str),
 }
@@ -61,6 +68,11 @@ impl<'a> Literal<'a> {
         }
         if text.starts_with("urn:uuid:") || text.starts_with("urn:oid:") {
             return Self::Urn(text);
+        }
+        if let Some((resource_type, query)) = text.split_once('?')
+            && is_resource_type(resource_type)
+        {
+            return Self::Conditional { resource_type, query };
         }
         Self::restful(text).unwrap_or(Self::Other(text))
     }
@@ -96,7 +108,9 @@ impl<'a> Literal<'a> {
     #[must_use]
     pub const fn resource_type(&self) -> Option<&'a str> {
         match self {
-            Self::Relative { resource_type, .. } | Self::Absolute { resource_type, .. } => Some(resource_type),
+            Self::Relative { resource_type, .. }
+            | Self::Absolute { resource_type, .. }
+            | Self::Conditional { resource_type, .. } => Some(resource_type),
             Self::Contained { .. } | Self::Urn(_) | Self::Other(_) => None,
         }
     }
@@ -106,7 +120,7 @@ impl<'a> Literal<'a> {
     pub const fn id(&self) -> Option<&'a str> {
         match self {
             Self::Relative { id, .. } | Self::Absolute { id, .. } | Self::Contained { id } => Some(id),
-            Self::Urn(_) | Self::Other(_) => None,
+            Self::Urn(_) | Self::Conditional { .. } | Self::Other(_) => None,
         }
     }
 
@@ -115,7 +129,7 @@ impl<'a> Literal<'a> {
     pub const fn version(&self) -> Option<&'a str> {
         match self {
             Self::Relative { version, .. } | Self::Absolute { version, .. } => *version,
-            Self::Contained { .. } | Self::Urn(_) | Self::Other(_) => None,
+            Self::Contained { .. } | Self::Urn(_) | Self::Conditional { .. } | Self::Other(_) => None,
         }
     }
 }
@@ -146,6 +160,7 @@ impl fmt::Display for Literal<'_> {
                 version.map_or(Ok(()), |version| write!(f, "/_history/{version}"))
             }
             Self::Contained { id } => write!(f, "#{id}"),
+            Self::Conditional { resource_type, query } => write!(f, "{resource_type}?{query}"),
             Self::Urn(text) | Self::Other(text) => f.write_str(text),
         }
     }

@@ -6,7 +6,8 @@ use crate::element::{
     Unmodelled, Value, Writer,
 };
 use crate::issue::{Issue, Kind, Path, Report, Severity};
-use crate::primitive::{Text, Uri, Xhtml};
+use crate::primitive::{Text, Uri, Xhtml, urn_fault};
+use std::borrow::Cow;
 
 /// A primitive element: a value, or extensions that stand for one, or both.
 ///
@@ -101,6 +102,35 @@ impl<S: Scalar> Primitive<S> {
     }
 }
 
+/// What is odd about a value that its type allows: the key, and what was found.
+#[inline]
+fn oddity(of: &str, text: &Cow<'_, str>) -> Option<(&'static str, String)> {
+    match of {
+        "string" | "markdown" => {
+            // Most texts begin with a letter; and JSON has control characters as escapes alone.
+            if text.as_bytes().first().is_none_or(|first| *first <= b' ' || !first.is_ascii())
+                && text.chars().all(char::is_whitespace)
+            {
+                return Some(("blank", "found a string of blanks, wanted no member or some text".to_owned()));
+            }
+            let Cow::Owned(unescaped) = text else { return None };
+            let is_control = |c: &char| *c < ' ' && !matches!(c, '\t' | '\n' | '\r');
+            let found = unescaped.chars().find(is_control)?;
+            let message =
+                format!("found the control character {}, wanted none but tab and line ends", found.escape_unicode());
+            Some(("control-character", message))
+        }
+        "uri" if text.starts_with("urn:") => {
+            let reason = urn_fault(text)?;
+            Some((
+                "urn",
+                format!("`{}` is no URN of its namespace: {reason}", text.chars().take(64).collect::<String>()),
+            ))
+        }
+        _ => None,
+    }
+}
+
 /// Reads the token of a scalar, and reports why it is none.
 #[inline]
 pub(super) fn read_scalar<S: Scalar>(slot: &mut Option<S>, r: &mut Reader<'_>, at: &Path<'_>) -> Read<Outcome> {
@@ -109,6 +139,9 @@ pub(super) fn read_scalar<S: Scalar>(slot: &mut Option<S>, r: &mut Reader<'_>, a
     let Some(text) = r.scalar(at, S::TOKEN)? else { return Ok(Outcome::Refused) };
     match S::from_text(&text) {
         Ok(value) => {
+            if let Some((rule, message)) = oddity(S::TYPE, &text) {
+                r.find_as(Severity::Warning, offset, rule, Kind::Value, at, message);
+            }
             *slot = Some(value);
             r.done(text);
             Ok(Outcome::Taken)

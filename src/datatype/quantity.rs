@@ -1,13 +1,26 @@
 //! Measured and counted amounts.
 
 use super::Primitive;
+use super::judged::{UCUM, judge_unit};
 use crate::code::QuantityComparator;
 use crate::element::Value;
+use crate::issue::{Path, Report};
 use crate::primitive::{Code, Decimal, PositiveInt, Text, Uri};
 use std::cmp::Ordering;
 
-const UCUM: &str = "http://unitsofmeasure.org";
 const ISO_4217: &str = "urn:iso:std:iso:4217";
+
+fn judge_code(
+    system: &Option<Primitive<Uri>>,
+    code: &Option<Primitive<Code>>,
+    at: &Path<'_>,
+    row: &'static str,
+    report: &mut Report,
+) {
+    if let (true, Some(code)) = (system_stated(system, UCUM), code.as_ref().and_then(|code| code.value.as_ref())) {
+        judge_unit(code.as_str(), &at.child("code"), row, report);
+    }
+}
 
 macro_rules! quantity {
     (
@@ -33,6 +46,7 @@ macro_rules! quantity {
                 "qty-3", "a coded unit has a system", |quantity| quantity.code.is_none() || quantity.system.is_some();
                 $( $key, $message, $check; )*
             }
+            also |quantity, at, report| judge_code(&quantity.system, &quantity.code, at, $type, report);
         }
     };
 }
@@ -103,6 +117,7 @@ datatype! {
     rules {
         "qty-3", "a coded unit has a system", |quantity| quantity.code.is_none() || quantity.system.is_some();
     }
+    also |quantity, at, report| judge_code(&quantity.system, &quantity.code, at, "SimpleQuantity", report);
     forbids {
         "comparator" "sqty-1", "a simple quantity is exactly what it says, and has no comparator";
     }

@@ -11,7 +11,8 @@
 //! a type that [`choice!`] declared, whose members are `value[x]`. From the rows come the struct, its
 //! [`Definition`](super::Definition), its reader and writer, and the walk over its children. A rule is its key, where
 //! it points if not at the element itself, what it demands, and the check. Rules that need to see the whole resource
-//! are named after `walked`; the walk checks them. A member that a rule forbids, and that has no row, is named after
+//! are named after `walked`; the walk checks them. What has no key in the specification, or a message of its own, is judged
+//! by the function after `also`. A member that a rule forbids, and that has no row, is named after
 //! `forbids`; the reader finds it.
 
 macro_rules! row_type {
@@ -169,6 +170,7 @@ macro_rules! element {
         $( rules { $( $key:literal $(at $place:literal)? , $message:literal, $check:expr; )* } )?
         $( walked $($walked:path),+ ; )?
         $( facts $facts:expr; )?
+        $( also $also:expr; )?
         $( read $hook:expr; )?
         $( forbids { $( $forbidden:literal $forbidden_key:literal, $forbidden_message:literal; )* } )?
     ) => {
@@ -334,6 +336,10 @@ macro_rules! element {
                             $crate::element::broken($key, $message, $path, &rule_place!(at $($place)?), report);
                         }
                     )* )?
+                    $(
+                        let also: fn(&Self, &$crate::issue::Path<'_>, &mut $crate::issue::Report) = $also;
+                        also(self, at, report);
+                    )?
                 }
 
                 fn children<'n>(

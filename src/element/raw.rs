@@ -29,20 +29,24 @@ impl Raw {
 
     /// Drops the white space between the tokens of a text that is known to be JSON.
     pub(crate) fn compact(text: &str) -> Self {
-        let text = text.trim_matches([' ', '\n', '\r', '\t']);
         let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(quote) = rest.find('"') {
-            let (between, string) = rest.split_at(quote);
-            out.extend(between.chars().filter(|c| !c.is_ascii_whitespace()));
-            let end = closing_quote(string);
-            let (string, after) = string.split_at(end);
-            out.push_str(string);
-            rest = after;
-        }
-        out.extend(rest.chars().filter(|c| !c.is_ascii_whitespace()));
+        push_compact(text, &mut out);
         Self(out.into_boxed_str())
     }
+}
+
+/// Appends a text that is known to be JSON without the white space between its tokens.
+pub(super) fn push_compact(text: &str, out: &mut String) {
+    let mut rest = text;
+    while let Some(quote) = rest.find('"') {
+        let (between, string) = rest.split_at(quote);
+        out.extend(between.chars().filter(|c| !c.is_ascii_whitespace()));
+        let end = closing_quote(string);
+        let (string, after) = string.split_at(end);
+        out.push_str(string);
+        rest = after;
+    }
+    out.extend(rest.chars().filter(|c| !c.is_ascii_whitespace()));
 }
 
 /// The length of the string that `text` begins with, quotes included.

@@ -129,6 +129,8 @@ pub enum Facts<'n> {
         full_url: Option<&'n str>,
         /// The id of the resource, where there is one.
         id: Option<&'n str>,
+        /// Whether there is a resource.
+        resource: bool,
     },
     /// A narrative.
     Narrative {
@@ -152,6 +154,8 @@ pub enum Facts<'n> {
         containing: bool,
         /// Whether it has a version or a time of update.
         versioned: bool,
+        /// The language of its content.
+        language: Option<&'n str>,
     },
     /// A resource of a type that the crate does not model, as JSON text.
     Text {

@@ -133,6 +133,7 @@ mod date_time;
 mod decimal;
 mod instant;
 mod integer;
+mod language;
 pub(crate) mod moment;
 mod text;
 mod time_of_day;
@@ -147,11 +148,13 @@ pub use date_time::DateTime;
 pub use decimal::Decimal;
 pub use instant::Instant;
 pub use integer::{Integer, PositiveInt, UnsignedInt};
+pub(crate) use language::{TagFault, judge_tag};
 pub use text::{Markdown, Text, Xhtml};
 pub use time_of_day::Time;
 pub(crate) use token::is_id;
 pub use token::{Code, Id};
 pub use uri::{Oid, Uri, Uuid};
+pub(crate) use uri::{is_absolute, urn_fault};
 
 #[cfg(test)]
 mod tests {

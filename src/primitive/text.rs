@@ -16,6 +16,15 @@ fn check_string(text: &str) -> Result<(), &'static str> {
 const NO_DIV: &str = "wants one div element, from its `<div` to its `</div>`, and nothing around it";
 const NO_NAMESPACE: &str = "wants a div element in the xhtml namespace, xmlns=\"http://www.w3.org/1999/xhtml\"";
 
+/// The prefix that the name of an element begins with, with its colon, and what follows. There need not be one.
+fn root_prefix(text: &str) -> Option<(&str, &str)> {
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match text.find(|c| !is_name(c)).map(|end| (end, text.as_bytes().get(end))) {
+        Some((end, Some(b':'))) if end > 0 => text.split_at_checked(end + 1),
+        _ => Some(("", text)),
+    }
+}
+
 /// Checks the root: one `div` in the namespace of XHTML.
 fn check_xhtml(text: &str) -> Result<(), &'static str> {
     const USUAL: &str = "<div xmlns=\"http://www.w3.org/1999/xhtml\"";
@@ -23,13 +32,21 @@ fn check_xhtml(text: &str) -> Result<(), &'static str> {
         return Ok(());
     }
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
-    let inside = text.strip_prefix("<div").filter(|rest| rest.starts_with([' ', '\t', '\r', '\n', '/', '>']));
+    let (prefix, after) = text.strip_prefix('<').and_then(root_prefix).ok_or(NO_DIV)?;
+    let inside = after.strip_prefix("div").filter(|rest| rest.starts_with([' ', '\t', '\r', '\n', '/', '>']));
     let tag = inside.and_then(|rest| rest.split_once('>')).map(|(tag, _)| tag).ok_or(NO_DIV)?;
     let alone = tag.ends_with('/') && text.matches('>').count() == 1;
-    if !text.ends_with("</div>") && !alone {
+    let open = text.strip_suffix('>').map(|text| text.trim_end_matches([' ', '\t', '\r', '\n']));
+    let closed = open.and_then(|text| text.strip_suffix("div")?.strip_suffix(prefix)?.strip_suffix("</")).is_some();
+    if !closed && !alone {
         return Err(NO_DIV);
     }
     let namespaced = tag.split("xmlns").skip(1).any(|rest| {
+        let declared = prefix.strip_suffix(':');
+        let rest = match declared {
+            Some(prefix) => rest.strip_prefix(':').and_then(|rest| rest.strip_prefix(prefix)).unwrap_or_default(),
+            None => rest,
+        };
         let value = rest.trim_start().strip_prefix('=').map(str::trim_start);
         let quoted = value.and_then(|value| value.strip_prefix(['"', '\'']));
         quoted

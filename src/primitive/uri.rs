@@ -72,6 +72,24 @@ fn check_uuid(text: &str) -> Result<(), &'static str> {
     }
 }
 
+/// Why a uri that names the namespace of UUIDs or of OIDs is none.
+pub(crate) fn urn_fault(text: &str) -> Option<&'static str> {
+    let checked = match text.get(..8)? {
+        "urn:uuid" => check_uuid(text),
+        "urn:oid:" => check_oid(text),
+        _ => return None,
+    };
+    checked.err()
+}
+
+/// Whether the text begins with a scheme.
+pub(crate) fn is_absolute(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+    })
+}
+
 text_form! {
     /// FHIR `uri`: a reference by RFC 3986, absolute or relative, compared character by character.
     ///

@@ -85,6 +85,9 @@ impl Resolve for InBundle<'_> {
             Some(Literal::Contained { .. }) => {
                 return Resolution::NotAllowed { reason: "a contained resource is known to its container alone" };
             }
+            Some(Literal::Conditional { .. }) => {
+                return Resolution::NotAllowed { reason: "a conditional reference is for transactions alone" };
+            }
             Some(Literal::Relative { resource_type, id, .. }) => match link.base() {
                 Some(base) => {
                     let url = format!("{base}/{resource_type}/{id}");

@@ -2,8 +2,10 @@
 
 use super::{Bundle, Device, DeviceComponent, DeviceMetric, Document, OperationOutcome};
 use crate::code::is_resource_type;
-use crate::element::{Definition, Facts, Node, Outcome, Read, ReadMode, Reader, TypeDef, Value, Writer};
+use crate::datatype::{Extension, Meta, Narrative, Primitive};
+use crate::element::{Definition, Facts, Node, Outcome, Raw, Read, ReadMode, Reader, Slot, TypeDef, Value, Writer};
 use crate::issue::{Kind, Path, Report, Severity};
+use crate::primitive::{Code, Id, Uri};
 use std::any::Any;
 use std::borrow::Cow;
 
@@ -91,6 +93,97 @@ pub(crate) fn member<'j>(json: &'j str, name: &str) -> Option<&'j str> {
     None
 }
 
+/// How many resources of types that are not modelled may stand around one that is read for its faults: each of them holds
+/// what is inside it once more while that is read.
+pub(crate) const MAX_INNER: usize = 4;
+
+/// Whether a resource of that type has the elements of a DomainResource: text, contained resources and extensions.
+pub(crate) fn is_domain(resource_type: &str) -> bool {
+    !matches!(resource_type, "Binary" | "Bundle" | "Parameters")
+}
+
+/// Reads a resource as text, and what every resource has, and what is modelled, for their faults alone. So many resources that
+/// are kept as text stand around it.
+fn read_text(resource_type: &str, inner: usize, r: &mut Reader<'_>, at: &Path<'_>, out: &mut String) -> Read<()> {
+    r.any_resource(at, out, &mut |r, at, key, depth, out| {
+        let first = r.peek();
+        match key {
+            "extension" | "modifierExtension" => judge::<Vec<Extension>>(r, at),
+            "id" if depth == 0 => judge::<Option<Primitive<Id>>>(r, at),
+            "meta" if depth == 0 => judge::<Option<Meta>>(r, at),
+            "implicitRules" if depth == 0 => judge::<Option<Primitive<Uri>>>(r, at),
+            "language" if depth == 0 => judge::<Option<Primitive<Code>>>(r, at),
+            "text" | "contained" if depth == 0 && !is_domain(resource_type) => {
+                let message = format!("`{key}` is not a member of {resource_type} in FHIR STU3");
+                r.find(r.offset(), "unknown-member", Kind::Structure, at, message);
+                Ok(false)
+            }
+            "text" if depth == 0 => judge::<Option<Narrative>>(r, at),
+            "contained" if depth == 0 && first != Some(b'[') => judge::<Vec<Resource>>(r, at),
+            "contained" if depth == 0 => {
+                out.push('[');
+                r.array(at, "resources", &mut |r, index| {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    read_inner(inner + 1, r, &at.indexed(index), out)
+                })?;
+                out.push(']');
+                Ok(true)
+            }
+            "resource" if first == Some(b'{') && r.resource_type_ahead().is_ok_and(|found| found.is_some()) => {
+                read_inner(inner + 1, r, at, out)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    })
+}
+
+/// Reads a value for its faults.
+fn judge<S: Slot + Default>(r: &mut Reader<'_>, at: &Path<'_>) -> Read<bool> {
+    r.scratch(|r| S::default().read(r, at))?;
+    Ok(true)
+}
+
+/// Reads a resource within one that is kept as text, and writes it as it stands.
+fn read_inner(inner: usize, r: &mut Reader<'_>, at: &Path<'_>, out: &mut String) -> Read<()> {
+    r.peek();
+    let start = r.offset();
+    let found = if r.peek() == Some(b'{') { r.resource_type_ahead().ok().flatten() } else { None };
+    match found.as_deref() {
+        Some(_) if inner > MAX_INNER => {
+            let message = format!("not checked, as it stands within {inner} resources of types that are not modelled");
+            r.find_as(Severity::Information, start, "unchecked-type", Kind::Informational, at, message);
+            r.any_resource(at, out, &mut |_, _, _, _, _| Ok(false))
+        }
+        Some(found) if !MODELLED.contains(&found) => {
+            unknown_type(found, start, r, at);
+            read_text(found, inner, r, at, out)
+        }
+        _ => {
+            r.scratch(|r| Resource::blank().read(r, at))?;
+            out.push_str(Raw::compact(r.text_since(start)).as_str());
+            Ok(())
+        }
+    }
+}
+
+/// Reports a resource type that STU3 has not. Within a document a lenient read keeps such a resource.
+fn unknown_type(found: &str, offset: usize, r: &mut Reader<'_>, at: &Path<'_>) {
+    if is_resource_type(found) {
+        return;
+    }
+    let hint = similar_type(found).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+    let message = format!("`{found}` is not a resource type of FHIR STU3{hint}");
+    let here = at.child("resourceType");
+    if r.is_within() {
+        r.find(offset, "resource-type", Kind::Structure, &here, message);
+    } else {
+        r.find_as(Severity::Error, offset, "resource-type", Kind::Structure, &here, message);
+    }
+}
+
 macro_rules! each {
     ($self:expr, $resource:ident => $typed:expr, $other:ident => $text:expr) => {
         match $self {
@@ -126,7 +219,7 @@ impl Resource {
 
     fn read_other(&mut self, found: &str, r: &mut Reader<'_>, at: &Path<'_>) -> Read<Outcome> {
         let mut json = String::new();
-        r.any_resource(at, &mut json)?;
+        read_text(found, 0, r, at, &mut json)?;
         *self = Self::Other(OtherResource { resource_type: found.into(), json: json.into_boxed_str() });
         Ok(Outcome::Taken)
     }
@@ -185,12 +278,7 @@ impl Value for Resource {
             Some("Bundle") => Self::Bundle(Box::new(Bundle::blank())),
             Some("OperationOutcome") => Self::OperationOutcome(Box::new(OperationOutcome::blank())),
             Some(found) => {
-                if !is_resource_type(found) {
-                    let hint = similar_type(found).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-                    let message = format!("`{found}` is not a resource type of FHIR STU3{hint}");
-                    let at = at.child("resourceType");
-                    r.find_as(Severity::Error, offset, "resource-type", Kind::Structure, &at, message);
-                }
+                unknown_type(found, offset, r, at);
                 return self.read_other(found, r, at);
             }
             None => {

@@ -4,8 +4,9 @@ use super::Resource;
 use crate::code::{BundleType, HttpVerb, SearchEntryMode};
 use crate::datatype::{Identifier, Meta, Primitive, Signature};
 use crate::element::{Facts, Value};
+use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::primitive::{Code, Decimal, Id, Instant, Text, UnsignedInt, Uri};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 element! {
     /// Several resources in one document: the answer to a search, a history, a transaction, a collection.
@@ -43,7 +44,8 @@ element! {
         signature "signature" [0..1] Signature;
     }
     rules {
-        "bdl-7", "entries with the same `fullUrl` have different versions", |bundle| full_urls_differ(bundle);
+        // The function below names the entries that break it.
+        "bdl-7", "entries with the same `fullUrl` have different versions", |_| true;
         "bdl-9", "a document has an identifier with a system and a value", |bundle| {
             let identified = |id: &Identifier| id.system.is_some() && id.value.is_some();
             bundle.r#type.value != Some(BundleType::Document) || bundle.identifier.as_ref().is_some_and(identified)
@@ -68,7 +70,9 @@ element! {
         narrated: false,
         containing: false,
         versioned: super::is_versioned(bundle.meta.as_ref()),
+        language: bundle.language.as_ref().and_then(|language| language.value.as_ref()).map(Code::as_str),
     };
+    also judge_entries;
 }
 
 document!(Bundle, "Bundle");
@@ -90,12 +94,59 @@ fn is(bundle: &Bundle, types: &[BundleType]) -> bool {
     bundle.r#type.value.as_ref().is_none_or(|own| types.contains(own))
 }
 
-fn full_urls_differ(bundle: &Bundle) -> bool {
-    let mut known = BTreeSet::new();
-    bundle.entry.iter().all(|entry| {
-        let Some(url) = entry.full_url.as_ref().and_then(|url| url.value.as_ref()) else { return true };
-        known.insert((url.as_str(), entry.resource.as_ref().and_then(version)))
-    })
+/// The address of an entry, where it has one.
+fn full_url(entry: &Entry) -> Option<&str> {
+    entry.full_url.as_ref().and_then(|url| url.value.as_ref()).map(Uri::as_str)
+}
+
+/// Judges the entries of a bundle against each other and against what the bundle is for.
+fn judge_entries(bundle: &Bundle, at: &Path<'_>, report: &mut Report) {
+    distinct_versions(bundle, at, report);
+    let unaddressed =
+        [BundleType::Batch, BundleType::Transaction, BundleType::BatchResponse, BundleType::TransactionResponse];
+    let addressed = !is(bundle, &unaddressed);
+    let searchset = bundle.r#type.value == Some(BundleType::Searchset);
+    for (index, entry) in bundle.entry.iter().enumerate() {
+        let Some(resource) = &entry.resource else { continue };
+        let here = at.item("entry", index);
+        if addressed && entry.full_url.is_none() && !report.counts(Severity::Error) {
+            let wanted = "wanted the address of the resource, which only batches, transactions and their responses may go without";
+            let issue = Issue::new(
+                "full-url",
+                Severity::Error,
+                Kind::Required,
+                here,
+                format!("the entry has no `fullUrl`, {wanted}"),
+            );
+            report.push(issue.with_row("Bundle.entry.fullUrl"));
+        }
+        let matched = entry
+            .search
+            .as_ref()
+            .is_none_or(|search| search.mode.as_ref().and_then(|mode| mode.value) != Some(SearchEntryMode::Outcome));
+        if searchset && matched && resource.id().is_none() && resource.resource_type() != "OperationOutcome" {
+            let message = format!("the {} that a search found has no id", resource.resource_type());
+            let issue = Issue::new("search-id", Severity::Warning, Kind::Required, here, message);
+            report.push(issue.with_row("Bundle.entry.resource"));
+        }
+    }
+}
+
+/// bdl-7: no two entries have the same address and the same version.
+fn distinct_versions(bundle: &Bundle, at: &Path<'_>, report: &mut Report) {
+    let mut known = BTreeMap::new();
+    for (index, entry) in bundle.entry.iter().enumerate() {
+        let Some(url) = full_url(entry) else { continue };
+        let version = entry.resource.as_ref().and_then(version);
+        let Some(first) = known.insert((url, version), index) else { continue };
+        known.insert((url, version), first);
+        let of =
+            version.map_or_else(|| "without a version".to_owned(), |version| format!("of the version `{version}`"));
+        let message =
+            format!("entry[{first}] and entry[{index}] both have the fullUrl `{url}`, {of}; wanted different versions");
+        let issue = Issue::new("bdl-7", Severity::Error, Kind::Invariant, at, message);
+        report.push(issue.with_row("Bundle"));
+    }
 }
 
 fn version(resource: &Resource) -> Option<&str> {
@@ -156,6 +207,7 @@ backbone! {
     facts |entry| Facts::Entry {
         full_url: entry.full_url.as_ref().and_then(|url| url.value.as_ref()).map(Uri::as_str),
         id: entry.resource.as_ref().and_then(Resource::id),
+        resource: entry.resource.is_some(),
     };
 }
 

@@ -21,6 +21,9 @@ pub(crate) trait Document: Value {
     fn root<'a>(r: &mut Reader<'a>) -> Cow<'a, str>;
 }
 
+/// What some programs write before a document in UTF-8.
+pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// Reads a document as far as it can be read, with every finding.
 pub(crate) fn read_document<T: Document>(json: &[u8], mode: ReadMode) -> (Option<T>, Report) {
     read_within(json, mode, usize::MAX)
@@ -32,12 +35,19 @@ pub(crate) fn read_within<T: Document>(json: &[u8], mode: ReadMode, memory: usiz
         Ok(text) => text,
         Err(error) => return (None, not_utf8(json, error.valid_up_to())),
     };
+    let marked = text.starts_with(BYTE_ORDER_MARK);
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let mut r = Reader::new(text, mode).with_memory(memory);
     let root = T::root(&mut r);
     let mut value = T::blank();
     let end = read_to_end(&mut value, &mut r, &Path::root(&root));
     let mut report = r.into_report(&root);
     hint::add(&mut report, &root);
+    if marked && mode == ReadMode::Strict {
+        let message = "found a byte order mark before the document, wanted none (RFC 8259, section 8.1)";
+        let issue = Issue::new("byte-order-mark", Severity::Warning, Kind::Invalid, &*root, message);
+        report.push_front(issue.with_position(Position { line: 1, column: 1 }));
+    }
     (end.is_ok_and(|outcome| outcome == Outcome::Taken).then_some(value), report)
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Device, DeviceComponent, DeviceMetric};
 use crate::element::{Definition, Element};
-use crate::issue::{Issue, Kind, Path, Report};
+use crate::issue::{Issue, Kind, Path, Report, Severity};
 
 /// Members and shapes that one version of FHIR has and STU3 has not: the type and the member, the rule that was broken
 /// there, and the version. They are those of the three device resources and of the datatypes that they share.
@@ -33,6 +33,8 @@ const MARKS: &[(&str, &str, &str)] = &[
     ("DeviceMetric.device", "unknown-member", "R5"),
     ("DeviceMetric.measurementFrequency", "unknown-member", "R5"),
     ("DeviceComponent.productionSpecification.property", "unknown-member", "R4"),
+    ("Bundle.timestamp", "unknown-member", "R4"),
+    ("Bundle.issues", "unknown-member", "R5"),
     ("Meta.source", "unknown-member", "R4"),
     ("Reference.type", "unknown-member", "R4"),
     ("Extension.valueCanonical", "unknown-member", "R4"),
@@ -46,7 +48,14 @@ const TYPES: &[(&str, &str)] = &[
     ("DeviceUsage", "R5"),
     ("DeviceDispense", "R5"),
     ("DeviceAssociation", "R5"),
+    ("ServiceRequest", "R4"),
+    ("MedicationKnowledge", "R4"),
+    ("MolecularSequence", "R4"),
+    ("OrganizationAffiliation", "R4"),
+    ("SubscriptionTopic", "R5"),
     ("DeviceUseRequest", "DSTU2"),
+    ("DiagnosticOrder", "DSTU2"),
+    ("MedicationOrder", "DSTU2"),
 ];
 
 /// Says first what explains the findings: a document of another version of FHIR, or of another type.
@@ -63,7 +72,6 @@ pub(super) fn add(report: &mut Report, root: &str) {
 }
 
 fn other_version(report: &Report, root: &str) -> Option<Issue> {
-    let severity = report.iter().map(|issue| issue.severity).min()?;
     let (version, issue) = report.iter().find_map(|issue| Some((version_of(issue)?, issue)))?;
     let way = match version {
         _ if issue.rule == "resource-type" => "",
@@ -72,20 +80,19 @@ fn other_version(report: &Report, root: &str) -> Option<Issue> {
         _ => "",
     };
     let message = format!("the document looks written for FHIR {version}, wanted FHIR STU3 (see `{}`){way}", issue.at);
-    Some(Issue::new("fhir-version", severity, Kind::NotSupported, Path::root(root), message))
+    Some(Issue::new("fhir-version", Severity::Information, Kind::NotSupported, Path::root(root), message))
 }
 
 fn version_of(issue: &Issue) -> Option<&'static str> {
     if issue.rule == "required-binding" && issue.at == "Device.status" {
         return issue.message.contains("vailable`").then_some("DSTU2");
     }
-    if issue.rule == "xhtml" && issue.message.starts_with("`<div>") {
-        // The examples of DSTU2 were published so.
-        return Some("DSTU2");
-    }
     let name = issue.at.rsplit('.').next().unwrap_or_default();
     if name == "fhir_comments" {
         return Some("DSTU2");
+    }
+    if issue.rule == "required-binding" && issue.row == "Bundle.entry.request.method" {
+        return ["`PATCH`", "`HEAD`"].iter().any(|verb| issue.message.starts_with(verb)).then_some("R4");
     }
     if issue.rule == "resource-type" {
         let named = issue.message.split('`').nth(1);

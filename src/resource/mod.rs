@@ -47,6 +47,7 @@ macro_rules! resource {
                 narrated: resource.text.is_some(),
                 containing: !resource.contained.is_empty(),
                 versioned: $crate::resource::is_versioned(resource.meta.as_ref()),
+                language: resource.language.as_ref().and_then(|language| language.value.as_ref()).map(|code| code.as_str()),
             };
         }
 
@@ -68,12 +69,12 @@ pub mod device_metric;
 mod hint;
 pub mod operation_outcome;
 
-pub(crate) use any::member;
+pub(crate) use any::{MAX_INNER, is_domain, member};
 pub use any::{OtherResource, Resource};
 pub use bundle::Bundle;
 pub use device::Device;
 pub use device_component::DeviceComponent;
 pub use device_metric::DeviceMetric;
 pub use document::Reading;
-pub(crate) use document::{Document, read_document, read_within};
+pub(crate) use document::{BYTE_ORDER_MARK, Document, read_document, read_within};
 pub use operation_outcome::OperationOutcome;

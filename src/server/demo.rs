@@ -20,7 +20,7 @@ pub async fn fill(app: &UpdateServer) -> Result<(), Box<dyn Error>> {
     let store = app.tenanted(&TENANT.parse()?);
     for line in FLEET.iter().flat_map(|file| file.lines()).filter(|line| !line.is_empty()) {
         let checked = check(line.as_bytes(), ReadMode::Strict);
-        if !checked.report().is_empty() {
+        if checked.report().has_errors() {
             return Err(checked.into_parts().1.into());
         }
         let resource = checked.into_valid()?;

@@ -56,6 +56,10 @@ pub(super) fn complete(path: &str, bundle: &str, coin: bool, chosen: &mut Vec<&'
         }
         _ => {}
     }
+    let addressed = !matches!(bundle, "batch" | "transaction" | "batch-response" | "transaction-response");
+    if path == "Bundle.entry" && addressed && chosen.contains(&"resource") {
+        chosen.push("fullUrl");
+    }
     let mut known = 0;
     while known < chosen.len() {
         known = chosen.len();
@@ -84,6 +88,9 @@ pub(super) fn text(path: &str, name: &str, part: bool) -> Wanted {
         ("Age" | "Count" | "Distance" | "Duration", "system") => Wanted::Exactly("http://unitsofmeasure.org"),
         ("Money", "system") => Wanted::Exactly("urn:iso:std:iso:4217"),
         ("Count", "code") => Wanted::Exactly("1"),
+        ("Age" | "Duration", "code") => Wanted::Exactly("h"),
+        ("Distance", "code") => Wanted::Exactly("m"),
+        (_, "language") => Wanted::Exactly("de-CH"),
         ("Count", "value") => Wanted::Of(COUNT),
         ("Age", "value") | ("Timing.repeat", "duration" | "period") => Wanted::Of(AMOUNT),
         _ => Wanted::Any,
@@ -103,6 +110,8 @@ pub(super) fn mend(json: &mut Json, root: &str, report: &Report) -> bool {
             "per-1" => "end",
             "rng-2" => "high",
             "tim-9" => "offset",
+            "attachment-hash" => "hash",
+            "attachment-size" => "size",
             _ => continue,
         };
         if let Some(element) = issue.at.strip_prefix(root).and_then(|below| json.find_mut(below)) {

@@ -13,8 +13,20 @@ const FEW_IDS: usize = 32;
 pub(super) struct Contained<'n> {
     pub(super) id: &'n str,
     pub(super) resource_type: &'n str,
-    /// Whether some local reference names it.
-    pub(super) referred: bool,
+    /// How the resource is referred to.
+    pub(super) referred: Referred,
+}
+
+/// How a contained resource is referred to, by the best that was found.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Referred {
+    /// By nothing.
+    #[default]
+    Not,
+    /// By an image or a link of the narrative, which no reference of the resource is.
+    InNarrative,
+    /// By a reference.
+    ByReference,
 }
 
 /// A resource with an identity of its own.
@@ -23,7 +35,8 @@ pub(super) struct Container<'n> {
     few: [Contained<'n>; FEW],
     count: usize,
     more: BTreeMap<&'n str, Contained<'n>>,
-    ids: Ids<'n>,
+    /// Whether some contained resource has an id that reading refused, so that it is not known which one is meant.
+    pub(super) doubtful: bool,
     /// For the contained resources that the walk has met after a finding: the number, and how many findings came before.
     pub(super) met: Vec<(usize, usize)>,
 }
@@ -32,7 +45,7 @@ impl<'n> Container<'n> {
     /// Adds a contained resource. Says whether its id is new.
     pub(super) fn add(&mut self, id: &'n str, resource_type: &'n str) -> bool {
         let new = id.is_empty() || self.find(id).is_none();
-        let contained = Contained { id, resource_type, referred: false };
+        let contained = Contained { id, resource_type, referred: Referred::Not };
         match self.few.get_mut(self.count) {
             Some(slot) => *slot = contained,
             None => {
@@ -49,42 +62,34 @@ impl<'n> Container<'n> {
     }
 
     /// The contained resource that a local reference names, which is thereby referred to.
-    pub(super) fn refer(&mut self, id: &str) -> Option<Contained<'n>> {
+    pub(super) fn refer(&mut self, id: &str, how: Referred) -> Option<Contained<'n>> {
         let found = self.find(id).filter(|found| !found.id.is_empty())?;
-        found.referred = true;
+        found.referred = found.referred.max(how);
         Some(*found)
     }
 
-    /// Whether some local reference names the contained resource.
-    pub(super) fn is_referred(&mut self, id: &str) -> bool {
-        self.find(id).is_some_and(|found| found.referred && !found.id.is_empty())
-    }
-
-    /// Whether there is no contained resource.
-    pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
+    /// How the contained resource is referred to.
+    pub(super) fn referred(&mut self, id: &str) -> Referred {
+        self.find(id).filter(|found| !found.id.is_empty()).map_or(Referred::Not, |found| found.referred)
     }
 
     /// Whether there is a contained resource of that id.
     pub(super) fn contains(&mut self, id: &str) -> bool {
         !id.is_empty() && self.find(id).is_some()
     }
-
-    /// Notes the id of an element. Says whether it is new.
-    pub(super) fn note(&mut self, id: &'n str) -> bool {
-        self.ids.note(id)
-    }
 }
 
+/// The ids of the elements of a resource.
 #[derive(Default)]
-struct Ids<'n> {
+pub(super) struct Ids<'n> {
     few: [&'n str; FEW_IDS],
     count: usize,
     more: BTreeSet<&'n str>,
 }
 
 impl<'n> Ids<'n> {
-    fn note(&mut self, id: &'n str) -> bool {
+    /// Notes the id of an element. Says whether it is new.
+    pub(super) fn note(&mut self, id: &'n str) -> bool {
         if self.few.iter().take(self.count).any(|known| *known == id) {
             return false;
         }

@@ -2,6 +2,7 @@
 
 use crate::element::{Places, Read, ReadMode, Reader};
 use crate::issue::{Path, Report};
+use crate::resource::BYTE_ORDER_MARK;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -22,6 +23,7 @@ impl Wanted {
 /// Gives each finding its line and column: those of its place, or of the nearest place above it that the text has.
 pub(super) fn locate(report: &mut Report, json: &[u8]) {
     let Ok(text) = std::str::from_utf8(json) else { return };
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let mut wanted = Wanted::default();
     for issue in report.iter() {
         for place in above(&issue.at) {

@@ -4,17 +4,21 @@
 //! is reported on once, with every finding.
 
 mod container;
+mod extensions;
 mod locate;
 mod narrative;
+mod references;
+mod text;
 mod udi;
 mod unchecked;
 mod validator;
 mod walk;
+mod xhtml;
 
 pub use validator::{Rule, Strength, Validator};
 
 use crate::element::{Node, ReadMode};
-use crate::issue::{Path, Report};
+use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource, read_within};
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -71,8 +75,16 @@ static STANDARD: Validator = Validator::new();
 
 /// Validates what stands at the root of a document.
 pub(crate) fn walk_from(node: &dyn Node, root: &str, validator: &Validator) -> Report {
+    walk_with(node, root, validator, None)
+}
+
+fn walk_with(node: &dyn Node, root: &str, validator: &Validator, faulty: Option<&Faulty>) -> Report {
     let mut report = Report::new();
-    walk::resource(node, &Path::root(root), validator, &mut report);
+    let mut w = walk::Walk::new(validator, faulty);
+    walk::resource(node, &Path::root(root), &mut w, &mut report);
+    if let Some(message) = w.unchecked() {
+        report.push(Issue::new("unchecked-type", Severity::Information, Kind::Informational, root, message));
+    }
     report
 }
 
@@ -260,8 +272,9 @@ pub(crate) fn check_with(json: &[u8], mode: ReadMode, validator: &Validator, mem
     let (resource, mut report) = read_within::<Resource>(json, mode, memory);
     let mut unjudged = Report::new();
     if let Some(resource) = &resource {
-        let mut found = resource.validate_by(validator);
-        let faulty = Faulty(report.iter().map(|issue| issue.at.clone()).collect());
+        let is_fault = |issue: &&Issue| issue.severity <= Severity::Error || mode == ReadMode::Lenient && !is_odd(issue);
+        let faulty = Faulty(report.iter().filter(is_fault).map(|issue| issue.at.clone()).collect());
+        let mut found = walk_with(resource, resource.resource_type(), validator, Some(&faulty));
         found.retain(|issue| {
             let meets = faulty.meets(&issue.at);
             if meets {
@@ -276,6 +289,11 @@ pub(crate) fn check_with(json: &[u8], mode: ReadMode, validator: &Validator, mem
         }
     }
     Checked { resource, report, unjudged }
+}
+
+/// Whether a finding of reading is about a value that is known all the same.
+fn is_odd(issue: &Issue) -> bool {
+    matches!(&*issue.rule, "blank" | "control-character" | "urn" | "uri-bracket")
 }
 
 /// The places where reading found a fault.

@@ -1,168 +1,83 @@
 //! What may stand in the `div` of a narrative: well-formed XHTML, of formatting elements and attributes alone.
 
+use super::xhtml::{Content as Holds, Element, Stage, element_of};
 use crate::datatype::{TXT_1, TXT_2};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 use std::collections::BTreeSet;
-
-/// The elements of HTML 4.0, chapters 7 to 11 (without section 9.4) and 15, that are not deprecated, and `a` and `img`.
-const ELEMENTS: &[&str] = &[
-    "a",
-    "abbr",
-    "acronym",
-    "address",
-    "b",
-    "bdo",
-    "big",
-    "blockquote",
-    "br",
-    "caption",
-    "cite",
-    "code",
-    "col",
-    "colgroup",
-    "dd",
-    "dfn",
-    "div",
-    "dl",
-    "dt",
-    "em",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "hr",
-    "i",
-    "img",
-    "kbd",
-    "li",
-    "ol",
-    "p",
-    "pre",
-    "q",
-    "samp",
-    "small",
-    "span",
-    "strong",
-    "sub",
-    "sup",
-    "table",
-    "tbody",
-    "td",
-    "tfoot",
-    "th",
-    "thead",
-    "tr",
-    "tt",
-    "ul",
-    "var",
-];
-
-/// The attributes that such elements may have.
-const ATTRIBUTES: &[&str] = &[
-    "abbr",
-    "accesskey",
-    "align",
-    "alt",
-    "axis",
-    "bgcolor",
-    "border",
-    "cellhalign",
-    "cellpadding",
-    "cellspacing",
-    "cellvalign",
-    "char",
-    "charoff",
-    "charset",
-    "cite",
-    "class",
-    "colspan",
-    "compact",
-    "coords",
-    "dir",
-    "frame",
-    "headers",
-    "height",
-    "href",
-    "hreflang",
-    "hspace",
-    "id",
-    "lang",
-    "longdesc",
-    "name",
-    "nowrap",
-    "rel",
-    "rev",
-    "rowspan",
-    "rules",
-    "scope",
-    "shape",
-    "span",
-    "src",
-    "start",
-    "style",
-    "summary",
-    "tabindex",
-    "title",
-    "type",
-    "valign",
-    "value",
-    "vspace",
-    "width",
-    "xml:lang",
-    "xml:space",
-];
 
 const NAMESPACE: &str = "http://www.w3.org/1999/xhtml";
 
 /// How many open elements are remembered without the heap.
 const FEW: usize = 32;
 
-/// Judges the content of a `div`.
-pub(super) fn narrative(div: &str, at: &Path<'_>, report: &mut Report) {
-    let mut content = Content { rest: div, open: Open::default(), said: false, faults: 0, at, report };
+/// Judges the content of a `div`. `shown` is called with the id of each contained resource that it shows or links to.
+pub(super) fn narrative(div: &str, at: &Path<'_>, report: &mut Report, shown: &mut dyn FnMut(&str)) {
+    let mut content =
+        Content { rest: div, open: Open::default(), prefix: "", said: false, faults: 0, at, report, shown };
     let broken = content.judge().err();
     if let Some(message) = broken {
         content.fault(message);
     } else if !content.said {
-        let message = format!("{}; found a narrative without any", TXT_2.message);
+        let message = "the narrative has neither text nor an image, wanted some";
         let issue = Issue::new(TXT_2.key, Severity::Error, Kind::Invariant, at, message);
         content.report.push(issue.with_row("Narrative.div"));
     }
 }
 
-/// The names of the elements that are open.
+/// An element that is open.
+#[derive(Clone, Copy)]
+struct Frame<'d> {
+    /// The name as it stands in the tag.
+    tag: &'d str,
+    content: Holds,
+    stage: Stage,
+}
+
+impl Default for Frame<'_> {
+    fn default() -> Self {
+        Self { tag: "", content: Holds::Any, stage: Stage::Empty }
+    }
+}
+
+/// The elements that are open.
 #[derive(Default)]
 struct Open<'d> {
-    few: [&'d str; FEW],
+    few: [Frame<'d>; FEW],
     depth: usize,
-    more: Vec<&'d str>,
+    more: Vec<Frame<'d>>,
 }
 
 impl<'d> Open<'d> {
-    fn push(&mut self, name: &'d str) {
+    fn push(&mut self, frame: Frame<'d>) {
         match self.few.get_mut(self.depth) {
-            Some(slot) => *slot = name,
-            None => self.more.push(name),
+            Some(slot) => *slot = frame,
+            None => self.more.push(frame),
         }
         self.depth += 1;
     }
 
-    fn pop(&mut self) -> Option<&'d str> {
+    fn pop(&mut self) -> Option<Frame<'d>> {
         self.depth = self.depth.checked_sub(1)?;
         self.few.get(self.depth).copied().or_else(|| self.more.pop())
+    }
+
+    fn last(&mut self) -> Option<&mut Frame<'d>> {
+        let index = self.depth.checked_sub(1)?;
+        if index < FEW { self.few.get_mut(index) } else { self.more.last_mut() }
     }
 }
 
 struct Content<'d, 'r> {
     rest: &'d str,
     open: Open<'d>,
+    /// The prefix that the root has, with its colon.
+    prefix: &'d str,
     /// Whether there was some text that is not white space, or an image.
     said: bool,
     faults: usize,
     at: &'r Path<'r>,
     report: &'r mut Report,
+    shown: &'r mut dyn FnMut(&str),
 }
 
 /// Why the content is not well-formed; nothing after that can be judged.
@@ -170,12 +85,16 @@ type Broken = String;
 
 impl<'d> Content<'d, '_> {
     fn fault(&mut self, found: impl AsRef<str>) {
+        self.find(Severity::Error, found);
+    }
+
+    fn find(&mut self, severity: Severity, found: impl AsRef<str>) {
         self.faults += 1;
         // A narrative that is another kind of document altogether is not worth more.
         if self.faults > 20 {
             return;
         }
-        let issue = Issue::new(TXT_1.key, Severity::Error, Kind::Invariant, self.at, found.as_ref());
+        let issue = Issue::new(TXT_1.key, severity, Kind::Invariant, self.at, found.as_ref());
         self.report.push(issue.with_row("Narrative.div"));
     }
 
@@ -195,7 +114,7 @@ impl<'d> Content<'d, '_> {
             self.markup()?;
         }
         match self.open.pop() {
-            Some(name) => Err(format!("`<{name}>` is not closed")),
+            Some(open) => Err(format!("`<{}>` is not closed", open.tag)),
             None => Ok(()),
         }
     }
@@ -205,7 +124,17 @@ impl<'d> Content<'d, '_> {
             return Err("found `]]>` in the text".to_owned());
         }
         self.references(text)?;
+        let blank = text.trim_matches(is_space).is_empty();
         self.said |= !text.trim().is_empty();
+        if let Some(open) = self.open.last()
+            && !open.content.has_text()
+            && !(blank && (text.is_empty() || open.content != Holds::Nothing))
+        {
+            let message = format!("found text in `<{}>`, wanted elements alone", open.tag);
+            // One is enough of an element.
+            open.content = Holds::Any;
+            self.fault(message);
+        }
         Ok(())
     }
 
@@ -238,46 +167,67 @@ impl<'d> Content<'d, '_> {
         if let Some(close) = self.rest.strip_prefix("</") {
             let (name, after) = close.split_once('>').ok_or("a closing tag has no `>`")?;
             self.rest = after;
-            let name = name.trim_end();
+            let name = name.trim_end_matches(is_space);
             return match self.open.pop() {
-                Some(open) if open == name => Ok(()),
-                Some(open) => Err(format!("found `</{name}>`, wanted `</{open}>`")),
+                Some(open) if open.tag == name => {
+                    self.close(open);
+                    Ok(())
+                }
+                Some(open) => Err(format!("found `</{name}>`, wanted `</{}>`", open.tag)),
                 None => Err(format!("found `</{name}>`, which closes nothing")),
             };
         }
         self.element()
     }
 
+    fn close(&mut self, frame: Frame<'d>) {
+        if let Some(wanted) = frame.content.missing(frame.stage) {
+            self.fault(format!("`<{}>` has no {wanted}, wanted at least one", frame.tag));
+        }
+    }
+
     fn element(&mut self) -> Result<(), Broken> {
         if self.open.depth == 0 && self.said {
             return Err("found something beside the div element".to_owned());
         }
+        let root = self.open.depth == 0;
         let rest = self.rest.strip_prefix('<').unwrap_or_default();
-        let (name, rest) = split_name(rest).ok_or("found `<` that begins no tag, wanted `&lt;`")?;
-        if !ELEMENTS.contains(&name) {
-            self.fault(format!("`<{name}>` is not allowed in a narrative, wanted formatting elements alone"));
+        let (tag, rest) = split_name(rest).ok_or("found `<` that begins no tag, wanted `&lt;`")?;
+        if root && let Some((prefix, _)) = tag.split_once(':') {
+            self.prefix = tag.get(..=prefix.len()).unwrap_or_default();
+            self.find(
+                Severity::Warning,
+                format!("the namespace of XHTML has the prefix `{prefix}`, wanted `<div`, which all readers know"),
+            );
         }
+        let name = tag.strip_prefix(self.prefix).unwrap_or(tag);
+        let element = element_of(name).filter(|_| name.len() + self.prefix.len() == tag.len());
+        if element.is_none() {
+            self.fault(format!("`<{tag}>` is not allowed in a narrative, wanted formatting elements alone"));
+        }
+        self.place(name, tag, element.is_some());
+        // One without an address is told of as such.
+        self.said |= element.is_some_and(|element| element.name == "img");
         let mut rest = rest;
         let (mut seen, mut count, mut more) = ([""; 8], 0, BTreeSet::new());
-        loop {
+        let closed = loop {
             let spaced = rest.trim_start_matches(is_space);
             if let Some(after) = spaced.strip_prefix("/>") {
                 self.rest = after;
-                return Ok(());
+                break true;
             }
             if let Some(after) = spaced.strip_prefix('>') {
                 self.rest = after;
-                self.open.push(name);
-                return Ok(());
+                break false;
             }
             if spaced.len() == rest.len() {
-                return Err(format!("the tag `<{name}>` is not well-formed"));
+                return Err(format!("the tag `<{tag}>` is not well-formed"));
             }
             let (attribute, value, after) = split_attribute(spaced).ok_or_else(|| {
-                format!("the tag `<{name}>` is not well-formed, wanted attributes with values in quotes")
+                format!("the tag `<{tag}>` is not well-formed, wanted attributes with values in quotes")
             })?;
             if seen.contains(&attribute) || more.contains(attribute) {
-                return Err(format!("`<{name}>` has the attribute `{attribute}` twice"));
+                return Err(format!("`<{tag}>` has the attribute `{attribute}` twice"));
             }
             match seen.get_mut(count) {
                 Some(slot) => *slot = attribute,
@@ -285,25 +235,65 @@ impl<'d> Content<'d, '_> {
             }
             count += 1;
             self.references(value)?;
-            self.attribute(name, attribute, value);
+            self.attribute(element, tag, attribute, value);
             rest = after;
+        };
+        if let Some(element) = element {
+            let missing = |name: &&&str| !seen.contains(*name) && !more.contains(**name);
+            if let Some(missing) = element.required().iter().find(missing) {
+                self.fault(format!("`<{tag}>` has no attribute `{missing}`, wanted one"));
+            }
+        }
+        let frame = Frame { tag, content: element.map_or(Holds::Any, |element| element.content), stage: Stage::Empty };
+        if closed {
+            self.close(frame);
+        } else {
+            self.open.push(frame);
+        }
+        Ok(())
+    }
+
+    /// Judges whether an element may stand where it does.
+    fn place(&mut self, name: &str, tag: &str, known: bool) {
+        let Some(open) = self.open.last() else { return };
+        match open.content.after(open.stage, name) {
+            Some(next) => open.stage = next,
+            None if !known => {}
+            None => {
+                let message = format!("`<{tag}>` may not stand there in `<{}>`", open.tag);
+                // What is wrong with it is said, and the children after it are judged as if it were not there.
+                if open.stage == Stage::Empty && open.content != Holds::Table {
+                    open.stage = Stage::Filled;
+                }
+                self.fault(message);
+            }
         }
     }
 
-    fn attribute(&mut self, element: &str, name: &str, value: &str) {
-        if name == "xmlns" {
-            if value != NAMESPACE {
-                self.fault(format!("`<{element}>` is in the namespace `{value}`, wanted that of xhtml"));
+    fn attribute(&mut self, element: Option<&Element>, tag: &str, name: &str, value: &str) {
+        if name == "xmlns" || (!self.prefix.is_empty() && name.strip_prefix("xmlns:") == self.prefix.strip_suffix(':'))
+        {
+            if value != NAMESPACE && (name != "xmlns" || self.prefix.is_empty()) {
+                self.fault(format!("`<{tag}>` is in the namespace `{value}`, wanted that of xhtml"));
             }
             return;
         }
-        if !ATTRIBUTES.contains(&name) {
-            self.fault(format!("the attribute `{name}` is not allowed in a narrative"));
+        if name.starts_with("xmlns:") {
+            return;
         }
-        if matches!(name, "href" | "src") && is_active(value) {
-            self.fault(format!("the attribute `{name}` has active content, wanted an address"));
+        match element.map(|element| element.attribute(name, value)) {
+            Some(None) => self.fault(format!("`<{tag}>` may not have the attribute `{name}`")),
+            Some(Some(false)) => self.fault(format!("the attribute `{name}` of `<{tag}>` may not be `{value}`")),
+            Some(Some(true)) | None => {}
         }
-        self.said |= element == "img" && name == "src";
+        if matches!(name, "href" | "src") {
+            if is_active(value) {
+                self.fault(format!("the attribute `{name}` has active content, wanted an address"));
+            }
+            if let Some(id) = value.strip_prefix('#') {
+                (self.shown)(id);
+            }
+        }
     }
 }
 

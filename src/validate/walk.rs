@@ -1,142 +1,290 @@
 //! The walk over a resource, and the rules that need to see all of it.
 
-use super::container::Container;
+use super::container::{Container, Ids, Referred};
 use super::narrative::narrative;
 use super::validator::Validator;
-use crate::datatype::{Literal, REF_1};
-use crate::element::{Facts, Node, Read, ReadMode, Reader, RuleDef};
+use super::{Faulty, extensions, references, text};
+use crate::code::{has_code, is_resource_type};
+use crate::datatype::{Extension, Literal, Meta, judge_language};
+use crate::element::{Definition, Facts, Node};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
-use crate::resource::{DOM_1, DOM_2, DOM_3, DOM_4, member};
+use crate::primitive::{Uri, is_absolute};
+use crate::resource::{DOM_1, DOM_2, DOM_3, DOM_4};
+use std::collections::BTreeMap;
+
+/// What holds for a whole document while it is walked over.
+pub(super) struct Walk<'v> {
+    pub(super) by: &'v Validator,
+    /// Where reading found faults.
+    pub(super) faulty: Option<&'v Faulty>,
+    /// Whether the resource is one of a transaction.
+    pub(super) transaction: bool,
+    /// How many resources that are kept as text stand around what is judged.
+    pub(super) inner: usize,
+    /// The types of the resources that are no more than text, and how many there are of each.
+    unmodelled: BTreeMap<String, usize>,
+}
+
+impl<'v> Walk<'v> {
+    pub(super) fn new(by: &'v Validator, faulty: Option<&'v Faulty>) -> Self {
+        Self { by, faulty, transaction: false, inner: 0, unmodelled: BTreeMap::new() }
+    }
+
+    /// Notes a resource of a type that is not modelled.
+    pub(super) fn meet(&mut self, resource_type: &str) {
+        // That there is no such type is said by reading.
+        if !is_resource_type(resource_type) {
+            return;
+        }
+        if let Some(count) = self.unmodelled.get_mut(resource_type) {
+            *count += 1;
+            return;
+        }
+        self.unmodelled.insert(resource_type.to_owned(), 1);
+    }
+
+    /// Says what was not checked, by type.
+    pub(super) fn unchecked(&self) -> Option<String> {
+        if self.unmodelled.is_empty() {
+            return None;
+        }
+        let named = self.unmodelled.iter().map(|(name, count)| match (name.as_str(), count) {
+            (name, 1) => name.to_owned(),
+            (name, count) => format!("{name} ({count})"),
+        });
+        let named: Vec<String> = named.collect();
+        let rest = "what every resource has was checked, the other elements and rules of the type were not";
+        Some(format!("not modelled: {}; {rest}", named.join(", ")))
+    }
+}
 
 /// Walks over a resource that is not contained in another.
-pub(super) fn resource(node: &dyn Node, at: &Path<'_>, by: &Validator, report: &mut Report) {
+pub(super) fn resource(node: &dyn Node, at: &Path<'_>, w: &mut Walk<'_>, report: &mut Report) {
+    let facts = node.facts();
+    if let Facts::Text { resource_type, json } = facts {
+        return text::resource(json, resource_type, at, w, report);
+    }
     let mut own = Report::new();
     let mut container = Container::default();
-    if let Facts::Text { json, .. } = node.facts() {
-        contained_in_text(json, &mut container);
-    }
     node.children(at, &mut |child, below| {
-        if child.name() == "contained" && !container.add(below.id().unwrap_or_default(), resource_type(below)) {
-            let message = "another contained resource has the same id, wanted one that is unique in the resource";
-            let issue = Issue::new("contained-id", Severity::Error, Kind::Duplicate, child, message);
-            own.push(issue.with_row(format!("{}.contained", path(node))));
+        if child.name() == "contained" {
+            contain(below, child, path(node), &mut container, w, &mut own);
         }
     });
-    walk(node, node.facts(), at, &mut container, by, &mut own);
-    unreferred(node, at, &mut container, &mut own);
+    walk(node, None, facts, at, &mut container, &mut Ids::default(), w, &mut own);
+    node_unreferred(node, at, &mut container, &mut own);
     report.append(own);
 }
 
-fn walk<'n>(
+/// Adds a contained resource to its container.
+fn contain<'n>(
+    below: &'n dyn Node,
+    at: &Path<'_>,
+    owner: &str,
+    container: &mut Container<'n>,
+    w: &Walk<'_>,
+    report: &mut Report,
+) {
+    let id = below.id().unwrap_or_default();
+    if id.is_empty() && w.faulty.is_some_and(|faulty| faulty.meets(&at.child("id").to_string())) {
+        container.doubtful = true;
+    }
+    if !container.add(id, resource_type(below)) {
+        report.push(second_id(id, at, owner));
+    }
+}
+
+/// The finding that two contained resources have the same id.
+pub(super) fn second_id(id: &str, at: &Path<'_>, owner: &str) -> Issue {
+    let message = format!("another contained resource has the id `{id}`, wanted one that is unique in the resource");
+    Issue::new("contained-id", Severity::Error, Kind::Duplicate, at, message).with_row(format!("{owner}.contained"))
+}
+
+#[allow(clippy::too_many_arguments, reason = "the place, what was found so far, and what is judged by")]
+pub(super) fn walk<'n>(
     node: &'n dyn Node,
+    owner: Option<&'static Definition>,
     facts: Facts<'n>,
     at: &Path<'_>,
-    container: &mut Container<'n>,
-    by: &Validator,
+    container: &mut Container<'_>,
+    ids: &mut Ids<'n>,
+    w: &mut Walk<'_>,
     report: &mut Report,
 ) {
     node.check(at, report);
-    by.check(node, at, report);
+    w.by.check(node, at, report);
     match facts {
-        Facts::Reference { literal: Some(literal), targets } => reference(literal, targets, at, container, report),
-        Facts::Narrative { div } if !div.is_empty() => narrative(div, &at.child("div"), report),
+        Facts::Reference { literal: Some(literal), targets } => {
+            references::judge(literal, targets, at, container, w, report);
+        }
+        Facts::Narrative { div } if !div.is_empty() => {
+            narrative(div, &at.child("div"), report, &mut |id| {
+                container.refer(id, Referred::InNarrative);
+            });
+        }
         Facts::Extension { url: Some(url) } => extension_url(url, at, report),
-        Facts::Entry { full_url: Some(url), id } => full_url(url, id, at, report),
-        Facts::Text { json, .. } => {
-            let mut r = Reader::new(json, ReadMode::Strict);
-            // What is kept as text was read, so that it is JSON.
-            let _ = text_references(&mut r, at, container, report);
+        Facts::Entry { full_url: Some(url), id, resource } => full_url(url, id, resource, at, report),
+        Facts::Resource { language: Some(language), .. } => {
+            judge_language(language, &at.child("language"), "Resource.language", report);
         }
         _ => {}
     }
-    if !is_resource(facts)
-        && let Some(id) = node.id()
-    {
-        let mut find = |rule: &'static str, kind: Kind, message: String| {
-            let issue = Issue::new(rule, Severity::Error, kind, at.child("id"), message);
-            report.push(issue.with_row(format!("{}.id", path(node))));
-        };
-        if id.contains(char::is_whitespace) {
-            find("element-id", Kind::Value, format!("the id `{id}` has a space, wanted any other characters"));
-        }
-        if !container.note(id) {
-            let message = format!("another element has the id `{id}`, wanted one that is unique in the resource");
-            find("id-unique", Kind::Duplicate, message);
-        }
+    let of_resource = is_resource(facts);
+    if !of_resource && let Some(id) = node.id() {
+        element_id(id, ids.note(id), at, path(node), report);
     }
+    let definition = node.definition();
+    let outer = w.transaction;
+    if let Facts::Resource { resource_type: "Bundle", .. } = facts {
+        w.transaction = is_transaction(node);
+    }
+    let mut extended = extensions::Seen::default();
     let mut number = 0;
     node.children(at, &mut |child, below| {
         let facts = below.facts();
         if facts == Facts::Coded {
-            let owner = node.definition().map_or("", |definition| definition.path);
-            by.check_binding(owner, below, child, report);
+            w.by.check_binding(definition.map_or("", |definition| definition.path), below, child, report);
         }
-        if !is_resource(facts) {
-            walk(below, facts, child, container, by, report);
-        } else if child.name() == "contained" {
-            if !report.is_empty() {
-                container.met.push((number, report.len()));
+        if is_resource(facts) {
+            if child.name() == "contained" {
+                if !report.is_empty() {
+                    container.met.push((number, report.len()));
+                }
+                number += 1;
+                contained(below, facts, child, path(node), container, ids, w, report);
+            } else {
+                resource(below, child, w, report);
             }
-            number += 1;
-            contained(facts, child, path(node), report);
-            walk(below, facts, child, container, by, report);
-        } else {
-            resource(below, child, by, report);
+            return;
         }
+        if let Facts::Extension { url: Some(url) } = facts
+            && extensions::is_core(url)
+            && let Some(extension) = below.as_any().and_then(|any| any.downcast_ref::<Extension>())
+        {
+            let place = extensions::Place::of(at, definition, owner);
+            extensions::judge(extension, child, &place, &mut extended, report);
+        }
+        if of_resource
+            && child.name() == "meta"
+            && let Some(meta) = below.as_any().and_then(|any| any.downcast_ref::<Meta>())
+        {
+            profiles(meta, path(node), child, report);
+        }
+        walk(below, definition, facts, child, container, ids, w, report);
     });
+    w.transaction = outer;
+}
+
+/// Whether a bundle is a transaction.
+fn is_transaction(node: &dyn Node) -> bool {
+    let bundle = node.as_any().and_then(|any| any.downcast_ref::<crate::resource::Bundle>());
+    bundle.is_some_and(|bundle| bundle.r#type.value == Some(crate::code::BundleType::Transaction))
+}
+
+/// Walks over a resource that is contained in another.
+#[allow(clippy::too_many_arguments, reason = "the place, what was found so far, and what is judged by")]
+pub(super) fn contained<'n>(
+    node: &'n dyn Node,
+    facts: Facts<'n>,
+    at: &Path<'_>,
+    owner: &'static str,
+    container: &mut Container<'_>,
+    ids: &mut Ids<'n>,
+    w: &mut Walk<'_>,
+    report: &mut Report,
+) {
+    match facts {
+        Facts::Resource { resource_type, narrated, containing, versioned, .. } => {
+            contained_rules(resource_type, [narrated, containing, versioned], at, owner, report);
+            walk(node, None, facts, at, container, ids, w, report);
+        }
+        Facts::Text { json, resource_type } => text::contained(json, resource_type, at, owner, container, w, report),
+        _ => {}
+    }
+}
+
+/// dom-1, dom-2 and dom-4, by whether the contained resource has a narrative, contains something, and has a version.
+pub(super) fn contained_rules(
+    resource_type: &str,
+    [narrated, containing, versioned]: [bool; 3],
+    at: &Path<'_>,
+    owner: &'static str,
+    report: &mut Report,
+) {
+    let broken = [
+        (narrated, DOM_1.key, "text", "a narrative"),
+        (containing, DOM_2.key, "contained", "contained resources of its own"),
+        (versioned, DOM_4.key, "meta", "a version or a time of update"),
+    ];
+    for (_, rule, member, what) in broken.into_iter().filter(|(broken, ..)| *broken) {
+        let message = format!("the contained {resource_type} has {what}, which no contained resource may have");
+        let issue = Issue::new(rule, Severity::Error, Kind::Invariant, at.child(member), message);
+        report.push(issue.with_row(owner));
+    }
+}
+
+/// Judges the id of an element.
+pub(super) fn element_id(id: &str, new: bool, at: &Path<'_>, row: &'static str, report: &mut Report) {
+    let mut find = |rule: &'static str, kind: Kind, message: String| {
+        let issue = Issue::new(rule, Severity::Error, kind, at.child("id"), message);
+        report.push(issue.with_row(format!("{row}.id")));
+    };
+    if id.contains(char::is_whitespace) {
+        find("element-id", Kind::Value, format!("the id `{id}` has a space, wanted any other characters"));
+    }
+    if !new {
+        let message = format!("another element has the id `{id}`, wanted one that is unique in the resource");
+        find("id-unique", Kind::Duplicate, message);
+    }
+}
+
+/// A profile is no base definition of another type.
+pub(super) fn profiles(meta: &Meta, resource_type: &str, at: &Path<'_>, report: &mut Report) {
+    const BASE: &str = "http://hl7.org/fhir/StructureDefinition/";
+    for (index, profile) in meta.profile.iter().enumerate() {
+        let Some(url) = profile.value.as_ref().map(Uri::as_str) else { continue };
+        let Some(name) = url.strip_prefix(BASE) else { continue };
+        let name = name.split_once('|').map_or(name, |(name, _)| name);
+        let general = name == "Resource" || name == "DomainResource" && text::is_domain(resource_type);
+        let is_base = is_resource_type(name)
+            || matches!(name, "DomainResource" | "Element" | "BackboneElement")
+            || has_code("http://hl7.org/fhir/data-types", name) == Some(true);
+        if is_base && name != resource_type && !general {
+            let message = format!("`{url}` is the definition of {name}, and the resource is a {resource_type}");
+            let at = at.item("profile", index);
+            report.push(Issue::new("profile-type", Severity::Error, Kind::Value, at, message).with_row("Meta.profile"));
+        }
+    }
 }
 
 fn is_resource(facts: Facts<'_>) -> bool {
     matches!(facts, Facts::Resource { .. } | Facts::Text { .. })
 }
 
-fn reference(literal: &str, targets: &[&str], at: &Path<'_>, container: &mut Container<'_>, report: &mut Report) {
-    if container.is_empty() && !literal.starts_with('#') {
-        return;
-    }
-    match Literal::parse(literal) {
-        Literal::Contained { id } => {
-            let Some(found) = container.refer(id) else {
-                report.push(broken(REF_1, at, "Reference"));
-                return;
-            };
-            if !targets.is_empty() && !targets.contains(&found.resource_type) {
-                let (found, wanted) = (found.resource_type, targets.join(" or "));
-                let message = format!("the contained resource `{literal}` is a {found}, wanted {wanted}");
-                let issue = Issue::new("reference-target", Severity::Error, Kind::Value, at, message);
-                report.push(issue.with_row("Reference"));
-            }
+/// The address of an entry is absolute, and where it is a RESTful one it ends with the id of the resource.
+fn full_url(url: &str, id: Option<&str>, resource: bool, at: &Path<'_>, report: &mut Report) {
+    let mut find = |severity: Severity, at: Path<'_>, message: String| {
+        let issue = Issue::new("full-url", severity, Kind::Value, at, message);
+        report.push(issue.with_row("Bundle.entry.fullUrl"));
+    };
+    match (Literal::parse(url), id) {
+        _ if !is_absolute(url) => {
+            let message = format!("`{url}` is no absolute URL, wanted the whole address of the resource");
+            find(Severity::Error, at.child("fullUrl"), message);
         }
-        Literal::Other(text) if container.contains(text) => {
-            let message = format!("`{text}` is no reference, wanted `#{text}` for the contained resource");
-            let issue = Issue::new("reference-form", Severity::Error, Kind::Value, at, message);
-            report.push(issue.with_row("Reference.reference"));
+        (Literal::Absolute { id: named, .. }, Some(id)) if named != id => {
+            let message = format!("`{url}` ends with the id `{named}`, wanted that of the resource, `{id}`");
+            find(Severity::Error, at.child("fullUrl"), message);
+        }
+        (Literal::Absolute { id: named, .. }, None) if resource => {
+            let message = format!("the resource has no id, and its address `{url}` is that of the id `{named}`");
+            find(Severity::Warning, *at, message);
         }
         _ => {}
     }
 }
 
-fn is_absolute(url: &str) -> bool {
-    url.split_once(':').is_some_and(|(scheme, _)| {
-        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-    })
-}
-
-/// The address of an entry is absolute, and where it is a RESTful one it ends with the id of the resource.
-fn full_url(url: &str, id: Option<&str>, at: &Path<'_>, report: &mut Report) {
-    let message = match (Literal::parse(url), id) {
-        _ if !is_absolute(url) => format!("`{url}` is no absolute URL, wanted the whole address of the resource"),
-        (Literal::Absolute { id: named, .. }, Some(id)) if named != id => {
-            format!("`{url}` ends with the id `{named}`, wanted that of the resource, `{id}`")
-        }
-        _ => return,
-    };
-    let issue = Issue::new("full-url", Severity::Error, Kind::Value, at.child("fullUrl"), message);
-    report.push(issue.with_row("Bundle.entry.fullUrl"));
-}
-
-fn extension_url(url: &str, at: &Path<'_>, report: &mut Report) {
+pub(super) fn extension_url(url: &str, at: &Path<'_>, report: &mut Report) {
     let nested = at.parent().is_some_and(|up| matches!(up.name(), "extension" | "modifierExtension"));
     if nested || (is_absolute(url) && !url.starts_with("urn:")) {
         return;
@@ -146,128 +294,55 @@ fn extension_url(url: &str, at: &Path<'_>, report: &mut Report) {
     report.push(issue.with_row("Extension.url"));
 }
 
-/// Adds what a resource contains that is kept as text.
-fn contained_in_text<'n>(json: &'n str, container: &mut Container<'n>) {
-    let Some(array) = member(json, "contained") else { return };
-    // What is kept as text was read, so that it is JSON.
-    let _ = items(array, &mut |item| {
-        let text = |name| member(item, name).unwrap_or_default().trim_matches('"');
-        container.add(text("id"), text("resourceType"));
-    });
-}
-
-/// Visits the items of a JSON array.
-fn items<'n>(array: &'n str, visit: &mut dyn FnMut(&'n str)) -> Read<()> {
-    let mut r = Reader::new(array, ReadMode::Strict);
-    if r.peek() != Some(b'[') {
-        return Ok(());
-    }
-    r.enter()?;
-    let mut first = true;
-    while r.more(b']', first)? {
-        first = false;
-        r.peek();
-        let start = r.offset();
-        r.skip(&Path::root(""))?;
-        visit(r.text_since(start));
-    }
-    Ok(())
-}
-
-/// Judges the local references in a resource that is kept as text.
-fn text_references(r: &mut Reader<'_>, at: &Path<'_>, container: &mut Container<'_>, report: &mut Report) -> Read<()> {
-    match r.peek() {
-        Some(b'{') => {
-            r.enter()?;
-            let mut first = true;
-            while r.more(b'}', first)? {
-                first = false;
-                let key = r.key()?;
-                if key == "reference" && r.peek() == Some(b'"') {
-                    let literal = r.string()?;
-                    reference(&literal, &[], at, container, report);
-                } else if key == "resource" && r.peek() == Some(b'{') {
-                    let start = r.offset();
-                    r.skip(at)?;
-                    text_resource(r.text_since(start), &at.child(&key), container, report)?;
-                } else {
-                    text_references(r, &at.child(&key), container, report)?;
-                }
-            }
-            Ok(())
-        }
-        Some(b'[') => {
-            r.enter()?;
-            let mut index = 0;
-            while r.more(b']', index == 0)? {
-                text_references(r, &at.indexed(index), container, report)?;
-                index += 1;
-            }
-            Ok(())
-        }
-        _ => r.skip(at),
-    }
-}
-
-/// Judges the local references in what may be a resource with an identity of its own (`Parameters.parameter.resource`).
-fn text_resource(json: &str, at: &Path<'_>, outer: &mut Container<'_>, report: &mut Report) -> Read<()> {
-    let mut r = Reader::new(json, ReadMode::Strict);
-    if member(json, "resourceType").is_none() {
-        return text_references(&mut r, at, outer, report);
-    }
-    let mut container = Container::default();
-    contained_in_text(json, &mut container);
-    text_references(&mut r, at, &mut container, report)
-}
-
-/// The rules over a resource that is contained in another, but for dom-3.
-fn contained(facts: Facts<'_>, at: &Path<'_>, container: &'static str, report: &mut Report) {
-    let (narrated, containing, versioned) = match facts {
-        Facts::Resource { narrated, containing, versioned, .. } => (narrated, containing, versioned),
-        Facts::Text { json, .. } => {
-            let versioned = member(json, "meta")
-                .is_some_and(|meta| member(meta, "versionId").is_some() || member(meta, "lastUpdated").is_some());
-            (member(json, "text").is_some(), member(json, "contained").is_some(), versioned)
-        }
-        _ => return,
-    };
-    if narrated {
-        report.push(broken(DOM_1, &at.child("text"), container));
-    }
-    if containing {
-        report.push(broken(DOM_2, &at.child("contained"), container));
-    }
-    if versioned {
-        report.push(broken(DOM_4, &at.child("meta"), container));
-    }
-}
-
 /// dom-3, which can only be judged at the end of the walk; its findings come where the contained resource stands.
-fn unreferred<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'n>, report: &mut Report) {
-    let met = std::mem::take(&mut container.met);
-    let before = |number: usize| {
-        let index = met.binary_search_by_key(&number, |(number, _)| *number);
-        index.ok().and_then(|index| met.get(index)).map_or(0, |(_, before)| *before)
-    };
+fn node_unreferred<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'n>, report: &mut Report) {
     let mut findings = Vec::new();
     let mut number = 0;
     node.children(at, &mut |child, below| {
         if child.name() == "contained" {
-            let id = below.id();
-            if !container.is_referred(id.unwrap_or_default()) {
-                let place = if id.is_some() { child.child("id") } else { *child };
-                findings.push((before(number), broken(DOM_3, &place, path(node))));
-            }
+            findings.extend(unreferred(below.id(), resource_type(below), child, number, path(node), container));
             number += 1;
         }
     });
+    weave(findings, report);
+}
+
+/// dom-3 of the contained resource of that number, with how many findings come before it.
+pub(super) fn unreferred(
+    id: Option<&str>,
+    resource_type: &str,
+    at: &Path<'_>,
+    number: usize,
+    owner: &'static str,
+    container: &mut Container<'_>,
+) -> Option<(usize, Issue)> {
+    let (severity, message) = match (container.referred(id.unwrap_or_default()), id) {
+        (Referred::ByReference, _) => return None,
+        (Referred::InNarrative, Some(id)) => {
+            let message = format!(
+                "only the narrative shows the contained {resource_type} `{id}`, wanted a reference `#{id}` too"
+            );
+            (Severity::Warning, message)
+        }
+        (_, Some(id)) => (
+            Severity::Error,
+            format!("nothing refers to the contained {resource_type} `{id}`, wanted a reference `#{id}`"),
+        ),
+        (_, None) => {
+            (Severity::Error, format!("the contained {resource_type} has no id, so that nothing can refer to it"))
+        }
+    };
+    let place = if id.is_some() { at.child("id") } else { *at };
+    let index = container.met.binary_search_by_key(&number, |(number, _)| *number);
+    let before = index.ok().and_then(|index| container.met.get(index)).map_or(0, |(_, before)| *before);
+    Some((before, Issue::new(DOM_3.key, severity, Kind::Invariant, place, message).with_row(owner)))
+}
+
+/// Puts findings where they belong.
+pub(super) fn weave(findings: Vec<(usize, Issue)>, report: &mut Report) {
     if !findings.is_empty() {
         report.weave(findings);
     }
-}
-
-fn broken(rule: RuleDef, at: &Path<'_>, row: &'static str) -> Issue {
-    Issue::new(rule.key, Severity::Error, Kind::Invariant, at, rule.message).with_row(row)
 }
 
 /// The path of the type of a node; a primitive is an element with an id and extensions.

@@ -1,5 +1,6 @@
 //! Values that are kept as text, and looking ahead for what an object is.
 
+use super::super::raw::push_compact;
 use super::{Read, Reader};
 use crate::issue::{Kind, Path};
 use std::borrow::Cow;
@@ -39,23 +40,37 @@ impl<'a> Reader<'a> {
         Ok(None)
     }
 
-    /// Reads a resource as text, as [`any`](Self::any) does; its findings are of no row.
-    pub(crate) fn any_resource(&mut self, at: &Path<'_>, out: &mut String) -> Read<()> {
+    /// Reads a resource as text, as [`any`](Self::any) does; its findings are of no row. `known` is asked at each member.
+    pub(crate) fn any_resource(&mut self, at: &Path<'_>, out: &mut String, known: &mut Known<'_>) -> Read<()> {
         let outer = self.owner.take();
-        let read = self.any(at, out);
+        let read = self.any(at, 0, out, known);
         self.owner = outer;
         read
     }
 
+    /// Reads what does not stay in memory, so that it takes none of what the values may take together.
+    pub(crate) fn scratch<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let memory = self.memory;
+        let result = read(self);
+        self.memory = memory;
+        result
+    }
+
+    /// Whether the next value stands within another.
+    pub(crate) fn is_within(&self) -> bool {
+        self.depth > 0
+    }
+
     /// Reads any value as text, without white space between tokens, and reports what no FHIR JSON may have: nulls
-    /// that are members, empty objects, arrays and strings, and members that come twice.
-    pub(crate) fn any(&mut self, at: &Path<'_>, out: &mut String) -> Read<()> {
+    /// that are members, empty objects, arrays and strings, and members that come twice. It stands that many objects and
+    /// arrays below the resource.
+    fn any(&mut self, at: &Path<'_>, depth: usize, out: &mut String, known: &mut Known<'_>) -> Read<()> {
         let offset = match self.peek() {
             Some(_) => self.pos,
             None => return self.bad_token(self.pos),
         };
         match self.byte() {
-            Some(b'{') => self.any_object(at, out),
+            Some(b'{') => self.any_object(at, depth, out, known),
             Some(b'[') => {
                 self.enter()?;
                 out.push('[');
@@ -69,7 +84,7 @@ impl<'a> Reader<'a> {
                         self.null(&item)?;
                         out.push_str("null");
                     } else {
-                        self.any(&item, out)?;
+                        self.any(&item, depth + 1, out, known)?;
                     }
                     index += 1;
                 }
@@ -100,7 +115,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn any_object(&mut self, at: &Path<'_>, out: &mut String) -> Read<()> {
+    fn any_object(&mut self, at: &Path<'_>, depth: usize, out: &mut String, known: &mut Known<'_>) -> Read<()> {
         let offset = self.pos;
         let mut keys = std::collections::BTreeSet::new();
         self.enter()?;
@@ -118,10 +133,18 @@ impl<'a> Reader<'a> {
             out.push_str(self.text.get(key_offset..key_offset + end).unwrap_or_default());
             out.push(':');
             let here = at.child(&key);
-            if keys.contains(&key) {
+            let again = keys.contains(&key);
+            if again {
                 self.find(key_offset, "duplicate-member", Kind::Structure, &here, "found the member a second time");
             }
-            self.any(&here, out)?;
+            self.peek();
+            let start = self.pos;
+            let written = out.len();
+            if again || !known(self, &here, &key, depth, out)? {
+                self.any(&here, depth + 1, out, known)?;
+            } else if out.len() == written {
+                push_compact(self.text_since(start), out);
+            }
             keys.insert(key);
         }
         out.push('}');
@@ -131,3 +154,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 }
+
+/// What is asked at each member of an object that is read as text: its name, and how far below the resource the object stands.
+/// It says whether it read the value; where it wrote nothing, the value is taken over as it stands.
+pub(crate) type Known<'k> = dyn FnMut(&mut Reader<'_>, &Path<'_>, &str, usize, &mut String) -> Read<bool> + 'k;

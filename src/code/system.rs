@@ -1,0 +1,84 @@
+//! The codes of the code systems that HL7 publishes whole with STU3: its own, and its tables of v2 and v3.
+//!
+//! `systems.txt` has one system a line, sorted by the bytes of its name: the part of its address after the base of FHIR, and
+//! its codes, each between two bars. Tables that users may extend by a pattern, or that are published with gaps, are left out.
+
+const TABLE: &str = include_str!("systems.txt");
+
+const BASE: &str = "http://hl7.org/fhir/";
+
+/// The one whole code system of the tables that has an address of another owner.
+const SIGNATURE_TYPES: &str = "urn:iso-astm:E1762-95:2013";
+
+/// Whether the code system has the code; `None` where its codes are not at hand.
+pub(crate) fn has_code(system: &str, code: &str) -> Option<bool> {
+    let name = match system.strip_prefix(BASE) {
+        Some(name) => name,
+        None if system == SIGNATURE_TYPES => system,
+        None => return None,
+    };
+    let codes = codes(name)?;
+    let mut known = codes.split('|');
+    Some(if name.starts_with("v2/") {
+        // The tables of v2 make no difference of case; `NNxxx` is the national number of a country.
+        known.any(|one| one.eq_ignore_ascii_case(code)) || name == "v2/0203" && is_national_number(code)
+    } else {
+        known.any(|one| one == code)
+    })
+}
+
+fn is_national_number(code: &str) -> bool {
+    let country = code.strip_prefix("NN").unwrap_or_default();
+    country.len() == 3 && country.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+/// The codes of a system of that name, parted by bars.
+fn codes(name: &str) -> Option<&'static str> {
+    let mut rest = TABLE;
+    while !rest.is_empty() {
+        let (before, after) = rest.split_at_checked(rest.len() / 2)?;
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        let end = after.find('\n').map_or(rest.len(), |end| before.len() + end + 1);
+        let (own, codes) = rest.get(start..end)?.trim_end().split_once('|')?;
+        match name.as_bytes().cmp(own.as_bytes()) {
+            std::cmp::Ordering::Equal => return Some(codes),
+            std::cmp::Ordering::Less => rest = rest.get(..start)?,
+            std::cmp::Ordering::Greater => rest = rest.get(end..)?,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_system_of_the_table_is_found_with_its_codes() {
+        let mut before = "";
+        for line in TABLE.lines() {
+            let (name, listed) = line.split_once('|').unwrap();
+            assert!(before.as_bytes() < name.as_bytes(), "{before} stands before {name}");
+            before = name;
+            assert_eq!(codes(name), Some(listed), "{name}");
+            assert!(line.is_ascii() && line.ends_with('|'), "{name}");
+        }
+        assert_eq!(codes("aa"), None);
+        assert_eq!(codes("zz"), None);
+    }
+
+    #[test]
+    fn code_is_known_to_its_own_system_alone() {
+        let of = |name: &str, code: &str| has_code(&format!("{BASE}{name}"), code);
+        assert_eq!(of("specification-type", "firmware-revision"), Some(true));
+        assert_eq!(of("specification-type", "firmware"), Some(false));
+        assert_eq!(of("v3/Confidentiality", "R"), Some(true));
+        assert_eq!(of("v3/Confidentiality", "r"), Some(false));
+        assert_eq!(of("v2/0203", "sn"), Some(true));
+        assert_eq!(of("v2/0203", "NNDEU"), Some(true));
+        assert_eq!(of("v2/0203", "QQQ"), Some(false));
+        assert_eq!(of("no-such-system", "a"), None);
+        assert_eq!(has_code("http://snomed.info/sct", "1"), None);
+        assert_eq!(has_code(SIGNATURE_TYPES, "1.2.840.10065.1.12.1.1"), Some(true));
+    }
+}

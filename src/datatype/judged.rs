@@ -1,0 +1,43 @@
+//! Judgements about codes that several datatypes have: units of UCUM and languages of BCP 47.
+
+use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::primitive::{TagFault, judge_tag};
+
+/// The code system of UCUM.
+pub(super) const UCUM: &str = "http://unitsofmeasure.org";
+
+/// Reports a unit that UCUM does not have. Its tables come with the feature `ucum`.
+#[cfg(feature = "ucum")]
+pub(super) fn judge_unit(code: &str, at: &Path<'_>, row: &'static str, report: &mut Report) {
+    use octofhir_ucum::{evaluate, parse_expression};
+    /// No unit in use is as long, and a longer one is not worth the time of a parser.
+    const LONGEST: usize = 256;
+    let reason = if code.len() > LONGEST {
+        format!("it has more than {LONGEST} characters")
+    } else {
+        match parse_expression(code).and_then(|parsed| evaluate(&parsed)) {
+            Ok(_) => return,
+            Err(error) => error.to_string(),
+        }
+    };
+    let message = format!("`{code}` is no unit of UCUM: {reason}");
+    report.push(Issue::new("ucum", Severity::Error, Kind::CodeInvalid, at, message).with_row(row));
+}
+
+/// Without the tables of UCUM no unit is judged.
+#[cfg(not(feature = "ucum"))]
+pub(super) fn judge_unit(_: &str, _: &Path<'_>, _: &'static str, _: &mut Report) {}
+
+/// Reports a language tag that BCP 47 does not allow, and a subtag that is not registered.
+pub(crate) fn judge_language(tag: &str, at: &Path<'_>, row: &'static str, report: &mut Report) {
+    let (severity, message) = match judge_tag(tag) {
+        Ok(()) => return,
+        Err(TagFault::Malformed) => {
+            (Severity::Error, format!("`{tag}` is no language tag of BCP 47, wanted one such as `de-CH`"))
+        }
+        Err(TagFault::Unregistered(subtag)) => {
+            (Severity::Warning, format!("the subtag `{subtag}` of the language `{tag}` is not registered for BCP 47"))
+        }
+    };
+    report.push(Issue::new("language", severity, Kind::CodeInvalid, at, message).with_row(row));
+}

@@ -1,0 +1,123 @@
+//! Language tags of BCP 47: whether one is well-formed, and whether its subtags are registered.
+//!
+//! `subtags.txt` has the subtags of IANA's registry, in lower case and each between blanks; the languages of three letters are
+//! the first two, a colon, and all third letters.
+
+use oxilangtag::LanguageTag;
+
+const REGISTRY: &str = include_str!("subtags.txt");
+
+/// What is wrong with a language tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TagFault<'t> {
+    /// It has not the form of BCP 47.
+    Malformed,
+    /// The subtag is in the right place and not in the registry.
+    Unregistered(&'t str),
+}
+
+/// Judges a language tag.
+pub(crate) fn judge_tag(tag: &str) -> Result<(), TagFault<'_>> {
+    let parsed = LanguageTag::parse(tag).map_err(|_| TagFault::Malformed)?;
+    let primary = parsed.primary_language();
+    // Tags for private use, and those that were registered whole before their parts were.
+    if tag.as_bytes().get(1) == Some(&b'-') || (primary == tag && tag.contains('-')) {
+        return Ok(());
+    }
+    let known = |subtag: &str, section: &str| is_in(section, subtag);
+    let place = |subtag: &str| position(tag, subtag);
+    if !is_language(primary) {
+        return Err(TagFault::Unregistered(place(primary)));
+    }
+    let extended = parsed.extended_language_subtags().find(|subtag| !known(subtag, "extlang "));
+    let script = parsed.script().filter(|subtag| !known(subtag, "script ") && !is_private_script(subtag));
+    let region = parsed.region().filter(|subtag| !known(subtag, "region ") && !is_private_region(subtag));
+    let variant = parsed.variant_subtags().find(|subtag| !known(subtag, "variant "));
+    match extended.or(script).or(region).or(variant) {
+        Some(subtag) => Err(TagFault::Unregistered(place(subtag))),
+        None => Ok(()),
+    }
+}
+
+/// The subtag as it stands in the tag.
+fn position<'t>(tag: &'t str, subtag: &str) -> &'t str {
+    tag.split('-').find(|one| *one == subtag).unwrap_or(tag)
+}
+
+fn section(name: &str) -> &'static str {
+    REGISTRY.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default()
+}
+
+fn is_in(name: &str, subtag: &str) -> bool {
+    let subtag = subtag.to_ascii_lowercase();
+    section(name).split(' ').any(|one| one == subtag)
+}
+
+fn is_language(subtag: &str) -> bool {
+    let lower = subtag.to_ascii_lowercase();
+    let Some((first, third)) = lower.split_at_checked(2).filter(|(_, third)| third.len() == 1) else {
+        return is_in("language ", &lower);
+    };
+    if ("qaa"..="qtz").contains(&lower.as_str()) {
+        return true;
+    }
+    let letters = section("language3 ").split(' ').find_map(|row| row.strip_prefix(first)?.strip_prefix(':'));
+    letters.is_some_and(|letters| letters.contains(third))
+}
+
+fn is_private_script(subtag: &str) -> bool {
+    ("qaaa"..="qabx").contains(&subtag.to_ascii_lowercase().as_str())
+}
+
+fn is_private_region(subtag: &str) -> bool {
+    let lower = subtag.to_ascii_lowercase();
+    ("qm"..="qz").contains(&lower.as_str()) || ("xa"..="xz").contains(&lower.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_formed_tag_of_registered_subtags_is_right() {
+        for good in [
+            "de",
+            "en-US",
+            "zh-Hant-TW",
+            "x-klingon",
+            "gsw",
+            "sl-rozaj-biske",
+            "de-CH-1996",
+            "es-419",
+            "zh-yue-HK",
+            "de-u-co-phonebk",
+            "i-klingon",
+            "en-GB-oed",
+            "art-lojban",
+            "qaa-Qaaa-QM-x-southern",
+            "EN-us",
+            "fil",
+            "en-x-a",
+        ] {
+            assert_eq!(judge_tag(good), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn malformed_tag_is_told_from_an_unregistered_subtag() {
+        for bad in ["de-", "a", "de_DE", "", "-de", "de--DE", "deutschland-x", "de-a", "1", "de DE", "de-DE-", "ü"] {
+            assert_eq!(judge_tag(bad), Err(TagFault::Malformed), "{bad}");
+        }
+        for (odd, subtag) in [
+            ("english", "english"),
+            ("xx", "xx"),
+            ("de-XQ", ""),
+            ("de-Abcd-DE", "Abcd"),
+            ("de-ZY", "ZY"),
+            ("de-abcde", "abcde"),
+        ] {
+            let wanted = if subtag.is_empty() { Ok(()) } else { Err(TagFault::Unregistered(subtag)) };
+            assert_eq!(judge_tag(odd), wanted, "{odd}");
+        }
+    }
+}

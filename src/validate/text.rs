@@ -1,0 +1,238 @@
+//! Resources of types that are not modelled: what every resource has is judged in them too, and what is modelled wherever it
+//! stands in them.
+//!
+//! Reading has told the faults of form; here are the rules. The text is gone through once, and only its modelled parts become
+//! values, one at a time.
+
+use super::container::{Container, Ids};
+use super::walk::{Walk, contained_rules, profiles, second_id, unreferred, walk, weave};
+use super::{extensions, references};
+use crate::datatype::{Extension, Meta, Narrative, judge_language};
+use crate::element::{Node, Outcome, Read, ReadMode, Reader, Value};
+use crate::issue::{Path, Report};
+use crate::resource::{MAX_INNER, Resource, member};
+
+/// What the findings about common elements name as the type.
+const OWNER: &str = "DomainResource";
+
+/// Whether a resource has the elements of a DomainResource: text, contained resources and extensions.
+pub(super) use crate::resource::is_domain;
+
+/// Judges a resource that is not contained in another.
+pub(super) fn resource(json: &str, resource_type: &str, at: &Path<'_>, w: &mut Walk<'_>, report: &mut Report) {
+    let mut own = Report::new();
+    let mut container = Container::default();
+    let inside = member_of_text(json, "contained");
+    if let Some(array) = inside {
+        // What is kept as text was read, so that it is JSON.
+        let _ = items(array, &mut |index, item| {
+            let here = at.item("contained", index);
+            let id = plain(item, "id");
+            if !container.add(id, plain(item, "resourceType")) {
+                own.push(second_id(id, &here, OWNER));
+            }
+        });
+    }
+    w.inner += 1;
+    common(json, resource_type, at, &mut container, w, &mut own);
+    w.inner -= 1;
+    if let Some(array) = inside {
+        let mut findings = Vec::new();
+        let _ = items(array, &mut |index, item| {
+            let id = Some(plain(item, "id")).filter(|id| !id.is_empty());
+            let here = at.item("contained", index);
+            findings.extend(unreferred(id, plain(item, "resourceType"), &here, index, OWNER, &mut container));
+        });
+        weave(findings, &mut own);
+    }
+    report.append(own);
+}
+
+/// Judges a resource that is contained in another.
+pub(super) fn contained(
+    json: &str,
+    resource_type: &str,
+    at: &Path<'_>,
+    owner: &'static str,
+    container: &mut Container<'_>,
+    w: &mut Walk<'_>,
+    report: &mut Report,
+) {
+    let has = |name| member_of_text(json, name).is_some();
+    let versioned = member_of_text(json, "meta")
+        .is_some_and(|meta| member(meta, "versionId").is_some() || member(meta, "lastUpdated").is_some());
+    contained_rules(resource_type, [has("text"), has("contained"), versioned], at, owner, report);
+    common(json, resource_type, at, container, w, report);
+}
+
+fn common(
+    json: &str,
+    resource_type: &str,
+    at: &Path<'_>,
+    container: &mut Container<'_>,
+    w: &mut Walk<'_>,
+    report: &mut Report,
+) {
+    w.meet(resource_type);
+    let mut r = Reader::new(json, ReadMode::Strict);
+    let mut text = Text { resource_type, container, w, report };
+    // What is kept as text was read, so that it is JSON.
+    let _ = text.object(&mut r, at, 0);
+}
+
+/// What is judged of one resource.
+struct Text<'t, 'c, 'v> {
+    resource_type: &'t str,
+    container: &'t mut Container<'c>,
+    w: &'t mut Walk<'v>,
+    report: &'t mut Report,
+}
+
+impl Text<'_, '_, '_> {
+    /// Judges the members of the object that comes next, which stands that many steps below the resource.
+    fn object(&mut self, r: &mut Reader<'_>, at: &Path<'_>, depth: usize) -> Read<()> {
+        r.enter()?;
+        let mut first = true;
+        while r.more(b'}', first)? {
+            first = false;
+            let key = r.key()?;
+            let here = at.child(&key);
+            match (&*key, r.peek()) {
+                ("reference", Some(b'"')) => {
+                    let literal = r.string()?;
+                    references::judge(&literal, &[], at, self.container, self.w, self.report);
+                }
+                ("extension" | "modifierExtension", Some(b'[')) => self.extensions(r, at, &key, depth)?,
+                ("contained", Some(b'[')) if depth == 0 && is_domain(self.resource_type) => self.contained(r, &here)?,
+                ("resource", Some(b'{')) if r.resource_type_ahead().is_ok_and(|found| found.is_some()) => {
+                    self.inner(r, &here)?;
+                }
+                ("meta", Some(b'{')) if depth == 0 => {
+                    let meta = self.part::<Meta>(r, &here)?;
+                    if let Some(meta) = meta {
+                        profiles(&meta, self.resource_type, &here, self.report);
+                    }
+                }
+                ("text", Some(b'{')) if depth == 0 && is_domain(self.resource_type) => {
+                    self.part::<Narrative>(r, &here)?;
+                }
+                ("language", Some(b'"')) if depth == 0 => {
+                    let tag = r.string()?;
+                    judge_language(&tag, &here, "Resource.language", self.report);
+                }
+                (_, Some(b'{')) => self.object(r, &here, depth + 1)?,
+                (_, Some(b'[')) => self.array(r, &here, depth + 1)?,
+                _ => r.skip(&here)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn array(&mut self, r: &mut Reader<'_>, at: &Path<'_>, depth: usize) -> Read<()> {
+        r.enter()?;
+        let mut index = 0;
+        while r.more(b']', index == 0)? {
+            let here = at.indexed(index);
+            match r.peek() {
+                Some(b'{') => self.object(r, &here, depth)?,
+                Some(b'[') => self.array(r, &here, depth)?,
+                _ => r.skip(&here)?,
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+
+    /// Reads a value of a modelled type and walks over it.
+    fn part<T: Value>(&mut self, r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<T>> {
+        let mut value = T::blank();
+        if value.read(r, at)? == Outcome::Refused {
+            return Ok(None);
+        }
+        let mut ids = Ids::default();
+        walk(&value, None, value.facts(), at, self.container, &mut ids, self.w, self.report);
+        Ok(Some(value))
+    }
+
+    fn extensions(&mut self, r: &mut Reader<'_>, at: &Path<'_>, name: &str, depth: usize) -> Read<()> {
+        let mut seen = extensions::Seen::default();
+        r.enter()?;
+        let mut index = 0;
+        while r.more(b']', index == 0)? {
+            let here = at.item(name, index);
+            index += 1;
+            if r.peek() != Some(b'{') {
+                r.skip(&here)?;
+                continue;
+            }
+            let Some(extension) = self.part::<Extension>(r, &here)? else { continue };
+            let url = extension.url.as_str();
+            if extensions::is_core(url) {
+                let place = extensions::Place::in_text(self.resource_type, at, depth);
+                extensions::judge(&extension, &here, &place, &mut seen, self.report);
+            }
+        }
+        Ok(())
+    }
+
+    fn contained(&mut self, r: &mut Reader<'_>, at: &Path<'_>) -> Read<()> {
+        r.enter()?;
+        let mut number = 0;
+        while r.more(b']', number == 0)? {
+            let here = at.indexed(number);
+            if !self.report.is_empty() {
+                self.container.met.push((number, self.report.len()));
+            }
+            number += 1;
+            if r.peek() != Some(b'{') {
+                r.skip(&here)?;
+                continue;
+            }
+            let mut resource = Resource::blank();
+            resource.read(r, &here)?;
+            let mut ids = Ids::default();
+            let node: &dyn Node = &resource;
+            super::walk::contained(node, node.facts(), &here, OWNER, self.container, &mut ids, self.w, self.report);
+        }
+        Ok(())
+    }
+
+    /// A resource with an identity of its own within this one: `Parameters.parameter.resource`.
+    fn inner(&mut self, r: &mut Reader<'_>, at: &Path<'_>) -> Read<()> {
+        if self.w.inner >= MAX_INNER {
+            return r.skip(at);
+        }
+        let mut resource = Resource::blank();
+        resource.read(r, at)?;
+        super::walk::resource(&resource, at, self.w, self.report);
+        Ok(())
+    }
+}
+
+/// The JSON of a member of a resource, sooner said where no member has the name.
+fn member_of_text<'j>(json: &'j str, name: &str) -> Option<&'j str> {
+    if json.contains(name) { member(json, name) } else { None }
+}
+
+/// The text of a member that is a plain string.
+fn plain<'j>(json: &'j str, name: &str) -> &'j str {
+    member(json, name).unwrap_or_default().trim_matches('"')
+}
+
+/// Visits the items of a JSON array.
+fn items<'n>(array: &'n str, visit: &mut dyn FnMut(usize, &'n str)) -> Read<()> {
+    let mut r = Reader::new(array, ReadMode::Strict);
+    if r.peek() != Some(b'[') {
+        return Ok(());
+    }
+    r.enter()?;
+    let mut index = 0;
+    while r.more(b']', index == 0)? {
+        r.peek();
+        let start = r.offset();
+        r.skip(&Path::root(""))?;
+        visit(index, r.text_since(start));
+        index += 1;
+    }
+    Ok(())
+}

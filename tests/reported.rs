@@ -1,0 +1,285 @@
+//! Small documents of the kinds that went wrong, and what is wanted of each.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop where it stands")]
+
+mod common;
+
+use fhir_devices::element::ReadMode;
+use fhir_devices::validate::{Validator, check, check_by};
+use fhir_devices::{OperationOutcome, Report, Resource, Severity};
+use serde_json::Value;
+
+fn judged(json: &str) -> Report {
+    check(json.as_bytes(), ReadMode::Strict).report
+}
+
+fn has(report: &Report, rule: &str, severity: Severity, at: &str) -> bool {
+    report.iter().any(|issue| issue.rule == rule && issue.severity == severity && issue.at == at)
+}
+
+/// Whether no finding but those is an error.
+fn errors(report: &Report) -> Vec<(&str, &str)> {
+    let errors = report.iter().filter(|issue| issue.severity <= Severity::Error);
+    errors.map(|issue| (&*issue.rule, issue.at.as_str())).collect()
+}
+
+/// Whether the findings are as grave as is due, at the place or in it.
+fn is_as_wanted(report: &Report, wanted: &str, at: &str) -> bool {
+    if wanted == "none" {
+        return !report.has_errors();
+    }
+    let least = if wanted == "error" { Severity::Error } else { Severity::Warning };
+    report.iter().any(|issue| issue.severity <= least && issue.at.starts_with(at))
+}
+
+#[test]
+fn every_row_of_the_oracle_is_judged_as_wanted() {
+    let Some(folder) = common::corpus() else { return };
+    let text = std::fs::read_to_string(folder.join("reported/oracle.jsonl")).unwrap();
+    let mut wrong = Vec::new();
+    for line in text.lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let text = |name: &str| row[name].as_str().unwrap();
+        if !cfg!(feature = "ucum") && text("id").starts_with("ucum-") {
+            continue;
+        }
+        let report = judged(text("document"));
+        if !is_as_wanted(&report, text("wanted"), text("at")) {
+            wrong.push(format!("{}: wanted {} at {}: {report}", text("id"), text("wanted"), text("at")));
+        }
+    }
+    assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_narrative_is_judged_as_its_row_says() {
+    let Some(folder) = common::corpus() else { return };
+    let text = std::fs::read_to_string(folder.join("narratives.jsonl")).unwrap();
+    let mut wrong = Vec::new();
+    for line in text.lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let text = serde_json::json!({"status": "generated", "div": row["div"]});
+        let report = judged(&serde_json::json!({"resourceType": "Device", "text": text}).to_string());
+        if report.has_errors() != row["refused"].as_bool().unwrap() {
+            wrong.push(format!("{}: {} {}: {report}", row["id"], row["why"], row["div"]));
+        }
+    }
+    assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// The documents of the folder, by name, each judged by what is wanted of it.
+#[test]
+fn every_reported_document_is_judged_as_wanted() {
+    let Some(folder) = common::corpus() else { return };
+    let mut wrong = Vec::new();
+    let mut row = |name: &str, holds: fn(&Report) -> bool| {
+        let json = std::fs::read(folder.join("reported").join(name)).unwrap();
+        let report = check_by(&json, ReadMode::Strict, &Validator::new().udi()).report;
+        if !holds(&report) {
+            wrong.push(format!("{name}: {report}"));
+        }
+    };
+    row("bom.json", |report| has(report, "byte-order-mark", Severity::Warning, "Device") && errors(report).is_empty());
+    row("contained-foreign-id.json", |report| errors(report) == [("id", "Device.contained[0].id")]);
+    row("contained-own-id-cascade.json", |report| errors(report) == [("id", "DeviceComponent.contained[0].id")]);
+    row("device-contained-in-observation.json", |report| {
+        errors(report)
+            == [
+                ("required-binding", "Observation.contained[0].status"),
+                ("unknown-member", "Observation.contained[0].serialNumber"),
+            ]
+    });
+    row("duplicate-contained-in-foreign.json", |report| {
+        errors(report) == [("contained-id", "Patient.contained[1]"), ("dom-3", "Patient.contained[2].id")]
+    });
+    row("div-without-namespace.json", |report| {
+        errors(report) == [("xhtml", "DeviceMetric.text.div")]
+            && report.iter().all(|issue| issue.rule != "fhir-version")
+    });
+    row("history-two-deletions.json", |report| {
+        let said = |issue: &fhir_devices::Issue| {
+            ["entry[0]", "entry[2]", "http://a.example/fhir/Device/1"].iter().all(|part| issue.message.contains(part))
+        };
+        errors(report) == [("bdl-7", "Bundle")] && report.iter().any(said)
+    });
+    row("narrative-image-of-contained.json", |report| {
+        errors(report).is_empty() && has(report, "dom-3", Severity::Warning, "Device.contained[0].id")
+    });
+    row("conditional-reference-outside-transaction.json", |report| {
+        errors(report).is_empty() && has(report, "conditional-reference", Severity::Warning, "DeviceMetric.source")
+    });
+    row("unmodelled-says-no-fault.json", |report| {
+        errors(report) == [("id", "Patient.id")] && has(report, "unchecked-type", Severity::Information, "Patient")
+    });
+    assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn modelled_type_is_checked_wherever_it_stands() {
+    let device = r#"{"resourceType":"Device","id":"d","status":"bogus","contact":[{"value":"1"}]}"#;
+    let refers = r##""device":{"reference":"#d"}"##;
+    for (json, place) in [
+        (format!(r#"{{"resourceType":"Observation",{refers},"contained":[{device}]}}"#), "Observation.contained[0]"),
+        (
+            format!(r#"{{"resourceType":"Parameters","parameter":[{{"name":"a","resource":{device}}}]}}"#),
+            "Parameters.parameter[0].resource",
+        ),
+        (
+            format!(
+                r#"{{"resourceType":"Parameters","parameter":[{{"name":"a","part":[{{"name":"b","resource":{device}}}]}}]}}"#
+            ),
+            "Parameters.parameter[0].part[0].resource",
+        ),
+        (
+            format!(
+                r#"{{"resourceType":"Bundle","type":"batch","entry":[{{"request":{{"method":"POST","url":"Bundle"}},
+                "resource":{{"resourceType":"Bundle","type":"collection","entry":[{{"fullUrl":"http://a.example/Device/d",
+                "resource":{device}}}]}}}}]}}"#
+            ),
+            "Bundle.entry[0].resource.entry[0].resource",
+        ),
+        (
+            format!(
+                r#"{{"resourceType":"Parameters","parameter":[{{"name":"a","resource":{{"resourceType":"Bundle",
+                "type":"collection","entry":[{{"fullUrl":"http://a.example/Observation/o","resource":
+                {{"resourceType":"Observation","id":"o",{refers},"contained":[{device}]}}}}]}}}}]}}"#
+            ),
+            "Parameters.parameter[0].resource.entry[0].resource.contained[0]",
+        ),
+    ] {
+        let report = judged(&json);
+        let wanted = [("required-binding", format!("{place}.status")), ("cpt-2", format!("{place}.contact[0].system"))];
+        let found: Vec<_> = errors(&report).into_iter().map(|(rule, at)| (rule, at.to_owned())).collect();
+        assert_eq!(found, wanted, "{report}");
+    }
+}
+
+#[test]
+fn what_every_resource_has_is_checked_in_every_type() {
+    for (members, rule, at) in [
+        (r#""id":"a_b""#, "id", "id"),
+        (r#""meta":{"lastUpdated":"yesterday"}"#, "instant", "meta.lastUpdated"),
+        (r#""meta":{"profile":["http://hl7.org/fhir/StructureDefinition/Device"]}"#, "profile-type", "meta.profile[0]"),
+        (r#""implicitRules":"a b""#, "uri", "implicitRules"),
+        (r#""language":"de_DE""#, "language", "language"),
+        (r#""text":{"status":"generated"}"#, "min-cardinality", "text.div"),
+        (
+            r#""text":{"status":"generated","div":"<div xmlns='http://www.w3.org/1999/xhtml'><script/></div>"}"#,
+            "txt-1",
+            "text.div",
+        ),
+        (r#""extension":[{"url":"x"}]"#, "ext-1", "extension[0]"),
+        (r#""extension":[{"url":"x","valueString":"a"}]"#, "extension-url", "extension[0].url"),
+        (
+            r#""extension":[{"url":"http://x.example","valueQuanity":{}}]"#,
+            "unknown-member",
+            "extension[0].valueQuanity",
+        ),
+        (r#""contact":[{"extension":[{"valueString":"a"}]}]"#, "min-cardinality", "contact[0].extension[0].url"),
+        (
+            r#""extension":[{"url":"http://hl7.org/fhir/StructureDefinition/birthPlace","valueString":"a"}]"#,
+            "extension-definition",
+            "extension[0]",
+        ),
+        (r##""managingOrganization":{"reference":"#x"}"##, "ref-1", "managingOrganization"),
+        (r#""contained":[{"resourceType":"Practitioner","id":"x"}]"#, "dom-3", "contained[0].id"),
+        (r#""contained":[{"resourceType":"Practicioner"}]"#, "resource-type", "contained[0].resourceType"),
+        (r#""contained":{"resourceType":"Practitioner"}"#, "wrong-type", "contained"),
+    ] {
+        let report = judged(&format!(r#"{{"resourceType":"Patient",{members}}}"#));
+        assert!(has(&report, rule, Severity::Error, &format!("Patient.{at}")), "{members}: {report}");
+    }
+    let report = judged(r#"{"resourceType":"Binary","contentType":"text/plain","text":{"status":"empty"}}"#);
+    assert!(has(&report, "unknown-member", Severity::Error, "Binary.text"), "{report}");
+}
+
+#[test]
+fn what_is_not_checked_is_said_once_by_type() {
+    let json = r#"{"resourceType":"Bundle","type":"collection","entry":[
+        {"fullUrl":"urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7","resource":{"resourceType":"Patient"}},
+        {"fullUrl":"urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b8","resource":{"resourceType":"Patient"}},
+        {"fullUrl":"urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b9","resource":{"resourceType":"Observation"}}]}"#;
+    let report = judged(json);
+    assert_eq!(
+        report.to_string(),
+        "information unchecked-type at Bundle: not modelled: Observation, Patient (2); what every resource has was checked, \
+            the other elements and rules of the type were not (line 1, column 1)"
+    );
+    assert!(!OperationOutcome::from(&report).to_json().contains("no fault"));
+}
+
+#[test]
+fn text_around_modelled_parts_is_kept_to_the_letter() {
+    let json = r##"{"resourceType" : "Patient", "text":{ "status" : "generated","div":"<div xmlns='http://www.w3.org/1999/xhtml'>a</div>"},
+        "contained" : [ {"resourceType":"Device", "id":"d" , "version": "1.50 "}, {"resourceType":"Group","id":"g","quantity":1.50 } ],
+        "extension" :[{"url":"http://x.example","valueDecimal":1.500}],"link":[{"other":{"reference":"#d"}}],"a":{"reference":"#g"}}"##;
+    let resource = Resource::from_json(json.as_bytes()).unwrap();
+    let Resource::Other(other) = &resource else { panic!() };
+    let dense: String = json.split_inclusive('"').collect();
+    let compact = dense.replace("\n        ", "").replace(" : ", ":").replace(": \"", ":\"").replace(", \"", ",\"");
+    let compact = compact.replace("[ {", "[{").replace("{ \"", "{\"").replace("\" ,", "\",").replace("}, {", "},{");
+    let compact = compact.replace(" } ]", "}]").replace(" :[", ":[").replace("\"} ]", "\"}]");
+    assert_eq!(other.as_json(), compact);
+}
+
+#[test]
+fn bundle_with_an_entry_of_an_unknown_type_is_read_leniently() {
+    let json =
+        br#"{"resourceType":"Bundle","type":"batch","entry":[{"resource":{"resourceType":"DeviceUsage","id":"1"}}]}"#;
+    let reading = Resource::read(json, ReadMode::Lenient).unwrap();
+    assert!(has(&reading.report, "resource-type", Severity::Warning, "Bundle.entry[0].resource.resourceType"));
+    assert_eq!(reading.value.to_json().as_bytes(), json);
+    assert!(Resource::read(br#"{"resourceType":"DeviceUsage"}"#, ReadMode::Lenient).is_err());
+    assert!(Resource::from_json(json).is_err());
+}
+
+#[test]
+fn byte_order_mark_is_skipped_with_a_warning() {
+    let json = "\u{feff}{\"resourceType\":\"Device\",\n\"status\":\"x\"}";
+    let report = judged(json);
+    assert!(has(&report, "byte-order-mark", Severity::Warning, "Device"));
+    let status = report.iter().find(|issue| issue.rule == "required-binding").unwrap();
+    assert_eq!(status.position.unwrap().to_string(), "line 2, column 10");
+    let lenient = check(json.as_bytes(), ReadMode::Lenient).report;
+    assert!(lenient.iter().all(|issue| issue.rule != "byte-order-mark"));
+}
+
+#[test]
+fn conditional_reference_is_for_transactions_and_for_the_types_that_are_allowed() {
+    let metric = |source: &str| {
+        format!(
+            r#"{{"resourceType":"DeviceMetric","identifier":{{"value":"m"}},"type":{{"text":"t"}},"category":"setting",
+            "source":{{"reference":"{source}"}}}}"#
+        )
+    };
+    let wrong = judged(&metric("Patient?identifier=urn:x|1"));
+    assert!(has(&wrong, "reference-target", Severity::Error, "DeviceMetric.source"), "{wrong}");
+    let transaction = |kind: &str| {
+        format!(
+            r#"{{"resourceType":"Bundle","type":"{kind}","entry":[{{"resource":{},"request":{{"method":"POST","url":"DeviceMetric"}}}}]}}"#,
+            metric("Device?identifier=urn:x|1")
+        )
+    };
+    assert!(judged(&transaction("transaction")).is_empty());
+    assert!(has(
+        &judged(&transaction("batch")),
+        "conditional-reference",
+        Severity::Warning,
+        "Bundle.entry[0].resource.source"
+    ));
+}
+
+#[test]
+fn reference_to_an_id_that_is_none_is_found() {
+    for text in ["Patient/a_b", "Patient/", "male", "Patient/1/2", "Patient/1/_history/a_b"] {
+        let report = judged(&format!(r#"{{"resourceType":"Device","patient":{{"reference":"{text}"}}}}"#));
+        assert!(has(&report, "reference-form", Severity::Warning, "Device.patient"), "{text}: {report}");
+    }
+}
+
+#[test]
+fn version_hint_is_information_on_evidence() {
+    let json = r#"{"resourceType":"Bundle","type":"batch","timestamp":"2020-01-01T00:00:00Z"}"#;
+    let report = judged(json);
+    assert!(has(&report, "fhir-version", Severity::Information, "Bundle"), "{report}");
+    assert_eq!(errors(&report), [("unknown-member", "Bundle.timestamp")]);
+}
