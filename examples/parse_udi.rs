@@ -6,18 +6,19 @@
 //! ```
 
 use fhir_devices::Report;
-use fhir_devices::udi::{BasicUdiDi, Carrier, Element, Mode, Parsed, Rule, Udi};
+use fhir_devices::udi::{BasicUdiDi, Carrier, Element, Fragment, Mode, Parsed, ParsedFragment, Rule, Udi};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufWriter, Write};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: parse_udi [--lenient] [--ndjson] [--reference-year YYYY] STRING...
+const USAGE: &str = "usage: parse_udi [--lenient] [--ndjson] [--gtin] [--reference-year YYYY] STRING...
 
 Prints a JSON object for each carrier string, in order: what it says, or the rule that it breaks.
 
   --lenient              wrong check characters, and known defects of published examples, are warnings
   --ndjson               lines of {\"hrf\":..} or {\"aidc\":..} on standard input, and no STRING
+  --gtin                 digits alone are a GTIN, as EAN-13 and UPC-A have it
   --reference-year YYYY  the year that the two-digit years of GS1 are near to; else the current one
   STRING                 a carrier string in either form, or a Basic UDI-DI
 
@@ -94,7 +95,44 @@ enum Answer<'a> {
         message: &'a str,
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         more: Vec<Finding<'a>>,
+        /// What a second symbol of a label says.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        fragment: Option<Second<'a>>,
     },
+}
+
+#[derive(Serialize)]
+struct Second<'a> {
+    agency: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<char>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lot: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manufactured: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    donation_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantity: Option<u32>,
+}
+
+impl<'a> From<&'a Fragment> for Second<'a> {
+    fn from(fragment: &'a Fragment) -> Self {
+        Self {
+            agency: fragment.agency().as_str(),
+            link: fragment.link(),
+            lot: fragment.lot(),
+            serial: fragment.serial(),
+            manufactured: fragment.manufactured().map(|day| day.date.to_string()),
+            expires: fragment.expires().map(|day| day.date.to_string()),
+            donation_id: fragment.donation_id(),
+            quantity: fragment.quantity(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -166,17 +204,18 @@ impl<'a> Answer<'a> {
         let mut more = findings(report);
         let why = report.iter().position(|issue| issue.severity <= fhir_devices::Severity::Error).unwrap_or_default();
         let Finding { rule, message } = more.remove(why);
-        Self::Refused { error: rule, message, more }
+        Self::Refused { error: rule, message, more, fragment: None }
     }
 
     const fn refused(error: &'a str, message: &'a str) -> Self {
-        Self::Refused { error, message, more: Vec::new() }
+        Self::Refused { error, message, more: Vec::new(), fragment: None }
     }
 }
 
 struct Arguments {
     mode: Mode,
     ndjson: bool,
+    gtin: bool,
     reference_year: u16,
     strings: Vec<String>,
 }
@@ -185,7 +224,8 @@ impl Arguments {
     /// Reads the arguments; `None` asks for help.
     fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Self>, String> {
         let this_year = u16::try_from(time::OffsetDateTime::now_utc().year()).unwrap_or(2000);
-        let mut parsed = Self { mode: Mode::Strict, ndjson: false, reference_year: this_year, strings: Vec::new() };
+        let mut parsed =
+            Self { mode: Mode::Strict, ndjson: false, gtin: false, reference_year: this_year, strings: Vec::new() };
         let mut arguments = arguments.map(|argument| {
             argument.into_string().map_err(|argument| format!("`{}` is no text", argument.to_string_lossy()))
         });
@@ -194,6 +234,7 @@ impl Arguments {
             match argument.as_str() {
                 "--lenient" if options => parsed.mode = Mode::Lenient,
                 "--ndjson" if options => parsed.ndjson = true,
+                "--gtin" if options => parsed.gtin = true,
                 "--reference-year" if options => {
                     let year = arguments.next().transpose()?.unwrap_or_default();
                     let digits = year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit());
@@ -215,10 +256,23 @@ impl Arguments {
 
     /// Answers to one string: a carrier, else a Basic UDI-DI.
     fn answer(&self, text: &str, print: &mut impl FnMut(Answer<'_>) -> io::Result<()>) -> io::Result<()> {
+        if self.gtin && !text.is_empty() && text.len() <= 14 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return match Udi::parse_gtin(text, self.mode) {
+                Ok(read) => print(Answer::carrier(&read)),
+                Err(report) => print(Answer::report(&report)),
+            };
+        }
         let refused = match Udi::parse(text, self.mode, self.reference_year) {
             Ok(read) => return print(Answer::carrier(&read)),
             Err(report) => report,
         };
+        if let Ok(ParsedFragment { fragment, .. }) = Fragment::parse(text, self.mode, self.reference_year) {
+            let mut answer = Answer::report(&refused);
+            if let Answer::Refused { fragment: second, .. } = &mut answer {
+                *second = Some(Second::from(&fragment));
+            }
+            return print(answer);
+        }
         // A string that begins like a carrier is a Basic UDI-DI only where nothing of it is wrong.
         let surely_basic = text.starts_with("++") || Carrier::detect(text).is_none();
         match BasicUdiDi::parse(text, if surely_basic { self.mode } else { Mode::Strict }) {

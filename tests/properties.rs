@@ -39,7 +39,9 @@ macro_rules! holds {
                 prop_assert!(!report.has_errors(), "{}: {}", report, written);
 
                 let lenient = $Type::read(written.as_bytes(), ReadMode::Lenient).unwrap();
-                prop_assert!(lenient.report.is_empty(), "{}: {}", lenient.report, written);
+                // Texts are arbitrary, so that some are of blanks alone, or have control characters.
+                let odd = ["blank", "control-character", "urn", "uri-bracket"];
+                prop_assert!(lenient.report.iter().all(|issue| odd.contains(&&*issue.rule)), "{}: {}", lenient.report, written);
                 prop_assert_eq!(&lenient.value, &value, "{}", written);
 
                 let checked = check(written.as_bytes(), ReadMode::Strict);

@@ -440,6 +440,11 @@ fn checked(report: Report) -> Report {
     report.into_iter().filter(|issue| issue.rule != "unchecked-type").collect()
 }
 
+/// The findings about the rules of the specification, whose fixtures are no shorter than they must be.
+fn of_rules(report: Report) -> Report {
+    checked(report).into_iter().filter(|issue| !["full-url", "search-id"].contains(&&*issue.rule)).collect()
+}
+
 #[test]
 fn every_rule_has_fixtures_and_every_fixture_a_rule() {
     let with: BTreeSet<_> = fixtures().iter().map(|one| (one.path, one.rule)).collect();
@@ -457,7 +462,7 @@ fn a_document_that_breaks_one_rule_has_one_finding() {
     let (mut wrong, mut snapshot, mut messages) = (String::new(), String::new(), BTreeMap::new());
     for one in fixtures() {
         for json in &one.breaks {
-            let report = judged(json);
+            let report = of_rules(judged(json));
             let found: Vec<_> = report.iter().map(|issue| &*issue.rule).collect();
             if found != [one.rule] {
                 writeln!(wrong, "{} of {} in {json}\n{report}", one.rule, one.path).unwrap();
@@ -486,8 +491,8 @@ fn a_document_that_breaks_one_rule_has_one_finding() {
 fn a_document_that_keeps_the_rules_has_no_finding() {
     for one in fixtures() {
         for json in &one.keeps {
-            assert_eq!(judged(json).to_string(), "", "{} of {} in {json}", one.rule, one.path);
-            assert_eq!(checked(check(json.as_bytes(), ReadMode::Strict).into_report()).to_string(), "");
+            assert_eq!(of_rules(judged(json)).to_string(), "", "{} of {} in {json}", one.rule, one.path);
+            assert_eq!(of_rules(check(json.as_bytes(), ReadMode::Strict).into_report()).to_string(), "");
         }
     }
 }
@@ -729,7 +734,10 @@ fn a_local_reference_in_a_resource_that_is_kept_as_text_is_within_it() {
     let second = r##"{"resourceType":"Observation","performer":[{"reference":"Patient/1"},{"reference":"#q"}]}"##;
     assert_eq!(judged(second).issues()[0].at, "Observation.performer[1]");
     let other = observation.replace("#p", "#q");
-    insta::assert_snapshot!(judged(&other), @"error ref-1 at Observation.subject: no contained resource has the id of the reference `#q`");
+    insta::assert_snapshot!(judged(&other), @r"
+    error dom-3 at Observation.contained[0].id: nothing refers to the contained Patient `p`, wanted a reference `#p`
+    error ref-1 at Observation.subject: no contained resource has the id of the reference `#q`
+    ");
     let parameters =
         format!(r#"{{"resourceType":"Parameters","parameter":[{{"name":"a","resource":{observation}}}]}}"#);
     assert_eq!(judged(&parameters).to_string(), "");

@@ -302,6 +302,7 @@ impl<'a> Names<'a> {
         let at = hit.ok_or(Tie::Missing)?;
         match (self.sole(nodes, at), literal.version()) {
             (Err(Tie::Ambiguous), Some(version)) => self.version(nodes, (self.space(nodes, at), wanted, id), version),
+            (Ok(at), Some(version)) if is_other_version(nodes, at, version) => Err(Tie::Missing),
             (found, _) => found,
         }
     }
@@ -405,6 +406,11 @@ impl<'a> Names<'a> {
             _ => Ok(at),
         }
     }
+}
+
+/// Whether a resource says that it is of another version than the one that a reference names.
+fn is_other_version(nodes: &Nodes<'_>, at: u32, version: &str) -> bool {
+    nodes.item(at).and_then(Item::version).is_some_and(|own| *own != version)
 }
 
 /// The address of a source at a base that none of the resources has, without the version.

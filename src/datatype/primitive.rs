@@ -6,7 +6,7 @@ use crate::element::{
     Unmodelled, Value, Writer,
 };
 use crate::issue::{Issue, Kind, Path, Report, Severity};
-use crate::primitive::{Text, Uri, Xhtml, urn_fault};
+use crate::primitive::{Text, Uri, Xhtml, has_loose_bracket, urn_fault};
 use std::borrow::Cow;
 
 /// A primitive element: a value, or extensions that stand for one, or both.
@@ -120,12 +120,21 @@ fn oddity(of: &str, text: &Cow<'_, str>) -> Option<(&'static str, String)> {
                 format!("found the control character {}, wanted none but tab and line ends", found.escape_unicode());
             Some(("control-character", message))
         }
-        "uri" if text.starts_with("urn:") => {
-            let reason = urn_fault(text)?;
-            Some((
-                "urn",
-                format!("`{}` is no URN of its namespace: {reason}", text.chars().take(64).collect::<String>()),
-            ))
+        "uri" => {
+            let cut = || text.chars().take(64).collect::<String>();
+            if text.starts_with("urn:") {
+                let reason = urn_fault(text)?;
+                return Some(("urn", format!("`{}` is no URN of its namespace: {reason}", cut())));
+            }
+            has_loose_bracket(text).then(|| {
+                (
+                    "uri-bracket",
+                    format!(
+                        "`{}` has a bracket outside of a host, which RFC 3986 does not allow: wanted %5B and %5D",
+                        cut()
+                    ),
+                )
+            })
         }
         _ => None,
     }

@@ -290,6 +290,13 @@ impl Report {
         }
     }
 
+    /// Makes an error of each finding of a rule, for those to whom it is one.
+    pub(crate) fn raise(&mut self, rule: &str) {
+        for issue in self.issues.iter_mut().filter(|issue| issue.rule == rule) {
+            issue.severity = issue.severity.min(Severity::Error);
+        }
+    }
+
     /// The findings, to complete them.
     pub(crate) fn issues_mut(&mut self) -> &mut [Issue] {
         &mut self.issues

@@ -154,7 +154,7 @@ pub use time_of_day::Time;
 pub(crate) use token::is_id;
 pub use token::{Code, Id};
 pub use uri::{Oid, Uri, Uuid};
-pub(crate) use uri::{is_absolute, urn_fault};
+pub(crate) use uri::{has_loose_bracket, is_absolute, urn_fault};
 
 #[cfg(test)]
 mod tests {

@@ -82,6 +82,20 @@ pub(crate) fn urn_fault(text: &str) -> Option<&'static str> {
     checked.err()
 }
 
+/// Whether a uri has a bracket where RFC 3986 has none: brackets are for the address of a host alone.
+pub(crate) fn has_loose_bracket(text: &str) -> bool {
+    let is_bracket = |c: char| matches!(c, '[' | ']');
+    if !text.contains(is_bracket) {
+        return false;
+    }
+    let (before, rest) = text.split_once("//").unwrap_or((text, ""));
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (host, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    let literal = host.rsplit('@').next().unwrap_or_default();
+    let in_host = literal.starts_with('[') && literal.matches(is_bracket).count() == 2;
+    before.contains(is_bracket) || after.contains(is_bracket) || (host.contains(is_bracket) && !in_host)
+}
+
 /// Whether the text begins with a scheme.
 pub(crate) fn is_absolute(text: &str) -> bool {
     text.split_once(':').is_some_and(|(scheme, _)| {
@@ -218,6 +232,16 @@ mod tests {
         for byte in 0_u8..=127 {
             let refused = byte <= b' ' || byte == 127 || br#""<>\^`{}%"#.contains(&byte);
             assert_eq!(Uri::new(format!("a{}b", char::from(byte))).is_err(), refused, "{byte}");
+        }
+    }
+
+    #[test]
+    fn bracket_belongs_to_the_address_of_a_host() {
+        for good in ["http://[::1]/a", "http://u@[::1]:80?b", "http://x.org/a", "urn:x"] {
+            assert!(!has_loose_bracket(good), "{good}");
+        }
+        for bad in ["a[0]", "http://x.org/a[0]", "http://x.org?a[]=1", "http://x[1].org/", "urn:x[1]"] {
+            assert!(has_loose_bracket(bad), "{bad}");
         }
     }
 

@@ -108,23 +108,19 @@ fn judge_entries(bundle: &Bundle, at: &Path<'_>, report: &mut Report) {
     let searchset = bundle.r#type.value == Some(BundleType::Searchset);
     for (index, entry) in bundle.entry.iter().enumerate() {
         let Some(resource) = &entry.resource else { continue };
+        let mode = entry.search.as_ref().and_then(|search| search.mode.as_ref()).and_then(|mode| mode.value);
+        // What a server says about the search is no resource that it keeps.
+        if mode == Some(SearchEntryMode::Outcome) {
+            continue;
+        }
         let here = at.item("entry", index);
         if addressed && entry.full_url.is_none() && !report.counts(Severity::Error) {
-            let wanted = "wanted the address of the resource, which only batches, transactions and their responses may go without";
-            let issue = Issue::new(
-                "full-url",
-                Severity::Error,
-                Kind::Required,
-                here,
-                format!("the entry has no `fullUrl`, {wanted}"),
-            );
+            let message = "the entry has no `fullUrl`, wanted the address of its resource, which only the entries of batches, \
+                transactions and their responses may go without";
+            let issue = Issue::new("full-url", Severity::Error, Kind::Required, here, message);
             report.push(issue.with_row("Bundle.entry.fullUrl"));
         }
-        let matched = entry
-            .search
-            .as_ref()
-            .is_none_or(|search| search.mode.as_ref().and_then(|mode| mode.value) != Some(SearchEntryMode::Outcome));
-        if searchset && matched && resource.id().is_none() && resource.resource_type() != "OperationOutcome" {
+        if searchset && resource.id().is_none() && !report.counts(Severity::Warning) {
             let message = format!("the {} that a search found has no id", resource.resource_type());
             let issue = Issue::new("search-id", Severity::Warning, Kind::Required, here, message);
             report.push(issue.with_row("Bundle.entry.resource"));

@@ -70,7 +70,7 @@ fn read<T: Value>(json: &Json, root: &'static str) -> Result<T, Report> {
     // Where reading stops, the report says so.
     let _ = value.read(&mut r, &Path::root(root));
     let report = r.into_report(root);
-    let report = if report.is_empty() { walk_from(&value, root, &Validator::new()) } else { report };
+    let report = if !report.has_errors() { walk_from(&value, root, &Validator::new()) } else { report };
     if report.has_errors() { Err(report) } else { Ok(value) }
 }
 

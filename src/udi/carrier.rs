@@ -1,11 +1,9 @@
 //! A carrier string: whose it is, and whom it is written for.
 
-use super::{Findings, Mode, Udi, gs1, hibcc, iccbba, ifa};
+use super::{Findings, Mode, Rule, Udi, gs1, hibcc, iccbba, ifa, quoted};
 use crate::issue::Report;
+use std::borrow::Cow;
 use std::fmt;
-
-#[cfg(doc)]
-use super::Rule;
 
 /// Who issues device identifiers.
 ///
@@ -76,12 +74,14 @@ pub enum Form {
     Aidc,
     /// The forms are the same, which is so with HIBCC and ICCBBA.
     Either,
+    /// For browsers: a web address of GS1 Digital Link.
+    DigitalLink,
 }
 
 /// A carrier string whose agency is known by its first characters, and which is not read yet.
 ///
 /// What a scanner or a printer put around the data is set aside: the symbology identifier (`]d2`), a leading FNC1, and
-/// the asterisks around a HIBC caption.
+/// the asterisks around a HIBC caption. What the symbology identifier says is judged by [`parse`](Self::parse).
 ///
 /// ```
 /// use fhir_devices::udi::{Agency, Carrier, Mode};
@@ -97,6 +97,9 @@ pub struct Carrier<'t> {
     agency: Agency,
     form: Form,
     data: &'t str,
+    symbology: Option<&'t str>,
+    /// Whether blanks stood around the text.
+    blank: bool,
 }
 
 /// What stands for FNC1 between the elements of GS1 and of ISO/IEC 15434: the group separator.
@@ -108,7 +111,14 @@ impl<'t> Carrier<'t> {
     /// Tells the agency from the first characters; [`None`] where they are no agency's.
     #[must_use]
     pub fn detect(text: &'t str) -> Option<Self> {
-        let (data, scanned) = without_symbology(text);
+        let trimmed = text.trim_start_matches(char::is_whitespace);
+        let (data, symbology) = without_symbology(trimmed);
+        // The check character of HIBC may be a blank.
+        let ends = |c: char| if data.starts_with(['+', '*']) { is_line_break(c) } else { c.is_whitespace() && c != GS };
+        let whole = data;
+        let data = data.trim_end_matches(ends);
+        let blank = trimmed.len() != text.len() || data.len() != whole.len();
+        let scanned = symbology.is_some();
         let first = data.chars().next()?;
         let agency = match first {
             '+' => Agency::Hibcc,
@@ -118,11 +128,14 @@ impl<'t> Carrier<'t> {
             '.' if is_ifa(data.strip_prefix('.')) => Agency::Ifa,
             '(' if is_ifa(data.strip_prefix('(')) => Agency::Ifa,
             '(' | '{' | '0'..='9' | GS | ARROW => Agency::Gs1,
+            '<' | '^' if spelled(data).next().is_some_and(|(at, ..)| at == 0) => Agency::Gs1,
+            'h' if gs1::is_link(data) => Agency::Gs1,
             _ => return None,
         };
         let form = match (agency, first) {
             (Agency::Hibcc | Agency::Iccbba, _) => Form::Either,
             (_, '(' | '{') => Form::Hrf,
+            (_, 'h') => Form::DigitalLink,
             _ => Form::Aidc,
         };
         let data = match agency {
@@ -131,7 +144,7 @@ impl<'t> Carrier<'t> {
             Agency::Gs1 if !scanned => data.strip_prefix(GS).unwrap_or(data),
             _ => data,
         };
-        Some(Self { agency, form, data })
+        Some(Self { agency, form, data, symbology, blank })
     }
 
     /// Who issued it.
@@ -160,24 +173,105 @@ impl<'t> Carrier<'t> {
     /// [tolerated](Rule::is_tolerated).
     pub fn parse(self, mode: Mode, reference_year: u16) -> Result<Parsed, Report> {
         let mut found = Findings::new(mode);
+        let data = self.prepared(&mut found);
         let udi = match self.agency {
-            Agency::Gs1 => gs1::parse(self.data, self.form, reference_year, &mut found),
-            Agency::Hibcc => hibcc::parse(self.data, &mut found),
-            Agency::Iccbba => iccbba::parse(self.data, &mut found),
-            Agency::Ifa => ifa::parse(self.data, self.form, &mut found),
+            Agency::Gs1 => gs1::parse(&data, self.form, reference_year, &mut found),
+            Agency::Hibcc => hibcc::parse(&data, &mut found),
+            Agency::Iccbba => iccbba::parse(&data, &mut found),
+            Agency::Ifa => ifa::parse(&data, self.form, &mut found),
         };
         let (udi, warnings) = found.conclude(udi)?;
         Ok(Parsed { udi, warnings })
     }
+
+    /// The data as they were meant to be sent, and what had to be done for that.
+    pub(super) fn prepared(self, found: &mut Findings) -> Cow<'t, str> {
+        if self.blank {
+            found.add(Rule::Blank, format!("`{}` has blanks around it, wanted none", quoted(self.data)));
+        }
+        let mut data = Cow::Borrowed(self.data);
+        if let Some(symbology) = self.symbology {
+            if let Some(element) = retail(symbology, self.data) {
+                return Cow::Owned(element);
+            }
+            judge_symbology(symbology, self.agency, found);
+        }
+        if data.contains(is_line_break) {
+            found.add(Rule::Blank, format!("`{}` has line breaks, wanted none", quoted(&data)));
+            data = Cow::Owned(data.chars().filter(|c| !is_line_break(*c)).collect());
+        }
+        if spelled(&data).next().is_some() {
+            let message = format!("`{}` has control characters as words, wanted the characters", quoted(&data));
+            found.add(Rule::SpelledSeparator, message);
+            let (mut sent, mut from) = (String::new(), 0);
+            for (at, word, c) in spelled(&data) {
+                sent.push_str(data.get(from..at).unwrap_or_default());
+                sent.push(c);
+                from = at + word.len();
+            }
+            sent.push_str(data.get(from..).unwrap_or_default());
+            if self.agency == Agency::Gs1 && sent.starts_with(GS) {
+                sent.remove(0);
+            }
+            data = Cow::Owned(sent);
+        }
+        data
+    }
 }
 
-/// The text after an AIM symbology identifier such as `]d2`, and whether there is one.
-fn without_symbology(text: &str) -> (&str, bool) {
+fn is_line_break(c: char) -> bool {
+    matches!(c, '\r' | '\n' | '\t')
+}
+
+/// The control characters that people and programs spell out.
+const WORDS: [(&str, char); 12] = [
+    ("<GS>", GS),
+    ("<gs>", GS),
+    ("{GS}", GS),
+    ("[GS]", GS),
+    ("<FNC1>", GS),
+    ("[FNC1]", GS),
+    ("{FNC1}", GS),
+    ("^]", GS),
+    ("\u{241d}", GS),
+    ("<RS>", '\u{1e}'),
+    ("\u{241e}", '\u{1e}'),
+    ("<EOT>", '\u{4}'),
+];
+
+/// Where control characters are spelled out, in order: the place, the word, and the character.
+fn spelled(text: &str) -> impl Iterator<Item = (usize, &'static str, char)> {
+    let starts = text.char_indices().filter(|(_, c)| matches!(c, '<' | '{' | '[' | '^' | '\u{241d}' | '\u{241e}'));
+    starts.filter_map(|(at, _)| {
+        let rest = text.get(at..)?;
+        WORDS.iter().find(|(word, _)| rest.starts_with(word)).map(|(word, c)| (at, *word, *c))
+    })
+}
+
+/// The element string of a retail symbol: the digits of EAN-13, UPC-A (`]E0`) and EAN-8 (`]E4`) are a GTIN.
+fn retail(symbology: &str, data: &str) -> Option<String> {
+    let digits = matches!((symbology, data.len()), ("]E0" | "]E3", 12 | 13) | ("]E4", 8) | ("]I0" | "]I1", 14));
+    (digits && data.bytes().all(|byte| byte.is_ascii_digit())).then(|| format!("01{data:0>14}"))
+}
+
+/// Judges whether data of an agency come from symbols of that kind.
+fn judge_symbology(symbology: &str, agency: Agency, found: &mut Findings) {
+    let with_fnc1 = matches!(symbology, "]C1" | "]d2" | "]d5" | "]Q3" | "]Q5" | "]J1" | "]e0" | "]e1" | "]e2" | "]z1");
+    let wanted = match (agency, with_fnc1) {
+        (Agency::Gs1, false) => "one with FNC1 first, such as ]C1, ]d2 or ]Q3, as the data are element strings of GS1",
+        (Agency::Hibcc | Agency::Iccbba | Agency::Ifa, true) => "one without FNC1 first, as the data are not of GS1",
+        _ => return,
+    };
+    found.add(Rule::Symbology, format!("the symbol is `{symbology}`, wanted {wanted}"));
+}
+
+/// The text after an AIM symbology identifier such as `]d2`, and that identifier.
+fn without_symbology(text: &str) -> (&str, Option<&str>) {
     match text.as_bytes() {
         [b']', b'A'..=b'Z' | b'a'..=b'z', b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z', ..] => {
-            (text.get(3..).unwrap_or_default(), true)
+            (text.get(3..).unwrap_or_default(), text.get(..3))
         }
-        _ => (text, false),
+        _ => (text, None),
     }
 }
 
@@ -203,6 +297,6 @@ fn is_ifa(text: Option<&str>) -> bool {
 pub struct Parsed {
     /// What the carrier says.
     pub udi: Udi,
-    /// Warnings; none in the strict mode.
+    /// Warnings; in the strict mode of what may be right all the same.
     pub warnings: Report,
 }

@@ -22,18 +22,57 @@ pub(super) fn parse(data: &str, found: &mut Findings) -> Udi {
     udi
 }
 
+/// Reads secondary data that are a symbol of their own: `+`, the data, the link character, which is the check character of the
+/// primary data, and the check character.
+pub(super) fn parse_secondary(data: &str, found: &mut Findings) -> (Udi, Option<char>) {
+    let mut udi = Udi::empty(Agency::Hibcc);
+    let Some((body, last)) = checked_characters(data, found) else { return (udi, None) };
+    check_character(body, last, found);
+    let Some((at, link)) = body.char_indices().next_back() else {
+        found.add(Rule::HibcSecondaryEmpty, format!("`{}` has no secondary data", quoted(data)));
+        return (udi, None);
+    };
+    let mut segments = body.get(..at).unwrap_or_default().split('/');
+    read_secondary(segments.next().unwrap_or_default(), &mut udi, found);
+    read_supplements(segments, &mut udi, found);
+    (udi, Some(link))
+}
+
+/// Whether the data are secondary data that are a symbol of their own.
+pub(super) fn is_secondary(data: &str) -> bool {
+    data.strip_prefix('+').is_some_and(|body| body.starts_with(|c: char| c == '$' || c.is_ascii_digit()))
+}
+
+/// The primary data and the secondary data in one string, with the check character of the whole; [`None`] where the link
+/// character is not that of the primary data.
+pub(super) fn joined(primary: &Udi, secondary: &Udi, link: char) -> Option<String> {
+    let mut text = format!("+{}", primary.elements.first()?.value());
+    if check::hibc_character(&text) != Some(link) {
+        return None;
+    }
+    for element in &secondary.elements {
+        text.extend(["/", element.id(), element.value()]);
+    }
+    text.push(check::hibc_character(&text)?);
+    Some(text)
+}
+
 fn read_body(body: &str, udi: &mut Udi, found: &mut Findings) {
     let mut segments = body.split('/');
     let primary = segments.next().unwrap_or_default();
     if !primary.starts_with(|c: char| c.is_ascii_uppercase()) {
         let wanted = "wanted the letter of a labeler first; secondary data alone name no device";
-        found.add(Rule::NoDi, format!("`+{}` has no primary data, {wanted}", quoted(body)));
+        found.no_di(format!("`+{}` has no primary data, {wanted}", quoted(body)));
         return;
     }
     read_primary(primary, udi, found);
     if let Some(secondary) = segments.next() {
         read_secondary(secondary, udi, found);
     }
+    read_supplements(segments, udi, found);
+}
+
+fn read_supplements<'s>(segments: impl Iterator<Item = &'s str>, udi: &mut Udi, found: &mut Findings) {
     let mut after_quantity = false;
     for segment in segments {
         if after_quantity {

@@ -85,7 +85,7 @@ pub(super) fn parse(data: &str, found: &mut Findings) -> Udi {
         rest = if id == "=)" && after.starts_with(" &)") { after.trim_start() } else { after };
     }
     if di.is_none() {
-        found.add(Rule::NoDi, format!("`{}` has neither `=/` nor `=)`, wanted the product", quoted(data)));
+        found.no_di(format!("`{}` has neither `=/` nor `=)`, wanted the product", quoted(data)));
     }
     count(&udi, found);
     udi.di = di.unwrap_or_default();
@@ -125,6 +125,13 @@ fn sound(id: &str, value: &str, length: usize, set: Set, found: &mut Findings) -
     if value.len() != length {
         let message = format!("`{value}` after `{id}` has the length {}, wanted {length}", value.len());
         found.add(Rule::IccbbaLength, message);
+        return false;
+    }
+    // The facility that begins a donation number and a product code: never with the letter O, nor with a zero first.
+    let code = value.get(..5).filter(|_| matches!(id, "=" | "=/")).unwrap_or_default();
+    if let Some(c) = code.chars().find(|c| *c == 'O').or_else(|| code.chars().next().filter(|c| !facility(*c))) {
+        let message = format!("`{code}` after `{id}` has `{c}`, which the code of a facility cannot have there");
+        found.add(Rule::IccbbaCharset, message);
         return false;
     }
     let sequence = value.get(5..13).filter(|_| id == "=").unwrap_or_default();

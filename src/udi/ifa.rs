@@ -4,12 +4,15 @@
 
 use super::carrier::GS;
 use super::day::{number, this_century, yymmdd, yyyymmdd};
-use super::gs1::{check_digit, push_escaped, value_before};
+use super::gs1::{check_digit, ends_within, push_escaped, value_before};
 use super::said::keep;
 use super::{Agency, Element, Findings, Form, Rule, Udi, check, quoted};
 
 const HEADER: &str = "[)>\u{1e}06\u{1d}";
 const TRAILER: &str = "\u{1e}\u{4}";
+
+/// The data identifiers of a device, and the price and the web address that may stand beside them.
+const KNOWN: [&str; 9] = ["9N", "8P", "1T", "S", "D", "16D", "Q", "27Q", "33L"];
 
 pub(super) fn parse(data: &str, form: Form, found: &mut Findings) -> Udi {
     let mut udi = Udi::empty(Agency::Ifa);
@@ -22,6 +25,10 @@ pub(super) fn parse(data: &str, form: Form, found: &mut Findings) -> Udi {
     for element in &elements {
         let (id, value) = (element.id(), element.value());
         let rule = Rule::RepeatConflict;
+        if !KNOWN.contains(&id) {
+            let message = format!("`{id}` is no data identifier of a device, wanted one of {}", KNOWN.join(", "));
+            found.warn(Rule::IfaOtherDi, message);
+        }
         if !characters(element, found) {
             continue;
         }
@@ -68,7 +75,7 @@ pub(super) fn parse(data: &str, form: Form, found: &mut Findings) -> Udi {
             udi.di = gtin.into();
         }
         (None, _) => {
-            found.add(Rule::NoDi, format!("`{}` has no product in 9N, wanted a PPN or an HPC", quoted(data)));
+            found.no_di(format!("`{}` has no product in 9N, wanted a PPN or an HPC", quoted(data)));
         }
     }
     udi.elements = elements;
@@ -121,7 +128,14 @@ fn split_hrf(data: &str, found: &mut Findings) -> Option<Vec<Element>> {
             return None;
         };
         let (value, after) = value_before(body, |text| bracketed(text).is_some(), '(');
-        elements.push(Element::new(id, &value));
+        let trimmed = value.trim();
+        if trimmed.len() != value.len() {
+            found.add(Rule::Blank, format!("`{}` of ({id}) has blanks around it, wanted none", quoted(&value)));
+        }
+        if after.is_empty() && ends_within(trimmed, '(') {
+            found.warn(Rule::Truncated, format!("`{}` ends within a data identifier", quoted(data)));
+        }
+        elements.push(Element::new(id, trimmed));
         rest = after;
     }
     Some(elements)

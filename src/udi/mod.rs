@@ -17,6 +17,9 @@
 //! # Ok::<(), fhir_devices::Report>(())
 //! ```
 //!
+//! A label may say the device identifier in one symbol and the rest in another: what the second says is a [`Fragment`], which
+//! [joins](Fragment::join) the first.
+//!
 //! What is wrong is a [`Report`]; each finding has a [`Rule`]. In the [lenient mode](Mode::Lenient) a wrong check
 //! character is a warning that says the one expected, and the defects of published examples are borne with, each under
 //! its own rule. There is no clock here: the year that a two-digit year is near to is an argument.
@@ -25,6 +28,7 @@ mod basic;
 mod carrier;
 pub mod check;
 mod day;
+mod fragment;
 mod gs1;
 mod hibcc;
 mod iccbba;
@@ -35,6 +39,7 @@ mod said;
 pub use basic::BasicUdiDi;
 pub use carrier::{Agency, Carrier, Form, Parsed};
 pub use day::Day;
+pub use fragment::{Fragment, ParsedFragment};
 pub use rule::{Mode, Rule};
 pub use said::{Element, Udi};
 

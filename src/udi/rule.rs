@@ -69,6 +69,17 @@ macro_rules! udi_rules {
 udi_rules! {
     /// The first characters say which agency issued it (FDA, UDI formats by issuing agency, 1.3).
     UnknownFormat "udi-unknown-format" NotSupported false
+    /// GS1 element strings are in symbols that begin with FNC1 (`]C1`, `]d2`, `]Q3`, `]J1`, `]e0`), those of other agencies
+    /// in symbols that do not.
+    Symbology "udi-symbology" Structure true
+    /// Nothing stands around a carrier, and no blanks or line breaks are in it, but where its agency has them.
+    Blank "udi-blank" Structure true
+    /// FNC1 and the control characters of ISO/IEC 15434 are sent as such, and not as words (`<GS>`).
+    SpelledSeparator "udi-spelled-separator" Structure true
+    /// A carrier does not end within an identifier: a warning, as what is there may be data.
+    Truncated "udi-truncated" Incomplete true
+    /// The second symbol of a label goes with its first.
+    Join "udi-join" Conflict false
     /// A carrier has a device identifier.
     NoDi "no-di" Required false
     /// An element that occurs again has the same value; stated once in two ways, too.
@@ -169,6 +180,9 @@ udi_rules! {
     IfaCharset "ifa-charset" Value false
     /// `D` has six digits, `16D` eight.
     IfaDateField "ifa-date-field" Value false
+    /// The data identifiers of a device are `9N`, `8P`, `1T`, `S`, `D`, `16D`, `Q`, and for what is no identification
+    /// `27Q` and `33L`: a warning.
+    IfaOtherDi "ifa-other-di" CodeInvalid true
     /// The device identifier is in `9N`; a published sample has a GTIN in `8P` alone. The strict mode reports it as
     /// [`NoDi`](Self::NoDi).
     IfaGtinAlone "ifa-gtin-alone" Required true
@@ -191,11 +205,13 @@ impl fmt::Display for Rule {
 pub(super) struct Findings {
     mode: Mode,
     report: Report,
+    /// Whether what is read is a part of a carrier, which need not have a device identifier.
+    pub(super) partial: bool,
 }
 
 impl Findings {
     pub(super) const fn new(mode: Mode) -> Self {
-        Self { mode, report: Report::new() }
+        Self { mode, report: Report::new(), partial: false }
     }
 
     pub(super) fn lenient(&self) -> bool {
@@ -205,6 +221,18 @@ impl Findings {
     pub(super) fn add(&mut self, rule: Rule, message: impl Into<String>) {
         let severity = if self.lenient() && rule.is_tolerated() { Severity::Warning } else { Severity::Error };
         self.report.push(Issue::new(rule.key(), severity, rule.kind(), "udi", message));
+    }
+
+    /// Says what is odd and may be right all the same.
+    pub(super) fn warn(&mut self, rule: Rule, message: impl Into<String>) {
+        self.report.push(Issue::new(rule.key(), Severity::Warning, rule.kind(), "udi", message));
+    }
+
+    /// Says that there is no device identifier, where there has to be one.
+    pub(super) fn no_di(&mut self, message: impl Into<String>) {
+        if !self.partial {
+            self.add(Rule::NoDi, message);
+        }
     }
 
     /// The value with its warnings, or every finding where one is an error.

@@ -87,6 +87,20 @@ impl Udi {
         }
     }
 
+    /// Reads the digits of a GTIN alone: what the symbols EAN-13, UPC-A and EAN-8 on retail packages say, where the caller
+    /// knows that the package is that of a device.
+    ///
+    /// # Errors
+    /// [`Rule::Gs1Length`] where it has other than 8, 12, 13 or 14 digits, and [`Rule::Gs1CheckDigit`].
+    pub fn parse_gtin(digits: &str, mode: Mode) -> Result<Parsed, Report> {
+        if !matches!(digits.len(), 8 | 12 | 13 | 14) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            let mut found = Findings::new(mode);
+            found.add(Rule::Gs1Length, format!("`{}` is no GTIN, wanted 8, 12, 13 or 14 digits", quoted(digits)));
+            return Err(found.into_report());
+        }
+        Self::parse(&format!("01{digits:0>14}"), mode, 0)
+    }
+
     /// Reads the bytes that a scanner sent, such as those of `Device.udi.carrierAIDC`.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::primitive::{DateTime, Text, Uri};
 use crate::resource::Device;
 use crate::resource::device::Udi as Recorded;
-use crate::udi::{Agency, Day, Mode, Parsed, Udi};
+use crate::udi::{Agency, Day, Fragment, Mode, Parsed, Udi};
 
 /// The type of an identifier that is a serial number.
 const SERIAL: (&str, &str) = ("http://hl7.org/fhir/identifier-type", "SNO");
@@ -25,6 +25,17 @@ pub(super) fn device(device: &Device, at: &Path<'_>, report: &mut Report) {
     let hrf = text(&recorded.carrier_hrf).map(|text| Udi::parse(text, Mode::Lenient, year));
     let aidc = recorded.carrier_aidc.as_ref().and_then(|carrier| carrier.value.as_ref());
     let aidc = aidc.map(|carrier| Udi::parse_bytes(&carrier.decode(), Mode::Lenient, year));
+    let second = |text: &str| Fragment::parse(text, Mode::Lenient, year).ok().map(|read| read.fragment);
+    let fragment = match (&hrf, &aidc) {
+        (Some(Err(_)), _) => text(&recorded.carrier_hrf).and_then(second),
+        (_, Some(Err(_))) => recorded
+            .carrier_aidc
+            .as_ref()
+            .and_then(|carrier| carrier.value.as_ref())
+            .and_then(|carrier| String::from_utf8(carrier.decode()).ok())
+            .and_then(|carrier| second(&carrier)),
+        _ => None,
+    };
     for (name, read) in [("carrierHRF", &hrf), ("carrierAIDC", &aidc)] {
         let findings = match read {
             Some(Ok(Parsed { warnings, .. })) => warnings,
@@ -42,7 +53,19 @@ pub(super) fn device(device: &Device, at: &Path<'_>, report: &mut Report) {
     {
         find("udi-carriers", &udi.child("carrierAIDC"), message);
     }
-    let Some(carrier) = hrf.or(aidc) else { return };
+    let whole = hrf.or(aidc);
+    if let Some(carrier) = &whole {
+        identified(recorded, &udi, carrier, &mut find);
+    }
+    if let Some(stated) = whole.as_ref().map(Stated::of).or_else(|| fragment.as_ref().map(Stated::of_fragment)) {
+        produced(device, at, &stated, &mut find);
+    }
+}
+
+type Find<'f> = dyn FnMut(&'static str, &Path<'_>, String) + 'f;
+
+/// Holds what the record says of the device identifier to the carrier.
+fn identified(recorded: &Recorded, udi: &Path<'_>, carrier: &Udi, find: &mut Find<'_>) {
     if let Some(found) = text(&recorded.device_identifier)
         && !carrier.di().is_empty()
         && found != carrier.di()
@@ -54,14 +77,37 @@ pub(super) fn device(device: &Device, at: &Path<'_>, report: &mut Report) {
         let message = format!("the issuer is {found}, and the carrier is of {}", carrier.agency());
         find("udi-issuer", &udi.child("issuer"), message);
     }
-    if let (Some(found), Some(stated)) = (text(&device.lot_number), carrier.lot())
+}
+
+/// What a carrier says of the production, whether it is a whole one or the second symbol of a label.
+struct Stated<'u> {
+    lot: Option<&'u str>,
+    serial: Option<&'u str>,
+    manufactured: Option<Day>,
+    expires: Option<Day>,
+}
+
+impl<'u> Stated<'u> {
+    fn of(udi: &'u Udi) -> Self {
+        Self { lot: udi.lot(), serial: udi.serial(), manufactured: udi.manufactured(), expires: udi.expires() }
+    }
+
+    fn of_fragment(fragment: &'u Fragment) -> Self {
+        let (lot, serial) = (fragment.lot(), fragment.serial());
+        Self { lot, serial, manufactured: fragment.manufactured(), expires: fragment.expires() }
+    }
+}
+
+/// Holds what the record says of the production to the carrier.
+fn produced(device: &Device, at: &Path<'_>, carrier: &Stated<'_>, find: &mut Find<'_>) {
+    if let (Some(found), Some(stated)) = (text(&device.lot_number), carrier.lot)
         && found != stated
     {
         find("udi-lot", &at.child("lotNumber"), format!("found `{found}`, and the carrier says `{stated}`"));
     }
     for (name, found, stated) in [
-        ("manufactureDate", &device.manufacture_date, carrier.manufactured()),
-        ("expirationDate", &device.expiration_date, carrier.expires()),
+        ("manufactureDate", &device.manufacture_date, carrier.manufactured),
+        ("expirationDate", &device.expiration_date, carrier.expires),
     ] {
         if let (Some(found), Some(stated)) = (date(found), stated)
             && !agrees(found, stated)
@@ -69,7 +115,7 @@ pub(super) fn device(device: &Device, at: &Path<'_>, report: &mut Report) {
             find("udi-date", &at.child(name), format!("found `{found}`, and the carrier says `{stated}`"));
         }
     }
-    if let Some(stated) = carrier.serial() {
+    if let Some(stated) = carrier.serial {
         let serials = device.identifier.iter().enumerate().filter(|(_, identifier)| {
             let codings = identifier.r#type.iter().flat_map(|concept| &concept.coding);
             codings.into_iter().any(|coding| coding.is(SERIAL.0, SERIAL.1))

@@ -3,6 +3,7 @@
 //! Source: GS1 General Specifications, sections 3 (identifiers), 4.14 (associations), 7.8 (processing of strings).
 
 mod content;
+mod link;
 mod table;
 
 #[cfg(test)]
@@ -12,6 +13,7 @@ use super::carrier::{ARROW, GS};
 use super::{Agency, Element, Findings, Form, Rule, Udi, day, quoted};
 use content::Stated;
 pub(super) use content::check_digit;
+pub(super) use link::is_link;
 use std::borrow::Cow;
 use table::Row;
 
@@ -20,6 +22,7 @@ pub(super) fn parse(data: &str, form: Form, reference_year: u16, found: &mut Fin
     let data = with_separators(data, found);
     let elements = match form {
         Form::Hrf => split_hrf(&data, found),
+        Form::DigitalLink => link::split(&data, found),
         _ => split_aidc(&data, found),
     };
     for (row, element) in &elements {
@@ -28,7 +31,7 @@ pub(super) fn parse(data: &str, form: Form, reference_year: u16, found: &mut Fin
     repeated(&elements, found);
     associated(&elements, found);
     if !elements.iter().any(|(_, element)| element.id() == "01") {
-        found.add(Rule::NoDi, format!("`{}` has no (01), wanted the GTIN of the device", quoted(&data)));
+        found.no_di(format!("`{}` has no (01), wanted the GTIN of the device", quoted(&data)));
     }
     udi.elements = elements.into_iter().map(|(_, element)| element).collect();
     udi
@@ -94,12 +97,38 @@ fn split_hrf(data: &str, found: &mut Findings) -> Vec<Found> {
         };
         let (value, after) = value_before(body, |text| bracketed(text, open, close).is_some(), open);
         match table::row_of(ai) {
-            Some(row) => elements.push((row, Element::new(ai, &value))),
+            Some(row) => elements.push((row, Element::new(ai, &without_blanks(&value, row, found)))),
             None => found.add(Rule::Gs1UnknownAi, format!("`{ai}` is no application identifier of GS1")),
+        }
+        if after.is_empty() && ends_within(&value, open) {
+            let message = format!("`{}` ends within an application identifier", quoted(data));
+            found.warn(Rule::Truncated, message);
         }
         rest = after;
     }
     elements
+}
+
+/// A value without the blanks and line breaks that people print around it, and between the digits of a number.
+fn without_blanks<'v>(value: &'v str, row: &Row, found: &mut Findings) -> Cow<'v, str> {
+    if !value.contains(char::is_whitespace) {
+        return Cow::Borrowed(value);
+    }
+    let cut: Cow<'_, str> = match row.format.starts_with('N') {
+        true => value.chars().filter(|c| !c.is_whitespace()).collect::<String>().into(),
+        false => value.trim().into(),
+    };
+    if cut.len() != value.len() {
+        found.add(Rule::Blank, format!("`{}` has blanks around it or in it, wanted none", quoted(value)));
+    }
+    cut
+}
+
+/// Whether a text ends with the beginning of an identifier in parentheses.
+pub(super) fn ends_within(value: &str, open: char) -> bool {
+    let Some(at) = value.rfind(open) else { return false };
+    let last = value.get(at + open.len_utf8()..).unwrap_or_default();
+    last.len() <= 4 && last.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
 }
 
 /// The value up to the next start of an element, without the backslashes that say that there is none; and the rest.
@@ -194,7 +223,8 @@ fn associated(elements: &[Found], found: &mut Findings) {
             }
         }
         let mut alternatives = row.requires.split(',').filter(|one| !one.is_empty()).peekable();
-        if alternatives.peek().is_some()
+        if !found.partial
+            && alternatives.peek().is_some()
             && !alternatives.any(|all| all.split('+').all(|one| matching(one, "").is_some()))
         {
             let wanted = row.requires.replace(',', ", ");
