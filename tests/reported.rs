@@ -9,7 +9,7 @@ use fhir_devices::{OperationOutcome, Report, Resource, Severity};
 use serde_json::Value;
 
 fn judged(json: &str) -> Report {
-    check(json.as_bytes(), ReadMode::Strict).report
+    check(json.as_bytes(), ReadMode::Strict).into_report()
 }
 
 fn has(report: &Report, rule: &str, severity: Severity, at: &str) -> bool {
@@ -73,7 +73,7 @@ fn every_reported_document_is_judged_as_wanted() {
     let mut wrong = Vec::new();
     let mut row = |name: &str, holds: fn(&Report) -> bool| {
         let json = std::fs::read(folder.join("reported").join(name)).unwrap();
-        let report = check_by(&json, ReadMode::Strict, &Validator::new().udi()).report;
+        let report = check_by(&json, ReadMode::Strict, &Validator::new().udi()).into_report();
         if !holds(&report) {
             wrong.push(format!("{name}: {report}"));
         }
@@ -239,7 +239,7 @@ fn byte_order_mark_is_skipped_with_a_warning() {
     assert!(has(&report, "byte-order-mark", Severity::Warning, "Device"));
     let status = report.iter().find(|issue| issue.rule == "required-binding").unwrap();
     assert_eq!(status.position.unwrap().to_string(), "line 2, column 10");
-    let lenient = check(json.as_bytes(), ReadMode::Lenient).report;
+    let lenient = check(json.as_bytes(), ReadMode::Lenient).into_report();
     assert!(lenient.iter().all(|issue| issue.rule != "byte-order-mark"));
 }
 
@@ -282,4 +282,29 @@ fn version_hint_is_information_on_evidence() {
     let report = judged(json);
     assert!(has(&report, "fhir-version", Severity::Information, "Bundle"), "{report}");
     assert_eq!(errors(&report), [("unknown-member", "Bundle.timestamp")]);
+}
+
+#[test]
+fn version_specific_reference_is_not_linked_to_another_version() {
+    use fhir_devices::Bundle;
+    use fhir_devices::containment::{Gather, Profile};
+    let bundle = |asked: &str| {
+        Bundle::from_json(
+            format!(
+                r#"{{"resourceType":"Bundle","type":"collection","entry":[
+                {{"fullUrl":"http://a.example/fhir/Device/1","resource":{{"resourceType":"Device","id":"1",
+                "meta":{{"versionId":"2"}}}}}},{{"fullUrl":"http://a.example/fhir/DeviceComponent/m","resource":
+                {{"resourceType":"DeviceComponent","id":"m","identifier":{{"value":"m"}},"type":{{"coding":
+                [{{"system":"urn:iso:std:iso:11073:10101","code":"69837"}}]}},"source":{{"reference":"{asked}"}}}}}}]}}"#
+            )
+            .as_bytes(),
+        )
+        .unwrap()
+    };
+    let findings = |asked: &str| {
+        let bundle = bundle(asked);
+        Gather::new().with_bundle(&bundle).build().report(Profile::Base).to_string()
+    };
+    assert_eq!(findings("Device/1/_history/2"), findings("Device/1"));
+    assert_ne!(findings("Device/1/_history/1"), findings("Device/1"));
 }

@@ -10,7 +10,7 @@
 mod common;
 
 use fhir_devices::primitive::Precision;
-use fhir_devices::udi::{Agency, BasicUdiDi, Carrier, Day, Form, Mode, Parsed, Rule, Udi, check};
+use fhir_devices::udi::{Agency, BasicUdiDi, Carrier, Day, Form, Fragment, Mode, Parsed, Rule, Udi, check};
 use fhir_devices::{Report, Severity};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
@@ -299,7 +299,9 @@ fn only_tolerated_rules_become_warnings() {
 fn every_rule_has_a_carrier_that_breaks_it() {
     let mut named: BTreeSet<String> =
         rows(REFUSED).into_iter().chain(rows(TOLERATED)).map(|row| row[0].clone()).collect();
-    named.extend(["budi-format", "budi-length", "budi-check"].map(str::to_owned)); // Tested below.
+    // Tested below.
+    let below = ["budi-format", "budi-length", "budi-check", "udi-truncated", "udi-join", "ifa-other-di"];
+    named.extend(below.map(str::to_owned));
     let all: BTreeSet<String> = Rule::ALL.iter().map(|rule| rule.to_string()).collect();
     assert_eq!(named, all);
     assert_eq!(all.len(), Rule::ALL.len());
@@ -856,4 +858,129 @@ proptest! {
         let changed = changed(&text, 1 + at.index(text.len() - 1), with);
         prop_assert_eq!(BasicUdiDi::parse(&changed, Mode::Strict).is_ok(), changed == text);
     }
+}
+
+fn strict(text: &str) -> Udi {
+    Udi::parse(text, Mode::Strict, 2026).unwrap_or_else(|report| panic!("{text:?}: {report}")).udi
+}
+
+fn second(text: &str) -> Fragment {
+    Fragment::parse(text, Mode::Strict, 2026).unwrap_or_else(|report| panic!("{text:?}: {report}")).fragment
+}
+
+fn rule_of<T: std::fmt::Debug>(refused: Result<T, Report>) -> String {
+    refused.unwrap_err().issues()[0].rule.to_string()
+}
+
+#[test]
+fn second_symbol_joins_the_first() {
+    for (first, then, whole) in [
+        ("+E260PPAUXEMO19+", "+$$8053290331260301104+$", "E260PPAUXEMO19 260301104"),
+        ("(01)09506000134376", "(17)260131(10)A", "09506000134376 A"),
+        ("0109506000134376", "10A\u{1d}21B", "09506000134376 A"),
+        ("=/A9999XYZ100T0476", "&,1000000000000XYZ123", "A9999XYZ100T0476 000000000000XYZ123"),
+        ("(9N)111234568408", "(1T)A(D)260131", "111234568408 A"),
+    ] {
+        let udi = second(then).join(&strict(first)).unwrap_or_else(|report| panic!("{then}: {report}"));
+        assert_eq!(format!("{} {}", udi.di(), udi.lot().unwrap()), whole);
+        assert_eq!(strict(&udi.to_aidc()), udi);
+    }
+    let fragment = second("+$$8053290331260301104+$");
+    assert_eq!((fragment.quantity(), written(fragment.expires())), (Some(5), Some("2029-03-31".to_owned())));
+}
+
+#[test]
+fn symbols_that_do_not_belong_together_are_not_joined() {
+    let hibc = second("+$$8053290331260301104+$");
+    assert_eq!(rule_of(hibc.join(&strict("+A123BJC5D6E71G"))), "udi-join");
+    assert_eq!(rule_of(hibc.join(&strict("(01)09506000134376"))), "udi-join");
+    assert_eq!(rule_of(hibc.join(&hibc.join(&strict("+E260PPAUXEMO19+")).unwrap())), "udi-join");
+    assert_eq!(rule_of(second("(10)A").join(&strict("(01)09506000134376(10)B"))), "gs1-repeat-conflict");
+    assert_eq!(rule_of(second("(250)X").join(&strict("(01)09506000134376"))), "gs1-requires");
+    assert_eq!(rule_of(Fragment::parse("(01)09506000134376(10)A", Mode::Strict, 2026)), "udi-join");
+    assert_eq!(rule_of(Fragment::parse("SN 4711", Mode::Strict, 2026)), "udi-unknown-format");
+    assert_eq!(rule_of(Fragment::parse("+$$8053290331260301104+A", Mode::Strict, 2026)), "hibc-check-char");
+    assert_eq!(rule_of(Udi::parse("+$$8053290331260301104+$", Mode::Strict, 2026)), "no-di");
+}
+
+#[test]
+fn retail_symbol_is_a_gtin() {
+    for (text, di) in [
+        ("]E04012345678901", "04012345678901"),
+        ("]E0036000291452", "00036000291452"),
+        ("]E496385074", "00000096385074"),
+    ] {
+        assert_eq!(strict(text).di(), di);
+    }
+    for (digits, di) in [("4012345678901", "04012345678901"), ("036000291452", "00036000291452")] {
+        assert_eq!(Udi::parse_gtin(digits, Mode::Strict).unwrap().udi.di(), di);
+        assert!(Udi::parse(digits, Mode::Strict, 2026).is_err(), "{digits} is a GTIN where the caller says so alone");
+    }
+    assert_eq!(rule_of(Udi::parse_gtin("4012345678902", Mode::Strict)), "gs1-check-digit");
+    assert_eq!(rule_of(Udi::parse_gtin("401234567890", Mode::Strict).map(|_| ())), "gs1-check-digit");
+    assert_eq!(rule_of(Udi::parse_gtin("40123", Mode::Lenient)), "gs1-length");
+    assert_eq!(rule_of(Udi::parse_gtin("4012345678é1", Mode::Lenient)), "gs1-length");
+}
+
+#[test]
+fn digital_link_is_read() {
+    for (text, wanted) in [
+        (
+            "https://id.gs1.org/01/09506000134376/10/A%2FB/21/S?17=260131&utm=x",
+            "(01)09506000134376(10)A/B(21)S(17)260131",
+        ),
+        ("https://example.com/some/path/01/9506000134376", "(01)09506000134376"),
+        ("http://example.com/gtin/09506000134376/lot/A/ser/S#top", "(01)09506000134376(10)A(21)S"),
+    ] {
+        let carrier = Carrier::detect(text).unwrap();
+        assert_eq!(carrier.form(), Form::DigitalLink);
+        assert_eq!(strict(text).to_hrf(), wanted);
+    }
+    assert!(Carrier::detect("https://example.com/a?01=09506000134376").is_none());
+    assert_eq!(rule_of(Udi::parse("https://a.example/01/09506000134377", Mode::Strict, 2026)), "gs1-check-digit");
+    assert_eq!(rule_of(Udi::parse("https://a.example/01/09506000134376/10", Mode::Strict, 2026)), "gs1-no-ai");
+    assert_eq!(rule_of(Udi::parse("https://a.example/01/09506000134376/10/%ff", Mode::Strict, 2026)), "gs1-charset");
+}
+
+#[test]
+fn what_stands_around_a_printed_carrier_is_told() {
+    let printed = "(01) 0950600 0134376\n (17) 260131 (10) AB-123 ";
+    let read = Udi::parse(printed, Mode::Lenient, 2026).unwrap();
+    assert_eq!(read.udi.to_hrf(), "(01)09506000134376(17)260131(10)AB-123");
+    assert!(
+        !read.warnings.is_empty() && read.warnings.iter().all(|issue| issue.rule == "udi-blank"),
+        "{}",
+        read.warnings
+    );
+    assert_eq!(rule_of(Udi::parse(" 0109506000134376", Mode::Strict, 2026)), "udi-blank");
+    for spelled in ["<GS>", "{GS}", "<FNC1>", "[FNC1]", "^]", "\u{241d}"] {
+        let read = Udi::parse(&format!("010950600013437610A{spelled}21B"), Mode::Lenient, 2026).unwrap();
+        assert_eq!((read.udi.lot(), read.udi.serial()), (Some("A"), Some("B")), "{spelled}");
+        assert_eq!(read.warnings.issues()[0].rule, "udi-spelled-separator");
+    }
+}
+
+#[test]
+fn string_that_ends_within_an_identifier_is_told() {
+    for text in
+        ["(01)09506000134376(10)A(2", "(01)09506000134376(10)A(", "(9N)111234568408(1T)A(16", "(9N)111234568408(1T)A(S"]
+    {
+        for mode in [Mode::Strict, Mode::Lenient] {
+            let read = Udi::parse(text, mode, 2026).unwrap_or_else(|report| panic!("{text}: {report}"));
+            assert_eq!(read.warnings.issues()[0].rule, "udi-truncated", "{text}");
+        }
+    }
+    assert!(Udi::parse("(01)09506000134376(10)A(B)", Mode::Strict, 2026).unwrap().warnings.is_empty());
+}
+
+#[test]
+fn facility_code_has_no_letter_o() {
+    for text in ["=/AO999XYZ100T0476", "=/O9999XYZ100T0476", "=/09999XYZ100T0476"] {
+        assert_eq!(rule_of(Udi::parse(text, Mode::Strict, 2026)), "iccbba-charset", "{text}");
+    }
+    let din = "=/A9999XYZ100T0476=A9O9972612345600";
+    assert_eq!(rule_of(Udi::parse(din, Mode::Strict, 2026)), "iccbba-charset");
+    let other = Udi::parse("(9N)111234568408(5D)260131", Mode::Strict, 2026).unwrap();
+    assert_eq!(other.warnings.issues()[0].rule, "ifa-other-di");
+    assert_eq!(rule_of(Udi::parse("(9N)11123456#408", Mode::Lenient, 2026)), "ifa-ppn-format");
 }

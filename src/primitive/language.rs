@@ -49,29 +49,39 @@ fn section(name: &str) -> &'static str {
 }
 
 fn is_in(name: &str, subtag: &str) -> bool {
-    let subtag = subtag.to_ascii_lowercase();
-    section(name).split(' ').any(|one| one == subtag)
+    section(name).split(' ').any(|one| one.eq_ignore_ascii_case(subtag))
 }
 
 fn is_language(subtag: &str) -> bool {
-    let lower = subtag.to_ascii_lowercase();
-    let Some((first, third)) = lower.split_at_checked(2).filter(|(_, third)| third.len() == 1) else {
-        return is_in("language ", &lower);
+    let Some((first, third)) = subtag.split_at_checked(2).filter(|(_, third)| third.len() == 1) else {
+        return is_in("language ", subtag);
     };
-    if ("qaa"..="qtz").contains(&lower.as_str()) {
+    // From qaa to qtz they are for private use.
+    let second = first.bytes().nth(1).map(|byte| byte.to_ascii_lowercase());
+    if first.starts_with(['q', 'Q']) && matches!(second, Some(b'a'..=b't')) {
         return true;
     }
-    let letters = section("language3 ").split(' ').find_map(|row| row.strip_prefix(first)?.strip_prefix(':'));
-    letters.is_some_and(|letters| letters.contains(third))
+    let rows = section("language3 ").split(' ').filter_map(|row| row.split_once(':'));
+    let mut letters = rows.filter(|(own, _)| own.eq_ignore_ascii_case(first)).map(|(_, letters)| letters);
+    letters.any(|letters| third.chars().all(|c| letters.contains(c.to_ascii_lowercase())))
 }
 
+/// Whether a script is one for private use: Qaaa to Qabx.
 fn is_private_script(subtag: &str) -> bool {
-    ("qaaa"..="qabx").contains(&subtag.to_ascii_lowercase().as_str())
+    let mut letters = subtag.bytes().map(|byte| byte.to_ascii_lowercase());
+    let mut next = || letters.next().unwrap_or_default();
+    let (start, third, last) = ([next(), next()], next(), next());
+    start == [b'q', b'a'] && (third == b'a' || (third == b'b' && last <= b'x'))
 }
 
+/// Whether a region is one for private use: QM to QZ, XA to XZ.
 fn is_private_region(subtag: &str) -> bool {
-    let lower = subtag.to_ascii_lowercase();
-    ("qm"..="qz").contains(&lower.as_str()) || ("xa"..="xz").contains(&lower.as_str())
+    let mut letters = subtag.bytes().map(|byte| byte.to_ascii_lowercase());
+    match (letters.next(), letters.next()) {
+        (Some(b'q'), Some(second)) => (b'm'..=b'z').contains(&second),
+        (Some(b'x'), Some(second)) => second.is_ascii_lowercase(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -117,10 +117,15 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// Reads a document of a version of FHIR strictly, and validates it: once for all that is done with it.
     pub(super) fn check_in(&self, version: convert::Version, body: &[u8]) -> Checked {
         let limits = &self.limits;
-        match version {
+        let checked = match version {
             convert::Version::Stu3 => check_with(body, ReadMode::Strict, &self.validator, limits.read_memory()),
             version => convert::check_with(version, body, &self.conversion, &self.validator, tree_memory(limits)),
-        }
+        };
+        // It would be stored as it is, and resolved by nobody.
+        checked.with_report(|mut report| {
+            report.raise("conditional-reference");
+            report
+        })
     }
 
     /// The resource that a client sent in a version of FHIR, with every finding where it is not taken.

@@ -92,7 +92,7 @@ impl Place {
     /// The place of the element at `at`, that many steps below a resource of that type.
     pub(super) fn in_text(resource_type: &str, at: &Path<'_>, depth: usize) -> Self {
         let above = std::iter::successors(Some(at), |at| at.parent());
-        let mut names: Vec<&str> = above.take(depth).map(|at| at.name()).collect();
+        let mut names: Vec<&str> = above.take(depth).map(|at| at.name().trim_start_matches('_')).collect();
         names.push(resource_type);
         names.reverse();
         // An element that holds others of its own type has the same name time and again.

@@ -272,9 +272,12 @@ pub(crate) fn check_with(json: &[u8], mode: ReadMode, validator: &Validator, mem
     let (resource, mut report) = read_within::<Resource>(json, mode, memory);
     let mut unjudged = Report::new();
     if let Some(resource) = &resource {
-        let is_fault = |issue: &&Issue| issue.severity <= Severity::Error || mode == ReadMode::Lenient && !is_odd(issue);
+        let is_fault =
+            |issue: &&Issue| issue.severity <= Severity::Error || mode == ReadMode::Lenient && !is_odd(issue);
         let faulty = Faulty(report.iter().filter(is_fault).map(|issue| issue.at.clone()).collect());
-        let mut found = walk_with(resource, resource.resource_type(), validator, Some(&faulty));
+        // What a lenient read keeps is known, and judged as if it had been read strictly.
+        let refused = Some(&faulty).filter(|_| mode == ReadMode::Strict);
+        let mut found = walk_with(resource, resource.resource_type(), validator, refused);
         found.retain(|issue| {
             let meets = faulty.meets(&issue.at);
             if meets {
