@@ -688,7 +688,7 @@ fn hibcc() -> impl Strategy<Value = String> {
 }
 
 fn iccbba() -> impl Strategy<Value = String> {
-    let din = "[A-NP-Z1-9][A-Z0-9]{4}[0-9]{8}".prop_map(|din| {
+    let din = "[A-NP-Z1-9][A-NP-Z0-9]{4}[0-9]{8}".prop_map(|din| {
         let flags = 60 + check::iso7064_mod37_2(&din).unwrap();
         format!("={din}{flags}")
     });
@@ -700,7 +700,7 @@ fn iccbba() -> impl Strategy<Value = String> {
         "=\\*0[0-9]{2}0[1-9]{2}",
         din
     ];
-    ("=/[A-Z0-9]{16}", prop::collection::vec(part, 0..6)).prop_map(|(product, mut parts)| {
+    ("=/[A-NP-Z1-9][A-NP-Z0-9]{4}[A-Z0-9]{11}", prop::collection::vec(part, 0..6)).prop_map(|(product, mut parts)| {
         let id = |part: &str| part[..2].replace(|c: char| c.is_ascii_alphanumeric(), "");
         parts.sort_by_key(|part| id(part));
         parts.dedup_by_key(|part| id(part));

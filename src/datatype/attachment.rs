@@ -59,7 +59,7 @@ fn judge_attachment(attachment: &Attachment, at: &Path<'_>, report: &mut Report)
             find("attachment-hash", Severity::Warning, "Attachment.hash", message);
         } else if let Some(data) = &data {
             let own = Sha1::digest(data);
-            if own[..] != digest[..] {
+            if own.as_slice() != digest.as_slice() {
                 let own = Base64::encode(&own).map_or_else(|_| String::new(), |own| own.to_string());
                 let message = format!("the hash is `{hash}`, and that of the data is `{own}`");
                 find("attachment-hash", Severity::Error, "Attachment.hash", message);
@@ -67,7 +67,7 @@ fn judge_attachment(attachment: &Attachment, at: &Path<'_>, report: &mut Report)
         }
     }
     if let (Some(size), Some(data)) = (size, &data)
-        && size.get() as usize != data.len()
+        && usize::try_from(size.get()).ok() != Some(data.len())
     {
         let message = format!("the size is {size}, and the data has {} bytes", data.len());
         find("attachment-size", Severity::Error, "Attachment.size", message);

@@ -220,7 +220,7 @@ impl<'t> Carrier<'t> {
 }
 
 fn is_line_break(c: char) -> bool {
-    matches!(c, '\r' | '\n' | '\t')
+    matches!(c, '\r' | '\n')
 }
 
 /// The control characters that people and programs spell out.

@@ -304,7 +304,10 @@ async fn a_transaction_that_fails_anywhere_changes_nothing_and_tells_where() {
         assert_eq!(client.found("DeviceComponent").await, [""; 0]);
     }
     for (body, rule) in [
-        (bundle("collection", json!([{"resource": device("x")}])), "bundle-type"),
+        (
+            bundle("collection", json!([{"fullUrl": "http://x.example/Device/x", "resource": device("x")}])),
+            "bundle-type",
+        ),
         (device("x").to_string(), "resource-type"),
         ("[".to_owned(), "json"),
     ] {

@@ -38,7 +38,9 @@ impl Client {
             OperationOutcome::from_json(&response.body).unwrap();
         } else if json(&response)["resourceType"] == "Bundle" {
             let bundle = Bundle::from_json(&response.body).unwrap_or_else(|report| panic!("{line}: {report}"));
-            assert!(bundle.validate().is_empty(), "{line}: {}", bundle.validate());
+            // A CapabilityStatement in an answer is of a type that is not modelled.
+            let report = bundle.validate();
+            assert!(report.iter().all(|issue| issue.rule == "unchecked-type"), "{line}: {report}");
         }
         response
     }

@@ -39,7 +39,7 @@ fn references(target: &str) -> Vec<String> {
 }
 
 fn coding() -> impl Strategy<Value = Value> {
-    (prop::option::of(select(&SYSTEMS[..])), select(&CODES[..]), prop::option::of(select(&WORDS[..]))).prop_map(
+    (prop::option::of(select(&SYSTEMS[..2])), select(&CODES[..]), prop::option::of(select(&WORDS[..]))).prop_map(
         |(system, code, display)| {
             let mut coding = json!({"code": code});
             system.into_iter().for_each(|system| coding["system"] = system.into());
@@ -58,7 +58,7 @@ fn concept() -> impl Strategy<Value = Value> {
 }
 
 fn identifier() -> impl Strategy<Value = Value> {
-    (prop::option::of(select(&SYSTEMS[..])), select(&CODES[..]), any::<bool>()).prop_map(|(system, value, worded)| {
+    (prop::option::of(select(&SYSTEMS[..2])), select(&CODES[..]), any::<bool>()).prop_map(|(system, value, worded)| {
         let mut identifier = json!({"value": value});
         system.into_iter().for_each(|system| identifier["system"] = system.into());
         if worded {
