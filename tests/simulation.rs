@@ -159,3 +159,8 @@ fn lax_is_caught(lax: Lax) {
 fn a_service_that_does_not_ask_the_components_is_caught() {
     lax_is_caught(Lax::NoReferences);
 }
+
+#[test]
+fn a_service_that_takes_any_store_for_its_own_is_caught() {
+    lax_is_caught(Lax::NoPairing);
+}

@@ -24,6 +24,8 @@ use url::Url;
 pub(crate) enum Lax {
     /// Nobody asks the components before a deletion.
     NoReferences,
+    /// Whoever comes takes the store for its own, whatever id it has.
+    NoPairing,
 }
 
 type Service = UpdateService<View, View, Memory>;
@@ -31,6 +33,8 @@ type Service = UpdateService<View, View, Memory>;
 /// The resources and files, as one process sees them.
 struct View {
     memory: Arc<Memory>,
+    /// The ledger of the process.
+    ledger: Arc<Memory>,
     lax: Option<Lax>,
     /// Whether a collection or a sweep is under way.
     deletes: Arc<AtomicBool>,
@@ -43,7 +47,7 @@ fn copy_of(ledger: &Memory) -> Arc<Memory> {
     let put = |record: LedgerRecord| {
         now(copy.apply(tenant, vec![Change::create(record.key, record.value)])).unwrap();
     };
-    for folder in ["ingest", "blob", "accepted", "audit", "quarantine", "damaged"] {
+    for folder in ["ingest", "blob", "accepted", "audit", "quarantine", "damaged", "due"] {
         let folder = LedgerKey::new(folder).unwrap();
         now(Ledger::scan(ledger, tenant, &folder, NonZeroU32::MAX, None)).unwrap().items.into_iter().for_each(put);
     }
@@ -62,12 +66,14 @@ pub(crate) fn live(choices: &Choices, lax: Option<Lax>) -> Result<(), String> {
     let (clock, ids) = (Arc::new(AtomicI64::new(1_492_596_000)), Arc::new(AtomicU64::new(1)));
     let deletes = Arc::new(AtomicBool::new(false));
     let service = |ledger: &Arc<Memory>| -> Service {
-        let view = Arc::new(View { memory: memory.clone(), lax, deletes: deletes.clone() });
+        let (memory, ledger_seen) = (memory.clone(), ledger.clone());
+        let view = Arc::new(View { memory, ledger: ledger_seen, lax, deletes: deletes.clone() });
         let (clock, ids) = (clock.clone(), ids.clone());
         UpdateService::new_with_urls(view.clone(), view, ledger.clone(), |tenant, key| {
             format!("https://cdn.example/{tenant}/{}/{}", key.digest, key.generation).parse().unwrap()
         })
         .with_clock(move || OffsetDateTime::from_unix_timestamp(clock.load(Ordering::Relaxed)).unwrap())
+        .with_withdrawn_retention(Duration::from_secs(3_600))
         .with_ids(move || IngestId(ids.fetch_add(1, Ordering::Relaxed).into()))
     };
     let tenant = &tenants()[0];
@@ -79,7 +85,7 @@ pub(crate) fn live(choices: &Choices, lax: Option<Lax>) -> Result<(), String> {
     let (restores, mut restored) = (choices.pick(2) == 0, false);
     for _ in 0..60 {
         let called = if choices.rarely(4) { &rival } else { &first };
-        match choices.pick(10) {
+        match choices.pick(11) {
             0..=2 => {
                 let kind = "application/octet-stream".parse().unwrap();
                 let mut sent = Submission::new("monitor".parse().unwrap(), "m.bin".parse().unwrap(), kind);
@@ -114,6 +120,8 @@ pub(crate) fn live(choices: &Choices, lax: Option<Lax>) -> Result<(), String> {
             }
             7 => drop(clock.fetch_add([60, 90_000, 700_000][choices.pick(3)], Ordering::Relaxed)),
             8 => kept = copy_of(&ledger),
+            // What was withdrawn is no longer shown: who holds its file by the ledger alone keeps it.
+            9 => drop(run(called.expire(tenant))),
             _ if restores => {
                 ledger = copy_of(&kept);
                 first = service(&ledger);
@@ -238,7 +246,19 @@ impl BlobStore for View {
         limit: NonZeroU32,
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
-        self.memory.list(tenant, limit, after)
+        Box::pin(async move {
+            let page = self.memory.list(tenant, limit, after).await?;
+            if self.lax != Some(Lax::NoPairing) {
+                return Ok(page);
+            }
+            // A ledger without an id sees a store that has nothing, and one with an id sees that id and no other.
+            let own = Ledger::get(&*self.ledger, tenant, &LedgerKey::new("store-id").unwrap()).await?;
+            let Some(own) = own else { return Ok(Page { items: Vec::new(), next: None }) };
+            let own: serde_json::Value = serde_json::from_slice(&own.value).unwrap();
+            let is_foreign = |key: &BlobKey| StoreId::of_marker(key).is_some_and(|id| own["id"] != id.to_string());
+            let items = page.items.into_iter().filter(|info| !is_foreign(&info.key)).collect();
+            Ok(Page { items, next: page.next })
+        })
     }
 
     fn url<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey, kind: UrlKind) -> BoxFuture<'a, Result<Url>> {
