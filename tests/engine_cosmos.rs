@@ -18,6 +18,7 @@ use fhir_devices::backend::cosmos::sdk::{
 use fhir_devices::store::*;
 use fhir_devices::testkit::history;
 use fhir_devices::testkit::store::Task;
+use fhir_devices::testkit::store::clock::{TestClock, TimedStore};
 use fhir_devices::{ledger_conformance, resource_store_conformance};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -62,6 +63,14 @@ async fn connect_with(rules: Vec<Arc<FaultInjectionRule>>) -> Cosmos {
 
 resource_store_conformance!(resources_in_cosmos, store = connect().await, block_on = |task| RUNTIME.block_on(task));
 ledger_conformance!(ledger_in_cosmos, store = connect().await, block_on = |task| RUNTIME.block_on(task));
+fhir_devices::resource_clock_conformance!(
+    clock_in_cosmos,
+    store = {
+        let clock = TestClock::new();
+        TimedStore::new(clock.clone(), connect().await.with_clock(clock))
+    },
+    block_on = |task| RUNTIME.block_on(task)
+);
 
 /// The emulator takes its time, most of which it sleeps: `COSMOS_SEEDS` says how many histories it is worth.
 #[test]

@@ -9,6 +9,7 @@ use fhir_devices::testkit::store::block_on;
 use std::fs;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A folder that is removed with the test.
@@ -104,6 +105,13 @@ impl BlobStore for Own {
 }
 
 blob_store_conformance!(blobs_in_files, store = own());
+fhir_devices::ownership_conformance!(
+    ownership_in_files,
+    store = {
+        let redb = Arc::new(fhir_devices::backend::redb::Options::new().in_memory().unwrap());
+        fhir_devices::testkit::store::ownership::ServiceStores::new(redb.clone(), own(), redb)
+    }
+);
 blob_store_conformance!(
     blobs_in_files_with_addresses,
     store = {

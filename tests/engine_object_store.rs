@@ -10,6 +10,7 @@ use fhir_devices::backend::Objects;
 use fhir_devices::backend::object_store::driver::{ObjectStoreExt as _, memory::InMemory, path::Path};
 use fhir_devices::blob_store_conformance;
 use fhir_devices::store::*;
+use fhir_devices::testkit::store::ownership::ServiceStores;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -109,6 +110,28 @@ blob_store_conformance!(in_memory, store = memory(), block_on = |task| RUNTIME.b
 blob_store_conformance!(in_memory_in_parts, store = all_in_parts(memory()), block_on = |task| RUNTIME.block_on(task));
 blob_store_conformance!(in_files, store = local(), block_on = |task| RUNTIME.block_on(task));
 blob_store_conformance!(in_files_in_parts, store = all_in_parts(local()), block_on = |task| RUNTIME.block_on(task));
+fhir_devices::ownership_conformance!(
+    ownership_in_objects,
+    store = ServiceStores::new(fhir_devices::backend::Memory::new(), memory(), fhir_devices::backend::Memory::new()),
+    block_on = |task| RUNTIME.block_on(task)
+);
+fhir_devices::ownership_conformance!(
+    ownership_at_s3,
+    store =
+        ServiceStores::new(fhir_devices::backend::Memory::new(), s3().unwrap(), fhir_devices::backend::Memory::new()),
+    skip = skip("FHIR_DEVICES_S3"),
+    block_on = |task| RUNTIME.block_on(task)
+);
+fhir_devices::ownership_conformance!(
+    ownership_at_azurite,
+    store = ServiceStores::new(
+        fhir_devices::backend::Memory::new(),
+        azurite().unwrap(),
+        fhir_devices::backend::Memory::new()
+    ),
+    skip = skip("FHIR_DEVICES_AZURITE"),
+    block_on = |task| RUNTIME.block_on(task)
+);
 blob_store_conformance!(
     at_azurite,
     store = azurite().unwrap(),

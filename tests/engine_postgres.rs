@@ -11,6 +11,7 @@ use fhir_devices::backend::Postgres;
 use fhir_devices::backend::postgres::{NoTls, Options};
 use fhir_devices::store::*;
 use fhir_devices::testkit::history;
+use fhir_devices::testkit::store::ownership::ServiceStores;
 use fhir_devices::{ledger_conformance, resource_store_conformance};
 use server::Server;
 use std::num::NonZeroU32;
@@ -38,6 +39,15 @@ async fn connect() -> Postgres {
 resource_store_conformance!(
     resources_in_postgres,
     store = connect().await,
+    skip = SERVER.as_ref().err(),
+    block_on = |future| RUNTIME.block_on(future)
+);
+fhir_devices::ownership_conformance!(
+    ownership_in_postgres,
+    store = {
+        let postgres = Arc::new(connect().await);
+        ServiceStores::new(postgres.clone(), fhir_devices::backend::Memory::new(), postgres)
+    },
     skip = SERVER.as_ref().err(),
     block_on = |future| RUNTIME.block_on(future)
 );

@@ -8,7 +8,9 @@ use fhir_devices::backend::redb::Options;
 use fhir_devices::store::*;
 use fhir_devices::testkit::history;
 use fhir_devices::testkit::store::block_on;
-use fhir_devices::{ledger_conformance, resource_store_conformance};
+use fhir_devices::testkit::store::clock::{TestClock, TimedStore};
+use fhir_devices::testkit::store::ownership::ServiceStores;
+use fhir_devices::{ledger_conformance, ownership_conformance, resource_clock_conformance, resource_store_conformance};
 use redb::StorageBackend;
 use std::io;
 use std::num::NonZeroU32;
@@ -42,6 +44,20 @@ fn memory() -> Redb {
 
 resource_store_conformance!(resources_in_redb, store = memory());
 ledger_conformance!(ledger_in_redb, store = memory());
+ownership_conformance!(
+    ownership_in_redb,
+    store = {
+        let redb = Arc::new(memory());
+        ServiceStores::new(redb.clone(), fhir_devices::backend::Memory::new(), redb)
+    }
+);
+resource_clock_conformance!(
+    clock_in_redb,
+    store = {
+        let clock = TestClock::new();
+        TimedStore::new(clock.clone(), Options::new().with_clock(clock).in_memory().unwrap())
+    }
+);
 
 #[test]
 fn histories_of_many_threads_and_honest_faults_are_in_order() {
@@ -258,39 +274,6 @@ fn only_the_newest_versions_are_kept_when_asked() {
     let history = block_on(store.history(&t, &device("a"), limit(9), None)).unwrap().items;
     assert_eq!(history.iter().map(|v| v.version.get()).collect::<Vec<_>>(), [5, 4, 3]);
     assert!(matches!(block_on(store.vread(&t, &device("a"), v(2))), Err(StoreError::NotFound)));
-}
-
-#[test]
-fn a_clock_that_falls_does_not_make_a_version_older() {
-    let seconds = AtomicU64::new(36_000);
-    let clock = move || {
-        let second = seconds.fetch_sub(10, Ordering::Relaxed);
-        time::OffsetDateTime::from_unix_timestamp(second as i64).unwrap()
-    };
-    let (store, t) = (Options::new().with_clock(clock).in_memory().unwrap(), fresh());
-    for _ in 0..5 {
-        put(&store, &t, Write::put(device("a"), "1", nothing())).unwrap();
-    }
-    let history = block_on(store.history(&t, &device("a"), limit(9), None)).unwrap().items;
-    assert!(history.iter().all(|v| v.last_updated.unix_timestamp() == 36_000));
-}
-
-#[test]
-fn times_heal_after_the_clock_jumped_ahead() {
-    let calls = AtomicU64::new(0);
-    // The second version is made five years ahead.
-    let clock = move || {
-        let call = calls.fetch_add(1, Ordering::Relaxed);
-        let jump = if call == 1 { 5 * 365 * 86_400 } else { 0 };
-        time::OffsetDateTime::from_unix_timestamp(36_000 + (call + jump) as i64).unwrap()
-    };
-    let (store, t) = (Options::new().with_clock(clock).in_memory().unwrap(), fresh());
-    for n in 1..=4 {
-        put(&store, &t, Write::put(device("a"), n.to_string(), nothing())).unwrap();
-    }
-    let history = block_on(store.history(&t, &device("a"), limit(9), None)).unwrap().items;
-    let times: Vec<_> = history.iter().map(|v| (v.version.get(), v.last_updated.unix_timestamp())).collect();
-    assert_eq!(times, [(4, 36_003), (3, 36_002), (2, 36_001 + 5 * 365 * 86_400), (1, 36_000)]);
 }
 
 #[test]

@@ -5,8 +5,12 @@
 
 #[path = "faulty/blobs.rs"]
 mod blobs;
+#[path = "faulty/clock.rs"]
+mod clock;
 #[path = "faulty/ledger.rs"]
 mod ledger;
+#[path = "faulty/ownership.rs"]
+mod ownership;
 #[path = "faulty/resources.rs"]
 mod resources;
 #[allow(dead_code, reason = "other tests use more of it")]

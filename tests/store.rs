@@ -94,6 +94,9 @@ mod conformance {
         Memory::new().with_max_body(1 << 20).with_max_blob(7 << 20)
     }
 
+    use fhir_devices::testkit::store::clock::{TestClock, TimedStore};
+    use fhir_devices::testkit::store::ownership::ServiceStores;
+
     fhir_devices::resource_store_conformance!(resources, store = memory());
     fhir_devices::resource_store_conformance!(
         of_few_versions,
@@ -102,45 +105,17 @@ mod conformance {
     fhir_devices::blob_store_conformance!(blobs, store = memory());
     fhir_devices::blob_store_conformance!(verified_blobs, store = memory().with_digests());
     fhir_devices::ledger_conformance!(ledger, store = memory());
+    fhir_devices::ownership_conformance!(ownership, store = ServiceStores::of(memory()));
+    fhir_devices::resource_clock_conformance!(
+        clock,
+        store = {
+            let clock = TestClock::new();
+            TimedStore::new(clock.clone(), memory().with_clock(clock))
+        }
+    );
 }
 
 // ------------------------------------------------------------------------------------------ the store in memory
-
-#[test]
-fn a_clock_that_falls_does_not_make_a_version_older() {
-    let seconds = AtomicU64::new(36_000);
-    let clock = move || {
-        let second = seconds.fetch_sub(10, Ordering::Relaxed);
-        time::OffsetDateTime::from_unix_timestamp(second as i64).unwrap()
-    };
-    let (store, t) = (Memory::new().with_clock(clock), fresh());
-    for _ in 0..5 {
-        put(&store, &t, Write::put(device("a"), "1", nothing())).unwrap();
-    }
-    let history = block_on(store.history(&t, &device("a"), limit(9), None)).unwrap().items;
-    assert!(history.iter().all(|v| v.last_updated.unix_timestamp() == 36_000));
-    // Another resource has a time of its own.
-    let other = put(&store, &t, Write::put(device("b"), "1", nothing())).unwrap();
-    assert_eq!(other.last_updated.unix_timestamp(), 35_950);
-}
-
-#[test]
-fn times_heal_after_the_clock_jumped_ahead() {
-    let calls = AtomicU64::new(0);
-    // The second version is made five years ahead.
-    let clock = move || {
-        let call = calls.fetch_add(1, Ordering::Relaxed);
-        let jump = if call == 1 { 5 * 365 * 86_400 } else { 0 };
-        time::OffsetDateTime::from_unix_timestamp(36_000 + (call + jump) as i64).unwrap()
-    };
-    let (store, t) = (Memory::new().with_clock(clock), fresh());
-    for n in 1..=4 {
-        put(&store, &t, Write::put(device("a"), n.to_string(), nothing())).unwrap();
-    }
-    let history = block_on(store.history(&t, &device("a"), limit(9), None)).unwrap().items;
-    let times: Vec<_> = history.iter().map(|v| (v.version.get(), v.last_updated.unix_timestamp())).collect();
-    assert_eq!(times, [(4, 36_003), (3, 36_002), (2, 36_001 + 5 * 365 * 86_400), (1, 36_000)]);
-}
 
 #[test]
 fn only_the_newest_versions_are_kept_when_asked() {

@@ -51,6 +51,50 @@ macro_rules! ledger_conformance {
     };
 }
 
+/// Holds the stores of an update service against the rules of who may delete which file: one test for each clause of
+/// [`ownership`](crate::testkit::store::ownership).
+///
+/// `store` gives [`ServiceStores`](crate::testkit::store::ownership::ServiceStores); the other arguments are those of
+/// [`resource_store_conformance!`](crate::resource_store_conformance).
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// use fhir_devices::testkit::store::ownership::ServiceStores;
+/// fhir_devices::ownership_conformance!(memory, store = ServiceStores::of(Memory::new()));
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! ownership_conformance {
+    ($($arguments:tt)*) => {
+        $crate::__conformance! { __ownership_clauses ownership $($arguments)* }
+    };
+}
+
+/// Holds a [`ResourceStore`](crate::store::ResourceStore) against what R13 of its contract says of clocks that jump: one test
+/// for each clause of [`clock`](crate::testkit::store::clock).
+///
+/// `store` gives a [`TimedStore`](crate::testkit::store::clock::TimedStore); the other arguments are those of
+/// [`resource_store_conformance!`](crate::resource_store_conformance).
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// use fhir_devices::testkit::store::clock::{TestClock, TimedStore};
+/// fhir_devices::resource_clock_conformance!(
+///     memory,
+///     store = {
+///         let clock = TestClock::new();
+///         TimedStore::new(clock.clone(), Memory::new().with_clock(clock))
+///     }
+/// );
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! resource_clock_conformance {
+    ($($arguments:tt)*) => {
+        $crate::__conformance! { __clock_clauses clock $($arguments)* }
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance {
@@ -107,6 +151,8 @@ macro_rules! __tests {
 #[macro_export]
 macro_rules! __history {
     (blobs, $($arguments:tt)*) => {};
+    (clock, $($arguments:tt)*) => {};
+    (ownership, $($arguments:tt)*) => {};
     ($suite:ident, $store:expr, $skip:expr, $block_on:expr) => {
         #[test]
         fn concurrent_calls_have_an_order() -> ::std::result::Result<(), $crate::testkit::store::Broken> {

@@ -4,11 +4,15 @@
 //!
 //! ```
 //! use fhir_devices::backend::Memory;
-//! use fhir_devices::{blob_store_conformance, ledger_conformance, resource_store_conformance};
+//! use fhir_devices::testkit::store::ownership::ServiceStores;
+//! use fhir_devices::{
+//!     blob_store_conformance, ledger_conformance, ownership_conformance, resource_store_conformance,
+//! };
 //!
 //! resource_store_conformance!(resources_in_memory, store = Memory::new());
 //! blob_store_conformance!(blobs_in_memory, store = Memory::new());
 //! ledger_conformance!(ledger_in_memory, store = Memory::new());
+//! ownership_conformance!(files_in_memory, store = ServiceStores::of(Memory::new()));
 //! # fn main() {}
 //! ```
 //!
@@ -35,15 +39,20 @@
 //! # fn main() {}
 //! ```
 //!
+//! [`resource_clock_conformance!`](crate::resource_clock_conformance) takes a store that was given a clock of the kit, and
+//! looks at what becomes of the times of versions when it jumps.
+//!
 //! A suite that cannot run everywhere is given `skip`, an expression of an `Option`: the reason why not.
 //! `skip = std::env::var("ENGINE_URL").err()` runs it where the variable is set.
 //!
-//! The clauses are functions as well, over a [`Trial`]: [`resources`], [`blobs`] and [`ledger`] have one for each, and a
-//! list of all.
+//! The clauses are functions as well, over a [`Trial`]: [`resources`], [`blobs`], [`ledger`] and [`ownership`] have one for each,
+//! and a list of all.
 
 pub mod blobs;
+pub mod clock;
 pub mod ledger;
 mod macros;
+pub mod ownership;
 pub mod resources;
 mod trial;
 

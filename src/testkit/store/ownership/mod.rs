@@ -1,0 +1,115 @@
+//! The clauses of ownership, O1 to O8: which service may delete the update files of a store, which of them, and when.
+//!
+//! They hold an [`UpdateService`](crate::service::UpdateService) over the stores of the caller to account, together: files
+//! are lost where one of the three stores keeps its own contract for itself only, behind a cache, a rule of the bucket that
+//! deletes by age, or an index that lags.
+//!
+//! - **O1 Pairing.** Files and ledger of a tenant get a common id at the first use, and every later start finds it.
+//! - **O2 Refusal.** Where they do not belong together, nothing is taken and nothing deleted, and the error says which of the
+//!   two is missing or another one.
+//! - **O3 Age.** A file that the ledger does not know is left alone until it has been seen for as long as the grace.
+//! - **O4 Quarantine.** Then it is in quarantine, where it can be seen, and is deleted behind that. A file that the ledger
+//!   knows by then leaves it.
+//! - **O5 Limit.** Where more files are due than a round may delete, none is, and the result says so.
+//! - **O6 Records.** Each file that goes into quarantine, leaves it or is deleted has its record in the audit chain.
+//! - **O7 References.** A file that a component refers to is never deleted, whatever the ledger says.
+//! - **O8 Adoption.** A store that was adopted is that of the ledger which adopted it, and no longer of another.
+
+mod keeping;
+mod place;
+
+use super::{BlockOn, Broken, Checked, Outcome, Trial, ensure, fresh, macros, random, wanted};
+use crate::store::{BlobStore, Ledger, ResourceStore};
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __ownership_clauses {
+    ($then:path { $($arguments:tt)* }) => {
+        $then! { { $($arguments)* }
+            /// The store gets the id of the ledger at first use, and every later start finds it.
+            o1_store_and_ledger_get_one_id
+            /// The id of one tenant is not that of another.
+            o1_each_tenant_has_an_id_of_its_own
+            /// An empty ledger above a store with files is refused, and deletes nothing.
+            o2_an_empty_ledger_above_files_is_refused
+            /// A ledger with the id of another store is refused, and deletes nothing.
+            o2_the_ledger_of_another_store_is_refused
+            /// A store that lost its id is refused.
+            o2_a_store_without_its_id_is_refused
+            /// A file that the ledger does not know is left alone until the grace is over.
+            o3_an_unknown_file_is_watched_first
+            /// A file is in quarantine, and can be seen there, for its time before it is deleted.
+            o4_a_file_is_in_quarantine_before_it_is_deleted
+            /// A file that the ledger knows again leaves quarantine, and stays.
+            o4_a_file_that_is_known_again_leaves_quarantine
+            /// Where more files are due than a round may delete, none is deleted.
+            o5_more_due_files_than_a_round_may_delete_all_stay
+            /// Each file has its records in an audit chain that holds.
+            o6_each_file_has_its_records
+            /// A file that a component refers to stays, also where an older ledger does not know it.
+            o7_a_file_that_a_component_refers_to_stays
+            /// A store that was adopted is that of one ledger.
+            o8_an_adopted_store_belongs_to_one_ledger
+        }
+    };
+}
+
+mod clauses {
+    pub(super) use super::keeping::*;
+}
+
+/// If one of them is broken, so are many others.
+const FOUNDATIONS: &[&str] = &["o1_store_and_ledger_get_one_id", "o3_an_unknown_file_is_watched_first"];
+
+__ownership_clauses! { macros::functions { ServiceStores } }
+
+/// The stores of an update service, which the clauses of ownership are about.
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// use fhir_devices::testkit::store::ownership::ServiceStores;
+/// let one = ServiceStores::of(Memory::new());
+/// let three = ServiceStores::new(Memory::new(), Memory::new(), Memory::new());
+/// # drop((one, three));
+/// ```
+#[derive(Clone)]
+pub struct ServiceStores {
+    pub(super) resources: Arc<dyn ResourceStore>,
+    pub(super) blobs: Arc<dyn BlobStore>,
+    pub(super) ledger: Arc<dyn Ledger>,
+}
+
+impl ServiceStores {
+    /// Three stores.
+    pub fn new(resources: impl ResourceStore, blobs: impl BlobStore, ledger: impl Ledger) -> Self {
+        Self { resources: Arc::new(resources), blobs: Arc::new(blobs), ledger: Arc::new(ledger) }
+    }
+
+    /// One value that is all three.
+    pub fn of<S: ResourceStore + BlobStore + Ledger>(store: S) -> Self {
+        let store = Arc::new(store);
+        Self { resources: store.clone(), blobs: store.clone(), ledger: store }
+    }
+}
+
+impl fmt::Debug for ServiceStores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceStores").finish_non_exhaustive()
+    }
+}
+
+/// The test that [`ownership_conformance!`](crate::ownership_conformance) makes of a clause.
+///
+/// # Errors
+/// [`Broken`], when the clause is.
+pub fn test(
+    make: impl Future<Output = ServiceStores>,
+    block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
+    clause: fn(&Trial<'_, ServiceStores>) -> Checked,
+) -> Checked<()> {
+    let block_on: &BlockOn<'_> = &block_on;
+    super::test(make, block_on, |stores| stores, clause, foundations())
+}

@@ -1,0 +1,241 @@
+//! Stores on trial with one tenant, a clock that the clause turns, and ledgers that come and go.
+
+use super::*;
+use crate::audit::AuditRecord;
+use crate::primitive::Text;
+use crate::resource::{Device, DeviceComponent};
+use crate::service::UpkeepError;
+use crate::service::{Adopted, Quarantined, Received, StoreMismatch, Submission, SweepRules, Swept, UpdateService};
+use crate::store::{
+    BlobKey, BoxFuture, Change, CommitError, Generation, LedgerKey, LedgerRecord, Page, PageToken, Precondition,
+    Result, Revision, Storable, StoreId, Tenant, TenantBlobs, stream,
+};
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// What the clauses set for both ages: how many seconds a file is watched, and is in quarantine.
+pub(super) const AGE: i64 = 3_600;
+
+/// A ledger that remembers which records it has, so that a copy of it can be made.
+pub(super) struct Copied {
+    below: Arc<dyn Ledger>,
+    keys: Mutex<BTreeSet<(Tenant, LedgerKey)>>,
+}
+
+impl Copied {
+    pub(super) fn new(below: Arc<dyn Ledger>) -> Arc<Self> {
+        Arc::new(Self { below, keys: Mutex::default() })
+    }
+}
+
+impl Ledger for Copied {
+    fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
+        self.below.get(tenant, key)
+    }
+
+    fn apply<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        changes: Vec<Change>,
+    ) -> BoxFuture<'a, Result<Vec<Revision>, CommitError>> {
+        let written = changes.iter().map(|change| (tenant.clone(), change.key.clone()));
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).extend(written);
+        self.below.apply(tenant, changes)
+    }
+
+    fn scan<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        prefix: &'a LedgerKey,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<LedgerRecord>>> {
+        self.below.scan(tenant, prefix, limit, after)
+    }
+}
+
+pub(super) struct Place<'a> {
+    pub(super) trial: Trial<'a, ServiceStores>,
+    pub(super) tenant: Tenant,
+    clock: Arc<AtomicI64>,
+}
+
+pub(super) type Service = UpdateService;
+
+impl<'a> Place<'a> {
+    /// A tenant that nobody has used, with one device of one component.
+    pub(super) fn new(trial: &Trial<'a, ServiceStores>) -> Checked<Self> {
+        let place = Self { trial: *trial, tenant: fresh(), clock: Arc::new(AtomicI64::new(1_492_596_000)) };
+        let device = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#);
+        let part = DeviceComponent::from_json(
+            br#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"type":{"text":"pump"},
+                "source":{"reference":"Device/pump"}}"#,
+        );
+        let (device, part) = (device.map_err(unexpected)?, part.map_err(unexpected)?);
+        for write in [device.to_write(Precondition::Absent), part.to_write(Precondition::Absent)] {
+            let write = write.map_err(unexpected)?;
+            place.wait("a resource cannot be written", async {
+                let written = trial.store.resources.commit(&place.tenant, vec![write]).await;
+                written.map_err(|refused| refused.error)
+            })?;
+        }
+        Ok(place)
+    }
+
+    fn blobs(&self) -> TenantBlobs {
+        TenantBlobs::new(Arc::clone(&self.trial.store.blobs), self.tenant.clone())
+    }
+
+    /// Waits for what must succeed.
+    pub(super) fn wait<T, E: fmt::Display>(
+        &self,
+        what: &str,
+        future: impl Future<Output = Result<T, E>>,
+    ) -> Checked<T> {
+        self.trial.wait(future)?.map_err(|error| Broken::what(format!("{what}: {error}")))
+    }
+
+    pub(super) fn passes(&self, seconds: i64) {
+        self.clock.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    /// A service that has just been started, over the ledger on trial.
+    pub(super) fn service(&self) -> Service {
+        self.service_over(Arc::clone(&self.trial.store.ledger))
+    }
+
+    /// The same over another ledger.
+    pub(super) fn service_over(&self, ledger: Arc<dyn Ledger>) -> Service {
+        self.service_of(self.trial.store, ledger)
+    }
+
+    /// The same over other files, too.
+    pub(super) fn service_of(&self, stores: &ServiceStores, ledger: Arc<dyn Ledger>) -> Service {
+        let (ServiceStores { resources, blobs, .. }, clock) = (stores, Arc::clone(&self.clock));
+        let rules = SweepRules::default().with_grace(seconds(AGE)).with_quarantine(seconds(AGE)).with_max_per_round(2);
+        UpdateService::new_with_urls(Arc::clone(resources), Arc::clone(blobs), ledger, address)
+            .with_sweep_rules(rules)
+            .with_clock(move || {
+                OffsetDateTime::from_unix_timestamp(clock.load(Ordering::Relaxed)).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+            })
+    }
+
+    /// A copy of a ledger as it is now, as after a restore from a backup.
+    pub(super) fn copy_of(&self, ledger: &Copied) -> Checked<Arc<dyn Ledger>> {
+        let copy: Arc<dyn Ledger> = Arc::new(crate::backend::Memory::new());
+        let keys = ledger.keys.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (tenant, key) in keys {
+            let Some(record) = self.wait("a record cannot be read", ledger.get(&tenant, &key))? else { continue };
+            let change = Change::create(record.key, record.value);
+            self.wait("a record cannot be copied", async {
+                copy.apply(&tenant, vec![change]).await.map_err(|refused| refused.error)
+            })?;
+        }
+        Ok(copy)
+    }
+
+    pub(super) fn receive(&self, service: &Service, bytes: &'static str) -> Checked<Received> {
+        let text = |error: &dyn fmt::Display| Broken::what(error.to_string());
+        let kind = "application/octet-stream".parse().map_err(|error| text(&error))?;
+        let name: Text = "a.bin".parse().map_err(|error| text(&error))?;
+        let sent = Submission::new("pump".parse().map_err(|error| text(&error))?, name, kind);
+        self.wait("an upload fails", service.receive(&self.tenant, sent, stream::once(bytes)))
+    }
+
+    pub(super) fn check(&self, service: &Service) -> Checked<StoreId> {
+        self.wait("the store is refused", service.check_store(&self.tenant))
+    }
+
+    pub(super) fn sweep(&self, service: &Service) -> Checked<Swept> {
+        self.wait("a sweep fails", service.sweep(&self.tenant))
+    }
+
+    pub(super) fn adopt(&self, service: &Service) -> Checked<Adopted> {
+        let actor = "ops".parse().map_err(unexpected)?;
+        let why = "restored from a backup".parse().map_err(unexpected)?;
+        self.wait("the adoption fails", service.adopt_store(&self.tenant, actor, why))
+    }
+
+    /// What a service says that is to be refused: at the check of the store, a sweep, a collection and an upload.
+    pub(super) fn refused(&self, service: &Service) -> Checked<StoreMismatch> {
+        let swept = self.trial.wait(service.sweep(&self.tenant))?.map(drop);
+        let collected = self.trial.wait(service.collect(&self.tenant, Duration::ZERO))?.map(drop);
+        ensure!(self.receive(service, "software").is_err(), "an upload is taken where the store is not the ledger's");
+        for (what, outcome) in [("a sweep", swept), ("a collection", collected)] {
+            ensure!(
+                matches!(outcome, Err(UpkeepError::Mismatch(_))),
+                "{what} gives {outcome:?} where the store is not the ledger's"
+            );
+        }
+        match self.trial.wait(service.check_store(&self.tenant))? {
+            Err(UpkeepError::Mismatch(mismatch)) => Ok(mismatch),
+            other => Err(Broken::what(format!("a check of the store gives {other:?}, wanted a mismatch"))),
+        }
+    }
+
+    /// Writes a file that no ledger knows.
+    pub(super) fn put_unknown(&self, bytes: &'static str) -> Checked<BlobKey> {
+        let generation = Generation(u128::from(random()) << 64 | u128::from(random()));
+        let put = self.blobs();
+        let (blob, _) = self.wait("a file cannot be written", put.put(generation, stream::once(bytes)))?;
+        Ok(blob.key(generation))
+    }
+
+    pub(super) fn has(&self, key: &BlobKey) -> Checked<bool> {
+        let blobs = self.blobs();
+        match self.trial.wait(blobs.head(key))? {
+            Ok(_) => Ok(true),
+            Err(crate::store::StoreError::NotFound) => Ok(false),
+            Err(error) => Err(Broken::what(format!("a file cannot be looked up: {error}"))),
+        }
+    }
+
+    pub(super) fn delete(&self, key: &BlobKey) -> Checked<()> {
+        self.wait("a file cannot be deleted", self.blobs().delete(key))
+    }
+
+    /// Every file of the tenant, the marker aside.
+    pub(super) fn files(&self) -> Checked<Vec<BlobKey>> {
+        let page = self.wait("the files cannot be listed", self.blobs().list(NonZeroU32::MAX, None))?;
+        Ok(page.items.iter().map(|info| info.key).filter(|key| StoreId::of_marker(key).is_none()).collect())
+    }
+
+    pub(super) fn quarantine(&self, service: &Service) -> Checked<Vec<Quarantined>> {
+        let listed = service.quarantine(&self.tenant, NonZeroU32::MAX, None);
+        Ok(self.wait("the quarantine cannot be listed", listed)?.items)
+    }
+
+    /// The records of the audit chain, which must hold.
+    pub(super) fn records(&self, service: &Service) -> Checked<Vec<AuditRecord>> {
+        let verified = self.wait("the audit chain cannot be read", service.verify_audit(&self.tenant, &[]))?;
+        ensure!(verified.is_ok(), "the audit chain does not hold: {verified:?}");
+        self.wait("the audit chain cannot be read", service.audit_records(&self.tenant))
+    }
+
+    /// Sweeps so often, and so far apart, that every file which is to go is gone.
+    pub(super) fn sweep_to_the_end(&self, service: &Service) -> Checked<Swept> {
+        for _ in 0..4 {
+            self.sweep(service)?;
+            self.passes(AGE);
+        }
+        self.sweep(service)
+    }
+}
+
+fn seconds(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+}
+
+fn unexpected(error: impl fmt::Debug) -> Broken {
+    Broken::what(format!("{error:?}"))
+}
+
+/// Nobody asks these addresses.
+fn address(tenant: &Tenant, key: &BlobKey) -> url::Url {
+    let text = format!("https://files.invalid/{tenant}/{}/{}", key.digest, key.generation);
+    text.parse().unwrap_or_else(|_| address(tenant, key))
+}
