@@ -21,6 +21,8 @@ mod load;
 mod operation;
 #[path = "kill_service/proof.rs"]
 mod proof;
+#[path = "kill_service/stores.rs"]
+mod stores;
 
 use binary::{Service, ask};
 use fhir_devices::store::Sha256;

@@ -5,7 +5,7 @@
 mod wire;
 
 use crate::settings::Settings;
-use fhir_devices::server::Stores;
+use fhir_devices::server::{Fatal, Stores};
 use fhir_devices::store::{BlobStore, Ledger, ResourceStore};
 use std::path::Path;
 use std::sync::Arc;
@@ -24,18 +24,18 @@ impl Kept {
     }
 }
 
-/// Opens the stores.
+/// Opens the stores. One that is lost while the service runs says so to `fatal`.
 ///
 /// # Errors
 /// What is asked for is not in this build, or cannot be opened.
-pub(crate) async fn open(settings: &Settings) -> Result<Stores, String> {
+pub(crate) async fn open(settings: &Settings, fatal: &Fatal) -> Result<Stores, String> {
     let mut stores = Stores::in_memory(settings.max_upload);
     if settings.postgres.is_some() && settings.blobs.is_none() && settings.data.is_none() {
         return Err("`--postgres` keeps no update files: say where they go, by `--blobs` or `--data`".to_owned());
     }
     let kept = match (&settings.postgres, &settings.data) {
         (Some(url), _) => Some(in_postgres(url, settings.postgres_ca.as_deref()).await?),
-        (None, Some(folder)) => Some(in_redb(folder)?),
+        (None, Some(folder)) => Some(in_redb(folder, fatal)?),
         (None, None) => None,
     };
     if let Some(Kept { resources, ledger }) = kept {
@@ -62,14 +62,16 @@ fn lacking<T>(name: &str, feature: &str) -> Result<T, String> {
 }
 
 #[cfg(feature = "redb")]
-fn in_redb(folder: &Path) -> Result<Kept, String> {
+fn in_redb(folder: &Path, fatal: &Fatal) -> Result<Kept, String> {
     let failed = |error: &dyn std::error::Error| failed("--data", folder.display(), error);
     let mut builder = std::fs::DirBuilder::new();
     // What is kept is for the user of the service, and nobody else.
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(folder).map_err(|error| failed(&error))?;
-    let store = fhir_devices::backend::Redb::open(folder.join("resources.redb")).map_err(|error| failed(&error))?;
+    let fatal = fatal.clone();
+    let options = fhir_devices::backend::redb::Options::new().with_on_loss(move |error| fatal.report(error));
+    let store = options.open(folder.join("resources.redb")).map_err(|error| failed(&error))?;
     Ok(Kept::of(store))
 }
 
@@ -81,7 +83,7 @@ fn in_files(folder: &Path, max: u64) -> Result<Arc<dyn BlobStore>, String> {
 }
 
 #[cfg(not(feature = "redb"))]
-fn in_redb(_: &Path) -> Result<Kept, String> {
+fn in_redb(_: &Path, _: &Fatal) -> Result<Kept, String> {
     lacking("--data", "redb")
 }
 

@@ -66,7 +66,7 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
     log(settings);
     let hangups = Hangups::new();
     let acceptor = settings.tls.as_ref().map(|(certificates, key)| tls(certificates, key)).transpose()?;
-    let stores = kept::open(settings).await?;
+    let stores = kept::open(settings, fatal).await?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| format!("cannot listen at {}: {error}", settings.listen))?;

@@ -4,14 +4,17 @@ use super::answer::{Answer, Problem, Result, json_text};
 use super::{Shared, not_this_way};
 use crate::issue::Kind;
 use crate::store::{
-    BlobKey, BlobStore, Generation, Key, Ledger, LedgerKey, ResourceStore, ResourceType, Sha256, StoreError, Tenant,
+    BlobKey, BlobStore, Change, Generation, Key, Ledger, LedgerKey, ResourceStore, ResourceType, Sha256, StoreError,
+    Tenant,
 };
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use bytes::Bytes;
 use std::fmt::Display;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
@@ -21,6 +24,13 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// For how long the result of a check is given to everyone who asks.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// How often a check writes to the ledger and the store of update files, too: a disk that is full answers reads. Where a
+/// request has failed since the last check, or that found something, the next one does at once.
+const WRITE_EVERY: Duration = Duration::from_secs(10);
+
+/// How many bytes of a file are written, and thrown away: so many that a store which gathers small writes passes them on.
+const WRITE_BYTES: usize = 256 << 10;
 
 /// How long clients are told to wait when the service is not ready.
 const RETRY_AFTER: u64 = 5;
@@ -81,6 +91,13 @@ impl Fatal {
     }
 }
 
+/// What a check does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Probe {
+    Read,
+    Write,
+}
+
 /// What a store said to the last check.
 type Said = std::result::Result<(), &'static str>;
 
@@ -89,11 +106,14 @@ type Said = std::result::Result<(), &'static str>;
 pub(super) struct Readiness {
     timeout: Duration,
     last: Mutex<Last>,
+    /// Whether a request has failed since the last check.
+    doubtful: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Last {
     checked: Option<Instant>,
+    wrote: Option<Instant>,
     said: Vec<(&'static str, Said)>,
     /// Checks that had no answer in time. A store is not asked again before they end.
     pending: Vec<(&'static str, JoinHandle<Said>)>,
@@ -101,7 +121,7 @@ struct Last {
 
 impl Default for Readiness {
     fn default() -> Self {
-        Self { timeout: TIMEOUT, last: Mutex::default() }
+        Self { timeout: TIMEOUT, last: Mutex::default(), doubtful: AtomicBool::new(false) }
     }
 }
 
@@ -111,16 +131,30 @@ impl Readiness {
         Self { timeout, ..Self::default() }
     }
 
+    /// Notes that a request failed, so that the next check writes.
+    pub(super) fn doubt(&self) {
+        self.doubtful.store(true, Ordering::Relaxed);
+    }
+
     /// Asks every store, unless that was done just now. Concurrent callers share one check.
-    async fn check(&self, stores: [(&'static str, impl FnOnce() -> JoinHandle<Said>); 3]) -> Vec<(&'static str, Said)> {
+    async fn check(
+        &self,
+        stores: [(&'static str, impl FnOnce(Probe) -> JoinHandle<Said>); 3],
+    ) -> Vec<(&'static str, Said)> {
         let mut last = self.last.lock().await;
         if last.checked.is_some_and(|at| at.elapsed() < FRESH) {
             return last.said.clone();
         }
+        let doubtful = self.doubtful.swap(false, Ordering::Relaxed);
+        let rests = !doubtful && last.wrote.is_some_and(|at| at.elapsed() < WRITE_EVERY);
+        let probe = if rests && last.said.iter().all(|(_, said)| said.is_ok()) { Probe::Read } else { Probe::Write };
+        if probe == Probe::Write {
+            last.wrote = Some(Instant::now());
+        }
         let mut asked = std::mem::take(&mut last.pending);
         for (name, ask) in stores {
             if !asked.iter().any(|(pending, _)| *pending == name) {
-                asked.push((name, ask()));
+                asked.push((name, ask(probe)));
             }
         }
         let until = tokio::time::Instant::now() + self.timeout;
@@ -167,24 +201,47 @@ fn ask_resources(store: Arc<dyn ResourceStore>) -> JoinHandle<Said> {
     })
 }
 
-fn ask_ledger(ledger: Arc<dyn Ledger>) -> JoinHandle<Said> {
+fn ask_ledger(ledger: Arc<dyn Ledger>, probe: Probe) -> JoinHandle<Said> {
     tokio::spawn(async move {
         let invalid = |_| StoreError::NotFound;
-        let get = async {
+        let asked = async {
             let tenant: Tenant = TENANT.parse().map_err(invalid)?;
-            ledger.get(&tenant, &LedgerKey::new(PROBE).map_err(invalid)?).await
+            let key = LedgerKey::new(PROBE).map_err(invalid)?;
+            let known = ledger.get(&tenant, &key).await?;
+            if probe == Probe::Read {
+                return Ok(());
+            }
+            let expected = known.map(|record| record.revision);
+            let change = Change { key, expected, value: Some(Bytes::from_static(b"written by a readiness check")) };
+            match ledger.apply(&tenant, vec![change]).await.map_err(|refused| refused.error) {
+                // Another process over the same ledger wrote it.
+                Err(StoreError::Conflict { .. } | StoreError::AlreadyExists { .. }) => Ok(()),
+                written => written.map(drop),
+            }
         };
-        answered("ledger", get.await)
+        answered("ledger", asked.await)
     })
 }
 
-fn ask_blobs(blobs: Arc<dyn BlobStore>) -> JoinHandle<Said> {
+fn ask_blobs(blobs: Arc<dyn BlobStore>, probe: Probe) -> JoinHandle<Said> {
     tokio::spawn(async move {
-        let head = async {
+        let asked = async {
             let tenant: Tenant = TENANT.parse().map_err(|_| StoreError::NotFound)?;
-            blobs.head(&tenant, &BlobKey { digest: Sha256::of(b""), generation: Generation(0) }).await
+            match blobs.head(&tenant, &BlobKey { digest: Sha256::of(b""), generation: Generation(0) }).await {
+                Ok(_) | Err(StoreError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+            if probe == Probe::Read {
+                return Ok(());
+            }
+            let mut writer = blobs.begin(&tenant).await?;
+            let size = usize::try_from(blobs.capabilities().max_size).unwrap_or(WRITE_BYTES).min(WRITE_BYTES);
+            let written = writer.write(Bytes::from(vec![0; size])).await;
+            // What the write said is what counts; nothing of it is seen in any case.
+            let _ = writer.abort().await;
+            written
         };
-        answered("blobs", head.await)
+        answered("blobs", asked.await)
     })
 }
 
@@ -200,19 +257,20 @@ pub(super) async fn alive() -> Answer {
     json_text(StatusCode::OK, r#"{"status":"alive"}"#.to_owned())
 }
 
-/// The small read that a store is asked for, in a task of its own.
-type Question<'a> = Box<dyn FnOnce() -> JoinHandle<Said> + Send + 'a>;
+/// The small read or write that a store is asked for, in a task of its own.
+type Question<'a> = Box<dyn FnOnce(Probe) -> JoinHandle<Said> + Send + 'a>;
 
-/// `GET /readyz`: every store answers a small read in time, and no part has reported a fatal condition.
+/// `GET /readyz`: every store answers a small read in time, ledger and update files can be written to, and no part has
+/// reported a fatal condition.
 pub(super) async fn ready(State(app): State<Shared>) -> Result {
     if app.fatal.reported().is_some() {
         return Err(not_ready("the service is about to end"));
     }
     let (resources, ledger, blobs) = (app.resources.clone(), app.ledger.clone(), app.blobs.clone());
     let stores: [(_, Question<'_>); 3] = [
-        ("blobs", Box::new(move || ask_blobs(blobs))),
-        ("ledger", Box::new(move || ask_ledger(ledger))),
-        ("resources", Box::new(move || ask_resources(resources))),
+        ("blobs", Box::new(move |probe| ask_blobs(blobs, probe))),
+        ("ledger", Box::new(move |probe| ask_ledger(ledger, probe))),
+        ("resources", Box::new(move |_| ask_resources(resources))),
     ];
     let said = app.readiness.check(stores).await;
     let failed: Vec<_> =
@@ -251,14 +309,14 @@ mod tests {
         let readiness = Readiness::with_timeout(Duration::from_millis(20));
         let asked = Arc::new(std::sync::atomic::AtomicU32::new(0));
         for round in 1..=3 {
-            let hung = || {
+            let hung = |_| {
                 asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 tokio::spawn(std::future::pending::<Said>())
             };
             let stores: [(_, Question<'_>); 3] = [
-                ("a", Box::new(|| tokio::spawn(async { Ok(()) }))),
+                ("a", Box::new(|_| tokio::spawn(async { Ok(()) }))),
                 ("b", Box::new(hung)),
-                ("c", Box::new(|| tokio::spawn(async { Err("unavailable") }))),
+                ("c", Box::new(|_| tokio::spawn(async { Err("unavailable") }))),
             ];
             let said = readiness.check(stores).await;
             let wanted = [("a", Ok(())), ("b", Err("no answer in time")), ("c", Err("unavailable"))];
@@ -266,5 +324,23 @@ mod tests {
             readiness.last.lock().await.checked = None;
         }
         assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn check_writes_now_and_then_and_always_after_a_failure() {
+        let readiness = Readiness::default();
+        let probes = Arc::new(std::sync::Mutex::new(Vec::new()));
+        for fails in [false, false, true, true, false, false] {
+            let ask = |probe: Probe| {
+                probes.lock().unwrap().push(probe);
+                tokio::spawn(async move { if fails { Err("unavailable") } else { Ok(()) } })
+            };
+            let good = |_| tokio::spawn(async { Ok(()) });
+            let stores: [(_, Question<'_>); 3] = [("a", Box::new(ask)), ("b", Box::new(good)), ("c", Box::new(good))];
+            readiness.check(stores).await;
+            readiness.last.lock().await.checked = None;
+        }
+        use Probe::{Read, Write};
+        assert_eq!(*probes.lock().unwrap(), [Write, Read, Read, Write, Write, Read]);
     }
 }

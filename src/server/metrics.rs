@@ -132,6 +132,7 @@ pub(super) async fn observe(State(app): State<Shared>, request: Request, next: N
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     // Queries may name patients, and stay out.
     if status >= 500 {
+        app.readiness.doubt();
         tracing::warn!(%method, path = uri.path(), status, micros, "answered");
     } else if matches!(method, Method::GET | Method::HEAD) {
         tracing::debug!(%method, path = uri.path(), status, micros, "answered");

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 /// The features of this build, so that cargo finds the example built already where it has.
 fn features() -> String {
     let all = [
+        ("default", cfg!(feature = "default")),
+        ("ring", cfg!(feature = "ring")),
         ("cosmos", cfg!(feature = "cosmos")),
         ("__cosmos_emulator", cfg!(feature = "__cosmos_emulator")),
         ("ed25519", cfg!(feature = "ed25519")),

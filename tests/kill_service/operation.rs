@@ -8,9 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A service in memory with the demo fleet.
-struct Process {
-    child: Child,
-    address: String,
+pub(super) struct Process {
+    pub(super) child: Child,
+    pub(super) address: String,
 }
 
 impl Drop for Process {
@@ -22,7 +22,7 @@ impl Drop for Process {
 
 impl Process {
     /// Starts it by a shell, after what `before` says.
-    fn start(before: &str, arguments: &str) -> Self {
+    pub(super) fn start(before: &str, arguments: &str) -> Self {
         let command = format!("{before} exec '{}' --listen 127.0.0.1:0 {arguments}", binary::build().display());
         let mut shell = Command::new("sh");
         let mut child = shell.args(["-c", &command]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -38,14 +38,19 @@ impl Process {
     }
 
     /// The status of a `GET`.
-    fn get(&self, path: &str, token: &str) -> u16 {
+    pub(super) fn get(&self, path: &str, token: &str) -> u16 {
         let headers = format!("Authorization: Bearer {token}\r\n");
         binary::ask(&self.address, "GET", path, &headers, b"").unwrap().status
     }
 
     /// Asks it to end, and gives its exit status and its log.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(super) fn end(self) -> (Option<i32>, String) {
         self.signal("-TERM");
+        self.ended()
+    }
+
+    /// Waits until it ends by itself or is asked to, and gives its exit status and its log.
+    pub(super) fn ended(mut self) -> (Option<i32>, String) {
         let mut log = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
         (self.child.wait().unwrap().code(), log)
@@ -58,7 +63,7 @@ fn file(name: &str, text: &str) -> PathBuf {
     path
 }
 
-fn eventually(what: &str, is_so: impl Fn() -> bool) {
+pub(super) fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{what}");

@@ -63,7 +63,7 @@ async fn open(url: &str, roots: Option<&Path>, files: &Path) -> Result<server::S
     if let Some(roots) = roots {
         arguments.extend(["--postgres-ca".to_owned(), roots.display().to_string()]);
     }
-    kept::open(&settings::read(arguments.into_iter()).unwrap().unwrap()).await
+    kept::open(&settings::read(arguments.into_iter()).unwrap().unwrap(), &server::Fatal::default()).await
 }
 
 #[tokio::test]

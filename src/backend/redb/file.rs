@@ -10,7 +10,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// How long a failed try to open the file again counts.
@@ -19,17 +19,22 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Opens the same database once more.
 pub(super) type Reopen = dyn Fn() -> Result<Database> + Send + Sync;
 
+/// Is told that the file failed and is damaged, so that to open it again is in vain.
+pub(super) type OnLoss = dyn Fn(&StoreError) + Send + Sync;
+
 /// A database whose file may fail: the engine refuses everything after the first error of the disk, until it is opened again.
 pub(super) struct OpenDatabase {
     slot: RwLock<Option<Database>>,
     has_failed: AtomicBool,
     tried: Mutex<Option<Instant>>,
     reopen: Option<Box<Reopen>>,
+    on_loss: Option<Arc<OnLoss>>,
 }
 
 impl OpenDatabase {
-    pub(super) fn new(db: Database, reopen: Option<Box<Reopen>>) -> Self {
-        Self { slot: RwLock::new(Some(db)), has_failed: AtomicBool::new(false), tried: Mutex::new(None), reopen }
+    pub(super) fn new(db: Database, reopen: Option<Box<Reopen>>, on_loss: Option<Arc<OnLoss>>) -> Self {
+        let (slot, has_failed, tried) = (RwLock::new(Some(db)), AtomicBool::new(false), Mutex::new(None));
+        Self { slot, has_failed, tried, reopen, on_loss }
     }
 
     /// Does something with the database, after it was opened again where that is needed.
@@ -57,9 +62,18 @@ impl OpenDatabase {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
         // The file is locked as long as it is open.
         drop(slot.take());
-        if let Ok(db) = reopen() {
-            *slot = Some(db);
-            self.has_failed.store(false, Ordering::Release);
+        match reopen() {
+            Ok(db) => {
+                *slot = Some(db);
+                self.has_failed.store(false, Ordering::Release);
+            }
+            Err(error @ StoreError::Corrupt { .. }) => {
+                if let Some(tell) = &self.on_loss {
+                    tell(&error);
+                }
+            }
+            // The disk may be full yet, or away.
+            Err(_) => {}
         }
         *tried = Some(Instant::now());
     }

@@ -95,7 +95,7 @@ impl Redb {
 
     fn start(db: Database, options: Options, reopen: Option<Box<Reopen>>) -> Result<Self> {
         let pages = PageKey::from_bytes(prepare(&db)?);
-        let db = Arc::new(OpenDatabase::new(db, reopen));
+        let db = Arc::new(OpenDatabase::new(db, reopen, options.on_loss));
         let (tasks, waiting) = sync_channel(WAITING);
         let (of_writer, max_versions) = (Arc::clone(&db), options.limits.max_versions);
         let write = move || writer::run(&of_writer, max_versions, &waiting);

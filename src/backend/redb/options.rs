@@ -1,8 +1,8 @@
 //! How the store in a file is set up and opened.
 
-use super::file::{self, failed_to_open};
+use super::file::{self, OnLoss, failed_to_open};
 use super::{Redb, prepare, unavailable};
-use crate::store::{Clock, Result, SystemClock};
+use crate::store::{Clock, Result, StoreError, SystemClock};
 use ::redb::{Builder, Database, StorageBackend};
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -22,6 +22,7 @@ pub struct Options {
     pub(super) limits: Limits,
     cache: usize,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) on_loss: Option<Arc<OnLoss>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +37,7 @@ impl Options {
     #[must_use]
     pub fn new() -> Self {
         let limits = Limits { max_writes: 1_000, max_body: 16 << 20, max_versions: None };
-        Self { limits, cache: 64 << 20, clock: Arc::new(SystemClock) }
+        Self { limits, cache: 64 << 20, clock: Arc::new(SystemClock), on_loss: None }
     }
 
     /// With another clock.
@@ -72,6 +73,21 @@ impl Options {
     #[must_use]
     pub fn with_cache(mut self, bytes: usize) -> Self {
         self.cache = bytes;
+        self
+    }
+
+    /// Calls `tell` when the file has failed while the store was open and cannot be opened again because it is damaged: the
+    /// process can then only end, and the file be restored. It is called at each try, from the thread that made it, and must
+    /// not block.
+    ///
+    /// ```
+    /// use fhir_devices::backend::redb::Options;
+    /// let options = Options::new().with_on_loss(|error| eprintln!("restore the file: {error}"));
+    /// # drop(options);
+    /// ```
+    #[must_use]
+    pub fn with_on_loss(mut self, tell: impl Fn(&StoreError) + Send + Sync + 'static) -> Self {
+        self.on_loss = Some(Arc::new(tell));
         self
     }
 
