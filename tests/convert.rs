@@ -4,8 +4,6 @@
 mod common;
 #[path = "convert/exact.rs"]
 mod exact;
-#[path = "convert/foreign.rs"]
-mod foreign;
 #[path = "convert/generated.rs"]
 mod generated;
 #[path = "convert/options.rs"]

@@ -284,7 +284,9 @@ fn encode_parts<'a>(
     };
     let mut extension = Object::default();
     extension.put_some("id", item.take("id"));
+    let mut is_lost = false;
     if item.take("modifierExtension").is_some() {
+        is_lost = true;
         let detail = "a modifier extension on an element that has to be carried in an extension";
         let place = Some(below(place, "modifierExtension"));
         ctx.lose(Loss::ModifierExtension, Key::Lost, format!("{element}.modifierExtension"), detail, place);
@@ -300,7 +302,7 @@ fn encode_parts<'a>(
     }
     if parts.is_empty() {
         // Nothing is left where all of it was lost.
-        if !ctx.has_lost {
+        if !is_lost {
             wrong_type(ctx, element, place, "found an element without a value");
         }
         return None;

@@ -103,8 +103,6 @@ pub(super) struct Context<'o> {
     /// The ids of the Devices of R4 in the Bundle that are no components, where it is a Bundle.
     pub(super) devices: Option<BTreeSet<String>>,
     pub(super) findings: Vec<Finding>,
-    /// Whether something had no place.
-    pub(super) has_lost: bool,
 }
 
 /// A place within a resource: `extension[0].valueReference`.
@@ -123,7 +121,6 @@ impl<'o> Context<'o> {
             component: false,
             devices: None,
             findings: Vec::new(),
-            has_lost: false,
         }
     }
 
@@ -159,7 +156,6 @@ impl<'o> Context<'o> {
         from: Option<String>,
     ) {
         self.find(key, element, detail, from, None);
-        self.has_lost = true;
         if self.options.allow.contains(&loss)
             && let Some(finding) = self.findings.last_mut()
         {

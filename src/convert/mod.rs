@@ -229,11 +229,11 @@ fn utf8(json: &[u8]) -> Result<&str, Report> {
 fn convert(from: Version, to: Version, text: &str, options: &Options, memory: usize) -> Result<Converted, Report> {
     let root = type_ahead(text);
     let Json::Object(mut object) = Json::read_within(text, root, memory)? else { return Err(json::not_an_object()) };
-    let before = type_of(&object).to_owned();
+    let before = object.text("resourceType").unwrap_or("Resource").to_owned();
     let mut ctx = Context::new(options, to);
     for direction in Direction::between(from, to) {
         ctx.direction = *direction;
-        let root = type_of(&object).to_owned();
+        let root = object.text("resourceType").unwrap_or("Resource").to_owned();
         if !is_converted(&root) {
             let detail = format!("`{root}` is not converted");
             ctx.base.clone_from(&root);
@@ -245,7 +245,7 @@ fn convert(from: Version, to: Version, text: &str, options: &Options, memory: us
             return Err(ctx.into_report((from, &before), (to, object.text("resourceType").unwrap_or_default())));
         }
     }
-    let after = type_of(&object).to_owned();
+    let after = object.text("resourceType").unwrap_or("Resource").to_owned();
     let report = ctx.into_report((from, &before), (to, &after));
     if to != Version::Stu3 {
         in_order(&mut object);
@@ -260,12 +260,6 @@ fn type_ahead(text: &str) -> &'static str {
         .into_iter()
         .find(|name| text.get(..200.min(text.len())).is_some_and(|head| head.contains(&format!("\"{name}\""))))
         .unwrap_or("Resource")
-}
-
-/// The name of the type of a resource, as a place has it.
-fn type_of<'o>(object: &'o Object<'_>) -> &'o str {
-    let is_name = |name: &&str| (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    object.text("resourceType").filter(is_name).unwrap_or("Resource")
 }
 
 fn is_converted(resource_type: &str) -> bool {
@@ -289,10 +283,6 @@ fn convert_resource<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, at: &Pat
         "DeviceComponent" if upwards => true,
         "Device" if !upwards => r4::is_component(object, ctx.options.components),
         "Device" | "DeviceMetric" | "Bundle" => false,
-        "DeviceComponent" => {
-            ctx.refuse("R4 and R5 have no `DeviceComponent`".to_owned());
-            return None;
-        }
         _ => {
             ctx.find(Key::Unconverted, ctx.base.clone(), name, Some(String::new()), Some(String::new()));
             return None;

@@ -48,8 +48,7 @@ fn udi_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, others: Vec<Json<'
         // An element needs more than an id.
         let mut carried = Object::of([("url", Json::text(UDI_NAME))]);
         carried.put_some("valueString", name.clone());
-        let extra = extra.clone().map(without_id);
-        carried.put_some("_valueString", extra.filter(|extra| extra.as_object().is_none_or(|extra| !extra.is_empty())));
+        carried.put_some("_valueString", extra.clone().map(without_id));
         udi.push_extension(carried);
         let place = Some("udiCarrier[0].extension[0]".to_owned());
         ctx.find(Key::Carried, "Device.udi.name", "", Some("udi.name".to_owned()), place);
@@ -150,6 +149,11 @@ fn version_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, mut versions: 
 
 pub(super) fn device_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
     let udi = udi_down(ctx, object);
+    if object.get("version").is_some_and(|version| !matches!(version, Json::Array(_))) {
+        let place = Some("version".to_owned());
+        ctx.find(Key::WrongType, "Device.version", "found no array, wanted one", place, None);
+        return;
+    }
     let version = version_down(object);
     rename(object, "modelNumber", "model");
     // What was not taken stands there still, to be carried.
@@ -399,6 +403,10 @@ fn identifier_up<'a>(object: &mut Object<'a>, others: Vec<Json<'a>>) {
 
 fn identifier_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, rows: &[Row], owner: &str) {
     let Some(row) = rows.first() else { return };
+    if object.get("identifier").is_some_and(|found| !matches!(found, Json::Array(_))) {
+        let place = Some("identifier".to_owned());
+        ctx.find(Key::WrongType, format!("{owner}.identifier"), "found no array, wanted one", place, None);
+    }
     let first = take_first(object, "identifier");
     let others = Taken { items: object.take("identifier").map(Json::into_items).unwrap_or_default(), under: None };
     let (prefix, owner) = match owner {

@@ -122,28 +122,21 @@ impl Kind {
 /// Converts the datatypes below an object, and the object itself. Says whether it stays.
 pub(super) fn walk<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, kind: Kind, at: &Path<'_>) -> bool {
     let mut emptied = false;
-    let (mut only_nulls, mut lists_under): (Vec<String>, Vec<String>) = Default::default();
+    let mut only_nulls: Vec<String> = Vec::new();
     for (name, value) in &mut object.members {
-        if name.starts_with('_') && matches!(value, Json::Array(_)) {
-            lists_under.push(name.clone().into_owned());
-        }
-        if let Some(wanted) = misshapen(name, value) {
-            refuse(ctx, wanted, &at.child(name));
-            continue;
-        }
         let kind = match &*value {
             Json::Text(_) => continue,
             Json::Token(_) if !value.is_null() => continue,
             Json::Token(_) => {
-                refuse(ctx, "found null, wanted a value or no member", &at.child(name));
+                nothing(ctx, "found null, wanted a value or no member", &at.child(name));
                 continue;
             }
             Json::Array(items) if items.is_empty() => {
-                refuse(ctx, "found an empty array, wanted items or no member", &at.child(name));
+                nothing(ctx, "found an empty array, wanted items or no member", &at.child(name));
                 continue;
             }
             Json::Object(object) if object.is_empty() => {
-                refuse(ctx, "found an empty object, wanted members or no member", &at.child(name));
+                nothing(ctx, "found an empty object, wanted members or no member", &at.child(name));
                 continue;
             }
             Json::Array(items) if !name.starts_with('_') && items.iter().all(Json::is_null) => {
@@ -159,13 +152,7 @@ pub(super) fn walk<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, kind: Kin
     for name in only_nulls {
         // The nulls of primitives stand for their ids and extensions.
         if !object.members.iter().any(|(own, _)| own.strip_prefix('_') == Some(&name)) {
-            refuse(ctx, "found only null in an array, wanted items or no member", &at.child(&name));
-        }
-    }
-    for name in lists_under {
-        let value = object.get(name.trim_start_matches('_'));
-        if kind == Kind::Extension || value.is_some_and(|value| !matches!(value, Json::Array(_))) {
-            refuse(ctx, "found an array beside a single value, wanted an object", &at.child(&name));
+            nothing(ctx, "found only null in an array, wanted items or no member", &at.child(&name));
         }
     }
     if emptied {
@@ -188,11 +175,11 @@ fn visit(ctx: &mut Context<'_>, value: &mut Json<'_>, kind: Kind, at: &Path<'_>)
                 index += 1;
                 match item {
                     Json::Object(object) if object.is_empty() => {
-                        refuse(ctx, "found an empty object, wanted members or no item", &here);
+                        nothing(ctx, "found an empty object, wanted members or no item", &here);
                         true
                     }
                     Json::Token(_) if item.is_null() && !pads => {
-                        refuse(ctx, "found null among objects, wanted objects alone", &here);
+                        nothing(ctx, "found null among objects, wanted objects alone", &here);
                         true
                     }
                     Json::Object(object) => {
@@ -209,30 +196,9 @@ fn visit(ctx: &mut Context<'_>, value: &mut Json<'_>, kind: Kind, at: &Path<'_>)
     }
 }
 
-/// What is wanted of a member that has a value of another shape, of those to which a conversion adds or from which it takes.
-fn misshapen(name: &str, value: &Json<'_>) -> Option<&'static str> {
-    let objects = |items: &[Json<'_>]| items.iter().all(|item| matches!(item, Json::Object(_)));
-    match (name, value) {
-        ("extension" | "modifierExtension" | "contained" | "entry" | "tag", Json::Array(items)) if objects(items) => {
-            None
-        }
-        ("extension" | "modifierExtension" | "contained" | "entry" | "tag", _) => {
-            Some("found no array of objects, wanted one")
-        }
-        ("meta", Json::Object(_)) => None,
-        ("meta", _) => Some("found no object, wanted one"),
-        (name, Json::Array(items)) if name.starts_with('_') => {
-            let padded = items.iter().all(|item| matches!(item, Json::Object(_)) || item.is_null());
-            if padded { None } else { Some("found other items than objects and null, wanted those alone") }
-        }
-        (name, Json::Text(_) | Json::Token(_)) if name.starts_with('_') => Some("found no object or array, wanted one"),
-        _ => None,
-    }
-}
-
-/// A member without content, or of another shape, is refused, and not dropped on the way.
+/// A member without content is refused, and not dropped on the way.
 #[cold]
-fn refuse(ctx: &mut Context<'_>, words: &'static str, at: &Path<'_>) {
+fn nothing(ctx: &mut Context<'_>, words: &'static str, at: &Path<'_>) {
     let place = relative(at);
     let element = [&*ctx.base, &*place].join(".");
     ctx.find(Key::WrongType, element, words, Some(place), None);

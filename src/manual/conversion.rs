@@ -144,11 +144,5 @@
 //! Parsers of R4, R4B and R5 that others wrote take the documents (`.ci/parsers` runs two, and lists what they refuse, with
 //! the reason). The reference validator says of the urls of the carriers "invalid Version" as long as it has not the
 //! definitions of HL7's cross-version packages. Apart from that it refuses what the document had in STU3 already (short OIDs,
-//! null in arrays of primitives, a required code with an extension in place of its value), and in R5
-//!
-//! - a `status` that was `unknown`, which R5 has no code for: its extension stands in the place of the value;
-//! - a decimal of more than 18 digits before the point or 17 behind it, which the form of R5 does not allow;
-//! - a search set without a `self` link, which R5 requires and STU3 does not.
-//!
-//! From R4 on an entry of a history must have a `response`, which STU3 forbids there: a history that is converted has none,
-//! while the service gives each entry its own.
+//! null in arrays of primitives, a required code with an extension in place of its value), and in R5 a search set without a
+//! `self` link, which R5 requires and STU3 does not.

@@ -26,7 +26,7 @@
 //! |---|---|
 //! | 0 | it was asked to end |
 //! | 2 | it could not start: an argument, a file, a store, an address, or too few file descriptors; the reason is on standard error |
-//! | 3 | it could not go on: a store has to be opened anew, or the background work broke off ([`Fatal`](crate::server::Fatal)). `/readyz` has answered 503 for 2 seconds and requests under way have had 10 seconds. Start it again |
+//! | 3 | it could not go on: the file of `--data` failed and turned out to be damaged, or the background work broke off ([`Fatal`](crate::server::Fatal)). `/readyz` has answered 503 for 2 seconds and requests under way have had 10 seconds. Restore the file, if it is that; start it again |
 //! | 4 | the store of update files is not that of the ledger; `--adopt-store` makes it so |
 //!
 //! # Health
@@ -34,6 +34,10 @@
 //! `GET /healthz` answers 200 while the process does. `GET /readyz` asks each store for something small and answers 200, or 503
 //! with the names of those that did not answer within 2 seconds. Neither needs a token or says a secret, a check is shared by
 //! all who ask within a second, and both are answered when every connection is in use.
+//!
+//! Every 10 seconds, and at once after a request has failed, the check writes too: a record to the ledger, and 256 KiB of a file
+//! that it throws away. So a full disk is told. Once there is room, writes go on without a restart, and the next check says
+//! so.
 //!
 //! # Connections
 //!
@@ -102,7 +106,7 @@
 //! | `files_referenced`, `sweeps_over_limit`, `stores_mismatched` | above 0 |
 //! | `scrubs_total`, `files_scrubbed_total`, `files_damaged` | `files_damaged` above 0: send the same bytes again |
 //! | `uploads_repaired_total` | |
-//! | `withdrawn_removed_total`, `records_removed_total`, `versions_removed_total` | |
+//! | `withdrawn_removed_total`, `records_removed_total`, `versions_removed_total`, `entries_removed_total`, `manifests_removed_total` | |
 //! | `references_reattached_total`, `uploads_lost_total`, `unknown_references_removed_total` | it rises: somebody changes components behind the service |
 //! | `unknown_references` | above 0: components have updates that the service does not know |
 //!

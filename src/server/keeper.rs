@@ -1,6 +1,6 @@
 //! What the service does by itself: it goes on with what broke off, and deletes what nobody needs.
 
-use super::{UpdateServer, files};
+use super::{UpdateServer, deletions, files};
 use crate::primitive::Id;
 use crate::service::{ReceiveError, ReconcilePosition, UpkeepError};
 use crate::store::{
@@ -188,6 +188,8 @@ pub(super) struct Kept {
     rounds: AtomicU64,
     ended: AtomicU64,
     collected: AtomicU64,
+    entries_removed: AtomicU64,
+    manifests_removed: AtomicU64,
     swept: AtomicU64,
     reattached: AtomicU64,
     lost: AtomicU64,
@@ -221,6 +223,18 @@ impl Kept {
             ("keeper_failures_total", "counter", "What could not be read or done in them.", &self.failed),
             ("uploads_resumed_total", "counter", "Uploads that were brought to their ends.", &self.ended),
             ("files_collected_total", "counter", "Files that nobody needed any more, deleted.", &self.collected),
+            (
+                "entries_removed_total",
+                "counter",
+                "Entries of deleted files, removed from the ledger.",
+                &self.entries_removed,
+            ),
+            (
+                "manifests_removed_total",
+                "counter",
+                "Manifests that no upload refers to, removed from the ledger.",
+                &self.manifests_removed,
+            ),
             ("files_swept_total", "counter", "Files that the ledger did not know, deleted.", &self.swept),
             (
                 "files_readmitted_total",
@@ -317,10 +331,14 @@ const TYPES: [ResourceType; 3] = [ResourceType::Device, ResourceType::DeviceComp
 async fn prune(app: &UpdateServer, tenant: &Tenant) {
     let resources = app.tenanted(tenant);
     let capabilities = resources.capabilities();
-    let Some(keep) = NonZeroU32::new(app.versions).filter(|_| capabilities.history && capabilities.history_pruning)
-    else {
+    let Some(keep) = NonZeroU32::new(app.versions).filter(|_| capabilities.history) else { return };
+    if !capabilities.history_pruning {
+        if app.kept.rounds.load(Relaxed) == 0 {
+            let versions = app.versions;
+            tracing::warn!(%tenant, versions, "the store of resources cannot forget old versions: all are kept");
+        }
         return;
-    };
+    }
     for of in TYPES {
         match resources.prune_histories(of, keep).await {
             Ok(0) => {}
@@ -331,6 +349,10 @@ async fn prune(app: &UpdateServer, tenant: &Tenant) {
             Err(error) => failed(&app.kept, tenant, &error, "old versions cannot be removed"),
         }
     }
+    match deletions::prune(&app.ledger, &resources, keep).await {
+        Ok(versions) => drop(app.kept.pruned.fetch_add(versions, Relaxed)),
+        Err(error) => failed(&app.kept, tenant, &error, "old versions of deleted resources cannot be removed"),
+    }
 }
 
 /// Looks after one tenant, once.
@@ -338,6 +360,10 @@ async fn look_after(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
     let kept = &app.kept;
     if kept.rounds.load(Relaxed).is_multiple_of(PRUNED_EVERY) {
         prune(app, tenant).await;
+        match app.updates.collect_manifests(tenant).await {
+            Ok(manifests) => drop(kept.manifests_removed.fetch_add(manifests, Relaxed)),
+            Err(error) => failed(kept, tenant, &error, "the manifests cannot be collected"),
+        }
     }
     round.tenants += 1;
     match app.updates.recover(tenant).await {
@@ -383,6 +409,7 @@ async fn look_after(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
                 tracing::info!(%tenant, deleted = collected.deleted, "collected");
             }
             kept.collected.fetch_add(collected.deleted, Relaxed);
+            kept.entries_removed.fetch_add(collected.forgotten, Relaxed);
             round.referenced += collected.referenced;
         }
         Err(error) => failed(kept, tenant, &error, "the update files cannot be collected"),
@@ -506,16 +533,17 @@ pub(super) async fn scrub(app: Arc<UpdateServer>) {
     }
 }
 
+/// How long a scrub waits after so many bytes.
+fn scrub_pause(bytes: u64) -> Duration {
+    Duration::from_micros(bytes.saturating_mul(1_000_000) / SCRUB_RATE)
+}
+
 async fn scrub_all(app: &UpdateServer) -> Result<()> {
     let mut after = None;
     loop {
         let page = app.tenants.page(after.as_ref()).await?;
         for tenant in &page.items {
-            let pace = |bytes: u64| {
-                let micros = bytes.saturating_mul(1_000_000) / SCRUB_RATE;
-                tokio::time::sleep(Duration::from_micros(micros))
-            };
-            match app.updates.scrub_at_pace(tenant, pace).await {
+            match app.updates.scrub_at_pace(tenant, |bytes| tokio::time::sleep(scrub_pause(bytes))).await {
                 Ok((damages, done)) => {
                     app.kept.scrubbed.fetch_add(done.blobs, Relaxed);
                     for damage in damages {
@@ -539,6 +567,16 @@ async fn scrub_all(app: &UpdateServer) -> Result<()> {
 mod tests {
     use super::*;
     use crate::backend::Memory;
+
+    #[test]
+    fn scrub_reads_no_more_than_its_rate_in_a_second() {
+        assert_eq!(scrub_pause(SCRUB_RATE), Duration::from_secs(1));
+        assert_eq!(scrub_pause(SCRUB_RATE / 64), Duration::from_secs(1) / 64);
+        // A file that is read in chunks takes as long as one that comes at once.
+        let chunks: Duration = (0..640).map(|_| scrub_pause(256 << 10)).sum();
+        assert_eq!(chunks, scrub_pause(640 * (256 << 10)));
+        assert!(scrub_pause(u64::MAX) > Duration::from_secs(1));
+    }
 
     #[tokio::test]
     async fn more_tenants_than_are_remembered_are_all_in_the_list_once() {

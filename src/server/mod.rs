@@ -22,6 +22,7 @@ mod answer;
 mod blobs;
 mod budget;
 mod connections;
+mod deletions;
 mod demo;
 mod fhir;
 mod files;
@@ -172,6 +173,7 @@ impl UpdateServer {
         let own = base.clone();
         let updates = updates.with_own_base(move |tenant| OwnBase::new(&fhir_base(&own, tenant)));
         let (pages, metrics) = (PageKey::random(), Metrics::default());
+        let resources = deletions::noted(resources, Arc::clone(&ledger));
         Ok(Self {
             resources,
             blobs,

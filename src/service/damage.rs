@@ -9,14 +9,15 @@ use super::{IngestId, ReceiveError};
 use crate::primitive::Id;
 use crate::resource::DeviceComponent;
 use crate::store::{
-    BlobKey, BlobRead, BlobRef, BlobStore, ByteStream, Generation, Key, Ledger, LedgerKey, ResourceStore, ResourceType,
-    Result, StoreError, Stored as _, Tenant, TenantResources, ValidWrite, verified,
+    BlobKey, BlobRead, BlobRef, BlobStore, ByteStream, Generation, Key, Ledger, LedgerKey, Page, PageToken,
+    ResourceStore, ResourceType, Result, StoreError, Stored as _, Tenant, TenantResources, ValidWrite, verified,
 };
 use crate::update::blob::{self, Entry, Holder};
 use crate::update::ingest::{self, Ingest, State};
 use crate::update::{Action, AuditDraft, StateName, moment, move_file};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::Arc;
 use time::OffsetDateTime;
@@ -161,6 +162,24 @@ where
     pub async fn known_damage(&self, tenant: &Tenant, key: &BlobKey) -> Result<Option<KnownDamage>> {
         let damaged = self.damaged(&self.session(tenant), key).await?.value;
         Ok(damaged.map(|Damaged { since, what, .. }| KnownDamage { since, what }))
+    }
+
+    /// One page of the files that are known to be damaged, in the order of their names.
+    ///
+    /// # Errors
+    /// As [`Ledger::scan`].
+    pub async fn damaged_files(
+        &self,
+        tenant: &Tenant,
+        limit: NonZeroU32,
+        after: Option<&PageToken>,
+    ) -> Result<Page<(BlobKey, KnownDamage)>> {
+        let page = self.session(tenant).records(FOLDER, limit, after).await?;
+        let known = |record: Seen<Bytes>| {
+            let Damaged { blob, generation, since, what, .. } = Damaged::read(&record.key, &record.value)?;
+            Ok((blob.key(generation), KnownDamage { since, what }))
+        };
+        Ok(Page { items: page.items.into_iter().map(known).collect::<Result<_>>()?, next: page.next })
     }
 
     /// Gives the uploads of damaged files whole copies of their bytes, where such copies have come since: the ledger first,

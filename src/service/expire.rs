@@ -1,14 +1,15 @@
 //! Removing what was kept for its time.
 
-use super::entries::{Entries, Kept, Seen, StepContext};
+use super::entries::{Entries, Kept, OPEN, REST, Seen, StepContext};
 use super::ledger_session::{LedgerSession, Written};
 use super::lifecycle::{Ending, PAGE};
 use super::signed;
 use super::update_service::UpdateService;
-use crate::store::{BlobStore, LEDGER_MAX_CHANGES, Ledger, ResourceStore, Result, StoreError, Tenant};
+use crate::store::{BlobStore, LEDGER_MAX_CHANGES, Ledger, ResourceStore, Result, Sha256, StoreError, Tenant};
 use crate::update::IngestId;
 use crate::update::ingest::{self, Effect, Ingest, Input, State};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// What an [`expiry`](UpdateService::expire) came to.
 ///
@@ -143,5 +144,49 @@ where
             }
         }
         Ok(session.write(entries).await? != Written::Not)
+    }
+
+    /// Removes the manifests that no upload refers to any more: their uploads [expired](Self::expire). It reads every upload
+    /// that is known, where there is any manifest, and is safe at any time; gives how many were removed.
+    ///
+    /// # Errors
+    /// As [`Ledger::scan`].
+    pub async fn collect_manifests(&self, tenant: &Tenant) -> Result<u64> {
+        let session = self.session(tenant);
+        // The manifests first: an upload that comes with one later writes it again, and its revision is another one then.
+        let (mut manifests, mut after) = (BTreeMap::new(), None);
+        loop {
+            let page = session.records(signed::MANIFESTS, PAGE, after.as_ref()).await?;
+            for Seen { key, revision, .. } in page.items {
+                let digest = key.as_str().rsplit('/').next().and_then(|name| name.parse::<Sha256>().ok());
+                manifests.extend(digest.map(|digest| (digest, Seen { key, revision, value: () })));
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        // An upload may be gone on with, or come to rest, while the others are read.
+        for shelf in [OPEN, REST, OPEN] {
+            let mut after = None;
+            while !manifests.is_empty() {
+                let page = session.records_in(shelf, PAGE, after.as_ref()).await?;
+                for (_, seen) in page.items {
+                    if let Some(manifest) = seen?.value.intent.manifest {
+                        manifests.remove(&manifest);
+                    }
+                }
+                match page.next {
+                    Some(next) => after = Some(next),
+                    None => break,
+                }
+            }
+        }
+        let mut removed = 0;
+        for unused in manifests.into_values() {
+            let unused = Seen { key: unused.key, revision: unused.revision, value: None::<Bytes> };
+            removed += u64::from(session.write_plain(&unused, None).await?);
+        }
+        Ok(removed)
     }
 }

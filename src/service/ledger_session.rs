@@ -250,7 +250,8 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         self.records_in(REST, limit, after).await
     }
 
-    async fn records_in(
+    /// One page of the uploads of a folder, each as it stands.
+    pub(super) async fn records_in(
         &self,
         shelf: &str,
         limit: NonZeroU32,
@@ -380,7 +381,9 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
                 Kept::Aborted => self.later(self.context.retention.aborted),
                 Kept::Ended => self.later(self.context.retention.ended),
             };
-            entries.keep(due_key(at, id)?, kept.as_str());
+            // What is kept for no time at all is due at the moment at which what it follows was.
+            let seen = self.read(due_key(at, id)?).await?;
+            entries.record(&seen, kept.as_str().into());
         }
         let mut turn = self.turn.take().await;
         let mut unknown = None;

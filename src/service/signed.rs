@@ -287,9 +287,12 @@ struct OneSignature {
     bytes: String,
 }
 
+/// The folder of the manifests.
+pub(super) const MANIFESTS: &str = "manifest";
+
 /// Where the bytes of a manifest are kept, for all uploads that come with it.
 fn place(of: &VerifiedManifest) -> StoreResult<LedgerKey> {
-    at("manifest", &of.id().to_string())
+    at(MANIFESTS, &of.id().to_string())
 }
 
 /// Where the signatures that an upload came with are kept.
@@ -304,10 +307,9 @@ pub(super) async fn keep<L: Ledger + ?Sized>(
     ingest: IngestId,
     verified: &VerifiedManifest,
 ) -> StoreResult<()> {
-    let place = place(verified)?;
-    if session.read(place.clone()).await?.value.is_none() {
-        entries.keep(place, verified.signed().bytes().clone());
-    }
+    // Where it is kept already it is written all the same: whoever collects it at this moment is refused by the revision.
+    let seen = session.read(place(verified)?).await?;
+    entries.record(&seen, verified.signed().bytes().to_vec());
     let one =
         |signature: &Signature| OneSignature { key: signature.key.clone(), bytes: STANDARD.encode(&signature.bytes) };
     let signatures = verified.signed().signatures().iter().map(one).collect();
@@ -324,7 +326,7 @@ fn lost(ingest: &Ingest, what: &str) -> StoreError {
 /// The manifest that an upload came with.
 async fn kept<L: Ledger + ?Sized>(session: &LedgerSession<'_, L>, ingest: &Ingest) -> StoreResult<SignedManifest> {
     let wanted = ingest.intent.manifest.ok_or_else(|| lost(ingest, "it came without one"))?;
-    let bytes = session.read(at("manifest", &wanted.to_string())?).await?.value;
+    let bytes = session.read(at(MANIFESTS, &wanted.to_string())?).await?.value;
     let bytes = bytes.ok_or_else(|| lost(ingest, "it is not there"))?;
     if BlobRef::of(&bytes).digest != wanted {
         return Err(lost(ingest, "it has other bytes"));

@@ -7,8 +7,10 @@ use fhir_devices::store::*;
 use fhir_devices::update::Action;
 use fhir_devices::update::replay;
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 type Service = UpdateService<Memory, Files, Memory>;
@@ -192,4 +194,35 @@ fn a_damaged_file_waits_until_its_bytes_come() {
     block_on(place.service.scrub(&ours(), |_| {})).unwrap();
     assert_eq!(block_on(place.service.repair(&ours())).unwrap().waiting, 1);
     assert!(place.is_damaged(&key));
+}
+
+#[test]
+fn a_scrub_waits_after_each_chunk_by_its_size() {
+    let place = Place::new("pace");
+    place.receive(to_ecg());
+    let told = std::sync::Mutex::new(Vec::new());
+    let waits = AtomicU64::new(0);
+    let pace = |bytes| {
+        told.lock().unwrap().push(bytes);
+        async { _ = waits.fetch_add(1, Ordering::Relaxed) }
+    };
+    let (damages, done) = block_on(place.service.scrub_at_pace(&ours(), pace)).unwrap();
+    assert!(damages.is_empty());
+    assert_eq!((done.blobs, done.bytes), (1, 8));
+    let told = told.into_inner().unwrap();
+    assert_eq!((told.iter().sum::<u64>(), told.len() as u64), (8, waits.into_inner()));
+}
+
+#[test]
+fn damaged_files_are_listed_until_they_are_replaced() {
+    let place = Place::new("listed");
+    let list = || block_on(place.service.damaged_files(&ours(), NonZeroU32::MAX, None)).unwrap().items;
+    let key = place.key(&place.receive(keyed("k")));
+    assert!(list().is_empty());
+    place.damage(&key, cut);
+    block_on(place.service.scrub(&ours(), |_| {})).unwrap();
+    let [(listed, damage)] = list().try_into().unwrap();
+    assert_eq!((listed, Some(damage)), (key, block_on(place.service.known_damage(&ours(), &key)).unwrap()));
+    place.receive(keyed("k"));
+    assert!(list().is_empty());
 }

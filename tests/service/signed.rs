@@ -601,3 +601,52 @@ fn an_upload_without_a_number_does_not_follow_a_signed_one() {
     let refused = receive_signed(&service, signed(&high), firmware());
     assert!(refused.unwrap_err().to_string().ends_with(words));
 }
+
+/// The manifests that the ledger keeps.
+fn manifests(memory: &Memory) -> usize {
+    let folder = "manifest".parse().unwrap();
+    block_on(Ledger::scan(memory, &ours(), &folder, std::num::NonZeroU32::MAX, None)).unwrap().items.len()
+}
+
+#[test]
+fn a_manifest_is_kept_as_long_as_an_upload_refers_to_it() {
+    let (memory, service, _) = trusting();
+    let service = service.with_withdrawn_retention(Duration::ZERO).with_ended_retention(Duration::ZERO);
+    let received = receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware()).unwrap();
+    assert_eq!((manifests(&memory), block_on(service.collect_manifests(&ours())).unwrap()), (1, 0));
+    block_on(service.withdraw(&ours(), received.update.id, "biomed".parse().unwrap(), "recalled".parse().unwrap()))
+        .unwrap();
+    assert_eq!(block_on(service.collect_manifests(&ours())).unwrap(), 0);
+    // Its reference goes, and then its record.
+    block_on(service.expire(&ours())).unwrap();
+    block_on(service.expire(&ours())).unwrap();
+    assert_eq!((manifests(&memory), block_on(service.collect_manifests(&ours())).unwrap()), (1, 1));
+    assert_eq!((manifests(&memory), block_on(service.collect_manifests(&ours())).unwrap()), (0, 0));
+}
+
+#[test]
+fn a_manifest_that_comes_again_while_it_is_collected_stays() {
+    let bytes = manifest(42, "2.4", "");
+    for polls in 0.. {
+        let (memory, service, keys) = trusting();
+        let at = "manifest".parse::<LedgerKey>().unwrap();
+        let digest = Sha256::of(bytes.as_bytes());
+        let place: LedgerKey = format!("{at}/{digest}").parse().unwrap();
+        // Left by an upload that expired.
+        block_on(memory.apply(&ours(), vec![Change::create(place, bytes.clone())])).unwrap();
+        let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
+        let collector = UpdateService::new(slow.clone(), slow.clone(), slow).unwrap().with_verifier(keys);
+        let tenant = ours();
+        let mut collection = Box::pin(collector.collect_manifests(&tenant));
+        let early = poll_only(collection.as_mut(), polls);
+        receive_signed(&service, signed(&bytes), firmware()).unwrap();
+        let over = early.is_some();
+        if !over {
+            block_on(collection).unwrap();
+        }
+        assert_eq!(manifests(&memory), 1, "after {polls} polls the manifest of an upload is collected");
+        if over {
+            return;
+        }
+    }
+}

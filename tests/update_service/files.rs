@@ -115,6 +115,9 @@ async fn a_damaged_file_breaks_off_is_marked_and_is_replaced_by_the_same_upload(
     let shown = running.get(&format!("/demo/updates/{id}")).await.json();
     assert!(shown["damaged"]["since"].is_string(), "{shown}");
     assert!(running.get("/demo/audit").await.text().contains("\"damaged\""));
+    let page = running.get("/?tenant=demo").await.text();
+    assert!(page.contains("The file is damaged, and is not given out"), "the page does not say so");
+    assert!(!page.contains(&format!("href=\"{}", link_to(&url))), "the page offers a file that is not given out");
 
     // The same bytes under the same key.
     assert_eq!(running.upload("demo", &key, &form(&bytes)).await.status, 200);
@@ -124,6 +127,11 @@ async fn a_damaged_file_breaks_off_is_marked_and_is_replaced_by_the_same_upload(
     let good = running.get(&moved).await;
     assert_eq!((good.status, good.body.len()), (200, whole));
     assert!(running.get(&format!("/demo/updates/{id}")).await.json()["damaged"].is_null());
+    let page = running.get("/?tenant=demo").await.text();
+    assert!(
+        !page.contains("The file is damaged") && page.contains(&link_to(&moved)),
+        "the page does not offer the file"
+    );
     let part = running.send("GET", &moved, &[("Range", "bytes=0-99")], b"").await;
     assert_eq!((part.status, part.header("cache-control")), (206, Some("no-store")));
 
@@ -145,6 +153,59 @@ fn file_of(component: &serde_json::Value) -> String {
     let file = parts.iter().find(|part| part["url"] == "file").unwrap();
     let url: url::Url = file["valueAttachment"]["url"].as_str().unwrap().parse().unwrap();
     url.path().to_owned()
+}
+
+/// The end of a link to a file, whatever the base of the service.
+fn link_to(path: &str) -> String {
+    path.rsplit_once("/sha256/").unwrap().1.to_owned()
+}
+
+#[tokio::test]
+async fn files_are_scrubbed_again_and_again_as_the_operator_says() {
+    let folder = std::env::temp_dir().join(format!("fhir-devices-service-scrub-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    let (memory, disk) = (Arc::new(Memory::new()), Arc::new(Files::open(&folder).unwrap()));
+    let over = |base: &str| {
+        let stores = Stores { resources: memory.clone(), blobs: disk.clone(), ledger: memory.clone() };
+        UpdateServer::over(stores, base, DEFAULT_MAX_UPLOAD).unwrap()
+    };
+    let running = Service::with(over).await;
+    let uploaded = running.upload("demo", &[], &form(b"firmware")).await;
+    assert_eq!(uploaded.status, 201);
+    let id = uploaded.json()["extension"][0]["extension"][0]["valueId"].as_str().unwrap().to_owned();
+    let keeper = |every: Option<Duration>| async move {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        (Service { address: listener.local_addr().unwrap() }, listener, every)
+    };
+    let scrubs = |text: String| -> u64 {
+        let line = text.lines().find_map(|line| line.strip_prefix("update_service_scrubs_total ").map(str::to_owned));
+        line.unwrap().parse().unwrap()
+    };
+    let (never, listener, every) = keeper(None).await;
+    tokio::spawn(serve(
+        listener,
+        None,
+        Arc::new(over("http://127.0.0.1").with_scrub_every(every)),
+        std::future::pending(),
+    ));
+    let (often, listener, every) = keeper(Some(Duration::from_millis(20))).await;
+    tokio::spawn(serve(
+        listener,
+        None,
+        Arc::new(over("http://127.0.0.1").with_scrub_every(every)),
+        std::future::pending(),
+    ));
+    let (often, running, id) = (&often, &running, &id);
+    eventually("three scrubs are done", || async move { scrubs(often.get("/metrics").await.text()) >= 3 }).await;
+    // A disk damages the file, and nobody asks for it.
+    let path = find(&folder, file_of(&uploaded.json()).rsplit('/').next().unwrap()).unwrap();
+    std::fs::write(path, b"firmwarf").unwrap();
+    eventually("a scrub finds the damage", || async move {
+        running.get(&format!("/demo/updates/{id}")).await.json()["damaged"]["since"].is_string()
+    })
+    .await;
+    assert_eq!(scrubs(never.get("/metrics").await.text()), 0);
+    let _ = std::fs::remove_dir_all(&folder);
 }
 
 fn find(folder: &std::path::Path, name: &str) -> Option<std::path::PathBuf> {

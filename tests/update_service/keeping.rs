@@ -218,6 +218,74 @@ async fn old_versions_and_what_was_withdrawn_are_removed_by_the_keeper() {
     assert!(serving.await.unwrap().unwrap());
 }
 
+#[tokio::test]
+async fn history_of_deleted_resources_is_removed_by_the_keeper() {
+    let memory = Arc::new(Memory::new());
+    let stores = || Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
+    let before = Service::with(|base| UpdateServer::over(stores(), base, server::DEFAULT_MAX_UPLOAD).unwrap()).await;
+    fleet(&before, "ward-5").await;
+    for model in 0..5 {
+        let device = format!(r#"{{"resourceType":"Device","id":"old","model":"{model}"}}"#);
+        assert!(before.json("PUT", "/ward-5/fhir/Device/old", &[], &device).await.status < 300);
+    }
+    // Alone, and within a transaction; and one that is refused.
+    assert_eq!(before.send("DELETE", "/ward-5/fhir/Device/old", &[], b"").await.status, 204);
+    let bundle = r#"{"resourceType":"Bundle","type":"transaction","entry":[
+        {"request":{"method":"DELETE","url":"DeviceComponent/mds"}},{"request":{"method":"DELETE","url":"Device/pump"}}]}"#;
+    assert_eq!(before.json("POST", "/ward-5/fhir", &[], bundle).await.status, 200);
+    let tenant: Tenant = "ward-5".parse().unwrap();
+    let notes = || {
+        let notes = TenantLedger::new(memory.clone() as Arc<dyn Ledger>, tenant.clone());
+        async move { notes.all(&"deleted".parse().unwrap()).await.unwrap().len() }
+    };
+    assert_eq!(notes().await, 3);
+
+    let mut retention = server::Retention::default();
+    retention.versions = 2;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = UpdateServer::over(stores(), "http://127.0.0.1", server::DEFAULT_MAX_UPLOAD).unwrap();
+    tokio::spawn(serve(listener, None, Arc::new(app.with_retention(retention)), std::future::pending()));
+    eventually("the notes are done with", || async { notes().await == 0 }).await;
+    let ours = TenantResources::new(memory.clone(), tenant.clone());
+    let history = ours.history(&"Device/old".parse().unwrap(), NonZeroU32::MAX, None).await.unwrap().items;
+    let numbers: Vec<_> = history.iter().map(|version| (version.version.get(), version.body.is_some())).collect();
+    assert_eq!(numbers, [(6, false), (5, true)]);
+    assert!(Service { address }.get("/metrics").await.text().contains("update_service_versions_removed_total 4\n"));
+    // It is gone as before, and its numbers go on.
+    before.get("/ward-5/fhir/Device/old").await.refusal(410);
+    let again = before.json("PUT", "/ward-5/fhir/Device/old", &[], r#"{"resourceType":"Device","id":"old"}"#).await;
+    assert_eq!((again.status, again.header("etag")), (201, Some("W/\"7\"")));
+}
+
+#[tokio::test]
+async fn entries_of_deleted_files_are_removed_and_counted() {
+    let memory = Arc::new(Memory::new());
+    let stores = || Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
+    let tenant: Tenant = "ward-5".parse().unwrap();
+    let before = Service::with(|base| UpdateServer::over(stores(), base, server::DEFAULT_MAX_UPLOAD).unwrap()).await;
+    fleet(&before, "ward-5").await;
+    let reply = before.upload("ward-5", &[], &Form::of("pump").file("a.bin", b"firmware")).await;
+    let id = available(&DeviceComponent::from_json(&reply.body).unwrap()).flatten().next().unwrap().id;
+    let updates = UpdateService::new(memory.clone(), memory.clone(), memory.clone()).unwrap();
+    updates.withdraw(&tenant, id, "biomed".parse().unwrap(), "recalled".parse().unwrap()).await.unwrap();
+    assert_eq!(updates.collect(&tenant, Duration::ZERO).await.unwrap().deleted, 1);
+    let entries = || async {
+        let entries = TenantLedger::new(memory.clone() as Arc<dyn Ledger>, tenant.clone());
+        entries.all(&"blob".parse().unwrap()).await.unwrap().len()
+    };
+    assert_eq!(entries().await, 1);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = UpdateServer::over(stores(), "http://127.0.0.1", server::DEFAULT_MAX_UPLOAD).unwrap();
+    tokio::spawn(serve(listener, None, Arc::new(app), std::future::pending()));
+    eventually("the entry is removed", || async { entries().await == 0 }).await;
+    eventually("it is counted", || async {
+        Service { address }.get("/metrics").await.text().contains("update_service_entries_removed_total 1\n")
+    })
+    .await;
+}
+
 /// The tenants for whom a start would go on.
 async fn noted(memory: &Arc<Memory>) -> Vec<String> {
     let list = TenantLedger::new(memory.clone(), "update-service".parse().unwrap());

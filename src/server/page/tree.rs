@@ -4,13 +4,14 @@ use super::escape;
 use crate::containment::{Node, components};
 use crate::datatype::{CodeableConcept, Literal, Primitive, Reference, Target};
 use crate::nomenclature::Level;
-use crate::primitive::{Id, Text};
+use crate::primitive::{Id, Instant, Text};
 use crate::resource::{Device, DeviceComponent, DeviceMetric};
-use crate::service::{LifecycleError, UpdateService};
-use crate::store::{Result, Search, Stored, Tenant, TenantResources};
+use crate::service::{IngestId, KnownDamage, LifecycleError, UpdateService};
+use crate::store::{BlobKey, Result, Search, Stored, Tenant, TenantResources};
 use crate::update::{AvailableUpdate, UpdateStatus, is_available_update};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::num::NonZeroU32;
 
 /// The most resources of a type that a page shows.
 const MAX_SHOWN: usize = 2_000;
@@ -21,6 +22,9 @@ const MAX_BYTES: usize = 2 << 20;
 /// A resource of more bytes is not shown.
 const MAX_EACH: usize = 64 << 10;
 
+/// How many damaged files are read at a time.
+const DAMAGED_PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
+
 /// What a page shows.
 pub(crate) struct Fleet {
     /// The devices, each with its components.
@@ -28,6 +32,8 @@ pub(crate) struct Fleet {
     metrics: Vec<DeviceMetric>,
     /// The updates of each component that its ledger knows, by the id of the component.
     updates: BTreeMap<String, Vec<AvailableUpdate>>,
+    /// Those of them whose file is damaged.
+    damaged: BTreeMap<IngestId, KnownDamage>,
     /// Not all resources are shown: there are too many, or they are too large.
     cut: bool,
 }
@@ -44,6 +50,7 @@ impl Fleet {
                 updates.insert(id(part).to_owned(), service.updates_of(store.tenant(), part).await?);
             }
         }
+        let damaged = damaged(service, store.tenant(), updates.values().flatten()).await?;
         let mut of_device: BTreeMap<String, Vec<DeviceComponent>> = BTreeMap::new();
         for part in parts {
             of_device.entry(target(&part.source).unwrap_or_default().to_owned()).or_default().push(part);
@@ -53,7 +60,7 @@ impl Fleet {
             (device, own)
         });
         let cut = more_devices || more_parts || more_metrics;
-        Ok(Self { devices: devices.collect(), metrics, updates, cut })
+        Ok(Self { devices: devices.collect(), metrics, updates, damaged, cut })
     }
 
     /// Whether the tenant has no device.
@@ -166,7 +173,7 @@ impl Fleet {
         let link = escape(own);
         let _ = write!(html, "<a class=\"id\" href=\"{path}/fhir/DeviceComponent/{link}\">{link}</a></div>");
         for update in self.updates.get(own).into_iter().flatten() {
-            update_row(path, update, html);
+            update_row(path, update, self.damaged.get(&update.id), html);
         }
         html.push_str("<ul>");
         // Devices have four levels; what goes deeper is somebody's mistake, and must not exhaust the stack.
@@ -286,18 +293,20 @@ fn revisions(part: &DeviceComponent) -> impl Iterator<Item = (&'static str, &str
     })
 }
 
-fn update_row(path: &str, update: &AvailableUpdate, html: &mut String) {
+fn update_row(path: &str, update: &AvailableUpdate, damage: Option<&KnownDamage>, html: &mut String) {
     let (class, words) = match update.status {
         UpdateStatus::Current => ("update", "Update available"),
         UpdateStatus::Superseded => ("update old", "Superseded update"),
         UpdateStatus::Withdrawn => ("update old", "Withdrawn update"),
     };
+    let class = if damage.is_some() { "update damaged" } else { class };
     let version = update.version.as_ref().map(|version| format!(" <b>{}</b>", escape(version))).unwrap_or_default();
     let _ = write!(html, "<div class=\"{class}\">{words}{version}: ");
     // What is stored may be any uri; only an address of the web becomes a link.
     let (url, title) = (update.file.url.as_str(), escape(&update.file.title));
     let is_offered = update.status != UpdateStatus::Withdrawn;
-    if is_offered && (url.starts_with("http://") || url.starts_with("https://")) {
+    // A damaged file is not given out.
+    if is_offered && damage.is_none() && (url.starts_with("http://") || url.starts_with("https://")) {
         let _ = write!(html, "<a href=\"{}\">{title}</a>", escape(url));
     } else {
         html.push_str(&title);
@@ -312,7 +321,41 @@ fn update_row(path: &str, update: &AvailableUpdate, html: &mut String) {
     if is_offered {
         let _ = write!(html, " <button type=\"button\" data-withdraw=\"{own}\">Withdraw</button>");
     }
-    html.push_str("</span></div>");
+    html.push_str("</span>");
+    if let Some(KnownDamage { since, what, .. }) = damage {
+        let since = Instant::try_from(*since).map(|since| since.to_string()).unwrap_or_default();
+        let (since, what) = (escape(since), escape(what));
+        let _ = write!(
+            html,
+            "<p class=\"damage\">The file is damaged, and is not given out (found {since}: {what}). Send the same file again \
+             to replace it.</p>"
+        );
+    }
+    html.push_str("</div>");
+}
+
+/// Those of the updates whose file is known to be damaged. Where no file is, none of them is looked up.
+async fn damaged(
+    service: &UpdateService,
+    tenant: &Tenant,
+    updates: impl Iterator<Item = &AvailableUpdate>,
+) -> Result<BTreeMap<IngestId, KnownDamage>, LifecycleError> {
+    let (mut files, mut after) = (BTreeMap::new(), None);
+    while files.len() < MAX_SHOWN {
+        let page = service.damaged_files(tenant, DAMAGED_PAGE, after.as_ref()).await?;
+        files.extend(page.items);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    let digests: BTreeSet<_> = files.keys().map(|key: &BlobKey| key.digest).collect();
+    let mut damaged = BTreeMap::new();
+    for update in updates.filter(|update| digests.contains(&update.sha256)) {
+        let file = service.upload(tenant, update.id).await?.state.key();
+        damaged.extend(file.and_then(|file| files.get(&file)).map(|damage| (update.id, damage.clone())));
+    }
+    Ok(damaged)
 }
 
 fn size(bytes: u64) -> String {

@@ -1,0 +1,138 @@
+//! The history of deleted resources: no search finds them, so that each deletion is noted in the ledger, for whoever removes
+//! old versions.
+
+use crate::store::{
+    BoxFuture, Capabilities, Change, CommitError, Key, LEDGER_MAX_CHANGES, Ledger, LedgerKey, LedgerRecord, Page,
+    PageToken, ResourceStore, Result, Search, Sha256, StoreError, Tenant, TenantLedger, TenantResources, Version,
+    VersionId, Write,
+};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// The folder of the notes.
+const FOLDER: &str = "deleted";
+
+/// How many notes are read at a time.
+const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
+
+/// The same store, whose deletions are noted. One that cannot forget versions is given back as it is.
+pub(super) fn noted(store: Arc<dyn ResourceStore>, ledger: Arc<dyn Ledger>) -> Arc<dyn ResourceStore> {
+    let Capabilities { history, history_pruning, .. } = store.capabilities();
+    if history && history_pruning { Arc::new(Noted { below: store, ledger }) } else { store }
+}
+
+/// Forgets the oldest versions of the resources of a tenant that were deleted, and gives how many those were.
+///
+/// # Errors
+/// The stores' troubles. What was forgotten until then stays so.
+pub(super) async fn prune(ledger: &Arc<dyn Ledger>, resources: &TenantResources, keep: NonZeroU32) -> Result<u64> {
+    let notes = TenantLedger::new(Arc::clone(ledger), resources.tenant().clone());
+    let (folder, mut forgotten, mut after) = (LedgerKey::new(FOLDER)?, 0_u64, None);
+    loop {
+        let Page { items, next } = notes.scan(&folder, PAGE, after.as_ref()).await?;
+        for LedgerRecord { key, revision, value } in items {
+            if let Some(deleted) = std::str::from_utf8(&value).ok().and_then(|name| name.parse().ok()) {
+                forgotten = forgotten.saturating_add(match resources.prune_history(&deleted, keep).await {
+                    // The deletion came to nothing.
+                    Err(StoreError::NotFound) => 0,
+                    pruned => pruned?,
+                });
+            }
+            // Should it be created and deleted once more, it is noted once more.
+            match notes.apply(vec![Change::delete(key, revision)]).await {
+                Ok(_) | Err(CommitError { error: StoreError::Conflict { .. }, .. }) => {}
+                Err(CommitError { error, .. }) => return Err(error),
+            }
+        }
+        match next {
+            Some(next) => after = Some(next),
+            None => return Ok(forgotten),
+        }
+    }
+}
+
+/// A store that notes each deletion before it is written: a note of what is not deleted after all does no harm.
+struct Noted {
+    below: Arc<dyn ResourceStore>,
+    ledger: Arc<dyn Ledger>,
+}
+
+impl Noted {
+    async fn note(&self, tenant: &Tenant, writes: &[Write]) -> Result<()> {
+        let mut missing = BTreeMap::new();
+        for write in writes.iter().filter(|write| write.body.is_none()) {
+            // Ids have letters that names of records have not.
+            let name = write.key.to_string();
+            let key = LedgerKey::new(format!("{FOLDER}/{}", Sha256::of(name.as_bytes())))?;
+            // Whoever names one twice is refused by the store.
+            if !missing.contains_key(&key) && self.ledger.get(tenant, &key).await?.is_none() {
+                missing.insert(key, name);
+            }
+        }
+        let missing: Vec<_> = missing.into_iter().collect();
+        let create = |(key, name): &(LedgerKey, String)| Change::create(key.clone(), name.clone());
+        for some in missing.chunks(LEDGER_MAX_CHANGES) {
+            match self.ledger.apply(tenant, some.iter().map(create).collect()).await {
+                Ok(_) => continue,
+                Err(CommitError { error: StoreError::AlreadyExists { .. }, .. }) => {}
+                Err(CommitError { error, .. }) => return Err(error),
+            }
+            // Another request notes the same.
+            for one in some {
+                match self.ledger.apply(tenant, vec![create(one)]).await {
+                    Ok(_) | Err(CommitError { error: StoreError::AlreadyExists { .. }, .. }) => {}
+                    Err(CommitError { error, .. }) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ResourceStore for Noted {
+    fn capabilities(&self) -> Capabilities {
+        self.below.capabilities()
+    }
+
+    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
+        self.below.read(tenant, key)
+    }
+
+    fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
+        self.below.vread(tenant, key, version)
+    }
+
+    fn commit<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        Box::pin(async move {
+            if let Err(error) = self.note(tenant, &writes).await {
+                // Whatever became of the note, nothing was written to the resources.
+                let source = Some(Box::new(error) as crate::store::BoxError);
+                return Err(StoreError::Unavailable { retry_after: None, source }.into());
+            }
+            self.below.commit(tenant, writes).await
+        })
+    }
+
+    fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
+        self.below.search(tenant, search)
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>>> {
+        self.below.history(tenant, key, limit, after)
+    }
+
+    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
+        self.below.prune_history(tenant, key, keep)
+    }
+}
