@@ -287,6 +287,8 @@
 //!   [`manual::backend`].
 //! - `testkit`: the same, and strategies of proptest for arbitrary valid values, and documents with one fault.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[macro_use]
 pub mod element;
 pub mod audit;

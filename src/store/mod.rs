@@ -67,9 +67,11 @@ pub use page::{Page, PageKey, PageToken, Query};
 pub(crate) use page::{parsed_place, text_place, version_place};
 #[cfg(feature = "encryption")]
 pub(crate) use random::fill_random;
+#[cfg(any(feature = "postgres", feature = "redb"))]
+pub(crate) use random::random_bytes;
 #[cfg(any(feature = "cosmos", feature = "object-store"))]
 pub(crate) use random::random_name;
-pub(crate) use random::{random_bytes, random_number};
+pub(crate) use random::random_number;
 pub(crate) use resolver::typed;
 pub use resolver::{DeviceTree, InStore};
 pub use resource_store::{BoxFuture, ResourceStore};

@@ -10,7 +10,9 @@ mod text;
 pub(crate) mod tls;
 mod yielding;
 
-pub(crate) use cause::{chain, with_causes};
+#[cfg(any(feature = "object-store", feature = "redb"))]
+pub(crate) use cause::chain;
+pub(crate) use cause::with_causes;
 pub use http::http_date;
 pub(crate) use http::{names_tag, read_http_date};
 pub use invalid_text::InvalidText;

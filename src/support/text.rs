@@ -2,7 +2,8 @@
 
 /// The beginning of a text: at most `limit` bytes, fewer where a character would be torn.
 pub(crate) fn truncated(text: &str, limit: usize) -> &str {
-    text.get(..text.floor_char_boundary(limit)).unwrap_or(text)
+    let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    text.get(..end).unwrap_or(text)
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@
 //! use fhir_devices::{Validate, testkit::strategies};
 //! use proptest::{prop_assert, strategy::Strategy, test_runner::TestRunner};
 //!
-//! // Any device, with a model in any case.
+//! // Any device, with a model in any case. What else the element has (an extension that refers to a contained resource) stays.
 //! let with_model = (strategies::device(), strategies::text()).prop_map(|(mut device, model)| {
-//!     device.model = Some(model.into());
+//!     device.model.get_or_insert_default().value = Some(model);
 //!     device
 //! });
 //! TestRunner::default().run(&with_model, |device| {

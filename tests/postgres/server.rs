@@ -26,8 +26,15 @@ impl Server {
         }
     }
 
-    /// A new one with these settings, which may be killed.
+    /// A new one with these settings, which may be killed. Where the gate provides one, the test fails instead of being skipped.
     pub(crate) fn start_own(settings: &[&str]) -> Result<Self, String> {
+        let started = Self::try_to_start(settings);
+        let required = std::env::var_os("FHIR_DEVICES_REQUIRE_ENGINES").is_some();
+        assert!(started.is_ok() || !required, "a PostgreSQL server is required: {:?}", started.err());
+        started
+    }
+
+    fn try_to_start(settings: &[&str]) -> Result<Self, String> {
         let binaries = binaries().ok_or("FHIR_DEVICES_POSTGRES is not set, and no PostgreSQL server is installed")?;
         let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).map_err(|e| e.to_string())?.port();
         let data = std::env::temp_dir().join(format!("fhir-devices-pg-{}-{port}", std::process::id()));

@@ -4,9 +4,11 @@ use super::client::{Form, Service, reply};
 use fhir_devices::DeviceComponent;
 use fhir_devices::backend::{Discard, Memory};
 use fhir_devices::server::{self, Stores, UpdateServer};
-use fhir_devices::store::{Generation, Sha256};
+use fhir_devices::store::{BlobStore, Generation, Sha256};
 use fhir_devices::update::{AvailableUpdate, available};
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 const PUMP: &str = "infusion-pump-7";
@@ -239,16 +241,38 @@ async fn fields_that_come_in_one_piece_with_much_of_the_file_are_not_too_long() 
 
 #[tokio::test]
 async fn a_client_that_goes_away_leaves_nothing() {
-    let service = Service::start().await;
+    let memory = Arc::new(Memory::new());
+    let kept = Arc::clone(&memory);
+    let service = Service::with(|base| {
+        let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory };
+        UpdateServer::over(stores, base, server::DEFAULT_MAX_UPLOAD).unwrap()
+    })
+    .await;
     let mut stream = service.connect().await;
     let form = Form::of(PUMP).field("Component", "pump-lvp");
     let head = service.head("POST", "/demo/updates", &[("Content-Type", Form::TYPE)], "Content-Length: 1000000");
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&[form.unfinished(), Form::file_head("a").as_bytes(), &[1; 5_000]].concat()).await.unwrap();
+    requests_under_way(&service, 2).await;
     drop(stream);
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    requests_under_way(&service, 1).await;
     assert_eq!(attached(&service, "pump-lvp").await, 0);
+    let most = NonZeroU32::new(10).unwrap();
+    let files = BlobStore::list(&*kept, &"demo".parse().unwrap(), most, None).await.unwrap().items;
+    // The mark by which the store belongs to its ledger is all that there is.
+    assert!(files.iter().all(|file| file.size < 5_000), "{files:?}");
     assert_eq!(service.upload("demo", &[], &form.file("a", b"1")).await.status, 201);
+}
+
+/// Waits until that many requests are under way, the one that asks included.
+async fn requests_under_way(service: &Service, wanted: usize) {
+    let line = format!("\nupdate_service_requests_under_way {wanted}\n");
+    let waiting = async {
+        while !service.get("/metrics").await.text().contains(&line) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap_or_else(|_| panic!("never:{line}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
