@@ -214,8 +214,8 @@ fn refusal_names_the_operation_and_its_path() {
 
 #[test]
 fn copies_and_depth_are_bounded() {
-    let doubling = format!("[{}]", vec![r#"{"op":"copy","from":"","path":"/a"}"#; 60].join(","));
-    let (status, words) = refused(r#"{"x":1}"#, &doubling);
+    let doubling = format!("[{}]", vec![r#"{"op":"copy","from":"/a","path":"/a/-"}"#; 20].join(","));
+    let (status, words) = refused(r#"{"a":[1]}"#, &doubling);
     assert_eq!(status, 413, "{words}");
     assert!(words.contains("copies more than the resource and the patch have together"), "{words}");
     let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(100), "]".repeat(100));
