@@ -8,6 +8,7 @@ use super::limits::CALL;
 use super::problem::{Problem, Result};
 use super::query::{self, COUNT};
 use super::server::of_version;
+use super::shown::Age;
 use super::{Request, Response, Server};
 use crate::reference::OwnBase;
 use crate::search::date;
@@ -111,6 +112,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         links.extend(after.as_ref().map(|next| ("next", wanted.link(&self.base, key, Some(next), self.format))));
         let mut bundle = self.bundle_writer("history", total, &links);
         let url = format!("{}/{key}", self.base);
+        let age = |at: usize| if at == 0 && wanted.page.is_none() { Age::Newest } else { Age::Older };
+        let shown = self.shown_all(items.iter().enumerate().map(|(at, version)| (version, age(at)))).await?;
+        let mut shown = shown.into_iter();
         for version in &items {
             let method = if version.is_deleted() { "DELETE" } else { "PUT" };
             let mut done = format!("\"request\":{{\"method\":\"{method}\",\"url\":{}}}", quoted(key.to_string()));
@@ -119,7 +123,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 let status = if version.is_deleted() { 204 } else { 200 };
                 done += &format!(",\"response\":{}", response(&of_version(Response::empty(status), version)));
             }
-            let json = if version.is_deleted() { None } else { Some(self.answer_of(version).await?) };
+            let json = if version.is_deleted() { None } else { shown.next() };
+            let json = json.map(|json| self.answer(json)).transpose()?;
             // Two deletions have the same address and no version, which bdl-7 forbids: the request names what was deleted.
             let address = Some(url.as_str()).filter(|_| json.is_some());
             bundle.entry(address, json.as_ref(), &done);

@@ -27,6 +27,7 @@ mod header;
 mod history;
 mod include;
 mod json_patch;
+mod known;
 mod limits;
 mod link;
 mod message;
@@ -36,6 +37,7 @@ mod plan;
 mod problem;
 mod query;
 mod server;
+mod shown;
 mod splice;
 mod subset;
 mod transaction;
@@ -45,12 +47,13 @@ mod write;
 
 pub use crate::support::http_date;
 pub use body::Body;
+pub use known::{KnownUpdate, KnownUpdates, UpdateStage};
 pub use limits::Limits;
 pub use message::{Request, Response};
 pub use problem::Problem;
 pub use server::Server;
+pub(crate) use shown::show_updates;
 pub use splice::stamped;
-pub use updates::KnownUpdates;
 
 /// The media type of FHIR STU3 in JSON.
 pub const FHIR_JSON: &str = "application/fhir+json";

@@ -9,6 +9,7 @@ use super::include::Included;
 use super::limits::{Limits, Spent};
 use super::problem::{Problem, Result};
 use super::query::Query;
+use super::shown::Age;
 use super::subset::Subset;
 use super::{Body, KnownUpdates, Request, Response, capability};
 use crate::convert;
@@ -55,7 +56,7 @@ pub struct Server<S: ?Sized = dyn ResourceStore> {
     pub(super) base: OwnBase,
     pub(super) pages: PageKey,
     pub(super) clock: Arc<dyn Clock>,
-    canonical: CanonicalBase,
+    pub(super) canonical: CanonicalBase,
     pub(super) updates: Option<Arc<dyn KnownUpdates>>,
     pub(super) limits: Limits,
     /// How resources of other versions of FHIR are written and read.
@@ -153,7 +154,14 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// The [`available-update`](crate::update::AVAILABLE_UPDATE) extensions of a component are not the client's: what it
     /// leaves out stays, and what it sends is replaced by what is stored. A stale copy of an update that the component
     /// no longer has is left out, and an update that is not known is refused with 422. A component that is deleted takes its
-    /// updates with it; one that is created after it begins without any, until its service attaches them again.
+    /// updates with it; one that is created after it begins without any, until its service attaches them again. A write whose
+    /// updates are, all of them, exactly what `updates` says the component has to say is the service's own, and is taken as it is:
+    /// so a second service over the same ledger may write through this one.
+    ///
+    /// What is read shows none but known updates, and those as `updates` has them, whatever some other program wrote into the
+    /// store. The version and the `ETag` are those of the stored resource: when the service mends it, it has a new one. An older
+    /// version shows its updates as they stood then, where they are known. `updates` is asked once for an answer, and not at all
+    /// where no component in it has an update; where it cannot answer, the read fails.
     ///
     /// ```
     /// # use fhir_devices::{backend::Memory, rest::Server, service::UpdateService, store::TenantResources};
@@ -265,13 +273,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             }
             ("GET" | "HEAD", Address::Resource(key)) => {
                 let version = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
-                self.with_version(request, &version).await
+                self.with_version(request, &version, Age::Newest).await
             }
             ("GET" | "HEAD", Address::Version(key, number)) => {
                 let found = self.store.vread(key, *number).await;
                 let version =
                     found.map_err(|error| Problem::of_store(&error, format_args!("{key}/_history/{number}")))?;
-                self.with_version(request, &version).await
+                self.with_version(request, &version, self.age(&version).await?).await
             }
             ("GET" | "HEAD", Address::History(key)) => self.history(request, key).await,
             ("GET" | "HEAD", Address::Type(kind) | Address::Search(kind)) => {
@@ -315,6 +323,21 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
     }
 
+    /// A resource that is read, unless the client has it.
+    async fn with_version(&self, request: &Request<'_>, version: &Version, age: Age) -> Result<Response> {
+        if version.is_deleted() {
+            return Err(Problem::of_store(&StoreError::Gone { at: version.version }, &version.key));
+        }
+        let tag = version.version.etag();
+        let response = if client_has(request, &tag, version.last_updated, self.clock.now()) {
+            Response::empty(304)
+        } else {
+            let shown = self.shown_all(std::iter::once((version, age))).await?;
+            Response::json(200, self.answer(shown.into_iter().next().unwrap_or_default())?)
+        };
+        Ok(of_version(response, version))
+    }
+
     async fn search(&self, kind: ResourceType, query: &str, lenient: bool) -> Result<Response> {
         let query = Query::read(kind, query, &self.setting(), lenient)?;
         let hits = self.finder(&query).page().await?;
@@ -326,10 +349,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         links.extend(next.map(|next| ("next", next)));
         let mut bundle = self.bundle_writer("searchset", hits.total, &links);
         let mut devices = BTreeMap::new();
-        for (mode, version) in
-            hits.page.iter().map(|hit| ("match", hit)).chain(included.found.values().map(|other| ("include", other)))
-        {
-            match self.page_entry(version, &query.subset, &mut devices).await? {
+        let matches = hits.page.iter().map(|hit| ("match", hit));
+        let found: Vec<(&str, &Version)> =
+            matches.chain(included.found.values().map(|other| ("include", other))).collect();
+        let shown = self.shown_all(found.iter().map(|(_, version)| (*version, Age::Newest))).await?;
+        for ((mode, version), whole) in found.into_iter().zip(shown) {
+            match self.page_entry((version, whole), &query.subset, &mut devices)? {
                 Ok(json) => {
                     let url = format!("{}/{}", self.base, version.key);
                     bundle.entry(Some(&url), Some(&json), &format!("\"search\":{{\"mode\":\"{mode}\"}}"));
@@ -347,14 +372,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// A resource of a page; an outcome where it cannot be shown in the version that is asked for. `devices` are those that
     /// the page has so far, by their ids there.
-    async fn page_entry(
+    fn page_entry(
         &self,
-        version: &Version,
+        (version, whole): (&Version, Body),
         subset: &Subset,
         devices: &mut BTreeMap<String, ResourceType>,
     ) -> Result<Result<Body, Body>> {
         let kind = version.key.resource_type();
-        let whole = self.shown(version).await?;
         if self.format.is_stu3() {
             return Ok(Ok(subset.of(kind, whole, self.format.version)));
         }
@@ -369,19 +393,6 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
         let late = subset.names_elements();
         Ok(Ok(if late { subset.of(kind, json, self.format.version) } else { json }))
-    }
-
-    async fn with_version(&self, request: &Request<'_>, version: &Version) -> Result<Response> {
-        if version.is_deleted() {
-            return Err(Problem::of_store(&StoreError::Gone { at: version.version }, &version.key));
-        }
-        let tag = version.version.etag();
-        let response = if client_has(request, &tag, version.last_updated, self.clock.now()) {
-            Response::empty(304)
-        } else {
-            Response::json(200, self.answer_of(version).await?)
-        };
-        Ok(of_version(response, version))
     }
 }
 

@@ -1,9 +1,8 @@
 //! The stored bytes of a version with its number and its time put in, as a client reads them.
 
-use super::problem::Problem;
-use super::{Body, Server};
+use super::Body;
 use crate::primitive::Instant;
-use crate::store::{ResourceStore, Result, StoreError, Version, typed};
+use crate::store::{Result, StoreError, Version, typed};
 use bytes::Bytes;
 
 /// The resource of a version as JSON, with `meta.versionId` and `meta.lastUpdated`.
@@ -39,13 +38,6 @@ pub(super) fn stamped_body(version: &Version) -> Result<Body> {
         Some(json) => json,
         None => typed(version)?.to_json().into(),
     })
-}
-
-impl<S: ResourceStore + ?Sized> Server<S> {
-    /// The resource of a version as a client reads it.
-    pub(super) async fn shown(&self, version: &Version) -> super::problem::Result<Body> {
-        stamped_body(version).map_err(|error| Problem::of_store(&error, &version.key))
-    }
 }
 
 fn spliced(version: &Version, body: &Bytes) -> Option<Body> {

@@ -11,7 +11,7 @@ use crate::convert;
 use crate::element::ReadMode;
 use crate::issue::{Issue, Kind, Report, Severity};
 use crate::resource::{OperationOutcome, Resource};
-use crate::store::{Key, ResourceStore, ResourceType, StoreError, Version};
+use crate::store::{Key, ResourceStore, ResourceType, StoreError};
 use crate::validate::{Checked, Valid, check_with};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,10 +30,9 @@ impl Format {
 }
 
 impl<S: ResourceStore + ?Sized> Server<S> {
-    /// A version of a resource as the client reads it, in the version of FHIR that it asks for.
-    pub(super) async fn answer_of(&self, version: &Version) -> Result<Body> {
-        let body = self.shown(version).await?;
-        self.translated(body).map_err(|report| self.not_shown(report))
+    /// A resource that is read, in the version of FHIR that the client asks for.
+    pub(super) fn answer(&self, shown: Body) -> Result<Body> {
+        self.translated(shown).map_err(|report| self.not_shown(report))
     }
 
     /// The refusal of a read in a version in which the resource cannot be written.

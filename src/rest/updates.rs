@@ -2,6 +2,7 @@
 //! removes one.
 
 use super::Server;
+use super::known::{KnownUpdate, UpdateStage};
 use super::problem::{Problem, Result};
 use super::write::write_id;
 use crate::datatype::Extension;
@@ -9,46 +10,10 @@ use crate::element::{Facts, Node};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::primitive::Id;
 use crate::resource::{DeviceComponent, Resource};
-use crate::store::{BoxFuture, Precondition, ResourceStore, Result as StoreResult, Tenant, ValidWrite, Version, typed};
-use crate::update::{IngestId, is_available_update, update_id};
+use crate::store::{Precondition, ResourceStore, ValidWrite, Version, typed};
+use crate::update::{AvailableUpdate, IngestId, UpdateStatus, is_available_update, update_id};
 use crate::validate::Valid;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// Says which updates of a component its service knows. [`UpdateService`](crate::service::UpdateService) does.
-///
-/// A [`Server`] asks it about the updates in a component that a client sends and that the stored component does not have:
-/// those that are known are stale copies, which are left out, and any other is refused.
-///
-/// ```
-/// use fhir_devices::primitive::Id;
-/// use fhir_devices::rest::KnownUpdates;
-/// use fhir_devices::store::{BoxFuture, Result, Tenant};
-/// use fhir_devices::update::IngestId;
-/// use std::collections::BTreeSet;
-///
-/// /// A service that attached one update.
-/// struct One(IngestId);
-///
-/// impl KnownUpdates for One {
-///     fn known<'a>(
-///         &'a self,
-///         _: &'a Tenant,
-///         _: &'a Id,
-///         of: &'a BTreeSet<IngestId>,
-///     ) -> BoxFuture<'a, Result<BTreeSet<IngestId>>> {
-///         Box::pin(async { Ok(of.iter().copied().filter(|id| *id == self.0).collect()) })
-///     }
-/// }
-/// ```
-pub trait KnownUpdates: Send + Sync {
-    /// Those of the updates that are, or were, of this component of the tenant.
-    fn known<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        component: &'a Id,
-        of: &'a BTreeSet<IngestId>,
-    ) -> BoxFuture<'a, StoreResult<BTreeSet<IngestId>>>;
-}
 
 /// The key of the rule.
 const RULE: &str = "available-update";
@@ -95,7 +60,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(write.with_id(write_id()?))
     }
 
-    /// Puts the updates that are stored into the component, in the places of those that the client sent and behind them.
+    /// Puts the updates that are stored into the component, in the places of those that the client sent and behind them; unless
+    /// what it sent is exactly what the service that owns them may write.
     async fn keep_updates(&self, component: &mut DeviceComponent, stored: Option<&Version>) -> Result<()> {
         let stored = match stored.map(typed).transpose() {
             Ok(Some(Resource::DeviceComponent(stored))) => stored.extension,
@@ -103,7 +69,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             Err(error) => return Err(Problem::of_store(&error, "the component")),
         };
         let stored: Vec<Extension> = stored.into_iter().filter(is_update).collect();
-        if stored.is_empty() && !component.extension.iter().any(is_update) {
+        if stored.iter().eq(component.extension.iter().filter(|sent| is_update(sent))) {
             return Ok(());
         }
         let mut copies: BTreeMap<Identity, usize> = BTreeMap::new();
@@ -122,7 +88,14 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 None => others.push((at, identity)),
             }
         }
-        self.refuse_unknown(component, &others).await?;
+        let known = self.known_of(component, copies.keys().chain(others.iter().map(|(_, other)| other))).await?;
+        if !known.is_empty() && is_of_the_service(component, &stored, &known) {
+            // What no service knows is not the client's to take out either.
+            let is_unknown = |update: &Extension| Identity::of(update).id().is_none_or(|id| !known.contains_key(&id));
+            component.extension.extend(stored.into_iter().filter(is_unknown));
+            return Ok(());
+        }
+        refuse_unknown(&others, &known)?;
         let mut stored = VecDeque::from(stored);
         let sent = std::mem::take(&mut component.extension);
         for (at, extension) in sent.into_iter().enumerate() {
@@ -137,36 +110,70 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(())
     }
 
-    /// Refuses the updates that neither the stored component nor the ledger has.
-    async fn refuse_unknown(&self, component: &DeviceComponent, others: &[(usize, Identity)]) -> Result<()> {
-        if others.is_empty() {
-            return Ok(());
-        }
-        let ids: BTreeSet<IngestId> =
-            others.iter().filter_map(|(_, identity)| identity.id()).take(MAX_LOOKUPS).collect();
+    /// What the service knows of updates of a component.
+    async fn known_of<'i>(
+        &self,
+        component: &DeviceComponent,
+        identities: impl Iterator<Item = &'i Identity>,
+    ) -> Result<BTreeMap<IngestId, KnownUpdate>> {
         let id = component.id.as_ref().and_then(|id| id.value.as_ref());
-        let known = match (&self.updates, id) {
-            (Some(updates), Some(id)) if !ids.is_empty() => {
-                let known = updates.known(self.store.tenant(), id, &ids).await;
-                known.map_err(|error| Problem::of_store(&error, "the list of updates"))?
-            }
-            _ => BTreeSet::new(),
-        };
-        let unknown = others.iter().filter(|(_, identity)| identity.id().is_none_or(|id| !known.contains(&id)));
-        let report: Report = unknown
-            .take(MAX_LOOKUPS)
-            .map(|(at, identity)| {
-                let found = match identity.id() {
-                    Some(id) => format!("no update `{id}` of this component is known"),
-                    None => "the update has no id".to_owned(),
-                };
-                let message = format!("{found}, wanted none but those that the service attached");
-                let root = Path::root("DeviceComponent");
-                Issue::new(RULE, Severity::Error, Kind::BusinessRule, root.item("extension", *at), message)
-            })
-            .collect();
-        if report.is_empty() { Ok(()) } else { Err(Problem::unprocessable(&report)) }
+        let (Some(updates), Some(id)) = (&self.updates, id) else { return Ok(BTreeMap::new()) };
+        let of: BTreeSet<(Id, IngestId)> =
+            identities.filter_map(Identity::id).map(|update| (id.clone(), update)).take(MAX_LOOKUPS).collect();
+        if of.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let known = updates.known(self.store.tenant(), &of).await;
+        let known = known.map_err(|error| Problem::of_store(&error, "the list of updates"))?;
+        Ok(known.into_iter().map(|((_, update), known)| (update, known)).collect())
     }
+}
+
+/// Whether the updates of a component are exactly such as the service that owns them may write over the stored ones: each is
+/// stored already or says what its record says, none is left out that is to stay, and one at most is current.
+fn is_of_the_service(
+    component: &DeviceComponent,
+    stored: &[Extension],
+    known: &BTreeMap<IngestId, KnownUpdate>,
+) -> bool {
+    let sent: Vec<&Extension> = component.extension.iter().filter(|sent| is_update(sent)).collect();
+    let Ok(read) = sent.iter().map(|sent| AvailableUpdate::from_extension(sent)).collect::<Result<Vec<_>, _>>() else {
+        return false;
+    };
+    let is_current = |update: &AvailableUpdate| update.status == UpdateStatus::Current;
+    let currents = read.iter().filter(|update| is_current(update)).count();
+    let before: BTreeMap<IngestId, &Extension> =
+        stored.iter().filter_map(|stored| Some((update_id(stored)?, stored))).collect();
+    let mut ids = BTreeSet::new();
+    let fits = |(update, extension): (&AvailableUpdate, &&Extension)| {
+        let Some(known) = known.get(&update.id) else { return false };
+        let is_unchanged = before.get(&update.id) == Some(extension) && known.stage != UpdateStage::Ended;
+        let with_another = currents > usize::from(is_current(update));
+        ids.insert(update.id) && (is_unchanged || known.may_become(update, with_another))
+    };
+    currents <= 1
+        && read.iter().zip(&sent).all(fits)
+        && before.keys().all(|id| ids.contains(id) || known.get(id).is_none_or(KnownUpdate::may_leave))
+}
+
+/// Refuses the updates that neither the stored component nor the ledger has, and those that are about to be attached and are
+/// not sent as the ledger has them.
+fn refuse_unknown(others: &[(usize, Identity)], known: &BTreeMap<IngestId, KnownUpdate>) -> Result<()> {
+    let fault = |(at, identity): &(usize, Identity)| {
+        let found = match identity.id().map(|id| (id, known.get(&id))) {
+            Some((id, Some(known))) if known.stage == UpdateStage::Attaching => {
+                format!("the update `{id}` is being attached, and not in this way")
+            }
+            Some((_, Some(_))) => return None,
+            Some((id, None)) => format!("no update `{id}` of this component is known"),
+            None => "the update has no id".to_owned(),
+        };
+        let message = format!("{found}, wanted none but those that the service attached");
+        let root = Path::root("DeviceComponent");
+        Some(Issue::new(RULE, Severity::Error, Kind::BusinessRule, root.item("extension", *at), message))
+    };
+    let report: Report = others.iter().filter_map(fault).take(MAX_LOOKUPS).collect();
+    if report.is_empty() { Ok(()) } else { Err(Problem::unprocessable(&report)) }
 }
 
 fn is_update(extension: &Extension) -> bool {

@@ -1,29 +1,76 @@
 //! Which updates of a component the ledger knows.
 
+use super::join::all_of;
 use super::ledger_session::LedgerSession;
-use super::update_service::UpdateService;
+use super::update_service::{Addresses, UpdateService};
 use crate::containment::Selector;
 use crate::primitive::Id;
-use crate::rest::KnownUpdates;
-use crate::store::{BlobStore, BoxFuture, Ledger, ResourceStore, Result, Tenant};
-use crate::update::IngestId;
-use crate::update::ingest::{Ingest, State};
-use std::collections::BTreeSet;
+use crate::rest::{KnownUpdate, KnownUpdates, UpdateStage};
+use crate::store::{BlobStore, BoxFuture, Ledger, ResourceStore, Result, Tenant, UrlKind};
+use crate::update::ingest::{self, Effect, Ingest, State};
+use crate::update::{AvailableUpdate, IngestId, UpdateStatus};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Whether an upload is, or was, for a component. Of one that came to nothing that is told by what it was meant for.
-fn is_of(ingest: &Ingest, component: &Id) -> bool {
-    match &ingest.state {
-        State::Open { .. } | State::Acquired { .. } | State::Stored { target: None, .. } => false,
-        State::Stored { target: Some(known), .. }
-        | State::Attached { component: known, .. }
-        | State::Superseded { component: known, .. }
-        | State::Restoring { component: known, .. }
-        | State::Withdrawn { component: known, .. }
-        | State::Releasing { component: Some(known), .. } => known == component,
+/// How many records are looked up at a time.
+const AT_ONCE: usize = 16;
+
+/// How far an upload has come with a component; nothing where it is none of it. Of one that came to nothing that is told by what
+/// it was meant for.
+fn stage(ingest: &Ingest, component: &Id) -> Option<UpdateStage> {
+    let (known, stage) = match &ingest.state {
+        State::Open { .. } | State::Acquired { .. } | State::Stored { target: None, .. } => return None,
+        State::Stored { target: Some(known), .. } => (known, UpdateStage::Attaching),
+        State::Attached { component: known, .. } => (known, UpdateStage::Attached),
+        State::Superseded { component: known, .. } => (known, UpdateStage::Superseded),
+        State::Restoring { component: known, .. } => (known, UpdateStage::Restoring),
+        State::Withdrawn { component: known, .. } => (known, UpdateStage::Withdrawn),
+        State::Releasing { component: Some(known), .. } => {
+            let is_recall = matches!(ingest::resume(&ingest.state), Some(Effect::MarkWithdrawn { .. }));
+            (known, if is_recall { UpdateStage::Withdrawn } else { UpdateStage::Removing })
+        }
         State::Releasing { component: None, .. } | State::Closed { .. } => match &ingest.intent.target {
-            Selector::Component(meant) => meant == component,
-            _ => true,
+            Selector::Component(meant) => (meant, UpdateStage::Ended),
+            _ => return Some(UpdateStage::Ended),
         },
+    };
+    (known == component).then_some(stage)
+}
+
+impl<R, B, L> UpdateService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// What is known of an upload as an update of a component.
+    pub(super) async fn known_update(
+        &self,
+        session: &LedgerSession<'_, L>,
+        ingest: &Ingest,
+        component: &Id,
+    ) -> Result<Option<KnownUpdate>> {
+        let Some(stage) = stage(ingest, component) else { return Ok(None) };
+        let (status, restored) = match &ingest.state {
+            State::Attached { restored, .. } | State::Restoring { restored, .. } => (UpdateStatus::Current, *restored),
+            State::Superseded { restored, .. } => (UpdateStatus::Superseded, *restored),
+            _ if stage == UpdateStage::Withdrawn => (UpdateStatus::Withdrawn, 0),
+            _ => (UpdateStatus::Current, 0),
+        };
+        let update = match &ingest.state {
+            State::Withdrawn { blob, generation, .. } => Some((*blob, *generation)),
+            state => state.held(),
+        };
+        let update = match update.filter(|_| stage != UpdateStage::Ended) {
+            Some((blob, generation)) => match self.update(session, ingest, blob, generation).await {
+                Ok(update) => Some(AvailableUpdate { status, restored, ..update }),
+                // Its file may be gone by now.
+                Err(_) if stage == UpdateStage::Withdrawn => None,
+                Err(error) => return Err(super::references::store_error(error)),
+            },
+            None => None,
+        };
+        let is_signed = matches!(self.addresses, Addresses::Store(UrlKind::Signed { .. }));
+        Ok(Some(KnownUpdate::new(stage, update).signed(is_signed)))
     }
 }
 
@@ -36,16 +83,20 @@ where
     fn known<'a>(
         &'a self,
         tenant: &'a Tenant,
-        component: &'a Id,
-        of: &'a BTreeSet<IngestId>,
-    ) -> BoxFuture<'a, Result<BTreeSet<IngestId>>> {
+        of: &'a BTreeSet<(Id, IngestId)>,
+    ) -> BoxFuture<'a, Result<BTreeMap<(Id, IngestId), KnownUpdate>>> {
         Box::pin(async move {
             let session: LedgerSession<'_, L> = self.session(tenant);
-            let mut known = BTreeSet::new();
-            for id in of {
-                let ingest = session.ingest(*id).await?;
-                if ingest.is_some_and(|seen| is_of(&seen.value, component)) {
-                    known.insert(*id);
+            let (session, mut known) = (&session, BTreeMap::new());
+            let of: Vec<&(Id, IngestId)> = of.iter().collect();
+            for some in of.chunks(AT_ONCE) {
+                let looks = some.iter().map(|one| async move {
+                    let Some(seen) = session.ingest_at_rest(one.1).await? else { return Ok(None) };
+                    let found = self.known_update(session, &seen.value, &one.0).await?;
+                    Ok::<_, crate::store::StoreError>(found.map(|found| ((*one).clone(), found)))
+                });
+                for found in all_of(looks.collect()).await {
+                    known.extend(found?);
                 }
             }
             Ok(known)

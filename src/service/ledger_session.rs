@@ -115,8 +115,12 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
 
     /// An upload, wherever it stands.
     pub(super) async fn ingest(&self, id: IngestId) -> Result<Option<Seen<Ingest>>> {
+        self.ingest_on([OPEN, REST, OPEN, REST], id).await
+    }
+
+    async fn ingest_on(&self, shelves: [&'static str; 4], id: IngestId) -> Result<Option<Seen<Ingest>>> {
         // It may move from one shelf to the other between two looks, and back.
-        for shelf in [OPEN, REST, OPEN, REST] {
+        for shelf in shelves {
             let found = self.read(at(shelf, &id.to_string())?).await?;
             if let Seen { key, revision, value: Some(value) } = found {
                 let value = Ingest::from_bytes(&value).map_err(|error| unreadable(&key, error))?;
@@ -124,6 +128,11 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
             }
         }
         Ok(None)
+    }
+
+    /// The same, for one that most likely is at rest.
+    pub(super) async fn ingest_at_rest(&self, id: IngestId) -> Result<Option<Seen<Ingest>>> {
+        self.ingest_on([REST, OPEN, REST, OPEN], id).await
     }
 
     /// An upload that must be there.

@@ -6,6 +6,7 @@ use super::entries::{Entries, Seen, StepContext};
 use super::ledger_session::{LedgerSession, Written};
 use super::target::{Target, refers};
 use super::update_service::UpdateService;
+use crate::datatype::Extension;
 use crate::primitive::{Id, Text};
 use crate::resource::DeviceComponent;
 use crate::store::{
@@ -15,8 +16,7 @@ use crate::store::{
 use crate::support::yield_now;
 use crate::update::blob::{self, Holder};
 use crate::update::ingest::{self, Effect, Ingest, Input, Refusal, State};
-use crate::update::{ActorId, IngestId, available, detach, make_current, withdraw};
-use std::collections::BTreeSet;
+use crate::update::{ActorId, IngestId, available, detach, make_current_beside, update_id, withdraw};
 use std::num::NonZeroU32;
 
 /// What becomes of a reference that is not current any more.
@@ -183,8 +183,11 @@ where
             // The reference says whether this was done, even where another update has taken its place since.
             let (mut replaced, mut step_context) = (None, StepContext::default());
             if own.restored < restored {
-                replaced = Some(Replaced::by_writing_to(&found.0, &BTreeSet::new()));
-                make_current(&mut found.0, id, restored);
+                // What somebody else wrote there takes nobody's place, and nobody takes its.
+                let foreign = self.foreign(session, &found.0).await?;
+                replaced = Some(Replaced::by_writing_to(&found.0, &foreign));
+                let is_foreign = |extension: &Extension| foreign.contains(&update_id(extension));
+                make_current_beside(&mut found.0, id, restored, is_foreign);
                 let write = ValidWrite::over(&found.1, &found.0)?;
                 match resources.write(write).await {
                     Ok(written) => {

@@ -28,6 +28,7 @@ mod entries;
 mod error;
 mod expire;
 mod ids;
+mod join;
 mod known;
 mod ledger_session;
 mod lifecycle;

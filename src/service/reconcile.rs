@@ -14,13 +14,14 @@ use crate::store::{
 use crate::support::yield_now;
 use crate::update::ingest::{Ingest, Input, State};
 use crate::update::{
-    Action, AuditDraft, AvailableUpdate, IngestId, StateName, UpdateStatus, available, is_available_update, put_back,
-    set_status, update_id,
+    Action, AuditDraft, AvailableUpdate, IngestId, StateName, UpdateStatus, available, is_available_update,
+    may_have_updates, put_back, set_status, update_id,
 };
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
-/// What becomes of an attached or superseded upload whose component refers to it no more.
+/// What becomes of an attached or superseded upload whose component refers to it no more. The recall of a withdrawn one is
+/// shown again in any case, until its [time](UpdateService::with_withdrawn_retention) is over.
 ///
 /// ```
 /// use fhir_devices::service::MissingReferences;
@@ -194,30 +195,37 @@ where
     ) -> Result<Outcome> {
         let id = seen.value.id;
         for _ in 0..self.max_attempts {
-            let (State::Attached { component, .. } | State::Superseded { component, .. }) = seen.value.state.clone()
-            else {
+            let Some(component) = self.to_refer(session, &seen.value.state).cloned() else {
                 return Ok(Outcome::Settled);
             };
             let found = self.component(session.tenant(), &component).await?;
             // The record after the component: what was withdrawn meanwhile is not attached again.
             *seen = session.known(id).await?;
-            if !matches!(&seen.value.state, State::Attached { component: now, .. } | State::Superseded { component: now, .. } if *now == component)
-            {
+            if self.to_refer(session, &seen.value.state) != Some(&component) {
                 continue;
             }
+            let is_recall = matches!(seen.value.state, State::Withdrawn { .. });
             let Some((mut found, version)) = found else {
                 return match self.missing {
+                    _ if is_recall => Ok(Outcome::Settled),
                     MissingReferences::Reattach => Ok(Outcome::ComponentDeleted),
                     MissingReferences::MarkLost => self.lose(session, seen, &component, None).await,
                 };
             };
-            let Some(wanted) = self.truth(session, &seen.value).await? else { return Ok(Outcome::Settled) };
+            let wanted = match is_recall {
+                true => self.known_update(session, &seen.value, &component).await?.and_then(|known| known.update),
+                false => self.truth(session, &seen.value).await?,
+            };
+            let Some(mut wanted) = wanted else { return Ok(Outcome::Settled) };
             let there = available(&found).flatten().find(|update| update.id == id);
+            if let (true, Some(there)) = (is_recall, &there) {
+                wanted.restored = there.restored;
+            }
             if there.as_ref().is_some_and(|there| self.is_same(there, &wanted)) {
                 return Ok(Outcome::Settled);
             }
             let is_there = found.extension.iter().any(|extension| is_update_of(extension, id));
-            if !is_there && self.missing == MissingReferences::MarkLost {
+            if !is_there && !is_recall && self.missing == MissingReferences::MarkLost {
                 return self.lose(session, seen, &component, Some(version.version)).await;
             }
             match self.others_of(session, &mut found, &seen.value).await? {
@@ -230,7 +238,9 @@ where
                 }
             }
             // Where that was said before, and the write was not made, it is made now.
-            if seen.value.state.attached_to() != Some((&component, version.version.next())) {
+            if is_recall {
+                self.say_recall(session, id, &component).await?;
+            } else if seen.value.state.attached_to() != Some((&component, version.version.next())) {
                 let missing = Input::ReferenceMissing { component: component.clone(), version: version.version };
                 let stepped = session.step(seen, &missing).await?;
                 if stepped.is_err() || seen.value.state.attached_to() != Some((&component, version.version.next())) {
@@ -246,6 +256,25 @@ where
             *seen = session.known(id).await?;
         }
         Err(StoreError::Conflict { current: None })
+    }
+
+    /// Records that a recall is to be shown again. The upload stays as it is.
+    async fn say_recall(&self, session: &LedgerSession<'_, L>, id: IngestId, component: &Id) -> Result<()> {
+        let mut said = AuditDraft::new(session.now(), Action::Reattached, None, StateName::Withdrawn);
+        said.component = Some(component.clone());
+        said.comment = Text::new(format!("the recall of the upload {id}")).ok();
+        let mut entries = Entries::default();
+        entries.said(said);
+        session.write(entries).await.map(drop)
+    }
+
+    /// The component that has to refer to an upload that is at rest: one that was taken back, until its time is over.
+    fn to_refer<'s>(&self, session: &LedgerSession<'_, L>, state: &'s State) -> Option<&'s Id> {
+        match state {
+            State::Attached { component, .. } | State::Superseded { component, .. } => Some(component),
+            State::Withdrawn { component, until, released: true, .. } if session.now() < *until => Some(component),
+            _ => None,
+        }
     }
 
     /// Gives an upload up whose reference is gone.
@@ -318,7 +347,7 @@ where
         let mut suspects = Vec::new();
         for version in page {
             let body = version.body.as_deref().unwrap_or_default();
-            if !body.windows(NAME.len()).any(|part| part == NAME) {
+            if !may_have_updates(body) {
                 continue;
             }
             let Ok(id) = Id::new(version.key.id().as_str()) else { continue };
@@ -419,9 +448,6 @@ struct Foreign {
     /// Whether the upload is known: it ended, or is another component's.
     ended: bool,
 }
-
-/// What stands in the body of every component that has an update.
-const NAME: &[u8] = b"available-update";
 
 fn is_update_of(extension: &crate::datatype::Extension, id: IngestId) -> bool {
     is_available_update(extension.url.as_str()) && update_id(extension) == Some(id)

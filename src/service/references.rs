@@ -5,6 +5,7 @@ use super::update_service::{Addresses, UpdateService};
 use super::{LifecycleError, ReceiveError};
 use crate::primitive::Id;
 use crate::resource::DeviceComponent;
+use crate::rest::{KnownUpdates as _, show_updates};
 use crate::store::{
     BlobStore, Key, Ledger, ResourceStore, ResourceType, Result, StoreError, Stored as _, Tenant, UrlKind, Version,
 };
@@ -57,7 +58,7 @@ pub(super) fn referring(state: &State) -> Option<&Id> {
     }
 }
 
-fn store_error(error: ReceiveError) -> StoreError {
+pub(super) fn store_error(error: ReceiveError) -> StoreError {
     match error {
         ReceiveError::Resources(error) | ReceiveError::Blobs(error) | ReceiveError::Ledger(error) => error,
         error => StoreError::Backend { source: Box::new(error) },
@@ -106,26 +107,30 @@ where
         tenant: &Tenant,
         component: &DeviceComponent,
     ) -> Result<Vec<AvailableUpdate>, LifecycleError> {
-        let session = self.session(tenant);
-        let (mut known, mut seen) = (Vec::new(), BTreeSet::new());
-        for update in available(component).flatten().filter(|update| seen.insert(update.id)) {
-            let Some(ingest) = session.ingest(update.id).await?.map(|seen| seen.value) else { continue };
-            if referring(&ingest.state).is_none() || referring(&ingest.state) != component.logical_id() {
-                continue;
-            }
-            match self.truth(&session, &ingest).await? {
-                Some(truth) => known.push(truth),
-                // Its bytes are given up: nothing of it is offered.
-                None if matches!(ingest.state, State::Withdrawn { .. }) => {
-                    let mut withdrawn = AvailableUpdate { status: UpdateStatus::Withdrawn, ..update };
-                    withdrawn.version.clone_from(&ingest.intent.version);
-                    withdrawn.file.title.clone_from(&ingest.intent.file_name);
-                    known.push(withdrawn);
-                }
-                None => {}
-            }
-        }
-        Ok(known)
+        let mut shown = component.clone();
+        self.show_known_updates(tenant, &mut shown).await?;
+        Ok(available(&shown).flatten().collect())
+    }
+
+    /// Lets a component say of its updates what the ledger knows, and of no others, as
+    /// [`rest::Server`](crate::rest::Server) shows it. It is for the newest version of a component; nothing is stored.
+    ///
+    /// # Errors
+    /// [`LifecycleError::Store`].
+    pub async fn show_known_updates(
+        &self,
+        tenant: &Tenant,
+        component: &mut DeviceComponent,
+    ) -> Result<(), LifecycleError> {
+        let Some(id) = component.logical_id().cloned() else {
+            component.extension.retain(|extension| !is_available_update(extension.url.as_str()));
+            return Ok(());
+        };
+        let ids = component.extension.iter().filter(|one| is_available_update(one.url.as_str())).filter_map(update_id);
+        let of: BTreeSet<(Id, IngestId)> = ids.map(|update| (id.clone(), update)).collect();
+        let known = self.known(tenant, &of).await?;
+        show_updates(component, &id, &known, &self.canonical);
+        Ok(())
     }
 
     /// What the component has to say of an upload; nothing where its bytes are given up, or it says nothing yet.

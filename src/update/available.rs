@@ -238,6 +238,11 @@ impl AvailableUpdate {
     }
 }
 
+/// Whether the JSON of a component may have an available update: it names one, or has an escape in which one could hide.
+pub(crate) fn may_have_updates(json: &[u8]) -> bool {
+    std::str::from_utf8(json).is_ok_and(|json| json.contains("available-update") || json.contains("\\u"))
+}
+
 /// The id of an available update, whatever else is wrong with it.
 pub(crate) fn update_id(extension: &Extension) -> Option<IngestId> {
     match extension.part("id").and_then(|part| part.value.as_ref()) {
@@ -411,10 +416,20 @@ fn is_of(extension: &Extension, id: IngestId) -> bool {
 /// }
 /// ```
 pub fn make_current(component: &mut DeviceComponent, id: IngestId, restored: u32) -> bool {
+    make_current_beside(component, id, restored, |_| false)
+}
+
+/// Does as [`make_current`], and leaves the current updates alone of which `is_foreign` says so.
+pub(crate) fn make_current_beside(
+    component: &mut DeviceComponent,
+    id: IngestId,
+    restored: u32,
+    is_foreign: impl Fn(&Extension) -> bool,
+) -> bool {
     if !component.extension.iter().any(|extension| is_of(extension, id)) {
         return false;
     }
-    supersede_current(component);
+    supersede_current_but(component, is_foreign);
     for extension in component.extension.iter_mut().filter(|extension| is_of(extension, id)) {
         set_status(extension, UpdateStatus::Current);
         extension.extension.retain(|part| part.url != "restored");

@@ -25,7 +25,9 @@ pub use available::{
     AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, attach_under, available, detach,
     is_available_update, make_current, withdraw,
 };
-pub(crate) use available::{attach_beside, move_file, put_back, set_status, update_id};
+pub(crate) use available::{
+    attach_beside, make_current_beside, may_have_updates, move_file, put_back, set_status, update_id,
+};
 pub use replay::{Replayed, Unfit, replay};
 pub use sequence::{Accepted, NotLowered, Unsequenced, lower};
 pub use version_claim::{VersionClaim, VersionTaken};

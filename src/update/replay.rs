@@ -133,6 +133,8 @@ impl Replayed {
             // It is of no upload and of no bytes.
             (None, None) if what.action == Action::SequenceLowered && what.to == StateName::Accepted => {}
             (None, None) if what.action == Action::ReferenceRemoved => {}
+            // The recall of an upload, which stays withdrawn.
+            (None, None) if what.action == Action::Reattached && what.to == StateName::Withdrawn => {}
             (None, None) => return Err(None),
         }
         Ok(())

@@ -9,9 +9,9 @@ use fhir_devices::rest::{Request, Server};
 use fhir_devices::server::Tokens;
 use fhir_devices::server::{self, Stores, UpdateServer};
 use fhir_devices::server::{serve, tls};
-use fhir_devices::service::{Submission, UpdateService};
+use fhir_devices::service::{ReconcilePosition, Reference, Submission, UpdateService};
 use fhir_devices::store::*;
-use fhir_devices::update::available;
+use fhir_devices::update::{UpdateStatus, available};
 use fhir_devices::validate::Valid;
 use fhir_devices::{Device, DeviceComponent, DeviceMetric};
 use serde_json::{Value, json};
@@ -317,6 +317,151 @@ fn second_update_service_over_the_same_components_is_refused() {
         let shown = server.get("/demo/fhir/DeviceComponent/pump-lvp").await;
         assert_eq!(shown.header("etag"), Some("W/\"1\""));
         assert_eq!(available(&DeviceComponent::from_json(&shown.body).unwrap()).count(), 0);
+    });
+}
+
+/// An update for the large volume pump of the demo fleet.
+fn firmware(name: &str) -> Submission {
+    let (pump, media_type) = ("infusion-pump-7".parse().unwrap(), "application/octet-stream".parse().unwrap());
+    let mut submission = Submission::new(pump, name.parse().unwrap(), media_type);
+    submission.target = Selector::Component("pump-lvp".parse().unwrap());
+    submission
+}
+
+fn statuses(component: &DeviceComponent) -> Vec<(String, UpdateStatus)> {
+    available(component)
+        .map(|update| update.unwrap())
+        .map(|update| (update.file.title.to_string(), update.status))
+        .collect()
+}
+
+/// The life of two updates: attached, superseded, made current again, withdrawn; each as the component shows it.
+async fn live<R: ResourceStore>(
+    service: &UpdateService<R, dyn BlobStore, dyn Ledger>,
+    shown: impl AsyncFn() -> DeviceComponent,
+) {
+    use UpdateStatus::{Current, Superseded, Withdrawn};
+    let demo = tenant("demo");
+    let named = |first, second| vec![("flow-4.2.bin".to_owned(), first), ("flow-4.3.bin".to_owned(), second)];
+    let first = service.receive(&demo, firmware("flow-4.2.bin"), stream::once("firmware 2")).await.unwrap();
+    assert_eq!(statuses(&shown().await), [("flow-4.2.bin".to_owned(), Current)]);
+    assert_eq!(available(&first.component).map(Result::unwrap).collect::<Vec<_>>(), [first.update.clone()]);
+    let second = service.receive(&demo, firmware("flow-4.3.bin"), stream::once("firmware 3")).await.unwrap();
+    assert_eq!(statuses(&shown().await), named(Superseded, Current));
+    let (by, why) = (|| "biomed".parse().unwrap(), || "4.3 loses alarms".parse().unwrap());
+    service.make_current(&demo, first.update.id, by(), why()).await.unwrap();
+    assert_eq!(statuses(&shown().await), named(Current, Superseded));
+    service.withdraw(&demo, second.update.id, by(), why()).await.unwrap();
+    assert_eq!(statuses(&shown().await), named(Current, Withdrawn));
+    for id in [first.update.id, second.update.id] {
+        let ingest = service.upload(&demo, id).await.unwrap();
+        assert_eq!(service.reference(&demo, &ingest).await.unwrap(), Some(Reference::Present));
+    }
+    let recovered = service.recover(&demo).await.unwrap();
+    assert!(recovered.failed.is_empty(), "{recovered:?}");
+    for from in [ReconcilePosition::default(), ReconcilePosition::Components(None)] {
+        let page = service.reconcile(&demo, NonZeroU32::MAX, from).await.unwrap();
+        assert!(page.reattached.is_empty() && page.unknown.is_empty() && page.failed.is_empty(), "{page:?}");
+    }
+}
+
+/// Two services over one ledger, of which one writes through the FHIR interface of the other.
+#[test]
+fn second_update_service_over_the_same_ledger_attaches_through_the_guard() {
+    RUNTIME.block_on(async {
+        let stores = server::Stores::in_memory(server::DEFAULT_MAX_UPLOAD);
+        let (blobs, ledger) = (stores.blobs.clone(), stores.ledger.clone());
+        let server = Service::with(|base| UpdateServer::over(stores, base, server::DEFAULT_MAX_UPLOAD).unwrap()).await;
+        let files = format!("http://{}/blobs", server.address);
+        let url = move |tenant: &Tenant, key: &BlobKey| {
+            format!("{files}/{tenant}/sha256/{}/{}", key.digest, key.generation).parse().unwrap()
+        };
+        let service = UpdateService::new_with_urls(at(&server, options()), blobs, ledger, url);
+        let shown =
+            async || DeviceComponent::from_json(&server.get("/demo/fhir/DeviceComponent/pump-lvp").await.body).unwrap();
+        live(&service, shown).await;
+        // What only looks like one of its updates is refused all the same.
+        let mut forged = shown().await;
+        let mut update = available(&forged).next().unwrap().unwrap();
+        update.file.url = "https://evil.example/x".parse().unwrap();
+        update.id = fhir_devices::update::IngestId(7);
+        forged.extension.push(update.to_extension());
+        let refused = server.json("PUT", "/demo/fhir/DeviceComponent/pump-lvp", &[], &forged.to_json()).await;
+        assert_eq!(refused.status, 422, "{}", refused.text());
+    });
+}
+
+/// Writes a resource as a server does that knows nothing of updates; gives the status.
+async fn put(store: &TenantResources, asked: &Request<'_>) -> u16 {
+    let header =
+        |name: &str| asked.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    let when = match (header("if-match"), header("if-none-match")) {
+        (Some(tag), _) => Precondition::Version(VersionId::from_etag(tag).unwrap()),
+        (None, Some(_)) => Precondition::Absent,
+        (None, None) => Precondition::None,
+    };
+    let write = match asked.path.starts_with("DeviceComponent/") {
+        true => Valid::new(DeviceComponent::from_json(&asked.body).unwrap()).unwrap().write(when),
+        false => Valid::new(Device::from_json(&asked.body).unwrap()).unwrap().write(when),
+    };
+    match store.write(write.unwrap()).await {
+        Ok(version) if version.version == VersionId::FIRST => 201,
+        Ok(_) => 200,
+        Err(StoreError::Conflict { .. }) => 409,
+        Err(_) => 412,
+    }
+}
+
+/// A FHIR server that knows nothing of updates takes the reference like any other extension.
+#[test]
+fn update_service_attaches_over_a_server_without_the_guard() {
+    RUNTIME.block_on(async {
+        let memory: Arc<dyn ResourceStore> = Arc::new(Memory::new());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (store, plain) = (memory.clone(), base.clone());
+        let handle = move |request: axum::extract::Request| {
+            let (store, plain) = (store.clone(), plain.clone());
+            async move {
+                let (head, body) = request.into_parts();
+                let (tenant, path) = head.uri.path().trim_start_matches('/').split_once("/fhir").unwrap();
+                let store = TenantResources::new(store, tenant.parse().unwrap());
+                let mut asked = Request::new(head.method.as_str().to_owned(), path.trim_start_matches('/').to_owned())
+                    .query(head.uri.query().unwrap_or_default().to_owned())
+                    .body(axum::body::to_bytes(body, usize::MAX).await.unwrap());
+                for (name, value) in &head.headers {
+                    asked = asked.header(name.as_str().to_owned(), value.to_str().unwrap().to_owned());
+                }
+                let mut status = None;
+                if head.method == axum::http::Method::PUT {
+                    status = Some(put(&store, &asked).await);
+                    asked.method = "GET".into();
+                    asked.headers.clear();
+                }
+                let mut answer = Server::new(store, format!("{plain}/{tenant}/fhir")).handle(&asked).await;
+                answer.status = status.unwrap_or(answer.status);
+                let mut response = axum::response::Response::builder().status(answer.status);
+                for (name, value) in &answer.headers {
+                    response = response.header(*name, value);
+                }
+                response.body(axum::body::Body::from(answer.body.to_bytes())).unwrap()
+            }
+        };
+        let router = axum::Router::new().fallback(handle);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let remote = Arc::new(options().at(&format!("{base}/{{tenant}}/fhir")).unwrap());
+        let store = TenantResources::new(remote.clone(), tenant("demo"));
+        let pump = Device::from_json(br#"{"resourceType":"Device","id":"infusion-pump-7"}"#).unwrap();
+        store.create(&Valid::new(pump).unwrap()).await.unwrap();
+        let lvp = br#"{"resourceType":"DeviceComponent","id":"pump-lvp","identifier":{"value":"1"},
+            "type":{"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"69985"}]},"source":{"reference":"Device/infusion-pump-7"}}"#;
+        let lvp = DeviceComponent::from_json(lvp).unwrap();
+        store.create(&Valid::new(lvp).unwrap()).await.unwrap();
+        let own = Arc::new(Memory::new());
+        let (blobs, ledger): (Arc<dyn BlobStore>, Arc<dyn Ledger>) = (own.clone(), own);
+        let service = UpdateService::new(remote, blobs, ledger).unwrap();
+        let shown = async || store.get::<DeviceComponent>("pump-lvp").await.unwrap().0;
+        live(&service, shown).await;
     });
 }
 

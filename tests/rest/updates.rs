@@ -4,11 +4,15 @@ use super::client::{Client, json, rules, text};
 use bytes::Bytes;
 use fhir_devices::DeviceComponent;
 use fhir_devices::backend::Memory;
-use fhir_devices::rest::{Request, Server};
+use fhir_devices::primitive::Id;
+use fhir_devices::rest::{KnownUpdate, KnownUpdates, Request, Server};
 use fhir_devices::service::{Submission, UpdateService};
 use fhir_devices::store::*;
-use fhir_devices::update::{AVAILABLE_UPDATE, AvailableUpdate, IngestId, available};
+use fhir_devices::update::ingest::State;
+use fhir_devices::update::{AVAILABLE_UPDATE, AvailableUpdate, IngestId, UpdateFile, UpdateStatus, available};
+use fhir_devices::validate::Valid;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,7 +30,10 @@ fn part(id: &str) -> Value {
 
 /// A pump with the component `mds`, to which an update is attached.
 pub(crate) async fn pump() -> (Client, Updates, AvailableUpdate) {
-    let memory = Arc::new(Memory::new());
+    pump_in(Arc::new(Memory::new())).await
+}
+
+async fn pump_in(memory: Arc<Memory>) -> (Client, Updates, AvailableUpdate) {
     let updates = UpdateService::new(memory.clone(), memory.clone(), memory.clone()).unwrap();
     let store: Arc<dyn ResourceStore> = memory;
     let server = Server::new(TenantResources::new(store, tenant()), super::client::BASE);
@@ -266,12 +273,234 @@ async fn patch_neither_adds_changes_nor_removes_an_update() {
     assert_eq!(of(&json(&send(json!([{"op": "remove", "path": "/extension"}])).await)).len(), 2);
 }
 
+/// The picture that another program writes into the store, past the service and the REST API.
+async fn overwrite(client: &Client, body: &Value) {
+    let component = DeviceComponent::from_json(body.to_string().as_bytes()).unwrap();
+    let write = Valid::new(component).unwrap().write(Precondition::Exists).unwrap();
+    client.0.store().write(write).await.unwrap();
+}
+
 #[tokio::test]
-async fn a_component_that_is_created_after_a_deletion_begins_without_updates() {
-    let (client, _, _) = pump().await;
+async fn reference_that_the_ledger_does_not_know_is_not_shown() {
+    let (client, updates, update) = pump().await;
+    client.put(&part("other")).await;
+    let other = json!({"url": "https://acme.example/hours", "valueDecimal": 7.50});
+    let mut body = now(&client, "mds").await;
+    let own = body["extension"][0].clone();
+    let without_id = json!({"url": AVAILABLE_UPDATE, "extension": [{"url": "status", "valueCode": "current"}]});
+    body["extension"] = json!([forged(IngestId(7)), other, own, own, without_id]);
+    overwrite(&client, &body).await;
+    let mut elsewhere = part("other");
+    elsewhere["extension"] = json!([own]);
+    overwrite(&client, &elsewhere).await;
+
+    let there = |resource: &Value| {
+        let urls: Vec<_> =
+            resource["extension"].as_array().into_iter().flatten().map(|one| one["url"].clone()).collect();
+        (of(resource), urls)
+    };
+    let truth = (vec![update.clone()], vec![json!("https://acme.example/hours"), json!(AVAILABLE_UPDATE)]);
+    let read = client.get("DeviceComponent/mds").await;
+    assert_eq!((there(&json(&read)), read.header("etag")), (truth.clone(), Some("W/\"3\"")));
+    assert_eq!(json(&read)["meta"]["versionId"], "3");
+    let known = client.send("GET DeviceComponent/mds", &[("If-None-Match", "W/\"3\"")], "").await;
+    assert_eq!(known.status, 304);
+    for url in [
+        "DeviceComponent?identifier=urn:handle|mds",
+        "DeviceComponent?_id=mds",
+        "DeviceComponent/mds/_history",
+        "Device?_id=pump&_revinclude=DeviceComponent:source",
+    ] {
+        let bundle = client.bundle(url).await;
+        let entries = bundle["entry"].as_array().unwrap();
+        let found = entries.iter().find(|entry| entry["resource"]["id"] == "mds").unwrap();
+        assert_eq!(there(&found["resource"]), truth, "{url}");
+        let other = entries.iter().find(|entry| entry["resource"]["id"] == "other");
+        assert!(other.is_none_or(|other| of(&other["resource"]).is_empty()), "{url}");
+    }
+    assert_eq!(there(&json(&client.get("DeviceComponent/mds/_history/3").await)), truth);
+    assert!(of(&now(&client, "other").await).is_empty());
+    let batch = json!({"resourceType": "Bundle", "type": "batch",
+        "entry": [{"request": {"method": "GET", "url": "DeviceComponent/mds"}}]});
+    let answer = json(&client.send("POST ", &[], &batch.to_string()).await);
+    assert_eq!(there(&answer["entry"][0]["resource"]), truth);
+    // What a client makes of what it is shown is taken, and shown in the same way.
+    let mut shown = now(&client, "mds").await;
+    shown["languageCode"] = json!({"text": "de"});
+    let written = client.put(&shown).await;
+    assert_eq!((written.status, there(&json(&written)).0), (200, vec![update.clone()]));
+    let patch = r#"[{"op":"test","path":"/extension/1/extension/0/valueId","value":"ID"},{"op":"remove","path":"/languageCode"}]"#;
+    let patch = patch.replace("ID", &update.id.to_string());
+    let kind = [("Content-Type", "application/json-patch+json")];
+    let patched = client.send("PATCH DeviceComponent/mds", &kind, &patch).await;
+    assert_eq!((patched.status, there(&json(&patched)).0), (200, vec![update.clone()]), "{}", text(&patched));
+    // It is still in the store, where the service that owns the updates finds it.
+    let stored = client.0.store().read(&"DeviceComponent/mds".parse().unwrap()).await.unwrap();
+    assert_eq!(DeviceComponent::from_version(&stored).unwrap().extension.len(), 4);
+    // Where the answer to an upload shows the component, it shows no more.
+    let later = attach(&updates, "2.5.bin").await;
+    assert_eq!(
+        of(&now(&client, "mds").await).iter().map(|update| update.id).collect::<Vec<_>>(),
+        [update.id, later.id]
+    );
+}
+
+#[tokio::test]
+async fn changed_reference_is_shown_as_the_ledger_has_it() {
+    let memory = Arc::new(Memory::new());
+    let (client, updates, update) = pump_in(memory.clone()).await;
+    let mut body = part("mds");
+    body["extension"] = json!([forged(update.id)]);
+    overwrite(&client, &body).await;
+    assert_eq!(of(&now(&client, "mds").await), std::slice::from_ref(&update));
+    // In an escape, it is found too.
+    let hidden = body.to_string().replace("available-update", "available\\u002dupdate");
+    let key: Key = "DeviceComponent/mds".parse().unwrap();
+    let index = DeviceComponent::from_json(body.to_string().as_bytes()).unwrap().index();
+    let write = Write::put(key, hidden, index);
+    memory.commit(&tenant(), vec![write]).await.unwrap();
+    assert_eq!(of(&now(&client, "mds").await), std::slice::from_ref(&update));
+    // The recall is shown, whatever the component says.
+    updates.withdraw(&tenant(), update.id, "biomed".parse().unwrap(), "recalled".parse().unwrap()).await.unwrap();
+    let stale = {
+        let mut stale = part("mds");
+        stale["extension"] = json!([of_json(&update)]);
+        stale
+    };
+    overwrite(&client, &stale).await;
+    let shown = of(&now(&client, "mds").await);
+    assert_eq!(shown.iter().map(|update| update.status.as_str()).collect::<Vec<_>>(), ["withdrawn"]);
+}
+
+fn of_json(update: &AvailableUpdate) -> Value {
+    let mut component = DeviceComponent::from_json(part("mds").to_string().as_bytes()).unwrap();
+    component.extension.push(update.to_extension());
+    serde_json::from_str::<Value>(&component.to_json()).unwrap()["extension"][0].clone()
+}
+
+/// Counts how often it is asked.
+struct Counting(Updates, AtomicU32);
+
+impl KnownUpdates for Counting {
+    fn known<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        of: &'a BTreeSet<(Id, IngestId)>,
+    ) -> BoxFuture<'a, Result<BTreeMap<(Id, IngestId), KnownUpdate>>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.known(tenant, of)
+    }
+}
+
+#[tokio::test]
+async fn service_is_asked_once_for_a_page_and_only_for_updates() {
+    let (client, updates, _) = pump().await;
+    for at in 0..20 {
+        client.put(&part(&format!("part-{at}"))).await;
+    }
+    let counting = Arc::new(Counting(updates.clone(), AtomicU32::new(0)));
+    let client = Client(client.0.with_known_updates(counting.clone()));
+    for (url, asked) in [
+        ("DeviceComponent/part-0", 0),
+        ("DeviceComponent?_id=part-0,part-1", 0),
+        ("Device/pump", 0),
+        ("DeviceComponent/part-0/_history/1", 0),
+        ("DeviceComponent/mds", 1),
+        ("DeviceComponent?_count=50", 1),
+        ("DeviceComponent/mds/_history", 1),
+    ] {
+        counting.1.store(0, Ordering::Relaxed);
+        assert_eq!(client.get(url).await.status, 200);
+        assert_eq!(counting.1.load(Ordering::Relaxed), asked, "{url}");
+    }
+    for body in [part("part-0"), now(&client, "mds").await] {
+        counting.1.store(0, Ordering::Relaxed);
+        client.put(&body).await;
+        let asked = u32::from(body["id"] == "mds");
+        assert_eq!(counting.1.load(Ordering::Relaxed), asked, "a write asks only for what it shows");
+    }
+}
+
+#[tokio::test]
+async fn write_may_attach_exactly_what_the_ledger_is_about_to_attach() {
+    let memory = Arc::new(Memory::new());
+    let (client, updates, first) = pump_in(memory.clone()).await;
+    let waiting = stored_upload(memory, &updates, "2.5.bin").await;
+    let ingest = updates.upload(&tenant(), waiting.id).await.unwrap();
+    assert!(matches!(ingest.state, State::Stored { target: Some(_), .. }), "{:?}", ingest.state);
+    let superseded = AvailableUpdate { status: UpdateStatus::Superseded, ..first.clone() };
+    let send = async |updates: &[&AvailableUpdate]| {
+        let mut body = part("mds");
+        body["extension"] = updates.iter().map(|update| of_json(update)).collect();
+        client.send("PUT DeviceComponent/mds", &[], &body.to_string()).await
+    };
+    // Nothing else than what the ledger has of it, and nothing that goes without its predecessor.
+    let url = AvailableUpdate {
+        file: UpdateFile { url: "https://evil.example/x".parse().unwrap(), ..waiting.file.clone() },
+        ..waiting.clone()
+    };
+    let title = AvailableUpdate {
+        file: UpdateFile { title: "x.bin".parse().unwrap(), ..waiting.file.clone() },
+        ..waiting.clone()
+    };
+    for changed in [
+        url,
+        title,
+        AvailableUpdate { sha256: Sha256::of(b"evil"), ..waiting.clone() },
+        AvailableUpdate { size: 8, ..waiting.clone() },
+        AvailableUpdate { version: Some("9".parse().unwrap()), ..waiting.clone() },
+        AvailableUpdate { sequence: Some(9), ..waiting.clone() },
+        AvailableUpdate { status: UpdateStatus::Withdrawn, ..waiting.clone() },
+        AvailableUpdate { restored: 1, ..waiting.clone() },
+    ] {
+        let answer = send(&[&superseded, &changed]).await;
+        assert_eq!(answer.status, 422, "{changed:?}: {}", text(&answer));
+        assert_eq!((answer.status, rules(&json(&answer))), (422, vec!["available-update".to_owned()]), "{changed:?}");
+    }
+    for updates in [&[&waiting][..], &[&first, &waiting]] {
+        assert_eq!(send(updates).await.status, 422);
+    }
+    assert_eq!(of(&now(&client, "mds").await), std::slice::from_ref(&first));
+    let answer = send(&[&superseded, &waiting]).await;
+    assert_eq!((answer.status, of(&json(&answer))), (200, vec![superseded, waiting.clone()]), "{}", text(&answer));
+    let resumed = updates.resume(&tenant(), waiting.id).await.unwrap();
+    assert!(matches!(resumed.state, State::Attached { .. }), "{:?}", resumed.state);
+}
+
+/// An upload whose component is fixed, and whose reference is not written: the process ended before.
+async fn stored_upload(memory: Arc<Memory>, updates: &Updates, name: &str) -> AvailableUpdate {
+    let frozen = Attaching { below: memory.clone(), updates: updates.clone(), left: AtomicU32::new(u32::MAX) };
+    let failing: UpdateService<Attaching, Memory, Memory> =
+        UpdateService::new(Arc::new(frozen), memory.clone(), memory).unwrap();
+    let mut submission =
+        Submission::new("pump".parse().unwrap(), name.parse().unwrap(), "application/zip".parse().unwrap());
+    submission.target = fhir_devices::containment::Selector::Component("mds".parse().unwrap());
+    failing.receive(&tenant(), submission, stream::once(name.to_owned())).await.unwrap_err();
+    let page = failing.unfinished(&tenant(), NonZeroU32::MAX, None).await.unwrap();
+    let of = page.items.iter().map(|id| ("mds".parse().unwrap(), *id)).collect();
+    updates.known(&tenant(), &of).await.unwrap().into_values().next().unwrap().update.unwrap()
+}
+
+#[tokio::test]
+async fn component_that_is_created_after_a_deletion_has_what_the_ledger_says() {
+    let (client, updates, update) = pump().await;
     let own = now(&client, "mds").await;
-    assert_eq!(client.send("DELETE DeviceComponent/mds", &[], "").await.status, 204);
-    // What the client still has of it is a copy of what the ledger knows, and brings nothing back.
+    let delete = async || assert_eq!(client.send("DELETE DeviceComponent/mds", &[], "").await.status, 204);
+    delete().await;
+    // It begins without updates, and its service attaches them again; or the client does, with an exact copy.
+    let made = client.put(&part("mds")).await;
+    assert_eq!((made.status, of(&json(&made))), (201, vec![]));
+    delete().await;
+    let mut stale = own.clone();
+    stale["extension"] = json!([forged(update.id)]);
+    let made = client.put(&stale).await;
+    assert_eq!((made.status, of(&json(&made))), (201, vec![]));
+    delete().await;
+    let made = client.put(&own).await;
+    assert_eq!((made.status, of(&json(&made))), (201, vec![update.clone()]));
+    // What was taken back does not come again.
+    delete().await;
+    updates.withdraw(&tenant(), update.id, "biomed".parse().unwrap(), "recalled".parse().unwrap()).await.unwrap();
     let made = client.put(&own).await;
     assert_eq!((made.status, of(&json(&made))), (201, vec![]));
 }
@@ -314,6 +543,9 @@ impl ResourceStore for Attaching {
     fn commit<'a>(&'a self, t: &'a Tenant, w: Vec<Write>) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
         Box::pin(async move {
             let left = self.left.load(Ordering::Relaxed);
+            if left == u32::MAX {
+                return Err(StoreError::Unavailable { retry_after: None, source: None }.into());
+            }
             if left > 0 {
                 self.left.store(left - 1, Ordering::Relaxed);
                 attach(&self.updates, &format!("between-{left}.bin")).await;

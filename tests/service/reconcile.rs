@@ -255,6 +255,60 @@ fn a_forged_current_update_is_not_superseded_and_blocks_nothing() {
 }
 
 #[test]
+fn make_current_leaves_a_forged_current_update_alone() {
+    let (memory, service) = fleet();
+    let first = receive(&service, to_ecg(), firmware()).unwrap().update;
+    let second = receive(&service, keyed("k1"), stream::once("software")).unwrap().update;
+    let (mut other, _) = read(&memory, "ecg");
+    other.extension.push(forged(IngestId(7)));
+    overwrite(&memory, &other);
+    let (by, why) = ("biomed".parse().unwrap(), "the later one is faulty".parse().unwrap());
+    let ingest = block_on(service.make_current(&ours(), first.id, by, why)).unwrap();
+    assert!(matches!(ingest.state, State::Attached { restored: 1, .. }), "{:?}", ingest.state);
+    let ingest = block_on(service.upload(&ours(), second.id)).unwrap();
+    assert!(matches!(ingest.state, State::Superseded { by, .. } if by == first.id), "{:?}", ingest.state);
+    let there: Vec<_> = updates(&read(&memory, "ecg").0).iter().map(|update| (update.id, update.status)).collect();
+    let (current, superseded) = (UpdateStatus::Current, UpdateStatus::Superseded);
+    assert_eq!(there, [(first.id, current), (second.id, superseded), (IngestId(7), current)]);
+    reconcile(&service);
+    let there: Vec<_> = updates(&read(&memory, "ecg").0).iter().map(|update| (update.id, update.status)).collect();
+    assert_eq!(there, [(first.id, current), (second.id, superseded)]);
+}
+
+#[test]
+fn recall_that_a_foreign_writer_dropped_or_changed_is_shown_again_within_its_time() {
+    let (memory, service) = fleet();
+    let clock = Arc::new(std::sync::atomic::AtomicI64::new(1_492_596_000));
+    let now = Arc::clone(&clock);
+    let service = service.with_clock(move || {
+        let seconds = now.load(std::sync::atomic::Ordering::Relaxed);
+        time::OffsetDateTime::from_unix_timestamp(seconds).unwrap()
+    });
+    let update = receive(&service, to_ecg(), firmware()).unwrap().update;
+    let (attached, _) = read(&memory, "ecg");
+    let (by, why) = ("biomed".parse().unwrap(), "faulty".parse().unwrap());
+    block_on(service.withdraw(&ours(), update.id, by, why)).unwrap();
+    let withdrawn = updates(&read(&memory, "ecg").0);
+    assert_eq!(withdrawn[0].status, UpdateStatus::Withdrawn);
+    assert!(is_idle(&reconcile(&service)));
+    for picture in [plain(), attached] {
+        overwrite(&memory, &picture);
+        assert_eq!(reconcile(&service).reattached, [update.id]);
+        assert_eq!(updates(&read(&memory, "ecg").0), withdrawn);
+        assert!(is_idle(&reconcile(&service)));
+    }
+    // The same where an upload whose reference is gone is given up.
+    let lost = service.clone().with_missing_references(MissingReferences::MarkLost);
+    overwrite(&memory, &plain());
+    assert_eq!(reconcile(&lost).reattached, [update.id]);
+    assert_eq!(actions(&service).iter().filter(|action| **action == Action::Reattached).count(), 3);
+    clock.fetch_add(31 * 86_400, std::sync::atomic::Ordering::Relaxed);
+    overwrite(&memory, &plain());
+    assert!(is_idle(&reconcile(&service)));
+    assert!(updates(&read(&memory, "ecg").0).is_empty());
+}
+
+#[test]
 fn a_component_that_changes_during_the_repair_is_read_again() {
     let double = Arc::new(Double::default());
     fill(&double.below);
@@ -279,5 +333,7 @@ fn a_component_that_changes_during_the_repair_is_read_again() {
     block_on(service.withdraw(&ours(), update.id, "biomed".parse().unwrap(), "recalled".parse().unwrap())).unwrap();
     put(&double.below, &ours(), &plain(), Precondition::Exists);
     let page = block_on(service.reconcile(&ours(), NonZeroU32::MAX, ReconcilePosition::default())).unwrap();
-    assert!(page.reattached.is_empty(), "what was withdrawn is not attached again: {page:?}");
+    assert_eq!(page.reattached, [update.id]);
+    let statuses: Vec<_> = updates(&read(&double, "ecg").0).iter().map(|update| update.status).collect();
+    assert_eq!(statuses, [UpdateStatus::Withdrawn], "what was withdrawn is not attached again");
 }

@@ -387,7 +387,7 @@ async fn what_is_not_done_is_said() {
         let reply = service.json(method, "/demo/fhir/Device", &[], r#"{"resourceType":"Device"}"#).await;
         assert_eq!(reply.refusal(400).0, "conditional");
     }
-    assert_eq!(service.json("PATCH", PUMP, &[], "[]").await.refusal(405).0, "method");
+    assert_eq!(service.json("POST", PUMP, &[], "{}").await.refusal(405).0, "method");
     assert_eq!(service.get("/demo/updates").await.refusal(405).0, "method");
 }
 

@@ -15,8 +15,8 @@ use crate::containment::SelectError;
 use crate::issue::Kind;
 use crate::service::{ReceiveError, Received, Submission};
 use crate::store::{StoreError, Stored, Tenant};
-use crate::update::ActorId;
 use crate::update::ingest::{NotAcceptable, Reason};
+use crate::update::{ActorId, is_available_update};
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
@@ -103,7 +103,15 @@ async fn from_form(
         Some(app.updates.receive(tenant, submission, Box::pin(Chunks(body))).await)
     };
     match tokio::join!(forwarding, receiving) {
-        (_, Some(Ok(received))) => received_answer(&app.path(tenant), &received),
+        (_, Some(Ok(mut received))) => {
+            // The update is attached, whatever else is not known now.
+            if let Err(error) = app.updates.show_known_updates(tenant, &mut received.component).await {
+                tracing::warn!(%tenant, %error, "the updates of a component could not be looked up");
+                received.component.extension.retain(|extension| !is_available_update(extension.url.as_str()));
+                received.component.extension.push(received.update.to_extension_under(&app.canonical));
+            }
+            received_answer(&app.path(tenant), &received)
+        }
         (Err(problem), None | Some(Err(ReceiveError::Body(_)))) => Err(problem),
         (_, Some(Err(error))) => Err(refusal(&error)),
         (Ok(()), None) => Err(Problem::bad("multipart", "the form ended before its file")),
