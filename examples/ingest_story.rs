@@ -13,7 +13,7 @@ use fhir_devices::containment::Selector;
 use fhir_devices::manifest::{Signature, SignatureContext, SignatureError, SignedManifest, Verifier};
 use fhir_devices::nomenclature::Level;
 use fhir_devices::service::{IngestId, ReceiveError, SignedSubmission, Submission, UpdateService};
-use fhir_devices::store::{Precondition, Sha256, Tenant, TenantResources, stream};
+use fhir_devices::store::{Sha256, Tenant, TenantResources, stream};
 use fhir_devices::update::replay;
 use fhir_devices::update::{KeyId, available};
 use fhir_devices::{Device, DeviceComponent, Valid};
@@ -109,13 +109,13 @@ fn clock() -> impl Fn() -> OffsetDateTime {
 
 async fn fill(resources: &TenantResources<Memory>) -> Result<(), Box<dyn Error>> {
     let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump-7","model":"Vista 900"}"#)?;
-    resources.put(&Valid::new(pump)?, Precondition::Absent).await?;
+    resources.create(&Valid::new(pump)?).await?;
     let mds = DeviceComponent::from_json(
         br#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"source":{"reference":"Device/pump-7"},
             "type":{"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"69985","display":"MDC_DEV_PUMP_INFUS_MDS"}]},
             "productionSpecification":[{"specType":{"coding":[{"code":"firmware-revision"}]},"productionSpec":"1.2"}]}"#,
     )?;
-    resources.put(&Valid::new(mds)?, Precondition::Absent).await?;
+    resources.create(&Valid::new(mds)?).await?;
     Ok(())
 }
 

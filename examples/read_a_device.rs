@@ -6,7 +6,7 @@
 
 use fhir_devices::datatype::{CodeableConcept, ExtensionValue};
 use fhir_devices::primitive::{Decimal, Instant, Text};
-use fhir_devices::resource::device_component::ProductionSpecification;
+use fhir_devices::resource::device_component::{ProductionSpecification, SpecType};
 use fhir_devices::{Bundle, DeviceComponent, OperationOutcome, Resource, Valid, Validate};
 use std::error::Error;
 
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for resource in monitor.resources() {
         match resource {
             Resource::Device(device) => {
-                let model = device.model.as_ref().and_then(|model| model.value.as_ref());
+                let model = device.model.as_ref().and_then(|model| model.get());
                 println!("  Device {}", model.map_or("without a model", Text::as_str));
             }
             Resource::DeviceComponent(component) => {
@@ -46,15 +46,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     // An extension is found by its url. A decimal keeps its digits, and compares as a number.
     let hours = oximeter.extension.iter().find(|extension| extension.url == HOURS_IN_USE);
     if let Some(ExtensionValue::Decimal(hours)) = hours.and_then(|extension| extension.value.as_ref())
-        && let Some(hours) = &hours.value
+        && let Some(hours) = hours.get()
     {
         let many = hours.numeric_cmp(&Decimal::from(1000)).is_gt();
         println!("The pulse oximeter was in use for {hours} hours: {}.", if many { "many" } else { "few" });
     }
 
     // The types say what a single element may be; `validate` judges the rules over several of them.
-    let revision = ProductionSpecification { production_spec: Some(Text::new("4.2.0")?.into()), ..Default::default() };
-    oximeter.production_specification.push(revision);
+    oximeter.set_production_spec(SpecType::SoftwareRevision, "4.2.0")?;
     oximeter.last_system_change = Some(Instant::new("2018-03-01T09:30:00+01:00")?.into());
     oximeter.production_specification.push(ProductionSpecification::default());
     let report = oximeter.validate();
@@ -71,6 +70,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// A concept in words, as far as it has any.
 fn words(concept: &CodeableConcept) -> &str {
     let display = concept.coding.iter().find_map(|coding| coding.display.as_ref());
-    let words = concept.text.as_ref().or(display).and_then(|words| words.value.as_ref());
+    let words = concept.text.as_ref().or(display).and_then(|words| words.get());
     words.map_or("of some type", Text::as_str)
 }

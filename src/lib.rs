@@ -73,7 +73,7 @@
 //! use fhir_devices::{DeviceComponent, OperationOutcome, Resource};
 //!
 //! let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"VMD"}}"#;
-//! assert_eq!(DeviceComponent::from_json(json)?.identifier.value.unwrap().value.unwrap(), "1");
+//! assert_eq!(DeviceComponent::from_json(json)?.identifier.value.unwrap().get().unwrap(), "1");
 //! assert_eq!(Resource::from_json(json)?.resource_type(), "DeviceComponent");
 //!
 //! let report = DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent"}"#).unwrap_err();
@@ -133,7 +133,7 @@
 //! metric = Valid::new(DeviceMetric { parent: None, ..metric.into_inner() })?;
 //! let links = resolve(&metric, &here)?;
 //! let device: &fhir_devices::Device = links.to(metric.source.as_ref().unwrap()).unwrap();
-//! assert_eq!(device.model.as_ref().unwrap().value.as_ref().unwrap(), "P9");
+//! assert_eq!(device.model.as_ref().unwrap().get().unwrap(), "P9");
 //! # Ok::<(), fhir_devices::Report>(())
 //! ```
 //!
@@ -153,7 +153,7 @@
 //! assert_eq!(metric.category.value, Some(MetricCategory::Measurement));
 //! assert_eq!(metric.parent.as_ref().unwrap().literal().unwrap().id(), Some("c1"));
 //! let Some(ExtensionValue::Decimal(resolution)) = &metric.extension[0].value else { panic!("no decimal") };
-//! assert_eq!(resolution.value.as_ref().unwrap(), "0.10");
+//! assert_eq!(resolution.get().unwrap(), "0.10");
 //! # Ok::<(), fhir_devices::Report>(())
 //! ```
 //!
@@ -164,13 +164,27 @@
 //! use fhir_devices::primitive::Text;
 //! use fhir_devices::{Device, code::DeviceStatus};
 //!
-//! let mut device = Device { status: Some(DeviceStatus::Active.into()), ..Device::default() };
-//! device.owner = Some(Reference::to("Organization/icu")?);
+//! let mut device = Device::default().with_status(DeviceStatus::Active).with_owner(Reference::to("Organization/icu")?);
 //! device.note.push(Annotation::new(Text::new("battery replaced")?));
 //! assert_eq!(
 //!     device.to_json(),
 //!     r#"{"resourceType":"Device","status":"active","owner":{"reference":"Organization/icu"},"note":[{"text":"battery replaced"}]}"#,
 //! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What a component reports of its versions is read and set in one line, whichever code system names it:
+//!
+//! ```
+//! use fhir_devices::{DeviceComponent, resource::device_component::SpecType};
+//!
+//! let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"pump"},
+//!     "productionSpecification":[{"productionSpec":"1.11",
+//!     "specType":{"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"531975"}]}}]}"#;
+//! let mut component = DeviceComponent::from_json(json)?;
+//! assert_eq!(component.software_revision(), Some("1.11"));
+//! component.set_production_spec(SpecType::SoftwareRevision, "1.12")?;
+//! assert_eq!(component.software_revision(), Some("1.12"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -183,7 +197,7 @@
 //! ```
 //! use fhir_devices::backend::Memory;
 //! use fhir_devices::primitive::Text;
-//! use fhir_devices::store::{Precondition, StoreError, TenantResources};
+//! use fhir_devices::store::{StoreError, TenantResources};
 //! use fhir_devices::{Device, Valid};
 //! use std::sync::Arc;
 //!
@@ -191,15 +205,15 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
 //! let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump","version":"3.11"}"#)?;
-//! let first = store.put(&Valid::new(pump)?, Precondition::Absent).await?;
+//! let first = store.create(&Valid::new(pump)?).await?;
 //!
 //! let (mut pump, read) = store.get::<Device>("pump").await?;
 //! pump.version = Some(Text::new("3.12")?.into());
 //! let pump = Valid::new(pump)?;
-//! store.put(&pump, Precondition::Version(read.version)).await?;
+//! store.update(&pump, read.version).await?;
 //!
 //! // Whoever read before that, and writes now, is told.
-//! let late = store.put(&pump, Precondition::Version(first.version)).await;
+//! let late = store.update(&pump, first.version).await;
 //! assert!(matches!(late, Err(StoreError::Conflict { .. })));
 //! # Ok(())
 //! # }
@@ -215,7 +229,7 @@
 //! use fhir_devices::nomenclature::Level;
 //! use fhir_devices::containment::Selector;
 //! use fhir_devices::service::{Submission, UpdateService};
-//! use fhir_devices::store::{Precondition, TenantResources, stream};
+//! use fhir_devices::store::{TenantResources, stream};
 //! use fhir_devices::{Device, DeviceComponent, Valid};
 //! use std::sync::Arc;
 //!
@@ -225,19 +239,19 @@
 //! let tenant = "st-mary".parse()?;
 //! let store = TenantResources::new(memory.clone(), "st-mary".parse()?);
 //! let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#)?;
-//! store.put(&Valid::new(pump)?, Precondition::Absent).await?;
+//! store.create(&Valid::new(pump)?).await?;
 //! let mds = DeviceComponent::from_json(
 //!     br#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"source":{"reference":"Device/pump"},
 //!         "type":{"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"69985"}]}}"#,
 //! )?;
-//! store.put(&Valid::new(mds)?, Precondition::Absent).await?;
+//! store.create(&Valid::new(mds)?).await?;
 //!
 //! let service = UpdateService::new(memory.clone(), memory.clone(), memory)?;
 //! let mut submission = Submission::new("pump".parse()?, "pump-2.4.bin".parse()?, "application/octet-stream".parse()?);
 //! submission.target = Selector::Level(Level::Mds);
 //! submission.version = Some("2.4".parse()?);
 //! let received = service.receive(&tenant, submission, stream::once("the file")).await?;
-//! assert_eq!(received.component.id.unwrap().value.unwrap(), "mds");
+//! assert_eq!(received.component.id.unwrap().get().unwrap(), "mds");
 //! assert_eq!(received.version.etag(), "W/\"2\"");
 //! # Ok(())
 //! # }

@@ -276,10 +276,10 @@ fn the_device_of_another_tenant_is_not_found() {
     let (memory, service) = fleet();
     let theirs: Tenant = "st-elsewhere".parse().unwrap();
     let refused = block_on(service.receive(&theirs, to_ecg(), firmware()));
-    assert!(matches!(refused, Err(ReceiveError::NoSuchDevice)));
+    assert!(matches!(refused, Err(ReceiveError::NoSuchDevice { .. })));
     let mut nowhere = to_ecg();
     nowhere.device = "no-such".parse().unwrap();
-    assert!(matches!(receive(&service, nowhere, firmware()), Err(ReceiveError::NoSuchDevice)));
+    assert!(matches!(receive(&service, nowhere, firmware()), Err(ReceiveError::NoSuchDevice { .. })));
     assert!(is_untouched(&memory));
     assert!(matches!(
         block_on(memory.head(&theirs, &BlobRef::of(b"firmware").key(Generation(1)))),

@@ -42,5 +42,5 @@ pub use edit::{Action, Change, EditError, Expect, add_component, add_metric, mov
 pub use finding::Finding;
 pub use fit::{Unfit, UnfitReason};
 pub use rule::{NotAProfile, Profile, Rule};
-pub use select::{Candidate, Label, SelectError, Selector, select, select_of};
+pub use select::{Candidate, Label, NotASelector, SelectError, Selector, select, select_of};
 pub use tree::{Node, Tree};

@@ -5,8 +5,10 @@ use crate::datatype::Identifier;
 use crate::nomenclature::{Level, Term};
 use crate::primitive::Id;
 use crate::reference::item::{mdc, term, token};
+use crate::support::truncated;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::str::FromStr;
 
 /// How somebody says which component they mean.
 ///
@@ -37,6 +39,53 @@ pub enum Selector {
     All(Vec<Self>),
 }
 
+/// A text that says no component. Its message says the forms.
+///
+/// ```
+/// use fhir_devices::containment::Selector;
+/// let error = "level=top".parse::<Selector>().unwrap_err();
+/// assert_eq!(error.to_string(), "`level=top` says no component, wanted `*`, an id or a level, or `id=`, `level=`, \
+///     `identifier=`, `code=` or `item=` and a value");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` says no component, wanted `*`, an id or a level, or `id=`, `level=`, `identifier=`, `code=` or `item=` and a value"
+)]
+#[non_exhaustive]
+pub struct NotASelector {
+    /// The text, cut where it is long.
+    pub text: String,
+}
+
+/// `*` is any, a plain text an id or a level; `id=`, `level=`, `identifier=SYSTEM|VALUE`, `code=` and `item=SYSTEM|VALUE` say one
+/// form, whose system may be left out.
+///
+/// ```
+/// use fhir_devices::containment::Selector;
+/// use fhir_devices::nomenclature::Level;
+/// assert_eq!("level=vmd".parse(), Ok(Selector::Level(Level::Vmd)));
+/// assert_eq!("vmd-1".parse(), Ok(Selector::Named("vmd-1".parse()?)));
+/// assert_eq!("code=69985".parse(), Ok(Selector::Code(69_985)));
+/// # Ok::<(), fhir_devices::element::Malformed>(())
+/// ```
+impl FromStr for Selector {
+    type Err = NotASelector;
+
+    fn from_str(text: &str) -> Result<Self, NotASelector> {
+        let selector = match text.split_once('=') {
+            None if text == "*" => Some(Self::Any),
+            None => text.parse().ok().map(Self::Named),
+            Some(("id", id)) => id.parse().ok().map(Self::Component),
+            Some(("level", level)) => level.parse().ok().map(Self::Level),
+            Some(("code", code)) => code.parse().ok().map(Self::Code),
+            Some(("identifier", label)) => Label::read(label).map(Self::Identifier),
+            Some(("item", label)) => Label::read(label).map(Self::Item),
+            Some(_) => None,
+        };
+        selector.ok_or_else(|| NotASelector { text: truncated(text, 128).to_owned() })
+    }
+}
+
 /// An identifier that is asked for: a value, and its system where that is to be the same.
 ///
 /// ```
@@ -54,6 +103,15 @@ pub struct Label {
 }
 
 impl Label {
+    /// Reads `SYSTEM|VALUE` or `VALUE`.
+    fn read(text: &str) -> Option<Self> {
+        let (system, value) = match text.rsplit_once('|') {
+            Some((system, value)) => (Some(system.to_owned()).filter(|system| !system.is_empty()), value),
+            None => (None, text),
+        };
+        (!value.is_empty()).then(|| Self { system, value: value.to_owned() })
+    }
+
     /// Whether an identifier is the one that is asked for.
     #[must_use]
     pub fn fits(&self, identifier: &Identifier) -> bool {

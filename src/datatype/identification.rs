@@ -66,7 +66,7 @@ datatype! {
     /// use fhir_devices::datatype::Identifier;
     ///
     /// let serial = Identifier::new("https://acme.example/serial", "SN-0001")?;
-    /// assert_eq!(serial.value.unwrap().value.unwrap(), "SN-0001");
+    /// assert_eq!(serial.value.unwrap().get().unwrap(), "SN-0001");
     /// # Ok::<(), fhir_devices::element::Malformed>(())
     /// ```
     #[derive(Default)]
@@ -110,6 +110,36 @@ datatype! {
 }
 
 impl CodeableConcept {
+    /// A concept by one code of a code system.
+    ///
+    /// ```
+    /// let spo2 = fhir_devices::datatype::CodeableConcept::code("urn:iso:std:iso:11073:10101", "150456")?;
+    /// assert_eq!(spo2.code_in("urn:iso:std:iso:11073:10101"), Some("150456"));
+    /// # Ok::<(), fhir_devices::element::Malformed>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Malformed`](crate::element::Malformed) when `system` is no uri or `code` no code.
+    pub fn code(system: &str, code: &str) -> Result<Self, crate::element::Malformed> {
+        Coding::new(system, code).map(Self::from)
+    }
+
+    /// The first code of a code system, by the URI of the system.
+    ///
+    /// ```
+    /// # let component = fhir_devices::DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},
+    /// #     "type":{"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"69985"}]}}"#)?;
+    /// assert_eq!(component.r#type.code_in("urn:iso:std:iso:11073:10101"), Some("69985"));
+    /// assert_eq!(component.r#type.code_in("http://snomed.info/sct"), None);
+    /// # Ok::<(), fhir_devices::Report>(())
+    /// ```
+    #[must_use]
+    pub fn code_in(&self, system: &str) -> Option<&str> {
+        let of_system =
+            |coding: &&Coding| coding.system.as_ref().and_then(Primitive::get).is_some_and(|uri| *uri == system);
+        self.coding.iter().filter(of_system).find_map(|coding| Some(coding.code.as_ref()?.get()?.as_str()))
+    }
+
     /// A concept in words alone.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use std::borrow::Cow;
 ///
 /// let mut device = Device::from_json(br#"{"resourceType":"Device","model":"P9","_model":{"id":"m"}}"#)?;
 /// let model: &Primitive<Text> = device.model.as_ref().unwrap();
-/// assert_eq!(model.value.as_ref().unwrap(), "P9");
+/// assert_eq!(model.get().unwrap(), "P9");
 /// assert_eq!(model.id().unwrap(), "m");
 ///
 /// device.model = Some(Text::new("P10")?.into());
@@ -54,6 +54,18 @@ impl Extras {
 }
 
 impl<S> Primitive<S> {
+    /// The value, where there is one.
+    ///
+    /// ```
+    /// let device = fhir_devices::Device::from_json(br#"{"resourceType":"Device","model":"P9"}"#)?;
+    /// assert_eq!(device.model.unwrap().get().unwrap(), "P9");
+    /// # Ok::<(), fhir_devices::Report>(())
+    /// ```
+    #[must_use]
+    pub const fn get(&self) -> Option<&S> {
+        self.value.as_ref()
+    }
+
     /// The id of the element.
     #[must_use]
     pub fn id(&self) -> Option<&Text> {

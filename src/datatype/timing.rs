@@ -91,3 +91,19 @@ fn at_a_meal(repeat: &Repeat) -> bool {
     let meal = |when: &EventTiming| matches!(when, Meal | Breakfast | Lunch | Dinner);
     repeat.when.iter().filter_map(|when| when.value.as_ref()).any(meal)
 }
+
+impl Timing {
+    /// A schedule of once in a period: every 2 seconds.
+    ///
+    /// ```
+    /// use fhir_devices::{code::UnitsOfTime, datatype::Timing};
+    ///
+    /// let timing = Timing::every(2, UnitsOfTime::Second);
+    /// assert_eq!(timing.repeat.unwrap().period.unwrap().get().unwrap(), "2");
+    /// ```
+    #[must_use]
+    pub fn every(period: impl Into<Decimal>, unit: UnitsOfTime) -> Self {
+        let repeat = Repeat { period: Some(period.into().into()), period_unit: Some(unit.into()), ..Repeat::default() };
+        Self { repeat: Some(Box::new(repeat)), ..Self::default() }
+    }
+}

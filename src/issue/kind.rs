@@ -1,11 +1,14 @@
 //! How grave a finding is, and of which kind.
 
+use crate::support::UnknownName;
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;
+use std::str::FromStr;
 
 /// How grave a finding is; the gravest comes first in the order.
 ///
 /// The value set is `http://hl7.org/fhir/ValueSet/issue-severity` (FHIR 3.0.2, required).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 pub enum Severity {
     /// `fatal`: The document could not be read to its end.
     Fatal,
@@ -48,7 +51,7 @@ impl fmt::Display for Severity {
 /// What sort of finding it is: FHIR's issue type.
 ///
 /// The value set is `http://hl7.org/fhir/ValueSet/issue-type` (FHIR 3.0.2, required).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 pub enum Kind {
     /// `invalid`: Content against the specification.
     Invalid,
@@ -192,3 +195,17 @@ impl fmt::Display for Kind {
         f.write_str(self.as_str())
     }
 }
+
+macro_rules! from_code {
+    ($($Name:ident)*) => { $(
+        impl FromStr for $Name {
+            type Err = UnknownName;
+
+            fn from_str(code: &str) -> Result<Self, UnknownName> {
+                Self::ALL.iter().copied().find(|one| one.as_str() == code).ok_or(UnknownName)
+            }
+        }
+    )* };
+}
+
+from_code!(Severity Kind);

@@ -2,11 +2,12 @@
 
 use super::{Kind, Severity};
 use crate::support::truncated;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 /// A place in the source text, counted from one; a column is a character, not a byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
     /// The line.
     pub line: usize,
@@ -29,7 +30,7 @@ impl fmt::Display for Position {
 /// let places: Vec<_> = report.iter().map(|issue| issue.at.as_str()).collect();
 /// assert_eq!(places, ["DeviceMetric.identifier", "DeviceMetric.category"]);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Issue {
     /// The key of the rule: the specification's (`tim-1`), or ours in kebab-case (`unknown-member`).
@@ -41,17 +42,20 @@ pub struct Issue {
     /// The place in the document, as a FHIRPath expression.
     pub at: String,
     /// The row of the definition that was broken, such as `Coding.code`; empty where no row applies.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
     pub row: Cow<'static, str>,
     /// What was found and what was wanted, for the person who must mend the document.
     pub message: String,
     /// The place in the source text, where the text was at hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
     /// The places in both documents, for a finding about a conversion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub places: Option<Box<Places>>,
 }
 
 /// Where the two documents of a conversion have what a finding is about, as FHIRPath expressions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Places {
     /// The place in the document that was converted, where there is one.
     pub source: Option<String>,
@@ -164,11 +168,54 @@ impl fmt::Display for Issue {
 ///
 /// No more than [`MOST`](Self::MOST) findings are listed, so that a document cannot fill the memory with them. The last
 /// issue then has the rule `more-findings`, says how many others there are, and is as grave as the gravest of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Under serde it is a list of issues, and how many are counted in the last one; codes are those of FHIR.
+///
+/// ```
+/// use fhir_devices::{Device, Report};
+///
+/// let report = Device::from_json(br#"{"resourceType":"Device","status":"gone"}"#).unwrap_err();
+/// let json = serde_json::to_string(&report)?;
+/// assert!(json.starts_with(r#"{"issues":[{"rule":"required-binding","severity":"error","kind":"code-invalid","at":"Device.status""#));
+/// assert_eq!(serde_json::from_str::<Report>(&json)?, report);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Listed")]
 pub struct Report {
     /// The findings that are listed, and behind them the issue that counts the others.
     issues: Vec<Issue>,
+    #[serde(skip_serializing_if = "is_zero")]
     omitted: usize,
+}
+
+/// A report as it is written.
+#[derive(Deserialize)]
+struct Listed {
+    issues: Vec<Issue>,
+    #[serde(default)]
+    omitted: usize,
+}
+
+impl TryFrom<Listed> for Report {
+    type Error = &'static str;
+
+    fn try_from(Listed { mut issues, omitted }: Listed) -> Result<Self, Self::Error> {
+        let counted = if omitted > 0 { issues.pop() } else { None };
+        if omitted > 0 && counted.as_ref().is_none_or(|last| last.rule != Self::MORE) {
+            return Err("issues are omitted, wanted the last one to count them, with the rule `more-findings`");
+        }
+        let mut report: Self = issues.into_iter().collect();
+        if let Some(counted) = counted {
+            report.omit(omitted, counted.severity, &counted.at);
+        }
+        Ok(report)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Report {
@@ -418,6 +465,20 @@ mod tests {
         both.cut(1);
         assert_eq!((both.len(), both.omitted(), both.has_errors()), (2, 6, true));
         assert_ne!(both, Report::from_iter([both.issues()[0].clone()]));
+    }
+
+    #[test]
+    fn report_comes_back_through_serde() {
+        let mut report: Report = (0..Report::MOST + 3).map(|number| issue(Severity::Warning, number)).collect();
+        report.push(issue(Severity::Error, 7).with_row("Device.x").with_position(Position { line: 2, column: 9 }));
+        let json = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+        for wrong in [
+            r#"{"issues":[],"omitted":3}"#,
+            r#"{"issues":[{"rule":"r","severity":"grave","kind":"value","at":"x","message":"m"}]}"#,
+        ] {
+            assert!(serde_json::from_str::<Report>(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

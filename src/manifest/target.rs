@@ -3,10 +3,10 @@
 use super::text::is_hidden;
 use crate::containment::{Label, Selector};
 use crate::datatype::Identifier;
-use crate::nomenclature::{Level, is_mdc};
+use crate::nomenclature::Level;
 use crate::primitive::Id;
 use crate::resource::DeviceComponent;
-use crate::resource::device_component::ProductionSpecification;
+use crate::resource::device_component::SpecType;
 use crate::store::InvalidText;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
@@ -132,12 +132,6 @@ pub enum Spec {
     Protocol,
 }
 
-/// The code system of the types of specification.
-const SPECIFICATION_TYPES: &str = "http://hl7.org/fhir/specification-type";
-
-/// The type of a specification that is a part number, and its code in ISO/IEEE 11073-10101.
-const PART_NUMBER: (&str, &str) = ("part-number", "531973");
-
 /// A text that names no version of a component.
 ///
 /// ```
@@ -175,16 +169,15 @@ impl Spec {
     /// The code of FHIR: `software-revision` for [`Spec::Software`].
     #[must_use]
     pub const fn specification_type(self) -> &'static str {
-        self.codes().0
+        self.spec_type().as_str()
     }
 
-    /// Its code in FHIR, and in ISO/IEEE 11073-10101.
-    const fn codes(self) -> (&'static str, &'static str) {
+    const fn spec_type(self) -> SpecType {
         match self {
-            Self::Hardware => ("hardware-revision", "531974"),
-            Self::Software => ("software-revision", "531975"),
-            Self::Firmware => ("firmware-revision", "531976"),
-            Self::Protocol => ("protocol-revision", "531977"),
+            Self::Hardware => SpecType::HardwareRevision,
+            Self::Software => SpecType::SoftwareRevision,
+            Self::Firmware => SpecType::FirmwareRevision,
+            Self::Protocol => SpecType::ProtocolRevision,
         }
     }
 
@@ -205,18 +198,18 @@ impl Spec {
         component: &'c DeviceComponent,
         item: Option<&'c Label>,
     ) -> impl Iterator<Item = &'c str> + use<'c> {
-        specifications(component, self.codes(), item)
+        specifications(component, self.spec_type(), item)
     }
 }
 
 /// The part numbers that a component reports.
 pub(super) fn part_numbers(component: &DeviceComponent) -> impl Iterator<Item = &str> {
-    specifications(component, PART_NUMBER, None)
+    specifications(component, SpecType::PartNumber, None)
 }
 
 fn specifications<'c>(
     component: &'c DeviceComponent,
-    codes: (&'static str, &'static str),
+    of: SpecType,
     item: Option<&'c Label>,
 ) -> impl Iterator<Item = &'c str> + use<'c> {
     let of_item = move |found: Option<&Identifier>| match item {
@@ -224,21 +217,8 @@ fn specifications<'c>(
         Some(item) => found.is_some_and(|found| item.fits(found)),
     };
     let all = component.production_specification.iter();
-    let fitting = all.filter(move |one| is_of(one, codes) && of_item(one.component_id.as_ref()));
+    let fitting = all.filter(move |one| one.is_about(of) && of_item(one.component_id.as_ref()));
     fitting.filter_map(|one| Some(one.production_spec.as_ref()?.value.as_ref()?.as_str()))
-}
-
-fn is_of(specification: &ProductionSpecification, (fhir, mdc): (&str, &str)) -> bool {
-    let codings = specification.spec_type.iter().flat_map(|concept| &concept.coding);
-    codings.into_iter().any(|coding| {
-        let system = coding.system.as_ref().and_then(|system| system.value.as_ref()).map(|system| system.as_str());
-        let code = coding.code.as_ref().and_then(|code| code.value.as_ref()).map(|code| code.as_str());
-        match system {
-            None => code == Some(fhir),
-            Some(SPECIFICATION_TYPES) => code == Some(fhir),
-            Some(system) => is_mdc(system) && code == Some(mdc),
-        }
-    })
 }
 
 impl fmt::Display for Spec {

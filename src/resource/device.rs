@@ -1,8 +1,8 @@
 //! A device: the administrative record of one piece of equipment.
 
 use crate::code::{DeviceStatus, UdiEntryType};
-use crate::datatype::{Annotation, CodeableConcept, ContactPoint, Identifier, Primitive, Reference, target};
-use crate::primitive::{Base64, DateTime, Text, Uri};
+use crate::datatype::{Annotation, CodeableConcept, ContactPoint, Extension, Identifier, Primitive, Reference, target};
+use crate::primitive::{Base64, DateTime, Id, Text, Uri};
 
 resource! {
     /// The administrative record of one device: which it is, whose it is, where it is.
@@ -15,6 +15,22 @@ resource! {
     /// let device = Device::from_json(br#"{"resourceType":"Device","id":"d1","status":"active"}"#)?;
     /// assert_eq!(device.status.unwrap().value, Some(DeviceStatus::Active));
     /// # Ok::<(), fhir_devices::Report>(())
+    /// ```
+    ///
+    /// One is built by the elements that it has, and referred to by its id:
+    ///
+    /// ```
+    /// use fhir_devices::{Device, code::DeviceStatus, datatype::{Identifier, Reference, target}, primitive::{Id, Text}};
+    ///
+    /// let device = Device::default()
+    ///     .with_id(Id::new("pump-7")?)
+    ///     .with_identifier(Identifier::new("https://acme.example/serial", "SN-0001")?)
+    ///     .with_status(DeviceStatus::Active)
+    ///     .with_manufacturer(Text::new("Acme")?)
+    ///     .with_model(Text::new("P9")?);
+    /// let reference: Reference<target::Device> = Reference::from(&device);
+    /// assert_eq!(reference.literal().unwrap().to_string(), "Device/pump-7");
+    /// # Ok::<(), fhir_devices::element::Malformed>(())
     /// ```
     #[derive(Default)]
     pub struct Device is "Device" {
@@ -54,6 +70,30 @@ resource! {
         safety "safety" [0..*] CodeableConcept;
     }
 }
+
+with! { Device {
+    with_id: id [0..1] Primitive<Id>;
+    with_extension: extension [0..*] Extension;
+    with_identifier: identifier [0..*] Identifier;
+    with_udi: udi [0..1] Udi;
+    with_status: status [0..1] Primitive<DeviceStatus>;
+    with_type: r#type [0..1] CodeableConcept;
+    with_lot_number: lot_number [0..1] Primitive<Text>;
+    with_manufacturer: manufacturer [0..1] Primitive<Text>;
+    with_manufacture_date: manufacture_date [0..1] Primitive<DateTime>;
+    with_expiration_date: expiration_date [0..1] Primitive<DateTime>;
+    with_model: model [0..1] Primitive<Text>;
+    with_version: version [0..1] Primitive<Text>;
+    with_patient: patient [0..1] Reference<target::Patient>;
+    with_owner: owner [0..1] Reference<target::Organization>;
+    with_contact: contact [0..*] ContactPoint;
+    with_location: location [0..1] Reference<target::Location>;
+    with_url: url [0..1] Primitive<Uri>;
+    with_note: note [0..*] Annotation;
+    with_safety: safety [0..*] CodeableConcept;
+} }
+
+referred!(Device: Device Any Signer);
 
 backbone! {
     /// The unique device identifier (UDI) of a [`Device`], and how it was read.

@@ -55,6 +55,44 @@ macro_rules! resource {
     };
 }
 
+/// Declares methods that set an optional element, or add to one that repeats, and give the value back.
+macro_rules! with {
+    ($Name:ident { $($method:ident: $field:ident $card:tt $ty:ty;)* }) => {
+        impl $Name {
+            $( with!(@one $method $field $card $ty); )*
+        }
+    };
+    (@one $method:ident $field:ident [0..*] $ty:ty) => {
+        #[doc = concat!("The same with one more value of `", stringify!($field), "`.")]
+        #[must_use]
+        pub fn $method(mut self, value: impl Into<$ty>) -> Self {
+            self.$field.push(value.into());
+            self
+        }
+    };
+    (@one $method:ident $field:ident [0..1] $ty:ty) => {
+        #[doc = concat!("The same with this `", stringify!($field), "`.")]
+        #[must_use]
+        pub fn $method(mut self, value: impl Into<$ty>) -> Self {
+            self.$field = Some(value.into());
+            self
+        }
+    };
+}
+
+/// References to a resource by its logical id. One to a resource without an id has no address, and is not valid.
+macro_rules! referred {
+    ($Name:ident: $($target:ident)*) => { $(
+        impl From<&$Name> for $crate::datatype::Reference<$crate::datatype::target::$target> {
+            fn from(resource: &$Name) -> Self {
+                let id = resource.id.as_ref().and_then(|id| id.get());
+                let literal = id.and_then(|id| Self::to(&format!("{}/{id}", stringify!($Name))).ok());
+                literal.unwrap_or_default()
+            }
+        }
+    )* };
+}
+
 fn is_versioned(meta: Option<&crate::datatype::Meta>) -> bool {
     meta.is_some_and(|meta| meta.version_id.is_some() || meta.last_updated.is_some())
 }

@@ -168,8 +168,9 @@ pub(super) async fn admit(app: &UpdateServer, tenant: &Tenant, device: &Id) -> s
     if app.tenants.has(tenant).await.map_err(ReceiveError::Ledger)? {
         return Ok(());
     }
-    let device = Key::new(ResourceType::Device, device.as_str()).map_err(|_| ReceiveError::NoSuchDevice)?;
-    match app.tenanted(tenant).read(&device).await {
+    let none = || ReceiveError::NoSuchDevice { device: device.clone() };
+    let key = Key::new(ResourceType::Device, device.as_str()).map_err(|_| none())?;
+    match app.tenanted(tenant).read(&key).await {
         Ok(_) => {
             files::check(app, tenant).await.map_err(|error| match error {
                 UpkeepError::Mismatch(mismatch) => ReceiveError::StoreMismatch(mismatch),
@@ -177,7 +178,7 @@ pub(super) async fn admit(app: &UpdateServer, tenant: &Tenant, device: &Id) -> s
             })?;
             app.tenants.note(tenant).await.map_err(ReceiveError::Ledger)
         }
-        Err(StoreError::NotFound | StoreError::Gone { .. }) => Err(ReceiveError::NoSuchDevice),
+        Err(StoreError::NotFound | StoreError::Gone { .. }) => Err(none()),
         Err(error) => Err(ReceiveError::Resources(error)),
     }
 }

@@ -125,7 +125,7 @@ where
             Err(error) => {
                 if matches!(
                     error,
-                    ReceiveError::Unresolved(_) | ReceiveError::UnfitTarget(_) | ReceiveError::NoSuchDevice
+                    ReceiveError::Unresolved(_) | ReceiveError::UnfitTarget(_) | ReceiveError::NoSuchDevice { .. }
                 ) {
                     let lost = session.step(seen, &Input::TargetLost).await;
                     if lost.is_ok() {

@@ -3,7 +3,7 @@
 use super::StoreMismatch;
 use crate::containment::{SelectError, Unfit};
 use crate::manifest::{self, ArtifactName, ManifestError, SignatureError, VersionScheme};
-use crate::primitive::Code;
+use crate::primitive::{Code, Id};
 use crate::store::{Applied, Sha256, StoreError};
 use crate::update::ingest::{NotAcceptable, Reason};
 
@@ -44,8 +44,11 @@ pub enum ReceiveError {
     #[error("the component of the update was deleted")]
     ComponentDeleted,
     /// The tenant has no such device: it never had, it was deleted, or it is another tenant's.
-    #[error("the device was not found")]
-    NoSuchDevice,
+    #[error("there is no device `{device}`")]
+    NoSuchDevice {
+        /// The id that was asked for.
+        device: Id,
+    },
     /// No component is meant, or more than one may be.
     #[error(transparent)]
     Unresolved(#[from] SelectError),
@@ -173,7 +176,7 @@ impl ReceiveError {
     pub fn applied(&self) -> Applied {
         match self {
             Self::Resources(error) | Self::Ledger(error) => error.applied(),
-            Self::NoSuchDevice
+            Self::NoSuchDevice { .. }
             | Self::ComponentDeleted
             | Self::Unresolved(_)
             | Self::UnfitTarget(_)

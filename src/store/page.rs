@@ -37,7 +37,7 @@ pub struct Page<T> {
 /// assert!("v1.AAAA".parse::<PageToken>().is_ok());
 /// assert!("v1.AA/AA".parse::<PageToken>().is_err());
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, SerializeDisplay, DeserializeFromStr)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 pub struct PageToken(Arc<str>);
 
 impl PageToken {

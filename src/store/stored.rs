@@ -1,14 +1,16 @@
 //! The typed resources that a store keeps, and how they become bodies and index entries.
 
 use super::{
-    IndexEntries, Key, Precondition, ResourceStore, ResourceType, Result, StoreError, TenantResources, Version, Write,
+    AtomicScope, CommitError, Criterion, IndexEntries, Key, Precondition, ResourceStore, ResourceType, Result, Search,
+    StoreError, TenantResources, ValidWrite, Version, Write,
 };
 use crate::datatype::Meta;
 use crate::element::{ReadMode, Value as _, Writer};
 use crate::primitive::{Id, Instant};
-use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource, member};
+use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, Resource, member};
 use crate::search::value::index_entries;
 use crate::validate::Valid;
+use std::collections::BTreeSet;
 
 /// A resource of a type that stores keep, or a [`Resource`] that may be one.
 ///
@@ -187,6 +189,82 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     pub async fn get<T: Stored>(&self, id: &str) -> Result<(T, Version)> {
         let version = self.read(&Key::new(T::TYPE, id)?).await?;
         Ok((T::from_version(&version)?, version))
+    }
+
+    /// The resources of a type that meet all of the criteria, typed, each with the version that the store knows it by.
+    ///
+    /// Everything is held in memory: the criteria must bound it.
+    ///
+    /// ```
+    /// # use fhir_devices::{Device, Valid, backend::Memory, store::{Criterion, TenantResources}};
+    /// # use std::sync::Arc;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
+    /// # let json = br#"{"resourceType":"Device","id":"pump","identifier":[{"system":"urn:sn","value":"7"}]}"#;
+    /// # store.create(&Valid::new(Device::from_json(json)?)?).await?;
+    /// let pumps = store.find::<Device>([Criterion::identifier("urn:sn|7".parse()?)]).await?;
+    /// assert_eq!(pumps[0].0.id.as_ref().unwrap().get().unwrap(), "pump");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`search`](Self::search); [`StoreError::Corrupt`].
+    pub async fn find<T: Stored>(&self, criteria: impl IntoIterator<Item = Criterion>) -> Result<Vec<(T, Version)>> {
+        let search = criteria.into_iter().fold(Search::new(T::TYPE), Search::and);
+        let found = self.all(search).await?;
+        found.into_iter().map(|version| Ok((T::from_version(&version)?, version))).collect()
+    }
+
+    /// Creates or replaces the resource of every entry of a Bundle, whatever its kind, under the ids that they have, and gives
+    /// their versions in the order of the entries. Nothing that they refer to is changed.
+    ///
+    /// It is one commit, all or nothing, where the store takes as many writes in one; otherwise several, one after another.
+    ///
+    /// ```
+    /// # use fhir_devices::{Bundle, DeviceComponent, Valid, backend::Memory, store::TenantResources};
+    /// # use std::sync::Arc;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
+    /// # let json = br#"{"resourceType":"Bundle","type":"collection","entry":[
+    /// #     {"resource":{"resourceType":"Device","id":"pump"}},
+    /// #     {"resource":{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"type":{"text":"MDS"}}}]}"#;
+    /// store.import(&Valid::new(Bundle::from_json(json)?)?).await?;
+    /// assert_eq!(store.find::<DeviceComponent>(None).await?.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`], before anything is written, for a resource that has no id, is of a type that is not stored, or
+    /// is there twice; otherwise as [`commit`](Self::commit). The index is that of the resource in the Bundle.
+    pub async fn import(&self, bundle: &Valid<Bundle>) -> Result<Vec<Version>, CommitError> {
+        let mut keys = BTreeSet::new();
+        let mut writes = Vec::new();
+        for (at, resource) in bundle.resources().enumerate() {
+            // It was validated with its Bundle.
+            let write = ValidWrite::entry(resource).map_err(|error| CommitError::at(at, error))?;
+            if !keys.insert(write.key.clone()) {
+                let twice = StoreError::invalid(format!("the Bundle has {} twice", write.key));
+                return Err(CommitError::at(at, twice));
+            }
+            writes.push(write);
+        }
+        let can = self.capabilities();
+        let most = if can.atomic == AtomicScope::Key { 1 } else { can.max_writes.max(1) };
+        let mut made = Vec::with_capacity(writes.len());
+        while !writes.is_empty() {
+            let rest = writes.split_off(most.min(writes.len()));
+            let before = made.len();
+            let part = self.commit(std::mem::replace(&mut writes, rest)).await;
+            made.extend(part.map_err(|refused| CommitError {
+                index: refused.index.map(|index| index + before),
+                error: refused.error,
+            })?);
+        }
+        Ok(made)
     }
 
     /// Writes a valid resource under its id.

@@ -1,6 +1,7 @@
 //! What a handle of a tenant writes: a valid resource, or a deletion.
 
 use super::{Key, Precondition, Result, Storable, Stored, Version, Write, WriteId};
+use crate::resource::Resource;
 use crate::validate::Valid;
 use std::ops::Deref;
 
@@ -45,6 +46,11 @@ impl ValidWrite {
     #[must_use]
     pub fn with_id(self, id: WriteId) -> Self {
         Self(self.0.with_id(id))
+    }
+
+    /// The write of a resource of a valid Bundle.
+    pub(super) fn entry(resource: &Resource) -> Result<Self> {
+        resource.to_write(Precondition::None).map(Self)
     }
 
     /// The write of a resource over the version that it was read from, with updates of ours attached, marked or taken off.

@@ -284,9 +284,36 @@ fn read_file(attachment: &Attachment) -> Option<UpdateFile> {
 /// assert_eq!(available(&component).count(), 0);
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
-pub fn available(component: &DeviceComponent) -> impl Iterator<Item = Result<AvailableUpdate, NotAnUpdate>> + '_ {
+///
+/// They are not borrowed from the component, which may be changed meanwhile:
+///
+/// ```
+/// # use fhir_devices::{DeviceComponent, update::{available, detach}};
+/// fn clear(component: &mut DeviceComponent) {
+///     for update in available(component).flatten() {
+///         detach(component, update.id);
+///     }
+/// }
+/// ```
+pub fn available(
+    component: &DeviceComponent,
+) -> impl ExactSizeIterator<Item = Result<AvailableUpdate, NotAnUpdate>> + DoubleEndedIterator + use<> {
     let ours = component.extension.iter().filter(|extension| is_available_update(extension.url.as_str()));
-    ours.map(AvailableUpdate::from_extension)
+    ours.map(AvailableUpdate::from_extension).collect::<Vec<_>>().into_iter()
+}
+
+/// The update that is to be installed on a component: the one that is neither superseded nor withdrawn.
+///
+/// ```
+/// # use fhir_devices::{DeviceComponent, update::current};
+/// # let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"pump"}}"#;
+/// let component = DeviceComponent::from_json(json)?;
+/// assert_eq!(current(&component), None);
+/// # Ok::<(), fhir_devices::Report>(())
+/// ```
+#[must_use]
+pub fn current(component: &DeviceComponent) -> Option<AvailableUpdate> {
+    available(component).flatten().find(|update| update.status == UpdateStatus::Current)
 }
 
 /// Makes an update available for a component, and every current one before it superseded. All else is left as it is.

@@ -22,8 +22,8 @@ mod version_claim;
 mod version_downgrade;
 
 pub use available::{
-    AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, attach_under, available, detach,
-    is_available_update, make_current, withdraw,
+    AVAILABLE_UPDATE, AvailableUpdate, NotAnUpdate, UpdateFile, UpdateStatus, attach, attach_under, available, current,
+    detach, is_available_update, make_current, withdraw,
 };
 pub(crate) use available::{
     attach_beside, make_current_beside, may_have_updates, move_file, put_back, set_status, update_id,

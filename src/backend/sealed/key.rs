@@ -64,7 +64,9 @@ impl fmt::Debug for DataKey {
 /// # let _ = id;
 /// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde_with::SerializeDisplay, serde_with::DeserializeFromStr,
+)]
 pub struct KeyId(SmolStr);
 
 impl KeyId {

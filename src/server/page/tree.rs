@@ -5,6 +5,7 @@ use crate::containment::{Node, components};
 use crate::datatype::{CodeableConcept, Literal, Primitive, Reference, Target};
 use crate::nomenclature::Level;
 use crate::primitive::{Id, Instant, Text};
+use crate::resource::device_component::SpecType;
 use crate::resource::{Device, DeviceComponent, DeviceMetric};
 use crate::service::{IngestId, KnownDamage, LifecycleError, UpdateService};
 use crate::store::{BlobKey, Result, Search, Stored, Tenant, TenantResources};
@@ -280,15 +281,8 @@ fn operational(part: &DeviceComponent) -> String {
 /// What the production specifications say about software and firmware.
 fn revisions(part: &DeviceComponent) -> impl Iterator<Item = (&'static str, &str)> {
     part.production_specification.iter().filter_map(|specification| {
-        let kinds = &specification.spec_type.as_ref()?.coding;
-        let has = |wanted: &str| kinds.iter().any(|kind| kind.is("http://hl7.org/fhir/specification-type", wanted));
-        let name = if has("software-revision") {
-            "software"
-        } else if has("firmware-revision") {
-            "firmware"
-        } else {
-            return None;
-        };
+        let kinds = [(SpecType::SoftwareRevision, "software"), (SpecType::FirmwareRevision, "firmware")];
+        let (_, name) = kinds.into_iter().find(|(of, _)| specification.is_about(*of))?;
         Some((name, value(&specification.production_spec)?))
     })
 }

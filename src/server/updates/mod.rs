@@ -260,7 +260,7 @@ fn refusal(error: &ReceiveError) -> Problem {
     use StatusCode as S;
     let new = |status, kind, rule| Problem::new(status, kind, rule, error);
     match error {
-        ReceiveError::NoSuchDevice => new(S::NOT_FOUND, Kind::NotFound, "no-such-device"),
+        ReceiveError::NoSuchDevice { .. } => new(S::NOT_FOUND, Kind::NotFound, "no-such-device"),
         ReceiveError::ComponentDeleted => new(S::GONE, Kind::NotFound, "component-deleted"),
         ReceiveError::Unresolved(unresolved) => unresolvable(unresolved),
         ReceiveError::UnfitTarget(_) => new(S::UNPROCESSABLE_ENTITY, Kind::BusinessRule, "unfit-target"),
