@@ -8,8 +8,8 @@ use super::record::{MOST, Marks, NONE, Nodes, Origin, Record, Target, Tie};
 use super::slots::{BATCH, Key, NO_KEY};
 use super::tree::Tree;
 use crate::datatype::{Literal, plain_id};
-use crate::reference::OwnBase;
 use crate::reference::item::{self, Item, Pointer, token};
+use crate::reference::{OwnBase, decoded};
 use crate::resource::{Bundle, DeviceComponent, Resource};
 
 /// Gathers resources, in any order, and makes a [`Tree`] of them.
@@ -247,26 +247,27 @@ fn follow<'a>(
     wanted: Target,
 ) -> (Tie, u32) {
     let (Some(pointer), Some(origin)) = (pointer, nodes.origin(at)) else { return (Tie::Absent, NONE) };
-    let pointer = match pointer {
-        Pointer::Literal(literal) => Pointer::Literal(names.localize(literal)),
-        other => other,
-    };
     tied(match pointer {
         Pointer::Words => Err(Tie::Missing),
         Pointer::Logical(identifier) => match token(identifier) {
             Some(token) => names.by_identifier(nodes, wanted, token),
             None => Err(Tie::Missing),
         },
-        Pointer::Literal(Literal::Contained { id }) => {
-            let container = if origin.container == NONE { at } else { origin.container };
-            let holder = nodes.item(container).map(Item::contained).unwrap_or_default();
-            names.contained(nodes, wanted, container, id).map_err(|tie| match tie {
-                Tie::Missing if holder.iter().any(|resource| resource.id() == Some(id)) => Tie::WrongType,
-                tie => tie,
-            })
+        Pointer::Literal(literal) => {
+            let decoded = decoded(literal);
+            match names.localize(decoded.as_deref().map_or(literal, Literal::parse)) {
+                Literal::Contained { id } => {
+                    let container = if origin.container == NONE { at } else { origin.container };
+                    let holder = nodes.item(container).map(Item::contained).unwrap_or_default();
+                    names.contained(nodes, wanted, container, id).map_err(|tie| match tie {
+                        Tie::Missing if holder.iter().any(|resource| resource.id() == Some(id)) => Tie::WrongType,
+                        tie => tie,
+                    })
+                }
+                Literal::Urn(url) | Literal::Other(url) => names.by_url(nodes, wanted, url),
+                literal => names.restful(nodes, keys, wanted, origin.space, literal),
+            }
         }
-        Pointer::Literal(Literal::Urn(url) | Literal::Other(url)) => names.by_url(nodes, wanted, url),
-        Pointer::Literal(literal) => names.restful(nodes, keys, wanted, origin.space, literal),
     })
 }
 

@@ -5,7 +5,7 @@ use super::slots::{BATCH, Key, NO_KEY, Slots, mixed};
 use crate::reference::item::{Item, Pointer, token};
 
 use crate::datatype::Literal;
-use crate::reference::{OwnBase, localize};
+use crate::reference::{OwnBase, decoded, localize};
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -117,7 +117,8 @@ impl<'a> Names<'a> {
 
     /// Whether a reference to a device that is not here is to one of this id, at the service of the resources.
     pub(super) fn is_device(&self, literal: Literal<'_>, device: &str) -> bool {
-        let literal = self.localize(literal);
+        let decoded = decoded(literal);
+        let literal = self.localize(decoded.as_deref().map_or(literal, Literal::parse));
         // Without an own base, documents tell by their addresses where they are from.
         let is_here = match literal {
             Literal::Absolute { .. } => self.own.is_none() && !self.bases.is_empty(),
@@ -282,7 +283,7 @@ impl<'a> Names<'a> {
         keys: &[Keys],
         wanted: Target,
         from: Space,
-        literal: Literal<'a>,
+        literal: Literal<'_>,
     ) -> Result<u32, Tie> {
         let (Some(named), Some(id)) = (literal.resource_type(), literal.id()) else { return Err(Tie::Missing) };
         if named != wanted.type_name() {
@@ -334,7 +335,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn version(&mut self, nodes: &Nodes<'a>, name: Named<'a>, version: &'a str) -> Result<u32, Tie> {
+    fn version(&mut self, nodes: &Nodes<'a>, name: Named<'_>, version: &str) -> Result<u32, Tie> {
         if self.versions.is_none() {
             let mut all = HashMap::new();
             for at in (0..).take(nodes.len()) {
@@ -387,7 +388,8 @@ impl<'a> Names<'a> {
     fn far_key(&self, nodes: &Nodes<'a>, at: u32, from: Space) -> Option<Key> {
         let item = nodes.item(at)?;
         let Pointer::Literal(literal) = item.source()? else { return None };
-        Some(match self.localize(literal) {
+        let decoded = decoded(literal);
+        Some(match self.localize(decoded.as_deref().map_or(literal, Literal::parse)) {
             Literal::Relative { id, .. } => within(self.key(id), from, Target::Device),
             Literal::Absolute { base, id, .. } => match self.bases.get(base) {
                 Some(space) => within(self.key(id), *space, Target::Device),

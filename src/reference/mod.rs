@@ -29,5 +29,5 @@ pub use item::Item;
 pub use later::Then;
 pub use links::{Links, Typed, resolve, resolve_later};
 pub use own_base::OwnBase;
-pub(crate) use own_base::{indexed, localize};
+pub(crate) use own_base::{decoded, indexed, localize};
 pub use resolve::{Chain, Contained, End, Link, Resolution, Resolve, ResolveLater, Resolving, ancestors};

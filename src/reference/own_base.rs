@@ -48,7 +48,8 @@ impl OwnBase {
         *self.given == *base || self.place.as_ref().is_some_and(|own| place(base).is_some_and(|place| place == **own))
     }
 
-    /// The reference as a relative one, where it is to this service; else as it is.
+    /// The reference as a relative one, where it is to this service; else as it is. Of a URL whose type or id is
+    /// percent-encoded, [`normal`](Self::normal) gives the form that is meant.
     #[must_use]
     pub fn localize<'t>(&self, literal: Literal<'t>) -> Literal<'t> {
         match without_slash(literal) {
@@ -59,11 +60,30 @@ impl OwnBase {
         }
     }
 
+    /// What a URL has after this base, without the slash between them; nothing where it is not below this base.
+    ///
+    /// ```
+    /// use fhir_devices::reference::OwnBase;
+    /// let own = OwnBase::new("https://updates.example/ward/fhir");
+    /// assert_eq!(own.below("http://updates.example:80/w%61rd/fhir/Device?model=P9"), Some("Device?model=P9"));
+    /// assert_eq!(own.below("https://updates.example/ward/fhir2/Device"), None);
+    /// ```
+    #[must_use]
+    pub fn below<'u>(&self, url: &'u str) -> Option<&'u str> {
+        // Another spelling of the base has as many slashes.
+        let slashes = self.given.matches('/').count();
+        let end = url.match_indices('/').nth(slashes).map_or(url.len(), |(at, _)| at);
+        let (base, rest) = (url.get(..end)?, url.get(end..)?);
+        self.is(base).then(|| rest.trim_start_matches('/'))
+    }
+
     /// The text of a reference in the one form in which references are compared: relative where it is to this service, in
     /// the form of the index otherwise, and without a version.
     #[must_use]
     pub fn normal(&self, text: &str) -> String {
-        indexed(self.localize(Literal::parse(text)))
+        let literal = Literal::parse(text);
+        let decoded = decoded(literal);
+        indexed(self.localize(decoded.as_deref().map_or(literal, Literal::parse)))
     }
 
     /// Every form in which the index may hold a reference to `relative`, as in `Device/pump`: relative, and absolute by this
@@ -97,9 +117,21 @@ pub(crate) fn localize<'t>(own: Option<&OwnBase>, literal: Literal<'t>) -> Liter
     own.map_or(literal, |own| own.localize(literal))
 }
 
+/// A URL whose type or id is percent-encoded without need, as it is without that; nothing for any other reference.
+pub(crate) fn decoded(literal: Literal<'_>) -> Option<String> {
+    let Literal::Other(text) = literal else { return None };
+    if !text.contains('%') || !(text.starts_with("http://") || text.starts_with("https://")) {
+        return None;
+    }
+    let text = unescaped(text);
+    let is_restful = matches!(without_slash(Literal::parse(&text)), Literal::Absolute { .. });
+    is_restful.then_some(text)
+}
+
 /// The form in which the index holds a reference: without a version, and absolute URLs with their base in one spelling.
 pub(crate) fn indexed(literal: Literal<'_>) -> String {
-    match without_slash(literal) {
+    let decoded = decoded(literal);
+    match without_slash(decoded.as_deref().map_or(literal, Literal::parse)) {
         Literal::Relative { resource_type, id, .. } => format!("{resource_type}/{id}"),
         Literal::Absolute { base, resource_type, id, .. } => match (place(base), base.split_once(':')) {
             (Some(place), Some((scheme, _))) => {
@@ -176,6 +208,10 @@ mod tests {
             "http://updates.example:80/ward/fhir/Device/p/",
             "https://updates.example/w%61rd/%66hir/Device/p",
             "https://updates.example/icu/../ward/fhir/Device/p",
+            "https://updates.example/ward/fhir/Device/%70",
+            "https://updates.example/ward/fhir/%44evice/p",
+            "http://updates.example:80/w%61rd/fhir/Device/%70/_history/%32",
+            "https://updates.example/ward/fhir/Device/%70/",
         ] {
             assert_eq!(own.normal(text), "Device/p", "{text}");
         }
@@ -189,6 +225,8 @@ mod tests {
             "https://updates.example:8443/ward/fhir/Device/p",
             "https://updates.example/ward/fhir2/Device/p",
             "https://updates.example/ward%2Ffhir/Device/p",
+            "https://updates.example/ward/fhir/Device%2Fp",
+            "https://updates.example/ward/fhir/Device/p%3Fx",
             "https://x@updates.example/ward/fhir/Device/p",
             "https://updates.example.org/ward/fhir/Device/p",
             "https://updates.example/Device/p",
@@ -207,6 +245,7 @@ mod tests {
             "http://updates.example:80/ward/fhir/Device/p",
             "https://Updates.example/ward/fhir//Device/p/_history/1",
             "https://updates.example/ward/%66hir/Device/p/",
+            "https://updates.example/ward/fhir/Device/%70",
         ] {
             assert!(forms.contains(&indexed(Literal::parse(text))), "{text}");
         }

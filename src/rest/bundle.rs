@@ -9,6 +9,7 @@ use crate::code::{BundleType, HttpVerb};
 use crate::convert;
 use crate::issue::{Kind, Report};
 use crate::primitive::{Instant, Text};
+use crate::reference::OwnBase;
 use crate::resource::bundle::Entry;
 use crate::resource::{Bundle, Resource};
 use crate::store::{ResourceStore, Version};
@@ -31,7 +32,7 @@ pub(super) struct Asked {
 
 impl Asked {
     /// Reads an entry of a Bundle in which no error was found but in other entries.
-    fn read(entry: Entry, place: String, base: &str, prefer: &'static str) -> Result<Self> {
+    fn read(entry: Entry, place: String, base: &OwnBase, prefer: &'static str) -> Result<Self> {
         let Some(request) = entry.request else {
             return Err(Problem::new(400, Kind::Required, "entry-request", "the entry has no request"));
         };
@@ -39,7 +40,7 @@ impl Asked {
             return Err(Problem::new(400, Kind::Required, "entry-request", "the request has no method"));
         };
         let url = request.url.value.map(|url| url.as_str().to_owned()).unwrap_or_default();
-        let relative = url.strip_prefix(base).unwrap_or(&url).trim_start_matches('/');
+        let relative = base.below(&url).unwrap_or(&url).trim_start_matches('/');
         let (path, query) = relative.split_once('?').unwrap_or((relative, ""));
         let address = Address::read(path)?;
         let mut asked = Request::new(method.as_str(), path.to_owned()).query(query.to_owned());
@@ -91,7 +92,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             let faulty = faults.remove(&at).map(|report| self.not_taken(report));
             let read = match faulty {
                 Some(problem) => Err(problem),
-                None => match Asked::read(entry, place.clone(), self.base.as_str(), prefer) {
+                None => match Asked::read(entry, place.clone(), &self.base, prefer) {
                     Ok(asked) => self.asked_in(version, asked).await,
                     Err(problem) => Err(problem),
                 }

@@ -1,6 +1,7 @@
 //! What goes back to the client: the library's answers as HTTP, and every fault as an OperationOutcome.
 
 use crate::issue::Kind;
+use crate::primitive::CanonicalBase;
 use crate::rest;
 use crate::store::StoreError;
 use axum::body::{Body, Bytes};
@@ -64,8 +65,23 @@ pub(super) fn report_fault(error: &(dyn std::error::Error + 'static)) {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Answer {
-        of_library(self.0.into_response())
+        let mut answer = of_library(self.0.clone().into_response());
+        answer.extensions_mut().insert(Told(self.0));
+        answer
     }
+}
+
+/// The problem that an answer tells.
+#[derive(Clone)]
+struct Told(rest::Problem);
+
+/// Writes the code system of rule keys under the base of the service, in the problem that an answer tells.
+pub(super) fn under(base: &CanonicalBase, mut answer: Answer) -> Answer {
+    let Some(Told(problem)) = answer.extensions_mut().remove::<Told>() else { return answer };
+    let told = problem.under(base).into_response();
+    set(&mut answer, header::CONTENT_LENGTH, told.body.len());
+    *answer.body_mut() = stream(told.body);
+    answer
 }
 
 /// An answer of the library, as HTTP carries it.

@@ -171,6 +171,11 @@ pub(super) async fn protect(mut answer: Response) -> Response {
     answer
 }
 
+/// Writes the library's own URLs in outcomes under the base of this service.
+pub(super) async fn name_rules(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    super::answer::under(&app.canonical, next.run(request).await)
+}
+
 /// Lets those through who may ask for what they ask for.
 pub(super) async fn enter(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();

@@ -393,6 +393,7 @@ impl UpdateServer {
             .method_not_allowed_fallback(not_this_way)
             .layer(from_fn_with_state(app.clone(), guard::enter))
             .merge(health::routes())
+            .layer(from_fn_with_state(app.clone(), guard::name_rules))
             .layer(map_response(guard::protect))
             .layer(from_fn_with_state(app.clone(), metrics::observe))
             .with_state(app)

@@ -5,7 +5,7 @@ use crate::containment::{Gather, Selector, select_of};
 use crate::datatype::Extension;
 use crate::primitive::{CanonicalBase, Id};
 use crate::reference::Literal;
-use crate::reference::{OwnBase, localize};
+use crate::reference::{OwnBase, decoded, localize};
 use crate::resource::{DeviceComponent, Resource};
 use crate::store::{
     Key, ResourceStore, ResourceType, Result as StoreResult, StoreError, Stored, TenantResources, ValidWrite, Version,
@@ -53,11 +53,12 @@ pub(super) struct Target<'a, R: ?Sized> {
 
 impl<R: ResourceStore + ?Sized> Target<'_, R> {
     async fn device_members(&self) -> Result<DeviceMembers, ReceiveError> {
+        let none = || ReceiveError::NoSuchDevice { device: self.device.clone() };
         let no_device = |error| match error {
-            StoreError::NotFound | StoreError::Gone { .. } => ReceiveError::NoSuchDevice,
+            StoreError::NotFound | StoreError::Gone { .. } => none(),
             error => ReceiveError::Resources(error),
         };
-        let device = Key::new(ResourceType::Device, self.device.as_str()).map_err(|_| ReceiveError::NoSuchDevice)?;
+        let device = Key::new(ResourceType::Device, self.device.as_str()).map_err(|_| none())?;
         let found = self.resources.read(&device).await.map_err(no_device)?;
         let device_members = self.resources.device_members(&device, &[ResourceType::DeviceComponent]).await;
         let components =
@@ -138,8 +139,10 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
 
     fn owns(&self, component: &DeviceComponent) -> bool {
         let Some(source) = &component.source else { return true };
-        let literal = source.literal().map(|literal| localize(self.resources.own_base(), literal));
-        matches!(literal, Some(Literal::Relative { id, .. }) if id == self.device.as_str())
+        let Some(literal) = source.literal() else { return false };
+        let decoded = decoded(literal);
+        let literal = localize(self.resources.own_base(), decoded.as_deref().map_or(literal, Literal::parse));
+        matches!(literal, Literal::Relative { id, .. } if id == self.device.as_str())
     }
 
     /// Writes the reference, if the component is as it was seen. All else in it stays as it is, `foreign` updates included.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::containment::{Gather, Tree};
 use crate::datatype::Literal;
-use crate::reference::{Link, OwnBase, Resolution, ResolveLater, Resolving, localize};
+use crate::reference::{Link, OwnBase, Resolution, ResolveLater, Resolving, decoded, localize};
 use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -56,7 +56,9 @@ impl<S: ResourceStore + ?Sized> InStore<S> {
     /// What is asked of the store, or the answer that needs no store.
     fn ask(&self, link: &Link<'_>) -> Result<(Key, Option<VersionId>), Resolution<Resource>> {
         let refuse = |reason| Resolution::NotAllowed { reason };
-        let (resource_type, id, version) = match link.literal.map(|literal| localize(self.store.own_base(), literal)) {
+        let decoded = link.literal.and_then(decoded);
+        let literal = decoded.as_deref().map(Literal::parse).or(link.literal);
+        let (resource_type, id, version) = match literal.map(|literal| localize(self.store.own_base(), literal)) {
             Some(Literal::Relative { resource_type, id, version }) => (resource_type, id, version),
             Some(Literal::Absolute { .. }) => return Err(refuse("it is at another service")),
             Some(Literal::Contained { .. }) => {
@@ -213,7 +215,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
             device_members.extend(self.found(ResourceType::DeviceComponent, Criterion::AnyId(wanted)).await?);
         }
         // A component that belongs to another device has its own kin.
-        let of_device = Literal::Relative { resource_type: "Device", id: device.id(), version: None };
+        let of_device = device.to_string();
         let mut from = 0;
         loop {
             let holders = device_members.iter().skip(from).filter(|(resource, version)| {
@@ -247,18 +249,18 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         }
     }
 
-    /// The literal of the source, where there is a source at all; relative where it is of this store.
-    fn source<'r>(&self, resource: &'r Resource) -> Option<Literal<'r>> {
+    /// The source, where there is one at all, whichever version it names; relative where it is of this store.
+    fn source(&self, resource: &Resource) -> Option<String> {
         let source = match resource {
             Resource::DeviceComponent(component) => component.source.as_ref(),
             Resource::DeviceMetric(metric) => metric.source.as_ref(),
             _ => None,
         };
-        let literal = localize(self.own_base(), source?.literal().unwrap_or(Literal::Other("")));
-        // Whichever version of the device it names.
-        Some(match literal {
-            Literal::Relative { resource_type, id, .. } => Literal::Relative { resource_type, id, version: None },
-            other => other,
+        let literal = source?.literal().unwrap_or(Literal::Other(""));
+        let decoded = decoded(literal);
+        Some(match localize(self.own_base(), decoded.as_deref().map_or(literal, Literal::parse)) {
+            Literal::Relative { resource_type, id, .. } => format!("{resource_type}/{id}"),
+            other => other.to_string(),
         })
     }
 
@@ -269,7 +271,9 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
             Resource::DeviceMetric(metric) => metric.parent.as_ref(),
             _ => None,
         };
-        match localize(self.own_base(), parent?.literal()?) {
+        let literal = parent?.literal()?;
+        let decoded = decoded(literal);
+        match localize(self.own_base(), decoded.as_deref().map_or(literal, Literal::parse)) {
             Literal::Relative { id, .. } => Some(id.into()),
             _ => None,
         }

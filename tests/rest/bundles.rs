@@ -483,3 +483,20 @@ async fn a_transaction_that_is_overtaken_is_tried_again() {
     assert_eq!(statuses(&send(&client, &body).await), ["201 Created"]);
     assert_eq!(client.refused("POST ", &[], &body, 412).await, ["already-exists"]);
 }
+
+#[tokio::test]
+async fn entry_url_is_recognised_in_every_spelling_of_the_base() {
+    let client = Client::new();
+    client.put(&json!({"resourceType": "Device", "id": "d"})).await;
+    let urls = ["https://here.example/ward/fhir/Device/d", "http://HERE.example:80/w%61rd/fhir/Device/%64"];
+    let entries: Vec<Value> = urls.iter().map(|url| entry("GET", url)).collect();
+    let bundle = json!({"resourceType": "Bundle", "type": "batch", "entry": entries});
+    let answer = json(&client.send("POST ", &[], &bundle.to_string()).await);
+    for at in 0..urls.len() {
+        assert_eq!(answer["entry"][at]["resource"]["id"], "d", "{answer}");
+    }
+    let elsewhere = json!({"resourceType": "Bundle", "type": "batch",
+        "entry": [entry("GET", "https://there.example/ward/fhir/Device/d")]});
+    let answer = json(&client.send("POST ", &[], &elsewhere.to_string()).await);
+    assert!(answer["entry"][0]["response"]["status"].as_str().unwrap().starts_with('4'), "{answer}");
+}

@@ -69,3 +69,24 @@ fn child_of_an_absolute_parent_with_a_foreign_source_is_no_target() {
     let refused = receive(&service, submission(Selector::Level(Level::Channel)), firmware());
     assert!(matches!(refused, Err(ReceiveError::Unresolved(_))), "{refused:?}");
 }
+
+#[test]
+fn percent_encoded_id_in_an_own_url_is_recognised() {
+    for device in ["Device/m%6Fnitor", "%44evice/monitor", "Device/%6donitor/_history/1"] {
+        let (memory, service) = absolute(BASE);
+        for (id, code, display, parent) in MONITOR {
+            let json = component(id, code, display, parent).body();
+            let json = json.replace("Device/monitor", &format!("{BASE}/{device}"));
+            let json = json.replace("DeviceComponent/", &format!("{BASE}/DeviceCompon%65nt/"));
+            put(&*memory, &ours(), &DeviceComponent::from_json(json.as_bytes()).unwrap(), Precondition::Exists);
+        }
+        let received = receive(&service, submission(Selector::Level(Level::Channel)), firmware()).unwrap();
+        assert_eq!(received.component.logical_id().unwrap(), "lead-1", "{device}");
+        let server = Server::new(resources(&memory), BASE);
+        let tree = block_on(server.store().device_tree("monitor")).unwrap();
+        assert_eq!((tree.resources.len(), tree.tree().root_components().count()), (5, 1), "{device}");
+        let search = Request::new("GET", "DeviceComponent").query("source=monitor");
+        let found = block_on(server.handle(&search));
+        assert!(String::from_utf8_lossy(&found.body).contains(r#""total":4"#), "{device}");
+    }
+}

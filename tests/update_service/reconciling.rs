@@ -4,6 +4,7 @@ use super::client::{Form, Service};
 use super::keeping::eventually;
 use fhir_devices::DeviceComponent;
 use fhir_devices::backend::Memory;
+use fhir_devices::primitive::CanonicalBase;
 use fhir_devices::server::{self, Stores, UpdateServer, serve};
 use fhir_devices::store::*;
 use serde_json::json;
@@ -122,4 +123,26 @@ async fn the_keeper_mends_what_a_foreign_writer_did_and_counts_it() {
     assert!(service.get("/ward/audit").await.text().contains("\"reference-removed\""));
     stop.send(()).unwrap();
     serving.await.unwrap().unwrap();
+}
+
+/// Refusals of every route, also of those that are no part of the FHIR API.
+#[tokio::test]
+async fn outcomes_have_the_canonical_base_of_the_service() {
+    let base = "https://acme.example/fhir";
+    let memory = Arc::new(Memory::new());
+    let service =
+        Service::with(|address| over(&memory, address).with_canonical_base(CanonicalBase::new(base).unwrap())).await;
+    for path in [
+        "/ward/fhir/Device/none",
+        "/ward/updates/none",
+        "/nowhere/at/all",
+        "/blobs/ward/sha256/x/y",
+        "/Ward!/fhir/Device",
+    ] {
+        let refused = service.get(path).await;
+        assert!(refused.status >= 400, "{path}");
+        let system = refused.json()["issue"][0]["details"]["coding"][0]["system"].as_str().unwrap().to_owned();
+        assert!(system.starts_with(base), "{path}: {system}");
+        assert_eq!(refused.header("content-length").unwrap(), refused.body.len().to_string());
+    }
 }
