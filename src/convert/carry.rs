@@ -8,6 +8,8 @@ use std::borrow::Cow;
 /// An element that may have to be carried.
 pub(super) struct Row {
     pub(super) name: &'static str,
+    /// The member for the id and the extensions of a primitive.
+    under: &'static str,
     pub(super) repeats: bool,
     pub(super) shape: Shape,
 }
@@ -22,16 +24,26 @@ pub(super) enum Shape {
 
 macro_rules! value {
     ($name:literal, $type:literal) => {
-        Row { name: $name, repeats: false, shape: Shape::Value(concat!("value", $type), concat!("_value", $type)) }
+        Row {
+            name: $name,
+            under: concat!("_", $name),
+            repeats: false,
+            shape: Shape::Value(concat!("value", $type), concat!("_value", $type)),
+        }
     };
     ($name:literal, $type:literal, many) => {
-        Row { name: $name, repeats: true, shape: Shape::Value(concat!("value", $type), concat!("_value", $type)) }
+        Row {
+            name: $name,
+            under: concat!("_", $name),
+            repeats: true,
+            shape: Shape::Value(concat!("value", $type), concat!("_value", $type)),
+        }
     };
 }
 
 macro_rules! parts {
     ($name:literal, $rows:expr) => {
-        Row { name: $name, repeats: true, shape: Shape::Parts($rows) }
+        Row { name: $name, under: concat!("_", $name), repeats: true, shape: Shape::Parts($rows) }
     };
 }
 
@@ -129,7 +141,7 @@ pub(super) const DEVICE_R5: &[Row] = &[
     value!("endpoint", "Reference", many),
     parts!("gateway", CODEABLE_REFERENCE),
     value!("definition.concept", "CodeableConcept"),
-    Row { name: "definition", repeats: false, shape: Shape::Parts(CODEABLE_REFERENCE) },
+    Row { name: "definition", under: "_definition", repeats: false, shape: Shape::Parts(CODEABLE_REFERENCE) },
     value!("type", "CodeableConcept", many),
 ];
 
@@ -206,7 +218,7 @@ impl Row {
             Some(found) => vec![found],
         };
         let under = match self.shape {
-            Shape::Value(..) if !self.repeats => object.take(&under(self.name)),
+            Shape::Value(..) if !self.repeats => object.take(self.under),
             _ => None,
         };
         Taken { items, under }
@@ -221,7 +233,7 @@ impl Row {
             object.put(self.name, Json::Array(taken.items));
         } else {
             object.put_some(self.name, taken.items.into_iter().next());
-            object.put_some(under(self.name), taken.under);
+            object.put_some(self.under, taken.under);
         }
     }
 
@@ -422,7 +434,7 @@ pub(super) fn carry<'a>(
     ctx: &mut Context<'_>,
 ) {
     for row in rows {
-        if object.has(row.name) || object.has(&under(row.name)) {
+        if object.has(row.name) || object.has(row.under) {
             let element = format!("{owner}.{}", row.name);
             let taken = row.take(object, ctx, &element);
             carry_taken(object, row, taken, prefix, owner, detail, ctx);

@@ -4,6 +4,7 @@ use super::{Direction, Loss, Options, Step, Version};
 use crate::issue::{Issue, Kind, Path, Places, Report, Severity};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// The kinds of findings: their keys in the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +83,7 @@ pub(super) struct Finding {
     element: Cow<'static, str>,
     detail: Cow<'static, str>,
     /// The place of the resource.
-    base: String,
+    base: Rc<str>,
     component: bool,
     /// The place in the document of the earlier step, and in that of the later.
     from: Option<String>,
@@ -97,7 +98,7 @@ pub(super) struct Context<'o> {
     /// The version that the whole conversion leads to.
     pub(super) target: Version,
     /// The place of the resource that is being converted.
-    pub(super) base: String,
+    pub(super) base: Rc<str>,
     /// Whether that is a component.
     pub(super) component: bool,
     /// The ids of the Devices of R4 in the Bundle that are no components, where it is a Bundle.
@@ -117,7 +118,7 @@ impl<'o> Context<'o> {
             options,
             direction: Direction::Stu3ToR4,
             target,
-            base: String::new(),
+            base: Rc::from(""),
             component: false,
             devices: None,
             findings: Vec::new(),
@@ -138,7 +139,7 @@ impl<'o> Context<'o> {
             severity: key.severity().0,
             element: element.into(),
             detail: detail.into(),
-            base: self.base.clone(),
+            base: Rc::clone(&self.base),
             component: self.component,
             from,
             into,
@@ -170,7 +171,7 @@ impl<'o> Context<'o> {
 
     /// Records that the resource is of a type that is not converted.
     pub(super) fn refuse(&mut self, detail: String) {
-        self.find(Key::Unconverted, self.base.clone(), detail, Some(String::new()), None);
+        self.find(Key::Unconverted, self.base.to_string(), detail, Some(String::new()), None);
         if let Some(finding) = self.findings.last_mut() {
             finding.severity = Severity::Error;
         }
@@ -201,8 +202,13 @@ impl Finding {
         let place = |(version, root): (Version, &str), step: Step, at: Option<String>| {
             // Where the conversion has two steps, R4 is between them.
             let at = at.map(|at| if step.is(version) { at } else { in_version(&at, version, self.component) })?;
-            let parts = [Some(root), rest, Some(&*at).filter(|at| !at.is_empty())];
-            Some(parts.into_iter().flatten().collect::<Vec<_>>().join("."))
+            let mut place = String::with_capacity(root.len() + rest.map_or(0, str::len) + at.len() + 2);
+            place.push_str(root);
+            for part in rest.into_iter().chain(Some(&*at).filter(|at| !at.is_empty())) {
+                place.push('.');
+                place.push_str(part);
+            }
+            Some(place)
         };
         let [from, into] = self.direction.steps();
         issue.with_places(Places { source: place(source, from, self.from), target: place(target, into, self.into) })

@@ -236,7 +236,7 @@ fn convert(from: Version, to: Version, text: &str, options: &Options, memory: us
         let root = object.text("resourceType").unwrap_or("Resource").to_owned();
         if !is_converted(&root) {
             let detail = format!("`{root}` is not converted");
-            ctx.base.clone_from(&root);
+            ctx.base = root.as_str().into();
             ctx.refuse(detail);
             return Err(ctx.into_report((from, &before), (to, &root)));
         }
@@ -256,10 +256,15 @@ fn convert(from: Version, to: Version, text: &str, options: &Options, memory: us
 
 /// The name of the root in findings about the text.
 fn type_ahead(text: &str) -> &'static str {
-    ["DeviceComponent", "DeviceMetric", "Device", "Bundle"]
-        .into_iter()
-        .find(|name| text.get(..200.min(text.len())).is_some_and(|head| head.contains(&format!("\"{name}\""))))
-        .unwrap_or("Resource")
+    let mut names = ["DeviceComponent", "DeviceMetric", "Device", "Bundle"].into_iter();
+    let head = text.get(..200.min(text.len())).unwrap_or_default();
+    let named = |name: &str| {
+        head.match_indices(name).any(|(at, _)| {
+            head.get(..at).is_some_and(|before| before.ends_with('"'))
+                && head.get(at + name.len()..).is_some_and(|behind| behind.starts_with('"'))
+        })
+    };
+    names.find(|name| named(name)).unwrap_or("Resource")
 }
 
 fn is_converted(resource_type: &str) -> bool {
@@ -268,7 +273,7 @@ fn is_converted(resource_type: &str) -> bool {
 
 /// Converts one resource by one step. Says whether it is a component; nothing of one that is not converted.
 fn resource<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, at: &Path<'_>) -> Option<bool> {
-    let outer = std::mem::replace(&mut ctx.base, at.to_string());
+    let outer = std::mem::replace(&mut ctx.base, at.to_string().into());
     let outer_component = ctx.component;
     let component = convert_resource(ctx, object, at);
     ctx.base = outer;
@@ -284,7 +289,7 @@ fn convert_resource<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, at: &Pat
         "Device" if !upwards => r4::is_component(object, ctx.options.components),
         "Device" | "DeviceMetric" | "Bundle" => false,
         _ => {
-            ctx.find(Key::Unconverted, ctx.base.clone(), name, Some(String::new()), Some(String::new()));
+            ctx.find(Key::Unconverted, ctx.base.to_string(), name, Some(String::new()), Some(String::new()));
             return None;
         }
     };
@@ -350,7 +355,7 @@ const FIRST: [&str; 9] =
 /// Puts the members of a resource that all resources have before its own.
 fn in_order(object: &mut Object<'_>) {
     let place = |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
-    object.members.sort_by_key(|(name, _)| place(name));
+    object.members.sort_by_cached_key(|(name, _)| place(name));
     for (name, value) in &mut object.members {
         match (&**name, value) {
             ("contained", Json::Array(items)) => {

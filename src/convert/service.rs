@@ -89,7 +89,7 @@ pub(crate) fn device_of(id: &str, options: &Options) -> String {
 pub(crate) fn entry(version: Version, json: &str, component: bool, options: &Options) -> Result<String, Report> {
     let mut entry = Json::read(json, "Bundle")?;
     let mut ctx = Context::new(options, version);
-    ctx.base = "Bundle".to_owned();
+    ctx.base = "Bundle".into();
     ctx.direction = Direction::Stu3ToR4;
     if let Some(object) = entry.as_object_mut() {
         bundle::entry(&mut ctx, object, component, &Path::root(""));

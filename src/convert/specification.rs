@@ -51,12 +51,18 @@ fn canonical<'a>(code: &'static str, value: Option<Json<'a>>, extra: Option<Json
     specification
 }
 
+/// Whether a specification has the code of its kind, and nothing else but its value.
 fn is_canonical(specification: &Object<'_>, code: &'static str) -> bool {
+    let r#type = specification.get("specType").and_then(Json::as_object);
+    let codings = r#type.filter(|own| own.only(&["coding"])).and_then(|own| own.get("coding")).map(Json::items);
+    let coding = match codings {
+        Some([coding]) => coding.as_object(),
+        _ => None,
+    };
     specification.only(&["specType", "productionSpec", "_productionSpec"])
-        && canonical(code, None, None)
-            .get("specType")
-            .zip(specification.get("specType"))
-            .is_some_and(|(a, b)| a.same(b))
+        && coding.is_some_and(|own| {
+            own.only(&["system", "code"]) && own.text("system") == Some(SYSTEM) && own.text("code") == Some(code)
+        })
 }
 
 /// How many of the specifications must be carried: up to the last that a Device would not give back in its order.
