@@ -15,10 +15,12 @@ pub(super) fn judge_unit(code: &str, at: &Path<'_>, row: &'static str, report: &
     let reason = if code.len() > LONGEST {
         format!("it has more than {LONGEST} characters")
     } else {
-        match parse_expression(code).and_then(|parsed| evaluate(&parsed)) {
-            Ok(_) => return,
-            Err(error) => error.to_string(),
-        }
+        let failure = match parse_expression(code) {
+            Ok(parsed) => evaluate(&parsed).err(),
+            Err(error) => Some(error),
+        };
+        let Some(failure) = failure else { return };
+        failure.to_string()
     };
     let message = format!("`{code}` is no unit of UCUM: {reason}");
     report.push(Issue::new("ucum", Severity::Error, Kind::CodeInvalid, at, message).with_row(row));

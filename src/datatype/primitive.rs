@@ -114,9 +114,9 @@ impl<S: Scalar> Primitive<S> {
     }
 }
 
-/// What is odd about a value that its type allows: the key, and what was found.
+/// What is odd about a value that its type allows: the key, and what was found. `escaped` says whether it had escapes.
 #[inline]
-fn oddity(of: &str, text: &Cow<'_, str>) -> Option<(&'static str, String)> {
+fn oddity(of: &str, text: &str, escaped: bool) -> Option<(&'static str, String)> {
     match of {
         "string" | "markdown" => {
             // Most texts begin with a letter; and JSON has control characters as escapes alone.
@@ -125,9 +125,11 @@ fn oddity(of: &str, text: &Cow<'_, str>) -> Option<(&'static str, String)> {
             {
                 return Some(("blank", "found a string of blanks, wanted no member or some text".to_owned()));
             }
-            let Cow::Owned(unescaped) = text else { return None };
+            if !escaped {
+                return None;
+            }
             let is_control = |c: &char| *c < ' ' && !matches!(c, '\t' | '\n' | '\r');
-            let found = unescaped.chars().find(is_control)?;
+            let found = text.chars().find(is_control)?;
             let message =
                 format!("found the control character {}, wanted none but tab and line ends", found.escape_unicode());
             Some(("control-character", message))
@@ -160,7 +162,7 @@ pub(super) fn read_scalar<S: Scalar>(slot: &mut Option<S>, r: &mut Reader<'_>, a
     let Some(text) = r.scalar(at, S::TOKEN)? else { return Ok(Outcome::Refused) };
     match S::from_text(&text) {
         Ok(value) => {
-            if let Some((rule, message)) = oddity(S::TYPE, &text) {
+            if let Some((rule, message)) = oddity(S::TYPE, &text, matches!(text, Cow::Owned(_))) {
                 r.find_as(Severity::Warning, offset, rule, Kind::Value, at, message);
             }
             *slot = Some(value);

@@ -57,7 +57,7 @@ fn is_language(subtag: &str) -> bool {
         return is_in("language ", subtag);
     };
     // From qaa to qtz they are for private use.
-    let second = first.bytes().nth(1).map(|byte| byte.to_ascii_lowercase());
+    let second = first.as_bytes().get(1).map(u8::to_ascii_lowercase);
     if first.starts_with(['q', 'Q']) && matches!(second, Some(b'a'..=b't')) {
         return true;
     }
