@@ -145,7 +145,7 @@ fn in_a_bundle_each_reference_counts_from_its_entry() {
         {"fullUrl":"https://b.example/Device/d","resource":{"resourceType":"Device","id":"d","model":"of b"}},
         {"fullUrl":"https://b.example/DeviceComponent/c","resource":{"resourceType":"DeviceComponent","id":"c",
             "identifier":{"value":"1"},"type":{"text":"x"},"source":{"reference":"Device/d"}}},
-        {"resource":{"resourceType":"DeviceComponent","id":"lost","identifier":{"value":"2"},"type":{"text":"x"},
+        {"fullUrl":"urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7","resource":{"resourceType":"DeviceComponent","id":"lost","identifier":{"value":"2"},"type":{"text":"x"},
             "parent":{"reference":"DeviceComponent/none"}}}]}"#,
     )
     .unwrap();

@@ -113,8 +113,9 @@ impl<'t> Carrier<'t> {
     pub fn detect(text: &'t str) -> Option<Self> {
         let trimmed = text.trim_start_matches(char::is_whitespace);
         let (data, symbology) = without_symbology(trimmed);
-        // The check character of HIBC may be a blank.
-        let ends = |c: char| if data.starts_with(['+', '*']) { is_line_break(c) } else { c.is_whitespace() && c != GS };
+        // The check character of HIBC may be a blank, and so may the last character of IFA.
+        let any_last = data.starts_with(['+', '*', '.', '[']) || is_ifa(data.strip_prefix('('));
+        let ends = |c: char| if any_last { is_line_break(c) } else { c.is_whitespace() && c != GS };
         let whole = data;
         let data = data.trim_end_matches(ends);
         let blank = trimmed.len() != text.len() || data.len() != whole.len();
@@ -200,7 +201,13 @@ impl<'t> Carrier<'t> {
             found.add(Rule::Blank, format!("`{}` has line breaks, wanted none", quoted(&data)));
             data = Cow::Owned(data.chars().filter(|c| !is_line_break(*c)).collect());
         }
-        if spelled(&data).next().is_some() {
+        // Where the characters themselves are sent, the words are data.
+        let may_be_spelled = match self.agency {
+            Agency::Gs1 => !data.contains(GS),
+            Agency::Ifa => data.starts_with("[)>") && !data.contains('\u{1e}'),
+            Agency::Hibcc | Agency::Iccbba => false,
+        };
+        if may_be_spelled && spelled(&data).next().is_some() {
             let message = format!("`{}` has control characters as words, wanted the characters", quoted(&data));
             found.add(Rule::SpelledSeparator, message);
             let (mut sent, mut from) = (String::new(), 0);
