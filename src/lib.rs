@@ -54,7 +54,8 @@
 //!   neither. Documents of R4, R4B and R5 come in and go out by [`convert`]; elsewhere they are refused, and the report says
 //!   which version they look like.
 //! - **No XML.** Device gateways and the services behind them speak JSON.
-//! - **No model of other resource types.** [`Resource`] keeps any of them to the letter, unchecked.
+//! - **No model of other resource types.** [`Resource`] keeps any of them to the letter; what every resource has, and what is
+//!   modelled within them, is checked, and a finding for information names the types of which the rest was not.
 //! - **No terminology, no profiles.** Required codes are checked, as their sets are closed. Others need tables that are
 //!   licensed, or a network.
 //! - **No floats.** A [`Decimal`](primitive::Decimal) keeps its digits; it becomes an `f64` when it is asked to.
@@ -299,6 +300,7 @@
 //! - `server`: `server`, the HTTP service as a router that any axum application can mount.
 //! - `conformance`: [`testkit`], the contracts of the stores as suites of tests, with stores that fail on purpose; see
 //!   [`manual::backend`].
+//! - `ucum`: coded units are held to the grammar and the tables of UCUM.
 //! - `testkit`: the same, and strategies of proptest for arbitrary valid values, and documents with one fault.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

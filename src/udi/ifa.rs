@@ -129,7 +129,7 @@ fn split_hrf(data: &str, found: &mut Findings) -> Option<Vec<Element>> {
         };
         let (value, after) = value_before(body, |text| bracketed(text).is_some(), '(');
         // A web address, and what identifies no device, may have blanks.
-        let trimmed = if matches!(id, "9N" | "8P" | "1T" | "S" | "D" | "16D" | "Q") { value.trim() } else { &value };
+        let trimmed = if matches!(id, "9N" | "8P" | "1T" | "S" | "D" | "16D") { value.trim() } else { &value };
         if trimmed.len() != value.len() {
             found.add(Rule::Blank, format!("`{}` of ({id}) has blanks around it, wanted none", quoted(&value)));
         }
