@@ -5,6 +5,8 @@
 //! withdrawn stays so (I7), and no hold is left behind (I8). Sequence numbers rise (V1), and a version stands for
 //! one set of bytes (V5).
 //!
+//! The machines of rollouts are checked in the same way: see `rollout_rules`.
+//!
 //! cargo test --test proof -- --nocapture
 //! cargo test --release --test proof -- --nocapture    the large worlds too
 
@@ -17,12 +19,20 @@
     reason = "a test fails by a panic, and its numbers are small"
 )]
 
+#[path = "proof/breadth.rs"]
+mod breadth;
 #[path = "proof/late.rs"]
 mod late;
 #[path = "proof/machines.rs"]
 mod machines;
+#[path = "proof/rollout_rules.rs"]
+mod rollout_rules;
+#[path = "proof/rollouts.rs"]
+mod rollouts;
 #[path = "proof/search.rs"]
 mod search;
+#[path = "proof/slots.rs"]
+mod slots;
 #[path = "proof/worker.rs"]
 mod worker;
 #[path = "proof/world.rs"]

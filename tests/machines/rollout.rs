@@ -57,9 +57,9 @@ fn states() -> Vec<State> {
     let code: FailureCode = "no-space".parse().unwrap();
     let report = Sha256::of(b"{}");
     let mut all = vec![
-        State::Planned { attempt, not_before: NOW, give_up_at: None },
-        State::Planned { attempt, not_before: until, give_up_at: Some(until) },
-        State::Held { attempt, gates: [Gate::ClinicalUse].into(), review_at: NOW, give_up_at: until },
+        State::Planned { attempt, not_before: NOW, give_up_at: None, action: None },
+        State::Planned { attempt, not_before: until, give_up_at: Some(until), action: None },
+        State::Held { attempt, gates: [Gate::ClinicalUse].into(), review_at: NOW, give_up_at: until, action: None },
         State::Offering { attempt, epoch, action, until },
         State::Offered { attempt, epoch, action, slot: SlotVersion::new("9"), until },
     ];
@@ -90,6 +90,10 @@ fn states() -> Vec<State> {
             all.push(State::Done { attempt, outcome: outcome.clone(), action, clear });
         }
     }
+    // What the slot may still have is known until the end.
+    let (gates, action) = ([Gate::ClinicalUse].into(), Some(action));
+    all.push(State::Planned { attempt, not_before: NOW, give_up_at: None, action });
+    all.push(State::Held { attempt, gates, review_at: NOW, give_up_at: until, action });
     all
 }
 

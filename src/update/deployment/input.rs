@@ -1,13 +1,13 @@
 //! What can happen to a deployment, and what that leads to.
 
+use super::super::rollout::{
+    Action, ActionNumber, After, Attempt, Epoch, Event, FailureCode, Gate, LaneHead, OfferKey,
+};
 use super::{Deployment, DeviceOffers, NotFree, Phase, SlotVersion};
 use crate::manifest::ActorId;
 use crate::primitive::Id;
 use crate::store::Sha256;
 use crate::support::names;
-use crate::update::rollout::{
-    Action, ActionNumber, After, Attempt, Epoch, Event, FailureCode, Gate, LaneHead, OfferKey,
-};
 use std::collections::BTreeSet;
 use time::OffsetDateTime;
 

@@ -1,8 +1,8 @@
 //! Which components of a device are being updated.
 
+use super::super::ingest::Unreadable;
+use super::super::rollout::{ActionNumber, DeploymentId, record};
 use crate::primitive::Id;
-use crate::update::ingest::Unreadable;
-use crate::update::rollout::{ActionNumber, DeploymentId, record};
 use serde::{Deserialize, Serialize};
 
 /// A component that is being updated, and by which deployment.

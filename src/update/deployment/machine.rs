@@ -1,5 +1,8 @@
 //! The steps of a deployment: what each input leads to in each state.
 
+use super::super::rollout::{
+    Action, ActionNumber, Attempt, DeploymentId, Epoch, FailureCode, Gate, LaneHead, LaneStatus, Proof, RegionId, Spec,
+};
 use super::{
     Deployment, DeviceOffers, Effect, Evidence, Found, Input, Outcome, Phase, PutRefusal, Refusal, Retraction, Runs,
     SlotVersion, State, Step, StopRequest, Transition,
@@ -7,9 +10,6 @@ use super::{
 use crate::manifest::ActorId;
 use crate::primitive::Id;
 use crate::store::{Sha256, Tenant};
-use crate::update::rollout::{
-    Action, ActionNumber, Attempt, DeploymentId, Epoch, FailureCode, Gate, LaneHead, LaneStatus, Proof, RegionId, Spec,
-};
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use time::{Duration, OffsetDateTime};
@@ -84,7 +84,7 @@ pub fn plan(
         return Err(Refusal::NotOpen);
     }
     let at = lane.now(now);
-    let state = State::Planned { attempt: Attempt(1), not_before: at, give_up_at: None };
+    let state = State::Planned { attempt: Attempt(1), not_before: at, give_up_at: None, action: None };
     let deployment = Deployment {
         id: DeploymentId::of(tenant, lane.rollout, &component),
         rollout: lane.rollout,
@@ -265,20 +265,20 @@ impl At<'_> {
         let closed: BTreeSet<_> = closed.intersection(&self.spec.gates).copied().collect();
         match self.state() {
             State::Planned { .. } if closed.is_empty() => UNCHANGED,
-            State::Planned { attempt, give_up_at, .. } => {
+            State::Planned { attempt, give_up_at, action, .. } => {
                 let give_up_at = give_up_at.unwrap_or_else(|| self.after(self.spec.timeouts.offer));
-                let review_at = self.after(self.spec.timeouts.review);
-                self.go(Action::Held, State::Held { attempt: *attempt, gates: closed, review_at, give_up_at })
+                let (review_at, action) = (self.after(self.spec.timeouts.review), *action);
+                self.go(Action::Held, State::Held { attempt: *attempt, gates: closed, review_at, give_up_at, action })
             }
-            State::Held { attempt, give_up_at, .. } if closed.is_empty() => {
-                let give_up_at = Some(*give_up_at);
-                self.go(Action::Opened, State::Planned { attempt: *attempt, not_before: self.now, give_up_at })
+            State::Held { attempt, give_up_at, action, .. } if closed.is_empty() => {
+                let (give_up_at, action) = (Some(*give_up_at), *action);
+                self.go(Action::Opened, State::Planned { attempt: *attempt, not_before: self.now, give_up_at, action })
             }
             State::Held { give_up_at, .. } if self.now >= *give_up_at => self.done(Outcome::TimedOut),
             State::Held { gates, review_at, .. } if *gates == closed && self.now < *review_at => UNCHANGED,
-            State::Held { attempt, give_up_at, .. } => {
-                let review_at = self.after(self.spec.timeouts.review);
-                let held = State::Held { attempt: *attempt, gates: closed, review_at, give_up_at: *give_up_at };
+            State::Held { attempt, give_up_at, action, .. } => {
+                let (review_at, action) = (self.after(self.spec.timeouts.review), *action);
+                let held = State::Held { attempt: *attempt, gates: closed, review_at, give_up_at: *give_up_at, action };
                 self.go(Action::Held, held)
             }
             State::Offering { .. }
@@ -366,8 +366,8 @@ impl At<'_> {
             Retraction::Retry { .. } if self.lane.is_draining() => self.done_cleared(self.stopped()),
             Retraction::Stopped => self.done_cleared(self.stopped()),
             Retraction::Retry { not_before } => {
-                let attempt = self.state().attempt().next();
-                self.go(Action::Retried, State::Planned { attempt, not_before, give_up_at: None })
+                let (attempt, action) = (self.state().attempt().next(), self.state().action());
+                self.go(Action::Retried, State::Planned { attempt, not_before, give_up_at: None, action })
             }
         }
     }

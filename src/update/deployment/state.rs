@@ -1,12 +1,12 @@
 //! Where a deployment stands, and how it can end.
 
+use super::super::ingest::Unreadable;
+use super::super::rollout::{
+    ActionNumber, Attempt, DeploymentId, Epoch, FailureCode, Gate, Lane, OfferKey, RegionId, RolloutId, Wave, record,
+};
 use crate::primitive::{Id, moment};
 use crate::store::Sha256;
 use crate::support::names;
-use crate::update::ingest::Unreadable;
-use crate::update::rollout::{
-    ActionNumber, Attempt, DeploymentId, Epoch, FailureCode, Gate, Lane, OfferKey, RegionId, RolloutId, Wave, record,
-};
 use serde::{Deserialize, Serialize};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
@@ -259,7 +259,7 @@ pub enum Retraction {
 /// use fhir_devices::update::deployment::State;
 /// use fhir_devices::update::rollout::Attempt;
 /// let now = time::OffsetDateTime::UNIX_EPOCH;
-/// let planned = State::Planned { attempt: Attempt(1), not_before: now, give_up_at: None };
+/// let planned = State::Planned { attempt: Attempt(1), not_before: now, give_up_at: None, action: None };
 /// assert!(!planned.is_done());
 /// assert_eq!(planned.deadline(), None); // it waits for its rollout, and for nobody else
 /// ```
@@ -277,6 +277,9 @@ pub enum State {
         /// When it is given up, where gates held it back before.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
         give_up_at: Option<OffsetDateTime>,
+        /// The number of the last offer, which the slot may still have; `None` where there never was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        action: Option<ActionNumber>,
     },
     /// Gates hold it back.
     Held {
@@ -290,6 +293,9 @@ pub enum State {
         /// When it is given up.
         #[serde(with = "moment")]
         give_up_at: OffsetDateTime,
+        /// The number of the last offer, which the slot may still have; `None` where there never was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        action: Option<ActionNumber>,
     },
     /// The device is to be offered the update. Its slot may say so already.
     Offering {
@@ -426,12 +432,11 @@ impl State {
     #[must_use]
     pub const fn action(&self) -> Option<ActionNumber> {
         match self {
-            Self::Planned { .. } | Self::Held { .. } => None,
+            Self::Planned { action, .. } | Self::Held { action, .. } | Self::Done { action, .. } => *action,
             Self::Offering { action, .. }
             | Self::Offered { action, .. }
             | Self::Claimed { action, .. }
             | Self::Retracting { action, .. } => Some(*action),
-            Self::Done { action, .. } => *action,
         }
     }
 

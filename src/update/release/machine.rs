@@ -1,9 +1,9 @@
 //! The steps of a release.
 
+use super::super::rollout::{Action, Event};
 use super::{Release, ReleasedFile, Sha1, State};
 use crate::manifest::{ActorId, Note};
 use crate::store::{BlobKey, BlobRef, Generation};
-use crate::update::rollout::{Action, Event};
 use time::OffsetDateTime;
 
 /// Something that happened to a release.

@@ -1,12 +1,12 @@
 //! The record of a release.
 
 use super::super::rollout::record;
+use super::super::rollout::{Action, After, Event};
 use super::{ReleaseId, Unreadable};
 use crate::manifest::{ActorId, ArtifactName, ProviderId, Spec, UpdateName, VersionLabel, VersionScheme};
 use crate::nomenclature::Level;
 use crate::primitive::{Code, moment};
 use crate::store::{BlobRef, Generation, InvalidText, Sha256, hex};
-use crate::update::rollout::{Action, After, Event};
 use serde::{Deserialize, Serialize};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;

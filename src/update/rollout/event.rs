@@ -1,12 +1,12 @@
 //! What an audit record says of one transition of a release, a rollout, a lane or a deployment.
 
+use super::super::deployment::Deployment;
+use super::super::release::Release;
 use super::{DeploymentId, Lane, LaneHead, ReleaseId, Rollout, RolloutId};
 use crate::manifest::{ActorId, Note};
 use crate::primitive::moment;
 use crate::store::Sha256;
 use crate::support::names;
-use crate::update::deployment::Deployment;
-use crate::update::release::Release;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -172,7 +172,7 @@ pub struct Event {
 }
 
 impl Event {
-    pub(in crate::update) const fn new(at: OffsetDateTime, action: Action, rollout: RolloutId, after: After) -> Self {
+    pub(in super::super) const fn new(at: OffsetDateTime, action: Action, rollout: RolloutId, after: After) -> Self {
         Self {
             at,
             action,

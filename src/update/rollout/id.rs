@@ -274,7 +274,7 @@ texts! {
 
 impl FailureCode {
     /// A code of this crate.
-    pub(in crate::update) const fn of(code: &'static str) -> Self {
+    pub(in super::super) const fn of(code: &'static str) -> Self {
         Self(SmolStr::new_static(code))
     }
 }

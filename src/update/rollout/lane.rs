@@ -1,11 +1,11 @@
 //! One lane of a rollout: a part of its components, of its cap and of the failures that it may have.
 
+use super::super::deployment::{OutcomeClass, State};
 use super::event::{After, Event};
 use super::spec::{MAX_CRITERIA, MAX_WAVES};
 use super::{Action, Epoch, Lane, RolloutId, Spec, Unreadable, Wave, record};
 use crate::primitive::moment;
 use crate::support::names;
-use crate::update::deployment::{OutcomeClass, State};
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
@@ -462,7 +462,7 @@ impl LaneHead {
     }
 
     /// The lane with the tokens that came since they were last counted.
-    pub(in crate::update) fn refilled(&self, spec: &Spec, now: OffsetDateTime) -> Self {
+    pub(in super::super) fn refilled(&self, spec: &Spec, now: OffsetDateTime) -> Self {
         let Some(rate) = spec.rate(self.lane) else { return *self };
         let per_minute = i64::from(rate.per_minute.get());
         let came = (now - self.counted_at).whole_seconds().saturating_mul(per_minute) / 60;
@@ -477,7 +477,7 @@ impl LaneHead {
     }
 
     /// The lane after a deployment of it went from one state to another: the one place where anything is counted.
-    pub(in crate::update) fn moved(
+    pub(in super::super) fn moved(
         &self,
         spec: &Spec,
         wave: Wave,
@@ -501,7 +501,7 @@ impl LaneHead {
             }
         }
         let ended = to.outcome().filter(|_| !from.is_some_and(State::is_done));
-        if let Some(class) = ended.map(crate::update::deployment::Outcome::class) {
+        if let Some(class) = ended.map(super::super::deployment::Outcome::class) {
             lane.tally.count(class);
             for (allowance, criterion) in lane.allowances.iter_mut().zip(&spec.stop) {
                 allowance.failures = allowance.failures.saturating_add(u32::from(criterion.has(class)));

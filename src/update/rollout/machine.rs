@@ -654,7 +654,7 @@ impl At<'_> {
         if rollout.wave >= self.spec.last_wave() || fold.wave < rollout.wave || fold.epoch < rollout.epoch {
             return UNCHANGED;
         }
-        let succeeded = u64::from(fold.tally.of(crate::update::deployment::OutcomeClass::Succeeded));
+        let succeeded = u64::from(fold.tally.of(super::super::deployment::OutcomeClass::Succeeded));
         let good = succeeded.saturating_mul(1_000) >= u64::from(wave.min_success_permille) * u64::from(executed);
         let all = fold.open == 0 && !may_grow;
         if !good && all {

@@ -29,7 +29,7 @@ mod fold;
 mod id;
 mod lane;
 mod machine;
-pub(in crate::update) mod record;
+pub(super) mod record;
 mod spec;
 
 pub use super::ingest::Unreadable;

@@ -1,12 +1,12 @@
 //! What a rollout is to do: asked for by its author, checked once, and never changed after.
 
+use super::super::deployment::OutcomeClass;
 use super::id::draw;
 use super::{Lane, RegionId, ReleaseId, RolloutId, Wave};
 use crate::primitive::Id;
 use crate::primitive::moment;
 use crate::store::Sha256;
 use crate::support::names;
-use crate::update::deployment::OutcomeClass;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU16, NonZeroU32};
