@@ -29,6 +29,7 @@
 //! | [`backend`] | stores that exist: in memory, and of real engines by features |
 //! | [`service`] | drives the update logic over the stores of the caller |
 //! | [`rest`] | the FHIR REST API over a store, without HTTP |
+//! | [`publish`] | what the caller implements for a region, where devices find what they are offered |
 //! | [`update`] | what to do next, without input, output or a clock |
 //! | [`audit`] | one record a transition, each bound to the one before it |
 //! | [`manifest`] | what an update is for and who says so: signatures, requirements, identities |
@@ -319,6 +320,7 @@ pub mod manifest;
 pub mod manual;
 pub mod nomenclature;
 pub mod primitive;
+pub mod publish;
 pub mod reference;
 pub mod resource;
 pub mod rest;

@@ -11,6 +11,8 @@ mod clock;
 mod ledger;
 #[path = "faulty/ownership.rs"]
 mod ownership;
+#[path = "faulty/publisher.rs"]
+mod publisher;
 #[path = "faulty/resources.rs"]
 mod resources;
 #[allow(dead_code, reason = "other tests use more of it")]

@@ -23,6 +23,7 @@ mod private_file;
 pub mod redb;
 #[cfg(feature = "encryption")]
 pub mod sealed;
+mod slots;
 
 #[cfg(feature = "postgres")]
 pub use self::postgres::Postgres;
@@ -38,3 +39,4 @@ pub use files::Files;
 pub use memory::Memory;
 #[cfg(feature = "object-store")]
 pub use object_store::Objects;
+pub use slots::Slots;

@@ -5,6 +5,7 @@ mod index;
 mod ledger;
 mod part;
 mod record;
+mod slots;
 mod table;
 
 use super::form::{check_writes, to_usize};
@@ -52,6 +53,7 @@ pub struct Memory {
     parts: RwLock<HashMap<Tenant, Arc<Part>>>,
     blobs: Blobs,
     records: Records,
+    slots: slots::Slots,
     limits: Limits,
     clock: Arc<dyn Clock>,
     pages: PageKey,
@@ -72,6 +74,7 @@ impl Memory {
             parts: RwLock::default(),
             blobs: Blobs::new(),
             records: Records::default(),
+            slots: slots::Slots::default(),
             limits: Limits { max_writes: 1_000, max_body: 16 << 20, max_versions: None },
             clock: Arc::new(SystemClock),
             pages: PageKey::random(),

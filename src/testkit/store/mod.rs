@@ -53,6 +53,7 @@ pub mod clock;
 pub mod ledger;
 mod macros;
 pub mod ownership;
+pub mod publisher;
 pub mod resources;
 mod trial;
 

@@ -1,0 +1,152 @@
+//! A region whose slots are records of a ledger.
+
+use crate::publish::{
+    Content, DeviceAddress, Found, MAX_CONTENT, PublishError, Publisher, PublisherCapabilities, Receipt, RegionId,
+    Slot, SlotVersion,
+};
+use crate::store::{BoxFuture, Change, Ledger, LedgerKey, Revision, Sha256, StoreError, Tenant, hex};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// A region whose slots are records of a ledger: devices poll a service that reads them there.
+///
+/// It is the region of a service that has no other: nothing beside the ledger is needed, and what is acknowledged is as
+/// durable as that.
+///
+/// ```
+/// use fhir_devices::backend::{Memory, Slots};
+/// use fhir_devices::publish::{ActionNumber, Content, OfferKey, Publisher, Slot};
+/// use fhir_devices::update::rollout::{Attempt, DeploymentId};
+/// use std::sync::Arc;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let region = Slots::new(Arc::new(Memory::new()), "local".parse()?);
+/// let (tenant, slot) = ("st-mary".parse()?, Slot { device: "pump-7".parse()?, component: "channel".parse()? });
+/// let key = OfferKey { deployment: DeploymentId(7), attempt: Attempt(1) };
+/// let tombstone = Content::Tombstone { key, action: ActionNumber(1) };
+/// region.put(&tenant, &slot, &tombstone, None).await?;
+/// assert_eq!(region.read(&tenant, &slot).await?.unwrap().content, tombstone);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Slots<L: ?Sized = dyn Ledger> {
+    region: RegionId,
+    ledger: Arc<L>,
+}
+
+/// How a slot is written. The names stand in it, as its key has only their digests.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    format: u32,
+    slot: Slot,
+    content: Content,
+}
+
+const FORMAT: u32 = 1;
+
+impl<L: Ledger + ?Sized> Slots<L> {
+    /// The slots of a region in a ledger.
+    #[must_use]
+    pub fn new(ledger: Arc<L>, region: RegionId) -> Self {
+        Self { region, ledger }
+    }
+
+    /// The key of a slot: a name may have characters that a ledger key has not.
+    fn key(&self, slot: &Slot) -> Result<LedgerKey, PublishError> {
+        let short =
+            |text: &str| hex(Sha256::of(text.as_bytes()).0.get(..16).unwrap_or_default(), &mut [0; 64]).to_owned();
+        let key = format!("slot/{}/{}/{}", self.region, short(slot.device.as_str()), short(slot.component.as_str()));
+        LedgerKey::new(key).map_err(|error| PublishError::Backend { source: Box::new(error) })
+    }
+
+    async fn found(
+        &self,
+        tenant: &Tenant,
+        slot: &Slot,
+        key: &LedgerKey,
+    ) -> Result<Option<(Content, Revision)>, PublishError> {
+        let Some(record) = self.ledger.get(tenant, key).await? else { return Ok(None) };
+        let corrupt = |what: &str| StoreError::Corrupt { what: format!("the record `{key}` of slot `{slot}` {what}") };
+        let written: Written = serde_json::from_slice(&record.value).map_err(|_| corrupt("cannot be read"))?;
+        if written.format != FORMAT {
+            return Err(corrupt("is of a later version").into());
+        }
+        if written.slot != *slot {
+            return Err(corrupt("is of another slot").into());
+        }
+        Ok(Some((written.content, record.revision)))
+    }
+
+    async fn write(
+        &self,
+        tenant: &Tenant,
+        slot: &Slot,
+        content: &Content,
+        seen: Option<&SlotVersion>,
+    ) -> Result<Receipt, PublishError> {
+        if content.to_bytes().len() > MAX_CONTENT {
+            return Err(PublishError::TooLarge { limit: MAX_CONTENT });
+        }
+        let receipt = |revision: &Revision| Receipt { version: SlotVersion::new(revision.as_str()), durable: true };
+        let key = self.key(slot)?;
+        let found = self.found(tenant, slot, &key).await?;
+        let written = Written { format: FORMAT, slot: slot.clone(), content: content.clone() };
+        let value = serde_json::to_vec(&written).map_err(|error| PublishError::Backend { source: Box::new(error) })?;
+        let change = match found {
+            Some((known, revision)) if known == *content => return Ok(receipt(&revision)),
+            Some((known, _)) if known.is_after(content) => return Err(PublishError::Stale { action: known.action() }),
+            Some((_, revision)) if seen.is_some_and(|seen| seen.as_str() == revision.as_str()) => {
+                Change::replace(key, revision, value)
+            }
+            None if seen.is_none() => Change::create(key, value),
+            Some(_) | None => return Err(PublishError::Changed),
+        };
+        let made = self.ledger.apply(tenant, vec![change]).await.map_err(|refused| refused.error)?;
+        made.first().map(receipt).ok_or(PublishError::Indeterminate { source: None })
+    }
+}
+
+impl<L: Ledger + ?Sized> Publisher for Slots<L> {
+    fn capabilities(&self) -> PublisherCapabilities {
+        PublisherCapabilities {
+            compare_and_set: true,
+            durable: true,
+            one_per_device: false,
+            max_content: MAX_CONTENT,
+            per_second: None,
+        }
+    }
+
+    fn put<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        slot: &'a Slot,
+        content: &'a Content,
+        seen: Option<&'a SlotVersion>,
+    ) -> BoxFuture<'a, Result<Receipt, PublishError>> {
+        Box::pin(self.write(tenant, slot, content, seen))
+    }
+
+    fn read<'a>(&'a self, tenant: &'a Tenant, slot: &'a Slot) -> BoxFuture<'a, Result<Option<Found>, PublishError>> {
+        Box::pin(async move {
+            let found = self.found(tenant, slot, &self.key(slot)?).await?;
+            let found = found.map(|(content, revision)| (content, SlotVersion::new(revision.as_str())));
+            Ok(found.map(|(content, version)| Found { content, version }))
+        })
+    }
+
+    fn notify<'a>(
+        &'a self,
+        _tenant: &'a Tenant,
+        _device: &'a DeviceAddress,
+    ) -> BoxFuture<'a, Result<(), PublishError>> {
+        Box::pin(async { Err(PublishError::Unsupported { what: "devices look at their slots by themselves" }) })
+    }
+}
+
+impl<L: ?Sized> fmt::Debug for Slots<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slots").field("region", &self.region).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,117 @@
+//! What can go wrong at the boundary of a region, by what the caller does about it.
+
+use super::ActionNumber;
+use crate::store::{Applied, BoxError, StoreError};
+use std::time::Duration;
+
+/// Why a region did not do what was asked.
+///
+/// ```
+/// use fhir_devices::publish::PublishError;
+/// use fhir_devices::store::Applied;
+/// let busy = PublishError::Throttled { retry_after: None };
+/// assert!(busy.is_transient());
+/// assert_eq!(busy.applied(), Applied::No);
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The slot has an offer of a higher number, or the tombstone of this one. It stays.
+    #[error("the slot has a later content, of action {action}")]
+    Stale {
+        /// The number of what it has.
+        action: ActionNumber,
+    },
+    /// The slot is not as it was read: read it again and decide again.
+    #[error("the slot was changed since it was read")]
+    Changed,
+    /// The region asks for fewer calls. Nothing was written.
+    #[error("the region asks for fewer calls")]
+    Throttled {
+        /// How long it asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The region could not be reached or refused service. Nothing was written.
+    #[error("the region is unavailable")]
+    Unavailable {
+        /// How long to wait, where that is known.
+        retry_after: Option<Duration>,
+        /// What the region said.
+        #[source]
+        source: Option<BoxError>,
+    },
+    /// It may or may not have been written. Writing it again does no harm.
+    #[error("it is not known whether the slot was written")]
+    Indeterminate {
+        /// What the region said.
+        #[source]
+        source: Option<BoxError>,
+    },
+    /// The region has no such device.
+    #[error("the region does not know the device")]
+    UnknownDevice,
+    /// The content is larger than a slot of the region may be. Nothing was written.
+    #[error("the content is larger than {limit} bytes")]
+    TooLarge {
+        /// The largest size, in bytes of the written form.
+        limit: usize,
+    },
+    /// The region refuses the credentials that it was given.
+    #[error("permission denied")]
+    Denied {
+        /// What the region said.
+        #[source]
+        source: Option<BoxError>,
+    },
+    /// The region cannot do it; see its capabilities.
+    #[error("not supported by this region: {what}")]
+    Unsupported {
+        /// What it cannot do.
+        what: &'static str,
+    },
+    /// Anything else. It counts as possibly written.
+    #[error("the region failed")]
+    Backend {
+        /// What the region said.
+        #[source]
+        source: BoxError,
+    },
+}
+
+impl PublishError {
+    /// Whether a write that ended so was certainly not applied.
+    #[must_use]
+    pub const fn applied(&self) -> Applied {
+        match self {
+            Self::Stale { .. }
+            | Self::Changed
+            | Self::Throttled { .. }
+            | Self::Unavailable { .. }
+            | Self::UnknownDevice
+            | Self::TooLarge { .. }
+            | Self::Denied { .. }
+            | Self::Unsupported { .. } => Applied::No,
+            Self::Indeterminate { .. } | Self::Backend { .. } => Applied::Unknown,
+        }
+    }
+
+    /// Whether the same call may succeed later, with nothing changed by the caller.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::Unavailable { .. } | Self::Indeterminate { .. })
+    }
+}
+
+impl From<StoreError> for PublishError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict { .. } | StoreError::AlreadyExists { .. } => Self::Changed,
+            StoreError::Throttled { retry_after } => Self::Throttled { retry_after },
+            StoreError::Unavailable { retry_after, source } => Self::Unavailable { retry_after, source },
+            StoreError::Indeterminate { source } => Self::Indeterminate { source },
+            StoreError::Denied { source } => Self::Denied { source },
+            StoreError::Unsupported { what } => Self::Unsupported { what },
+            other => Self::Backend { source: Box::new(other) },
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The contract of a region.
+
+use super::{Content, DeviceAddress, Found, PublishError, Slot, SlotVersion};
+use crate::store::{BoxFuture, Tenant};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// What a region can do. It never changes.
+///
+/// ```
+/// use fhir_devices::{backend::Memory, publish::Publisher};
+/// assert!(Memory::new().capabilities().compare_and_set);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublisherCapabilities {
+    /// Whether a slot is written only where it is as it was read. Else one writer at a time is wanted for the region.
+    pub compare_and_set: bool,
+    /// Whether what was acknowledged outlives a crash of the region. Else its slots are read back from time to time, and after
+    /// each new connection.
+    pub durable: bool,
+    /// Whether a device takes one offer at a time, for all of its components.
+    pub one_per_device: bool,
+    /// The largest content, in bytes of the written form; [`MAX_CONTENT`](super::MAX_CONTENT) at least.
+    pub max_content: usize,
+    /// How many writes a second it takes, where that is known.
+    pub per_second: Option<NonZeroU32>,
+}
+
+/// What a region says of a write.
+///
+/// ```
+/// use fhir_devices::publish::{Receipt, SlotVersion};
+/// let receipt = Receipt { version: SlotVersion::new("3"), durable: true };
+/// assert!(receipt.durable);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The version of the slot that has the content.
+    pub version: SlotVersion,
+    /// Whether it outlives a crash of the region.
+    pub durable: bool,
+}
+
+/// One region: the slots of its devices.
+///
+/// # Contract
+///
+/// - **G1 Repetition.** Writing what a slot holds already succeeds, whatever was seen, and changes nothing.
+/// - **G2 Compare and set.** With [`compare_and_set`](PublisherCapabilities::compare_and_set), a write whose `seen` is not the
+///   newest version of the slot fails with `Changed` and changes nothing; without `seen` it succeeds only where the slot
+///   never held anything. The check and the write are one step: of several writers that saw the same, exactly one wins.
+/// - **G3 Order.** A content never takes the place of one that [is after it](Content::is_after): the write fails with
+///   `Stale`, and changes nothing. Without compare-and-set this holds where a read shows the later content.
+/// - **G4 Reading.** What a write has acknowledged, every later read finds until it is replaced, whoever reads; where it is
+///   [`durable`](PublisherCapabilities::durable), after a crash of the region as well.
+/// - **G5 Tenants.** No call sees or changes a slot of another tenant. Two tenants may have slots of the same name.
+/// - **G6 Cancellation.** Dropping a future leaves the old content or the new one, and a region that goes on working.
+/// - **G7 Fidelity.** A content is read as it was written, in every member.
+/// - **G8 Errors.** [`PublishError::applied`] tells the truth. A content of up to
+///   [`max_content`](PublisherCapabilities::max_content) bytes is taken, a larger one is `TooLarge` before anything is written.
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// use fhir_devices::publish::{ActionNumber, Content, OfferKey, PublishError, Publisher, Slot};
+/// use fhir_devices::store::Tenant;
+/// use fhir_devices::update::rollout::{Attempt, DeploymentId};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (region, tenant): (Memory, Tenant) = (Memory::new(), "st-mary".parse()?);
+/// let region: &dyn Publisher = &region;
+/// let slot = Slot { device: "pump-7".parse()?, component: "channel".parse()? };
+/// let key = OfferKey { deployment: DeploymentId(7), attempt: Attempt(1) };
+/// let tombstone = |action| Content::Tombstone { key, action: ActionNumber(action) };
+///
+/// let receipt = region.put(&tenant, &slot, &tombstone(2), None).await?;
+/// let late = region.put(&tenant, &slot, &tombstone(1), Some(&receipt.version)).await;
+/// assert!(matches!(late, Err(PublishError::Stale { action: ActionNumber(2) })));
+/// assert_eq!(region.read(&tenant, &slot).await?.unwrap().content, tombstone(2));
+/// # Ok(())
+/// # }
+/// ```
+pub trait Publisher: Send + Sync + 'static {
+    /// What the region can do.
+    fn capabilities(&self) -> PublisherCapabilities;
+
+    /// Writes a slot (G1, G2, G3).
+    ///
+    /// # Errors
+    /// `Stale`, `Changed` and `TooLarge` by the contract; `UnknownDevice`, and the troubles of the region.
+    fn put<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        slot: &'a Slot,
+        content: &'a Content,
+        seen: Option<&'a SlotVersion>,
+    ) -> BoxFuture<'a, Result<Receipt, PublishError>>;
+
+    /// Reads a slot (G4); `None` where it never held anything.
+    ///
+    /// # Errors
+    /// `UnknownDevice`, and the troubles of the region.
+    fn read<'a>(&'a self, tenant: &'a Tenant, slot: &'a Slot) -> BoxFuture<'a, Result<Option<Found>, PublishError>>;
+
+    /// Tells a device to look at its slots. It may be lost: nothing rests on it.
+    ///
+    /// # Errors
+    /// `Unsupported` where the region cannot; `UnknownDevice`, and the troubles of the region.
+    fn notify<'a>(&'a self, tenant: &'a Tenant, device: &'a DeviceAddress) -> BoxFuture<'a, Result<(), PublishError>>;
+}
+
+impl<P: Publisher + ?Sized> Publisher for Arc<P> {
+    fn capabilities(&self) -> PublisherCapabilities {
+        (**self).capabilities()
+    }
+
+    fn put<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        slot: &'a Slot,
+        content: &'a Content,
+        seen: Option<&'a SlotVersion>,
+    ) -> BoxFuture<'a, Result<Receipt, PublishError>> {
+        (**self).put(tenant, slot, content, seen)
+    }
+
+    fn read<'a>(&'a self, tenant: &'a Tenant, slot: &'a Slot) -> BoxFuture<'a, Result<Option<Found>, PublishError>> {
+        (**self).read(tenant, slot)
+    }
+
+    fn notify<'a>(&'a self, tenant: &'a Tenant, device: &'a DeviceAddress) -> BoxFuture<'a, Result<(), PublishError>> {
+        (**self).notify(tenant, device)
+    }
+}

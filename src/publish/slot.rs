@@ -1,0 +1,254 @@
+//! A slot, and what it may hold.
+
+use super::{ActionNumber, OfferKey, SlotVersion};
+use crate::manifest::{ArtifactName, ProviderId, UpdateName, VersionLabel};
+use crate::primitive::{Id, Uri, moment};
+use crate::store::Sha256;
+use crate::support::InvalidText;
+use crate::update::release::Sha1;
+use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
+use smol_str::SmolStr;
+use std::fmt;
+use std::str::FromStr;
+use time::OffsetDateTime;
+
+/// The size that every slot takes, in bytes of the written form.
+pub const MAX_CONTENT: usize = 4 << 10;
+
+/// A region's name for a device: the id of a twin, the client name of a broker, the controller of a device interface.
+/// 1 to 128 visible characters of ASCII.
+///
+/// ```
+/// use fhir_devices::publish::DeviceAddress;
+/// assert_eq!("pump-7".parse::<DeviceAddress>()?.as_str(), "pump-7");
+/// assert!("two words".parse::<DeviceAddress>().is_err());
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+pub struct DeviceAddress(SmolStr);
+
+impl DeviceAddress {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// [`InvalidText`] when it is empty, too long, or holds a space or another character that is not visible ASCII.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidText> {
+        let text = text.as_ref();
+        if !(1..=128).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let reason = "1 to 128 visible characters of ASCII are wanted";
+            return Err(InvalidText::new("the address of a device", text, reason));
+        }
+        Ok(Self(SmolStr::new(text)))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DeviceAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for DeviceAddress {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        Self::new(text)
+    }
+}
+
+/// Names the slot of a component.
+///
+/// ```
+/// use fhir_devices::publish::Slot;
+/// let slot = Slot { device: "pump-7".parse()?, component: "channel".parse()? };
+/// assert_eq!(slot.to_string(), "pump-7/channel");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Slot {
+    /// The device.
+    pub device: DeviceAddress,
+    /// The component, by its logical id.
+    pub component: Id,
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.device, self.component)
+    }
+}
+
+/// One file of an offer.
+///
+/// ```
+/// use fhir_devices::{publish::OfferedFile, store::Sha256};
+/// let file = OfferedFile {
+///     name: "pump.bin".parse()?,
+///     size: 8,
+///     sha256: Sha256::of(b"firmware"),
+///     sha1: None,
+///     link: "https://updates.example/offers/1".parse()?,
+/// };
+/// assert_eq!(file.size, 8);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OfferedFile {
+    /// What it is called.
+    pub name: ArtifactName,
+    /// How many bytes it has.
+    pub size: u64,
+    /// Its digest.
+    pub sha256: Sha256,
+    /// Its second digest, for clients that insist on it. It is not to be trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha1: Option<Sha1>,
+    /// Where the device asks for it. Whoever answers there decides whether it gets the bytes.
+    pub link: Uri,
+}
+
+/// What a component is offered.
+///
+/// ```
+/// use fhir_devices::{publish::{ActionNumber, Offer, OfferKey}, update::rollout::{Attempt, DeploymentId}};
+/// let offer = Offer {
+///     key: OfferKey { deployment: DeploymentId(7), attempt: Attempt(1) },
+///     action: ActionNumber::FIRST,
+///     provider: "acme".parse()?,
+///     name: "pump/main".parse()?,
+///     version: "2.4.0".parse()?,
+///     sequence: 6,
+///     manifest: None,
+///     files: Vec::new(),
+///     not_after: time::macros::datetime!(2017-04-19 10:00 UTC),
+/// };
+/// assert_eq!(offer.key.to_string(), "00000000000000000000000000000007-1");
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Offer {
+    /// Its key, which is the same each time that it is written.
+    pub key: OfferKey,
+    /// Its number among the offers of the device.
+    pub action: ActionNumber,
+    /// Who made the update.
+    pub provider: ProviderId,
+    /// What it is called, in every version.
+    pub name: UpdateName,
+    /// Its version.
+    pub version: VersionLabel,
+    /// Its place among the updates of the component.
+    pub sequence: u64,
+    /// The digest of its manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Sha256>,
+    /// Its files.
+    pub files: Vec<OfferedFile>,
+    /// Until when it may be taken.
+    #[serde(with = "moment")]
+    pub not_after: OffsetDateTime,
+}
+
+/// What a slot holds, where it holds anything.
+///
+/// ```
+/// use fhir_devices::{publish::{ActionNumber, Content, OfferKey}, update::rollout::{Attempt, DeploymentId}};
+/// let key = OfferKey { deployment: DeploymentId(7), attempt: Attempt(1) };
+/// let tombstone = |action| Content::Tombstone { key, action: ActionNumber(action) };
+/// assert!(tombstone(2).is_after(&tombstone(1)));
+/// assert_eq!(Content::from_bytes(&tombstone(1).to_bytes()), Ok(tombstone(1)));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Content {
+    /// An offer.
+    Offer(Box<Offer>),
+    /// What stands where an offer was taken back.
+    Tombstone {
+        /// The key of the offer.
+        key: OfferKey,
+        /// Its number.
+        action: ActionNumber,
+    },
+}
+
+/// Bytes that are no content of a slot, or that of a later version of this crate.
+///
+/// ```
+/// use fhir_devices::publish::{Content, Unreadable};
+/// assert_eq!(Content::from_bytes(b"{}"), Err(Unreadable));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the bytes are no content of a slot that this version of the crate can read")]
+pub struct Unreadable;
+
+impl Content {
+    /// The key of the offer.
+    #[must_use]
+    pub const fn key(&self) -> OfferKey {
+        match self {
+            Self::Offer(offer) => offer.key,
+            Self::Tombstone { key, .. } => *key,
+        }
+    }
+
+    /// The number of the offer.
+    #[must_use]
+    pub const fn action(&self) -> ActionNumber {
+        match self {
+            Self::Offer(offer) => offer.action,
+            Self::Tombstone { action, .. } => *action,
+        }
+    }
+
+    /// Whether it comes after another content of the same slot, which must not take its place: it has a higher number, or is
+    /// the tombstone of that offer.
+    #[must_use]
+    pub fn is_after(&self, other: &Self) -> bool {
+        let rank = |content: &Self| (content.action(), matches!(content, Self::Tombstone { .. }));
+        rank(self) > rank(other)
+    }
+
+    /// The content as JSON.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Texts and numbers under fixed names: there is nothing in it that JSON cannot say.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads a content.
+    ///
+    /// # Errors
+    /// [`Unreadable`] when it is none.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+        serde_json::from_slice(bytes).map_err(|_| Unreadable)
+    }
+}
+
+/// What a slot was found to hold.
+///
+/// ```
+/// use fhir_devices::publish::{Content, Found, SlotVersion};
+/// # use fhir_devices::{publish::{ActionNumber, OfferKey}, update::rollout::{Attempt, DeploymentId}};
+/// # let key = OfferKey { deployment: DeploymentId(7), attempt: Attempt(1) };
+/// let content = Content::Tombstone { key, action: ActionNumber(1) };
+/// let found = Found { content, version: SlotVersion::new("3") };
+/// assert_eq!(found.version.as_str(), "3");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What.
+    pub content: Content,
+    /// In which version of the slot.
+    pub version: SlotVersion,
+}

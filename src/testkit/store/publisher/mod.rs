@@ -1,0 +1,159 @@
+//! The clauses of [`Publisher`], G1 to G8.
+
+mod clauses;
+
+use super::{BlockOn, Broken, Checked, Outcome, Trial, ensure, fresh, macros, polled, wanted};
+use crate::publish::{
+    Content, Found, Offer, OfferKey, OfferedFile, PublishError, Publisher, Receipt, Slot, SlotVersion,
+};
+use crate::store::{Sha256, Tenant};
+use crate::update::rollout::{ActionNumber, Attempt, DeploymentId};
+use std::future::Future;
+use time::OffsetDateTime;
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __publisher_clauses {
+    ($then:path { $($arguments:tt)* }) => {
+        $then! { { $($arguments)* }
+            /// Writing what a slot holds already succeeds, whatever was seen, and makes no other version.
+            g1_the_same_content_again_changes_nothing
+            /// Only who has seen the newest version writes, and only where nothing ever was a slot is made.
+            g2_only_who_has_seen_the_newest_version_writes
+            /// Of many writers that saw the same, one wins.
+            g2_of_many_writers_that_saw_the_same_one_wins
+            /// A lower number, and the offer of a tombstone, are refused as stale.
+            g3_a_content_never_replaces_one_that_is_after_it
+            /// A tombstone takes the place of its offer, and a higher number that of a tombstone.
+            g3_a_later_content_is_taken
+            /// What was acknowledged is read until it is replaced, and slots of other components are apart.
+            g4_what_was_acknowledged_is_read
+            /// No call shows or changes a slot of another tenant.
+            g5_no_call_crosses_tenants
+            /// A write that is dropped after any number of polls leaves the old content or the new one.
+            g6_a_dropped_write_leaves_old_or_new
+            /// Every member comes back as it was written.
+            g7_a_content_comes_back_as_it_was
+            /// Contents of the largest size are taken, larger ones refused as such.
+            g8_the_largest_content_is_taken_and_a_larger_one_refused
+            /// Refusals say that nothing was written, and are right.
+            g8_a_refusal_says_that_nothing_was_written
+        }
+    };
+}
+
+/// If one of them is broken, so are many others.
+const FOUNDATIONS: &[&str] =
+    &["g4_what_was_acknowledged_is_read", "g7_a_content_comes_back_as_it_was", "g3_a_later_content_is_taken"];
+
+__publisher_clauses! { macros::functions { dyn Publisher } }
+
+/// Holds a [`Publisher`](crate::publish::Publisher) against its contract: one test for each clause.
+///
+/// The arguments are those of [`resource_store_conformance!`](crate::resource_store_conformance).
+///
+/// ```
+/// use fhir_devices::backend::Memory;
+/// fhir_devices::publisher_conformance!(memory, store = Memory::new());
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! publisher_conformance {
+    ($($arguments:tt)*) => {
+        $crate::__conformance! { __publisher_clauses publisher $($arguments)* }
+    };
+}
+
+/// The test that [`publisher_conformance!`](crate::publisher_conformance) makes of a clause.
+///
+/// # Errors
+/// [`Broken`], when the clause is.
+pub fn test<P: Publisher>(
+    make: impl Future<Output = P>,
+    block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
+    clause: fn(&Trial<'_, dyn Publisher>) -> Checked,
+) -> Checked<()> {
+    let block_on: &BlockOn<'_> = &block_on;
+    super::test(make, block_on, |publisher| publisher, clause, foundations())
+}
+
+type Region<'a> = Trial<'a, dyn Publisher>;
+
+/// A text of the form that its type has.
+fn text<T: std::str::FromStr>(text: &str) -> Checked<T>
+where
+    T::Err: std::fmt::Debug,
+{
+    text.parse().map_err(|error| Broken::what(format!("`{text}`: {error:?}")))
+}
+
+fn slot(component: &str) -> Checked<Slot> {
+    Ok(Slot { device: text("pump-7/eu.1")?, component: text(component)? })
+}
+
+fn key(action: u32) -> OfferKey {
+    OfferKey { deployment: DeploymentId(action.into()), attempt: Attempt(2) }
+}
+
+fn tombstone(action: u32) -> Content {
+    Content::Tombstone { key: key(action), action: ActionNumber(action) }
+}
+
+/// An offer with everything that one may have.
+fn offer(action: u32, files: usize) -> Checked<Content> {
+    let file = OfferedFile {
+        name: text("pump-2.4.0.swu")?,
+        size: (1 << 53) + 1,
+        sha256: Sha256::of(b"firmware"),
+        sha1: Some(text("a9993e364706816aba3e25717850c26c9cd0d89d")?),
+        link: text("https://updates.example/st-mary/offers/1?mac=%C3%BC")?,
+    };
+    Ok(Content::Offer(Box::new(Offer {
+        key: key(action),
+        action: ActionNumber(action),
+        provider: text("acme \u{fc}")?,
+        name: text("pump/main")?,
+        version: text("2.4.0 (build 7)")?,
+        sequence: u64::MAX,
+        manifest: Some(Sha256::of(b"manifest")),
+        files: vec![file; files],
+        not_after: OffsetDateTime::UNIX_EPOCH,
+    })))
+}
+
+impl Region<'_> {
+    fn put(
+        &self,
+        tenant: &Tenant,
+        slot: &Slot,
+        content: &Content,
+        seen: Option<&SlotVersion>,
+    ) -> Checked<Result<Receipt, PublishError>> {
+        self.wait(self.store.put(tenant, slot, content, seen))
+    }
+
+    /// A write that must succeed.
+    fn written(
+        &self,
+        tenant: &Tenant,
+        slot: &Slot,
+        content: &Content,
+        seen: Option<&SlotVersion>,
+    ) -> Checked<SlotVersion> {
+        let receipt = self.put(tenant, slot, content, seen)?;
+        let receipt = receipt.map_err(|error| Broken::what(format!("a write failed: {error:?}")))?;
+        Ok(receipt.version)
+    }
+
+    fn read(&self, tenant: &Tenant, slot: &Slot) -> Checked<Option<Found>> {
+        let found = self.wait(self.store.read(tenant, slot))?;
+        found.map_err(|error| Broken::what(format!("a read failed: {error:?}")))
+    }
+
+    /// Whether the slot holds a content.
+    fn holds(&self, tenant: &Tenant, slot: &Slot, content: Option<&Content>, when: &str) -> Checked<()> {
+        let found = self.read(tenant, slot)?.map(|found| found.content);
+        ensure!(found.as_ref() == content, "{when} the slot holds {found:?}, wanted {content:?}");
+        Ok(())
+    }
+}
