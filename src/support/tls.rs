@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 /// The provider that is given, else the one that the program set for its process, else that of the feature `ring`.
 pub(crate) fn crypto_provider(given: Option<&Arc<CryptoProvider>>) -> Result<Arc<CryptoProvider>, NoCryptoProvider> {
-    if let Some(known) = given.or_else(|| CryptoProvider::get_default()) {
-        return Ok(Arc::clone(known));
+    if let Some(given) = given {
+        return Ok(Arc::clone(given));
+    }
+    if let Some(of_process) = CryptoProvider::get_default() {
+        return Ok(Arc::clone(of_process));
     }
     #[cfg(feature = "ring")]
     return Ok(Arc::new(rustls::crypto::ring::default_provider()));

@@ -104,6 +104,9 @@ fn search<M: Model>(
     }
 }
 
+/// A state, and calls after it.
+pub(super) type Excerpt<M> = (<M as Model>::State, Vec<Recorded<<M as Model>::Call, <M as Model>::Answer>>);
+
 /// The part of a history without an order that is worth looking at: a state, and calls after it that no order explains.
 ///
 /// Nothing is left out that could have explained them: calls after the first contradiction, calls without an effect (reads and
@@ -113,7 +116,7 @@ pub(super) fn smallest<M: Model>(
     start: M::State,
     calls: &[Recorded<M::Call, M::Answer>],
     idle: impl Fn(&Recorded<M::Call, M::Answer>) -> bool,
-) -> (M::State, Vec<Recorded<M::Call, M::Answer>>)
+) -> Excerpt<M>
 where
     M::Call: Clone,
     M::Answer: Clone,
