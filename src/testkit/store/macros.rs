@@ -153,6 +153,7 @@ macro_rules! __history {
     (blobs, $($arguments:tt)*) => {};
     (clock, $($arguments:tt)*) => {};
     (ownership, $($arguments:tt)*) => {};
+    (publisher, $($arguments:tt)*) => {};
     ($suite:ident, $store:expr, $skip:expr, $block_on:expr) => {
         #[test]
         fn concurrent_calls_have_an_order() -> ::std::result::Result<(), $crate::testkit::store::Broken> {
