@@ -53,6 +53,7 @@ const REMEMBERED: usize = 100_000;
 /// - A search asks all partitions of the container. [`Criterion::Begins`](crate::store::Criterion::Begins) looks through
 ///   the index of the type.
 /// - A commit that finds the same resources changed again and again is `Throttled`.
+/// - Every version is kept: `prune_history` is `Unsupported`, as [`Capabilities::history_pruning`] says.
 ///
 /// It needs a tokio runtime, with its timers.
 ///

@@ -59,6 +59,8 @@ use std::sync::Arc;
 /// - R11: a write id is kept as an extension of the resource. A deletion has no place for one and loses it, as
 ///   [`Capabilities::deletion_write_ids`] says.
 /// - R13: the times are the server's. FHIR gives a deletion none: it carries that of the version that it deleted.
+/// - R15: FHIR has no request that forgets versions: `prune_history` is `Unsupported`, as
+///   [`Capabilities::history_pruning`] says, and how long versions are kept is up to the server.
 ///
 /// It needs a tokio runtime with its timers and sockets enabled. For TLS it sets the process's default provider of
 /// cryptography (`ring`) where there is none yet.
