@@ -11,6 +11,8 @@ fn features() -> String {
     let all = [
         ("default", cfg!(feature = "default")),
         ("ring", cfg!(feature = "ring")),
+        ("conformance", cfg!(feature = "conformance")),
+        ("ucum", cfg!(feature = "ucum")),
         ("cosmos", cfg!(feature = "cosmos")),
         ("__cosmos_emulator", cfg!(feature = "__cosmos_emulator")),
         ("ed25519", cfg!(feature = "ed25519")),
