@@ -67,6 +67,29 @@ async fn the_page_shows_every_level_and_the_form() {
     service.get("/?tenant=%3Cscript%3E").await.refusal(404);
 }
 
+#[test]
+fn limits_of_the_command_line_are_names_and_numbers() {
+    let read = |text: &str| settings::read(["--limit".to_owned(), text.to_owned()].into_iter());
+    let set = |text: &str| read(text).unwrap().unwrap();
+    assert_eq!(set("entries=7").limits.entries(), 7);
+    assert_eq!(set("answer-bytes=8").limits.answer_bytes(), 8);
+    assert_eq!(set("page-bytes=9").limits.page_bytes(), 9);
+    assert_eq!(set("findings=10").limits.findings(), 10);
+    assert_eq!(set("values=11").limits.values(), 11);
+    assert_eq!(set("parameters=12").limits.parameters(), 12);
+    assert_eq!(set("includes=13").limits.includes(), 13);
+    assert_eq!(set("steps=14").limits.steps(), 14);
+    assert_eq!(set("judged-bytes=15").limits.judged_bytes(), 15);
+    assert_eq!(set("read-memory=16").limits.read_memory(), 16);
+    assert_eq!((set("request-memory=17").request_memory, set("entries=7").request_memory), (Some(17), None));
+    for wrong in ["entries", "entries=", "entries=many", "entries=-1", "nothing=1", "=1", "Entries=1"] {
+        assert!(read(wrong).unwrap_err().contains(&format!("`{wrong}` is not a limit")), "{wrong}");
+    }
+    let both = ["--limit=entries=3", "--limit", "values=4"].map(str::to_owned);
+    let limits = settings::read(both.into_iter()).unwrap().unwrap().limits;
+    assert_eq!((limits.entries(), limits.values()), (3, 4));
+}
+
 #[tokio::test]
 async fn values_of_senders_do_not_become_markup() {
     let service = Service::start().await;

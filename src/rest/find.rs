@@ -212,6 +212,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         if inside.is_empty() {
             return Ok(true);
         }
+        self.spent.may_read(size(version))?;
         self.spent.look(0, size(version));
         let resource = typed(version).map_err(|error| Problem::of_store(&error, &version.key))?;
         Ok(inside.iter().all(|filter| filter.matches(Some(&resource), version, self.base)))

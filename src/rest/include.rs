@@ -154,6 +154,7 @@ fn forward<S: ResourceStore + ?Sized>(
         if applied.peek().is_none() {
             continue;
         }
+        server.spent.may_read(size(version))?;
         server.spent.look(0, size(version));
         let resource = typed(version).map_err(|error: StoreError| Problem::of_store(&error, &version.key))?;
         for include in applied {

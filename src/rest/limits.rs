@@ -3,7 +3,7 @@
 use super::problem::{Problem, Result};
 use crate::issue::{Kind, Report};
 use std::fmt::Display;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// What one request to a [`Server`](super::Server) may cost. What goes beyond it is refused with an OperationOutcome that
 /// names the limit; a page that would be too large is cut, and its `next` link leads on.
@@ -103,14 +103,44 @@ impl Limits {
 pub(super) const CALL: usize = 50;
 
 /// What a request has cost so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Spent {
     steps: AtomicUsize,
     judged: AtomicUsize,
     answered: AtomicUsize,
+    /// The largest stored resource that is read into its elements, in bytes.
+    largest: usize,
+    /// Whether there was a larger one.
+    deferred: AtomicBool,
+}
+
+impl Default for Spent {
+    fn default() -> Self {
+        Self::with_largest(usize::MAX)
+    }
 }
 
 impl Spent {
+    /// Nothing yet, for a request that reads no stored resource of more than `largest` bytes into its elements.
+    pub(super) fn with_largest(largest: usize) -> Self {
+        let (steps, judged, answered, deferred) = Default::default();
+        Self { steps, judged, answered, largest, deferred }
+    }
+
+    /// Refuses to read a stored resource of so many bytes into its elements where that is for later.
+    pub(super) fn may_read(&self, bytes: usize) -> Result<()> {
+        if bytes <= self.largest {
+            return Ok(());
+        }
+        self.deferred.store(true, Relaxed);
+        Err(too_costly("the request reads a large resource"))
+    }
+
+    /// Whether something was left for later, so that the answer is none.
+    pub(super) fn is_deferred(&self) -> bool {
+        self.deferred.load(Relaxed)
+    }
+
     /// Counts resources that were looked at, and the bytes of them that were read.
     pub(super) fn look(&self, steps: usize, bytes: usize) {
         self.steps.fetch_add(steps, Relaxed);

@@ -232,18 +232,31 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// Carries a request out. Every fault is an answer too: an OperationOutcome with the status that fits.
     pub async fn handle(&self, request: &Request<'_>) -> Response {
+        self.handle_with(request, Spent::default()).await.0
+    }
+
+    /// Carries out a request that reads, unless that takes a stored resource of more than `largest` bytes to be read into its
+    /// elements, for which the caller may have no memory yet: nothing then.
+    #[cfg(feature = "server")]
+    pub(crate) async fn handle_within(&self, request: &Request<'_>, largest: usize) -> Option<Response> {
+        let (response, spent) = self.handle_with(request, Spent::with_largest(largest)).await;
+        (!spent.is_deferred()).then_some(response)
+    }
+
+    async fn handle_with(&self, request: &Request<'_>, spent: Spent) -> (Response, Arc<Spent>) {
+        let spent = Arc::new(spent);
         let address = Address::read(&request.path);
         let (format, address) = match Format::of(request) {
             Ok(format) => (format, address),
             Err(problem) => (Format::default(), address.and(Err(problem))),
         };
-        let server = Self { spent: Arc::default(), format, limits: format.limits(self.limits), ..self.clone() };
+        let server = Self { spent: Arc::clone(&spent), format, limits: format.limits(self.limits), ..self.clone() };
         let answer = match (&*request.method, address) {
             ("POST", Ok(Address::Base)) => server.bundle(request).await,
             (_, Ok(address)) => server.interact(request, &address, None).await,
             (_, Err(problem)) => Err(problem),
         };
-        format.label(answer.unwrap_or_else(|problem| self.told(problem)))
+        (format.label(answer.unwrap_or_else(|problem| self.told(problem))), spent)
     }
 
     /// The answer that tells a problem to the client.
@@ -437,5 +450,27 @@ impl<S: ?Sized> Clone for Server<S> {
 impl<S: ?Sized> fmt::Debug for Server<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("store", &self.store).field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "server"))]
+mod tests {
+    use super::*;
+    use crate::backend::Memory;
+
+    #[tokio::test]
+    async fn search_that_reads_a_large_resource_is_left_for_later() {
+        let store: Arc<dyn ResourceStore> = Arc::new(Memory::new());
+        let server = Server::new(TenantResources::new(store, "ward".parse().unwrap()), "https://x.example/fhir");
+        let device = format!(r#"{{"resourceType":"Device","id":"a","lotNumber":"{}"}}"#, "x".repeat(1_000));
+        let put = Request::new("PUT", "Device/a").header("Content-Type", "application/fhir+json").body(device);
+        assert_eq!(server.handle(&put).await.status, 201);
+        let search = |query: &str| Request::new("GET", "Device").query(query.to_owned());
+        for (query, reads) in [("_id=a", false), ("_sort=-_lastUpdated", false), ("model:missing=true", true)] {
+            let search = search(query);
+            assert_eq!(server.handle_within(&search, 500).await.is_none(), reads, "{query}");
+            assert_eq!(server.handle_within(&search, 5_000).await.map(|it| it.status), Some(200), "{query}");
+            assert_eq!(server.handle(&search).await.status, 200, "{query}");
+        }
     }
 }

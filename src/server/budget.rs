@@ -82,6 +82,11 @@ impl Cost {
         Self { kib: Self::page(limits).kib + bytes.saturating_mul(4) / 1024 }
     }
 
+    /// Both.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { kib: self.kib.saturating_add(other.kib) }
+    }
+
     /// An answer of that many bytes.
     pub(super) fn answer(bytes: usize) -> Self {
         Self { kib: bytes / 1024 + 64 }

@@ -23,6 +23,9 @@ const SMALL_BUNDLE: usize = 16 << 10;
 /// The text of a batch or transaction of no more bytes is looked through for what its answer may take.
 const LOOKED_THROUGH: usize = 1 << 20;
 
+/// A search reads no stored resource of more bytes into its elements until it has the memory for that.
+const READ_LIGHTLY: usize = 64 << 10;
+
 /// The most bytes that an entry of a batch is answered with where no resource is shown.
 const ENTRY_ANSWER: usize = 2 << 10;
 
@@ -60,8 +63,8 @@ pub(super) async fn handle(
         _ if patches => Cost::patch(length, stored_bytes(&server, path, &app.limits).await, &app.limits),
         _ => cost(path, length, &app.limits),
     };
-    let cost = if converts { cost.converted(&app.limits) } else { cost };
-    let mut reservation = match app.budget.take(cost).await {
+    let with_conversion = |cost: Cost| if converts { cost.converted(&app.limits) } else { cost };
+    let mut reservation = match app.budget.take(with_conversion(cost)).await {
         Ok(reservation) => reservation,
         Err(busy) => {
             pass_over(body, limit).await;
@@ -77,7 +80,7 @@ pub(super) async fn handle(
     if changes && path.is_empty() && body.len() <= LOOKED_THROUGH {
         let answer = answer_bytes(&head.headers, &body, &app.limits);
         let cost = Cost::bundle(body.len(), answer, &app.limits);
-        reservation = app.budget.resize(reservation, if converts { cost.converted(&app.limits) } else { cost }).await?;
+        reservation = app.budget.resize(reservation, with_conversion(cost)).await?;
     }
     let at_once = reads_one
         || (asks && path == "metadata")
@@ -98,8 +101,23 @@ pub(super) async fn handle(
             response = server.handle(&request).await;
         }
     } else {
-        let work = async move { server.handle(&request).await };
-        (response, reservation) = app.budget.offload(reservation, work).await?;
+        let largest = if changes { usize::MAX } else { READ_LIGHTLY };
+        let (again, light) = (server.clone(), request.clone());
+        let work = async move { server.handle_within(&light, largest).await };
+        let (answer, held) = app.budget.offload(reservation, work).await?;
+        reservation = held;
+        response = match answer {
+            Some(response) => response,
+            // A search that reads large resources takes as much memory as a document of their size.
+            None => {
+                let cost = Cost::search(length, &app.limits).and(Cost::document(MAX_DOCUMENT, &app.limits));
+                reservation = app.budget.resize(reservation, with_conversion(cost)).await?;
+                let work = async move { again.handle(&request).await };
+                let (response, held) = app.budget.offload(reservation, work).await?;
+                reservation = held;
+                response
+            }
+        };
     }
     let length = response.body.len();
     let answer = until_sent(of_library(response), length, reservation);

@@ -278,3 +278,26 @@ async fn idle_connections_do_not_delay_the_end() {
     assert!(timeout(Duration::from_secs(5), serving).await.unwrap().unwrap());
     drop(used);
 }
+
+#[tokio::test]
+async fn client_that_is_told_to_come_again_is_heard_out() {
+    let service = Service::with(|base| {
+        let app = UpdateServer::over(Stores::in_memory(DEFAULT_MAX_UPLOAD), base, DEFAULT_MAX_UPLOAD).unwrap();
+        app.with_connection_limits(limits(|_| {})).with_request_memory(16 << 20)
+    })
+    .await;
+    // It has all the memory as long as it sends.
+    let head = "PUT /demo/fhir/Device/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n{";
+    let sending = opened(&service, head).await;
+    sleep(Duration::from_millis(100)).await;
+    let device = format!(r#"{{"resourceType":"Device","id":"y","lotNumber":"{}"}}"#, "x".repeat(900_000));
+    let refused = service.json("PUT", "/demo/fhir/Device/y", &[], &device).await;
+    assert_eq!((refused.header("retry-after"), refused.refusal(503).0.as_str()), (Some("5"), "busy"));
+    // A small batch that reads nothing has its part of the memory meanwhile.
+    let entry = r#"{"resource":{"resourceType":"Device","id":"z"},"request":{"method":"PUT","url":"Device/z"}}"#;
+    let batch = format!(r#"{{"resourceType":"Bundle","type":"batch","entry":[{entry}]}}"#);
+    assert_eq!(service.json("POST", "/demo/fhir", &[], &batch).await.status, 200);
+    drop(sending);
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(service.json("PUT", "/demo/fhir/Device/y", &[], &device).await.status, 201);
+}
