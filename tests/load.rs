@@ -19,6 +19,8 @@ mod binary;
 
 use binary::{Service, ask};
 use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -31,17 +33,20 @@ const P99: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2_000 } 
 const JSON: &str = "Content-Type: application/fhir+json\r\n";
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
+const PATCH: &str = "Content-Type: application/json-patch+json\r\n";
+const MULTIPART: &str = "Content-Type: multipart/form-data; boundary=edge\r\n";
+
 /// A request, named for what is wrong with it.
 struct Hostile {
     name: &'static str,
     method: &'static str,
     path: String,
-    headers: &'static str,
+    headers: String,
     body: String,
 }
 
-fn request(name: &'static str, method: &'static str, path: &str, headers: &'static str, body: String) -> Hostile {
-    Hostile { name, method, path: format!("/load/{path}"), headers, body }
+fn request(name: &'static str, method: &'static str, path: &str, headers: &str, body: String) -> Hostile {
+    Hostile { name, method, path: format!("/load/{path}"), headers: headers.to_owned(), body }
 }
 
 /// Items with commas between them, up to a number of bytes.
@@ -49,6 +54,11 @@ fn items(item: &str, bytes: usize) -> String {
     let mut text = format!("{item},").repeat(bytes / (item.len() + 1));
     text.pop();
     text
+}
+
+/// A Device that takes about as much memory as one may, for its size.
+fn wide(id: &str) -> String {
+    format!(r#"{{"resourceType":"Device","id":"{id}","identifier":[{}]}}"#, items(r#"{"value":"1"}"#, 1_200_000))
 }
 
 fn batch(entries: &str) -> String {
@@ -69,6 +79,11 @@ fn corpus() -> Vec<Hostile> {
     let entry = |resource: &str| format!(r#"{{"resource":{resource},"request":{{"method":"POST","url":"Device"}}}}"#);
     let references = items(r##"{"reference":"#x"}"##, 200_000);
     let long_key = format!(r#"{{"resourceType":"Parameters","{}":[{references}]}}"#, "k".repeat(1_000_000));
+    let many_headers = format!("{JSON}{}", "Prefer: return=minimal\r\n".repeat(2_000));
+    let long_id = "a".repeat(1_000_000);
+    let patch: Vec<String> =
+        (0..1_000).map(|at| format!(r#"{{"op":"copy","from":"/identifier","path":"/x{at}"}}"#)).collect();
+    let part = |name: &str| format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\nx\r\n");
     let values: Vec<String> = (0..16_000).map(|at| format!("n{at}")).collect();
     vec![
         request(
@@ -166,11 +181,61 @@ fn corpus() -> Vec<Hostile> {
         request("sort_of_large_devices", "GET", "fhir/Device?_sort=-_lastUpdated&_count=1", "", String::new()),
         request("page_of_large_devices", "GET", "fhir/Device?_count=500", "", String::new()),
         request("history_of_a_large_device", "GET", "fhir/Device/d0/_history?_count=500", "", String::new()),
+        request("document_of_deep_arrays", "PUT", "fhir/Device/a", JSON, "[".repeat(DOCUMENT)),
+        request(
+            "document_of_deep_objects",
+            "POST",
+            "fhir",
+            JSON,
+            format!(r#"{{"resourceType":"Bundle","type":"batch","entry":{}"#, r#"{"a":"#.repeat(BUNDLE / 5)),
+        ),
+        request("request_of_many_headers", "PUT", "fhir/Device/a", &many_headers, identifiers(1_000)),
+        request("read_with_a_body", "GET", "fhir/metadata", JSON, "x".repeat(DOCUMENT)),
+        request("read_of_a_long_id", "GET", &format!("fhir/Device/{}", &long_id[..60_000]), "", String::new()),
+        request("search_of_a_long_id", "POST", "fhir/Device/_search", FORM, format!("_id={long_id}")),
+        request(
+            "device_of_a_long_id",
+            "PUT",
+            "fhir/Device/a",
+            JSON,
+            format!(r#"{{"resourceType":"Device","id":"{long_id}"}}"#),
+        ),
+        request(
+            "transaction_that_reads_one_large_device",
+            "POST",
+            "fhir",
+            JSON,
+            batch(&items(r#"{"request":{"method":"GET","url":"Device/d0"}}"#, 200_000)).replace("batch", "transaction"),
+        ),
+        request(
+            "transaction_of_conditional_references",
+            "POST",
+            "fhir",
+            JSON,
+            batch(&items(
+                r#"{"resource":{"resourceType":"Device","patient":{"reference":"Patient?identifier=x|1"}},"request":{"method":"POST","url":"Device","ifNoneExist":"model=none"}}"#,
+                700_000,
+            ))
+            .replace("batch", "transaction"),
+        ),
+        request(
+            "batch_of_searches",
+            "POST",
+            "fhir",
+            JSON,
+            batch(&items(r#"{"request":{"method":"GET","url":"Device?_sort=-_lastUpdated&_count=500"}}"#, 300_000)),
+        ),
+        request("first_wide_device", "PUT", "fhir/Device/w0", JSON, wide("w0")),
+        request("second_wide_device", "PUT", "fhir/Device/w1", JSON, wide("w1")),
+        request("search_that_judges_wide_devices", "GET", "fhir/Device?device-name:missing=true", "", String::new()),
+        request("patch_of_a_wide_device", "PATCH", "fhir/Device/w0", PATCH, format!("[{}]", patch.join(","))),
+        request("form_of_many_fields", "POST", "updates", MULTIPART, part("Version").repeat(100_000)),
+        request("form_of_many_unknown_fields", "POST", "updates", MULTIPART, part(&"z".repeat(5_000)).repeat(2_000)),
         Hostile {
             name: "page_for_people",
             method: "GET",
             path: "/?tenant=load".to_owned(),
-            headers: "",
+            headers: String::new(),
             body: String::new(),
         },
     ]
@@ -193,6 +258,19 @@ fn probe(address: &str, stop: &AtomicBool) -> Vec<Duration> {
         std::thread::sleep(Duration::from_millis(5));
     }
     took
+}
+
+/// Asks so many times for a large answer, reads none of them, and gives the connections.
+fn leave_unread(address: &str, path: &str, count: usize) -> Vec<TcpStream> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let ask = |_| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    };
+    let streams = (0..count).map(ask).collect();
+    std::thread::sleep(Duration::from_secs(3));
+    streams
 }
 
 fn p99(took: &mut [Duration]) -> Duration {
@@ -231,7 +309,7 @@ fn hostile_requests_take_bounded_memory_and_keep_nobody_waiting() {
         let probing = scope.spawn(|| probe(&address, &stop));
         let send = |hostile: &Hostile| {
             let begun = Instant::now();
-            let reply = ask(&address, hostile.method, &hostile.path, hostile.headers, hostile.body.as_bytes());
+            let reply = ask(&address, hostile.method, &hostile.path, &hostile.headers, hostile.body.as_bytes());
             let reply = reply.unwrap_or_else(|error| panic!("{}: {error}", hostile.name));
             assert!(reply.status < 500 || reply.status == 503, "{}: {}", hostile.name, reply.status);
             assert!(reply.body.len() < 48 << 20, "{}: {} bytes", hostile.name, reply.body.len());
@@ -252,13 +330,14 @@ fn hostile_requests_take_bounded_memory_and_keep_nobody_waiting() {
                 "bundle_with_one_device_of_identifiers",
                 "device_of_unknown_members",
                 "page_of_large_devices",
+                "search_that_judges_wide_devices",
             ];
             for name in copies.iter().cycle().take(16) {
                 let hostile = corpus.iter().find(|hostile| hostile.name == *name).unwrap();
                 // One that is refused for want of memory may be cut off while it sends.
                 scope.spawn(move || {
                     let body = hostile.body.as_bytes();
-                    if let Ok(reply) = ask(address, hostile.method, &hostile.path, hostile.headers, body) {
+                    if let Ok(reply) = ask(address, hostile.method, &hostile.path, &hostile.headers, body) {
                         assert!(reply.status < 500 || reply.status == 503, "{}: {}", hostile.name, reply.status);
                     }
                 });
@@ -269,6 +348,13 @@ fn hostile_requests_take_bounded_memory_and_keep_nobody_waiting() {
         if grown > worst.0 {
             worst = (grown, "sixteen at once");
         }
+        let unread = leave_unread(address, "/load/fhir/Device/d0", 100);
+        let grown = memory(pid, "VmHWM").saturating_sub(before);
+        println!("a hundred that do not read their answer: grown by at most {} MiB", grown >> 20);
+        if grown > worst.0 {
+            worst = (grown, "a hundred that do not read their answer");
+        }
+        drop(unread);
         stop.store(true, Ordering::Relaxed);
         probing.join().unwrap()
     });
