@@ -9,8 +9,11 @@ use crate::store::{BoxFuture, Tenant};
 use std::collections::HashMap;
 use std::sync::RwLock;
 
+/// What stands in each slot, and how often it was changed.
+type SlotsOfTenant = HashMap<Slot, (u64, Content)>;
+
 #[derive(Debug, Default)]
-pub(super) struct Slots(RwLock<HashMap<Tenant, HashMap<Slot, (u64, Content)>>>);
+pub(super) struct Slots(RwLock<HashMap<Tenant, SlotsOfTenant>>);
 
 fn version(count: u64) -> SlotVersion {
     SlotVersion::new(count.to_string())
