@@ -345,7 +345,10 @@ async fn live<R: ResourceStore>(
     let named = |first, second| vec![("flow-4.2.bin".to_owned(), first), ("flow-4.3.bin".to_owned(), second)];
     let first = service.receive(&demo, firmware("flow-4.2.bin"), stream::once("firmware 2")).await.unwrap();
     assert_eq!(statuses(&shown().await), [("flow-4.2.bin".to_owned(), Current)]);
-    assert_eq!(available(&first.component).map(Result::unwrap).collect::<Vec<_>>(), [first.update.clone()]);
+    assert_eq!(
+        available(&first.component).map(Result::unwrap).collect::<Vec<_>>(),
+        std::slice::from_ref(&first.update)
+    );
     let second = service.receive(&demo, firmware("flow-4.3.bin"), stream::once("firmware 3")).await.unwrap();
     assert_eq!(statuses(&shown().await), named(Superseded, Current));
     let (by, why) = (|| "biomed".parse().unwrap(), || "4.3 loses alarms".parse().unwrap());

@@ -581,14 +581,14 @@ impl World {
         let (attempt, action) = (state.attempt(), state.action().unwrap_or_default());
         let input = match act {
             0 | 1 => Input::OfferRequested { epoch: Epoch(1), line: Vec::new(), one_per_device: false, admitted: true },
-            2 => Input::SlotWritten { action, offer: which % 2 == 0, version: SlotVersion::new("1") },
+            2 => Input::SlotWritten { action, offer: which.is_multiple_of(2), version: SlotVersion::new("1") },
             3 => Input::ClaimRequested { attempt, closed: BTreeSet::new(), expired: false },
-            4 => Input::FailureReported { attempt, transient: which % 3 == 0, code: "x".parse().unwrap() },
+            4 => Input::FailureReported { attempt, transient: which.is_multiple_of(3), code: "x".parse().unwrap() },
             5 => Input::PhaseReported { attempt, number: None, phase: Phase::Installing },
             6 => Input::VersionReported {
                 report: Sha256::of(b""),
                 authenticated: true,
-                runs: if which % 4 == 0 { Runs::Target } else { Runs::Other },
+                runs: if which.is_multiple_of(4) { Runs::Target } else { Runs::Other },
                 restarted: true,
                 confirmed: true,
             },
@@ -615,7 +615,7 @@ impl World {
             _ => {
                 let (count, lanes) = (u32::from(which % 5), self.lanes.len());
                 let (from, to) = (usize::from(which / 7) % lanes, usize::from(which / 3) % lanes);
-                let share = if which % 2 == 0 { Share::Cap } else { Share::Failures(0) };
+                let share = if which.is_multiple_of(2) { Share::Cap } else { Share::Failures(0) };
                 if let Ok([gave, took]) =
                     self.lanes[from].move_shares(&self.lanes[to], &self.spec, share, count, self.now)
                 {

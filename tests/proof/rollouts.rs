@@ -105,6 +105,9 @@ pub(crate) struct World {
     pauses: u8,
 }
 
+/// The numbers of a deployment and a lane after an answer, and whether the device gets the bytes.
+type Answer = (u16, u16, bool);
+
 pub(crate) struct Lanes {
     setup: Setup,
     spec: Spec,
@@ -113,7 +116,7 @@ pub(crate) struct Lanes {
     heads: Pool<LaneHead>,
     deployments: Pool<Deployment>,
     /// The answers that were given: a deployment, its lane, and the input by its number.
-    answers: Map<(u16, u16, u16), Option<(u16, u16, bool)>>,
+    answers: Map<(u16, u16, u16), Option<Answer>>,
     inputs: Pool<Input>,
 }
 
