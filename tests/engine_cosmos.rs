@@ -258,13 +258,13 @@ fn a_device_its_components_and_its_metrics_are_written_in_one_commit() {
 fn pages_of_large_resources_are_bounded_by_bytes() {
     RUNTIME.block_on(async {
         let (store, t): (_, Tenant) = (connect().await, "ward".parse().unwrap());
-        let body = "x".repeat(1_000_000);
-        for at in 0..12 {
+        let body = "x".repeat(500_000);
+        for at in 0..24 {
             let key = Key::new(ResourceType::Device, format!("d{at:02}")).unwrap();
             store.commit(&t, vec![Write::put(key, body.clone(), IndexEntries::new())]).await.unwrap();
         }
         let key = Key::new(ResourceType::Device, "d00").unwrap();
-        for _ in 1..12 {
+        for _ in 1..24 {
             store.commit(&t, vec![Write::put(key.clone(), body.clone(), IndexEntries::new())]).await.unwrap();
         }
         let of_bytes = |page: &Page<Version>| -> usize {
@@ -280,7 +280,7 @@ fn pages_of_large_resources_are_bounded_by_bytes() {
                 None => break,
             }
         }
-        assert_eq!(found, 12);
+        assert_eq!(found, 24);
         let (mut versions, mut after) = (0, None);
         loop {
             let page = store.history(&t, &key, 50.try_into().unwrap(), after.as_ref()).await.unwrap();
@@ -291,6 +291,6 @@ fn pages_of_large_resources_are_bounded_by_bytes() {
                 break;
             }
         }
-        assert_eq!(versions, 12);
+        assert_eq!(versions, 24);
     });
 }

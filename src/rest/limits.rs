@@ -137,6 +137,7 @@ impl Spent {
     }
 
     /// Whether something was left for later, so that the answer is none.
+    #[cfg(feature = "server")]
     pub(super) fn is_deferred(&self) -> bool {
         self.deferred.load(Relaxed)
     }

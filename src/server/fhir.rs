@@ -209,3 +209,27 @@ async fn read(body: Body, mut buffer: Vec<u8>, limit: usize) -> Result<Bytes> {
     }
     Ok(buffer.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::backend::Memory;
+    use crate::rest::{Request, Server};
+    use crate::store::{ResourceStore, TenantResources};
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn search_that_reads_a_large_resource_is_left_for_later() {
+        let store: Arc<dyn ResourceStore> = Arc::new(Memory::new());
+        let server = Server::new(TenantResources::new(store, "ward".parse().unwrap()), "https://x.example/fhir");
+        let device = format!(r#"{{"resourceType":"Device","id":"a","lotNumber":"{}"}}"#, "x".repeat(1_000));
+        let put = Request::new("PUT", "Device/a").header("Content-Type", "application/fhir+json").body(device);
+        assert_eq!(server.handle(&put).await.status, 201);
+        let search = |query: &str| Request::new("GET", "Device").query(query.to_owned());
+        for (query, reads) in [("_id=a", false), ("_sort=-_lastUpdated", false), ("model:missing=true", true)] {
+            let search = search(query);
+            assert_eq!(server.handle_within(&search, 500).await.is_none(), reads, "{query}");
+            assert_eq!(server.handle_within(&search, 5_000).await.map(|it| it.status), Some(200), "{query}");
+            assert_eq!(server.handle(&search).await.status, 200, "{query}");
+        }
+    }
+}

@@ -132,7 +132,8 @@ fn what_the_service_refuses_is_told_in_its_words() {
         let refused = at(&service, options()).commit(&tenant("ward"), vec![write]).await.unwrap_err().error;
         let words = "the server answered 400: an extension has either extensions or a value, and not both";
         assert!(matches!(&refused, StoreError::Invalid { what } if what.starts_with(words)), "{refused:?}");
-        let large = format!(r#"{{"resourceType":"Device","id":"a","model":"{}"}}"#, "x".repeat(5 << 20));
+        let identifier = format!(r#"{{"value":"{}"}}"#, "x".repeat(1 << 20));
+        let large = format!(r#"{{"resourceType":"Device","id":"a","identifier":[{}]}}"#, vec![identifier; 5].join(","));
         let store = TenantResources::new(at(&service, options().with_max_body(64 << 20)), tenant("ward"));
         let large = Valid::new(Device::from_json(large.as_bytes()).unwrap()).unwrap();
         let refused = store.create(&large).await.unwrap_err();
