@@ -371,7 +371,9 @@ fn too_many_bytes_none_and_a_type_that_is_not_allowed_are_refused() {
     let (memory, service) = fleet();
     let service = service.with_max_size(7).with_media_types(["application/zip".parse().unwrap()]);
     let wrong = receive(&service, to_ecg(), firmware());
-    assert!(matches!(wrong, Err(ReceiveError::MediaType { .. })));
+    let wrong = wrong.unwrap_err();
+    assert!(matches!(wrong, ReceiveError::MediaType { .. }));
+    assert!(wrong.to_string().ends_with("is not taken, wanted `application/zip`"), "{wrong}");
     let mut zip = keyed("k");
     zip.content_type = "Application/ZIP; charset=utf-8".parse().unwrap();
     assert!(matches!(receive(&service, zip.clone(), firmware()), Err(ReceiveError::TooLarge { limit: 7 })));

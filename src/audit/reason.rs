@@ -45,6 +45,33 @@ names! {
 }
 
 impl Reason {
+    /// What happened, as a clause for messages.
+    ///
+    /// ```
+    /// use fhir_devices::audit::Reason;
+    /// assert_eq!(Reason::Withdrawn.explanation(), "it was withdrawn");
+    /// ```
+    #[must_use]
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Self::DigestMismatch => "its bytes have another digest than was declared",
+            Self::SizeMismatch => "its bytes are more or fewer than was declared",
+            Self::TooLarge => "its file is larger than is taken",
+            Self::Empty => "its file is empty",
+            Self::UploadLost => "its bytes did not arrive in time",
+            Self::TargetLost => "its component is gone, or no longer the only one that is meant",
+            Self::NotAdmitted => "its manifest does not fit the device, or is not signed as the tenant wants it",
+            Self::Contended => "others wrote to its component at each attempt",
+            Self::NotHigher => "its sequence number is not higher than one that the component accepted",
+            Self::Unsequenced => "it has no sequence number, and the component accepted an update that has one",
+            Self::VersionTaken => "its version was accepted with other bytes",
+            Self::LowerVersion => "its version is lower than the one that the component reports",
+            Self::Superseded => "a later update took its place",
+            Self::Withdrawn => "it was withdrawn",
+            Self::Lost => "another writer removed it from its component, or deleted the component",
+        }
+    }
+
     /// Whether it is the bytes that are to blame.
     #[must_use]
     pub const fn is_fault(self) -> bool {

@@ -6,6 +6,7 @@ use crate::manifest::{self, ArtifactName, ManifestError, SignatureError, Version
 use crate::primitive::{Code, Id};
 use crate::store::{Applied, Sha256, StoreError};
 use crate::update::ingest::{NotAcceptable, Reason};
+use std::sync::Arc;
 
 /// The store of blobs gives no addresses of the kind that the service is to write into components.
 ///
@@ -131,10 +132,12 @@ pub enum ReceiveError {
     #[error("the file is empty")]
     EmptyFile,
     /// A media type that is not taken.
-    #[error("the media type `{found}` is not taken")]
+    #[error("the media type `{found}` is not taken, wanted {}", media_types(allowed))]
     MediaType {
         /// The media type.
         found: Code,
+        /// Those that are taken.
+        allowed: Arc<[Code]>,
     },
     /// The idempotency key belongs to an upload with other metadata or other bytes.
     #[error("the idempotency key was used for another upload")]
@@ -147,7 +150,7 @@ pub enum ReceiveError {
     },
     /// The upload came to nothing for another reason: its sequence number is not higher than what the component accepted, a
     /// later update took its place, it was withdrawn, or its time was over.
-    #[error("the upload came to nothing: `{reason}`")]
+    #[error("the upload ended without an update, `{reason}`: {}", reason.explanation())]
     Ended {
         /// Why.
         reason: Reason,
@@ -234,4 +237,15 @@ fn no_artifact(wanted: Option<&ArtifactName>, found: &[ArtifactName]) -> String 
 fn listed(reasons: &[manifest::Reason]) -> String {
     let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
     reasons.join("; ")
+}
+
+/// Codes for a message: the first dozen.
+fn media_types(codes: &[Code]) -> String {
+    let shown: Vec<_> = codes.iter().take(12).map(|code| format!("`{code}`")).collect();
+    let more = if codes.len() > shown.len() { ", .." } else { "" };
+    match shown.as_slice() {
+        [] => "none".to_owned(),
+        [one] => one.clone(),
+        all => format!("one of {}{more}", all.join(", ")),
+    }
 }

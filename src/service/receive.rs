@@ -16,6 +16,7 @@ use crate::store::{
 use crate::update::blob::{self, Holder};
 use crate::update::ingest::{self, Effect, Ingest, Input, Intent, Reason, Refusal, State};
 use crate::update::{IdempotencyKey, IngestId};
+use std::sync::Arc;
 
 impl<R, B, L> UpdateService<R, B, L>
 where
@@ -142,7 +143,7 @@ where
         let essence = |code: &Code| code.as_str().split(';').next().map(|text| text.trim().to_ascii_lowercase());
         match &self.media_types {
             Some(allowed) if !allowed.iter().any(|one| essence(one) == essence(found)) => {
-                Err(ReceiveError::MediaType { found: found.clone() })
+                Err(ReceiveError::MediaType { found: found.clone(), allowed: Arc::clone(allowed) })
             }
             _ => Ok(()),
         }

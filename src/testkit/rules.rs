@@ -2,7 +2,7 @@
 
 use super::json::Json;
 use super::texts::{AMOUNT, COUNT, EXTENSION_URL};
-use crate::issue::Report;
+use crate::issue::{Report, Severity};
 
 /// Rows that need another: where the first is, the second must be.
 const NEEDS: &[(&str, &str, &str)] = &[
@@ -105,7 +105,7 @@ pub(super) fn stated(path: &str, name: &str) -> bool {
 /// Takes away what breaks a rule that compares two values; `root` is the place of the document. Says whether it did.
 pub(super) fn mend(json: &mut Json, root: &str, report: &Report) -> bool {
     let mut mended = false;
-    for issue in report {
+    for issue in report.iter().filter(|issue| issue.severity <= Severity::Error) {
         let member = match &*issue.rule {
             "per-1" => "end",
             "rng-2" => "high",
@@ -125,7 +125,7 @@ pub(super) fn mend(json: &mut Json, root: &str, report: &Report) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::issue::{Issue, Kind, Severity};
+    use crate::issue::{Issue, Kind};
 
     #[test]
     fn what_breaks_a_rule_is_taken_away_below_any_root() {

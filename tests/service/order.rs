@@ -29,6 +29,7 @@ fn a_key_does_not_bring_back_what_was_withdrawn() {
     assert!(matches!(withdraw(&service, first.update.id), State::Withdrawn { released: true, .. }));
     let again = receive(&service, keyed("k"), firmware());
     assert!(matches!(again, Err(ReceiveError::Ended { reason: Reason::Withdrawn })), "{again:?}");
+    assert_eq!(again.unwrap_err().to_string(), "the upload ended without an update, `withdrawn`: it was withdrawn");
     let shown = updates(&read(&memory, "ecg").0);
     assert_eq!(shown, [AvailableUpdate { status: UpdateStatus::Withdrawn, ..first.update }]);
 }
