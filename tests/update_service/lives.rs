@@ -168,7 +168,8 @@ async fn a_withdrawal_that_the_stores_cannot_carry_out_is_accepted_and_done_late
         let reply = service.send("DELETE", &path, &[], b"").await;
         assert_eq!((reply.status, &reply.json()["state"]), (202, &"releasing".into()), "{}", reply.text());
     }
-    assert_eq!(versions(&service).await, ["2.1"]);
+    // The recall is shown at once, before the component says so.
+    assert!(versions(&service).await.is_empty());
     dying.away.store(false, Ordering::SeqCst);
     assert_eq!(service.send("DELETE", &path, &[], b"").await.status, 200);
     assert!(versions(&service).await.is_empty());
