@@ -220,7 +220,9 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// Creates or replaces the resource of every entry of a Bundle, whatever its kind, under the ids that they have, and gives
     /// their versions in the order of the entries. Nothing that they refer to is changed.
     ///
-    /// It is one commit, all or nothing, where the store takes as many writes in one; otherwise several, one after another.
+    /// It is one commit, all or nothing, where the store takes as many writes in one; otherwise several, one after another. The
+    /// updates of a component are those that its entry says: where an update service works on the same store, components come
+    /// in through `rest` instead, which keeps what belongs to the service.
     ///
     /// ```
     /// # use fhir_devices::{Bundle, DeviceComponent, Valid, backend::Memory, store::TenantResources};
@@ -229,8 +231,9 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
     /// # let json = br#"{"resourceType":"Bundle","type":"collection","entry":[
-    /// #     {"resource":{"resourceType":"Device","id":"pump"}},
-    /// #     {"resource":{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"type":{"text":"MDS"}}}]}"#;
+    /// #     {"fullUrl":"https://ehr.example/Device/pump","resource":{"resourceType":"Device","id":"pump"}},
+    /// #     {"fullUrl":"https://ehr.example/DeviceComponent/mds",
+    /// #      "resource":{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"type":{"text":"MDS"}}}]}"#;
     /// store.import(&Valid::new(Bundle::from_json(json)?)?).await?;
     /// assert_eq!(store.find::<DeviceComponent>(None).await?.len(), 1);
     /// # Ok(())
