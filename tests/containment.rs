@@ -46,7 +46,7 @@ fn below(parent: &str) -> String {
 }
 
 #[test]
-fn the_code_counts_before_the_name_and_the_name_before_the_place() {
+fn level_is_by_code_then_name_then_position() {
     let all = [
         component("m", "69641", "MDC_DEV_ANALY_SAT_O2_VMD", ""),
         component("v", "2000", "MDC_DEV_ANALY_SAT_O2_CHAN", "DeviceComponent/m"),
@@ -61,14 +61,14 @@ fn the_code_counts_before_the_name_and_the_name_before_the_place() {
 }
 
 #[test]
-fn an_mds_below_an_mds_is_no_dispute() {
+fn mds_below_an_mds_is_not_disputed() {
     let all = [component("ward", "69965", "x", ""), component("bed", "69965", "x", "DeviceComponent/ward")];
     let tree = components(&all);
     assert!(tree.nodes().all(|node| !node.is_disputed() && node.level() == Some(Level::Mds)));
 }
 
 #[test]
-fn a_place_says_nothing_below_an_orphan_or_in_a_circle() {
+fn position_gives_no_level_in_orphans_or_cycles() {
     let all = [
         component("a", "0", "x", "DeviceComponent/b"),
         component("b", "0", "x", "DeviceComponent/a"),
@@ -97,7 +97,7 @@ fn a_place_says_nothing_below_an_orphan_or_in_a_circle() {
 }
 
 #[test]
-fn a_doubled_id_is_never_selected_and_is_nobodys_parent() {
+fn duplicate_id_is_never_selected_or_a_parent() {
     let all = [
         component("a", "69642", "x", ""),
         component("a", "69642", "x", ""),
@@ -111,7 +111,7 @@ fn a_doubled_id_is_never_selected_and_is_nobodys_parent() {
 }
 
 #[test]
-fn a_name_is_an_id_first_and_a_level_second() {
+fn selector_name_is_an_id_before_a_level() {
     let name = Selector::Named("vmd".parse().unwrap());
     let mut all = vec![component("a", "69642", "x", ""), component("b", "69641", "x", "")];
     assert_eq!(select(&components(&all), &name).unwrap().label(), "a");
@@ -120,7 +120,7 @@ fn a_name_is_an_id_first_and_a_level_second() {
 }
 
 #[test]
-fn a_component_is_found_by_handle_by_code_by_software_item_and_by_several_of_them() {
+fn component_is_selected_by_handle_code_item_or_all() {
     let mut all = [
         component("m", "69641", "x", ""),
         component("v1", "69642", "x", "DeviceComponent/m"),
@@ -154,7 +154,7 @@ fn a_component_is_found_by_handle_by_code_by_software_item_and_by_several_of_the
 }
 
 #[test]
-fn a_place_is_doubtful_below_an_orphan_a_circle_or_a_disorder() {
+fn placement_issue_below_orphan_cycle_or_disorder() {
     let all = [
         component("m", "69641", "x", ""),
         component("v", "69642", "x", "DeviceComponent/m"),
@@ -171,7 +171,7 @@ fn a_place_is_doubtful_below_an_orphan_a_circle_or_a_disorder() {
 }
 
 #[test]
-fn a_target_stands_in_a_closed_chain_of_descending_levels() {
+fn target_needs_a_closed_chain_of_descending_levels() {
     let mut all = vec![
         component("ward", "69965", "x", ""),
         component("m", "69641", "x", "DeviceComponent/ward"),
@@ -231,7 +231,7 @@ fn a_target_stands_in_a_closed_chain_of_descending_levels() {
 }
 
 #[test]
-fn a_component_without_an_id_is_counted_and_never_chosen() {
+fn component_without_id_is_counted_but_not_selected() {
     let mut all = [component("a", "69642", "x", ""), component("b", "69642", "x", "")];
     all[1].id = None;
     assert!(select(&components(&all), &Selector::Level(Level::Vmd)).is_err());
@@ -240,7 +240,7 @@ fn a_component_without_an_id_is_counted_and_never_chosen() {
 }
 
 #[test]
-fn in_a_bundle_a_reference_follows_the_address_of_its_entry() {
+fn bundle_reference_resolves_by_full_url() {
     let here = "https://here.example/fhir";
     let urn = "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7";
     let parts = [
@@ -266,7 +266,7 @@ fn in_a_bundle_a_reference_follows_the_address_of_its_entry() {
 }
 
 #[test]
-fn a_contained_component_and_a_wrong_type_are_told() {
+fn contained_component_and_wrong_type_are_reported() {
     let all = bundle(
         r##"{"fullUrl":"urn:oid:1.1","resource":{"resourceType":"DeviceMetric","identifier":{"value":"1"},"type":{"text":"x"},
         "category":"setting","contained":[{"resourceType":"DeviceComponent","id":"c","identifier":{"value":"2"},
@@ -282,7 +282,7 @@ fn a_contained_component_and_a_wrong_type_are_told() {
 }
 
 #[test]
-fn a_chain_a_star_and_a_circle_of_a_hundred_thousand_take_no_stack_and_little_time() {
+fn huge_chain_star_and_cycle_take_linear_time() {
     let count = 100_000;
     let proto = component("c", "69642", "x", "DeviceComponent/c");
     let parents: [&dyn Fn(usize) -> usize; 3] = [&|at: usize| at.saturating_sub(1), &|_| 0, &|at| (at + 1) % count];

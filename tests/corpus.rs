@@ -94,7 +94,7 @@ fn assert_lossless(name: &str, json: &str) {
 }
 
 #[test]
-fn every_valid_case_is_accepted_and_written_back_whole() {
+fn valid_cases_round_trip() {
     let Some(folder) = common::corpus() else { return };
     let mut wrong = Vec::new();
     for case in cases(&folder, "valid.jsonl") {
@@ -109,7 +109,7 @@ fn every_valid_case_is_accepted_and_written_back_whole() {
 }
 
 #[test]
-fn every_published_document_is_judged_as_its_row_says_and_written_back_whole() {
+fn published_documents_get_the_expected_result() {
     let Some(folder) = common::corpus() else { return };
     let mut wrong = Vec::new();
     for (name, verdict, json) in published(&folder) {
@@ -124,7 +124,7 @@ fn every_published_document_is_judged_as_its_row_says_and_written_back_whole() {
 }
 
 #[test]
-fn a_lenient_read_loses_nothing_of_what_it_accepts() {
+fn lenient_read_loses_nothing() {
     let Some(folder) = common::corpus() else { return };
     let mut accepted = 0;
     for case in cases(&folder, "invalid.jsonl") {
@@ -165,7 +165,7 @@ fn meets(at: &str, wanted: &str) -> bool {
 }
 
 #[test]
-fn every_invalid_case_is_refused_at_its_place() {
+fn invalid_cases_are_located() {
     let Some(folder) = common::corpus() else { return };
     let mut wrong = Vec::new();
     for case in cases(&folder, "invalid.jsonl") {

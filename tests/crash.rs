@@ -252,12 +252,12 @@ impl Way {
 }
 
 #[test]
-fn a_fresh_upload_is_attached_once_when_it_is_sent_again() {
+fn crash_in_upload_then_resend_attaches_once() {
     Way { before: nothing, call: |service| receive(service, Some("k"), Some(1), "firmware"), again: true }.is_whole();
 }
 
 #[test]
-fn a_signed_upload_is_attached_once_when_it_is_sent_again() {
+fn crash_in_signed_upload_then_resend_attaches_once() {
     let call = |service: Service| -> Call {
         Box::pin(async move {
             let mut submission = signed(1, "2.0.0", 2, b"software");
@@ -269,37 +269,37 @@ fn a_signed_upload_is_attached_once_when_it_is_sent_again() {
 }
 
 #[test]
-fn the_same_bytes_again_are_held_by_both() {
+fn crash_in_upload_of_same_bytes_keeps_both_holders() {
     Way { before: first, call: |service| receive(service, Some("l"), Some(2), "firmware"), again: true }.is_whole();
 }
 
 #[test]
-fn a_key_that_is_sent_again_changes_nothing() {
+fn crash_in_repeated_key_changes_nothing() {
     Way { before: first, call: |service| receive(service, Some("k"), Some(1), "firmware"), again: true }.is_whole();
 }
 
 #[test]
-fn a_later_upload_takes_the_place_of_the_one_before() {
+fn crash_in_later_upload_supersedes_once() {
     Way { before: first, call: |service| receive(service, Some("l"), Some(2), "software"), again: true }.is_whole();
 }
 
 #[test]
-fn a_withdrawal_is_gone_on_with() {
+fn crash_in_withdrawal_is_resumed() {
     Way { before: two, call: withdraw, again: false }.is_whole();
 }
 
 #[test]
-fn a_retirement_is_gone_on_with() {
+fn crash_in_retirement_is_resumed() {
     Way { before: two, call: retire, again: false }.is_whole();
 }
 
 #[test]
-fn a_restoration_is_gone_on_with() {
+fn crash_in_restoration_is_resumed() {
     Way { before: two, call: make_current, again: false }.is_whole();
 }
 
 #[test]
-fn an_expiry_is_gone_on_with() {
+fn crash_in_expiry_is_resumed() {
     let before = |stage: &Stage| {
         two(stage);
         run(withdraw(stage.service())).unwrap();
@@ -311,7 +311,7 @@ fn an_expiry_is_gone_on_with() {
 }
 
 #[test]
-fn an_upload_that_retires_a_predecessor_is_attached_once_when_it_is_sent_again() {
+fn crash_in_retiring_upload_then_resend_attaches_once() {
     let before = |stage: &Stage| {
         two(stage);
         for (key, sequence) in [("m", 3), ("n", 4)] {
@@ -322,7 +322,7 @@ fn an_upload_that_retires_a_predecessor_is_attached_once_when_it_is_sent_again()
 }
 
 #[test]
-fn a_collection_is_gone_on_with() {
+fn crash_in_collection_is_resumed() {
     let before = |stage: &Stage| {
         two(stage);
         run(withdraw(stage.service())).unwrap();
@@ -335,7 +335,7 @@ fn a_collection_is_gone_on_with() {
 }
 
 #[test]
-fn an_upload_without_a_key_comes_to_its_end_or_to_nothing() {
+fn crash_in_upload_without_key_completes_or_ends() {
     let mut ends = BTreeSet::new();
     for polls in 0.. {
         let stage = Stage::new();

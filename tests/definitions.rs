@@ -252,7 +252,7 @@ fn table() -> std::path::PathBuf {
 }
 
 #[test]
-fn every_declared_type_is_the_published_one_row_by_row() {
+fn declared_types_agree_with_published_definitions() {
     let Some(folder) = common::corpus() else { return };
     let mut used = BTreeSet::new();
     let mut wrong = Vec::new();
@@ -272,7 +272,7 @@ fn every_declared_type_is_the_published_one_row_by_row() {
 }
 
 #[test]
-fn every_declared_type_is_as_the_table_says() {
+fn declared_types_agree_with_the_table() {
     if std::env::var_os("BLESS").is_some() {
         return;
     }
@@ -285,7 +285,7 @@ fn every_declared_type_is_as_the_table_says() {
 
 /// An exception says that the tables lack a fact; one that they have is no exception.
 #[test]
-fn no_exception_is_for_something_declared() {
+fn exceptions_are_not_declared() {
     let rows: Vec<Row> = whole().into_iter().flat_map(declared).collect();
     for exception in EXCEPTIONS {
         let row = rows.iter().find(|row| row.path == exception.at);
@@ -298,7 +298,7 @@ fn no_exception_is_for_something_declared() {
 }
 
 #[test]
-fn the_walk_reaches_these_types() {
+fn walk_reaches_these_types() {
     let resources = ["Bundle", "Device", "DeviceComponent", "DeviceMetric", "OperationOutcome"];
     let types = [
         "Address",
@@ -345,7 +345,7 @@ fn the_walk_reaches_these_types() {
 
 /// The primitive types that the tables name, each with a published definition.
 #[test]
-fn every_primitive_type_is_published() {
+fn primitive_types_are_published() {
     let primitives: BTreeSet<&str> = reached()
         .values()
         .flat_map(|definition| definition.rows)
@@ -380,7 +380,7 @@ fn every_primitive_type_is_published() {
 }
 
 #[test]
-fn an_extension_may_have_a_value_of_each_of_38_types() {
+fn extension_value_has_38_types() {
     let value = fhir_devices::datatype::Extension::definition().rows.iter().find(|row| row.name == "value[x]");
     let types = (value.unwrap().types)();
     assert_eq!(types.len(), 38);
@@ -417,7 +417,7 @@ fn expansion(folder: &Path, url: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_closed_set_has_the_published_codes_in_their_order() {
+fn closed_value_sets_agree_with_published_ones() {
     let Some(folder) = common::corpus() else { return };
     assert_eq!(closed_sets().len(), 24);
     for (url, ours) in closed_sets() {
@@ -426,7 +426,7 @@ fn every_closed_set_has_the_published_codes_in_their_order() {
 }
 
 #[test]
-fn the_resource_types_are_the_published_ones() {
+fn resource_types_agree_with_published_ones() {
     let Some(folder) = common::corpus() else { return };
     let published = expansion(&folder, "http://hl7.org/fhir/ValueSet/resource-types");
     let concrete = published.iter().filter(|name| !matches!(name.as_str(), "Resource" | "DomainResource"));
@@ -437,7 +437,7 @@ fn the_resource_types_are_the_published_ones() {
 const ROWLESS: &[&str] = &["json", "resource-type", "fhir-version", "unchecked-type", "wrong-type", "null"];
 
 #[test]
-fn the_row_of_every_finding_is_in_the_tables() {
+fn issue_rows_are_in_the_tables() {
     let Some(folder) = common::corpus() else { return };
     let mut rows: BTreeSet<String> = whole().into_iter().flat_map(declared).map(|row| row.path).collect();
     // What stands beside the value of a primitive.
@@ -457,7 +457,7 @@ fn the_row_of_every_finding_is_in_the_tables() {
 }
 
 #[test]
-fn a_finding_names_the_row_that_was_broken() {
+fn issue_names_the_broken_row() {
     let rows = |members: &str| {
         let json = format!(r#"{{"resourceType":"Device",{members}}}"#);
         let report = check(json.as_bytes(), ReadMode::Strict).into_report();

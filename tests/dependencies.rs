@@ -30,7 +30,7 @@ fn optional() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_default_build_has_no_dependency_of_a_feature() {
+fn default_build_has_no_feature_dependencies() {
     // Some are brought by what the default build needs itself.
     let (default, optional) = (default_build("1"), optional());
     for engine in ["azure_data_cosmos", "object_store", "redb", "reqwest", "tokio-postgres"] {
@@ -41,7 +41,7 @@ fn the_default_build_has_no_dependency_of_a_feature() {
 }
 
 #[test]
-fn the_default_build_has_no_runtime_no_network_and_no_c() {
+fn default_build_has_no_runtime_network_or_c() {
     let default = default_build("99");
     assert!(default.contains("serde_json"), "{default:?}");
     for foreign in ["aws-lc-sys", "cc", "hyper", "mio", "openssl-sys", "reqwest", "ring", "rustls", "tokio"] {
@@ -50,7 +50,7 @@ fn the_default_build_has_no_runtime_no_network_and_no_c() {
 }
 
 #[test]
-fn the_default_build_is_small() {
+fn default_build_has_few_dependencies() {
     let default = default_build("99");
     assert!(default.len() <= 90, "{} packages: {default:?}", default.len());
 }

@@ -74,7 +74,7 @@ fhir_devices::resource_clock_conformance!(
 
 /// The emulator takes its time, most of which it sleeps: `COSMOS_SEEDS` says how many histories it is worth.
 #[test]
-fn histories_of_many_threads_and_honest_faults_are_in_order() {
+fn histories_with_faults_are_linearizable() {
     let seeds = std::env::var("COSMOS_SEEDS").map_or(20, |seeds| seeds.parse().unwrap());
     let store = Arc::new(RUNTIME.block_on(connect()));
     let block_on = |task: Task<'_>| RUNTIME.block_on(task);
@@ -98,7 +98,7 @@ fn fault(
 }
 
 #[test]
-fn histories_whose_answers_the_network_loses_are_in_order() {
+fn histories_with_lost_responses_are_linearizable() {
     use FaultInjectionErrorType::{ResponseTimeoutAfterService, ServiceUnavailable, TooManyRequests};
     use FaultOperationType::BatchItem;
     let rules = vec![
@@ -117,7 +117,7 @@ fn histories_whose_answers_the_network_loses_are_in_order() {
 }
 
 #[test]
-fn a_commit_whose_answer_was_lost_is_known_again() {
+fn commit_with_lost_response_is_resolved() {
     use FaultInjectionErrorType::{ResponseTimeout, ResponseTimeoutAfterService};
     RUNTIME.block_on(async {
         let (t, key) = (fresh(), component("c"));
@@ -145,7 +145,7 @@ fn a_commit_whose_answer_was_lost_is_known_again() {
 }
 
 #[test]
-fn what_the_service_refuses_is_told_by_its_meaning() {
+fn refusals_map_to_store_errors() {
     RUNTIME.block_on(async {
         let answer = |status: u16, sub: u16, wait: &'static str| {
             let answer = CustomResponseBuilder::new(status.into()).with_sub_status(sub);
@@ -185,7 +185,7 @@ fn ids(page: &Page<Version>) -> Vec<&str> {
 }
 
 #[test]
-fn an_account_without_strong_consistency_is_refused() {
+fn account_without_strong_consistency_is_refused() {
     RUNTIME.block_on(async {
         for weak in [ConsistencyLevel::Session, ConsistencyLevel::BoundedStaleness, ConsistencyLevel::Eventual] {
             let emulator = emulator(weak);
@@ -198,7 +198,7 @@ fn an_account_without_strong_consistency_is_refused() {
 }
 
 #[test]
-fn a_container_is_made_once_and_another_is_refused() {
+fn container_is_created_once_and_checked() {
     RUNTIME.block_on(async {
         let emulator = emulator(ConsistencyLevel::Strong);
         let client = client(&emulator).await;
@@ -215,7 +215,7 @@ fn a_container_is_made_once_and_another_is_refused() {
 }
 
 #[test]
-fn a_component_that_changes_its_device_is_whole_and_there_once() {
+fn component_moved_between_devices_is_stored_once() {
     RUNTIME.block_on(async {
         let (store, t) = (connect().await, fresh());
         let key = component("pump");
@@ -238,7 +238,7 @@ fn a_component_that_changes_its_device_is_whole_and_there_once() {
 }
 
 #[test]
-fn a_device_its_components_and_its_metrics_are_written_in_one_commit() {
+fn device_tree_is_written_in_one_commit() {
     RUNTIME.block_on(async {
         let (store, t) = (connect().await, fresh());
         let device = Key::new(ResourceType::Device, "d").unwrap();
@@ -255,7 +255,7 @@ fn a_device_its_components_and_its_metrics_are_written_in_one_commit() {
 }
 
 #[test]
-fn pages_of_large_resources_are_bounded_by_bytes() {
+fn pages_are_bounded_by_bytes() {
     RUNTIME.block_on(async {
         let (store, t): (_, Tenant) = (connect().await, "ward".parse().unwrap());
         let body = "x".repeat(500_000);

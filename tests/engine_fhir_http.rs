@@ -88,7 +88,7 @@ const SKIPPED_IN_TRANSACTIONS: [(&str, &str); 3] = [
     ("r15_a_pruned_history_keeps_its_newest_versions", "the pruning of a history"),
 ];
 
-fn every_clause_holds(options: Options, skips: &[(&str, &str)]) {
+fn contract_holds_with(options: Options, skips: &[(&str, &str)]) {
     let store = dressed(options);
     let trial = Trial::new(&store as &dyn ResourceStore, &block_on);
     let (mut broken, mut skipped) = (Vec::new(), Vec::new());
@@ -105,18 +105,18 @@ fn every_clause_holds(options: Options, skips: &[(&str, &str)]) {
 }
 
 #[test]
-fn every_clause_of_the_contract_holds_over_the_example_service() {
-    every_clause_holds(options(), &SKIPPED);
+fn contract_holds_over_the_example_service() {
+    contract_holds_with(options(), &SKIPPED);
 }
 
 #[test]
-fn every_clause_holds_in_transactions_and_where_the_server_is_trusted_with_creations() {
-    every_clause_holds(options().with_transactions(100).trusting_if_none_match(), &SKIPPED_IN_TRANSACTIONS);
+fn contract_holds_with_transactions_and_trusted_creates() {
+    contract_holds_with(options().with_transactions(100).trusting_if_none_match(), &SKIPPED_IN_TRANSACTIONS);
 }
 
 #[test]
-fn every_clause_holds_where_letters_are_not_asked_for() {
-    every_clause_holds(options().with_transactions(3).case_sensitive(), &SKIPPED_IN_TRANSACTIONS);
+fn contract_holds_with_a_case_sensitive_server() {
+    contract_holds_with(options().with_transactions(3).case_sensitive(), &SKIPPED_IN_TRANSACTIONS);
 }
 
 /// Puts something between the service and its clients that loses requests and answers, and says so as gateways do.
@@ -170,13 +170,13 @@ fn over_a_lossy_way() -> FhirServer {
 }
 
 #[test]
-fn histories_whose_requests_and_answers_are_lost_on_the_way_are_in_order() {
+fn histories_with_lost_messages_are_linearizable() {
     let store: Arc<dyn ResourceStore> = Arc::new(Dressed(over_a_lossy_way()));
     history::resources(&store, &block_on, 0..100).unwrap();
 }
 
 #[test]
-fn a_write_that_is_resolved_is_applied_once_whatever_is_lost_on_the_way() {
+fn resolved_write_is_applied_once_despite_losses() {
     const WRITES: u64 = 300;
     let store = TenantResources::new(Arc::new(over_a_lossy_way()), "ward".parse().unwrap());
     let body = |number: u64| format!(r#"{{"resourceType":"Device","id":"pump","model":"{number}"}}"#);
@@ -204,7 +204,7 @@ fn a_write_that_is_resolved_is_applied_once_whatever_is_lost_on_the_way() {
 }
 
 #[test]
-fn histories_of_many_threads_and_honest_faults_are_in_order() {
+fn histories_with_faults_are_linearizable() {
     let store: Arc<dyn ResourceStore> = Arc::new(dressed(options()));
     history::resources(&store, &block_on, 0..200).unwrap();
 }

@@ -139,7 +139,7 @@ fn limit(n: u32) -> NonZeroU32 {
 }
 
 #[test]
-fn a_blob_lies_where_it_is_said_and_leaves_no_folder_behind() {
+fn blob_path_is_documented_and_folders_are_removed() {
     let place = Place::new();
     let files = Files::open(&place.0).unwrap();
     assert_eq!(place.tree(), [""; 0]);
@@ -155,7 +155,7 @@ fn a_blob_lies_where_it_is_said_and_leaves_no_folder_behind() {
 }
 
 #[test]
-fn blobs_and_page_tokens_outlive_the_process_and_unfinished_uploads_do_not() {
+fn blobs_and_tokens_survive_a_restart() {
     let place = Place::new();
     let (one, two, token) = {
         let files = Files::open(&place.0).unwrap();
@@ -190,7 +190,7 @@ fn copy_below(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_folder_has_one_owner_and_says_so() {
+fn folder_has_one_owner() {
     let place = Place::new();
     let files = Files::open(&place.0).unwrap();
     assert!(matches!(Files::open(&place.0), Err(StoreError::Unavailable { .. })));
@@ -199,7 +199,7 @@ fn a_folder_has_one_owner_and_says_so() {
 }
 
 #[test]
-fn a_file_that_lost_its_end_is_read_with_an_error_and_not_short() {
+fn truncated_file_is_a_read_error() {
     let place = Place::new();
     let files = Files::open(&place.0).unwrap();
     let mut writer = block_on(files.begin(&tenant())).unwrap();
@@ -215,7 +215,7 @@ fn a_file_that_lost_its_end_is_read_with_an_error_and_not_short() {
 }
 
 #[test]
-fn what_others_put_into_the_folder_is_not_listed() {
+fn foreign_files_are_not_listed() {
     let place = Place::new();
     let files = Files::open(&place.0).unwrap();
     let key = store(&files, b"firmware");
@@ -232,7 +232,7 @@ fn what_others_put_into_the_folder_is_not_listed() {
 
 #[cfg(unix)]
 #[test]
-fn files_and_folders_are_for_their_owner_alone() {
+fn files_and_folders_are_private() {
     use std::os::unix::fs::PermissionsExt as _;
     fn walk(path: &std::path::Path) {
         let metadata = fs::metadata(path).unwrap();

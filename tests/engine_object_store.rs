@@ -195,7 +195,7 @@ async fn staged(objects: &Objects, tenant: &Tenant) -> usize {
 }
 
 #[test]
-fn a_large_file_comes_in_parts_and_leaves_nothing_staged() {
+fn multipart_upload_leaves_nothing_staged() {
     for (name, objects, part) in engines() {
         RUNTIME.block_on(async {
             let (t, bytes) = (fresh(), large(part));
@@ -219,7 +219,7 @@ fn a_large_file_comes_in_parts_and_leaves_nothing_staged() {
 }
 
 #[test]
-fn a_large_file_that_is_not_what_it_claims_never_becomes_visible() {
+fn large_file_with_wrong_digest_is_never_visible() {
     for (name, objects, part) in engines() {
         RUNTIME.block_on(async {
             let (t, bytes) = (fresh(), large(part));
@@ -236,7 +236,7 @@ fn a_large_file_that_is_not_what_it_claims_never_becomes_visible() {
 }
 
 #[test]
-fn writers_of_the_same_large_file_all_succeed() {
+fn concurrent_writers_of_one_large_file_succeed() {
     for (name, objects, part) in engines() {
         let (t, bytes, objects) = (fresh(), large(part), Arc::new(objects));
         let blob = BlobRef::of(&bytes);
@@ -259,7 +259,7 @@ fn writers_of_the_same_large_file_all_succeed() {
 }
 
 #[test]
-fn a_file_of_one_part_is_put_at_once_and_one_byte_more_is_staged() {
+fn file_beyond_one_part_is_staged() {
     let store = Arc::new(InMemory::new());
     let objects = Objects::new(store.clone()).with_part_size(NonZeroUsize::new(8).unwrap());
     RUNTIME.block_on(async {
@@ -276,7 +276,7 @@ fn a_file_of_one_part_is_put_at_once_and_one_byte_more_is_staged() {
 }
 
 #[test]
-fn what_a_broken_process_left_is_swept_up_and_is_no_blob() {
+fn abandoned_staging_is_swept_and_not_listed() {
     for (name, objects, _) in engines() {
         RUNTIME.block_on(async {
             let t = fresh();
@@ -294,7 +294,7 @@ fn what_a_broken_process_left_is_swept_up_and_is_no_blob() {
 }
 
 #[test]
-fn a_signed_address_leads_to_the_bytes() {
+fn signed_url_serves_the_bytes() {
     for (name, objects, _) in engines() {
         if !objects.capabilities().signed_url {
             continue;
@@ -315,7 +315,7 @@ fn a_signed_address_leads_to_the_bytes() {
 }
 
 #[test]
-fn public_addresses_lie_below_the_base() {
+fn public_url_is_below_the_base() {
     let objects = memory().with_base_url("https://cdn.example/blobs/".parse().unwrap());
     let key = BlobRef::of(b"firmware").key(Generation(7));
     let tenant = "st-mary".parse().unwrap();
@@ -326,7 +326,7 @@ fn public_addresses_lie_below_the_base() {
 }
 
 #[test]
-fn blobs_in_local_files_are_there_after_the_store_was_opened_again() {
+fn local_blobs_survive_reopening() {
     let (folder, t) = (Folder::new(), fresh());
     let blob = BlobRef::of(b"firmware");
     RUNTIME.block_on(async {
@@ -338,7 +338,7 @@ fn blobs_in_local_files_are_there_after_the_store_was_opened_again() {
 }
 
 #[test]
-fn an_address_that_leads_to_no_store_is_refused() {
+fn unsupported_store_url_is_refused() {
     let open = |url: &str, options: &[(&str, &str)]| {
         let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         Objects::open(&url.parse().unwrap(), options).map(|_| ()).unwrap_err()

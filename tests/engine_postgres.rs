@@ -67,7 +67,7 @@ fn on_a_server<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
 }
 
 #[test]
-fn histories_of_many_threads_and_honest_faults_are_in_order() {
+fn histories_with_faults_are_linearizable() {
     if let Err(reason) = &*SERVER {
         return println!("skipped: {reason}");
     }
@@ -128,7 +128,7 @@ async fn session() -> Client {
 // ------------------------------------------------------------------------------------------ the schema
 
 #[test]
-fn many_processes_migrate_a_new_schema_at_once_and_share_its_page_tokens() {
+fn concurrent_migrations_succeed_and_share_tokens() {
     on_a_server(|| async {
         session().await.batch_execute("DROP SCHEMA IF EXISTS fhir_race CASCADE").await.unwrap();
         let connect = || tokio::spawn(open(options().with_schema("fhir_race")));
@@ -148,7 +148,7 @@ fn many_processes_migrate_a_new_schema_at_once_and_share_its_page_tokens() {
 }
 
 #[test]
-fn a_schema_that_is_not_of_this_version_is_refused() {
+fn schema_of_another_version_is_refused() {
     on_a_server(|| async {
         let (session, name) = (session().await, "fhir_other");
         session.batch_execute("DROP SCHEMA IF EXISTS fhir_other CASCADE").await.unwrap();
@@ -168,7 +168,7 @@ fn a_schema_that_is_not_of_this_version_is_refused() {
 // ------------------------------------------------------------------------------------------ commits
 
 #[test]
-fn commits_that_name_the_same_keys_in_opposite_orders_all_succeed() {
+fn opposite_key_orders_do_not_deadlock() {
     on_a_server(|| async {
         let (store, t) = (Arc::new(connect().await), fresh());
         let ids: Vec<String> = (0..20).map(|n| n.to_string()).collect();
@@ -196,7 +196,7 @@ fn commits_that_name_the_same_keys_in_opposite_orders_all_succeed() {
 }
 
 #[test]
-fn after_a_storm_of_writes_each_resource_is_found_by_its_newest_entries_alone() {
+fn index_has_only_newest_entries_after_many_writes() {
     on_a_server(|| async {
         let (store, t) = (Arc::new(connect().await), fresh());
         let storm = |worker: u64| {
@@ -227,7 +227,7 @@ fn after_a_storm_of_writes_each_resource_is_found_by_its_newest_entries_alone() 
 }
 
 #[test]
-fn a_version_is_never_older_than_the_one_before_it_even_if_the_clock_is() {
+fn version_times_never_decrease_with_the_clock() {
     on_a_server(|| async {
         let (store, t) = (connect().await, fresh());
         put(&store, &t, Write::create(device("a"), "1", nothing())).await.unwrap();
@@ -241,7 +241,7 @@ fn a_version_is_never_older_than_the_one_before_it_even_if_the_clock_is() {
 }
 
 #[test]
-fn times_heal_after_the_clock_jumped_ahead() {
+fn times_recover_after_a_clock_jump() {
     on_a_server(|| async {
         let (store, t) = (connect().await, fresh());
         let writes = |n: u64| ["a", "b"].map(|id| Write::update(device(id), v(n), "2", nothing())).to_vec();
@@ -269,7 +269,7 @@ fn times_heal_after_the_clock_jumped_ahead() {
 }
 
 #[test]
-fn only_the_newest_versions_are_kept_when_asked() {
+fn history_limit_keeps_the_newest_versions() {
     on_a_server(|| async {
         let (store, t) = (open(options().with_max_versions(3.try_into().unwrap())).await.unwrap(), fresh());
         for n in 1..=5 {
@@ -283,7 +283,7 @@ fn only_the_newest_versions_are_kept_when_asked() {
 }
 
 #[test]
-fn a_large_commit_is_one_statement_and_its_answers_are_in_its_order() {
+fn large_commit_is_one_statement_in_order() {
     on_a_server(|| async {
         let (store, t) = (connect().await, fresh());
         let write = |n: usize| {
@@ -303,7 +303,7 @@ fn a_large_commit_is_one_statement_and_its_answers_are_in_its_order() {
 }
 
 #[test]
-fn a_search_that_finds_little_among_much_goes_on_behind_its_windows() {
+fn sparse_search_continues_beyond_its_windows() {
     on_a_server(|| async {
         let (store, t) = (connect().await, fresh());
         for chunk in (0..5_000).collect::<Vec<usize>>().chunks(1_000) {
@@ -332,7 +332,7 @@ fn a_search_that_finds_little_among_much_goes_on_behind_its_windows() {
 // ------------------------------------------------------------------------------------------ troubles
 
 #[test]
-fn a_commit_whose_session_breaks_is_indeterminate_and_the_next_call_works() {
+fn broken_session_is_indeterminate_and_replaced() {
     on_a_server(|| async {
         let (store, t) = (Arc::new(connect().await), fresh());
         put(&store, &t, Write::create(device("a"), "1", nothing())).await.unwrap();
@@ -358,7 +358,7 @@ fn a_commit_whose_session_breaks_is_indeterminate_and_the_next_call_works() {
 }
 
 #[test]
-fn who_waits_for_a_connection_in_vain_is_throttled_and_a_commit_without_an_answer_is_indeterminate() {
+fn pool_timeout_is_throttled_and_lost_commit_unknown() {
     on_a_server(|| async {
         let one = options().with_connections(1.try_into().unwrap()).with_acquire_timeout(Duration::from_millis(300));
         let (store, t) = (Arc::new(open(one).await.unwrap()), fresh());
@@ -396,7 +396,7 @@ fn who_waits_for_a_connection_in_vain_is_throttled_and_a_commit_without_an_answe
 }
 
 #[test]
-fn a_role_that_there_is_not_is_denied_and_a_server_that_there_is_not_unavailable() {
+fn unknown_role_is_denied_and_no_server_unavailable() {
     on_a_server(|| async {
         let url = &SERVER.as_ref().unwrap().url;
         if !url.contains("user=postgres") {
@@ -412,7 +412,7 @@ fn a_role_that_there_is_not_is_denied_and_a_server_that_there_is_not_unavailable
 }
 
 #[test]
-fn a_session_is_encrypted_by_what_the_caller_brings_and_no_other_certificate_is_taken() {
+fn tls_session_verifies_the_certificate() {
     use rustls::pki_types::{CertificateDer, pem::PemObject as _};
     let folder = std::env::temp_dir().join(format!("fhir-devices-tls-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
@@ -474,7 +474,7 @@ fn a_session_is_encrypted_by_what_the_caller_brings_and_no_other_certificate_is_
 }
 
 #[test]
-fn without_a_runtime_a_call_fails_and_does_not_panic() {
+fn call_without_a_runtime_fails() {
     if let Err(reason) = &*SERVER {
         return println!("skipped: {reason}");
     }
@@ -484,7 +484,7 @@ fn without_a_runtime_a_call_fails_and_does_not_panic() {
 }
 
 #[test]
-fn eight_thousand_values_and_a_nul_are_no_trouble() {
+fn many_values_and_a_nul_are_accepted() {
     on_a_server(|| async {
         let store = connect().await;
         let tenant: Tenant = "many-values".parse().unwrap();

@@ -60,7 +60,7 @@ resource_clock_conformance!(
 );
 
 #[test]
-fn histories_of_many_threads_and_honest_faults_are_in_order() {
+fn histories_with_faults_are_linearizable() {
     let store = Arc::new(memory());
     let resources: Arc<dyn ResourceStore> = store.clone();
     history::resources(&resources, &|task| block_on(task), 0..200).unwrap();
@@ -118,7 +118,7 @@ fn walk(store: &impl ResourceStore, tenant: &Tenant, search: &Search) -> Vec<Ver
 // ------------------------------------------------------------------------------------------ the file
 
 #[test]
-fn what_was_acknowledged_is_there_when_the_file_is_opened_again() {
+fn acknowledged_writes_survive_reopening() {
     let (place, t) = (Place::new("reopened"), fresh());
     let record: LedgerKey = "ingest/7".parse().unwrap();
     let (token, revision) = {
@@ -145,7 +145,7 @@ fn what_was_acknowledged_is_there_when_the_file_is_opened_again() {
 }
 
 #[test]
-fn a_revision_of_a_deleted_record_does_not_come_back() {
+fn revision_of_a_deleted_record_is_not_reused() {
     let (place, t) = (Place::new("revisions"), fresh());
     let key: LedgerKey = "a/b".parse().unwrap();
     let mut seen = Vec::new();
@@ -159,7 +159,7 @@ fn a_revision_of_a_deleted_record_does_not_come_back() {
 }
 
 #[test]
-fn a_file_has_one_owner_and_says_so() {
+fn file_has_one_owner() {
     let place = Place::new("owned");
     let store = Redb::open(&place.0).unwrap();
     let second = Redb::open(&place.0).unwrap_err();
@@ -169,7 +169,7 @@ fn a_file_has_one_owner_and_says_so() {
 }
 
 #[test]
-fn a_file_of_something_else_or_of_a_later_version_is_refused() {
+fn foreign_or_newer_file_is_refused() {
     let place = Place::new("foreign");
     std::fs::write(&place.0, vec![7; 100_000]).unwrap();
     let refused = Redb::open(&place.0).unwrap_err();
@@ -190,7 +190,7 @@ fn of_token() -> Criterion {
 }
 
 #[test]
-fn file_of_the_first_format_is_searched_as_any_other() {
+fn file_of_format_1_is_searchable() {
     let place = Place::new("first-format");
     let (store, t) = (Redb::open(&place.0).unwrap(), fresh());
     let index = || nothing().with(Parameter::Identifier, Token::new("urn:x", "1"));
@@ -244,7 +244,7 @@ impl StorageBackend for Metered {
 }
 
 #[test]
-fn search_without_bodies_reads_none_of_them() {
+fn search_without_bodies_reads_none() {
     let read = Arc::new(AtomicU64::new(0));
     let storage = Metered(redb::backends::InMemoryBackend::new(), Arc::clone(&read));
     let (store, t) = (Options::new().with_cache(0).open_on(storage).unwrap(), fresh());
@@ -266,7 +266,7 @@ fn search_without_bodies_reads_none_of_them() {
 }
 
 #[test]
-fn only_the_newest_versions_are_kept_when_asked() {
+fn history_limit_keeps_the_newest_versions() {
     let (store, t) = (Options::new().with_max_versions(3.try_into().unwrap()).in_memory().unwrap(), fresh());
     for n in 1..=5 {
         put(&store, &t, Write::put(device("a"), n.to_string(), nothing())).unwrap();
@@ -277,7 +277,7 @@ fn only_the_newest_versions_are_kept_when_asked() {
 }
 
 #[test]
-fn a_long_search_goes_on_behind_pages_without_a_hit() {
+fn search_continues_after_pages_without_matches() {
     let (store, t) = (memory(), fresh());
     for chunk in (0..12_000).collect::<Vec<_>>().chunks(1_000) {
         let write = |n: &i32| {
@@ -296,7 +296,7 @@ fn a_long_search_goes_on_behind_pages_without_a_hit() {
 }
 
 #[test]
-fn a_search_that_meets_two_long_lists_finds_what_is_in_both() {
+fn search_intersects_two_long_lists() {
     let (store, t) = (memory(), fresh());
     // Evens have one value and threes the other; sixes have both. Lists of thousands of ids interleave.
     let write = |n: usize| {
@@ -415,7 +415,7 @@ fn random(state: &mut u64) -> u64 {
 }
 
 #[test]
-fn a_loss_of_power_takes_nothing_that_was_acknowledged() {
+fn power_loss_keeps_acknowledged_writes() {
     for seed in 1..=20 {
         let (disk, t) = (Disk::default(), fresh());
         let store = Options::new().open_on(disk.clone()).unwrap();
@@ -456,7 +456,7 @@ fn a_loss_of_power_takes_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn a_disk_that_fails_in_the_middle_is_not_taken_for_a_written_or_an_unwritten_one() {
+fn disk_failure_makes_a_commit_indeterminate() {
     let (disk, t) = (Disk::default(), fresh());
     let store = Options::new().open_on(disk.clone()).unwrap();
     put(&store, &t, Write::create(device("a"), "1", nothing())).unwrap();
@@ -476,7 +476,7 @@ fn a_disk_that_fails_in_the_middle_is_not_taken_for_a_written_or_an_unwritten_on
 }
 
 #[test]
-fn store_goes_on_after_a_full_disk() {
+fn store_recovers_from_a_full_disk() {
     let (disk, t) = (Disk::default(), fresh());
     let again = disk.clone();
     let store = Options::new().open_by(move || Ok(again.clone())).unwrap();
@@ -499,7 +499,7 @@ fn store_goes_on_after_a_full_disk() {
 }
 
 #[test]
-fn truncated_and_empty_files_are_refused_by_name() {
+fn truncated_or_empty_file_is_refused_by_path() {
     let (place, t) = (Place::new("truncated"), fresh());
     let store = Redb::open(&place.0).unwrap();
     put(&store, &t, Write::create(device("a"), "1", nothing())).unwrap();
@@ -517,7 +517,7 @@ fn truncated_and_empty_files_are_refused_by_name() {
 }
 
 #[test]
-fn half_made_file_of_a_crash_is_begun_anew() {
+fn half_created_file_is_recreated() {
     let place = Place::new("half-made");
     for left in [&b""[..], b"redb", &[7; 9_000]] {
         let begun = std::path::PathBuf::from(format!("{}.new", place.0.display()));
@@ -530,7 +530,7 @@ fn half_made_file_of_a_crash_is_begun_anew() {
 
 #[cfg(unix)]
 #[test]
-fn files_are_for_their_owner_alone() {
+fn files_are_private() {
     use std::os::unix::fs::PermissionsExt as _;
     let place = Place::new("modes");
     let mode = || std::fs::metadata(&place.0).unwrap().permissions().mode() & 0o777;
@@ -542,7 +542,7 @@ fn files_are_for_their_owner_alone() {
 }
 
 #[test]
-fn commits_that_wait_share_a_sync_and_are_refused_one_by_one() {
+fn waiting_commits_share_a_sync_and_fail_singly() {
     let (disk, t) = (Disk::default(), fresh());
     let store = Options::new().open_on(disk.clone()).unwrap();
     let before = disk.cells().syncs;
@@ -563,7 +563,7 @@ fn commits_that_wait_share_a_sync_and_are_refused_one_by_one() {
 }
 
 #[test]
-fn a_store_that_is_dropped_finishes_what_it_was_given() {
+fn dropped_store_finishes_its_commits() {
     let (place, t) = (Place::new("dropped"), fresh());
     let store = Redb::open(&place.0).unwrap();
     let mut commit = store.commit(&t, vec![Write::create(device("a"), "1", nothing())]);

@@ -267,7 +267,7 @@ fn sources(folder: &Path, below: &str, found: &mut Vec<(String, String)>) {
 }
 
 #[test]
-fn every_arrow_between_the_modules_points_down() {
+fn modules_depend_on_lower_floors_only() {
     let mut found = Vec::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut found);
     assert!(found.len() > 40, "only {} sources were found", found.len());
@@ -281,7 +281,7 @@ fn of(file: &str, source: &str) -> String {
 }
 
 #[test]
-fn an_arrow_upwards_is_a_fault() {
+fn upward_dependency_is_a_fault() {
     let fault = "element/value.rs:2: `element` names `crate::resource`, which is above it";
     assert_eq!(of("element/value.rs", "\nuse crate::resource::Device;"), fault);
     assert_eq!(of("element/value.rs", "\nfn f() -> crate ::x {}\nuse   crate::issue::Path;"), "");
@@ -290,14 +290,14 @@ fn an_arrow_upwards_is_a_fault() {
 }
 
 #[test]
-fn an_arrow_to_the_same_floor_is_a_fault_but_in_a_macro() {
+fn same_floor_dependency_is_a_fault_except_in_macros() {
     let fault = "code/mod.rs:1: `code` names `crate::code`, which is itself; wanted `super` or `self`";
     assert_eq!(of("code/mod.rs", "use crate::code::X;"), fault);
     assert_eq!(of("code/mod.rs", "macro_rules! m { () => { $crate::code::X } }"), "");
 }
 
 #[test]
-fn super_that_leaves_its_room_is_a_fault() {
+fn super_outside_the_module_is_a_fault() {
     let fault = "issue/mod.rs:1: `issue` leaves its room by `super` for `backend`; wanted one path from `crate`";
     assert_eq!(of("issue/mod.rs", "use super::{backend::Memory};"), fault);
     assert_eq!(of("issue/mod.rs", "fn f() -> super :: backend::Memory {}"), fault);
@@ -314,7 +314,7 @@ fn super_that_leaves_its_room_is_a_fault() {
 }
 
 #[test]
-fn every_name_of_a_group_is_an_arrow() {
+fn every_name_in_a_use_group_is_a_dependency() {
     let faults = of("primitive/date.rs", "use crate::{\n issue::{Kind, Path}, code::X, update };");
     assert_eq!(
         faults,
@@ -324,7 +324,7 @@ fn every_name_of_a_group_is_an_arrow() {
 }
 
 #[test]
-fn a_module_without_a_floor_is_a_fault() {
+fn module_without_a_floor_is_a_fault() {
     assert_eq!(of("utils/mod.rs", ""), "utils/mod.rs: the module `utils` stands on no floor");
     assert_eq!(
         of("code/mod.rs", "use crate::Device;"),
@@ -339,14 +339,14 @@ fn a_module_without_a_floor_is_a_fault() {
 }
 
 #[test]
-fn a_file_that_is_too_long_is_a_fault() {
+fn file_over_1000_lines_is_a_fault() {
     let long = "\n".repeat(MAX_LINES + 1);
     assert_eq!(of("lib.rs", &long), "lib.rs: 1001 lines, wanted at most 1000");
     assert_eq!(of("issue/path.rs", &"\n".repeat(MAX_LINES)), "");
 }
 
 #[test]
-fn comments_and_strings_are_no_arrows() {
+fn comments_and_strings_are_not_dependencies() {
     let source = r###"
         //! [`crate::resource`]
         /* crate::update /* crate::store */ crate::update */

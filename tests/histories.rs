@@ -20,13 +20,13 @@ use std::thread;
 use wrong::{Wrong, check_then_write};
 
 #[test]
-fn two_hundred_histories_of_resources_in_memory_are_in_order() -> Result<(), Broken> {
+fn memory_resource_histories_are_linearizable() -> Result<(), Broken> {
     let memory: Arc<dyn ResourceStore> = Arc::new(Memory::new());
     history::resources(&memory, &|task| block_on(task), 0..200)
 }
 
 #[test]
-fn two_hundred_histories_of_the_ledger_in_memory_are_in_order() -> Result<(), Broken> {
+fn memory_ledger_histories_are_linearizable() -> Result<(), Broken> {
     let memory: Arc<dyn Ledger> = Arc::new(Memory::new());
     history::ledger(&memory, &|task| block_on(task), 0..200)
 }
@@ -42,13 +42,13 @@ fn caught(seeds: u64, store: impl Fn() -> Wrong) -> usize {
 }
 
 #[test]
-fn a_check_before_a_write_is_caught() {
+fn check_then_write_is_caught() {
     let caught = caught(50, || Wrong { commit: check_then_write, ..Wrong::right(Memory::new()) });
     assert!(caught >= 25, "{caught} of 50 seeds show it");
 }
 
 #[test]
-fn a_lost_acknowledgement_that_is_said_to_be_a_failure_is_caught() {
+fn lost_acknowledgement_reported_as_failure_is_caught() {
     let caught = caught(50, || Wrong {
         commit: |own, t, w| {
             let made = own.made(t, w)?;
@@ -63,7 +63,7 @@ fn a_lost_acknowledgement_that_is_said_to_be_a_failure_is_caught() {
 }
 
 #[test]
-fn reads_that_lag_one_version_behind_are_caught() {
+fn stale_reads_are_caught() {
     let caught = caught(50, || Wrong {
         read: |own, t, k| {
             let read = block_on(own.below.read(t, k))?;
@@ -79,7 +79,7 @@ fn reads_that_lag_one_version_behind_are_caught() {
 }
 
 #[test]
-fn an_acknowledged_write_that_is_lost_is_caught() {
+fn lost_acknowledged_write_is_caught() {
     let caught = caught(50, || Wrong {
         commit: |own, t, w| {
             if own.times() % 4 != 0 {
@@ -145,7 +145,7 @@ impl Ledger for Racy {
 }
 
 #[test]
-fn a_ledger_that_checks_before_it_writes_is_caught() {
+fn ledger_that_checks_then_writes_is_caught() {
     let shows = |seed: &u64| {
         let racy: Arc<dyn Ledger> = Arc::new(Racy(Memory::new(), Mutex::default()));
         history::ledger(&racy, &|task| block_on(task), *seed..*seed + 1).is_err()
@@ -155,7 +155,7 @@ fn a_ledger_that_checks_before_it_writes_is_caught() {
 }
 
 #[test]
-fn the_versions_of_a_long_run_are_in_order() {
+fn versions_of_a_long_run_are_in_order() {
     let (store, tenant, ticks) = (Memory::new(), "st-mary".parse::<Tenant>().unwrap(), AtomicU64::new(0));
     let key = |n: u64| format!("Device/d{n}").parse::<Key>().unwrap();
     let calls = Mutex::new(Vec::new());
@@ -208,7 +208,7 @@ fhir_devices::ledger_conformance!(ledger_under_faults, store = patient(7));
 fhir_devices::blob_store_conformance!(blobs_under_delays, store = delayed(7));
 
 #[test]
-fn a_write_under_honest_faults_is_resolved_and_applied_once() {
+fn write_with_faults_is_resolved_and_applied_once() {
     let (mut known, mut applied) = (0, 0);
     for seed in 0..200 {
         let faulty = Arc::new(Faulty::new(Arc::new(Memory::new()), seed));
@@ -244,7 +244,7 @@ fn a_write_under_honest_faults_is_resolved_and_applied_once() {
 }
 
 #[test]
-fn the_same_seed_fails_in_the_same_way() {
+fn same_seed_gives_the_same_failures() {
     let run = |seed| {
         let store = Faulty::new(Arc::new(Memory::new()), seed);
         let (tenant, key) = ("st-mary".parse().unwrap(), "Device/pump".parse::<Key>().unwrap());
@@ -260,7 +260,7 @@ fn the_same_seed_fails_in_the_same_way() {
 }
 
 #[test]
-fn a_torn_read_ends_with_an_error_and_a_torn_write_leaves_nothing() {
+fn torn_read_fails_and_torn_write_leaves_nothing() {
     let (memory, tenant) = (Arc::new(Memory::new()), "st-mary".parse::<Tenant>().unwrap());
     let blobs = TenantBlobs::new(memory.clone(), tenant.clone());
     let (blob, _) = block_on(blobs.put(Generation(1), stream::chunks(["firm".into(), "ware".into()]))).unwrap();
@@ -295,7 +295,7 @@ fn a_torn_read_ends_with_an_error_and_a_torn_write_leaves_nothing() {
 }
 
 #[test]
-fn a_plan_of_the_callers_own_is_followed() {
+fn custom_fault_plan_is_followed() {
     let store = Faulty::planned(Arc::new(Memory::new()), |call| Plan {
         fate: if call % 2 == 0 { Fate::Throttled } else { Fate::Works },
         before: 2,
@@ -314,7 +314,7 @@ fn a_plan_of_the_callers_own_is_followed() {
 }
 
 #[test]
-fn a_recording_has_the_calls_in_order_with_what_they_were_given() {
+fn recording_has_calls_in_order_with_arguments() {
     let recording = Arc::new(Recording::new(Arc::new(Memory::new())));
     let tenant: Tenant = "st-mary".parse().unwrap();
     let store = TenantResources::new(recording.clone(), tenant.clone());
@@ -334,7 +334,7 @@ fn a_recording_has_the_calls_in_order_with_what_they_were_given() {
 }
 
 #[test]
-fn fault_at_every_thousandth_commit_is_caught_by_the_test_of_the_macro() {
+fn macro_test_catches_a_fault_in_one_of_1000_commits() {
     let store = || Wrong {
         commit: |own, t, w| {
             let made = own.made(t, w);

@@ -108,7 +108,7 @@ const CHILD: &str = "KILL_CHILD_FILE";
 
 /// Not a test of its own: the process that is killed. It tells each acknowledgement on its standard output.
 #[test]
-fn the_process_that_is_killed() {
+fn process_to_kill() {
     let Ok(file) = std::env::var(CHILD) else { return };
     let store = Redb::open(file).unwrap();
     std::thread::scope(|scope| {
@@ -128,13 +128,13 @@ fn the_process_that_is_killed() {
 }
 
 #[test]
-fn a_process_on_redb_that_is_killed_loses_nothing_that_it_has_acknowledged() {
+fn killed_redb_process_keeps_acknowledged_writes() {
     let file = std::env::temp_dir().join(format!("fhir-devices-kill-{}.redb", std::process::id()));
     let remove = Remove(file.clone());
     let (mut figures, mut acknowledged) = (Figures::default(), BTreeMap::new());
     for _ in 0..rounds() {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "the_process_that_is_killed", "--nocapture"])
+            .args(["--exact", "process_to_kill", "--nocapture"])
             .env(CHILD, &file)
             .stdout(Stdio::piped())
             .spawn()
@@ -187,7 +187,7 @@ impl Drop for Remove {
 // ------------------------------------------------------------------------------------------ PostgreSQL
 
 #[test]
-fn a_postgresql_server_that_is_killed_loses_nothing_that_was_acknowledged() {
+fn killed_postgres_keeps_acknowledged_writes() {
     let server = match Server::start_own(&[]) {
         Ok(server) => server,
         Err(reason) => return println!("skipped: {reason}"),

@@ -53,7 +53,7 @@ impl Drop for Folder {
 }
 
 #[test]
-fn a_service_that_is_killed_keeps_what_it_acknowledged_and_leaves_nothing_else() {
+fn killed_service_keeps_acknowledged_writes_only() {
     let binary = binary::build();
     let folder = Folder(std::env::temp_dir().join(format!("fhir-devices-kill-service-{}", std::process::id())));
     let data = &folder.0;

@@ -70,7 +70,7 @@ fn extension(reference: &str) -> String {
 }
 
 #[test]
-fn each_outcome_but_the_right_resource_is_an_issue_at_its_reference_in_document_order() {
+fn unresolved_references_are_issues_in_document_order() {
     let extensions = [
         r#"{"reference":"Device/here"}"#,
         r#"{"reference":"Device/none"}"#,
@@ -104,7 +104,7 @@ fn each_outcome_but_the_right_resource_is_an_issue_at_its_reference_in_document_
 }
 
 #[test]
-fn what_is_found_has_the_type_of_its_reference() {
+fn links_are_typed_by_their_reference() {
     let json = br##"{"resourceType":"DeviceMetric","contained":[
         {"resourceType":"DeviceComponent","id":"c","identifier":{"value":"2"},"type":{"text":"channel"},
             "parent":{"reference":"#v"},"source":{"reference":"Device/here"}},
@@ -138,7 +138,7 @@ fn what_is_found_has_the_type_of_its_reference() {
 }
 
 #[test]
-fn in_a_bundle_each_reference_counts_from_its_entry() {
+fn bundle_reference_resolves_from_its_entry() {
     let bundle = Bundle::from_json(
         br#"{"resourceType":"Bundle","type":"collection","entry":[
         {"fullUrl":"https://a.example/Device/d","resource":{"resourceType":"Device","id":"d","model":"of a"}},
@@ -169,7 +169,7 @@ fn in_a_bundle_each_reference_counts_from_its_entry() {
 }
 
 #[tokio::test]
-async fn who_has_to_ask_is_asked_once_and_finds_the_same() {
+async fn async_resolver_is_called_once_and_agrees() {
     let extensions: Vec<String> = ["here", "none", "gone", "two", "far", "patient", "here"]
         .iter()
         .map(|id| extension(&format!(r#"{{"reference":"Device/{id}"}}"#)))
@@ -194,7 +194,7 @@ async fn who_has_to_ask_is_asked_once_and_finds_the_same() {
 }
 
 #[tokio::test]
-async fn a_store_tells_what_was_deleted() {
+async fn store_reports_deleted_targets() {
     let store = TenantResources::new(Arc::new(Memory::new()), "ours".parse().unwrap());
     for id in ["pump", "old"] {
         let device = Device::from_json(format!(r#"{{"resourceType":"Device","id":"{id}"}}"#).as_bytes()).unwrap();

@@ -279,7 +279,7 @@ fn p99(took: &mut [Duration]) -> Duration {
 }
 
 #[test]
-fn hostile_requests_take_bounded_memory_and_keep_nobody_waiting() {
+fn hostile_requests_take_bounded_memory_and_time() {
     if cfg!(debug_assertions) && std::env::var_os("LOAD_DEVICES").is_none() {
         return println!("skipped: a build without optimisation is no measure, unless LOAD_DEVICES asks for it");
     }

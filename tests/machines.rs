@@ -140,7 +140,7 @@ fn ends(state: &State) -> bool {
 }
 
 #[test]
-fn every_input_has_an_answer_in_every_state() {
+fn every_state_answers_every_input() {
     let (mut reached, mut refused, mut done) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for state in states() {
         for input in inputs() {
@@ -182,7 +182,7 @@ fn every_input_has_an_answer_in_every_state() {
 }
 
 #[test]
-fn each_transition_has_one_audit_draft_which_rebuilds_the_state() {
+fn each_transition_has_one_replayable_audit_draft() {
     let (opened, audit) = Ingest::open(IngestId(7), intent(), limits(), NOW);
     assert_eq!(State::of_audit(&audit), Some(opened.state));
     assert_eq!(audit.actor, Some("biomed".parse().unwrap()));
@@ -202,7 +202,7 @@ fn each_transition_has_one_audit_draft_which_rebuilds_the_state() {
 }
 
 #[test]
-fn the_effect_of_a_transition_is_that_of_its_state_or_the_next_part_of_it() {
+fn transition_effect_is_that_of_its_state() {
     for state in states() {
         for input in inputs() {
             let Ok(Step::Transition(to)) = step(&in_state(state.clone()), &input, TIMES[1]) else { continue };
@@ -218,7 +218,7 @@ fn the_effect_of_a_transition_is_that_of_its_state_or_the_next_part_of_it() {
 }
 
 #[test]
-fn a_component_that_was_fixed_is_written_to_before_the_hold_is_given_up() {
+fn target_is_detached_before_the_hold_is_released() {
     for state in states() {
         let (State::Stored { target: fixed, .. } | State::Releasing { component: fixed, .. }) = &state else {
             continue;
@@ -240,7 +240,7 @@ fn a_component_that_was_fixed_is_written_to_before_the_hold_is_given_up() {
 }
 
 #[test]
-fn a_clock_that_steps_back_ends_nothing_and_reopens_nothing() {
+fn backward_clock_changes_no_state() {
     let open = ingest();
     let early = NOW - Duration::days(1);
     assert_eq!(step(&open, &Input::DeadlineReached, early), Err(Refusal::NotDue));
@@ -252,7 +252,7 @@ fn a_clock_that_steps_back_ends_nothing_and_reopens_nothing() {
 }
 
 #[test]
-fn bytes_that_fail_a_check_end_the_upload_and_bytes_that_were_not_declared_are_never_held() {
+fn failed_check_ends_the_upload_without_a_hold() {
     let reason = |bytes: &[u8], intent: Intent| {
         let ingest = Ingest { intent, ..ingest() };
         let blob = BlobRef::of(bytes);
@@ -270,7 +270,7 @@ fn bytes_that_fail_a_check_end_the_upload_and_bytes_that_were_not_declared_are_n
 }
 
 #[test]
-fn the_key_of_an_effect_is_the_same_each_time_and_another_for_each_effect() {
+fn effect_keys_are_stable_and_distinct() {
     let keys: BTreeSet<_> = EffectName::ALL
         .iter()
         .flat_map(|&effect| [7, 8].map(|id| EffectKey { ingest: IngestId(id), effect }.write_id().0))
@@ -279,7 +279,7 @@ fn the_key_of_an_effect_is_the_same_each_time_and_another_for_each_effect() {
 }
 
 #[test]
-fn a_reference_that_was_read_before_it_was_written_is_not_missing() {
+fn reference_read_before_its_write_is_not_missing() {
     let (blob, generation, component) = (blob(), Generation(1), "ecg".parse().unwrap());
     let (first, third) = (VersionId::FIRST, VersionId::new(3).unwrap());
     let attached = State::Attached { blob, generation, component, version: third, restored: 0 };

@@ -8,7 +8,7 @@ use fhir_devices::nomenclature::{Level, MDC, Term, is_mdc};
 
 /// Columns: code, partition, term, reference id, level, term modulo 4, domain of the rule, whether it holds there.
 #[test]
-fn every_attested_device_code_has_the_level_that_it_says() {
+fn device_codes_have_their_attested_level() {
     let Some(corpus) = common::corpus() else { return };
     let table = std::fs::read_to_string(corpus.join("mdc_levels.tsv")).unwrap();
     let mut in_block = 0;
@@ -40,7 +40,7 @@ fn every_attested_device_code_has_the_level_that_it_says() {
 }
 
 #[test]
-fn outside_of_the_devices_the_arithmetic_says_nothing() {
+fn non_device_codes_have_no_level() {
     for code in
         [0, 2, 2_000, 4_097, 65_536 + 4_095, 65_536 + 6_145, 65_536 + 61_441, 131_072 + 4_097, 528_640, u32::MAX]
     {
@@ -51,14 +51,14 @@ fn outside_of_the_devices_the_arithmetic_says_nothing() {
 }
 
 #[test]
-fn the_code_system_is_known_by_each_of_its_names() {
+fn mdc_is_recognised_by_every_name() {
     let oids = ["urn:oid:1.3.111.2.11073.10101", "urn:oid:1.2.840.10004.1.1.1.0.0.1"];
     assert!(is_mdc(MDC) && oids.iter().all(|oid| is_mdc(oid)));
     assert!(!is_mdc("1.2.840.10004") && !is_mdc(""));
 }
 
 #[test]
-fn a_term_has_a_partition_and_tells_devices_metrics_and_units_apart() {
+fn term_partition_separates_devices_metrics_and_units() {
     let kinds = |code: &str| Term::parse(code).map(|term| (term.is_device(), term.is_metric(), term.is_unit()));
     assert_eq!(kinds("69642"), Some((true, false, false)));
     assert_eq!(kinds("150456"), Some((false, true, false)));

@@ -92,7 +92,7 @@ fn holds(name: &str, setup: Setup) -> usize {
 }
 
 #[test]
-fn all_holds_where_records_are_written_together() {
+fn invariants_hold_with_grouped_records() {
     let states = holds("A", A)
         + holds("A, sequence numbers", Setup { sequenced: true, resend: false, moves: false, ..A })
         + holds("A, different bytes", Setup { bytes: [0, 1], resend: false, moves: false, ..A })
@@ -102,7 +102,7 @@ fn all_holds_where_records_are_written_together() {
 }
 
 #[test]
-fn all_holds_where_each_record_is_written_by_itself_and_the_dead_go_on() {
+fn invariants_hold_with_single_records_and_zombies() {
     let states = holds("Z", Z);
     assert!(states >= 180_000, "{states}");
     holds("Z, alone", ALONE);
@@ -112,7 +112,7 @@ fn all_holds_where_each_record_is_written_by_itself_and_the_dead_go_on() {
 }
 
 #[test]
-fn all_holds_where_a_predecessor_is_made_current_again() {
+fn invariants_hold_with_restoration() {
     holds("R", R);
     holds("R, each by itself", Setup { workers: &[0, 1], joint: false, withdraw: false, ..R });
     holds("R, nothing withdrawn", Setup { withdraw: false, ..R });
@@ -120,7 +120,7 @@ fn all_holds_where_a_predecessor_is_made_current_again() {
 
 #[test]
 #[cfg_attr(debug_assertions, ignore = "takes minutes where nothing is optimised: the gate runs it with `--release`")]
-fn all_holds_in_large_worlds() {
+fn invariants_hold_in_large_worlds() {
     holds("Z, different bytes", Setup { bytes: [0, 1], ..Z });
     holds("Z, sequence numbers, zombies", Setup { sequenced: true, ..Z });
     holds("Z, torn bytes", Setup { torn: true, ..Z });
@@ -214,7 +214,7 @@ const MISSED: [(Rule, &str, Setup, &str); 26] = [
 ];
 
 #[test]
-fn each_rule_that_is_taken_out_is_missed() {
+fn removing_any_rule_is_detected() {
     for (rule, name, setup, wanted) in MISSED {
         let (_, found) =
             run(&format!("without {rule:?} in {name}"), Setup { told_apart: true, without: Some(rule), ..setup });

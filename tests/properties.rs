@@ -156,7 +156,7 @@ mod values_of_datatypes_are_valid_in_a_device {
 // ------------------------------------------------------------------------------------------------------------ faults
 
 #[test]
-fn a_fault_is_found_at_its_place_by_its_rule() {
+fn injected_fault_is_found_by_rule_and_path() {
     for fault in Fault::ALL {
         let mut runner = TestRunner::new(few(24));
         let found = runner.run(&mutation(*fault), |mutation| {
@@ -190,7 +190,7 @@ fn smallest<S: Strategy>(strategy: S, holds: impl Fn(&S::Value) -> bool) -> S::V
 }
 
 #[test]
-fn a_value_that_fails_a_test_shrinks_to_what_makes_it_fail() {
+fn failing_value_shrinks_to_its_cause() {
     let device = |holds: fn(&Device) -> bool| smallest(strategies::device(), holds).to_json();
     assert_eq!(device(|_| false), r#"{"resourceType":"Device"}"#);
     assert_eq!(device(|device| device.model.is_none()), r#"{"resourceType":"Device","model":"a"}"#);
@@ -214,7 +214,7 @@ fn a_value_that_fails_a_test_shrinks_to_what_makes_it_fail() {
 }
 
 #[test]
-fn what_must_be_there_shrinks_to_the_plainest() {
+fn required_elements_shrink_to_the_simplest() {
     assert_eq!(
         smallest(strategies::device_component(), |_| false).to_json(),
         r#"{"resourceType":"DeviceComponent","identifier":{"value":"a"},"type":{"text":"a"}}"#
@@ -232,7 +232,7 @@ fn what_must_be_there_shrinks_to_the_plainest() {
 }
 
 #[test]
-fn a_filter_above_a_strategy_does_not_keep_it_from_shrinking() {
+fn filtered_strategy_still_shrinks() {
     let named = strategies::device().prop_filter("a device with a model", |device| device.model.is_some());
     assert_eq!(smallest(named, |_| false).to_json(), r#"{"resourceType":"Device","model":"a"}"#);
 }

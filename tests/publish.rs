@@ -17,7 +17,7 @@ fhir_devices::publisher_conformance!(
 );
 
 #[test]
-fn two_regions_of_one_ledger_have_slots_of_their_own() {
+fn regions_of_one_ledger_have_separate_slots() {
     let ledger = Arc::new(Memory::new());
     let [eu, us] = ["eu", "us"].map(|region| Slots::new(Arc::clone(&ledger), region.parse().unwrap()));
     let tenant: Tenant = "st-mary".parse().unwrap();
@@ -29,7 +29,7 @@ fn two_regions_of_one_ledger_have_slots_of_their_own() {
 }
 
 #[test]
-fn damaged_slot_is_an_error_and_is_not_overwritten() {
+fn damaged_slot_is_an_error_and_is_kept() {
     let ledger = Arc::new(Memory::new());
     let region = Slots::new(Arc::clone(&ledger), "eu".parse().unwrap());
     let tenant: Tenant = "st-mary".parse().unwrap();

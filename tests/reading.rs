@@ -58,7 +58,7 @@ fn extended(members: &str) -> String {
 }
 
 #[test]
-fn every_refused_document_has_its_report() {
+fn refused_documents_have_their_report() {
     for (name, json) in documents("refused") {
         let report = refusal(&json);
         let outcome: serde_json::Value = serde_json::from_str(&OperationOutcome::from(&report).to_json()).unwrap();
@@ -68,7 +68,7 @@ fn every_refused_document_has_its_report() {
 }
 
 #[test]
-fn every_accepted_document_is_written_back_whole() {
+fn accepted_documents_round_trip() {
     for (name, json) in documents("accepted") {
         let resource = Resource::from_json(json.as_bytes()).unwrap_or_else(|report| panic!("{name}: {report}"));
         insta::assert_snapshot!(name, resource.to_json());
@@ -80,7 +80,7 @@ fn every_accepted_document_is_written_back_whole() {
 }
 
 #[test]
-fn a_value_of_the_wrong_json_type_is_named_with_what_was_wanted() {
+fn wrong_json_type_names_the_expected_one() {
     insta::assert_snapshot!(reports([
         "[]",
         "1",
@@ -107,7 +107,7 @@ fn a_value_of_the_wrong_json_type_is_named_with_what_was_wanted() {
 }
 
 #[test]
-fn a_member_that_the_type_lacks_is_unknown() {
+fn undefined_member_is_unknown() {
     insta::assert_snapshot!(reports([
         &device(r#""foo":1"#),
         &device(r#""Model":"P9""#),
@@ -131,7 +131,7 @@ fn a_member_that_the_type_lacks_is_unknown() {
 
 /// A member that a rule takes away from the type is not unknown: the rule has a key.
 #[test]
-fn a_simple_quantity_with_a_comparator_breaks_its_rule() {
+fn simple_quantity_with_comparator_breaks_its_rule() {
     let range = |limit: &str| extended(&format!(r#""valueRange":{{"low":{{{limit}}}}}"#));
     insta::assert_snapshot!(reports([
         range(r#""value":1,"comparator":"<""#),
@@ -147,7 +147,7 @@ fn a_simple_quantity_with_a_comparator_breaks_its_rule() {
 }
 
 #[test]
-fn a_member_that_comes_twice_is_named() {
+fn duplicate_member_is_reported() {
     insta::assert_snapshot!(reports([
         &device(r#""model":"a","model":"b""#),
         &device(r#""model":"a","mode\u006c":"b""#),
@@ -166,7 +166,7 @@ fn a_member_that_comes_twice_is_named() {
 }
 
 #[test]
-fn a_required_element_that_is_missing_is_named() {
+fn missing_required_element_is_reported() {
     insta::assert_snapshot!(reports([
         r#"{"resourceType":"DeviceMetric"}"#,
         r#"{"resourceType":"DeviceComponent"}"#,
@@ -186,7 +186,7 @@ fn a_required_element_that_is_missing_is_named() {
 }
 
 #[test]
-fn an_element_that_does_not_repeat_is_no_array() {
+fn array_for_a_single_element_is_reported() {
     insta::assert_snapshot!(reports([
         &device(r#""status":["active"]"#),
         &device(r#""_status":[{"id":"s"}]"#),
@@ -197,7 +197,7 @@ fn an_element_that_does_not_repeat_is_no_array() {
 }
 
 #[test]
-fn a_malformed_primitive_is_named_with_what_its_type_wants() {
+fn malformed_primitive_names_its_format() {
     let malformed = [
         ("Base64Binary", r#""a" "AA=A" "AAA=AAAA" "AB==" "AA%=" " AAAA" "=" "AAAA AAAA ""#),
         ("Boolean", r#""true" 1"#),
@@ -240,7 +240,7 @@ fn a_malformed_primitive_is_named_with_what_its_type_wants() {
 
 /// What no document can say, as JSON or the reader comes before.
 #[test]
-fn a_value_that_a_program_cannot_make_is_refused_in_words() {
+fn invalid_constructed_value_has_a_message() {
     use fhir_devices::datatype::{Reference, target};
     use fhir_devices::element::{Raw, Scalar};
     use fhir_devices::primitive::{Base64, Decimal, PositiveInt, Text, Uri, Uuid};
@@ -264,7 +264,7 @@ fn a_value_that_a_program_cannot_make_is_refused_in_words() {
 }
 
 #[test]
-fn a_finding_is_one_line() {
+fn issue_message_is_one_line() {
     let report = refusal(&device(r#""a\nb\u0000":1,"url":"a\r\nb\u009f","_model":{"\u2028\u001b":1}"#));
     assert_eq!(report.to_string().lines().count(), report.len());
     assert!(!report.to_string().replace('\n', "").contains(char::is_control));
@@ -274,14 +274,14 @@ fn a_finding_is_one_line() {
 }
 
 #[test]
-fn a_text_that_is_quoted_in_a_message_is_cut() {
+fn quoted_text_in_a_message_is_truncated() {
     let report = refusal(&extended(&format!(r#""valueId":"{}""#, "é".repeat(100))));
     let message = &report.issues()[0].message;
     assert!(message.starts_with(&format!("`{}…` is not", "é".repeat(64))), "{message}");
 }
 
 #[test]
-fn a_string_that_is_too_long_is_refused() {
+fn too_long_string_is_refused() {
     let report = refusal(&device(&format!(r#""model":"{}""#, "x".repeat(1_048_577))));
     assert!(
         report.issues()[0]
@@ -292,7 +292,7 @@ fn a_string_that_is_too_long_is_refused() {
 }
 
 #[test]
-fn a_code_outside_its_required_value_set_is_named_with_the_codes() {
+fn code_outside_required_value_set_lists_the_codes() {
     insta::assert_snapshot!(reports([
         &device(r#""status":"gone","udi":{"entryType":"Manual"}"#),
         &device(r#""identifier":[{"use":"old"}],"contact":[{"system":"web","use":"Home"}]"#),
@@ -312,7 +312,7 @@ fn a_code_outside_its_required_value_set_is_named_with_the_codes() {
 }
 
 #[test]
-fn a_reference_to_a_resource_of_the_wrong_type_is_named_with_the_types() {
+fn reference_to_wrong_type_lists_the_types() {
     insta::assert_snapshot!(reports([
         &device(r#""patient":{"reference":"Device/d1"}"#),
         &device(r#""patient":{"reference":"https://ehr.example/fhir/Group/g1/_history/2"}"#),
@@ -333,7 +333,7 @@ fn a_reference_to_a_resource_of_the_wrong_type_is_named_with_the_types() {
 }
 
 #[test]
-fn what_is_empty_or_null_is_named() {
+fn empty_or_null_values_are_reported() {
     insta::assert_snapshot!(reports([
         &device(r#""model":null"#),
         &device(r#""udi":null"#),
@@ -359,7 +359,7 @@ fn what_is_empty_or_null_is_named() {
 }
 
 #[test]
-fn what_stands_beside_a_primitive_has_a_form_of_its_own() {
+fn primitive_id_and_extensions_are_checked() {
     insta::assert_snapshot!(reports([
         &device(r#""_model":{}"#),
         &device(r#""_model":{"id":"m"}"#),
@@ -384,7 +384,7 @@ fn what_stands_beside_a_primitive_has_a_form_of_its_own() {
 }
 
 #[test]
-fn a_wrong_resource_type_is_named() {
+fn wrong_resource_type_is_reported() {
     insta::assert_snapshot!(reports([
         "{}",
         r#"{"id":"d1"}"#,
@@ -409,7 +409,7 @@ fn a_wrong_resource_type_is_named() {
 }
 
 #[test]
-fn the_resource_type_may_come_last() {
+fn resource_type_may_come_last() {
     let device = Device::from_json(br#"{"id":"d1","udi":{"name":"resourceType"},"resourceType":"Device"}"#).unwrap();
     assert!(device.to_json().starts_with(r#"{"resourceType":"Device","id":"d1""#));
     let resource = Resource::from_json(br#"{"name":[{"text":"x"}],"resource\u0054ype":"Patient"}"#).unwrap();
@@ -418,7 +418,7 @@ fn the_resource_type_may_come_last() {
 }
 
 #[test]
-fn a_choice_has_one_type() {
+fn choice_has_one_type() {
     insta::assert_snapshot!(reports([
         &extended(r#""valueString":"a","valueCode":"b""#),
         &extended(r#""valueString":"a","_valueCode":{"id":"b"}"#),
@@ -433,7 +433,7 @@ fn a_choice_has_one_type() {
 
 /// A document whose JSON is broken at some place, with the line and the column.
 #[test]
-fn broken_json_is_named_with_its_place() {
+fn broken_json_has_a_position() {
     let broken = [
         "",
         " \n ",
@@ -507,7 +507,7 @@ fn broken_json_is_named_with_its_place() {
 }
 
 #[test]
-fn bytes_that_are_no_utf_8_are_named_with_their_place() {
+fn invalid_utf_8_has_a_position() {
     let report = Resource::from_json(b"{\n\"\xc3\xa9\xff\"").unwrap_err();
     insta::assert_snapshot!(report, @"fatal json at Resource: found bytes that are not UTF-8 (line 2, column 3)");
     assert!(Device::from_json(b"\xed\xa0\x80").is_err(), "a surrogate in UTF-8");
@@ -526,7 +526,7 @@ fn nested(depth: usize) -> String {
 }
 
 #[test]
-fn more_than_128_levels_are_refused() {
+fn nesting_beyond_128_levels_is_refused() {
     assert_eq!(MAX_DEPTH, 128);
     let deepest = |json: &str| {
         let (mut depth, mut most) = (0u32, 0);
@@ -554,7 +554,7 @@ fn more_than_128_levels_are_refused() {
 }
 
 #[test]
-fn a_document_of_another_version_or_type_is_called_so_first() {
+fn other_fhir_version_or_type_is_reported_first() {
     insta::assert_snapshot!(reports([
         &device(r#""udiCarrier":[{"deviceIdentifier":"1"}]"#),
         &device(r#""type":[{"text":"pump"}]"#),
@@ -568,7 +568,7 @@ fn a_document_of_another_version_or_type_is_called_so_first() {
 }
 
 #[test]
-fn the_findings_are_in_the_order_of_the_document() {
+fn issues_are_in_document_order() {
     for (name, json) in documents("refused") {
         let report = refusal(&json);
         let places: Vec<_> = report.iter().filter_map(|issue| issue.position).collect();
@@ -579,7 +579,7 @@ fn the_findings_are_in_the_order_of_the_document() {
 // ------------------------------------------------------------------------------------------------- OperationOutcome
 
 #[test]
-fn a_report_survives_as_an_operation_outcome() {
+fn report_round_trips_as_operation_outcome() {
     for (name, json) in documents("refused") {
         let report = refusal(&json);
         let outcome = OperationOutcome::from(&report);
@@ -590,7 +590,7 @@ fn a_report_survives_as_an_operation_outcome() {
 }
 
 #[test]
-fn a_report_without_findings_is_one_issue_that_says_so() {
+fn empty_report_becomes_one_information_issue() {
     let outcome = OperationOutcome::from(&Report::new());
     insta::assert_snapshot!(outcome.to_json(), @r#"{"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","diagnostics":"no fault was found"}]}"#);
     assert!(Report::from(&outcome).is_empty());
@@ -615,7 +615,7 @@ fn serde_reads_and_writes_the_same_text() {
 /// A `serde_json::Value` holds numbers as floats, and so forgets how a decimal was written. Who needs the digits stays
 /// with text.
 #[test]
-fn a_decimal_loses_its_digits_in_a_serde_json_value_alone() {
+fn decimal_loses_digits_only_in_serde_json_value() {
     let json = extended(r#""valueDecimal":1.50"#);
     let device = Device::from_json(json.as_bytes()).unwrap();
     assert_eq!(serde_json::to_string(&device).unwrap(), json);
@@ -631,14 +631,14 @@ fn a_decimal_loses_its_digits_in_a_serde_json_value_alone() {
 }
 
 #[test]
-fn the_error_of_serde_is_the_report() {
+fn serde_error_is_the_report() {
     let json = device(r#""status":"gone","model":"""#);
     let error = serde_json::from_str::<Device>(&json).unwrap_err();
     assert_eq!(error.to_string(), Device::from_json(json.as_bytes()).unwrap_err().to_string());
 }
 
 #[test]
-fn a_primitive_goes_through_its_check_in_serde() {
+fn serde_checks_primitives() {
     use fhir_devices::primitive::{Date, Id};
     assert_eq!(serde_json::to_string(&Id::new("a").unwrap()).unwrap(), "\"a\"");
     assert!(serde_json::from_str::<Id>("\"a b\"").is_err());
@@ -652,7 +652,7 @@ fn lenient(json: &str) -> Reading<Resource> {
 }
 
 #[test]
-fn a_lenient_read_keeps_what_the_model_cannot_hold() {
+fn lenient_read_keeps_unmodelled_content() {
     let kept = [
         device(r#""foo":{"a":[1.50,null]}"#),
         device(r#""status":"gone""#),
@@ -693,7 +693,7 @@ fn a_lenient_read_keeps_what_the_model_cannot_hold() {
 }
 
 #[test]
-fn a_lenient_read_of_a_good_document_is_the_strict_one() {
+fn lenient_read_of_a_valid_document_equals_strict() {
     for (name, json) in documents("accepted") {
         let reading = lenient(&json);
         let faults =
@@ -704,7 +704,7 @@ fn a_lenient_read_of_a_good_document_is_the_strict_one() {
 }
 
 #[test]
-fn a_lenient_read_refuses_broken_json_too_deep_nesting_and_a_wrong_resource_type() {
+fn lenient_read_refuses_what_it_cannot_keep() {
     for (json, rule) in [
         ("{".to_owned(), "json"),
         (device(r#""model":tru"#), "json"),
@@ -724,7 +724,7 @@ fn a_lenient_read_refuses_broken_json_too_deep_nesting_and_a_wrong_resource_type
 // ------------------------------------------------------------------------------------------------- other resources
 
 #[test]
-fn a_resource_of_another_type_is_kept_to_the_letter() {
+fn unmodelled_resource_is_kept_verbatim() {
     let patient = r#"{"name":[{"text":"Z\u00e9 \/ 1"}],"resourceType":"Patient","id":"p1","x":[1.50,-0,1e400,true],"_birthDate":{"id":"b"},"é":"é"}"#;
     assert_eq!(Resource::from_json(patient.as_bytes()).unwrap().to_json(), patient);
     let contained = device(&format!(r##""contained":[{patient}],"patient":{{"reference":"#p1"}}"##));

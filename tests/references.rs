@@ -36,7 +36,7 @@ fn word<R>(resolution: &Resolution<R>) -> &'static str {
 }
 
 #[test]
-fn every_literal_of_the_published_documents_is_printed_as_it_was() {
+fn published_reference_literals_round_trip() {
     let Some(corpus) = common::corpus() else { return };
     let mut forms = [0; 5];
     for file in std::fs::read_dir(corpus.join("published")).unwrap() {
@@ -62,7 +62,7 @@ fn every_literal_of_the_published_documents_is_printed_as_it_was() {
 }
 
 #[test]
-fn a_literal_has_the_form_that_the_specification_gives_it() {
+fn reference_literals_parse_by_specification() {
     let form = |text: &'static str| match Literal::parse(text) {
         Literal::Relative { version: None, .. } => "relative",
         Literal::Relative { .. } => "relative, versioned",
@@ -97,7 +97,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn parsing_a_literal_and_printing_it_is_the_identity(
+    fn any_reference_literal_round_trips(
         text in "(https?://[a-z.]{0,8}/?|urn:(uuid|oid):|#)?(Device|Patient|[A-Za-z]{0,5})?/?[A-Za-z0-9._#/-]{0,12}(/_history/[0-9]{0,3})?"
     ) {
         prop_assert_eq!(Literal::parse(&text).to_string(), text);
@@ -126,7 +126,7 @@ fn bundle() -> Bundle {
 }
 
 #[test]
-fn a_bundle_answers_by_full_url_base_and_version() {
+fn bundle_resolves_by_full_url_base_and_version() {
     let bundle = bundle();
     let resolver = InBundle::new(&bundle);
     let (a, urn) = (Some("https://a.example/DeviceMetric/m"), Some("urn:oid:1.9"));
@@ -166,7 +166,7 @@ fn a_bundle_answers_by_full_url_base_and_version() {
 }
 
 #[test]
-fn resolvers_are_asked_in_order_until_one_knows() {
+fn resolver_chain_stops_at_the_first_answer() {
     let bundle = bundle();
     let in_bundle = InBundle::new(&bundle);
     let contained = [Resource::from_json(br#"{"resourceType":"Device","id":"d1"}"#).unwrap()];
@@ -180,7 +180,7 @@ fn resolvers_are_asked_in_order_until_one_knows() {
 }
 
 #[test]
-fn a_chain_of_parents_ends_at_the_top_in_a_circle_or_in_the_open() {
+fn ancestors_end_at_top_cycle_or_missing_parent() {
     let entry = |id: &str, parent: &str| {
         format!(
             r#"{{"fullUrl":"https://a.example/DeviceComponent/{id}","resource":{{"resourceType":"DeviceComponent","id":"{id}",
@@ -296,7 +296,7 @@ async fn fleet(counting: &Arc<Counting>, vmds: usize) -> TenantResources<Countin
 }
 
 #[tokio::test]
-async fn a_device_is_read_in_as_many_calls_whatever_its_size() {
+async fn device_tree_takes_a_constant_number_of_calls() {
     for vmds in [3, 300, 3_000] {
         let counting = Arc::new(Counting(Memory::new(), AtomicUsize::new(0)));
         let store = fleet(&counting, vmds).await;
@@ -316,7 +316,7 @@ fn sourceless(id: &str, code: &str, parent: &str) -> DeviceComponent {
 }
 
 #[tokio::test]
-async fn what_names_its_parent_alone_is_of_the_device_of_its_parent() {
+async fn component_without_source_belongs_to_its_parents_device() {
     for size in [3, 300] {
         let counting = Arc::new(Counting(Memory::new(), AtomicUsize::new(0)));
         let store = fleet(&counting, 1).await;
@@ -349,7 +349,7 @@ async fn what_names_its_parent_alone_is_of_the_device_of_its_parent() {
 }
 
 #[tokio::test]
-async fn a_store_answers_many_references_at_once() {
+async fn store_resolves_many_references_in_one_call() {
     let counting = Arc::new(Counting(Memory::new(), AtomicUsize::new(0)));
     let store: TenantResources<Counting> = TenantResources::new(counting.clone(), "ours".parse().unwrap());
     for id in ["a", "b", "dead"] {
@@ -410,7 +410,7 @@ fn parts() -> Vec<DeviceComponent> {
 }
 
 #[test]
-fn a_move_writes_what_changes_and_keeps_what_is_above() {
+fn move_writes_changes_and_guards_ancestors() {
     let all = parts();
     let tree = Gather::new().with_items(&all).build();
     let get = |id: &str| tree.get(id).unwrap();
@@ -457,7 +457,7 @@ fn a_move_writes_what_changes_and_keeps_what_is_above() {
 }
 
 #[tokio::test]
-async fn two_moves_that_would_make_a_circle_together_are_not_both_carried_out() {
+async fn concurrent_moves_cannot_create_a_cycle() {
     let store = TenantResources::new(Arc::new(Memory::new()), "ours".parse().unwrap());
     for (id, parent) in [("a", ""), ("a1", "a"), ("b", ""), ("b1", "b")] {
         store.put(&Valid::new(component(id, "69985", "d", parent)).unwrap(), Precondition::Absent).await.unwrap();
@@ -481,7 +481,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_edit_leaves_a_circle_or_an_orphan(
+    fn edits_leave_no_cycle_or_orphan(
         parents in prop::collection::vec(any::<prop::sample::Index>(), 1..14),
         edits in prop::collection::vec((0u8..3, any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..8),
     ) {

@@ -32,7 +32,7 @@ fn is_as_wanted(report: &Report, wanted: &str, at: &str) -> bool {
 }
 
 #[test]
-fn every_row_of_the_oracle_is_judged_as_wanted() {
+fn oracle_rows_get_the_expected_findings() {
     let Some(folder) = common::corpus() else { return };
     let text = std::fs::read_to_string(folder.join("reported/oracle.jsonl")).unwrap();
     let mut wrong = Vec::new();
@@ -51,7 +51,7 @@ fn every_row_of_the_oracle_is_judged_as_wanted() {
 }
 
 #[test]
-fn every_narrative_is_judged_as_its_row_says() {
+fn narratives_get_the_expected_findings() {
     let Some(folder) = common::corpus() else { return };
     let text = std::fs::read_to_string(folder.join("narratives.jsonl")).unwrap();
     let mut wrong = Vec::new();
@@ -68,7 +68,7 @@ fn every_narrative_is_judged_as_its_row_says() {
 
 /// The documents of the folder, by name, each judged by what is wanted of it.
 #[test]
-fn every_reported_document_is_judged_as_wanted() {
+fn reported_documents_get_the_expected_findings() {
     let Some(folder) = common::corpus() else { return };
     let mut wrong = Vec::new();
     let mut row = |name: &str, holds: fn(&Report) -> bool| {
@@ -114,7 +114,7 @@ fn every_reported_document_is_judged_as_wanted() {
 }
 
 #[test]
-fn modelled_type_is_checked_wherever_it_stands() {
+fn modelled_type_is_checked_inside_unmodelled_resources() {
     let device = r#"{"resourceType":"Device","id":"d","status":"bogus","contact":[{"value":"1"}]}"#;
     let refers = r##""device":{"reference":"#d"}"##;
     for (json, place) in [
@@ -154,7 +154,7 @@ fn modelled_type_is_checked_wherever_it_stands() {
 }
 
 #[test]
-fn what_every_resource_has_is_checked_in_every_type() {
+fn common_elements_are_checked_in_every_type() {
     for (members, rule, at) in [
         (r#""id":"a_b""#, "id", "id"),
         (r#""meta":{"lastUpdated":"yesterday"}"#, "instant", "meta.lastUpdated"),
@@ -193,7 +193,7 @@ fn what_every_resource_has_is_checked_in_every_type() {
 }
 
 #[test]
-fn what_is_not_checked_is_said_once_by_type() {
+fn unchecked_types_are_reported_once() {
     let json = r#"{"resourceType":"Bundle","type":"collection","entry":[
         {"fullUrl":"urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7","resource":{"resourceType":"Patient"}},
         {"fullUrl":"urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b8","resource":{"resourceType":"Patient"}},
@@ -208,7 +208,7 @@ fn what_is_not_checked_is_said_once_by_type() {
 }
 
 #[test]
-fn text_around_modelled_parts_is_kept_to_the_letter() {
+fn text_around_modelled_parts_is_kept_verbatim() {
     let json = r##"{"resourceType" : "Patient", "text":{ "status" : "generated","div":"<div xmlns='http://www.w3.org/1999/xhtml'>a</div>"},
         "contained" : [ {"resourceType":"Device", "id":"d" , "version": "1.50 "}, {"resourceType":"Group","id":"g","quantity":1.50 } ],
         "extension" :[{"url":"http://x.example","valueDecimal":1.500}],"link":[{"other":{"reference":"#d"}}],"a":{"reference":"#g"}}"##;
@@ -222,7 +222,7 @@ fn text_around_modelled_parts_is_kept_to_the_letter() {
 }
 
 #[test]
-fn bundle_with_an_entry_of_an_unknown_type_is_read_leniently() {
+fn bundle_with_unknown_entry_type_is_read_leniently() {
     let json =
         br#"{"resourceType":"Bundle","type":"batch","entry":[{"resource":{"resourceType":"DeviceUsage","id":"1"}}]}"#;
     let reading = Resource::read(json, ReadMode::Lenient).unwrap();
@@ -244,7 +244,7 @@ fn byte_order_mark_is_skipped_with_a_warning() {
 }
 
 #[test]
-fn conditional_reference_is_for_transactions_and_for_the_types_that_are_allowed() {
+fn conditional_reference_is_for_transactions_only() {
     let metric = |source: &str| {
         format!(
             r#"{{"resourceType":"DeviceMetric","identifier":{{"value":"m"}},"type":{{"text":"t"}},"category":"setting",
@@ -269,7 +269,7 @@ fn conditional_reference_is_for_transactions_and_for_the_types_that_are_allowed(
 }
 
 #[test]
-fn reference_to_an_id_that_is_none_is_found() {
+fn reference_to_an_invalid_id_is_found() {
     for text in ["Patient/a_b", "Patient/", "male", "Patient/1/2", "Patient/1/_history/a_b"] {
         let report = judged(&format!(r#"{{"resourceType":"Device","patient":{{"reference":"{text}"}}}}"#));
         assert!(has(&report, "reference-form", Severity::Warning, "Device.patient"), "{text}: {report}");
@@ -277,7 +277,7 @@ fn reference_to_an_id_that_is_none_is_found() {
 }
 
 #[test]
-fn version_hint_is_information_on_evidence() {
+fn fhir_version_hint_needs_evidence() {
     let json = r#"{"resourceType":"Bundle","type":"batch","timestamp":"2020-01-01T00:00:00Z"}"#;
     let report = judged(json);
     assert!(has(&report, "fhir-version", Severity::Information, "Bundle"), "{report}");
@@ -285,7 +285,7 @@ fn version_hint_is_information_on_evidence() {
 }
 
 #[test]
-fn version_specific_reference_is_not_linked_to_another_version() {
+fn versioned_reference_is_not_linked_to_another_version() {
     use fhir_devices::Bundle;
     use fhir_devices::containment::{Gather, Profile};
     let bundle = |asked: &str| {

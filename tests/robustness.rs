@@ -387,7 +387,7 @@ fn any_json(chance: &mut Chance, depth: usize, names: &[&str], out: &mut String)
 // ------------------------------------------------------------------------------------------------------------- tests
 
 #[test]
-fn no_bytes_do_harm() {
+fn any_bytes_are_read_without_panic() {
     for_a_while(2, |chance| {
         let length = chance.below(64);
         let bytes: Vec<u8> =
@@ -405,7 +405,7 @@ fn no_bytes_do_harm() {
 }
 
 #[test]
-fn no_json_does_harm() {
+fn any_json_is_read_without_panic() {
     let mut names: Vec<&str> =
         vec!["resourceType", "foo", "", "valueString", "valueCode", "boundsRange", "authorString"];
     let definitions = [Device::definition(), DeviceMetric::definition(), Bundle::definition()];
@@ -423,7 +423,7 @@ fn no_json_does_harm() {
 }
 
 #[test]
-fn no_damage_to_a_document_does_harm() {
+fn damaged_documents_are_read_without_panic() {
     let documents = documents();
     for_a_while(4, |chance| {
         let mut json = documents[chance.below(documents.len())].clone();
@@ -435,7 +435,7 @@ fn no_damage_to_a_document_does_harm() {
 }
 
 #[test]
-fn no_exchange_of_the_parts_of_a_document_does_harm() {
+fn spliced_documents_are_read_without_panic() {
     let documents: Vec<_> = documents().iter().map(|json| tokens(json)).collect();
     for_a_while(5, |chance| {
         let mut tokens = documents[chance.below(documents.len())].clone();
@@ -447,7 +447,7 @@ fn no_exchange_of_the_parts_of_a_document_does_harm() {
 }
 
 #[test]
-fn no_text_does_harm_to_a_primitive() {
+fn any_text_is_checked_without_panic() {
     let seeds = [
         "2016-02-29T23:59:60.5+14:00",
         "2017-05-26",
@@ -477,7 +477,7 @@ fn no_text_does_harm_to_a_primitive() {
 }
 
 #[test]
-fn what_serde_json_calls_json_is_json_here_and_the_other_way_round() {
+fn json_syntax_agrees_with_serde_json() {
     for (text, here, there) in [
         ("{\"resourceType\":\"Patient\",\"a\":1e400}", true, false),
         ("{\"resourceType\":\"Patient\",\"a\":\"\\ud800\"}", false, false),
@@ -583,7 +583,7 @@ fn depth_of(json: &str) -> usize {
 }
 
 #[test]
-fn the_deepest_documents_need_little_of_the_stack() {
+fn deepest_documents_fit_a_small_stack() {
     let stack = std::env::var("FUZZ_STACK").ok().and_then(|stack| stack.parse().ok()).unwrap_or(STACK);
     for json in deepest() {
         assert!(depth_of(&json) > 124, "{} of {json}", depth_of(&json));
@@ -636,7 +636,7 @@ fn crowded(count: usize) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_document_takes_time_in_proportion_to_its_length() {
+fn reading_takes_linear_time() {
     // The time of this thread on a processor: other work of the machine does not count.
     let time = |json: &str| {
         let start = ThreadTime::now();

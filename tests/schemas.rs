@@ -334,7 +334,7 @@ fn path(name: &str) -> PathBuf {
 const PUBLISHED: [&str; 4] = ["Device", "DeviceComponent", "DeviceMetric", "OperationOutcome"];
 
 #[test]
-fn the_schemas_are_those_of_the_tables() {
+fn schemas_agree_with_the_tables() {
     for definition in resources().into_iter().filter(|definition| PUBLISHED.contains(&definition.path)) {
         let wanted = format!("{}\n", serde_json::to_string_pretty(&document(definition)).unwrap());
         let path = path(definition.path);
@@ -400,7 +400,7 @@ fn cases(name: &str) -> Vec<Value> {
 }
 
 #[test]
-fn no_schema_is_stricter_than_the_reader() {
+fn schemas_are_not_stricter_than_the_reader() {
     let schemas = Schemas::new();
     let mut wrong = Vec::new();
     let mut accepted = 0;
@@ -418,7 +418,7 @@ fn no_schema_is_stricter_than_the_reader() {
 
 #[cfg(feature = "testkit")]
 #[test]
-fn every_schema_accepts_what_can_be_built() {
+fn schemas_accept_generated_resources() {
     use fhir_devices::testkit::strategies;
     use proptest::test_runner::{Config, TestRunner};
 
@@ -434,7 +434,7 @@ fn every_schema_accepts_what_can_be_built() {
 
 /// How many of the cases of a layer the schemas refuse, as the reader does all of them.
 #[test]
-fn what_json_schema_can_say_the_schemas_say() {
+fn schemas_reject_what_json_schema_can_express() {
     let schemas = Schemas::new();
     let mut layers: BTreeMap<String, (usize, Vec<String>)> = BTreeMap::new();
     for case in cases("invalid") {
@@ -456,7 +456,7 @@ fn what_json_schema_can_say_the_schemas_say() {
 const LEAST: [(&str, usize); 4] = [("structure", 133), ("primitive", 58), ("binding", 28), ("wrong-version", 89)];
 
 #[test]
-fn every_report_gives_an_outcome_of_the_published_shape() {
+fn reports_give_valid_operation_outcomes() {
     let schema: Value = serde_json::from_str(&std::fs::read_to_string(path("OperationOutcome")).unwrap()).unwrap();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     let reports = documents().into_iter().map(|(_, text)| check(text.as_bytes(), ReadMode::Strict).into_report());

@@ -68,7 +68,7 @@ fn plant(below: &Memory, tenant: &Tenant, digest: Sha256, generation: Generation
 }
 
 #[test]
-fn what_was_sealed_is_read_back_whatever_its_size() {
+fn sealed_blob_of_any_size_round_trips() {
     let t = tenant("ours");
     for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 5] {
         let below = Arc::new(Memory::new());
@@ -83,7 +83,7 @@ fn what_was_sealed_is_read_back_whatever_its_size() {
 }
 
 #[test]
-fn the_store_below_sees_nothing_of_the_bytes() {
+fn inner_store_sees_no_plain_bytes() {
     let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
     let plain = Bytes::from(vec![b'x'; 3 * CHUNK]);
     let blob = write(&sealed(&below, ring()), &t, &plain, CHUNK, G);
@@ -97,7 +97,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn a_range_is_what_it_is_of_the_plain_bytes(
+    fn range_of_a_sealed_blob_is_of_the_plain_bytes(
         size in 1_usize..200_000,
         start in 0_u64..220_000,
         length in 0_u64..150_000,
@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_byte_does_not_open(at in 0_usize..(2 * CHUNK + 7 + 3 * 16 + 512), bit in 0_u32..8) {
+    fn changed_sealed_byte_is_refused(at in 0_usize..(2 * CHUNK + 7 + 3 * 16 + 512), bit in 0_u32..8) {
         let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
         let blob = write(&sealed(&below, ring()), &t, &bytes(2 * CHUNK + 7), CHUNK, G);
         let mut changed = read(&*below, &t, &blob.key(G), None).unwrap().to_vec();
@@ -132,7 +132,7 @@ proptest! {
 }
 
 #[test]
-fn a_blob_that_was_moved_does_not_open() {
+fn moved_sealed_blob_is_refused() {
     let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
     let store = sealed(&below, ring());
     let blob = write(&store, &t, &bytes(100), 100, G);
@@ -150,7 +150,7 @@ fn a_blob_that_was_moved_does_not_open() {
 }
 
 #[test]
-fn chunks_can_be_neither_cut_off_nor_exchanged() {
+fn truncated_or_swapped_chunks_are_refused() {
     let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
     let store = sealed(&below, ring());
     let blob = write(&store, &t, &bytes(3 * CHUNK), CHUNK, G);
@@ -170,7 +170,7 @@ fn chunks_can_be_neither_cut_off_nor_exchanged() {
 }
 
 #[test]
-fn keys_rotate_and_nothing_is_rewritten() {
+fn key_rotation_rewrites_nothing() {
     let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
     let blob = write(&sealed(&below, ring()), &t, &bytes(100), 100, G);
     let before = read(&*below, &t, &blob.key(G), None).unwrap();
@@ -186,14 +186,14 @@ fn keys_rotate_and_nothing_is_rewritten() {
 }
 
 #[test]
-fn a_store_that_verifies_digests_is_refused_before_a_byte_is_taken() {
+fn digest_verifying_inner_store_is_refused() {
     let below = Arc::new(Memory::new().with_digests());
     let refused = block_on(sealed(&below, ring()).begin(&tenant("ours"))).err();
     assert!(matches!(refused, Some(StoreError::Unsupported { .. })));
 }
 
 #[test]
-fn a_provider_out_of_reach_stores_nothing() {
+fn unreachable_key_provider_stores_nothing() {
     struct Away;
     impl KeyProvider for Away {
         fn wrap<'a>(&'a self, _: &'a Tenant, _: &'a DataKey, _: &'a [u8]) -> BoxFuture<'a, Result<WrappedKey>> {
@@ -218,7 +218,7 @@ fn a_provider_out_of_reach_stores_nothing() {
 }
 
 #[test]
-fn a_body_that_was_moved_or_changed_does_not_open() {
+fn moved_or_changed_body_is_refused() {
     let (below, t, theirs) = (Arc::new(Memory::new()), tenant("ours"), tenant("theirs"));
     let store = SealedResources::new(Arc::clone(&below), Arc::new(ring()));
     let key = |id: &str| Key::new(ResourceType::Device, id).unwrap();
@@ -244,7 +244,7 @@ fn a_body_that_was_moved_or_changed_does_not_open() {
 }
 
 #[test]
-fn a_blind_index_hides_the_values_and_finds_them() {
+fn blind_index_hides_and_finds_values() {
     let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
     let store = SealedResources::new(Arc::clone(&below), Arc::new(ring())).with_blind_index([9; 32]);
     let store = TenantResources::new(Arc::new(store), t.clone());

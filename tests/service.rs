@@ -146,7 +146,7 @@ fn is_untouched(store: &Arc<impl ResourceStore>) -> bool {
 }
 
 #[test]
-fn an_update_arrives_at_the_component_of_each_level() {
+fn update_is_attached_at_each_level() {
     let (memory, service) = fleet();
     for (level, id) in [(Level::Mds, "mds"), (Level::Channel, "lead-1")] {
         let mut submission = submission(Selector::Level(level));
@@ -174,7 +174,7 @@ fn an_update_arrives_at_the_component_of_each_level() {
 }
 
 #[test]
-fn a_target_that_fits_several_is_refused_with_the_candidates() {
+fn ambiguous_target_lists_the_candidates() {
     let (memory, service) = fleet();
     let refused = receive(&service, submission(Selector::Level(Level::Vmd)), firmware()).unwrap_err();
     let ReceiveError::Unresolved(SelectError::Ambiguous { candidates, .. }) = &refused else { panic!("{refused}") };
@@ -195,7 +195,7 @@ fn a_target_that_fits_several_is_refused_with_the_candidates() {
 }
 
 #[test]
-fn a_component_entered_in_error_is_never_meant() {
+fn component_entered_in_error_is_never_selected() {
     let (memory, service) = fleet();
     let mut spo2 = component("spo2", "69642", "MDC_DEV_ANALY_SAT_O2_VMD", "mds");
     let status = fhir_devices::datatype::Coding::new("http://hl7.org/fhir/operational-status", "entered-in-error");
@@ -208,7 +208,7 @@ fn a_component_entered_in_error_is_never_meant() {
 }
 
 #[test]
-fn a_component_whose_place_is_not_certain_is_refused_with_the_reason() {
+fn misplaced_component_is_refused_with_the_reason() {
     let (memory, service) = fleet();
     let ecg = |parent| component("ecg", "70662", "MDC_DEV_ECG_VMD", parent);
     let mut of_another = component("mds", "69965", "MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS", "");
@@ -237,7 +237,7 @@ fn a_component_whose_place_is_not_certain_is_refused_with_the_reason() {
 }
 
 #[test]
-fn the_mds_of_a_bed_may_have_a_device_of_its_own() {
+fn mds_below_an_mds_may_have_its_own_device() {
     let (memory, service) = fleet();
     let mut ward = component("ward", "69965", "MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS", "");
     ward.source = Some(fhir_devices::datatype::Reference::to("Device/ward").unwrap());
@@ -252,7 +252,7 @@ fn the_mds_of_a_bed_may_have_a_device_of_its_own() {
 }
 
 #[test]
-fn a_component_that_names_its_parent_alone_is_a_target() {
+fn component_with_only_a_parent_is_a_target() {
     let (memory, service) = fleet();
     let mut pump = component("pump", "69986", "x", "ecg");
     pump.source = None;
@@ -272,7 +272,7 @@ fn a_component_that_names_its_parent_alone_is_a_target() {
 }
 
 #[test]
-fn the_device_of_another_tenant_is_not_found() {
+fn device_of_another_tenant_is_not_found() {
     let (memory, service) = fleet();
     let theirs: Tenant = "st-elsewhere".parse().unwrap();
     let refused = block_on(service.receive(&theirs, to_ecg(), firmware()));
@@ -288,7 +288,7 @@ fn the_device_of_another_tenant_is_not_found() {
 }
 
 #[test]
-fn two_tenants_may_use_one_idempotency_key() {
+fn tenants_may_share_an_idempotency_key() {
     let (memory, service) = fleet();
     let theirs: Tenant = "st-elsewhere".parse().unwrap();
     put(
@@ -305,7 +305,7 @@ fn two_tenants_may_use_one_idempotency_key() {
 }
 
 #[test]
-fn what_is_not_ours_in_the_component_is_kept_to_the_letter() {
+fn foreign_content_of_the_component_is_kept() {
     let (memory, service) = fleet();
     let body = concat!(
         r#"{"resourceType":"DeviceComponent","id":"ecg","meta":{"tag":[{"code":"x"}]},"language":"de","#,
@@ -342,7 +342,7 @@ fn what_is_not_ours_in_the_component_is_kept_to_the_letter() {
 }
 
 #[test]
-fn a_later_update_supersedes_the_one_before() {
+fn later_update_supersedes_the_previous_one() {
     let (memory, service) = fleet();
     let first = receive(&service, to_ecg(), firmware()).unwrap();
     let second = receive(&service, to_ecg(), stream::once("software")).unwrap();
@@ -352,7 +352,7 @@ fn a_later_update_supersedes_the_one_before() {
 }
 
 #[test]
-fn bytes_with_another_digest_leave_nothing() {
+fn digest_mismatch_leaves_nothing() {
     let (memory, service) = fleet();
     let mut declared = keyed("k");
     declared.sha256 = Some(Sha256::of(b"firmware"));
@@ -367,7 +367,7 @@ fn bytes_with_another_digest_leave_nothing() {
 }
 
 #[test]
-fn too_many_bytes_none_and_a_type_that_is_not_allowed_are_refused() {
+fn size_and_content_type_limits_are_enforced() {
     let (memory, service) = fleet();
     let service = service.with_max_size(7).with_media_types(["application/zip".parse().unwrap()]);
     let wrong = receive(&service, to_ecg(), firmware());
@@ -383,7 +383,7 @@ fn too_many_bytes_none_and_a_type_that_is_not_allowed_are_refused() {
 }
 
 #[test]
-fn the_same_key_and_content_answer_with_the_component_as_it_is_now() {
+fn repeated_upload_returns_the_current_component() {
     let (memory, service) = fleet();
     let first = receive(&service, keyed("k"), firmware()).unwrap();
     // Others go on meanwhile.
@@ -396,7 +396,7 @@ fn the_same_key_and_content_answer_with_the_component_as_it_is_now() {
 }
 
 #[test]
-fn the_same_key_with_other_content_or_metadata_is_refused() {
+fn reused_key_with_other_content_is_refused() {
     let (memory, service) = fleet();
     receive(&service, keyed("k"), firmware()).unwrap();
     for other in ["firmwarE", "firmware and more", "firm", ""] {
@@ -411,7 +411,7 @@ fn the_same_key_with_other_content_or_metadata_is_refused() {
 }
 
 #[test]
-fn without_a_key_the_same_bytes_are_another_update() {
+fn without_a_key_the_same_bytes_are_a_new_update() {
     let (memory, service) = fleet();
     let (first, second) = (receive(&service, to_ecg(), firmware()), receive(&service, to_ecg(), firmware()));
     assert_ne!(first.unwrap().update.id, second.unwrap().update.id);
@@ -419,7 +419,7 @@ fn without_a_key_the_same_bytes_are_another_update() {
 }
 
 #[test]
-fn the_caller_may_give_the_address() {
+fn caller_may_set_the_url() {
     let (_, service) = fleet();
     let service =
         service.with_urls(|tenant, blob| format!("https://a.example/{tenant}/{}", blob.digest).parse().unwrap());
@@ -429,7 +429,7 @@ fn the_caller_may_give_the_address() {
 }
 
 #[test]
-fn service_over_a_store_without_addresses_is_refused() {
+fn store_without_urls_is_refused() {
     let (memory, service) = fleet();
     let refused = service.with_url_kind(UrlKind::Signed { valid_for: std::time::Duration::from_secs(60) });
     assert_eq!(refused.unwrap_err(), NoAddresses::Signed);
@@ -442,7 +442,7 @@ fn service_over_a_store_without_addresses_is_refused() {
 }
 
 #[test]
-fn a_service_may_be_dynamic_and_its_futures_sent() {
+fn service_is_dyn_compatible_and_its_futures_are_send() {
     fn sent<T: Send>(future: T) -> T {
         future
     }

@@ -53,7 +53,7 @@ fn fail(seed: u64, fault: &str, made: Vec<u32>) -> ! {
 }
 
 #[test]
-fn nothing_is_lost_and_nothing_left_over_whatever_happens() {
+fn random_schedules_lose_and_leave_nothing() {
     if let Some(seed) = number("SIMULATION_SEED") {
         let (outcome, made) = live(Choices::seeded(seed), None);
         return if let Err(fault) = outcome {
@@ -85,7 +85,7 @@ fn nothing_is_lost_and_nothing_left_over_whatever_happens() {
 }
 
 #[test]
-fn the_same_choices_make_the_same_world() {
+fn same_choices_give_the_same_run() {
     for seed in 0..20 {
         let (outcome, made) = live(Choices::seeded(seed), None);
         assert_eq!(live(Choices::given(&made), None), (outcome, made), "seed {seed}");
@@ -143,7 +143,7 @@ mutants! {
 const RESTORED: u64 = 500;
 
 #[test]
-fn no_older_or_second_ledger_deletes_a_needed_file() {
+fn restored_or_second_ledger_deletes_no_needed_file() {
     for seed in 0..RESTORED {
         let outcome = restored::live(&Choices::seeded(seed), None);
         assert_eq!(outcome, Ok(()), "seed {seed}");
@@ -156,11 +156,11 @@ fn lax_is_caught(lax: Lax) {
 }
 
 #[test]
-fn a_service_that_does_not_ask_the_components_is_caught() {
+fn service_that_skips_the_component_check_is_caught() {
     lax_is_caught(Lax::NoReferences);
 }
 
 #[test]
-fn a_service_that_takes_any_store_for_its_own_is_caught() {
+fn service_that_skips_pairing_is_caught() {
     lax_is_caught(Lax::NoPairing);
 }

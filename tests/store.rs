@@ -118,7 +118,7 @@ mod conformance {
 // ------------------------------------------------------------------------------------------ the store in memory
 
 #[test]
-fn only_the_newest_versions_are_kept_when_asked() {
+fn history_limit_keeps_the_newest_versions() {
     let (store, t) = (Memory::new().with_max_versions(3.try_into().unwrap()), fresh());
     for n in 1..=5 {
         put(&store, &t, Write::put(device("a"), n.to_string(), nothing())).unwrap();
@@ -130,7 +130,7 @@ fn only_the_newest_versions_are_kept_when_asked() {
 }
 
 #[test]
-fn a_refused_write_makes_no_tenant() {
+fn refused_write_creates_no_tenant() {
     let store = Memory::new();
     assert!(put(&store, &fresh(), Write::delete(device("a"), Precondition::None)).is_err());
     assert!(put(&store, &fresh(), Write::update(device("a"), v(1), "1", nothing())).is_err());
@@ -138,7 +138,7 @@ fn a_refused_write_makes_no_tenant() {
 }
 
 #[test]
-fn a_long_search_goes_on_behind_pages_without_a_hit() {
+fn search_continues_after_pages_without_matches() {
     let (store, t) = (Memory::new(), fresh());
     for chunk in (0..12_000).collect::<Vec<_>>().chunks(1_000) {
         let write = |n: &i32| {
@@ -156,7 +156,7 @@ fn a_long_search_goes_on_behind_pages_without_a_hit() {
 }
 
 #[test]
-fn a_blob_that_is_too_large_is_refused_at_the_write_and_at_the_commit() {
+fn oversized_blob_is_refused_at_write_and_commit() {
     let (store, t) = (Memory::new().with_max_blob(8), fresh());
     let largest = store_text(&store, &t, "firmware");
     assert_eq!(largest.size, 8);
@@ -167,7 +167,7 @@ fn a_blob_that_is_too_large_is_refused_at_the_write_and_at_the_commit() {
 }
 
 #[test]
-fn the_address_of_a_blob_lies_below_the_base() {
+fn blob_url_is_below_the_base() {
     let t: Tenant = "st-mary".parse().unwrap();
     let key = BlobRef::of(b"firmware").key(G);
     let path = format!("/st-mary/sha256/{key}");
@@ -184,7 +184,7 @@ fn the_address_of_a_blob_lies_below_the_base() {
 }
 
 #[test]
-fn a_put_whose_stream_fails_stores_nothing() {
+fn put_with_a_failing_stream_stores_nothing() {
     let store = Arc::new(Memory::new());
     let handle = TenantBlobs::new(store, fresh());
     let cut = || StoreError::Unavailable { retry_after: None, source: Some("connection reset".into()) };
@@ -199,7 +199,7 @@ fn a_put_whose_stream_fails_stores_nothing() {
 }
 
 #[test]
-fn a_store_that_is_asked_to_verify_digests_does() {
+fn digest_verification_can_be_requested() {
     let asked = Memory::new().with_digests();
     assert!(BlobStore::capabilities(&asked).verifies_digest);
     let discard = Discard::new().with_digests();
@@ -210,7 +210,7 @@ fn a_store_that_is_asked_to_verify_digests_does() {
 }
 
 #[test]
-fn a_discarded_blob_is_verified_and_counted_but_not_kept() {
+fn discarded_blob_is_verified_and_not_kept() {
     let discard = Arc::new(Discard::new());
     let handle = TenantBlobs::new(Arc::clone(&discard), fresh());
     let (blob, outcome) = block_on(handle.put(G, stream::chunks(["firm".into(), "ware".into()]))).unwrap();
@@ -309,7 +309,7 @@ fn forgetful(answers: &[bool]) -> TenantResources<Forgetful> {
 }
 
 #[test]
-fn a_write_whose_answer_is_lost_is_found_again() {
+fn write_with_lost_response_is_resolved() {
     let store = forgetful(&[true, true]);
     let create = model("1", Precondition::Absent).with_id(WriteId(1));
     assert_eq!(block_on(store.write_resolved(create.clone())).unwrap().version, v(1));
@@ -325,7 +325,7 @@ fn a_write_whose_answer_is_lost_is_found_again() {
 }
 
 #[test]
-fn a_write_that_was_not_applied_is_sent_again_if_that_is_safe() {
+fn unapplied_write_is_resent_if_safe() {
     let store = forgetful(&[false, false]);
     let create = model("1", Precondition::Absent).with_id(WriteId(1));
     assert_eq!(block_on(store.write_resolved(create)).unwrap().version, v(1));
@@ -341,7 +341,7 @@ fn a_write_that_was_not_applied_is_sent_again_if_that_is_safe() {
 }
 
 #[test]
-fn a_deletion_that_lost_its_id_and_its_answer_stays_unknown() {
+fn deletion_without_id_and_response_stays_unknown() {
     for when in [Precondition::Version(v(1)), Precondition::Exists] {
         let answers = Mutex::new(vec![true, true]);
         let store = TenantResources::new(
@@ -361,7 +361,7 @@ fn a_deletion_that_lost_its_id_and_its_answer_stays_unknown() {
 }
 
 #[test]
-fn a_repeated_write_is_no_conflict_while_its_versions_cannot_be_seen() {
+fn repeated_write_without_history_is_not_a_conflict() {
     let answers = Mutex::new(Vec::new());
     let below = Arc::new(Forgetful { below: Memory::new(), answers, nameless: false, unseen: AtomicU32::new(0) });
     let store = TenantResources::new(Arc::clone(&below), fresh());
@@ -377,7 +377,7 @@ fn a_repeated_write_is_no_conflict_while_its_versions_cannot_be_seen() {
 }
 
 #[test]
-fn a_write_that_another_has_overtaken_is_a_conflict() {
+fn overtaken_write_is_a_conflict() {
     let store = forgetful(&[]);
     block_on(store.write(model("1", Precondition::Absent))).unwrap();
     block_on(store.write(model("2", Precondition::Version(v(1))))).unwrap();
@@ -388,7 +388,7 @@ fn a_write_that_another_has_overtaken_is_a_conflict() {
 }
 
 #[test]
-fn a_handle_collects_the_pages_of_a_search() {
+fn all_collects_the_pages_of_a_search() {
     let store = TenantResources::<dyn ResourceStore>::new(Arc::new(Arc::new(Memory::new())), fresh());
     for n in 0..23 {
         let json = format!(
@@ -404,7 +404,7 @@ fn a_handle_collects_the_pages_of_a_search() {
 // ------------------------------------------------------------------------------------------ texts
 
 #[test]
-fn a_text_form_is_checked() {
+fn text_forms_are_checked() {
     assert!("a".repeat(64).parse::<Tenant>().is_ok());
     for bad in ["", "A", "a_b", "a/b", "ä", &"a".repeat(65)] {
         assert!(bad.parse::<Tenant>().is_err(), "{bad}");
@@ -429,7 +429,7 @@ fn a_text_form_is_checked() {
 }
 
 #[test]
-fn a_ledger_key_is_checked() {
+fn ledger_key_is_checked() {
     for bad in ["", "/", "a/", "/a", "a//b", "A", "a b", "../a", &"a".repeat(129)] {
         assert!(LedgerKey::new(bad).is_err(), "{bad}");
     }
@@ -437,7 +437,7 @@ fn a_ledger_key_is_checked() {
 }
 
 #[test]
-fn a_text_form_is_the_json_form() {
+fn text_form_equals_json_form() {
     let tenant: Tenant = serde_json::from_str("\"st-mary\"").unwrap();
     assert_eq!(serde_json::to_string(&tenant).unwrap(), "\"st-mary\"");
     assert!(serde_json::from_str::<Tenant>("\"St Mary\"").is_err());

@@ -173,7 +173,7 @@ fn judge(vector: &Vector, text: &str) -> Result<(), String> {
 }
 
 #[test]
-fn every_published_vector_is_judged_right() {
+fn published_vectors_get_the_expected_result() {
     let Some(corpus) = common::corpus() else { return };
     let text = std::fs::read_to_string(corpus.join("udi_vectors.jsonl")).unwrap();
     let vectors: Vec<Vector> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -197,7 +197,7 @@ fn every_published_vector_is_judged_right() {
 }
 
 #[test]
-fn the_forms_of_a_vector_say_the_same() {
+fn hrf_and_aidc_of_a_vector_agree() {
     let Some(corpus) = common::corpus() else { return };
     let text = std::fs::read_to_string(corpus.join("udi_vectors.jsonl")).unwrap();
     for line in text.lines() {
@@ -247,7 +247,7 @@ const REFUSED: &str = include_str!("data/udi/refused.tsv");
 const TOLERATED: &str = include_str!("data/udi/tolerated.tsv");
 
 #[test]
-fn a_good_carrier_is_read_and_written() {
+fn valid_carrier_round_trips() {
     for row in rows(include_str!("data/udi/read.tsv")) {
         let [text, wanted] = row.as_slice() else { panic!("{row:?}") };
         let read = Udi::parse(text, Mode::Strict, 2026).unwrap_or_else(|report| panic!("{text:?}: {report}"));
@@ -258,7 +258,7 @@ fn a_good_carrier_is_read_and_written() {
 }
 
 #[test]
-fn a_broken_rule_is_named_first() {
+fn first_broken_rule_is_reported() {
     for row in rows(REFUSED) {
         let [rule, text] = row.as_slice() else { panic!("{row:?}") };
         match Udi::parse(text, Mode::Strict, 2026) {
@@ -269,7 +269,7 @@ fn a_broken_rule_is_named_first() {
 }
 
 #[test]
-fn a_known_defect_is_borne_with_by_its_rule() {
+fn known_defect_is_tolerated_in_lenient_mode() {
     for row in rows(TOLERATED) {
         let [rules, text, wanted] = row.as_slice() else { panic!("{row:?}") };
         assert!(Udi::parse(text, Mode::Strict, 2026).is_err(), "{text:?}");
@@ -330,7 +330,7 @@ fn messages() {
 }
 
 #[test]
-fn a_basic_udi_di_is_read() {
+fn basic_udi_di_is_parsed() {
     for (text, agency) in [
         ("1987654Ad4X4bL5ttr2310c2K", Agency::Gs1),
         ("++A999MODELIDENTIFIER11S8", Agency::Hibcc),
@@ -346,7 +346,7 @@ fn a_basic_udi_di_is_read() {
 }
 
 #[test]
-fn a_wrong_basic_udi_di_is_refused() {
+fn invalid_basic_udi_di_is_refused() {
     for (rule, text) in [
         ("budi-format", ""),
         ("budi-format", "é"),
@@ -375,7 +375,7 @@ fn a_wrong_basic_udi_di_is_refused() {
 
 /// The shape is judged where the check characters are right too.
 #[test]
-fn a_basic_udi_di_has_the_shape_of_its_agency() {
+fn basic_udi_di_agency_follows_from_its_form() {
     let pair = |body: &str| format!("{body}{}", String::from_iter(check::gs1_pair(body).unwrap()));
     let ifa = |body: &str| format!("{body}{:02}", check::ifa_digits(body));
     for text in [
@@ -396,7 +396,7 @@ fn a_basic_udi_di_has_the_shape_of_its_agency() {
 
 /// A code of the shape of ICCBBA that begins as one of IFA, and has the check digits of neither, is one of IFA.
 #[test]
-fn a_basic_udi_di_with_wrong_check_digits_is_of_the_agency_that_it_begins_as() {
+fn wrong_check_digits_do_not_change_the_agency() {
     for (body, agency) in [("PP990ABC123T0480", Agency::Ifa), ("19990ABC123T0480", Agency::Gs1)] {
         let (basic, warnings) = BasicUdiDi::parse(&format!("{body}99"), Mode::Lenient).unwrap();
         assert_eq!((basic.agency(), warnings.issues()[0].rule.as_ref()), (agency, "budi-check"));
@@ -404,7 +404,7 @@ fn a_basic_udi_di_with_wrong_check_digits_is_of_the_agency_that_it_begins_as() {
 }
 
 #[test]
-fn an_agency_is_found_by_its_short_name() {
+fn agency_is_found_by_short_name() {
     for agency in Agency::ALL {
         assert_eq!(Agency::from_code(agency.as_str()), Some(*agency));
     }
@@ -412,14 +412,14 @@ fn an_agency_is_found_by_its_short_name() {
 }
 
 #[test]
-fn a_text_that_only_begins_as_a_carrier_is_of_no_agency() {
+fn carrier_prefix_alone_has_no_agency() {
     for text in ["*4711*", "[1]", "[)RS", ".4711", ".a", "]", "]d", "", "SN 4711", "A1"] {
         assert_eq!(Carrier::detect(text), None, "{text}");
     }
 }
 
 #[test]
-fn a_carrier_knows_whom_it_is_written_for() {
+fn carrier_has_a_form() {
     for (text, form, data) in [
         ("(01)1", Form::Hrf, "(01)1"),
         ("{01}1", Form::Hrf, "{01}1"),
@@ -442,7 +442,7 @@ fn a_carrier_knows_whom_it_is_written_for() {
 
 /// The element for the day alone says it where both are there, whichever comes first.
 #[test]
-fn a_day_is_stated_by_its_own_element_before_the_one_with_a_time() {
+fn day_element_wins_over_the_one_with_a_time() {
     let read = |text: &str| Udi::parse(&format!("(01)09506000134376{text}"), Mode::Strict, 2026).unwrap().udi;
     for (day, time) in [("(17)260430", "(7003)2604301200"), ("(11)260430", "(8008)26043012")] {
         let (one, other) = (read(&format!("{day}{time}")), read(&format!("{time}{day}")));
@@ -454,7 +454,7 @@ fn a_day_is_stated_by_its_own_element_before_the_one_with_a_time() {
 }
 
 #[test]
-fn an_element_of_hibc_is_named_by_its_flags() {
+fn hibc_element_is_named_by_its_flags() {
     for (secondary, id, value) in [
         ("$LOT", "$", "LOT"),
         ("$+SERIAL", "$+", "SERIAL"),
@@ -472,7 +472,7 @@ fn an_element_of_hibc_is_named_by_its_flags() {
 }
 
 #[test]
-fn a_quantity_of_hibc_is_before_a_lot_alone() {
+fn hibc_quantity_precedes_a_lot_only() {
     for quantity in ["812", "912345"] {
         let text = with_hibc_check(format!("+A123BJC5D6E71/$$+{quantity}SERIAL"));
         let report = Udi::parse(&text, Mode::Strict, 2026).unwrap_err();
@@ -481,7 +481,7 @@ fn a_quantity_of_hibc_is_before_a_lot_alone() {
 }
 
 #[test]
-fn a_date_of_hibc_keeps_the_hour_that_was_stated_before() {
+fn hibc_date_keeps_the_hour() {
     let text = with_hibc_check("+A123BJC5D6E71/$$428022913LOT/14D20280229".to_owned());
     let udi = Udi::parse(&text, Mode::Strict, 2026).unwrap().udi;
     assert_eq!(udi.expires().unwrap().to_string(), "2028-02-29T13");
@@ -495,7 +495,7 @@ fn against(text: &str) -> String {
 }
 
 #[test]
-fn a_value_of_gs1_has_what_its_identifier_asks_for() {
+fn gs1_value_matches_its_application_identifier() {
     let of = |elements: &str| against(&format!("(01)09506000134376{elements}"));
     let pairs = (10_000_000..10_100_000).map(|number: u32| number.to_string());
     let ends = |number: &String| check::gs1_pair(number).filter(|pair| pair.iter().all(char::is_ascii_digit));
@@ -520,7 +520,7 @@ fn a_value_of_gs1_has_what_its_identifier_asks_for() {
 }
 
 #[test]
-fn a_carrier_of_iccbba_says_the_same_twice_and_counts_its_structures() {
+fn iccbba_repetitions_and_counts_are_checked() {
     for text in
         ["=/A9999XYZ100T0476=,000025=,000025", "=+02000=/A9999XYZ100T0476=,000025", "=/A9999XYZ100T0476=+01000=,000025"]
     {
@@ -536,7 +536,7 @@ fn a_carrier_of_iccbba_says_the_same_twice_and_counts_its_structures() {
 }
 
 #[test]
-fn a_quantity_of_ifa_is_a_number() {
+fn ifa_quantity_is_a_number() {
     let quantity = |value: &str| Udi::parse(&format!("(9N)111234568408(Q){value}"), Mode::Strict, 2026).unwrap().udi;
     assert_eq!(quantity("123456789").quantity(), Some(123_456_789));
     for other in ["1234567890", "12A"] {
@@ -547,7 +547,7 @@ fn a_quantity_of_ifa_is_a_number() {
 
 /// Until version 1.04 there was no packaging level, so that one character less was enough.
 #[test]
-fn a_product_code_of_ifa_without_a_level_may_be_shorter() {
+fn ifa_product_code_without_level_may_be_shorter() {
     let code = |body: &str| format!("(9N){body}{:02}", check::ifa_digits(body));
     assert_eq!(against(&code("1312345A")), "");
     assert_eq!(against(&code("1312345A0")), "");
@@ -555,14 +555,14 @@ fn a_product_code_of_ifa_without_a_level_may_be_shorter() {
 }
 
 #[test]
-fn a_carrier_is_shown_as_people_read_it() {
+fn display_is_the_human_readable_form() {
     let udi = Udi::parse("010950600013437610A", Mode::Strict, 2026).unwrap().udi;
     assert_eq!(udi.to_string(), "(01)09506000134376(10)A");
 }
 
 /// Without secondary data there is nothing that could have a link of its own.
 #[test]
-fn a_slash_at_the_end_is_no_link() {
+fn trailing_slash_is_not_a_digital_link() {
     let primaries = (0..1000).map(|number| format!("+A123{number:03}1"));
     let primary = primaries.into_iter().find(|primary| check::hibc_character(primary) == Some('/')).unwrap();
     let report = Udi::parse(&format!("{primary}/+"), Mode::Lenient, 2026).unwrap_err();
@@ -570,7 +570,7 @@ fn a_slash_at_the_end_is_no_link() {
 }
 
 #[test]
-fn what_a_scanner_adds_is_set_aside() {
+fn scanner_prefix_is_removed() {
     let plain = Udi::parse("0109506000134376", Mode::Strict, 2026).unwrap().udi;
     for added in ["]C1", "]d2", "]Q3", "]e0", "]J1", "\u{1d}"] {
         assert_eq!(Udi::parse(&format!("{added}0109506000134376"), Mode::Strict, 2026).unwrap().udi, plain);
@@ -581,7 +581,7 @@ fn what_a_scanner_adds_is_set_aside() {
 }
 
 #[test]
-fn a_long_string_takes_time_in_proportion_to_its_length() {
+fn carrier_parsing_takes_linear_time() {
     // The time of this thread on a processor: other work of the machine does not count.
     let time = |text: &str, mode| {
         let start = ThreadTime::now();
@@ -799,7 +799,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_text_stops_the_reader(text in prop_oneof![any::<String>(), almost()], year in any::<u16>()) {
+    fn carrier_parser_never_panics(text in prop_oneof![any::<String>(), almost()], year in any::<u16>()) {
         for mode in [Mode::Strict, Mode::Lenient] {
             let _ = BasicUdiDi::parse(&text, mode);
             if let Ok(read) = Udi::parse(&text, mode, year) {
@@ -811,7 +811,7 @@ proptest! {
     }
 
     #[test]
-    fn a_carrier_with_a_change_is_refused_or_written_as_it_is(
+    fn changed_carrier_is_refused_or_round_trips(
         text in carrier(), at in any::<prop::sample::Index>(), with in any::<char>(),
     ) {
         let text = changed(&text, at.index(text.chars().count()), with);
@@ -823,7 +823,7 @@ proptest! {
     }
 
     #[test]
-    fn every_carrier_is_read_and_written(text in carrier()) {
+    fn generated_carriers_round_trip(text in carrier()) {
         let read = Udi::parse(&text, Mode::Strict, 2026);
         let udi = match read {
             Ok(read) => read.udi,
@@ -834,7 +834,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_digit_of_a_gtin_is_found(gtin in gtin(), at in 0_usize..14, by in 1_u8..10) {
+    fn changed_gtin_digit_is_found(gtin in gtin(), at in 0_usize..14, by in 1_u8..10) {
         let old = gtin.as_bytes()[at] - b'0';
         let text = changed(&gtin, at, char::from(b'0' + (old + by) % 10));
         let report = Udi::parse(&format!("(01){text}"), Mode::Strict, 2026).unwrap_err();
@@ -844,13 +844,13 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_character_of_hibc_is_found(text in hibcc(), at in any::<prop::sample::Index>(), with in "[0-9A-Z. $/+%-]") {
+    fn changed_hibc_character_is_found(text in hibcc(), at in any::<prop::sample::Index>(), with in "[0-9A-Z. $/+%-]") {
         let changed = changed(&text, 1 + at.index(text.len() - 1), with.chars().next().unwrap());
         prop_assert_eq!(Udi::parse(&changed, Mode::Strict, 2026).is_ok(), changed == text);
     }
 
     #[test]
-    fn a_changed_character_of_a_number_of_ifa_is_found(
+    fn changed_ifa_character_is_found(
         number in ifa_number(), at in any::<prop::sample::Index>(), with in "[0-9A-Z.-]",
     ) {
         let changed = changed(&number, at.index(number.len()), with.chars().next().unwrap());
@@ -858,7 +858,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_character_of_a_basic_udi_di_is_found(
+    fn changed_basic_udi_di_character_is_found(
         model in "[0-9]{4}[A-Za-z0-9_+]{1,19}", at in any::<prop::sample::Index>(), with in "[0-9A-Za-z!-/]",
     ) {
         let text = format!("{model}{}", String::from_iter(check::gs1_pair(&model).unwrap()));
@@ -883,7 +883,7 @@ fn rule_of<T: std::fmt::Debug>(refused: Result<T, Report>) -> String {
 }
 
 #[test]
-fn second_symbol_joins_the_first() {
+fn secondary_symbol_joins_the_primary() {
     for (first, then, whole) in [
         ("+E260PPAUXEMO19+", "+$$8053290331260301104+$", "E260PPAUXEMO19 260301104"),
         ("(01)09506000134376", "(17)260131(10)A", "09506000134376 A"),
@@ -900,7 +900,7 @@ fn second_symbol_joins_the_first() {
 }
 
 #[test]
-fn symbols_that_do_not_belong_together_are_not_joined() {
+fn unrelated_symbols_are_not_joined() {
     let hibc = second("+$$8053290331260301104+$");
     assert_eq!(rule_of(hibc.join(&strict("+A123BJC5D6E71G"))), "udi-join");
     assert_eq!(rule_of(hibc.join(&strict("(01)09506000134376"))), "udi-join");
@@ -953,7 +953,7 @@ fn digital_link_is_read() {
 }
 
 #[test]
-fn what_stands_around_a_printed_carrier_is_told() {
+fn text_around_a_carrier_is_reported() {
     let printed = "(01) 0950600 0134376\n (17) 260131 (10) AB-123 ";
     let read = Udi::parse(printed, Mode::Lenient, 2026).unwrap();
     assert_eq!(read.udi.to_hrf(), "(01)09506000134376(17)260131(10)AB-123");
@@ -971,7 +971,7 @@ fn what_stands_around_a_printed_carrier_is_told() {
 }
 
 #[test]
-fn string_that_ends_within_an_identifier_is_told() {
+fn truncated_identifier_is_reported() {
     for text in
         ["(01)09506000134376(10)A(2", "(01)09506000134376(10)A(", "(9N)111234568408(1T)A(16", "(9N)111234568408(1T)A(S"]
     {

@@ -51,7 +51,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
-async fn the_page_shows_every_level_and_the_form() {
+async fn page_shows_every_level_and_the_form() {
     let service = Service::start().await;
     let page = service.get("/").await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
@@ -68,7 +68,7 @@ async fn the_page_shows_every_level_and_the_form() {
 }
 
 #[test]
-fn limits_of_the_command_line_are_names_and_numbers() {
+fn command_line_limits_are_checked() {
     let read = |text: &str| settings::read(["--limit".to_owned(), text.to_owned()].into_iter());
     let set = |text: &str| read(text).unwrap().unwrap();
     assert_eq!(set("entries=7").limits.entries(), 7);
@@ -91,7 +91,7 @@ fn limits_of_the_command_line_are_names_and_numbers() {
 }
 
 #[tokio::test]
-async fn values_of_senders_do_not_become_markup() {
+async fn client_values_are_escaped_in_html() {
     let service = Service::start().await;
     let evil = r#"<img src=x onerror=alert(1)>\"'"#;
     let device = format!(
@@ -112,7 +112,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn garbage_is_answered_and_harms_nothing(
+    fn malformed_requests_are_answered(
         path in prop_oneof!["/[ -~]{0,40}", "/demo/fhir/(Device|DeviceMetric)\\?[ -~]{0,60}", "/demo/fhir/Device/[!-~]{0,20}"],
         method in "(GET|PUT|POST|DELETE|PATCH|OPTIONS|X)",
         kind in "(application/fhir\\+json|multipart/form-data; boundary=e|[ -~]{0,30})",

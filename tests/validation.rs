@@ -446,7 +446,7 @@ fn of_rules(report: Report) -> Report {
 }
 
 #[test]
-fn every_rule_has_fixtures_and_every_fixture_a_rule() {
+fn rules_and_fixtures_match() {
     let with: BTreeSet<_> = fixtures().iter().map(|one| (one.path, one.rule)).collect();
     let together: BTreeSet<_> = TOGETHER.iter().map(|(path, rule, _)| (*path, *rule)).collect();
     assert_eq!(rules().into_keys().collect::<BTreeSet<_>>(), with.union(&together).copied().collect());
@@ -458,7 +458,7 @@ fn every_rule_has_fixtures_and_every_fixture_a_rule() {
 const SAID_WITH_SUBJECTS: [&str; 6] = ["bdl-7", "dom-1", "dom-2", "dom-3", "dom-4", "ref-1"];
 
 #[test]
-fn a_document_that_breaks_one_rule_has_one_finding() {
+fn document_breaking_one_rule_has_one_issue() {
     let (mut wrong, mut snapshot, mut messages) = (String::new(), String::new(), BTreeMap::new());
     for one in fixtures() {
         for json in &one.breaks {
@@ -488,7 +488,7 @@ fn a_document_that_breaks_one_rule_has_one_finding() {
 }
 
 #[test]
-fn a_document_that_keeps_the_rules_has_no_finding() {
+fn valid_document_has_no_issues() {
     for one in fixtures() {
         for json in &one.keeps {
             assert_eq!(of_rules(judged(json)).to_string(), "", "{} of {} in {json}", one.rule, one.path);
@@ -498,7 +498,7 @@ fn a_document_that_keeps_the_rules_has_no_finding() {
 }
 
 #[test]
-fn a_duration_without_a_system_breaks_both_of_its_rules() {
+fn duration_without_system_breaks_two_rules() {
     let report = judged(&value("Duration", r#""value":1,"code":"h""#));
     assert_eq!(report.iter().map(|issue| &*issue.rule).collect::<Vec<_>>(), ["qty-3", "drt-1"]);
 }
@@ -506,7 +506,7 @@ fn a_duration_without_a_system_breaks_both_of_its_rules() {
 // --------------------------------------------------------------------------- rules of our own, that no table has
 
 #[test]
-fn the_address_of_an_extension_is_absolute() {
+fn extension_url_is_absolute() {
     let of = |url: &str| judged(&device(&format!(r#""extension":[{{"url":"{url}","valueString":"a"}}]"#))).to_string();
     insta::assert_snapshot!(of("hours"), @"error extension-url at Device.extension[0].url: `hours` is not the address of an extension, wanted an absolute URL that is not a urn");
     assert_ne!(of("urn:oid:1.2"), "");
@@ -519,7 +519,7 @@ fn the_address_of_an_extension_is_absolute() {
 }
 
 #[test]
-fn a_local_reference_is_to_a_resource_of_the_right_type() {
+fn local_reference_has_the_right_type() {
     let json = device(r##""contained":[{"resourceType":"Patient","id":"a"}],"owner":{"reference":"#a"}"##);
     insta::assert_snapshot!(judged(&json), @"error reference-target at Device.owner: the contained resource `#a` is a Patient, wanted Organization");
     assert_eq!(judged(&json.replace("owner", "patient")).to_string(), "");
@@ -530,7 +530,7 @@ fn concept() -> CodeableConcept {
 }
 
 #[test]
-fn what_a_program_left_out_is_named() {
+fn missing_element_of_a_built_value_is_reported() {
     let mut metric = DeviceMetric::new(Identifier::default(), concept(), MetricCategory::Setting);
     metric.category = Primitive::default();
     metric.calibration.push(Default::default());
@@ -554,7 +554,7 @@ fn what_a_program_left_out_is_named() {
 
 /// Also without a text whose places could put them in order.
 #[test]
-fn what_nothing_refers_to_is_found_where_it_stands() {
+fn unreferenced_contained_resource_is_located() {
     let contained = |id: &str| format!(r#"{{"resourceType":"Device","id":"{id}","contact":[{{"value":"1"}}]}}"#);
     let json = device(&format!(
         r##""contained":[{},{},{{"resourceType":"Patient","id":"c"}},{}],"contact":[{{"value":"1"}}],
@@ -580,7 +580,7 @@ fn what_nothing_refers_to_is_found_where_it_stands() {
 
 /// A lenient read gives a narrative without its text, which is all that there is to say of it.
 #[test]
-fn a_narrative_without_a_div_lacks_that_alone() {
+fn narrative_without_div_has_one_issue() {
     let json = device(r#""text":{"status":"generated"}"#);
     let reading = Device::read(json.as_bytes(), ReadMode::Lenient).unwrap();
     let report = reading.value.validate();
@@ -588,13 +588,13 @@ fn a_narrative_without_a_div_lacks_that_alone() {
 }
 
 #[test]
-fn a_validator_shows_what_it_looks_at() {
+fn validator_debug_lists_its_rules() {
     let shown = format!("{:?}", Validator::new().udi());
     assert!(shown.contains("udi: true") && shown.contains("unchecked_codes: false"), "{shown}");
 }
 
 #[test]
-fn a_valid_value_is_given_back_as_it_was() {
+fn valid_into_inner_returns_the_value() {
     let metric =
         DeviceMetric::new(Identifier::new("http://x.example", "1").unwrap(), concept(), MetricCategory::Setting);
     let valid = Valid::new(metric.clone()).unwrap();
@@ -605,7 +605,7 @@ fn a_valid_value_is_given_back_as_it_was() {
 // -------------------------------------------------------------------------------------------- reading and the rules
 
 #[test]
-fn a_rule_is_not_judged_where_reading_found_a_fault() {
+fn rules_are_skipped_where_reading_failed() {
     let both = device(r#""contact":[{"system":"web","value":"1"},{"value":"2"}],"status":"gone""#);
     let checked = check(both.as_bytes(), ReadMode::Strict);
     insta::assert_snapshot!(checked.report());
@@ -616,7 +616,7 @@ fn a_rule_is_not_judged_where_reading_found_a_fault() {
 
 /// Whatever is wrong besides, and wherever in the document it is of another version.
 #[test]
-fn a_document_of_another_version_is_called_so_once_and_first() {
+fn other_fhir_version_is_reported_once_and_first() {
     let first = |json: &str| {
         let report = check(json.as_bytes(), ReadMode::Strict).into_report();
         assert_eq!(report.iter().filter(|issue| issue.rule == "fhir-version").count(), 1, "{report}");
@@ -643,7 +643,7 @@ fn a_document_of_another_version_is_called_so_once_and_first() {
 
 /// A fault at the place of a rule, above it or below it, and no other.
 #[test]
-fn a_rule_is_left_out_where_its_subject_is_not_known() {
+fn rule_without_a_known_subject_is_skipped() {
     let extension = |members: &str| device(&format!(r#""extension":[{{{members}}}]"#));
     for (json, wanted) in [
         // At the place, above it, below it, in an item of it.
@@ -666,7 +666,7 @@ fn a_rule_is_left_out_where_its_subject_is_not_known() {
 
 /// Which rules a bundle of no known type would have to keep is not known.
 #[test]
-fn a_bundle_of_no_known_type_breaks_no_rule_of_a_type() {
+fn bundle_without_type_breaks_no_type_rule() {
     for entry in
         [r#""entry":[{"request":{"method":"GET","url":"a"}}]"#, r#""total":1"#, r#""identifier":{"value":"1"}"#]
     {
@@ -677,7 +677,7 @@ fn a_bundle_of_no_known_type_breaks_no_rule_of_a_type() {
 }
 
 #[test]
-fn a_full_url_is_absolute_and_ends_as_the_id() {
+fn full_url_is_absolute_and_ends_with_the_id() {
     let of = |url: &str, members: &str| {
         let resource = format!(r#"{{"resourceType":"Device"{members}}}"#);
         judged(&bundle("collection", &format!(r#""entry":[{{"fullUrl":"{url}","resource":{resource}}}]"#))).to_string()
@@ -696,7 +696,7 @@ fn a_full_url_is_absolute_and_ends_as_the_id() {
 }
 
 #[test]
-fn an_id_of_an_element_has_no_space() {
+fn element_id_has_no_spaces() {
     let report = judged(&device(r#""identifier":[{"id":"a b","value":"1"},{"id":"a/b:c_d","value":"2"}]"#));
     insta::assert_snapshot!(report, @"error element-id at Device.identifier[0].id: the id `a b` has a space, wanted any other characters");
     let report = judged(&device(r#""model":"a","_model":{"id":" m"}"#));
@@ -704,7 +704,7 @@ fn an_id_of_an_element_has_no_space() {
 }
 
 #[test]
-fn a_resource_in_a_bundle_is_judged_where_it_stands() {
+fn bundled_resource_issues_have_their_path() {
     let json = bundle(
         "batch",
         r##""entry":[
@@ -721,7 +721,7 @@ fn a_resource_in_a_bundle_is_judged_where_it_stands() {
 
 /// What a resource that is kept as text contains is in its text.
 #[test]
-fn a_local_reference_in_a_resource_that_is_kept_as_text_is_within_it() {
+fn local_reference_in_an_unmodelled_resource_is_local() {
     let observation = r##"{"resourceType":"Observation","contained":[{"resourceType":"Patient","id":"p"}],"subject":{"reference":"#p"}}"##;
     assert_eq!(judged(observation).to_string(), "");
     assert_eq!(judged(&bundle("batch", &format!(r#""entry":[{{"resource":{observation}}}]"#))).to_string(), "");
@@ -752,7 +752,7 @@ fn of_narrative(div: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_narrative_of_formatting_elements_is_right() {
+fn narrative_of_formatting_elements_is_valid() {
     for div in [
         "text",
         "<p>a<br/>b</p>",
@@ -772,7 +772,7 @@ fn a_narrative_of_formatting_elements_is_right() {
 }
 
 #[test]
-fn a_narrative_with_anything_else_breaks_txt_1() {
+fn narrative_with_other_elements_breaks_txt_1() {
     for div in [
         "<script>alert(1)</script>",
         "<p onclick=\"a()\">a</p>",
@@ -818,7 +818,7 @@ fn a_narrative_with_anything_else_breaks_txt_1() {
 }
 
 #[test]
-fn what_is_wrong_with_a_narrative_is_said() {
+fn narrative_issues_have_messages() {
     let mut text = String::new();
     for div in [
         "<u>a</u>",
@@ -857,14 +857,14 @@ fn what_is_wrong_with_a_narrative_is_said() {
 }
 
 #[test]
-fn a_narrative_that_is_all_wrong_has_twenty_findings() {
+fn narrative_has_at_most_twenty_issues() {
     for (faults, findings) in [(1, 1), (19, 19), (20, 20), (21, 20), (100, 20)] {
         assert_eq!(of_narrative(&"<u>a</u>".repeat(faults)).len(), findings);
     }
 }
 
 #[test]
-fn a_narrative_without_any_text_breaks_txt_2() {
+fn narrative_without_text_breaks_txt_2() {
     for div in ["", " \n ", "<p> </p>", "<br/>", "<!-- a -->"] {
         assert_eq!(of_narrative(div), [("txt-2".to_owned(), "Device.text.div".to_owned())], "{div}");
     }
@@ -872,7 +872,7 @@ fn a_narrative_without_any_text_breaks_txt_2() {
 }
 
 #[test]
-fn ids_are_unique_in_a_resource() {
+fn element_ids_are_unique_in_a_resource() {
     let json = br##"{"resourceType":"Device",
         "contained":[{"resourceType":"Organization","id":"o"},{"resourceType":"Location","id":"o"}],
         "identifier":[{"id":"a","value":"1"},{"id":"b","value":"2"},{"id":"a","value":"3"}],
@@ -882,7 +882,7 @@ fn ids_are_unique_in_a_resource() {
 }
 
 #[test]
-fn a_code_outside_an_extensible_value_set_is_a_warning() {
+fn code_outside_extensible_value_set_is_a_warning() {
     let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"pump"},
         "operationalStatus":[
             {"coding":[{"system":"http://hl7.org/fhir/operational-status","code":"on"},{"code":"x"}]},
@@ -925,7 +925,7 @@ fn coded_everywhere() -> [String; 5] {
 }
 
 #[test]
-fn a_code_that_was_not_checked_is_said_to_be_so_on_request() {
+fn unchecked_codes_are_reported_on_request() {
     let validator = Validator::new().unchecked_codes();
     let mut text = String::new();
     for json in coded_everywhere() {
@@ -943,7 +943,7 @@ fn a_code_that_was_not_checked_is_said_to_be_so_on_request() {
 
 /// Every row that the specification binds to a value set is checked, or on request said not to be.
 #[test]
-fn every_published_binding_is_judged() {
+fn published_bindings_are_checked() {
     let Some(folder) = common::corpus() else { return };
     let validator = Validator::new().unchecked_codes();
     let mut judged = BTreeMap::new();
@@ -966,7 +966,7 @@ fn every_published_binding_is_judged() {
 }
 
 #[test]
-fn a_caller_adds_rules_and_value_sets() {
+fn custom_rules_and_value_sets_are_applied() {
     let rule =
         Rule::new("acme-1", Severity::Error, "a coding has a display", |coding: &Coding| coding.display.is_some());
     let kinds = ValueSet::new("https://acme.example/ValueSet/kind").with("https://acme.example/kind", ["pump"]);
@@ -980,7 +980,7 @@ fn a_caller_adds_rules_and_value_sets() {
 }
 
 #[test]
-fn a_device_agrees_with_the_carriers_of_its_identifier() {
+fn device_agrees_with_its_udi_carriers() {
     let right = r#"{"resourceType":"Device",
         "identifier":[{"type":{"coding":[{"system":"http://hl7.org/fhir/identifier-type","code":"SNO"}]},"value":"10987654d321"}],
         "udi":{"deviceIdentifier":"09504000059118","issuer":"http://hl7.org/fhir/NamingSystem/gs1-di",
@@ -1010,7 +1010,7 @@ fn a_device_agrees_with_the_carriers_of_its_identifier() {
 
 /// The issuers in the spellings of the specification, of its examples, of later versions, and as object identifiers.
 #[test]
-fn the_issuer_of_an_identifier_is_known_in_every_spelling() {
+fn udi_issuer_is_recognised_in_every_spelling() {
     let naming = "http://hl7.org/fhir/NamingSystem/";
     let issuers = [
         ("GS1", vec!["gs1-di", "gs1", "GS1", "urn:oid:2.51.1.1"]),

@@ -162,13 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn codes_differ_by_case() {
+    fn codes_are_case_sensitive() {
         assert!("get".parse::<HttpVerb>().is_err());
         assert!("Active".parse::<DeviceStatus>().is_err());
     }
 
     #[test]
-    fn codes_of_later_versions_are_refused() {
+    fn codes_of_later_fhir_versions_are_refused() {
         assert!("old".parse::<IdentifierUse>().is_err());
         assert!("PATCH".parse::<HttpVerb>().is_err());
     }

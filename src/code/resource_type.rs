@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_are_sorted_and_each_is_found() {
+    fn resource_type_names_are_sorted_and_found() {
         assert_eq!(RESOURCE_TYPES.len(), 117);
         assert!(RESOURCE_TYPES.is_sorted_by(|left, right| left < right));
         assert!(RESOURCE_TYPES.iter().all(|name| is_resource_type(name)));

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_system_of_the_table_is_found_with_its_codes() {
+    fn every_code_system_is_found_with_its_codes() {
         let mut before = "";
         for line in TABLE.lines() {
             let (name, listed) = line.split_once('|').unwrap();
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn code_is_known_to_its_own_system_alone() {
+    fn code_belongs_to_its_own_system_only() {
         let of = |name: &str, code: &str| has_code(&format!("{BASE}{name}"), code);
         assert_eq!(of("specification-type", "firmware-revision"), Some(true));
         assert_eq!(of("specification-type", "firmware"), Some(false));

@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_mark_keeps_its_own_bits() {
+    fn flags_do_not_overlap() {
         let mut marks = Marks::of(Target::Metric);
         marks.set_by_code(Some(Level::Channel));
         marks.set_above_level(Some(Level::Mds));

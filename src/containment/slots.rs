@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_inserted_is_found_whatever_the_keys_and_the_room() {
+    fn inserted_keys_are_found_at_any_capacity() {
         // Many keys that belong to one slot, slots at both ends, and growth from nothing.
         let key = |of: u32| {
             let place = if of.is_multiple_of(3) { u32::MAX - of % 5 } else { of.wrapping_mul(0x9E37_79B9) };

@@ -308,13 +308,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tree_is_written_as_it_was_read() {
+    fn json_tree_round_trips() {
         let text = r#"{"a":[1.50,null,{"b":"\u0001\n\"","c":{}}],"_a":[],"d":true}"#;
         assert_eq!(Json::read(text, "Device").unwrap().to_text(0), text);
     }
 
     #[test]
-    fn tree_larger_than_its_memory_is_refused() {
+    fn tree_beyond_its_memory_limit_is_refused() {
         let text = format!("[{}0]", "{},".repeat(1_000));
         assert!(Json::read_within(&text, "Device", 1 << 20).is_ok());
         let report = Json::read_within(&text, "Device", 1 << 16).unwrap_err();
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_stands_twice_is_refused_at_its_place() {
+    fn duplicate_member_is_refused_at_its_path() {
         let report = Json::read(r#"{"a":[{"b":1,"b":2}]}"#, "Device").unwrap_err();
         assert_eq!((report.issues()[0].rule.as_ref(), &*report.issues()[0].at), ("duplicate-member", "Device.a[0].b"));
         let many: String = (0..50).map(|n| format!("\"m{n}\":0,")).collect();
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_members_does_not_count_and_digits_do() {
+    fn equality_ignores_member_order_and_keeps_digits() {
         let same = |one, two| Json::read(one, "").unwrap().same(&Json::read(two, "").unwrap());
         assert!(same(r#"{"a":1,"b":[2]}"#, r#"{"b":[2],"a":1}"#));
         assert!(!same(r#"{"a":1.0}"#, r#"{"a":1}"#));

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_to_components_are_retargeted_and_others_are_not() {
+    fn only_component_references_are_retargeted() {
         for (stu3, r4) in [
             ("DeviceComponent/a", "Device/a"),
             ("http://a.example/fhir/DeviceComponent/a/_history/2", "http://a.example/fhir/Device/a/_history/2"),
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn prefix_of_ids_comes_and_goes() {
+    fn id_prefix_is_added_and_removed() {
         let ids = Ids::Prefix("dc-".to_owned());
         assert_eq!(to_device("DeviceComponent/a", &ids).as_deref(), Some("Device/dc-a"));
         assert_eq!(to_component("Device/dc-a", &ids).as_deref(), Some("DeviceComponent/a"));

@@ -57,7 +57,7 @@ mod tests {
     use super::first_special;
 
     #[test]
-    fn every_byte_at_every_place_is_judged_as_one_by_one() {
+    fn first_special_agrees_with_a_bytewise_scan() {
         for byte in 0..=u8::MAX {
             for place in 0..20 {
                 for fill in [b'a', 0x80, 0xff, b' ', b'!', b'#', b'[', b']'] {

@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn findings_beyond_the_most_are_counted_in_the_last_issue() {
+    fn issues_beyond_the_limit_are_counted_in_the_last() {
         let mut report: Report = (0..Report::MOST).map(|number| issue(Severity::Warning, number)).collect();
         assert_eq!((report.len(), report.omitted(), report.has_errors()), (Report::MOST, 0, false));
         report.push(issue(Severity::Error, 7));
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn report_comes_back_through_serde() {
+    fn report_round_trips_through_serde() {
         let mut report: Report = (0..Report::MOST + 3).map(|number| issue(Severity::Warning, number)).collect();
         report.push(issue(Severity::Error, 7).with_row("Device.x").with_position(Position { line: 2, column: 9 }));
         let json = serde_json::to_string(&report).unwrap();
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn place_and_message_of_any_length_are_cut() {
+    fn long_path_and_message_are_truncated() {
         let long = "é".repeat(1 << 20);
         let issue = Issue::new("r", Severity::Error, Kind::Value, &*long, format!("found `{long}`"));
         assert!(issue.at.len() < LONGEST + 4 && issue.at.ends_with("é…"), "{}", issue.at.len());

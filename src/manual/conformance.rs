@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_names_the_rules_that_are_declared_and_says_so_of_no_other() {
+    fn conformance_table_lists_exactly_the_declared_rules() {
         let (mut seen, mut keys) = (BTreeSet::new(), BTreeSet::new());
         for definition in [
             Device::definition(),

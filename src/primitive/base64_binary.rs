@@ -109,7 +109,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn base64_is_padded_canonical_and_of_the_standard_alphabet() {
+    fn base64_is_padded_canonical_and_standard() {
         for (good, bytes) in [("QQ==", "A"), ("QUI=", "AB"), ("QUJD", "ABC"), ("QU JD\r\nQQ =\t=", "ABCA")] {
             let value = Base64::new(good).unwrap();
             assert_eq!(value, good);
@@ -122,18 +122,18 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_have_no_base64() {
+    fn empty_base64_is_refused() {
         assert!(Base64::encode(b"").is_err());
     }
 
     proptest! {
         #[test]
-        fn bytes_survive(bytes in prop::collection::vec(any::<u8>(), 1..80)) {
+        fn bytes_round_trip_through_base64(bytes in prop::collection::vec(any::<u8>(), 1..80)) {
             prop_assert_eq!(Base64::encode(&bytes).unwrap().decode(), bytes);
         }
 
         #[test]
-        fn the_check_accepts_what_the_decoder_accepts(text in "[A-Za-z0-9+/]{1,9}={0,3}") {
+        fn base64_check_agrees_with_the_decoder(text in "[A-Za-z0-9+/]{1,9}={0,3}") {
             prop_assert_eq!(Base64::new(&text).is_ok(), STANDARD.decode(&text).is_ok());
         }
     }

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_two_lower_case_words_are_booleans() {
+    fn only_lower_case_true_and_false_are_booleans() {
         assert_eq!(bool::from_text("true"), Ok(true));
         assert_eq!(bool::from_text("false"), Ok(false));
         for bad in ["", "True", "TRUE", "0", "1", " true", "null"] {

@@ -403,7 +403,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn days_are_numbered_as_the_time_crate_numbers_them(julian in -5_373_484_i32..=5_373_484) {
+        fn day_numbers_agree_with_the_time_crate(julian in -5_373_484_i32..=5_373_484) {
             if let Ok(date) = time::Date::from_julian_day(julian) {
                 let (year, month, day) = date.to_calendar_date();
                 prop_assert_eq!(day_number(year, u8::from(month), day), i64::from(julian) - 2_440_588);

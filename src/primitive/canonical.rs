@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_read_under_every_base_and_no_name_for_another() {
+    fn canonical_name_is_recognised_under_every_base() {
         for name in CanonicalName::ALL {
             assert_eq!(CanonicalBase::default().url(name), name.default_url());
             for written in CanonicalName::ALL {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_others_are_not_ours() {
+    fn foreign_urls_are_not_canonical_names() {
         for url in [
             "",
             "https://vendor.example/StructureDefinition/available-update",
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_is_an_absolute_url() {
+    fn canonical_base_is_an_absolute_url() {
         for bad in [
             "",
             "/",

@@ -75,7 +75,7 @@ mod tests {
     use time::macros::date;
 
     #[test]
-    fn a_date_is_a_day_of_the_calendar_or_less() {
+    fn date_is_a_year_month_or_calendar_day() {
         for good in ["2015", "2015-02", "2015-02-28", "2016-02-29", "2000-02-29", "0001-01-01", "-0044-03-15", "9999"] {
             assert_eq!(Date::new(good).unwrap(), good);
         }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_says_how_much_it_states() {
+    fn date_has_a_precision() {
         for (text, precision) in
             [("2016", Precision::Year), ("2016-02", Precision::Month), ("2016-02-29", Precision::Day)]
         {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_converted_both_ways() {
+    fn date_converts_to_and_from_a_day() {
         for day in [date!(2015 - 02 - 28), date!(0001 - 01 - 01), date!(-0044 - 03 - 15), date!(9999 - 12 - 31)] {
             assert_eq!(Date::try_from(day).unwrap().to_date(), Some(day));
         }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_told_only_when_certain() {
+    fn overlapping_times_are_not_ordered() {
         let order = |left, right| Date::new(left).unwrap().partial_cmp_time(&Date::new(right).unwrap());
         assert_eq!(order("2015", "2015"), Some(Ordering::Equal));
         assert_eq!(order("2015", "2016-01-01"), Some(Ordering::Less));

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_time_is_a_date_or_a_moment_with_seconds_and_zone() {
+    fn date_time_needs_seconds_and_zone_after_the_day() {
         for good in [
             "2015",
             "2015-02",
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_date_covers_all_of_its_days() {
+    fn partial_date_covers_its_whole_range() {
         for (text, first, last) in [
             ("2015", datetime!(2015-01-01 0:00 UTC), datetime!(2015-12-31 23:59:59.999999999 UTC)),
             ("2016-02", datetime!(2016-02-01 0:00 UTC), datetime!(2016-02-29 23:59:59.999999999 UTC)),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_told_only_when_certain() {
+    fn overlapping_times_are_not_ordered() {
         for (left, order, right) in [
             ("2015", Some(Equal), "2015"),
             ("2015", Some(Less), "2016-01"),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_time_says_how_much_it_states() {
+    fn date_time_has_a_precision() {
         let stated = |text| date_time(text).precision();
         assert_eq!(stated("2015"), Precision::Year);
         assert_eq!(stated("2015-02"), Precision::Month);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_and_an_instant_are_date_times() {
+    fn date_and_instant_convert_to_date_time() {
         assert_eq!(DateTime::from(Date::new("2015-02").unwrap()), "2015-02");
         assert_eq!(DateTime::from(Instant::new("2015-02-07T13:28:17Z").unwrap()), "2015-02-07T13:28:17Z");
         assert_eq!(DateTime::try_from(datetime!(2015-02-07 13:28:17 +2)).unwrap(), "2015-02-07T13:28:17+02:00");

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decimal_is_a_json_number_without_exponent() {
+    fn decimal_is_a_json_number_without_exponent() {
         for good in ["0", "-0", "0.00", "1.50", "-0.5", "10", "123456789012345678901234567890.123456789", "-2147483649"]
         {
             assert_eq!(decimal(good), good);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_compared_not_texts() {
+    fn decimals_compare_by_value() {
         use Ordering::{Equal, Greater, Less};
         for (left, order, right) in [
             ("0", Equal, "-0"),
@@ -181,14 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn the_sign_of_zero_is_not_negative() {
+    fn negative_zero_is_not_negative() {
         assert!(!decimal("-0.0").is_negative());
         assert!(decimal("-0.0").is_zero());
         assert!(decimal("-0.01").is_negative());
     }
 
     #[test]
-    fn floats_are_written_without_exponent() {
+    fn float_converts_without_exponent() {
         assert_eq!(Decimal::try_from(1e21).unwrap(), "1000000000000000000000");
         assert_eq!(Decimal::try_from(1.5e-7).unwrap(), "0.00000015");
         assert!(Decimal::try_from(f64::NAN).is_err());
@@ -198,7 +198,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn comparison_agrees_with_scaled_integers(
+        fn decimal_order_agrees_with_scaled_integers(
             left in -1_000_000_i64..1_000_000, right in -1_000_000_i64..1_000_000,
             left_scale in 0_usize..6, right_scale in 0_usize..6,
         ) {
@@ -213,7 +213,7 @@ mod tests {
         }
 
         #[test]
-        fn finite_floats_survive(number in any::<f64>()) {
+        fn finite_floats_round_trip(number in any::<f64>()) {
             if number.is_finite() {
                 let written = Decimal::try_from(number).unwrap();
                 prop_assert!(Decimal::new(written.as_str()).is_ok());

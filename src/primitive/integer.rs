@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_integer_has_32_bits_and_a_sign() {
+    fn integer_is_32_bit_signed() {
         for good in ["0", "-0", "1", "-1", "2147483647", "-2147483648"] {
             assert_eq!(Integer::new(good).unwrap().to_string(), good);
         }
@@ -275,14 +275,14 @@ mod tests {
     }
 
     #[test]
-    fn minus_zero_is_kept_and_is_zero() {
+    fn minus_zero_text_is_kept() {
         let minus_zero = Integer::new("-0").unwrap();
         assert_eq!(minus_zero.get(), 0);
         assert_ne!(minus_zero, Integer::from(0));
     }
 
     #[test]
-    fn an_unsigned_int_begins_at_zero_and_a_positive_int_at_one() {
+    fn unsigned_starts_at_zero_and_positive_at_one() {
         for good in ["1", "17", "2147483647"] {
             assert_eq!(UnsignedInt::new(good).unwrap().to_string(), good);
             assert_eq!(PositiveInt::new(good).unwrap().to_string(), good);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_outside_the_type_are_refused() {
+    fn number_out_of_range_is_refused() {
         assert!(Integer::try_from(1_i64 << 31).is_err());
         assert!(UnsignedInt::try_from(-1_i64).is_err());
         assert!(UnsignedInt::try_from(1_u32 << 31).is_err());
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_the_one_that_was_given() {
+    fn integer_round_trips() {
         assert_eq!(Integer::new("-17").unwrap().get(), -17);
         assert_eq!(UnsignedInt::new("17").unwrap().get(), 17);
         assert_eq!(UnsignedInt::from(17_u16), UnsignedInt::new("17").unwrap());
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn serde_sees_a_checked_number() {
+    fn serde_checks_the_number() {
         assert_eq!(serde_json::to_string(&PositiveInt::new("7").unwrap()).unwrap(), "7");
         assert_eq!(serde_json::from_str::<PositiveInt>("7").unwrap().get(), 7);
         assert!(serde_json::from_str::<PositiveInt>("0").is_err());

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn well_formed_tag_of_registered_subtags_is_right() {
+    fn registered_language_tag_is_valid() {
         for good in [
             "de",
             "en-US",
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_tag_is_told_from_an_unregistered_subtag() {
+    fn malformed_tag_differs_from_an_unregistered_one() {
         for bad in ["de-", "a", "de_DE", "", "-de", "de--DE", "deutschland-x", "de-a", "1", "de DE", "de-DE-", "ü"] {
             assert_eq!(judge_tag(bad), Err(TagFault::Malformed), "{bad}");
         }

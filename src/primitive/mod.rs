@@ -189,7 +189,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_a_check_panic_and_every_accepted_text_is_written_back(text in near_texts()) {
+        fn primitive_check_never_panics_and_round_trips(text in near_texts()) {
             survives::<bool>(&text)?;
             survives::<Text>(&text)?;
             survives::<Markdown>(&text)?;
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn deserialising_goes_through_the_check() {
+    fn deserialising_checks_the_text() {
         let id: Id = serde_json::from_str("\"a.b-1\"").unwrap();
         assert_eq!(serde_json::to_string(&id).unwrap(), "\"a.b-1\"");
         let refusal = serde_json::from_str::<Id>("\"a b\"").unwrap_err();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_the_type_the_text_and_what_is_wanted() {
+    fn malformed_message_names_type_text_and_reason() {
         let refusal = DateTime::new("2015-02-29").unwrap_err();
         assert_eq!(refusal.to_string(), "`2015-02-29` is not of type `dateTime`: wants a day that the month has");
     }

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_text_but_the_empty_one_is_a_string() {
+    fn string_is_any_non_empty_text() {
         for good in [" ", "a\u{1}b", "line1\nline2\r\n", "日本語デバイス", "\u{202e}abc", "null", "a/b</script>"]
         {
             assert_eq!(Text::new(good).unwrap(), good);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_of_a_string_counts_characters() {
+    fn string_limit_counts_characters() {
         assert!(Text::new("é".repeat(LONGEST)).is_ok());
         assert!(Text::new("x".repeat(LONGEST)).is_ok());
         assert!(Text::new("x".repeat(LONGEST + 1)).is_err());

@@ -64,7 +64,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_time_has_seconds_and_no_zone() {
+    fn time_has_seconds_and_no_zone() {
         for good in ["00:00:00", "08:00:00", "23:59:59.999", "12:05:07.1234567890123"] {
             assert_eq!(Time::new(good).unwrap(), good);
         }
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_beyond_the_nanosecond_are_kept_in_the_text_only() {
+    fn digits_beyond_nanoseconds_stay_in_the_text() {
         let time = Time::new("12:05:07.1234567899").unwrap();
         assert_eq!(time.to_time().nanosecond(), 123_456_789);
         assert_eq!(time.precision(), Precision::Fraction(10));
@@ -82,7 +82,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn times_survive(hour in 0_u8..24, minute in 0_u8..60, second in 0_u8..60, nano in 0_u32..1_000_000_000) {
+        fn times_round_trip(hour in 0_u8..24, minute in 0_u8..60, second in 0_u8..60, nano in 0_u32..1_000_000_000) {
             let time = time::Time::from_hms_nano(hour, minute, second, nano).unwrap();
             prop_assert_eq!(Time::new(Time::from(time).as_str()).unwrap().to_time(), time);
         }

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_has_1_to_64_letters_digits_hyphens_and_dots() {
+    fn id_has_1_to_64_letters_digits_hyphens_or_dots() {
         let longest = "a".repeat(64);
         for good in ["a", "DEV-000000000872", "1.2.3", "-", longest.as_str()] {
             assert_eq!(Id::new(good).unwrap(), good);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_ordered_as_their_text() {
+    fn ids_sort_by_text() {
         assert!(Id::new("a").unwrap() < Id::new("b").unwrap());
     }
 }

@@ -197,7 +197,7 @@ mod tests {
     const BASE: &str = "https://updates.example/ward/fhir";
 
     #[test]
-    fn every_spelling_of_the_base_is_own() {
+    fn every_spelling_of_the_base_is_recognised() {
         let own = OwnBase::new(BASE);
         for text in [
             "Device/p",
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn references_to_other_services_are_not_own() {
+    fn references_to_other_services_stay_absolute() {
         let own = OwnBase::new(BASE);
         for text in [
             "https://updates.example/WARD/fhir/Device/p",
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_the_index_is_among_those_that_are_looked_for() {
+    fn index_form_is_among_the_searched_forms() {
         let forms = OwnBase::new(BASE).forms("Device/p");
         for text in [
             "http://updates.example:80/ward/fhir/Device/p",

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_names_one_thing_or_nothing() {
+    fn path_parses_to_one_target_or_none() {
         let pump = Key::new(ResourceType::Device, "pump").unwrap();
         for (path, named) in [
             ("", Address::Base),

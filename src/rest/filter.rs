@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reference_has_one_form_whatever_way_it_is_written() {
+    fn reference_filter_is_normalised() {
         let base = &OwnBase::new("http://here/t/fhir");
         for text in ["p", "Device/p", "Device/p/_history/3", "http://here/t/fhir/Device/p"] {
             assert_eq!(reference(text, "Device", base), "Device/p", "{text}");
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comma_separates_unless_it_is_escaped() {
+    fn unescaped_comma_separates_values() {
         assert_eq!(split(r"a,b\,c\\,d"), ["a", r"b\,c\\", "d"]);
         assert_eq!(unescape(r"b\,c\\"), r"b,c\");
     }

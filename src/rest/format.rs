@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn version_of_an_answer_is_the_one_that_the_client_prefers() {
+    fn response_version_follows_accept() {
         let r4 = "application/fhir+json; fhirVersion=4.0";
         for (accept, query, content, version) in [
             ("", "", "", Version::Stu3),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn link_keeps_the_version() {
+    fn link_keeps_the_fhir_version() {
         let (name, value) = of("application/fhir+json; fhirVersion=4.3", "", "").unwrap().parameter().unwrap();
         let query = form_urlencoded::Serializer::new(String::new()).append_pair(name, &value).finish();
         assert_eq!(of("", &query, "").unwrap().version, Version::R4B);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn body_of_an_unknown_version_is_refused() {
+    fn body_of_an_unknown_fhir_version_is_refused() {
         let version = |kind: &'static str| body_version(&Request::new("PUT", "").header("Content-Type", kind));
         assert_eq!(version("application/fhir+json; charset=utf-8").unwrap(), Version::Stu3);
         assert_eq!(version("application/fhir+json; fhirVersion=\"5.0\"").unwrap(), Version::R5);

@@ -61,7 +61,7 @@ mod tests {
     use time::macros::datetime;
 
     #[test]
-    fn a_client_has_what_did_not_change() {
+    fn if_none_match_and_modified_since_are_evaluated() {
         let changed = datetime!(2017-04-19 10:00:00.5 UTC);
         let now = datetime!(2017-05-01 00:00 UTC);
         let asked = |name: &'static str, value: &'static str| {

@@ -18,7 +18,7 @@ fn refused(document: &str, patch: &str) -> (u16, String) {
 
 /// The examples of RFC 6902, appendix A, by their numbers.
 #[test]
-fn examples_of_rfc_6902_come_out_as_it_says() {
+fn rfc_6902_examples_pass() {
     for (number, document, patch, result) in [
         ("A.1", r#"{"foo":"bar"}"#, r#"[{"op":"add","path":"/baz","value":"qux"}]"#, r#"{"foo":"bar","baz":"qux"}"#),
         (
@@ -110,7 +110,7 @@ fn examples_of_rfc_6902_come_out_as_it_says() {
 }
 
 #[test]
-fn copy_and_the_rules_of_the_text_are_kept() {
+fn copy_and_pointer_syntax_follow_rfc_6902() {
     for (document, patch, result) in [
         (r#"{"a":{"b":[1.50]}}"#, r#"[{"op":"copy","from":"/a/b","path":"/c"}]"#, r#"{"a":{"b":[1.50]},"c":[1.50]}"#),
         // A member that is there is replaced in its place, and a move to itself changes nothing.
@@ -213,7 +213,7 @@ fn refusal_names_the_operation_and_its_path() {
 }
 
 #[test]
-fn copies_and_depth_are_bounded() {
+fn copies_and_nesting_are_bounded() {
     let doubling = format!("[{}]", vec![r#"{"op":"copy","from":"/a","path":"/a/-"}"#; 20].join(","));
     let (status, words) = refused(r#"{"a":[1]}"#, &doubling);
     assert_eq!(status, 413, "{words}");
@@ -229,7 +229,7 @@ fn copies_and_depth_are_bounded() {
 }
 
 #[test]
-fn shifting_a_large_array_again_and_again_is_refused() {
+fn repeated_shifts_of_a_large_array_are_refused() {
     let document = format!(r#"{{"a":[{}]}}"#, vec!["1"; 200_000].join(","));
     let patch = format!("[{}]", vec![r#"{"op":"add","path":"/a/0","value":1}"#; 1_000].join(","));
     assert_eq!(refused(&document, &patch).0, 413);

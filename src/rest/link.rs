@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_change_and_nothing_else() {
+    fn only_references_are_rewritten() {
         let mut change = |text: &str| (text == "urn:uuid:1").then(|| "Device/7".to_owned());
         for (json, changed) in [
             (r#"{"source":{"reference":"urn:uuid:1"}}"#, r#"{"source":{"reference":"Device/7"}}"#),

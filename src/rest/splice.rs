@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_spliced_is_what_a_reader_would_write() {
+    fn splice_equals_parse_and_write() {
         for (body, fast) in [
             (r#"{"resourceType":"Device","id":"p"}"#, true),
             (r#"{"resourceType":"Device","id":"p","model":"meta"}"#, false),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_another_resource_is_not_served_as_it_is() {
+    fn body_with_another_id_is_not_served_raw() {
         assert!(stamped(&version("{")).is_err());
         assert!(stamped(&version(r#"{"resourceType":"Patient","id":"p"}"#)).is_err());
     }

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subset_keeps_digits_and_says_that_it_is_one() {
+    fn subset_keeps_digits_and_is_tagged() {
         let whole = r#"{"resourceType":"DeviceMetric","id":"m","meta":{"versionId":"1","tag":[{"code":"a"}]},"text":{"status":"empty"},"identifier":{"value":"1"},"type":{"text":"x"},"unit":{"text":"u"},"category":"setting","_color":{"id":"c"},"measurementPeriod":{"repeat":{"period":1.50}}}"#;
         let tag = format!(r#""meta":{{"versionId":"1","tag":[{},{{"code":"a"}}]}}"#, tag_of(Version::Stu3));
         let of = |subset: Subset| text(&subset.of(ResourceType::DeviceMetric, whole.into(), Version::Stu3));

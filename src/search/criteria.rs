@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn criteria_are_met_as_each_criterion_says() {
+    fn criteria_match_by_kind() {
         let token = |text: &str| text.parse::<TokenMatch>().unwrap();
         let index = IndexEntries::new()
             .with(Parameter::Type, Token::new("urn:x", "1"))

@@ -94,7 +94,7 @@ mod tests {
     use time::macros::datetime;
 
     #[test]
-    fn a_date_covers_what_it_does_not_state() {
+    fn partial_date_matches_its_range() {
         let now = datetime!(2018-01-01 0:00 UTC);
         for (text, moment, met) in [
             ("2017", "2017-12-31T23:59:59Z", true),

@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_value_is_cut_and_no_character_is_torn() {
+    fn long_value_is_truncated_at_a_character() {
         let long = format!("{}é", "a".repeat(Parameter::LONGEST - 1));
         assert_eq!(Parameter::Source.fold(&long), long.trim_end_matches('é'));
         assert_eq!(Parameter::Source.fold("é"), "é");

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_is_cut_at_the_end_and_refused_behind_it() {
+    fn range_is_clipped_at_the_end_and_refused_beyond() {
         let blob = BlobRef::of(b"0123456789");
         for (header, meant) in [
             ("bytes=0-3", Wanted::Part(0..4)),

@@ -251,7 +251,7 @@ mod tests {
     use std::sync::mpsc;
 
     #[tokio::test]
-    async fn work_that_nobody_waits_for_keeps_its_memory_until_it_ends() {
+    async fn abandoned_work_keeps_its_memory_until_it_ends() {
         let budget = Budget::of(64 << 20);
         let free = budget.large.available_permits();
         let reservation = budget.take(Cost { kib: 1_000 }).await.unwrap();
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reservation_is_resized_both_ways() {
+    async fn reservation_grows_and_shrinks() {
         let budget = Budget::of(64 << 20);
         let free = budget.large.available_permits();
         let more = budget.resize(budget.take(Cost { kib: 1_000 }).await.unwrap(), Cost { kib: 5_000 }).await.unwrap();

@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_counted_by_what_one_client_has() {
+    fn ipv6_clients_are_counted_by_prefix() {
         let peer = |text: &str| Peer::of(text.parse().unwrap());
         assert_eq!(peer("::ffff:10.0.0.1"), peer("10.0.0.1"));
         assert_eq!(peer("2001:db8::1"), peer("2001:db8::ffff:1"));
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn oldest_silent_connection_of_an_address_makes_room() {
+    async fn oldest_silent_connection_is_closed_first() {
         let all = connections(10, 2);
         let (used, silent) = (admit(&all, 1).await, admit(&all, 1).await);
         used.connection.enter(Phase::Request);
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn address_with_the_most_connections_makes_room_for_others() {
+    async fn busiest_address_loses_a_connection_first() {
         let all = connections(4, 3);
         let mut places = Vec::new();
         for last in [1, 2, 2, 2] {
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reserve_is_shared_by_addresses() {
+    async fn reserved_connections_are_shared_by_addresses() {
         let all = connections(1, 1);
         let first = admit(&all, 1).await;
         first.connection.enter(Phase::Request);

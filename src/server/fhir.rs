@@ -218,7 +218,7 @@ mod tests {
     use std::sync::Arc;
 
     #[tokio::test]
-    async fn search_that_reads_a_large_resource_is_left_for_later() {
+    async fn search_of_large_resources_is_deferred() {
         let store: Arc<dyn ResourceStore> = Arc::new(Memory::new());
         let server = Server::new(TenantResources::new(store, "ward".parse().unwrap()), "https://x.example/fhir");
         let device = format!(r#"{{"resourceType":"Device","id":"a","lotNumber":"{}"}}"#, "x".repeat(1_000));

@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tenant_of_a_request_is_in_its_path() {
+    fn tenant_is_read_from_the_path() {
         for (path, tenant) in [
             ("/ward/fhir/Device", Some("ward")),
             ("/ward/updates", Some("ward")),

@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn store_without_an_answer_is_asked_once_at_a_time() {
+    async fn hanging_store_is_probed_once_at_a_time() {
         let readiness = Readiness::with_timeout(Duration::from_millis(20));
         let asked = Arc::new(std::sync::atomic::AtomicU32::new(0));
         for round in 1..=3 {
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn check_writes_now_and_then_and_always_after_a_failure() {
+    async fn health_check_writes_periodically_and_after_failure() {
         let readiness = Readiness::default();
         let probes = Arc::new(std::sync::Mutex::new(Vec::new()));
         for fails in [false, false, true, true, false, false] {

@@ -570,7 +570,7 @@ mod tests {
     use crate::backend::Memory;
 
     #[test]
-    fn scrub_reads_no_more_than_its_rate_in_a_second() {
+    fn scrub_keeps_its_rate_limit() {
         assert_eq!(scrub_pause(SCRUB_RATE), Duration::from_secs(1));
         assert_eq!(scrub_pause(SCRUB_RATE / 64), Duration::from_secs(1) / 64);
         // A file that is read in chunks takes as long as one that comes at once.
@@ -580,7 +580,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_tenants_than_are_remembered_are_all_in_the_list_once() {
+    async fn tenant_list_has_each_tenant_once() {
         let ledger: Arc<dyn Ledger> = Arc::new(Memory::new());
         let count = REMEMBERED + 300;
         let all: Vec<Tenant> = (0..count).map(|n| format!("ward-{n:05}").parse().unwrap()).collect();

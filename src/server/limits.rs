@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_are_numbers_within_bounds() {
+    fn limit_options_are_checked() {
         let mut limits = ConnectionLimits::default();
         for (option, value) in [("--max-connections", "7"), ("--idle-timeout", "3"), ("--min-rate", "10")] {
             assert_eq!(limits.set(option, value), Ok(()));

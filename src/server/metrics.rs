@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_counted_where_it_belongs() {
+    fn request_is_counted_under_its_route() {
         let metrics = Metrics::default();
         metrics.count(kind("/demo/fhir/Device/x"), &Method::GET, 200, Duration::from_micros(700));
         metrics.count(kind("/demo/fhir/Device/x"), &Method::TRACE, 405, Duration::from_secs(60));

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_local() {
+    fn only_loopback_is_local() {
         let local = |host: &str| Authority::parse(host).is_some_and(|host| host.is_local());
         for host in [
             "127.0.0.1:8080",
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_other_sites_and_ports_are_foreign() {
+    fn other_sites_and_ports_are_cross_origin() {
         let own = |method: Method, host: &str, tls: bool, pairs: &[(&str, &str)]| {
             let host = Authority::parse(host).unwrap();
             is_own(&method, &headers(pairs), &host, "https://updates.example", tls)

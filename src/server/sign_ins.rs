@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_tokens_are_slowed_down_and_good_ones_are_not() {
+    fn wrong_tokens_are_throttled_and_valid_ones_are_not() {
         let (sign_ins, good) = (SignIns::default(), Sha256::of(b"good"));
         assert_eq!(sign_ins.begin(peer(1), &good), Turn::After(Duration::ZERO));
         sign_ins.succeeded(peer(1), good);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_remembered_within_a_bound() {
+    fn remembered_addresses_are_bounded() {
         let sign_ins = SignIns::default();
         for number in 0..MAX_PEERS as u32 + 500 {
             sign_ins.failed(peer(number), &Sha256::of(b"x"), Failure::Expired);

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn file_of_tokens_is_read_line_by_line() {
+    fn token_file_is_read_by_line() {
         let digest = Sha256::of(b"another long token");
         let text = format!("# ours\n\nfirst-long-token-1  ward-1, ward-2 as ward/terminal\nsha256:{digest} *\n");
         let tokens = Tokens::read(&text).unwrap();
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_and_expiry_follow_the_tenants() {
+    fn token_line_has_tenants_roles_and_expiry() {
         let read = grant("ward until 2027-01-31 may read as ward/terminal");
         assert_eq!((read.roles, read.until), ([Role::Read].into(), Some(datetime!(2027-02-01 0:00 UTC))));
         assert_eq!(grant("* until 2027-01-31T12:00:00+01:00").until, Some(datetime!(2027-01-31 11:00 UTC)));
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_file_is_read_again_and_a_broken_one_changes_nothing() {
+    fn token_file_is_reloaded_unless_malformed() {
         let path = std::env::temp_dir().join(format!("fhir-devices-tokens-{}", std::process::id()));
         std::fs::write(&path, "first-long-token-1 *").unwrap();
         let file = TokenFile::open(&path).unwrap();

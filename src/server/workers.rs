@@ -124,7 +124,7 @@ mod tests {
     use std::thread::ThreadId;
 
     #[tokio::test]
-    async fn jobs_share_at_most_that_many_threads() {
+    async fn jobs_share_a_bounded_number_of_threads() {
         let workers = Arc::new(Workers::new("test", 2));
         let jobs: Vec<_> = (0..20)
             .map(|_| {
@@ -141,14 +141,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn panicked_job_has_no_result_and_the_thread_goes_on() {
+    async fn panicked_job_does_not_stop_its_thread() {
         let workers = Workers::new("test", 1);
         assert_eq!(workers.run(|| -> u8 { std::panic::resume_unwind(Box::new("test")) }).await, None);
         assert_eq!(workers.run(|| 7).await, Some(7));
     }
 
     #[tokio::test]
-    async fn job_that_nobody_waits_for_is_not_begun() {
+    async fn abandoned_job_is_not_started() {
         let workers = Arc::new(Workers::new("test", 1));
         let (release, held) = mpsc::channel::<()>();
         let first = tokio::spawn({

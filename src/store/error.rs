@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn damage_leaves_open_whether_a_write_was_applied() {
+    fn corrupt_is_possibly_applied() {
         let corrupt = StoreError::Corrupt { what: "the answer has no version".into() };
         let failed = StoreError::Backend { source: "broken pipe".into() };
         for error in [corrupt, failed, StoreError::Indeterminate { source: None }] {

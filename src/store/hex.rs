@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_are_those_of_the_standard_library() {
+    fn hex_agrees_with_the_standard_library() {
         let bytes: Vec<u8> = (0..=u8::MAX).collect();
         for chunk in bytes.chunks(32) {
             let wanted: String = chunk.iter().map(|byte| format!("{byte:02x}")).collect();

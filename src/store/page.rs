@@ -280,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn key_without_randomness_is_an_error_and_not_a_guess() {
+    fn page_key_without_randomness_is_an_error() {
         let (tenant, key) = ("ward".parse::<Tenant>().unwrap(), PageKey(None));
         let sealed = key.seal(&tenant, Query::Blobs, b"place");
         assert!(matches!(sealed, Err(StoreError::Unavailable { .. })), "{sealed:?}");
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn token_is_the_one_of_versions_before() {
+    fn page_token_format_is_stable_across_releases() {
         let token = PageKey::from_bytes([7; 32]).seal(&"ward".parse().unwrap(), Query::Blobs, b"place").unwrap();
         assert_eq!(token.as_str(), "v1.cGxhY2WEOcqnb51lpv75NAxxhyiF");
     }

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_digest_is_that_of_the_content() {
+    fn store_id_digest_matches_its_content() {
         assert_eq!(BlobRef::of(StoreId::CONTENT.as_bytes()), StoreId::content());
     }
 }

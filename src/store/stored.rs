@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn body_leaves_the_version_and_the_time_of_the_resource_itself_out() {
+    fn body_omits_version_id_and_last_updated() {
         for (json, wanted) in [
             (
                 r#"{"resourceType":"Device","id":"p","meta":{"versionId":"1"},"model":"x"}"#,

@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_shown_as_json_and_other_bytes_escaped() {
+    fn json_is_shown_as_text_and_other_bytes_escaped() {
         assert_eq!(shown(br#"{"resourceType":"Device"}"#), r#"`{"resourceType":"Device"}`"#);
         assert_eq!(shown(b""), "``");
         assert_eq!(shown(b"a\0\xff"), r#"b"a\x00\xff""#);

@@ -11,7 +11,7 @@ mod tests {
     use super::truncated;
 
     #[test]
-    fn no_character_is_torn() {
+    fn truncation_keeps_characters_whole() {
         assert_eq!(truncated("aé", 2), "a");
         assert_eq!(truncated("aé", 3), "aé");
         assert_eq!(truncated("aé", 9), "aé");

@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_parsed_is_written_again() {
+    fn parsed_json_round_trips() {
         for text in [r#"{"a":[1.50,null,{"b":"\u0001\n\"","c":{}}],"_a":[]}"#, "true", "\"\""] {
             assert_eq!(Json::parse(text).unwrap().to_text(), text);
         }
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_leads_to_its_value() {
+    fn expression_finds_its_value() {
         let mut json = Json::parse(r#"{"a":[{"b":1},{"b":2}],"c":"d","_c":{"id":"e"}}"#).unwrap();
         assert_eq!(json.find_mut("a[1].b").map(|found| found.to_text()).as_deref(), Some("2"));
         assert_eq!(json.find_mut("c.id").map(|found| found.to_text()).as_deref(), Some("\"e\""));

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_strategies_make_every_row_of_the_tables() {
+    fn strategies_cover_every_element() {
         let (mut wanted, mut seen) = (BTreeSet::new(), BTreeSet::new());
         for name in ["Device", "DeviceComponent", "DeviceMetric", "Bundle", "OperationOutcome"] {
             reached(definition(name).unwrap(), &mut wanted, &mut seen);

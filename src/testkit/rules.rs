@@ -128,7 +128,7 @@ mod tests {
     use crate::issue::{Issue, Kind};
 
     #[test]
-    fn what_breaks_a_rule_is_taken_away_below_any_root() {
+    fn mend_removes_what_breaks_a_rule() {
         for (root, at) in [("Period", "Period"), ("Device.udi", "Device.udi.extension[0].valuePeriod")] {
             let text = r#"{"start":"2018","end":"2017","_end":{"id":"e"}}"#;
             let whole =

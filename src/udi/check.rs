@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sets_number_their_characters_in_order() {
+    fn character_sets_are_numbered_in_order() {
         let all = br#"!"%&'()*+,-./0123456789:;<=>?ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"#;
         let values: Vec<_> = all.iter().map(|byte| set82(*byte).unwrap()).collect();
         assert_eq!(values, (0..82).collect::<Vec<_>>());
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_set_has_no_check_character() {
+    fn no_check_character_outside_the_set() {
         assert_eq!(gs1_digit("12A"), None);
         assert_eq!(gs1_pair("12 "), None);
         assert_eq!(gs1_pair("123456789012345678901234"), None);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remainder_of_ten_is_no_digit_of_a_pzn() {
+    fn pzn_with_remainder_ten_has_no_check_digit() {
         assert_eq!(pzn_digit("0000003"), None); // 3 * 7 = 21, and 21 % 11 = 10
     }
 }

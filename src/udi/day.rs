@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_digits_mean_the_year_nearest_to_the_reference() {
+    fn two_digit_year_is_nearest_to_the_reference() {
         assert_eq!(windowed(76, 2026), 2076);
         assert_eq!(windowed(77, 2026), 1977);
         assert_eq!(windowed(99, 2049), 2099);

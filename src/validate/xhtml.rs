@@ -363,7 +363,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_of_a_table_come_in_their_order() {
+    fn table_parts_are_ordered() {
         let read = |children: &[&str]| {
             let stage = children.iter().try_fold(Stage::Empty, |stage, child| Table.after(stage, child));
             stage.map(|stage| Table.missing(stage).is_none())
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn attribute_belongs_to_its_element_and_has_its_form() {
+    fn attributes_are_checked_by_element_and_form() {
         let of = |element: &str, name: &str, value: &str| element_of(element).unwrap().attribute(name, value);
         assert_eq!(of("td", "colspan", "2"), Some(true));
         assert_eq!(of("td", "colspan", "two"), Some(false));

@@ -16,7 +16,7 @@ fn ten() -> (Vec<AuditRecord>, ChainHead) {
 }
 
 #[test]
-fn a_chain_that_nobody_touched_is_whole() {
+fn untouched_chain_verifies() {
     let (records, head) = ten();
     let start = ChainHead::start(tenant());
     let mut checkpoints: Vec<Checkpoint> =
@@ -26,7 +26,7 @@ fn a_chain_that_nobody_touched_is_whole() {
 }
 
 #[test]
-fn a_part_of_a_chain_is_verified_from_the_checkpoint_before_it() {
+fn chain_part_verifies_from_its_checkpoint() {
     let (records, head) = ten();
     let early = verify(&ChainHead::start(tenant()), &records[..4], &[]).unwrap();
     let seal = head.checkpoint();
@@ -40,7 +40,7 @@ fn a_part_of_a_chain_is_verified_from_the_checkpoint_before_it() {
 }
 
 #[test]
-fn a_changed_record_is_named() {
+fn changed_record_is_located() {
     for place in 0..9 {
         let mut records = ten().0;
         records[place].what.to = StateName::Closed;
@@ -54,7 +54,7 @@ fn a_changed_record_is_named() {
 }
 
 #[test]
-fn a_removed_record_is_named() {
+fn removed_record_is_located() {
     for place in 0..9 {
         let mut records = ten().0;
         records.remove(place);
@@ -63,7 +63,7 @@ fn a_removed_record_is_named() {
 }
 
 #[test]
-fn records_in_another_order_are_named() {
+fn reordered_records_are_located() {
     for place in 0..9 {
         let mut records = ten().0;
         records.swap(place, place + 1);
@@ -72,7 +72,7 @@ fn records_in_another_order_are_named() {
 }
 
 #[test]
-fn a_record_put_in_is_named() {
+fn inserted_record_is_located() {
     for place in 1..=10 {
         let mut records = ten().0;
         records.insert(place, records[place - 1].clone());
@@ -87,7 +87,7 @@ fn a_record_put_in_is_named() {
 }
 
 #[test]
-fn a_record_of_another_tenant_is_named() {
+fn record_of_another_tenant_is_located() {
     let mut records = ten().0;
     records[3].tenant = "st-john".parse().unwrap();
     assert_eq!(broken(&records, &[]), at(3, Fault::OtherTenant { found: "st-john".parse().unwrap() }));
@@ -99,7 +99,7 @@ fn a_record_of_another_tenant_is_named() {
 }
 
 #[test]
-fn a_truncated_chain_is_found_by_its_checkpoint() {
+fn truncation_is_found_by_checkpoint() {
     let (records, head) = ten();
     for left in 0..10 {
         let wanted = at(left as u64, Fault::Truncated { count: 10 });
@@ -108,7 +108,7 @@ fn a_truncated_chain_is_found_by_its_checkpoint() {
 }
 
 #[test]
-fn a_chain_made_anew_is_found_by_a_checkpoint() {
+fn rewritten_chain_is_found_by_checkpoint() {
     let (_, head) = ten();
     let (forged, _) = chained((0..10).map(|ingest| plain(ingest + 100, None, StateName::Open)));
     assert!(verify(&ChainHead::start(tenant()), &forged, &[]).is_ok());
@@ -119,7 +119,7 @@ fn a_chain_made_anew_is_found_by_a_checkpoint() {
 }
 
 #[test]
-fn every_fault_is_said_in_words() {
+fn every_fault_has_a_message() {
     let faults = [
         Fault::OtherTenant { found: "st-john".parse().unwrap() },
         Fault::OtherStart,
@@ -184,7 +184,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn one_thing_done_to_a_chain_is_found_where_it_begins(drafts in vec(drafts(), 1..8), tampering in tamperings()) {
+    fn single_tampering_is_located(drafts in vec(drafts(), 1..8), tampering in tamperings()) {
         let (records, head) = chained(drafts);
         let other = tampered(&records, vec![tampering]);
         match verify(&ChainHead::start(tenant()), &other, &[head.checkpoint()]) {
@@ -197,7 +197,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_done_to_a_chain_is_found(drafts in vec(drafts(), 1..8), several in vec(tamperings(), 2..5)) {
+    fn any_tampering_is_found(drafts in vec(drafts(), 1..8), several in vec(tamperings(), 2..5)) {
         let (records, head) = chained(drafts);
         let other = tampered(&records, several);
         let found = verify(&ChainHead::start(tenant()), &other, &[head.checkpoint()]);

@@ -192,7 +192,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn the_records_rebuild_what_the_machines_came_to(events in vec(events(), 1..40)) {
+    fn replay_rebuilds_the_machine_states(events in vec(events(), 1..40)) {
         let world = lived(events);
         prop_assert_eq!(pair(replay(&world.records).unwrap()), world.states());
         // As they were written and read again, too.
@@ -203,7 +203,7 @@ proptest! {
 }
 
 #[test]
-fn a_transition_without_a_record_is_found() {
+fn missing_transition_record_is_found() {
     let mut world = World::new();
     world.open(IngestId(1), NOON);
     let blob = BlobRef::of(b"one");
@@ -223,7 +223,7 @@ fn a_transition_without_a_record_is_found() {
 }
 
 #[test]
-fn a_record_that_is_of_nothing_is_unfit() {
+fn record_without_a_subject_is_refused() {
     let mut record = chained([plain(7, None, StateName::Open)]).0.remove(0);
     record.what.ingest = None;
     assert!(replay([&record]).is_err());

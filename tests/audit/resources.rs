@@ -20,7 +20,7 @@ fn decoded(event: &Value, detail: &str) -> Option<String> {
 }
 
 #[test]
-fn an_audit_event_says_what_the_record_says() {
+fn audit_event_has_the_contents_of_the_record() {
     let record = record_of(full());
     let event = parsed(&audit_event(&record));
     assert_eq!(event["id"], record.digest().to_string());
@@ -56,7 +56,7 @@ fn an_audit_event_says_what_the_record_says() {
 }
 
 #[test]
-fn an_audit_event_tells_a_beginning_and_a_refusal() {
+fn audit_event_of_start_and_refusal() {
     let mut draft = plain(7, None, StateName::Closed);
     draft.action = Action::Failed;
     draft.reason = Some(Reason::UploadLost);
@@ -72,7 +72,7 @@ fn an_audit_event_tells_a_beginning_and_a_refusal() {
 }
 
 #[test]
-fn a_provenance_has_the_version_that_was_made_as_its_target() {
+fn provenance_targets_the_version_made() {
     let record = record_of(full());
     let provenance = parsed(&provenance(&record).unwrap());
     assert_eq!(provenance["target"], json!([{"reference": "DeviceComponent/mds-7/_history/2"}]));
@@ -86,7 +86,7 @@ fn a_provenance_has_the_version_that_was_made_as_its_target() {
 }
 
 #[test]
-fn a_record_that_made_no_version_has_no_provenance() {
+fn record_without_a_version_has_no_provenance() {
     assert_eq!(provenance(&record_of((plain(7, None, StateName::Open), gateway()))), None);
     // It repeats which version it was that first had the update, and made none.
     let (mut draft, mut aside) = full();
@@ -98,7 +98,7 @@ fn a_record_that_made_no_version_has_no_provenance() {
 }
 
 #[test]
-fn a_write_that_takes_an_update_away_has_a_provenance_too() {
+fn removal_of_an_update_has_a_provenance() {
     let (mut draft, mut aside) = full();
     (draft.action, draft.component_version) = (Action::Detached, None);
     (aside.before, aside.written) = (VersionId::new(4), VersionId::new(5));
@@ -121,7 +121,7 @@ fn faults(folder: &std::path::Path, record: &AuditRecord) -> Vec<String> {
 }
 
 #[test]
-fn the_resources_follow_their_published_definitions() {
+fn audit_resources_follow_published_definitions() {
     let Some(folder) = common::corpus() else { return };
     for draft in [full(), (plain(7, None, StateName::Open), gateway())] {
         assert_eq!(faults(&folder, &record_of(draft)), Vec::<String>::new());
@@ -136,7 +136,7 @@ fn the_resources_follow_their_published_definitions() {
 
 /// The checker itself: each of these is a fault and no other.
 #[test]
-fn the_published_definitions_find_what_is_wrong() {
+fn published_definitions_detect_faults() {
     let Some(folder) = common::corpus() else { return };
     let whole = parsed(&audit_event(&record_of(full())));
     type Spoil = fn(&mut Value);

@@ -13,7 +13,7 @@ fn first() -> String {
 }
 
 #[test]
-fn the_text_of_a_record_is_as_it_always_was() {
+fn record_text_is_stable_across_releases() {
     let wanted = FIRST
         .replace("MANIFEST", &Sha256::of(b"manifest").to_string())
         .replace("BLOB", &Sha256::of(b"firmware").to_string());
@@ -22,7 +22,7 @@ fn the_text_of_a_record_is_as_it_always_was() {
 }
 
 #[test]
-fn a_record_without_optional_members_has_none_of_them() {
+fn absent_optional_members_are_not_written() {
     let added = ChainHead::start(tenant()).append(plain(7, None, StateName::Open), gateway());
     let json: Value = serde_json::from_str(&added.line).unwrap();
     let members: Vec<&String> = json.as_object().unwrap().keys().collect();
@@ -32,7 +32,7 @@ fn a_record_without_optional_members_has_none_of_them() {
 }
 
 #[test]
-fn a_text_in_another_form_is_no_record() {
+fn non_canonical_record_text_is_refused() {
     let line = first();
     for (from, to) in [
         (r#""schema":1"#, r#""schema":2"#),
@@ -70,7 +70,7 @@ fn a_text_in_another_form_is_no_record() {
 }
 
 #[test]
-fn what_a_record_does_not_take_is_taken_out_of_a_transition() {
+fn unsupported_text_is_cleaned_from_a_record() {
     let (mut draft, aside) = full();
     draft.comment = Some("see https://cdn.example/a?sig=7\nof Patient/7".parse().unwrap());
     draft.provider = Some("://".parse().unwrap());
@@ -85,7 +85,7 @@ fn what_a_record_does_not_take_is_taken_out_of_a_transition() {
 }
 
 #[test]
-fn an_export_is_read_line_by_line_and_a_bad_line_is_numbered() {
+fn export_error_names_the_line() {
     let (records, _) = chained([plain(7, None, StateName::Open), full().0]);
     let mut text: String = records.iter().map(|record| record.to_line() + "\n").collect();
     let read: Result<Vec<_>, _> = read_lines(&text).map(|(_, read)| read).collect();
@@ -96,7 +96,7 @@ fn an_export_is_read_line_by_line_and_a_bad_line_is_numbered() {
 }
 
 #[test]
-fn a_checkpoint_has_one_text() {
+fn checkpoint_text_is_canonical() {
     let checkpoint = chained([full().0]).1.checkpoint();
     let bytes = checkpoint.to_bytes();
     let wanted = format!(r#"{{"tenant":"st-mary","count":1,"root":"{}"}}"#, checkpoint.root);
@@ -110,7 +110,7 @@ fn a_checkpoint_has_one_text() {
 }
 
 #[test]
-fn a_text_that_may_not_be_in_a_record_is_refused_in_words() {
+fn invalid_text_in_a_record_has_a_message() {
     let refusals = [
         Note::new("").unwrap_err(),
         Note::new(" a").unwrap_err(),
@@ -139,7 +139,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn every_record_comes_back_from_its_text(record in records()) {
+    fn every_record_round_trips(record in records()) {
         let line = record.to_line();
         prop_assert_eq!(AuditRecord::from_line(&line), Ok(record));
         prop_assert!(!line.contains(['\n', '\r']));
@@ -147,7 +147,7 @@ proptest! {
     }
 
     #[test]
-    fn no_record_has_an_address_or_a_patient_in_it(record in records()) {
+    fn records_hold_no_address_or_patient(record in records()) {
         let line = record.to_line();
         // However a reader may have escaped them.
         let mut open = vec![serde_json::from_str::<Value>(&line).unwrap()];
@@ -162,7 +162,7 @@ proptest! {
     }
 
     #[test]
-    fn one_changed_character_changes_the_digest_or_is_no_record(record in records(), at in any::<prop::sample::Index>(), to in "[ -~]") {
+    fn changed_character_changes_the_digest_or_fails(record in records(), at in any::<prop::sample::Index>(), to in "[ -~]") {
         let line = record.to_line();
         let places: Vec<usize> = line.char_indices().map(|(place, _)| place).collect();
         let place = places[at.index(places.len())];
@@ -176,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn the_nearest_note_is_a_note(text in prop_oneof!["\\PC{0,40}", ".{0,40}", "(Pat|ient/|://|:|/| ){0,9}"]) {
+    fn note_about_any_text_is_valid(text in prop_oneof!["\\PC{0,40}", ".{0,40}", "(Pat|ient/|://|:|/| ){0,9}"]) {
         if let Some(note) = Note::about(&text) {
             prop_assert!(Note::new(note.as_str()).is_ok());
         }
@@ -186,7 +186,7 @@ proptest! {
     }
 
     #[test]
-    fn the_texts_take_no_address(text in prop_oneof![".{0,20}", "[a-z]{0,4}://[a-z]{0,4}"]) {
+    fn record_texts_refuse_addresses(text in prop_oneof![".{0,20}", "[a-z]{0,4}://[a-z]{0,4}"]) {
         let address = text.contains("://");
         prop_assert!(!address || Note::new(&text).is_err());
         prop_assert!(!address || UpdateName::new(&text).is_err());

@@ -329,12 +329,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
     #[test]
-    fn a_random_forest_is_what_the_model_says(parts in prop::collection::vec(part(), 0..24)) {
+    fn random_forest_agrees_with_the_model(parts in prop::collection::vec(part(), 0..24)) {
         compare(&parts)?;
     }
 
     #[test]
-    fn the_order_of_the_resources_changes_no_link(parts in prop::collection::vec(part(), 0..16), seed in any::<u64>()) {
+    fn resource_order_changes_no_link(parts in prop::collection::vec(part(), 0..16), seed in any::<u64>()) {
         // Circles are cut at the member that comes first, so only forests without them are alike in any order.
         prop_assume!((0..parts.len()).all(|at| Model(&parts).circle(at).is_none()));
         let key = |at: &usize| (*at as u64).wrapping_mul(seed | 1).rotate_left(17);
@@ -353,7 +353,7 @@ proptest! {
 }
 
 #[test]
-fn the_items_of_a_tree_are_those_that_were_given() {
+fn tree_keeps_its_items() {
     let (device, metric) = (Device::default(), part_of(Kind::Metric));
     let component = part_of(Kind::Component);
     let (Resource::DeviceMetric(metric), Resource::DeviceComponent(component)) = (&metric, &component) else {

@@ -28,7 +28,7 @@ fn of_key(key: &str) -> Rule {
 }
 
 #[test]
-fn every_rule_is_as_grave_as_the_distilled_table_says() {
+fn rule_severities_agree_with_the_distilled_table() {
     for row in SEVERITIES.split('|') {
         let mut words = row.trim().split(' ');
         let rule = of_key(&format!("CT-{}", words.next().unwrap()));
@@ -41,7 +41,7 @@ fn every_rule_is_as_grave_as_the_distilled_table_says() {
 }
 
 #[test]
-fn every_rule_is_as_grave_as_the_table_of_the_corpus_says() {
+fn rule_severities_agree_with_the_corpus_table() {
     let Some(corpus) = corpus() else { return };
     let table = std::fs::read_to_string(corpus.join("containment_rules.tsv")).unwrap();
     let mut judged = 0;
@@ -102,7 +102,7 @@ fn found(members: &[String], profile: Profile) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_sound_device_has_no_finding_in_any_profile() {
+fn sound_device_has_no_findings() {
     let sound: Vec<String> = SOUND.iter().map(ToString::to_string).collect();
     for profile in [Profile::Base, Profile::Pocd] {
         assert_eq!(found(&sound, profile), []);
@@ -239,7 +239,7 @@ fn every_rule_has_a_tree_that_breaks_it() {
 
 /// A device with some parts: the code, the parent, and whether CT-31 finds something there.
 #[test]
-fn an_mds_has_batteries_one_clock_and_one_sco_and_a_vmd_an_sco_of_its_own() {
+fn mds_and_vmd_have_the_allowed_parts() {
     let cases: &[&[(&str, &str, bool)]] = &[
         &[("65577", "m", false), ("65577", "m", false), ("65614", "m", false), ("65579", "m", false)],
         &[("65614", "m", false), ("65614", "m", true), ("65614", "m", true)],
@@ -274,7 +274,7 @@ fn an_mds_has_batteries_one_clock_and_one_sco_and_a_vmd_an_sco_of_its_own() {
 
 /// What the device says, the serial number of its MDS, and whether they agree.
 #[test]
-fn the_serial_number_of_an_mds_is_that_of_the_identifier_and_of_the_udi() {
+fn mds_serial_agrees_with_identifier_and_udi() {
     let sno = |value: &str| format!(r#""identifier":[{{"type":{{"coding":[{{"code":"SNO"}}]}},"value":"{value}"}}]"#);
     let hrf = r#""udi":{"carrierHRF":"(01)09506000117843(17)141120(10)1234AB(21)A43"}"#;
     let hibcc = r#""udi":{"carrierHRF":"+H123PARTNO1234567890120/$$420020216LOT123456789012345/SXYZ456789012345678/16D20130202C"}"#;

@@ -43,24 +43,24 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn device_comes_back_equal(device in strategies::device()) {
+    fn device_round_trips(device in strategies::device()) {
         comes_back(&device.into(), &Options::default())?;
     }
 
     #[test]
-    fn component_comes_back_equal(component in strategies::device_component()) {
+    fn component_round_trips(component in strategies::device_component()) {
         comes_back(&component.into(), &Options::default())?;
     }
 
     #[test]
-    fn metric_comes_back_equal(metric in strategies::device_metric()) {
+    fn metric_round_trips(metric in strategies::device_metric()) {
         let resource = Resource::from(metric);
         comes_back(&resource, &Options::default())?;
         comes_back(&resource, &Options::default().metric_device(MetricDevice::Source))?;
     }
 
     #[test]
-    fn bundle_comes_back_equal(bundle in strategies::bundle()) {
+    fn bundle_round_trips(bundle in strategies::bundle()) {
         comes_back(&bundle.into(), &Options::default())?;
     }
 }
@@ -73,7 +73,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn faulty_documents_are_answered_and_never_panic(
+    fn faulty_documents_never_panic(
         component in strategies::device_component(),
         version in 0..VERSIONS.len(),
         cuts in prop::collection::vec((any::<prop::sample::Index>(), 0..12usize, 0..FRAGMENTS.len()), 1..4),

@@ -51,7 +51,7 @@ const R5: [&str; 5] = [
 ];
 
 #[test]
-fn documents_of_r4_come_back_equal() {
+fn r4_documents_round_trip() {
     for json in R4 {
         for through in [Version::Stu3, Version::R5] {
             assert_there_and_back(json, Version::R4, through, &Options::default());
@@ -60,7 +60,7 @@ fn documents_of_r4_come_back_equal() {
 }
 
 #[test]
-fn documents_of_r5_come_back_equal() {
+fn r5_documents_round_trip() {
     for json in R5 {
         for through in [Version::Stu3, Version::R4] {
             assert_there_and_back(json, Version::R5, through, &Options::default());
@@ -74,7 +74,7 @@ const TREE: &str = r#"{"resourceType":"Bundle","type":"collection","entry":[
     {"resource":{"resourceType":"Device","id":"chan","type":{"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"69711"}]},"parent":{"reference":"Device/vmd"}}}]}"#;
 
 #[test]
-fn top_of_a_tree_of_r4_is_linked_by_source() {
+fn r4_tree_root_is_linked_by_source() {
     let options = Options::default().components(Components::ByLevel).links(Links::Source);
     let stu3 = convert::from(Version::R4, TREE.as_bytes(), &options).unwrap().value;
     let json = stu3.to_json();
@@ -101,7 +101,7 @@ fn device_of_r5_is_the_source_of_a_personal_health_device() {
 }
 
 #[test]
-fn code_systems_of_identifier_types_are_rewritten_and_come_back() {
+fn identifier_type_systems_round_trip() {
     let options = Options::default().code_systems(CodeSystems::Rewrite);
     for (system, code) in
         [("identifier-type", "SNO"), ("v2/0203", "MR"), ("v2/0203", "SNO"), ("identifier-type", "JHN")]
@@ -117,7 +117,7 @@ fn code_systems_of_identifier_types_are_rewritten_and_come_back() {
 }
 
 #[test]
-fn mark_of_a_component_is_read_under_every_name() {
+fn component_tag_is_read_under_every_name() {
     for tag in [
         r#"{"system":"http://hl7.org/fhir/resource-types","code":"DeviceComponent"}"#,
         r#"{"system":"https://other.example/CodeSystem/stu3-type","code":"DeviceComponent"}"#,

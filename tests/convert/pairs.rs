@@ -37,7 +37,7 @@ fn version(name: &str) -> Version {
 }
 
 #[test]
-fn stu3_documents_become_what_the_pairs_say() {
+fn stu3_documents_convert_as_the_pairs_state() {
     let Some(folder) = common::corpus() else { return };
     for row in rows(&folder, "pairs.jsonl") {
         let id = text(&row, "id");
@@ -57,7 +57,7 @@ fn stu3_documents_become_what_the_pairs_say() {
 }
 
 #[test]
-fn documents_of_others_become_what_the_pairs_say() {
+fn other_documents_convert_as_the_pairs_state() {
     let Some(folder) = common::corpus() else { return };
     for row in rows(&folder, "pairs_reverse.jsonl") {
         let (id, from) = (text(&row, "id"), version(&text(&row, "from")));
@@ -85,7 +85,7 @@ fn documents_of_others_become_what_the_pairs_say() {
 }
 
 #[test]
-fn edits_between_two_conversions_come_back() {
+fn edits_between_conversions_are_kept() {
     let Some(folder) = common::corpus() else { return };
     for row in rows(&folder, "pairs_edit.jsonl") {
         let (id, from) = (text(&row, "id"), version(&text(&row, "version")));
@@ -111,7 +111,7 @@ fn assert_round_trip(name: &str, resource: &Resource, refused: &mut Vec<String>)
 }
 
 #[test]
-fn published_documents_and_valid_cases_come_back_equal() {
+fn published_and_valid_documents_round_trip() {
     let Some(folder) = common::corpus() else { return };
     let mut documents: Vec<(String, String)> = Vec::new();
     for line in std::fs::read_to_string(folder.join("cases/valid.jsonl")).unwrap().lines() {

@@ -18,7 +18,7 @@ fn found(report: &Report) -> Vec<(String, String)> {
 }
 
 #[test]
-fn faults_are_found_at_the_places_of_the_document_given() {
+fn faults_are_located_in_the_source_document() {
     for (json, rule, at) in [
         (r#"{"resourceType":"Device","deviceName":[{"name":5,"type":"other"}]}"#, "wrong-type", "Device.deviceName[0]"),
         (r#"{"resourceType":"Device","serialNumber":7}"#, "wrong-type", "Device.serialNumber"),
@@ -47,7 +47,7 @@ fn nesting_is_bounded() {
 }
 
 #[test]
-fn modifier_extension_of_what_is_carried_is_refused_unless_allowed() {
+fn carried_modifier_extension_needs_allow_loss() {
     let name = r#"{"name":"a","type":"other","modifierExtension":[{"url":"http://a.example","valueBoolean":true}]}"#;
     let json = format!(r#"{{"resourceType":"Device","deviceName":[{name}]}}"#);
     let report = from(Version::R4, &json).unwrap_err();
@@ -59,7 +59,7 @@ fn modifier_extension_of_what_is_carried_is_refused_unless_allowed() {
 }
 
 #[test]
-fn value_of_a_type_that_the_version_has_not_is_refused_unless_allowed() {
+fn unsupported_value_type_needs_allow_loss() {
     let json = r#"{"resourceType":"Device","extension":[{"url":"http://a.example","valueDosage":{"text":"a"}}]}"#;
     let report = from(Version::R4, json).unwrap_err();
     assert_eq!(found(&report), [("lost".to_owned(), "Extension.valueDosage".to_owned())]);
@@ -74,7 +74,7 @@ fn value_of_a_type_that_the_version_has_not_is_refused_unless_allowed() {
 }
 
 #[test]
-fn device_and_component_of_one_id_are_a_collision() {
+fn device_and_component_ids_collide() {
     let bundle = |device: &str, component: &str| {
         format!(
             r#"{{"resourceType":"Bundle","type":"collection","entry":[{{"resource":{{"resourceType":"Device","id":"{device}"}}}},
@@ -94,7 +94,7 @@ fn device_and_component_of_one_id_are_a_collision() {
 }
 
 #[test]
-fn urls_of_a_bundle_follow_their_resources() {
+fn bundle_urls_follow_their_resources() {
     let json = r#"{"resourceType":"Bundle","type":"transaction","entry":[
         {"fullUrl":"http://a.example/DeviceComponent/c","resource":{"resourceType":"DeviceComponent","id":"c","identifier":{"value":"1"},"type":{"text":"a"}},
          "request":{"method":"PUT","url":"DeviceComponent/c"}},
@@ -120,7 +120,7 @@ fn urls_of_a_bundle_follow_their_resources() {
 }
 
 #[test]
-fn reference_to_a_component_is_rewritten_with_the_original_beside_it() {
+fn component_reference_is_rewritten_and_kept() {
     let json = r#"{"resourceType":"Device","extension":[{"url":"http://a.example","valueReference":{"reference":"DeviceComponent/c"}}]}"#;
     let converted = to(Version::R4, json).unwrap();
     assert_eq!(found(&converted.report), [("rewritten".to_owned(), "Reference.reference".to_owned())]);
@@ -133,7 +133,7 @@ fn reference_to_a_component_is_rewritten_with_the_original_beside_it() {
 }
 
 #[test]
-fn edit_of_a_native_element_wins_over_what_was_carried() {
+fn edited_element_wins_over_the_carried_one() {
     let code =
         |code: &str| format!(r#"{{"coding":[{{"system":"http://hl7.org/fhir/specification-type","code":"{code}"}}]}}"#);
     let stu3 = format!(
@@ -161,7 +161,7 @@ fn edit_of_a_native_element_wins_over_what_was_carried() {
 }
 
 #[test]
-fn edit_of_what_an_ehr_sent_goes_out_again() {
+fn edit_of_an_ehr_document_is_written_back() {
     let r4 = r#"{"resourceType":"Device","deviceName":[{"name":"a","type":"other"},{"name":"b","type":"udi-label-name"}],"version":[{"value":"1"},{"value":"2"}]}"#;
     let stu3 = from(Version::R4, r4).unwrap();
     let edited = stu3.replace(r#""name":"b""#, r#""name":"c""#).replace(r#""version":"1""#, r#""version":"3""#);
@@ -175,7 +175,7 @@ fn edit_of_what_an_ehr_sent_goes_out_again() {
 }
 
 #[test]
-fn available_update_survives_both_ways() {
+fn available_update_round_trips() {
     let json = r#"{"resourceType":"DeviceComponent","id":"c","extension":[{"url":"http://a.example/available-update","extension":[
         {"url":"version","valueString":"4.2.0"},{"url":"file","valueAttachment":{"contentType":"application/octet-stream","url":"http://a.example/f","size":123456,"hash":"AAEC"}}]}],
         "identifier":{"value":"1"},"type":{"text":"a"}}"#;
@@ -188,7 +188,7 @@ fn available_update_survives_both_ways() {
 }
 
 #[test]
-fn versions_are_told_by_their_marks() {
+fn fhir_version_is_detected() {
     for (json, version) in [
         (r#"{"resourceType":"Device","udi":{"name":"a"}}"#, Some(Version::Stu3)),
         (r#"{"resourceType":"Device","version":[{"value":"1"}]}"#, Some(Version::R4)),

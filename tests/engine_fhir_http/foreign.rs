@@ -14,7 +14,7 @@ fn v(number: u64) -> VersionId {
 }
 
 #[test]
-fn a_resource_lives_and_dies_on_a_server_of_others() {
+fn resource_life_cycle_on_a_foreign_server() {
     let Ok(url) = std::env::var("FHIR_STU3_URL") else {
         return println!("skipped: FHIR_STU3_URL is not set");
     };

@@ -88,7 +88,7 @@ fn bundle(ids: &[&str], next: &str) -> String {
 // ------------------------------------------------------------------------------------------ versions
 
 #[tokio::test]
-async fn a_version_is_known_however_its_tag_is_written() {
+async fn version_is_read_from_every_etag_spelling() {
     for tag in ["3", "\"3\"", "W/\"3\"", "w/\"3\"", "W/3"] {
         let (store, _) = always(say(200, device("p", "")).with("ETag", tag)).await;
         assert_eq!(read(&store).await.unwrap().version, v(3), "{tag}");
@@ -105,7 +105,7 @@ async fn a_version_is_known_however_its_tag_is_written() {
 }
 
 #[tokio::test]
-async fn a_time_that_the_resource_lacks_is_that_of_the_headers() {
+async fn missing_time_is_taken_from_the_headers() {
     let (store, _) = always(say(200, PLAIN).with("ETag", "W/\"3\"")).await;
     assert_eq!(fault(read(&store).await), ServerFault::TimeNotTold);
     let said = say(200, PLAIN).with("ETag", "W/\"3\"").with("Last-Modified", "Wed, 19 Apr 2017 10:00:00 GMT");
@@ -114,7 +114,7 @@ async fn a_time_that_the_resource_lacks_is_that_of_the_headers() {
 }
 
 #[tokio::test]
-async fn what_a_write_made_is_read_where_the_answer_does_not_show_it() {
+async fn write_result_is_read_if_not_in_the_response() {
     for (name, place) in [
         ("Location", "http://internal.example:8080/fhir/Device/p/_history/2"),
         ("Location", "/ward/Device/p/_history/2"),
@@ -149,7 +149,7 @@ async fn what_a_write_made_is_read_where_the_answer_does_not_show_it() {
 }
 
 #[tokio::test]
-async fn a_creation_that_is_answered_200_is_one_and_an_update_that_is_answered_so_is_none() {
+async fn create_answered_with_200_is_judged_by_its_version() {
     let created = |version: &'static str| {
         over(Options::new(), move |heard| match heard.line.starts_with("GET") {
             true => say(404, ""),
@@ -167,7 +167,7 @@ async fn a_creation_that_is_answered_200_is_one_and_an_update_that_is_answered_s
 }
 
 #[tokio::test]
-async fn a_server_that_keeps_no_unknown_extensions_is_found_out() {
+async fn server_that_drops_extensions_is_detected() {
     let (store, _) = always(say(200, device("p", "2"))).await;
     let named = Write::update(pump(), v(1), PLAIN, IndexEntries::new()).with_id(WriteId(7));
     let lost = store.commit(&ward(), vec![named]).await.map_err(|refused| refused.error);
@@ -187,7 +187,7 @@ async fn refusing(status: u16, shows: Say) -> (FhirServer, Odd) {
 }
 
 #[tokio::test]
-async fn refusals_of_a_condition_are_alike_whatever_their_status() {
+async fn failed_condition_is_recognised_by_any_status() {
     for status in [404, 409, 410, 412] {
         let (store, _) = refusing(status, say(200, device("p", "4"))).await;
         let conflict = write(&store, Precondition::Version(v(3))).await;
@@ -217,7 +217,7 @@ async fn refusals_of_a_condition_are_alike_whatever_their_status() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_another_reason_is_told_in_the_words_of_the_server() {
+async fn other_refusal_keeps_the_server_message() {
     for status in [409, 412] {
         let (store, _) = refusing(status, say(200, device("p", "3"))).await;
         for when in [Precondition::Version(v(3)), Precondition::Exists, Precondition::None] {
@@ -255,7 +255,7 @@ async fn a_refusal_for_another_reason_is_told_in_the_words_of_the_server() {
 }
 
 #[tokio::test]
-async fn a_server_that_wants_a_version_for_every_write_is_given_it() {
+async fn required_if_match_is_sent() {
     for status in [409, 412, 428] {
         let (store, odd) = over(Options::new(), move |heard| match heard.line.as_str() {
             "GET /ward/Device/p" => say(200, device("p", "3")),
@@ -269,7 +269,7 @@ async fn a_server_that_wants_a_version_for_every_write_is_given_it() {
 }
 
 #[tokio::test]
-async fn a_write_that_was_applied_against_its_condition_is_found_out() {
+async fn write_applied_against_its_condition_is_detected() {
     let (store, _) = always(say(200, device("p", "6"))).await;
     let ignored = write(&store, Precondition::Version(v(3))).await;
     assert_eq!(fault(ignored), ServerFault::ConditionIgnored { made: 6 });
@@ -306,7 +306,7 @@ fn deleted(of: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_was_said_to_be_deleted_and_is_there_is_not_deleted() {
+async fn false_deletion_is_detected() {
     let (store, _) = over(Options::new(), |heard| match heard.line.starts_with("DELETE") {
         true => say(204, ""),
         false => say(200, device("p", "3")),
@@ -317,7 +317,7 @@ async fn what_was_said_to_be_deleted_and_is_there_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn what_is_gone_is_told_from_what_never_was() {
+async fn gone_differs_from_not_found() {
     let (store, _) = always(say(404, "")).await;
     assert!(matches!(read(&store).await, Err(StoreError::NotFound)));
     assert!(matches!(store.history(&ward(), &pump(), 3.try_into().unwrap(), None).await, Err(StoreError::NotFound)));
@@ -360,7 +360,7 @@ fn secretive(heard: &Heard) -> Say {
 }
 
 #[tokio::test]
-async fn deletions_that_a_history_does_not_show_are_known_by_the_numbers() {
+async fn hidden_deletions_follow_from_version_numbers() {
     let (store, _) = over(Options::new(), secretive).await;
     let gone = read(&store).await;
     assert!(matches!(gone, Err(StoreError::Gone { at }) if at == v(4)), "{gone:?}");
@@ -383,7 +383,7 @@ async fn deletions_that_a_history_does_not_show_are_known_by_the_numbers() {
 }
 
 #[tokio::test]
-async fn a_tag_of_a_deletion_that_is_no_later_version_tells_nothing() {
+async fn stale_deletion_etag_is_ignored() {
     for tag in ["1", "W/\"3\"", "\"7a-NR\""] {
         let read = AtomicUsize::new(0);
         let (store, _) = over(Options::new(), move |heard| match heard.line.as_str() {
@@ -399,7 +399,7 @@ async fn a_tag_of_a_deletion_that_is_no_later_version_tells_nothing() {
 // ------------------------------------------------------------------------------------------ trouble
 
 #[tokio::test]
-async fn it_is_told_whether_a_write_may_have_been_applied() {
+async fn write_errors_state_whether_applied() {
     let seven = Some(Duration::from_secs(7));
     let throttled = always(say(429, "").with("Retry-After", "7")).await.0;
     for error in [read(&throttled).await.unwrap_err(), write(&throttled, Precondition::None).await.unwrap_err()] {
@@ -441,7 +441,7 @@ async fn it_is_told_whether_a_write_may_have_been_applied() {
 }
 
 #[tokio::test]
-async fn a_read_whose_connection_ends_is_asked_once_more_and_a_write_is_not() {
+async fn broken_read_is_retried_once_and_a_write_is_not() {
     let ending = |times: usize| {
         let turns = AtomicUsize::new(0);
         over(Options::new(), move |_| match turns.fetch_add(1, Ordering::SeqCst) < times {
@@ -461,14 +461,14 @@ async fn a_read_whose_connection_ends_is_asked_once_more_and_a_write_is_not() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_is_waited_for_no_longer_than_said() {
+async fn missing_response_times_out() {
     let (store, _) = over(Options::new().with_timeout(Duration::from_millis(200)), |_| Say::Nothing).await;
     assert!(matches!(read(&store).await, Err(StoreError::Unavailable { .. })));
     assert!(matches!(write(&store, Precondition::None).await, Err(StoreError::Indeterminate { .. })));
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_counts_as_far_as_it_came() {
+async fn truncated_response_counts_by_its_status() {
     let whole = say(200, device("p", "2")).with("ETag", "W/\"2\"");
     let (store, _) = always(whole.torn()).await;
     assert!(matches!(read(&store).await, Err(StoreError::Unavailable { .. })));
@@ -491,7 +491,7 @@ async fn an_answer_that_breaks_off_counts_as_far_as_it_came() {
 }
 
 #[tokio::test]
-async fn what_is_not_the_resource_is_not_taken_for_it() {
+async fn wrong_response_body_is_refused() {
     let component = r#"{"resourceType":"DeviceComponent","id":"p","meta":{"versionId":"1","lastUpdated":"2017-04-19T10:00:00Z"},"identifier":{"value":"1"},"type":{"text":"x"}}"#;
     for said in [
         html(200),
@@ -530,7 +530,7 @@ async fn what_is_not_the_resource_is_not_taken_for_it() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_large_is_not_heard() {
+async fn oversized_response_is_refused() {
     let large = device("p", "1").replace("P9", &"9".repeat(5_000));
     let (store, _) = over(Options::new().with_max_answer(4_000), move |_| say(200, large.clone())).await;
     assert_eq!(fault(read(&store).await), ServerFault::TooLarge { limit: 4_000 });
@@ -553,7 +553,7 @@ fn with_token() -> Options {
 }
 
 #[tokio::test]
-async fn credentials_go_to_the_address_of_their_tenant_and_nowhere_else() {
+async fn credentials_go_to_their_tenant_only() {
     let elsewhere = Odd::start(|_| say(200, bundle(&["stolen"], ""))).await;
     let away = elsewhere.address;
     let away = [
@@ -595,7 +595,7 @@ async fn credentials_go_to_the_address_of_their_tenant_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn an_address_that_leads_to_no_server_or_in_the_clear_is_refused() {
+async fn invalid_or_plain_http_address_is_refused() {
     assert!(matches!(FhirServer::new("https://fhir.example/stu3"), Err(StoreError::Invalid { .. })));
     for address in ["fhir.example/{tenant}", "ftp://fhir.example/{tenant}", "https://fhir.example/?t={tenant}"] {
         let store = FhirServer::new(address).unwrap();
@@ -613,7 +613,7 @@ async fn an_address_that_leads_to_no_server_or_in_the_clear_is_refused() {
 }
 
 #[test]
-fn crypto_provider_is_the_callers_and_not_set_for_the_process() {
+fn crypto_provider_is_not_set_for_the_process() {
     use rustls::crypto::{CryptoProvider, ring};
     use std::sync::Arc;
     Options::new().at("https://fhir.example/{tenant}").unwrap();
@@ -624,7 +624,7 @@ fn crypto_provider_is_the_callers_and_not_set_for_the_process() {
 }
 
 #[tokio::test]
-async fn what_a_server_lacks_is_told_by_its_statement() {
+async fn missing_capabilities_are_read_from_metadata() {
     let statement = |version: &str, of_device: &str| {
         say(
             200,
@@ -671,7 +671,7 @@ async fn what_a_server_lacks_is_told_by_its_statement() {
 // ------------------------------------------------------------------------------------------ pages
 
 #[tokio::test]
-async fn an_empty_page_with_a_next_one_is_not_the_end() {
+async fn empty_page_with_next_link_continues() {
     let (store, odd) = over(Options::new(), |heard| match heard.line.split_once("page=") {
         None => say(200, bundle(&[], "/ward/Device?page=2")),
         Some((_, "2")) => say(
@@ -688,7 +688,7 @@ async fn an_empty_page_with_a_next_one_is_not_the_end() {
 }
 
 #[tokio::test]
-async fn pages_that_come_to_no_end_are_an_error() {
+async fn endless_paging_is_an_error() {
     let (store, _) = always(say(200, bundle(&[], "/ward/Device?page=2"))).await;
     assert_eq!(fault(search(&store).await), ServerFault::EndlessPages);
     let turns = AtomicUsize::new(0);
@@ -711,7 +711,7 @@ async fn pages_that_come_to_no_end_are_an_error() {
 }
 
 #[tokio::test]
-async fn pages_out_of_order_are_an_error_and_one_alone_is_put_in_order() {
+async fn unsorted_pages_fail_and_one_page_is_sorted() {
     let (store, _) = always(say(200, bundle(&["b", "a", "b"], ""))).await;
     assert_eq!(ids(&search(&store).await.unwrap()), ["a", "b"]);
     let (store, _) = always(say(200, bundle(&["b", "a"], "/ward/Device?page=2"))).await;
@@ -741,7 +741,7 @@ async fn paged(long: usize, expired: u16) -> (FhirServer, Odd) {
 }
 
 #[tokio::test]
-async fn pages_of_every_length_make_the_whole_however_long_the_links_are() {
+async fn pages_are_complete_with_any_link_length() {
     for long in [3, 2_000] {
         for limit in [1, 2, 3, 4, 7, 100] {
             let (store, _) = paged(long, 0).await;
@@ -797,7 +797,7 @@ async fn heavy() -> (FhirServer, Odd) {
 }
 
 #[tokio::test]
-async fn pages_of_large_resources_are_bounded_by_bytes() {
+async fn pages_are_bounded_by_bytes() {
     let (store, _) = heavy().await;
     let of_bytes = |page: &Page<Version>| page.items.iter().filter_map(|it| it.body.as_ref()).map(|it| it.len()).sum();
     let (mut search, mut found) = (Search::new(ResourceType::Device), Vec::new());
@@ -827,7 +827,7 @@ async fn pages_of_large_resources_are_bounded_by_bytes() {
 }
 
 #[tokio::test]
-async fn what_a_server_finds_is_judged_again() {
+async fn search_results_are_filtered_again() {
     // It passes over what it does not know.
     let (store, odd) = always(say(200, bundle(&["a", "b", "c"], ""))).await;
     let only = |criterion| Search::new(ResourceType::Device).and(criterion);
@@ -850,7 +850,7 @@ async fn what_a_server_finds_is_judged_again() {
 }
 
 #[test]
-fn without_a_runtime_a_call_fails_and_does_not_panic() {
+fn call_without_a_runtime_fails() {
     let store = FhirServer::new("http://127.0.0.1:1/{tenant}").unwrap();
     let outside = fhir_devices::testkit::store::block_on(store.read(&ward(), &pump()));
     assert!(matches!(outside, Err(StoreError::Unavailable { .. })));

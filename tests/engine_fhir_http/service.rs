@@ -50,7 +50,7 @@ async fn found(store: &TenantResources<FhirServer>, search: Search) -> Vec<Strin
 }
 
 #[test]
-fn a_resource_lives_and_dies_on_the_service_as_in_a_store() {
+fn resource_life_cycle_on_the_service() {
     RUNTIME.block_on(async {
         let service = Service::start().await;
         let below = at(&service, options());
@@ -115,7 +115,7 @@ fn a_resource_lives_and_dies_on_the_service_as_in_a_store() {
 }
 
 #[test]
-fn the_service_lacks_nothing_by_its_own_words() {
+fn service_metadata_has_every_capability() {
     RUNTIME.block_on(async {
         let service = Service::start().await;
         let store = at(&service, options().with_transactions(10));
@@ -124,7 +124,7 @@ fn the_service_lacks_nothing_by_its_own_words() {
 }
 
 #[test]
-fn what_the_service_refuses_is_told_in_its_words() {
+fn service_refusal_keeps_its_message() {
     RUNTIME.block_on(async {
         let service = Service::start().await;
         let body = r#"{"resourceType":"Device","id":"a","extension":[{"url":"https://x.example/y"}]}"#;
@@ -145,7 +145,7 @@ fn what_the_service_refuses_is_told_in_its_words() {
 
 /// Every value of every resource, in each form in which it can be asked for, as the store in memory finds it.
 #[test]
-fn what_is_found_on_the_service_is_what_memory_finds() {
+fn service_search_agrees_with_memory() {
     RUNTIME.block_on(async {
         let service = Service::start().await;
         let remote = at(&service, options());
@@ -203,7 +203,7 @@ fn what_is_found_on_the_service_is_what_memory_finds() {
 }
 
 #[test]
-fn a_transaction_of_the_service_is_seen_by_the_store_and_one_of_the_store_by_the_service() {
+fn transactions_are_seen_by_store_and_service() {
     RUNTIME.block_on(async {
         let service = Service::start().await;
         let store = TenantResources::new(at(&service, options().with_transactions(10)), tenant("ward"));
@@ -253,7 +253,7 @@ fn a_transaction_of_the_service_is_seen_by_the_store_and_one_of_the_store_by_the
 }
 
 #[test]
-fn many_who_write_the_same_tree_at_once_lose_nothing() {
+fn concurrent_tree_writes_lose_nothing() {
     const WRITERS: usize = 4;
     const ROUNDS: u64 = 10;
     RUNTIME.block_on(async {
@@ -470,7 +470,7 @@ fn update_service_attaches_over_a_server_without_the_guard() {
 }
 
 #[test]
-fn the_rest_interface_of_the_library_stands_before_another_server() {
+fn rest_api_works_over_another_server() {
     RUNTIME.block_on(async {
         let service = Service::start().await;
         let base = "http://front.example/demo";
@@ -502,7 +502,7 @@ fn the_rest_interface_of_the_library_stands_before_another_server() {
 }
 
 #[test]
-fn the_service_is_spoken_to_by_tls_with_roots_of_the_callers_and_a_token() {
+fn tls_with_custom_roots_and_token_works() {
     RUNTIME.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -540,7 +540,7 @@ fn the_service_is_spoken_to_by_tls_with_roots_of_the_callers_and_a_token() {
 }
 
 #[test]
-fn a_server_that_asks_for_a_certificate_is_shown_that_of_the_caller() {
+fn client_certificate_is_sent() {
     use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -71,7 +71,7 @@ fn fault(refused: CommitError) -> ServerFault {
 }
 
 #[tokio::test]
-async fn a_commit_is_one_bundle_with_its_conditions() {
+async fn commit_is_one_conditional_bundle() {
     let located = json!([
         {"response": {"status": "200", "location": "http://other.example/Device/old/_history/4"}},
         {"response": {"status": "201 Created", "location": "Device/new/_history/1"}},
@@ -102,7 +102,7 @@ async fn a_commit_is_one_bundle_with_its_conditions() {
 }
 
 #[tokio::test]
-async fn the_write_whose_condition_failed_is_found_whatever_the_status() {
+async fn failed_write_is_located_by_any_status() {
     for status in [400, 409, 412, 422] {
         let (store, _) = over(say(status, "")).await;
         let refused = commit(&store, 2).await.unwrap_err();
@@ -127,7 +127,7 @@ async fn the_write_whose_condition_failed_is_found_whatever_the_status() {
 }
 
 #[tokio::test]
-async fn a_server_that_takes_no_transactions_or_loses_them_is_found_out() {
+async fn missing_or_lost_transactions_are_detected() {
     for status in [404, 405, 501] {
         let refused = commit(&over(say(status, "")).await.0, 3).await.unwrap_err();
         assert!(matches!(refused.error, StoreError::Unsupported { .. }), "{refused:?}");
@@ -162,7 +162,7 @@ async fn a_server_that_takes_no_transactions_or_loses_them_is_found_out() {
 }
 
 #[tokio::test]
-async fn conditions_that_a_transaction_passes_over_are_found_out() {
+async fn ignored_transaction_conditions_are_detected() {
     let shown = |id: &str, version: u64, status: &str| {
         let resource: Value = serde_json::from_str(&device(id, version)).unwrap();
         json!({"resource": resource, "response": {"status": status}})

@@ -203,7 +203,7 @@ const SMALL: &str = "firmware";
 const LARGE: &str = "firmware that is larger than one part of this store, and then some";
 
 #[test]
-fn a_commit_whose_answer_was_lost_is_resolved_by_a_look() {
+fn commit_with_lost_response_is_resolved_by_head() {
     for (fault, text) in [(Fault::LosePut, SMALL), (Fault::LoseCopy, LARGE)] {
         let (objects, t) = (Faulty::objects(fault), fresh());
         assert_eq!(RUNTIME.block_on(put(&objects, &t, text)).unwrap(), PutOutcome::Stored, "{fault:?}");
@@ -211,7 +211,7 @@ fn a_commit_whose_answer_was_lost_is_resolved_by_a_look() {
 }
 
 #[test]
-fn a_commit_that_may_still_come_is_indeterminate_and_its_source_stays() {
+fn pending_commit_is_indeterminate_and_keeps_staging() {
     for (fault, text, staged) in [(Fault::DropPut, SMALL, 0), (Fault::DropCopy, LARGE, 1)] {
         let (objects, t) = (Faulty::objects(fault), fresh());
         let error = RUNTIME.block_on(put(&objects, &t, text)).unwrap_err();
@@ -224,7 +224,7 @@ fn a_commit_that_may_still_come_is_indeterminate_and_its_source_stays() {
 }
 
 #[test]
-fn a_server_without_conditions_is_asked_first() {
+fn put_without_preconditions_checks_first() {
     let (objects, t) = (Faulty::objects(Fault::NoConditions), fresh());
     for text in [SMALL, LARGE] {
         assert_eq!(RUNTIME.block_on(put(&objects, &t, text)).unwrap(), PutOutcome::Stored);
@@ -234,13 +234,13 @@ fn a_server_without_conditions_is_asked_first() {
 }
 
 #[test]
-fn a_put_that_was_refused_for_another_under_way_is_made_again() {
+fn put_refused_by_a_concurrent_one_is_retried() {
     let (objects, t) = (Faulty::objects(Fault::Busy), fresh());
     assert_eq!(RUNTIME.block_on(put(&objects, &t, SMALL)).unwrap(), PutOutcome::Stored);
 }
 
 #[test]
-fn a_stream_that_ends_too_early_fails() {
+fn short_stream_fails() {
     let (objects, t) = (Faulty::objects(Fault::CutStream), fresh());
     RUNTIME.block_on(async {
         put(&objects, &t, SMALL).await.unwrap();
@@ -251,7 +251,7 @@ fn a_stream_that_ends_too_early_fails() {
 }
 
 #[test]
-fn a_writer_whose_part_was_not_taken_can_only_be_aborted() {
+fn writer_with_a_failed_part_can_only_abort() {
     let (objects, t) = (Faulty::objects(Fault::DropPart), fresh());
     RUNTIME.block_on(async {
         let mut writer = objects.begin(&t).await.unwrap();
@@ -309,7 +309,7 @@ fn errors_of(objects: &Objects) -> (StoreError, StoreError) {
 }
 
 #[test]
-fn what_a_server_answers_is_told_by_its_meaning() {
+fn server_answers_map_to_store_errors() {
     use StoreError::{Denied, Indeterminate, Throttled, Unavailable};
     let (read, written) = errors_of(&at(&server("HTTP/1.1 429 Slow Down\r\ncontent-length: 0\r\n\r\n")));
     assert!(matches!((&read, &written), (Throttled { .. }, Throttled { .. })), "{read:?} {written:?}");

@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex};
 use url::Url;
 
 #[test]
-fn for_every_clause_a_store_of_files_that_breaks_it_is_caught() {
+fn every_blob_clause_catches_a_faulty_store() {
     each_is_caught(blobs::CLAUSES, Wrong::new, |store| store as &dyn BlobStore);
 }
 
 #[test]
-fn a_store_of_files_without_a_defect_keeps_every_clause() {
+fn correct_blob_store_passes_every_clause() {
     each_holds(blobs::CLAUSES, &Wrong::new("") as &dyn BlobStore);
 }
 

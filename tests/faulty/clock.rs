@@ -7,12 +7,12 @@ use fhir_devices::store::*;
 use fhir_devices::testkit::store::clock::{CLAUSES, TestClock, TimedStore};
 
 #[test]
-fn for_every_clause_a_store_with_a_wrong_rule_for_times_is_caught() {
+fn every_clock_clause_catches_a_faulty_store() {
     each_is_caught(CLAUSES, |name| timed(wrong(name)), |store| store);
 }
 
 #[test]
-fn a_store_with_the_right_rule_keeps_every_clause() {
+fn correct_clock_store_passes_every_clause() {
     each_holds(CLAUSES, &timed(|_| {}));
 }
 

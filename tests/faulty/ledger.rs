@@ -11,12 +11,12 @@ use std::thread;
 use std::time::Duration;
 
 #[test]
-fn for_every_clause_a_ledger_that_breaks_it_is_caught() {
+fn every_ledger_clause_catches_a_faulty_ledger() {
     each_is_caught(ledger::CLAUSES, Wrong::new, |store| store as &dyn Ledger);
 }
 
 #[test]
-fn a_ledger_without_a_defect_keeps_every_clause() {
+fn correct_ledger_passes_every_clause() {
     each_holds(ledger::CLAUSES, &Wrong::new("") as &dyn Ledger);
 }
 

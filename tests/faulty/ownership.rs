@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex};
 use url::Url;
 
 #[test]
-fn for_every_clause_of_ownership_stores_that_break_it_are_caught() {
+fn every_ownership_clause_catches_faulty_stores() {
     each_is_caught(CLAUSES, stores, |stores| stores);
 }
 
 #[test]
-fn stores_without_a_defect_keep_every_clause_of_ownership() {
+fn correct_stores_pass_every_ownership_clause() {
     each_holds(CLAUSES, &stores(""));
 }
 

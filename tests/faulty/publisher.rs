@@ -116,12 +116,12 @@ impl Publisher for Wrong {
 }
 
 #[test]
-fn every_clause_of_publishers_has_a_region_that_breaks_it() {
+fn every_publisher_clause_catches_a_faulty_region() {
     each_is_caught::<dyn Publisher, _>(CLAUSES, Wrong::new, |wrong| wrong);
 }
 
 #[test]
-fn every_clause_of_publishers_holds_where_nothing_is_wrong() {
+fn correct_publisher_passes_every_clause() {
     each_holds::<dyn Publisher>(CLAUSES, &Memory::new());
     each_holds::<dyn Publisher>(CLAUSES, &Wrong::new("nothing"));
     each_holds::<dyn Publisher>(CLAUSES, &Slots::new(Arc::new(Memory::new()), "local".parse().unwrap()));

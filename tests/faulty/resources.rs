@@ -10,17 +10,17 @@ use std::thread;
 use std::time::Duration;
 
 #[test]
-fn for_every_clause_a_store_of_resources_that_breaks_it_is_caught() {
+fn every_resource_clause_catches_a_faulty_store() {
     each_is_caught(resources::CLAUSES, wrong, |store| store as &dyn ResourceStore);
 }
 
 #[test]
-fn a_store_of_resources_without_a_defect_keeps_every_clause() {
+fn correct_resource_store_passes_every_clause() {
     each_holds(resources::CLAUSES, &wrong("") as &dyn ResourceStore);
 }
 
 #[test]
-fn broken_clause_says_its_text_and_its_likely_cause_first() {
+fn failed_clause_shows_text_and_likely_cause_first() {
     // Each body loses its last byte, so that no clause that reads one can hold.
     let store = || Wrong {
         read: |own, t, k| {

@@ -72,7 +72,7 @@ pub(super) fn eventually(what: &str, is_so: impl Fn() -> bool) {
 }
 
 #[test]
-fn hangup_does_not_end_the_service() {
+fn sighup_does_not_stop_the_service() {
     let service = Process::start("", "");
     for _ in 0..3 {
         service.signal("-HUP");
@@ -83,7 +83,7 @@ fn hangup_does_not_end_the_service() {
 }
 
 #[test]
-fn hangup_and_a_change_of_the_file_revoke_a_token() {
+fn sighup_or_file_change_revokes_a_token() {
     let tokens = file("tokens", "first-long-token-1 *\n");
     let service = Process::start("", &format!("--tokens '{}'", tokens.display()));
     let path = "/demo/fhir/Device/infusion-pump-7";
@@ -105,7 +105,7 @@ fn hangup_and_a_change_of_the_file_revoke_a_token() {
 }
 
 #[test]
-fn wrong_tokens_are_in_the_log_and_do_not_fill_it() {
+fn wrong_tokens_are_logged_within_a_limit() {
     let tokens = file("wrong", "first-long-token-1 *\n");
     let service = Process::start("", &format!("--tokens '{}'", tokens.display()));
     std::thread::scope(|scope| {
@@ -131,7 +131,7 @@ fn wrong_tokens_are_in_the_log_and_do_not_fill_it() {
 }
 
 #[test]
-fn half_open_connections_lock_nobody_out_at_64_descriptors() {
+fn half_open_connections_do_not_block_64_descriptors() {
     let service = Process::start("ulimit -n 64;", "");
     for sent in ["", "GET /demo/fhir/Device HTTP/1.1\r\nHost: loc"] {
         let mut open = Vec::new();
@@ -157,7 +157,7 @@ fn half_open_connections_lock_nobody_out_at_64_descriptors() {
 }
 
 #[test]
-fn service_that_cannot_start_says_why_and_ends_with_2() {
+fn failed_start_explains_and_exits_with_2() {
     for (before, arguments, why) in [
         ("", "--colour", "`--colour` is not known"),
         ("", "--listen 0.0.0.0:0 --tls-cert c --tls-key k --tokens t", "--base-url"),

@@ -48,7 +48,7 @@ fn text(service: &Process, path: &str) -> String {
 }
 
 #[test]
-fn start_with_a_lost_ledger_ends_with_4_until_the_store_is_adopted() {
+fn lost_ledger_exits_with_4_until_adoption() {
     let folder = Folder::named("lost");
     let service = Process::start("", &data(&folder, ""));
     assert_eq!(upload(&service, b"firmware"), 201);
@@ -103,7 +103,7 @@ fn limit(service: &Process, bytes: &str) -> bool {
 const NO_SIGNAL: &str = "trap '' XFSZ;";
 
 #[test]
-fn full_disk_is_told_by_readyz_and_writes_go_on_once_there_is_room() {
+fn full_disk_shows_in_readyz_and_recovers() {
     let folder = Folder::named("full");
     let service = Process::start(NO_SIGNAL, &data(&folder, ""));
     assert_eq!((put(&service, "before", "a"), upload(&service, b"firmware")), (201, 201));
@@ -133,7 +133,7 @@ fn full_disk_is_told_by_readyz_and_writes_go_on_once_there_is_room() {
 }
 
 #[test]
-fn full_disk_below_the_update_files_alone_is_told_by_readyz() {
+fn full_blob_disk_shows_in_readyz() {
     let folder = Folder::named("files");
     let service = Process::start(NO_SIGNAL, &data(&folder, ""));
     // The file of the resources has its size from the beginning, and no file that comes may have as much.
@@ -150,7 +150,7 @@ fn full_disk_below_the_update_files_alone_is_told_by_readyz() {
 }
 
 #[test]
-fn lost_file_ends_the_service_with_3() {
+fn lost_file_exits_with_3() {
     let folder = Folder::named("gone");
     let service = Process::start(NO_SIGNAL, &data(&folder, ""));
     assert_eq!(put(&service, "before", "a"), 201);
@@ -175,7 +175,7 @@ fn number(service: &Process, name: &str) -> u64 {
 }
 
 #[test]
-fn options_say_how_much_is_kept() {
+fn options_set_the_retention() {
     let folder = Folder::named("kept");
     let service = Process::start("", &data(&folder, "--keep-superseded 1 --keep-versions 2"));
     for bytes in [&b"one"[..], b"two", b"three", b"four"] {

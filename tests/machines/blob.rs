@@ -89,7 +89,7 @@ fn inputs() -> Vec<Input> {
 }
 
 #[test]
-fn a_copy_takes_so_many_uploads_and_whoever_else_needs_it() {
+fn copy_holders_are_bounded_for_uploads_only() {
     let full = live(true, &[upload(7), upload(8), upload(9)]);
     assert_eq!(step(Some(&full), &held(upload(10), 2), 0), Err(Refusal::Full));
     assert_eq!(step(Some(&full), &held(upload(9), 2), 0), Ok(Step::Unchanged));
@@ -99,7 +99,7 @@ fn a_copy_takes_so_many_uploads_and_whoever_else_needs_it() {
 }
 
 #[test]
-fn every_input_has_an_answer_in_every_state_and_its_audit_rebuilds_the_entry() {
+fn every_state_answers_every_input_and_replays() {
     let (mut refused, mut reached) = (BTreeSet::new(), BTreeSet::new());
     for before in entries() {
         for input in inputs() {
@@ -125,7 +125,7 @@ fn every_input_has_an_answer_in_every_state_and_its_audit_rebuilds_the_entry() {
 }
 
 #[test]
-fn what_is_condemned_is_never_revived_and_comes_back_as_another_generation() {
+fn condemned_bytes_return_as_a_new_generation() {
     let condemned = to(Some(&live(true, &[])), &due(60), 60);
     assert_eq!(blob::resume(&condemned), Some(Effect::DeleteBytes { key: blob().key(Generation(1)) }));
     for input in inputs() {
@@ -145,7 +145,7 @@ fn what_is_condemned_is_never_revived_and_comes_back_as_another_generation() {
 }
 
 #[test]
-fn bytes_are_condemned_only_when_nobody_has_needed_them_for_the_grace() {
+fn bytes_are_condemned_after_the_grace_period() {
     let held = live(true, &[upload(7)]);
     assert_eq!(step(Some(&held), &due(0), 1000), Err(Refusal::Needed));
     let idle = to(Some(&held), &released(upload(7)), 10);
@@ -159,7 +159,7 @@ fn bytes_are_condemned_only_when_nobody_has_needed_them_for_the_grace() {
 }
 
 #[test]
-fn a_legal_hold_keeps_bytes_until_it_is_lifted_and_a_retention_until_its_time() {
+fn legal_hold_and_retention_keep_bytes() {
     let legal = Holder::LegalHold(pin());
     let kept = to(Some(&live(true, &[])), &held(legal.clone(), 2), 0);
     assert_eq!(step(Some(&kept), &due(0), 1_000_000), Err(Refusal::Needed));
@@ -178,7 +178,7 @@ fn a_legal_hold_keeps_bytes_until_it_is_lifted_and_a_retention_until_its_time() 
 }
 
 #[test]
-fn a_hold_is_justified_by_the_record_of_its_upload() {
+fn hold_needs_the_record_of_its_upload() {
     let key = blob().key(Generation(1));
     for state in states() {
         let wanted = !matches!(state, Held::Closed { .. } | Held::Withdrawn { released: true, .. });
@@ -193,7 +193,7 @@ fn a_hold_is_justified_by_the_record_of_its_upload() {
 }
 
 #[test]
-fn a_sweep_deletes_what_no_ledger_can_ever_name_again() {
+fn sweep_deletes_unreachable_bytes_only() {
     let (ours, other) = (blob().key(Generation(1)), blob().key(Generation(2)));
     for before in entries() {
         let gone = before.as_ref().is_none_or(|entry| entry.state == State::Gone);
@@ -207,7 +207,7 @@ fn a_sweep_deletes_what_no_ledger_can_ever_name_again() {
 }
 
 #[test]
-fn a_record_of_format_1_is_written_as_it_was() {
+fn record_of_format_1_is_written_unchanged() {
     let fixtures: Vec<_> = include_str!("blob-1.jsonl").lines().collect();
     assert_eq!(fixtures.len(), 5);
     for line in &fixtures {

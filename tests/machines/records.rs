@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn every_record_is_read_as_it_was_written() {
+fn every_record_round_trips_in_its_format() {
     for state in states() {
         let ingest = in_state(state);
         assert_eq!(Ingest::from_bytes(&ingest.to_bytes()), Ok(ingest));
@@ -19,7 +19,7 @@ fn every_record_is_read_as_it_was_written() {
 }
 
 #[test]
-fn a_deadline_beyond_the_years_of_fhir_is_written_all_the_same() {
+fn deadline_beyond_year_9999_is_written() {
     for now in [datetime!(-0300-01-01 0:00 UTC), datetime!(9999-12-31 23:59:59.999999999 UTC)] {
         let (ingest, audit) = Ingest::open(IngestId(7), intent(), limits(), now);
         assert!(Ingest::from_bytes(&ingest.to_bytes()).is_ok(), "{now}");
@@ -31,7 +31,7 @@ const DIGEST: &str = "c9a59a9b2f7af1d8d6e7a6b3a1b4c1f3b2a59c3fb6bfe0c6a0f2d6cc2a
 
 /// The records of a release must be read by all that follow.
 #[test]
-fn a_record_of_format_1_stays_readable() {
+fn record_of_format_1_is_readable() {
     let digest: Sha256 = DIGEST.parse().unwrap();
     let fixtures = include_str!("ingest-1.jsonl").lines();
     let blob = BlobRef { digest, size: 8 };
@@ -53,7 +53,7 @@ fn a_record_of_format_1_stays_readable() {
 }
 
 #[test]
-fn a_record_of_format_2_is_written_as_it_was() {
+fn record_of_format_2_is_written_unchanged() {
     let fixtures: Vec<_> = include_str!("ingest-2.jsonl").lines().collect();
     let names: Vec<_> = fixtures
         .iter()
@@ -82,7 +82,7 @@ fn a_record_of_format_2_is_written_as_it_was() {
 }
 
 #[test]
-fn names_are_read_as_they_are_written() {
+fn names_round_trip() {
     for reason in Reason::ALL {
         assert_eq!(reason.to_string().parse(), Ok(*reason));
     }

@@ -39,7 +39,7 @@ fn to(ingest: &Ingest, input: &Input) -> Transition {
 }
 
 #[test]
-fn a_number_that_is_not_higher_comes_to_nothing() {
+fn sequence_number_must_rise() {
     for highest in [6, 7, u64::MAX] {
         let to = to(&stored(intent()), &read(highest, 8));
         assert!(matches!(to.state, State::Releasing { reason: Reason::NotHigher, component: None, .. }));
@@ -51,14 +51,14 @@ fn a_number_that_is_not_higher_comes_to_nothing() {
 }
 
 #[test]
-fn a_number_that_was_accepted_for_this_upload_is_not_accepted_twice() {
+fn sequence_number_is_accepted_once_an_upload() {
     let again = to(&stored(intent()), &read(6, 7));
     assert_eq!(again.accepted, None);
     assert!(matches!(again.state, State::Stored { target: Some(_), .. }));
 }
 
 #[test]
-fn an_upload_that_was_outrun_is_not_written() {
+fn overtaken_upload_is_not_written() {
     let mut fixed = stored(intent());
     fixed.state = to(&fixed, &read(5, 8)).state;
     assert!(matches!(step(&fixed, &read(6, 7), NOW), Ok(Step::Perform(Effect::WriteReference { .. }))));
@@ -67,7 +67,7 @@ fn an_upload_that_was_outrun_is_not_written() {
 }
 
 #[test]
-fn a_downgrade_needs_a_leave_that_is_good_and_is_recorded() {
+fn downgrade_needs_a_valid_recorded_permission() {
     let with = |change: fn(&mut DowngradeAuthorization)| {
         let mut leave = leave();
         change(&mut leave);
@@ -91,7 +91,7 @@ fn a_downgrade_needs_a_leave_that_is_good_and_is_recorded() {
 }
 
 #[test]
-fn providers_are_counted_apart_and_updates_without_a_number_are_not_counted() {
+fn sequence_numbers_are_counted_by_provider() {
     let acme = intent().provider;
     let mut accepted = Accepted::new("ecg".parse().unwrap());
     for (provider, sequence) in [(acme.as_ref(), 6), (None, 3), (acme.as_ref(), 7)] {
@@ -119,7 +119,7 @@ fn providers_are_counted_apart_and_updates_without_a_number_are_not_counted() {
 }
 
 #[test]
-fn a_record_of_what_was_accepted_is_written_as_it_was() {
+fn accepted_record_is_written_unchanged() {
     let text = concat!(
         r#"{"format":1,"component":"ecg","accepted":[{"provider":"acme","highest":7,"#,
         r#""by":"00000000000000000000000000000007"},{"highest":3,"by":"00000000000000000000000000000003"}]}"#
@@ -130,7 +130,7 @@ fn a_record_of_what_was_accepted_is_written_as_it_was() {
 }
 
 #[test]
-fn an_upload_without_a_number_is_outrun_by_one_that_has_one() {
+fn numbered_upload_overtakes_an_unnumbered_one() {
     let mut fixed = stored(Intent { sequence: None, ..intent() });
     let state =
         State::Stored { blob: blob(), generation: Generation(1), target: Some("ecg".parse().unwrap()), attempts: 0 };
@@ -162,7 +162,7 @@ fn versioned() -> Intent {
 }
 
 #[test]
-fn a_version_that_stands_for_other_bytes_needs_leave_to_replace_them() {
+fn version_with_other_bytes_needs_permission() {
     let first = to(&stored(versioned()), &known(None, &[]));
     assert_eq!(first.claim.unwrap().sha256, blob().digest);
     let same = to(&stored(versioned()), &known(Some(b"firmware"), &[]));
@@ -182,7 +182,7 @@ fn a_version_that_stands_for_other_bytes_needs_leave_to_replace_them() {
 }
 
 #[test]
-fn a_version_below_the_reported_one_needs_leave_and_a_reason() {
+fn version_below_reported_needs_permission_and_reason() {
     let lower = to(&stored(versioned()), &known(None, &["2.10.0"]));
     assert!(matches!(lower.state, State::Releasing { reason: Reason::LowerVersion, .. }));
     let leave = VersionDowngrade { reason: "2.10 loses alarms".parse().unwrap(), by: "biomed/j.doe".parse().unwrap() };

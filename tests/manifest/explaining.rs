@@ -109,7 +109,7 @@ fn requiring(scope: Scope, spec: Spec, version: &str) -> Requirement {
 }
 
 #[test]
-fn every_check_has_an_answer() {
+fn every_check_has_a_result() {
     let mut manifest = smallest();
     manifest.requires.push(requiring(Scope::Itself, Spec::Hardware, "1.2"));
     manifest.expires_at = Some(datetime!(2018-01-01 0:00 UTC));
@@ -133,7 +133,7 @@ fn every_check_has_an_answer() {
 }
 
 #[test]
-fn an_expired_manifest_is_not_admitted() {
+fn expired_manifest_is_refused() {
     let mut manifest = smallest();
     manifest.expires_at = Some(NOW);
     assert_eq!(
@@ -147,7 +147,7 @@ fn an_expired_manifest_is_not_admitted() {
 }
 
 #[test]
-fn a_sequence_number_that_does_not_rise_is_not_admitted_without_leave() {
+fn lower_sequence_number_needs_permission() {
     let (pump, mut manifest) = (Pump::new(), smallest());
     let accepted = Acceptance { provider: Some("acme".parse().unwrap()), highest: 42, by: IngestId(7) };
     let situation = |ingest| {
@@ -181,7 +181,7 @@ fn leave(from: u64, to: u64) -> DowngradeAuthorization {
 }
 
 #[test]
-fn an_earlier_version_than_the_one_that_runs_is_not_admitted_without_leave() {
+fn version_below_the_installed_one_needs_permission() {
     let (pump, mut manifest) = (Pump::new(), smallest());
     manifest.identity.version = "2.3.0-rc.1".parse().unwrap();
     let wrong = "against, version at UpdateManifest.identity.version: `mds` has `2.3.0`, wanted no software later than `2.3.0-rc.1` (semver)";
@@ -210,7 +210,7 @@ fn an_earlier_version_than_the_one_that_runs_is_not_admitted_without_leave() {
 }
 
 #[test]
-fn a_component_that_is_not_meant_or_not_alone_is_not_admitted() {
+fn wrong_or_ambiguous_component_is_refused() {
     let (pump, mut manifest) = (Pump::new(), smallest());
     manifest.target = Target { level: Some(Level::Vmd), ..Target::default() };
     let said = against(pump.reasons("syringe", &manifest, &Situation::at(NOW)));
@@ -234,7 +234,7 @@ fn a_component_that_is_not_meant_or_not_alone_is_not_admitted() {
 }
 
 #[test]
-fn a_component_whose_place_is_not_certain_is_not_admitted() {
+fn misplaced_component_is_refused_by_explain() {
     let (mut pump, mut manifest) = (Pump::new(), smallest());
     manifest.target = Target { code: Some(69_986), ..Target::default() };
     pump.components.remove(0);
@@ -244,7 +244,7 @@ fn a_component_whose_place_is_not_certain_is_not_admitted() {
 }
 
 #[test]
-fn one_compatibility_rule_has_to_fit_and_all_of_it() {
+fn one_whole_compatibility_rule_must_match() {
     let (pump, mut manifest) = (Pump::new(), smallest());
     let rule = CompatibilityRule {
         manufacturer: Some("ACME".parse().unwrap()),
@@ -296,7 +296,7 @@ fn one_compatibility_rule_has_to_fit_and_all_of_it() {
 }
 
 #[test]
-fn a_device_that_is_not_known_is_not_the_wanted_one() {
+fn unknown_device_does_not_match() {
     let (pump, manifest) = (Pump::new(), smallest());
     let tree = Gather::new().with_items(&pump.components).build();
     let reasons = explain(&tree, tree.get("mds").unwrap(), &manifest, &Situation::at(NOW));
@@ -306,7 +306,7 @@ fn a_device_that_is_not_known_is_not_the_wanted_one() {
 }
 
 #[test]
-fn what_an_update_requires_is_looked_for_in_its_scope() {
+fn requirement_is_searched_in_its_scope() {
     let pump = Pump::new();
     let mut manifest = smallest();
     manifest.target = Target { code: Some(69_986), ..Target::default() };
@@ -343,7 +343,7 @@ fn what_an_update_requires_is_looked_for_in_its_scope() {
 }
 
 #[test]
-fn a_component_that_is_void_meets_no_requirement() {
+fn component_entered_in_error_meets_no_requirement() {
     let mut pump = Pump::new();
     let door = pump.components[2].to_json();
     let void = door.replace(

@@ -40,7 +40,7 @@ const BEYOND_THE_SCHEMA: [&str; 7] = [
 ];
 
 #[test]
-fn every_accepted_manifest_is_valid_by_the_schema_and_comes_back() {
+fn accepted_manifests_match_the_schema_and_round_trip() {
     let schema = schema();
     let all = documents("accepted");
     assert!(all.len() >= 2);
@@ -54,7 +54,7 @@ fn every_accepted_manifest_is_valid_by_the_schema_and_comes_back() {
 }
 
 #[test]
-fn every_member_is_read() {
+fn every_manifest_member_is_read() {
     let manifest = every_member();
     assert_eq!(manifest.identity.to_string(), "acme pump/syringe 2017-04-19");
     assert_eq!(manifest.sequence, u64::MAX);
@@ -81,7 +81,7 @@ fn every_member_is_read() {
 }
 
 #[test]
-fn every_refused_manifest_is_refused_with_its_findings() {
+fn refused_manifests_have_their_findings() {
     let schema = schema();
     let mut shown = String::new();
     for (name, json) in documents("refused") {
@@ -97,7 +97,7 @@ fn every_refused_manifest_is_refused_with_its_findings() {
 }
 
 #[test]
-fn a_manifest_that_is_too_large_is_not_looked_at() {
+fn oversized_manifest_is_not_read() {
     let mut json = document("smallest");
     json.resize(64 * 1024, b' ');
     assert!(UpdateManifest::from_json(&json).is_ok());
@@ -110,7 +110,7 @@ fn a_manifest_that_is_too_large_is_not_looked_at() {
 }
 
 #[test]
-fn bytes_that_are_not_utf_8_are_refused() {
+fn non_utf_8_bytes_are_refused() {
     let report = UpdateManifest::from_json(b"{\"format\":\xff}").unwrap_err();
     assert_eq!(report.to_string(), "fatal json at UpdateManifest: found bytes that are not UTF-8");
 }
@@ -267,7 +267,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn every_manifest_comes_back_and_is_valid_by_the_schema(manifest in manifests()) {
+    fn generated_manifests_round_trip_and_match_the_schema(manifest in manifests()) {
         let json = manifest.to_json();
         let document: Value = serde_json::from_str(&json).unwrap();
         prop_assert_eq!(UpdateManifest::from_json(json.as_bytes()).map_err(|report| report.to_string()), Ok(manifest));

@@ -84,7 +84,7 @@ fn probe(json: &[u8]) -> bool {
 }
 
 #[test]
-fn no_bytes_make_the_reader_panic() {
+fn manifest_reader_never_panics() {
     let all: Vec<Vec<u8>> =
         ["accepted", "refused"].iter().flat_map(|folder| documents(folder)).map(|(_, json)| json).collect();
     let mut chance = Chance(setting("FUZZ_SEED", 2_017));
@@ -101,7 +101,7 @@ fn no_bytes_make_the_reader_panic() {
 }
 
 #[test]
-fn every_beginning_of_a_document_is_refused() {
+fn truncated_manifest_is_refused() {
     for (_, json) in documents("accepted") {
         let whole = json.iter().rposition(|byte| *byte == b'}').unwrap();
         for end in 0..=whole {

@@ -47,7 +47,7 @@ fn verify(
 }
 
 #[test]
-fn a_verified_manifest_keeps_the_bytes_that_were_signed() {
+fn verified_manifest_keeps_the_signed_bytes() {
     let bytes = document("smallest");
     let verified = verify(bytes.clone(), Vec::new(), &Says::keys(&["acme-2017"])).unwrap();
     assert_eq!(verified.id(), ManifestId(Sha256::of(&bytes)));
@@ -57,7 +57,7 @@ fn a_verified_manifest_keeps_the_bytes_that_were_signed() {
 }
 
 #[test]
-fn bytes_are_not_read_before_they_are_verified() {
+fn unverified_bytes_are_not_parsed() {
     // They are no manifest, and nobody looks.
     assert!(matches!(
         verify(b"{".to_vec(), Vec::new(), &Nobody),
@@ -67,13 +67,13 @@ fn bytes_are_not_read_before_they_are_verified() {
 }
 
 #[test]
-fn a_verifier_that_names_no_key_accepts_nothing() {
+fn verifier_without_keys_accepts_nothing() {
     let refusal = verify(document("smallest"), Vec::new(), &Says::keys(&[])).unwrap_err();
     assert!(matches!(refusal, ManifestError::Signature(SignatureError::Unsigned)));
 }
 
 #[test]
-fn a_manifest_that_is_too_large_is_not_even_verified() {
+fn oversized_manifest_is_not_verified() {
     let verifier = Says::keys(&["k"]);
     let refusal = verify(vec![b' '; 64 * 1024 + 1], Vec::new(), &verifier).unwrap_err();
     assert_eq!(refusal.to_string(), "the manifest has 65537 bytes, and at most 65536 are taken");
@@ -81,7 +81,7 @@ fn a_manifest_that_is_too_large_is_not_even_verified() {
 }
 
 #[test]
-fn a_manifest_of_another_provider_is_refused_whoever_signed_it() {
+fn manifest_of_another_provider_is_refused() {
     let mut other = smallest();
     other.identity.provider = "mallory".parse().unwrap();
     let refusal = verify(other.to_json().into_bytes(), Vec::new(), &Says::keys(&["acme-2017"])).unwrap_err();
@@ -89,7 +89,7 @@ fn a_manifest_of_another_provider_is_refused_whoever_signed_it() {
 }
 
 #[test]
-fn files_of_another_update_are_not_of_this_one() {
+fn file_of_another_update_does_not_match() {
     let manifest = smallest();
     assert_eq!(manifest.artifact(&BlobRef::of(b"firmware")), Some(&manifest.artifacts[0]));
     assert_eq!(manifest.artifact(&BlobRef::of(b"firmwarE")), None);
@@ -98,7 +98,7 @@ fn files_of_another_update_are_not_of_this_one() {
 }
 
 #[test]
-fn an_upload_is_bound_to_its_manifest() {
+fn upload_is_bound_to_its_manifest() {
     let bytes = document("every-member");
     let verified = verify(bytes, Vec::new(), &Says::keys(&["acme-2017"])).unwrap();
     let artifact = &verified.manifest().artifacts[0];
@@ -113,7 +113,7 @@ fn an_upload_is_bound_to_its_manifest() {
 }
 
 #[test]
-fn every_refusal_is_said_in_words() {
+fn every_refusal_has_a_message() {
     let refusals = [
         SignatureError::Unsigned,
         SignatureError::NotAllowed { provider: "acme".parse().unwrap() },
@@ -179,7 +179,7 @@ mod ed25519 {
     const NOT_ALLOWED: &str = "no signature is by a key that may sign for the provider `acme` here";
 
     #[test]
-    fn the_keys_of_a_provider_sign_for_it_and_for_no_other() {
+    fn provider_keys_sign_for_that_provider_only() {
         let trusted = keys(&[("a", 1, "acme", None), ("b", 2, "bolt", None)]);
         assert_eq!(outcome(&trusted, &[("a", 1)]), "good: a");
         assert_eq!(outcome(&trusted, &[("b", 2)]), NOT_ALLOWED);
@@ -191,7 +191,7 @@ mod ed25519 {
     }
 
     #[test]
-    fn a_key_of_one_tenant_signs_in_no_other() {
+    fn tenant_key_signs_for_that_tenant_only() {
         assert_eq!(outcome(&keys(&[("a", 1, "acme", Some("st-john"))]), &[("a", 1)]), NOT_ALLOWED);
         assert_eq!(outcome(&keys(&[("a", 1, "acme", Some("st-mary"))]), &[("a", 1)]), "good: a");
         let both = keys(&[("a", 1, "acme", Some("st-john")), ("a", 1, "acme", Some("st-mary"))]);
@@ -199,7 +199,7 @@ mod ed25519 {
     }
 
     #[test]
-    fn a_wrong_signature_by_a_key_that_may_sign_is_refused() {
+    fn wrong_signature_by_a_trusted_key_is_refused() {
         let trusted = keys(&[("a", 1, "acme", None), ("b", 2, "acme", None)]);
         let wrong = "the signature by the key `a` is not over these bytes";
         assert_eq!(outcome(&trusted, &[("a", 2)]), wrong);
@@ -212,7 +212,7 @@ mod ed25519 {
     }
 
     #[test]
-    fn as_many_keys_sign_as_are_wanted_and_none_counts_twice() {
+    fn signature_threshold_counts_each_key_once() {
         let trusted = keys(&[("a", 1, "acme", None), ("b", 2, "acme", None)]).wanting(2);
         assert_eq!(outcome(&trusted, &[("a", 1), ("b", 2)]), "good: a b");
         assert_eq!(outcome(&trusted, &[("a", 1), ("a", 1)]), "found 1 good signatures, wanted 2");
@@ -220,14 +220,14 @@ mod ed25519 {
     }
 
     #[test]
-    fn a_revoked_key_signs_no_more() {
+    fn revoked_key_is_refused() {
         let mut trusted = keys(&[("a", 1, "acme", None)]);
         trusted.revoke(&"a".parse().unwrap());
         assert_eq!(outcome(&trusted, &[("a", 1)]), NOT_ALLOWED);
     }
 
     #[test]
-    fn a_weak_a_malformed_and_a_doubled_key_are_refused() {
+    fn weak_malformed_or_duplicate_key_is_refused() {
         let mut trusted = keys(&[("a", 1, "acme", None)]);
         let mut trust = |id: &str, bytes| trusted.trust(id.parse().unwrap(), bytes, "acme".parse().unwrap(), None);
         let mut small_order = [0; 32];
@@ -240,7 +240,7 @@ mod ed25519 {
     }
 
     #[test]
-    fn a_signature_of_another_manifest_is_not_over_this_one() {
+    fn signature_of_another_manifest_is_refused() {
         let trusted = keys(&[("a", 1, "acme", None)]);
         let other = document("every-member");
         let refusal = verify(document("smallest"), vec![sign(1, "a", &other)], &trusted).unwrap_err();
@@ -255,7 +255,7 @@ mod ed25519 {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn one_changed_bit_of_the_bytes_or_the_signature_is_refused(at in any::<prop::sample::Index>(), bit in 0..8_u32) {
+        fn changed_bit_in_bytes_or_signature_is_refused(at in any::<prop::sample::Index>(), bit in 0..8_u32) {
             let trusted = keys(&[("a", 1, "acme", None)]);
             let bytes = document("smallest");
             let signature = sign(1, "a", &bytes);

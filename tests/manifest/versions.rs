@@ -14,7 +14,7 @@ fn compare(scheme: VersionScheme, one: &str, other: &str) -> Option<Ordering> {
 }
 
 #[test]
-fn semantic_versions_rise_as_their_specification_has_it() {
+fn semantic_versions_order_by_specification() {
     let rising = [
         "0.0.0",
         "0.9.9",
@@ -46,7 +46,7 @@ fn semantic_versions_rise_as_their_specification_has_it() {
 }
 
 #[test]
-fn what_is_no_version_of_a_scheme_has_no_place_in_its_order() {
+fn invalid_version_is_not_ordered() {
     let semver = [
         "",
         "1",
@@ -80,7 +80,7 @@ fn what_is_no_version_of_a_scheme_has_no_place_in_its_order() {
 }
 
 #[test]
-fn numbers_with_dots_are_compared_number_by_number() {
+fn dotted_versions_compare_by_number() {
     let dotted = |one, other| compare(VersionScheme::Dotted, one, other);
     assert_eq!(dotted("1.9", "1.10"), Some(Ordering::Less));
     assert_eq!(dotted("1.2", "1.2.0.0"), Some(Ordering::Equal));
@@ -91,7 +91,7 @@ fn numbers_with_dots_are_compared_number_by_number() {
 }
 
 #[test]
-fn versions_without_an_order_are_equal_or_nothing_is_known() {
+fn opaque_versions_compare_for_equality_only() {
     assert_eq!(compare(VersionScheme::Opaque, "B", "B"), Some(Ordering::Equal));
     assert_eq!(compare(VersionScheme::Opaque, "A", "B"), None);
     assert_eq!(compare(VersionScheme::Opaque, "1.0", "1.00"), None);
@@ -101,7 +101,7 @@ fn versions_without_an_order_are_equal_or_nothing_is_known() {
 }
 
 #[test]
-fn a_range_without_bounds_and_versions_has_none() {
+fn empty_version_range_matches_nothing() {
     for scheme in VersionScheme::ALL {
         let range = VersionRange::between(scheme, Bounds::default());
         assert!(!range.has("1.0.0"));
@@ -130,7 +130,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn every_scheme_but_the_last_is_a_total_order((scheme, a, b, c) in three()) {
+    fn ordered_schemes_are_total_orders((scheme, a, b, c) in three()) {
         prop_assert_eq!(compare(scheme, &a, &a), Some(Ordering::Equal));
         let (ab, ba) = (compare(scheme, &a, &b), compare(scheme, &b, &a));
         prop_assert_eq!(ab, ba.map(Ordering::reverse));
@@ -141,7 +141,7 @@ proptest! {
     }
 
     #[test]
-    fn a_range_is_what_its_bounds_say((scheme, a, b, c) in three(), [least, most, below] in any::<[bool; 3]>()) {
+    fn version_range_follows_its_bounds((scheme, a, b, c) in three(), [least, most, below] in any::<[bool; 3]>()) {
         let bound = |is: bool, text: &str| is.then(|| label(text));
         let bounds = Bounds { at_least: bound(least, &a), at_most: bound(most, &b), below: bound(below, &b) };
         let known = |one: &str, holds: fn(Ordering) -> bool| compare(scheme, &c, one).is_some_and(holds);
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_a_scheme_panic(one in "\\PC{1,30}|[0-9.+-]{1,30}", other in "\\PC{1,30}|[0-9.+-]{1,30}") {
+    fn version_schemes_never_panic(one in "\\PC{1,30}|[0-9.+-]{1,30}", other in "\\PC{1,30}|[0-9.+-]{1,30}") {
         for scheme in VersionScheme::ALL {
             if let (Ok(one), Ok(other)) = (VersionLabel::new(&one), VersionLabel::new(&other)) {
                 let both = scheme.fits(one.as_str()) && scheme.fits(other.as_str());

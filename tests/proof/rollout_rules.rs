@@ -38,7 +38,7 @@ const ONE_EACH: Setup = Setup { components: [1, 1], limit: 1, failing: 2, ..TWO_
 const CANCELLED: Setup = Setup { cancels: 1, ..ONE_EACH };
 
 #[test]
-fn failures_are_bounded_and_the_stop_is_true_in_two_lanes() {
+fn rollout_failures_are_bounded_in_two_lanes() {
     let states = holds("failures", Lanes::new(TWO_EACH))
         + holds("failures, two controllers", Lanes::new(Setup { controllers: 2, ..ONE_EACH }))
         + holds("failures, fewer than lanes", Lanes::new(Setup { components: [2, 1], limit: 1, ..TWO_EACH }))
@@ -47,7 +47,7 @@ fn failures_are_bounded_and_the_stop_is_true_in_two_lanes() {
 }
 
 #[test]
-fn cancelled_and_paused_rollouts_give_no_bytes() {
+fn cancelled_or_paused_rollout_serves_no_bytes() {
     holds("cancelled", Lanes::new(CANCELLED));
     holds(
         "cancelled, two controllers",
@@ -72,7 +72,7 @@ const MISSED: [(Rule, Setup, &str); 9] = [
 ];
 
 #[test]
-fn each_rule_of_rollouts_that_is_taken_out_is_missed() {
+fn removing_any_rollout_rule_is_detected() {
     for (rule, setup, wanted) in MISSED {
         is_missed(&format!("without {rule:?}"), Lanes::new(Setup { without: Some(rule), ..setup }), wanted);
     }
@@ -92,7 +92,7 @@ const PAIR: SlotSetup = SlotSetup { deployments: &[(0, 0), (1, 0)], workers: 1, 
 const LINE: SlotSetup = SlotSetup { deployments: &[(0, 0), (0, 1)], ..PAIR };
 
 #[test]
-fn slots_and_devices_are_what_is_said_of_them() {
+fn slots_and_devices_agree_with_the_records() {
     holds("slot", Slots::new(ONE));
     holds("slot without an order", Slots::new(UNORDERED));
     holds("slot, timed out and retried", Slots::new(RETRIED));
@@ -117,7 +117,7 @@ const SLOTS_MISSED: [(SlotRule, SlotSetup, &str); 10] = [
 ];
 
 #[test]
-fn each_rule_of_slots_that_is_taken_out_is_missed() {
+fn removing_any_slot_rule_is_detected() {
     for (rule, setup, wanted) in SLOTS_MISSED {
         is_missed(&format!("without {rule:?}"), Slots::new(SlotSetup { without: Some(rule), ..setup }), wanted);
     }

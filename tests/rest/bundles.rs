@@ -41,7 +41,7 @@ const DEVICE: &str = "urn:uuid:05efabf0-4be2-4561-91ce-51548425acb9";
 const SYSTEM: &str = "urn:uuid:15efabf0-4be2-4561-91ce-51548425acb9";
 
 #[tokio::test]
-async fn the_entries_of_a_batch_are_carried_out_one_by_one() {
+async fn batch_entries_are_processed_one_by_one() {
     let client = Client::new();
     client.put(&json!({"resourceType": "Device", "id": "old", "model": "old"})).await;
     let mut late = write("PUT", "Device/old", json!({"resourceType": "Device", "id": "old"}));
@@ -110,7 +110,7 @@ async fn the_entries_of_a_batch_are_carried_out_one_by_one() {
 }
 
 #[tokio::test]
-async fn the_references_between_the_entries_of_a_transaction_lead_to_where_they_are_written() {
+async fn transaction_references_are_rewritten() {
     let client = Client::new();
     client
         .put(&json!({"resourceType": "Device", "id": "kept", "identifier": [{"system": "urn:sn", "value": "7"}]}))
@@ -184,7 +184,7 @@ async fn the_references_between_the_entries_of_a_transaction_lead_to_where_they_
 }
 
 #[tokio::test]
-async fn a_transaction_that_fails_anywhere_changes_nothing_and_tells_where() {
+async fn failed_transaction_changes_nothing_and_names_entry() {
     let client = Client::new();
     client.put(&json!({"resourceType": "Device", "id": "old", "model": "old"})).await;
     client.put(&json!({"resourceType": "Device", "id": "twin", "model": "old"})).await;
@@ -316,7 +316,7 @@ async fn a_transaction_that_fails_anywhere_changes_nothing_and_tells_where() {
 }
 
 #[tokio::test]
-async fn the_order_of_the_entries_does_not_matter() {
+async fn transaction_entry_order_does_not_matter() {
     for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]] {
         let client = Client::new();
         client.put(&json!({"resourceType": "Device", "id": "old", "identifier": [{"value": "1"}]})).await;
@@ -338,7 +338,7 @@ async fn the_order_of_the_entries_does_not_matter() {
 }
 
 #[tokio::test]
-async fn what_is_shown_of_a_write_is_up_to_the_client() {
+async fn prefer_return_controls_write_responses() {
     let client = Client::new();
     let body = bundle("transaction", json!([write("POST", "Device", device("x"))]));
     let quiet = json(&client.send("POST ", &[], &body).await);
@@ -437,7 +437,7 @@ fn two() -> String {
 }
 
 #[tokio::test]
-async fn what_the_store_cannot_write_at_once_is_refused_before_anything_is_written() {
+async fn oversized_transaction_is_refused_before_writing() {
     let client = Client::over(Lesser::new());
     assert_eq!(client.refused("POST ", &[], &four(), 413).await, ["too-many-writes"]);
     assert_eq!(client.found("Device").await.len(), 0);
@@ -452,7 +452,7 @@ async fn what_the_store_cannot_write_at_once_is_refused_before_anything_is_writt
 }
 
 #[tokio::test]
-async fn a_transaction_whose_answer_is_lost_is_found_again() {
+async fn transaction_with_lost_response_is_resolved() {
     let client = Client::over(Lesser { silent: AtomicU32::new(1), ..Lesser::new() });
     assert_eq!(statuses(&send(&client, &two()).await), ["201 Created"; 2]);
     assert_eq!(client.found("Device").await.len(), 2);
@@ -463,7 +463,7 @@ async fn a_transaction_whose_answer_is_lost_is_found_again() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_is_overtaken_is_tried_again() {
+async fn overtaken_transaction_is_retried() {
     let client = Client::over(Lesser { raced: AtomicU32::new(3), ..Lesser::new() });
     assert_eq!(statuses(&send(&client, &two()).await), ["201 Created"; 2]);
     let client = Client::over(Lesser { raced: AtomicU32::new(4), ..Lesser::new() });
@@ -485,7 +485,7 @@ async fn a_transaction_that_is_overtaken_is_tried_again() {
 }
 
 #[tokio::test]
-async fn entry_url_is_recognised_in_every_spelling_of_the_base() {
+async fn entry_url_is_recognised_in_every_base_spelling() {
     let client = Client::new();
     client.put(&json!({"resourceType": "Device", "id": "d"})).await;
     let urls = ["https://here.example/ward/fhir/Device/d", "http://HERE.example:80/w%61rd/fhir/Device/%64"];

@@ -63,7 +63,7 @@ fn names(resource: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn statement_of_a_whole_store_has_everything() {
+async fn statement_of_a_full_store_has_everything() {
     let rest = statement(Capabilities::new(AtomicScope::Tenant, 9, 1 << 20)).await;
     assert_eq!(codes(&rest["interaction"]), ["transaction", "batch"]);
     for resource in rest["resource"].as_array().unwrap() {

@@ -11,7 +11,7 @@ fn device(id: &str, model: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_history_has_every_version_newest_first() {
+async fn history_has_every_version_newest_first() {
     let client = Client::new();
     for model in ["1", "2", "3"] {
         client.put(&device("d", model)).await;
@@ -58,7 +58,7 @@ async fn a_history_has_every_version_newest_first() {
 }
 
 #[tokio::test]
-async fn a_read_can_depend_on_what_the_client_has() {
+async fn conditional_read_returns_304() {
     let client = Client::new();
     let made = client.put(&device("d", "1")).await;
     let changed = made.header("last-modified").unwrap();
@@ -74,7 +74,7 @@ async fn a_read_can_depend_on_what_the_client_has() {
 }
 
 #[tokio::test]
-async fn a_resource_can_be_wanted_new() {
+async fn if_none_match_star_creates_only() {
     let client = Client::new();
     let (line, new, body) = ("PUT Device/d", [("If-None-Match", "*")], device("d", "1").to_string());
     assert_eq!(client.send(line, &new, &body).await.status, 201);
@@ -85,7 +85,7 @@ async fn a_resource_can_be_wanted_new() {
 }
 
 #[tokio::test]
-async fn a_body_that_another_program_wrote_is_served_whole() {
+async fn body_of_another_writer_is_served_complete() {
     let memory = Arc::new(Memory::new());
     let client = Client::over(Arc::clone(&memory));
     let body = r#"{ "id": "odd", "model": "\u0041", "resourceType": "Device", "meta": {"tag": [{"code": "x"}], "versionId": "99"} }"#;
@@ -98,7 +98,7 @@ async fn a_body_that_another_program_wrote_is_served_whole() {
 }
 
 #[tokio::test]
-async fn a_conditional_update_creates_updates_or_refuses() {
+async fn conditional_update_creates_updates_or_refuses() {
     let client = Client::new();
     let body = json!({"resourceType": "Device", "model": "a", "identifier": [{"system": "urn:sn", "value": "1"}]});
     let line = "PUT Device?identifier=urn:sn|1";
@@ -137,7 +137,7 @@ async fn a_conditional_update_creates_updates_or_refuses() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn conditional_writes_at_once_make_one_resource() {
+async fn concurrent_conditional_writes_create_one_resource() {
     let client = std::sync::Arc::new(Client::new());
     let tasks: Vec<_> = (0..64)
         .map(|at| {
@@ -164,7 +164,7 @@ async fn conditional_writes_at_once_make_one_resource() {
 }
 
 #[tokio::test]
-async fn a_creation_whose_condition_its_own_resource_does_not_meet_goes_on_creating() {
+async fn conditional_create_not_matching_itself_creates_again() {
     let client = Client::new();
     for _ in 0..10 {
         let once = [("If-None-Exist", "identifier=never")];
@@ -175,7 +175,7 @@ async fn a_creation_whose_condition_its_own_resource_does_not_meet_goes_on_creat
 }
 
 #[tokio::test]
-async fn the_statement_is_a_resource_and_promises_what_there_is() {
+async fn capability_statement_is_valid_and_accurate() {
     let client = Client::new();
     let statement = json(&client.get("metadata").await);
     assert!(fhir_devices::Resource::from_json(statement.to_string().as_bytes()).is_ok());
@@ -194,7 +194,7 @@ async fn the_statement_is_a_resource_and_promises_what_there_is() {
 }
 
 #[tokio::test]
-async fn outcomes_are_written_under_the_callers_base() {
+async fn outcomes_use_the_configured_canonical_base() {
     let base = fhir_devices::primitive::CanonicalBase::new("https://fhir.hospital.example").unwrap();
     let client = Client(Client::new().0.with_canonical_base(base));
     let batch =

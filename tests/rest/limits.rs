@@ -69,7 +69,7 @@ async fn batch_with_too_many_entries_is_refused() {
 }
 
 #[tokio::test]
-async fn answers_beyond_the_bytes_of_a_batch_are_refused_one_by_one() {
+async fn batch_responses_beyond_the_byte_limit_are_refused() {
     let client = within(Limits::default().with_answer_bytes(100_000));
     client.put(&large("a", 60_000)).await;
     let put =
@@ -90,7 +90,7 @@ async fn answers_beyond_the_bytes_of_a_batch_are_refused_one_by_one() {
 }
 
 #[tokio::test]
-async fn page_is_cut_by_bytes_and_its_link_leads_on() {
+async fn page_is_cut_by_bytes_and_has_a_next_link() {
     let client = within(Limits::default().with_page_bytes(100_000));
     for at in 0..9 {
         client.put(&large(&format!("d{at}"), 40_000)).await;
@@ -181,7 +181,7 @@ impl ResourceStore for Metered {
 }
 
 #[tokio::test]
-async fn sort_or_count_reads_no_body_but_those_of_its_page() {
+async fn sort_and_count_read_only_bodies_of_the_page() {
     let given = Arc::new(AtomicUsize::new(0));
     let client = Client::over(Metered(Memory::new(), Arc::clone(&given)));
     for at in 0..40 {
@@ -204,7 +204,7 @@ async fn sort_or_count_reads_no_body_but_those_of_its_page() {
 }
 
 #[tokio::test]
-async fn search_beyond_its_values_parameters_or_includes_is_refused() {
+async fn search_beyond_its_limits_is_refused() {
     let client = within(Limits::default().with_values(10).with_parameters(5).with_includes(2));
     let values = |count: usize| format!("GET Device?_id={}", vec!["a"; count].join(","));
     assert_eq!(client.send(&values(10), &[], "").await.status, 200);
@@ -220,7 +220,7 @@ async fn search_beyond_its_values_parameters_or_includes_is_refused() {
 }
 
 #[tokio::test]
-async fn request_that_looks_at_too_many_resources_ends() {
+async fn request_that_scans_too_many_resources_is_refused() {
     let client = within(Limits::default().with_steps(200));
     for at in 0..30 {
         client.put(&json!({"resourceType": "Device", "id": format!("d{at:02}"), "model": "m"})).await;
@@ -234,7 +234,7 @@ async fn request_that_looks_at_too_many_resources_ends() {
 }
 
 #[tokio::test]
-async fn id_that_is_none_finds_nothing() {
+async fn search_by_invalid_id_finds_nothing() {
     let client = Client::new();
     client.put(&json!({"resourceType": "Device", "id": "a"})).await;
     for query in
@@ -247,7 +247,7 @@ async fn id_that_is_none_finds_nothing() {
 }
 
 #[test]
-fn findings_beyond_the_most_are_counted_and_take_no_memory() {
+fn issues_beyond_the_limit_are_counted_without_memory() {
     let document = format!(r#"{{"resourceType":"Device"{}}}"#, r#","z":1"#.repeat(100_000));
     let report = Device::from_json(document.as_bytes()).unwrap_err();
     assert_eq!((report.len(), report.omitted(), report.has_errors()), (Report::MOST, 100_001 - Report::MOST, true));
@@ -258,7 +258,7 @@ fn findings_beyond_the_most_are_counted_and_take_no_memory() {
 }
 
 #[tokio::test]
-async fn outcome_has_no_more_findings_than_its_limit() {
+async fn outcome_keeps_its_issue_limit() {
     let client = within(Limits::default().with_findings(10));
     let document = format!(r#"{{"resourceType":"Device","id":"a"{}}}"#, r#","z":1"#.repeat(50));
     let found = client.refused("PUT Device/a", &[], &document, 400).await;
@@ -280,7 +280,7 @@ async fn document_with_too_many_elements_is_refused() {
 }
 
 #[test]
-fn narrative_attributes_take_no_longer_than_their_number() {
+fn narrative_attributes_take_linear_time() {
     let narrative = |count: usize| {
         let mut attributes = String::new();
         for at in 0..count {
@@ -293,7 +293,7 @@ fn narrative_attributes_take_no_longer_than_their_number() {
 }
 
 #[test]
-fn identifiers_take_no_longer_than_their_number() {
+fn identifiers_take_linear_time() {
     let index = |count: usize| {
         let tokens = (0..count).rev().map(|at| {
             let token = fhir_devices::store::Token::new("urn:x", format!("{at:08}"));
@@ -309,7 +309,7 @@ fn later<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn faulty_entries_of_a_batch_take_no_longer_than_their_number() {
+fn faulty_batch_entries_take_linear_time() {
     let limits = Limits::default().with_entries(1_000_000);
     let run = |count: usize| {
         let entry = r#"{"resource":{"resourceType":"Device","x":1},"request":{"method":"POST","url":"Device"}}"#;
@@ -321,7 +321,7 @@ fn faulty_entries_of_a_batch_take_no_longer_than_their_number() {
 }
 
 #[test]
-fn search_values_take_no_longer_than_their_number() {
+fn search_values_take_linear_time() {
     let client = within(Limits::default().with_values(1_000_000));
     later(async {
         for at in 0..300 {
@@ -343,7 +343,7 @@ fn search_values_take_no_longer_than_their_number() {
 }
 
 #[test]
-fn references_of_a_transaction_take_no_longer_than_their_number() {
+fn transaction_references_take_linear_time() {
     let run = |count: usize| {
         let mut links = String::new();
         for _ in 0..count {
@@ -363,7 +363,7 @@ fn references_of_a_transaction_take_no_longer_than_their_number() {
 }
 
 #[tokio::test]
-async fn answers_beyond_the_bytes_of_a_transaction_have_no_resource() {
+async fn transaction_responses_beyond_the_limit_omit_resources() {
     let client = within(Limits::default().with_answer_bytes(100_000));
     client.put(&large("a", 60_000)).await;
     let put = |id: &str| {
@@ -384,7 +384,7 @@ async fn answers_beyond_the_bytes_of_a_transaction_have_no_resource() {
 }
 
 #[tokio::test]
-async fn transaction_that_replaces_large_components_together_is_refused() {
+async fn transaction_of_large_components_is_refused() {
     let client = within(Limits::default().with_answer_bytes(100_000));
     let component = |id: &str, text: &str| json!({"resourceType": "DeviceComponent", "id": id, "identifier": {"value": id}, "type": {"text": text}});
     let filler = "x".repeat(60_000);
@@ -399,7 +399,7 @@ async fn transaction_that_replaces_large_components_together_is_refused() {
 }
 
 #[test]
-fn included_resources_take_no_longer_than_their_number() {
+fn included_resources_take_linear_time() {
     let ward = |count: usize| {
         let client = Client::new();
         later(async {
@@ -429,7 +429,7 @@ fn included_resources_take_no_longer_than_their_number() {
 }
 
 #[test]
-fn contained_resources_take_no_longer_than_their_number() {
+fn contained_resources_take_linear_time() {
     let run = |count: usize, resource: &dyn Fn(usize) -> serde_json::Value| {
         let contained: Vec<_> = (0..count).map(resource).collect();
         // Each is referred to, so that none is there for nothing.
@@ -446,7 +446,7 @@ fn contained_resources_take_no_longer_than_their_number() {
 }
 
 #[test]
-fn barcodes_take_no_longer_than_their_length() {
+fn barcodes_take_linear_time() {
     use fhir_devices::udi::{Mode, Udi};
     for (name, start, part) in [
         ("gs1 in brackets", "(01)09504000059118", "(10)7654321D"),
@@ -472,7 +472,7 @@ fn barcodes_take_no_longer_than_their_length() {
 }
 
 #[test]
-fn search_parameters_of_a_form_take_no_longer_than_their_number() {
+fn form_search_parameters_take_linear_time() {
     let client = within(Limits::default().with_parameters(1_000_000).with_values(1_000_000));
     later(client.put(&json!({"resourceType": "Device", "id": "a", "model": "a"})));
     for parameter in ["model=a", "_id=a", "identifier=x", "_elements=model", "_sort=_id", "unknown=1", "=", "a%00=b"] {

@@ -15,7 +15,7 @@ async fn devices(client: &Client, count: usize) {
 }
 
 #[tokio::test]
-async fn a_token_is_for_one_search_of_one_tenant() {
+async fn page_token_is_bound_to_search_and_tenant() {
     let client = Client::new();
     devices(&client, 10).await;
     let next = link(&client.bundle("Device?model=even&_count=2").await, "next").unwrap();
@@ -42,7 +42,7 @@ async fn a_token_is_for_one_search_of_one_tenant() {
 }
 
 #[tokio::test]
-async fn the_total_is_told_where_it_is_known_or_asked_for() {
+async fn total_is_given_if_known_or_requested() {
     let client = Client::new();
     devices(&client, 300).await;
     for (query, total) in [
@@ -64,7 +64,7 @@ async fn the_total_is_told_where_it_is_known_or_asked_for() {
 }
 
 #[tokio::test]
-async fn what_is_there_all_the_time_is_shown_once_whatever_comes_and_goes() {
+async fn paging_shows_stable_resources_once() {
     for query in ["Device?_count=3", "Device?model:contains=e&_count=3", "Device?_sort=-_id&_count=3"] {
         let client = Client::new();
         devices(&client, 40).await;
@@ -93,7 +93,7 @@ async fn what_is_there_all_the_time_is_shown_once_whatever_comes_and_goes() {
 }
 
 #[tokio::test]
-async fn resources_come_in_the_order_of_their_change() {
+async fn sort_by_last_updated_orders_results() {
     static NOW: AtomicI64 = AtomicI64::new(0);
     let clock = || OffsetDateTime::UNIX_EPOCH + Duration::days(NOW.load(Ordering::Relaxed));
     let client = Client::over(Memory::new().with_clock(clock));
@@ -127,7 +127,7 @@ async fn resources_come_in_the_order_of_their_change() {
 }
 
 #[tokio::test]
-async fn less_of_a_resource_is_tagged_as_such() {
+async fn summary_and_elements_are_tagged_subsetted() {
     let client = Client::new();
     let device = json!({
         "resourceType": "Device", "id": "d", "model": "P9", "manufacturer": "Acme", "status": "active",

@@ -30,7 +30,7 @@ fn diagnostics(answer: &Response) -> String {
 }
 
 #[tokio::test]
-async fn patch_answers_with_the_resource_as_it_now_is() {
+async fn patch_returns_the_new_resource() {
     let client = client().await;
     let patch = r#"[{"op":"test","path":"/meta/versionId","value":"1"},
         {"op":"replace","path":"/measurementPeriod/repeat/period","value":2.50},
@@ -51,7 +51,7 @@ async fn patch_answers_with_the_resource_as_it_now_is() {
 }
 
 #[tokio::test]
-async fn prefer_decides_what_a_patch_answers() {
+async fn prefer_controls_patch_responses() {
     let client = client().await;
     let patch = r#"[{"op":"add","path":"/color","value":"red"}]"#;
     let answer = send(&client, "DeviceMetric/m", &[("Prefer", "return=minimal")], patch).await;
@@ -123,7 +123,7 @@ async fn refused_patch_changes_nothing_and_names_the_operation() {
 }
 
 #[tokio::test]
-async fn patch_of_what_is_not_there_or_of_another_form_is_refused() {
+async fn patch_of_a_missing_resource_or_wrong_type_is_refused() {
     let client = client().await;
     let patch = r#"[{"op":"add","path":"/color","value":"red"}]"#;
     assert_eq!(send(&client, "DeviceMetric/none", &[], patch).await.status, 404);
@@ -144,7 +144,7 @@ async fn patch_of_what_is_not_there_or_of_another_form_is_refused() {
 }
 
 #[tokio::test]
-async fn conditional_patch_changes_the_one_resource_that_is_meant() {
+async fn conditional_patch_changes_the_single_match() {
     let client = client().await;
     let mut other = metric();
     other["id"] = json!("n");
@@ -163,7 +163,7 @@ async fn conditional_patch_changes_the_one_resource_that_is_meant() {
 
 /// The verbs of a Bundle are those of the value set `http-verb`, in which STU3 has no PATCH.
 #[tokio::test]
-async fn bundle_takes_no_patch() {
+async fn patch_in_a_bundle_is_refused() {
     let client = client().await;
     for kind in ["batch", "transaction"] {
         let bundle = json!({"resourceType": "Bundle", "type": kind,
@@ -178,7 +178,7 @@ async fn bundle_takes_no_patch() {
 }
 
 #[tokio::test]
-async fn patched_resource_has_a_largest_size() {
+async fn patched_resource_size_is_limited() {
     let client = client().await;
     let client = Client(client.0.with_limits(Limits::default().with_patched_bytes(2_000).with_operations(3)));
     let long = "x".repeat(2_000);

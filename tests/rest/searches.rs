@@ -218,7 +218,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_search_finds_what_a_filter_over_everything_finds((kind, mut resources, queries, count) in case()) {
+    fn search_agrees_with_a_full_scan((kind, mut resources, queries, count) in case()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let client = Client::new();
@@ -269,7 +269,7 @@ async fn fleet() -> Client {
 }
 
 #[tokio::test]
-async fn what_goes_with_a_page_is_included_once_and_marked() {
+async fn included_resources_appear_once_and_are_marked() {
     let client = fleet().await;
     for (query, included) in [
         ("DeviceMetric?_include=DeviceMetric:source", &["d"][..]),
@@ -301,7 +301,7 @@ async fn what_goes_with_a_page_is_included_once_and_marked() {
 }
 
 #[tokio::test]
-async fn more_than_may_go_with_a_page_is_told() {
+async fn too_many_included_resources_are_reported() {
     let client = Client::new();
     client.put(&json!({"resourceType": "Device", "id": "d"})).await;
     for at in 0..1_001 {

@@ -110,7 +110,7 @@ async fn replaced(client: &Client, body: &Value) -> Vec<(&'static str, u16, Valu
 }
 
 #[tokio::test]
-async fn an_update_that_is_left_out_stays() {
+async fn omitted_update_is_kept() {
     let (client, _, update) = pump().await;
     let mut own = part("mds");
     own["extension"] = json!([{"url": "https://acme.example/hours", "valueDecimal": 7}]);
@@ -122,7 +122,7 @@ async fn an_update_that_is_left_out_stays() {
 }
 
 #[tokio::test]
-async fn an_update_that_is_not_known_is_refused_with_its_place() {
+async fn unknown_update_is_refused_with_its_path() {
     let (client, _, update) = pump().await;
     let mut own = now(&client, "mds").await;
     own["extension"].as_array_mut().unwrap().push(forged(IngestId(7)));
@@ -150,7 +150,7 @@ async fn an_update_that_is_not_known_is_refused_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_changed_copy_is_answered_with_the_true_update() {
+async fn changed_copy_of_an_update_is_corrected() {
     let (client, _, update) = pump().await;
     let mut own = part("mds");
     own["extension"] = json!([
@@ -168,7 +168,7 @@ async fn a_changed_copy_is_answered_with_the_true_update() {
 }
 
 #[tokio::test]
-async fn the_updates_keep_their_order_among_the_extensions_of_the_client() {
+async fn update_order_among_extensions_is_kept() {
     let (client, updates, first) = pump().await;
     let second = attach(&updates, "2.5.bin").await;
     let stored = of(&now(&client, "mds").await);
@@ -186,7 +186,7 @@ async fn the_updates_keep_their_order_among_the_extensions_of_the_client() {
 }
 
 #[tokio::test]
-async fn a_stale_copy_of_an_update_that_was_withdrawn_does_not_bring_it_back() {
+async fn stale_copy_does_not_restore_a_withdrawn_update() {
     let (client, updates, update) = pump().await;
     let own = now(&client, "mds").await;
     updates.withdraw(&tenant(), update.id, "biomed".parse().unwrap(), "recalled".parse().unwrap()).await.unwrap();
@@ -198,7 +198,7 @@ async fn a_stale_copy_of_an_update_that_was_withdrawn_does_not_bring_it_back() {
 }
 
 #[tokio::test]
-async fn the_address_of_an_update_is_refused_in_every_other_place() {
+async fn update_url_elsewhere_is_refused() {
     let (client, _, update) = pump().await;
     let ext = || forged(update.id);
     let other = |inner: Value| json!([{"url": "https://acme.example/x", "extension": [inner]}]);
@@ -244,7 +244,7 @@ async fn the_address_of_an_update_is_refused_in_every_other_place() {
 }
 
 #[tokio::test]
-async fn patch_neither_adds_changes_nor_removes_an_update() {
+async fn patch_cannot_change_updates() {
     let (client, updates, update) = pump().await;
     let kind = [("Content-Type", "application/json-patch+json")];
     let send = async |patch: Value| client.send("PATCH DeviceComponent/mds", &kind, &patch.to_string()).await;
@@ -281,7 +281,7 @@ async fn overwrite(client: &Client, body: &Value) {
 }
 
 #[tokio::test]
-async fn reference_that_the_ledger_does_not_know_is_not_shown() {
+async fn reference_unknown_to_the_ledger_is_hidden() {
     let (client, updates, update) = pump().await;
     client.put(&part("other")).await;
     let other = json!({"url": "https://acme.example/hours", "valueDecimal": 7.50});
@@ -346,7 +346,7 @@ async fn reference_that_the_ledger_does_not_know_is_not_shown() {
 }
 
 #[tokio::test]
-async fn changed_reference_is_shown_as_the_ledger_has_it() {
+async fn changed_reference_is_shown_from_the_ledger() {
     let memory = Arc::new(Memory::new());
     let (client, updates, update) = pump_in(memory.clone()).await;
     let mut body = part("mds");
@@ -393,7 +393,7 @@ impl KnownUpdates for Counting {
 }
 
 #[tokio::test]
-async fn service_is_asked_once_for_a_page_and_only_for_updates() {
+async fn updates_of_a_page_are_looked_up_once() {
     let (client, updates, _) = pump().await;
     for at in 0..20 {
         client.put(&part(&format!("part-{at}"))).await;
@@ -422,7 +422,7 @@ async fn service_is_asked_once_for_a_page_and_only_for_updates() {
 }
 
 #[tokio::test]
-async fn write_may_attach_exactly_what_the_ledger_is_about_to_attach() {
+async fn write_may_attach_only_the_pending_update() {
     let memory = Arc::new(Memory::new());
     let (client, updates, first) = pump_in(memory.clone()).await;
     let waiting = stored_upload(memory, &updates, "2.5.bin").await;
@@ -482,7 +482,7 @@ async fn stored_upload(memory: Arc<Memory>, updates: &Updates, name: &str) -> Av
 }
 
 #[tokio::test]
-async fn component_that_is_created_after_a_deletion_has_what_the_ledger_says() {
+async fn recreated_component_gets_its_updates() {
     let (client, updates, update) = pump().await;
     let own = now(&client, "mds").await;
     let delete = async || assert_eq!(client.send("DELETE DeviceComponent/mds", &[], "").await.status, 204);
@@ -506,7 +506,7 @@ async fn component_that_is_created_after_a_deletion_has_what_the_ledger_says() {
 }
 
 #[tokio::test]
-async fn without_a_ledger_only_what_is_stored_counts() {
+async fn without_a_ledger_stored_updates_count() {
     let (client, updates, update) = pump().await;
     let client = Client(Server::new(client.0.store().clone(), super::client::BASE));
     let own = now(&client, "mds").await;
@@ -574,7 +574,7 @@ impl ResourceStore for Attaching {
 }
 
 #[tokio::test]
-async fn an_update_that_is_attached_during_a_write_is_not_lost() {
+async fn update_attached_during_a_write_is_kept() {
     for (line, bundle) in [
         ("PUT DeviceComponent/mds", None),
         ("PUT DeviceComponent?identifier=urn:handle|mds", None),
@@ -611,7 +611,7 @@ async fn an_update_that_is_attached_during_a_write_is_not_lost() {
 }
 
 #[tokio::test]
-async fn a_request_with_many_unknown_updates_has_a_bounded_report() {
+async fn many_unknown_updates_give_a_bounded_report() {
     let (client, _, _) = pump().await;
     let mut own = part("mds");
     own["extension"] = (100..1_100).map(|id| forged(IngestId(id))).collect();
@@ -623,7 +623,7 @@ async fn a_request_with_many_unknown_updates_has_a_bounded_report() {
 }
 
 #[tokio::test]
-async fn contained_resource_that_only_a_replaced_update_refers_to_is_refused() {
+async fn contained_resource_of_a_replaced_update_is_refused() {
     let (client, _, update) = pump().await;
     let mut component = part("mds");
     component["contained"] = json!([{"resourceType": "Device", "id": "x"}]);

@@ -106,7 +106,7 @@ async fn transaction_reference_to_a_wrong_type_is_refused() {
 }
 
 #[tokio::test]
-async fn rules_of_the_caller_refuse_what_clients_send() {
+async fn custom_rules_refuse_client_writes() {
     let (client, _) = counting();
     let bad = json!({"resourceType": "Device", "id": "pump", "model": "bad"});
     assert_eq!(client.refused("PUT Device/pump", &[], &bad.to_string(), 400).await, ["counted"]);
@@ -123,7 +123,7 @@ async fn rules_of_the_caller_refuse_what_clients_send() {
 }
 
 #[tokio::test]
-async fn any_valid_resource_can_be_put() {
+async fn put_accepts_any_valid_resource() {
     let store = TenantResources::new(Arc::new(Memory::new()), "ward".parse().unwrap());
     for document in [
         json!({"resourceType": "Device", "id": "pump", "meta": {"versionId": "9", "lastUpdated": "2017-01-01T00:00:00Z"}}),

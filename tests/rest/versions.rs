@@ -54,7 +54,7 @@ fn converted(version: Version, stu3: &[u8]) -> Value {
 }
 
 #[tokio::test]
-async fn reads_answer_in_the_version_that_is_asked_for() {
+async fn read_returns_the_requested_fhir_version() {
     let client = ward().await;
     for (version, mime) in OTHERS {
         for path in ["Device/pump", "DeviceComponent/vmd", "DeviceMetric/flow", "DeviceMetric/flow/_history/1"] {
@@ -74,7 +74,7 @@ async fn reads_answer_in_the_version_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn version_that_is_not_known_is_refused() {
+async fn unknown_fhir_version_is_refused() {
     let client = ward().await;
     for wanted in ["application/fhir+json; fhirVersion=1.0", "application/fhir+xml; fhirVersion=4.0"] {
         let answer = send(&client.0, "GET Device/pump", &[("Accept", wanted)], "").await;
@@ -89,7 +89,7 @@ async fn version_that_is_not_known_is_refused() {
 }
 
 #[tokio::test]
-async fn known_version_is_not_sent_again_in_any_version_of_fhir() {
+async fn not_modified_works_in_every_fhir_version() {
     let client = ward().await;
     let asked = [("Accept", R4), ("If-None-Match", "W/\"1\"")];
     let answer = send(&client.0, "GET DeviceComponent/mds", &asked, "").await;
@@ -99,7 +99,7 @@ async fn known_version_is_not_sent_again_in_any_version_of_fhir() {
 }
 
 #[tokio::test]
-async fn component_is_read_at_the_address_of_a_device() {
+async fn component_is_readable_as_a_device() {
     let client = ward().await;
     for path in ["vmd", "vmd/_history/1"] {
         let own = send(&client.0, &format!("GET DeviceComponent/{path}"), &[("Accept", R4)], "").await;
@@ -129,7 +129,7 @@ fn same_page(version: Version, page: &Response, stu3: &Response) -> Value {
 }
 
 #[tokio::test]
-async fn search_answers_in_the_version_and_its_links_keep_it() {
+async fn search_returns_and_links_the_fhir_version() {
     let client = ward().await;
     let url = "DeviceComponent?_count=1&_include=DeviceComponent:source&_revinclude=DeviceMetric:parent";
     for (version, mime) in OTHERS {
@@ -161,7 +161,7 @@ async fn search_answers_in_the_version_and_its_links_keep_it() {
 }
 
 #[tokio::test]
-async fn history_answers_in_the_version_with_what_that_requires() {
+async fn history_has_the_elements_of_the_fhir_version() {
     let client = ward().await;
     client.send("DELETE DeviceComponent/vmd", &[], "").await;
     let answer = send(&client.0, "GET Device/vmd/_history?_count=1", &[("Accept", R4)], "").await;
@@ -178,7 +178,7 @@ async fn history_answers_in_the_version_with_what_that_requires() {
 }
 
 #[tokio::test]
-async fn elements_are_named_as_in_the_version() {
+async fn elements_parameter_uses_names_of_the_fhir_version() {
     let client = ward().await;
     let answer = send(&client.0, "GET Device?_elements=modelNumber", &[("Accept", R4)], "").await;
     let resource = &json(&answer)["entry"][0]["resource"];
@@ -190,7 +190,7 @@ async fn elements_are_named_as_in_the_version() {
 }
 
 #[tokio::test]
-async fn resource_that_cannot_be_shown_without_loss_is_told_and_not_shown() {
+async fn unconvertible_resource_is_reported_and_not_shown() {
     let client = ward().await;
     client
         .put(&json!({"resourceType": "Device", "id": "odd",
@@ -219,7 +219,7 @@ async fn resource_that_cannot_be_shown_without_loss_is_told_and_not_shown() {
 }
 
 #[tokio::test]
-async fn what_is_read_in_a_version_is_written_in_it() {
+async fn resource_read_in_a_fhir_version_can_be_written() {
     for (version, mime) in OTHERS {
         let client = ward().await;
         for path in ["Device/pump", "DeviceComponent/mds", "DeviceMetric/flow"] {
@@ -250,7 +250,7 @@ async fn what_is_read_in_a_version_is_written_in_it() {
 }
 
 #[tokio::test]
-async fn resource_of_an_ehr_is_created_and_goes_out_as_it_came() {
+async fn ehr_resource_round_trips() {
     let client = Client::new();
     let r4 = json!({"resourceType": "Device", "deviceName": [{"name": "a", "type": "model-name"}],
         "identifier": [{"system": "urn:s", "value": "9"}], "serialNumber": "S1", "property": [{"type": {"text": "p"}}]});
@@ -287,7 +287,7 @@ fn marked_in(version: Version, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn component_is_written_as_a_device_that_says_so() {
+async fn component_is_written_as_a_tagged_device() {
     let client = Client::new();
     let headers = [("Content-Type", R4)];
     let answer = send(&client.0, "PUT Device/a", &headers, &marked("a").to_string()).await;
@@ -319,7 +319,7 @@ async fn component_is_written_as_a_device_that_says_so() {
 }
 
 #[tokio::test]
-async fn faulty_document_of_a_version_is_refused_with_its_places() {
+async fn fault_in_another_fhir_version_has_its_path() {
     let client = Client::new();
     let headers = [("Content-Type", R4)];
     for (body, status, rule, place) in [
@@ -355,7 +355,7 @@ async fn faulty_document_of_a_version_is_refused_with_its_places() {
 }
 
 #[tokio::test]
-async fn document_of_another_version_without_the_parameter_is_told_of_it() {
+async fn undeclared_fhir_version_is_reported() {
     let client = Client::new();
     let body = r#"{"resourceType":"Device","id":"a","modelNumber":"1","udiCarrier":[]}"#;
     let answer = send(&client.0, "PUT Device/a", &[("Content-Type", "application/fhir+json")], body).await;
@@ -365,7 +365,7 @@ async fn document_of_another_version_without_the_parameter_is_told_of_it() {
 }
 
 #[tokio::test]
-async fn update_survives_every_write_of_a_client_of_another_version() {
+async fn update_survives_writes_in_other_fhir_versions() {
     for (version, mime) in OTHERS {
         let (client, _, update) = pump().await;
         let shown = send(&client.0, "GET DeviceComponent/mds", &[("Accept", mime)], "").await;
@@ -415,7 +415,7 @@ async fn update_survives_every_write_of_a_client_of_another_version() {
 }
 
 #[tokio::test]
-async fn bundles_of_a_version_are_carried_out_and_answered_in_it() {
+async fn bundle_is_processed_in_its_fhir_version() {
     for (version, mime) in OTHERS {
         let client = ward().await;
         let device = |id: &str| {
@@ -478,7 +478,7 @@ async fn bundles_of_a_version_are_carried_out_and_answered_in_it() {
 }
 
 #[tokio::test]
-async fn faulty_entry_of_a_batch_of_a_version_is_refused_alone() {
+async fn faulty_batch_entry_in_a_fhir_version_fails_alone() {
     let client = Client::new();
     let entry = |resource: Value| {
         let url = format!("Device/{}", resource["id"].as_str().unwrap());
@@ -504,7 +504,7 @@ async fn faulty_entry_of_a_batch_of_a_version_is_refused_alone() {
 }
 
 #[tokio::test]
-async fn patch_is_for_the_resource_as_the_client_reads_it() {
+async fn patch_applies_to_the_requested_fhir_version() {
     let client = ward().await;
     let patch = r#"[{"op":"replace","path":"/modelNumber","value":"P10"}]"#;
     let typed = |kind: &'static str, accept: &'static str| [("Content-Type", kind), ("Accept", accept)];
@@ -526,7 +526,7 @@ async fn patch_is_for_the_resource_as_the_client_reads_it() {
 }
 
 #[tokio::test]
-async fn statement_says_which_versions_there_are() {
+async fn statement_lists_the_fhir_versions() {
     let client = Client::new();
     let stu3 = json(&client.get("metadata").await);
     for (version, mime) in OTHERS {
@@ -546,7 +546,7 @@ async fn statement_says_which_versions_there_are() {
 }
 
 #[tokio::test]
-async fn ids_with_a_prefix_keep_components_and_devices_apart() {
+async fn id_prefix_separates_components_from_devices() {
     let store: Arc<dyn ResourceStore> = Arc::new(Memory::new());
     let options = Options::default().ids(Ids::Prefix("dc-".to_owned()));
     let server = Server::new(TenantResources::new(store, "ward".parse().unwrap()), BASE).with_conversion(options);

@@ -60,7 +60,7 @@ fn report(memory: &Memory, versions: &[(&str, &str)]) {
 }
 
 #[test]
-fn other_bytes_of_a_version_need_leave_to_replace() {
+fn replacing_the_bytes_of_a_version_needs_permission() {
     let (memory, service) = fleet();
     let first = receive(&service, versioned("2.4"), firmware()).unwrap();
     // The same bytes are the same update of the same version.
@@ -97,7 +97,7 @@ fn other_bytes_of_a_version_need_leave_to_replace() {
 }
 
 #[test]
-fn bytes_attached_before_versions_had_records_count_too() {
+fn versions_attached_before_version_records_count() {
     let (memory, service) = fleet();
     receive(&service, versioned("2.4"), firmware()).unwrap();
     let folder = LedgerKey::new("version").unwrap();
@@ -139,7 +139,7 @@ fn of_two_uploads_of_a_version_one_wins() {
 }
 
 #[test]
-fn a_version_stands_for_its_bytes_after_a_crash_at_any_point() {
+fn version_claim_survives_any_crash() {
     let tenant = ours();
     for polls in 0.. {
         let (double, service) = double();
@@ -159,7 +159,7 @@ fn a_version_stands_for_its_bytes_after_a_crash_at_any_point() {
 }
 
 #[test]
-fn an_upload_without_a_number_does_not_follow_one_that_has_one() {
+fn unnumbered_upload_cannot_follow_a_numbered_one() {
     let (memory, service) = fleet();
     receive(&service, to_ecg(), firmware()).unwrap();
     receive(&service, numbered(6), software()).unwrap();
@@ -174,7 +174,7 @@ fn an_upload_without_a_number_does_not_follow_one_that_has_one() {
 }
 
 #[test]
-fn an_upload_without_a_number_is_not_attached_after_one_that_came_meanwhile() {
+fn unnumbered_upload_loses_to_a_concurrent_numbered_one() {
     let tenant = ours();
     for early in 0.. {
         let (double, one) = used();
@@ -198,7 +198,7 @@ fn an_upload_without_a_number_is_not_attached_after_one_that_came_meanwhile() {
 }
 
 #[test]
-fn a_version_below_the_reported_one_needs_leave_and_a_reason() {
+fn version_below_reported_needs_permission_and_reason() {
     let (memory, service) = fleet();
     report(&memory, &[("software", "1.10.0"), ("firmware", "3.0.0")]);
     let refused = refusal(receive(&service, versioned("1.9.0"), firmware()));
@@ -232,7 +232,7 @@ fn a_version_below_the_reported_one_needs_leave_and_a_reason() {
 }
 
 #[test]
-fn what_the_device_reports_while_the_bytes_come_counts() {
+fn version_reported_during_the_upload_counts() {
     let tenant = ours();
     for polls in 0.. {
         let (double, service) = used();
@@ -252,7 +252,7 @@ fn what_the_device_reports_while_the_bytes_come_counts() {
 }
 
 #[test]
-fn a_number_that_was_too_high_has_an_audited_way_back() {
+fn too_high_sequence_number_can_be_lowered_with_audit() {
     let (_, service) = fleet();
     let refused = receive(&service, numbered(u64::MAX), firmware());
     assert_eq!(
@@ -296,7 +296,7 @@ fn a_number_that_was_too_high_has_an_audited_way_back() {
 }
 
 #[test]
-fn a_number_is_not_lowered_under_an_upload_on_its_way() {
+fn sequence_number_is_not_lowered_during_an_upload() {
     let tenant = ours();
     let mut met = 0;
     for polls in 0.. {
@@ -327,7 +327,7 @@ fn a_number_is_not_lowered_under_an_upload_on_its_way() {
 }
 
 #[test]
-fn a_declared_scheme_is_kept_to() {
+fn declared_version_scheme_is_enforced() {
     let (_, service) = fleet();
     let wrong = Submission { scheme: Some(VersionScheme::Semver), ..versioned("2.4") };
     assert_eq!(
@@ -337,7 +337,7 @@ fn a_declared_scheme_is_kept_to() {
 }
 
 #[test]
-fn a_key_goes_with_the_same_question_whoever_asks() {
+fn idempotency_key_is_independent_of_the_actor() {
     let (_, service) = fleet();
     let by = |name: &str| Submission { sender: Some(name.parse().unwrap()), ..keyed("k") };
     receive(&service, by("ward/one"), firmware()).unwrap();

@@ -32,7 +32,7 @@ fn update_under_another_base_is_superseded_and_withdrawn() {
 }
 
 #[test]
-fn extension_of_a_vendor_with_the_same_name_is_left_alone() {
+fn vendor_extension_with_the_same_name_is_kept() {
     let (memory, service) = fleet();
     let (mut component, version) = read(&memory, "ecg");
     let vendor = "https://vendor.example/StructureDefinition/available-update";

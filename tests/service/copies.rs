@@ -88,7 +88,7 @@ fn doctor() -> ActorId {
 }
 
 #[test]
-fn the_same_bytes_for_three_thousand_components_cost_each_upload_the_same_and_leave_nothing() {
+fn same_bytes_for_3000_components_cost_constant_time() {
     const UPLOADS: usize = 3_000;
     let (memory, ledger, service) = rollout(UPLOADS);
     let (mut ids, mut most) = (Vec::new(), (0, 0));
@@ -115,7 +115,7 @@ fn the_same_bytes_for_three_thousand_components_cost_each_upload_the_same_and_le
 }
 
 #[test]
-fn each_copy_is_swept_scrubbed_and_told_of_by_itself() {
+fn each_copy_is_swept_and_scrubbed_alone() {
     let (memory, _, service) = rollout(3);
     let service = service.with_uploads_per_copy(1);
     let ids: Vec<_> = (0..3).map(|at| upload(&service, at).id).collect();
@@ -137,7 +137,7 @@ fn each_copy_is_swept_scrubbed_and_told_of_by_itself() {
 }
 
 #[test]
-fn a_pin_keeps_one_of_the_copies_until_it_is_lifted() {
+fn pin_keeps_one_copy_until_unpinned() {
     let (memory, _, service) = rollout(3);
     let service = service.with_uploads_per_copy(1);
     let (digest, case) = (Sha256::of(b"firmware"), Holder::LegalHold("case-7".parse().unwrap()));

@@ -92,7 +92,7 @@ fn flip(bytes: &mut Vec<u8>) {
 }
 
 #[test]
-fn a_file_that_was_cut_is_refused_at_opening() {
+fn truncated_file_is_refused_on_open() {
     let place = Place::new("cut");
     let key = place.key(&place.receive(to_ecg()));
     assert_eq!(place.download(&key, None).unwrap(), "firmware");
@@ -106,7 +106,7 @@ fn a_file_that_was_cut_is_refused_at_opening() {
 }
 
 #[test]
-fn a_file_with_one_byte_changed_never_comes_whole() {
+fn changed_byte_breaks_off_the_read() {
     let place = Place::new("flip");
     let key = place.key(&place.receive(to_ecg()));
     place.damage(&key, flip);
@@ -130,7 +130,7 @@ fn a_file_with_one_byte_changed_never_comes_whole() {
 }
 
 #[test]
-fn a_scrub_marks_what_is_damaged_and_clears_what_is_whole() {
+fn scrub_marks_damaged_and_clears_intact_files() {
     let place = Place::new("scrub");
     let key = place.key(&place.receive(to_ecg()));
     place.damage(&key, flip);
@@ -145,7 +145,7 @@ fn a_scrub_marks_what_is_damaged_and_clears_what_is_whole() {
 }
 
 #[test]
-fn the_same_upload_sent_again_replaces_a_damaged_file() {
+fn resent_upload_replaces_a_damaged_file() {
     let place = Place::new("again");
     let first = place.receive(keyed("k"));
     let key = place.key(&first);
@@ -168,7 +168,7 @@ fn the_same_upload_sent_again_replaces_a_damaged_file() {
 }
 
 #[test]
-fn another_upload_of_the_same_bytes_replaces_a_damaged_file_too() {
+fn other_upload_of_same_bytes_replaces_a_damaged_file() {
     let place = Place::new("other");
     let first = place.receive(to_ecg());
     let key = place.key(&first);
@@ -187,7 +187,7 @@ fn another_upload_of_the_same_bytes_replaces_a_damaged_file_too() {
 }
 
 #[test]
-fn a_damaged_file_waits_until_its_bytes_come() {
+fn damaged_file_waits_for_its_bytes() {
     let place = Place::new("waits");
     let key = place.key(&place.receive(to_ecg()));
     place.damage(&key, cut);
@@ -197,7 +197,7 @@ fn a_damaged_file_waits_until_its_bytes_come() {
 }
 
 #[test]
-fn a_scrub_waits_after_each_chunk_by_its_size() {
+fn scrub_delay_follows_the_chunk_size() {
     let place = Place::new("pace");
     place.receive(to_ecg());
     let told = std::sync::Mutex::new(Vec::new());
@@ -214,7 +214,7 @@ fn a_scrub_waits_after_each_chunk_by_its_size() {
 }
 
 #[test]
-fn damaged_files_are_listed_until_they_are_replaced() {
+fn damaged_files_are_listed_until_replaced() {
     let place = Place::new("listed");
     let list = || block_on(place.service.damaged_files(&ours(), NonZeroU32::MAX, None)).unwrap().items;
     let key = place.key(&place.receive(keyed("k")));

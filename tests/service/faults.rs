@@ -33,7 +33,7 @@ fn scribble(memory: &Memory, note: u64) {
 }
 
 #[test]
-fn a_file_that_breaks_off_leaves_nothing_and_can_be_sent_again() {
+fn broken_upload_leaves_nothing_and_can_be_resent() {
     let (memory, service) = fleet();
     let broken = || stream::try_chunks([Ok("firm".into()), Err(StoreError::Backend { source: "reset".into() })]);
     let refused = receive(&service, keyed("k"), broken()).unwrap_err();
@@ -46,7 +46,7 @@ fn a_file_that_breaks_off_leaves_nothing_and_can_be_sent_again() {
 }
 
 #[test]
-fn a_write_between_read_and_write_is_kept_and_the_update_attached_after_it() {
+fn concurrent_component_write_is_kept() {
     let (double, service) = double();
     let mut left = 3;
     *double.meddle.lock().unwrap() = Some(Box::new(move |memory| {
@@ -62,7 +62,7 @@ fn a_write_between_read_and_write_is_kept_and_the_update_attached_after_it() {
 }
 
 #[test]
-fn a_number_that_was_accepted_for_an_upload_that_came_to_nothing_is_accepted_for_the_next() {
+fn sequence_number_of_a_failed_upload_is_reusable() {
     let (double, service) = double();
     let service = service.with_max_attempts(2);
     let numbered = |key: &str| Submission { sequence: Some(42), ..keyed(key) };
@@ -88,7 +88,7 @@ fn a_number_that_was_accepted_for_an_upload_that_came_to_nothing_is_accepted_for
 }
 
 #[test]
-fn of_two_calls_for_one_upload_none_acknowledges_what_the_other_gives_up() {
+fn concurrent_calls_agree_on_the_outcome() {
     let (tenant, mut acknowledged, mut given_up) = (ours(), 0, 0);
     for early in 0.. {
         let mut is_over = false;
@@ -126,7 +126,7 @@ fn of_two_calls_for_one_upload_none_acknowledges_what_the_other_gives_up() {
 }
 
 #[test]
-fn a_call_dropped_while_a_number_is_passed_on_leaves_it_to_the_next() {
+fn dropped_call_leaves_the_sequence_number_to_the_next() {
     let numbered = || Submission { sequence: Some(42), ..keyed("k") };
     for polls in 0.. {
         let (double, service) = double();
@@ -150,7 +150,7 @@ fn a_call_dropped_while_a_number_is_passed_on_leaves_it_to_the_next() {
 }
 
 #[test]
-fn a_component_that_always_changes_ends_the_attempts_and_the_key_goes_on() {
+fn contended_component_ends_attempts_until_resent() {
     let (double, service) = double();
     let service = service.with_max_attempts(4);
     let count = AtomicU64::new(0);
@@ -166,7 +166,7 @@ fn a_component_that_always_changes_ends_the_attempts_and_the_key_goes_on() {
 }
 
 #[test]
-fn a_target_that_is_lost_meanwhile_is_a_refusal_and_never_the_next_best() {
+fn target_lost_during_the_upload_is_refused() {
     let (double, service) = double();
     *double.meddle.lock().unwrap() = Some(Box::new(|memory| {
         // Another VMD without a parent comes up, of the same kind as the one that was meant.
@@ -184,7 +184,7 @@ fn a_target_that_is_lost_meanwhile_is_a_refusal_and_never_the_next_best() {
 }
 
 #[test]
-fn a_lost_answer_attaches_once() {
+fn lost_response_attaches_once() {
     for fates in [vec![Fate::Lost], vec![Fate::Dropped], vec![Fate::Lost, Fate::Dropped, Fate::Dropped]] {
         let (double, service) = double();
         *double.commits.lock().unwrap() = fates;
@@ -195,7 +195,7 @@ fn a_lost_answer_attaches_once() {
 }
 
 #[test]
-fn an_outcome_that_stays_unknown_is_said_so_and_found_out_by_the_key() {
+fn unknown_outcome_is_reported_and_resolved_by_key() {
     for fate in [Fate::Lost, Fate::Dropped] {
         let (double, service) = double();
         *double.commits.lock().unwrap() = vec![Fate::Dropped, Fate::Dropped, Fate::Dropped];
@@ -209,7 +209,7 @@ fn an_outcome_that_stays_unknown_is_said_so_and_found_out_by_the_key() {
 }
 
 #[test]
-fn a_ledger_that_loses_answers_makes_no_second_upload() {
+fn lossy_ledger_creates_no_second_upload() {
     for at in 0..3 {
         for fate in [Fate::Lost, Fate::Dropped, Fate::Refused] {
             let (double, service) = double();
@@ -227,7 +227,7 @@ fn a_ledger_that_loses_answers_makes_no_second_upload() {
 }
 
 #[test]
-fn a_record_whose_writing_was_not_acknowledged_is_known_again() {
+fn unacknowledged_record_is_recognised() {
     let (double, service) = double();
     let count = AtomicU64::new(0);
     let service = service.with_ids(move || IngestId(count.fetch_add(1, Ordering::Relaxed).into()));
@@ -236,7 +236,7 @@ fn a_record_whose_writing_was_not_acknowledged_is_known_again() {
 }
 
 #[test]
-fn the_record_says_how_an_upload_ended() {
+fn record_states_how_an_upload_ended() {
     let (memory, service) = fleet();
     let refused = receive(&service.clone().with_max_size(7), keyed("k"), firmware());
     assert!(refused.is_err());
@@ -253,7 +253,7 @@ fn the_record_says_how_an_upload_ended() {
 
 /// The call died between the component and the record, and the target means another component by now.
 #[test]
-fn a_reference_is_found_in_the_component_that_has_it_and_not_written_to_another() {
+fn reference_is_not_written_to_another_component() {
     let vmd = || Submission { target: Selector::Level(Level::Vmd), ..keyed("k") };
     for polls in 0.. {
         let (double, service) = double();
@@ -280,7 +280,7 @@ fn a_reference_is_found_in_the_component_that_has_it_and_not_written_to_another(
 }
 
 #[test]
-fn a_store_that_refuses_leaves_the_upload_to_the_next_call() {
+fn refused_write_leaves_the_upload_to_the_next_call() {
     let (double, service) = double();
     *double.commits.lock().unwrap() = vec![Fate::Refused];
     let refused = receive(&service, keyed("k"), firmware()).unwrap_err();
@@ -289,7 +289,7 @@ fn a_store_that_refuses_leaves_the_upload_to_the_next_call() {
 }
 
 #[test]
-fn a_call_dropped_at_any_point_leaves_old_or_new_and_is_taken_up_once() {
+fn call_dropped_at_any_point_is_resumed_once() {
     let mut ended = false;
     for polls in 0.. {
         let (double, service) = double();
@@ -316,7 +316,7 @@ fn a_call_dropped_at_any_point_leaves_old_or_new_and_is_taken_up_once() {
 
 /// Another process withdraws the upload while the call sleeps.
 #[test]
-fn an_upload_that_is_withdrawn_meanwhile_is_not_attached_by_a_call_that_slept() {
+fn upload_withdrawn_meanwhile_is_not_attached() {
     let mut withdrawn_while_stored = 0;
     for polls in 0..200 {
         let (double, service) = double();
@@ -349,7 +349,7 @@ fn an_upload_that_is_withdrawn_meanwhile_is_not_attached_by_a_call_that_slept() 
 }
 
 #[test]
-fn uploads_to_one_component_at_one_time_are_all_attached() {
+fn concurrent_uploads_to_one_component_all_attach() {
     let (memory, service) = fleet();
     let service = service.with_keep_superseded(8);
     let texts = ["a", "b", "c", "d", "e", "f", "g", "h"];
@@ -371,7 +371,7 @@ fn uploads_to_one_component_at_one_time_are_all_attached() {
 }
 
 #[test]
-fn calls_with_one_key_at_one_time_attach_once() {
+fn concurrent_calls_with_one_key_attach_once() {
     for _ in 0..20 {
         let (double, service) = double();
         let answers: Vec<_> = thread::scope(|scope| {
@@ -385,7 +385,7 @@ fn calls_with_one_key_at_one_time_attach_once() {
 }
 
 #[test]
-fn of_calls_with_one_key_and_other_bytes_one_counts() {
+fn concurrent_calls_with_other_bytes_one_wins() {
     for _ in 0..20 {
         let (double, service) = double();
         let counted: usize = thread::scope(|scope| {
@@ -402,7 +402,7 @@ fn of_calls_with_one_key_and_other_bytes_one_counts() {
 }
 
 #[test]
-fn upload_without_an_id_comes_to_nothing() {
+fn upload_without_an_id_fails() {
     struct Dry;
 
     impl fhir_devices::service::Ids for Dry {

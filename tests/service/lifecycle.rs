@@ -52,7 +52,7 @@ fn ledger(memory: &Memory) -> Vec<String> {
 }
 
 #[test]
-fn a_withdrawn_update_is_shown_until_its_retention_ends() {
+fn withdrawn_update_is_shown_for_its_retention() {
     use UpdateStatus::{Superseded, Withdrawn};
     let (memory, service, clock) = timed();
     let (first, second) = (send(&service, "firmware"), send(&service, "software"));
@@ -72,7 +72,7 @@ fn a_withdrawn_update_is_shown_until_its_retention_ends() {
 }
 
 #[test]
-fn an_update_withdrawn_with_its_component_deleted_ends() {
+fn withdrawal_ends_if_the_component_is_deleted() {
     let (memory, service, clock) = timed();
     let (shown, unshown) = (send(&service, "firmware"), send(&service, "software"));
     withdraw(&service, shown);
@@ -87,7 +87,7 @@ fn an_update_withdrawn_with_its_component_deleted_ends() {
 }
 
 #[test]
-fn a_predecessor_is_made_current_again_and_the_call_is_recorded() {
+fn make_current_is_recorded() {
     use UpdateStatus::{Current, Superseded};
     let (memory, service, _) = timed();
     let mut first = to_ecg();
@@ -125,7 +125,7 @@ fn a_predecessor_is_made_current_again_and_the_call_is_recorded() {
 }
 
 #[test]
-fn a_predecessor_is_made_current_after_a_withdrawal() {
+fn make_current_after_a_withdrawal() {
     use UpdateStatus::{Current, Withdrawn};
     let (memory, service, _) = timed();
     let (first, second) = (send(&service, "firmware"), send(&service, "software"));
@@ -138,7 +138,7 @@ fn a_predecessor_is_made_current_after_a_withdrawal() {
 }
 
 #[test]
-fn an_update_that_its_component_lost_is_not_made_current() {
+fn make_current_fails_for_a_lost_update() {
     let (memory, service, _) = timed();
     let (first, _) = (send(&service, "firmware"), send(&service, "software"));
     let (mut component, version) = read(&memory, "ecg");
@@ -151,7 +151,7 @@ fn an_update_that_its_component_lost_is_not_made_current() {
 }
 
 #[test]
-fn an_attachment_keeps_as_many_superseded_updates_as_it_should() {
+fn attach_keeps_the_configured_superseded_updates() {
     for keep in [1, 3, 5] {
         let (memory, service, _) = timed();
         let service = service.with_keep_superseded(keep);
@@ -170,7 +170,7 @@ fn an_attachment_keeps_as_many_superseded_updates_as_it_should() {
 }
 
 #[test]
-fn a_component_with_many_superseded_updates_shrinks() {
+fn superseded_updates_are_reduced_to_the_limit() {
     let (memory, service, _) = timed();
     let many = service.clone().with_keep_superseded(100);
     for text in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"] {
@@ -184,7 +184,7 @@ fn a_component_with_many_superseded_updates_shrinks() {
 }
 
 #[test]
-fn aborted_uploads_leave_nothing_but_audit_records() {
+fn aborted_upload_leaves_only_audit_records() {
     let (memory, service, clock) = timed();
     for n in 0..40 {
         let broken = stream::try_chunks([Ok(Bytes::from_static(b"firm")), Err(StoreError::invalid("reset"))]);
@@ -211,7 +211,7 @@ fn aborted_uploads_leave_nothing_but_audit_records() {
 }
 
 #[test]
-fn an_upload_that_was_attached_leaves_nothing_when_its_time_is_over() {
+fn expired_upload_leaves_nothing() {
     let (memory, service, clock) = timed();
     let id = receive(&service, keyed("k"), firmware()).unwrap().update.id;
     withdraw(&service, id);
@@ -246,7 +246,7 @@ fn cost(calls: &[Call]) -> Cost {
 }
 
 #[test]
-fn the_thousandth_upload_to_a_component_costs_what_the_tenth_does() {
+fn upload_cost_is_independent_of_earlier_uploads() {
     let memory = Arc::new(Memory::new());
     fill(&*memory);
     let recording = Arc::new(Recording::new(memory.clone()));

@@ -23,7 +23,7 @@ pub(super) fn state(service: &Service<Memory>, id: IngestId) -> State {
 }
 
 #[test]
-fn a_key_does_not_bring_back_what_was_withdrawn() {
+fn resent_key_does_not_restore_a_withdrawn_update() {
     let (memory, service) = fleet();
     let first = receive(&service, keyed("k"), firmware()).unwrap();
     assert!(matches!(withdraw(&service, first.update.id), State::Withdrawn { released: true, .. }));
@@ -35,7 +35,7 @@ fn a_key_does_not_bring_back_what_was_withdrawn() {
 }
 
 #[test]
-fn a_key_does_not_bring_back_what_was_retired() {
+fn resent_key_does_not_restore_a_retired_update() {
     let (memory, service) = fleet();
     let first = receive(&service, keyed("k"), firmware()).unwrap();
     let second = receive(&service, to_ecg(), stream::once("software")).unwrap();
@@ -63,7 +63,7 @@ fn half_attached() -> (Arc<Memory>, Service<Memory>, IngestId) {
 }
 
 #[test]
-fn an_upload_that_is_superseded_before_it_is_marked_is_marked_by_the_later_one() {
+fn later_upload_marks_the_superseded_one() {
     let (_, service, first) = half_attached();
     let second = receive(&service, to_ecg(), stream::once("software")).unwrap().update.id;
     let State::Superseded { version, by, .. } = state(&service, first) else { panic!("{:?}", state(&service, first)) };
@@ -74,7 +74,7 @@ fn an_upload_that_is_superseded_before_it_is_marked_is_marked_by_the_later_one()
 }
 
 #[test]
-fn what_an_upload_superseded_is_marked_before_its_reference_is_taken_out() {
+fn superseded_update_is_marked_before_removal() {
     let (memory, service) = fleet();
     let first = receive(&service, to_ecg(), stream::once("software")).unwrap().update.id;
     for polls in 0.. {
@@ -91,7 +91,7 @@ fn what_an_upload_superseded_is_marked_before_its_reference_is_taken_out() {
 }
 
 #[test]
-fn what_may_have_been_written_is_not_said_to_be_unwritten() {
+fn possible_write_is_not_reported_as_unwritten() {
     let (memory, service) = fleet();
     let id = receive(&service, to_ecg(), firmware()).unwrap().update.id;
     // The record, the end of the chain, the write, its place in the chain, the end again.
@@ -108,7 +108,7 @@ fn what_may_have_been_written_is_not_said_to_be_unwritten() {
 }
 
 #[test]
-fn wherever_the_stores_go_away_an_error_tells_whether_there_may_be_a_reference_and_the_key_finds_out() {
+fn store_loss_at_any_call_reports_possible_effects() {
     let mut referred = 0;
     for from in 0.. {
         let (memory, service) = fleet();
@@ -127,7 +127,7 @@ fn wherever_the_stores_go_away_an_error_tells_whether_there_may_be_a_reference_a
 }
 
 #[test]
-fn bytes_that_have_not_come_cannot_be_pinned() {
+fn missing_bytes_cannot_be_pinned() {
     let mut refused = 0;
     for polls in 0.. {
         let (memory, service) = fleet();
@@ -149,7 +149,7 @@ fn bytes_that_have_not_come_cannot_be_pinned() {
 }
 
 #[test]
-fn an_upload_that_a_recovery_overtakes_is_new_all_the_same() {
+fn upload_finished_by_recovery_is_reported_new() {
     let mut overtaken = 0;
     for polls in 0.. {
         let (memory, service) = fleet();

@@ -22,7 +22,7 @@ fn absolute(base: &str) -> (Arc<Memory>, Service<Memory>) {
 }
 
 #[test]
-fn own_absolute_source_is_found_by_search_and_service() {
+fn own_absolute_source_is_found() {
     for base in [BASE, "http://UPDATES.example:80/st-mary/fhir", "https://updates.example/st-m%61ry/fhir/"] {
         let (memory, service) = absolute(base);
         let received = receive(&service, submission(Selector::Level(Level::Channel)), firmware()).unwrap();
@@ -48,7 +48,7 @@ fn own_absolute_source_is_found_by_search_and_service() {
 }
 
 #[test]
-fn absolute_source_at_another_service_is_not_ours() {
+fn absolute_source_of_another_service_is_foreign() {
     for base in ["https://updates.example/icu/fhir", "https://other.example/st-mary/fhir"] {
         let (memory, service) = absolute(base);
         let refused = receive(&service, submission(Selector::Level(Level::Channel)), firmware());
@@ -60,7 +60,7 @@ fn absolute_source_at_another_service_is_not_ours() {
 }
 
 #[test]
-fn child_of_an_absolute_parent_with_a_foreign_source_is_no_target() {
+fn child_with_a_foreign_source_is_not_a_target() {
     let (memory, service) = absolute(BASE);
     let (mut lead, version) = read(&memory, "lead-1");
     lead.source.as_mut().unwrap().reference.as_mut().unwrap().value =

@@ -77,7 +77,7 @@ fn snapshot(of: &Memory) -> Arc<Memory> {
 }
 
 #[test]
-fn store_and_ledger_get_a_common_id_at_first_use() {
+fn store_and_ledger_are_paired_at_first_use() {
     let (place, ledger) = (Place::new(), ledger());
     let service = place.service(&ledger);
     receive(&service, to_ecg(), firmware()).unwrap();
@@ -88,7 +88,7 @@ fn store_and_ledger_get_a_common_id_at_first_use() {
 }
 
 #[test]
-fn a_lost_ledger_deletes_nothing_and_takes_nothing() {
+fn lost_ledger_deletes_and_accepts_nothing() {
     let place = Place::new();
     receive(&place.service(&ledger()), to_ecg(), firmware()).unwrap();
     let before = keys(&*place.memory);
@@ -113,7 +113,7 @@ fn a_lost_ledger_deletes_nothing_and_takes_nothing() {
 }
 
 #[test]
-fn an_empty_ledger_above_files_without_an_id_is_refused() {
+fn empty_ledger_over_unpaired_files_is_refused() {
     let place = Place::new();
     let file = put_file(&place.memory, b"from before there were ids", 7);
     let refused = block_on(place.service(&ledger()).sweep(&ours())).unwrap_err();
@@ -122,7 +122,7 @@ fn an_empty_ledger_above_files_without_an_id_is_refused() {
 }
 
 #[test]
-fn a_ledger_and_files_from_before_there_were_ids_are_paired() {
+fn ledger_and_files_without_ids_are_paired() {
     let (place, ledger) = (Place::new(), ledger());
     receive(&place.service(&ledger), to_ecg(), firmware()).unwrap();
     let id = block_on(place.service(&ledger).check_store(&ours())).unwrap();
@@ -134,7 +134,7 @@ fn a_ledger_and_files_from_before_there_were_ids_are_paired() {
 }
 
 #[test]
-fn of_two_ledgers_over_one_store_the_second_is_refused() {
+fn second_ledger_over_one_store_is_refused() {
     let (place, first, second) = (Place::new(), ledger(), ledger());
     let one = place.service(&first);
     receive(&one, to_ecg(), firmware()).unwrap();
@@ -153,7 +153,7 @@ fn of_two_ledgers_over_one_store_the_second_is_refused() {
 }
 
 #[test]
-fn a_store_that_lost_its_marker_is_refused() {
+fn store_without_its_marker_is_refused() {
     let (place, ledger) = (Place::new(), ledger());
     let id = block_on(place.service(&ledger).check_store(&ours())).unwrap();
     block_on(place.memory.delete(&ours(), &id.marker())).unwrap();
@@ -162,7 +162,7 @@ fn a_store_that_lost_its_marker_is_refused() {
 }
 
 #[test]
-fn a_crash_between_the_two_ids_is_gone_on_with() {
+fn crash_between_pairing_writes_is_resumed() {
     let (place, ledger) = (Place::new(), ledger());
     let record = r#"{"format":1,"id":"0000000000000000000000000000feed","confirmed":false}"#;
     block_on(ledger.apply(&ours(), vec![Change::create("store-id".parse().unwrap(), record)])).unwrap();
@@ -175,7 +175,7 @@ fn a_crash_between_the_two_ids_is_gone_on_with() {
 }
 
 #[test]
-fn two_ledgers_that_mark_a_store_at_once_are_both_refused_until_one_gives_way() {
+fn two_ledgers_marking_a_store_are_both_refused() {
     let (place, ledger) = (Place::new(), ledger());
     let id = block_on(place.service(&ledger).check_store(&ours())).unwrap();
     put_file(&place.memory, StoreId::CONTENT.as_bytes(), 2);
@@ -190,7 +190,7 @@ fn two_ledgers_that_mark_a_store_at_once_are_both_refused_until_one_gives_way() 
 }
 
 #[test]
-fn an_unknown_file_is_watched_quarantined_and_deleted() {
+fn unknown_file_is_watched_quarantined_and_deleted() {
     let (place, ledger) = (Place::new(), ledger());
     let service = place.service(&ledger);
     receive(&service, to_ecg(), firmware()).unwrap();
@@ -221,7 +221,7 @@ fn an_unknown_file_is_watched_quarantined_and_deleted() {
 }
 
 #[test]
-fn what_the_ledger_knows_again_leaves_quarantine() {
+fn known_file_leaves_quarantine() {
     let (place, whole) = (Place::new(), ledger());
     receive(&place.service(&whole), to_ecg(), firmware()).unwrap();
     let older = snapshot(&whole);
@@ -245,7 +245,7 @@ fn what_the_ledger_knows_again_leaves_quarantine() {
 }
 
 #[test]
-fn an_older_ledger_deletes_no_file_that_a_component_refers_to() {
+fn older_ledger_deletes_no_referenced_file() {
     let (place, whole) = (Place::new(), ledger());
     let service = place.service(&whole);
     receive(&service, to_ecg(), firmware()).unwrap();
@@ -263,7 +263,7 @@ fn an_older_ledger_deletes_no_file_that_a_component_refers_to() {
 }
 
 #[test]
-fn an_older_ledger_collects_nothing_that_a_component_refers_to() {
+fn older_ledger_collects_no_referenced_file() {
     let (place, whole) = (Place::new(), ledger());
     let service = place.service(&whole);
     let first = receive(&service, to_ecg(), firmware()).unwrap();
@@ -279,7 +279,7 @@ fn an_older_ledger_collects_nothing_that_a_component_refers_to() {
 }
 
 #[test]
-fn more_due_files_than_a_round_may_delete_all_stay() {
+fn too_many_due_files_are_all_kept() {
     let (place, ledger) = (Place::new(), ledger());
     let rules = SweepRules::default().with_max_per_round(2);
     let service = place.service(&ledger).with_sweep_rules(rules);
@@ -306,7 +306,7 @@ fn more_due_files_than_a_round_may_delete_all_stay() {
 }
 
 #[test]
-fn an_adopted_store_is_the_ledgers_and_no_longer_the_others() {
+fn adopted_store_belongs_to_its_new_ledger() {
     let (place, lost, new) = (Place::new(), ledger(), ledger());
     let before = place.service(&lost);
     receive(&before, to_ecg(), firmware()).unwrap();
@@ -327,7 +327,7 @@ fn an_adopted_store_is_the_ledgers_and_no_longer_the_others() {
 }
 
 #[test]
-fn tenants_are_paired_each_by_itself() {
+fn tenants_are_paired_separately() {
     let (place, ledger) = (Place::new(), ledger());
     let theirs: Tenant = "st-elsewhere".parse().unwrap();
     put(&*place.memory, &theirs, &super::component("ecg", "70662", "MDC_DEV_ECG_VMD", ""), Precondition::Absent);
@@ -340,7 +340,7 @@ fn tenants_are_paired_each_by_itself() {
 }
 
 #[test]
-fn two_processes_that_start_at_once_get_the_same_id() {
+fn concurrent_starts_get_the_same_id() {
     for early in 0.. {
         let double = Arc::new(super::Double::default());
         let service = || UpdateService::new(double.clone(), double.clone(), double.clone()).unwrap();

@@ -63,7 +63,7 @@ fn forged(id: IngestId) -> Extension {
 }
 
 #[test]
-fn a_reference_that_a_foreign_writer_dropped_is_written_again() {
+fn dropped_reference_is_written_again() {
     let (memory, service) = fleet();
     let first = receive(&service, to_ecg(), firmware()).unwrap().update;
     let second = receive(&service, keyed("k1"), stream::once("software")).unwrap().update;
@@ -87,7 +87,7 @@ fn a_reference_that_a_foreign_writer_dropped_is_written_again() {
 }
 
 #[test]
-fn a_reference_that_a_foreign_writer_changed_says_the_truth_again() {
+fn changed_reference_is_corrected() {
     let (memory, service) = fleet();
     let update = receive(&service, to_ecg(), firmware()).unwrap().update;
     let mut other = plain();
@@ -100,7 +100,7 @@ fn a_reference_that_a_foreign_writer_changed_says_the_truth_again() {
 }
 
 #[test]
-fn an_old_picture_of_the_component_does_not_bring_an_old_update_back() {
+fn stale_component_does_not_restore_an_old_update() {
     let (memory, service) = fleet();
     let first = receive(&service, to_ecg(), firmware()).unwrap().update;
     let (old, _) = read(&memory, "ecg");
@@ -113,7 +113,7 @@ fn an_old_picture_of_the_component_does_not_bring_an_old_update_back() {
 }
 
 #[test]
-fn an_update_that_was_attached_without_its_predecessor_supersedes_it() {
+fn update_attached_without_its_predecessor_supersedes_it() {
     let (memory, service) = fleet();
     let first = receive(&service, to_ecg(), firmware()).unwrap().update;
     overwrite(&memory, &plain());
@@ -126,7 +126,7 @@ fn an_update_that_was_attached_without_its_predecessor_supersedes_it() {
 }
 
 #[test]
-fn an_upload_is_marked_lost_where_the_rule_says_so() {
+fn upload_is_marked_lost_by_policy() {
     let (memory, service) = fleet();
     let service = service.with_missing_references(MissingReferences::MarkLost);
     let update = receive(&service, keyed("k1"), firmware()).unwrap().update;
@@ -142,7 +142,7 @@ fn an_upload_is_marked_lost_where_the_rule_says_so() {
 }
 
 #[test]
-fn a_deleted_component_gets_its_updates_back_when_it_is_created_again() {
+fn recreated_component_gets_its_updates_back() {
     let (memory, service) = fleet();
     let update = receive(&service, keyed("k1"), firmware()).unwrap().update;
     let key: Key = "DeviceComponent/ecg".parse().unwrap();
@@ -160,7 +160,7 @@ fn a_deleted_component_gets_its_updates_back_when_it_is_created_again() {
 }
 
 #[test]
-fn a_replay_tells_what_is_true_now() {
+fn replayed_upload_returns_the_current_state() {
     let (memory, service) = fleet();
     let first = receive(&service, keyed("k1"), firmware()).unwrap();
     overwrite(&memory, &plain());
@@ -177,7 +177,7 @@ fn a_replay_tells_what_is_true_now() {
 }
 
 #[test]
-fn a_reference_that_the_ledger_does_not_know_is_removed_or_left_and_reported() {
+fn unknown_reference_is_removed_or_reported() {
     let (memory, service) = fleet();
     let update = receive(&service, to_ecg(), firmware()).unwrap().update;
     let mut other = read(&memory, "ecg").0;
@@ -201,7 +201,7 @@ fn a_reference_that_the_ledger_does_not_know_is_removed_or_left_and_reported() {
 }
 
 #[test]
-fn a_ledger_that_knows_hardly_any_reference_removes_none() {
+fn ledger_knowing_few_references_removes_none() {
     let (memory, service) = fleet();
     let mut other = plain();
     other.extension.extend((100..120).map(|id| forged(IngestId(id))));
@@ -212,7 +212,7 @@ fn a_ledger_that_knows_hardly_any_reference_removes_none() {
 }
 
 #[test]
-fn a_withdrawn_update_that_a_foreign_writer_brings_back_is_removed_under_every_rule() {
+fn restored_withdrawn_update_is_removed_by_every_policy() {
     let (memory, service) = fleet();
     let service =
         service.with_unknown_references(UnknownReferences::Leave).with_withdrawn_retention(std::time::Duration::ZERO);
@@ -227,7 +227,7 @@ fn a_withdrawn_update_that_a_foreign_writer_brings_back_is_removed_under_every_r
 }
 
 #[test]
-fn the_reference_of_another_component_is_not_known_here() {
+fn reference_of_another_component_is_unknown() {
     let (memory, service) = fleet();
     let update = receive(&service, to_ecg(), firmware()).unwrap().update;
     let (mut spo2, _) = read(&memory, "spo2");
@@ -241,7 +241,7 @@ fn the_reference_of_another_component_is_not_known_here() {
 }
 
 #[test]
-fn a_forged_current_update_is_not_superseded_and_blocks_nothing() {
+fn forged_current_update_is_ignored() {
     let (memory, service) = fleet();
     let mut other = plain();
     other.extension.push(forged(IngestId(7)));
@@ -255,7 +255,7 @@ fn a_forged_current_update_is_not_superseded_and_blocks_nothing() {
 }
 
 #[test]
-fn make_current_leaves_a_forged_current_update_alone() {
+fn make_current_ignores_a_forged_current_update() {
     let (memory, service) = fleet();
     let first = receive(&service, to_ecg(), firmware()).unwrap().update;
     let second = receive(&service, keyed("k1"), stream::once("software")).unwrap().update;
@@ -276,7 +276,7 @@ fn make_current_leaves_a_forged_current_update_alone() {
 }
 
 #[test]
-fn recall_that_a_foreign_writer_dropped_or_changed_is_shown_again_within_its_time() {
+fn dropped_or_changed_recall_is_shown_again() {
     let (memory, service) = fleet();
     let clock = Arc::new(std::sync::atomic::AtomicI64::new(1_492_596_000));
     let now = Arc::clone(&clock);
@@ -309,7 +309,7 @@ fn recall_that_a_foreign_writer_dropped_or_changed_is_shown_again_within_its_tim
 }
 
 #[test]
-fn a_component_that_changes_during_the_repair_is_read_again() {
+fn component_changed_during_repair_is_read_again() {
     let double = Arc::new(Double::default());
     fill(&double.below);
     let service = UpdateService::new(double.clone(), double.clone(), double.clone()).unwrap();

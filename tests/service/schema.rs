@@ -82,7 +82,7 @@ fn full() -> AvailableUpdate {
 }
 
 #[test]
-fn every_extension_that_is_written_follows_its_definition() {
+fn written_extensions_follow_their_definition() {
     let mut bare = AvailableUpdate { version: None, sequence: None, size: 8, restored: 0, ..full() };
     bare.file.creation = None;
     for update in [full(), bare] {
@@ -96,7 +96,7 @@ fn every_extension_that_is_written_follows_its_definition() {
 }
 
 #[test]
-fn the_definition_finds_a_missing_and_a_wrong_part() {
+fn definition_detects_missing_and_wrong_parts() {
     let whole = in_json(&full().to_extension());
     for at in 0..8 {
         let mut json = whole.clone();
@@ -110,7 +110,7 @@ fn the_definition_finds_a_missing_and_a_wrong_part() {
 }
 
 #[test]
-fn an_extension_that_lacks_a_part_says_which() {
+fn incomplete_extension_names_the_missing_part() {
     let whole = full().to_extension();
     for at in 0..8 {
         let mut extension = whole.clone();
@@ -123,7 +123,7 @@ fn an_extension_that_lacks_a_part_says_which() {
 }
 
 #[test]
-fn a_size_that_fits_stands_in_the_attachment_too() {
+fn size_within_32_bits_is_in_the_attachment() {
     let small = in_json(&AvailableUpdate { size: 2_147_483_647, ..full() }.to_extension());
     assert_eq!(small["extension"][6]["valueAttachment"]["size"], 2_147_483_647);
     let large = in_json(&AvailableUpdate { size: 2_147_483_648, ..full() }.to_extension());
@@ -132,7 +132,7 @@ fn a_size_that_fits_stands_in_the_attachment_too() {
 }
 
 #[test]
-fn the_definition_is_a_resource_that_the_crate_reads() {
+fn definition_is_readable_by_the_crate() {
     let text = include_bytes!("../../schemas/StructureDefinition-available-update.json");
     assert!(fhir_devices::Resource::from_json(text).is_ok());
 }

@@ -132,7 +132,7 @@ fn of(records: &[AuditRecord], action: Action) -> Vec<&AuditRecord> {
 }
 
 #[test]
-fn a_signed_update_is_attached_as_its_manifest_says() {
+fn signed_update_is_attached_by_its_manifest() {
     let (memory, service, _) = trusting();
     let submission = signed(&manifest(42, "2.4", ""));
     let received = receive_signed(&service, submission.clone(), firmware()).unwrap();
@@ -145,7 +145,7 @@ fn a_signed_update_is_attached_as_its_manifest_says() {
 }
 
 #[test]
-fn the_audit_records_say_whose_signatures_were_good() {
+fn audit_records_name_the_verified_keys() {
     let (_, service, _) = trusting();
     let bytes = manifest(42, "2.4", "");
     let received = receive_signed(&service, signed(&bytes), firmware()).unwrap();
@@ -165,7 +165,7 @@ fn the_audit_records_say_whose_signatures_were_good() {
 }
 
 #[test]
-fn signatures_that_are_not_good_are_refused_before_anything_is_written() {
+fn invalid_signature_is_refused_before_any_write() {
     let (memory, service, keys) = trusting();
     let good = manifest(42, "2.4", "");
     let other = sign("acme-2017", &manifest(43, "2.4", ""));
@@ -193,7 +193,7 @@ fn signatures_that_are_not_good_are_refused_before_anything_is_written() {
 }
 
 #[test]
-fn without_a_verifier_nothing_signed_is_taken() {
+fn signed_update_needs_a_verifier() {
     let (memory, service) = fleet();
     let refused = receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware());
     assert!(matches!(refused, Err(ReceiveError::NoVerifier)));
@@ -201,7 +201,7 @@ fn without_a_verifier_nothing_signed_is_taken() {
 }
 
 #[test]
-fn signatures_without_end_are_not_even_verified() {
+fn too_many_signatures_are_not_verified() {
     let (_, service, keys) = trusting();
     keys.silence(true);
     let good = manifest(42, "2.4", "");
@@ -222,7 +222,7 @@ fn signatures_without_end_are_not_even_verified() {
 }
 
 #[test]
-fn bytes_that_are_not_those_of_the_manifest_are_refused_and_not_kept() {
+fn bytes_not_matching_the_manifest_are_refused() {
     for (bytes, wanted) in [
         ("firmwarE", Reason::DigestMismatch),
         ("firm", Reason::SizeMismatch),
@@ -250,7 +250,7 @@ fn bytes_that_are_not_those_of_the_manifest_are_refused_and_not_kept() {
 }
 
 #[test]
-fn a_file_that_is_larger_than_what_is_taken_is_refused_before_it_comes() {
+fn oversized_signed_file_is_refused_before_upload() {
     let (_, service, _) = trusting();
     let service = service.with_max_size(7);
     let refused = receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware());
@@ -264,7 +264,7 @@ fn a_file_that_is_larger_than_what_is_taken_is_refused_before_it_comes() {
 }
 
 #[test]
-fn what_is_not_admitted_is_refused_with_every_reason_and_nothing_is_written() {
+fn inadmissible_update_lists_every_reason() {
     let (memory, service, _) = trusting();
     report(&memory, "ecg", "firmware", "3.0");
     let bytes = manifest(42, "2.4", r#","expiresAt":"2017-01-01T00:00:00Z""#).replace(
@@ -289,7 +289,7 @@ fn needing_software(at_least: &str) -> String {
 }
 
 #[test]
-fn what_another_component_has_to_run_is_looked_at() {
+fn requirement_on_another_component_is_checked() {
     let (memory, service, _) = trusting();
     report(&memory, "mds", "software", "2.9");
     let refused = receive_signed(&service, signed(&needing_software("3.0")), firmware());
@@ -299,7 +299,7 @@ fn what_another_component_has_to_run_is_looked_at() {
 }
 
 #[test]
-fn a_device_that_changes_while_the_bytes_come_is_judged_again() {
+fn device_changed_during_upload_is_checked_again() {
     let (memory, service, _) = trusting();
     report(&memory, "mds", "software", "3.1");
     let other = Arc::clone(&memory);
@@ -327,7 +327,7 @@ fn a_device_that_changes_while_the_bytes_come_is_judged_again() {
 }
 
 #[test]
-fn an_earlier_update_is_refused_unless_its_manifest_has_the_leave() {
+fn downgrade_needs_permission_in_the_manifest() {
     let (memory, service, _) = trusting();
     receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware()).unwrap();
     let refused = receive_signed(&service, signed(&manifest(41, "2.3", "")), firmware());
@@ -347,7 +347,7 @@ fn an_earlier_update_is_refused_unless_its_manifest_has_the_leave() {
 }
 
 #[test]
-fn a_manifest_that_is_sent_again_is_the_same_upload_by_its_key_and_none_without() {
+fn resent_manifest_is_the_same_upload_by_key_only() {
     let (memory, service, _) = trusting();
     let submission = || with_key(signed(&manifest(42, "2.4", "")), "k");
     let first = receive_signed(&service, submission(), firmware()).unwrap();
@@ -367,7 +367,7 @@ fn a_manifest_that_is_sent_again_is_the_same_upload_by_its_key_and_none_without(
 }
 
 #[test]
-fn a_manifest_whose_upload_came_to_nothing_can_be_used_again() {
+fn manifest_of_a_failed_upload_can_be_reused() {
     let double = Arc::new(Double::default());
     fill(&double.below);
     let service = UpdateService::new(double.clone(), double.clone(), double.clone()).unwrap().with_max_attempts(1);
@@ -390,7 +390,7 @@ fn a_manifest_whose_upload_came_to_nothing_can_be_used_again() {
 }
 
 #[test]
-fn of_several_files_one_is_named() {
+fn one_file_of_a_manifest_is_selected() {
     let (_, service, _) = trusting();
     let second = format!(
         r#""artifacts":[{{"name":"boot.bin","mediaType":"application/x-boot","size":4,"sha256":"{}"}},"#,
@@ -407,7 +407,7 @@ fn of_several_files_one_is_named() {
 }
 
 #[test]
-fn a_tenant_may_take_signed_updates_alone() {
+fn tenant_may_require_signed_updates() {
     let (memory, service, _) = trusting();
     let service = service.with_signed_only(|tenant| *tenant == ours());
     let refused = receive(&service, to_ecg(), firmware()).unwrap_err();
@@ -448,7 +448,7 @@ fn state(service: &Service<Memory>, id: IngestId) -> State {
 }
 
 #[test]
-fn an_upload_that_broke_off_is_verified_and_judged_again() {
+fn resumed_upload_is_verified_again() {
     let (memory, service, keys) = trusting();
     report(&memory, "mds", "software", "3.1");
     let id = broken_off(&memory, &service, true, &keys);
@@ -469,7 +469,7 @@ fn an_upload_that_broke_off_is_verified_and_judged_again() {
 }
 
 #[test]
-fn what_a_revoked_key_signed_is_not_attached_by_the_recovery() {
+fn recovery_refuses_a_revoked_key() {
     let (memory, service, keys) = trusting();
     report(&memory, "mds", "software", "3.1");
     let id = broken_off(&memory, &service, true, &keys);
@@ -486,7 +486,7 @@ fn what_a_revoked_key_signed_is_not_attached_by_the_recovery() {
 }
 
 #[test]
-fn what_a_device_no_longer_admits_is_not_attached_by_the_recovery() {
+fn recovery_refuses_what_the_device_no_longer_admits() {
     let (memory, service, keys) = trusting();
     report(&memory, "mds", "software", "3.1");
     let id = broken_off(&memory, &service, true, &keys);
@@ -497,7 +497,7 @@ fn what_a_device_no_longer_admits_is_not_attached_by_the_recovery() {
 }
 
 #[test]
-fn what_came_unsigned_is_not_attached_once_only_signed_updates_are_taken() {
+fn recovery_refuses_unsigned_if_signing_is_required() {
     let (memory, service, keys) = trusting();
     let id = broken_off(&memory, &service, false, &keys);
     let strict = service.clone().with_signed_only(|_| true);
@@ -507,7 +507,7 @@ fn what_came_unsigned_is_not_attached_once_only_signed_updates_are_taken() {
 }
 
 #[test]
-fn a_crash_at_any_point_leaves_a_reference_that_was_admitted_or_none() {
+fn crash_at_any_point_leaves_an_admitted_reference_or_none() {
     let mut ends = BTreeSet::new();
     for polls in 0.. {
         let (memory, service, keys) = trusting();
@@ -534,7 +534,7 @@ fn a_crash_at_any_point_leaves_a_reference_that_was_admitted_or_none() {
 }
 
 #[test]
-fn the_mds_below_that_of_another_device_is_the_one_that_is_meant() {
+fn mds_below_another_device_is_selected() {
     let (memory, service, _) = trusting();
     let ward = Device::from_json(br#"{"resourceType":"Device","id":"ward"}"#).unwrap();
     put(&*memory, &ours(), &ward, Precondition::Absent);
@@ -554,7 +554,7 @@ fn the_mds_below_that_of_another_device_is_the_one_that_is_meant() {
 }
 
 #[test]
-fn the_record_of_a_withdrawal_says_which_version_it_made() {
+fn withdrawal_record_has_the_version_made() {
     let (memory, service, _) = trusting();
     let received = receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware()).unwrap();
     let by = "biomed/j.doe".parse().unwrap();
@@ -569,7 +569,7 @@ fn the_record_of_a_withdrawal_says_which_version_it_made() {
 }
 
 #[test]
-fn each_refusal_says_what_was_found_and_what_was_wanted() {
+fn refusal_states_found_and_wanted() {
     let named = |wanted: Option<&str>| ReceiveError::NoSuchArtifact {
         wanted: wanted.map(|name| name.parse().unwrap()),
         found: ["boot.bin", "ecg.bin"].map(|name| name.parse().unwrap()).to_vec(),
@@ -590,7 +590,7 @@ fn each_refusal_says_what_was_found_and_what_was_wanted() {
 }
 
 #[test]
-fn an_upload_without_a_number_does_not_follow_a_signed_one() {
+fn unnumbered_upload_cannot_follow_a_signed_one() {
     let (memory, service, _) = trusting();
     let first = receive_signed(&service, signed(&manifest(6, "2.4", "")), firmware()).unwrap();
     let late = receive(&service, to_ecg(), stream::once("software"));
@@ -611,7 +611,7 @@ fn manifests(memory: &Memory) -> usize {
 }
 
 #[test]
-fn a_manifest_is_kept_as_long_as_an_upload_refers_to_it() {
+fn manifest_is_kept_while_an_upload_refers_to_it() {
     let (memory, service, _) = trusting();
     let service = service.with_withdrawn_retention(Duration::ZERO).with_ended_retention(Duration::ZERO);
     let received = receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware()).unwrap();
@@ -627,7 +627,7 @@ fn a_manifest_is_kept_as_long_as_an_upload_refers_to_it() {
 }
 
 #[test]
-fn a_manifest_that_comes_again_while_it_is_collected_stays() {
+fn manifest_resent_during_collection_is_kept() {
     let bytes = manifest(42, "2.4", "");
     for polls in 0.. {
         let (memory, service, keys) = trusting();

@@ -28,7 +28,7 @@ async fn guarded() -> Service {
 }
 
 #[tokio::test]
-async fn a_token_opens_its_own_tenants_and_no_other() {
+async fn token_is_limited_to_its_tenants() {
     let service = guarded().await;
     let device = "/demo/fhir/Device/infusion-pump-7";
     let ward = ("Authorization", "Bearer token-of-the-ward-1");
@@ -76,7 +76,7 @@ async fn a_token_opens_its_own_tenants_and_no_other() {
 }
 
 #[tokio::test]
-async fn requests_are_counted_for_the_operator() {
+async fn requests_are_counted_in_metrics() {
     let service = Service::start().await;
     service.get("/demo/fhir/Device").await;
     service.get("/demo/fhir/Device/nobody").await;
@@ -101,7 +101,7 @@ fn read(arguments: &[&str]) -> Result<Option<settings::Settings>, String> {
 }
 
 #[test]
-fn beyond_this_machine_the_service_wants_tls_and_tokens() {
+fn public_address_needs_tls_and_tokens() {
     let (certificate, key, tokens) = (["--tls-cert", "c"], ["--tls-key", "k"], ["--tokens", "t"]);
     let beyond = ["--listen", "10.0.0.7:443"];
     for arguments in [beyond.to_vec(), [beyond, tokens].concat(), [beyond, certificate, key].concat()] {
@@ -154,7 +154,7 @@ const ROLES: &str = "reader-long-token-1 demo may read\nwriter-long-token-1 demo
     expired-long-token1 * until 2020-01-01\nscrape-long-token-1 * may read\n";
 
 #[tokio::test]
-async fn token_does_what_its_roles_say_and_no_more() {
+async fn token_is_limited_to_its_roles() {
     let service = Service::with(|base| memory(base).with_authenticator(Arc::new(Tokens::read(ROLES).unwrap()))).await;
     let device = r#"{"resourceType":"Device","id":"x"}"#;
     let ask = async |token: &str, method: &str, path: &str| {
@@ -192,7 +192,7 @@ async fn token_does_what_its_roles_say_and_no_more() {
 }
 
 #[tokio::test]
-async fn token_that_is_taken_out_of_the_file_opens_nothing_more() {
+async fn token_removed_from_the_file_is_refused() {
     let path = std::env::temp_dir().join(format!("fhir-devices-access-{}", std::process::id()));
     std::fs::write(&path, TOKENS).unwrap();
     let file = server::TokenFile::open(&path).unwrap();
@@ -216,7 +216,7 @@ async fn token_that_is_taken_out_of_the_file_opens_nothing_more() {
 }
 
 #[tokio::test]
-async fn wrong_tokens_are_counted_and_slowed_down_and_a_good_one_still_works() {
+async fn wrong_tokens_are_counted_and_throttled() {
     let service = Arc::new(guarded().await);
     let good = [("Authorization", "Bearer token-of-operators")];
     let mut asking = tokio::task::JoinSet::new();
@@ -258,7 +258,7 @@ async fn wrong_tokens_are_counted_and_slowed_down_and_a_good_one_still_works() {
 }
 
 #[tokio::test]
-async fn request_that_means_two_things_is_refused() {
+async fn ambiguous_request_is_refused() {
     let service = Service::start().await;
     let host = service.address.to_string();
     let port = service.address.port();
@@ -292,7 +292,7 @@ async fn request_that_means_two_things_is_refused() {
 }
 
 #[tokio::test]
-async fn answers_are_neither_stored_nor_guessed_at() {
+async fn responses_forbid_caching_and_sniffing() {
     let service = Service::start().await;
     let path = "/demo/fhir/Device/infusion-pump-7";
     let first = service.get(path).await;
@@ -319,7 +319,7 @@ async fn answers_are_neither_stored_nor_guessed_at() {
 }
 
 #[test]
-fn address_that_no_client_can_use_needs_a_base_url() {
+fn unspecified_address_needs_a_base_url() {
     let secured = ["--tls-cert", "c", "--tls-key", "k", "--tokens", "t"];
     for listen in ["0.0.0.0:8443", "[::]:8443", "[::ffff:0.0.0.0]:8443"] {
         let error = read(&[&["--listen", listen][..], &secured].concat()).unwrap_err();
@@ -330,7 +330,7 @@ fn address_that_no_client_can_use_needs_a_base_url() {
 }
 
 #[tokio::test]
-async fn files_have_the_address_of_the_cache() {
+async fn file_urls_use_the_cdn_base() {
     for (cdn, start) in [
         ("https://cdn.example", "https://cdn.example/blobs/demo/sha256/"),
         ("https://cdn.example/updates/", "https://cdn.example/updates/blobs/demo/sha256/"),
@@ -362,7 +362,7 @@ pub(crate) fn connector() -> TlsConnector {
 }
 
 #[tokio::test]
-async fn tls_carries_the_service_and_a_silent_client_keeps_nobody_waiting() {
+async fn silent_tls_client_does_not_block_others() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let acceptor = tls(Path::new(CERTIFICATE), Path::new(KEY)).unwrap();
@@ -400,7 +400,7 @@ async fn tls_carries_the_service_and_a_silent_client_keeps_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn what_is_under_way_is_finished_and_nothing_new_is_taken() {
+async fn shutdown_finishes_requests_and_accepts_none() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let app = Arc::new(memory(&format!("http://{address}")));

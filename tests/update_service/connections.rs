@@ -55,7 +55,7 @@ async fn metric(service: &Service, name: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn silent_socket_and_half_a_header_are_closed() {
+async fn silent_and_slow_header_connections_are_closed() {
     let service = service(limits(|it| {
         it.header = SHORT;
     }))
@@ -79,7 +79,7 @@ async fn silent_socket_and_half_a_header_are_closed() {
 }
 
 #[tokio::test]
-async fn idle_connection_is_closed_and_a_used_one_stays() {
+async fn idle_connection_is_closed() {
     let service = service(limits(|it| {
         it.idle = SHORT;
     }))
@@ -99,7 +99,7 @@ async fn idle_connection_is_closed_and_a_used_one_stays() {
 }
 
 #[tokio::test]
-async fn half_sent_body_is_answered_by_408() {
+async fn half_sent_body_gets_408() {
     let service = service(limits(|it| {
         it.body = SHORT;
     }))
@@ -119,7 +119,7 @@ async fn half_sent_body_is_answered_by_408() {
 }
 
 #[tokio::test]
-async fn slow_upload_with_progress_is_taken_and_a_trickle_is_not() {
+async fn slow_upload_is_accepted_above_a_minimum_rate() {
     let service = service(limits(|it| {
         it.body = SHORT;
         it.min_rate = 1_000;
@@ -147,7 +147,7 @@ async fn slow_upload_with_progress_is_taken_and_a_trickle_is_not() {
 }
 
 #[tokio::test]
-async fn client_that_takes_no_answer_is_closed() {
+async fn client_that_does_not_read_is_closed() {
     let service = service(limits(|it| {
         it.body = SHORT;
     }))
@@ -170,7 +170,7 @@ async fn client_that_takes_no_answer_is_closed() {
 }
 
 #[tokio::test]
-async fn half_open_connections_lock_nobody_out() {
+async fn half_open_connections_do_not_block_others() {
     let limits = limits(|it| {
         it.total = Some(16);
         it.per_address = Some(8);
@@ -188,7 +188,7 @@ async fn half_open_connections_lock_nobody_out() {
 }
 
 #[tokio::test]
-async fn health_is_answered_when_every_connection_is_in_use() {
+async fn health_is_served_at_the_connection_limit() {
     let service = service(limits(|it| {
         it.total = Some(4);
         it.per_address = Some(4);
@@ -264,7 +264,7 @@ async fn silent_tls_client_is_closed_after_the_handshake_timeout() {
 }
 
 #[tokio::test]
-async fn idle_connections_do_not_delay_the_end() {
+async fn idle_connections_do_not_delay_shutdown() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let service = Service { address: listener.local_addr().unwrap() };
     let app =
@@ -280,7 +280,7 @@ async fn idle_connections_do_not_delay_the_end() {
 }
 
 #[tokio::test]
-async fn client_that_is_told_to_come_again_is_heard_out() {
+async fn refused_client_body_is_drained() {
     let service = Service::with(|base| {
         let app = UpdateServer::over(Stores::in_memory(DEFAULT_MAX_UPLOAD), base, DEFAULT_MAX_UPLOAD).unwrap();
         app.with_connection_limits(limits(|_| {})).with_request_memory(16 << 20)

@@ -22,7 +22,7 @@ fn form(bytes: &[u8]) -> Form {
 }
 
 #[tokio::test]
-async fn a_start_with_another_ledger_is_refused_until_the_store_is_adopted() {
+async fn start_with_another_ledger_needs_adoption() {
     let (memory, ledger) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
     let before = service("http://127.0.0.1", &memory, &ledger);
     before.check_stores().await.unwrap();
@@ -53,7 +53,7 @@ async fn a_start_with_another_ledger_is_refused_until_the_store_is_adopted() {
 }
 
 #[tokio::test]
-async fn files_in_quarantine_are_listed_and_counted() {
+async fn quarantined_files_are_listed_and_counted() {
     let memory = Arc::new(Memory::new());
     let rules = SweepRules::default().with_grace(Duration::ZERO);
     let running = Service::with(|base| service(base, &memory, &memory).with_sweep_rules(rules)).await;
@@ -79,7 +79,7 @@ async fn files_in_quarantine_are_listed_and_counted() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_breaks_off_is_marked_and_is_replaced_by_the_same_upload() {
+async fn damaged_file_is_marked_and_replaced_by_a_resend() {
     let folder = std::env::temp_dir().join(format!("fhir-devices-service-damage-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
     let (memory, disk) = (Arc::new(Memory::new()), Arc::new(Files::open(&folder).unwrap()));
@@ -161,7 +161,7 @@ fn link_to(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn files_are_scrubbed_again_and_again_as_the_operator_says() {
+async fn scrub_repeats_at_the_configured_interval() {
     let folder = std::env::temp_dir().join(format!("fhir-devices-service-scrub-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
     let (memory, disk) = (Arc::new(Memory::new()), Arc::new(Files::open(&folder).unwrap()));

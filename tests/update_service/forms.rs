@@ -30,7 +30,7 @@ async fn attached(service: &Service) -> usize {
 }
 
 #[tokio::test]
-async fn a_field_that_is_not_known_is_named_with_the_closest_one() {
+async fn unknown_field_gets_a_suggestion() {
     let service = Service::start().await;
     let known = app_fields();
     for (name, words) in [
@@ -71,7 +71,7 @@ fn app_fields() -> String {
 }
 
 #[tokio::test]
-async fn a_blank_field_says_nothing() {
+async fn blank_field_is_ignored() {
     let service = Service::start().await;
     let blank = form().field("Version", "").field("Sha256", " ").field("Sequence", "").file("a", b"1");
     let reply = service.upload("demo", &[], &blank).await;
@@ -81,7 +81,7 @@ async fn a_blank_field_says_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_name_is_read_in_the_forms_of_rfc_7578_and_8187() {
+async fn file_name_is_read_by_rfc_7578_and_8187() {
     let service = Service::start().await;
     for (parameters, title) in [
         (&b"filename*=UTF-8''p%C3%BCmp%202.bin"[..], "p\u{fc}mp 2.bin"),
@@ -114,7 +114,7 @@ async fn a_file_name_is_read_in_the_forms_of_rfc_7578_and_8187() {
 }
 
 #[tokio::test]
-async fn a_field_is_read_in_the_charset_that_its_part_or_the_form_names() {
+async fn field_charset_is_that_of_part_or_form() {
     let service = Service::start().await;
     let version = |form: Form, kind: &[u8]| {
         let head =
@@ -133,7 +133,7 @@ async fn a_field_is_read_in_the_charset_that_its_part_or_the_form_names() {
 }
 
 #[tokio::test]
-async fn a_transfer_encoding_that_would_change_the_bytes_is_refused() {
+async fn content_transfer_encoding_is_refused() {
     let service = Service::start().await;
     let head = |encoding: &str| {
         format!(
@@ -162,7 +162,7 @@ async fn a_transfer_encoding_that_would_change_the_bytes_is_refused() {
 }
 
 #[tokio::test]
-async fn a_text_with_a_character_that_nobody_sees_is_refused() {
+async fn invisible_characters_are_refused() {
     let service = Service::start().await;
     for (hidden, code) in [
         ("%E2%80%AE", "202E"),
@@ -191,7 +191,7 @@ async fn a_text_with_a_character_that_nobody_sees_is_refused() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_the_message_of_the_library() {
+async fn refusal_has_the_library_message() {
     let service = Service::start().await;
     let one = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b";
     let cases = [
@@ -211,7 +211,7 @@ async fn a_refusal_has_the_message_of_the_library() {
 }
 
 #[tokio::test]
-async fn a_version_with_other_bytes_needs_replace() {
+async fn version_with_other_bytes_needs_replace() {
     let service = Service::start().await;
     let send = async |more: &[(&str, &str)], bytes: &[u8]| {
         let form = more.iter().fold(form().field("Version", "9.0.0"), |form, (name, value)| form.field(name, value));
@@ -231,7 +231,7 @@ async fn a_version_with_other_bytes_needs_replace() {
 }
 
 #[tokio::test]
-async fn a_version_below_the_reported_one_needs_downgrade_and_a_reason() {
+async fn version_below_reported_needs_downgrade_and_reason() {
     let service = Service::start().await;
     let send = async |more: &[(&str, &str)]| {
         let form = more.iter().fold(form(), |form, (name, value)| form.field(name, value));
@@ -257,7 +257,7 @@ async fn a_version_below_the_reported_one_needs_downgrade_and_a_reason() {
 }
 
 #[tokio::test]
-async fn a_number_that_was_too_high_is_lowered_by_an_operator() {
+async fn operator_lowers_a_sequence_number() {
     let service = Service::start().await;
     let send = async |sequence: &str, bytes: &[u8]| {
         let form = if sequence.is_empty() { form() } else { form().field("Sequence", sequence) };

@@ -27,7 +27,7 @@ async fn health_and_readiness_need_no_token() {
 }
 
 #[tokio::test]
-async fn readiness_names_each_store_that_does_not_answer() {
+async fn readiness_names_each_failing_store() {
     for name in ["blobs", "ledger", "resources"] {
         let broken = Broken::in_memory();
         let service =
@@ -44,7 +44,7 @@ async fn readiness_names_each_store_that_does_not_answer() {
 }
 
 #[tokio::test]
-async fn manual_names_every_number_and_every_limit_of_connections() {
+async fn manual_lists_every_metric_and_connection_limit() {
     let manual = include_str!("../../src/manual/operating.rs");
     let tokens = std::env::temp_dir().join(format!("fhir-devices-numbers-{}", std::process::id()));
     std::fs::write(&tokens, "token-of-operators *").unwrap();
@@ -64,7 +64,7 @@ async fn manual_names_every_number_and_every_limit_of_connections() {
 }
 
 #[tokio::test]
-async fn store_that_hangs_is_not_ready_in_time() {
+async fn hanging_store_is_not_ready() {
     let broken = Broken::in_memory();
     let service = Service::with(|base| {
         let app = UpdateServer::over(broken.stores(), base, server::DEFAULT_MAX_UPLOAD).unwrap();
@@ -77,7 +77,7 @@ async fn store_that_hangs_is_not_ready_in_time() {
 }
 
 #[tokio::test]
-async fn fatal_condition_ends_the_service_and_its_readiness() {
+async fn fatal_condition_stops_the_service() {
     let service = Service::with(|base| {
         let app = UpdateServer::over(Stores::in_memory(server::DEFAULT_MAX_UPLOAD), base, server::DEFAULT_MAX_UPLOAD)
             .unwrap();

@@ -121,7 +121,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, is_so: impl
 }
 
 #[tokio::test]
-async fn what_broke_off_is_gone_on_with_after_a_start_without_any_request() {
+async fn interrupted_work_resumes_at_start() {
     goes_on_after_a_start(Dying::in_memory()).await;
 }
 
@@ -166,7 +166,7 @@ pub(crate) async fn goes_on_after_a_start(dying: Dying) {
 }
 
 #[tokio::test]
-async fn old_versions_and_what_was_withdrawn_are_removed_by_the_keeper() {
+async fn maintenance_removes_old_versions_and_withdrawn_updates() {
     let memory = Arc::new(Memory::new());
     let stores = || Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
     let before = Service::with(|base| UpdateServer::over(stores(), base, server::DEFAULT_MAX_UPLOAD).unwrap()).await;
@@ -219,7 +219,7 @@ async fn old_versions_and_what_was_withdrawn_are_removed_by_the_keeper() {
 }
 
 #[tokio::test]
-async fn history_of_deleted_resources_is_removed_by_the_keeper() {
+async fn maintenance_removes_history_of_deleted_resources() {
     let memory = Arc::new(Memory::new());
     let stores = || Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
     let before = Service::with(|base| UpdateServer::over(stores(), base, server::DEFAULT_MAX_UPLOAD).unwrap()).await;
@@ -294,7 +294,7 @@ async fn noted(memory: &Arc<Memory>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_tenant_is_noted_once_something_of_it_is_there_and_not_by_its_name_alone() {
+async fn tenant_is_listed_once_it_has_data() {
     let memory = Arc::new(Memory::new());
     let service = Service::with(|base| {
         let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };

@@ -56,7 +56,7 @@ async fn with_status(service: &Service, status: UpdateStatus) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_upload_says_where_it_stands() {
+async fn upload_status_is_readable() {
     let service = Service::start().await;
     let first = send(&service, &[], "2.1", "5").await;
     let path = place(&first);
@@ -78,7 +78,7 @@ async fn an_upload_says_where_it_stands() {
 }
 
 #[tokio::test]
-async fn an_update_is_taken_back_once_and_stays_so() {
+async fn withdrawal_is_final() {
     let service = Service::start().await;
     send(&service, &[], "2.1", "5").await;
     let key = [("Idempotency-Key", "run-7")];
@@ -128,7 +128,7 @@ async fn an_update_is_taken_back_once_and_stays_so() {
 }
 
 #[tokio::test]
-async fn a_predecessor_is_made_current_again_by_one_call() {
+async fn predecessor_is_made_current_by_one_call() {
     let service = Service::start().await;
     let first = place(&send(&service, &[], "2.1", "5").await);
     let second = place(&send(&service, &[], "2.2", "6").await);
@@ -158,7 +158,7 @@ async fn a_predecessor_is_made_current_again_by_one_call() {
 }
 
 #[tokio::test]
-async fn a_withdrawal_that_the_stores_cannot_carry_out_is_accepted_and_done_later() {
+async fn withdrawal_during_an_outage_completes_later() {
     let dying = Dying::in_memory();
     let service =
         Service::with(|base| UpdateServer::over(dying.stores(), base, server::DEFAULT_MAX_UPLOAD).unwrap()).await;
@@ -176,7 +176,7 @@ async fn a_withdrawal_that_the_stores_cannot_carry_out_is_accepted_and_done_late
 }
 
 #[tokio::test]
-async fn an_upload_whose_time_is_over_may_be_sent_again() {
+async fn expired_upload_may_be_resent() {
     let memory = Arc::new(Memory::new());
     let service = Service::with(|base| {
         let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
@@ -201,7 +201,7 @@ async fn an_upload_whose_time_is_over_may_be_sent_again() {
 }
 
 #[tokio::test]
-async fn what_came_to_nothing_by_itself_cannot_be_taken_back() {
+async fn failed_upload_cannot_be_withdrawn() {
     let memory = Arc::new(Memory::new());
     let service = Service::with(|base| {
         let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
@@ -221,7 +221,7 @@ async fn what_came_to_nothing_by_itself_cannot_be_taken_back() {
 }
 
 #[tokio::test]
-async fn the_records_of_an_upload_are_those_of_the_chain_that_speak_of_it() {
+async fn audit_route_lists_the_records_of_the_upload() {
     let memory = Arc::new(Memory::new());
     let service = Service::with(|base| {
         let stores = Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
@@ -255,7 +255,7 @@ async fn the_records_of_an_upload_are_those_of_the_chain_that_speak_of_it() {
 }
 
 #[tokio::test]
-async fn a_withdrawal_is_by_whom_the_token_belongs_to() {
+async fn withdrawal_actor_is_the_token_owner() {
     let tokens = "token-of-the-ward-1 ward, demo as ward/terminal-3\ntoken-of-operators *\n";
     let service = Service::with(|base| {
         let app = UpdateServer::over(Stores::in_memory(server::DEFAULT_MAX_UPLOAD), base, server::DEFAULT_MAX_UPLOAD)
@@ -276,7 +276,7 @@ async fn a_withdrawal_is_by_whom_the_token_belongs_to() {
 }
 
 #[tokio::test]
-async fn the_page_leads_to_the_state_of_each_update_and_offers_to_take_it_back() {
+async fn page_links_status_and_withdrawal_of_updates() {
     let service = Service::start().await;
     let path = place(&send(&service, &[], "2.1", "5").await);
     let page = service.get("/").await.text();

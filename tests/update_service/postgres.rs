@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 #[tokio::test]
-async fn what_broke_off_is_gone_on_with_in_a_database_too() {
+async fn interrupted_work_resumes_with_postgres() {
     let server = match Server::start_own(&["-c fsync=off"]) {
         Ok(server) => server,
         Err(reason) => return println!("skipped: {reason}"),
@@ -67,7 +67,7 @@ async fn open(url: &str, roots: Option<&Path>, files: &Path) -> Result<server::S
 }
 
 #[tokio::test]
-async fn the_way_to_the_database_is_encrypted_and_its_certificate_verified() {
+async fn postgres_connection_verifies_its_certificate() {
     let Some(certificate) = Certificate::make() else {
         assert!(std::env::var_os("FHIR_DEVICES_REQUIRE_ENGINES").is_none(), "openssl is required");
         return println!("skipped: there is no openssl to make a certificate");

@@ -53,7 +53,7 @@ fn with_forged(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_put_without_the_update_leaves_it_attached() {
+async fn put_without_the_update_keeps_it() {
     let memory = Arc::new(Memory::new());
     let (service, place) = attached(&memory).await;
     let put = service.json("PUT", "/ward/fhir/DeviceComponent/mds", &[], MDS).await;
@@ -67,7 +67,7 @@ async fn a_put_without_the_update_leaves_it_attached() {
 }
 
 #[tokio::test]
-async fn a_reference_that_is_gone_is_told_and_written_again_on_replay() {
+async fn missing_reference_is_reported_and_rewritten_on_replay() {
     let memory = Arc::new(Memory::new());
     let (service, place) = attached(&memory).await;
     overwrite(&memory, MDS).await;
@@ -83,7 +83,7 @@ async fn a_reference_that_is_gone_is_told_and_written_again_on_replay() {
 }
 
 #[tokio::test]
-async fn the_page_shows_no_update_but_those_of_the_ledger() {
+async fn page_shows_only_ledger_updates() {
     let memory = Arc::new(Memory::new());
     let (service, place) = attached(&memory).await;
     assert!(service.get("/?tenant=ward").await.text().contains("true.bin"));
@@ -98,7 +98,7 @@ async fn the_page_shows_no_update_but_those_of_the_ledger() {
 }
 
 #[tokio::test]
-async fn the_keeper_mends_what_a_foreign_writer_did_and_counts_it() {
+async fn maintenance_repairs_foreign_changes_and_counts_them() {
     let memory = Arc::new(Memory::new());
     let (before, place) = attached(&memory).await;
     overwrite(&memory, &with_forged("00000000000000000000000000000007")).await;

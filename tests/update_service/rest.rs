@@ -42,7 +42,7 @@ fn link(bundle: &Value, relation: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_resource_is_read_with_its_version_and_not_sent_twice() {
+async fn read_has_an_etag_and_supports_304() {
     let service = Service::start().await;
     let reply = service.get(PUMP).await;
     assert_eq!((reply.status, reply.header("etag")), (200, Some("W/\"1\"")));
@@ -76,7 +76,7 @@ async fn a_resource_is_read_with_its_version_and_not_sent_twice() {
 }
 
 #[tokio::test]
-async fn a_write_names_the_version_that_it_replaces_or_does_not_care() {
+async fn write_with_or_without_if_match() {
     let service = Service::start().await;
     let path = "/ward/fhir/Device/d1";
     let body = |model: &str| {
@@ -114,7 +114,7 @@ async fn a_write_names_the_version_that_it_replaces_or_does_not_care() {
 }
 
 #[tokio::test]
-async fn a_document_is_refused_with_every_finding() {
+async fn invalid_document_is_refused_with_every_issue() {
     let service = Service::start().await;
     let body = r#"{"resourceType":"Device","id":"d1","status":"gone","wings":2,"contact":[{"value":"+1"}]}"#;
     let reply = service.json("PUT", "/ward/fhir/Device/d1", &[], body).await;
@@ -138,7 +138,7 @@ async fn a_document_is_refused_with_every_finding() {
 }
 
 #[tokio::test]
-async fn a_resource_is_created_under_an_id_of_ours_and_once_where_that_is_asked() {
+async fn create_assigns_an_id_and_honours_if_none_exist() {
     let service = Service::start().await;
     let body = r#"{"resourceType":"Device","id":"mine","identifier":[{"system":"urn:x:sn","value":"A,1"}]}"#;
     let made = service.json("POST", "/ward/fhir/Device", &[], body).await;
@@ -160,7 +160,7 @@ async fn a_resource_is_created_under_an_id_of_ours_and_once_where_that_is_asked(
 }
 
 #[tokio::test]
-async fn creations_under_one_condition_at_once_make_one_resource() {
+async fn concurrent_conditional_creates_make_one_resource() {
     let service = std::sync::Arc::new(Service::start().await);
     let tasks: Vec<_> = (0..16)
         .map(|_| {
@@ -179,7 +179,7 @@ async fn creations_under_one_condition_at_once_make_one_resource() {
 }
 
 #[tokio::test]
-async fn each_search_parameter_finds_what_it_says() {
+async fn each_search_parameter_works() {
     let service = Service::start().await;
     let rich = json!({
         "resourceType": "Device", "id": "Rich",
@@ -273,7 +273,7 @@ async fn each_search_parameter_finds_what_it_says() {
 }
 
 #[tokio::test]
-async fn a_search_is_paged_by_its_links() {
+async fn search_is_paged_by_links() {
     let service = Service::start().await;
     for count in 1..=10 {
         let ids = found(&service, &format!("DeviceComponent?_count={count}")).await;
@@ -310,7 +310,7 @@ async fn a_search_is_paged_by_its_links() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_searched_for_is_refused() {
+async fn unsupported_search_is_refused() {
     let service = Service::start().await;
     for (query, rule) in [
         ("colour=red", "search-parameter"),
@@ -350,7 +350,7 @@ async fn what_cannot_be_searched_for_is_refused() {
 }
 
 #[tokio::test]
-async fn only_json_is_spoken() {
+async fn only_json_is_accepted() {
     let service = Service::start().await;
     for accept in [
         "application/fhir+json",
@@ -373,7 +373,7 @@ async fn only_json_is_spoken() {
 }
 
 #[tokio::test]
-async fn what_is_not_done_is_said() {
+async fn unsupported_interaction_is_reported() {
     let service = Service::start().await;
     for (method, path) in [
         ("GET", "/demo/fhir"),
@@ -392,7 +392,7 @@ async fn what_is_not_done_is_said() {
 }
 
 #[tokio::test]
-async fn the_capability_statement_says_what_works() {
+async fn capability_statement_lists_what_works() {
     let service = Service::start().await;
     let reply = service.get("/demo/fhir/metadata").await;
     let statement = reply.json();
@@ -428,7 +428,7 @@ async fn the_capability_statement_says_what_works() {
 }
 
 #[tokio::test]
-async fn other_sites_and_other_names_are_kept_out() {
+async fn cross_origin_and_foreign_hosts_are_refused() {
     let service = Service::start().await;
     let host = service.address.to_string();
     for headers in [
@@ -444,7 +444,7 @@ async fn other_sites_and_other_names_are_kept_out() {
 }
 
 #[tokio::test]
-async fn patch_is_carried_over_http() {
+async fn patch_works_over_http() {
     let service = Service::start().await;
     let kind = ("Content-Type", "application/json-patch+json");
     let patch = br#"[{"op":"replace","path":"/model","value":"P10"}]"#;
@@ -465,7 +465,7 @@ async fn patch_is_carried_over_http() {
 }
 
 #[tokio::test]
-async fn client_of_r4_reads_finds_and_writes_over_http() {
+async fn r4_client_reads_searches_and_writes_over_http() {
     let service = Service::start().await;
     let r4 = "application/fhir+json; fhirVersion=4.0";
     let list = service.send("GET", "/demo/fhir/DeviceComponent?_count=1", &[("Accept", r4)], b"").await;

@@ -24,7 +24,7 @@ async fn attached(service: &Service, component: &str) -> usize {
 }
 
 #[tokio::test]
-async fn an_update_arrives_at_the_component_and_its_bytes_can_be_fetched() {
+async fn uploaded_update_is_attached_and_downloadable() {
     let service = Service::start().await;
     let file = b"--edge is no end\r\n--edg\r\n\0\xff firmware".repeat(1_000);
     let form = Form::of(PUMP)
@@ -58,7 +58,7 @@ async fn an_update_arrives_at_the_component_and_its_bytes_can_be_fetched() {
 }
 
 #[tokio::test]
-async fn the_same_key_gives_the_same_answer_and_takes_no_other_content() {
+async fn idempotency_key_replays_and_refuses_other_content() {
     let service = Service::start().await;
     let key = [("Idempotency-Key", "run-7")];
     let form = Form::of(PUMP).field("Component", "pump-lvp").file("a.bin", b"firmware");
@@ -78,7 +78,7 @@ async fn the_same_key_gives_the_same_answer_and_takes_no_other_content() {
 }
 
 #[tokio::test]
-async fn the_only_component_of_a_level_is_found_and_several_are_listed() {
+async fn level_selects_one_component_or_lists_several() {
     let service = Service::start().await;
     let by_level =
         service.upload("demo", &[], &Form::of("pulse-oximeter-3").field("Component", "vmd").file("a", b"1")).await;
@@ -96,7 +96,7 @@ async fn the_only_component_of_a_level_is_found_and_several_are_listed() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_form_is_said_and_nothing_is_attached() {
+async fn invalid_form_is_reported_and_attaches_nothing() {
     let service = Service::start().await;
     let form = || Form::of(PUMP).field("Component", "pump-lvp");
     let long = "x".repeat(5_000);
@@ -163,7 +163,7 @@ fn path_of(update: &AvailableUpdate) -> String {
 }
 
 #[tokio::test]
-async fn a_device_of_another_tenant_is_not_there() {
+async fn upload_to_a_device_of_another_tenant_is_404() {
     let service = Service::start().await;
     let form = Form::of(PUMP).field("Component", "pump-lvp").file("a", b"1");
     assert_eq!(service.upload("other", &[], &form).await.refusal(404).0, "no-such-device");
@@ -176,7 +176,7 @@ async fn a_device_of_another_tenant_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_file_is_too_large_whether_its_size_is_announced_or_not() {
+async fn oversized_file_gets_413_with_or_without_length() {
     let service = Service::with(|base| UpdateServer::over(Stores::in_memory(1_000), base, 1_000).unwrap()).await;
     let form = |size| Form::of(PUMP).field("Component", "pump-lvp").file("a", &vec![b'x'; size]);
     assert_eq!(service.upload("demo", &[], &form(1_001)).await.refusal(413).0, "too-large");
@@ -186,7 +186,7 @@ async fn a_file_is_too_large_whether_its_size_is_announced_or_not() {
 }
 
 #[tokio::test]
-async fn a_refused_client_that_sends_to_the_end_first_still_gets_its_answer() {
+async fn refused_client_that_sends_on_gets_its_response() {
     let service = Service::start().await;
     // More than the buffers of a connection hold, and refused before the first byte of the file.
     let mut stream = service.connect().await;
@@ -218,7 +218,7 @@ async fn a_refused_client_that_sends_to_the_end_first_still_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn fields_that_come_in_one_piece_with_much_of_the_file_are_not_too_long() {
+async fn fields_in_one_chunk_with_the_file_are_read() {
     let service = Service::start().await;
     let mut stream = service.connect().await;
     // The service reads in larger pieces the more a connection brings.
@@ -240,7 +240,7 @@ async fn fields_that_come_in_one_piece_with_much_of_the_file_are_not_too_long() 
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_leaves_nothing() {
+async fn disconnected_client_leaves_nothing() {
     let memory = Arc::new(Memory::new());
     let kept = Arc::clone(&memory);
     let service = Service::with(|base| {
@@ -276,7 +276,7 @@ async fn requests_under_way(service: &Service, wanted: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_file_of_unknown_size_flows_through() {
+async fn large_file_of_unknown_size_is_streamed() {
     const MIB: usize = 1 << 20;
     let discard = Discard::new();
     let kept = discard.clone();
@@ -320,7 +320,7 @@ fn peak_kib() -> u64 {
 }
 
 #[tokio::test]
-async fn a_file_is_sent_whole_in_part_or_not_again() {
+async fn download_supports_range_and_304() {
     let service = Service::start().await;
     let form = Form::of(PUMP).field("Component", "pump-lvp").file("a.bin", b"0123456789");
     let received = service.upload("demo", &[], &form).await;
@@ -363,7 +363,7 @@ async fn a_file_is_sent_whole_in_part_or_not_again() {
 }
 
 #[tokio::test]
-async fn a_file_goes_out_with_the_type_that_it_came_with_and_no_browser_runs_it() {
+async fn download_keeps_its_type_and_is_not_executable() {
     let service = Service::start().await;
     let send = async |component: &str, kind: Option<&str>, bytes: &[u8]| {
         let form = Form::of(PUMP).field("Component", component).file_of(kind, bytes);

@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_of_any_kind_come_back_and_grow_by_no_more_than_a_third() {
+    fn encoded_body_round_trips_and_grows_by_a_third() {
         let every: Vec<u8> = (0..=255).collect();
         for bytes in [&b"{\"a\":1}"[..], b"", b"\"", &every, &[0x1; 3000], &[b'"'; 3000], "é\u{7f}".as_bytes()] {
             let carried = Carried::new(bytes);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_not_taken_for_one_with_another_system() {
+    fn token_does_not_match_another_system() {
         let tokens = [Token::new("a", "bc"), Token::new("ab", "c"), Token::new("", "abc"), Token::bare("abc")];
         let texts: std::collections::HashSet<_> = tokens.iter().map(|t| exact(Parameter::Type, t)).collect();
         assert_eq!(texts.len(), tokens.len());

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_fault_is_told_on_one_line() {
+    fn fault_message_is_one_line() {
         for (fault, words) in [
             (ServerFault::VersionNotTold, "the answer tells no version"),
             (ServerFault::TimeNotTold, "the answer tells no time of the version"),

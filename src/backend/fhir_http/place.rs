@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_as_it_was_written_and_does_not_repeat_the_question() {
+    fn place_round_trips_without_the_query() {
         let asked = [("source".to_owned(), "Device/a b".to_owned()), ("_count".to_owned(), "5".to_owned())];
         let link = "DeviceComponent?source=Device%2Fa+b&_page=v1.x&_count=5";
         let place = Place { last: "c".into(), link: link.into(), again: false };

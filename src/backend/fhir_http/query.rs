@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_criterion_is_asked_for_where_the_server_can_find_all_that_is_meant() {
+    fn criterion_is_sent_if_the_server_finds_all_matches() {
         let device = |criterion: Criterion| asked(ResourceType::Device, &criterion, false);
         let token = |text: &str| text.parse::<TokenMatch>().unwrap();
         let identifier = |text: &str| Criterion::identifier(token(text));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_minds_case_is_not_asked_for_letters() {
+    fn case_sensitive_server_gets_no_letters() {
         let identifier = |text: &str| {
             let criterion = Criterion::identifier(text.parse().unwrap());
             asked(ResourceType::Device, &criterion, true)

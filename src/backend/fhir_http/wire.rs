@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_found_however_they_are_written() {
+    fn version_is_read_from_every_etag_form() {
         for tag in ["W/\"3\"", "\"3\"", "3", " W/3 ", "w/\"3\""] {
             assert_eq!(in_tag(tag), "3", "{tag}");
         }
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_spoken_to_in_the_clear() {
+    fn plain_http_is_for_loopback_only() {
         let is_local = |text: &str| is_this_machine(&Url::parse(text).unwrap());
         assert!(["http://127.0.0.1:8080/x", "http://localhost/x", "http://[::1]/x"].into_iter().all(is_local));
         assert!(

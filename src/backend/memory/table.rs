@@ -101,7 +101,7 @@ mod tests {
     use std::collections::HashMap;
 
     #[test]
-    fn it_agrees_with_a_map_whatever_comes_and_goes() {
+    fn table_agrees_with_a_hash_map() {
         // Few hashes, so that many numbers share their home.
         let hash = |number: u32| u64::from(number % 97) << 32;
         let (mut table, mut map, mut dice) = (Table::default(), HashMap::new(), 7_u64);

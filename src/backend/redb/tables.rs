@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_read_as_it_was_written_and_no_cut_one_is() {
+    fn row_round_trips_and_a_truncated_row_fails() {
         let index = IndexEntries::new()
             .with(Parameter::Type, Token::new("urn:x", "69641"))
             .with(Parameter::Source, Token::bare("Device/\0pump"));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_with_zero_bytes_is_not_taken_for_another_and_its_id() {
+    fn value_with_zero_bytes_keeps_its_key_distinct() {
         let of_type = of_type(&"t".parse().unwrap(), ResourceType::Device);
         let row = |value: &str, id: &str| [&index_value(&of_type, Parameter::Model, value), id.as_bytes()].concat();
         assert_ne!(row("a\0", "b"), row("a", "\0b"));

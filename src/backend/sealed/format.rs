@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_found_again() {
+    fn plain_size_follows_from_sealed_size() {
         let chunk = CHUNK as u64;
         for size in [0, 1, chunk - 1, chunk, chunk + 1, 3 * chunk, 3 * chunk + 7, 5 << 40] {
             let sealed = sealed_size(size).unwrap();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrapped_key_is_read_as_it_was_written() {
+    fn wrapped_key_round_trips() {
         let wrapped = WrappedKey { by: "k".repeat(128).parse().unwrap(), bytes: vec![7; WrappedKey::LONGEST] };
         let bytes = trailer(&wrapped).unwrap();
         assert_eq!(bytes.len(), TRAILER);

@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hidden_values_are_those_of_versions_before() {
+    fn blinded_values_are_stable_across_releases() {
         let hidden = hash(&[7; 32], &"ward".parse().unwrap(), Parameter::Model, "value", "p9");
         assert_eq!(hidden, "36c98190c25ffc15aa544368a85fcb4d");
     }

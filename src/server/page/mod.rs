@@ -114,12 +114,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_cannot_leave_its_place() {
+    fn text_is_escaped_in_html() {
         assert_eq!(escape("<a b='\"'>&"), "&lt;a b=&#39;&quot;&#39;&gt;&amp;");
     }
 
     #[test]
-    fn a_value_is_not_taken_for_a_name() {
+    fn template_value_is_not_expanded_again() {
         assert_eq!(fill("<{{a}}|{{b}}|{{c}}>{{", &[("a", "{{b}}"), ("b", "2")]), "<{{b}}|2|>");
     }
 }

@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_media_type_is_two_tokens_and_parameters() {
+    fn media_type_is_two_tokens_and_parameters() {
         for text in ["a/b", "application/vnd.acme+zip", "text/html; charset=utf-8", "a/b;c=\"d e\" ; f=g"] {
             assert!(is_media_type(text), "{text}");
         }
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_field_is_told_from_one_that_is_like_none() {
+    fn misspelt_field_gets_a_suggestion() {
         for (name, field) in [
             ("Verison", Some("Version")),
             ("Sha-256", Some("Sha256")),

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn file_names_are_read_in_every_form_that_clients_send() {
+    fn file_name_is_read_in_every_encoding() {
         for (parameter, name) in [
             (&br#"filename="a.bin""#[..], "a.bin"),
             (b"filename=a.bin", "a.bin"),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn part_headers_that_say_two_things_or_nothing_are_refused() {
+    fn ambiguous_or_empty_part_headers_are_refused() {
         for disposition in [
             &b"form-data; name=a; name=b"[..],
             b"form-data; name=a; filename=b; FILENAME=c",

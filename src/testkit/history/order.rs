@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stale_read_is_out_of_order() {
+    fn stale_read_is_out_of_order() {
         let call = |version, wrote, began, ended| Acknowledged { of: 0, version, wrote, began, ended };
         let history = [call(1, true, 0, 1), call(2, true, 2, 5), call(1, false, 3, 4), call(2, false, 6, 7)];
         assert!(in_order(&history).is_ok());

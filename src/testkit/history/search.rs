@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_is_explained_by_a_write_that_overlaps_it_or_came_before() {
+    fn read_may_see_an_overlapping_or_earlier_write() {
         assert!(holds(&[]));
         assert!(holds(&[write(1, 0, 1), read(1, 2, 3)]));
         assert!(holds(&[write(1, 0, 5), read(0, 1, 2), read(1, 3, 4)]));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_may_come_later_or_never() {
+    fn unknown_outcome_may_apply_later_or_never() {
         let lost = Recorded { answer: None, ..write(1, 0, 1) };
         assert!(holds(std::slice::from_ref(&lost)));
         assert!(holds(&[lost.clone(), read(0, 2, 3), read(1, 4, 5)]));
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn history_without_an_order_is_cut_down_to_the_contradiction() {
+    fn failing_history_shrinks_to_the_contradiction() {
         let idle = |call: &Recorded<Option<u8>, u8>| call.call.is_none();
         let before = (0..50).flat_map(|at| [write(at + 1, 4 * u64::from(at), 4 * u64::from(at) + 1)]);
         let mut calls: Vec<_> = before.collect();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn two_readers_see_two_writes_in_one_order() {
+    fn readers_agree_on_the_order_of_writes() {
         let writes = [write(1, 0, 10), write(2, 0, 10)];
         assert!(holds(&[&writes[..], &[read(2, 11, 12), read(2, 13, 14)]].concat()));
         assert!(!holds(&[&writes[..], &[read(1, 11, 12), read(2, 13, 14)]].concat()));

@@ -5,7 +5,7 @@ use super::table::{Row, leading, row_of};
 
 /// GS1's table of application identifiers, where the corpus is at hand.
 #[test]
-fn the_table_says_what_the_published_one_says() {
+fn gs1_table_agrees_with_the_published_one() {
     /// What is asked of components here; of names, codes and coupons the length and the characters are.
     const ASKED: [&str; 12] = [
         "csum",
@@ -60,7 +60,7 @@ fn rules(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_application_identifier_is_the_start_of_another() {
+fn application_identifiers_are_prefix_free() {
     let all: Vec<String> = (2..=4)
         .flat_map(|width| {
             (0..10_usize.pow(width)).map(move |number| format!("{number:0width$}", width = width as usize))
@@ -75,7 +75,7 @@ fn no_application_identifier_is_the_start_of_another() {
 }
 
 #[test]
-fn an_element_needs_some_and_excludes_others() {
+fn required_and_excluded_elements_are_checked() {
     assert_eq!(rules("(01)09506000117843(3100)000001(3200)000001"), [""; 0]);
     assert_eq!(rules("(01)09506000117843(3100)000001(3101)000001"), ["gs1-excludes", "gs1-excludes"]);
     assert_eq!(rules("(01)09506000117843(21)1(250)X"), [""; 0]);
@@ -86,7 +86,7 @@ fn an_element_needs_some_and_excludes_others() {
 }
 
 #[test]
-fn components_are_checked_one_by_one() {
+fn each_component_of_a_format_is_checked() {
     let with = |more: &str| rules(&format!("(01)09506000117843{more}"));
     for good in
         ["(7003)2712312359", "(7007)260101260131", "(8008)26010112", "(8008)260101125959", "(423)276040", "(423)276"]
@@ -113,7 +113,7 @@ fn components_are_checked_one_by_one() {
 }
 
 #[test]
-fn parentheses_may_be_data() {
+fn parentheses_in_values_are_data() {
     for lot in ["A(B)", "(10)", "(10)(21)", "A(21)(", "((21)", ")(1)", "(99999)"] {
         let aidc = format!("010950600011784310{lot}");
         let udi = Udi::parse(&aidc, Mode::Strict, 2026).unwrap().udi;
