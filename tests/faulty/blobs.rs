@@ -35,7 +35,7 @@ impl Wrong {
     fn new(defect: &'static str) -> Self {
         let below = Memory::new().with_max_blob(100_000);
         // Where digests are not verified, a wrong one is not seen.
-        let below = if defect == "b2_another_digest_is_corrupt" { below } else { below.with_digests() };
+        let below = if defect == "b2_wrong_digest_is_refused" { below } else { below.with_digests() };
         Self { below: Arc::new(below), defect, kept: Arc::default(), offset: Arc::default() }
     }
 
@@ -52,7 +52,7 @@ impl BlobStore for Wrong {
     fn capabilities(&self) -> BlobCapabilities {
         let mut capabilities = BlobStore::capabilities(&*self.below);
         capabilities.verifies_digest = true;
-        capabilities.signed_url |= self.is("b9_addresses_are_as_the_capabilities_say");
+        capabilities.signed_url |= self.is("b9_urls_follow_the_capabilities");
         capabilities
     }
 
@@ -72,28 +72,28 @@ impl BlobStore for Wrong {
     ) -> BoxFuture<'a, Result<BlobRead>> {
         Box::pin(async move {
             // The cache of a tenant is that of all.
-            if self.is("b7_no_reading_crosses_tenants") {
+            if self.is("b7_reads_are_isolated_by_tenant") {
                 let owner = self.kept.lock().unwrap().iter().find(|(_, kept)| kept == key).map(|(t, _)| t.clone());
                 return BlobStore::get(&*self.below, owner.as_ref().unwrap_or(t), key, range).await;
             }
             let range = match range {
-                Some(range) if self.is("b5_a_range_is_read_across_chunks") => Some(range.start..range.end.min(4)),
+                Some(range) if self.is("b5_range_is_read_across_chunks") => Some(range.start..range.end.min(4)),
                 // Not a range: the whole.
-                Some(range) if self.is("b5_a_range_outside_is_refused") && range.start >= range.end => None,
+                Some(range) if self.is("b5_range_beyond_the_end_is_refused") && range.start >= range.end => None,
                 range => range,
             };
             let read = BlobStore::get(&*self.below, t, key, range).await;
-            if self.is("b10_a_refusal_says_that_nothing_was_applied") {
+            if self.is("b10_refusal_is_not_applied") {
                 return read.map_err(|error| StoreError::Backend { source: Box::new(error) });
             }
             let read = read?;
             let size = read.blob.size;
-            if self.is("b5_what_was_committed_is_read") && size > 70_000 {
+            if self.is("b5_committed_bytes_are_read") && size > 70_000 {
                 let bytes = stream::collect(read.body, u64::MAX).await?;
                 return Ok(BlobRead { body: stream::once(bytes.slice(..65_536.min(bytes.len()))), ..read });
             }
             // Looks for the rest when it is asked for it, and ends where there is none.
-            if self.is("b5_a_read_outlives_the_deletion_or_fails") {
+            if self.is("b5_read_during_deletion_completes_or_fails") {
                 let bytes = stream::collect(read.body, u64::MAX).await?;
                 let half = bytes.len() / 2;
                 let (own, t, key, first) = (self.clone(), t.clone(), *key, bytes.slice(..half));
@@ -109,17 +109,16 @@ impl BlobStore for Wrong {
 
     fn head<'a>(&'a self, t: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<BlobRef>> {
         Box::pin(async move {
-            if self.is("b1_nothing_is_seen_before_the_commit")
-                && self.kept.lock().unwrap().iter().any(|(of, _)| of == t)
+            if self.is("b1_blob_is_invisible_before_commit") && self.kept.lock().unwrap().iter().any(|(of, _)| of == t)
             {
                 return Ok(BlobRef { digest: key.digest, size: 8 });
             }
-            if self.is("b1_an_acknowledged_blob_is_seen_by_others")
+            if self.is("b1_acknowledged_blob_is_visible_to_others")
                 && self.kept.lock().unwrap().remove(&(t.clone(), *key))
             {
                 return Err(StoreError::NotFound);
             }
-            let named = self.is("b12_a_dropped_commit_leaves_nothing_or_all");
+            let named = self.is("b12_dropped_commit_is_atomic");
             if named && self.kept.lock().unwrap().contains(&(t.clone(), *key)) {
                 return Ok(BlobRef { digest: key.digest, size: 8 });
             }
@@ -129,10 +128,10 @@ impl BlobStore for Wrong {
 
     fn delete<'a>(&'a self, t: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            if self.is("b6_a_deletion_may_be_repeated") {
+            if self.is("b6_delete_is_idempotent") {
                 self.below.head(t, key).await?;
             }
-            if self.is("b6_a_deletion_leaves_the_other_generations") {
+            if self.is("b6_delete_keeps_other_generations") {
                 for info in self.page(t, NonZeroU32::MAX, None)?.items {
                     if info.key.digest == key.digest {
                         self.below.delete(t, &info.key).await?;
@@ -157,11 +156,11 @@ impl BlobStore for Wrong {
     ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
         Box::pin(async move {
             match self.page(t, limit, after) {
-                Err(StoreError::Invalid { .. }) if self.is("b8_a_foreign_or_damaged_token_is_invalid") => {
+                Err(StoreError::Invalid { .. }) if self.is("b8_foreign_or_damaged_token_is_invalid") => {
                     self.page(t, limit, None)
                 }
                 // The last page is lost.
-                Ok(page) if self.is("b8_pages_of_every_length_make_the_whole") => {
+                Ok(page) if self.is("b8_pages_of_any_length_are_complete") => {
                     Ok(Page { next: page.next.filter(|_| after.is_none()), ..page })
                 }
                 // By the number of what was seen before.
@@ -203,17 +202,17 @@ fn store(own: &Wrong, tenant: &Tenant, bytes: &[u8], generation: Generation) -> 
 impl BlobWriter for Writer {
     fn write<'a>(&'a mut self, chunk: Bytes) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            if self.own.is("b12_a_dropped_write_can_be_aborted") {
+            if self.own.is("b12_dropped_write_can_be_aborted") {
                 let below = self.below.take();
                 halt().await;
                 self.below = below;
             }
-            if self.own.is("b1_nothing_is_seen_before_the_commit") {
+            if self.own.is("b1_blob_is_invisible_before_commit") {
                 let key = BlobRef::of(b"").key(Generation(0));
                 self.own.kept.lock().unwrap().insert((self.tenant.clone(), key));
             }
             self.bytes.extend_from_slice(&chunk);
-            if self.own.is("b11_the_largest_blob_is_taken_and_a_larger_one_is_not") && self.bytes.len() >= 100_000 {
+            if self.own.is("b11_largest_blob_is_accepted_and_a_larger_one_refused") && self.bytes.len() >= 100_000 {
                 return Err(StoreError::TooLarge { limit: 100_000 });
             }
             match &mut self.below {
@@ -229,23 +228,23 @@ impl BlobWriter for Writer {
             let (own, key) = (self.own.clone(), blob.key(generation));
             match own.defect {
                 // Takes what was written for what was meant.
-                "b2_another_size_is_corrupt" if self.bytes.len() as u64 != blob.size => {
+                "b2_wrong_size_is_refused" if self.bytes.len() as u64 != blob.size => {
                     return store(&own, &self.tenant, b"firmware", generation);
                 }
-                "b3_a_second_put_finds_the_first" => {
+                "b3_second_put_is_already_present" => {
                     return below.commit(blob, generation).await.map(|_| PutOutcome::Stored);
                 }
-                "b3_writers_of_the_same_bytes_all_succeed" => {
+                "b3_concurrent_writers_of_same_bytes_succeed" => {
                     return match below.commit(blob, generation).await? {
                         PutOutcome::AlreadyPresent => Err(StoreError::AlreadyExists { current: None }),
                         stored => Ok(stored),
                     };
                 }
-                "b11_an_empty_blob_is_a_blob" if blob.size == 0 => {
+                "b11_empty_blob_is_stored" if blob.size == 0 => {
                     return Err(StoreError::invalid("there are no bytes"));
                 }
                 // The name first, the bytes later: a commit that is dropped between leaves a name.
-                "b12_a_dropped_commit_leaves_nothing_or_all" => {
+                "b12_dropped_commit_is_atomic" => {
                     own.kept.lock().unwrap().insert((self.tenant.clone(), key));
                     halt().await;
                 }
@@ -270,7 +269,7 @@ impl BlobWriter for Writer {
 /// An upload that is finished when its writer goes away.
 impl Drop for Writer {
     fn drop(&mut self) {
-        if self.own.is("b4_an_aborted_or_dropped_writer_leaves_no_trace") && self.below.take().is_some() {
+        if self.own.is("b4_aborted_or_dropped_writer_leaves_nothing") && self.below.take().is_some() {
             drop(store(&self.own, &self.tenant, &self.bytes, Generation(1)));
         }
     }

@@ -39,7 +39,7 @@ fn wrong(clause: &str) -> impl FnOnce(&mut Wrong) {
     let clause = clause.to_owned();
     move |store| match clause.as_str() {
         // Whole minutes.
-        "r13_a_version_has_the_time_of_the_clock" => {
+        "r13_version_has_the_time_of_the_clock" => {
             store.commit = |own, t, writes| {
                 let mut made = own.made(t, writes)?;
                 made.iter_mut().for_each(|version| seconds(version, |time| time - time % 60));
@@ -47,7 +47,7 @@ fn wrong(clause: &str) -> impl FnOnce(&mut Wrong) {
             };
         }
         // The time of the clock, whatever came before.
-        "r13_a_clock_that_falls_back_a_little_does_not_show" | "r13_a_deletion_has_its_time_by_the_same_rule" => {
+        "r13_small_backward_clock_step_is_hidden" | "r13_deletion_time_follows_the_same_rule" => {
             store.commit = |own, t, writes| {
                 let mut made = own.made(t, writes)?;
                 let now = newest_of_a_new_one(own, t);
@@ -56,7 +56,7 @@ fn wrong(clause: &str) -> impl FnOnce(&mut Wrong) {
             };
         }
         // Never less than before, however far ahead that was.
-        "r13_a_time_far_ahead_heals" => {
+        "r13_time_far_ahead_recovers" => {
             store.commit = |own, t, writes| {
                 let mut made = own.made(t, writes)?;
                 for version in &mut made {
@@ -71,7 +71,7 @@ fn wrong(clause: &str) -> impl FnOnce(&mut Wrong) {
             };
         }
         // By time.
-        "r13_versions_keep_their_order_when_a_clock_jumps" => {
+        "r13_versions_keep_their_order_when_the_clock_jumps" => {
             store.history = |own, t, key, limit, after| {
                 let mut page = fhir_devices::testkit::store::block_on(own.below.history(t, key, limit, after))?;
                 page.items.sort_by_key(|version| std::cmp::Reverse(version.last_updated));
@@ -79,7 +79,7 @@ fn wrong(clause: &str) -> impl FnOnce(&mut Wrong) {
             };
         }
         // One time for all.
-        "r13_each_resource_has_times_of_its_own" => {
+        "r13_each_resource_has_its_own_times" => {
             store.commit = |own, t, writes| {
                 let mut made = own.made(t, writes)?;
                 for version in &mut made {

@@ -79,11 +79,11 @@ impl Ledger for Wrong {
             let found = self.read(t, key);
             Ok(match self.defect {
                 // What was before.
-                "l3_an_acknowledged_change_is_seen_by_others" => {
+                "l3_acknowledged_change_is_visible_to_others" => {
                     let kept = self.kept.lock().unwrap();
                     kept.iter().find(|(tenant, kept)| tenant == t && kept.key == *key).map(|(_, kept)| kept.clone())
                 }
-                "l3_what_was_written_is_read_byte_for_byte" => {
+                "l3_value_is_read_byte_for_byte" => {
                     let text = |record: LedgerRecord| LedgerRecord {
                         value: String::from_utf8_lossy(&record.value).into_owned().into(),
                         ..record
@@ -91,7 +91,7 @@ impl Ledger for Wrong {
                     found.map(text)
                 }
                 // A cache whose keys lack the tenant.
-                "l4_no_call_crosses_tenants" => found.or_else(|| {
+                "l4_calls_are_isolated_by_tenant" => found.or_else(|| {
                     let kept = self.kept.lock().unwrap();
                     kept.iter().find(|(_, kept)| kept.key == *key).map(|(_, kept)| kept.clone())
                 }),
@@ -112,10 +112,10 @@ impl Ledger for Wrong {
             let deletes = changes.first().is_some_and(|change| change.value.is_none());
             let creates = changes.first().is_some_and(|change| change.expected.is_none());
             match self.defect {
-                "l1_only_who_has_seen_the_newest_revision_writes" if !creates && !deletes => self.blindly(t, changes),
-                "l1_only_who_has_seen_the_newest_revision_deletes" if deletes && !creates => self.blindly(t, changes),
+                "l1_write_needs_the_newest_revision" if !creates && !deletes => self.blindly(t, changes),
+                "l1_delete_needs_the_newest_revision" if deletes && !creates => self.blindly(t, changes),
                 // The check and the write are two steps.
-                "l1_of_many_writers_that_expect_the_same_one_wins" | "l1_of_many_creators_one_wins" => {
+                "l1_of_concurrent_writers_one_wins" | "l1_of_concurrent_creators_one_wins" => {
                     let seen = |change: &Change| self.read(t, &change.key).map(|record| record.revision);
                     if changes.iter().any(|change| seen(change) != change.expected) {
                         return self.made(t, changes);
@@ -128,7 +128,7 @@ impl Ledger for Wrong {
                         }
                     }
                 }
-                "l2_a_revision_is_never_given_twice" => {
+                "l2_revision_is_never_reused" => {
                     let made = self.made(t, changes.clone())?;
                     let named = |(change, revision): (&Change, Revision)| match change.expected {
                         None => Revision::new("first"),
@@ -136,30 +136,30 @@ impl Ledger for Wrong {
                     };
                     Ok(changes.iter().zip(made).map(named).collect())
                 }
-                "l4_no_call_crosses_tenants" => {
+                "l4_calls_are_isolated_by_tenant" => {
                     let made = self.made(t, changes.clone())?;
                     let now = changes.iter().filter_map(|change| Some((t.clone(), self.read(t, &change.key)?)));
                     self.kept.lock().unwrap().extend(now);
                     Ok(made)
                 }
-                "l5_a_refusal_says_that_nothing_was_applied" => self.made(t, changes).map_err(|refused| CommitError {
+                "l5_refusal_is_not_applied" => self.made(t, changes).map_err(|refused| CommitError {
                     error: StoreError::Indeterminate { source: Some(Box::new(refused.error)) },
                     index: refused.index,
                 }),
-                "l6_the_largest_values_and_commits_are_taken" if changes.len() > 10 => {
+                "l6_largest_values_and_commits_are_accepted" if changes.len() > 10 => {
                     Err(StoreError::Unsupported { what: "more than ten changes" }.into())
                 }
-                "l6_what_is_larger_is_taken_or_refused" if changes.len() > LEDGER_MAX_CHANGES => {
+                "l6_larger_values_are_accepted_or_refused_whole" if changes.len() > LEDGER_MAX_CHANGES => {
                     self.made(t, changes.into_iter().take(LEDGER_MAX_CHANGES).collect())
                 }
-                "l7_a_dropped_commit_leaves_old_or_new" => self.one_by_one(t, changes, true).await,
-                "l8_a_refused_commit_changes_nothing" | "l8_a_commit_is_seen_as_a_whole" => {
+                "l7_dropped_commit_is_atomic" => self.one_by_one(t, changes, true).await,
+                "l8_refused_commit_changes_nothing" | "l8_commit_is_visible_as_a_whole" => {
                     self.one_by_one(t, changes, false).await
                 }
-                "l8_a_commit_gives_its_revisions_in_order" => {
+                "l8_commit_returns_revisions_in_order" => {
                     self.made(t, changes).map(|made| made.into_iter().rev().collect())
                 }
-                "l8_no_change_succeeds_and_a_key_twice_does_not" if changes.is_empty() => {
+                "l8_empty_commit_succeeds_and_duplicate_key_fails" if changes.is_empty() => {
                     Err(StoreError::invalid("nothing to do").into())
                 }
                 _ => self.made(t, changes),
@@ -178,12 +178,12 @@ impl Ledger for Wrong {
             let page = self.page(t, prefix, limit, after);
             match self.defect {
                 // The record of that name too.
-                "l9_a_prefix_has_what_is_below_it" => {
+                "l9_prefix_selects_records_below_it" => {
                     let mut page = page?;
                     page.items.splice(0..0, self.read(t, prefix).filter(|_| after.is_none()));
                     Ok(page)
                 }
-                "l9_pages_of_every_length_make_the_whole" => {
+                "l9_pages_of_any_length_are_complete" => {
                     page.map(|page| Page { next: page.next.filter(|_| after.is_none()), ..page })
                 }
                 // By the number of what was seen before.
@@ -198,7 +198,7 @@ impl Ledger for Wrong {
                     let token = self.page(t, prefix, NonZeroU32::MIN, None)?.next;
                     Ok(Page { next: token.filter(|_| *offset < all.len()), items })
                 }
-                "l9_a_foreign_or_damaged_token_is_invalid" => match page {
+                "l9_foreign_or_damaged_token_is_invalid" => match page {
                     Err(StoreError::Invalid { .. }) => self.page(t, prefix, limit, None),
                     page => page,
                 },

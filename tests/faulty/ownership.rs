@@ -77,9 +77,8 @@ impl BlobStore for Wrong {
         Box::pin(async move {
             let marker = StoreId::of_marker(key).is_some();
             // A lock of the bucket keeps what is there, and the deletion is acknowledged.
-            let kept = self.is("o4_a_file_is_in_quarantine_before_it_is_deleted") && !marker
-                || (self.is("o2_a_store_without_its_id_is_refused")
-                    || self.is("o8_an_adopted_store_belongs_to_one_ledger"))
+            let kept = self.is("o4_file_is_quarantined_before_deletion") && !marker
+                || (self.is("o2_store_without_its_id_is_refused") || self.is("o8_adopted_store_belongs_to_one_ledger"))
                     && marker;
             if kept { Ok(()) } else { self.below.delete(tenant, key).await }
         })
@@ -95,9 +94,9 @@ impl BlobStore for Wrong {
             let mut page = self.below.list(tenant, limit, after).await?;
             match self.defect {
                 // What is small is no file.
-                "o1_store_and_ledger_get_one_id" => page.items.retain(|info| !is_marker(info)),
+                "o1_store_and_ledger_share_an_id" => page.items.retain(|info| !is_marker(info)),
                 // Those of every tenant.
-                "o1_each_tenant_has_an_id_of_its_own" => {
+                "o1_each_tenant_has_its_own_id" => {
                     let mut listed = self.listed.lock().unwrap();
                     listed.push(tenant.clone());
                     let others: HashSet<_> = listed.iter().filter(|other| *other != tenant).collect();
@@ -105,13 +104,13 @@ impl BlobStore for Wrong {
                     page.items.sort_by_key(|info| info.key);
                 }
                 // A list that lags: where files came, it is empty.
-                "o2_an_empty_ledger_above_files_is_refused" | "o2_the_ledger_of_another_store_is_refused"
+                "o2_empty_ledger_over_files_is_refused" | "o2_ledger_of_another_store_is_refused"
                     if self.all(tenant).iter().any(|info| !is_marker(info)) =>
                 {
                     page.items.clear();
                 }
                 // A rule of the bucket that deletes what is not marked, at the second look.
-                "o3_an_unknown_file_is_watched_first" => {
+                "o3_unknown_file_is_watched_first" => {
                     let mut listed = self.listed.lock().unwrap();
                     listed.push(tenant.clone());
                     if listed.len() > 4 {
@@ -135,7 +134,7 @@ impl Ledger for Wrong {
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         Box::pin(async move {
             // What was not there once is not looked for again.
-            if !self.is("o4_a_file_that_is_known_again_leaves_quarantine") || !key.as_str().starts_with("blob/") {
+            if !self.is("o4_known_file_leaves_quarantine") || !key.as_str().starts_with("blob/") {
                 return Ledger::get(&*self.below, tenant, key).await;
             }
             let place = (tenant.clone(), key.clone());
@@ -165,7 +164,7 @@ impl Ledger for Wrong {
             });
             let made = self.below.apply(tenant, changes).await?;
             // Records of deletions are thought to be of no use.
-            if self.is("o6_each_file_has_its_records") && swept {
+            if self.is("o6_each_file_is_audited") && swept {
                 for (key, revision) in
                     records.into_iter().zip(&made).filter(|(key, _)| key.as_str().starts_with("audit/"))
                 {
@@ -186,7 +185,7 @@ impl Ledger for Wrong {
         Box::pin(async move {
             let mut page = self.below.scan(tenant, prefix, limit, after).await?;
             // A page of two, and none behind it.
-            if self.is("o5_more_due_files_than_a_round_may_delete_all_stay") && prefix.as_str() == "quarantine" {
+            if self.is("o5_too_many_due_files_are_all_kept") && prefix.as_str() == "quarantine" {
                 page.items.truncate(2);
                 page.next = None;
             }
@@ -220,7 +219,7 @@ impl ResourceStore for Wrong {
         Box::pin(async move {
             let mut page = self.below.search(tenant, search).await?;
             // An index that has not seen the last upload.
-            if self.is("o7_a_file_that_a_component_refers_to_stays") && search.all_of.is_empty() {
+            if self.is("o7_referenced_file_is_kept") && search.all_of.is_empty() {
                 page.items.clear();
             }
             Ok(page)

@@ -30,20 +30,16 @@ fn failed_clause_shows_text_and_likely_cause_first() {
         },
         ..Wrong::right(Memory::new())
     };
-    let broken =
-        resources::test(async { store() }, |task| block_on(task), resources::r14_a_dropped_commit_leaves_old_or_new);
+    let broken = resources::test(async { store() }, |task| block_on(task), resources::r14_dropped_commit_is_atomic);
     let broken = broken.unwrap_err();
     let cause = broken.cause.as_ref().unwrap();
-    assert_eq!(cause.clause, "r4_what_was_written_is_read_byte_for_byte");
+    assert_eq!(cause.clause, "r4_body_is_read_byte_for_byte");
     let shown = broken.to_string();
     let lines: Vec<_> = shown.lines().collect();
     assert_eq!(lines.len(), 4, "{shown}");
-    assert!(lines[0].starts_with("likely cause: `r4_what_was_written_is_read_byte_for_byte` is broken: "), "{shown}");
+    assert!(lines[0].starts_with("likely cause: `r4_body_is_read_byte_for_byte` is broken: "), "{shown}");
     assert_eq!(lines[1], "    the clause: A body is read byte for byte, by every way of reading, with the same time.");
-    assert!(
-        lines[2].starts_with("`r14_a_dropped_commit_leaves_old_or_new`, which rests on it, is broken too: "),
-        "{shown}"
-    );
+    assert!(lines[2].starts_with("`r14_dropped_commit_is_atomic`, which rests on it, is broken too: "), "{shown}");
     assert_eq!(
         lines[3],
         "    the clause: A commit that is dropped after any number of polls leaves the old state or the new one."
@@ -117,30 +113,30 @@ fn keeping(own: &Wrong, t: &Tenant, writes: Vec<Write>) -> Made {
 fn wrong(clause: &'static str) -> Wrong {
     let mut wrong = Wrong::right(Memory::new().with_max_body(2_000).with_max_writes(50));
     match clause {
-        "r15_a_pruned_history_keeps_its_newest_versions" => {
+        "r15_pruned_history_keeps_the_newest_versions" => {
             wrong.prune = |own, t, k, _| block_on(own.below.prune_history(t, k, NonZeroU32::MIN));
         }
-        "r15_without_pruning_it_is_unsupported" => {
+        "r15_prune_without_the_capability_is_unsupported" => {
             wrong.capabilities = |own| {
                 let mut capabilities = ResourceStore::capabilities(&own.below);
                 capabilities.history_pruning = false;
                 capabilities
             };
         }
-        "r1_a_refused_commit_writes_nothing"
-        | "r1_a_commit_is_seen_as_a_whole"
-        | "r1_a_commit_that_names_a_key_twice_is_refused"
-        | "r1_a_commit_of_too_many_writes_is_refused" => wrong.commit = one_by_one,
-        "r1_a_commit_gives_its_versions_in_order" => {
+        "r1_refused_commit_writes_nothing"
+        | "r1_commit_is_visible_as_a_whole"
+        | "r1_commit_with_a_duplicate_key_is_refused"
+        | "r1_commit_of_too_many_writes_is_refused" => wrong.commit = one_by_one,
+        "r1_commit_returns_versions_in_order" => {
             wrong.commit = |own, t, w| own.made(t, w).map(|made| made.into_iter().rev().collect());
         }
-        "r1_an_empty_commit_succeeds" => {
+        "r1_empty_commit_succeeds" => {
             wrong.commit = |own, t, w| match w.is_empty() {
                 true => Err(StoreError::invalid("nothing to do").into()),
                 false => own.made(t, w),
             };
         }
-        "r1_a_commit_beyond_the_scope_is_refused" => {
+        "r1_commit_beyond_its_scope_is_refused" => {
             wrong.capabilities = |own| {
                 let mut capabilities = ResourceStore::capabilities(&own.below);
                 capabilities.atomic = AtomicScope::Device;
@@ -172,16 +168,16 @@ fn wrong(clause: &'static str) -> Wrong {
                 })
             };
         }
-        "r2_the_first_write_that_fails_is_named" => {
+        "r2_first_failing_write_is_named" => {
             wrong.commit = |own, t, w| {
                 let last = w.len().saturating_sub(1);
                 own.made(t, w).map_err(|refused| CommitError { index: Some(last), ..refused })
             };
         }
-        "r2_of_many_writers_of_one_version_one_wins" | "r2_of_many_creators_one_wins" => {
+        "r2_of_concurrent_writers_of_one_version_one_wins" | "r2_of_concurrent_creators_one_wins" => {
             wrong.commit = check_then_write
         }
-        "r3_versions_count_on_after_a_deletion" => {
+        "r3_versions_continue_after_a_deletion" => {
             wrong.commit = |own, t, w| {
                 let creates = w.first().is_some_and(|write| write.when == Precondition::Absent);
                 let made = own.made(t, w)?;
@@ -190,21 +186,21 @@ fn wrong(clause: &'static str) -> Wrong {
             };
         }
         // Answers with what is read afterwards.
-        "r3_no_number_is_given_twice" => {
+        "r3_version_is_never_reused" => {
             wrong.commit = |own, t, w| {
                 let made = own.made(t, w)?;
                 thread::sleep(Duration::from_micros(100));
                 Ok(made.into_iter().map(|made| block_on(own.below.read(t, &made.key)).unwrap_or(made)).collect())
             };
         }
-        "r4_what_was_written_is_read_byte_for_byte" => {
+        "r4_body_is_read_byte_for_byte" => {
             wrong.read = |own, t, k| {
                 let read = block_on(own.below.read(t, k))?;
                 let plain = read.body.iter().flatten().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
                 Ok(Version { body: Some(plain), ..read })
             };
         }
-        "r4_an_acknowledged_write_is_seen_by_others" => {
+        "r4_acknowledged_write_is_visible_to_others" => {
             wrong.read = |own, t, k| {
                 let read = block_on(own.below.read(t, k))?;
                 let before = VersionId::new(read.version.get() - 1);
@@ -212,7 +208,7 @@ fn wrong(clause: &'static str) -> Wrong {
             };
         }
         // The index lags one write behind.
-        "r4_a_search_sees_what_is_acknowledged" => {
+        "r4_search_sees_acknowledged_writes" => {
             wrong.commit = |own, t, w| {
                 own.kept.lock().unwrap().clear();
                 keeping(own, t, w)
@@ -231,20 +227,20 @@ fn wrong(clause: &'static str) -> Wrong {
                 Ok(page)
             };
         }
-        "r5_what_never_was_has_no_history" => {
+        "r5_unknown_resource_has_no_history" => {
             wrong.history = |own, t, k, l, a| match history(own, t, k, l, a) {
                 Err(StoreError::NotFound) => Ok(Page { items: Vec::new(), next: None }),
                 history => history,
             };
         }
-        "r5_without_history_it_is_unsupported" => {
+        "r5_history_without_the_capability_is_unsupported" => {
             wrong.capabilities = |own| {
                 let mut capabilities = ResourceStore::capabilities(&own.below);
                 capabilities.history = false;
                 capabilities
             };
         }
-        "r6_a_deletion_needs_a_living_resource" => {
+        "r6_delete_needs_an_existing_resource" => {
             wrong.commit = |own, t, w| match (own.made(t, w.clone()), w.first()) {
                 (Err(CommitError { error: StoreError::Gone { .. }, .. }), Some(write)) if write.body.is_none() => {
                     own.made(t, vec![Write::put(write.key.clone(), "", IndexEntries::new())])?;
@@ -253,13 +249,13 @@ fn wrong(clause: &'static str) -> Wrong {
                 (made, _) => made,
             };
         }
-        "r6_a_deleted_resource_is_gone_and_not_found" => {
+        "r6_deleted_resource_is_gone" => {
             wrong.read = |own, t, k| match block_on(own.below.read(t, k)) {
                 Err(StoreError::Gone { .. }) => Err(StoreError::NotFound),
                 read => read,
             };
         }
-        "r7_a_value_is_found_in_each_form" => {
+        "r7_token_is_found_in_each_form" => {
             wrong.search = |own, t, s| {
                 asked(own, t, s, |criterion| match criterion {
                     Criterion::Is(parameter, TokenMatch::Exact(Token { system: None, value })) => {
@@ -269,7 +265,7 @@ fn wrong(clause: &'static str) -> Wrong {
                 })
             };
         }
-        "r7_each_parameter_has_an_index_of_its_own" => {
+        "r7_parameters_are_indexed_separately" => {
             wrong.search = |own, t, s| {
                 asked(own, t, s, |criterion| match criterion {
                     Criterion::Is(Parameter::UdiDi, wanted) => Criterion::Is(Parameter::UdiCarrier, wanted.clone()),
@@ -277,14 +273,14 @@ fn wrong(clause: &'static str) -> Wrong {
                 })
             };
         }
-        "r7_criteria_are_met_together" => {
+        "r7_all_criteria_must_match" => {
             wrong.search = |own, t, s| {
                 let mut search = s.clone();
                 search.all_of.truncate(1);
                 block_on(own.below.search(t, &search))
             };
         }
-        "r7_any_of_several_criteria_is_enough" => {
+        "r7_any_of_matches_one_criterion" => {
             wrong.search = |own, t, s| {
                 asked(own, t, s, |criterion| match criterion {
                     Criterion::AnyOf(any) => any.first().unwrap_or(criterion).clone(),
@@ -293,7 +289,7 @@ fn wrong(clause: &'static str) -> Wrong {
             };
         }
         // A pattern in which `%` stands for anything.
-        "r7_a_beginning_is_compared_byte_for_byte" => {
+        "r7_prefix_is_compared_byte_for_byte" => {
             wrong.search = |own, t, s| {
                 asked(own, t, s, |criterion| match criterion {
                     Criterion::Begins(parameter, start) => {
@@ -304,21 +300,21 @@ fn wrong(clause: &'static str) -> Wrong {
             };
         }
         // The order of a language.
-        "r7_what_is_found_is_in_the_order_of_the_ids" => {
+        "r7_results_are_ordered_by_id" => {
             wrong.search = |own, t, s| {
                 let mut page = block_on(own.below.search(t, s))?;
                 page.items.sort_by_key(|version| version.key.id().to_lowercase());
                 Ok(page)
             };
         }
-        "r7_a_resource_is_found_once" => {
+        "r7_resource_is_found_once" => {
             wrong.search = |own, t, s| {
                 let mut page = block_on(own.below.search(t, s))?;
                 page.items.extend(page.items.first().filter(|_| !s.all_of.is_empty()).cloned());
                 Ok(page)
             };
         }
-        "r7_a_search_follows_the_newest_version" => {
+        "r7_search_uses_the_newest_version" => {
             wrong.commit = |own, t, w| {
                 changed(own, t, w, |write| match write.when {
                     Precondition::Version(_) => Write { index: IndexEntries::new(), ..write },
@@ -327,33 +323,33 @@ fn wrong(clause: &'static str) -> Wrong {
             };
         }
         "r8_pages_are_stable_while_others_write" => wrong.search = by_offset,
-        "r8_pages_of_gathered_criteria_are_stable" => {
+        "r8_pages_of_combined_criteria_are_stable" => {
             wrong.search = |own, t, s| match is_gathered(s) {
                 true => by_offset(own, t, s),
                 false => block_on(own.below.search(t, s)),
             };
         }
         // The last page is lost.
-        "r8_pages_of_every_length_make_the_whole" => {
+        "r8_pages_of_any_length_are_complete" => {
             wrong.search = |own, t, s| {
                 let page = block_on(own.below.search(t, s))?;
                 Ok(Page { next: page.next.filter(|_| s.after.is_none()), ..page })
             };
         }
-        "r8_a_foreign_or_damaged_token_is_invalid" => {
+        "r8_foreign_or_damaged_token_is_invalid" => {
             wrong.search = |own, t, s| match block_on(own.below.search(t, s)) {
                 Err(StoreError::Invalid { .. }) => block_on(own.below.search(t, &Search { after: None, ..s.clone() })),
                 page => page,
             };
         }
-        "r8_a_foreign_token_of_a_history_is_invalid" => {
+        "r8_foreign_history_token_is_invalid" => {
             wrong.history = |own, t, k, l, a| match history(own, t, k, l, a) {
                 Err(StoreError::Invalid { .. }) => history(own, t, k, l, None),
                 page => page,
             };
         }
         // A cache whose keys lack the tenant.
-        "r9_no_reading_crosses_tenants" => {
+        "r9_reads_are_isolated_by_tenant" => {
             wrong.commit = keeping;
             wrong.read = |own, t, k| match block_on(own.below.read(t, k)) {
                 Err(StoreError::NotFound) => {
@@ -364,7 +360,7 @@ fn wrong(clause: &'static str) -> Wrong {
             };
         }
         // A deletion whose condition lacks the tenant.
-        "r9_no_writing_crosses_tenants" => {
+        "r9_writes_are_isolated_by_tenant" => {
             wrong.commit = |own, t, w| {
                 let deleted: Vec<_> = w.iter().filter(|write| write.body.is_none()).map(|w| w.key.clone()).collect();
                 let made = keeping(own, t, w)?;
@@ -374,7 +370,7 @@ fn wrong(clause: &'static str) -> Wrong {
                 Ok(made)
             };
         }
-        "r10_a_refusal_says_that_nothing_was_applied" => {
+        "r10_refusal_is_not_applied" => {
             wrong.commit = |own, t, w| {
                 refused(own, t, w, |refused| match refused.error {
                     StoreError::AlreadyExists { .. } => {
@@ -384,10 +380,10 @@ fn wrong(clause: &'static str) -> Wrong {
                 })
             };
         }
-        "r11_a_write_id_is_given_back" => {
+        "r11_write_id_is_returned" => {
             wrong.commit = |own, t, w| answered(own, t, w, |made| Version { write_id: None, ..made });
         }
-        "r12_the_largest_body_is_taken" => {
+        "r12_largest_body_is_accepted" => {
             wrong.commit = |own, t, w| {
                 let limit = own.capabilities().max_body;
                 let largest = |write: &Write| write.body.as_ref().is_some_and(|body| body.len() as u64 >= limit);
@@ -397,14 +393,14 @@ fn wrong(clause: &'static str) -> Wrong {
                 }
             };
         }
-        "r12_a_larger_body_is_refused" => {
+        "r12_larger_body_is_refused" => {
             wrong.capabilities = |own| {
                 let mut capabilities = ResourceStore::capabilities(&own.below);
                 capabilities.max_body = 1_000;
                 capabilities
             };
         }
-        "r13_last_updated_never_falls" => {
+        "r13_last_updated_never_decreases" => {
             wrong.commit = |own, t, w| {
                 answered(own, t, w, |made| {
                     let fallen = time::Duration::seconds(made.version.get().cast_signed());
@@ -412,7 +408,7 @@ fn wrong(clause: &'static str) -> Wrong {
                 })
             };
         }
-        "r14_a_dropped_commit_leaves_old_or_new" => wrong.halting = true,
+        "r14_dropped_commit_is_atomic" => wrong.halting = true,
         _ => {}
     }
     wrong

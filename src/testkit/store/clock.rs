@@ -22,23 +22,23 @@ macro_rules! __clock_clauses {
     ($then:path { $($arguments:tt)* }) => {
         $then! { { $($arguments)* }
             /// The time of a version is that of the clock.
-            r13_a_version_has_the_time_of_the_clock
+            r13_version_has_the_time_of_the_clock
             /// A clock that falls back by no more than the skew makes no version older than the one before it.
-            r13_a_clock_that_falls_back_a_little_does_not_show
+            r13_small_backward_clock_step_is_hidden
             /// After the clock once was ahead by more than the skew, later versions have the true time again.
-            r13_a_time_far_ahead_heals
+            r13_time_far_ahead_recovers
             /// Deletions, and what is created after one, have their times by the same rule.
-            r13_a_deletion_has_its_time_by_the_same_rule
+            r13_deletion_time_follows_the_same_rule
             /// Versions are in the order of their numbers, whatever their times.
-            r13_versions_keep_their_order_when_a_clock_jumps
+            r13_versions_keep_their_order_when_the_clock_jumps
             /// A jump that was seen by one resource shows in no other.
-            r13_each_resource_has_times_of_its_own
+            r13_each_resource_has_its_own_times
         }
     };
 }
 
 /// If it is broken, so are many others.
-const FOUNDATIONS: &[&str] = &["r13_a_version_has_the_time_of_the_clock"];
+const FOUNDATIONS: &[&str] = &["r13_version_has_the_time_of_the_clock"];
 
 __clock_clauses! { macros::functions { TimedStore } }
 
@@ -158,7 +158,7 @@ fn skew() -> i64 {
 mod clauses {
     use super::*;
 
-    pub(super) fn r13_a_version_has_the_time_of_the_clock(store: &Store<'_>) -> Checked {
+    pub(super) fn r13_version_has_the_time_of_the_clock(store: &Store<'_>) -> Checked {
         let (t, key) = (fresh(), device("timed")?);
         for passed in [0, 1, 3_600, FAR] {
             store.turn(passed);
@@ -174,7 +174,7 @@ mod clauses {
         Ok(Outcome::Held)
     }
 
-    pub(super) fn r13_a_clock_that_falls_back_a_little_does_not_show(store: &Store<'_>) -> Checked {
+    pub(super) fn r13_small_backward_clock_step_is_hidden(store: &Store<'_>) -> Checked {
         let (t, key) = (fresh(), device("timed")?);
         let first = store.put(&t, &key)?;
         for fallen in [1, skew() - 1] {
@@ -188,7 +188,7 @@ mod clauses {
         Ok(Outcome::Held)
     }
 
-    pub(super) fn r13_a_time_far_ahead_heals(store: &Store<'_>) -> Checked {
+    pub(super) fn r13_time_far_ahead_recovers(store: &Store<'_>) -> Checked {
         // The clock goes on by two seconds meanwhile.
         for ahead in [skew() + 5, FAR] {
             let (t, key) = (fresh(), device("timed")?);
@@ -208,7 +208,7 @@ mod clauses {
         Ok(Outcome::Held)
     }
 
-    pub(super) fn r13_a_deletion_has_its_time_by_the_same_rule(store: &Store<'_>) -> Checked {
+    pub(super) fn r13_deletion_time_follows_the_same_rule(store: &Store<'_>) -> Checked {
         let (t, key) = (fresh(), device("timed")?);
         let first = store.put(&t, &key)?;
         store.turn(-1);
@@ -229,7 +229,7 @@ mod clauses {
         Ok(Outcome::Held)
     }
 
-    pub(super) fn r13_versions_keep_their_order_when_a_clock_jumps(store: &Store<'_>) -> Checked {
+    pub(super) fn r13_versions_keep_their_order_when_the_clock_jumps(store: &Store<'_>) -> Checked {
         if !store.store.store.capabilities().history {
             return Ok(Outcome::Skipped("history"));
         }
@@ -249,7 +249,7 @@ mod clauses {
         Ok(Outcome::Held)
     }
 
-    pub(super) fn r13_each_resource_has_times_of_its_own(store: &Store<'_>) -> Checked {
+    pub(super) fn r13_each_resource_has_its_own_times(store: &Store<'_>) -> Checked {
         let (t, one, other) = (fresh(), device("one")?, device("other")?);
         store.put(&t, &one)?;
         store.turn(-1);

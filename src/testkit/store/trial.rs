@@ -32,10 +32,10 @@ pub type BlockOn<'a> = dyn for<'f> Fn(Task<'f>) + Sync + 'a;
 ///
 /// ```
 /// use fhir_devices::testkit::store::Broken;
-/// let broken = Broken::new("r6_a_deletion_needs_a_living_resource", "a deletion of nothing was taken");
+/// let broken = Broken::new("r6_delete_needs_an_existing_resource", "a deletion of nothing was taken");
 /// assert_eq!(
 ///     broken.to_string(),
-///     "`r6_a_deletion_needs_a_living_resource` is broken: a deletion of nothing was taken",
+///     "`r6_delete_needs_an_existing_resource` is broken: a deletion of nothing was taken",
 /// );
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -132,7 +132,7 @@ pub type Checked<T = Outcome> = Result<T, Broken>;
 /// let memory = Memory::new();
 /// let store: &dyn ResourceStore = &memory;
 /// let trial = Trial::new(store, &|task| block_on(task));
-/// assert_eq!(resources::r3_versions_count_on_after_a_deletion(&trial)?, Outcome::Held);
+/// assert_eq!(resources::r3_versions_continue_after_a_deletion(&trial)?, Outcome::Held);
 /// # Ok::<(), fhir_devices::testkit::store::Broken>(())
 /// ```
 pub struct Trial<'a, S: ?Sized> {

@@ -20,53 +20,53 @@ macro_rules! __blob_clauses {
     ($then:path { $($arguments:tt)* }) => {
         $then! { { $($arguments)* }
             /// Nothing of a blob is seen before its commit, and all of it afterwards.
-            b1_nothing_is_seen_before_the_commit
+            b1_blob_is_invisible_before_commit
             /// Another caller sees what was acknowledged at once.
-            b1_an_acknowledged_blob_is_seen_by_others
+            b1_acknowledged_blob_is_visible_to_others
             /// A commit of another size than the bytes is refused, and leaves no trace.
-            b2_another_size_is_corrupt
+            b2_wrong_size_is_refused
             /// A commit of another digest than that of the bytes is refused, where the store verifies it.
-            b2_another_digest_is_corrupt
+            b2_wrong_digest_is_refused
             /// A second commit under a key finds the first, and changes nothing.
-            b3_a_second_put_finds_the_first
+            b3_second_put_is_already_present
             /// Writers of the same bytes at the same time all succeed.
-            b3_writers_of_the_same_bytes_all_succeed
+            b3_concurrent_writers_of_same_bytes_succeed
             /// An aborted writer, a dropped one, and a dropped commit leave no trace.
-            b4_an_aborted_or_dropped_writer_leaves_no_trace
+            b4_aborted_or_dropped_writer_leaves_nothing
             /// The bytes come as they were committed, in large blobs too.
-            b5_what_was_committed_is_read
+            b5_committed_bytes_are_read
             /// Each range gives its bytes, cut at the end.
-            b5_a_range_is_read_across_chunks
+            b5_range_is_read_across_chunks
             /// Empty ranges and those behind the end are refused.
-            b5_a_range_outside_is_refused
+            b5_range_beyond_the_end_is_refused
             /// A read that has begun never ends short when the blob is deleted.
-            b5_a_read_outlives_the_deletion_or_fails
+            b5_read_during_deletion_completes_or_fails
             /// A deletion may be repeated, and what is absent may be deleted.
-            b6_a_deletion_may_be_repeated
+            b6_delete_is_idempotent
             /// A deletion leaves the same bytes under another generation.
-            b6_a_deletion_leaves_the_other_generations
+            b6_delete_keeps_other_generations
             /// No call shows what another tenant has.
-            b7_no_reading_crosses_tenants
+            b7_reads_are_isolated_by_tenant
             /// Equal bytes of two tenants are two blobs.
             b7_equal_bytes_of_two_tenants_are_two_blobs
             /// Pages of every length show each blob once, in the order of the keys.
-            b8_pages_of_every_length_make_the_whole
+            b8_pages_of_any_length_are_complete
             /// Pages show what was there all the time once, whatever is written meanwhile.
             b8_pages_are_stable_while_others_write
             /// A token that is damaged or of another tenant is refused.
-            b8_a_foreign_or_damaged_token_is_invalid
+            b8_foreign_or_damaged_token_is_invalid
             /// An address is given for each kind that the capabilities name, and refused for the others.
-            b9_addresses_are_as_the_capabilities_say
+            b9_urls_follow_the_capabilities
             /// Refusals say that nothing was applied, and are right.
-            b10_a_refusal_says_that_nothing_was_applied
+            b10_refusal_is_not_applied
             /// The empty blob is a blob.
-            b11_an_empty_blob_is_a_blob
+            b11_empty_blob_is_stored
             /// The largest blob is taken, and a larger one is not.
-            b11_the_largest_blob_is_taken_and_a_larger_one_is_not
+            b11_largest_blob_is_accepted_and_a_larger_one_refused
             /// A commit that is dropped after any number of polls leaves no blob or the whole of it.
-            b12_a_dropped_commit_leaves_nothing_or_all
+            b12_dropped_commit_is_atomic
             /// A writer whose write was dropped can be aborted, and the store goes on working.
-            b12_a_dropped_write_can_be_aborted
+            b12_dropped_write_can_be_aborted
         }
     };
 }
@@ -79,12 +79,12 @@ mod clauses {
 
 /// If one of them is broken, so are many others.
 const FOUNDATIONS: &[&str] = &[
-    "b5_what_was_committed_is_read",
-    "b1_an_acknowledged_blob_is_seen_by_others",
-    "b3_a_second_put_finds_the_first",
-    "b6_a_deletion_may_be_repeated",
-    "b10_a_refusal_says_that_nothing_was_applied",
-    "b8_pages_of_every_length_make_the_whole",
+    "b5_committed_bytes_are_read",
+    "b1_acknowledged_blob_is_visible_to_others",
+    "b3_second_put_is_already_present",
+    "b6_delete_is_idempotent",
+    "b10_refusal_is_not_applied",
+    "b8_pages_of_any_length_are_complete",
 ];
 
 __blob_clauses! { macros::functions { dyn BlobStore } }

@@ -4,7 +4,7 @@ use super::*;
 
 const TEXT: &[u8] = b"0123456789";
 
-pub(super) fn b5_what_was_committed_is_read(store: &Store<'_>) -> Checked {
+pub(super) fn b5_committed_bytes_are_read(store: &Store<'_>) -> Checked {
     let t = fresh();
     // Several chunks, none of which is a power of two, and together more than one part of a multipart upload.
     let size = usize::try_from(store.capabilities().max_size).unwrap_or(usize::MAX).min(6_000_007);
@@ -41,7 +41,7 @@ fn digits(store: &Store<'_>, t: &Tenant) -> Checked<BlobKey> {
     Ok(blob.key(g))
 }
 
-pub(super) fn b5_a_range_is_read_across_chunks(store: &Store<'_>) -> Checked {
+pub(super) fn b5_range_is_read_across_chunks(store: &Store<'_>) -> Checked {
     let t = fresh();
     let key = digits(store, &t)?;
     let ends = [11, 1 << 40, u64::MAX];
@@ -63,7 +63,7 @@ pub(super) fn b5_a_range_is_read_across_chunks(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn b5_a_range_outside_is_refused(store: &Store<'_>) -> Checked {
+pub(super) fn b5_range_beyond_the_end_is_refused(store: &Store<'_>) -> Checked {
     let t = fresh();
     let key = digits(store, &t)?;
     for start in [10, 11, 1 << 40] {
@@ -84,7 +84,7 @@ fn other(key: &BlobKey) -> BlobKey {
     BlobKey { generation: generation(), ..*key }
 }
 
-pub(super) fn b5_a_read_outlives_the_deletion_or_fails(store: &Store<'_>) -> Checked {
+pub(super) fn b5_read_during_deletion_completes_or_fails(store: &Store<'_>) -> Checked {
     let t = fresh();
     let size = usize::try_from(store.capabilities().max_size).unwrap_or(usize::MAX).min(3_000_000);
     let bytes: Bytes = (0..size).map(|n| u8::try_from(n % 251).unwrap_or_default()).collect();
@@ -130,7 +130,7 @@ fn several(store: &Store<'_>, t: &Tenant, count: usize) -> Checked<Vec<BlobKey>>
     Ok(keys)
 }
 
-pub(super) fn b8_pages_of_every_length_make_the_whole(store: &Store<'_>) -> Checked {
+pub(super) fn b8_pages_of_any_length_are_complete(store: &Store<'_>) -> Checked {
     let t = fresh();
     let listed = store.all(&t, 9, |_| Ok(()))?;
     ensure!(listed.is_empty(), "a list of a tenant that has nothing shows {listed:?}");
@@ -167,7 +167,7 @@ pub(super) fn b8_pages_are_stable_while_others_write(store: &Store<'_>) -> Check
     Ok(Outcome::Held)
 }
 
-pub(super) fn b8_a_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> Checked {
+pub(super) fn b8_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> Checked {
     let (t, other) = (fresh(), fresh());
     let keys = several(store, &t, 3)?;
     several(store, &other, 3)?;

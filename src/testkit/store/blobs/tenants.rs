@@ -6,7 +6,7 @@ use std::time::Duration;
 const TEXT: &[u8] = b"firmware";
 const SIGNED: UrlKind = UrlKind::Signed { valid_for: Duration::from_secs(60) };
 
-pub(super) fn b7_no_reading_crosses_tenants(store: &Store<'_>) -> Checked {
+pub(super) fn b7_reads_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
     let (ours, theirs) = (fresh(), fresh());
     let key = store.stored(&theirs, TEXT, generation())?;
     // First as a tenant that has nothing, then as one that has something.
@@ -41,7 +41,7 @@ pub(super) fn b7_equal_bytes_of_two_tenants_are_two_blobs(store: &Store<'_>) -> 
     Ok(Outcome::Held)
 }
 
-pub(super) fn b9_addresses_are_as_the_capabilities_say(store: &Store<'_>) -> Checked {
+pub(super) fn b9_urls_follow_the_capabilities(store: &Store<'_>) -> Checked {
     let (t, other) = (fresh(), fresh());
     let BlobCapabilities { public_url, signed_url, .. } = store.capabilities();
     let keys = [store.stored(&t, TEXT, generation())?, store.stored(&t, TEXT, generation())?];

@@ -7,7 +7,7 @@ const TEXT: &[u8] = b"firmware";
 /// Larger blobs are not made for a test.
 const LARGEST_MADE: u64 = 64 << 20;
 
-pub(super) fn b1_nothing_is_seen_before_the_commit(store: &Store<'_>) -> Checked {
+pub(super) fn b1_blob_is_invisible_before_commit(store: &Store<'_>) -> Checked {
     let (t, g, blob) = (fresh(), generation(), BlobRef::of(TEXT));
     let writer = store.writer(&t, &[b"firm", b"ware"])?;
     store.absent(&t, &blob.key(g), "what was not committed")?;
@@ -18,7 +18,7 @@ pub(super) fn b1_nothing_is_seen_before_the_commit(store: &Store<'_>) -> Checked
     Ok(Outcome::Held)
 }
 
-pub(super) fn b1_an_acknowledged_blob_is_seen_by_others(store: &Store<'_>) -> Checked {
+pub(super) fn b1_acknowledged_blob_is_visible_to_others(store: &Store<'_>) -> Checked {
     let t = fresh();
     let (tell, hear) = std::sync::mpsc::channel();
     let (tell, hear) = (std::sync::Mutex::new(Some(tell)), std::sync::Mutex::new(hear));
@@ -37,7 +37,7 @@ pub(super) fn b1_an_acknowledged_blob_is_seen_by_others(store: &Store<'_>) -> Ch
     Ok(Outcome::Held)
 }
 
-pub(super) fn b2_another_size_is_corrupt(store: &Store<'_>) -> Checked {
+pub(super) fn b2_wrong_size_is_refused(store: &Store<'_>) -> Checked {
     let (t, blob) = (fresh(), BlobRef::of(TEXT));
     for chunks in [&[b"firm" as &[u8]][..], &[b"firmware", b" and more"], &[b""], &[]] {
         let g = generation();
@@ -50,7 +50,7 @@ pub(super) fn b2_another_size_is_corrupt(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn b2_another_digest_is_corrupt(store: &Store<'_>) -> Checked {
+pub(super) fn b2_wrong_digest_is_refused(store: &Store<'_>) -> Checked {
     if !store.capabilities().verifies_digest {
         return Ok(Outcome::Skipped("the verification of digests"));
     }
@@ -62,7 +62,7 @@ pub(super) fn b2_another_digest_is_corrupt(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn b3_a_second_put_finds_the_first(store: &Store<'_>) -> Checked {
+pub(super) fn b3_second_put_is_already_present(store: &Store<'_>) -> Checked {
     let (t, g, blob) = (fresh(), generation(), BlobRef::of(TEXT));
     let first = store.writer(&t, &[TEXT])?;
     wanted!(store.commit(first, blob, g)?, Ok(PutOutcome::Stored), "the first commit");
@@ -76,7 +76,7 @@ pub(super) fn b3_a_second_put_finds_the_first(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn b3_writers_of_the_same_bytes_all_succeed(store: &Store<'_>) -> Checked {
+pub(super) fn b3_concurrent_writers_of_same_bytes_succeed(store: &Store<'_>) -> Checked {
     const THREADS: usize = 4;
     let (t, blob) = (fresh(), BlobRef::of(TEXT));
     for _ in 0..5 {
@@ -94,7 +94,7 @@ pub(super) fn b3_writers_of_the_same_bytes_all_succeed(store: &Store<'_>) -> Che
     Ok(Outcome::Held)
 }
 
-pub(super) fn b4_an_aborted_or_dropped_writer_leaves_no_trace(store: &Store<'_>) -> Checked {
+pub(super) fn b4_aborted_or_dropped_writer_leaves_nothing(store: &Store<'_>) -> Checked {
     let (t, g, blob) = (fresh(), generation(), BlobRef::of(TEXT));
     let writer = store.writer(&t, &[TEXT])?;
     wanted!(store.wait(writer.abort())?, Ok(()), "an abort");
@@ -111,7 +111,7 @@ pub(super) fn b4_an_aborted_or_dropped_writer_leaves_no_trace(store: &Store<'_>)
     Ok(Outcome::Held)
 }
 
-pub(super) fn b6_a_deletion_may_be_repeated(store: &Store<'_>) -> Checked {
+pub(super) fn b6_delete_is_idempotent(store: &Store<'_>) -> Checked {
     let (t, g) = (fresh(), generation());
     store.delete(&t, &BlobRef::of(TEXT).key(g))?;
     let key = store.stored(&t, TEXT, g)?;
@@ -124,7 +124,7 @@ pub(super) fn b6_a_deletion_may_be_repeated(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn b6_a_deletion_leaves_the_other_generations(store: &Store<'_>) -> Checked {
+pub(super) fn b6_delete_keeps_other_generations(store: &Store<'_>) -> Checked {
     let t = fresh();
     let first = store.stored(&t, TEXT, generation())?;
     let (g, writer) = (generation(), store.writer(&t, &[TEXT])?);
@@ -139,7 +139,7 @@ pub(super) fn b6_a_deletion_leaves_the_other_generations(store: &Store<'_>) -> C
     Ok(Outcome::Held)
 }
 
-pub(super) fn b10_a_refusal_says_that_nothing_was_applied(store: &Store<'_>) -> Checked {
+pub(super) fn b10_refusal_is_not_applied(store: &Store<'_>) -> Checked {
     let (t, g, blob) = (fresh(), generation(), BlobRef::of(TEXT));
     let writer = store.writer(&t, &[b"firm"])?;
     let short = match store.commit(writer, blob, g)? {
@@ -157,7 +157,7 @@ pub(super) fn b10_a_refusal_says_that_nothing_was_applied(store: &Store<'_>) -> 
     Ok(Outcome::Held)
 }
 
-pub(super) fn b11_an_empty_blob_is_a_blob(store: &Store<'_>) -> Checked {
+pub(super) fn b11_empty_blob_is_stored(store: &Store<'_>) -> Checked {
     let t = fresh();
     for chunks in [&[][..], &[b"" as &[u8]], &[b"", b""]] {
         let (g, writer) = (generation(), store.writer(&t, chunks)?);
@@ -170,7 +170,7 @@ pub(super) fn b11_an_empty_blob_is_a_blob(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn b11_the_largest_blob_is_taken_and_a_larger_one_is_not(store: &Store<'_>) -> Checked {
+pub(super) fn b11_largest_blob_is_accepted_and_a_larger_one_refused(store: &Store<'_>) -> Checked {
     let max = store.capabilities().max_size;
     let Some(size) = usize::try_from(max).ok().filter(|_| max <= LARGEST_MADE) else {
         return Ok(Outcome::Skipped("no limit of a blob within reach"));
@@ -200,7 +200,7 @@ pub(super) fn b11_the_largest_blob_is_taken_and_a_larger_one_is_not(store: &Stor
     Ok(Outcome::Held)
 }
 
-pub(super) fn b12_a_dropped_commit_leaves_nothing_or_all(store: &Store<'_>) -> Checked {
+pub(super) fn b12_dropped_commit_is_atomic(store: &Store<'_>) -> Checked {
     let (t, blob) = (fresh(), BlobRef::of(TEXT));
     for polls in 0..12 {
         let (g, writer) = (generation(), store.writer(&t, &[b"firm", b"ware"])?);
@@ -218,7 +218,7 @@ pub(super) fn b12_a_dropped_commit_leaves_nothing_or_all(store: &Store<'_>) -> C
     Ok(Outcome::Held)
 }
 
-pub(super) fn b12_a_dropped_write_can_be_aborted(store: &Store<'_>) -> Checked {
+pub(super) fn b12_dropped_write_can_be_aborted(store: &Store<'_>) -> Checked {
     let (t, g, blob) = (fresh(), generation(), BlobRef::of(TEXT));
     for polls in 0..4 {
         let mut writer = store.writer(&t, &[b"firm"])?;

@@ -7,7 +7,7 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
-pub(super) fn l1_only_who_has_seen_the_newest_revision_writes(store: &Store<'_>) -> Checked {
+pub(super) fn l1_write_needs_the_newest_revision(store: &Store<'_>) -> Checked {
     let (t, key) = (fresh(), key("ingest/id/7")?);
     let never = Revision::new("1");
     let early = store.change(&t, Change::replace(key.clone(), never, "x"))?;
@@ -25,7 +25,7 @@ pub(super) fn l1_only_who_has_seen_the_newest_revision_writes(store: &Store<'_>)
     Ok(Outcome::Held)
 }
 
-pub(super) fn l1_only_who_has_seen_the_newest_revision_deletes(store: &Store<'_>) -> Checked {
+pub(super) fn l1_delete_needs_the_newest_revision(store: &Store<'_>) -> Checked {
     let (t, key) = (fresh(), key("a")?);
     let blind = Change { key: key.clone(), expected: None, value: None };
     wanted!(store.change(&t, blind.clone())?, Err(StoreError::Invalid { .. }), "a deletion without a revision");
@@ -46,7 +46,7 @@ pub(super) fn l1_only_who_has_seen_the_newest_revision_deletes(store: &Store<'_>
     Ok(Outcome::Held)
 }
 
-pub(super) fn l1_of_many_writers_that_expect_the_same_one_wins(store: &Store<'_>) -> Checked {
+pub(super) fn l1_of_concurrent_writers_one_wins(store: &Store<'_>) -> Checked {
     const THREADS: usize = 4;
     const ROUNDS: usize = 20;
     let (t, key) = (fresh(), key("counter")?);
@@ -66,7 +66,7 @@ pub(super) fn l1_of_many_writers_that_expect_the_same_one_wins(store: &Store<'_>
     Ok(Outcome::Held)
 }
 
-pub(super) fn l1_of_many_creators_one_wins(store: &Store<'_>) -> Checked {
+pub(super) fn l1_of_concurrent_creators_one_wins(store: &Store<'_>) -> Checked {
     const THREADS: usize = 4;
     let t = fresh();
     for round in 0..10 {
@@ -86,7 +86,7 @@ pub(super) fn l1_of_many_creators_one_wins(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn l2_a_revision_is_never_given_twice(store: &Store<'_>) -> Checked {
+pub(super) fn l2_revision_is_never_reused(store: &Store<'_>) -> Checked {
     let (t, key) = (fresh(), key("phoenix")?);
     let mut all: Vec<Revision> = Vec::new();
     for _ in 0..3 {
@@ -103,7 +103,7 @@ pub(super) fn l2_a_revision_is_never_given_twice(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn l3_what_was_written_is_read_byte_for_byte(store: &Store<'_>) -> Checked {
+pub(super) fn l3_value_is_read_byte_for_byte(store: &Store<'_>) -> Checked {
     let t = fresh();
     let every_byte: Bytes = (0..=u8::MAX).collect();
     let longest = format!("p/{}", "k".repeat(126));
@@ -123,7 +123,7 @@ pub(super) fn l3_what_was_written_is_read_byte_for_byte(store: &Store<'_>) -> Ch
     Ok(Outcome::Held)
 }
 
-pub(super) fn l3_an_acknowledged_change_is_seen_by_others(store: &Store<'_>) -> Checked {
+pub(super) fn l3_acknowledged_change_is_visible_to_others(store: &Store<'_>) -> Checked {
     let (t, key) = (fresh(), key("p/news")?);
     let prefix = self::key("p")?;
     let (tell, hear) = std::sync::mpsc::channel();
@@ -154,7 +154,7 @@ pub(super) fn l3_an_acknowledged_change_is_seen_by_others(store: &Store<'_>) -> 
     Ok(Outcome::Held)
 }
 
-pub(super) fn l4_no_call_crosses_tenants(store: &Store<'_>) -> Checked {
+pub(super) fn l4_calls_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
     let (ours, theirs) = (fresh(), fresh());
     let (key, prefix) = (key("p/shared")?, key("p")?);
     let first = store.made(&theirs, Change::create(key.clone(), "theirs"))?;
@@ -180,7 +180,7 @@ pub(super) fn l4_no_call_crosses_tenants(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn l5_a_refusal_says_that_nothing_was_applied(store: &Store<'_>) -> Checked {
+pub(super) fn l5_refusal_is_not_applied(store: &Store<'_>) -> Checked {
     let (t, key) = (fresh(), key("a")?);
     let first = store.made(&t, Change::create(key.clone(), "a"))?;
     store.made(&t, Change::replace(key.clone(), first.clone(), "b"))?;
@@ -207,7 +207,7 @@ fn large(size: usize) -> Bytes {
     Bytes::from(vec![7; size])
 }
 
-pub(super) fn l6_the_largest_values_and_commits_are_taken(store: &Store<'_>) -> Checked {
+pub(super) fn l6_largest_values_and_commits_are_accepted(store: &Store<'_>) -> Checked {
     let t = fresh();
     let changes = |value: &Bytes| {
         let change = |n| Ok(Change::create(key(&format!("p/{n:03}"))?, value.clone()));
@@ -220,7 +220,7 @@ pub(super) fn l6_the_largest_values_and_commits_are_taken(store: &Store<'_>) -> 
     Ok(Outcome::Held)
 }
 
-pub(super) fn l6_what_is_larger_is_taken_or_refused(store: &Store<'_>) -> Checked {
+pub(super) fn l6_larger_values_are_accepted_or_refused_whole(store: &Store<'_>) -> Checked {
     let t = fresh();
     let (a, b) = (key("a")?, key("b")?);
     let larger = large(LEDGER_MAX_VALUE + 1);
@@ -246,7 +246,7 @@ pub(super) fn l6_what_is_larger_is_taken_or_refused(store: &Store<'_>) -> Checke
     Ok(Outcome::Held)
 }
 
-pub(super) fn l7_a_dropped_commit_leaves_old_or_new(store: &Store<'_>) -> Checked {
+pub(super) fn l7_dropped_commit_is_atomic(store: &Store<'_>) -> Checked {
     let t = fresh();
     let keys = [key("p/a")?, key("p/b")?];
     let [one, _] = &keys;
@@ -284,7 +284,7 @@ pub(super) fn l7_a_dropped_commit_leaves_old_or_new(store: &Store<'_>) -> Checke
     Ok(Outcome::Held)
 }
 
-pub(super) fn l8_a_refused_commit_changes_nothing(store: &Store<'_>) -> Checked {
+pub(super) fn l8_refused_commit_changes_nothing(store: &Store<'_>) -> Checked {
     let t = fresh();
     let [a, b, c] = [key("a")?, key("b")?, key("c")?];
     let first = store.made(&t, Change::create(b.clone(), "1"))?;
@@ -311,7 +311,7 @@ pub(super) fn l8_a_refused_commit_changes_nothing(store: &Store<'_>) -> Checked 
     Ok(Outcome::Held)
 }
 
-pub(super) fn l8_a_commit_gives_its_revisions_in_order(store: &Store<'_>) -> Checked {
+pub(super) fn l8_commit_returns_revisions_in_order(store: &Store<'_>) -> Checked {
     let t = fresh();
     let [z, m, a] = [key("z")?, key("m")?, key("a")?];
     let old = store.made(&t, Change::create(m.clone(), "1"))?;
@@ -328,7 +328,7 @@ pub(super) fn l8_a_commit_gives_its_revisions_in_order(store: &Store<'_>) -> Che
     Ok(Outcome::Held)
 }
 
-pub(super) fn l8_no_change_succeeds_and_a_key_twice_does_not(store: &Store<'_>) -> Checked {
+pub(super) fn l8_empty_commit_succeeds_and_duplicate_key_fails(store: &Store<'_>) -> Checked {
     let (t, a) = (fresh(), key("a")?);
     wanted!(store.apply(&t, Vec::new())?, Ok(made) if made.is_empty(), "a commit of no changes");
     match store.apply(&t, vec![Change::create(a.clone(), "1"), Change::create(a.clone(), "2")])? {
@@ -339,7 +339,7 @@ pub(super) fn l8_no_change_succeeds_and_a_key_twice_does_not(store: &Store<'_>) 
     Ok(Outcome::Held)
 }
 
-pub(super) fn l8_a_commit_is_seen_as_a_whole(store: &Store<'_>) -> Checked {
+pub(super) fn l8_commit_is_visible_as_a_whole(store: &Store<'_>) -> Checked {
     let t = fresh();
     let keys = (0..4).map(|n| key(&format!("k{n}"))).collect::<Checked<Vec<_>>>()?;
     let change = |(key, expected): (&LedgerKey, Option<Revision>), n: usize| Change {

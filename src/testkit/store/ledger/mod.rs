@@ -20,45 +20,45 @@ macro_rules! __ledger_clauses {
     ($then:path { $($arguments:tt)* }) => {
         $then! { { $($arguments)* }
             /// Only who has seen the newest revision writes, and only where none was seen a record is made.
-            l1_only_who_has_seen_the_newest_revision_writes
+            l1_write_needs_the_newest_revision
             /// Only who has seen the newest revision deletes.
-            l1_only_who_has_seen_the_newest_revision_deletes
+            l1_delete_needs_the_newest_revision
             /// Of many writers that expect the same, one wins, and a counter loses nothing.
-            l1_of_many_writers_that_expect_the_same_one_wins
+            l1_of_concurrent_writers_one_wins
             /// Of many that make the same record at once, one does.
-            l1_of_many_creators_one_wins
+            l1_of_concurrent_creators_one_wins
             /// No revision of a key comes back, even after a deletion.
-            l2_a_revision_is_never_given_twice
+            l2_revision_is_never_reused
             /// What was written is read byte for byte by `get` and `scan`.
-            l3_what_was_written_is_read_byte_for_byte
+            l3_value_is_read_byte_for_byte
             /// Another caller sees what was acknowledged at once.
-            l3_an_acknowledged_change_is_seen_by_others
+            l3_acknowledged_change_is_visible_to_others
             /// No call shows or changes a record of another tenant.
-            l4_no_call_crosses_tenants
+            l4_calls_are_isolated_by_tenant
             /// Refusals say that nothing was applied, and are right.
-            l5_a_refusal_says_that_nothing_was_applied
+            l5_refusal_is_not_applied
             /// Values and commits of the sizes that every ledger takes.
-            l6_the_largest_values_and_commits_are_taken
+            l6_largest_values_and_commits_are_accepted
             /// What is larger is taken or refused as a whole.
-            l6_what_is_larger_is_taken_or_refused
+            l6_larger_values_are_accepted_or_refused_whole
             /// A commit that is dropped after any number of polls leaves the old state or the new one.
-            l7_a_dropped_commit_leaves_old_or_new
+            l7_dropped_commit_is_atomic
             /// A commit that is refused at a later change leaves nothing of the first, and names the change.
-            l8_a_refused_commit_changes_nothing
+            l8_refused_commit_changes_nothing
             /// The revisions come back in the order of the changes; makes, replacements and deletions in one commit.
-            l8_a_commit_gives_its_revisions_in_order
+            l8_commit_returns_revisions_in_order
             /// A commit of no changes succeeds, and one that names a key twice does not.
-            l8_no_change_succeeds_and_a_key_twice_does_not
+            l8_empty_commit_succeeds_and_duplicate_key_fails
             /// Who sees one change of a commit sees the others afterwards.
-            l8_a_commit_is_seen_as_a_whole
+            l8_commit_is_visible_as_a_whole
             /// A prefix has what is below it, and nothing beside it.
-            l9_a_prefix_has_what_is_below_it
+            l9_prefix_selects_records_below_it
             /// Pages of every length show each record once, in the order of the keys.
-            l9_pages_of_every_length_make_the_whole
+            l9_pages_of_any_length_are_complete
             /// Pages show what was there all the time once, whatever is written meanwhile.
             l9_pages_are_stable_while_others_write
             /// A token that is damaged, or of another tenant or prefix, is refused.
-            l9_a_foreign_or_damaged_token_is_invalid
+            l9_foreign_or_damaged_token_is_invalid
         }
     };
 }
@@ -70,14 +70,14 @@ mod clauses {
 
 /// If one of them is broken, so are many others.
 const FOUNDATIONS: &[&str] = &[
-    "l3_what_was_written_is_read_byte_for_byte",
-    "l1_only_who_has_seen_the_newest_revision_writes",
-    "l1_only_who_has_seen_the_newest_revision_deletes",
-    "l3_an_acknowledged_change_is_seen_by_others",
-    "l8_a_commit_gives_its_revisions_in_order",
-    "l5_a_refusal_says_that_nothing_was_applied",
-    "l9_a_prefix_has_what_is_below_it",
-    "l9_pages_of_every_length_make_the_whole",
+    "l3_value_is_read_byte_for_byte",
+    "l1_write_needs_the_newest_revision",
+    "l1_delete_needs_the_newest_revision",
+    "l3_acknowledged_change_is_visible_to_others",
+    "l8_commit_returns_revisions_in_order",
+    "l5_refusal_is_not_applied",
+    "l9_prefix_selects_records_below_it",
+    "l9_pages_of_any_length_are_complete",
 ];
 
 __ledger_clauses! { macros::functions { dyn Ledger } }

@@ -11,7 +11,7 @@ fn names(records: &[LedgerRecord]) -> Vec<&str> {
     records.iter().map(|record| record.key.as_str()).collect()
 }
 
-pub(super) fn l9_a_prefix_has_what_is_below_it(store: &Store<'_>) -> Checked {
+pub(super) fn l9_prefix_selects_records_below_it(store: &Store<'_>) -> Checked {
     let t = fresh();
     records(store, &t, &["a", "a-b", "a-b/c", "a/b", "a/b/c", "a/b/c/d", "a/c", "a0", "a0/x", "aa/b", "b/a"])?;
     let cases: [(&str, &[&str]); 7] = [
@@ -32,7 +32,7 @@ pub(super) fn l9_a_prefix_has_what_is_below_it(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn l9_pages_of_every_length_make_the_whole(store: &Store<'_>) -> Checked {
+pub(super) fn l9_pages_of_any_length_are_complete(store: &Store<'_>) -> Checked {
     let t = fresh();
     let wanted = ["p/-", "p/0", "p/10", "p/9", "p/a", "p/a-b", "p/a/b"];
     records(store, &t, &wanted)?;
@@ -77,7 +77,7 @@ pub(super) fn l9_pages_are_stable_while_others_write(store: &Store<'_>) -> Check
     Ok(Outcome::Held)
 }
 
-pub(super) fn l9_a_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> Checked {
+pub(super) fn l9_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> Checked {
     let (t, other) = (fresh(), fresh());
     let prefix = key("p")?;
     for tenant in [&t, &other] {

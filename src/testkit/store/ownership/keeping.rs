@@ -9,7 +9,7 @@ use crate::update::Action;
 
 type Stores<'a> = Trial<'a, ServiceStores>;
 
-pub(super) fn o1_store_and_ledger_get_one_id(stores: &Stores<'_>) -> Checked {
+pub(super) fn o1_store_and_ledger_share_an_id(stores: &Stores<'_>) -> Checked {
     let place = Place::new(stores)?;
     let id = place.check(&place.service())?;
     ensure!(place.has(&id.marker())?, "the store has no marker of the id {id}");
@@ -21,7 +21,7 @@ pub(super) fn o1_store_and_ledger_get_one_id(stores: &Stores<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn o1_each_tenant_has_an_id_of_its_own(stores: &Stores<'_>) -> Checked {
+pub(super) fn o1_each_tenant_has_its_own_id(stores: &Stores<'_>) -> Checked {
     let (one, other) = (Place::new(stores)?, Place::new(stores)?);
     let (first, second) = (one.check(&one.service())?, other.check(&other.service())?);
     ensure!(first != second, "two tenants have the id {first}");
@@ -29,7 +29,7 @@ pub(super) fn o1_each_tenant_has_an_id_of_its_own(stores: &Stores<'_>) -> Checke
     Ok(Outcome::Held)
 }
 
-pub(super) fn o2_an_empty_ledger_above_files_is_refused(stores: &Stores<'_>) -> Checked {
+pub(super) fn o2_empty_ledger_over_files_is_refused(stores: &Stores<'_>) -> Checked {
     let place = Place::new(stores)?;
     let id = place.check(&place.service())?;
     place.receive(&place.service(), "firmware")?;
@@ -45,7 +45,7 @@ pub(super) fn o2_an_empty_ledger_above_files_is_refused(stores: &Stores<'_>) -> 
     Ok(Outcome::Held)
 }
 
-pub(super) fn o2_the_ledger_of_another_store_is_refused(stores: &Stores<'_>) -> Checked {
+pub(super) fn o2_ledger_of_another_store_is_refused(stores: &Stores<'_>) -> Checked {
     let place = Place::new(stores)?;
     let id = place.check(&place.service())?;
     place.receive(&place.service(), "firmware")?;
@@ -67,7 +67,7 @@ pub(super) fn o2_the_ledger_of_another_store_is_refused(stores: &Stores<'_>) -> 
     Ok(Outcome::Held)
 }
 
-pub(super) fn o2_a_store_without_its_id_is_refused(stores: &Stores<'_>) -> Checked {
+pub(super) fn o2_store_without_its_id_is_refused(stores: &Stores<'_>) -> Checked {
     let place = Place::new(stores)?;
     let id = place.check(&place.service())?;
     place.delete(&id.marker())?;
@@ -77,7 +77,7 @@ pub(super) fn o2_a_store_without_its_id_is_refused(stores: &Stores<'_>) -> Check
     Ok(Outcome::Held)
 }
 
-pub(super) fn o3_an_unknown_file_is_watched_first(stores: &Stores<'_>) -> Checked {
+pub(super) fn o3_unknown_file_is_watched_first(stores: &Stores<'_>) -> Checked {
     let place = Place::new(stores)?;
     let service = place.service();
     place.receive(&service, "firmware")?;
@@ -105,7 +105,7 @@ fn quarantined(place: &Place<'_>, service: &super::place::Service) -> Checked<Bl
     Ok(file)
 }
 
-pub(super) fn o4_a_file_is_in_quarantine_before_it_is_deleted(stores: &Stores<'_>) -> Checked {
+pub(super) fn o4_file_is_quarantined_before_deletion(stores: &Stores<'_>) -> Checked {
     let place = Place::new(stores)?;
     let service = place.service();
     let file = quarantined(&place, &service)?;
@@ -123,7 +123,7 @@ pub(super) fn o4_a_file_is_in_quarantine_before_it_is_deleted(stores: &Stores<'_
     Ok(Outcome::Held)
 }
 
-pub(super) fn o4_a_file_that_is_known_again_leaves_quarantine(stores: &Stores<'_>) -> Checked {
+pub(super) fn o4_known_file_leaves_quarantine(stores: &Stores<'_>) -> Checked {
     let place = Place::new(stores)?;
     let service = place.service();
     let received = place.receive(&service, "firmware")?;
@@ -154,7 +154,7 @@ pub(super) fn o4_a_file_that_is_known_again_leaves_quarantine(stores: &Stores<'_
     Ok(Outcome::Held)
 }
 
-pub(super) fn o5_more_due_files_than_a_round_may_delete_all_stay(stores: &Stores<'_>) -> Checked {
+pub(super) fn o5_too_many_due_files_are_all_kept(stores: &Stores<'_>) -> Checked {
     let place = Place::new(stores)?;
     let service = place.service();
     place.check(&service)?;
@@ -171,7 +171,7 @@ pub(super) fn o5_more_due_files_than_a_round_may_delete_all_stay(stores: &Stores
     Ok(Outcome::Held)
 }
 
-pub(super) fn o6_each_file_has_its_records(stores: &Stores<'_>) -> Checked {
+pub(super) fn o6_each_file_is_audited(stores: &Stores<'_>) -> Checked {
     let place = Place::new(stores)?;
     let service = place.service();
     let file = quarantined(&place, &service)?;
@@ -183,7 +183,7 @@ pub(super) fn o6_each_file_has_its_records(stores: &Stores<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn o7_a_file_that_a_component_refers_to_stays(stores: &Stores<'_>) -> Checked {
+pub(super) fn o7_referenced_file_is_kept(stores: &Stores<'_>) -> Checked {
     let place = Place::new(stores)?;
     let whole = Copied::new(Arc::clone(&stores.store.ledger));
     let service = place.service_over(whole.clone());
@@ -199,7 +199,7 @@ pub(super) fn o7_a_file_that_a_component_refers_to_stays(stores: &Stores<'_>) ->
     Ok(Outcome::Held)
 }
 
-pub(super) fn o8_an_adopted_store_belongs_to_one_ledger(stores: &Stores<'_>) -> Checked {
+pub(super) fn o8_adopted_store_belongs_to_one_ledger(stores: &Stores<'_>) -> Checked {
     let place = Place::new(stores)?;
     let before = place.service();
     let id = place.check(&before)?;

@@ -30,29 +30,29 @@ macro_rules! __ownership_clauses {
     ($then:path { $($arguments:tt)* }) => {
         $then! { { $($arguments)* }
             /// The store gets the id of the ledger at first use, and every later start finds it.
-            o1_store_and_ledger_get_one_id
+            o1_store_and_ledger_share_an_id
             /// The id of one tenant is not that of another.
-            o1_each_tenant_has_an_id_of_its_own
+            o1_each_tenant_has_its_own_id
             /// An empty ledger above a store with files is refused, and deletes nothing.
-            o2_an_empty_ledger_above_files_is_refused
+            o2_empty_ledger_over_files_is_refused
             /// A ledger with the id of another store is refused, and deletes nothing.
-            o2_the_ledger_of_another_store_is_refused
+            o2_ledger_of_another_store_is_refused
             /// A store that lost its id is refused.
-            o2_a_store_without_its_id_is_refused
+            o2_store_without_its_id_is_refused
             /// A file that the ledger does not know is left alone until the grace is over.
-            o3_an_unknown_file_is_watched_first
+            o3_unknown_file_is_watched_first
             /// A file is in quarantine, and can be seen there, for its time before it is deleted.
-            o4_a_file_is_in_quarantine_before_it_is_deleted
+            o4_file_is_quarantined_before_deletion
             /// A file that the ledger knows again leaves quarantine, and stays.
-            o4_a_file_that_is_known_again_leaves_quarantine
+            o4_known_file_leaves_quarantine
             /// Where more files are due than a round may delete, none is deleted.
-            o5_more_due_files_than_a_round_may_delete_all_stay
+            o5_too_many_due_files_are_all_kept
             /// Each file has its records in an audit chain that holds.
-            o6_each_file_has_its_records
+            o6_each_file_is_audited
             /// A file that a component refers to stays, also where an older ledger does not know it.
-            o7_a_file_that_a_component_refers_to_stays
+            o7_referenced_file_is_kept
             /// A store that was adopted is that of one ledger.
-            o8_an_adopted_store_belongs_to_one_ledger
+            o8_adopted_store_belongs_to_one_ledger
         }
     };
 }
@@ -62,7 +62,7 @@ mod clauses {
 }
 
 /// If one of them is broken, so are many others.
-const FOUNDATIONS: &[&str] = &["o1_store_and_ledger_get_one_id", "o3_an_unknown_file_is_watched_first"];
+const FOUNDATIONS: &[&str] = &["o1_store_and_ledger_share_an_id", "o3_unknown_file_is_watched_first"];
 
 __ownership_clauses! { macros::functions { ServiceStores } }
 

@@ -25,19 +25,19 @@ macro_rules! __resource_clauses {
     ($then:path { $($arguments:tt)* }) => {
         $then! { { $($arguments)* }
             /// A commit that is refused at its second write leaves nothing of the first, and names the second.
-            r1_a_refused_commit_writes_nothing
+            r1_refused_commit_writes_nothing
             /// The versions of a commit come back in the order of its writes, and are those that are read.
-            r1_a_commit_gives_its_versions_in_order
+            r1_commit_returns_versions_in_order
             /// A commit of no writes succeeds.
-            r1_an_empty_commit_succeeds
+            r1_empty_commit_succeeds
             /// Who reads while commits go on never sees half of one.
-            r1_a_commit_is_seen_as_a_whole
+            r1_commit_is_visible_as_a_whole
             /// A commit that names a key twice is refused, and writes nothing.
-            r1_a_commit_that_names_a_key_twice_is_refused
+            r1_commit_with_a_duplicate_key_is_refused
             /// A commit of more writes than the capabilities allow is refused, and writes nothing.
-            r1_a_commit_of_too_many_writes_is_refused
+            r1_commit_of_too_many_writes_is_refused
             /// A commit that goes beyond the atomic scope is refused, and writes nothing.
-            r1_a_commit_beyond_the_scope_is_refused
+            r1_commit_beyond_its_scope_is_refused
             /// Each precondition over what never was, what is there, and what is deleted, for bodies of one byte.
             r2_preconditions_hold_for_small_bodies
             /// The same for bodies of the largest size.
@@ -45,77 +45,77 @@ macro_rules! __resource_clauses {
             /// The same for deletions.
             r2_preconditions_hold_for_deletions
             /// A commit is judged by the state before it, and names the first write that fails.
-            r2_the_first_write_that_fails_is_named
+            r2_first_failing_write_is_named
             /// A counter that many writers raise by what they read loses nothing.
-            r2_of_many_writers_of_one_version_one_wins
+            r2_of_concurrent_writers_of_one_version_one_wins
             /// Of many that create the same resource at once, one does.
-            r2_of_many_creators_one_wins
+            r2_of_concurrent_creators_one_wins
             /// Deletions take numbers, and a creation after one goes on counting.
-            r3_versions_count_on_after_a_deletion
+            r3_versions_continue_after_a_deletion
             /// Blind writes at the same time are given each number once, without gaps.
-            r3_no_number_is_given_twice
+            r3_version_is_never_reused
             /// A body is read byte for byte, by every way of reading, with the same time.
-            r4_what_was_written_is_read_byte_for_byte
+            r4_body_is_read_byte_for_byte
             /// What is acknowledged to one caller is seen by another at once.
-            r4_an_acknowledged_write_is_seen_by_others
+            r4_acknowledged_write_is_visible_to_others
             /// A search sees what was acknowledged before it, where the store claims so.
-            r4_a_search_sees_what_is_acknowledged
+            r4_search_sees_acknowledged_writes
             /// History is newest first, holds the deletions, and does not move when others write.
             r5_history_is_newest_first_and_keeps_deletions
             /// What never was has no history, and a version that was not made is not found.
-            r5_what_never_was_has_no_history
+            r5_unknown_resource_has_no_history
             /// A store without history says so.
-            r5_without_history_it_is_unsupported
+            r5_history_without_the_capability_is_unsupported
             /// A deletion of what is not there, or deleted, makes no version.
-            r6_a_deletion_needs_a_living_resource
+            r6_delete_needs_an_existing_resource
             /// A deleted resource reads as gone, and no search finds it.
-            r6_a_deleted_resource_is_gone_and_not_found
+            r6_deleted_resource_is_gone
             /// Tokens are found by value, by system and value, by no system, and by system.
-            r7_a_value_is_found_in_each_form
+            r7_token_is_found_in_each_form
             /// Each parameter has an index of its own, for values of up to the longest length.
-            r7_each_parameter_has_an_index_of_its_own
+            r7_parameters_are_indexed_separately
             /// Ids, lists of ids, and several criteria at once.
-            r7_criteria_are_met_together
+            r7_all_criteria_must_match
             /// Any of several criteria, nested too.
-            r7_any_of_several_criteria_is_enough
+            r7_any_of_matches_one_criterion
             /// The beginning of a value, byte for byte, whatever characters it holds.
-            r7_a_beginning_is_compared_byte_for_byte
+            r7_prefix_is_compared_byte_for_byte
             /// What is found comes in the byte order of the ids, and not in that of a language.
-            r7_what_is_found_is_in_the_order_of_the_ids
+            r7_results_are_ordered_by_id
             /// A resource that meets a criterion by several entries is found once.
-            r7_a_resource_is_found_once
+            r7_resource_is_found_once
             /// A search follows the entries of the newest version.
-            r7_a_search_follows_the_newest_version
+            r7_search_uses_the_newest_version
             /// Pages under a simple criterion show what was there all the time once, whatever is written meanwhile.
             r8_pages_are_stable_while_others_write
             /// The same under `AnyOf` and `Begins`.
-            r8_pages_of_gathered_criteria_are_stable
+            r8_pages_of_combined_criteria_are_stable
             /// No page is longer than asked for, and all pages together are the whole.
-            r8_pages_of_every_length_make_the_whole
+            r8_pages_of_any_length_are_complete
             /// A token of a search that is damaged, or of another tenant or query, is refused.
-            r8_a_foreign_or_damaged_token_is_invalid
+            r8_foreign_or_damaged_token_is_invalid
             /// The same for the tokens of a history.
-            r8_a_foreign_token_of_a_history_is_invalid
+            r8_foreign_history_token_is_invalid
             /// No read, history or search shows what another tenant has.
-            r9_no_reading_crosses_tenants
+            r9_reads_are_isolated_by_tenant
             /// No write changes what another tenant has, or is decided by it.
-            r9_no_writing_crosses_tenants
+            r9_writes_are_isolated_by_tenant
             /// Refusals say that nothing was applied, and are right.
-            r10_a_refusal_says_that_nothing_was_applied
+            r10_refusal_is_not_applied
             /// A write id comes back with the version that it made, and refuses nothing.
-            r11_a_write_id_is_given_back
+            r11_write_id_is_returned
             /// The empty body and the largest are taken.
-            r12_the_largest_body_is_taken
+            r12_largest_body_is_accepted
             /// A larger body is refused under every precondition, and writes nothing.
-            r12_a_larger_body_is_refused
+            r12_larger_body_is_refused
             /// The time of a version is not before that of the one before it.
-            r13_last_updated_never_falls
+            r13_last_updated_never_decreases
             /// A commit that is dropped after any number of polls leaves the old state or the new one.
-            r14_a_dropped_commit_leaves_old_or_new
+            r14_dropped_commit_is_atomic
             /// A pruned history has its newest versions, counts on, and is that of one tenant.
-            r15_a_pruned_history_keeps_its_newest_versions
+            r15_pruned_history_keeps_the_newest_versions
             /// A store that cannot prune says so, and forgets nothing.
-            r15_without_pruning_it_is_unsupported
+            r15_prune_without_the_capability_is_unsupported
         }
     };
 }
@@ -130,17 +130,17 @@ mod clauses {
 
 /// If one of them is broken, so are many others.
 const FOUNDATIONS: &[&str] = &[
-    "r4_what_was_written_is_read_byte_for_byte",
-    "r1_a_commit_gives_its_versions_in_order",
+    "r4_body_is_read_byte_for_byte",
+    "r1_commit_returns_versions_in_order",
     "r2_preconditions_hold_for_small_bodies",
-    "r3_versions_count_on_after_a_deletion",
-    "r4_an_acknowledged_write_is_seen_by_others",
-    "r10_a_refusal_says_that_nothing_was_applied",
+    "r3_versions_continue_after_a_deletion",
+    "r4_acknowledged_write_is_visible_to_others",
+    "r10_refusal_is_not_applied",
     "r5_history_is_newest_first_and_keeps_deletions",
-    "r7_a_value_is_found_in_each_form",
-    "r7_criteria_are_met_together",
-    "r7_what_is_found_is_in_the_order_of_the_ids",
-    "r8_pages_of_every_length_make_the_whole",
+    "r7_token_is_found_in_each_form",
+    "r7_all_criteria_must_match",
+    "r7_results_are_ordered_by_id",
+    "r8_pages_of_any_length_are_complete",
 ];
 
 __resource_clauses! { macros::functions { dyn ResourceStore } }

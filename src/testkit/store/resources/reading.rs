@@ -4,7 +4,7 @@ use super::*;
 use crate::store::{Precondition, WriteId};
 use bytes::Bytes;
 
-pub(super) fn r4_what_was_written_is_read_byte_for_byte(store: &Store<'_>) -> Checked {
+pub(super) fn r4_body_is_read_byte_for_byte(store: &Store<'_>) -> Checked {
     let (t, capabilities) = (fresh(), store.capabilities());
     let bodies: [&[u8]; 4] = [
         b"{ \"a\": 1.50,\n\t\"b\": \"\xf0\x9f\xa9\xba\", \"a\": 1e2 }",
@@ -36,7 +36,7 @@ pub(super) fn r4_what_was_written_is_read_byte_for_byte(store: &Store<'_>) -> Ch
     Ok(Outcome::Held)
 }
 
-pub(super) fn r4_an_acknowledged_write_is_seen_by_others(store: &Store<'_>) -> Checked {
+pub(super) fn r4_acknowledged_write_is_visible_to_others(store: &Store<'_>) -> Checked {
     const ROUNDS: u64 = 40;
     let (t, key) = (fresh(), device("news")?);
     let (tell, hear) = std::sync::mpsc::channel();
@@ -63,7 +63,7 @@ pub(super) fn r4_an_acknowledged_write_is_seen_by_others(store: &Store<'_>) -> C
     Ok(Outcome::Held)
 }
 
-pub(super) fn r4_a_search_sees_what_is_acknowledged(store: &Store<'_>) -> Checked {
+pub(super) fn r4_search_sees_acknowledged_writes(store: &Store<'_>) -> Checked {
     if !store.capabilities().search_read_your_writes {
         return Ok(Outcome::Skipped("searches that see acknowledged writes"));
     }
@@ -129,7 +129,7 @@ pub(super) fn r5_history_is_newest_first_and_keeps_deletions(store: &Store<'_>) 
     Ok(Outcome::Held)
 }
 
-pub(super) fn r5_what_never_was_has_no_history(store: &Store<'_>) -> Checked {
+pub(super) fn r5_unknown_resource_has_no_history(store: &Store<'_>) -> Checked {
     if !store.capabilities().history {
         return Ok(Outcome::Skipped("history"));
     }
@@ -145,7 +145,7 @@ pub(super) fn r5_what_never_was_has_no_history(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn r5_without_history_it_is_unsupported(store: &Store<'_>) -> Checked {
+pub(super) fn r5_history_without_the_capability_is_unsupported(store: &Store<'_>) -> Checked {
     if store.capabilities().history {
         return Ok(Outcome::Skipped("no history"));
     }
@@ -156,7 +156,7 @@ pub(super) fn r5_without_history_it_is_unsupported(store: &Store<'_>) -> Checked
     Ok(Outcome::Held)
 }
 
-pub(super) fn r15_a_pruned_history_keeps_its_newest_versions(store: &Store<'_>) -> Checked {
+pub(super) fn r15_pruned_history_keeps_the_newest_versions(store: &Store<'_>) -> Checked {
     let capabilities = store.capabilities();
     if !capabilities.history_pruning || !capabilities.history {
         return Ok(Outcome::Skipped("the pruning of a history"));
@@ -196,7 +196,7 @@ pub(super) fn r15_a_pruned_history_keeps_its_newest_versions(store: &Store<'_>) 
     Ok(Outcome::Held)
 }
 
-pub(super) fn r15_without_pruning_it_is_unsupported(store: &Store<'_>) -> Checked {
+pub(super) fn r15_prune_without_the_capability_is_unsupported(store: &Store<'_>) -> Checked {
     if store.capabilities().history_pruning {
         return Ok(Outcome::Skipped("no pruning of a history"));
     }
@@ -207,7 +207,7 @@ pub(super) fn r15_without_pruning_it_is_unsupported(store: &Store<'_>) -> Checke
     Ok(Outcome::Held)
 }
 
-pub(super) fn r11_a_write_id_is_given_back(store: &Store<'_>) -> Checked {
+pub(super) fn r11_write_id_is_returned(store: &Store<'_>) -> Checked {
     let (t, key) = (fresh(), device("marked")?);
     let (first, second) = (Some(WriteId(u128::MAX - 5)), Some(WriteId(2)));
     let write = Write { write_id: first, ..Write::create(key.clone(), "1", nothing()) };

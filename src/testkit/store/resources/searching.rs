@@ -64,7 +64,7 @@ fn ward(store: &Store<'_>) -> Checked<Tenant> {
     Ok(t)
 }
 
-pub(super) fn r7_a_value_is_found_in_each_form(store: &Store<'_>) -> Checked {
+pub(super) fn r7_token_is_found_in_each_form(store: &Store<'_>) -> Checked {
     let t = ward(store)?;
     let identifier = |text: &str| token(text).map(|wanted| vec![Criterion::identifier(wanted)]);
     each(
@@ -91,7 +91,7 @@ pub(super) fn r7_a_value_is_found_in_each_form(store: &Store<'_>) -> Checked {
     )
 }
 
-pub(super) fn r7_each_parameter_has_an_index_of_its_own(store: &Store<'_>) -> Checked {
+pub(super) fn r7_parameters_are_indexed_separately(store: &Store<'_>) -> Checked {
     let t = fresh();
     let long = "é".repeat(Parameter::LONGEST / 2);
     for parameter in Parameter::ALL {
@@ -115,7 +115,7 @@ pub(super) fn r7_each_parameter_has_an_index_of_its_own(store: &Store<'_>) -> Ch
     Ok(outcome)
 }
 
-pub(super) fn r7_criteria_are_met_together(store: &Store<'_>) -> Checked {
+pub(super) fn r7_all_criteria_must_match(store: &Store<'_>) -> Checked {
     let t = ward(store)?;
     let identifier = |text: &str| token(text).map(Criterion::identifier);
     let id = |id: &str| Criterion::Id(id.into());
@@ -141,7 +141,7 @@ pub(super) fn r7_criteria_are_met_together(store: &Store<'_>) -> Checked {
     )
 }
 
-pub(super) fn r7_any_of_several_criteria_is_enough(store: &Store<'_>) -> Checked {
+pub(super) fn r7_any_of_matches_one_criterion(store: &Store<'_>) -> Checked {
     let t = ward(store)?;
     let identifier = |text: &str| token(text).map(Criterion::identifier);
     let id = |id: &str| Criterion::Id(id.into());
@@ -163,7 +163,7 @@ pub(super) fn r7_any_of_several_criteria_is_enough(store: &Store<'_>) -> Checked
     )
 }
 
-pub(super) fn r7_a_beginning_is_compared_byte_for_byte(store: &Store<'_>) -> Checked {
+pub(super) fn r7_prefix_is_compared_byte_for_byte(store: &Store<'_>) -> Checked {
     let t = fresh();
     let urls =
         ["http://a/x_y", "http://a/xay", "http://a/x%y", "http://a/x*y", "http://a/x\\y", "http://a/é", "Http://a/x"];
@@ -195,7 +195,7 @@ pub(super) fn r7_a_beginning_is_compared_byte_for_byte(store: &Store<'_>) -> Che
     )
 }
 
-pub(super) fn r7_what_is_found_is_in_the_order_of_the_ids(store: &Store<'_>) -> Checked {
+pub(super) fn r7_results_are_ordered_by_id(store: &Store<'_>) -> Checked {
     let t = fresh();
     let mut ids = ["b", "B", "a", "A", "-", ".-", "0", "10", "9", "a-b", "a.b", "ab", "aB", "Z", "z"];
     for id in ids {
@@ -209,7 +209,7 @@ pub(super) fn r7_what_is_found_is_in_the_order_of_the_ids(store: &Store<'_>) -> 
     Ok(Outcome::Held)
 }
 
-pub(super) fn r7_a_resource_is_found_once(store: &Store<'_>) -> Checked {
+pub(super) fn r7_resource_is_found_once(store: &Store<'_>) -> Checked {
     let t = fresh();
     let index = ["7", "71", "72"]
         .into_iter()
@@ -236,7 +236,7 @@ pub(super) fn r7_a_resource_is_found_once(store: &Store<'_>) -> Checked {
     Ok(outcome)
 }
 
-pub(super) fn r7_a_search_follows_the_newest_version(store: &Store<'_>) -> Checked {
+pub(super) fn r7_search_uses_the_newest_version(store: &Store<'_>) -> Checked {
     let t = fresh();
     let (a, b) = (component("a")?, component("b")?);
     let of = |device: &str| components().and(Criterion::source(device));
@@ -302,14 +302,14 @@ pub(super) fn r8_pages_are_stable_while_others_write(store: &Store<'_>) -> Check
     stable(store, Criterion::source("Device/s"))
 }
 
-pub(super) fn r8_pages_of_gathered_criteria_are_stable(store: &Store<'_>) -> Checked {
+pub(super) fn r8_pages_of_combined_criteria_are_stable(store: &Store<'_>) -> Checked {
     let begins = stable(store, Criterion::begins(Parameter::Source, "Device/"))?;
     let never = Criterion::source("Device/z");
     let any = stable(store, Criterion::AnyOf(vec![never, Criterion::source("Device/s")]))?;
     Ok(if begins == Outcome::Held { any } else { begins })
 }
 
-pub(super) fn r8_pages_of_every_length_make_the_whole(store: &Store<'_>) -> Checked {
+pub(super) fn r8_pages_of_any_length_are_complete(store: &Store<'_>) -> Checked {
     let t = fresh();
     let long = "x".repeat(61);
     let wanted: Vec<_> = (0..7).map(|n| format!("{long}-{n}")).collect();
@@ -346,7 +346,7 @@ fn first(store: &Store<'_>, t: &Tenant, search: &Search) -> Checked<PageToken> {
     }
 }
 
-pub(super) fn r8_a_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> Checked {
+pub(super) fn r8_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> Checked {
     let (t, other) = (fresh(), fresh());
     for tenant in [&t, &other] {
         for id in ["a", "b", "c"] {
@@ -390,7 +390,7 @@ pub(super) fn r8_a_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> Che
     Ok(Outcome::Held)
 }
 
-pub(super) fn r8_a_foreign_token_of_a_history_is_invalid(store: &Store<'_>) -> Checked {
+pub(super) fn r8_foreign_history_token_is_invalid(store: &Store<'_>) -> Checked {
     if !store.capabilities().history {
         return Ok(Outcome::Skipped("history"));
     }

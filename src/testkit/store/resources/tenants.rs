@@ -11,7 +11,7 @@ fn theirs(store: &Store<'_>, key: &Key) -> Checked<Tenant> {
     Ok(theirs)
 }
 
-pub(super) fn r9_no_reading_crosses_tenants(store: &Store<'_>) -> Checked {
+pub(super) fn r9_reads_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
     let key = device("shared-name")?;
     let theirs = theirs(store, &key)?;
     let ours = fresh();
@@ -42,7 +42,7 @@ pub(super) fn r9_no_reading_crosses_tenants(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn r9_no_writing_crosses_tenants(store: &Store<'_>) -> Checked {
+pub(super) fn r9_writes_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
     let key = device("shared-name")?;
     let theirs = theirs(store, &key)?;
     let ours = fresh();

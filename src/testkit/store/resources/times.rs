@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(super) fn r13_last_updated_never_falls(store: &Store<'_>) -> Checked {
+pub(super) fn r13_last_updated_never_decreases(store: &Store<'_>) -> Checked {
     const THREADS: usize = 4;
     const ROUNDS: usize = 15;
     let (t, key) = (fresh(), device("timed")?);
@@ -32,7 +32,7 @@ pub(super) fn r13_last_updated_never_falls(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn r14_a_dropped_commit_leaves_old_or_new(store: &Store<'_>) -> Checked {
+pub(super) fn r14_dropped_commit_is_atomic(store: &Store<'_>) -> Checked {
     let t = fresh();
     let count = store.group().map_or(1, |_| 3);
     let keys = ["a", "b", "c"].iter().take(count).map(|id| component(id)).collect::<Checked<Vec<_>>>()?;

@@ -13,7 +13,7 @@ fn parts(names: &[&str]) -> Checked<Vec<Key>> {
     names.iter().map(|name| component(name)).collect()
 }
 
-pub(super) fn r1_a_refused_commit_writes_nothing(store: &Store<'_>) -> Checked {
+pub(super) fn r1_refused_commit_writes_nothing(store: &Store<'_>) -> Checked {
     if store.group().is_none() {
         return Ok(MULTIPLE);
     }
@@ -40,7 +40,7 @@ pub(super) fn r1_a_refused_commit_writes_nothing(store: &Store<'_>) -> Checked {
     store.finds(&t, &Search::new(ResourceType::DeviceComponent), &["b"])
 }
 
-pub(super) fn r1_a_commit_gives_its_versions_in_order(store: &Store<'_>) -> Checked {
+pub(super) fn r1_commit_returns_versions_in_order(store: &Store<'_>) -> Checked {
     if store.group().is_none() {
         return Ok(MULTIPLE);
     }
@@ -64,12 +64,12 @@ pub(super) fn r1_a_commit_gives_its_versions_in_order(store: &Store<'_>) -> Chec
     Ok(Outcome::Held)
 }
 
-pub(super) fn r1_an_empty_commit_succeeds(store: &Store<'_>) -> Checked {
+pub(super) fn r1_empty_commit_succeeds(store: &Store<'_>) -> Checked {
     wanted!(store.commit(&fresh(), Vec::new())?, Ok(made) if made.is_empty(), "an empty commit");
     Ok(Outcome::Held)
 }
 
-pub(super) fn r1_a_commit_is_seen_as_a_whole(store: &Store<'_>) -> Checked {
+pub(super) fn r1_commit_is_visible_as_a_whole(store: &Store<'_>) -> Checked {
     let Some(group) = store.group() else { return Ok(MULTIPLE) };
     let t = fresh();
     let keys = (0..group).map(|n| component(&format!("c{n}"))).collect::<Checked<Vec<_>>>()?;
@@ -115,7 +115,7 @@ pub(super) fn r1_a_commit_is_seen_as_a_whole(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn r1_a_commit_that_names_a_key_twice_is_refused(store: &Store<'_>) -> Checked {
+pub(super) fn r1_commit_with_a_duplicate_key_is_refused(store: &Store<'_>) -> Checked {
     if store.capabilities().max_writes < 2 {
         return Ok(MULTIPLE);
     }
@@ -129,7 +129,7 @@ pub(super) fn r1_a_commit_that_names_a_key_twice_is_refused(store: &Store<'_>) -
     Ok(Outcome::Held)
 }
 
-pub(super) fn r1_a_commit_of_too_many_writes_is_refused(store: &Store<'_>) -> Checked {
+pub(super) fn r1_commit_of_too_many_writes_is_refused(store: &Store<'_>) -> Checked {
     let max = store.capabilities().max_writes;
     if max > 20_000 {
         return Ok(Outcome::Skipped("no limit of writes within reach"));
@@ -144,7 +144,7 @@ pub(super) fn r1_a_commit_of_too_many_writes_is_refused(store: &Store<'_>) -> Ch
     store.finds(&t, &Search::new(ResourceType::DeviceComponent), &[])
 }
 
-pub(super) fn r1_a_commit_beyond_the_scope_is_refused(store: &Store<'_>) -> Checked {
+pub(super) fn r1_commit_beyond_its_scope_is_refused(store: &Store<'_>) -> Checked {
     let scope = store.capabilities().atomic;
     if scope == AtomicScope::Tenant {
         return Ok(Outcome::Skipped("no scope smaller than a tenant"));
@@ -268,7 +268,7 @@ pub(super) fn r2_preconditions_hold_for_deletions(store: &Store<'_>) -> Checked 
     )
 }
 
-pub(super) fn r2_the_first_write_that_fails_is_named(store: &Store<'_>) -> Checked {
+pub(super) fn r2_first_failing_write_is_named(store: &Store<'_>) -> Checked {
     if store.group().is_none() {
         return Ok(MULTIPLE);
     }
@@ -292,7 +292,7 @@ pub(super) fn r2_the_first_write_that_fails_is_named(store: &Store<'_>) -> Check
     }
 }
 
-pub(super) fn r2_of_many_writers_of_one_version_one_wins(store: &Store<'_>) -> Checked {
+pub(super) fn r2_of_concurrent_writers_of_one_version_one_wins(store: &Store<'_>) -> Checked {
     const THREADS: usize = 4;
     const ROUNDS: usize = 25;
     let (t, key) = (fresh(), device("counter")?);
@@ -318,7 +318,7 @@ pub(super) fn r2_of_many_writers_of_one_version_one_wins(store: &Store<'_>) -> C
     Ok(Outcome::Held)
 }
 
-pub(super) fn r2_of_many_creators_one_wins(store: &Store<'_>) -> Checked {
+pub(super) fn r2_of_concurrent_creators_one_wins(store: &Store<'_>) -> Checked {
     const THREADS: usize = 4;
     let t = fresh();
     for round in 0..10 {
@@ -341,7 +341,7 @@ pub(super) fn r2_of_many_creators_one_wins(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn r3_versions_count_on_after_a_deletion(store: &Store<'_>) -> Checked {
+pub(super) fn r3_versions_continue_after_a_deletion(store: &Store<'_>) -> Checked {
     let (t, key) = (fresh(), device("phoenix")?);
     let writes = [
         Write::create(key.clone(), "1", nothing()),
@@ -358,7 +358,7 @@ pub(super) fn r3_versions_count_on_after_a_deletion(store: &Store<'_>) -> Checke
     Ok(Outcome::Held)
 }
 
-pub(super) fn r3_no_number_is_given_twice(store: &Store<'_>) -> Checked {
+pub(super) fn r3_version_is_never_reused(store: &Store<'_>) -> Checked {
     const THREADS: usize = 4;
     const ROUNDS: usize = 20;
     let (t, key) = (fresh(), device("busy")?);
@@ -382,7 +382,7 @@ pub(super) fn r3_no_number_is_given_twice(store: &Store<'_>) -> Checked {
     Ok(Outcome::Held)
 }
 
-pub(super) fn r6_a_deletion_needs_a_living_resource(store: &Store<'_>) -> Checked {
+pub(super) fn r6_delete_needs_an_existing_resource(store: &Store<'_>) -> Checked {
     let (t, key) = (fresh(), device("mortal")?);
     for when in [Precondition::None, Precondition::Exists] {
         let deleted = store.write(&t, Write::delete(key.clone(), when))?;
@@ -399,7 +399,7 @@ pub(super) fn r6_a_deletion_needs_a_living_resource(store: &Store<'_>) -> Checke
     Ok(Outcome::Held)
 }
 
-pub(super) fn r6_a_deleted_resource_is_gone_and_not_found(store: &Store<'_>) -> Checked {
+pub(super) fn r6_deleted_resource_is_gone(store: &Store<'_>) -> Checked {
     let (t, key) = (fresh(), component("gone")?);
     store.made(&t, Write::create(key.clone(), "1", source("Device/d")))?;
     let search = Search::new(ResourceType::DeviceComponent);
@@ -414,7 +414,7 @@ pub(super) fn r6_a_deleted_resource_is_gone_and_not_found(store: &Store<'_>) -> 
     Ok(Outcome::Held)
 }
 
-pub(super) fn r10_a_refusal_says_that_nothing_was_applied(store: &Store<'_>) -> Checked {
+pub(super) fn r10_refusal_is_not_applied(store: &Store<'_>) -> Checked {
     let body = bytes::Bytes::from_static(b"new");
     for (when, row) in WRITES {
         let refused = states(store, when, Some(&body))?.into_iter().zip(row);
@@ -435,7 +435,7 @@ fn body(size: u64) -> Option<bytes::Bytes> {
     made.map(|size| std::iter::once(b'"').chain(std::iter::repeat(b'a')).take(size).collect())
 }
 
-pub(super) fn r12_the_largest_body_is_taken(store: &Store<'_>) -> Checked {
+pub(super) fn r12_largest_body_is_accepted(store: &Store<'_>) -> Checked {
     let (t, max) = (fresh(), store.capabilities().max_body);
     let sizes = [Some(bytes::Bytes::new()), Some("x".into()), body(max)];
     for (n, body) in sizes.iter().flatten().enumerate() {
@@ -449,7 +449,7 @@ pub(super) fn r12_the_largest_body_is_taken(store: &Store<'_>) -> Checked {
     Ok(if reached { Outcome::Held } else { Outcome::Skipped("no limit of a body within reach") })
 }
 
-pub(super) fn r12_a_larger_body_is_refused(store: &Store<'_>) -> Checked {
+pub(super) fn r12_larger_body_is_refused(store: &Store<'_>) -> Checked {
     let max = store.capabilities().max_body;
     let Some(body) = max.checked_add(1).and_then(body) else {
         return Ok(Outcome::Skipped("no limit of a body within reach"));
