@@ -42,14 +42,14 @@ impl Shelf {
 
     fn read_now(&self, tenant: &Tenant, key: &Key) -> Result<Version> {
         let resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
-        let (version, _) = resources.get(&(tenant.clone(), key.clone())).ok_or(StoreError::NotFound)?;
-        if version.is_deleted() { Err(StoreError::Gone { at: version.version }) } else { Ok(version.clone()) }
+        let (version, _) = resources.get(&(tenant.clone(), key.clone())).ok_or(StoreError::not_found())?;
+        if version.is_deleted() { Err(StoreError::gone(version.version)) } else { Ok(version.clone()) }
     }
 
     /// The condition is checked and the write made under one lock, so of several writers one wins (R2).
     fn write_now(&self, tenant: &Tenant, write: Write) -> Result<Version> {
         if write.body.as_ref().is_some_and(|body| body.len() as u64 > LARGEST) {
-            return Err(StoreError::TooLarge { limit: LARGEST });
+            return Err(StoreError::too_large(LARGEST));
         }
         if write.body.is_none() && write.when == Precondition::Absent {
             return Err(StoreError::invalid("a deletion of what must be absent"));
@@ -59,11 +59,11 @@ impl Shelf {
         let before = resources.get(&place).map(|(version, _)| version);
         let living = before.filter(|version| !version.is_deleted()).map(|version| version.version);
         let newest = before.map(|version| version.version);
-        let missing = || newest.map_or(StoreError::NotFound, |at| StoreError::Gone { at });
+        let missing = || newest.map_or(StoreError::not_found(), |at| StoreError::gone(at));
         match write.when {
-            Precondition::Absent if living.is_some() => return Err(StoreError::AlreadyExists { current: living }),
+            Precondition::Absent if living.is_some() => return Err(StoreError::already_exists(living)),
             Precondition::Version(wanted) if living != Some(wanted) => {
-                return Err(StoreError::Conflict { current: newest });
+                return Err(StoreError::conflict(newest));
             }
             Precondition::Exists if living.is_none() => return Err(missing()),
             _ if write.body.is_none() && living.is_none() => return Err(missing()),
@@ -115,7 +115,7 @@ impl ResourceStore for Shelf {
     }
 
     fn vread<'a>(&'a self, _: &'a Tenant, _: &'a Key, _: VersionId) -> BoxFuture<'a, Result<Version>> {
-        Box::pin(async { Err(StoreError::Unsupported { what: "history" }) })
+        Box::pin(async { Err(StoreError::unsupported("history")) })
     }
 
     fn commit<'a>(
@@ -126,7 +126,7 @@ impl ResourceStore for Shelf {
         Box::pin(async move {
             if writes.len() > 1 {
                 // All or nothing, and this store can only do one (R1).
-                return Err(StoreError::Unsupported { what: "a commit of several writes" }.into());
+                return Err(StoreError::unsupported("a commit of several writes").into());
             }
             let Some(write) = writes.pop() else { return Ok(Vec::new()) };
             let version = self.write_now(tenant, write).map_err(|error| CommitError::at(0, error))?;
@@ -145,11 +145,11 @@ impl ResourceStore for Shelf {
         _: NonZeroU32,
         _: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
-        Box::pin(async { Err(StoreError::Unsupported { what: "history" }) })
+        Box::pin(async { Err(StoreError::unsupported("history")) })
     }
 
     fn prune_history<'a>(&'a self, _: &'a Tenant, _: &'a Key, _: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(async { Err(StoreError::Unsupported { what: "the pruning of a history" }) })
+        Box::pin(async { Err(StoreError::unsupported("the pruning of a history")) })
     }
 }
 
@@ -176,7 +176,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let written = store.update(&syringe, seen.version).await?;
     println!("replaced version {} by {}", seen.version, written.version);
     match store.update(&syringe, seen.version).await {
-        Err(StoreError::Conflict { current: Some(current) }) => {
+        Err(StoreError::Conflict { current: Some(current), .. }) => {
             println!("refused to replace version {} again: the newest is {current}", seen.version);
         }
         other => return Err(format!("a conflict was wanted, and this came: {other:?}").into()),
@@ -193,7 +193,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let theirs = TenantResources::new(shelf, "st-elsewhere".parse()?);
     match theirs.get::<DeviceComponent>("syringe").await {
-        Err(StoreError::NotFound) => println!("another tenant finds nothing"),
+        Err(StoreError::NotFound { .. }) => println!("another tenant finds nothing"),
         other => return Err(format!("nothing was wanted, and this came: {other:?}").into()),
     }
     Ok(())

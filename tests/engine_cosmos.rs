@@ -140,7 +140,7 @@ fn commit_with_lost_response_is_resolved() {
         let never = connect_with(vec![fault(FaultOperationType::BatchItem, ResponseTimeout, None, 1.0)]).await;
         let unknown = never.commit(&t, write()).await.unwrap_err().error;
         assert!(matches!(unknown, StoreError::Indeterminate { .. }), "{unknown:?}");
-        assert!(matches!(never.read(&t, &key).await, Err(StoreError::NotFound)));
+        assert!(matches!(never.read(&t, &key).await, Err(StoreError::NotFound { .. })));
     });
 }
 
@@ -160,7 +160,10 @@ fn refusals_map_to_store_errors() {
             store.commit(&fresh(), vec![write]).await.unwrap_err().error
         };
         let busy = refused(429, 3200).await;
-        assert!(matches!(busy, StoreError::Throttled { retry_after: Some(wait) } if wait.as_millis() == 7), "{busy:?}");
+        assert!(
+            matches!(busy, StoreError::Throttled { retry_after: Some(wait), .. } if wait.as_millis() == 7),
+            "{busy:?}"
+        );
         assert!(matches!(refused(413, 0).await, StoreError::TooLarge { .. }));
         assert!(matches!(refused(403, 1014).await, StoreError::Unsupported { .. }));
         assert!(matches!(refused(401, 0).await, StoreError::Denied { .. }));
@@ -233,7 +236,7 @@ fn component_moved_between_devices_is_stored_once() {
         let writes = vec![Write::put(device.clone(), "1", IndexEntries::new()), Write::put(key, "3", of("b"))];
         let refused = store.commit(&t, writes).await.unwrap_err();
         assert!(matches!(refused.error, StoreError::Unsupported { .. }), "{refused:?}");
-        assert!(matches!(store.read(&t, &device).await, Err(StoreError::NotFound)));
+        assert!(matches!(store.read(&t, &device).await, Err(StoreError::NotFound { .. })));
     });
 }
 

@@ -278,7 +278,7 @@ fn history_limit_keeps_the_newest_versions() {
         let nine = NonZeroU32::new(9).unwrap();
         let history = store.history(&t, &device("a"), nine, None).await.unwrap().items;
         assert_eq!(history.iter().map(|v| v.version.get()).collect::<Vec<_>>(), [5, 4, 3]);
-        assert!(matches!(store.vread(&t, &device("a"), v(2)).await, Err(StoreError::NotFound)));
+        assert!(matches!(store.vread(&t, &device("a"), v(2)).await, Err(StoreError::NotFound { .. })));
     });
 }
 

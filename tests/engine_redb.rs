@@ -136,7 +136,7 @@ fn acknowledged_writes_survive_reopening() {
     let store = Redb::open(&place.0).unwrap();
     assert_eq!(block_on(store.read(&t, &device("a"))).unwrap().body.unwrap(), "2");
     assert_eq!(block_on(store.vread(&t, &device("a"), v(1))).unwrap().write_id, Some(WriteId(7)));
-    assert!(matches!(block_on(store.read(&t, &device("c"))), Err(StoreError::Gone { at }) if at == v(2)));
+    assert!(matches!(block_on(store.read(&t, &device("c"))), Err(StoreError::Gone { at, .. }) if at == v(2)));
     // A token that was given before leads on.
     let search = Search::new(ResourceType::Device).and(Criterion::source("s")).after(token);
     assert_eq!(ids(&block_on(store.search(&t, &search)).unwrap().items), ["b"]);
@@ -273,7 +273,7 @@ fn history_limit_keeps_the_newest_versions() {
     }
     let history = block_on(store.history(&t, &device("a"), limit(9), None)).unwrap().items;
     assert_eq!(history.iter().map(|v| v.version.get()).collect::<Vec<_>>(), [5, 4, 3]);
-    assert!(matches!(block_on(store.vread(&t, &device("a"), v(2))), Err(StoreError::NotFound)));
+    assert!(matches!(block_on(store.vread(&t, &device("a"), v(2))), Err(StoreError::NotFound { .. })));
 }
 
 #[test]
@@ -509,7 +509,7 @@ fn truncated_or_empty_file_is_refused_by_path() {
         std::fs::write(&place.0, &whole[..length]).unwrap();
         let refused = Redb::open(&place.0).unwrap_err();
         let name = place.0.file_name().unwrap().to_str().unwrap();
-        assert!(matches!(&refused, StoreError::Corrupt { what } if what.contains(name)), "{length}: {refused:?}");
+        assert!(matches!(&refused, StoreError::Corrupt { what, .. } if what.contains(name)), "{length}: {refused:?}");
         assert_eq!(std::fs::metadata(&place.0).unwrap().len(), length as u64);
     }
     std::fs::write(&place.0, &whole).unwrap();
@@ -556,7 +556,7 @@ fn waiting_commits_share_a_sync_and_fail_singly() {
     for pair in answers.chunks(2) {
         assert!(pair[0].is_ok());
         let refused = pair[1].as_ref().unwrap_err();
-        assert!(matches!(refused.error, StoreError::AlreadyExists { current } if current == Some(v(1))));
+        assert!(matches!(refused.error, StoreError::AlreadyExists { current, .. } if current == Some(v(1))));
     }
     let syncs = disk.cells().syncs - before;
     assert!(syncs < 20, "{syncs} syncs for 200 commits");

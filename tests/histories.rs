@@ -53,7 +53,7 @@ fn lost_acknowledgement_reported_as_failure_is_caught() {
         commit: |own, t, w| {
             let made = own.made(t, w)?;
             if own.times() % 4 == 0 {
-                return Err(StoreError::Unavailable { retry_after: None, source: None }.into());
+                return Err(StoreError::unavailable(None, None).into());
             }
             Ok(made)
         },
@@ -115,8 +115,7 @@ impl Ledger for Racy {
                 let found = Ledger::get(&self.0, t, &change.key).await?.map(|record| record.revision);
                 if found != change.expected {
                     let exists = change.expected.is_none();
-                    let (found, changed) =
-                        (StoreError::AlreadyExists { current: None }, StoreError::Conflict { current: None });
+                    let (found, changed) = (StoreError::already_exists(None), StoreError::conflict(None));
                     return Err(CommitError::at(at, if exists { found } else { changed }));
                 }
             }
@@ -308,7 +307,7 @@ fn custom_fault_plan_is_followed() {
         let pending = std::iter::from_fn(|| read.as_mut().poll(&mut context).is_pending().then_some(())).count();
         assert_eq!(pending, 3);
         let again = block_on(store.read(&tenant, &key));
-        assert!(matches!(again, Err(StoreError::Throttled { retry_after: Some(_) })), "call {call}");
+        assert!(matches!(again, Err(StoreError::Throttled { retry_after: Some(_), .. })), "call {call}");
     }
     assert_eq!(store.calls(), 12);
 }
@@ -339,7 +338,7 @@ fn macro_test_catches_a_fault_in_one_of_1000_commits() {
         commit: |own, t, w| {
             let made = own.made(t, w);
             match own.times() % 1_000 {
-                0 if made.is_ok() => Err(StoreError::Unavailable { retry_after: None, source: None }.into()),
+                0 if made.is_ok() => Err(StoreError::unavailable(None, None).into()),
                 _ => made,
             }
         },

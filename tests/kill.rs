@@ -68,7 +68,7 @@ async fn check(store: &impl ResourceStore, writer: u64) -> u64 {
                     .and(Criterion::Id(version.key.id().clone()));
                 assert_eq!(store.search(&tenant(), &search).await.unwrap().items.len(), 1, "it is not found");
             }
-            Err(StoreError::NotFound) => versions.push(0),
+            Err(StoreError::NotFound { .. }) => versions.push(0),
             Err(error) => panic!("{error:?}"),
         }
     }

@@ -111,7 +111,7 @@ proptest! {
         let range = Some(start..start + length);
         match (read(&store, &t, &blob.key(G), range.clone()), read(&open, &t, &blob.key(G), range)) {
             (Ok(ours), Ok(wanted)) => prop_assert_eq!(ours, wanted),
-            (Err(StoreError::OutOfRange { size: a }), Err(StoreError::OutOfRange { size: b })) => prop_assert_eq!(a, b),
+            (Err(StoreError::OutOfRange { size: a, .. }), Err(StoreError::OutOfRange { size: b, .. })) => prop_assert_eq!(a, b),
             (Err(StoreError::Invalid { .. }), Err(StoreError::Invalid { .. })) => {}
             (ours, wanted) => prop_assert!(false, "{:?} and {:?}", ours, wanted),
         }
@@ -197,11 +197,11 @@ fn unreachable_key_provider_stores_nothing() {
     struct Away;
     impl KeyProvider for Away {
         fn wrap<'a>(&'a self, _: &'a Tenant, _: &'a DataKey, _: &'a [u8]) -> BoxFuture<'a, Result<WrappedKey>> {
-            Box::pin(async { Err(StoreError::Unavailable { retry_after: None, source: None }) })
+            Box::pin(async { Err(StoreError::unavailable(None, None)) })
         }
 
         fn unwrap<'a>(&'a self, _: &'a Tenant, _: &'a WrappedKey, _: &'a [u8]) -> BoxFuture<'a, Result<DataKey>> {
-            Box::pin(async { Err(StoreError::Unavailable { retry_after: None, source: None }) })
+            Box::pin(async { Err(StoreError::unavailable(None, None)) })
         }
     }
     let (below, t) = (Arc::new(Memory::new()), tenant("ours"));
@@ -214,7 +214,7 @@ fn unreachable_key_provider_stores_nothing() {
     let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#).unwrap();
     let refused = block_on(resources.create(&Valid::new(pump).unwrap())).unwrap_err();
     assert_eq!(refused.applied(), Applied::No);
-    assert!(matches!(block_on(resources.read(&key)), Err(StoreError::NotFound)));
+    assert!(matches!(block_on(resources.read(&key)), Err(StoreError::NotFound { .. })));
 }
 
 #[test]

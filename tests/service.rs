@@ -283,7 +283,7 @@ fn device_of_another_tenant_is_not_found() {
     assert!(is_untouched(&memory));
     assert!(matches!(
         block_on(memory.head(&theirs, &BlobRef::of(b"firmware").key(Generation(1)))),
-        Err(StoreError::NotFound)
+        Err(StoreError::NotFound { .. })
     ));
 }
 

@@ -125,7 +125,7 @@ fn history_limit_keeps_the_newest_versions() {
     }
     let history = block_on(store.history(&t, &device("a"), limit(9), None)).unwrap().items;
     assert_eq!(history.iter().map(|v| v.version.get()).collect::<Vec<_>>(), [5, 4, 3]);
-    assert!(matches!(block_on(store.vread(&t, &device("a"), v(2))), Err(StoreError::NotFound)));
+    assert!(matches!(block_on(store.vread(&t, &device("a"), v(2))), Err(StoreError::NotFound { .. })));
     assert_eq!(block_on(store.vread(&t, &device("a"), v(4))).unwrap().body.unwrap(), "4");
 }
 
@@ -162,8 +162,8 @@ fn oversized_blob_is_refused_at_write_and_commit() {
     assert_eq!(largest.size, 8);
     let mut writer = block_on(store.begin(&t)).unwrap();
     block_on(writer.write("firmware".into())).unwrap();
-    assert!(matches!(block_on(writer.write("!".into())), Err(StoreError::TooLarge { limit: 8 })));
-    assert!(matches!(block_on(writer.commit(largest, G)), Err(StoreError::TooLarge { limit: 8 })));
+    assert!(matches!(block_on(writer.write("!".into())), Err(StoreError::TooLarge { limit: 8, .. })));
+    assert!(matches!(block_on(writer.commit(largest, G)), Err(StoreError::TooLarge { limit: 8, .. })));
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn blob_url_is_below_the_base() {
         (Some("https://cdn.example/blobs/"), format!("https://cdn.example/blobs{path}")),
     ] {
         let store = base.map_or_else(Memory::new, |base| Memory::new().with_base_url(base.parse().unwrap()));
-        assert!(matches!(block_on(store.url(&t, &key, UrlKind::Public)), Err(StoreError::NotFound)));
+        assert!(matches!(block_on(store.url(&t, &key, UrlKind::Public)), Err(StoreError::NotFound { .. })));
         store_text(&store, &t, "firmware");
         assert_eq!(block_on(store.url(&t, &key, UrlKind::Public)).unwrap().as_str(), wanted);
     }
@@ -187,7 +187,7 @@ fn blob_url_is_below_the_base() {
 fn put_with_a_failing_stream_stores_nothing() {
     let store = Arc::new(Memory::new());
     let handle = TenantBlobs::new(store, fresh());
-    let cut = || StoreError::Unavailable { retry_after: None, source: Some("connection reset".into()) };
+    let cut = || StoreError::unavailable(None, Some("connection reset".into()));
     let body = stream::try_chunks([Ok("firm".into()), Err(cut())]);
     assert!(matches!(block_on(handle.put(G, body)), Err(StoreError::Unavailable { .. })));
     let other = BlobRef::of(b"software");
@@ -216,7 +216,7 @@ fn discarded_blob_is_verified_and_not_kept() {
     let (blob, outcome) = block_on(handle.put(G, stream::chunks(["firm".into(), "ware".into()]))).unwrap();
     assert_eq!((blob, outcome), (BlobRef::of(b"firmware"), PutOutcome::Stored));
     assert!(block_on(handle.put_expecting(blob, G, stream::once("short"))).is_err());
-    assert!(matches!(block_on(handle.get(&blob.key(G), None)), Err(StoreError::NotFound)));
+    assert!(matches!(block_on(handle.get(&blob.key(G), None)), Err(StoreError::NotFound { .. })));
     assert_eq!((discard.blobs(), discard.bytes()), (1, 8));
 }
 
@@ -235,7 +235,7 @@ struct Forgetful {
 impl Forgetful {
     fn looks(&self) -> Result<()> {
         let failing = self.unseen.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-        if failing { Err(StoreError::Unavailable { retry_after: None, source: None }) } else { Ok(()) }
+        if failing { Err(StoreError::unavailable(None, None)) } else { Ok(()) }
     }
 }
 
@@ -268,7 +268,7 @@ impl ResourceStore for Forgetful {
                 Some(true) => drop(self.below.commit(t, w).await),
                 Some(false) => {}
             }
-            Err(StoreError::Indeterminate { source: None }.into())
+            Err(StoreError::indeterminate(None).into())
         })
     }
 
@@ -333,7 +333,7 @@ fn unapplied_write_is_resent_if_safe() {
     let store = forgetful(&[false]);
     let blind = model("1", Precondition::None).with_id(WriteId(1));
     assert!(matches!(block_on(store.write_resolved(blind)), Err(StoreError::Indeterminate { .. })));
-    assert!(matches!(block_on(store.read(&device("a"))), Err(StoreError::NotFound)));
+    assert!(matches!(block_on(store.read(&device("a"))), Err(StoreError::NotFound { .. })));
 
     let store = forgetful(&[false, false, false]);
     let create = model("1", Precondition::Absent).with_id(WriteId(1));
@@ -445,4 +445,71 @@ fn text_form_equals_json_form() {
     assert_eq!(serde_json::from_str::<VersionId>("\"3\"").unwrap(), v(3));
     let digest = serde_json::to_string(&Sha256([0xab; 32])).unwrap();
     assert_eq!(digest, format!("\"{}\"", "ab".repeat(32)));
+}
+
+/// What the errors of the handles of a tenant say.
+#[test]
+fn error_names_its_resource_record_or_file() {
+    let memory = Arc::new(Memory::new());
+    let ward = || "icu-3".parse::<Tenant>().unwrap();
+    let (resources, blobs, ledger) = (memory.for_tenant(ward()), memory.blobs_for(ward()), memory.ledger_for(ward()));
+    let said = |error: StoreError| error.to_string();
+    let (pump, mds) = (device("pump"), Key::new(ResourceType::DeviceComponent, "mds").unwrap());
+    let wanted = "`Device/pump` of the tenant `icu-3`: not found";
+    assert_eq!(said(block_on(resources.read(&pump)).unwrap_err()), wanted);
+    assert_eq!(said(block_on(resources.get::<Device>("pump")).unwrap_err()), wanted);
+    assert_eq!(said(block_on(resources.history(&pump, limit(1), None)).unwrap_err()), wanted);
+    assert_eq!(
+        said(block_on(resources.vread(&pump, v(7))).unwrap_err()),
+        "version 7 of `Device/pump` of the tenant `icu-3`: not found"
+    );
+    let valid = |id: &str| {
+        let json = format!(r#"{{"resourceType":"Device","id":"{id}"}}"#);
+        Valid::new(Device::from_json(json.as_bytes()).unwrap()).unwrap()
+    };
+    block_on(resources.create(&valid("pump"))).unwrap();
+    assert_eq!(
+        said(block_on(resources.create(&valid("pump"))).unwrap_err()),
+        "`Device/pump` of the tenant `icu-3`: already exists, at version 1"
+    );
+    assert_eq!(
+        said(block_on(resources.update(&valid("pump"), v(4))).unwrap_err()),
+        "`Device/pump` of the tenant `icu-3`: version conflict, the newest is 1"
+    );
+    let writes = vec![
+        ValidWrite::delete(pump.clone(), Precondition::Exists),
+        ValidWrite::delete(mds.clone(), Precondition::Exists),
+    ];
+    let refused = block_on(resources.commit(writes)).unwrap_err();
+    assert_eq!(refused.index, Some(1));
+    assert_eq!(said(refused.error), "`DeviceComponent/mds` of the tenant `icu-3`: not found");
+    block_on(resources.delete(pump.clone(), Precondition::Exists)).unwrap();
+    let gone = block_on(resources.read(&pump)).unwrap_err();
+    assert_eq!(gone.subject(), Some(&Subject::Resource(ward(), pump.clone())));
+    assert_eq!(said(gone), "`Device/pump` of the tenant `icu-3`: deleted at version 2");
+
+    let file = BlobRef::of(b"firmware").key(Generation(1));
+    let name = format!("the file `{file}` of the tenant `icu-3`");
+    assert_eq!(said(block_on(blobs.get(&file, None)).unwrap_err()), format!("{name}: not found"));
+    assert_eq!(said(block_on(blobs.head(&file)).unwrap_err()), format!("{name}: not found"));
+    let other = blobs.put_expecting(BlobRef::of(b"firmware"), Generation(1), stream::once("malware!"));
+    assert!(
+        matches!(block_on(other).unwrap_err().subject(), Some(Subject::Blob(tenant, key)) if *tenant == ward() && *key == file)
+    );
+    block_on(blobs.put(Generation(1), stream::once("firmware"))).unwrap();
+    assert_eq!(
+        said(block_on(blobs.get(&file, Some(8..9))).unwrap_err()),
+        format!("{name}: the range lies outside of the 8 bytes")
+    );
+
+    let key: LedgerKey = "upload/7".parse().unwrap();
+    let change = || vec![Change::create(key.clone(), "a")];
+    block_on(ledger.apply(change())).unwrap();
+    let twice = block_on(ledger.apply(change())).unwrap_err();
+    let name = "the record `upload/7` of the tenant `icu-3`";
+    assert!(said(twice.error).starts_with(&format!("{name}: already exists")));
+    let foreign = block_on(memory.ledger_for("other".parse().unwrap()).scan(&key, limit(1), None)).unwrap();
+    assert_eq!(foreign.items.len(), 0);
+    let stale = vec![Change::replace(key.clone(), Revision::new("old"), "b")];
+    assert!(said(block_on(ledger.apply(stale)).unwrap_err().error).starts_with(&format!("{name}: version conflict")));
 }

@@ -108,7 +108,7 @@ impl BlobStore for Discard {
     ) -> BoxFuture<'a, Result<BlobRead>> {
         Box::pin(async move {
             if !self.counts.has(tenant, key) {
-                return Err(StoreError::NotFound);
+                return Err(StoreError::not_found());
             }
             let blob = StoreId::content();
             let range = blob.clip(range)?;
@@ -119,7 +119,7 @@ impl BlobStore for Discard {
     }
 
     fn head<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<BlobRef>> {
-        let found = self.counts.has(tenant, key).then(StoreId::content).ok_or(StoreError::NotFound);
+        let found = self.counts.has(tenant, key).then(StoreId::content).ok_or(StoreError::not_found());
         Box::pin(async { found })
     }
 
@@ -152,7 +152,7 @@ impl BlobStore for Discard {
     }
 
     fn url<'a>(&'a self, _: &'a Tenant, _: &'a BlobKey, _: UrlKind) -> BoxFuture<'a, Result<Url>> {
-        Box::pin(async { Err(StoreError::Unsupported { what: "addresses of blobs that are thrown away" }) })
+        Box::pin(async { Err(StoreError::unsupported("addresses of blobs that are thrown away")) })
     }
 }
 

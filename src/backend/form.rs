@@ -17,10 +17,10 @@ pub(super) struct Newest {
 pub(super) fn check(write: &Write, newest: Option<Newest>) -> Result<()> {
     let living = newest.filter(|newest| newest.living).map(|newest| newest.version);
     let newest = newest.map(|newest| newest.version);
-    let missing = || newest.map_or(StoreError::NotFound, |at| StoreError::Gone { at });
+    let missing = || newest.map_or(StoreError::not_found(), |at| StoreError::gone(at));
     match write.when {
-        Precondition::Absent if living.is_some() => Err(StoreError::AlreadyExists { current: living }),
-        Precondition::Version(wanted) if living != Some(wanted) => Err(StoreError::Conflict { current: newest }),
+        Precondition::Absent if living.is_some() => Err(StoreError::already_exists(living)),
+        Precondition::Version(wanted) if living != Some(wanted) => Err(StoreError::conflict(newest)),
         Precondition::Exists if living.is_none() => Err(missing()),
         _ if write.body.is_none() && living.is_none() => Err(missing()),
         _ => Ok(()),
@@ -30,13 +30,13 @@ pub(super) fn check(write: &Write, newest: Option<Newest>) -> Result<()> {
 /// What can be refused without looking: R1, R6 and R12.
 pub(super) fn check_writes(writes: &[Write], max_writes: usize, max_body: u64) -> Result<(), CommitError> {
     if writes.len() > max_writes {
-        return Err(StoreError::Unsupported { what: "a commit of so many writes" }.into());
+        return Err(StoreError::unsupported("a commit of so many writes").into());
     }
     let mut keys = HashSet::new();
     for (at, write) in writes.iter().enumerate() {
         let size = write.body.as_ref().map_or(0, |body| body.len() as u64);
         let error = if size > max_body {
-            StoreError::TooLarge { limit: max_body }
+            StoreError::too_large(max_body)
         } else if writes.len() > 1 && !keys.insert(&write.key) {
             StoreError::invalid(format!("`{}` is written twice in one commit", write.key))
         } else if write.body.is_none() && write.when == Precondition::Absent {
@@ -52,12 +52,12 @@ pub(super) fn check_writes(writes: &[Write], max_writes: usize, max_body: u64) -
 /// What a ledger can refuse without looking: L1, L6 and L8.
 pub(super) fn check_changes(changes: &[Change]) -> Result<(), CommitError> {
     if changes.len() > LEDGER_MAX_CHANGES {
-        return Err(StoreError::Unsupported { what: "a commit of so many changes" }.into());
+        return Err(StoreError::unsupported("a commit of so many changes").into());
     }
     let mut keys = HashSet::new();
     for (at, change) in changes.iter().enumerate() {
         let error = if change.value.as_ref().is_some_and(|value| value.len() > LEDGER_MAX_VALUE) {
-            StoreError::TooLarge { limit: LEDGER_MAX_VALUE as u64 }
+            StoreError::too_large(LEDGER_MAX_VALUE as u64)
         } else if change.value.is_none() && change.expected.is_none() {
             StoreError::invalid(format!("a deletion of `{}` without a revision", change.key))
         } else if changes.len() > 1 && !keys.insert(&change.key) {
@@ -75,9 +75,9 @@ pub(super) fn check_change(change: &Change, found: Option<u64>) -> Result<()> {
     let found = found.map(|count| count.to_string());
     match (&change.expected, found) {
         (None, None) => Ok(()),
-        (None, Some(_)) => Err(StoreError::AlreadyExists { current: None }),
+        (None, Some(_)) => Err(StoreError::already_exists(None)),
         (Some(expected), Some(found)) if expected.as_str() == found => Ok(()),
-        (Some(_), _) => Err(StoreError::Conflict { current: None }),
+        (Some(_), _) => Err(StoreError::conflict(None)),
     }
 }
 

@@ -67,7 +67,7 @@ impl<L: Ledger + ?Sized> Slots<L> {
         key: &LedgerKey,
     ) -> Result<Option<(Content, Revision)>, PublishError> {
         let Some(record) = self.ledger.get(tenant, key).await? else { return Ok(None) };
-        let corrupt = |what: &str| StoreError::Corrupt { what: format!("the record `{key}` of slot `{slot}` {what}") };
+        let corrupt = |what: &str| StoreError::corrupt(format!("the record `{key}` of slot `{slot}` {what}"));
         let written: Written = serde_json::from_slice(&record.value).map_err(|_| corrupt("cannot be read"))?;
         if written.format != FORMAT {
             return Err(corrupt("is of a later version").into());

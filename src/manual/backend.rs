@@ -69,9 +69,9 @@
 //!                 } else if found == change.expected.as_ref() {
 //!                     continue;
 //!                 } else if change.expected.is_none() {
-//!                     StoreError::AlreadyExists { current: None }
+//!                     StoreError::already_exists(None)
 //!                 } else {
-//!                     StoreError::Conflict { current: None }
+//!                     StoreError::conflict(None)
 //!                 };
 //!                 return Err(CommitError::at(at, error));
 //!             }

@@ -106,11 +106,11 @@ impl From<StoreError> for PublishError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict { .. } | StoreError::AlreadyExists { .. } => Self::Changed,
-            StoreError::Throttled { retry_after } => Self::Throttled { retry_after },
-            StoreError::Unavailable { retry_after, source } => Self::Unavailable { retry_after, source },
-            StoreError::Indeterminate { source } => Self::Indeterminate { source },
-            StoreError::Denied { source } => Self::Denied { source },
-            StoreError::Unsupported { what } => Self::Unsupported { what },
+            StoreError::Throttled { retry_after, .. } => Self::Throttled { retry_after },
+            StoreError::Unavailable { retry_after, source, .. } => Self::Unavailable { retry_after, source },
+            StoreError::Indeterminate { source, .. } => Self::Indeterminate { source },
+            StoreError::Denied { source, .. } => Self::Denied { source },
+            StoreError::Unsupported { what, .. } => Self::Unsupported { what },
             other => Self::Backend { source: Box::new(other) },
         }
     }

@@ -355,7 +355,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
                 Ok(version) if !room.takes(&version) => break,
                 Ok(version) => hits.page.push(version),
                 // It was deleted meanwhile.
-                Err(StoreError::NotFound | StoreError::Gone { .. }) => {}
+                Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => {}
                 Err(error) => return Err(Problem::of_store(&error, key)),
             }
             self.spent.look(1, 0);

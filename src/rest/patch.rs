@@ -68,7 +68,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let key = &stored.key;
         let is_named = match when {
             Some(Precondition::Version(named)) if named != stored.version => {
-                return Err(unmatched(StoreError::Conflict { current: Some(stored.version) }, key));
+                return Err(unmatched(StoreError::conflict(Some(stored.version)), key));
             }
             when => matches!(when, Some(Precondition::Version(_))),
         };
@@ -94,7 +94,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         match self.store.write_resolved(write).await {
             Ok(version) => Ok(Some(version)),
             Err(StoreError::Conflict { .. }) if !is_named => Ok(None),
-            Err(StoreError::NotFound | StoreError::Gone { .. }) if when.is_none() => Ok(None),
+            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) if when.is_none() => Ok(None),
             Err(error) => Err(unmatched(error, key)),
         }
     }

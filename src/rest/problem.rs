@@ -114,15 +114,15 @@ impl Problem {
     #[must_use]
     pub fn of_store(error: &StoreError, what: impl Display) -> Self {
         let mut problem = match error {
-            StoreError::NotFound => Self::not_found(format_args!("there is no {what}")),
-            StoreError::Gone { at } => {
+            StoreError::NotFound { .. } => Self::not_found(format_args!("there is no {what}")),
+            StoreError::Gone { at, .. } => {
                 let words = format!("{what} was deleted; version {at} stands for that");
                 Self::new(410, Kind::NotFound, "deleted", words)
             }
             StoreError::AlreadyExists { .. } => {
                 Self::new(409, Kind::Duplicate, "already-exists", format_args!("{what} exists already"))
             }
-            StoreError::Conflict { current } => {
+            StoreError::Conflict { current, .. } => {
                 let now = current.map(|now| format!("; it is now {}", now.etag())).unwrap_or_default();
                 let words = format!("{what} is not in the version that `If-Match` names{now}");
                 Self::new(409, Kind::Conflict, "version-conflict", words)
@@ -130,17 +130,19 @@ impl Problem {
             StoreError::Throttled { .. } => {
                 Self::new(429, Kind::Throttled, "throttled", "the store asks for fewer requests")
             }
-            StoreError::Unavailable { .. } => Self::new(503, Kind::Transient, "unavailable", error),
+            StoreError::Unavailable { .. } => Self::new(503, Kind::Transient, "unavailable", error.without_subject()),
             StoreError::Indeterminate { .. } => {
                 let words = format!("it is not known whether {what} was stored: read it before you send it again");
                 Self::new(500, Kind::Exception, "indeterminate", words)
             }
-            StoreError::Invalid { .. } => Self::new(400, Kind::Invalid, "invalid-request", error),
-            StoreError::OutOfRange { .. } => Self::new(416, Kind::Value, "out-of-range", error),
+            StoreError::Invalid { .. } => Self::new(400, Kind::Invalid, "invalid-request", error.without_subject()),
+            StoreError::OutOfRange { .. } => Self::new(416, Kind::Value, "out-of-range", error.without_subject()),
             StoreError::TooLarge { .. } => {
-                Self::new(413, Kind::TooLong, "too-large", format_args!("{what} is {error}"))
+                Self::new(413, Kind::TooLong, "too-large", format_args!("{what} is {}", error.without_subject()))
             }
-            StoreError::Unsupported { .. } => Self::new(501, Kind::NotSupported, "unsupported", error),
+            StoreError::Unsupported { .. } => {
+                Self::new(501, Kind::NotSupported, "unsupported", error.without_subject())
+            }
             _ => {
                 let words = format!("the store failed; whether {what} was changed is shown by reading it");
                 Self::new(500, Kind::Exception, "store-failed", words)

@@ -339,7 +339,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// A resource that is read, unless the client has it.
     async fn with_version(&self, request: &Request<'_>, version: &Version, age: Age) -> Result<Response> {
         if version.is_deleted() {
-            return Err(Problem::of_store(&StoreError::Gone { at: version.version }, &version.key));
+            return Err(Problem::of_store(&StoreError::gone(version.version), &version.key));
         }
         let tag = version.version.etag();
         let response = if client_has(request, &tag, version.last_updated, self.clock.now()) {

@@ -90,7 +90,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// The newest version of a resource as a client reads it.
     pub(super) async fn shown(&self, version: &Version) -> Result<Body> {
         let all = self.shown_all(std::iter::once((version, Age::Newest))).await?;
-        all.into_iter().next().ok_or_else(|| Problem::of_store(&StoreError::NotFound, &version.key))
+        all.into_iter().next().ok_or_else(|| Problem::of_store(&StoreError::not_found(), &version.key))
     }
 
     /// Whether a version is the newest. That is looked up only where it may have updates.
@@ -102,7 +102,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
         match self.store.read(&version.key).await {
             Ok(newest) if newest.version == version.version => Ok(Age::Newest),
-            Ok(_) | Err(StoreError::NotFound | StoreError::Gone { .. }) => Ok(Age::Older),
+            Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(Age::Older),
             Err(error) => Err(Problem::of_store(&error, &version.key)),
         }
     }

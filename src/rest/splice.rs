@@ -33,7 +33,7 @@ pub fn stamped(version: &Version) -> Result<Vec<u8>> {
 
 /// The same, sharing the bytes of the version where they are as they are stored.
 pub(super) fn stamped_body(version: &Version) -> Result<Body> {
-    let Some(body) = &version.body else { return Err(StoreError::Gone { at: version.version }) };
+    let Some(body) = &version.body else { return Err(StoreError::gone(version.version)) };
     Ok(match spliced(version, body) {
         Some(json) => json,
         None => typed(version)?.to_json().into(),

@@ -111,7 +111,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                             error,
                             StoreError::Conflict { .. }
                                 | StoreError::AlreadyExists { .. }
-                                | StoreError::NotFound
+                                | StoreError::NotFound { .. }
                                 | StoreError::Gone { .. }
                         );
                     if !raced {
@@ -175,18 +175,18 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 match self.store.read(key).await {
                     Ok(_) if new => Err(exists_already(key)),
                     Ok(version) => over(version, 200),
-                    Err(StoreError::NotFound | StoreError::Gone { .. }) if insisted => {
-                        Err(Problem::of_store(&StoreError::Conflict { current: None }, key))
+                    Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) if insisted => {
+                        Err(Problem::of_store(&StoreError::conflict(None), key))
                     }
-                    Err(StoreError::NotFound | StoreError::Gone { .. }) => create(key.clone(), new),
+                    Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => create(key.clone(), new),
                     Err(error) => Err(Problem::of_store(&error, key)),
                 }
             }
             (HttpVerb::Delete, Address::Resource(key)) => match self.store.read(key).await {
                 Ok(version) => over(version, 204),
-                Err(StoreError::NotFound | StoreError::Gone { .. }) if !insisted => Ok(Step::Gone),
-                Err(StoreError::NotFound | StoreError::Gone { .. }) => {
-                    Err(Problem::of_store(&StoreError::Conflict { current: None }, key))
+                Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) if !insisted => Ok(Step::Gone),
+                Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => {
+                    Err(Problem::of_store(&StoreError::conflict(None), key))
                 }
                 Err(error) => Err(Problem::of_store(&error, key)),
             },
@@ -199,7 +199,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                         }
                         over(found, 200)
                     }
-                    None if insisted => Err(Problem::of_store(&StoreError::Conflict { current: None }, kind)),
+                    None if insisted => Err(Problem::of_store(&StoreError::conflict(None), kind)),
                     None => match self.free_key(&query, turn, taken).await? {
                         Candidate::Found(found) => over(*found, 200),
                         Candidate::Free(key) => create(key, false),
@@ -424,7 +424,7 @@ fn not_here(entry: &Asked) -> Problem {
 fn refused(error: StoreError, at: Option<usize>, step: Option<&Step>, entries: &[Asked]) -> Problem {
     let key = step.and_then(Step::key);
     let error = match error {
-        StoreError::NotFound | StoreError::Gone { .. } => StoreError::Conflict { current: None::<VersionId> },
+        StoreError::NotFound { .. } | StoreError::Gone { .. } => StoreError::conflict(None::<VersionId>),
         error => error,
     };
     let what = key.map_or_else(|| "the transaction".to_owned(), ToString::to_string);

@@ -201,7 +201,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         self.spent.look(super::limits::CALL, 0);
         match self.store.read(key).await {
             Ok(_) => Ok(State::There),
-            Err(StoreError::NotFound) => Ok(State::Never),
+            Err(StoreError::NotFound { .. }) => Ok(State::Never),
             Err(StoreError::Gone { .. }) => Ok(State::Deleted),
             Err(error) => Err(Problem::of_store(&error, key)),
         }

@@ -108,7 +108,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
         let key = Key::new(query.resource_type, id)?;
         match self.store.read(&key).await {
-            Err(StoreError::NotFound) => Ok(Candidate::Free(key)),
+            Err(StoreError::NotFound { .. }) => Ok(Candidate::Free(key)),
             Err(StoreError::Gone { .. }) => Ok(Candidate::Taken),
             Err(error) => Err(Problem::of_store(&error, key)),
             Ok(version) => {
@@ -178,13 +178,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         for _ in 0..UPDATE_TRIES {
             let stored = match self.store.read(key).await {
                 Ok(version) => Some(version),
-                Err(StoreError::NotFound | StoreError::Gone { .. }) => None,
+                Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => None,
                 Err(error) => return Err(Problem::of_store(&error, key)),
             };
             // Which of the two it was, the client is told.
             let (status, condition) = match (&stored, when) {
                 (Some(_), _) if new => return Err(exists_already(key)),
-                (None, Some(_)) => return Err(unmatched(StoreError::NotFound, key)),
+                (None, Some(_)) => return Err(unmatched(StoreError::not_found(), key)),
                 (Some(_), when) => (200, when.unwrap_or(Precondition::Exists)),
                 (None, None) => (201, Precondition::Absent),
             };
@@ -195,7 +195,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 Err(
                     StoreError::AlreadyExists { .. }
                     | StoreError::Conflict { .. }
-                    | StoreError::NotFound
+                    | StoreError::NotFound { .. }
                     | StoreError::Gone { .. },
                 ) if !named => {}
                 Err(error) => return Err(unmatched(error, key)),
@@ -218,7 +218,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         for _ in 0..TRIES {
             let Some(found) = self.only(&query, "conditional").await? else {
                 if when.is_some() {
-                    return Err(unmatched(StoreError::NotFound, &query.resource_type));
+                    return Err(unmatched(StoreError::not_found(), &query.resource_type));
                 }
                 match self.create_once(&resource, &query, "conditional").await? {
                     // It came into being meanwhile, and is to be updated.
@@ -247,7 +247,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         match self.store.delete(key.clone(), when.unwrap_or(Precondition::Exists)).await {
             Ok(version) => Ok(of_version(Response::empty(204), &version)),
             // What is not there any more need not be deleted.
-            Err(StoreError::NotFound | StoreError::Gone { .. }) => Ok(Response::empty(204)),
+            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(Response::empty(204)),
             Err(error) => Err(Problem::of_store(&error, key)),
         }
     }
@@ -261,8 +261,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             let wanted = when.unwrap_or(Precondition::Version(found.version));
             match self.store.delete(found.key.clone(), wanted).await {
                 Ok(version) => return Ok(of_version(Response::empty(204), &version)),
-                Err(StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. }) if when.is_none() => {
-                }
+                Err(StoreError::Conflict { .. } | StoreError::NotFound { .. } | StoreError::Gone { .. })
+                    if when.is_none() => {}
                 Err(error) => return Err(unmatched(error, &found.key)),
             }
         }
@@ -333,9 +333,7 @@ pub(super) fn has_id_of(resource: &Resource, key: &Key) -> Result<()> {
 /// The refusal of a write that names what must be there: what is not there does not match either.
 pub(super) fn unmatched(error: StoreError, what: &dyn std::fmt::Display) -> Problem {
     match error {
-        StoreError::NotFound | StoreError::Gone { .. } => {
-            Problem::of_store(&StoreError::Conflict { current: None }, what)
-        }
+        StoreError::NotFound { .. } | StoreError::Gone { .. } => Problem::of_store(&StoreError::conflict(None), what),
         error => Problem::of_store(&error, what),
     }
 }

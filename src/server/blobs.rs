@@ -33,7 +33,7 @@ pub(super) async fn download(State(app): State<Shared>, AtBlob(tenant, key): AtB
         None | Some(Wanted::Whole) => None,
         Some(Wanted::Part(range)) => Some(range),
         Some(Wanted::Nothing) => {
-            let error = StoreError::OutOfRange { size: blob.size };
+            let error = StoreError::out_of_range(blob.size);
             let mut answer = problem(error).into_response();
             set(&mut answer, header::CONTENT_RANGE, format_args!("bytes */{}", blob.size));
             return Ok(answer);

@@ -35,7 +35,7 @@ pub(super) async fn prune(ledger: &Arc<dyn Ledger>, resources: &TenantResources,
             if let Some(deleted) = std::str::from_utf8(&value).ok().and_then(|name| name.parse().ok()) {
                 forgotten = forgotten.saturating_add(match resources.prune_history(&deleted, keep).await {
                     // The deletion came to nothing.
-                    Err(StoreError::NotFound) => 0,
+                    Err(StoreError::NotFound { .. }) => 0,
                     pruned => pruned?,
                 });
             }
@@ -112,7 +112,7 @@ impl ResourceStore for Noted {
             if let Err(error) = self.note(tenant, &writes).await {
                 // Whatever became of the note, nothing was written to the resources.
                 let source = Some(Box::new(error) as crate::store::BoxError);
-                return Err(StoreError::Unavailable { retry_after: None, source }.into());
+                return Err(StoreError::unavailable(None, source).into());
             }
             self.below.commit(tenant, writes).await
         })

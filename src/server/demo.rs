@@ -25,7 +25,7 @@ pub async fn fill(app: &UpdateServer) -> Result<(), Box<dyn Error>> {
         }
         let resource = checked.into_valid()?;
         // A store that outlives the service has it already, or somebody has deleted it.
-        if matches!(store.read(&resource.key()?).await, Err(StoreError::NotFound)) {
+        if matches!(store.read(&resource.key()?).await, Err(StoreError::NotFound { .. })) {
             store.create(&resource).await?;
         }
     }

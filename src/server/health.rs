@@ -178,7 +178,7 @@ impl Readiness {
 /// Whether a store answered. What it said inside is for the log, since a cause may hold an address or a name.
 fn answered<T>(name: &str, outcome: std::result::Result<T, StoreError>) -> Said {
     match outcome {
-        Ok(_) | Err(StoreError::NotFound | StoreError::Gone { .. }) => Ok(()),
+        Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(()),
         Err(error) => {
             tracing::warn!(store = name, error = &error as &dyn std::error::Error, "the store is not ready");
             Err(match error {
@@ -192,7 +192,7 @@ fn answered<T>(name: &str, outcome: std::result::Result<T, StoreError>) -> Said 
 
 fn ask_resources(store: Arc<dyn ResourceStore>) -> JoinHandle<Said> {
     tokio::spawn(async move {
-        let invalid = |_| StoreError::NotFound;
+        let invalid = |_| StoreError::not_found();
         let read = async {
             let tenant: Tenant = TENANT.parse().map_err(invalid)?;
             store.read(&tenant, &Key::new(ResourceType::Device, PROBE).map_err(invalid)?).await
@@ -203,7 +203,7 @@ fn ask_resources(store: Arc<dyn ResourceStore>) -> JoinHandle<Said> {
 
 fn ask_ledger(ledger: Arc<dyn Ledger>, probe: Probe) -> JoinHandle<Said> {
     tokio::spawn(async move {
-        let invalid = |_| StoreError::NotFound;
+        let invalid = |_| StoreError::not_found();
         let asked = async {
             let tenant: Tenant = TENANT.parse().map_err(invalid)?;
             let key = LedgerKey::new(PROBE).map_err(invalid)?;
@@ -226,9 +226,9 @@ fn ask_ledger(ledger: Arc<dyn Ledger>, probe: Probe) -> JoinHandle<Said> {
 fn ask_blobs(blobs: Arc<dyn BlobStore>, probe: Probe) -> JoinHandle<Said> {
     tokio::spawn(async move {
         let asked = async {
-            let tenant: Tenant = TENANT.parse().map_err(|_| StoreError::NotFound)?;
+            let tenant: Tenant = TENANT.parse().map_err(|_| StoreError::not_found())?;
             match blobs.head(&tenant, &BlobKey { digest: Sha256::of(b""), generation: Generation(0) }).await {
-                Ok(_) | Err(StoreError::NotFound) => {}
+                Ok(_) | Err(StoreError::NotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
             if probe == Probe::Read {

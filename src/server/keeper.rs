@@ -178,7 +178,7 @@ pub(super) async fn admit(app: &UpdateServer, tenant: &Tenant, device: &Id) -> s
             })?;
             app.tenants.note(tenant).await.map_err(ReceiveError::Ledger)
         }
-        Err(StoreError::NotFound | StoreError::Gone { .. }) => Err(none()),
+        Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Err(none()),
         Err(error) => Err(ReceiveError::Resources(error)),
     }
 }

@@ -167,7 +167,7 @@ where
                 self.give_up_retired(session, dropped, wrote).await;
                 received.map(Some)
             }
-            Err(StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. }) => {
+            Err(StoreError::Conflict { .. } | StoreError::NotFound { .. } | StoreError::Gone { .. }) => {
                 session.step(seen, &Input::Conflicted { attempt }).await.map_err(ReceiveError::Ledger)?.ok();
                 yield_now().await;
                 Ok(None)
@@ -396,7 +396,7 @@ where
             (Some(update), _) => update,
             // Only where the store no longer keeps the version that had it.
             (None, Some((blob, generation))) => self.update(session, ingest, blob, generation).await?,
-            (None, None) => return Err(ReceiveError::Ledger(StoreError::NotFound)),
+            (None, None) => return Err(ReceiveError::Ledger(StoreError::not_found())),
         };
         Ok(Received { component, version, last_updated, update, replayed })
     }
@@ -479,5 +479,5 @@ const RETIRED_AT_ONCE: usize = 8;
 
 /// What became of an upload is not known whose reference is written, and whose record could not be marked.
 fn unmarked(why: impl std::error::Error + Send + Sync + 'static) -> ReceiveError {
-    ReceiveError::Ledger(StoreError::Indeterminate { source: Some(Box::new(why)) })
+    ReceiveError::Ledger(StoreError::indeterminate(Some(Box::new(why))))
 }

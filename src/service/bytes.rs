@@ -54,14 +54,14 @@ impl Passing {
 
 fn of_body(error: StoreError) -> ReceiveError {
     match error {
-        StoreError::TooLarge { limit } => ReceiveError::TooLarge { limit },
+        StoreError::TooLarge { limit, .. } => ReceiveError::TooLarge { limit },
         error => ReceiveError::Body(error),
     }
 }
 
 pub(super) fn of_blobs(error: StoreError) -> ReceiveError {
     match error {
-        StoreError::TooLarge { limit } => ReceiveError::TooLarge { limit },
+        StoreError::TooLarge { limit, .. } => ReceiveError::TooLarge { limit },
         error => ReceiveError::Blobs(error),
     }
 }

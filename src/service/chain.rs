@@ -44,7 +44,7 @@ where
                 None => break,
             }
         }
-        let unreadable = |error| StoreError::Corrupt { what: format!("the audit chain of `{tenant}`: {error}") };
+        let unreadable = |error| StoreError::corrupt(format!("the audit chain of `{tenant}`: {error}"));
         read_lines(&lines).map(|(_, record)| record.map_err(unreadable)).collect()
     }
 

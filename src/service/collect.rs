@@ -284,8 +284,8 @@ where
         let Some(blob::Effect::DeleteBytes { key }) = blob::resume(condemned) else { return Ok(()) };
         self.blobs.delete(session.tenant(), &key).await?;
         match self.blobs.head(session.tenant(), &key).await {
-            Err(StoreError::NotFound) => {}
-            Ok(_) => return Err(StoreError::Unavailable { retry_after: None, source: None }),
+            Err(StoreError::NotFound { .. }) => {}
+            Ok(_) => return Err(StoreError::unavailable(None, None)),
             Err(error) => return Err(error),
         }
         loop {
@@ -348,7 +348,7 @@ where
                     let now = session.entry(&entry.key()).await?.value;
                     if now.is_some_and(|now| now.is_present()) {
                         done.damaged += 1;
-                        if matches!(error, StoreError::Corrupt { .. } | StoreError::NotFound) {
+                        if matches!(error, StoreError::Corrupt { .. } | StoreError::NotFound { .. }) {
                             self.mark_damaged(&session, &entry.key(), error.to_string()).await?;
                         }
                         damages.push(Damage { key: entry.key(), holders: entry.holders().cloned().collect(), error });

@@ -111,7 +111,7 @@ where
         let session = self.session(tenant);
         let entry = self.undamaged(&session, key).await?;
         let found = match self.blobs.head(tenant, key).await {
-            Err(StoreError::NotFound) if entry.is_some() => return Err(self.missing(&session, key).await),
+            Err(StoreError::NotFound { .. }) if entry.is_some() => return Err(self.missing(&session, key).await),
             found => found?,
         };
         self.check_length(&session, key, entry.as_ref(), found).await?;
@@ -135,7 +135,7 @@ where
         let session = self.session(tenant);
         let entry = self.undamaged(&session, key).await?;
         let read = match self.blobs.get(tenant, key, range).await {
-            Err(StoreError::NotFound) if entry.is_some() => return Err(self.missing(&session, key).await),
+            Err(StoreError::NotFound { .. }) if entry.is_some() => return Err(self.missing(&session, key).await),
             read => read?,
         };
         self.check_length(&session, key, entry.as_ref(), read.blob).await?;
@@ -223,7 +223,7 @@ where
         }
         let fault = match self.blobs.head(session.tenant(), &key).await {
             Ok(found) => copy.blob.verify(found).err().map(|error| error.to_string()),
-            Err(StoreError::NotFound) => Some("the file is missing".to_owned()),
+            Err(StoreError::NotFound { .. }) => Some("the file is missing".to_owned()),
             Err(error) => return Err(ReceiveError::Blobs(error)),
         };
         match fault {
@@ -239,14 +239,14 @@ where
     async fn undamaged(&self, session: &LedgerSession<'_, L>, key: &BlobKey) -> Result<Option<Entry>> {
         if let Some(damaged) = self.damaged(session, key).await?.value {
             let what = format!("the file `{key}`: {}: the same bytes, sent again, replace it", damaged.what);
-            return Err(StoreError::Corrupt { what });
+            return Err(StoreError::corrupt(what));
         }
         Ok(session.entry(key).await?.value.filter(Entry::is_present))
     }
 
     async fn missing(&self, session: &LedgerSession<'_, L>, key: &BlobKey) -> StoreError {
         match self.mark_damaged(session, key, "the file is missing".to_owned()).await {
-            Ok(()) => StoreError::NotFound,
+            Ok(()) => StoreError::not_found(),
             Err(error) => error,
         }
     }
@@ -381,7 +381,7 @@ where
                 return Ok(true);
             }
         }
-        Err(StoreError::Throttled { retry_after: None })
+        Err(StoreError::throttled(None))
     }
 
     /// Makes the component refer to the copy that the upload has by the ledger.
@@ -397,7 +397,7 @@ where
         for _ in 0..self.max_attempts {
             let version = match resources.read(&key).await {
                 Ok(version) => version,
-                Err(StoreError::NotFound | StoreError::Gone { .. }) => return Ok(()),
+                Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => return Ok(()),
                 Err(error) => return Err(error),
             };
             let mut found = DeviceComponent::from_version(&version)?;
@@ -410,7 +410,7 @@ where
                 Err(error) => return Err(error),
             }
         }
-        Err(StoreError::Throttled { retry_after: None })
+        Err(StoreError::throttled(None))
     }
 
     /// Takes the bytes of an upload again whose copy is damaged, into a copy of their own.
@@ -466,7 +466,7 @@ where
                 return Ok(Some(to.entry.generation));
             }
         }
-        Err(StoreError::Throttled { retry_after: None })
+        Err(StoreError::throttled(None))
     }
 
     async fn mark_present(&self, session: &LedgerSession<'_, L>, key: &BlobKey) -> Result<()> {
@@ -482,7 +482,7 @@ where
                 return Ok(());
             }
         }
-        Err(StoreError::Throttled { retry_after: None })
+        Err(StoreError::throttled(None))
     }
 }
 
@@ -493,6 +493,6 @@ fn component_key(component: &Id) -> Result<Key> {
 fn of_store(error: ReceiveError) -> StoreError {
     match error {
         ReceiveError::Blobs(error) | ReceiveError::Ledger(error) | ReceiveError::Resources(error) => error,
-        error => StoreError::Backend { source: Box::new(error) },
+        error => StoreError::backend(Box::new(error)),
     }
 }

@@ -251,5 +251,5 @@ pub(super) fn digest_of(text: &str) -> String {
 }
 
 pub(super) fn unreadable(key: &LedgerKey, error: impl std::fmt::Display) -> StoreError {
-    StoreError::Corrupt { what: format!("the record `{key}`: {error}") }
+    StoreError::corrupt(format!("the record `{key}`: {error}"))
 }

@@ -137,7 +137,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
 
     /// An upload that must be there.
     pub(super) async fn known(&self, id: IngestId) -> Result<Seen<Ingest>> {
-        self.ingest(id).await?.ok_or(StoreError::NotFound)
+        self.ingest(id).await?.ok_or(StoreError::not_found())
     }
 
     /// What is known of the newest copy of some bytes.
@@ -427,7 +427,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
                 Err(CommitError { error, .. }) if error.applied() == Applied::Unknown => {
                     let Some(first) = page.records.first() else { return Err(error) };
                     let place = self.read(record_key(first.index)?).await;
-                    let place = place.map_err(|lost| StoreError::Indeterminate { source: Some(Box::new(lost)) })?;
+                    let place = place.map_err(|lost| StoreError::indeterminate(Some(Box::new(lost))))?;
                     if place.value.is_some_and(|value| Sha256::of(&value) == first.digest()) {
                         drop(turn);
                         self.tell(&page.records);
@@ -439,7 +439,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
                 Err(CommitError { error, .. }) => return Err(honest(error, unknown.is_some())),
             }
         }
-        Err(unknown.unwrap_or(StoreError::Throttled { retry_after: None }))
+        Err(unknown.unwrap_or(StoreError::throttled(None)))
     }
 
     /// Whether the records are as they were seen.
@@ -479,7 +479,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
 /// An error of a write, of which an earlier try may have been applied, or may be yet.
 fn honest(error: StoreError, unknown: bool) -> StoreError {
     if unknown && error.applied() == Applied::No {
-        return StoreError::Indeterminate { source: Some(Box::new(error)) };
+        return StoreError::indeterminate(Some(Box::new(error)));
     }
     error
 }

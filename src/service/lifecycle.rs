@@ -165,7 +165,7 @@ where
             let key = Key::new(ResourceType::DeviceComponent, component.as_str()).map_err(StoreError::from)?;
             let found = match resources.read(&key).await {
                 Ok(version) => Some((DeviceComponent::from_version(&version)?, version)),
-                Err(StoreError::NotFound | StoreError::Gone { .. }) => None,
+                Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => None,
                 Err(error) => return Err(error.into()),
             };
             // The record after the component: a call that slept must not bring back what was withdrawn meanwhile.
@@ -194,7 +194,9 @@ where
                         step_context.wrote = Some((found.1.version, written.version));
                         found.1 = written;
                     }
-                    Err(error @ (StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. })) => {
+                    Err(
+                        error @ (StoreError::Conflict { .. } | StoreError::NotFound { .. } | StoreError::Gone { .. }),
+                    ) => {
                         conflict = Some(error);
                         yield_now().await;
                         continue;
@@ -209,7 +211,7 @@ where
             }
             return Ok(());
         }
-        Err(conflict.unwrap_or(StoreError::Throttled { retry_after: None }).into())
+        Err(conflict.unwrap_or(StoreError::throttled(None)).into())
     }
 
     async fn end(&self, tenant: &Tenant, id: IngestId, input: &Input) -> Result<Ingest, LifecycleError> {
@@ -352,7 +354,7 @@ where
         if let State::Acquired { blob, generation, .. } = seen.value.state {
             match self.blobs.head(session.tenant(), &blob.key(generation)).await {
                 Ok(found) if found == blob => return Ok(self.committed(session, seen, generation).await?),
-                Ok(_) | Err(StoreError::NotFound) => {}
+                Ok(_) | Err(StoreError::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -378,7 +380,7 @@ where
         for _ in 0..self.max_attempts {
             let version = match resources.read(&key).await {
                 Ok(version) => version,
-                Err(StoreError::NotFound | StoreError::Gone { .. }) => return Ok((false, None)),
+                Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => return Ok((false, None)),
                 Err(error) => return Err(error),
             };
             let mut found = (DeviceComponent::from_version(&version)?, version);
@@ -399,7 +401,7 @@ where
             }
             yield_now().await;
         }
-        Err(conflict.unwrap_or(StoreError::Throttled { retry_after: None }))
+        Err(conflict.unwrap_or(StoreError::throttled(None)))
     }
 
     /// Gives up the hold of an upload on its bytes, and closes it, in one write.
@@ -431,7 +433,7 @@ where
 fn store_error(error: ReceiveError) -> StoreError {
     match error {
         ReceiveError::Resources(error) | ReceiveError::Blobs(error) | ReceiveError::Ledger(error) => error,
-        error => StoreError::Backend { source: Box::new(error) },
+        error => StoreError::backend(Box::new(error)),
     }
 }
 

@@ -87,7 +87,7 @@ fn marked(id: Option<&StoreId>) -> String {
 /// ```
 /// use fhir_devices::service::UpkeepError;
 /// use fhir_devices::store::StoreError;
-/// assert!(UpkeepError::from(StoreError::Throttled { retry_after: None }).is_transient());
+/// assert!(UpkeepError::from(StoreError::throttled(None)).is_transient());
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -292,7 +292,7 @@ where
                 (false, None) => self.mark_store(tenant, id).await?,
             }
         }
-        Err(StoreError::Throttled { retry_after: None }.into())
+        Err(StoreError::throttled(None).into())
     }
 
     /// Notes that the store was seen to have the id, unless another has done so.
@@ -309,7 +309,7 @@ where
                 _ => return Ok(()),
             }
         }
-        Err(StoreError::Throttled { retry_after: None })
+        Err(StoreError::throttled(None))
     }
 
     /// The markers of the store, and whether it has anything else.

@@ -405,7 +405,7 @@ where
                 }
                 Err(refusal) => {
                     let what = format!("the entry of `{}`: {refusal}", blob.digest);
-                    return Err(ReceiveError::Ledger(StoreError::Corrupt { what }));
+                    return Err(ReceiveError::Ledger(StoreError::corrupt(what)));
                 }
             };
             match ingest::step(&seen.value, &Input::BytesHeld { blob, generation }, session.now()) {

@@ -255,7 +255,7 @@ where
             yield_now().await;
             *seen = session.known(id).await?;
         }
-        Err(StoreError::Conflict { current: None })
+        Err(StoreError::conflict(None))
     }
 
     /// Records that a recall is to be shown again. The upload stays as it is.
@@ -332,7 +332,7 @@ where
         let write = ValidWrite::over(read, component)?.with_id(WriteId(self.ids.next_id()?.0));
         match self.resources_of(tenant).write_resolved(write).await {
             Ok(_) => Ok(true),
-            Err(StoreError::Conflict { .. } | StoreError::NotFound | StoreError::Gone { .. }) => Ok(false),
+            Err(StoreError::Conflict { .. } | StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -428,7 +428,7 @@ where
             }
             yield_now().await;
         }
-        Err(StoreError::Conflict { current: None })
+        Err(StoreError::conflict(None))
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) fn referring(state: &State) -> Option<&Id> {
 pub(super) fn store_error(error: ReceiveError) -> StoreError {
     match error {
         ReceiveError::Resources(error) | ReceiveError::Blobs(error) | ReceiveError::Ledger(error) => error,
-        error => StoreError::Backend { source: Box::new(error) },
+        error => StoreError::backend(Box::new(error)),
     }
 }
 
@@ -169,7 +169,7 @@ where
         let key = Key::new(ResourceType::DeviceComponent, id.as_str())?;
         match self.resources_of(tenant).read(&key).await {
             Ok(version) => Ok(Some((DeviceComponent::from_version(&version)?, version))),
-            Err(StoreError::NotFound | StoreError::Gone { .. }) => Ok(None),
+            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -232,7 +232,7 @@ impl Judged<'_> {
             .with_item(&device)
             .with_items(&self.device_members.components)
             .build();
-        let node = tree.get(self.component.as_str()).ok_or(ReceiveError::Resources(StoreError::NotFound))?;
+        let node = tree.get(self.component.as_str()).ok_or(ReceiveError::Resources(StoreError::not_found()))?;
         let situation = Situation { accepted, ingest, device: Some(self.device), ..Situation::at(now) };
         Ok(explain(&tree, node, manifest, &situation))
     }
@@ -320,7 +320,7 @@ pub(super) async fn keep<L: Ledger + ?Sized>(
 }
 
 fn lost(ingest: &Ingest, what: &str) -> StoreError {
-    StoreError::Corrupt { what: format!("the manifest of the upload `{}`: {what}", ingest.id) }
+    StoreError::corrupt(format!("the manifest of the upload `{}`: {what}", ingest.id))
 }
 
 /// The manifest that an upload came with.

@@ -55,7 +55,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
     async fn device_members(&self) -> Result<DeviceMembers, ReceiveError> {
         let none = || ReceiveError::NoSuchDevice { device: self.device.clone() };
         let no_device = |error| match error {
-            StoreError::NotFound | StoreError::Gone { .. } => none(),
+            StoreError::NotFound { .. } | StoreError::Gone { .. } => none(),
             error => ReceiveError::Resources(error),
         };
         let device = Key::new(ResourceType::Device, self.device.as_str()).map_err(|_| none())?;
@@ -82,7 +82,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         match self.resources.read(&version.key).await {
             Ok(now) if now.version == version.version => Ok(Some((component, version))),
             Ok(now) => Ok(Some((DeviceComponent::from_version(&now)?, now))),
-            Err(StoreError::NotFound | StoreError::Gone { .. }) => Ok(None),
+            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -114,7 +114,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         let key = Key::new(ResourceType::DeviceComponent, meant.as_str());
         let now = match self.resources.read(&key.map_err(|error| ReceiveError::Resources(error.into()))?).await {
             Ok(now) => now,
-            Err(StoreError::NotFound | StoreError::Gone { .. }) => return Ok(Look::Changing),
+            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => return Ok(Look::Changing),
             Err(error) => return Err(ReceiveError::Resources(error)),
         };
         let slot = device_members

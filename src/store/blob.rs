@@ -90,7 +90,7 @@ impl BlobRef {
         } else {
             return Ok(());
         };
-        Err(StoreError::Corrupt { what })
+        Err(StoreError::corrupt(what))
     }
 
     /// Whether `written`, the bytes that came for a commit, are this blob (B2).
@@ -99,7 +99,7 @@ impl BlobRef {
     /// [`StoreError::Mismatch`], which says what differs.
     pub fn verify_written(&self, written: Self) -> Result<()> {
         self.verify(written).map_err(|differs| match differs {
-            StoreError::Corrupt { what } => StoreError::Mismatch { what },
+            StoreError::Corrupt { what, .. } => StoreError::mismatch(what),
             other => other,
         })
     }
@@ -112,7 +112,7 @@ impl BlobRef {
         match range {
             None => Ok(0..self.size),
             Some(range) if range.start >= range.end => Err(StoreError::invalid("the range is empty")),
-            Some(range) if range.start >= self.size => Err(StoreError::OutOfRange { size: self.size }),
+            Some(range) if range.start >= self.size => Err(StoreError::out_of_range(self.size)),
             Some(range) => Ok(range.start..range.end.min(self.size)),
         }
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let memory = Arc::new(Memory::new());
 /// let missing = memory.for_tenant("st-mary".parse()?).read(&"Device/pump".parse()?).await;
-/// assert!(matches!(missing, Err(StoreError::NotFound)));
+/// assert!(matches!(missing, Err(StoreError::NotFound { .. })));
 /// memory.blobs_for("st-mary".parse()?).put(Generation(1), stream::once("firmware")).await?;
 /// assert!(memory.ledger_for("st-mary".parse()?).get(&"a".parse()?).await?.is_none());
 /// # Ok(())

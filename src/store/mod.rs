@@ -58,7 +58,7 @@ pub use capabilities::{AtomicScope, BlobCapabilities, Capabilities};
 pub use clock::{Clock, MAX_CLOCK_SKEW, SystemClock, commit_time};
 pub use document::{Precondition, Version, Write};
 pub use edit::writes;
-pub use error::{Applied, BoxError, CommitError, Result, StoreError};
+pub use error::{Applied, BoxError, CommitError, Result, StoreError, Subject};
 pub use for_tenant::ForTenant;
 pub(crate) use hex::{hex, number};
 pub use key::{Key, VersionId, WriteId};

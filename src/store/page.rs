@@ -197,7 +197,7 @@ impl PageKey {
     }
 
     fn mac(&self, tenant: &Tenant, query: Query<'_>, place: &[u8]) -> Result<Hmac<Sha256>> {
-        let unavailable = |source| StoreError::Unavailable { retry_after: None, source: Some(source) };
+        let unavailable = |source| StoreError::unavailable(None, Some(source));
         let key = self.0.ok_or_else(|| unavailable("the operating system gave no random key".into()))?;
         let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|error| unavailable(error.to_string().into()))?;
         field(&mut mac, tenant.as_str());

@@ -7,9 +7,8 @@ use super::{Result, StoreError};
 /// # Errors
 /// [`StoreError::Unavailable`] where the operating system has none.
 pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<()> {
-    getrandom::fill(bytes).map_err(|error| StoreError::Unavailable {
-        retry_after: None,
-        source: Some(format!("the operating system gives no random bytes: {error}").into()),
+    getrandom::fill(bytes).map_err(|error| {
+        StoreError::unavailable(None, Some(format!("the operating system gives no random bytes: {error}").into()))
     })
 }
 

@@ -103,15 +103,15 @@ impl<S: ResourceStore + ?Sized> InStore<S> {
                     looked_for += 1;
                     self.store.read(&key).await
                 }
-                (_, None) => Err(StoreError::NotFound),
+                (_, None) => Err(StoreError::not_found()),
             };
             answers.push(match read {
                 Ok(version) if version.is_deleted() => {
                     Resolution::Deleted { version: Some(version.version.to_string()) }
                 }
                 Ok(version) => Resolution::Found(typed(&version)?),
-                Err(StoreError::Gone { at }) => Resolution::Deleted { version: Some(at.to_string()) },
-                Err(StoreError::NotFound | StoreError::Unsupported { .. }) => Resolution::Absent,
+                Err(StoreError::Gone { at, .. }) => Resolution::Deleted { version: Some(at.to_string()) },
+                Err(StoreError::NotFound { .. } | StoreError::Unsupported { .. }) => Resolution::Absent,
                 Err(error) => return Err(error),
             });
         }

@@ -111,7 +111,7 @@ macro_rules! stored {
             }
 
             fn from_version(version: &Version) -> Result<Self> {
-                let Some(body) = &version.body else { return Err(StoreError::Gone { at: version.version }) };
+                let Some(body) = &version.body else { return Err(StoreError::gone(version.version)) };
                 let read = Self::read(body, ReadMode::Lenient);
                 let mut resource = read.map_err(|report| corrupt(&version.key, &report))?.value;
                 stamp(resource.meta.get_or_insert_default(), version);
@@ -172,7 +172,7 @@ fn without_version(json: String, meta: &Meta) -> String {
 }
 
 fn corrupt(key: &Key, report: &crate::issue::Report) -> StoreError {
-    StoreError::Corrupt { what: format!("the body of `{key}` cannot be read: {report}") }
+    StoreError::corrupt(format!("the body of `{key}` cannot be read: {report}"))
 }
 
 /// Sets the version and the time of the last update.
@@ -188,7 +188,11 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// [`StoreError::NotFound`], [`StoreError::Gone`], [`StoreError::Corrupt`], or a fault of the store.
     pub async fn get<T: Stored>(&self, id: &str) -> Result<(T, Version)> {
         let version = self.read(&Key::new(T::TYPE, id)?).await?;
-        Ok((T::from_version(&version)?, version))
+        Ok((self.typed(&version)?, version))
+    }
+
+    fn typed<T: Stored>(&self, version: &Version) -> Result<T> {
+        T::from_version(version).map_err(|error| error.about(self.resource(&version.key)))
     }
 
     /// The resources of a type that meet all of the criteria, typed, each with the version that the store knows it by.
@@ -214,7 +218,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     pub async fn find<T: Stored>(&self, criteria: impl IntoIterator<Item = Criterion>) -> Result<Vec<(T, Version)>> {
         let search = criteria.into_iter().fold(Search::new(T::TYPE), Search::and);
         let found = self.all(search).await?;
-        found.into_iter().map(|version| Ok((T::from_version(&version)?, version))).collect()
+        found.into_iter().map(|version| Ok((self.typed(&version)?, version))).collect()
     }
 
     /// Creates or replaces the resource of every entry of a Bundle, whatever its kind, under the ids that they have, and gives

@@ -1,11 +1,11 @@
 //! Bytes that come bit by bit, without a runtime.
 
-use super::{Result, StoreError};
+use super::{Result, StoreError, Subject};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// Bytes that come bit by bit. The consumer asks for each chunk, so a slow one slows the producer.
 ///
@@ -67,7 +67,7 @@ where
 ///
 /// ```
 /// use fhir_devices::store::{StoreError, stream};
-/// let cut = stream::try_chunks([Ok("firm".into()), Err(StoreError::Unavailable { retry_after: None, source: None })]);
+/// let cut = stream::try_chunks([Ok("firm".into()), Err(StoreError::unavailable(None, None))]);
 /// # drop(cut);
 /// ```
 pub fn try_chunks<I>(chunks: I) -> ByteStream
@@ -75,6 +75,35 @@ where
     I: IntoIterator<Item = Result<Bytes>, IntoIter: Send + 'static>,
 {
     Box::pin(Iter(chunks.into_iter()))
+}
+
+/// The same bytes; an error says what they are of.
+pub(crate) fn about(body: ByteStream, subject: Subject) -> ByteStream {
+    Box::pin(About { body, subject: Some(subject) })
+}
+
+struct About {
+    body: ByteStream,
+    subject: Option<Subject>,
+}
+
+impl Stream for About {
+    type Item = Result<Bytes>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let next = ready!(this.body.as_mut().poll_next(cx));
+        Poll::Ready(next.map(|chunk| {
+            chunk.map_err(|error| match this.subject.take() {
+                Some(subject) => error.about(subject),
+                None => error,
+            })
+        }))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.body.size_hint()
+    }
 }
 
 /// The next chunk; `None` at the end.
@@ -108,7 +137,7 @@ pub async fn collect(mut stream: ByteStream, limit: u64) -> Result<Bytes> {
     while let Some(chunk) = next(&mut stream).await {
         let chunk = chunk?;
         if (whole.len() as u64).saturating_add(chunk.len() as u64) > limit {
-            return Err(StoreError::TooLarge { limit });
+            return Err(StoreError::too_large(limit));
         }
         whole.extend_from_slice(&chunk);
     }

@@ -1,9 +1,10 @@
 //! What an application holds: a store of blobs with the tenant fixed.
 
 use super::{
-    BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, ByteStream, Generation,
-    Page, PageToken, PutOutcome, Result, Tenant, UrlKind, stream,
+    BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, ByteStream,
+    Generation, Page, PageToken, PutOutcome, Result, Subject, Tenant, UrlKind, stream,
 };
+use bytes::Bytes;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -40,6 +41,10 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
         Self { tenant, store }
     }
 
+    fn blob(&self, key: &BlobKey) -> Subject {
+        Subject::Blob(self.tenant.clone(), *key)
+    }
+
     /// The tenant.
     #[must_use]
     pub fn tenant(&self) -> &Tenant {
@@ -57,7 +62,9 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     /// # Errors
     /// As [`BlobStore::begin`].
     pub async fn begin(&self) -> Result<Box<dyn BlobWriter>> {
-        self.store.begin(&self.tenant).await
+        let begun = self.store.begin(&self.tenant).await;
+        let inner = begun.map_err(|error| error.about(Subject::Tenant(self.tenant.clone())))?;
+        Ok(Box::new(NamedWriter { tenant: self.tenant.clone(), inner }))
     }
 
     /// Writes a whole stream, and tells what blob it is.
@@ -65,7 +72,9 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     /// # Errors
     /// The error of the stream, upon which nothing is stored; otherwise as [`BlobWriter`].
     pub async fn put(&self, generation: Generation, body: ByteStream) -> Result<(BlobRef, PutOutcome)> {
-        self.put_checked(generation, body, |_| Ok(())).await
+        self.put_checked(generation, body, |_| Ok(()))
+            .await
+            .map_err(|error| error.about(Subject::Tenant(self.tenant.clone())))
     }
 
     /// Writes a whole stream, which must be the blob `want`.
@@ -74,7 +83,8 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     /// [`Mismatch`](super::StoreError::Mismatch) when it is another; the error of the stream; otherwise as [`BlobWriter`]. Nothing is
     /// stored then.
     pub async fn put_expecting(&self, want: BlobRef, generation: Generation, body: ByteStream) -> Result<PutOutcome> {
-        self.put_checked(generation, body, |found| want.verify_written(found)).await.map(|(_, outcome)| outcome)
+        let put = self.put_checked(generation, body, |found| want.verify_written(found)).await;
+        put.map(|(_, outcome)| outcome).map_err(|error| error.about(self.blob(&want.key(generation))))
     }
 
     async fn put_checked(
@@ -109,7 +119,8 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     /// # Errors
     /// As [`BlobStore::get`].
     pub async fn get(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<BlobRead> {
-        self.store.get(&self.tenant, key, range).await
+        let read = self.store.get(&self.tenant, key, range).await.map_err(|error| error.about(self.blob(key)))?;
+        Ok(BlobRead { body: stream::about(read.body, self.blob(key)), ..read })
     }
 
     /// Whether a blob is there, and its size.
@@ -117,7 +128,7 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     /// # Errors
     /// As [`BlobStore::head`].
     pub async fn head(&self, key: &BlobKey) -> Result<BlobRef> {
-        self.store.head(&self.tenant, key).await
+        self.store.head(&self.tenant, key).await.map_err(|error| error.about(self.blob(key)))
     }
 
     /// Deletes a blob, if it is there.
@@ -125,7 +136,7 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     /// # Errors
     /// As [`BlobStore::delete`].
     pub async fn delete(&self, key: &BlobKey) -> Result<()> {
-        self.store.delete(&self.tenant, key).await
+        self.store.delete(&self.tenant, key).await.map_err(|error| error.about(self.blob(key)))
     }
 
     /// One page of the blobs.
@@ -133,7 +144,8 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     /// # Errors
     /// As [`BlobStore::list`].
     pub async fn list(&self, limit: NonZeroU32, after: Option<&PageToken>) -> Result<Page<BlobInfo>> {
-        self.store.list(&self.tenant, limit, after).await
+        let found = self.store.list(&self.tenant, limit, after).await;
+        found.map_err(|error| error.about(Subject::Tenant(self.tenant.clone())))
     }
 
     /// An address at which the blob can be fetched.
@@ -141,7 +153,33 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     /// # Errors
     /// As [`BlobStore::url`].
     pub async fn url(&self, key: &BlobKey, kind: UrlKind) -> Result<Url> {
-        self.store.url(&self.tenant, key, kind).await
+        self.store.url(&self.tenant, key, kind).await.map_err(|error| error.about(self.blob(key)))
+    }
+}
+
+/// A writer whose errors say whose file it is.
+struct NamedWriter {
+    tenant: Tenant,
+    inner: Box<dyn BlobWriter>,
+}
+
+impl BlobWriter for NamedWriter {
+    fn write<'a>(&'a mut self, chunk: Bytes) -> BoxFuture<'a, Result<()>> {
+        let Self { tenant, inner } = self;
+        Box::pin(async { inner.write(chunk).await.map_err(|error| error.about(Subject::Tenant(tenant.clone()))) })
+    }
+
+    fn commit(self: Box<Self>, blob: BlobRef, generation: Generation) -> BoxFuture<'static, Result<PutOutcome>> {
+        let Self { tenant, inner } = *self;
+        Box::pin(async move {
+            let made = inner.commit(blob, generation).await;
+            made.map_err(|error| error.about(Subject::Blob(tenant, blob.key(generation))))
+        })
+    }
+
+    fn abort(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        let Self { tenant, inner } = *self;
+        Box::pin(async move { inner.abort().await.map_err(|error| error.about(Subject::Tenant(tenant))) })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Applied, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision, StoreError,
-    Tenant,
+    Subject, Tenant,
 };
 use std::fmt;
 use std::num::NonZeroU32;
@@ -35,6 +35,11 @@ impl<L: Ledger + ?Sized> TenantLedger<L> {
         Self { tenant, ledger }
     }
 
+    /// What a call about a record is about.
+    fn record(&self, key: &LedgerKey) -> Subject {
+        Subject::Record(self.tenant.clone(), key.clone())
+    }
+
     /// The tenant.
     #[must_use]
     pub fn tenant(&self) -> &Tenant {
@@ -46,7 +51,7 @@ impl<L: Ledger + ?Sized> TenantLedger<L> {
     /// # Errors
     /// As [`Ledger::get`].
     pub async fn get(&self, key: &LedgerKey) -> Result<Option<LedgerRecord>> {
-        self.ledger.get(&self.tenant, key).await
+        self.ledger.get(&self.tenant, key).await.map_err(|error| error.about(self.record(key)))
     }
 
     /// Applies changes, all or none.
@@ -54,7 +59,17 @@ impl<L: Ledger + ?Sized> TenantLedger<L> {
     /// # Errors
     /// As [`Ledger::apply`].
     pub async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Revision>, CommitError> {
-        self.ledger.apply(&self.tenant, changes).await
+        let keys: Vec<LedgerKey> = changes.iter().map(|change| change.key.clone()).collect();
+        let made = self.ledger.apply(&self.tenant, changes).await;
+        made.map_err(|refused| {
+            let which = match (refused.index, keys.as_slice()) {
+                (Some(index), keys) => keys.get(index),
+                (None, [only]) => Some(only),
+                (None, _) => None,
+            };
+            let subject = which.map_or_else(|| Subject::Tenant(self.tenant.clone()), |key| self.record(key));
+            refused.about(subject)
+        })
     }
 
     /// Applies changes, and finds out what became of it where the answer is lost.
@@ -71,8 +86,9 @@ impl<L: Ledger + ?Sized> TenantLedger<L> {
             Err(refused) if refused.error.applied() == Applied::Unknown => refused,
             answer => return answer,
         };
-        let unknown = |error: StoreError| StoreError::Indeterminate { source: Some(Box::new(error)) };
         let Some(sign) = changes.iter().find(|change| change.value.is_some()) else { return Err(lost) };
+        let about = self.record(&sign.key);
+        let unknown = |error: StoreError| StoreError::indeterminate(Some(Box::new(error))).about(about.clone());
         match self.get(&sign.key).await {
             Ok(Some(found)) if Some(&found.value) == sign.value.as_ref() => {}
             // Nothing was applied yet, though the engine may still be at it: only who tries again can tell.
@@ -97,7 +113,8 @@ impl<L: Ledger + ?Sized> TenantLedger<L> {
         limit: NonZeroU32,
         after: Option<&PageToken>,
     ) -> Result<Page<LedgerRecord>> {
-        self.ledger.scan(&self.tenant, prefix, limit, after).await
+        let found = self.ledger.scan(&self.tenant, prefix, limit, after).await;
+        found.map_err(|error| error.about(Subject::Records(self.tenant.clone(), prefix.clone())))
     }
 
     /// Every record under a prefix. Everything is held in memory: the prefix must bound it.

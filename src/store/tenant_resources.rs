@@ -2,7 +2,7 @@
 
 use super::{
     Applied, Capabilities, CommitError, Key, Page, PageToken, Precondition, ResourceStore, ResourceType, Result,
-    Search, Storable, StoreError, Tenant, ValidWrite, Version, VersionId, Write, WriteId,
+    Search, Storable, StoreError, Subject, Tenant, ValidWrite, Version, VersionId, Write, WriteId,
 };
 use crate::reference::OwnBase;
 use crate::validate::Valid;
@@ -31,7 +31,7 @@ use std::sync::Arc;
 /// ours.update(&pump, first.version).await?;
 /// let late = ours.update(&pump, first.version).await;
 /// assert!(matches!(late, Err(StoreError::Conflict { .. })));
-/// assert!(matches!(theirs.get::<Device>("pump").await, Err(StoreError::NotFound)));
+/// assert!(matches!(theirs.get::<Device>("pump").await, Err(StoreError::NotFound { .. })));
 /// # Ok(())
 /// # }
 /// ```
@@ -66,6 +66,11 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         &self.tenant
     }
 
+    /// What a call about a resource is about.
+    pub(super) fn resource(&self, key: &Key) -> Subject {
+        Subject::Resource(self.tenant.clone(), key.clone())
+    }
+
     /// What the store can do.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
@@ -77,7 +82,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// # Errors
     /// As [`ResourceStore::read`].
     pub async fn read(&self, key: &Key) -> Result<Version> {
-        self.store.read(&self.tenant, key).await
+        self.store.read(&self.tenant, key).await.map_err(|error| error.about(self.resource(key)))
     }
 
     /// One version, a deletion included.
@@ -85,7 +90,8 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// # Errors
     /// As [`ResourceStore::vread`].
     pub async fn vread(&self, key: &Key, version: VersionId) -> Result<Version> {
-        self.store.vread(&self.tenant, key, version).await
+        let read = self.store.vread(&self.tenant, key, version).await;
+        read.map_err(|error| error.about(Subject::Version(self.tenant.clone(), key.clone(), version)))
     }
 
     /// Creates a resource under its id.
@@ -119,7 +125,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// As [`ResourceStore::commit`], without the index.
     pub async fn write(&self, write: ValidWrite) -> Result<Version> {
         let mut made = self.commit(vec![write]).await.map_err(|refused| refused.error)?;
-        made.pop().ok_or_else(|| StoreError::Corrupt { what: "a commit of one write gave no version".into() })
+        made.pop().ok_or_else(|| StoreError::corrupt("a commit of one write gave no version"))
     }
 
     /// Writes several things, all or nothing.
@@ -127,7 +133,17 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// # Errors
     /// As [`ResourceStore::commit`].
     pub async fn commit(&self, writes: Vec<ValidWrite>) -> Result<Vec<Version>, CommitError> {
-        self.store.commit(&self.tenant, writes.into_iter().map(Write::from).collect()).await
+        let keys: Vec<Key> = writes.iter().map(|write| write.key.clone()).collect();
+        let made = self.store.commit(&self.tenant, writes.into_iter().map(Write::from).collect()).await;
+        made.map_err(|refused| {
+            let which = match (refused.index, keys.as_slice()) {
+                (Some(index), keys) => keys.get(index),
+                (None, [only]) => Some(only),
+                (None, _) => None,
+            };
+            let subject = which.map_or_else(|| Subject::Tenant(self.tenant.clone()), |key| self.resource(key));
+            refused.about(subject)
+        })
     }
 
     /// Writes one thing and finds out what became of it, even where an answer is lost or this is a repetition.
@@ -177,13 +193,15 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
                 // The condition failed, and either nothing was sent before or the version was made by someone else.
                 Ok(_) if own_doing && (!unknown || passed_by) => return Err(error),
                 Ok(_) if once && !own_doing && tries > 0 => {}
-                Ok(_) => return Err(StoreError::Indeterminate { source: Some(Box::new(error)) }),
+                Ok(_) => return Err(StoreError::indeterminate(Some(Box::new(error))).about(self.resource(&write.key))),
                 // A try of an earlier call may have made the condition fail: that is to be looked for again.
                 Err(unread) if !unknown && (unread.is_transient() || unread.applied() == Applied::Unknown) => {
                     return Err(unread);
                 }
                 Err(_) if !unknown => return Err(error),
-                Err(unread) => return Err(StoreError::Indeterminate { source: Some(Box::new(unread)) }),
+                Err(unread) => {
+                    return Err(StoreError::indeterminate(Some(Box::new(unread))).about(self.resource(&write.key)));
+                }
             }
         }
     }
@@ -203,7 +221,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
             self.find_in_history(key, id).await
         };
         match found {
-            Err(StoreError::NotFound | StoreError::Gone { .. }) => Ok(Trace::None),
+            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(Trace::None),
             found => found,
         }
     }
@@ -227,7 +245,8 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// # Errors
     /// As [`ResourceStore::search`].
     pub async fn search(&self, search: &Search) -> Result<Page<Version>> {
-        self.store.search(&self.tenant, search).await
+        let found = self.store.search(&self.tenant, search).await;
+        found.map_err(|error| error.about(Subject::Resources(self.tenant.clone(), search.resource_type)))
     }
 
     /// Everything that meets the criteria, page after page.
@@ -253,7 +272,8 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// # Errors
     /// As [`ResourceStore::history`].
     pub async fn history(&self, key: &Key, limit: NonZeroU32, after: Option<&PageToken>) -> Result<Page<Version>> {
-        self.store.history(&self.tenant, key, limit, after).await
+        let history = self.store.history(&self.tenant, key, limit, after).await;
+        history.map_err(|error| error.about(self.resource(key)))
     }
 
     /// Forgets the oldest versions of a resource, so that at most `keep` are left; gives how many were forgotten.
@@ -261,7 +281,8 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// # Errors
     /// As [`ResourceStore::prune_history`].
     pub async fn prune_history(&self, key: &Key, keep: NonZeroU32) -> Result<u64> {
-        self.store.prune_history(&self.tenant, key, keep).await
+        let pruned = self.store.prune_history(&self.tenant, key, keep).await;
+        pruned.map_err(|error| error.about(self.resource(key)))
     }
 
     /// The same for every living resource of a type, page after page. A resource of no more versions than `keep` is not
@@ -276,7 +297,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
             for version in page.items {
                 if version.version.get() > u64::from(keep.get()) {
                     forgotten += match self.prune_history(&version.key, keep).await {
-                        Err(StoreError::NotFound) => 0,
+                        Err(StoreError::NotFound { .. }) => 0,
                         pruned => pruned?,
                     };
                 }

@@ -71,7 +71,7 @@ impl Stream for Verified {
                             None => continue,
                         }
                     }
-                    StoreError::Corrupt { what: format!("the file has more than {} bytes", this.blob.size) }
+                    StoreError::corrupt(format!("the file has more than {} bytes", this.blob.size))
                 }
                 Some(Err(error @ StoreError::Corrupt { .. })) => error,
                 Some(Err(error)) => {

@@ -121,11 +121,11 @@ pub(crate) fn check_then_write(own: &Wrong, tenant: &Tenant, writes: Vec<Write>)
     for (at, write) in writes.iter().enumerate() {
         let newest = block_on(own.below.read(tenant, &write.key));
         let error = match (write.when, newest) {
-            (Precondition::Absent, Ok(found)) => StoreError::AlreadyExists { current: Some(found.version) },
+            (Precondition::Absent, Ok(found)) => StoreError::already_exists(Some(found.version)),
             (Precondition::Version(wanted), Ok(found)) if found.version != wanted => {
-                StoreError::Conflict { current: Some(found.version) }
+                StoreError::conflict(Some(found.version))
             }
-            (Precondition::Version(_), Err(_)) => StoreError::Conflict { current: None },
+            (Precondition::Version(_), Err(_)) => StoreError::conflict(None),
             (Precondition::Exists, Err(missing)) => missing,
             _ => continue,
         };

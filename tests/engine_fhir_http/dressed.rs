@@ -154,7 +154,7 @@ impl<S: ResourceStore> ResourceStore for Dressed<S> {
             let mut dressed = Vec::new();
             for (at, write) in writes.into_iter().enumerate() {
                 if write.body.as_ref().is_some_and(|body| body.len() as u64 > MAX_BODY) {
-                    return Err(CommitError::at(at, StoreError::TooLarge { limit: MAX_BODY }));
+                    return Err(CommitError::at(at, StoreError::too_large(MAX_BODY)));
                 }
                 let body = match &write.body {
                     Some(_) => Some(dress(&write).map_err(|error| CommitError::at(at, error))?.into()),

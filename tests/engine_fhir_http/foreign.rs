@@ -28,8 +28,8 @@ fn resource_life_cycle_on_a_foreign_server() {
         );
         let mut device = Device::from_json(json.as_bytes()).unwrap();
         let key = Key::new(ResourceType::Device, pump.as_str()).unwrap();
-        assert!(matches!(store.read(&key).await, Err(StoreError::NotFound)));
-        assert!(matches!(store.history(&key, NonZeroU32::MAX, None).await, Err(StoreError::NotFound)));
+        assert!(matches!(store.read(&key).await, Err(StoreError::NotFound { .. })));
+        assert!(matches!(store.history(&key, NonZeroU32::MAX, None).await, Err(StoreError::NotFound { .. })));
         let made = store.put(&Valid::new(device.clone()).unwrap(), Precondition::Absent).await.unwrap();
         assert_eq!((made.version, made.body.as_deref()), (v(1), Some(json.as_bytes())));
         let again = store.put(&Valid::new(device.clone()).unwrap(), Precondition::Absent).await;
@@ -41,7 +41,7 @@ fn resource_life_cycle_on_a_foreign_server() {
         assert_eq!(store.read(&key).await.unwrap(), second);
         assert_eq!(store.vread(&key, v(1)).await.unwrap(), made);
         let stale = store.put(&Valid::new(device).unwrap(), Precondition::Version(v(1))).await;
-        assert!(matches!(stale, Err(StoreError::Conflict { current: Some(at) }) if at == v(2)), "{stale:?}");
+        assert!(matches!(stale, Err(StoreError::Conflict { current: Some(at), .. }) if at == v(2)), "{stale:?}");
 
         let json = format!(
             r#"{{"resourceType":"DeviceComponent","id":"{part}","identifier":{{"value":"{now}"}},
@@ -63,7 +63,7 @@ fn resource_life_cycle_on_a_foreign_server() {
         for key in [Key::new(ResourceType::DeviceComponent, part).unwrap(), key.clone()] {
             store.delete(key, Precondition::Exists).await.unwrap();
         }
-        assert!(matches!(store.read(&key).await, Err(StoreError::Gone { at }) if at == v(3)));
+        assert!(matches!(store.read(&key).await, Err(StoreError::Gone { at, .. }) if at == v(3)));
         let history = store.history(&key, NonZeroU32::MAX, None).await.unwrap();
         let told: Vec<_> = history.items.iter().map(|version| (version.version.get(), version.is_deleted())).collect();
         assert_eq!(told, [(3, true), (2, false), (1, false)]);

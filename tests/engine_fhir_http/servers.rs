@@ -66,7 +66,7 @@ async fn search(store: &FhirServer) -> Result<Page<Version>> {
 #[track_caller]
 fn fault<T: std::fmt::Debug>(answer: Result<T>) -> ServerFault {
     match answer {
-        Err(StoreError::Backend { source } | StoreError::Indeterminate { source: Some(source) }) => {
+        Err(StoreError::Backend { source, .. } | StoreError::Indeterminate { source: Some(source), .. }) => {
             source.downcast_ref::<ServerFault>().unwrap_or_else(|| panic!("{source:?}")).clone()
         }
         other => panic!("{other:?}"),
@@ -191,13 +191,13 @@ async fn failed_condition_is_recognised_by_any_status() {
     for status in [404, 409, 410, 412] {
         let (store, _) = refusing(status, say(200, device("p", "4"))).await;
         let conflict = write(&store, Precondition::Version(v(3))).await;
-        assert!(matches!(conflict, Err(StoreError::Conflict { current: Some(at) }) if at == v(4)), "{conflict:?}");
+        assert!(matches!(conflict, Err(StoreError::Conflict { current: Some(at), .. }) if at == v(4)), "{conflict:?}");
         let (store, _) = refusing(status, say(404, "")).await;
         let conflict = write(&store, Precondition::Version(v(3))).await;
-        assert!(matches!(conflict, Err(StoreError::Conflict { current: None })), "{conflict:?}");
+        assert!(matches!(conflict, Err(StoreError::Conflict { current: None, .. })), "{conflict:?}");
         let (store, _) = refusing(status, say(410, "").with("ETag", "W/\"5\"")).await;
         let conflict = write(&store, Precondition::Version(v(3))).await;
-        assert!(matches!(conflict, Err(StoreError::Conflict { current: Some(at) }) if at == v(5)), "{conflict:?}");
+        assert!(matches!(conflict, Err(StoreError::Conflict { current: Some(at), .. }) if at == v(5)), "{conflict:?}");
     }
     for status in [409, 412] {
         let looks = AtomicUsize::new(0);
@@ -209,7 +209,7 @@ async fn failed_condition_is_recognised_by_any_status() {
         })
         .await;
         let exists = write(&store, Precondition::Absent).await;
-        assert!(matches!(exists, Err(StoreError::AlreadyExists { current: Some(at) }) if at == v(1)), "{exists:?}");
+        assert!(matches!(exists, Err(StoreError::AlreadyExists { current: Some(at), .. }) if at == v(1)), "{exists:?}");
     }
     let (store, odd) = refusing(500, say(200, device("p", "1"))).await;
     assert!(matches!(write(&store, Precondition::Absent).await, Err(StoreError::AlreadyExists { .. })));
@@ -222,10 +222,13 @@ async fn other_refusal_keeps_the_server_message() {
         let (store, _) = refusing(status, say(200, device("p", "3"))).await;
         for when in [Precondition::Version(v(3)), Precondition::Exists, Precondition::None] {
             let refused = write(&store, when).await.unwrap_err();
-            assert!(matches!(&refused, StoreError::Invalid { what } if what.contains("not like that")), "{refused:?}");
+            assert!(
+                matches!(&refused, StoreError::Invalid { what, .. } if what.contains("not like that")),
+                "{refused:?}"
+            );
             if when != Precondition::None {
                 let refused = delete(&store, when).await.unwrap_err();
-                assert!(matches!(&refused, StoreError::Invalid { what } if what.contains("not like that")));
+                assert!(matches!(&refused, StoreError::Invalid { what, .. } if what.contains("not like that")));
             }
         }
         let (store, _) = refusing(status, say(404, "")).await;
@@ -235,7 +238,7 @@ async fn other_refusal_keeps_the_server_message() {
     for status in [400, 415, 422, 418, 451] {
         let (store, _) = refusing(status, say(200, device("p", "3"))).await;
         let refused = write(&store, Precondition::Version(v(3))).await.unwrap_err();
-        assert!(matches!(&refused, StoreError::Invalid { what } if what.contains("not like that")), "{refused:?}");
+        assert!(matches!(&refused, StoreError::Invalid { what, .. } if what.contains("not like that")), "{refused:?}");
     }
     // An id that the caller chose.
     for status in [404, 405] {
@@ -319,18 +322,21 @@ async fn false_deletion_is_detected() {
 #[tokio::test]
 async fn gone_differs_from_not_found() {
     let (store, _) = always(say(404, "")).await;
-    assert!(matches!(read(&store).await, Err(StoreError::NotFound)));
-    assert!(matches!(store.history(&ward(), &pump(), 3.try_into().unwrap(), None).await, Err(StoreError::NotFound)));
+    assert!(matches!(read(&store).await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(
+        store.history(&ward(), &pump(), 3.try_into().unwrap(), None).await,
+        Err(StoreError::NotFound { .. })
+    ));
     for said in [say(410, "").with("ETag", "W/\"4\""), say(410, "").with("Location", "Device/p/_history/4")] {
         let (store, _) = always(said).await;
-        assert!(matches!(read(&store).await, Err(StoreError::Gone { at }) if at == v(4)));
+        assert!(matches!(read(&store).await, Err(StoreError::Gone { at, .. }) if at == v(4)));
     }
     let script = |heard: &Heard| match heard.line.contains("_history") {
         true => say(200, deleted("3")),
         false => say(410, ""),
     };
     let (store, _) = over(Options::new(), script).await;
-    assert!(matches!(read(&store).await, Err(StoreError::Gone { at }) if at == v(4)));
+    assert!(matches!(read(&store).await, Err(StoreError::Gone { at, .. }) if at == v(4)));
     let (store, _) = over(Options::new().without_history(), script).await;
     assert_eq!(fault(read(&store).await), ServerFault::VersionNotTold);
     assert!(matches!(store.vread(&ward(), &pump(), v(1)).await, Err(StoreError::Unsupported { .. })));
@@ -341,7 +347,7 @@ async fn gone_differs_from_not_found() {
     })
     .await;
     let never = store.history(&ward(), &pump(), 3.try_into().unwrap(), None).await;
-    assert!(matches!(never, Err(StoreError::NotFound)), "{never:?}");
+    assert!(matches!(never, Err(StoreError::NotFound { .. })), "{never:?}");
 }
 
 /// A server whose histories show no deletions: `p` was made, deleted, made again, and deleted; the numbers of the deletions are
@@ -363,7 +369,7 @@ fn secretive(heard: &Heard) -> Say {
 async fn hidden_deletions_follow_from_version_numbers() {
     let (store, _) = over(Options::new(), secretive).await;
     let gone = read(&store).await;
-    assert!(matches!(gone, Err(StoreError::Gone { at }) if at == v(4)), "{gone:?}");
+    assert!(matches!(gone, Err(StoreError::Gone { at, .. }) if at == v(4)), "{gone:?}");
     for limit in [1, 2, 3, 4, 5] {
         let (mut told, mut after) = (Vec::new(), None);
         loop {
@@ -403,7 +409,7 @@ async fn write_errors_state_whether_applied() {
     let seven = Some(Duration::from_secs(7));
     let throttled = always(say(429, "").with("Retry-After", "7")).await.0;
     for error in [read(&throttled).await.unwrap_err(), write(&throttled, Precondition::None).await.unwrap_err()] {
-        assert!(matches!(error, StoreError::Throttled { retry_after } if retry_after == seven), "{error:?}");
+        assert!(matches!(error, StoreError::Throttled { retry_after, .. } if retry_after == seven), "{error:?}");
     }
     // The server's own word that it does not serve now.
     for said in [say(503, outcome("closed")), html(503).with("Retry-After", "7")] {
@@ -539,7 +545,7 @@ async fn oversized_response_is_refused() {
     assert!(matches!(unknown, Err(StoreError::Indeterminate { .. })), "{unknown:?}");
     // Nor is a body sent that is larger than allowed.
     let (store, odd) = over(Options::new().with_max_body(20), |_| say(200, "")).await;
-    assert!(matches!(write(&store, Precondition::None).await, Err(StoreError::TooLarge { limit: 20 })));
+    assert!(matches!(write(&store, Precondition::None).await, Err(StoreError::TooLarge { limit: 20, .. })));
     assert!(odd.lines().is_empty());
 }
 
@@ -585,7 +591,7 @@ async fn credentials_go_to_their_tenant_only() {
     assert!(elsewhere.lines().is_empty());
     let (store, odd) = over(Options::new(), |_| say(200, "")).await;
     drop(store);
-    let refusing = Options::new().with_bearer(|_| Box::pin(async { Err(StoreError::Denied { source: None }) }));
+    let refusing = Options::new().with_bearer(|_| Box::pin(async { Err(StoreError::denied(None)) }));
     let store = refusing.at(&format!("http://{}/{{tenant}}", odd.address)).unwrap();
     assert!(matches!(read(&store).await, Err(StoreError::Denied { .. })));
     let broken = Options::new().with_bearer(|_| Box::pin(async { Ok("a\nb".to_owned()) }));
@@ -603,7 +609,7 @@ async fn invalid_or_plain_http_address_is_refused() {
     }
     let store = FhirServer::new("http://0.0.0.0:1/{tenant}").unwrap();
     let refused = read(&store).await.unwrap_err();
-    assert!(matches!(&refused, StoreError::Invalid { what } if what.contains("not encrypted")), "{refused:?}");
+    assert!(matches!(&refused, StoreError::Invalid { what, .. } if what.contains("not encrypted")), "{refused:?}");
     let store = FhirServer::new("ftp://nurse:secret@fhir.example/{tenant}").unwrap();
     assert!(!read(&store).await.unwrap_err().to_string().contains("secret"));
     let store = Options::new().in_the_clear().at("http://0.0.0.0:1/{tenant}").unwrap();

@@ -64,7 +64,7 @@ fn resource_life_cycle_on_the_service() {
         assert_eq!((made.version, made.body.as_deref()), (v(1), Some(pump.body().as_bytes())));
         assert!(pump.body().contains("1.50"));
         let again = store.put(&valid, Precondition::Absent).await;
-        assert!(matches!(again, Err(StoreError::AlreadyExists { current: Some(at) }) if at == v(1)), "{again:?}");
+        assert!(matches!(again, Err(StoreError::AlreadyExists { current: Some(at), .. }) if at == v(1)), "{again:?}");
 
         // What the store gives is what the service gives.
         let shown = service.get("/ward/fhir/Device/pump").await;
@@ -80,7 +80,7 @@ fn resource_life_cycle_on_the_service() {
         assert_eq!(store.write_resolved(update).await.unwrap(), second, "a repetition is known again");
         let stale = Valid::new(typed.clone()).unwrap().write(Precondition::Version(v(1))).unwrap();
         let stale = store.write(stale).await;
-        assert!(matches!(stale, Err(StoreError::Conflict { current: Some(at) }) if at == v(2)), "{stale:?}");
+        assert!(matches!(stale, Err(StoreError::Conflict { current: Some(at), .. }) if at == v(2)), "{stale:?}");
         let other = service
             .json("PUT", "/ward/fhir/Device/pump", &[("If-Match", "W/\"2\"")], &shown.text().replace("P9", "P11"))
             .await;
@@ -95,7 +95,7 @@ fn resource_life_cycle_on_the_service() {
 
         let fourth = store.delete(device("pump"), Precondition::Version(v(3))).await.unwrap();
         assert!(fourth.is_deleted() && fourth.version == v(4));
-        assert!(matches!(store.read(&device("pump")).await, Err(StoreError::Gone { at }) if at == v(4)));
+        assert!(matches!(store.read(&device("pump")).await, Err(StoreError::Gone { at, .. }) if at == v(4)));
         assert_eq!(service.get("/ward/fhir/Device/pump").await.status, 410);
         assert_eq!(found(&store, by(Parameter::Model, "P11")).await, [""; 0]);
         let history = store.history(&device("pump"), NonZeroU32::MAX, None).await.unwrap();
@@ -131,7 +131,7 @@ fn service_refusal_keeps_its_message() {
         let write = Write::create(device("a"), body, IndexEntries::new());
         let refused = at(&service, options()).commit(&tenant("ward"), vec![write]).await.unwrap_err().error;
         let words = "the server answered 400: an extension has either extensions or a value, and not both";
-        assert!(matches!(&refused, StoreError::Invalid { what } if what.starts_with(words)), "{refused:?}");
+        assert!(matches!(&refused, StoreError::Invalid { what, .. } if what.starts_with(words)), "{refused:?}");
         let identifier = format!(r#"{{"value":"{}"}}"#, "x".repeat(1 << 20));
         let large = format!(r#"{{"resourceType":"Device","id":"a","identifier":[{}]}}"#, vec![identifier; 5].join(","));
         let store = TenantResources::new(at(&service, options().with_max_body(64 << 20)), tenant("ward"));
@@ -139,7 +139,7 @@ fn service_refusal_keeps_its_message() {
         let refused = store.create(&large).await.unwrap_err();
         // Where the service hangs up before it has heard the whole body, its answer may not arrive.
         assert!(matches!(refused, StoreError::TooLarge { .. } | StoreError::Indeterminate { .. }), "{refused:?}");
-        assert!(matches!(store.read(&device("a")).await, Err(StoreError::NotFound)));
+        assert!(matches!(store.read(&device("a")).await, Err(StoreError::NotFound { .. })));
     });
 }
 
@@ -236,8 +236,8 @@ fn transactions_are_seen_by_store_and_service() {
         };
         let refused = store.commit(writes(2)).await.unwrap_err();
         assert_eq!(refused.index, Some(0));
-        assert!(matches!(refused.error, StoreError::Conflict { current: Some(at) } if at == v(1)), "{refused:?}");
-        assert!(matches!(store.read(&component("b")).await, Err(StoreError::NotFound)));
+        assert!(matches!(refused.error, StoreError::Conflict { current: Some(at), .. } if at == v(1)), "{refused:?}");
+        assert!(matches!(store.read(&component("b")).await, Err(StoreError::NotFound { .. })));
         let made = store.commit(writes(1)).await.unwrap();
         let told: Vec<_> = made.iter().map(|version| (version.version.get(), version.write_id)).collect();
         assert_eq!(told, [(2, Some(WriteId(1))), (1, Some(WriteId(2))), (2, None)]);
@@ -248,7 +248,7 @@ fn transactions_are_seen_by_store_and_service() {
         assert_eq!(service.get(&format!("/ward/fhir/{pump}")).await.status, 410);
         let refused = store.commit(writes(2)).await.unwrap_err();
         assert_eq!(refused.index, Some(1), "the first write that fails is named: {refused:?}");
-        assert!(matches!(refused.error, StoreError::AlreadyExists { current: Some(at) } if at == v(1)));
+        assert!(matches!(refused.error, StoreError::AlreadyExists { current: Some(at), .. } if at == v(1)));
     });
 }
 
@@ -574,7 +574,7 @@ fn client_certificate_is_sent() {
         let at = |options: Options| options.at(&format!("https://localhost:{port}/{{tenant}}")).unwrap();
         let known = at(trusting().with_identity(&std::fs::read(CLIENT).unwrap()).unwrap());
         let read = known.read(&tenant("ward"), &device("a")).await;
-        assert!(matches!(read, Err(StoreError::NotFound)), "{read:?}");
+        assert!(matches!(read, Err(StoreError::NotFound { .. })), "{read:?}");
         let unknown = at(trusting()).read(&tenant("ward"), &device("a")).await;
         assert!(matches!(unknown, Err(StoreError::Unavailable { .. })), "{unknown:?}");
     });

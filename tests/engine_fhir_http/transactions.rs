@@ -63,7 +63,7 @@ fn told(status: &str, version: u64) -> Value {
 
 fn fault(refused: CommitError) -> ServerFault {
     match refused.error {
-        StoreError::Backend { source } | StoreError::Indeterminate { source: Some(source) } => {
+        StoreError::Backend { source, .. } | StoreError::Indeterminate { source: Some(source), .. } => {
             source.downcast_ref::<ServerFault>().unwrap_or_else(|| panic!("{source:?}")).clone()
         }
         other => panic!("{other:?}"),
@@ -107,13 +107,13 @@ async fn failed_write_is_located_by_any_status() {
         let (store, _) = over(say(status, "")).await;
         let refused = commit(&store, 2).await.unwrap_err();
         assert_eq!(refused.index, Some(0));
-        assert!(matches!(refused.error, StoreError::Conflict { current: Some(at) } if at == v(3)), "{refused:?}");
+        assert!(matches!(refused.error, StoreError::Conflict { current: Some(at), .. } if at == v(3)), "{refused:?}");
         // Where every condition holds, it is refused for another reason.
         let words = r#"{"resourceType":"OperationOutcome","issue":[{"code":"invalid","diagnostics":"not like that"}]}"#;
         let (store, odd) = over(say(status, words)).await;
         let refused = commit(&store, 3).await.unwrap_err();
         assert!(
-            matches!(&refused.error, StoreError::Invalid { what } if what.contains("not like that")),
+            matches!(&refused.error, StoreError::Invalid { what, .. } if what.contains("not like that")),
             "{refused:?}"
         );
         assert_eq!(odd.lines().iter().filter(|line| line.starts_with("POST")).count(), 4);

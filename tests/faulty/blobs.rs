@@ -84,7 +84,7 @@ impl BlobStore for Wrong {
             };
             let read = BlobStore::get(&*self.below, t, key, range).await;
             if self.is("b10_refusal_is_not_applied") {
-                return read.map_err(|error| StoreError::Backend { source: Box::new(error) });
+                return read.map_err(|error| StoreError::backend(Box::new(error)));
             }
             let read = read?;
             let size = read.blob.size;
@@ -116,7 +116,7 @@ impl BlobStore for Wrong {
             if self.is("b1_acknowledged_blob_is_visible_to_others")
                 && self.kept.lock().unwrap().remove(&(t.clone(), *key))
             {
-                return Err(StoreError::NotFound);
+                return Err(StoreError::not_found());
             }
             let named = self.is("b12_dropped_commit_is_atomic");
             if named && self.kept.lock().unwrap().contains(&(t.clone(), *key)) {
@@ -213,7 +213,7 @@ impl BlobWriter for Writer {
             }
             self.bytes.extend_from_slice(&chunk);
             if self.own.is("b11_largest_blob_is_accepted_and_a_larger_one_refused") && self.bytes.len() >= 100_000 {
-                return Err(StoreError::TooLarge { limit: 100_000 });
+                return Err(StoreError::too_large(100_000));
             }
             match &mut self.below {
                 Some(below) => below.write(chunk).await,
@@ -236,7 +236,7 @@ impl BlobWriter for Writer {
                 }
                 "b3_concurrent_writers_of_same_bytes_succeed" => {
                     return match below.commit(blob, generation).await? {
-                        PutOutcome::AlreadyPresent => Err(StoreError::AlreadyExists { current: None }),
+                        PutOutcome::AlreadyPresent => Err(StoreError::already_exists(None)),
                         stored => Ok(stored),
                     };
                 }

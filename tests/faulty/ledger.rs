@@ -143,11 +143,11 @@ impl Ledger for Wrong {
                     Ok(made)
                 }
                 "l5_refusal_is_not_applied" => self.made(t, changes).map_err(|refused| CommitError {
-                    error: StoreError::Indeterminate { source: Some(Box::new(refused.error)) },
+                    error: StoreError::indeterminate(Some(Box::new(refused.error))),
                     index: refused.index,
                 }),
                 "l6_largest_values_and_commits_are_accepted" if changes.len() > 10 => {
-                    Err(StoreError::Unsupported { what: "more than ten changes" }.into())
+                    Err(StoreError::unsupported("more than ten changes").into())
                 }
                 "l6_larger_values_are_accepted_or_refused_whole" if changes.len() > LEDGER_MAX_CHANGES => {
                     self.made(t, changes.into_iter().take(LEDGER_MAX_CHANGES).collect())

@@ -229,7 +229,7 @@ fn wrong(clause: &'static str) -> Wrong {
         }
         "r5_unknown_resource_has_no_history" => {
             wrong.history = |own, t, k, l, a| match history(own, t, k, l, a) {
-                Err(StoreError::NotFound) => Ok(Page { items: Vec::new(), next: None }),
+                Err(StoreError::NotFound { .. }) => Ok(Page { items: Vec::new(), next: None }),
                 history => history,
             };
         }
@@ -251,7 +251,7 @@ fn wrong(clause: &'static str) -> Wrong {
         }
         "r6_deleted_resource_is_gone" => {
             wrong.read = |own, t, k| match block_on(own.below.read(t, k)) {
-                Err(StoreError::Gone { .. }) => Err(StoreError::NotFound),
+                Err(StoreError::Gone { .. }) => Err(StoreError::not_found()),
                 read => read,
             };
         }
@@ -352,9 +352,12 @@ fn wrong(clause: &'static str) -> Wrong {
         "r9_reads_are_isolated_by_tenant" => {
             wrong.commit = keeping;
             wrong.read = |own, t, k| match block_on(own.below.read(t, k)) {
-                Err(StoreError::NotFound) => {
+                Err(StoreError::NotFound { .. }) => {
                     let kept = own.kept.lock().unwrap();
-                    kept.iter().find(|((_, key), _)| key == k).map(|(_, kept)| kept.clone()).ok_or(StoreError::NotFound)
+                    kept.iter()
+                        .find(|((_, key), _)| key == k)
+                        .map(|(_, kept)| kept.clone())
+                        .ok_or(StoreError::not_found())
                 }
                 read => read,
             };
@@ -374,7 +377,7 @@ fn wrong(clause: &'static str) -> Wrong {
             wrong.commit = |own, t, w| {
                 refused(own, t, w, |refused| match refused.error {
                     StoreError::AlreadyExists { .. } => {
-                        CommitError { error: StoreError::Backend { source: "duplicate key".into() }, ..refused }
+                        CommitError { error: StoreError::backend("duplicate key".into()), ..refused }
                     }
                     _ => refused,
                 })
@@ -388,7 +391,7 @@ fn wrong(clause: &'static str) -> Wrong {
                 let limit = own.capabilities().max_body;
                 let largest = |write: &Write| write.body.as_ref().is_some_and(|body| body.len() as u64 >= limit);
                 match w.iter().position(largest) {
-                    Some(at) => Err(CommitError::at(at, StoreError::TooLarge { limit })),
+                    Some(at) => Err(CommitError::at(at, StoreError::too_large(limit))),
                     None => own.made(t, w),
                 }
             };

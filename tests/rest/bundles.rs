@@ -402,10 +402,10 @@ impl ResourceStore for Lesser {
     ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
         Box::pin(async move {
             if left(&self.raced) {
-                return Err(CommitError::at(0, StoreError::Conflict { current: None }));
+                return Err(CommitError::at(0, StoreError::conflict(None)));
             }
             let made = self.store.commit(tenant, writes).await?;
-            if left(&self.silent) { Err(StoreError::Indeterminate { source: None }.into()) } else { Ok(made) }
+            if left(&self.silent) { Err(StoreError::indeterminate(None).into()) } else { Ok(made) }
         })
     }
 

@@ -544,7 +544,7 @@ impl ResourceStore for Attaching {
         Box::pin(async move {
             let left = self.left.load(Ordering::Relaxed);
             if left == u32::MAX {
-                return Err(StoreError::Unavailable { retry_after: None, source: None }.into());
+                return Err(StoreError::unavailable(None, None).into());
             }
             if left > 0 {
                 self.left.store(left - 1, Ordering::Relaxed);

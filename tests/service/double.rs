@@ -81,11 +81,11 @@ pub(super) struct Double {
 }
 
 fn unavailable() -> StoreError {
-    StoreError::Unavailable { retry_after: None, source: None }
+    StoreError::unavailable(None, None)
 }
 
 async fn fated<T, E: From<StoreError>>(fate: Option<Fate>, write: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    let lost = || Err(StoreError::Indeterminate { source: None }.into());
+    let lost = || Err(StoreError::indeterminate(None).into());
     pause().await;
     let answer = match fate {
         None => write.await,

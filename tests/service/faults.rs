@@ -35,7 +35,7 @@ fn scribble(memory: &Memory, note: u64) {
 #[test]
 fn broken_upload_leaves_nothing_and_can_be_resent() {
     let (memory, service) = fleet();
-    let broken = || stream::try_chunks([Ok("firm".into()), Err(StoreError::Backend { source: "reset".into() })]);
+    let broken = || stream::try_chunks([Ok("firm".into()), Err(StoreError::backend("reset".into()))]);
     let refused = receive(&service, keyed("k"), broken()).unwrap_err();
     assert!(matches!(refused, ReceiveError::Body(_)));
     assert_eq!(refused.applied(), Applied::No);
@@ -407,7 +407,7 @@ fn upload_without_an_id_fails() {
 
     impl fhir_devices::service::Ids for Dry {
         fn next_id(&self) -> fhir_devices::store::Result<fhir_devices::service::IngestId> {
-            Err(StoreError::Unavailable { retry_after: None, source: None })
+            Err(StoreError::unavailable(None, None))
         }
     }
     let (memory, service) = fleet();

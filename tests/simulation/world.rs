@@ -200,7 +200,7 @@ impl World {
                             }
                             notes.answers.push((t, key, answer));
                         }
-                        Err(ReceiveError::Ledger(StoreError::Corrupt { what })) => notes.faults.push(what),
+                        Err(ReceiveError::Ledger(StoreError::Corrupt { what, .. })) => notes.faults.push(what),
                         Err(_) => {}
                     }
                 })
@@ -311,7 +311,7 @@ impl World {
         }
         let (first, second) = CONTENTS[content].split_at(4);
         let second = match self.choices.rarely(12) {
-            true => Err(StoreError::Backend { source: "reset".into() }),
+            true => Err(StoreError::backend("reset".into())),
             false => Ok(Bytes::from_static(second)),
         };
         (key, submission, stream::try_chunks([Ok(Bytes::from_static(first)), second]))

@@ -43,7 +43,7 @@ impl Broken {
 fn check<'a, T: 'a>(fails: &AtomicBool, or: BoxFuture<'a, Result<T>>) -> BoxFuture<'a, Result<T>> {
     if fails.load(Ordering::SeqCst) {
         let source = Some("host=db password=secret".into());
-        return Box::pin(async { Err(StoreError::Unavailable { retry_after: None, source }) });
+        return Box::pin(async { Err(StoreError::unavailable(None, source)) });
     }
     or
 }

@@ -69,7 +69,7 @@ impl ResourceStore for Dying {
             return Box::pin(std::future::pending());
         }
         if self.away.load(Ordering::SeqCst) {
-            return Box::pin(async { Err(StoreError::Unavailable { retry_after: None, source: None }.into()) });
+            return Box::pin(async { Err(StoreError::unavailable(None, None).into()) });
         }
         self.resources.commit(tenant, writes)
     }

@@ -44,7 +44,7 @@ pub(super) async fn commit(cosmos: &Cosmos, tenant: &Tenant, writes: Vec<Write>)
             check(write, newest).map_err(|error| CommitError::at(index, error))?;
         }
         // Each write that may be applied has a home.
-        let Some(at) = at else { return Err(StoreError::NotFound.into()) };
+        let Some(at) = at else { return Err(StoreError::not_found().into()) };
         if !claim(cosmos, tenant, &writes, &places, &at).await? {
             continue;
         }
@@ -57,7 +57,7 @@ pub(super) async fn commit(cosmos: &Cosmos, tenant: &Tenant, writes: Vec<Write>)
         }
         tried = made;
     }
-    Err(StoreError::Throttled { retry_after: None }.into())
+    Err(StoreError::throttled(None).into())
 }
 
 /// The partition of a commit. What the writes that fail in any case would be about does not count.
@@ -72,7 +72,7 @@ fn common_home(tenant: &Tenant, writes: &[Write], places: &[Option<String>]) -> 
         match &common {
             None => common = Some(place),
             Some(common) if *common == place => {}
-            Some(_) => return Err(StoreError::Unsupported { what: "a commit about more than one device" }),
+            Some(_) => return Err(StoreError::unsupported("a commit about more than one device")),
         }
     }
     Ok(common)
@@ -110,7 +110,7 @@ async fn claim(
         let made = wire::create(&cosmos.container, &pk, Locator::ID, &locator).await;
         // Where it is not known whether it was made, nothing of the commit is there yet all the same.
         let made = made.map_err(|error| match error {
-            StoreError::Indeterminate { source } => StoreError::Unavailable { retry_after: None, source },
+            StoreError::Indeterminate { source, .. } => StoreError::unavailable(None, source),
             known => known,
         })?;
         if !made && cosmos.home(tenant, &write.key).await?.as_deref() != Some(at) {

@@ -7,8 +7,8 @@ use std::time::Duration;
 /// An error of a call that changes nothing, or that may be repeated.
 pub(super) fn of_read(error: CosmosError) -> StoreError {
     match u16::from(error.status().status_code()) {
-        408 | 449 | 500.. => StoreError::Unavailable { retry_after: retry_after(&error), source: Some(error.into()) },
-        _ => refused(error).unwrap_or_else(|error| StoreError::Backend { source: error.into() }),
+        408 | 449 | 500.. => StoreError::unavailable(retry_after(&error), Some(error.into())),
+        _ => refused(error).unwrap_or_else(|error| StoreError::backend(error.into())),
     }
 }
 
@@ -18,19 +18,19 @@ pub(super) fn of_write(error: CosmosError) -> StoreError {
 }
 
 pub(super) fn indeterminate(error: impl Into<BoxError>) -> StoreError {
-    StoreError::Indeterminate { source: Some(error.into()) }
+    StoreError::indeterminate(Some(error.into()))
 }
 
 /// What the service says when it did not do what was asked.
 fn refused(error: CosmosError) -> Result<StoreError, CosmosError> {
     Ok(match u16::from(error.status().status_code()) {
-        429 => StoreError::Throttled { retry_after: retry_after(&error) },
-        413 => StoreError::TooLarge { limit: super::MAX_BATCH as u64 },
+        429 => StoreError::throttled(retry_after(&error)),
+        413 => StoreError::too_large(super::MAX_BATCH as u64),
         // The partition has reached its 20 GB: no rights are lacking, and waiting does not help.
         403 if error.status().sub_status().is_some_and(|sub| sub == 1014_u16.into()) => {
-            StoreError::Unsupported { what: "more data about one device than a partition holds" }
+            StoreError::unsupported("more data about one device than a partition holds")
         }
-        401 | 403 => StoreError::Denied { source: Some(error.into()) },
+        401 | 403 => StoreError::denied(Some(error.into())),
         _ => return Err(error),
     })
 }

@@ -55,7 +55,7 @@ fn escaped_length(byte: u8) -> usize {
 }
 
 pub(super) fn corrupt(what: impl Into<String>) -> StoreError {
-    StoreError::Corrupt { what: what.into() }
+    StoreError::corrupt(what.into())
 }
 
 /// One version of a resource: the newest under the name of the resource, each older one under a name of its own.

@@ -89,9 +89,9 @@ fn check(change: &Change, found: Option<&Record>) -> Result<()> {
     let found = found.filter(|record| record.living().is_some());
     match (&change.expected, found) {
         (None, None) => Ok(()),
-        (None, Some(_)) => Err(StoreError::AlreadyExists { current: None }),
+        (None, Some(_)) => Err(StoreError::already_exists(None)),
         (Some(expected), Some(found)) if expected.as_str() == found.nonce => Ok(()),
-        (Some(_), _) => Err(StoreError::Conflict { current: None }),
+        (Some(_), _) => Err(StoreError::conflict(None)),
     }
 }
 
@@ -144,7 +144,7 @@ impl Cosmos {
                 }
             }
         }
-        Err(StoreError::Throttled { retry_after: None }.into())
+        Err(StoreError::throttled(None).into())
     }
 
     async fn scan_now(

@@ -119,7 +119,7 @@ impl Cosmos {
             Ok(_) => Ok(()),
             Err(error) if error.status().is_not_found() => Ok(()),
             Err(error) if error.status().is_bad_request() => {
-                Err(StoreError::Unsupported { what: "an account without strong consistency" })
+                Err(StoreError::unsupported("an account without strong consistency"))
             }
             Err(error) => Err(fault::of_read(error)),
         }
@@ -196,8 +196,8 @@ impl Cosmos {
 
     /// The newest version of a resource, and its partition.
     async fn newest(&self, tenant: &Tenant, key: &Key) -> Result<(String, Item)> {
-        let home = self.home(tenant, key).await?.ok_or(StoreError::NotFound)?;
-        let newest = wire::read(&self.container, &home, &item::name(key)).await?.ok_or(StoreError::NotFound)?;
+        let home = self.home(tenant, key).await?.ok_or(StoreError::not_found())?;
+        let newest = wire::read(&self.container, &home, &item::name(key)).await?.ok_or(StoreError::not_found())?;
         Ok((home, newest))
     }
 
@@ -205,7 +205,7 @@ impl Cosmos {
         let (_, newest) = self.newest(tenant, key).await?;
         match newest.body {
             Some(_) => newest.to_version(),
-            None => Err(StoreError::Gone { at: newest.version_id()? }),
+            None => Err(StoreError::gone(newest.version_id()?)),
         }
     }
 
@@ -216,7 +216,7 @@ impl Cosmos {
         }
         let id = item::old_name(&newest.id, version.get());
         let older: Option<Item> = wire::read(&self.container, &home, &id).await?;
-        older.ok_or(StoreError::NotFound)?.to_version()
+        older.ok_or(StoreError::not_found())?.to_version()
     }
 }
 
@@ -264,6 +264,6 @@ impl ResourceStore for Cosmos {
     }
 
     fn prune_history<'a>(&'a self, _: &'a Tenant, _: &'a Key, _: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(async { Err(StoreError::Unsupported { what: "the pruning of a history" }) })
+        Box::pin(async { Err(StoreError::unsupported("the pruning of a history")) })
     }
 }

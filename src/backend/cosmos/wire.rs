@@ -115,7 +115,7 @@ impl Batch {
         let written = serde_json::to_vec(item).map_err(|error| StoreError::invalid(error.to_string()))?;
         self.size = self.size.saturating_add(written.len()).saturating_add(256);
         if self.size > MAX_BATCH {
-            return Err(StoreError::TooLarge { limit: MAX_BATCH as u64 });
+            return Err(StoreError::too_large(MAX_BATCH as u64));
         }
         Ok(())
     }
@@ -137,8 +137,8 @@ impl Batch {
         };
         match failed.status_code() {
             status if raced(status) => Ok(Batched::Raced),
-            429 => Err(StoreError::Throttled { retry_after: failed.retry_after() }),
-            413 => Err(StoreError::TooLarge { limit: MAX_BATCH as u64 }),
+            429 => Err(StoreError::throttled(failed.retry_after())),
+            413 => Err(StoreError::too_large(MAX_BATCH as u64)),
             status => Err(fault::indeterminate(format!("an operation of a batch failed with status {status}"))),
         }
     }

@@ -76,25 +76,25 @@ pub enum ServerFault {
 
 impl From<ServerFault> for StoreError {
     fn from(fault: ServerFault) -> Self {
-        Self::Backend { source: Box::new(fault) }
+        Self::backend(Box::new(fault))
     }
 }
 
 /// Whether an answer was larger than is heard.
 pub(super) fn is_too_large(error: &StoreError) -> bool {
-    let StoreError::Backend { source } = error else { return false };
+    let StoreError::Backend { source, .. } = error else { return false };
     matches!(source.downcast_ref(), Some(ServerFault::TooLarge { .. }))
 }
 
 /// A write was sent, and what became of it cannot be told.
 pub(super) fn unknown(source: impl Into<BoxError>) -> StoreError {
-    StoreError::Indeterminate { source: Some(source.into()) }
+    StoreError::indeterminate(Some(source.into()))
 }
 
 /// What went wrong after a write was applied.
 pub(super) fn since_applied(error: StoreError) -> StoreError {
     match error {
-        StoreError::Backend { source } => StoreError::Indeterminate { source: Some(source) },
+        StoreError::Backend { source, .. } => StoreError::indeterminate(Some(source)),
         other => unknown(other),
     }
 }
@@ -108,14 +108,14 @@ pub(super) fn invalid(answer: &Answer) -> StoreError {
 pub(super) fn refusal(answer: &Answer, writes: bool, max_body: u64) -> StoreError {
     let (status, retry_after) = (answer.status, answer.retry_after);
     let told = || ServerFault::Answered { status, text: answer.text() };
-    let unavailable = || StoreError::Unavailable { retry_after, source: Some(told().into()) };
+    let unavailable = || StoreError::unavailable(retry_after, Some(told().into()));
     match status {
-        401 | 403 => StoreError::Denied { source: Some(told().into()) },
-        404 => StoreError::NotFound,
-        405 | 501 => StoreError::Unsupported { what: "an interaction that the server does not offer" },
-        409 | 412 => StoreError::Conflict { current: None },
-        413 => StoreError::TooLarge { limit: max_body },
-        429 => StoreError::Throttled { retry_after },
+        401 | 403 => StoreError::denied(Some(told().into())),
+        404 => StoreError::not_found(),
+        405 | 501 => StoreError::unsupported("an interaction that the server does not offer"),
+        409 | 412 => StoreError::conflict(None),
+        413 => StoreError::too_large(max_body),
+        429 => StoreError::throttled(retry_after),
         // A gateway says so too when it has lost the answer of a server that got the request.
         503 if answer.is_the_servers_own() => unavailable(),
         408 | 500.. if writes => unknown(told()),

@@ -66,9 +66,7 @@ fn with_deletions(key: &Key, above: Option<VersionId>, shown: Vec<Version>) -> R
             && let Some(missing) = before(number).filter(|missing| *missing > version.version)
         {
             if !living || missing != version.version.next() || version.is_deleted() {
-                return Err(StoreError::Corrupt {
-                    what: format!("the history of `{key}` leaves out version {missing}"),
-                });
+                return Err(StoreError::corrupt(format!("the history of `{key}` leaves out version {missing}")));
             }
             all.push(deletion(version.clone(), missing));
         }
@@ -99,10 +97,10 @@ impl FhirServer {
                 Look::Gone(Some(at)) => return Ok(deletion(newest, at)),
                 Look::Gone(None) if self.options.gaps => return Err(ServerFault::VersionNotTold.into()),
                 Look::Gone(None) => known = Some(newest.version),
-                Look::Never => return Err(StoreError::NotFound),
+                Look::Never => return Err(StoreError::not_found()),
             }
         }
-        Err(StoreError::Throttled { retry_after: None })
+        Err(StoreError::throttled(None))
     }
 
     /// What is above the first page of a history: a deletion that it does not show.
@@ -112,7 +110,7 @@ impl FhirServer {
         }
         match (self.look(tenant, key).await?, shown) {
             // Some servers show nothing of what they do not have.
-            (Look::Never, None) => Err(StoreError::NotFound),
+            (Look::Never, None) => Err(StoreError::not_found()),
             (Look::Gone(_), Some(shown)) => {
                 let newest = self.newest(tenant, key).await?;
                 let fits = newest.is_deleted() && (newest.version == shown.version.next() || self.options.gaps);
@@ -151,7 +149,7 @@ impl FhirServer {
             versions.push(version);
         }
         if !versions.is_sorted_by(|newer, older| newer.version > older.version) {
-            return Err(StoreError::Corrupt { what: format!("the history of `{key}` is not newest first") });
+            return Err(StoreError::corrupt(format!("the history of `{key}` is not newest first")));
         }
         let versions = if self.options.gaps { versions } else { with_deletions(key, above, versions)? };
         Ok((versions, next))

@@ -100,7 +100,7 @@ impl FhirServer {
     }
 
     fn has_history(&self) -> Result<()> {
-        let lacking = StoreError::Unsupported { what: "a history on a server that keeps none" };
+        let lacking = StoreError::unsupported("a history on a server that keeps none");
         if self.options.history { Ok(()) } else { Err(lacking) }
     }
 }
@@ -157,6 +157,6 @@ impl ResourceStore for FhirServer {
     }
 
     fn prune_history<'a>(&'a self, _: &'a Tenant, _: &'a Key, _: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(async { Err(StoreError::Unsupported { what: "the pruning of a history" }) })
+        Box::pin(async { Err(StoreError::unsupported("the pruning of a history")) })
     }
 }

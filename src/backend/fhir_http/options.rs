@@ -266,7 +266,7 @@ impl Options {
 
     fn client(&self) -> Result<Client> {
         let tls = client_config(self.provider.as_ref(), &self.roots, self.identity.as_deref())
-            .map_err(|source| StoreError::Backend { source })?;
+            .map_err(|source| StoreError::backend(source))?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())
@@ -275,7 +275,7 @@ impl Options {
             .pool_idle_timeout(Duration::from_secs(4))
             .connect_timeout(self.timeout.min(Duration::from_secs(10)))
             .timeout(self.timeout);
-        client.build().map_err(|error| StoreError::Backend { source: error.into() })
+        client.build().map_err(|error| StoreError::backend(error.into()))
     }
 }
 

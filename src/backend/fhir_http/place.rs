@@ -163,7 +163,7 @@ impl FhirServer {
         let answer = self.send(tenant, ask).await?;
         match answer.status {
             _ if answer.is_success() => {}
-            410 => return Err(StoreError::NotFound),
+            410 => return Err(StoreError::not_found()),
             _ => return Err(refusal(&answer, false, self.options.max_body)),
         }
         let bundle = read(&answer)?;

@@ -35,13 +35,13 @@ pub(super) fn version_of(
     modified: Option<OffsetDateTime>,
 ) -> Result<Version> {
     if content.id != key.id().as_str() {
-        return Err(StoreError::Corrupt { what: format!("in place of `{key}` came one with the id `{}`", content.id) });
+        return Err(StoreError::corrupt(format!("in place of `{key}` came one with the id `{}`", content.id)));
     }
     let number = content.version.as_deref().or(told).ok_or(ServerFault::VersionNotTold)?;
     let version = number.parse().map_err(|_| ServerFault::VersionNotANumber { found: number.to_owned() })?;
     if told.and_then(|told| told.parse::<VersionId>().ok()).is_some_and(|told| told != version) {
         let what = format!("`{key}` is version {version} in its `meta`, and another in its headers");
-        return Err(StoreError::Corrupt { what });
+        return Err(StoreError::corrupt(what));
     }
     let last_updated = content.last_updated.or(modified).ok_or(ServerFault::TimeNotTold)?;
     let (write_id, body) = (content.write_id, Some(content.body.clone()));
@@ -66,13 +66,13 @@ impl FhirServer {
     pub(super) async fn read_now(&self, tenant: &Tenant, key: &Key) -> Result<Version> {
         match self.look(tenant, key).await? {
             Look::Living(version) => Ok(version),
-            Look::Never => Err(StoreError::NotFound),
-            Look::Gone(Some(at)) => Err(StoreError::Gone { at }),
+            Look::Never => Err(StoreError::not_found()),
+            Look::Gone(Some(at)) => Err(StoreError::gone(at)),
             Look::Gone(None) if !self.options.history => Err(ServerFault::VersionNotTold.into()),
             Look::Gone(None) => {
                 let newest = self.newest(tenant, key).await?;
                 // It may have come back meanwhile.
-                if newest.is_deleted() { Err(StoreError::Gone { at: newest.version }) } else { Ok(newest) }
+                if newest.is_deleted() { Err(StoreError::gone(newest.version)) } else { Ok(newest) }
             }
         }
     }
@@ -85,7 +85,7 @@ impl FhirServer {
                 let found = in_answer(key, &answer)?;
                 let right = found.version == version;
                 let what = || format!("in place of version {version} of `{key}` came {}", found.version);
-                return if right { Ok(found) } else { Err(StoreError::Corrupt { what: what() }) };
+                return if right { Ok(found) } else { Err(StoreError::corrupt(what())) };
             }
             _ => return Err(refusal(&answer, false, self.options.max_body)),
         }

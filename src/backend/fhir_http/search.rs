@@ -134,10 +134,10 @@ impl FhirServer {
             _ => Ask::get(link),
         };
         self.bundle(tenant, ask.within(within)).await.map_err(|error| match error {
-            StoreError::NotFound | StoreError::Gone { .. } if started => {
+            StoreError::NotFound { .. } | StoreError::Gone { .. } if started => {
                 StoreError::invalid("the page has expired on the server")
             }
-            StoreError::NotFound => StoreError::Unsupported { what: "a search among this type" },
+            StoreError::NotFound { .. } => StoreError::unsupported("a search among this type"),
             error => error,
         })
     }

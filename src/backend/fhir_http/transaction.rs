@@ -96,7 +96,7 @@ impl FhirServer {
             let answer = self.send(tenant, Ask::bundle(bundle)).await?;
             match answer.status {
                 _ if answer.is_success() => return self.all_made(tenant, writes, &drafts, before, &answer).await,
-                404 | 405 | 501 => return Err(StoreError::Unsupported { what: "a transaction" }.into()),
+                404 | 405 | 501 => return Err(StoreError::unsupported("a transaction").into()),
                 // A condition that failed may be any of them, and which one it was is seen by a look at all.
                 400 | 409 | 410 | 412 | 422 => self.judged(tenant, writes).await?,
                 _ => return Err(refusal(&answer, true, self.options.max_body).into()),
@@ -142,8 +142,8 @@ impl FhirServer {
     async fn checked(&self, tenant: &Tenant, at: usize, write: &Write) -> Result<Before, CommitError> {
         let before = match self.read_now(tenant, &write.key).await {
             Ok(found) => Before::Living(found),
-            Err(StoreError::Gone { at }) => Before::Gone(at),
-            Err(StoreError::NotFound) => Before::Never,
+            Err(StoreError::Gone { at, .. }) => Before::Gone(at),
+            Err(StoreError::NotFound { .. }) => Before::Never,
             Err(error) => return Err(CommitError::at(at, error)),
         };
         check(write, before.newest()).map_err(|error| CommitError::at(at, error))?;

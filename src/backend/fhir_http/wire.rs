@@ -292,7 +292,7 @@ impl FhirServer {
 }
 
 fn unavailable(error: impl Into<BoxError>) -> StoreError {
-    StoreError::Unavailable { retry_after: None, source: Some(error.into()) }
+    StoreError::unavailable(None, Some(error.into()))
 }
 
 #[cfg(test)]

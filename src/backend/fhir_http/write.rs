@@ -14,7 +14,7 @@ const TRIES: u32 = 8;
 const INSISTENCE: u32 = 3;
 
 pub(super) fn overtaken() -> StoreError {
-    StoreError::Throttled { retry_after: None }
+    StoreError::throttled(None)
 }
 
 /// A resource as it is sent.
@@ -62,7 +62,7 @@ impl FhirServer {
         let mut known = if self.options.looks_first { Some(self.look(tenant, draft.key).await?) } else { None };
         for tries in 1.. {
             if let Some(Look::Living(version)) = &known {
-                return Err(StoreError::AlreadyExists { current: Some(version.version) });
+                return Err(StoreError::already_exists(Some(version.version)));
             }
             let condition = Some(("if-none-match", "*".into()));
             let answer = self.send(tenant, Ask::put(&draft.key.to_string(), condition, &draft.body)).await?;
@@ -70,7 +70,7 @@ impl FhirServer {
                 409 | 412 if tries >= INSISTENCE => return Err(invalid(&answer)),
                 // What another made meanwhile is there, unless it is gone again.
                 409 | 412 => known = Some(self.look(tenant, draft.key).await?),
-                404 | 405 => return Err(StoreError::Unsupported { what: "a creation under an id of the caller's" }),
+                404 | 405 => return Err(StoreError::unsupported("a creation under an id of the caller's")),
                 status => {
                     let made = self.made(tenant, draft, &answer).await?;
                     let expected = match known {
@@ -103,9 +103,9 @@ impl FhirServer {
             // The status has other meanings too: a rule that is broken, a lock.
             match self.look(tenant, draft.key).await {
                 Ok(Look::Living(found)) if found.version == version => {}
-                Ok(Look::Living(found)) => return Err(StoreError::Conflict { current: Some(found.version) }),
-                Ok(Look::Gone(current)) => return Err(StoreError::Conflict { current }),
-                Ok(Look::Never) | Err(_) => return Err(StoreError::Conflict { current: None }),
+                Ok(Look::Living(found)) => return Err(StoreError::conflict(Some(found.version))),
+                Ok(Look::Gone(current)) => return Err(StoreError::conflict(current)),
+                Ok(Look::Never) | Err(_) => return Err(StoreError::conflict(None)),
             }
             if tries >= INSISTENCE {
                 return Err(invalid(&answer));
@@ -120,7 +120,7 @@ impl FhirServer {
         match answer.status {
             // Some servers want a version, and some know no blind write that another may overtake.
             409 | 412 | 428 => {}
-            404 | 405 => return Err(StoreError::Unsupported { what: "a creation under an id of the caller's" }),
+            404 | 405 => return Err(StoreError::unsupported("a creation under an id of the caller's")),
             _ => return self.made(tenant, draft, &answer).await,
         }
         for _ in 0..TRIES {
@@ -141,14 +141,14 @@ impl FhirServer {
         for _ in 0..TRIES {
             let living = match (self.read_now(tenant, key).await, when) {
                 (Ok(living), Precondition::Version(wanted)) if living.version != wanted => {
-                    return Err(StoreError::Conflict { current: Some(living.version) });
+                    return Err(StoreError::conflict(Some(living.version)));
                 }
                 (Ok(living), _) => living,
-                (Err(StoreError::NotFound), Precondition::Version(_)) => {
-                    return Err(StoreError::Conflict { current: None });
+                (Err(StoreError::NotFound { .. }), Precondition::Version(_)) => {
+                    return Err(StoreError::conflict(None));
                 }
-                (Err(StoreError::Gone { at }), Precondition::Version(_)) => {
-                    return Err(StoreError::Conflict { current: Some(at) });
+                (Err(StoreError::Gone { at, .. }), Precondition::Version(_)) => {
+                    return Err(StoreError::conflict(Some(at)));
                 }
                 (Err(error), _) => return Err(error),
             };

@@ -101,13 +101,13 @@ impl Folder {
     /// The file of a blob, and its size.
     pub(super) fn find(&self, tenant: &Tenant, key: &BlobKey) -> Result<(File, u64)> {
         let found = File::open(self.path(tenant, key)).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (size, file) = absent(found).map_err(unavailable)?.ok_or(StoreError::NotFound)?;
+        let (size, file) = absent(found).map_err(unavailable)?.ok_or(StoreError::not_found())?;
         Ok((file, size))
     }
 
     pub(super) fn size(&self, tenant: &Tenant, key: &BlobKey) -> Result<u64> {
         let found = absent(fs::metadata(self.path(tenant, key))).map_err(unavailable)?;
-        found.map(|metadata| metadata.len()).ok_or(StoreError::NotFound)
+        found.map(|metadata| metadata.len()).ok_or(StoreError::not_found())
     }
 
     /// Makes a file a blob. Its bytes have been synced.
@@ -119,7 +119,7 @@ impl Folder {
         // Each folder on the way may be new, made by this commit or by one that is not done yet.
         let synced =
             path.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root)).try_for_each(sync_folder);
-        synced.map_err(|error| StoreError::Indeterminate { source: Some(error.into()) })?;
+        synced.map_err(|error| StoreError::indeterminate(Some(error.into())))?;
         Ok(outcome)
     }
 
@@ -141,7 +141,7 @@ impl Folder {
         if absent(fs::remove_file(&path)).map_err(unavailable)?.is_none() {
             return Ok(());
         }
-        self.tidy_up(&path).map_err(|error| StoreError::Indeterminate { source: Some(error.into()) })
+        self.tidy_up(&path).map_err(|error| StoreError::indeterminate(Some(error.into())))
     }
 
     fn tidy_up(&self, path: &Path) -> io::Result<()> {
@@ -181,7 +181,7 @@ impl Folder {
                     }
                     let size = match self.size(tenant, &key) {
                         // Deleted since the folder was read.
-                        Err(StoreError::NotFound) => continue,
+                        Err(StoreError::NotFound { .. }) => continue,
                         size => size?,
                     };
                     if items.len() >= limit {
@@ -226,7 +226,7 @@ fn make_folders(path: &Path) -> io::Result<()> {
 /// An error of the file system where nothing was written.
 pub(super) fn unavailable(error: io::Error) -> StoreError {
     match error.kind() {
-        ErrorKind::PermissionDenied => StoreError::Denied { source: Some(error.into()) },
-        _ => StoreError::Unavailable { retry_after: None, source: Some(error.into()) },
+        ErrorKind::PermissionDenied => StoreError::denied(Some(error.into())),
+        _ => StoreError::unavailable(None, Some(error.into())),
     }
 }

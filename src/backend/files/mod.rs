@@ -79,7 +79,7 @@ impl Shared {
 }
 
 async fn done<T>(awaited: Awaited<Result<T>>) -> Result<T> {
-    awaited.await.unwrap_or(Err(StoreError::Indeterminate { source: None }))
+    awaited.await.unwrap_or(Err(StoreError::indeterminate(None)))
 }
 
 impl Files {
@@ -215,7 +215,7 @@ impl BlobStore for Files {
     fn url<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey, kind: UrlKind) -> BoxFuture<'a, Result<Url>> {
         Box::pin(async move {
             let base = self.base.clone().filter(|_| kind == UrlKind::Public);
-            let mut url = base.ok_or(StoreError::Unsupported { what: "addresses of this kind" })?;
+            let mut url = base.ok_or(StoreError::unsupported("addresses of this kind"))?;
             self.head(tenant, key).await?;
             let no_path = |()| StoreError::invalid("the base of the addresses cannot have a path");
             let (digest, generation) = (key.digest.to_string(), key.generation.to_string());
@@ -272,7 +272,7 @@ impl BlobWriter for Writer {
         Box::pin(async move {
             self.size = self.size.saturating_add(chunk.len() as u64);
             if self.size > self.max_size {
-                return Err(StoreError::TooLarge { limit: self.max_size });
+                return Err(StoreError::too_large(self.max_size));
             }
             if chunk.is_empty() {
                 return Ok(());
@@ -291,7 +291,7 @@ impl BlobWriter for Writer {
     fn commit(mut self: Box<Self>, blob: BlobRef, generation: Generation) -> BoxFuture<'static, Result<PutOutcome>> {
         Box::pin(async move {
             if self.size > self.max_size {
-                return Err(StoreError::TooLarge { limit: self.max_size });
+                return Err(StoreError::too_large(self.max_size));
             }
             let chunks = std::mem::take(&mut self.waiting).chunks;
             let (upload, tenant, size) = (self.upload()?, self.tenant.clone(), self.size);
@@ -343,9 +343,7 @@ fn read(mut file: File, from: u64, bytes: u64) -> Result<(File, Bytes)> {
     let sought = file.seek(SeekFrom::Start(from));
     sought.and_then(|_| (&file).take(bytes).read_to_end(&mut chunk)).map_err(unavailable)?;
     if chunk.len() as u64 != bytes {
-        return Err(StoreError::Corrupt {
-            what: format!("the file of the blob ends at byte {}", from + chunk.len() as u64),
-        });
+        return Err(StoreError::corrupt(format!("the file of the blob ends at byte {}", from + chunk.len() as u64)));
     }
     Ok((file, chunk.into()))
 }
@@ -373,7 +371,7 @@ impl Stream for Reader {
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                     Poll::Ready(None) => {
-                        return Poll::Ready(Some(Err(StoreError::Unavailable { retry_after: None, source: None })));
+                        return Poll::Ready(Some(Err(StoreError::unavailable(None, None))));
                     }
                 },
                 Reading::Idle(_) | Reading::Over => return Poll::Ready(None),

@@ -36,7 +36,7 @@ impl Blobs {
     }
 
     fn find(&self, tenant: &Tenant, key: &BlobKey) -> Result<Blob> {
-        lock_read(&self.parts).get(tenant).and_then(|part| part.get(key)).cloned().ok_or(StoreError::NotFound)
+        lock_read(&self.parts).get(tenant).and_then(|part| part.get(key)).cloned().ok_or(StoreError::not_found())
     }
 
     fn get(&self, tenant: &Tenant, key: &BlobKey, range: Option<Range<u64>>) -> Result<BlobRead> {
@@ -87,13 +87,13 @@ impl Blobs {
 
     fn url(&self, tenant: &Tenant, key: &BlobKey, kind: UrlKind) -> Result<Url> {
         if kind != UrlKind::Public {
-            return Err(StoreError::Unsupported { what: "signed addresses" });
+            return Err(StoreError::unsupported("signed addresses"));
         }
         self.find(tenant, key)?;
         let no_base = |_| StoreError::invalid("the base of the addresses cannot have a path");
         let mut url = match &self.base {
             Some(base) => base.clone(),
-            None => Url::parse("memory:///").map_err(|_| StoreError::NotFound)?,
+            None => Url::parse("memory:///").map_err(|_| StoreError::not_found())?,
         };
         let mut segments = url.path_segments_mut().map_err(no_base)?;
         segments.pop_if_empty().extend([
@@ -185,7 +185,7 @@ impl Writer {
         if self.size > self.max_size {
             // What came so far is of no more use; the size keeps a commit from succeeding.
             self.chunks = Vec::new();
-            return Err(StoreError::TooLarge { limit: self.max_size });
+            return Err(StoreError::too_large(self.max_size));
         }
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&chunk);
@@ -198,7 +198,7 @@ impl Writer {
 
     fn finish(self, blob: BlobRef, generation: Generation) -> Result<PutOutcome> {
         if self.size > self.max_size {
-            return Err(StoreError::TooLarge { limit: self.max_size });
+            return Err(StoreError::too_large(self.max_size));
         }
         let found = self.hasher.map_or(BlobRef { digest: blob.digest, size: self.size }, BlobHasher::finish);
         blob.verify_written(found)?;

@@ -149,11 +149,11 @@ impl Memory {
 
     /// What is short enough to keep a new tenant waiting meanwhile.
     fn within<T>(&self, tenant: &Tenant, read: impl FnOnce(&Part) -> Result<T>) -> Result<T> {
-        read(lock_read(&self.parts).get(tenant).ok_or(StoreError::NotFound)?)
+        read(lock_read(&self.parts).get(tenant).ok_or(StoreError::not_found())?)
     }
 
     fn known(&self, tenant: &Tenant) -> Result<Arc<Part>> {
-        self.part(tenant).ok_or(StoreError::NotFound)
+        self.part(tenant).ok_or(StoreError::not_found())
     }
 
     fn commit_now(&self, tenant: &Tenant, writes: Vec<Write>) -> Result<Vec<Version>, CommitError> {

@@ -58,19 +58,19 @@ impl Part {
 
     fn with<T>(&self, key: &Key, read: impl FnOnce(&Record) -> Result<T>) -> Result<T> {
         let hash = self.hash(key);
-        let shard = lock_read(self.lock_of(Self::shard_of(hash)).ok_or(StoreError::NotFound)?);
-        read(shard.find(hash, key).ok_or(StoreError::NotFound)?)
+        let shard = lock_read(self.lock_of(Self::shard_of(hash)).ok_or(StoreError::not_found())?);
+        read(shard.find(hash, key).ok_or(StoreError::not_found())?)
     }
 
     pub(super) fn read(&self, key: &Key) -> Result<Version> {
         self.with(key, |record| match record.current.body {
             Some(_) => Ok(record.current.to_version(key.clone())),
-            None => Err(StoreError::Gone { at: record.current.version }),
+            None => Err(StoreError::gone(record.current.version)),
         })
     }
 
     pub(super) fn vread(&self, key: &Key, version: VersionId) -> Result<Version> {
-        self.with(key, |record| Ok(record.version(version).ok_or(StoreError::NotFound)?.to_version(key.clone())))
+        self.with(key, |record| Ok(record.version(version).ok_or(StoreError::not_found())?.to_version(key.clone())))
     }
 
     /// Newest first and older than `before`; and whether there are more.
@@ -86,9 +86,9 @@ impl Part {
     /// Forgets all versions but the newest `keep`; gives how many.
     pub(super) fn prune(&self, key: &Key, keep: usize) -> Result<u64> {
         let hash = self.hash(key);
-        let mut shard = lock_write(self.lock_of(Self::shard_of(hash)).ok_or(StoreError::NotFound)?);
-        let number = shard.number(hash, key).ok_or(StoreError::NotFound)?;
-        Ok(shard.get_mut(number).ok_or(StoreError::NotFound)?.prune(keep))
+        let mut shard = lock_write(self.lock_of(Self::shard_of(hash)).ok_or(StoreError::not_found())?);
+        let number = shard.number(hash, key).ok_or(StoreError::not_found())?;
+        Ok(shard.get_mut(number).ok_or(StoreError::not_found())?.prune(keep))
     }
 
     /// What meets the criteria behind `after`, and the last id looked at if there may be more.
@@ -189,7 +189,7 @@ impl Part {
             numbers.push(number);
         }
         if !shards.iter().all(|(_, shard)| shard.has_room(writes.len())) {
-            return Err(StoreError::Unsupported { what: "more resources than a place can name" }.into());
+            return Err(StoreError::unsupported("more resources than a place can name").into());
         }
         let mut index = None;
         let mut made = Vec::with_capacity(writes.len());

@@ -8,7 +8,7 @@ use ::object_store::client::{HttpError, HttpErrorKind};
 /// An error of a call that changes nothing, or that may be repeated.
 pub(super) fn of_read(error: Error) -> StoreError {
     match told(&error) {
-        Told::Status(429 | 503) => StoreError::Throttled { retry_after: None },
+        Told::Status(429 | 503) => StoreError::throttled(None),
         Told::Status(408 | 500..) | Told::Transport(_) => unavailable(error),
         _ => plain(error),
     }
@@ -20,33 +20,31 @@ pub(super) fn of_read(error: Error) -> StoreError {
 /// may have come into being.
 pub(super) fn of_commit(error: Error) -> StoreError {
     if repeated(&error) {
-        return StoreError::Indeterminate { source: Some(error.into()) };
+        return StoreError::indeterminate(Some(error.into()));
     }
     match told(&error) {
-        Told::Status(429 | 503) => StoreError::Throttled { retry_after: None },
+        Told::Status(429 | 503) => StoreError::throttled(None),
         Told::Transport(HttpErrorKind::Connect) => unavailable(error),
-        Told::Status(408 | 500..) | Told::Transport(_) => StoreError::Indeterminate { source: Some(error.into()) },
+        Told::Status(408 | 500..) | Told::Transport(_) => StoreError::indeterminate(Some(error.into())),
         _ => match plain(error) {
-            StoreError::Backend { source } => StoreError::Indeterminate { source: Some(source) },
+            StoreError::Backend { source, .. } => StoreError::indeterminate(Some(source)),
             known => known,
         },
     }
 }
 
 pub(super) fn unavailable(error: impl Into<BoxError>) -> StoreError {
-    StoreError::Unavailable { retry_after: None, source: Some(error.into()) }
+    StoreError::unavailable(None, Some(error.into()))
 }
 
 fn plain(error: Error) -> StoreError {
     match error {
-        Error::NotFound { .. } => StoreError::NotFound,
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
-            StoreError::Denied { source: Some(error.into()) }
-        }
+        Error::NotFound { .. } => StoreError::not_found(),
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => StoreError::denied(Some(error.into())),
         Error::NotSupported { .. } | Error::NotImplemented { .. } => {
-            StoreError::Unsupported { what: "a call that the object store does not offer" }
+            StoreError::unsupported("a call that the object store does not offer")
         }
-        error => StoreError::Backend { source: error.into() },
+        error => StoreError::backend(error.into()),
     }
 }
 

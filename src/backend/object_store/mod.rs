@@ -227,7 +227,7 @@ impl Objects {
     }
 
     fn public_url(&self, tenant: &Tenant, key: &BlobKey) -> Result<Url> {
-        let mut url = self.base.clone().ok_or(StoreError::Unsupported { what: "public addresses" })?;
+        let mut url = self.base.clone().ok_or(StoreError::unsupported("public addresses"))?;
         let no_path = |()| StoreError::invalid("the base of the addresses cannot have a path");
         let digest = key.digest.to_string();
         url.path_segments_mut().map_err(no_path)?.pop_if_empty().extend([
@@ -306,7 +306,7 @@ impl BlobStore for Objects {
                     let path = self.place.blob(tenant, key);
                     signer.signed_url(Method::GET, &path, valid_for).await.map_err(fault::of_read)
                 }
-                _ => Err(StoreError::Unsupported { what: "signed addresses" }),
+                _ => Err(StoreError::unsupported("signed addresses")),
             }
         })
     }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 pub(super) async fn head(place: &Place, tenant: &Tenant, key: &BlobKey) -> Result<BlobRef> {
     let size = place.size(&place.blob(tenant, key)).await.map_err(fault::of_read)?;
-    Ok(BlobRef { digest: key.digest, size: size.ok_or(StoreError::NotFound)? })
+    Ok(BlobRef { digest: key.digest, size: size.ok_or(StoreError::not_found())? })
 }
 
 pub(super) async fn get(place: &Place, tenant: &Tenant, key: &BlobKey, range: Option<Range<u64>>) -> Result<BlobRead> {
@@ -40,7 +40,7 @@ pub(super) async fn get(place: &Place, tenant: &Tenant, key: &BlobKey, range: Op
     let range = blob.clip(range)?;
     if found.range != range {
         let what = format!("bytes {:?} came where {range:?} were asked for", found.range);
-        return Err(StoreError::Corrupt { what });
+        return Err(StoreError::corrupt(what));
     }
     let left = range.end - range.start;
     Ok(BlobRead { blob, range, body: Box::pin(Whole { inner: Some(found.into_stream()), left }) })
@@ -63,7 +63,7 @@ impl<S: Stream<Item = ::object_store::Result<Bytes>> + Unpin> Stream for Whole<S
                     self.left = left;
                     return Poll::Ready(Some(Ok(chunk)));
                 }
-                None => Some(Err(StoreError::Corrupt { what: "more bytes came than were asked for".into() })),
+                None => Some(Err(StoreError::corrupt("more bytes came than were asked for"))),
             },
             Some(Err(error)) => Some(Err(fault::of_read(error))),
             None if self.left > 0 => Some(Err(fault::unavailable("the bytes ended too early"))),

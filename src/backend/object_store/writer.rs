@@ -45,7 +45,7 @@ impl Writer {
         if self.size > self.limits.max_size {
             self.held.clear();
             self.upload = None;
-            return Err(StoreError::TooLarge { limit: self.limits.max_size });
+            return Err(StoreError::too_large(self.limits.max_size));
         }
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&chunk);
@@ -65,7 +65,7 @@ impl Writer {
 
     fn check(&self) -> Result<()> {
         if self.size > self.limits.max_size {
-            return Err(StoreError::TooLarge { limit: self.limits.max_size });
+            return Err(StoreError::too_large(self.limits.max_size));
         }
         if self.broken {
             return Err(StoreError::invalid("a writer that failed can only be aborted"));
@@ -194,7 +194,7 @@ impl Place {
 
     /// Whether the blob was there before.
     async fn present(&self, to: &Target) -> Result<Option<PutOutcome>> {
-        match self.size(&to.path).await.map_err(|error| StoreError::Indeterminate { source: Some(error.into()) })? {
+        match self.size(&to.path).await.map_err(|error| StoreError::indeterminate(Some(error.into())))? {
             None => Ok(None),
             Some(size) if size == to.size => Ok(Some(PutOutcome::AlreadyPresent)),
             Some(_) => self.arrived(to).await.map(|_| Some(PutOutcome::AlreadyPresent)),
@@ -207,10 +207,10 @@ impl Place {
             match self.size(&to.path).await {
                 Ok(Some(size)) if size == to.size => return Ok(PutOutcome::Stored),
                 Ok(_) => pause(round).await,
-                Err(error) => return Err(StoreError::Indeterminate { source: Some(error.into()) }),
+                Err(error) => return Err(StoreError::indeterminate(Some(error.into()))),
             }
         }
-        Err(StoreError::Indeterminate { source: Some("the copy has not come to its end".into()) })
+        Err(StoreError::indeterminate(Some("the copy has not come to its end".into())))
     }
 
     /// What became of a write that failed: the object tells, where it is there.

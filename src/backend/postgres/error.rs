@@ -9,19 +9,19 @@ use tokio_postgres::error::{Severity, SqlState};
 /// itself has refused.
 pub(super) fn failed(error: Error) -> StoreError {
     let Some(code) = error.code().cloned() else {
-        return StoreError::Unavailable { retry_after: None, source: Some(error.into()) };
+        return StoreError::unavailable(None, Some(error.into()));
     };
     let source = Some(error.into());
     match code.code().get(..2).unwrap_or_default() {
         // Too many connections; no room for another lock.
-        "53" if code != SqlState::DISK_FULL => StoreError::Throttled { retry_after: Some(Duration::from_millis(250)) },
+        "53" if code != SqlState::DISK_FULL => StoreError::throttled(Some(Duration::from_millis(250))),
         // A wrong password or a role that there is not; a right that is lacking.
-        "28" => StoreError::Denied { source },
-        _ if code == SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Denied { source },
-        _ if code == SqlState::DATA_CORRUPTED || code == SqlState::INDEX_CORRUPTED => StoreError::Corrupt {
-            what: source.map_or_else(String::new, |source: crate::store::BoxError| told(&*source)),
-        },
-        _ => StoreError::Unavailable { retry_after: None, source },
+        "28" => StoreError::denied(source),
+        _ if code == SqlState::INSUFFICIENT_PRIVILEGE => StoreError::denied(source),
+        _ if code == SqlState::DATA_CORRUPTED || code == SqlState::INDEX_CORRUPTED => {
+            StoreError::corrupt(source.map_or_else(String::new, |source: crate::store::BoxError| told(&*source)))
+        }
+        _ => StoreError::unavailable(None, source),
     }
 }
 
@@ -32,12 +32,12 @@ pub(super) fn failed_write(error: Error) -> StoreError {
         .as_db_error()
         .and_then(|told| told.parsed_severity())
         .is_some_and(|severity| !matches!(severity, Severity::Fatal | Severity::Panic));
-    if rolled_back { failed(error) } else { StoreError::Indeterminate { source: Some(error.into()) } }
+    if rolled_back { failed(error) } else { StoreError::indeterminate(Some(error.into())) }
 }
 
 /// The answer to a commit that went through is not as it should be.
 pub(super) fn unreadable(error: Error) -> StoreError {
-    StoreError::Indeterminate { source: Some(error.into()) }
+    StoreError::indeterminate(Some(error.into()))
 }
 
 /// Whether the same statement may succeed when it is sent again at once: it was rolled back because of another.

@@ -45,8 +45,8 @@ impl Postgres {
             let place = usize::try_from(place).unwrap_or(usize::MAX);
             match row.try_get::<_, i16>("refused").map_err(unreadable)? {
                 0 => {}
-                1 => return Err(CommitError::at(place, StoreError::AlreadyExists { current: None })),
-                _ => return Err(CommitError::at(place, StoreError::Conflict { current: None })),
+                1 => return Err(CommitError::at(place, StoreError::already_exists(None))),
+                _ => return Err(CommitError::at(place, StoreError::conflict(None))),
             }
             let revision: &str = row.try_get("made").map_err(unreadable)?;
             if let Some(slot) = made.get_mut(place) {
@@ -54,7 +54,7 @@ impl Postgres {
             }
         }
         let made: Option<Vec<Revision>> = made.into_iter().collect();
-        made.ok_or_else(|| StoreError::Indeterminate { source: Some("the server left out a change".into()) }.into())
+        made.ok_or_else(|| StoreError::indeterminate(Some("the server left out a change".into())).into())
     }
 
     async fn scan_records(
@@ -72,7 +72,7 @@ impl Postgres {
         let more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
         let rows = self.read(&self.sql.scan, &[&tenant.as_str(), &start, &end, &more]).await?;
         let named = |row: &Row| {
-            let damaged = |_| StoreError::Corrupt { what: "the key of a record is damaged".into() };
+            let damaged = |_| StoreError::corrupt("the key of a record is damaged");
             record(LedgerKey::new(row.try_get::<_, &str>("key").map_err(failed)?).map_err(damaged)?, row)
         };
         let items = rows.iter().take(limit).map(named).collect::<Result<Vec<_>>>()?;

@@ -202,14 +202,14 @@ impl Postgres {
                 Ok(Ok(rows)) => return Ok(rows),
                 Ok(Err(error)) if is_a_clash(&error) => {
                     if clashes == CLASHES {
-                        return Err(StoreError::Throttled { retry_after: Some(Duration::from_millis(50)) });
+                        return Err(StoreError::throttled(Some(Duration::from_millis(50))));
                     }
                     clashes += 1;
                 }
                 Ok(Err(error)) => return Err(failed_write(error)),
                 Err(late) => {
                     lease.give_up();
-                    return Err(StoreError::Indeterminate { source: Some(late.into()) });
+                    return Err(StoreError::indeterminate(Some(late.into())));
                 }
             }
             drop(lease);
@@ -219,14 +219,14 @@ impl Postgres {
 
     async fn read_newest(&self, tenant: &Tenant, key: &Key) -> Result<Version> {
         let rows = self.read(&self.sql.read, &[&tenant.as_str(), &code(key), &key.id().as_str()]).await?;
-        let newest = version(key.clone(), rows.first().ok_or(StoreError::NotFound)?)?;
-        if newest.is_deleted() { Err(StoreError::Gone { at: newest.version }) } else { Ok(newest) }
+        let newest = version(key.clone(), rows.first().ok_or(StoreError::not_found())?)?;
+        if newest.is_deleted() { Err(StoreError::gone(newest.version)) } else { Ok(newest) }
     }
 
     async fn read_version(&self, tenant: &Tenant, key: &Key, wanted: VersionId) -> Result<Version> {
-        let wanted = i64::try_from(wanted.get()).map_err(|_| StoreError::NotFound)?;
+        let wanted = i64::try_from(wanted.get()).map_err(|_| StoreError::not_found())?;
         let rows = self.read(&self.sql.vread, &[&tenant.as_str(), &code(key), &key.id().as_str(), &wanted]).await?;
-        version(key.clone(), rows.first().ok_or(StoreError::NotFound)?)
+        version(key.clone(), rows.first().ok_or(StoreError::not_found())?)
     }
 
     async fn prune(&self, tenant: &Tenant, key: &Key, keep: NonZeroU32) -> Result<u64> {
@@ -235,7 +235,7 @@ impl Postgres {
         let rows = self.write(&self.sql.prune, &values).await?;
         let row = rows.first().ok_or_else(damaged)?;
         if !row.try_get::<_, bool>("is_there").map_err(failed)? {
-            return Err(StoreError::NotFound);
+            return Err(StoreError::not_found());
         }
         Ok(u64::try_from(row.try_get::<_, i64>("forgotten").map_err(failed)?).unwrap_or_default())
     }
@@ -282,7 +282,7 @@ impl Postgres {
         let values: [&(dyn ToSql + Sync); 5] = [&tenant.as_str(), &code(key), &id, &before_or_all, &more];
         let rows = self.rows(&self.sql.history, &values, body_size).await?;
         if rows.is_empty() && before.is_none() {
-            return Err(StoreError::NotFound);
+            return Err(StoreError::not_found());
         }
         let items = rows.iter().take(limit).map(|row| version(key.clone(), row)).collect::<Result<Vec<_>>>()?;
         let cut = rows.len() > limit || weigh(&rows, body_size) >= PAGE_BYTES;
@@ -320,7 +320,7 @@ fn code(key: &Key) -> i16 {
 }
 
 fn damaged() -> StoreError {
-    StoreError::Corrupt { what: "a row of the database is not what this version writes".into() }
+    StoreError::corrupt("a row of the database is not what this version writes")
 }
 
 fn version(key: Key, row: &Row) -> Result<Version> {

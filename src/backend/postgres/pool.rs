@@ -85,11 +85,11 @@ impl Pool {
     pub(super) async fn get(&self) -> Result<Lease<'_>> {
         if Handle::try_current().is_err() {
             let source = "the futures of this store run within a tokio runtime";
-            return Err(StoreError::Unavailable { retry_after: None, source: Some(source.into()) });
+            return Err(StoreError::unavailable(None, Some(source.into())));
         }
         let permit = timeout(self.acquire_timeout, Arc::clone(&self.free).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else {
-            return Err(StoreError::Throttled { retry_after: Some(self.acquire_timeout) });
+            return Err(StoreError::throttled(Some(self.acquire_timeout)));
         };
         let connection = match self.take_idle() {
             Some(connection) => connection,
@@ -117,7 +117,7 @@ impl Pool {
     /// Waits no longer than the patience lasts; then nothing is known.
     pub(super) async fn in_time<T>(&self, future: impl Future<Output = T>) -> Result<T> {
         let source = || format!("no answer within {} ms", self.acquire_timeout.as_millis());
-        let late = |_| StoreError::Unavailable { retry_after: None, source: Some(source().into()) };
+        let late = |_| StoreError::unavailable(None, Some(source().into()));
         timeout(self.acquire_timeout, future).await.map_err(late)
     }
 }
@@ -137,7 +137,7 @@ pub(super) struct Lease<'a> {
 
 impl Lease<'_> {
     pub(super) fn connection(&mut self) -> Result<&mut Connection> {
-        self.connection.as_mut().ok_or(StoreError::Unavailable { retry_after: None, source: None })
+        self.connection.as_mut().ok_or(StoreError::unavailable(None, None))
     }
 
     /// Does not use it again: it does not answer.

@@ -70,14 +70,14 @@ async fn applied(client: &impl tokio_postgres::GenericClient, schema: &str) -> R
 }
 
 fn newer() -> StoreError {
-    StoreError::Unsupported { what: "a schema that a later version has migrated" }
+    StoreError::unsupported("a schema that a later version has migrated")
 }
 
 /// Whether the schema is of this version.
 pub(super) async fn check(client: &Client, schema: &str) -> Result<()> {
     match applied(client, schema).await? {
         found if found > version() => Err(newer()),
-        found if found < version() => Err(StoreError::Unsupported { what: "a schema that has not been migrated" }),
+        found if found < version() => Err(StoreError::unsupported("a schema that has not been migrated")),
         _ => Ok(()),
     }
 }
@@ -87,6 +87,6 @@ pub(super) async fn page_key(client: &Client, schema: &str) -> Result<PageKey> {
     let sql = format!("SELECT value FROM {schema}.meta WHERE name = 'pages'");
     let row = client.query_one(&sql, &[]).await.map_err(failed)?;
     let key: &[u8] = row.try_get(0).map_err(failed)?;
-    let damaged = |_| StoreError::Corrupt { what: "the key of the page tokens is damaged".into() };
+    let damaged = |_| StoreError::corrupt("the key of the page tokens is damaged");
     key.try_into().map(PageKey::from_bytes).map_err(damaged)
 }

@@ -103,7 +103,7 @@ impl Postgres {
         }
         let bytes: u64 = writes.iter().filter_map(|write| write.body.as_ref()).map(|body| body.len() as u64).sum();
         if bytes > MOST_BYTES.max(self.limits.max_body) {
-            return Err(StoreError::TooLarge { limit: MOST_BYTES }.into());
+            return Err(StoreError::too_large(MOST_BYTES).into());
         }
         if let [write] = writes.as_slice()
             && let Some(made) = self.commit_one(tenant, write).await?
@@ -146,15 +146,15 @@ impl Postgres {
                     }
                     continue;
                 }
-                1 => StoreError::AlreadyExists { current: version },
-                2 => StoreError::Conflict { current: version },
-                _ => version.map_or(StoreError::NotFound, |at| StoreError::Gone { at }),
+                1 => StoreError::already_exists(version),
+                2 => StoreError::conflict(version),
+                _ => version.map_or(StoreError::not_found(), |at| StoreError::gone(at)),
             };
             return Err(CommitError::at(place, refusal));
         }
         let made: Option<Vec<Version>> =
             writes.into_iter().zip(made).map(|(write, made)| Some(version_of(write, made?))).collect();
-        made.ok_or_else(|| StoreError::Indeterminate { source: Some("the server left out a version".into()) }.into())
+        made.ok_or_else(|| StoreError::indeterminate(Some("the server left out a version".into())).into())
     }
 
     /// What was made, where the quick statement has done it.

@@ -43,7 +43,7 @@ impl OpenDatabase {
         let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
         let Some(db) = slot.as_ref() else {
             let why = "the file failed, and cannot be opened again yet";
-            return Err(StoreError::Unavailable { retry_after: Some(PAUSE), source: Some(why.into()) });
+            return Err(StoreError::unavailable(Some(PAUSE), Some(why.into())));
         };
         let done = work(db);
         if done.as_ref().err().is_some_and(is_of_the_file) {
@@ -81,7 +81,7 @@ impl OpenDatabase {
 
 /// Whether the engine is done with the file because of this error.
 fn is_of_the_file(error: &StoreError) -> bool {
-    let (StoreError::Unavailable { source: Some(source), .. } | StoreError::Indeterminate { source: Some(source) }) =
+    let (StoreError::Unavailable { source: Some(source), .. } | StoreError::Indeterminate { source: Some(source), .. }) =
         error
     else {
         return false;
@@ -103,14 +103,14 @@ pub(super) fn open(builder: &Builder, path: &Path, prepare: impl FnOnce(&Databas
 pub(super) fn open_existing(builder: &Builder, path: &Path) -> Result<Database> {
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(unavailable)?;
     for_owner_alone(&file).map_err(unavailable)?;
-    let damaged = |what: &str| StoreError::Corrupt { what: format!("the file `{}` {what}", path.display()) };
+    let damaged = |what: &str| StoreError::corrupt(format!("the file `{}` {what}", path.display()));
     if file.metadata().map_err(unavailable)?.len() == 0 {
         return Err(damaged("is empty, and a store was kept there: restore it, or remove it to begin a new one"));
     }
     // The engine asserts what its header says of the file.
     match catch_unwind(AssertUnwindSafe(|| builder.create_file(file))) {
         Ok(opened) => opened.map_err(|error| match failed_to_open(error) {
-            StoreError::Corrupt { what } => damaged(&format!("is no such store, or is damaged: {what}")),
+            StoreError::Corrupt { what, .. } => damaged(&format!("is no such store, or is damaged: {what}")),
             other => other,
         }),
         Err(_) => Err(damaged("is shorter than it says, or damaged: restore it from a backup")),
@@ -142,7 +142,7 @@ pub(super) fn failed_to_open(error: ::redb::DatabaseError) -> StoreError {
         ::redb::Error::Io(error)
             if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
         {
-            StoreError::Corrupt { what: error.to_string() }
+            StoreError::corrupt(error.to_string())
         }
         error => failed(error),
     }

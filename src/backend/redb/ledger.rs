@@ -19,7 +19,7 @@ const PAGE_BYTES: usize = 8 << 20;
 
 /// The count of a record, and its value.
 pub(super) fn decode(row: &[u8]) -> Result<(u64, &[u8])> {
-    let damaged = || StoreError::Corrupt { what: "a ledger record of the file is too short".into() };
+    let damaged = || StoreError::corrupt("a ledger record of the file is too short");
     let (count, value) = row.split_first_chunk().ok_or_else(damaged)?;
     Ok((u64::from_le_bytes(*count), value))
 }
@@ -43,7 +43,7 @@ impl Redb {
         }
         let (answer, awaited) = answer();
         self.submit(Task::Changes(Changes { tenant: tenant.clone(), changes, answer }))?;
-        awaited.await.unwrap_or_else(|| Err(StoreError::Indeterminate { source: None }.into()))
+        awaited.await.unwrap_or_else(|| Err(StoreError::indeterminate(None).into()))
     }
 
     fn scan_now(

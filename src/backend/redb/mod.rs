@@ -106,9 +106,9 @@ impl Redb {
 
     /// Hands a commit over to the writer.
     fn submit(&self, task: Task) -> Result<()> {
-        let gone = || StoreError::Unavailable { retry_after: None, source: Some("the writer has ended".into()) };
+        let gone = || StoreError::unavailable(None, Some("the writer has ended".into()));
         self.tasks.as_ref().ok_or_else(gone)?.try_send(task).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Throttled { retry_after: Some(Duration::from_millis(50)) },
+            TrySendError::Full(_) => StoreError::throttled(Some(Duration::from_millis(50))),
             TrySendError::Disconnected(_) => gone(),
         })
     }
@@ -121,13 +121,13 @@ impl Redb {
         let (answer, awaited) = answer();
         let now = self.clock.now();
         self.submit(Task::Writes(Writes { tenant: tenant.clone(), writes, now, answer }))?;
-        awaited.await.unwrap_or_else(|| Err(StoreError::Indeterminate { source: None }.into()))
+        awaited.await.unwrap_or_else(|| Err(StoreError::indeterminate(None).into()))
     }
 
     async fn prune(&self, tenant: &Tenant, key: &Key, keep: NonZeroU32) -> Result<u64> {
         let (answer, awaited) = answer();
         self.submit(Task::Prune(Prune { tenant: tenant.clone(), key: key.clone(), keep, answer }))?;
-        awaited.await.unwrap_or(Err(StoreError::Indeterminate { source: None }))
+        awaited.await.unwrap_or(Err(StoreError::indeterminate(None)))
     }
 
     /// Reads in a snapshot of the file.
@@ -137,11 +137,11 @@ impl Redb {
 
     fn read_now(&self, transaction: &ReadTransaction, tenant: &Tenant, key: &Key) -> Result<Version> {
         let current = open_for_reading(transaction, CURRENT)?;
-        let row = current.get(current_key(tenant, key).as_slice()).map_err(failed)?.ok_or(StoreError::NotFound)?;
+        let row = current.get(current_key(tenant, key).as_slice()).map_err(failed)?.ok_or(StoreError::not_found())?;
         let row = Row::decode(row.value())?;
         match row.body {
             Some(_) => Ok(row.to_version(key)),
-            None => Err(StoreError::Gone { at: row.version }),
+            None => Err(StoreError::gone(row.version)),
         }
     }
 
@@ -154,13 +154,13 @@ impl Redb {
     ) -> Result<Version> {
         let at = current_key(tenant, key);
         let current = open_for_reading(transaction, CURRENT)?;
-        let row = current.get(at.as_slice()).map_err(failed)?.ok_or(StoreError::NotFound)?;
+        let row = current.get(at.as_slice()).map_err(failed)?.ok_or(StoreError::not_found())?;
         let row = Row::decode(row.value())?;
         if row.version == version {
             return Ok(row.to_version(key));
         }
         let older = open_for_reading(transaction, OLDER)?;
-        let row = older.get(older_key(&at, version.get()).as_slice()).map_err(failed)?.ok_or(StoreError::NotFound)?;
+        let row = older.get(older_key(&at, version.get()).as_slice()).map_err(failed)?.ok_or(StoreError::not_found())?;
         Ok(Row::decode(row.value())?.to_version(key))
     }
 
@@ -184,7 +184,7 @@ impl Redb {
         let before = self.pages.place(tenant, query, after, version_place)?;
         let at = current_key(tenant, key);
         let current = open_for_reading(transaction, CURRENT)?;
-        let row = current.get(at.as_slice()).map_err(failed)?.ok_or(StoreError::NotFound)?;
+        let row = current.get(at.as_slice()).map_err(failed)?.ok_or(StoreError::not_found())?;
         let newest = Row::decode(row.value())?;
         let older = open_for_reading(transaction, OLDER)?;
         let before = before.unwrap_or(u64::MAX);
@@ -283,7 +283,7 @@ fn prepare(db: &Database) -> Result<[u8; 32]> {
                 meta.insert("pages", pages.as_slice()).map_err(failed)?;
             }
             (Some(Ok(format)), _) if u32::from_le_bytes(format) > FORMAT => {
-                return Err(StoreError::Unsupported { what: "a file that a later version wrote" });
+                return Err(StoreError::unsupported("a file that a later version wrote"));
             }
             (Some(Ok(format)), Some(Ok(kept))) => {
                 pages = kept;
@@ -292,7 +292,7 @@ fn prepare(db: &Database) -> Result<[u8; 32]> {
                     meta.insert("format", FORMAT.to_le_bytes().as_slice()).map_err(failed)?;
                 }
             }
-            _ => return Err(StoreError::Corrupt { what: "the file does not say what it is".into() }),
+            _ => return Err(StoreError::corrupt("the file does not say what it is")),
         }
         for table in [CURRENT, HEADS, OLDER, RECORDS] {
             transaction.open_table(table).map_err(failed)?;
@@ -327,11 +327,11 @@ fn open_for_reading<K: ::redb::Key + 'static, V: ::redb::Value + 'static>(
 /// An error of the engine where nothing was written.
 fn failed(error: impl Into<::redb::Error>) -> StoreError {
     match error.into() {
-        ::redb::Error::Corrupted(what) => StoreError::Corrupt { what },
-        error => StoreError::Unavailable { retry_after: None, source: Some(error.into()) },
+        ::redb::Error::Corrupted(what) => StoreError::corrupt(what),
+        error => StoreError::unavailable(None, Some(error.into())),
     }
 }
 
 fn unavailable(source: impl Into<BoxError>) -> StoreError {
-    StoreError::Unavailable { retry_after: None, source: Some(source.into()) }
+    StoreError::unavailable(None, Some(source.into()))
 }

@@ -308,7 +308,7 @@ impl<'a> Finder<'a> {
 
 /// The version of a row that has a head.
 fn whole(current: &ReadOnlyTable<Bin, Bin>, at: &[u8], key: &Key) -> Result<Version> {
-    let lacking = || StoreError::Corrupt { what: format!("the file has no body of {key}") };
+    let lacking = || StoreError::corrupt(format!("the file has no body of {key}"));
     let row = current.get(at).map_err(failed)?.ok_or_else(lacking)?;
     Ok(Row::decode(row.value())?.to_version(key))
 }

@@ -36,7 +36,7 @@ pub(super) const RECORDS: TableDefinition<'_, Bin, Bin> = TableDefinition::new("
 pub(super) const CHANGES: TableDefinition<'_, &'static str, u64> = TableDefinition::new("changes");
 
 fn damaged() -> StoreError {
-    StoreError::Corrupt { what: "a row of the file is not what this version writes".into() }
+    StoreError::corrupt("a row of the file is not what this version writes")
 }
 
 fn parameter_of(code: u8) -> Result<Parameter> {

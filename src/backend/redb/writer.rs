@@ -136,7 +136,7 @@ fn serve(db: &Database, max_versions: Option<NonZeroUsize>, batch: Vec<Task>) ->
                 let source = Arc::clone(&error);
                 task.refuse(match outcome {
                     Outcome::Refused(_) => unavailable(source).into(),
-                    _ => StoreError::Indeterminate { source: Some(source.into()) }.into(),
+                    _ => StoreError::indeterminate(Some(source.into())).into(),
                 });
             }
             Err(unavailable(error))
@@ -247,7 +247,7 @@ impl<'t> Resources<'t> {
         let row = current_key(&task.tenant, &task.key);
         let newest = self.current.get(row.as_slice()).map_err(failed)?;
         let newest = newest.map(|row| Row::decode(row.value()).map(|row| row.version)).transpose()?;
-        let Some(newest) = newest else { return Ok(Outcome::Refused(StoreError::NotFound.into())) };
+        let Some(newest) = newest else { return Ok(Outcome::Refused(StoreError::not_found().into())) };
         let mut count = 0;
         let mut oldest = newest.get().saturating_sub(u64::from(task.keep.get()));
         while oldest > 0 && self.older.remove(older_key(&row, oldest).as_slice()).map_err(failed)?.is_some() {

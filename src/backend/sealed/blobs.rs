@@ -69,7 +69,7 @@ impl<B: BlobStore + ?Sized> SealedBlobs<B> {
 
     fn capable(&self) -> Result<()> {
         if self.below.capabilities().verifies_digest {
-            return Err(StoreError::Unsupported { what: "sealing for a store that verifies digests" });
+            return Err(StoreError::unsupported("sealing for a store that verifies digests"));
         }
         Ok(())
     }
@@ -84,7 +84,7 @@ impl<B: BlobStore + ?Sized> SealedBlobs<B> {
         let trailer = stream::collect(trailer.body, TRAILER as u64).await?;
         let (wrapped, rest) = format::read_key(&trailer)?;
         if rest.iter().any(|&byte| byte != 0) {
-            return Err(StoreError::Corrupt { what: "the trailer was changed after it was written".into() });
+            return Err(StoreError::corrupt("the trailer was changed after it was written"));
         }
         let data_key = self.keys.unwrap(tenant, &wrapped, &bound(key, size)).await?;
         let number = range.start / CHUNK as u64;
@@ -115,7 +115,7 @@ impl<B: BlobStore + ?Sized> SealedBlobs<B> {
         };
         match self.below.get(tenant, key, wanted).await {
             Ok(read) => Ok((read.body, read.blob.size)),
-            Err(StoreError::OutOfRange { size }) => Err(StoreError::OutOfRange { size: plain_size(size)? }),
+            Err(StoreError::OutOfRange { size, .. }) => Err(StoreError::out_of_range(plain_size(size)?)),
             Err(error) => Err(error),
         }
     }
@@ -181,7 +181,7 @@ impl Stream for Opened {
                         Ok(None)
                     }
                     Some(Err(error)) => Err(error),
-                    None => Err(StoreError::Corrupt { what: "the sealed bytes end before their end".into() }),
+                    None => Err(StoreError::corrupt("the sealed bytes end before their end")),
                 }
             };
             match step {
@@ -258,7 +258,7 @@ impl<B: BlobStore + ?Sized> BlobStore for SealedBlobs<B> {
     }
 
     fn url<'a>(&'a self, _: &'a Tenant, _: &'a BlobKey, _: UrlKind) -> BoxFuture<'a, Result<Url>> {
-        Box::pin(async { Err(StoreError::Unsupported { what: "addresses of sealed blobs" }) })
+        Box::pin(async { Err(StoreError::unsupported("addresses of sealed blobs")) })
     }
 }
 
@@ -285,7 +285,7 @@ impl Writer {
     async fn take(&mut self, mut chunk: Bytes) -> Result<()> {
         self.size = self.size.saturating_add(chunk.len() as u64);
         if self.size > self.limit {
-            return Err(StoreError::TooLarge { limit: self.limit });
+            return Err(StoreError::too_large(self.limit));
         }
         while !chunk.is_empty() {
             if self.buffer.len() == CHUNK {
@@ -308,10 +308,10 @@ impl Writer {
 
     async fn finish(mut self: Box<Self>, blob: BlobRef, generation: Generation) -> Result<PutOutcome> {
         if self.size > self.limit {
-            return Err(StoreError::TooLarge { limit: self.limit });
+            return Err(StoreError::too_large(self.limit));
         }
         blob.verify_written(BlobRef { digest: blob.digest, size: self.size })?;
-        let sealed = sealed_size(self.size).ok_or(StoreError::TooLarge { limit: self.limit })?;
+        let sealed = sealed_size(self.size).ok_or(StoreError::too_large(self.limit))?;
         let bound = bound(&blob.key(generation), self.size);
         let wrapped = self.keys.wrap(&self.tenant, &self.key, &bound).await?;
         let trailer = format::trailer(&wrapped)?;

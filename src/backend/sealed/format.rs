@@ -22,7 +22,7 @@ pub(super) const TRAILER: usize = 512;
 const MAGIC: &[u8; 4] = b"FDS1";
 
 fn corrupt(what: &str) -> StoreError {
-    StoreError::Corrupt { what: what.to_owned() }
+    StoreError::corrupt(what.to_owned())
 }
 
 /// How many chunks `size` bytes need. Nothing needs one.

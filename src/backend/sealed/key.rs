@@ -256,12 +256,12 @@ impl KeyRing {
         let counted = self.wraps.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         counted.map(drop).map_err(|_| {
             let why = format!("the key `{}` has wrapped {} data keys: rotate it", self.current, Self::MOST_WRAPS);
-            StoreError::Denied { source: Some(why.into()) }
+            StoreError::denied(Some(why.into()))
         })
     }
 
     fn key(&self, id: &KeyId) -> Result<&DataKey> {
-        let missing = || StoreError::Denied { source: Some(format!("there is no key `{id}`").into()) };
+        let missing = || StoreError::denied(Some(format!("there is no key `{id}`").into()));
         self.keys.get(id).ok_or_else(missing)
     }
 
@@ -279,7 +279,7 @@ impl KeyRing {
     }
 
     fn unwrap_now(&self, tenant: &Tenant, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey> {
-        let corrupt = || StoreError::Corrupt { what: "the data key belongs to another object, or was changed".into() };
+        let corrupt = || StoreError::corrupt("the data key belongs to another object, or was changed");
         let (nonce, rest) = wrapped.bytes.split_first_chunk::<12>().ok_or_else(corrupt)?;
         let (sealed, tag) = rest.split_first_chunk::<32>().ok_or_else(corrupt)?;
         let tag = Tag::<Aes256Gcm>::try_from(tag).map_err(|_| corrupt())?;

@@ -91,7 +91,7 @@ impl<S: ResourceStore + ?Sized> SealedResources<S> {
             Some(body) => {
                 let limit = self.capabilities().max_body;
                 if body.len() as u64 > limit {
-                    return Err(StoreError::TooLarge { limit });
+                    return Err(StoreError::too_large(limit));
                 }
                 let key = DataKey::random()?;
                 let wrapped = self.keys.wrap(tenant, &key, &bound(&write.key)).await?;
@@ -147,7 +147,7 @@ fn hide(secret: &[u8; 32], tenant: &Tenant, criterion: &Criterion) -> Result<Cri
             },
         ),
         Criterion::Begins(..) => {
-            return Err(StoreError::Unsupported { what: "a search for the beginning of a hidden value" });
+            return Err(StoreError::unsupported("a search for the beginning of a hidden value"));
         }
         Criterion::AnyOf(any) => {
             Criterion::AnyOf(any.iter().map(|one| hide(secret, tenant, one)).collect::<Result<_>>()?)

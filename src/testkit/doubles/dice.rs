@@ -166,13 +166,13 @@ pub(super) async fn pause(polls: u8) {
 }
 
 pub(super) fn unavailable() -> StoreError {
-    StoreError::Unavailable { retry_after: None, source: Some("a fault that was wanted".into()) }
+    StoreError::unavailable(None, Some("a fault that was wanted".into()))
 }
 
 pub(super) fn throttled() -> StoreError {
-    StoreError::Throttled { retry_after: Some(Duration::from_millis(1)) }
+    StoreError::throttled(Some(Duration::from_millis(1)))
 }
 
 pub(super) fn unknown() -> StoreError {
-    StoreError::Indeterminate { source: Some("a fault that was wanted".into()) }
+    StoreError::indeterminate(Some("a fault that was wanted".into()))
 }

@@ -26,7 +26,7 @@ use url::Url;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let busy = Faulty::on(Arc::new(Memory::new()), 1, Fate::Throttled);
 /// let read = Retrying::new(Arc::new(busy)).read(&"st-mary".parse()?, &"Device/pump".parse()?).await;
-/// assert!(matches!(read, Err(StoreError::NotFound)));
+/// assert!(matches!(read, Err(StoreError::NotFound { .. })));
 /// # Ok(())
 /// # }
 /// ```

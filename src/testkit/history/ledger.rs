@@ -174,7 +174,7 @@ async fn ask(
                 None => None,
                 Some(record) => match number(&record.value) {
                     Some(value) => Some((value, record.revision)),
-                    None => return Err(StoreError::Corrupt { what: "a value that nobody wrote".to_owned() }),
+                    None => return Err(StoreError::corrupt("a value that nobody wrote")),
                 },
             };
             return Ok(vec![(*at, seen)]);

@@ -177,8 +177,8 @@ fn seen(version: &Version) -> Checked<Answer> {
 
 fn refused(error: &StoreError) -> Checked<Answer> {
     match error {
-        StoreError::NotFound => Ok(Answer::NotFound),
-        StoreError::Gone { at } => Ok(Answer::Gone(at.get())),
+        StoreError::NotFound { .. } => Ok(Answer::NotFound),
+        StoreError::Gone { at, .. } => Ok(Answer::Gone(at.get())),
         StoreError::AlreadyExists { .. } => Ok(Answer::AlreadyExists),
         StoreError::Conflict { .. } => Ok(Answer::Conflict),
         other => Err(Broken::new("history", format!("an answer that no call can have: {other:?}"))),

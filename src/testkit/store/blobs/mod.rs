@@ -189,8 +189,8 @@ impl Store<'_> {
 
     /// Fails if a blob shows by any way of reading.
     fn absent(&self, tenant: &Tenant, key: &BlobKey, why: &str) -> Checked<()> {
-        wanted!(self.head(tenant, key)?, Err(StoreError::NotFound), "`head` of {why}");
-        wanted!(self.get(tenant, key, None)?, Err(StoreError::NotFound), "`get` of {why}");
+        wanted!(self.head(tenant, key)?, Err(StoreError::NotFound { .. }), "`head` of {why}");
+        wanted!(self.get(tenant, key, None)?, Err(StoreError::NotFound { .. }), "`get` of {why}");
         let listed = self.all(tenant, 100, |_| Ok(()))?.iter().any(|info| info.key == *key);
         ensure!(!listed, "a list shows {why}");
         Ok(())

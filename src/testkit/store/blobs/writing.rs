@@ -165,7 +165,7 @@ pub(super) fn b11_empty_blob_is_stored(store: &Store<'_>) -> Checked {
         let key = BlobRef::of(b"").key(g);
         store.present(&t, &key, b"")?;
         let range = store.get(&t, &key, Some(0..1))?;
-        wanted!(range, Err(StoreError::OutOfRange { size: 0 }), "a range of an empty blob");
+        wanted!(range, Err(StoreError::OutOfRange { size: 0, .. }), "a range of an empty blob");
     }
     Ok(Outcome::Held)
 }
@@ -192,7 +192,7 @@ pub(super) fn b11_largest_blob_is_accepted_and_a_larger_one_refused(store: &Stor
             store.present(&t, &blob.key(g), &bytes)?;
             store.delete(&t, &blob.key(g))?;
         } else {
-            let refused = matches!(outcome, Err(StoreError::TooLarge { limit }) if limit == max);
+            let refused = matches!(outcome, Err(StoreError::TooLarge { limit, .. }) if limit == max);
             ensure!(refused, "a blob of {size} bytes gives {outcome:?}, wanted `TooLarge` of {max}");
             store.absent(&t, &blob.key(g), "what was too large")?;
         }
@@ -208,7 +208,7 @@ pub(super) fn b12_dropped_commit_is_atomic(store: &Store<'_>) -> Checked {
         let key = blob.key(g);
         match store.head(&t, &key)? {
             Ok(_) => store.present(&t, &key, TEXT)?,
-            Err(StoreError::NotFound) => {}
+            Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(Broken::what(format!("`head` after a dropped commit failed: {error:?}"))),
         }
         // The caller tries once more, and finds its first try or makes the blob.
@@ -238,7 +238,7 @@ pub(super) fn b12_dropped_write_can_be_aborted(store: &Store<'_>) -> Checked {
         store.wait(polled(store.store.delete(&t, &blob.key(g)), polls))?;
         match store.get(&t, &blob.key(g), None)? {
             Ok((_, _, read)) => ensure!(read == TEXT, "of {} bytes {} are read, or others", TEXT.len(), read.len()),
-            Err(StoreError::NotFound) => {}
+            Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(Broken::what(format!("`get` after a dropped deletion failed: {error:?}"))),
         }
     }

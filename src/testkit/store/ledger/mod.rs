@@ -128,7 +128,7 @@ impl Store<'_> {
     /// One change.
     fn change(&self, tenant: &Tenant, change: Change) -> Checked<Result<Revision>> {
         match self.apply(tenant, vec![change])? {
-            Ok(mut made) if made.len() == 1 => Ok(made.pop().ok_or(StoreError::NotFound)),
+            Ok(mut made) if made.len() == 1 => Ok(made.pop().ok_or(StoreError::not_found())),
             Ok(made) => Err(Broken::what(format!("one change made {} revisions", made.len()))),
             Err(refused) => {
                 ensure!(

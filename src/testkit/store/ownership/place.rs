@@ -189,7 +189,7 @@ impl<'a> Place<'a> {
         let blobs = self.blobs();
         match self.trial.wait(blobs.head(key))? {
             Ok(_) => Ok(true),
-            Err(crate::store::StoreError::NotFound) => Ok(false),
+            Err(crate::store::StoreError::NotFound { .. }) => Ok(false),
             Err(error) => Err(Broken::what(format!("a file cannot be looked up: {error}"))),
         }
     }

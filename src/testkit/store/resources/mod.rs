@@ -186,7 +186,7 @@ impl Store<'_> {
     /// One write.
     fn write(&self, tenant: &Tenant, write: Write) -> Checked<Result<Version>> {
         match self.commit(tenant, vec![write])? {
-            Ok(mut made) if made.len() == 1 => Ok(made.pop().ok_or(StoreError::NotFound)),
+            Ok(mut made) if made.len() == 1 => Ok(made.pop().ok_or(StoreError::not_found())),
             Ok(made) => Err(Broken::what(format!("one write made {} versions", made.len()))),
             Err(refused) => {
                 ensure!(

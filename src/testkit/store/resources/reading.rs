@@ -120,7 +120,11 @@ pub(super) fn r5_history_is_newest_first_and_keeps_deletions(store: &Store<'_>) 
     let count = kept.first().map_or(0, |version| version.version.get()).saturating_sub(oldest) + 1;
     ensure!(kept.len() as u64 == count, "the history has {} versions from {oldest} on, wanted {count}", kept.len());
     if let Some(forgotten) = VersionId::new(oldest - 1) {
-        wanted!(store.vread(&t, &key, forgotten)?, Err(StoreError::NotFound), "a vread of what the history forgot");
+        wanted!(
+            store.vread(&t, &key, forgotten)?,
+            Err(StoreError::NotFound { .. }),
+            "a vread of what the history forgot"
+        );
     }
     // A deletion at the end is the newest version, and the history of what is deleted is kept.
     let last = store.made(&t, Write::delete(key.clone(), Precondition::None))?;
@@ -137,11 +141,11 @@ pub(super) fn r5_unknown_resource_has_no_history(store: &Store<'_>) -> Checked {
     // First in a tenant that has nothing, then in one that has something.
     for _ in 0..2 {
         let never = device("never")?;
-        wanted!(store.history(&t, &never, 3, None)?, Err(StoreError::NotFound), "the history of what never was");
-        wanted!(store.vread(&t, &never, v(1))?, Err(StoreError::NotFound), "a vread of what never was");
+        wanted!(store.history(&t, &never, 3, None)?, Err(StoreError::NotFound { .. }), "the history of what never was");
+        wanted!(store.vread(&t, &never, v(1))?, Err(StoreError::NotFound { .. }), "a vread of what never was");
         store.made(&t, Write::put(key.clone(), "1", nothing()))?;
     }
-    wanted!(store.vread(&t, &key, v(3))?, Err(StoreError::NotFound), "a vread of a version that was not made");
+    wanted!(store.vread(&t, &key, v(3))?, Err(StoreError::NotFound { .. }), "a vread of a version that was not made");
     Ok(Outcome::Held)
 }
 
@@ -162,7 +166,7 @@ pub(super) fn r15_pruned_history_keeps_the_newest_versions(store: &Store<'_>) ->
         return Ok(Outcome::Skipped("the pruning of a history"));
     }
     let (t, other, key) = (fresh(), fresh(), device("a")?);
-    wanted!(store.prune(&t, &key, 1)?, Err(StoreError::NotFound), "the pruning of what never was");
+    wanted!(store.prune(&t, &key, 1)?, Err(StoreError::NotFound { .. }), "the pruning of what never was");
     for tenant in [&t, &other] {
         for body in ["1", "2", "3", "4", "5"] {
             store.made(tenant, Write::put(key.clone(), body, nothing()))?;
@@ -180,8 +184,11 @@ pub(super) fn r15_pruned_history_keeps_the_newest_versions(store: &Store<'_>) ->
     for version in &before {
         let read = store.vread(&t, &key, version.version)?;
         let is_kept = after.contains(version);
-        let right =
-            if is_kept { read.as_ref().ok() == Some(version) } else { matches!(read, Err(StoreError::NotFound)) };
+        let right = if is_kept {
+            read.as_ref().ok() == Some(version)
+        } else {
+            matches!(read, Err(StoreError::NotFound { .. }))
+        };
         ensure!(right, "a vread of version {} gives {read:?} after pruning", version.version);
     }
     ensure!(store.versions(&other, &key)? == elsewhere, "the history of another tenant was pruned");
@@ -190,7 +197,7 @@ pub(super) fn r15_pruned_history_keeps_the_newest_versions(store: &Store<'_>) ->
     let deleted = store.made(&t, Write::delete(key.clone(), Precondition::None))?;
     wanted!(store.prune(&t, &key, 1)?, Ok(_), "the pruning of what is deleted");
     ensure!(store.versions(&t, &key)? == [deleted.clone()], "a deletion that was the newest version was forgotten");
-    wanted!(store.read(&t, &key)?, Err(StoreError::Gone { at }) if at == deleted.version, "a read of what is deleted");
+    wanted!(store.read(&t, &key)?, Err(StoreError::Gone { at, .. }) if at == deleted.version, "a read of what is deleted");
     let again = store.made(&t, Write::create(key, "6", nothing()))?;
     ensure!(again.version == deleted.version.next(), "a creation after pruning made version {}", again.version);
     Ok(Outcome::Held)

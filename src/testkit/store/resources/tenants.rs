@@ -23,12 +23,12 @@ pub(super) fn r9_reads_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
     ];
     // First as a tenant that has nothing, then as one that has something.
     for own in [&[][..], &["other"]] {
-        wanted!(store.read(&ours, &key)?, Err(StoreError::NotFound), "a read of what another tenant has");
+        wanted!(store.read(&ours, &key)?, Err(StoreError::NotFound { .. }), "a read of what another tenant has");
         if store.capabilities().history {
             let vread = store.vread(&ours, &key, v(1))?;
-            wanted!(vread, Err(StoreError::NotFound), "a vread of what another tenant has");
+            wanted!(vread, Err(StoreError::NotFound { .. }), "a vread of what another tenant has");
             let history = store.history(&ours, &key, 9, None)?;
-            wanted!(history, Err(StoreError::NotFound), "the history of what another tenant has");
+            wanted!(history, Err(StoreError::NotFound { .. }), "the history of what another tenant has");
         }
         for search in &searches {
             let wanted = if search.all_of.is_empty() { own } else { &[] };
@@ -38,7 +38,7 @@ pub(super) fn r9_reads_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
     }
     // A deletion of theirs does not show either.
     store.made(&theirs, Write::delete(key.clone(), Precondition::Exists))?;
-    wanted!(store.read(&ours, &key)?, Err(StoreError::NotFound), "a read of what another tenant has deleted");
+    wanted!(store.read(&ours, &key)?, Err(StoreError::NotFound { .. }), "a read of what another tenant has deleted");
     Ok(Outcome::Held)
 }
 
@@ -48,11 +48,11 @@ pub(super) fn r9_writes_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
     let ours = fresh();
     for _ in 0..2 {
         let deleted = store.write(&ours, Write::delete(key.clone(), Precondition::None))?;
-        wanted!(deleted, Err(StoreError::NotFound), "a deletion of what another tenant has");
+        wanted!(deleted, Err(StoreError::NotFound { .. }), "a deletion of what another tenant has");
         let updated = store.write(&ours, Write::update(key.clone(), v(2), "ours", nothing()))?;
-        wanted!(updated, Err(StoreError::Conflict { current: None }), "an update of what another tenant has");
+        wanted!(updated, Err(StoreError::Conflict { current: None, .. }), "an update of what another tenant has");
         let exists = Write { when: Precondition::Exists, ..Write::put(key.clone(), "ours", nothing()) };
-        wanted!(store.write(&ours, exists)?, Err(StoreError::NotFound), "a write to what another tenant has");
+        wanted!(store.write(&ours, exists)?, Err(StoreError::NotFound { .. }), "a write to what another tenant has");
         store.made(&ours, Write::put(device("other")?, "ours", nothing()))?;
     }
     let made = store.made(&ours, Write::create(key.clone(), "ours", source("Device/s")))?;

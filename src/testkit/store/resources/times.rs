@@ -50,7 +50,7 @@ pub(super) fn r14_dropped_commit_is_atomic(store: &Store<'_>) -> Checked {
             for key in &keys {
                 match store.read(&t, key)? {
                     Ok(version) => seen.push(version.body),
-                    Err(StoreError::NotFound) => seen.push(None),
+                    Err(StoreError::NotFound { .. }) => seen.push(None),
                     Err(error) => return Err(Broken::what(format!("a read after a dropped commit failed: {error:?}"))),
                 }
             }

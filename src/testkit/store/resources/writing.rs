@@ -33,8 +33,8 @@ pub(super) fn r1_refused_commit_writes_nothing(store: &Store<'_>) -> Checked {
             wanted!(refused.error, StoreError::Conflict { .. }, "the error of the commit");
         }
     }
-    wanted!(store.read(&t, a)?, Err(StoreError::NotFound), "a read of what a refused commit would have made");
-    wanted!(store.read(&t, c)?, Err(StoreError::NotFound), "a read of what a refused commit would have made");
+    wanted!(store.read(&t, a)?, Err(StoreError::NotFound { .. }), "a read of what a refused commit would have made");
+    wanted!(store.read(&t, c)?, Err(StoreError::NotFound { .. }), "a read of what a refused commit would have made");
     wanted!(store.found(&t, b)?, Version { version, .. } if version == v(1), "the version after a refused commit");
     store.finds(&t, &Search::new(ResourceType::DeviceComponent).and(Criterion::source("Device/d")), &["b"])?;
     store.finds(&t, &Search::new(ResourceType::DeviceComponent), &["b"])
@@ -125,7 +125,7 @@ pub(super) fn r1_commit_with_a_duplicate_key_is_refused(store: &Store<'_>) -> Ch
         Ok(_) => return Err(Broken::what("a commit that names a key twice was taken")),
         Err(refused) => wanted!(refused.error, StoreError::Invalid { .. }, "a commit that names a key twice"),
     }
-    wanted!(store.read(&t, &key)?, Err(StoreError::NotFound), "a read after the refusal");
+    wanted!(store.read(&t, &key)?, Err(StoreError::NotFound { .. }), "a read after the refusal");
     Ok(Outcome::Held)
 }
 
@@ -140,7 +140,7 @@ pub(super) fn r1_commit_of_too_many_writes_is_refused(store: &Store<'_>) -> Chec
         Ok(_) => return Err(Broken::what(format!("a commit of {} writes was taken, and {max} are allowed", max + 1))),
         Err(refused) => wanted!(refused.error, StoreError::Unsupported { .. }, "a commit of too many writes"),
     }
-    wanted!(store.read(&t, &component("0")?)?, Err(StoreError::NotFound), "a read after the refusal");
+    wanted!(store.read(&t, &component("0")?)?, Err(StoreError::NotFound { .. }), "a read after the refusal");
     store.finds(&t, &Search::new(ResourceType::DeviceComponent), &[])
 }
 
@@ -157,7 +157,7 @@ pub(super) fn r1_commit_beyond_its_scope_is_refused(store: &Store<'_>) -> Checke
         Ok(_) => return Err(Broken::what(format!("a commit beyond the scope {scope:?} was taken"))),
         Err(refused) => wanted!(refused.error, StoreError::Unsupported { .. }, "a commit beyond the scope {scope:?}"),
     }
-    wanted!(store.read(&t, &component("a")?)?, Err(StoreError::NotFound), "a read after the refusal");
+    wanted!(store.read(&t, &component("a")?)?, Err(StoreError::NotFound { .. }), "a read after the refusal");
     store.finds(&t, &Search::new(ResourceType::DeviceComponent), &[])
 }
 
@@ -195,14 +195,14 @@ fn table(store: &Store<'_>, body: Option<&bytes::Bytes>, rows: &[(Precondition, 
             };
             ensure!(found == *wanted, "{when:?} over what {state} gives {found}, wanted {wanted}");
             let untouched = match (*state, &read) {
-                ("never was", Err(StoreError::NotFound)) => true,
+                ("never was", Err(StoreError::NotFound { .. })) => true,
                 ("lives", Ok(version)) => version.version == v(2) && version.body.as_deref() == Some(b"2"),
-                ("is deleted", Err(StoreError::Gone { at })) => *at == v(2),
+                ("is deleted", Err(StoreError::Gone { at, .. })) => *at == v(2),
                 _ => false,
             };
             let made = match (&outcome, &read) {
                 (Ok(number), Ok(version)) => version.version.get() == *number && version.body.as_ref() == body,
-                (Ok(number), Err(StoreError::Gone { at })) => at.get() == *number && body.is_none(),
+                (Ok(number), Err(StoreError::Gone { at, .. })) => at.get() == *number && body.is_none(),
                 _ => false,
             };
             let right = if outcome.is_ok() { made } else { untouched };
@@ -216,15 +216,15 @@ fn table(store: &Store<'_>, body: Option<&bytes::Bytes>, rows: &[(Precondition, 
 fn name(error: &StoreError) -> Checked<String> {
     use StoreError::{AlreadyExists, Conflict, Gone, Invalid, NotFound};
     Ok(match error {
-        AlreadyExists { current } | Conflict { current } => {
+        AlreadyExists { current, .. } | Conflict { current, .. } => {
             ensure!(current.is_none_or(|current| current == v(2)), "the error {error:?} names another version than 2");
             if matches!(error, AlreadyExists { .. }) { "AlreadyExists" } else { "Conflict" }.to_owned()
         }
-        Gone { at } => {
+        Gone { at, .. } => {
             ensure!(*at == v(2), "the error {error:?} names another version than 2");
             "Gone".to_owned()
         }
-        NotFound => "NotFound".to_owned(),
+        NotFound { .. } => "NotFound".to_owned(),
         Invalid { .. } => "Invalid".to_owned(),
         other => format!("{other:?}"),
     })
@@ -386,14 +386,14 @@ pub(super) fn r6_delete_needs_an_existing_resource(store: &Store<'_>) -> Checked
     let (t, key) = (fresh(), device("mortal")?);
     for when in [Precondition::None, Precondition::Exists] {
         let deleted = store.write(&t, Write::delete(key.clone(), when))?;
-        wanted!(deleted, Err(StoreError::NotFound), "a deletion of what never was");
+        wanted!(deleted, Err(StoreError::NotFound { .. }), "a deletion of what never was");
     }
-    wanted!(store.read(&t, &key)?, Err(StoreError::NotFound), "a read of what never was");
+    wanted!(store.read(&t, &key)?, Err(StoreError::NotFound { .. }), "a read of what never was");
     store.made(&t, Write::create(key.clone(), "1", nothing()))?;
     let deleted = store.made(&t, Write::delete(key.clone(), Precondition::None))?;
     ensure!(deleted.version == v(2) && deleted.is_deleted(), "the deletion made {deleted:?}");
     let again = store.write(&t, Write::delete(key.clone(), Precondition::None))?;
-    wanted!(again, Err(StoreError::Gone { at }) if at == v(2), "a second deletion");
+    wanted!(again, Err(StoreError::Gone { at, .. }) if at == v(2), "a second deletion");
     let created = store.made(&t, Write::create(key, "3", nothing()))?;
     ensure!(created.version == v(3), "refused deletions made versions: {} comes next", created.version);
     Ok(Outcome::Held)
@@ -407,7 +407,7 @@ pub(super) fn r6_deleted_resource_is_gone(store: &Store<'_>) -> Checked {
     let by_id = search.clone().and(Criterion::Id("gone".into()));
     store.finds(&t, &search, &["gone"])?;
     store.made(&t, Write::delete(key.clone(), Precondition::Exists))?;
-    wanted!(store.read(&t, &key)?, Err(StoreError::Gone { at }) if at == v(2), "a read of what is deleted");
+    wanted!(store.read(&t, &key)?, Err(StoreError::Gone { at, .. }) if at == v(2), "a read of what is deleted");
     for search in [search, by_source, by_id] {
         store.finds(&t, &search, &[])?;
     }
@@ -459,7 +459,7 @@ pub(super) fn r12_larger_body_is_refused(store: &Store<'_>) -> Checked {
         for (outcome, read) in states {
             wanted!(
                 outcome,
-                Err(StoreError::TooLarge { limit }) if limit == max,
+                Err(StoreError::TooLarge { limit, .. }) if limit == max,
                 "{when:?} with {} bytes where {max} are allowed",
                 body.len()
             );
