@@ -160,6 +160,10 @@ fn common_elements_are_checked_in_every_type() {
         (r#""meta":{"lastUpdated":"yesterday"}"#, "instant", "meta.lastUpdated"),
         (r#""meta":{"profile":["http://hl7.org/fhir/StructureDefinition/Device"]}"#, "profile-type", "meta.profile[0]"),
         (r#""implicitRules":"a b""#, "uri", "implicitRules"),
+        (r#""_id":["a"]"#, "max-cardinality", "_id"),
+        (r#""_language":"a""#, "wrong-type", "_language"),
+        (r#""_birthDate":"a""#, "wrong-type", "_birthDate"),
+        (r#""name":[{"_given":[null,{"value":"a"}]}]"#, "unknown-member", "name[0]._given[1].value"),
         (r#""language":"de_DE""#, "language", "language"),
         (r#""text":{"status":"generated"}"#, "min-cardinality", "text.div"),
         (
@@ -190,6 +194,55 @@ fn common_elements_are_checked_in_every_type() {
     }
     let report = judged(r#"{"resourceType":"Binary","contentType":"text/plain","text":{"status":"empty"}}"#);
     assert!(has(&report, "unknown-member", Severity::Error, "Binary.text"), "{report}");
+}
+
+#[test]
+fn language_of_a_component_has_a_code_of_bcp_47() {
+    let component = |coding: &str| {
+        let json = format!(
+            r#"{{"resourceType":"DeviceComponent","identifier":{{"value":"1"}},"type":{{"text":"t"}},"languageCode":{{{coding}}}}}"#
+        );
+        has(&judged(&json), "language", Severity::Warning, "DeviceComponent.languageCode")
+    };
+    assert!(component(r#""coding":[{"code":"en-US"}]"#));
+    assert!(component(r#""coding":[{"system":"http://x.example","code":"en-US"}],"text":"English""#));
+    let registered = r#"{"system":"urn:ietf:bcp:47","code":"en-US"}"#;
+    assert!(!component(&format!(r#""coding":[{{"system":"http://x.example","code":"e"}},{registered}]"#)));
+    assert!(!component(r#""text":"English""#));
+    assert!(!component(r#""coding":[{"display":"English"}]"#));
+}
+
+#[test]
+fn documents_and_messages_begin_with_their_header() {
+    let bundle = |kind: &str, resource_type: &str| {
+        let id =
+            r#""identifier":{"system":"urn:ietf:rfc:3986","value":"urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7"}"#;
+        judged(&format!(
+            r#"{{"resourceType":"Bundle","type":"{kind}",{id},"entry":[{{"fullUrl":"http://a.example/{resource_type}/1",
+            "resource":{{"resourceType":"{resource_type}","id":"1"}}}}]}}"#
+        ))
+    };
+    for (kind, resource_type, fits) in [
+        ("document", "Composition", true),
+        ("document", "Device", false),
+        ("message", "MessageHeader", true),
+        ("message", "Composition", false),
+        ("collection", "Device", true),
+    ] {
+        let report = bundle(kind, resource_type);
+        assert_eq!(
+            !has(&report, "first-entry", Severity::Error, "Bundle.entry[0]"),
+            fits,
+            "{kind} {resource_type}: {report}"
+        );
+    }
+}
+
+#[test]
+fn absolute_reference_that_is_no_uri_is_a_warning() {
+    let json = |text: &str| format!(r#"{{"resourceType":"Device","patient":{{"reference":"{text}"}}}}"#);
+    assert!(has(&judged(&json("http://a.example/b c")), "reference-form", Severity::Warning, "Device.patient"));
+    assert!(!judged(&json("http://a.example/b?c")).iter().any(|issue| issue.rule == "reference-form"));
 }
 
 #[test]

@@ -898,6 +898,7 @@ fn code_outside_extensible_value_set_is_a_warning() {
 fn coded_everywhere() -> [String; 5] {
     let concept = r#"{"coding":[{"system":"http://x.example","code":"c"},{"code":"d"},{"display":"e"}]}"#;
     let coding = r#"[{"system":"http://x.example","code":"c"}]"#;
+    let spoken = concept.replace("}]}", r#"},{"system":"urn:ietf:bcp:47","code":"tlh"}]}"#);
     let language = r#""language":"tlh""#;
     let attachment = format!(r#"{{"contentType":"x/y",{language},"url":"http://x.example"}}"#);
     [
@@ -907,7 +908,7 @@ fn coded_everywhere() -> [String; 5] {
             "extension":[{{"url":"http://x.example","valueAttachment":{attachment}}}]"#
         )),
         component(&format!(
-            r#"{language},"operationalStatus":[{concept}],"parameterGroup":{concept},"languageCode":{concept},
+            r#"{language},"operationalStatus":[{concept}],"parameterGroup":{concept},"languageCode":{spoken},
             "productionSpecification":[{{"specType":{concept}}}]"#
         ))
         .replace(r#""type":{"text":"t"}"#, &format!(r#""type":{concept}"#)),

@@ -1,6 +1,6 @@
 //! Names and codes for things: identifiers, codings, concepts, and the time for which they hold.
 
-use super::judged::{UCUM, judge_language, judge_unit};
+use super::judged::{BCP_47, UCUM, judge_language, judge_unit};
 use super::{Primitive, Reference, target};
 use crate::code::{IdentifierUse, has_code};
 use crate::element::{Facts, Value};
@@ -49,7 +49,7 @@ fn judge_coding(coding: &Coding, at: &Path<'_>, report: &mut Report) {
     let here = at.child("code");
     match system {
         UCUM => judge_unit(code, &here, "Coding.code", report),
-        "urn:ietf:bcp:47" => judge_language(code, &here, "Coding.code", report),
+        BCP_47 => judge_language(code, &here, "Coding.code", report),
         _ if has_code(system, code) == Some(false) => {
             let message = format!("the code system `{system}` has no code `{code}`");
             let issue = Issue::new("unknown-code", Severity::Error, Kind::CodeInvalid, here, message);

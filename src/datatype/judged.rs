@@ -6,6 +6,9 @@ use crate::primitive::{TagFault, judge_tag};
 /// The code system of UCUM.
 pub(super) const UCUM: &str = "http://unitsofmeasure.org";
 
+/// The system of language tags.
+pub(crate) const BCP_47: &str = "urn:ietf:bcp:47";
+
 /// Reports a unit that UCUM does not have. Its tables come with the feature `ucum`.
 #[cfg(feature = "ucum")]
 pub(super) fn judge_unit(code: &str, at: &Path<'_>, row: &'static str, report: &mut Report) {

@@ -76,7 +76,7 @@
 //! | `id-unique` | the ids of the elements of a resource are unique, those in contained resources too | validate | not in elements that are kept as text |
 //! | `element-id` | the id of an element has no space | validate | not in elements that are kept as text |
 //! | `contained-id` | the ids of contained resources are unique | validate | |
-//! | `reference-form` | a reference to a contained resource begins with `#`; a relative one is `Type/id` with an id that is one | validate | the first an error, the second a warning |
+//! | `reference-form` | a reference to a contained resource begins with `#`; a relative one is `Type/id` with an id that is one; an absolute one is a URI | validate | the first an error, the others warnings |
 //! | `extensible-binding`, `preferred-binding` | a code is of the value set, where one fits | validate | a warning; for operational-status, parameter-group, specification-type, identifier-type, timing-abbreviation and signature-type. |
 //! | `unchecked-code` | a code is of the value set, where that is not at hand | validate, with [`Validator::unchecked_codes`](crate::validate::Validator::unchecked_codes) | for information, and on request alone, as nearly every document has such a code and a valid one should have nothing said of it. The sets are licensed or large (device-kind, devicemetric-type, security-labels), open by their own words (languages, as any tag of BCP 47 may stand there, and media types), or mere examples; [`Validator::value_set`](crate::validate::Validator::value_set) brings one in |
 //! | `udi-carrier`, `udi-carriers`, `udi-di`, `udi-issuer`, `udi-lot`, `udi-serial`, `udi-date` | the carriers of a device can be read, and agree with each other and with the record | validate, with [`Validator::udi`](crate::validate::Validator::udi) | warnings, as published records break them |
@@ -86,7 +86,7 @@
 //! | `blank`, `control-character` | a string has some text, and no control characters but tab and line ends | read | warnings |
 //! | `urn` | what begins with `urn:uuid:` or `urn:oid:` is a UUID in lower case or an OID | read, validate | a warning; `valueUuid` and `valueOid` by their types |
 //! | `uri-bracket` | brackets stand in the host of a uri alone | read | a warning (below) |
-//! | `language` | a language is a tag of BCP 47 | validate | an error where it has not the form, a warning where a subtag is not in the registry |
+//! | `language` | a language is a tag of BCP 47 | validate | an error where it has not the form, a warning where a subtag is not in the registry; `DeviceComponent.languageCode` with codes of other systems alone is a warning: its maximum value set has none, but HL7's examples break it |
 //! | `relative-system` | the system of an identifier or a coding is absolute | validate | a warning |
 //! | `identifier-uri` | the value of an identifier of `urn:ietf:rfc:3986` is an absolute URI | validate | a warning |
 //! | `unknown-code` | a code is one of its own code system, where HL7 publishes that whole | validate | under any binding; the tables of v2 make no difference of case |
@@ -94,6 +94,7 @@
 //! | `attachment-hash`, `attachment-size` | hash and size of an attachment are those of its data | validate | a hash that is no SHA-1 by its length is a warning |
 //! | `extension-definition` | an extension of HL7's own in STU3 has the type, place, count and code of its definition, and is a modifier or not | validate | unknown ones under HL7's base are let be: later versions define more; in elements that are kept as text a place is told wrong only where it is certain |
 //! | `conditional-reference` | a conditional reference is in an entry of a transaction | validate | a warning; the REST API refuses it in a resource that it would store as it is |
+//! | `first-entry` | the first resource of a document is a Composition, that of a message a MessageHeader | validate | documents and messages say so in their text; one without entries passes |
 //! | `search-id` | what a search found has an id | validate | a warning |
 //!
 //! # Judgement calls
@@ -117,13 +118,32 @@
 //! | kind | ours | HAPI | why |
 //! | --- | --- | --- | --- |
 //! | empty arrays of primitives | error | accepts | "an array can not be empty" (json, 2.6.2) |
+//! | arrays of a repeating primitive | error, where the two have different lengths | accepts | the values and their extensions correspond by place (json, 2.6.2.3) |
 //! | a `uri` with characters that RFC 3986 has not | error | accepts | the type is defined by that RFC |
+//! | the form of a primitive | error: ` ` is no `code`, no `dateTime` and no `instant`, `en-US` no `base64Binary` | accepts some | the definitions of the types |
 //! | an extension addressed by a URN | error | accepts | "the url is a URL, not a URN" (extensibility) |
 //! | a reference to a type that the element does not allow | error | accepts | the definition lists the targets |
 //! | an id of an element with a space | error | accepts | datatypes, Element.id |
+//! | an element with nothing but an id | error | accepts | `ele-1`: an element has a value or children, and an id is neither (its expression: `children().count() > id.count()`) |
+//! | extensions of the id of an element (`_id`) | error | accepts | in STU3 the id of an element is a plain string |
+//! | a language with an underscore (`de_DE`) | error | accepts in some places | BCP 47 parts subtags by `-` |
+//! | URNs of wrong form (`urn:oid:2.16.x`, `urn:uuid:a`, an upper-case UUID) in a `uri` | warning | error | `uri` itself allows them |
 //! | `urn:oid:1.2.3` | accepts | error | the published expression has no least length |
+//! | a relative system of an identifier | warning | error | the definition asks for an absolute one in its text alone |
+//! | an identifier of `urn:ietf:rfc:3986` that is no URI | warning | error | the rule is in the text alone |
+//! | a reference of no known form (`a b`, `2017-13`) | warning | error | `Reference.reference` is a string, and no rule refuses it |
+//! | a coding with a system and no code | accepts | error, for some systems | the elements of a Coding are optional |
+//! | a `languageCode` without a code of `urn:ietf:bcp:47` | warning | error | HL7's examples have another system there |
 //! | registered languages that HAPI does not list | accepts | error | the maximum value set is BCP 47 |
-//! | a required element that has only an extension | accepts | error | "an extension may stand for a value" (extensibility) |
+//! | a required element that has only an extension, `_id` of a resource, a language in words alone | accepts | error | "an extension may stand for a value" (extensibility), and words for a code that is missing |
+//! | an entry of a batch or transaction without `fullUrl` | accepts | error, where it creates | bundle: what is to be created has no address yet |
+//! | an entry without a resource or `fullUrl`, as of a deletion | accepts | error | it has no resource whose address it could be |
+//! | a resource without an id at the address of one | warning | error | no rule asks for the id |
+//! | an entry of a document that nothing refers to | accepts | error | documents: what is in it besides is left to the author |
+//! | a document without `meta.lastUpdated`, or without entries | accepts | error | no rule asks for them |
+//! | a relation of links that comes twice | accepts | error | RFC 8288 allows it |
+//! | what a search found has no id | warning | error | no rule asks for the id |
+//! | a type that is not modelled | says that it is not checked | error | the crate knows the definitions of its own types |
 //! | a period of `2017` to `2017-05-02` | accepts | error | it may be right |
 //! | images by data URL | accepts | error | the schema of XHTML has any address |
 //! | arrays of primitives with null | accepts | crashes | json, 2.6.2.3 |

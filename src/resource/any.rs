@@ -5,7 +5,7 @@ use crate::code::is_resource_type;
 use crate::datatype::{Extension, Meta, Narrative, Primitive};
 use crate::element::{Definition, Facts, Node, Outcome, Raw, Read, ReadMode, Reader, Slot, TypeDef, Value, Writer};
 use crate::issue::{Kind, Path, Report, Severity};
-use crate::primitive::{Code, Id, Uri};
+use crate::primitive::{Code, Id, Text, Uri};
 use std::any::Any;
 use std::borrow::Cow;
 
@@ -113,6 +113,9 @@ fn read_text(resource_type: &str, inner: usize, r: &mut Reader<'_>, at: &Path<'_
             "meta" if depth == 0 => judge::<Option<Meta>>(r, at),
             "implicitRules" if depth == 0 => judge::<Option<Primitive<Uri>>>(r, at),
             "language" if depth == 0 => judge::<Option<Primitive<Code>>>(r, at),
+            "_id" | "_implicitRules" | "_language" if depth == 0 => judge_under::<Option<Primitive<Text>>>(r, at, key),
+            _ if key.starts_with('_') && first == Some(b'[') => judge_under::<Vec<Primitive<Text>>>(r, at, key),
+            _ if key.starts_with('_') => judge_under::<Option<Primitive<Text>>>(r, at, key),
             "text" | "contained" if depth == 0 && !is_domain(resource_type) => {
                 let message = format!("`{key}` is not a member of {resource_type} in FHIR STU3");
                 r.find(r.offset(), "unknown-member", Kind::Structure, at, message);
@@ -143,6 +146,12 @@ fn read_text(resource_type: &str, inner: usize, r: &mut Reader<'_>, at: &Path<'_
 /// Reads a value for its faults.
 fn judge<S: Slot + Default>(r: &mut Reader<'_>, at: &Path<'_>) -> Read<bool> {
     r.scratch(|r| S::default().read(r, at))?;
+    Ok(true)
+}
+
+/// Reads the ids and the extensions of primitive values for their faults.
+fn judge_under<S: Slot + Default>(r: &mut Reader<'_>, at: &Path<'_>, key: &str) -> Read<bool> {
+    r.scratch(|r| S::default().read_under(r, at, "", key))?;
     Ok(true)
 }
 

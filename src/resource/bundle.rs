@@ -102,6 +102,7 @@ fn full_url(entry: &Entry) -> Option<&str> {
 /// Judges the entries of a bundle against each other and against what the bundle is for.
 fn judge_entries(bundle: &Bundle, at: &Path<'_>, report: &mut Report) {
     distinct_versions(bundle, at, report);
+    judge_first(bundle, at, report);
     let unaddressed =
         [BundleType::Batch, BundleType::Transaction, BundleType::BatchResponse, BundleType::TransactionResponse];
     let addressed = !is(bundle, &unaddressed);
@@ -125,6 +126,21 @@ fn judge_entries(bundle: &Bundle, at: &Path<'_>, report: &mut Report) {
             let issue = Issue::new("search-id", Severity::Warning, Kind::Required, here, message);
             report.push(issue.with_row("Bundle.entry.resource"));
         }
+    }
+}
+
+/// A document begins with its Composition, a message with its MessageHeader.
+fn judge_first(bundle: &Bundle, at: &Path<'_>, report: &mut Report) {
+    let (kind, wanted) = match bundle.r#type.value {
+        Some(BundleType::Document) => ("document", "Composition"),
+        Some(BundleType::Message) => ("message", "MessageHeader"),
+        _ => return,
+    };
+    let found = bundle.entry.first().and_then(|entry| entry.resource.as_ref()).map(Resource::resource_type);
+    if let Some(found) = found.filter(|found| *found != wanted) {
+        let message = format!("the first resource of the {kind} is a {found}, wanted a {wanted}");
+        let issue = Issue::new("first-entry", Severity::Error, Kind::Invariant, at.item("entry", 0), message);
+        report.push(issue.with_row("Bundle.entry"));
     }
 }
 

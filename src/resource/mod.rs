@@ -18,6 +18,7 @@ macro_rules! resource {
         $(#[$meta:meta])*
         pub struct $Name:ident is $type:literal { $($rows:tt)* }
         $( rules { $($rules:tt)* } )?
+        $( also $also:expr; )?
     ) => {
         element! {
             $(#[$meta])*
@@ -49,6 +50,7 @@ macro_rules! resource {
                 versioned: $crate::resource::is_versioned(resource.meta.as_ref()),
                 language: resource.language.as_ref().and_then(|language| language.value.as_ref()).map(|code| code.as_str()),
             };
+            $( also $also; )?
         }
 
         document!($Name, $type);

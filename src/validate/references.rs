@@ -4,7 +4,7 @@ use super::container::{Container, Referred};
 use super::walk::Walk;
 use crate::datatype::{Literal, REF_1};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
-use crate::primitive::{is_absolute, urn_fault};
+use crate::primitive::{Uri, is_absolute, urn_fault};
 
 /// Judges the text of a reference.
 pub(super) fn judge(
@@ -49,12 +49,15 @@ pub(super) fn judge(
             let message = format!("`{text}` is no reference, wanted `#{text}` for the contained resource");
             find("reference-form", Severity::Error, Kind::Value, "Reference.reference", message);
         }
-        Literal::Other(text) if !is_absolute(text) => {
-            let message = format!(
-                "`{text}` is no reference, wanted `Type/id`, an absolute URL, or `#id` of a contained resource"
-            );
+        Literal::Other(text) => {
+            let message = if !is_absolute(text) {
+                format!("`{text}` is no reference, wanted `Type/id`, an absolute URL, or `#id` of a contained resource")
+            } else if let Err(malformed) = Uri::new(text) {
+                malformed.to_string()
+            } else {
+                return;
+            };
             find("reference-form", Severity::Warning, Kind::Value, "Reference.reference", message);
         }
-        Literal::Other(_) => {}
     }
 }

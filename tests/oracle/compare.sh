@@ -10,8 +10,12 @@ if [ ! -f "$work/complete" ]; then
     touch "$work/complete"
 fi
 javac -nowarn -cp "$work/lib/*" -d "$work/classes" "$here/Judge.java"
-python3 "$here/documents.py" "$@" > "$work/documents.ndjson"
-java -Xmx6g -cp "$work/classes:$work/lib/*" Judge < "$work/documents.ndjson" > "$work/theirs.ndjson"
+judge() { java -Xmx6g -cp "$work/classes:$work/lib/*" Judge < "$1" > "$2"; }
+python3 "$here/documents.py" sources ${3:+"$3"} > "$work/all.ndjson"
+judge "$work/all.ndjson" "$work/all-theirs.ndjson"
+python3 "$here/accepted.py" "$work/all.ndjson" "$work/all-theirs.ndjson" > "$work/sources.ndjson"
+python3 "$here/documents.py" faulty "$1" "$2" < "$work/sources.ndjson" > "$work/documents.ndjson"
+judge "$work/documents.ndjson" "$work/theirs.ndjson"
 (cd "$root" && cargo build --release --quiet --features ucum --example validate)
 target=$(cd "$root" && cargo metadata --no-deps --format-version 1 | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 python3 -c 'import json, sys
