@@ -9,7 +9,7 @@
 mod taken;
 
 use fhir_devices::code::BundleType;
-use fhir_devices::containment::{Gather, Profile};
+use fhir_devices::containment::{Profile, TreeBuilder};
 use fhir_devices::primitive::Uri;
 use fhir_devices::resource::bundle::Entry;
 use fhir_devices::{Bundle, DeviceComponent, Resource};
@@ -102,10 +102,10 @@ enum Given {
 }
 
 impl Given {
-    fn gather(&self) -> Gather<'_> {
+    fn gather(&self) -> TreeBuilder<'_> {
         match self {
-            Self::Alone(all) => Gather::new().with_items(all),
-            Self::Together(bundle) => Gather::new().with_bundle(bundle),
+            Self::Alone(all) => TreeBuilder::new().with_items(all),
+            Self::Together(bundle) => TreeBuilder::new().with_bundle(bundle),
         }
     }
 }

@@ -12,7 +12,7 @@ mod mermaid;
 #[path = "containment_tree/picture.rs"]
 mod picture;
 
-use fhir_devices::containment::{Gather, Node, Profile, Tree};
+use fhir_devices::containment::{Node, Profile, Tree, TreeBuilder};
 use fhir_devices::element::ReadMode;
 use fhir_devices::validate::check;
 use fhir_devices::{Issue, Report, Resource, Severity};
@@ -164,7 +164,7 @@ impl Documents {
 
 /// Prints the trees, and says whether there is an error.
 fn show(documents: &Documents, arguments: &Arguments) -> io::Result<bool> {
-    let tree = documents.resources.iter().fold(Gather::new(), Gather::with).build();
+    let tree = documents.resources.iter().fold(TreeBuilder::new(), TreeBuilder::with).build();
     let of_reading = documents.reports.iter().flat_map(|(name, report)| {
         report.iter().map(|issue| Found { file: documents.name(*name), node: None, issue: issue.clone() })
     });

@@ -15,8 +15,8 @@
 use fhir_devices::containment::components;
 use fhir_devices::store::commit_time;
 use fhir_devices::store::{
-    AtomicScope, BoxFuture, Capabilities, CommitError, Criterion, IndexEntries, Key, Page, PageKey, PageToken,
-    Precondition, Query, ResourceStore, ResourceType, Result, Search, StoreError, Stored, Tenant, TenantResources,
+    AtomicScope, BoxFuture, Capabilities, CommitError, Criterion, IndexEntries, Key, Page, PageKey, PageQuery,
+    PageToken, Precondition, ResourceStore, ResourceType, Result, Search, StoreError, Stored, Tenant, TenantResources,
     Version, VersionId, Write,
 };
 use fhir_devices::{DeviceComponent, Valid};
@@ -51,7 +51,7 @@ impl Shelf {
         if write.body.as_ref().is_some_and(|body| body.len() as u64 > LARGEST) {
             return Err(StoreError::too_large(LARGEST));
         }
-        if write.body.is_none() && write.when == Precondition::Absent {
+        if write.body.is_none() && write.precondition == Precondition::Absent {
             return Err(StoreError::invalid("a deletion of what must be absent"));
         }
         let mut resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +60,7 @@ impl Shelf {
         let living = before.filter(|version| !version.is_deleted()).map(|version| version.version);
         let newest = before.map(|version| version.version);
         let missing = || newest.map_or(StoreError::not_found(), |at| StoreError::gone(at));
-        match write.when {
+        match write.precondition {
             Precondition::Absent if living.is_some() => return Err(StoreError::already_exists(living)),
             Precondition::Version(wanted) if living != Some(wanted) => {
                 return Err(StoreError::conflict(newest));
@@ -85,7 +85,7 @@ impl Shelf {
     /// In the order of the ids, as the map is (R7). A token holds the last id of the page before, so that whatever comes and
     /// goes meanwhile moves nothing (R8).
     fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
-        let query = Query::Search(search);
+        let query = PageQuery::Search(search);
         let last = search.after.as_ref().map(|token| self.pages.open(tenant, query, token)).transpose()?;
         let resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = resources.iter().filter(|((owner, key), (version, index))| {

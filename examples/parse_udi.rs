@@ -6,7 +6,9 @@
 //! ```
 
 use fhir_devices::Report;
-use fhir_devices::udi::{BasicUdiDi, Carrier, Element, Fragment, Mode, Parsed, ParsedFragment, Rule, Udi};
+use fhir_devices::udi::{
+    BasicUdiDi, Carrier, ParseMode, Parsed, ParsedSecondary, SecondarySymbol, Udi, UdiElement, UdiRule,
+};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufWriter, Write};
@@ -120,8 +122,8 @@ struct Second<'a> {
     quantity: Option<u32>,
 }
 
-impl<'a> From<&'a Fragment> for Second<'a> {
-    fn from(fragment: &'a Fragment) -> Self {
+impl<'a> From<&'a SecondarySymbol> for Second<'a> {
+    fn from(fragment: &'a SecondarySymbol) -> Self {
         Self {
             agency: fragment.agency().as_str(),
             link: fragment.link(),
@@ -181,7 +183,7 @@ fn findings(report: &Report) -> Vec<Finding<'_>> {
 impl<'a> Answer<'a> {
     fn carrier(read: &'a Parsed) -> Self {
         let udi = &read.udi;
-        let part = |element: &'a Element| Part { id: element.id(), value: element.value() };
+        let part = |element: &'a UdiElement| Part { id: element.id(), value: element.value() };
         Self::Carrier(Said {
             agency: udi.agency().as_str(),
             di: udi.di(),
@@ -213,7 +215,7 @@ impl<'a> Answer<'a> {
 }
 
 struct Arguments {
-    mode: Mode,
+    mode: ParseMode,
     ndjson: bool,
     gtin: bool,
     reference_year: u16,
@@ -224,15 +226,20 @@ impl Arguments {
     /// Reads the arguments; `None` asks for help.
     fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Self>, String> {
         let this_year = u16::try_from(time::OffsetDateTime::now_utc().year()).unwrap_or(2000);
-        let mut parsed =
-            Self { mode: Mode::Strict, ndjson: false, gtin: false, reference_year: this_year, strings: Vec::new() };
+        let mut parsed = Self {
+            mode: ParseMode::Strict,
+            ndjson: false,
+            gtin: false,
+            reference_year: this_year,
+            strings: Vec::new(),
+        };
         let mut arguments = arguments.map(|argument| {
             argument.into_string().map_err(|argument| format!("`{}` is no text", argument.to_string_lossy()))
         });
         let mut options = true;
         while let Some(argument) = arguments.next().transpose()? {
             match argument.as_str() {
-                "--lenient" if options => parsed.mode = Mode::Lenient,
+                "--lenient" if options => parsed.mode = ParseMode::Lenient,
                 "--ndjson" if options => parsed.ndjson = true,
                 "--gtin" if options => parsed.gtin = true,
                 "--reference-year" if options => {
@@ -266,7 +273,7 @@ impl Arguments {
             Ok(read) => return print(Answer::carrier(&read)),
             Err(report) => report,
         };
-        if let Ok(ParsedFragment { fragment, .. }) = Fragment::parse(text, self.mode, self.reference_year) {
+        if let Ok(ParsedSecondary { fragment, .. }) = SecondarySymbol::parse(text, self.mode, self.reference_year) {
             let mut answer = Answer::report(&refused);
             if let Answer::Refused { fragment: second, .. } = &mut answer {
                 *second = Some(Second::from(&fragment));
@@ -275,7 +282,7 @@ impl Arguments {
         }
         // A string that begins like a carrier is a Basic UDI-DI only where nothing of it is wrong.
         let surely_basic = text.starts_with("++") || Carrier::detect(text).is_none();
-        match BasicUdiDi::parse(text, if surely_basic { self.mode } else { Mode::Strict }) {
+        match BasicUdiDi::parse(text, if surely_basic { self.mode } else { ParseMode::Strict }) {
             Ok((basic, warnings)) => print(Answer::Basic {
                 agency: basic.agency().as_str(),
                 kind: "basic-udi-di",
@@ -283,7 +290,7 @@ impl Arguments {
                 warnings: findings(&warnings),
             }),
             Err(report) if text.starts_with("++") => print(Answer::report(&report)),
-            Err(report) if surely_basic && !report.iter().any(|issue| issue.rule == Rule::BudiFormat.key()) => {
+            Err(report) if surely_basic && !report.iter().any(|issue| issue.rule == UdiRule::BudiFormat.key()) => {
                 print(Answer::report(&report))
             }
             Err(_) => print(Answer::report(&refused)),

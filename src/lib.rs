@@ -117,11 +117,11 @@
 //! ## Resolve
 //!
 //! [`reference::resolve`] follows every reference of a valid resource, and gives a [`Report`] where one does not lead to a
-//! resource of its type. Who answers is a [`Resolve`](reference::Resolve): a Bundle, several in order, one of your own;
-//! [`resolve_later`](reference::resolve_later) asks a store, once for all.
+//! resource of its type. Who answers is a [`Resolver`](reference::Resolver): a Bundle, several in order, one of your own;
+//! [`resolve_async`](reference::resolve_async) asks a store, once for all.
 //!
 //! ```
-//! use fhir_devices::reference::{InBundle, resolve};
+//! use fhir_devices::reference::{BundleResolver, resolve};
 //! use fhir_devices::{Bundle, DeviceMetric, Valid};
 //!
 //! let bundle = Bundle::from_json(br#"{"resourceType":"Bundle","type":"collection","entry":[
@@ -129,7 +129,7 @@
 //! let metric = DeviceMetric::from_json(br#"{"resourceType":"DeviceMetric","identifier":{"value":"1"},"type":{"text":"SpO2"},
 //!     "category":"measurement","source":{"reference":"Device/d1"},"parent":{"reference":"DeviceComponent/c1"}}"#)?;
 //! let mut metric = Valid::new(metric)?;
-//! let here = InBundle::new(&bundle);
+//! let here = BundleResolver::new(&bundle);
 //! assert_eq!(resolve(&metric, &here).unwrap_err().issues()[0].at, "DeviceMetric.parent");
 //!
 //! metric = Valid::new(DeviceMetric { parent: None, ..metric.into_inner() })?;

@@ -7,7 +7,9 @@ mod forest;
 #[path = "containment/rules.rs"]
 mod rules;
 
-use fhir_devices::containment::{Label, Node, Rule, SelectError, Selector, Tree, UnfitReason, components, select};
+use fhir_devices::containment::{
+    ContainmentRule, IdentifierQuery, Node, SelectError, Selector, Tree, UnfitTargetReason, components, select,
+};
 use fhir_devices::datatype::Reference;
 use fhir_devices::nomenclature::Level;
 use fhir_devices::primitive::Id;
@@ -107,7 +109,7 @@ fn duplicate_id_is_never_selected_or_a_parent() {
     let refused = select(&tree, &Selector::Component("a".parse().unwrap()));
     assert!(matches!(refused, Err(SelectError::Ambiguous { candidates, .. }) if candidates.len() == 2));
     let below = tree.get("b").unwrap();
-    assert!(below.is_orphan() && below.findings().iter().any(|finding| finding.rule == Rule::OneTarget));
+    assert!(below.is_orphan() && below.findings().iter().any(|finding| finding.rule == ContainmentRule::OneTarget));
 }
 
 #[test]
@@ -134,7 +136,7 @@ fn component_is_selected_by_handle_code_item_or_all() {
     with_item.production_specification = read.unwrap().production_specification;
     all[2] = with_item;
     let tree = components(&all);
-    let label = |value: &str| Label { system: None, value: value.to_owned() };
+    let label = |value: &str| IdentifierQuery { system: None, value: value.to_owned() };
     let found = |selector: &Selector| select(&tree, selector).map(Node::path).map_err(|error| error.to_string());
     assert_eq!(found(&Selector::Identifier(label("v1"))), Ok("m/v1".into()));
     assert_eq!(found(&Selector::Code(69_641)), Ok("m".into()));
@@ -149,7 +151,7 @@ fn component_is_selected_by_handle_code_item_or_all() {
     assert!(found(&neither).unwrap_err().starts_with(
         "the device does not have the component of level `mds` and the component with the software item `gas-fw`"
     ));
-    let other = Label { system: Some("urn:else".into()), value: "gas-fw".into() };
+    let other = IdentifierQuery { system: Some("urn:else".into()), value: "gas-fw".into() };
     assert!(found(&Selector::Item(other)).is_err());
 }
 
@@ -210,24 +212,24 @@ fn target_needs_a_closed_chain_of_descending_levels() {
             None,
             None,
             None,
-            no(UnfitReason::NoParent, "lost"),
-            no(UnfitReason::NoParent, "lost"),
-            no(UnfitReason::Circle, "a"),
-            no(UnfitReason::Circle, "a"),
-            no(UnfitReason::Levels, "ward/m/v/c/upside"),
-            no(UnfitReason::Levels, "ward/m/v/level"),
-            no(UnfitReason::EnteredInError, "ward/m/void"),
-            no(UnfitReason::EnteredInError, "ward/m/void"),
-            no(UnfitReason::Doubled, "ward/m/twin"),
-            no(UnfitReason::Doubled, "ward/m/twin"),
-            no(UnfitReason::OtherSource, "ward/m/foreign"),
-            no(UnfitReason::OtherSource, "ward/m/foreign"),
+            no(UnfitTargetReason::NoParent, "lost"),
+            no(UnfitTargetReason::NoParent, "lost"),
+            no(UnfitTargetReason::Cycle, "a"),
+            no(UnfitTargetReason::Cycle, "a"),
+            no(UnfitTargetReason::Levels, "ward/m/v/c/upside"),
+            no(UnfitTargetReason::Levels, "ward/m/v/level"),
+            no(UnfitTargetReason::EnteredInError, "ward/m/void"),
+            no(UnfitTargetReason::EnteredInError, "ward/m/void"),
+            no(UnfitTargetReason::DuplicateId, "ward/m/twin"),
+            no(UnfitTargetReason::DuplicateId, "ward/m/twin"),
+            no(UnfitTargetReason::OtherSource, "ward/m/foreign"),
+            no(UnfitTargetReason::OtherSource, "ward/m/foreign"),
         ]
     );
     let device = fhir_devices::Device::default();
-    let tree = fhir_devices::containment::Gather::new().with_item(&device).build();
+    let tree = fhir_devices::containment::TreeBuilder::new().with_item(&device).build();
     let refused = tree.nodes().next().unwrap().may_be_target().unwrap_err();
-    assert_eq!(refused.reason, UnfitReason::NoComponent);
+    assert_eq!(refused.reason, UnfitTargetReason::NoComponent);
 }
 
 #[test]
@@ -255,12 +257,12 @@ fn bundle_reference_resolves_by_full_url() {
     ];
     let bundle = bundle(&parts.join(","));
     let document = Resource::from(bundle);
-    let tree = fhir_devices::containment::Gather::new().with(&document).build();
+    let tree = fhir_devices::containment::TreeBuilder::new().with(&document).build();
     // `c` has no base, and two resources are DeviceComponent/m; `e` has none either, and one is DeviceComponent/a.
     assert_eq!(paths(&tree), ["m", "m", "m/a", "m/b", "c", "c/d", "m/a/e", "f"]);
     let rules = |id: &str| tree.get(id).unwrap().findings().iter().map(|finding| finding.rule).collect::<Vec<_>>();
-    assert!(rules("c").contains(&Rule::OneTarget));
-    assert!(rules("f").contains(&Rule::Resolvable));
+    assert!(rules("c").contains(&ContainmentRule::OneTarget));
+    assert!(rules("f").contains(&ContainmentRule::Resolvable));
     let report = tree.report(fhir_devices::containment::Profile::Base);
     assert!(report.iter().any(|issue| issue.at == "Bundle.entry[7].resource.parent" && issue.rule == "CT-04"));
 }
@@ -273,7 +275,7 @@ fn contained_component_and_wrong_type_are_reported() {
         "type":{"text":"x"}}],"parent":{"reference":"#c"},"source":{"reference":"urn:oid:1.2"}}},
         {"fullUrl":"urn:oid:1.2","resource":{"resourceType":"Patient","id":"p"}}"##,
     );
-    let tree = fhir_devices::containment::Gather::new().with_bundle(&all).build();
+    let tree = fhir_devices::containment::TreeBuilder::new().with_bundle(&all).build();
     assert_eq!(paths(&tree), ["c/1", "c"]);
     let report = tree.report(fhir_devices::containment::Profile::Base);
     let found: Vec<_> = report.iter().map(|issue| (&*issue.rule, issue.at.as_str())).collect();

@@ -23,7 +23,7 @@ use fhir_devices::backend::Memory;
 use fhir_devices::containment::Selector;
 use fhir_devices::service::{Submission, SweepRules, UpdateService};
 use fhir_devices::store::*;
-use fhir_devices::testkit::{Fate, Faulty, Plan};
+use fhir_devices::testkit::{CallOutcome, CallPlan, Faulty};
 use fhir_devices::update::blob::{Entry, Holder};
 use fhir_devices::update::ingest::{Ingest, State};
 use fhir_devices::update::replay;
@@ -67,7 +67,7 @@ impl Stage {
         let clock = Arc::new(AtomicI64::new(1_492_596_000));
         let memory = Arc::new(Memory::new());
         fill(&memory);
-        let faulty = Arc::new(Faulty::planned(Arc::clone(&memory), |_| Plan::of(Fate::Works)));
+        let faulty = Arc::new(Faulty::planned(Arc::clone(&memory), |_| CallPlan::of(CallOutcome::Works)));
         let net = Arc::new(Net::new(faulty, Choices::given(&[]), None));
         Self { memory, net, clock, ids: Arc::new(AtomicU64::new(1)) }
     }

@@ -38,7 +38,7 @@ use fhir_devices::backend::fhir_http::Options;
 use fhir_devices::server::{self, UpdateServer};
 use fhir_devices::store::*;
 use fhir_devices::testkit::history;
-use fhir_devices::testkit::store::{Outcome, Task, Trial, resources};
+use fhir_devices::testkit::store::{ClauseOutcome, StoreUnderTest, Task, resources};
 use fhir_devices::{Device, Valid};
 use futures_core::Stream;
 use std::pin::Pin;
@@ -56,7 +56,7 @@ fn block_on(task: Task<'_>) {
 
 /// What the service is known to do beyond FHIR.
 fn options() -> Options {
-    Options::new().with_searches_that_see_writes()
+    Options::new().with_read_your_writes_search()
 }
 
 fn dressed(options: Options) -> Dressed<FhirServer> {
@@ -90,12 +90,12 @@ const SKIPPED_IN_TRANSACTIONS: [(&str, &str); 3] = [
 
 fn contract_holds_with(options: Options, skips: &[(&str, &str)]) {
     let store = dressed(options);
-    let trial = Trial::new(&store as &dyn ResourceStore, &block_on);
+    let trial = StoreUnderTest::new(&store as &dyn ResourceStore, &block_on);
     let (mut broken, mut skipped) = (Vec::new(), Vec::new());
     for clause in resources::CLAUSES {
         match (clause.check)(&trial) {
-            Ok(Outcome::Held) => {}
-            Ok(Outcome::Skipped(why)) => skipped.push((clause.name, why)),
+            Ok(ClauseOutcome::Held) => {}
+            Ok(ClauseOutcome::Skipped(why)) => skipped.push((clause.name, why)),
             Err(why) => broken.push((clause.name, why)),
         }
     }
@@ -111,7 +111,7 @@ fn contract_holds_over_the_example_service() {
 
 #[test]
 fn contract_holds_with_transactions_and_trusted_creates() {
-    contract_holds_with(options().with_transactions(100).trusting_if_none_match(), &SKIPPED_IN_TRANSACTIONS);
+    contract_holds_with(options().with_transactions(100).trust_if_none_match(), &SKIPPED_IN_TRANSACTIONS);
 }
 
 #[test]

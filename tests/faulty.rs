@@ -19,14 +19,14 @@ mod resources;
 #[path = "common/wrong.rs"]
 mod wrong;
 
-use fhir_devices::testkit::store::{Clause, Outcome, Trial, block_on};
+use fhir_devices::testkit::store::{Clause, ClauseOutcome, StoreUnderTest, block_on};
 
 /// Holds the store that breaks a clause against that clause, for every clause.
 fn each_is_caught<S: ?Sized, W>(clauses: &[Clause<S>], wrong: impl Fn(&'static str) -> W, as_dyn: fn(&W) -> &S) {
     let mut missed = Vec::new();
     for clause in clauses {
         let store = wrong(clause.name);
-        match (clause.check)(&Trial::new(as_dyn(&store), &|task| block_on(task))) {
+        match (clause.check)(&StoreUnderTest::new(as_dyn(&store), &|task| block_on(task))) {
             Ok(_) => missed.push(clause.name),
             Err(broken) => assert_eq!(broken.clause, clause.name),
         }
@@ -37,7 +37,7 @@ fn each_is_caught<S: ?Sized, W>(clauses: &[Clause<S>], wrong: impl Fn(&'static s
 /// Every clause holds where nothing is wrong, so that it is the defect that is caught.
 fn each_holds<S: ?Sized>(clauses: &[Clause<S>], store: &S) {
     for clause in clauses {
-        let outcome = (clause.check)(&Trial::new(store, &|task| block_on(task)));
-        assert!(matches!(outcome, Ok(Outcome::Held | Outcome::Skipped(_))), "{outcome:?}");
+        let outcome = (clause.check)(&StoreUnderTest::new(store, &|task| block_on(task)));
+        assert!(matches!(outcome, Ok(ClauseOutcome::Held | ClauseOutcome::Skipped(_))), "{outcome:?}");
     }
 }

@@ -10,8 +10,8 @@ mod wrong;
 use fhir_devices::backend::Memory;
 use fhir_devices::store::*;
 use fhir_devices::testkit::history::{self, Acknowledged};
-use fhir_devices::testkit::store::{Broken, block_on, resources};
-use fhir_devices::testkit::{Call, Fate, Faulty, Plan, Recording, Retrying};
+use fhir_devices::testkit::store::{BrokenClause, block_on, resources};
+use fhir_devices::testkit::{Call, CallOutcome, CallPlan, Faulty, Recording, Retrying};
 use fhir_devices::{Device, Valid};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,13 +20,13 @@ use std::thread;
 use wrong::{Wrong, check_then_write};
 
 #[test]
-fn memory_resource_histories_are_linearizable() -> Result<(), Broken> {
+fn memory_resource_histories_are_linearizable() -> Result<(), BrokenClause> {
     let memory: Arc<dyn ResourceStore> = Arc::new(Memory::new());
     history::resources(&memory, &|task| block_on(task), 0..200)
 }
 
 #[test]
-fn memory_ledger_histories_are_linearizable() -> Result<(), Broken> {
+fn memory_ledger_histories_are_linearizable() -> Result<(), BrokenClause> {
     let memory: Arc<dyn Ledger> = Arc::new(Memory::new());
     history::ledger(&memory, &|task| block_on(task), 0..200)
 }
@@ -192,14 +192,14 @@ fn versions_of_a_long_run_are_in_order() {
 /// Memory that fails before it acts, delays and duplicates, and whoever tries again: together they keep every clause.
 fn patient(seed: u64) -> Retrying<Faulty<Memory>> {
     let memory = Memory::new().with_max_body(1 << 16).with_max_blob(1 << 16);
-    let fates = [Fate::Works, Fate::Unavailable, Fate::Throttled, Fate::Twice];
+    let fates = [CallOutcome::Works, CallOutcome::Unavailable, CallOutcome::Throttled, CallOutcome::Twice];
     Retrying::new(Arc::new(Faulty::new(Arc::new(memory), seed).with_only(&fates)))
 }
 
 /// A writer cannot be asked again, so that files are only delayed.
 fn delayed(seed: u64) -> Faulty<Memory> {
     let memory = Memory::new().with_max_body(1 << 16).with_max_blob(1 << 16);
-    Faulty::new(Arc::new(memory), seed).with_only(&[Fate::Works])
+    Faulty::new(Arc::new(memory), seed).with_only(&[CallOutcome::Works])
 }
 
 fhir_devices::resource_store_conformance!(resources_under_faults, store = patient(7));
@@ -263,7 +263,7 @@ fn torn_read_fails_and_torn_write_leaves_nothing() {
     let (memory, tenant) = (Arc::new(Memory::new()), "st-mary".parse::<Tenant>().unwrap());
     let blobs = TenantBlobs::new(memory.clone(), tenant.clone());
     let (blob, _) = block_on(blobs.put(Generation(1), stream::chunks(["firm".into(), "ware".into()]))).unwrap();
-    let torn = TenantBlobs::new(Arc::new(Faulty::on(memory.clone(), 1, Fate::Torn)), tenant.clone());
+    let torn = TenantBlobs::new(Arc::new(Faulty::on(memory.clone(), 1, CallOutcome::Torn)), tenant.clone());
     let mut body = block_on(torn.get(&blob.key(Generation(1)), None)).unwrap().body;
     let mut seen = Vec::new();
     while let Some(chunk) = block_on(stream::next(&mut body)) {
@@ -272,17 +272,17 @@ fn torn_read_fails_and_torn_write_leaves_nothing() {
     assert_eq!(seen.last(), Some(&Err(true)));
     assert!(seen.iter().flatten().map(bytes::Bytes::len).sum::<usize>() < 8, "{seen:?}");
     for call in 1..=4 {
-        for fate in [Fate::Torn, Fate::Unavailable, Fate::Dropped] {
+        for fate in [CallOutcome::Torn, CallOutcome::Unavailable, CallOutcome::Dropped] {
             let torn = TenantBlobs::new(Arc::new(Faulty::on(memory.clone(), call, fate)), tenant.clone());
             let put = block_on(torn.put(Generation(2), stream::chunks(["firm".into(), "ware".into()])));
-            let works = fate == Fate::Torn && (call == 1 || call == 4);
+            let works = fate == CallOutcome::Torn && (call == 1 || call == 4);
             assert_eq!(put.is_ok(), works, "{fate:?} at call {call}");
             assert_eq!(block_on(blobs.head(&blob.key(Generation(2)))).is_ok(), works);
             block_on(blobs.delete(&blob.key(Generation(2)))).unwrap();
         }
     }
     // What is lost or late is there, at once or after the next call.
-    for (fate, at_once) in [(Fate::Lost, true), (Fate::Late, false)] {
+    for (fate, at_once) in [(CallOutcome::Lost, true), (CallOutcome::Late, false)] {
         let faulty = Arc::new(Faulty::on(memory.clone(), 3, fate));
         let handle = TenantBlobs::new(faulty, tenant.clone());
         let put = block_on(handle.put(Generation(3), stream::once("firmware"))).unwrap_err();
@@ -295,8 +295,8 @@ fn torn_read_fails_and_torn_write_leaves_nothing() {
 
 #[test]
 fn custom_fault_plan_is_followed() {
-    let store = Faulty::planned(Arc::new(Memory::new()), |call| Plan {
-        fate: if call % 2 == 0 { Fate::Throttled } else { Fate::Works },
+    let store = Faulty::planned(Arc::new(Memory::new()), |call| CallPlan {
+        fate: if call % 2 == 0 { CallOutcome::Throttled } else { CallOutcome::Works },
         before: 2,
         after: 1,
     });

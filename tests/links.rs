@@ -3,9 +3,10 @@
 
 use fhir_devices::backend::Memory;
 use fhir_devices::reference::{
-    Chain, InBundle, Link, Resolution, Resolve, ResolveLater, Resolving, resolve, resolve_later,
+    AsyncResolver, BundleResolver, ReferenceLookup, Resolution, ResolveFuture, Resolver, ResolverChain, resolve,
+    resolve_async,
 };
-use fhir_devices::store::{InStore, Key, Precondition, ResourceType, Stored, TenantResources};
+use fhir_devices::store::{Key, Precondition, ResourceType, StoreResolver, Stored, TenantResources};
 use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, Report, Resource, Valid};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ fn words(report: &Report) -> Vec<(&str, &str, &str)> {
 struct Oracle;
 
 impl Oracle {
-    fn answer(link: &Link<'_>) -> Resolution<Resource> {
+    fn answer(link: &ReferenceLookup<'_>) -> Resolution<Resource> {
         match link.literal.and_then(|literal| literal.id()) {
             Some("gone") => Resolution::Deleted { version: None },
             Some("two") => Resolution::Ambiguous { count: 2 },
@@ -36,8 +37,8 @@ impl Oracle {
     }
 }
 
-impl Resolve for Oracle {
-    fn resolve<'s>(&'s self, link: &Link<'_>) -> Resolution<Cow<'s, Resource>> {
+impl Resolver for Oracle {
+    fn resolve<'s>(&'s self, link: &ReferenceLookup<'_>) -> Resolution<Cow<'s, Resource>> {
         Self::answer(link).map(Cow::Owned)
     }
 }
@@ -46,10 +47,10 @@ impl Resolve for Oracle {
 #[derive(Default)]
 struct Later(AtomicUsize);
 
-impl ResolveLater for Later {
+impl AsyncResolver for Later {
     type Error = &'static str;
 
-    fn resolve_all<'a>(&'a self, links: &'a [Link<'a>]) -> Resolving<'a, Self::Error> {
+    fn resolve_all<'a>(&'a self, links: &'a [ReferenceLookup<'a>]) -> ResolveFuture<'a, Self::Error> {
         self.0.fetch_add(1, Ordering::Relaxed);
         let is_broken = links.iter().any(|link| link.literal.and_then(|literal| literal.id()) == Some("broken"));
         Box::pin(async move {
@@ -149,7 +150,7 @@ fn bundle_reference_resolves_from_its_entry() {
             "parent":{"reference":"DeviceComponent/none"}}}]}"#,
     )
     .unwrap();
-    let near = InBundle::new(&bundle);
+    let near = BundleResolver::new(&bundle);
     let mut sound = bundle.clone();
     sound.entry.truncate(3);
     let sound = Valid::new(sound).unwrap();
@@ -177,7 +178,7 @@ async fn async_resolver_is_called_once_and_agrees() {
     for upto in 0..extensions.len() {
         let component = valid(&component("Device/here", &extensions[..=upto].join(",")));
         let later = Later::default();
-        let (here, there) = (resolve(&component, &Oracle), resolve_later(&component, &later).await.unwrap());
+        let (here, there) = (resolve(&component, &Oracle), resolve_async(&component, &later).await.unwrap());
         match (here, there) {
             (Ok(here), Ok(there)) => assert!(here.iter().eq(there.iter())),
             (Err(here), Err(there)) => assert_eq!(here, there),
@@ -187,10 +188,10 @@ async fn async_resolver_is_called_once_and_agrees() {
     }
     let none = valid(r#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"x"}}"#);
     let later = Later::default();
-    assert!(resolve_later(&none, &later).await.unwrap().unwrap().is_empty());
+    assert!(resolve_async(&none, &later).await.unwrap().unwrap().is_empty());
     assert_eq!(later.0.load(Ordering::Relaxed), 0);
     let broken = valid(&component("Device/broken", &extensions[0]));
-    assert_eq!(resolve_later(&broken, &later).await.unwrap_err(), "the line is broken");
+    assert_eq!(resolve_async(&broken, &later).await.unwrap_err(), "the line is broken");
 }
 
 #[tokio::test]
@@ -201,13 +202,13 @@ async fn store_reports_deleted_targets() {
         store.put(&Valid::new(device).unwrap(), Precondition::Absent).await.unwrap();
     }
     store.delete(Key::new(ResourceType::Device, "old").unwrap(), Precondition::Exists).await.unwrap();
-    let store = InStore::new(store);
+    let store = StoreResolver::new(store);
     let sound = valid(&component("Device/pump", &extension(r#"{"reference":"Device/pump"}"#)));
-    let links = resolve_later(&sound, &store).await.unwrap().unwrap();
+    let links = resolve_async(&sound, &store).await.unwrap().unwrap();
     assert_eq!(links.to(sound.source.as_ref().unwrap()).unwrap().logical_id().unwrap(), "pump");
     let stale = valid(&component("Device/old", &extension(r#"{"reference":"Patient/p"}"#)));
-    let report = resolve_later(&stale, &store).await.unwrap().unwrap_err();
+    let report = resolve_async(&stale, &store).await.unwrap().unwrap_err();
     let rules: Vec<_> = report.iter().map(|issue| &*issue.rule).collect();
     assert_eq!(rules, ["reference-refused", "reference-deleted"]);
-    assert_eq!(resolve(&stale, &Chain::default()).unwrap_err().iter().count(), 2);
+    assert_eq!(resolve(&stale, &ResolverChain::default()).unwrap_err().iter().count(), 2);
 }

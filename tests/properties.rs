@@ -8,7 +8,7 @@ use fhir_devices::code::BundleType;
 use fhir_devices::datatype::{Extension, ExtensionValue, Primitive, target};
 use fhir_devices::element::ReadMode;
 use fhir_devices::primitive::Uri;
-use fhir_devices::testkit::mutations::{Fault, Mutation, mutation};
+use fhir_devices::testkit::mutations::{InjectedFault, Mutation, mutation};
 use fhir_devices::testkit::strategies;
 use fhir_devices::validate::check;
 use fhir_devices::{
@@ -157,7 +157,7 @@ mod values_of_datatypes_are_valid_in_a_device {
 
 #[test]
 fn injected_fault_is_found_by_rule_and_path() {
-    for fault in Fault::ALL {
+    for fault in InjectedFault::ALL {
         let mut runner = TestRunner::new(few(24));
         let found = runner.run(&mutation(*fault), |mutation| {
             let report = check(mutation.json.as_bytes(), ReadMode::Strict).into_report();

@@ -4,14 +4,17 @@
 mod common;
 
 use fhir_devices::backend::Memory;
-use fhir_devices::containment::{Action, EditError, Expect, Gather, Node, add_component, move_to, remove};
+use fhir_devices::containment::{
+    ChangeAction, ChangeCondition, EditError, Node, TreeBuilder, add_component, move_to, remove,
+};
 use fhir_devices::datatype::{Reference, target};
 use fhir_devices::reference::{
-    Chain, Contained, End, InBundle, Link, Literal, Resolution, Resolve, ResolveLater, Then, ancestors,
+    AncestorsEnd, AsyncResolver, BundleResolver, Contained, Literal, LocalThenRemote, ReferenceLookup, Resolution,
+    Resolver, ResolverChain, ancestors,
 };
 use fhir_devices::store::{
-    BoxFuture, Capabilities, CommitError, InStore, Key, Page, PageToken, Precondition, ResourceStore, Search, Tenant,
-    TenantResources, Version, VersionId, Write, writes,
+    BoxFuture, Capabilities, CommitError, Key, Page, PageToken, Precondition, ResourceStore, Search, StoreResolver,
+    Tenant, TenantResources, Version, VersionId, Write, writes,
 };
 use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, Resource, Valid};
 use proptest::prelude::*;
@@ -128,7 +131,7 @@ fn bundle() -> Bundle {
 #[test]
 fn bundle_resolves_by_full_url_base_and_version() {
     let bundle = bundle();
-    let resolver = InBundle::new(&bundle);
+    let resolver = BundleResolver::new(&bundle);
     let (a, urn) = (Some("https://a.example/DeviceMetric/m"), Some("urn:oid:1.9"));
     for (text, from, wanted) in [
         ("Device/d1", a, "found"),
@@ -150,10 +153,14 @@ fn bundle_resolves_by_full_url_base_and_version() {
         ("#d1", a, "not allowed"),
     ] {
         let reference = link(text);
-        assert_eq!(word(&resolver.resolve(&Link::of(&reference).from(from))), wanted, "{text} from {from:?}");
+        assert_eq!(
+            word(&resolver.resolve(&ReferenceLookup::of(&reference).from(from))),
+            wanted,
+            "{text} from {from:?}"
+        );
     }
     let to_device = Reference::<target::Device>::to("urn:oid:1.2.3").unwrap();
-    let wrong = resolver.resolve(&Link::of(&to_device));
+    let wrong = resolver.resolve(&ReferenceLookup::of(&to_device));
     assert_eq!(wrong, Resolution::WrongType { found: "Patient".into() });
     let mut logical = Reference::<target::Device>::default();
     let named = |value: &str| {
@@ -161,21 +168,21 @@ fn bundle_resolves_by_full_url_base_and_version() {
     };
     for (value, wanted) in [("SN-bare", "found"), ("SN-d1", "ambiguous"), ("SN-0", "absent")] {
         logical.identifier = named(value).unwrap().identifier.pop().map(Box::new);
-        assert_eq!(word(&resolver.resolve(&Link::of(&logical))), wanted, "{value}");
+        assert_eq!(word(&resolver.resolve(&ReferenceLookup::of(&logical))), wanted, "{value}");
     }
 }
 
 #[test]
 fn resolver_chain_stops_at_the_first_answer() {
     let bundle = bundle();
-    let in_bundle = InBundle::new(&bundle);
+    let in_bundle = BundleResolver::new(&bundle);
     let contained = [Resource::from_json(br#"{"resourceType":"Device","id":"d1"}"#).unwrap()];
     let contained = Contained(&contained);
-    let chain = Chain(vec![&in_bundle, &contained]);
+    let chain = ResolverChain(vec![&in_bundle, &contained]);
     for (text, wanted) in
         [("#d1", "found"), ("#d2", "not allowed"), ("Device/bare", "found"), ("Device/none", "absent")]
     {
-        assert_eq!(word(&chain.resolve(&Link::of(&link(text)))), wanted, "{text}");
+        assert_eq!(word(&chain.resolve(&ReferenceLookup::of(&link(text)))), wanted, "{text}");
     }
 }
 
@@ -198,7 +205,7 @@ fn ancestors_end_at_top_cycle_or_missing_parent() {
     ];
     let json = format!(r#"{{"resourceType":"Bundle","type":"collection","entry":[{}]}}"#, entries.join(","));
     let bundle = Bundle::from_json(json.as_bytes()).unwrap();
-    let resolver = InBundle::new(&bundle);
+    let resolver = BundleResolver::new(&bundle);
     let from = Some("https://a.example/DeviceComponent/m");
     let above = |id: &str| {
         let Resource::DeviceComponent(start) = bundle.resources().find(|resource| resource.id() == Some(id)).unwrap()
@@ -208,9 +215,9 @@ fn ancestors_end_at_top_cycle_or_missing_parent() {
         let (above, end) = ancestors(&resolver, start, from);
         (above.iter().map(|one| one.id().unwrap().to_owned()).collect::<Vec<_>>().join(" "), end)
     };
-    assert_eq!(above("c"), ("v m".into(), End::Top));
-    assert_eq!(above("x"), ("y".into(), End::Circle));
-    assert_eq!(above("z"), (String::new(), End::Open(Resolution::Absent)));
+    assert_eq!(above("c"), ("v m".into(), AncestorsEnd::Top));
+    assert_eq!(above("x"), ("y".into(), AncestorsEnd::Cycle));
+    assert_eq!(above("z"), (String::new(), AncestorsEnd::Open(Resolution::Absent)));
 }
 
 /// A store that counts the calls to it.
@@ -358,7 +365,7 @@ async fn store_resolves_many_references_in_one_call() {
     let dead = Key::new(fhir_devices::store::ResourceType::DeviceComponent, "dead").unwrap();
     store.delete(dead, Precondition::Exists).await.unwrap();
     store.put(&Valid::new(component("b", "69987", "pump", "")).unwrap(), Precondition::Exists).await.unwrap();
-    let resolver = InStore::new(store).at("https://ours.example/fhir");
+    let resolver = StoreResolver::new(store).at("https://ours.example/fhir");
     let texts = [
         ("DeviceComponent/a", "found"),
         ("https://ours.example/fhir/DeviceComponent/b", "found"),
@@ -371,20 +378,20 @@ async fn store_resolves_many_references_in_one_call() {
         ("#a", "not allowed"),
     ];
     let references: Vec<_> = texts.iter().map(|(text, _)| link(text)).collect();
-    let links: Vec<_> = references.iter().map(Link::of).collect();
+    let links: Vec<_> = references.iter().map(ReferenceLookup::of).collect();
     let answers = resolver.resolve_all(&links).await.unwrap();
     let words: Vec<_> = answers.iter().map(word).collect();
     assert_eq!(words, texts.map(|(_, wanted)| wanted));
     // What a Bundle knows is not asked of the store.
     let bundle = bundle();
-    let near = InBundle::new(&bundle);
-    let both = Then { near: &near, far: resolver };
+    let near = BundleResolver::new(&bundle);
+    let both = LocalThenRemote { near: &near, far: resolver };
     let asked = [link("Device/bare"), link("DeviceComponent/a"), link("#x"), link("Device/none")];
-    let links: Vec<_> = asked.iter().map(Link::of).collect();
+    let links: Vec<_> = asked.iter().map(ReferenceLookup::of).collect();
     let answers = both.resolve_all(&links).await.unwrap();
     assert_eq!(answers.iter().map(word).collect::<Vec<_>>(), ["found", "found", "not allowed", "absent"]);
     let resolver = both.far;
-    let many: Vec<_> = (0..500).map(|_| Link::of(&references[0])).collect();
+    let many: Vec<_> = (0..500).map(|_| ReferenceLookup::of(&references[0])).collect();
     let before = counting.1.load(Ordering::Relaxed);
     let answers = resolver.resolve_all(&many).await.unwrap();
     assert_eq!(answers.len(), 500);
@@ -412,18 +419,18 @@ fn parts() -> Vec<DeviceComponent> {
 #[test]
 fn move_writes_changes_and_guards_ancestors() {
     let all = parts();
-    let tree = Gather::new().with_items(&all).build();
+    let tree = TreeBuilder::new().with_items(&all).build();
     let get = |id: &str| tree.get(id).unwrap();
     let plan = move_to(get("c1"), Some(get("v2"))).unwrap();
     let said: Vec<_> = plan
         .iter()
         .map(|change| {
             let verb = match change.action {
-                Action::Write(_) => "write",
-                Action::Keep(_) => "keep",
-                Action::Delete(_) => "delete",
+                ChangeAction::Write(_) => "write",
+                ChangeAction::Keep(_) => "keep",
+                ChangeAction::Delete(_) => "delete",
             };
-            assert_eq!(change.when, Expect::Version("1".into()));
+            assert_eq!(change.condition, ChangeCondition::Version("1".into()));
             format!("{verb} {}", change.action.resource().id().unwrap())
         })
         .collect();
@@ -438,11 +445,11 @@ fn move_writes_changes_and_guards_ancestors() {
         })
         .collect();
     assert_eq!(sources, ["Device/e", "Device/e", "Device/e"]);
-    assert_eq!(move_to(get("m"), Some(get("c1"))), Err(EditError::BelowItself));
+    assert_eq!(move_to(get("m"), Some(get("c1"))), Err(EditError::OwnAncestor));
     let level = |own, above| EditError::Level { own, above };
     use fhir_devices::nomenclature::Level::{Channel, Vmd};
     assert_eq!(move_to(get("v2"), Some(get("c1"))), Err(level(Vmd, Channel)));
-    assert_eq!(remove(get("v1"), false), Err(EditError::NotEmpty { label: "v1".into(), count: 1 }));
+    assert_eq!(remove(get("v1"), false), Err(EditError::HasChildren { label: "v1".into(), count: 1 }));
     let order: Vec<_> = remove(get("v1"), true)
         .unwrap()
         .iter()
@@ -451,8 +458,8 @@ fn move_writes_changes_and_guards_ancestors() {
     assert_eq!(order, ["c1", "v1"]);
     let new = component("c2", "69987", "d", "");
     let plan = add_component(&tree, new.clone(), get("v2")).unwrap();
-    assert_eq!(plan.last().unwrap().when, Expect::Absent);
-    assert_eq!(add_component(&tree, parts().pop().unwrap(), get("m")), Err(EditError::Taken { id: "n".into() }));
+    assert_eq!(plan.last().unwrap().condition, ChangeCondition::Absent);
+    assert_eq!(add_component(&tree, parts().pop().unwrap(), get("m")), Err(EditError::IdTaken { id: "n".into() }));
     assert!(matches!(add_component(&tree, new, get("c1")), Err(EditError::Level { .. })));
 }
 
@@ -496,7 +503,7 @@ proptest! {
             if all.is_empty() {
                 break;
             }
-            let tree = Gather::new().with_items(&all).build();
+            let tree = TreeBuilder::new().with_items(&all).build();
             let nodes: Vec<Node<'_, '_>> = tree.nodes().collect();
             let (node, place) = (nodes[node.index(nodes.len())], nodes[place.index(nodes.len())]);
             let plan = match kind {
@@ -509,12 +516,12 @@ proptest! {
                 let Resource::DeviceComponent(one) = change.action.resource() else { panic!() };
                 let there = all.iter().position(|other| other.id == one.id);
                 match (change.action.clone(), there) {
-                    (Action::Delete(_), Some(at)) => { all.remove(at); }
+                    (ChangeAction::Delete(_), Some(at)) => { all.remove(at); }
                     (_, Some(at)) => all[at] = (**one).clone(),
                     (_, None) => all.push((**one).clone()),
                 }
             }
-            let tree = Gather::new().with_items(&all).build();
+            let tree = TreeBuilder::new().with_items(&all).build();
             prop_assert!(tree.nodes().all(|node| !node.is_cyclic() && !node.is_orphan()));
         }
     }

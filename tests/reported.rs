@@ -340,7 +340,7 @@ fn fhir_version_hint_needs_evidence() {
 #[test]
 fn versioned_reference_is_not_linked_to_another_version() {
     use fhir_devices::Bundle;
-    use fhir_devices::containment::{Gather, Profile};
+    use fhir_devices::containment::{Profile, TreeBuilder};
     let bundle = |asked: &str| {
         Bundle::from_json(
             format!(
@@ -356,7 +356,7 @@ fn versioned_reference_is_not_linked_to_another_version() {
     };
     let findings = |asked: &str| {
         let bundle = bundle(asked);
-        Gather::new().with_bundle(&bundle).build().report(Profile::Base).to_string()
+        TreeBuilder::new().with_bundle(&bundle).build().report(Profile::Base).to_string()
     };
     assert_eq!(findings("Device/1/_history/2"), findings("Device/1"));
     assert_ne!(findings("Device/1/_history/1"), findings("Device/1"));

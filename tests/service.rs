@@ -36,7 +36,7 @@ mod signed;
 use bytes::Bytes;
 use double::{Double, block_on};
 use fhir_devices::backend::Memory;
-use fhir_devices::containment::{SelectError, Selector, UnfitReason};
+use fhir_devices::containment::{SelectError, Selector, UnfitTargetReason};
 use fhir_devices::nomenclature::Level;
 use fhir_devices::service::{NoAddresses, ReceiveError, Received, Submission, UpdateService};
 use fhir_devices::store::*;
@@ -215,10 +215,10 @@ fn misplaced_component_is_refused_with_the_reason() {
     of_another.source = Some(fhir_devices::datatype::Reference::to("Device/other").unwrap());
     let mds = component("mds", "69965", "MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS", "");
     let cases = [
-        (ecg("gone"), UnfitReason::NoParent, "the parent of `ecg` is not known"),
-        (ecg("lead-1"), UnfitReason::Circle, "`ecg` is below itself"),
-        (ecg("spo2"), UnfitReason::Levels, "the level of `mds/spo2/ecg` is not below that of its parent"),
-        (of_another, UnfitReason::OtherSource, "the source of `mds/ecg` is not that of its parent"),
+        (ecg("gone"), UnfitTargetReason::NoParent, "the parent of `ecg` is not known"),
+        (ecg("lead-1"), UnfitTargetReason::Cycle, "`ecg` is below itself"),
+        (ecg("spo2"), UnfitTargetReason::Levels, "the level of `mds/spo2/ecg` is not below that of its parent"),
+        (of_another, UnfitTargetReason::OtherSource, "the source of `mds/ecg` is not that of its parent"),
     ];
     let lead = || submission(Selector::Component("lead-1".parse().unwrap()));
     for (faulty, reason, words) in cases {

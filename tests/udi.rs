@@ -11,7 +11,9 @@ mod common;
 
 use cpu_time::ThreadTime;
 use fhir_devices::primitive::Precision;
-use fhir_devices::udi::{Agency, BasicUdiDi, Carrier, Day, Form, Fragment, Mode, Parsed, Rule, Udi, check};
+use fhir_devices::udi::{
+    Agency, BasicUdiDi, Carrier, CarrierForm, Day, ParseMode, Parsed, SecondarySymbol, Udi, UdiRule, check,
+};
 use fhir_devices::{Report, Severity};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
@@ -110,7 +112,7 @@ fn first_error(report: &Report) -> &str {
 }
 
 /// Both forms say the same when they are read again; the header of a compound message is for machines alone.
-fn assert_round_trip(udi: &Udi, mode: Mode, year: u16) -> Result<(), String> {
+fn assert_round_trip(udi: &Udi, mode: ParseMode, year: u16) -> Result<(), String> {
     let read = |text: &str| Udi::parse(text, mode, year).map(|read| read.udi).map_err(|report| report.to_string());
     if read(&udi.to_aidc())? != *udi {
         return Err(format!("{:?} is another", udi.to_aidc()));
@@ -126,7 +128,7 @@ fn assert_round_trip(udi: &Udi, mode: Mode, year: u16) -> Result<(), String> {
 /// Judges one string of a vector.
 fn judge(vector: &Vector, text: &str) -> Result<(), String> {
     if vector.kind == "basic-udi-di" {
-        let strict = BasicUdiDi::parse(text, Mode::Strict);
+        let strict = BasicUdiDi::parse(text, ParseMode::Strict);
         return match (strict, &vector.reason) {
             (Ok((basic, _)), None) if Some(basic.as_str()) != vector.parts.di.as_deref() => Err(basic.to_string()),
             (Ok((basic, _)), None) if basic.agency().as_str() != vector.agency => Err(basic.agency().to_string()),
@@ -136,8 +138,8 @@ fn judge(vector: &Vector, text: &str) -> Result<(), String> {
             (Ok(_), Some(reason)) => Err(format!("accepted, wanted {reason}")),
         };
     }
-    let strict = Udi::parse(text, Mode::Strict, vector.ref_year);
-    let lenient = Udi::parse(text, Mode::Lenient, vector.ref_year);
+    let strict = Udi::parse(text, ParseMode::Strict, vector.ref_year);
+    let lenient = Udi::parse(text, ParseMode::Lenient, vector.ref_year);
     match (&strict, &vector.reason) {
         (Ok(read), None) => {
             if read.udi.agency().as_str() != vector.agency {
@@ -145,7 +147,7 @@ fn judge(vector: &Vector, text: &str) -> Result<(), String> {
             }
             vector.parts.assert_said_by(&read.udi)?;
             assert_extra(vector.extra.as_ref().unwrap(), &read.udi)?;
-            assert_round_trip(&read.udi, Mode::Strict, vector.ref_year)?;
+            assert_round_trip(&read.udi, ParseMode::Strict, vector.ref_year)?;
             // Whatever the strict mode accepts, the lenient one reads the same.
             return if lenient.as_ref() == Ok(read) { Ok(()) } else { Err(format!("lenient: {lenient:?}")) };
         }
@@ -159,12 +161,12 @@ fn judge(vector: &Vector, text: &str) -> Result<(), String> {
     match (&lenient, &vector.lenient) {
         (Ok(Parsed { udi, .. }), Some(parts)) => {
             parts.assert_said_by(udi)?;
-            assert_round_trip(udi, Mode::Lenient, vector.ref_year)
+            assert_round_trip(udi, ParseMode::Lenient, vector.ref_year)
         }
         (Err(report), Some(_)) => Err(format!("lenient: {report}")),
         // The vectors say nothing of the lenient mode: it may accept with warnings of tolerated rules alone.
         (Ok(Parsed { warnings, .. }), None) => {
-            let tolerated = |rule: &str| Rule::ALL.iter().any(|one| one.key() == rule && one.is_tolerated());
+            let tolerated = |rule: &str| UdiRule::ALL.iter().any(|one| one.key() == rule && one.is_tolerated());
             let only = !warnings.is_empty() && warnings.iter().all(|issue| tolerated(&issue.rule));
             if only { Ok(()) } else { Err(format!("lenient: {warnings}")) }
         }
@@ -203,12 +205,12 @@ fn hrf_and_aidc_of_a_vector_agree() {
     for line in text.lines() {
         let vector: Vector = serde_json::from_str(line).unwrap();
         let (Some(hrf), Some(aidc), true) = (&vector.hrf, &vector.aidc, vector.valid) else { continue };
-        let read = |text: &str| Udi::parse(text, Mode::Strict, vector.ref_year).unwrap().udi;
+        let read = |text: &str| Udi::parse(text, ParseMode::Strict, vector.ref_year).unwrap().udi;
         assert_eq!(read(hrf).to_hrf(), read(aidc).to_hrf(), "{}", vector.id);
         if let Some(compound) = vector.extra.unwrap_or_default().get("compound") {
             assert_eq!(read(aidc).elements()[0].value(), compound);
         }
-        assert_eq!(Udi::parse_bytes(aidc.as_bytes(), Mode::Strict, vector.ref_year).unwrap().udi, read(aidc));
+        assert_eq!(Udi::parse_bytes(aidc.as_bytes(), ParseMode::Strict, vector.ref_year).unwrap().udi, read(aidc));
     }
 }
 
@@ -250,10 +252,10 @@ const TOLERATED: &str = include_str!("data/udi/tolerated.tsv");
 fn valid_carrier_round_trips() {
     for row in rows(include_str!("data/udi/read.tsv")) {
         let [text, wanted] = row.as_slice() else { panic!("{row:?}") };
-        let read = Udi::parse(text, Mode::Strict, 2026).unwrap_or_else(|report| panic!("{text:?}: {report}"));
+        let read = Udi::parse(text, ParseMode::Strict, 2026).unwrap_or_else(|report| panic!("{text:?}: {report}"));
         assert_eq!(said(&read.udi), *wanted, "{text:?}");
-        assert_round_trip(&read.udi, Mode::Strict, 2026).unwrap();
-        assert_eq!(Udi::parse(text, Mode::Lenient, 2026), Ok(read));
+        assert_round_trip(&read.udi, ParseMode::Strict, 2026).unwrap();
+        assert_eq!(Udi::parse(text, ParseMode::Lenient, 2026), Ok(read));
     }
 }
 
@@ -261,7 +263,7 @@ fn valid_carrier_round_trips() {
 fn first_broken_rule_is_reported() {
     for row in rows(REFUSED) {
         let [rule, text] = row.as_slice() else { panic!("{row:?}") };
-        match Udi::parse(text, Mode::Strict, 2026) {
+        match Udi::parse(text, ParseMode::Strict, 2026) {
             Ok(read) => panic!("{text:?} is read, wanted {rule}: {:?}", read.udi),
             Err(report) => assert_eq!(report.issues()[0].rule, *rule, "{text:?}: {report}"),
         }
@@ -272,22 +274,22 @@ fn first_broken_rule_is_reported() {
 fn known_defect_is_tolerated_in_lenient_mode() {
     for row in rows(TOLERATED) {
         let [rules, text, wanted] = row.as_slice() else { panic!("{row:?}") };
-        assert!(Udi::parse(text, Mode::Strict, 2026).is_err(), "{text:?}");
-        let read = Udi::parse(text, Mode::Lenient, 2026).unwrap_or_else(|report| panic!("{text:?}: {report}"));
+        assert!(Udi::parse(text, ParseMode::Strict, 2026).is_err(), "{text:?}");
+        let read = Udi::parse(text, ParseMode::Lenient, 2026).unwrap_or_else(|report| panic!("{text:?}: {report}"));
         assert_eq!(said(&read.udi), *wanted, "{text:?}");
         let warned: Vec<_> = read.warnings.iter().map(|issue| issue.rule.to_string()).collect();
         assert_eq!(warned.join(" "), *rules, "{text:?}");
         assert!(read.warnings.iter().all(|issue| issue.severity == Severity::Warning));
-        assert_round_trip(&read.udi, Mode::Lenient, 2026).unwrap();
+        assert_round_trip(&read.udi, ParseMode::Lenient, 2026).unwrap();
     }
 }
 
 #[test]
 fn only_tolerated_rules_become_warnings() {
     for row in rows(REFUSED) {
-        let tolerated = Rule::ALL.iter().any(|rule| rule.key() == row[0] && rule.is_tolerated());
+        let tolerated = UdiRule::ALL.iter().any(|rule| rule.key() == row[0] && rule.is_tolerated());
         let bad_in_another_way = ["hibc-link-char"].contains(&row[0].as_str());
-        let read = Udi::parse(&row[1], Mode::Lenient, 2026);
+        let read = Udi::parse(&row[1], ParseMode::Lenient, 2026);
         if tolerated || bad_in_another_way {
             assert!(read.is_ok(), "{row:?}: {read:?}");
         } else if let Ok(Parsed { warnings, .. }) = read {
@@ -304,15 +306,15 @@ fn every_rule_has_a_carrier_that_breaks_it() {
     // Tested below.
     let below = ["budi-format", "budi-length", "budi-check", "udi-truncated", "udi-join", "ifa-other-di"];
     named.extend(below.map(str::to_owned));
-    let all: BTreeSet<String> = Rule::ALL.iter().map(|rule| rule.to_string()).collect();
+    let all: BTreeSet<String> = UdiRule::ALL.iter().map(|rule| rule.to_string()).collect();
     assert_eq!(named, all);
-    assert_eq!(all.len(), Rule::ALL.len());
+    assert_eq!(all.len(), UdiRule::ALL.len());
 }
 
 #[test]
 fn messages() {
     let mut shown = String::new();
-    for (table, mode) in [(REFUSED, Mode::Strict), (TOLERATED, Mode::Lenient)] {
+    for (table, mode) in [(REFUSED, ParseMode::Strict), (TOLERATED, ParseMode::Lenient)] {
         for row in rows(table) {
             let text = &row[1];
             let report = match Udi::parse(text, mode, 2026) {
@@ -340,7 +342,7 @@ fn basic_udi_di_is_parsed() {
         ("19990ABC123T048015", Agency::Iccbba),
         ("PP990ABC123T048023", Agency::Iccbba),
     ] {
-        let (basic, warnings) = BasicUdiDi::parse(text, Mode::Strict).unwrap_or_else(|report| panic!("{report}"));
+        let (basic, warnings) = BasicUdiDi::parse(text, ParseMode::Strict).unwrap_or_else(|report| panic!("{report}"));
         assert_eq!((basic.agency(), basic.as_str(), warnings.len()), (agency, text, 0));
     }
 }
@@ -366,9 +368,9 @@ fn invalid_basic_udi_di_is_refused() {
         ("budi-check", "A9990ABC123T048009"),
         ("budi-check", "PP12345ABCD.12345678.9005"),
     ] {
-        let report = BasicUdiDi::parse(text, Mode::Strict).unwrap_err();
+        let report = BasicUdiDi::parse(text, ParseMode::Strict).unwrap_err();
         assert_eq!((report.len(), report.issues()[0].rule.as_ref()), (1, rule), "{text:?}: {report}");
-        let lenient = BasicUdiDi::parse(text, Mode::Lenient);
+        let lenient = BasicUdiDi::parse(text, ParseMode::Lenient);
         assert_eq!(lenient.is_ok(), rule == "budi-check", "{text:?}");
     }
 }
@@ -386,11 +388,11 @@ fn basic_udi_di_agency_follows_from_its_form() {
         "A9990ABC123T0480AB".to_owned(),
         "PP12345ABCD.12345678.90A4".to_owned(),
     ] {
-        let report = BasicUdiDi::parse(&text, Mode::Strict).unwrap_err();
+        let report = BasicUdiDi::parse(&text, ParseMode::Strict).unwrap_err();
         assert_eq!((report.len(), report.issues()[0].rule.as_ref()), (1, "budi-format"), "{text}: {report}");
     }
     for text in [pair("19871"), pair("++A9991"), ifa("PP123451")] {
-        assert_eq!(BasicUdiDi::parse(&text, Mode::Strict).unwrap().0.to_string(), text);
+        assert_eq!(BasicUdiDi::parse(&text, ParseMode::Strict).unwrap().0.to_string(), text);
     }
 }
 
@@ -398,7 +400,7 @@ fn basic_udi_di_agency_follows_from_its_form() {
 #[test]
 fn wrong_check_digits_do_not_change_the_agency() {
     for (body, agency) in [("PP990ABC123T0480", Agency::Ifa), ("19990ABC123T0480", Agency::Gs1)] {
-        let (basic, warnings) = BasicUdiDi::parse(&format!("{body}99"), Mode::Lenient).unwrap();
+        let (basic, warnings) = BasicUdiDi::parse(&format!("{body}99"), ParseMode::Lenient).unwrap();
         assert_eq!((basic.agency(), warnings.issues()[0].rule.as_ref()), (agency, "budi-check"));
     }
 }
@@ -421,19 +423,19 @@ fn carrier_prefix_alone_has_no_agency() {
 #[test]
 fn carrier_has_a_form() {
     for (text, form, data) in [
-        ("(01)1", Form::Hrf, "(01)1"),
-        ("{01}1", Form::Hrf, "{01}1"),
-        ("(9N)1", Form::Hrf, "(9N)1"),
-        (".9N1", Form::Aidc, ".9N1"),
-        ("[)>\u{1e}06\u{1d}", Form::Aidc, "[)>\u{1e}06\u{1d}"),
-        ("\u{1d}011", Form::Aidc, "011"),
+        ("(01)1", CarrierForm::Hrf, "(01)1"),
+        ("{01}1", CarrierForm::Hrf, "{01}1"),
+        ("(9N)1", CarrierForm::Hrf, "(9N)1"),
+        (".9N1", CarrierForm::Aidc, ".9N1"),
+        ("[)>\u{1e}06\u{1d}", CarrierForm::Aidc, "[)>\u{1e}06\u{1d}"),
+        ("\u{1d}011", CarrierForm::Aidc, "011"),
         // With a symbology identifier there is no FNC1 to be set aside.
-        ("]d2\u{1d}011", Form::Aidc, "\u{1d}011"),
-        ("*+A1*", Form::Either, "+A1"),
-        ("*+A1", Form::Either, "+A1"),
-        ("+A1*", Form::Either, "+A1*"),
-        ("=/A1", Form::Either, "=/A1"),
-        ("&,1A", Form::Either, "&,1A"),
+        ("]d2\u{1d}011", CarrierForm::Aidc, "\u{1d}011"),
+        ("*+A1*", CarrierForm::Either, "+A1"),
+        ("*+A1", CarrierForm::Either, "+A1"),
+        ("+A1*", CarrierForm::Either, "+A1*"),
+        ("=/A1", CarrierForm::Either, "=/A1"),
+        ("&,1A", CarrierForm::Either, "&,1A"),
     ] {
         let carrier = Carrier::detect(text).unwrap();
         assert_eq!((carrier.form(), carrier.data()), (form, data), "{text}");
@@ -443,7 +445,7 @@ fn carrier_has_a_form() {
 /// The element for the day alone says it where both are there, whichever comes first.
 #[test]
 fn day_element_wins_over_the_one_with_a_time() {
-    let read = |text: &str| Udi::parse(&format!("(01)09506000134376{text}"), Mode::Strict, 2026).unwrap().udi;
+    let read = |text: &str| Udi::parse(&format!("(01)09506000134376{text}"), ParseMode::Strict, 2026).unwrap().udi;
     for (day, time) in [("(17)260430", "(7003)2604301200"), ("(11)260430", "(8008)26043012")] {
         let (one, other) = (read(&format!("{day}{time}")), read(&format!("{time}{day}")));
         assert_eq!((one.expires(), one.manufactured()), (other.expires(), other.manufactured()));
@@ -465,7 +467,7 @@ fn hibc_element_is_named_by_its_flags() {
         ("28060LOT", "", "28060LOT"),
     ] {
         let text = with_hibc_check(format!("+A123BJC5D6E71/{secondary}"));
-        let udi = Udi::parse(&text, Mode::Strict, 2026).unwrap().udi;
+        let udi = Udi::parse(&text, ParseMode::Strict, 2026).unwrap().udi;
         let element = &udi.elements()[1];
         assert_eq!((element.id(), element.value()), (id, value), "{text}");
     }
@@ -475,7 +477,7 @@ fn hibc_element_is_named_by_its_flags() {
 fn hibc_quantity_precedes_a_lot_only() {
     for quantity in ["812", "912345"] {
         let text = with_hibc_check(format!("+A123BJC5D6E71/$$+{quantity}SERIAL"));
-        let report = Udi::parse(&text, Mode::Strict, 2026).unwrap_err();
+        let report = Udi::parse(&text, ParseMode::Strict, 2026).unwrap_err();
         assert_eq!(report.issues()[0].rule, "hibc-date-field", "{text}");
     }
 }
@@ -483,15 +485,15 @@ fn hibc_quantity_precedes_a_lot_only() {
 #[test]
 fn hibc_date_keeps_the_hour() {
     let text = with_hibc_check("+A123BJC5D6E71/$$428022913LOT/14D20280229".to_owned());
-    let udi = Udi::parse(&text, Mode::Strict, 2026).unwrap().udi;
+    let udi = Udi::parse(&text, ParseMode::Strict, 2026).unwrap().udi;
     assert_eq!(udi.expires().unwrap().to_string(), "2028-02-29T13");
     let text = with_hibc_check("+A123BJC5D6E71/$LOT/14D202802291".to_owned());
-    assert_eq!(Udi::parse(&text, Mode::Strict, 2026).unwrap_err().issues()[0].rule, "hibc-date-field");
+    assert_eq!(Udi::parse(&text, ParseMode::Strict, 2026).unwrap_err().issues()[0].rule, "hibc-date-field");
 }
 
 /// What a strict read has against a carrier.
 fn against(text: &str) -> String {
-    Udi::parse(text, Mode::Strict, 2026).map_or_else(|report| report.to_string(), |_| String::new())
+    Udi::parse(text, ParseMode::Strict, 2026).map_or_else(|report| report.to_string(), |_| String::new())
 }
 
 #[test]
@@ -531,13 +533,14 @@ fn iccbba_repetitions_and_counts_are_checked() {
     assert_eq!(against("=)AAAAAAAAAA &)BBBBBBBBBB"), "");
     assert!(against("=)AAAAAAAAAA =,000025").contains("iccbba-unknown-structure"));
     // A GTIN that is borne with has digits.
-    assert!(Udi::parse("=/A9999XYZ100T04", Mode::Lenient, 2026).is_err());
-    assert!(Udi::parse("=/09506000134376", Mode::Lenient, 2026).is_ok());
+    assert!(Udi::parse("=/A9999XYZ100T04", ParseMode::Lenient, 2026).is_err());
+    assert!(Udi::parse("=/09506000134376", ParseMode::Lenient, 2026).is_ok());
 }
 
 #[test]
 fn ifa_quantity_is_a_number() {
-    let quantity = |value: &str| Udi::parse(&format!("(9N)111234568408(Q){value}"), Mode::Strict, 2026).unwrap().udi;
+    let quantity =
+        |value: &str| Udi::parse(&format!("(9N)111234568408(Q){value}"), ParseMode::Strict, 2026).unwrap().udi;
     assert_eq!(quantity("123456789").quantity(), Some(123_456_789));
     for other in ["1234567890", "12A"] {
         assert_eq!(quantity(other).quantity(), None, "{other}");
@@ -556,7 +559,7 @@ fn ifa_product_code_without_level_may_be_shorter() {
 
 #[test]
 fn display_is_the_human_readable_form() {
-    let udi = Udi::parse("010950600013437610A", Mode::Strict, 2026).unwrap().udi;
+    let udi = Udi::parse("010950600013437610A", ParseMode::Strict, 2026).unwrap().udi;
     assert_eq!(udi.to_string(), "(01)09506000134376(10)A");
 }
 
@@ -565,18 +568,18 @@ fn display_is_the_human_readable_form() {
 fn trailing_slash_is_not_a_digital_link() {
     let primaries = (0..1000).map(|number| format!("+A123{number:03}1"));
     let primary = primaries.into_iter().find(|primary| check::hibc_character(primary) == Some('/')).unwrap();
-    let report = Udi::parse(&format!("{primary}/+"), Mode::Lenient, 2026).unwrap_err();
+    let report = Udi::parse(&format!("{primary}/+"), ParseMode::Lenient, 2026).unwrap_err();
     assert!(report.iter().all(|issue| issue.rule != "hibc-link-char"), "{report}");
 }
 
 #[test]
 fn scanner_prefix_is_removed() {
-    let plain = Udi::parse("0109506000134376", Mode::Strict, 2026).unwrap().udi;
+    let plain = Udi::parse("0109506000134376", ParseMode::Strict, 2026).unwrap().udi;
     for added in ["]C1", "]d2", "]Q3", "]e0", "]J1", "\u{1d}"] {
-        assert_eq!(Udi::parse(&format!("{added}0109506000134376"), Mode::Strict, 2026).unwrap().udi, plain);
+        assert_eq!(Udi::parse(&format!("{added}0109506000134376"), ParseMode::Strict, 2026).unwrap().udi, plain);
     }
     assert!(Carrier::detect("]d2").is_none());
-    let report = Udi::parse_bytes(b"01\xff", Mode::Lenient, 2026).unwrap_err();
+    let report = Udi::parse_bytes(b"01\xff", ParseMode::Lenient, 2026).unwrap_err();
     assert_eq!(report.issues()[0].rule, "udi-unknown-format");
 }
 
@@ -604,7 +607,7 @@ fn carrier_parsing_takes_linear_time() {
         ("[)>\u{1e}06\u{1d}", "9N\u{1d}"),
         ("\u{2194}01", "\u{2194}"),
     ] {
-        for mode in [Mode::Strict, Mode::Lenient] {
+        for mode in [ParseMode::Strict, ParseMode::Lenient] {
             let (few, many) = (start.to_owned() + &piece.repeat(4_000), start.to_owned() + &piece.repeat(32_000));
             let least = (0..3).map(|_| time(&few, mode)).min().unwrap();
             let most = time(&many, mode);
@@ -800,7 +803,7 @@ proptest! {
 
     #[test]
     fn carrier_parser_never_panics(text in prop_oneof![any::<String>(), almost()], year in any::<u16>()) {
-        for mode in [Mode::Strict, Mode::Lenient] {
+        for mode in [ParseMode::Strict, ParseMode::Lenient] {
             let _ = BasicUdiDi::parse(&text, mode);
             if let Ok(read) = Udi::parse(&text, mode, year) {
                 prop_assert!(!read.udi.di().is_empty());
@@ -815,7 +818,7 @@ proptest! {
         text in carrier(), at in any::<prop::sample::Index>(), with in any::<char>(),
     ) {
         let text = changed(&text, at.index(text.chars().count()), with);
-        for mode in [Mode::Strict, Mode::Lenient] {
+        for mode in [ParseMode::Strict, ParseMode::Lenient] {
             if let Ok(read) = Udi::parse(&text, mode, 2026) {
                 prop_assert_eq!(assert_round_trip(&read.udi, mode, 2026), Ok(()));
             }
@@ -824,29 +827,29 @@ proptest! {
 
     #[test]
     fn generated_carriers_round_trip(text in carrier()) {
-        let read = Udi::parse(&text, Mode::Strict, 2026);
+        let read = Udi::parse(&text, ParseMode::Strict, 2026);
         let udi = match read {
             Ok(read) => read.udi,
             Err(report) => return Err(TestCaseError::fail(format!("{text:?}: {report}"))),
         };
         prop_assert_eq!(udi.to_aidc(), text);
-        prop_assert_eq!(assert_round_trip(&udi, Mode::Strict, 2026), Ok(()));
+        prop_assert_eq!(assert_round_trip(&udi, ParseMode::Strict, 2026), Ok(()));
     }
 
     #[test]
     fn changed_gtin_digit_is_found(gtin in gtin(), at in 0_usize..14, by in 1_u8..10) {
         let old = gtin.as_bytes()[at] - b'0';
         let text = changed(&gtin, at, char::from(b'0' + (old + by) % 10));
-        let report = Udi::parse(&format!("(01){text}"), Mode::Strict, 2026).unwrap_err();
+        let report = Udi::parse(&format!("(01){text}"), ParseMode::Strict, 2026).unwrap_err();
         prop_assert_eq!(report.issues()[0].rule.as_ref(), "gs1-check-digit");
-        let lenient = Udi::parse(&format!("(01){text}"), Mode::Lenient, 2026);
+        let lenient = Udi::parse(&format!("(01){text}"), ParseMode::Lenient, 2026);
         prop_assert!(lenient.is_ok());
     }
 
     #[test]
     fn changed_hibc_character_is_found(text in hibcc(), at in any::<prop::sample::Index>(), with in "[0-9A-Z. $/+%-]") {
         let changed = changed(&text, 1 + at.index(text.len() - 1), with.chars().next().unwrap());
-        prop_assert_eq!(Udi::parse(&changed, Mode::Strict, 2026).is_ok(), changed == text);
+        prop_assert_eq!(Udi::parse(&changed, ParseMode::Strict, 2026).is_ok(), changed == text);
     }
 
     #[test]
@@ -854,7 +857,7 @@ proptest! {
         number in ifa_number(), at in any::<prop::sample::Index>(), with in "[0-9A-Z.-]",
     ) {
         let changed = changed(&number, at.index(number.len()), with.chars().next().unwrap());
-        prop_assert_eq!(Udi::parse(&format!("(9N){changed}"), Mode::Strict, 2026).is_ok(), changed == number);
+        prop_assert_eq!(Udi::parse(&format!("(9N){changed}"), ParseMode::Strict, 2026).is_ok(), changed == number);
     }
 
     #[test]
@@ -862,20 +865,20 @@ proptest! {
         model in "[0-9]{4}[A-Za-z0-9_+]{1,19}", at in any::<prop::sample::Index>(), with in "[0-9A-Za-z!-/]",
     ) {
         let text = format!("{model}{}", String::from_iter(check::gs1_pair(&model).unwrap()));
-        let (basic, _) = BasicUdiDi::parse(&text, Mode::Strict).unwrap();
+        let (basic, _) = BasicUdiDi::parse(&text, ParseMode::Strict).unwrap();
         prop_assert_eq!(basic.as_str(), &text);
         let with = with.chars().next().unwrap();
         let changed = changed(&text, 1 + at.index(text.len() - 1), with);
-        prop_assert_eq!(BasicUdiDi::parse(&changed, Mode::Strict).is_ok(), changed == text);
+        prop_assert_eq!(BasicUdiDi::parse(&changed, ParseMode::Strict).is_ok(), changed == text);
     }
 }
 
 fn strict(text: &str) -> Udi {
-    Udi::parse(text, Mode::Strict, 2026).unwrap_or_else(|report| panic!("{text:?}: {report}")).udi
+    Udi::parse(text, ParseMode::Strict, 2026).unwrap_or_else(|report| panic!("{text:?}: {report}")).udi
 }
 
-fn second(text: &str) -> Fragment {
-    Fragment::parse(text, Mode::Strict, 2026).unwrap_or_else(|report| panic!("{text:?}: {report}")).fragment
+fn second(text: &str) -> SecondarySymbol {
+    SecondarySymbol::parse(text, ParseMode::Strict, 2026).unwrap_or_else(|report| panic!("{text:?}: {report}")).fragment
 }
 
 fn rule_of<T: std::fmt::Debug>(refused: Result<T, Report>) -> String {
@@ -907,10 +910,10 @@ fn unrelated_symbols_are_not_joined() {
     assert_eq!(rule_of(hibc.join(&hibc.join(&strict("+E260PPAUXEMO19+")).unwrap())), "udi-join");
     assert_eq!(rule_of(second("(10)A").join(&strict("(01)09506000134376(10)B"))), "gs1-repeat-conflict");
     assert_eq!(rule_of(second("(250)X").join(&strict("(01)09506000134376"))), "gs1-requires");
-    assert_eq!(rule_of(Fragment::parse("(01)09506000134376(10)A", Mode::Strict, 2026)), "udi-join");
-    assert_eq!(rule_of(Fragment::parse("SN 4711", Mode::Strict, 2026)), "udi-unknown-format");
-    assert_eq!(rule_of(Fragment::parse("+$$8053290331260301104+A", Mode::Strict, 2026)), "hibc-check-char");
-    assert_eq!(rule_of(Udi::parse("+$$8053290331260301104+$", Mode::Strict, 2026)), "no-di");
+    assert_eq!(rule_of(SecondarySymbol::parse("(01)09506000134376(10)A", ParseMode::Strict, 2026)), "udi-join");
+    assert_eq!(rule_of(SecondarySymbol::parse("SN 4711", ParseMode::Strict, 2026)), "udi-unknown-format");
+    assert_eq!(rule_of(SecondarySymbol::parse("+$$8053290331260301104+A", ParseMode::Strict, 2026)), "hibc-check-char");
+    assert_eq!(rule_of(Udi::parse("+$$8053290331260301104+$", ParseMode::Strict, 2026)), "no-di");
 }
 
 #[test]
@@ -923,13 +926,16 @@ fn retail_symbol_is_a_gtin() {
         assert_eq!(strict(text).di(), di);
     }
     for (digits, di) in [("4012345678901", "04012345678901"), ("036000291452", "00036000291452")] {
-        assert_eq!(Udi::parse_gtin(digits, Mode::Strict).unwrap().udi.di(), di);
-        assert!(Udi::parse(digits, Mode::Strict, 2026).is_err(), "{digits} is a GTIN where the caller says so alone");
+        assert_eq!(Udi::parse_gtin(digits, ParseMode::Strict).unwrap().udi.di(), di);
+        assert!(
+            Udi::parse(digits, ParseMode::Strict, 2026).is_err(),
+            "{digits} is a GTIN where the caller says so alone"
+        );
     }
-    assert_eq!(rule_of(Udi::parse_gtin("4012345678902", Mode::Strict)), "gs1-check-digit");
-    assert_eq!(rule_of(Udi::parse_gtin("401234567890", Mode::Strict).map(|_| ())), "gs1-check-digit");
-    assert_eq!(rule_of(Udi::parse_gtin("40123", Mode::Lenient)), "gs1-length");
-    assert_eq!(rule_of(Udi::parse_gtin("4012345678é1", Mode::Lenient)), "gs1-length");
+    assert_eq!(rule_of(Udi::parse_gtin("4012345678902", ParseMode::Strict)), "gs1-check-digit");
+    assert_eq!(rule_of(Udi::parse_gtin("401234567890", ParseMode::Strict).map(|_| ())), "gs1-check-digit");
+    assert_eq!(rule_of(Udi::parse_gtin("40123", ParseMode::Lenient)), "gs1-length");
+    assert_eq!(rule_of(Udi::parse_gtin("4012345678é1", ParseMode::Lenient)), "gs1-length");
 }
 
 #[test]
@@ -943,28 +949,31 @@ fn digital_link_is_read() {
         ("http://example.com/gtin/09506000134376/lot/A/ser/S#top", "(01)09506000134376(10)A(21)S"),
     ] {
         let carrier = Carrier::detect(text).unwrap();
-        assert_eq!(carrier.form(), Form::DigitalLink);
+        assert_eq!(carrier.form(), CarrierForm::DigitalLink);
         assert_eq!(strict(text).to_hrf(), wanted);
     }
     assert!(Carrier::detect("https://example.com/a?01=09506000134376").is_none());
-    assert_eq!(rule_of(Udi::parse("https://a.example/01/09506000134377", Mode::Strict, 2026)), "gs1-check-digit");
-    assert_eq!(rule_of(Udi::parse("https://a.example/01/09506000134376/10", Mode::Strict, 2026)), "gs1-no-ai");
-    assert_eq!(rule_of(Udi::parse("https://a.example/01/09506000134376/10/%ff", Mode::Strict, 2026)), "gs1-charset");
+    assert_eq!(rule_of(Udi::parse("https://a.example/01/09506000134377", ParseMode::Strict, 2026)), "gs1-check-digit");
+    assert_eq!(rule_of(Udi::parse("https://a.example/01/09506000134376/10", ParseMode::Strict, 2026)), "gs1-no-ai");
+    assert_eq!(
+        rule_of(Udi::parse("https://a.example/01/09506000134376/10/%ff", ParseMode::Strict, 2026)),
+        "gs1-charset"
+    );
 }
 
 #[test]
 fn text_around_a_carrier_is_reported() {
     let printed = "(01) 0950600 0134376\n (17) 260131 (10) AB-123 ";
-    let read = Udi::parse(printed, Mode::Lenient, 2026).unwrap();
+    let read = Udi::parse(printed, ParseMode::Lenient, 2026).unwrap();
     assert_eq!(read.udi.to_hrf(), "(01)09506000134376(17)260131(10)AB-123");
     assert!(
         !read.warnings.is_empty() && read.warnings.iter().all(|issue| issue.rule == "udi-blank"),
         "{}",
         read.warnings
     );
-    assert_eq!(rule_of(Udi::parse(" 0109506000134376", Mode::Strict, 2026)), "udi-blank");
+    assert_eq!(rule_of(Udi::parse(" 0109506000134376", ParseMode::Strict, 2026)), "udi-blank");
     for spelled in ["<GS>", "{GS}", "<FNC1>", "[FNC1]", "^]", "\u{241d}"] {
-        let read = Udi::parse(&format!("010950600013437610A{spelled}21B"), Mode::Lenient, 2026).unwrap();
+        let read = Udi::parse(&format!("010950600013437610A{spelled}21B"), ParseMode::Lenient, 2026).unwrap();
         assert_eq!((read.udi.lot(), read.udi.serial()), (Some("A"), Some("B")), "{spelled}");
         assert_eq!(read.warnings.issues()[0].rule, "udi-spelled-separator");
     }
@@ -975,22 +984,22 @@ fn truncated_identifier_is_reported() {
     for text in
         ["(01)09506000134376(10)A(2", "(01)09506000134376(10)A(", "(9N)111234568408(1T)A(16", "(9N)111234568408(1T)A(S"]
     {
-        for mode in [Mode::Strict, Mode::Lenient] {
+        for mode in [ParseMode::Strict, ParseMode::Lenient] {
             let read = Udi::parse(text, mode, 2026).unwrap_or_else(|report| panic!("{text}: {report}"));
             assert_eq!(read.warnings.issues()[0].rule, "udi-truncated", "{text}");
         }
     }
-    assert!(Udi::parse("(01)09506000134376(10)A(B)", Mode::Strict, 2026).unwrap().warnings.is_empty());
+    assert!(Udi::parse("(01)09506000134376(10)A(B)", ParseMode::Strict, 2026).unwrap().warnings.is_empty());
 }
 
 #[test]
 fn facility_code_has_no_letter_o() {
     for text in ["=/AO999XYZ100T0476", "=/O9999XYZ100T0476", "=/09999XYZ100T0476"] {
-        assert_eq!(rule_of(Udi::parse(text, Mode::Strict, 2026)), "iccbba-charset", "{text}");
+        assert_eq!(rule_of(Udi::parse(text, ParseMode::Strict, 2026)), "iccbba-charset", "{text}");
     }
     let din = "=/A9999XYZ100T0476=A9O9972612345600";
-    assert_eq!(rule_of(Udi::parse(din, Mode::Strict, 2026)), "iccbba-charset");
-    let other = Udi::parse("(9N)111234568408(5D)260131", Mode::Strict, 2026).unwrap();
+    assert_eq!(rule_of(Udi::parse(din, ParseMode::Strict, 2026)), "iccbba-charset");
+    let other = Udi::parse("(9N)111234568408(5D)260131", ParseMode::Strict, 2026).unwrap();
     assert_eq!(other.warnings.issues()[0].rule, "ifa-other-di");
-    assert_eq!(rule_of(Udi::parse("(9N)11123456#408", Mode::Lenient, 2026)), "ifa-ppn-format");
+    assert_eq!(rule_of(Udi::parse("(9N)11123456#408", ParseMode::Lenient, 2026)), "ifa-ppn-format");
 }

@@ -3,7 +3,7 @@
 use super::Shown;
 use fhir_devices::containment::Node;
 use fhir_devices::datatype::CodeableConcept;
-use fhir_devices::nomenclature::{Level, Part, is_mdc};
+use fhir_devices::nomenclature::{DevicePart, Level, is_mdc};
 use fhir_devices::reference::Item;
 use fhir_devices::update::available;
 use fhir_devices::{DeviceComponent, Severity};
@@ -93,7 +93,7 @@ pub(crate) fn level(node: Node<'_, '_>) -> &'static str {
         (_, Some(Level::Mds)) => "MDS",
         (_, Some(Level::Vmd)) => "VMD",
         (_, Some(Level::Channel)) => "channel",
-        (_, None) => node.part().map_or("component", Part::as_str),
+        (_, None) => node.part().map_or("component", DevicePart::as_str),
     }
 }
 

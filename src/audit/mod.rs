@@ -87,7 +87,7 @@ pub use fhir::{audit_event, audit_event_under, provenance, provenance_under};
 pub use holder::Holder;
 pub use reason::Reason;
 pub use record::{AuditRecord, NotARecord, read_lines};
-pub use verify::{Break, Fault, verify};
+pub use verify::{ChainBreak, ChainFault, verify};
 
 /// The number of the form of the records.
 const SCHEMA: u64 = 1;

@@ -7,27 +7,27 @@ use std::collections::BTreeSet;
 /// The first place where records are not one chain.
 ///
 /// ```
-/// use fhir_devices::audit::{Break, Fault};
-/// let broken = Break { at: 7, fault: Fault::Removed };
+/// use fhir_devices::audit::{ChainBreak, ChainFault};
+/// let broken = ChainBreak { at: 7, fault: ChainFault::Removed };
 /// assert_eq!(broken.to_string(), "the chain breaks at record 7: it is not there");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the chain breaks at record {at}: {fault}")]
-pub struct Break {
+pub struct ChainBreak {
     /// The place in the chain.
     pub at: u64,
     /// What is wrong there.
-    pub fault: Fault,
+    pub fault: ChainFault,
 }
 
 /// What is wrong at one place of a chain.
 ///
 /// ```
-/// assert_eq!(fhir_devices::audit::Fault::Changed.to_string(), "it is not what the record after it was bound to");
+/// assert_eq!(fhir_devices::audit::ChainFault::Changed.to_string(), "it is not what the record after it was bound to");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum ChainFault {
     /// A record of another tenant.
     #[error("it belongs to the tenant `{found}`")]
     OtherTenant {
@@ -78,7 +78,7 @@ pub enum Fault {
 /// make another chain of them, and a checkpoint that they could not write tells.
 ///
 /// # Errors
-/// The first [`Break`], by the place in the chain.
+/// The first [`ChainBreak`], by the place in the chain.
 ///
 /// ```
 /// # use fhir_devices::audit::*;
@@ -94,19 +94,19 @@ pub enum Fault {
 /// assert_eq!(verify(&start, &records, &[])?, second.head);
 ///
 /// records[0].what.action = Action::Stored;
-/// assert_eq!(verify(&start, &records, &[]), Err(Break { at: 0, fault: Fault::Changed }));
+/// assert_eq!(verify(&start, &records, &[]), Err(ChainBreak { at: 0, fault: ChainFault::Changed }));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn verify<'r>(
     start: &ChainHead,
     records: impl IntoIterator<Item = &'r AuditRecord>,
     checkpoints: &[Checkpoint],
-) -> Result<ChainHead, Break> {
+) -> Result<ChainHead, ChainBreak> {
     let mut checkpoints: Vec<&Checkpoint> = checkpoints.iter().collect();
     checkpoints.sort_by_key(|checkpoint| checkpoint.count);
     if let Some(other) = checkpoints.iter().find(|checkpoint| checkpoint.tenant != *start.tenant()) {
-        let fault = Fault::OtherCheckpoint { found: other.tenant.clone() };
-        return Err(Break { at: other.count, fault });
+        let fault = ChainFault::OtherCheckpoint { found: other.tenant.clone() };
+        return Err(ChainBreak { at: other.count, fault });
     }
     let mut checkpoints = checkpoints.into_iter().skip_while(|checkpoint| checkpoint.count < start.count()).peekable();
     let mut records = records.into_iter();
@@ -115,7 +115,7 @@ pub fn verify<'r>(
         while let Some(checkpoint) = checkpoints.next_if(|checkpoint| checkpoint.count == head.count()) {
             if checkpoint.root != head.root() {
                 let at = head.count().saturating_sub(1);
-                return Err(Break { at, fault: Fault::OtherRoot { count: checkpoint.count } });
+                return Err(ChainBreak { at, fault: ChainFault::OtherRoot { count: checkpoint.count } });
             }
         }
         let Some(record) = records.next() else { break };
@@ -126,7 +126,9 @@ pub fn verify<'r>(
     }
     match checkpoints.last() {
         None => Ok(head),
-        Some(checkpoint) => Err(Break { at: head.count(), fault: Fault::Truncated { count: checkpoint.count } }),
+        Some(checkpoint) => {
+            Err(ChainBreak { at: head.count(), fault: ChainFault::Truncated { count: checkpoint.count } })
+        }
     }
 }
 
@@ -136,23 +138,23 @@ fn fault<'r>(
     head: &ChainHead,
     record: &AuditRecord,
     later: impl Iterator<Item = &'r AuditRecord>,
-) -> Option<Break> {
+) -> Option<ChainBreak> {
     let at = head.count();
-    let here = |fault| Some(Break { at, fault });
+    let here = |fault| Some(ChainBreak { at, fault });
     if record.tenant != *head.tenant() {
-        return here(Fault::OtherTenant { found: record.tenant.clone() });
+        return here(ChainFault::OtherTenant { found: record.tenant.clone() });
     }
     if record.index < at {
-        return here(Fault::Inserted { index: record.index });
+        return here(ChainFault::Inserted { index: record.index });
     }
     if record.index > at {
         let places: BTreeSet<u64> = later.filter(|one| one.tenant == record.tenant).map(|one| one.index).collect();
-        return here(if places.contains(&at) { Fault::Moved } else { Fault::Removed });
+        return here(if places.contains(&at) { ChainFault::Moved } else { ChainFault::Removed });
     }
     if record.prev != head.root() {
         return match at.checked_sub(1) {
-            Some(before) if at > start.count() => Some(Break { at: before, fault: Fault::Changed }),
-            _ => here(Fault::OtherStart),
+            Some(before) if at > start.count() => Some(ChainBreak { at: before, fault: ChainFault::Changed }),
+            _ => here(ChainFault::OtherStart),
         };
     }
     None

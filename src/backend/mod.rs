@@ -1,7 +1,6 @@
 //! Stores that exist: in memory, one that throws everything away, and behind features of their own those of real engines.
 
-#[cfg(feature = "redb")]
-mod answer;
+mod checks;
 #[cfg(any(feature = "redb", feature = "postgres"))]
 mod codes;
 #[cfg(feature = "cosmos")]
@@ -11,10 +10,11 @@ mod discard;
 pub mod fhir_http;
 #[cfg(feature = "redb")]
 mod files;
-mod form;
 pub mod memory;
 #[cfg(feature = "object-store")]
 pub mod object_store;
+#[cfg(feature = "redb")]
+mod oneshot;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redb")]

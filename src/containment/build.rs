@@ -2,13 +2,13 @@
 
 use super::check;
 use super::content::{component_content, metric_content};
-use super::names::{Keys, Names};
-use super::place::place;
-use super::record::{MOST, Marks, NONE, Nodes, Origin, Record, Target, Tie};
-use super::slots::{BATCH, Key, NO_KEY};
+use super::hash_index::{BATCH, HashKey, NO_KEY};
+use super::node_record::{LinkState, MOST, NONE, NodeFlags, NodeRecord, Nodes, Origin, Target};
+use super::placement::place;
+use super::reference_index::{ReferenceIndex, ResourceKeys};
 use super::tree::Tree;
 use crate::datatype::{Literal, plain_id};
-use crate::reference::item::{self, Item, Pointer, token};
+use crate::reference::item::{self, Item, ReferenceValue, token};
 use crate::reference::{OwnBase, decoded};
 use crate::resource::{Bundle, DeviceComponent, Resource};
 
@@ -20,26 +20,26 @@ use crate::resource::{Bundle, DeviceComponent, Resource};
 /// It takes time and memory in proportion to what is given, whatever the links between the resources are.
 ///
 /// ```
-/// use fhir_devices::{Resource, containment::Gather};
+/// use fhir_devices::{Resource, containment::TreeBuilder};
 /// let device = Resource::from_json(br#"{"resourceType":"Device","id":"pump"}"#)?;
 /// let component = Resource::from_json(br#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},
 ///     "type":{"text":"pump"},"source":{"reference":"Device/pump"}}"#)?;
-/// let tree = Gather::new().with(&component).with(&device).build();
+/// let tree = TreeBuilder::new().with(&component).with(&device).build();
 /// let top = tree.top_level().next().unwrap();
 /// assert_eq!(top.children().next().unwrap().path(), "mds");
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Default)]
-pub struct Gather<'a> {
+pub struct TreeBuilder<'a> {
     nodes: Nodes<'a>,
-    keys: Vec<Keys>,
+    keys: Vec<ResourceKeys>,
     /// The keys of the identifiers.
-    labels: Vec<Key>,
-    names: Names<'a>,
+    labels: Vec<HashKey>,
+    names: ReferenceIndex<'a>,
     documents: u32,
 }
 
-impl<'a> Gather<'a> {
+impl<'a> TreeBuilder<'a> {
     /// Nothing yet.
     #[must_use]
     pub fn new() -> Self {
@@ -139,8 +139,8 @@ impl<'a> Gather<'a> {
     }
 
     /// Takes from a resource what the tree is built from, so that it is read once, while it is at hand.
-    fn push(&mut self, item: Item<'a>, origin: Origin, id: Key) {
-        let mut marks = Marks::of(Target::of(item));
+    fn push(&mut self, item: Item<'a>, origin: Origin, id: HashKey) {
+        let mut marks = NodeFlags::of(Target::of(item));
         let mut label = NO_KEY;
         match item {
             Item::Device(_) => {}
@@ -159,19 +159,19 @@ impl<'a> Gather<'a> {
             Item::Metric(metric) => metric_content(metric, &mut |_, _, _| marks.set_suspect(true)),
         }
         let (tie, parent) = self.key(item.parent_text(), Target::Component, || item.parent().is_some());
-        marks.set_parent_tie(tie);
+        marks.set_parent_state(tie);
         let (tie, source) = self.key(item.source_text(), Target::Device, || item.source().is_some());
-        marks.set_source_tie(tie);
-        self.nodes.push(item, origin, Record::new(marks));
-        self.keys.push(Keys { id, parent, source });
+        marks.set_source_state(tie);
+        self.nodes.push(item, origin, NodeRecord::new(marks));
+        self.keys.push(ResourceKeys { id, parent, source });
         self.labels.push(label);
     }
 
-    fn key(&self, text: Option<&str>, wanted: Target, is_there: impl Fn() -> bool) -> (Tie, Key) {
+    fn key(&self, text: Option<&str>, wanted: Target, is_there: impl Fn() -> bool) -> (LinkState, HashKey) {
         match text.and_then(|text| plain_id(text, wanted.type_name())) {
-            Some(id) => (Tie::Plain, self.names.key(id)),
-            None if is_there() => (Tie::Open, NO_KEY),
-            None => (Tie::Absent, NO_KEY),
+            Some(id) => (LinkState::Plain, self.names.key(id)),
+            None if is_there() => (LinkState::Open, NO_KEY),
+            None => (LinkState::Absent, NO_KEY),
         }
     }
 
@@ -192,14 +192,14 @@ impl<'a> Gather<'a> {
     }
 }
 
-impl std::fmt::Debug for Gather<'_> {
+impl std::fmt::Debug for TreeBuilder<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gather").field("nodes", &self.nodes.len()).field("documents", &self.documents).finish()
+        f.debug_struct("TreeBuilder").field("nodes", &self.nodes.len()).field("documents", &self.documents).finish()
     }
 }
 
 /// Follows the parent and the source of each.
-fn link<'a>(nodes: &mut Nodes<'a>, all: &[Keys], names: &mut Names<'a>) {
+fn link<'a>(nodes: &mut Nodes<'a>, all: &[ResourceKeys], names: &mut ReferenceIndex<'a>) {
     for (at, keys) in (0..).zip(all) {
         if (at as usize).is_multiple_of(BATCH) {
             let end = all.len().min(at as usize + BATCH);
@@ -207,32 +207,32 @@ fn link<'a>(nodes: &mut Nodes<'a>, all: &[Keys], names: &mut Names<'a>) {
         }
         let Some(record) = nodes.record(at).copied() else { continue };
         let space = names.base_of(nodes, at);
-        let (parent_tie, up) = match record.marks.parent_tie() {
-            Tie::Plain => tied(names.plain(nodes, all, Target::Component, space, keys.parent)),
-            Tie::Open => follow(nodes, all, names, at, nodes.item(at).and_then(Item::parent), Target::Component),
-            _ => (Tie::Absent, NONE),
+        let (parent_state, up) = match record.marks.parent_state() {
+            LinkState::Plain => tied(names.plain(nodes, all, Target::Component, space, keys.parent)),
+            LinkState::Open => follow(nodes, all, names, at, nodes.item(at).and_then(Item::parent), Target::Component),
+            _ => (LinkState::Absent, NONE),
         };
-        let (source_tie, device) = match record.marks.source_tie() {
-            Tie::Plain => tied(names.plain(nodes, all, Target::Device, space, keys.source)),
-            Tie::Open => follow(nodes, all, names, at, nodes.item(at).and_then(Item::source), Target::Device),
-            _ => (Tie::Absent, NONE),
+        let (source_state, device) = match record.marks.source_state() {
+            LinkState::Plain => tied(names.plain(nodes, all, Target::Device, space, keys.source)),
+            LinkState::Open => follow(nodes, all, names, at, nodes.item(at).and_then(Item::source), Target::Device),
+            _ => (LinkState::Absent, NONE),
         };
-        let source = match source_tie {
-            Tie::Linked => device,
-            Tie::Absent => NONE,
+        let source = match source_state {
+            LinkState::Linked => device,
+            LinkState::Absent => NONE,
             _ => names.far(nodes, at, space, keys.source),
         };
         if let Some(record) = nodes.record_mut(at) {
-            record.marks.set_parent_tie(parent_tie);
-            record.marks.set_source_tie(source_tie);
+            record.marks.set_parent_state(parent_state);
+            record.marks.set_source_state(source_state);
             (record.up, record.source) = (up, source);
         }
     }
 }
 
-const fn tied(found: Result<u32, Tie>) -> (Tie, u32) {
+const fn tied(found: Result<u32, LinkState>) -> (LinkState, u32) {
     match found {
-        Ok(node) => (Tie::Linked, node),
+        Ok(node) => (LinkState::Linked, node),
         Err(tie) => (tie, NONE),
     }
 }
@@ -240,27 +240,29 @@ const fn tied(found: Result<u32, Tie>) -> (Tie, u32) {
 /// Follows a reference that is more, or less, than `Type/id`.
 fn follow<'a>(
     nodes: &Nodes<'a>,
-    keys: &[Keys],
-    names: &mut Names<'a>,
+    keys: &[ResourceKeys],
+    names: &mut ReferenceIndex<'a>,
     at: u32,
-    pointer: Option<Pointer<'a>>,
+    pointer: Option<ReferenceValue<'a>>,
     wanted: Target,
-) -> (Tie, u32) {
-    let (Some(pointer), Some(origin)) = (pointer, nodes.origin(at)) else { return (Tie::Absent, NONE) };
+) -> (LinkState, u32) {
+    let (Some(pointer), Some(origin)) = (pointer, nodes.origin(at)) else { return (LinkState::Absent, NONE) };
     tied(match pointer {
-        Pointer::Words => Err(Tie::Missing),
-        Pointer::Logical(identifier) => match token(identifier) {
+        ReferenceValue::Words => Err(LinkState::Missing),
+        ReferenceValue::Logical(identifier) => match token(identifier) {
             Some(token) => names.by_identifier(nodes, wanted, token),
-            None => Err(Tie::Missing),
+            None => Err(LinkState::Missing),
         },
-        Pointer::Literal(literal) => {
+        ReferenceValue::Literal(literal) => {
             let decoded = decoded(literal);
             match names.localize(decoded.as_deref().map_or(literal, Literal::parse)) {
                 Literal::Contained { id } => {
                     let container = if origin.container == NONE { at } else { origin.container };
                     let holder = nodes.item(container).map(Item::contained).unwrap_or_default();
                     names.contained(nodes, wanted, container, id).map_err(|tie| match tie {
-                        Tie::Missing if holder.iter().any(|resource| resource.id() == Some(id)) => Tie::WrongType,
+                        LinkState::Missing if holder.iter().any(|resource| resource.id() == Some(id)) => {
+                            LinkState::WrongType
+                        }
                         tie => tie,
                     })
                 }
@@ -278,5 +280,5 @@ fn follow<'a>(
 /// ```
 #[must_use]
 pub fn components(all: &[DeviceComponent]) -> Tree<'_> {
-    Gather::with_capacity(all.len()).with_items(all).build()
+    TreeBuilder::with_capacity(all.len()).with_items(all).build()
 }

@@ -1,24 +1,29 @@
 //! The rules, over the nodes of a tree that is linked.
 
 use super::content::{component_content, metric_content};
-use super::finding::{Finding, Spot};
-use super::names::{FAR, Names};
-use super::record::{NONE, Nodes, Record, Target, Tie};
-use super::rule::Rule;
-use super::slots::{BATCH, Key, NO_KEY, Slots, mixed};
+use super::finding::{Finding, FindingElement};
+use super::hash_index::{BATCH, HashIndex, HashKey, NO_KEY, mixed};
+use super::node_record::{LinkState, NONE, NodeRecord, Nodes, Target};
+use super::reference_index::{EXTERNAL, ReferenceIndex};
+use super::rule::ContainmentRule;
 use crate::datatype::CodeableConcept;
-use crate::nomenclature::{Level, Part};
+use crate::nomenclature::{DevicePart, Level};
 use crate::primitive::Id;
 use crate::reference::item::{Item, says, token};
 use crate::resource::{Device, DeviceComponent};
-use crate::udi::{Mode, Udi};
+use crate::udi::{ParseMode, Udi};
 use std::collections::HashMap;
 
 /// The rules about several nodes at once, in the order of the nodes.
-pub(super) fn across(nodes: &Nodes<'_>, labels: &[Key], names: &Names<'_>, cuts: &[(u32, u32)]) -> Vec<Finding> {
-    let cut = |(at, above): &(u32, u32)| Finding::about(*at, Rule::Acyclic, Spot::Parent, *above);
+pub(super) fn across(
+    nodes: &Nodes<'_>,
+    labels: &[HashKey],
+    names: &ReferenceIndex<'_>,
+    cuts: &[(u32, u32)],
+) -> Vec<Finding> {
+    let cut = |(at, above): &(u32, u32)| Finding::about(*at, ContainmentRule::Acyclic, FindingElement::Parent, *above);
     let mut found: Vec<Finding> = cuts.iter().map(cut).collect();
-    doubled(nodes, names, &mut found);
+    duplicate(nodes, names, &mut found);
     identifiers(nodes, labels, &mut found);
     roots(nodes, &mut found);
     found.sort_unstable();
@@ -64,7 +69,7 @@ struct Check<'n, 'a> {
     nodes: &'n Nodes<'a>,
     found: Vec<Finding>,
     /// The first part of each kind below a component, of the kinds that it may have one of.
-    parts: HashMap<(u32, Part), u32>,
+    parts: HashMap<(u32, DevicePart), u32>,
 }
 
 impl Check<'_, '_> {
@@ -76,103 +81,112 @@ impl Check<'_, '_> {
         self.found.push(finding);
     }
 
-    fn add(&mut self, node: u32, rule: Rule, spot: Spot, detail: u32) {
+    fn add(&mut self, node: u32, rule: ContainmentRule, spot: FindingElement, detail: u32) {
         self.push(Finding::about(node, rule, spot, detail));
     }
 
     /// CT-02 to CT-04 and CT-11 to CT-15: what became of parent and source.
-    fn references(&mut self, at: u32, record: &Record) {
+    fn references(&mut self, at: u32, record: &NodeRecord) {
         let marks = record.marks;
         let is_metric = !marks.is_component();
         let (parent_type, source_type, source_is) = if is_metric {
-            (Rule::MetricTargets, Rule::MetricTargets, Rule::MetricSource)
+            (ContainmentRule::MetricTargets, ContainmentRule::MetricTargets, ContainmentRule::MetricSource)
         } else {
-            (Rule::ParentType, Rule::SourceType, Rule::OneSource)
+            (ContainmentRule::ParentType, ContainmentRule::SourceType, ContainmentRule::OneSource)
         };
-        for (tie, spot, type_rule) in
-            [(marks.parent_tie(), Spot::Parent, parent_type), (marks.source_tie(), Spot::Source, source_type)]
-        {
+        for (tie, spot, type_rule) in [
+            (marks.parent_state(), FindingElement::Parent, parent_type),
+            (marks.source_state(), FindingElement::Source, source_type),
+        ] {
             let rule = match tie {
-                Tie::Absent | Tie::Linked | Tie::Cut | Tie::Plain | Tie::Open => continue,
-                Tie::Missing => Rule::Resolvable,
-                Tie::Ambiguous => Rule::OneTarget,
-                Tie::WrongType => type_rule,
+                LinkState::Absent | LinkState::Linked | LinkState::Cut | LinkState::Plain | LinkState::Open => continue,
+                LinkState::Missing => ContainmentRule::Resolvable,
+                LinkState::Ambiguous => ContainmentRule::OneTarget,
+                LinkState::WrongType => type_rule,
             };
             self.add(at, rule, spot, NONE);
         }
-        if marks.source_tie() == Tie::Absent {
-            let rule = if is_metric { Rule::MetricHasSource } else { Rule::ComponentHasSource };
-            self.add(at, rule, Spot::Source, NONE);
+        if marks.source_state() == LinkState::Absent {
+            let rule = if is_metric { ContainmentRule::MetricHasSource } else { ContainmentRule::ComponentHasSource };
+            self.add(at, rule, FindingElement::Source, NONE);
         }
         if marks.source_differs() {
-            self.add(at, source_is, Spot::Source, record.up);
+            self.add(at, source_is, FindingElement::Source, record.up);
         }
     }
 
     /// CT-05 to CT-09, CT-16 to CT-19 and CT-31: the levels of a component and of its neighbours.
-    fn place_of_component(&mut self, at: u32, record: &Record) {
+    fn place_of_component(&mut self, at: u32, record: &NodeRecord) {
         let marks = record.marks;
-        let absent = marks.parent_tie() == Tie::Absent;
+        let absent = marks.parent_state() == LinkState::Absent;
         let above = marks.above_level();
         let below = |rule, wanted: Level| (above.is_some() && above != Some(wanted)).then_some(rule);
         let rules = match record.level() {
-            Some(Level::Mds) => [below(Rule::MdsBelowMds, Level::Mds), None],
-            Some(Level::Vmd) => [below(Rule::VmdBelowMds, Level::Mds), absent.then_some(Rule::VmdHasParent)],
-            Some(Level::Channel) => {
-                [below(Rule::ChannelBelowVmd, Level::Vmd), absent.then_some(Rule::ChannelHasParent)]
+            Some(Level::Mds) => [below(ContainmentRule::MdsBelowMds, Level::Mds), None],
+            Some(Level::Vmd) => {
+                [below(ContainmentRule::VmdBelowMds, Level::Mds), absent.then_some(ContainmentRule::VmdHasParent)]
             }
+            Some(Level::Channel) => [
+                below(ContainmentRule::ChannelBelowVmd, Level::Vmd),
+                absent.then_some(ContainmentRule::ChannelHasParent),
+            ],
             None => [None, None],
         };
         for rule in rules.into_iter().flatten() {
-            self.add(at, rule, Spot::Parent, record.up);
+            self.add(at, rule, FindingElement::Parent, record.up);
         }
         if record.depth > 3 + u32::from(marks.is_composite()) {
-            self.add(at, Rule::Depth, Spot::Parent, NONE);
+            self.add(at, ContainmentRule::Depth, FindingElement::Parent, NONE);
         }
         let lacking = match record.level() {
-            Some(Level::Mds) if !marks.has_vmd() => Some((Rule::MdsHasVmd, NONE)),
-            Some(Level::Vmd) if !marks.has_channel() => Some((Rule::VmdHasChannel, NONE)),
+            Some(Level::Mds) if !marks.has_vmd() => Some((ContainmentRule::MdsHasVmd, NONE)),
+            Some(Level::Vmd) if !marks.has_channel() => Some((ContainmentRule::VmdHasChannel, NONE)),
             Some(Level::Channel) if marks.has_component() => {
-                self.first_component_below(record).map(|child| (Rule::ChannelHoldsMetrics, child))
+                self.first_component_below(record).map(|child| (ContainmentRule::ChannelHoldsMetrics, child))
             }
             _ => None,
         };
         if let Some((rule, other)) = lacking {
-            self.add(at, rule, Spot::Whole, other);
+            self.add(at, rule, FindingElement::Whole, other);
         }
         if let Some(part) = marks.part() {
             self.part(at, record, part);
         }
     }
 
-    fn first_component_below(&self, record: &Record) -> Option<u32> {
+    fn first_component_below(&self, record: &NodeRecord) -> Option<u32> {
         let some = |at: u32| self.nodes.record(at).map(|record| (at, record));
         let mut below = std::iter::successors(some(record.first), |(_, child)| some(child.next));
         below.find(|(_, child)| child.marks.is_component()).map(|(at, _)| at)
     }
 
     /// CT-31: where a part stands, and that it is alone of its kind there.
-    fn part(&mut self, at: u32, record: &Record, part: Part) {
+    fn part(&mut self, at: u32, record: &NodeRecord, part: DevicePart) {
         let above = record.marks.above_level();
-        let fits = above == Some(Level::Mds) || (part == Part::Sco && above == Some(Level::Vmd));
+        let fits = above == Some(Level::Mds) || (part == DevicePart::Sco && above == Some(Level::Vmd));
         let is_below = self.nodes.kind(record.up) == Target::Component && record.up != NONE;
         // Of what is above, and says no level, nothing is known; without a parent it is below no MDS.
-        if (above.is_some() && !fits) || record.marks.parent_tie() == Tie::Absent {
-            self.add(at, Rule::PartBelowMds, Spot::Parent, if is_below { record.up } else { NONE });
+        if (above.is_some() && !fits) || record.marks.parent_state() == LinkState::Absent {
+            self.add(
+                at,
+                ContainmentRule::PartBelowMds,
+                FindingElement::Parent,
+                if is_below { record.up } else { NONE },
+            );
         }
-        if part != Part::Battery && is_below {
+        if part != DevicePart::Battery && is_below {
             let first = *self.parts.entry((record.up, part)).or_insert(at);
             if first != at {
-                self.add(at, Rule::PartBelowMds, Spot::Whole, first);
+                self.add(at, ContainmentRule::PartBelowMds, FindingElement::Whole, first);
             }
         }
     }
 
     /// What a component says of itself, and CT-35: of its device.
-    fn content(&mut self, at: u32, record: &Record, component: &DeviceComponent) {
+    fn content(&mut self, at: u32, record: &NodeRecord, component: &DeviceComponent) {
         let mut serial = None;
         component_content(component, record.marks, &mut |rule, spot, index| match rule {
-            Rule::SerialNumber => serial = Some(index),
+            ContainmentRule::SerialNumber => serial = Some(index),
             rule => self.add(at, rule, spot, index),
         });
         let is_top = record.level() == Some(Level::Mds) && (record.depth == 1 || record.source != NONE);
@@ -183,44 +197,44 @@ impl Check<'_, '_> {
         let Some(said) = said.and_then(|text| text.value.as_ref()) else { return };
         // The identifiers and the UDI each have to agree: another device may share the one or the other.
         if differs(serial_numbers(device), said.as_str()) || differs(udi_serials(device), said.as_str()) {
-            self.add(at, Rule::SerialNumber, Spot::SpecificationText, index);
+            self.add(at, ContainmentRule::SerialNumber, FindingElement::SpecificationText, index);
         }
     }
 
     /// CT-10 and CT-11: where a metric stands.
-    fn place_of_metric(&mut self, at: u32, record: &Record) {
-        if record.marks.parent_tie() == Tie::Absent {
-            self.add(at, Rule::MetricHasParent, Spot::Parent, NONE);
+    fn place_of_metric(&mut self, at: u32, record: &NodeRecord) {
+        if record.marks.parent_state() == LinkState::Absent {
+            self.add(at, ContainmentRule::MetricHasParent, FindingElement::Parent, NONE);
         }
         let above = record.marks.above_level();
         if above.is_some() && above != Some(Level::Channel) {
-            self.add(at, Rule::MetricBelowChannel, Spot::Parent, record.up);
+            self.add(at, ContainmentRule::MetricBelowChannel, FindingElement::Parent, record.up);
         }
     }
 }
 
 /// A resource that is given twice, in the same version.
-fn doubled(nodes: &Nodes<'_>, names: &Names<'_>, found: &mut Vec<Finding>) {
-    let mut firsts = Slots::default();
+fn duplicate(nodes: &Nodes<'_>, names: &ReferenceIndex<'_>, found: &mut Vec<Finding>) {
+    let mut firsts = HashIndex::default();
     for (at, _) in (0..).zip(nodes.records()).filter(|(_, record)| record.marks.is_doubled()) {
         let Some(item) = nodes.item(at) else { continue };
         let text = |id: Option<&Id>| id.map_or(String::new(), ToString::to_string);
         let key = names.key_of_all([item.resource_type(), &text(item.id()), &text(item.version())]);
         let first = firsts.insert(mixed(key, names.space(nodes, at)), at);
         if first != at {
-            found.push(Finding::about(at, Rule::UniqueId, Spot::Whole, first));
+            found.push(Finding::about(at, ContainmentRule::UniqueId, FindingElement::Whole, first));
         }
     }
 }
 
 /// CT-27: the components of a device, or of a tree without one, by their identifiers.
-fn identifiers(nodes: &Nodes<'_>, labels: &[Key], found: &mut Vec<Finding>) {
-    let mut firsts = Slots::with_capacity(labels.iter().filter(|label| **label != NO_KEY).count());
+fn identifiers(nodes: &Nodes<'_>, labels: &[HashKey], found: &mut Vec<Finding>) {
+    let mut firsts = HashIndex::with_capacity(labels.iter().filter(|label| **label != NO_KEY).count());
     let batches = nodes.records().chunks(BATCH).zip(labels.chunks(BATCH));
     for ((records, labels), from) in batches.zip((0..).step_by(BATCH)) {
         let keys = || {
             let labelled = (from..).zip(records).zip(labels).filter(|(_, label)| **label != NO_KEY);
-            labelled.map(|((at, record), label): ((u32, &Record), &Key)| {
+            labelled.map(|((at, record), label): ((u32, &NodeRecord), &HashKey)| {
                 let family = if record.device == NONE { record.top } else { record.device };
                 (at, mixed(*label, family))
             })
@@ -229,7 +243,7 @@ fn identifiers(nodes: &Nodes<'_>, labels: &[Key], found: &mut Vec<Finding>) {
         for (at, key) in keys() {
             let first = firsts.insert(key, at);
             if first != at {
-                found.push(Finding::about(at, Rule::UniqueIdentifier, Spot::Identifier, first));
+                found.push(Finding::about(at, ContainmentRule::UniqueIdentifier, FindingElement::Identifier, first));
             }
         }
     }
@@ -240,14 +254,15 @@ fn roots(nodes: &Nodes<'_>, found: &mut Vec<Finding>) {
     // By the device, or by the first that names it: no node is both.
     let mut firsts = vec![NONE; nodes.len()];
     for (at, record) in (0..).zip(nodes.records()) {
-        let is_root = record.marks.is_component() && record.marks.parent_tie() == Tie::Absent;
-        let Some(first) = firsts.get_mut((record.source & !FAR) as usize).filter(|_| is_root && record.source != NONE)
+        let is_root = record.marks.is_component() && record.marks.parent_state() == LinkState::Absent;
+        let Some(first) =
+            firsts.get_mut((record.source & !EXTERNAL) as usize).filter(|_| is_root && record.source != NONE)
         else {
             continue;
         };
         match *first {
             NONE => *first = at,
-            first => found.push(Finding::about(at, Rule::OneRoot, Spot::Parent, first)),
+            first => found.push(Finding::about(at, ContainmentRule::OneRoot, FindingElement::Parent, first)),
         }
     }
 }
@@ -271,8 +286,8 @@ fn udi_serials(device: &Device) -> impl Iterator<Item = String> {
     const YEAR: u16 = 2_020;
     let udi = device.udi.as_ref();
     let hrf = udi.and_then(|udi| udi.carrier_hrf.as_ref()).and_then(|text| text.value.as_ref());
-    let hrf = hrf.and_then(|text| Udi::parse(text.as_str(), Mode::Lenient, YEAR).ok());
+    let hrf = hrf.and_then(|text| Udi::parse(text.as_str(), ParseMode::Lenient, YEAR).ok());
     let aidc = udi.and_then(|udi| udi.carrier_aidc.as_ref()).and_then(|bytes| bytes.value.as_ref());
-    let aidc = aidc.and_then(|bytes| Udi::parse_bytes(&bytes.decode(), Mode::Lenient, YEAR).ok());
+    let aidc = aidc.and_then(|bytes| Udi::parse_bytes(&bytes.decode(), ParseMode::Lenient, YEAR).ok());
     [hrf, aidc].into_iter().flatten().filter_map(|read| read.udi.serial().map(str::to_owned))
 }

@@ -1,8 +1,8 @@
 //! The rules that a resource keeps or breaks whatever its place is.
 
-use super::finding::Spot;
-use super::record::Marks;
-use super::rule::Rule;
+use super::finding::FindingElement;
+use super::node_record::NodeFlags;
+use super::rule::ContainmentRule;
 use crate::code::MetricCalibrationState;
 use crate::datatype::CodeableConcept;
 use crate::nomenclature::{Level, Term};
@@ -10,62 +10,62 @@ use crate::reference::item::{code, display, mdc, says, term};
 use crate::resource::{DeviceComponent, DeviceMetric};
 
 /// Takes a rule that is broken, the element, and the number of an item where that repeats.
-pub(super) type Sink<'s> = dyn FnMut(Rule, Spot, u32) + 's;
+pub(super) type Sink<'s> = dyn FnMut(ContainmentRule, FindingElement, u32) + 's;
 
 /// CT-20 to CT-24 and CT-28 to CT-30: what a component says of itself. It also tells the sink of a serial number that is
 /// to be compared with that of the device: of a component that may be an MDS.
-pub(super) fn component_content(component: &DeviceComponent, marks: Marks, add: &mut Sink<'_>) {
+pub(super) fn component_content(component: &DeviceComponent, marks: NodeFlags, add: &mut Sink<'_>) {
     let mut has_mdc = false;
     for (index, coding) in mdc(&component.r#type) {
         has_mdc = true;
         let own = term(coding);
         let by_code = own.and_then(Term::level);
         if code(coding).is_some() && own.is_none() {
-            add(Rule::ContextFree, Spot::TypeCode, index);
+            add(ContainmentRule::ContextFree, FindingElement::TypeCode, index);
         }
         if own.is_some_and(Term::is_generic) && marks.by_code().is_none() {
-            add(Rule::NotGeneric, Spot::TypeCode, index);
+            add(ContainmentRule::NotGeneric, FindingElement::TypeCode, index);
         }
         if own.is_some_and(|term| term.is_metric() || term.is_unit()) {
-            add(Rule::NoMetricCode, Spot::TypeCode, index);
+            add(ContainmentRule::NoMetricCode, FindingElement::TypeCode, index);
         }
         if by_code.is_some() && by_code != marks.by_code() {
-            add(Rule::CodesAgree, Spot::TypeCode, index);
+            add(ContainmentRule::CodesAgree, FindingElement::TypeCode, index);
         }
         let by_name = display(coding).and_then(Level::of_name);
         if marks.by_code().is_some() && by_name.is_some() && by_name != marks.by_code() {
-            add(Rule::SuffixAgrees, Spot::TypeDisplay, index);
+            add(ContainmentRule::SuffixAgrees, FindingElement::TypeDisplay, index);
         }
     }
     if !has_mdc {
-        add(Rule::MdcType, Spot::Type, 0);
+        add(ContainmentRule::MdcType, FindingElement::Type, 0);
     }
     let stated = marks.by_code().or(marks.by_name());
     if stated.is_none() && marks.part().is_none() {
-        add(Rule::StatedLevel, Spot::Type, 0);
+        add(ContainmentRule::StatedLevel, FindingElement::Type, 0);
     }
     let states = &component.operational_status;
     let has = |code| states.iter().any(|state| says(state, code));
     if states.len() > 1 && ((has("on") && has("off")) || has("entered-in-error")) {
-        add(Rule::OneStatus, Spot::Status, 0);
+        add(ContainmentRule::OneStatus, FindingElement::Status, 0);
     }
     let mut has_serial = false;
     for (index, specification) in (0..).zip(&component.production_specification) {
         let has_text = specification.production_spec.as_ref().is_some_and(|text| text.value.is_some());
         if specification.spec_type.is_none() {
-            add(Rule::WholeSpecification, Spot::SpecificationType, index);
+            add(ContainmentRule::WholeSpecification, FindingElement::SpecificationType, index);
         }
         if !has_text {
-            add(Rule::WholeSpecification, Spot::SpecificationText, index);
+            add(ContainmentRule::WholeSpecification, FindingElement::SpecificationText, index);
         }
         let is_serial = specification.spec_type.as_ref().is_some_and(is_serial_number);
         if !is_serial || specification.component_id.is_some() {
             continue;
         }
         if has_serial {
-            add(Rule::OneSerialNumber, Spot::Specification, index);
+            add(ContainmentRule::OneSerialNumber, FindingElement::Specification, index);
         } else if has_text && matches!(stated, None | Some(Level::Mds)) {
-            add(Rule::SerialNumber, Spot::SpecificationText, index);
+            add(ContainmentRule::SerialNumber, FindingElement::SpecificationText, index);
         }
         has_serial = true;
     }
@@ -75,22 +75,22 @@ pub(super) fn component_content(component: &DeviceComponent, marks: Marks, add: 
 pub(super) fn metric_content(metric: &DeviceMetric, add: &mut Sink<'_>) {
     for (index, coding) in mdc(&metric.r#type) {
         match term(coding) {
-            None if code(coding).is_some() => add(Rule::ContextFree, Spot::TypeCode, index),
-            Some(term) if term.is_device() => add(Rule::NoDeviceCode, Spot::TypeCode, index),
+            None if code(coding).is_some() => add(ContainmentRule::ContextFree, FindingElement::TypeCode, index),
+            Some(term) if term.is_device() => add(ContainmentRule::NoDeviceCode, FindingElement::TypeCode, index),
             _ => {}
         }
     }
     for (index, coding) in metric.unit.iter().flat_map(mdc) {
         match term(coding) {
-            None if code(coding).is_some() => add(Rule::ContextFree, Spot::UnitCode, index),
-            Some(term) if !term.is_unit() => add(Rule::UnitCode, Spot::UnitCode, index),
+            None if code(coding).is_some() => add(ContainmentRule::ContextFree, FindingElement::UnitCode, index),
+            Some(term) if !term.is_unit() => add(ContainmentRule::UnitCode, FindingElement::UnitCode, index),
             _ => {}
         }
     }
     for (index, calibration) in (0..).zip(&metric.calibration) {
         let state = calibration.state.as_ref().and_then(|state| state.value);
         if state == Some(MetricCalibrationState::Calibrated) && calibration.time.is_none() {
-            add(Rule::CalibrationTime, Spot::Calibration, index);
+            add(ContainmentRule::CalibrationTime, FindingElement::Calibration, index);
         }
     }
 }

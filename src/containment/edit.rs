@@ -1,6 +1,6 @@
 //! Changing a tree: which resources are to be written, and on which condition.
 
-use super::record::NONE;
+use super::node_record::NONE;
 use super::tree::{Node, Tree};
 use crate::datatype::{Reference, target};
 use crate::nomenclature::Level;
@@ -13,33 +13,33 @@ use crate::resource::{DeviceComponent, DeviceMetric, Resource};
 /// plans that would make a circle together, or an orphan, cannot both be carried out.
 ///
 /// ```
-/// use fhir_devices::{DeviceComponent, containment::{Action, Expect, components, remove}};
+/// use fhir_devices::{DeviceComponent, containment::{ChangeAction, ChangeCondition, components, remove}};
 /// let json = br#"{"resourceType":"DeviceComponent","id":"m","meta":{"versionId":"3"},
 ///     "identifier":{"value":"1"},"type":{"text":"monitor"}}"#;
 /// let all = [DeviceComponent::from_json(json)?];
 /// let tree = components(&all);
 /// let plan = remove(tree.get("m").unwrap(), false).unwrap();
-/// assert!(matches!(plan[0].action, Action::Delete(_)));
-/// assert_eq!(plan[0].when, Expect::Version("3".into()));
+/// assert!(matches!(plan[0].action, ChangeAction::Delete(_)));
+/// assert_eq!(plan[0].condition, ChangeCondition::Version("3".into()));
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Change {
+pub struct PlannedChange {
     /// What is done.
-    pub action: Action,
+    pub action: ChangeAction,
     /// What must be so.
-    pub when: Expect,
+    pub condition: ChangeCondition,
 }
 
 /// What is done with a resource.
 ///
 /// ```
-/// use fhir_devices::{Device, containment::Action};
-/// let keep = Action::Keep(Device::default().into());
+/// use fhir_devices::{Device, containment::ChangeAction};
+/// let keep = ChangeAction::Keep(Device::default().into());
 /// assert_eq!(keep.resource().resource_type(), "Device");
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
+pub enum ChangeAction {
     /// It is written as it is here.
     Write(Resource),
     /// It stays as it is here, and nobody else may change it meanwhile: a store that knows no such condition writes it
@@ -49,7 +49,7 @@ pub enum Action {
     Delete(Resource),
 }
 
-impl Action {
+impl ChangeAction {
     /// The resource.
     #[must_use]
     pub const fn resource(&self) -> &Resource {
@@ -62,10 +62,10 @@ impl Action {
 /// What must be so for a change to be made.
 ///
 /// ```
-/// assert_ne!(fhir_devices::containment::Expect::Absent, fhir_devices::containment::Expect::Exists);
+/// assert_ne!(fhir_devices::containment::ChangeCondition::Absent, fhir_devices::containment::ChangeCondition::Exists);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expect {
+pub enum ChangeCondition {
     /// There is no such resource.
     Absent,
     /// It has this version.
@@ -77,7 +77,7 @@ pub enum Expect {
 /// Why a tree cannot be changed so.
 ///
 /// ```
-/// let error = fhir_devices::containment::EditError::BelowItself;
+/// let error = fhir_devices::containment::EditError::OwnAncestor;
 /// assert_eq!(error.to_string(), "the component would be below itself");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,7 +85,7 @@ pub enum Expect {
 pub enum EditError {
     /// It would be its own ancestor.
     #[error("the component would be below itself")]
-    BelowItself,
+    OwnAncestor,
     /// It is a device, is contained in another resource, or has no id: it cannot be written alone.
     #[error("`{label}` is no component or metric that can be written alone")]
     NotWritable {
@@ -94,13 +94,13 @@ pub enum EditError {
     },
     /// What it is to be put below is no component, or one of another service.
     #[error("nothing can be put below `{label}`")]
-    NotAPlace {
+    InvalidParent {
         /// What was named.
         label: String,
     },
     /// The parents of the place do not lead to a top.
     #[error("the parents of `{label}` lead to no top, so that the place is not known")]
-    Unsound {
+    BrokenAncestry {
         /// The component where the way ends.
         label: String,
     },
@@ -114,13 +114,13 @@ pub enum EditError {
     },
     /// There is one of this type and id.
     #[error("the id `{id}` is taken")]
-    Taken {
+    IdTaken {
         /// The id.
         id: String,
     },
     /// It has others below it, which would be orphans.
     #[error("`{label}` has {count} resources directly below it")]
-    NotEmpty {
+    HasChildren {
         /// What was named.
         label: String,
         /// How many.
@@ -128,8 +128,8 @@ pub enum EditError {
     },
 }
 
-fn expect(item: Item<'_>) -> Expect {
-    item.version().map_or(Expect::Exists, |version| Expect::Version(version.as_str().to_owned()))
+fn expect(item: Item<'_>) -> ChangeCondition {
+    item.version().map_or(ChangeCondition::Exists, |version| ChangeCondition::Version(version.as_str().to_owned()))
 }
 
 fn owned(item: Item<'_>) -> Resource {
@@ -149,17 +149,17 @@ fn writable(node: Node<'_, '_>) -> Result<(), EditError> {
 }
 
 /// The components from the place up to its top, which must stay as they are.
-fn kept(place: Node<'_, '_>) -> Result<Vec<Change>, EditError> {
-    let refuse = |node: Node<'_, '_>| EditError::NotAPlace { label: node.label().to_owned() };
+fn kept(place: Node<'_, '_>) -> Result<Vec<PlannedChange>, EditError> {
+    let refuse = |node: Node<'_, '_>| EditError::InvalidParent { label: node.label().to_owned() };
     let mut kept = Vec::new();
     for node in std::iter::once(place).chain(place.ancestors()) {
         if node.component().is_none() || writable(node).is_err() {
             return Err(refuse(node));
         }
         if node.is_orphan() || node.is_cyclic() {
-            return Err(EditError::Unsound { label: node.label().to_owned() });
+            return Err(EditError::BrokenAncestry { label: node.label().to_owned() });
         }
-        kept.push(Change { action: Action::Keep(owned(node.item())), when: expect(node.item()) });
+        kept.push(PlannedChange { action: ChangeAction::Keep(owned(node.item())), condition: expect(node.item()) });
     }
     Ok(kept)
 }
@@ -194,7 +194,7 @@ fn parent(place: Node<'_, '_>) -> Option<Reference<target::DeviceComponent>> {
 ///
 /// # Errors
 /// [`EditError`]: never is a circle or an orphan made, nor a level put below a deeper one.
-pub fn move_to(node: Node<'_, '_>, place: Option<Node<'_, '_>>) -> Result<Vec<Change>, EditError> {
+pub fn move_to(node: Node<'_, '_>, place: Option<Node<'_, '_>>) -> Result<Vec<PlannedChange>, EditError> {
     writable(node)?;
     let mut plan = Vec::new();
     let mut new_source = source(node);
@@ -202,10 +202,10 @@ pub fn move_to(node: Node<'_, '_>, place: Option<Node<'_, '_>>) -> Result<Vec<Ch
     if let Some(place) = place {
         plan = kept(place)?;
         if std::iter::once(place).chain(place.ancestors()).any(|above| above.index() == node.index()) {
-            return Err(EditError::BelowItself);
+            return Err(EditError::OwnAncestor);
         }
         if place.origin().space != node.origin().space {
-            return Err(EditError::NotAPlace { label: place.label().to_owned() });
+            return Err(EditError::InvalidParent { label: place.label().to_owned() });
         }
         fits(node.stated(), place)?;
         source_changes = place.record().device != NONE && place.record().device != node.record().device;
@@ -240,7 +240,7 @@ pub fn move_to(node: Node<'_, '_>, place: Option<Node<'_, '_>>) -> Result<Vec<Ch
             }
             _ => {}
         }
-        plan.push(Change { action: Action::Write(resource), when: expect(moved.item()) });
+        plan.push(PlannedChange { action: ChangeAction::Write(resource), condition: expect(moved.item()) });
     }
     Ok(plan)
 }
@@ -249,13 +249,17 @@ pub fn move_to(node: Node<'_, '_>, place: Option<Node<'_, '_>>) -> Result<Vec<Ch
 ///
 /// # Errors
 /// [`EditError`]: an id that is taken or missing, a place that is none, a level below a deeper one.
-pub fn add_component(tree: &Tree<'_>, mut new: DeviceComponent, place: Node<'_, '_>) -> Result<Vec<Change>, EditError> {
+pub fn add_component(
+    tree: &Tree<'_>,
+    mut new: DeviceComponent,
+    place: Node<'_, '_>,
+) -> Result<Vec<PlannedChange>, EditError> {
     let said = crate::reference::item::stated(&new.r#type);
     fits(said.by_code.or(said.by_name), place)?;
     let mut plan = room(tree, Item::Component(&new), place)?;
     new.parent = parent(place);
     new.source = new.source.or_else(|| source(place));
-    plan.push(Change { action: Action::Write(new.into()), when: Expect::Absent });
+    plan.push(PlannedChange { action: ChangeAction::Write(new.into()), condition: ChangeCondition::Absent });
     Ok(plan)
 }
 
@@ -263,22 +267,26 @@ pub fn add_component(tree: &Tree<'_>, mut new: DeviceComponent, place: Node<'_, 
 ///
 /// # Errors
 /// [`EditError`]: an id that is taken or missing, a place that is none.
-pub fn add_metric(tree: &Tree<'_>, mut new: DeviceMetric, place: Node<'_, '_>) -> Result<Vec<Change>, EditError> {
+pub fn add_metric(
+    tree: &Tree<'_>,
+    mut new: DeviceMetric,
+    place: Node<'_, '_>,
+) -> Result<Vec<PlannedChange>, EditError> {
     let mut plan = room(tree, Item::Metric(&new), place)?;
     new.parent = parent(place);
     new.source = new.source.or_else(|| source(place));
-    plan.push(Change { action: Action::Write(new.into()), when: Expect::Absent });
+    plan.push(PlannedChange { action: ChangeAction::Write(new.into()), condition: ChangeCondition::Absent });
     Ok(plan)
 }
 
-fn room(tree: &Tree<'_>, new: Item<'_>, place: Node<'_, '_>) -> Result<Vec<Change>, EditError> {
+fn room(tree: &Tree<'_>, new: Item<'_>, place: Node<'_, '_>) -> Result<Vec<PlannedChange>, EditError> {
     let Some(id) = new.id() else { return Err(EditError::NotWritable { label: "?".to_owned() }) };
     let there = match new {
         Item::Metric(_) => tree.metric(id.as_str()),
         _ => tree.get(id.as_str()),
     };
     if there.is_some() {
-        return Err(EditError::Taken { id: id.as_str().to_owned() });
+        return Err(EditError::IdTaken { id: id.as_str().to_owned() });
     }
     kept(place)
 }
@@ -286,16 +294,16 @@ fn room(tree: &Tree<'_>, new: Item<'_>, place: Node<'_, '_>) -> Result<Vec<Chang
 /// Removes a component or a metric; what is below it too, if `all` says so, the deepest first.
 ///
 /// # Errors
-/// [`EditError::NotEmpty`] where something is below it and `all` is false; [`EditError::NotWritable`].
-pub fn remove(node: Node<'_, '_>, all: bool) -> Result<Vec<Change>, EditError> {
+/// [`EditError::HasChildren`] where something is below it and `all` is false; [`EditError::NotWritable`].
+pub fn remove(node: Node<'_, '_>, all: bool) -> Result<Vec<PlannedChange>, EditError> {
     let count = node.children().count();
     if count > 0 && !all {
-        return Err(EditError::NotEmpty { label: node.label().to_owned(), count });
+        return Err(EditError::HasChildren { label: node.label().to_owned(), count });
     }
     let mut plan = Vec::new();
     for (_, node) in node.subtree() {
         writable(node)?;
-        plan.push(Change { action: Action::Delete(owned(node.item())), when: expect(node.item()) });
+        plan.push(PlannedChange { action: ChangeAction::Delete(owned(node.item())), condition: expect(node.item()) });
     }
     plan.reverse();
     Ok(plan)

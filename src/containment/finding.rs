@@ -1,35 +1,35 @@
 //! A broken rule at a node, and the words for it.
 
-use super::rule::{Profile, Rule};
+use super::rule::{ContainmentRule, Profile};
 use super::tree::{Node, Tree};
 use crate::issue::{Issue, Severity};
-use crate::nomenclature::{Level, Part};
-use crate::reference::item::{Pointer, code, display};
+use crate::nomenclature::{DevicePart, Level};
+use crate::reference::item::{ReferenceValue, code, display};
 
 /// A rule that is broken at one node of a [`Tree`]: small, as a tree may have as many as nodes. It becomes an
 /// [`Issue`] when somebody asks for the words.
 ///
 /// ```
-/// # use fhir_devices::{DeviceComponent, containment::{Rule, components}};
+/// # use fhir_devices::{DeviceComponent, containment::{ContainmentRule, components}};
 /// # let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"monitor"}}"#;
 /// let all = [DeviceComponent::from_json(json)?];
 /// let rules: Vec<_> = components(&all).findings().iter().map(|finding| finding.rule).collect();
-/// assert_eq!(rules, [Rule::ComponentHasSource, Rule::MdsHasVmd, Rule::MdcType, Rule::StatedLevel]);
+/// assert_eq!(rules, [ContainmentRule::ComponentHasSource, ContainmentRule::MdsHasVmd, ContainmentRule::MdcType, ContainmentRule::StatedLevel]);
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     pub(super) node: u32,
     /// The rule.
-    pub rule: Rule,
-    pub(super) spot: Spot,
+    pub rule: ContainmentRule,
+    pub(super) spot: FindingElement,
     /// The number of an item, where the spot repeats; else the other node that it is about.
     detail: u32,
 }
 
 /// The element of the resource that a finding is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Spot {
+pub(super) enum FindingElement {
     Whole,
     Identifier,
     Type,
@@ -45,7 +45,7 @@ pub(super) enum Spot {
     Calibration,
 }
 
-impl Spot {
+impl FindingElement {
     /// Whether it names one item of several.
     const fn repeats(self) -> bool {
         match self {
@@ -62,14 +62,14 @@ impl Spot {
 }
 
 impl Finding {
-    pub(super) const fn about(node: u32, rule: Rule, spot: Spot, detail: u32) -> Self {
+    pub(super) const fn about(node: u32, rule: ContainmentRule, spot: FindingElement, detail: u32) -> Self {
         Self { node, rule, spot, detail }
     }
 
     /// The other node that it is about.
     fn other<'t, 'a>(&self, node: Node<'t, 'a>, tree: &'t Tree<'a>) -> Option<Node<'t, 'a>> {
         match self.rule {
-            Rule::SerialNumber => node.device(),
+            ContainmentRule::SerialNumber => node.device(),
             _ if self.spot.repeats() => None,
             _ => tree.node(self.detail),
         }
@@ -84,15 +84,17 @@ impl Finding {
     /// Whether it makes the place of its node doubtful.
     pub(super) fn is_about_place(&self) -> bool {
         match self.rule {
-            Rule::Acyclic
-            | Rule::ParentType
-            | Rule::VmdBelowMds
-            | Rule::ChannelBelowVmd
-            | Rule::MdsBelowMds
-            | Rule::OneSource
-            | Rule::MetricSource
-            | Rule::UniqueId => true,
-            Rule::Resolvable | Rule::OneTarget | Rule::MetricTargets => self.spot == Spot::Parent,
+            ContainmentRule::Acyclic
+            | ContainmentRule::ParentType
+            | ContainmentRule::VmdBelowMds
+            | ContainmentRule::ChannelBelowVmd
+            | ContainmentRule::MdsBelowMds
+            | ContainmentRule::OneSource
+            | ContainmentRule::MetricSource
+            | ContainmentRule::UniqueId => true,
+            ContainmentRule::Resolvable | ContainmentRule::OneTarget | ContainmentRule::MetricTargets => {
+                self.spot == FindingElement::Parent
+            }
             _ => false,
         }
     }
@@ -111,19 +113,21 @@ impl Finding {
     fn at(&self, node: Node<'_, '_>) -> String {
         let (mut at, index) = (node.place(), self.detail);
         match self.spot {
-            Spot::Whole => {}
-            Spot::Identifier => at.push_str(".identifier"),
-            Spot::Type => at.push_str(".type"),
-            Spot::TypeCode => at.push_str(&format!(".type.coding[{index}].code")),
-            Spot::TypeDisplay => at.push_str(&format!(".type.coding[{index}].display")),
-            Spot::UnitCode => at.push_str(&format!(".unit.coding[{index}].code")),
-            Spot::Source => at.push_str(".source"),
-            Spot::Parent => at.push_str(".parent"),
-            Spot::Status => at.push_str(".operationalStatus"),
-            Spot::Specification => at.push_str(&format!(".productionSpecification[{index}]")),
-            Spot::SpecificationType => at.push_str(&format!(".productionSpecification[{index}].specType")),
-            Spot::SpecificationText => at.push_str(&format!(".productionSpecification[{index}].productionSpec")),
-            Spot::Calibration => at.push_str(&format!(".calibration[{index}].time")),
+            FindingElement::Whole => {}
+            FindingElement::Identifier => at.push_str(".identifier"),
+            FindingElement::Type => at.push_str(".type"),
+            FindingElement::TypeCode => at.push_str(&format!(".type.coding[{index}].code")),
+            FindingElement::TypeDisplay => at.push_str(&format!(".type.coding[{index}].display")),
+            FindingElement::UnitCode => at.push_str(&format!(".unit.coding[{index}].code")),
+            FindingElement::Source => at.push_str(".source"),
+            FindingElement::Parent => at.push_str(".parent"),
+            FindingElement::Status => at.push_str(".operationalStatus"),
+            FindingElement::Specification => at.push_str(&format!(".productionSpecification[{index}]")),
+            FindingElement::SpecificationType => at.push_str(&format!(".productionSpecification[{index}].specType")),
+            FindingElement::SpecificationText => {
+                at.push_str(&format!(".productionSpecification[{index}].productionSpec"))
+            }
+            FindingElement::Calibration => at.push_str(&format!(".calibration[{index}].time")),
         }
         at
     }
@@ -136,25 +140,32 @@ impl Finding {
             None => what.to_owned(),
         };
         match self.rule {
-            Rule::Acyclic => format!("{own} is below itself: {}", circle(node, other)),
-            Rule::ParentType | Rule::MetricTargets | Rule::SourceType | Rule::Resolvable | Rule::OneTarget => {
+            ContainmentRule::Acyclic => format!("{own} is below itself: {}", circle(node, other)),
+            ContainmentRule::ParentType
+            | ContainmentRule::MetricTargets
+            | ContainmentRule::SourceType
+            | ContainmentRule::Resolvable
+            | ContainmentRule::OneTarget => {
                 let (name, pointer) = match self.spot {
-                    Spot::Parent => ("parent", node.item().parent()),
+                    FindingElement::Parent => ("parent", node.item().parent()),
                     _ => ("source", node.item().source()),
                 };
                 let what = match self.rule {
-                    Rule::Resolvable => "is not among the resources",
-                    Rule::OneTarget => "may be one of several resources",
+                    ContainmentRule::Resolvable => "is not among the resources",
+                    ContainmentRule::OneTarget => "may be one of several resources",
                     _ => "is a resource of another type",
                 };
                 format!("the {name} {} of {own} {what}", pointed(pointer))
             }
-            Rule::VmdBelowMds | Rule::ChannelBelowVmd | Rule::MdsBelowMds | Rule::MetricBelowChannel => {
-                its(&format!("{own} is below"))
+            ContainmentRule::VmdBelowMds
+            | ContainmentRule::ChannelBelowVmd
+            | ContainmentRule::MdsBelowMds
+            | ContainmentRule::MetricBelowChannel => its(&format!("{own} is below")),
+            ContainmentRule::VmdHasParent | ContainmentRule::ChannelHasParent | ContainmentRule::MetricHasParent => {
+                format!("{own} has no parent")
             }
-            Rule::VmdHasParent | Rule::ChannelHasParent | Rule::MetricHasParent => format!("{own} has no parent"),
-            Rule::MetricHasSource | Rule::ComponentHasSource => format!("{own} has no source"),
-            Rule::OneSource | Rule::MetricSource => {
+            ContainmentRule::MetricHasSource | ContainmentRule::ComponentHasSource => format!("{own} has no source"),
+            ContainmentRule::OneSource | ContainmentRule::MetricSource => {
                 let above = other.map_or_else(
                     || "another one".to_owned(),
                     |other| {
@@ -165,41 +176,41 @@ impl Finding {
                 );
                 format!("the source of {own} is {}, and above it {above}", pointed(node.item().source()))
             }
-            Rule::Depth => format!("{own} stands {} deep", node.depth()),
-            Rule::ChannelHoldsMetrics => its(&format!("{own} has below it")),
-            Rule::MdsHasVmd => format!("{own} has no VMD"),
-            Rule::VmdHasChannel => format!("{own} has no channel"),
-            Rule::MdcType => format!("the type of {own} has no such code"),
-            Rule::ContextFree => format!("{own} has the code {}", self.code(node)),
-            Rule::NotGeneric => format!("the code {} of {own} is of a device of any level", self.code(node)),
-            Rule::SuffixAgrees => {
+            ContainmentRule::Depth => format!("{own} stands {} deep", node.depth()),
+            ContainmentRule::ChannelHoldsMetrics => its(&format!("{own} has below it")),
+            ContainmentRule::MdsHasVmd => format!("{own} has no VMD"),
+            ContainmentRule::VmdHasChannel => format!("{own} has no channel"),
+            ContainmentRule::MdcType => format!("the type of {own} has no such code"),
+            ContainmentRule::ContextFree => format!("{own} has the code {}", self.code(node)),
+            ContainmentRule::NotGeneric => format!("the code {} of {own} is of a device of any level", self.code(node)),
+            ContainmentRule::SuffixAgrees => {
                 let level = node.by_code().map_or("", title);
                 format!("{own} is a {level} by its code, and its reference id is {}", self.code(node))
             }
-            Rule::CodesAgree => {
+            ContainmentRule::CodesAgree => {
                 let level = node.by_code().map_or("", title);
                 format!("{own} is a {level} by its first code, and another one is {}", self.code(node))
             }
-            Rule::NoMetricCode | Rule::NoDeviceCode | Rule::UnitCode => {
+            ContainmentRule::NoMetricCode | ContainmentRule::NoDeviceCode | ContainmentRule::UnitCode => {
                 format!("{own} has the code {}", self.code(node))
             }
-            Rule::UniqueIdentifier => its(&format!("{own} has the identifier of")),
-            Rule::UniqueId => its(&format!("{own} has the address of")),
-            Rule::WholeSpecification => match self.spot {
-                Spot::SpecificationType => format!("a specification of {own} has no type"),
+            ContainmentRule::UniqueIdentifier => its(&format!("{own} has the identifier of")),
+            ContainmentRule::UniqueId => its(&format!("{own} has the address of")),
+            ContainmentRule::WholeSpecification => match self.spot {
+                FindingElement::SpecificationType => format!("a specification of {own} has no type"),
                 _ => format!("a specification of {own} has no text"),
             },
-            Rule::OneSerialNumber => format!("{own} has more than one"),
-            Rule::OneStatus => format!("{own} has several statuses"),
-            Rule::PartBelowMds => match (self.spot, other) {
-                (Spot::Parent, Some(_)) => its(&format!("{own} is below")),
-                (Spot::Parent, None) => format!("{own} has no parent"),
+            ContainmentRule::OneSerialNumber => format!("{own} has more than one"),
+            ContainmentRule::OneStatus => format!("{own} has several statuses"),
+            ContainmentRule::PartBelowMds => match (self.spot, other) {
+                (FindingElement::Parent, Some(_)) => its(&format!("{own} is below")),
+                (FindingElement::Parent, None) => format!("{own} has no parent"),
                 _ => its(&format!("{own} is beside")),
             },
-            Rule::CalibrationTime => format!("a calibration of {own} has no time"),
-            Rule::SerialNumber => its(&format!("{own} has another one than")),
-            Rule::OneRoot => its(&format!("{own} is at the top beside")),
-            Rule::StatedLevel => match node.by_place() {
+            ContainmentRule::CalibrationTime => format!("a calibration of {own} has no time"),
+            ContainmentRule::SerialNumber => its(&format!("{own} has another one than")),
+            ContainmentRule::OneRoot => its(&format!("{own} is at the top beside")),
+            ContainmentRule::StatedLevel => match node.by_place() {
                 Some(level) => format!("{own} is a {} by its place alone", title(level)),
                 None => format!("nothing says the level of {own}"),
             },
@@ -208,11 +219,11 @@ impl Finding {
 
     fn code(&self, node: Node<'_, '_>) -> String {
         let concept = match (self.spot, node.item()) {
-            (Spot::UnitCode, crate::reference::Item::Metric(metric)) => metric.unit.as_ref(),
+            (FindingElement::UnitCode, crate::reference::Item::Metric(metric)) => metric.unit.as_ref(),
             (_, item) => item.kind(),
         };
         let coding = concept.and_then(|concept| concept.coding.get(self.detail as usize));
-        let text = coding.and_then(if self.spot == Spot::TypeDisplay { display } else { code });
+        let text = coding.and_then(if self.spot == FindingElement::TypeDisplay { display } else { code });
         format!("`{}`", text.unwrap_or_default())
     }
 }
@@ -231,23 +242,23 @@ fn named(node: Node<'_, '_>) -> String {
         crate::reference::Item::Device(_) => "Device",
         crate::reference::Item::Metric(_) => "metric",
         crate::reference::Item::Component(_) => {
-            let part = || node.part().map_or("component", Part::as_str);
+            let part = || node.part().map_or("component", DevicePart::as_str);
             node.level().map_or_else(part, title)
         }
     };
     format!("{kind} `{}`", node.label())
 }
 
-fn pointed(pointer: Option<Pointer<'_>>) -> String {
+fn pointed(pointer: Option<ReferenceValue<'_>>) -> String {
     match pointer {
-        Some(Pointer::Literal(literal)) => format!("`{literal}`"),
-        Some(Pointer::Logical(identifier)) => {
+        Some(ReferenceValue::Literal(literal)) => format!("`{literal}`"),
+        Some(ReferenceValue::Logical(identifier)) => {
             format!(
                 "with the identifier `{}`",
                 crate::reference::item::token(identifier).map_or("", |(_, value)| value)
             )
         }
-        Some(Pointer::Words) | None => "that has no address".to_owned(),
+        Some(ReferenceValue::Words) | None => "that has no address".to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The containment tree of a device: MDS > VMD > channel > metric, its findings, and the one component that is meant.
 //!
-//! [`components`] and [`Gather`] build a [`Tree`] from resources in any order, with every [`Finding`] of its structure;
+//! [`components`] and [`TreeBuilder`] build a [`Tree`] from resources in any order, with every [`Finding`] of its structure;
 //! [`select`] finds the one component that a [`Selector`] names; [`move_to`], [`add_component`], [`add_metric`] and
 //! [`remove`] plan changes of the tree.
 //!
@@ -28,19 +28,19 @@ mod check;
 mod content;
 mod edit;
 mod finding;
-mod fit;
-mod names;
-mod place;
-mod record;
+mod hash_index;
+mod node_record;
+mod placement;
+mod reference_index;
 mod rule;
 mod select;
-mod slots;
+mod target;
 mod tree;
 
-pub use build::{Gather, components};
-pub use edit::{Action, Change, EditError, Expect, add_component, add_metric, move_to, remove};
+pub use build::{TreeBuilder, components};
+pub use edit::{ChangeAction, ChangeCondition, EditError, PlannedChange, add_component, add_metric, move_to, remove};
 pub use finding::Finding;
-pub use fit::{Unfit, UnfitReason};
-pub use rule::{NotAProfile, Profile, Rule};
-pub use select::{Candidate, Label, NotASelector, SelectError, Selector, select, select_of};
+pub use rule::{ContainmentRule, NotAProfile, Profile};
+pub use select::{Candidate, IdentifierQuery, NotASelector, SelectError, Selector, select, select_of};
+pub use target::{UnfitTarget, UnfitTargetReason};
 pub use tree::{Node, Tree};

@@ -8,11 +8,11 @@ use std::str::FromStr;
 /// How strictly a tree is judged.
 ///
 /// ```
-/// use fhir_devices::containment::{Profile, Rule};
+/// use fhir_devices::containment::{Profile, ContainmentRule};
 /// use fhir_devices::Severity;
 /// assert_eq!("pocd".parse(), Ok(Profile::Pocd));
-/// assert_eq!(Rule::VmdBelowMds.severity(Profile::Base), Some(Severity::Warning));
-/// assert_eq!(Rule::VmdBelowMds.severity(Profile::Pocd), Some(Severity::Error));
+/// assert_eq!(ContainmentRule::VmdBelowMds.severity(Profile::Base), Some(Severity::Warning));
+/// assert_eq!(ContainmentRule::VmdBelowMds.severity(Profile::Pocd), Some(Severity::Error));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, SerializeDisplay, DeserializeFromStr)]
 pub enum Profile {
@@ -65,17 +65,17 @@ macro_rules! rules {
         /// ISO/IEEE 11073-10201, its successors and the FHIR profiles for point-of-care devices; the others are ours.
         ///
         /// ```
-        /// use fhir_devices::containment::Rule;
-        /// assert_eq!(Rule::Acyclic.key(), "CT-01");
-        /// assert!(Rule::ALL.iter().all(|rule| !rule.text().is_empty()));
+        /// use fhir_devices::containment::ContainmentRule;
+        /// assert_eq!(ContainmentRule::Acyclic.key(), "CT-01");
+        /// assert!(ContainmentRule::ALL.iter().all(|rule| !rule.text().is_empty()));
         /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
-        pub enum Rule {
+        pub enum ContainmentRule {
             $( #[doc = $text] $Name, )*
         }
 
-        impl Rule {
+        impl ContainmentRule {
             /// Every rule that is judged.
             pub const ALL: &'static [Self] = &[$(Self::$Name),*];
 
@@ -168,7 +168,7 @@ rules! {
     StatedLevel "stated-level" info warning Incomplete "the type of a component says its level, not its place alone";
 }
 
-impl fmt::Display for Rule {
+impl fmt::Display for ContainmentRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.key())
     }

@@ -30,11 +30,11 @@ pub enum Selector {
     /// The only component that there is.
     Any,
     /// The component of this identifier: its handle.
-    Identifier(Label),
+    Identifier(IdentifierQuery),
     /// The only component whose type has this code of ISO/IEEE 11073-10101, as a number.
     Code(u32),
     /// The component that has this software item: a `componentId` of its production specifications.
-    Item(Label),
+    Item(IdentifierQuery),
     /// The component that all of these fit.
     All(Vec<Self>),
 }
@@ -78,8 +78,8 @@ impl FromStr for Selector {
             Some(("id", id)) => id.parse().ok().map(Self::Component),
             Some(("level", level)) => level.parse().ok().map(Self::Level),
             Some(("code", code)) => code.parse().ok().map(Self::Code),
-            Some(("identifier", label)) => Label::read(label).map(Self::Identifier),
-            Some(("item", label)) => Label::read(label).map(Self::Item),
+            Some(("identifier", label)) => IdentifierQuery::read(label).map(Self::Identifier),
+            Some(("item", label)) => IdentifierQuery::read(label).map(Self::Item),
             Some(_) => None,
         };
         selector.ok_or_else(|| NotASelector { text: truncated(text, 128).to_owned() })
@@ -89,12 +89,12 @@ impl FromStr for Selector {
 /// An identifier that is asked for: a value, and its system where that is to be the same.
 ///
 /// ```
-/// use fhir_devices::containment::Label;
-/// let handle = Label { system: None, value: "1.4".into() };
+/// use fhir_devices::containment::IdentifierQuery;
+/// let handle = IdentifierQuery { system: None, value: "1.4".into() };
 /// assert_eq!(handle.to_string(), "1.4");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Label {
+pub struct IdentifierQuery {
     /// The system; any or none where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
@@ -102,7 +102,7 @@ pub struct Label {
     pub value: String,
 }
 
-impl Label {
+impl IdentifierQuery {
     /// Reads `SYSTEM|VALUE` or `VALUE`.
     fn read(text: &str) -> Option<Self> {
         let (system, value) = match text.rsplit_once('|') {
@@ -121,7 +121,7 @@ impl Label {
     }
 }
 
-impl fmt::Display for Label {
+impl fmt::Display for IdentifierQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.system {
             Some(system) => write!(f, "{system}|{}", self.value),

@@ -1,13 +1,13 @@
 //! The containment tree: every resource that was given, each with its place.
 
 use super::finding::Finding;
-use super::names::{FAR, Names};
-use super::record::{NONE, Nodes, Origin, Record, Target, Tie};
+use super::node_record::{LinkState, NONE, NodeRecord, Nodes, Origin, Target};
+use super::reference_index::{EXTERNAL, ReferenceIndex};
 use super::rule::Profile;
 use crate::issue::Report;
-use crate::nomenclature::{Level, Part};
+use crate::nomenclature::{DevicePart, Level};
 use crate::primitive::Id;
-use crate::reference::item::{Item, Pointer};
+use crate::reference::item::{Item, ReferenceValue};
 use crate::resource::DeviceComponent;
 use std::fmt;
 
@@ -30,7 +30,7 @@ use std::fmt;
 /// ```
 pub struct Tree<'a> {
     nodes: Nodes<'a>,
-    names: Names<'a>,
+    names: ReferenceIndex<'a>,
     findings: Vec<Finding>,
 }
 
@@ -50,12 +50,12 @@ pub struct Tree<'a> {
 pub struct Node<'t, 'a> {
     tree: &'t Tree<'a>,
     item: Item<'a>,
-    record: &'t Record,
+    record: &'t NodeRecord,
     at: u32,
 }
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(nodes: Nodes<'a>, names: Names<'a>, findings: Vec<Finding>) -> Self {
+    pub(super) fn new(nodes: Nodes<'a>, names: ReferenceIndex<'a>, findings: Vec<Finding>) -> Self {
         Self { nodes, names, findings }
     }
 
@@ -171,7 +171,7 @@ impl<'t, 'a> Node<'t, 'a> {
         self.at as usize
     }
 
-    pub(super) fn record(self) -> &'t Record {
+    pub(super) fn record(self) -> &'t NodeRecord {
         self.record
     }
 
@@ -248,7 +248,7 @@ impl<'t, 'a> Node<'t, 'a> {
 
     /// The part of a device that a component is beside its levels: a battery, a clock, an SCO.
     #[must_use]
-    pub fn part(self) -> Option<Part> {
+    pub fn part(self) -> Option<DevicePart> {
         self.record.marks.part()
     }
 
@@ -269,13 +269,13 @@ impl<'t, 'a> Node<'t, 'a> {
     /// Whether it names a parent, and none or several of the resources are that.
     #[must_use]
     pub fn is_orphan(self) -> bool {
-        matches!(self.record.marks.parent_tie(), Tie::Missing | Tie::Ambiguous | Tie::WrongType)
+        matches!(self.record.marks.parent_state(), LinkState::Missing | LinkState::Ambiguous | LinkState::WrongType)
     }
 
     /// Whether its parents lead in a circle, of which it is taken as the root.
     #[must_use]
     pub fn is_cyclic(self) -> bool {
-        self.record.marks.parent_tie() == Tie::Cut
+        self.record.marks.parent_state() == LinkState::Cut
     }
 
     /// How many components are above it, and itself: an MDS at the top has 1, a device 0.
@@ -307,9 +307,9 @@ impl<'t, 'a> Node<'t, 'a> {
         match self.record.device {
             NONE => true,
             // A device that is not here goes by the first node that names it.
-            far if far & FAR != 0 => {
-                let source = self.tree.nodes.item(far & !FAR).and_then(Item::source);
-                let Some(Pointer::Literal(literal)) = source else { return false };
+            far if far & EXTERNAL != 0 => {
+                let source = self.tree.nodes.item(far & !EXTERNAL).and_then(Item::source);
+                let Some(ReferenceValue::Literal(literal)) = source else { return false };
                 self.tree.names.is_device(literal, device)
             }
             _ => self.device().and_then(Self::id).is_some_and(|id| id.as_str() == device),
@@ -373,15 +373,15 @@ impl<'t, 'a> Node<'t, 'a> {
     }
 
     /// Why its place in the device is not certain: the first finding on the way up from it that says so. A parent that is
-    /// missing, doubled, of a wrong type or below itself, a source that differs, levels that do not descend.
+    /// missing, duplicate, of a wrong type or below itself, a source that differs, levels that do not descend.
     ///
     /// ```
-    /// # use fhir_devices::{DeviceComponent, containment::{Rule, components}};
+    /// # use fhir_devices::{DeviceComponent, containment::{ContainmentRule, components}};
     /// # let json = br#"{"resourceType":"DeviceComponent","id":"m","identifier":{"value":"1"},"type":{"text":"monitor"},
     /// #     "parent":{"reference":"DeviceComponent/gone"}}"#;
     /// let all = [DeviceComponent::from_json(json)?]; // its parent is `DeviceComponent/gone`
     /// let tree = components(&all);
-    /// assert_eq!(tree.get("m").unwrap().placement_issue().unwrap().rule, Rule::Resolvable);
+    /// assert_eq!(tree.get("m").unwrap().placement_issue().unwrap().rule, ContainmentRule::Resolvable);
     /// # Ok::<(), fhir_devices::Report>(())
     /// ```
     #[must_use]

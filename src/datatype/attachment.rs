@@ -1,6 +1,6 @@
 //! Files, notes and signatures.
 
-use super::judged::judge_language;
+use super::code_checks::judge_language;
 use super::{Coding, Primitive, Reference, target};
 use crate::element::Value;
 use crate::issue::{Issue, Kind, Path, Report, Severity};

@@ -1,6 +1,6 @@
 //! Names and codes for things: identifiers, codings, concepts, and the time for which they hold.
 
-use super::judged::{BCP_47, UCUM, judge_language, judge_unit};
+use super::code_checks::{BCP_47, UCUM, judge_language, judge_unit};
 use super::{Primitive, Reference, target};
 use crate::code::{IdentifierUse, has_code};
 use crate::element::{Facts, Value};

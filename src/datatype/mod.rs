@@ -64,7 +64,7 @@ pub use attachment::{Annotation, Attachment, AuthorChoice, OnBehalfOf, Signature
 pub use contact::{Address, ContactPoint, HumanName};
 pub use extension::{Extension, ExtensionValue};
 pub use identification::{CodeableConcept, Coding, Identifier, Period};
-pub(crate) use judged::{BCP_47, judge_language};
+pub(crate) use code_checks::{BCP_47, judge_language};
 pub use literal::Literal;
 pub(crate) use literal::plain_id;
 pub use meta::{Meta, Narrative, TXT_1, TXT_2};

@@ -1,7 +1,7 @@
 //! Measured and counted amounts.
 
 use super::Primitive;
-use super::judged::{UCUM, judge_unit};
+use super::code_checks::{UCUM, judge_unit};
 use crate::code::QuantityComparator;
 use crate::element::Value;
 use crate::issue::{Path, Report};

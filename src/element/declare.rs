@@ -327,8 +327,8 @@ macro_rules! element {
 
             impl $(<$T: $bound>)? $crate::element::Node for $Name $(<$T>)? {
                 fn check(&self, at: &$crate::issue::Path<'_>, report: &mut $crate::issue::Report) {
-                    let hollow = $( ($wire == "id" || row_is_blank!($card self.$field)) && )* self.unmodelled.is_empty();
-                    element!(@ele1 hollow at report $path $($resource)?);
+                    let report_empty = $( ($wire == "id" || row_is_blank!($card self.$field)) && )* self.unmodelled.is_empty();
+                    element!(@ele1 report_empty at report $path $($resource)?);
                     $( row_required!($card $crate::element::absent(at, $wire, $path, row_is_blank!($card self.$field), report)); )*
                     $( $(
                         let rule: fn(&Self) -> bool = $check;
@@ -377,14 +377,14 @@ macro_rules! element {
     (@types $type:literal $T:ident ; $Name:ty) => {
         &const { [$crate::element::TypeDef::reference($T::TYPES, <$Name as $crate::element::Element>::definition)] }
     };
-    (@ele1 $hollow:ident $at:ident $report:ident $path:literal) => {
-        if $hollow {
-            $crate::element::hollow($at, $path, $report);
+    (@ele1 $report_empty:ident $at:ident $report:ident $path:literal) => {
+        if $report_empty {
+            $crate::element::report_empty($at, $path, $report);
         }
     };
-    (@ele1 $hollow:ident $at:ident $report:ident $path:literal $resource:literal) => {
+    (@ele1 $report_empty:ident $at:ident $report:ident $path:literal $resource:literal) => {
         // A resource may consist of its type alone.
-        let _ = ($hollow, $at, &mut *$report);
+        let _ = ($report_empty, $at, &mut *$report);
     };
 }
 

@@ -16,8 +16,8 @@ mod writer;
 pub use definition::{Definition, Element, ElementDef, Max, RuleDef, TypeDef};
 pub use raw::{NotJson, Raw, Unmodelled};
 pub(crate) use reader::TOO_MANY_ELEMENTS;
+pub(crate) use reader::{LineIndex, Member, Outcome, Read, Reader, Seen, Sink};
 pub use reader::{MAX_DEPTH, ReadMode};
-pub(crate) use reader::{Member, Outcome, Places, Read, Reader, Seen, Sink};
 pub use scalar::{Malformed, Scalar, Token};
 pub(crate) use value::{Choice, Slot, Value, read_choice};
 pub use value::{Facts, Node};
@@ -48,7 +48,7 @@ pub(crate) fn absent(at: &Path<'_>, name: &str, owner: &'static str, blank: bool
 }
 
 /// Reports an element that has neither a value nor members.
-pub(crate) fn hollow(at: &Path<'_>, owner: &'static str, report: &mut Report) {
+pub(crate) fn report_empty(at: &Path<'_>, owner: &'static str, report: &mut Report) {
     if report.counts(Severity::Error) {
         return;
     }

@@ -1,9 +1,10 @@
 //! What speaks for an update of a component, and what against it.
 
 use super::{
-    Acceptance, CompatibilityRule, DowngradeAuthorization, IngestId, Requirement, Scope, UpdateManifest, accept,
+    Acceptance, CompatibilityRule, DowngradeAuthorization, IngestId, Requirement, RequirementScope, UpdateManifest,
+    accept,
 };
-use crate::containment::{Label, Node, Selector, Tree, select, select_of};
+use crate::containment::{IdentifierQuery, Node, Selector, Tree, select, select_of};
 use crate::datatype::{CodeableConcept, Coding};
 use crate::issue::Path;
 use crate::primitive::{Id, Instant, Text};
@@ -14,13 +15,13 @@ use std::fmt;
 use time::OffsetDateTime;
 
 names! {
-    /// What a [`Reason`] is about.
+    /// What a [`AdmissionReason`] is about.
     ///
     /// ```
-    /// use fhir_devices::manifest::ReasonCode;
-    /// assert_eq!("sequence".parse(), Ok(ReasonCode::Sequence));
+    /// use fhir_devices::manifest::AdmissionReasonCode;
+    /// assert_eq!("sequence".parse(), Ok(AdmissionReasonCode::Sequence));
     /// ```
-    ReasonCode {
+    AdmissionReasonCode {
         /// Whether the component is the one that is meant, and the only one.
         Target = "target",
         /// Whether the place of the component in its device is certain.
@@ -41,9 +42,9 @@ names! {
 /// One thing that speaks for an update, or against it.
 ///
 /// ```
-/// use fhir_devices::manifest::{Reason, ReasonCode};
-/// let reason = Reason {
-///     code: ReasonCode::Requirement,
+/// use fhir_devices::manifest::{AdmissionReason, AdmissionReasonCode};
+/// let reason = AdmissionReason {
+///     code: AdmissionReasonCode::Requirement,
 ///     is_against: true,
 ///     at: "UpdateManifest.requires[0]".into(),
 ///     component: "mds".into(),
@@ -56,9 +57,9 @@ names! {
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
+pub struct AdmissionReason {
     /// What it is about.
-    pub code: ReasonCode,
+    pub code: AdmissionReasonCode,
     /// Whether it speaks against the update.
     pub is_against: bool,
     /// The place in the manifest.
@@ -71,7 +72,7 @@ pub struct Reason {
     pub wanted: String,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for AdmissionReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let side = if self.is_against { "against" } else { "for" };
         write!(f, "{side}, {} at {}: ", self.code, self.at)?;
@@ -118,7 +119,7 @@ impl Situation<'_> {
 ///
 /// ```
 /// use fhir_devices::containment::components;
-/// use fhir_devices::manifest::{ReasonCode, Situation, UpdateManifest, explain};
+/// use fhir_devices::manifest::{AdmissionReasonCode, Situation, UpdateManifest, explain};
 /// use fhir_devices::DeviceComponent;
 ///
 /// let all = [DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","id":"pump","identifier":{"value":"1"},
@@ -145,8 +146,8 @@ pub fn explain(
     component: Node<'_, '_>,
     manifest: &UpdateManifest,
     situation: &Situation<'_>,
-) -> Vec<Reason> {
-    let mut look = Look { tree, component, situation, reasons: Vec::new() };
+) -> Vec<AdmissionReason> {
+    let mut look = Checker { tree, component, situation, reasons: Vec::new() };
     let at = Path::root("UpdateManifest");
     look.version(manifest, &at.child("identity").child("version"));
     look.sequence(manifest, &at.child("sequence"));
@@ -167,11 +168,11 @@ pub fn admits(tree: &Tree<'_>, component: Node<'_, '_>, manifest: &UpdateManifes
 }
 
 /// One component, being looked at.
-struct Look<'l, 't, 'a> {
+struct Checker<'l, 't, 'a> {
     tree: &'l Tree<'a>,
     component: Node<'t, 'a>,
     situation: &'l Situation<'l>,
-    reasons: Vec<Reason>,
+    reasons: Vec<AdmissionReason>,
 }
 
 /// What a component reports, in a message.
@@ -190,24 +191,34 @@ fn is_good(leave: &DowngradeAuthorization, sequence: u64, now: OffsetDateTime) -
 }
 
 /// The nodes that a scope means, as seen from one.
-fn in_scope<'t, 'a>(node: Node<'t, 'a>, scope: Scope) -> Vec<Node<'t, 'a>> {
+fn in_scope<'t, 'a>(node: Node<'t, 'a>, scope: RequirementScope) -> Vec<Node<'t, 'a>> {
     match scope {
-        Scope::Itself => vec![node],
-        Scope::Parent => node.parent().into_iter().collect(),
-        Scope::Ancestor(level) => node.ancestors().find(|above| above.level() == Some(level)).into_iter().collect(),
-        Scope::Sibling => {
+        RequirementScope::Itself => vec![node],
+        RequirementScope::Parent => node.parent().into_iter().collect(),
+        RequirementScope::Ancestor(level) => {
+            node.ancestors().find(|above| above.level() == Some(level)).into_iter().collect()
+        }
+        RequirementScope::Sibling => {
             let all = node.above().into_iter().flat_map(Node::children);
             all.filter(|other| other.index() != node.index()).collect()
         }
-        Scope::Child => node.children().collect(),
-        Scope::DeviceRoot => vec![node.ancestors().last().unwrap_or(node)],
+        RequirementScope::Child => node.children().collect(),
+        RequirementScope::DeviceRoot => vec![node.ancestors().last().unwrap_or(node)],
     }
 }
 
-impl Look<'_, '_, '_> {
-    fn says(&mut self, code: ReasonCode, holds: bool, at: &Path<'_>, component: &str, found: String, wanted: String) {
+impl Checker<'_, '_, '_> {
+    fn says(
+        &mut self,
+        code: AdmissionReasonCode,
+        holds: bool,
+        at: &Path<'_>,
+        component: &str,
+        found: String,
+        wanted: String,
+    ) {
         let (at, component) = (at.to_string(), component.to_owned());
-        self.reasons.push(Reason { code, is_against: !holds, at, component, found, wanted });
+        self.reasons.push(AdmissionReason { code, is_against: !holds, at, component, found, wanted });
     }
 
     fn version(&mut self, manifest: &UpdateManifest, at: &Path<'_>) {
@@ -224,7 +235,7 @@ impl Look<'_, '_, '_> {
         } else {
             format!("no {} later than `{}` ({})", manifest.reported_as, identity.version, identity.scheme)
         };
-        self.says(ReasonCode::Version, holds, at, &path, quoted(reported.into_iter()), wanted);
+        self.says(AdmissionReasonCode::Version, holds, at, &path, quoted(reported.into_iter()), wanted);
     }
 
     fn sequence(&mut self, manifest: &UpdateManifest, at: &Path<'_>) {
@@ -237,7 +248,14 @@ impl Look<'_, '_, '_> {
             None => "any, as nothing was accepted before".to_owned(),
             Some(accepted) => format!("one above {} or an authorisation", accepted.highest),
         };
-        self.says(ReasonCode::Sequence, answer.is_ok(), at, "", format!("the number {}", manifest.sequence), wanted);
+        self.says(
+            AdmissionReasonCode::Sequence,
+            answer.is_ok(),
+            at,
+            "",
+            format!("the number {}", manifest.sequence),
+            wanted,
+        );
     }
 
     fn target(&mut self, selector: &Selector, at: &Path<'_>) {
@@ -251,7 +269,7 @@ impl Look<'_, '_, '_> {
             Err(error) => error.to_string(),
         };
         let wanted = format!("`{}` as {selector}", self.component.path());
-        self.says(ReasonCode::Target, holds, at, "", found, wanted);
+        self.says(AdmissionReasonCode::Target, holds, at, "", found, wanted);
     }
 
     fn place(&mut self, at: &Path<'_>) {
@@ -262,7 +280,14 @@ impl Look<'_, '_, '_> {
             (false, None) => "a place that is certain".to_owned(),
         };
         let holds = !self.component.is_void() && doubt.is_none();
-        self.says(ReasonCode::Place, holds, at, &path, found, "a place in one device that is certain".to_owned());
+        self.says(
+            AdmissionReasonCode::Place,
+            holds,
+            at,
+            &path,
+            found,
+            "a place in one device that is certain".to_owned(),
+        );
     }
 
     fn compatibility(&mut self, rules: &[CompatibilityRule], at: &Path<'_>) {
@@ -270,7 +295,14 @@ impl Look<'_, '_, '_> {
         if rules.is_empty() {
             let at = at.child("compatibility");
             let wanted = "at least one rule".to_owned();
-            return self.says(ReasonCode::Compatibility, false, &at, &path, "no rule to follow".to_owned(), wanted);
+            return self.says(
+                AdmissionReasonCode::Compatibility,
+                false,
+                &at,
+                &path,
+                "no rule to follow".to_owned(),
+                wanted,
+            );
         }
         let judged: Vec<Vec<(bool, String, String)>> = rules.iter().map(|rule| self.rule(rule)).collect();
         let fits = |parts: &Vec<(bool, String, String)>| !parts.is_empty() && parts.iter().all(|(holds, _, _)| *holds);
@@ -285,7 +317,7 @@ impl Look<'_, '_, '_> {
             let (found, wanted): (Vec<&str>, Vec<&str>) =
                 missed.map(|(_, found, wanted)| (found.as_str(), wanted.as_str())).unzip();
             let at = at.item("compatibility", index);
-            self.says(ReasonCode::Compatibility, holds, &at, &path, found.join(" and "), wanted.join(" and "));
+            self.says(AdmissionReasonCode::Compatibility, holds, &at, &path, found.join(" and "), wanted.join(" and "));
         }
     }
 
@@ -331,7 +363,7 @@ impl Look<'_, '_, '_> {
             ));
         }
         if let Some(range) = hardware {
-            let observed = || component.into_iter().flat_map(|one| super::Spec::Hardware.observed(one, None));
+            let observed = || component.into_iter().flat_map(|one| super::ProductionSpec::Hardware.observed(one, None));
             let holds = observed().next().is_some() && observed().all(|found| range.has(found));
             parts.push((holds, format!("the hardware {}", quoted(observed())), format!("the hardware {range}")));
         }
@@ -351,7 +383,7 @@ impl Look<'_, '_, '_> {
             .filter(fits)
             .collect();
         if meant.is_empty() {
-            return self.says(ReasonCode::Requirement, false, at, "", "no such component".to_owned(), wanted);
+            return self.says(AdmissionReasonCode::Requirement, false, at, "", "no such component".to_owned(), wanted);
         }
         for node in meant {
             let component = node.component().into_iter();
@@ -359,7 +391,7 @@ impl Look<'_, '_, '_> {
                 component.flat_map(|one| requirement.spec.observed(one, requirement.item.as_ref())).collect();
             let holds = !reported.is_empty() && reported.iter().all(|found| requirement.wanted.has(found));
             let found = quoted(reported.into_iter());
-            self.says(ReasonCode::Requirement, holds, at, &node.path(), found, wanted.clone());
+            self.says(AdmissionReasonCode::Requirement, holds, at, &node.path(), found, wanted.clone());
         }
     }
 
@@ -370,7 +402,7 @@ impl Look<'_, '_, '_> {
             Some(end) => format!("a time before {}", moment(end)),
         };
         let holds = expires_at.is_none_or(|end| now < end);
-        self.says(ReasonCode::Expiry, holds, at, "", moment(now), wanted);
+        self.says(AdmissionReasonCode::Expiry, holds, at, "", moment(now), wanted);
     }
 }
 
@@ -378,7 +410,7 @@ fn code_of(coding: &Coding) -> Option<&str> {
     Some(coding.code.as_ref()?.value.as_ref()?.as_str())
 }
 
-fn is_class(coding: &Coding, wanted: &Label) -> bool {
+fn is_class(coding: &Coding, wanted: &IdentifierQuery) -> bool {
     let system = coding.system.as_ref().and_then(|system| system.value.as_ref()).map(|system| system.as_str());
     code_of(coding) == Some(wanted.value.as_str()) && (wanted.system.is_none() || wanted.system.as_deref() == system)
 }

@@ -56,15 +56,15 @@ mod write;
 
 #[cfg(feature = "ed25519")]
 pub use ed25519::{Ed25519Keys, NotAnEd25519Key};
-pub use explain::{Reason, ReasonCode, Situation, admits, explain};
+pub use explain::{AdmissionReason, AdmissionReasonCode, Situation, admits, explain};
 pub use id::{ActorId, IdempotencyKey, IngestId, NotAKey, NotAName, NotAnIngestId, PinId};
-pub use model::{Artifact, CompatibilityRule, Requirement, UpdateIdentity, UpdateManifest, Wanted};
+pub use model::{Artifact, CompatibilityRule, RequiredValue, Requirement, UpdateIdentity, UpdateManifest};
 pub use range::{Bounds, VersionRange};
 pub use sequence::{Acceptance, DowngradeAuthorization, MAX_SEQUENCE, NotHigher, accept};
 pub use signed::{
     ManifestError, ManifestId, Signature, SignatureContext, SignatureError, SignedManifest, VerifiedManifest, Verifier,
 };
-pub use target::{ArtifactName, NotASpec, Scope, Spec, Target, Urgency};
+pub use target::{ArtifactName, InvalidProductionSpec, ProductionSpec, RequirementScope, Target, Urgency};
 pub use text::{KeyId, Note, ProviderId, UpdateName, VersionLabel, hidden_character};
 pub use version::{NotAScheme, VersionScheme};
 

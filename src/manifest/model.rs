@@ -1,10 +1,10 @@
 //! What a manifest says.
 
 use super::{
-    ArtifactName, DowngradeAuthorization, ProviderId, Scope, Spec, Target, UpdateName, Urgency, VersionLabel,
-    VersionRange, VersionScheme,
+    ArtifactName, DowngradeAuthorization, ProductionSpec, ProviderId, RequirementScope, Target, UpdateName, Urgency,
+    VersionLabel, VersionRange, VersionScheme,
 };
-use crate::containment::Label;
+use crate::containment::IdentifierQuery;
 use crate::issue::Report;
 use crate::primitive::{Code, Text};
 use crate::store::{BlobRef, Sha256};
@@ -56,7 +56,7 @@ pub struct CompatibilityRule {
     /// `Device.model`, compared exactly.
     pub model: Option<Text>,
     /// A code among the types of the component or of its device: a class of the vendor.
-    pub class: Option<Label>,
+    pub class: Option<IdentifierQuery>,
     /// The code of the component in ISO/IEEE 11073-10101, as a number.
     pub code: Option<u32>,
     /// The part number of the component, compared exactly.
@@ -76,46 +76,46 @@ impl CompatibilityRule {
 /// What another component, or the component itself, must have.
 ///
 /// ```
-/// use fhir_devices::manifest::{Bounds, Requirement, Scope, Spec, VersionRange, VersionScheme, Wanted};
+/// use fhir_devices::manifest::{Bounds, Requirement, RequirementScope, ProductionSpec, VersionRange, VersionScheme, RequiredValue};
 /// let bounds = Bounds { at_least: Some("3.1".parse()?), ..Bounds::default() };
-/// let wanted = Wanted::Range(VersionRange::between(VersionScheme::Dotted, bounds));
-/// let requirement = Requirement { scope: Scope::Parent, of: None, spec: Spec::Firmware, item: None, wanted };
+/// let wanted = RequiredValue::Range(VersionRange::between(VersionScheme::Dotted, bounds));
+/// let requirement = Requirement { scope: RequirementScope::Parent, of: None, spec: ProductionSpec::Firmware, item: None, wanted };
 /// assert_eq!(requirement.to_string(), "the firmware of the parent at least `3.1` (dotted)");
 /// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
     /// Which components are meant.
-    pub scope: Scope,
+    pub scope: RequirementScope,
     /// Which of those, where it is not each of them.
     pub of: Option<Target>,
     /// Which of their versions.
-    pub spec: Spec,
+    pub spec: ProductionSpec,
     /// Of which software item, where they have several.
-    pub item: Option<Label>,
+    pub item: Option<IdentifierQuery>,
     /// What it has to be. At least one component is wanted, and each has to have it.
-    pub wanted: Wanted,
+    pub wanted: RequiredValue,
 }
 
 /// What a version has to be.
 ///
 /// ```
 /// use fhir_devices::store::Sha256;
-/// use fhir_devices::manifest::Wanted;
+/// use fhir_devices::manifest::RequiredValue;
 /// let digest = Sha256::of(b"firmware");
 /// // Some devices report the digest of what they run.
-/// assert!(Wanted::Digest(digest).has(&digest.to_string()));
-/// assert!(!Wanted::Digest(digest).has("3.1"));
+/// assert!(RequiredValue::Digest(digest).has(&digest.to_string()));
+/// assert!(!RequiredValue::Digest(digest).has("3.1"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum RequiredValue {
     /// One of these versions.
     Range(VersionRange),
     /// The version of exactly these bytes.
     Digest(Sha256),
 }
 
-impl Wanted {
+impl RequiredValue {
     /// Whether what a device reports is that.
     #[must_use]
     pub fn has(&self, reported: &str) -> bool {
@@ -126,7 +126,7 @@ impl Wanted {
     }
 }
 
-impl std::fmt::Display for Wanted {
+impl std::fmt::Display for RequiredValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Range(range) => range.fmt(f),
@@ -206,7 +206,7 @@ pub struct UpdateManifest {
     /// Which component of a device it is for.
     pub target: Target,
     /// As which of its versions the component reports it once it runs.
-    pub reported_as: Spec,
+    pub reported_as: ProductionSpec,
     /// The devices that it fits; one rule is enough, and without any it fits none.
     pub compatibility: Vec<CompatibilityRule>,
     /// What must be there already; all of it.
@@ -224,7 +224,7 @@ pub struct UpdateManifest {
 impl UpdateManifest {
     /// A manifest of what every update has.
     #[must_use]
-    pub const fn new(identity: UpdateIdentity, sequence: u64, target: Target, reported_as: Spec) -> Self {
+    pub const fn new(identity: UpdateIdentity, sequence: u64, target: Target, reported_as: ProductionSpec) -> Self {
         Self {
             identity,
             sequence,

@@ -2,10 +2,10 @@
 
 use super::fields::{Field, Fields, many, member, once};
 use super::{
-    ActorId, Artifact, Bounds, CompatibilityRule, DowngradeAuthorization, Requirement, Scope, Spec, Target,
-    UpdateIdentity, UpdateManifest, Urgency, VersionLabel, VersionRange, VersionScheme, Wanted,
+    ActorId, Artifact, Bounds, CompatibilityRule, DowngradeAuthorization, ProductionSpec, RequiredValue, Requirement,
+    RequirementScope, Target, UpdateIdentity, UpdateManifest, Urgency, VersionLabel, VersionRange, VersionScheme,
 };
-use crate::containment::Label;
+use crate::containment::IdentifierQuery;
 use crate::element::{Read, ReadMode, Reader};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::nomenclature::Level;
@@ -153,8 +153,8 @@ fn read_scheme(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<VersionScheme>>
     once::named(r, at, &VersionScheme::ALL, VersionScheme::as_str)
 }
 
-fn read_spec(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Spec>> {
-    once::named(r, at, &Spec::ALL, Spec::as_str)
+fn read_spec(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<ProductionSpec>> {
+    once::named(r, at, &ProductionSpec::ALL, ProductionSpec::as_str)
 }
 
 fn read_level(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Level>> {
@@ -179,14 +179,14 @@ fn read_moment(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<OffsetDateTime>
     Ok(moment)
 }
 
-fn read_label(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Label>> {
+fn read_label(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<IdentifierQuery>> {
     const FIELDS: Fields = Fields(&[Field::optional("system"), Field::required("value")]);
     let (mut system, mut value) = (None::<Text>, None::<Text>);
     let whole = FIELDS.read(r, at, &mut |r, at, field| match field {
         "system" => member(&mut system, once::text(r, at)),
         _ => member(&mut value, once::text(r, at)),
     })?;
-    let label = |value: Text| Label {
+    let label = |value: Text| IdentifierQuery {
         system: system.map(|system| system.as_str().to_owned()),
         value: value.as_str().to_owned(),
     };
@@ -290,14 +290,20 @@ fn read_requirement(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Requiremen
         Field::optional("range"),
         Field::optional("digest"),
     ]);
-    const SCOPES: [Scope; 6] =
-        [Scope::Itself, Scope::Parent, Scope::Ancestor(Level::Mds), Scope::Sibling, Scope::Child, Scope::DeviceRoot];
+    const SCOPES: [RequirementScope; 6] = [
+        RequirementScope::Itself,
+        RequirementScope::Parent,
+        RequirementScope::Ancestor(Level::Mds),
+        RequirementScope::Sibling,
+        RequirementScope::Child,
+        RequirementScope::DeviceRoot,
+    ];
     let offset = r.offset();
     let (mut scope, mut level, mut of, mut spec) = (None, None, None, None);
     let (mut item, mut range, mut digest) = (None, None, None);
     let (mut has_level, mut wanted) = (false, 0);
     let whole = FIELDS.read(r, at, &mut |r, at, field| match field {
-        "scope" => member(&mut scope, once::named(r, at, &SCOPES, Scope::as_str)),
+        "scope" => member(&mut scope, once::named(r, at, &SCOPES, RequirementScope::as_str)),
         "level" => {
             has_level = true;
             member(&mut level, read_level(r, at))
@@ -322,7 +328,7 @@ fn read_requirement(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Requiremen
         r.find(offset, "choice", Kind::Structure, at, format!("found {found}, wanted one of the two"));
     }
     let scope = match (scope, level) {
-        (Some(Scope::Ancestor(_)), None) => {
+        (Some(RequirementScope::Ancestor(_)), None) => {
             if !has_level {
                 r.find(
                     offset,
@@ -334,7 +340,7 @@ fn read_requirement(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Requiremen
             }
             None
         }
-        (Some(Scope::Ancestor(_)), Some(level)) => Some(Scope::Ancestor(level)),
+        (Some(RequirementScope::Ancestor(_)), Some(level)) => Some(RequirementScope::Ancestor(level)),
         (scope, None) => scope,
         (scope, Some(_)) => {
             let message = "found a level, wanted none beside a scope that is no ancestor";
@@ -342,7 +348,7 @@ fn read_requirement(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Requiremen
             scope
         }
     };
-    let wanted = range.map(Wanted::Range).or(digest.map(Wanted::Digest));
+    let wanted = range.map(RequiredValue::Range).or(digest.map(RequiredValue::Digest));
     Ok(match (scope, spec, wanted) {
         (Some(scope), Some(spec), Some(wanted)) => Some(Requirement { scope, of, spec, item, wanted }),
         _ => None,

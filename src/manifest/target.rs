@@ -1,7 +1,7 @@
 //! What an update is for: components, and the versions that they report.
 
 use super::text::is_hidden;
-use crate::containment::{Label, Selector};
+use crate::containment::{IdentifierQuery, Selector};
 use crate::datatype::Identifier;
 use crate::nomenclature::Level;
 use crate::primitive::Id;
@@ -84,9 +84,9 @@ pub struct Target {
     /// Its code in ISO/IEEE 11073-10101, as a number.
     pub code: Option<u32>,
     /// Its identifier, which tells several of a kind apart.
-    pub identifier: Option<Label>,
+    pub identifier: Option<IdentifierQuery>,
     /// The software item that it has.
-    pub item: Option<Label>,
+    pub item: Option<IdentifierQuery>,
     /// Its logical id.
     pub component: Option<Id>,
 }
@@ -116,12 +116,12 @@ impl Target {
 /// Which of the versions of a component.
 ///
 /// ```
-/// use fhir_devices::manifest::Spec;
-/// assert_eq!(Spec::Firmware.as_str(), "firmware");
+/// use fhir_devices::manifest::ProductionSpec;
+/// assert_eq!(ProductionSpec::Firmware.as_str(), "firmware");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, SerializeDisplay, DeserializeFromStr)]
 #[non_exhaustive]
-pub enum Spec {
+pub enum ProductionSpec {
     /// The revision of its hardware.
     Hardware,
     /// The revision of its software.
@@ -135,23 +135,23 @@ pub enum Spec {
 /// A text that names no version of a component.
 ///
 /// ```
-/// let error = "serial".parse::<fhir_devices::manifest::Spec>().unwrap_err();
+/// let error = "serial".parse::<fhir_devices::manifest::ProductionSpec>().unwrap_err();
 /// assert_eq!(error.to_string(), "the text is no kind of version, wanted hardware, software, firmware or protocol");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the text is no kind of version, wanted hardware, software, firmware or protocol")]
 #[non_exhaustive]
-pub struct NotASpec;
+pub struct InvalidProductionSpec;
 
-impl FromStr for Spec {
-    type Err = NotASpec;
+impl FromStr for ProductionSpec {
+    type Err = InvalidProductionSpec;
 
-    fn from_str(name: &str) -> Result<Self, NotASpec> {
-        Self::ALL.into_iter().find(|spec| spec.as_str() == name).ok_or(NotASpec)
+    fn from_str(name: &str) -> Result<Self, InvalidProductionSpec> {
+        Self::ALL.into_iter().find(|spec| spec.as_str() == name).ok_or(InvalidProductionSpec)
     }
 }
 
-impl Spec {
+impl ProductionSpec {
     /// Every one.
     pub const ALL: [Self; 4] = [Self::Hardware, Self::Software, Self::Firmware, Self::Protocol];
 
@@ -166,7 +166,7 @@ impl Spec {
         }
     }
 
-    /// The code of FHIR: `software-revision` for [`Spec::Software`].
+    /// The code of FHIR: `software-revision` for [`ProductionSpec::Software`].
     #[must_use]
     pub const fn specification_type(self) -> &'static str {
         self.spec_type().as_str()
@@ -185,18 +185,18 @@ impl Spec {
     /// without a code system is taken by its code, as the examples of FHIR have it.
     ///
     /// ```
-    /// # use fhir_devices::{DeviceComponent, manifest::Spec};
+    /// # use fhir_devices::{DeviceComponent, manifest::ProductionSpec};
     /// let component = DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},
     ///     "type":{"text":"pump"},"productionSpecification":[{"productionSpec":"1.12",
     ///     "specType":{"coding":[{"system":"http://hl7.org/fhir/specification-type","code":"software-revision"}]}}]}"#)?;
-    /// assert_eq!(Spec::Software.observed(&component, None).collect::<Vec<_>>(), ["1.12"]);
-    /// assert_eq!(Spec::Firmware.observed(&component, None).count(), 0);
+    /// assert_eq!(ProductionSpec::Software.observed(&component, None).collect::<Vec<_>>(), ["1.12"]);
+    /// assert_eq!(ProductionSpec::Firmware.observed(&component, None).count(), 0);
     /// # Ok::<(), fhir_devices::Report>(())
     /// ```
     pub fn observed<'c>(
         self,
         component: &'c DeviceComponent,
-        item: Option<&'c Label>,
+        item: Option<&'c IdentifierQuery>,
     ) -> impl Iterator<Item = &'c str> + use<'c> {
         specifications(component, self.spec_type(), item)
     }
@@ -210,7 +210,7 @@ pub(super) fn part_numbers(component: &DeviceComponent) -> impl Iterator<Item = 
 fn specifications<'c>(
     component: &'c DeviceComponent,
     of: SpecType,
-    item: Option<&'c Label>,
+    item: Option<&'c IdentifierQuery>,
 ) -> impl Iterator<Item = &'c str> + use<'c> {
     let of_item = move |found: Option<&Identifier>| match item {
         None => true,
@@ -221,7 +221,7 @@ fn specifications<'c>(
     fitting.filter_map(|one| Some(one.production_spec.as_ref()?.value.as_ref()?.as_str()))
 }
 
-impl fmt::Display for Spec {
+impl fmt::Display for ProductionSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -231,12 +231,12 @@ impl fmt::Display for Spec {
 ///
 /// ```
 /// use fhir_devices::nomenclature::Level;
-/// use fhir_devices::manifest::Scope;
-/// assert_eq!(Scope::Ancestor(Level::Mds).to_string(), "the mds above");
+/// use fhir_devices::manifest::RequirementScope;
+/// assert_eq!(RequirementScope::Ancestor(Level::Mds).to_string(), "the mds above");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Scope {
+pub enum RequirementScope {
     /// Itself.
     Itself,
     /// The one above.
@@ -251,7 +251,7 @@ pub enum Scope {
     DeviceRoot,
 }
 
-impl Scope {
+impl RequirementScope {
     /// The name, as it stands in manifests. The level of an ancestor stands beside it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -266,7 +266,7 @@ impl Scope {
     }
 }
 
-impl fmt::Display for Scope {
+impl fmt::Display for RequirementScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Itself => f.write_str("the component itself"),

@@ -2,10 +2,10 @@
 
 use super::read::FORMAT;
 use super::{
-    Artifact, CompatibilityRule, DowngradeAuthorization, Requirement, Scope, Target, UpdateManifest, VersionRange,
-    Wanted,
+    Artifact, CompatibilityRule, DowngradeAuthorization, RequiredValue, Requirement, RequirementScope, Target,
+    UpdateManifest, VersionRange,
 };
-use crate::containment::Label;
+use crate::containment::IdentifierQuery;
 use crate::element::Writer;
 use crate::primitive::Instant;
 use time::{OffsetDateTime, UtcOffset};
@@ -98,7 +98,7 @@ pub(super) fn manifest(manifest: &UpdateManifest) -> String {
     w.finish()
 }
 
-fn write_label(w: &mut Writer, key: &'static str, label: Option<&Label>) {
+fn write_label(w: &mut Writer, key: &'static str, label: Option<&IdentifierQuery>) {
     if let Some(label) = label {
         object(w, key, |w| {
             maybe(w, ",\"system\":", label.system.as_deref());
@@ -146,7 +146,7 @@ fn write_range(w: &mut Writer, range: &VersionRange) {
 fn write_requirement(w: &mut Writer, requirement: &Requirement) {
     let Requirement { scope, of, spec, item, wanted } = requirement;
     text(w, ",\"scope\":", scope.as_str());
-    if let Scope::Ancestor(level) = scope {
+    if let RequirementScope::Ancestor(level) = scope {
         text(w, ",\"level\":", level.as_str());
     }
     if let Some(of) = of {
@@ -155,8 +155,8 @@ fn write_requirement(w: &mut Writer, requirement: &Requirement) {
     text(w, ",\"spec\":", spec.as_str());
     write_label(w, ",\"item\":", item.as_ref());
     match wanted {
-        Wanted::Range(range) => object(w, ",\"range\":", |w| write_range(w, range)),
-        Wanted::Digest(digest) => text(w, ",\"digest\":", &digest.to_string()),
+        RequiredValue::Range(range) => object(w, ",\"range\":", |w| write_range(w, range)),
+        RequiredValue::Digest(digest) => text(w, ",\"digest\":", &digest.to_string()),
     }
 }
 

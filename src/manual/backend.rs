@@ -98,7 +98,7 @@
 //!         after: Option<&'a PageToken>,
 //!     ) -> BoxFuture<'a, Result<Page<LedgerRecord>>> {
 //!         Box::pin(async move {
-//!             let query = Query::Ledger(prefix);
+//!             let query = PageQuery::Ledger(prefix);
 //!             let last = after.map(|token| self.tokens.open(tenant, query, token)).transpose()?;
 //!             let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
 //!             let below = format!("{prefix}/");
@@ -118,11 +118,11 @@
 //!
 //! // What `ledger_conformance!` makes a test each of, in one run; and histories of four threads under faults.
 //! # #[cfg(feature = "conformance")] {
-//! use fhir_devices::testkit::{history, store::{Trial, block_on, ledger}};
+//! use fhir_devices::testkit::{history, store::{StoreUnderTest, block_on, ledger}};
 //! use std::sync::Arc;
 //! let notebook: Arc<dyn Ledger> = Arc::new(Notebook { pages: Mutex::default(), tokens: PageKey::random() });
 //! for clause in ledger::CLAUSES {
-//!     (clause.check)(&Trial::new(&*notebook, &|task| block_on(task)))?;
+//!     (clause.check)(&StoreUnderTest::new(&*notebook, &|task| block_on(task)))?;
 //! }
 //! history::ledger(&notebook, &|task| block_on(task), 0..50)?;
 //! # }

@@ -6,6 +6,6 @@ mod system;
 mod term;
 
 pub use level::{Level, NotALevel};
-pub use part::Part;
+pub use part::DevicePart;
 pub use system::{MDC, is_mdc};
 pub use term::Term;

@@ -9,13 +9,13 @@ use std::fmt;
 /// says it.
 ///
 /// ```
-/// use fhir_devices::nomenclature::{Part, Term};
-/// assert_eq!(Term::parse("65614").and_then(Part::of), Some(Part::Clock));
-/// assert_eq!(Part::Battery.to_string(), "battery");
+/// use fhir_devices::nomenclature::{DevicePart, Term};
+/// assert_eq!(Term::parse("65614").and_then(DevicePart::of), Some(DevicePart::Clock));
+/// assert_eq!(DevicePart::Battery.to_string(), "battery");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
-pub enum Part {
+pub enum DevicePart {
     /// A battery (`MDC_MOC_BATT`): an MDS may have several.
     Battery,
     /// The clock (`MDC_MOC_CLOCK`).
@@ -24,7 +24,7 @@ pub enum Part {
     Sco,
 }
 
-impl Part {
+impl DevicePart {
     /// The part that a code names.
     #[must_use]
     pub const fn of(term: Term) -> Option<Self> {
@@ -47,7 +47,7 @@ impl Part {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for DevicePart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }

@@ -36,7 +36,7 @@ impl Precision {
 }
 
 /// What a text wants that it does not have.
-pub(super) type Reason = &'static str;
+pub(super) type Expectation = &'static str;
 
 /// A time of day; the default is midnight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,7 +114,7 @@ fn two_after(before: u8, bytes: &[u8]) -> Option<(u8, &[u8])> {
 }
 
 /// Reads a year, a month or a day, and gives what follows; `shape` is the reason when the form is wrong.
-pub(super) fn read_date(text: &[u8], shape: Reason) -> Result<(Parts<'_>, &[u8]), Reason> {
+pub(super) fn read_date(text: &[u8], shape: Expectation) -> Result<(Parts<'_>, &[u8]), Expectation> {
     let (negative, unsigned) = match text {
         [b'-', rest @ ..] => (true, rest),
         _ => (false, text),
@@ -147,7 +147,7 @@ pub(super) fn read_date(text: &[u8], shape: Reason) -> Result<(Parts<'_>, &[u8])
 }
 
 /// Reads `hh:mm:ss`, perhaps with a fraction, and gives what follows.
-pub(super) fn read_clock(text: &[u8], last_second: u8, shape: Reason) -> Result<(Clock<'_>, &[u8]), Reason> {
+pub(super) fn read_clock(text: &[u8], last_second: u8, shape: Expectation) -> Result<(Clock<'_>, &[u8]), Expectation> {
     let (hour, rest) = two(text).ok_or(shape)?;
     let (minute, rest) = two_after(b':', rest).ok_or(shape)?;
     let (second, rest) = two_after(b':', rest).ok_or(shape)?;
@@ -174,7 +174,7 @@ pub(super) fn read_clock(text: &[u8], last_second: u8, shape: Reason) -> Result<
 }
 
 /// Reads `Z` or `+zz:zz` to the end of the text, as minutes.
-fn read_zone(text: &[u8], shape: Reason) -> Result<i16, Reason> {
+fn read_zone(text: &[u8], shape: Expectation) -> Result<i16, Expectation> {
     let (east, rest) = match text {
         [b'Z'] => return Ok(0),
         [b'+', rest @ ..] => (true, rest),
@@ -194,7 +194,7 @@ fn read_zone(text: &[u8], shape: Reason) -> Result<i16, Reason> {
 }
 
 /// Reads what may follow a day: nothing, or `T`, the time and its zone.
-pub(super) fn read_rest<'t>(parts: Parts<'t>, rest: &'t [u8], shape: Reason) -> Result<Parts<'t>, Reason> {
+pub(super) fn read_rest<'t>(parts: Parts<'t>, rest: &'t [u8], shape: Expectation) -> Result<Parts<'t>, Expectation> {
     match rest {
         [] => Ok(parts),
         [b'T', rest @ ..] if parts.precision == Precision::Day => {

@@ -1,7 +1,7 @@
 //! What stands in a tree: a device, a component or a metric, and what it says of itself.
 
 use crate::datatype::{CodeableConcept, Coding, Identifier, Literal};
-use crate::nomenclature::{Level, Part, Term, is_mdc};
+use crate::nomenclature::{DevicePart, Level, Term, is_mdc};
 use crate::primitive::Id;
 use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
 
@@ -105,11 +105,11 @@ impl<'a> Item<'a> {
     }
 
     /// The reference to the component above: what it says, and whether there is one.
-    pub(crate) fn parent(self) -> Option<Pointer<'a>> {
+    pub(crate) fn parent(self) -> Option<ReferenceValue<'a>> {
         match self {
             Self::Device(_) => None,
-            Self::Component(component) => component.parent.as_ref().map(Pointer::of),
-            Self::Metric(metric) => metric.parent.as_ref().map(Pointer::of),
+            Self::Component(component) => component.parent.as_ref().map(ReferenceValue::of),
+            Self::Metric(metric) => metric.parent.as_ref().map(ReferenceValue::of),
         }
     }
 
@@ -132,11 +132,11 @@ impl<'a> Item<'a> {
     }
 
     /// The reference to the device.
-    pub(crate) fn source(self) -> Option<Pointer<'a>> {
+    pub(crate) fn source(self) -> Option<ReferenceValue<'a>> {
         match self {
             Self::Device(_) => None,
-            Self::Component(component) => component.source.as_ref().map(Pointer::of),
-            Self::Metric(metric) => metric.source.as_ref().map(Pointer::of),
+            Self::Component(component) => component.source.as_ref().map(ReferenceValue::of),
+            Self::Metric(metric) => metric.source.as_ref().map(ReferenceValue::of),
         }
     }
 }
@@ -155,14 +155,14 @@ from!(Device Device, Component DeviceComponent, Metric DeviceMetric);
 
 /// What a reference says, whatever its target type: a literal is preferred to an identifier.
 #[derive(Clone, Copy)]
-pub(crate) enum Pointer<'a> {
+pub(crate) enum ReferenceValue<'a> {
     Literal(Literal<'a>),
     Logical(&'a Identifier),
     /// Words alone.
     Words,
 }
 
-impl<'a> Pointer<'a> {
+impl<'a> ReferenceValue<'a> {
     fn of<T: crate::datatype::Target>(reference: &'a crate::datatype::Reference<T>) -> Self {
         match (reference.literal(), &reference.identifier) {
             (Some(literal), _) => Self::Literal(literal),
@@ -203,19 +203,19 @@ pub(crate) fn term(coding: &Coding) -> Option<Term> {
 
 /// What the codings of ISO/IEEE 11073-10101 say, by their codes and by their reference ids.
 #[derive(Default)]
-pub(crate) struct Said {
+pub(crate) struct StatedLevels {
     pub(crate) by_code: Option<Level>,
     pub(crate) by_name: Option<Level>,
-    pub(crate) part: Option<Part>,
+    pub(crate) part: Option<DevicePart>,
 }
 
-pub(crate) fn stated(concept: &CodeableConcept) -> Said {
-    let mut said = Said::default();
+pub(crate) fn stated(concept: &CodeableConcept) -> StatedLevels {
+    let mut said = StatedLevels::default();
     for (_, coding) in mdc(concept) {
         let term = term(coding);
         said.by_code = said.by_code.or(term.and_then(Term::level));
         said.by_name = said.by_name.or(display(coding).and_then(Level::of_name));
-        said.part = said.part.or(term.and_then(Part::of));
+        said.part = said.part.or(term.and_then(DevicePart::of));
     }
     said
 }

@@ -1,7 +1,7 @@
 //! All references of a resource, followed.
 
 use super::item::token;
-use super::resolve::{Contained, Link, Resolution, Resolve, ResolveLater};
+use super::resolve::{AsyncResolver, Contained, ReferenceLookup, Resolution, Resolver};
 use crate::datatype::{Identifier, Literal, Reference, Target, target};
 use crate::element::{Facts, Node};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
@@ -16,12 +16,12 @@ use std::collections::HashMap;
 ///
 /// ```
 /// use fhir_devices::{Bundle, DeviceComponent, Valid};
-/// use fhir_devices::reference::{InBundle, resolve};
+/// use fhir_devices::reference::{BundleResolver, resolve};
 /// let bundle = Bundle::from_json(br#"{"resourceType":"Bundle","type":"collection","entry":[
 ///     {"resource":{"resourceType":"Device","id":"pump","model":"Infusor"}}]}"#)?;
 /// let component = Valid::new(DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},
 ///     "type":{"text":"pump"},"source":{"reference":"Device/pump"}}"#)?)?;
-/// let near = InBundle::new(&bundle);
+/// let near = BundleResolver::new(&bundle);
 /// let links = resolve(&component, &near)?;
 /// let device = links.to(component.source.as_ref().unwrap()).unwrap();
 /// assert_eq!(device.model.as_ref().and_then(|model| model.value.as_ref()).unwrap().as_str(), "Infusor");
@@ -125,15 +125,15 @@ typed!(Device DeviceComponent DeviceMetric; Any Location Organization Patient Pr
 ///
 /// ```
 /// use fhir_devices::{DeviceComponent, Valid};
-/// use fhir_devices::reference::{Chain, resolve};
+/// use fhir_devices::reference::{ResolverChain, resolve};
 /// let component = Valid::new(DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},
 ///     "type":{"text":"pump"},"source":{"reference":"Device/pump"}}"#)?)?;
-/// let report = resolve(&component, &Chain::default()).unwrap_err();
+/// let report = resolve(&component, &ResolverChain::default()).unwrap_err();
 /// let words: Vec<_> = report.iter().map(|issue| (issue.at.as_str(), issue.message.as_str())).collect();
 /// assert_eq!(words, [("DeviceComponent.source", "`Device/pump` was not found, wanted a Device")]);
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
-pub fn resolve<'r, T: Node>(valid: &'r Valid<T>, resolver: &'r (impl Resolve + ?Sized)) -> Result<Links<'r>, Report> {
+pub fn resolve<'r, T: Node>(valid: &'r Valid<T>, resolver: &'r (impl Resolver + ?Sized)) -> Result<Links<'r>, Report> {
     let asked = asked(&**valid);
     let answers: Vec<_> = asked
         .iter()
@@ -149,27 +149,27 @@ pub fn resolve<'r, T: Node>(valid: &'r Valid<T>, resolver: &'r (impl Resolve + ?
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
-/// use fhir_devices::reference::resolve_later;
-/// use fhir_devices::store::{InStore, TenantResources};
+/// use fhir_devices::reference::resolve_async;
+/// use fhir_devices::store::{StoreResolver, TenantResources};
 /// use fhir_devices::{DeviceComponent, Valid};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let store = InStore::new(TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?));
+/// let store = StoreResolver::new(TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?));
 /// let component = Valid::new(DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},
 ///     "type":{"text":"pump"},"source":{"reference":"Device/pump"}}"#)?)?;
-/// let report = resolve_later(&component, &store).await?.unwrap_err();
+/// let report = resolve_async(&component, &store).await?.unwrap_err();
 /// assert_eq!(report.iter().next().unwrap().rule, "reference-absent");
 /// # Ok(())
 /// # }
 /// ```
-pub async fn resolve_later<'r, T: Node, R: ResolveLater + ?Sized>(
+pub async fn resolve_async<'r, T: Node, R: AsyncResolver + ?Sized>(
     valid: &'r Valid<T>,
     resolver: &R,
 ) -> Result<Result<Links<'r>, Report>, R::Error> {
     // What is asked borrows nodes, which need not be shared between threads; so it does not live across the wait.
-    let wanted: Vec<Link<'r>> =
+    let wanted: Vec<ReferenceLookup<'r>> =
         asked(&**valid).into_iter().filter(|asked| !asked.is_within()).map(|asked| asked.link).collect();
     let mut far = if wanted.is_empty() { Vec::new() } else { resolver.resolve_all(&wanted).await? }.into_iter();
     let asked = asked(&**valid);
@@ -185,15 +185,15 @@ pub async fn resolve_later<'r, T: Node, R: ResolveLater + ?Sized>(
 }
 
 /// One reference that is to be followed.
-struct Asked<'n> {
+struct PendingReference<'n> {
     at: String,
     address: Option<usize>,
-    link: Link<'n>,
+    link: ReferenceLookup<'n>,
     /// What the resource contains that it stands in.
     contained: &'n [Resource],
 }
 
-impl<'n> Asked<'n> {
+impl<'n> PendingReference<'n> {
     const fn is_within(&self) -> bool {
         matches!(self.link.literal, Some(Literal::Contained { .. }))
     }
@@ -213,22 +213,22 @@ impl<'n> Asked<'n> {
 
 /// Where a walk is.
 #[derive(Clone, Copy)]
-struct Scope<'n> {
+struct WalkScope<'n> {
     from: Option<&'n str>,
     contained: &'n [Resource],
 }
 
-fn asked(root: &dyn Node) -> Vec<Asked<'_>> {
+fn asked(root: &dyn Node) -> Vec<PendingReference<'_>> {
     let mut all = Vec::new();
     let name = match root.facts() {
         Facts::Resource { resource_type, .. } | Facts::Text { resource_type, .. } => resource_type,
         _ => root.definition().map_or("", |definition| definition.path),
     };
-    walk(root, &Path::root(name), Scope { from: None, contained: contained(root) }, &mut all);
+    walk(root, &Path::root(name), WalkScope { from: None, contained: contained(root) }, &mut all);
     all
 }
 
-fn walk<'n>(node: &'n dyn Node, at: &Path<'_>, scope: Scope<'n>, all: &mut Vec<Asked<'n>>) {
+fn walk<'n>(node: &'n dyn Node, at: &Path<'_>, scope: WalkScope<'n>, all: &mut Vec<PendingReference<'n>>) {
     if let Facts::Reference { literal, targets } = node.facts() {
         let mut identifier = None;
         node.children(at, &mut |child, below| {
@@ -236,10 +236,10 @@ fn walk<'n>(node: &'n dyn Node, at: &Path<'_>, scope: Scope<'n>, all: &mut Vec<A
                 identifier = below.as_any().and_then(|any| any.downcast_ref::<Identifier>());
             }
         });
-        let link = Link { literal: literal.map(Literal::parse), identifier, targets, from: scope.from };
+        let link = ReferenceLookup { literal: literal.map(Literal::parse), identifier, targets, from: scope.from };
         if link.literal.is_some() || identifier.is_some() {
             let address = node.as_any().map(address);
-            all.push(Asked { at: at.to_string(), address, link, contained: scope.contained });
+            all.push(PendingReference { at: at.to_string(), address, link, contained: scope.contained });
         }
     }
     let entry = node.as_any().and_then(|any| any.downcast_ref::<Entry>());
@@ -248,8 +248,8 @@ fn walk<'n>(node: &'n dyn Node, at: &Path<'_>, scope: Scope<'n>, all: &mut Vec<A
         let is_resource = matches!(below.facts(), Facts::Resource { .. } | Facts::Text { .. });
         let inner = match from {
             // A resource has its own contained ones; what it contains refers to its siblings.
-            Some(from) if is_resource => Scope { from, contained: contained(below) },
-            _ if is_resource && child.name() != "contained" => Scope { contained: contained(below), ..scope },
+            Some(from) if is_resource => WalkScope { from, contained: contained(below) },
+            _ if is_resource && child.name() != "contained" => WalkScope { contained: contained(below), ..scope },
             _ => scope,
         };
         walk(below, child, inner, all);
@@ -270,11 +270,14 @@ fn address<T: Any + ?Sized>(of: &T) -> usize {
     std::ptr::from_ref(of).cast::<()>().addr()
 }
 
-fn links<'r>(asked: Vec<Asked<'r>>, answers: Vec<Resolution<Cow<'r, Resource>>>) -> Result<Links<'r>, Report> {
+fn links<'r>(
+    asked: Vec<PendingReference<'r>>,
+    answers: Vec<Resolution<Cow<'r, Resource>>>,
+) -> Result<Links<'r>, Report> {
     let mut links = Links::default();
     let mut report = Report::new();
     for (asked, answer) in asked.into_iter().zip(answers) {
-        match answer.held_to(&asked.link) {
+        match answer.restricted_to(&asked.link) {
             Resolution::Found(resource) => {
                 if let Some(address) = asked.address {
                     links.by_address.insert(address, links.all.len());
@@ -287,7 +290,7 @@ fn links<'r>(asked: Vec<Asked<'r>>, answers: Vec<Resolution<Cow<'r, Resource>>>)
     if report.is_empty() { Ok(links) } else { Err(report) }
 }
 
-fn issue(asked: &Asked<'_>, answer: &Resolution<Cow<'_, Resource>>) -> Issue {
+fn issue(asked: &PendingReference<'_>, answer: &Resolution<Cow<'_, Resource>>) -> Issue {
     let name = match (asked.link.literal, asked.link.identifier.and_then(token)) {
         (Some(literal), _) => format!("`{literal}`"),
         (None, Some((Some(system), value))) => format!("what has the identifier `{system}|{value}`"),

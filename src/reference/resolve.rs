@@ -11,16 +11,16 @@ use std::pin::Pin;
 ///
 /// ```
 /// use fhir_devices::datatype::{Reference, target};
-/// use fhir_devices::reference::Link;
+/// use fhir_devices::reference::ReferenceLookup;
 /// let reference = Reference::<target::Device>::to("Device/d1")?;
-/// let link = Link::of(&reference);
+/// let link = ReferenceLookup::of(&reference);
 /// assert_eq!(link.literal.and_then(|literal| literal.id()), Some("d1"));
 /// assert_eq!(link.targets, ["Device"]);
 /// # Ok::<(), fhir_devices::datatype::WrongTarget>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Link<'l> {
+pub struct ReferenceLookup<'l> {
     /// The address; it is preferred to the identifier.
     pub literal: Option<Literal<'l>>,
     /// The identifier of the target, where it has no address.
@@ -31,7 +31,7 @@ pub struct Link<'l> {
     pub from: Option<&'l str>,
 }
 
-impl<'l> Link<'l> {
+impl<'l> ReferenceLookup<'l> {
     /// What a reference says.
     #[must_use]
     pub fn of<T: Target>(reference: &'l Reference<T>) -> Self {
@@ -123,7 +123,7 @@ impl<R> Resolution<R> {
 
     /// Whether somebody else may know more.
     #[must_use]
-    pub const fn is_open(&self) -> bool {
+    pub const fn is_unresolved(&self) -> bool {
         matches!(self, Self::Absent | Self::NotAllowed { .. })
     }
 }
@@ -131,7 +131,7 @@ impl<R> Resolution<R> {
 impl<'r> Resolution<Cow<'r, Resource>> {
     /// The same, with a resource of another type than the link allows refused.
     #[must_use]
-    pub fn held_to(self, link: &Link<'_>) -> Self {
+    pub fn restricted_to(self, link: &ReferenceLookup<'_>) -> Self {
         match self {
             Self::Found(resource) if !link.allows(resource.resource_type()) => {
                 Self::WrongType { found: resource.resource_type().to_owned() }
@@ -145,14 +145,14 @@ impl<'r> Resolution<Cow<'r, Resource>> {
 ///
 /// ```
 /// use fhir_devices::{Resource, datatype::{Reference, target}};
-/// use fhir_devices::reference::{Link, Resolution, Resolve};
+/// use fhir_devices::reference::{ReferenceLookup, Resolution, Resolver};
 /// use std::borrow::Cow;
 ///
 /// struct One(Resource);
-/// impl Resolve for One {
-///     fn resolve<'s>(&'s self, link: &Link<'_>) -> Resolution<Cow<'s, Resource>> {
+/// impl Resolver for One {
+///     fn resolve<'s>(&'s self, link: &ReferenceLookup<'_>) -> Resolution<Cow<'s, Resource>> {
 ///         match link.literal {
-///             Some(literal) if literal.id() == self.0.id() => Resolution::Found(Cow::Borrowed(&self.0)).held_to(link),
+///             Some(literal) if literal.id() == self.0.id() => Resolution::Found(Cow::Borrowed(&self.0)).restricted_to(link),
 ///             _ => Resolution::Absent,
 ///         }
 ///     }
@@ -160,26 +160,26 @@ impl<'r> Resolution<Cow<'r, Resource>> {
 ///
 /// let one = One(Resource::from_json(br#"{"resourceType":"Device","id":"d1"}"#).unwrap());
 /// let reference = Reference::<target::Device>::to("Device/d1").unwrap();
-/// assert!(one.resolve(&Link::of(&reference)).found().is_some());
+/// assert!(one.resolve(&ReferenceLookup::of(&reference)).found().is_some());
 /// ```
-pub trait Resolve {
+pub trait Resolver {
     /// What became of the reference. It answers within the time of one look-up, and never follows what it finds.
-    fn resolve<'s>(&'s self, link: &Link<'_>) -> Resolution<Cow<'s, Resource>>;
+    fn resolve<'s>(&'s self, link: &ReferenceLookup<'_>) -> Resolution<Cow<'s, Resource>>;
 }
 
-/// The answers of a [`ResolveLater`], in the order of the links.
-pub type Resolving<'a, E> = Pin<Box<dyn Future<Output = Result<Vec<Resolution<Resource>>, E>> + Send + 'a>>;
+/// The answers of a [`AsyncResolver`], in the order of the links.
+pub type ResolveFuture<'a, E> = Pin<Box<dyn Future<Output = Result<Vec<Resolution<Resource>>, E>> + Send + 'a>>;
 
 /// Somebody who has to ask for resources, and is asked for many at a time. The caller may implement it.
 ///
 /// A trouble on the way is an error; that a resource is not there is an answer.
-pub trait ResolveLater: Send + Sync {
+pub trait AsyncResolver: Send + Sync {
     /// What can go wrong on the way.
     type Error;
 
     /// What became of the references, one answer a link, in order. However many links there are, it takes one round
     /// trip.
-    fn resolve_all<'a>(&'a self, links: &'a [Link<'a>]) -> Resolving<'a, Self::Error>;
+    fn resolve_all<'a>(&'a self, links: &'a [ReferenceLookup<'a>]) -> ResolveFuture<'a, Self::Error>;
 }
 
 /// Several resolvers, asked in order until one knows.
@@ -189,24 +189,24 @@ pub trait ResolveLater: Send + Sync {
 ///
 /// ```
 /// use fhir_devices::{Bundle, code::BundleType, datatype::{Reference, target}};
-/// use fhir_devices::reference::{Chain, InBundle, Link, Resolution, Resolve};
+/// use fhir_devices::reference::{ResolverChain, BundleResolver, ReferenceLookup, Resolution, Resolver};
 /// let (first, second) = (Bundle::new(BundleType::Collection), Bundle::new(BundleType::Collection));
-/// let (first, second) = (InBundle::new(&first), InBundle::new(&second));
+/// let (first, second) = (BundleResolver::new(&first), BundleResolver::new(&second));
 /// let reference = Reference::<target::Device>::to("Device/d1")?;
-/// assert_eq!(Chain(vec![&first, &second]).resolve(&Link::of(&reference)), Resolution::Absent);
+/// assert_eq!(ResolverChain(vec![&first, &second]).resolve(&ReferenceLookup::of(&reference)), Resolution::Absent);
 /// # Ok::<(), fhir_devices::datatype::WrongTarget>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Chain<'r>(pub Vec<&'r dyn Resolve>);
+pub struct ResolverChain<'r>(pub Vec<&'r dyn Resolver>);
 
-impl std::fmt::Debug for Chain<'_> {
+impl std::fmt::Debug for ResolverChain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Chain").field(&self.0.len()).finish()
+        f.debug_tuple("ResolverChain").field(&self.0.len()).finish()
     }
 }
 
-impl Resolve for Chain<'_> {
-    fn resolve<'s>(&'s self, link: &Link<'_>) -> Resolution<Cow<'s, Resource>> {
+impl Resolver for ResolverChain<'_> {
+    fn resolve<'s>(&'s self, link: &ReferenceLookup<'_>) -> Resolution<Cow<'s, Resource>> {
         let mut open = Resolution::Absent;
         for resolver in &self.0 {
             match resolver.resolve(link) {
@@ -222,23 +222,23 @@ impl Resolve for Chain<'_> {
 /// The resources that are contained in another one: they answer to `#id` and to nothing else.
 ///
 /// ```
-/// use fhir_devices::{Device, datatype::{Reference, target}, reference::{Contained, Link, Resolve}};
+/// use fhir_devices::{Device, datatype::{Reference, target}, reference::{Contained, ReferenceLookup, Resolver}};
 /// let device = Device::from_json(br##"{"resourceType":"Device","owner":{"reference":"#acme"},
 ///     "contained":[{"resourceType":"Organization","id":"acme"}]}"##)?;
 /// let owner = device.owner.as_ref().unwrap();
-/// assert!(Contained(&device.contained).resolve(&Link::of(owner)).found().is_some());
+/// assert!(Contained(&device.contained).resolve(&ReferenceLookup::of(owner)).found().is_some());
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Contained<'r>(pub &'r [Resource]);
 
-impl Resolve for Contained<'_> {
-    fn resolve<'s>(&'s self, link: &Link<'_>) -> Resolution<Cow<'s, Resource>> {
+impl Resolver for Contained<'_> {
+    fn resolve<'s>(&'s self, link: &ReferenceLookup<'_>) -> Resolution<Cow<'s, Resource>> {
         let Some(Literal::Contained { id }) = link.literal else { return Resolution::Absent };
         let mut found = self.0.iter().filter(|resource| resource.id() == Some(id));
         match (found.next(), found.count()) {
             (None, _) => Resolution::Absent,
-            (Some(one), 0) => Resolution::Found(Cow::Borrowed(one)).held_to(link),
+            (Some(one), 0) => Resolution::Found(Cow::Borrowed(one)).restricted_to(link),
             (Some(_), more) => Resolution::Ambiguous { count: more + 1 },
         }
     }
@@ -247,17 +247,17 @@ impl Resolve for Contained<'_> {
 /// How a chain of parents ended.
 ///
 /// ```
-/// use fhir_devices::{DeviceComponent, reference::{Chain, End, ancestors}};
+/// use fhir_devices::{DeviceComponent, reference::{ResolverChain, AncestorsEnd, ancestors}};
 /// let top = DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"x"}}"#)?;
-/// assert_eq!(ancestors(&Chain::default(), &top, None), (vec![], End::Top));
+/// assert_eq!(ancestors(&ResolverChain::default(), &top, None), (vec![], AncestorsEnd::Top));
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum AncestorsEnd {
     /// The last one has no parent.
     Top,
     /// The last one has a parent that was there before.
-    Circle,
+    Cycle,
     /// The parent of the last one could not be found.
     Open(Resolution<()>),
 }
@@ -265,10 +265,10 @@ pub enum End {
 /// The components above one, from the nearest, as far as the resolver knows them. It ends, whatever leads to what.
 #[must_use]
 pub fn ancestors<'r>(
-    resolver: &'r dyn Resolve,
+    resolver: &'r dyn Resolver,
     component: &crate::resource::DeviceComponent,
     from: Option<&str>,
-) -> (Vec<Cow<'r, Resource>>, End) {
+) -> (Vec<Cow<'r, Resource>>, AncestorsEnd) {
     let mut above: Vec<Cow<'r, Resource>> = Vec::new();
     // A circle is known by an address that comes again.
     let mut seen = HashSet::new();
@@ -279,10 +279,10 @@ pub fn ancestors<'r>(
         let last = match above.last().map(|resource| &**resource) {
             None => component,
             Some(Resource::DeviceComponent(last)) => last,
-            Some(_) => return (above, End::Top),
+            Some(_) => return (above, AncestorsEnd::Top),
         };
-        let Some(parent) = &last.parent else { return (above, End::Top) };
-        let link = Link::of(parent).from(from);
+        let Some(parent) = &last.parent else { return (above, AncestorsEnd::Top) };
+        let link = ReferenceLookup::of(parent).from(from);
         let name = match link.literal {
             Some(Literal::Relative { resource_type, id, .. }) => format!("{resource_type}/{id}"),
             Some(literal) => literal.to_string(),
@@ -290,9 +290,9 @@ pub fn ancestors<'r>(
         };
         let found = resolver.resolve(&link);
         match found {
-            Resolution::Found(_) if !seen.insert(name) => return (above, End::Circle),
+            Resolution::Found(_) if !seen.insert(name) => return (above, AncestorsEnd::Cycle),
             Resolution::Found(resource) => above.push(resource),
-            other => return (above, End::Open(other.map(|_| ()))),
+            other => return (above, AncestorsEnd::Open(other.map(|_| ()))),
         }
     }
 }

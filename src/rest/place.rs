@@ -21,10 +21,10 @@ impl Place {
         let text = |from: &str| format!("{}\n{}\n{}\n{from}", fingerprint(query), self.seen, self.last);
         let of = search(query);
         let whole = text(self.from.as_ref().map(PageToken::as_str).unwrap_or_default());
-        let sealed = key.seal(tenant, crate::store::Query::Search(&of), whole.as_bytes());
+        let sealed = key.seal(tenant, crate::store::PageQuery::Search(&of), whole.as_bytes());
         // Where the store's token is too long, the store is read from its start, and what was shown is passed over.
         sealed
-            .or_else(|_| key.seal(tenant, crate::store::Query::Search(&of), text("").as_bytes()))
+            .or_else(|_| key.seal(tenant, crate::store::PageQuery::Search(&of), text("").as_bytes()))
             .map_err(|error| Problem::of_store(&error, "the next page"))
     }
 
@@ -33,7 +33,7 @@ impl Place {
         let refused = || Problem::bad("page", "`_page` is damaged, or belongs to another search");
         let token = token.parse::<PageToken>().map_err(|_| refused())?;
         let of = search(query);
-        let bytes = key.open(tenant, crate::store::Query::Search(&of), &token).map_err(|_| refused())?;
+        let bytes = key.open(tenant, crate::store::PageQuery::Search(&of), &token).map_err(|_| refused())?;
         let text = String::from_utf8(bytes).map_err(|_| refused())?;
         let mut lines = text.splitn(4, '\n');
         let (Some(print), Some(seen), Some(last), Some(from)) =

@@ -9,7 +9,7 @@ use super::signed::{Judged, turned_away};
 use super::target::{Look, Meant, Seen as SeenComponent, Target, refers};
 use super::update_service::{Addresses, UpdateService};
 use super::{ReceiveError, Received};
-use crate::manifest::{ReasonCode, VerifiedManifest};
+use crate::manifest::{AdmissionReasonCode, VerifiedManifest};
 use crate::primitive::{DateTime, Uri};
 use crate::resource::DeviceComponent;
 use crate::store::{
@@ -243,7 +243,7 @@ where
             Err(error) => return self.turn_away(session, seen, error).await,
         };
         // Of the sequence number, the machine tells what is merely late from what may not be.
-        if reasons.iter().any(|reason| reason.code != ReasonCode::Sequence) {
+        if reasons.iter().any(|reason| reason.code != AdmissionReasonCode::Sequence) {
             return self.turn_away(session, seen, ReceiveError::NotAdmitted { reasons }).await;
         }
         let component = judged.component.clone();

@@ -2,7 +2,7 @@
 
 use super::lifecycle::PAGE;
 use super::update_service::UpdateService;
-use crate::audit::{AuditRecord, Break, ChainHead, Checkpoint, read_lines, verify};
+use crate::audit::{AuditRecord, ChainBreak, ChainHead, Checkpoint, read_lines, verify};
 use crate::store::{BlobStore, Ledger, Page, PageToken, ResourceStore, Result, StoreError, Tenant};
 use std::num::NonZeroU32;
 
@@ -60,7 +60,7 @@ where
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] where a record cannot be read; the ledger's troubles.
-    pub async fn verify_audit(&self, tenant: &Tenant, known: &[Checkpoint]) -> Result<Result<ChainHead, Break>> {
+    pub async fn verify_audit(&self, tenant: &Tenant, known: &[Checkpoint]) -> Result<Result<ChainHead, ChainBreak>> {
         // The end first: records that are added meanwhile lie behind it.
         let end = self.audit_checkpoint(tenant).await?;
         let records = self.audit_records(tenant).await?;

@@ -1,7 +1,7 @@
 //! Why an update was not received.
 
 use super::StoreMismatch;
-use crate::containment::{SelectError, Unfit};
+use crate::containment::{SelectError, UnfitTarget};
 use crate::manifest::{self, ArtifactName, ManifestError, SignatureError, VersionScheme};
 use crate::primitive::{Code, Id};
 use crate::store::{Applied, Sha256, StoreError};
@@ -55,7 +55,7 @@ pub enum ReceiveError {
     Unresolved(#[from] SelectError),
     /// The component that is meant is not one that an update may be attached to, by its place or its record.
     #[error(transparent)]
-    UnfitTarget(#[from] Unfit),
+    UnfitTarget(#[from] UnfitTarget),
     /// The bytes are not those that were declared.
     #[error("the digest of the file is `{found}`, wanted `{declared}`")]
     DigestMismatch {
@@ -93,7 +93,7 @@ pub enum ReceiveError {
     #[error("the update is not admitted: {}", listed(.reasons))]
     NotAdmitted {
         /// All that does, in the order of the members of the manifest.
-        reasons: Vec<manifest::Reason>,
+        reasons: Vec<manifest::AdmissionReason>,
     },
     /// More bytes than are taken.
     #[error("the file has more than {limit} bytes")]
@@ -234,7 +234,7 @@ fn no_artifact(wanted: Option<&ArtifactName>, found: &[ArtifactName]) -> String 
     }
 }
 
-fn listed(reasons: &[manifest::Reason]) -> String {
+fn listed(reasons: &[manifest::AdmissionReason]) -> String {
     let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
     reasons.join("; ")
 }

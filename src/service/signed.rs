@@ -6,10 +6,10 @@ use super::ledger_session::LedgerSession;
 use super::target::{DeviceMembers, Target};
 use super::update_service::UpdateService;
 use super::{LifecycleError, ReceiveError};
-use crate::containment::Gather;
+use crate::containment::TreeBuilder;
 use crate::manifest::{
-    Artifact, ArtifactName, ManifestError, Reason, Signature, SignatureContext, SignatureError, SignedManifest,
-    Situation, UpdateManifest, VerifiedManifest, explain,
+    AdmissionReason, Artifact, ArtifactName, ManifestError, Signature, SignatureContext, SignatureError,
+    SignedManifest, Situation, UpdateManifest, VerifiedManifest, explain,
 };
 use crate::primitive::{Id, Text};
 use crate::resource::Device;
@@ -74,7 +74,11 @@ where
     /// # Errors
     /// The conditions of [`ReceiveError`] that can be found out before the bytes come, except
     /// [`ReceiveError::NotAdmitted`].
-    pub async fn explain(&self, tenant: &Tenant, submission: &SignedSubmission) -> Result<Vec<Reason>, ReceiveError> {
+    pub async fn explain(
+        &self,
+        tenant: &Tenant,
+        submission: &SignedSubmission,
+    ) -> Result<Vec<AdmissionReason>, ReceiveError> {
         let verified = self.verify(tenant, &submission.manifest, &submission.provider)?;
         let resources = self.resources_of(tenant);
         let intent = intent(&verified, &submission.device, submission.artifact.as_ref())?;
@@ -151,7 +155,7 @@ where
         verified: &VerifiedManifest,
         intent: &Intent,
         known: Option<IngestId>,
-    ) -> Result<Vec<Reason>, ReceiveError> {
+    ) -> Result<Vec<AdmissionReason>, ReceiveError> {
         let accepted = session.accepted(judged.component).await.map_err(ReceiveError::Ledger)?.value;
         let accepted = accepted.of(intent.provider.as_ref());
         // One that has no name yet stands for any but that which was accepted.
@@ -170,7 +174,7 @@ where
         judged: Judged<'_>,
         accepted: Option<&Acceptance>,
         (in_hand, now): (Option<&VerifiedManifest>, OffsetDateTime),
-    ) -> Result<Vec<Reason>, ReceiveError> {
+    ) -> Result<Vec<AdmissionReason>, ReceiveError> {
         if ingest.intent.manifest.is_none() {
             return if self.takes_unsigned(session.tenant()) { Ok(Vec::new()) } else { Err(ReceiveError::Unsigned) };
         }
@@ -193,7 +197,7 @@ where
     }
 }
 
-fn against(mut reasons: Vec<Reason>) -> Vec<Reason> {
+fn against(mut reasons: Vec<AdmissionReason>) -> Vec<AdmissionReason> {
     reasons.retain(|reason| reason.is_against);
     reasons
 }
@@ -225,9 +229,9 @@ impl Judged<'_> {
         accepted: Option<&Acceptance>,
         ingest: Option<IngestId>,
         now: OffsetDateTime,
-    ) -> Result<Vec<Reason>, ReceiveError> {
+    ) -> Result<Vec<AdmissionReason>, ReceiveError> {
         let device = Device::from_version(&self.device_members.device).map_err(ReceiveError::Resources)?;
-        let tree = Gather::with_capacity(self.device_members.components.len() + 1)
+        let tree = TreeBuilder::with_capacity(self.device_members.components.len() + 1)
             .at(self.device_members.own.clone())
             .with_item(&device)
             .with_items(&self.device_members.components)

@@ -1,7 +1,7 @@
 //! What comes in, and what is answered.
 
 use crate::containment::Selector;
-use crate::manifest::{Spec, VersionScheme};
+use crate::manifest::{ProductionSpec, VersionScheme};
 use crate::primitive::{Code, Id, Text};
 use crate::resource::DeviceComponent;
 use crate::store::{Sha256, VersionId};
@@ -35,7 +35,7 @@ pub struct Submission {
     pub scheme: Option<VersionScheme>,
     /// Which of the versions of the component it changes; `None` for that of the software, or of the firmware where none of
     /// the software is reported.
-    pub reported_as: Option<Spec>,
+    pub reported_as: Option<ProductionSpec>,
     /// The leave to bring a version that is lower than the one that the component reports.
     pub downgrade: Option<VersionDowngrade>,
     /// The leave to bring other bytes under a version that the component knows.

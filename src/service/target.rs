@@ -1,7 +1,7 @@
 //! The component that is meant, and the reference in it.
 
 use super::ReceiveError;
-use crate::containment::{Gather, Selector, select_of};
+use crate::containment::{Selector, TreeBuilder, select_of};
 use crate::datatype::Extension;
 use crate::primitive::{CanonicalBase, Id};
 use crate::reference::Literal;
@@ -96,7 +96,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
 
     fn meant(&self, all: &[DeviceComponent]) -> Result<Id, ReceiveError> {
         // What is selected has an id: nothing else could be written to.
-        let tree = Gather::with_capacity(all.len()).at(self.resources.own_base().cloned()).with_items(all).build();
+        let tree = TreeBuilder::with_capacity(all.len()).at(self.resources.own_base().cloned()).with_items(all).build();
         let node = select_of(&tree, self.selector, self.device.as_str())?;
         node.may_be_target()?;
         node.id().cloned().ok_or_else(|| ReceiveError::Resources(StoreError::invalid("the component has no id")))

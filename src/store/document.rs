@@ -84,7 +84,7 @@ pub enum Precondition {
 /// use fhir_devices::store::{IndexEntries, Key, Precondition, ResourceType, Write, WriteId};
 /// let key = Key::new(ResourceType::Device, "pump")?;
 /// let write = Write::create(key, r#"{"resourceType":"Device"}"#, IndexEntries::default()).with_id(WriteId(1));
-/// assert_eq!(write.when, Precondition::Absent);
+/// assert_eq!(write.precondition, Precondition::Absent);
 /// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub struct Write {
     /// By what the resource shall be found; they replace those of the version before. A deletion has none.
     pub index: IndexEntries,
     /// What must be so.
-    pub when: Precondition,
+    pub precondition: Precondition,
     /// Kept with the version, so that a lost answer can be resolved.
     pub write_id: Option<WriteId>,
 }
@@ -104,11 +104,11 @@ pub struct Write {
 /// The body is shown as the JSON that it is.
 impl fmt::Debug for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, body, index, when, write_id } = self;
+        let Self { key, body, index, precondition, write_id } = self;
         let body = body.as_deref().map(Shown);
         let mut shown = f.debug_struct("Write");
         shown.field("key", key).field("body", &body).field("index", index);
-        shown.field("when", when).field("write_id", write_id).finish()
+        shown.field("precondition", precondition).field("write_id", write_id).finish()
     }
 }
 
@@ -116,25 +116,25 @@ impl Write {
     /// Creates, if there is none or it was deleted.
     #[must_use]
     pub fn create(key: Key, body: impl Into<Bytes>, index: IndexEntries) -> Self {
-        Self { key, body: Some(body.into()), index, when: Precondition::Absent, write_id: None }
+        Self { key, body: Some(body.into()), index, precondition: Precondition::Absent, write_id: None }
     }
 
     /// Replaces `version`.
     #[must_use]
     pub fn update(key: Key, version: VersionId, body: impl Into<Bytes>, index: IndexEntries) -> Self {
-        Self { key, body: Some(body.into()), index, when: Precondition::Version(version), write_id: None }
+        Self { key, body: Some(body.into()), index, precondition: Precondition::Version(version), write_id: None }
     }
 
     /// Creates or replaces, whatever is there.
     #[must_use]
     pub fn put(key: Key, body: impl Into<Bytes>, index: IndexEntries) -> Self {
-        Self { key, body: Some(body.into()), index, when: Precondition::None, write_id: None }
+        Self { key, body: Some(body.into()), index, precondition: Precondition::None, write_id: None }
     }
 
     /// Deletes what is there under the condition.
     #[must_use]
-    pub fn delete(key: Key, when: Precondition) -> Self {
-        Self { key, body: None, index: IndexEntries::default(), when, write_id: None }
+    pub fn delete(key: Key, precondition: Precondition) -> Self {
+        Self { key, body: None, index: IndexEntries::default(), precondition, write_id: None }
     }
 
     /// Gives the write an id.

@@ -1,7 +1,7 @@
 //! The plan of a change to a containment tree, as the writes of one commit.
 
 use super::{Key, Precondition, Result, StoreError, ValidWrite, VersionId};
-use crate::containment::{Action, Change, Expect};
+use crate::containment::{ChangeAction, ChangeCondition, PlannedChange};
 use crate::issue::{Report, Severity};
 use crate::validate::Valid;
 
@@ -17,31 +17,31 @@ use crate::validate::Valid;
 /// let all = [DeviceComponent::from_json(json).unwrap()];
 /// let tree = components(&all);
 /// let plan = remove(tree.get("m").unwrap(), false).unwrap();
-/// assert_eq!(writes(&plan)?[0].when, Precondition::Version(VersionId::FIRST));
+/// assert_eq!(writes(&plan)?[0].condition, Precondition::Version(VersionId::FIRST));
 /// # Ok::<(), fhir_devices::store::StoreError>(())
 /// ```
 ///
 /// # Errors
 /// [`StoreError::Invalid`] for a resource that is not valid, without an id, of a type that is not stored, or of a version that
 /// no store gave.
-pub fn writes(plan: &[Change]) -> Result<Vec<ValidWrite>> {
+pub fn writes(plan: &[PlannedChange]) -> Result<Vec<ValidWrite>> {
     plan.iter().map(write).collect()
 }
 
-fn write(change: &Change) -> Result<ValidWrite> {
-    let when = match &change.when {
-        Expect::Absent => Precondition::Absent,
-        Expect::Exists => Precondition::Exists,
-        Expect::Version(version) => Precondition::Version(version.parse::<VersionId>()?),
+fn write(change: &PlannedChange) -> Result<ValidWrite> {
+    let when = match &change.condition {
+        ChangeCondition::Absent => Precondition::Absent,
+        ChangeCondition::Exists => Precondition::Exists,
+        ChangeCondition::Version(version) => Precondition::Version(version.parse::<VersionId>()?),
     };
     match &change.action {
-        Action::Write(resource) | Action::Keep(resource) => {
+        ChangeAction::Write(resource) | ChangeAction::Keep(resource) => {
             let (kind, id) = (resource.resource_type().to_owned(), resource.id().unwrap_or_default().to_owned());
             let valid =
                 Valid::new(resource.clone()).map_err(|report| StoreError::invalid(not_valid(&kind, &id, &report)))?;
             valid.write(when)
         }
-        Action::Delete(resource) => {
+        ChangeAction::Delete(resource) => {
             let id = resource.id().ok_or_else(|| StoreError::invalid("the resource has no id"))?;
             Ok(ValidWrite::delete(Key::new(resource.resource_type().parse()?, id)?, when))
         }

@@ -63,7 +63,7 @@ pub use for_tenant::ForTenant;
 pub(crate) use hex::{hex, number};
 pub use key::{Key, VersionId, WriteId};
 pub use ledger::{Change, LEDGER_MAX_CHANGES, LEDGER_MAX_VALUE, Ledger, LedgerKey, LedgerRecord, Revision};
-pub use page::{Page, PageKey, PageToken, Query};
+pub use page::{Page, PageKey, PageQuery, PageToken};
 pub(crate) use page::{parsed_place, text_place, version_place};
 #[cfg(feature = "encryption")]
 pub(crate) use random::fill_random;
@@ -73,7 +73,7 @@ pub(crate) use random::random_bytes;
 pub(crate) use random::random_name;
 pub(crate) use random::random_number;
 pub(crate) use resolver::typed;
-pub use resolver::{DeviceTree, InStore};
+pub use resolver::{DeviceTree, StoreResolver};
 pub use resource_store::{BoxFuture, ResourceStore};
 pub use search::Search;
 pub use store_id::StoreId;

@@ -95,14 +95,14 @@ pub(crate) fn parsed_place<T: FromStr>(bytes: Vec<u8>) -> Option<T> {
 /// The query that a page token belongs to.
 ///
 /// ```
-/// use fhir_devices::store::{Query, ResourceType, Search};
+/// use fhir_devices::store::{PageQuery, ResourceType, Search};
 /// let search = Search::new(ResourceType::Device);
-/// let query = Query::Search(&search);
+/// let query = PageQuery::Search(&search);
 /// # let _ = query;
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub enum Query<'a> {
+pub enum PageQuery<'a> {
     /// A search; its `limit` and `after` do not count, nor does the order of its criteria.
     Search(&'a Search),
     /// The versions of one resource.
@@ -119,12 +119,12 @@ pub enum Query<'a> {
 /// tenant and the query. The place is not hidden: it must not be a secret.
 ///
 /// ```
-/// use fhir_devices::store::{PageKey, Query, Tenant};
+/// use fhir_devices::store::{PageKey, PageQuery, Tenant};
 /// let key = PageKey::random();
 /// let (ours, theirs): (Tenant, Tenant) = ("ours".parse()?, "theirs".parse()?);
-/// let token = key.seal(&ours, Query::Blobs, b"place")?;
-/// assert_eq!(key.open(&ours, Query::Blobs, &token)?, b"place");
-/// assert!(key.open(&theirs, Query::Blobs, &token).is_err());
+/// let token = key.seal(&ours, PageQuery::Blobs, b"place")?;
+/// assert_eq!(key.open(&ours, PageQuery::Blobs, &token)?, b"place");
+/// assert!(key.open(&theirs, PageQuery::Blobs, &token).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -152,7 +152,7 @@ impl PageKey {
     /// # Errors
     /// [`StoreError::Invalid`] when `place` is longer than a token can hold; 700 bytes always fit.
     /// [`StoreError::Unavailable`] when the key could not be made.
-    pub fn seal(&self, tenant: &Tenant, query: Query<'_>, place: &[u8]) -> Result<PageToken> {
+    pub fn seal(&self, tenant: &Tenant, query: PageQuery<'_>, place: &[u8]) -> Result<PageToken> {
         let mut bytes = place.to_vec();
         let tag = self.mac(tenant, query, place)?.finalize().into_bytes();
         bytes.extend(tag.iter().take(Self::TAG));
@@ -165,7 +165,7 @@ impl PageKey {
     /// # Errors
     /// [`StoreError::Invalid`] when it is damaged, was made with another key, or for another tenant or query;
     /// [`StoreError::Unavailable`] when the key could not be made.
-    pub fn open(&self, tenant: &Tenant, query: Query<'_>, token: &PageToken) -> Result<Vec<u8>> {
+    pub fn open(&self, tenant: &Tenant, query: PageQuery<'_>, token: &PageToken) -> Result<Vec<u8>> {
         let refused = || StoreError::invalid("the page token is damaged, or belongs to another query");
         let (place, tag) = Self::parts(token).ok_or_else(refused)?;
         // It takes the same time wherever the two differ.
@@ -180,7 +180,7 @@ impl PageKey {
     pub(crate) fn place<T>(
         &self,
         tenant: &Tenant,
-        query: Query<'_>,
+        query: PageQuery<'_>,
         token: Option<&PageToken>,
         read: impl FnOnce(Vec<u8>) -> Option<T>,
     ) -> Result<Option<T>> {
@@ -196,7 +196,7 @@ impl PageKey {
         Some((bytes, tag))
     }
 
-    fn mac(&self, tenant: &Tenant, query: Query<'_>, place: &[u8]) -> Result<Hmac<Sha256>> {
+    fn mac(&self, tenant: &Tenant, query: PageQuery<'_>, place: &[u8]) -> Result<Hmac<Sha256>> {
         let unavailable = |source| StoreError::unavailable(None, Some(source));
         let key = self.0.ok_or_else(|| unavailable("the operating system gave no random key".into()))?;
         let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|error| unavailable(error.to_string().into()))?;
@@ -219,9 +219,9 @@ fn field(hash: &mut Hmac<Sha256>, text: &str) {
     hash.update(text.as_bytes());
 }
 
-fn hash_query(hash: &mut Hmac<Sha256>, query: Query<'_>) {
+fn hash_query(hash: &mut Hmac<Sha256>, query: PageQuery<'_>) {
     match query {
-        Query::Search(search) => {
+        PageQuery::Search(search) => {
             field(hash, "search");
             hash_type(hash, search.resource_type);
             let mut criteria: Vec<_> = search.all_of.iter().collect();
@@ -229,13 +229,13 @@ fn hash_query(hash: &mut Hmac<Sha256>, query: Query<'_>) {
             hash.update(&(criteria.len() as u64).to_le_bytes());
             criteria.into_iter().for_each(|criterion| hash_criterion(hash, criterion));
         }
-        Query::History(key) => {
+        PageQuery::History(key) => {
             field(hash, "history");
             hash_type(hash, key.resource_type());
             field(hash, key.id());
         }
-        Query::Blobs => field(hash, "blobs"),
-        Query::Ledger(prefix) => {
+        PageQuery::Blobs => field(hash, "blobs"),
+        PageQuery::Ledger(prefix) => {
             field(hash, "ledger");
             field(hash, prefix.as_str());
         }
@@ -282,15 +282,15 @@ mod tests {
     #[test]
     fn page_key_without_randomness_is_an_error() {
         let (tenant, key) = ("ward".parse::<Tenant>().unwrap(), PageKey(None));
-        let sealed = key.seal(&tenant, Query::Blobs, b"place");
+        let sealed = key.seal(&tenant, PageQuery::Blobs, b"place");
         assert!(matches!(sealed, Err(StoreError::Unavailable { .. })), "{sealed:?}");
-        let token = PageKey::random().seal(&tenant, Query::Blobs, b"place").unwrap();
-        assert!(matches!(key.open(&tenant, Query::Blobs, &token), Err(StoreError::Unavailable { .. })));
+        let token = PageKey::random().seal(&tenant, PageQuery::Blobs, b"place").unwrap();
+        assert!(matches!(key.open(&tenant, PageQuery::Blobs, &token), Err(StoreError::Unavailable { .. })));
     }
 
     #[test]
     fn page_token_format_is_stable_across_releases() {
-        let token = PageKey::from_bytes([7; 32]).seal(&"ward".parse().unwrap(), Query::Blobs, b"place").unwrap();
+        let token = PageKey::from_bytes([7; 32]).seal(&"ward".parse().unwrap(), PageQuery::Blobs, b"place").unwrap();
         assert_eq!(token.as_str(), "v1.cGxhY2WEOcqnb51lpv75NAxxhyiF");
     }
 }

@@ -4,9 +4,9 @@ use super::{
     Criterion, Key, Parameter, ResourceStore, ResourceType, Result, Search, StoreError, Stored, TenantResources,
     Version, VersionId,
 };
-use crate::containment::{Gather, Tree};
+use crate::containment::{Tree, TreeBuilder};
 use crate::datatype::Literal;
-use crate::reference::{Link, OwnBase, Resolution, ResolveLater, Resolving, decoded, localize};
+use crate::reference::{AsyncResolver, OwnBase, ReferenceLookup, Resolution, ResolveFuture, decoded, localize};
 use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,31 +14,31 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// Answers references from a store: many at a time, in one search for each type of resource.
 ///
 /// Only what is missing is asked for once more, one by one, to tell what was deleted from what never was: the first
-/// [`LOOKED_FOR`](Self::LOOKED_FOR) of a call. So is a version that is not the newest.
+/// [`MAX_SINGLE_READS`](Self::MAX_SINGLE_READS) of a call. So is a version that is not the newest.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
 /// use fhir_devices::datatype::{Reference, target};
-/// use fhir_devices::reference::{Link, Resolution, ResolveLater};
-/// use fhir_devices::store::{InStore, TenantResources};
+/// use fhir_devices::reference::{ReferenceLookup, Resolution, AsyncResolver};
+/// use fhir_devices::store::{StoreResolver, TenantResources};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let store = InStore::new(TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?));
+/// let store = StoreResolver::new(TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?));
 /// let reference = Reference::<target::Device>::to("Device/pump")?;
-/// assert_eq!(store.resolve_all(&[Link::of(&reference)]).await?, [Resolution::Absent]);
+/// assert_eq!(store.resolve_all(&[ReferenceLookup::of(&reference)]).await?, [Resolution::Absent]);
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct InStore<S: ?Sized> {
+pub struct StoreResolver<S: ?Sized> {
     store: TenantResources<S>,
 }
 
-impl<S: ResourceStore + ?Sized> InStore<S> {
+impl<S: ResourceStore + ?Sized> StoreResolver<S> {
     /// How many missing resources of a call are asked for one by one.
-    pub const LOOKED_FOR: usize = 8;
+    pub const MAX_SINGLE_READS: usize = 8;
 
     /// Answers relative references, and absolute ones to the [base](TenantResources::at) of the store's own service.
     #[must_use]
@@ -54,7 +54,7 @@ impl<S: ResourceStore + ?Sized> InStore<S> {
     }
 
     /// What is asked of the store, or the answer that needs no store.
-    fn ask(&self, link: &Link<'_>) -> Result<(Key, Option<VersionId>), Resolution<Resource>> {
+    fn ask(&self, link: &ReferenceLookup<'_>) -> Result<(Key, Option<VersionId>), Resolution<Resource>> {
         let refuse = |reason| Resolution::NotAllowed { reason };
         let decoded = link.literal.and_then(decoded);
         let literal = decoded.as_deref().map(Literal::parse).or(link.literal);
@@ -75,7 +75,7 @@ impl<S: ResourceStore + ?Sized> InStore<S> {
         Ok((Key::new(stored, id).map_err(|_| Resolution::Absent)?, version))
     }
 
-    async fn resolve_each(&self, links: &[Link<'_>]) -> Result<Vec<Resolution<Resource>>> {
+    async fn resolve_each(&self, links: &[ReferenceLookup<'_>]) -> Result<Vec<Resolution<Resource>>> {
         let asked: Vec<_> = links.iter().map(|link| self.ask(link)).collect();
         let mut ids: BTreeMap<ResourceType, BTreeSet<SmolStr>> = BTreeMap::new();
         for (key, _) in asked.iter().flatten() {
@@ -99,7 +99,7 @@ impl<S: ResourceStore + ?Sized> InStore<S> {
             let read = match (found.get(&key), wanted) {
                 (Some(newest), wanted) if wanted.is_none_or(|wanted| wanted == newest.version) => Ok(newest.clone()),
                 (_, Some(wanted)) => self.store.vread(&key, wanted).await,
-                (_, None) if looked_for < Self::LOOKED_FOR => {
+                (_, None) if looked_for < Self::MAX_SINGLE_READS => {
                     looked_for += 1;
                     self.store.read(&key).await
                 }
@@ -119,10 +119,10 @@ impl<S: ResourceStore + ?Sized> InStore<S> {
     }
 }
 
-impl<S: ResourceStore + ?Sized> ResolveLater for InStore<S> {
+impl<S: ResourceStore + ?Sized> AsyncResolver for StoreResolver<S> {
     type Error = StoreError;
 
-    fn resolve_all<'a>(&'a self, links: &'a [Link<'a>]) -> Resolving<'a, StoreError> {
+    fn resolve_all<'a>(&'a self, links: &'a [ReferenceLookup<'a>]) -> ResolveFuture<'a, StoreError> {
         Box::pin(self.resolve_each(links))
     }
 }
@@ -165,7 +165,7 @@ impl DeviceTree {
     pub fn tree(&self) -> Tree<'_> {
         self.resources
             .iter()
-            .fold(Gather::with_capacity(self.resources.len()).at(self.own.clone()), Gather::with)
+            .fold(TreeBuilder::with_capacity(self.resources.len()).at(self.own.clone()), TreeBuilder::with)
             .build()
     }
 }

@@ -46,7 +46,7 @@ pub trait Storable: sealed::Sealed + Clone + Send + Sync + 'static {
     /// # Errors
     /// As [`key`](Self::key).
     fn to_write(&self, when: Precondition) -> Result<Write> {
-        Ok(Write { when, ..Write::put(self.key()?, self.body(), self.index()) })
+        Ok(Write { precondition: when, ..Write::put(self.key()?, self.body(), self.index()) })
     }
 }
 

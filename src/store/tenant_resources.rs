@@ -169,7 +169,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         let Some(id) = write.write_id else {
             return Err(StoreError::invalid("a write needs an id to be resolved"));
         };
-        let once = matches!(write.when, Precondition::Absent | Precondition::Version(_));
+        let once = matches!(write.precondition, Precondition::Absent | Precondition::Version(_));
         let mut tries = 3;
         let mut unknown = false;
         loop {
@@ -187,9 +187,10 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
                 return Err(error);
             }
             let found = self.find_write(&write, id).await;
-            let passed_by = matches!((&found, write.when), (Ok(Trace::OfAnother), Precondition::Version(_)));
+            let passed_by =
+                matches!((&found, write.precondition), (Ok(WriteTrace::OfAnother), Precondition::Version(_)));
             match found {
-                Ok(Trace::Found(version)) => return Ok(version),
+                Ok(WriteTrace::Found(version)) => return Ok(version),
                 // The condition failed, and either nothing was sent before or the version was made by someone else.
                 Ok(_) if own_doing && (!unknown || passed_by) => return Err(error),
                 Ok(_) if once && !own_doing && tries > 0 => {}
@@ -206,36 +207,36 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         }
     }
 
-    async fn find_write(&self, write: &Write, id: WriteId) -> Result<Trace> {
+    async fn find_write(&self, write: &Write, id: WriteId) -> Result<WriteTrace> {
         let key = &write.key;
         let capabilities = self.capabilities();
         let found = if !capabilities.history {
-            self.read(key).await.map(|version| Trace::of(version, id, Trace::None))
-        } else if let Precondition::Version(base) = write.when {
+            self.read(key).await.map(|version| WriteTrace::of(version, id, WriteTrace::None))
+        } else if let Precondition::Version(base) = write.precondition {
             self.vread(key, base.next()).await.map(|version| {
                 // A deletion that has lost its id may be the one looked for.
                 let nameless = write.body.is_none() && version.is_deleted() && !capabilities.deletion_write_ids;
-                Trace::of(version, id, if nameless { Trace::None } else { Trace::OfAnother })
+                WriteTrace::of(version, id, if nameless { WriteTrace::None } else { WriteTrace::OfAnother })
             })
         } else {
             self.find_in_history(key, id).await
         };
         match found {
-            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(Trace::None),
+            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(WriteTrace::None),
             found => found,
         }
     }
 
-    async fn find_in_history(&self, key: &Key, id: WriteId) -> Result<Trace> {
+    async fn find_in_history(&self, key: &Key, id: WriteId) -> Result<WriteTrace> {
         let mut after = None;
         loop {
             let page = self.history(key, NonZeroU32::MIN.saturating_add(63), after.as_ref()).await?;
             if let Some(found) = page.items.into_iter().find(|version| version.write_id == Some(id)) {
-                return Ok(Trace::Found(found));
+                return Ok(WriteTrace::Found(found));
             }
             match page.next {
                 Some(next) => after = Some(next),
-                None => return Ok(Trace::None),
+                None => return Ok(WriteTrace::None),
             }
         }
     }
@@ -311,7 +312,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
 }
 
 /// What the versions of a resource tell about one write.
-enum Trace {
+enum WriteTrace {
     /// It made this version.
     Found(Version),
     /// The only version that it could have made was made by another write.
@@ -320,7 +321,7 @@ enum Trace {
     None,
 }
 
-impl Trace {
+impl WriteTrace {
     fn of(version: Version, id: WriteId, otherwise: Self) -> Self {
         if version.write_id == Some(id) { Self::Found(version) } else { otherwise }
     }

@@ -16,7 +16,7 @@ use std::ops::Deref;
 ///
 /// let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#)?;
 /// let write = Valid::new(pump)?.write(Precondition::Absent)?.with_id(WriteId(1));
-/// assert_eq!((write.key.to_string(), write.when), ("Device/pump".to_owned(), Precondition::Absent));
+/// assert_eq!((write.key.to_string(), write.precondition), ("Device/pump".to_owned(), Precondition::Absent));
 /// let delete = ValidWrite::delete(write.key.clone(), Precondition::Exists);
 /// assert_eq!(delete.body, None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,7 +1,7 @@
 //! The ways in which a fault can be put into an element.
 
 use super::json::Json;
-use super::mutations::{Fault, Spot, Way};
+use super::mutations::{InjectedFault, Spot, Way};
 use crate::element::{Definition, ElementDef, Max, TypeDef};
 
 /// The row and the type of the member `name`.
@@ -11,24 +11,24 @@ pub(super) fn row(definition: &Definition, name: &str) -> Option<(&'static Eleme
 }
 
 /// The ways in which the fault can be put into `element`.
-pub(super) fn ways(fault: Fault, spot: &Spot, element: &Json) -> Vec<Way> {
+pub(super) fn ways(fault: InjectedFault, spot: &Spot, element: &Json) -> Vec<Way> {
     let members = element.members().iter();
     let typed = members.filter_map(|(name, value)| {
         let (row, one) = row(spot.definition, name)?;
         Some(Typed { spot, element, name, value, row, one })
     });
     match fault {
-        Fault::UnknownMember => {
+        InjectedFault::UnknownMember => {
             let mut element = element.clone();
             element.set("noSuchMember", Json::Token("1".to_owned()));
             vec![Way { element, rule: "unknown-member", at: format!("{}.noSuchMember", spot.at) }]
         }
-        Fault::Missing => typed.filter_map(|member| member.missing()).collect(),
-        Fault::BadCode => typed
+        InjectedFault::Missing => typed.filter_map(|member| member.missing()).collect(),
+        InjectedFault::BadCode => typed
             .filter(|member| !member.one.codes.is_empty())
             .flat_map(|member| member.values("required-binding", |_| Some(Json::text("no-such-code"))))
             .collect(),
-        Fault::WrongType => typed
+        InjectedFault::WrongType => typed
             .flat_map(|member| {
                 member.values("wrong-type", |value| {
                     Some(match value {
@@ -38,37 +38,37 @@ pub(super) fn ways(fault: Fault, spot: &Spot, element: &Json) -> Vec<Way> {
                 })
             })
             .collect(),
-        Fault::Malformed => typed.filter_map(|member| member.malformed()).flatten().collect(),
-        Fault::EmptyString => {
+        InjectedFault::Malformed => typed.filter_map(|member| member.malformed()).flatten().collect(),
+        InjectedFault::EmptyString => {
             typed.flat_map(|member| member.values("empty", |value| value.as_text().map(|_| Json::text("")))).collect()
         }
-        Fault::EmptyObject => typed
+        InjectedFault::EmptyObject => typed
             .filter(|member| member.one.definition.is_some_and(|inner| !inner().is_resource()))
             .flat_map(|member| member.values("ele-1", |_| Some(Json::object([]))))
             .collect(),
-        Fault::EmptyArray => {
+        InjectedFault::EmptyArray => {
             typed.filter(Typed::repeats).map(|member| member.whole("empty", Json::Array(Vec::new()))).collect()
         }
-        Fault::Null => typed.map(|member| member.whole("null", Json::null())).collect(),
-        Fault::Repeated => typed
+        InjectedFault::Null => typed.map(|member| member.whole("null", Json::null())).collect(),
+        InjectedFault::Repeated => typed
             .filter(|member| !member.repeats())
             .map(|member| member.whole("max-cardinality", Json::Array(vec![member.value.clone()])))
             .collect(),
-        Fault::NotRepeated => typed
+        InjectedFault::NotRepeated => typed
             .filter(Typed::repeats)
             .filter_map(|member| {
                 let first = member.value.items().iter().find(|item| **item != Json::null())?;
                 Some(member.whole("wrong-type", first.clone()))
             })
             .collect(),
-        Fault::Duplicate => typed.filter_map(|member| member.twice()).collect(),
-        Fault::TwoChoices => typed.filter_map(|member| member.beside()).collect(),
-        Fault::WrongTarget => typed
+        InjectedFault::Duplicate => typed.filter_map(|member| member.twice()).collect(),
+        InjectedFault::TwoChoices => typed.filter_map(|member| member.beside()).collect(),
+        InjectedFault::WrongTarget => typed
             .filter(|member| !member.one.targets.is_empty())
             .flat_map(|member| member.values("reference-target", |value| refer(value, "Slot/1")))
             .collect(),
-        Fault::BrokenRule => broken_rules(spot, element),
-        Fault::BrokenContainment => {
+        InjectedFault::BrokenRule => broken_rules(spot, element),
+        InjectedFault::BrokenContainment => {
             let references = typed.filter(|member| member.one.name == "Reference");
             let mut ways: Vec<Way> =
                 references.flat_map(|member| member.values("ref-1", |value| refer(value, "#no-such-id"))).collect();

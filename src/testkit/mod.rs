@@ -27,9 +27,9 @@ pub mod store;
 #[cfg(feature = "testkit")]
 mod faults;
 #[cfg(feature = "testkit")]
-mod json;
+mod generator;
 #[cfg(feature = "testkit")]
-mod maker;
+mod json;
 #[cfg(feature = "testkit")]
 pub mod mutations;
 #[cfg(feature = "testkit")]
@@ -45,4 +45,4 @@ mod texts;
 #[cfg(feature = "testkit")]
 mod values;
 
-pub use doubles::{Call, Fate, Faulty, Plan, Recording, Retrying};
+pub use doubles::{Call, CallOutcome, CallPlan, Faulty, Recording, Retrying};

@@ -1,11 +1,11 @@
 //! Documents with one fault of a known kind, and the rule that must find it where it is.
 //!
 //! ```
-//! use fhir_devices::testkit::mutations::Fault;
+//! use fhir_devices::testkit::mutations::InjectedFault;
 //! use fhir_devices::{element::ReadMode, validate::check};
 //!
 //! let document = r#"{"resourceType":"Device","status":"active","model":"P9"}"#;
-//! let mutation = Fault::BadCode.put_into(document, 0).unwrap();
+//! let mutation = InjectedFault::BadCode.put_into(document, 0).unwrap();
 //! assert_eq!(mutation.json, r#"{"resourceType":"Device","status":"no-such-code","model":"P9"}"#);
 //! assert_eq!((mutation.rule, mutation.at.as_str()), ("required-binding", "Device.status"));
 //!
@@ -22,7 +22,7 @@ use proptest::prelude::*;
 
 /// What is wrong with a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fault {
+pub enum InjectedFault {
     /// A member that the type does not have.
     UnknownMember,
     /// A number where a string is wanted, a string where something else is.
@@ -62,7 +62,7 @@ pub enum Fault {
 #[non_exhaustive]
 pub struct Mutation {
     /// What is wrong.
-    pub fault: Fault,
+    pub fault: InjectedFault,
     /// The document.
     pub json: String,
     /// The key of the rule that must find it.
@@ -135,7 +135,7 @@ fn visit(json: &Json, spot: Spot, found: &mut Vec<Spot>) {
     found.push(spot);
 }
 
-impl Fault {
+impl InjectedFault {
     /// Every kind of fault.
     pub const ALL: &'static [Self] = &[
         Self::UnknownMember,
@@ -181,17 +181,17 @@ impl Fault {
 /// a report has findings beside the one that the mutation names.
 ///
 /// ```
-/// use fhir_devices::testkit::mutations::{Fault, mutation};
+/// use fhir_devices::testkit::mutations::{InjectedFault, mutation};
 /// use fhir_devices::{element::ReadMode, validate::check};
 /// use proptest::{prop_assert, test_runner::TestRunner};
 ///
-/// TestRunner::default().run(&mutation(Fault::WrongTarget), |mutation| {
+/// TestRunner::default().run(&mutation(InjectedFault::WrongTarget), |mutation| {
 ///     prop_assert!(mutation.is_found_in(&check(mutation.json.as_bytes(), ReadMode::Strict).into_report()));
 ///     Ok(())
 /// })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn mutation(fault: Fault) -> impl Strategy<Value = Mutation> + Clone {
+pub fn mutation(fault: InjectedFault) -> impl Strategy<Value = Mutation> + Clone {
     let documents = prop_oneof![
         strategies::device().prop_map(|device| device.to_json()),
         strategies::device_component().prop_map(|component| component.to_json()),
@@ -205,7 +205,7 @@ pub fn mutation(fault: Fault) -> impl Strategy<Value = Mutation> + Clone {
 
 /// Arbitrary documents with a fault of any kind.
 pub fn any_mutation() -> impl Strategy<Value = Mutation> + Clone {
-    proptest::sample::select(Fault::ALL).prop_flat_map(mutation)
+    proptest::sample::select(InjectedFault::ALL).prop_flat_map(mutation)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The strategy behind all others: a document from the tables, read as a value, that shrinks and stays valid.
 
+use super::generator::{DocumentGenerator, Made};
 use super::json::Json;
-use super::maker::{Made, Maker};
 use super::rules;
 use super::shrink::{edited, edits};
 use super::texts::Texts;
@@ -17,13 +17,13 @@ use std::sync::Arc;
 /// Values of a declared type.
 pub(super) struct Values<T> {
     root: &'static str,
-    make: fn(&mut Maker<'_>) -> Made<Json>,
+    make: fn(&mut DocumentGenerator<'_>) -> Made<Json>,
     texts: Arc<Texts>,
     of: PhantomData<fn() -> T>,
 }
 
 impl<T> Values<T> {
-    pub(super) fn new(root: &'static str, make: fn(&mut Maker<'_>) -> Made<Json>) -> Self {
+    pub(super) fn new(root: &'static str, make: fn(&mut DocumentGenerator<'_>) -> Made<Json>) -> Self {
         Self { root, make, texts: Arc::new(Texts::new()), of: PhantomData }
     }
 }
@@ -82,7 +82,7 @@ impl<T: Value + Clone + fmt::Debug> Strategy for Values<T> {
     type Value = T;
 
     fn new_tree(&self, runner: &mut TestRunner) -> NewTree<Self> {
-        let mut json = (self.make)(&mut Maker::new(runner, &self.texts))?;
+        let mut json = (self.make)(&mut DocumentGenerator::new(runner, &self.texts))?;
         for _ in 0..MENDED {
             match read(&json, self.root) {
                 Ok(value) => {

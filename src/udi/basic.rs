@@ -1,6 +1,6 @@
 //! The Basic UDI-DI: a family of devices with one design and one purpose.
 
-use super::{Agency, Findings, Mode, Rule, check, quoted};
+use super::{Agency, Findings, ParseMode, UdiRule, check, quoted};
 use crate::issue::Report;
 use smol_str::SmolStr;
 use std::fmt;
@@ -11,11 +11,11 @@ use std::fmt;
 /// `PP`, company and group of IFA. Each ends with two check characters.
 ///
 /// ```
-/// use fhir_devices::udi::{Agency, BasicUdiDi, Mode};
+/// use fhir_devices::udi::{Agency, BasicUdiDi, ParseMode};
 ///
-/// let (basic, _) = BasicUdiDi::parse("++A999MODELIDENTIFIER11S8", Mode::Strict)?;
+/// let (basic, _) = BasicUdiDi::parse("++A999MODELIDENTIFIER11S8", ParseMode::Strict)?;
 /// assert_eq!(basic.agency(), Agency::Hibcc);
-/// let report = BasicUdiDi::parse("++A999MODELIDENTIFIER11S9", Mode::Strict).unwrap_err();
+/// let report = BasicUdiDi::parse("++A999MODELIDENTIFIER11S9", ParseMode::Strict).unwrap_err();
 /// assert_eq!(report.issues()[0].rule, "budi-check");
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
@@ -35,9 +35,9 @@ impl BasicUdiDi {
     /// tell.
     ///
     /// # Errors
-    /// Every finding, where one is an error: [`Rule::BudiFormat`], [`Rule::BudiLength`], and in the strict mode
-    /// [`Rule::BudiCheck`].
-    pub fn parse(text: &str, mode: Mode) -> Result<(Self, Report), Report> {
+    /// Every finding, where one is an error: [`UdiRule::BudiFormat`], [`UdiRule::BudiLength`], and in the strict mode
+    /// [`UdiRule::BudiCheck`].
+    pub fn parse(text: &str, mode: ParseMode) -> Result<(Self, Report), Report> {
         let mut found = Findings::new(mode);
         let facility = is_facility_and_model(text) && ends_as(text, iccbba(text));
         let agency = match text.as_bytes() {
@@ -107,7 +107,7 @@ fn judge(text: &str, agency: Agency, found: &mut Findings) {
     let length = text.chars().count();
     if length > LONGEST {
         let message = format!("`{}` has the length {length}, wanted at most {LONGEST}", quoted(text));
-        return found.add(Rule::BudiLength, message);
+        return found.add(UdiRule::BudiLength, message);
     }
     let (body, end) = split(text);
     let set82 = || body.bytes().all(|byte| check::set82(byte).is_some());
@@ -137,9 +137,9 @@ fn judge(text: &str, agency: Agency, found: &mut Findings) {
         }
     };
     match wanted.filter(|_| good && end.len() == 2) {
-        None => found.add(Rule::BudiFormat, format!("`{}` is no Basic UDI-DI, wanted {shape}", quoted(text))),
+        None => found.add(UdiRule::BudiFormat, format!("`{}` is no Basic UDI-DI, wanted {shape}", quoted(text))),
         Some(wanted) if wanted != end => {
-            found.add(Rule::BudiCheck, format!("`{text}` ends with {end}, wanted the check characters {wanted}"));
+            found.add(UdiRule::BudiCheck, format!("`{text}` ends with {end}, wanted the check characters {wanted}"));
         }
         Some(_) => {}
     }

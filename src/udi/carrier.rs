@@ -1,6 +1,6 @@
 //! A carrier string: whose it is, and whom it is written for.
 
-use super::{Findings, Mode, Rule, Udi, gs1, hibcc, iccbba, ifa, quoted};
+use super::{Findings, ParseMode, Udi, UdiRule, gs1, hibcc, iccbba, ifa, quoted};
 use crate::issue::Report;
 use std::borrow::Cow;
 use std::fmt;
@@ -59,15 +59,15 @@ impl fmt::Display for Agency {
 /// Whom a carrier string is written for.
 ///
 /// ```
-/// use fhir_devices::udi::{Carrier, Form};
+/// use fhir_devices::udi::{Carrier, CarrierForm};
 ///
 /// let form = |text| Carrier::detect(text).unwrap().form();
-/// assert_eq!(form("(01)09506000117843"), Form::Hrf);
-/// assert_eq!(form("]d20109506000117843"), Form::Aidc);
-/// assert_eq!(form("+A123BJC5D6E71G"), Form::Either);
+/// assert_eq!(form("(01)09506000117843"), CarrierForm::Hrf);
+/// assert_eq!(form("]d20109506000117843"), CarrierForm::Aidc);
+/// assert_eq!(form("+A123BJC5D6E71G"), CarrierForm::Either);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Form {
+pub enum CarrierForm {
     /// For people: human readable form.
     Hrf,
     /// For machines: automatic identification and data capture.
@@ -84,18 +84,18 @@ pub enum Form {
 /// the asterisks around a HIBC caption. What the symbology identifier says is judged by [`parse`](Self::parse).
 ///
 /// ```
-/// use fhir_devices::udi::{Agency, Carrier, Mode};
+/// use fhir_devices::udi::{Agency, Carrier, ParseMode};
 ///
 /// let carrier = Carrier::detect("]d20109506000117843").unwrap();
 /// assert_eq!((carrier.agency(), carrier.data()), (Agency::Gs1, "0109506000117843"));
-/// assert_eq!(carrier.parse(Mode::Strict, 2026)?.udi.di(), "09506000117843");
+/// assert_eq!(carrier.parse(ParseMode::Strict, 2026)?.udi.di(), "09506000117843");
 /// assert!(Carrier::detect("SN 4711").is_none());
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Carrier<'t> {
     agency: Agency,
-    form: Form,
+    form: CarrierForm,
     data: &'t str,
     symbology: Option<&'t str>,
     /// Whether blanks stood around the text.
@@ -134,10 +134,10 @@ impl<'t> Carrier<'t> {
             _ => return None,
         };
         let form = match (agency, first) {
-            (Agency::Hibcc | Agency::Iccbba, _) => Form::Either,
-            (_, '(' | '{') => Form::Hrf,
-            (_, 'h') => Form::DigitalLink,
-            _ => Form::Aidc,
+            (Agency::Hibcc | Agency::Iccbba, _) => CarrierForm::Either,
+            (_, '(' | '{') => CarrierForm::Hrf,
+            (_, 'h') => CarrierForm::DigitalLink,
+            _ => CarrierForm::Aidc,
         };
         let data = match agency {
             Agency::Hibcc => data.strip_prefix('*').map_or(data, |data| data.strip_suffix('*').unwrap_or(data)),
@@ -156,7 +156,7 @@ impl<'t> Carrier<'t> {
 
     /// Whom it is written for.
     #[must_use]
-    pub const fn form(self) -> Form {
+    pub const fn form(self) -> CarrierForm {
         self.form
     }
 
@@ -171,8 +171,8 @@ impl<'t> Carrier<'t> {
     ///
     /// # Errors
     /// Every finding, where one of them is an error: in the strict mode any, in the lenient mode one whose rule is not
-    /// [tolerated](Rule::is_tolerated).
-    pub fn parse(self, mode: Mode, reference_year: u16) -> Result<Parsed, Report> {
+    /// [tolerated](UdiRule::is_tolerated).
+    pub fn parse(self, mode: ParseMode, reference_year: u16) -> Result<Parsed, Report> {
         let mut found = Findings::new(mode);
         let data = self.prepared(&mut found);
         let udi = match self.agency {
@@ -188,7 +188,7 @@ impl<'t> Carrier<'t> {
     /// The data as they were meant to be sent, and what had to be done for that.
     pub(super) fn prepared(self, found: &mut Findings) -> Cow<'t, str> {
         if self.blank {
-            found.add(Rule::Blank, format!("`{}` has blanks around it, wanted none", quoted(self.data)));
+            found.add(UdiRule::Blank, format!("`{}` has blanks around it, wanted none", quoted(self.data)));
         }
         let mut data = Cow::Borrowed(self.data);
         if let Some(symbology) = self.symbology {
@@ -198,7 +198,7 @@ impl<'t> Carrier<'t> {
             judge_symbology(symbology, self.agency, found);
         }
         if data.contains(is_line_break) {
-            found.add(Rule::Blank, format!("`{}` has line breaks, wanted none", quoted(&data)));
+            found.add(UdiRule::Blank, format!("`{}` has line breaks, wanted none", quoted(&data)));
             data = Cow::Owned(data.chars().filter(|c| !is_line_break(*c)).collect());
         }
         // Where the characters themselves are sent, the words are data.
@@ -209,7 +209,7 @@ impl<'t> Carrier<'t> {
         };
         if may_be_spelled && spelled(&data).next().is_some() {
             let message = format!("`{}` has control characters as words, wanted the characters", quoted(&data));
-            found.add(Rule::SpelledSeparator, message);
+            found.add(UdiRule::SpelledSeparator, message);
             let (mut sent, mut from) = (String::new(), 0);
             for (at, word, c) in spelled(&data) {
                 sent.push_str(data.get(from..at).unwrap_or_default());
@@ -269,7 +269,7 @@ fn judge_symbology(symbology: &str, agency: Agency, found: &mut Findings) {
         (Agency::Hibcc | Agency::Iccbba | Agency::Ifa, true) => "one without FNC1 first, as the data are not of GS1",
         _ => return,
     };
-    found.add(Rule::Symbology, format!("the symbol is `{symbology}`, wanted {wanted}"));
+    found.add(UdiRule::Symbology, format!("the symbol is `{symbology}`, wanted {wanted}"));
 }
 
 /// The text after an AIM symbology identifier such as `]d2`, and that identifier.
@@ -292,9 +292,9 @@ fn is_ifa(text: Option<&str>) -> bool {
 /// A carrier that could be read, and what was borne with.
 ///
 /// ```
-/// use fhir_devices::udi::{Mode, Udi};
+/// use fhir_devices::udi::{ParseMode, Udi};
 ///
-/// let read = Udi::parse("(01)12345678901234", Mode::Lenient, 2026)?;
+/// let read = Udi::parse("(01)12345678901234", ParseMode::Lenient, 2026)?;
 /// assert_eq!(read.udi.di(), "12345678901234");
 /// assert_eq!(read.warnings.issues()[0].message, "`12345678901234` of (01) ends with 4, wanted the check digit 1");
 /// # Ok::<(), fhir_devices::Report>(())

@@ -1,6 +1,6 @@
 //! The days on a carrier, in the ways that the agencies write them.
 
-use super::{Findings, Rule};
+use super::{Findings, UdiRule};
 use crate::primitive::Precision;
 use std::fmt;
 use time::{Date, Month};
@@ -11,10 +11,10 @@ use time::{Date, Month};
 ///
 /// ```
 /// use fhir_devices::primitive::Precision;
-/// use fhir_devices::udi::{Mode, Udi};
+/// use fhir_devices::udi::{ParseMode, Udi};
 /// use time::macros::date;
 ///
-/// let udi = Udi::parse("+A999123/$$0228LOTD", Mode::Lenient, 2026)?.udi;
+/// let udi = Udi::parse("+A999123/$$0228LOTD", ParseMode::Lenient, 2026)?.udi;
 /// let day = udi.expires().unwrap();
 /// assert_eq!((day.date, day.precision), (date!(2028 - 02 - 29), Precision::Month));
 /// assert_eq!(day.to_string(), "2028-02");
@@ -122,7 +122,7 @@ fn calendar(
     found: &mut Findings,
 ) -> Option<Day> {
     let Some(named) = u8::try_from(month).ok().and_then(|month| Month::try_from(month).ok()) else {
-        found.add(Rule::DateMonth, format!("`{field}` has month {month:02}, wanted 01 to 12"));
+        found.add(UdiRule::DateMonth, format!("`{field}` has month {month:02}, wanted 01 to 12"));
         return None;
     };
     let last = named.length(year);
@@ -135,7 +135,7 @@ fn calendar(
     if date.is_none() {
         let least = if whole_months { "00" } else { "01" };
         let message = format!("`{field}` has day {day:02}, wanted {least} to {last} in month {month:02} of {year}");
-        found.add(Rule::DateDay, message);
+        found.add(UdiRule::DateDay, message);
     }
     Some(Day { date: date?, precision, hour: None })
 }
@@ -146,7 +146,7 @@ pub(super) fn ordinal(field: &str, year: i32, day: u32, found: &mut Findings) ->
     if date.is_none() {
         let last = time::util::days_in_year(year);
         let message = format!("`{field}` has day {day:03} of the year, wanted 001 to {last} in {year}");
-        found.add(Rule::DateOrdinal, message);
+        found.add(UdiRule::DateOrdinal, message);
     }
     Some(Day { date: date?, precision: Precision::Day, hour: None })
 }
@@ -155,7 +155,7 @@ pub(super) fn ordinal(field: &str, year: i32, day: u32, found: &mut Findings) ->
 pub(super) fn clock(field: &str, digits: &str, limit: u8, found: &mut Findings) -> Option<u8> {
     let value = u8::try_from(number(digits)).ok().filter(|value| *value < limit);
     if value.is_none() {
-        found.add(Rule::DateTime, format!("`{field}` has the time {digits}, wanted 00 to {}", limit - 1));
+        found.add(UdiRule::DateTime, format!("`{field}` has the time {digits}, wanted 00 to {}", limit - 1));
     }
     value
 }

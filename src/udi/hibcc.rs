@@ -3,8 +3,8 @@
 //! Source: ANSI/HIBC 2.6. Years of two digits are of this century.
 
 use super::day::{Day, clock, mmddyy, mmyy, number, yyjjj, yymmdd, yyyymmdd};
-use super::said::keep;
-use super::{Agency, Element, Findings, Rule, Udi, check, day, quoted};
+use super::parsed_udi::keep;
+use super::{Agency, Findings, Udi, UdiElement, UdiRule, check, day, quoted};
 
 /// The most characters of a lot and of a serial number.
 const LONGEST: usize = 18;
@@ -29,7 +29,7 @@ pub(super) fn parse_secondary(data: &str, found: &mut Findings) -> (Udi, Option<
     let Some((body, last)) = checked_characters(data, found) else { return (udi, None) };
     check_character(body, last, found);
     let Some((at, link)) = body.char_indices().next_back() else {
-        found.add(Rule::HibcSecondaryEmpty, format!("`{}` has no secondary data", quoted(data)));
+        found.add(UdiRule::HibcSecondaryEmpty, format!("`{}` has no secondary data", quoted(data)));
         return (udi, None);
     };
     let mut segments = body.get(..at).unwrap_or_default().split('/');
@@ -76,7 +76,7 @@ fn read_supplements<'s>(segments: impl Iterator<Item = &'s str>, udi: &mut Udi, 
     let mut after_quantity = false;
     for segment in segments {
         if after_quantity {
-            found.add(Rule::HibcQNotLast, format!("`/{}` follows the quantity, wanted it last", quoted(segment)));
+            found.add(UdiRule::HibcQNotLast, format!("`/{}` follows the quantity, wanted it last", quoted(segment)));
         }
         after_quantity = segment.starts_with('Q');
         read_supplement(segment, udi, found);
@@ -87,7 +87,7 @@ fn read_supplements<'s>(segments: impl Iterator<Item = &'s str>, udi: &mut Udi, 
 fn checked_characters<'d>(data: &'d str, found: &mut Findings) -> Option<(&'d str, char)> {
     let body = data.strip_prefix('+').unwrap_or(data);
     let Some((at, last)) = body.char_indices().next_back() else {
-        found.add(Rule::NoDi, format!("`{data}` is empty, wanted primary data"));
+        found.add(UdiRule::NoDi, format!("`{data}` is empty, wanted primary data"));
         return None;
     };
     let body = body.get(..at).unwrap_or_default();
@@ -97,7 +97,7 @@ fn checked_characters<'d>(data: &'d str, found: &mut Findings) -> Option<(&'d st
     match bad {
         Some(bad) => {
             let message = format!("`{}` has `{bad}`, wanted upper case letters, digits and `-. $/+%`", quoted(data));
-            found.add(Rule::HibcCharset, message);
+            found.add(UdiRule::HibcCharset, message);
             None
         }
         None => Some((body, last)),
@@ -117,7 +117,7 @@ fn without_link<'d>(body: &'d str, last: char, found: &mut Findings) -> (&'d str
         && check::hibc_character(&format!("+{secondary}")) == Some(last)
     {
         let message = format!("`+{}{last}` keeps the link `{link}` of a symbol of its own", quoted(body));
-        found.add(Rule::HibcLinkChar, format!("{message}, wanted one check character for the whole"));
+        found.add(UdiRule::HibcLinkChar, format!("{message}, wanted one check character for the whole"));
         return (rest, String::from_iter([link, last]));
     }
     (body, last.into())
@@ -128,26 +128,26 @@ fn check_character(body: &str, last: char, found: &mut Findings) {
         && wanted != last
     {
         let message = format!("`+{}{last}` ends with `{last}`, wanted the check character `{wanted}`", quoted(body));
-        found.add(Rule::HibcCheckChar, message);
+        found.add(UdiRule::HibcCheckChar, message);
     }
 }
 
 /// Labeler, product number, unit of measure.
 fn read_primary(primary: &str, udi: &mut Udi, found: &mut Findings) {
-    udi.elements.push(Element::new("+", primary));
+    udi.elements.push(UdiElement::new("+", primary));
     udi.di = primary.into();
     let (product, unit) = primary.split_at_checked(primary.len().saturating_sub(1)).unwrap_or_default();
     let pcn = product.get(4..).unwrap_or_default();
     if pcn.is_empty() || pcn.len() > LONGEST {
         let wanted = "wanted a labeler of 4, a product number of 1 to 18 and a unit of 1 character";
-        found.add(Rule::HibcLength, format!("`{}` has the length {}, {wanted}", quoted(primary), primary.len()));
+        found.add(UdiRule::HibcLength, format!("`{}` has the length {}, {wanted}", quoted(primary), primary.len()));
     }
     if let Some(bad) = product.chars().find(|c| !c.is_ascii_alphanumeric()) {
         let message = format!("`{}` has `{bad}`, wanted letters and digits", quoted(product));
-        found.add(Rule::HibcPcnCharset, message);
+        found.add(UdiRule::HibcPcnCharset, message);
     }
     if !unit.bytes().all(|byte| byte.is_ascii_digit()) {
-        found.add(Rule::HibcUom, format!("`{}` has the unit of measure `{unit}`, wanted a digit", quoted(primary)));
+        found.add(UdiRule::HibcUom, format!("`{}` has the unit of measure `{unit}`, wanted a digit", quoted(primary)));
     }
 }
 
@@ -156,14 +156,14 @@ fn read_secondary(secondary: &str, udi: &mut Udi, found: &mut Findings) {
     let Some(flagged) = secondary.strip_prefix('$') else {
         let (date, lot) = secondary.split_at_checked(5).unwrap_or((secondary, ""));
         if secondary.is_empty() {
-            found.add(Rule::HibcSecondaryEmpty, "nothing follows `/`, wanted secondary data");
+            found.add(UdiRule::HibcSecondaryEmpty, "nothing follows `/`, wanted secondary data");
         } else if date.len() == 5 && date.bytes().all(|byte| byte.is_ascii_digit()) {
-            udi.elements.push(Element::new("", secondary));
+            udi.elements.push(UdiElement::new("", secondary));
             udi.expires = yyjjj(date, found);
             set_lot(lot, udi, found);
         } else {
             let message = format!("`{}` begins with no flag, wanted `$` or a date of five digits", quoted(secondary));
-            found.add(Rule::HibcSecondaryFlag, message);
+            found.add(UdiRule::HibcSecondaryFlag, message);
         }
         return;
     };
@@ -177,12 +177,12 @@ fn read_secondary(secondary: &str, udi: &mut Udi, found: &mut Findings) {
     };
     let date_flag = if dated { flagged.get(..1).filter(|flag| *flag != "0" && *flag != "1") } else { None };
     let id = [flag, date_flag.unwrap_or_default()].concat();
-    udi.elements.push(Element::new(&id, flagged.get(id.len() - flag.len()..).unwrap_or_default()));
+    udi.elements.push(UdiElement::new(&id, flagged.get(id.len() - flag.len()..).unwrap_or_default()));
     let number = if dated { read_date(flagged, serial, udi, found) } else { Some(flagged) };
     match number {
         None => {}
         Some("") if serial => {
-            found.add(Rule::HibcSecondaryEmpty, format!("`{}` has no serial number", quoted(secondary)));
+            found.add(UdiRule::HibcSecondaryEmpty, format!("`{}` has no serial number", quoted(secondary)));
         }
         Some(number) if serial => set_serial(number, udi, found),
         Some(number) => set_lot(number, udi, found),
@@ -207,7 +207,7 @@ fn read_date<'t>(text: &'t str, serial: bool, udi: &mut Udi, found: &mut Finding
     };
     let Some((quantity, rest)) = text.get(1..).and_then(|text| digits(text, length)) else {
         let message = format!("`$${}` has no quantity of {length} digits after its flag", quoted(text));
-        found.add(Rule::HibcQuantity, message);
+        found.add(UdiRule::HibcQuantity, message);
         return None;
     };
     udi.quantity = Some(number(quantity));
@@ -225,13 +225,13 @@ fn read_plain_date<'t>(text: &'t str, udi: &mut Udi, found: &mut Findings) -> Op
         b'6' => (1, 7),
         b'7' => return text.get(1..),
         _ => {
-            found.add(Rule::HibcDateField, format!("`$${}` has no flag for its date, wanted 0 to 7", quoted(text)));
+            found.add(UdiRule::HibcDateField, format!("`$${}` has no flag for its date, wanted 0 to 7", quoted(text)));
             return None;
         }
     };
     let Some((field, rest)) = text.get(flag_length..).and_then(|text| digits(text, length)) else {
         let message = format!("`$${}` has no date of {length} digits after its flag", quoted(text));
-        found.add(Rule::HibcDateField, message);
+        found.add(UdiRule::HibcDateField, message);
         return None;
     };
     udi.expires = match flag {
@@ -258,7 +258,7 @@ fn set_lot(lot: &str, udi: &mut Udi, found: &mut Findings) {
 
 fn set_serial(serial: &str, udi: &mut Udi, found: &mut Findings) {
     if named(serial, "serial number", found) {
-        keep(&mut udi.serial, serial.into(), "the serial number", Rule::RepeatConflict, found);
+        keep(&mut udi.serial, serial.into(), "the serial number", UdiRule::RepeatConflict, found);
     }
 }
 
@@ -266,12 +266,12 @@ fn set_serial(serial: &str, udi: &mut Udi, found: &mut Findings) {
 fn named(text: &str, what: &str, found: &mut Findings) -> bool {
     if let Some(bad) = text.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.')) {
         let message = format!("`{}` of the {what} has `{bad}`, wanted letters, digits, `-` and `.`", quoted(text));
-        found.add(Rule::HibcCharset, message);
+        found.add(UdiRule::HibcCharset, message);
         return false;
     }
     if text.len() > LONGEST {
         let message = format!("`{}` of the {what} has the length {}, wanted at most 18", quoted(text), text.len());
-        found.add(Rule::HibcLength, message);
+        found.add(UdiRule::HibcLength, message);
         return false;
     }
     true
@@ -289,23 +289,23 @@ fn read_supplement(segment: &str, udi: &mut Udi, found: &mut Findings) {
         ("Q", value)
     } else {
         let message = format!("`/{}` begins like no supplement, wanted S, 16D, 14D or Q", quoted(segment));
-        found.add(Rule::HibcSupplementalDi, message);
+        found.add(UdiRule::HibcSupplementalDi, message);
         return;
     };
-    udi.elements.push(Element::new(id, value));
+    udi.elements.push(UdiElement::new(id, value));
     match id {
-        "S" if value.is_empty() => found.add(Rule::HibcLength, "`/S` has no serial number"),
+        "S" if value.is_empty() => found.add(UdiRule::HibcLength, "`/S` has no serial number"),
         "S" => set_serial(value, udi, found),
         "Q" if (1..=5).contains(&value.len()) && digits(value, value.len()).is_some() => {
-            keep(&mut udi.quantity, number(value), "the quantity", Rule::RepeatConflict, found);
+            keep(&mut udi.quantity, number(value), "the quantity", UdiRule::RepeatConflict, found);
         }
         "Q" => {
             let message = format!("`{}` is no quantity, wanted 1 to 5 digits", quoted(value));
-            found.add(Rule::HibcQuantity, message);
+            found.add(UdiRule::HibcQuantity, message);
         }
         _ if value.len() != 8 || digits(value, 8).is_none() => {
             let message = format!("`{id}{}` has no date, wanted YYYYMMDD", quoted(value));
-            found.add(Rule::HibcDateField, message);
+            found.add(UdiRule::HibcDateField, message);
         }
         _ => {
             if let Some(day) = yyyymmdd(value, found) {
@@ -317,7 +317,7 @@ fn read_supplement(segment: &str, udi: &mut Udi, found: &mut Findings) {
                 match place {
                     // The secondary data may say the month, or the hour, of the same day.
                     Some(before) if before.holds(day) => *place = Some(before.within(day)),
-                    _ => keep(place, day, what, Rule::RepeatConflict, found),
+                    _ => keep(place, day, what, UdiRule::RepeatConflict, found),
                 }
             }
         }

@@ -3,8 +3,8 @@
 //! Source: ICCBBA ST-001 (structures) and ST-017 (those of a device).
 
 use super::day::{Day, number, ordinal};
-use super::said::keep;
-use super::{Agency, Element, Findings, Rule, Udi, check, quoted};
+use super::parsed_udi::keep;
+use super::{Agency, Findings, Udi, UdiElement, UdiRule, check, quoted};
 use smol_str::SmolStr;
 
 /// The characters of a structure.
@@ -59,7 +59,7 @@ pub(super) fn parse(data: &str, found: &mut Findings) -> Udi {
         let Some((id, length, set)) = structure(rest) else {
             if di.is_some() {
                 let message = format!("`{}` begins with no structure of a device", quoted(rest));
-                found.add(Rule::IccbbaUnknownStructure, message);
+                found.add(UdiRule::IccbbaUnknownStructure, message);
             }
             break;
         };
@@ -69,7 +69,7 @@ pub(super) fn parse(data: &str, found: &mut Findings) -> Udi {
         let end = body.char_indices().nth(length).map_or(body.len(), |(end, _)| end);
         let (value, after) = body.split_at_checked(end).unwrap_or((body, ""));
         let sound = if gtin {
-            found.add(Rule::IccbbaGtin, format!("`{value}` after `=/` is a GTIN, wanted 16 characters"));
+            found.add(UdiRule::IccbbaGtin, format!("`{value}` after `=/` is a GTIN, wanted 16 characters"));
             true
         } else {
             sound(id, value, length, set, found)
@@ -80,7 +80,7 @@ pub(super) fn parse(data: &str, found: &mut Findings) -> Udi {
             // It is there; that it is wrong has been said.
             di.get_or_insert_with(SmolStr::default);
         }
-        udi.elements.push(Element::new(id, value));
+        udi.elements.push(UdiElement::new(id, value));
         // The tables of the FDA print a blank between the two structures of a blood container.
         rest = if id == "=)" && after.starts_with(" &)") { after.trim_start() } else { after };
     }
@@ -116,7 +116,7 @@ fn is_gtin(text: &str) -> bool {
 fn sound(id: &str, value: &str, length: usize, set: Set, found: &mut Findings) -> bool {
     let charset = |found: &mut Findings, c: char, set: Set| {
         let message = format!("`{}` after `{id}` has `{c}`, wanted {}", quoted(value), set.name());
-        found.add(Rule::IccbbaCharset, message);
+        found.add(UdiRule::IccbbaCharset, message);
         false
     };
     if let Some(c) = value.chars().find(|c| !set.holds(*c)) {
@@ -124,14 +124,14 @@ fn sound(id: &str, value: &str, length: usize, set: Set, found: &mut Findings) -
     }
     if value.len() != length {
         let message = format!("`{value}` after `{id}` has the length {}, wanted {length}", value.len());
-        found.add(Rule::IccbbaLength, message);
+        found.add(UdiRule::IccbbaLength, message);
         return false;
     }
     // The facility that begins a donation number and a product code: never with the letter O, nor with a zero first.
     let code = value.get(..5).filter(|_| matches!(id, "=" | "=/")).unwrap_or_default();
     if let Some(c) = code.chars().find(|c| *c == 'O').or_else(|| code.chars().next().filter(|c| !facility(*c))) {
         let message = format!("`{code}` after `{id}` has `{c}`, which the code of a facility cannot have there");
-        found.add(Rule::IccbbaCharset, message);
+        found.add(UdiRule::IccbbaCharset, message);
         return false;
     }
     let sequence = value.get(5..13).filter(|_| id == "=").unwrap_or_default();
@@ -139,7 +139,7 @@ fn sound(id: &str, value: &str, length: usize, set: Set, found: &mut Findings) -
         None => true,
         Some(_) if found.lenient() => {
             let message = format!("`{sequence}` of the donation number `{value}` has letters, wanted digits");
-            found.add(Rule::IccbbaDinLetters, message);
+            found.add(UdiRule::IccbbaDinLetters, message);
             true
         }
         Some(c) => charset(found, c, Set::Digits),
@@ -148,7 +148,7 @@ fn sound(id: &str, value: &str, length: usize, set: Set, found: &mut Findings) -
 
 /// Takes what a structure means for a device.
 fn understand(id: &str, value: &str, udi: &mut Udi, di: &mut Option<SmolStr>, found: &mut Findings) {
-    let rule = Rule::RepeatConflict;
+    let rule = UdiRule::RepeatConflict;
     match id {
         "=/" | "=)" => keep(di, value.into(), "the product", rule, found),
         "=," => keep(&mut udi.serial, value.into(), "the serial number", rule, found),
@@ -187,7 +187,7 @@ fn flags(value: &str, found: &mut Findings) {
         && number(flags) != 60 + u32::from(wanted)
     {
         let message = format!("`{value}` ends with the flags {flags}, wanted the check {}", 60 + wanted);
-        found.add(Rule::IccbbaFlags, message);
+        found.add(UdiRule::IccbbaFlags, message);
     }
 }
 
@@ -198,7 +198,7 @@ fn count(udi: &Udi, found: &mut Findings) {
     let (stated, follow) = (header.value().get(..2).unwrap_or_default(), udi.elements.len() - at - 1);
     if usize::try_from(number(stated)).ok() != Some(follow) {
         let message = format!("`=+{}` says that {stated} structures follow, and {follow} do", header.value());
-        found.add(Rule::IccbbaCompoundCount, message);
+        found.add(UdiRule::IccbbaCompoundCount, message);
     }
 }
 

@@ -5,8 +5,8 @@
 use super::carrier::GS;
 use super::day::{number, this_century, yymmdd, yyyymmdd};
 use super::gs1::{check_digit, ends_within, push_escaped, value_before};
-use super::said::keep;
-use super::{Agency, Element, Findings, Form, Rule, Udi, check, quoted};
+use super::parsed_udi::keep;
+use super::{Agency, CarrierForm, Findings, Udi, UdiElement, UdiRule, check, quoted};
 
 const HEADER: &str = "[)>\u{1e}06\u{1d}";
 const TRAILER: &str = "\u{1e}\u{4}";
@@ -14,20 +14,20 @@ const TRAILER: &str = "\u{1e}\u{4}";
 /// The data identifiers of a device, and the price and the web address that may stand beside them.
 const KNOWN: [&str; 9] = ["9N", "8P", "1T", "S", "D", "16D", "Q", "27Q", "33L"];
 
-pub(super) fn parse(data: &str, form: Form, found: &mut Findings) -> Udi {
+pub(super) fn parse(data: &str, form: CarrierForm, found: &mut Findings) -> Udi {
     let mut udi = Udi::empty(Agency::Ifa);
     let elements = match form {
-        Form::Hrf => split_hrf(data, found),
+        CarrierForm::Hrf => split_hrf(data, found),
         _ => split_aidc(data, found),
     };
     let Some(elements) = elements else { return udi };
     let (mut di, mut gtin) = (None, None);
     for element in &elements {
         let (id, value) = (element.id(), element.value());
-        let rule = Rule::RepeatConflict;
+        let rule = UdiRule::RepeatConflict;
         if !KNOWN.contains(&id) {
             let message = format!("`{id}` is no data identifier of a device, wanted one of {}", KNOWN.join(", "));
-            found.warn(Rule::IfaOtherDi, message);
+            found.warn(UdiRule::IfaOtherDi, message);
         }
         if !characters(element, found) {
             continue;
@@ -47,7 +47,7 @@ pub(super) fn parse(data: &str, form: Form, found: &mut Findings) -> Udi {
                     check_digit(value, id, found);
                     gtin = Some(value);
                 } else {
-                    found.add(Rule::IfaLength, format!("`{}` of (8P) is no GTIN, wanted 14 digits", quoted(value)));
+                    found.add(UdiRule::IfaLength, format!("`{}` of (8P) is no GTIN, wanted 14 digits", quoted(value)));
                 }
             }
             "1T" => keep(&mut udi.lot, value.into(), "the batch", rule, found),
@@ -71,7 +71,7 @@ pub(super) fn parse(data: &str, form: Form, found: &mut Findings) -> Udi {
     match (di, gtin) {
         (Some(di), _) => udi.di = di,
         (None, Some(gtin)) if found.lenient() => {
-            found.add(Rule::IfaGtinAlone, format!("`{gtin}` in 8P stands alone, wanted the product in 9N"));
+            found.add(UdiRule::IfaGtinAlone, format!("`{gtin}` in 8P stands alone, wanted the product in 9N"));
             udi.di = gtin.into();
         }
         (None, _) => {
@@ -96,14 +96,14 @@ fn bracketed(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Splits what a scanner sends: format 06, or the form of DIN 16598 that keyboards can write.
-fn split_aidc(data: &str, found: &mut Findings) -> Option<Vec<Element>> {
+fn split_aidc(data: &str, found: &mut Findings) -> Option<Vec<UdiElement>> {
     let (body, separator) = match data.strip_prefix('.') {
         Some(body) => (body, '^'),
         None => match data.strip_prefix(HEADER).and_then(|body| body.strip_suffix(TRAILER)) {
             Some(body) => (body, GS),
             None => {
                 let wanted = "wanted `[)>` RS `06` GS before the data and RS EOT after them";
-                found.add(Rule::IfaEnvelope, format!("`{}` is not in format 06, {wanted}", quoted(data)));
+                found.add(UdiRule::IfaEnvelope, format!("`{}` is not in format 06, {wanted}", quoted(data)));
                 return None;
             }
         },
@@ -111,7 +111,7 @@ fn split_aidc(data: &str, found: &mut Findings) -> Option<Vec<Element>> {
     let mut elements = Vec::new();
     for field in body.split(separator) {
         match leading(field) {
-            Some((id, value)) => elements.push(Element::new(id, value)),
+            Some((id, value)) => elements.push(UdiElement::new(id, value)),
             None => unknown(field, found),
         }
     }
@@ -119,7 +119,7 @@ fn split_aidc(data: &str, found: &mut Findings) -> Option<Vec<Element>> {
 }
 
 /// Splits what people read: data identifiers in parentheses, each before its value.
-fn split_hrf(data: &str, found: &mut Findings) -> Option<Vec<Element>> {
+fn split_hrf(data: &str, found: &mut Findings) -> Option<Vec<UdiElement>> {
     let mut elements = Vec::new();
     let mut rest = data;
     while !rest.is_empty() {
@@ -131,12 +131,12 @@ fn split_hrf(data: &str, found: &mut Findings) -> Option<Vec<Element>> {
         // A web address, and what identifies no device, may have blanks.
         let trimmed = if matches!(id, "9N" | "8P" | "1T" | "S" | "D" | "16D") { value.trim() } else { &value };
         if trimmed.len() != value.len() {
-            found.add(Rule::Blank, format!("`{}` of ({id}) has blanks around it, wanted none", quoted(&value)));
+            found.add(UdiRule::Blank, format!("`{}` of ({id}) has blanks around it, wanted none", quoted(&value)));
         }
         if after.is_empty() && ends_within(trimmed, '(') {
-            found.warn(Rule::Truncated, format!("`{}` ends within a data identifier", quoted(data)));
+            found.warn(UdiRule::Truncated, format!("`{}` ends within a data identifier", quoted(data)));
         }
-        elements.push(Element::new(id, trimmed));
+        elements.push(UdiElement::new(id, trimmed));
         rest = after;
     }
     Some(elements)
@@ -144,11 +144,11 @@ fn split_hrf(data: &str, found: &mut Findings) -> Option<Vec<Element>> {
 
 fn unknown(text: &str, found: &mut Findings) {
     let wanted = "wanted one of up to three digits and a letter";
-    found.add(Rule::IfaUnknownDi, format!("`{}` begins with no data identifier, {wanted}", quoted(text)));
+    found.add(UdiRule::IfaUnknownDi, format!("`{}` begins with no data identifier, {wanted}", quoted(text)));
 }
 
 /// Whether a value has characters of its element and a length that it may have.
-fn characters(element: &Element, found: &mut Findings) -> bool {
+fn characters(element: &UdiElement, found: &mut Findings) -> bool {
     let (id, value) = (element.id(), element.value());
     if id == "9N" {
         return true; // Judged as a whole.
@@ -157,23 +157,23 @@ fn characters(element: &Element, found: &mut Findings) -> bool {
     // A backslash is no character of any element: it tells data from identifiers where people read them.
     if let Some(bad) = value.chars().find(|c| !(c.is_ascii_graphic() || *c == ' ' && !dense) || *c == '\\') {
         let message = format!("`{}` of ({id}) has `{bad}`, wanted printable ASCII characters", quoted(value));
-        found.add(Rule::IfaCharset, message);
+        found.add(UdiRule::IfaCharset, message);
         return false;
     }
     if value.is_empty() || dense && value.len() > 20 {
         let wanted = if dense { "1 to 20" } else { "at least 1" };
         let message = format!("`{}` of ({id}) has the length {}, wanted {wanted}", quoted(value), value.len());
-        found.add(Rule::IfaLength, message);
+        found.add(UdiRule::IfaLength, message);
         return false;
     }
     true
 }
 
-fn has_digits(element: &Element, count: usize, found: &mut Findings) -> bool {
+fn has_digits(element: &UdiElement, count: usize, found: &mut Findings) -> bool {
     let good = element.value().len() == count && element.value().bytes().all(|byte| byte.is_ascii_digit());
     if !good {
         let message = format!("`{}` of ({}) is no date, wanted {count} digits", quoted(element.value()), element.id());
-        found.add(Rule::IfaDateField, message);
+        found.add(UdiRule::IfaDateField, message);
     }
     good
 }
@@ -192,7 +192,7 @@ fn judge(value: &str, found: &mut Findings) {
         }
         _ => {
             let message = format!("`{}` of (9N) begins with no agency code, wanted 11 to 24 or MA", quoted(value));
-            return found.add(Rule::IfaPraCode, message);
+            return found.add(UdiRule::IfaPraCode, message);
         }
     };
     let (body, digits) = value.split_at_checked(value.len().saturating_sub(2)).unwrap_or_default();
@@ -204,16 +204,16 @@ fn judge(value: &str, found: &mut Findings) {
     if !(lengths.contains(&value.len()) && body.bytes().all(holds) && ends_right) {
         let message =
             format!("`{}` of (9N) is no {name}, wanted {shape}, the last two its check digits", quoted(value));
-        return found.add(Rule::IfaPpnFormat, message);
+        return found.add(UdiRule::IfaPpnFormat, message);
     }
     if agency == "13" && level(value) == Some('9') {
         let message = format!("`{value}` of (9N) has the packaging level 9, which is reserved, wanted 0 to 8");
-        return found.add(Rule::IfaHpcPli, message);
+        return found.add(UdiRule::IfaHpcPli, message);
     }
     let wanted = check::ifa_digits(body);
     if number(digits) != u32::from(wanted) {
         let message = format!("`{value}` of (9N) ends with {digits}, wanted the check digits {wanted:02}");
-        return found.add(Rule::IfaCheckDigits, message);
+        return found.add(UdiRule::IfaCheckDigits, message);
     }
     if agency == "11" {
         pzn(body, found);
@@ -230,7 +230,7 @@ fn pzn(body: &str, found: &mut Findings) {
     let wanted = check::pzn_digit(digits);
     if wanted.is_none_or(|wanted| !last.starts_with(wanted)) {
         let wanted = wanted.map_or_else(|| "another number".to_owned(), |wanted| format!("the check digit {wanted}"));
-        found.add(Rule::IfaPznCheckDigit, format!("`{digits}{last}` is no PZN, wanted {wanted}"));
+        found.add(UdiRule::IfaPznCheckDigit, format!("`{digits}{last}` is no PZN, wanted {wanted}"));
     }
 }
 

@@ -6,10 +6,10 @@
 //! element and writes both forms again. A [`BasicUdiDi`] names a family of devices and is in no barcode.
 //!
 //! ```
-//! use fhir_devices::udi::{Agency, Mode, Udi};
+//! use fhir_devices::udi::{Agency, ParseMode, Udi};
 //! use time::macros::date;
 //!
-//! let udi = Udi::parse("(01)09506000117843(17)260400(10)L1(21)S7", Mode::Strict, 2026)?.udi;
+//! let udi = Udi::parse("(01)09506000117843(17)260400(10)L1(21)S7", ParseMode::Strict, 2026)?.udi;
 //! assert_eq!(udi.agency(), Agency::Gs1);
 //! assert_eq!(udi.di(), "09506000117843");
 //! assert_eq!(udi.expires().unwrap().date, date!(2026 - 04 - 30));
@@ -17,10 +17,10 @@
 //! # Ok::<(), fhir_devices::Report>(())
 //! ```
 //!
-//! A label may say the device identifier in one symbol and the rest in another: what the second says is a [`Fragment`], which
-//! [joins](Fragment::join) the first.
+//! A label may say the device identifier in one symbol and the rest in another: what the second says is a [`SecondarySymbol`], which
+//! [joins](SecondarySymbol::join) the first.
 //!
-//! What is wrong is a [`Report`]; each finding has a [`Rule`]. In the [lenient mode](Mode::Lenient) a wrong check
+//! What is wrong is a [`Report`]; each finding has a [`UdiRule`]. In the [lenient mode](ParseMode::Lenient) a wrong check
 //! character is a warning that says the one expected, and the defects of published examples are borne with, each under
 //! its own rule. There is no clock here: the year that a two-digit year is near to is an argument.
 
@@ -28,20 +28,20 @@ mod basic;
 mod carrier;
 pub mod check;
 mod day;
-mod fragment;
 mod gs1;
 mod hibcc;
 mod iccbba;
 mod ifa;
+mod parsed_udi;
 mod rule;
-mod said;
+mod secondary;
 
 pub use basic::BasicUdiDi;
-pub use carrier::{Agency, Carrier, Form, Parsed};
+pub use carrier::{Agency, Carrier, CarrierForm, Parsed};
 pub use day::Day;
-pub use fragment::{Fragment, ParsedFragment};
-pub use rule::{Mode, Rule};
-pub use said::{Element, Udi};
+pub use parsed_udi::{Udi, UdiElement};
+pub use rule::{ParseMode, UdiRule};
+pub use secondary::{ParsedSecondary, SecondarySymbol};
 
 use rule::{Findings, quoted};
 

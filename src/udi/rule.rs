@@ -7,22 +7,22 @@ use std::fmt;
 /// How much of a carrier that breaks the rules is accepted.
 ///
 /// ```
-/// use fhir_devices::udi::{Mode, Udi};
+/// use fhir_devices::udi::{ParseMode, Udi};
 ///
 /// // An example in US Core; its check digit is made up.
 /// let example = "(01)99863313444316(17)220101(10)M320(21)AC221";
-/// assert!(Udi::parse(example, Mode::Strict, 2026).is_err());
-/// let read = Udi::parse(example, Mode::Lenient, 2026)?;
+/// assert!(Udi::parse(example, ParseMode::Strict, 2026).is_err());
+/// let read = Udi::parse(example, ParseMode::Lenient, 2026)?;
 /// assert_eq!(read.udi.serial(), Some("AC221"));
 /// assert_eq!(read.warnings.issues()[0].rule, "gs1-check-digit");
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Mode {
+pub enum ParseMode {
     /// Every finding is an error.
     #[default]
     Strict,
-    /// A finding whose rule [is tolerated](Rule::is_tolerated) is a warning, and the carrier is read all the same.
+    /// A finding whose rule [is tolerated](UdiRule::is_tolerated) is a warning, and the carrier is read all the same.
     Lenient,
 }
 
@@ -31,19 +31,19 @@ macro_rules! udi_rules {
         /// What is asked of a carrier; the key stands in [`Issue::rule`].
         ///
         /// ```
-        /// use fhir_devices::udi::Rule;
+        /// use fhir_devices::udi::UdiRule;
         ///
-        /// assert_eq!(Rule::Gs1CheckDigit.key(), "gs1-check-digit");
-        /// assert!(Rule::Gs1CheckDigit.is_tolerated());
-        /// assert!(!Rule::Gs1Length.is_tolerated());
+        /// assert_eq!(UdiRule::Gs1CheckDigit.key(), "gs1-check-digit");
+        /// assert!(UdiRule::Gs1CheckDigit.is_tolerated());
+        /// assert!(!UdiRule::Gs1Length.is_tolerated());
         /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
-        pub enum Rule {
+        pub enum UdiRule {
             $($(#[doc = $doc])+ $name,)+
         }
 
-        impl Rule {
+        impl UdiRule {
             /// Every rule.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
@@ -53,7 +53,7 @@ macro_rules! udi_rules {
                 match self { $(Self::$name => $key,)+ }
             }
 
-            /// Whether the [lenient mode](Mode::Lenient) accepts what breaks it, with a warning.
+            /// Whether the [lenient mode](ParseMode::Lenient) accepts what breaks it, with a warning.
             #[must_use]
             pub const fn is_tolerated(self) -> bool {
                 match self { $(Self::$name => $tolerated,)+ }
@@ -195,7 +195,7 @@ udi_rules! {
     BudiCheck "budi-check" Value true
 }
 
-impl fmt::Display for Rule {
+impl fmt::Display for UdiRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.key())
     }
@@ -203,35 +203,35 @@ impl fmt::Display for Rule {
 
 /// The findings so far, and the mode that says how grave they are.
 pub(super) struct Findings {
-    mode: Mode,
+    mode: ParseMode,
     report: Report,
     /// Whether what is read is a part of a carrier, which need not have a device identifier.
     pub(super) partial: bool,
 }
 
 impl Findings {
-    pub(super) const fn new(mode: Mode) -> Self {
+    pub(super) const fn new(mode: ParseMode) -> Self {
         Self { mode, report: Report::new(), partial: false }
     }
 
     pub(super) fn lenient(&self) -> bool {
-        self.mode == Mode::Lenient
+        self.mode == ParseMode::Lenient
     }
 
-    pub(super) fn add(&mut self, rule: Rule, message: impl Into<String>) {
+    pub(super) fn add(&mut self, rule: UdiRule, message: impl Into<String>) {
         let severity = if self.lenient() && rule.is_tolerated() { Severity::Warning } else { Severity::Error };
         self.report.push(Issue::new(rule.key(), severity, rule.kind(), "udi", message));
     }
 
     /// Says what is odd and may be right all the same.
-    pub(super) fn warn(&mut self, rule: Rule, message: impl Into<String>) {
+    pub(super) fn warn(&mut self, rule: UdiRule, message: impl Into<String>) {
         self.report.push(Issue::new(rule.key(), Severity::Warning, rule.kind(), "udi", message));
     }
 
     /// Says that there is no device identifier, where there has to be one.
     pub(super) fn no_di(&mut self, message: impl Into<String>) {
         if !self.partial {
-            self.add(Rule::NoDi, message);
+            self.add(UdiRule::NoDi, message);
         }
     }
 

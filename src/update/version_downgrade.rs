@@ -1,7 +1,7 @@
 //! Updates whose version is lower than the one that the component runs.
 
 use super::{ActorId, Note};
-use crate::manifest::{Spec, VersionScheme};
+use crate::manifest::{ProductionSpec, VersionScheme};
 use crate::resource::DeviceComponent;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -75,10 +75,12 @@ impl LowerVersion {
 
 /// The versions that a component reports and that an update of it changes: those of the kind that is declared, else of its
 /// software, else of its firmware.
-pub(crate) fn reported_versions(component: &DeviceComponent, declared: Option<Spec>) -> Vec<String> {
-    let of = |spec: Spec| -> Vec<String> { spec.observed(component, None).map(str::to_owned).collect() };
+pub(crate) fn reported_versions(component: &DeviceComponent, declared: Option<ProductionSpec>) -> Vec<String> {
+    let of = |spec: ProductionSpec| -> Vec<String> { spec.observed(component, None).map(str::to_owned).collect() };
     match declared {
         Some(spec) => of(spec),
-        None => Some(of(Spec::Software)).filter(|software| !software.is_empty()).unwrap_or_else(|| of(Spec::Firmware)),
+        None => Some(of(ProductionSpec::Software))
+            .filter(|software| !software.is_empty())
+            .unwrap_or_else(|| of(ProductionSpec::Firmware)),
     }
 }

@@ -1,6 +1,6 @@
 //! Finding the places of findings in the source text.
 
-use crate::element::{Places, Read, ReadMode, Reader};
+use crate::element::{LineIndex, Read, ReadMode, Reader};
 use crate::issue::{Path, Report};
 use crate::resource::BYTE_ORDER_MARK;
 use std::collections::HashMap;
@@ -39,7 +39,7 @@ pub(super) fn locate(report: &mut Report, json: &[u8]) {
     let mut found: Vec<(usize, usize)> =
         found.enumerate().filter_map(|(index, offset)| offset.map(|offset| (offset, index))).collect();
     found.sort_unstable();
-    let mut places = Places::new(text);
+    let mut places = LineIndex::new(text);
     for (offset, index) in found {
         if let Some(issue) = report.issues_mut().get_mut(index) {
             issue.position = Some(places.position(offset));

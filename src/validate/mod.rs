@@ -78,7 +78,7 @@ pub(crate) fn walk_from(node: &dyn Node, root: &str, validator: &Validator) -> R
     walk_with(node, root, validator, None)
 }
 
-fn walk_with(node: &dyn Node, root: &str, validator: &Validator, faulty: Option<&Faulty>) -> Report {
+fn walk_with(node: &dyn Node, root: &str, validator: &Validator, faulty: Option<&FaultyPaths>) -> Report {
     let mut report = Report::new();
     let mut w = walk::Walk::new(validator, faulty);
     walk::resource(node, &Path::root(root), &mut w, &mut report);
@@ -171,7 +171,7 @@ pub struct Checked {
     resource: Option<Resource>,
     report: Report,
     /// The findings of rules whose place was found faulty by reading.
-    unjudged: Report,
+    skipped_rules: Report,
 }
 
 impl Checked {
@@ -205,8 +205,8 @@ impl Checked {
     /// The [`Report`] when it has an error. Where reading was lenient, rules that are broken at a place of which it warned
     /// are errors too.
     pub fn into_valid(mut self) -> Result<Valid<Resource>, Report> {
-        if !self.report.has_errors() && self.unjudged.has_errors() {
-            self.report.append(self.unjudged);
+        if !self.report.has_errors() && self.skipped_rules.has_errors() {
+            self.report.append(self.skipped_rules);
             self.report.sort();
         }
         match self.resource {
@@ -219,7 +219,7 @@ impl Checked {
 impl Checked {
     /// What is found out about a document that is not read.
     pub(crate) fn refused(report: Report) -> Self {
-        Self { resource: None, report, unjudged: Report::new() }
+        Self { resource: None, report, skipped_rules: Report::new() }
     }
 
     /// The same with other findings: those of a conversion before, and all of them at the places of its source.
@@ -270,18 +270,18 @@ pub fn check_within(json: &[u8], memory: usize) -> Checked {
 /// The same with everything that can be chosen.
 pub(crate) fn check_with(json: &[u8], mode: ReadMode, validator: &Validator, memory: usize) -> Checked {
     let (resource, mut report) = read_within::<Resource>(json, mode, memory);
-    let mut unjudged = Report::new();
+    let mut skipped_rules = Report::new();
     if let Some(resource) = &resource {
         let is_fault =
             |issue: &&Issue| issue.severity <= Severity::Error || mode == ReadMode::Lenient && !is_odd(issue);
-        let faulty = Faulty(report.iter().filter(is_fault).map(|issue| issue.at.clone()).collect());
+        let faulty = FaultyPaths(report.iter().filter(is_fault).map(|issue| issue.at.clone()).collect());
         // What a lenient read keeps is known, and judged as if it had been read strictly.
         let refused = Some(&faulty).filter(|_| mode == ReadMode::Strict);
         let mut found = walk_with(resource, resource.resource_type(), validator, refused);
         found.retain(|issue| {
             let meets = faulty.meets(&issue.at);
             if meets {
-                unjudged.push(issue.clone());
+                skipped_rules.push(issue.clone());
             }
             !meets
         });
@@ -291,7 +291,7 @@ pub(crate) fn check_with(json: &[u8], mode: ReadMode, validator: &Validator, mem
             report.sort();
         }
     }
-    Checked { resource, report, unjudged }
+    Checked { resource, report, skipped_rules }
 }
 
 /// Whether a finding of reading is about a value that is known all the same.
@@ -300,9 +300,9 @@ fn is_odd(issue: &Issue) -> bool {
 }
 
 /// The places where reading found a fault.
-struct Faulty(BTreeSet<String>);
+struct FaultyPaths(BTreeSet<String>);
 
-impl Faulty {
+impl FaultyPaths {
     /// Whether a fault is at `place`, below it or above it. The root is left out: all is below it.
     fn meets(&self, place: &str) -> bool {
         if !place.contains('.') || self.0.is_empty() {

@@ -9,7 +9,7 @@ use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::primitive::{DateTime, Text, Uri};
 use crate::resource::Device;
 use crate::resource::device::Udi as Recorded;
-use crate::udi::{Agency, Day, Fragment, Mode, Parsed, Udi};
+use crate::udi::{Agency, Day, ParseMode, Parsed, SecondarySymbol, Udi};
 
 /// The type of an identifier that is a serial number.
 const SERIAL: (&str, &str) = ("http://hl7.org/fhir/identifier-type", "SNO");
@@ -22,10 +22,10 @@ pub(super) fn device(device: &Device, at: &Path<'_>, report: &mut Report) {
         report.push(Issue::new(rule, Severity::Warning, Kind::BusinessRule, at, message).with_row("Device.udi"));
     };
     let year = year(device);
-    let hrf = text(&recorded.carrier_hrf).map(|text| Udi::parse(text, Mode::Lenient, year));
+    let hrf = text(&recorded.carrier_hrf).map(|text| Udi::parse(text, ParseMode::Lenient, year));
     let aidc = recorded.carrier_aidc.as_ref().and_then(|carrier| carrier.value.as_ref());
-    let aidc = aidc.map(|carrier| Udi::parse_bytes(&carrier.decode(), Mode::Lenient, year));
-    let second = |text: &str| Fragment::parse(text, Mode::Lenient, year).ok().map(|read| read.fragment);
+    let aidc = aidc.map(|carrier| Udi::parse_bytes(&carrier.decode(), ParseMode::Lenient, year));
+    let second = |text: &str| SecondarySymbol::parse(text, ParseMode::Lenient, year).ok().map(|read| read.fragment);
     let fragment = match (&hrf, &aidc) {
         (Some(Err(_)), _) => text(&recorded.carrier_hrf).and_then(second),
         (_, Some(Err(_))) => recorded
@@ -92,7 +92,7 @@ impl<'u> Stated<'u> {
         Self { lot: udi.lot(), serial: udi.serial(), manufactured: udi.manufactured(), expires: udi.expires() }
     }
 
-    fn of_fragment(fragment: &'u Fragment) -> Self {
+    fn of_fragment(fragment: &'u SecondarySymbol) -> Self {
         let (lot, serial) = (fragment.lot(), fragment.serial());
         Self { lot, serial, manufactured: fragment.manufactured(), expires: fragment.expires() }
     }

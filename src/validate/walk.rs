@@ -3,7 +3,7 @@
 use super::container::{Container, Ids, Referred};
 use super::narrative::narrative;
 use super::validator::Validator;
-use super::{Faulty, extensions, references, text};
+use super::{FaultyPaths, extensions, references, text};
 use crate::code::{has_code, is_resource_type};
 use crate::datatype::{Extension, Literal, Meta, judge_language};
 use crate::element::{Definition, Facts, Node};
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub(super) struct Walk<'v> {
     pub(super) by: &'v Validator,
     /// Where reading found faults.
-    pub(super) faulty: Option<&'v Faulty>,
+    pub(super) faulty: Option<&'v FaultyPaths>,
     /// Whether the resource is one of a transaction.
     pub(super) transaction: bool,
     /// How many resources that are kept as text stand around what is judged.
@@ -26,7 +26,7 @@ pub(super) struct Walk<'v> {
 }
 
 impl<'v> Walk<'v> {
-    pub(super) fn new(by: &'v Validator, faulty: Option<&'v Faulty>) -> Self {
+    pub(super) fn new(by: &'v Validator, faulty: Option<&'v FaultyPaths>) -> Self {
         Self { by, faulty, transaction: false, inner: 0, unmodelled: BTreeMap::new() }
     }
 

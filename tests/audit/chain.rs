@@ -1,14 +1,14 @@
 //! Whatever is done to a chain is found, and its first place named.
 
 use super::*;
-use fhir_devices::audit::{Break, Checkpoint, Fault, verify};
+use fhir_devices::audit::{ChainBreak, ChainFault, Checkpoint, verify};
 
-fn broken(records: &[AuditRecord], checkpoints: &[Checkpoint]) -> Break {
+fn broken(records: &[AuditRecord], checkpoints: &[Checkpoint]) -> ChainBreak {
     verify(&ChainHead::start(tenant()), records, checkpoints).unwrap_err()
 }
 
-fn at(place: u64, fault: Fault) -> Break {
-    Break { at: place, fault }
+fn at(place: u64, fault: ChainFault) -> ChainBreak {
+    ChainBreak { at: place, fault }
 }
 
 fn ten() -> (Vec<AuditRecord>, ChainHead) {
@@ -34,9 +34,9 @@ fn chain_part_verifies_from_its_checkpoint() {
     let older = ChainHead::start(tenant()).checkpoint();
     assert_eq!(verify(&ChainHead::at(early.checkpoint()), &records[4..], &[seal, older]), Ok(head));
     let wrong = verify(&early, &records[5..], &[]).unwrap_err();
-    assert_eq!(wrong, at(4, Fault::Removed));
+    assert_eq!(wrong, at(4, ChainFault::Removed));
     let other = ChainHead::at(Checkpoint { root: Sha256::of(b"else"), ..early.checkpoint() });
-    assert_eq!(verify(&other, &records[4..], &[]), Err(at(4, Fault::OtherStart)));
+    assert_eq!(verify(&other, &records[4..], &[]), Err(at(4, ChainFault::OtherStart)));
 }
 
 #[test]
@@ -44,13 +44,13 @@ fn changed_record_is_located() {
     for place in 0..9 {
         let mut records = ten().0;
         records[place].what.to = StateName::Closed;
-        assert_eq!(broken(&records, &[]), at(place as u64, Fault::Changed));
+        assert_eq!(broken(&records, &[]), at(place as u64, ChainFault::Changed));
     }
     // Nothing was bound to the last one yet but the checkpoint.
     let (mut records, head) = ten();
     records[9].what.to = StateName::Closed;
     assert!(verify(&ChainHead::start(tenant()), &records, &[]).is_ok());
-    assert_eq!(broken(&records, &[head.checkpoint()]), at(9, Fault::OtherRoot { count: 10 }));
+    assert_eq!(broken(&records, &[head.checkpoint()]), at(9, ChainFault::OtherRoot { count: 10 }));
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn removed_record_is_located() {
     for place in 0..9 {
         let mut records = ten().0;
         records.remove(place);
-        assert_eq!(broken(&records, &[]), at(place as u64, Fault::Removed));
+        assert_eq!(broken(&records, &[]), at(place as u64, ChainFault::Removed));
     }
 }
 
@@ -67,7 +67,7 @@ fn reordered_records_are_located() {
     for place in 0..9 {
         let mut records = ten().0;
         records.swap(place, place + 1);
-        assert_eq!(broken(&records, &[]), at(place as u64, Fault::Moved));
+        assert_eq!(broken(&records, &[]), at(place as u64, ChainFault::Moved));
     }
 }
 
@@ -76,33 +76,33 @@ fn inserted_record_is_located() {
     for place in 1..=10 {
         let mut records = ten().0;
         records.insert(place, records[place - 1].clone());
-        assert_eq!(broken(&records, &[]), at(place as u64, Fault::Inserted { index: place as u64 - 1 }));
+        assert_eq!(broken(&records, &[]), at(place as u64, ChainFault::Inserted { index: place as u64 - 1 }));
     }
     // One that was made to fit, and the later ones numbered anew.
     let (mut records, _) = ten();
     let head = verify(&ChainHead::start(tenant()), &records[..4], &[]).unwrap();
     records.insert(4, head.append(plain(99, None, StateName::Open), gateway()).record);
     records[5..].iter_mut().for_each(|record| record.index += 1);
-    assert_eq!(broken(&records, &[]), at(4, Fault::Changed));
+    assert_eq!(broken(&records, &[]), at(4, ChainFault::Changed));
 }
 
 #[test]
 fn record_of_another_tenant_is_located() {
     let mut records = ten().0;
     records[3].tenant = "st-john".parse().unwrap();
-    assert_eq!(broken(&records, &[]), at(3, Fault::OtherTenant { found: "st-john".parse().unwrap() }));
+    assert_eq!(broken(&records, &[]), at(3, ChainFault::OtherTenant { found: "st-john".parse().unwrap() }));
     // The whole chain of another tenant, under this one's name.
     let mut records = ten().0;
     records.iter_mut().for_each(|record| record.tenant = "st-john".parse().unwrap());
     let john = ChainHead::start("st-john".parse().unwrap());
-    assert_eq!(verify(&john, &records, &[]), Err(at(0, Fault::OtherStart)));
+    assert_eq!(verify(&john, &records, &[]), Err(at(0, ChainFault::OtherStart)));
 }
 
 #[test]
 fn truncation_is_found_by_checkpoint() {
     let (records, head) = ten();
     for left in 0..10 {
-        let wanted = at(left as u64, Fault::Truncated { count: 10 });
+        let wanted = at(left as u64, ChainFault::Truncated { count: 10 });
         assert_eq!(broken(&records[..left], &[head.checkpoint()]), wanted);
     }
 }
@@ -112,22 +112,22 @@ fn rewritten_chain_is_found_by_checkpoint() {
     let (_, head) = ten();
     let (forged, _) = chained((0..10).map(|ingest| plain(ingest + 100, None, StateName::Open)));
     assert!(verify(&ChainHead::start(tenant()), &forged, &[]).is_ok());
-    assert_eq!(broken(&forged, &[head.checkpoint()]), at(9, Fault::OtherRoot { count: 10 }));
+    assert_eq!(broken(&forged, &[head.checkpoint()]), at(9, ChainFault::OtherRoot { count: 10 }));
     let foreign = Checkpoint { tenant: "st-john".parse().unwrap(), ..head.checkpoint() };
-    let fault = Fault::OtherCheckpoint { found: foreign.tenant.clone() };
+    let fault = ChainFault::OtherCheckpoint { found: foreign.tenant.clone() };
     assert_eq!(broken(&forged, &[foreign]), at(10, fault));
 }
 
 #[test]
 fn every_fault_has_a_message() {
     let faults = [
-        Fault::OtherTenant { found: "st-john".parse().unwrap() },
-        Fault::OtherStart,
-        Fault::Moved,
-        Fault::Inserted { index: 3 },
-        Fault::Truncated { count: 10 },
-        Fault::OtherRoot { count: 10 },
-        Fault::OtherCheckpoint { found: "st-john".parse().unwrap() },
+        ChainFault::OtherTenant { found: "st-john".parse().unwrap() },
+        ChainFault::OtherStart,
+        ChainFault::Moved,
+        ChainFault::Inserted { index: 3 },
+        ChainFault::Truncated { count: 10 },
+        ChainFault::OtherRoot { count: 10 },
+        ChainFault::OtherCheckpoint { found: "st-john".parse().unwrap() },
     ];
     let words: Vec<String> = faults.into_iter().map(|fault| at(7, fault).to_string()).collect();
     let wanted = [

@@ -120,7 +120,7 @@ pub(crate) async fn halt() {
 pub(crate) fn check_then_write(own: &Wrong, tenant: &Tenant, writes: Vec<Write>) -> Made {
     for (at, write) in writes.iter().enumerate() {
         let newest = block_on(own.below.read(tenant, &write.key));
-        let error = match (write.when, newest) {
+        let error = match (write.precondition, newest) {
             (Precondition::Absent, Ok(found)) => StoreError::already_exists(Some(found.version)),
             (Precondition::Version(wanted), Ok(found)) if found.version != wanted => {
                 StoreError::conflict(Some(found.version))
@@ -133,6 +133,6 @@ pub(crate) fn check_then_write(own: &Wrong, tenant: &Tenant, writes: Vec<Write>)
     }
     // As long as a quick answer of an engine takes.
     std::thread::sleep(std::time::Duration::from_micros(100));
-    let blind = |write| Write { when: Precondition::None, ..write };
+    let blind = |write| Write { precondition: Precondition::None, ..write };
     own.made(tenant, writes.into_iter().map(blind).collect())
 }

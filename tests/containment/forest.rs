@@ -1,6 +1,6 @@
 //! Random forests with every kind of fault, against a model that looks at everything again for every question.
 
-use fhir_devices::containment::{Gather, Node, Tree};
+use fhir_devices::containment::{Node, Tree, TreeBuilder};
 use fhir_devices::nomenclature::Level;
 use fhir_devices::reference::Item;
 use fhir_devices::{Device, DeviceComponent, DeviceMetric, Resource};
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 /// A resource to be made: a component, a metric or a device.
 #[derive(Clone, Debug)]
-struct Part {
+struct DevicePart {
     kind: Kind,
     id: u8,
     parent: Link,
@@ -55,16 +55,24 @@ fn link() -> impl Strategy<Value = Link> {
     prop_oneof![2 => Just(Link::None), 8 => (0u8..12).prop_map(Link::Id), 1 => Just(Link::Lost), 1 => Just(Link::Wrong)]
 }
 
-fn part() -> impl Strategy<Value = Part> {
+fn part() -> impl Strategy<Value = DevicePart> {
     let kind = prop_oneof![1 => Just(Kind::Device), 6 => Just(Kind::Component), 2 => Just(Kind::Metric)];
     let code = prop_oneof![5 => 0u8..5, 2 => 5u8..8];
     let source = prop_oneof![1 => link(), 4 => (0u8..3).prop_map(Link::Id)];
     (kind, 0u8..12, link(), source, code, 0u8..4, 0u8..6).prop_map(
-        |(kind, id, parent, source, code, suffix, handle)| Part { kind, id, parent, source, code, suffix, handle },
+        |(kind, id, parent, source, code, suffix, handle)| DevicePart {
+            kind,
+            id,
+            parent,
+            source,
+            code,
+            suffix,
+            handle,
+        },
     )
 }
 
-fn read(part: &Part) -> Resource {
+fn read(part: &DevicePart) -> Resource {
     let reference = |name: &str, kind: &str, link: Link| match link {
         Link::None => String::new(),
         Link::Id(id) if kind == "Device" => format!(r#","{name}":{{"reference":"Device/d{id}"}}"#),
@@ -96,7 +104,7 @@ fn read(part: &Part) -> Resource {
 }
 
 /// The model: every answer from the parts alone, by looking at all of them.
-struct Model<'p>(&'p [Part]);
+struct Model<'p>(&'p [DevicePart]);
 
 impl Model<'_> {
     fn target(&self, link: Link, kind: Kind) -> Result<usize, &'static str> {
@@ -293,9 +301,9 @@ impl Model<'_> {
     }
 }
 
-fn compare(parts: &[Part]) -> Result<(), TestCaseError> {
+fn compare(parts: &[DevicePart]) -> Result<(), TestCaseError> {
     let all: Vec<Resource> = parts.iter().map(read).collect();
-    let tree: Tree<'_> = all.iter().fold(Gather::new(), Gather::with).build();
+    let tree: Tree<'_> = all.iter().fold(TreeBuilder::new(), TreeBuilder::with).build();
     let model = Model(parts);
     prop_assert_eq!(tree.len(), parts.len());
     for node in tree.nodes() {
@@ -341,8 +349,8 @@ proptest! {
         let mut order: Vec<usize> = (0..parts.len()).collect();
         order.sort_by_key(key);
         let all: Vec<Resource> = parts.iter().map(read).collect();
-        let straight = all.iter().fold(Gather::new(), Gather::with).build();
-        let mixed = order.iter().fold(Gather::new(), |gather, at| gather.with(&all[*at])).build();
+        let straight = all.iter().fold(TreeBuilder::new(), TreeBuilder::with).build();
+        let mixed = order.iter().fold(TreeBuilder::new(), |gather, at| gather.with(&all[*at])).build();
         let of = |node: Node<'_, '_>| (node.path(), node.level());
         let mut here: Vec<_> = straight.nodes().map(of).collect();
         let mut there: Vec<_> = mixed.nodes().map(of).collect();
@@ -360,11 +368,11 @@ fn tree_keeps_its_items() {
         panic!()
     };
     let (metric, component): (&DeviceMetric, &DeviceComponent) = (metric, component);
-    let tree = Gather::new().with_item(&device).with_item(metric).with_item(component).build();
+    let tree = TreeBuilder::new().with_item(&device).with_item(metric).with_item(component).build();
     let items: Vec<Item<'_>> = tree.nodes().map(Node::item).collect();
     assert!(matches!(items[..], [Item::Device(_), Item::Metric(one), Item::Component(_)] if std::ptr::eq(one, metric)));
 }
 
 fn part_of(kind: Kind) -> Resource {
-    read(&Part { kind, id: 1, parent: Link::None, source: Link::None, code: 0, suffix: 0, handle: 0 })
+    read(&DevicePart { kind, id: 1, parent: Link::None, source: Link::None, code: 0, suffix: 0, handle: 0 })
 }

@@ -1,7 +1,7 @@
 //! The rules of containment: how grave each is, and a tree that breaks it.
 
 use super::common::corpus;
-use fhir_devices::containment::{Gather, Profile, Rule};
+use fhir_devices::containment::{ContainmentRule, Profile, TreeBuilder};
 use fhir_devices::{Resource, Severity};
 use std::collections::BTreeSet;
 
@@ -23,8 +23,8 @@ fn severity(word: &str) -> Option<Severity> {
     }
 }
 
-fn of_key(key: &str) -> Rule {
-    *Rule::ALL.iter().find(|rule| rule.key() == key).unwrap_or_else(|| panic!("no rule {key}"))
+fn of_key(key: &str) -> ContainmentRule {
+    *ContainmentRule::ALL.iter().find(|rule| rule.key() == key).unwrap_or_else(|| panic!("no rule {key}"))
 }
 
 #[test]
@@ -36,8 +36,8 @@ fn rule_severities_agree_with_the_distilled_table() {
             assert_eq!(rule.severity(profile), severity(words.next().unwrap()), "{rule} {profile}");
         }
     }
-    let keys: BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.key()).collect();
-    assert_eq!(keys.len(), Rule::ALL.len());
+    let keys: BTreeSet<_> = ContainmentRule::ALL.iter().map(|rule| rule.key()).collect();
+    assert_eq!(keys.len(), ContainmentRule::ALL.len());
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn rule_severities_agree_with_the_corpus_table() {
         assert_eq!(rule.severity(Profile::Pocd), severity(row[4]), "{row:?}");
         judged += 1;
     }
-    assert_eq!(judged, Rule::ALL.iter().filter(|rule| rule.key().starts_with("CT-")).count());
+    assert_eq!(judged, ContainmentRule::ALL.iter().filter(|rule| rule.key().starts_with("CT-")).count());
 }
 
 /// A device without a fault, as members of resources: each case changes one thing.
@@ -97,7 +97,7 @@ fn read(members: &[String]) -> Vec<Resource> {
 
 fn found(members: &[String], profile: Profile) -> Vec<(String, String)> {
     let all = read(members);
-    let tree = all.iter().fold(Gather::new(), Gather::with).build();
+    let tree = all.iter().fold(TreeBuilder::new(), TreeBuilder::with).build();
     tree.report(profile).iter().map(|issue| (issue.rule.to_string(), issue.at.clone())).collect()
 }
 
@@ -233,7 +233,7 @@ fn every_rule_has_a_tree_that_breaks_it() {
             broken.insert(rule.to_owned());
         }
     }
-    let all: BTreeSet<String> = Rule::ALL.iter().map(|rule| rule.key().to_owned()).collect();
+    let all: BTreeSet<String> = ContainmentRule::ALL.iter().map(|rule| rule.key().to_owned()).collect();
     assert_eq!(broken, all);
 }
 
@@ -258,10 +258,10 @@ fn mds_and_vmd_have_the_allowed_parts() {
             ));
         }
         let all = read(&members);
-        let tree = all.iter().fold(Gather::new(), Gather::with).build();
+        let tree = all.iter().fold(TreeBuilder::new(), TreeBuilder::with).build();
         for (number, (code, parent, wanted)) in case.iter().enumerate() {
             let node = tree.get(&format!("p{number}")).unwrap();
-            let found = node.findings().iter().any(|finding| finding.rule == Rule::PartBelowMds);
+            let found = node.findings().iter().any(|finding| finding.rule == ContainmentRule::PartBelowMds);
             assert_eq!(found, *wanted, "{code} below {parent}");
             assert_eq!((node.level(), node.is_disputed()), (None, false));
         }

@@ -49,7 +49,7 @@ async fn read(store: &FhirServer) -> Result<Version> {
 }
 
 async fn write(store: &FhirServer, when: Precondition) -> Result<Version> {
-    let write = Write { when, ..Write::put(pump(), PLAIN, IndexEntries::new()) };
+    let write = Write { precondition: when, ..Write::put(pump(), PLAIN, IndexEntries::new()) };
     store.commit(&ward(), vec![write]).await.map(|mut made| made.remove(0)).map_err(|refused| refused.error)
 }
 
@@ -99,7 +99,7 @@ async fn version_is_read_from_every_etag_spelling() {
     let (store, _) = always(say(200, device("p", "3")).with("ETag", "W/\"4\"")).await;
     assert!(matches!(read(&store).await, Err(StoreError::Corrupt { .. })));
     let (store, _) = always(say(200, device("p", ""))).await;
-    assert_eq!(fault(read(&store).await), ServerFault::VersionNotTold);
+    assert_eq!(fault(read(&store).await), ServerFault::VersionMissing);
     let (store, _) = always(say(200, device("p", "a7-c"))).await;
     assert_eq!(fault(read(&store).await), ServerFault::VersionNotANumber { found: "a7-c".into() });
 }
@@ -107,7 +107,7 @@ async fn version_is_read_from_every_etag_spelling() {
 #[tokio::test]
 async fn missing_time_is_taken_from_the_headers() {
     let (store, _) = always(say(200, PLAIN).with("ETag", "W/\"3\"")).await;
-    assert_eq!(fault(read(&store).await), ServerFault::TimeNotTold);
+    assert_eq!(fault(read(&store).await), ServerFault::TimeMissing);
     let said = say(200, PLAIN).with("ETag", "W/\"3\"").with("Last-Modified", "Wed, 19 Apr 2017 10:00:00 GMT");
     let (store, _) = always(said).await;
     assert_eq!(read(&store).await.unwrap().last_updated, time::macros::datetime!(2017-04-19 10:00 UTC));
@@ -160,7 +160,7 @@ async fn create_answered_with_200_is_judged_by_its_version() {
     let undone = write(&created("2").await.0, Precondition::Absent).await;
     assert_eq!(fault(undone), ServerFault::ConditionIgnored { made: 2 });
     // Trusted, the server is not asked first.
-    let (store, odd) = over(Options::new().trusting_if_none_match(), |_| say(201, device("p", "1"))).await;
+    let (store, odd) = over(Options::new().trust_if_none_match(), |_| say(201, device("p", "1"))).await;
     assert_eq!(write(&store, Precondition::Absent).await.unwrap().version, v(1));
     assert_eq!(odd.lines(), ["PUT /ward/Device/p"]);
     assert_eq!(odd.heard.lock().unwrap()[0].header("if-none-match"), Some("*"));
@@ -338,7 +338,7 @@ async fn gone_differs_from_not_found() {
     let (store, _) = over(Options::new(), script).await;
     assert!(matches!(read(&store).await, Err(StoreError::Gone { at, .. }) if at == v(4)));
     let (store, _) = over(Options::new().without_history(), script).await;
-    assert_eq!(fault(read(&store).await), ServerFault::VersionNotTold);
+    assert_eq!(fault(read(&store).await), ServerFault::VersionMissing);
     assert!(matches!(store.vread(&ward(), &pump(), v(1)).await, Err(StoreError::Unsupported { .. })));
     // Some servers show an empty history of what they do not have.
     let (store, _) = over(Options::new(), |heard| match heard.line.contains("_history") {
@@ -385,7 +385,7 @@ async fn hidden_deletions_follow_from_version_numbers() {
     }
     // Where numbers are left out, nothing is known by them.
     let (store, _) = over(Options::new().with_gaps(), secretive).await;
-    assert_eq!(fault(read(&store).await), ServerFault::VersionNotTold);
+    assert_eq!(fault(read(&store).await), ServerFault::VersionMissing);
 }
 
 #[tokio::test]
@@ -432,7 +432,7 @@ async fn write_errors_state_whether_applied() {
         assert!(matches!(search(&store).await, Err(StoreError::Unavailable { .. })));
     }
     let (store, _) = always(say(500, outcome("oh"))).await;
-    assert_eq!(fault(read(&store).await), ServerFault::Answered { status: 500, text: "oh".into() });
+    assert_eq!(fault(read(&store).await), ServerFault::UnexpectedStatus { status: 500, text: "oh".into() });
     // The connection breaks after the request.
     let (store, _) = always(Say::Bytes(Vec::new())).await;
     assert!(matches!(read(&store).await, Err(StoreError::Unavailable { .. })));
@@ -612,7 +612,7 @@ async fn invalid_or_plain_http_address_is_refused() {
     assert!(matches!(&refused, StoreError::Invalid { what, .. } if what.contains("not encrypted")), "{refused:?}");
     let store = FhirServer::new("ftp://nurse:secret@fhir.example/{tenant}").unwrap();
     assert!(!read(&store).await.unwrap_err().to_string().contains("secret"));
-    let store = Options::new().in_the_clear().at("http://0.0.0.0:1/{tenant}").unwrap();
+    let store = Options::new().allow_plain_http().at("http://0.0.0.0:1/{tenant}").unwrap();
     assert!(matches!(write(&store, Precondition::None).await, Err(StoreError::Unavailable { .. })));
     assert!(matches!(Options::new().with_roots(b"no certificate"), Err(StoreError::Invalid { .. })));
     assert!(matches!(Options::new().with_identity(b"no certificate"), Err(StoreError::Invalid { .. })));
@@ -665,7 +665,7 @@ async fn missing_capabilities_are_read_from_metadata() {
     for (said, status) in [(say(404, ""), 404), (html(500), 500)] {
         let (store, _) = always(said).await;
         assert!(
-            matches!(fault(store.missing_capabilities(&ward()).await), ServerFault::Answered { status: told, .. } if told == status)
+            matches!(fault(store.missing_capabilities(&ward()).await), ServerFault::UnexpectedStatus { status: told, .. } if told == status)
         );
     }
     for said in [say(200, bundle(&[], "")), html(200), say(200, "")] {

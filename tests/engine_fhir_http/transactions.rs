@@ -120,7 +120,7 @@ async fn failed_write_is_located_by_any_status() {
     }
     let (store, odd) = over(say(500, "")).await;
     let create = |id: &str| Write::create(key(id), plain(id), IndexEntries::new());
-    let exists = Write { when: Precondition::Exists, ..Write::put(key("a"), plain("a"), IndexEntries::new()) };
+    let exists = Write { precondition: Precondition::Exists, ..Write::put(key("a"), plain("a"), IndexEntries::new()) };
     let refused = store.commit(&ward(), vec![create("new"), create("old"), exists]).await.unwrap_err();
     assert!(refused.index == Some(1) && matches!(refused.error, StoreError::AlreadyExists { .. }), "{refused:?}");
     assert!(odd.lines().iter().all(|line| line.starts_with("GET")), "nothing is sent that is known to fail");

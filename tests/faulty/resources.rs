@@ -145,8 +145,8 @@ fn wrong(clause: &'static str) -> Wrong {
         }
         "r2_preconditions_hold_for_small_bodies" => {
             wrong.commit = |own, t, w| {
-                changed(own, t, w, |write| match write.when {
-                    Precondition::Exists if write.body.is_some() => Write { when: Precondition::None, ..write },
+                changed(own, t, w, |write| match write.precondition {
+                    Precondition::Exists if write.body.is_some() => Write { precondition: Precondition::None, ..write },
                     _ => write,
                 })
             };
@@ -155,15 +155,17 @@ fn wrong(clause: &'static str) -> Wrong {
         "r2_preconditions_hold_for_the_largest_bodies" => {
             wrong.commit = |own, t, w| {
                 changed(own, t, w, |write| match &write.body {
-                    Some(body) if body.len() > 1_000 => Write { when: Precondition::None, ..write },
+                    Some(body) if body.len() > 1_000 => Write { precondition: Precondition::None, ..write },
                     _ => write,
                 })
             };
         }
         "r2_preconditions_hold_for_deletions" => {
             wrong.commit = |own, t, w| {
-                changed(own, t, w, |write| match write.when {
-                    Precondition::Version(_) if write.body.is_none() => Write { when: Precondition::None, ..write },
+                changed(own, t, w, |write| match write.precondition {
+                    Precondition::Version(_) if write.body.is_none() => {
+                        Write { precondition: Precondition::None, ..write }
+                    }
                     _ => write,
                 })
             };
@@ -179,7 +181,7 @@ fn wrong(clause: &'static str) -> Wrong {
         }
         "r3_versions_continue_after_a_deletion" => {
             wrong.commit = |own, t, w| {
-                let creates = w.first().is_some_and(|write| write.when == Precondition::Absent);
+                let creates = w.first().is_some_and(|write| write.precondition == Precondition::Absent);
                 let made = own.made(t, w)?;
                 let first = |made: Version| Version { version: VersionId::FIRST, ..made };
                 Ok(if creates { made.into_iter().map(first).collect() } else { made })
@@ -316,7 +318,7 @@ fn wrong(clause: &'static str) -> Wrong {
         }
         "r7_search_uses_the_newest_version" => {
             wrong.commit = |own, t, w| {
-                changed(own, t, w, |write| match write.when {
+                changed(own, t, w, |write| match write.precondition {
                     Precondition::Version(_) => Write { index: IndexEntries::new(), ..write },
                     _ => write,
                 })

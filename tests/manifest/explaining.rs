@@ -1,10 +1,10 @@
 //! What speaks for an update of a component, and what against it.
 
 use super::*;
-use fhir_devices::containment::{Gather, Label, Tree};
+use fhir_devices::containment::{IdentifierQuery, Tree, TreeBuilder};
 use fhir_devices::manifest::{
-    Bounds, CompatibilityRule, Reason, ReasonCode, Requirement, Scope, Situation, Spec, Target, VersionRange,
-    VersionScheme, Wanted, admits, explain,
+    AdmissionReason, AdmissionReasonCode, Bounds, CompatibilityRule, ProductionSpec, RequiredValue, Requirement,
+    RequirementScope, Situation, Target, VersionRange, VersionScheme, admits, explain,
 };
 use fhir_devices::nomenclature::Level;
 use fhir_devices::update::{Acceptance, DowngradeAuthorization, IngestId};
@@ -73,10 +73,10 @@ impl Pump {
     }
 
     fn tree(&self) -> Tree<'_> {
-        Gather::new().with_items([&self.device]).with_items(&self.components).build()
+        TreeBuilder::new().with_items([&self.device]).with_items(&self.components).build()
     }
 
-    fn reasons(&self, id: &str, manifest: &UpdateManifest, situation: &Situation<'_>) -> Vec<Reason> {
+    fn reasons(&self, id: &str, manifest: &UpdateManifest, situation: &Situation<'_>) -> Vec<AdmissionReason> {
         let tree = self.tree();
         let node = tree.get(id).unwrap();
         let reasons = explain(&tree, node, manifest, situation);
@@ -91,12 +91,12 @@ impl Pump {
     }
 }
 
-fn against(reasons: Vec<Reason>) -> Vec<String> {
+fn against(reasons: Vec<AdmissionReason>) -> Vec<String> {
     reasons.into_iter().filter(|reason| reason.is_against).map(|reason| reason.to_string()).collect()
 }
 
-fn label(value: &str) -> Label {
-    Label { system: None, value: value.to_owned() }
+fn label(value: &str) -> IdentifierQuery {
+    IdentifierQuery { system: None, value: value.to_owned() }
 }
 
 fn at_least(version: &str) -> VersionRange {
@@ -104,14 +104,14 @@ fn at_least(version: &str) -> VersionRange {
     VersionRange::between(VersionScheme::Dotted, bounds)
 }
 
-fn requiring(scope: Scope, spec: Spec, version: &str) -> Requirement {
-    Requirement { scope, of: None, spec, item: None, wanted: Wanted::Range(at_least(version)) }
+fn requiring(scope: RequirementScope, spec: ProductionSpec, version: &str) -> Requirement {
+    Requirement { scope, of: None, spec, item: None, wanted: RequiredValue::Range(at_least(version)) }
 }
 
 #[test]
 fn every_check_has_a_result() {
     let mut manifest = smallest();
-    manifest.requires.push(requiring(Scope::Itself, Spec::Hardware, "1.2"));
+    manifest.requires.push(requiring(RequirementScope::Itself, ProductionSpec::Hardware, "1.2"));
     manifest.expires_at = Some(datetime!(2018-01-01 0:00 UTC));
     let reasons = Pump::new().reasons("mds", &manifest, &Situation::at(NOW));
     let said: Vec<String> = reasons.iter().map(ToString::to_string).collect();
@@ -127,7 +127,7 @@ fn every_check_has_a_result() {
             "for, expiry at UpdateManifest.expiresAt: found `2017-04-19T10:00:00Z`, wanted a time before `2018-01-01T00:00:00Z`",
         ]
     );
-    for code in ReasonCode::ALL {
+    for code in AdmissionReasonCode::ALL {
         assert!(reasons.iter().any(|reason| reason.code == *code), "{code}");
     }
 }
@@ -198,15 +198,15 @@ fn version_below_the_installed_one_needs_permission() {
     // Of several software items, the one that is meant counts.
     manifest.identity.version = "4.0".parse().unwrap();
     manifest.identity.scheme = VersionScheme::Dotted;
-    manifest.reported_as = Spec::Firmware;
+    manifest.reported_as = ProductionSpec::Firmware;
     manifest.target = Target { code: Some(69_986), item: Some(label("main")), ..Target::default() };
-    let codes = |manifest: &UpdateManifest| -> Vec<ReasonCode> {
+    let codes = |manifest: &UpdateManifest| -> Vec<AdmissionReasonCode> {
         let reasons = pump.reasons("syringe", manifest, &Situation::at(NOW));
         reasons.into_iter().filter(|reason| reason.is_against).map(|reason| reason.code).collect()
     };
     assert_eq!(codes(&manifest), []);
     manifest.target.item = Some(label("boot"));
-    assert_eq!(codes(&manifest), [ReasonCode::Version]);
+    assert_eq!(codes(&manifest), [AdmissionReasonCode::Version]);
 }
 
 #[test]
@@ -239,7 +239,8 @@ fn misplaced_component_is_refused_by_explain() {
     manifest.target = Target { code: Some(69_986), ..Target::default() };
     pump.components.remove(0);
     let reasons = pump.reasons("syringe", &manifest, &Situation::at(NOW));
-    let place: Vec<&Reason> = reasons.iter().filter(|reason| reason.code == ReasonCode::Place).collect();
+    let place: Vec<&AdmissionReason> =
+        reasons.iter().filter(|reason| reason.code == AdmissionReasonCode::Place).collect();
     assert!(place[0].is_against, "{place:?}");
 }
 
@@ -249,7 +250,7 @@ fn one_whole_compatibility_rule_must_match() {
     let rule = CompatibilityRule {
         manufacturer: Some("ACME".parse().unwrap()),
         model: Some("P9".parse().unwrap()),
-        class: Some(Label { system: Some("urn:acme:class".into()), value: "pump-9".into() }),
+        class: Some(IdentifierQuery { system: Some("urn:acme:class".into()), value: "pump-9".into() }),
         code: Some(69_985),
         part_number: Some("700-12".parse().unwrap()),
         hardware: Some(at_least("1.2")),
@@ -298,7 +299,7 @@ fn one_whole_compatibility_rule_must_match() {
 #[test]
 fn unknown_device_does_not_match() {
     let (pump, manifest) = (Pump::new(), smallest());
-    let tree = Gather::new().with_items(&pump.components).build();
+    let tree = TreeBuilder::new().with_items(&pump.components).build();
     let reasons = explain(&tree, tree.get("mds").unwrap(), &manifest, &Situation::at(NOW));
     let wanted =
         "against, compatibility at UpdateManifest.compatibility[0]: `mds` has the model nothing, wanted the model `P9`";
@@ -313,32 +314,36 @@ fn requirement_is_searched_in_its_scope() {
     let mut outcome = |requirement: Requirement| {
         manifest.requires = vec![requirement];
         let reasons = pump.reasons("syringe", &manifest, &Situation::at(NOW));
-        let of: Vec<_> = reasons.into_iter().filter(|reason| reason.code == ReasonCode::Requirement).collect();
+        let of: Vec<_> = reasons.into_iter().filter(|reason| reason.code == AdmissionReasonCode::Requirement).collect();
         let said =
             of.iter().map(|one| format!("{}{}={}", if one.is_against { "-" } else { "+" }, one.component, one.found));
         said.collect::<Vec<_>>().join(" ")
     };
-    let (hardware, software, firmware) = (Spec::Hardware, Spec::Software, Spec::Firmware);
-    assert_eq!(outcome(requiring(Scope::Parent, hardware, "1.4")), "+mds=`1.4`");
-    assert_eq!(outcome(requiring(Scope::Parent, hardware, "1.5")), "-mds=`1.4`");
-    assert_eq!(outcome(requiring(Scope::Ancestor(Level::Mds), software, "2.3")), "-mds=`2.3.0`".replace('-', "+"));
-    assert_eq!(outcome(requiring(Scope::Ancestor(Level::Vmd), software, "2.3")), "-=no such component");
-    assert_eq!(outcome(requiring(Scope::DeviceRoot, software, "2.4")), "-mds=`2.3.0`");
-    assert_eq!(outcome(requiring(Scope::Sibling, firmware, "1.2")), "+mds/door=`1.2`");
-    assert_eq!(outcome(requiring(Scope::Sibling, software, "1.2")), "-mds/door=nothing");
-    assert_eq!(outcome(requiring(Scope::Child, firmware, "1.0")), "-mds/syringe/channel=nothing");
+    let (hardware, software, firmware) = (ProductionSpec::Hardware, ProductionSpec::Software, ProductionSpec::Firmware);
+    assert_eq!(outcome(requiring(RequirementScope::Parent, hardware, "1.4")), "+mds=`1.4`");
+    assert_eq!(outcome(requiring(RequirementScope::Parent, hardware, "1.5")), "-mds=`1.4`");
+    assert_eq!(
+        outcome(requiring(RequirementScope::Ancestor(Level::Mds), software, "2.3")),
+        "-mds=`2.3.0`".replace('-', "+")
+    );
+    assert_eq!(outcome(requiring(RequirementScope::Ancestor(Level::Vmd), software, "2.3")), "-=no such component");
+    assert_eq!(outcome(requiring(RequirementScope::DeviceRoot, software, "2.4")), "-mds=`2.3.0`");
+    assert_eq!(outcome(requiring(RequirementScope::Sibling, firmware, "1.2")), "+mds/door=`1.2`");
+    assert_eq!(outcome(requiring(RequirementScope::Sibling, software, "1.2")), "-mds/door=nothing");
+    assert_eq!(outcome(requiring(RequirementScope::Child, firmware, "1.0")), "-mds/syringe/channel=nothing");
     // Each of several items has to have it, where none is named.
-    assert_eq!(outcome(requiring(Scope::Itself, firmware, "3.0")), "+mds/syringe=`3.0`, `9.0`");
-    assert_eq!(outcome(requiring(Scope::Itself, firmware, "3.1")), "-mds/syringe=`3.0`, `9.0`");
-    let boot = |version| Requirement { item: Some(label("boot")), ..requiring(Scope::Itself, firmware, version) };
+    assert_eq!(outcome(requiring(RequirementScope::Itself, firmware, "3.0")), "+mds/syringe=`3.0`, `9.0`");
+    assert_eq!(outcome(requiring(RequirementScope::Itself, firmware, "3.1")), "-mds/syringe=`3.0`, `9.0`");
+    let boot =
+        |version| Requirement { item: Some(label("boot")), ..requiring(RequirementScope::Itself, firmware, version) };
     assert_eq!(outcome(boot("3.1")), "+mds/syringe=`9.0`");
     let of_code = |code| {
         let of = Some(Target { code: Some(code), ..Target::default() });
-        Requirement { of, ..requiring(Scope::Sibling, firmware, "1.2") }
+        Requirement { of, ..requiring(RequirementScope::Sibling, firmware, "1.2") }
     };
     assert_eq!(outcome(of_code(69_990)), "+mds/door=`1.2`");
     assert_eq!(outcome(of_code(69_986)), "-=no such component");
-    let digest = Wanted::Digest(fhir_devices::store::Sha256::of(b"firmware"));
+    let digest = RequiredValue::Digest(fhir_devices::store::Sha256::of(b"firmware"));
     assert_eq!(outcome(Requirement { wanted: digest, ..boot("1.0") }), "-mds/syringe=`9.0`");
 }
 
@@ -354,7 +359,7 @@ fn component_entered_in_error_meets_no_requirement() {
     assert!(pump.tree().get("door").unwrap().is_void());
     let mut manifest = smallest();
     manifest.target = Target { code: Some(69_986), ..Target::default() };
-    manifest.requires = vec![requiring(Scope::Sibling, Spec::Firmware, "1.2")];
+    manifest.requires = vec![requiring(RequirementScope::Sibling, ProductionSpec::Firmware, "1.2")];
     let said = against(pump.reasons("syringe", &manifest, &Situation::at(NOW)));
     assert_eq!(said.len(), 1);
     assert!(said[0].contains("found no such component"), "{said:?}");

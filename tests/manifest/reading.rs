@@ -1,10 +1,10 @@
 //! What is accepted and what is refused, with each finding; and the schema, which says the same.
 
 use super::*;
-use fhir_devices::containment::Label;
+use fhir_devices::containment::IdentifierQuery;
 use fhir_devices::manifest::{
-    Artifact, ArtifactName, Bounds, CompatibilityRule, Requirement, Scope, Spec, Target, UpdateIdentity, Urgency,
-    VersionRange, VersionScheme, Wanted,
+    Artifact, ArtifactName, Bounds, CompatibilityRule, ProductionSpec, RequiredValue, Requirement, RequirementScope,
+    Target, UpdateIdentity, Urgency, VersionRange, VersionScheme,
 };
 use fhir_devices::nomenclature::Level;
 use fhir_devices::primitive::{Code, Id, Text};
@@ -117,8 +117,8 @@ fn non_utf_8_bytes_are_refused() {
 
 // -------------------------------------------------------------------------------------------------------- strategies
 
-fn labels() -> BoxedStrategy<Label> {
-    (option::of("\\PC{1,20}"), "\\PC{1,20}").prop_map(|(system, value)| Label { system, value }).boxed()
+fn labels() -> BoxedStrategy<IdentifierQuery> {
+    (option::of("\\PC{1,20}"), "\\PC{1,20}").prop_map(|(system, value)| IdentifierQuery { system, value }).boxed()
 }
 
 fn texts() -> BoxedStrategy<Text> {
@@ -181,18 +181,18 @@ fn ranges() -> BoxedStrategy<VersionRange> {
 
 fn requirements() -> BoxedStrategy<Requirement> {
     let scope = prop_oneof![
-        Just(Scope::Itself),
-        Just(Scope::Parent),
-        select(Level::ALL.to_vec()).prop_map(Scope::Ancestor),
-        Just(Scope::Sibling),
-        Just(Scope::Child),
-        Just(Scope::DeviceRoot),
+        Just(RequirementScope::Itself),
+        Just(RequirementScope::Parent),
+        select(Level::ALL.to_vec()).prop_map(RequirementScope::Ancestor),
+        Just(RequirementScope::Sibling),
+        Just(RequirementScope::Child),
+        Just(RequirementScope::DeviceRoot),
     ];
     let wanted = prop_oneof![
-        ranges().prop_map(Wanted::Range),
-        any::<[u8; 32]>().prop_map(|digest| Wanted::Digest(Sha256(digest))),
+        ranges().prop_map(RequiredValue::Range),
+        any::<[u8; 32]>().prop_map(|digest| RequiredValue::Digest(Sha256(digest))),
     ];
-    (scope, option::of(targets()), select(Spec::ALL.to_vec()), option::of(labels()), wanted)
+    (scope, option::of(targets()), select(ProductionSpec::ALL.to_vec()), option::of(labels()), wanted)
         .prop_map(|(scope, of, spec, item, wanted)| Requirement { scope, of, spec, item, wanted })
         .boxed()
 }
@@ -243,7 +243,7 @@ fn downgrades() -> BoxedStrategy<DowngradeAuthorization> {
 
 pub(crate) fn manifests() -> BoxedStrategy<UpdateManifest> {
     let identity = schemes().prop_flat_map(|scheme| (Just(scheme), version(scheme), "[a-z]{1,9}", "[a-z/]{1,9}"));
-    let head = (identity, any::<u64>(), targets(), select(Spec::ALL.to_vec()));
+    let head = (identity, any::<u64>(), targets(), select(ProductionSpec::ALL.to_vec()));
     let body = (vec(rules(), 1..4), vec(requirements(), 0..4), artifacts());
     let tail = (select(Urgency::ALL.to_vec()), option::of(moments()), option::of(downgrades()));
     (head, body, tail)

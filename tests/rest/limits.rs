@@ -447,7 +447,7 @@ fn contained_resources_take_linear_time() {
 
 #[test]
 fn barcodes_take_linear_time() {
-    use fhir_devices::udi::{Mode, Udi};
+    use fhir_devices::udi::{ParseMode, Udi};
     for (name, start, part) in [
         ("gs1 in brackets", "(01)09504000059118", "(10)7654321D"),
         ("gs1 of many identifiers", "(01)09504000059118", "(21)1(10)2(240)3"),
@@ -462,7 +462,7 @@ fn barcodes_take_linear_time() {
     ] {
         let run = |count: usize| {
             let text = format!("{start}{}", part.repeat(count));
-            for mode in [Mode::Strict, Mode::Lenient] {
+            for mode in [ParseMode::Strict, ParseMode::Lenient] {
                 drop(Udi::parse(&text, mode, 2026));
             }
         };

@@ -4,7 +4,7 @@ use super::double::poll_only;
 use super::faults::double;
 use super::*;
 use fhir_devices::audit::AuditRecord;
-use fhir_devices::manifest::{Spec, VersionScheme};
+use fhir_devices::manifest::{ProductionSpec, VersionScheme};
 use fhir_devices::service::SequenceError;
 use fhir_devices::update::ingest::{NotAcceptable, Reason, State};
 use fhir_devices::update::replay;
@@ -208,7 +208,7 @@ fn version_below_reported_needs_permission_and_reason() {
          back with a reason"
     );
     assert!(records(&service).is_empty(), "it is refused before the bytes");
-    let firm = Submission { reported_as: Some(Spec::Firmware), ..versioned("2.0.0") };
+    let firm = Submission { reported_as: Some(ProductionSpec::Firmware), ..versioned("2.0.0") };
     refusal(receive(&service, firm, firmware()));
     for version in ["1.10.0", "1.11.0", "2.0", "autumn"] {
         receive(&service, versioned(version), firmware()).unwrap();

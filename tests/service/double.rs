@@ -58,7 +58,7 @@ type Meddle = Box<dyn FnMut(&Memory) + Send>;
 
 /// What becomes of the answer to a write.
 #[derive(Clone, Copy)]
-pub(super) enum Fate {
+pub(super) enum CallOutcome {
     /// The write is applied, and the answer is lost.
     Lost,
     /// The write is not applied, and the answer does not say so.
@@ -74,9 +74,9 @@ pub(super) struct Double {
     /// Runs before each commit of resources.
     pub(super) meddle: Mutex<Option<Meddle>>,
     /// The fates of the next commits, the last one first.
-    pub(super) commits: Mutex<Vec<Fate>>,
+    pub(super) commits: Mutex<Vec<CallOutcome>>,
     /// The fates of the next writes to the ledger, the last one first.
-    pub(super) puts: Mutex<Vec<Fate>>,
+    pub(super) puts: Mutex<Vec<CallOutcome>>,
     pub(super) tried: AtomicUsize,
 }
 
@@ -84,17 +84,20 @@ fn unavailable() -> StoreError {
     StoreError::unavailable(None, None)
 }
 
-async fn fated<T, E: From<StoreError>>(fate: Option<Fate>, write: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+async fn fated<T, E: From<StoreError>>(
+    fate: Option<CallOutcome>,
+    write: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     let lost = || Err(StoreError::indeterminate(None).into());
     pause().await;
     let answer = match fate {
         None => write.await,
-        Some(Fate::Lost) => match write.await {
+        Some(CallOutcome::Lost) => match write.await {
             Ok(_) => lost(),
             refused => refused,
         },
-        Some(Fate::Dropped) => lost(),
-        Some(Fate::Refused) => Err(unavailable().into()),
+        Some(CallOutcome::Dropped) => lost(),
+        Some(CallOutcome::Refused) => Err(unavailable().into()),
     };
     pause().await;
     answer

@@ -1,6 +1,6 @@
 //! What goes wrong on the way, and what is left of it.
 
-use super::double::{Fate, poll_only};
+use super::double::{CallOutcome, poll_only};
 use super::*;
 use fhir_devices::update::IngestId;
 use fhir_devices::update::ingest::{Ingest, NotAcceptable, Reason, State};
@@ -185,7 +185,11 @@ fn target_lost_during_the_upload_is_refused() {
 
 #[test]
 fn lost_response_attaches_once() {
-    for fates in [vec![Fate::Lost], vec![Fate::Dropped], vec![Fate::Lost, Fate::Dropped, Fate::Dropped]] {
+    for fates in [
+        vec![CallOutcome::Lost],
+        vec![CallOutcome::Dropped],
+        vec![CallOutcome::Lost, CallOutcome::Dropped, CallOutcome::Dropped],
+    ] {
         let (double, service) = double();
         *double.commits.lock().unwrap() = fates;
         let received = receive(&service, to_ecg(), firmware()).unwrap();
@@ -196,9 +200,9 @@ fn lost_response_attaches_once() {
 
 #[test]
 fn unknown_outcome_is_reported_and_resolved_by_key() {
-    for fate in [Fate::Lost, Fate::Dropped] {
+    for fate in [CallOutcome::Lost, CallOutcome::Dropped] {
         let (double, service) = double();
-        *double.commits.lock().unwrap() = vec![Fate::Dropped, Fate::Dropped, Fate::Dropped];
+        *double.commits.lock().unwrap() = vec![CallOutcome::Dropped, CallOutcome::Dropped, CallOutcome::Dropped];
         let unknown = receive(&service, keyed("k"), firmware()).unwrap_err();
         assert!(matches!(unknown, ReceiveError::Resources(_)));
         assert_eq!(unknown.applied(), Applied::Unknown);
@@ -211,10 +215,10 @@ fn unknown_outcome_is_reported_and_resolved_by_key() {
 #[test]
 fn lossy_ledger_creates_no_second_upload() {
     for at in 0..3 {
-        for fate in [Fate::Lost, Fate::Dropped, Fate::Refused] {
+        for fate in [CallOutcome::Lost, CallOutcome::Dropped, CallOutcome::Refused] {
             let (double, service) = double();
             // The last one comes first: some writes are lost and found before.
-            let fates = std::iter::once(fate).chain((0..at).map(|_| Fate::Lost)).collect();
+            let fates = std::iter::once(fate).chain((0..at).map(|_| CallOutcome::Lost)).collect();
             *double.puts.lock().unwrap() = fates;
             let first = receive(&service, keyed("k"), firmware());
             double.puts.lock().unwrap().clear();
@@ -231,7 +235,7 @@ fn unacknowledged_record_is_recognised() {
     let (double, service) = double();
     let count = AtomicU64::new(0);
     let service = service.with_ids(move || IngestId(count.fetch_add(1, Ordering::Relaxed).into()));
-    *double.puts.lock().unwrap() = vec![Fate::Lost];
+    *double.puts.lock().unwrap() = vec![CallOutcome::Lost];
     assert_eq!(receive(&service, to_ecg(), firmware()).unwrap().update.id, IngestId(0));
 }
 
@@ -282,7 +286,7 @@ fn reference_is_not_written_to_another_component() {
 #[test]
 fn refused_write_leaves_the_upload_to_the_next_call() {
     let (double, service) = double();
-    *double.commits.lock().unwrap() = vec![Fate::Refused];
+    *double.commits.lock().unwrap() = vec![CallOutcome::Refused];
     let refused = receive(&service, keyed("k"), firmware()).unwrap_err();
     assert!(refused.is_transient() && refused.applied() == Applied::No);
     assert_eq!(receive(&service, keyed("k"), firmware()).unwrap().version.get(), 2);

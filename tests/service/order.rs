@@ -3,7 +3,7 @@
 use super::double::poll_only;
 use super::*;
 use fhir_devices::service::{LifecycleError, Recovered};
-use fhir_devices::testkit::{Fate, Faulty, Plan};
+use fhir_devices::testkit::{CallOutcome, CallPlan, Faulty};
 use fhir_devices::update::blob::{self, Holder};
 use fhir_devices::update::ingest::{Reason, State};
 use fhir_devices::update::{ActorId, IngestId};
@@ -49,7 +49,8 @@ fn resent_key_does_not_restore_a_retired_update() {
 fn half_attached() -> (Arc<Memory>, Service<Memory>, IngestId) {
     for polls in 0.. {
         let (memory, service) = fleet();
-        let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
+        let slow =
+            Arc::new(Faulty::planned(memory.clone(), |_| CallPlan { before: 1, ..CallPlan::of(CallOutcome::Works) }));
         let lost = UpdateService::new(slow.clone(), slow.clone(), slow).unwrap();
         let ended = poll_only(lost.receive(&ours(), to_ecg(), firmware()), polls);
         assert!(ended.is_none(), "the call ends before the reference is seen alone");
@@ -78,7 +79,8 @@ fn superseded_update_is_marked_before_removal() {
     let (memory, service) = fleet();
     let first = receive(&service, to_ecg(), stream::once("software")).unwrap().update.id;
     for polls in 0.. {
-        let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
+        let slow =
+            Arc::new(Faulty::planned(memory.clone(), |_| CallPlan { before: 1, ..CallPlan::of(CallOutcome::Works) }));
         let lost = UpdateService::new(slow.clone(), slow.clone(), slow).unwrap();
         assert!(poll_only(lost.receive(&ours(), to_ecg(), firmware()), polls).is_none());
         if let [_, second] = updates(&read(&memory, "ecg").0).as_slice() {
@@ -96,9 +98,9 @@ fn possible_write_is_not_reported_as_unwritten() {
     let id = receive(&service, to_ecg(), firmware()).unwrap().update.id;
     // The record, the end of the chain, the write, its place in the chain, the end again.
     let plans = |call| match call {
-        4 => Plan::of(Fate::Dropped),
-        6 => Plan::of(Fate::Unavailable),
-        _ => Plan::of(Fate::Works),
+        4 => CallPlan::of(CallOutcome::Dropped),
+        6 => CallPlan::of(CallOutcome::Unavailable),
+        _ => CallPlan::of(CallOutcome::Works),
     };
     let faulty = Arc::new(Faulty::planned(memory, plans));
     let service = UpdateService::new(faulty.clone(), faulty.clone(), faulty.clone()).unwrap();
@@ -112,7 +114,7 @@ fn store_loss_at_any_call_reports_possible_effects() {
     let mut referred = 0;
     for from in 0.. {
         let (memory, service) = fleet();
-        let plan = move |call| Plan::of(if call < from { Fate::Works } else { Fate::Unavailable });
+        let plan = move |call| CallPlan::of(if call < from { CallOutcome::Works } else { CallOutcome::Unavailable });
         let gone = Arc::new(Faulty::planned(memory.clone(), plan));
         let broken = UpdateService::new(gone.clone(), gone.clone(), gone).unwrap();
         let Err(error) = receive(&broken, keyed("k"), firmware()) else { break };
@@ -131,7 +133,8 @@ fn missing_bytes_cannot_be_pinned() {
     let mut refused = 0;
     for polls in 0.. {
         let (memory, service) = fleet();
-        let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
+        let slow =
+            Arc::new(Faulty::planned(memory.clone(), |_| CallPlan { before: 1, ..CallPlan::of(CallOutcome::Works) }));
         let lost = UpdateService::new(slow.clone(), slow.clone(), slow).unwrap();
         let ended = poll_only(lost.receive(&ours(), to_ecg(), firmware()), polls).is_some();
         let by = Holder::LegalHold("case-7".parse().unwrap());
@@ -153,7 +156,8 @@ fn upload_finished_by_recovery_is_reported_new() {
     let mut overtaken = 0;
     for polls in 0.. {
         let (memory, service) = fleet();
-        let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
+        let slow =
+            Arc::new(Faulty::planned(memory.clone(), |_| CallPlan { before: 1, ..CallPlan::of(CallOutcome::Works) }));
         let receiving = UpdateService::new(slow.clone(), slow.clone(), slow).unwrap();
         let tenant = ours();
         let mut receiving = pin!(receiving.receive(&tenant, to_ecg(), firmware()));

@@ -4,10 +4,11 @@ use super::double::poll_only;
 use super::*;
 use fhir_devices::audit::{AuditRecord, Verdict, Verification, provenance};
 use fhir_devices::manifest::{
-    ManifestError, ManifestId, ReasonCode, Signature, SignatureContext, SignatureError, SignedManifest, Verifier,
+    AdmissionReasonCode, ManifestError, ManifestId, Signature, SignatureContext, SignatureError, SignedManifest,
+    Verifier,
 };
 use fhir_devices::service::{LifecycleError, SignedSubmission};
-use fhir_devices::testkit::{Fate, Faulty, Plan};
+use fhir_devices::testkit::{CallOutcome, CallPlan, Faulty};
 use fhir_devices::update::ingest::{Reason, State};
 use fhir_devices::update::replay;
 use fhir_devices::update::{Action, IngestId, KeyId};
@@ -121,7 +122,7 @@ fn records<S: ResourceStore + BlobStore + Ledger>(service: &Service<S>) -> Vec<A
     records
 }
 
-fn codes(refused: &Result<Received, ReceiveError>) -> Vec<ReasonCode> {
+fn codes(refused: &Result<Received, ReceiveError>) -> Vec<AdmissionReasonCode> {
     let Err(ReceiveError::NotAdmitted { reasons }) = refused else { panic!("{refused:?}") };
     assert!(reasons.iter().all(|reason| reason.is_against));
     reasons.iter().map(|reason| reason.code).collect()
@@ -232,8 +233,10 @@ fn bytes_not_matching_the_manifest_are_refused() {
         let (memory, service, _) = trusting();
         let refused = receive_signed(&service, signed(&manifest(42, "2.4", "")), stream::once(bytes)).unwrap_err();
         match wanted {
-            Reason::DigestMismatch => assert!(matches!(refused, ReceiveError::DigestMismatch { declared, found }
-                if declared == Sha256::of(b"firmware") && found == Sha256::of(bytes.as_bytes()))),
+            Reason::DigestMismatch => {
+                assert!(matches!(refused, ReceiveError::DigestMismatch { declared, found }
+                if declared == Sha256::of(b"firmware") && found == Sha256::of(bytes.as_bytes())))
+            }
             Reason::SizeMismatch => {
                 let ReceiveError::SizeMismatch { declared: 8, found } = refused else { panic!("{refused:?}") };
                 assert_eq!(found, (bytes.len() < 8).then_some(bytes.len() as u64));
@@ -273,13 +276,18 @@ fn inadmissible_update_lists_every_reason() {
     );
     let bytes = bytes.replace(r#"{"code":70662}]"#, r#"{"model":"P9"}]"#);
     let refused = receive_signed(&service, signed(&bytes), firmware());
-    let wanted = [ReasonCode::Version, ReasonCode::Compatibility, ReasonCode::Requirement, ReasonCode::Expiry];
+    let wanted = [
+        AdmissionReasonCode::Version,
+        AdmissionReasonCode::Compatibility,
+        AdmissionReasonCode::Requirement,
+        AdmissionReasonCode::Expiry,
+    ];
     assert_eq!(codes(&refused), wanted);
     let message = refused.unwrap_err().to_string();
     assert!(message.starts_with("the update is not admitted: against, version at UpdateManifest.identity.version: "));
     let told = block_on(service.explain(&ours(), &signed(&bytes))).unwrap();
     assert_eq!(told.iter().filter(|one| one.is_against).map(|one| one.code).collect::<Vec<_>>(), wanted);
-    assert!(told.iter().any(|one| !one.is_against && one.code == ReasonCode::Target));
+    assert!(told.iter().any(|one| !one.is_against && one.code == AdmissionReasonCode::Target));
     assert!(blobs(&*memory).is_empty() && records(&service).is_empty());
 }
 
@@ -293,7 +301,7 @@ fn requirement_on_another_component_is_checked() {
     let (memory, service, _) = trusting();
     report(&memory, "mds", "software", "2.9");
     let refused = receive_signed(&service, signed(&needing_software("3.0")), firmware());
-    assert_eq!(codes(&refused), [ReasonCode::Requirement]);
+    assert_eq!(codes(&refused), [AdmissionReasonCode::Requirement]);
     report(&memory, "mds", "software", "3.1");
     assert!(receive_signed(&service, signed(&needing_software("3.0")), firmware()).is_ok());
 }
@@ -314,7 +322,7 @@ fn device_changed_during_upload_is_checked_again() {
             .map(|part| Bytes::from_static(part)),
     );
     let refused = receive_signed(&service, with_key(signed(&needing_software("3.0")), "k"), body);
-    assert_eq!(codes(&refused), [ReasonCode::Requirement]);
+    assert_eq!(codes(&refused), [AdmissionReasonCode::Requirement]);
     assert_eq!(read(&memory, "ecg").1.version, VersionId::FIRST);
     let all = records(&service);
     let failed = of(&all, Action::Failed)[0];
@@ -331,7 +339,7 @@ fn downgrade_needs_permission_in_the_manifest() {
     let (memory, service, _) = trusting();
     receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware()).unwrap();
     let refused = receive_signed(&service, signed(&manifest(41, "2.3", "")), firmware());
-    assert_eq!(codes(&refused), [ReasonCode::Sequence]);
+    assert_eq!(codes(&refused), [AdmissionReasonCode::Sequence]);
     let leave = r#","downgrade":{"from":42,"to":41,"reason":"2.4 loses alarms","approvedBy":["biomed/j.doe"],
         "notAfter":"2017-05-01T00:00:00Z"}"#;
     let back = receive_signed(&service, signed(&manifest(41, "2.3", leave)), firmware()).unwrap();
@@ -343,7 +351,7 @@ fn downgrade_needs_permission_in_the_manifest() {
     assert_eq!((told.from, told.to, told.reason.as_str()), (42, 41, "2.4 loses alarms"));
     // The leave is good for one step: from where it leads, it does not lead again.
     let again = receive_signed(&service, signed(&manifest(41, "2.3", &leave.replace("42", "43"))), firmware());
-    assert_eq!(codes(&again), [ReasonCode::Sequence]);
+    assert_eq!(codes(&again), [AdmissionReasonCode::Sequence]);
 }
 
 #[test]
@@ -354,7 +362,7 @@ fn resent_manifest_is_the_same_upload_by_key_only() {
     let again = receive_signed(&service, submission(), firmware()).unwrap();
     assert_eq!(again, Received { replayed: true, ..first });
     let bare = receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware());
-    assert_eq!(codes(&bare), [ReasonCode::Sequence]);
+    assert_eq!(codes(&bare), [AdmissionReasonCode::Sequence]);
     let other = receive_signed(&service, with_key(signed(&manifest(43, "2.5", "")), "k"), firmware());
     assert!(matches!(other, Err(ReceiveError::KeyReused)));
     let torn = receive_signed(&service, submission(), stream::once("firmwarE"));
@@ -386,7 +394,7 @@ fn manifest_of_a_failed_upload_can_be_reused() {
     let received = receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware()).unwrap();
     assert_eq!(updates(&read(&double, "ecg").0), std::slice::from_ref(&received.update));
     let again = receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware());
-    assert_eq!(codes(&again), [ReasonCode::Sequence]);
+    assert_eq!(codes(&again), [AdmissionReasonCode::Sequence]);
 }
 
 #[test]
@@ -425,7 +433,8 @@ fn tenant_may_require_signed_updates() {
 /// Breaks an upload off when it has its bytes and no component refers to it yet.
 fn broken_off(memory: &Arc<Memory>, service: &Service<Memory>, is_signed: bool, keys: &Keys) -> IngestId {
     for polls in 0.. {
-        let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
+        let slow =
+            Arc::new(Faulty::planned(memory.clone(), |_| CallPlan { before: 1, ..CallPlan::of(CallOutcome::Works) }));
         let lost = UpdateService::new(slow.clone(), slow.clone(), slow).unwrap().with_verifier(keys.clone());
         let lost = lost.with_clock(|| datetime!(2017-04-19 10:00 UTC));
         let ended = match is_signed {
@@ -512,7 +521,8 @@ fn crash_at_any_point_leaves_an_admitted_reference_or_none() {
     for polls in 0.. {
         let (memory, service, keys) = trusting();
         report(&memory, "mds", "software", "3.1");
-        let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
+        let slow =
+            Arc::new(Faulty::planned(memory.clone(), |_| CallPlan { before: 1, ..CallPlan::of(CallOutcome::Works) }));
         let lost = UpdateService::new(slow.clone(), slow.clone(), slow).unwrap().with_verifier(keys.clone());
         let lost = lost.with_clock(|| datetime!(2017-04-19 10:00 UTC));
         let ended = poll_only(lost.receive_signed(&ours(), signed(&needing_software("3.0")), firmware()), polls);
@@ -636,7 +646,8 @@ fn manifest_resent_during_collection_is_kept() {
         let place: LedgerKey = format!("{at}/{digest}").parse().unwrap();
         // Left by an upload that expired.
         block_on(memory.apply(&ours(), vec![Change::create(place, bytes.clone())])).unwrap();
-        let slow = Arc::new(Faulty::planned(memory.clone(), |_| Plan { before: 1, ..Plan::of(Fate::Works) }));
+        let slow =
+            Arc::new(Faulty::planned(memory.clone(), |_| CallPlan { before: 1, ..CallPlan::of(CallOutcome::Works) }));
         let collector = UpdateService::new(slow.clone(), slow.clone(), slow).unwrap().with_verifier(keys);
         let tenant = ours();
         let mut collection = Box::pin(collector.collect_manifests(&tenant));

@@ -135,8 +135,8 @@ impl ResourceStore for Net {
         Box::pin(async move {
             self.turn().await;
             for write in &mut writes {
-                if self.mutant == Some(Mutant::NoIfMatch) && matches!(write.when, Precondition::Version(_)) {
-                    write.when = Precondition::Exists;
+                if self.mutant == Some(Mutant::NoIfMatch) && matches!(write.precondition, Precondition::Version(_)) {
+                    write.precondition = Precondition::Exists;
                 }
                 if self.mutant == Some(Mutant::NoLastWrite)
                     && let Ok(now) = self.below.below().read(tenant, &write.key).await

@@ -10,7 +10,7 @@ use fhir_devices::backend::Memory;
 use fhir_devices::containment::Selector;
 use fhir_devices::service::{ReceiveError, ReconcilePosition, SignedSubmission, Submission, SweepRules, UpdateService};
 use fhir_devices::store::*;
-use fhir_devices::testkit::{Fate, Faulty, Plan};
+use fhir_devices::testkit::{CallOutcome, CallPlan, Faulty};
 use fhir_devices::update::IngestId;
 use fhir_devices::update::blob::Holder;
 use std::future::Future;
@@ -67,8 +67,8 @@ impl World {
         let odds = [0, 24, 60][choices.pick(3)];
         let dice = choices.clone();
         let fates = move |_| match odds {
-            0 => Plan::of(Fate::Works),
-            odds => Plan::of(Fate::ALL.get(dice.pick(odds)).copied().unwrap_or(Fate::Works)),
+            0 => CallPlan::of(CallOutcome::Works),
+            odds => CallPlan::of(CallOutcome::ALL.get(dice.pick(odds)).copied().unwrap_or(CallOutcome::Works)),
         };
         let faulty = Arc::new(Faulty::planned(Arc::clone(&memory), fates));
         let net = Arc::new(Net::new(Arc::clone(&faulty), choices.clone(), mutant));

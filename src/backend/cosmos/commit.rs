@@ -1,7 +1,7 @@
 //! Commits: one transactional batch in the partition of a device.
 
-use super::super::form::{Newest, check, check_writes};
-use super::item::{Item, Locator, home, locator_home, name, old_name};
+use super::super::checks::{Newest, check, check_writes};
+use super::item::{Item, Locator, home, locator_partition, name, old_name};
 use super::wire::{Batch, Batched};
 use super::{Cosmos, MAX_WRITES, fault, wire};
 use crate::store::{Applied, CommitError, Result, StoreError, Tenant, Version, Write, random_name};
@@ -29,7 +29,7 @@ pub(super) async fn commit(cosmos: &Cosmos, tenant: &Tenant, writes: Vec<Write>)
         for write in &writes {
             places.push(cosmos.home(tenant, &write.key).await?);
         }
-        let at = common_home(tenant, &writes, &places)?;
+        let at = common_partition(tenant, &writes, &places)?;
         let found = match &at {
             Some(at) => newest(cosmos, at, &writes).await?,
             None => Found::new(),
@@ -51,7 +51,7 @@ pub(super) async fn commit(cosmos: &Cosmos, tenant: &Tenant, writes: Vec<Write>)
         let (batch, made) = prepare(cosmos, tenant, &at, &writes, &found, &nonce)?;
         match batch.execute(&cosmos.container).await {
             Ok(Batched::Applied) => return Ok(made),
-            Ok(Batched::Raced) => pause(round).await,
+            Ok(Batched::Conflicted) => pause(round).await,
             Err(error) if error.applied() == Applied::No => return Err(error.into()),
             Err(error) => return resolve(cosmos, &at, &writes, made, &nonce, error).await,
         }
@@ -61,7 +61,7 @@ pub(super) async fn commit(cosmos: &Cosmos, tenant: &Tenant, writes: Vec<Write>)
 }
 
 /// The partition of a commit. What the writes that fail in any case would be about does not count.
-fn common_home(tenant: &Tenant, writes: &[Write], places: &[Option<String>]) -> Result<Option<String>> {
+fn common_partition(tenant: &Tenant, writes: &[Write], places: &[Option<String>]) -> Result<Option<String>> {
     let mut common: Option<String> = None;
     for (write, place) in writes.iter().zip(places) {
         let place = match place {
@@ -105,7 +105,7 @@ async fn claim(
     at: &str,
 ) -> Result<bool> {
     for (write, _) in writes.iter().zip(places).filter(|(_, place)| place.is_none()) {
-        let pk = locator_home(tenant, &write.key);
+        let pk = locator_partition(tenant, &write.key);
         let locator = Locator { id: Locator::ID.into(), pk: pk.clone(), home: at.into() };
         let made = wire::create(&cosmos.container, &pk, Locator::ID, &locator).await;
         // Where it is not known whether it was made, nothing of the commit is there yet all the same.

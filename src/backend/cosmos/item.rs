@@ -17,12 +17,12 @@ use time::OffsetDateTime;
 /// third.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Carried {
+pub(super) enum EncodedBody {
     Text(String),
     Base64(String),
 }
 
-impl Carried {
+impl EncodedBody {
     pub(super) fn new(bytes: &[u8]) -> Self {
         let escaped = |text: &str| text.bytes().map(escaped_length).fold(0_usize, usize::saturating_add);
         match std::str::from_utf8(bytes) {
@@ -81,7 +81,7 @@ pub(super) struct Item {
     pub(super) nonce: String,
     /// None for a deletion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) body: Option<Carried>,
+    pub(super) body: Option<EncodedBody>,
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub(super) index: Option<Index>,
     #[serde(rename = "_etag", default, skip_serializing)]
@@ -164,21 +164,21 @@ pub(super) fn live(tenant: &Tenant, resource_type: ResourceType) -> String {
 /// The partition of a resource that is made by this write: that of its device.
 pub(super) fn home(tenant: &Tenant, key: &Key, index: &IndexEntries) -> String {
     if key.resource_type() == ResourceType::Device {
-        return home_of_device(tenant, key);
+        return partition_of_device(tenant, key);
     }
     let device = index.of(Parameter::Source).find_map(|token| {
         let key: Key = token.value.parse().ok()?;
-        (key.resource_type() == ResourceType::Device).then(|| home_of_device(tenant, &key))
+        (key.resource_type() == ResourceType::Device).then(|| partition_of_device(tenant, &key))
     });
     device.unwrap_or_else(|| format!("{tenant}|alone|{}", name(key)))
 }
 
-pub(super) fn home_of_device(tenant: &Tenant, key: &Key) -> String {
+pub(super) fn partition_of_device(tenant: &Tenant, key: &Key) -> String {
     format!("{tenant}|device|{}", key.id())
 }
 
 /// The partition of the one item that tells where a resource is.
-pub(super) fn locator_home(tenant: &Tenant, key: &Key) -> String {
+pub(super) fn locator_partition(tenant: &Tenant, key: &Key) -> String {
     format!("{tenant}|where|{}", name(key))
 }
 
@@ -197,7 +197,7 @@ impl Locator {
 impl Item {
     /// How many bytes the body has as it is carried.
     pub(super) fn size(&self) -> usize {
-        self.body.as_ref().map_or(0, Carried::size)
+        self.body.as_ref().map_or(0, EncodedBody::size)
     }
 
     /// The version that a write makes, after the one that it found.
@@ -223,7 +223,7 @@ impl Item {
             time: time.unix_timestamp_nanos().to_string(),
             write_id: write.write_id,
             nonce: nonce.into(),
-            body: write.body.as_deref().map(Carried::new),
+            body: write.body.as_deref().map(EncodedBody::new),
             index: write.body.is_some().then(|| Index::new(&write.index)),
             etag: String::new(),
         })
@@ -255,7 +255,7 @@ impl Item {
             version: self.version_id()?,
             last_updated: self.last_updated()?,
             write_id: self.write_id,
-            body: self.body.as_ref().map(Carried::bytes).transpose()?,
+            body: self.body.as_ref().map(EncodedBody::bytes).transpose()?,
         })
     }
 
@@ -274,11 +274,11 @@ mod tests {
     fn encoded_body_round_trips_and_grows_by_a_third() {
         let every: Vec<u8> = (0..=255).collect();
         for bytes in [&b"{\"a\":1}"[..], b"", b"\"", &every, &[0x1; 3000], &[b'"'; 3000], "é\u{7f}".as_bytes()] {
-            let carried = Carried::new(bytes);
+            let carried = EncodedBody::new(bytes);
             assert_eq!(carried.bytes().unwrap(), bytes);
             let written = serde_json::to_string(&carried).unwrap();
             assert!(written.len() <= bytes.len() / 3 * 4 + 24, "{written}");
-            assert_eq!(serde_json::from_str::<Carried>(&written).unwrap(), carried);
+            assert_eq!(serde_json::from_str::<EncodedBody>(&written).unwrap(), carried);
         }
     }
 

@@ -1,13 +1,13 @@
 //! The ledger: one partition of each tenant.
 
-use super::super::form::{check_changes, to_usize};
+use super::super::checks::{check_changes, to_usize};
 use super::commit::{ROUNDS, pause};
-use super::item::Carried;
+use super::item::EncodedBody;
 use super::wire::{Batch, Batched};
 use super::{Cosmos, fault, wire};
 use crate::store::{
-    Applied, BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Query, Result, Revision,
-    StoreError, Tenant, random_name, text_place,
+    Applied, BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageQuery, PageToken, Result,
+    Revision, StoreError, Tenant, random_name, text_place,
 };
 use azure_data_cosmos::feed::FeedScope;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<LedgerKey>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    body: Option<Carried>,
+    body: Option<EncodedBody>,
     /// The revision: which commit wrote it.
     nonce: String,
     /// Those before it, newest first: a commit whose answer was lost knows itself again where others came after it.
@@ -52,7 +52,7 @@ impl Record {
             id: id(&change.key),
             pk: pk.into(),
             key: lives.then(|| change.key.clone()),
-            body: change.value.as_deref().map(Carried::new),
+            body: change.value.as_deref().map(EncodedBody::new),
             nonce: nonce.into(),
             trail: trail.take(TRAIL).cloned().collect(),
             ttl: (!lives).then_some(REMEMBERED),
@@ -64,7 +64,7 @@ impl Record {
         self.nonce == nonce || self.trail.iter().any(|before| before == nonce)
     }
 
-    fn living(&self) -> Option<(&LedgerKey, &Carried)> {
+    fn living(&self) -> Option<(&LedgerKey, &EncodedBody)> {
         self.key.as_ref().zip(self.body.as_ref())
     }
 
@@ -134,7 +134,7 @@ impl Cosmos {
             }
             match batch.execute(&self.container).await {
                 Ok(Batched::Applied) => return Ok(made()),
-                Ok(Batched::Raced) => pause(round).await,
+                Ok(Batched::Conflicted) => pause(round).await,
                 Err(error) if error.applied() == Applied::No => return Err(error.into()),
                 Err(error) => {
                     let looked = self.found(&pk, &changes).await;
@@ -154,7 +154,7 @@ impl Cosmos {
         limit: NonZeroU32,
         after: Option<&PageToken>,
     ) -> Result<Page<LedgerRecord>> {
-        let query = Query::Ledger(prefix);
+        let query = PageQuery::Ledger(prefix);
         let after = self.pages.place(tenant, query, after, text_place)?;
         let limit = to_usize(limit).min(MOST);
         let text = format!(

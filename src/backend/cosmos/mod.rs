@@ -175,7 +175,7 @@ impl Cosmos {
     /// The partition that a resource is in; none where it never was.
     async fn home(&self, tenant: &Tenant, key: &Key) -> Result<Option<String>> {
         if key.resource_type() == ResourceType::Device {
-            return Ok(Some(item::home_of_device(tenant, key)));
+            return Ok(Some(item::partition_of_device(tenant, key)));
         }
         let name = (tenant.clone(), key.clone());
         // A panic cannot leave it in disorder.
@@ -184,7 +184,7 @@ impl Cosmos {
             return Ok(Some(known.to_string()));
         }
         let locator: Option<Locator> =
-            wire::read(&self.container, &item::locator_home(tenant, key), Locator::ID).await?;
+            wire::read(&self.container, &item::locator_partition(tenant, key), Locator::ID).await?;
         let Some(locator) = locator else { return Ok(None) };
         let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
         if homes.len() >= REMEMBERED {

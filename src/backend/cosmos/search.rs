@@ -1,11 +1,11 @@
 //! Searches and histories.
 
-use super::super::form::to_usize;
+use super::super::checks::to_usize;
 use super::item::{Item, exact, live, name, start, value};
 use super::{Cosmos, fault, wire};
 use crate::search::Criteria;
 use crate::store::{
-    Criterion, Key, Page, PageToken, Query, Result, Search, Tenant, TokenMatch, Version, text_place, version_place,
+    Criterion, Key, Page, PageQuery, PageToken, Result, Search, Tenant, TokenMatch, Version, text_place, version_place,
 };
 use azure_data_cosmos::feed::FeedScope;
 use std::num::NonZeroU32;
@@ -74,7 +74,7 @@ impl Conditions {
 }
 
 pub(super) async fn search(cosmos: &Cosmos, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
-    let query = Query::Search(search);
+    let query = PageQuery::Search(search);
     let after = cosmos.pages.place(tenant, query, search.after.as_ref(), text_place)?;
     let limit = to_usize(search.limit).min(MOST);
     let mut conditions = Conditions::default();
@@ -108,7 +108,7 @@ pub(super) async fn history(
     limit: NonZeroU32,
     after: Option<&PageToken>,
 ) -> Result<Page<Version>> {
-    let query = Query::History(key);
+    let query = PageQuery::History(key);
     let before = cosmos.pages.place(tenant, query, after, version_place)?;
     let limit = to_usize(limit).min(MOST);
     let (home, newest) = cosmos.newest(tenant, key).await?;

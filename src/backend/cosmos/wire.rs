@@ -90,7 +90,7 @@ pub(super) enum Batched {
     /// All of it was applied.
     Applied,
     /// Nothing was applied: something was not as it had been read.
-    Raced,
+    Conflicted,
 }
 
 impl Batch {
@@ -124,7 +124,7 @@ impl Batch {
         let answer = container.execute_transactional_batch(self.inner, Some(BatchOptions::default())).await;
         let response = match answer {
             Ok(response) => response.into_model().map_err(fault::of_write)?,
-            Err(error) if raced(u16::from(error.status().status_code())) => return Ok(Batched::Raced),
+            Err(error) if is_conflict(u16::from(error.status().status_code())) => return Ok(Batched::Conflicted),
             Err(error) => return Err(fault::of_write(error)),
         };
         let results = response.results();
@@ -136,7 +136,7 @@ impl Batch {
             return Err(fault::indeterminate("a batch failed, and none of its operations says why"));
         };
         match failed.status_code() {
-            status if raced(status) => Ok(Batched::Raced),
+            status if is_conflict(status) => Ok(Batched::Conflicted),
             429 => Err(StoreError::throttled(failed.retry_after())),
             413 => Err(StoreError::too_large(MAX_BATCH as u64)),
             status => Err(fault::indeterminate(format!("an operation of a batch failed with status {status}"))),
@@ -145,6 +145,6 @@ impl Batch {
 }
 
 /// Something is there, is not there, or is another than it was; or the service asks to try again.
-fn raced(status: u16) -> bool {
+fn is_conflict(status: u16) -> bool {
     matches!(status, 404 | 409 | 412 | 449)
 }

@@ -1,6 +1,6 @@
 //! What an answer of a server means for the caller.
 
-use super::wire::Answer;
+use super::wire::ServerResponse;
 use crate::store::{BoxError, StoreError};
 
 /// What a server did that a store must not do; the source of a [`StoreError::Backend`], or of a
@@ -22,10 +22,10 @@ pub enum ServerFault {
     },
     /// The answer does not say which version it is about.
     #[error("the answer tells no version")]
-    VersionNotTold,
+    VersionMissing,
     /// The answer has no time of the version.
     #[error("the answer tells no time of the version")]
-    TimeNotTold,
+    TimeMissing,
     /// The write was applied although its condition did not hold: the server passes over `If-Match` or `If-None-Match`.
     #[error("the server applied a write whose condition did not hold: it made version {made}")]
     ConditionIgnored {
@@ -66,7 +66,7 @@ pub enum ServerFault {
     },
     /// A status that has no other meaning here.
     #[error("the server answered {status}: {text}")]
-    Answered {
+    UnexpectedStatus {
         /// The status.
         status: u16,
         /// What the server says about it.
@@ -100,14 +100,14 @@ pub(super) fn since_applied(error: StoreError) -> StoreError {
 }
 
 /// A refusal in the server's words. Nothing was applied.
-pub(super) fn invalid(answer: &Answer) -> StoreError {
+pub(super) fn invalid(answer: &ServerResponse) -> StoreError {
     StoreError::invalid(format!("the server answered {}: {}", answer.status, answer.text()))
 }
 
 /// The refusal that an answer is, where its status has no meaning of its own for the call.
-pub(super) fn refusal(answer: &Answer, writes: bool, max_body: u64) -> StoreError {
+pub(super) fn refusal(answer: &ServerResponse, writes: bool, max_body: u64) -> StoreError {
     let (status, retry_after) = (answer.status, answer.retry_after);
-    let told = || ServerFault::Answered { status, text: answer.text() };
+    let told = || ServerFault::UnexpectedStatus { status, text: answer.text() };
     let unavailable = || StoreError::unavailable(retry_after, Some(told().into()));
     match status {
         401 | 403 => StoreError::denied(Some(told().into())),
@@ -133,8 +133,8 @@ mod tests {
     #[test]
     fn fault_message_is_one_line() {
         for (fault, words) in [
-            (ServerFault::VersionNotTold, "the answer tells no version"),
-            (ServerFault::TimeNotTold, "the answer tells no time of the version"),
+            (ServerFault::VersionMissing, "the answer tells no version"),
+            (ServerFault::TimeMissing, "the answer tells no time of the version"),
             (
                 ServerFault::ConditionIgnored { made: 7 },
                 "the server applied a write whose condition did not hold: it made version 7",
@@ -149,7 +149,7 @@ mod tests {
             ),
             (ServerFault::TooLarge { limit: 9 }, "the answer is larger than 9 bytes"),
             (ServerFault::Unreadable { why: "it is empty".into() }, "the answer cannot be read: it is empty"),
-            (ServerFault::Answered { status: 500, text: "oh".into() }, "the server answered 500: oh"),
+            (ServerFault::UnexpectedStatus { status: 500, text: "oh".into() }, "the server answered 500: oh"),
         ] {
             assert_eq!(fault.to_string(), words);
             assert!(matches!(StoreError::from(fault), StoreError::Backend { .. }));

@@ -1,32 +1,32 @@
 //! The versions of a resource, newest first.
 
-use super::super::form::to_usize;
+use super::super::checks::to_usize;
 use super::FhirServer;
 use super::fault::{ServerFault, is_too_large};
 use super::place::{Entry, PAGE_ANSWER, PAGE_BYTES, Place, fewer};
-use super::read::{Look, content_of, deletion};
-use super::wire::Ask;
-use crate::store::{Key, Page, PageToken, Query, Result, StoreError, Tenant, Version, VersionId};
+use super::read::{CurrentState, content_of, deletion};
+use super::wire::OutgoingRequest;
+use crate::store::{Key, Page, PageQuery, PageToken, Result, StoreError, Tenant, Version, VersionId};
 use std::num::NonZeroU32;
 
 /// The most versions that are asked for at once.
 const MOST: usize = 500;
 /// How many pages of the server are read to fill one of ours.
-const PATIENCE: usize = 20;
+const MAX_SERVER_PAGES: usize = 20;
 /// How many pages are read in one call at all, where no token can hold the place of the next.
-const ENDLESS: usize = 10_000;
+const MAX_PAGES_PER_CALL: usize = 10_000;
 
 fn of_another_store() -> StoreError {
     StoreError::invalid("the page token is of another store")
 }
 
 /// A version in a history: a deletion may be told without its number.
-enum Told {
+enum HistoryEntry {
     Living(Version),
     Deleted(Option<VersionId>),
 }
 
-impl Told {
+impl HistoryEntry {
     fn of(key: &Key, entry: &Entry) -> Result<Self> {
         match entry.resource.as_ref().filter(|_| !entry.is_deletion()) {
             Some(json) => {
@@ -81,9 +81,9 @@ impl FhirServer {
     pub(super) async fn newest(&self, tenant: &Tenant, key: &Key) -> Result<Version> {
         let place = format!("{key}/_history?_count=2");
         let mut known: Option<VersionId> = None;
-        for _ in 0..PATIENCE {
+        for _ in 0..MAX_SERVER_PAGES {
             let (versions, _) = self.versions(tenant, key, &place, None, usize::MAX).await?;
-            let newest = versions.into_iter().next().ok_or(ServerFault::VersionNotTold)?;
+            let newest = versions.into_iter().next().ok_or(ServerFault::VersionMissing)?;
             if newest.is_deleted() {
                 return Ok(newest);
             }
@@ -93,11 +93,11 @@ impl FhirServer {
                 return Ok(deletion(newest, next));
             }
             match self.look(tenant, key).await? {
-                Look::Living(version) => return Ok(version),
-                Look::Gone(Some(at)) => return Ok(deletion(newest, at)),
-                Look::Gone(None) if self.options.gaps => return Err(ServerFault::VersionNotTold.into()),
-                Look::Gone(None) => known = Some(newest.version),
-                Look::Never => return Err(StoreError::not_found()),
+                CurrentState::Living(version) => return Ok(version),
+                CurrentState::Gone(Some(at)) => return Ok(deletion(newest, at)),
+                CurrentState::Gone(None) if self.options.gaps => return Err(ServerFault::VersionMissing.into()),
+                CurrentState::Gone(None) => known = Some(newest.version),
+                CurrentState::Never => return Err(StoreError::not_found()),
             }
         }
         Err(StoreError::throttled(None))
@@ -110,8 +110,8 @@ impl FhirServer {
         }
         match (self.look(tenant, key).await?, shown) {
             // Some servers show nothing of what they do not have.
-            (Look::Never, None) => Err(StoreError::not_found()),
-            (Look::Gone(_), Some(shown)) => {
+            (CurrentState::Never, None) => Err(StoreError::not_found()),
+            (CurrentState::Gone(_), Some(shown)) => {
                 let newest = self.newest(tenant, key).await?;
                 let fits = newest.is_deleted() && (newest.version == shown.version.next() || self.options.gaps);
                 Ok(fits.then_some(newest))
@@ -129,21 +129,21 @@ impl FhirServer {
         above: Option<VersionId>,
         within: usize,
     ) -> Result<(Vec<Version>, Option<String>)> {
-        let (bundle, next) = self.bundle(tenant, Ask::get(place).within(within)).await?;
-        let told = bundle.entry.iter().map(|entry| Told::of(key, entry)).collect::<Result<Vec<_>>>()?;
+        let (bundle, next) = self.bundle(tenant, OutgoingRequest::get(place).within(within)).await?;
+        let told = bundle.entry.iter().map(|entry| HistoryEntry::of(key, entry)).collect::<Result<Vec<_>>>()?;
         let mut versions: Vec<Version> = Vec::new();
         let mut told = told.into_iter().peekable();
         while let Some(one) = told.next() {
             let version = match (one, told.peek()) {
-                (Told::Living(version), _) => version,
-                (Told::Deleted(number), Some(Told::Living(older))) => {
+                (HistoryEntry::Living(version), _) => version,
+                (HistoryEntry::Deleted(number), Some(HistoryEntry::Living(older))) => {
                     let number = number.or_else(|| Some(older.version.next()).filter(|_| !self.options.gaps));
-                    deletion(older.clone(), number.ok_or(ServerFault::VersionNotTold)?)
+                    deletion(older.clone(), number.ok_or(ServerFault::VersionMissing)?)
                 }
-                (Told::Deleted(number), _) => {
+                (HistoryEntry::Deleted(number), _) => {
                     let newer = versions.last().map(|newer| newer.version).or(above);
                     let number = number.or_else(|| newer.and_then(before).filter(|_| !self.options.gaps));
-                    self.vread_now(tenant, key, number.ok_or(ServerFault::VersionNotTold)?).await?
+                    self.vread_now(tenant, key, number.ok_or(ServerFault::VersionMissing)?).await?
                 }
             };
             versions.push(version);
@@ -162,7 +162,7 @@ impl FhirServer {
         limit: NonZeroU32,
         after: Option<&PageToken>,
     ) -> Result<Page<Version>> {
-        let query = Query::History(key);
+        let query = PageQuery::History(key);
         let opened = after.map(|token| self.options.pages.open(tenant, query, token)).transpose()?;
         let place = opened.map(|bytes| Place::from_bytes(bytes, &[]).ok_or_else(of_another_store)).transpose()?;
         self.has_history()?;
@@ -177,7 +177,7 @@ impl FhirServer {
         };
         let (mut above, mut items) = (below.filter(|_| !place.again), Vec::new());
         let (mut bytes, mut begins) = (0_usize, after.is_none());
-        for pages in 1..=ENDLESS {
+        for pages in 1..=MAX_PAGES_PER_CALL {
             let smaller = fewer(&place.link, 2).filter(|_| place.link.starts_with(&question));
             let within = if smaller.is_some() { PAGE_ANSWER } else { usize::MAX };
             let (mut found, next) = match (self.versions(tenant, key, &place.link, above, within).await, smaller) {
@@ -210,7 +210,7 @@ impl FhirServer {
             let seal = |place: &Place| self.options.pages.seal(tenant, query, &place.to_bytes(&[]));
             let sealed = seal(&place);
             let full = items.len() >= limit || bytes >= PAGE_BYTES;
-            if !full && (pages < PATIENCE || (items.is_empty() && sealed.is_err())) {
+            if !full && (pages < MAX_SERVER_PAGES || (items.is_empty() && sealed.is_err())) {
                 continue;
             }
             // Where the link is too long for a token, the pages are walked through from the first.

@@ -49,7 +49,7 @@ pub struct Options {
     pub(super) looks_first: bool,
     pub(super) gaps: bool,
     pub(super) minds_case: bool,
-    pub(super) in_the_clear: bool,
+    pub(super) allow_plain_http: bool,
     pub(super) reads_own_writes: bool,
     pub(super) durable: bool,
 }
@@ -74,7 +74,7 @@ impl Options {
             looks_first: true,
             gaps: false,
             minds_case: false,
-            in_the_clear: false,
+            allow_plain_http: false,
             reads_own_writes: false,
             durable: false,
         }
@@ -190,8 +190,8 @@ impl Options {
     /// Speaks with machines other than this one by plain `http` too. Whoever listens on the way hears what is kept there,
     /// and the credentials.
     #[must_use]
-    pub fn in_the_clear(mut self) -> Self {
-        self.in_the_clear = true;
+    pub fn allow_plain_http(mut self) -> Self {
+        self.allow_plain_http = true;
         self
     }
 
@@ -204,7 +204,7 @@ impl Options {
 
     /// For a server that is known to honour `If-None-Match: *` of a PUT: creations do not look first.
     #[must_use]
-    pub fn trusting_if_none_match(mut self) -> Self {
+    pub fn trust_if_none_match(mut self) -> Self {
         self.looks_first = false;
         self
     }
@@ -227,7 +227,7 @@ impl Options {
 
     /// For a server whose searches see at once what was acknowledged.
     #[must_use]
-    pub fn with_searches_that_see_writes(mut self) -> Self {
+    pub fn with_read_your_writes_search(mut self) -> Self {
         self.reads_own_writes = true;
         self
     }

@@ -2,7 +2,7 @@
 
 use super::FhirServer;
 use super::fault::{ServerFault, refusal};
-use super::wire::{Answer, Ask, in_location, in_tag};
+use super::wire::{OutgoingRequest, ServerResponse, in_location, in_tag};
 use crate::primitive::Instant;
 use crate::store::{Result, StoreError, Tenant};
 use serde::Deserialize;
@@ -159,7 +159,11 @@ pub(super) fn encoded(pairs: &[(String, String)]) -> String {
 
 impl FhirServer {
     /// A Bundle, and the place of the next one within the address of the tenant.
-    pub(super) async fn bundle(&self, tenant: &Tenant, ask: Ask<'_>) -> Result<(RawBundle, Option<String>)> {
+    pub(super) async fn bundle(
+        &self,
+        tenant: &Tenant,
+        ask: OutgoingRequest<'_>,
+    ) -> Result<(RawBundle, Option<String>)> {
         let answer = self.send(tenant, ask).await?;
         match answer.status {
             _ if answer.is_success() => {}
@@ -185,7 +189,7 @@ pub(super) fn fewer(link: &str, least: usize) -> Option<String> {
     Some(format!("{head}_count={}", (count / 4).max(least)))
 }
 
-pub(super) fn read(answer: &Answer) -> Result<RawBundle> {
+pub(super) fn read(answer: &ServerResponse) -> Result<RawBundle> {
     let unreadable = |why: String| ServerFault::Unreadable { why };
     let bundle: RawBundle = serde_json::from_slice(answer.json()?).map_err(|error| unreadable(error.to_string()))?;
     match bundle.resource_type.as_str() {

@@ -7,7 +7,7 @@ pub(super) type Pair = (String, String);
 
 /// A criterion as it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum CriterionQuery {
     /// By a parameter.
     Pair(Pair),
     /// Not at all: each resource is judged when it is here.
@@ -23,24 +23,26 @@ fn escaped(text: &str) -> String {
 
 /// How a criterion is asked for. What the server finds by it holds at least all that is meant, as far as the server
 /// compares as STU3 says; `minds_case` where it does not.
-pub(super) fn asked(kind: ResourceType, criterion: &Criterion, minds_case: bool) -> Asked {
+pub(super) fn asked(kind: ResourceType, criterion: &Criterion, minds_case: bool) -> CriterionQuery {
     match criterion {
-        Criterion::Id(id) => Asked::Pair(("_id".into(), escaped(id))),
-        Criterion::AnyId(ids) if ids.is_empty() => Asked::Never,
+        Criterion::Id(id) => CriterionQuery::Pair(("_id".into(), escaped(id))),
+        Criterion::AnyId(ids) if ids.is_empty() => CriterionQuery::Never,
         Criterion::AnyId(ids) => {
-            Asked::Pair(("_id".into(), ids.iter().map(|id| escaped(id)).collect::<Vec<_>>().join(",")))
+            CriterionQuery::Pair(("_id".into(), ids.iter().map(|id| escaped(id)).collect::<Vec<_>>().join(",")))
         }
         // No resource of the type has an entry of such a parameter.
-        Criterion::Is(parameter, _) | Criterion::Begins(parameter, _) if !has(kind, *parameter) => Asked::Never,
+        Criterion::Is(parameter, _) | Criterion::Begins(parameter, _) if !has(kind, *parameter) => {
+            CriterionQuery::Never
+        }
         Criterion::Is(parameter, wanted) => match value(*parameter, wanted, minds_case) {
-            Some(value) => Asked::Pair((parameter.to_string(), value)),
-            None => Asked::Here,
+            Some(value) => CriterionQuery::Pair((parameter.to_string(), value)),
+            None => CriterionQuery::Here,
         },
         // A server compares the beginnings of texts by itself.
         Criterion::Begins(parameter, start) if parameter.matching() == Matching::Text && !start.is_empty() => {
-            Asked::Pair((parameter.to_string(), escaped(start)))
+            CriterionQuery::Pair((parameter.to_string(), escaped(start)))
         }
-        Criterion::Begins(..) => Asked::Here,
+        Criterion::Begins(..) => CriterionQuery::Here,
         Criterion::AnyOf(any) => any_of(kind, any, minds_case),
     }
 }
@@ -50,18 +52,18 @@ fn has(kind: ResourceType, parameter: Parameter) -> bool {
 }
 
 /// Several values of one parameter are asked for together.
-fn any_of(kind: ResourceType, any: &[Criterion], minds_case: bool) -> Asked {
-    let mut whole = Asked::Never;
+fn any_of(kind: ResourceType, any: &[Criterion], minds_case: bool) -> CriterionQuery {
+    let mut whole = CriterionQuery::Never;
     for criterion in any {
         whole = match (whole, asked(kind, criterion, minds_case)) {
-            (whole, Asked::Never) => whole,
-            (Asked::Never, one) => one,
-            (Asked::Pair((of, mut values)), Asked::Pair((name, value))) if of == name => {
+            (whole, CriterionQuery::Never) => whole,
+            (CriterionQuery::Never, one) => one,
+            (CriterionQuery::Pair((of, mut values)), CriterionQuery::Pair((name, value))) if of == name => {
                 values.push(',');
                 values.push_str(&value);
-                Asked::Pair((of, values))
+                CriterionQuery::Pair((of, values))
             }
-            _ => return Asked::Here,
+            _ => return CriterionQuery::Here,
         };
     }
     whole
@@ -100,8 +102,8 @@ fn value(parameter: Parameter, wanted: &TokenMatch, minds_case: bool) -> Option<
 mod tests {
     use super::*;
 
-    fn pair(name: &str, value: &str) -> Asked {
-        Asked::Pair((name.into(), value.into()))
+    fn pair(name: &str, value: &str) -> CriterionQuery {
+        CriterionQuery::Pair((name.into(), value.into()))
     }
 
     #[test]
@@ -114,15 +116,15 @@ mod tests {
         assert_eq!(device(identifier("urn:a|")), pair("identifier", "urn:a|"));
         assert_eq!(device(Criterion::value(Parameter::Model, "Flow 2")), pair("model", "flow 2"));
         assert_eq!(device(Criterion::begins(Parameter::Model, "Fl")), pair("model", "fl"));
-        assert_eq!(device(Criterion::begins(Parameter::Identifier, "S")), Asked::Here);
-        assert_eq!(device(identifier(&"x".repeat(300))), Asked::Here);
+        assert_eq!(device(Criterion::begins(Parameter::Identifier, "S")), CriterionQuery::Here);
+        assert_eq!(device(identifier(&"x".repeat(300))), CriterionQuery::Here);
         // A device has no device above it.
-        assert_eq!(device(Criterion::source("Device/d")), Asked::Never);
-        assert_eq!(device(Criterion::AnyId([].into())), Asked::Never);
+        assert_eq!(device(Criterion::source("Device/d")), CriterionQuery::Never);
+        assert_eq!(device(Criterion::AnyId([].into())), CriterionQuery::Never);
         let ids = Criterion::AnyOf(vec![Criterion::Id("a".into()), Criterion::source("x"), Criterion::Id("b".into())]);
         assert_eq!(device(ids), pair("_id", "a,b"));
         let mixed = Criterion::AnyOf(vec![Criterion::Id("a".into()), identifier("7")]);
-        assert_eq!(device(mixed), Asked::Here);
+        assert_eq!(device(mixed), CriterionQuery::Here);
     }
 
     #[test]
@@ -131,7 +133,7 @@ mod tests {
             let criterion = Criterion::identifier(text.parse().unwrap());
             asked(ResourceType::Device, &criterion, true)
         };
-        assert_eq!(identifier("SN-7"), Asked::Here);
+        assert_eq!(identifier("SN-7"), CriterionQuery::Here);
         assert_eq!(identifier("urn:a|69641"), pair("identifier", "urn:a|69641"));
     }
 }

@@ -3,13 +3,13 @@
 use super::FhirServer;
 use super::content::{Content, incoming};
 use super::fault::{ServerFault, refusal};
-use super::wire::{Answer, Ask};
+use super::wire::{OutgoingRequest, ServerResponse};
 use crate::store::{Key, Result, StoreError, Tenant, Version, VersionId};
 use time::OffsetDateTime;
 
 /// What there is of a resource.
 #[derive(Debug)]
-pub(super) enum Look {
+pub(super) enum CurrentState {
     Never,
     /// With the number of the deletion, where it is told.
     Gone(Option<VersionId>),
@@ -37,39 +37,39 @@ pub(super) fn version_of(
     if content.id != key.id().as_str() {
         return Err(StoreError::corrupt(format!("in place of `{key}` came one with the id `{}`", content.id)));
     }
-    let number = content.version.as_deref().or(told).ok_or(ServerFault::VersionNotTold)?;
+    let number = content.version.as_deref().or(told).ok_or(ServerFault::VersionMissing)?;
     let version = number.parse().map_err(|_| ServerFault::VersionNotANumber { found: number.to_owned() })?;
     if told.and_then(|told| told.parse::<VersionId>().ok()).is_some_and(|told| told != version) {
         let what = format!("`{key}` is version {version} in its `meta`, and another in its headers");
         return Err(StoreError::corrupt(what));
     }
-    let last_updated = content.last_updated.or(modified).ok_or(ServerFault::TimeNotTold)?;
+    let last_updated = content.last_updated.or(modified).ok_or(ServerFault::TimeMissing)?;
     let (write_id, body) = (content.write_id, Some(content.body.clone()));
     Ok(Version { key: key.clone(), version, last_updated, write_id, body })
 }
 
-pub(super) fn in_answer(key: &Key, answer: &Answer) -> Result<Version> {
+pub(super) fn in_answer(key: &Key, answer: &ServerResponse) -> Result<Version> {
     content_of(key, answer.json()?, answer.version.as_deref(), answer.modified)
 }
 
 impl FhirServer {
-    pub(super) async fn look(&self, tenant: &Tenant, key: &Key) -> Result<Look> {
-        let answer = self.send(tenant, Ask::get(&key.to_string())).await?;
+    pub(super) async fn look(&self, tenant: &Tenant, key: &Key) -> Result<CurrentState> {
+        let answer = self.send(tenant, OutgoingRequest::get(&key.to_string())).await?;
         match answer.status {
-            404 => Ok(Look::Never),
-            410 => Ok(Look::Gone(answer.number())),
-            _ if answer.is_success() => in_answer(key, &answer).map(Look::Living),
+            404 => Ok(CurrentState::Never),
+            410 => Ok(CurrentState::Gone(answer.number())),
+            _ if answer.is_success() => in_answer(key, &answer).map(CurrentState::Living),
             _ => Err(refusal(&answer, false, self.options.max_body)),
         }
     }
 
     pub(super) async fn read_now(&self, tenant: &Tenant, key: &Key) -> Result<Version> {
         match self.look(tenant, key).await? {
-            Look::Living(version) => Ok(version),
-            Look::Never => Err(StoreError::not_found()),
-            Look::Gone(Some(at)) => Err(StoreError::gone(at)),
-            Look::Gone(None) if !self.options.history => Err(ServerFault::VersionNotTold.into()),
-            Look::Gone(None) => {
+            CurrentState::Living(version) => Ok(version),
+            CurrentState::Never => Err(StoreError::not_found()),
+            CurrentState::Gone(Some(at)) => Err(StoreError::gone(at)),
+            CurrentState::Gone(None) if !self.options.history => Err(ServerFault::VersionMissing.into()),
+            CurrentState::Gone(None) => {
                 let newest = self.newest(tenant, key).await?;
                 // It may have come back meanwhile.
                 if newest.is_deleted() { Err(StoreError::gone(newest.version)) } else { Ok(newest) }
@@ -78,7 +78,7 @@ impl FhirServer {
     }
 
     pub(super) async fn vread_now(&self, tenant: &Tenant, key: &Key, version: VersionId) -> Result<Version> {
-        let answer = self.send(tenant, Ask::get(&format!("{key}/_history/{version}"))).await?;
+        let answer = self.send(tenant, OutgoingRequest::get(&format!("{key}/_history/{version}"))).await?;
         match answer.status {
             410 => {}
             _ if answer.is_success() => {
@@ -89,10 +89,10 @@ impl FhirServer {
             }
             _ => return Err(refusal(&answer, false, self.options.max_body)),
         }
-        let before = VersionId::new(version.get().saturating_sub(1)).ok_or(ServerFault::TimeNotTold)?;
-        let answer = self.send(tenant, Ask::get(&format!("{key}/_history/{before}"))).await?;
+        let before = VersionId::new(version.get().saturating_sub(1)).ok_or(ServerFault::TimeMissing)?;
+        let answer = self.send(tenant, OutgoingRequest::get(&format!("{key}/_history/{before}"))).await?;
         match answer.status {
-            404 | 410 => Err(ServerFault::TimeNotTold.into()),
+            404 | 410 => Err(ServerFault::TimeMissing.into()),
             _ if answer.is_success() => Ok(deletion(in_answer(key, &answer)?, version)),
             _ => Err(refusal(&answer, false, self.options.max_body)),
         }

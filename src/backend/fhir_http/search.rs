@@ -1,14 +1,14 @@
 //! Searches.
 
-use super::super::form::to_usize;
+use super::super::checks::to_usize;
 use super::FhirServer;
 use super::content::incoming;
 use super::fault::{ServerFault, is_too_large};
 use super::place::{Entry, PAGE_ANSWER, PAGE_BYTES, Place, RawBundle, encoded, fewer};
-use super::query::{Asked, Pair, asked};
+use super::query::{CriterionQuery, Pair, asked};
 use super::read::version_of;
-use super::wire::Ask;
-use crate::store::{IndexEntries, Key, Page, Query, Result, Search, StoreError, Tenant, Version};
+use super::wire::OutgoingRequest;
+use crate::store::{IndexEntries, Key, Page, PageQuery, Result, Search, StoreError, Tenant, Version};
 use std::collections::HashSet;
 
 /// The most resources that are asked for at once.
@@ -16,9 +16,9 @@ const MOST: usize = 500;
 /// The longest query that is sent in an address.
 const LONGEST: usize = 2_000;
 /// How many pages of the server are read to fill one of ours.
-const PATIENCE: usize = 20;
+const MAX_SERVER_PAGES: usize = 20;
 /// How many pages are read in one call at all, where no token can hold the place of the next.
-const ENDLESS: usize = 10_000;
+const MAX_PAGES_PER_CALL: usize = 10_000;
 
 type Found = Vec<(Version, IndexEntries)>;
 
@@ -32,9 +32,9 @@ impl FhirServer {
         let mut pairs = Vec::new();
         for criterion in &search.all_of {
             match asked(search.resource_type, criterion, self.options.minds_case) {
-                Asked::Pair(pair) => pairs.push(pair),
-                Asked::Here => {}
-                Asked::Never => return None,
+                CriterionQuery::Pair(pair) => pairs.push(pair),
+                CriterionQuery::Here => {}
+                CriterionQuery::Never => return None,
             }
         }
         // The order of the criteria does not count for the token.
@@ -44,7 +44,7 @@ impl FhirServer {
     }
 
     pub(super) async fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
-        let query = Query::Search(search);
+        let query = PageQuery::Search(search);
         let opened = search.after.as_ref().map(|token| self.options.pages.open(tenant, query, token)).transpose()?;
         let Some(asked) = self.question(search) else { return Ok(Page { items: Vec::new(), next: None }) };
         let limit = to_usize(search.limit).min(MOST);
@@ -62,7 +62,7 @@ impl FhirServer {
         // The last id of the page before, where this walk has seen it.
         let mut previous = if place.again { String::new() } else { place.last.clone() };
         let (mut items, mut bytes, mut links) = (Vec::<Version>::new(), 0_usize, HashSet::new());
-        for pages in 1..=ENDLESS {
+        for pages in 1..=MAX_PAGES_PER_CALL {
             let smaller = fewer(&place.link, 1).filter(|_| is_own(&place.link));
             let within = if smaller.is_some() { PAGE_ANSWER } else { usize::MAX };
             let page = self.page(tenant, search, &place.link, is_own(&place.link), started, within).await;
@@ -107,7 +107,7 @@ impl FhirServer {
             place = Place { last, link, again: cut };
             let sealed = self.options.pages.seal(tenant, query, &place.to_bytes(&asked));
             let full = items.len() >= limit || bytes >= PAGE_BYTES;
-            if !full && (pages < PATIENCE || (items.is_empty() && sealed.is_err())) {
+            if !full && (pages < MAX_SERVER_PAGES || (items.is_empty() && sealed.is_err())) {
                 continue;
             }
             // Where the link is too long for a token, the pages are walked through from the first.
@@ -130,8 +130,8 @@ impl FhirServer {
         let form = format!("{}/_search", search.resource_type);
         let ask = match link.split_once('?') {
             // The server knows how long its own links may be.
-            Some((_, query)) if own && query.len() > LONGEST => Ask::form(&form, query.to_owned()),
-            _ => Ask::get(link),
+            Some((_, query)) if own && query.len() > LONGEST => OutgoingRequest::form(&form, query.to_owned()),
+            _ => OutgoingRequest::get(link),
         };
         self.bundle(tenant, ask.within(within)).await.map_err(|error| match error {
             StoreError::NotFound { .. } | StoreError::Gone { .. } if started => {

@@ -2,7 +2,7 @@
 
 use super::FhirServer;
 use super::fault::{ServerFault, refusal};
-use super::wire::Ask;
+use super::wire::OutgoingRequest;
 use crate::store::{ResourceType, Result, Tenant};
 use serde::Deserialize;
 
@@ -115,9 +115,9 @@ impl FhirServer {
     /// # Errors
     /// [`StoreError::Backend`](crate::store::StoreError::Backend) when the server gives no statement; otherwise as a read.
     pub async fn missing_capabilities(&self, tenant: &Tenant) -> Result<Vec<MissingCapability>> {
-        let answer = self.send(tenant, Ask::get("metadata")).await?;
+        let answer = self.send(tenant, OutgoingRequest::get("metadata")).await?;
         if answer.status == 404 || answer.status == 410 {
-            return Err(ServerFault::Answered { status: answer.status, text: answer.text() }.into());
+            return Err(ServerFault::UnexpectedStatus { status: answer.status, text: answer.text() }.into());
         }
         if !answer.is_success() {
             return Err(refusal(&answer, false, self.options.max_body));

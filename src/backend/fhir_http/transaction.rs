@@ -1,12 +1,12 @@
 //! Commits of several writes, each as one transaction.
 
-use super::super::form::{Newest, check};
+use super::super::checks::{Newest, check};
 use super::FhirServer;
 use super::content::outgoing;
 use super::fault::{ServerFault, invalid, refusal, since_applied, unknown};
 use super::place::{Entry, read};
 use super::read::{content_of, deletion};
-use super::wire::{Answer, Ask};
+use super::wire::{OutgoingRequest, ServerResponse};
 use super::write::{Draft, overtaken};
 use crate::store::{CommitError, Precondition, Result, StoreError, Tenant, Version, VersionId, Write};
 use serde_json::value::RawValue;
@@ -38,11 +38,11 @@ struct Bundle<'a> {
     #[serde(rename = "resourceType")]
     resource_type: &'static str,
     r#type: &'static str,
-    entry: Vec<Asked<'a>>,
+    entry: Vec<SentEntry<'a>>,
 }
 
 #[derive(serde::Serialize)]
-struct Asked<'a> {
+struct SentEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     resource: Option<&'a RawValue>,
     request: Request,
@@ -65,13 +65,13 @@ fn request(write: &Write, before: &Before) -> Request {
         Before::Living(found) => Some(found.version),
         Before::Unseen | Before::Never | Before::Gone(_) => None,
     };
-    let version = match write.when {
+    let version = match write.precondition {
         Precondition::Version(version) => Some(version),
         Precondition::Exists => known,
         Precondition::None if write.body.is_none() => known,
         Precondition::Absent | Precondition::None => None,
     };
-    let if_none_match = (write.when == Precondition::Absent).then_some("*");
+    let if_none_match = (write.precondition == Precondition::Absent).then_some("*");
     Request { method, url: write.key.to_string(), if_match: version.map(VersionId::etag), if_none_match }
 }
 
@@ -85,7 +85,7 @@ impl FhirServer {
             drafts.push(body.map(|body| Draft { key: &write.key, body, write_id: write.write_id }));
         }
         // Whether it may be for others that the server refuses: they move what is conditional, or what is written blindly.
-        let mut others = writes.iter().any(|write| write.when == Precondition::None && write.body.is_some());
+        let mut others = writes.iter().any(|write| write.precondition == Precondition::None && write.body.is_some());
         let mut seen: Option<Vec<Option<VersionId>>> = None;
         let mut last = None;
         for _ in 0..TRIES {
@@ -93,7 +93,7 @@ impl FhirServer {
             let now: Vec<_> = before.iter().map(|before| before.newest().map(|newest| newest.version)).collect();
             others |= seen.replace(now.clone()).is_some_and(|seen| seen != now);
             let bundle = bundle(writes, &drafts, &before)?;
-            let answer = self.send(tenant, Ask::bundle(bundle)).await?;
+            let answer = self.send(tenant, OutgoingRequest::bundle(bundle)).await?;
             match answer.status {
                 _ if answer.is_success() => return self.all_made(tenant, writes, &drafts, before, &answer).await,
                 404 | 405 | 501 => return Err(StoreError::unsupported("a transaction").into()),
@@ -111,7 +111,7 @@ impl FhirServer {
     async fn before(&self, tenant: &Tenant, writes: &[Write]) -> Result<Vec<Before>, CommitError> {
         let mut all = Vec::with_capacity(writes.len());
         for (at, write) in writes.iter().enumerate() {
-            let needed = match write.when {
+            let needed = match write.precondition {
                 Precondition::Absent => self.options.looks_first,
                 Precondition::Exists => true,
                 Precondition::Version(_) | Precondition::None => write.body.is_none(),
@@ -156,7 +156,7 @@ impl FhirServer {
         writes: &[Write],
         drafts: &[Option<Draft<'_>>],
         before: Vec<Before>,
-        answer: &Answer,
+        answer: &ServerResponse,
     ) -> Result<Vec<Version>, CommitError> {
         let bundle = read(answer).map_err(since_applied)?;
         if bundle.entry.len() != writes.len() {
@@ -190,7 +190,7 @@ impl FhirServer {
                 content_of(draft.key, json.get().as_bytes(), told, entry.modified()).map_err(since_applied)?
             }
             None => {
-                let number = told.ok_or_else(|| unknown(ServerFault::VersionNotTold))?;
+                let number = told.ok_or_else(|| unknown(ServerFault::VersionMissing))?;
                 let wrong = |_| unknown(ServerFault::VersionNotANumber { found: number.to_owned() });
                 self.vread_now(tenant, draft.key, number.parse().map_err(wrong)?).await.map_err(since_applied)?
             }
@@ -202,20 +202,20 @@ impl FhirServer {
     }
 
     async fn entry_deleted(&self, tenant: &Tenant, before: Before, entry: &Entry) -> Result<Version> {
-        let Before::Living(living) = before else { return Err(unknown(ServerFault::VersionNotTold)) };
+        let Before::Living(living) = before else { return Err(unknown(ServerFault::VersionMissing)) };
         let told = entry.version().and_then(|told| told.parse().ok()).filter(|told| *told > living.version);
         let number = match told {
             Some(told) => Some(told),
             None => self.number_of_deletion(tenant, &living).await?,
         };
         let next = Some(living.version.next()).filter(|_| !self.options.gaps);
-        let number = number.or(next).ok_or_else(|| unknown(ServerFault::VersionNotTold))?;
+        let number = number.or(next).ok_or_else(|| unknown(ServerFault::VersionMissing))?;
         Ok(deletion(living, number))
     }
 
     /// Whether the version that was made is one that the condition allows.
     fn right(&self, write: &Write, first: VersionId, entry: &Entry, made: &Version) -> Result<()> {
-        let wrong = match write.when {
+        let wrong = match write.precondition {
             Precondition::Version(version) => made.version != version.next(),
             Precondition::Absent => entry.status() == 200 && made.version != first,
             Precondition::Exists | Precondition::None => false,
@@ -232,7 +232,7 @@ fn bundle(writes: &[Write], drafts: &[Option<Draft<'_>>], before: &[Before]) -> 
     let mut entry = Vec::with_capacity(writes.len());
     for ((write, draft), before) in writes.iter().zip(drafts).zip(before) {
         let resource = draft.as_ref().map(|draft| serde_json::from_str::<&RawValue>(&draft.body)).transpose();
-        entry.push(Asked { resource: resource.map_err(wrong)?, request: request(write, before) });
+        entry.push(SentEntry { resource: resource.map_err(wrong)?, request: request(write, before) });
     }
     serde_json::to_string(&Bundle { resource_type: "Bundle", r#type: "transaction", entry }).map_err(wrong)
 }

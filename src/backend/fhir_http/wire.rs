@@ -17,7 +17,7 @@ const FHIR_JSON: &str = "application/fhir+json";
 
 /// What is asked of a server.
 #[derive(Clone, Debug)]
-pub(super) struct Ask<'a> {
+pub(super) struct OutgoingRequest<'a> {
     method: Method,
     /// Below the address of the tenant, with its query.
     place: &'a str,
@@ -30,7 +30,7 @@ pub(super) struct Ask<'a> {
     max_answer: usize,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> OutgoingRequest<'a> {
     pub(super) fn get(place: &'a str) -> Self {
         Self { method: Method::GET, place, when: None, body: None, writes: false, max_answer: usize::MAX }
     }
@@ -65,24 +65,24 @@ impl<'a> Ask<'a> {
 
 /// What a server said.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ServerResponse {
     pub(super) status: u16,
     /// The version in `ETag`, or else in `Location`, as it is written there.
     pub(super) version: Option<String>,
     pub(super) modified: Option<OffsetDateTime>,
     pub(super) retry_after: Option<Duration>,
     headers: HeaderMap,
-    body: Result<Bytes, Unheard>,
+    body: Result<Bytes, BodyError>,
 }
 
 /// Why the body of an answer is not there.
 #[derive(Debug)]
-enum Unheard {
+enum BodyError {
     BrokeOff(String),
     Fault(ServerFault),
 }
 
-impl Answer {
+impl ServerResponse {
     pub(super) fn is_success(&self) -> bool {
         matches!(self.status, 200 | 201 | 203 | 204)
     }
@@ -101,8 +101,8 @@ impl Answer {
                 Err(ServerFault::Unreadable { why: format!("it is `{kind}`, and {FHIR_JSON} is wanted") }.into())
             }
             Ok(body) => Ok(body),
-            Err(Unheard::BrokeOff(why)) => Err(unavailable(why.as_str())),
-            Err(Unheard::Fault(fault)) => Err(fault.clone().into()),
+            Err(BodyError::BrokeOff(why)) => Err(unavailable(why.as_str())),
+            Err(BodyError::Fault(fault)) => Err(fault.clone().into()),
         }
     }
 
@@ -190,7 +190,7 @@ impl FhirServer {
         if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
             return Err(refuse());
         }
-        if url.scheme() == "http" && !self.options.in_the_clear && !is_this_machine(&url) {
+        if url.scheme() == "http" && !self.options.allow_plain_http && !is_this_machine(&url) {
             return Err(StoreError::invalid(format!("`{shown}` is not encrypted, and on another machine")));
         }
         if !url.path().ends_with('/') {
@@ -216,7 +216,7 @@ impl FhirServer {
     }
 
     /// Sends a request and hears the whole answer, whatever its status.
-    pub(super) async fn send(&self, tenant: &Tenant, ask: Ask<'_>) -> Result<Answer> {
+    pub(super) async fn send(&self, tenant: &Tenant, ask: OutgoingRequest<'_>) -> Result<ServerResponse> {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(unavailable("the futures of this store run within a tokio runtime"));
         }
@@ -251,13 +251,13 @@ impl FhirServer {
             heard = self.client.execute(again).await;
         }
         match heard.map_err(reqwest::Error::without_url) {
-            Ok(response) => Ok(self.hear(response, ask.max_answer).await),
+            Ok(response) => Ok(self.receive(response, ask.max_answer).await),
             Err(error) if error.is_connect() || !ask.writes => Err(unavailable(error)),
             Err(error) => Err(unknown(error)),
         }
     }
 
-    async fn hear(&self, mut response: Response, max_answer: usize) -> Answer {
+    async fn receive(&self, mut response: Response, max_answer: usize) -> ServerResponse {
         let body = self.body(&mut response, max_answer).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let header = |name: &str| text(&headers, name);
@@ -267,25 +267,25 @@ impl FhirServer {
         let version = numbered.or(placed).or(tag).map(str::to_owned);
         let retry_after = header("retry-after").and_then(pause);
         let modified = header("last-modified").and_then(moment);
-        Answer { status, version, modified, retry_after, body, headers }
+        ServerResponse { status, version, modified, retry_after, body, headers }
     }
 
-    async fn body(&self, response: &mut Response, max_answer: usize) -> Result<Bytes, Unheard> {
+    async fn body(&self, response: &mut Response, max_answer: usize) -> Result<Bytes, BodyError> {
         let coding = text(response.headers(), "content-encoding").unwrap_or("identity").trim();
         if !coding.eq_ignore_ascii_case("identity") {
             let why = format!("it is encoded as `{}`, which was not asked for", short(coding, 50));
-            return Err(Unheard::Fault(ServerFault::Unreadable { why }));
+            return Err(BodyError::Fault(ServerFault::Unreadable { why }));
         }
         let limit = self.options.max_answer.min(max_answer);
         let mut body = BytesMut::new();
         loop {
             match response.chunk().await {
                 Ok(Some(part)) if body.len().saturating_add(part.len()) > limit => {
-                    return Err(Unheard::Fault(ServerFault::TooLarge { limit }));
+                    return Err(BodyError::Fault(ServerFault::TooLarge { limit }));
                 }
                 Ok(Some(part)) => body.extend_from_slice(&part),
                 Ok(None) => return Ok(body.freeze()),
-                Err(error) => return Err(Unheard::BrokeOff(with_causes(&error.without_url()))),
+                Err(error) => return Err(BodyError::BrokeOff(with_causes(&error.without_url()))),
             }
         }
     }

@@ -1,17 +1,17 @@
 //! Creations, updates and deletions.
 
-use super::super::form::check_writes;
+use super::super::checks::check_writes;
 use super::FhirServer;
 use super::content::outgoing;
 use super::fault::{ServerFault, invalid, refusal, since_applied, unknown};
-use super::read::{Look, deletion, in_answer};
-use super::wire::{Answer, Ask};
+use super::read::{CurrentState, deletion, in_answer};
+use super::wire::{OutgoingRequest, ServerResponse};
 use crate::store::{CommitError, Key, Precondition, Result, StoreError, Tenant, Version, VersionId, Write, WriteId};
 
 /// How often a write is tried that others keep overtaking.
 const TRIES: u32 = 8;
 /// How often a write is tried that the server refuses although its condition holds.
-const INSISTENCE: u32 = 3;
+const MAX_REFUSED_TRIES: u32 = 3;
 
 pub(super) fn overtaken() -> StoreError {
     StoreError::throttled(None)
@@ -38,7 +38,7 @@ impl FhirServer {
     }
 
     async fn write(&self, tenant: &Tenant, write: &Write) -> Result<Version> {
-        let (key, when, write_id) = (&write.key, write.when, write.write_id);
+        let (key, when, write_id) = (&write.key, write.precondition, write.write_id);
         let Some(body) = &write.body else { return self.delete(tenant, key, when).await };
         let draft = &Draft { key, body: outgoing(key, body, write_id, &self.options.canonical)?, write_id };
         match when {
@@ -61,20 +61,21 @@ impl FhirServer {
     async fn create(&self, tenant: &Tenant, draft: &Draft<'_>) -> Result<Version> {
         let mut known = if self.options.looks_first { Some(self.look(tenant, draft.key).await?) } else { None };
         for tries in 1.. {
-            if let Some(Look::Living(version)) = &known {
+            if let Some(CurrentState::Living(version)) = &known {
                 return Err(StoreError::already_exists(Some(version.version)));
             }
             let condition = Some(("if-none-match", "*".into()));
-            let answer = self.send(tenant, Ask::put(&draft.key.to_string(), condition, &draft.body)).await?;
+            let answer =
+                self.send(tenant, OutgoingRequest::put(&draft.key.to_string(), condition, &draft.body)).await?;
             match answer.status {
-                409 | 412 if tries >= INSISTENCE => return Err(invalid(&answer)),
+                409 | 412 if tries >= MAX_REFUSED_TRIES => return Err(invalid(&answer)),
                 // What another made meanwhile is there, unless it is gone again.
                 409 | 412 => known = Some(self.look(tenant, draft.key).await?),
                 404 | 405 => return Err(StoreError::unsupported("a creation under an id of the caller's")),
                 status => {
                     let made = self.made(tenant, draft, &answer).await?;
                     let expected = match known {
-                        Some(Look::Gone(at)) => at.map(VersionId::next),
+                        Some(CurrentState::Gone(at)) => at.map(VersionId::next),
                         _ => Some(VersionId::FIRST),
                     };
                     // 201 says that there was none; where 200 is said, the number tells.
@@ -92,7 +93,8 @@ impl FhirServer {
     async fn update(&self, tenant: &Tenant, draft: &Draft<'_>, version: VersionId) -> Result<Version> {
         for tries in 1.. {
             let condition = Some(("if-match", version.etag()));
-            let answer = self.send(tenant, Ask::put(&draft.key.to_string(), condition, &draft.body)).await?;
+            let answer =
+                self.send(tenant, OutgoingRequest::put(&draft.key.to_string(), condition, &draft.body)).await?;
             if !matches!(answer.status, 404 | 409 | 410 | 412) {
                 let made = self.made(tenant, draft, &answer).await?;
                 if made.version != version.next() && !self.options.gaps {
@@ -102,12 +104,12 @@ impl FhirServer {
             }
             // The status has other meanings too: a rule that is broken, a lock.
             match self.look(tenant, draft.key).await {
-                Ok(Look::Living(found)) if found.version == version => {}
-                Ok(Look::Living(found)) => return Err(StoreError::conflict(Some(found.version))),
-                Ok(Look::Gone(current)) => return Err(StoreError::conflict(current)),
-                Ok(Look::Never) | Err(_) => return Err(StoreError::conflict(None)),
+                Ok(CurrentState::Living(found)) if found.version == version => {}
+                Ok(CurrentState::Living(found)) => return Err(StoreError::conflict(Some(found.version))),
+                Ok(CurrentState::Gone(current)) => return Err(StoreError::conflict(current)),
+                Ok(CurrentState::Never) | Err(_) => return Err(StoreError::conflict(None)),
             }
-            if tries >= INSISTENCE {
+            if tries >= MAX_REFUSED_TRIES {
                 return Err(invalid(&answer));
             }
         }
@@ -116,7 +118,7 @@ impl FhirServer {
 
     /// Whatever is there.
     async fn put(&self, tenant: &Tenant, draft: &Draft<'_>) -> Result<Version> {
-        let answer = self.send(tenant, Ask::put(&draft.key.to_string(), None, &draft.body)).await?;
+        let answer = self.send(tenant, OutgoingRequest::put(&draft.key.to_string(), None, &draft.body)).await?;
         match answer.status {
             // Some servers want a version, and some know no blind write that another may overtake.
             409 | 412 | 428 => {}
@@ -125,8 +127,8 @@ impl FhirServer {
         }
         for _ in 0..TRIES {
             let done = match self.look(tenant, draft.key).await? {
-                Look::Living(found) => self.update(tenant, draft, found.version).await,
-                Look::Never | Look::Gone(_) => self.create(tenant, draft).await,
+                CurrentState::Living(found) => self.update(tenant, draft, found.version).await,
+                CurrentState::Never | CurrentState::Gone(_) => self.create(tenant, draft).await,
             };
             match done {
                 Err(StoreError::Conflict { .. } | StoreError::AlreadyExists { .. }) => {}
@@ -152,11 +154,11 @@ impl FhirServer {
                 }
                 (Err(error), _) => return Err(error),
             };
-            let answer = self.send(tenant, Ask::delete(&key.to_string(), living.version)).await?;
+            let answer = self.send(tenant, OutgoingRequest::delete(&key.to_string(), living.version)).await?;
             match answer.status {
                 404 | 409 | 410 | 412 => {
                     let times = refused.filter(|(of, _)| *of == living.version).map_or(1, |(_, times)| times + 1);
-                    if times >= INSISTENCE {
+                    if times >= MAX_REFUSED_TRIES {
                         return Err(invalid(&answer));
                     }
                     refused = Some((living.version, times));
@@ -169,7 +171,7 @@ impl FhirServer {
     }
 
     /// The deletion that was made of what was living.
-    async fn deleted(&self, tenant: &Tenant, living: Version, answer: &Answer) -> Result<Version> {
+    async fn deleted(&self, tenant: &Tenant, living: Version, answer: &ServerResponse) -> Result<Version> {
         let next = living.version.next();
         // Some servers tell the version that was there, or how many they deleted.
         let told = match answer.number().filter(|told| *told > living.version) {
@@ -181,21 +183,21 @@ impl FhirServer {
                 Err(ServerFault::ConditionIgnored { made: told.get() }.into())
             }
             Some(told) => Ok(deletion(living, told)),
-            None if self.options.gaps => Err(unknown(ServerFault::VersionNotTold)),
+            None if self.options.gaps => Err(unknown(ServerFault::VersionMissing)),
             None => Ok(deletion(living, next)),
         }
     }
 
     /// What a deletion is numbered that was answered without a number; `None` where nothing tells.
     pub(super) async fn number_of_deletion(&self, tenant: &Tenant, living: &Version) -> Result<Option<VersionId>> {
-        let kept = || ServerFault::Answered { status: 200, text: "what was deleted is still there".to_owned() };
+        let kept = || ServerFault::UnexpectedStatus { status: 200, text: "what was deleted is still there".to_owned() };
         match self.look(tenant, &living.key).await.map_err(since_applied)? {
-            Look::Living(found) if found.version == living.version => Err(unknown(kept())),
+            CurrentState::Living(found) if found.version == living.version => Err(unknown(kept())),
             // Another has made it anew.
-            Look::Living(_) | Look::Never => Ok(None),
-            Look::Gone(Some(at)) => Ok(Some(at)),
-            Look::Gone(None) if !self.options.history => Ok(None),
-            Look::Gone(None) => {
+            CurrentState::Living(_) | CurrentState::Never => Ok(None),
+            CurrentState::Gone(Some(at)) => Ok(Some(at)),
+            CurrentState::Gone(None) if !self.options.history => Ok(None),
+            CurrentState::Gone(None) => {
                 let newest = self.newest(tenant, &living.key).await.map_err(since_applied)?;
                 Ok(newest.is_deleted().then_some(newest.version))
             }
@@ -203,7 +205,7 @@ impl FhirServer {
     }
 
     /// The version that a write made. It was applied, so that whatever goes wrong now leaves its outcome unknown.
-    async fn made(&self, tenant: &Tenant, draft: &Draft<'_>, answer: &Answer) -> Result<Version> {
+    async fn made(&self, tenant: &Tenant, draft: &Draft<'_>, answer: &ServerResponse) -> Result<Version> {
         if !answer.is_success() {
             return Err(refusal(answer, true, self.options.max_body));
         }
@@ -216,7 +218,7 @@ impl FhirServer {
             }
             (Err(_), Some(number)) => {
                 let found = self.read_now(tenant, draft.key).await.map_err(since_applied)?;
-                if found.version == number { found } else { return Err(unknown(ServerFault::VersionNotTold)) }
+                if found.version == number { found } else { return Err(unknown(ServerFault::VersionMissing)) }
             }
             (Err(unreadable), None) => {
                 let named =

@@ -3,11 +3,11 @@
 mod folder;
 mod threads;
 
-use super::answer::Awaited;
-use super::form::to_usize;
+use super::checks::to_usize;
+use super::oneshot::OneshotReceiver;
 use crate::store::{
     BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Generation,
-    Page, PageKey, PageToken, PutOutcome, Query, Result, StoreError, Tenant, UrlKind, parsed_place, random_bytes,
+    Page, PageKey, PageQuery, PageToken, PutOutcome, Result, StoreError, Tenant, UrlKind, parsed_place, random_bytes,
 };
 use bytes::Bytes;
 use folder::{Folder, Unfinished, unavailable};
@@ -72,13 +72,13 @@ struct Shared {
 
 impl Shared {
     /// Does it on a thread. The error of a thread that has ended says that nothing is known.
-    fn run<T: Send + 'static>(&self, work: impl FnOnce(&Folder) -> T + Send + 'static) -> Awaited<T> {
+    fn run<T: Send + 'static>(&self, work: impl FnOnce(&Folder) -> T + Send + 'static) -> OneshotReceiver<T> {
         let folder = Arc::clone(&self.folder);
         self.threads.run(move || work(&folder))
     }
 }
 
-async fn done<T>(awaited: Awaited<Result<T>>) -> Result<T> {
+async fn done<T>(awaited: OneshotReceiver<Result<T>>) -> Result<T> {
     awaited.await.unwrap_or(Err(StoreError::indeterminate(None)))
 }
 
@@ -201,13 +201,14 @@ impl BlobStore for Files {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
         Box::pin(async move {
-            let place = self.pages.place(tenant, Query::Blobs, after, parsed_place::<BlobKey>)?;
+            let place = self.pages.place(tenant, PageQuery::Blobs, after, parsed_place::<BlobKey>)?;
             let of = tenant.clone();
             let listed = self.shared.run(move |folder| folder.list(&of, to_usize(limit), place.as_ref()));
             let (items, more) = done(listed).await?;
             let last = items.last().filter(|_| more);
-            let next =
-                last.map(|last| self.pages.seal(tenant, Query::Blobs, last.key.to_string().as_bytes())).transpose()?;
+            let next = last
+                .map(|last| self.pages.seal(tenant, PageQuery::Blobs, last.key.to_string().as_bytes()))
+                .transpose()?;
             Ok(Page { items, next })
         })
     }
@@ -327,7 +328,7 @@ impl Drop for Writer {
 
 enum Reading {
     Idle(File),
-    Busy(Awaited<Result<(File, Bytes)>>),
+    Busy(OneshotReceiver<Result<(File, Bytes)>>),
     Over,
 }
 

@@ -1,6 +1,6 @@
 //! Threads that do the work that waits for the disk, so that no executor does.
 
-use super::super::answer::{Awaited, answer};
+use super::super::oneshot::{OneshotReceiver, oneshot};
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -28,8 +28,8 @@ impl Threads {
     }
 
     /// Does it on one of the threads, whether or not the answer is waited for.
-    pub(super) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Awaited<T> {
-        let (answer, awaited) = answer();
+    pub(super) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> OneshotReceiver<T> {
+        let (answer, awaited) = oneshot();
         if let Some(jobs) = &self.jobs {
             // Where no thread is left, the answer is dropped with the job.
             drop(jobs.send(Box::new(move || answer.give(work()))));

@@ -1,10 +1,10 @@
 //! The blobs of all tenants.
 
-use super::super::form::to_usize;
+use super::super::checks::to_usize;
 use super::{Memory, lock_read, lock_write};
 use crate::store::{
     BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Generation,
-    Page, PageToken, PutOutcome, Query, Result, StoreError, Tenant, UrlKind, parsed_place, stream,
+    Page, PageQuery, PageToken, PutOutcome, Result, StoreError, Tenant, UrlKind, parsed_place, stream,
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
@@ -156,11 +156,12 @@ impl BlobStore for Memory {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
         Box::pin(async move {
-            let place = self.pages.place(tenant, Query::Blobs, after, parsed_place::<BlobKey>)?;
+            let place = self.pages.place(tenant, PageQuery::Blobs, after, parsed_place::<BlobKey>)?;
             let (items, more) = self.blobs.list(tenant, to_usize(limit), place);
             let last = items.last().filter(|_| more);
-            let next =
-                last.map(|last| self.pages.seal(tenant, Query::Blobs, last.key.to_string().as_bytes())).transpose()?;
+            let next = last
+                .map(|last| self.pages.seal(tenant, PageQuery::Blobs, last.key.to_string().as_bytes()))
+                .transpose()?;
             Ok(Page { items, next })
         })
     }

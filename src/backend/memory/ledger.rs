@@ -1,10 +1,10 @@
 //! The ledger records of all tenants.
 
-use super::super::form::{check_change, check_changes, to_usize};
+use super::super::checks::{check_change, check_changes, to_usize};
 use super::{Memory, lock_read, lock_write};
 use crate::store::{
-    BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Query, Result, Revision, Tenant,
-    text_place,
+    BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageQuery, PageToken, Result, Revision,
+    Tenant, text_place,
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
@@ -102,7 +102,7 @@ impl Ledger for Memory {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<LedgerRecord>>> {
         Box::pin(async move {
-            let query = Query::Ledger(prefix);
+            let query = PageQuery::Ledger(prefix);
             let place = self.pages.place(tenant, query, after, text_place)?;
             let (items, more) = self.records.scan(tenant, prefix, to_usize(limit), place.as_deref());
             let last = items.last().filter(|_| more);

@@ -8,9 +8,9 @@ mod record;
 mod slots;
 mod table;
 
-use super::form::{check_writes, to_usize};
+use super::checks::{check_writes, to_usize};
 use crate::store::{
-    AtomicScope, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageToken, Query, ResourceStore,
+    AtomicScope, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageQuery, PageToken, ResourceStore,
     Result, Search, StoreError, SystemClock, Tenant, Version, VersionId, Write, text_place, version_place,
 };
 use blobs::Blobs;
@@ -175,7 +175,7 @@ impl Memory {
     }
 
     fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
-        let query = Query::Search(search);
+        let query = PageQuery::Search(search);
         let after = self.pages.place(tenant, query, search.after.as_ref(), text_place)?;
         let Some(part) = self.part(tenant) else {
             return Ok(Page { items: Vec::new(), next: None });
@@ -192,7 +192,7 @@ impl Memory {
         limit: NonZeroU32,
         after: Option<&PageToken>,
     ) -> Result<Page<Version>> {
-        let query = Query::History(key);
+        let query = PageQuery::History(key);
         let before = self.pages.place(tenant, query, after, version_place)?;
         let (items, more) = self.known(tenant)?.history(key, to_usize(limit), before)?;
         let last = items.last().filter(|_| more).map(|last| last.version.get().to_be_bytes());

@@ -1,6 +1,6 @@
 //! The resources of one tenant.
 
-use super::super::form::check;
+use super::super::checks::check;
 use super::index::{Index, Place};
 use super::record::{Record, Shard, Stored};
 use super::{Limits, lock_read, lock_write};

@@ -1,6 +1,6 @@
 //! One resource, and the shard that it lies in.
 
-use super::super::form::Newest;
+use super::super::checks::Newest;
 use super::table::Table;
 use crate::store::{Key, ResourceType, Version, VersionId, WriteId};
 use bytes::Bytes;

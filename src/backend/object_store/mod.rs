@@ -9,8 +9,8 @@ mod staging;
 mod writer;
 
 use crate::store::{
-    BlobCapabilities, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Page, PageKey, PageToken,
-    Query, Result, StoreError, Tenant, UrlKind, parsed_place,
+    BlobCapabilities, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Page, PageKey, PageQuery,
+    PageToken, Result, StoreError, Tenant, UrlKind, parsed_place,
 };
 use ::object_store::path::Path;
 use ::object_store::signer::{Method, Signer};
@@ -289,10 +289,10 @@ impl BlobStore for Objects {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
         Box::pin(async move {
-            let place = self.pages.place(tenant, Query::Blobs, after, parsed_place::<BlobKey>)?;
+            let place = self.pages.place(tenant, PageQuery::Blobs, after, parsed_place::<BlobKey>)?;
             let (items, more) = list::page(&self.place, tenant, limit, place, self.ordered).await?;
             let last = items.last().filter(|_| more);
-            let seal = |last: &BlobInfo| self.pages.seal(tenant, Query::Blobs, last.key.to_string().as_bytes());
+            let seal = |last: &BlobInfo| self.pages.seal(tenant, PageQuery::Blobs, last.key.to_string().as_bytes());
             let next = last.map(seal).transpose()?;
             Ok(Page { items, next })
         })

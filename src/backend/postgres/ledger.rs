@@ -1,10 +1,10 @@
 //! The ledger in the database.
 
-use super::super::form::{check_changes, to_usize};
+use super::super::checks::{check_changes, to_usize};
 use super::error::unreadable;
 use super::{Postgres, failed};
 use crate::store::{
-    BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Query, Result, Revision,
+    BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageQuery, PageToken, Result, Revision,
     StoreError, Tenant, text_place,
 };
 use bytes::Bytes;
@@ -64,7 +64,7 @@ impl Postgres {
         limit: NonZeroU32,
         after: Option<&PageToken>,
     ) -> Result<Page<LedgerRecord>> {
-        let query = Query::Ledger(prefix);
+        let query = PageQuery::Ledger(prefix);
         let place = self.pages.place(tenant, query, after, text_place)?;
         // `0` is the byte behind `/`. No key is equal to either bound.
         let (start, end) = (place.unwrap_or_else(|| format!("{prefix}/")), format!("{prefix}0"));

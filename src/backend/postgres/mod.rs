@@ -8,9 +8,9 @@ mod schema;
 mod search;
 mod writing;
 
-use super::form::to_usize;
+use super::checks::to_usize;
 use crate::store::{
-    AtomicScope, BoxFuture, Capabilities, CommitError, Key, Page, PageKey, PageToken, Query, ResourceStore, Result,
+    AtomicScope, BoxFuture, Capabilities, CommitError, Key, Page, PageKey, PageQuery, PageToken, ResourceStore, Result,
     Search, StoreError, Tenant, Version, VersionId, Write, WriteId, text_place, version_place,
 };
 use bytes::Bytes;
@@ -241,7 +241,7 @@ impl Postgres {
     }
 
     async fn search_page(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
-        let query = Query::Search(search);
+        let query = PageQuery::Search(search);
         let place = self.pages.place(tenant, query, search.after.as_ref(), text_place)?;
         let question = question(&self.schema, tenant, search, place);
         let values: Vec<&(dyn ToSql + Sync)> = question.values.iter().map(|value| &**value as _).collect();
@@ -274,7 +274,7 @@ impl Postgres {
         limit: NonZeroU32,
         after: Option<&PageToken>,
     ) -> Result<Page<Version>> {
-        let query = Query::History(key);
+        let query = PageQuery::History(key);
         let before = self.pages.place(tenant, query, after, |bytes| i64::try_from(version_place(bytes)?).ok())?;
         let limit = to_usize(limit).min(MOST_VERSIONS);
         let more = i64::try_from(limit + 1).unwrap_or(i64::MAX);

@@ -3,8 +3,8 @@
 //! One criterion drives: an index gives its ids in order, from the place on where the page before ended. Where others must be
 //! met too, they are looked up for each id of a window, so that no page takes longer than its window.
 
+use super::super::checks::to_usize;
 use super::super::codes::{end_of, parameter_code, type_code};
-use super::super::form::to_usize;
 use super::system;
 use crate::store::{Criterion, Parameter, Search, Tenant, TokenMatch};
 use smol_str::SmolStr;

@@ -2,8 +2,8 @@
 //! that are by far the most, of one write that creates or that replaces a version, there is a quicker statement, which does
 //! all or nothing; where it does nothing, the function says why.
 
+use super::super::checks::check_writes;
 use super::super::codes::{parameter_code, type_code};
-use super::super::form::check_writes;
 use super::error::unreadable;
 use super::{Postgres, system};
 use crate::store::{CommitError, IndexEntries, Precondition, Result, StoreError, Tenant, Version, VersionId, Write};
@@ -50,7 +50,7 @@ impl<'a> Columns<'a> {
     }
 
     fn push(&mut self, place: i32, write: &'a Write) {
-        let (when, expected) = match write.when {
+        let (when, expected) = match write.precondition {
             Precondition::None => (0, None),
             Precondition::Absent => (1, None),
             // A number that no version reaches stands for those beyond the server's.
@@ -159,7 +159,7 @@ impl Postgres {
 
     /// What was made, where the quick statement has done it.
     async fn commit_one(&self, tenant: &Tenant, write: &Write) -> Result<Option<Made>> {
-        let (sql, made) = match write.when {
+        let (sql, made) = match write.precondition {
             Precondition::Absent => (&self.sql.create, VersionId::FIRST),
             // With a limit, the function forgets versions too.
             Precondition::Version(before) if self.limits.max_versions.is_none() => (&self.sql.replace, before.next()),

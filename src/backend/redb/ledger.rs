@@ -1,12 +1,12 @@
 //! The ledger in the file.
 
-use super::super::answer::answer;
-use super::super::form::{check_changes, to_usize};
+use super::super::checks::{check_changes, to_usize};
+use super::super::oneshot::oneshot;
 use super::tables::{RECORDS, end_of, key_of_record, record_key};
 use super::writer::{Changes, Task};
 use super::{Redb, failed, open_for_reading};
 use crate::store::{
-    BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Query, Result, Revision,
+    BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageQuery, PageToken, Result, Revision,
     StoreError, Tenant,
 };
 use ::redb::ReadTransaction;
@@ -41,7 +41,7 @@ impl Redb {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        let (answer, awaited) = answer();
+        let (answer, awaited) = oneshot();
         self.submit(Task::Changes(Changes { tenant: tenant.clone(), changes, answer }))?;
         awaited.await.unwrap_or_else(|| Err(StoreError::indeterminate(None).into()))
     }
@@ -54,7 +54,7 @@ impl Redb {
         limit: NonZeroU32,
         after: Option<&PageToken>,
     ) -> Result<Page<LedgerRecord>> {
-        let query = Query::Ledger(prefix);
+        let query = PageQuery::Ledger(prefix);
         let place = after.map(|token| self.pages.open(tenant, query, token)).transpose()?;
         let start = record_key(tenant, &format!("{prefix}/"));
         let end = end_of(&start);

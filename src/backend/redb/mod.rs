@@ -7,10 +7,10 @@ mod search;
 mod tables;
 mod writer;
 
-use super::answer::answer;
-use super::form::{check_writes, to_usize};
+use super::checks::{check_writes, to_usize};
+use super::oneshot::oneshot;
 use crate::store::{
-    AtomicScope, BoxError, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageToken, Query,
+    AtomicScope, BoxError, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageQuery, PageToken,
     ResourceStore, Result, Search, StoreError, Tenant, Version, VersionId, Write, random_bytes, version_place,
 };
 use ::redb::{
@@ -118,14 +118,14 @@ impl Redb {
         if writes.is_empty() {
             return Ok(Vec::new());
         }
-        let (answer, awaited) = answer();
+        let (answer, awaited) = oneshot();
         let now = self.clock.now();
         self.submit(Task::Writes(Writes { tenant: tenant.clone(), writes, now, answer }))?;
         awaited.await.unwrap_or_else(|| Err(StoreError::indeterminate(None).into()))
     }
 
     async fn prune(&self, tenant: &Tenant, key: &Key, keep: NonZeroU32) -> Result<u64> {
-        let (answer, awaited) = answer();
+        let (answer, awaited) = oneshot();
         self.submit(Task::Prune(Prune { tenant: tenant.clone(), key: key.clone(), keep, answer }))?;
         awaited.await.unwrap_or(Err(StoreError::indeterminate(None)))
     }
@@ -165,7 +165,7 @@ impl Redb {
     }
 
     fn search_now(&self, transaction: &ReadTransaction, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
-        let query = Query::Search(search);
+        let query = PageQuery::Search(search);
         let place = self.pages.place(tenant, query, search.after.as_ref(), |bytes| Place::decode(&bytes))?;
         let (items, next) = Finder::new(transaction, tenant, search)?.page(to_usize(search.limit), place.as_ref())?;
         let next = next.map(|place| self.pages.seal(tenant, query, &place.encode())).transpose()?;
@@ -180,7 +180,7 @@ impl Redb {
         limit: NonZeroU32,
         after: Option<&PageToken>,
     ) -> Result<Page<Version>> {
-        let query = Query::History(key);
+        let query = PageQuery::History(key);
         let before = self.pages.place(tenant, query, after, version_place)?;
         let at = current_key(tenant, key);
         let current = open_for_reading(transaction, CURRENT)?;

@@ -1,8 +1,8 @@
 //! The one thread that writes: it gathers the commits that wait into one transaction of the file, so that they share the
 //! wait for the disk.
 
-use super::super::answer::Answer;
-use super::super::form::{Newest, check, check_change};
+use super::super::checks::{Newest, check, check_change};
+use super::super::oneshot::OneshotSender;
 use super::file::OpenDatabase;
 use super::tables::{
     CHANGES, CURRENT, HEADS, INDEX, OLDER, RECORDS, Row, current_key, encode_entries, in_utc, index_value, of_type,
@@ -28,13 +28,13 @@ pub(super) struct Writes {
     pub(super) tenant: Tenant,
     pub(super) writes: Vec<Write>,
     pub(super) now: OffsetDateTime,
-    pub(super) answer: Answer<Result<Vec<Version>, CommitError>>,
+    pub(super) answer: OneshotSender<Result<Vec<Version>, CommitError>>,
 }
 
 pub(super) struct Changes {
     pub(super) tenant: Tenant,
     pub(super) changes: Vec<Change>,
-    pub(super) answer: Answer<Result<Vec<Revision>, CommitError>>,
+    pub(super) answer: OneshotSender<Result<Vec<Revision>, CommitError>>,
 }
 
 /// The oldest versions of a resource that are to be forgotten.
@@ -42,7 +42,7 @@ pub(super) struct Prune {
     pub(super) tenant: Tenant,
     pub(super) key: Key,
     pub(super) keep: NonZeroU32,
-    pub(super) answer: Answer<Result<u64>>,
+    pub(super) answer: OneshotSender<Result<u64>>,
 }
 
 /// One commit that waits. Its form has been checked.

@@ -3,11 +3,11 @@
 //! The reader never stops at a finding: what it cannot use it reports, steps over and, in the lenient mode, keeps as
 //! text. Only broken JSON and too deep a nesting end it ([`Stop`]).
 
-mod places;
+mod line_index;
 mod text;
 mod tokens;
 
-pub(crate) use places::Places;
+pub(crate) use line_index::LineIndex;
 
 use super::definition::Definition;
 use super::raw::Unmodelled;
@@ -298,7 +298,7 @@ impl<'a> Reader<'a> {
         if self.findings.is_empty() && self.fault.is_none() {
             return Report::new();
         }
-        let mut places = Places::new(self.text);
+        let mut places = LineIndex::new(self.text);
         let mut findings = self.findings;
         let mut rising: Vec<_> = findings.iter_mut().collect();
         rising.sort_by_key(|(offset, _)| *offset);

@@ -5,7 +5,7 @@ use super::part::{Part, encoding};
 use super::source::Source;
 use crate::containment::Selector;
 use crate::issue::Kind;
-use crate::manifest::Spec;
+use crate::manifest::ProductionSpec;
 use crate::primitive::{Code, Id, Text};
 use crate::service::{IdempotencyKey, Submission};
 use crate::update::{ActorId, MAX_SEQUENCE, Note, VersionDowngrade};
@@ -138,8 +138,8 @@ impl Form {
     }
 
     /// Which production specification of the component shows the version.
-    fn reported_as(&self) -> Result<Option<Spec>> {
-        let kinds = [Spec::Software, Spec::Firmware];
+    fn reported_as(&self) -> Result<Option<ProductionSpec>> {
+        let kinds = [ProductionSpec::Software, ProductionSpec::Firmware];
         let Some(named) = self.value("Reports") else { return Ok(None) };
         let found = kinds.into_iter().find(|kind| kind.specification_type() == named);
         let words = || format!("it is `{}`, wanted `software-revision` or `firmware-revision`", shown(named));

@@ -1,7 +1,7 @@
 //! Files that fail on purpose.
 
 use super::Faulty;
-use super::dice::{Dice, Fate, pause, throttled, unavailable, unknown};
+use super::fault_schedule::{CallOutcome, FaultSchedule, pause, throttled, unavailable, unknown};
 use crate::store::{
     BlobCapabilities, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, ByteStream, Generation,
     Page, PageToken, PutOutcome, Result, Tenant, UrlKind,
@@ -38,10 +38,12 @@ impl<S: BlobStore + ?Sized> BlobStore for Faulty<S> {
             self.dice.catch_up().await;
             pause(plan.before).await;
             let read = match plan.fate {
-                Fate::Works | Fate::Twice => self.below.get(tenant, key, range).await,
-                Fate::Torn => self.below.get(tenant, key, range).await.map(torn),
-                Fate::Throttled => Err(throttled()),
-                Fate::Unavailable | Fate::Lost | Fate::Dropped | Fate::Late => Err(unavailable()),
+                CallOutcome::Works | CallOutcome::Twice => self.below.get(tenant, key, range).await,
+                CallOutcome::Torn => self.below.get(tenant, key, range).await.map(torn),
+                CallOutcome::Throttled => Err(throttled()),
+                CallOutcome::Unavailable | CallOutcome::Lost | CallOutcome::Dropped | CallOutcome::Late => {
+                    Err(unavailable())
+                }
             };
             pause(plan.after).await;
             read
@@ -58,16 +60,16 @@ impl<S: BlobStore + ?Sized> BlobStore for Faulty<S> {
             self.dice.catch_up().await;
             pause(plan.before).await;
             let outcome = match plan.fate {
-                Fate::Works | Fate::Torn => self.below.delete(tenant, key).await,
-                Fate::Twice => {
+                CallOutcome::Works | CallOutcome::Torn => self.below.delete(tenant, key).await,
+                CallOutcome::Twice => {
                     self.below.delete(tenant, key).await?;
                     self.below.delete(tenant, key).await
                 }
-                Fate::Unavailable => Err(unavailable()),
-                Fate::Throttled => Err(throttled()),
-                Fate::Lost => self.below.delete(tenant, key).await.and_then(|()| Err(unknown())),
-                Fate::Dropped => Err(unknown()),
-                Fate::Late => {
+                CallOutcome::Unavailable => Err(unavailable()),
+                CallOutcome::Throttled => Err(throttled()),
+                CallOutcome::Lost => self.below.delete(tenant, key).await.and_then(|()| Err(unknown())),
+                CallOutcome::Dropped => Err(unknown()),
+                CallOutcome::Late => {
                     let (below, tenant, key) = (Arc::clone(&self.below), tenant.clone(), *key);
                     self.dice.put_off(Box::pin(async move { drop(below.delete(&tenant, &key).await) }));
                     Err(unknown())
@@ -93,7 +95,7 @@ impl<S: BlobStore + ?Sized> BlobStore for Faulty<S> {
 }
 
 struct Writer {
-    dice: Arc<Dice>,
+    dice: Arc<FaultSchedule>,
     below: Box<dyn BlobWriter>,
 }
 
@@ -103,13 +105,13 @@ impl BlobWriter for Writer {
             let plan = self.dice.next();
             pause(plan.before).await;
             let written = match plan.fate {
-                Fate::Works | Fate::Twice | Fate::Late => self.below.write(chunk).await,
-                Fate::Torn => {
+                CallOutcome::Works | CallOutcome::Twice | CallOutcome::Late => self.below.write(chunk).await,
+                CallOutcome::Torn => {
                     let half = chunk.slice(..chunk.len() / 2);
                     self.below.write(half).await.and_then(|()| Err(unavailable()))
                 }
-                Fate::Throttled => Err(throttled()),
-                Fate::Unavailable | Fate::Lost | Fate::Dropped => Err(unavailable()),
+                CallOutcome::Throttled => Err(throttled()),
+                CallOutcome::Unavailable | CallOutcome::Lost | CallOutcome::Dropped => Err(unavailable()),
             };
             pause(plan.after).await;
             written
@@ -121,12 +123,14 @@ impl BlobWriter for Writer {
             let plan = self.dice.next();
             pause(plan.before).await;
             let outcome = match plan.fate {
-                Fate::Works | Fate::Torn | Fate::Twice => self.below.commit(blob, generation).await,
-                Fate::Unavailable => self.below.abort().await.and_then(|()| Err(unavailable())),
-                Fate::Throttled => self.below.abort().await.and_then(|()| Err(throttled())),
-                Fate::Lost => self.below.commit(blob, generation).await.and_then(|_| Err(unknown())),
-                Fate::Dropped => Err(unknown()),
-                Fate::Late => {
+                CallOutcome::Works | CallOutcome::Torn | CallOutcome::Twice => {
+                    self.below.commit(blob, generation).await
+                }
+                CallOutcome::Unavailable => self.below.abort().await.and_then(|()| Err(unavailable())),
+                CallOutcome::Throttled => self.below.abort().await.and_then(|()| Err(throttled())),
+                CallOutcome::Lost => self.below.commit(blob, generation).await.and_then(|_| Err(unknown())),
+                CallOutcome::Dropped => Err(unknown()),
+                CallOutcome::Late => {
                     let commit = self.below.commit(blob, generation);
                     self.dice.put_off(Box::pin(async move { drop(commit.await) }));
                     Err(unknown())

@@ -1,6 +1,6 @@
 //! A store that fails on purpose.
 
-use super::dice::{Dice, Fate, Plan, pause, throttled, unavailable, unknown};
+use super::fault_schedule::{CallOutcome, CallPlan, FaultSchedule, pause, throttled, unavailable, unknown};
 use crate::store::{
     BoxFuture, Capabilities, Change, CommitError, Key, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Precondition,
     ResourceStore, Result, Revision, Search, StoreError, Tenant, Version, VersionId, Write,
@@ -15,20 +15,20 @@ use std::sync::{Arc, PoisonError};
 /// acknowledgements.
 ///
 /// What becomes of a call hangs on the seed and on the number of the call, counted over all calls of this value: the same
-/// calls under the same seed fail in the same way. All faults are honest, as [`Fate`] says, so that whoever uses a store by
+/// calls under the same seed fail in the same way. All faults are honest, as [`CallOutcome`] says, so that whoever uses a store by
 /// its contract copes with them.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
 /// use fhir_devices::store::{Precondition, TenantResources, WriteId};
-/// use fhir_devices::testkit::{Fate, Faulty};
+/// use fhir_devices::testkit::{CallOutcome, Faulty};
 /// use fhir_devices::{Device, Valid};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// // The first call is a commit whose acknowledgement is lost; it is found by its id.
-/// let faulty = Arc::new(Faulty::on(Arc::new(Memory::new()), 1, Fate::Lost));
+/// let faulty = Arc::new(Faulty::on(Arc::new(Memory::new()), 1, CallOutcome::Lost));
 /// let store = TenantResources::new(faulty.clone(), "st-mary".parse()?);
 /// let pump = Valid::new(Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#)?)?;
 /// let write = pump.write(Precondition::Absent)?.with_id(WriteId(7));
@@ -38,7 +38,7 @@ use std::sync::{Arc, PoisonError};
 /// # }
 /// ```
 pub struct Faulty<S: ?Sized> {
-    pub(super) dice: Arc<Dice>,
+    pub(super) dice: Arc<FaultSchedule>,
     pub(super) below: Arc<S>,
 }
 
@@ -46,32 +46,32 @@ impl<S: ?Sized> Faulty<S> {
     /// Half of the calls fail in some way.
     #[must_use]
     pub fn new(below: Arc<S>, seed: u64) -> Self {
-        Self::planned(below, move |call| Plan::seeded(seed, call))
+        Self::planned(below, move |call| CallPlan::seeded(seed, call))
     }
 
     /// The call of this number, counted from 1, has this fate; all others work.
     #[must_use]
-    pub fn on(below: Arc<S>, call: u64, fate: Fate) -> Self {
-        Self::planned(below, move |number| Plan::of(if number == call { fate } else { Fate::Works }))
+    pub fn on(below: Arc<S>, call: u64, fate: CallOutcome) -> Self {
+        Self::planned(below, move |number| CallPlan::of(if number == call { fate } else { CallOutcome::Works }))
     }
 
     /// Each call goes by its plan. The calls are counted from 1.
     #[must_use]
-    pub fn planned(below: Arc<S>, plan: impl Fn(u64) -> Plan + Send + Sync + 'static) -> Self {
-        Self { dice: Arc::new(Dice::new(Box::new(plan))), below }
+    pub fn planned(below: Arc<S>, plan: impl Fn(u64) -> CallPlan + Send + Sync + 'static) -> Self {
+        Self { dice: Arc::new(FaultSchedule::new(Box::new(plan))), below }
     }
 
     /// With no fates but these; in the place of the others the call works. Delays stay.
     #[must_use]
-    pub fn with_only(self, fates: &[Fate]) -> Self {
+    pub fn with_only(self, fates: &[CallOutcome]) -> Self {
         fates.clone_into(&mut self.dice.allowed.lock().unwrap_or_else(PoisonError::into_inner));
         self
     }
 
     /// Without these fates; in their place the call works.
     #[must_use]
-    pub fn without(self, fates: &[Fate]) -> Self {
-        let kept: Vec<_> = Fate::ALL.into_iter().filter(|fate| !fates.contains(fate)).collect();
+    pub fn without(self, fates: &[CallOutcome]) -> Self {
+        let kept: Vec<_> = CallOutcome::ALL.into_iter().filter(|fate| !fates.contains(fate)).collect();
         self.with_only(&kept)
     }
 
@@ -98,9 +98,11 @@ impl<S: ?Sized> Faulty<S> {
         self.dice.catch_up().await;
         pause(plan.before).await;
         let read = match plan.fate {
-            Fate::Works | Fate::Twice | Fate::Torn => read.await,
-            Fate::Throttled => Err(throttled()),
-            Fate::Unavailable | Fate::Lost | Fate::Dropped | Fate::Late => Err(unavailable()),
+            CallOutcome::Works | CallOutcome::Twice | CallOutcome::Torn => read.await,
+            CallOutcome::Throttled => Err(throttled()),
+            CallOutcome::Unavailable | CallOutcome::Lost | CallOutcome::Dropped | CallOutcome::Late => {
+                Err(unavailable())
+            }
         };
         pause(plan.after).await;
         read
@@ -116,18 +118,18 @@ impl<S: ?Sized> Faulty<S> {
         self.dice.catch_up().await;
         pause(plan.before).await;
         let outcome = match plan.fate {
-            Fate::Works | Fate::Torn => write().await,
-            Fate::Unavailable => Err(unavailable().into()),
-            Fate::Throttled => Err(throttled().into()),
+            CallOutcome::Works | CallOutcome::Torn => write().await,
+            CallOutcome::Unavailable => Err(unavailable().into()),
+            CallOutcome::Throttled => Err(throttled().into()),
             // What was refused was refused: only an acknowledgement can be lost.
-            Fate::Lost => write().await.and_then(|_| Err(unknown().into())),
-            Fate::Dropped => Err(unknown().into()),
-            Fate::Late => {
+            CallOutcome::Lost => write().await.and_then(|_| Err(unknown().into())),
+            CallOutcome::Dropped => Err(unknown().into()),
+            CallOutcome::Late => {
                 let write = write();
                 self.dice.put_off(Box::pin(async move { drop(write.await) }));
                 Err(unknown().into())
             }
-            Fate::Twice => {
+            CallOutcome::Twice => {
                 let first = write().await;
                 // What was refused may hold by now: a guess at a version that comes later.
                 if once && first.is_ok() {
@@ -166,7 +168,8 @@ impl<S: ResourceStore + ?Sized> ResourceStore for Faulty<S> {
         writes: Vec<Write>,
     ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
         Box::pin(async move {
-            let once = !writes.is_empty() && writes.iter().all(|write| matches!(write.when, Precondition::Version(_)));
+            let once =
+                !writes.is_empty() && writes.iter().all(|write| matches!(write.precondition, Precondition::Version(_)));
             let commit = || -> BoxFuture<'static, _> {
                 let (below, tenant, writes) = (Arc::clone(&self.below), tenant.clone(), writes.clone());
                 Box::pin(async move { below.commit(&tenant, writes).await })

@@ -19,12 +19,12 @@ use url::Url;
 /// ```
 /// use fhir_devices::backend::Memory;
 /// use fhir_devices::store::{ResourceStore, StoreError};
-/// use fhir_devices::testkit::{Fate, Faulty, Retrying};
+/// use fhir_devices::testkit::{CallOutcome, Faulty, Retrying};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let busy = Faulty::on(Arc::new(Memory::new()), 1, Fate::Throttled);
+/// let busy = Faulty::on(Arc::new(Memory::new()), 1, CallOutcome::Throttled);
 /// let read = Retrying::new(Arc::new(busy)).read(&"st-mary".parse()?, &"Device/pump".parse()?).await;
 /// assert!(matches!(read, Err(StoreError::NotFound { .. })));
 /// # Ok(())

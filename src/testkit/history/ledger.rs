@@ -1,7 +1,7 @@
 //! Histories of a ledger.
 
 use super::super::doubles::Faulty;
-use super::super::store::{BlockOn, Broken, Checked, fresh, polled};
+use super::super::store::{BlockOn, BrokenClause, ClauseResult, fresh, polled};
 use super::{CALLS, Model, Numbers, Recorded, Ticks, contradiction, linearizable, together, wait};
 use crate::store::{Applied, Change, Ledger, LedgerKey, Revision, StoreError, Tenant};
 use std::collections::HashMap;
@@ -56,14 +56,14 @@ impl Model for Records {
 struct Names(Mutex<HashMap<(usize, String), u64>>);
 
 impl Names {
-    fn same(&self, at: usize, revision: &Revision, value: u64) -> Checked<()> {
+    fn same(&self, at: usize, revision: &Revision, value: u64) -> ClauseResult<()> {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = *names.entry((at, revision.as_str().to_owned())).or_insert(value);
         if known == value {
             return Ok(());
         }
         let name = revision.as_str();
-        Err(Broken::new("history", format!("the revision `{name}` stands for {known} and for {value}")))
+        Err(BrokenClause::new("history", format!("the revision `{name}` stands for {known} and for {value}")))
     }
 }
 
@@ -72,20 +72,20 @@ impl Names {
 /// The ledger is shared by all of them, and each has a tenant of its own. Some commits change both records at once.
 ///
 /// # Errors
-/// [`Broken`] with the seed, when no order explains a history, or when a call fails in a way that the contract does not
+/// [`BrokenClause`] with the seed, when no order explains a history, or when a call fails in a way that the contract does not
 /// know.
-pub fn ledger(store: &Arc<dyn Ledger>, block_on: &BlockOn<'_>, seeds: Range<u64>) -> Checked<()> {
+pub fn ledger(store: &Arc<dyn Ledger>, block_on: &BlockOn<'_>, seeds: Range<u64>) -> ClauseResult<()> {
     for seed in seeds {
         let faulty: Arc<dyn Ledger> = Arc::new(Faulty::new(Arc::clone(store), seed));
         let checked = run(&faulty, block_on, seed);
-        checked.map_err(|broken| Broken::new("history", format!("seed {seed}: {}", broken.what)))?;
+        checked.map_err(|broken| BrokenClause::new("history", format!("seed {seed}: {}", broken.what)))?;
     }
     Ok(())
 }
 
-fn run(store: &Arc<dyn Ledger>, block_on: &BlockOn<'_>, seed: u64) -> Checked<()> {
+fn run(store: &Arc<dyn Ledger>, block_on: &BlockOn<'_>, seed: u64) -> ClauseResult<()> {
     let (tenant, ticks, names) = (fresh(), Ticks::default(), Names::default());
-    let key = |name: &str| name.parse::<LedgerKey>().map_err(|error| Broken::new("history", error.to_string()));
+    let key = |name: &str| name.parse::<LedgerKey>().map_err(|error| BrokenClause::new("history", error.to_string()));
     let keys = [key("history/a")?, key("history/b")?];
     // What was seen last of each, by any thread: many writers try to replace the same.
     let last: Mutex<[Option<(u64, Revision)>; 2]> = Mutex::default();
@@ -124,7 +124,7 @@ fn run(store: &Arc<dyn Ledger>, block_on: &BlockOn<'_>, seed: u64) -> Checked<()
                 Some(Err(StoreError::AlreadyExists { .. })) => Some(Answer::AlreadyExists),
                 Some(Err(StoreError::Conflict { .. })) => Some(Answer::Conflict),
                 Some(Err(other)) => {
-                    return Err(Broken::new("history", format!("an answer that no call can have: {other:?}")));
+                    return Err(BrokenClause::new("history", format!("an answer that no call can have: {other:?}")));
                 }
             };
             if answer.is_some() || !matches!(call, Call::Get(_)) {
@@ -138,7 +138,7 @@ fn run(store: &Arc<dyn Ledger>, block_on: &BlockOn<'_>, seed: u64) -> Checked<()
     }
     let idle = |call: &Recorded<_, _>| call.answer != Some(Answer::Applied);
     let shown = contradiction(&Records, [None, None], &calls, idle);
-    Err(Broken::new("history", format!("no order explains the calls: {shown}")))
+    Err(BrokenClause::new("history", format!("no order explains the calls: {shown}")))
 }
 
 fn chosen(numbers: &mut Numbers, last: &[Option<(u64, Revision)>; 2], value: u64) -> Call {

@@ -14,7 +14,7 @@
 //!
 //! let store: Arc<dyn ResourceStore> = Arc::new(Memory::new());
 //! history::resources(&store, &|task| block_on(task), 0..20)?;
-//! # Ok::<(), fhir_devices::testkit::store::Broken>(())
+//! # Ok::<(), fhir_devices::testkit::store::BrokenClause>(())
 //! ```
 //!
 //! The seed fixes what each thread asks for and which calls fail; how the threads interleave is up to the machine. The
@@ -28,7 +28,7 @@ mod order;
 mod resources;
 mod search;
 
-use super::store::{BlockOn, Broken, Checked};
+use super::store::{BlockOn, BrokenClause, ClauseResult};
 pub use ledger::ledger;
 pub use order::{Acknowledged, in_order};
 pub use resources::resources;
@@ -63,7 +63,7 @@ impl Numbers {
 }
 
 /// The threads of a history, each with its number. They begin together.
-fn together<T: Send>(work: impl Fn(u64) -> Checked<Vec<T>> + Sync) -> Checked<Vec<T>> {
+fn together<T: Send>(work: impl Fn(u64) -> ClauseResult<Vec<T>> + Sync) -> ClauseResult<Vec<T>> {
     let started = std::sync::Barrier::new(usize::try_from(THREADS).unwrap_or_default());
     let (work, started) = (&work, &started);
     std::thread::scope(|scope| {
@@ -76,7 +76,7 @@ fn together<T: Send>(work: impl Fn(u64) -> Checked<Vec<T>> + Sync) -> Checked<Ve
         let all: Vec<_> = (0..THREADS).map(spawn).collect();
         let mut calls = Vec::new();
         for thread in all {
-            let panicked = |_| Err(Broken::new("history", "a call panicked"));
+            let panicked = |_| Err(BrokenClause::new("history", "a call panicked"));
             calls.extend(thread.join().unwrap_or_else(panicked)?);
         }
         Ok(calls)
@@ -105,6 +105,6 @@ fn shown<C: Debug, A: Debug>(calls: &[Recorded<C, A>]) -> String {
     calls.iter().map(line).collect()
 }
 
-fn wait<T>(block_on: &BlockOn<'_>, future: impl Future<Output = T>) -> Checked<T> {
-    super::store::Trial::new(&(), block_on).wait(future)
+fn wait<T>(block_on: &BlockOn<'_>, future: impl Future<Output = T>) -> ClauseResult<T> {
+    super::store::StoreUnderTest::new(&(), block_on).wait(future)
 }

@@ -1,6 +1,6 @@
 //! The order of versions, for runs that are too long for the search.
 
-use super::super::store::{Broken, Checked};
+use super::super::store::{BrokenClause, ClauseResult};
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -38,8 +38,8 @@ pub struct Acknowledged<K> {
 /// ```
 ///
 /// # Errors
-/// [`Broken`], which shows the two calls.
-pub fn in_order<K: Eq + Hash + Debug>(calls: &[Acknowledged<K>]) -> Checked<()> {
+/// [`BrokenClause`], which shows the two calls.
+pub fn in_order<K: Eq + Hash + Debug>(calls: &[Acknowledged<K>]) -> ClauseResult<()> {
     let mut parts: HashMap<&K, Vec<&Acknowledged<K>>> = HashMap::new();
     for call in calls {
         parts.entry(&call.of).or_default().push(call);
@@ -71,8 +71,8 @@ pub fn in_order<K: Eq + Hash + Debug>(calls: &[Acknowledged<K>]) -> Checked<()> 
     Ok(())
 }
 
-fn broken<K: Debug>(how: &str, one: &Acknowledged<K>, other: &Acknowledged<K>) -> Broken {
-    Broken::new("history", format!("two calls {how}: {one:?} and {other:?}"))
+fn broken<K: Debug>(how: &str, one: &Acknowledged<K>, other: &Acknowledged<K>) -> BrokenClause {
+    BrokenClause::new("history", format!("two calls {how}: {one:?} and {other:?}"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Histories of a store of resources.
 
 use super::super::doubles::Faulty;
-use super::super::store::{BlockOn, Broken, Checked, fresh, polled};
+use super::super::store::{BlockOn, BrokenClause, ClauseResult, fresh, polled};
 use super::{CALLS, Model, Numbers, Recorded, Ticks, contradiction, linearizable, together, wait};
 use crate::store::{
     Applied, IndexEntries, Key, Precondition, ResourceStore, ResourceType, StoreError, Version, VersionId, Write,
@@ -70,24 +70,24 @@ impl Model for Resource {
 /// The store is shared by all of them, and each has a tenant of its own.
 ///
 /// # Errors
-/// [`Broken`] with the seed, when no order explains a history, or when a call fails in a way that the contract does not
+/// [`BrokenClause`] with the seed, when no order explains a history, or when a call fails in a way that the contract does not
 /// know.
-pub fn resources(store: &Arc<dyn ResourceStore>, block_on: &BlockOn<'_>, seeds: Range<u64>) -> Checked<()> {
+pub fn resources(store: &Arc<dyn ResourceStore>, block_on: &BlockOn<'_>, seeds: Range<u64>) -> ClauseResult<()> {
     for seed in seeds {
         let faulty: Arc<dyn ResourceStore> = Arc::new(Faulty::new(Arc::clone(store), seed));
         let checked = run(&faulty, block_on, seed);
-        checked.map_err(|broken| Broken::new("history", format!("seed {seed}: {}", broken.what)))?;
+        checked.map_err(|broken| BrokenClause::new("history", format!("seed {seed}: {}", broken.what)))?;
     }
     Ok(())
 }
 
-fn run(store: &Arc<dyn ResourceStore>, block_on: &BlockOn<'_>, seed: u64) -> Checked<()> {
+fn run(store: &Arc<dyn ResourceStore>, block_on: &BlockOn<'_>, seed: u64) -> ClauseResult<()> {
     let (tenant, ticks) = (fresh(), Ticks::default());
     let key = |number: u64| {
         let key = Key::new(ResourceType::DeviceComponent, format!("c{number}"));
-        key.map_err(|error| Broken::new("history", error.to_string()))
+        key.map_err(|error| BrokenClause::new("history", error.to_string()))
     };
-    let keys = (0..KEYS).map(key).collect::<Checked<Vec<_>>>()?;
+    let keys = (0..KEYS).map(key).collect::<ClauseResult<Vec<_>>>()?;
     // The version of each that was seen last, by any thread: many writers try to replace the same.
     let last: Vec<_> = keys.iter().map(|_| AtomicU64::new(1)).collect();
     let calls = together(|thread| {
@@ -130,7 +130,7 @@ fn run(store: &Arc<dyn ResourceStore>, block_on: &BlockOn<'_>, seed: u64) -> Che
             let refused = |answer: &Option<Answer>| !matches!(answer, Some(Answer::Is(..)));
             let idle = |call: &Recorded<_, _>| call.call == Call::Read || refused(&call.answer);
             let shown = contradiction(&Resource, Newest(0, None), &part, idle);
-            return Err(Broken::new("history", format!("no order explains the calls at `{key}`: {shown}")));
+            return Err(BrokenClause::new("history", format!("no order explains the calls at `{key}`: {shown}")));
         }
     }
     Ok(())
@@ -159,28 +159,28 @@ async fn ask(
         Call::Read => return store.read(tenant, key).await.map(Some),
         Call::Write(when, value) => {
             let put = Write::put(key.clone(), value.to_string(), IndexEntries::new());
-            Write { when, ..put }.with_id(WriteId(value.into()))
+            Write { precondition: when, ..put }.with_id(WriteId(value.into()))
         }
         Call::Delete(when) => Write::delete(key.clone(), when),
     };
     store.commit(tenant, vec![write]).await.map(|mut made| made.pop()).map_err(|refused| refused.error)
 }
 
-fn seen(version: &Version) -> Checked<Answer> {
+fn seen(version: &Version) -> ClauseResult<Answer> {
     let Some(body) = &version.body else { return Ok(Answer::Is(version.version.get(), None)) };
     let value = std::str::from_utf8(body).ok().and_then(|text| text.parse::<u64>().ok());
     match value {
         Some(value) => Ok(Answer::Is(version.version.get(), Some(value))),
-        None => Err(Broken::new("history", format!("a body that nobody wrote: {body:?}"))),
+        None => Err(BrokenClause::new("history", format!("a body that nobody wrote: {body:?}"))),
     }
 }
 
-fn refused(error: &StoreError) -> Checked<Answer> {
+fn refused(error: &StoreError) -> ClauseResult<Answer> {
     match error {
         StoreError::NotFound { .. } => Ok(Answer::NotFound),
         StoreError::Gone { at, .. } => Ok(Answer::Gone(at.get())),
         StoreError::AlreadyExists { .. } => Ok(Answer::AlreadyExists),
         StoreError::Conflict { .. } => Ok(Answer::Conflict),
-        other => Err(Broken::new("history", format!("an answer that no call can have: {other:?}"))),
+        other => Err(BrokenClause::new("history", format!("an answer that no call can have: {other:?}"))),
     }
 }

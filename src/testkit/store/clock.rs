@@ -4,7 +4,7 @@
 //! They need a store with a clock that the kit turns. A store whose times are those of an engine is tested where the engine's
 //! own records can be moved.
 
-use super::{BlockOn, Broken, Checked, Outcome, Trial, ensure, fresh, macros};
+use super::{BlockOn, BrokenClause, ClauseOutcome, ClauseResult, StoreUnderTest, ensure, fresh, macros};
 use crate::store::{
     Clock, CommitError, IndexEntries, Key, MAX_CLOCK_SKEW, Precondition, ResourceStore, ResourceType, Tenant, Version,
     Write,
@@ -110,17 +110,17 @@ impl fmt::Debug for TimedStore {
 /// The test that [`resource_clock_conformance!`](crate::resource_clock_conformance) makes of a clause.
 ///
 /// # Errors
-/// [`Broken`], when the clause is.
+/// [`BrokenClause`], when the clause is.
 pub fn test(
     make: impl Future<Output = TimedStore>,
     block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
-    clause: fn(&Trial<'_, TimedStore>) -> Checked,
-) -> Checked<()> {
+    clause: fn(&StoreUnderTest<'_, TimedStore>) -> ClauseResult,
+) -> ClauseResult<()> {
     let block_on: &BlockOn<'_> = &block_on;
     super::test(make, block_on, |store| store, clause, foundations())
 }
 
-type Store<'a> = Trial<'a, TimedStore>;
+type Store<'a> = StoreUnderTest<'a, TimedStore>;
 
 /// Five years, in seconds.
 const FAR: i64 = 5 * 365 * 86_400;
@@ -135,20 +135,20 @@ impl Store<'_> {
         self.store.clock.now().unix_timestamp()
     }
 
-    fn made(&self, tenant: &Tenant, write: Write) -> Checked<Version> {
+    fn made(&self, tenant: &Tenant, write: Write) -> ClauseResult<Version> {
         let made = self.wait(self.store.store.commit(tenant, vec![write]))?;
-        let made = made.map_err(|CommitError { error, .. }| Broken::what(format!("a write failed: {error}")))?;
-        made.into_iter().next().ok_or_else(|| Broken::what("a write made no version"))
+        let made = made.map_err(|CommitError { error, .. }| BrokenClause::what(format!("a write failed: {error}")))?;
+        made.into_iter().next().ok_or_else(|| BrokenClause::what("a write made no version"))
     }
 
     /// Writes the next version, and gives its time in seconds.
-    fn put(&self, tenant: &Tenant, key: &Key) -> Checked<i64> {
+    fn put(&self, tenant: &Tenant, key: &Key) -> ClauseResult<i64> {
         Ok(self.made(tenant, Write::put(key.clone(), "{}", IndexEntries::new()))?.last_updated.unix_timestamp())
     }
 }
 
-fn device(id: &str) -> Checked<Key> {
-    Key::new(ResourceType::Device, id).map_err(|error| Broken::what(error.to_string()))
+fn device(id: &str) -> ClauseResult<Key> {
+    Key::new(ResourceType::Device, id).map_err(|error| BrokenClause::what(error.to_string()))
 }
 
 fn skew() -> i64 {
@@ -158,7 +158,7 @@ fn skew() -> i64 {
 mod clauses {
     use super::*;
 
-    pub(super) fn r13_version_has_the_time_of_the_clock(store: &Store<'_>) -> Checked {
+    pub(super) fn r13_version_has_the_time_of_the_clock(store: &Store<'_>) -> ClauseResult {
         let (t, key) = (fresh(), device("timed")?);
         for passed in [0, 1, 3_600, FAR] {
             store.turn(passed);
@@ -171,10 +171,10 @@ mod clauses {
                 "a version that was made of {made} is read as of {read:?}"
             );
         }
-        Ok(Outcome::Held)
+        Ok(ClauseOutcome::Held)
     }
 
-    pub(super) fn r13_small_backward_clock_step_is_hidden(store: &Store<'_>) -> Checked {
+    pub(super) fn r13_small_backward_clock_step_is_hidden(store: &Store<'_>) -> ClauseResult {
         let (t, key) = (fresh(), device("timed")?);
         let first = store.put(&t, &key)?;
         for fallen in [1, skew() - 1] {
@@ -185,10 +185,10 @@ mod clauses {
         store.turn(skew() + 1);
         let (made, now) = (store.put(&t, &key)?, store.now());
         ensure!(made == now, "the clock went on to {now}, and a version is of {made}");
-        Ok(Outcome::Held)
+        Ok(ClauseOutcome::Held)
     }
 
-    pub(super) fn r13_time_far_ahead_recovers(store: &Store<'_>) -> Checked {
+    pub(super) fn r13_time_far_ahead_recovers(store: &Store<'_>) -> ClauseResult {
         // The clock goes on by two seconds meanwhile.
         for ahead in [skew() + 5, FAR] {
             let (t, key) = (fresh(), device("timed")?);
@@ -205,10 +205,10 @@ mod clauses {
                 );
             }
         }
-        Ok(Outcome::Held)
+        Ok(ClauseOutcome::Held)
     }
 
-    pub(super) fn r13_deletion_time_follows_the_same_rule(store: &Store<'_>) -> Checked {
+    pub(super) fn r13_deletion_time_follows_the_same_rule(store: &Store<'_>) -> ClauseResult {
         let (t, key) = (fresh(), device("timed")?);
         let first = store.put(&t, &key)?;
         store.turn(-1);
@@ -226,12 +226,12 @@ mod clauses {
         let deleted = store.made(&t, Write::delete(key.clone(), Precondition::Exists))?.last_updated.unix_timestamp();
         let now = store.now();
         ensure!(deleted == now, "the clock was far ahead once, and a deletion, made at {now}, is of {deleted}");
-        Ok(Outcome::Held)
+        Ok(ClauseOutcome::Held)
     }
 
-    pub(super) fn r13_versions_keep_their_order_when_the_clock_jumps(store: &Store<'_>) -> Checked {
+    pub(super) fn r13_versions_keep_their_order_when_the_clock_jumps(store: &Store<'_>) -> ClauseResult {
         if !store.store.store.capabilities().history {
-            return Ok(Outcome::Skipped("history"));
+            return Ok(ClauseOutcome::Skipped("history"));
         }
         let (t, key) = (fresh(), device("timed")?);
         for jump in [0, FAR, -FAR, 10, -5] {
@@ -240,21 +240,21 @@ mod clauses {
         }
         let limit = NonZeroU32::MIN.saturating_add(99);
         let history = store.wait(store.store.store.history(&t, &key, limit, None))?;
-        let history = history.map_err(|error| Broken::what(format!("the history failed: {error}")))?;
+        let history = history.map_err(|error| BrokenClause::what(format!("the history failed: {error}")))?;
         let numbers: Vec<_> = history.items.iter().map(|version| version.version.get()).collect();
         let descending = numbers.iter().zip(numbers.iter().skip(1)).all(|(newer, older)| newer > older);
         ensure!(descending && numbers.first() == Some(&5), "after a jump of the clock the history is {numbers:?}");
         let read = store.wait(store.store.store.read(&t, &key))?.map(|version| version.version.get());
         ensure!(matches!(read, Ok(5)), "after a jump of the clock {read:?} is read, wanted version 5");
-        Ok(Outcome::Held)
+        Ok(ClauseOutcome::Held)
     }
 
-    pub(super) fn r13_each_resource_has_its_own_times(store: &Store<'_>) -> Checked {
+    pub(super) fn r13_each_resource_has_its_own_times(store: &Store<'_>) -> ClauseResult {
         let (t, one, other) = (fresh(), device("one")?, device("other")?);
         store.put(&t, &one)?;
         store.turn(-1);
         let (made, now) = (store.put(&t, &other)?, store.now());
         ensure!(made == now, "the first version of a resource, made at {now}, is of {made}");
-        Ok(Outcome::Held)
+        Ok(ClauseOutcome::Held)
     }
 }

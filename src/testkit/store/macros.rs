@@ -131,7 +131,7 @@ macro_rules! __tests {
     ({ $suite:ident, $store:expr, $skip:expr, $block_on:expr } $($(#[doc = $doc:literal])* $name:ident)*) => {
         $(
             #[test]
-            fn $name() -> ::std::result::Result<(), $crate::testkit::store::Broken> {
+            fn $name() -> ::std::result::Result<(), $crate::testkit::store::BrokenClause> {
                 if let Some(reason) = $skip {
                     println!("skipped: {reason}");
                     return Ok(());
@@ -156,7 +156,7 @@ macro_rules! __history {
     (publisher, $($arguments:tt)*) => {};
     ($suite:ident, $store:expr, $skip:expr, $block_on:expr) => {
         #[test]
-        fn concurrent_calls_have_an_order() -> ::std::result::Result<(), $crate::testkit::store::Broken> {
+        fn concurrent_calls_have_an_order() -> ::std::result::Result<(), $crate::testkit::store::BrokenClause> {
             if let Some(reason) = $skip {
                 println!("skipped: {reason}");
                 return Ok(());
@@ -173,8 +173,8 @@ macro_rules! functions {
             $(#[doc = $doc])*
             ///
             /// # Errors
-            #[doc = "[`Broken`](super::Broken) when the store breaks the clause."]
-            pub fn $name(trial: &super::Trial<'_, $Store>) -> super::Checked {
+            #[doc = "[`BrokenClause`](super::BrokenClause) when the store breaks the clause."]
+            pub fn $name(trial: &super::StoreUnderTest<'_, $Store>) -> super::ClauseResult {
                 clauses::$name(trial).map_err(|broken| broken.under(stringify!($name), concat!($($doc),*)))
             }
         )*

@@ -45,7 +45,7 @@
 //! A suite that cannot run everywhere is given `skip`, an expression of an `Option`: the reason why not.
 //! `skip = std::env::var("ENGINE_URL").err()` runs it where the variable is set.
 //!
-//! The clauses are functions as well, over a [`Trial`]: [`resources`], [`blobs`], [`ledger`] and [`ownership`] have one for each,
+//! The clauses are functions as well, over a [`StoreUnderTest`]: [`resources`], [`blobs`], [`ledger`] and [`ownership`] have one for each,
 //! and a list of all.
 
 pub mod blobs;
@@ -59,7 +59,7 @@ mod trial;
 
 use std::future::Future;
 pub(super) use trial::fresh;
-pub use trial::{BlockOn, Broken, Checked, Outcome, Task, Trial, block_on, polled};
+pub use trial::{BlockOn, BrokenClause, ClauseOutcome, ClauseResult, StoreUnderTest, Task, block_on, polled};
 use trial::{damaged, ensure, may_have_arrived, random, wanted};
 
 /// A clause of a contract, by its name.
@@ -74,7 +74,7 @@ pub struct Clause<S: ?Sized> {
     /// What it asks for.
     pub text: &'static str,
     /// Holds a store against it.
-    pub check: fn(&Trial<'_, S>) -> Checked,
+    pub check: fn(&StoreUnderTest<'_, S>) -> ClauseResult,
 }
 
 impl<S: ?Sized> Clause<S> {
@@ -102,20 +102,20 @@ fn test<S, D: ?Sized + 'static>(
     make: impl Future<Output = S>,
     block_on: &BlockOn<'_>,
     as_dyn: fn(&S) -> &D,
-    clause: fn(&Trial<'_, D>) -> Checked,
+    clause: fn(&StoreUnderTest<'_, D>) -> ClauseResult,
     foundations: impl Iterator<Item = &'static Clause<D>>,
-) -> Checked<()> {
-    let store = Trial::new(&(), block_on).wait(make)?;
-    let trial = Trial::new(as_dyn(&store), block_on);
+) -> ClauseResult<()> {
+    let store = StoreUnderTest::new(&(), block_on).wait(make)?;
+    let trial = StoreUnderTest::new(as_dyn(&store), block_on);
     let outcome = clause(&trial).map_err(|broken| {
         let mut simpler = foundations.take_while(|simpler| simpler.name != broken.clause);
         let cause = simpler.find_map(|simpler| (simpler.check)(&trial).err());
         broken.because(cause)
     });
     match outcome? {
-        Outcome::Held => {}
-        Outcome::Skipped(capability) => println!("skipped: {capability}"),
+        ClauseOutcome::Held => {}
+        ClauseOutcome::Skipped(capability) => println!("skipped: {capability}"),
     }
     // A store may have to be dropped where its runtime is.
-    Trial::new(&(), block_on).wait(async { drop(store) })
+    StoreUnderTest::new(&(), block_on).wait(async { drop(store) })
 }

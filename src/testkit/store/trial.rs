@@ -31,8 +31,8 @@ pub type BlockOn<'a> = dyn for<'f> Fn(Task<'f>) + Sync + 'a;
 /// A clause that a store breaks.
 ///
 /// ```
-/// use fhir_devices::testkit::store::Broken;
-/// let broken = Broken::new("r6_delete_needs_an_existing_resource", "a deletion of nothing was taken");
+/// use fhir_devices::testkit::store::BrokenClause;
+/// let broken = BrokenClause::new("r6_delete_needs_an_existing_resource", "a deletion of nothing was taken");
 /// assert_eq!(
 ///     broken.to_string(),
 ///     "`r6_delete_needs_an_existing_resource` is broken: a deletion of nothing was taken",
@@ -40,7 +40,7 @@ pub type BlockOn<'a> = dyn for<'f> Fn(Task<'f>) + Sync + 'a;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Broken {
+pub struct BrokenClause {
     /// The name of the clause; it begins with the number that it has in the docs of the trait.
     pub clause: &'static str,
     /// What the clause asks for; empty where it is not one of a suite.
@@ -48,10 +48,10 @@ pub struct Broken {
     /// What was found, and what was wanted.
     pub what: String,
     /// A simpler clause, on which this one rests, and which is broken too.
-    pub cause: Option<Box<Broken>>,
+    pub cause: Option<Box<BrokenClause>>,
 }
 
-impl Broken {
+impl BrokenClause {
     /// A clause that is broken so.
     pub fn new(clause: &'static str, what: impl Into<String>) -> Self {
         Self { clause, text: "", what: what.into(), cause: None }
@@ -76,10 +76,10 @@ impl Broken {
     }
 }
 
-impl std::error::Error for Broken {}
+impl std::error::Error for BrokenClause {}
 
 /// The likely cause comes first.
-impl fmt::Display for Broken {
+impl fmt::Display for BrokenClause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { clause, text, what, cause } = self;
         match cause {
@@ -94,7 +94,7 @@ impl fmt::Display for Broken {
 }
 
 /// A test that returns it is shown with this text.
-impl fmt::Debug for Broken {
+impl fmt::Debug for BrokenClause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -103,11 +103,11 @@ impl fmt::Debug for Broken {
 /// What became of a clause that is not broken.
 ///
 /// ```
-/// use fhir_devices::testkit::store::Outcome;
-/// assert_ne!(Outcome::Held, Outcome::Skipped("history"));
+/// use fhir_devices::testkit::store::ClauseOutcome;
+/// assert_ne!(ClauseOutcome::Held, ClauseOutcome::Skipped("history"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ClauseOutcome {
     /// The store holds to it.
     Held,
     /// It asks for what the store says that it cannot do.
@@ -117,30 +117,30 @@ pub enum Outcome {
 /// The answer to a clause.
 ///
 /// ```
-/// use fhir_devices::testkit::store::{Checked, Outcome};
-/// let held: Checked = Ok(Outcome::Held);
+/// use fhir_devices::testkit::store::{ClauseResult, ClauseOutcome};
+/// let held: ClauseResult = Ok(ClauseOutcome::Held);
 /// assert!(held.is_ok());
 /// ```
-pub type Checked<T = Outcome> = Result<T, Broken>;
+pub type ClauseResult<T = ClauseOutcome> = Result<T, BrokenClause>;
 
 /// A store on trial, and how its futures are run.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
 /// use fhir_devices::store::ResourceStore;
-/// use fhir_devices::testkit::store::{Outcome, Trial, block_on, resources};
+/// use fhir_devices::testkit::store::{ClauseOutcome, StoreUnderTest, block_on, resources};
 /// let memory = Memory::new();
 /// let store: &dyn ResourceStore = &memory;
-/// let trial = Trial::new(store, &|task| block_on(task));
-/// assert_eq!(resources::r3_versions_continue_after_a_deletion(&trial)?, Outcome::Held);
-/// # Ok::<(), fhir_devices::testkit::store::Broken>(())
+/// let trial = StoreUnderTest::new(store, &|task| block_on(task));
+/// assert_eq!(resources::r3_versions_continue_after_a_deletion(&trial)?, ClauseOutcome::Held);
+/// # Ok::<(), fhir_devices::testkit::store::BrokenClause>(())
 /// ```
-pub struct Trial<'a, S: ?Sized> {
+pub struct StoreUnderTest<'a, S: ?Sized> {
     pub(super) store: &'a S,
     block_on: &'a BlockOn<'a>,
 }
 
-impl<'a, S: ?Sized> Trial<'a, S> {
+impl<'a, S: ?Sized> StoreUnderTest<'a, S> {
     /// Puts a store on trial.
     #[must_use]
     pub fn new(store: &'a S, block_on: &'a BlockOn<'a>) -> Self {
@@ -150,37 +150,37 @@ impl<'a, S: ?Sized> Trial<'a, S> {
     /// Runs one future to its end.
     ///
     /// # Errors
-    /// [`Broken`] when `block_on` comes back before the future has ended.
-    pub fn wait<T>(&self, future: impl Future<Output = T>) -> Checked<T> {
+    /// [`BrokenClause`] when `block_on` comes back before the future has ended.
+    pub fn wait<T>(&self, future: impl Future<Output = T>) -> ClauseResult<T> {
         let mut output = None;
         (self.block_on)(Box::pin(async { output = Some(future.await) }));
-        output.ok_or_else(|| Broken::what("`block_on` came back before the future had ended"))
+        output.ok_or_else(|| BrokenClause::what("`block_on` came back before the future had ended"))
     }
 }
 
-impl<S: Sync + ?Sized> Trial<'_, S> {
+impl<S: Sync + ?Sized> StoreUnderTest<'_, S> {
     /// Does the work on several threads at once, each with its number.
-    pub(super) fn together(&self, threads: usize, work: impl Fn(usize) -> Checked<()> + Sync) -> Checked<()> {
+    pub(super) fn together(&self, threads: usize, work: impl Fn(usize) -> ClauseResult<()> + Sync) -> ClauseResult<()> {
         let work = &work;
         thread::scope(|scope| {
             let all: Vec<_> = (0..threads).map(|number| scope.spawn(move || work(number))).collect();
-            let panicked = |_| Err(Broken::what("a call panicked"));
+            let panicked = |_| Err(BrokenClause::what("a call panicked"));
             all.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(panicked))
         })
     }
 }
 
-impl<S: ?Sized> Clone for Trial<'_, S> {
+impl<S: ?Sized> Clone for StoreUnderTest<'_, S> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<S: ?Sized> Copy for Trial<'_, S> {}
+impl<S: ?Sized> Copy for StoreUnderTest<'_, S> {}
 
-impl<S: ?Sized> fmt::Debug for Trial<'_, S> {
+impl<S: ?Sized> fmt::Debug for StoreUnderTest<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trial").finish_non_exhaustive()
+        f.debug_struct("StoreUnderTest").finish_non_exhaustive()
     }
 }
 
@@ -255,21 +255,21 @@ pub(in super::super) fn fresh() -> Tenant {
 }
 
 /// A token of which one character is another.
-pub(super) fn damaged(token: &PageToken, at: usize) -> Checked<PageToken> {
+pub(super) fn damaged(token: &PageToken, at: usize) -> ClauseResult<PageToken> {
     let swap = |(n, c): (usize, char)| match c {
         'A' if n == at => 'B',
         _ if n == at => 'A',
         c => c,
     };
     let text: String = token.as_str().chars().enumerate().map(swap).collect();
-    text.parse().map_err(|error| Broken::what(format!("{error}")))
+    text.parse().map_err(|error| BrokenClause::what(format!("{error}")))
 }
 
 /// Fails the clause unless the condition holds.
 macro_rules! ensure {
     ($condition:expr, $($what:tt)*) => {
         if !$condition {
-            return Err($crate::testkit::store::Broken::new("", format!($($what)*)));
+            return Err($crate::testkit::store::BrokenClause::new("", format!($($what)*)));
         }
     };
 }
@@ -282,7 +282,7 @@ macro_rules! wanted {
             found => {
                 let what = format!($($what)*);
                 let wanted = stringify!($pattern $(if $guard)?);
-                return Err($crate::testkit::store::Broken::new("", format!("{what}: found {found:?}, wanted {wanted}")));
+                return Err($crate::testkit::store::BrokenClause::new("", format!("{what}: found {found:?}, wanted {wanted}")));
             }
         }
     };

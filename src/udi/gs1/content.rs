@@ -1,7 +1,7 @@
 //! Whether a value has the format of its application identifier.
 
 use super::super::day::{clock, windowed, yymmdd, yyyymmdd};
-use super::super::{Day, Element, Findings, Rule, check, quoted};
+use super::super::{Day, Findings, UdiElement, UdiRule, check, quoted};
 use super::Row;
 
 /// What a value says beyond its text.
@@ -55,7 +55,7 @@ const fn name_of(set: char) -> &'static str {
 }
 
 /// Checks a value, and says what it means.
-pub(super) fn check(element: &Element, row: &Row, reference_year: u16, found: &mut Findings) -> Stated {
+pub(super) fn check(element: &UdiElement, row: &Row, reference_year: u16, found: &mut Findings) -> Stated {
     let mut stated = Stated::default();
     let mut rest = element.value();
     for component in components(row.format) {
@@ -70,7 +70,7 @@ pub(super) fn check(element: &Element, row: &Row, reference_year: u16, found: &m
         }
         if let Some(c) = part.chars().find(|c| !holds(component.set, *c)) {
             let (value, ai, set) = (quoted(element.value()), element.id(), name_of(component.set));
-            found.add(Rule::Gs1Charset, format!("`{value}` of ({ai}) has `{c}`, wanted {set}"));
+            found.add(UdiRule::Gs1Charset, format!("`{value}` of ({ai}) has `{c}`, wanted {set}"));
             return stated;
         }
         for ask in component.asks.split(',') {
@@ -84,7 +84,7 @@ pub(super) fn check(element: &Element, row: &Row, reference_year: u16, found: &m
     stated
 }
 
-fn wrong_length(element: &Element, row: &Row, found: &mut Findings) {
+fn wrong_length(element: &UdiElement, row: &Row, found: &mut Findings) {
     let (mut least, mut most) = (0, 0);
     for component in components(row.format) {
         least += if component.optional { 0 } else { component.least };
@@ -92,11 +92,11 @@ fn wrong_length(element: &Element, row: &Row, found: &mut Findings) {
     }
     let wanted = if least == most { least.to_string() } else { format!("{least} to {most}") };
     let (value, ai, length) = (quoted(element.value()), element.id(), element.value().chars().count());
-    found.add(Rule::Gs1Length, format!("`{value}` of ({ai}) has the length {length}, wanted {wanted}"));
+    found.add(UdiRule::Gs1Length, format!("`{value}` of ({ai}) has the length {length}, wanted {wanted}"));
 }
 
 /// Checks one thing that is asked of a component whose characters and length are right.
-fn judge(ask: &str, part: &str, element: &Element, reference_year: u16, stated: &mut Stated, found: &mut Findings) {
+fn judge(ask: &str, part: &str, element: &UdiElement, reference_year: u16, stated: &mut Stated, found: &mut Findings) {
     let (value, ai) = (quoted(element.value()), element.id());
     let year = |two| windowed(two, reference_year);
     let field = |from: usize| part.get(from..from + 2).unwrap_or_default();
@@ -137,7 +137,7 @@ fn judge(ask: &str, part: &str, element: &Element, reference_year: u16, stated: 
             "nonzero" => "something other than zero",
             _ => "0 or 1",
         };
-        found.add(Rule::Gs1Content, format!("`{value}` of ({ai}) has `{part}`, wanted {wanted}"));
+        found.add(UdiRule::Gs1Content, format!("`{value}` of ({ai}) has `{part}`, wanted {wanted}"));
     }
 }
 
@@ -148,7 +148,10 @@ pub(in super::super) fn check_digit(part: &str, ai: &str, found: &mut Findings) 
     if let Some(wanted) = check::gs1_digit(digits)
         && !end.starts_with(wanted)
     {
-        found.add(Rule::Gs1CheckDigit, format!("`{part}` of ({ai}) ends with {end}, wanted the check digit {wanted}"));
+        found.add(
+            UdiRule::Gs1CheckDigit,
+            format!("`{part}` of ({ai}) ends with {end}, wanted the check digit {wanted}"),
+        );
     }
 }
 
@@ -159,8 +162,8 @@ fn check_pair(part: &str, ai: &str, found: &mut Findings) {
         Some(wanted) if wanted == end => {}
         Some(wanted) => {
             let message = format!("`{part}` of ({ai}) ends with {end}, wanted the check characters {wanted}");
-            found.add(Rule::Gs1CheckPair, message);
+            found.add(UdiRule::Gs1CheckPair, message);
         }
-        None => found.add(Rule::Gs1Length, format!("`{part}` of ({ai}) has no room for check characters")),
+        None => found.add(UdiRule::Gs1Length, format!("`{part}` of ({ai}) has no room for check characters")),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Source: GS1 Digital Link Standard: URI Syntax. The path has a key and its qualifiers, the query attributes.
 
-use super::{Element, Findings, Found, Rule, quoted, table};
+use super::{Findings, Found, UdiElement, UdiRule, quoted, table};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 
@@ -41,13 +41,13 @@ pub(super) fn split(data: &str, found: &mut Findings) -> Vec<Found> {
             [name, value] => match identifier(name) {
                 Some(ai) => push(ai, value, &mut elements, found),
                 None => {
-                    found.add(Rule::Gs1UnknownAi, format!("`{}` is no application identifier of GS1", quoted(name)))
+                    found.add(UdiRule::Gs1UnknownAi, format!("`{}` is no application identifier of GS1", quoted(name)))
                 }
             },
             [""] => {}
             rest => {
                 let rest = rest.first().copied().unwrap_or_default();
-                found.add(Rule::Gs1NoAi, format!("`{}` at the end of the address has no value", quoted(rest)));
+                found.add(UdiRule::Gs1NoAi, format!("`{}` at the end of the address has no value", quoted(rest)));
             }
         }
     }
@@ -62,10 +62,10 @@ pub(super) fn split(data: &str, found: &mut Findings) -> Vec<Found> {
 fn push(ai: &str, value: &str, elements: &mut Vec<Found>, found: &mut Findings) {
     let Some(row) = table::row_of(ai) else { return };
     let Ok(value) = percent_decode_str(value).decode_utf8() else {
-        return found.add(Rule::Gs1Charset, format!("`{}` of ({ai}) is no text", quoted(value)));
+        return found.add(UdiRule::Gs1Charset, format!("`{}` of ({ai}) is no text", quoted(value)));
     };
     // A GTIN of 8, 12 or 13 digits has zeros before it.
     let digits = matches!(value.len(), 8 | 12 | 13) && value.bytes().all(|byte| byte.is_ascii_digit());
     let value = if ai == "01" && digits { Cow::Owned(format!("{value:0>14}")) } else { value };
-    elements.push((row, Element::new(ai, &value)));
+    elements.push((row, UdiElement::new(ai, &value)));
 }

@@ -10,19 +10,19 @@ mod table;
 mod tests;
 
 use super::carrier::{ARROW, GS};
-use super::{Agency, Element, Findings, Form, Rule, Udi, day, quoted};
+use super::{Agency, CarrierForm, Findings, Udi, UdiElement, UdiRule, day, quoted};
 use content::Stated;
 pub(super) use content::check_digit;
 pub(super) use link::is_link;
 use std::borrow::Cow;
 use table::Row;
 
-pub(super) fn parse(data: &str, form: Form, reference_year: u16, found: &mut Findings) -> Udi {
+pub(super) fn parse(data: &str, form: CarrierForm, reference_year: u16, found: &mut Findings) -> Udi {
     let mut udi = Udi::empty(Agency::Gs1);
     let data = with_separators(data, found);
     let elements = match form {
-        Form::Hrf => split_hrf(&data, found),
-        Form::DigitalLink => link::split(&data, found),
+        CarrierForm::Hrf => split_hrf(&data, found),
+        CarrierForm::DigitalLink => link::split(&data, found),
         _ => split_aidc(&data, found),
     };
     for (row, element) in &elements {
@@ -37,14 +37,14 @@ pub(super) fn parse(data: &str, form: Form, reference_year: u16, found: &mut Fin
     udi
 }
 
-type Found = (&'static Row, Element);
+type Found = (&'static Row, UdiElement);
 
 /// The data with FNC1 as it is sent.
 fn with_separators<'d>(data: &'d str, found: &mut Findings) -> Cow<'d, str> {
     if !data.contains(ARROW) {
         return Cow::Borrowed(data);
     }
-    found.add(Rule::Gs1ArrowFnc1, format!("`{}` has {ARROW} for FNC1, wanted the character 0x1D", quoted(data)));
+    found.add(UdiRule::Gs1ArrowFnc1, format!("`{}` has {ARROW} for FNC1, wanted the character 0x1D", quoted(data)));
     let sent: String = data.chars().map(|c| if c == ARROW { GS } else { c }).collect();
     Cow::Owned(sent.strip_prefix(GS).map_or_else(|| sent.clone(), str::to_owned))
 }
@@ -56,7 +56,7 @@ fn split_aidc(data: &str, found: &mut Findings) -> Vec<Found> {
     while !rest.is_empty() {
         let Some((ai, row)) = table::leading(rest) else {
             let message = format!("`{}` begins with no application identifier of GS1", quoted(rest));
-            found.add(Rule::Gs1UnknownAi, message);
+            found.add(UdiRule::Gs1UnknownAi, message);
             return elements;
         };
         let body = rest.get(ai.len()..).unwrap_or_default();
@@ -65,7 +65,7 @@ fn split_aidc(data: &str, found: &mut Findings) -> Vec<Found> {
         let mut ends = body.char_indices().enumerate();
         let end = ends.find(|(index, (_, c))| *index == most || *c == GS).map_or(body.len(), |(_, (at, _))| at);
         let (value, after) = body.split_at_checked(end).unwrap_or((body, ""));
-        elements.push((row, Element::new(ai, value)));
+        elements.push((row, UdiElement::new(ai, value)));
         rest = after.strip_prefix(GS).unwrap_or(after);
     }
     elements
@@ -84,7 +84,7 @@ fn split_hrf(data: &str, found: &mut Findings) -> Vec<Found> {
     let (open, close) = if data.starts_with('{') { ('{', '}') } else { ('(', ')') };
     if open == '{' {
         let message = format!("`{}` has application identifiers in braces, wanted parentheses", quoted(data));
-        found.add(Rule::Gs1CurlyAi, message);
+        found.add(UdiRule::Gs1CurlyAi, message);
     }
     let mut elements = Vec::new();
     let mut rest = data;
@@ -92,17 +92,17 @@ fn split_hrf(data: &str, found: &mut Findings) -> Vec<Found> {
         let Some((ai, body)) = bracketed(rest, open, close) else {
             let wanted = "wanted two to four digits in parentheses";
             let message = format!("`{}` begins with no application identifier, {wanted}", quoted(rest));
-            found.add(Rule::Gs1NoAi, message);
+            found.add(UdiRule::Gs1NoAi, message);
             return elements;
         };
         let (value, after) = value_before(body, |text| bracketed(text, open, close).is_some(), open);
         match table::row_of(ai) {
-            Some(row) => elements.push((row, Element::new(ai, &without_blanks(&value, row, found)))),
-            None => found.add(Rule::Gs1UnknownAi, format!("`{ai}` is no application identifier of GS1")),
+            Some(row) => elements.push((row, UdiElement::new(ai, &without_blanks(&value, row, found)))),
+            None => found.add(UdiRule::Gs1UnknownAi, format!("`{ai}` is no application identifier of GS1")),
         }
         if after.is_empty() && ends_within(&value, open) {
             let message = format!("`{}` ends within an application identifier", quoted(data));
-            found.warn(Rule::Truncated, message);
+            found.warn(UdiRule::Truncated, message);
         }
         rest = after;
     }
@@ -119,7 +119,7 @@ fn without_blanks<'v>(value: &'v str, row: &Row, found: &mut Findings) -> Cow<'v
         false => value.trim().into(),
     };
     if cut.len() != value.len() {
-        found.add(Rule::Blank, format!("`{}` has blanks around it or in it, wanted none", quoted(value)));
+        found.add(UdiRule::Blank, format!("`{}` has blanks around it or in it, wanted none", quoted(value)));
     }
     cut
 }
@@ -163,7 +163,7 @@ pub(super) fn push_escaped(out: &mut String, value: &str, starts: impl Fn(&str) 
 }
 
 /// Takes what an element means for a device.
-fn understand(udi: &mut Udi, element: &Element, stated: Stated) {
+fn understand(udi: &mut Udi, element: &UdiElement, stated: Stated) {
     let text = || Some(element.value().into());
     match element.id() {
         "01" => udi.di = element.value().into(),
@@ -184,7 +184,7 @@ fn understand(udi: &mut Udi, element: &Element, stated: Stated) {
 
 /// An element that stands there twice says the same.
 fn repeated(elements: &[Found], found: &mut Findings) {
-    let mut sorted: Vec<&Element> = elements.iter().map(|(_, element)| element).collect();
+    let mut sorted: Vec<&UdiElement> = elements.iter().map(|(_, element)| element).collect();
     sorted.sort_by_key(|element| element.id());
     for pair in sorted.windows(2) {
         if let [one, other] = pair
@@ -192,7 +192,7 @@ fn repeated(elements: &[Found], found: &mut Findings) {
             && one.value() != other.value()
         {
             let (one, other, ai) = (quoted(one.value()), quoted(other.value()), one.id());
-            found.add(Rule::Gs1RepeatConflict, format!("({ai}) is `{one}` and `{other}`, wanted one value"));
+            found.add(UdiRule::Gs1RepeatConflict, format!("({ai}) is `{one}` and `{other}`, wanted one value"));
         }
     }
 }
@@ -219,7 +219,7 @@ fn associated(elements: &[Found], found: &mut Findings) {
         for excluded in row.excludes.split(',').filter(|one| !one.is_empty()) {
             let own = ai.get(..ai.len() - 1).unwrap_or_default();
             if let Some(other) = matching(if excluded == "=" { own } else { excluded }, ai) {
-                found.add(Rule::Gs1Excludes, format!("({ai}) and ({other}) are an invalid pair"));
+                found.add(UdiRule::Gs1Excludes, format!("({ai}) and ({other}) are an invalid pair"));
             }
         }
         let mut alternatives = row.requires.split(',').filter(|one| !one.is_empty()).peekable();
@@ -228,7 +228,7 @@ fn associated(elements: &[Found], found: &mut Findings) {
             && !alternatives.any(|all| all.split('+').all(|one| matching(one, "").is_some()))
         {
             let wanted = row.requires.replace(',', ", ");
-            found.add(Rule::Gs1Requires, format!("({ai}) stands without what it needs, wanted one of {wanted}"));
+            found.add(UdiRule::Gs1Requires, format!("({ai}) stands without what it needs, wanted one of {wanted}"));
         }
     }
 }

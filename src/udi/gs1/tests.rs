@@ -1,6 +1,6 @@
 #![allow(clippy::string_slice, reason = "a test may stop where it stands")]
 
-use super::super::{Mode, Udi};
+use super::super::{ParseMode, Udi};
 use super::table::{Row, leading, row_of};
 
 /// GS1's table of application identifiers, where the corpus is at hand.
@@ -53,7 +53,7 @@ fn gs1_table_agrees_with_the_published_one() {
 }
 
 fn rules(text: &str) -> Vec<String> {
-    match Udi::parse(text, Mode::Strict, 2026) {
+    match Udi::parse(text, ParseMode::Strict, 2026) {
         Ok(_) => Vec::new(),
         Err(report) => report.iter().map(|issue| issue.rule.to_string()).collect(),
     }
@@ -116,9 +116,9 @@ fn each_component_of_a_format_is_checked() {
 fn parentheses_in_values_are_data() {
     for lot in ["A(B)", "(10)", "(10)(21)", "A(21)(", "((21)", ")(1)", "(99999)"] {
         let aidc = format!("010950600011784310{lot}");
-        let udi = Udi::parse(&aidc, Mode::Strict, 2026).unwrap().udi;
+        let udi = Udi::parse(&aidc, ParseMode::Strict, 2026).unwrap().udi;
         assert_eq!(udi.lot(), Some(lot));
-        assert_eq!(Udi::parse(&udi.to_hrf(), Mode::Strict, 2026).unwrap().udi, udi, "{}", udi.to_hrf());
+        assert_eq!(Udi::parse(&udi.to_hrf(), ParseMode::Strict, 2026).unwrap().udi, udi, "{}", udi.to_hrf());
         assert_eq!(udi.to_aidc(), aidc);
     }
 }

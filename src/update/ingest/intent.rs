@@ -4,7 +4,7 @@ use super::super::VersionDowngrade;
 use crate::audit::Reason;
 use crate::containment::Selector;
 use crate::manifest::{
-    ActorId, Artifact, DowngradeAuthorization, Spec, UpdateManifest, VerifiedManifest, VersionScheme,
+    ActorId, Artifact, DowngradeAuthorization, ProductionSpec, UpdateManifest, VerifiedManifest, VersionScheme,
 };
 use crate::primitive::{Code, Id, Text};
 use crate::store::{BlobRef, Sha256};
@@ -43,7 +43,7 @@ pub struct Intent {
     /// Which of the versions of the component it changes; `None` for that of the software, or of the firmware where none of
     /// the software is reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reported_as: Option<Spec>,
+    pub reported_as: Option<ProductionSpec>,
     /// The leave to bring a version that is lower than the one that the component reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lower: Option<Box<VersionDowngrade>>,

@@ -159,12 +159,12 @@ pub fn resume(release: &Release) -> Option<Effect> {
 /// The [`Refusal`] when it cannot be true of this release, or comes too early or too late.
 ///
 /// ```
-/// # use fhir_devices::{manifest::{Spec, VersionScheme}, nomenclature::Level, store::{BlobRef, Generation}, update::release::*};
+/// # use fhir_devices::{manifest::{ProductionSpec, VersionScheme}, nomenclature::Level, store::{BlobRef, Generation}, update::release::*};
 /// # let blob = BlobRef::of(b"firmware");
 /// # let request = Request {
 /// #     provider: "acme".parse()?, name: "pump/main".parse()?, version: "2.4.0".parse()?, scheme: VersionScheme::Semver,
 /// #     sequence: 6, manifest: None, files: vec![ReleasedFile::new("pump.bin".parse()?, "application/zip".parse()?, blob)],
-/// #     target: Target { level: Some(Level::Mds), code: None }, reported_as: Spec::Software,
+/// #     target: Target { level: Some(Level::Mds), code: None }, reported_as: ProductionSpec::Software,
 /// # };
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let (release, _) = Release::draft(ReleaseId(7), request, "biomed/j.doe".parse()?, now, time::Duration::HOUR)?;

@@ -3,7 +3,7 @@
 use super::super::rollout::record;
 use super::super::rollout::{Action, After, Event};
 use super::{ReleaseId, Unreadable};
-use crate::manifest::{ActorId, ArtifactName, ProviderId, Spec, UpdateName, VersionLabel, VersionScheme};
+use crate::manifest::{ActorId, ArtifactName, ProductionSpec, ProviderId, UpdateName, VersionLabel, VersionScheme};
 use crate::nomenclature::Level;
 use crate::primitive::{Code, moment};
 use crate::store::{BlobRef, Generation, InvalidText, Sha256, hex};
@@ -108,7 +108,7 @@ impl ReleasedFile {
 /// What a release is made of.
 ///
 /// ```
-/// # use fhir_devices::{manifest::{Spec, VersionScheme}, nomenclature::Level, store::BlobRef, update::release::*};
+/// # use fhir_devices::{manifest::{ProductionSpec, VersionScheme}, nomenclature::Level, store::BlobRef, update::release::*};
 /// let file = ReleasedFile::new("pump.bin".parse()?, "application/zip".parse()?, BlobRef::of(b"firmware"));
 /// let request = Request {
 ///     provider: "acme".parse()?,
@@ -119,7 +119,7 @@ impl ReleasedFile {
 ///     manifest: None,
 ///     files: vec![file],
 ///     target: Target { level: Some(Level::Mds), code: None },
-///     reported_as: Spec::Software,
+///     reported_as: ProductionSpec::Software,
 /// };
 /// assert_eq!(request.check(), Ok(()));
 /// assert_eq!(Request { files: Vec::new(), ..request }.check(), Err(InvalidRelease::NoFile));
@@ -145,7 +145,7 @@ pub struct Request {
     /// Which components it is for.
     pub target: Target,
     /// Which of the versions of a component is the update's.
-    pub reported_as: Spec,
+    pub reported_as: ProductionSpec,
 }
 
 /// Why something cannot be released.
@@ -227,12 +227,12 @@ pub enum State {
 /// The record of a release.
 ///
 /// ```
-/// # use fhir_devices::{manifest::{Spec, VersionScheme}, nomenclature::Level, store::BlobRef, update::release::*};
+/// # use fhir_devices::{manifest::{ProductionSpec, VersionScheme}, nomenclature::Level, store::BlobRef, update::release::*};
 /// # let file = ReleasedFile::new("pump.bin".parse()?, "application/zip".parse()?, BlobRef::of(b"firmware"));
 /// # let request = Request {
 /// #     provider: "acme".parse()?, name: "pump/main".parse()?, version: "2.4.0".parse()?, scheme: VersionScheme::Semver,
 /// #     sequence: 6, manifest: None, files: vec![file], target: Target { level: Some(Level::Mds), code: None },
-/// #     reported_as: Spec::Software,
+/// #     reported_as: ProductionSpec::Software,
 /// # };
 /// let now = time::macros::datetime!(2017-04-19 10:00 UTC);
 /// let (release, _) = Release::draft(ReleaseId(7), request, "biomed/j.doe".parse()?, now, time::Duration::HOUR)?;

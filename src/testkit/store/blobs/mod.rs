@@ -4,7 +4,10 @@ mod reading;
 mod tenants;
 mod writing;
 
-use super::{BlockOn, Broken, Checked, Outcome, Trial, damaged, ensure, fresh, macros, polled, random, wanted};
+use super::{
+    BlockOn, BrokenClause, ClauseOutcome, ClauseResult, StoreUnderTest, damaged, ensure, fresh, macros, polled, random,
+    wanted,
+};
 use crate::store::{
     BlobCapabilities, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, Generation, Page, PageToken,
     PutOutcome, Result, StoreError, Tenant, UrlKind, stream,
@@ -92,17 +95,17 @@ __blob_clauses! { macros::functions { dyn BlobStore } }
 /// The test that [`blob_store_conformance!`](crate::blob_store_conformance) makes of a clause.
 ///
 /// # Errors
-/// [`Broken`], when the clause is.
+/// [`BrokenClause`], when the clause is.
 pub fn test<S: BlobStore>(
     make: impl Future<Output = S>,
     block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
-    clause: fn(&Trial<'_, dyn BlobStore>) -> Checked,
-) -> Checked<()> {
+    clause: fn(&StoreUnderTest<'_, dyn BlobStore>) -> ClauseResult,
+) -> ClauseResult<()> {
     let block_on: &BlockOn<'_> = &block_on;
     super::test(make, block_on, |store| store, clause, foundations())
 }
 
-type Store<'a> = Trial<'a, dyn BlobStore>;
+type Store<'a> = StoreUnderTest<'a, dyn BlobStore>;
 
 /// A part of a blob that was read, with what the store said of it.
 type Read = (BlobRef, Range<u64>, Bytes);
@@ -113,7 +116,7 @@ impl Store<'_> {
     }
 
     /// A writer to which these chunks were written.
-    fn writer(&self, tenant: &Tenant, chunks: &[&'static [u8]]) -> Checked<Box<dyn BlobWriter>> {
+    fn writer(&self, tenant: &Tenant, chunks: &[&'static [u8]]) -> ClauseResult<Box<dyn BlobWriter>> {
         self.wait(async {
             let mut writer = self.store.begin(tenant).await?;
             for chunk in chunks {
@@ -121,7 +124,7 @@ impl Store<'_> {
             }
             Ok(writer)
         })?
-        .map_err(|error: StoreError| Broken::what(format!("a file cannot be written: {error:?}")))
+        .map_err(|error: StoreError| BrokenClause::what(format!("a file cannot be written: {error:?}")))
     }
 
     fn commit(
@@ -129,37 +132,37 @@ impl Store<'_> {
         writer: Box<dyn BlobWriter>,
         blob: BlobRef,
         generation: Generation,
-    ) -> Checked<Result<PutOutcome>> {
+    ) -> ClauseResult<Result<PutOutcome>> {
         self.wait(writer.commit(blob, generation))
     }
 
     /// Stores a text, and names the blob.
-    fn stored(&self, tenant: &Tenant, text: &'static [u8], generation: Generation) -> Checked<BlobKey> {
+    fn stored(&self, tenant: &Tenant, text: &'static [u8], generation: Generation) -> ClauseResult<BlobKey> {
         let blob = BlobRef::of(text);
         let writer = self.writer(tenant, &[text])?;
         match self.commit(writer, blob, generation)? {
             Ok(_) => Ok(blob.key(generation)),
-            Err(error) => Err(Broken::what(format!("a commit of {} bytes failed: {error:?}", text.len()))),
+            Err(error) => Err(BrokenClause::what(format!("a commit of {} bytes failed: {error:?}", text.len()))),
         }
     }
 
-    fn head(&self, tenant: &Tenant, key: &BlobKey) -> Checked<Result<BlobRef>> {
+    fn head(&self, tenant: &Tenant, key: &BlobKey) -> ClauseResult<Result<BlobRef>> {
         self.wait(self.store.head(tenant, key))
     }
 
-    fn get(&self, tenant: &Tenant, key: &BlobKey, range: Option<Range<u64>>) -> Checked<Result<Read>> {
+    fn get(&self, tenant: &Tenant, key: &BlobKey, range: Option<Range<u64>>) -> ClauseResult<Result<Read>> {
         self.wait(async {
             let BlobRead { blob, range, body } = self.store.get(tenant, key, range).await?;
             Ok((blob, range, stream::collect(body, u64::MAX).await?))
         })
     }
 
-    fn delete(&self, tenant: &Tenant, key: &BlobKey) -> Checked<()> {
+    fn delete(&self, tenant: &Tenant, key: &BlobKey) -> ClauseResult<()> {
         let deleted = self.wait(self.store.delete(tenant, key))?;
-        deleted.map_err(|error| Broken::what(format!("a deletion failed: {error:?}")))
+        deleted.map_err(|error| BrokenClause::what(format!("a deletion failed: {error:?}")))
     }
 
-    fn list(&self, tenant: &Tenant, limit: u32, after: Option<&PageToken>) -> Checked<Result<Page<BlobInfo>>> {
+    fn list(&self, tenant: &Tenant, limit: u32, after: Option<&PageToken>) -> ClauseResult<Result<Page<BlobInfo>>> {
         self.wait(self.store.list(tenant, NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN), after))
     }
 
@@ -168,13 +171,13 @@ impl Store<'_> {
         &self,
         tenant: &Tenant,
         limit: u32,
-        mut meanwhile: impl FnMut(usize) -> Checked<()>,
-    ) -> Checked<Vec<BlobInfo>> {
+        mut meanwhile: impl FnMut(usize) -> ClauseResult<()>,
+    ) -> ClauseResult<Vec<BlobInfo>> {
         let (mut all, mut after) = (Vec::new(), None);
         for number in 0_usize.. {
             ensure!(number < 10_000, "the pages of a list do not end");
             let page = self.list(tenant, limit, after.as_ref())?;
-            let page = page.map_err(|error| Broken::what(format!("a page of a list failed: {error:?}")))?;
+            let page = page.map_err(|error| BrokenClause::what(format!("a page of a list failed: {error:?}")))?;
             let count = page.items.len();
             ensure!(u32::try_from(count).is_ok_and(|count| count <= limit), "a page of {count} blobs, wanted {limit}");
             all.extend(page.items);
@@ -188,7 +191,7 @@ impl Store<'_> {
     }
 
     /// Fails if a blob shows by any way of reading.
-    fn absent(&self, tenant: &Tenant, key: &BlobKey, why: &str) -> Checked<()> {
+    fn absent(&self, tenant: &Tenant, key: &BlobKey, why: &str) -> ClauseResult<()> {
         wanted!(self.head(tenant, key)?, Err(StoreError::NotFound { .. }), "`head` of {why}");
         wanted!(self.get(tenant, key, None)?, Err(StoreError::NotFound { .. }), "`get` of {why}");
         let listed = self.all(tenant, 100, |_| Ok(()))?.iter().any(|info| info.key == *key);
@@ -197,7 +200,7 @@ impl Store<'_> {
     }
 
     /// Fails unless a blob is there as a whole by every way of reading.
-    fn present(&self, tenant: &Tenant, key: &BlobKey, bytes: &[u8]) -> Checked<()> {
+    fn present(&self, tenant: &Tenant, key: &BlobKey, bytes: &[u8]) -> ClauseResult<()> {
         let size = bytes.len() as u64;
         let whole = BlobRef { digest: key.digest, size };
         wanted!(self.head(tenant, key)?, Ok(found) if found == whole, "`head` of a blob of {size} bytes");
@@ -207,7 +210,7 @@ impl Store<'_> {
                 ensure!(range == (0..size), "a read of all {size} bytes is said to be of {range:?}");
                 ensure!(read == bytes, "of {size} bytes {} are read, or others", read.len());
             }
-            Err(error) => return Err(Broken::what(format!("a blob of {size} bytes cannot be read: {error:?}"))),
+            Err(error) => return Err(BrokenClause::what(format!("a blob of {size} bytes cannot be read: {error:?}"))),
         }
         let listed: Vec<_> = self.all(tenant, 100, |_| Ok(()))?.into_iter().filter(|info| info.key == *key).collect();
         ensure!(listed == [BlobInfo { key: *key, size }], "a list shows {listed:?} for a blob of {size} bytes");

@@ -4,7 +4,7 @@ use super::*;
 
 const TEXT: &[u8] = b"0123456789";
 
-pub(super) fn b5_committed_bytes_are_read(store: &Store<'_>) -> Checked {
+pub(super) fn b5_committed_bytes_are_read(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     // Several chunks, none of which is a power of two, and together more than one part of a multipart upload.
     let size = usize::try_from(store.capabilities().max_size).unwrap_or(usize::MAX).min(6_000_007);
@@ -30,18 +30,18 @@ pub(super) fn b5_committed_bytes_are_read(store: &Store<'_>) -> Checked {
             wanted!(read, Ok(read) if read == wanted, "the bytes {range:?} of {end}");
         }
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
 /// A blob of ten bytes that came in several chunks, an empty one among them.
-fn digits(store: &Store<'_>, t: &Tenant) -> Checked<BlobKey> {
+fn digits(store: &Store<'_>, t: &Tenant) -> ClauseResult<BlobKey> {
     let (g, blob) = (generation(), BlobRef::of(TEXT));
     let writer = store.writer(t, &[b"012", b"", b"3", b"456789"])?;
     wanted!(store.commit(writer, blob, g)?, Ok(_), "a commit of four chunks");
     Ok(blob.key(g))
 }
 
-pub(super) fn b5_range_is_read_across_chunks(store: &Store<'_>) -> Checked {
+pub(super) fn b5_range_is_read_across_chunks(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let key = digits(store, &t)?;
     let ends = [11, 1 << 40, u64::MAX];
@@ -56,14 +56,14 @@ pub(super) fn b5_range_is_read_across_chunks(store: &Store<'_>) -> Checked {
                     ensure!(range == (asked.start..cut), "the bytes {asked:?} are said to be {range:?}");
                     ensure!(blob == BlobRef::of(TEXT), "the bytes {asked:?} are said to be of {blob:?}");
                 }
-                Err(error) => return Err(Broken::what(format!("the bytes {asked:?} cannot be read: {error:?}"))),
+                Err(error) => return Err(BrokenClause::what(format!("the bytes {asked:?} cannot be read: {error:?}"))),
             }
         }
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b5_range_beyond_the_end_is_refused(store: &Store<'_>) -> Checked {
+pub(super) fn b5_range_beyond_the_end_is_refused(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let key = digits(store, &t)?;
     for start in [10, 11, 1 << 40] {
@@ -76,7 +76,7 @@ pub(super) fn b5_range_beyond_the_end_is_refused(store: &Store<'_>) -> Checked {
     }
     let absent = store.get(&t, &other(&key), Some(0..1))?;
     wanted!(absent, Err(StoreError::NotFound { .. }), "a range of what is not there");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
 /// The same digest under a generation that nobody has used.
@@ -84,7 +84,7 @@ fn other(key: &BlobKey) -> BlobKey {
     BlobKey { generation: generation(), ..*key }
 }
 
-pub(super) fn b5_read_during_deletion_completes_or_fails(store: &Store<'_>) -> Checked {
+pub(super) fn b5_read_during_deletion_completes_or_fails(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let size = usize::try_from(store.capabilities().max_size).unwrap_or(usize::MAX).min(3_000_000);
     let bytes: Bytes = (0..size).map(|n| u8::try_from(n % 251).unwrap_or_default()).collect();
@@ -111,26 +111,26 @@ pub(super) fn b5_read_during_deletion_completes_or_fails(store: &Store<'_>) -> C
     })?;
     match seen {
         Ok(Some(seen)) if bytes != seen => {
-            Err(Broken::what(format!("a read whose blob was deleted ended after {} of {size} bytes", seen.len())))
+            Err(BrokenClause::what(format!("a read whose blob was deleted ended after {} of {size} bytes", seen.len())))
         }
-        Ok(_) => Ok(Outcome::Held),
+        Ok(_) => Ok(ClauseOutcome::Held),
         Err(error) => {
             let error: StoreError = error;
-            Err(Broken::what(format!("a blob of {size} bytes cannot be written, read and deleted: {error:?}")))
+            Err(BrokenClause::what(format!("a blob of {size} bytes cannot be written, read and deleted: {error:?}")))
         }
     }
 }
 
 /// Blobs of one tenant, in the order of their keys.
-fn several(store: &Store<'_>, t: &Tenant, count: usize) -> Checked<Vec<BlobKey>> {
+fn several(store: &Store<'_>, t: &Tenant, count: usize) -> ClauseResult<Vec<BlobKey>> {
     const TEXTS: [&[u8]; 4] = [b"a", b"b", b"c", b"d"];
     let store_one = |text: &&'static [u8]| store.stored(t, text, generation());
-    let mut keys = TEXTS.iter().cycle().take(count).map(store_one).collect::<Checked<Vec<_>>>()?;
+    let mut keys = TEXTS.iter().cycle().take(count).map(store_one).collect::<ClauseResult<Vec<_>>>()?;
     keys.sort_unstable();
     Ok(keys)
 }
 
-pub(super) fn b8_pages_of_any_length_are_complete(store: &Store<'_>) -> Checked {
+pub(super) fn b8_pages_of_any_length_are_complete(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let listed = store.all(&t, 9, |_| Ok(()))?;
     ensure!(listed.is_empty(), "a list of a tenant that has nothing shows {listed:?}");
@@ -141,10 +141,10 @@ pub(super) fn b8_pages_of_any_length_are_complete(store: &Store<'_>) -> Checked 
         ensure!(found == keys, "pages of at most {limit} show {found:?}, wanted {keys:?}");
         ensure!(listed.iter().all(|info| info.size == 1), "a list gives another size than 1: {listed:?}");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b8_pages_are_stable_while_others_write(store: &Store<'_>) -> Checked {
+pub(super) fn b8_pages_are_stable_while_others_write(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let all = several(store, &t, 24)?;
     let (goes, stays): (Vec<_>, Vec<_>) = all.iter().enumerate().partition(|(n, _)| n % 3 == 0);
@@ -164,16 +164,16 @@ pub(super) fn b8_pages_are_stable_while_others_write(store: &Store<'_>) -> Check
     ensure!(ascending, "the pages are out of order, or show something twice: {seen:?}");
     let missing: Vec<_> = stays.iter().filter(|(_, key)| !seen.contains(key)).collect();
     ensure!(missing.is_empty(), "the pages skip what was there all the time: {missing:?}");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b8_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> Checked {
+pub(super) fn b8_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> ClauseResult {
     let (t, other) = (fresh(), fresh());
     let keys = several(store, &t, 3)?;
     several(store, &other, 3)?;
-    let page = store.list(&t, 1, None)?.map_err(|error| Broken::what(format!("a list failed: {error:?}")))?;
+    let page = store.list(&t, 1, None)?.map_err(|error| BrokenClause::what(format!("a list failed: {error:?}")))?;
     let Some(token) = page.next else {
-        return Err(Broken::what("a page of one of three blobs says that all was seen"));
+        return Err(BrokenClause::what("a page of one of three blobs says that all was seen"));
     };
     let rest = store.list(&t, 9, Some(&token))?.map(|page| page.items.iter().map(|info| info.key).collect::<Vec<_>>());
     wanted!(rest, Ok(rest) if Some(rest.as_slice()) == keys.get(1..), "the rest behind the first page");
@@ -186,5 +186,5 @@ pub(super) fn b8_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> Check
         let list = store.list(&t, 9, Some(&damaged))?;
         wanted!(list, Err(StoreError::Invalid { .. }), "a list with a token that is damaged at {at}");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }

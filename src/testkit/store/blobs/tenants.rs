@@ -6,7 +6,7 @@ use std::time::Duration;
 const TEXT: &[u8] = b"firmware";
 const SIGNED: UrlKind = UrlKind::Signed { valid_for: Duration::from_secs(60) };
 
-pub(super) fn b7_reads_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
+pub(super) fn b7_reads_are_isolated_by_tenant(store: &Store<'_>) -> ClauseResult {
     let (ours, theirs) = (fresh(), fresh());
     let key = store.stored(&theirs, TEXT, generation())?;
     // First as a tenant that has nothing, then as one that has something.
@@ -26,10 +26,10 @@ pub(super) fn b7_reads_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
         store.stored(&ours, b"ours", generation())?;
     }
     store.present(&theirs, &key, TEXT)?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b7_equal_bytes_of_two_tenants_are_two_blobs(store: &Store<'_>) -> Checked {
+pub(super) fn b7_equal_bytes_of_two_tenants_are_two_blobs(store: &Store<'_>) -> ClauseResult {
     let (ours, theirs) = (fresh(), fresh());
     let key = store.stored(&theirs, TEXT, generation())?;
     store.delete(&ours, &key)?;
@@ -42,10 +42,10 @@ pub(super) fn b7_equal_bytes_of_two_tenants_are_two_blobs(store: &Store<'_>) -> 
     store.delete(&ours, &key)?;
     store.absent(&ours, &key, "what was deleted")?;
     store.present(&theirs, &key, TEXT)?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b9_urls_follow_the_capabilities(store: &Store<'_>) -> Checked {
+pub(super) fn b9_urls_follow_the_capabilities(store: &Store<'_>) -> ClauseResult {
     let (t, other) = (fresh(), fresh());
     let BlobCapabilities { public_url, signed_url, .. } = store.capabilities();
     let keys = [store.stored(&t, TEXT, generation())?, store.stored(&t, TEXT, generation())?];
@@ -59,10 +59,10 @@ pub(super) fn b9_urls_follow_the_capabilities(store: &Store<'_>) -> Checked {
                     ensure!(!seen.contains(&url), "two blobs have the address {url}");
                     seen.push(url);
                 }
-                Err(error) if given => return Err(Broken::what(format!("no address of {kind:?}: {error:?}"))),
+                Err(error) if given => return Err(BrokenClause::what(format!("no address of {kind:?}: {error:?}"))),
                 Err(error) => wanted!(error, StoreError::Unsupported { .. }, "an address of the kind {kind:?}"),
             }
         }
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }

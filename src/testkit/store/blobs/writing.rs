@@ -7,7 +7,7 @@ const TEXT: &[u8] = b"firmware";
 /// Larger blobs are not made for a test.
 const LARGEST_MADE: u64 = 64 << 20;
 
-pub(super) fn b1_blob_is_invisible_before_commit(store: &Store<'_>) -> Checked {
+pub(super) fn b1_blob_is_invisible_before_commit(store: &Store<'_>) -> ClauseResult {
     let (t, g, blob) = (fresh(), generation(), BlobRef::of(TEXT));
     let writer = store.writer(&t, &[b"firm", b"ware"])?;
     store.absent(&t, &blob.key(g), "what was not committed")?;
@@ -15,10 +15,10 @@ pub(super) fn b1_blob_is_invisible_before_commit(store: &Store<'_>) -> Checked {
     ensure!(listed.is_empty(), "a list shows {listed:?} where nothing was committed");
     wanted!(store.commit(writer, blob, g)?, Ok(PutOutcome::Stored), "the commit");
     store.present(&t, &blob.key(g), TEXT)?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b1_acknowledged_blob_is_visible_to_others(store: &Store<'_>) -> Checked {
+pub(super) fn b1_acknowledged_blob_is_visible_to_others(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let (tell, hear) = std::sync::mpsc::channel();
     let (tell, hear) = (std::sync::Mutex::new(Some(tell)), std::sync::Mutex::new(hear));
@@ -34,10 +34,10 @@ pub(super) fn b1_acknowledged_blob_is_visible_to_others(store: &Store<'_>) -> Ch
         let Ok(hear) = hear.lock() else { return Ok(()) };
         hear.iter().try_for_each(|key| store.present(&t, &key, TEXT))
     })?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b2_wrong_size_is_refused(store: &Store<'_>) -> Checked {
+pub(super) fn b2_wrong_size_is_refused(store: &Store<'_>) -> ClauseResult {
     let (t, blob) = (fresh(), BlobRef::of(TEXT));
     for chunks in [&[b"firm" as &[u8]][..], &[b"firmware", b" and more"], &[b""], &[]] {
         let g = generation();
@@ -47,22 +47,22 @@ pub(super) fn b2_wrong_size_is_refused(store: &Store<'_>) -> Checked {
     }
     let listed = store.all(&t, 9, |_| Ok(()))?;
     ensure!(listed.is_empty(), "a list shows {listed:?} where every commit was refused");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b2_wrong_digest_is_refused(store: &Store<'_>) -> Checked {
+pub(super) fn b2_wrong_digest_is_refused(store: &Store<'_>) -> ClauseResult {
     if !store.capabilities().verifies_digest {
-        return Ok(Outcome::Skipped("the verification of digests"));
+        return Ok(ClauseOutcome::Skipped("the verification of digests"));
     }
     let (t, g, blob) = (fresh(), generation(), BlobRef::of(TEXT));
     let writer = store.writer(&t, &[b"firm", b"warE"])?;
     wanted!(store.commit(writer, blob, g)?, Err(StoreError::Mismatch { .. }), "a commit of another digest");
     store.absent(&t, &blob.key(g), "what was refused")?;
     store.absent(&t, &BlobRef::of(b"firmwarE").key(g), "what was refused")?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b3_second_put_is_already_present(store: &Store<'_>) -> Checked {
+pub(super) fn b3_second_put_is_already_present(store: &Store<'_>) -> ClauseResult {
     let (t, g, blob) = (fresh(), generation(), BlobRef::of(TEXT));
     let first = store.writer(&t, &[TEXT])?;
     wanted!(store.commit(first, blob, g)?, Ok(PutOutcome::Stored), "the first commit");
@@ -73,10 +73,10 @@ pub(super) fn b3_second_put_is_already_present(store: &Store<'_>) -> Checked {
     }
     let count = store.all(&t, 9, |_| Ok(()))?.len();
     ensure!(count == 1, "a list shows {count} blobs, wanted 1");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b3_concurrent_writers_of_same_bytes_succeed(store: &Store<'_>) -> Checked {
+pub(super) fn b3_concurrent_writers_of_same_bytes_succeed(store: &Store<'_>) -> ClauseResult {
     const THREADS: usize = 4;
     let (t, blob) = (fresh(), BlobRef::of(TEXT));
     for _ in 0..5 {
@@ -91,10 +91,10 @@ pub(super) fn b3_concurrent_writers_of_same_bytes_succeed(store: &Store<'_>) -> 
         })?;
         store.present(&t, &blob.key(g), TEXT)?;
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b4_aborted_or_dropped_writer_leaves_nothing(store: &Store<'_>) -> Checked {
+pub(super) fn b4_aborted_or_dropped_writer_leaves_nothing(store: &Store<'_>) -> ClauseResult {
     let (t, g, blob) = (fresh(), generation(), BlobRef::of(TEXT));
     let writer = store.writer(&t, &[TEXT])?;
     wanted!(store.wait(writer.abort())?, Ok(()), "an abort");
@@ -108,10 +108,10 @@ pub(super) fn b4_aborted_or_dropped_writer_leaves_nothing(store: &Store<'_>) -> 
     // The same bytes may still be stored.
     store.stored(&t, TEXT, g)?;
     store.present(&t, &blob.key(g), TEXT)?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b6_delete_is_idempotent(store: &Store<'_>) -> Checked {
+pub(super) fn b6_delete_is_idempotent(store: &Store<'_>) -> ClauseResult {
     let (t, g) = (fresh(), generation());
     store.delete(&t, &BlobRef::of(TEXT).key(g))?;
     let key = store.stored(&t, TEXT, g)?;
@@ -121,10 +121,10 @@ pub(super) fn b6_delete_is_idempotent(store: &Store<'_>) -> Checked {
     }
     let next = store.stored(&t, TEXT, generation())?;
     store.present(&t, &next, TEXT)?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b6_delete_keeps_other_generations(store: &Store<'_>) -> Checked {
+pub(super) fn b6_delete_keeps_other_generations(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let first = store.stored(&t, TEXT, generation())?;
     let (g, writer) = (generation(), store.writer(&t, &[TEXT])?);
@@ -136,28 +136,28 @@ pub(super) fn b6_delete_keeps_other_generations(store: &Store<'_>) -> Checked {
     store.delete(&t, &first)?;
     store.absent(&t, &first, "what was deleted")?;
     store.present(&t, &second, TEXT)?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b10_refusal_is_not_applied(store: &Store<'_>) -> Checked {
+pub(super) fn b10_refusal_is_not_applied(store: &Store<'_>) -> ClauseResult {
     let (t, g, blob) = (fresh(), generation(), BlobRef::of(TEXT));
     let writer = store.writer(&t, &[b"firm"])?;
     let short = match store.commit(writer, blob, g)? {
-        Ok(outcome) => return Err(Broken::what(format!("a commit of another size gives {outcome:?}"))),
+        Ok(outcome) => return Err(BrokenClause::what(format!("a commit of another size gives {outcome:?}"))),
         Err(error) => error,
     };
     let unread = store.get(&t, &blob.key(g), None)?.err();
     let unknown = store.head(&t, &blob.key(g))?.err();
     for error in [Some(short), unread, unknown] {
-        let Some(error) = error else { return Err(Broken::what("what was refused is read")) };
+        let Some(error) = error else { return Err(BrokenClause::what("what was refused is read")) };
         ensure!(error.applied() == Applied::No, "the refusal {error:?} leaves open whether it was applied");
         ensure!(!error.is_transient(), "the refusal {error:?} says that the same may succeed later");
     }
     store.absent(&t, &blob.key(g), "what was refused")?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b11_empty_blob_is_stored(store: &Store<'_>) -> Checked {
+pub(super) fn b11_empty_blob_is_stored(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     for chunks in [&[][..], &[b"" as &[u8]], &[b"", b""]] {
         let (g, writer) = (generation(), store.writer(&t, chunks)?);
@@ -167,13 +167,13 @@ pub(super) fn b11_empty_blob_is_stored(store: &Store<'_>) -> Checked {
         let range = store.get(&t, &key, Some(0..1))?;
         wanted!(range, Err(StoreError::OutOfRange { size: 0, .. }), "a range of an empty blob");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b11_largest_blob_is_accepted_and_a_larger_one_refused(store: &Store<'_>) -> Checked {
+pub(super) fn b11_largest_blob_is_accepted_and_a_larger_one_refused(store: &Store<'_>) -> ClauseResult {
     let max = store.capabilities().max_size;
     let Some(size) = usize::try_from(max).ok().filter(|_| max <= LARGEST_MADE) else {
-        return Ok(Outcome::Skipped("no limit of a blob within reach"));
+        return Ok(ClauseOutcome::Skipped("no limit of a blob within reach"));
     };
     let t = fresh();
     let bytes: Bytes = (0..=size).map(|n| b"0123456789abcdef#".get(n % 17).copied().unwrap_or_default()).collect();
@@ -197,10 +197,10 @@ pub(super) fn b11_largest_blob_is_accepted_and_a_larger_one_refused(store: &Stor
             store.absent(&t, &blob.key(g), "what was too large")?;
         }
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b12_dropped_commit_is_atomic(store: &Store<'_>) -> Checked {
+pub(super) fn b12_dropped_commit_is_atomic(store: &Store<'_>) -> ClauseResult {
     let (t, blob) = (fresh(), BlobRef::of(TEXT));
     for polls in 0..12 {
         let (g, writer) = (generation(), store.writer(&t, &[b"firm", b"ware"])?);
@@ -209,16 +209,16 @@ pub(super) fn b12_dropped_commit_is_atomic(store: &Store<'_>) -> Checked {
         match store.head(&t, &key)? {
             Ok(_) => store.present(&t, &key, TEXT)?,
             Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(Broken::what(format!("`head` after a dropped commit failed: {error:?}"))),
+            Err(error) => return Err(BrokenClause::what(format!("`head` after a dropped commit failed: {error:?}"))),
         }
         // The caller tries once more, and finds its first try or makes the blob.
         store.stored(&t, TEXT, g)?;
         store.present(&t, &key, TEXT)?;
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn b12_dropped_write_can_be_aborted(store: &Store<'_>) -> Checked {
+pub(super) fn b12_dropped_write_can_be_aborted(store: &Store<'_>) -> ClauseResult {
     let (t, g, blob) = (fresh(), generation(), BlobRef::of(TEXT));
     for polls in 0..4 {
         let mut writer = store.writer(&t, &[b"firm"])?;
@@ -239,8 +239,8 @@ pub(super) fn b12_dropped_write_can_be_aborted(store: &Store<'_>) -> Checked {
         match store.get(&t, &blob.key(g), None)? {
             Ok((_, _, read)) => ensure!(read == TEXT, "of {} bytes {} are read, or others", TEXT.len(), read.len()),
             Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(Broken::what(format!("`get` after a dropped deletion failed: {error:?}"))),
+            Err(error) => return Err(BrokenClause::what(format!("`get` after a dropped deletion failed: {error:?}"))),
         }
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }

@@ -7,7 +7,7 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
-pub(super) fn l1_write_needs_the_newest_revision(store: &Store<'_>) -> Checked {
+pub(super) fn l1_write_needs_the_newest_revision(store: &Store<'_>) -> ClauseResult {
     let (t, key) = (fresh(), key("ingest/id/7")?);
     let never = Revision::new("1");
     let early = store.change(&t, Change::replace(key.clone(), never, "x"))?;
@@ -22,10 +22,10 @@ pub(super) fn l1_write_needs_the_newest_revision(store: &Store<'_>) -> Checked {
     let read = store.get(&t, &key)?;
     let wanted = LedgerRecord { key, revision: second, value: "b".into() };
     ensure!(read.as_ref() == Some(&wanted), "{read:?} is read, wanted {wanted:?}");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l1_delete_needs_the_newest_revision(store: &Store<'_>) -> Checked {
+pub(super) fn l1_delete_needs_the_newest_revision(store: &Store<'_>) -> ClauseResult {
     let (t, key) = (fresh(), key("a")?);
     let blind = Change { key: key.clone(), expected: None, value: None };
     wanted!(store.change(&t, blind.clone())?, Err(StoreError::Invalid { .. }), "a deletion without a revision");
@@ -43,18 +43,20 @@ pub(super) fn l1_delete_needs_the_newest_revision(store: &Store<'_>) -> Checked 
         wanted!(store.change(&t, change)?, Err(StoreError::Conflict { .. }), "a change of what is deleted");
     }
     store.made(&t, Change::create(key, "c"))?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l1_of_concurrent_writers_one_wins(store: &Store<'_>) -> Checked {
+pub(super) fn l1_of_concurrent_writers_one_wins(store: &Store<'_>) -> ClauseResult {
     const THREADS: usize = 4;
     const ROUNDS: usize = 20;
     let (t, key) = (fresh(), key("counter")?);
     store.made(&t, Change::create(key.clone(), "0"))?;
     let add_one = || loop {
-        let Some(seen) = store.get(&t, &key)? else { return Err(Broken::what("a record that is there is not read")) };
+        let Some(seen) = store.get(&t, &key)? else {
+            return Err(BrokenClause::what("a record that is there is not read"));
+        };
         let text = std::str::from_utf8(&seen.value).unwrap_or_default();
-        let n: u64 = text.parse().map_err(|_| Broken::what(format!("the counter reads `{text}`")))?;
+        let n: u64 = text.parse().map_err(|_| BrokenClause::what(format!("the counter reads `{text}`")))?;
         match store.change(&t, Change::replace(key.clone(), seen.revision, (n + 1).to_string()))? {
             Ok(_) => return Ok(()),
             Err(error) => wanted!(error, StoreError::Conflict { .. }, "a change of what was read"),
@@ -63,10 +65,10 @@ pub(super) fn l1_of_concurrent_writers_one_wins(store: &Store<'_>) -> Checked {
     store.together(THREADS, |_| (0..ROUNDS).try_for_each(|_| add_one()))?;
     let (last, all) = (store.value(&t, &key)?, (THREADS * ROUNDS).to_string());
     ensure!(last.as_deref() == Some(all.as_bytes()), "{all} counts ended as {last:?}");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l1_of_concurrent_creators_one_wins(store: &Store<'_>) -> Checked {
+pub(super) fn l1_of_concurrent_creators_one_wins(store: &Store<'_>) -> ClauseResult {
     const THREADS: usize = 4;
     let t = fresh();
     for round in 0..10 {
@@ -83,10 +85,10 @@ pub(super) fn l1_of_concurrent_creators_one_wins(store: &Store<'_>) -> Checked {
         let won = won.into_inner();
         ensure!(won == 1, "{won} of {THREADS} creators of `{key}` won");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l2_revision_is_never_reused(store: &Store<'_>) -> Checked {
+pub(super) fn l2_revision_is_never_reused(store: &Store<'_>) -> ClauseResult {
     let (t, key) = (fresh(), key("phoenix")?);
     let mut all: Vec<Revision> = Vec::new();
     for _ in 0..3 {
@@ -100,10 +102,10 @@ pub(super) fn l2_revision_is_never_reused(store: &Store<'_>) -> Checked {
         all.push(last.clone());
         store.made(&t, Change::delete(key.clone(), last))?;
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l3_value_is_read_byte_for_byte(store: &Store<'_>) -> Checked {
+pub(super) fn l3_value_is_read_byte_for_byte(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let every_byte: Bytes = (0..=u8::MAX).collect();
     let longest = format!("p/{}", "k".repeat(126));
@@ -120,10 +122,10 @@ pub(super) fn l3_value_is_read_byte_for_byte(store: &Store<'_>) -> Checked {
         let scanned = store.all(&t, &self::key("p")?, 9, |_| Ok(()))?;
         ensure!(scanned.is_empty(), "`scan` gives what is deleted: {scanned:?}");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l3_acknowledged_change_is_visible_to_others(store: &Store<'_>) -> Checked {
+pub(super) fn l3_acknowledged_change_is_visible_to_others(store: &Store<'_>) -> ClauseResult {
     let (t, key) = (fresh(), key("p/news")?);
     let prefix = self::key("p")?;
     let (tell, hear) = std::sync::mpsc::channel();
@@ -151,10 +153,10 @@ pub(super) fn l3_acknowledged_change_is_visible_to_others(store: &Store<'_>) -> 
         }
         Ok(())
     })?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l4_calls_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
+pub(super) fn l4_calls_are_isolated_by_tenant(store: &Store<'_>) -> ClauseResult {
     let (ours, theirs) = (fresh(), fresh());
     let (key, prefix) = (key("p/shared")?, key("p")?);
     let first = store.made(&theirs, Change::create(key.clone(), "theirs"))?;
@@ -177,10 +179,10 @@ pub(super) fn l4_calls_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
     let untouched = store.get(&theirs, &key)?;
     let wanted = LedgerRecord { key, revision: first, value: "theirs".into() };
     ensure!(untouched.as_ref() == Some(&wanted), "our changes left {untouched:?} of {wanted:?}");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l5_refusal_is_not_applied(store: &Store<'_>) -> Checked {
+pub(super) fn l5_refusal_is_not_applied(store: &Store<'_>) -> ClauseResult {
     let (t, key) = (fresh(), key("a")?);
     let first = store.made(&t, Change::create(key.clone(), "a"))?;
     store.made(&t, Change::replace(key.clone(), first.clone(), "b"))?;
@@ -191,7 +193,7 @@ pub(super) fn l5_refusal_is_not_applied(store: &Store<'_>) -> Checked {
         Change { key: key.clone(), expected: None, value: None },
     ] {
         match store.change(&t, change.clone())? {
-            Ok(_) => return Err(Broken::what(format!("{change:?} was taken"))),
+            Ok(_) => return Err(BrokenClause::what(format!("{change:?} was taken"))),
             Err(error) => {
                 ensure!(error.applied() == Applied::No, "the refusal {error:?} leaves open whether it was applied");
                 ensure!(!error.is_transient(), "the refusal {error:?} says that the same may succeed later");
@@ -200,27 +202,27 @@ pub(super) fn l5_refusal_is_not_applied(store: &Store<'_>) -> Checked {
         let value = store.value(&t, &key)?;
         ensure!(value.as_deref() == Some(b"b"), "the refusal of {change:?} left {value:?}");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
 fn large(size: usize) -> Bytes {
     Bytes::from(vec![7; size])
 }
 
-pub(super) fn l6_largest_values_and_commits_are_accepted(store: &Store<'_>) -> Checked {
+pub(super) fn l6_largest_values_and_commits_are_accepted(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let changes = |value: &Bytes| {
         let change = |n| Ok(Change::create(key(&format!("p/{n:03}"))?, value.clone()));
-        (0..LEDGER_MAX_CHANGES).map(change).collect::<Checked<Vec<_>>>()
+        (0..LEDGER_MAX_CHANGES).map(change).collect::<ClauseResult<Vec<_>>>()
     };
     store.applied(&t, changes(&large(LEDGER_MAX_VALUE))?)?;
     let all = store.all(&t, &key("p")?, 3, |_| Ok(()))?;
     let whole = all.iter().filter(|record| record.value == large(LEDGER_MAX_VALUE)).count();
     ensure!(whole == LEDGER_MAX_CHANGES, "{whole} of {LEDGER_MAX_CHANGES} of the largest values are scanned whole");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l6_larger_values_are_accepted_or_refused_whole(store: &Store<'_>) -> Checked {
+pub(super) fn l6_larger_values_are_accepted_or_refused_whole(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let (a, b) = (key("a")?, key("b")?);
     let larger = large(LEDGER_MAX_VALUE + 1);
@@ -233,7 +235,7 @@ pub(super) fn l6_larger_values_are_accepted_or_refused_whole(store: &Store<'_>) 
         }
     }
     let change = |n: usize| Ok(Change::create(key(&format!("p/{n:03}"))?, "x"));
-    let changes = (0..=LEDGER_MAX_CHANGES).map(change).collect::<Checked<Vec<_>>>()?;
+    let changes = (0..=LEDGER_MAX_CHANGES).map(change).collect::<ClauseResult<Vec<_>>>()?;
     let wanted = match store.apply(&t, changes)? {
         Ok(_) => LEDGER_MAX_CHANGES + 1,
         Err(refused) => {
@@ -243,10 +245,10 @@ pub(super) fn l6_larger_values_are_accepted_or_refused_whole(store: &Store<'_>) 
     };
     let count = store.all(&t, &key("p")?, 50, |_| Ok(()))?.len();
     ensure!(count == wanted, "{count} records of a commit of more changes are there, wanted {wanted}");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l7_dropped_commit_is_atomic(store: &Store<'_>) -> Checked {
+pub(super) fn l7_dropped_commit_is_atomic(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let keys = [key("p/a")?, key("p/b")?];
     let [one, _] = &keys;
@@ -263,7 +265,7 @@ pub(super) fn l7_dropped_commit_is_atomic(store: &Store<'_>) -> Checked {
         // What was sent may still arrive, but it arrives as a whole.
         let mut tries = 0;
         let now = loop {
-            let seen = keys.iter().map(|key| store.value(&t, key)).collect::<Checked<Vec<_>>>()?;
+            let seen = keys.iter().map(|key| store.value(&t, key)).collect::<ClauseResult<Vec<_>>>()?;
             let first = seen.first().cloned().flatten();
             if seen.iter().all(|value| *value == first) {
                 break first;
@@ -281,10 +283,10 @@ pub(super) fn l7_dropped_commit_is_atomic(store: &Store<'_>) -> Checked {
     }
     store.made(&t, Change::create(key("last")?, "x"))?;
     ensure!(store.value(&t, &key("last")?)?.is_some(), "the ledger no longer works");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l8_refused_commit_changes_nothing(store: &Store<'_>) -> Checked {
+pub(super) fn l8_refused_commit_changes_nothing(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let [a, b, c] = [key("a")?, key("b")?, key("c")?];
     let first = store.made(&t, Change::create(b.clone(), "1"))?;
@@ -297,7 +299,9 @@ pub(super) fn l8_refused_commit_changes_nothing(store: &Store<'_>) -> Checked {
     ] {
         let changes = vec![Change::create(a.clone(), "x"), bad, Change::create(c.clone(), "x")];
         match store.apply(&t, changes)? {
-            Ok(_) => return Err(Broken::what(format!("a commit was taken whose second change is refused: {wanted}"))),
+            Ok(_) => {
+                return Err(BrokenClause::what(format!("a commit was taken whose second change is refused: {wanted}")));
+            }
             Err(refused) => {
                 ensure!(refused.index == Some(1), "the error names change {:?}, wanted 1", refused.index);
                 let named = format!("{:?}", refused.error);
@@ -308,10 +312,10 @@ pub(super) fn l8_refused_commit_changes_nothing(store: &Store<'_>) -> Checked {
         let none = store.get(&t, &a)?.is_none() && store.get(&t, &c)?.is_none();
         ensure!(untouched && none, "something of a refused commit was written");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l8_commit_returns_revisions_in_order(store: &Store<'_>) -> Checked {
+pub(super) fn l8_commit_returns_revisions_in_order(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let [z, m, a] = [key("z")?, key("m")?, key("a")?];
     let old = store.made(&t, Change::create(m.clone(), "1"))?;
@@ -325,23 +329,23 @@ pub(super) fn l8_commit_returns_revisions_in_order(store: &Store<'_>) -> Checked
         let same = read.as_ref().is_some_and(|read| Some(&read.revision) == revision && read.value == value);
         ensure!(same, "{read:?} is read, and the commit gave {revision:?} for `{value}`");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l8_empty_commit_succeeds_and_duplicate_key_fails(store: &Store<'_>) -> Checked {
+pub(super) fn l8_empty_commit_succeeds_and_duplicate_key_fails(store: &Store<'_>) -> ClauseResult {
     let (t, a) = (fresh(), key("a")?);
     wanted!(store.apply(&t, Vec::new())?, Ok(made) if made.is_empty(), "a commit of no changes");
     match store.apply(&t, vec![Change::create(a.clone(), "1"), Change::create(a.clone(), "2")])? {
-        Ok(_) => return Err(Broken::what("a commit that names a key twice was taken")),
+        Ok(_) => return Err(BrokenClause::what("a commit that names a key twice was taken")),
         Err(refused) => wanted!(refused.error, StoreError::Invalid { .. }, "a commit that names a key twice"),
     }
     ensure!(store.get(&t, &a)?.is_none(), "something of a refused commit was written");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l8_commit_is_visible_as_a_whole(store: &Store<'_>) -> Checked {
+pub(super) fn l8_commit_is_visible_as_a_whole(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
-    let keys = (0..4).map(|n| key(&format!("k{n}"))).collect::<Checked<Vec<_>>>()?;
+    let keys = (0..4).map(|n| key(&format!("k{n}"))).collect::<ClauseResult<Vec<_>>>()?;
     let change = |(key, expected): (&LedgerKey, Option<Revision>), n: usize| Change {
         key: key.clone(),
         expected,
@@ -372,5 +376,5 @@ pub(super) fn l8_commit_is_visible_as_a_whole(store: &Store<'_>) -> Checked {
         }
         Ok(())
     })?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }

@@ -4,7 +4,8 @@ mod changing;
 mod scanning;
 
 use super::{
-    BlockOn, Broken, Checked, Outcome, Trial, damaged, ensure, fresh, macros, may_have_arrived, polled, wanted,
+    BlockOn, BrokenClause, ClauseOutcome, ClauseResult, StoreUnderTest, damaged, ensure, fresh, macros,
+    may_have_arrived, polled, wanted,
 };
 use crate::store::{
     Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision, StoreError, Tenant,
@@ -85,12 +86,12 @@ __ledger_clauses! { macros::functions { dyn Ledger } }
 /// The test that [`ledger_conformance!`](crate::ledger_conformance) makes of a clause.
 ///
 /// # Errors
-/// [`Broken`], when the clause is.
+/// [`BrokenClause`], when the clause is.
 pub fn test<S: Ledger>(
     make: impl Future<Output = S>,
     block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
-    clause: fn(&Trial<'_, dyn Ledger>) -> Checked,
-) -> Checked<()> {
+    clause: fn(&StoreUnderTest<'_, dyn Ledger>) -> ClauseResult,
+) -> ClauseResult<()> {
     let block_on: &BlockOn<'_> = &block_on;
     super::test(make, block_on, |store| store, clause, foundations())
 }
@@ -98,38 +99,38 @@ pub fn test<S: Ledger>(
 /// The test that [`ledger_conformance!`](crate::ledger_conformance) makes of [histories](crate::testkit::history).
 ///
 /// # Errors
-/// [`Broken`], when no order explains what the store answered.
+/// [`BrokenClause`], when no order explains what the store answered.
 pub fn test_history<S: Ledger + 'static>(
     make: impl Future<Output = S>,
     block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
-) -> Checked<()> {
-    let nothing = Trial::new(&(), &block_on);
+) -> ClauseResult<()> {
+    let nothing = StoreUnderTest::new(&(), &block_on);
     let store: Arc<dyn Ledger> = Arc::new(nothing.wait(make)?);
     super::super::history::ledger(&store, &block_on, super::HISTORIES)?;
     nothing.wait(async { drop(store) })
 }
 
-type Store<'a> = Trial<'a, dyn Ledger>;
+type Store<'a> = StoreUnderTest<'a, dyn Ledger>;
 
 impl Store<'_> {
-    fn get(&self, tenant: &Tenant, key: &LedgerKey) -> Checked<Option<LedgerRecord>> {
+    fn get(&self, tenant: &Tenant, key: &LedgerKey) -> ClauseResult<Option<LedgerRecord>> {
         let found = self.wait(self.store.get(tenant, key))?;
-        found.map_err(|error| Broken::what(format!("a `get` failed: {error:?}")))
+        found.map_err(|error| BrokenClause::what(format!("a `get` failed: {error:?}")))
     }
 
-    fn value(&self, tenant: &Tenant, key: &LedgerKey) -> Checked<Option<Bytes>> {
+    fn value(&self, tenant: &Tenant, key: &LedgerKey) -> ClauseResult<Option<Bytes>> {
         Ok(self.get(tenant, key)?.map(|record| record.value))
     }
 
-    fn apply(&self, tenant: &Tenant, changes: Vec<Change>) -> Checked<Result<Vec<Revision>, CommitError>> {
+    fn apply(&self, tenant: &Tenant, changes: Vec<Change>) -> ClauseResult<Result<Vec<Revision>, CommitError>> {
         self.wait(self.store.apply(tenant, changes))
     }
 
     /// One change.
-    fn change(&self, tenant: &Tenant, change: Change) -> Checked<Result<Revision>> {
+    fn change(&self, tenant: &Tenant, change: Change) -> ClauseResult<Result<Revision>> {
         match self.apply(tenant, vec![change])? {
             Ok(mut made) if made.len() == 1 => Ok(made.pop().ok_or(StoreError::not_found())),
-            Ok(made) => Err(Broken::what(format!("one change made {} revisions", made.len()))),
+            Ok(made) => Err(BrokenClause::what(format!("one change made {} revisions", made.len()))),
             Err(refused) => {
                 ensure!(
                     refused.index.is_none_or(|at| at == 0),
@@ -142,19 +143,19 @@ impl Store<'_> {
     }
 
     /// Changes that must succeed.
-    fn applied(&self, tenant: &Tenant, changes: Vec<Change>) -> Checked<Vec<Revision>> {
+    fn applied(&self, tenant: &Tenant, changes: Vec<Change>) -> ClauseResult<Vec<Revision>> {
         let count = changes.len();
         match self.apply(tenant, changes)? {
             Ok(made) if made.len() == count => Ok(made),
-            Ok(made) => Err(Broken::what(format!("{count} changes made {} revisions", made.len()))),
-            Err(refused) => Err(Broken::what(format!("a commit of {count} changes failed: {:?}", refused.error))),
+            Ok(made) => Err(BrokenClause::what(format!("{count} changes made {} revisions", made.len()))),
+            Err(refused) => Err(BrokenClause::what(format!("a commit of {count} changes failed: {:?}", refused.error))),
         }
     }
 
     /// One change that must succeed.
-    fn made(&self, tenant: &Tenant, change: Change) -> Checked<Revision> {
+    fn made(&self, tenant: &Tenant, change: Change) -> ClauseResult<Revision> {
         let made = self.change(tenant, change)?;
-        made.map_err(|error| Broken::what(format!("a change failed: {error:?}")))
+        made.map_err(|error| BrokenClause::what(format!("a change failed: {error:?}")))
     }
 
     fn scan(
@@ -163,7 +164,7 @@ impl Store<'_> {
         prefix: &LedgerKey,
         limit: u32,
         after: Option<&PageToken>,
-    ) -> Checked<Result<Page<LedgerRecord>>> {
+    ) -> ClauseResult<Result<Page<LedgerRecord>>> {
         self.wait(self.store.scan(tenant, prefix, NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN), after))
     }
 
@@ -173,13 +174,13 @@ impl Store<'_> {
         tenant: &Tenant,
         prefix: &LedgerKey,
         limit: u32,
-        mut meanwhile: impl FnMut(usize) -> Checked<()>,
-    ) -> Checked<Vec<LedgerRecord>> {
+        mut meanwhile: impl FnMut(usize) -> ClauseResult<()>,
+    ) -> ClauseResult<Vec<LedgerRecord>> {
         let (mut all, mut after) = (Vec::new(), None);
         for number in 0_usize.. {
             ensure!(number < 10_000, "the pages of a scan do not end");
             let page = self.scan(tenant, prefix, limit, after.as_ref())?;
-            let page = page.map_err(|error| Broken::what(format!("a page of a scan failed: {error:?}")))?;
+            let page = page.map_err(|error| BrokenClause::what(format!("a page of a scan failed: {error:?}")))?;
             let count = page.items.len();
             ensure!(
                 u32::try_from(count).is_ok_and(|count| count <= limit),
@@ -196,6 +197,6 @@ impl Store<'_> {
     }
 }
 
-fn key(name: &str) -> Checked<LedgerKey> {
-    name.parse().map_err(|error| Broken::what(format!("{error}")))
+fn key(name: &str) -> ClauseResult<LedgerKey> {
+    name.parse().map_err(|error| BrokenClause::what(format!("{error}")))
 }

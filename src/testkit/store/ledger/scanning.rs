@@ -3,7 +3,7 @@
 use super::*;
 
 /// Makes records of these names.
-fn records(store: &Store<'_>, t: &Tenant, names: &[&str]) -> Checked<()> {
+fn records(store: &Store<'_>, t: &Tenant, names: &[&str]) -> ClauseResult<()> {
     names.iter().try_for_each(|name| store.made(t, Change::create(key(name)?, (*name).to_owned())).map(drop))
 }
 
@@ -11,7 +11,7 @@ fn names(records: &[LedgerRecord]) -> Vec<&str> {
     records.iter().map(|record| record.key.as_str()).collect()
 }
 
-pub(super) fn l9_prefix_selects_records_below_it(store: &Store<'_>) -> Checked {
+pub(super) fn l9_prefix_selects_records_below_it(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     records(store, &t, &["a", "a-b", "a-b/c", "a/b", "a/b/c", "a/b/c/d", "a/c", "a0", "a0/x", "aa/b", "b/a"])?;
     let cases: [(&str, &[&str]); 7] = [
@@ -29,10 +29,10 @@ pub(super) fn l9_prefix_selects_records_below_it(store: &Store<'_>) -> Checked {
         let same = found.iter().all(|record| record.value == record.key.as_str());
         ensure!(same, "a scan gives the value of another record");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l9_pages_of_any_length_are_complete(store: &Store<'_>) -> Checked {
+pub(super) fn l9_pages_of_any_length_are_complete(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let wanted = ["p/-", "p/0", "p/10", "p/9", "p/a", "p/a-b", "p/a/b"];
     records(store, &t, &wanted)?;
@@ -40,10 +40,10 @@ pub(super) fn l9_pages_of_any_length_are_complete(store: &Store<'_>) -> Checked 
         let found = store.all(&t, &key("p")?, limit, |_| Ok(()))?;
         ensure!(names(&found) == wanted, "pages of at most {limit} show {:?}, wanted {wanted:?}", names(&found));
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l9_pages_are_stable_while_others_write(store: &Store<'_>) -> Checked {
+pub(super) fn l9_pages_are_stable_while_others_write(store: &Store<'_>) -> ClauseResult {
     const COUNT: usize = 20;
     let (t, prefix) = (fresh(), key("p")?);
     let name = |n: usize, what: &str| format!("p/{n:03}-{what}");
@@ -74,17 +74,20 @@ pub(super) fn l9_pages_are_stable_while_others_write(store: &Store<'_>) -> Check
     ensure!(ascending, "the pages are out of order, or show something twice: {seen:?}");
     let missing: Vec<_> = (0..COUNT).map(|n| name(n, "stays")).filter(|name| !seen.contains(&name.as_str())).collect();
     ensure!(missing.is_empty(), "the pages skip what was there all the time: {missing:?}");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn l9_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> Checked {
+pub(super) fn l9_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> ClauseResult {
     let (t, other) = (fresh(), fresh());
     let prefix = key("p")?;
     for tenant in [&t, &other] {
         records(store, tenant, &["p/a", "p/b", "p/c", "q/a", "q/b"])?;
     }
-    let page = store.scan(&t, &prefix, 1, None)?.map_err(|error| Broken::what(format!("a scan failed: {error:?}")))?;
-    let Some(token) = page.next else { return Err(Broken::what("a page of one of three says that all was seen")) };
+    let page =
+        store.scan(&t, &prefix, 1, None)?.map_err(|error| BrokenClause::what(format!("a scan failed: {error:?}")))?;
+    let Some(token) = page.next else {
+        return Err(BrokenClause::what("a page of one of three says that all was seen"));
+    };
     let rest = store.scan(&t, &prefix, 9, Some(&token))?.map(|page| names(&page.items).join(" "));
     wanted!(rest, Ok(rest) if rest == "p/b p/c", "the rest behind the first page");
     for (tenant, of) in [(&other, &prefix), (&fresh(), &prefix), (&t, &key("q")?), (&t, &key("p/a")?)] {
@@ -96,5 +99,5 @@ pub(super) fn l9_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> Check
         let scan = store.scan(&t, &prefix, 9, Some(&damaged))?;
         wanted!(scan, Err(StoreError::Invalid { .. }), "a scan with a token that is damaged at {at}");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }

@@ -1,15 +1,15 @@
 //! The clauses, over a place of their own each.
 
-use super::place::{AGE, Copied, Place};
+use super::place::{AGE, Place, SnapshotLedger};
 use super::*;
 use crate::backend::Memory;
 use crate::service::StoreMismatch;
 use crate::store::{BlobKey, Change, LedgerKey};
 use crate::update::Action;
 
-type Stores<'a> = Trial<'a, ServiceStores>;
+type Stores<'a> = StoreUnderTest<'a, ServiceStores>;
 
-pub(super) fn o1_store_and_ledger_share_an_id(stores: &Stores<'_>) -> Checked {
+pub(super) fn o1_store_and_ledger_share_an_id(stores: &Stores<'_>) -> ClauseResult {
     let place = Place::new(stores)?;
     let id = place.check(&place.service())?;
     ensure!(place.has(&id.marker())?, "the store has no marker of the id {id}");
@@ -18,18 +18,18 @@ pub(super) fn o1_store_and_ledger_share_an_id(stores: &Stores<'_>) -> Checked {
         let found = place.check(&place.service())?;
         ensure!(found == id, "start {start} finds the id {found}, wanted {id}");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn o1_each_tenant_has_its_own_id(stores: &Stores<'_>) -> Checked {
+pub(super) fn o1_each_tenant_has_its_own_id(stores: &Stores<'_>) -> ClauseResult {
     let (one, other) = (Place::new(stores)?, Place::new(stores)?);
     let (first, second) = (one.check(&one.service())?, other.check(&other.service())?);
     ensure!(first != second, "two tenants have the id {first}");
     ensure!(one.check(&one.service())? == first, "the id of a tenant changed when another got one");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn o2_empty_ledger_over_files_is_refused(stores: &Stores<'_>) -> Checked {
+pub(super) fn o2_empty_ledger_over_files_is_refused(stores: &Stores<'_>) -> ClauseResult {
     let place = Place::new(stores)?;
     let id = place.check(&place.service())?;
     place.receive(&place.service(), "firmware")?;
@@ -42,16 +42,16 @@ pub(super) fn o2_empty_ledger_over_files_is_refused(stores: &Stores<'_>) -> Chec
         place.passes(AGE);
     }
     ensure!(place.files()? == files, "a service with an empty ledger changed the files");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn o2_ledger_of_another_store_is_refused(stores: &Stores<'_>) -> Checked {
+pub(super) fn o2_ledger_of_another_store_is_refused(stores: &Stores<'_>) -> ClauseResult {
     let place = Place::new(stores)?;
     let id = place.check(&place.service())?;
     place.receive(&place.service(), "firmware")?;
     let files = place.files()?;
     // It belongs to a store elsewhere, and is given this one by mistake.
-    let other = Copied::new(Arc::new(Memory::new()));
+    let other = SnapshotLedger::new(Arc::new(Memory::new()));
     let own = ServiceStores { blobs: Arc::new(Memory::new()), ..stores.store.clone() };
     let elsewhere = place.service_of(&own, other.clone());
     place.wait("an empty store is refused", elsewhere.check_store(&place.tenant))?;
@@ -64,20 +64,20 @@ pub(super) fn o2_ledger_of_another_store_is_refused(stores: &Stores<'_>) -> Chec
     }
     ensure!(place.files()? == files, "a service with the ledger of another store changed the files");
     ensure!(place.sweep(&place.service())?.kept == 1, "the service that owns the store does not go on");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn o2_store_without_its_id_is_refused(stores: &Stores<'_>) -> Checked {
+pub(super) fn o2_store_without_its_id_is_refused(stores: &Stores<'_>) -> ClauseResult {
     let place = Place::new(stores)?;
     let id = place.check(&place.service())?;
     place.delete(&id.marker())?;
     let mismatch = place.refused(&place.service())?;
     let is_right = matches!(mismatch, StoreMismatch::UnmarkedStore { ledger, .. } if ledger == id);
     ensure!(is_right, "a store without its id is refused by {mismatch:?}");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn o3_unknown_file_is_watched_first(stores: &Stores<'_>) -> Checked {
+pub(super) fn o3_unknown_file_is_watched_first(stores: &Stores<'_>) -> ClauseResult {
     let place = Place::new(stores)?;
     let service = place.service();
     place.receive(&service, "firmware")?;
@@ -91,11 +91,11 @@ pub(super) fn o3_unknown_file_is_watched_first(stores: &Stores<'_>) -> Checked {
     let is_listed = matches!(listed.as_slice(), [one] if one.key == file && one.since.is_none() && one.due.is_none());
     ensure!(is_listed, "a file that is watched is listed as {listed:?}");
     ensure!(place.has(&file)?, "a file is gone before its grace is over");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
 /// A file that the ledger does not know, in quarantine since now.
-fn quarantined(place: &Place<'_>, service: &super::place::Service) -> Checked<BlobKey> {
+fn quarantined(place: &Place<'_>, service: &super::place::Service) -> ClauseResult<BlobKey> {
     place.check(service)?;
     let file = place.put_unknown("left behind")?;
     place.sweep(service)?;
@@ -105,7 +105,7 @@ fn quarantined(place: &Place<'_>, service: &super::place::Service) -> Checked<Bl
     Ok(file)
 }
 
-pub(super) fn o4_file_is_quarantined_before_deletion(stores: &Stores<'_>) -> Checked {
+pub(super) fn o4_file_is_quarantined_before_deletion(stores: &Stores<'_>) -> ClauseResult {
     let place = Place::new(stores)?;
     let service = place.service();
     let file = quarantined(&place, &service)?;
@@ -120,25 +120,25 @@ pub(super) fn o4_file_is_quarantined_before_deletion(stores: &Stores<'_>) -> Che
     ensure!((swept.deleted, swept.quarantined) == (1, 0), "a file whose quarantine is over is swept as {swept:?}");
     ensure!(!place.has(&file)? && !place.files()?.contains(&file), "a file that was deleted is there");
     ensure!(place.quarantine(&service)?.is_empty(), "a file that was deleted is in quarantine");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn o4_known_file_leaves_quarantine(stores: &Stores<'_>) -> Checked {
+pub(super) fn o4_known_file_leaves_quarantine(stores: &Stores<'_>) -> ClauseResult {
     let place = Place::new(stores)?;
     let service = place.service();
     let received = place.receive(&service, "firmware")?;
     let upload = place.wait("an upload is not known", service.upload(&place.tenant, received.update.id))?;
-    let Some(file) = upload.state.key() else { return Err(Broken::what("an upload has no file")) };
+    let Some(file) = upload.state.key() else { return Err(BrokenClause::what("an upload has no file")) };
     // The record is lost, and comes back later.
     let (ledger, at) = (&stores.store.ledger, LedgerKey::new(format!("blob/{}", file.digest)));
-    let at = at.map_err(|error| Broken::what(error.to_string()))?;
+    let at = at.map_err(|error| BrokenClause::what(error.to_string()))?;
     let get = || place.wait("a record cannot be read", ledger.get(&place.tenant, &at));
     let apply = |change: Change| {
         place.wait("a record cannot be written", async {
             ledger.apply(&place.tenant, vec![change]).await.map_err(|refused| refused.error)
         })
     };
-    let Some(record) = get()? else { return Err(Broken::what("an upload has no record of its file")) };
+    let Some(record) = get()? else { return Err(BrokenClause::what("an upload has no record of its file")) };
     apply(Change::delete(at.clone(), record.revision))?;
     place.sweep(&service)?;
     place.passes(AGE);
@@ -151,15 +151,15 @@ pub(super) fn o4_known_file_leaves_quarantine(stores: &Stores<'_>) -> Checked {
     ensure!(place.has(&file)?, "a file that is known again was deleted");
     let is_recorded = place.records(&service)?.iter().any(|record| record.what.action == Action::Readmitted);
     ensure!(is_recorded, "no record says that a file left quarantine");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn o5_too_many_due_files_are_all_kept(stores: &Stores<'_>) -> Checked {
+pub(super) fn o5_too_many_due_files_are_all_kept(stores: &Stores<'_>) -> ClauseResult {
     let place = Place::new(stores)?;
     let service = place.service();
     place.check(&service)?;
     let files = ["one", "two", "three"].map(|bytes| place.put_unknown(bytes));
-    let files = files.into_iter().collect::<Checked<Vec<_>>>()?;
+    let files = files.into_iter().collect::<ClauseResult<Vec<_>>>()?;
     // At most two are noted in a round.
     let first = place.sweep(&service)?;
     ensure!((first.watched, first.over_limit) == (2, true), "three new files are swept as {first:?}");
@@ -168,10 +168,10 @@ pub(super) fn o5_too_many_due_files_are_all_kept(stores: &Stores<'_>) -> Checked
     for file in &files {
         ensure!(place.has(file)?, "one of more files than may be deleted is gone");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn o6_each_file_is_audited(stores: &Stores<'_>) -> Checked {
+pub(super) fn o6_each_file_is_audited(stores: &Stores<'_>) -> ClauseResult {
     let place = Place::new(stores)?;
     let service = place.service();
     let file = quarantined(&place, &service)?;
@@ -180,26 +180,26 @@ pub(super) fn o6_each_file_is_audited(stores: &Stores<'_>) -> Checked {
     let of_file = records.iter().filter(|record| record.what.generation == Some(file.generation));
     let actions: Vec<_> = of_file.map(|record| record.what.action).collect();
     wanted!(actions.as_slice(), [Action::Quarantined, Action::Swept], "the records of a file that was deleted");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn o7_referenced_file_is_kept(stores: &Stores<'_>) -> Checked {
+pub(super) fn o7_referenced_file_is_kept(stores: &Stores<'_>) -> ClauseResult {
     let place = Place::new(stores)?;
-    let whole = Copied::new(Arc::clone(&stores.store.ledger));
+    let whole = SnapshotLedger::new(Arc::clone(&stores.store.ledger));
     let service = place.service_over(whole.clone());
     place.receive(&service, "firmware")?;
     let older = place.copy_of(&whole)?;
     let late = place.receive(&service, "software")?;
     let upload = place.wait("an upload is not known", service.upload(&place.tenant, late.update.id))?;
-    let Some(file) = upload.state.key() else { return Err(Broken::what("an upload has no file")) };
+    let Some(file) = upload.state.key() else { return Err(BrokenClause::what("an upload has no file")) };
     let restored = place.service_over(older);
     let swept = place.sweep_to_the_end(&restored)?;
     ensure!((swept.deleted, swept.referenced) == (0, 1), "a file that a component refers to is swept as {swept:?}");
     ensure!(place.has(&file)?, "a file that a component refers to was deleted");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn o8_adopted_store_belongs_to_one_ledger(stores: &Stores<'_>) -> Checked {
+pub(super) fn o8_adopted_store_belongs_to_one_ledger(stores: &Stores<'_>) -> ClauseResult {
     let place = Place::new(stores)?;
     let before = place.service();
     let id = place.check(&before)?;
@@ -214,5 +214,5 @@ pub(super) fn o8_adopted_store_belongs_to_one_ledger(stores: &Stores<'_>) -> Che
     ensure!(is_right, "who had an adopted store before is refused by {mismatch:?}");
     let is_recorded = place.records(&service)?.iter().any(|record| record.what.action == Action::StoreAdopted);
     ensure!(is_recorded, "no record says that the store was adopted");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }

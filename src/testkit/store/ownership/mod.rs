@@ -18,7 +18,9 @@
 mod keeping;
 mod place;
 
-use super::{BlockOn, Broken, Checked, Outcome, Trial, ensure, fresh, macros, random, wanted};
+use super::{
+    BlockOn, BrokenClause, ClauseOutcome, ClauseResult, StoreUnderTest, ensure, fresh, macros, random, wanted,
+};
 use crate::store::{BlobStore, Ledger, ResourceStore};
 use std::fmt;
 use std::future::Future;
@@ -104,12 +106,12 @@ impl fmt::Debug for ServiceStores {
 /// The test that [`ownership_conformance!`](crate::ownership_conformance) makes of a clause.
 ///
 /// # Errors
-/// [`Broken`], when the clause is.
+/// [`BrokenClause`], when the clause is.
 pub fn test(
     make: impl Future<Output = ServiceStores>,
     block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
-    clause: fn(&Trial<'_, ServiceStores>) -> Checked,
-) -> Checked<()> {
+    clause: fn(&StoreUnderTest<'_, ServiceStores>) -> ClauseResult,
+) -> ClauseResult<()> {
     let block_on: &BlockOn<'_> = &block_on;
     super::test(make, block_on, |stores| stores, clause, foundations())
 }

@@ -21,18 +21,18 @@ use time::OffsetDateTime;
 pub(super) const AGE: i64 = 3_600;
 
 /// A ledger that remembers which records it has, so that a copy of it can be made.
-pub(super) struct Copied {
+pub(super) struct SnapshotLedger {
     below: Arc<dyn Ledger>,
     keys: Mutex<BTreeSet<(Tenant, LedgerKey)>>,
 }
 
-impl Copied {
+impl SnapshotLedger {
     pub(super) fn new(below: Arc<dyn Ledger>) -> Arc<Self> {
         Arc::new(Self { below, keys: Mutex::default() })
     }
 }
 
-impl Ledger for Copied {
+impl Ledger for SnapshotLedger {
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         self.below.get(tenant, key)
     }
@@ -59,7 +59,7 @@ impl Ledger for Copied {
 }
 
 pub(super) struct Place<'a> {
-    pub(super) trial: Trial<'a, ServiceStores>,
+    pub(super) trial: StoreUnderTest<'a, ServiceStores>,
     pub(super) tenant: Tenant,
     clock: Arc<AtomicI64>,
 }
@@ -68,7 +68,7 @@ pub(super) type Service = UpdateService;
 
 impl<'a> Place<'a> {
     /// A tenant that nobody has used, with one device of one component.
-    pub(super) fn new(trial: &Trial<'a, ServiceStores>) -> Checked<Self> {
+    pub(super) fn new(trial: &StoreUnderTest<'a, ServiceStores>) -> ClauseResult<Self> {
         let place = Self { trial: *trial, tenant: fresh(), clock: Arc::new(AtomicI64::new(1_492_596_000)) };
         let device = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#);
         let part = DeviceComponent::from_json(
@@ -95,8 +95,8 @@ impl<'a> Place<'a> {
         &self,
         what: &str,
         future: impl Future<Output = Result<T, E>>,
-    ) -> Checked<T> {
-        self.trial.wait(future)?.map_err(|error| Broken::what(format!("{what}: {error}")))
+    ) -> ClauseResult<T> {
+        self.trial.wait(future)?.map_err(|error| BrokenClause::what(format!("{what}: {error}")))
     }
 
     pub(super) fn passes(&self, seconds: i64) {
@@ -125,7 +125,7 @@ impl<'a> Place<'a> {
     }
 
     /// A copy of a ledger as it is now, as after a restore from a backup.
-    pub(super) fn copy_of(&self, ledger: &Copied) -> Checked<Arc<dyn Ledger>> {
+    pub(super) fn copy_of(&self, ledger: &SnapshotLedger) -> ClauseResult<Arc<dyn Ledger>> {
         let copy: Arc<dyn Ledger> = Arc::new(crate::backend::Memory::new());
         let keys = ledger.keys.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (tenant, key) in keys {
@@ -138,30 +138,30 @@ impl<'a> Place<'a> {
         Ok(copy)
     }
 
-    pub(super) fn receive(&self, service: &Service, bytes: &'static str) -> Checked<Received> {
-        let text = |error: &dyn fmt::Display| Broken::what(error.to_string());
+    pub(super) fn receive(&self, service: &Service, bytes: &'static str) -> ClauseResult<Received> {
+        let text = |error: &dyn fmt::Display| BrokenClause::what(error.to_string());
         let kind = "application/octet-stream".parse().map_err(|error| text(&error))?;
         let name: Text = "a.bin".parse().map_err(|error| text(&error))?;
         let sent = Submission::new("pump".parse().map_err(|error| text(&error))?, name, kind);
         self.wait("an upload fails", service.receive(&self.tenant, sent, stream::once(bytes)))
     }
 
-    pub(super) fn check(&self, service: &Service) -> Checked<StoreId> {
+    pub(super) fn check(&self, service: &Service) -> ClauseResult<StoreId> {
         self.wait("the store is refused", service.check_store(&self.tenant))
     }
 
-    pub(super) fn sweep(&self, service: &Service) -> Checked<Swept> {
+    pub(super) fn sweep(&self, service: &Service) -> ClauseResult<Swept> {
         self.wait("a sweep fails", service.sweep(&self.tenant))
     }
 
-    pub(super) fn adopt(&self, service: &Service) -> Checked<Adopted> {
+    pub(super) fn adopt(&self, service: &Service) -> ClauseResult<Adopted> {
         let actor = "ops".parse().map_err(unexpected)?;
         let why = "restored from a backup".parse().map_err(unexpected)?;
         self.wait("the adoption fails", service.adopt_store(&self.tenant, actor, why))
     }
 
     /// What a service says that is to be refused: at the check of the store, a sweep, a collection and an upload.
-    pub(super) fn refused(&self, service: &Service) -> Checked<StoreMismatch> {
+    pub(super) fn refused(&self, service: &Service) -> ClauseResult<StoreMismatch> {
         let swept = self.trial.wait(service.sweep(&self.tenant))?.map(drop);
         let collected = self.trial.wait(service.collect(&self.tenant, Duration::ZERO))?.map(drop);
         ensure!(self.receive(service, "software").is_err(), "an upload is taken where the store is not the ledger's");
@@ -173,51 +173,51 @@ impl<'a> Place<'a> {
         }
         match self.trial.wait(service.check_store(&self.tenant))? {
             Err(UpkeepError::Mismatch(mismatch)) => Ok(mismatch),
-            other => Err(Broken::what(format!("a check of the store gives {other:?}, wanted a mismatch"))),
+            other => Err(BrokenClause::what(format!("a check of the store gives {other:?}, wanted a mismatch"))),
         }
     }
 
     /// Writes a file that no ledger knows.
-    pub(super) fn put_unknown(&self, bytes: &'static str) -> Checked<BlobKey> {
+    pub(super) fn put_unknown(&self, bytes: &'static str) -> ClauseResult<BlobKey> {
         let generation = Generation(u128::from(random()) << 64 | u128::from(random()));
         let put = self.blobs();
         let (blob, _) = self.wait("a file cannot be written", put.put(generation, stream::once(bytes)))?;
         Ok(blob.key(generation))
     }
 
-    pub(super) fn has(&self, key: &BlobKey) -> Checked<bool> {
+    pub(super) fn has(&self, key: &BlobKey) -> ClauseResult<bool> {
         let blobs = self.blobs();
         match self.trial.wait(blobs.head(key))? {
             Ok(_) => Ok(true),
             Err(crate::store::StoreError::NotFound { .. }) => Ok(false),
-            Err(error) => Err(Broken::what(format!("a file cannot be looked up: {error}"))),
+            Err(error) => Err(BrokenClause::what(format!("a file cannot be looked up: {error}"))),
         }
     }
 
-    pub(super) fn delete(&self, key: &BlobKey) -> Checked<()> {
+    pub(super) fn delete(&self, key: &BlobKey) -> ClauseResult<()> {
         self.wait("a file cannot be deleted", self.blobs().delete(key))
     }
 
     /// Every file of the tenant, the marker aside.
-    pub(super) fn files(&self) -> Checked<Vec<BlobKey>> {
+    pub(super) fn files(&self) -> ClauseResult<Vec<BlobKey>> {
         let page = self.wait("the files cannot be listed", self.blobs().list(NonZeroU32::MAX, None))?;
         Ok(page.items.iter().map(|info| info.key).filter(|key| StoreId::of_marker(key).is_none()).collect())
     }
 
-    pub(super) fn quarantine(&self, service: &Service) -> Checked<Vec<Quarantined>> {
+    pub(super) fn quarantine(&self, service: &Service) -> ClauseResult<Vec<Quarantined>> {
         let listed = service.quarantine(&self.tenant, NonZeroU32::MAX, None);
         Ok(self.wait("the quarantine cannot be listed", listed)?.items)
     }
 
     /// The records of the audit chain, which must hold.
-    pub(super) fn records(&self, service: &Service) -> Checked<Vec<AuditRecord>> {
+    pub(super) fn records(&self, service: &Service) -> ClauseResult<Vec<AuditRecord>> {
         let verified = self.wait("the audit chain cannot be read", service.verify_audit(&self.tenant, &[]))?;
         ensure!(verified.is_ok(), "the audit chain does not hold: {verified:?}");
         self.wait("the audit chain cannot be read", service.audit_records(&self.tenant))
     }
 
     /// Sweeps so often, and so far apart, that every file which is to go is gone.
-    pub(super) fn sweep_to_the_end(&self, service: &Service) -> Checked<Swept> {
+    pub(super) fn sweep_to_the_end(&self, service: &Service) -> ClauseResult<Swept> {
         for _ in 0..4 {
             self.sweep(service)?;
             self.passes(AGE);
@@ -230,8 +230,8 @@ fn seconds(seconds: i64) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
 
-fn unexpected(error: impl fmt::Debug) -> Broken {
-    Broken::what(format!("{error:?}"))
+fn unexpected(error: impl fmt::Debug) -> BrokenClause {
+    BrokenClause::what(format!("{error:?}"))
 }
 
 /// Nobody asks these addresses.

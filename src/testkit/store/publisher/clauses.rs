@@ -3,7 +3,7 @@
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub(super) fn g1_the_same_content_again_changes_nothing(region: &Region<'_>) -> Checked {
+pub(super) fn g1_the_same_content_again_changes_nothing(region: &Region<'_>) -> ClauseResult {
     let (tenant, slot) = (fresh(), slot("channel")?);
     let first = offer(1, 1)?;
     let version = region.written(&tenant, &slot, &first, None)?;
@@ -12,12 +12,12 @@ pub(super) fn g1_the_same_content_again_changes_nothing(region: &Region<'_>) -> 
         ensure!(again == version, "the same content again made version `{again}` of `{version}`");
     }
     region.holds(&tenant, &slot, Some(&first), "after a repetition")?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g2_only_who_has_seen_the_newest_version_writes(region: &Region<'_>) -> Checked {
+pub(super) fn g2_only_who_has_seen_the_newest_version_writes(region: &Region<'_>) -> ClauseResult {
     if !region.store.capabilities().compare_and_set {
-        return Ok(Outcome::Skipped("compare_and_set"));
+        return Ok(ClauseOutcome::Skipped("compare_and_set"));
     }
     let (tenant, slot) = (fresh(), slot("channel")?);
     let old = SlotVersion::new("of-nothing");
@@ -41,12 +41,12 @@ pub(super) fn g2_only_who_has_seen_the_newest_version_writes(region: &Region<'_>
         "an old version was seen"
     );
     region.holds(&tenant, &slot, Some(&offer(2, 1)?), "after a refusal")?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g2_of_many_writers_that_saw_the_same_one_wins(region: &Region<'_>) -> Checked {
+pub(super) fn g2_of_many_writers_that_saw_the_same_one_wins(region: &Region<'_>) -> ClauseResult {
     if !region.store.capabilities().compare_and_set {
-        return Ok(Outcome::Skipped("compare_and_set"));
+        return Ok(ClauseOutcome::Skipped("compare_and_set"));
     }
     let (tenant, slot) = (fresh(), slot("channel")?);
     for round in 0..8_u32 {
@@ -61,17 +61,17 @@ pub(super) fn g2_of_many_writers_that_saw_the_same_one_wins(region: &Region<'_>)
                     won.fetch_add(1, Ordering::Relaxed);
                 }
                 Err(PublishError::Changed) => {}
-                Err(error) => return Err(Broken::what(format!("one of many writers failed: {error:?}"))),
+                Err(error) => return Err(BrokenClause::what(format!("one of many writers failed: {error:?}"))),
             }
             Ok(())
         })?;
         let won = won.load(Ordering::Relaxed);
         ensure!(won == 1, "{won} of 4 writers that saw the same won");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g3_a_content_never_replaces_one_that_is_after_it(region: &Region<'_>) -> Checked {
+pub(super) fn g3_a_content_never_replaces_one_that_is_after_it(region: &Region<'_>) -> ClauseResult {
     let (tenant, slot) = (fresh(), slot("channel")?);
     let version = region.written(&tenant, &slot, &offer(2, 1)?, None)?;
     for lower in [offer(1, 1)?, tombstone(1)] {
@@ -83,20 +83,20 @@ pub(super) fn g3_a_content_never_replaces_one_that_is_after_it(region: &Region<'
     let late = region.put(&tenant, &slot, &offer(2, 1)?, Some(&version))?;
     wanted!(late, Err(PublishError::Stale { action: ActionNumber(2) }), "an offer was written over its tombstone");
     region.holds(&tenant, &slot, Some(&tombstone(2)), "after an offer that was taken back")?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g3_a_later_content_is_taken(region: &Region<'_>) -> Checked {
+pub(super) fn g3_a_later_content_is_taken(region: &Region<'_>) -> ClauseResult {
     let (tenant, slot) = (fresh(), slot("channel")?);
     let mut version = region.written(&tenant, &slot, &offer(1, 1)?, None)?;
     for later in [tombstone(1), offer(2, 1)?, offer(3, 1)?, tombstone(3), tombstone(i32::MAX as u32)] {
         version = region.written(&tenant, &slot, &later, Some(&version))?;
         region.holds(&tenant, &slot, Some(&later), "after a later content")?;
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g4_what_was_acknowledged_is_read(region: &Region<'_>) -> Checked {
+pub(super) fn g4_what_was_acknowledged_is_read(region: &Region<'_>) -> ClauseResult {
     let (tenant, one, other) = (fresh(), slot("channel")?, slot("Channel")?);
     region.holds(&tenant, &one, None, "at first")?;
     let version = region.written(&tenant, &one, &offer(1, 1)?, None)?;
@@ -106,10 +106,10 @@ pub(super) fn g4_what_was_acknowledged_is_read(region: &Region<'_>) -> Checked {
     region.written(&tenant, &other, &tombstone(1), None)?;
     region.holds(&tenant, &one, Some(&offer(1, 1)?), "after a write to another component")?;
     region.together(4, |_| region.holds(&tenant, &one, Some(&offer(1, 1)?), "to another reader"))?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g5_no_call_crosses_tenants(region: &Region<'_>) -> Checked {
+pub(super) fn g5_no_call_crosses_tenants(region: &Region<'_>) -> ClauseResult {
     let (one, other, slot) = (fresh(), fresh(), slot("channel")?);
     let version = region.written(&one, &slot, &offer(2, 1)?, None)?;
     region.holds(&other, &slot, None, "for another tenant")?;
@@ -117,10 +117,10 @@ pub(super) fn g5_no_call_crosses_tenants(region: &Region<'_>) -> Checked {
     region.holds(&one, &slot, Some(&offer(2, 1)?), "after a write of another tenant")?;
     region.written(&one, &slot, &tombstone(2), Some(&version))?;
     region.holds(&other, &slot, Some(&tombstone(1)), "after a write of another tenant")?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g6_a_dropped_write_leaves_old_or_new(region: &Region<'_>) -> Checked {
+pub(super) fn g6_a_dropped_write_leaves_old_or_new(region: &Region<'_>) -> ClauseResult {
     let (tenant, slot) = (fresh(), slot("channel")?);
     region.written(&tenant, &slot, &tombstone(1), None)?;
     for polls in 0..32_u32 {
@@ -135,17 +135,17 @@ pub(super) fn g6_a_dropped_write_leaves_old_or_new(region: &Region<'_>) -> Check
             Some(Ok(_)) => ensure!(written, "a write that succeeded left {after:?}"),
             // A write that was dropped before may have arrived since the slot was read.
             Some(Err(PublishError::Changed)) => {}
-            Some(Err(error)) => return Err(Broken::what(format!("a write failed: {error:?}"))),
+            Some(Err(error)) => return Err(BrokenClause::what(format!("a write failed: {error:?}"))),
             None => {
                 let known = after.as_ref().is_some_and(|after| after.action() <= next.action());
                 ensure!(written || after == before || known, "a dropped write left {after:?}");
             }
         }
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g7_a_content_comes_back_as_it_was(region: &Region<'_>) -> Checked {
+pub(super) fn g7_a_content_comes_back_as_it_was(region: &Region<'_>) -> ClauseResult {
     let tenant = fresh();
     for (name, content) in
         [("one", offer(1, 1)?), ("many", offer(1, 5)?), ("none", offer(1, 0)?), ("tombstone", tombstone(1))]
@@ -154,17 +154,17 @@ pub(super) fn g7_a_content_comes_back_as_it_was(region: &Region<'_>) -> Checked 
         region.written(&tenant, &slot, &content, None)?;
         region.holds(&tenant, &slot, Some(&content), "read back")?;
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g8_the_largest_content_is_taken_and_a_larger_one_refused(region: &Region<'_>) -> Checked {
+pub(super) fn g8_the_largest_content_is_taken_and_a_larger_one_refused(region: &Region<'_>) -> ClauseResult {
     let (tenant, slot, limit) = (fresh(), slot("channel")?, region.store.capabilities().max_content);
     ensure!(
         limit >= crate::publish::MAX_CONTENT,
         "`max_content` is {limit}, wanted {} at least",
         crate::publish::MAX_CONTENT
     );
-    let size = |files| Ok::<_, Broken>(offer(1, files)?.to_bytes().len());
+    let size = |files| Ok::<_, BrokenClause>(offer(1, files)?.to_bytes().len());
     // Every further file adds as many bytes as the second.
     let (one, two) = (size(1)?, size(2)?);
     let files = 1 + limit.saturating_sub(one) / two.saturating_sub(one).max(1);
@@ -177,21 +177,21 @@ pub(super) fn g8_the_largest_content_is_taken_and_a_larger_one_refused(region: &
     )?;
     wanted!(larger, Err(PublishError::TooLarge { limit: said }) if said == limit, "a content of more than {limit} bytes was written");
     region.holds(&tenant, &slot, Some(&offer(1, files)?), "after a content that is too large")?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g8_a_refusal_says_that_nothing_was_written(region: &Region<'_>) -> Checked {
+pub(super) fn g8_a_refusal_says_that_nothing_was_written(region: &Region<'_>) -> ClauseResult {
     let (tenant, slot) = (fresh(), slot("channel")?);
     let version = region.written(&tenant, &slot, &offer(2, 1)?, None)?;
     let refused =
         [region.put(&tenant, &slot, &offer(1, 1)?, Some(&version))?, region.put(&tenant, &slot, &tombstone(1), None)?];
     for refused in refused {
-        let Err(error) = refused else { return Err(Broken::what("a lower number was written")) };
+        let Err(error) = refused else { return Err(BrokenClause::what("a lower number was written")) };
         ensure!(
             error.applied() == crate::store::Applied::No,
             "a refusal leaves open whether it was applied: {error:?}"
         );
     }
     region.holds(&tenant, &slot, Some(&offer(2, 1)?), "after refusals")?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }

@@ -2,7 +2,9 @@
 
 mod clauses;
 
-use super::{BlockOn, Broken, Checked, Outcome, Trial, ensure, fresh, macros, polled, wanted};
+use super::{
+    BlockOn, BrokenClause, ClauseOutcome, ClauseResult, StoreUnderTest, ensure, fresh, macros, polled, wanted,
+};
 use crate::publish::{
     Content, Found, Offer, OfferKey, OfferedFile, PublishError, Publisher, Receipt, Slot, SlotVersion,
 };
@@ -67,27 +69,27 @@ macro_rules! publisher_conformance {
 /// The test that [`publisher_conformance!`](crate::publisher_conformance) makes of a clause.
 ///
 /// # Errors
-/// [`Broken`], when the clause is.
+/// [`BrokenClause`], when the clause is.
 pub fn test<P: Publisher>(
     make: impl Future<Output = P>,
     block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
-    clause: fn(&Trial<'_, dyn Publisher>) -> Checked,
-) -> Checked<()> {
+    clause: fn(&StoreUnderTest<'_, dyn Publisher>) -> ClauseResult,
+) -> ClauseResult<()> {
     let block_on: &BlockOn<'_> = &block_on;
     super::test(make, block_on, |publisher| publisher, clause, foundations())
 }
 
-type Region<'a> = Trial<'a, dyn Publisher>;
+type Region<'a> = StoreUnderTest<'a, dyn Publisher>;
 
 /// A text of the form that its type has.
-fn text<T: std::str::FromStr>(text: &str) -> Checked<T>
+fn text<T: std::str::FromStr>(text: &str) -> ClauseResult<T>
 where
     T::Err: std::fmt::Debug,
 {
-    text.parse().map_err(|error| Broken::what(format!("`{text}`: {error:?}")))
+    text.parse().map_err(|error| BrokenClause::what(format!("`{text}`: {error:?}")))
 }
 
-fn slot(component: &str) -> Checked<Slot> {
+fn slot(component: &str) -> ClauseResult<Slot> {
     Ok(Slot { device: text("pump-7/eu.1")?, component: text(component)? })
 }
 
@@ -100,7 +102,7 @@ fn tombstone(action: u32) -> Content {
 }
 
 /// An offer with everything that one may have.
-fn offer(action: u32, files: usize) -> Checked<Content> {
+fn offer(action: u32, files: usize) -> ClauseResult<Content> {
     let file = OfferedFile {
         name: text("pump-2.4.0.swu")?,
         size: (1 << 53) + 1,
@@ -128,7 +130,7 @@ impl Region<'_> {
         slot: &Slot,
         content: &Content,
         seen: Option<&SlotVersion>,
-    ) -> Checked<Result<Receipt, PublishError>> {
+    ) -> ClauseResult<Result<Receipt, PublishError>> {
         self.wait(self.store.put(tenant, slot, content, seen))
     }
 
@@ -139,19 +141,19 @@ impl Region<'_> {
         slot: &Slot,
         content: &Content,
         seen: Option<&SlotVersion>,
-    ) -> Checked<SlotVersion> {
+    ) -> ClauseResult<SlotVersion> {
         let receipt = self.put(tenant, slot, content, seen)?;
-        let receipt = receipt.map_err(|error| Broken::what(format!("a write failed: {error:?}")))?;
+        let receipt = receipt.map_err(|error| BrokenClause::what(format!("a write failed: {error:?}")))?;
         Ok(receipt.version)
     }
 
-    fn read(&self, tenant: &Tenant, slot: &Slot) -> Checked<Option<Found>> {
+    fn read(&self, tenant: &Tenant, slot: &Slot) -> ClauseResult<Option<Found>> {
         let found = self.wait(self.store.read(tenant, slot))?;
-        found.map_err(|error| Broken::what(format!("a read failed: {error:?}")))
+        found.map_err(|error| BrokenClause::what(format!("a read failed: {error:?}")))
     }
 
     /// Whether the slot holds a content.
-    fn holds(&self, tenant: &Tenant, slot: &Slot, content: Option<&Content>, when: &str) -> Checked<()> {
+    fn holds(&self, tenant: &Tenant, slot: &Slot, content: Option<&Content>, when: &str) -> ClauseResult<()> {
         let found = self.read(tenant, slot)?.map(|found| found.content);
         ensure!(found.as_ref() == content, "{when} the slot holds {found:?}, wanted {content:?}");
         Ok(())

@@ -7,7 +7,8 @@ mod times;
 mod writing;
 
 use super::{
-    BlockOn, Broken, Checked, Outcome, Trial, damaged, ensure, fresh, macros, may_have_arrived, polled, wanted,
+    BlockOn, BrokenClause, ClauseOutcome, ClauseResult, StoreUnderTest, damaged, ensure, fresh, macros,
+    may_have_arrived, polled, wanted,
 };
 use crate::store::{
     AtomicScope, Capabilities, CommitError, IndexEntries, Key, Page, PageToken, Parameter, ResourceStore, ResourceType,
@@ -148,12 +149,12 @@ __resource_clauses! { macros::functions { dyn ResourceStore } }
 /// The test that [`resource_store_conformance!`](crate::resource_store_conformance) makes of a clause.
 ///
 /// # Errors
-/// [`Broken`], when the clause is.
+/// [`BrokenClause`], when the clause is.
 pub fn test<S: ResourceStore>(
     make: impl Future<Output = S>,
     block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
-    clause: fn(&Trial<'_, dyn ResourceStore>) -> Checked,
-) -> Checked<()> {
+    clause: fn(&StoreUnderTest<'_, dyn ResourceStore>) -> ClauseResult,
+) -> ClauseResult<()> {
     let block_on: &BlockOn<'_> = &block_on;
     super::test(make, block_on, |store| store, clause, foundations())
 }
@@ -161,33 +162,33 @@ pub fn test<S: ResourceStore>(
 /// The test that [`resource_store_conformance!`](crate::resource_store_conformance) makes of [histories](crate::testkit::history).
 ///
 /// # Errors
-/// [`Broken`], when no order explains what the store answered.
+/// [`BrokenClause`], when no order explains what the store answered.
 pub fn test_history<S: ResourceStore + 'static>(
     make: impl Future<Output = S>,
     block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
-) -> Checked<()> {
-    let nothing = Trial::new(&(), &block_on);
+) -> ClauseResult<()> {
+    let nothing = StoreUnderTest::new(&(), &block_on);
     let store: Arc<dyn ResourceStore> = Arc::new(nothing.wait(make)?);
     super::super::history::resources(&store, &block_on, super::HISTORIES)?;
     nothing.wait(async { drop(store) })
 }
 
-type Store<'a> = Trial<'a, dyn ResourceStore>;
+type Store<'a> = StoreUnderTest<'a, dyn ResourceStore>;
 
 impl Store<'_> {
     fn capabilities(&self) -> Capabilities {
         self.store.capabilities()
     }
 
-    fn commit(&self, tenant: &Tenant, writes: Vec<Write>) -> Checked<Result<Vec<Version>, CommitError>> {
+    fn commit(&self, tenant: &Tenant, writes: Vec<Write>) -> ClauseResult<Result<Vec<Version>, CommitError>> {
         self.wait(self.store.commit(tenant, writes))
     }
 
     /// One write.
-    fn write(&self, tenant: &Tenant, write: Write) -> Checked<Result<Version>> {
+    fn write(&self, tenant: &Tenant, write: Write) -> ClauseResult<Result<Version>> {
         match self.commit(tenant, vec![write])? {
             Ok(mut made) if made.len() == 1 => Ok(made.pop().ok_or(StoreError::not_found())),
-            Ok(made) => Err(Broken::what(format!("one write made {} versions", made.len()))),
+            Ok(made) => Err(BrokenClause::what(format!("one write made {} versions", made.len()))),
             Err(refused) => {
                 ensure!(
                     refused.index.is_none_or(|at| at == 0),
@@ -200,21 +201,21 @@ impl Store<'_> {
     }
 
     /// One write that must succeed.
-    fn made(&self, tenant: &Tenant, write: Write) -> Checked<Version> {
+    fn made(&self, tenant: &Tenant, write: Write) -> ClauseResult<Version> {
         let key = write.key.clone();
-        self.write(tenant, write)?.map_err(|error| Broken::what(format!("a write of `{key}` failed: {error:?}")))
+        self.write(tenant, write)?.map_err(|error| BrokenClause::what(format!("a write of `{key}` failed: {error:?}")))
     }
 
-    fn read(&self, tenant: &Tenant, key: &Key) -> Checked<Result<Version>> {
+    fn read(&self, tenant: &Tenant, key: &Key) -> ClauseResult<Result<Version>> {
         self.wait(self.store.read(tenant, key))
     }
 
     /// A read that must succeed.
-    fn found(&self, tenant: &Tenant, key: &Key) -> Checked<Version> {
-        self.read(tenant, key)?.map_err(|error| Broken::what(format!("`{key}` cannot be read: {error:?}")))
+    fn found(&self, tenant: &Tenant, key: &Key) -> ClauseResult<Version> {
+        self.read(tenant, key)?.map_err(|error| BrokenClause::what(format!("`{key}` cannot be read: {error:?}")))
     }
 
-    fn vread(&self, tenant: &Tenant, key: &Key, version: VersionId) -> Checked<Result<Version>> {
+    fn vread(&self, tenant: &Tenant, key: &Key, version: VersionId) -> ClauseResult<Result<Version>> {
         self.wait(self.store.vread(tenant, key, version))
     }
 
@@ -224,20 +225,20 @@ impl Store<'_> {
         key: &Key,
         limit: u32,
         after: Option<&PageToken>,
-    ) -> Checked<Result<Page<Version>>> {
+    ) -> ClauseResult<Result<Page<Version>>> {
         self.wait(self.store.history(tenant, key, at_most(limit), after))
     }
 
-    fn prune(&self, tenant: &Tenant, key: &Key, keep: u32) -> Checked<Result<u64>> {
+    fn prune(&self, tenant: &Tenant, key: &Key, keep: u32) -> ClauseResult<Result<u64>> {
         self.wait(self.store.prune_history(tenant, key, at_most(keep)))
     }
 
     /// All versions, page after page.
-    fn versions(&self, tenant: &Tenant, key: &Key) -> Checked<Vec<Version>> {
+    fn versions(&self, tenant: &Tenant, key: &Key) -> ClauseResult<Vec<Version>> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let page = self.history(tenant, key, 50, after.as_ref())?;
-            let page = page.map_err(|error| Broken::what(format!("the history of `{key}` failed: {error:?}")))?;
+            let page = page.map_err(|error| BrokenClause::what(format!("the history of `{key}` failed: {error:?}")))?;
             all.extend(page.items);
             after = page.next;
             if after.is_none() {
@@ -246,7 +247,7 @@ impl Store<'_> {
         }
     }
 
-    fn search(&self, tenant: &Tenant, search: &Search) -> Checked<Result<Page<Version>>> {
+    fn search(&self, tenant: &Tenant, search: &Search) -> ClauseResult<Result<Page<Version>>> {
         self.wait(self.store.search(tenant, search))
     }
 
@@ -255,14 +256,14 @@ impl Store<'_> {
         &self,
         tenant: &Tenant,
         search: &Search,
-        mut meanwhile: impl FnMut(usize) -> Checked<()>,
-    ) -> Checked<Option<Vec<Version>>> {
+        mut meanwhile: impl FnMut(usize) -> ClauseResult<()>,
+    ) -> ClauseResult<Option<Vec<Version>>> {
         let (mut search, mut all, mut empty) = (search.clone(), Vec::new(), 0);
         for page in 0_usize.. {
             let found = match self.search(tenant, &search)? {
                 Ok(found) => found,
                 Err(StoreError::Unsupported { .. }) if !search.all_of.is_empty() && page == 0 => return Ok(None),
-                Err(error) => return Err(Broken::what(format!("a page of a search failed: {error:?}"))),
+                Err(error) => return Err(BrokenClause::what(format!("a page of a search failed: {error:?}"))),
             };
             let limit = usize::try_from(search.limit.get()).unwrap_or(usize::MAX);
             ensure!(found.items.len() <= limit, "a page of {} items, wanted at most {limit}", found.items.len());
@@ -279,19 +280,19 @@ impl Store<'_> {
     }
 
     /// Whether a search finds these ids in this order; a store that is slow to see its writes is given a while.
-    fn finds(&self, tenant: &Tenant, search: &Search, ids: &[&str]) -> Checked {
+    fn finds(&self, tenant: &Tenant, search: &Search, ids: &[&str]) -> ClauseResult {
         let patience = Instant::now() + Duration::from_secs(10);
         loop {
             let Some(found) = self.walk(tenant, search, |_| Ok(()))? else {
-                return Ok(Outcome::Skipped("a criterion of a search"));
+                return Ok(ClauseOutcome::Skipped("a criterion of a search"));
             };
             let found: Vec<_> = found.iter().map(|version| version.key.id().as_str()).collect();
             if found == ids {
-                return Ok(Outcome::Held);
+                return Ok(ClauseOutcome::Held);
             }
             if self.capabilities().search_read_your_writes || Instant::now() > patience {
                 let criteria = &search.all_of;
-                return Err(Broken::what(format!("found {found:?} where {ids:?} meet {criteria:?}")));
+                return Err(BrokenClause::what(format!("found {found:?} where {ids:?} meet {criteria:?}")));
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -308,15 +309,15 @@ fn at_most(limit: u32) -> NonZeroU32 {
     NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN)
 }
 
-fn key(resource_type: ResourceType, id: &str) -> Checked<Key> {
-    Key::new(resource_type, id).map_err(|error| Broken::what(error.to_string()))
+fn key(resource_type: ResourceType, id: &str) -> ClauseResult<Key> {
+    Key::new(resource_type, id).map_err(|error| BrokenClause::what(error.to_string()))
 }
 
-fn device(id: &str) -> Checked<Key> {
+fn device(id: &str) -> ClauseResult<Key> {
     key(ResourceType::Device, id)
 }
 
-fn component(id: &str) -> Checked<Key> {
+fn component(id: &str) -> ClauseResult<Key> {
     key(ResourceType::DeviceComponent, id)
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::store::{Precondition, WriteId};
 use bytes::Bytes;
 
-pub(super) fn r4_body_is_read_byte_for_byte(store: &Store<'_>) -> Checked {
+pub(super) fn r4_body_is_read_byte_for_byte(store: &Store<'_>) -> ClauseResult {
     let (t, capabilities) = (fresh(), store.capabilities());
     let bodies: [&[u8]; 4] = [
         b"{ \"a\": 1.50,\n\t\"b\": \"\xf0\x9f\xa9\xba\", \"a\": 1e2 }",
@@ -19,7 +19,7 @@ pub(super) fn r4_body_is_read_byte_for_byte(store: &Store<'_>) -> Checked {
         let mut ways = vec![("read", store.found(&t, &key)?)];
         if capabilities.history {
             let vread = store.vread(&t, &key, v(1))?;
-            ways.push(("vread", vread.map_err(|error| Broken::what(format!("a vread failed: {error:?}")))?));
+            ways.push(("vread", vread.map_err(|error| BrokenClause::what(format!("a vread failed: {error:?}")))?));
             ways.extend(store.versions(&t, &key)?.into_iter().map(|version| ("history", version)));
         }
         if capabilities.search_read_your_writes {
@@ -33,10 +33,10 @@ pub(super) fn r4_body_is_read_byte_for_byte(store: &Store<'_>) -> Checked {
         let wanted = 1 + 2 * usize::from(capabilities.history) + usize::from(capabilities.search_read_your_writes);
         ensure!(ways.len() == wanted, "it is read in {} ways, wanted {wanted}", ways.len());
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r4_acknowledged_write_is_visible_to_others(store: &Store<'_>) -> Checked {
+pub(super) fn r4_acknowledged_write_is_visible_to_others(store: &Store<'_>) -> ClauseResult {
     const ROUNDS: u64 = 40;
     let (t, key) = (fresh(), device("news")?);
     let (tell, hear) = std::sync::mpsc::channel();
@@ -60,12 +60,12 @@ pub(super) fn r4_acknowledged_write_is_visible_to_others(store: &Store<'_>) -> C
         }
         Ok(())
     })?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r4_search_sees_acknowledged_writes(store: &Store<'_>) -> Checked {
+pub(super) fn r4_search_sees_acknowledged_writes(store: &Store<'_>) -> ClauseResult {
     if !store.capabilities().search_read_your_writes {
-        return Ok(Outcome::Skipped("searches that see acknowledged writes"));
+        return Ok(ClauseOutcome::Skipped("searches that see acknowledged writes"));
     }
     let t = fresh();
     let search = Search::new(ResourceType::DeviceComponent).limit(200);
@@ -79,12 +79,12 @@ pub(super) fn r4_search_sees_acknowledged_writes(store: &Store<'_>) -> Checked {
         store.made(&t, Write::update(key, v(1), "2", source("Device/e")))?;
         store.finds(&t, &search.clone().and(crate::store::Criterion::source("Device/e")), &wanted)?;
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r5_history_is_newest_first_and_keeps_deletions(store: &Store<'_>) -> Checked {
+pub(super) fn r5_history_is_newest_first_and_keeps_deletions(store: &Store<'_>) -> ClauseResult {
     if !store.capabilities().history {
-        return Ok(Outcome::Skipped("history"));
+        return Ok(ClauseOutcome::Skipped("history"));
     }
     let (t, key) = (fresh(), device("old")?);
     store.made(&t, Write::create(key.clone(), "1", nothing()))?;
@@ -94,7 +94,7 @@ pub(super) fn r5_history_is_newest_first_and_keeps_deletions(store: &Store<'_>) 
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
         let page = store.history(&t, &key, 3, after.as_ref())?;
-        let page = page.map_err(|error| Broken::what(format!("a page of a history failed: {error:?}")))?;
+        let page = page.map_err(|error| BrokenClause::what(format!("a page of a history failed: {error:?}")))?;
         ensure!(page.items.len() <= 3, "a page of {} versions, wanted at most 3", page.items.len());
         seen.extend(page.items);
         // A write between two pages moves nothing.
@@ -130,12 +130,12 @@ pub(super) fn r5_history_is_newest_first_and_keeps_deletions(store: &Store<'_>) 
     let last = store.made(&t, Write::delete(key.clone(), Precondition::None))?;
     let newest = store.history(&t, &key, 1, None)?.map(|page| page.items);
     wanted!(newest, Ok(items) if items == [last.clone()], "the newest version of what is deleted");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r5_unknown_resource_has_no_history(store: &Store<'_>) -> Checked {
+pub(super) fn r5_unknown_resource_has_no_history(store: &Store<'_>) -> ClauseResult {
     if !store.capabilities().history {
-        return Ok(Outcome::Skipped("history"));
+        return Ok(ClauseOutcome::Skipped("history"));
     }
     let (t, key) = (fresh(), device("a")?);
     // First in a tenant that has nothing, then in one that has something.
@@ -146,24 +146,24 @@ pub(super) fn r5_unknown_resource_has_no_history(store: &Store<'_>) -> Checked {
         store.made(&t, Write::put(key.clone(), "1", nothing()))?;
     }
     wanted!(store.vread(&t, &key, v(3))?, Err(StoreError::NotFound { .. }), "a vread of a version that was not made");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r5_history_without_the_capability_is_unsupported(store: &Store<'_>) -> Checked {
+pub(super) fn r5_history_without_the_capability_is_unsupported(store: &Store<'_>) -> ClauseResult {
     if store.capabilities().history {
-        return Ok(Outcome::Skipped("no history"));
+        return Ok(ClauseOutcome::Skipped("no history"));
     }
     let (t, key) = (fresh(), device("a")?);
     store.made(&t, Write::put(key.clone(), "1", nothing()))?;
     wanted!(store.history(&t, &key, 3, None)?, Err(StoreError::Unsupported { .. }), "the history");
     wanted!(store.vread(&t, &key, v(1))?, Err(StoreError::Unsupported { .. }), "a vread");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r15_pruned_history_keeps_the_newest_versions(store: &Store<'_>) -> Checked {
+pub(super) fn r15_pruned_history_keeps_the_newest_versions(store: &Store<'_>) -> ClauseResult {
     let capabilities = store.capabilities();
     if !capabilities.history_pruning || !capabilities.history {
-        return Ok(Outcome::Skipped("the pruning of a history"));
+        return Ok(ClauseOutcome::Skipped("the pruning of a history"));
     }
     let (t, other, key) = (fresh(), fresh(), device("a")?);
     wanted!(store.prune(&t, &key, 1)?, Err(StoreError::NotFound { .. }), "the pruning of what never was");
@@ -200,21 +200,21 @@ pub(super) fn r15_pruned_history_keeps_the_newest_versions(store: &Store<'_>) ->
     wanted!(store.read(&t, &key)?, Err(StoreError::Gone { at, .. }) if at == deleted.version, "a read of what is deleted");
     let again = store.made(&t, Write::create(key, "6", nothing()))?;
     ensure!(again.version == deleted.version.next(), "a creation after pruning made version {}", again.version);
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r15_prune_without_the_capability_is_unsupported(store: &Store<'_>) -> Checked {
+pub(super) fn r15_prune_without_the_capability_is_unsupported(store: &Store<'_>) -> ClauseResult {
     if store.capabilities().history_pruning {
-        return Ok(Outcome::Skipped("no pruning of a history"));
+        return Ok(ClauseOutcome::Skipped("no pruning of a history"));
     }
     let (t, key) = (fresh(), device("a")?);
     store.made(&t, Write::put(key.clone(), "1", nothing()))?;
     store.made(&t, Write::put(key.clone(), "2", nothing()))?;
     wanted!(store.prune(&t, &key, 1)?, Err(StoreError::Unsupported { .. }), "the pruning of a history");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r11_write_id_is_returned(store: &Store<'_>) -> Checked {
+pub(super) fn r11_write_id_is_returned(store: &Store<'_>) -> ClauseResult {
     let (t, key) = (fresh(), device("marked")?);
     let (first, second) = (Some(WriteId(u128::MAX - 5)), Some(WriteId(2)));
     let write = Write { write_id: first, ..Write::create(key.clone(), "1", nothing()) };
@@ -236,5 +236,5 @@ pub(super) fn r11_write_id_is_returned(store: &Store<'_>) -> Checked {
         let wanted = [second, None, first];
         ensure!(ids == wanted, "the history has the write ids {ids:?}, wanted {wanted:?}");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }

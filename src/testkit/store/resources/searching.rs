@@ -4,7 +4,7 @@ use super::*;
 use crate::store::{Criterion, Precondition, TokenMatch};
 use std::collections::BTreeSet;
 
-const CRITERION: Outcome = Outcome::Skipped("a criterion of a search");
+const CRITERION: ClauseOutcome = ClauseOutcome::Skipped("a criterion of a search");
 
 fn components() -> Search {
     Search::new(ResourceType::DeviceComponent)
@@ -18,16 +18,16 @@ fn with(criteria: &[Criterion]) -> Search {
 }
 
 /// A token to search for, from its text form.
-fn token(text: &str) -> Checked<TokenMatch> {
-    text.parse().map_err(|error| Broken::what(format!("{error}")))
+fn token(text: &str) -> ClauseResult<TokenMatch> {
+    text.parse().map_err(|error| BrokenClause::what(format!("{error}")))
 }
 
 /// Holds each search against the ids that it must find.
-fn each(store: &Store<'_>, t: &Tenant, cases: &[(Vec<Criterion>, &[&str])]) -> Checked {
-    let mut outcome = Outcome::Held;
+fn each(store: &Store<'_>, t: &Tenant, cases: &[(Vec<Criterion>, &[&str])]) -> ClauseResult {
+    let mut outcome = ClauseOutcome::Held;
     for (criteria, wanted) in cases {
         for search in [with(criteria), with(criteria).without_bodies()] {
-            if store.finds(t, &search, wanted)? != Outcome::Held {
+            if store.finds(t, &search, wanted)? != ClauseOutcome::Held {
                 outcome = CRITERION;
             }
         }
@@ -37,7 +37,7 @@ fn each(store: &Store<'_>, t: &Tenant, cases: &[(Vec<Criterion>, &[&str])]) -> C
 
 /// Three components and a device that has an id of theirs: identifiers and types with systems and without, two sources, and
 /// a parent.
-fn ward(store: &Store<'_>) -> Checked<Tenant> {
+fn ward(store: &Store<'_>) -> ClauseResult<Tenant> {
     let t = fresh();
     let identifier = |token| (Parameter::Identifier, token);
     let mds = (Parameter::Type, Token::new("mdc", "69641"));
@@ -64,7 +64,7 @@ fn ward(store: &Store<'_>) -> Checked<Tenant> {
     Ok(t)
 }
 
-pub(super) fn r7_token_is_found_in_each_form(store: &Store<'_>) -> Checked {
+pub(super) fn r7_token_is_found_in_each_form(store: &Store<'_>) -> ClauseResult {
     let t = ward(store)?;
     let identifier = |text: &str| token(text).map(|wanted| vec![Criterion::identifier(wanted)]);
     each(
@@ -91,7 +91,7 @@ pub(super) fn r7_token_is_found_in_each_form(store: &Store<'_>) -> Checked {
     )
 }
 
-pub(super) fn r7_parameters_are_indexed_separately(store: &Store<'_>) -> Checked {
+pub(super) fn r7_parameters_are_indexed_separately(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let long = "é".repeat(Parameter::LONGEST / 2);
     for parameter in Parameter::ALL {
@@ -101,11 +101,11 @@ pub(super) fn r7_parameters_are_indexed_separately(store: &Store<'_>) -> Checked
             .with(parameter, Token::new(long.as_str(), long.as_str()));
         store.made(&t, Write::create(component(parameter.as_str())?, "1", index))?;
     }
-    let mut outcome = Outcome::Held;
+    let mut outcome = ClauseOutcome::Held;
     for parameter in Parameter::ALL {
         for wanted in ["shared".to_owned(), "within".to_owned(), "urn:s|within".to_owned(), long.clone()] {
             let criterion = Criterion::is(parameter, token(&wanted)?);
-            if store.finds(&t, &with(&[criterion]), &[parameter.as_str()])? != Outcome::Held {
+            if store.finds(&t, &with(&[criterion]), &[parameter.as_str()])? != ClauseOutcome::Held {
                 outcome = CRITERION;
             }
         }
@@ -115,7 +115,7 @@ pub(super) fn r7_parameters_are_indexed_separately(store: &Store<'_>) -> Checked
     Ok(outcome)
 }
 
-pub(super) fn r7_all_criteria_must_match(store: &Store<'_>) -> Checked {
+pub(super) fn r7_all_criteria_must_match(store: &Store<'_>) -> ClauseResult {
     let t = ward(store)?;
     let identifier = |text: &str| token(text).map(Criterion::identifier);
     let id = |id: &str| Criterion::Id(id.into());
@@ -141,7 +141,7 @@ pub(super) fn r7_all_criteria_must_match(store: &Store<'_>) -> Checked {
     )
 }
 
-pub(super) fn r7_any_of_matches_one_criterion(store: &Store<'_>) -> Checked {
+pub(super) fn r7_any_of_matches_one_criterion(store: &Store<'_>) -> ClauseResult {
     let t = ward(store)?;
     let identifier = |text: &str| token(text).map(Criterion::identifier);
     let id = |id: &str| Criterion::Id(id.into());
@@ -163,7 +163,7 @@ pub(super) fn r7_any_of_matches_one_criterion(store: &Store<'_>) -> Checked {
     )
 }
 
-pub(super) fn r7_prefix_is_compared_byte_for_byte(store: &Store<'_>) -> Checked {
+pub(super) fn r7_prefix_is_compared_byte_for_byte(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let urls =
         ["http://a/x_y", "http://a/xay", "http://a/x%y", "http://a/x*y", "http://a/x\\y", "http://a/é", "Http://a/x"];
@@ -195,7 +195,7 @@ pub(super) fn r7_prefix_is_compared_byte_for_byte(store: &Store<'_>) -> Checked 
     )
 }
 
-pub(super) fn r7_results_are_ordered_by_id(store: &Store<'_>) -> Checked {
+pub(super) fn r7_results_are_ordered_by_id(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let mut ids = ["b", "B", "a", "A", "-", ".-", "0", "10", "9", "a-b", "a.b", "ab", "aB", "Z", "z"];
     for id in ids {
@@ -206,10 +206,10 @@ pub(super) fn r7_results_are_ordered_by_id(store: &Store<'_>) -> Checked {
         store.finds(&t, &components().limit(limit), &ids)?;
         store.finds(&t, &components().limit(limit).and(Criterion::source("Device/d")), &ids)?;
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r7_resource_is_found_once(store: &Store<'_>) -> Checked {
+pub(super) fn r7_resource_is_found_once(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let index = ["7", "71", "72"]
         .into_iter()
@@ -220,7 +220,7 @@ pub(super) fn r7_resource_is_found_once(store: &Store<'_>) -> Checked {
     }
     let identifier = |text: &str| token(text).map(Criterion::identifier);
     let both: &[&str] = &["a", "b"];
-    let mut outcome = Outcome::Held;
+    let mut outcome = ClauseOutcome::Held;
     for criterion in [
         identifier("7")?,
         identifier("urn:a|")?,
@@ -228,7 +228,7 @@ pub(super) fn r7_resource_is_found_once(store: &Store<'_>) -> Checked {
         Criterion::AnyOf(vec![identifier("7")?, identifier("71")?, Criterion::Id("a".into())]),
     ] {
         for limit in [1, 100] {
-            if store.finds(&t, &components().limit(limit).and(criterion.clone()), both)? != Outcome::Held {
+            if store.finds(&t, &components().limit(limit).and(criterion.clone()), both)? != ClauseOutcome::Held {
                 outcome = CRITERION;
             }
         }
@@ -236,7 +236,7 @@ pub(super) fn r7_resource_is_found_once(store: &Store<'_>) -> Checked {
     Ok(outcome)
 }
 
-pub(super) fn r7_search_uses_the_newest_version(store: &Store<'_>) -> Checked {
+pub(super) fn r7_search_uses_the_newest_version(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let (a, b) = (component("a")?, component("b")?);
     let of = |device: &str| components().and(Criterion::source(device));
@@ -258,7 +258,7 @@ pub(super) fn r7_search_uses_the_newest_version(store: &Store<'_>) -> Checked {
 }
 
 /// Walks through what stays, while after each page something comes and something goes, before and behind the place.
-fn stable(store: &Store<'_>, criterion: Criterion) -> Checked {
+fn stable(store: &Store<'_>, criterion: Criterion) -> ClauseResult {
     const COUNT: usize = 30;
     let t = fresh();
     let name = |n: usize, what: &str| component(&format!("{n:03}-{what}"));
@@ -270,7 +270,7 @@ fn stable(store: &Store<'_>, criterion: Criterion) -> Checked {
     }
     let search = components().and(criterion).limit(4);
     if !store.capabilities().search_read_your_writes {
-        return Ok(Outcome::Skipped("searches that see acknowledged writes"));
+        return Ok(ClauseOutcome::Skipped("searches that see acknowledged writes"));
     }
     let seen = store.walk(&t, &search, |page| {
         let behind = COUNT.saturating_sub(page + 1);
@@ -295,21 +295,21 @@ fn stable(store: &Store<'_>, criterion: Criterion) -> Checked {
     ensure!(ascending, "the pages are out of order, or show something twice: {seen:?}");
     let missing: Vec<_> = stays.iter().filter(|id| !seen.contains(&id.as_str())).collect();
     ensure!(missing.is_empty(), "the pages skip what was there all the time: {missing:?}");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r8_pages_are_stable_while_others_write(store: &Store<'_>) -> Checked {
+pub(super) fn r8_pages_are_stable_while_others_write(store: &Store<'_>) -> ClauseResult {
     stable(store, Criterion::source("Device/s"))
 }
 
-pub(super) fn r8_pages_of_combined_criteria_are_stable(store: &Store<'_>) -> Checked {
+pub(super) fn r8_pages_of_combined_criteria_are_stable(store: &Store<'_>) -> ClauseResult {
     let begins = stable(store, Criterion::begins(Parameter::Source, "Device/"))?;
     let never = Criterion::source("Device/z");
     let any = stable(store, Criterion::AnyOf(vec![never, Criterion::source("Device/s")]))?;
-    Ok(if begins == Outcome::Held { any } else { begins })
+    Ok(if begins == ClauseOutcome::Held { any } else { begins })
 }
 
-pub(super) fn r8_pages_of_any_length_are_complete(store: &Store<'_>) -> Checked {
+pub(super) fn r8_pages_of_any_length_are_complete(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let long = "x".repeat(61);
     let wanted: Vec<_> = (0..7).map(|n| format!("{long}-{n}")).collect();
@@ -319,10 +319,10 @@ pub(super) fn r8_pages_of_any_length_are_complete(store: &Store<'_>) -> Checked 
     let wanted: Vec<_> = wanted.iter().map(String::as_str).collect();
     let long_source = Criterion::source(&"s".repeat(Parameter::LONGEST));
     let any = Criterion::AnyOf(vec![Criterion::source("Device/s"), long_source]);
-    let mut outcome = Outcome::Held;
+    let mut outcome = ClauseOutcome::Held;
     for search in [components(), components().and(Criterion::source("Device/s")), components().and(any)] {
         for limit in [1, 2, 3, 6, 7, 8, u32::MAX] {
-            if store.finds(&t, &search.clone().limit(limit), &wanted)? != Outcome::Held {
+            if store.finds(&t, &search.clone().limit(limit), &wanted)? != ClauseOutcome::Held {
                 outcome = CRITERION;
             }
         }
@@ -331,22 +331,22 @@ pub(super) fn r8_pages_of_any_length_are_complete(store: &Store<'_>) -> Checked 
 }
 
 /// The token of the first page of a search that has more.
-fn first(store: &Store<'_>, t: &Tenant, search: &Search) -> Checked<PageToken> {
+fn first(store: &Store<'_>, t: &Tenant, search: &Search) -> ClauseResult<PageToken> {
     let patience = Instant::now() + Duration::from_secs(10);
     loop {
         let page = store.search(t, search)?;
-        let page = page.map_err(|error| Broken::what(format!("a search failed: {error:?}")))?;
+        let page = page.map_err(|error| BrokenClause::what(format!("a search failed: {error:?}")))?;
         match page.next {
             Some(next) => return Ok(next),
             None if store.capabilities().search_read_your_writes || Instant::now() > patience => {
-                return Err(Broken::what(format!("a page of {} says that all was seen", page.items.len())));
+                return Err(BrokenClause::what(format!("a page of {} says that all was seen", page.items.len())));
             }
             None => thread::sleep(Duration::from_millis(50)),
         }
     }
 }
 
-pub(super) fn r8_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> Checked {
+pub(super) fn r8_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> ClauseResult {
     let (t, other) = (fresh(), fresh());
     for tenant in [&t, &other] {
         for id in ["a", "b", "c"] {
@@ -384,15 +384,15 @@ pub(super) fn r8_foreign_or_damaged_token_is_invalid(store: &Store<'_>) -> Check
         invalid(&t, search.clone().after(damaged(&plain, at)?), "damaged")?;
     }
     for made_up in ["A", "v1.", "v1.AAAA", "0", "1"] {
-        let token = made_up.parse().map_err(|error| Broken::what(format!("{error}")))?;
+        let token = made_up.parse().map_err(|error| BrokenClause::what(format!("{error}")))?;
         invalid(&t, search.clone().after(token), "made up")?;
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r8_foreign_history_token_is_invalid(store: &Store<'_>) -> Checked {
+pub(super) fn r8_foreign_history_token_is_invalid(store: &Store<'_>) -> ClauseResult {
     if !store.capabilities().history {
-        return Ok(Outcome::Skipped("history"));
+        return Ok(ClauseOutcome::Skipped("history"));
     }
     let (t, other) = (fresh(), fresh());
     let (a, b) = (device("a")?, device("b")?);
@@ -402,9 +402,9 @@ pub(super) fn r8_foreign_history_token_is_invalid(store: &Store<'_>) -> Checked 
         }
     }
     let page = store.history(&t, &a, 1, None)?;
-    let page = page.map_err(|error| Broken::what(format!("a history failed: {error:?}")))?;
+    let page = page.map_err(|error| BrokenClause::what(format!("a history failed: {error:?}")))?;
     let Some(past) = page.next else {
-        return Err(Broken::what("a page of one of three versions says that all was seen"));
+        return Err(BrokenClause::what("a page of one of three versions says that all was seen"));
     };
     let rest = store.history(&t, &a, 9, Some(&past))?.map(|page| page.items.iter().map(|v| v.version.get()).collect());
     wanted!(rest, Ok::<Vec<_>, _>(rest) if rest == [2, 1], "the rest behind the first page");
@@ -422,5 +422,5 @@ pub(super) fn r8_foreign_history_token_is_invalid(store: &Store<'_>) -> Checked 
     invalid(&t, &a, &of_search, "of a search")?;
     let search = Search::new(ResourceType::Device).limit(1).after(past);
     wanted!(store.search(&t, &search)?, Err(StoreError::Invalid { .. }), "a search with the token of a history");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }

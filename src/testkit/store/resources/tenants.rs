@@ -4,14 +4,14 @@ use super::*;
 use crate::store::{Criterion, Precondition};
 
 /// A tenant with two versions of a device and one of another, which has the key of the device.
-fn theirs(store: &Store<'_>, key: &Key) -> Checked<Tenant> {
+fn theirs(store: &Store<'_>, key: &Key) -> ClauseResult<Tenant> {
     let theirs = fresh();
     store.made(&theirs, Write::create(key.clone(), "theirs", source("Device/s")))?;
     store.made(&theirs, Write::update(key.clone(), v(1), "theirs", source("Device/s")))?;
     Ok(theirs)
 }
 
-pub(super) fn r9_reads_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
+pub(super) fn r9_reads_are_isolated_by_tenant(store: &Store<'_>) -> ClauseResult {
     let key = device("shared-name")?;
     let theirs = theirs(store, &key)?;
     let ours = fresh();
@@ -39,10 +39,10 @@ pub(super) fn r9_reads_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
     // A deletion of theirs does not show either.
     store.made(&theirs, Write::delete(key.clone(), Precondition::Exists))?;
     wanted!(store.read(&ours, &key)?, Err(StoreError::NotFound { .. }), "a read of what another tenant has deleted");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r9_writes_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
+pub(super) fn r9_writes_are_isolated_by_tenant(store: &Store<'_>) -> ClauseResult {
     let key = device("shared-name")?;
     let theirs = theirs(store, &key)?;
     let ours = fresh();
@@ -51,7 +51,7 @@ pub(super) fn r9_writes_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
         wanted!(deleted, Err(StoreError::NotFound { .. }), "a deletion of what another tenant has");
         let updated = store.write(&ours, Write::update(key.clone(), v(2), "ours", nothing()))?;
         wanted!(updated, Err(StoreError::Conflict { current: None, .. }), "an update of what another tenant has");
-        let exists = Write { when: Precondition::Exists, ..Write::put(key.clone(), "ours", nothing()) };
+        let exists = Write { precondition: Precondition::Exists, ..Write::put(key.clone(), "ours", nothing()) };
         wanted!(store.write(&ours, exists)?, Err(StoreError::NotFound { .. }), "a write to what another tenant has");
         store.made(&ours, Write::put(device("other")?, "ours", nothing()))?;
     }
@@ -68,5 +68,5 @@ pub(super) fn r9_writes_are_isolated_by_tenant(store: &Store<'_>) -> Checked {
         let count = store.versions(&theirs, &key)?.len();
         ensure!(count == 2, "the other tenant has {count} versions, wanted 2");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }

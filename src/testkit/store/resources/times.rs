@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(super) fn r13_last_updated_never_decreases(store: &Store<'_>) -> Checked {
+pub(super) fn r13_last_updated_never_decreases(store: &Store<'_>) -> ClauseResult {
     const THREADS: usize = 4;
     const ROUNDS: usize = 15;
     let (t, key) = (fresh(), device("timed")?);
@@ -29,13 +29,13 @@ pub(super) fn r13_last_updated_never_decreases(store: &Store<'_>) -> Checked {
             ensure!(same, "the history gives version {} another time than its commit", version.version);
         }
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r14_dropped_commit_is_atomic(store: &Store<'_>) -> Checked {
+pub(super) fn r14_dropped_commit_is_atomic(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
     let count = store.group().map_or(1, |_| 3);
-    let keys = ["a", "b", "c"].iter().take(count).map(|id| component(id)).collect::<Checked<Vec<_>>>()?;
+    let keys = ["a", "b", "c"].iter().take(count).map(|id| component(id)).collect::<ClauseResult<Vec<_>>>()?;
     let writes = |body: String| {
         keys.iter().map(|key| Write::put(key.clone(), body.clone(), source("Device/d"))).collect::<Vec<_>>()
     };
@@ -51,7 +51,9 @@ pub(super) fn r14_dropped_commit_is_atomic(store: &Store<'_>) -> Checked {
                 match store.read(&t, key)? {
                     Ok(version) => seen.push(version.body),
                     Err(StoreError::NotFound { .. }) => seen.push(None),
-                    Err(error) => return Err(Broken::what(format!("a read after a dropped commit failed: {error:?}"))),
+                    Err(error) => {
+                        return Err(BrokenClause::what(format!("a read after a dropped commit failed: {error:?}")));
+                    }
                 }
             }
             let first = seen.first().cloned().flatten();
@@ -67,7 +69,7 @@ pub(super) fn r14_dropped_commit_is_atomic(store: &Store<'_>) -> Checked {
         before = now;
     }
     let made = store.commit(&t, writes("last".to_owned()))?;
-    let made = made.map_err(|refused| Broken::what(format!("the store no longer works: {:?}", refused.error)))?;
+    let made = made.map_err(|refused| BrokenClause::what(format!("the store no longer works: {:?}", refused.error)))?;
     ensure!(made.len() == count, "the store no longer works: {} versions of {count} writes", made.len());
     // Reads and searches may be dropped as well.
     for polls in 0..4 {
@@ -82,5 +84,5 @@ pub(super) fn r14_dropped_commit_is_atomic(store: &Store<'_>) -> Checked {
         let read = store.found(&t, key)?.body;
         ensure!(read.as_deref() == Some(b"last"), "the last commit is read as {read:?}");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }

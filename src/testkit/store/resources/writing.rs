@@ -4,16 +4,16 @@ use super::*;
 use crate::store::{Applied, Criterion, Precondition, WriteId};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const MULTIPLE: Outcome = Outcome::Skipped("commits of several writes");
+const MULTIPLE: ClauseOutcome = ClauseOutcome::Skipped("commits of several writes");
 /// Larger bodies are not made for a test.
 const LARGEST_MADE: u64 = 64 << 20;
 
 /// The components of one device, so that every scope but that of a key allows them in one commit.
-fn parts(names: &[&str]) -> Checked<Vec<Key>> {
+fn parts(names: &[&str]) -> ClauseResult<Vec<Key>> {
     names.iter().map(|name| component(name)).collect()
 }
 
-pub(super) fn r1_refused_commit_writes_nothing(store: &Store<'_>) -> Checked {
+pub(super) fn r1_refused_commit_writes_nothing(store: &Store<'_>) -> ClauseResult {
     if store.group().is_none() {
         return Ok(MULTIPLE);
     }
@@ -27,7 +27,9 @@ pub(super) fn r1_refused_commit_writes_nothing(store: &Store<'_>) -> Checked {
         Write::create(c.clone(), "c", source("Device/d")),
     ];
     match store.commit(&t, writes)? {
-        Ok(_) => return Err(Broken::what("a commit was taken although its second write expects another version")),
+        Ok(_) => {
+            return Err(BrokenClause::what("a commit was taken although its second write expects another version"));
+        }
         Err(refused) => {
             ensure!(refused.index == Some(1), "the error names write {:?}, wanted 1", refused.index);
             wanted!(refused.error, StoreError::Conflict { .. }, "the error of the commit");
@@ -40,7 +42,7 @@ pub(super) fn r1_refused_commit_writes_nothing(store: &Store<'_>) -> Checked {
     store.finds(&t, &Search::new(ResourceType::DeviceComponent), &["b"])
 }
 
-pub(super) fn r1_commit_returns_versions_in_order(store: &Store<'_>) -> Checked {
+pub(super) fn r1_commit_returns_versions_in_order(store: &Store<'_>) -> ClauseResult {
     if store.group().is_none() {
         return Ok(MULTIPLE);
     }
@@ -53,7 +55,8 @@ pub(super) fn r1_commit_returns_versions_in_order(store: &Store<'_>) -> Checked 
         Write::put(key.clone(), key.to_string(), source("Device/d")).with_id(WriteId(n as u128))
     };
     let made = store.commit(&t, keys.iter().enumerate().map(write).collect())?;
-    let made = made.map_err(|refused| Broken::what(format!("a commit of three writes failed: {:?}", refused.error)))?;
+    let made =
+        made.map_err(|refused| BrokenClause::what(format!("a commit of three writes failed: {:?}", refused.error)))?;
     let order: Vec<_> = made.iter().map(|version| (version.key.clone(), version.version.get())).collect();
     let wanted: Vec<_> = keys.iter().cloned().zip([1, 2, 1]).collect();
     ensure!(order == wanted, "the commit gave {order:?}, wanted {wanted:?}");
@@ -61,23 +64,23 @@ pub(super) fn r1_commit_returns_versions_in_order(store: &Store<'_>) -> Checked 
         let read = store.found(&t, &version.key)?;
         ensure!(read == version, "the commit gave {version:?}, and {read:?} is read");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r1_empty_commit_succeeds(store: &Store<'_>) -> Checked {
+pub(super) fn r1_empty_commit_succeeds(store: &Store<'_>) -> ClauseResult {
     wanted!(store.commit(&fresh(), Vec::new())?, Ok(made) if made.is_empty(), "an empty commit");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r1_commit_is_visible_as_a_whole(store: &Store<'_>) -> Checked {
+pub(super) fn r1_commit_is_visible_as_a_whole(store: &Store<'_>) -> ClauseResult {
     let Some(group) = store.group() else { return Ok(MULTIPLE) };
     let t = fresh();
-    let keys = (0..group).map(|n| component(&format!("c{n}"))).collect::<Checked<Vec<_>>>()?;
+    let keys = (0..group).map(|n| component(&format!("c{n}"))).collect::<ClauseResult<Vec<_>>>()?;
     let round = |n: usize| {
         let write = |key: &Key| Write::put(key.clone(), n.to_string(), source("Device/d"));
         match store.commit(&t, keys.iter().map(write).collect())? {
             Ok(_) => Ok(()),
-            Err(refused) => Err(Broken::what(format!("a commit failed: {:?}", refused.error))),
+            Err(refused) => Err(BrokenClause::what(format!("a commit failed: {:?}", refused.error))),
         }
     };
     round(0)?;
@@ -104,7 +107,7 @@ pub(super) fn r1_commit_is_visible_as_a_whole(store: &Store<'_>) -> Checked {
                 continue;
             }
             let page = store.search(&t, &Search::new(ResourceType::DeviceComponent))?;
-            let page = page.map_err(|error| Broken::what(format!("a search failed: {error:?}")))?;
+            let page = page.map_err(|error| BrokenClause::what(format!("a search failed: {error:?}")))?;
             let seen: Vec<_> = page.items.iter().map(number).collect();
             let whole = page.next.is_some() || seen.len() == group;
             let same = seen.windows(2).all(|pair| pair.first() == pair.last());
@@ -112,49 +115,51 @@ pub(super) fn r1_commit_is_visible_as_a_whole(store: &Store<'_>) -> Checked {
         }
         Ok(())
     })?;
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r1_commit_with_a_duplicate_key_is_refused(store: &Store<'_>) -> Checked {
+pub(super) fn r1_commit_with_a_duplicate_key_is_refused(store: &Store<'_>) -> ClauseResult {
     if store.capabilities().max_writes < 2 {
         return Ok(MULTIPLE);
     }
     let (t, key) = (fresh(), component("a")?);
     let write = |body: &'static str| Write::put(key.clone(), body, source("Device/d"));
     match store.commit(&t, vec![write("1"), write("2")])? {
-        Ok(_) => return Err(Broken::what("a commit that names a key twice was taken")),
+        Ok(_) => return Err(BrokenClause::what("a commit that names a key twice was taken")),
         Err(refused) => wanted!(refused.error, StoreError::Invalid { .. }, "a commit that names a key twice"),
     }
     wanted!(store.read(&t, &key)?, Err(StoreError::NotFound { .. }), "a read after the refusal");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r1_commit_of_too_many_writes_is_refused(store: &Store<'_>) -> Checked {
+pub(super) fn r1_commit_of_too_many_writes_is_refused(store: &Store<'_>) -> ClauseResult {
     let max = store.capabilities().max_writes;
     if max > 20_000 {
-        return Ok(Outcome::Skipped("no limit of writes within reach"));
+        return Ok(ClauseOutcome::Skipped("no limit of writes within reach"));
     }
     let t = fresh();
     let write = |n: usize| Ok(Write::put(component(&n.to_string())?, "1", source("Device/d")));
-    match store.commit(&t, (0..=max).map(write).collect::<Checked<_>>()?)? {
-        Ok(_) => return Err(Broken::what(format!("a commit of {} writes was taken, and {max} are allowed", max + 1))),
+    match store.commit(&t, (0..=max).map(write).collect::<ClauseResult<_>>()?)? {
+        Ok(_) => {
+            return Err(BrokenClause::what(format!("a commit of {} writes was taken, and {max} are allowed", max + 1)));
+        }
         Err(refused) => wanted!(refused.error, StoreError::Unsupported { .. }, "a commit of too many writes"),
     }
     wanted!(store.read(&t, &component("0")?)?, Err(StoreError::NotFound { .. }), "a read after the refusal");
     store.finds(&t, &Search::new(ResourceType::DeviceComponent), &[])
 }
 
-pub(super) fn r1_commit_beyond_its_scope_is_refused(store: &Store<'_>) -> Checked {
+pub(super) fn r1_commit_beyond_its_scope_is_refused(store: &Store<'_>) -> ClauseResult {
     let scope = store.capabilities().atomic;
     if scope == AtomicScope::Tenant {
-        return Ok(Outcome::Skipped("no scope smaller than a tenant"));
+        return Ok(ClauseOutcome::Skipped("no scope smaller than a tenant"));
     }
     let t = fresh();
     let (first, second) = if scope == AtomicScope::Key { ("Device/d", "Device/d") } else { ("Device/d", "Device/e") };
     let writes =
         vec![Write::create(component("a")?, "1", source(first)), Write::create(component("b")?, "1", source(second))];
     match store.commit(&t, writes)? {
-        Ok(_) => return Err(Broken::what(format!("a commit beyond the scope {scope:?} was taken"))),
+        Ok(_) => return Err(BrokenClause::what(format!("a commit beyond the scope {scope:?} was taken"))),
         Err(refused) => wanted!(refused.error, StoreError::Unsupported { .. }, "a commit beyond the scope {scope:?}"),
     }
     wanted!(store.read(&t, &component("a")?)?, Err(StoreError::NotFound { .. }), "a read after the refusal");
@@ -167,7 +172,7 @@ fn states(
     store: &Store<'_>,
     when: Precondition,
     body: Option<&bytes::Bytes>,
-) -> Checked<Vec<(Result<u64>, Result<Version>)>> {
+) -> ClauseResult<Vec<(Result<u64>, Result<Version>)>> {
     let t = fresh();
     let (living, deleted) = (device("living")?, device("deleted")?);
     store.made(&t, Write::create(living.clone(), "1", nothing()))?;
@@ -176,7 +181,8 @@ fn states(
     store.made(&t, Write::delete(deleted.clone(), Precondition::Exists))?;
     let mut found = Vec::new();
     for key in [device("never")?, living, deleted] {
-        let write = Write { key: key.clone(), body: body.cloned(), index: nothing(), when, write_id: None };
+        let write =
+            Write { key: key.clone(), body: body.cloned(), index: nothing(), precondition: when, write_id: None };
         let outcome = store.write(&t, write)?.map(|version| version.version.get());
         found.push((outcome, store.read(&t, &key)?));
     }
@@ -185,7 +191,7 @@ fn states(
 
 /// Holds the outcomes of [`states`] against the table of R2 and R6: the number of the version made, or the name of the
 /// error.
-fn table(store: &Store<'_>, body: Option<&bytes::Bytes>, rows: &[(Precondition, [&str; 3])]) -> Checked {
+fn table(store: &Store<'_>, body: Option<&bytes::Bytes>, rows: &[(Precondition, [&str; 3])]) -> ClauseResult {
     for (when, row) in rows {
         let outcomes = states(store, *when, body)?;
         for ((state, wanted), (outcome, read)) in ["never was", "lives", "is deleted"].iter().zip(row).zip(outcomes) {
@@ -209,11 +215,11 @@ fn table(store: &Store<'_>, body: Option<&bytes::Bytes>, rows: &[(Precondition, 
             ensure!(right, "{when:?} over what {state} gives {found}, and a read gives {read:?}");
         }
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
 /// The error by its name; the current version, where it is told, must be the right one.
-fn name(error: &StoreError) -> Checked<String> {
+fn name(error: &StoreError) -> ClauseResult<String> {
     use StoreError::{AlreadyExists, Conflict, Gone, Invalid, NotFound};
     Ok(match error {
         AlreadyExists { current, .. } | Conflict { current, .. } => {
@@ -237,24 +243,24 @@ const WRITES: [(Precondition, [&str; 3]); 4] = [
     (Precondition::Version(VersionId::FIRST), ["Conflict", "Conflict", "Conflict"]),
 ];
 
-fn preconditions(store: &Store<'_>, body: &bytes::Bytes) -> Checked {
+fn preconditions(store: &Store<'_>, body: &bytes::Bytes) -> ClauseResult {
     table(store, Some(body), &WRITES)?;
     table(store, Some(body), &[(Precondition::Version(v(2)), ["Conflict", "3", "Conflict"])])?;
     table(store, Some(body), &[(Precondition::Version(v(3)), ["Conflict", "Conflict", "Conflict"])])
 }
 
-pub(super) fn r2_preconditions_hold_for_small_bodies(store: &Store<'_>) -> Checked {
+pub(super) fn r2_preconditions_hold_for_small_bodies(store: &Store<'_>) -> ClauseResult {
     preconditions(store, &bytes::Bytes::from_static(b"x"))
 }
 
-pub(super) fn r2_preconditions_hold_for_the_largest_bodies(store: &Store<'_>) -> Checked {
+pub(super) fn r2_preconditions_hold_for_the_largest_bodies(store: &Store<'_>) -> ClauseResult {
     match body(store.capabilities().max_body) {
         Some(body) => preconditions(store, &body),
-        None => Ok(Outcome::Skipped("no limit of a body within reach")),
+        None => Ok(ClauseOutcome::Skipped("no limit of a body within reach")),
     }
 }
 
-pub(super) fn r2_preconditions_hold_for_deletions(store: &Store<'_>) -> Checked {
+pub(super) fn r2_preconditions_hold_for_deletions(store: &Store<'_>) -> ClauseResult {
     table(
         store,
         None,
@@ -268,7 +274,7 @@ pub(super) fn r2_preconditions_hold_for_deletions(store: &Store<'_>) -> Checked 
     )
 }
 
-pub(super) fn r2_first_failing_write_is_named(store: &Store<'_>) -> Checked {
+pub(super) fn r2_first_failing_write_is_named(store: &Store<'_>) -> ClauseResult {
     if store.group().is_none() {
         return Ok(MULTIPLE);
     }
@@ -279,20 +285,20 @@ pub(super) fn r2_first_failing_write_is_named(store: &Store<'_>) -> Checked {
     let writes = vec![
         Write::update(a.clone(), v(1), "2", source("Device/d")),
         Write::update(b.clone(), v(1), "2", source("Device/d")),
-        Write { when: Precondition::Exists, ..Write::put(c.clone(), "2", source("Device/d")) },
+        Write { precondition: Precondition::Exists, ..Write::put(c.clone(), "2", source("Device/d")) },
     ];
     match store.commit(&t, writes)? {
-        Ok(_) => Err(Broken::what("a commit was taken although two of its writes fail")),
+        Ok(_) => Err(BrokenClause::what("a commit was taken although two of its writes fail")),
         Err(refused) => {
             ensure!(refused.index == Some(1), "the error names write {:?}, wanted 1", refused.index);
             wanted!(refused.error, StoreError::Conflict { .. }, "the error of the first write that fails");
             wanted!(store.found(&t, a)?, Version { version, .. } if version == v(1), "the version after the refusal");
-            Ok(Outcome::Held)
+            Ok(ClauseOutcome::Held)
         }
     }
 }
 
-pub(super) fn r2_of_concurrent_writers_of_one_version_one_wins(store: &Store<'_>) -> Checked {
+pub(super) fn r2_of_concurrent_writers_of_one_version_one_wins(store: &Store<'_>) -> ClauseResult {
     const THREADS: usize = 4;
     const ROUNDS: usize = 25;
     let (t, key) = (fresh(), device("counter")?);
@@ -300,7 +306,7 @@ pub(super) fn r2_of_concurrent_writers_of_one_version_one_wins(store: &Store<'_>
     let add_one = || loop {
         let seen = store.found(&t, &key)?;
         let text = seen.body.as_deref().and_then(|body| std::str::from_utf8(body).ok()).unwrap_or_default();
-        let n: u64 = text.parse().map_err(|_| Broken::what(format!("the counter reads `{text}`")))?;
+        let n: u64 = text.parse().map_err(|_| BrokenClause::what(format!("the counter reads `{text}`")))?;
         match store.write(&t, Write::update(key.clone(), seen.version, (n + 1).to_string(), nothing()))? {
             Ok(made) => {
                 let next = seen.version.next();
@@ -315,10 +321,10 @@ pub(super) fn r2_of_concurrent_writers_of_one_version_one_wins(store: &Store<'_>
     let all = (THREADS * ROUNDS) as u64;
     ensure!(last.body.as_deref() == Some(all.to_string().as_bytes()), "{all} counts ended as {:?}", last.body);
     ensure!(last.version == v(all + 1), "{all} counts ended in version {}", last.version);
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r2_of_concurrent_creators_one_wins(store: &Store<'_>) -> Checked {
+pub(super) fn r2_of_concurrent_creators_one_wins(store: &Store<'_>) -> ClauseResult {
     const THREADS: usize = 4;
     let t = fresh();
     for round in 0..10 {
@@ -338,10 +344,10 @@ pub(super) fn r2_of_concurrent_creators_one_wins(store: &Store<'_>) -> Checked {
         let won = won.into_inner();
         ensure!(won == 1, "{won} of {THREADS} creators of `{key}` won");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r3_versions_continue_after_a_deletion(store: &Store<'_>) -> Checked {
+pub(super) fn r3_versions_continue_after_a_deletion(store: &Store<'_>) -> ClauseResult {
     let (t, key) = (fresh(), device("phoenix")?);
     let writes = [
         Write::create(key.clone(), "1", nothing()),
@@ -355,10 +361,10 @@ pub(super) fn r3_versions_continue_after_a_deletion(store: &Store<'_>) -> Checke
         let made = store.made(&t, write)?.version;
         ensure!(made == v(number), "write {number} of a resource made version {made}");
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r3_version_is_never_reused(store: &Store<'_>) -> Checked {
+pub(super) fn r3_version_is_never_reused(store: &Store<'_>) -> ClauseResult {
     const THREADS: usize = 4;
     const ROUNDS: usize = 20;
     let (t, key) = (fresh(), device("busy")?);
@@ -379,10 +385,10 @@ pub(super) fn r3_version_is_never_reused(store: &Store<'_>) -> Checked {
     let wanted: Vec<_> = (1..=given.len() as u64).collect();
     ensure!(given == wanted, "the writes were given the versions {given:?}");
     ensure!(!given.is_empty(), "every blind write was throttled");
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r6_delete_needs_an_existing_resource(store: &Store<'_>) -> Checked {
+pub(super) fn r6_delete_needs_an_existing_resource(store: &Store<'_>) -> ClauseResult {
     let (t, key) = (fresh(), device("mortal")?);
     for when in [Precondition::None, Precondition::Exists] {
         let deleted = store.write(&t, Write::delete(key.clone(), when))?;
@@ -396,10 +402,10 @@ pub(super) fn r6_delete_needs_an_existing_resource(store: &Store<'_>) -> Checked
     wanted!(again, Err(StoreError::Gone { at, .. }) if at == v(2), "a second deletion");
     let created = store.made(&t, Write::create(key, "3", nothing()))?;
     ensure!(created.version == v(3), "refused deletions made versions: {} comes next", created.version);
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r6_deleted_resource_is_gone(store: &Store<'_>) -> Checked {
+pub(super) fn r6_deleted_resource_is_gone(store: &Store<'_>) -> ClauseResult {
     let (t, key) = (fresh(), component("gone")?);
     store.made(&t, Write::create(key.clone(), "1", source("Device/d")))?;
     let search = Search::new(ResourceType::DeviceComponent);
@@ -411,22 +417,24 @@ pub(super) fn r6_deleted_resource_is_gone(store: &Store<'_>) -> Checked {
     for search in [search, by_source, by_id] {
         store.finds(&t, &search, &[])?;
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn r10_refusal_is_not_applied(store: &Store<'_>) -> Checked {
+pub(super) fn r10_refusal_is_not_applied(store: &Store<'_>) -> ClauseResult {
     let body = bytes::Bytes::from_static(b"new");
     for (when, row) in WRITES {
         let refused = states(store, when, Some(&body))?.into_iter().zip(row);
         for ((outcome, read), wanted) in refused.filter(|(_, wanted)| wanted.parse::<u64>().is_err()) {
-            let Err(error) = outcome else { return Err(Broken::what(format!("{when:?} was taken, wanted {wanted}"))) };
+            let Err(error) = outcome else {
+                return Err(BrokenClause::what(format!("{when:?} was taken, wanted {wanted}")));
+            };
             ensure!(error.applied() == Applied::No, "the refusal {error:?} leaves open whether it was applied");
             ensure!(!error.is_transient(), "the refusal {error:?} says that the same may succeed later");
             let unread = read.as_ref().map_or(true, |version| version.body.as_ref() != Some(&body));
             ensure!(unread, "the refusal {error:?} says that nothing was applied, and it was");
         }
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }
 
 /// A body of so many bytes, if it is not too many.
@@ -435,7 +443,7 @@ fn body(size: u64) -> Option<bytes::Bytes> {
     made.map(|size| std::iter::once(b'"').chain(std::iter::repeat(b'a')).take(size).collect())
 }
 
-pub(super) fn r12_largest_body_is_accepted(store: &Store<'_>) -> Checked {
+pub(super) fn r12_largest_body_is_accepted(store: &Store<'_>) -> ClauseResult {
     let (t, max) = (fresh(), store.capabilities().max_body);
     let sizes = [Some(bytes::Bytes::new()), Some("x".into()), body(max)];
     for (n, body) in sizes.iter().flatten().enumerate() {
@@ -446,13 +454,13 @@ pub(super) fn r12_largest_body_is_accepted(store: &Store<'_>) -> Checked {
         ensure!(read.as_ref() == Some(body), "of a body of {} bytes {length:?} are read, or others", body.len());
     }
     let reached = sizes.iter().all(Option::is_some);
-    Ok(if reached { Outcome::Held } else { Outcome::Skipped("no limit of a body within reach") })
+    Ok(if reached { ClauseOutcome::Held } else { ClauseOutcome::Skipped("no limit of a body within reach") })
 }
 
-pub(super) fn r12_larger_body_is_refused(store: &Store<'_>) -> Checked {
+pub(super) fn r12_larger_body_is_refused(store: &Store<'_>) -> ClauseResult {
     let max = store.capabilities().max_body;
     let Some(body) = max.checked_add(1).and_then(body) else {
-        return Ok(Outcome::Skipped("no limit of a body within reach"));
+        return Ok(ClauseOutcome::Skipped("no limit of a body within reach"));
     };
     for when in [Precondition::Absent, Precondition::Exists, Precondition::None, Precondition::Version(v(2))] {
         let states = states(store, when, Some(&body))?;
@@ -467,5 +475,5 @@ pub(super) fn r12_larger_body_is_refused(store: &Store<'_>) -> Checked {
             ensure!(unread, "a body that was refused under {when:?} was written");
         }
     }
-    Ok(Outcome::Held)
+    Ok(ClauseOutcome::Held)
 }

@@ -3,13 +3,13 @@
 use crate::issue::Position;
 
 /// Turns rising byte offsets into lines and columns, in one pass over the text.
-pub(crate) struct Places<'a> {
+pub(crate) struct LineIndex<'a> {
     text: &'a str,
     offset: usize,
     place: Position,
 }
 
-impl<'a> Places<'a> {
+impl<'a> LineIndex<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
         Self { text, offset: 0, place: Position { line: 1, column: 1 } }
     }

@@ -18,7 +18,7 @@ pub(super) fn check(write: &Write, newest: Option<Newest>) -> Result<()> {
     let living = newest.filter(|newest| newest.living).map(|newest| newest.version);
     let newest = newest.map(|newest| newest.version);
     let missing = || newest.map_or(StoreError::not_found(), |at| StoreError::gone(at));
-    match write.when {
+    match write.precondition {
         Precondition::Absent if living.is_some() => Err(StoreError::already_exists(living)),
         Precondition::Version(wanted) if living != Some(wanted) => Err(StoreError::conflict(newest)),
         Precondition::Exists if living.is_none() => Err(missing()),
@@ -39,7 +39,7 @@ pub(super) fn check_writes(writes: &[Write], max_writes: usize, max_body: u64) -
             StoreError::too_large(max_body)
         } else if writes.len() > 1 && !keys.insert(&write.key) {
             StoreError::invalid(format!("`{}` is written twice in one commit", write.key))
-        } else if write.body.is_none() && write.when == Precondition::Absent {
+        } else if write.body.is_none() && write.precondition == Precondition::Absent {
             StoreError::invalid(format!("a deletion of `{}` on the condition that it is absent", write.key))
         } else {
             continue;

@@ -1,8 +1,8 @@
 //! By what the resources of a tree are referred to.
 
-use super::record::{MOST, NONE, Nodes, Target, Tie};
-use super::slots::{BATCH, Key, NO_KEY, Slots, mixed};
-use crate::reference::item::{Item, Pointer, token};
+use super::hash_index::{BATCH, HashIndex, HashKey, NO_KEY, mixed};
+use super::node_record::{LinkState, MOST, NONE, Nodes, Target};
+use crate::reference::item::{Item, ReferenceValue, token};
 
 use crate::datatype::Literal;
 use crate::reference::{OwnBase, decoded, localize};
@@ -11,46 +11,46 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
 /// Where ids are unique: at the base of a service, or in a container; 0 where no base is known.
-type Space = u32;
+type IdSpace = u32;
 
-pub(super) const NOWHERE: Space = 0;
+pub(super) const NO_SPACE: IdSpace = 0;
 /// The spaces of containers have this bit; the rest is the node of the container.
-const CONTAINER: Space = MOST;
+const CONTAINER: IdSpace = MOST;
 /// Sources that are not among the resources have this bit; the rest is the first node that names them.
-pub(super) const FAR: u32 = MOST;
+pub(super) const EXTERNAL: u32 = MOST;
 /// More than one.
-const SEVERAL: u32 = NONE;
+const AMBIGUOUS: u32 = NONE;
 /// A resource that has no place in a tree.
 const FOREIGN: u32 = NONE - 1;
 
-/// What a resource is called and what it refers to, as [keys](Key): a tree is built from these.
+/// What a resource is called and what it refers to, as [keys](HashKey): a tree is built from these.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Keys {
+pub(super) struct ResourceKeys {
     /// Of its id.
-    pub(super) id: Key,
+    pub(super) id: HashKey,
     /// Of the ids in its references, where these are plain.
-    pub(super) parent: Key,
-    pub(super) source: Key,
+    pub(super) parent: HashKey,
+    pub(super) source: HashKey,
 }
 
 type Identified<'a> = (Target, Option<&'a str>, &'a str);
-type Named<'a> = (Space, Target, &'a str);
+type Named<'a> = (IdSpace, Target, &'a str);
 
 #[derive(Debug, Default)]
-pub(super) struct Names<'a> {
+pub(super) struct ReferenceIndex<'a> {
     keys: RandomState,
     /// The base of the service that the resources without an address are of.
     pub(super) own: Option<OwnBase>,
     /// The first node of each name: type, id, and the space where it is unique.
-    names: Slots,
+    names: HashIndex,
     /// The bases, from 1.
-    bases: HashMap<&'a str, Space>,
+    bases: HashMap<&'a str, IdSpace>,
     /// Mostly that of the next one too.
-    last_base: Option<(&'a str, Space)>,
+    last_base: Option<(&'a str, IdSpace)>,
     urls: HashMap<&'a str, u32>,
-    far: Slots,
+    far: HashIndex,
     /// Whether some name is of several nodes.
-    has_doubled: bool,
+    has_duplicates: bool,
     /// Whether some resource is known by its type and id alone, and whether some is contained in another.
     has_alone: bool,
     has_contained: bool,
@@ -63,30 +63,30 @@ pub(super) struct Names<'a> {
 /// The names without their spaces, and those of them that are in several.
 #[derive(Debug)]
 struct Anywhere {
-    all: Slots,
-    several: Slots,
+    all: HashIndex,
+    several: HashIndex,
 }
 
 /// Where a resource was put: its space, the key of its id there, and the first that has its address.
-pub(super) struct Put {
-    pub(super) space: Space,
-    pub(super) id: Key,
+pub(super) struct Inserted {
+    pub(super) space: IdSpace,
+    pub(super) id: HashKey,
     pub(super) first: u32,
 }
 
 /// The key of an id in a space.
-const fn within(id: Key, space: Space, target: Target) -> Key {
+const fn within(id: HashKey, space: IdSpace, target: Target) -> HashKey {
     let [a, b, c] = mixed(id, space);
     [a.wrapping_add((target as u32).wrapping_mul(0x85EB_CA77)), b, c ^ (target as u32)]
 }
 
-impl<'a> Names<'a> {
-    pub(super) fn key(&self, text: &str) -> Key {
+impl<'a> ReferenceIndex<'a> {
+    pub(super) fn key(&self, text: &str) -> HashKey {
         self.key_of_all([text])
     }
 
     /// The key of several texts in their order.
-    pub(super) fn key_of_all<const N: usize>(&self, texts: [&str; N]) -> Key {
+    pub(super) fn key_of_all<const N: usize>(&self, texts: [&str; N]) -> HashKey {
         let mut hasher = self.keys.build_hasher();
         for text in texts {
             hasher.write(text.as_bytes());
@@ -99,7 +99,7 @@ impl<'a> Names<'a> {
         if key == NO_KEY { [1; 3] } else { key }
     }
 
-    fn base(&mut self, base: &'a str) -> Space {
+    fn base(&mut self, base: &'a str) -> IdSpace {
         if let Some((last, space)) = self.last_base
             && last == base
         {
@@ -128,40 +128,40 @@ impl<'a> Names<'a> {
     }
 
     /// Takes in a resource under the address of its entry, or under its type and id alone.
-    pub(super) fn add(&mut self, item: Item<'a>, at: u32, url: Option<&'a str>) -> Put {
+    pub(super) fn add(&mut self, item: Item<'a>, at: u32, url: Option<&'a str>) -> Inserted {
         let own = item.id().map(|id| id.as_str());
         let (space, id) = match url.map(|url| (url, Literal::parse(url))) {
             None => {
                 self.has_alone |= own.is_some();
-                (NOWHERE, own)
+                (NO_SPACE, own)
             }
             Some((_, Literal::Absolute { base, id, .. })) => (self.base(base), Some(id)),
             Some((url, _)) => {
-                let first = *self.urls.entry(url).and_modify(|there| *there = SEVERAL).or_insert(at);
+                let first = *self.urls.entry(url).and_modify(|there| *there = AMBIGUOUS).or_insert(at);
                 // Nothing relative leads to it.
-                let first = if first == SEVERAL { at } else { first };
-                self.has_doubled |= first != at;
-                return Put { space: NOWHERE, id: NO_KEY, first };
+                let first = if first == AMBIGUOUS { at } else { first };
+                self.has_duplicates |= first != at;
+                return Inserted { space: NO_SPACE, id: NO_KEY, first };
             }
         };
-        Put { space, id: id.map_or(NO_KEY, |id| self.key(id)), first: at }
+        Inserted { space, id: id.map_or(NO_KEY, |id| self.key(id)), first: at }
     }
 
     /// The key of the id of a contained resource.
-    pub(super) fn add_contained(&mut self, item: Item<'a>) -> Key {
+    pub(super) fn add_contained(&mut self, item: Item<'a>) -> HashKey {
         self.has_contained = true;
         item.id().map_or(NO_KEY, |id| self.key(id.as_str()))
     }
 
     pub(super) fn add_foreign(&mut self, url: Option<&'a str>) {
         if let Some(url) = url {
-            self.urls.entry(url).and_modify(|there| *there = SEVERAL).or_insert(FOREIGN);
+            self.urls.entry(url).and_modify(|there| *there = AMBIGUOUS).or_insert(FOREIGN);
         }
     }
 
     /// Numbers the names of all nodes. Those that share one are marked.
-    pub(super) fn number(&mut self, nodes: &mut Nodes<'a>, keys: &[Keys]) {
-        self.names = Slots::with_capacity(nodes.len());
+    pub(super) fn number(&mut self, nodes: &mut Nodes<'a>, keys: &[ResourceKeys]) {
+        self.names = HashIndex::with_capacity(nodes.len());
         for (batch, from) in keys.chunks(BATCH).zip((0..).step_by(BATCH)) {
             let named = || (from..).zip(batch).filter(|(_, keys)| keys.id != NO_KEY);
             let name = |names: &Self, nodes: &Nodes<'_>, at, id| within(id, names.space(nodes, at), nodes.kind(at));
@@ -169,7 +169,7 @@ impl<'a> Names<'a> {
             for (at, keys) in named() {
                 let first = self.names.insert(name(self, nodes, at, keys.id), at);
                 if first != at {
-                    self.has_doubled = true;
+                    self.has_duplicates = true;
                     nodes.mark(first, |marks| marks.set_doubled(true));
                     nodes.mark(at, |marks| marks.set_doubled(true));
                 }
@@ -179,31 +179,31 @@ impl<'a> Names<'a> {
 
     /// Forgets what only following needs.
     pub(super) fn settle(&mut self) {
-        self.far = Slots::default();
+        self.far = HashIndex::default();
         (self.versions, self.anywhere, self.identifiers) = (None, None, None);
     }
 
     /// The space in which the id of a node is unique.
-    pub(super) fn space(&self, nodes: &Nodes<'a>, at: u32) -> Space {
+    pub(super) fn space(&self, nodes: &Nodes<'a>, at: u32) -> IdSpace {
         // Mostly there is one space alone, and no need to look.
         if self.bases.is_empty() && !self.has_contained {
-            return NOWHERE;
+            return NO_SPACE;
         }
         match nodes.origin(at) {
             Some(origin) if origin.container != NONE => CONTAINER | origin.container,
             Some(origin) => origin.space,
-            None => NOWHERE,
+            None => NO_SPACE,
         }
     }
 
     /// The space from which the relative references of a node count.
-    pub(super) fn base_of(&self, nodes: &Nodes<'a>, at: u32) -> Space {
-        if self.bases.is_empty() { NOWHERE } else { nodes.origin(at).map_or(NOWHERE, |origin| origin.space) }
+    pub(super) fn base_of(&self, nodes: &Nodes<'a>, at: u32) -> IdSpace {
+        if self.bases.is_empty() { NO_SPACE } else { nodes.origin(at).map_or(NO_SPACE, |origin| origin.space) }
     }
 
     /// Brings to hand what [`plain`](Self::plain) looks at for these nodes.
-    pub(super) fn fetch(&self, nodes: &Nodes<'a>, batch: &[Keys], from: u32) {
-        let at_base = |(at, keys): (u32, &Keys)| {
+    pub(super) fn fetch(&self, nodes: &Nodes<'a>, batch: &[ResourceKeys], from: u32) {
+        let at_base = |(at, keys): (u32, &ResourceKeys)| {
             let space = self.base_of(nodes, at);
             [within(keys.parent, space, Target::Component), within(keys.source, space, Target::Device)]
         };
@@ -211,14 +211,14 @@ impl<'a> Names<'a> {
     }
 
     /// The first node of a name.
-    fn named(&self, id: Key, space: Space, target: Target) -> Option<u32> {
+    fn named(&self, id: HashKey, space: IdSpace, target: Target) -> Option<u32> {
         self.names.find(within(id, space, target))
     }
 
     /// The first resource of this type and id, wherever it is.
     pub(super) fn find(&self, nodes: &Nodes<'a>, target: Target, id: &str) -> Option<u32> {
         let key = self.key(id);
-        let spaces = std::iter::once(NOWHERE).chain(self.bases.values().copied());
+        let spaces = std::iter::once(NO_SPACE).chain(self.bases.values().copied());
         let named = spaces.filter_map(|space| self.named(key, space, target)).min();
         // Those that have a urn for an address, and those that are contained, are found by looking.
         named.or_else(|| {
@@ -229,23 +229,29 @@ impl<'a> Names<'a> {
         })
     }
 
-    pub(super) fn contained(&self, nodes: &Nodes<'a>, wanted: Target, container: u32, id: &str) -> Result<u32, Tie> {
+    pub(super) fn contained(
+        &self,
+        nodes: &Nodes<'a>,
+        wanted: Target,
+        container: u32,
+        id: &str,
+    ) -> Result<u32, LinkState> {
         let (space, key) = (CONTAINER | container, self.key(id));
         let named = |target| self.named(key, space, target);
         match named(wanted) {
             Some(at) => self.sole(nodes, at),
-            None if Target::ALL.into_iter().any(|other| named(other).is_some()) => Err(Tie::WrongType),
-            None => Err(Tie::Missing),
+            None if Target::ALL.into_iter().any(|other| named(other).is_some()) => Err(LinkState::WrongType),
+            None => Err(LinkState::Missing),
         }
     }
 
-    pub(super) fn by_url(&self, nodes: &Nodes<'a>, wanted: Target, url: &str) -> Result<u32, Tie> {
+    pub(super) fn by_url(&self, nodes: &Nodes<'a>, wanted: Target, url: &str) -> Result<u32, LinkState> {
         match self.urls.get(url).copied() {
-            None => Err(Tie::Missing),
-            Some(SEVERAL) => Err(Tie::Ambiguous),
-            Some(FOREIGN) => Err(Tie::WrongType),
+            None => Err(LinkState::Missing),
+            Some(AMBIGUOUS) => Err(LinkState::Ambiguous),
+            Some(FOREIGN) => Err(LinkState::WrongType),
             Some(at) if nodes.kind(at) == wanted => Ok(at),
-            Some(_) => Err(Tie::WrongType),
+            Some(_) => Err(LinkState::WrongType),
         }
     }
 
@@ -253,26 +259,26 @@ impl<'a> Names<'a> {
     pub(super) fn plain(
         &mut self,
         nodes: &Nodes<'a>,
-        keys: &[Keys],
+        keys: &[ResourceKeys],
         wanted: Target,
-        from: Space,
-        id: Key,
-    ) -> Result<u32, Tie> {
+        from: IdSpace,
+        id: HashKey,
+    ) -> Result<u32, LinkState> {
         match self.relative(wanted, from, id)? {
             Some(at) => self.sole(nodes, at),
-            None if self.bases.is_empty() || from != NOWHERE => Err(Tie::Missing),
+            None if self.bases.is_empty() || from != NO_SPACE => Err(LinkState::Missing),
             None => self.anywhere(nodes, keys, wanted, id),
         }
     }
 
-    fn relative(&self, wanted: Target, from: Space, id: Key) -> Result<Option<u32>, Tie> {
+    fn relative(&self, wanted: Target, from: IdSpace, id: HashKey) -> Result<Option<u32>, LinkState> {
         let here = self.named(id, from, wanted);
-        if from == NOWHERE || !self.has_alone {
+        if from == NO_SPACE || !self.has_alone {
             return Ok(here);
         }
         // A resource without an address may be what a relative reference means.
-        match (here, self.named(id, NOWHERE, wanted)) {
-            (Some(_), Some(_)) => Err(Tie::Ambiguous),
+        match (here, self.named(id, NO_SPACE, wanted)) {
+            (Some(_), Some(_)) => Err(LinkState::Ambiguous),
             (here, alone) => Ok(here.or(alone)),
         }
     }
@@ -280,38 +286,46 @@ impl<'a> Names<'a> {
     pub(super) fn restful(
         &mut self,
         nodes: &Nodes<'a>,
-        keys: &[Keys],
+        keys: &[ResourceKeys],
         wanted: Target,
-        from: Space,
+        from: IdSpace,
         literal: Literal<'_>,
-    ) -> Result<u32, Tie> {
-        let (Some(named), Some(id)) = (literal.resource_type(), literal.id()) else { return Err(Tie::Missing) };
+    ) -> Result<u32, LinkState> {
+        let (Some(named), Some(id)) = (literal.resource_type(), literal.id()) else { return Err(LinkState::Missing) };
         if named != wanted.type_name() {
-            return Err(Tie::WrongType);
+            return Err(LinkState::WrongType);
         }
         let key = self.key(id);
         let hit = match literal {
             Literal::Absolute { base, .. } => match self.bases.get(base) {
                 Some(space) => self.named(key, *space, wanted),
-                None => return Err(Tie::Missing),
+                None => return Err(LinkState::Missing),
             },
             _ => match self.relative(wanted, from, key)? {
-                None if from == NOWHERE && !self.bases.is_empty() => return self.anywhere(nodes, keys, wanted, key),
+                None if from == NO_SPACE && !self.bases.is_empty() => return self.anywhere(nodes, keys, wanted, key),
                 hit => hit,
             },
         };
-        let at = hit.ok_or(Tie::Missing)?;
+        let at = hit.ok_or(LinkState::Missing)?;
         match (self.sole(nodes, at), literal.version()) {
-            (Err(Tie::Ambiguous), Some(version)) => self.version(nodes, (self.space(nodes, at), wanted, id), version),
-            (Ok(at), Some(version)) if is_other_version(nodes, at, version) => Err(Tie::Missing),
+            (Err(LinkState::Ambiguous), Some(version)) => {
+                self.version(nodes, (self.space(nodes, at), wanted, id), version)
+            }
+            (Ok(at), Some(version)) if is_other_version(nodes, at, version) => Err(LinkState::Missing),
             (found, _) => found,
         }
     }
 
     /// By the rule for an entry whose own address has no base: the only resource of that type and id at any base.
-    fn anywhere(&mut self, nodes: &Nodes<'a>, keys: &[Keys], wanted: Target, id: Key) -> Result<u32, Tie> {
+    fn anywhere(
+        &mut self,
+        nodes: &Nodes<'a>,
+        keys: &[ResourceKeys],
+        wanted: Target,
+        id: HashKey,
+    ) -> Result<u32, LinkState> {
         if self.anywhere.is_none() {
-            let (mut all, mut several) = (Slots::default(), Slots::default());
+            let (mut all, mut several) = (HashIndex::default(), HashIndex::default());
             for (at, keys) in (0..).zip(keys) {
                 let space = self.space(nodes, at);
                 // Of a name that several have, the first one stands for all.
@@ -319,37 +333,37 @@ impl<'a> Names<'a> {
                 {
                     continue;
                 }
-                let key = within(keys.id, NOWHERE, nodes.kind(at));
+                let key = within(keys.id, NO_SPACE, nodes.kind(at));
                 if all.insert(key, at) != at {
                     several.insert(key, at);
                 }
             }
             self.anywhere = Some(Anywhere { all, several });
         }
-        let key = within(id, NOWHERE, wanted);
-        let Some(Anywhere { all, several }) = &self.anywhere else { return Err(Tie::Missing) };
+        let key = within(id, NO_SPACE, wanted);
+        let Some(Anywhere { all, several }) = &self.anywhere else { return Err(LinkState::Missing) };
         match (all.find(key), several.find(key)) {
-            (None, _) => Err(Tie::Missing),
-            (Some(_), Some(_)) => Err(Tie::Ambiguous),
+            (None, _) => Err(LinkState::Missing),
+            (Some(_), Some(_)) => Err(LinkState::Ambiguous),
             (Some(at), None) => self.sole(nodes, at),
         }
     }
 
-    fn version(&mut self, nodes: &Nodes<'a>, name: Named<'_>, version: &str) -> Result<u32, Tie> {
+    fn version(&mut self, nodes: &Nodes<'a>, name: Named<'_>, version: &str) -> Result<u32, LinkState> {
         if self.versions.is_none() {
             let mut all = HashMap::new();
             for at in (0..).take(nodes.len()) {
                 let space = self.space(nodes, at);
-                let doubled = nodes.record(at).is_some_and(|record| record.marks.is_doubled());
-                let Some(item) = nodes.item(at).filter(|_| doubled && space & CONTAINER == 0) else { continue };
+                let duplicate = nodes.record(at).is_some_and(|record| record.marks.is_doubled());
+                let Some(item) = nodes.item(at).filter(|_| duplicate && space & CONTAINER == 0) else { continue };
                 let (Some(id), Some(version)) = (item.id(), item.version()) else { continue };
                 let name = (space, Target::of(item), id.as_str());
-                all.entry((name, version.as_str())).and_modify(|there| *there = SEVERAL).or_insert(at);
+                all.entry((name, version.as_str())).and_modify(|there| *there = AMBIGUOUS).or_insert(at);
             }
             self.versions = Some(all);
         }
         match self.versions.as_ref().and_then(|all| all.get(&(name, version))).copied() {
-            None | Some(SEVERAL) => Err(Tie::Ambiguous),
+            None | Some(AMBIGUOUS) => Err(LinkState::Ambiguous),
             Some(at) => Ok(at),
         }
     }
@@ -359,35 +373,35 @@ impl<'a> Names<'a> {
         nodes: &Nodes<'a>,
         wanted: Target,
         (system, value): (Option<&'a str>, &'a str),
-    ) -> Result<u32, Tie> {
+    ) -> Result<u32, LinkState> {
         let identifiers = self.identifiers.get_or_insert_with(|| {
             let mut all = HashMap::new();
             for (at, item) in (0..).zip(nodes.items()) {
                 for (system, value) in item.identifiers().filter_map(token) {
                     let key = (Target::of(*item), system, value);
-                    all.entry(key).and_modify(|there| *there = if *there == at { at } else { SEVERAL }).or_insert(at);
+                    all.entry(key).and_modify(|there| *there = if *there == at { at } else { AMBIGUOUS }).or_insert(at);
                 }
             }
             all
         });
         match identifiers.get(&(wanted, system, value)).copied() {
-            None => Err(Tie::Missing),
-            Some(SEVERAL) => Err(Tie::Ambiguous),
+            None => Err(LinkState::Missing),
+            Some(AMBIGUOUS) => Err(LinkState::Ambiguous),
             Some(at) => Ok(at),
         }
     }
 
     /// A number for a source that is not among the resources, the same wherever the same is meant. The key is that of a
     /// plain reference.
-    pub(super) fn far(&mut self, nodes: &Nodes<'a>, at: u32, from: Space, plain: Key) -> u32 {
+    pub(super) fn far(&mut self, nodes: &Nodes<'a>, at: u32, from: IdSpace, plain: HashKey) -> u32 {
         let key =
             if plain == NO_KEY { self.far_key(nodes, at, from) } else { Some(within(plain, from, Target::Device)) };
-        key.map_or(NONE, |key| FAR | self.far.insert(key, at))
+        key.map_or(NONE, |key| EXTERNAL | self.far.insert(key, at))
     }
 
-    fn far_key(&self, nodes: &Nodes<'a>, at: u32, from: Space) -> Option<Key> {
+    fn far_key(&self, nodes: &Nodes<'a>, at: u32, from: IdSpace) -> Option<HashKey> {
         let item = nodes.item(at)?;
-        let Pointer::Literal(literal) = item.source()? else { return None };
+        let ReferenceValue::Literal(literal) = item.source()? else { return None };
         let decoded = decoded(literal);
         Some(match self.localize(decoded.as_deref().map_or(literal, Literal::parse)) {
             Literal::Relative { id, .. } => within(self.key(id), from, Target::Device),
@@ -402,9 +416,9 @@ impl<'a> Names<'a> {
     }
 
     /// The resource of a name, if the name is of one alone.
-    fn sole(&self, nodes: &Nodes<'_>, at: u32) -> Result<u32, Tie> {
-        match nodes.record(at).filter(|_| self.has_doubled) {
-            Some(record) if record.marks.is_doubled() => Err(Tie::Ambiguous),
+    fn sole(&self, nodes: &Nodes<'_>, at: u32) -> Result<u32, LinkState> {
+        match nodes.record(at).filter(|_| self.has_duplicates) {
+            Some(record) if record.marks.is_doubled() => Err(LinkState::Ambiguous),
             _ => Ok(at),
         }
     }

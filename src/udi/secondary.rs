@@ -1,22 +1,22 @@
 //! What the second symbol of a label says, without the device identifier.
 
-use super::{Agency, Carrier, Day, Element, Findings, Mode, Rule, Udi, gs1, hibcc, iccbba, ifa, quoted};
+use super::{Agency, Carrier, Day, Findings, ParseMode, Udi, UdiElement, UdiRule, gs1, hibcc, iccbba, ifa, quoted};
 use crate::issue::Report;
 
 /// What a symbol says that has production identifiers and no device identifier, as the second symbol of a label does.
 ///
 /// ```
-/// use fhir_devices::udi::{Fragment, Mode, Udi};
+/// use fhir_devices::udi::{SecondarySymbol, ParseMode, Udi};
 ///
-/// let second = Fragment::parse("+$$8053290331260301104+$", Mode::Strict, 2026)?.fragment;
+/// let second = SecondarySymbol::parse("+$$8053290331260301104+$", ParseMode::Strict, 2026)?.fragment;
 /// assert_eq!((second.quantity(), second.lot(), second.link()), (Some(5), Some("260301104"), Some('+')));
-/// let first = Udi::parse("+E260PPAUXEMO19+", Mode::Strict, 2026)?.udi;
+/// let first = Udi::parse("+E260PPAUXEMO19+", ParseMode::Strict, 2026)?.udi;
 /// let udi = second.join(&first)?;
 /// assert_eq!((udi.di(), udi.lot()), ("E260PPAUXEMO19", Some("260301104")));
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fragment {
+pub struct SecondarySymbol {
     said: Udi,
     link: Option<char>,
     reference_year: u16,
@@ -25,33 +25,33 @@ pub struct Fragment {
 /// A fragment that could be read, and what was borne with.
 ///
 /// ```
-/// use fhir_devices::udi::{Fragment, Mode};
+/// use fhir_devices::udi::{SecondarySymbol, ParseMode};
 ///
-/// let read = Fragment::parse("1726040010L1", Mode::Strict, 2026)?;
+/// let read = SecondarySymbol::parse("1726040010L1", ParseMode::Strict, 2026)?;
 /// assert_eq!(read.fragment.lot(), Some("L1"));
 /// assert!(read.warnings.is_empty());
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct ParsedFragment {
+pub struct ParsedSecondary {
     /// What the symbol says.
-    pub fragment: Fragment,
+    pub fragment: SecondarySymbol,
     /// Warnings; in the strict mode of what may be right all the same.
     pub warnings: Report,
 }
 
-impl Fragment {
+impl SecondarySymbol {
     /// Reads a symbol that has no device identifier.
     ///
     /// # Errors
-    /// Every finding, where one is an error, as [`Carrier::parse`]; [`Rule::Join`] where there is a device identifier, so that
+    /// Every finding, where one is an error, as [`Carrier::parse`]; [`UdiRule::Join`] where there is a device identifier, so that
     /// the symbol is no second one.
-    pub fn parse(text: &str, mode: Mode, reference_year: u16) -> Result<ParsedFragment, Report> {
+    pub fn parse(text: &str, mode: ParseMode, reference_year: u16) -> Result<ParsedSecondary, Report> {
         let mut found = Findings::new(mode);
         found.partial = true;
         let Some(carrier) = Carrier::detect(text) else {
-            found.add(Rule::UnknownFormat, format!("`{}` begins like no carrier", quoted(text)));
+            found.add(UdiRule::UnknownFormat, format!("`{}` begins like no carrier", quoted(text)));
             return Err(found.into_report());
         };
         let data = carrier.prepared(&mut found);
@@ -68,29 +68,29 @@ impl Fragment {
                 quoted(text),
                 said.di
             );
-            found.add(Rule::Join, message);
+            found.add(UdiRule::Join, message);
         } else if said.elements.is_empty() {
-            found.add(Rule::NoDi, format!("`{}` has neither a device nor a production identifier", quoted(text)));
+            found.add(UdiRule::NoDi, format!("`{}` has neither a device nor a production identifier", quoted(text)));
         }
         let (fragment, warnings) = found.conclude(Self { said, link, reference_year })?;
-        Ok(ParsedFragment { fragment, warnings })
+        Ok(ParsedSecondary { fragment, warnings })
     }
 
     /// The whole UDI of a label whose first symbol says the device identifier.
     ///
     /// # Errors
-    /// [`Rule::Join`] where the two are not of one agency, the first one has production identifiers already, or the link
+    /// [`UdiRule::Join`] where the two are not of one agency, the first one has production identifiers already, or the link
     /// character of HIBC is not the check character of the first; and what the rules of the agency say of the whole.
     pub fn join(&self, primary: &Udi) -> Result<Udi, Report> {
-        let mut found = Findings::new(Mode::Strict);
+        let mut found = Findings::new(ParseMode::Strict);
         if primary.agency != self.said.agency {
             let message = format!("the first symbol is of {}, and the second of {}", primary.agency, self.said.agency);
-            found.add(Rule::Join, message);
+            found.add(UdiRule::Join, message);
             return Err(found.into_report());
         }
         let whole = match self.said.agency {
             Agency::Hibcc if primary.elements.len() > 1 => {
-                found.add(Rule::Join, format!("`{primary}` has secondary data already, wanted primary data alone"));
+                found.add(UdiRule::Join, format!("`{primary}` has secondary data already, wanted primary data alone"));
                 return Err(found.into_report());
             }
             Agency::Hibcc => {
@@ -98,7 +98,7 @@ impl Fragment {
                 let Some(joined) = joined else {
                     let link = self.link.map_or_else(|| "none".to_owned(), |link| format!("`{link}`"));
                     let message = format!("the link character is {link}, wanted the check character of `{primary}`");
-                    found.add(Rule::Join, message);
+                    found.add(UdiRule::Join, message);
                     return Err(found.into_report());
                 };
                 joined
@@ -110,7 +110,7 @@ impl Fragment {
                 whole.to_aidc()
             }
         };
-        Udi::parse(&whole, Mode::Strict, self.reference_year).map(|parsed| parsed.udi)
+        Udi::parse(&whole, ParseMode::Strict, self.reference_year).map(|parsed| parsed.udi)
     }
 
     /// Who issued it.
@@ -163,7 +163,7 @@ impl Fragment {
 
     /// Every element in the order of the symbol.
     #[must_use]
-    pub fn elements(&self) -> &[Element] {
+    pub fn elements(&self) -> &[UdiElement] {
         self.said.elements()
     }
 }

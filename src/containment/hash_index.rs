@@ -1,34 +1,34 @@
 //! Numbers that are found by a key, in sixteen bytes a slot.
 
-use super::record::NONE;
+use super::node_record::NONE;
 
 /// What a text is known by: 96 bits of a hash with a secret key.
 ///
 /// Two texts are taken for the same where their keys are: that they are not so all the same happens to one pair in 10^28,
 /// which is to one tree of a million nodes in 10^16, and nobody can choose texts for it, as nobody knows the secret. So a text
 /// is read once, when its resource is at hand, and never again to compare it.
-pub(super) type Key = [u32; 3];
+pub(super) type HashKey = [u32; 3];
 
 /// So many are fetched at once: as many as a processor waits for side by side.
 pub(super) const BATCH: usize = 16;
 
 /// The key of no text.
-pub(super) const NO_KEY: Key = [0; 3];
+pub(super) const NO_KEY: HashKey = [0; 3];
 
 /// The key of the same text with a number: in a space, of a type, of a device.
-pub(super) const fn mixed([a, b, c]: Key, number: u32) -> Key {
+pub(super) const fn mixed([a, b, c]: HashKey, number: u32) -> HashKey {
     [a.wrapping_add(number.wrapping_mul(0x9E37_79B1)), b ^ number, c]
 }
 
 /// A table of numbers by key.
 #[derive(Debug, Default)]
-pub(super) struct Slots {
+pub(super) struct HashIndex {
     /// [`NONE`] is no number. At least one slot is free.
-    slots: Vec<(Key, u32)>,
+    slots: Vec<(HashKey, u32)>,
     used: usize,
 }
 
-impl Slots {
+impl HashIndex {
     /// Room for so many numbers, with a third of the slots free.
     pub(super) fn with_capacity(count: usize) -> Self {
         let slots = if count == 0 { 0 } else { count + count / 2 + 1 };
@@ -36,7 +36,7 @@ impl Slots {
     }
 
     /// The number of a key, else the free slot where it belongs.
-    fn look(&self, key: Key) -> Result<u32, usize> {
+    fn look(&self, key: HashKey) -> Result<u32, usize> {
         let mut at = self.start(key);
         loop {
             match self.slots.get(at) {
@@ -47,25 +47,25 @@ impl Slots {
         }
     }
 
-    pub(super) fn find(&self, key: Key) -> Option<u32> {
+    pub(super) fn find(&self, key: HashKey) -> Option<u32> {
         self.look(key).ok()
     }
 
     /// Where the search for a key begins.
-    fn start(&self, key: Key) -> usize {
+    fn start(&self, key: HashKey) -> usize {
         // A product of 32 bits and the length, of which the upper part is less than the length.
         ((u64::from(key[0]) * self.slots.len() as u64) >> 32) as usize
     }
 
     /// Brings to hand the slots of the keys that are looked for next, all at once: one after the other, each would be
     /// waited for, as what is done next depends on what is there.
-    pub(super) fn fetch(&self, keys: impl Iterator<Item = Key>) {
+    pub(super) fn fetch(&self, keys: impl Iterator<Item = HashKey>) {
         let at = |key| self.slots.get(self.start(key)).map_or(0, |(_, number)| *number);
         std::hint::black_box(keys.fold(0, |all, key| all ^ at(key)));
     }
 
     /// The number that is there already, else this one, which is there from now on.
-    pub(super) fn insert(&mut self, key: Key, number: u32) -> u32 {
+    pub(super) fn insert(&mut self, key: HashKey, number: u32) -> u32 {
         if (self.used + 1) * 4 > self.slots.len() * 3 {
             self.grow();
         }
@@ -106,7 +106,7 @@ mod tests {
             [place, of, 7]
         };
         for room in [0, 1, 7, 1_000] {
-            let mut slots = Slots::with_capacity(room);
+            let mut slots = HashIndex::with_capacity(room);
             for of in 0..1_000 {
                 assert_eq!(slots.find(key(of)), None);
                 assert_eq!(slots.insert(key(of), of), of);
@@ -117,6 +117,6 @@ mod tests {
             }
             assert_eq!(slots.find(key(1_000)), None);
         }
-        assert_eq!(Slots::default().find(key(7)), None);
+        assert_eq!(HashIndex::default().find(key(7)), None);
     }
 }

@@ -21,7 +21,7 @@ const ELEMENTS: usize = 120;
 const ITEMS: usize = 3;
 
 /// Makes one document.
-pub(super) struct Maker<'r> {
+pub(super) struct DocumentGenerator<'r> {
     runner: &'r mut TestRunner,
     texts: &'r Texts,
     /// How many more elements may be there for no need.
@@ -61,7 +61,7 @@ pub(super) struct Place {
     pub(super) part: bool,
 }
 
-impl<'r> Maker<'r> {
+impl<'r> DocumentGenerator<'r> {
     pub(super) fn new(runner: &'r mut TestRunner, texts: &'r Texts) -> Self {
         let scopes = vec![Scope::default()];
         Self { runner, texts, left: ELEMENTS, names: 0, scopes, bundle: "collection" }

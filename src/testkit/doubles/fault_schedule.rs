@@ -12,11 +12,11 @@ use std::time::Duration;
 /// contract says of them.
 ///
 /// ```
-/// use fhir_devices::testkit::Fate;
-/// assert!(Fate::ALL.contains(&Fate::Lost));
+/// use fhir_devices::testkit::CallOutcome;
+/// assert!(CallOutcome::ALL.contains(&CallOutcome::Lost));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum CallOutcome {
     /// It is carried out.
     Works,
     /// It fails before anything was done.
@@ -35,7 +35,7 @@ pub enum Fate {
     Torn,
 }
 
-impl Fate {
+impl CallOutcome {
     /// Every fate.
     pub const ALL: [Self; 8] = [
         Self::Works,
@@ -52,23 +52,23 @@ impl Fate {
 /// The fate of one call, and how often its future is pending before and after the call has its effect.
 ///
 /// ```
-/// use fhir_devices::testkit::{Fate, Plan};
-/// assert_eq!(Plan::of(Fate::Lost), Plan { fate: Fate::Lost, before: 0, after: 0 });
+/// use fhir_devices::testkit::{CallOutcome, CallPlan};
+/// assert_eq!(CallPlan::of(CallOutcome::Lost), CallPlan { fate: CallOutcome::Lost, before: 0, after: 0 });
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct CallPlan {
     /// What becomes of the call.
-    pub fate: Fate,
+    pub fate: CallOutcome,
     /// The polls before its effect.
     pub before: u8,
     /// The polls after its effect.
     pub after: u8,
 }
 
-impl Plan {
+impl CallPlan {
     /// A fate without delay.
     #[must_use]
-    pub const fn of(fate: Fate) -> Self {
+    pub const fn of(fate: CallOutcome) -> Self {
         Self { fate, before: 0, after: 0 }
     }
 
@@ -76,14 +76,14 @@ impl Plan {
     pub(super) fn seeded(seed: u64, call: u64) -> Self {
         let dice = mixed(seed ^ mixed(call));
         let fate = match dice % 16 {
-            0 => Fate::Unavailable,
-            1 => Fate::Throttled,
-            2 | 3 => Fate::Lost,
-            4 => Fate::Dropped,
-            5 => Fate::Late,
-            6 => Fate::Twice,
-            7 => Fate::Torn,
-            _ => Fate::Works,
+            0 => CallOutcome::Unavailable,
+            1 => CallOutcome::Throttled,
+            2 | 3 => CallOutcome::Lost,
+            4 => CallOutcome::Dropped,
+            5 => CallOutcome::Late,
+            6 => CallOutcome::Twice,
+            7 => CallOutcome::Torn,
+            _ => CallOutcome::Works,
         };
         let delay = |shift: u32| u8::try_from((dice >> shift) % 4).unwrap_or_default();
         Self { fate, before: delay(8), after: delay(16) }
@@ -98,22 +98,22 @@ pub(in super::super) fn mixed(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-type Plans = Box<dyn Fn(u64) -> Plan + Send + Sync>;
+type Plans = Box<dyn Fn(u64) -> CallPlan + Send + Sync>;
 
 /// What a faulty store shares with its writers.
-pub(super) struct Dice {
+pub(super) struct FaultSchedule {
     plans: Plans,
-    pub(super) allowed: Mutex<Vec<Fate>>,
+    pub(super) allowed: Mutex<Vec<CallOutcome>>,
     calls: AtomicU64,
     pub(super) calm: AtomicBool,
     late: Mutex<Vec<BoxFuture<'static, ()>>>,
 }
 
-impl Dice {
+impl FaultSchedule {
     pub(super) fn new(plans: Plans) -> Self {
         Self {
             plans,
-            allowed: Mutex::new(Fate::ALL.to_vec()),
+            allowed: Mutex::new(CallOutcome::ALL.to_vec()),
             calls: AtomicU64::new(0),
             calm: AtomicBool::new(false),
             late: Mutex::default(),
@@ -126,14 +126,14 @@ impl Dice {
     }
 
     /// The plan of the next call. Calls are counted from 1.
-    pub(super) fn next(&self) -> Plan {
+    pub(super) fn next(&self) -> CallPlan {
         let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         if self.calm.load(Ordering::Relaxed) {
-            return Plan::of(Fate::Works);
+            return CallPlan::of(CallOutcome::Works);
         }
         let plan = (self.plans)(call);
         let allowed = self.allowed.lock().unwrap_or_else(PoisonError::into_inner).contains(&plan.fate);
-        if allowed { plan } else { Plan { fate: Fate::Works, ..plan } }
+        if allowed { plan } else { CallPlan { fate: CallOutcome::Works, ..plan } }
     }
 
     /// Puts a write off until a later call.

@@ -1,7 +1,7 @@
 //! References between the entries of a Bundle, by the rules of FHIR STU3 for `fullUrl`.
 
 use super::item::{Item, token};
-use super::resolve::{Link, Resolution, Resolve};
+use super::resolve::{ReferenceLookup, Resolution, Resolver};
 use crate::datatype::Literal;
 use crate::resource::{Bundle, Resource};
 use std::borrow::Cow;
@@ -9,26 +9,26 @@ use std::collections::HashMap;
 
 /// The entries of a Bundle by their addresses. Making it takes one pass, a reference one look.
 ///
-/// - A relative reference counts from the base of the entry that it stands in ([`Link::from`]). Where that entry has no
+/// - A relative reference counts from the base of the entry that it stands in ([`ReferenceLookup::from`]). Where that entry has no
 ///   base (`urn:uuid:..`), any entry of that type and id answers, if there is one alone.
 /// - A reference with a version needs an entry of that version.
 /// - An entry without `fullUrl` is known by its type and id, for references that are relative.
 /// - A reference by identifier alone is answered among devices, components and metrics, if one has it alone.
 ///
 /// ```
-/// use fhir_devices::{Bundle, datatype::{Reference, target}, reference::{InBundle, Link, Resolve}};
+/// use fhir_devices::{Bundle, datatype::{Reference, target}, reference::{BundleResolver, ReferenceLookup, Resolver}};
 /// let bundle = Bundle::from_json(br#"{"resourceType":"Bundle","type":"collection","entry":[
 ///     {"fullUrl":"https://ehr.example/Device/d1","resource":{"resourceType":"Device","id":"d1"}}]}"#)?;
-/// let resolver = InBundle::new(&bundle);
+/// let resolver = BundleResolver::new(&bundle);
 /// let reference = Reference::<target::Device>::to("Device/d1").unwrap();
-/// let link = Link::of(&reference).from(Some("https://ehr.example/DeviceMetric/m1"));
+/// let link = ReferenceLookup::of(&reference).from(Some("https://ehr.example/DeviceMetric/m1"));
 /// assert!(resolver.resolve(&link).found().is_some());
-/// let elsewhere = Link::of(&reference).from(Some("https://other.example/DeviceMetric/m1"));
+/// let elsewhere = ReferenceLookup::of(&reference).from(Some("https://other.example/DeviceMetric/m1"));
 /// assert!(resolver.resolve(&elsewhere).found().is_none());
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Debug)]
-pub struct InBundle<'b> {
+pub struct BundleResolver<'b> {
     /// By `fullUrl`, the same for several versions.
     urls: HashMap<&'b str, Vec<&'b Resource>>,
     /// By type and id, of those that have no base but that of the Bundle, and of all.
@@ -37,7 +37,7 @@ pub struct InBundle<'b> {
     identifiers: HashMap<(Option<&'b str>, &'b str), Vec<&'b Resource>>,
 }
 
-impl<'b> InBundle<'b> {
+impl<'b> BundleResolver<'b> {
     /// Looks at every entry once.
     #[must_use]
     pub fn new(bundle: &'b Bundle) -> Self {
@@ -72,8 +72,8 @@ impl<'b> InBundle<'b> {
     }
 }
 
-impl Resolve for InBundle<'_> {
-    fn resolve<'s>(&'s self, link: &Link<'_>) -> Resolution<Cow<'s, Resource>> {
+impl Resolver for BundleResolver<'_> {
+    fn resolve<'s>(&'s self, link: &ReferenceLookup<'_>) -> Resolution<Cow<'s, Resource>> {
         let found: Vec<&'s Resource> = match link.literal {
             None => {
                 let key = link.identifier.and_then(token);
@@ -109,13 +109,17 @@ impl Resolve for InBundle<'_> {
 }
 
 /// The only one, of a version if one is asked for.
-fn one<'s>(mut found: Vec<&'s Resource>, version: Option<&str>, link: &Link<'_>) -> Resolution<Cow<'s, Resource>> {
+fn one<'s>(
+    mut found: Vec<&'s Resource>,
+    version: Option<&str>,
+    link: &ReferenceLookup<'_>,
+) -> Resolution<Cow<'s, Resource>> {
     if let Some(version) = version {
         found.retain(|resource| version_of(resource).as_deref() == Some(version));
     }
     match found[..] {
         [] => Resolution::Absent,
-        [one] => Resolution::Found(Cow::Borrowed(one)).held_to(link),
+        [one] => Resolution::Found(Cow::Borrowed(one)).restricted_to(link),
         _ => Resolution::Ambiguous { count: found.len() },
     }
 }

@@ -1,52 +1,52 @@
 //! Asking near at hand first, and far away for the rest.
 
-use super::resolve::{Link, Resolution, Resolve, ResolveLater, Resolving};
+use super::resolve::{AsyncResolver, ReferenceLookup, Resolution, ResolveFuture, Resolver};
 use std::borrow::Cow;
 use std::fmt;
 
 /// What is at hand is asked first, and what it does not know is asked of another, all in one round trip.
 ///
 /// ```
-/// use fhir_devices::reference::{Chain, Link, Resolution, ResolveLater, Resolving, Then};
+/// use fhir_devices::reference::{ResolverChain, ReferenceLookup, Resolution, AsyncResolver, ResolveFuture, LocalThenRemote};
 ///
 /// /// Somebody who has nothing.
 /// struct Nothing;
-/// impl ResolveLater for Nothing {
+/// impl AsyncResolver for Nothing {
 ///     type Error = std::convert::Infallible;
-///     fn resolve_all<'a>(&'a self, links: &'a [Link<'a>]) -> Resolving<'a, Self::Error> {
+///     fn resolve_all<'a>(&'a self, links: &'a [ReferenceLookup<'a>]) -> ResolveFuture<'a, Self::Error> {
 ///         Box::pin(async { Ok(links.iter().map(|_| Resolution::Absent).collect()) })
 ///     }
 /// }
 ///
 /// let near = fhir_devices::reference::Contained(&[]);
-/// let both = Then { near: &near, far: Nothing };
+/// let both = LocalThenRemote { near: &near, far: Nothing };
 /// # let _ = both.resolve_all(&[]);
 /// ```
-pub struct Then<'r, F> {
+pub struct LocalThenRemote<'r, F> {
     /// Who is asked first.
-    pub near: &'r (dyn Resolve + Sync),
+    pub near: &'r (dyn Resolver + Sync),
     /// Who is asked for the rest: a store, or another one of these.
     pub far: F,
 }
 
-impl<F> fmt::Debug for Then<'_, F> {
+impl<F> fmt::Debug for LocalThenRemote<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Then").finish_non_exhaustive()
+        f.debug_struct("LocalThenRemote").finish_non_exhaustive()
     }
 }
 
-impl<F: ResolveLater> ResolveLater for Then<'_, F> {
+impl<F: AsyncResolver> AsyncResolver for LocalThenRemote<'_, F> {
     type Error = F::Error;
 
-    fn resolve_all<'a>(&'a self, links: &'a [Link<'a>]) -> Resolving<'a, F::Error> {
+    fn resolve_all<'a>(&'a self, links: &'a [ReferenceLookup<'a>]) -> ResolveFuture<'a, F::Error> {
         Box::pin(async move {
             let mut answers: Vec<Resolution<_>> =
                 links.iter().map(|link| self.near.resolve(link).map(Cow::into_owned)).collect();
-            let (places, open): (Vec<usize>, Vec<Link<'_>>) = answers
+            let (places, open): (Vec<usize>, Vec<ReferenceLookup<'_>>) = answers
                 .iter()
                 .zip(links)
                 .enumerate()
-                .filter(|(_, (answer, _))| answer.is_open())
+                .filter(|(_, (answer, _))| answer.is_unresolved())
                 .map(|(place, (_, link))| (place, *link))
                 .unzip();
             if open.is_empty() {

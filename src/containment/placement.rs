@@ -1,7 +1,7 @@
 //! Where each node stands, when it is known what is above it.
 
-use super::record::{NONE, Nodes, Target, Tie};
-use super::slots::BATCH;
+use super::hash_index::BATCH;
+use super::node_record::{LinkState, NONE, Nodes, Target};
 use crate::nomenclature::Level;
 
 /// That a node is on the way that is being walked.
@@ -69,7 +69,7 @@ fn cut(nodes: &mut Nodes<'_>, way: &mut [u32], at: u32) -> (u32, u32) {
     circle.rotate_left(turn);
     let count = nodes.count();
     let Some(record) = nodes.record_mut(first) else { return (first, NONE) };
-    record.marks.set_parent_tie(Tie::Cut);
+    record.marks.set_parent_state(LinkState::Cut);
     let device = if record.source < count { record.source } else { NONE };
     (first, std::mem::replace(&mut record.up, device))
 }
@@ -82,7 +82,7 @@ fn place_one(nodes: &mut Nodes<'_>, at: u32) {
     let by_place = match above {
         _ if !is_component || record.marks.part().is_some() => None,
         Some(above) => above.level().and_then(Level::below),
-        None => (record.marks.parent_tie() == Tie::Absent).then_some(Level::Mds),
+        None => (record.marks.parent_state() == LinkState::Absent).then_some(Level::Mds),
     };
     let above_level = above.and_then(|above| above.level());
     let is_nested = record.stated() == Some(Level::Mds) && above_level == Some(Level::Mds);

@@ -18,17 +18,17 @@ fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
 }
 
 /// The side of the thread. When it is dropped without an answer, the future gets none.
-pub(super) struct Answer<T>(Arc<Mutex<State<T>>>);
+pub(super) struct OneshotSender<T>(Arc<Mutex<State<T>>>);
 
 /// The side of the future.
-pub(super) struct Awaited<T>(Arc<Mutex<State<T>>>);
+pub(super) struct OneshotReceiver<T>(Arc<Mutex<State<T>>>);
 
-pub(super) fn answer<T>() -> (Answer<T>, Awaited<T>) {
+pub(super) fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {
     let state = Arc::new(Mutex::new(State::Waiting(None)));
-    (Answer(Arc::clone(&state)), Awaited(state))
+    (OneshotSender(Arc::clone(&state)), OneshotReceiver(state))
 }
 
-impl<T> Answer<T> {
+impl<T> OneshotSender<T> {
     pub(super) fn give(self, value: T) {
         self.put(State::Given(value));
     }
@@ -46,13 +46,13 @@ impl<T> Answer<T> {
     }
 }
 
-impl<T> Drop for Answer<T> {
+impl<T> Drop for OneshotSender<T> {
     fn drop(&mut self) {
         self.put(State::Over);
     }
 }
 
-impl<T> Future for Awaited<T> {
+impl<T> Future for OneshotReceiver<T> {
     type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {

@@ -1,6 +1,6 @@
 //! Whether a component may be what an update is for.
 
-use super::record::Tie;
+use super::node_record::LinkState;
 use super::tree::Node;
 use crate::nomenclature::Level;
 use std::fmt;
@@ -9,46 +9,46 @@ use std::fmt;
 ///
 /// ```
 /// use fhir_devices::DeviceComponent;
-/// use fhir_devices::containment::{UnfitReason, components};
+/// use fhir_devices::containment::{UnfitTargetReason, components};
 /// let json = br#"{"resourceType":"DeviceComponent","id":"v","identifier":{"value":"1"},"type":{"text":"pump"},
 ///     "parent":{"reference":"DeviceComponent/gone"}}"#;
 /// let all = [DeviceComponent::from_json(json)?];
 /// let unfit = components(&all).get("v").unwrap().may_be_target().unwrap_err();
-/// assert_eq!(unfit.reason, UnfitReason::NoParent);
+/// assert_eq!(unfit.reason, UnfitTargetReason::NoParent);
 /// assert_eq!(unfit.to_string(), "the component `v` cannot be a target: the parent of `v` is not known");
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the component `{path}` cannot be a target: {}", self.why())]
 #[non_exhaustive]
-pub struct Unfit {
+pub struct UnfitTarget {
     /// The ids from the top down to the component.
     pub path: String,
-    /// The same to where the trouble is: the component, or one above it.
+    /// The same to where the problem is: the component, or one above it.
     pub at: String,
-    /// What the trouble is.
-    pub reason: UnfitReason,
+    /// What the problem is.
+    pub reason: UnfitTargetReason,
 }
 
 /// What makes a component unfit for an update.
 ///
 /// ```
-/// use fhir_devices::containment::UnfitReason;
-/// assert_eq!(UnfitReason::Circle.to_string(), "circle");
+/// use fhir_devices::containment::UnfitTargetReason;
+/// assert_eq!(UnfitTargetReason::Cycle.to_string(), "circle");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum UnfitReason {
+pub enum UnfitTargetReason {
     /// It is a device or a metric.
     NoComponent,
     /// Its record was made by mistake, or that of what is above it.
     EnteredInError,
     /// Several resources have its address.
-    Doubled,
+    DuplicateId,
     /// Its chain of parents is not closed: one of them is missing, of another type, or may be one of several.
     NoParent,
     /// Its parents lead in a circle.
-    Circle,
+    Cycle,
     /// It, or one above it, has another source than what is above. An MDS below an MDS may have its own.
     OtherSource,
     /// The levels do not descend: a component is below one of its own level, or of a lower one. An MDS may be below an
@@ -56,39 +56,39 @@ pub enum UnfitReason {
     Levels,
 }
 
-impl UnfitReason {
+impl UnfitTargetReason {
     /// The name, in kebab-case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoComponent => "no-component",
             Self::EnteredInError => "entered-in-error",
-            Self::Doubled => "doubled",
+            Self::DuplicateId => "duplicate",
             Self::NoParent => "no-parent",
-            Self::Circle => "circle",
+            Self::Cycle => "circle",
             Self::OtherSource => "other-source",
             Self::Levels => "levels",
         }
     }
 }
 
-impl fmt::Display for UnfitReason {
+impl fmt::Display for UnfitTargetReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
 }
 
-impl Unfit {
+impl UnfitTarget {
     fn why(&self) -> String {
         let at = &self.at;
         match self.reason {
-            UnfitReason::NoComponent => "it is no DeviceComponent".to_owned(),
-            UnfitReason::EnteredInError => format!("`{at}` was entered in error"),
-            UnfitReason::Doubled => format!("`{at}` is given more than once"),
-            UnfitReason::NoParent => format!("the parent of `{at}` is not known"),
-            UnfitReason::Circle => format!("`{at}` is below itself"),
-            UnfitReason::OtherSource => format!("the source of `{at}` is not that of its parent"),
-            UnfitReason::Levels => format!("the level of `{at}` is not below that of its parent"),
+            UnfitTargetReason::NoComponent => "it is no DeviceComponent".to_owned(),
+            UnfitTargetReason::EnteredInError => format!("`{at}` was entered in error"),
+            UnfitTargetReason::DuplicateId => format!("`{at}` is given more than once"),
+            UnfitTargetReason::NoParent => format!("the parent of `{at}` is not known"),
+            UnfitTargetReason::Cycle => format!("`{at}` is below itself"),
+            UnfitTargetReason::OtherSource => format!("the source of `{at}` is not that of its parent"),
+            UnfitTargetReason::Levels => format!("the level of `{at}` is not below that of its parent"),
         }
     }
 }
@@ -102,41 +102,43 @@ impl Node<'_, '_> {
     /// unknown is neither higher nor lower.
     ///
     /// # Errors
-    /// [`Unfit`], with the first trouble on the way up.
-    pub fn may_be_target(self) -> Result<(), Unfit> {
+    /// [`UnfitTarget`], with the first problem on the way up.
+    pub fn may_be_target(self) -> Result<(), UnfitTarget> {
         if self.component().is_none() {
-            return Err(self.unfit(self, UnfitReason::NoComponent));
+            return Err(self.unfit(self, UnfitTargetReason::NoComponent));
         }
         if self.record().marks.is_doubled() {
-            return Err(self.unfit(self, UnfitReason::Doubled));
+            return Err(self.unfit(self, UnfitTargetReason::DuplicateId));
         }
         for node in std::iter::once(self).chain(self.ancestors()) {
-            if let Some(reason) = node.trouble() {
+            if let Some(reason) = node.problem() {
                 return Err(self.unfit(node, reason));
             }
         }
         Ok(())
     }
 
-    fn unfit(self, at: Self, reason: UnfitReason) -> Unfit {
-        Unfit { path: self.path(), at: at.path(), reason }
+    fn unfit(self, at: Self, reason: UnfitTargetReason) -> UnfitTarget {
+        UnfitTarget { path: self.path(), at: at.path(), reason }
     }
 
-    fn trouble(self) -> Option<UnfitReason> {
+    fn problem(self) -> Option<UnfitTargetReason> {
         let marks = self.record().marks;
         if marks.is_void() {
-            return Some(UnfitReason::EnteredInError);
+            return Some(UnfitTargetReason::EnteredInError);
         }
-        match marks.parent_tie() {
-            Tie::Missing | Tie::Ambiguous | Tie::WrongType => return Some(UnfitReason::NoParent),
-            Tie::Cut => return Some(UnfitReason::Circle),
-            Tie::Absent | Tie::Linked | Tie::Plain | Tie::Open => {}
+        match marks.parent_state() {
+            LinkState::Missing | LinkState::Ambiguous | LinkState::WrongType => {
+                return Some(UnfitTargetReason::NoParent);
+            }
+            LinkState::Cut => return Some(UnfitTargetReason::Cycle),
+            LinkState::Absent | LinkState::Linked | LinkState::Plain | LinkState::Open => {}
         }
         if marks.source_differs() {
-            return Some(UnfitReason::OtherSource);
+            return Some(UnfitTargetReason::OtherSource);
         }
         let (above, own) = (self.parent()?.level()?, self.level()?);
         let descends = own > above || (own == Level::Mds && above == Level::Mds);
-        (!descends).then_some(UnfitReason::Levels)
+        (!descends).then_some(UnfitTargetReason::Levels)
     }
 }

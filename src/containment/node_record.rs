@@ -1,6 +1,6 @@
 //! What a tree holds of each node: 64 bytes, of which the half that is walked along stands apart.
 
-use crate::nomenclature::{Level, Part};
+use crate::nomenclature::{DevicePart, Level};
 use crate::reference::item::Item;
 
 /// No node.
@@ -10,7 +10,7 @@ pub(super) const MOST: u32 = 1 << 31;
 
 /// What became of a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tie {
+pub(super) enum LinkState {
     /// There is none.
     Absent,
     /// `Type/id` and of the right type, not followed yet.
@@ -68,7 +68,7 @@ pub(super) struct Origin {
 /// Where a node stands. It fills half a line of the cache, and no line more, as neighbours are looked up all over.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
-pub(super) struct Record {
+pub(super) struct NodeRecord {
     pub(super) up: u32,
     pub(super) first: u32,
     pub(super) next: u32,
@@ -79,11 +79,11 @@ pub(super) struct Record {
     /// The component at the top of its tree.
     pub(super) top: u32,
     pub(super) depth: u32,
-    pub(super) marks: Marks,
+    pub(super) marks: NodeFlags,
 }
 
-impl Record {
-    pub(super) const fn new(marks: Marks) -> Self {
+impl NodeRecord {
+    pub(super) const fn new(marks: NodeFlags) -> Self {
         Self { up: NONE, first: NONE, next: NONE, source: NONE, device: NONE, top: NONE, depth: 0, marks }
     }
 
@@ -98,7 +98,7 @@ impl Record {
 
 /// The small facts of a node, in 32 bits.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Marks(u32);
+pub(super) struct NodeFlags(u32);
 
 macro_rules! marks {
     (levels { $($level:ident $set_level:ident $level_at:literal;)* } flags { $($flag:ident $set_flag:ident $flag_at:literal;)* }) => {
@@ -134,7 +134,7 @@ macro_rules! marks {
     };
 }
 
-impl Marks {
+impl NodeFlags {
     pub(super) const fn of(kind: Target) -> Self {
         Self((kind as u32) << 16)
     }
@@ -147,32 +147,32 @@ impl Marks {
         self.0 = (self.0 & !(((1 << width) - 1) << at)) | (bits << at);
     }
 
-    const fn tie(self, at: u32) -> Tie {
+    const fn tie(self, at: u32) -> LinkState {
         match self.bits(at, 3) {
-            1 => Tie::Plain,
-            2 => Tie::Open,
-            3 => Tie::Linked,
-            4 => Tie::Missing,
-            5 => Tie::Ambiguous,
-            6 => Tie::WrongType,
-            7 => Tie::Cut,
-            _ => Tie::Absent,
+            1 => LinkState::Plain,
+            2 => LinkState::Open,
+            3 => LinkState::Linked,
+            4 => LinkState::Missing,
+            5 => LinkState::Ambiguous,
+            6 => LinkState::WrongType,
+            7 => LinkState::Cut,
+            _ => LinkState::Absent,
         }
     }
 
-    pub(super) const fn parent_tie(self) -> Tie {
+    pub(super) const fn parent_state(self) -> LinkState {
         self.tie(8)
     }
 
-    pub(super) const fn set_parent_tie(&mut self, tie: Tie) {
+    pub(super) const fn set_parent_state(&mut self, tie: LinkState) {
         self.put(8, 3, tie as u32);
     }
 
-    pub(super) const fn source_tie(self) -> Tie {
+    pub(super) const fn source_state(self) -> LinkState {
         self.tie(12)
     }
 
-    pub(super) const fn set_source_tie(&mut self, tie: Tie) {
+    pub(super) const fn set_source_state(&mut self, tie: LinkState) {
         self.put(12, 3, tie as u32);
     }
 
@@ -189,21 +189,21 @@ impl Marks {
     }
 
     /// The part of an MDS that it is, beside the levels.
-    pub(super) const fn part(self) -> Option<Part> {
+    pub(super) const fn part(self) -> Option<DevicePart> {
         match self.bits(18, 2) {
-            1 => Some(Part::Battery),
-            2 => Some(Part::Clock),
-            3 => Some(Part::Sco),
+            1 => Some(DevicePart::Battery),
+            2 => Some(DevicePart::Clock),
+            3 => Some(DevicePart::Sco),
             _ => None,
         }
     }
 
-    pub(super) const fn set_part(&mut self, part: Option<Part>) {
+    pub(super) const fn set_part(&mut self, part: Option<DevicePart>) {
         let bits = match part {
             None => 0,
-            Some(Part::Battery) => 1,
-            Some(Part::Clock) => 2,
-            Some(Part::Sco) => 3,
+            Some(DevicePart::Battery) => 1,
+            Some(DevicePart::Clock) => 2,
+            Some(DevicePart::Sco) => 3,
         };
         self.put(18, 2, bits);
     }
@@ -234,7 +234,7 @@ impl Marks {
 pub(super) struct Nodes<'a> {
     items: Vec<Item<'a>>,
     origins: Vec<Origin>,
-    records: Vec<Record>,
+    records: Vec<NodeRecord>,
 }
 
 impl<'a> Nodes<'a> {
@@ -250,7 +250,7 @@ impl<'a> Nodes<'a> {
         self.records.shrink_to_fit();
     }
 
-    pub(super) fn push(&mut self, item: Item<'a>, origin: Origin, record: Record) {
+    pub(super) fn push(&mut self, item: Item<'a>, origin: Origin, record: NodeRecord) {
         self.items.push(item);
         self.origins.push(origin);
         self.records.push(record);
@@ -268,7 +268,7 @@ impl<'a> Nodes<'a> {
         &self.items
     }
 
-    pub(super) fn records(&self) -> &[Record] {
+    pub(super) fn records(&self) -> &[NodeRecord] {
         &self.records
     }
 
@@ -280,11 +280,11 @@ impl<'a> Nodes<'a> {
         self.origins.get(at as usize)
     }
 
-    pub(super) fn record(&self, at: u32) -> Option<&Record> {
+    pub(super) fn record(&self, at: u32) -> Option<&NodeRecord> {
         self.records.get(at as usize)
     }
 
-    pub(super) fn record_mut(&mut self, at: u32) -> Option<&mut Record> {
+    pub(super) fn record_mut(&mut self, at: u32) -> Option<&mut NodeRecord> {
         self.records.get_mut(at as usize)
     }
 
@@ -292,7 +292,7 @@ impl<'a> Nodes<'a> {
         self.record(at).map_or(Target::Device, |record| record.marks.kind())
     }
 
-    pub(super) fn mark(&mut self, at: u32, set: impl FnOnce(&mut Marks)) {
+    pub(super) fn mark(&mut self, at: u32, set: impl FnOnce(&mut NodeFlags)) {
         if let Some(record) = self.record_mut(at) {
             set(&mut record.marks);
         }
@@ -305,25 +305,33 @@ mod tests {
 
     #[test]
     fn flags_do_not_overlap() {
-        let mut marks = Marks::of(Target::Metric);
+        let mut marks = NodeFlags::of(Target::Metric);
         marks.set_by_code(Some(Level::Channel));
         marks.set_above_level(Some(Level::Mds));
-        for tie in [Tie::Plain, Tie::Open, Tie::Linked, Tie::Missing, Tie::Ambiguous, Tie::WrongType, Tie::Cut] {
-            marks.set_parent_tie(tie);
-            marks.set_source_tie(Tie::Absent);
-            assert_eq!((marks.parent_tie(), marks.source_tie()), (tie, Tie::Absent));
-            marks.set_source_tie(tie);
-            assert_eq!((marks.parent_tie(), marks.source_tie()), (tie, tie));
+        for tie in [
+            LinkState::Plain,
+            LinkState::Open,
+            LinkState::Linked,
+            LinkState::Missing,
+            LinkState::Ambiguous,
+            LinkState::WrongType,
+            LinkState::Cut,
+        ] {
+            marks.set_parent_state(tie);
+            marks.set_source_state(LinkState::Absent);
+            assert_eq!((marks.parent_state(), marks.source_state()), (tie, LinkState::Absent));
+            marks.set_source_state(tie);
+            assert_eq!((marks.parent_state(), marks.source_state()), (tie, tie));
         }
-        marks.set_part(Some(Part::Sco));
+        marks.set_part(Some(DevicePart::Sco));
         marks.set_suspect(true);
         marks.set_void(true);
         marks.set_void(false);
-        assert_eq!((marks.kind(), marks.part()), (Target::Metric, Some(Part::Sco)));
+        assert_eq!((marks.kind(), marks.part()), (Target::Metric, Some(DevicePart::Sco)));
         assert_eq!((marks.by_code(), marks.by_name()), (Some(Level::Channel), None));
         assert_eq!((marks.by_place(), marks.above_level()), (None, Some(Level::Mds)));
         assert_eq!((marks.is_suspect(), marks.is_void(), marks.is_doubled()), (true, false, false));
-        assert_eq!(size_of::<Record>(), 32);
+        assert_eq!(size_of::<NodeRecord>(), 32);
         assert_eq!(size_of::<Origin>() + size_of::<Item<'_>>(), 32);
     }
 }

@@ -1,6 +1,6 @@
 //! What a carrier says, its elements, and its two forms.
 
-use super::{Agency, Carrier, Day, Findings, Mode, Parsed, Rule, gs1, hibcc, iccbba, ifa, quoted};
+use super::{Agency, Carrier, Day, Findings, ParseMode, Parsed, UdiRule, gs1, hibcc, iccbba, ifa, quoted};
 use crate::issue::Report;
 use smol_str::SmolStr;
 use std::fmt;
@@ -8,19 +8,19 @@ use std::fmt;
 /// One element of a carrier, as it stands there.
 ///
 /// ```
-/// use fhir_devices::udi::{Mode, Udi};
+/// use fhir_devices::udi::{ParseMode, Udi};
 ///
-/// let udi = Udi::parse("(01)09506000117843(241)CUST99", Mode::Strict, 2026)?.udi;
+/// let udi = Udi::parse("(01)09506000117843(241)CUST99", ParseMode::Strict, 2026)?.udi;
 /// assert_eq!((udi.elements()[1].id(), udi.elements()[1].value()), ("241", "CUST99"));
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Element {
+pub struct UdiElement {
     id: SmolStr,
     value: SmolStr,
 }
 
-impl Element {
+impl UdiElement {
     pub(super) fn new(id: &str, value: &str) -> Self {
         Self { id: id.into(), value: value.into() }
     }
@@ -46,10 +46,10 @@ impl Element {
 /// writes the human readable form.
 ///
 /// ```
-/// use fhir_devices::udi::{Mode, Udi};
+/// use fhir_devices::udi::{ParseMode, Udi};
 ///
 /// let text = "=/A9999XYZ100T0476=,000025=A99971712345600=>019032=}017032&,1000000000000XYZ123";
-/// let udi = Udi::parse(text, Mode::Strict, 2026)?.udi;
+/// let udi = Udi::parse(text, ParseMode::Strict, 2026)?.udi;
 /// assert_eq!(udi.di(), "A9999XYZ100T0476");
 /// assert_eq!(udi.donation_id(), Some("A99971712345600"));
 /// assert_eq!(udi.expires().unwrap().date.to_string(), "2019-02-01");
@@ -69,7 +69,7 @@ pub struct Udi {
     pub(super) basic_udi_di: Option<SmolStr>,
     pub(super) master_udi_di: Option<SmolStr>,
     pub(super) quantity: Option<u32>,
-    pub(super) elements: Vec<Element>,
+    pub(super) elements: Vec<UdiElement>,
     /// What ends a HIBC string: the check character, after the link character where one was kept.
     pub(super) tail: SmolStr,
 }
@@ -78,9 +78,9 @@ impl Udi {
     /// Reads a carrier string in either form of any agency; see [`Carrier::parse`].
     ///
     /// # Errors
-    /// [`Rule::UnknownFormat`] where the first characters are no agency's, and otherwise every finding, where one of
+    /// [`UdiRule::UnknownFormat`] where the first characters are no agency's, and otherwise every finding, where one of
     /// them is an error.
-    pub fn parse(text: &str, mode: Mode, reference_year: u16) -> Result<Parsed, Report> {
+    pub fn parse(text: &str, mode: ParseMode, reference_year: u16) -> Result<Parsed, Report> {
         match Carrier::detect(text) {
             Some(carrier) => carrier.parse(mode, reference_year),
             None => Err(unknown(&format!("`{}`", quoted(text)), mode)),
@@ -91,11 +91,11 @@ impl Udi {
     /// knows that the package is that of a device.
     ///
     /// # Errors
-    /// [`Rule::Gs1Length`] where it has other than 8, 12, 13 or 14 digits, and [`Rule::Gs1CheckDigit`].
-    pub fn parse_gtin(digits: &str, mode: Mode) -> Result<Parsed, Report> {
+    /// [`UdiRule::Gs1Length`] where it has other than 8, 12, 13 or 14 digits, and [`UdiRule::Gs1CheckDigit`].
+    pub fn parse_gtin(digits: &str, mode: ParseMode) -> Result<Parsed, Report> {
         if !matches!(digits.len(), 8 | 12 | 13 | 14) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             let mut found = Findings::new(mode);
-            found.add(Rule::Gs1Length, format!("`{}` is no GTIN, wanted 8, 12, 13 or 14 digits", quoted(digits)));
+            found.add(UdiRule::Gs1Length, format!("`{}` is no GTIN, wanted 8, 12, 13 or 14 digits", quoted(digits)));
             return Err(found.into_report());
         }
         Self::parse(&format!("01{digits:0>14}"), mode, 0)
@@ -105,7 +105,7 @@ impl Udi {
     ///
     /// # Errors
     /// As [`Udi::parse`]; bytes that are no UTF-8 have an unknown format.
-    pub fn parse_bytes(bytes: &[u8], mode: Mode, reference_year: u16) -> Result<Parsed, Report> {
+    pub fn parse_bytes(bytes: &[u8], mode: ParseMode, reference_year: u16) -> Result<Parsed, Report> {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::parse(text, mode, reference_year),
             Err(error) => Err(unknown(&format!("byte {}, which is no text,", error.valid_up_to() + 1), mode)),
@@ -199,7 +199,7 @@ impl Udi {
 
     /// Every element in the order of the carrier, those that the accessors know among them.
     #[must_use]
-    pub fn elements(&self) -> &[Element] {
+    pub fn elements(&self) -> &[UdiElement] {
         &self.elements
     }
 
@@ -238,15 +238,15 @@ impl fmt::Display for Udi {
     }
 }
 
-fn unknown(what: &str, mode: Mode) -> Report {
+fn unknown(what: &str, mode: ParseMode) -> Report {
     let wanted = "wanted `(`, a digit or FNC1 (GS1), `+` (HIBCC), `=` or `&` (ICCBBA), `[)>`, `.9N` or `(9N)` (IFA)";
     let mut found = Findings::new(mode);
-    found.add(Rule::UnknownFormat, format!("{what} begins like no carrier, {wanted}"));
+    found.add(UdiRule::UnknownFormat, format!("{what} begins like no carrier, {wanted}"));
     found.into_report()
 }
 
 /// Keeps a part that may be stated in two places, and reports where they differ.
-pub(super) fn keep<T>(place: &mut Option<T>, value: T, what: &str, rule: Rule, found: &mut Findings)
+pub(super) fn keep<T>(place: &mut Option<T>, value: T, what: &str, rule: UdiRule, found: &mut Findings)
 where
     T: PartialEq + fmt::Display,
 {
