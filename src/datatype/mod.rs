@@ -48,10 +48,10 @@ macro_rules! backbone {
 }
 
 mod attachment;
+mod code_checks;
 mod contact;
 mod extension;
 mod identification;
-mod judged;
 mod literal;
 mod meta;
 mod primitive;
@@ -61,10 +61,10 @@ pub mod target;
 mod timing;
 
 pub use attachment::{Annotation, Attachment, AuthorChoice, OnBehalfOf, Signature, SignerChoice};
+pub(crate) use code_checks::{BCP_47, judge_language};
 pub use contact::{Address, ContactPoint, HumanName};
 pub use extension::{Extension, ExtensionValue};
 pub use identification::{CodeableConcept, Coding, Identifier, Period};
-pub(crate) use code_checks::{BCP_47, judge_language};
 pub use literal::Literal;
 pub(crate) use literal::plain_id;
 pub use meta::{Meta, Narrative, TXT_1, TXT_2};
