@@ -1,4 +1,4 @@
-//! Closed value sets as enums: the required bindings of FHIR STU3 on devices and on what they are made of.
+//! Value sets of required bindings as enums.
 //!
 //! A code outside the set is refused when it is read, and cannot be said in Rust. Value sets that FHIR leaves open
 //! (extensible, preferred, example) are no enums: their codes are [`Code`](crate::primitive::Code) or
@@ -140,7 +140,7 @@ mod tests {
     use std::fmt::Display;
     use std::str::FromStr;
 
-    /// What holds for each enum: every code is its own text, no two are the same, and no other text is read.
+    /// Asserts that each code round-trips, is unique, and that no other text is accepted.
     pub(super) fn every_code_survives<T>(all: &[T], as_str: impl Fn(T) -> &'static str)
     where
         T: Scalar + Copy + Display + FromStr<Err = Malformed> + serde::Serialize + serde::de::DeserializeOwned,

@@ -127,7 +127,7 @@ pub const SPECIFICATION_TYPE: ValueSet = ValueSet::known(
     )],
 );
 
-/// What sort of identifier it is (extensible, `Identifier.type`).
+/// The type of an identifier (extensible, `Identifier.type`).
 pub const IDENTIFIER_TYPE: ValueSet = ValueSet::known(
     "http://hl7.org/fhir/ValueSet/identifier-type",
     &[

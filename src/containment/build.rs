@@ -1,4 +1,4 @@
-//! Building a tree: gathering what is given, and following its references.
+//! Building a containment tree from resources.
 
 use super::check;
 use super::content::{component_content, metric_content};
@@ -12,7 +12,7 @@ use crate::reference::item::{self, Item, ReferenceValue, token};
 use crate::reference::{OwnBase, decoded};
 use crate::resource::{Bundle, DeviceComponent, Resource};
 
-/// Gathers resources, in any order, and makes a [`Tree`] of them.
+/// Builds a [`Tree`] from resources in any order.
 ///
 /// A Bundle gives each resource the address of its entry, and references follow it by the rules of FHIR; resources that
 /// are given alone have no address but their type and id. Resources that have no place in a tree are passed over.
@@ -40,13 +40,13 @@ pub struct TreeBuilder<'a> {
 }
 
 impl<'a> TreeBuilder<'a> {
-    /// Nothing yet.
+    /// Creates an empty builder.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Room for so many resources.
+    /// Creates a builder with room for a number of resources.
     #[must_use]
     pub fn with_capacity(count: usize) -> Self {
         let mut gather = Self::default();
@@ -61,7 +61,7 @@ impl<'a> TreeBuilder<'a> {
         self
     }
 
-    /// With one more document: a Bundle and all that it holds, or a resource alone.
+    /// Adds a document: a Bundle with its entries, or one resource.
     #[must_use]
     pub fn with(mut self, document: &'a Resource) -> Self {
         match document {
@@ -92,7 +92,7 @@ impl<'a> TreeBuilder<'a> {
         self
     }
 
-    /// With one more resource, alone.
+    /// Adds one resource.
     #[must_use]
     pub fn with_item(mut self, item: impl Into<Item<'a>>) -> Self {
         self.put(item.into(), NONE, None);
@@ -100,7 +100,7 @@ impl<'a> TreeBuilder<'a> {
         self
     }
 
-    /// With many resources, each alone.
+    /// Adds many resources.
     #[must_use]
     pub fn with_items<I: Into<Item<'a>>>(mut self, items: impl IntoIterator<Item = I>) -> Self {
         let items = items.into_iter();
@@ -175,7 +175,7 @@ impl<'a> TreeBuilder<'a> {
         }
     }
 
-    /// The tree, with its findings.
+    /// Builds the tree and its findings.
     #[must_use]
     pub fn build(self) -> Tree<'a> {
         let Self { mut nodes, keys, labels, mut names, .. } = self;
@@ -273,7 +273,7 @@ fn follow<'a>(
     })
 }
 
-/// The tree of some components, without their device and metrics.
+/// Builds a tree of components only.
 ///
 /// ```
 /// assert_eq!(fhir_devices::containment::components(&[]).members().len(), 0);

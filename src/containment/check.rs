@@ -1,4 +1,4 @@
-//! The rules, over the nodes of a tree that is linked.
+//! Checking the rules on a linked tree.
 
 use super::content::{component_content, metric_content};
 use super::finding::{Finding, FindingElement};

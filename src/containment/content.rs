@@ -1,4 +1,4 @@
-//! The rules that a resource keeps or breaks whatever its place is.
+//! The rules about one resource alone.
 
 use super::finding::FindingElement;
 use super::node_record::NodeFlags;

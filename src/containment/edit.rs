@@ -1,4 +1,4 @@
-//! Changing a tree: which resources are to be written, and on which condition.
+//! Plans for changing a tree: the resources to write and their conditions.
 
 use super::node_record::NONE;
 use super::tree::{Node, Tree};
@@ -7,7 +7,7 @@ use crate::nomenclature::Level;
 use crate::reference::item::Item;
 use crate::resource::{DeviceComponent, DeviceMetric, Resource};
 
-/// One resource of a plan, and what must be so when it is carried out.
+/// One resource of a plan, and the condition for carrying it out.
 ///
 /// A plan is carried out as a whole or not at all. It holds what is changed, and what must not change meanwhile: so two
 /// plans that would make a circle together, or an orphan, cannot both be carried out.
@@ -27,11 +27,11 @@ use crate::resource::{DeviceComponent, DeviceMetric, Resource};
 pub struct PlannedChange {
     /// What is done.
     pub action: ChangeAction,
-    /// What must be so.
+    /// The condition.
     pub condition: ChangeCondition,
 }
 
-/// What is done with a resource.
+/// What to do with a resource.
 ///
 /// ```
 /// use fhir_devices::{Device, containment::ChangeAction};
@@ -59,7 +59,7 @@ impl ChangeAction {
     }
 }
 
-/// What must be so for a change to be made.
+/// The condition of a change.
 ///
 /// ```
 /// assert_ne!(fhir_devices::containment::ChangeCondition::Absent, fhir_devices::containment::ChangeCondition::Exists);
@@ -74,7 +74,7 @@ pub enum ChangeCondition {
     Exists,
 }
 
-/// Why a tree cannot be changed so.
+/// Why a plan is refused.
 ///
 /// ```
 /// let error = fhir_devices::containment::EditError::OwnAncestor;
@@ -187,7 +187,7 @@ fn parent(place: Node<'_, '_>) -> Option<Reference<target::DeviceComponent>> {
     Reference::to(&format!("DeviceComponent/{}", place.id()?)).ok()
 }
 
-/// Puts a component or a metric, with all that is below it, below another component, or at the top.
+/// Moves a component or metric with its descendants to another parent, or to the top.
 ///
 /// Where the source of the new place is another one, it becomes the source of all that moves; an MDS within that has a
 /// source of its own keeps it.

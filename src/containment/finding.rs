@@ -1,4 +1,4 @@
-//! A broken rule at a node, and the words for it.
+//! A broken rule at a node, and its message.
 
 use super::rule::{ContainmentRule, Profile};
 use super::tree::{Node, Tree};

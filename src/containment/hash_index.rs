@@ -1,4 +1,4 @@
-//! Numbers that are found by a key, in sixteen bytes a slot.
+//! A hash index from keys to node numbers, 16 bytes an entry.
 
 use super::node_record::NONE;
 

@@ -1,4 +1,4 @@
-//! What a tree holds of each node: 64 bytes, of which the half that is walked along stands apart.
+//! The data of each node: 64 bytes, with the part used for walking kept apart.
 
 use crate::nomenclature::{DevicePart, Level};
 use crate::reference::item::Item;
@@ -8,7 +8,7 @@ pub(super) const NONE: u32 = u32::MAX;
 /// The most nodes that there can be: a bit is left for other uses of a number.
 pub(super) const MOST: u32 = 1 << 31;
 
-/// What became of a reference.
+/// The result of resolving a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LinkState {
     /// There is none.
@@ -65,7 +65,7 @@ pub(super) struct Origin {
     pub(super) space: u32,
 }
 
-/// Where a node stands. It fills half a line of the cache, and no line more, as neighbours are looked up all over.
+/// The links of a node: 32 bytes, half a cache line.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
 pub(super) struct NodeRecord {
@@ -96,7 +96,7 @@ impl NodeRecord {
     }
 }
 
-/// The small facts of a node, in 32 bits.
+/// The flags of a node, in 32 bits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct NodeFlags(u32);
 

@@ -1,4 +1,4 @@
-//! Where each node stands, when it is known what is above it.
+//! Placing nodes once their parents are known.
 
 use super::hash_index::BATCH;
 use super::node_record::{LinkState, NONE, Nodes, Target};

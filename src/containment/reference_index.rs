@@ -1,4 +1,4 @@
-//! By what the resources of a tree are referred to.
+//! The index of ids, URLs and identifiers by which references are resolved.
 
 use super::hash_index::{BATCH, HashIndex, HashKey, NO_KEY, mixed};
 use super::node_record::{LinkState, MOST, NONE, Nodes, Target};
@@ -23,7 +23,7 @@ const AMBIGUOUS: u32 = NONE;
 /// A resource that has no place in a tree.
 const FOREIGN: u32 = NONE - 1;
 
-/// What a resource is called and what it refers to, as [keys](HashKey): a tree is built from these.
+/// The names and references of a resource, as [keys](HashKey): a tree is built from these.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ResourceKeys {
     /// Of its id.
@@ -67,7 +67,7 @@ struct Anywhere {
     several: HashIndex,
 }
 
-/// Where a resource was put: its space, the key of its id there, and the first that has its address.
+/// Where a resource was inserted: its space, the key of its id there, and the first that has its address.
 pub(super) struct Inserted {
     pub(super) space: IdSpace,
     pub(super) id: HashKey,

@@ -1,11 +1,11 @@
-//! The rules of containment, and how grave each is in the profile that is asked for.
+//! The containment rules and their severity by profile.
 
 use crate::issue::{Kind, Severity};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;
 use std::str::FromStr;
 
-/// How strictly a tree is judged.
+/// The profile by which a tree is checked.
 ///
 /// ```
 /// use fhir_devices::containment::{Profile, ContainmentRule};
@@ -85,7 +85,7 @@ macro_rules! rules {
                 match self { $(Self::$Name => $key),* }
             }
 
-            /// What is wanted.
+            /// Returns what the rule requires.
             #[must_use]
             pub const fn text(self) -> &'static str {
                 match self { $(Self::$Name => $text),* }

@@ -1,4 +1,4 @@
-//! Which of the components of a device somebody means: exactly one, or a refusal that lists them.
+//! Selecting exactly one component of a device.
 
 use super::tree::{Node, Tree};
 use crate::datatype::Identifier;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// How somebody says which component they mean.
+/// A criterion that selects one component.
 ///
 /// ```
 /// use fhir_devices::nomenclature::Level;
@@ -86,7 +86,7 @@ impl FromStr for Selector {
     }
 }
 
-/// An identifier that is asked for: a value, and its system where that is to be the same.
+/// An identifier to match: a value, and optionally its system.
 ///
 /// ```
 /// use fhir_devices::containment::IdentifierQuery;
@@ -188,7 +188,7 @@ impl fmt::Display for Selector {
     }
 }
 
-/// A component that could have been meant.
+/// A component that matches a selector.
 ///
 /// ```
 /// use fhir_devices::{nomenclature::Level, containment::Candidate};
@@ -223,7 +223,7 @@ impl fmt::Display for Candidate {
     }
 }
 
-/// Why no component was selected.
+/// Why a selection failed.
 ///
 /// ```
 /// use fhir_devices::containment::{SelectError, Selector, components, select};
@@ -233,7 +233,7 @@ impl fmt::Display for Candidate {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SelectError {
-    /// No component is the one that was meant.
+    /// No component matches.
     #[error("{}", none(.wanted, .components))]
     None {
         /// What was asked for.
@@ -241,7 +241,7 @@ pub enum SelectError {
         /// The components that there are, without void ones.
         components: Vec<Candidate>,
     },
-    /// More than one component may have been meant.
+    /// Several components match.
     #[error("{} components may be meant, wanted one of {}", .candidates.len(), list(.candidates))]
     Ambiguous {
         /// What was asked for.
@@ -279,7 +279,7 @@ fn list(candidates: &[Candidate]) -> String {
     shown.join(", ")
 }
 
-/// The one component that is meant. Components entered in error are never meant, and there is no default: where several
+/// Selects the one component that matches. Components entered in error are never meant, and there is no default: where several
 /// fit, none is chosen, also where one of them has no id and could not be named.
 ///
 /// # Errors

@@ -1,11 +1,11 @@
-//! Whether a component may be what an update is for.
+//! Whether a component may be the target of an update.
 
 use super::node_record::LinkState;
 use super::tree::Node;
 use crate::nomenclature::Level;
 use std::fmt;
 
-/// Why an update must not be attached to a component, though it is the one that was meant.
+/// Why the selected component cannot be the target of an update.
 ///
 /// ```
 /// use fhir_devices::DeviceComponent;
@@ -30,7 +30,7 @@ pub struct UnfitTarget {
     pub reason: UnfitTargetReason,
 }
 
-/// What makes a component unfit for an update.
+/// The reason why a component cannot be a target.
 ///
 /// ```
 /// use fhir_devices::containment::UnfitTargetReason;

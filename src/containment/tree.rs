@@ -1,4 +1,4 @@
-//! The containment tree: every resource that was given, each with its place.
+//! The containment tree.
 
 use super::finding::Finding;
 use super::node_record::{LinkState, NONE, NodeRecord, Nodes, Origin, Target};
@@ -109,7 +109,7 @@ impl<'a> Tree<'a> {
         self.find(Target::Device, id)
     }
 
-    /// What nothing is above: the devices, and the components and metrics whose device is not here.
+    /// Returns the top-level nodes: the devices, and the components and metrics whose device is not here.
     pub fn top_level(&self) -> impl Iterator<Item = Node<'_, 'a>> {
         self.nodes().filter(|node| node.record.up == NONE)
     }
@@ -208,7 +208,7 @@ impl<'t, 'a> Node<'t, 'a> {
         self.item.name()
     }
 
-    /// What stands for it in a path: its id, else its identifier, else `?`.
+    /// Returns its label in a path: its id, else its identifier, else `?`.
     #[must_use]
     pub fn label(self) -> &'a str {
         let identifier =
@@ -278,7 +278,7 @@ impl<'t, 'a> Node<'t, 'a> {
         self.record.marks.parent_state() == LinkState::Cut
     }
 
-    /// How many components are above it, and itself: an MDS at the top has 1, a device 0.
+    /// Returns the depth in components, itself included: an MDS at the top has 1, a device 0.
     #[must_use]
     pub fn depth(self) -> usize {
         self.record.depth as usize
@@ -333,7 +333,7 @@ impl<'t, 'a> Node<'t, 'a> {
         self.record.next != NONE
     }
 
-    /// It and all that is below it, each before what is below it, with how deep below.
+    /// Iterates over the node and its descendants in preorder, with their depth.
     pub fn subtree(self) -> impl Iterator<Item = (usize, Self)> {
         std::iter::successors(Some((0, self)), move |(depth, node)| {
             if let Some(child) = self.tree.node(node.record.first) {
@@ -372,7 +372,7 @@ impl<'t, 'a> Node<'t, 'a> {
         all.get(from..until).unwrap_or_default()
     }
 
-    /// Why its place in the device is not certain: the first finding on the way up from it that says so. A parent that is
+    /// Returns why its position in the device is not certain: the first finding on the way up from it that says so. A parent that is
     /// missing, duplicate, of a wrong type or below itself, a source that differs, levels that do not descend.
     ///
     /// ```

@@ -8,7 +8,7 @@ use crate::primitive::{Base64, Code, DateTime, Instant, Text, UnsignedInt, Uri};
 use sha1::{Digest as _, Sha1};
 
 datatype! {
-    /// A file: its bytes, or where they are.
+    /// A file: its bytes or their URL.
     #[derive(Default)]
     pub struct Attachment is "Attachment" at "Attachment" {
         /// The media type.
@@ -38,7 +38,7 @@ datatype! {
 /// The length of a SHA-1 digest in bytes.
 const SHA_1: usize = 20;
 
-/// What an attachment says about its bytes is true of those that it has.
+/// Checks size and hash against the bytes.
 fn judge_attachment(attachment: &Attachment, at: &Path<'_>, report: &mut Report) {
     if let Some(language) = attachment.language.as_ref().and_then(|language| language.value.as_ref()) {
         judge_language(language.as_str(), &at.child("language"), "Attachment.language", report);

@@ -1,4 +1,4 @@
-//! Judgements about codes that several datatypes have: units of UCUM and languages of BCP 47.
+//! Checks of codes that several datatypes have: UCUM units and BCP 47 languages.
 
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 use crate::primitive::{TagFault, judge_tag};

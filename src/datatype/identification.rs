@@ -1,4 +1,4 @@
-//! Names and codes for things: identifiers, codings, concepts, and the time for which they hold.
+//! Identifiers, codings, concepts and periods.
 
 use super::code_checks::{BCP_47, UCUM, judge_language, judge_unit};
 use super::{Primitive, Reference, target};

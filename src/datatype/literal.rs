@@ -1,10 +1,10 @@
-//! The text of a literal reference, taken apart.
+//! A parsed literal reference.
 
 use crate::code::is_resource_type;
 use crate::primitive::is_id;
 use std::fmt;
 
-/// What the text of [`Reference::reference`](super::Reference::reference) says.
+/// A parsed [`Reference::reference`](super::Reference::reference).
 ///
 /// Parsing borrows and never allocates, and [`Display`](fmt::Display) gives the text back. A text that is none of the
 /// specification's forms is [`Literal::Other`] (a URL that follows another scheme, a search).
@@ -60,7 +60,7 @@ pub enum Literal<'a> {
 }
 
 impl<'a> Literal<'a> {
-    /// Takes a literal reference apart.
+    /// Parses a literal reference.
     #[must_use]
     pub fn parse(text: &'a str) -> Self {
         if let Some(id) = text.strip_prefix('#') {

@@ -34,7 +34,7 @@ pub struct Primitive<S> {
     pub extras: Option<Box<Extras>>,
 }
 
-/// What a primitive may have beside its value.
+/// The id and extensions of a primitive.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Extras {
     /// The id of the element, unique within the resource.
@@ -114,7 +114,7 @@ impl<S: Scalar> Primitive<S> {
     }
 }
 
-/// What is odd about a value that its type allows: the key, and what was found. `escaped` says whether it had escapes.
+/// Returns the rule and finding for an unusual value that its type allows. `escaped` says whether it had escapes.
 #[inline]
 fn oddity(of: &str, text: &str, escaped: bool) -> Option<(&'static str, String)> {
     match of {

@@ -1,4 +1,4 @@
-//! When something happens, once or again and again.
+//! Schedules of events.
 
 use super::{CodeableConcept, Duration, Period, Primitive, Range};
 use crate::code::{DaysOfWeek, EventTiming, UnitsOfTime};

@@ -1,14 +1,14 @@
-//! The facts of the declared types, as data: what tests, schemas and documentation read.
+//! The declared types as data, for tests, schemas and documentation.
 
 use super::scalar::Scalar;
 use std::borrow::Cow;
 
-/// How often an element may occur at most.
+/// The maximum cardinality of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Max {
-    /// Once.
+    /// At most one value.
     One,
-    /// Any number of times.
+    /// Any number of values.
     Many,
 }
 
@@ -36,11 +36,11 @@ pub struct TypeDef {
 pub struct ElementDef {
     /// The name in a document, with `[x]` for a choice of types.
     pub name: &'static str,
-    /// The least number of occurrences.
+    /// The minimum cardinality.
     pub min: u8,
-    /// The greatest number of occurrences.
+    /// The maximum cardinality.
     pub max: Max,
-    /// The types that it may have.
+    /// The allowed types.
     pub types: fn() -> &'static [TypeDef],
 }
 
@@ -50,11 +50,11 @@ pub struct ElementDef {
 pub struct RuleDef {
     /// The key in the specification, such as `tim-1`.
     pub key: &'static str,
-    /// What the rule demands, in our words.
+    /// What the rule requires.
     pub message: &'static str,
 }
 
-/// A declared type: its rows in the order of the specification, and its rules.
+/// The definition of a type: its elements in the order of the specification, and its rules.
 ///
 /// ```
 /// use fhir_devices::{DeviceMetric, element::{Element, Max}};

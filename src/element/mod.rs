@@ -1,4 +1,4 @@
-//! What a type is made of: how it is declared, read, written and walked.
+//! How types are declared, read, written and validated.
 //!
 //! Every FHIR type of this crate is declared row by row in one place. The rows are data too ([`Definition`]), and a
 //! test holds them to the published definitions.
@@ -47,7 +47,7 @@ pub(crate) fn absent(at: &Path<'_>, name: &str, owner: &'static str, blank: bool
     }
 }
 
-/// Reports an element that has neither a value nor members.
+/// Reports an element without value and members.
 pub(crate) fn report_empty(at: &Path<'_>, owner: &'static str, report: &mut Report) {
     if report.counts(Severity::Error) {
         return;

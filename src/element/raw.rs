@@ -1,4 +1,4 @@
-//! JSON that is kept as text because the model has no name for it.
+//! JSON kept as text because the model does not define it.
 
 use super::reader::{ReadMode, Reader, Stop};
 use std::fmt;
@@ -14,7 +14,7 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Raw(Box<str>);
 
-/// The text is not one JSON value.
+/// The error for text that is not one JSON value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the text is not one JSON value")]
 #[non_exhaustive]
@@ -86,7 +86,7 @@ impl fmt::Display for Raw {
     }
 }
 
-/// The members of an object that are not in the model, kept by a lenient read and written back after the others.
+/// Members that the model does not define, kept by a lenient read and written back last.
 ///
 /// Three kinds of members come here: those that FHIR STU3 does not name, those whose value is not of the element's
 /// type (a code that is not in a required value set, a date that does not exist), and a member's second occurrence.

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-/// The JSON token in which a primitive type is written.
+/// The JSON token of a primitive type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
     /// `true` or `false`.
@@ -24,15 +24,15 @@ impl Token {
     }
 }
 
-/// Why a text is not a value of a primitive type.
+/// The error for text that is not a value of a primitive type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{found}` is not of type `{expected}`: {reason}")]
 pub struct Malformed {
-    /// The FHIR name of the type that was wanted.
+    /// The FHIR name of the expected type.
     pub expected: &'static str,
     /// The text that was found, cut to its first 64 characters.
     pub found: String,
-    /// What the text lacks, in words for the person who must mend it.
+    /// The format that the type requires.
     pub reason: &'static str,
 }
 
@@ -48,7 +48,7 @@ impl Malformed {
     }
 }
 
-/// A FHIR primitive: one value with one text form, checked once.
+/// A FHIR primitive type with a checked text form.
 ///
 /// For [`Token::String`] the text is the content of the JSON string with its escapes resolved, for the others it is
 /// the JSON token itself.

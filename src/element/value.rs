@@ -81,7 +81,7 @@ pub(crate) trait Value: Node + Sized {
     fn types() -> &'static [TypeDef];
 }
 
-/// What a walk over a document meets: elements, primitives that have an id or extensions, and resources.
+/// A node of a document: an element, a resource, or a primitive with an id or extensions.
 pub trait Node {
     /// Checks the rules of this node alone.
     fn check(&self, at: &Path<'_>, report: &mut Report);
@@ -110,7 +110,7 @@ pub trait Node {
     }
 }
 
-/// What a rule over the whole resource needs to know of a [`Node`].
+/// The facts about a [`Node`] that rules over a whole resource need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Facts<'n> {
@@ -166,7 +166,7 @@ pub enum Facts<'n> {
     },
 }
 
-/// A member that need not be there, or that repeats.
+/// A member that is optional or repeats.
 pub(crate) trait Slot {
     fn read(&mut self, r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Outcome>>;
     fn read_under(&mut self, r: &mut Reader<'_>, at: &Path<'_>, name: &str, under: &str) -> Read<Option<Outcome>>;

@@ -9,7 +9,7 @@ pub(crate) struct Writer {
     out: String,
 }
 
-/// Where a member or an object began, to take it back if nothing comes of it.
+/// The start of a member or object, to remove it if it stays empty.
 #[derive(Clone, Copy)]
 pub(crate) struct Mark(usize);
 

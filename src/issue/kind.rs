@@ -1,11 +1,11 @@
-//! How grave a finding is, and of which kind.
+//! Severity and issue type of a finding.
 
 use crate::support::UnknownName;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;
 use std::str::FromStr;
 
-/// How grave a finding is; the gravest comes first in the order.
+/// The severity of a finding. Orders from the most to the least severe.
 ///
 /// The value set is `http://hl7.org/fhir/ValueSet/issue-severity` (FHIR 3.0.2, required).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
@@ -48,7 +48,7 @@ impl fmt::Display for Severity {
     }
 }
 
-/// What sort of finding it is: FHIR's issue type.
+/// FHIR's issue type.
 ///
 /// The value set is `http://hl7.org/fhir/ValueSet/issue-type` (FHIR 3.0.2, required).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]

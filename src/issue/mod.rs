@@ -1,4 +1,4 @@
-//! What is wrong with a document, and where.
+//! Issues found in a document, each with its path.
 //!
 //! Wrong data is a value, never thrown: an [`Issue`] for each finding, in a flat [`Report`] in the order of the
 //! document. What could not be *done* is an error of the operation, and another type.

@@ -1,8 +1,8 @@
-//! Where in a document a finding is.
+//! The path of an element in a document.
 
 use std::fmt;
 
-/// A place in a document, in FHIR's names: `DeviceMetric.calibration[1].state`.
+/// A path in a document, in FHIR's names: `DeviceMetric.calibration[1].state`.
 ///
 /// A path borrows from its parent and is built on the stack while a document is walked, so that a place that nobody
 /// asks for costs nothing. [`Display`](fmt::Display) writes it as a FHIRPath expression.
@@ -22,43 +22,43 @@ pub struct Path<'p> {
 }
 
 impl<'p> Path<'p> {
-    /// The root of a document: the name of its resource type.
+    /// Creates the root path, named for the resource type.
     #[must_use]
     pub const fn root(name: &'p str) -> Self {
         Self { up: None, name, index: None }
     }
 
-    /// The member `name` of this place.
+    /// Returns the path of the member `name`.
     #[must_use]
     pub const fn child<'c>(&'c self, name: &'c str) -> Path<'c> {
         Path { up: Some(self), name, index: None }
     }
 
-    /// Item `index` of the repeating member `name` of this place.
+    /// Returns the path of item `index` of the repeating member `name`.
     #[must_use]
     pub const fn item<'c>(&'c self, name: &'c str, index: usize) -> Path<'c> {
         Path { up: Some(self), name, index: Some(index) }
     }
 
-    /// The same place as an item of a repeating member.
+    /// Returns the same path as an item of a repeating member.
     #[must_use]
     pub const fn indexed(&self, index: usize) -> Self {
         Self { up: self.up, name: self.name, index: Some(index) }
     }
 
-    /// Whether this is one item of a repeating member.
+    /// Returns whether the path names one item of a repeating member.
     #[must_use]
     pub const fn is_item(&self) -> bool {
         self.index.is_some()
     }
 
-    /// The last name.
+    /// Returns the last name of the path.
     #[must_use]
     pub const fn name(&self) -> &'p str {
         self.name
     }
 
-    /// The place that holds this one.
+    /// Returns the parent path.
     #[must_use]
     pub const fn parent(&self) -> Option<&'p Path<'p>> {
         self.up

@@ -1,4 +1,4 @@
-//! The findings of one document.
+//! The issues of one document.
 
 use super::{Kind, Severity};
 use crate::support::truncated;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-/// A place in the source text, counted from one; a column is a character, not a byte.
+/// A position in the source text, counted from one; a column is a character, not a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
     /// The line.
@@ -21,7 +21,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// One finding: which rule, how grave, of which kind, where, and what to do about it.
+/// One issue: its rule, severity, type, path and message.
 ///
 /// ```
 /// use fhir_devices::DeviceMetric;
@@ -35,26 +35,26 @@ impl fmt::Display for Position {
 pub struct Issue {
     /// The key of the rule: the specification's (`tim-1`), or ours in kebab-case (`unknown-member`).
     pub rule: Cow<'static, str>,
-    /// How grave it is.
+    /// The severity.
     pub severity: Severity,
-    /// What sort of finding it is.
+    /// The issue type.
     pub kind: Kind,
-    /// The place in the document, as a FHIRPath expression.
+    /// The path in the document, as a FHIRPath expression.
     pub at: String,
     /// The row of the definition that was broken, such as `Coding.code`; empty where no row applies.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub row: Cow<'static, str>,
-    /// What was found and what was wanted, for the person who must mend the document.
+    /// What was found and what was expected.
     pub message: String,
-    /// The place in the source text, where the text was at hand.
+    /// The position in the source text, if the text was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
-    /// The places in both documents, for a finding about a conversion.
+    /// The paths in both documents, for an issue about a conversion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub places: Option<Box<Places>>,
 }
 
-/// Where the two documents of a conversion have what a finding is about, as FHIRPath expressions.
+/// The paths of an issue in the source and target documents of a conversion, as FHIRPath.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Places {
     /// The place in the document that was converted, where there is one.
@@ -106,7 +106,7 @@ fn short(message: String) -> String {
 }
 
 impl Issue {
-    /// States a finding. Control characters in the place and the message are escaped, so that each is one line; of each no
+    /// Creates an issue. Control characters in the place and the message are escaped, so that each is one line; of each no
     /// more than 2,048 bytes are kept.
     #[must_use]
     pub fn new(
@@ -160,7 +160,7 @@ impl fmt::Display for Issue {
     }
 }
 
-/// Every finding about one document, in the order of the document.
+/// The issues of one document, in document order.
 ///
 /// A report is the error of [`from_json`](crate::Device::from_json) and the answer of
 /// [`validate`](crate::Validate::validate). It turns into an
@@ -219,19 +219,19 @@ fn is_zero(count: &usize) -> bool {
 }
 
 impl Report {
-    /// A report without findings.
+    /// Creates an empty report.
     #[must_use]
     pub const fn new() -> Self {
         Self { issues: Vec::new(), omitted: 0 }
     }
 
-    /// The most findings that a report lists.
+    /// The maximum number of issues that a report lists.
     pub const MOST: usize = 1_000;
 
     /// The rule of the issue that counts what is not listed.
     const MORE: &'static str = "more-findings";
 
-    /// Adds a finding at the end, or counts it where [`MOST`](Self::MOST) are listed already.
+    /// Appends an issue, or only counts it where [`MOST`](Self::MOST) are listed already.
     pub fn push(&mut self, issue: Issue) {
         if self.issues.len() < Self::MOST {
             self.issues.push(issue);
@@ -250,7 +250,7 @@ impl Report {
         }
     }
 
-    /// How many findings are counted and not listed.
+    /// Returns the number of issues that are counted but not listed.
     #[must_use]
     pub fn omitted(&self) -> usize {
         self.omitted
@@ -294,7 +294,7 @@ impl Report {
         self.issues.extend(counted);
     }
 
-    /// Lists no more than `most` findings.
+    /// Truncates the list to `most` issues and counts the rest.
     pub(crate) fn cut(&mut self, most: usize) {
         if self.listed().len() <= most {
             return;
@@ -337,14 +337,14 @@ impl Report {
         }
     }
 
-    /// Makes an error of each finding of a rule, for those to whom it is one.
+    /// Raises the issues of a rule to errors.
     pub(crate) fn raise(&mut self, rule: &str) {
         for issue in self.issues.iter_mut().filter(|issue| issue.rule == rule) {
             issue.severity = issue.severity.min(Severity::Error);
         }
     }
 
-    /// The findings, to complete them.
+    /// Returns the issues for changing them.
     pub(crate) fn issues_mut(&mut self) -> &mut [Issue] {
         &mut self.issues
     }
@@ -375,7 +375,7 @@ impl Report {
         self.issues.len()
     }
 
-    /// Whether there is no finding of any severity.
+    /// Returns whether the report has no issues.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.issues.is_empty()

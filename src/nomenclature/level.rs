@@ -1,4 +1,4 @@
-//! The levels of containment, and what codes and reference ids say about them.
+//! The containment levels, by code and by reference id.
 
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;
@@ -47,7 +47,7 @@ impl Level {
         }
     }
 
-    /// The level of what stands directly below; none for a channel, below which there are only metrics.
+    /// Returns the level directly below; none for a channel, below which there are only metrics.
     #[must_use]
     pub const fn below(self) -> Option<Self> {
         match self {
@@ -57,7 +57,7 @@ impl Level {
         }
     }
 
-    /// What a context-free code says: its partition times 65,536, and its term.
+    /// Returns the level of a context-free code (partition times 65,536 plus term).
     ///
     /// Among the devices (partition 1, terms 4,096 to 6,143) the last two bits are the level: 1 MDS, 2 VMD, 3 channel,
     /// and 0 says nothing. The object classes and the specialisations of personal health devices are listed. Anywhere else the arithmetic means something else or
@@ -89,7 +89,7 @@ impl Level {
         }
     }
 
-    /// What a reference id says by its end: `MDC_DEV_ANALY_SAT_O2_MDS` names an MDS.
+    /// Returns the level that a reference id ends with: `MDC_DEV_ANALY_SAT_O2_MDS` names an MDS.
     ///
     /// ```
     /// use fhir_devices::nomenclature::Level;

@@ -1,4 +1,4 @@
-//! One code of the nomenclature, by what its number says.
+//! A code of the nomenclature.
 
 use super::Level;
 

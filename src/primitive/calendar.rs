@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use time::{Duration, Month, OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
-/// How much of a moment a text states.
+/// The precision of a date or time.
 ///
 /// ```
 /// use fhir_devices::primitive::{DateTime, Precision};
@@ -35,7 +35,7 @@ impl Precision {
     }
 }
 
-/// What a text wants that it does not have.
+/// The format that a text does not have.
 pub(super) type Expectation = &'static str;
 
 /// A time of day; the default is midnight.

@@ -1,10 +1,10 @@
-//! The canonical URLs of the crate's own extensions and code systems, and the base that a caller puts them under.
+//! The canonical URLs of the crate's extensions and code systems, and their configurable base.
 
 use super::Uri;
 use std::borrow::Cow;
 use url::Url;
 
-/// Something of this crate that documents name by a canonical URL.
+/// A canonical URL of this crate.
 ///
 /// ```
 /// use fhir_devices::primitive::{CanonicalBase, CanonicalName};
@@ -129,7 +129,7 @@ pub struct InvalidCanonicalBase {
     pub found: String,
 }
 
-/// Under which base the crate's own canonical URLs are written.
+/// The base of the crate's canonical URLs.
 ///
 /// FHIR wants the URL of an extension to be a URL and no URN. The default is a host whose name has a UUID in it, below
 /// `.invalid`, which RFC 6761 keeps from ever being registered: nobody can come to own it, and nobody else uses it by
@@ -149,7 +149,7 @@ pub struct InvalidCanonicalBase {
 pub struct CanonicalBase(Option<Uri>);
 
 impl CanonicalBase {
-    /// A base of your own; slashes at its end do not count.
+    /// Sets the base; trailing slashes are ignored.
     ///
     /// # Errors
     /// [`InvalidCanonicalBase`] when it is not an absolute `http` or `https` URL, or has a query or a fragment.

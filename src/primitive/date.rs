@@ -38,7 +38,7 @@ impl Date {
         read(self.as_str()).unwrap_or_default()
     }
 
-    /// How much the text states: a year, a month or a day.
+    /// Returns the precision: year, month or day.
     #[must_use]
     pub fn precision(&self) -> Precision {
         self.parts().precision

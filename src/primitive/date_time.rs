@@ -38,7 +38,7 @@ impl DateTime {
         read(self.as_str()).unwrap_or_default()
     }
 
-    /// How much the text states.
+    /// Returns the precision.
     #[must_use]
     pub fn precision(&self) -> Precision {
         self.parts().precision

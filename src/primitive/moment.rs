@@ -1,4 +1,4 @@
-//! Moments in records: the text form of FHIR's `instant`.
+//! Timestamps in records, in the text form of `instant`.
 
 use super::Instant;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};

@@ -38,7 +38,7 @@ impl Time {
         read(self.as_str()).unwrap_or_default()
     }
 
-    /// How much the text states: the second, or digits of it.
+    /// Returns the precision: seconds or fractions.
     #[must_use]
     pub fn precision(&self) -> Precision {
         self.clock().precision()

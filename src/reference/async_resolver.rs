@@ -1,10 +1,10 @@
-//! Asking near at hand first, and far away for the rest.
+//! A resolver at hand, with an asynchronous one for the rest.
 
 use super::resolve::{AsyncResolver, ReferenceLookup, Resolution, ResolveFuture, Resolver};
 use std::borrow::Cow;
 use std::fmt;
 
-/// What is at hand is asked first, and what it does not know is asked of another, all in one round trip.
+/// Resolves locally first, and the rest by another resolver in one call.
 ///
 /// ```
 /// use fhir_devices::reference::{ResolverChain, ReferenceLookup, Resolution, AsyncResolver, ResolveFuture, LocalThenRemote};
@@ -23,9 +23,9 @@ use std::fmt;
 /// # let _ = both.resolve_all(&[]);
 /// ```
 pub struct LocalThenRemote<'r, F> {
-    /// Who is asked first.
+    /// The resolver that is asked first.
     pub near: &'r (dyn Resolver + Sync),
-    /// Who is asked for the rest: a store, or another one of these.
+    /// The resolver for the rest, such as a store.
     pub far: F,
 }
 

@@ -1,4 +1,4 @@
-//! References between the entries of a Bundle, by the rules of FHIR STU3 for `fullUrl`.
+//! Resolving references between Bundle entries, by the rules of FHIR STU3 for `fullUrl`.
 
 use super::item::{Item, token};
 use super::resolve::{ReferenceLookup, Resolution, Resolver};
@@ -7,7 +7,7 @@ use crate::resource::{Bundle, Resource};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// The entries of a Bundle by their addresses. Making it takes one pass, a reference one look.
+/// Resolves references within a Bundle. Building takes one pass; resolving is one look-up.
 ///
 /// - A relative reference counts from the base of the entry that it stands in ([`ReferenceLookup::from`]). Where that entry has no
 ///   base (`urn:uuid:..`), any entry of that type and id answers, if there is one alone.

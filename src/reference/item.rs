@@ -1,11 +1,11 @@
-//! What stands in a tree: a device, a component or a metric, and what it says of itself.
+//! The items of a containment tree: devices, components and metrics.
 
 use crate::datatype::{CodeableConcept, Coding, Identifier, Literal};
 use crate::nomenclature::{DevicePart, Level, Term, is_mdc};
 use crate::primitive::Id;
 use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
 
-/// A resource that has a place in a containment tree, borrowed from where it is kept.
+/// A borrowed Device, DeviceComponent or DeviceMetric of a containment tree.
 ///
 /// ```
 /// use fhir_devices::{Device, reference::Item};
@@ -76,7 +76,7 @@ impl<'a> Item<'a> {
         several.iter().chain(one)
     }
 
-    /// What kind of thing it is.
+    /// Returns its type.
     #[must_use]
     pub fn kind(self) -> Option<&'a CodeableConcept> {
         match self {
@@ -86,7 +86,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// What people call it: the text of its type, or the display of a code; of a device its model.
+    /// Returns the display name: the text of its type, the display of a code, or a device's model.
     #[must_use]
     pub fn name(self) -> Option<&'a str> {
         let model = match self {
@@ -153,7 +153,7 @@ macro_rules! from {
 
 from!(Device Device, Component DeviceComponent, Metric DeviceMetric);
 
-/// What a reference says, whatever its target type: a literal is preferred to an identifier.
+/// The value of a reference of any target type: a literal is preferred to an identifier.
 #[derive(Clone, Copy)]
 pub(crate) enum ReferenceValue<'a> {
     Literal(Literal<'a>),

@@ -1,4 +1,4 @@
-//! All references of a resource, followed.
+//! Resolving all references of a resource.
 
 use super::item::token;
 use super::resolve::{AsyncResolver, Contained, ReferenceLookup, Resolution, Resolver};
@@ -12,7 +12,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// What the references of a resource lead to: each to one resource, of a type that it may lead to.
+/// The resolved references of a resource, each of an allowed type.
 ///
 /// ```
 /// use fhir_devices::{Bundle, DeviceComponent, Valid};
@@ -36,7 +36,7 @@ pub struct Links<'r> {
 }
 
 impl Links<'_> {
-    /// What this reference leads to. It must be one of the resource itself: a copy, or a reference in words alone, was not
+    /// Returns the target of this reference, which must be borrowed from the resource itself: a copy, or a reference in words alone, was not
     /// followed.
     #[must_use]
     pub fn to<T: Typed>(&self, reference: &Reference<T>) -> Option<&T::Resource> {
@@ -44,31 +44,31 @@ impl Links<'_> {
         self.all.get(*number).and_then(|(_, resource)| T::of(resource))
     }
 
-    /// What the reference at this place leads to: `DeviceComponent.parent`.
+    /// Returns the target of the reference at a path: `DeviceComponent.parent`.
     #[must_use]
     pub fn at(&self, place: &str) -> Option<&Resource> {
         self.iter().find(|(at, _)| *at == place).map(|(_, resource)| resource)
     }
 
-    /// Every place of a reference with what it leads to, in document order.
+    /// Iterates over the paths of references and their targets, in document order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Resource)> {
         self.all.iter().map(|(at, resource)| (at.as_str(), &**resource))
     }
 
-    /// How many references were followed.
+    /// Returns the number of resolved references.
     #[must_use]
     pub fn len(&self) -> usize {
         self.all.len()
     }
 
-    /// Whether there was none.
+    /// Returns whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 }
 
-/// The type of what a reference leads to: the resource itself where the crate models the type, else any [`Resource`].
+/// The target type of a reference: the resource itself where the crate models the type, else any [`Resource`].
 ///
 /// ```
 /// use fhir_devices::{Resource, datatype::target, reference::Typed};
@@ -113,7 +113,7 @@ macro_rules! typed {
 
 typed!(Device DeviceComponent DeviceMetric; Any Location Organization Patient Practitioner RelatedPerson Author Signer);
 
-/// Follows every reference of a resource, those of what it contains and of the entries of a Bundle among them.
+/// Resolves every reference of a resource, including contained resources and Bundle entries.
 ///
 /// `#id` is answered from what the resource contains, all else by the resolver; a relative reference in a Bundle counts
 /// from the address of its entry. A reference in words alone leads nowhere and is passed over, and so is what
@@ -142,7 +142,7 @@ pub fn resolve<'r, T: Node>(valid: &'r Valid<T>, resolver: &'r (impl Resolver + 
     links(asked, answers)
 }
 
-/// The same with a resolver that has to ask: for all references at once.
+/// Resolves every reference of a resource by one call of an asynchronous resolver.
 ///
 /// # Errors
 /// The error of the resolver, where it could not ask; inside, the [`Report`] of [`resolve`].
@@ -211,7 +211,7 @@ impl<'n> PendingReference<'n> {
     }
 }
 
-/// Where a walk is.
+/// The position of a walk.
 #[derive(Clone, Copy)]
 struct WalkScope<'n> {
     from: Option<&'n str>,

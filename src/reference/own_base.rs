@@ -1,4 +1,4 @@
-//! The address of a service, and which references are to itself.
+//! The base URL of a service, and which references are local to it.
 
 use crate::datatype::Literal;
 use std::fmt;

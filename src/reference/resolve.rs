@@ -1,4 +1,4 @@
-//! Following a reference: what somebody who has resources answers to it.
+//! The contract of resolvers.
 
 use crate::datatype::{Identifier, Literal, Reference, Target};
 use crate::resource::Resource;
@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 
-/// A reference to be followed, with the types that it may lead to, and where it stands.
+/// A reference to resolve, with its allowed types and its context.
 ///
 /// ```
 /// use fhir_devices::datatype::{Reference, target};
@@ -64,7 +64,7 @@ impl<'l> ReferenceLookup<'l> {
     }
 }
 
-/// What became of a reference.
+/// The result of resolving a reference.
 ///
 /// ```
 /// use fhir_devices::reference::Resolution;
@@ -76,24 +76,24 @@ impl<'l> ReferenceLookup<'l> {
 pub enum Resolution<R> {
     /// The resource.
     Found(R),
-    /// It is not here; somewhere else it may be.
+    /// The resolver does not know it; another one may.
     Absent,
-    /// It was here, and was deleted.
+    /// It was deleted.
     Deleted {
         /// The version that stands for the deletion, where that is known.
         version: Option<String>,
     },
-    /// It is of a type that the reference may not lead to.
+    /// The target has a type that the reference does not allow.
     WrongType {
         /// Its type.
         found: String,
     },
-    /// More than one resource may be meant.
+    /// Several resources match.
     Ambiguous {
         /// How many.
         count: usize,
     },
-    /// It must not be looked for: another service, or another form of reference than is answered here.
+    /// The resolver does not handle it: another service, or another form of reference.
     NotAllowed {
         /// Why.
         reason: &'static str,
@@ -121,7 +121,7 @@ impl<R> Resolution<R> {
         }
     }
 
-    /// Whether somebody else may know more.
+    /// Returns whether another resolver may know the target.
     #[must_use]
     pub const fn is_unresolved(&self) -> bool {
         matches!(self, Self::Absent | Self::NotAllowed { .. })
@@ -141,7 +141,7 @@ impl<'r> Resolution<Cow<'r, Resource>> {
     }
 }
 
-/// Somebody who has resources at hand, and answers at once. The caller may implement it.
+/// Resolves references synchronously. The caller may implement it.
 ///
 /// ```
 /// use fhir_devices::{Resource, datatype::{Reference, target}};
@@ -163,14 +163,14 @@ impl<'r> Resolution<Cow<'r, Resource>> {
 /// assert!(one.resolve(&ReferenceLookup::of(&reference)).found().is_some());
 /// ```
 pub trait Resolver {
-    /// What became of the reference. It answers within the time of one look-up, and never follows what it finds.
+    /// Resolves one reference in the time of one look-up, without following what it finds.
     fn resolve<'s>(&'s self, link: &ReferenceLookup<'_>) -> Resolution<Cow<'s, Resource>>;
 }
 
 /// The answers of a [`AsyncResolver`], in the order of the links.
 pub type ResolveFuture<'a, E> = Pin<Box<dyn Future<Output = Result<Vec<Resolution<Resource>>, E>> + Send + 'a>>;
 
-/// Somebody who has to ask for resources, and is asked for many at a time. The caller may implement it.
+/// Resolves many references asynchronously. The caller may implement it.
 ///
 /// A trouble on the way is an error; that a resource is not there is an answer.
 pub trait AsyncResolver: Send + Sync {
@@ -182,7 +182,7 @@ pub trait AsyncResolver: Send + Sync {
     fn resolve_all<'a>(&'a self, links: &'a [ReferenceLookup<'a>]) -> ResolveFuture<'a, Self::Error>;
 }
 
-/// Several resolvers, asked in order until one knows.
+/// Asks several resolvers in order until one knows the target.
 ///
 /// What one does not have, or may not look for, the next is asked for; that something is deleted, of a wrong type or
 /// ambiguous is an answer.
@@ -219,7 +219,7 @@ impl Resolver for ResolverChain<'_> {
     }
 }
 
-/// The resources that are contained in another one: they answer to `#id` and to nothing else.
+/// Resolves `#id` to the contained resources of a resource.
 ///
 /// ```
 /// use fhir_devices::{Device, datatype::{Reference, target}, reference::{Contained, ReferenceLookup, Resolver}};
@@ -244,7 +244,7 @@ impl Resolver for Contained<'_> {
     }
 }
 
-/// How a chain of parents ended.
+/// How a chain of ancestors ended.
 ///
 /// ```
 /// use fhir_devices::{DeviceComponent, reference::{ResolverChain, AncestorsEnd, ancestors}};
@@ -256,13 +256,13 @@ impl Resolver for Contained<'_> {
 pub enum AncestorsEnd {
     /// The last one has no parent.
     Top,
-    /// The last one has a parent that was there before.
+    /// The last one has a parent that is already in the chain.
     Cycle,
     /// The parent of the last one could not be found.
     Open(Resolution<()>),
 }
 
-/// The components above one, from the nearest, as far as the resolver knows them. It ends, whatever leads to what.
+/// Returns the components above one, from the nearest. It ends in cycles too.
 #[must_use]
 pub fn ancestors<'r>(
     resolver: &'r dyn Resolver,

@@ -9,7 +9,7 @@ use crate::primitive::{Code, Decimal, Id, Instant, Text, UnsignedInt, Uri};
 use std::collections::BTreeMap;
 
 element! {
-    /// Several resources in one document: the answer to a search, a history, a transaction, a collection.
+    /// Several resources in one document: search results, history, transaction or collection.
     ///
     /// ```
     /// use fhir_devices::{Bundle, Device, code::BundleType, resource::bundle::Entry};
@@ -224,7 +224,7 @@ backbone! {
 }
 
 backbone! {
-    /// Why an entry is in the answer to a search.
+    /// Why an entry is in a search result.
     #[derive(Default)]
     pub struct Search at "Bundle.entry.search" {
         /// Whether it matched, or was included.
@@ -235,7 +235,7 @@ backbone! {
 }
 
 backbone! {
-    /// What an entry of a batch or transaction asks for.
+    /// The request of an entry of a batch or transaction.
     pub struct Request at "Bundle.entry.request" {
         /// The method.
         method "method" [1..1] Primitive<HttpVerb>;
@@ -261,7 +261,7 @@ impl Request {
 }
 
 backbone! {
-    /// What became of an entry of a batch or transaction.
+    /// The response for an entry of a batch or transaction.
     pub struct Response at "Bundle.entry.response" {
         /// The status code, with or without words.
         status "status" [1..1] Primitive<Text>;

@@ -103,14 +103,14 @@ impl DeviceComponent {
         self.production_spec(SpecType::SerialNumber)
     }
 
-    /// What it reports of a type: of the whole component where it says so, else of the first item inside.
+    /// Returns the specification of a type: that of the whole component, else of its first item.
     #[must_use]
     pub fn production_spec(&self, of: SpecType) -> Option<&str> {
         let found = self.production_specification.get(self.specification(of)?)?;
         found.production_spec.as_ref()?.get().map(Text::as_str)
     }
 
-    /// Sets what it reports of a type: where [`production_spec`](Self::production_spec) reads it, or as a new specification.
+    /// Sets the specification of a type: where [`production_spec`](Self::production_spec) reads it, or as a new specification.
     ///
     /// # Errors
     /// [`Malformed`] when the text is empty.

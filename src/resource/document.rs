@@ -1,11 +1,11 @@
-//! Reading and writing a whole document.
+//! Reading and writing documents.
 
 use super::hint;
 use crate::element::{Outcome, Read, ReadMode, Reader, Value};
 use crate::issue::{Issue, Kind, Path, Position, Report, Severity};
 use std::borrow::Cow;
 
-/// What a lenient read gives: the value, and what was odd about the document.
+/// The result of a lenient read: the value and the report.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Reading<T> {
@@ -21,7 +21,7 @@ pub(crate) trait Document: Value {
     fn root<'a>(r: &mut Reader<'a>) -> Cow<'a, str>;
 }
 
-/// What some programs write before a document in UTF-8.
+/// The UTF-8 byte order mark.
 pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Reads a document as far as it can be read, with every finding.
@@ -104,7 +104,7 @@ macro_rules! document {
                 }
             }
 
-            /// The resource as compact JSON, its members in the order of the specification.
+            /// Returns the resource as compact JSON, in the order of the specification.
             #[must_use]
             pub fn to_json(&self) -> String {
                 let mut w = $crate::element::Writer::new();

@@ -1,4 +1,4 @@
-//! What the findings about a document say together: that it is of another FHIR version or of another type.
+//! Detecting a document of another FHIR version or resource type from its issues.
 
 use super::{Device, DeviceComponent, DeviceMetric};
 use crate::element::{Definition, Element};
@@ -58,7 +58,7 @@ const TYPES: &[(&str, &str)] = &[
     ("MedicationOrder", "DSTU2"),
 ];
 
-/// Says first what explains the findings: a document of another version of FHIR, or of another type.
+/// Puts first that the document is of another FHIR version or type.
 pub(super) fn add(report: &mut Report, root: &str) {
     if !report.has_errors() && report.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! What came of an operation: the wire form of a [`Report`].
+//! OperationOutcome: the FHIR form of a [`Report`].
 
 use crate::datatype::{CodeableConcept, Coding, Extension, ExtensionValue, Primitive};
 use crate::element::Value;
@@ -15,7 +15,7 @@ pub const RULE_SYSTEM: &str = CanonicalName::RuleSystem.default_url();
 pub const ROW_EXTENSION: &str = CanonicalName::Row.default_url();
 
 resource! {
-    /// What came of an operation: errors, warnings, hints.
+    /// The outcome of an operation: errors, warnings and information.
     ///
     /// A [`Report`] turns into one and back without a loss; a report without findings becomes one issue that says so.
     /// The manual has [which part goes where](crate::manual::conformance#a-report-as-an-operationoutcome).
@@ -37,9 +37,9 @@ resource! {
 backbone! {
     /// One finding of an [`OperationOutcome`].
     pub struct Issue at "OperationOutcome.issue" {
-        /// How grave it is.
+        /// The severity.
         severity "severity" [1..1] Primitive<Severity>;
-        /// What sort of finding it is.
+        /// The issue type.
         code "code" [1..1] Primitive<Kind>;
         /// More about it, coded.
         details "details" [0..1] CodeableConcept;

@@ -38,7 +38,7 @@ pub enum Parameter {
     Source,
     /// Whether the record of a device is in use.
     Status,
-    /// What kind of thing it is.
+    /// Returns its type.
     Type,
     /// The barcode of a unique device identifier.
     UdiCarrier,

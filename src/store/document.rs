@@ -95,7 +95,7 @@ pub struct Write {
     pub body: Option<Bytes>,
     /// By what the resource shall be found; they replace those of the version before. A deletion has none.
     pub index: IndexEntries,
-    /// What must be so.
+    /// The condition.
     pub precondition: Precondition,
     /// Kept with the version, so that a lost answer can be resolved.
     pub write_id: Option<WriteId>,

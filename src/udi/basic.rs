@@ -1,4 +1,4 @@
-//! The Basic UDI-DI: a family of devices with one design and one purpose.
+//! The Basic UDI-DI: the identifier of a device model family.
 
 use super::{Agency, Findings, ParseMode, UdiRule, check, quoted};
 use crate::issue::Report;
@@ -29,7 +29,7 @@ pub struct BasicUdiDi {
 const LONGEST: usize = 25;
 
 impl BasicUdiDi {
-    /// Reads a Basic UDI-DI; the agency is told by its shape. The second value has the warnings of the lenient mode.
+    /// Parses a Basic UDI-DI; the agency follows from its form. The second value has the warnings of the lenient mode.
     ///
     /// One that begins with a digit may be of GS1 or of ICCBBA, one with `PP` of IFA or of ICCBBA; the check characters
     /// tell.
@@ -50,7 +50,7 @@ impl BasicUdiDi {
         found.conclude(Self { agency, value: text.into() })
     }
 
-    /// Who issued it.
+    /// Returns the issuing agency.
     #[must_use]
     pub const fn agency(&self) -> Agency {
         self.agency

@@ -1,11 +1,11 @@
-//! A carrier string: whose it is, and whom it is written for.
+//! Detecting the agency and the form of a UDI carrier.
 
 use super::{Findings, ParseMode, Udi, UdiRule, gs1, hibcc, iccbba, ifa, quoted};
 use crate::issue::Report;
 use std::borrow::Cow;
 use std::fmt;
 
-/// Who issues device identifiers.
+/// An issuing agency of device identifiers.
 ///
 /// The first three are accredited by the FDA and designated by the EU, IFA by the EU alone (Implementing Decision (EU)
 /// 2019/939).
@@ -56,7 +56,7 @@ impl fmt::Display for Agency {
     }
 }
 
-/// Whom a carrier string is written for.
+/// The form of a UDI carrier.
 ///
 /// ```
 /// use fhir_devices::udi::{Carrier, CarrierForm};
@@ -78,7 +78,7 @@ pub enum CarrierForm {
     DigitalLink,
 }
 
-/// A carrier string whose agency is known by its first characters, and which is not read yet.
+/// A carrier whose agency is known and which is not parsed yet.
 ///
 /// What a scanner or a printer put around the data is set aside: the symbology identifier (`]d2`), a leading FNC1, and
 /// the asterisks around a HIBC caption. What the symbology identifier says is judged by [`parse`](Self::parse).
@@ -148,13 +148,13 @@ impl<'t> Carrier<'t> {
         Some(Self { agency, form, data, symbology, blank })
     }
 
-    /// Who issued it.
+    /// Returns the issuing agency.
     #[must_use]
     pub const fn agency(self) -> Agency {
         self.agency
     }
 
-    /// Whom it is written for.
+    /// Returns the form of the carrier.
     #[must_use]
     pub const fn form(self) -> CarrierForm {
         self.form
@@ -289,7 +289,7 @@ fn is_ifa(text: Option<&str>) -> bool {
     })
 }
 
-/// A carrier that could be read, and what was borne with.
+/// A parsed carrier and the warnings about it.
 ///
 /// ```
 /// use fhir_devices::udi::{ParseMode, Udi};

@@ -1,4 +1,4 @@
-//! The check characters of the agencies: what stands at the end, computed from what stands before.
+//! The check digits and characters of the agencies.
 //!
 //! ```
 //! use fhir_devices::udi::check;

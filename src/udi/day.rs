@@ -1,11 +1,11 @@
-//! The days on a carrier, in the ways that the agencies write them.
+//! The date formats of the agencies.
 
 use super::{Findings, UdiRule};
 use crate::primitive::Precision;
 use std::fmt;
 use time::{Date, Month};
 
-/// A day that a carrier states.
+/// A date on a carrier.
 ///
 /// A date whose day is not stated means the last day of its month (GS1 General Specifications, section 3.4).
 ///

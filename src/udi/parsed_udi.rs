@@ -130,7 +130,7 @@ impl Udi {
         }
     }
 
-    /// Who issued it.
+    /// Returns the issuing agency.
     #[must_use]
     pub const fn agency(&self) -> Agency {
         self.agency
@@ -191,7 +191,7 @@ impl Udi {
         self.master_udi_di.as_deref()
     }
 
-    /// How many there are in the package.
+    /// Returns the quantity in the package.
     #[must_use]
     pub const fn quantity(&self) -> Option<u32> {
         self.quantity
@@ -245,7 +245,7 @@ fn unknown(what: &str, mode: ParseMode) -> Report {
     found.into_report()
 }
 
-/// Keeps a part that may be stated in two places, and reports where they differ.
+/// Stores a part that may occur twice, and reports a difference.
 pub(super) fn keep<T>(place: &mut Option<T>, value: T, what: &str, rule: UdiRule, found: &mut Findings)
 where
     T: PartialEq + fmt::Display,

@@ -1,10 +1,10 @@
-//! What is asked of a carrier, by key, and how its findings are gathered.
+//! The rules of UDI carriers.
 
 use crate::issue::{Issue, Kind, Report, Severity};
 use std::borrow::Cow;
 use std::fmt;
 
-/// How much of a carrier that breaks the rules is accepted.
+/// How strictly a carrier is parsed.
 ///
 /// ```
 /// use fhir_devices::udi::{ParseMode, Udi};
@@ -28,7 +28,7 @@ pub enum ParseMode {
 
 macro_rules! udi_rules {
     ($($(#[doc = $doc:literal])+ $name:ident $key:literal $kind:ident $tolerated:literal)+) => {
-        /// What is asked of a carrier; the key stands in [`Issue::rule`].
+        /// A rule of UDI carriers; its key is in [`Issue::rule`].
         ///
         /// ```
         /// use fhir_devices::udi::UdiRule;

@@ -1,9 +1,9 @@
-//! What the second symbol of a label says, without the device identifier.
+//! The secondary symbol of a label, without the device identifier.
 
 use super::{Agency, Carrier, Day, Findings, ParseMode, Udi, UdiElement, UdiRule, gs1, hibcc, iccbba, ifa, quoted};
 use crate::issue::Report;
 
-/// What a symbol says that has production identifiers and no device identifier, as the second symbol of a label does.
+/// The production identifiers of a symbol without a device identifier.
 ///
 /// ```
 /// use fhir_devices::udi::{SecondarySymbol, ParseMode, Udi};
@@ -22,7 +22,7 @@ pub struct SecondarySymbol {
     reference_year: u16,
 }
 
-/// A fragment that could be read, and what was borne with.
+/// A parsed secondary symbol and the warnings about it.
 ///
 /// ```
 /// use fhir_devices::udi::{SecondarySymbol, ParseMode};
@@ -113,7 +113,7 @@ impl SecondarySymbol {
         Udi::parse(&whole, ParseMode::Strict, self.reference_year).map(|parsed| parsed.udi)
     }
 
-    /// Who issued it.
+    /// Returns the issuing agency.
     #[must_use]
     pub const fn agency(&self) -> Agency {
         self.said.agency
@@ -155,7 +155,7 @@ impl SecondarySymbol {
         self.said.donation_id()
     }
 
-    /// How many there are in the package.
+    /// Returns the quantity in the package.
     #[must_use]
     pub const fn quantity(&self) -> Option<u32> {
         self.said.quantity()

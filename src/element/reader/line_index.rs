@@ -1,8 +1,8 @@
-//! Where in a text an offset is.
+//! Line and column of an offset.
 
 use crate::issue::Position;
 
-/// Turns rising byte offsets into lines and columns, in one pass over the text.
+/// Converts ascending byte offsets to lines and columns in one pass.
 pub(crate) struct LineIndex<'a> {
     text: &'a str,
     offset: usize,

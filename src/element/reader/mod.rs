@@ -15,7 +15,7 @@ use super::scalar::Token;
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 use std::borrow::Cow;
 
-/// How much of a document that breaks the definitions is accepted.
+/// How strictly a document is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ReadMode {
     /// A document with any fault is refused, with every finding.
@@ -27,20 +27,20 @@ pub enum ReadMode {
     Lenient,
 }
 
-/// The greatest number of JSON objects and arrays that may stand inside one another.
+/// The maximum nesting depth of JSON objects and arrays.
 pub const MAX_DEPTH: u32 = 128;
 
 /// The rule of the finding that a document has more elements than its reader has memory for.
 pub(crate) const TOO_MANY_ELEMENTS: &str = "too-many-elements";
 
-/// Reading came to an end that nothing can follow; the reason is in the reader.
+/// Reading was aborted; the reader holds the reason.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stop;
 
 /// A result that only broken JSON makes fail.
 pub(crate) type Read<T> = Result<T, Stop>;
 
-/// What became of a member's value. It was consumed in any case.
+/// The result of reading a member, whose value was consumed in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// It is in the model.
@@ -49,7 +49,7 @@ pub(crate) enum Outcome {
     Refused,
 }
 
-/// What an object is to be read into.
+/// The target that an object is read into.
 pub(crate) trait Sink {
     /// The definition of the type, for the rows of findings and for members that there are none of.
     fn definition(&self) -> &'static Definition;
@@ -100,7 +100,7 @@ impl<'k> Member<'k> {
     }
 }
 
-/// Which rows of a type an object has had so far.
+/// The elements of a type that an object has had so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
     value: u64,

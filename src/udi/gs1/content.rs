@@ -1,10 +1,10 @@
-//! Whether a value has the format of its application identifier.
+//! Checks a value against the format of its application identifier.
 
 use super::super::day::{clock, windowed, yymmdd, yyyymmdd};
 use super::super::{Day, Findings, UdiElement, UdiRule, check, quoted};
 use super::Row;
 
-/// What a value says beyond its text.
+/// The date in a value.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Stated {
     /// The first date in it, with its hour.
