@@ -55,7 +55,7 @@
 //!   neither. Documents of R4, R4B and R5 come in and go out by [`convert`]; elsewhere they are refused, and the report says
 //!   which version they look like.
 //! - **No XML.** Device gateways and the services behind them speak JSON.
-//! - **No model of other resource types.** [`Resource`] keeps any of them to the letter; what every resource has, and what is
+//! - **No model of other resource types.** [`Resource`] keeps any of them verbatim; what every resource has, and what is
 //!   modelled within them, is checked, and a finding for information names the types of which the rest was not.
 //! - **No terminology, no profiles.** Required codes are checked, as their sets are closed. Others need tables that are
 //!   licensed, or a network.

@@ -59,7 +59,7 @@ fn read(store: &impl BlobStore, tenant: &Tenant, key: &BlobKey, range: Option<Ra
     block_on(stream::collect(read.body, u64::MAX))
 }
 
-/// Puts bytes into the store below as they are, under a name that they may not have.
+/// Puts bytes into the inner store as they are, under a name that they may not have.
 fn plant(below: &Memory, tenant: &Tenant, digest: Sha256, generation: Generation, bytes: Bytes) {
     let mut writer = block_on(below.begin(tenant)).unwrap();
     let blob = BlobRef { digest, size: bytes.len() as u64 };

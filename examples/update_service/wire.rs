@@ -1,4 +1,4 @@
-//! The way to a PostgreSQL server: by TLS, or in the clear where that is on this machine or asked for.
+//! The way to a PostgreSQL server: by TLS, or without encryption where that is on this machine or asked for.
 
 use std::fmt::Display;
 use std::net::IpAddr;

@@ -1,9 +1,9 @@
-//! Who did it, and what was found out on the way.
+//! Actors and signature verification of audit records.
 
 use crate::manifest::{ActorId, KeyId, UpdateName};
 use crate::store::VersionId;
 
-/// What sort of actor it is.
+/// The kind of actor.
 ///
 /// ```
 /// use fhir_devices::audit::ActorKind;
@@ -34,7 +34,7 @@ impl ActorKind {
     }
 }
 
-/// Who carried something out. For whom it was, the transition says itself.
+/// The actor that carried out a transition.
 ///
 /// ```
 /// use fhir_devices::audit::{Actor, ActorKind};
@@ -70,7 +70,7 @@ impl Actor {
     }
 }
 
-/// What the check of a signature came to.
+/// The result of a signature check.
 ///
 /// ```
 /// use fhir_devices::audit::Verdict;
@@ -102,7 +102,7 @@ impl Verdict {
     }
 }
 
-/// What was found out about a signature.
+/// The result of a signature verification.
 ///
 /// ```
 /// use fhir_devices::audit::{Verdict, Verification};
@@ -117,7 +117,7 @@ pub struct Verification {
     pub keys: Vec<KeyId>,
 }
 
-/// What the driver of a machine knows of a transition, and the machine does not.
+/// The facts about a transition that only the driver knows.
 ///
 /// ```
 /// use fhir_devices::audit::{Actor, RecordContext};

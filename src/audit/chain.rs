@@ -1,4 +1,4 @@
-//! The end of a chain, where records are added.
+//! Appending to an audit chain.
 
 use super::{AuditDraft, AuditRecord, NotARecord, RecordContext};
 use crate::manifest::text::{LONGEST_LABEL, LONGEST_NOTE, fits, nearest};
@@ -37,14 +37,14 @@ impl Checkpoint {
     /// Reads what [`to_bytes`](Self::to_bytes) writes.
     ///
     /// # Errors
-    /// [`NotARecord`] when it is not that to the letter.
+    /// [`NotARecord`] when it is not that verbatim.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotARecord> {
         let read: Self = serde_json::from_slice(bytes).map_err(|_| NotARecord)?;
         if read.to_bytes() == bytes { Ok(read) } else { Err(NotARecord) }
     }
 }
 
-/// The end of the chain of a tenant. It is kept beside the states, and written in the same step as they.
+/// The head of a tenant's chain, kept with the states and written in the same commit.
 ///
 /// ```
 /// use fhir_devices::audit::ChainHead;
@@ -56,7 +56,7 @@ impl Checkpoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainHead(Checkpoint);
 
-/// A record that was added, in each form in which it is needed.
+/// An appended record in each form that is needed.
 ///
 /// ```
 /// # use fhir_devices::audit::Appended;

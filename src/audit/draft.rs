@@ -1,4 +1,4 @@
-//! What an audit record will say of one transition.
+//! The draft of an audit record.
 
 use super::{Holder, Reason};
 use crate::manifest::{ActorId, DowngradeAuthorization, IngestId};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 names! {
-    /// What was done.
+    /// The action.
     ///
     /// ```
     /// use fhir_devices::audit::Action;
@@ -130,7 +130,7 @@ names! {
     }
 }
 
-/// What an audit record will say of one transition: plain data, without secrets, addresses, or anything of a patient.
+/// The draft of an audit record: plain data without secrets, addresses or patient data.
 ///
 /// The one who writes the record adds what belongs to the chain. The fields tell the state that the transition leads to,
 /// so that the records of an upload or a blob, read in their order, rebuild it.
@@ -146,7 +146,7 @@ pub struct AuditDraft {
     /// When, by the clock of the service.
     #[serde(with = "moment")]
     pub at: OffsetDateTime,
-    /// What was done.
+    /// The action.
     pub action: Action,
     /// Who did it; `None` where the service went on by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -177,7 +177,7 @@ pub struct AuditDraft {
     /// The bytes: digest and size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blob: Option<BlobRef>,
-    /// Which writing of them.
+    /// The generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
     /// Who holds the bytes, or did.

@@ -1,4 +1,4 @@
-//! Records as FHIR resources: AuditEvent and Provenance of STU3, of which only what is written here is modelled.
+//! Audit records as FHIR resources: AuditEvent and Provenance of STU3, of which only what is written here is modelled.
 
 use super::{Action, ActorKind, AuditDraft, AuditRecord, Reason, StateName, write};
 use crate::manifest::UpdateName;

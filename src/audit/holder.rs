@@ -1,11 +1,11 @@
-//! Who needs some bytes.
+//! Holders of blobs.
 
 use crate::manifest::{IngestId, PinId};
 use crate::primitive::moment;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// Who needs some bytes.
+/// Holders of blobs.
 ///
 /// ```
 /// use fhir_devices::audit::Holder;

@@ -1,4 +1,4 @@
-//! What happened to the updates of a tenant: one record a transition, each bound to the one before it.
+//! Audit records: one per transition, each chained to the one before it.
 //!
 //! A machine says what a transition was (an [`AuditDraft`]); the [head](ChainHead) of the tenant's chain
 //! makes a record of it, which is written in the same step as the state. [`verify`] finds the first place where a chain was
@@ -51,7 +51,7 @@
 //! | `holder` | who needs the bytes: `ingest`, or `retention` and `until`, or `legalHold` |
 //! | `provider`, `update`, `version`, `sequence` | the identity of the update |
 //! | `manifest` | the digest of its manifest |
-//! | `downgrade` | the leave to go back: `from`, `to`, `reason`, `approvedBy`, `notAfter` |
+//! | `downgrade` | the permission to go back: `from`, `to`, `reason`, `approvedBy`, `notAfter` |
 //! | `replaces` | the digest of the bytes for which the version stood before |
 //! | `reported` | the version that the component reported, where that of the update is lower |
 //! | `verification` | what was found out about the signature: `verdict` (`verified`, `refused`, `unsigned`), `keys` |

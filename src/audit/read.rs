@@ -1,4 +1,4 @@
-//! Records from their canonical text.
+//! Reading records from their canonical text.
 
 use super::{
     Action, Actor, ActorKind, AuditDraft, AuditRecord, Holder, Reason, RecordContext, SCHEMA, StateName, Verdict,

@@ -1,9 +1,9 @@
-//! Why an upload came to nothing.
+//! Why an upload failed.
 
 use crate::support::names;
 
 names! {
-    /// Why an upload came to nothing.
+    /// Why an upload failed.
     ///
     /// ```
     /// use fhir_devices::audit::Reason;
@@ -72,7 +72,7 @@ impl Reason {
         }
     }
 
-    /// Whether it is the bytes that are to blame.
+    /// Returns whether the bytes are at fault.
     #[must_use]
     pub const fn is_fault(self) -> bool {
         match self {

@@ -28,7 +28,7 @@ pub struct AuditRecord {
     pub prev: Sha256,
     /// Who did it, and what else the machine does not know.
     pub aside: RecordContext,
-    /// What was done.
+    /// The action.
     pub what: AuditDraft,
 }
 
@@ -60,7 +60,7 @@ impl AuditRecord {
     /// Reads the canonical text.
     ///
     /// # Errors
-    /// [`NotARecord`] when it is none, or not to the letter what [`to_line`](Self::to_line) writes.
+    /// [`NotARecord`] when it is none, or not verbatim what [`to_line`](Self::to_line) writes.
     pub fn from_line(line: &str) -> Result<Self, NotARecord> {
         read::record(line).filter(|record| record.to_line() == line).ok_or(NotARecord)
     }

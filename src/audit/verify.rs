@@ -1,10 +1,10 @@
-//! Whether records are the chain that they say they are.
+//! Verifying audit chains.
 
 use super::{AuditRecord, ChainHead, Checkpoint};
 use crate::store::Tenant;
 use std::collections::BTreeSet;
 
-/// The first place where records are not one chain.
+/// The first break in a chain.
 ///
 /// ```
 /// use fhir_devices::audit::{ChainBreak, ChainFault};
@@ -20,7 +20,7 @@ pub struct ChainBreak {
     pub fault: ChainFault,
 }
 
-/// What is wrong at one place of a chain.
+/// The fault at a break in a chain.
 ///
 /// ```
 /// assert_eq!(fhir_devices::audit::ChainFault::Changed.to_string(), "it is not what the record after it was bound to");
@@ -72,7 +72,7 @@ pub enum ChainFault {
     },
 }
 
-/// Whether the records are the chain that goes on from `start` without a gap. The answer is where the chain then ends.
+/// Verifies that the records continue the chain from `start`, and returns its new head.
 ///
 /// What the last record says is certain only as far as the checkpoints reach: whoever can write all of the records can
 /// make another chain of them, and a checkpoint that they could not write tells.

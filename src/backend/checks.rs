@@ -1,4 +1,4 @@
-//! What every store asks of a write before and while it applies it, so that all of them refuse alike.
+//! Checks of writes that every store makes, so that all refuse alike.
 
 use crate::store::{
     Change, CommitError, LEDGER_MAX_CHANGES, LEDGER_MAX_VALUE, Precondition, Result, StoreError, VersionId, Write,

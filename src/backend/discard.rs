@@ -1,4 +1,4 @@
-//! A store of blobs that keeps none.
+//! A blob store that keeps nothing.
 
 use crate::store::{
     BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Generation,
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use url::Url;
 
-/// Counts blobs and their bytes, and throws them away: for measurements and dry runs.
+/// Counts blobs and bytes, and discards them: for measurements and dry runs.
 ///
 /// It breaks B1 of [`BlobStore`] on purpose: what was committed is not found, but for the markers of a [`StoreId`]. Sizes are verified, and digests
 /// [where asked](Self::with_digests), so that a dry run finds what a real one would.

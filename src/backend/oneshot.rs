@@ -1,4 +1,4 @@
-//! An answer that a thread gives to a future, without a runtime.
+//! A oneshot channel from a thread to a future, independent of a runtime.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,10 +17,10 @@ fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The side of the thread. When it is dropped without an answer, the future gets none.
+/// The sender of a thread. Dropping it without an answer resolves the future with `None`.
 pub(super) struct OneshotSender<T>(Arc<Mutex<State<T>>>);
 
-/// The side of the future.
+/// The receiver: a future.
 pub(super) struct OneshotReceiver<T>(Arc<Mutex<State<T>>>);
 
 pub(super) fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {

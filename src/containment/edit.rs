@@ -42,7 +42,7 @@ pub struct PlannedChange {
 pub enum ChangeAction {
     /// It is written as it is here.
     Write(Resource),
-    /// It stays as it is here, and nobody else may change it meanwhile: a store that knows no such condition writes it
+    /// It stays as it is here, and it must not change meanwhile: a store that knows no such condition writes it
     /// again.
     Keep(Resource),
     /// It is deleted.

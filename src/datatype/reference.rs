@@ -66,7 +66,7 @@ fn wrong_target<T: Target>(found: &str) -> String {
 pub struct WrongTarget {
     /// The text that was given.
     pub text: String,
-    /// What was wanted.
+    /// What was expected.
     pub reason: String,
 }
 

@@ -1,11 +1,11 @@
-//! Signatures by Ed25519.
+//! Ed25519 signatures.
 
 use super::{KeyId, ProviderId, Signature, SignatureContext, SignatureError, Verifier};
 use crate::store::Tenant;
 use ed25519_dalek::VerifyingKey;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Public keys, each for one provider, in one tenant or in all.
+/// Trusted public keys, each for one provider, in one tenant or in all.
 ///
 /// A signature is good when it is one of 64 bytes over exactly the bytes of the manifest, by a key that may sign for the
 /// provider in the tenant; points of small order and forms that are not canonical are refused (`verify_strict`). A signature
@@ -36,11 +36,11 @@ pub struct Ed25519Keys {
 #[derive(Clone, Debug)]
 struct Entry {
     key: VerifyingKey,
-    /// For whom it may sign; without a tenant, in every one.
+    /// The providers and tenants that it may sign for; no tenant means all.
     allowed: BTreeSet<(ProviderId, Option<Tenant>)>,
 }
 
-/// Why a key is not taken.
+/// Why a key is refused.
 ///
 /// ```
 /// use fhir_devices::manifest::{Ed25519Keys, NotAnEd25519Key};
@@ -75,14 +75,14 @@ impl Ed25519Keys {
         Self { keys: BTreeMap::new(), wanted: 1 }
     }
 
-    /// The same keys, of which so many have to sign; 0 counts as 1.
+    /// Sets the required number of signatures; 0 counts as 1.
     #[must_use]
     pub const fn wanting(mut self, keys: usize) -> Self {
         self.wanted = if keys == 0 { 1 } else { keys };
         self
     }
 
-    /// Lets a key sign for a provider, in one tenant or in all.
+    /// Trusts a key for a provider, in one tenant or in all.
     ///
     /// # Errors
     /// [`NotAnEd25519Key`].
@@ -106,7 +106,7 @@ impl Ed25519Keys {
         Ok(())
     }
 
-    /// Lets a key sign no more, for nobody.
+    /// Revokes a key for all providers.
     pub fn revoke(&mut self, id: &KeyId) {
         self.keys.remove(id);
     }

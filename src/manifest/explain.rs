@@ -1,4 +1,4 @@
-//! What speaks for an update of a component, and what against it.
+//! Explaining whether an update is admissible for a component.
 
 use super::{
     Acceptance, CompatibilityRule, DowngradeAuthorization, IngestId, Requirement, RequirementScope, UpdateManifest,
@@ -39,7 +39,7 @@ names! {
     }
 }
 
-/// One thing that speaks for an update, or against it.
+/// One reason for or against an update.
 ///
 /// ```
 /// use fhir_devices::manifest::{AdmissionReason, AdmissionReasonCode};
@@ -58,9 +58,9 @@ names! {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdmissionReason {
-    /// What it is about.
+    /// The subject.
     pub code: AdmissionReasonCode,
-    /// Whether it speaks against the update.
+    /// Whether it is a reason against the update.
     pub is_against: bool,
     /// The place in the manifest.
     pub at: String,
@@ -68,7 +68,7 @@ pub struct AdmissionReason {
     pub component: String,
     /// What was found.
     pub found: String,
-    /// What was wanted.
+    /// What was expected.
     pub wanted: String,
 }
 
@@ -84,7 +84,7 @@ impl fmt::Display for AdmissionReason {
     }
 }
 
-/// What is known besides the component and the manifest.
+/// The facts besides the component and the manifest.
 ///
 /// ```
 /// use fhir_devices::manifest::Situation;
@@ -105,14 +105,14 @@ pub struct Situation<'s> {
 }
 
 impl Situation<'_> {
-    /// A time at which nothing was accepted before.
+    /// Creates a situation at a time, with nothing accepted before.
     #[must_use]
     pub const fn at(now: OffsetDateTime) -> Self {
         Self { now, accepted: None, ingest: None, device: None }
     }
 }
 
-/// Everything that speaks for an update of a component, and against it, in the order of the members of the manifest.
+/// Lists the reasons for and against an update of a component, in the order of the manifest.
 ///
 /// Each check has an answer, so that the list tells what was looked at. An update is [admitted](admits) when nothing speaks
 /// against it.
@@ -161,7 +161,7 @@ pub fn explain(
     look.reasons
 }
 
-/// Whether nothing speaks against an update of a component: [`explain`] without its reasons.
+/// Returns whether [`explain`] finds no reason against an update.
 #[must_use]
 pub fn admits(tree: &Tree<'_>, component: Node<'_, '_>, manifest: &UpdateManifest, situation: &Situation<'_>) -> bool {
     explain(tree, component, manifest, situation).iter().all(|reason| !reason.is_against)
@@ -185,7 +185,7 @@ fn moment(moment: OffsetDateTime) -> String {
     Instant::try_from(moment).map_or_else(|_| format!("`{moment}`"), |text| format!("`{text}`"))
 }
 
-/// Whether the leave to go back can be used at all.
+/// Returns whether the downgrade authorization is valid.
 fn is_good(leave: &DowngradeAuthorization, sequence: u64, now: OffsetDateTime) -> bool {
     leave.permits(leave.from, sequence, now)
 }

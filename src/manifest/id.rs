@@ -1,4 +1,4 @@
-//! Names: the service's own of an upload, and the caller's of uploads, people and pins.
+//! Identifiers of uploads, actors and pins.
 
 use crate::store::{hex, number};
 use serde_with::{DeserializeFromStr, SerializeDisplay};

@@ -1,4 +1,4 @@
-//! What the maker of an update says of it: a manifest, its signatures, and whether it fits a component.
+//! Update manifests: contents, signatures, and whether an update fits a component.
 //!
 //! A [`SignedManifest`] is the bytes as they came. [`SignedManifest::verify`] checks the signatures over them by the caller's
 //! [`Verifier`] and reads them only then, strictly; [`explain`] says what speaks for the update of a component and what
@@ -21,7 +21,7 @@
 //! | `artifacts` | the files: `name`, `mediaType`, `size`, `sha256` |
 //! | `urgency` | `routine`, `security-fix` or `safety-correction` |
 //! | `expiresAt` | when the manifest is no longer to be used |
-//! | `downgrade` | the leave to put it in the place of a later one: `from`, `to`, `reason`, `approvedBy`, `notAfter` |
+//! | `downgrade` | the permission to put it in the place of a later one: `from`, `to`, `reason`, `approvedBy`, `notAfter` |
 //!
 //! A range of versions has a `scheme`, and `atLeast`, `atMost` and `below`, or `oneOf`. Versions are taken from the
 //! `productionSpecification` of a component; what the scheme cannot read is in no range.

@@ -1,4 +1,4 @@
-//! What a manifest says.
+//! The contents of a manifest.
 
 use super::{
     ArtifactName, DowngradeAuthorization, ProductionSpec, ProviderId, RequirementScope, Target, UpdateName, Urgency,
@@ -10,7 +10,7 @@ use crate::primitive::{Code, Text};
 use crate::store::{BlobRef, Sha256};
 use time::OffsetDateTime;
 
-/// Which update it is.
+/// The identity of an update.
 ///
 /// ```
 /// use fhir_devices::manifest::{UpdateIdentity, VersionScheme};
@@ -25,9 +25,9 @@ use time::OffsetDateTime;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpdateIdentity {
-    /// Who made it.
+    /// The provider.
     pub provider: ProviderId,
-    /// What it is called, in every version.
+    /// The name, the same in every version.
     pub name: UpdateName,
     /// Its version.
     pub version: VersionLabel,
@@ -41,7 +41,7 @@ impl std::fmt::Display for UpdateIdentity {
     }
 }
 
-/// What a device has to be for an update to fit: everything that a rule names. Of several rules one is enough.
+/// The device that an update fits: all that a rule names must match. One matching rule is enough.
 ///
 /// ```
 /// use fhir_devices::manifest::CompatibilityRule;
@@ -73,7 +73,7 @@ impl CompatibilityRule {
     }
 }
 
-/// What another component, or the component itself, must have.
+/// A version that a component must have.
 ///
 /// ```
 /// use fhir_devices::manifest::{Bounds, Requirement, RequirementScope, ProductionSpec, VersionRange, VersionScheme, RequiredValue};
@@ -183,7 +183,7 @@ impl Artifact {
     }
 }
 
-/// What the maker of an update says of it: which it is, what it is for, what it needs, and which bytes it consists of.
+/// The manifest of an update: identity, target, requirements and files.
 ///
 /// ```
 /// use fhir_devices::manifest::UpdateManifest;
@@ -199,7 +199,7 @@ impl Artifact {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UpdateManifest {
-    /// Which update it is.
+    /// The identity of an update.
     pub identity: UpdateIdentity,
     /// Its place among the updates of this provider for the component: the later, the higher.
     pub sequence: u64,
@@ -217,7 +217,7 @@ pub struct UpdateManifest {
     pub urgency: Urgency,
     /// When it is no longer to be used.
     pub expires_at: Option<OffsetDateTime>,
-    /// The leave to put it in the place of a later one.
+    /// The permission to put it in the place of a later one.
     pub downgrade: Option<DowngradeAuthorization>,
 }
 

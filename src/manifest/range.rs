@@ -1,4 +1,4 @@
-//! Which versions are wanted.
+//! Version ranges.
 
 use super::{VersionLabel, VersionScheme};
 use std::cmp::Ordering;

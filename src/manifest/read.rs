@@ -1,4 +1,4 @@
-//! Manifests from JSON, with every finding and its place.
+//! Reading manifests from JSON.
 
 use super::fields::{Field, Fields, many, member, once};
 use super::{

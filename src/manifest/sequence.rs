@@ -1,4 +1,4 @@
-//! Sequence numbers of updates: they only rise, for each provider.
+//! Sequence numbers of updates, which only rise for each provider.
 
 use super::{ActorId, IngestId};
 use crate::primitive::{Text, moment};
@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 /// can say.
 pub const MAX_SEQUENCE: u64 = i64::MAX as u64;
 
-/// The leave to accept an update that is not higher than what was accepted before, as those gave it who may.
+/// The authorization of an update whose sequence number is not higher.
 ///
 /// It is good for one pair of sequence numbers, and for a time.
 ///
@@ -51,7 +51,7 @@ impl DowngradeAuthorization {
     }
 }
 
-/// What was accepted for a component from one provider.
+/// The update last accepted for a component from one provider.
 ///
 /// ```
 /// use fhir_devices::manifest::{Acceptance, IngestId};
@@ -69,7 +69,7 @@ pub struct Acceptance {
     pub by: IngestId,
 }
 
-/// An update that is not higher than what was accepted before, and not authorised.
+/// The error for a sequence number that is neither higher nor authorised.
 ///
 /// ```
 /// use fhir_devices::manifest::NotHigher;
@@ -87,7 +87,7 @@ pub struct NotHigher {
     pub highest: u64,
 }
 
-/// Whether an update may follow what was accepted before from the same provider, and what is accepted then.
+/// Checks whether an update may follow the last accepted one, and returns the new acceptance.
 ///
 /// An upload that was accepted last is accepted again.
 ///

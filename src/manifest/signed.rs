@@ -1,4 +1,4 @@
-//! Manifests with their signatures: verified first, then read.
+//! Signed manifests, verified before they are parsed.
 
 use super::read::MAX_BYTES;
 use super::{KeyId, ProviderId, UpdateManifest};
@@ -57,7 +57,7 @@ pub struct Signature {
     pub bytes: Vec<u8>,
 }
 
-/// For whom a manifest came in, and from whom it is said to be.
+/// The tenant that received a manifest and its stated provider.
 ///
 /// ```
 /// use fhir_devices::manifest::SignatureContext;
@@ -74,7 +74,7 @@ pub struct SignatureContext<'c> {
     pub provider: &'c ProviderId,
 }
 
-/// Why signatures are not enough.
+/// Why the signatures of a manifest are refused.
 ///
 /// ```
 /// use fhir_devices::manifest::SignatureError;
@@ -153,7 +153,7 @@ pub trait Verifier: Send + Sync {
     ) -> Result<Vec<KeyId>, SignatureError>;
 }
 
-/// A manifest as it came: its bytes, kept to the letter, and the signatures over them. Nothing of it can be read before it
+/// A received manifest: its exact bytes and signatures. Nothing of it can be read before it
 /// is verified.
 ///
 /// ```
@@ -228,7 +228,7 @@ const MAX_SIGNATURES: usize = 40 * 1024;
 /// What each signature counts for at least, be it empty.
 const SIGNATURE: usize = 32;
 
-/// Why a manifest is not taken.
+/// Why a manifest is refused.
 ///
 /// ```
 /// use fhir_devices::manifest::ManifestError;

@@ -1,4 +1,4 @@
-//! What an update is for: components, and the versions that they report.
+//! Targets of updates and the versions that components report.
 
 use super::text::is_hidden;
 use crate::containment::{IdentifierQuery, Selector};
@@ -113,7 +113,7 @@ impl Target {
     }
 }
 
-/// Which of the versions of a component.
+/// A version that a component reports as a production specification.
 ///
 /// ```
 /// use fhir_devices::manifest::ProductionSpec;
@@ -227,7 +227,7 @@ impl fmt::Display for ProductionSpec {
     }
 }
 
-/// Which components a requirement is about, as seen from the one that the update is for.
+/// The components that a requirement is about, relative to the target.
 ///
 /// ```
 /// use fhir_devices::nomenclature::Level;

@@ -1,4 +1,4 @@
-//! The short texts that updates and their records are made of: each checked once, none of them an address.
+//! Checked short texts in updates and records. None may hold an address.
 
 use crate::store::InvalidText;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
@@ -126,7 +126,7 @@ macro_rules! texts {
 }
 
 texts! {
-    /// What a person says about something, in at most 1,000 characters.
+    /// A comment of at most 1,000 characters.
     ///
     /// It is kept for as long as the records are, so that no address (which may be signed) and no reference to a patient
     /// may be in it. Who writes one leaves out whom the device was at.
@@ -139,7 +139,7 @@ texts! {
     /// ```
     Note "a note" check_note;
 
-    /// Who makes updates: the first part of their identity.
+    /// The id of the provider of updates.
     ///
     /// ```
     /// use fhir_devices::manifest::ProviderId;
@@ -147,7 +147,7 @@ texts! {
     /// ```
     ProviderId "a provider" check_label;
 
-    /// What an update is called by its provider, in every version.
+    /// The name of an update, the same in every version.
     ///
     /// ```
     /// use fhir_devices::manifest::UpdateName;

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-/// How the versions of an update are written, and so which is the later of two.
+/// The version scheme, which defines syntax and order.
 ///
 /// | scheme | form | order |
 /// | --- | --- | --- |

@@ -142,7 +142,7 @@ pub struct Offer {
     pub action: ActionNumber,
     /// Who made the update.
     pub provider: ProviderId,
-    /// What it is called, in every version.
+    /// The name, the same in every version.
     pub name: UpdateName,
     /// Its version.
     pub version: VersionLabel,

@@ -44,7 +44,7 @@ resource! {
         r#type "type" [0..1] CodeableConcept;
         /// The lot in which it was made.
         lot_number "lotNumber" [0..1] Primitive<Text>;
-        /// Who made it.
+        /// The provider.
         manufacturer "manufacturer" [0..1] Primitive<Text>;
         /// When it was made.
         manufacture_date "manufactureDate" [0..1] Primitive<DateTime>;

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Says which updates of a component its service knows. [`UpdateService`](crate::service::UpdateService) does.
 ///
-/// A [`Server`](super::Server) asks it for two things. What a client writes is held against it, where the updates of the
-/// component that it sends are not those that are stored. And what the stored components say is held against it when they are
+/// A [`Server`](super::Server) asks it for two things. What a client writes is checked against it, where the updates of the
+/// component that it sends are not those that are stored. And what the stored components say is checked against it when they are
 /// read, so that nobody is shown an update that some other program wrote into the store.
 ///
 /// ```

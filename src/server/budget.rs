@@ -192,7 +192,7 @@ impl Budget {
     /// An empty buffer of a capacity, from the memory of the thread that will work on the request.
     ///
     /// # Errors
-    /// 500 where that thread cannot be had.
+    /// 500 where that thread is not available.
     pub(super) async fn buffer(&self, reservation: &Reservation, bytes: usize) -> Result<Vec<u8>, Problem> {
         if !reservation.is_heavy() {
             return Ok(Vec::with_capacity(bytes));

@@ -2,7 +2,7 @@
 //! axum application can mount.
 //!
 //! An [`UpdateServer`] is made over three [`Stores`]; [`UpdateServer::router`] has every address, and [`serve()`] takes
-//! connections, in the clear or by TLS. The example `update_service` does both from the command line.
+//! connections, without encryption or by TLS. The example `update_service` does both from the command line.
 //!
 //! ```no_run
 //! use fhir_devices::server::{DEFAULT_MAX_UPLOAD, Stores, UpdateServer, serve};
@@ -143,7 +143,7 @@ pub struct UpdateServer {
     /// Whether a store of update files that is not the ledger's is made so.
     adopts_stores: bool,
     connections: Arc<Connections>,
-    /// How often every file is held against its digest; nothing for never.
+    /// How often every file is checked against its digest; nothing for never.
     scrub_every: Option<Duration>,
     /// Told of what the process cannot go on after.
     fatal: Fatal,

@@ -1,4 +1,4 @@
-//! Taking connections, in the clear or by TLS, until the service is told to stop.
+//! Taking connections, without encryption or by TLS, until the service is told to stop.
 
 use super::answer::Problem;
 use super::connections::{Connection, Connections, Phase, Place};

@@ -46,7 +46,7 @@ impl Passing {
         Ok(true)
     }
 
-    /// What has passed.
+    /// Returns digest and size.
     pub(super) fn finish(self) -> BlobRef {
         self.hasher.finish()
     }

@@ -121,7 +121,7 @@ where
     /// Reads a file, or some of its bytes, for whoever installs it.
     ///
     /// # Guarantees
-    /// The length is that of the ledger. Where the whole is read, it is held against its digest on the way, and the last chunk
+    /// The length is that of the ledger. Where the whole is read, it is checked against its digest on the way, and the last chunk
     /// comes only when all of it was right: a reader of a damaged file gets an error in place of the end, never as many
     /// bytes as [`BlobRead::range`] says. What is found is recorded in the ledger and the audit chain before the error is
     /// given.

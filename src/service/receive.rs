@@ -501,7 +501,7 @@ where
         }
     }
 
-    /// Why an upload came to nothing.
+    /// Why an upload failed.
     pub(super) fn ended(&self, ingest: &Ingest, found: Option<BlobRef>) -> ReceiveError {
         let reason = match ingest.state {
             State::Releasing { reason, .. } | State::Closed { reason } => reason,

@@ -46,7 +46,7 @@ pub struct SignedSubmission {
     pub manifest: SignedManifest,
     /// Which of its files comes; none where it has only one.
     pub artifact: Option<ArtifactName>,
-    /// The leave to bring other bytes under a version that the component knows.
+    /// The permission to bring other bytes under a version that the component knows.
     pub replace: bool,
     /// Who sends it, for the audit records.
     pub sender: Option<ActorId>,
@@ -88,7 +88,7 @@ where
         self.reasons(&self.session(tenant), judged, &verified, &intent, None).await
     }
 
-    /// The manifest that an upload came with, and its signatures, to the letter; none where it came without one.
+    /// The manifest that an upload came with, and its signatures, verbatim; none where it came without one.
     ///
     /// # Errors
     /// [`LifecycleError::NoSuchUpload`], [`LifecycleError::Store`].

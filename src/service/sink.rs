@@ -1,4 +1,4 @@
-//! Who is told of audit records.
+//! The sink of audit records.
 
 use crate::audit::AuditRecord;
 

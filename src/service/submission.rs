@@ -36,9 +36,9 @@ pub struct Submission {
     /// Which of the versions of the component it changes; `None` for that of the software, or of the firmware where none of
     /// the software is reported.
     pub reported_as: Option<ProductionSpec>,
-    /// The leave to bring a version that is lower than the one that the component reports.
+    /// The permission to bring a version that is lower than the one that the component reports.
     pub downgrade: Option<VersionDowngrade>,
-    /// The leave to bring other bytes under a version that the component knows.
+    /// The permission to bring other bytes under a version that the component knows.
     pub replace: bool,
     /// Who sends it, for the audit records.
     pub sender: Option<ActorId>,

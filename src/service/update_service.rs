@@ -198,7 +198,7 @@ where
         self
     }
 
-    /// With one who is told of every audit record once it is written.
+    /// Sets the sink that receives every audit record once it is written.
     #[must_use]
     pub fn with_audit_sink(mut self, sink: impl AuditSink) -> Self {
         self.context = Arc::new(ServiceContext { sink: Some(Arc::new(sink)), ..(*self.context).clone() });

@@ -1,4 +1,4 @@
-//! What a blob is called, and how it is read.
+//! Names and reads of blobs.
 
 use super::hex::{bytes, hex, number};
 use super::{ByteStream, InvalidText, Result, StoreError};
@@ -118,7 +118,7 @@ impl BlobRef {
     }
 }
 
-/// Tells one writing of some bytes from every other: 128 bits that are never given twice.
+/// Distinguishes one write of a blob from every other: 128 bits, never reused.
 ///
 /// A blob that was deleted never comes back under the same name, so that a deletion which arrives late cannot hit the bytes
 /// of a later upload. The text form is 32 hexadecimal digits in lower case.
@@ -147,7 +147,7 @@ impl FromStr for Generation {
     }
 }
 
-/// Names one blob of a tenant: what its bytes are, and which writing of them it is.
+/// The key of a blob in a tenant: digest and generation.
 ///
 /// The text form is `DIGEST/GENERATION`, which is safe as two path segments.
 ///
@@ -161,7 +161,7 @@ impl FromStr for Generation {
 pub struct BlobKey {
     /// The digest of its bytes.
     pub digest: Sha256,
-    /// Which writing of them.
+    /// The generation.
     pub generation: Generation,
 }
 
@@ -205,7 +205,7 @@ impl BlobInfo {
     }
 }
 
-/// Learns digest and size of bytes as they pass.
+/// Computes digest and size of streamed bytes.
 ///
 /// ```
 /// use fhir_devices::store::{BlobHasher, BlobRef};
@@ -221,25 +221,25 @@ pub struct BlobHasher {
 }
 
 impl BlobHasher {
-    /// Nothing has passed.
+    /// Creates a hasher.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Some bytes pass.
+    /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.hash.update(bytes);
         self.size = self.size.saturating_add(bytes.len() as u64);
     }
 
-    /// How many bytes have passed.
+    /// Returns the number of bytes so far.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// What has passed.
+    /// Returns digest and size.
     #[must_use]
     pub fn finish(self) -> BlobRef {
         BlobRef { digest: Sha256(self.hash.finalize().into()), size: self.size }
@@ -290,7 +290,7 @@ pub enum PutOutcome {
     AlreadyPresent,
 }
 
-/// Who shall be able to use the address of a blob.
+/// The kind of URL of a blob.
 ///
 /// ```
 /// use fhir_devices::store::UrlKind;

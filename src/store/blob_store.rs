@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use url::Url;
 
-/// Keeps the bytes of update files, each under its tenant, its digest and the generation that the caller gave it.
+/// Stores update files by tenant, digest and generation.
 ///
 /// A file is written in two steps, because its digest is known only when all of it has passed: [`begin`](Self::begin)
 /// gives a [`BlobWriter`] that takes the bytes, and its [`commit`](BlobWriter::commit) makes them a blob. The generation
@@ -74,7 +74,7 @@ pub trait BlobStore: Send + Sync + 'static {
     /// The bytes of a blob, or some of them (B5).
     ///
     /// # Errors
-    /// `NotFound`; `Invalid` and `OutOfRange` for the range; the engine's troubles, here or in the stream.
+    /// `NotFound`; `Invalid` and `OutOfRange` for the range; errors of the engine, here or in the stream.
     fn get<'a>(
         &'a self,
         tenant: &'a Tenant,
@@ -85,7 +85,7 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Whether a blob is there, and its size.
     ///
     /// # Errors
-    /// `NotFound`; the engine's troubles.
+    /// `NotFound`; errors of the engine.
     fn head<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<BlobRef>>;
 
     /// Deletes a blob, if it is there (B6).
@@ -97,7 +97,7 @@ pub trait BlobStore: Send + Sync + 'static {
     /// One page of the blobs of a tenant, for those who sweep up (B8).
     ///
     /// # Errors
-    /// `Invalid` for a foreign or damaged token; the engine's troubles.
+    /// `Invalid` for a foreign or damaged token; errors of the engine.
     fn list<'a>(
         &'a self,
         tenant: &'a Tenant,
@@ -108,11 +108,11 @@ pub trait BlobStore: Send + Sync + 'static {
     /// An address at which the blob can be fetched without this store (B9).
     ///
     /// # Errors
-    /// `Unsupported` for a kind that the store does not give; `NotFound` where it knows; the engine's troubles.
+    /// `Unsupported` for a kind that the store does not give; `NotFound` where it knows; errors of the engine.
     fn url<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey, kind: UrlKind) -> BoxFuture<'a, Result<Url>>;
 }
 
-/// Takes the bytes of one file. Dropping it aborts.
+/// Writes one file. Dropping it aborts.
 ///
 /// ```
 /// use fhir_devices::store::{BlobRef, BlobWriter, Generation, Result};
@@ -127,13 +127,13 @@ pub trait BlobWriter: Send + 'static {
     /// Takes the next bytes. When the future is ready, the store wants more.
     ///
     /// # Errors
-    /// `TooLarge`; the engine's troubles. The writer can then only be aborted.
+    /// `TooLarge`; errors of the engine. The writer can then only be aborted.
     fn write<'a>(&'a mut self, chunk: Bytes) -> BoxFuture<'a, Result<()>>;
 
     /// Makes what was written the blob `blob` of this generation, if it is that (B2) and is not there yet (B3).
     ///
     /// # Errors
-    /// `Mismatch` when the bytes are not those of `blob`; `Indeterminate`, to be resolved by `head`; the engine's troubles.
+    /// `Mismatch` when the bytes are not those of `blob`; `Indeterminate`, to be resolved by `head`; errors of the engine.
     fn commit(self: Box<Self>, blob: BlobRef, generation: Generation) -> BoxFuture<'static, Result<PutOutcome>>;
 
     /// Throws away what was written, and waits until that is done.

@@ -1,6 +1,6 @@
-//! What a store can do, so that a caller asks before it relies on it.
+//! Capabilities of stores.
 
-/// How far one commit reaches.
+/// The scope of a commit.
 ///
 /// ```
 /// use fhir_devices::store::AtomicScope;

@@ -1,4 +1,4 @@
-//! The one thing that a store asks of the outside: what time it is.
+//! The clock of a store.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is written, under which condition, and what is read back.
+//! Versions, writes and preconditions.
 
 use super::{IndexEntries, Key, VersionId, WriteId};
 use crate::support::Shown;
@@ -58,7 +58,7 @@ impl Version {
     }
 }
 
-/// What must be so for a write to be applied. It is checked in the same step as the write.
+/// The precondition of a write, checked atomically with it.
 ///
 /// ```
 /// use fhir_devices::store::{Precondition, VersionId};
@@ -68,7 +68,7 @@ impl Version {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// It never existed, or is deleted. Otherwise [`AlreadyExists`](super::StoreError::AlreadyExists).
+    /// The resource does not exist or is deleted. Otherwise [`AlreadyExists`](super::StoreError::AlreadyExists).
     Absent,
     /// It exists in this version. Otherwise [`Conflict`](super::StoreError::Conflict).
     Version(VersionId),

@@ -1,4 +1,4 @@
-//! What can go wrong at the storage boundary, by what the caller does about it.
+//! Errors of storage, by what the caller does about them.
 
 use super::{BlobKey, Key, LedgerKey, ResourceType, Tenant, VersionId};
 use crate::support::InvalidText;
@@ -47,7 +47,7 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Never there, or another tenant's: the two look alike.
+    /// It does not exist, or belongs to another tenant.
     #[non_exhaustive]
     NotFound {
         /// What the call was about, where that was said.
@@ -105,7 +105,7 @@ pub enum StoreError {
         /// What the call was about, where that was said.
         subject: Option<Box<Subject>>,
     },
-    /// What came is not what it claims to be. Nothing was applied.
+    /// The received bytes do not match their digest or size. Nothing was applied.
     #[non_exhaustive]
     Mismatch {
         /// What was found, and what was wanted.
@@ -268,7 +268,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// What an error says about the write that it answers.
+/// Whether a failed write was applied.
 ///
 /// ```
 /// use fhir_devices::store::{Applied, StoreError};

@@ -1,4 +1,4 @@
-//! Which resource, which version of it, and which attempt to write it.
+//! Keys, versions and write ids.
 
 use super::{InvalidText, ResourceType};
 use crate::primitive::is_id;

@@ -1,4 +1,4 @@
-//! The contract of the ledger: small records that are changed by compare-and-set.
+//! The ledger contract: small records, changed by compare-and-set.
 
 use super::{BoxFuture, CommitError, InvalidText, Page, PageToken, Result, Tenant};
 use crate::support::Shown;
@@ -164,7 +164,7 @@ impl Change {
     }
 }
 
-/// Keeps small records that say what the crate is doing, so that work that breaks off is taken up again.
+/// Stores small records of work in progress, so that interrupted work is resumed.
 ///
 /// A record is never overwritten blindly: who writes says which revision they have seen. An application holds the ledger in
 /// a [`TenantLedger`](super::TenantLedger).
@@ -219,7 +219,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// Applies changes, all or none (L1, L8), and gives the revisions made.
     ///
     /// # Errors
-    /// The conditions of L1, L6 and L8, with the change that decided; the engine's troubles. `Conflict` and `AlreadyExists`
+    /// The conditions of L1, L6 and L8, with the change that decided; errors of the engine. `Conflict` and `AlreadyExists`
     /// name no version.
     fn apply<'a>(
         &'a self,
@@ -230,7 +230,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// One page of the records under a prefix (L9).
     ///
     /// # Errors
-    /// `Invalid` for a foreign or damaged token; the engine's troubles.
+    /// `Invalid` for a foreign or damaged token; errors of the engine.
     fn scan<'a>(
         &'a self,
         tenant: &'a Tenant,

@@ -1,4 +1,4 @@
-//! What the caller implements: where resources and update files are kept.
+//! The storage contracts that the caller implements, and tenant-bound handles.
 //!
 //! Three small traits, [`ResourceStore`] for FHIR resources, [`BlobStore`] for the bytes of update files and [`Ledger`] for
 //! the state of the crate's own work, with a numbered contract each. Applications do not call them directly: they hold a

@@ -1,4 +1,4 @@
-//! Pages, and the tokens that lead from one to the next.
+//! Pages and page tokens.
 
 use super::random::random_bytes;
 use super::{Criterion, InvalidText, Key, LedgerKey, ResourceType, Result, Search, StoreError, Tenant};
@@ -11,7 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Some of the things asked for, and the way to the rest.
+/// One page of results, and the token of the next.
 ///
 /// `items` may be empty while `next` is there: only `next` being `None` says that all was seen.
 ///

@@ -1,4 +1,4 @@
-//! Randomness of the operating system, for what nobody else may guess or make a second time.
+//! Random bytes of the operating system, for secrets and unique ids.
 
 use super::{Result, StoreError};
 

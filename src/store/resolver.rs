@@ -1,4 +1,4 @@
-//! References that a store answers, and the resources of a device with what is above them.
+//! Resolving references from a store, and reading device trees.
 
 use super::{
     Criterion, Key, Parameter, ResourceStore, ResourceType, Result, Search, StoreError, Stored, TenantResources,
@@ -11,7 +11,7 @@ use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Answers references from a store: many at a time, in one search for each type of resource.
+/// Resolves references from a store, with one search per resource type.
 ///
 /// Only what is missing is asked for once more, one by one, to tell what was deleted from what never was: the first
 /// [`MAX_SINGLE_READS`](Self::MAX_SINGLE_READS) of a call. So is a version that is not the newest.
@@ -53,7 +53,7 @@ impl<S: ResourceStore + ?Sized> StoreResolver<S> {
         self
     }
 
-    /// What is asked of the store, or the answer that needs no store.
+    /// Returns the store query, or the result that needs none.
     fn ask(&self, link: &ReferenceLookup<'_>) -> Result<(Key, Option<VersionId>), Resolution<Resource>> {
         let refuse = |reason| Resolution::NotAllowed { reason };
         let decoded = link.literal.and_then(decoded);

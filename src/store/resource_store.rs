@@ -84,19 +84,19 @@ pub trait ResourceStore: Send + Sync + 'static {
     /// The newest version.
     ///
     /// # Errors
-    /// `NotFound` when there never was one, `Gone` when it was deleted; the engine's troubles.
+    /// `NotFound` when there never was one, `Gone` when it was deleted; errors of the engine.
     fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>>;
 
     /// One version, a deletion included.
     ///
     /// # Errors
-    /// `NotFound` when there is none or it is no longer kept; `Unsupported` without history; the engine's troubles.
+    /// `NotFound` when there is none or it is no longer kept; `Unsupported` without history; errors of the engine.
     fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>>;
 
     /// Writes all or nothing (R1), and gives the versions made.
     ///
     /// # Errors
-    /// The conditions of R1, R2, R6 and R12, with the write that decided; the engine's troubles.
+    /// The conditions of R1, R2, R6 and R12, with the write that decided; errors of the engine.
     fn commit<'a>(&'a self, tenant: &'a Tenant, writes: Vec<Write>)
     -> BoxFuture<'a, Result<Vec<Version>, CommitError>>;
 
@@ -123,7 +123,7 @@ pub trait ResourceStore: Send + Sync + 'static {
     /// Forgets the oldest versions of a resource, so that at most `keep` are left (R15); gives how many were forgotten.
     ///
     /// # Errors
-    /// `NotFound` when there never was one; `Unsupported` without the capability; the engine's troubles, upon which some may
+    /// `NotFound` when there never was one; `Unsupported` without the capability; errors of the engine, upon which some may
     /// have been forgotten.
     fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>>;
 }

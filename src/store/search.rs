@@ -1,4 +1,4 @@
-//! What a store is asked for.
+//! Searches.
 
 use super::PageToken;
 use crate::search::{Criterion, ResourceType};

@@ -1,4 +1,4 @@
-//! The id that a store of update files and its ledger have in common.
+//! The id shared by a blob store and its ledger.
 
 use super::hex::{hex, number};
 use super::{BlobKey, BlobRef, Generation, InvalidText, Result, Sha256};
@@ -6,7 +6,7 @@ use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;
 use std::str::FromStr;
 
-/// The id that the files and the ledger of a tenant have in common, so that a ledger that is not theirs is noticed.
+/// The id shared by the files and the ledger of a tenant, so that a foreign ledger is detected.
 ///
 /// The ledger has it in a record. The store of update files has it as a *marker*: a blob with [fixed content](Self::CONTENT)
 /// whose generation is the id. So every [`BlobStore`](super::BlobStore) can hold one, also one without conditional writes,

@@ -1,4 +1,4 @@
-//! The typed resources that a store keeps, and how they become bodies and index entries.
+//! Typed resources as stored bodies and index entries.
 
 use super::{
     AtomicScope, CommitError, Criterion, IndexEntries, Key, Precondition, ResourceStore, ResourceType, Result, Search,

@@ -1,4 +1,4 @@
-//! Bytes that come bit by bit, without a runtime.
+//! Byte streams, independent of a runtime.
 
 use super::{Result, StoreError, Subject};
 use bytes::{Bytes, BytesMut};
@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// Bytes that come bit by bit. The consumer asks for each chunk, so a slow one slows the producer.
+/// A stream of bytes with back pressure: the consumer polls each chunk.
 ///
 /// After an error nothing more comes, and what came so far is not the whole.
 ///

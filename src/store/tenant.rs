@@ -1,4 +1,4 @@
-//! Whose data it is.
+//! Tenants.
 
 use super::InvalidText;
 use serde_with::{DeserializeFromStr, SerializeDisplay};

@@ -1,4 +1,4 @@
-//! What an application holds: a store of blobs with the tenant fixed.
+//! Tenant handles: a store of blobs with the tenant fixed.
 
 use super::{
     BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, ByteStream,

@@ -1,4 +1,4 @@
-//! What an application holds: a ledger with the tenant fixed.
+//! Tenant handles: a ledger with the tenant fixed.
 
 use super::{
     Applied, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision, StoreError,

@@ -1,4 +1,4 @@
-//! What an application holds: a store with the tenant fixed.
+//! Tenant handles: a store with the tenant fixed.
 
 use super::{
     Applied, Capabilities, CommitError, Key, Page, PageToken, Precondition, ResourceStore, ResourceType, Result,
@@ -311,7 +311,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     }
 }
 
-/// What the versions of a resource tell about one write.
+/// What the history of a resource tells about one write.
 enum WriteTrace {
     /// It made this version.
     Found(Version),

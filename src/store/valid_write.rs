@@ -1,4 +1,4 @@
-//! What a handle of a tenant writes: a valid resource, or a deletion.
+//! Writes of a tenant handle: a valid resource, or a deletion.
 
 use super::{Key, Precondition, Result, Storable, Stored, Version, Write, WriteId};
 use crate::resource::Resource;

@@ -1,4 +1,4 @@
-//! Bytes that are held against their digest on the way to whoever reads them.
+//! Verifying the digest of a stream while it is read.
 
 use super::{BlobHasher, BlobRef, BoxFuture, ByteStream, Result, StoreError};
 use bytes::Bytes;

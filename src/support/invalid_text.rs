@@ -1,6 +1,6 @@
-//! A text that is not what it should be.
+//! Text that does not have its format.
 
-/// A text that is not what it should be: a tenant, a key, a version, a digest, a page token.
+/// The error for text that is not a valid tenant, key, version, digest or page token.
 ///
 /// ```
 /// use fhir_devices::store::Tenant;
@@ -14,7 +14,7 @@ pub struct InvalidText {
     pub wanted: &'static str,
     /// The text that was found, cut to its first 64 characters.
     pub found: String,
-    /// What it lacks.
+    /// The reason.
     pub reason: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! What several rooms need, each once. It names no other room.
+//! Helpers that several modules share. It depends on no other module.
 
 mod cause;
 mod http;

@@ -1,4 +1,4 @@
-//! Bytes as they are shown to people.
+//! Displaying bytes.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The ways in which a fault can be put into an element.
+//! Ways to inject a fault into an element.
 
 use super::json::Json;
 use super::mutations::{InjectedFault, Spot, Way};

@@ -1,4 +1,4 @@
-//! Making documents from the tables of the types.
+//! Generating documents from the tables of the types.
 
 use super::json::Json;
 use super::rules;
@@ -20,7 +20,7 @@ const ELEMENTS: usize = 120;
 /// How many items an array has at most.
 const ITEMS: usize = 3;
 
-/// Makes one document.
+/// Generates one document.
 pub(super) struct DocumentGenerator<'r> {
     runner: &'r mut TestRunner,
     texts: &'r Texts,

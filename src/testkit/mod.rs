@@ -1,4 +1,4 @@
-//! For the tests of those who use the crate: the contracts of the stores as suites, arbitrary valid values, and documents
+//! Support for tests: the contracts of the stores as suites, arbitrary valid values, and documents
 //! with one fault.
 //!
 //! A backend author needs the feature `conformance`, which brings no dependency. [`store`] holds a store against the contract

@@ -1,4 +1,4 @@
-//! Documents with one fault of a known kind, and the rule that must find it where it is.
+//! Documents with one injected fault, and the rule and path that must report it.
 //!
 //! ```
 //! use fhir_devices::testkit::mutations::InjectedFault;
@@ -20,7 +20,7 @@ use crate::issue::Report;
 use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome};
 use proptest::prelude::*;
 
-/// What is wrong with a document.
+/// The kind of injected fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InjectedFault {
     /// A member that the type does not have.

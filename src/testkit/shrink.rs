@@ -1,4 +1,4 @@
-//! How a document becomes smaller and stays valid: one member, item or text at a time.
+//! Shrinking documents, one member, item or text at a time, while they stay valid.
 
 use super::json::Json;
 

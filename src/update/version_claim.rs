@@ -93,7 +93,7 @@ impl VersionClaim {
     /// its place is not taken back.
     ///
     /// # Errors
-    /// [`VersionTaken`], unless the intent has the leave to replace the bytes.
+    /// [`VersionTaken`], unless the intent has the permission to replace the bytes.
     pub fn next(
         before: Option<&Self>,
         component: &Id,

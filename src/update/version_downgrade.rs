@@ -6,7 +6,7 @@ use crate::resource::DeviceComponent;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
-/// The leave to bring an update whose version is lower than the one that the component reports.
+/// The permission to bring an update whose version is lower than the one that the component reports.
 ///
 /// Sequence numbers rise all the same: an earlier version comes with a later number.
 ///

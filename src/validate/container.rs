@@ -1,4 +1,4 @@
-//! What a walk remembers of a resource: what it contains, and which ids it has given.
+//! Contained resources and element ids met during a walk.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,10 +17,10 @@ pub(super) struct Contained<'n> {
     pub(super) referred: Referred,
 }
 
-/// How a contained resource is referred to, by the best that was found.
+/// How a contained resource is referenced.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Referred {
-    /// By nothing.
+    /// Not referenced.
     #[default]
     Not,
     /// By an image or a link of the narrative, which no reference of the resource is.

@@ -1,4 +1,4 @@
-//! The extensions that HL7 itself defines in STU3, held to their definitions: the type of the value, the place, whether they
+//! Checking HL7's own STU3 extensions against their definitions: the type of the value, the place, whether they
 //! are modifiers, how often they may come, and the codes of a required binding.
 //!
 //! `extensions.txt` has one definition a line, sorted by the bytes of its name: the part of its address after the base, the

@@ -1,4 +1,4 @@
-//! Finding the places of findings in the source text.
+//! Locating issues in the source text.
 
 use crate::element::{LineIndex, Read, ReadMode, Reader};
 use crate::issue::{Path, Report};

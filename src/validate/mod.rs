@@ -1,4 +1,4 @@
-//! One walk over a value: its rules, and those that need to see the whole resource.
+//! Validation: one walk over a value, checking its rules and those of the whole resource.
 //!
 //! Reading judges what a type can say; [`Validate::validate`] judges the rest. [`check`] does both, so that a document
 //! is reported on once, with every finding.
@@ -23,9 +23,9 @@ use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOu
 use std::collections::BTreeSet;
 use std::ops::Deref;
 
-/// A value with rules.
+/// A value that can be validated.
 pub trait Validate {
-    /// Every finding that reading alone cannot make: broken rules, and required elements that a program left out.
+    /// Returns the issues that reading cannot find: broken rules and missing required elements.
     ///
     /// ```
     /// use fhir_devices::{Device, Validate};
@@ -40,7 +40,7 @@ pub trait Validate {
     /// ```
     fn validate(&self) -> Report;
 
-    /// The same with the rules and value sets that a caller added.
+    /// Validates with the caller's rules and value sets too.
     fn validate_by(&self, validator: &Validator) -> Report;
 }
 
@@ -88,7 +88,7 @@ fn walk_with(node: &dyn Node, root: &str, validator: &Validator, faulty: Option<
     report
 }
 
-/// A value that was validated and has no error. Handles of a store write nothing else.
+/// A validated value without errors; the only thing that tenant handles write.
 ///
 /// A program validates what it made by [`Valid::new`]; a document is read and validated at once by [`check`], and
 /// [`Checked::into_valid`] hands on what it found out. In either way a value is validated once.
@@ -129,7 +129,7 @@ impl<T> Valid<T> {
         Self(value)
     }
 
-    /// The value, no longer known to be valid.
+    /// Returns the value.
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -155,7 +155,7 @@ macro_rules! into_valid_resource {
 
 into_valid_resource!(Device DeviceComponent DeviceMetric Bundle OperationOutcome);
 
-/// What [`check`] found out.
+/// The result of [`check`].
 ///
 /// ```
 /// use fhir_devices::{element::ReadMode, validate::check};
@@ -245,7 +245,7 @@ pub fn check(json: &[u8], mode: ReadMode) -> Checked {
     check_by(json, mode, &STANDARD)
 }
 
-/// The same with the rules and value sets that a caller added.
+/// Validates with the caller's rules and value sets too.
 #[must_use]
 pub fn check_by(json: &[u8], mode: ReadMode, validator: &Validator) -> Checked {
     check_with(json, mode, validator, usize::MAX)

@@ -1,4 +1,4 @@
-//! What may stand in the `div` of a narrative: well-formed XHTML, of formatting elements and attributes alone.
+//! The content allowed in the `div` of a narrative: well-formed XHTML, of formatting elements and attributes alone.
 
 use super::xhtml::{Content as Holds, Element, Stage, element_of};
 use crate::datatype::{TXT_1, TXT_2};
@@ -10,7 +10,7 @@ const NAMESPACE: &str = "http://www.w3.org/1999/xhtml";
 /// How many open elements are remembered without the heap.
 const FEW: usize = 32;
 
-/// Judges the content of a `div`. `shown` is called with the id of each contained resource that it shows or links to.
+/// Checks the content of a `div`. `shown` is called with the id of each contained resource that it shows or links to.
 pub(super) fn narrative(div: &str, at: &Path<'_>, report: &mut Report, shown: &mut dyn FnMut(&str)) {
     let mut content =
         Content { rest: div, open: Open::default(), prefix: "", said: false, faults: 0, at, report, shown };
@@ -206,7 +206,7 @@ impl<'d> Content<'d, '_> {
             self.fault(format!("`<{tag}>` is not allowed in a narrative, wanted formatting elements alone"));
         }
         self.place(name, tag, element.is_some());
-        // One without an address is told of as such.
+        // One without an address is notified of as such.
         self.said |= element.is_some_and(|element| element.name == "img");
         let mut rest = rest;
         let (mut seen, mut count, mut more) = ([""; 8], 0, BTreeSet::new());

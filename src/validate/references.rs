@@ -1,4 +1,4 @@
-//! References as texts: what they name, and what they may name where they stand.
+//! Checking the text of references.
 
 use super::container::{Container, Referred};
 use super::walk::Walk;

@@ -1,4 +1,4 @@
-//! Resources of types that are not modelled: what every resource has is judged in them too, and what is modelled wherever it
+//! Resources of types that are not modelled: common elements are checked in them too, and what is modelled wherever it
 //! stands in them.
 //!
 //! Reading has told the faults of form; here are the rules. The text is gone through once, and only its modelled parts become

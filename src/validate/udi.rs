@@ -1,4 +1,4 @@
-//! Rules over the unique device identifier of a `Device`: its carriers can be read, and say what the record says.
+//! Rules for `Device.udi`: its carriers can be read, and say what the record says.
 //!
 //! FHIR 3.0.2 demands that what the record says outside `udi` agrees with the carrier. Published records, the
 //! specification's own examples among them, break that, and carriers are written wrongly in the field: the findings are

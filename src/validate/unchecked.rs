@@ -1,4 +1,4 @@
-//! Codes whose value set is not at hand, for those who want to know that they were not checked.
+//! Reporting codes that were not checked because their value set is not available.
 
 use super::validator::{code, words};
 use crate::datatype::{Attachment, Coding, Primitive, Signature};

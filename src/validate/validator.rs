@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-/// A rule over one value of a type, added by a caller. It may hold what it judges by.
+/// A custom rule over values of a type. It may hold what it judges by.
 ///
 /// ```
 /// use fhir_devices::{Device, Severity, Validate, validate::{Rule, Validator}};
@@ -63,7 +63,7 @@ impl<T> Rule<T> {
     }
 }
 
-/// How binding a value set is.
+/// The strength of a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Strength {
     /// A code outside the set is an error.
@@ -99,7 +99,7 @@ static STANDARD: [Binding; 6] = [
 
 type Check = Box<dyn Fn(&dyn Node, &Path<'_>, &mut Report) + Send + Sync>;
 
-/// The rules and value sets by which values are judged.
+/// The rules and value sets for validation.
 ///
 /// ```
 /// use fhir_devices::code::ValueSet;

@@ -1,4 +1,4 @@
-//! The walk over a resource, and the rules that need to see all of it.
+//! The walk over a resource, and the rules about all of it.
 
 use super::container::{Container, Ids, Referred};
 use super::narrative::narrative;

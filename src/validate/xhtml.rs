@@ -1,4 +1,4 @@
-//! What each element of XHTML may hold and which attributes it may have, by the schema that HL7 publishes with FHIR
+//! The content and attributes of each XHTML element, by the schema that HL7 publishes with FHIR
 //! (`fhir-xhtml.xsd`, XHTML 1.0 Strict without active content and forms), as a table. `map` and `area` are left out with what
 //! belongs to them: the schema has them, txt-1 has not.
 

@@ -29,7 +29,7 @@ fn seconds(version: &mut Version, change: impl FnOnce(i64) -> i64) {
     version.last_updated = time::OffsetDateTime::from_unix_timestamp(changed).unwrap();
 }
 
-/// The newest version of a resource, as the store below has it.
+/// The newest version of a resource, as the inner store has it.
 fn newest(own: &Wrong, t: &Tenant, key: &Key) -> Option<Version> {
     let limit = std::num::NonZeroU32::MIN;
     fhir_devices::testkit::store::block_on(own.below.history(t, key, limit, None)).ok()?.items.pop()

@@ -1,4 +1,4 @@
-//! What speaks for an update of a component, and what against it.
+//! Explaining whether an update is admissible for a component.
 
 use super::*;
 use fhir_devices::containment::{IdentifierQuery, Tree, TreeBuilder};

@@ -1,4 +1,4 @@
-//! What an error of the engine means for the caller.
+//! Mapping engine errors to store errors.
 
 use crate::store::{BoxError, StoreError};
 use azure_data_cosmos::CosmosError;

@@ -1,4 +1,4 @@
-//! What is kept: the items of the container, and the partitions that they are in.
+//! Items and partitions of the container.
 
 use crate::search::Criteria;
 use crate::store::{

@@ -89,7 +89,7 @@ impl Cosmos {
     ///
     /// # Errors
     /// `Unsupported` when the account does not have strong consistency, `Invalid` when there is no such container or it is
-    /// parted otherwise; the engine's troubles.
+    /// parted otherwise; errors of the engine.
     pub async fn open(client: &CosmosClient, database: &str, container: &str) -> Result<Self> {
         let found = client.database_client(database.to_owned()).container_client(container.to_owned(), None).await;
         let container = found.map_err(|error| match error.status().is_not_found() {

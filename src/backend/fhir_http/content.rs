@@ -1,4 +1,4 @@
-//! Bodies as this crate keeps them, and as a server sends and takes them.
+//! Converting bodies between this crate and a server.
 
 use crate::datatype::{Extension, ExtensionValue, Meta, Primitive};
 use crate::element::ReadMode;

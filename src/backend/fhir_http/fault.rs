@@ -1,9 +1,9 @@
-//! What an answer of a server means for the caller.
+//! Mapping server responses to store errors.
 
 use super::wire::ServerResponse;
 use crate::store::{BoxError, StoreError};
 
-/// What a server did that a store must not do; the source of a [`StoreError::Backend`], or of a
+/// A server fault that violates the store contract; the source of a [`StoreError::Backend`], or of a
 /// [`StoreError::Indeterminate`] where it may have applied a write.
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! How the store on another server is set up.
+//! Options of the store on another server.
 
 use super::FhirServer;
 use crate::primitive::CanonicalBase;
@@ -16,7 +16,7 @@ type Headers = Vec<(String, String)>;
 pub(super) type HeadersOf = dyn Fn(&Tenant) -> BoxFuture<'static, Result<Headers>> + Send + Sync;
 pub(super) type AddressOf = dyn Fn(&Tenant) -> String + Send + Sync;
 
-/// How a [`FhirServer`] speaks to its server, and what it may count on there.
+/// Options of a [`FhirServer`].
 ///
 /// ```no_run
 /// use fhir_devices::backend::fhir_http::Options;

@@ -1,4 +1,4 @@
-//! Bundles of many resources, and the places where their pages end.
+//! Bundles, and positions in paged results.
 
 use super::FhirServer;
 use super::fault::{ServerFault, refusal};
@@ -102,7 +102,7 @@ impl Entry {
     }
 }
 
-/// Where a page ended: what was shown last, and the page to ask for.
+/// The end of a page: the last result, and the link to continue from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) last: String,

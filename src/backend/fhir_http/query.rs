@@ -1,4 +1,4 @@
-//! What of a search is asked of the server.
+//! Translating searches for the server.
 
 use crate::search::params;
 use crate::store::{Criterion, Matching, Parameter, ResourceType, Token, TokenMatch};

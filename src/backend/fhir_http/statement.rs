@@ -1,4 +1,4 @@
-//! What a server says of itself.
+//! The CapabilityStatement of a server.
 
 use super::FhirServer;
 use super::fault::{ServerFault, refusal};
@@ -6,7 +6,7 @@ use super::wire::OutgoingRequest;
 use crate::store::{ResourceType, Result, Tenant};
 use serde::Deserialize;
 
-/// Something that the store needs, and that a server does not offer by its own words.
+/// A required capability that a server does not declare.
 ///
 /// ```
 /// use fhir_devices::backend::fhir_http::MissingCapability;

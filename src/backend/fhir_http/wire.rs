@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 const FHIR_JSON: &str = "application/fhir+json";
 
-/// What is asked of a server.
+/// A request to a server.
 #[derive(Clone, Debug)]
 pub(super) struct OutgoingRequest<'a> {
     method: Method,
@@ -63,7 +63,7 @@ impl<'a> OutgoingRequest<'a> {
     }
 }
 
-/// What a server said.
+/// The response of a server.
 #[derive(Debug)]
 pub(super) struct ServerResponse {
     pub(super) status: u16,

@@ -1,4 +1,4 @@
-//! Where the files of blobs lie, and how they come and go there so that the disk keeps what was acknowledged.
+//! The layout of blob files, and durable changes to it, so that the disk keeps what was acknowledged.
 
 use super::super::private_file::{private, sync_folder};
 use crate::store::{BlobInfo, BlobKey, Generation, PutOutcome, Result, Sha256, StoreError, Tenant};

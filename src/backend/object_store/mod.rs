@@ -43,7 +43,7 @@ pub use connector::Connector;
 /// - On S3 a large file is copied without a condition, after a look whether it is there. Its name tells its bytes, so a
 ///   second copy changes nothing that a reader could see. A copy there holds at most 5 GB.
 /// - An error at a commit which may have been applied is resolved by `head`, and is `Indeterminate` where that does not find
-///   the blob. That covers a throttled commit too, where the store below had tried it several times by itself.
+///   the blob. That covers a throttled commit too, where the inner store had tried it several times by itself.
 /// - `Throttled` says no time to wait: the crate below does not tell it.
 ///
 /// ```
@@ -143,7 +143,7 @@ impl Objects {
         }
     }
 
-    /// The store below.
+    /// Returns the inner store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn ObjectStore> {
         &self.place.store

@@ -1,4 +1,4 @@
-//! From an address to the store behind it.
+//! Opening a store by URL.
 
 use super::Objects;
 use super::connector::Connector;

@@ -1,4 +1,4 @@
-//! Large files on their way to their place.
+//! Staging of large files.
 
 use super::{Place, fault, list};
 use crate::store::{Result, Tenant, random_name};

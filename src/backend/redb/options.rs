@@ -1,4 +1,4 @@
-//! How the store in a file is set up and opened.
+//! Options of the file store.
 
 use super::file::{self, OnLoss, failed_to_open};
 use super::{Redb, prepare, unavailable};

@@ -1,4 +1,4 @@
-//! Blobs that are sealed before the store below sees them.
+//! Blobs encrypted before the inner store sees them.
 
 use super::format::{self, CHUNK, SEALED, TRAILER, chunks, largest_within, plain_size, sealed_size};
 use super::key::{DataKey, KeyProvider};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use url::Url;
 
-/// A store of blobs over another one, which sees sealed bytes only.
+/// A blob store that encrypts for an inner store.
 ///
 /// # Guarantees
 /// Each blob has a data key of its own, and is sealed with AES-256-GCM in chunks of 64 KiB, so that a range is read without
@@ -27,10 +27,10 @@ use url::Url;
 /// [`Corrupt`](StoreError::Corrupt).
 ///
 /// # What it does not hide
-/// The store below sees the tenant, the digest of the bytes, their number, and when they are read.
+/// The inner store sees the tenant, the digest of the bytes, their number, and when they are read.
 ///
 /// # Assumptions
-/// The store below does not verify digests, since the bytes that it sees are others: `begin` refuses one that does with
+/// The inner store does not verify digests, since the bytes that it sees are others: `begin` refuses one that does with
 /// [`Unsupported`](StoreError::Unsupported). It gives no addresses, as whoever fetched a blob there would have sealed bytes:
 /// the application serves the blobs.
 ///

@@ -1,4 +1,4 @@
-//! How sealed bytes are laid out.
+//! The format of sealed bytes.
 //!
 //! A blob is a row of chunks, each sealed with AES-256-GCM under the data key of the blob, and behind them a trailer of a fixed
 //! size with the wrapped data key. The nonce of a chunk is its number and whether it is the last one, so that chunks can

@@ -1,4 +1,4 @@
-//! Data keys, and who wraps them.
+//! Data keys and key providers.
 
 use crate::store::{BoxFuture, InvalidText, Result, StoreError, Tenant, fill_random};
 use aes_gcm::Aes256Gcm;

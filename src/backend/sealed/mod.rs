@@ -1,7 +1,7 @@
-//! Encryption at rest for any store: wrappers that seal what the store below sees.
+//! Encryption at rest for any store: wrappers that seal what the inner store sees.
 //!
 //! [`SealedBlobs`] and [`SealedResources`] seal with authenticated encryption (AES-256-GCM) under a key for each object, which
-//! the caller's [`KeyProvider`] wraps. What is at rest in the store below can be neither read nor changed unnoticed, nor
+//! the caller's [`KeyProvider`] wraps. What is at rest in the inner store can be neither read nor changed unnoticed, nor
 //! moved to another tenant or name. The ledger is not sealed: its records name devices, files and digests, and no patient.
 
 mod blobs;

@@ -1,4 +1,4 @@
-//! Resources whose bodies are sealed before the store below sees them.
+//! Resources whose bodies are sealed before the inner store sees them.
 
 use super::format;
 use super::key::{DataKey, KeyProvider};
@@ -27,11 +27,11 @@ use zeroize::Zeroizing;
 /// for the provider to count, as [`KeyRing::MOST_WRAPS`](super::KeyRing::MOST_WRAPS) says.
 ///
 /// # What it does not hide
-/// The store below sees types and ids, times, sizes, and the index entries, among which are identifiers and references to
+/// The inner store sees types and ids, times, sizes, and the index entries, among which are identifiers and references to
 /// patients. [`with_blind_index`](Self::with_blind_index) hides the values of the entries.
 ///
 /// # What it does not authenticate
-/// Bodies alone are: version numbers, times, write ids, deletions and index entries are believed as the store below tells
+/// Bodies alone are: version numbers, times, write ids, deletions and index entries are believed as the inner store tells
 /// them. Whoever can write there can delete a resource or undo its deletion, put an older body of the same resource in the
 /// place of a newer one, give a version another number or time, and let a search find or miss it.
 ///
@@ -71,7 +71,7 @@ impl<S: ResourceStore + ?Sized> SealedResources<S> {
         Self { keys, blind: None, below }
     }
 
-    /// Hides the values of index entries too: the store below sees a keyed hash (HMAC-SHA-256) of each, which differs from
+    /// Hides the values of index entries too: the inner store sees a keyed hash (HMAC-SHA-256) of each, which differs from
     /// tenant to tenant. Equal values can be found, and told to be equal. A search for the beginning of a value is
     /// [`Unsupported`](StoreError::Unsupported) then. The secret must stay the same as long as the store lives.
     #[must_use]

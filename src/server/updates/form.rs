@@ -124,7 +124,7 @@ impl Form {
         }
     }
 
-    /// The leave to go below the version that the component reports. It takes a reason, and there is none without it.
+    /// The permission to go below the version that the component reports. It takes a reason, and there is none without it.
     fn downgrade(&self, sender: &ActorId) -> Result<Option<VersionDowngrade>> {
         match (self.is_given("Downgrade")?, self.value("Reason")) {
             (true, Some(reason)) => {

@@ -35,7 +35,7 @@ pub(crate) async fn of_upload(State(app): State<Shared>, AtUpload(tenant, id): A
 
 /// Sends the lines as the client takes them, so that a long chain is never held.
 async fn lines(app: Shared, tenant: Tenant, of: Option<IngestId>) -> Result {
-    // A store that cannot be read at all is told of by the status; one that breaks off, by an answer that does.
+    // A store that cannot be read at all is reported by the status; one that breaks off, by an answer that does.
     let first = page(&app, &tenant, None).await.map_err(|error| Problem::of_store(&error, "the audit chain"))?;
     let (sender, receiver) = mpsc::channel(1);
     let mut subject = of.map(Subject::new);

@@ -1,4 +1,4 @@
-//! Files that fail on purpose.
+//! A faulty blob store.
 
 use super::Faulty;
 use super::fault_schedule::{CallOutcome, FaultSchedule, pause, throttled, unavailable, unknown};

@@ -1,4 +1,4 @@
-//! What becomes of a call.
+//! Fault schedules.
 
 use crate::store::{BoxFuture, StoreError};
 use std::future::poll_fn;
@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-/// What becomes of one call of a [`Faulty`](super::Faulty) store. Every one of them is honest: the errors are what the
+/// The outcome of one call of a [`Faulty`](super::Faulty) store. Each keeps the contract: the errors are what the
 /// contract says of them.
 ///
 /// ```
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallOutcome {
-    /// It is carried out.
+    /// The call is carried out.
     Works,
     /// It fails before anything was done.
     Unavailable,
@@ -36,7 +36,7 @@ pub enum CallOutcome {
 }
 
 impl CallOutcome {
-    /// Every fate.
+    /// Every outcome.
     pub const ALL: [Self; 8] = [
         Self::Works,
         Self::Unavailable,
@@ -49,7 +49,7 @@ impl CallOutcome {
     ];
 }
 
-/// The fate of one call, and how often its future is pending before and after the call has its effect.
+/// The outcome of one call, and how often its future is pending before and after its effect.
 ///
 /// ```
 /// use fhir_devices::testkit::{CallOutcome, CallPlan};
@@ -57,7 +57,7 @@ impl CallOutcome {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallPlan {
-    /// What becomes of the call.
+    /// The outcome of the call.
     pub fate: CallOutcome,
     /// The polls before its effect.
     pub before: u8,
@@ -66,7 +66,7 @@ pub struct CallPlan {
 }
 
 impl CallPlan {
-    /// A fate without delay.
+    /// Creates a plan without delay.
     #[must_use]
     pub const fn of(fate: CallOutcome) -> Self {
         Self { fate, before: 0, after: 0 }
@@ -120,7 +120,7 @@ impl FaultSchedule {
         }
     }
 
-    /// How many calls there were.
+    /// Returns the number of calls so far.
     pub(super) fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
@@ -150,7 +150,7 @@ impl FaultSchedule {
     }
 }
 
-/// Is pending for so many polls. Other threads are let in meanwhile.
+/// Is pending for a number of polls, and yields to other threads.
 pub(super) async fn pause(polls: u8) {
     let mut left = polls;
     poll_fn(|cx| {

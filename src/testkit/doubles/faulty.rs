@@ -1,4 +1,4 @@
-//! A store that fails on purpose.
+//! A faulty store.
 
 use super::fault_schedule::{CallOutcome, CallPlan, FaultSchedule, pause, throttled, unavailable, unknown};
 use crate::store::{
@@ -43,7 +43,7 @@ pub struct Faulty<S: ?Sized> {
 }
 
 impl<S: ?Sized> Faulty<S> {
-    /// Half of the calls fail in some way.
+    /// Creates a store in which half of the calls fail.
     #[must_use]
     pub fn new(below: Arc<S>, seed: u64) -> Self {
         Self::planned(below, move |call| CallPlan::seeded(seed, call))
@@ -75,18 +75,18 @@ impl<S: ?Sized> Faulty<S> {
         self.with_only(&kept)
     }
 
-    /// From now on every call works.
+    /// Stops injecting faults.
     pub fn calm(&self) {
         self.dice.calm.store(true, Ordering::Relaxed);
     }
 
-    /// How many calls there were.
+    /// Returns the number of calls so far.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.dice.calls()
     }
 
-    /// The store below.
+    /// Returns the inner store.
     #[must_use]
     pub fn below(&self) -> &Arc<S> {
         &self.below

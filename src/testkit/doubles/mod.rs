@@ -1,4 +1,4 @@
-//! Stores that stand in for others: one that fails on purpose, one that records, one that tries again.
+//! Test doubles: faulty, recording and retrying stores.
 //!
 //! Each is a wrapper around a store of the caller's, for all three contracts at once.
 

@@ -1,4 +1,4 @@
-//! A store that writes down what it is asked for.
+//! A recording store.
 
 use crate::store::{
     BlobCapabilities, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Capabilities, Change,
@@ -69,7 +69,7 @@ impl Calls {
     }
 }
 
-/// Writes down every call in the order in which they are made, and passes it on.
+/// Records every call in order, and passes it on.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;

@@ -1,4 +1,4 @@
-//! A store that tries again.
+//! A retrying store.
 
 use crate::store::{
     BlobCapabilities, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Capabilities, Change,
@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use url::Url;
 
-/// Tries again at once, up to a hundred times, what failed without effect: what is throttled or unavailable.
+/// Retries throttled and unavailable calls at once, up to a hundred times.
 ///
 /// With it, the suites hold a store that fails before it acts to the whole contract. It does not wait: an application that
 /// tries again should.
@@ -60,7 +60,7 @@ async fn written_again<T, F: Future<Output = Result<T, CommitError>>>(call: impl
 }
 
 impl<S: ?Sized> Retrying<S> {
-    /// Tries again what the store below could not do.
+    /// Tries again what the inner store could not do.
     #[must_use]
     pub fn new(below: Arc<S>) -> Self {
         Self { below }

@@ -67,7 +67,7 @@ impl Names {
     }
 }
 
-/// Makes one history for each seed, on four threads, and searches for its order.
+/// Records one history per seed on four threads, and checks that it is linearizable.
 ///
 /// The ledger is shared by all of them, and each has a tenant of its own. Some commits change both records at once.
 ///

@@ -65,7 +65,7 @@ impl Model for Resource {
     }
 }
 
-/// Makes one history for each seed, on four threads, and searches for its order.
+/// Records one history per seed on four threads, and checks that it is linearizable.
 ///
 /// The store is shared by all of them, and each has a tenant of its own.
 ///

@@ -22,7 +22,7 @@ pub struct Recorded<C, A> {
     pub ended: u64,
 }
 
-/// How one thing behaves when its calls come one after the other.
+/// The sequential specification of an object.
 ///
 /// ```
 /// use fhir_devices::testkit::history::{Model, Recorded, linearizable};
@@ -52,7 +52,7 @@ pub trait Model {
     fn step(&self, state: &Self::State, call: &Self::Call) -> (Self::State, Self::Answer);
 }
 
-/// Whether there is an order of the calls that keeps to their times and explains every answer.
+/// Returns whether the history is linearizable.
 ///
 /// The search may look at every subset of the calls that overlap: keep histories short, and cut them by what they are
 /// about, since a whole is in order when each of its parts is.

@@ -42,7 +42,7 @@ const FOUNDATIONS: &[&str] = &["r13_version_has_the_time_of_the_clock"];
 
 __clock_clauses! { macros::functions { TimedStore } }
 
-/// A clock that stands still until a clause turns it. Clones are one clock.
+/// A manual clock. Clones share the time.
 ///
 /// ```
 /// use fhir_devices::store::Clock;
@@ -62,7 +62,7 @@ impl TestClock {
         Self(Arc::new(AtomicI64::new(1_492_596_000)))
     }
 
-    /// Turns it on, or back, by so many seconds.
+    /// Moves the time by a number of seconds, which may be negative.
     pub fn turn(&self, seconds: i64) {
         self.0.fetch_add(seconds, Ordering::Relaxed);
     }
@@ -80,7 +80,7 @@ impl Clock for TestClock {
     }
 }
 
-/// A store on trial, with the clock that it was given.
+/// A store under test with its clock.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;

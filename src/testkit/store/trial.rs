@@ -1,4 +1,4 @@
-//! How a clause is held against a store, and what comes of it.
+//! Checking a clause on a store.
 
 use crate::store::{PageToken, Tenant};
 use std::collections::hash_map::RandomState;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
-/// A future that the kit wants to be run to its end on the thread that asks.
+/// A future that the test kit runs to completion on the calling thread.
 ///
 /// ```
 /// use fhir_devices::testkit::store::{Task, block_on};
@@ -28,7 +28,7 @@ pub type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 /// ```
 pub type BlockOn<'a> = dyn for<'f> Fn(Task<'f>) + Sync + 'a;
 
-/// A clause that a store breaks.
+/// A broken clause.
 ///
 /// ```
 /// use fhir_devices::testkit::store::BrokenClause;
@@ -100,7 +100,7 @@ impl fmt::Debug for BrokenClause {
     }
 }
 
-/// What became of a clause that is not broken.
+/// The result of a clause that is not broken.
 ///
 /// ```
 /// use fhir_devices::testkit::store::ClauseOutcome;
@@ -123,7 +123,7 @@ pub enum ClauseOutcome {
 /// ```
 pub type ClauseResult<T = ClauseOutcome> = Result<T, BrokenClause>;
 
-/// A store on trial, and how its futures are run.
+/// A store under test, and how its futures are run.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -141,7 +141,7 @@ pub struct StoreUnderTest<'a, S: ?Sized> {
 }
 
 impl<'a, S: ?Sized> StoreUnderTest<'a, S> {
-    /// Puts a store on trial.
+    /// Creates a store under test.
     #[must_use]
     pub fn new(store: &'a S, block_on: &'a BlockOn<'a>) -> Self {
         Self { store, block_on }

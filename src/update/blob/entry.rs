@@ -62,7 +62,7 @@ impl State {
 pub struct Entry {
     /// Which bytes.
     pub blob: BlobRef,
-    /// Which writing of them.
+    /// The generation.
     pub generation: Generation,
     /// Where they stand.
     pub state: State,

@@ -33,7 +33,7 @@ pub enum Input {
     },
     /// They are in the store under their name, whole and checked.
     Committed {
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
     },
     /// Somebody needs them no more.
@@ -50,7 +50,7 @@ pub enum Input {
     },
     /// They were deleted, and the store says that they are not there.
     AbsenceConfirmed {
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
     },
 }
@@ -100,7 +100,7 @@ pub struct Transition {
     pub effect: Option<Effect>,
 }
 
-/// What an input leads to.
+/// The result of an input.
 ///
 /// ```
 /// # use fhir_devices::{store::Generation, update::{IngestId, blob::*}};
@@ -160,7 +160,7 @@ pub enum Refusal {
 
 type Answer = Result<Step, Refusal>;
 
-/// What an input leads to. Every input has an answer in every state; `None` is the state of bytes that nobody ever needed.
+/// The result of an input. Every input has an answer in every state; `None` is the state of bytes that nobody ever needed.
 ///
 /// # Errors
 /// The [`Refusal`] when it cannot be true of these bytes, contradicts what is known, or comes too early or too late.

@@ -228,7 +228,7 @@ pub struct Transition {
     pub grants: bool,
     /// Whether it is the one that used up the failures of the lane, so that the rollout is to be looked at.
     pub trips: bool,
-    /// What was done.
+    /// The action.
     pub action: Action,
     /// When, by the time of the lane.
     pub at: OffsetDateTime,
@@ -254,7 +254,7 @@ impl Transition {
     }
 }
 
-/// What an input leads to.
+/// The result of an input.
 ///
 /// ```
 /// use fhir_devices::update::deployment::Step;

@@ -129,7 +129,7 @@ pub const fn resume(deployment: &Deployment) -> Option<Effect> {
     }
 }
 
-/// What an input leads to. Every input has an answer in every state.
+/// The result of an input. Every input has an answer in every state.
 ///
 /// # Errors
 /// The [`Refusal`] when it cannot be true of this deployment, or comes too early or too late.

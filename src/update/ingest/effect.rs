@@ -1,4 +1,4 @@
-//! What is to be done, and the key by which a repetition of it is known.
+//! Effects and their idempotency keys.
 
 use super::super::IngestId;
 use super::{Reason, State};
@@ -9,7 +9,7 @@ use sha2::Digest as _;
 use std::fmt;
 use time::OffsetDateTime;
 
-/// Something to do. It may be done again, and then does nothing more: [`Effect::key`] is the same each time.
+/// An effect to perform. Performing it again with the same [`Effect::key`] changes nothing.
 ///
 /// ```
 /// use fhir_devices::update::{IngestId, ingest::Effect};
@@ -19,12 +19,12 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Effect {
-    /// Let the bytes pass into a writer, and hash them. One who has no bytes waits for the deadline.
+    /// Write and hash the bytes. Without bytes, wait for the deadline.
     ReceiveBytes {
-        /// Until when they may stay away.
+        /// The deadline for the bytes.
         until: OffsetDateTime,
     },
-    /// Have the blob ledger hold the bytes for this upload, and learn their generation.
+    /// Hold the bytes in the blob ledger for this upload, and get their generation.
     HoldBytes {
         /// Which bytes.
         blob: BlobRef,
@@ -34,7 +34,7 @@ pub enum Effect {
     CommitBytes {
         /// Which bytes.
         blob: BlobRef,
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
     },
     /// Find the one component that is meant, and look in it for a reference of this upload. Where the state has a component
@@ -48,7 +48,7 @@ pub enum Effect {
         version: VersionId,
         /// Which bytes.
         blob: BlobRef,
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
     },
     /// Write to the component, on condition that it has the version that was read, so that it has no reference of this upload.
@@ -76,7 +76,7 @@ pub enum Effect {
     ReleaseBytes {
         /// Which bytes.
         blob: BlobRef,
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
     },
 }
@@ -169,7 +169,7 @@ impl fmt::Display for EffectKey {
     }
 }
 
-/// What is to be done in a state: what a step into it asks for, and what one who finds it goes on with.
+/// Returns the outstanding effect of a state.
 ///
 /// ```
 /// use fhir_devices::update::ingest::{Reason, State, resume};

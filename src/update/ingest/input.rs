@@ -1,4 +1,4 @@
-//! What is said to the machine of an upload, and what it answers.
+//! Inputs of the upload machine, and its steps.
 
 use super::super::{Acceptance, ActorId, AuditDraft, IngestId, VersionClaim};
 use super::{Effect, Reason, State};
@@ -6,7 +6,7 @@ use crate::primitive::{Id, Text};
 use crate::store::{BlobRef, Generation, VersionId};
 use time::OffsetDateTime;
 
-/// Something that happened.
+/// An event.
 ///
 /// ```
 /// use fhir_devices::update::ingest::{Input, Reason};
@@ -22,7 +22,7 @@ pub enum Input {
         /// What they are, as measured.
         blob: BlobRef,
     },
-    /// The bytes did not stand a check that was made before they had all passed, or as they were committed.
+    /// The bytes failed a check during the upload or the commit.
     CheckFailed {
         /// Which check.
         reason: Reason,
@@ -31,12 +31,12 @@ pub enum Input {
     BytesHeld {
         /// Which bytes.
         blob: BlobRef,
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
     },
     /// The bytes are visible under their name, whole, and the blob ledger says so.
     BytesCommitted {
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
     },
     /// The deadline of the state may have come. Where bytes are acquired, the store has been asked for them, in vain.
@@ -141,7 +141,7 @@ pub enum Input {
     RetentionEnded,
     /// The blob ledger no longer holds the bytes for this upload.
     BytesReleased {
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
     },
     /// The blob ledger holds another writing of the same bytes for this upload: the one before is damaged.
@@ -151,7 +151,7 @@ pub enum Input {
     },
 }
 
-/// A step into another state: three things that belong together in one write of the ledger, and what is to be done after it.
+/// A transition: what to write in one ledger commit, and the effect after it.
 ///
 /// ```
 /// # use fhir_devices::update::{Action, IngestId, ingest::*};
@@ -178,7 +178,7 @@ pub struct Transition {
     pub effect: Option<Effect>,
 }
 
-/// What an input leads to.
+/// The result of an input.
 ///
 /// ```
 /// use fhir_devices::update::ingest::{Effect, Step};
@@ -195,7 +195,7 @@ pub enum Step {
     Unchanged,
 }
 
-/// Why an input cannot be true of an upload, or comes too early or too late.
+/// Why an input is refused.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Refusal;

@@ -1,4 +1,4 @@
-//! What an upload is for, and what it must keep to.
+//! The purpose and limits of an upload.
 
 use super::super::VersionDowngrade;
 use crate::audit::Reason;
@@ -11,7 +11,7 @@ use crate::store::{BlobRef, Sha256};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// What an upload is for, as its sender said before the first byte.
+/// The declared purpose of an upload.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Intent;
@@ -34,7 +34,7 @@ pub struct Intent {
     /// The place of the update among those of the component: the later, the higher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
-    /// The leave to accept a sequence number that is not higher.
+    /// The permission to accept a sequence number that is not higher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downgrade: Option<Box<DowngradeAuthorization>>,
     /// How its version is written; `None` where that is to be inferred.
@@ -44,10 +44,10 @@ pub struct Intent {
     /// the software is reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported_as: Option<ProductionSpec>,
-    /// The leave to bring a version that is lower than the one that the component reports.
+    /// The permission to bring a version that is lower than the one that the component reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lower: Option<Box<VersionDowngrade>>,
-    /// The leave to bring other bytes under a version that the component knows.
+    /// The permission to bring other bytes under a version that the component knows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replace: bool,
     /// The digest of the manifest that describes it.
@@ -146,7 +146,7 @@ impl VerifiedManifest {
 pub struct Limits {
     /// The most bytes.
     pub max_size: u64,
-    /// How often it is tried to write to a component that others write to; 0 counts as 1.
+    /// The maximum number of attempts to write a contended component; 0 counts as 1.
     pub max_attempts: u16,
     /// How long the bytes may stay away before somebody else may end the upload, in seconds. It is no matter of safety.
     pub lease_seconds: u32,

@@ -1,4 +1,4 @@
-//! Whether an upload may follow what its component accepted and reports.
+//! Checking an upload against what its component accepted and reports.
 
 use super::super::{Acceptance, IngestId, LowerVersion, NotHigher, Unsequenced, VersionClaim, VersionTaken, accept};
 use super::{Intent, Reason};
@@ -6,7 +6,7 @@ use crate::primitive::Id;
 use crate::store::Sha256;
 use time::OffsetDateTime;
 
-/// What a component accepted before an upload, and what it reports.
+/// The accepted update and reported versions of a component.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Standing;
@@ -23,7 +23,7 @@ pub struct Standing<'s> {
     pub reported: &'s [String],
 }
 
-/// What is accepted with an upload.
+/// The acceptance of an upload.
 ///
 /// ```
 /// # use fhir_devices::update::{IngestId, ingest::*};
@@ -45,7 +45,7 @@ pub struct Judged {
     pub lower: Option<LowerVersion>,
 }
 
-/// Why an upload may not follow what its component accepted and reports.
+/// Why an upload is not acceptable for its component.
 ///
 /// ```
 /// use fhir_devices::update::{Unsequenced, ingest::{NotAcceptable, Reason}};

@@ -7,7 +7,7 @@ use crate::primitive::{Id, Text};
 use crate::store::{BlobRef, Generation, Sha256, VersionId};
 use time::OffsetDateTime;
 
-/// What an input leads to. Every input has an answer in every state.
+/// The result of an input. Every input has an answer in every state.
 ///
 /// # Errors
 /// The [`Refusal`] when it cannot be true of this upload, contradicts what is known, or comes too early or too late.

@@ -21,23 +21,23 @@ use time::OffsetDateTime;
 pub enum State {
     /// The intent is known, and no bytes are.
     Open {
-        /// Until when they may stay away.
+        /// The deadline for the bytes.
         deadline: OffsetDateTime,
     },
     /// The bytes have passed, and the blob ledger holds their name for this upload. They may not be visible yet.
     Acquired {
         /// Which bytes.
         blob: BlobRef,
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
-        /// Until when they may stay away.
+        /// The deadline for the bytes.
         deadline: OffsetDateTime,
     },
     /// The bytes are in the store, whole and checked.
     Stored {
         /// Which bytes.
         blob: BlobRef,
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
         /// The one component that may be written to, once it is fixed. Its sequence number is then accepted.
         target: Option<Id>,
@@ -48,7 +48,7 @@ pub enum State {
     Attached {
         /// Which bytes.
         blob: BlobRef,
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
         /// The component.
         component: Id,
@@ -61,7 +61,7 @@ pub enum State {
     Superseded {
         /// Which bytes.
         blob: BlobRef,
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
         /// The component.
         component: Id,
@@ -76,7 +76,7 @@ pub enum State {
     Restoring {
         /// Which bytes.
         blob: BlobRef,
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
         /// The component.
         component: Id,
@@ -91,7 +91,7 @@ pub enum State {
     Withdrawn {
         /// Which bytes it had.
         blob: BlobRef,
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
         /// The component.
         component: Id,
@@ -104,7 +104,7 @@ pub enum State {
     Releasing {
         /// Which bytes.
         blob: BlobRef,
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
         /// The component that may refer to them, or may yet be made to by one who is late. It is written to in any case.
         component: Option<Id>,

@@ -19,7 +19,7 @@ pub enum Input {
     BytesHeld {
         /// Which bytes.
         blob: BlobRef,
-        /// Which writing of them.
+        /// The generation.
         generation: Generation,
     },
     /// The second digest of some bytes was computed, in one read that found their first digest to be right.
@@ -89,7 +89,7 @@ pub struct Transition {
     pub effect: Option<Effect>,
 }
 
-/// What an input leads to.
+/// The result of an input.
 ///
 /// ```
 /// use fhir_devices::update::release::Step;
@@ -153,7 +153,7 @@ pub fn resume(release: &Release) -> Option<Effect> {
     }
 }
 
-/// What an input leads to. Every input has an answer in every state.
+/// The result of an input. Every input has an answer in every state.
 ///
 /// # Errors
 /// The [`Refusal`] when it cannot be true of this release, or comes too early or too late.

@@ -129,7 +129,7 @@ impl ReleasedFile {
 pub struct Request {
     /// Who made the update.
     pub provider: ProviderId,
-    /// What it is called, in every version.
+    /// The name, the same in every version.
     pub name: UpdateName,
     /// Its version.
     pub version: VersionLabel,

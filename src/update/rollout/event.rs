@@ -144,7 +144,7 @@ pub struct Event {
     /// When, by the clock of the service. In a lane it never goes back.
     #[serde(with = "moment")]
     pub at: OffsetDateTime,
-    /// What was done.
+    /// The action.
     pub action: Action,
     /// Who did it; `None` where the service went on by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]

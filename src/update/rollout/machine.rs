@@ -259,7 +259,7 @@ pub struct RolloutTransition {
     pub effect: Option<RolloutEffect>,
 }
 
-/// What an input leads to.
+/// The result of an input.
 ///
 /// ```
 /// use fhir_devices::update::rollout::RolloutStep;
@@ -342,7 +342,7 @@ pub fn resume(rollout: &Rollout) -> Option<RolloutEffect> {
     }
 }
 
-/// What an input leads to. Every input has an answer in every state.
+/// The result of an input. Every input has an answer in every state.
 ///
 /// # Errors
 /// The [`RolloutRefusal`] when it cannot be true of this rollout, or comes too early or too late.

@@ -1,4 +1,4 @@
-//! Stores on trial with one tenant, a clock that the clause turns, and ledgers that come and go.
+//! Stores under test with one tenant, a clock that the clause turns, and ledgers that come and go.
 
 use super::*;
 use crate::audit::AuditRecord;
@@ -103,7 +103,7 @@ impl<'a> Place<'a> {
         self.clock.fetch_add(seconds, Ordering::Relaxed);
     }
 
-    /// A service that has just been started, over the ledger on trial.
+    /// A service that has just been started, over the ledger under test.
     pub(super) fn service(&self) -> Service {
         self.service_over(Arc::clone(&self.trial.store.ledger))
     }
