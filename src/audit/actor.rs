@@ -23,7 +23,7 @@ impl ActorKind {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::Human, Self::Service, Self::Device];
 
-    /// The name, as it stands in records.
+    /// Returns the name, as it stands in records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -51,19 +51,19 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// A person.
+    /// Returns a person.
     #[must_use]
     pub const fn human(id: ActorId) -> Self {
         Self { kind: ActorKind::Human, id }
     }
 
-    /// A program.
+    /// Returns a program.
     #[must_use]
     pub const fn service(id: ActorId) -> Self {
         Self { kind: ActorKind::Service, id }
     }
 
-    /// A device.
+    /// Returns a device.
     #[must_use]
     pub const fn device(id: ActorId) -> Self {
         Self { kind: ActorKind::Device, id }
@@ -91,7 +91,7 @@ impl Verdict {
     /// Every verdict.
     pub const ALL: [Self; 3] = [Self::Verified, Self::Refused, Self::Unsigned];
 
-    /// The name, as it stands in records.
+    /// Returns the name, as it stands in records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

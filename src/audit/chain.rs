@@ -27,7 +27,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The bytes to sign: JSON without white space, with the members `tenant`, `count` and `root` in this order.
+    /// Returns the bytes to sign: JSON without white space, with the members `tenant`, `count` and `root` in this
+    /// order.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         // Texts and a number under fixed names: there is nothing in it that JSON cannot say.
@@ -76,14 +77,14 @@ pub struct Appended {
 }
 
 impl ChainHead {
-    /// The chain of a tenant before its first record.
+    /// Creates the chain of a tenant before its first record.
     #[must_use]
     pub fn start(tenant: Tenant) -> Self {
         let root = Sha256::of(format!("fhir-devices/audit/1/{tenant}").as_bytes());
         Self(Checkpoint { tenant, count: 0, root })
     }
 
-    /// The chain as it was at a checkpoint.
+    /// Returns the chain as it was at a checkpoint.
     #[must_use]
     pub const fn at(checkpoint: Checkpoint) -> Self {
         Self(checkpoint)
@@ -95,19 +96,19 @@ impl ChainHead {
         &self.0.tenant
     }
 
-    /// How many records it has.
+    /// Returns how many records it has.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.0.count
     }
 
-    /// The digest of the last one.
+    /// Returns the digest of the last one.
     #[must_use]
     pub const fn root(&self) -> Sha256 {
         self.0.root
     }
 
-    /// What to sign.
+    /// Returns what to sign.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
         self.0.clone()
@@ -136,14 +137,14 @@ impl ChainHead {
         Appended { record, line, head }
     }
 
-    /// The chain with one record more.
+    /// Returns the chain with one record more.
     pub(super) fn after(&self, digest: Sha256) -> Self {
         let count = self.0.count.saturating_add(1);
         Self(Checkpoint { tenant: self.0.tenant.clone(), count, root: digest })
     }
 }
 
-/// The text that a record takes in the place of one that it does not take.
+/// Returns the text that a record takes in the place of one that it does not take.
 fn cleaned(text: &Text, longest: usize) -> Option<Option<Text>> {
     if fits(text.as_str(), longest) {
         return None;

@@ -193,7 +193,8 @@ const fn logical(identifier: Identifier<'_>) -> Reference<'_> {
     Reference { reference: None, identifier: Some(identifier) }
 }
 
-/// The record as an AuditEvent of FHIR STU3, in JSON: a security alert of the subtype *Software Configuration* (DICOM).
+/// Returns the record as an AuditEvent of FHIR STU3, in JSON: a security alert of the subtype *Software Configuration*
+/// (DICOM).
 ///
 /// Its id is the digest of the record. The device, the component in the version that was made, and the upload are its entities;
 /// what else the record says stands beside the upload as details.
@@ -280,7 +281,7 @@ fn subjects<'r>(what: &AuditDraft, written: Option<VersionId>) -> Vec<EventEntit
     device.into_iter().chain(component).collect()
 }
 
-/// What an AuditEvent has no element for.
+/// Returns what an AuditEvent has no element for.
 fn details(record: &AuditRecord) -> Vec<Detail> {
     let AuditRecord { aside, what, .. } = record;
     let mut details = Vec::new();
@@ -314,8 +315,8 @@ fn details(record: &AuditRecord) -> Vec<Detail> {
     details
 }
 
-/// The record as a Provenance of FHIR STU3, in JSON, where it says that a version of a component was made: the target is
-/// that version, the one before it is its revision, and the file, by its digest, its source.
+/// Returns the record as a Provenance of FHIR STU3, in JSON, where it says that a version of a component was made: the
+/// target is that version, the one before it is its revision, and the file, by its digest, its source.
 ///
 /// ```
 /// # use fhir_devices::audit::*;

@@ -32,7 +32,7 @@ pub enum Holder {
 }
 
 impl Holder {
-    /// Whether it still counts. A retention ends by itself.
+    /// Returns whether it still counts. A retention ends by itself.
     #[must_use]
     pub fn counts(&self, now: OffsetDateTime) -> bool {
         match self {

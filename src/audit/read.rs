@@ -99,7 +99,8 @@ impl<T, U> Each<T, U> for Option<T> {
     }
 }
 
-/// The record of a text, as far as its members say; whether the text is its canonical one is for the caller to see.
+/// Returns the record of a text, as far as its members say; whether the text is its canonical one is for the caller to
+/// see.
 pub(super) fn record(line: &str) -> Option<AuditRecord> {
     let line: Line = serde_json::from_str(line).ok()?;
     if line.schema != SCHEMA {

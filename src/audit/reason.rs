@@ -45,7 +45,7 @@ names! {
 }
 
 impl Reason {
-    /// What happened, as a clause for messages.
+    /// Returns what happened, as a clause for messages.
     ///
     /// ```
     /// use fhir_devices::audit::Reason;

@@ -45,13 +45,13 @@ pub struct AuditRecord {
 pub struct NotARecord;
 
 impl AuditRecord {
-    /// The canonical text: one line without its end.
+    /// Returns the canonical text: one line without its end.
     #[must_use]
     pub fn to_line(&self) -> String {
         write::record(self)
     }
 
-    /// The digest of the canonical text, which the next record carries.
+    /// Returns the digest of the canonical text, which the next record carries.
     #[must_use]
     pub fn digest(&self) -> Sha256 {
         Sha256::of(self.to_line().as_bytes())

@@ -132,7 +132,7 @@ pub fn verify<'r>(
     }
 }
 
-/// What is wrong with the next record, if anything is.
+/// Returns what is wrong with the next record, if anything is.
 fn fault<'r>(
     start: &ChainHead,
     head: &ChainHead,

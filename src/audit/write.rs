@@ -81,7 +81,7 @@ impl Line {
     }
 }
 
-/// A moment in UTC. One that has no text stands for all that are long past, as in the records of the machines.
+/// Returns a moment in UTC. One that has no text stands for all that are long past, as in the records of the machines.
 pub(super) fn moment(moment: OffsetDateTime) -> String {
     let utc = moment.checked_to_offset(UtcOffset::UTC).and_then(|utc| Instant::try_from(utc).ok());
     utc.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), |text| text.as_str().to_owned())

@@ -49,7 +49,7 @@ pub(super) fn check_writes(writes: &[Write], max_writes: usize, max_body: u64) -
     Ok(())
 }
 
-/// What a ledger can refuse without looking: L1, L6 and L8.
+/// Returns what a ledger can refuse without looking: L1, L6 and L8.
 pub(super) fn check_changes(changes: &[Change]) -> Result<(), CommitError> {
     if changes.len() > LEDGER_MAX_CHANGES {
         return Err(StoreError::unsupported("a commit of so many changes").into());

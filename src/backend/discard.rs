@@ -68,13 +68,13 @@ impl Discard {
         self
     }
 
-    /// How many blobs were committed.
+    /// Returns how many blobs were committed.
     #[must_use]
     pub fn blobs(&self) -> u64 {
         self.counts.blobs.load(Ordering::Relaxed)
     }
 
-    /// How many bytes they had.
+    /// Returns how many bytes they had.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.counts.bytes.load(Ordering::Relaxed)

@@ -47,7 +47,7 @@ macro_rules! codes {
                 /// All codes, in the order of the value set.
                 pub const ALL: &'static [Self] = &[Self::$first, $(Self::$variant,)*];
 
-                /// The code as it is written.
+                /// Returns the code as it is written.
                 #[must_use]
                 pub const fn as_str(self) -> &'static str {
                     match self {

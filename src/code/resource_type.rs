@@ -125,7 +125,7 @@ pub const RESOURCE_TYPES: &[&str] = &[
     "VisionPrescription",
 ];
 
-/// Whether STU3 has a resource type of this name; upper and lower case differ.
+/// Returns whether STU3 has a resource type of this name; upper and lower case differ.
 ///
 /// ```
 /// use fhir_devices::code::is_resource_type;

@@ -10,7 +10,7 @@ const BASE: &str = "http://hl7.org/fhir/";
 /// The one whole code system of the tables that has an address of another owner.
 const SIGNATURE_TYPES: &str = "urn:iso-astm:E1762-95:2013";
 
-/// Whether the code system has the code; `None` where its codes are not at hand.
+/// Returns whether the code system has the code; `None` where its codes are not at hand.
 pub(crate) fn has_code(system: &str, code: &str) -> Option<bool> {
     let name = match system.strip_prefix(BASE) {
         Some(name) => name,
@@ -32,7 +32,7 @@ fn is_national_number(code: &str) -> bool {
     country.len() == 3 && country.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
-/// The codes of a system of that name, parted by bars.
+/// Returns the codes of a system of that name, parted by bars.
 fn codes(name: &str) -> Option<&'static str> {
     let mut rest = TABLE;
     while !rest.is_empty() {

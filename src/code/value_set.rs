@@ -32,13 +32,13 @@ impl ValueSet {
         Self { url: Cow::Borrowed(url), codes: Codes::Known(systems) }
     }
 
-    /// A set without codes.
+    /// Creates a set without codes.
     #[must_use]
     pub fn new(url: impl Into<Cow<'static, str>>) -> Self {
         Self { url: url.into(), codes: Codes::Own(BTreeSet::new()) }
     }
 
-    /// The same set with codes of a system.
+    /// Returns the same set with codes of a system.
     #[must_use]
     pub fn with<'c>(mut self, system: &str, codes: impl IntoIterator<Item = &'c str>) -> Self {
         let mut own: BTreeSet<_> = match self.codes {
@@ -53,13 +53,13 @@ impl ValueSet {
         self
     }
 
-    /// The canonical URL.
+    /// Returns the canonical URL.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Whether the code of the system is in the set. A code without a system is in no set.
+    /// Returns whether the code of the system is in the set. A code without a system is in no set.
     #[must_use]
     pub fn contains(&self, system: Option<&str>, code: &str) -> bool {
         let Some(system) = system else { return false };
@@ -69,7 +69,7 @@ impl ValueSet {
         }
     }
 
-    /// The codes, each with its system.
+    /// Returns the codes, each with its system.
     pub fn codes(&self) -> impl Iterator<Item = (&str, &str)> {
         let (known, own) = match &self.codes {
             Codes::Known(systems) => (Some(*systems), None),

@@ -14,7 +14,7 @@ use crate::resource::{Device, DeviceComponent};
 use crate::udi::{ParseMode, Udi};
 use std::collections::HashMap;
 
-/// The rules about several nodes at once, in the order of the nodes.
+/// Returns the rules about several nodes at once, in the order of the nodes.
 pub(super) fn across(
     nodes: &Nodes<'_>,
     labels: &[HashKey],
@@ -30,7 +30,7 @@ pub(super) fn across(
     found
 }
 
-/// Every rule, in the order of the nodes.
+/// Returns every rule, in the order of the nodes.
 pub(super) fn check(nodes: &Nodes<'_>, across: &[Finding]) -> Vec<Finding> {
     let mut check = Check { nodes, found: Vec::new(), parts: HashMap::new() };
     let mut across = across.iter().peekable();
@@ -267,20 +267,20 @@ fn roots(nodes: &Nodes<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// Whether some serial numbers are known, and this is none of them.
+/// Returns whether some serial numbers are known, and this is none of them.
 fn differs(mut known: impl Iterator<Item = impl AsRef<str>>, said: &str) -> bool {
     let is_other = |number: &_| AsRef::<str>::as_ref(number) != said;
     known.next().is_some_and(|first| is_other(&first) && known.all(|one| is_other(&one)))
 }
 
-/// The identifiers of a device that are its serial number.
+/// Returns the identifiers of a device that are its serial number.
 fn serial_numbers(device: &Device) -> impl Iterator<Item = &str> {
     let is_serial = |kind: &CodeableConcept| says(kind, "SNO");
     let numbers = device.identifier.iter().filter(move |one| one.r#type.as_ref().is_some_and(is_serial));
     numbers.filter_map(token).map(|(_, value)| value)
 }
 
-/// The serial number that the UDI of a device says, in either of its forms.
+/// Returns the serial number that the UDI of a device says, in either of its forms.
 fn udi_serials(device: &Device) -> impl Iterator<Item = String> {
     // The year only tells the century of a day, which is not asked for.
     const YEAR: u16 = 2_020;

@@ -95,7 +95,7 @@ pub(super) fn metric_content(metric: &DeviceMetric, add: &mut Sink<'_>) {
     }
 }
 
-/// Whether a type of specification is that of a serial number, by the code of FHIR or of ISO/IEEE 11073-10101.
+/// Returns whether a type of specification is that of a serial number, by the code of FHIR or of ISO/IEEE 11073-10101.
 fn is_serial_number(kind: &CodeableConcept) -> bool {
     says(kind, "serial-number") || mdc(kind).any(|(_, coding)| code(coding) == Some("531972"))
 }

@@ -50,7 +50,7 @@ pub enum ChangeAction {
 }
 
 impl ChangeAction {
-    /// The resource.
+    /// Returns the resource.
     #[must_use]
     pub const fn resource(&self) -> &Resource {
         match self {
@@ -148,7 +148,7 @@ fn writable(node: Node<'_, '_>) -> Result<(), EditError> {
     Err(EditError::NotWritable { label: node.label().to_owned() })
 }
 
-/// The components from the place up to its top, which must stay as they are.
+/// Returns the components from the place up to its top, which must stay as they are.
 fn kept(place: Node<'_, '_>) -> Result<Vec<PlannedChange>, EditError> {
     let refuse = |node: Node<'_, '_>| EditError::InvalidParent { label: node.label().to_owned() };
     let mut kept = Vec::new();

@@ -46,7 +46,7 @@ pub(super) enum FindingElement {
 }
 
 impl FindingElement {
-    /// Whether it names one item of several.
+    /// Returns whether it names one item of several.
     const fn repeats(self) -> bool {
         match self {
             Self::Whole | Self::Identifier | Self::Type | Self::Source | Self::Parent | Self::Status => false,
@@ -66,7 +66,7 @@ impl Finding {
         Self { node, rule, spot, detail }
     }
 
-    /// The other node that it is about.
+    /// Returns the other node that it is about.
     fn other<'t, 'a>(&self, node: Node<'t, 'a>, tree: &'t Tree<'a>) -> Option<Node<'t, 'a>> {
         match self.rule {
             ContainmentRule::SerialNumber => node.device(),
@@ -75,13 +75,13 @@ impl Finding {
         }
     }
 
-    /// The place in the order given of the node where it is.
+    /// Returns the place in the order given of the node where it is.
     #[must_use]
     pub fn index(&self) -> usize {
         self.node as usize
     }
 
-    /// Whether it makes the place of its node doubtful.
+    /// Returns whether it makes the place of its node doubtful.
     pub(super) fn is_about_place(&self) -> bool {
         match self.rule {
             ContainmentRule::Acyclic
@@ -99,7 +99,7 @@ impl Finding {
         }
     }
 
-    /// The finding in words, as grave as the profile says; `None` where the profile does not have the rule.
+    /// Returns the finding in words, as grave as the profile says; `None` where the profile does not have the rule.
     #[must_use]
     pub fn issue(&self, tree: &Tree<'_>, profile: Profile) -> Option<Issue> {
         let severity: Severity = self.rule.severity(profile)?;
@@ -132,7 +132,7 @@ impl Finding {
         at
     }
 
-    /// What was found.
+    /// Returns what was found.
     fn found(&self, node: Node<'_, '_>, other: Option<Node<'_, '_>>) -> String {
         let own = named(node);
         let its = |what: &str| match other {
@@ -236,7 +236,7 @@ const fn title(level: Level) -> &'static str {
     }
 }
 
-/// What a node is called in a message: its level and its label.
+/// Returns what a node is called in a message: its level and its label.
 fn named(node: Node<'_, '_>) -> String {
     let kind = match node.item() {
         crate::reference::Item::Device(_) => "Device",
@@ -262,7 +262,7 @@ fn pointed(pointer: Option<ReferenceValue<'_>>) -> String {
     }
 }
 
-/// The members of a circle from the top down; of a large one the first and the last.
+/// Returns the members of a circle from the top down; of a large one the first and the last.
 fn circle(root: Node<'_, '_>, last: Option<Node<'_, '_>>) -> String {
     const SHOWN: usize = 6;
     let chain = |last| std::iter::successors(Some(last), |node: &Node<'_, '_>| node.parent());

@@ -15,7 +15,7 @@ pub(super) const BATCH: usize = 16;
 /// The key of no text.
 pub(super) const NO_KEY: HashKey = [0; 3];
 
-/// The key of the same text with a number: in a space, of a type, of a device.
+/// Returns the key of the same text with a number: in a space, of a type, of a device.
 pub(super) const fn mixed([a, b, c]: HashKey, number: u32) -> HashKey {
     [a.wrapping_add(number.wrapping_mul(0x9E37_79B1)), b ^ number, c]
 }
@@ -35,7 +35,7 @@ impl HashIndex {
         Self { slots: vec![(NO_KEY, NONE); slots], used: 0 }
     }
 
-    /// The number of a key, else the free slot where it belongs.
+    /// Returns the number of a key, else the free slot where it belongs.
     fn look(&self, key: HashKey) -> Result<u32, usize> {
         let mut at = self.start(key);
         loop {
@@ -51,7 +51,7 @@ impl HashIndex {
         self.look(key).ok()
     }
 
-    /// Where the search for a key begins.
+    /// Returns where the search for a key begins.
     fn start(&self, key: HashKey) -> usize {
         // A product of 32 bits and the length, of which the upper part is less than the length.
         ((u64::from(key[0]) * self.slots.len() as u64) >> 32) as usize

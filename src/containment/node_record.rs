@@ -188,7 +188,7 @@ impl NodeFlags {
         matches!(self.kind(), Target::Component)
     }
 
-    /// The part of an MDS that it is, beside the levels.
+    /// Returns the part of an MDS that it is, beside the levels.
     pub(super) const fn part(self) -> Option<DevicePart> {
         match self.bits(18, 2) {
             1 => Some(DevicePart::Battery),

@@ -74,7 +74,7 @@ pub(super) struct Inserted {
     pub(super) first: u32,
 }
 
-/// The key of an id in a space.
+/// Returns the key of an id in a space.
 const fn within(id: HashKey, space: IdSpace, target: Target) -> HashKey {
     let [a, b, c] = mixed(id, space);
     [a.wrapping_add((target as u32).wrapping_mul(0x85EB_CA77)), b, c ^ (target as u32)]
@@ -115,7 +115,7 @@ impl<'a> ReferenceIndex<'a> {
         localize(self.own.as_ref(), literal)
     }
 
-    /// Whether a reference to a device that is not here is to one of this id, at the service of the resources.
+    /// Returns whether a reference to a device that is not here is to one of this id, at the service of the resources.
     pub(super) fn is_device(&self, literal: Literal<'_>, device: &str) -> bool {
         let decoded = decoded(literal);
         let literal = self.localize(decoded.as_deref().map_or(literal, Literal::parse));
@@ -147,7 +147,7 @@ impl<'a> ReferenceIndex<'a> {
         Inserted { space, id: id.map_or(NO_KEY, |id| self.key(id)), first: at }
     }
 
-    /// The key of the id of a contained resource.
+    /// Returns the key of the id of a contained resource.
     pub(super) fn add_contained(&mut self, item: Item<'a>) -> HashKey {
         self.has_contained = true;
         item.id().map_or(NO_KEY, |id| self.key(id.as_str()))
@@ -183,7 +183,7 @@ impl<'a> ReferenceIndex<'a> {
         (self.versions, self.anywhere, self.identifiers) = (None, None, None);
     }
 
-    /// The space in which the id of a node is unique.
+    /// Returns the space in which the id of a node is unique.
     pub(super) fn space(&self, nodes: &Nodes<'a>, at: u32) -> IdSpace {
         // Mostly there is one space alone, and no need to look.
         if self.bases.is_empty() && !self.has_contained {
@@ -196,7 +196,7 @@ impl<'a> ReferenceIndex<'a> {
         }
     }
 
-    /// The space from which the relative references of a node count.
+    /// Returns the space from which the relative references of a node count.
     pub(super) fn base_of(&self, nodes: &Nodes<'a>, at: u32) -> IdSpace {
         if self.bases.is_empty() { NO_SPACE } else { nodes.origin(at).map_or(NO_SPACE, |origin| origin.space) }
     }
@@ -210,12 +210,12 @@ impl<'a> ReferenceIndex<'a> {
         self.names.fetch((from..).zip(batch).flat_map(at_base));
     }
 
-    /// The first node of a name.
+    /// Returns the first node of a name.
     fn named(&self, id: HashKey, space: IdSpace, target: Target) -> Option<u32> {
         self.names.find(within(id, space, target))
     }
 
-    /// The first resource of this type and id, wherever it is.
+    /// Returns the first resource of this type and id, wherever it is.
     pub(super) fn find(&self, nodes: &Nodes<'a>, target: Target, id: &str) -> Option<u32> {
         let key = self.key(id);
         let spaces = std::iter::once(NO_SPACE).chain(self.bases.values().copied());
@@ -391,8 +391,8 @@ impl<'a> ReferenceIndex<'a> {
         }
     }
 
-    /// A number for a source that is not among the resources, the same wherever the same is meant. The key is that of a
-    /// plain reference.
+    /// Returns a number for a source that is not among the resources, the same wherever the same is meant. The key is
+    /// that of a plain reference.
     pub(super) fn far(&mut self, nodes: &Nodes<'a>, at: u32, from: IdSpace, plain: HashKey) -> u32 {
         let key =
             if plain == NO_KEY { self.far_key(nodes, at, from) } else { Some(within(plain, from, Target::Device)) };
@@ -415,7 +415,7 @@ impl<'a> ReferenceIndex<'a> {
         })
     }
 
-    /// The resource of a name, if the name is of one alone.
+    /// Returns the resource of a name, if the name is of one alone.
     fn sole(&self, nodes: &Nodes<'_>, at: u32) -> Result<u32, LinkState> {
         match nodes.record(at).filter(|_| self.has_duplicates) {
             Some(record) if record.marks.is_doubled() => Err(LinkState::Ambiguous),
@@ -424,12 +424,12 @@ impl<'a> ReferenceIndex<'a> {
     }
 }
 
-/// Whether a resource says that it is of another version than the one that a reference names.
+/// Returns whether a resource says that it is of another version than the one that a reference names.
 fn is_other_version(nodes: &Nodes<'_>, at: u32, version: &str) -> bool {
     nodes.item(at).and_then(Item::version).is_some_and(|own| *own != version)
 }
 
-/// The address of a source at a base that none of the resources has, without the version.
+/// Returns the address of a source at a base that none of the resources has, without the version.
 fn literal_text(item: Item<'_>) -> Option<&str> {
     let text = item.source_text()?;
     Some(text.split_once("/_history/").map_or(text, |(address, _)| address))

@@ -24,7 +24,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// The name: `base` or `pocd`.
+    /// Returns the name: `base` or `pocd`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -79,7 +79,7 @@ macro_rules! rules {
             /// Every rule that is judged.
             pub const ALL: &'static [Self] = &[$(Self::$Name),*];
 
-            /// The key, as it stands in a finding.
+            /// Returns the key, as it stands in a finding.
             #[must_use]
             pub const fn key(self) -> &'static str {
                 match self { $(Self::$Name => $key),* }

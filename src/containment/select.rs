@@ -112,7 +112,7 @@ impl IdentifierQuery {
         (!value.is_empty()).then(|| Self { system, value: value.to_owned() })
     }
 
-    /// Whether an identifier is the one that is asked for.
+    /// Returns whether an identifier is the one that is asked for.
     #[must_use]
     pub fn fits(&self, identifier: &Identifier) -> bool {
         token(identifier).is_some_and(|(system, value)| {
@@ -131,7 +131,7 @@ impl fmt::Display for IdentifierQuery {
 }
 
 impl Selector {
-    /// Whether a node of the tree is one that is meant. Whether it is the only one is for [`select`] to say.
+    /// Returns whether a node of the tree is one that is meant. Whether it is the only one is for [`select`] to say.
     #[must_use]
     pub fn fits(&self, tree: &Tree<'_>, node: Node<'_, '_>) -> bool {
         // A list of lists is taken apart without a call for each.
@@ -252,7 +252,7 @@ pub enum SelectError {
 }
 
 impl SelectError {
-    /// The components of which one could be named instead.
+    /// Returns the components of which one could be named instead.
     #[must_use]
     pub fn candidates(&self) -> &[Candidate] {
         match self {
@@ -269,7 +269,7 @@ fn none(wanted: &Selector, components: &[Candidate]) -> String {
     }
 }
 
-/// The first ones; a message is no place for more.
+/// Returns the first ones; a message is no place for more.
 fn list(candidates: &[Candidate]) -> String {
     const SHOWN: usize = 12;
     let mut shown: Vec<String> = candidates.iter().take(SHOWN).map(ToString::to_string).collect();
@@ -288,9 +288,9 @@ pub fn select<'t, 'a>(tree: &'t Tree<'a>, wanted: &Selector) -> Result<Node<'t, 
     select_among(tree, wanted, |_| true)
 }
 
-/// The one component of a device that is meant, where the tree may hold others too: what is above an MDS of another device,
-/// say. A component belongs to the device of its source, else to that of what is above; where nothing says a source, to
-/// the one that is asked for.
+/// Returns the one component of a device that is meant, where the tree may hold others too: what is above an MDS of
+/// another device, say. A component belongs to the device of its source, else to that of what is above; where nothing
+/// says a source, to the one that is asked for.
 ///
 /// ```
 /// # use fhir_devices::DeviceComponent;

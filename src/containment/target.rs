@@ -57,7 +57,7 @@ pub enum UnfitTargetReason {
 }
 
 impl UnfitTargetReason {
-    /// The name, in kebab-case.
+    /// Returns the name, in kebab-case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -94,9 +94,9 @@ impl UnfitTarget {
 }
 
 impl Node<'_, '_> {
-    /// Whether an update may be attached to it: it is a component that was not entered in error, and its parents lead
-    /// to the top, each of a higher level and of the same source; but an MDS may be below an MDS, with a source of
-    /// its own.
+    /// Returns whether an update may be attached to it: it is a component that was not entered in error, and its
+    /// parents lead to the top, each of a higher level and of the same source; but an MDS may be below an MDS, with a
+    /// source of its own.
     ///
     /// What is not said forbids nothing: a component without a source has that of its parent, and a level that is
     /// unknown is neither higher nor lower.

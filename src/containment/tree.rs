@@ -67,43 +67,43 @@ impl<'a> Tree<'a> {
         self.node(self.names.find(&self.nodes, target, id)?)
     }
 
-    /// Every resource, in the order given.
+    /// Returns every resource, in the order given.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = Node<'_, 'a>> {
         let all = self.nodes.items().iter().zip(self.nodes.records()).enumerate();
         // The arena never has more nodes than can be numbered.
         all.map(|(at, (item, record))| Node { tree: self, item: *item, record, at: at as u32 })
     }
 
-    /// How many resources it has.
+    /// Returns how many resources it has.
     #[must_use]
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Whether it has none.
+    /// Returns whether it has none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.len() == 0
     }
 
-    /// The components alone, in the order given.
+    /// Returns the components alone, in the order given.
     pub fn members(&self) -> std::vec::IntoIter<Node<'_, 'a>> {
         self.nodes().filter(|node| node.component().is_some()).collect::<Vec<_>>().into_iter()
     }
 
-    /// The component of this id; the first one, where several claim it.
+    /// Returns the component of this id; the first one, where several claim it.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<Node<'_, 'a>> {
         self.find(Target::Component, id)
     }
 
-    /// The metric of this id; the first one, where several claim it.
+    /// Returns the metric of this id; the first one, where several claim it.
     #[must_use]
     pub fn metric(&self, id: &str) -> Option<Node<'_, 'a>> {
         self.find(Target::Metric, id)
     }
 
-    /// The device of this id; the first one, where several claim it.
+    /// Returns the device of this id; the first one, where several claim it.
     #[must_use]
     pub fn device(&self, id: &str) -> Option<Node<'_, 'a>> {
         self.find(Target::Device, id)
@@ -114,36 +114,36 @@ impl<'a> Tree<'a> {
         self.nodes().filter(|node| node.record.up == NONE)
     }
 
-    /// The components that no component is above.
+    /// Returns the components that no component is above.
     pub fn root_components(&self) -> impl Iterator<Item = Node<'_, 'a>> {
         self.nodes().filter(|node| node.component().is_some() && node.parent().is_none())
     }
 
-    /// The component that a path names, as [`Node::path`] writes it.
+    /// Returns the component that a path names, as [`Node::path`] writes it.
     #[must_use]
     pub fn by_path(&self, path: &str) -> Option<Node<'_, 'a>> {
         let last = path.rsplit('/').next()?;
         self.nodes().filter(|node| node.label() == last).find(|node| node.path() == path)
     }
 
-    /// The components of a level.
+    /// Returns the components of a level.
     pub fn of_level(&self, level: Level) -> impl Iterator<Item = Node<'_, 'a>> {
         self.nodes().filter(move |node| node.component().is_some() && node.level() == Some(level))
     }
 
-    /// The ids from the top down to a component: [`Node::path`].
+    /// Returns the ids from the top down to a component: [`Node::path`].
     #[must_use]
     pub fn path(&self, of: Node<'_, 'a>) -> String {
         of.path()
     }
 
-    /// Every rule that is broken, whatever the profile, in the order of the nodes.
+    /// Returns every rule that is broken, whatever the profile, in the order of the nodes.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// What the profile finds wrong, in the order of the nodes.
+    /// Returns what the profile finds wrong, in the order of the nodes.
     ///
     /// ```
     /// # use fhir_devices::{DeviceComponent, containment::{Profile, components}};
@@ -181,13 +181,13 @@ impl<'t, 'a> Node<'t, 'a> {
         self.tree.nodes.origin(self.at).copied().unwrap_or(none)
     }
 
-    /// The resource.
+    /// Returns the resource.
     #[must_use]
     pub fn item(self) -> Item<'a> {
         self.item
     }
 
-    /// The resource, if it is a component.
+    /// Returns the resource, if it is a component.
     #[must_use]
     pub fn component(self) -> Option<&'a DeviceComponent> {
         match self.item {
@@ -202,7 +202,7 @@ impl<'t, 'a> Node<'t, 'a> {
         self.item.id()
     }
 
-    /// What people call it.
+    /// Returns what people call it.
     #[must_use]
     pub fn name(self) -> Option<&'a str> {
         self.item.name()
@@ -216,43 +216,43 @@ impl<'t, 'a> Node<'t, 'a> {
         self.id().map(|id| id.as_str()).or_else(identifier).unwrap_or("?")
     }
 
-    /// The level of a component: what the code says, else what the reference id says, else what the place says.
+    /// Returns the level of a component: what the code says, else what the reference id says, else what the place says.
     #[must_use]
     pub fn level(self) -> Option<Level> {
         self.record.level()
     }
 
-    /// The level that the component states itself.
+    /// Returns the level that the component states itself.
     #[must_use]
     pub fn stated(self) -> Option<Level> {
         self.record.stated()
     }
 
-    /// What a code of ISO/IEEE 11073-10101 says about its level.
+    /// Returns what a code of ISO/IEEE 11073-10101 says about its level.
     #[must_use]
     pub fn by_code(self) -> Option<Level> {
         self.record.marks.by_code()
     }
 
-    /// What the reference id beside such a code says about its level.
+    /// Returns what the reference id beside such a code says about its level.
     #[must_use]
     pub fn by_name(self) -> Option<Level> {
         self.record.marks.by_name()
     }
 
-    /// What its place below its parent says about its level.
+    /// Returns what its place below its parent says about its level.
     #[must_use]
     pub fn by_place(self) -> Option<Level> {
         self.record.marks.by_place()
     }
 
-    /// The part of a device that a component is beside its levels: a battery, a clock, an SCO.
+    /// Returns the part of a device that a component is beside its levels: a battery, a clock, an SCO.
     #[must_use]
     pub fn part(self) -> Option<DevicePart> {
         self.record.marks.part()
     }
 
-    /// Whether what is said about the level differs. An MDS below an MDS is as it may be.
+    /// Returns whether what is said about the level differs. An MDS below an MDS is as it may be.
     #[must_use]
     pub fn is_disputed(self) -> bool {
         let differ = |a: Option<Level>, b: Option<Level>| a.is_some() && b.is_some() && a != b;
@@ -260,19 +260,19 @@ impl<'t, 'a> Node<'t, 'a> {
         differ(marks.by_code(), marks.by_name()) || (differ(record.stated(), marks.by_place()) && !marks.is_nested())
     }
 
-    /// Whether its record was made by mistake and is void.
+    /// Returns whether its record was made by mistake and is void.
     #[must_use]
     pub fn is_void(self) -> bool {
         self.record.marks.is_void()
     }
 
-    /// Whether it names a parent, and none or several of the resources are that.
+    /// Returns whether it names a parent, and none or several of the resources are that.
     #[must_use]
     pub fn is_orphan(self) -> bool {
         matches!(self.record.marks.parent_state(), LinkState::Missing | LinkState::Ambiguous | LinkState::WrongType)
     }
 
-    /// Whether its parents lead in a circle, of which it is taken as the root.
+    /// Returns whether its parents lead in a circle, of which it is taken as the root.
     #[must_use]
     pub fn is_cyclic(self) -> bool {
         self.record.marks.parent_state() == LinkState::Cut
@@ -284,25 +284,25 @@ impl<'t, 'a> Node<'t, 'a> {
         self.record.depth as usize
     }
 
-    /// What is directly above: a component, else the device.
+    /// Returns what is directly above: a component, else the device.
     #[must_use]
     pub fn above(self) -> Option<Self> {
         self.tree.node(self.record.up)
     }
 
-    /// The component directly above.
+    /// Returns the component directly above.
     #[must_use]
     pub fn parent(self) -> Option<Self> {
         self.above().filter(|above| above.component().is_some())
     }
 
-    /// The device that it belongs to: that of its source, else of the components above.
+    /// Returns the device that it belongs to: that of its source, else of the components above.
     #[must_use]
     pub fn device(self) -> Option<Self> {
         self.tree.node(self.record.device)
     }
 
-    /// Whether it belongs to the device of this id, as far as a source is said.
+    /// Returns whether it belongs to the device of this id, as far as a source is said.
     pub(super) fn is_of(self, device: &str) -> bool {
         match self.record.device {
             NONE => true,
@@ -316,18 +316,18 @@ impl<'t, 'a> Node<'t, 'a> {
         }
     }
 
-    /// The components above, from the nearest.
+    /// Returns the components above, from the nearest.
     pub fn ancestors(self) -> impl Iterator<Item = Self> {
         std::iter::successors(self.parent(), |node| node.parent())
     }
 
-    /// What is directly below, in the order given.
+    /// Returns what is directly below, in the order given.
     pub fn children(self) -> impl Iterator<Item = Self> {
         let tree = self.tree;
         std::iter::successors(tree.node(self.record.first), move |child| tree.node(child.record.next))
     }
 
-    /// Whether more comes after it below the same node.
+    /// Returns whether more comes after it below the same node.
     #[must_use]
     pub fn has_next(self) -> bool {
         self.record.next != NONE
@@ -350,8 +350,8 @@ impl<'t, 'a> Node<'t, 'a> {
         })
     }
 
-    /// The ids from the top down to it, as `mds-1/vmd-2/chan-3`. Of a path of more than 16 the upper ones are left out,
-    /// and `…` stands for them.
+    /// Returns the ids from the top down to it, as `mds-1/vmd-2/chan-3`. Of a path of more than 16 the upper ones are
+    /// left out, and `…` stands for them.
     #[must_use]
     pub fn path(self) -> String {
         let mut ids: Vec<&str> =
@@ -390,7 +390,7 @@ impl<'t, 'a> Node<'t, 'a> {
         way.find_map(|node| node.findings().iter().find(|finding| finding.is_about_place()))
     }
 
-    /// Which of the documents that were gathered it came in, from 0.
+    /// Returns the index of its document, from 0.
     #[must_use]
     pub fn document(self) -> usize {
         self.origin().document as usize

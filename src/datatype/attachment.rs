@@ -97,7 +97,7 @@ datatype! {
 }
 
 impl Annotation {
-    /// A note.
+    /// Creates a note.
     #[must_use]
     pub fn new(text: Text) -> Self {
         Self { text: text.into(), ..Self::blank() }
@@ -143,7 +143,7 @@ datatype! {
 }
 
 impl Signature {
-    /// A signature.
+    /// Creates a signature.
     #[must_use]
     pub fn new(reason: Coding, when: Instant, who: SignerChoice) -> Self {
         Self { r#type: vec![reason], when: when.into(), who: Some(who), ..Self::blank() }

@@ -41,19 +41,19 @@ element! {
 }
 
 impl Extension {
-    /// A simple extension.
+    /// Creates a simple extension.
     #[must_use]
     pub fn new(url: Uri, value: impl Into<ExtensionValue>) -> Self {
         Self { url, value: Some(value.into()), ..crate::element::Value::blank() }
     }
 
-    /// An extension that consists of extensions.
+    /// Returns an extension that consists of extensions.
     #[must_use]
     pub fn complex(url: Uri, parts: Vec<Extension>) -> Self {
         Self { url, extension: parts, ..crate::element::Value::blank() }
     }
 
-    /// The part of a complex extension that has this url.
+    /// Returns the part of a complex extension that has this url.
     #[must_use]
     pub fn part(&self, url: &str) -> Option<&Extension> {
         self.extension.iter().find(|part| part.url == url)

@@ -88,7 +88,7 @@ datatype! {
 }
 
 impl Identifier {
-    /// An identifier in a namespace.
+    /// Creates an identifier in a namespace.
     ///
     /// # Errors
     /// [`Malformed`](crate::element::Malformed) when `system` is no uri or `value` is empty.
@@ -110,7 +110,7 @@ datatype! {
 }
 
 impl CodeableConcept {
-    /// A concept by one code of a code system.
+    /// Returns a concept by one code of a code system.
     ///
     /// ```
     /// let spo2 = fhir_devices::datatype::CodeableConcept::code("urn:iso:std:iso:11073:10101", "150456")?;
@@ -124,7 +124,7 @@ impl CodeableConcept {
         Coding::new(system, code).map(Self::from)
     }
 
-    /// The first code of a code system, by the URI of the system.
+    /// Returns the first code of a code system, by the URI of the system.
     ///
     /// ```
     /// # let component = fhir_devices::DeviceComponent::from_json(br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},
@@ -140,7 +140,7 @@ impl CodeableConcept {
         self.coding.iter().filter(of_system).find_map(|coding| Some(coding.code.as_ref()?.get()?.as_str()))
     }
 
-    /// A concept in words alone.
+    /// Returns a concept in words alone.
     ///
     /// # Errors
     /// [`Malformed`](crate::element::Malformed) when the text is empty.
@@ -175,7 +175,7 @@ datatype! {
 }
 
 impl Coding {
-    /// A code of a code system.
+    /// Creates a code of a code system.
     ///
     /// # Errors
     /// [`Malformed`](crate::element::Malformed) when `system` is no uri or `code` no code.
@@ -183,7 +183,7 @@ impl Coding {
         Ok(Self { system: Some(Uri::new(system)?.into()), code: Some(Code::new(code)?.into()), ..Self::default() })
     }
 
-    /// Whether this is the code `code` of the system `system`.
+    /// Returns whether this is the code `code` of the system `system`.
     #[must_use]
     pub fn is(&self, system: &str, code: &str) -> bool {
         let system_is = |uri: &Primitive<Uri>| uri.value.as_ref().is_some_and(|uri| *uri == system);
@@ -215,7 +215,7 @@ fn ends_before_start(period: &Period) -> bool {
 }
 
 impl Period {
-    /// Whether neither end is given.
+    /// Returns whether neither end is given.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.is_blank()

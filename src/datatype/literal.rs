@@ -104,7 +104,7 @@ impl<'a> Literal<'a> {
         }
     }
 
-    /// The type of the resource that the text names, where it does.
+    /// Returns the type of the resource that the text names, where it does.
     #[must_use]
     pub const fn resource_type(&self) -> Option<&'a str> {
         match self {
@@ -115,7 +115,7 @@ impl<'a> Literal<'a> {
         }
     }
 
-    /// The logical id, or the id of a contained resource.
+    /// Returns the logical id, or the id of a contained resource.
     #[must_use]
     pub const fn id(&self) -> Option<&'a str> {
         match self {
@@ -124,7 +124,7 @@ impl<'a> Literal<'a> {
         }
     }
 
-    /// The version that the text names, where it does.
+    /// Returns the version that the text names, where it does.
     #[must_use]
     pub const fn version(&self) -> Option<&'a str> {
         match self {
@@ -134,7 +134,7 @@ impl<'a> Literal<'a> {
     }
 }
 
-/// The id of a reference that is `Type/id` and nothing else: what [`Literal::parse`] would find, sooner.
+/// Returns the id of a reference that is `Type/id` and nothing else: what [`Literal::parse`] would find, sooner.
 pub(crate) fn plain_id<'a>(text: &'a str, resource_type: &str) -> Option<&'a str> {
     let id = text.strip_prefix(resource_type)?.strip_prefix('/')?;
     is_id(id).then_some(id)

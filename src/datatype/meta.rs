@@ -39,7 +39,7 @@ datatype! {
 }
 
 impl Narrative {
-    /// A text for people.
+    /// Creates a text for people.
     #[must_use]
     pub fn new(status: NarrativeStatus, div: Xhtml) -> Self {
         Self { status: status.into(), div, ..Self::blank() }

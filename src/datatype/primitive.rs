@@ -54,7 +54,7 @@ impl Extras {
 }
 
 impl<S> Primitive<S> {
-    /// The value, where there is one.
+    /// Returns the value, where there is one.
     ///
     /// ```
     /// let device = fhir_devices::Device::from_json(br#"{"resourceType":"Device","model":"P9"}"#)?;
@@ -66,19 +66,19 @@ impl<S> Primitive<S> {
         self.value.as_ref()
     }
 
-    /// The id of the element.
+    /// Returns the id of the element.
     #[must_use]
     pub fn id(&self) -> Option<&Text> {
         self.extras.as_ref().and_then(|extras| extras.id.as_ref())
     }
 
-    /// The extensions of the element.
+    /// Returns the extensions of the element.
     #[must_use]
     pub fn extension(&self) -> &[Extension] {
         self.extras.as_ref().map_or(&[], |extras| extras.extension.as_slice())
     }
 
-    /// The extensions of the element, to change them.
+    /// Returns the extensions of the element, to change them.
     pub fn extension_mut(&mut self) -> &mut Vec<Extension> {
         &mut self.extras.get_or_insert_default().extension
     }

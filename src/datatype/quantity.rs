@@ -179,7 +179,7 @@ datatype! {
 }
 
 impl SampledData {
-    /// A series of measurements.
+    /// Creates a series of measurements.
     #[must_use]
     pub fn new(origin: SimpleQuantity, period: Decimal, dimensions: PositiveInt, data: Text) -> Self {
         Self { origin, period: period.into(), dimensions: dimensions.into(), data: data.into(), ..Self::blank() }
@@ -198,7 +198,7 @@ fn system_is(system: &Option<Primitive<Uri>>, wanted: &str) -> bool {
     system.is_none() || system_stated(system, wanted)
 }
 
-/// Whether the limits have the same unit, and the low one is above the high one.
+/// Returns whether the limits have the same unit, and the low one is above the high one.
 fn is_upside_down(range: &Range) -> bool {
     let (Some(low), Some(high)) = (&range.low, &range.high) else { return false };
     let same_unit = low.code == high.code && low.system == high.system && low.unit == high.unit;

@@ -71,7 +71,7 @@ pub struct WrongTarget {
 }
 
 impl<T: Target> Reference<T> {
-    /// A reference to a literal address.
+    /// Returns a reference to a literal address.
     ///
     /// # Errors
     /// [`WrongTarget`] when the text is empty or names a resource type that is not one of `T`.
@@ -86,13 +86,13 @@ impl<T: Target> Reference<T> {
         Ok(Self { reference: Some(text.into()), ..Self::default() })
     }
 
-    /// A logical reference: by an identifier of the target.
+    /// Returns a logical reference: by an identifier of the target.
     #[must_use]
     pub fn by_identifier(identifier: Identifier) -> Self {
         Self { identifier: Some(Box::new(identifier)), ..Self::default() }
     }
 
-    /// The literal reference taken apart, where there is one.
+    /// Returns the literal reference taken apart, where there is one.
     #[must_use]
     pub fn literal(&self) -> Option<Literal<'_>> {
         self.reference.as_ref().and_then(|text| text.value.as_ref()).map(|text| Literal::parse(text.as_str()))

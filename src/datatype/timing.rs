@@ -85,7 +85,7 @@ fn is_negative(number: &Option<Primitive<Decimal>>) -> bool {
     value.is_some_and(|value| value.is_negative() && !value.is_zero())
 }
 
-/// Whether the event is a meal itself, which has no before and after.
+/// Returns whether the event is a meal itself, which has no before and after.
 fn at_a_meal(repeat: &Repeat) -> bool {
     use EventTiming::{Breakfast, Dinner, Lunch, Meal};
     let meal = |when: &EventTiming| matches!(when, Meal | Breakfast | Lunch | Dinner);
@@ -93,7 +93,7 @@ fn at_a_meal(repeat: &Repeat) -> bool {
 }
 
 impl Timing {
-    /// A schedule of once in a period: every 2 seconds.
+    /// Returns a schedule of once in a period: every 2 seconds.
     ///
     /// ```
     /// use fhir_devices::{code::UnitsOfTime, datatype::Timing};

@@ -82,7 +82,8 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// The row of a member: the one of that name, with or without the underscore, or the `value[x]` of `valueString`.
+    /// Returns the row of a member: the one of that name, with or without the underscore, or the `value[x]` of
+    /// `valueString`.
     #[must_use]
     pub fn row(&self, member: &str) -> Option<&'static ElementDef> {
         let name = member.strip_prefix('_').unwrap_or(member);
@@ -90,7 +91,7 @@ impl Definition {
         self.rows.iter().find(has)
     }
 
-    /// Whether the type is a resource, whose JSON says its type.
+    /// Returns whether the type is a resource, whose JSON says its type.
     #[must_use]
     pub fn is_resource(&self) -> bool {
         self.rows.iter().any(|row| row.name == "implicitRules")
@@ -98,7 +99,7 @@ impl Definition {
 }
 
 impl ElementDef {
-    /// The name of the member that holds a value of the type `one`: `valueString` for `value[x]`.
+    /// Returns the name of the member that holds a value of the type `one`: `valueString` for `value[x]`.
     #[must_use]
     pub fn member(&self, one: &TypeDef) -> Cow<'static, str> {
         let (Some(prefix), Some(first)) = (self.name.strip_suffix("[x]"), one.name.chars().next()) else {
@@ -148,6 +149,6 @@ impl TypeDef {
 
 /// A type that was declared row by row.
 pub trait Element {
-    /// The rows and the rules of the type.
+    /// Returns the rows and the rules of the type.
     fn definition() -> &'static Definition;
 }

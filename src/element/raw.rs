@@ -21,7 +21,7 @@ pub struct Raw(Box<str>);
 pub struct NotJson;
 
 impl Raw {
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -49,7 +49,7 @@ pub(super) fn push_compact(text: &str, out: &mut String) {
     out.extend(rest.chars().filter(|c| !c.is_ascii_whitespace()));
 }
 
-/// The length of the string that `text` begins with, quotes included.
+/// Returns the length of the string that `text` begins with, quotes included.
 fn closing_quote(text: &str) -> usize {
     let mut escaped = false;
     for (index, byte) in text.bytes().enumerate().skip(1) {
@@ -96,18 +96,18 @@ impl fmt::Display for Raw {
 pub struct Unmodelled(Option<Box<Vec<(Box<str>, Raw)>>>);
 
 impl Unmodelled {
-    /// Whether there is none.
+    /// Returns whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// The members, in the order in which they were found.
+    /// Returns the members, in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Raw)> {
         self.0.iter().flat_map(|members| members.iter()).map(|(name, raw)| (&**name, raw))
     }
 
-    /// The value of the first member of that name.
+    /// Returns the value of the first member of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Raw> {
         self.iter().find(|(other, _)| *other == name).map(|(_, raw)| raw)

@@ -14,7 +14,7 @@ pub enum Token {
 }
 
 impl Token {
-    /// The name that a message uses.
+    /// Returns the name that a message uses.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Boolean => "a boolean",
@@ -71,7 +71,7 @@ pub trait Scalar: Sized + Clone + Debug + PartialEq + Send + Sync + 'static {
     /// Appends the text form, unescaped, to `out`.
     fn push_text(&self, out: &mut String);
 
-    /// The text form where it is at hand without a copy.
+    /// Returns the text form where it is at hand without a copy.
     fn as_text(&self) -> Option<&str> {
         None
     }

@@ -3,7 +3,7 @@
 const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = 0x8080_8080_8080_8080;
 
-/// The first byte that ends a plain run in a JSON string: a quote, a backslash or a control character.
+/// Returns the first byte that ends a plain run in a JSON string: a quote, a backslash or a control character.
 #[inline]
 pub(crate) fn first_special(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
@@ -38,7 +38,7 @@ const IN_NAME: [bool; 256] = {
     table
 };
 
-/// How many bytes at the beginning can stand in the name of a FHIR member.
+/// Returns how many bytes at the beginning can stand in the name of a FHIR member.
 #[inline]
 #[expect(clippy::indexing_slicing, reason = "a byte is an index of a table of 256")]
 pub(crate) fn name_length(bytes: &[u8]) -> usize {

@@ -17,10 +17,10 @@ pub(crate) trait Value: Node + Sized {
     /// What a message calls the items of an array of such values.
     const ITEMS: &'static str = "objects";
 
-    /// A value without content, to be read into.
+    /// Returns a value without content, to be read into.
     fn blank() -> Self;
 
-    /// Whether the value has no content.
+    /// Returns whether the value has no content.
     fn is_blank(&self) -> bool;
 
     /// Reads the value.
@@ -40,7 +40,7 @@ pub(crate) trait Value: Node + Sized {
     /// Takes the id and extensions of a primitive away, but not its value.
     fn unset_under(&mut self) {}
 
-    /// Whether a walk has nothing to see here.
+    /// Returns whether a walk has nothing to see here.
     fn is_plain(&self) -> bool {
         false
     }
@@ -77,7 +77,7 @@ pub(crate) trait Value: Node + Sized {
         }
     }
 
-    /// The types that the value may have.
+    /// Returns the types that the value may have.
     fn types() -> &'static [TypeDef];
 }
 
@@ -89,22 +89,22 @@ pub trait Node {
     /// Visits the nodes right below this one, in the order of the specification.
     fn children<'n>(&'n self, at: &Path<'_>, visit: &mut dyn FnMut(&Path<'_>, &'n dyn Node));
 
-    /// What a rule over the whole resource needs to know of this node.
+    /// Returns what a rule over the whole resource needs to know of this node.
     fn facts(&self) -> Facts<'_> {
         Facts::Element
     }
 
-    /// The id of the node, where it has one.
+    /// Returns the id of the node, where it has one.
     fn id(&self) -> Option<&str> {
         None
     }
 
-    /// The definition of the node's type, where it has rows.
+    /// Returns the definition of the node's type, where it has rows.
     fn definition(&self) -> Option<&'static Definition> {
         None
     }
 
-    /// The node as a value of its own type, for rules that a caller adds.
+    /// Returns the node as a value of its own type, for rules that a caller adds.
     fn as_any(&self) -> Option<&dyn Any> {
         None
     }
@@ -376,13 +376,13 @@ pub(crate) trait Choice: Node + Sized {
     /// The name before the type: `value`.
     const PREFIX: &'static str;
 
-    /// The type names that may follow, in the order of the definition.
+    /// Returns the type names that may follow, in the order of the definition.
     fn types() -> &'static [TypeDef];
 
-    /// A blank value of the type whose name follows the prefix in `suffix`.
+    /// Returns a blank value of the type whose name follows the prefix in `suffix`.
     fn blank(suffix: &str) -> Option<Self>;
 
-    /// Whether the value is of the type that `suffix` names.
+    /// Returns whether the value is of the type that `suffix` names.
     fn is(&self, suffix: &str) -> bool;
 
     fn is_blank(&self) -> bool;
@@ -390,7 +390,7 @@ pub(crate) trait Choice: Node + Sized {
     fn read_under(&mut self, r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Outcome>>;
     fn settle(&self, r: &mut Reader<'_>, at: &Path<'_>);
     fn write(&self, w: &mut Writer);
-    /// The name of the member that carries the value, such as `valueString`.
+    /// Returns the name of the member that carries the value, such as `valueString`.
     fn name(&self) -> &'static str;
 }
 

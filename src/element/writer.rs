@@ -18,7 +18,7 @@ impl Writer {
         Self::with_capacity(1024)
     }
 
-    /// A writer of a document of about that many bytes.
+    /// Creates a writer of a document of about that many bytes.
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self { out: String::with_capacity(bytes) }
     }

@@ -24,7 +24,7 @@ impl Severity {
     /// Every code, in the order of the value set.
     pub const ALL: &'static [Self] = &[Self::Fatal, Self::Error, Self::Warning, Self::Information];
 
-    /// The code as it is written.
+    /// Returns the code as it is written.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl Severity {
         }
     }
 
-    /// The value that a code stands for.
+    /// Returns the value that a code stands for.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|one| one.as_str() == code)
@@ -147,7 +147,7 @@ impl Kind {
         Self::Informational,
     ];
 
-    /// The code as it is written.
+    /// Returns the code as it is written.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -183,7 +183,7 @@ impl Kind {
         }
     }
 
-    /// The value that a code stands for.
+    /// Returns the value that a code stands for.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|one| one.as_str() == code)

@@ -83,7 +83,7 @@ impl fmt::Write for Bounded {
     }
 }
 
-/// The beginning of a text.
+/// Returns the beginning of a text.
 fn bounded(text: impl fmt::Display) -> String {
     let mut kept = Bounded::default();
     // What is too long stops the writing, with what fits in it.
@@ -91,7 +91,7 @@ fn bounded(text: impl fmt::Display) -> String {
     kept.0
 }
 
-/// The text with its control characters escaped: a name or a value that is quoted may hold any.
+/// Returns the text with its control characters escaped: a name or a value that is quoted may hold any.
 fn on_one_line(text: String) -> String {
     if !text.contains(char::is_control) {
         return text;
@@ -100,7 +100,7 @@ fn on_one_line(text: String) -> String {
     text.chars().map(escape).collect()
 }
 
-/// A message as it is kept.
+/// Returns a message as it is kept.
 fn short(message: String) -> String {
     if message.len() <= LONGEST { message } else { bounded(message) }
 }
@@ -128,21 +128,21 @@ impl Issue {
         }
     }
 
-    /// The same finding with the row of the definition that was broken.
+    /// Returns the same finding with the row of the definition that was broken.
     #[must_use]
     pub fn with_row(mut self, row: impl Into<Cow<'static, str>>) -> Self {
         self.row = row.into();
         self
     }
 
-    /// The same finding with its places in both documents of a conversion.
+    /// Returns the same finding with its places in both documents of a conversion.
     #[must_use]
     pub fn with_places(mut self, places: Places) -> Self {
         self.places = Some(Box::new(places));
         self
     }
 
-    /// The same finding with its place in the source text.
+    /// Returns the same finding with its place in the source text.
     #[must_use]
     pub fn with_position(mut self, position: Position) -> Self {
         self.position = Some(position);
@@ -256,7 +256,7 @@ impl Report {
         self.omitted
     }
 
-    /// The findings without the issue that counts others.
+    /// Returns the findings without the issue that counts others.
     fn listed(&self) -> &[Issue] {
         let listed = self.issues.len() - usize::from(self.omitted > 0);
         self.issues.get(..listed).unwrap_or_default()
@@ -358,18 +358,18 @@ impl Report {
         }
     }
 
-    /// The findings, in order; the one that counts others is the last.
+    /// Returns the findings, in order; the one that counts others is the last.
     pub fn iter(&self) -> std::slice::Iter<'_, Issue> {
         self.issues.iter()
     }
 
-    /// The findings as a slice.
+    /// Returns the findings as a slice.
     #[must_use]
     pub fn issues(&self) -> &[Issue] {
         &self.issues
     }
 
-    /// How many findings there are in the list, the one that counts others included.
+    /// Returns how many findings there are in the list, the one that counts others included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.issues.len()
@@ -381,7 +381,7 @@ impl Report {
         self.issues.is_empty()
     }
 
-    /// Whether some finding is an error or fatal, so that the document must not be used as it stands.
+    /// Returns whether some finding is an error or fatal, so that the document must not be used as it stands.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.issues.iter().any(|issue| issue.severity <= Severity::Error)

@@ -175,7 +175,7 @@ struct Checker<'l, 't, 'a> {
     reasons: Vec<AdmissionReason>,
 }
 
-/// What a component reports, in a message.
+/// Returns what a component reports, in a message.
 fn quoted<'v>(values: impl Iterator<Item = &'v str>) -> String {
     let values: Vec<String> = values.map(|value| format!("`{value}`")).collect();
     if values.is_empty() { "nothing".to_owned() } else { values.join(", ") }
@@ -190,7 +190,7 @@ fn is_good(leave: &DowngradeAuthorization, sequence: u64, now: OffsetDateTime) -
     leave.permits(leave.from, sequence, now)
 }
 
-/// The nodes that a scope means, as seen from one.
+/// Returns the nodes that a scope means, as seen from one.
 fn in_scope<'t, 'a>(node: Node<'t, 'a>, scope: RequirementScope) -> Vec<Node<'t, 'a>> {
     match scope {
         RequirementScope::Itself => vec![node],

@@ -117,7 +117,7 @@ pub(super) mod once {
     use std::fmt::Display;
     use std::str::FromStr;
 
-    /// A text that its type takes.
+    /// Returns a text that its type takes.
     pub(in super::super) fn text<T: FromStr<Err: Display>>(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<T>> {
         let offset = r.offset();
         let Some(text) = r.scalar(at, Token::String)? else { return Ok(None) };
@@ -132,7 +132,7 @@ pub(super) mod once {
         }
     }
 
-    /// A whole number.
+    /// Returns a whole number.
     pub(in super::super) fn number(r: &mut Reader<'_>, at: &Path<'_>, most: u64) -> Read<Option<u64>> {
         let offset = r.offset();
         let Some(text) = r.scalar(at, Token::Number)? else { return Ok(None) };

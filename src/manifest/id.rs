@@ -81,7 +81,7 @@ impl IdempotencyKey {
         if fits { Ok(Self(text)) } else { Err(NotAKey) }
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -120,7 +120,7 @@ macro_rules! visible {
                 if foreign { Err(NotAName) } else { Ok(Self(key.0)) }
             }
 
-            /// The text.
+            /// Returns the text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -170,7 +170,7 @@ visible! {
 }
 
 impl ActorId {
-    /// The name of a service of this crate.
+    /// Returns the name of a service of this crate.
     pub(crate) const fn of(name: &'static str) -> Self {
         Self(SmolStr::new_static(name))
     }

@@ -66,7 +66,7 @@ pub struct CompatibilityRule {
 }
 
 impl CompatibilityRule {
-    /// Whether it names nothing, and so fits nothing.
+    /// Returns whether it names nothing, and so fits nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -116,7 +116,7 @@ pub enum RequiredValue {
 }
 
 impl RequiredValue {
-    /// Whether what a device reports is that.
+    /// Returns whether what a device reports is that.
     #[must_use]
     pub fn has(&self, reported: &str) -> bool {
         match self {
@@ -222,7 +222,7 @@ pub struct UpdateManifest {
 }
 
 impl UpdateManifest {
-    /// A manifest of what every update has.
+    /// Creates a manifest of what every update has.
     #[must_use]
     pub const fn new(identity: UpdateIdentity, sequence: u64, target: Target, reported_as: ProductionSpec) -> Self {
         Self {
@@ -253,7 +253,8 @@ impl UpdateManifest {
         super::write::manifest(self)
     }
 
-    /// The file with these bytes; none where they are not of this update, be they signed by the same provider or not.
+    /// Returns the file with these bytes; none where they are not of this update, be they signed by the same provider
+    /// or not.
     #[must_use]
     pub fn artifact(&self, found: &BlobRef) -> Option<&Artifact> {
         self.artifacts.iter().find(|artifact| artifact.blob() == *found)

@@ -43,7 +43,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Whether there is none.
+    /// Returns whether there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.at_least.is_none() && self.at_most.is_none() && self.below.is_none()
@@ -57,7 +57,7 @@ impl Bounds {
 }
 
 impl VersionRange {
-    /// The versions between bounds. A scheme without an order has none between them.
+    /// Returns the versions between bounds. A scheme without an order has none between them.
     #[must_use]
     pub const fn between(scheme: VersionScheme, bounds: Bounds) -> Self {
         Self { scheme, bounds, one_of: Vec::new() }
@@ -69,7 +69,7 @@ impl VersionRange {
         Self { scheme, bounds: Bounds::default(), one_of: versions }
     }
 
-    /// Whether a version is in the range. Without bounds and without a list, none is.
+    /// Returns whether a version is in the range. Without bounds and without a list, none is.
     #[must_use]
     pub fn has(&self, version: &str) -> bool {
         let compare = |wanted: &VersionLabel| self.scheme.compare_texts(version, wanted.as_str());
@@ -81,7 +81,7 @@ impl VersionRange {
             && (self.one_of.is_empty() || self.one_of.iter().any(|wanted| compare(wanted).is_some_and(Ordering::is_eq)))
     }
 
-    /// Whether no version at all can be in it.
+    /// Returns whether no version at all can be in it.
     pub(super) fn is_hollow(&self) -> bool {
         let Bounds { at_least, at_most, below } = &self.bounds;
         let Some(least) = at_least else { return false };

@@ -44,7 +44,7 @@ pub struct DowngradeAuthorization {
 }
 
 impl DowngradeAuthorization {
-    /// Whether it is good for this step down, at this time.
+    /// Returns whether it is good for this step down, at this time.
     #[must_use]
     pub fn permits(&self, highest: u64, sequence: u64, now: OffsetDateTime) -> bool {
         self.from == highest && self.to == sequence && !self.approved_by.is_empty() && now <= self.not_after

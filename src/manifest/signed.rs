@@ -20,7 +20,7 @@ use std::str::FromStr;
 pub struct ManifestId(pub Sha256);
 
 impl ManifestId {
-    /// The name of the manifest that these bytes are.
+    /// Returns the name of the manifest that these bytes are.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::of(bytes))
@@ -141,7 +141,7 @@ pub enum SignatureError {
 /// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
 pub trait Verifier: Send + Sync {
-    /// The keys whose signatures over `bytes` are good, and may be used for the tenant and the provider.
+    /// Returns the keys whose signatures over `bytes` are good, and may be used for the tenant and the provider.
     ///
     /// # Errors
     /// [`SignatureError`].
@@ -180,13 +180,13 @@ impl SignedManifest {
         ManifestId::of(&self.bytes)
     }
 
-    /// The bytes as they came.
+    /// Returns the bytes as they came.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// The signatures as they came.
+    /// Returns the signatures as they came.
     #[must_use]
     pub fn signatures(&self) -> &[Signature] {
         &self.signatures
@@ -294,19 +294,19 @@ impl VerifiedManifest {
         self.id
     }
 
-    /// What it says.
+    /// Returns what it says.
     #[must_use]
     pub const fn manifest(&self) -> &UpdateManifest {
         &self.manifest
     }
 
-    /// The keys whose signatures were found good; at least one.
+    /// Returns the keys whose signatures were found good; at least one.
     #[must_use]
     pub fn keys(&self) -> &[KeyId] {
         &self.keys
     }
 
-    /// The bytes and the signatures, to be kept or checked again.
+    /// Returns the bytes and the signatures, to be kept or checked again.
     #[must_use]
     pub const fn signed(&self) -> &SignedManifest {
         &self.signed

@@ -48,7 +48,7 @@ impl ArtifactName {
         Ok(Self(SmolStr::new(name)))
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -92,7 +92,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Whether it names nothing, and so nothing is meant.
+    /// Returns whether it names nothing, and so nothing is meant.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -155,7 +155,7 @@ impl ProductionSpec {
     /// Every one.
     pub const ALL: [Self; 4] = [Self::Hardware, Self::Software, Self::Firmware, Self::Protocol];
 
-    /// The name, as it stands in manifests.
+    /// Returns the name, as it stands in manifests.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -166,7 +166,7 @@ impl ProductionSpec {
         }
     }
 
-    /// The code of FHIR: `software-revision` for [`ProductionSpec::Software`].
+    /// Returns the code of FHIR: `software-revision` for [`ProductionSpec::Software`].
     #[must_use]
     pub const fn specification_type(self) -> &'static str {
         self.spec_type().as_str()
@@ -181,8 +181,8 @@ impl ProductionSpec {
         }
     }
 
-    /// What a component reports as this version: each `productionSpec` of the type, of one software item or of all. A type
-    /// without a code system is taken by its code, as the examples of FHIR have it.
+    /// Returns what a component reports as this version: each `productionSpec` of the type, of one software item or of
+    /// all. A type without a code system is taken by its code, as the examples of FHIR have it.
     ///
     /// ```
     /// # use fhir_devices::{DeviceComponent, manifest::ProductionSpec};
@@ -202,7 +202,7 @@ impl ProductionSpec {
     }
 }
 
-/// The part numbers that a component reports.
+/// Returns the part numbers that a component reports.
 pub(super) fn part_numbers(component: &DeviceComponent) -> impl Iterator<Item = &str> {
     specifications(component, SpecType::PartNumber, None)
 }
@@ -252,7 +252,7 @@ pub enum RequirementScope {
 }
 
 impl RequirementScope {
-    /// The name, as it stands in manifests. The level of an ancestor stands beside it.
+    /// Returns the name, as it stands in manifests. The level of an ancestor stands beside it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -301,7 +301,7 @@ impl Urgency {
     /// Every one, the most urgent last.
     pub const ALL: [Self; 3] = [Self::Routine, Self::SecurityFix, Self::SafetyCorrection];
 
-    /// The name, as it stands in manifests.
+    /// Returns the name, as it stands in manifests.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

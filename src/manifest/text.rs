@@ -10,14 +10,14 @@ use std::str::FromStr;
 pub(crate) const LONGEST_LABEL: usize = 128;
 pub(crate) const LONGEST_NOTE: usize = 1_000;
 
-/// Whether a character cannot be seen, and breaks the line or turns the direction of what can be.
+/// Returns whether a character cannot be seen, and breaks the line or turns the direction of what can be.
 pub(super) fn is_hidden(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// The first character of a text that cannot be seen: a control, one that turns the direction, a separator of lines, or one
-/// that has no width. Two names that look alike are then the same, and none shows what it does not say.
+/// Returns the first character of a text that cannot be seen: a control, one that turns the direction, a separator of
+/// lines, or one that has no width. Two names that look alike are then the same, and none shows what it does not say.
 ///
 /// ```
 /// use fhir_devices::manifest::hidden_character;
@@ -34,8 +34,8 @@ pub fn hidden_character(text: &str) -> Option<char> {
     text.chars().find(|c| is_hidden(*c) || has_no_width(*c))
 }
 
-/// What every text of people keeps to: no hidden characters, no white space around it, and neither an address nor a
-/// reference to a patient in it.
+/// Returns what every text of people keeps to: no hidden characters, no white space around it, and neither an address
+/// nor a reference to a patient in it.
 fn check(what: &'static str, text: &str, longest: usize, too_long: &'static str) -> Result<(), InvalidText> {
     let refuse = |reason| Err(InvalidText::new(what, text, reason));
     if text.is_empty() {
@@ -59,7 +59,7 @@ fn check(what: &'static str, text: &str, longest: usize, too_long: &'static str)
     Ok(())
 }
 
-/// Whether a text keeps to that.
+/// Returns whether a text keeps to that.
 pub(crate) fn fits(text: &str, longest: usize) -> bool {
     check("", text, longest, "").is_ok()
 }
@@ -90,7 +90,7 @@ macro_rules! texts {
                 Ok(Self(SmolStr::new(text)))
             }
 
-            /// The text.
+            /// Returns the text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0

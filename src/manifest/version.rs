@@ -55,7 +55,7 @@ impl VersionScheme {
     /// Every scheme.
     pub const ALL: [Self; 4] = [Self::Semver, Self::Dotted, Self::Date, Self::Opaque];
 
-    /// The name, as it stands in manifests.
+    /// Returns the name, as it stands in manifests.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -66,8 +66,8 @@ impl VersionScheme {
         }
     }
 
-    /// The scheme whose form two versions have; [`None`] where they have none in common but that of any text. Where both have
-    /// two forms, as `1.2.3` has, their orders are the same.
+    /// Returns the scheme whose form two versions have; [`None`] where they have none in common but that of any text.
+    /// Where both have two forms, as `1.2.3` has, their orders are the same.
     ///
     /// ```
     /// use fhir_devices::manifest::VersionScheme;
@@ -80,7 +80,7 @@ impl VersionScheme {
         [Self::Semver, Self::Dotted, Self::Date].into_iter().find(|scheme| scheme.fits(one) && scheme.fits(other))
     }
 
-    /// What a version of the scheme looks like, for a message.
+    /// Returns what a version of the scheme looks like, for a message.
     pub(crate) const fn shape(self) -> &'static str {
         match self {
             Self::Semver => "a semantic version such as 1.2.3 or 1.2.3-rc.1",
@@ -90,7 +90,7 @@ impl VersionScheme {
         }
     }
 
-    /// Whether a version follows the scheme.
+    /// Returns whether a version follows the scheme.
     ///
     /// ```
     /// use fhir_devices::manifest::VersionScheme;
@@ -108,7 +108,7 @@ impl VersionScheme {
         }
     }
 
-    /// Which of two versions is the later; [`None`] where the scheme does not say.
+    /// Returns which of two versions is the later; [`None`] where the scheme does not say.
     #[must_use]
     pub fn compare(self, one: &VersionLabel, other: &VersionLabel) -> Option<Ordering> {
         self.compare_texts(one.as_str(), other.as_str())
@@ -139,18 +139,18 @@ impl FromStr for VersionScheme {
     }
 }
 
-/// A whole number of any size, as its digits without leading zeros.
+/// Returns a whole number of any size, as its digits without leading zeros.
 fn number(digits: &str) -> Option<&str> {
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.trim_start_matches('0'))
 }
 
-/// Which of two whole numbers is the greater, both without leading zeros.
+/// Returns which of two whole numbers is the greater, both without leading zeros.
 fn compare_numbers(one: &str, other: &str) -> Ordering {
     one.len().cmp(&other.len()).then_with(|| one.cmp(other))
 }
 
-/// The same, as Semantic Versioning writes numbers: leading zeros are not allowed.
+/// Returns the same, as Semantic Versioning writes numbers: leading zeros are not allowed.
 fn strict_number(digits: &str) -> Option<&str> {
     if digits.len() > 1 && digits.starts_with('0') { None } else { number(digits) }
 }

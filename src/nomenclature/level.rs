@@ -37,7 +37,7 @@ impl Level {
     /// Every level, from the top.
     pub const ALL: [Self; 3] = [Self::Mds, Self::Vmd, Self::Channel];
 
-    /// The name: `mds`, `vmd` or `channel`.
+    /// Returns the name: `mds`, `vmd` or `channel`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

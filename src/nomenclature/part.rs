@@ -25,7 +25,7 @@ pub enum DevicePart {
 }
 
 impl DevicePart {
-    /// The part that a code names.
+    /// Returns the part that a code names.
     #[must_use]
     pub const fn of(term: Term) -> Option<Self> {
         match term {
@@ -36,7 +36,7 @@ impl DevicePart {
         }
     }
 
-    /// The name in words.
+    /// Returns the name in words.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

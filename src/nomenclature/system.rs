@@ -12,7 +12,7 @@ const ALIASES: [&str; 5] = [
     "https://rtmms.nist.gov",
 ];
 
-/// Whether `system` names ISO/IEEE 11073-10101, by its urn, one of its object identifiers, or an older name.
+/// Returns whether `system` names ISO/IEEE 11073-10101, by its urn, one of its object identifiers, or an older name.
 ///
 /// ```
 /// use fhir_devices::nomenclature::is_mdc;

@@ -24,20 +24,20 @@ impl Term {
     /// The object class of what a device is controlled through from without (`MDC_MOC_CNTRL_SCO`).
     pub const SCO: Self = Self(65_579);
 
-    /// The term that a code names, if it is a number with a partition.
+    /// Returns the term that a code names, if it is a number with a partition.
     #[must_use]
     pub fn parse(code: &str) -> Option<Self> {
         let digits = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_digit());
         Self::new(digits.then(|| code.parse().ok()).flatten()?)
     }
 
-    /// The term of a number, if that has a partition.
+    /// Creates the term of a number, if that has a partition.
     #[must_use]
     pub const fn new(code: u32) -> Option<Self> {
         if code >> 16 == 0 { None } else { Some(Self(code)) }
     }
 
-    /// The number as it stands in a Coding.
+    /// Returns the number as it stands in a Coding.
     #[must_use]
     pub const fn code(self) -> u32 {
         self.0
@@ -49,25 +49,25 @@ impl Term {
         self.0 >> 16
     }
 
-    /// The number within the partition.
+    /// Returns the number within the partition.
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0 & 0xFFFF
     }
 
-    /// What it says about a level: [`Level::of_code`].
+    /// Returns what it says about a level: [`Level::of_code`].
     #[must_use]
     pub const fn level(self) -> Option<Level> {
         Level::of_code(self.0)
     }
 
-    /// Whether it is in the block of the devices, where the last two bits are the level.
+    /// Returns whether it is in the block of the devices, where the last two bits are the level.
     #[must_use]
     pub const fn is_device(self) -> bool {
         matches!((self.partition(), self.number()), (1, 4096..=6143))
     }
 
-    /// Whether it names a device of any level: in the block of the devices, with a level left open.
+    /// Returns whether it names a device of any level: in the block of the devices, with a level left open.
     ///
     /// ```
     /// # use fhir_devices::nomenclature::Term;
@@ -78,13 +78,13 @@ impl Term {
         self.is_device() && self.0 & 3 == 0
     }
 
-    /// Whether it names a metric.
+    /// Returns whether it names a metric.
     #[must_use]
     pub const fn is_metric(self) -> bool {
         self.partition() == 2
     }
 
-    /// Whether it names a unit.
+    /// Returns whether it names a unit.
     #[must_use]
     pub const fn is_unit(self) -> bool {
         self.partition() == 4

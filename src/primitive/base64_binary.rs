@@ -88,7 +88,7 @@ impl Base64 {
         Self::new(STANDARD.encode(bytes))
     }
 
-    /// The bytes that the text stands for.
+    /// Returns the bytes that the text stands for.
     #[must_use]
     pub fn decode(&self) -> Vec<u8> {
         let text = self.as_str();

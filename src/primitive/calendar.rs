@@ -220,7 +220,7 @@ impl Clock<'_> {
         padded.fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
     }
 
-    /// The time of day to the nanosecond; a leap second counts as the second before it.
+    /// Returns the time of day to the nanosecond; a leap second counts as the second before it.
     pub(super) fn to_time(self) -> Option<time::Time> {
         time::Time::from_hms_nano(self.hour, self.minute, self.second.min(59), self.nanosecond()).ok()
     }
@@ -231,7 +231,7 @@ impl<'t> Parts<'t> {
         self.year < 0
     }
 
-    /// The first moment.
+    /// Returns the first moment.
     pub(super) fn moment(&self) -> Moment<'t> {
         let Clock { hour, minute, second, fraction } = self.clock;
         let minutes = i64::from(hour) * 60 + i64::from(minute) - i64::from(self.offset);
@@ -247,7 +247,7 @@ impl<'t> Parts<'t> {
         day_number(self.year, self.month, self.day)
     }
 
-    /// The day after the last one that a partial date covers.
+    /// Returns the day after the last one that a partial date covers.
     fn end_day(&self) -> i64 {
         match (self.precision, self.month) {
             (Precision::Year, _) | (Precision::Month, 12) => day_number(self.year + 1, 1, 1),
@@ -256,7 +256,7 @@ impl<'t> Parts<'t> {
         }
     }
 
-    /// The day, where the text states one.
+    /// Returns the day, where the text states one.
     pub(super) fn to_date(self) -> Option<time::Date> {
         if self.precision < Precision::Day { None } else { self.first_day() }
     }
@@ -271,7 +271,7 @@ impl<'t> Parts<'t> {
         time::Date::from_calendar_date(self.year, Month::try_from(month).ok()?, day).ok()
     }
 
-    /// The first moment to the nanosecond. A leap second becomes the start of the second after it.
+    /// Returns the first moment to the nanosecond. A leap second becomes the start of the second after it.
     pub(super) fn earliest(&self) -> Option<OffsetDateTime> {
         let offset = UtcOffset::from_whole_seconds(i32::from(self.offset) * 60).ok()?;
         let moment = PrimitiveDateTime::new(self.first_day()?, self.clock.to_time()?).assume_offset(offset);
@@ -282,7 +282,7 @@ impl<'t> Parts<'t> {
         }
     }
 
-    /// The last moment to the nanosecond: the first one, unless the date is partial.
+    /// Returns the last moment to the nanosecond: the first one, unless the date is partial.
     pub(super) fn latest(&self) -> Option<OffsetDateTime> {
         if self.precision.has_clock() {
             return self.earliest();
@@ -291,7 +291,7 @@ impl<'t> Parts<'t> {
         Some(PrimitiveDateTime::new(self.last_day()?, last).assume_utc())
     }
 
-    /// The order of two moments where it is certain.
+    /// Returns the order of two moments where it is certain.
     pub(super) fn certain_order(&self, other: &Self) -> Option<Ordering> {
         /// How far the clocks of two places can be apart from UTC, in seconds.
         const WIDEST_ZONE: i64 = 14 * 3_600;
@@ -323,8 +323,8 @@ impl<'t> Parts<'t> {
     }
 }
 
-/// The RFC 3339 text of a moment, in its own zone where FHIR can say that zone and in UTC otherwise; [`None`] outside
-/// the years 0001 to 9999.
+/// Returns the RFC 3339 text of a moment, in its own zone where FHIR can say that zone and in UTC otherwise; [`None`]
+/// outside the years 0001 to 9999.
 pub(super) fn write_moment(moment: OffsetDateTime) -> Option<String> {
     let offset = moment.offset();
     let sayable = offset.seconds_past_minute() == 0 && offset.whole_seconds().abs() <= 14 * 3_600;

@@ -96,14 +96,14 @@ impl CanonicalName {
         }
     }
 
-    /// The URL of this name under the default base.
+    /// Returns the URL of this name under the default base.
     #[must_use]
     pub const fn default_url(self) -> &'static str {
         self.urls().default
     }
 
-    /// Whether `url` is this name, under whichever base it was written: the default, one of a caller's, or the one of
-    /// versions before 0.1.
+    /// Returns whether `url` is this name, under whichever base it was written: the default, one of a caller's, or the
+    /// one of versions before 0.1.
     #[must_use]
     pub fn matches(self, url: &str) -> bool {
         let Urls { default, path, former } = self.urls();
@@ -169,7 +169,7 @@ impl CanonicalBase {
         }
     }
 
-    /// The canonical URL of a name under this base.
+    /// Returns the canonical URL of a name under this base.
     #[must_use]
     pub fn url(&self, name: CanonicalName) -> Uri {
         // Both parts are checked: the base when it was made, the names by the tests here.

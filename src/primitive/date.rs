@@ -44,13 +44,13 @@ impl Date {
         self.parts().precision
     }
 
-    /// The day; [`None`] when the text states a year or a month only.
+    /// Returns the day; [`None`] when the text states a year or a month only.
     #[must_use]
     pub fn to_date(&self) -> Option<time::Date> {
         self.parts().to_date()
     }
 
-    /// The order of two dates where it is certain; [`None`] when one holds the other, such as 2015 and 2015-03.
+    /// Returns the order of two dates where it is certain; [`None`] when one holds the other, such as 2015 and 2015-03.
     #[must_use]
     pub fn partial_cmp_time(&self, other: &Self) -> Option<Ordering> {
         self.parts().certain_order(&other.parts())

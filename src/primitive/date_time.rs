@@ -44,7 +44,7 @@ impl DateTime {
         self.parts().precision
     }
 
-    /// The first moment that the text covers.
+    /// Returns the first moment that the text covers.
     ///
     /// A date without time has no zone and is taken as UTC. Digits beyond the nanosecond are cut off. A leap second
     /// becomes the start of the second after it; [`None`] if that is in the year 10000.
@@ -53,14 +53,14 @@ impl DateTime {
         self.parts().earliest()
     }
 
-    /// The last moment that the text covers, to the nanosecond: the end of the year, month or day, in UTC, or the same
-    /// as [`earliest`](Self::earliest) where a time is given.
+    /// Returns the last moment that the text covers, to the nanosecond: the end of the year, month or day, in UTC, or
+    /// the same as [`earliest`](Self::earliest) where a time is given.
     #[must_use]
     pub fn latest(&self) -> Option<OffsetDateTime> {
         self.parts().latest()
     }
 
-    /// The order of two moments where it is certain.
+    /// Returns the order of two moments where it is certain.
     ///
     /// Two texts with times are always comparable, exactly and across zones. Two dates are compared to the precision
     /// that they share, as days of one place: 2015 is before 2016-01, and neither before nor after 2015-03. Of a date

@@ -21,7 +21,7 @@ fn check_decimal(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// What follows the digits that `bytes` begin with.
+/// Returns what follows the digits that `bytes` begin with.
 fn after_digits(mut bytes: &[u8]) -> &[u8] {
     while let [b'0'..=b'9', rest @ ..] = bytes {
         bytes = rest;
@@ -89,19 +89,19 @@ impl Decimal {
         }
     }
 
-    /// Whether the number is below zero; `-0` is not.
+    /// Returns whether the number is below zero; `-0` is not.
     #[must_use]
     pub fn is_negative(&self) -> bool {
         self.as_str().starts_with('-') && !self.is_zero()
     }
 
-    /// Whether the number is zero, whatever its sign and its digits.
+    /// Returns whether the number is zero, whatever its sign and its digits.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         self.digits().is_zero()
     }
 
-    /// The nearest binary float; infinite where the number is beyond its range.
+    /// Returns the nearest binary float; infinite where the number is beyond its range.
     #[must_use]
     pub fn to_f64(&self) -> f64 {
         // The grammar of a decimal is part of that of a float, so that the default is never taken.

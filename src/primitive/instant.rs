@@ -43,7 +43,7 @@ impl Instant {
         self.parts().precision
     }
 
-    /// The moment in its own zone, to the nanosecond; further digits are cut off.
+    /// Returns the moment in its own zone, to the nanosecond; further digits are cut off.
     ///
     /// A leap second becomes the start of the second after it; [`None`] if that is in the year 10000.
     #[must_use]
@@ -51,7 +51,7 @@ impl Instant {
         self.parts().earliest()
     }
 
-    /// Which of two moments is earlier, exactly and across zones.
+    /// Returns which of two moments is earlier, exactly and across zones.
     #[must_use]
     pub fn cmp_time(&self, other: &Self) -> Ordering {
         self.parts().moment().cmp(&other.parts().moment())

@@ -148,7 +148,7 @@ number_form!(PositiveInt, u32, "positiveInt");
 impl Integer {
     const WANTED: &'static str = "wants a whole number from -2147483648 to 2147483647 without leading zeros";
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> i32 {
         self.number
@@ -164,7 +164,7 @@ impl Integer {
         }
     }
 
-    /// The number as this type: always possible, an option for likeness with the other two.
+    /// Returns the number as this type: always possible, an option for likeness with the other two.
     fn hold(number: i32) -> Option<Self> {
         Some(Self::from(number))
     }
@@ -173,7 +173,7 @@ impl Integer {
 impl UnsignedInt {
     const WANTED: &'static str = "wants a whole number from 0 to 2147483647 without sign or leading zeros";
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
@@ -191,7 +191,7 @@ impl UnsignedInt {
 impl PositiveInt {
     const WANTED: &'static str = "wants a whole number from 1 to 2147483647 without sign or leading zeros";
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0

@@ -39,7 +39,7 @@ pub(crate) fn judge_tag(tag: &str) -> Result<(), TagFault<'_>> {
     }
 }
 
-/// The subtag as it stands in the tag.
+/// Returns the subtag as it stands in the tag.
 fn position<'t>(tag: &'t str, subtag: &str) -> &'t str {
     tag.split('-').find(|one| *one == subtag).unwrap_or(tag)
 }
@@ -66,7 +66,7 @@ fn is_language(subtag: &str) -> bool {
     letters.any(|letters| third.chars().all(|c| letters.contains(c.to_ascii_lowercase())))
 }
 
-/// Whether a script is one for private use: Qaaa to Qabx.
+/// Returns whether a script is one for private use: Qaaa to Qabx.
 fn is_private_script(subtag: &str) -> bool {
     let mut letters = subtag.bytes().map(|byte| byte.to_ascii_lowercase());
     let mut next = || letters.next().unwrap_or_default();
@@ -74,7 +74,7 @@ fn is_private_script(subtag: &str) -> bool {
     start == [b'q', b'a'] && (third == b'a' || (third == b'b' && last <= b'x'))
 }
 
-/// Whether a region is one for private use: QM to QZ, XA to XZ.
+/// Returns whether a region is one for private use: QM to QZ, XA to XZ.
 fn is_private_region(subtag: &str) -> bool {
     let mut letters = subtag.bytes().map(|byte| byte.to_ascii_lowercase());
     match (letters.next(), letters.next()) {

@@ -50,7 +50,7 @@ macro_rules! text_form {
                 }
             }
 
-            /// The text as it was given.
+            /// Returns the text as it was given.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 self.0.as_str()

@@ -16,7 +16,7 @@ fn check_string(text: &str) -> Result<(), &'static str> {
 const NO_DIV: &str = "wants one div element, from its `<div` to its `</div>`, and nothing around it";
 const NO_NAMESPACE: &str = "wants a div element in the xhtml namespace, xmlns=\"http://www.w3.org/1999/xhtml\"";
 
-/// The prefix that the name of an element begins with, with its colon, and what follows. There need not be one.
+/// Returns the prefix that the name of an element begins with, with its colon, and what follows. There need not be one.
 fn root_prefix(text: &str) -> Option<(&str, &str)> {
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
     match text.find(|c| !is_name(c)).map(|end| (end, text.as_bytes().get(end))) {

@@ -44,7 +44,7 @@ impl Time {
         self.clock().precision()
     }
 
-    /// The time to the nanosecond; further digits are cut off.
+    /// Returns the time to the nanosecond; further digits are cut off.
     #[must_use]
     pub fn to_time(&self) -> time::Time {
         // The check keeps every part in its range, so that the default is never taken.

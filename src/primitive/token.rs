@@ -16,7 +16,7 @@ fn check_code(text: &str) -> Result<(), &'static str> {
     if after_space || (!ascii && text.contains(other_white)) { Err(WANTED) } else { Ok(()) }
 }
 
-/// Whether a text is an id: 1 to 64 letters and digits of ASCII, `-` and `.`.
+/// Returns whether a text is an id: 1 to 64 letters and digits of ASCII, `-` and `.`.
 pub(crate) fn is_id(text: &str) -> bool {
     let allowed = text
         .bytes()

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-/// Whether a byte below 128 may stand in a uri. `|` is no character of RFC 3986, but occurs in searches and
+/// Returns whether a byte below 128 may stand in a uri. `|` is no character of RFC 3986, but occurs in searches and
 /// canonical references of published documents.
 fn is_allowed(byte: u8) -> bool {
     let refused = (byte == b'"')
@@ -16,7 +16,7 @@ fn is_allowed(byte: u8) -> bool {
     (byte > b' ') & (byte <= b'~') & !refused
 }
 
-/// Whether `rest`, the bytes after a `%`, begin with two hexadecimal digits.
+/// Returns whether `rest`, the bytes after a `%`, begin with two hexadecimal digits.
 fn is_escape(rest: &[u8]) -> bool {
     matches!(rest, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
@@ -82,7 +82,7 @@ pub(crate) fn urn_fault(text: &str) -> Option<&'static str> {
     checked.err()
 }
 
-/// Whether a uri has a bracket where RFC 3986 has none: brackets are for the address of a host alone.
+/// Returns whether a uri has a bracket where RFC 3986 has none: brackets are for the address of a host alone.
 pub(crate) fn has_loose_bracket(text: &str) -> bool {
     let is_bracket = |c: char| matches!(c, '[' | ']');
     if !text.contains(is_bracket) {
@@ -96,7 +96,7 @@ pub(crate) fn has_loose_bracket(text: &str) -> bool {
     before.contains(is_bracket) || after.contains(is_bracket) || (host.contains(is_bracket) && !in_host)
 }
 
-/// Whether the text begins with a scheme.
+/// Returns whether the text begins with a scheme.
 pub(crate) fn is_absolute(text: &str) -> bool {
     text.split_once(':').is_some_and(|(scheme, _)| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -154,7 +154,7 @@ text_form! {
 }
 
 impl Uri {
-    /// The uri as a parsed URL.
+    /// Returns the uri as a parsed URL.
     ///
     /// # Errors
     /// [`url::ParseError`] when the uri is relative, or is no URL for another reason.

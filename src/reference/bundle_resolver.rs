@@ -108,7 +108,7 @@ impl Resolver for BundleResolver<'_> {
     }
 }
 
-/// The only one, of a version if one is asked for.
+/// Returns the only one, of a version if one is asked for.
 fn one<'s>(
     mut found: Vec<&'s Resource>,
     version: Option<&str>,

@@ -23,7 +23,7 @@ pub enum Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    /// The resource as an item; `None` for the types that have no place in a tree.
+    /// Returns the resource as an item; `None` for the types that have no place in a tree.
     #[must_use]
     pub fn of(resource: &'a Resource) -> Option<Self> {
         match resource {
@@ -34,7 +34,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The name of its type in FHIR.
+    /// Returns the name of its type in FHIR.
     #[must_use]
     pub const fn resource_type(self) -> &'static str {
         match self {
@@ -104,7 +104,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The reference to the component above: what it says, and whether there is one.
+    /// Returns the reference to the component above: what it says, and whether there is one.
     pub(crate) fn parent(self) -> Option<ReferenceValue<'a>> {
         match self {
             Self::Device(_) => None,
@@ -113,7 +113,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The text of the reference to the component above.
+    /// Returns the text of the reference to the component above.
     pub(crate) fn parent_text(self) -> Option<&'a str> {
         match self {
             Self::Device(_) => None,
@@ -122,7 +122,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The text of the reference to the device.
+    /// Returns the text of the reference to the device.
     pub(crate) fn source_text(self) -> Option<&'a str> {
         match self {
             Self::Device(_) => None,
@@ -131,7 +131,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The reference to the device.
+    /// Returns the reference to the device.
     pub(crate) fn source(self) -> Option<ReferenceValue<'a>> {
         match self {
             Self::Device(_) => None,
@@ -189,7 +189,7 @@ fn name(concept: &CodeableConcept) -> Option<&str> {
     text.or_else(|| concept.coding.iter().find_map(display))
 }
 
-/// The codings of ISO/IEEE 11073-10101, each with its number in the list.
+/// Returns the codings of ISO/IEEE 11073-10101, each with its number in the list.
 pub(crate) fn mdc(concept: &CodeableConcept) -> impl Iterator<Item = (u32, &Coding)> {
     (0..).zip(&concept.coding).filter(|(_, coding)| {
         let system = coding.system.as_ref().and_then(|system| system.value.as_ref());
@@ -220,12 +220,12 @@ pub(crate) fn stated(concept: &CodeableConcept) -> StatedLevels {
     said
 }
 
-/// Whether some coding of the concept has this code, of whatever system.
+/// Returns whether some coding of the concept has this code, of whatever system.
 pub(crate) fn says(concept: &CodeableConcept, wanted: &str) -> bool {
     concept.coding.iter().any(|coding| code(coding) == Some(wanted))
 }
 
-/// The system and the value of an identifier that has a value.
+/// Returns the system and the value of an identifier that has a value.
 pub(crate) fn token(identifier: &Identifier) -> Option<(Option<&str>, &str)> {
     let system = identifier.system.as_ref().and_then(|system| system.value.as_ref()).map(|system| system.as_str());
     let value = identifier.value.as_ref().and_then(|value| value.value.as_ref())?;

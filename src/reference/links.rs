@@ -81,7 +81,7 @@ pub trait Typed: Target {
     /// The type of the resource.
     type Resource;
 
-    /// The resource as that type.
+    /// Returns the resource as that type.
     fn of(resource: &Resource) -> Option<&Self::Resource>;
 }
 
@@ -256,7 +256,7 @@ fn walk<'n>(node: &'n dyn Node, at: &Path<'_>, scope: WalkScope<'n>, all: &mut V
     });
 }
 
-/// What a resource contains.
+/// Returns what a resource contains.
 fn contained(node: &dyn Node) -> &[Resource] {
     let Some(any) = node.as_any() else { return &[] };
     None.or_else(|| any.downcast_ref::<Device>().map(|one| &*one.contained))

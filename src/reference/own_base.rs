@@ -29,27 +29,27 @@ pub struct OwnBase {
 }
 
 impl OwnBase {
-    /// The base of a service, with or without a slash at its end. A text that is no `http` or `https` URL is compared
-    /// character by character.
+    /// Creates the base of a service, with or without a slash at its end. A text that is no `http` or `https` URL is
+    /// compared character by character.
     #[must_use]
     pub fn new(base: &str) -> Self {
         Self { given: base.trim_end_matches('/').into(), place: place(base).map(Into::into) }
     }
 
-    /// The base as it was given, without a slash at its end.
+    /// Returns the base as it was given, without a slash at its end.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.given
     }
 
-    /// Whether `base` is this one.
+    /// Returns whether `base` is this one.
     #[must_use]
     pub fn is(&self, base: &str) -> bool {
         *self.given == *base || self.place.as_ref().is_some_and(|own| place(base).is_some_and(|place| place == **own))
     }
 
-    /// The reference as a relative one, where it is to this service; else as it is. Of a URL whose type or id is
-    /// percent-encoded, [`normal`](Self::normal) gives the form that is meant.
+    /// Returns the reference as a relative one, where it is to this service; else as it is. Of a URL whose type or id
+    /// is percent-encoded, [`normal`](Self::normal) gives the form that is meant.
     #[must_use]
     pub fn localize<'t>(&self, literal: Literal<'t>) -> Literal<'t> {
         match without_slash(literal) {
@@ -60,7 +60,7 @@ impl OwnBase {
         }
     }
 
-    /// What a URL has after this base, without the slash between them; nothing where it is not below this base.
+    /// Returns what a URL has after this base, without the slash between them; nothing where it is not below this base.
     ///
     /// ```
     /// use fhir_devices::reference::OwnBase;
@@ -77,8 +77,8 @@ impl OwnBase {
         self.is(base).then(|| rest.trim_start_matches('/'))
     }
 
-    /// The text of a reference in the one form in which references are compared: relative where it is to this service, in
-    /// the form of the index otherwise, and without a version.
+    /// Returns the text of a reference in the one form in which references are compared: relative where it is to this
+    /// service, in the form of the index otherwise, and without a version.
     #[must_use]
     pub fn normal(&self, text: &str) -> String {
         let literal = Literal::parse(text);
@@ -86,8 +86,8 @@ impl OwnBase {
         indexed(self.localize(decoded.as_deref().map_or(literal, Literal::parse)))
     }
 
-    /// Every form in which the index may hold a reference to `relative`, as in `Device/pump`: relative, and absolute by this
-    /// base.
+    /// Returns every form in which the index may hold a reference to `relative`, as in `Device/pump`: relative, and
+    /// absolute by this base.
     #[must_use]
     pub fn forms(&self, relative: &str) -> Vec<String> {
         let mut forms = vec![relative.to_owned(), format!("{}/{relative}", self.given)];
@@ -112,12 +112,13 @@ impl fmt::Debug for OwnBase {
     }
 }
 
-/// The reference as the own-base of a store says; without one, only what is relative is to the store itself.
+/// Returns the reference as the own-base of a store says; without one, only what is relative is to the store itself.
 pub(crate) fn localize<'t>(own: Option<&OwnBase>, literal: Literal<'t>) -> Literal<'t> {
     own.map_or(literal, |own| own.localize(literal))
 }
 
-/// A URL whose type or id is percent-encoded without need, as it is without that; nothing for any other reference.
+/// Returns a URL whose type or id is percent-encoded without need, as it is without that; nothing for any other
+/// reference.
 pub(crate) fn decoded(literal: Literal<'_>) -> Option<String> {
     let Literal::Other(text) = literal else { return None };
     if !text.contains('%') || !(text.starts_with("http://") || text.starts_with("https://")) {
@@ -128,7 +129,8 @@ pub(crate) fn decoded(literal: Literal<'_>) -> Option<String> {
     is_restful.then_some(text)
 }
 
-/// The form in which the index holds a reference: without a version, and absolute URLs with their base in one spelling.
+/// Returns the form in which the index holds a reference: without a version, and absolute URLs with their base in one
+/// spelling.
 pub(crate) fn indexed(literal: Literal<'_>) -> String {
     let decoded = decoded(literal);
     match without_slash(decoded.as_deref().map_or(literal, Literal::parse)) {
@@ -154,7 +156,7 @@ fn without_slash(literal: Literal<'_>) -> Literal<'_> {
     }
 }
 
-/// The host, the port unless it is that of the scheme, and the path of a base, in one spelling.
+/// Returns the host, the port unless it is that of the scheme, and the path of a base, in one spelling.
 fn place(base: &str) -> Option<String> {
     let url = Url::parse(base).ok()?;
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
@@ -165,7 +167,8 @@ fn place(base: &str) -> Option<String> {
     Some(format!("{}{port}{}", url.host_str()?, unescaped(url.path().trim_end_matches('/'))))
 }
 
-/// The path with what need not be percent-encoded as it is, and what is encoded in upper case (RFC 3986, 6.2.2).
+/// Returns the path with what need not be percent-encoded as it is, and what is encoded in upper case (RFC 3986,
+/// 6.2.2).
 fn unescaped(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     let mut rest = path;

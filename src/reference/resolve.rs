@@ -32,7 +32,7 @@ pub struct ReferenceLookup<'l> {
 }
 
 impl<'l> ReferenceLookup<'l> {
-    /// What a reference says.
+    /// Returns what a reference says.
     #[must_use]
     pub fn of<T: Target>(reference: &'l Reference<T>) -> Self {
         Self {
@@ -54,7 +54,8 @@ impl<'l> ReferenceLookup<'l> {
         self.targets.is_empty() || self.targets.contains(&found)
     }
 
-    /// The base of the service that a relative reference counts from, where the address of its resource tells it.
+    /// Returns the base of the service that a relative reference counts from, where the address of its resource tells
+    /// it.
     #[must_use]
     pub fn base(&self) -> Option<&'l str> {
         match Literal::parse(self.from?) {
@@ -101,7 +102,7 @@ pub enum Resolution<R> {
 }
 
 impl<R> Resolution<R> {
-    /// The resource, if there is one.
+    /// Returns the resource, if there is one.
     pub fn found(self) -> Option<R> {
         match self {
             Self::Found(resource) => Some(resource),
@@ -129,7 +130,7 @@ impl<R> Resolution<R> {
 }
 
 impl<'r> Resolution<Cow<'r, Resource>> {
-    /// The same, with a resource of another type than the link allows refused.
+    /// Returns the same, with a resource of another type than the link allows refused.
     #[must_use]
     pub fn restricted_to(self, link: &ReferenceLookup<'_>) -> Self {
         match self {
@@ -177,8 +178,8 @@ pub trait AsyncResolver: Send + Sync {
     /// What can go wrong on the way.
     type Error;
 
-    /// What became of the references, one answer a link, in order. However many links there are, it takes one round
-    /// trip.
+    /// Returns what became of the references, one answer a link, in order. However many links there are, it takes one
+    /// round trip.
     fn resolve_all<'a>(&'a self, links: &'a [ReferenceLookup<'a>]) -> ResolveFuture<'a, Self::Error>;
 }
 

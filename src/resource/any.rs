@@ -47,33 +47,33 @@ pub struct OtherResource {
 }
 
 impl OtherResource {
-    /// The type of the resource.
+    /// Returns the type of the resource.
     #[must_use]
     pub fn resource_type(&self) -> &str {
         &self.resource_type
     }
 
-    /// The logical id.
+    /// Returns the logical id.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         let id = self.member("id")?;
         id.strip_prefix('"').and_then(|id| id.strip_suffix('"'))
     }
 
-    /// The resource as compact JSON.
+    /// Returns the resource as compact JSON.
     #[must_use]
     pub fn as_json(&self) -> &str {
         &self.json
     }
 
-    /// The JSON of the member `name`, where the resource has it.
+    /// Returns the JSON of the member `name`, where the resource has it.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<&str> {
         member(&self.json, name)
     }
 }
 
-/// The JSON of the member `name` of the object `json`.
+/// Returns the JSON of the member `name` of the object `json`.
 pub(crate) fn member<'j>(json: &'j str, name: &str) -> Option<&'j str> {
     let mut r = Reader::new(json, ReadMode::Strict);
     let at = Path::root("");
@@ -97,7 +97,8 @@ pub(crate) fn member<'j>(json: &'j str, name: &str) -> Option<&'j str> {
 /// what is inside it once more while that is read.
 pub(crate) const MAX_INNER: usize = 4;
 
-/// Whether a resource of that type has the elements of a DomainResource: text, contained resources and extensions.
+/// Returns whether a resource of that type has the elements of a DomainResource: text, contained resources and
+/// extensions.
 pub(crate) fn is_domain(resource_type: &str) -> bool {
     !matches!(resource_type, "Binary" | "Bundle" | "Parameters")
 }
@@ -207,7 +208,7 @@ macro_rules! each {
 }
 
 impl Resource {
-    /// The type of the resource.
+    /// Returns the type of the resource.
     #[must_use]
     pub fn resource_type(&self) -> &str {
         match self {
@@ -220,7 +221,7 @@ impl Resource {
         }
     }
 
-    /// The logical id.
+    /// Returns the logical id.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         each!(self, typed => Node::id(typed), other => other.id())
@@ -246,7 +247,7 @@ impl Document for Resource {
     }
 }
 
-/// The modelled type whose name is spelled almost so.
+/// Returns the modelled type whose name is spelled almost so.
 fn similar_type(found: &str) -> Option<&'static str> {
     let folded = found.to_ascii_lowercase();
     let same = |name: &&str| {

@@ -78,13 +78,13 @@ element! {
 document!(Bundle, "Bundle");
 
 impl Bundle {
-    /// A bundle without entries.
+    /// Creates a bundle without entries.
     #[must_use]
     pub fn new(r#type: BundleType) -> Self {
         Self { r#type: r#type.into(), ..Self::blank() }
     }
 
-    /// The resources of the entries, in order.
+    /// Returns the resources of the entries, in order.
     pub fn resources(&self) -> impl Iterator<Item = &Resource> {
         self.entry.iter().filter_map(|entry| entry.resource.as_ref())
     }
@@ -94,7 +94,7 @@ fn is(bundle: &Bundle, types: &[BundleType]) -> bool {
     bundle.r#type.value.as_ref().is_none_or(|own| types.contains(own))
 }
 
-/// The address of an entry, where it has one.
+/// Returns the address of an entry, where it has one.
 fn full_url(entry: &Entry) -> Option<&str> {
     entry.full_url.as_ref().and_then(|url| url.value.as_ref()).map(Uri::as_str)
 }
@@ -184,7 +184,7 @@ backbone! {
 }
 
 impl Link {
-    /// A link.
+    /// Creates a link.
     #[must_use]
     pub fn new(relation: Text, url: Uri) -> Self {
         Self { relation: relation.into(), url: url.into(), ..Self::blank() }
@@ -253,7 +253,7 @@ backbone! {
 }
 
 impl Request {
-    /// A request.
+    /// Creates a request.
     #[must_use]
     pub fn new(method: HttpVerb, url: Uri) -> Self {
         Self { method: method.into(), url: url.into(), ..Self::blank() }
@@ -277,7 +277,7 @@ backbone! {
 }
 
 impl Response {
-    /// A response.
+    /// Creates a response.
     #[must_use]
     pub fn new(status: Text) -> Self {
         Self { status: status.into(), ..Self::blank() }

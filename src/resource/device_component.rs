@@ -73,31 +73,31 @@ fn judge_language_code(component: &DeviceComponent, at: &Path<'_>, report: &mut 
 }
 
 impl DeviceComponent {
-    /// A component with a handle and a type.
+    /// Creates a component with a handle and a type.
     #[must_use]
     pub fn new(identifier: Identifier, r#type: CodeableConcept) -> Self {
         Self { identifier, r#type, ..Self::blank() }
     }
 
-    /// The revision of the software that it reports.
+    /// Returns the revision of the software that it reports.
     #[must_use]
     pub fn software_revision(&self) -> Option<&str> {
         self.production_spec(SpecType::SoftwareRevision)
     }
 
-    /// The revision of the firmware that it reports.
+    /// Returns the revision of the firmware that it reports.
     #[must_use]
     pub fn firmware_revision(&self) -> Option<&str> {
         self.production_spec(SpecType::FirmwareRevision)
     }
 
-    /// The revision of the hardware that it reports.
+    /// Returns the revision of the hardware that it reports.
     #[must_use]
     pub fn hardware_revision(&self) -> Option<&str> {
         self.production_spec(SpecType::HardwareRevision)
     }
 
-    /// The serial number that it reports.
+    /// Returns the serial number that it reports.
     #[must_use]
     pub fn serial_number(&self) -> Option<&str> {
         self.production_spec(SpecType::SerialNumber)
@@ -127,7 +127,7 @@ impl DeviceComponent {
         Ok(())
     }
 
-    /// Where the specification of a type is: that of the whole component, or the first of those of items.
+    /// Returns where the specification of a type is: that of the whole component, or the first of those of items.
     fn specification(&self, of: SpecType) -> Option<usize> {
         let all = || self.production_specification.iter().enumerate().filter(|(_, one)| one.is_about(of));
         all().find(|(_, one)| one.component_id.is_none()).or_else(|| all().next()).map(|(at, _)| at)
@@ -180,13 +180,13 @@ pub enum SpecType {
 }
 
 impl SpecType {
-    /// The code of FHIR.
+    /// Returns the code of FHIR.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.codes().0
     }
 
-    /// The code in FHIR, and in ISO/IEEE 11073-10101.
+    /// Returns the code in FHIR, and in ISO/IEEE 11073-10101.
     const fn codes(self) -> (&'static str, &'static str) {
         match self {
             Self::Unspecified => ("unspecified", "531971"),
@@ -221,7 +221,8 @@ backbone! {
 }
 
 impl ProductionSpecification {
-    /// Whether it is about this. A type without a code system is taken by its code, as the examples of FHIR have it.
+    /// Returns whether it is about this. A type without a code system is taken by its code, as the examples of FHIR
+    /// have it.
     #[must_use]
     pub fn is_about(&self, of: SpecType) -> bool {
         let (fhir, mdc) = of.codes();

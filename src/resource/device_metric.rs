@@ -60,7 +60,7 @@ resource! {
 }
 
 impl DeviceMetric {
-    /// A metric with a handle, a type and a category.
+    /// Creates a metric with a handle, a type and a category.
     #[must_use]
     pub fn new(identifier: Identifier, r#type: CodeableConcept, category: MetricCategory) -> Self {
         Self { identifier, r#type, category: category.into(), ..Self::blank() }
@@ -95,7 +95,7 @@ backbone! {
 }
 
 impl Calibration {
-    /// A calibration of a method, done or due.
+    /// Creates a calibration of a method, done or due.
     #[must_use]
     pub fn new(r#type: MetricCalibrationType, state: MetricCalibrationState) -> Self {
         Self { r#type: Some(r#type.into()), state: Some(state.into()), ..Self::default() }

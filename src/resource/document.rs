@@ -17,7 +17,7 @@ pub struct Reading<T> {
 
 /// A type that a whole document can be read into.
 pub(crate) trait Document: Value {
-    /// The name of the root of the document that the reader is about to read.
+    /// Returns the name of the root of the document that the reader is about to read.
     fn root<'a>(r: &mut Reader<'a>) -> Cow<'a, str>;
 }
 

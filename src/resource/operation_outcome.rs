@@ -53,7 +53,7 @@ backbone! {
 }
 
 impl Issue {
-    /// A finding.
+    /// Creates a finding.
     #[must_use]
     pub fn new(severity: Severity, code: Kind) -> Self {
         Self { severity: severity.into(), code: code.into(), ..Self::blank() }
@@ -61,7 +61,7 @@ impl Issue {
 }
 
 impl OperationOutcome {
-    /// An outcome with one finding, in words.
+    /// Returns an outcome with one finding, in words.
     #[must_use]
     pub fn of(severity: Severity, code: Kind, words: &str) -> Self {
         let mut issue = Issue::new(severity, code);
@@ -69,8 +69,8 @@ impl OperationOutcome {
         Self { issue: vec![issue], ..Self::blank() }
     }
 
-    /// The same, with the URLs of this crate under a base of the caller's: [`RULE_SYSTEM`] and [`ROW_EXTENSION`] stand
-    /// under the default one. A [`Report`] is read from either.
+    /// Returns the same, with the URLs of this crate under a base of the caller's: [`RULE_SYSTEM`] and
+    /// [`ROW_EXTENSION`] stand under the default one. A [`Report`] is read from either.
     ///
     /// ```
     /// use fhir_devices::{Device, OperationOutcome, Report, primitive::CanonicalBase};
@@ -129,7 +129,7 @@ impl From<&issue::Issue> for Issue {
     }
 }
 
-/// The place of a finding; for one about a conversion those in both documents behind it, where they differ.
+/// Returns the place of a finding; for one about a conversion those in both documents behind it, where they differ.
 fn expressions(finding: &issue::Issue) -> Vec<Primitive<Text>> {
     let mut places = vec![finding.at.as_str()];
     let both = finding.places.iter().flat_map(|both| [&both.source, &both.target]).filter_map(Option::as_deref);
@@ -142,8 +142,8 @@ fn expressions(finding: &issue::Issue) -> Vec<Primitive<Text>> {
 }
 
 impl From<&OperationOutcome> for Report {
-    /// The findings of an outcome. A finding without a severity counts as an error; a hint that there are none is
-    /// left out.
+    /// Returns the findings of an outcome. A finding without a severity counts as an error; a hint that there are none
+    /// is left out.
     fn from(outcome: &OperationOutcome) -> Self {
         let nothing = |issue: &&Issue| issue.code.value != Some(Kind::Informational) || issue.details.is_some();
         outcome.issue.iter().filter(nothing).map(finding).collect()

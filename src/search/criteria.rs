@@ -10,12 +10,12 @@ use std::ops::Bound;
 pub(crate) struct Beginnings(BTreeSet<SmolStr>);
 
 impl Beginnings {
-    /// Whether there is no way.
+    /// Returns whether there is no way.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a text begins in one of the ways.
+    /// Returns whether a text begins in one of the ways.
     pub(crate) fn meet(&self, text: &str) -> bool {
         // None of them begins another, so that only the last one before the text can begin it.
         self.0
@@ -104,7 +104,7 @@ impl Criteria {
         Self(all.iter().map(AnyOf::of).collect())
     }
 
-    /// Whether a resource with this id and these entries, each with its system and its value, meets all.
+    /// Returns whether a resource with this id and these entries, each with its system and its value, meets all.
     pub(crate) fn meet<'e, E: Iterator<Item = (Parameter, Option<&'e str>, &'e str)>>(
         &self,
         id: &str,
@@ -118,7 +118,7 @@ impl Criteria {
         })
     }
 
-    /// The same, of the entries of a resource.
+    /// Returns the same, of the entries of a resource.
     #[cfg_attr(not(any(feature = "cosmos", feature = "redb")), allow(dead_code, reason = "these backends ask it"))]
     pub(crate) fn matches(&self, id: &str, index: &IndexEntries) -> bool {
         let entries = || index.iter().map(|(parameter, token)| (parameter, token.system.as_deref(), &*token.value));

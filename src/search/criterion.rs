@@ -35,7 +35,7 @@ pub enum TokenMatch {
 }
 
 impl TokenMatch {
-    /// Whether `token` is meant.
+    /// Returns whether `token` is meant.
     #[must_use]
     pub fn matches(&self, token: &Token) -> bool {
         match self {
@@ -161,19 +161,19 @@ impl Criterion {
         Self::Begins(parameter, parameter.fold(text))
     }
 
-    /// The value of a parameter without a system: a reference, a whole text, an address.
+    /// Returns the value of a parameter without a system: a reference, a whole text, an address.
     #[must_use]
     pub fn value(parameter: Parameter, value: &str) -> Self {
         Self::Is(parameter, TokenMatch::Value(parameter.fold(value)))
     }
 
-    /// The Device that it belongs to, as the reference is written: `Device/pump`.
+    /// Returns the Device that it belongs to, as the reference is written: `Device/pump`.
     #[must_use]
     pub fn source(reference: &str) -> Self {
         Self::value(Parameter::Source, reference)
     }
 
-    /// The component that it is part of, as the reference is written: `DeviceComponent/mds`.
+    /// Returns the component that it is part of, as the reference is written: `DeviceComponent/mds`.
     #[must_use]
     pub fn parent(reference: &str) -> Self {
         Self::value(Parameter::Parent, reference)
@@ -191,7 +191,7 @@ impl Criterion {
         Self::is(Parameter::Type, wanted)
     }
 
-    /// Whether a resource with this id and these entries meets it.
+    /// Returns whether a resource with this id and these entries meets it.
     #[must_use]
     pub fn matches(&self, id: &str, index: &IndexEntries) -> bool {
         match self {

@@ -52,7 +52,7 @@ impl Moments {
         Some(Self { prefix, first, last })
     }
 
-    /// Whether a moment is meant.
+    /// Returns whether a moment is meant.
     pub(crate) fn has(&self, moment: OffsetDateTime) -> bool {
         let within = self.first <= moment && moment <= self.last;
         match self.prefix {
@@ -66,7 +66,7 @@ impl Moments {
     }
 }
 
-/// The first moment that a date covers.
+/// Returns the first moment that a date covers.
 pub(crate) fn from(text: &str) -> Option<OffsetDateTime> {
     span(&text.replace(' ', "+")).map(|(first, _)| first)
 }

@@ -2,7 +2,8 @@
 
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 
-/// A text without case and accents: decomposed as Unicode says, its combining marks left out, and composed again.
+/// Returns a text without case and accents: decomposed as Unicode says, its combining marks left out, and composed
+/// again.
 ///
 /// ```
 /// use fhir_devices::search::fold;
@@ -21,12 +22,12 @@ pub fn fold(text: &str) -> String {
     ComposingNormalizerBorrowed::new_nfc().normalize_iter(plain).collect()
 }
 
-/// The blocks of combining diacritical marks. Marks of other scripts, as vowels of Thai, belong to the letters.
+/// Returns the blocks of combining diacritical marks. Marks of other scripts, as vowels of Thai, belong to the letters.
 fn is_accent(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}')
 }
 
-/// The letters with a stroke, which Unicode does not decompose.
+/// Returns the letters with a stroke, which Unicode does not decompose.
 fn base_letter(c: char) -> char {
     match c {
         'đ' => 'd',

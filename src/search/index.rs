@@ -88,7 +88,7 @@ impl Parameter {
     /// comparison, so that a search finds too much rather than too little.
     pub const LONGEST: usize = 256;
 
-    /// The name in FHIR.
+    /// Returns the name in FHIR.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -122,8 +122,8 @@ impl Parameter {
         }
     }
 
-    /// A value in the form in which it is kept and asked for: tokens in lower case, texts without case and accents, nothing
-    /// longer than [`LONGEST`](Self::LONGEST).
+    /// Returns a value in the form in which it is kept and asked for: tokens in lower case, texts without case and
+    /// accents, nothing longer than [`LONGEST`](Self::LONGEST).
     ///
     /// ```
     /// use fhir_devices::search::Parameter;
@@ -142,7 +142,7 @@ impl Parameter {
     }
 }
 
-/// The first [`Parameter::LONGEST`] bytes, or fewer where a character would be torn.
+/// Returns the first [`Parameter::LONGEST`] bytes, or fewer where a character would be torn.
 pub(super) fn cut(text: &str) -> &str {
     truncated(text, Parameter::LONGEST)
 }
@@ -179,12 +179,12 @@ pub struct Token {
 }
 
 impl Token {
-    /// A value of a system.
+    /// Creates a value of a system.
     pub fn new(system: impl Into<SmolStr>, value: impl Into<SmolStr>) -> Self {
         Self { system: Some(system.into()), value: value.into() }
     }
 
-    /// A value without a system.
+    /// Returns a value without a system.
     pub fn bare(value: impl Into<SmolStr>) -> Self {
         Self { system: None, value: value.into() }
     }
@@ -213,7 +213,7 @@ impl IndexEntries {
         Self(Vec::new())
     }
 
-    /// What [`into_vec`](Self::into_vec) gave, from a store that has kept it.
+    /// Returns what [`into_vec`](Self::into_vec) gave, from a store that has kept it.
     #[cfg(feature = "redb")]
     pub(crate) const fn kept(entries: Vec<(Parameter, Token)>) -> Self {
         Self(entries)
@@ -234,23 +234,23 @@ impl IndexEntries {
         }
     }
 
-    /// The entries, in order.
+    /// Returns the entries, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Parameter, &Token)> {
         self.0.iter().map(|(parameter, token)| (*parameter, token))
     }
 
-    /// The entries of one parameter.
+    /// Returns the entries of one parameter.
     pub fn of(&self, parameter: Parameter) -> impl Iterator<Item = &Token> {
         self.0.iter().filter(move |(of, _)| *of == parameter).map(|(_, token)| token)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The entries as they are kept.
+    /// Returns the entries as they are kept.
     #[must_use]
     pub fn into_vec(self) -> Vec<(Parameter, Token)> {
         self.0
@@ -266,7 +266,7 @@ impl FromIterator<(Parameter, Token)> for IndexEntries {
     }
 }
 
-/// An entry in the form in which it is compared.
+/// Returns an entry in the form in which it is compared.
 fn folded(parameter: Parameter, token: Token) -> (Parameter, Token) {
     let system =
         token.system.map(|system| if system.len() > Parameter::LONGEST { cut(&system).into() } else { system });

@@ -39,7 +39,7 @@ impl ParamKind {
         }
     }
 
-    /// The modifiers that it takes here; a reference also takes the name of its type.
+    /// Returns the modifiers that it takes here; a reference also takes the name of its type.
     #[must_use]
     pub const fn modifiers(self) -> &'static [&'static str] {
         match self {
@@ -125,7 +125,7 @@ static METRIC: [Param; 5] = [
     row("type", Token, Parameter::Type, "what is measured, set or calculated"),
 ];
 
-/// The search parameters of a type.
+/// Returns the search parameters of a type.
 ///
 /// ```
 /// use fhir_devices::search::params;

@@ -27,7 +27,7 @@ impl ResourceType {
     /// Every type, in the order of the standard.
     pub const ALL: [Self; 3] = [Self::Device, Self::DeviceComponent, Self::DeviceMetric];
 
-    /// The name in FHIR.
+    /// Returns the name in FHIR.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -187,7 +187,7 @@ impl<'r> Values<'r> {
     }
 }
 
-/// What `resource` has where the parameter `name` looks.
+/// Returns what `resource` has where the parameter `name` looks.
 pub(crate) fn values<'r>(resource: &'r Resource, name: &str) -> Values<'r> {
     let mut values = Values::default();
     let mut add = |found| values.add(found);

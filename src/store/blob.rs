@@ -72,13 +72,13 @@ impl BlobRef {
         Self { digest: Sha256::of(bytes), size: bytes.len() as u64 }
     }
 
-    /// The blob of these bytes that has the generation.
+    /// Returns the blob of these bytes that has the generation.
     #[must_use]
     pub fn key(&self, generation: Generation) -> BlobKey {
         BlobKey { digest: self.digest, generation }
     }
 
-    /// Whether `found` is this blob.
+    /// Returns whether `found` is this blob.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], which says what differs.
@@ -93,7 +93,7 @@ impl BlobRef {
         Err(StoreError::corrupt(what))
     }
 
-    /// Whether `written`, the bytes that came for a commit, are this blob (B2).
+    /// Returns whether `written`, the bytes that came for a commit, are this blob (B2).
     ///
     /// # Errors
     /// [`StoreError::Mismatch`], which says what differs.
@@ -104,7 +104,7 @@ impl BlobRef {
         })
     }
 
-    /// The bytes that a request for `range` means: all without a range, and none behind the end.
+    /// Returns the bytes that a request for `range` means: all without a range, and none behind the end.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for an empty range, [`StoreError::OutOfRange`] for one that starts behind the last byte.
@@ -198,7 +198,7 @@ pub struct BlobInfo {
 }
 
 impl BlobInfo {
-    /// What its bytes are.
+    /// Returns digest and size.
     #[must_use]
     pub fn blob(&self) -> BlobRef {
         BlobRef { digest: self.key.digest, size: self.size }
@@ -263,7 +263,7 @@ pub struct BlobRead {
 }
 
 impl BlobRead {
-    /// Whether every byte of the blob comes.
+    /// Returns whether every byte of the blob comes.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.range == (0..self.blob.size)

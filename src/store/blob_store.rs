@@ -62,7 +62,7 @@ use url::Url;
 /// # }
 /// ```
 pub trait BlobStore: Send + Sync + 'static {
-    /// What this store can do.
+    /// Returns the capabilities of this store.
     fn capabilities(&self) -> BlobCapabilities;
 
     /// Begins a new file.
@@ -71,7 +71,7 @@ pub trait BlobStore: Send + Sync + 'static {
     /// The engine's troubles.
     fn begin<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Box<dyn BlobWriter>>>;
 
-    /// The bytes of a blob, or some of them (B5).
+    /// Returns the bytes of a blob, or some of them (B5).
     ///
     /// # Errors
     /// `NotFound`; `Invalid` and `OutOfRange` for the range; errors of the engine, here or in the stream.
@@ -82,7 +82,7 @@ pub trait BlobStore: Send + Sync + 'static {
         range: Option<Range<u64>>,
     ) -> BoxFuture<'a, Result<BlobRead>>;
 
-    /// Whether a blob is there, and its size.
+    /// Returns whether a blob is there, and its size.
     ///
     /// # Errors
     /// `NotFound`; errors of the engine.
@@ -105,7 +105,7 @@ pub trait BlobStore: Send + Sync + 'static {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<BlobInfo>>>;
 
-    /// An address at which the blob can be fetched without this store (B9).
+    /// Returns an address at which the blob can be fetched without this store (B9).
     ///
     /// # Errors
     /// `Unsupported` for a kind that the store does not give; `NotFound` where it knows; errors of the engine.

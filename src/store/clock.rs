@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 /// # drop(store);
 /// ```
 pub trait Clock: Send + Sync + 'static {
-    /// The time, in any offset.
+    /// Returns the time, in any offset.
     fn now(&self) -> OffsetDateTime;
 }
 
@@ -51,8 +51,9 @@ impl Clock for Arc<dyn Clock> {
 /// are kept in time differ by less.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// The `last_updated` of a version that is made now (R13): never before that of the version before it, unless that one is
-/// ahead by more than [`MAX_CLOCK_SKEW`]. Then the clock was wrong when it was made, and the true time counts again.
+/// Returns the `last_updated` of a version that is made now (R13): never before that of the version before it, unless
+/// that one is ahead by more than [`MAX_CLOCK_SKEW`]. Then the clock was wrong when it was made, and the true time
+/// counts again.
 ///
 /// ```
 /// use fhir_devices::store::commit_time;

@@ -51,7 +51,7 @@ impl fmt::Debug for Version {
 }
 
 impl Version {
-    /// Whether this version stands for a deletion.
+    /// Returns whether this version stands for a deletion.
     #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.body.is_none()

@@ -5,7 +5,7 @@ use crate::containment::{ChangeAction, ChangeCondition, PlannedChange};
 use crate::issue::{Report, Severity};
 use crate::validate::Valid;
 
-/// The writes that carry a plan out, for one [`commit`](super::TenantResources::commit).
+/// Returns the writes that carry a plan out, for one [`commit`](super::TenantResources::commit).
 ///
 /// A resource that is to stay as it is is written again as it is: so the commit fails if somebody changed it. Each is
 /// validated.
@@ -48,7 +48,7 @@ fn write(change: &PlannedChange) -> Result<ValidWrite> {
     }
 }
 
-/// Which resource is not valid, by its first error.
+/// Returns which resource is not valid, by its first error.
 pub(super) fn not_valid(kind: &str, id: &str, report: &Report) -> String {
     let mut errors = report.iter().filter(|issue| issue.severity <= Severity::Error);
     let first = errors.next().map(ToString::to_string).unwrap_or_default();

@@ -373,7 +373,7 @@ impl StoreError {
         Self::Backend { source, subject: None }
     }
 
-    /// What the call was about, where that was said.
+    /// Returns what the call was about, where that was said.
     #[must_use]
     pub fn subject(&self) -> Option<&Subject> {
         match self {
@@ -395,7 +395,7 @@ impl StoreError {
         }
     }
 
-    /// The error with what the call was about, unless that was said before.
+    /// Returns the error with what the call was about, unless that was said before.
     #[must_use]
     pub fn about(mut self, what: Subject) -> Self {
         let (Self::NotFound { subject, .. }
@@ -421,7 +421,8 @@ impl StoreError {
         WithoutSubject(self)
     }
 
-    /// Whether a write that ended so was certainly not applied. Only the variants of which that is certain say `No`.
+    /// Returns whether a write that ended so was certainly not applied. Only the variants of which that is certain say
+    /// `No`.
     #[must_use]
     pub fn applied(&self) -> Applied {
         match self {
@@ -441,13 +442,13 @@ impl StoreError {
         }
     }
 
-    /// Whether the same call may succeed later, with nothing changed by the caller.
+    /// Returns whether the same call may succeed later, with nothing changed by the caller.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
     }
 
-    /// How long to wait before the next try, where the engine said so.
+    /// Returns how long to wait before the next try, where the engine said so.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -478,7 +479,7 @@ pub struct CommitError {
 }
 
 impl CommitError {
-    /// The refusal of one write.
+    /// Returns the refusal of one write.
     #[must_use]
     pub fn at(index: usize, error: StoreError) -> Self {
         Self { index: Some(index), error }

@@ -21,17 +21,17 @@ use std::sync::Arc;
 /// # }
 /// ```
 pub trait ForTenant<S: ?Sized> {
-    /// The resources of a tenant.
+    /// Returns the resources of a tenant.
     fn for_tenant(&self, tenant: Tenant) -> TenantResources<S>
     where
         S: ResourceStore;
 
-    /// The files of a tenant.
+    /// Returns the files of a tenant.
     fn blobs_for(&self, tenant: Tenant) -> TenantBlobs<S>
     where
         S: BlobStore;
 
-    /// The records of a tenant.
+    /// Returns the records of a tenant.
     fn ledger_for(&self, tenant: Tenant) -> TenantLedger<S>
     where
         S: Ledger;

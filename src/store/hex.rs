@@ -10,7 +10,7 @@ pub(crate) fn hex<'t>(bytes: &[u8], into: &'t mut [u8; 64]) -> &'t str {
     std::str::from_utf8(into.get(..bytes.len() * 2).unwrap_or_default()).unwrap_or_default()
 }
 
-/// The value of a digit, in either case; [`NONE`] for what is none.
+/// Returns the value of a digit, in either case; [`NONE`] for what is none.
 const fn value(of: u8) -> u8 {
     let (digit, letter) = (of.wrapping_sub(b'0'), (of | 0x20).wrapping_sub(b'a'));
     if digit < 10 {
@@ -39,7 +39,7 @@ pub(super) fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     (wrong < 16).then_some(read)
 }
 
-/// A number of 128 bits by its 32 digits in lower case.
+/// Returns a number of 128 bits by its 32 digits in lower case.
 pub(crate) fn number(text: &str) -> Option<u128> {
     let upper = text.bytes().fold(false, |upper, byte| upper | byte.is_ascii_uppercase());
     bytes(text).filter(|_| !upper).map(u128::from_be_bytes)

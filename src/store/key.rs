@@ -45,13 +45,13 @@ impl Key {
         Ok(Self { resource_type, id })
     }
 
-    /// The type of the resource.
+    /// Returns the type of the resource.
     #[must_use]
     pub fn resource_type(&self) -> ResourceType {
         self.resource_type
     }
 
-    /// The logical id.
+    /// Returns the logical id.
     #[must_use]
     pub fn id(&self) -> &SmolStr {
         &self.id
@@ -93,7 +93,7 @@ impl VersionId {
     /// The version that a creation makes.
     pub const FIRST: Self = Self(NonZeroU64::MIN);
 
-    /// The version of this number; 0 is none.
+    /// Creates the version of this number; 0 is none.
     #[must_use]
     pub fn new(number: u64) -> Option<Self> {
         NonZeroU64::new(number).map(Self)
@@ -111,19 +111,19 @@ impl VersionId {
             .ok_or_else(|| InvalidText::new("a version's entity tag", tag, "the form is `W/\"3\"`"))
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub fn get(self) -> u64 {
         self.0.get()
     }
 
-    /// The version that the next write makes.
+    /// Returns the version that the next write makes.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// The weak entity tag: `W/"3"`.
+    /// Returns the weak entity tag: `W/"3"`.
     #[must_use]
     pub fn etag(self) -> String {
         format!("W/\"{self}\"")

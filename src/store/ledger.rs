@@ -43,7 +43,7 @@ impl LedgerKey {
         Ok(Self(name))
     }
 
-    /// The text form.
+    /// Returns the text form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -80,12 +80,12 @@ impl FromStr for LedgerKey {
 pub struct Revision(SmolStr);
 
 impl Revision {
-    /// The revision that a ledger names so.
+    /// Creates the revision that a ledger names so.
     pub fn new(name: impl Into<SmolStr>) -> Self {
         Self(name.into())
     }
 
-    /// What the ledger named it.
+    /// Returns what the ledger named it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -210,7 +210,7 @@ impl Change {
 /// # }
 /// ```
 pub trait Ledger: Send + Sync + 'static {
-    /// The newest revision of a record, if there is one.
+    /// Returns the newest revision of a record, if there is one.
     ///
     /// # Errors
     /// The engine's troubles.

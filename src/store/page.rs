@@ -43,7 +43,7 @@ pub struct PageToken(Arc<str>);
 impl PageToken {
     const MAX: usize = 1024;
 
-    /// The text form.
+    /// Returns the text form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -134,8 +134,8 @@ impl PageKey {
     const TAG: usize = 16;
     const PREFIX: &'static str = "v1.";
 
-    /// A key of this process, from the randomness of the operating system: tokens end with the process. Where there is no
-    /// randomness, [`seal`](Self::seal) and [`open`](Self::open) say so.
+    /// Creates a key of this process, from the randomness of the operating system: tokens end with the process. Where
+    /// there is no randomness, [`seal`](Self::seal) and [`open`](Self::open) say so.
     #[must_use]
     pub fn random() -> Self {
         Self(random_bytes().ok())
@@ -160,7 +160,7 @@ impl PageKey {
         Ok(text.parse::<PageToken>()?)
     }
 
-    /// The place that a token stands for.
+    /// Returns the place that a token stands for.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] when it is damaged, was made with another key, or for another tenant or query;
@@ -173,7 +173,7 @@ impl PageKey {
         Ok(place)
     }
 
-    /// The place that a token stands for, where there is one, as a store reads its own places.
+    /// Returns the place that a token stands for, where there is one, as a store reads its own places.
     ///
     /// # Errors
     /// As [`open`](Self::open), and [`StoreError::Invalid`] for a place that `read` does not know.
@@ -189,7 +189,7 @@ impl PageKey {
         read(self.open(tenant, query, token)?).ok_or_else(other).map(Some)
     }
 
-    /// The place, and its tag of the right length.
+    /// Returns the place, and its tag of the right length.
     fn parts(token: &PageToken) -> Option<(Vec<u8>, Vec<u8>)> {
         let mut bytes = URL_SAFE_NO_PAD.decode(token.as_str().strip_prefix(Self::PREFIX)?).ok()?;
         let tag = bytes.split_off(bytes.len().checked_sub(Self::TAG)?);

@@ -22,7 +22,7 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// A random number of 128 bits.
+/// Returns a random number of 128 bits.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] where the operating system has none.
@@ -30,7 +30,7 @@ pub(crate) fn random_number() -> Result<u128> {
     random_bytes().map(u128::from_be_bytes)
 }
 
-/// A random name: 128 bits in hexadecimal digits.
+/// Returns a random name: 128 bits in hexadecimal digits.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] where the operating system has none.

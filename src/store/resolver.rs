@@ -127,7 +127,7 @@ impl<S: ResourceStore + ?Sized> AsyncResolver for StoreResolver<S> {
     }
 }
 
-/// The resource of a version, typed.
+/// Returns the resource of a version, typed.
 pub(crate) fn typed(version: &Version) -> Result<Resource> {
     Ok(match version.key.resource_type() {
         ResourceType::Device => Device::from_version(version)?.into(),
@@ -174,8 +174,8 @@ impl DeviceTree {
 pub(crate) type DeviceMembers = Vec<(Resource, Version)>;
 
 impl<S: ResourceStore + ?Sized> TenantResources<S> {
-    /// The device, all components and metrics whose source it is, the components above them that have another source or
-    /// none, and what is below these by its parent and names no source of its own.
+    /// Returns the device, all components and metrics whose source it is, the components above them that have another
+    /// source or none, and what is below these by its parent and names no source of its own.
     ///
     /// It takes one call for the device, a search for the components and one for the metrics, a search for each level
     /// that is above those, and two for each level of what names its parent alone: the number of calls does not grow
@@ -194,7 +194,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         Ok(DeviceTree { resources, own: self.own_base().cloned() })
     }
 
-    /// What a device is made of, of these types: see [`device_tree`](Self::family).
+    /// Returns what a device is made of, of these types: see [`device_tree`](Self::family).
     pub(crate) async fn device_members(&self, device: &Key, types: &[ResourceType]) -> Result<DeviceMembers> {
         let mut device_members = DeviceMembers::new();
         for resource_type in types {
@@ -238,7 +238,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         }
     }
 
-    /// What refers to a resource of this store, in whichever form it does.
+    /// Returns what refers to a resource of this store, in whichever form it does.
     fn refers(&self, parameter: Parameter, to: &Key) -> Criterion {
         let relative = to.to_string();
         match self.own_base() {
@@ -249,7 +249,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         }
     }
 
-    /// The source, where there is one at all, whichever version it names; relative where it is of this store.
+    /// Returns the source, where there is one at all, whichever version it names; relative where it is of this store.
     fn source(&self, resource: &Resource) -> Option<String> {
         let source = match resource {
             Resource::DeviceComponent(component) => component.source.as_ref(),
@@ -264,7 +264,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         })
     }
 
-    /// The id of the parent, where it is a component of the same store.
+    /// Returns the id of the parent, where it is a component of the same store.
     fn parent(&self, resource: &Resource) -> Option<SmolStr> {
         let parent = match resource {
             Resource::DeviceComponent(component) => component.parent.as_ref(),

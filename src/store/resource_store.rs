@@ -78,10 +78,10 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// assert!(store.capabilities().history);
 /// ```
 pub trait ResourceStore: Send + Sync + 'static {
-    /// What this store can do.
+    /// Returns the capabilities of this store.
     fn capabilities(&self) -> Capabilities;
 
-    /// The newest version.
+    /// Returns the newest version.
     ///
     /// # Errors
     /// `NotFound` when there never was one, `Gone` when it was deleted; errors of the engine.

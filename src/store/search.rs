@@ -26,7 +26,7 @@ pub struct Search {
 }
 
 impl Search {
-    /// Every resource of a type, 50 a page, from the start.
+    /// Returns every resource of a type, 50 a page, from the start.
     #[must_use]
     pub fn new(resource_type: ResourceType) -> Self {
         let limit = NonZeroU32::MIN.saturating_add(49);
@@ -59,7 +59,7 @@ impl Search {
         self
     }
 
-    /// The page behind the one that gave `token`.
+    /// Returns the page behind the one that gave `token`.
     #[must_use]
     pub fn after(mut self, token: PageToken) -> Self {
         self.after = Some(token);

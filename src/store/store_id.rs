@@ -34,7 +34,7 @@ impl StoreId {
         0x82, 0xab, 0x55, 0xea, 0x65, 0xbf, 0x22, 0x33, 0x29, 0x32, 0x09, 0x93, 0x08, 0xac,
     ]);
 
-    /// The blob that marks a store with this id.
+    /// Returns the blob that marks a store with this id.
     #[must_use]
     pub fn marker(self) -> BlobKey {
         BlobKey { digest: Self::DIGEST, generation: Generation(self.0) }
@@ -46,7 +46,7 @@ impl StoreId {
         BlobRef { digest: Self::DIGEST, size: Self::CONTENT.len() as u64 }
     }
 
-    /// The id that a marker carries; `None` for any other blob.
+    /// Returns the id that a marker carries; `None` for any other blob.
     #[must_use]
     pub fn of_marker(key: &BlobKey) -> Option<Self> {
         (key.digest == Self::DIGEST).then_some(Self(key.generation.0))

@@ -29,7 +29,7 @@ use std::collections::BTreeSet;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Storable: sealed::Sealed + Clone + Send + Sync + 'static {
-    /// The key under which it is kept.
+    /// Returns the key under which it is kept.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] when it has no id, or is of a type that is not stored.
@@ -41,7 +41,7 @@ pub trait Storable: sealed::Sealed + Clone + Send + Sync + 'static {
     /// The body that is written: canonical JSON without the version and the time of the last update.
     fn body(&self) -> String;
 
-    /// The write of this resource as it is, valid or not. For that of a valid one, see [`Valid::write`].
+    /// Returns the write of this resource as it is, valid or not. For that of a valid one, see [`Valid::write`].
     ///
     /// # Errors
     /// As [`key`](Self::key).
@@ -68,7 +68,7 @@ pub trait Stored: Storable {
     /// Names it.
     fn set_logical_id(&mut self, id: Id);
 
-    /// The resource as a version of it is, with the version and the time set.
+    /// Returns the resource as a version of it is, with the version and the time set.
     ///
     /// # Errors
     /// [`StoreError::Gone`] for a deletion, [`StoreError::Corrupt`] when the body cannot be read.
@@ -159,7 +159,7 @@ fn without_id(kind: &str) -> StoreError {
     StoreError::invalid(format!("the {kind} has no id, wanted the one that it is stored under"))
 }
 
-/// The JSON of a resource without the version and the time in its `meta`.
+/// Returns the JSON of a resource without the version and the time in its `meta`.
 fn without_version(json: String, meta: &Meta) -> String {
     let Some(found) = member(&json, "meta") else { return json };
     let start = found.as_ptr() as usize - json.as_ptr() as usize;
@@ -182,7 +182,7 @@ pub(crate) fn stamp(meta: &mut Meta, version: &Version) {
 }
 
 impl<S: ResourceStore + ?Sized> TenantResources<S> {
-    /// The newest version of a resource, typed, with the version that the store knows it by.
+    /// Returns the newest version of a resource, typed, with the version that the store knows it by.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Gone`], [`StoreError::Corrupt`], or a fault of the store.
@@ -195,7 +195,8 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         T::from_version(version).map_err(|error| error.about(self.resource(&version.key)))
     }
 
-    /// The resources of a type that meet all of the criteria, typed, each with the version that the store knows it by.
+    /// Returns the resources of a type that meet all of the criteria, typed, each with the version that the store
+    /// knows it by.
     ///
     /// Everything is held in memory: the criteria must bound it.
     ///

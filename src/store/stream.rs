@@ -39,7 +39,7 @@ impl<I: Iterator<Item = Result<Bytes>>> Stream for Iter<I> {
     }
 }
 
-/// A stream of one chunk.
+/// Returns a stream of one chunk.
 ///
 /// ```
 /// let file = fhir_devices::store::stream::once(vec![1, 2, 3]);
@@ -49,7 +49,7 @@ pub fn once(chunk: impl Into<Bytes>) -> ByteStream {
     chunks([chunk.into()])
 }
 
-/// A stream of chunks that are at hand.
+/// Returns a stream of chunks that are at hand.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -63,7 +63,7 @@ where
     Box::pin(Iter(chunks.into_iter().map(Ok)))
 }
 
-/// A stream of chunks any of which may fail.
+/// Returns a stream of chunks any of which may fail.
 ///
 /// ```
 /// use fhir_devices::store::{StoreError, stream};
@@ -77,7 +77,7 @@ where
     Box::pin(Iter(chunks.into_iter()))
 }
 
-/// The same bytes; an error says what they are of.
+/// Returns the same bytes; an error says what they are of.
 pub(crate) fn about(body: ByteStream, subject: Subject) -> ByteStream {
     Box::pin(About { body, subject: Some(subject) })
 }
@@ -106,7 +106,7 @@ impl Stream for About {
     }
 }
 
-/// The next chunk; `None` at the end.
+/// Returns the next chunk; `None` at the end.
 ///
 /// ```
 /// use fhir_devices::store::stream;
@@ -119,7 +119,7 @@ pub async fn next(stream: &mut ByteStream) -> Option<Result<Bytes>> {
     poll_fn(|cx| stream.as_mut().poll_next(cx)).await
 }
 
-/// All bytes in one piece, if they are no more than `limit`.
+/// Returns all bytes in one piece, if they are no more than `limit`.
 ///
 /// ```
 /// use fhir_devices::store::stream;

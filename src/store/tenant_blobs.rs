@@ -45,13 +45,13 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
         Subject::Blob(self.tenant.clone(), *key)
     }
 
-    /// The tenant.
+    /// Returns the tenant.
     #[must_use]
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
     }
 
-    /// What the store can do.
+    /// Returns the capabilities of the store.
     #[must_use]
     pub fn capabilities(&self) -> BlobCapabilities {
         self.store.capabilities()
@@ -114,7 +114,7 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
         }
     }
 
-    /// The bytes of a blob, or some of them.
+    /// Returns the bytes of a blob, or some of them.
     ///
     /// # Errors
     /// As [`BlobStore::get`].
@@ -123,7 +123,7 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
         Ok(BlobRead { body: stream::about(read.body, self.blob(key)), ..read })
     }
 
-    /// Whether a blob is there, and its size.
+    /// Returns whether a blob is there, and its size.
     ///
     /// # Errors
     /// As [`BlobStore::head`].
@@ -148,7 +148,7 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
         found.map_err(|error| error.about(Subject::Tenant(self.tenant.clone())))
     }
 
-    /// An address at which the blob can be fetched.
+    /// Returns an address at which the blob can be fetched.
     ///
     /// # Errors
     /// As [`BlobStore::url`].

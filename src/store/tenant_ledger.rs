@@ -35,18 +35,18 @@ impl<L: Ledger + ?Sized> TenantLedger<L> {
         Self { tenant, ledger }
     }
 
-    /// What a call about a record is about.
+    /// Returns what a call about a record is about.
     fn record(&self, key: &LedgerKey) -> Subject {
         Subject::Record(self.tenant.clone(), key.clone())
     }
 
-    /// The tenant.
+    /// Returns the tenant.
     #[must_use]
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
     }
 
-    /// The newest revision of a record, if there is one.
+    /// Returns the newest revision of a record, if there is one.
     ///
     /// # Errors
     /// As [`Ledger::get`].
@@ -117,7 +117,7 @@ impl<L: Ledger + ?Sized> TenantLedger<L> {
         found.map_err(|error| error.about(Subject::Records(self.tenant.clone(), prefix.clone())))
     }
 
-    /// Every record under a prefix. Everything is held in memory: the prefix must bound it.
+    /// Returns every record under a prefix. Everything is held in memory: the prefix must bound it.
     ///
     /// # Errors
     /// As [`Ledger::scan`].

@@ -54,30 +54,30 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         self
     }
 
-    /// The base of the tenant's own service, where it is known.
+    /// Returns the base of the tenant's own service, where it is known.
     #[must_use]
     pub fn own_base(&self) -> Option<&OwnBase> {
         self.own.as_ref()
     }
 
-    /// The tenant.
+    /// Returns the tenant.
     #[must_use]
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
     }
 
-    /// What a call about a resource is about.
+    /// Returns what a call about a resource is about.
     pub(super) fn resource(&self, key: &Key) -> Subject {
         Subject::Resource(self.tenant.clone(), key.clone())
     }
 
-    /// What the store can do.
+    /// Returns the capabilities of the store.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         self.store.capabilities()
     }
 
-    /// The newest version.
+    /// Returns the newest version.
     ///
     /// # Errors
     /// As [`ResourceStore::read`].

@@ -48,12 +48,13 @@ impl ValidWrite {
         Self(self.0.with_id(id))
     }
 
-    /// The write of a resource of a valid Bundle.
+    /// Returns the write of a resource of a valid Bundle.
     pub(super) fn entry(resource: &Resource) -> Result<Self> {
         resource.to_write(Precondition::None).map(Self)
     }
 
-    /// The write of a resource over the version that it was read from, with updates of ours attached, marked or taken off.
+    /// Returns the write of a resource over the version that it was read from, with updates of ours attached, marked
+    /// or taken off.
     ///
     /// Another program may have stored what is not valid. That is no reason to keep an update from being withdrawn from it, so
     /// that it is not asked here: nothing is written but what the store has, and the updates.
@@ -77,7 +78,7 @@ impl From<ValidWrite> for Write {
 }
 
 impl<T: Storable> Valid<T> {
-    /// The write of this resource, for a handle of a tenant.
+    /// Returns the write of this resource, for a handle of a tenant.
     ///
     /// # Errors
     /// [`StoreError::Invalid`](super::StoreError::Invalid) when it has no id, or is of a type that is not stored.

@@ -9,8 +9,9 @@ use std::task::{Context, Poll, ready};
 /// What is done before a reader is told that the bytes are damaged.
 pub(crate) type OnDamage = Box<dyn FnOnce(&StoreError) -> BoxFuture<'static, ()> + Send>;
 
-/// The bytes of `body`, which are to be those of `blob`. One chunk is always held back, so that the last one is given out
-/// only when all of them were found to be right: a reader never has as many bytes as it expects where they are not.
+/// Returns the bytes of `body`, which are to be those of `blob`. One chunk is always held back, so that the last one
+/// is given out only when all of them were found to be right: a reader never has as many bytes as it expects where
+/// they are not.
 pub(crate) fn verified(body: ByteStream, blob: BlobRef, on_damage: Option<OnDamage>) -> ByteStream {
     let state = State::Reading { hasher: BlobHasher::new(), held: None };
     Box::pin(Verified { body, blob, on_damage, state })

@@ -7,7 +7,7 @@ use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 const HTTP_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
-/// A moment as HTTP writes it.
+/// Returns a moment as HTTP writes it.
 ///
 /// ```
 /// use time::macros::datetime;
@@ -24,7 +24,7 @@ pub(crate) fn read_http_date(text: &str) -> Option<OffsetDateTime> {
     PrimitiveDateTime::parse(text, HTTP_DATE).ok().map(PrimitiveDateTime::assume_utc)
 }
 
-/// Whether the value of an `If-None-Match` names the tag, or any by `*`. Tags are compared weakly.
+/// Returns whether the value of an `If-None-Match` names the tag, or any by `*`. Tags are compared weakly.
 pub(crate) fn names_tag(value: &str, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     value.split(',').any(|one| one.trim() == "*" || opaque(one) == opaque(tag))

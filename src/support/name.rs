@@ -28,7 +28,7 @@ macro_rules! names {
             /// Every member.
             pub const ALL: &'static [Self] = &[$(Self::$Member),+];
 
-            /// The name, as it is kept in records.
+            /// Returns the name, as it is kept in records.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {

@@ -1,6 +1,6 @@
 //! Texts cut at a limit.
 
-/// The beginning of a text: at most `limit` bytes, fewer where a character would be torn.
+/// Returns the beginning of a text: at most `limit` bytes, fewer where a character would be torn.
 pub(crate) fn truncated(text: &str, limit: usize) -> &str {
     let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
     text.get(..end).unwrap_or(text)

@@ -35,7 +35,7 @@ mod client {
     /// The certificates and the key that a client shows.
     pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-    /// A client that speaks HTTP/1.1. It trusts `roots` alone, or, with none, what the machine trusts.
+    /// Returns a client that speaks HTTP/1.1. It trusts `roots` alone, or, with none, what the machine trusts.
     pub(crate) fn client_config(
         given: Option<&Arc<CryptoProvider>>,
         roots: &[CertificateDer<'static>],

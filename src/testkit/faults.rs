@@ -4,13 +4,13 @@ use super::json::Json;
 use super::mutations::{InjectedFault, Spot, Way};
 use crate::element::{Definition, ElementDef, Max, TypeDef};
 
-/// The row and the type of the member `name`.
+/// Returns the row and the type of the member `name`.
 pub(super) fn row(definition: &Definition, name: &str) -> Option<(&'static ElementDef, &'static TypeDef)> {
     let rows = definition.rows.iter();
     rows.flat_map(|row| (row.types)().iter().map(move |one| (row, one))).find(|(row, one)| row.member(one) == name)
 }
 
-/// The ways in which the fault can be put into `element`.
+/// Returns the ways in which the fault can be put into `element`.
 pub(super) fn ways(fault: InjectedFault, spot: &Spot, element: &Json) -> Vec<Way> {
     let members = element.members().iter();
     let typed = members.filter_map(|(name, value)| {
@@ -78,7 +78,7 @@ pub(super) fn ways(fault: InjectedFault, spot: &Spot, element: &Json) -> Vec<Way
     }
 }
 
-/// The reference with another literal.
+/// Returns the reference with another literal.
 fn refer(reference: &Json, literal: &str) -> Option<Json> {
     let mut reference = reference.clone();
     reference.remove("reference");
@@ -240,7 +240,7 @@ fn broken_rules(spot: &Spot, element: &Json) -> Vec<Way> {
     ways
 }
 
-/// The resource with a contained one to which nothing refers.
+/// Returns the resource with a contained one to which nothing refers.
 fn unreferred(spot: &Spot, element: &Json) -> Option<Way> {
     let domain = spot.definition.rows.iter().any(|row| row.name == "contained");
     // What is contained contains nothing.

@@ -80,19 +80,19 @@ impl<'r> DocumentGenerator<'r> {
         from.get(index).copied()
     }
 
-    /// A text of a kind.
+    /// Returns a text of a kind.
     fn text(&mut self, kind: &str) -> Made<String> {
         let strategy = self.texts.of(kind).ok_or_else(|| Reason::from(format!("no text is known for `{kind}`")))?;
         strategy.new_tree(self.runner).map(|tree| tree.current())
     }
 
-    /// A name that nothing else in the document has.
+    /// Returns a name that nothing else in the document has.
     fn name(&mut self, prefix: &str) -> String {
         self.names += 1;
         format!("{prefix}{}", self.names)
     }
 
-    /// An element or a resource that stands on its own.
+    /// Returns an element or a resource that stands on its own.
     pub(super) fn whole(&mut self, definition: &'static Definition, targets: &'static [&'static str]) -> Made<Json> {
         if definition.is_resource() {
             return self.resource(definition, DEPTH);
@@ -100,7 +100,7 @@ impl<'r> DocumentGenerator<'r> {
         self.element(definition, DEPTH, Place { targets, ..Place::default() })
     }
 
-    /// A resource of any type.
+    /// Returns a resource of any type.
     pub(super) fn any(&mut self) -> Made<Json> {
         self.any_resource(DEPTH + 1)
     }
@@ -126,7 +126,7 @@ impl<'r> DocumentGenerator<'r> {
         }
     }
 
-    /// A resource with an identity of its own, and what it contains.
+    /// Returns a resource with an identity of its own, and what it contains.
     fn resource(&mut self, definition: &'static Definition, depth: usize) -> Made<Json> {
         self.scopes.push(Scope::default());
         let outer = self.bundle;
@@ -178,7 +178,7 @@ impl<'r> DocumentGenerator<'r> {
         Ok(())
     }
 
-    /// A resource of a type that is not modelled.
+    /// Returns a resource of a type that is not modelled.
     fn other(&mut self, resource_type: &str, id: String) -> Made<Json> {
         let mut json = Json::object([("resourceType", Json::text(resource_type)), ("id", Json::Text(id))]);
         if self.one_in(2) {
@@ -195,7 +195,7 @@ impl<'r> DocumentGenerator<'r> {
         Ok(json)
     }
 
-    /// An element, its members in the order of the table.
+    /// Returns an element, its members in the order of the table.
     fn element(&mut self, definition: &'static Definition, depth: usize, place: Place) -> Made<Json> {
         self.left = self.left.saturating_sub(1);
         let depth = if self.left == 0 { 0 } else { depth };
@@ -228,14 +228,14 @@ impl<'r> DocumentGenerator<'r> {
         Ok(Json::Object(members))
     }
 
-    /// The types from which a value is chosen; without depth those that need none, where there are any.
+    /// Returns the types from which a value is chosen; without depth those that need none, where there are any.
     fn types(&self, row: &ElementDef, depth: usize) -> Vec<TypeDef> {
         let types = (row.types)();
         let flat: Vec<_> = types.iter().filter(|one| one.definition.is_none()).copied().collect();
         if depth == 0 && !flat.is_empty() { flat } else { types.to_vec() }
     }
 
-    /// The rows that an element is to have.
+    /// Returns the rows that an element is to have.
     fn rows(&mut self, definition: &'static Definition, depth: usize, place: Place) -> Vec<&'static ElementDef> {
         let resource = definition.is_resource();
         let contains = place.contained.is_none() && self.scopes.last().is_some_and(|scope| !scope.contained.is_empty());
@@ -283,7 +283,7 @@ impl<'r> DocumentGenerator<'r> {
         (0..count).map(|_| one(self)).collect::<Made<_>>().map(Json::Array)
     }
 
-    /// The resources that the innermost resource contains.
+    /// Returns the resources that the innermost resource contains.
     fn contained(&mut self, depth: usize) -> Made<Vec<Json>> {
         let contained = self.scopes.last().map(|scope| scope.contained.as_slice()).unwrap_or_default();
         let known: Vec<_> = contained.iter().map(|contained| (contained.id.clone(), contained.resource_type)).collect();
@@ -339,7 +339,7 @@ impl<'r> DocumentGenerator<'r> {
         Ok(())
     }
 
-    /// What stands beside the value of a primitive, or in its stead.
+    /// Returns what stands beside the value of a primitive, or in its stead.
     fn extras(&mut self, alone: bool, depth: usize) -> Made<Json> {
         let mut members = Vec::new();
         let named = self.one_in(2);
@@ -354,7 +354,7 @@ impl<'r> DocumentGenerator<'r> {
         Ok(Json::Object(members))
     }
 
-    /// The value of a primitive.
+    /// Returns the value of a primitive.
     fn primitive(&mut self, definition: &Definition, row: &ElementDef, one: &TypeDef, place: Place) -> Made<Json> {
         if !one.codes.is_empty() {
             let known = one.codes.iter().position(|code| *code == self.bundle);
@@ -387,7 +387,7 @@ impl<'r> DocumentGenerator<'r> {
         })
     }
 
-    /// A literal reference to one of these types, or to any.
+    /// Returns a literal reference to one of these types, or to any.
     fn literal(&mut self, targets: &[&'static str]) -> Made<String> {
         let fits = |contained: &Contained| targets.is_empty() || targets.contains(&contained.resource_type);
         let count = self.scopes.last().map_or(0, |scope| scope.contained.iter().filter(|one| fits(one)).count());

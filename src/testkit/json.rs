@@ -70,7 +70,7 @@ impl Json {
         }
     }
 
-    /// The members of an object; none of anything else.
+    /// Returns the members of an object; none of anything else.
     pub(super) fn members(&self) -> &[(String, Self)] {
         match self {
             Self::Object(members) => members,
@@ -96,13 +96,13 @@ impl Json {
         self.members().iter().find(|(other, _)| other == name).map(|(_, value)| value)
     }
 
-    /// How many values it holds, itself included.
+    /// Returns how many values it holds, itself included.
     pub(super) fn size(&self) -> usize {
         let members = self.members().iter().map(|(_, value)| value);
         1 + members.chain(self.items()).map(Self::size).sum::<usize>()
     }
 
-    /// The content of a string.
+    /// Returns the content of a string.
     pub(super) fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -135,13 +135,13 @@ impl Json {
         }
     }
 
-    /// The value to which these steps lead, each the number of a member or an item.
+    /// Returns the value to which these steps lead, each the number of a member or an item.
     pub(super) fn at_mut(&mut self, steps: &[usize]) -> Option<&mut Self> {
         steps.iter().try_fold(self, |json, step| json.child_mut(*step))
     }
 
-    /// The value at an expression whose root was left out, such as `udi.name`. The members of a primitive are found
-    /// where they are, under its name with `_`.
+    /// Returns the value at an expression whose root was left out, such as `udi.name`. The members of a primitive are
+    /// found where they are, under its name with `_`.
     pub(super) fn find_mut(&mut self, expression: &str) -> Option<&mut Self> {
         let steps = self.steps(expression)?;
         self.at_mut(&steps)

@@ -72,7 +72,7 @@ pub struct Mutation {
 }
 
 impl Mutation {
-    /// Whether a report has a finding of that rule at that place.
+    /// Returns whether a report has a finding of that rule at that place.
     #[must_use]
     pub fn is_found_in(&self, report: &Report) -> bool {
         report.iter().any(|issue| issue.rule == self.rule && issue.at == self.at)

@@ -8,7 +8,7 @@ use crate::primitive::{
 };
 use proptest::prelude::*;
 
-/// The values that a kind of text stands for.
+/// Returns the values that a kind of text stands for.
 fn of<S: Scalar>(kind: &'static str) -> impl Strategy<Value = S> + Clone {
     let texts = Texts::new().of(kind).cloned().unwrap_or_else(|| Just(String::new()).sboxed());
     texts.prop_filter_map("a text of the type", |text| S::from_text(&text).ok())

@@ -30,7 +30,7 @@ const NEEDS: &[(&str, &str, &str)] = &[
     ("Timing.repeat", "offset", "when"),
 ];
 
-/// Whether a row may be there at all, in a bundle of the type `bundle`.
+/// Returns whether a row may be there at all, in a bundle of the type `bundle`.
 pub(super) fn allowed(bundle: &str, path: &str, name: &str) -> bool {
     match (path, name) {
         ("Bundle", "total") => matches!(bundle, "searchset" | "history"),
@@ -81,7 +81,7 @@ pub(super) enum Wanted {
     Any,
 }
 
-/// Which text an element may have by the rules; `part` says that it is of an extension in an extension.
+/// Returns which text an element may have by the rules; `part` says that it is of an extension in an extension.
 pub(super) fn text(path: &str, name: &str, part: bool) -> Wanted {
     match (path, name) {
         ("Extension", "url") => Wanted::Of(if part { "id" } else { EXTENSION_URL }),
@@ -97,7 +97,7 @@ pub(super) fn text(path: &str, name: &str, part: bool) -> Wanted {
     }
 }
 
-/// Whether a primitive needs its value, so that extensions cannot stand for it.
+/// Returns whether a primitive needs its value, so that extensions cannot stand for it.
 pub(super) fn stated(path: &str, name: &str) -> bool {
     matches!((path, name), ("Age" | "Count" | "Distance" | "Duration" | "Money", "system") | ("Bundle", "type"))
 }

@@ -30,7 +30,7 @@ const PLAIN: &[&str] = &[
     "<div xmlns=\"http://www.w3.org/1999/xhtml\">a</div>",
 ];
 
-/// The plainest elements: a concept, an identifier, a reference, an extension and a part of one.
+/// Returns the plainest elements: a concept, an identifier, a reference, an extension and a part of one.
 fn plain_elements() -> [Json; 5] {
     let value = || ("valueString", Json::text("a"));
     [
@@ -112,7 +112,7 @@ fn shorter(text: &str, plain: &[&str]) -> Vec<String> {
     found
 }
 
-/// The document after the change; nothing where it has no such place.
+/// Returns the document after the change; nothing where it has no such place.
 pub(super) fn edited(json: &Json, edit: &Edit) -> Option<Json> {
     let mut json = json.clone();
     match edit {

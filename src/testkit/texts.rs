@@ -53,7 +53,7 @@ fn year() -> impl Strategy<Value = String> {
     prop_oneof![8 => 1990..2040_i32, 1 => 1..=9999_i32].prop_map(|year| format!("{year:04}"))
 }
 
-/// A day that every year has, or that only some have; a check sorts those out that are not there.
+/// Returns a day that every year has, or that only some have; a check sorts those out that are not there.
 fn day() -> impl Strategy<Value = String> {
     let day = prop_oneof![8 => 1..=28_u8, 1 => 29..=31_u8];
     (year(), 1..=12_u8, day)
@@ -126,7 +126,7 @@ fn base64() -> SBoxedStrategy<String> {
     encoded.prop_map(|text| text.as_str().to_owned()).sboxed()
 }
 
-/// The texts of one kind; none for a name that is no kind.
+/// Returns the texts of one kind; none for a name that is no kind.
 fn texts(kind: &str) -> SBoxedStrategy<String> {
     match kind {
         "base64Binary" => base64(),

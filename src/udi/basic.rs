@@ -56,7 +56,7 @@ impl BasicUdiDi {
         self.agency
     }
 
-    /// The whole text, with the check characters.
+    /// Returns the whole text, with the check characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.value
@@ -69,7 +69,7 @@ impl fmt::Display for BasicUdiDi {
     }
 }
 
-/// The text without the check characters, and these.
+/// Returns the text without the check characters, and these.
 fn split(text: &str) -> (&str, &str) {
     text.split_at_checked(text.len().saturating_sub(2)).unwrap_or((text, ""))
 }
@@ -90,7 +90,7 @@ fn ends_as(text: &str, wanted: Option<String>) -> bool {
     wanted.is_some_and(|wanted| split(text).1 == wanted)
 }
 
-/// Whether a text has the shape of ICCBBA: a facility of 5, a model of 11 characters, two digits.
+/// Returns whether a text has the shape of ICCBBA: a facility of 5, a model of 11 characters, two digits.
 fn is_facility_and_model(text: &str) -> bool {
     let (body, end) = split(text);
     body.len() == 16

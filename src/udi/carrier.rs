@@ -32,7 +32,7 @@ impl Agency {
     /// Every agency.
     pub const ALL: &'static [Self] = &[Self::Gs1, Self::Hibcc, Self::Iccbba, Self::Ifa];
 
-    /// The short name.
+    /// Returns the short name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ impl Agency {
         }
     }
 
-    /// The agency with a short name.
+    /// Returns the agency with a short name.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|one| one.as_str() == code)
@@ -160,7 +160,7 @@ impl<'t> Carrier<'t> {
         self.form
     }
 
-    /// The data alone.
+    /// Returns the data alone.
     #[must_use]
     pub const fn data(self) -> &'t str {
         self.data
@@ -185,7 +185,7 @@ impl<'t> Carrier<'t> {
         Ok(Parsed { udi, warnings })
     }
 
-    /// The data as they were meant to be sent, and what had to be done for that.
+    /// Returns the data as they were meant to be sent, and what had to be done for that.
     pub(super) fn prepared(self, found: &mut Findings) -> Cow<'t, str> {
         if self.blank {
             found.add(UdiRule::Blank, format!("`{}` has blanks around it, wanted none", quoted(self.data)));
@@ -255,7 +255,7 @@ fn spelled(text: &str) -> impl Iterator<Item = (usize, &'static str, char)> {
     })
 }
 
-/// The element string of a retail symbol: the digits of EAN-13, UPC-A (`]E0`) and EAN-8 (`]E4`) are a GTIN.
+/// Returns the element string of a retail symbol: the digits of EAN-13, UPC-A (`]E0`) and EAN-8 (`]E4`) are a GTIN.
 fn retail(symbology: &str, data: &str) -> Option<String> {
     let digits = matches!((symbology, data.len()), ("]E0" | "]E3", 12 | 13) | ("]E4", 8) | ("]I0" | "]I1", 14));
     (digits && data.bytes().all(|byte| byte.is_ascii_digit())).then(|| format!("01{data:0>14}"))
@@ -272,7 +272,7 @@ fn judge_symbology(symbology: &str, agency: Agency, found: &mut Findings) {
     found.add(UdiRule::Symbology, format!("the symbol is `{symbology}`, wanted {wanted}"));
 }
 
-/// The text after an AIM symbology identifier such as `]d2`, and that identifier.
+/// Returns the text after an AIM symbology identifier such as `]d2`, and that identifier.
 fn without_symbology(text: &str) -> (&str, Option<&str>) {
     match text.as_bytes() {
         [b']', b'A'..=b'Z' | b'a'..=b'z', b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z', ..] => {
@@ -282,7 +282,7 @@ fn without_symbology(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Whether the text begins with a data identifier, which has a letter as opposed to those of GS1.
+/// Returns whether the text begins with a data identifier, which has a letter as opposed to those of GS1.
 fn is_ifa(text: Option<&str>) -> bool {
     text.is_some_and(|text| {
         text.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(|c: char| c.is_ascii_uppercase())

@@ -28,7 +28,7 @@ fn as_digit(value: u32) -> Option<char> {
     char::from_digit(value, 10)
 }
 
-/// The value of a character in GS1's set 82: `!"%&'()*+,-./0-9:;<=>?A-Z_a-z`.
+/// Returns the value of a character in GS1's set 82: `!"%&'()*+,-./0-9:;<=>?A-Z_a-z`.
 pub(super) fn set82(byte: u8) -> Option<u32> {
     let value = match byte {
         b'!' | b'"' => byte - b'!',
@@ -41,7 +41,7 @@ pub(super) fn set82(byte: u8) -> Option<u32> {
     Some(u32::from(value))
 }
 
-/// The value of a character of HIBC.
+/// Returns the value of a character of HIBC.
 pub(super) fn hibc(byte: u8) -> Option<u32> {
     let value = match byte {
         b'0'..=b'9' => byte - b'0',
@@ -58,7 +58,8 @@ pub(super) fn hibc(byte: u8) -> Option<u32> {
     Some(u32::from(value))
 }
 
-/// The check digit of a GTIN, an SSCC and other GS1 numbers: modulus 10, with the weights 3, 1, 3, … from the right.
+/// Returns the check digit of a GTIN, an SSCC and other GS1 numbers: modulus 10, with the weights 3, 1, 3, … from the
+/// right.
 ///
 /// [`None`] where there is anything but digits. Source: GS1 General Specifications, section 7.9.1.
 #[must_use]
@@ -70,8 +71,8 @@ pub fn gs1_digit(digits: &str) -> Option<char> {
     as_digit((10 - sum) % 10)
 }
 
-/// The two check characters of a GMN, a Master UDI-DI of GS1 and a Basic UDI-DI of HIBCC: modulus 1021 over set 82,
-/// weighted with the primes from the right.
+/// Returns the two check characters of a GMN, a Master UDI-DI of GS1 and a Basic UDI-DI of HIBCC: modulus 1021 over
+/// set 82, weighted with the primes from the right.
 ///
 /// [`None`] where a character is not in the set, or where there are more than 23. Source: GS1 General Specifications,
 /// section 7.9.5.
@@ -88,7 +89,7 @@ pub fn gs1_pair(text: &str) -> Option<[char; 2]> {
     Some([char::from(*PAIR.get(sum >> 5)?), char::from(*PAIR.get(sum & 31)?)])
 }
 
-/// The check character of HIBC: modulus 43 over everything from the leading `+`.
+/// Returns the check character of HIBC: modulus 43 over everything from the leading `+`.
 ///
 /// [`None`] where a character is not in the set `0-9A-Z-. $/+%`. Source: ANSI/HIBC 2.6, appendix on the check
 /// character.
@@ -101,7 +102,7 @@ pub fn hibc_character(text: &str) -> Option<char> {
     HIBC.get(usize::try_from(sum).ok()?).copied().map(char::from)
 }
 
-/// The check value of ISBT 128, 0 to 36: ISO/IEC 7064 modulus 37-2 over digits and upper case letters.
+/// Returns the check value of ISBT 128, 0 to 36: ISO/IEC 7064 modulus 37-2 over digits and upper case letters.
 ///
 /// A Basic UDI-DI of ICCBBA ends with it as two digits; in the flags of a donation number it follows 60.
 /// [`None`] where a character is not in the set. Source: ICCBBA ST-001, appendix A.
@@ -114,7 +115,8 @@ pub fn iso7064_mod37_2(text: &str) -> Option<u8> {
     u8::try_from((38 - sum) % 37).ok()
 }
 
-/// The check digits of IFA as a number, 0 to 96: modulus 97 over the ASCII values, weighted 2, 3, 4, … from the left.
+/// Returns the check digits of IFA as a number, 0 to 96: modulus 97 over the ASCII values, weighted 2, 3, 4, … from
+/// the left.
 ///
 /// Source: IFA, UDI specification 2.5.
 #[must_use]
@@ -126,7 +128,7 @@ pub fn ifa_digits(text: &str) -> u8 {
     u8::try_from(sum).unwrap_or_default()
 }
 
-/// The last digit of a PZN from the seven before it: modulus 11, weighted 1 to 7.
+/// Returns the last digit of a PZN from the seven before it: modulus 11, weighted 1 to 7.
 ///
 /// [`None`] where there is anything but digits, or where the remainder is 10, so that the number is not given out.
 /// Source: IFA, technical information on the PZN.

@@ -36,7 +36,7 @@ impl Day {
         Self { hour: Some(hour), ..self }
     }
 
-    /// Whether a day is the same one, or in the month where only the month is stated.
+    /// Returns whether a day is the same one, or in the month where only the month is stated.
     pub(super) fn holds(self, day: Self) -> bool {
         let month = |date: Date| (date.year(), date.month());
         self.date == day.date || self.precision == Precision::Month && month(self.date) == month(day.date)
@@ -60,17 +60,17 @@ impl fmt::Display for Day {
     }
 }
 
-/// The number that some digits write; the caller has seen that they are digits.
+/// Returns the number that some digits write; the caller has seen that they are digits.
 pub(super) fn number(digits: &str) -> u32 {
     digits.bytes().fold(0, |sum, byte| sum.saturating_mul(10).saturating_add(u32::from(byte.wrapping_sub(b'0') % 10)))
 }
 
-/// The number from `from` to `to` in a field of digits.
+/// Returns the number from `from` to `to` in a field of digits.
 fn part(field: &str, from: usize, to: usize) -> u32 {
     number(field.get(from..to).unwrap_or_default())
 }
 
-/// The year that two digits mean near to a reference year: at most 50 years ahead, at most 49 back.
+/// Returns the year that two digits mean near to a reference year: at most 50 years ahead, at most 49 back.
 ///
 /// Source: GS1 General Specifications, section 7.12.
 pub(super) fn windowed(two: u32, reference: u16) -> i32 {
@@ -108,7 +108,7 @@ pub(super) fn yyjjj(field: &str, found: &mut Findings) -> Option<Day> {
     ordinal(field, this_century(part(field, 0, 2)), part(field, 2, 5), found)
 }
 
-/// The year 20YY, which HIBCC and IFA mean.
+/// Returns the year 20YY, which HIBCC and IFA mean.
 pub(super) const fn this_century(two: u32) -> i32 {
     2000 + two.cast_signed()
 }
@@ -140,7 +140,7 @@ fn calendar(
     Some(Day { date: date?, precision, hour: None })
 }
 
-/// A day of the year.
+/// Returns a day of the year.
 pub(super) fn ordinal(field: &str, year: i32, day: u32, found: &mut Findings) -> Option<Day> {
     let date = u16::try_from(day).ok().and_then(|day| Date::from_ordinal_date(year, day).ok());
     if date.is_none() {
@@ -151,7 +151,7 @@ pub(super) fn ordinal(field: &str, year: i32, day: u32, found: &mut Findings) ->
     Some(Day { date: date?, precision: Precision::Day, hour: None })
 }
 
-/// A number of two digits below `limit`: an hour, a minute or a second.
+/// Returns a number of two digits below `limit`: an hour, a minute or a second.
 pub(super) fn clock(field: &str, digits: &str, limit: u8, found: &mut Findings) -> Option<u8> {
     let value = u8::try_from(number(digits)).ok().filter(|value| *value < limit);
     if value.is_none() {

@@ -38,13 +38,13 @@ pub(super) fn parse_secondary(data: &str, found: &mut Findings) -> (Udi, Option<
     (udi, Some(link))
 }
 
-/// Whether the data are secondary data that are a symbol of their own.
+/// Returns whether the data are secondary data that are a symbol of their own.
 pub(super) fn is_secondary(data: &str) -> bool {
     data.strip_prefix('+').is_some_and(|body| body.starts_with(|c: char| c == '$' || c.is_ascii_digit()))
 }
 
-/// The primary data and the secondary data in one string, with the check character of the whole; [`None`] where the link
-/// character is not that of the primary data.
+/// Returns the primary data and the secondary data in one string, with the check character of the whole; [`None`]
+/// where the link character is not that of the primary data.
 pub(super) fn joined(primary: &Udi, secondary: &Udi, link: char) -> Option<String> {
     let mut text = format!("+{}", primary.elements.first()?.value());
     if check::hibc_character(&text) != Some(link) {
@@ -83,7 +83,7 @@ fn read_supplements<'s>(segments: impl Iterator<Item = &'s str>, udi: &mut Udi, 
     }
 }
 
-/// The text between the leading `+` and the check character, where each character is one of HIBC.
+/// Returns the text between the leading `+` and the check character, where each character is one of HIBC.
 fn checked_characters<'d>(data: &'d str, found: &mut Findings) -> Option<(&'d str, char)> {
     let body = data.strip_prefix('+').unwrap_or(data);
     let Some((at, last)) = body.char_indices().next_back() else {
@@ -104,7 +104,8 @@ fn checked_characters<'d>(data: &'d str, found: &mut Findings) -> Option<(&'d st
     }
 }
 
-/// The text without the link character that secondary data have as a symbol of their own, and what ends the string.
+/// Returns the text without the link character that secondary data have as a symbol of their own, and what ends the
+/// string.
 ///
 /// They have it where the primary data, and the secondary data with it, have the check characters of their own.
 fn without_link<'d>(body: &'d str, last: char, found: &mut Findings) -> (&'d str, String) {
@@ -262,7 +263,7 @@ fn set_serial(serial: &str, udi: &mut Udi, found: &mut Findings) {
     }
 }
 
-/// Whether a lot or a serial number has its characters and no more of them than it may have.
+/// Returns whether a lot or a serial number has its characters and no more of them than it may have.
 fn named(text: &str, what: &str, found: &mut Findings) -> bool {
     if let Some(bad) = text.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.')) {
         let message = format!("`{}` of the {what} has `{bad}`, wanted letters, digits, `-` and `.`", quoted(text));
@@ -324,7 +325,7 @@ fn read_supplement(segment: &str, udi: &mut Udi, found: &mut Findings) {
     }
 }
 
-/// The string, whose forms for people and for machines are the same.
+/// Returns the string, whose forms for people and for machines are the same.
 pub(super) fn write(udi: &Udi) -> String {
     let mut out = String::new();
     for (index, element) in udi.elements.iter().enumerate() {

@@ -100,7 +100,7 @@ fn structure(text: &str) -> Option<(&'static str, usize, Set)> {
     })
 }
 
-/// Whether a donation number may begin so.
+/// Returns whether a donation number may begin so.
 fn facility(c: char) -> bool {
     c != '0' && c != 'O' && Set::Upper.holds(c)
 }
@@ -169,7 +169,7 @@ fn understand(id: &str, value: &str, udi: &mut Udi, di: &mut Option<SmolStr>, fo
     }
 }
 
-/// A day as the century, the year in it and the day of the year. The century counts from 2000, and 9 is 1900.
+/// Returns a day as the century, the year in it and the day of the year. The century counts from 2000, and 9 is 1900.
 fn cyyjjj(value: &str, found: &mut Findings) -> Option<Day> {
     let part = |from, to| number(value.get(from..to).unwrap_or_default()).cast_signed();
     let century = match part(0, 1) {
@@ -202,7 +202,7 @@ fn count(udi: &Udi, found: &mut Findings) {
     }
 }
 
-/// The string; the header of a compound message is for machines alone.
+/// Returns the string; the header of a compound message is for machines alone.
 pub(super) fn write(udi: &Udi, machine: bool) -> String {
     let parts = udi.elements.iter().filter(|element| machine || element.id() != "=+");
     parts.flat_map(|element| [element.id(), element.value()]).collect()

@@ -82,14 +82,14 @@ pub(super) fn parse(data: &str, form: CarrierForm, found: &mut Findings) -> Udi 
     udi
 }
 
-/// The data identifier that a text begins with, and the rest.
+/// Returns the data identifier that a text begins with, and the rest.
 fn leading(text: &str) -> Option<(&str, &str)> {
     let digits = text.bytes().take(4).take_while(u8::is_ascii_digit).count();
     let (id, rest) = text.split_at_checked(digits + 1)?;
     (digits <= 3 && id.ends_with(|c: char| c.is_ascii_uppercase())).then_some((id, rest))
 }
 
-/// The data identifier in parentheses at the start of a text, and the rest.
+/// Returns the data identifier in parentheses at the start of a text, and the rest.
 fn bracketed(text: &str) -> Option<(&str, &str)> {
     let (id, rest) = leading(text.strip_prefix('(')?)?;
     Some((id, rest.strip_prefix(')')?))
@@ -147,7 +147,7 @@ fn unknown(text: &str, found: &mut Findings) {
     found.add(UdiRule::IfaUnknownDi, format!("`{}` begins with no data identifier, {wanted}", quoted(text)));
 }
 
-/// Whether a value has characters of its element and a length that it may have.
+/// Returns whether a value has characters of its element and a length that it may have.
 fn characters(element: &UdiElement, found: &mut Findings) -> bool {
     let (id, value) = (element.id(), element.value());
     if id == "9N" {
@@ -220,7 +220,7 @@ fn judge(value: &str, found: &mut Findings) {
     }
 }
 
-/// The packaging level index of an HPC, where there is a digit in its place.
+/// Returns the packaging level index of an HPC, where there is a digit in its place.
 fn level(value: &str) -> Option<char> {
     value.chars().rev().nth(2).filter(char::is_ascii_digit)
 }

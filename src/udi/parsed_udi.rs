@@ -32,7 +32,7 @@ impl UdiElement {
         &self.id
     }
 
-    /// The value, with the dates and quantities that HIBCC writes before it.
+    /// Returns the value, with the dates and quantities that HIBCC writes before it.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
@@ -136,56 +136,56 @@ impl Udi {
         self.agency
     }
 
-    /// The device identifier as GUDID and FHIR have it: a GTIN of 14 digits; HIBCC's without `+` and check character;
-    /// ICCBBA's without `=/`; a PPN or HPC.
+    /// Returns the device identifier as GUDID and FHIR have it: a GTIN of 14 digits; HIBCC's without `+` and check
+    /// character; ICCBBA's without `=/`; a PPN or HPC.
     #[must_use]
     pub fn di(&self) -> &str {
         &self.di
     }
 
-    /// The lot or batch number.
+    /// Returns the lot or batch number.
     #[must_use]
     pub fn lot(&self) -> Option<&str> {
         self.lot.as_deref()
     }
 
-    /// The serial number.
+    /// Returns the serial number.
     #[must_use]
     pub fn serial(&self) -> Option<&str> {
         self.serial.as_deref()
     }
 
-    /// The day of manufacture.
+    /// Returns the day of manufacture.
     #[must_use]
     pub const fn manufactured(&self) -> Option<Day> {
         self.manufactured
     }
 
-    /// The last day of use.
+    /// Returns the last day of use.
     #[must_use]
     pub const fn expires(&self) -> Option<Day> {
         self.expires
     }
 
-    /// The donation identification number with its two flag characters (ISBT 128).
+    /// Returns the donation identification number with its two flag characters (ISBT 128).
     #[must_use]
     pub fn donation_id(&self) -> Option<&str> {
         self.donation_id.as_deref()
     }
 
-    /// The version of a software (GS1 AI 8012).
+    /// Returns the version of a software (GS1 AI 8012).
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         self.version.as_deref()
     }
 
-    /// The Basic UDI-DI, which only GS1 has a place for (AI 8013).
+    /// Returns the Basic UDI-DI, which only GS1 has a place for (AI 8013).
     #[must_use]
     pub fn basic_udi_di(&self) -> Option<&str> {
         self.basic_udi_di.as_deref()
     }
 
-    /// The Master UDI-DI of highly individualised devices (GS1 AI 8014; a second `9N` of IFA).
+    /// Returns the Master UDI-DI of highly individualised devices (GS1 AI 8014; a second `9N` of IFA).
     #[must_use]
     pub fn master_udi_di(&self) -> Option<&str> {
         self.master_udi_di.as_deref()
@@ -197,13 +197,13 @@ impl Udi {
         self.quantity
     }
 
-    /// Every element in the order of the carrier, those that the accessors know among them.
+    /// Returns every element in the order of the carrier, those that the accessors know among them.
     #[must_use]
     pub fn elements(&self) -> &[UdiElement] {
         &self.elements
     }
 
-    /// The human readable form.
+    /// Returns the human readable form.
     ///
     /// Parentheses may be data of GS1 and IFA. One that would be read as the start of an element has a backslash before
     /// it, which no value has, and which the reader takes away. The header of an ICCBBA compound message is for
@@ -218,7 +218,7 @@ impl Udi {
         }
     }
 
-    /// The machine readable form, without a symbology identifier; FNC1 is the character 0x1D.
+    /// Returns the machine readable form, without a symbology identifier; FNC1 is the character 0x1D.
     ///
     /// FHIR wants its bytes in base64: `Base64::encode(udi.to_aidc().as_bytes())`.
     #[must_use]

@@ -47,13 +47,13 @@ macro_rules! udi_rules {
             /// Every rule.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
-            /// The key of the rule, as it stands in [`Issue::rule`].
+            /// Returns the key of the rule, as it stands in [`Issue::rule`].
             #[must_use]
             pub const fn key(self) -> &'static str {
                 match self { $(Self::$name => $key,)+ }
             }
 
-            /// Whether the [lenient mode](ParseMode::Lenient) accepts what breaks it, with a warning.
+            /// Returns whether the [lenient mode](ParseMode::Lenient) accepts what breaks it, with a warning.
             #[must_use]
             pub const fn is_tolerated(self) -> bool {
                 match self { $(Self::$name => $tolerated,)+ }
@@ -235,7 +235,7 @@ impl Findings {
         }
     }
 
-    /// The value with its warnings, or every finding where one is an error.
+    /// Returns the value with its warnings, or every finding where one is an error.
     pub(super) fn conclude<T>(self, value: T) -> Result<(T, Report), Report> {
         if self.report.has_errors() { Err(self.report) } else { Ok((value, self.report)) }
     }
@@ -245,7 +245,7 @@ impl Findings {
     }
 }
 
-/// The input as a message quotes it: not more than the eye can take in.
+/// Returns the input as a message quotes it: not more than the eye can take in.
 pub(super) fn quoted(text: &str) -> Cow<'_, str> {
     const MOST: usize = 90;
     match text.char_indices().nth(MOST) {

@@ -76,7 +76,7 @@ impl SecondarySymbol {
         Ok(ParsedSecondary { fragment, warnings })
     }
 
-    /// The whole UDI of a label whose first symbol says the device identifier.
+    /// Returns the whole UDI of a label whose first symbol says the device identifier.
     ///
     /// # Errors
     /// [`UdiRule::Join`] where the two are not of one agency, the first one has production identifiers already, or the link
@@ -119,37 +119,37 @@ impl SecondarySymbol {
         self.said.agency
     }
 
-    /// The link character of HIBC: the check character of the first symbol.
+    /// Returns the link character of HIBC: the check character of the first symbol.
     #[must_use]
     pub const fn link(&self) -> Option<char> {
         self.link
     }
 
-    /// The lot or batch number.
+    /// Returns the lot or batch number.
     #[must_use]
     pub fn lot(&self) -> Option<&str> {
         self.said.lot()
     }
 
-    /// The serial number.
+    /// Returns the serial number.
     #[must_use]
     pub fn serial(&self) -> Option<&str> {
         self.said.serial()
     }
 
-    /// The day of manufacture.
+    /// Returns the day of manufacture.
     #[must_use]
     pub const fn manufactured(&self) -> Option<Day> {
         self.said.manufactured()
     }
 
-    /// The last day of use.
+    /// Returns the last day of use.
     #[must_use]
     pub const fn expires(&self) -> Option<Day> {
         self.said.expires()
     }
 
-    /// The donation identification number with its two flag characters (ISBT 128).
+    /// Returns the donation identification number with its two flag characters (ISBT 128).
     #[must_use]
     pub fn donation_id(&self) -> Option<&str> {
         self.said.donation_id()
@@ -161,7 +161,7 @@ impl SecondarySymbol {
         self.said.quantity()
     }
 
-    /// Every element in the order of the symbol.
+    /// Returns every element in the order of the symbol.
     #[must_use]
     pub fn elements(&self) -> &[UdiElement] {
         self.said.elements()

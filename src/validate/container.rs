@@ -61,7 +61,7 @@ impl<'n> Container<'n> {
         few.into_iter().find(|contained| contained.id == id).or_else(|| self.more.get_mut(id))
     }
 
-    /// The contained resource that a local reference names, which is thereby referred to.
+    /// Returns the contained resource that a local reference names, which is thereby referred to.
     pub(super) fn refer(&mut self, id: &str, how: Referred) -> Option<Contained<'n>> {
         let found = self.find(id).filter(|found| !found.id.is_empty())?;
         found.referred = found.referred.max(how);
@@ -73,7 +73,7 @@ impl<'n> Container<'n> {
         self.find(id).filter(|found| !found.id.is_empty()).map_or(Referred::Not, |found| found.referred)
     }
 
-    /// Whether there is a contained resource of that id.
+    /// Returns whether there is a contained resource of that id.
     pub(super) fn contains(&mut self, id: &str) -> bool {
         !id.is_empty() && self.find(id).is_some()
     }

@@ -16,7 +16,7 @@ const TABLE: &str = include_str!("extensions.txt");
 
 const BASE: &str = "http://hl7.org/fhir/StructureDefinition/";
 
-/// Whether an extension is one of HL7's own, by its address.
+/// Returns whether an extension is one of HL7's own, by its address.
 pub(super) fn is_core(url: &str) -> bool {
     url.starts_with(BASE)
 }
@@ -73,7 +73,7 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// The place of the element at `at` of the type `own`, which is a row of `owner`.
+    /// Returns the place of the element at `at` of the type `own`, which is a row of `owner`.
     pub(super) fn of(at: &Path<'_>, own: Option<&'static Definition>, owner: Option<&'static Definition>) -> Self {
         let mut names = Vec::new();
         if let Some(own) = own {
@@ -89,7 +89,7 @@ impl Place {
         Self::Known { names, resource: own.is_some_and(Definition::is_resource) }
     }
 
-    /// The place of the element at `at`, that many steps below a resource of that type.
+    /// Returns the place of the element at `at`, that many steps below a resource of that type.
     pub(super) fn in_text(resource_type: &str, at: &Path<'_>, depth: usize) -> Self {
         let above = std::iter::successors(Some(at), |at| at.parent());
         let mut names: Vec<&str> = above.take(depth).map(|at| at.name().trim_start_matches('_')).collect();
@@ -107,7 +107,7 @@ impl Place {
         }
     }
 
-    /// Whether an extension of these contexts may stand here.
+    /// Returns whether an extension of these contexts may stand here.
     fn is_one_of(&self, contexts: &str) -> bool {
         contexts.split([' ', ',']).any(|context| match (context, self) {
             ("*" | "Any" | "Element", _) => true,

@@ -47,7 +47,7 @@ pub(super) fn locate(report: &mut Report, json: &[u8]) {
     }
 }
 
-/// A place and those above it, from the innermost.
+/// Returns a place and those above it, from the innermost.
 fn above(at: &str) -> impl Iterator<Item = &str> {
     let ends = at.rmatch_indices(['.', '[']).filter_map(|(end, _)| at.get(..end));
     std::iter::once(at).chain(ends)

@@ -175,31 +175,31 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// The resource, as far as it could be read; absent where the text is not JSON to its end.
+    /// Returns the resource, as far as it could be read; absent where the text is not JSON to its end.
     #[must_use]
     pub fn resource(&self) -> Option<&Resource> {
         self.resource.as_ref()
     }
 
-    /// Every finding, of reading and of the rules.
+    /// Returns every finding, of reading and of the rules.
     #[must_use]
     pub fn report(&self) -> &Report {
         &self.report
     }
 
-    /// Every finding.
+    /// Returns every finding.
     #[must_use]
     pub fn into_report(self) -> Report {
         self.report
     }
 
-    /// The resource, as far as it could be read, and every finding.
+    /// Returns the resource, as far as it could be read, and every finding.
     #[must_use]
     pub fn into_parts(self) -> (Option<Resource>, Report) {
         (self.resource, self.report)
     }
 
-    /// The resource, which was validated already.
+    /// Returns the resource, which was validated already.
     ///
     /// # Errors
     /// The [`Report`] when it has an error. Where reading was lenient, rules that are broken at a place of which it warned
@@ -217,7 +217,7 @@ impl Checked {
 }
 
 impl Checked {
-    /// What is found out about a document that is not read.
+    /// Returns what is found out about a document that is not read.
     pub(crate) fn refused(report: Report) -> Self {
         Self { resource: None, report, skipped_rules: Report::new() }
     }
@@ -294,7 +294,7 @@ pub(crate) fn check_with(json: &[u8], mode: ReadMode, validator: &Validator, mem
     Checked { resource, report, skipped_rules }
 }
 
-/// Whether a finding of reading is about a value that is known all the same.
+/// Returns whether a finding of reading is about a value that is known all the same.
 fn is_odd(issue: &Issue) -> bool {
     matches!(&*issue.rule, "blank" | "control-character" | "urn" | "uri-bracket")
 }
@@ -303,7 +303,7 @@ fn is_odd(issue: &Issue) -> bool {
 struct FaultyPaths(BTreeSet<String>);
 
 impl FaultyPaths {
-    /// Whether a fault is at `place`, below it or above it. The root is left out: all is below it.
+    /// Returns whether a fault is at `place`, below it or above it. The root is left out: all is below it.
     fn meets(&self, place: &str) -> bool {
         if !place.contains('.') || self.0.is_empty() {
             return false;

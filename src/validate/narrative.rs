@@ -138,7 +138,7 @@ impl<'d> Content<'d, '_> {
         Ok(())
     }
 
-    /// The entity and character references of a text.
+    /// Returns the entity and character references of a text.
     fn references(&self, text: &str) -> Result<(), Broken> {
         for (at, _) in text.match_indices('&') {
             let rest = text.get(at + 1..).unwrap_or_default();
@@ -297,13 +297,13 @@ impl<'d> Content<'d, '_> {
     }
 }
 
-/// Whether a document of XML 1.0 may have the character.
+/// Returns whether a document of XML 1.0 may have the character.
 fn is_character(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..) && !matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
-/// Whether a text may have other characters than those: some byte is a control character, or begins one of the last
-/// characters of three bytes. A fold has no early end, so that many bytes are judged at once.
+/// Returns whether a text may have other characters than those: some byte is a control character, or begins one of the
+/// last characters of three bytes. A fold has no early end, so that many bytes are judged at once.
 fn may_have_others(text: &str) -> bool {
     let is_doubtful = |byte: u8| (byte < b' ') | (byte == 0xef);
     text.bytes().fold(false, |doubtful, byte| doubtful | is_doubtful(byte))
@@ -330,7 +330,7 @@ fn referred(name: &str) -> Option<char> {
     char::from_u32(code).filter(|c| is_character(*c))
 }
 
-/// Whether an address is a script, or a document that may hold one.
+/// Returns whether an address is a script, or a document that may hold one.
 fn is_active(address: &str) -> bool {
     let mut rest = address;
     let decoded = std::iter::from_fn(|| {
@@ -363,7 +363,7 @@ fn split_name(text: &str) -> Option<(&str, &str)> {
     name.starts_with(|c: char| c.is_alphabetic() || c == '_').then_some((name, rest))
 }
 
-/// The name and the value of the attribute that `text` begins with, and what comes after it.
+/// Returns the name and the value of the attribute that `text` begins with, and what comes after it.
 fn split_attribute(text: &str) -> Option<(&str, &str, &str)> {
     let (name, rest) = split_name(text)?;
     let value = rest.trim_start_matches(is_space).strip_prefix('=')?.trim_start_matches(is_space);

@@ -197,7 +197,7 @@ impl Text<'_, '_, '_> {
         Ok(())
     }
 
-    /// A resource with an identity of its own within this one: `Parameters.parameter.resource`.
+    /// Returns a resource with an identity of its own within this one: `Parameters.parameter.resource`.
     fn inner(&mut self, r: &mut Reader<'_>, at: &Path<'_>) -> Read<()> {
         if self.w.inner >= MAX_INNER {
             return r.skip(at);
@@ -209,12 +209,12 @@ impl Text<'_, '_, '_> {
     }
 }
 
-/// The JSON of a member of a resource, sooner said where no member has the name.
+/// Returns the JSON of a member of a resource, sooner said where no member has the name.
 fn member_of_text<'j>(json: &'j str, name: &str) -> Option<&'j str> {
     if json.contains(name) { member(json, name) } else { None }
 }
 
-/// The text of a member that is a plain string.
+/// Returns the text of a member that is a plain string.
 fn plain<'j>(json: &'j str, name: &str) -> &'j str {
     member(json, name).unwrap_or_default().trim_matches('"')
 }

@@ -131,8 +131,8 @@ fn produced(device: &Device, at: &Path<'_>, carrier: &Stated<'_>, find: &mut Fin
     }
 }
 
-/// The year by which the two digits of GS1's years are read: one that the record itself states, as what is compared
-/// with it is all that the year is for.
+/// Returns the year by which the two digits of GS1's years are read: one that the record itself states, as what is
+/// compared with it is all that the year is for.
 fn year(device: &Device) -> u16 {
     let stated = date(&device.expiration_date).or_else(|| date(&device.manufacture_date));
     stated.and_then(|date| date.get(..4)).and_then(|year| year.parse().ok()).unwrap_or(2000)
@@ -142,20 +142,20 @@ fn text(primitive: &Option<Primitive<Text>>) -> Option<&str> {
     primitive.as_ref().and_then(|primitive| primitive.value.as_ref()).map(Text::as_str)
 }
 
-/// A date, or the day of a moment.
+/// Returns a date, or the day of a moment.
 fn date(primitive: &Option<Primitive<DateTime>>) -> Option<&str> {
     let text = primitive.as_ref().and_then(|primitive| primitive.value.as_ref()).map(DateTime::as_str)?;
     text.get(..10).or(Some(text))
 }
 
-/// Whether two days agree as far as both are stated.
+/// Returns whether two days agree as far as both are stated.
 fn agrees(found: &str, stated: Day) -> bool {
     let stated = stated.to_string();
     let stated = stated.get(..10).unwrap_or(&stated);
     stated.starts_with(found) || found.starts_with(stated)
 }
 
-/// The agency that the issuer stands for, in any of the spellings in use.
+/// Returns the agency that the issuer stands for, in any of the spellings in use.
 fn issuer(recorded: &Recorded) -> Option<Agency> {
     let issuer = recorded.issuer.as_ref().and_then(|issuer| issuer.value.as_ref()).map(Uri::as_str)?;
     let name = issuer.rsplit(['/', ':']).next().unwrap_or(issuer).to_ascii_lowercase();

@@ -136,7 +136,7 @@ impl fmt::Debug for Validator {
 }
 
 impl Validator {
-    /// The rules and value sets of the specification.
+    /// Creates the rules and value sets of the specification.
     #[must_use]
     pub const fn new() -> Self {
         Self { bindings: Vec::new(), checks: Vec::new(), udi: false, unchecked: false }
@@ -262,7 +262,7 @@ impl Validator {
     }
 }
 
-/// The codings of a node that is [coded](crate::element::Facts::Coded).
+/// Returns the codings of a node that is [coded](crate::element::Facts::Coded).
 fn codings(node: &dyn Node) -> &[Coding] {
     let Some(any) = node.as_any() else { return &[] };
     match any.downcast_ref::<CodeableConcept>() {
@@ -271,7 +271,7 @@ fn codings(node: &dyn Node) -> &[Coding] {
     }
 }
 
-/// A coding, for a message.
+/// Returns a coding, for a message.
 pub(super) fn words(coding: &Coding) -> String {
     match (code(coding), system(coding)) {
         (Some(code), Some(system)) => format!("`{code}` of `{system}`"),

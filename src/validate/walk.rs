@@ -94,7 +94,7 @@ fn contain<'n>(
     }
 }
 
-/// The finding that two contained resources have the same id.
+/// Returns the finding that two contained resources have the same id.
 pub(super) fn second_id(id: &str, at: &Path<'_>, owner: &str) -> Issue {
     let message = format!("another contained resource has the id `{id}`, wanted one that is unique in the resource");
     Issue::new("contained-id", Severity::Error, Kind::Duplicate, at, message).with_row(format!("{owner}.contained"))
@@ -175,7 +175,7 @@ pub(super) fn walk<'n>(
     w.transaction = outer;
 }
 
-/// Whether a bundle is a transaction.
+/// Returns whether a bundle is a transaction.
 fn is_transaction(node: &dyn Node) -> bool {
     let bundle = node.as_any().and_then(|any| any.downcast_ref::<crate::resource::Bundle>());
     bundle.is_some_and(|bundle| bundle.r#type.value == Some(crate::code::BundleType::Transaction))
@@ -345,7 +345,7 @@ pub(super) fn weave(findings: Vec<(usize, Issue)>, report: &mut Report) {
     }
 }
 
-/// The path of the type of a node; a primitive is an element with an id and extensions.
+/// Returns the path of the type of a node; a primitive is an element with an id and extensions.
 fn path(node: &dyn Node) -> &'static str {
     node.definition().map_or("Element", |definition| definition.path)
 }

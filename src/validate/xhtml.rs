@@ -170,7 +170,7 @@ const ELEMENTS: &[Element] = &[
     element("col", Nothing, COLUMN),
 ];
 
-/// The element of that name.
+/// Returns the element of that name.
 pub(super) fn element_of(name: &str) -> Option<&'static Element> {
     ELEMENTS.iter().find(|element| element.name == name)
 }
@@ -220,12 +220,12 @@ pub(super) enum Stage {
 }
 
 impl Content {
-    /// Whether text may stand there.
+    /// Returns whether text may stand there.
     pub(super) const fn has_text(self) -> bool {
         matches!(self, Flow | Inline | Link | Preformatted | Any)
     }
 
-    /// The stage after a child of that name; [`None`] where the child may not stand there.
+    /// Returns the stage after a child of that name; [`None`] where the child may not stand there.
     pub(super) fn after(self, stage: Stage, child: &str) -> Option<Stage> {
         let allowed = match self {
             Flow => is_block(child) || is_inline(child),
@@ -259,7 +259,7 @@ impl Content {
         allowed.then_some(Stage::Filled)
     }
 
-    /// What is missing when the element ends at that stage.
+    /// Returns what is missing when the element ends at that stage.
     pub(super) fn missing(self, stage: Stage) -> Option<&'static str> {
         let wanted = match self {
             Items => "li",
@@ -274,14 +274,15 @@ impl Content {
 }
 
 impl Element {
-    /// Whether the element may have the attribute: `None` where it may not, else whether the value has the right form.
+    /// Returns whether the element may have the attribute: `None` where it may not, else whether the value has the
+    /// right form.
     pub(super) fn attribute(&self, name: &str, value: &str) -> Option<bool> {
         let usual = if self.name == "br" { USUAL.get(..4).unwrap_or_default() } else { USUAL };
         let find = |list: &[(&str, Form)]| list.iter().find(|(own, _)| *own == name).map(|(_, form)| *form);
         Some(find(usual).or_else(|| find(self.attributes))?.holds(value))
     }
 
-    /// The attributes that the element must have.
+    /// Returns the attributes that the element must have.
     pub(super) fn required(&self) -> &'static [&'static str] {
         if self.name == "img" { &["src", "alt"] } else { &[] }
     }

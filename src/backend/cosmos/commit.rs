@@ -60,7 +60,7 @@ pub(super) async fn commit(cosmos: &Cosmos, tenant: &Tenant, writes: Vec<Write>)
     Err(StoreError::throttled(None).into())
 }
 
-/// The partition of a commit. What the writes that fail in any case would be about does not count.
+/// Returns the partition of a commit. What the writes that fail in any case would be about does not count.
 fn common_partition(tenant: &Tenant, writes: &[Write], places: &[Option<String>]) -> Result<Option<String>> {
     let mut common: Option<String> = None;
     for (write, place) in writes.iter().zip(places) {
@@ -143,8 +143,9 @@ fn prepare(
     Ok((batch, made))
 }
 
-/// Whether an earlier try of this commit was applied after all: its answer was lost, or the SDK sent it again by itself, and
-/// the second found what the first had made. The first version that it made tells, as the batch was one.
+/// Returns whether an earlier try of this commit was applied after all: its answer was lost, or the SDK sent it again
+/// by itself, and the second found what the first had made. The first version that it made tells, as the batch was
+/// one.
 async fn applied(cosmos: &Cosmos, at: &str, found: &Found, tried: &[Version], nonce: &str) -> Result<bool> {
     let Some(first) = tried.first() else { return Ok(false) };
     let (name, number) = (name(&first.key), first.version.get());
@@ -156,7 +157,7 @@ async fn applied(cosmos: &Cosmos, at: &str, found: &Found, tried: &[Version], no
     Ok(item.is_some_and(|item| item.nonce == nonce))
 }
 
-/// What became of a commit whose answer does not tell.
+/// Returns what became of a commit whose answer does not tell.
 async fn resolve(
     cosmos: &Cosmos,
     at: &str,

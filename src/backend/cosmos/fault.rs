@@ -4,7 +4,7 @@ use crate::store::{BoxError, StoreError};
 use azure_data_cosmos::CosmosError;
 use std::time::Duration;
 
-/// An error of a call that changes nothing, or that may be repeated.
+/// Maps an error of a call that changes nothing or may be repeated.
 pub(super) fn of_read(error: CosmosError) -> StoreError {
     match u16::from(error.status().status_code()) {
         408 | 449 | 500.. => StoreError::unavailable(retry_after(&error), Some(error.into())),
@@ -12,7 +12,7 @@ pub(super) fn of_read(error: CosmosError) -> StoreError {
     }
 }
 
-/// An error of a write. What is no clear refusal may have been applied.
+/// Maps an error of a write. Whatever is not a clear refusal may have been applied.
 pub(super) fn of_write(error: CosmosError) -> StoreError {
     refused(error).unwrap_or_else(indeterminate)
 }
@@ -21,7 +21,7 @@ pub(super) fn indeterminate(error: impl Into<BoxError>) -> StoreError {
     StoreError::indeterminate(Some(error.into()))
 }
 
-/// What the service says when it did not do what was asked.
+/// Returns what the service says when it did not do what was asked.
 fn refused(error: CosmosError) -> Result<StoreError, CosmosError> {
     Ok(match u16::from(error.status().status_code()) {
         429 => StoreError::throttled(retry_after(&error)),

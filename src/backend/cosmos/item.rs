@@ -31,7 +31,7 @@ impl EncodedBody {
         }
     }
 
-    /// How many bytes it has as it is carried.
+    /// Returns how many bytes it has as it is carried.
     fn size(&self) -> usize {
         match self {
             Self::Text(text) | Self::Base64(text) => text.len(),
@@ -129,12 +129,12 @@ impl Index {
     }
 }
 
-/// A value of a parameter, or a system.
+/// Returns a value of a parameter, or a system.
 pub(super) fn value(parameter: Parameter, value: &str) -> String {
     format!("{parameter}:{value}")
 }
 
-/// A token with its system, or with none. The length tells where the system ends.
+/// Returns a token with its system, or with none. The length tells where the system ends.
 pub(super) fn exact(parameter: Parameter, token: &Token) -> String {
     match &token.system {
         Some(system) => format!("{parameter}:{}:{system}{}", system.len(), token.value),
@@ -142,12 +142,12 @@ pub(super) fn exact(parameter: Parameter, token: &Token) -> String {
     }
 }
 
-/// A value, or the beginning of one, with a mark before it that no text of FHIR holds.
+/// Returns a value, or the beginning of one, with a mark before it that no text of FHIR holds.
 pub(super) fn start(parameter: Parameter, value: &str) -> String {
     format!("\u{1}{parameter}:{value}")
 }
 
-/// The name of the newest version: `TYPE.ID`.
+/// Returns the name of the newest version: `TYPE.ID`.
 pub(super) fn name(key: &Key) -> String {
     format!("{}.{}", key.resource_type(), key.id())
 }
@@ -161,7 +161,7 @@ pub(super) fn live(tenant: &Tenant, resource_type: ResourceType) -> String {
     format!("{tenant}|{resource_type}")
 }
 
-/// The partition of a resource that is made by this write: that of its device.
+/// Returns the partition of a resource that is made by this write: that of its device.
 pub(super) fn home(tenant: &Tenant, key: &Key, index: &IndexEntries) -> String {
     if key.resource_type() == ResourceType::Device {
         return partition_of_device(tenant, key);
@@ -177,7 +177,7 @@ pub(super) fn partition_of_device(tenant: &Tenant, key: &Key) -> String {
     format!("{tenant}|device|{}", key.id())
 }
 
-/// The partition of the one item that tells where a resource is.
+/// Returns the partition of the one item that tells where a resource is.
 pub(super) fn locator_partition(tenant: &Tenant, key: &Key) -> String {
     format!("{tenant}|where|{}", name(key))
 }
@@ -195,12 +195,12 @@ impl Locator {
 }
 
 impl Item {
-    /// How many bytes the body has as it is carried.
+    /// Returns how many bytes the body has as it is carried.
     pub(super) fn size(&self) -> usize {
         self.body.as_ref().map_or(0, EncodedBody::size)
     }
 
-    /// The version that a write makes, after the one that it found.
+    /// Returns the version that a write makes, after the one that it found.
     pub(super) fn next(
         tenant: &Tenant,
         home: &str,
@@ -229,7 +229,7 @@ impl Item {
         })
     }
 
-    /// The item in which this version is kept when another follows it.
+    /// Returns the item in which this version is kept when another follows it.
     pub(super) fn into_old(self) -> Self {
         let id = old_name(&self.id, self.version);
         Self { old: Some(self.id), id, live: None, index: None, ..self }
@@ -259,7 +259,7 @@ impl Item {
         })
     }
 
-    /// The container compares as well, but less exactly.
+    /// Returns the container compares as well, but less exactly.
     pub(super) fn meets(&self, criteria: &Criteria) -> bool {
         let entries = self.index.as_ref().map(Index::entries).unwrap_or_default();
         criteria.matches(&self.rid, &entries)

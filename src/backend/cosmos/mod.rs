@@ -85,7 +85,7 @@ pub struct Cosmos {
 }
 
 impl Cosmos {
-    /// The container of a database, which [`create`](Self::create) made.
+    /// Returns the container of a database, which [`create`](Self::create) made.
     ///
     /// # Errors
     /// `Unsupported` when the account does not have strong consistency, `Invalid` when there is no such container or it is
@@ -107,7 +107,7 @@ impl Cosmos {
         Ok(cosmos)
     }
 
-    /// A read that only an account with strong consistency answers, of a container that is parted by `/pk`.
+    /// Returns a read that only an account with strong consistency answers, of a container that is parted by `/pk`.
     async fn probe(&self) -> Result<()> {
         let properties = self.container.read(None).await.map_err(fault::of_read)?;
         let properties: ContainerProperties = properties.into_model().map_err(fault::of_read)?;
@@ -172,7 +172,7 @@ impl Cosmos {
         self
     }
 
-    /// The partition that a resource is in; none where it never was.
+    /// Returns the partition that a resource is in; none where it never was.
     async fn home(&self, tenant: &Tenant, key: &Key) -> Result<Option<String>> {
         if key.resource_type() == ResourceType::Device {
             return Ok(Some(item::partition_of_device(tenant, key)));
@@ -194,7 +194,7 @@ impl Cosmos {
         Ok(Some(locator.home))
     }
 
-    /// The newest version of a resource, and its partition.
+    /// Returns the newest version of a resource, and its partition.
     async fn newest(&self, tenant: &Tenant, key: &Key) -> Result<(String, Item)> {
         let home = self.home(tenant, key).await?.ok_or(StoreError::not_found())?;
         let newest = wire::read(&self.container, &home, &item::name(key)).await?.ok_or(StoreError::not_found())?;

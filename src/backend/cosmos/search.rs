@@ -62,7 +62,7 @@ impl Conditions {
         }
     }
 
-    /// The first items, in an order.
+    /// Returns the first items, in an order.
     fn into_query(self, limit: usize, order: &str) -> Result<azure_data_cosmos::Query> {
         let text = format!("SELECT TOP {limit} * FROM c WHERE {} ORDER BY {order}", self.text);
         let mut query = azure_data_cosmos::Query::from(text);

@@ -43,7 +43,7 @@ pub(super) async fn create(container: &ContainerClient, pk: &str, id: &str, item
     }
 }
 
-/// The first `limit` items that a query finds.
+/// Returns the first `limit` items that a query finds.
 pub(super) async fn query<T: DeserializeOwned + Send + 'static>(
     container: &ContainerClient,
     query: Query,
@@ -53,8 +53,8 @@ pub(super) async fn query<T: DeserializeOwned + Send + 'static>(
     Ok(query_page(container, query, scope, limit, usize::MAX, |_| 0).await?.0)
 }
 
-/// The first `limit` items that a query finds, up to the one with which `size` comes to `bytes`; and whether that one ended
-/// it.
+/// Returns the first `limit` items that a query finds, up to the one with which `size` comes to `bytes`; and whether
+/// that one ended it.
 pub(super) async fn query_page<T: DeserializeOwned + Send + 'static>(
     container: &ContainerClient,
     query: Query,

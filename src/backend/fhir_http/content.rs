@@ -8,7 +8,7 @@ use crate::store::{IndexEntries, Key, ResourceType, Result, Storable as _, Store
 use bytes::Bytes;
 use time::OffsetDateTime;
 
-/// Whether this is the extension of a resource that holds the write id of its version.
+/// Returns whether this is the extension of a resource that holds the write id of its version.
 fn is_write_id(extension: &Extension) -> bool {
     CanonicalName::WriteId.matches(extension.url.as_str())
 }
@@ -84,7 +84,7 @@ fn invalid(error: impl std::fmt::Display) -> StoreError {
     StoreError::invalid(error.to_string())
 }
 
-/// What is sent of a body: the resource with its id, and with the write id where one is kept.
+/// Returns what is sent of a body: the resource with its id, and with the write id where one is kept.
 pub(super) fn outgoing(key: &Key, body: &[u8], write_id: Option<WriteId>, base: &CanonicalBase) -> Result<String> {
     of_type!(key.resource_type(), outgoing(key, body, write_id, base))
 }

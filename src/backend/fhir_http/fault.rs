@@ -80,18 +80,18 @@ impl From<ServerFault> for StoreError {
     }
 }
 
-/// Whether an answer was larger than is heard.
+/// Returns whether an answer was larger than is heard.
 pub(super) fn is_too_large(error: &StoreError) -> bool {
     let StoreError::Backend { source, .. } = error else { return false };
     matches!(source.downcast_ref(), Some(ServerFault::TooLarge { .. }))
 }
 
-/// A write was sent, and what became of it cannot be told.
+/// Returns the error of a write that was sent and whose outcome is unknown.
 pub(super) fn unknown(source: impl Into<BoxError>) -> StoreError {
     StoreError::indeterminate(Some(source.into()))
 }
 
-/// What went wrong after a write was applied.
+/// Returns what went wrong after a write was applied.
 pub(super) fn since_applied(error: StoreError) -> StoreError {
     match error {
         StoreError::Backend { source, .. } => StoreError::indeterminate(Some(source)),
@@ -99,12 +99,12 @@ pub(super) fn since_applied(error: StoreError) -> StoreError {
     }
 }
 
-/// A refusal in the server's words. Nothing was applied.
+/// Returns a refusal in the server's words. Nothing was applied.
 pub(super) fn invalid(answer: &ServerResponse) -> StoreError {
     StoreError::invalid(format!("the server answered {}: {}", answer.status, answer.text()))
 }
 
-/// The refusal that an answer is, where its status has no meaning of its own for the call.
+/// Returns the refusal that an answer is, where its status has no meaning of its own for the call.
 pub(super) fn refusal(answer: &ServerResponse, writes: bool, max_body: u64) -> StoreError {
     let (status, retry_after) = (answer.status, answer.retry_after);
     let told = || ServerFault::UnexpectedStatus { status, text: answer.text() };

@@ -42,7 +42,7 @@ fn size(version: &Version) -> usize {
     version.body.as_ref().map_or(0, bytes::Bytes::len)
 }
 
-/// How many of the versions it takes to come to that many bytes.
+/// Returns how many of the versions it takes to come to that many bytes.
 fn fitting(versions: &[Version], bytes: usize) -> usize {
     let mut left = bytes;
     let taken = versions.iter().take_while(|version| {
@@ -77,7 +77,7 @@ fn with_deletions(key: &Key, above: Option<VersionId>, shown: Vec<Version>) -> R
 }
 
 impl FhirServer {
-    /// The newest version of what is gone, by the history; a living one where it has come back meanwhile.
+    /// Returns the newest version of what is gone, by the history; a living one where it has come back meanwhile.
     pub(super) async fn newest(&self, tenant: &Tenant, key: &Key) -> Result<Version> {
         let place = format!("{key}/_history?_count=2");
         let mut known: Option<VersionId> = None;
@@ -103,7 +103,7 @@ impl FhirServer {
         Err(StoreError::throttled(None))
     }
 
-    /// What is above the first page of a history: a deletion that it does not show.
+    /// Returns what is above the first page of a history: a deletion that it does not show.
     async fn top(&self, tenant: &Tenant, key: &Key, shown: Option<&Version>) -> Result<Option<Version>> {
         if shown.is_some_and(Version::is_deleted) {
             return Ok(None);
@@ -120,7 +120,8 @@ impl FhirServer {
         }
     }
 
-    /// The versions of one page, and the place of the next one. `above` is the version before the first of them.
+    /// Returns the versions of one page, and the place of the next one. `above` is the version before the first of
+    /// them.
     async fn versions(
         &self,
         tenant: &Tenant,

@@ -65,7 +65,7 @@ struct Kind<'a> {
 }
 
 impl Entry {
-    /// Whether it is what was looked for, and not what goes with it.
+    /// Returns whether it is what was looked for, and not what goes with it.
     pub(super) fn is_match(&self) -> bool {
         let mode = self.search.as_ref().and_then(|search| search.mode.as_deref());
         mode.map_or_else(|| !self.is_outcome(), |mode| mode == "match")
@@ -81,7 +81,7 @@ impl Entry {
         self.resource.is_none() || self.request.as_ref().is_some_and(|request| request.method == "DELETE")
     }
 
-    /// The version, where the entry tells it beside the resource.
+    /// Returns the version, where the entry tells it beside the resource.
     pub(super) fn version(&self) -> Option<&str> {
         let response = self.response.as_ref();
         let tag = response.and_then(|response| response.etag.as_deref()).map(in_tag);
@@ -89,7 +89,7 @@ impl Entry {
         tag.or_else(location).or_else(|| self.request.as_ref().and_then(|request| in_location(&request.url)))
     }
 
-    /// The status of an entry of a transaction; 0 where there is none.
+    /// Returns the status of an entry of a transaction; 0 where there is none.
     pub(super) fn status(&self) -> u16 {
         let status = self.response.as_ref().map(|response| response.status.as_str()).unwrap_or_default();
         status.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or_default()
@@ -120,8 +120,8 @@ impl Place {
         Self { link, ..Self::default() }
     }
 
-    /// The bytes of a token. What stands in the link as it was asked is left out of it: the token counts for that question
-    /// alone.
+    /// Returns the bytes of a token. What stands in the link as it was asked is left out of it: the token counts for
+    /// that question alone.
     pub(super) fn to_bytes(&self, asked: &[(String, String)]) -> Vec<u8> {
         let (path, query) = self.link.split_once('?').unwrap_or((&self.link, ""));
         let pairs: Vec<String> = query
@@ -158,7 +158,7 @@ pub(super) fn encoded(pairs: &[(String, String)]) -> String {
 }
 
 impl FhirServer {
-    /// A Bundle, and the place of the next one within the address of the tenant.
+    /// Returns a Bundle, and the place of the next one within the address of the tenant.
     pub(super) async fn bundle(
         &self,
         tenant: &Tenant,
@@ -182,7 +182,8 @@ pub(super) const PAGE_ANSWER: usize = 16 << 20;
 /// The bytes of the bodies after which a page ends.
 pub(super) const PAGE_BYTES: usize = 8 << 20;
 
-/// A link of our own, which ends in `_count=N`, for fewer resources, but `least`; nothing where it asks for no more than that.
+/// Returns a link of our own, which ends in `_count=N`, for fewer resources, but `least`; nothing where it asks for no
+/// more than that.
 pub(super) fn fewer(link: &str, least: usize) -> Option<String> {
     let (head, count) = link.rsplit_once("_count=")?;
     let count: usize = count.parse().ok().filter(|count| *count > least)?;

@@ -16,7 +16,7 @@ pub(super) enum CriterionQuery {
     Never,
 }
 
-/// The commas and bars of a value, which would part it.
+/// Returns the commas and bars of a value, which would part it.
 fn escaped(text: &str) -> String {
     TokenMatch::Value(text.into()).to_string()
 }
@@ -69,7 +69,7 @@ fn any_of(kind: ResourceType, any: &[Criterion], minds_case: bool) -> CriterionQ
     whole
 }
 
-/// The value of a parameter; `None` where a server might miss what is meant by it.
+/// Returns the value of a parameter; `None` where a server might miss what is meant by it.
 fn value(parameter: Parameter, wanted: &TokenMatch, minds_case: bool) -> Option<String> {
     let is_cut = |text: &str| text.len() >= Parameter::LONGEST;
     let text = wanted.value();

@@ -16,7 +16,7 @@ pub(super) enum CurrentState {
     Living(Version),
 }
 
-/// A resource as an answer or an entry shows it; `told` and `modified` are what is said of it outside.
+/// Returns a resource as an answer or an entry shows it; `told` and `modified` are what is said of it outside.
 pub(super) fn content_of(
     key: &Key,
     json: &[u8],
@@ -27,7 +27,7 @@ pub(super) fn content_of(
     version_of(key, &content, told, modified)
 }
 
-/// A version as a server sent it.
+/// Returns a version as a server sent it.
 pub(super) fn version_of(
     key: &Key,
     content: &Content,
@@ -99,7 +99,7 @@ impl FhirServer {
     }
 }
 
-/// The deletion of a version.
+/// Returns the deletion of a version.
 pub(super) fn deletion(of: Version, version: VersionId) -> Version {
     Version { version, write_id: None, body: None, ..of }
 }

@@ -27,7 +27,7 @@ fn id(version: &Version) -> &str {
 }
 
 impl FhirServer {
-    /// The question as pairs, without the size of a page; `None` where nothing meets it.
+    /// Returns the question as pairs, without the size of a page; `None` where nothing meets it.
     fn question(&self, search: &Search) -> Option<Vec<Pair>> {
         let mut pairs = Vec::new();
         for criterion in &search.all_of {
@@ -142,7 +142,7 @@ impl FhirServer {
         })
     }
 
-    /// What was found, without what goes with it.
+    /// Returns what was found, without what goes with it.
     fn found(&self, search: &Search, bundle: RawBundle) -> Result<Found> {
         let mut found = Vec::new();
         for entry in bundle.entry.into_iter().filter(Entry::is_match) {

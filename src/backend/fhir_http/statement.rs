@@ -98,8 +98,8 @@ fn has(interactions: &[Code], code: &str) -> bool {
 }
 
 impl FhirServer {
-    /// What the server of a tenant lacks of what this store needs, by its CapabilityStatement: to be asked once, before a
-    /// server is relied upon. What it does not say at all is not held against it.
+    /// Returns what the server of a tenant lacks of what this store needs, by its CapabilityStatement: to be asked
+    /// once, before a server is relied upon. What it does not say at all is not held against it.
     ///
     /// ```no_run
     /// # use fhir_devices::backend::FhirServer;

@@ -213,7 +213,7 @@ impl FhirServer {
         Ok(deletion(living, number))
     }
 
-    /// Whether the version that was made is one that the condition allows.
+    /// Returns whether the version that was made is one that the condition allows.
     fn right(&self, write: &Write, first: VersionId, entry: &Entry, made: &Version) -> Result<()> {
         let wrong = match write.precondition {
             Precondition::Version(version) => made.version != version.next(),

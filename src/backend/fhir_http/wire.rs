@@ -43,7 +43,7 @@ impl<'a> OutgoingRequest<'a> {
         Self { when: Some(("if-match", version.etag())), ..Self::change(Method::DELETE, place) }
     }
 
-    /// A Bundle, to the server itself.
+    /// Returns a Bundle, to the server itself.
     pub(super) fn bundle(body: String) -> Self {
         Self { body: Some((FHIR_JSON, body)), ..Self::change(Method::POST, "") }
     }
@@ -87,12 +87,12 @@ impl ServerResponse {
         matches!(self.status, 200 | 201 | 203 | 204)
     }
 
-    /// The version that the headers name, where it is a number.
+    /// Returns the version that the headers name, where it is a number.
     pub(super) fn number(&self) -> Option<VersionId> {
         self.version.as_deref()?.parse().ok()
     }
 
-    /// The body, which should be JSON.
+    /// Returns the body, which should be JSON.
     pub(super) fn json(&self) -> Result<&Bytes> {
         let kind = text(&self.headers, "content-type").unwrap_or_default();
         match &self.body {
@@ -106,7 +106,7 @@ impl ServerResponse {
         }
     }
 
-    /// Whether the FHIR server itself gave this answer, and not something before it.
+    /// Returns whether the FHIR server itself gave this answer, and not something before it.
     pub(super) fn is_the_servers_own(&self) -> bool {
         let outcome = || self.outcome().get("resourceType").and_then(Value::as_str) == Some("OperationOutcome");
         self.retry_after.is_some() || outcome()
@@ -116,7 +116,7 @@ impl ServerResponse {
         self.body.as_ref().ok().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default()
     }
 
-    /// What an OperationOutcome says, in a line.
+    /// Returns what an OperationOutcome says, in a line.
     pub(super) fn text(&self) -> String {
         let outcome = self.outcome();
         let issues = outcome.get("issue").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -131,13 +131,13 @@ impl ServerResponse {
         }
     }
 
-    /// Where the server leads to.
+    /// Returns where the server leads to.
     pub(super) fn location(&self) -> String {
         short(text(&self.headers, "location").unwrap_or_default(), 200)
     }
 }
 
-/// The beginning of a text, on one line.
+/// Returns the beginning of a text, on one line.
 fn short(text: &str, most: usize) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most).collect()
 }
@@ -146,13 +146,13 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// A version out of a tag: weak or strong, quoted or not.
+/// Returns a version out of a tag: weak or strong, quoted or not.
 pub(super) fn in_tag(tag: &str) -> &str {
     let tag = tag.trim();
     tag.strip_prefix("W/").or_else(|| tag.strip_prefix("w/")).unwrap_or(tag).trim_matches('"')
 }
 
-/// A version out of an address, of whatever service.
+/// Returns a version out of an address, of whatever service.
 pub(super) fn in_location(location: &str) -> Option<&str> {
     let path = location.split(['?', '#']).next()?;
     let (before, version) = path.trim_end_matches('/').rsplit_once('/')?;
@@ -160,7 +160,7 @@ pub(super) fn in_location(location: &str) -> Option<&str> {
     told.then_some(version).filter(|version| !version.is_empty())
 }
 
-/// A moment as HTTP writes it, or as FHIR does, which some servers put in its place.
+/// Returns a moment as HTTP writes it, or as FHIR does, which some servers put in its place.
 fn moment(text: &str) -> Option<OffsetDateTime> {
     let text = text.trim();
     read_http_date(text).or_else(|| Instant::new(text).ok()?.to_offset_date_time())
@@ -180,7 +180,7 @@ fn is_this_machine(url: &Url) -> bool {
 }
 
 impl FhirServer {
-    /// The address of a tenant, which ends in a slash.
+    /// Returns the address of a tenant, which ends in a slash.
     pub(super) fn base(&self, tenant: &Tenant) -> Result<Url> {
         let text = (self.base)(tenant);
         // A name and a password before the host are not shown.
@@ -199,7 +199,7 @@ impl FhirServer {
         Ok(url)
     }
 
-    /// The part of a link below the address of the tenant.
+    /// Returns the part of a link below the address of the tenant.
     pub(super) fn within(&self, tenant: &Tenant, link: &str) -> Result<String> {
         let base = self.base(tenant)?;
         let url = base.join(link).map_err(|_| ServerFault::ForeignLink)?;

@@ -170,7 +170,7 @@ impl FhirServer {
         Err(overtaken())
     }
 
-    /// The deletion that was made of what was living.
+    /// Returns the deletion that was made of what was living.
     async fn deleted(&self, tenant: &Tenant, living: Version, answer: &ServerResponse) -> Result<Version> {
         let next = living.version.next();
         // Some servers tell the version that was there, or how many they deleted.
@@ -188,7 +188,7 @@ impl FhirServer {
         }
     }
 
-    /// What a deletion is numbered that was answered without a number; `None` where nothing tells.
+    /// Returns what a deletion is numbered that was answered without a number; `None` where nothing tells.
     pub(super) async fn number_of_deletion(&self, tenant: &Tenant, living: &Version) -> Result<Option<VersionId>> {
         let kept = || ServerFault::UnexpectedStatus { status: 200, text: "what was deleted is still there".to_owned() };
         match self.look(tenant, &living.key).await.map_err(since_applied)? {
@@ -204,7 +204,8 @@ impl FhirServer {
         }
     }
 
-    /// The version that a write made. It was applied, so that whatever goes wrong now leaves its outcome unknown.
+    /// Returns the version that a write made. It was applied, so that whatever goes wrong now leaves its outcome
+    /// unknown.
     async fn made(&self, tenant: &Tenant, draft: &Draft<'_>, answer: &ServerResponse) -> Result<Version> {
         if !answer.is_success() {
             return Err(refusal(answer, true, self.options.max_body));

@@ -79,7 +79,7 @@ impl Folder {
         }
     }
 
-    /// An empty file to write to.
+    /// Returns an empty file to write to.
     pub(super) fn unfinished(&self) -> io::Result<Unfinished> {
         let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
         let path = self.root.join(UNFINISHED).join(name);
@@ -91,14 +91,14 @@ impl Folder {
         self.root.join(tenant.as_str()).join("sha256")
     }
 
-    /// Every part of it is of a type that holds no separator and no dot.
+    /// Returns every part of it is of a type that holds no separator and no dot.
     fn path(&self, tenant: &Tenant, key: &BlobKey) -> PathBuf {
         let digest = key.digest.to_string();
         let start: String = digest.chars().take(2).collect();
         self.digests(tenant).join(start).join(digest).join(key.generation.to_string())
     }
 
-    /// The file of a blob, and its size.
+    /// Returns the file of a blob, and its size.
     pub(super) fn find(&self, tenant: &Tenant, key: &BlobKey) -> Result<(File, u64)> {
         let found = File::open(self.path(tenant, key)).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (size, file) = absent(found).map_err(unavailable)?.ok_or(StoreError::not_found())?;
@@ -195,7 +195,7 @@ impl Folder {
     }
 }
 
-/// The names in a folder in order; none where there is no folder.
+/// Returns the names in a folder in order; none where there is no folder.
 fn names(folder: &Path) -> io::Result<Vec<String>> {
     let Some(entries) = absent(fs::read_dir(folder))? else { return Ok(Vec::new()) };
     let mut names = Vec::new();
@@ -223,7 +223,7 @@ fn make_folders(path: &Path) -> io::Result<()> {
     builder.recursive(true).create(path)
 }
 
-/// An error of the file system where nothing was written.
+/// Returns an error of the file system where nothing was written.
 pub(super) fn unavailable(error: io::Error) -> StoreError {
     match error.kind() {
         ErrorKind::PermissionDenied => StoreError::denied(Some(error.into())),

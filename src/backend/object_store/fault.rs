@@ -5,7 +5,7 @@ use crate::support::chain;
 use ::object_store::Error;
 use ::object_store::client::{HttpError, HttpErrorKind};
 
-/// An error of a call that changes nothing, or that may be repeated.
+/// Maps an error of a call that changes nothing or may be repeated.
 pub(super) fn of_read(error: Error) -> StoreError {
     match told(&error) {
         Told::Status(429 | 503) => StoreError::throttled(None),
@@ -14,7 +14,7 @@ pub(super) fn of_read(error: Error) -> StoreError {
     }
 }
 
-/// An error of the request that makes a blob visible.
+/// Returns an error of the request that makes a blob visible.
 ///
 /// The engine repeats a request by itself, so what it says last counts for the last try only: with an earlier one the blob
 /// may have come into being.

@@ -18,7 +18,7 @@ pub(super) async fn next(objects: &mut Objects) -> Option<::object_store::Result
     poll_fn(|cx| objects.as_mut().poll_next(cx)).await
 }
 
-/// The blobs behind `after`, and whether there are more.
+/// Returns the blobs behind `after`, and whether there are more.
 pub(super) async fn page(
     place: &Place,
     tenant: &Tenant,
@@ -53,7 +53,7 @@ pub(super) async fn page(
     Ok((items, more))
 }
 
-/// The key of an object; none of what others put there.
+/// Returns the key of an object; none of what others put there.
 fn key_of(folder: &::object_store::path::Path, object: &ObjectMeta) -> Option<BlobKey> {
     let mut parts = object.location.prefix_match(folder)?;
     let (digest, generation) = (parts.next()?, parts.next()?);

@@ -103,7 +103,7 @@ impl Place {
         self.of(tenant, "staging")
     }
 
-    /// The size of an object, if it is there.
+    /// Returns the size of an object, if it is there.
     async fn size(&self, path: &Path) -> ::object_store::Result<Option<u64>> {
         match self.store.head(path).await {
             Ok(meta) => Ok(Some(meta.size)),

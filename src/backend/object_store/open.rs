@@ -15,9 +15,9 @@ use std::sync::Arc;
 use url::Url;
 
 impl Objects {
-    /// The store at an address, with what else there is to say about it: `azure_storage_account_key`, `aws_region`,
-    /// `google_service_account` and so on, by the names of the crate below. What is not said is taken from the environment
-    /// variables of the same names in capitals.
+    /// Returns the store at an address, with what else there is to say about it: `azure_storage_account_key`,
+    /// `aws_region`, `google_service_account` and so on, by the names of the crate below. What is not said is taken
+    /// from the environment variables of the same names in capitals.
     ///
     /// | address | where |
     /// | --- | --- |

@@ -73,7 +73,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The first `size` bytes of what is held.
+    /// Returns the first `size` bytes of what is held.
     fn cut(&mut self, size: usize) -> PutPayload {
         let mut left = size.min(self.held_size);
         let mut part = Vec::new();
@@ -192,7 +192,7 @@ impl Place {
         Err(fault::unavailable("others are writing the same object"))
     }
 
-    /// Whether the blob was there before.
+    /// Returns whether the blob was there before.
     async fn present(&self, to: &Target) -> Result<Option<PutOutcome>> {
         match self.size(&to.path).await.map_err(|error| StoreError::indeterminate(Some(error.into())))? {
             None => Ok(None),
@@ -213,7 +213,7 @@ impl Place {
         Err(StoreError::indeterminate(Some("the copy has not come to its end".into())))
     }
 
-    /// What became of a write that failed: the object tells, where it is there.
+    /// Returns what became of a write that failed: the object tells, where it is there.
     async fn resolve(&self, to: &Target, written: ::object_store::Result<()>) -> Result<PutOutcome> {
         let Err(error) = written else { return Ok(PutOutcome::Stored) };
         match self.size(&to.path).await {

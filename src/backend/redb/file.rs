@@ -79,7 +79,7 @@ impl OpenDatabase {
     }
 }
 
-/// Whether the engine is done with the file because of this error.
+/// Returns whether the engine is done with the file because of this error.
 fn is_of_the_file(error: &StoreError) -> bool {
     let (StoreError::Unavailable { source: Some(source), .. } | StoreError::Indeterminate { source: Some(source), .. }) =
         error
@@ -148,7 +148,7 @@ pub(super) fn failed_to_open(error: ::redb::DatabaseError) -> StoreError {
     }
 }
 
-/// What is kept is for the user of the process, and nobody else.
+/// Restricts the file to the user of the process.
 #[cfg(unix)]
 fn for_owner_alone(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;

@@ -17,7 +17,7 @@ use std::ops::Bound;
 /// The bytes of the values after which a page ends.
 const PAGE_BYTES: usize = 8 << 20;
 
-/// The count of a record, and its value.
+/// Returns the count of a record, and its value.
 pub(super) fn decode(row: &[u8]) -> Result<(u64, &[u8])> {
     let damaged = || StoreError::corrupt("a ledger record of the file is too short");
     let (count, value) = row.split_first_chunk().ok_or_else(damaged)?;

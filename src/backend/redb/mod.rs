@@ -324,7 +324,7 @@ fn open_for_reading<K: ::redb::Key + 'static, V: ::redb::Value + 'static>(
     transaction.open_table(table).map_err(failed)
 }
 
-/// An error of the engine where nothing was written.
+/// Returns an error of the engine where nothing was written.
 fn failed(error: impl Into<::redb::Error>) -> StoreError {
     match error.into() {
         ::redb::Error::Corrupted(what) => StoreError::corrupt(what),

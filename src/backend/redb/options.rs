@@ -33,7 +33,8 @@ pub(super) struct Limits {
 }
 
 impl Options {
-    /// The clock of the machine, bodies up to 16 MiB, 1,000 writes a commit, every version kept, a cache of 64 MiB.
+    /// Creates the clock of the machine, bodies up to 16 MiB, 1,000 writes a commit, every version kept, a cache of 64
+    /// MiB.
     #[must_use]
     pub fn new() -> Self {
         let limits = Limits { max_writes: 1_000, max_body: 16 << 20, max_versions: None };
@@ -133,7 +134,7 @@ impl Options {
         Redb::start(open()?, self, Some(Box::new(open)))
     }
 
-    /// A store whose file is in memory, for tests.
+    /// Returns a store whose file is in memory, for tests.
     ///
     /// # Errors
     /// `Unavailable` when no thread can be started.

@@ -95,7 +95,7 @@ impl Union {
         Self { lists, places: BinaryHeap::new(), begun: false }
     }
 
-    /// The least id there of all lists. Only the lists that are behind it are moved.
+    /// Returns the least id there of all lists. Only the lists that are behind it are moved.
     fn seek(&mut self, from: Bound<&str>, steps: &mut usize) -> Result<Option<SmolStr>> {
         if !std::mem::replace(&mut self.begun, true) {
             for (number, list) in self.lists.iter_mut().enumerate() {
@@ -128,7 +128,7 @@ impl Ids {
         Self { list, last: None, over: false }
     }
 
-    /// The first id there. The places that are asked for never go back.
+    /// Returns the first id there. The places that are asked for never go back.
     fn seek(&mut self, from: Bound<&str>, steps: &mut usize) -> Result<Option<SmolStr>> {
         if let Some(last) = self.last.as_ref().filter(|last| reached(last, from)) {
             return Ok(Some(last.clone()));
@@ -205,7 +205,7 @@ impl<'a> Finder<'a> {
         Ok(finder)
     }
 
-    /// All that can meet a criterion; nothing where the index does not tell.
+    /// Returns all that can meet a criterion; nothing where the index does not tell.
     fn list(&self, criterion: &Criterion) -> Result<Option<Ids>> {
         Ok(Some(Ids::new(match criterion {
             Criterion::Id(id) => List::Ids(BTreeSet::from([id.clone()])),
@@ -245,7 +245,7 @@ impl<'a> Finder<'a> {
         Ok(List::Value(Rows::new(open_for_reading(self.transaction, INDEX)?, start)))
     }
 
-    /// The first id there that is in every list, or where the steps ran out.
+    /// Returns the first id there that is in every list, or where the steps ran out.
     fn next(&mut self, from: Bound<&str>) -> Result<Next> {
         let Self { lists, steps, .. } = self;
         let Some(first) = lists.first_mut() else { return Ok(Next::Over) };
@@ -268,7 +268,7 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// What meets the criteria from there on, and where to go on if there may be more.
+    /// Returns what meets the criteria from there on, and where to go on if there may be more.
     pub(super) fn page(mut self, limit: usize, from: Option<&Place>) -> Result<(Vec<Version>, Option<Place>)> {
         let heads = open_for_reading(self.transaction, HEADS)?;
         let current = open_for_reading(self.transaction, CURRENT)?;
@@ -306,7 +306,7 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// The version of a row that has a head.
+/// Returns the version of a row that has a head.
 fn whole(current: &ReadOnlyTable<Bin, Bin>, at: &[u8], key: &Key) -> Result<Version> {
     let lacking = || StoreError::corrupt(format!("the file has no body of {key}"));
     let row = current.get(at).map_err(failed)?.ok_or_else(lacking)?;
@@ -319,7 +319,7 @@ enum Next {
     Over,
 }
 
-/// Whether all that the index tells for a criterion meets it.
+/// Returns whether all that the index tells for a criterion meets it.
 fn is_told_by_index(criterion: &Criterion) -> bool {
     match criterion {
         Criterion::Id(_) | Criterion::AnyId(_) | Criterion::Is(_, TokenMatch::Value(_)) => true,

@@ -45,7 +45,7 @@ fn parameter_of(code: u8) -> Result<Parameter> {
 
 // ------------------------------------------------------------------------------------------ keys
 
-/// What the keys of all resources of a type begin with.
+/// Returns what the keys of all resources of a type begin with.
 pub(super) fn of_type(tenant: &Tenant, resource_type: ResourceType) -> Vec<u8> {
     let mut key = Vec::with_capacity(160);
     key.extend_from_slice(tenant.as_str().as_bytes());
@@ -59,7 +59,7 @@ pub(super) fn current_key(tenant: &Tenant, key: &Key) -> Vec<u8> {
     row
 }
 
-/// The key in [`OLDER`] of a version, from that in [`CURRENT`]. No id holds a zero byte.
+/// Returns the key in [`OLDER`] of a version, from that in [`CURRENT`]. No id holds a zero byte.
 pub(super) fn older_key(current: &[u8], version: u64) -> Vec<u8> {
     let mut row = current.to_vec();
     row.push(0);
@@ -67,8 +67,8 @@ pub(super) fn older_key(current: &[u8], version: u64) -> Vec<u8> {
     row
 }
 
-/// What the index keys of a parameter begin with when the value begins so. Zero bytes are followed by 255, so that two of
-/// them end a value.
+/// Returns what the index keys of a parameter begin with when the value begins so. Zero bytes are followed by 255, so
+/// that two of them end a value.
 pub(super) fn index_start(of_type: &[u8], parameter: Parameter, start: &str) -> Vec<u8> {
     let mut row = of_type.to_vec();
     row.push(parameter_code(parameter));
@@ -81,14 +81,14 @@ pub(super) fn index_start(of_type: &[u8], parameter: Parameter, start: &str) -> 
     row
 }
 
-/// What the index keys of a value begin with; the id follows.
+/// Returns what the index keys of a value begin with; the id follows.
 pub(super) fn index_value(of_type: &[u8], parameter: Parameter, value: &str) -> Vec<u8> {
     let mut row = index_start(of_type, parameter, value);
     row.extend_from_slice(&[0, 0]);
     row
 }
 
-/// The id at the end of an index key: whatever the value was, no id holds a zero byte.
+/// Returns the id at the end of an index key: whatever the value was, no id holds a zero byte.
 pub(super) fn id_of_index(row: &[u8]) -> Result<SmolStr> {
     let id = row.rsplit(|byte| *byte == 0).next().unwrap_or_default();
     std::str::from_utf8(id).map(SmolStr::from).map_err(|_| damaged())
@@ -98,13 +98,13 @@ pub(super) fn record_key(tenant: &Tenant, key: &str) -> Vec<u8> {
     [tenant.as_str().as_bytes(), &[0], key.as_bytes()].concat()
 }
 
-/// The name of a ledger record, from its row.
+/// Returns the name of a ledger record, from its row.
 pub(super) fn key_of_record(tenant: &Tenant, row: &[u8]) -> Result<LedgerKey> {
     let name = row.get(tenant.as_str().len() + 1..).and_then(|name| std::str::from_utf8(name).ok());
     LedgerKey::new(name.ok_or_else(damaged)?).map_err(|_| damaged())
 }
 
-/// The first key behind all that begin with `start`. Tenants hold no 255, so there is one.
+/// Returns the first key behind all that begin with `start`. Tenants hold no 255, so there is one.
 pub(super) fn end_of(start: &[u8]) -> Vec<u8> {
     codes::end_of(start).unwrap_or_default()
 }
@@ -196,7 +196,7 @@ impl<'a> Row<'a> {
         self.body.map(|_| Self { body: Some(&[]), ..self })
     }
 
-    /// The same without entries, as an older version is kept.
+    /// Returns the same without entries, as an older version is kept.
     pub(super) fn older(self) -> Self {
         Self { entries: &[], ..self }
     }
@@ -223,7 +223,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The entries of a resource as its row keeps them.
+/// Returns the entries of a resource as its row keeps them.
 pub(super) fn encode_entries(index: &IndexEntries) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let text = |bytes: &mut Vec<u8>, text: &str| {
@@ -246,7 +246,7 @@ pub(super) fn encode_entries(index: &IndexEntries) -> Result<Vec<u8>> {
     }
 }
 
-/// A time as every answer gives it.
+/// Returns a time as every answer gives it.
 pub(super) fn in_utc(time: OffsetDateTime) -> OffsetDateTime {
     time.to_offset(UtcOffset::UTC)
 }

@@ -101,7 +101,7 @@ impl<B: BlobStore + ?Sized> SealedBlobs<B> {
         Ok(BlobRead { blob, range, body: Box::pin(opened) })
     }
 
-    /// The sealed chunks in which a range lies, and the size of the sealed blob.
+    /// Returns the sealed chunks in which a range lies, and the size of the sealed blob.
     async fn fetch(&self, tenant: &Tenant, key: &BlobKey, range: Option<&Range<u64>>) -> Result<(ByteStream, u64)> {
         let wanted = match range {
             Some(range) if range.start >= range.end => return Err(StoreError::invalid("the range is empty")),
@@ -140,7 +140,7 @@ struct Opened {
 }
 
 impl Opened {
-    /// The bytes of the next sealed chunk.
+    /// Returns the bytes of the next sealed chunk.
     fn length(&self) -> usize {
         let start = self.number.saturating_mul(CHUNK as u64);
         let plain = self.size.saturating_sub(start).min(CHUNK as u64);

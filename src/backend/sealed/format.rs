@@ -25,17 +25,17 @@ fn corrupt(what: &str) -> StoreError {
     StoreError::corrupt(what.to_owned())
 }
 
-/// How many chunks `size` bytes need. Nothing needs one.
+/// Returns how many chunks `size` bytes need. Nothing needs one.
 pub(super) fn chunks(size: u64) -> u64 {
     size.div_ceil(CHUNK as u64).max(1)
 }
 
-/// The size of a sealed blob of `size` bytes; none where that cannot be said.
+/// Returns the size of a sealed blob of `size` bytes; none where that cannot be said.
 pub(super) fn sealed_size(size: u64) -> Option<u64> {
     size.checked_add(chunks(size).checked_mul(TAG as u64)?)?.checked_add(TRAILER as u64)
 }
 
-/// The size of what is in a sealed blob.
+/// Returns the size of what is in a sealed blob.
 pub(super) fn plain_size(sealed: u64) -> Result<u64> {
     let plain = || {
         let body = sealed.checked_sub(TRAILER as u64)?;
@@ -45,7 +45,7 @@ pub(super) fn plain_size(sealed: u64) -> Result<u64> {
     plain().ok_or_else(|| corrupt("the size is not that of a sealed blob"))
 }
 
-/// The largest blob that fits sealed into `limit` bytes.
+/// Returns the largest blob that fits sealed into `limit` bytes.
 pub(super) fn largest_within(limit: u64) -> u64 {
     let body = limit.saturating_sub(TRAILER as u64);
     body.saturating_sub(body.div_ceil(SEALED as u64).saturating_mul(TAG as u64))
@@ -76,7 +76,7 @@ pub(super) fn open(cipher: &Aes256Gcm, number: u64, last: bool, chunk: &mut Vec<
     Ok(())
 }
 
-/// The wrapped key, as it is written.
+/// Returns the wrapped key, as it is written.
 pub(super) fn write_key(wrapped: &WrappedKey) -> Result<Vec<u8>> {
     let too_long = || StoreError::invalid("the provider's wrapped key is too long to be kept");
     if wrapped.bytes.len() > WrappedKey::LONGEST {
@@ -102,14 +102,15 @@ pub(super) fn read_key(bytes: &[u8]) -> Result<(WrappedKey, &[u8])> {
     read().ok_or_else(|| corrupt("it was not sealed by this crate"))
 }
 
-/// The trailer of a blob.
+/// Returns the trailer of a blob.
 pub(super) fn trailer(wrapped: &WrappedKey) -> Result<Vec<u8>> {
     let mut bytes = write_key(wrapped)?;
     bytes.resize(TRAILER, 0);
     Ok(bytes)
 }
 
-/// What a data key is bound to: each part with its length before it, so that no two lists of parts are the same bytes.
+/// Returns what a data key is bound to: each part with its length before it, so that no two lists of parts are the
+/// same bytes.
 pub(super) fn context(parts: &[&str]) -> Vec<u8> {
     let mut context = Vec::new();
     for part in parts {

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 pub struct DataKey(Zeroizing<[u8; 32]>);
 
 impl DataKey {
-    /// A new key, from the randomness of the operating system.
+    /// Creates a new key, from the randomness of the operating system.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when there is none.
@@ -38,7 +38,7 @@ impl DataKey {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The bytes, for a [`KeyProvider`] to wrap.
+    /// Returns the bytes, for a [`KeyProvider`] to wrap.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -70,7 +70,7 @@ impl fmt::Debug for DataKey {
 pub struct KeyId(SmolStr);
 
 impl KeyId {
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -244,7 +244,7 @@ impl KeyRing {
         self
     }
 
-    /// How many data keys the current key has wrapped, in this process and before it as far as
+    /// Returns how many data keys the current key has wrapped, in this process and before it as far as
     /// [`with_wraps`](Self::with_wraps) said so.
     #[must_use]
     pub fn wraps(&self) -> u64 {
@@ -292,7 +292,7 @@ impl KeyRing {
     }
 }
 
-/// The length of the tenant's name keeps it apart from the context.
+/// Returns the length of the tenant's name keeps it apart from the context.
 fn bound(tenant: &Tenant, context: &[u8]) -> Vec<u8> {
     let name = tenant.as_str().as_bytes();
     [&(name.len() as u64).to_be_bytes(), name, context].concat()

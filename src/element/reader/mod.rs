@@ -51,10 +51,10 @@ pub(crate) enum Outcome {
 
 /// The target that an object is read into.
 pub(crate) trait Sink {
-    /// The definition of the type, for the rows of findings and for members that there are none of.
+    /// Returns the definition of the type, for the rows of findings and for members that there are none of.
     fn definition(&self) -> &'static Definition;
 
-    /// The resource type that the member `resourceType` must name, for a resource.
+    /// Returns the resource type that the member `resourceType` must name, for a resource.
     fn resource_type(&self) -> Option<&'static str> {
         None
     }
@@ -68,7 +68,7 @@ pub(crate) trait Sink {
         seen: &mut Seen,
     ) -> Read<Option<Outcome>>;
 
-    /// Whether the object is what a primitive has beside its value, which may be an id alone.
+    /// Returns whether the object is what a primitive has beside its value, which may be an id alone.
     fn is_extras(&self) -> bool {
         false
     }
@@ -76,7 +76,7 @@ pub(crate) trait Sink {
     /// Judges the object as a whole once every member has been read.
     fn finish(&mut self, r: &mut Reader<'_>, at: &Path<'_>, seen: &Seen);
 
-    /// Where the members go that are not in the model.
+    /// Returns where the members go that are not in the model.
     fn unmodelled(&mut self) -> &mut Unmodelled;
 }
 
@@ -118,12 +118,12 @@ impl Seen {
         again
     }
 
-    /// Whether row `row` came, as a value or as an underscored member.
+    /// Returns whether row `row` came, as a value or as an underscored member.
     pub(crate) fn has(&self, row: u32) -> bool {
         (self.value | self.under) & 1u64.checked_shl(row).unwrap_or(0) != 0
     }
 
-    /// Whether some primitive has members beside its value.
+    /// Returns whether some primitive has members beside its value.
     pub(crate) fn any_under(&self) -> bool {
         self.under != 0
     }
@@ -244,7 +244,7 @@ impl<'a> Reader<'a> {
         self.findings.push((offset, issue));
     }
 
-    /// Whether further findings are counted only. One place is left for the fault that ends the reading.
+    /// Returns whether further findings are counted only. One place is left for the fault that ends the reading.
     fn is_full(&self) -> bool {
         self.findings.len() >= Report::MOST - 1
     }
@@ -284,7 +284,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The row of a member of the type that is being read; the type itself, where it has no such row.
+    /// Returns the row of a member of the type that is being read; the type itself, where it has no such row.
     fn row(&self, member: &str) -> Cow<'static, str> {
         match self.owner.map(|owner| (owner.path, owner.row(member))) {
             Some((path, Some(row))) => Cow::Owned(format!("{path}.{}", row.name)),
@@ -293,7 +293,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The report, with the place in the source of each finding; `root` names the document where reading stopped.
+    /// Returns the report, with the place in the source of each finding; `root` names the document where reading
+    /// stopped.
     pub(crate) fn into_report(self, root: &str) -> Report {
         if self.findings.is_empty() && self.fault.is_none() {
             return Report::new();
@@ -370,8 +371,8 @@ impl<'a> Reader<'a> {
         Ok(Outcome::Refused)
     }
 
-    /// The token of a primitive: the content of a string, or the text of a number or boolean. `None` when the token
-    /// is of another kind; that has been reported, and the value stepped over.
+    /// Returns the token of a primitive: the content of a string, or the text of a number or boolean. `None` when the
+    /// token is of another kind; that has been reported, and the value stepped over.
     #[inline]
     pub(crate) fn scalar(&mut self, at: &Path<'_>, wanted: Token) -> Read<Option<Cow<'a, str>>> {
         let token = match (self.peek(), wanted) {

@@ -6,8 +6,8 @@ use crate::issue::{Kind, Path};
 use std::borrow::Cow;
 
 impl<'a> Reader<'a> {
-    /// The `resourceType` of the object that comes next, wherever it stands in the object, with nothing consumed.
-    /// Fails where broken JSON comes before it.
+    /// Returns the `resourceType` of the object that comes next, wherever it stands in the object, with nothing
+    /// consumed. Fails where broken JSON comes before it.
     pub(crate) fn resource_type_ahead(&mut self) -> Read<Option<Cow<'a, str>>> {
         self.peek();
         let (pos, depth) = (self.pos, self.depth);
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
         result
     }
 
-    /// Whether the next value stands within another.
+    /// Returns whether the next value stands within another.
     pub(crate) fn is_within(&self) -> bool {
         self.depth > 0
     }

@@ -27,7 +27,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The first byte of the next token.
+    /// Returns the first byte of the next token.
     #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         match self.byte() {
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The end of the document: nothing but white space may follow.
+    /// Returns the end of the document: nothing but white space may follow.
     pub(crate) fn end(&mut self) -> Read<()> {
         match self.peek() {
             None => Ok(()),
@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The name of a member and its colon.
+    /// Returns the name of a member and its colon.
     #[inline]
     pub(crate) fn key(&mut self) -> Read<Cow<'a, str>> {
         if self.peek() != Some(b'"') {
@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
         Ok(key)
     }
 
-    /// The content of a string, from its opening quote.
+    /// Returns the content of a string, from its opening quote.
     #[inline]
     pub(crate) fn string(&mut self) -> Read<Cow<'a, str>> {
         let start = self.pos + 1;
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The first offset at or after `from` that holds a quote, a backslash or a control character.
+    /// Returns the first offset at or after `from` that holds a quote, a backslash or a control character.
     #[inline]
     fn plain_run(&self, from: usize) -> usize {
         let rest = self.bytes.get(from..).unwrap_or_default();
@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The character of the escape at `at`, and the length of the escape.
+    /// Returns the character of the escape at `at`, and the length of the escape.
     fn escape(&mut self, at: usize) -> Read<(char, usize)> {
         let char = match self.bytes.get(at + 1) {
             Some(b'"') => '"',
@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
         digits.iter().try_fold(0, |code, digit| Some(code << 4 | char::from(*digit).to_digit(16)?))
     }
 
-    /// The text of a number.
+    /// Returns the text of a number.
     #[inline]
     pub(crate) fn number(&mut self) -> Read<&'a str> {
         let start = self.pos;
@@ -319,12 +319,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The text from `start` to here, without the white space between tokens.
+    /// Returns the text from `start` to here, without the white space between tokens.
     pub(crate) fn raw_since(&self, start: usize) -> Raw {
         Raw::compact(self.text.get(start..self.pos).unwrap_or_default())
     }
 
-    /// The text from `start` to here, as it stands.
+    /// Returns the text from `start` to here, as it stands.
     pub(crate) fn text_since(&self, start: usize) -> &'a str {
         self.text.get(start..self.pos).unwrap_or_default()
     }

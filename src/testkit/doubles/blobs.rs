@@ -146,7 +146,7 @@ impl BlobWriter for Writer {
     }
 }
 
-/// A read whose stream fails after half of its bytes.
+/// Returns a read whose stream fails after half of its bytes.
 fn torn(read: BlobRead) -> BlobRead {
     let left = (read.range.end - read.range.start) / 2;
     BlobRead { body: Box::pin(Torn { below: Some(read.body), left }), ..read }

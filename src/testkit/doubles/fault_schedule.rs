@@ -72,7 +72,7 @@ impl CallPlan {
         Self { fate, before: 0, after: 0 }
     }
 
-    /// The plan of the call of this number under a seed.
+    /// Returns the plan of the call of this number under a seed.
     pub(super) fn seeded(seed: u64, call: u64) -> Self {
         let dice = mixed(seed ^ mixed(call));
         let fate = match dice % 16 {
@@ -125,7 +125,7 @@ impl FaultSchedule {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// The plan of the next call. Calls are counted from 1.
+    /// Returns the plan of the next call. Calls are counted from 1.
     pub(super) fn next(&self) -> CallPlan {
         let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         if self.calm.load(Ordering::Relaxed) {

@@ -49,7 +49,7 @@ impl<S: ?Sized> Faulty<S> {
         Self::planned(below, move |call| CallPlan::seeded(seed, call))
     }
 
-    /// The call of this number, counted from 1, has this fate; all others work.
+    /// Returns the call of this number, counted from 1, has this fate; all others work.
     #[must_use]
     pub fn on(below: Arc<S>, call: u64, fate: CallOutcome) -> Self {
         Self::planned(below, move |number| CallPlan::of(if number == call { fate } else { CallOutcome::Works }))
@@ -92,7 +92,7 @@ impl<S: ?Sized> Faulty<S> {
         &self.below
     }
 
-    /// A call that changes nothing.
+    /// Returns a call that changes nothing.
     pub(super) async fn read_by<T>(&self, read: impl Future<Output = Result<T>>) -> Result<T> {
         let plan = self.dice.next();
         self.dice.catch_up().await;
@@ -108,7 +108,7 @@ impl<S: ?Sized> Faulty<S> {
         read
     }
 
-    /// A call that writes. `again` is there if it can be applied only once.
+    /// Returns a call that writes. `again` is there if it can be applied only once.
     async fn write_by<T: Send + 'static, E: From<StoreError> + Send + 'static>(
         &self,
         write: impl Fn() -> BoxFuture<'static, Result<T, E>>,

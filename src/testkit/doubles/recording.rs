@@ -99,13 +99,13 @@ impl<S: ?Sized> Recording<S> {
         Self { calls: Calls::default(), below }
     }
 
-    /// The calls so far.
+    /// Returns the calls so far.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.calls.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The calls so far, which are forgotten then.
+    /// Returns the calls so far, which are forgotten then.
     #[must_use]
     pub fn take(&self) -> Vec<Call> {
         std::mem::take(&mut *self.calls.0.lock().unwrap_or_else(PoisonError::into_inner))

@@ -62,7 +62,7 @@ impl Numbers {
     }
 }
 
-/// The threads of a history, each with its number. They begin together.
+/// Returns the threads of a history, each with its number. They begin together.
 fn together<T: Send>(work: impl Fn(u64) -> ClauseResult<Vec<T>> + Sync) -> ClauseResult<Vec<T>> {
     let started = std::sync::Barrier::new(usize::try_from(THREADS).unwrap_or_default());
     let (work, started) = (&work, &started);
@@ -83,7 +83,7 @@ fn together<T: Send>(work: impl Fn(u64) -> ClauseResult<Vec<T>> + Sync) -> Claus
     })
 }
 
-/// The calls of one thing that no order explains, without those that the contradiction does not need.
+/// Returns the calls of one thing that no order explains, without those that the contradiction does not need.
 fn contradiction<M>(
     model: &M,
     start: M::State,

@@ -26,8 +26,8 @@ pub struct Acknowledged<K> {
     pub ended: u64,
 }
 
-/// Whether the versions keep to the times of the calls: none is made twice, and no call gives an older version than one that
-/// was answered before the call was made.
+/// Returns whether the versions keep to the times of the calls: none is made twice, and no call gives an older version
+/// than one that was answered before the call was made.
 ///
 /// ```
 /// use fhir_devices::testkit::history::{Acknowledged, in_order};

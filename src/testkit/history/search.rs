@@ -48,7 +48,7 @@ pub trait Model {
     /// What it answers.
     type Answer: PartialEq;
 
-    /// The state after a call, and the answer to it.
+    /// Returns the state after a call, and the answer to it.
     fn step(&self, state: &Self::State, call: &Self::Call) -> (Self::State, Self::Answer);
 }
 
@@ -107,7 +107,8 @@ fn search<M: Model>(
 /// A state, and calls after it.
 pub(super) type Excerpt<M> = (<M as Model>::State, Vec<Recorded<<M as Model>::Call, <M as Model>::Answer>>);
 
-/// The part of a history without an order that is worth looking at: a state, and calls after it that no order explains.
+/// Returns the part of a history without an order that is worth looking at: a state, and calls after it that no order
+/// explains.
 ///
 /// Nothing is left out that could have explained them: calls after the first contradiction, calls without an effect (reads and
 /// refusals, by `idle`) that the contradiction does not need, and a beginning that leaves one certain state.

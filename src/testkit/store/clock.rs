@@ -56,7 +56,7 @@ __clock_clauses! { macros::functions { TimedStore } }
 pub struct TestClock(Arc<AtomicI64>);
 
 impl TestClock {
-    /// A clock that shows some day in 2017.
+    /// Creates a clock that shows some day in 2017.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(AtomicI64::new(1_492_596_000)))
@@ -95,7 +95,7 @@ pub struct TimedStore {
 }
 
 impl TimedStore {
-    /// A store that was given this clock.
+    /// Creates a store that was given this clock.
     pub fn new(clock: TestClock, store: impl ResourceStore) -> Self {
         Self { clock, store: Box::new(store) }
     }
@@ -107,7 +107,7 @@ impl fmt::Debug for TimedStore {
     }
 }
 
-/// The test that [`resource_clock_conformance!`](crate::resource_clock_conformance) makes of a clause.
+/// Returns the test that [`resource_clock_conformance!`](crate::resource_clock_conformance) makes of a clause.
 ///
 /// # Errors
 /// [`BrokenClause`], when the clause is.
@@ -130,7 +130,7 @@ impl Store<'_> {
         self.store.clock.turn(seconds);
     }
 
-    /// What the clock shows, in seconds.
+    /// Returns what the clock shows, in seconds.
     fn now(&self) -> i64 {
         self.store.clock.now().unix_timestamp()
     }

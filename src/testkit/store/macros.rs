@@ -179,7 +179,7 @@ macro_rules! functions {
             }
         )*
 
-        /// The clauses on which the others rest, simplest first.
+        /// Returns the clauses on which the others rest, simplest first.
         fn foundations() -> impl Iterator<Item = &'static super::Clause<$Store>> {
             FOUNDATIONS.iter().filter_map(|name| CLAUSES.iter().find(|clause| clause.name == *name))
         }

@@ -78,7 +78,7 @@ pub struct Clause<S: ?Sized> {
 }
 
 impl<S: ?Sized> Clause<S> {
-    /// The number of the clause in the docs of the trait: `r1`, `b12`.
+    /// Returns the number of the clause in the docs of the trait: `r1`, `b12`.
     #[must_use]
     pub fn number(&self) -> &'static str {
         self.name.split('_').next().unwrap_or_default()

@@ -57,7 +57,7 @@ impl BrokenClause {
         Self { clause, text: "", what: what.into(), cause: None }
     }
 
-    /// What is wrong, before it is known under which clause that falls.
+    /// Returns what is wrong, before it is known under which clause that falls.
     pub(super) fn what(what: impl Into<String>) -> Self {
         Self::new("", what)
     }
@@ -234,7 +234,7 @@ pub async fn polled<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     .await
 }
 
-/// A number that no other call gives, here or elsewhere.
+/// Returns a number that no other call gives, here or elsewhere.
 /// Whether `now` may be there after the write of the number `last` was dropped: the state before, that write, or one of those
 /// between, which were dropped as well and have arrived only now, behind the look that found them missing.
 pub(super) fn may_have_arrived(before: Option<&[u8]>, now: Option<&[u8]>, last: usize) -> bool {
@@ -247,14 +247,14 @@ pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// A tenant that nobody has used.
+/// Returns a tenant that nobody has used.
 pub(in super::super) fn fresh() -> Tenant {
     let name = format!("kit-{:016x}{:016x}", random(), random());
     // The text is of the form that a tenant has; should that change, the name is still one of these.
     Tenant::new(&name).or_else(|_| Tenant::new("kit")).unwrap_or_else(|_| fresh())
 }
 
-/// A token of which one character is another.
+/// Returns a token of which one character is another.
 pub(super) fn damaged(token: &PageToken, at: usize) -> ClauseResult<PageToken> {
     let swap = |(n, c): (usize, char)| match c {
         'A' if n == at => 'B',

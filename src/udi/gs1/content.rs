@@ -20,7 +20,7 @@ struct Component {
     asks: &'static str,
 }
 
-/// The components of a format of the table.
+/// Returns the components of a format of the table.
 fn components(format: &'static str) -> impl Iterator<Item = Component> {
     format.split(' ').filter_map(|text| {
         let (shape, asks) = text.split_once(',').unwrap_or((text, ""));
@@ -34,7 +34,7 @@ fn components(format: &'static str) -> impl Iterator<Item = Component> {
     })
 }
 
-/// Whether a character is in a set of GS1: N digits, X set 82, Y set 39, Z set 64.
+/// Returns whether a character is in a set of GS1: N digits, X set 82, Y set 39, Z set 64.
 fn holds(set: char, c: char) -> bool {
     match (set, u8::try_from(c)) {
         ('N', Ok(byte)) => byte.is_ascii_digit(),

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 /// The names that older addresses have for application identifiers.
 const NAMES: [(&str, &str); 4] = [("gtin", "01"), ("cpv", "22"), ("lot", "10"), ("ser", "21")];
 
-/// Whether a text is the address of an item with a GTIN.
+/// Returns whether a text is the address of an item with a GTIN.
 pub(in super::super) fn is_link(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     rest.is_some_and(|rest| {
@@ -19,7 +19,7 @@ pub(in super::super) fn is_link(text: &str) -> bool {
     })
 }
 
-/// The application identifier that a segment or a key names.
+/// Returns the application identifier that a segment or a key names.
 fn identifier(name: &str) -> Option<&str> {
     if let Some((_, ai)) = NAMES.iter().find(|(own, _)| *own == name) {
         return Some(ai);

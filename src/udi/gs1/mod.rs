@@ -39,7 +39,7 @@ pub(super) fn parse(data: &str, form: CarrierForm, reference_year: u16, found: &
 
 type Found = (&'static Row, UdiElement);
 
-/// The data with FNC1 as it is sent.
+/// Returns the data with FNC1 as it is sent.
 fn with_separators<'d>(data: &'d str, found: &mut Findings) -> Cow<'d, str> {
     if !data.contains(ARROW) {
         return Cow::Borrowed(data);
@@ -71,7 +71,8 @@ fn split_aidc(data: &str, found: &mut Findings) -> Vec<Found> {
     elements
 }
 
-/// The application identifier in parentheses at the start of a text, its closing included; braces where told so.
+/// Returns the application identifier in parentheses at the start of a text, its closing included; braces where told
+/// so.
 fn bracketed(text: &str, open: char, close: char) -> Option<(&str, &str)> {
     let inner = text.strip_prefix(open)?;
     let digits = inner.bytes().take(5).take_while(u8::is_ascii_digit).count();
@@ -109,7 +110,7 @@ fn split_hrf(data: &str, found: &mut Findings) -> Vec<Found> {
     elements
 }
 
-/// A value without the blanks and line breaks that people print around it, and between the digits of a number.
+/// Returns a value without the blanks and line breaks that people print around it, and between the digits of a number.
 fn without_blanks<'v>(value: &'v str, row: &Row, found: &mut Findings) -> Cow<'v, str> {
     if !value.contains(char::is_whitespace) {
         return Cow::Borrowed(value);
@@ -124,14 +125,15 @@ fn without_blanks<'v>(value: &'v str, row: &Row, found: &mut Findings) -> Cow<'v
     cut
 }
 
-/// Whether a text ends with the beginning of an identifier in parentheses.
+/// Returns whether a text ends with the beginning of an identifier in parentheses.
 pub(super) fn ends_within(value: &str, open: char) -> bool {
     let Some(at) = value.rfind(open) else { return false };
     let last = value.get(at + open.len_utf8()..).unwrap_or_default();
     last.len() <= 4 && last.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
 }
 
-/// The value up to the next start of an element, without the backslashes that say that there is none; and the rest.
+/// Returns the value up to the next start of an element, without the backslashes that say that there is none; and the
+/// rest.
 pub(super) fn value_before(body: &str, starts: impl Fn(&str) -> bool, open: char) -> (Cow<'_, str>, &str) {
     let (mut value, mut from) = (String::new(), 0);
     for (at, _) in body.match_indices(open) {
@@ -149,7 +151,7 @@ pub(super) fn value_before(body: &str, starts: impl Fn(&str) -> bool, open: char
     (if from == 0 { Cow::Borrowed(last) } else { Cow::Owned(value + last) }, "")
 }
 
-/// The value with a backslash before each parenthesis that would begin an element.
+/// Returns the value with a backslash before each parenthesis that would begin an element.
 pub(super) fn push_escaped(out: &mut String, value: &str, starts: impl Fn(&str) -> bool) {
     let mut from = 0;
     for (at, _) in value.match_indices('(') {

@@ -23,7 +23,7 @@ impl Row {
         usize::from(self.digits) == digits && (self.from..=self.to).contains(&number) && in_decade
     }
 
-    /// The length, where it is predefined, so that no FNC1 follows.
+    /// Returns the length, where it is predefined, so that no FNC1 follows.
     ///
     /// Source: GS1 General Specifications, section 7.8.5: by the first two digits.
     pub(super) fn predefined_length(ai: &str) -> Option<usize> {
@@ -40,7 +40,7 @@ impl Row {
     }
 }
 
-/// The row of an application identifier.
+/// Returns the row of an application identifier.
 pub(super) fn row_of(ai: &str) -> Option<&'static Row> {
     if !ai.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -49,7 +49,7 @@ pub(super) fn row_of(ai: &str) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.holds(ai.len(), number))
 }
 
-/// The application identifier that a text begins with, and its row. None is the start of another.
+/// Returns the application identifier that a text begins with, and its row. None is the start of another.
 pub(super) fn leading(text: &str) -> Option<(&str, &'static Row)> {
     (2..=4).find_map(|length| {
         let ai = text.get(..length)?;

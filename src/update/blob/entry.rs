@@ -80,13 +80,13 @@ struct Written {
 }
 
 impl Entry {
-    /// The name of the bytes.
+    /// Returns the name of the bytes.
     #[must_use]
     pub fn key(&self) -> BlobKey {
         self.blob.key(self.generation)
     }
 
-    /// Whether the bytes are known to be in the store.
+    /// Returns whether the bytes are known to be in the store.
     #[must_use]
     pub const fn is_present(&self) -> bool {
         match &self.state {
@@ -104,7 +104,7 @@ impl Entry {
         holders.into_iter().flatten()
     }
 
-    /// The record as it is kept: JSON with a format number, states and holders by name.
+    /// Returns the record as it is kept: JSON with a format number, states and holders by name.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let Self { blob, generation, state } = self.clone();
@@ -121,8 +121,9 @@ impl Entry {
         Ok(Self { blob, generation, state })
     }
 
-    /// What an audit record says when the entry is removed; [`None`] where the bytes are not gone, so that it is needed. A
-    /// generation is never given twice, so that the entry of one that is gone tells nothing that its absence does not.
+    /// Returns what an audit record says when the entry is removed; [`None`] where the bytes are not gone, so that it
+    /// is needed. A generation is never given twice, so that the entry of one that is gone tells nothing that its
+    /// absence does not.
     ///
     /// ```
     /// # use fhir_devices::{store::{BlobRef, Generation}, update::blob::*};
@@ -141,7 +142,8 @@ impl Entry {
         Some(audit)
     }
 
-    /// The entry after a transition, from its audit record and the entry before; [`None`] where the record is not of a blob.
+    /// Returns the entry after a transition, from its audit record and the entry before; [`None`] where the record is
+    /// not of a blob.
     #[must_use]
     pub fn of_audit(before: Option<&Self>, audit: &AuditDraft) -> Option<Self> {
         super::machine::replay(before, audit)

@@ -72,7 +72,7 @@ pub enum Effect {
     },
 }
 
-/// What is to be done for an entry, whoever finds it.
+/// Returns what is to be done for an entry, whoever finds it.
 #[must_use]
 pub fn resume(entry: &Entry) -> Option<Effect> {
     match entry.state {
@@ -160,7 +160,8 @@ pub enum Refusal {
 
 type Answer = Result<Step, Refusal>;
 
-/// The result of an input. Every input has an answer in every state; `None` is the state of bytes that nobody ever needed.
+/// Returns the result of an input. Every input has an answer in every state; `None` is the state of bytes that nobody
+/// ever needed.
 ///
 /// # Errors
 /// The [`Refusal`] when it cannot be true of these bytes, contradicts what is known, or comes too early or too late.
@@ -268,7 +269,7 @@ fn end_of(holder: &Holder) -> Option<OffsetDateTime> {
     }
 }
 
-/// The holders with one more, or with a retention that was made longer; [`None`] where that is nothing new.
+/// Returns the holders with one more, or with a retention that was made longer; [`None`] where that is nothing new.
 fn with(holders: &BTreeSet<Holder>, by: &Holder) -> Option<BTreeSet<Holder>> {
     if let Holder::Retention { pin, until } = by {
         let mut same = holders.iter().filter(|holder| matches!(holder, Holder::Retention { pin: p, .. } if p == pin));
@@ -314,7 +315,7 @@ fn to(
     Ok(Step::Transition(Transition { effect: resume(&entry), audit, entry }))
 }
 
-/// The entry after a transition, by its audit record: the same step, done again.
+/// Returns the entry after a transition, by its audit record: the same step, done again.
 pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry> {
     if audit.ingest.is_some() {
         return None;
@@ -363,8 +364,8 @@ pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry
     }
 }
 
-/// Whether a holder needs bytes of this name, by the record of its upload as it was read after the entry; `None` where
-/// there is no such record. A hold that is not justified was left behind, and may be released.
+/// Returns whether a holder needs bytes of this name, by the record of its upload as it was read after the entry;
+/// `None` where there is no such record. A hold that is not justified was left behind, and may be released.
 ///
 /// ```
 /// # use fhir_devices::{store::{BlobRef, Generation}, update::{IngestId, blob::*}};
@@ -410,8 +411,8 @@ pub enum Sweep {
     Delete,
 }
 
-/// What is to become of bytes that were found in the store under this name, by the entry of that name as it was read after
-/// they were found.
+/// Returns what is to become of bytes that were found in the store under this name, by the entry of that name as it
+/// was read after they were found.
 ///
 /// It is safe at any time: a name is held before it is written to, and no generation comes back. Those of generation 0 are
 /// from before there was a ledger, and are kept.

@@ -127,7 +127,7 @@ impl Effect {
         }
     }
 
-    /// The key by which a repetition is known.
+    /// Returns the key by which a repetition is known.
     #[must_use]
     pub const fn key(&self, ingest: IngestId) -> EffectKey {
         EffectKey { ingest, effect: self.name() }
@@ -152,7 +152,8 @@ pub struct EffectKey {
 }
 
 impl EffectKey {
-    /// The id for a write to a store of resources: the name of the upload for its reference, and another for all else.
+    /// Returns the id for a write to a store of resources: the name of the upload for its reference, and another for
+    /// all else.
     #[must_use]
     pub fn write_id(&self) -> WriteId {
         if self.effect == EffectName::WriteReference {

@@ -69,7 +69,7 @@ pub struct Intent {
 }
 
 impl Intent {
-    /// An upload for the only component of a device, of which nothing is declared.
+    /// Creates an upload for the only component of a device, of which nothing is declared.
     #[must_use]
     pub const fn new(device: Id, file_name: Text, content_type: Code) -> Self {
         Self {
@@ -92,7 +92,7 @@ impl Intent {
         }
     }
 
-    /// Whether the same is asked for, by whomever.
+    /// Returns whether the same is asked for, by whomever.
     #[must_use]
     pub fn asks_the_same_as(&self, other: &Self) -> bool {
         let reason = |intent: &Self| intent.lower.as_ref().map(|lower| lower.reason.clone());
@@ -102,7 +102,7 @@ impl Intent {
 }
 
 impl VerifiedManifest {
-    /// What an upload of one of its files to a device is for, bound to this manifest.
+    /// Returns what an upload of one of its files to a device is for, bound to this manifest.
     ///
     /// ```
     /// # use fhir_devices::manifest::{Artifact, VerifiedManifest};
@@ -153,7 +153,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How long the bytes may stay away.
+    /// Returns how long the bytes may stay away.
     #[must_use]
     pub const fn lease(&self) -> Duration {
         Duration::from_secs(self.lease_seconds as u64)
@@ -167,7 +167,7 @@ impl Default for Limits {
     }
 }
 
-/// Whether the bytes of an upload are such as may be stored. It is asked before they become visible.
+/// Returns whether the bytes of an upload are such as may be stored. It is asked before they become visible.
 ///
 /// # Errors
 /// The first reason to refuse them.

@@ -70,7 +70,7 @@ pub enum NotAcceptable {
 }
 
 impl NotAcceptable {
-    /// The reason for which the upload comes to nothing.
+    /// Returns the reason for which the upload comes to nothing.
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
@@ -116,7 +116,7 @@ pub fn judge(
     }
 }
 
-/// The reported version that is higher than that of an upload. A manifest is judged by its own rules.
+/// Returns the reported version that is higher than that of an upload. A manifest is judged by its own rules.
 pub(super) fn lower_version(intent: &Intent, reported: &[String]) -> Option<LowerVersion> {
     let version = intent.version.as_ref().filter(|_| intent.manifest.is_none())?;
     LowerVersion::find(version.as_str(), intent.scheme, reported)

@@ -7,7 +7,7 @@ use crate::primitive::{Id, Text};
 use crate::store::{BlobRef, Generation, Sha256, VersionId};
 use time::OffsetDateTime;
 
-/// The result of an input. Every input has an answer in every state.
+/// Returns the result of an input. Every input has an answer in every state.
 ///
 /// # Errors
 /// The [`Refusal`] when it cannot be true of this upload, contradicts what is known, or comes too early or too late.
@@ -86,7 +86,7 @@ impl At<'_> {
         self.now.saturating_add(time::Duration::seconds(i64::from(self.ingest.limits.lease_seconds)))
     }
 
-    /// The way to the end: at once where nothing is held, else by way of a release.
+    /// Returns the way to the end: at once where nothing is held, else by way of a release.
     fn end(&self, action: Action, reason: Reason) -> Transition {
         let (blob, generation, component) = match &self.ingest.state {
             State::Open { .. } | State::Closed { .. } => return self.to(action, State::Closed { reason }),
@@ -162,7 +162,7 @@ impl At<'_> {
         }
     }
 
-    /// The answer where the upload comes to nothing or has done so: whether it is for the same reason.
+    /// Returns the answer where the upload comes to nothing or has done so: whether it is for the same reason.
     fn ended(&self, wanted: Reason) -> Answer {
         match &self.ingest.state {
             State::Releasing { reason, .. } | State::Closed { reason } if *reason == wanted => UNCHANGED,
@@ -314,7 +314,8 @@ impl At<'_> {
         }
     }
 
-    /// What speaks by now against an upload whose component is fixed. What is lower was read before it was accepted.
+    /// Returns what speaks by now against an upload whose component is fixed. What is lower was read before it was
+    /// accepted.
     fn overtaken(&self, component: &Id, sha256: Sha256, standing: &Standing<'_>) -> Option<Reason> {
         let (intent, id) = (&self.ingest.intent, self.ingest.id);
         // An upload without a number comes before every one that has one: Rust puts `None` first.

@@ -282,7 +282,7 @@ impl From<FirstState> for State {
 }
 
 impl Ingest {
-    /// A new one, of which nothing is known but what it is for, and what an audit record says of it.
+    /// Returns a new one, of which nothing is known but what it is for, and what an audit record says of it.
     ///
     /// It is written to the ledger, where there is none of its name, before the first byte is taken.
     #[must_use]
@@ -295,7 +295,7 @@ impl Ingest {
         (ingest, audit)
     }
 
-    /// What an audit record says of a step to `state`.
+    /// Returns what an audit record says of a step to `state`.
     pub(super) fn draft(
         &self,
         now: OffsetDateTime,
@@ -317,8 +317,8 @@ impl Ingest {
         audit
     }
 
-    /// What an audit record says when the record of the upload is removed; [`None`] where the upload is not closed, so that
-    /// its record is needed.
+    /// Returns what an audit record says when the record of the upload is removed; [`None`] where the upload is not
+    /// closed, so that its record is needed.
     ///
     /// ```
     /// # use fhir_devices::update::{Action, IngestId, ingest::*};
@@ -338,7 +338,7 @@ impl Ingest {
         Some(audit)
     }
 
-    /// The record as it is kept: JSON with a format number, states and reasons by name.
+    /// Returns the record as it is kept: JSON with a format number, states and reasons by name.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let written = Written {

@@ -150,7 +150,7 @@ impl State {
         }
     }
 
-    /// The component that refers to the bytes, and its version that was the first to do so.
+    /// Returns the component that refers to the bytes, and its version that was the first to do so.
     #[must_use]
     pub const fn attached_to(&self) -> Option<(&Id, VersionId)> {
         match self {
@@ -166,14 +166,14 @@ impl State {
         }
     }
 
-    /// The name of the bytes that are held.
+    /// Returns the name of the bytes that are held.
     #[must_use]
     pub fn key(&self) -> Option<BlobKey> {
         self.held().map(|(blob, generation)| blob.key(generation))
     }
 
-    /// Whether nothing is left to do now. An attached upload may still be superseded, withdrawn, retired and made current
-    /// again, and the reference of a withdrawn one is removed at its time.
+    /// Returns whether nothing is left to do now. An attached upload may still be superseded, withdrawn, retired and
+    /// made current again, and the reference of a withdrawn one is removed at its time.
     #[must_use]
     pub const fn is_end(&self) -> bool {
         match self {
@@ -187,8 +187,8 @@ impl State {
         }
     }
 
-    /// The state that a transition of an upload led to, from its audit record; [`None`] where that is not of an upload or
-    /// was changed.
+    /// Returns the state that a transition of an upload led to, from its audit record; [`None`] where that is not of
+    /// an upload or was changed.
     ///
     /// ```
     /// # use fhir_devices::update::{IngestId, ingest::{Ingest, Intent, Limits, State}};

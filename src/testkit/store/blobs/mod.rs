@@ -92,7 +92,7 @@ const FOUNDATIONS: &[&str] = &[
 
 __blob_clauses! { macros::functions { dyn BlobStore } }
 
-/// The test that [`blob_store_conformance!`](crate::blob_store_conformance) makes of a clause.
+/// Returns the test that [`blob_store_conformance!`](crate::blob_store_conformance) makes of a clause.
 ///
 /// # Errors
 /// [`BrokenClause`], when the clause is.
@@ -115,7 +115,7 @@ impl Store<'_> {
         self.store.capabilities()
     }
 
-    /// A writer to which these chunks were written.
+    /// Returns a writer to which these chunks were written.
     fn writer(&self, tenant: &Tenant, chunks: &[&'static [u8]]) -> ClauseResult<Box<dyn BlobWriter>> {
         self.wait(async {
             let mut writer = self.store.begin(tenant).await?;
@@ -166,7 +166,7 @@ impl Store<'_> {
         self.wait(self.store.list(tenant, NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN), after))
     }
 
-    /// All blobs, page after page; `meanwhile` runs after each.
+    /// Returns all blobs, page after page; `meanwhile` runs after each.
     fn all(
         &self,
         tenant: &Tenant,
@@ -218,7 +218,7 @@ impl Store<'_> {
     }
 }
 
-/// A generation that nobody has used.
+/// Returns a generation that nobody has used.
 fn generation() -> Generation {
     Generation(u128::from(random()) << 64 | u128::from(random()))
 }

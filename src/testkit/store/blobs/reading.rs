@@ -33,7 +33,7 @@ pub(super) fn b5_committed_bytes_are_read(store: &Store<'_>) -> ClauseResult {
     Ok(ClauseOutcome::Held)
 }
 
-/// A blob of ten bytes that came in several chunks, an empty one among them.
+/// Returns a blob of ten bytes that came in several chunks, an empty one among them.
 fn digits(store: &Store<'_>, t: &Tenant) -> ClauseResult<BlobKey> {
     let (g, blob) = (generation(), BlobRef::of(TEXT));
     let writer = store.writer(t, &[b"012", b"", b"3", b"456789"])?;
@@ -79,7 +79,7 @@ pub(super) fn b5_range_beyond_the_end_is_refused(store: &Store<'_>) -> ClauseRes
     Ok(ClauseOutcome::Held)
 }
 
-/// The same digest under a generation that nobody has used.
+/// Returns the same digest under a generation that nobody has used.
 fn other(key: &BlobKey) -> BlobKey {
     BlobKey { generation: generation(), ..*key }
 }

@@ -83,7 +83,7 @@ const FOUNDATIONS: &[&str] = &[
 
 __ledger_clauses! { macros::functions { dyn Ledger } }
 
-/// The test that [`ledger_conformance!`](crate::ledger_conformance) makes of a clause.
+/// Returns the test that [`ledger_conformance!`](crate::ledger_conformance) makes of a clause.
 ///
 /// # Errors
 /// [`BrokenClause`], when the clause is.
@@ -96,7 +96,8 @@ pub fn test<S: Ledger>(
     super::test(make, block_on, |store| store, clause, foundations())
 }
 
-/// The test that [`ledger_conformance!`](crate::ledger_conformance) makes of [histories](crate::testkit::history).
+/// Returns the test that [`ledger_conformance!`](crate::ledger_conformance) makes of
+/// [histories](crate::testkit::history).
 ///
 /// # Errors
 /// [`BrokenClause`], when no order explains what the store answered.
@@ -168,7 +169,7 @@ impl Store<'_> {
         self.wait(self.store.scan(tenant, prefix, NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN), after))
     }
 
-    /// All records under a prefix, page after page; `meanwhile` runs after each.
+    /// Returns all records under a prefix, page after page; `meanwhile` runs after each.
     fn all(
         &self,
         tenant: &Tenant,

@@ -94,7 +94,7 @@ pub(super) fn o3_unknown_file_is_watched_first(stores: &Stores<'_>) -> ClauseRes
     Ok(ClauseOutcome::Held)
 }
 
-/// A file that the ledger does not know, in quarantine since now.
+/// Returns a file that the ledger does not know, in quarantine since now.
 fn quarantined(place: &Place<'_>, service: &super::place::Service) -> ClauseResult<BlobKey> {
     place.check(service)?;
     let file = place.put_unknown("left behind")?;

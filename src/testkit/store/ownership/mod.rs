@@ -103,7 +103,7 @@ impl fmt::Debug for ServiceStores {
     }
 }
 
-/// The test that [`ownership_conformance!`](crate::ownership_conformance) makes of a clause.
+/// Returns the test that [`ownership_conformance!`](crate::ownership_conformance) makes of a clause.
 ///
 /// # Errors
 /// [`BrokenClause`], when the clause is.

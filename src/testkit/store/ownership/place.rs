@@ -67,7 +67,7 @@ pub(super) struct Place<'a> {
 pub(super) type Service = UpdateService;
 
 impl<'a> Place<'a> {
-    /// A tenant that nobody has used, with one device of one component.
+    /// Creates a tenant that nobody has used, with one device of one component.
     pub(super) fn new(trial: &StoreUnderTest<'a, ServiceStores>) -> ClauseResult<Self> {
         let place = Self { trial: *trial, tenant: fresh(), clock: Arc::new(AtomicI64::new(1_492_596_000)) };
         let device = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#);
@@ -124,7 +124,7 @@ impl<'a> Place<'a> {
             })
     }
 
-    /// A copy of a ledger as it is now, as after a restore from a backup.
+    /// Returns a copy of a ledger as it is now, as after a restore from a backup.
     pub(super) fn copy_of(&self, ledger: &SnapshotLedger) -> ClauseResult<Arc<dyn Ledger>> {
         let copy: Arc<dyn Ledger> = Arc::new(crate::backend::Memory::new());
         let keys = ledger.keys.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -160,7 +160,8 @@ impl<'a> Place<'a> {
         self.wait("the adoption fails", service.adopt_store(&self.tenant, actor, why))
     }
 
-    /// What a service says that is to be refused: at the check of the store, a sweep, a collection and an upload.
+    /// Returns what a service says that is to be refused: at the check of the store, a sweep, a collection and an
+    /// upload.
     pub(super) fn refused(&self, service: &Service) -> ClauseResult<StoreMismatch> {
         let swept = self.trial.wait(service.sweep(&self.tenant))?.map(drop);
         let collected = self.trial.wait(service.collect(&self.tenant, Duration::ZERO))?.map(drop);
@@ -198,7 +199,7 @@ impl<'a> Place<'a> {
         self.wait("a file cannot be deleted", self.blobs().delete(key))
     }
 
-    /// Every file of the tenant, the marker aside.
+    /// Returns every file of the tenant, the marker aside.
     pub(super) fn files(&self) -> ClauseResult<Vec<BlobKey>> {
         let page = self.wait("the files cannot be listed", self.blobs().list(NonZeroU32::MAX, None))?;
         Ok(page.items.iter().map(|info| info.key).filter(|key| StoreId::of_marker(key).is_none()).collect())
@@ -209,7 +210,7 @@ impl<'a> Place<'a> {
         Ok(self.wait("the quarantine cannot be listed", listed)?.items)
     }
 
-    /// The records of the audit chain, which must hold.
+    /// Returns the records of the audit chain, which must hold.
     pub(super) fn records(&self, service: &Service) -> ClauseResult<Vec<AuditRecord>> {
         let verified = self.wait("the audit chain cannot be read", service.verify_audit(&self.tenant, &[]))?;
         ensure!(verified.is_ok(), "the audit chain does not hold: {verified:?}");

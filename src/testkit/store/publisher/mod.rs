@@ -66,7 +66,7 @@ macro_rules! publisher_conformance {
     };
 }
 
-/// The test that [`publisher_conformance!`](crate::publisher_conformance) makes of a clause.
+/// Returns the test that [`publisher_conformance!`](crate::publisher_conformance) makes of a clause.
 ///
 /// # Errors
 /// [`BrokenClause`], when the clause is.
@@ -81,7 +81,7 @@ pub fn test<P: Publisher>(
 
 type Region<'a> = StoreUnderTest<'a, dyn Publisher>;
 
-/// A text of the form that its type has.
+/// Returns a text of the form that its type has.
 fn text<T: std::str::FromStr>(text: &str) -> ClauseResult<T>
 where
     T::Err: std::fmt::Debug,
@@ -101,7 +101,7 @@ fn tombstone(action: u32) -> Content {
     Content::Tombstone { key: key(action), action: ActionNumber(action) }
 }
 
-/// An offer with everything that one may have.
+/// Returns an offer with everything that one may have.
 fn offer(action: u32, files: usize) -> ClauseResult<Content> {
     let file = OfferedFile {
         name: text("pump-2.4.0.swu")?,
@@ -152,7 +152,7 @@ impl Region<'_> {
         found.map_err(|error| BrokenClause::what(format!("a read failed: {error:?}")))
     }
 
-    /// Whether the slot holds a content.
+    /// Returns whether the slot holds a content.
     fn holds(&self, tenant: &Tenant, slot: &Slot, content: Option<&Content>, when: &str) -> ClauseResult<()> {
         let found = self.read(tenant, slot)?.map(|found| found.content);
         ensure!(found.as_ref() == content, "{when} the slot holds {found:?}, wanted {content:?}");

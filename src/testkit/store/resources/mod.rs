@@ -146,7 +146,7 @@ const FOUNDATIONS: &[&str] = &[
 
 __resource_clauses! { macros::functions { dyn ResourceStore } }
 
-/// The test that [`resource_store_conformance!`](crate::resource_store_conformance) makes of a clause.
+/// Returns the test that [`resource_store_conformance!`](crate::resource_store_conformance) makes of a clause.
 ///
 /// # Errors
 /// [`BrokenClause`], when the clause is.
@@ -159,7 +159,8 @@ pub fn test<S: ResourceStore>(
     super::test(make, block_on, |store| store, clause, foundations())
 }
 
-/// The test that [`resource_store_conformance!`](crate::resource_store_conformance) makes of [histories](crate::testkit::history).
+/// Returns the test that [`resource_store_conformance!`](crate::resource_store_conformance) makes of
+/// [histories](crate::testkit::history).
 ///
 /// # Errors
 /// [`BrokenClause`], when no order explains what the store answered.
@@ -233,7 +234,7 @@ impl Store<'_> {
         self.wait(self.store.prune_history(tenant, key, at_most(keep)))
     }
 
-    /// All versions, page after page.
+    /// Returns all versions, page after page.
     fn versions(&self, tenant: &Tenant, key: &Key) -> ClauseResult<Vec<Version>> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
@@ -279,7 +280,7 @@ impl Store<'_> {
         Ok(Some(all))
     }
 
-    /// Whether a search finds these ids in this order; a store that is slow to see its writes is given a while.
+    /// Returns whether a search finds these ids in this order; a store that is slow to see its writes is given a while.
     fn finds(&self, tenant: &Tenant, search: &Search, ids: &[&str]) -> ClauseResult {
         let patience = Instant::now() + Duration::from_secs(10);
         loop {
@@ -298,7 +299,7 @@ impl Store<'_> {
         }
     }
 
-    /// How many resources the kit may write in one commit, if that is several.
+    /// Returns how many resources the kit may write in one commit, if that is several.
     fn group(&self) -> Option<usize> {
         let Capabilities { atomic, max_writes, .. } = self.capabilities();
         (atomic >= AtomicScope::Device && max_writes >= 3).then(|| max_writes.min(8))
@@ -329,7 +330,7 @@ fn nothing() -> IndexEntries {
     IndexEntries::new()
 }
 
-/// The entries of a component of a device. What the kit writes in one commit is about one device.
+/// Returns the entries of a component of a device. What the kit writes in one commit is about one device.
 fn source(of: &str) -> IndexEntries {
     nothing().with(Parameter::Source, Token::bare(of))
 }

@@ -10,14 +10,14 @@ fn components() -> Search {
     Search::new(ResourceType::DeviceComponent)
 }
 
-/// A search whose pages are short, so that several are needed.
+/// Returns a search whose pages are short, so that several are needed.
 fn with(criteria: &[Criterion]) -> Search {
     let mut search = components().limit(2);
     search.all_of = criteria.to_vec();
     search
 }
 
-/// A token to search for, from its text form.
+/// Returns a token to search for, from its text form.
 fn token(text: &str) -> ClauseResult<TokenMatch> {
     text.parse().map_err(|error| BrokenClause::what(format!("{error}")))
 }
@@ -330,7 +330,7 @@ pub(super) fn r8_pages_of_any_length_are_complete(store: &Store<'_>) -> ClauseRe
     Ok(outcome)
 }
 
-/// The token of the first page of a search that has more.
+/// Returns the token of the first page of a search that has more.
 fn first(store: &Store<'_>, t: &Tenant, search: &Search) -> ClauseResult<PageToken> {
     let patience = Instant::now() + Duration::from_secs(10);
     loop {

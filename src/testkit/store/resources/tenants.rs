@@ -3,7 +3,7 @@
 use super::*;
 use crate::store::{Criterion, Precondition};
 
-/// A tenant with two versions of a device and one of another, which has the key of the device.
+/// Returns a tenant with two versions of a device and one of another, which has the key of the device.
 fn theirs(store: &Store<'_>, key: &Key) -> ClauseResult<Tenant> {
     let theirs = fresh();
     store.made(&theirs, Write::create(key.clone(), "theirs", source("Device/s")))?;

@@ -8,7 +8,7 @@ const MULTIPLE: ClauseOutcome = ClauseOutcome::Skipped("commits of several write
 /// Larger bodies are not made for a test.
 const LARGEST_MADE: u64 = 64 << 20;
 
-/// The components of one device, so that every scope but that of a key allows them in one commit.
+/// Returns the components of one device, so that every scope but that of a key allows them in one commit.
 fn parts(names: &[&str]) -> ClauseResult<Vec<Key>> {
     names.iter().map(|name| component(name)).collect()
 }
@@ -166,8 +166,8 @@ pub(super) fn r1_commit_beyond_its_scope_is_refused(store: &Store<'_>) -> Clause
     store.finds(&t, &Search::new(ResourceType::DeviceComponent), &[])
 }
 
-/// What becomes of a write to what never was, to what is there in version 2, and to what was deleted in version 2; and
-/// what is read afterwards.
+/// Returns what becomes of a write to what never was, to what is there in version 2, and to what was deleted in
+/// version 2; and what is read afterwards.
 fn states(
     store: &Store<'_>,
     when: Precondition,
@@ -218,7 +218,7 @@ fn table(store: &Store<'_>, body: Option<&bytes::Bytes>, rows: &[(Precondition, 
     Ok(ClauseOutcome::Held)
 }
 
-/// The error by its name; the current version, where it is told, must be the right one.
+/// Returns the error by its name; the current version, where it is told, must be the right one.
 fn name(error: &StoreError) -> ClauseResult<String> {
     use StoreError::{AlreadyExists, Conflict, Gone, Invalid, NotFound};
     Ok(match error {
@@ -437,7 +437,7 @@ pub(super) fn r10_refusal_is_not_applied(store: &Store<'_>) -> ClauseResult {
     Ok(ClauseOutcome::Held)
 }
 
-/// A body of so many bytes, if it is not too many.
+/// Returns a body of so many bytes, if it is not too many.
 fn body(size: u64) -> Option<bytes::Bytes> {
     let made = usize::try_from(size).ok().filter(|_| size <= LARGEST_MADE);
     made.map(|size| std::iter::once(b'"').chain(std::iter::repeat(b'a')).take(size).collect())
