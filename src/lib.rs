@@ -1,55 +1,55 @@
-//! Medical devices as HL7 FHIR STU3 (3.0.2) resources, lossless and checked.
+//! Medical devices as HL7 FHIR STU3 (3.0.2) resources: lossless reading and writing, validation, and software updates.
 //!
 //! The crate reads, checks, changes and writes [`Device`], [`DeviceComponent`] and [`DeviceMetric`]: every fault of a
-//! document is reported with its place, and nothing of it is lost. On top of them it receives software updates and
-//! attaches each to the one component of the one device that it is for.
+//! document is reported with its path, and nothing of it is lost. On top of them it receives software updates and
+//! attaches each to the one component that it is for.
 //!
 //! ```
 //! use fhir_devices::{DeviceMetric, Validate};
 //!
 //! let json = br#"{"resourceType":"DeviceMetric","identifier":{"value":"1.4.1"},"type":{"text":"SpO2"},
 //!     "category":"measurement","measurementPeriod":{"repeat":{"period":1.50}}}"#;
-//! let metric = DeviceMetric::from_json(json)?; // or a Report with every finding
-//! assert!(metric.to_json().contains("1.50")); // every digit comes back
+//! let metric = DeviceMetric::from_json(json)?; // or a Report with every issue
+//! assert!(metric.to_json().contains("1.50")); // digits are kept
 //! let report = metric.validate(); // the rules over several elements
 //! assert_eq!(report.issues()[0].rule, "tim-2"); // a period needs its unit
 //! assert_eq!(report.issues()[0].at, "DeviceMetric.measurementPeriod.repeat");
 //! # Ok::<(), fhir_devices::Report>(())
 //! ```
 //!
-//! # The floors
+//! # Layers
 //!
-//! A module names those below it and no other.
+//! The layers of the crate, top first: each module depends only on those below it.
 //!
-//! | module | what it is |
+//! | module | contents |
 //! | --- | --- |
-//! | [`manual`] | why it is so, which rules are enforced, how a store is written |
-//! | `server` | the HTTP service as a router that others can mount (feature `server`) |
-//! | `testkit` | for tests of your own: arbitrary valid devices, the contracts of stores as suites (feature `testkit`) |
-//! | [`backend`] | stores that exist: in memory, and of real engines by features |
-//! | [`service`] | drives the update logic over the stores of the caller |
+//! | [`manual`] | design, conformance, limits, operation, and how to write a store |
+//! | `server` | the HTTP service as an axum router (feature `server`) |
+//! | `testkit` | strategies for valid resources, and contract suites for stores (feature `testkit`) |
+//! | [`backend`] | stores: in memory, and engines by feature |
+//! | [`service`] | async drivers of the update logic over the caller's stores |
 //! | [`rest`] | the FHIR REST API over a store, without HTTP |
-//! | [`publish`] | what the caller implements for a region, where devices find what they are offered |
-//! | [`update`] | what to do next, without input, output or a clock |
-//! | [`audit`] | one record a transition, each bound to the one before it |
-//! | [`manifest`] | what an update is for and who says so: signatures, requirements, identities |
-//! | [`store`] | what the caller implements: stores of resources and of update files |
-//! | [`search`] | what a search parameter means: one table for the REST API, the index of a store and the engines |
-//! | [`convert`] | documents of R4, R4B and R5 from STU3 and back |
-//! | [`containment`] | the tree MDS > VMD > channel > metric, its findings, and the one component that is meant |
-//! | [`mod@reference`] | references resolved: literals, Bundles, contained resources, stores |
-//! | [`validate`] | one walk over a value, and its rules |
+//! | [`publish`] | the contract of a region, where devices find offered updates |
+//! | [`update`] | the state machines of updates, without I/O or a clock |
+//! | [`audit`] | a chained audit record for each transition |
+//! | [`manifest`] | update manifests: identity, target, requirements, signatures |
+//! | [`store`] | the storage contracts: resources, update files, ledger |
+//! | [`search`] | search parameters and criteria, shared by the REST API, indexes and engines |
+//! | [`convert`] | conversion between STU3 and R4, R4B, R5 |
+//! | [`containment`] | the tree MDS > VMD > channel > metric, its findings, and selectors |
+//! | [`mod@reference`] | resolving references: literals, Bundles, contained resources, stores |
+//! | [`validate`] | validation against the rules |
 //! | [`resource`] | the resources |
-//! | [`udi`] | the carrier string of a device: GS1, HIBCC, ICCBBA, IFA |
-//! | [`nomenclature`] | what an ISO/IEEE 11073-10101 code says about the level of a component |
-//! | [`datatype`] | the datatypes, to the leaves |
-//! | [`code`] | closed sets of codes |
-//! | [`primitive`] | dates, decimals, ids: one text form each, checked once |
-//! | [`element`] | what a type is made of: declaring, reading, writing |
-//! | [`issue`] | what is wrong with a document, and where |
-//! | `support` | private: helpers that several modules need, each once |
+//! | [`udi`] | UDI carriers: GS1, HIBCC, ICCBBA, IFA |
+//! | [`nomenclature`] | ISO/IEEE 11073-10101 codes and levels |
+//! | [`datatype`] | the datatypes |
+//! | [`code`] | required value sets as enums |
+//! | [`primitive`] | the primitive types |
+//! | [`element`] | declaring, reading and writing types |
+//! | [`issue`] | issues, paths and reports |
+//! | `support` | private shared helpers |
 //!
-//! # What it does not do, and why
+//! # Limitations
 //!
 //! - **No model of another FHIR version.** R4 changed these resources so much that a model of both would be a model of
 //!   neither. Documents of R4, R4B and R5 come in and go out by [`convert`]; elsewhere they are refused, and the report says
@@ -99,10 +99,10 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 //!
-//! ## Check
+//! ## Validate
 //!
-//! Reading judges what a type can say, [`Validate::validate`] the rest. [`validate::check`] does both at once, and
-//! [`Valid`] is the proof that it was done.
+//! Reading checks what types can express, [`Validate::validate`] the remaining rules. [`validate::check`] does both, and
+//! [`Valid`] is the proof.
 //!
 //! ```
 //! use fhir_devices::{Device, Valid, Validate};
@@ -116,9 +116,9 @@
 //!
 //! ## Resolve
 //!
-//! [`reference::resolve`] follows every reference of a valid resource, and gives a [`Report`] where one does not lead to a
-//! resource of its type. Who answers is a [`Resolver`](reference::Resolver): a Bundle, several in order, one of your own;
-//! [`resolve_async`](reference::resolve_async) asks a store, once for all.
+//! [`reference::resolve`] resolves every reference of a valid resource, or returns a [`Report`] of those that do not lead
+//! to a resource of an allowed type. A [`Resolver`](reference::Resolver) is a Bundle, a chain of resolvers, or your own;
+//! [`resolve_async`](reference::resolve_async) asks a store, once for all references.
 //!
 //! ```
 //! use fhir_devices::reference::{BundleResolver, resolve};
@@ -139,7 +139,7 @@
 //! # Ok::<(), fhir_devices::Report>(())
 //! ```
 //!
-//! ## Look
+//! ## Read fields
 //!
 //! Fields have FHIR's names. An element that may be absent is an `Option`, one that repeats a `Vec`, and a primitive is
 //! a [`Primitive`](datatype::Primitive): its value, and the id and the extensions that it may have.
@@ -175,7 +175,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What a component reports of its versions is read and set in one line, whichever code system names it:
+//! Methods read and set the versions that a component reports, in either code system:
 //!
 //! ```
 //! use fhir_devices::{DeviceComponent, resource::device_component::SpecType};
@@ -192,9 +192,8 @@
 //!
 //! ## Store
 //!
-//! The caller implements [`ResourceStore`](store::ResourceStore), as [`manual::backend`] says, or takes
-//! [`Memory`](backend::Memory). A handle is bound
-//! to a tenant, so that no call can name the wrong one, and takes what is [`Valid`] alone.
+//! Implement [`ResourceStore`](store::ResourceStore) (see [`manual::backend`]) or use a [`backend`]. A handle is bound to
+//! one tenant and writes only [`Valid`] resources.
 //!
 //! ```
 //! use fhir_devices::backend::Memory;
@@ -214,7 +213,7 @@
 //! let pump = Valid::new(pump)?;
 //! store.update(&pump, read.version).await?;
 //!
-//! // Whoever read before that, and writes now, is told.
+//! // A write based on the older version is a conflict.
 //! let late = store.update(&pump, first.version).await;
 //! assert!(matches!(late, Err(StoreError::Conflict { .. })));
 //! # Ok(())
@@ -223,8 +222,7 @@
 //!
 //! ## Receive an update
 //!
-//! The service finds the one component that is meant, lets the bytes pass once into the store of blobs, and makes the
-//! component refer to them.
+//! The service selects the component, streams the bytes into the blob store, and adds a reference to the component.
 //!
 //! ```
 //! use fhir_devices::backend::Memory;
@@ -261,8 +259,8 @@
 //!
 //! ## Serve
 //!
-//! [`rest::Server`] carries the interactions of the FHIR REST API out over a store. Its requests and answers are plain
-//! values, which any HTTP stack can mount; the example `update_service` does so.
+//! [`rest::Server`] implements the FHIR REST API over a store. Requests and responses are plain values, which any HTTP
+//! stack can mount, as the example `update_service` does.
 //!
 //! ```
 //! use fhir_devices::backend::Memory;
@@ -287,22 +285,21 @@
 //!
 //! # Features
 //!
-//! None is needed for anything above. By default `ring` is on, which brings nothing alone.
+//! Nothing above needs a feature. `ring` is on by default.
 //!
 //! - `cosmos`: `backend::Cosmos`, resources on Azure Cosmos DB for NoSQL.
-//! - `ed25519`: [`manifest::Verifier`] by Ed25519, for the signatures of manifests.
-//! - `encryption`: [`backend`] wrappers that seal blobs and resource bodies.
+//! - `ed25519`: a [`manifest::Verifier`] for Ed25519 signatures.
+//! - `encryption`: [`backend`] wrappers that encrypt blobs and resource bodies.
 //! - `fhir-http`: `backend::FhirServer`, resources on another FHIR STU3 server. It runs within tokio.
 //! - `object-store`: `backend::Objects`, update files on Azure Blob Storage, S3, Google Cloud Storage and in local files.
 //! - `postgres`: `backend::Postgres`, resources and the ledger in a PostgreSQL database. It runs within tokio.
 //! - `redb`: `backend::Redb`, resources and the ledger in one file, and `backend::Files`, update files in a folder: durable, with no
 //!   server and no runtime.
-//! - `ring`: the provider of cryptography for TLS, where another feature needs one. Without it a program gives its own.
+//! - `ring`: the default TLS crypto provider. Without it, pass your own.
 //! - `server`: `server`, the HTTP service as a router that any axum application can mount.
-//! - `conformance`: [`testkit`], the contracts of the stores as suites of tests, with stores that fail on purpose; see
-//!   [`manual::backend`].
-//! - `ucum`: coded units are held to the grammar and the tables of UCUM.
-//! - `testkit`: the same, and strategies of proptest for arbitrary valid values, and documents with one fault.
+//! - `conformance`: [`testkit`] suites for the storage contracts, with faulty test doubles; see [`manual::backend`].
+//! - `ucum`: checks coded units against UCUM.
+//! - `testkit`: `conformance`, and proptest strategies for valid values and for documents with one fault.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -5,7 +5,7 @@
 //! One value may be all three. The contract of each trait is a numbered list in its docs, and the test kit has a test for
 //! each clause; so the way to a store is short.
 //!
-//! # 1. Begin with a store that does nothing
+//! # 1. Start with an empty store
 //!
 //! Every method is answered with `Unsupported`, and the suite is there from the first day:
 //!
@@ -127,12 +127,12 @@
 //! history::ledger(&notebook, &|task| block_on(task), 0..50)?;
 //! # }
 //! # #[cfg(feature = "conformance")]
-//! # Ok::<(), fhir_devices::testkit::store::Broken>(())
+//! # Ok::<(), fhir_devices::testkit::store::BrokenClause>(())
 //! ```
 //!
 //! The example `implement_a_store` is a store of resources in the same manner, with its suite at the end.
 //!
-//! # 3. Say what the store cannot do
+//! # 3. Declare the capabilities
 //!
 //! [`Capabilities`](crate::store::Capabilities) tells how far a commit reaches, how many writes and bytes it takes, whether
 //! there is history, and whether a search sees what was just written. A store that cannot do a thing says so, and answers
@@ -144,7 +144,7 @@
 //! [`deletion_write_ids`](crate::store::Capabilities::deletion_write_ids) that a deletion over HTTP has no place for a write id;
 //! so [`write_resolved`](crate::store::TenantResources::write_resolved) leaves the outcome of a lost one unknown.
 //!
-//! # 4. Tell the errors apart
+//! # 4. Distinguish the errors
 //!
 //! Most stores fail here, in rare moments. Ask of each error of the engine: is it certain that nothing was written, nor will
 //! be? Then it is `Unavailable`, `Throttled`, or the refusal that it is. A connection that breaks while a commit is under way, or
@@ -152,7 +152,7 @@
 //! the version. A driver that repeats a conditional write by itself must be kept from it, or its answer "already exists" may be
 //! about the first try. [`StoreError`](crate::store::StoreError) has the rest.
 //!
-//! # 5. Hold it against the kit
+//! # 5. Test it with the kit
 //!
 //! - The suites: [`resource_store_conformance!`](https://docs.rs/fhir-devices/latest/fhir_devices/macro.resource_store_conformance.html)
 //!   and those for blobs and ledgers, one test a clause, and one of histories. `block_on = |future| RUNTIME.block_on(future)` runs them on a runtime, and

@@ -1,11 +1,11 @@
-//! What is bounded: what one request may cost, and what all together may take.
+//! Limits: what one request may cost, and what all requests may take together.
 //!
-//! What goes beyond a limit is refused with an OperationOutcome whose issue has the code `too-costly` or `too-long` and names
-//! the limit; a page that would be too large is cut, and its `next` link leads on.
+//! A request beyond a limit is refused with an OperationOutcome whose issue has the code `too-costly` or `too-long` and
+//! names the limit. A page that would be too large is cut, and has a `next` link.
 //!
 //! # One request to [`rest::Server`](crate::rest::Server)
 //!
-//! [`Limits`](crate::rest::Limits) has them, and `update_service --limit NAME=N` sets them.
+//! The fields of [`Limits`](crate::rest::Limits); `update_service --limit NAME=N` sets them.
 //!
 //! | limit | default | beyond it |
 //! |---|---|---|
@@ -43,7 +43,7 @@
 //! | threads of other requests that take long: searches, batches, documents of more than 16 KiB | one for each 32 MiB, and no more than processors | a request waits |
 //! | resources of a type on the page for people | 2,000, and 2 MiB, and none of more than 64 KiB | left out, and said so |
 //!
-//! # What grows
+//! # Complexity
 //!
 //! No step takes more than n log n in what a client chooses: values of a search are sets, members, ids, attributes and
 //! references are looked up in trees, and an index answers many values in one pass. A sort and a

@@ -49,7 +49,7 @@
 //! | `txt-1` | Narrative.div | read, validate | reading checks the root, validation what is in it, by the published schema of XHTML (content and attributes of each element) less `map` and `area`, which txt-1 has not; `kbd`, `address` and `bdo` pass, as the schema has them, though the XPath does not; an address that runs a script does not, nor does a character that XML has not |
 //! | `txt-2` | Narrative.div | validate | |
 //!
-//! # What has no key
+//! # Checks without a key
 //!
 //! The specification also demands in words. Findings about that have keys of our own.
 //!
@@ -110,7 +110,7 @@
 //! | an upper-case UUID in a `uri` | warning | RFC 4122 takes both cases, FHIR asks for lower case |
 //! | an unknown extension below HL7's base | passes | later versions define more |
 //!
-//! # Beside the reference validator
+//! # Comparison with the reference validator
 //!
 //! `tests/oracle` repeats a comparison with HAPI by hand, on documents with random faults. Where the verdicts differ, ours is
 //! meant so:
@@ -165,7 +165,7 @@
 //! A finding has a position wherever the text was at hand: reading gives one to each of its own, and
 //! [`check`](crate::validate::check) to those of the rules too. A value that a program made has none.
 //!
-//! # Where the texts contradict each other
+//! # Contradictions in the specification
 //!
 //! The formal and the human texts of a rule do not always agree. The FHIRPath expression decides, since it is what the
 //! later versions kept; the table names each case. What a document says is only called wrong where it is certain: a

@@ -121,7 +121,7 @@
 //!   `If-Match` and `If-None-Match` mean the state. As one state has several forms, every answer has `Vary: Accept`.
 //! - `GET metadata` lists the media types, and comes in the version that is asked for.
 //!
-//! # What cannot be kept
+//! # Losses
 //!
 //! The conversion is refused, unless [`Options::allow`](crate::convert::Options::allow) names the [`Loss`](crate::convert::Loss):
 //!
@@ -139,7 +139,7 @@
 //! - a server in between may drop extensions and tags that it does not know. Without tag and extensions a component
 //!   comes back as a Device.
 //!
-//! # What validators say
+//! # Validator results
 //!
 //! Parsers of R4, R4B and R5 that others wrote take the documents (`.ci/parsers` runs two, and lists what they refuse, with
 //! the reason). The reference validator says of the urls of the carriers "invalid Version" as long as it has not the

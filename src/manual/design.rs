@@ -1,12 +1,12 @@
-//! Why the crate is as it is.
+//! The design of the crate, with reasons.
 //!
-//! # Floors
+//! # Layers
 //!
-//! The modules are floors, and arrows point down: a module names those below it, never one above it or beside it. So
-//! each can be read, tested and replaced with nothing but what is under it, and a test reads the source and says so.
-//! The table of the floors is in the [guide of the crate](crate#the-floors).
+//! The modules are layers: a module depends only on those below it, never on one above or beside it. So each can be read,
+//! tested and replaced with nothing but what is below. `tests/floors.rs` enforces this.
+//! The table of the layers is in the [guide of the crate](crate#layers).
 //!
-//! An item changes its *type* at every floor, so that no step can be skipped by accident: bytes become a
+//! Each step changes the *type* of a value, so that no step can be skipped: bytes become a
 //! [`DeviceComponent`](crate::DeviceComponent), which becomes a [`Valid<DeviceComponent>`](crate::Valid), and
 //! [`TenantResources::put`](crate::store::TenantResources::put) takes the latter alone. [`check`](crate::validate::check) reads and
 //! validates at once and hands the proof on, so that a write that came as a request is validated once. A function of your own can ask for the same:
@@ -53,7 +53,7 @@
 //!
 //! # Reports and errors
 //!
-//! Wrong data and a failed operation are two things, and never mix.
+//! Invalid data and failed operations are reported by different types.
 //!
 //! - A [`Report`](crate::Report) says what is wrong with a document: a flat list of [`Issue`](crate::Issue)s in the
 //!   order of the document, each with the key of its rule, its place as a FHIRPath expression, and a message for the
@@ -72,7 +72,7 @@
 //! assert_eq!(OperationOutcome::from(&report).issue.len(), 3);
 //! ```
 //!
-//! # The tree
+//! # The containment tree
 //!
 //! A [`Tree`](crate::containment::Tree) borrows its resources and holds some hundred bytes for each. A device of a thousand
 //! parts is rare, and a hospital has a million, so what counts is how often a resource is touched: each is as good as a miss
@@ -106,7 +106,7 @@
 //! of a date, the zone of an instant and the digits of a decimal are what somebody wrote, and converts to other types
 //! on demand.
 //!
-//! # Nothing is lost
+//! # Losslessness
 //!
 //! What is read is written: every member, every digit, every null that pads an array. Members come in the order of the
 //! specification, and text without white space between its tokens; written twice it is the same bytes. Equal is
@@ -249,7 +249,7 @@
 //! ([`with_signed_only`](crate::service::UpdateService::with_signed_only)); without a verifier, nothing signed is taken, and
 //! there is none that accepts everything.
 //!
-//! # What is bounded
+//! # Bounds
 //!
 //! JSON may be nested [`MAX_DEPTH`](crate::element::MAX_DEPTH) deep, so that no document can exhaust the stack. The
 //! library denies itself `unsafe`, and everything that panics: indexing, `unwrap`, slices of strings.

@@ -1,8 +1,8 @@
-//! Operating it: the signals, exit statuses, limits, numbers and alarms of the example `update_service`.
+//! Operating `update_service`: signals, exit statuses, limits, metrics and alarms.
 //!
 //! `update_service --help` lists every option. What one request may cost is in [`bounds`](super::bounds).
 //!
-//! # Where it is found
+//! # Addresses
 //!
 //! `--base-url` is where clients find the service. The service writes it into Bundles and into the attachments of updates,
 //! where it stays: choose a name that lasts. Where `--listen` names no address of its own (`0.0.0.0`, `[::]`), the service
@@ -15,14 +15,14 @@
 //!
 //! # Signals
 //!
-//! | signal | what it does |
+//! | signal | effect |
 //! |---|---|
 //! | SIGTERM, SIGINT | no connection is taken any more; requests under way have 10 seconds; then the process ends |
 //! | SIGHUP | the file of tokens is read again; without one, nothing |
 //!
 //! # Exit statuses
 //!
-//! | status | why |
+//! | status | reason |
 //! |---|---|
 //! | 0 | it was asked to end |
 //! | 2 | it could not start: an argument, a file, a store, an address, or too few file descriptors; the reason is on standard error |
@@ -32,12 +32,11 @@
 //! # Health
 //!
 //! `GET /healthz` answers 200 while the process does. `GET /readyz` asks each store for something small and answers 200, or 503
-//! with the names of those that did not answer within 2 seconds. Neither needs a token or says a secret, a check is shared by
-//! all who ask within a second, and both are answered when every connection is in use.
+//! with the names of those that did not answer within 2 seconds. Neither needs a token or reveals a secret. Requests
+//! within a second share one check. Both are answered even when every connection is in use.
 //!
 //! Every 10 seconds, and at once after a request has failed, the check writes too: a record to the ledger, and 256 KiB of a file
-//! that it throws away. So a full disk is told. Once there is room, writes go on without a restart, and the next check says
-//! so.
+//! that it throws away. So a full disk is detected. Once there is room, writes succeed again without a restart, and so does the next check.
 //!
 //! # Connections
 //!
@@ -89,11 +88,11 @@
 //! `Sec-Fetch-Site`, `Referer`), and a request with two `Host` or `Authorization` headers, or whose target is another host
 //! than `Host` says, is refused with 400.
 //!
-//! # Numbers and alarms
+//! # Metrics and alarms
 //!
-//! `GET /metrics` has them in the text form of Prometheus, each with its help.
+//! `GET /metrics` has them in the Prometheus text format, each with its help.
 //!
-//! | number (each begins with `update_service_`) | alarm |
+//! | metric (with the prefix `update_service_`) | alarm |
 //! |---|---|
 //! | `requests_total`, `request_seconds`, `requests_under_way` | the share of `5xx` rises |
 //! | `connections`, `connections_limit`, `connections_total`, `connections_closed_for_others_total`, `connection_timeouts_total` | `connections` near its limit for minutes |

@@ -1,6 +1,6 @@
 //! After a restore: what to do when the ledger, the update files or both come from a backup.
 //!
-//! # Whose the files are
+//! # Ownership of files
 //!
 //! The ledger of each tenant has a *store id*, and its store of update files has the same one, as a
 //! [marker](crate::store::StoreId). They are written at the first use. Only a service whose ledger has the id of the store
@@ -17,7 +17,7 @@
 //! The example `update_service` looks at every tenant that it knows before it serves. Where they do not belong together it
 //! ends with exit status 4 and the words above.
 //!
-//! # In which order to restore
+//! # Order of a restore
 //!
 //! 1. Stop every service that uses the ledger or the store.
 //! 2. Restore the ledger. An older one is no mismatch: it has the same id.
@@ -27,7 +27,7 @@
 //!    [`adopt_store`](crate::service::UpdateService::adopt_store). The adoption is in the audit chain.
 //! 5. Look at `GET /TENANT/quarantine` and the metrics `files_quarantined`, `files_referenced`, `files_damaged`.
 //!
-//! # What an older ledger does
+//! # An older ledger
 //!
 //! Uploads that came after the backup are unknown to it. Their files are watched for a day, and then in quarantine for a
 //! week ([`SweepRules`](crate::service::SweepRules)). A file to which a component refers is never deleted, whatever the ledger says. Where more
@@ -35,7 +35,7 @@
 //! either restore a newer ledger, or let them go with `--sweep-limit`. Files that the ledger knows again leave quarantine by
 //! themselves. To send the uploads again is always right.
 //!
-//! # A store that is adopted
+//! # Adopting a store
 //!
 //! ```
 //! use fhir_devices::backend::Memory;
