@@ -45,6 +45,7 @@
 //! | [`datatype`] | the datatypes |
 //! | [`code`] | required value sets as enums |
 //! | [`primitive`] | the primitive types |
+//! | `xml` | FHIR XML from and to the JSON form (feature `xml`) |
 //! | [`element`] | declaring, reading and writing types |
 //! | [`issue`] | issues, paths and reports |
 //! | `support` | private shared helpers |
@@ -332,6 +333,8 @@ pub mod testkit;
 pub mod udi;
 pub mod update;
 pub mod validate;
+#[cfg(feature = "xml")]
+pub mod xml;
 
 pub use issue::{Issue, Report, Severity};
 pub use resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource};

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop where it stands")]
 
 mod common;
+#[path = "common/exact.rs"]
+mod exact;
 
+use exact::exact;
 use fhir_devices::element::ReadMode;
 use fhir_devices::validate::check;
 use fhir_devices::{Resource, Severity};
@@ -30,58 +33,6 @@ fn published(folder: &Path) -> Vec<(String, String, String)> {
     let rows = origins.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
     rows.map(|row| (row[0].to_owned(), row[2].to_owned(), std::fs::read_to_string(folder.join(row[0])).unwrap()))
         .collect()
-}
-
-/// A JSON value whose numbers are texts, so that every digit counts, and whose objects are sorted.
-#[derive(Debug, PartialEq, PartialOrd, Eq, Ord)]
-enum Exact {
-    Text(String),
-    Object(Vec<(String, Exact)>),
-    Array(Vec<Exact>),
-    Token(String),
-}
-
-fn exact(json: &str) -> Exact {
-    use serde_json::value::RawValue;
-    let raw: &RawValue = serde_json::from_str(json).unwrap();
-    let text = raw.get();
-    match text.as_bytes().first() {
-        Some(b'{') => {
-            let members: Members<'_> = serde_json::from_str(text).unwrap();
-            let mut members: Vec<_> = members.0.into_iter().map(|(name, raw)| (name, exact(raw.get()))).collect();
-            members.sort();
-            Exact::Object(members)
-        }
-        Some(b'[') => {
-            let items: Vec<&RawValue> = serde_json::from_str(text).unwrap();
-            Exact::Array(items.into_iter().map(|raw| exact(raw.get())).collect())
-        }
-        Some(b'"') => Exact::Text(serde_json::from_str(text).unwrap()),
-        _ => Exact::Token(text.to_owned()),
-    }
-}
-
-/// The members of an object, duplicates included.
-struct Members<'a>(Vec<(String, &'a serde_json::value::RawValue)>);
-
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    members.push(entry);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Visitor)
-    }
 }
 
 fn assert_lossless(name: &str, json: &str) {

@@ -15,6 +15,8 @@ mod writer;
 
 pub use definition::{Definition, Element, ElementDef, Max, RuleDef, TypeDef};
 pub use raw::{NotJson, Raw, Unmodelled};
+#[cfg(feature = "xml")]
+pub(crate) use reader::Origin;
 pub(crate) use reader::TOO_MANY_ELEMENTS;
 pub(crate) use reader::{LineIndex, Member, Outcome, Read, Reader, Seen, Sink};
 pub use reader::{MAX_DEPTH, ReadMode};
@@ -22,6 +24,8 @@ pub use scalar::{Malformed, Scalar, Token};
 pub(crate) use value::{Choice, Slot, Value, read_choice};
 pub use value::{Facts, Node};
 pub(crate) use writer::Writer;
+#[cfg(feature = "xml")]
+pub(crate) use writer::push_string;
 
 use crate::issue::{Issue, Kind, Path, Report, Severity};
 

@@ -25,6 +25,11 @@ fn check_uri(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Err("wants at least one character");
     }
+    // What stands before a colon in the first part of a path is a scheme, or the text is no reference (RFC 3986, section 4.2).
+    let first = text.find([':', '/', '?', '#']).map(|end| text.split_at(end));
+    if first.is_some_and(|(_, rest)| rest.starts_with(':')) && !is_absolute(text) {
+        return Err("wants a scheme before the first colon: a letter, and letters, digits, `+`, `-` and `.`");
+    }
     // Almost every uri ends here; the rest looks at escapes and at characters beyond ASCII. A fold has no early end,
     // so that many bytes are judged at once.
     if text.bytes().fold(true, |plain, byte| plain & is_allowed(byte) & (byte != b'%')) {
@@ -108,7 +113,7 @@ text_form! {
     /// FHIR `uri`: a reference by RFC 3986, absolute or relative, compared character by character.
     ///
     /// There is no published expression. Refused are the empty text, white space, control characters, the characters
-    /// `"<>\^{}` and backtick, and a `%` without two hexadecimal digits; characters beyond ASCII and `|` pass.
+    /// `"<>\^{}` and backtick, a `%` without two hexadecimal digits, and a first part with a colon that is no scheme; characters beyond ASCII and `|` pass.
     /// Source: FHIR 3.0.2, datatypes, uri.
     ///
     /// ```

@@ -295,6 +295,10 @@ impl Value for Resource {
                 let message = "the resource has no `resourceType` that is a string, wanted the name of its type";
                 let here = at.child("resourceType");
                 r.find_as(Severity::Error, offset, "resource-type", Kind::Required, &here, message);
+                if r.is_empty_object() {
+                    r.skip(at)?;
+                    return Ok(Outcome::Refused);
+                }
                 return self.read_other("", r, at);
             }
         };

@@ -3,6 +3,8 @@
 use super::hint;
 use crate::element::{Outcome, Read, ReadMode, Reader, Value};
 use crate::issue::{Issue, Kind, Path, Position, Report, Severity};
+#[cfg(feature = "xml")]
+use crate::xml::Transcript;
 use std::borrow::Cow;
 
 /// The result of a lenient read: the value and the report.
@@ -33,22 +35,73 @@ pub(crate) fn read_document<T: Document>(json: &[u8], mode: ReadMode) -> (Option
 pub(crate) fn read_within<T: Document>(json: &[u8], mode: ReadMode, memory: usize) -> (Option<T>, Report) {
     let text = match std::str::from_utf8(json) {
         Ok(text) => text,
-        Err(error) => return (None, not_utf8(json, error.valid_up_to())),
+        Err(error) => return (None, not_utf8(json, error.valid_up_to(), "json")),
     };
     let marked = text.starts_with(BYTE_ORDER_MARK);
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-    let mut r = Reader::new(text, mode).with_memory(memory);
-    let root = T::root(&mut r);
-    let mut value = T::blank();
-    let end = read_to_end(&mut value, &mut r, &Path::root(&root));
-    let mut report = r.into_report(&root);
-    hint::add(&mut report, &root);
+    let (value, mut report, root) = read_from(Reader::new(text, mode).with_memory(memory));
     if marked && mode == ReadMode::Strict {
         let message = "found a byte order mark before the document, wanted none (RFC 8259, section 8.1)";
         let issue = Issue::new("byte-order-mark", Severity::Warning, Kind::Invalid, &*root, message);
         report.push_front(issue.with_position(Position { line: 1, column: 1 }));
     }
-    (end.is_ok_and(|outcome| outcome == Outcome::Taken).then_some(value), report)
+    (value, report)
+}
+
+/// Reads a document to its end.
+fn read_from<T: Document>(mut r: Reader<'_>) -> (Option<T>, Report, Cow<'_, str>) {
+    let root = T::root(&mut r);
+    let mut value = T::blank();
+    let end = read_to_end(&mut value, &mut r, &Path::root(&root));
+    let mut report = r.into_report(&root);
+    hint::add(&mut report, &root);
+    (end.is_ok_and(|outcome| outcome == Outcome::Taken).then_some(value), report, root)
+}
+
+/// Reads a document in XML as far as it can be read, with every finding.
+#[cfg(feature = "xml")]
+pub(crate) fn read_xml_document<T: Document>(xml: &[u8], mode: ReadMode) -> (Option<T>, Report) {
+    let (value, report, _) = read_xml_within(xml, mode, usize::MAX);
+    (value, report)
+}
+
+/// The same with at most `memory` bytes for the values, the text and its JSON form aside; and that form, where there is one.
+#[cfg(feature = "xml")]
+pub(crate) fn read_xml_within<T: Document>(
+    xml: &[u8],
+    mode: ReadMode,
+    memory: usize,
+) -> (Option<T>, Report, Option<Transcript<'_>>) {
+    let text = match std::str::from_utf8(xml) {
+        Ok(text) => text,
+        Err(error) => return (None, not_utf8(xml, error.valid_up_to(), "xml"), None),
+    };
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let transcript = crate::xml::transcribe(text, element_types(), mode == ReadMode::Lenient);
+    let r = Reader::new(transcript.json(), mode).with_memory(memory).with_origin(transcript.origin());
+    let (value, report, _) = read_from(r);
+    (value, report, Some(transcript))
+}
+
+/// Writes a resource, given as JSON, as XML.
+#[cfg(feature = "xml")]
+pub(crate) fn write_xml(json: &str) -> Result<String, Report> {
+    crate::xml::write_xml(json, element_types())
+}
+
+#[cfg(feature = "xml")]
+fn element_types() -> &'static crate::xml::ElementTypes {
+    use super::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome};
+    use crate::element::Element;
+    crate::xml::ElementTypes::get(|| {
+        vec![
+            Device::definition(),
+            DeviceComponent::definition(),
+            DeviceMetric::definition(),
+            Bundle::definition(),
+            OperationOutcome::definition(),
+        ]
+    })
 }
 
 fn read_to_end<T: Value>(value: &mut T, r: &mut Reader<'_>, at: &Path<'_>) -> Read<Outcome> {
@@ -57,12 +110,12 @@ fn read_to_end<T: Value>(value: &mut T, r: &mut Reader<'_>, at: &Path<'_>) -> Re
     Ok(outcome)
 }
 
-fn not_utf8(json: &[u8], valid: usize) -> Report {
-    let good = json.get(..valid).and_then(|good| std::str::from_utf8(good).ok()).unwrap_or_default();
+fn not_utf8(bytes: &[u8], valid: usize, rule: &'static str) -> Report {
+    let good = bytes.get(..valid).and_then(|good| std::str::from_utf8(good).ok()).unwrap_or_default();
     let line = good.bytes().filter(|byte| *byte == b'\n').count() + 1;
     let column = good.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     let message = "found bytes that are not UTF-8";
-    let issue = Issue::new("json", Severity::Fatal, Kind::Invalid, "Resource", message);
+    let issue = Issue::new(rule, Severity::Fatal, Kind::Invalid, "Resource", message);
     Report::from_iter([issue.with_position(Position { line, column })])
 }
 
@@ -110,6 +163,43 @@ macro_rules! document {
                 let mut w = $crate::element::Writer::new();
                 $crate::element::Value::write(self, &mut w);
                 w.finish()
+            }
+
+            /// Reads a document in XML strictly.
+            ///
+            /// # Errors
+            /// A [`Report`](crate::Report) with every finding, when the text is not well-formed XML or has a document
+            /// type, or breaks the definitions as [`from_json`](Self::from_json) says, or in the order of its elements,
+            /// its namespaces or its attributes.
+            #[cfg(feature = "xml")]
+            pub fn from_xml(xml: &[u8]) -> Result<Self, $crate::issue::Report> {
+                Self::read_xml(xml, $crate::element::ReadMode::Strict).map(|reading| reading.value)
+            }
+
+            /// Reads a document in XML strictly or leniently.
+            ///
+            /// # Errors
+            /// A [`Report`](crate::Report) with every finding, when one of them is an error. In the lenient mode only
+            /// XML that is not well-formed, too deep a nesting, another namespace and a wrong resource type are.
+            #[cfg(feature = "xml")]
+            pub fn read_xml(
+                xml: &[u8],
+                mode: $crate::element::ReadMode,
+            ) -> Result<$crate::resource::Reading<Self>, $crate::issue::Report> {
+                match $crate::resource::read_xml_document(xml, mode) {
+                    (Some(value), report) if !report.has_errors() => Ok($crate::resource::Reading { value, report }),
+                    (_, report) => Err(report),
+                }
+            }
+
+            /// The resource as FHIR XML on one line, but for what its narrative holds.
+            ///
+            /// # Errors
+            /// A [`Report`](crate::Report) that says what has no form in XML: characters that XML has not, a narrative that is
+            /// no `div` of XHTML, and members that no definition knows, or whose values are not of the shape that it wants.
+            #[cfg(feature = "xml")]
+            pub fn to_xml(&self) -> Result<String, $crate::issue::Report> {
+                $crate::resource::write_xml(&self.to_json())
             }
         }
 

@@ -117,4 +117,6 @@ pub use device_component::DeviceComponent;
 pub use device_metric::DeviceMetric;
 pub use document::Reading;
 pub(crate) use document::{BYTE_ORDER_MARK, Document, read_document, read_within};
+#[cfg(feature = "xml")]
+pub(crate) use document::{read_xml_document, read_xml_within, write_xml};
 pub use operation_outcome::OperationOutcome;

@@ -24,22 +24,27 @@ impl Wanted {
 pub(super) fn locate(report: &mut Report, json: &[u8]) {
     let Ok(text) = std::str::from_utf8(json) else { return };
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    locate_in(report, text, text, |offset| offset);
+}
+
+/// The same for a document of which `json` is the JSON form; `origin` is the place in it from which a place in the form comes.
+pub(super) fn locate_in(report: &mut Report, json: &str, document: &str, origin: impl Fn(usize) -> usize) {
     let mut wanted = Wanted::default();
     for issue in report.iter() {
         for place in above(&issue.at) {
             wanted.offsets.entry(wanted.hasher.hash_one(place)).or_default();
         }
     }
-    let mut r = Reader::new(text, ReadMode::Strict);
+    let mut r = Reader::new(json, ReadMode::Strict);
     let root = report.issues().first().and_then(|issue| issue.at.split('.').next()).unwrap_or_default();
     let mut at = root.to_owned();
     // The text was read to its end before.
     let _ = search(&mut r, &mut at, &mut wanted);
     let found = report.iter().map(|issue| above(&issue.at).find_map(|place| wanted.offset(place)));
     let mut found: Vec<(usize, usize)> =
-        found.enumerate().filter_map(|(index, offset)| offset.map(|offset| (offset, index))).collect();
+        found.enumerate().filter_map(|(index, offset)| offset.map(|offset| (origin(offset), index))).collect();
     found.sort_unstable();
-    let mut places = LineIndex::new(text);
+    let mut places = LineIndex::new(document);
     for (offset, index) in found {
         if let Some(issue) = report.issues_mut().get_mut(index) {
             issue.position = Some(places.position(offset));

@@ -19,6 +19,8 @@ pub use validator::{Rule, Strength, Validator};
 
 use crate::element::{Node, ReadMode};
 use crate::issue::{Issue, Kind, Path, Report, Severity};
+#[cfg(feature = "xml")]
+use crate::resource::read_xml_within;
 use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource, read_within};
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -269,7 +271,64 @@ pub fn check_within(json: &[u8], memory: usize) -> Checked {
 
 /// The same with everything that can be chosen.
 pub(crate) fn check_with(json: &[u8], mode: ReadMode, validator: &Validator, memory: usize) -> Checked {
-    let (resource, mut report) = read_within::<Resource>(json, mode, memory);
+    let (resource, report) = read_within::<Resource>(json, mode, memory);
+    judge(resource, report, mode, validator, |found| locate::locate(found, json))
+}
+
+/// Reads a document in XML and validates it, as [`check`] does one in JSON; a place in the source is one in the XML.
+///
+/// ```
+/// use fhir_devices::{element::ReadMode, validate::check_xml};
+///
+/// let xml = br#"<Device xmlns="http://hl7.org/fhir"><contact><value value="+1 555 0100"/></contact><status value="gone"/></Device>"#;
+/// let checked = check_xml(xml, ReadMode::Strict);
+/// let found: Vec<_> = checked.report().iter().map(|issue| (&*issue.rule, issue.at.as_str())).collect();
+/// assert_eq!(found, [
+///     ("cpt-2", "Device.contact[0].system"),
+///     ("element-order", "Device.status"),
+///     ("required-binding", "Device.status"),
+/// ]);
+/// ```
+#[cfg(feature = "xml")]
+#[must_use]
+pub fn check_xml(xml: &[u8], mode: ReadMode) -> Checked {
+    check_xml_by(xml, mode, &STANDARD)
+}
+
+/// The same with the rules and value sets that a caller added.
+#[cfg(feature = "xml")]
+#[must_use]
+pub fn check_xml_by(xml: &[u8], mode: ReadMode, validator: &Validator) -> Checked {
+    check_xml_with(xml, mode, validator, usize::MAX)
+}
+
+/// The same as [`check_xml`], strictly, with at most `memory` bytes for the values that are read, as [`check_within`]; the text
+/// and its JSON form, which is at most about as long, are not counted.
+#[cfg(feature = "xml")]
+#[must_use]
+pub fn check_xml_within(xml: &[u8], memory: usize) -> Checked {
+    check_xml_with(xml, ReadMode::Strict, &STANDARD, memory)
+}
+
+#[cfg(feature = "xml")]
+fn check_xml_with(xml: &[u8], mode: ReadMode, validator: &Validator, memory: usize) -> Checked {
+    let (resource, report, transcript) = read_xml_within::<Resource>(xml, mode, memory);
+    judge(resource, report, mode, validator, |found| {
+        if let Some(transcript) = transcript {
+            let origin = transcript.origin();
+            locate::locate_in(found, transcript.json(), transcript.text(), |offset| origin.offset(offset));
+        }
+    })
+}
+
+/// Validates what was read; `locate` finds the places of findings in the source.
+fn judge(
+    resource: Option<Resource>,
+    mut report: Report,
+    mode: ReadMode,
+    validator: &Validator,
+    locate: impl FnOnce(&mut Report),
+) -> Checked {
     let mut skipped_rules = Report::new();
     if let Some(resource) = &resource {
         let is_fault =
@@ -286,7 +345,7 @@ pub(crate) fn check_with(json: &[u8], mode: ReadMode, validator: &Validator, mem
             !meets
         });
         if !found.is_empty() {
-            locate::locate(&mut found, json);
+            locate(&mut found);
             report.append(found);
             report.sort();
         }

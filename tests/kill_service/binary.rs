@@ -23,10 +23,7 @@ fn features() -> String {
         ("redb", cfg!(feature = "redb")),
         ("server", cfg!(feature = "server")),
         ("testkit", cfg!(feature = "testkit")),
-        ("ucum", cfg!(feature = "ucum")),
-        ("conformance", cfg!(feature = "conformance")),
-        ("default", cfg!(feature = "default")),
-        ("ring", cfg!(feature = "ring")),
+        ("xml", cfg!(feature = "xml")),
     ];
     let package = include_str!("../../Cargo.toml");
     let features = package.split_once("\n[features]\n").and_then(|(_, rest)| rest.split("\n[").next()).unwrap();

@@ -4,10 +4,12 @@
 //! text. Only broken JSON and too deep a nesting end it ([`Stop`]).
 
 mod line_index;
+mod origin;
 mod text;
 mod tokens;
 
 pub(crate) use line_index::LineIndex;
+pub(crate) use origin::Origin;
 
 use super::definition::Definition;
 use super::raw::Unmodelled;
@@ -150,6 +152,8 @@ pub(crate) struct Reader<'a> {
     omitted: Option<(usize, Severity)>,
     /// How many bytes the values may still take.
     memory: usize,
+    /// The document from which the text was made, where it is no JSON document itself.
+    origin: Option<Origin<'a>>,
 }
 
 struct Fault {
@@ -178,7 +182,20 @@ impl<'a> Reader<'a> {
             findings: Vec::new(),
             omitted: None,
             memory: usize::MAX,
+            origin: None,
         }
+    }
+
+    /// Of a text that was made from a document in another format.
+    #[cfg(feature = "xml")]
+    pub(crate) fn with_origin(mut self, origin: Origin<'a>) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// One of two wordings: that of JSON, or the one of XML.
+    fn words(&self, json: &'static str, xml: &'static str) -> &'static str {
+        if self.origin.is_some() { xml } else { json }
     }
 
     /// With at most `bytes` for the values, the text aside. Reading stops where they would take more.
@@ -296,23 +313,40 @@ impl<'a> Reader<'a> {
     /// Returns the report, with the place in the source of each finding; `root` names the document where reading
     /// stopped.
     pub(crate) fn into_report(self, root: &str) -> Report {
-        if self.findings.is_empty() && self.fault.is_none() {
+        let mut findings = self.findings;
+        let mut fault = self.fault.map(|fault| {
+            let at = fault.at.unwrap_or_else(|| root.to_owned());
+            (fault.offset, Issue::new(fault.rule, Severity::Fatal, fault.kind, at, fault.message))
+        });
+        let mut omitted = vec![self.omitted];
+        let mut text = self.text;
+        if let Some(origin) = self.origin {
+            text = origin.text;
+            for (offset, issue) in findings.iter_mut().chain(&mut fault) {
+                *offset = origin.offset(*offset);
+                // XML has a primitive and what belongs to it in one element.
+                issue.at = issue.at.replace("._", ".");
+            }
+            findings.extend(origin.findings);
+            findings.sort_by_key(|(offset, _)| *offset);
+            // Where the document ended before its end, so does the JSON, and that is no fault of its own.
+            fault = origin.fault.or(fault);
+            omitted.push(origin.omitted);
+        }
+        if findings.is_empty() && fault.is_none() {
             return Report::new();
         }
-        let mut places = LineIndex::new(self.text);
-        let mut findings = self.findings;
+        let mut places = LineIndex::new(text);
         let mut rising: Vec<_> = findings.iter_mut().collect();
         rising.sort_by_key(|(offset, _)| *offset);
         for (offset, issue) in rising {
             issue.position = Some(places.position(*offset));
         }
         let mut report: Report = findings.into_iter().map(|(_, issue)| issue).collect();
-        if let Some(fault) = self.fault {
-            let at = fault.at.unwrap_or_else(|| root.to_owned());
-            let issue = Issue::new(fault.rule, Severity::Fatal, fault.kind, at, fault.message);
-            report.push(issue.with_position(places.position(fault.offset)));
+        if let Some((offset, issue)) = fault {
+            report.push(issue.with_position(places.position(offset)));
         }
-        if let Some((count, severity)) = self.omitted {
+        for (count, severity) in omitted.into_iter().flatten() {
             report.omit(count, severity, root);
         }
         report
@@ -380,6 +414,8 @@ impl<'a> Reader<'a> {
             (Some(b'-' | b'0'..=b'9'), Token::Number) => self.number().map(Cow::Borrowed),
             (Some(b't'), Token::Boolean) => self.literal("true").map(Cow::Borrowed),
             (Some(b'f'), Token::Boolean) => self.literal("false").map(Cow::Borrowed),
+            // In XML every value is a text; the type of it is judged by its form.
+            (Some(b'"'), _) if self.origin.is_some() => self.string(),
             _ => return self.wrong_type(at, wanted.name()).map(|_| None),
         };
         match token {
@@ -458,7 +494,12 @@ impl<'a> Reader<'a> {
         if resource_type.is_none() && !seen.other && (first || !sink.is_extras()) {
             // Row 0 of every element that is not a resource is its id.
             if (seen.value | seen.under) & !1 == 0 {
-                let message = if first { "found an empty object" } else { "found an object with nothing but an id" };
+                let message = match first {
+                    true => self.words("found an empty object", "found an element with neither value nor content"),
+                    false => {
+                        self.words("found an object with nothing but an id", "found an element with nothing but an id")
+                    }
+                };
                 self.find_here(offset, "ele-1", Kind::Invariant, at, format!("{message}, wanted a value or members"));
                 return Ok(if first { Outcome::Refused } else { Outcome::Taken });
             }
@@ -475,7 +516,12 @@ impl<'a> Reader<'a> {
             self.find(offset, rule.key, Kind::Invariant, &at.child(key), rule.message);
             return self.skip(&at.child(key));
         }
-        let message = format!("`{key}` is not a member of {} in FHIR STU3", owner.path);
+        if self.origin.is_some() && key.starts_with(['@', '#']) {
+            // A finding of the format says so already.
+            return self.skip(&at.child(key));
+        }
+        let member = self.words("a member", "an element");
+        let message = format!("`{key}` is not {member} of {} in FHIR STU3", owner.path);
         self.unusable(offset, "unknown-member", at, key, message)
     }
 
@@ -497,7 +543,8 @@ impl<'a> Reader<'a> {
     #[cold]
     pub(crate) fn duplicate(&mut self, at: &Path<'_>) -> Read<Option<Outcome>> {
         let offset = self.pos;
-        self.find(offset, "duplicate-member", Kind::Structure, at, "found the member a second time");
+        let message = self.words("found the member a second time", "found the element a second time");
+        self.find(offset, "duplicate-member", Kind::Structure, at, message);
         self.skip(at)?;
         Ok(Some(Outcome::Refused))
     }

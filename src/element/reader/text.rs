@@ -56,6 +56,13 @@ impl<'a> Reader<'a> {
         result
     }
 
+    /// Returns whether the next value is an object without members.
+    pub(crate) fn is_empty_object(&mut self) -> bool {
+        let is_open = self.peek() == Some(b'{');
+        let rest = self.bytes.get(self.pos + 1..).unwrap_or_default();
+        is_open && rest.trim_ascii_start().first() == Some(&b'}')
+    }
+
     /// Returns whether the next value stands within another.
     pub(crate) fn is_within(&self) -> bool {
         self.depth > 0

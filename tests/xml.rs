@@ -1,0 +1,14 @@
+//! FHIR XML: read, written, held to the published schemas, and refused where it is faulty.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop where it stands")]
+
+mod common;
+#[path = "xml/corpus.rs"]
+mod corpus;
+#[path = "common/exact.rs"]
+mod exact;
+#[path = "xml/properties.rs"]
+mod properties;
+#[path = "xml/reading.rs"]
+mod reading;
+#[path = "xml/schema.rs"]
+mod schema;
