@@ -145,7 +145,7 @@ fn component_is_selected_by_handle_code_item_or_all() {
     assert_eq!(found(&both), Ok("m/v2".into()));
     assert_eq!(
         found(&Selector::Code(69_642)),
-        Err("2 components may be meant, wanted one of `m/v1` (vmd, x), `m/v2` (vmd, x)".into())
+        Err("2 components match, wanted one of `m/v1` (vmd, x), `m/v2` (vmd, x)".into())
     );
     let neither = Selector::All(vec![Selector::Level(Level::Mds), Selector::Item(label("gas-fw"))]);
     assert!(found(&neither).unwrap_err().starts_with(

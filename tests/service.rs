@@ -182,7 +182,7 @@ fn ambiguous_target_lists_the_candidates() {
     assert_eq!(paths, ["mds/ecg", "mds/spo2"]);
     assert_eq!(
         refused.to_string(),
-        "2 components may be meant, wanted one of `mds/ecg` (vmd, MDC_DEV_ECG_VMD), \
+        "2 components match, wanted one of `mds/ecg` (vmd, MDC_DEV_ECG_VMD), \
          `mds/spo2` (vmd, MDC_DEV_ANALY_SAT_O2_VMD)"
     );
     let any = receive(&service, submission(Selector::Any), firmware()).unwrap_err();

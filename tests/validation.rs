@@ -683,7 +683,7 @@ fn full_url_is_absolute_and_ends_with_the_id() {
         judged(&bundle("collection", &format!(r#""entry":[{{"fullUrl":"{url}","resource":{resource}}}]"#))).to_string()
     };
     let id = r#","id":"1""#;
-    insta::assert_snapshot!(of("Device/1", id), @"error full-url at Bundle.entry[0].fullUrl: `Device/1` is no absolute URL, wanted the whole address of the resource");
+    insta::assert_snapshot!(of("Device/1", id), @"error full-url at Bundle.entry[0].fullUrl: `Device/1` is not an absolute URL, wanted the whole address of the resource");
     insta::assert_snapshot!(of("http://x.example/Device/2", id), @"error full-url at Bundle.entry[0].fullUrl: `http://x.example/Device/2` ends with the id `2`, wanted that of the resource, `1`");
     for url in ["http://x.example/Device/1", "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7", "http://x.example/a?b=2"]
     {

@@ -37,10 +37,10 @@ pub struct AuditRecord {
 /// ```
 /// use fhir_devices::audit::AuditRecord;
 /// let error = AuditRecord::from_line("{}").unwrap_err();
-/// assert_eq!(error.to_string(), "the text is no audit record in its canonical form that this version of the crate can read");
+/// assert_eq!(error.to_string(), "the text is not an audit record in its canonical form that this version of the crate can read");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text is no audit record in its canonical form that this version of the crate can read")]
+#[error("the text is not an audit record in its canonical form that this version of the crate can read")]
 #[non_exhaustive]
 pub struct NotARecord;
 

@@ -47,7 +47,7 @@ pub enum ChainFault {
     #[error("it stands in another place")]
     Moved,
     /// A record comes after that of this place that has a place before it.
-    #[error("a record is put in before it that says it is record {index}")]
+    #[error("a record with the number {index} is inserted before it")]
     Inserted {
         /// What the record says.
         index: u64,

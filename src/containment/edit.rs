@@ -87,7 +87,7 @@ pub enum EditError {
     #[error("the component would be below itself")]
     OwnAncestor,
     /// It is a device, is contained in another resource, or has no id: it cannot be written alone.
-    #[error("`{label}` is no component or metric that can be written alone")]
+    #[error("`{label}` is not a component or metric that can be written alone")]
     NotWritable {
         /// What was named.
         label: String,

@@ -212,7 +212,7 @@ impl Finding {
             ContainmentRule::OneRoot => its(&format!("{own} is at the top beside")),
             ContainmentRule::StatedLevel => match node.by_place() {
                 Some(level) => format!("{own} is a {} by its place alone", title(level)),
-                None => format!("nothing says the level of {own}"),
+                None => format!("no level is stated for {own}"),
             },
         }
     }

@@ -44,10 +44,10 @@ impl fmt::Display for Profile {
 ///
 /// ```
 /// let error = "phd".parse::<fhir_devices::containment::Profile>().unwrap_err();
-/// assert_eq!(error.to_string(), "the text is no profile, wanted base or pocd");
+/// assert_eq!(error.to_string(), "the text is not a profile, wanted base or pocd");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text is no profile, wanted base or pocd")]
+#[error("the text is not a profile, wanted base or pocd")]
 #[non_exhaustive]
 pub struct NotAProfile;
 

@@ -44,12 +44,12 @@ pub enum Selector {
 /// ```
 /// use fhir_devices::containment::Selector;
 /// let error = "level=top".parse::<Selector>().unwrap_err();
-/// assert_eq!(error.to_string(), "`level=top` says no component, wanted `*`, an id or a level, or `id=`, `level=`, \
+/// assert_eq!(error.to_string(), "`level=top` is not a selector, wanted `*`, an id or a level, or `id=`, `level=`, \
 ///     `identifier=`, `code=` or `item=` and a value");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` says no component, wanted `*`, an id or a level, or `id=`, `level=`, `identifier=`, `code=` or `item=` and a value"
+    "`{text}` is not a selector, wanted `*`, an id or a level, or `id=`, `level=`, `identifier=`, `code=` or `item=` and a value"
 )]
 #[non_exhaustive]
 pub struct NotASelector {
@@ -242,7 +242,7 @@ pub enum SelectError {
         components: Vec<Candidate>,
     },
     /// Several components match.
-    #[error("{} components may be meant, wanted one of {}", .candidates.len(), list(.candidates))]
+    #[error("{} components match, wanted one of {}", .candidates.len(), list(.candidates))]
     Ambiguous {
         /// What was asked for.
         wanted: Selector,

@@ -82,7 +82,7 @@ impl UnfitTarget {
     fn why(&self) -> String {
         let at = &self.at;
         match self.reason {
-            UnfitTargetReason::NoComponent => "it is no DeviceComponent".to_owned(),
+            UnfitTargetReason::NoComponent => "it is not a DeviceComponent".to_owned(),
             UnfitTargetReason::EnteredInError => format!("`{at}` was entered in error"),
             UnfitTargetReason::DuplicateId => format!("`{at}` is given more than once"),
             UnfitTargetReason::NoParent => format!("the parent of `{at}` is not known"),

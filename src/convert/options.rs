@@ -30,10 +30,10 @@ pub enum Version {
 ///
 /// ```
 /// let error = "r6".parse::<fhir_devices::convert::Version>().unwrap_err();
-/// assert_eq!(error.to_string(), "the text is no version of FHIR, wanted stu3, r4, r4b or r5");
+/// assert_eq!(error.to_string(), "the text is not a version of FHIR, wanted stu3, r4, r4b or r5");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text is no version of FHIR, wanted stu3, r4, r4b or r5")]
+#[error("the text is not a version of FHIR, wanted stu3, r4, r4b or r5")]
 #[non_exhaustive]
 pub struct NotAVersion;
 

@@ -25,7 +25,7 @@ pub(super) fn judge_unit(code: &str, at: &Path<'_>, row: &'static str, report: &
         let Some(failure) = failure else { return };
         failure.to_string()
     };
-    let message = format!("`{code}` is no unit of UCUM: {reason}");
+    let message = format!("`{code}` is not a unit of UCUM: {reason}");
     report.push(Issue::new("ucum", Severity::Error, Kind::CodeInvalid, at, message).with_row(row));
 }
 

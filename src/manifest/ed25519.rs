@@ -52,7 +52,7 @@ struct Entry {
 #[non_exhaustive]
 pub enum NotAnEd25519Key {
     /// The bytes are no point of the curve.
-    #[error("the bytes are no public key of ed25519")]
+    #[error("the bytes are not an Ed25519 public key")]
     Malformed,
     /// A key with which signatures over anything can be made.
     #[error("the public key is weak")]

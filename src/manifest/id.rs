@@ -24,10 +24,10 @@ pub struct IngestId(pub u128);
 ///
 /// ```
 /// let error = "7".parse::<fhir_devices::manifest::IngestId>().unwrap_err();
-/// assert_eq!(error.to_string(), "the text is no ingest id, wanted 32 hexadecimal digits in lower case");
+/// assert_eq!(error.to_string(), "the text is not an ingest id, wanted 32 hexadecimal digits in lower case");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text is no ingest id, wanted 32 hexadecimal digits in lower case")]
+#[error("the text is not an ingest id, wanted 32 hexadecimal digits in lower case")]
 #[non_exhaustive]
 pub struct NotAnIngestId;
 
@@ -63,10 +63,10 @@ pub struct IdempotencyKey(SmolStr);
 ///
 /// ```
 /// let error = "two words".parse::<fhir_devices::manifest::IdempotencyKey>().unwrap_err();
-/// assert_eq!(error.to_string(), "the text is no idempotency key, wanted 1 to 255 visible characters of ascii");
+/// assert_eq!(error.to_string(), "the text is not an idempotency key, wanted 1 to 255 visible characters of ascii");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text is no idempotency key, wanted 1 to 255 visible characters of ascii")]
+#[error("the text is not an idempotency key, wanted 1 to 255 visible characters of ascii")]
 #[non_exhaustive]
 pub struct NotAKey;
 
@@ -180,9 +180,9 @@ impl ActorId {
 ///
 /// ```
 /// let error = "two words".parse::<fhir_devices::manifest::ActorId>().unwrap_err();
-/// assert_eq!(error.to_string(), "the text is no name, wanted 1 to 255 visible characters of ascii, and neither an address nor a patient");
+/// assert_eq!(error.to_string(), "the text is not a name, wanted 1 to 255 visible characters of ascii, and neither an address nor a patient");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text is no name, wanted 1 to 255 visible characters of ascii, and neither an address nor a patient")]
+#[error("the text is not a name, wanted 1 to 255 visible characters of ascii, and neither an address nor a patient")]
 #[non_exhaustive]
 pub struct NotAName;

@@ -239,7 +239,7 @@ const SIGNATURE: usize = 32;
 #[non_exhaustive]
 pub enum ManifestError {
     /// It has more bytes than are looked at.
-    #[error("the manifest has {found} bytes, and at most {most} are taken")]
+    #[error("the manifest has {found} bytes, wanted at most {most}")]
     TooLarge {
         /// How many it has.
         found: usize,
@@ -247,7 +247,7 @@ pub enum ManifestError {
         most: usize,
     },
     /// There are more bytes of signatures than are looked at.
-    #[error("the signatures have {found} bytes, and at most {most} are taken")]
+    #[error("the signatures have {found} bytes, wanted at most {most}")]
     SignaturesTooLarge {
         /// How many they have, with the names of their keys.
         found: usize,

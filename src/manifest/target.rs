@@ -136,10 +136,10 @@ pub enum ProductionSpec {
 ///
 /// ```
 /// let error = "serial".parse::<fhir_devices::manifest::ProductionSpec>().unwrap_err();
-/// assert_eq!(error.to_string(), "the text is no kind of version, wanted hardware, software, firmware or protocol");
+/// assert_eq!(error.to_string(), "the text is not a kind of version, wanted hardware, software, firmware or protocol");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text is no kind of version, wanted hardware, software, firmware or protocol")]
+#[error("the text is not a kind of version, wanted hardware, software, firmware or protocol")]
 #[non_exhaustive]
 pub struct InvalidProductionSpec;
 

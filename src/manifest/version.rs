@@ -44,10 +44,10 @@ pub enum VersionScheme {
 ///
 /// ```
 /// let error = "calver".parse::<fhir_devices::manifest::VersionScheme>().unwrap_err();
-/// assert_eq!(error.to_string(), "the text is no version scheme, wanted semver, dotted, date or opaque");
+/// assert_eq!(error.to_string(), "the text is not a version scheme, wanted semver, dotted, date or opaque");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text is no version scheme, wanted semver, dotted, date or opaque")]
+#[error("the text is not a version scheme, wanted semver, dotted, date or opaque")]
 #[non_exhaustive]
 pub struct NotAScheme;
 

@@ -26,10 +26,10 @@ pub enum Level {
 ///
 /// ```
 /// let error = "MDS".parse::<fhir_devices::nomenclature::Level>().unwrap_err();
-/// assert_eq!(error.to_string(), "the text is no level, wanted mds, vmd or channel");
+/// assert_eq!(error.to_string(), "the text is not a level, wanted mds, vmd or channel");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text is no level, wanted mds, vmd or channel")]
+#[error("the text is not a level, wanted mds, vmd or channel")]
 #[non_exhaustive]
 pub struct NotALevel;
 

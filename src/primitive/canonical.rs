@@ -120,10 +120,10 @@ impl CanonicalName {
 /// ```
 /// use fhir_devices::primitive::CanonicalBase;
 /// let error = CanonicalBase::new("fhir.example").unwrap_err();
-/// assert_eq!(error.to_string(), "`fhir.example` is no base of canonical URLs: wants an http or https URL without query and fragment");
+/// assert_eq!(error.to_string(), "`fhir.example` is not a base of canonical URLs, wanted an http or https URL without query and fragment");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is no base of canonical URLs: wants an http or https URL without query and fragment")]
+#[error("`{found}` is not a base of canonical URLs, wanted an http or https URL without query and fragment")]
 pub struct InvalidCanonicalBase {
     /// The text that was found, cut to its first 64 characters.
     pub found: String,

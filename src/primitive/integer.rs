@@ -36,7 +36,7 @@ macro_rules! number_form {
             #[doc = concat!("Reads the text form of a FHIR `", $type, "`.")]
             ///
             /// # Errors
-            /// [`Malformed`] when the text is no such number.
+            /// [`Malformed`] when the text is not such a number.
             pub fn new(text: impl AsRef<str>) -> Result<Self, Malformed> {
                 Self::from_text(text.as_ref())
             }

@@ -83,7 +83,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             let made = patch.apply(tree, text.len(), kind.as_str())?.to_text(text.len());
             if made.len() > self.limits.patched_bytes() {
                 let (found, most) = (made.len(), self.limits.patched_bytes());
-                let words = format!("the patch makes a resource of {found} bytes, and at most {most} are taken");
+                let words = format!("the patch makes a resource of {found} bytes, wanted at most {most}");
                 return Err(Problem::new(413, Kind::TooLong, "too-large", words));
             }
             self.document(version, made.as_bytes())?

@@ -73,13 +73,13 @@ pub enum ReceiveError {
         found: Option<u64>,
     },
     /// The manifest is not taken.
-    #[error("the manifest is not taken")]
+    #[error("the manifest is refused")]
     Manifest(#[source] ManifestError),
     /// A manifest came, and there is nothing to verify it with.
     #[error("no signature can be verified here")]
     NoVerifier,
     /// The tenant takes no upload without a signed manifest.
-    #[error("only updates with a signed manifest are taken")]
+    #[error("only updates with a signed manifest are accepted")]
     Unsigned,
     /// The manifest has no such file, or has several and none was named.
     #[error("{}", no_artifact(.wanted.as_ref(), .found))]
@@ -132,7 +132,7 @@ pub enum ReceiveError {
     #[error("the file is empty")]
     EmptyFile,
     /// A media type that is not taken.
-    #[error("the media type `{found}` is not taken, wanted {}", media_types(allowed))]
+    #[error("the media type `{found}` is not accepted, wanted {}", media_types(allowed))]
     MediaType {
         /// The media type.
         found: Code,
@@ -168,7 +168,7 @@ pub enum ReceiveError {
     #[error("the ledger failed")]
     Ledger(#[source] StoreError),
     /// The bytes broke off.
-    #[error("the file broke off")]
+    #[error("the upload ended before the end of the file")]
     Body(#[source] StoreError),
 }
 

@@ -46,12 +46,12 @@ pub(super) fn judge(
             }
         }
         Literal::Other(text) if container.contains(text) => {
-            let message = format!("`{text}` is no reference, wanted `#{text}` for the contained resource");
+            let message = format!("`{text}` is not a reference, wanted `#{text}` for the contained resource");
             find("reference-form", Severity::Error, Kind::Value, "Reference.reference", message);
         }
         Literal::Other(text) => {
             let message = if !is_absolute(text) {
-                format!("`{text}` is no reference, wanted `Type/id`, an absolute URL, or `#id` of a contained resource")
+                format!("`{text}` is not a reference, wanted `Type/id`, an absolute URL, or `#id` of a contained resource")
             } else if let Err(malformed) = Uri::new(text) {
                 malformed.to_string()
             } else {

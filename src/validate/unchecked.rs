@@ -63,7 +63,7 @@ pub(super) fn codes(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
 }
 
 fn note(found: &str, strength: &str, value_set: &str, at: &Path<'_>, row: String, report: &mut Report) {
-    let message = format!("{found} was not checked: the value set `{value_set}` ({strength}) is not at hand");
+    let message = format!("{found} was not checked: the value set `{value_set}` ({strength}) is not available");
     let issue = Issue::new("unchecked-code", Severity::Information, Kind::Informational, at, message);
     report.push(issue.with_row(row));
 }

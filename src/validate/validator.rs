@@ -184,7 +184,7 @@ impl Validator {
     /// let validator = Validator::new().unchecked_codes();
     /// assert_eq!(device.validate_by(&validator).to_string(), "information unchecked-code at Device.type: \
     ///     `19257004` of `http://snomed.info/sct` was not checked: \
-    ///     the value set `http://hl7.org/fhir/ValueSet/device-kind` (example) is not at hand");
+    ///     the value set `http://hl7.org/fhir/ValueSet/device-kind` (example) is not available");
     ///
     /// let kinds = ValueSet::new("https://acme.example/ValueSet/kinds").with("http://snomed.info/sct", ["19257004"]);
     /// let validator = validator.value_set("Device.type", Strength::Preferred, kinds);

@@ -269,7 +269,7 @@ fn full_url(url: &str, id: Option<&str>, resource: bool, at: &Path<'_>, report: 
     };
     match (Literal::parse(url), id) {
         _ if !is_absolute(url) => {
-            let message = format!("`{url}` is no absolute URL, wanted the whole address of the resource");
+            let message = format!("`{url}` is not an absolute URL, wanted the whole address of the resource");
             find(Severity::Error, at.child("fullUrl"), message);
         }
         (Literal::Absolute { id: named, .. }, Some(id)) if named != id => {

@@ -588,7 +588,7 @@ fn refusal_states_found_and_wanted() {
         (ReceiveError::SizeMismatch { declared: 8, found: Some(4) }, "the file has 4 bytes, wanted 8"),
         (ReceiveError::SizeMismatch { declared: 8, found: None }, "the file has more than 8 bytes, wanted 8"),
         (ReceiveError::NoVerifier, "no signature can be verified here"),
-        (ReceiveError::Unsigned, "only updates with a signed manifest are taken"),
+        (ReceiveError::Unsigned, "only updates with a signed manifest are accepted"),
         (named(Some("x.bin")), "the manifest does not have the file `x.bin`, wanted one of `boot.bin`, `ecg.bin`"),
         (named(None), "the manifest has several files, wanted the name of one of `boot.bin`, `ecg.bin`"),
         (ReceiveError::NotAdmitted { reasons: Vec::new() }, "the update is not admitted: "),

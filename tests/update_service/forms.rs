@@ -200,7 +200,7 @@ async fn refusal_has_the_library_message() {
             422,
             "the device does not have the component or level `nobody`, wanted one of `pump-mds/pump-lvp` (vmd, Vol",
         ),
-        (Form::of(PUMP).file("a", b"1"), 422, "6 components may be meant, wanted one of `pump-mds/pump-lvp` (vmd, Vol"),
+        (Form::of(PUMP).file("a", b"1"), 422, "6 components match, wanted one of `pump-mds/pump-lvp` (vmd, Vol"),
         (form().file("a", b""), 400, "the file is empty"),
         (form().field("Sha256", one).file("a", b"2"), 422, "the digest of the file is `d4735e"),
     ];

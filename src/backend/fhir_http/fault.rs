@@ -21,10 +21,10 @@ pub enum ServerFault {
         found: String,
     },
     /// The answer does not say which version it is about.
-    #[error("the answer tells no version")]
+    #[error("the answer names no version")]
     VersionMissing,
     /// The answer has no time of the version.
-    #[error("the answer tells no time of the version")]
+    #[error("the answer has no time of the version")]
     TimeMissing,
     /// The write was applied although its condition did not hold: the server passes over `If-Match` or `If-None-Match`.
     #[error("the server applied a write whose condition did not hold: it made version {made}")]
@@ -45,7 +45,7 @@ pub enum ServerFault {
     #[error("the server does not sort what it finds by `_id`")]
     NotSorted,
     /// The server sends the client elsewhere, where it does not go.
-    #[error("the server answered {status} and leads to `{to}`, where nobody goes")]
+    #[error("the server answered {status} and redirects to `{to}`, which is not followed")]
     Redirected {
         /// The status.
         status: u16,
@@ -133,8 +133,8 @@ mod tests {
     #[test]
     fn fault_message_is_one_line() {
         for (fault, words) in [
-            (ServerFault::VersionMissing, "the answer tells no version"),
-            (ServerFault::TimeMissing, "the answer tells no time of the version"),
+            (ServerFault::VersionMissing, "the answer names no version"),
+            (ServerFault::TimeMissing, "the answer has no time of the version"),
             (
                 ServerFault::ConditionIgnored { made: 7 },
                 "the server applied a write whose condition did not hold: it made version 7",

@@ -17,7 +17,7 @@ use serde::Deserialize;
 #[non_exhaustive]
 pub enum MissingCapability {
     /// It speaks another version of FHIR.
-    #[error("the server speaks FHIR `{found}`, and 3.0 is wanted")]
+    #[error("the server has FHIR `{found}`, wanted 3.0")]
     Version {
         /// The version.
         found: String,

@@ -130,7 +130,7 @@ pub enum Refusal {
     #[error("the bytes are being deleted, and can be had again after that")]
     Condemned,
     /// As many uploads hold this copy of them as may. For a further one there is a copy of its own, with its own entry.
-    #[error("as many uploads hold the bytes as may")]
+    #[error("the bytes have the maximum number of uploads")]
     Full,
     /// There are no such bytes to keep: only an upload brings some.
     #[error("the bytes are not there")]

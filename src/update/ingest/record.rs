@@ -59,7 +59,7 @@ pub struct Signed {
 /// assert!(Ingest::from_bytes(br#"{"format":3}"#).is_err());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text is no record that this version of the crate can read")]
+#[error("the text is not a record that this version of the crate can read")]
 #[non_exhaustive]
 pub struct Unreadable;
 
