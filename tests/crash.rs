@@ -44,12 +44,12 @@ use time::OffsetDateTime;
 type Service = UpdateService<Net, Net, Net>;
 type Call = Pin<Box<dyn Future<Output = ()>>>;
 
-/// What all that is stored comes to: names that are given by chance are left out.
+/// What all that is stored comes to: names that are given at random are left out.
 #[derive(Debug, PartialEq, Eq)]
 struct End {
     /// The updates in the components: the component, the status, the digest, the sequence number.
     references: Vec<(String, UpdateStatus, Sha256, Option<u64>)>,
-    /// The states of the uploads, and why some came to nothing, in the order in which they began.
+    /// The states of the uploads, and why some failed, in the order in which they began.
     uploads: Vec<String>,
     /// The bytes in the store, and how many need them.
     blobs: BTreeMap<Sha256, usize>,

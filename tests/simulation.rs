@@ -1,4 +1,4 @@
-//! The drivers in worlds that go on by chance: calls in any order, crashes, calls that sleep, stores that fail, lose answers
+//! The drivers in worlds that go on at random: calls in any order, crashes, calls that sleep, stores that fail, lose answers
 //! and answer late, clocks that jump, and others who write to the same components.
 //!
 //! After every step the invariants are looked at; when all is quiet, nothing may be lost and nothing left over. A world that

@@ -529,10 +529,10 @@ fn iccbba_repetitions_and_counts_are_checked() {
         assert_eq!(against(text), "", "{text}");
     }
     assert!(against("=+01000=/A9999XYZ100T0476=,000025").contains("iccbba-compound-count"));
-    // The blank that is borne with stands between the structures of a blood container alone.
+    // The blank that is tolerated stands between the structures of a blood container alone.
     assert_eq!(against("=)AAAAAAAAAA &)BBBBBBBBBB"), "");
     assert!(against("=)AAAAAAAAAA =,000025").contains("iccbba-unknown-structure"));
-    // A GTIN that is borne with has digits.
+    // A GTIN that is tolerated has digits.
     assert!(Udi::parse("=/A9999XYZ100T04", ParseMode::Lenient, 2026).is_err());
     assert!(Udi::parse("=/09506000134376", ParseMode::Lenient, 2026).is_ok());
 }

@@ -16,47 +16,47 @@ names! {
     /// assert_eq!("attached".parse(), Ok(Action::Attached));
     /// ```
     Action {
-        /// An upload was announced.
+        /// An upload was opened.
         Opened = "opened",
-        /// Its bytes are coming, and it was given more time.
+        /// Bytes arrived, and the deadline was extended.
         Extended = "extended",
-        /// Its bytes have come, and the blob ledger holds them for it.
+        /// All bytes arrived, and the blob ledger holds them for it.
         Acquired = "acquired",
         /// Its bytes are in the store.
         Stored = "stored",
-        /// The component that it is for was fixed, and its sequence number accepted.
+        /// The target component was fixed, and the sequence number accepted.
         Targeted = "targeted",
-        /// Others wrote to the component, and it is tried again.
+        /// The component was changed by others; the write is retried.
         Retried = "retried",
         /// The component refers to it.
         Attached = "attached",
-        /// A later update took its place.
+        /// A later update superseded it.
         Superseded = "superseded",
-        /// Somebody took it back.
+        /// The upload was withdrawn.
         Withdrawn = "withdrawn",
-        /// Somebody decided that it is to be current again.
+        /// An actor asked to make it current again.
         Restored = "restored",
-        /// The component says that it is current again.
+        /// The component shows it as current again.
         MadeCurrent = "made-current",
         /// The component has no reference that could be made current again.
         NotRestored = "not-restored",
-        /// The component says that it is withdrawn.
+        /// The component shows it as withdrawn.
         Marked = "marked",
-        /// It is no longer kept, now that a later one has its place.
+        /// It is retired, as a later update superseded it.
         Retired = "retired",
-        /// It came to nothing, for the reason that is given.
+        /// It failed, with a reason.
         Failed = "failed",
-        /// The component refers to it no more.
+        /// The component no longer refers to it.
         Detached = "detached",
-        /// It holds nothing any more.
+        /// It holds nothing.
         Closed = "closed",
-        /// Somebody needs the bytes.
+        /// A holder needs the bytes.
         Held = "held",
-        /// The bytes can be read.
+        /// The bytes are readable.
         Committed = "committed",
-        /// Somebody needs the bytes no more.
+        /// A holder no longer needs the bytes.
         Released = "released",
-        /// Nobody needs the bytes, and they are to be deleted.
+        /// No holder needs the bytes; they are to be deleted.
         Condemned = "condemned",
         /// The bytes are deleted.
         Gone = "gone",
@@ -156,10 +156,10 @@ pub struct AuditDraft {
     pub from: Option<StateName>,
     /// The state after.
     pub to: StateName,
-    /// Why it came or comes to nothing.
+    /// Why it failed or fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// What the one who did it says about it.
+    /// The comment of the actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<Text>,
     /// The upload; `None` for what happens to a blob by itself.

@@ -44,7 +44,7 @@ impl Systems {
         our_code(&self.kinds, kind.as_str())
     }
 
-    /// One who acts for another is not the one who asked for it.
+    /// An agent acting for another is not the requestor.
     fn event_agents<'r>(&'r self, record: &'r AuditRecord) -> Vec<EventAgent<'r>> {
         let user = |id| Identifier { system: &self.actors, value: id };
         let (actor, principal) = (&record.aside.actor, record.what.actor.as_ref());

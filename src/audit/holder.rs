@@ -23,11 +23,11 @@ pub enum Holder {
     Retention {
         /// Which rule.
         pin: PinId,
-        /// Until when.
+        /// The end.
         #[serde(with = "moment")]
         until: OffsetDateTime,
     },
-    /// A legal case: until somebody lifts it.
+    /// A legal hold, until it is lifted.
     LegalHold(PinId),
 }
 

@@ -35,11 +35,11 @@ names! {
         VersionTaken = "version-taken",
         /// Its version is lower than the one that the component reports.
         LowerVersion = "lower-version",
-        /// A later update took its place.
+        /// A later update superseded it.
         Superseded = "superseded",
-        /// Somebody took it back.
+        /// The upload was withdrawn.
         Withdrawn = "withdrawn",
-        /// Somebody else took its reference out of the component, or deleted that.
+        /// Another writer removed its reference from the component, or deleted the component.
         Lost = "lost",
     }
 }

@@ -6,7 +6,7 @@ use crate::store::{
 use std::collections::HashSet;
 use std::num::NonZeroU32;
 
-/// What a commit finds of a resource.
+/// The newest version of a resource in a commit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Newest {
     pub(super) version: VersionId,
@@ -27,7 +27,7 @@ pub(super) fn check(write: &Write, newest: Option<Newest>) -> Result<()> {
     }
 }
 
-/// What can be refused without looking: R1, R6 and R12.
+/// Checks R1, R6 and R12, which need no stored state.
 pub(super) fn check_writes(writes: &[Write], max_writes: usize, max_body: u64) -> Result<(), CommitError> {
     if writes.len() > max_writes {
         return Err(StoreError::unsupported("a commit of so many writes").into());

@@ -9,7 +9,7 @@ codes! {
         Inactive = "inactive",
         /// The record was made by mistake and is void.
         EnteredInError = "entered-in-error",
-        /// Nobody has said whether it can be used.
+        /// It is not known whether the device can be used.
         Unknown = "unknown",
     }
 

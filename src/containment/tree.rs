@@ -162,7 +162,7 @@ impl<'a> Tree<'a> {
 }
 
 impl<'t, 'a> Node<'t, 'a> {
-    /// The most segments of a path. Devices have four levels; more are the work of somebody's mistake.
+    /// The maximum number of segments of a path. Devices have four levels; more are a mistake.
     const LONGEST: usize = 16;
 
     /// Its number: the place in the order given.

@@ -87,7 +87,7 @@ choice! {
 datatype! {
     /// A note, with its author and its time.
     pub struct Annotation is "Annotation" at "Annotation" {
-        /// Who wrote it.
+        /// The author.
         author "author[x]" [x 0..1] AuthorChoice;
         /// When it was written.
         time "time" [0..1] Primitive<DateTime>;
@@ -105,7 +105,7 @@ impl Annotation {
 }
 
 choice! {
-    /// Who signed.
+    /// The signer.
     pub enum SignerChoice "who" {
         /// `whoUri`: an address.
         Uri Primitive<Uri>;
@@ -115,7 +115,7 @@ choice! {
 }
 
 choice! {
-    /// For whom somebody signed.
+    /// The party on whose behalf the signature was made.
     pub enum OnBehalfOf "onBehalfOf" {
         /// `onBehalfOfUri`: an address.
         Uri Primitive<Uri>;
@@ -131,7 +131,7 @@ datatype! {
         r#type "type" [1..*] Coding;
         /// When it was signed.
         when "when" [1..1] Primitive<Instant>;
-        /// Who signed.
+        /// The signer.
         who "who[x]" [x 1..1] SignerChoice;
         /// For whom it was signed.
         on_behalf_of "onBehalfOf[x]" [x 0..1] OnBehalfOf;

@@ -5,7 +5,7 @@ use crate::code::{AddressType, AddressUse, ContactPointSystem, ContactPointUse, 
 use crate::primitive::{PositiveInt, Text};
 
 datatype! {
-    /// A way to reach somebody: a telephone number, an address of electronic mail, a page.
+    /// Contact details: a telephone number, an email address, a web page.
     #[derive(Default)]
     pub struct ContactPoint is "ContactPoint" at "ContactPoint" {
         /// The means of communication.

@@ -176,7 +176,7 @@ impl ActorId {
     }
 }
 
-/// A text that names nobody and nothing.
+/// The error for text that is not a valid name.
 ///
 /// ```
 /// let error = "two words".parse::<fhir_devices::manifest::ActorId>().unwrap_err();

@@ -127,7 +127,7 @@ pub enum SignatureError {
 /// use fhir_devices::manifest::KeyId;
 /// use fhir_devices::manifest::{Signature, SignatureContext, SignatureError, Verifier};
 ///
-/// /// Trusts nobody.
+/// /// Trusts no key.
 /// struct Nobody;
 ///
 /// impl Verifier for Nobody {

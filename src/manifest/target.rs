@@ -289,11 +289,11 @@ impl fmt::Display for RequirementScope {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Urgency {
-    /// When it suits.
+    /// At a convenient time.
     Routine,
-    /// It closes a hole.
+    /// It fixes a vulnerability.
     SecurityFix,
-    /// It corrects what may harm somebody.
+    /// It corrects a hazard.
     SafetyCorrection,
 }
 

@@ -159,8 +159,8 @@
 //!   `skip = std::env::var("ENGINE_URL").err()` where there is an engine. Each test works in a tenant of its own, so that the
 //!   engine may hold other data.
 //! - Histories: four threads call the store at two resources, with lost answers and dropped calls, and the kit looks for an order
-//!   that explains what each was told. The clauses alone do not find a store that says `Unavailable` at every thousandth
-//!   commit although it applied it; the histories do. The macros run 60 seeds; `testkit::history` runs as many as you like.
+//!   that explains every answer. The clauses alone do not find a store that answers `Unavailable` for one in 1,000
+//!   commits although it applied them; the histories do. The macros run 60 seeds; `testkit::history` runs as many as you like.
 //!   What it shows is cut down to the calls that contradict each other.
-//! - What an application does when the store fails is tried with `testkit::Faulty`, whose faults are honest and come again under
+//! - What an application does when the store fails is tried with `testkit::Faulty`, whose faults keep the contract and come again under
 //!   the same seed; `testkit::Recording` shows what a store was asked for.

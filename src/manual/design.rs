@@ -190,8 +190,8 @@
 //! | the reference goes before the hold, the intent before both | a reference to nothing |
 //! | only the collector deletes, by the ledger | an upload that fails deletes what another one shares |
 //! | no generation comes back | a deletion that is late hits the bytes of a later upload |
-//! | a sweeper lists, then reads the ledger, and deletes what has no name there | bytes of one who slept stay for ever, or go too early |
-//! | holds are held against the records of their uploads | a hold of one who died keeps bytes for ever |
+//! | a sweeper lists, then reads the ledger, and deletes what has no name there | bytes of one who slept stay forever, or go too early |
+//! | holds are held against the records of their uploads | a hold of one who died keeps bytes forever |
 //! | somebody takes up what was left | an upload never ends |
 //! | the record is read after the component before an update is made current again | what was withdrawn meanwhile is offered, without its bytes |
 //! | the reference counts how often it was made current again | one who slept does it once more, in the place of a later update |
@@ -224,7 +224,7 @@
 //! | the same of an upload whose bytes never came | a day | `with_aborted_retention` |
 //! | the entry of bytes that were deleted | until the next collection | |
 //! | versions of a resource, by [`prune_histories`](crate::store::TenantResources::prune_histories) | as the caller asks | |
-//! | the audit chain | for ever | |
+//! | the audit chain | forever | |
 //!
 //! A ledger that commits several records at once may write the record of an upload together with the hold, the acceptance of
 //! its sequence number and the audit record of the step; the proof covers that, and a ledger that writes one by one.

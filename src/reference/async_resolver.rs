@@ -9,7 +9,7 @@ use std::fmt;
 /// ```
 /// use fhir_devices::reference::{ResolverChain, ReferenceLookup, Resolution, AsyncResolver, ResolveFuture, LocalThenRemote};
 ///
-/// /// Somebody who has nothing.
+/// /// A resolver without resources.
 /// struct Nothing;
 /// impl AsyncResolver for Nothing {
 ///     type Error = std::convert::Infallible;

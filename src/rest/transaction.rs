@@ -26,7 +26,7 @@ use std::num::NonZeroU32;
 /// The longest `fullUrl` below whose service relative references are looked for, in bytes.
 const MAX_URL: usize = 2_048;
 
-/// How often a transaction is tried whose resources others keep changing.
+/// The number of tries of a transaction whose resources are changed by others.
 const TRIES: u32 = 4;
 
 /// What one entry does, once it is known which resource it is about.

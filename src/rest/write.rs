@@ -17,7 +17,7 @@ use crate::store::{
 use crate::validate::Valid;
 use std::fmt::Write as _;
 
-/// How often a write is tried that others keep overtaking.
+/// The number of tries of a write that is overtaken by others.
 pub(super) const TRIES: u32 = 8;
 
 /// The same for the update of one resource, of which many may be under way at a time: one of them succeeds at each try.

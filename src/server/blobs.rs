@@ -12,7 +12,7 @@ use std::ops::Range;
 
 /// `GET` and `HEAD` of a file.
 ///
-/// The address names the digest, so that the bytes never change, and a client may keep them for ever. They are held against
+/// The address names the digest, so that the bytes never change, and a client may keep them forever. They are held against
 /// it on the way: the answer breaks off before its end where they are others. A part is not: who puts parts together
 /// checks the whole against the digest that the component says.
 pub(super) async fn download(State(app): State<Shared>, AtBlob(tenant, key): AtBlob, headers: HeaderMap) -> Result {
@@ -48,7 +48,7 @@ pub(super) async fn download(State(app): State<Shared>, AtBlob(tenant, key): AtB
     set(&mut answer, header::CONTENT_LENGTH, end.saturating_sub(start));
     if partial {
         *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
-        // A part cannot be held against the digest of the whole: nobody shall keep it for ever.
+        // A part cannot be held against the digest of the whole: nobody shall keep it forever.
         set(&mut answer, header::CACHE_CONTROL, "no-store");
         let last = end.saturating_sub(1);
         set(&mut answer, header::CONTENT_RANGE, format_args!("bytes {start}-{last}/{}", read.blob.size));

@@ -176,7 +176,7 @@ impl Budget {
     }
 
     /// Gives a request another amount, now that more is known of it. Where that is more, it frees what it has and waits in
-    /// turn: two requests that each hold a part and wait for the rest would wait for ever.
+    /// turn: two requests that each hold a part and wait for the rest would wait forever.
     ///
     /// # Errors
     /// As [`take`](Self::take).

@@ -34,7 +34,7 @@ pub(super) async fn prune(ledger: &Arc<dyn Ledger>, resources: &TenantResources,
         for LedgerRecord { key, revision, value } in items {
             if let Some(deleted) = std::str::from_utf8(&value).ok().and_then(|name| name.parse().ok()) {
                 forgotten = forgotten.saturating_add(match resources.prune_history(&deleted, keep).await {
-                    // The deletion came to nothing.
+                    // The deletion failed.
                     Err(StoreError::NotFound { .. }) => 0,
                     pruned => pruned?,
                 });

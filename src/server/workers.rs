@@ -12,7 +12,7 @@ type Job = Box<dyn FnOnce() + Send>;
 /// value.
 ///
 /// There are few, and they live long, because the allocator of the system keeps what a thread has freed for that thread:
-/// each thread that ever worked on something large holds about as much memory for ever.
+/// each thread that ever worked on something large holds about as much memory forever.
 pub(super) struct Workers {
     name: &'static str,
     most: usize,

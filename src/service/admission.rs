@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 pub(super) struct Found {
     /// The record of the accepted sequence numbers.
     pub(super) accepted: Seen<Accepted>,
-    /// What was accepted for an upload that came to nothing and had the same number, for this one.
+    /// What was accepted for an upload that failed and had the same number, for this one.
     pub(super) passed: Option<Acceptance>,
     /// The record of the version; nothing where the upload has none.
     pub(super) claim: Option<Seen<Option<VersionClaim>>>,

@@ -90,7 +90,7 @@ pub(super) struct Entries {
 pub(super) enum Kept {
     /// The reference of an update that was withdrawn.
     Withdrawn { until: OffsetDateTime },
-    /// The record of an upload that came to nothing before its bytes came.
+    /// The record of an upload that failed before its bytes came.
     Aborted,
     /// The record of an upload that ended later.
     Ended,

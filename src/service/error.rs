@@ -148,7 +148,7 @@ pub enum ReceiveError {
         /// How often it was tried.
         attempts: u32,
     },
-    /// The upload came to nothing for another reason: its sequence number is not higher than what the component accepted, a
+    /// The upload failed for another reason: its sequence number is not higher than what the component accepted, a
     /// later update took its place, it was withdrawn, or its time was over.
     #[error("the upload ended without an update, `{reason}`: {}", reason.explanation())]
     Ended {

@@ -32,7 +32,7 @@ pub trait Ids: Send + Sync + 'static {
     ///
     /// # Errors
     /// Where there is none to be had: [`StoreError::Unavailable`](crate::store::StoreError::Unavailable). The call that
-    /// needs it then comes to nothing.
+    /// needs it then fails.
     fn next_id(&self) -> Result<IngestId>;
 }
 

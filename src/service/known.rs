@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How many records are looked up at a time.
 const AT_ONCE: usize = 16;
 
-/// How far an upload has come with a component; nothing where it is none of it. Of one that came to nothing that is told by what
+/// How far an upload has come with a component; nothing where it is none of it. Of one that failed that is told by what
 /// it was meant for.
 fn stage(ingest: &Ingest, component: &Id) -> Option<UpdateStage> {
     let (known, stage) = match &ingest.state {

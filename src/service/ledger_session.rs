@@ -36,7 +36,7 @@ pub(super) struct ServiceContext {
 pub(super) struct Retention {
     /// The reference of an update that was withdrawn.
     pub(super) withdrawn: Duration,
-    /// The record of an upload that came to nothing before its bytes came, and its idempotency key.
+    /// The record of an upload that failed before its bytes came, and its idempotency key.
     pub(super) aborted: Duration,
     /// The record of an upload that ended later, and its idempotency key.
     pub(super) ended: Duration,
@@ -206,7 +206,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Seen { key, revision, value })
     }
 
-    /// What was accepted for an upload that came to nothing, passed on to one of the same number.
+    /// What was accepted for an upload that failed, passed on to one of the same number.
     pub(super) async fn passed_on(
         &self,
         accepted: Option<&Acceptance>,

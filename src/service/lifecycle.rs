@@ -102,7 +102,7 @@ where
     /// An update that no component refers to yet leaves no reference, and one whose component is gone ends all the same.
     ///
     /// # Errors
-    /// [`LifecycleError::NoSuchUpload`]; [`LifecycleError::Refused`] for one that came to nothing for another reason;
+    /// [`LifecycleError::NoSuchUpload`]; [`LifecycleError::Refused`] for one that failed for another reason;
     /// [`LifecycleError::Store`], upon which [`resume`](Self::resume) goes on.
     pub async fn withdraw(
         &self,
@@ -264,7 +264,7 @@ where
             let whole = intent.manifest.is_some();
             let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole };
             let attached = self.attach(session, &mut seen, &target, None).await;
-            // An upload that came to nothing is at its end too.
+            // An upload that failed is at its end too.
             if let (Err(error), false) = (attached, matches!(seen.value.state, State::Closed { .. })) {
                 return Err(error.into());
             }

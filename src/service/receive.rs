@@ -151,7 +151,7 @@ where
 
     /// The upload, and whether it is new: the one that the key stands for, else another.
     ///
-    /// The key of an upload that came to nothing may be used again for the same intent, unless it was withdrawn or a later
+    /// The key of an upload that failed may be used again for the same intent, unless it was withdrawn or a later
     /// one took its place: then it says so each time.
     async fn intend(
         &self,

@@ -202,7 +202,7 @@ fn against(mut reasons: Vec<AdmissionReason>) -> Vec<AdmissionReason> {
     reasons
 }
 
-/// Why an upload that was taken comes to nothing, in the words of its audit record; nothing where it may yet be attached.
+/// Why an upload that was taken fails, in the words of its audit record; nothing where it may yet be attached.
 pub(super) fn turned_away(error: &ReceiveError) -> Option<Option<Text>> {
     let words = match error {
         ReceiveError::NotAdmitted { .. } | ReceiveError::Unsigned => error.to_string(),

@@ -314,7 +314,7 @@ where
         self.with_retention(|retention| retention.ended = time)
     }
 
-    /// The same for uploads that came to nothing before their bytes came, which are many where connections break; a day else.
+    /// The same for uploads that failed before their bytes came, which are many where connections break; a day else.
     /// Nothing of them was seen by a device, and their key may be used again at once for the same submission.
     #[must_use]
     pub fn with_aborted_retention(self, time: Duration) -> Self {

@@ -94,7 +94,7 @@ pub trait BlobStore: Send + Sync + 'static {
     /// The engine's troubles.
     fn delete<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<()>>;
 
-    /// One page of the blobs of a tenant, for those who sweep up (B8).
+    /// Returns one page of the blobs of a tenant (B8).
     ///
     /// # Errors
     /// `Invalid` for a foreign or damaged token; errors of the engine.

@@ -124,7 +124,7 @@ pub enum StoreError {
     /// The request cannot be carried out by any store.
     #[non_exhaustive]
     Invalid {
-        /// What is wrong with it.
+        /// The fault.
         what: String,
         /// What the call was about, where that was said.
         subject: Option<Box<Subject>>,

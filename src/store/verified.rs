@@ -6,7 +6,7 @@ use futures_core::Stream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// What is done before a reader is told that the bytes are damaged.
+/// A callback before a reader gets the error for damaged bytes.
 pub(crate) type OnDamage = Box<dyn FnOnce(&StoreError) -> BoxFuture<'static, ()> + Send>;
 
 /// Returns the bytes of `body`, which are to be those of `blob`. One chunk is always held back, so that the last one
@@ -31,7 +31,7 @@ enum State {
 }
 
 impl Verified {
-    /// Ends the stream with an error, once whoever wants to know was told of it.
+    /// Ends the stream with an error, after the callback.
     fn fail(&mut self, error: StoreError) -> Option<Result<Bytes>> {
         match self.on_damage.take() {
             Some(tell) => {

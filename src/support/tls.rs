@@ -1,4 +1,4 @@
-//! Connections with TLS: which provider of cryptography they use, and whom they trust. Nothing here is set for the process.
+//! TLS connections: crypto provider and trusted roots. Nothing here is set for the process.
 
 use rustls::crypto::CryptoProvider;
 use std::sync::Arc;

@@ -96,7 +96,7 @@ strategies! {
     codeable_concept CodeableConcept;
     /// Codes of code systems.
     coding Coding;
-    /// Ways to reach somebody.
+    /// Contact points.
     contact_point ContactPoint;
     /// Numbers of things.
     count Count;

@@ -21,7 +21,7 @@
 //! [joins](SecondarySymbol::join) the first.
 //!
 //! What is wrong is a [`Report`]; each finding has a [`UdiRule`]. In the [lenient mode](ParseMode::Lenient) a wrong check
-//! character is a warning that says the one expected, and the defects of published examples are borne with, each under
+//! character is a warning that says the one expected, and the defects of published examples are tolerated, each under
 //! its own rule. There is no clock here: the year that a two-digit year is near to is an argument.
 
 mod basic;

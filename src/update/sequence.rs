@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 impl Acceptance {
-    /// The same number, accepted for another upload in the place of one that came to nothing without anybody's wish: no
+    /// The same number, accepted for another upload in the place of one that failed without anybody's wish: no
     /// component refers to it, and none ever will. None where the one that it was accepted for may still be attached, was
     /// attached once, was withdrawn, or had another number.
     ///

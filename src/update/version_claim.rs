@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The bytes that a version of a component stands for, by the first upload that brought them: a record of the ledger,
 /// written together with the step that fixes the component of an upload.
 ///
-/// It stays when that upload is withdrawn or comes to nothing: devices may have its bytes.
+/// It stays when that upload is withdrawn or fails: devices may have its bytes.
 ///
 /// ```
 /// use fhir_devices::store::Sha256;

@@ -51,7 +51,9 @@ pub(super) fn judge(
         }
         Literal::Other(text) => {
             let message = if !is_absolute(text) {
-                format!("`{text}` is not a reference, wanted `Type/id`, an absolute URL, or `#id` of a contained resource")
+                format!(
+                    "`{text}` is not a reference, wanted `Type/id`, an absolute URL, or `#id` of a contained resource"
+                )
             } else if let Err(malformed) = Uri::new(text) {
                 malformed.to_string()
             } else {

@@ -10,7 +10,7 @@ pub(crate) struct Edge<W> {
     pub(crate) to: W,
     /// Whether it is sure to happen at last, if nothing else does.
     pub(crate) fair: bool,
-    /// What is wrong with it.
+    /// The fault.
     pub(crate) wrong: Option<&'static str>,
 }
 

@@ -117,7 +117,7 @@ impl Search {
             }
         }
         let first = (0..count).find(|at| !ends[*at])?;
-        // Where nothing more is sure to happen, what is left is left for ever.
+        // Where nothing more is sure to happen, what is left is left forever.
         let mut moves = vec![false; count];
         self.fair.iter().filter(|(from, to)| from != to).for_each(|(from, _)| moves[*from as usize] = true);
         let last = (0..count).find(|at| !ends[*at] && !moves[*at]).unwrap_or(first);

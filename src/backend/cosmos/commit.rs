@@ -10,7 +10,7 @@ use azure_data_cosmos::feed::FeedScope;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// How often a commit is tried that others come before.
+/// The number of tries of a commit that is overtaken by others.
 pub(super) const ROUNDS: u32 = 100;
 
 /// The newest versions of what a commit writes, by name.

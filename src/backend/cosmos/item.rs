@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// Bytes as JSON can carry them.
+/// Bytes encoded as JSON.
 ///
 /// A text is written as it is, unless its escapes would make it longer than base64 does: so no body grows by more than a
 /// third.

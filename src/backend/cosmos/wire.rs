@@ -84,7 +84,7 @@ pub(super) struct Batch {
     size: usize,
 }
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug)]
 pub(super) enum Batched {
     /// All of it was applied.

@@ -52,16 +52,16 @@ pub enum ServerFault {
         /// The place.
         to: String,
     },
-    /// An answer larger than the client hears.
+    /// A response larger than the client accepts.
     #[error("the answer is larger than {limit} bytes")]
     TooLarge {
-        /// The largest size that is heard.
+        /// The maximum size.
         limit: usize,
     },
     /// A body that is not what was asked for.
     #[error("the answer cannot be read: {why}")]
     Unreadable {
-        /// What is wrong with it.
+        /// The fault.
         why: String,
     },
     /// A status that has no other meaning here.

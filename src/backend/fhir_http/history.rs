@@ -9,9 +9,9 @@ use super::wire::OutgoingRequest;
 use crate::store::{Key, Page, PageQuery, PageToken, Result, StoreError, Tenant, Version, VersionId};
 use std::num::NonZeroU32;
 
-/// The most versions that are asked for at once.
+/// The maximum number of versions in a request.
 const MOST: usize = 500;
-/// How many pages of the server are read to fill one of ours.
+/// The maximum number of server pages read to fill one page.
 const MAX_SERVER_PAGES: usize = 20;
 /// How many pages are read in one call at all, where no token can hold the place of the next.
 const MAX_PAGES_PER_CALL: usize = 10_000;
@@ -20,7 +20,7 @@ fn of_another_store() -> StoreError {
     StoreError::invalid("the page token is of another store")
 }
 
-/// A version in a history: a deletion may be told without its number.
+/// A version in a history; a deletion may lack its number.
 enum HistoryEntry {
     Living(Version),
     Deleted(Option<VersionId>),

@@ -5,14 +5,14 @@ use crate::store::{Criterion, Matching, Parameter, ResourceType, Token, TokenMat
 
 pub(super) type Pair = (String, String);
 
-/// A criterion as it is asked for.
+/// A criterion as a query of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CriterionQuery {
-    /// By a parameter.
+    /// As a query parameter.
     Pair(Pair),
-    /// Not at all: each resource is judged when it is here.
+    /// Not sent: results are filtered locally.
     Here,
-    /// Nothing meets it.
+    /// No resource matches.
     Never,
 }
 

@@ -7,7 +7,7 @@ use super::wire::{OutgoingRequest, ServerResponse};
 use crate::store::{Key, Result, StoreError, Tenant, Version, VersionId};
 use time::OffsetDateTime;
 
-/// What there is of a resource.
+/// The current state of a resource.
 #[derive(Debug)]
 pub(super) enum CurrentState {
     Never,

@@ -11,11 +11,11 @@ use super::wire::OutgoingRequest;
 use crate::store::{IndexEntries, Key, Page, PageQuery, Result, Search, StoreError, Tenant, Version};
 use std::collections::HashSet;
 
-/// The most resources that are asked for at once.
+/// The maximum number of resources in a request.
 const MOST: usize = 500;
 /// The longest query that is sent in an address.
 const LONGEST: usize = 2_000;
-/// How many pages of the server are read to fill one of ours.
+/// The maximum number of server pages read to fill one page.
 const MAX_SERVER_PAGES: usize = 20;
 /// How many pages are read in one call at all, where no token can hold the place of the next.
 const MAX_PAGES_PER_CALL: usize = 10_000;

@@ -11,10 +11,10 @@ use super::write::{Draft, overtaken};
 use crate::store::{CommitError, Precondition, Result, StoreError, Tenant, Version, VersionId, Write};
 use serde_json::value::RawValue;
 
-/// How often a transaction is tried whose resources others keep changing.
+/// The number of tries of a transaction whose resources are changed by others.
 const TRIES: u32 = 4;
 
-/// What is known of a resource before the transaction.
+/// The known state of a resource before the transaction.
 enum Before {
     /// It was not asked for.
     Unseen,

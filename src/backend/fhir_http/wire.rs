@@ -75,7 +75,7 @@ pub(super) struct ServerResponse {
     body: Result<Bytes, BodyError>,
 }
 
-/// Why the body of an answer is not there.
+/// Why the body of a response could not be read.
 #[derive(Debug)]
 enum BodyError {
     BrokeOff(String),
@@ -215,7 +215,7 @@ impl FhirServer {
         })
     }
 
-    /// Sends a request and hears the whole answer, whatever its status.
+    /// Sends a request and receives the whole response, whatever its status.
     pub(super) async fn send(&self, tenant: &Tenant, ask: OutgoingRequest<'_>) -> Result<ServerResponse> {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(unavailable("the futures of this store run within a tokio runtime"));

@@ -8,16 +8,16 @@ use super::read::{CurrentState, deletion, in_answer};
 use super::wire::{OutgoingRequest, ServerResponse};
 use crate::store::{CommitError, Key, Precondition, Result, StoreError, Tenant, Version, VersionId, Write, WriteId};
 
-/// How often a write is tried that others keep overtaking.
+/// The number of tries of a write that is overtaken by others.
 const TRIES: u32 = 8;
-/// How often a write is tried that the server refuses although its condition holds.
+/// The number of tries of a write that the server refuses although its condition holds.
 const MAX_REFUSED_TRIES: u32 = 3;
 
 pub(super) fn overtaken() -> StoreError {
     StoreError::throttled(None)
 }
 
-/// A resource as it is sent.
+/// A resource to send.
 pub(super) struct Draft<'a> {
     pub(super) key: &'a Key,
     pub(super) body: String,

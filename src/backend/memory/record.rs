@@ -103,7 +103,7 @@ impl Record {
     }
 }
 
-/// Some of the resources of a tenant. A resource stays for ever, as a deletion at least: numbers are not used again.
+/// Some of the resources of a tenant. A resource stays forever, as a deletion at least: numbers are not used again.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     table: Table,

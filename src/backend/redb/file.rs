@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Opens the same database once more.
 pub(super) type Reopen = dyn Fn() -> Result<Database> + Send + Sync;
 
-/// Is told that the file failed and is damaged, so that to open it again is in vain.
+/// A callback for a failed file that is damaged and cannot be reopened.
 pub(super) type OnLoss = dyn Fn(&StoreError) + Send + Sync;
 
 /// A database whose file may fail: the engine refuses everything after the first error of the disk, until it is opened again.

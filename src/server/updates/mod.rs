@@ -304,7 +304,7 @@ fn refusal(error: &ReceiveError) -> Problem {
     }
 }
 
-/// An upload that came to nothing: whether the sender may repeat it, has to change it, or shall let it be.
+/// An upload that failed: whether the sender may repeat it, has to change it, or shall let it be.
 fn ended(error: &ReceiveError, reason: Reason) -> Problem {
     use StatusCode as S;
     let (status, kind) = match reason {

@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError};
 /// acknowledgements.
 ///
 /// What becomes of a call hangs on the seed and on the number of the call, counted over all calls of this value: the same
-/// calls under the same seed fail in the same way. All faults are honest, as [`CallOutcome`] says, so that whoever uses a store by
+/// calls under the same seed fail in the same way. All faults keep the contract, as [`CallOutcome`] says, so that whoever uses a store by
 /// its contract copes with them.
 ///
 /// ```

@@ -2,7 +2,7 @@
 //!
 //! A store is in order (linearizable) if each call seems to have its effect at one moment between the question and
 //! the answer. [`resources`] and [`ledger`] make seeded histories of a store on several threads, through a
-//! [`Faulty`](super::Faulty) whose faults are honest, with calls that are dropped halfway, and search for such an order.
+//! [`Faulty`](super::Faulty) whose faults keep the contract, with calls that are dropped halfway, and search for such an order.
 //! A call of unknown outcome may have its effect at any later time, or never; one that says that nothing was applied has
 //! none.
 //!

@@ -66,7 +66,7 @@ pub fn linearizable<M: Model>(model: &M, start: M::State, calls: &[Recorded<M::C
     found
 }
 
-/// Tells of each state in which the calls may leave the thing, until it is told to stop.
+/// Reports each possible final state, until the callback stops the search.
 fn search<M: Model>(
     model: &M,
     start: M::State,
@@ -79,7 +79,7 @@ fn search<M: Model>(
     let mut open = vec![(vec![false; calls.len()], start)];
     while let Some((done, state)) = open.pop() {
         let left = || calls.iter().zip(&done).enumerate().filter(|(_, (_, done))| !**done);
-        // A call of unknown outcome holds nobody up.
+        // A call of unknown outcome blocks no other.
         let first_end = left().filter(|(_, (call, _))| call.answer.is_some()).map(|(_, (call, _))| call.ended).min();
         let Some(first_end) = first_end else {
             if goes_on(&state) {

@@ -91,7 +91,7 @@ impl<S: ?Sized> std::fmt::Debug for Clause<S> {
     }
 }
 
-/// The seeds of the histories of a suite: enough that what goes wrong at every thousandth commit is met.
+/// The seeds of the histories of a suite: enough to meet a fault in one of 1,000 commits.
 const HISTORIES: std::ops::Range<u64> = 0..60;
 
 /// One test of a suite: makes the store, and holds it against the clause.

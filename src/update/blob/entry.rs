@@ -24,11 +24,11 @@ pub enum State {
         present: bool,
         /// Who needs them.
         holders: BTreeSet<Holder>,
-        /// Since when nobody does.
+        /// The time since when no holder does.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
         idle_since: Option<OffsetDateTime>,
     },
-    /// They are to be deleted, and nobody can have them any more.
+    /// They are to be deleted, and cannot be held any more.
     Condemned,
     /// They are deleted.
     Gone,

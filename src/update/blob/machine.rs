@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Input {
-    /// Somebody needs them.
+    /// A holder needs them.
     Held {
         /// Which bytes.
         blob: BlobRef,
@@ -36,7 +36,7 @@ pub enum Input {
         /// The generation.
         generation: Generation,
     },
-    /// Somebody needs them no more.
+    /// A holder no longer needs them.
     Released {
         /// Who.
         by: Holder,
@@ -45,7 +45,7 @@ pub enum Input {
     },
     /// The collector came by.
     CollectionDue {
-        /// How long nobody must have needed them.
+        /// The grace period without holders.
         grace: Duration,
     },
     /// They were deleted, and the store says that they are not there.
@@ -147,7 +147,7 @@ pub enum Refusal {
     /// A retention that is not over.
     #[error("the bytes are to be kept for longer")]
     Retained,
-    /// Somebody needs them.
+    /// A holder needs them.
     #[error("the bytes are needed")]
     Needed,
     /// They have not been unneeded for long enough.
@@ -407,7 +407,7 @@ pub fn justified(holder: &Holder, ingest: Option<&Ingest>, key: &BlobKey, now: O
 pub enum Sweep {
     /// They are the ledger's matter.
     Keep,
-    /// Nobody can need them ever again.
+    /// They can never be needed again.
     Delete,
 }
 

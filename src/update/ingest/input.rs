@@ -39,7 +39,7 @@ pub enum Input {
         /// The generation.
         generation: Generation,
     },
-    /// The deadline of the state may have come. Where bytes are acquired, the store has been asked for them, in vain.
+    /// The deadline of the state may have passed. For acquired bytes, the store was asked and does not have them.
     DeadlineReached,
     /// The one component that is meant was read, without a reference of this upload in it. After that, this record and the
     /// records of what was accepted for the component were read, in this order or together.
@@ -69,7 +69,7 @@ pub enum Input {
         /// The version of it that was the first to do so.
         version: VersionId,
     },
-    /// Somebody else wrote to the component between the reading and the writing.
+    /// Another writer changed the component between read and write.
     Conflicted {
         /// Which attempt failed: the number that the state gave.
         attempt: u16,
@@ -82,14 +82,14 @@ pub enum Input {
         /// again says nothing any more.
         restored: u32,
     },
-    /// Somebody decided that it is to be current again, in the place of the update that superseded it.
+    /// An actor asked to make it current again, replacing the update that superseded it.
     RestoreRequested {
         /// Who.
         by: ActorId,
         /// Why.
         why: Text,
     },
-    /// The component says that it is current again.
+    /// The component shows it as current again.
     ReferenceRestored {
         /// The component.
         component: Id,
@@ -113,14 +113,14 @@ pub enum Input {
         /// The version of it that was read; none where it is deleted.
         version: Option<VersionId>,
     },
-    /// Somebody took it back.
+    /// The upload was withdrawn.
     Withdrawn {
         /// Who.
         by: ActorId,
         /// Why.
         why: Text,
     },
-    /// It is no longer kept, now that a later one has its place.
+    /// It is retired, as a later update superseded it.
     Retired {
         /// Who decided so; `None` for a rule of the service.
         by: Option<ActorId>,
@@ -252,7 +252,7 @@ pub enum Refusal {
     /// It is coming to nothing.
     #[error("the upload is being released")]
     Releasing,
-    /// It has come to nothing.
+    /// It has failed.
     #[error("the upload is closed")]
     Closed,
 }

@@ -70,7 +70,7 @@ pub enum NotAcceptable {
 }
 
 impl NotAcceptable {
-    /// Returns the reason for which the upload comes to nothing.
+    /// Returns the reason for which the upload fails.
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {

@@ -162,7 +162,7 @@ impl At<'_> {
         }
     }
 
-    /// Returns the answer where the upload comes to nothing or has done so: whether it is for the same reason.
+    /// Returns the answer where the upload fails or has done so: whether it is for the same reason.
     fn ended(&self, wanted: Reason) -> Answer {
         match &self.ingest.state {
             State::Releasing { reason, .. } | State::Closed { reason } if *reason == wanted => UNCHANGED,
@@ -278,7 +278,7 @@ impl At<'_> {
                 (to.accepted, to.claim, to.effect) = (judged.accepted, judged.claim, Some(write));
                 Ok(Step::Transition(to))
             }
-            // What was fixed stays fixed: one who is late may still write there.
+            // A fixed target stays fixed: a late worker may still write there.
             State::Stored { target: Some(target), .. } if target != component => self.fail(Reason::TargetLost),
             State::Stored { blob, generation, .. } => {
                 if let Some(reason) = self.overtaken(component, blob.digest, standing) {

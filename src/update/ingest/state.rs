@@ -72,7 +72,7 @@ pub enum State {
         /// How often it was made current again.
         restored: u32,
     },
-    /// Somebody decided that it is to be current again. The component may not say so yet.
+    /// An actor asked to make it current again. The component may not show it yet.
     Restoring {
         /// Which bytes.
         blob: BlobRef,
@@ -100,7 +100,7 @@ pub enum State {
         /// Whether the hold on the bytes is released.
         released: bool,
     },
-    /// It comes to nothing: the reference is removed or marked as withdrawn first, then the hold on the bytes is released.
+    /// It fails: the reference is removed or marked as withdrawn first, then the hold on the bytes is released.
     Releasing {
         /// Which bytes.
         blob: BlobRef,
@@ -111,7 +111,7 @@ pub enum State {
         /// Why.
         reason: Reason,
     },
-    /// It came to nothing.
+    /// It failed.
     Closed {
         /// Why.
         reason: Reason,

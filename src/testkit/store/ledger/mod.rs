@@ -20,9 +20,9 @@ use std::sync::Arc;
 macro_rules! __ledger_clauses {
     ($then:path { $($arguments:tt)* }) => {
         $then! { { $($arguments)* }
-            /// Only who has seen the newest revision writes, and only where none was seen a record is made.
+            /// A write needs the newest revision, and a creation the absence of a record.
             l1_write_needs_the_newest_revision
-            /// Only who has seen the newest revision deletes.
+            /// A delete needs the newest revision.
             l1_delete_needs_the_newest_revision
             /// Of many writers that expect the same, one wins, and a counter loses nothing.
             l1_of_concurrent_writers_one_wins

@@ -235,7 +235,7 @@ fn unexpected(error: impl fmt::Debug) -> BrokenClause {
     BrokenClause::what(format!("{error:?}"))
 }
 
-/// Nobody asks these addresses.
+/// These URLs are not requested.
 fn address(tenant: &Tenant, key: &BlobKey) -> url::Url {
     let text = format!("https://files.invalid/{tenant}/{}/{}", key.digest, key.generation);
     text.parse().unwrap_or_else(|_| address(tenant, key))

@@ -20,7 +20,7 @@ macro_rules! __publisher_clauses {
         $then! { { $($arguments)* }
             /// Writing what a slot holds already succeeds, whatever was seen, and makes no other version.
             g1_the_same_content_again_changes_nothing
-            /// Only who has seen the newest version writes, and only where nothing ever was a slot is made.
+            /// A write needs the newest version, and a creation a slot that never existed.
             g2_only_who_has_seen_the_newest_version_writes
             /// Of many writers that saw the same, one wins.
             g2_of_many_writers_that_saw_the_same_one_wins
