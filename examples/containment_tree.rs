@@ -11,10 +11,12 @@ mod json;
 mod mermaid;
 #[path = "containment_tree/picture.rs"]
 mod picture;
+#[path = "common/xml.rs"]
+mod xml;
 
 use fhir_devices::containment::{Node, Profile, Tree, TreeBuilder};
 use fhir_devices::element::ReadMode;
-use fhir_devices::validate::check;
+use fhir_devices::validate::Validator;
 use fhir_devices::{Issue, Report, Resource, Severity};
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Read, Write};
@@ -28,7 +30,7 @@ Bundle or one resource; the files count as one set, in which parent and source a
   --json     one JSON object: the nodes, each with its children, and the findings
   --mermaid  a flowchart for documents that can show one
   --profile  base (FHIR alone, the default) or pocd (point-of-care devices: the levels are required)
-  FILE       a file, or - for standard input
+  FILE       a file in JSON or XML, or - for standard input
 
 exit status: 0 no finding is an error, 1 some finding is one, 2 the command could not run";
 
@@ -137,16 +139,16 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Option<Argumen
 
 impl Documents {
     fn read(&mut self, file: &OsString) -> io::Result<()> {
-        let mut json = Vec::new();
+        let mut document = Vec::new();
         if file == "-" {
-            io::stdin().lock().read_to_end(&mut json)?;
+            io::stdin().lock().read_to_end(&mut document)?;
         } else {
-            json = std::fs::read(file)?;
+            document = std::fs::read(file)?;
         }
         let name = self.names.len();
         self.names.push(file.display().to_string());
         // What is faulty is told, and shown all the same as far as it can be read.
-        let (resource, report) = check(&json, ReadMode::Strict).into_parts();
+        let (resource, report) = xml::check(&document, ReadMode::Strict, &Validator::new());
         if !report.is_empty() {
             self.reports.push((name, report));
         }

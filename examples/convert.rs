@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::Answer;
+use common::{Answer, xml};
 use fhir_devices::convert::{self, Components, Ids, Links, Loss, MetricDevice, Options, Version};
 use fhir_devices::element::ReadMode;
 use fhir_devices::{OperationOutcome, Report};
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: convert --to stu3|r4|r4b|r5 [OPTIONS] FILE...
 
-Prints each document, which is JSON and no XML, in that version (compact JSON), and its findings as an OperationOutcome on standard error; where
+Prints each document in that version (compact JSON), and its findings as an OperationOutcome on standard error; where
 it cannot be converted without loss, the OperationOutcome instead.
 
   --from V           the version of the documents: stu3, r4, r4b or r5; else the one that they show, and where
@@ -33,7 +33,7 @@ it cannot be converted without loss, the OperationOutcome instead.
                      how the component at the top is linked to its device: by `source` in STU3, `parent` from R4 on
   --allow-loss       what has no place is dropped, and told as a warning
   --ndjson           each line of a file is a document
-  FILE               a file, or - for standard input
+  FILE               a file in JSON or in XML of STU3, or - for standard input
 
 exit status: 0 every document was converted, 1 some document was not, 2 the command could not run";
 
@@ -125,9 +125,24 @@ impl Conversion {
         let assumed = if self.to == Version::Stu3 { Version::R4 } else { Version::Stu3 };
         let from = self.from.or_else(|| convert::version_of(json)).unwrap_or(assumed);
         let outcome = |report: &Report| OperationOutcome::from(report).to_json();
+        if xml::is_xml(json) {
+            return self.answer_xml(json);
+        }
         match convert::between(from, self.to, json, &self.options) {
             Ok(converted) => Answer { line: converted.json, faulty: false, note: Some(outcome(&converted.report)) },
             Err(report) => Answer { line: outcome(&report), faulty: true, note: None },
+        }
+    }
+
+    /// The same for a document in XML, which is one of STU3.
+    fn answer_xml(&self, document: &[u8]) -> Answer {
+        match xml::read(document, ReadMode::Strict) {
+            Ok(reading) => {
+                let stu3 =
+                    Self { to: self.to, from: Some(self.from.unwrap_or(Version::Stu3)), options: self.options.clone() };
+                stu3.answer(reading.value.to_json().as_bytes())
+            }
+            Err(report) => Answer { line: OperationOutcome::from(&report).to_json(), faulty: true, note: None },
         }
     }
 }

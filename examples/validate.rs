@@ -7,10 +7,10 @@
 
 mod common;
 
-use common::Answer;
+use common::{Answer, xml};
 use fhir_devices::OperationOutcome;
 use fhir_devices::element::ReadMode;
-use fhir_devices::validate::{Validator, check_by};
+use fhir_devices::validate::Validator;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
@@ -20,7 +20,7 @@ Prints one OperationOutcome (compact JSON) for each document, in order.
 
   --ndjson   each line of a file is a document
   --lenient  what can be kept as it stands is a warning, not an error
-  FILE       a file, or - for standard input
+  FILE       a file in JSON or XML, or - for standard input
 
 exit status: 0 no document has an error, 1 some document has one, 2 the command could not run";
 
@@ -28,8 +28,8 @@ fn main() -> ExitCode {
     common::run(USAGE, |arguments| Ok((arguments, outcome)))
 }
 
-fn outcome(json: &[u8], mode: ReadMode) -> Answer {
+fn outcome(document: &[u8], mode: ReadMode) -> Answer {
     static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| Validator::new().udi());
-    let report = check_by(json, mode, &VALIDATOR).into_report();
+    let (_, report) = xml::check(document, mode, &VALIDATOR);
     Answer { line: OperationOutcome::from(&report).to_json(), faulty: report.has_errors(), note: None }
 }

@@ -300,6 +300,7 @@
 //! - `server`: `server`, the HTTP service as a router that any axum application can mount.
 //! - `conformance`: [`testkit`] suites for the storage contracts, with faulty test doubles; see [`manual::backend`].
 //! - `ucum`: checks coded units against UCUM.
+//! - `xml`: FHIR XML: every resource reads and writes it, and the REST API takes and answers it; see `manual::xml`.
 //! - `testkit`: `conformance`, and proptest strategies for valid values and for documents with one fault.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -32,3 +32,6 @@ mod updates;
 mod validating;
 #[path = "rest/versions.rs"]
 mod versions;
+#[cfg(feature = "xml")]
+#[path = "rest/xml.rs"]
+mod xml;

@@ -1,6 +1,7 @@
 //! What the examples that go through documents share: arguments, streams, and the exit status.
 
 mod lines;
+pub(crate) mod xml;
 
 use fhir_devices::element::ReadMode;
 use lines::{Trouble, answer_lines};

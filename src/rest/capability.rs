@@ -1,7 +1,7 @@
 //! What the service can do, as it says itself.
 
 use super::include::FOLLOWED;
-use super::{FHIR_JSON, JSON_PATCH};
+use super::{FHIR_JSON, FHIR_XML, JSON_PATCH};
 use crate::convert::Version;
 use crate::search::{ParamKind, params};
 use crate::store::{AtomicScope, Capabilities, ResourceType};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// What it says of the versions of FHIR.
 const VERSIONS: &str = "Resources are kept in FHIR STU3, and are read and written in 3.0, 4.0, 4.3 and 5.0: as the parameter \
-    `fhirVersion` of the media type says in Accept, _format and Content-Type. From 4.0 on a DeviceComponent is a Device with \
+    `fhirVersion` of the media type says in Accept, _format and Content-Type; XML, where it is listed, is of 3.0 alone. From 4.0 on a DeviceComponent is a Device with \
     a tag; it is read and written at Device/[id] and at DeviceComponent/[id], and found at DeviceComponent. Search \
     parameters are those of STU3.";
 
@@ -23,6 +23,8 @@ pub(super) fn statement(base: &str, store: Capabilities, version: Version) -> St
     let of_version = |version: Version| format!("{FHIR_JSON}; fhirVersion={}", version.mime());
     let formats: Vec<String> =
         ["json".to_owned(), FHIR_JSON.to_owned()].into_iter().chain(Version::ALL.map(of_version)).collect();
+    let xml = ["xml", FHIR_XML].map(str::to_owned).into_iter().filter(|_| cfg!(feature = "xml"));
+    let formats: Vec<String> = formats.into_iter().chain(xml).collect();
     // A transaction of one write is none.
     let several = store.max_writes > 1 && store.atomic > AtomicScope::Key;
     let interactions: Vec<Value> =

@@ -1,22 +1,51 @@
-//! Which version of FHIR a client sends and wants: the parameter `fhirVersion` of the media type.
+//! In which format and which version of FHIR a client sends and wants resources: the media type and its parameter
+//! `fhirVersion`.
 
 use super::problem::{Problem, Result};
-use super::{FHIR_JSON, JSON_PATCH, Request, Response};
+use super::{FHIR_JSON, FHIR_XML, JSON_PATCH, Request, Response};
 use crate::convert::Version;
 use std::cmp::Reverse;
 use url::form_urlencoded;
 
-/// In which version of FHIR a request is answered.
+/// In which format and version of FHIR a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Format {
     pub(super) version: Version,
-    /// Whether the client named it.
+    /// Whether the client named the version.
     named: bool,
+    pub(super) syntax: Syntax,
+    /// The format of the body, where it is a resource.
+    pub(super) sent: Syntax,
+}
+
+/// A format in which resources are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Syntax {
+    #[default]
+    Json,
+    Xml,
+}
+
+impl Syntax {
+    /// The format of a media type, in one of the names that FHIR clients have for it.
+    fn of(name: &str) -> Option<Self> {
+        let is_one_of = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
+        if is_one_of(&[FHIR_JSON, "application/json", "application/json+fhir", "text/json"]) {
+            return Some(Self::Json);
+        }
+        let is_xml = is_one_of(&[FHIR_XML, "application/xml", "application/xml+fhir", "text/xml"]);
+        (is_xml && cfg!(feature = "xml")).then_some(Self::Xml)
+    }
+
+    /// The versions in which it is written: XML has the elements of STU3 alone.
+    fn versions(self) -> impl Iterator<Item = Version> {
+        Version::ALL.into_iter().filter(move |version| self == Self::Json || *version == Version::Stu3)
+    }
 }
 
 impl Default for Format {
     fn default() -> Self {
-        Self { version: Version::Stu3, named: false }
+        Self { version: Version::Stu3, named: false, syntax: Syntax::Json, sent: Syntax::Json }
     }
 }
 
@@ -34,15 +63,23 @@ impl Format {
             };
         };
         let wanted = MediaRange::read(&format);
-        if !(is_json(wanted.name) || wanted.name == "json") {
-            return Err(not_written(&format));
-        }
+        let short = match wanted.name {
+            "json" => Some(Syntax::Json),
+            "xml" if cfg!(feature = "xml") => Some(Syntax::Xml),
+            name => Syntax::of(name),
+        };
+        let Some(syntax) = short else { return Err(not_written(&format)) };
+        let format_of = |version: Version, named| Self { version, named, syntax, sent: sent.sent };
         match wanted.version {
-            Some(version) => match Version::from_mime(version) {
-                Some(version) => Ok(Self { version, named: true }),
+            Some(version) => match syntax.versions().find(|known| known.mime() == version) {
+                Some(version) => Ok(format_of(version, true)),
                 None => Err(not_written(&format)),
             },
-            None => Ok(negotiated(&accepted, sent).unwrap_or(sent)),
+            None if syntax == Syntax::Xml => Ok(format_of(Version::Stu3, false)),
+            None => {
+                let found = negotiated(&accepted, sent).filter(|found| found.syntax == syntax).unwrap_or(sent);
+                Ok(format_of(found.version, found.named))
+            }
         }
     }
 
@@ -51,8 +88,16 @@ impl Format {
         self.version == Version::Stu3
     }
 
-    /// The parameter that keeps the version in a link to another page.
+    /// Whether the answer is written anew, as it is not kept so.
+    pub(super) fn is_converted(self) -> bool {
+        !self.is_stu3() || self.syntax == Syntax::Xml
+    }
+
+    /// The parameter that keeps the format and the version in a link to another page.
     pub(super) fn parameter(self) -> Option<(&'static str, String)> {
+        if self.syntax == Syntax::Xml {
+            return Some(("_format", "xml".to_owned()));
+        }
         (!self.is_stu3()).then(|| ("_format", self.media_type()))
     }
 
@@ -60,12 +105,15 @@ impl Format {
         format!("{FHIR_JSON}; fhirVersion={}", self.version.mime())
     }
 
-    /// The answer with its version in the `Content-Type`, and with what it depends on.
+    /// The answer in its format, with its version in the `Content-Type`, and with what it depends on.
     pub(super) fn label(self, mut response: Response) -> Response {
         if self.named || !self.is_stu3() {
             let kinds =
                 response.headers.iter_mut().filter(|(name, value)| *name == "content-type" && value == FHIR_JSON);
             kinds.for_each(|(_, value)| *value = self.media_type());
+        }
+        if self.syntax == Syntax::Xml {
+            response = in_xml(response);
         }
         response.with("vary", "Accept")
     }
@@ -82,22 +130,47 @@ impl Format {
     }
 }
 
-/// The version of FHIR of a body, which is JSON by its `Content-Type`.
+/// The version of FHIR of a body, which is a resource by its `Content-Type`.
 pub(super) fn body_version(request: &Request<'_>) -> Result<Version> {
     let kind = request.all("content-type");
     let media = MediaRange::read(&kind);
-    if !is_json(media.name) {
+    let Some(syntax) = Syntax::of(media.name) else {
         let found =
             if kind.is_empty() { "the body has no `Content-Type`".to_owned() } else { format!("the body is `{kind}`") };
-        return Err(Problem::unsupported(415, "content-type", format_args!("{found}, and {FHIR_JSON} is wanted")));
-    }
+        return Err(Problem::unsupported(415, "content-type", format_args!("{found}, and {} is wanted", kinds())));
+    };
     match media.version {
         None => Ok(Version::Stu3),
-        Some(version) => Version::from_mime(version).ok_or_else(|| {
+        Some(version) => syntax.versions().find(|known| known.mime() == version).ok_or_else(|| {
             let words = format!("the body is `{kind}`, and {} is wanted", versions());
             Problem::unsupported(415, "content-type", words)
         }),
     }
+}
+
+/// The media types of resources.
+fn kinds() -> String {
+    if cfg!(feature = "xml") { format!("{FHIR_JSON} or {FHIR_XML}") } else { FHIR_JSON.to_owned() }
+}
+
+/// An answer with its resource in XML. One that has no form in XML stays JSON, and says so by its `Content-Type`.
+#[cfg(feature = "xml")]
+fn in_xml(mut response: Response) -> Response {
+    let is_json = |(name, value): &(&'static str, String)| *name == "content-type" && value.starts_with(FHIR_JSON);
+    if response.body.is_empty() || !response.headers.iter().any(is_json) {
+        return response;
+    }
+    let Ok(Ok(xml)) = std::str::from_utf8(&response.body).map(crate::resource::write_xml) else { return response };
+    response.body = xml.into();
+    for (_, value) in response.headers.iter_mut().filter(|header| is_json(header)) {
+        *value = value.replacen(FHIR_JSON, FHIR_XML, 1);
+    }
+    response
+}
+
+#[cfg(not(feature = "xml"))]
+fn in_xml(response: Response) -> Response {
+    response
 }
 
 /// The version of FHIR of the resource that a patch is for: that of its `Content-Type`, or else that of the answer.
@@ -114,9 +187,13 @@ pub(super) fn patched_version(request: &Request<'_>, answer: Format) -> Result<V
 fn sent(request: &Request<'_>) -> Format {
     let kind = request.all("content-type");
     let media = MediaRange::read(&kind);
-    let is_ours = is_json(media.name) || media.name.eq_ignore_ascii_case(JSON_PATCH);
-    let version = media.version.filter(|_| is_ours).and_then(Version::from_mime);
-    version.map_or_else(Format::default, |version| Format { version, named: true })
+    let syntax = Syntax::of(media.name);
+    let is_ours = syntax.is_some() || media.name.eq_ignore_ascii_case(JSON_PATCH);
+    let syntax = syntax.unwrap_or_default();
+    let named = media.version.filter(|_| is_ours);
+    let version = syntax.versions().find(|version| named == Some(version.mime()));
+    let named = version.is_some();
+    Format { version: version.unwrap_or(Version::Stu3), named, syntax, sent: syntax }
 }
 
 /// The value of `_format` in a query.
@@ -138,7 +215,8 @@ fn not_written(wanted: &str) -> Problem {
 
 fn versions() -> String {
     let numbers: Vec<&str> = Version::ALL.into_iter().map(Version::mime).collect();
-    format!("{FHIR_JSON} with the `fhirVersion` {}", numbers.join(", "))
+    let xml = if cfg!(feature = "xml") { format!(", or {FHIR_XML} in FHIR 3.0") } else { String::new() };
+    format!("{FHIR_JSON} with the `fhirVersion` {}{xml}", numbers.join(", "))
 }
 
 /// The best version of those that an `Accept` header takes; nothing where it takes none. `sent` is that of the body.
@@ -147,18 +225,23 @@ fn versions() -> String {
 /// range stands first is taken, and `sent` where one range takes in all.
 fn negotiated(accepted: &str, sent: Format) -> Option<Format> {
     let ranges: Vec<MediaRange<'_>> = accepted.split(',').map(MediaRange::read).collect();
-    let others = Version::ALL.into_iter().filter(|version| *version != sent.version);
-    let best = std::iter::once(sent.version).chain(others).filter_map(|version| {
+    let kinds =
+        [Syntax::Json, Syntax::Xml].into_iter().filter(|syntax| *syntax == Syntax::Json || cfg!(feature = "xml"));
+    let all = kinds.flat_map(|syntax| syntax.versions().map(move |version| (syntax, version)));
+    let mut candidates: Vec<_> = all.collect();
+    // What is like the body stands first, then what is of its format.
+    candidates.sort_by_key(|(syntax, version)| (*syntax != sent.syntax, *version != sent.version));
+    let best = candidates.into_iter().filter_map(|(syntax, version)| {
         let fitting =
-            ranges.iter().enumerate().filter_map(|(at, range)| Some((range.fit(version)?, Reverse(at), range)));
+            ranges.iter().enumerate().filter_map(|(at, range)| Some((range.fit(syntax, version)?, Reverse(at), range)));
         let (_, Reverse(at), range) = fitting.max_by_key(|(fit, at, _)| (*fit, *at))?;
-        (range.weight > 0).then_some((range.weight, Reverse(at), version, range.version.is_some()))
+        (range.weight > 0).then_some((range.weight, Reverse(at), syntax, version, range.version.is_some()))
     });
     // Of those that are equal the last one is the greatest, and the first one is wanted.
     let mut best: Vec<_> = best.collect();
     best.reverse();
-    let (_, _, version, named) = best.into_iter().max_by_key(|(weight, at, ..)| (*weight, *at))?;
-    Some(Format { version, named: named || version == sent.version && sent.named })
+    let (_, _, syntax, version, named) = best.into_iter().max_by_key(|(weight, at, ..)| (*weight, *at))?;
+    Some(Format { version, named: named || version == sent.version && sent.named, syntax, sent: sent.sent })
 }
 
 /// One range of an `Accept` header, or a media type.
@@ -186,12 +269,12 @@ impl<'a> MediaRange<'a> {
         range
     }
 
-    /// How closely the range describes JSON of a version; nothing where it does not.
-    fn fit(&self, version: Version) -> Option<u8> {
+    /// How closely the range describes a format of a version; nothing where it does not.
+    fn fit(&self, syntax: Syntax, version: Version) -> Option<u8> {
         let name = match self.name {
             "*/*" => 0,
             name if name.eq_ignore_ascii_case("application/*") => 1,
-            name if is_json(name) => 2,
+            name if Syntax::of(name) == Some(syntax) => 2,
             _ => return None,
         };
         match self.version {
@@ -209,13 +292,6 @@ fn thousandths(text: &str) -> u16 {
         ("0", Ok(rest)) => rest,
         _ => 1_000,
     }
-}
-
-/// Whether a media type is JSON, in one of the names that FHIR clients have for it.
-fn is_json(name: &str) -> bool {
-    ["application/fhir+json", "application/json", "application/json+fhir", "text/json"]
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known))
 }
 
 #[cfg(test)]
@@ -247,7 +323,7 @@ mod tests {
             ("application/fhir+json; fhirVersion=4.0, application/fhir+json; q=0.9", "", "", Version::R4),
             ("application/fhir+json; fhirVersion=4.0, */*", "", "", Version::R4),
             ("application/fhir+json; fhirVersion=3.0; q=0, */*; q=0.1", "", "", Version::R4),
-            ("application/fhir+xml, application/fhir+json; fhirVersion=4.3; q=0.8", "", "", Version::R4B),
+            ("application/turtle, application/fhir+json; fhirVersion=4.3; q=0.8", "", "", Version::R4B),
             ("", "", r4, Version::R4),
             ("application/fhir+json", "", r4, Version::R4),
             ("application/fhir+json; fhirVersion=3.0", "", r4, Version::Stu3),
@@ -264,11 +340,49 @@ mod tests {
             ("application/fhir+json; fhirVersion=1.0", ""),
             ("application/fhir+json; fhirVersion=4.0.1", ""),
             ("application/fhir+json; fhirVersion=4.0; q=0", ""),
-            ("application/fhir+xml", ""),
-            ("", "_format=xml"),
+            ("application/fhir+turtle", ""),
+            ("", "_format=ttl"),
+            ("application/fhir+xml; fhirVersion=4.0", ""),
+            ("", "_format=application/fhir%2Bxml;fhirVersion=4.0"),
             ("", "_format=application/fhir+json;fhirVersion=2.0"),
         ] {
             assert_eq!(of(accept, query, "").unwrap_err().status(), 406, "{accept} {query}");
+        }
+    }
+
+    #[cfg(feature = "xml")]
+    #[test]
+    fn response_format_follows_accept_and_body() {
+        let xml = "application/fhir+xml";
+        for (accept, query, content, syntax) in [
+            ("", "", "", Syntax::Json),
+            ("*/*", "", "", Syntax::Json),
+            ("application/fhir+xml", "", "", Syntax::Xml),
+            ("application/xml+fhir", "", "", Syntax::Xml),
+            ("text/xml", "", "", Syntax::Xml),
+            ("application/xml; charset=utf-8", "", "", Syntax::Xml),
+            ("application/fhir+xml; fhirVersion=3.0", "", "", Syntax::Xml),
+            ("application/fhir+json, application/fhir+xml", "", "", Syntax::Json),
+            ("application/fhir+xml, application/fhir+json", "", "", Syntax::Xml),
+            ("application/fhir+json; q=0.9, application/fhir+xml", "", "", Syntax::Xml),
+            ("application/fhir+xml; fhirVersion=4.0, application/fhir+json; fhirVersion=4.0", "", "", Syntax::Json),
+            ("", "", xml, Syntax::Xml),
+            ("*/*", "", xml, Syntax::Xml),
+            ("application/fhir+json", "", xml, Syntax::Json),
+            ("application/fhir+xml", "", "application/fhir+json", Syntax::Xml),
+            ("", "_format=xml", "", Syntax::Xml),
+            ("application/fhir+json", "_format=text/xml", "", Syntax::Xml),
+            ("", "_format=application/fhir+xml", "", Syntax::Xml),
+            ("application/fhir+xml", "_format=json", "", Syntax::Json),
+            ("", "_format=json", xml, Syntax::Json),
+        ] {
+            let found = of(accept, query, content).unwrap();
+            assert_eq!(
+                (found.syntax, found.version),
+                (syntax, if accept.contains("4.0") { Version::R4 } else { Version::Stu3 }),
+                "{accept} {query} {content}"
+            );
+            assert_eq!(found.sent == Syntax::Xml, content == xml);
         }
     }
 

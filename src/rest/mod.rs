@@ -58,5 +58,8 @@ pub use splice::stamped;
 /// The media type of FHIR STU3 in JSON.
 pub const FHIR_JSON: &str = "application/fhir+json";
 
+/// The media type of FHIR STU3 in XML, which is read and written with the feature `xml`.
+pub const FHIR_XML: &str = "application/fhir+xml";
+
 /// The media type of a JSON Patch (RFC 6902).
 pub const JSON_PATCH: &str = "application/json-patch+json";

@@ -4,6 +4,8 @@
 use super::address::Address;
 use super::bundle_writer::BundleWriter;
 use super::format::Format;
+#[cfg(feature = "xml")]
+use super::format::Syntax;
 use super::problem::{Problem, Result};
 use super::write::{has_id_of, of_type};
 use super::{Body, Limits, Server};
@@ -12,6 +14,8 @@ use crate::element::ReadMode;
 use crate::issue::{Issue, Kind, Report, Severity};
 use crate::resource::{OperationOutcome, Resource};
 use crate::store::{Key, ResourceStore, ResourceType, StoreError};
+#[cfg(feature = "xml")]
+use crate::validate::check_xml_with;
 use crate::validate::{Checked, Valid, check_with};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +29,7 @@ fn tree_memory(limits: &Limits) -> usize {
 impl Format {
     /// The limits of a request that is answered so. What is converted cannot be shared with the store, and may be larger.
     pub(super) fn limits(self, limits: Limits) -> Limits {
-        if self.is_stu3() { limits } else { limits.with_page_bytes(limits.page_bytes() / 4) }
+        if !self.is_converted() { limits } else { limits.with_page_bytes(limits.page_bytes() / 4) }
     }
 }
 
@@ -117,6 +121,10 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     pub(super) fn check_in(&self, version: convert::Version, body: &[u8]) -> Checked {
         let limits = &self.limits;
         let checked = match version {
+            #[cfg(feature = "xml")]
+            convert::Version::Stu3 if self.format.sent == Syntax::Xml => {
+                check_xml_with(body, ReadMode::Strict, &self.validator, limits.read_memory())
+            }
             convert::Version::Stu3 => check_with(body, ReadMode::Strict, &self.validator, limits.read_memory()),
             version => convert::check_with(version, body, &self.conversion, &self.validator, tree_memory(limits)),
         };

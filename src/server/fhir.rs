@@ -44,7 +44,7 @@ pub(super) async fn handle(
     let names_one = path.split_once('/').is_some_and(|(_, id)| !id.starts_with('_'));
     let asks = matches!(method, Method::GET | Method::HEAD | Method::OPTIONS);
     let changes = !asks && !path.ends_with("_search");
-    let converts = names_a_version(&head.headers, query);
+    let converts = may_convert(&head.headers, query);
     let is_read = asks && names_one && !path.contains("/_history");
     let reads_one = is_read && !converts;
 
@@ -127,9 +127,13 @@ pub(super) async fn handle(
     Ok(answer)
 }
 
-/// Whether a request names a version of FHIR, so that documents may have to be converted.
-fn names_a_version(headers: &HeaderMap, query: &str) -> bool {
-    let named = |text: &[u8]| text.to_ascii_lowercase().windows(11).any(|part| part == b"fhirversion");
+/// Whether a request names a version of FHIR or XML, so that documents may have to be converted.
+fn may_convert(headers: &HeaderMap, query: &str) -> bool {
+    let named = |text: &[u8]| {
+        let text = text.to_ascii_lowercase();
+        let has = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
+        has(b"fhirversion") || has(b"xml")
+    };
     let kinds = [header::ACCEPT, header::CONTENT_TYPE];
     let mut values = kinds.iter().flat_map(|name| headers.get_all(name));
     values.any(|value| named(value.as_bytes())) || (query.contains("_format") && named(query.as_bytes()))

@@ -310,8 +310,9 @@ pub fn check_xml_within(xml: &[u8], memory: usize) -> Checked {
     check_xml_with(xml, ReadMode::Strict, &STANDARD, memory)
 }
 
+/// The same with everything that can be chosen.
 #[cfg(feature = "xml")]
-fn check_xml_with(xml: &[u8], mode: ReadMode, validator: &Validator, memory: usize) -> Checked {
+pub(crate) fn check_xml_with(xml: &[u8], mode: ReadMode, validator: &Validator, memory: usize) -> Checked {
     let (resource, report, transcript) = read_xml_within::<Resource>(xml, mode, memory);
     judge(resource, report, mode, validator, |found| {
         if let Some(transcript) = transcript {

@@ -83,7 +83,8 @@ async fn unknown_fhir_version_is_refused() {
     }
     let body = r#"{"resourceType":"Device","id":"x"}"#;
     for sent in ["application/fhir+json; fhirVersion=1.0", "application/fhir+xml; fhirVersion=4.0"] {
-        let answer = send(&client.0, "PUT Device/x", &[("Content-Type", sent)], body).await;
+        let headers = [("Content-Type", sent), ("Accept", "application/fhir+json")];
+        let answer = send(&client.0, "PUT Device/x", &headers, body).await;
         assert_eq!((answer.status, rules(&json(&answer))), (415, vec!["content-type".to_owned()]));
     }
 }
