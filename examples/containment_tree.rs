@@ -18,6 +18,8 @@ use fhir_devices::containment::{Node, Profile, Tree, TreeBuilder};
 use fhir_devices::element::ReadMode;
 use fhir_devices::validate::Validator;
 use fhir_devices::{Issue, Report, Resource, Severity};
+use lexopt::Arg::{Long, Short, Value};
+use lexopt::ValueExt as _;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Read, Write};
 use std::process::ExitCode;
@@ -85,7 +87,7 @@ impl Shown<'_, '_> {
 }
 
 fn main() -> ExitCode {
-    let arguments = match parse(std::env::args_os().skip(1)) {
+    let arguments = match parse(lexopt::Parser::from_env()) {
         Ok(Some(arguments)) => arguments,
         Ok(None) => {
             let shown = writeln!(io::stdout(), "{USAGE}");
@@ -116,25 +118,22 @@ fn main() -> ExitCode {
 }
 
 /// Reads the arguments; `None` asks for help.
-fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Option<Arguments>, String> {
+fn parse(mut arguments: lexopt::Parser) -> Result<Option<Arguments>, lexopt::Error> {
     let mut parsed = Arguments { form: Form::Picture, profile: Profile::Base, files: Vec::new() };
-    let mut options = true;
-    while let Some(argument) = arguments.next() {
-        match argument.to_str().filter(|_| options) {
-            Some("--json") => parsed.form = Form::Json,
-            Some("--mermaid") => parsed.form = Form::Mermaid,
-            Some("--profile") => {
-                let name = arguments.next().unwrap_or_default();
-                let name = name.to_str().unwrap_or_default();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("json") => parsed.form = Form::Json,
+            Long("mermaid") => parsed.form = Form::Mermaid,
+            Long("profile") => {
+                let name = arguments.value()?.string()?;
                 parsed.profile = name.parse().map_err(|_| format!("`{name}` is no profile, wanted base or pocd"))?;
             }
-            Some("--help" | "-h") => return Ok(None),
-            Some("--") => options = false,
-            Some(other) if other.starts_with('-') && other != "-" => return Err(format!("unknown option `{other}`")),
-            _ => parsed.files.push(argument),
+            Long("help") | Short('h') => return Ok(None),
+            Value(file) => parsed.files.push(file),
+            other => return Err(other.unexpected()),
         }
     }
-    if parsed.files.is_empty() { Err("no file was named".to_owned()) } else { Ok(Some(parsed)) }
+    if parsed.files.is_empty() { Err("no file was named".into()) } else { Ok(Some(parsed)) }
 }
 
 impl Documents {

@@ -13,6 +13,8 @@ use common::{Answer, xml};
 use fhir_devices::convert::{self, Components, Ids, Links, Loss, MetricDevice, Options, Version};
 use fhir_devices::element::ReadMode;
 use fhir_devices::{OperationOutcome, Report};
+use lexopt::Arg::{Long, Short, Value};
+use lexopt::ValueExt;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -54,24 +56,25 @@ struct Conversion {
 /// Takes the options of this command out of the arguments.
 fn prepare(arguments: Vec<OsString>) -> Result<(Vec<OsString>, Conversion), String> {
     let (mut to, mut from, mut options) = (None, None, Options::default());
+    let mut files = Vec::new();
     let mut rest = Vec::new();
-    let mut arguments = arguments.into_iter();
-    while let Some(argument) = arguments.next() {
-        let given = argument.to_str().unwrap_or_default().to_owned();
-        let (name, value) = match given.split_once('=') {
-            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
-            _ => (&*given, None),
+    let mut arguments = lexopt::Parser::from_args(arguments);
+    while let Some(argument) = arguments.next().map_err(|error| error.to_string())? {
+        let name = match argument {
+            Long(name) => format!("--{name}"),
+            Short(letter) => format!("-{letter}"),
+            // Behind a `--` of their own, since they may begin with one.
+            Value(file) => {
+                files.push(file);
+                continue;
+            }
         };
         let mut value = || {
-            let value = value.clone().or_else(|| arguments.next()?.into_string().ok());
-            value.ok_or_else(|| format!("`{name}` wants a value"))
+            let value = arguments.value().and_then(ValueExt::string);
+            value.map_err(|error| error.to_string())
         };
         let none_of = |value: &str, wanted: &str| format!("`{value}` is no value of `{name}`, wanted {wanted}");
-        match name {
-            "--" => {
-                rest.push(argument);
-                rest.extend(arguments.by_ref());
-            }
+        match name.as_str() {
             "--to" => to = Some(version(&value()?)?),
             "--from" => from = Some(version(&value()?)?),
             "--ids" => {
@@ -104,11 +107,13 @@ fn prepare(arguments: Vec<OsString>) -> Result<(Vec<OsString>, Conversion), Stri
                 };
             }
             "--allow-loss" => options = options.allow(Loss::ALL),
-            "--lenient" => return Err("unknown option `--lenient`".to_owned()),
-            _ => rest.push(argument),
+            "--ndjson" | "--help" | "-h" => rest.push(OsString::from(name)),
+            other => return Err(format!("invalid option '{other}'")),
         }
     }
     let to = to.ok_or("`--to` is missing, wanted stu3, r4, r4b or r5")?;
+    rest.push("--".into());
+    rest.extend(files);
     Ok((rest, Conversion { to, from, options }))
 }
 

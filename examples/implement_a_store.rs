@@ -12,6 +12,9 @@
 //! cargo test --features testkit --example implement_a_store
 //! ```
 
+#[path = "common/story.rs"]
+mod story;
+
 use fhir_devices::containment::components;
 use fhir_devices::store::commit_time;
 use fhir_devices::store::{
@@ -23,7 +26,9 @@ use fhir_devices::{DeviceComponent, Valid};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::num::NonZeroU32;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use story::say;
 use time::OffsetDateTime;
 
 /// The newest version of each resource. A key of the map begins with the tenant, so no call can reach across (R9).
@@ -153,11 +158,22 @@ impl ResourceStore for Shelf {
     }
 }
 
+const USAGE: &str = "usage: implement_a_store
+
+Puts a store of resources on one map, writes to it, searches it, and shows a conflict. It takes no arguments.";
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match story::arguments(USAGE) {
+        Some(status) => status,
+        None => story::ended(run().await),
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let shelf = Arc::new(Shelf::new());
     let store = TenantResources::new(Arc::clone(&shelf), "st-mary".parse()?);
-    println!("a store on one map, for the tenant {}", store.tenant());
+    say!("a store on one map, for the tenant {}", store.tenant());
 
     for (id, code, parent) in [("mds", "69985", None), ("syringe", "69986", Some("DeviceComponent/mds"))] {
         let parent = parent.map(|parent| format!(r#","parent":{{"reference":"{parent}"}}"#)).unwrap_or_default();
@@ -167,17 +183,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         );
         let component = Valid::new(DeviceComponent::from_json(json.as_bytes())?)?;
         let written = store.create(&component).await?;
-        println!("wrote {} as version {}", written.key, written.version);
+        say!("wrote {} as version {}", written.key, written.version);
     }
 
     let (mut syringe, seen): (DeviceComponent, Version) = store.get("syringe").await?;
     syringe.language = Some("de".parse::<fhir_devices::primitive::Code>()?.into());
     let syringe = Valid::new(syringe)?;
     let written = store.update(&syringe, seen.version).await?;
-    println!("replaced version {} by {}", seen.version, written.version);
+    say!("replaced version {} by {}", seen.version, written.version);
     match store.update(&syringe, seen.version).await {
         Err(StoreError::Conflict { current: Some(current), .. }) => {
-            println!("refused to replace version {} again: the newest is {current}", seen.version);
+            say!("refused to replace version {} again: the newest is {current}", seen.version);
         }
         other => return Err(format!("a conflict was wanted, and this came: {other:?}").into()),
     }
@@ -188,12 +204,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let tree = components(&found);
     for member in tree.members() {
         let level = member.level().map_or("unknown", |level| level.as_str());
-        println!("found {} ({level})", member.path());
+        say!("found {} ({level})", member.path());
     }
 
     let theirs = TenantResources::new(shelf, "st-elsewhere".parse()?);
     match theirs.get::<DeviceComponent>("syringe").await {
-        Err(StoreError::NotFound { .. }) => println!("another tenant finds nothing"),
+        Err(StoreError::NotFound { .. }) => say!("another tenant finds nothing"),
         other => return Err(format!("nothing was wanted, and this came: {other:?}").into()),
     }
     Ok(())

@@ -7,6 +7,9 @@
 //! Everything is in memory, with a clock and names of its own, so that the story is the same each time. The signature is a
 //! keyed digest, for which the example needs no feature; `Ed25519Keys` of the feature `ed25519` is for real keys.
 
+#[path = "common/story.rs"]
+mod story;
+
 use fhir_devices::audit::{AuditRecord, ChainHead, provenance, verify};
 use fhir_devices::backend::Memory;
 use fhir_devices::containment::Selector;
@@ -18,16 +21,30 @@ use fhir_devices::update::replay;
 use fhir_devices::update::{KeyId, available};
 use fhir_devices::{Device, DeviceComponent, Valid};
 use std::error::Error;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
+use story::say;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
 type Service = UpdateService<Memory, Memory, Memory>;
 
+const USAGE: &str = "usage: ingest_story
+
+Tells the life of two updates, from the form to the end of their bytes, and what the audit chain says of it. It takes no
+arguments, and keeps everything in memory.";
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match story::arguments(USAGE) {
+        Some(status) => status,
+        None => story::ended(run().await),
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let tenant: Tenant = "st-mary".parse()?;
     let memory = Arc::new(Memory::new().with_base_url("https://cdn.example".parse()?).with_clock(clock()));
     let resources = TenantResources::new(Arc::clone(&memory), tenant.clone());
@@ -38,56 +55,52 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_verifier(Shared)
         .with_ids(move || IngestId(names.fetch_add(1, Ordering::Relaxed).wrapping_add(1).into()));
 
-    println!("A form brings version 2.4 for the MDS of the pump:");
+    say!("A form brings version 2.4 for the MDS of the pump:");
     let old = receive(&service, &tenant, "2.4", "the firmware").await?;
     show(&resources).await?;
 
-    println!("The same form comes again, with the same key:");
+    say!("The same form comes again, with the same key:");
     let again = receive(&service, &tenant, "2.4", "the firmware").await?;
-    println!("  it is upload {again} once more: {}", again == old);
+    say!("  it is upload {again} once more: {}", again == old);
 
-    println!("Version 2.5 comes with a manifest that somebody changed:");
+    say!("Version 2.5 comes with a manifest that somebody changed:");
     refused(receive_signed(&service, &tenant, "1.2", Shared::sign(&manifest("1.1"))?).await)?;
 
-    println!("The manifest is as it was signed, and wants a later bootloader than the pump has:");
+    say!("The manifest is as it was signed, and wants a later bootloader than the pump has:");
     refused(receive_signed(&service, &tenant, "1.3", Shared::sign(&manifest("1.3"))?).await)?;
 
-    println!("It wants one that the pump has, and takes the place of 2.4:");
+    say!("It wants one that the pump has, and takes the place of 2.4:");
     let new = receive_signed(&service, &tenant, "1.2", Shared::sign(&manifest("1.2"))?).await?;
     show(&resources).await?;
 
-    println!("2.5 loses alarms, and is withdrawn:");
+    say!("2.5 loses alarms, and is withdrawn:");
     let by = "biomed/j.doe".parse()?;
     let withdrawn = service.withdraw(&tenant, new, by, "2.5 loses alarms".parse()?).await?;
-    println!("  upload {new} is {}", withdrawn.state.name());
+    say!("  upload {new} is {}", withdrawn.state.name());
     show(&resources).await?;
-    println!("It is sent again with the same key:");
+    say!("It is sent again with the same key:");
     refused(receive_signed(&service, &tenant, "1.2", Shared::sign(&manifest("1.2"))?).await)?;
 
-    println!("2.4 is not kept either, and the bytes of both are deleted:");
+    say!("2.4 is not kept either, and the bytes of both are deleted:");
     service.retire(&tenant, old, None).await?;
     let collected = service.collect(&tenant, Duration::ZERO).await?;
     let swept = service.sweep(&tenant).await?;
-    println!("  {} blobs deleted, {} left behind", collected.deleted, swept.deleted + swept.kept);
+    say!("  {} blobs deleted, {} left behind", collected.deleted, swept.deleted + swept.kept);
 
-    println!("What the audit chain says:");
+    say!("What the audit chain says:");
     let records = service.audit_records(&tenant).await?;
-    records.iter().for_each(tell);
+    records.iter().try_for_each(tell)?;
     let made = records.iter().filter_map(provenance).count();
-    println!("  {made} of the records tell of a version of the component, as Provenance");
+    say!("  {made} of the records tell of a version of the component, as Provenance");
 
     let start = ChainHead::start(tenant.clone());
     let checkpoint = service.audit_checkpoint(&tenant).await?;
     let head = verify(&start, &records, std::slice::from_ref(&checkpoint))?;
-    println!("The chain of {} records is whole, and ends in {:.16}", head.count(), head.root().to_string());
+    say!("The chain of {} records is whole, and ends in {:.16}", head.count(), head.root().to_string());
     let replayed = replay(&records)?;
     for id in [old, new] {
         let told = replayed.uploads.get(&id).ok_or("an upload without a record")?;
-        println!(
-            "  upload {id} is {} by its records: {}",
-            told.name(),
-            *told == service.upload(&tenant, id).await?.state
-        );
+        say!("  upload {id} is {} by its records: {}", told.name(), *told == service.upload(&tenant, id).await?.state);
     }
 
     let mut changed = records;
@@ -95,8 +108,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         record.what.actor = Some("somebody-else".parse()?);
     }
     match verify(&start, &changed, &[checkpoint]) {
-        Ok(_) => println!("A change was not noticed"),
-        Err(broken) => println!("Whoever writes another name into it is found out: {broken}"),
+        Ok(_) => say!("A change was not noticed"),
+        Err(broken) => say!("Whoever writes another name into it is found out: {broken}"),
     }
     Ok(())
 }
@@ -159,9 +172,11 @@ async fn receive_signed(
 /// Says why an upload was refused.
 fn refused(answer: Result<IngestId, Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
     let Err(error) = answer else { return Err("it was taken".into()) };
-    println!("  it is refused: {error}");
+    say!("  it is refused: {error}");
     if let Some(ReceiveError::Manifest(why)) = error.downcast_ref() {
-        why.source().into_iter().for_each(|why| println!("    {why}"));
+        if let Some(why) = why.source() {
+            say!("    {why}");
+        }
     }
     Ok(())
 }
@@ -206,17 +221,17 @@ impl Verifier for Shared {
 /// The updates that the component says are available.
 async fn show(resources: &TenantResources<Memory>) -> Result<(), Box<dyn Error>> {
     let (component, version) = resources.get::<DeviceComponent>("mds").await?;
-    println!("  DeviceComponent/mds, version {}, says:", version.version);
+    say!("  DeviceComponent/mds, version {}, says:", version.version);
     for update in available(&component) {
         let update = update?;
         let name = update.version.map(|version| version.to_string()).unwrap_or_default();
-        println!("    {name} is {}, {} bytes, sha-256 {:.16}", update.status, update.size, update.sha256.to_string());
+        say!("    {name} is {}, {} bytes, sha-256 {:.16}", update.status, update.size, update.sha256.to_string());
     }
     Ok(())
 }
 
 /// One record as a line.
-fn tell(record: &AuditRecord) {
+fn tell(record: &AuditRecord) -> std::io::Result<()> {
     let what = &record.what;
     let of = match (what.ingest, what.blob) {
         (Some(id), _) => format!("upload {}", id.0),
@@ -229,5 +244,6 @@ fn tell(record: &AuditRecord) {
     let found = record.aside.verification.as_ref().filter(|_| what.from.is_none());
     let keys = found.map(|found| found.keys.iter().map(|key| format!(", signed by {key}")).collect::<String>());
     let keys = keys.unwrap_or_default();
-    println!("  {:>2} {} {of} {}: {from} to {}{who}{why}{keys}", record.index, what.at.time(), what.action, what.to);
+    say!("  {:>2} {} {of} {}: {from} to {}{who}{why}{keys}", record.index, what.at.time(), what.action, what.to);
+    Ok(())
 }

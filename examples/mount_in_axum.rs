@@ -11,6 +11,7 @@ use fhir_devices::server::{
     Access, Authenticator, Caller, DEFAULT_MAX_UPLOAD, Grant, Stores, UpdateServer, fill_demo, spawn_upkeep,
 };
 use fhir_devices::store::BoxFuture;
+use lexopt::{Arg, ValueExt as _};
 use std::error::Error;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -34,9 +35,18 @@ impl Authenticator for OneToken {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout();
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-    if address == "--help" || address == "-h" {
-        return Ok(writeln!(out, "{USAGE}")?);
+    let mut address = "127.0.0.1:8080".to_owned();
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Arg::Long("help") | Arg::Short('h') => {
+                // Whoever reads no further needs no more help.
+                let _ = writeln!(out, "{USAGE}");
+                return Ok(());
+            }
+            Arg::Value(text) => address = text.string()?,
+            other => return Err(other.unexpected().into()),
+        }
     }
     let token = std::env::var("UPDATE_TOKEN").map_err(|_| "UPDATE_TOKEN holds no token (see `--help`)")?;
     let listener = TcpListener::bind(&address).await.map_err(|error| format!("cannot listen at {address}: {error}"))?;

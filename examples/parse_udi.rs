@@ -9,8 +9,9 @@ use fhir_devices::Report;
 use fhir_devices::udi::{
     BasicUdiDi, Carrier, ParseMode, Parsed, ParsedSecondary, SecondarySymbol, Udi, UdiElement, UdiRule,
 };
+use lexopt::Arg::{Long, Short, Value};
+use lexopt::ValueExt as _;
 use serde::{Deserialize, Serialize};
-use std::ffi::OsString;
 use std::io::{self, BufRead, BufWriter, Write};
 use std::process::ExitCode;
 
@@ -27,7 +28,7 @@ Prints a JSON object for each carrier string, in order: what it says, or the rul
 exit status: 0 all could be read, 1 some could not, 2 the command could not run";
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
+    let arguments = match Arguments::parse(lexopt::Parser::from_env()) {
         Ok(Some(arguments)) => arguments,
         Ok(None) => {
             let shown = writeln!(io::stdout(), "{USAGE}");
@@ -37,6 +38,8 @@ fn main() -> ExitCode {
     };
     match run(&arguments) {
         Ok(all_read) => ExitCode::from(u8::from(!all_read)),
+        // A reader of our output that has seen enough closes it, and needs no message about that.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(2),
         Err(error) => stop(&format!("standard input or output: {error}")),
     }
 }
@@ -224,7 +227,7 @@ struct Arguments {
 
 impl Arguments {
     /// Reads the arguments; `None` asks for help.
-    fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Self>, String> {
+    fn parse(mut arguments: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
         let this_year = u16::try_from(time::OffsetDateTime::now_utc().year()).unwrap_or(2000);
         let mut parsed = Self {
             mode: ParseMode::Strict,
@@ -233,30 +236,25 @@ impl Arguments {
             reference_year: this_year,
             strings: Vec::new(),
         };
-        let mut arguments = arguments.map(|argument| {
-            argument.into_string().map_err(|argument| format!("`{}` is no text", argument.to_string_lossy()))
-        });
-        let mut options = true;
-        while let Some(argument) = arguments.next().transpose()? {
-            match argument.as_str() {
-                "--lenient" if options => parsed.mode = ParseMode::Lenient,
-                "--ndjson" if options => parsed.ndjson = true,
-                "--gtin" if options => parsed.gtin = true,
-                "--reference-year" if options => {
-                    let year = arguments.next().transpose()?.unwrap_or_default();
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Long("lenient") => parsed.mode = ParseMode::Lenient,
+                Long("ndjson") => parsed.ndjson = true,
+                Long("gtin") => parsed.gtin = true,
+                Long("reference-year") => {
+                    let year = arguments.value()?.string()?;
                     let digits = year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit());
                     let number = year.parse().ok().filter(|_| digits);
                     parsed.reference_year = number.ok_or_else(|| format!("`{year}` is no year, wanted four digits"))?;
                 }
-                "--help" | "-h" if options => return Ok(None),
-                "--" if options => options = false,
-                other if options && other.starts_with('-') => return Err(format!("unknown option `{other}`")),
-                _ => parsed.strings.push(argument),
+                Long("help") | Short('h') => return Ok(None),
+                Value(text) => parsed.strings.push(text.string()?),
+                other => return Err(other.unexpected()),
             }
         }
         match (parsed.ndjson, parsed.strings.is_empty()) {
-            (false, true) => Err("no string was given".to_owned()),
-            (true, false) => Err("`--ndjson` reads standard input and takes no string".to_owned()),
+            (false, true) => Err("no string was given".into()),
+            (true, false) => Err("`--ndjson` reads standard input and takes no string".into()),
             _ => Ok(Some(parsed)),
         }
     }

@@ -4,36 +4,52 @@
 //! cargo run --release --example read_a_device
 //! ```
 
+#[path = "common/story.rs"]
+mod story;
+
 use fhir_devices::datatype::{CodeableConcept, ExtensionValue};
 use fhir_devices::primitive::{Decimal, Instant, Text};
 use fhir_devices::resource::device_component::{ProductionSpecification, SpecType};
 use fhir_devices::{Bundle, DeviceComponent, OperationOutcome, Resource, Valid, Validate};
 use std::error::Error;
+use std::process::ExitCode;
+use story::say;
 
 /// A monitor, its module (MDS), the pulse oximeter in it (VMD), and what that measures.
 const MONITOR: &[u8] = include_bytes!("data/monitor.json");
 
 const HOURS_IN_USE: &str = "https://acme.example/fhir/StructureDefinition/hours-in-use";
 
-fn main() -> Result<(), Box<dyn Error>> {
+const USAGE: &str = "usage: read_a_device
+
+Reads a monitor with its components, looks at it, checks it, changes it and writes it again. It takes no arguments.";
+
+fn main() -> ExitCode {
+    match story::arguments(USAGE) {
+        Some(status) => status,
+        None => story::ended(run()),
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     // Reading is strict: a document with any fault is an `Err` that holds every finding.
     let monitor = Bundle::from_json(MONITOR)?;
 
     // Fields have FHIR's names. A primitive is its value, and the id and extensions that it may have.
-    println!("The parts of the monitor:");
+    say!("The parts of the monitor:");
     for resource in monitor.resources() {
         match resource {
             Resource::Device(device) => {
                 let model = device.model.as_ref().and_then(|model| model.get());
-                println!("  Device {}", model.map_or("without a model", Text::as_str));
+                say!("  Device {}", model.map_or("without a model", Text::as_str));
             }
             Resource::DeviceComponent(component) => {
                 let parent = component.parent.as_ref().and_then(|parent| parent.literal());
                 let parent = parent.and_then(|parent| parent.id()).unwrap_or("the device itself");
-                println!("  DeviceComponent {} below {parent}", words(&component.r#type));
+                say!("  DeviceComponent {} below {parent}", words(&component.r#type));
             }
-            Resource::DeviceMetric(metric) => println!("  DeviceMetric {}", words(&metric.r#type)),
-            other => println!("  {} {}", other.resource_type(), other.id().unwrap_or_default()),
+            Resource::DeviceMetric(metric) => say!("  DeviceMetric {}", words(&metric.r#type)),
+            other => say!("  {} {}", other.resource_type(), other.id().unwrap_or_default()),
         }
     }
 
@@ -49,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         && let Some(hours) = hours.get()
     {
         let many = hours.numeric_cmp(&Decimal::from(1000)).is_gt();
-        println!("The pulse oximeter was in use for {hours} hours: {}.", if many { "many" } else { "few" });
+        say!("The pulse oximeter was in use for {hours} hours: {}.", if many { "many" } else { "few" });
     }
 
     // The types say what a single element may be; `validate` judges the rules over several of them.
@@ -57,13 +73,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     oximeter.last_system_change = Some(Instant::new("2018-03-01T09:30:00+01:00")?.into());
     oximeter.production_specification.push(ProductionSpecification::default());
     let report = oximeter.validate();
-    println!("An empty specification is a finding:\n  {report}");
-    println!("The same as an OperationOutcome:\n  {}", OperationOutcome::from(&report).to_json());
+    say!("An empty specification is a finding:\n  {report}");
+    say!("The same as an OperationOutcome:\n  {}", OperationOutcome::from(&report).to_json());
 
     // A `Valid` is the proof that somebody looked.
     oximeter.production_specification.pop();
     let oximeter = Valid::new(oximeter)?;
-    println!("The pulse oximeter, written again:\n  {}", oximeter.to_json());
+    say!("The pulse oximeter, written again:\n  {}", oximeter.to_json());
     Ok(())
 }
 

@@ -401,11 +401,11 @@ fn reused_key_with_other_content_is_refused() {
     receive(&service, keyed("k"), firmware()).unwrap();
     for other in ["firmwarE", "firmware and more", "firm", ""] {
         let refused = receive(&service, keyed("k"), stream::once(other));
-        assert!(matches!(refused, Err(ReceiveError::KeyReused)), "{other}");
+        assert!(matches!(refused, Err(ReceiveError::KeyReused { .. })), "{other}");
     }
     let mut renamed = keyed("k");
     renamed.file_name = "other.bin".parse().unwrap();
-    assert!(matches!(receive(&service, renamed, firmware()), Err(ReceiveError::KeyReused)));
+    assert!(matches!(receive(&service, renamed, firmware()), Err(ReceiveError::KeyReused { .. })));
     assert_eq!(updates(&read(&memory, "ecg").0).len(), 1);
     assert_eq!(blobs(&*memory), [BlobRef::of(b"firmware")]);
 }

@@ -4,6 +4,7 @@ mod lines;
 pub(crate) mod xml;
 
 use fhir_devices::element::ReadMode;
+use lexopt::Arg::{Long, Short, Value};
 use lines::{Trouble, answer_lines};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -30,7 +31,9 @@ pub(crate) fn run<A: Fn(&[u8], ReadMode) -> Answer + Sync>(
     let before_files = |argument: &&OsString| *argument != "--";
     let help = arguments.iter().take_while(before_files).any(|argument| argument == "--help" || argument == "-h");
     let prepared = prepare(arguments).and_then(|(rest, answer)| {
-        Arguments::parse(rest.into_iter()).map(|arguments| arguments.map(|arguments| (arguments, answer)))
+        Arguments::parse(rest)
+            .map_err(|error| error.to_string())
+            .map(|arguments| arguments.map(|arguments| (arguments, answer)))
     });
     let (arguments, answer) = match prepared {
         Ok(Some(prepared)) if !help => prepared,
@@ -80,22 +83,19 @@ struct Arguments {
 
 impl Arguments {
     /// Reads the arguments; `None` asks for help.
-    fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Self>, String> {
+    fn parse(arguments: Vec<OsString>) -> Result<Option<Self>, lexopt::Error> {
         let mut parsed = Self { ndjson: false, mode: ReadMode::Strict, files: Vec::new() };
-        let mut options = true;
-        for argument in arguments {
-            match argument.to_str().filter(|_| options) {
-                Some("--ndjson") => parsed.ndjson = true,
-                Some("--lenient") => parsed.mode = ReadMode::Lenient,
-                Some("--help" | "-h") => return Ok(None),
-                Some("--") => options = false,
-                Some(other) if other.starts_with('-') && other != "-" => {
-                    return Err(format!("unknown option `{other}`"));
-                }
-                _ => parsed.files.push(argument),
+        let mut arguments = lexopt::Parser::from_args(arguments);
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Long("ndjson") => parsed.ndjson = true,
+                Long("lenient") => parsed.mode = ReadMode::Lenient,
+                Long("help") | Short('h') => return Ok(None),
+                Value(file) => parsed.files.push(file),
+                other => return Err(other.unexpected()),
             }
         }
-        if parsed.files.is_empty() { Err("no file was named".to_owned()) } else { Ok(Some(parsed)) }
+        if parsed.files.is_empty() { Err("no file was named".into()) } else { Ok(Some(parsed)) }
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let settings = match settings::read(std::env::args().skip(1)) {
+    let settings = match settings::read(std::env::args_os().skip(1)) {
         Ok(Some(settings)) => settings,
         Ok(None) => {
             // Whoever reads no further needs no more help.

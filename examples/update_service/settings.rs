@@ -4,6 +4,8 @@ use fhir_devices::primitive::CanonicalBase;
 use fhir_devices::rest::Limits;
 use fhir_devices::server::{ConnectionLimits, DEFAULT_MAX_UPLOAD, Retention};
 use fhir_devices::service::{MissingReferences, SweepRules, UnknownReferences};
+use lexopt::{Arg, ValueExt};
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -100,7 +102,7 @@ pub(crate) struct Settings {
 }
 
 /// Reads the arguments; `None` where help is asked for.
-pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Settings>, String> {
+pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<Option<Settings>, String> {
     let mut settings = Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
         base_url: None,
@@ -127,12 +129,14 @@ pub(crate) fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Set
         log_json: false,
     };
     let (mut certificate, mut key) = (None, None);
-    while let Some(name) = given.next() {
-        let (name, value) = match name.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (name, None),
+    let mut given = lexopt::Parser::from_args(given);
+    while let Some(argument) = given.next().map_err(|error| error.to_string())? {
+        let name = match argument {
+            Arg::Long(name) => format!("--{name}"),
+            Arg::Short(letter) => format!("-{letter}"),
+            Arg::Value(text) => return Err(format!("`{}` is not known", text.display())),
         };
-        let mut value = || value.clone().or_else(|| given.next()).ok_or_else(|| format!("`{name}` wants a value"));
+        let mut value = || given.value().and_then(ValueExt::string).map_err(|_| format!("`{name}` wants a value"));
         match name.as_str() {
             "--listen" => settings.listen = listen(&value()?)?,
             "--base-url" => settings.base_url = Some(base_url(value()?)?),

@@ -1,8 +1,8 @@
 //! The way to a PostgreSQL server: by TLS, or without encryption where that is on this machine or asked for.
 
-use std::fmt::Display;
+use rustls_native_certs::load_native_certs;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
@@ -11,14 +11,6 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-
-/// Where systems keep the certificates that they trust: Debian, Red Hat, SUSE, Alpine and macOS.
-const SYSTEM: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// How to connect, and the address as the client of the database reads it.
 pub(super) enum Wire {
@@ -78,31 +70,23 @@ fn is_local(config: &Config) -> bool {
 }
 
 fn connector(roots: Option<&Path>) -> Result<MakeRustlsConnect, String> {
-    let file = match roots {
-        Some(file) => file.to_owned(),
-        None => system().ok_or(
-            "this system has no file of trusted certificates where it is looked for: name one by `--postgres-ca`",
-        )?,
-    };
-    let wrong = |why: &dyn Display| format!("`{}`: {why}", file.display());
-    let certificates = CertificateDer::pem_file_iter(&file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| wrong(&error))?;
     let mut trusted = RootCertStore::empty();
-    let (added, _) = trusted.add_parsable_certificates(certificates);
-    if added == 0 {
-        return Err(wrong(&"it holds no certificate"));
+    let (from, certificates) = match roots {
+        Some(file) => {
+            let name = format!("`{}`", file.display());
+            let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            let certificates = read.map_err(|error| format!("{name}: {error}"))?;
+            (name, certificates)
+        }
+        None => ("the store of this system (`--postgres-ca` names another)".to_owned(), load_native_certs().certs),
+    };
+    if trusted.add_parsable_certificates(certificates).0 == 0 {
+        return Err(format!("{from}: it holds no trusted certificate"));
     }
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(&error))?;
+        .map_err(|error| error.to_string())?;
     Ok(MakeRustlsConnect::new(config.with_root_certificates(trusted).with_no_client_auth()))
-}
-
-/// The certificates that this system trusts.
-fn system() -> Option<PathBuf> {
-    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-    named.or_else(|| SYSTEM.iter().map(PathBuf::from).find(|file| file.is_file()))
 }
 
 #[cfg(test)]

@@ -76,14 +76,16 @@ where
                 | State::Restoring { component, .. } => {
                     let component = component.clone();
                     let outcome = self.reconcile_upload(session, seen).await.map_err(|error| match error {
-                        StoreError::Conflict { .. } => ReceiveError::Contended { attempts: self.max_attempts },
+                        StoreError::Conflict { .. } => self.contended(&seen.value.intent.device),
                         error => ReceiveError::Resources(error),
                     })?;
                     if outcome == Outcome::Lost || seen.value.state.attached_to().is_none() {
                         continue;
                     }
                     let found = self.component(session.tenant(), &component).await.map_err(ReceiveError::Resources)?;
-                    let Some(found) = found else { return Err(ReceiveError::ComponentDeleted) };
+                    let Some(found) = found else {
+                        return Err(ReceiveError::ComponentDeleted { component, upload: seen.value.id });
+                    };
                     return self.answer(session, &seen.value, found, true).await;
                 }
                 State::Stored { .. } => {
@@ -100,7 +102,7 @@ where
                 State::Open { .. } | State::Acquired { .. } => break,
             }
         }
-        Err(ReceiveError::Contended { attempts: self.max_attempts })
+        Err(self.contended(&seen.value.intent.device))
     }
 
     /// One look, and one write: nothing where it is to be tried again from the state that the upload is in by then.
@@ -274,7 +276,7 @@ where
             return Err(match (reasons.is_empty(), why) {
                 (false, _) => ReceiveError::NotAdmitted { reasons },
                 (true, Some(why)) => ReceiveError::NotAcceptable(why),
-                (true, None) => ReceiveError::Ended { reason },
+                (true, None) => ReceiveError::Ended { upload: seen.value.id, reason },
             });
         }
         Ok(effect.filter(|_| written))

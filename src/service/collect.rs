@@ -101,12 +101,13 @@ where
         actor: ActorId,
     ) -> Result<(), LifecycleError> {
         let session = self.session(tenant);
+        let refused = |source| LifecycleError::Bytes { tenant: tenant.clone(), sha256: *digest, source };
         loop {
             let copies = session.copies(digest).await?;
             let there = || copies.iter().filter(|copy| copy.is_present());
             let kept = there().find(|copy| copy.holders().any(|holder| is_pin_of(holder, &by)));
             let Some(copy) = kept.or_else(|| there().next()).or_else(|| copies.first()) else {
-                return Err(blob::Refusal::Absent.into());
+                return Err(refused(blob::Refusal::Absent));
             };
             let seen = session.entry(&copy.key()).await?;
             let Some(known) = &seen.value else { continue };
@@ -115,12 +116,12 @@ where
             }
             // Whether they will ever come is not known.
             if matches!(known.state, blob::State::Live { present: false, .. }) {
-                return Err(blob::Refusal::Absent.into());
+                return Err(refused(blob::Refusal::Absent));
             }
             let (by, actor) = (by.clone(), Some(actor.clone()));
             let held =
                 Input::Held { blob: known.blob, by, fresh: known.generation, max_holders: self.max_holders, actor };
-            match blob::step(seen.value.as_ref(), &held, session.now())? {
+            match blob::step(seen.value.as_ref(), &held, session.now()).map_err(refused)? {
                 Step::Unchanged => return Ok(()),
                 Step::Transition(to) => {
                     let mut entries = Entries::default();
@@ -146,7 +147,8 @@ where
     ) -> Result<(), LifecycleError> {
         let session = self.session(tenant);
         for copy in session.copies(digest).await? {
-            self.release_holder(&session, &copy.key(), by.clone(), Some(actor.clone())).await??;
+            let released = self.release_holder(&session, &copy.key(), by.clone(), Some(actor.clone())).await?;
+            released.map_err(|source| LifecycleError::Bytes { tenant: tenant.clone(), sha256: *digest, source })?;
         }
         Ok(())
     }

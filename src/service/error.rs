@@ -4,7 +4,8 @@ use super::StoreMismatch;
 use crate::containment::{SelectError, UnfitTarget};
 use crate::manifest::{self, ArtifactName, ManifestError, SignatureError, VersionScheme};
 use crate::primitive::{Code, Id};
-use crate::store::{Applied, Sha256, StoreError};
+use crate::store::{Applied, Sha256, StoreError, Tenant};
+use crate::update::IngestId;
 use crate::update::ingest::{NotAcceptable, Reason};
 use std::sync::Arc;
 
@@ -42,8 +43,13 @@ pub enum NoAddresses {
 #[non_exhaustive]
 pub enum ReceiveError {
     /// The update was attached, and its component was deleted since.
-    #[error("the component of the update was deleted")]
-    ComponentDeleted,
+    #[error("the component `{component}` was deleted since the update `{upload}` was attached to it")]
+    ComponentDeleted {
+        /// The component.
+        component: Id,
+        /// The upload.
+        upload: IngestId,
+    },
     /// The tenant has no such device: it never had, it was deleted, or it is another tenant's.
     #[error("there is no device `{device}`")]
     NoSuchDevice {
@@ -79,8 +85,11 @@ pub enum ReceiveError {
     #[error("no signature can be verified here")]
     NoVerifier,
     /// The tenant takes no upload without a signed manifest.
-    #[error("only updates with a signed manifest are accepted")]
-    Unsigned,
+    #[error("the tenant `{tenant}` accepts only updates with a signed manifest")]
+    Unsigned {
+        /// The tenant.
+        tenant: Tenant,
+    },
     /// The manifest has no such file, or has several and none was named.
     #[error("{}", no_artifact(.wanted.as_ref(), .found))]
     NoSuchArtifact {
@@ -140,18 +149,25 @@ pub enum ReceiveError {
         allowed: Arc<[Code]>,
     },
     /// The idempotency key belongs to an upload with other metadata or other bytes.
-    #[error("the idempotency key was used for another upload")]
-    KeyReused,
+    #[error("the idempotency key was used for another upload, `{upload}`")]
+    KeyReused {
+        /// The upload that it was used for.
+        upload: IngestId,
+    },
     /// Others wrote to the component each time. The same key begins the upload anew.
-    #[error("the component changed during each of {attempts} attempts")]
+    #[error("the component of the device `{device}` changed during each of {attempts} attempts")]
     Contended {
+        /// The device.
+        device: Id,
         /// How often it was tried.
         attempts: u32,
     },
     /// The upload failed for another reason: its sequence number is not higher than what the component accepted, a
     /// later update took its place, it was withdrawn, or its time was over.
-    #[error("the upload ended without an update, `{reason}`: {}", reason.explanation())]
+    #[error("the upload `{upload}` ended without an update, `{reason}`: {}", reason.explanation())]
     Ended {
+        /// The upload.
+        upload: IngestId,
         /// Why.
         reason: Reason,
     },
@@ -180,14 +196,14 @@ impl ReceiveError {
         match self {
             Self::Resources(error) | Self::Ledger(error) => error.applied(),
             Self::NoSuchDevice { .. }
-            | Self::ComponentDeleted
+            | Self::ComponentDeleted { .. }
             | Self::Unresolved(_)
             | Self::UnfitTarget(_)
             | Self::DigestMismatch { .. }
             | Self::SizeMismatch { .. }
             | Self::Manifest(_)
             | Self::NoVerifier
-            | Self::Unsigned
+            | Self::Unsigned { .. }
             | Self::NoSuchArtifact { .. }
             | Self::NotAdmitted { .. }
             | Self::TooLarge { .. }
@@ -197,7 +213,7 @@ impl ReceiveError {
             | Self::HiddenCharacter { .. }
             | Self::EmptyFile
             | Self::MediaType { .. }
-            | Self::KeyReused
+            | Self::KeyReused { .. }
             | Self::Ended { .. }
             | Self::Contended { .. }
             | Self::StoreMismatch(_)

@@ -10,8 +10,8 @@ use crate::datatype::Extension;
 use crate::primitive::{Id, Text};
 use crate::resource::DeviceComponent;
 use crate::store::{
-    BlobRef, BlobStore, Generation, Key, LEDGER_MAX_CHANGES, Ledger, Page, PageToken, ResourceStore, ResourceType,
-    StoreError, Stored as _, Tenant, ValidWrite, VersionId,
+    Applied, BlobRef, BlobStore, Generation, Key, LEDGER_MAX_CHANGES, Ledger, Page, PageToken, ResourceStore,
+    ResourceType, Sha256, StoreError, Stored as _, Tenant, ValidWrite, VersionId,
 };
 use crate::support::yield_now;
 use crate::update::blob::{self, Holder};
@@ -31,30 +31,85 @@ pub(super) enum Ending {
 /// Why an update was not taken back, or not gone on with.
 ///
 /// ```
-/// use fhir_devices::service::LifecycleError;
-/// assert_eq!(LifecycleError::NoSuchUpload.to_string(), "the upload was not found");
+/// use fhir_devices::service::{IngestId, LifecycleError};
+/// use fhir_devices::store::Applied;
+/// let error = LifecycleError::NoSuchUpload { tenant: "st-mary".parse()?, upload: IngestId(7) };
+/// assert_eq!(error.to_string(), "the tenant `st-mary` has no upload `00000000000000000000000000000007`");
+/// assert_eq!((error.is_transient(), error.applied()), (false, Applied::No));
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LifecycleError {
     /// The tenant has no such upload: it never had, or it is another tenant's.
-    #[error("the upload was not found")]
-    NoSuchUpload,
+    #[error("the tenant `{tenant}` has no upload `{upload}`")]
+    NoSuchUpload {
+        /// The tenant that was asked.
+        tenant: Tenant,
+        /// The upload that was asked for.
+        upload: IngestId,
+    },
     /// It cannot be done to an upload that stands where this one does.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
+    #[error("the upload `{upload}` of the tenant `{tenant}` is not in a state for this")]
+    Refused {
+        /// Whose.
+        tenant: Tenant,
+        /// The upload.
+        upload: IngestId,
+        /// What speaks against it.
+        #[source]
+        source: Refusal,
+    },
     /// The bytes cannot be held or released so.
-    #[error(transparent)]
-    Bytes(#[from] blob::Refusal),
+    #[error("the file `{sha256}` of the tenant `{tenant}` is not in a state for this")]
+    Bytes {
+        /// Whose.
+        tenant: Tenant,
+        /// The digest of the bytes.
+        sha256: Sha256,
+        /// What speaks against it.
+        #[source]
+        source: blob::Refusal,
+    },
     /// The component is gone, or refers to the update no more.
-    #[error("the component has no reference of the upload")]
-    NoReference,
+    #[error("the component `{component}` has no reference of the upload `{upload}`")]
+    NoReference {
+        /// The component.
+        component: Id,
+        /// The upload.
+        upload: IngestId,
+    },
     /// The reference could not be brought to its component.
     #[error(transparent)]
     Attach(#[from] ReceiveError),
     /// A store failed. What was begun can be gone on with.
     #[error("a store failed")]
     Store(#[from] StoreError),
+}
+
+impl LifecycleError {
+    /// Whether the same call may succeed later, with nothing changed by the caller.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::NoSuchUpload { .. } | Self::Refused { .. } | Self::Bytes { .. } | Self::NoReference { .. } => false,
+            Self::Attach(error) => error.is_transient(),
+            Self::Store(error) => error.is_transient(),
+        }
+    }
+
+    /// Whether something may have been changed all the same.
+    #[must_use]
+    pub fn applied(&self) -> Applied {
+        match self {
+            Self::NoSuchUpload { .. } | Self::Refused { .. } | Self::Bytes { .. } | Self::NoReference { .. } => {
+                Applied::No
+            }
+            Self::Attach(error) => error.applied(),
+            // An earlier step may be done already: whoever goes on finds out.
+            Self::Store(_) => Applied::Unknown,
+        }
+    }
 }
 
 /// What a [`recovery`](UpdateService::recover) came to.
@@ -86,7 +141,7 @@ where
     /// [`LifecycleError::NoSuchUpload`], [`LifecycleError::Store`].
     pub async fn upload(&self, tenant: &Tenant, id: IngestId) -> Result<Ingest, LifecycleError> {
         let seen = self.session(tenant).ingest(id).await?;
-        seen.map(|seen| seen.value).ok_or(LifecycleError::NoSuchUpload)
+        seen.map(|seen| seen.value).ok_or_else(|| no_such(tenant, id))
     }
 
     /// Takes an update back. It stays so: nothing attaches it again, however late.
@@ -143,13 +198,14 @@ where
         why: Text,
     ) -> Result<Ingest, LifecycleError> {
         let session = self.session(tenant);
-        let mut seen = session.ingest(id).await?.ok_or(LifecycleError::NoSuchUpload)?;
-        session.step(&mut seen, &Input::RestoreRequested { by, why }).await??;
+        let refused = |refusal| refused(tenant, id, refusal);
+        let mut seen = session.ingest(id).await?.ok_or_else(|| no_such(tenant, id))?;
+        session.step(&mut seen, &Input::RestoreRequested { by, why }).await?.map_err(refused)?;
         self.restore(&session, &mut seen).await?;
         match &seen.value.state {
-            State::Releasing { .. } => Err(Refusal::Releasing.into()),
-            State::Withdrawn { .. } => Err(Refusal::Withdrawn.into()),
-            State::Closed { .. } => Err(Refusal::Closed.into()),
+            State::Releasing { .. } => Err(refused(Refusal::Releasing)),
+            State::Withdrawn { .. } => Err(refused(Refusal::Withdrawn)),
+            State::Closed { .. } => Err(refused(Refusal::Closed)),
             _ => Ok(seen.value),
         }
     }
@@ -178,7 +234,7 @@ where
             let own = found.as_ref().and_then(|(found, _)| available(found).flatten().find(|update| update.id == id));
             let (Some(mut found), Some(own)) = (found, own) else {
                 session.step(seen, &Input::RestoreFailed).await?.ok();
-                return Err(LifecycleError::NoReference);
+                return Err(LifecycleError::NoReference { component, upload: id });
             };
             // The reference says whether this was done, even where another update has taken its place since.
             let (mut replaced, mut step_context) = (None, StepContext::default());
@@ -216,8 +272,8 @@ where
 
     async fn end(&self, tenant: &Tenant, id: IngestId, input: &Input) -> Result<Ingest, LifecycleError> {
         let session = self.session(tenant);
-        let mut seen = session.ingest(id).await?.ok_or(LifecycleError::NoSuchUpload)?;
-        session.step(&mut seen, input).await??;
+        let mut seen = session.ingest(id).await?.ok_or_else(|| no_such(tenant, id))?;
+        session.step(&mut seen, input).await?.map_err(|refusal| refused(tenant, id, refusal))?;
         self.release(&session, &mut seen).await?;
         Ok(seen.value)
     }
@@ -248,7 +304,7 @@ where
     /// [`LifecycleError::Store`].
     pub async fn resume(&self, tenant: &Tenant, id: IngestId) -> Result<Ingest, LifecycleError> {
         let session = self.session(tenant);
-        let seen = session.ingest(id).await?.ok_or(LifecycleError::NoSuchUpload)?;
+        let seen = session.ingest(id).await?.ok_or_else(|| no_such(tenant, id))?;
         self.go_on(&session, seen).await
     }
 
@@ -360,7 +416,7 @@ where
         }
         match session.step(seen, &Input::DeadlineReached).await? {
             Ok(_) | Err(Refusal::NotDue) => Ok(()),
-            Err(refusal) => Err(refusal.into()),
+            Err(refusal) => Err(refused(session.tenant(), seen.value.id, refusal)),
         }
     }
 
@@ -435,6 +491,14 @@ fn store_error(error: ReceiveError) -> StoreError {
         ReceiveError::Resources(error) | ReceiveError::Blobs(error) | ReceiveError::Ledger(error) => error,
         error => StoreError::backend(Box::new(error)),
     }
+}
+
+fn no_such(tenant: &Tenant, upload: IngestId) -> LifecycleError {
+    LifecycleError::NoSuchUpload { tenant: tenant.clone(), upload }
+}
+
+fn refused(tenant: &Tenant, upload: IngestId, source: Refusal) -> LifecycleError {
+    LifecycleError::Refused { tenant: tenant.clone(), upload, source }
 }
 
 /// An upload that is to be closed, and the step that closes it.

@@ -9,7 +9,7 @@ use super::target::Target;
 use super::update_service::UpdateService;
 use super::{ReceiveError, Received, SignedSubmission, Submission, UpkeepError};
 use crate::manifest::VerifiedManifest;
-use crate::primitive::Code;
+use crate::primitive::{Code, Id};
 use crate::store::{
     Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, Sha256, StoreError, Tenant,
 };
@@ -58,7 +58,7 @@ where
         body: ByteStream,
     ) -> Result<Received, ReceiveError> {
         if !self.takes_unsigned(tenant) {
-            return Err(ReceiveError::Unsigned);
+            return Err(ReceiveError::Unsigned { tenant: tenant.clone() });
         }
         self.take_in(tenant, submission.intent(), submission.idempotency_key.as_ref(), None, body).await
     }
@@ -175,7 +175,7 @@ where
                     }
                 };
                 if !known.value.intent.asks_the_same_as(intent) {
-                    return Err(ReceiveError::KeyReused);
+                    return Err(ReceiveError::KeyReused { upload: id });
                 }
                 match known.value.state {
                     State::Open { .. } | State::Acquired { .. } => {
@@ -201,7 +201,7 @@ where
                 return Ok((seen, true));
             }
         }
-        Err(ReceiveError::Contended { attempts: self.max_attempts })
+        Err(self.contended(&intent.device))
     }
 
     /// Writes the record of a new upload; nothing where its key stood for another one by then.
@@ -252,7 +252,7 @@ where
                 Ok(false) => break passing.finish(),
                 Err(ReceiveError::TooLarge { .. }) => match declared {
                     Some(declared) => return Err(ReceiveError::SizeMismatch { declared, found: None }),
-                    None => return Err(ReceiveError::KeyReused),
+                    None => return Err(ReceiveError::KeyReused { upload: ingest.id }),
                 },
                 Err(error) => return Err(error),
             }
@@ -264,7 +264,7 @@ where
             Some(declared) if declared != found.digest => {
                 Err(ReceiveError::DigestMismatch { declared, found: found.digest })
             }
-            _ if found != known => Err(ReceiveError::KeyReused),
+            _ if found != known => Err(ReceiveError::KeyReused { upload: ingest.id }),
             _ => Ok(()),
         }
     }
@@ -422,7 +422,7 @@ where
                 return Ok(Some((blob, generation, present)));
             }
         }
-        Err(ReceiveError::Contended { attempts: self.max_attempts })
+        Err(self.contended(&seen.value.intent.device))
     }
 
     /// Makes the bytes visible under their name.
@@ -478,7 +478,7 @@ where
                 return Ok(());
             }
         }
-        Err(ReceiveError::Contended { attempts: self.max_attempts })
+        Err(self.contended(&seen.value.intent.device))
     }
 
     /// Ends an upload whose bytes are at fault.
@@ -497,8 +497,13 @@ where
     fn refused(&self, refusal: Refusal, ingest: &Ingest) -> ReceiveError {
         match refusal {
             Refusal::Releasing | Refusal::Closed => self.ended(ingest, None),
-            _ => ReceiveError::KeyReused,
+            _ => ReceiveError::KeyReused { upload: ingest.id },
         }
+    }
+
+    /// Others wrote to a component of the device each time.
+    pub(super) fn contended(&self, device: &Id) -> ReceiveError {
+        ReceiveError::Contended { device: device.clone(), attempts: self.max_attempts }
     }
 
     /// Why an upload failed.
@@ -506,7 +511,7 @@ where
         let reason = match ingest.state {
             State::Releasing { reason, .. } | State::Closed { reason } => reason,
             State::Withdrawn { .. } => Reason::Withdrawn,
-            _ => return ReceiveError::Contended { attempts: self.max_attempts },
+            _ => return self.contended(&ingest.intent.device),
         };
         if let (Reason::SizeMismatch, Some(declared)) = (reason, ingest.intent.size) {
             return ReceiveError::SizeMismatch { declared, found: found.map(|found| found.size) };
@@ -517,8 +522,8 @@ where
             (Reason::DigestMismatch, Some(declared), Some(found)) => {
                 ReceiveError::DigestMismatch { declared, found: found.digest }
             }
-            (Reason::Contended, ..) => ReceiveError::Contended { attempts: self.max_attempts },
-            (reason, ..) => ReceiveError::Ended { reason },
+            (Reason::Contended, ..) => self.contended(&ingest.intent.device),
+            (reason, ..) => ReceiveError::Ended { upload: ingest.id, reason },
         }
     }
 }

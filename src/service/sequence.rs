@@ -24,14 +24,20 @@ pub enum SequenceError {
     #[error(transparent)]
     NotLowered(#[from] NotLowered),
     /// An upload whose number was accepted is on its way to the component, and would come after the way back.
-    #[error("the upload `{upload}` is on its way to the component, wanted it attached or withdrawn first")]
+    #[error(
+        "the upload `{upload}` is on its way to the component `{component}`, wanted it attached or withdrawn first"
+    )]
     UnderWay {
+        /// The component.
+        component: Id,
         /// The upload.
         upload: IngestId,
     },
     /// Others changed what was accepted each time.
-    #[error("what the component accepted changed during each of {attempts} attempts")]
+    #[error("what the component `{component}` accepted changed during each of {attempts} attempts")]
     Contended {
+        /// The component.
+        component: Id,
         /// How often it was tried.
         attempts: u32,
     },
@@ -95,7 +101,7 @@ where
                     let is_fixed =
                         matches!(&record.state, State::Stored { target: Some(fixed), .. } if fixed == component);
                     if is_fixed && record.intent.sequence.is_some() && record.intent.provider.as_ref() == provider {
-                        return Err(SequenceError::UnderWay { upload });
+                        return Err(SequenceError::UnderWay { component: component.clone(), upload });
                     }
                 }
                 match page.next {
@@ -117,6 +123,6 @@ where
                 Written::Not => {}
             }
         }
-        Err(SequenceError::Contended { attempts: self.max_attempts })
+        Err(SequenceError::Contended { component: component.clone(), attempts: self.max_attempts })
     }
 }

@@ -94,7 +94,10 @@ where
     /// [`LifecycleError::NoSuchUpload`], [`LifecycleError::Store`].
     pub async fn manifest(&self, tenant: &Tenant, id: IngestId) -> Result<Option<SignedManifest>, LifecycleError> {
         let session = self.session(tenant);
-        let seen = session.ingest(id).await?.ok_or(LifecycleError::NoSuchUpload)?;
+        let seen = session
+            .ingest(id)
+            .await?
+            .ok_or_else(|| LifecycleError::NoSuchUpload { tenant: tenant.clone(), upload: id })?;
         match seen.value.intent.manifest {
             Some(_) => Ok(Some(kept(&session, &seen.value).await?)),
             None => Ok(None),
@@ -176,7 +179,11 @@ where
         (in_hand, now): (Option<&VerifiedManifest>, OffsetDateTime),
     ) -> Result<Vec<AdmissionReason>, ReceiveError> {
         if ingest.intent.manifest.is_none() {
-            return if self.takes_unsigned(session.tenant()) { Ok(Vec::new()) } else { Err(ReceiveError::Unsigned) };
+            return if self.takes_unsigned(session.tenant()) {
+                Ok(Vec::new())
+            } else {
+                Err(ReceiveError::Unsigned { tenant: session.tenant().clone() })
+            };
         }
         let again;
         let verified = match in_hand {
@@ -205,7 +212,7 @@ fn against(mut reasons: Vec<AdmissionReason>) -> Vec<AdmissionReason> {
 /// Why an upload that was taken fails, in the words of its audit record; nothing where it may yet be attached.
 pub(super) fn turned_away(error: &ReceiveError) -> Option<Option<Text>> {
     let words = match error {
-        ReceiveError::NotAdmitted { .. } | ReceiveError::Unsigned => error.to_string(),
+        ReceiveError::NotAdmitted { .. } | ReceiveError::Unsigned { .. } => error.to_string(),
         ReceiveError::Manifest(ManifestError::Signature(SignatureError::Unavailable { .. })) => return None,
         ReceiveError::Manifest(ManifestError::Signature(signature)) => signature.to_string(),
         ReceiveError::Manifest(other) => other.to_string(),

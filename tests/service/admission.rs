@@ -305,7 +305,7 @@ fn sequence_number_is_not_lowered_during_an_upload() {
         let ecg = "ecg".parse().unwrap();
         let why = || "somebody typed a date".parse().unwrap();
         match block_on(service.lower_sequence(&tenant, &ecg, None, 6, biomed(), why())) {
-            Err(SequenceError::UnderWay { upload }) => {
+            Err(SequenceError::UnderWay { upload, .. }) => {
                 met += 1;
                 block_on(service.withdraw(&tenant, upload, biomed(), "not meant".parse().unwrap())).unwrap();
                 block_on(service.lower_sequence(&tenant, &ecg, None, 6, biomed(), why())).unwrap();
@@ -343,5 +343,5 @@ fn idempotency_key_is_independent_of_the_actor() {
     receive(&service, by("ward/one"), firmware()).unwrap();
     assert!(receive(&service, by("ward/two"), firmware()).unwrap().replayed);
     let other = Submission { replace: true, ..by("ward/one") };
-    assert!(matches!(receive(&service, other, firmware()), Err(ReceiveError::KeyReused)));
+    assert!(matches!(receive(&service, other, firmware()), Err(ReceiveError::KeyReused { .. })));
 }

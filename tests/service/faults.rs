@@ -157,7 +157,7 @@ fn contended_component_ends_attempts_until_resent() {
     *double.meddle.lock().unwrap() =
         Some(Box::new(move |memory| scribble(memory, count.fetch_add(1, Ordering::Relaxed))));
     let refused = receive(&service, keyed("k"), firmware()).unwrap_err();
-    assert!(matches!(refused, ReceiveError::Contended { attempts: 4 }));
+    assert!(matches!(refused, ReceiveError::Contended { attempts: 4, .. }));
     // Four to attach, and four to make sure that nobody else does.
     assert_eq!((refused.applied(), double.tried.load(Ordering::Relaxed)), (Applied::No, 8));
     assert!(matches!(record(&double.below).unwrap().state, State::Releasing { .. }));
@@ -342,7 +342,7 @@ fn upload_withdrawn_meanwhile_is_not_attached() {
         assert_eq!(collected.deleted, 1, "after {polls} polls");
         let refused = block_on(call).unwrap_err();
         assert!(
-            matches!(refused, ReceiveError::Ended { reason: Reason::Withdrawn }),
+            matches!(refused, ReceiveError::Ended { reason: Reason::Withdrawn, .. }),
             "after {polls} polls: {refused:?}"
         );
         assert_eq!(updates(&read(&double, "ecg").0).len(), 0, "after {polls} polls");

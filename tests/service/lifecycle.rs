@@ -133,7 +133,7 @@ fn make_current_after_a_withdrawal() {
     make_current(&service, first).unwrap();
     assert_eq!(statuses(&memory), [Current, Withdrawn]);
     let refused = make_current(&service, second);
-    assert!(matches!(refused, Err(LifecycleError::Refused(Refusal::Withdrawn))), "{refused:?}");
+    assert!(matches!(refused, Err(LifecycleError::Refused { source: Refusal::Withdrawn, .. })), "{refused:?}");
     assert_eq!(statuses(&memory), [Current, Withdrawn]);
 }
 
@@ -145,7 +145,7 @@ fn make_current_fails_for_a_lost_update() {
     component.extension.remove(0);
     put(&*memory, &ours(), &component, Precondition::Version(version.version));
     let refused = make_current(&service, first);
-    assert!(matches!(refused, Err(LifecycleError::NoReference)), "{refused:?}");
+    assert!(matches!(refused, Err(LifecycleError::NoReference { .. })), "{refused:?}");
     assert!(matches!(state(&service, first), State::Superseded { .. }), "it is at rest");
     records(&service);
 }
@@ -195,7 +195,7 @@ fn aborted_upload_leaves_only_audit_records() {
     // A key that is remembered stands for its submission.
     let mut other = keyed("k0");
     other.version = Some("9".parse().unwrap());
-    assert!(matches!(receive(&service, other.clone(), firmware()), Err(ReceiveError::KeyReused)));
+    assert!(matches!(receive(&service, other.clone(), firmware()), Err(ReceiveError::KeyReused { .. })));
     let again = receive(&service, keyed("k1"), firmware()).unwrap().update.id;
     assert_eq!(block_on(service.expire(&ours())).unwrap().records, 0);
     clock.fetch_add(DAY, Ordering::Relaxed);
@@ -217,14 +217,14 @@ fn expired_upload_leaves_nothing() {
     withdraw(&service, id);
     for _ in 0..2 {
         let again = receive(&service, keyed("k"), firmware());
-        assert!(matches!(again, Err(ReceiveError::Ended { reason: Reason::Withdrawn })), "{again:?}");
+        assert!(matches!(again, Err(ReceiveError::Ended { reason: Reason::Withdrawn, .. })), "{again:?}");
         clock.fetch_add(30 * DAY, Ordering::Relaxed);
         block_on(service.expire(&ours())).unwrap();
     }
     block_on(service.collect(&ours(), Duration::ZERO)).unwrap();
     block_on(service.collect(&ours(), Duration::ZERO)).unwrap();
     assert_eq!(ledger(&memory), Vec::<String>::new());
-    assert!(matches!(block_on(service.upload(&ours(), id)), Err(LifecycleError::NoSuchUpload)));
+    assert!(matches!(block_on(service.upload(&ours(), id)), Err(LifecycleError::NoSuchUpload { .. })));
     records(&service);
 }
 

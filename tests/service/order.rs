@@ -28,7 +28,7 @@ fn resent_key_does_not_restore_a_withdrawn_update() {
     let first = receive(&service, keyed("k"), firmware()).unwrap();
     assert!(matches!(withdraw(&service, first.update.id), State::Withdrawn { released: true, .. }));
     let again = receive(&service, keyed("k"), firmware());
-    assert!(matches!(again, Err(ReceiveError::Ended { reason: Reason::Withdrawn })), "{again:?}");
+    assert!(matches!(again, Err(ReceiveError::Ended { reason: Reason::Withdrawn, .. })), "{again:?}");
     assert_eq!(again.unwrap_err().to_string(), "the upload ended without an update, `withdrawn`: it was withdrawn");
     let shown = updates(&read(&memory, "ecg").0);
     assert_eq!(shown, [AvailableUpdate { status: UpdateStatus::Withdrawn, ..first.update }]);
@@ -41,7 +41,7 @@ fn resent_key_does_not_restore_a_retired_update() {
     let second = receive(&service, to_ecg(), stream::once("software")).unwrap();
     block_on(service.retire(&ours(), first.update.id, None)).unwrap();
     let again = receive(&service, keyed("k"), firmware());
-    assert!(matches!(again, Err(ReceiveError::Ended { reason: Reason::Superseded })), "{again:?}");
+    assert!(matches!(again, Err(ReceiveError::Ended { reason: Reason::Superseded, .. })), "{again:?}");
     assert_eq!(updates(&read(&memory, "ecg").0), [second.update]);
 }
 
@@ -141,7 +141,7 @@ fn missing_bytes_cannot_be_pinned() {
         let pinned = block_on(service.pin(&ours(), &Sha256::of(b"firmware"), by, doctor()));
         match pinned {
             Ok(()) => assert_eq!(blobs(&*memory), [BlobRef::of(b"firmware")], "after {polls} polls"),
-            Err(LifecycleError::Bytes(blob::Refusal::Absent)) => refused += 1,
+            Err(LifecycleError::Bytes { source: blob::Refusal::Absent, .. }) => refused += 1,
             Err(error) => panic!("after {polls} polls: {error}"),
         }
         if ended {

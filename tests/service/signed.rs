@@ -364,7 +364,7 @@ fn resent_manifest_is_the_same_upload_by_key_only() {
     let bare = receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware());
     assert_eq!(codes(&bare), [AdmissionReasonCode::Sequence]);
     let other = receive_signed(&service, with_key(signed(&manifest(43, "2.5", "")), "k"), firmware());
-    assert!(matches!(other, Err(ReceiveError::KeyReused)));
+    assert!(matches!(other, Err(ReceiveError::KeyReused { .. })));
     let torn = receive_signed(&service, submission(), stream::once("firmwarE"));
     assert!(matches!(torn, Err(ReceiveError::DigestMismatch { .. })));
     for (bytes, found) in [("firm", Some(4)), ("firmware and more", None)] {
@@ -388,7 +388,7 @@ fn manifest_of_a_failed_upload_can_be_reused() {
         }
     }));
     let refused = receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware());
-    assert!(matches!(refused, Err(ReceiveError::Contended { attempts: 1 })), "{refused:?}");
+    assert!(matches!(refused, Err(ReceiveError::Contended { attempts: 1, .. })), "{refused:?}");
     let told = block_on(service.explain(&ours(), &signed(&manifest(42, "2.4", "")))).unwrap();
     assert!(told.iter().all(|reason| !reason.is_against), "{told:?}");
     let received = receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware()).unwrap();
@@ -419,7 +419,7 @@ fn tenant_may_require_signed_updates() {
     let (memory, service, _) = trusting();
     let service = service.with_signed_only(|tenant| *tenant == ours());
     let refused = receive(&service, to_ecg(), firmware()).unwrap_err();
-    assert!(matches!(refused, ReceiveError::Unsigned));
+    assert!(matches!(refused, ReceiveError::Unsigned { .. }));
     assert_eq!((refused.applied(), refused.is_transient()), (Applied::No, false));
     assert!(is_untouched(&memory) && records(&service).is_empty());
     assert!(receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware()).is_ok());
@@ -588,7 +588,7 @@ fn refusal_states_found_and_wanted() {
         (ReceiveError::SizeMismatch { declared: 8, found: Some(4) }, "the file has 4 bytes, wanted 8"),
         (ReceiveError::SizeMismatch { declared: 8, found: None }, "the file has more than 8 bytes, wanted 8"),
         (ReceiveError::NoVerifier, "no signature can be verified here"),
-        (ReceiveError::Unsigned, "only updates with a signed manifest are accepted"),
+        (ReceiveError::Unsigned { tenant: ours() }, "the tenant `st-mary` accepts only updates with a signed manifest"),
         (named(Some("x.bin")), "the manifest does not have the file `x.bin`, wanted one of `boot.bin`, `ecg.bin`"),
         (named(None), "the manifest has several files, wanted the name of one of `boot.bin`, `ecg.bin`"),
         (ReceiveError::NotAdmitted { reasons: Vec::new() }, "the update is not admitted: "),

@@ -261,7 +261,7 @@ fn refusal(error: &ReceiveError) -> Problem {
     let new = |status, kind, rule| Problem::new(status, kind, rule, error);
     match error {
         ReceiveError::NoSuchDevice { .. } => new(S::NOT_FOUND, Kind::NotFound, "no-such-device"),
-        ReceiveError::ComponentDeleted => new(S::GONE, Kind::NotFound, "component-deleted"),
+        ReceiveError::ComponentDeleted { .. } => new(S::GONE, Kind::NotFound, "component-deleted"),
         ReceiveError::Unresolved(unresolved) => unresolvable(unresolved),
         ReceiveError::UnfitTarget(_) => new(S::UNPROCESSABLE_ENTITY, Kind::BusinessRule, "unfit-target"),
         ReceiveError::DigestMismatch { .. } => new(S::UNPROCESSABLE_ENTITY, Kind::Value, "digest-mismatch"),
@@ -282,12 +282,12 @@ fn refusal(error: &ReceiveError) -> Problem {
         ReceiveError::HiddenCharacter { .. } => new(S::BAD_REQUEST, Kind::Value, "hidden-character"),
         ReceiveError::EmptyFile => new(S::BAD_REQUEST, Kind::Required, "empty-file"),
         ReceiveError::MediaType { .. } => new(S::UNSUPPORTED_MEDIA_TYPE, Kind::NotSupported, "media-type"),
-        ReceiveError::KeyReused => new(S::CONFLICT, Kind::Duplicate, "idempotency-key-reused"),
+        ReceiveError::KeyReused { .. } => new(S::CONFLICT, Kind::Duplicate, "idempotency-key-reused"),
         ReceiveError::Contended { .. } => {
             let words = format!("{error}: send it again, with the same `Idempotency-Key` if it had one");
             Problem::new(S::SERVICE_UNAVAILABLE, Kind::LockError, "contended", words).retry_after(1)
         }
-        ReceiveError::Ended { reason } => ended(error, *reason),
+        ReceiveError::Ended { reason, .. } => ended(error, *reason),
         ReceiveError::Body(_) => new(S::BAD_REQUEST, Kind::Incomplete, "file-broke-off"),
         ReceiveError::StoreMismatch(_) => {
             answer::report_fault(error);

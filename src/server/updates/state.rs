@@ -79,11 +79,11 @@ pub(crate) async fn make_current(
     }
     let made = app.updates.make_current(&tenant, id, caller.actor()?, reason(&query)?).await;
     let ingest = made.map_err(|error| match error {
-        LifecycleError::Refused(refusal) => {
+        LifecycleError::Refused { source: refusal, .. } => {
             let words = format!("the update cannot be made current again: {refusal}");
             Problem::new(StatusCode::CONFLICT, Kind::Conflict, "not-restorable", words)
         }
-        LifecycleError::NoReference => {
+        LifecycleError::NoReference { .. } => {
             let words = "the update cannot be made current again: its component does not have it any more";
             Problem::new(StatusCode::CONFLICT, Kind::Conflict, "not-restorable", words)
         }
@@ -106,7 +106,7 @@ fn reason(query: &str) -> Result<Text> {
 /// Why an upload cannot be looked at, or not be ended.
 pub(crate) fn problem(error: &LifecycleError, id: IngestId) -> Problem {
     match error {
-        LifecycleError::NoSuchUpload => Problem::not_found(format_args!("there is no upload {id}")),
+        LifecycleError::NoSuchUpload { .. } => Problem::not_found(format_args!("there is no upload {id}")),
         LifecycleError::Store(error) => Problem::of_store(error, format_args!("upload {id}")),
         error => {
             answer::report_fault(error);

@@ -1,0 +1,40 @@
+//! What the examples share that take no arguments: `--help`, and an end without a panic where nobody reads on.
+
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+/// Prints a line. Where standard output is closed it ends the function by an error, and `println!` would panic.
+macro_rules! say {
+    ($($words:tt)*) => { { use std::io::Write as _; writeln!(std::io::stdout(), $($words)*)? } };
+}
+pub(crate) use say;
+
+/// The exit status where the arguments say all: `--help` prints the usage, and anything else is refused.
+pub(crate) fn arguments(usage: &str) -> Option<ExitCode> {
+    let mut arguments = lexopt::Parser::from_env();
+    match arguments.next() {
+        Ok(None) => None,
+        Ok(Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h'))) => {
+            // Whoever reads no further needs no more help.
+            let _ = writeln!(io::stdout(), "{usage}");
+            Some(ExitCode::SUCCESS)
+        }
+        Ok(Some(other)) => Some(refused(&other.unexpected(), usage)),
+        Err(error) => Some(refused(&error, usage)),
+    }
+}
+
+fn refused(error: &lexopt::Error, usage: &str) -> ExitCode {
+    let _ = writeln!(io::stderr(), "{error}\n{usage}");
+    ExitCode::from(2)
+}
+
+/// The exit status of an example. A reader of the output that has seen enough closes it, and needs no message about that.
+pub(crate) fn ended(result: Result<(), Box<dyn Error>>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if !error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        let _ = writeln!(io::stderr(), "{error}");
+    }
+    ExitCode::from(2)
+}
