@@ -84,6 +84,19 @@ impl ChainHead {
         Self(Checkpoint { tenant, count: 0, root })
     }
 
+    /// The chain of a lane of a rollout before its first record.
+    ///
+    /// ```
+    /// use fhir_devices::audit::ChainHead;
+    /// let lane = |lane| ChainHead::of_lane("st-mary".parse().unwrap(), 7, lane);
+    /// assert_ne!(lane(0).root(), lane(1).root());
+    /// ```
+    #[must_use]
+    pub fn of_lane(tenant: Tenant, rollout: u128, lane: u16) -> Self {
+        let root = Sha256::of(format!("fhir-devices/audit/2/{tenant}/{rollout:032x}/{lane}").as_bytes());
+        Self(Checkpoint { tenant, count: 0, root })
+    }
+
     /// Returns the chain as it was at a checkpoint.
     #[must_use]
     pub const fn at(checkpoint: Checkpoint) -> Self {

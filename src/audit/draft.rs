@@ -1,6 +1,6 @@
 //! The draft of an audit record.
 
-use super::{Holder, Reason};
+use super::{EventText, Holder, Reason};
 use crate::manifest::{ActorId, DowngradeAuthorization, IngestId};
 use crate::primitive::{Id, Text, moment};
 use crate::store::{BlobRef, Generation, Sha256, VersionId};
@@ -84,6 +84,10 @@ names! {
         Forgotten = "forgotten",
         /// The highest sequence number that a component accepted was lowered.
         SequenceLowered = "sequence-lowered",
+        /// A release, a rollout, a lane or a deployment took the step that the event of the record tells.
+        Distributed = "distributed",
+        /// The chain of a lane was as long at this time, and ended with this digest, as the event of the record tells.
+        LaneSealed = "lane-sealed",
     }
 }
 
@@ -127,6 +131,8 @@ names! {
         Paired = "paired",
         /// What [`Accepted`](crate::update::Accepted) says of a component and a provider.
         Accepted = "accepted",
+        /// The state that the event of the record tells.
+        Told = "told",
     }
 }
 
@@ -216,6 +222,9 @@ pub struct AuditDraft {
     /// Until when the state may last.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
     pub deadline: Option<OffsetDateTime>,
+    /// What a release, a rollout, a lane or a deployment did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventText>,
 }
 
 impl AuditDraft {
@@ -248,6 +257,7 @@ impl AuditDraft {
             restored: None,
             attempts: None,
             deadline: None,
+            event: None,
         }
     }
 }

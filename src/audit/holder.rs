@@ -1,6 +1,6 @@
 //! Holders of blobs.
 
-use crate::manifest::{IngestId, PinId};
+use crate::manifest::{IngestId, PinId, ReleaseId};
 use crate::primitive::moment;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -19,6 +19,8 @@ use time::OffsetDateTime;
 pub enum Holder {
     /// An upload: until it is closed.
     Ingest(IngestId),
+    /// A release: until it is withdrawn.
+    Release(ReleaseId),
     /// A rule that keeps them for a time.
     Retention {
         /// Which rule.
@@ -36,7 +38,7 @@ impl Holder {
     #[must_use]
     pub fn counts(&self, now: OffsetDateTime) -> bool {
         match self {
-            Self::Ingest(_) | Self::LegalHold(_) => true,
+            Self::Ingest(_) | Self::Release(_) | Self::LegalHold(_) => true,
             Self::Retention { until, .. } => now < *until,
         }
     }

@@ -36,9 +36,9 @@
 //!
 //! | member | what it is |
 //! | --- | --- |
-//! | `schema` | the number of this form: 1 |
+//! | `schema` | the number of this form: 1; of a record with `event` or the holder `release`, 2 |
 //! | `tenant`, `index` | whose chain, and the place in it from 0 |
-//! | `prev` | the digest of the record before; of the first, the digest of `fhir-devices/audit/1/` and the tenant |
+//! | `prev` | the digest of the record before; of the first, the digest of `fhir-devices/audit/1/` and the tenant, and in the chain of a lane that of `fhir-devices/audit/2/`, the tenant, `/`, the rollout, `/` and the lane |
 //! | `recorded` | when it was done and recorded, by the clock of the service, in UTC |
 //! | `actor` | who carried it out: `kind` (`human`, `service`, `device`), `id` |
 //! | `onBehalfOf` | who wanted it, where that is somebody else |
@@ -48,7 +48,7 @@
 //! | `device`, `component` | what it is for |
 //! | `before`, `after`, `written` | versions of the component: before a write, the first with the update, and the one that any other write made |
 //! | `sha256`, `size`, `generation` | the bytes, and which writing of them |
-//! | `holder` | who needs the bytes: `ingest`, or `retention` and `until`, or `legalHold` |
+//! | `holder` | who needs the bytes: `ingest`, or `release`, or `retention` and `until`, or `legalHold` |
 //! | `provider`, `update`, `version`, `sequence` | the identity of the update |
 //! | `manifest` | the digest of its manifest |
 //! | `downgrade` | the permission to go back: `from`, `to`, `reason`, `approvedBy`, `notAfter` |
@@ -56,12 +56,16 @@
 //! | `reported` | the version that the component reported, where that of the update is lower |
 //! | `verification` | what was found out about the signature: `verdict` (`verified`, `refused`, `unsigned`), `keys` |
 //! | `supersededBy`, `attempts`, `deadline` | what else the state after has |
+//! | `event` | what a release, a rollout, a lane or a deployment did: an object without white space between its tokens |
 //!
 //! Numbers are whole, without sign or leading zeros; there are no floats. Digests are 64, ids and generations 32 hexadecimal
 //! digits in lower case; moments are in UTC with as many digits of the second as they have. In a string, `"`, `\` and the
 //! characters below U+0020 are escaped and nothing else is: by `\"`, `\\`, `\n`, `\r`, `\t`, `\b`, `\f`, else by `\u00` and
 //! two digits in lower case. A text in any other form is no record, so that a record has one text. Members are added under
 //! another number of the form, and a record of form 1 stays as it is.
+//!
+//! Each lane of a rollout has a chain of its own, so that lanes do not wait for each other. From time to time a record of the
+//! tenant's chain says how long it was and what it ended with.
 //!
 //! # What is not in it
 //!
@@ -72,6 +76,7 @@
 mod actor;
 mod chain;
 mod draft;
+mod event;
 mod fhir;
 mod holder;
 mod read;
@@ -83,11 +88,15 @@ mod write;
 pub use actor::{Actor, ActorKind, RecordContext, Verdict, Verification};
 pub use chain::{Appended, ChainHead, Checkpoint};
 pub use draft::{Action, AuditDraft, StateName};
+pub use event::EventText;
 pub use fhir::{audit_event, audit_event_under, provenance, provenance_under};
 pub use holder::Holder;
 pub use reason::Reason;
 pub use record::{AuditRecord, NotARecord, read_lines};
 pub use verify::{ChainBreak, ChainFault, verify};
 
-/// The number of the form of the records.
+/// The number of the form of records that say nothing of releases, rollouts, lanes and deployments.
 const SCHEMA: u64 = 1;
+
+/// The number of the form of those that do.
+const SCHEMA_OF_EVENTS: u64 = 2;

@@ -1,11 +1,11 @@
 //! Reading records from their canonical text.
 
 use super::{
-    Action, Actor, ActorKind, AuditDraft, AuditRecord, Holder, Reason, RecordContext, SCHEMA, StateName, Verdict,
-    Verification,
+    Action, Actor, ActorKind, AuditDraft, AuditRecord, EventText, Holder, Reason, RecordContext, StateName, Verdict,
+    Verification, write,
 };
 use crate::manifest::{
-    ActorId, DowngradeAuthorization, IngestId, KeyId, Note, PinId, ProviderId, UpdateName, VersionLabel,
+    ActorId, DowngradeAuthorization, IngestId, KeyId, Note, PinId, ProviderId, ReleaseId, UpdateName, VersionLabel,
 };
 use crate::primitive::{Id, Instant, Text};
 use crate::store::{BlobRef, Generation, Sha256, Tenant, VersionId};
@@ -50,6 +50,7 @@ struct Line {
     restored: Option<u32>,
     attempts: Option<u16>,
     deadline: Option<Instant>,
+    event: Option<EventText>,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +64,7 @@ struct ActorMembers {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct HolderMembers {
     ingest: Option<IngestId>,
+    release: Option<ReleaseId>,
     retention: Option<PinId>,
     until: Option<Instant>,
     legal_hold: Option<PinId>,
@@ -103,9 +105,6 @@ impl<T, U> Each<T, U> for Option<T> {
 /// see.
 pub(super) fn record(line: &str) -> Option<AuditRecord> {
     let line: Line = serde_json::from_str(line).ok()?;
-    if line.schema != SCHEMA {
-        return None;
-    }
     let text = |text: &str| Text::new(text).ok();
     let mut aside = RecordContext::by(actor(line.actor)?);
     aside.before = line.before.each(VersionId::new)?;
@@ -138,6 +137,10 @@ pub(super) fn record(line: &str) -> Option<AuditRecord> {
     what.restored = line.restored;
     what.attempts = line.attempts;
     what.deadline = line.deadline.each(|deadline| moment(&deadline))?;
+    what.event = line.event;
+    if line.schema != write::schema(&what) {
+        return None;
+    }
     Some(AuditRecord { tenant: line.tenant, index: line.index, prev: line.prev, aside, what })
 }
 
@@ -152,11 +155,16 @@ fn actor(found: ActorMembers) -> Option<Actor> {
 
 fn holder(found: HolderMembers) -> Option<Holder> {
     match found {
-        HolderMembers { ingest: Some(id), retention: None, until: None, legal_hold: None } => Some(Holder::Ingest(id)),
-        HolderMembers { ingest: None, retention: Some(pin), until: Some(until), legal_hold: None } => {
+        HolderMembers { ingest: Some(id), release: None, retention: None, until: None, legal_hold: None } => {
+            Some(Holder::Ingest(id))
+        }
+        HolderMembers { ingest: None, release: Some(id), retention: None, until: None, legal_hold: None } => {
+            Some(Holder::Release(id))
+        }
+        HolderMembers { ingest: None, release: None, retention: Some(pin), until: Some(until), legal_hold: None } => {
             Some(Holder::Retention { pin, until: moment(&until)? })
         }
-        HolderMembers { ingest: None, retention: None, until: None, legal_hold: Some(pin) } => {
+        HolderMembers { ingest: None, release: None, retention: None, until: None, legal_hold: Some(pin) } => {
             Some(Holder::LegalHold(pin))
         }
         HolderMembers { .. } => None,

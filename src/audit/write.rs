@@ -1,6 +1,6 @@
 //! The canonical text of a record.
 
-use super::{AuditDraft, AuditRecord, Holder, Reason, RecordContext, SCHEMA, StateName};
+use super::{AuditDraft, AuditRecord, Holder, Reason, RecordContext, SCHEMA, SCHEMA_OF_EVENTS, StateName};
 use crate::element::Writer;
 use crate::manifest::{ActorId, DowngradeAuthorization, IngestId, KeyId, UpdateName};
 use crate::primitive::{Id, Instant, Text};
@@ -87,11 +87,16 @@ pub(super) fn moment(moment: OffsetDateTime) -> String {
     utc.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), |text| text.as_str().to_owned())
 }
 
+/// The number of the form of a record.
+pub(super) const fn schema(what: &AuditDraft) -> u64 {
+    if what.event.is_some() || matches!(what.holder, Some(Holder::Release(_))) { SCHEMA_OF_EVENTS } else { SCHEMA }
+}
+
 pub(super) fn record(record: &AuditRecord) -> String {
     let AuditRecord { tenant, index, prev, aside, what } = record;
     let mut line = Line(Writer::new());
     line.0.raw("{");
-    line.number(",\"schema\":", SCHEMA);
+    line.number(",\"schema\":", schema(what));
     line.text(",\"tenant\":", tenant.as_str());
     line.number(",\"index\":", *index);
     line.digest(",\"prev\":", prev);
@@ -132,6 +137,7 @@ fn write_draft(line: &mut Line, aside: &RecordContext, draft: &AuditDraft) {
         restored,
         attempts,
         deadline,
+        event,
     } = draft;
     line.maybe(",\"onBehalfOf\":", actor.as_ref().map(ActorId::as_str));
     if let Some(IngestId(id)) = ingest {
@@ -183,11 +189,16 @@ fn write_draft(line: &mut Line, aside: &RecordContext, draft: &AuditDraft) {
     line.maybe_number(",\"restored\":", restored.map(u64::from));
     line.maybe_number(",\"attempts\":", attempts.map(u64::from));
     line.maybe(",\"deadline\":", deadline.map(moment).as_deref());
+    if let Some(event) = event {
+        line.0.key(",\"event\":");
+        line.0.raw(event.as_str());
+    }
 }
 
 fn write_holder(line: &mut Line, holder: &Holder) {
     match holder {
         Holder::Ingest(id) => line.id(",\"ingest\":", id.0),
+        Holder::Release(id) => line.id(",\"release\":", id.0),
         Holder::Retention { pin, until } => {
             line.text(",\"retention\":", pin.as_str());
             line.text(",\"until\":", &moment(*until));

@@ -1,6 +1,6 @@
 //! Identifiers of uploads, actors and pins.
 
-use crate::store::{hex, number};
+use crate::store::{InvalidText, hex, number};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
 use std::fmt;
@@ -42,6 +42,31 @@ impl FromStr for IngestId {
 
     fn from_str(text: &str) -> Result<Self, NotAnIngestId> {
         number(text).map(Self).ok_or(NotAnIngestId)
+    }
+}
+
+/// Names one release: 128 bits, given by the service and never given twice, as 32 hexadecimal digits.
+///
+/// ```
+/// use fhir_devices::manifest::ReleaseId;
+/// let id = ReleaseId(0xfeed);
+/// assert_eq!(id.to_string().parse(), Ok(id));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
+pub struct ReleaseId(pub u128);
+
+impl fmt::Display for ReleaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(hex(&self.0.to_be_bytes(), &mut [0; 64]))
+    }
+}
+
+impl FromStr for ReleaseId {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let refuse = || InvalidText::new("a release id", text, "32 hexadecimal digits in lower case are wanted");
+        number(text).map(Self).ok_or_else(refuse)
     }
 }
 

@@ -57,7 +57,7 @@ mod write;
 #[cfg(feature = "ed25519")]
 pub use ed25519::{Ed25519Keys, NotAnEd25519Key};
 pub use explain::{AdmissionReason, AdmissionReasonCode, Situation, admits, explain};
-pub use id::{ActorId, IdempotencyKey, IngestId, NotAKey, NotAName, NotAnIngestId, PinId};
+pub use id::{ActorId, IdempotencyKey, IngestId, NotAKey, NotAName, NotAnIngestId, PinId, ReleaseId};
 pub use model::{Artifact, CompatibilityRule, RequiredValue, Requirement, UpdateIdentity, UpdateManifest};
 pub use range::{Bounds, VersionRange};
 pub use sequence::{Acceptance, DowngradeAuthorization, MAX_SEQUENCE, NotHigher, accept};

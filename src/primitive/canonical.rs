@@ -40,6 +40,10 @@ pub enum CanonicalName {
     AuditSha256,
     /// The code system of the tags that say which type of STU3 a converted resource has.
     Stu3Type,
+    /// The identifier system of rollouts.
+    Rollout,
+    /// The code system of the tags of a device that name its region.
+    Region,
 }
 
 /// The end of the URL of a name, and the two fixed URLs that it may have.
@@ -62,7 +66,7 @@ macro_rules! urls {
 
 impl CanonicalName {
     /// Every name.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::AvailableUpdate,
         Self::Row,
         Self::WriteId,
@@ -75,6 +79,8 @@ impl CanonicalName {
         Self::AuditIngest,
         Self::AuditSha256,
         Self::Stu3Type,
+        Self::Rollout,
+        Self::Region,
     ];
 
     const fn urls(self) -> Urls {
@@ -93,6 +99,8 @@ impl CanonicalName {
             Self::AuditIngest => urls!("NamingSystem/fhir-devices-ingest", "audit/ingest"),
             Self::AuditSha256 => urls!("NamingSystem/fhir-devices-sha-256", "audit/sha-256"),
             Self::Stu3Type => urls!("CodeSystem/stu3-type", "CodeSystem/stu3-type"),
+            Self::Rollout => urls!("NamingSystem/fhir-devices-rollout", "NamingSystem/rollout"),
+            Self::Region => urls!("CodeSystem/fhir-devices-region", "CodeSystem/region"),
         }
     }
 

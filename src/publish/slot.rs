@@ -122,7 +122,7 @@ pub struct OfferedFile {
 /// let offer = Offer {
 ///     key: OfferKey { deployment: DeploymentId(7), attempt: Attempt(1) },
 ///     action: ActionNumber::FIRST,
-///     provider: "acme".parse()?,
+///     provider: Some("acme".parse()?),
 ///     name: "pump/main".parse()?,
 ///     version: "2.4.0".parse()?,
 ///     sequence: 6,
@@ -140,8 +140,9 @@ pub struct Offer {
     pub key: OfferKey,
     /// Its number among the offers of the device.
     pub action: ActionNumber,
-    /// Who made the update.
-    pub provider: ProviderId,
+    /// Who made the update, where that is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderId>,
     /// The name, the same in every version.
     pub name: UpdateName,
     /// Its version.

@@ -36,6 +36,7 @@ mod place;
 mod plan;
 mod problem;
 mod query;
+mod scan;
 mod server;
 mod shown;
 mod splice;

@@ -174,7 +174,7 @@ where
         Ok(said)
     }
 
-    async fn release_holder(
+    pub(super) async fn release_holder(
         &self,
         session: &LedgerSession<'_, L>,
         key: &BlobKey,

@@ -36,6 +36,7 @@ mod pairing;
 mod receive;
 mod reconcile;
 mod references;
+mod rollouts;
 mod sequence;
 mod signed;
 mod sink;
@@ -54,6 +55,11 @@ pub use lifecycle::{LifecycleError, Recovered};
 pub use pairing::{Adopted, StoreMismatch, UpkeepError};
 pub use reconcile::{MissingReferences, ReconcilePosition, Reconciled, UnknownReference, UnknownReferences};
 pub use references::Reference;
+pub use rollouts::{
+    Behind, Blocked, DeploymentFilter, DeviceReport, Explanation, GateProvider, GateQuery, Granted, Measures, Pass,
+    ReleaseSubmission, ReportAnswer, ReportedVersion, RolloutError, RolloutService, RolloutView, TimeToField,
+    TimersRun, Verified,
+};
 pub use sequence::SequenceError;
 pub use signed::SignedSubmission;
 pub use sink::AuditSink;

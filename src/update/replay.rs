@@ -1,8 +1,10 @@
 //! The states, rebuilt from the records.
 
+use super::release::Release;
+use super::rollout::{After, Event, Lane, LaneSeal, Rollout, RolloutId};
 use super::{blob, ingest};
 use crate::audit::{Action, AuditDraft, AuditRecord, StateName};
-use crate::manifest::IngestId;
+use crate::manifest::{IngestId, ReleaseId};
 use crate::store::{BlobKey, BlobRef, Generation, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +26,12 @@ pub struct Replayed {
     pub quarantined: BTreeSet<BlobKey>,
     /// The files that are known to be damaged.
     pub damaged: BTreeSet<BlobKey>,
+    /// The releases.
+    pub releases: BTreeMap<ReleaseId, Release>,
+    /// The rollouts. Their lanes have chains of their own, which [`ReplayedLane`](super::rollout::ReplayedLane) reads.
+    pub rollouts: BTreeMap<RolloutId, Rollout>,
+    /// How long the chain of each lane was last known to be, and what it ended with.
+    pub lanes: BTreeMap<(RolloutId, Lane), LaneSeal>,
     /// The copy that was begun last.
     newest: BTreeMap<Sha256, Generation>,
 }
@@ -85,6 +93,13 @@ impl Replayed {
         let key = what.blob.zip(what.generation).map(|(blob, generation)| blob.key(generation));
         match what.action {
             Action::StoreAdopted => return Ok(()),
+            Action::Distributed => return self.add_event(what).ok_or(None),
+            Action::LaneSealed => {
+                let seal = LaneSeal::of_audit(what).ok_or(None)?;
+                let before = self.lanes.insert((seal.rollout, seal.lane), seal);
+                let goes_on = before.is_none_or(|before| before.count <= seal.count);
+                return if goes_on && self.rollouts.contains_key(&seal.rollout) { Ok(()) } else { Err(None) };
+            }
             Action::Quarantined | Action::Readmitted | Action::Swept => {
                 return note(&mut self.quarantined, key, what, Action::Quarantined, StateName::Quarantined);
             }
@@ -140,6 +155,23 @@ impl Replayed {
         Ok(())
     }
 
+    /// Goes on by an event of a release or a rollout. Only its first one makes it.
+    fn add_event(&mut self, what: &AuditDraft) -> Option<()> {
+        use super::rollout::Action;
+        let event = Event::of_audit(what)?;
+        let known = match event.after {
+            After::Release(release) if event.release == Some(release.id) => {
+                self.releases.insert(release.id, *release).is_some()
+            }
+            After::Rollout(rollout) if event.rollout == Some(rollout.id) => {
+                self.rollouts.insert(rollout.id, *rollout).is_some()
+            }
+            _ => return None,
+        };
+        let begins = matches!(event.action, Action::ReleaseDrafted | Action::RolloutDrafted);
+        (known != begins).then_some(())
+    }
+
     /// The entry from which a record goes on: that of its copy, or else that of the newest copy, unless this is a further one.
     fn before(&self, blob: &BlobRef, what: &AuditDraft) -> Option<&blob::Entry> {
         if let Some(known) = what.generation.and_then(|generation| self.blobs.get(&blob.key(generation))) {
@@ -148,7 +180,7 @@ impl Replayed {
         let newest = self.newest.get(&blob.digest).and_then(|generation| self.blobs.get(&blob.key(*generation)))?;
         // A further copy is begun where uploads hold the newest, or it is damaged.
         let damaged = self.damaged.contains(&newest.key());
-        let held = newest.holders().any(|holder| matches!(holder, blob::Holder::Ingest(_)));
+        let held = newest.holders().any(|holder| matches!(holder, blob::Holder::Ingest(_) | blob::Holder::Release(_)));
         let is_further = what.from.is_none() && (held || damaged);
         (!is_further).then_some(newest)
     }

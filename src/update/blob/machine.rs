@@ -132,7 +132,7 @@ pub enum Refusal {
     /// As many uploads hold this copy of them as may. For a further one there is a copy of its own, with its own entry.
     #[error("the bytes have the maximum number of uploads")]
     Full,
-    /// There are no such bytes to keep: only an upload brings some.
+    /// There are no such bytes to keep: only an upload or a release brings some.
     #[error("the bytes are not there")]
     Absent,
     /// The same digest, and another size.
@@ -265,7 +265,7 @@ fn uploads(holders: &BTreeSet<Holder>) -> usize {
 fn end_of(holder: &Holder) -> Option<OffsetDateTime> {
     match holder {
         Holder::Retention { until, .. } => Some(*until),
-        Holder::Ingest(_) | Holder::LegalHold(_) => None,
+        Holder::Ingest(_) | Holder::Release(_) | Holder::LegalHold(_) => None,
     }
 }
 
@@ -293,8 +293,8 @@ fn begin(
 ) -> Answer {
     match by {
         Holder::Retention { .. } | Holder::LegalHold(_) => Err(Refusal::Absent),
-        Holder::Ingest(_) if fresh == Generation(0) => Err(Refusal::GenerationUsed),
-        Holder::Ingest(_) => {
+        Holder::Ingest(_) | Holder::Release(_) if fresh == Generation(0) => Err(Refusal::GenerationUsed),
+        Holder::Ingest(_) | Holder::Release(_) => {
             let state = State::Live { present: false, holders: BTreeSet::from([by.clone()]), idle_since: None };
             to(before, Entry { blob, generation: fresh, state }, Action::Held, Some((by, actor)), now)
         }
@@ -356,7 +356,9 @@ pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry
         | Action::Repaired
         | Action::DamageCleared
         | Action::StoreAdopted
-        | Action::SequenceLowered => return None,
+        | Action::SequenceLowered
+        | Action::Distributed
+        | Action::LaneSealed => return None,
     };
     match step(before, &input, audit.at) {
         Ok(Step::Transition(transition)) => Some(transition.entry),
@@ -393,7 +395,7 @@ pub fn justified(holder: &Holder, ingest: Option<&Ingest>, key: &BlobKey, now: O
             | ingest::State::Withdrawn { .. }
             | ingest::State::Releasing { .. } => ingest.state.key() == Some(*key),
         },
-        (Holder::Retention { .. } | Holder::LegalHold(_), _) => holder.counts(now),
+        (Holder::Release(_) | Holder::Retention { .. } | Holder::LegalHold(_), _) => holder.counts(now),
     }
 }
 

@@ -219,7 +219,8 @@ impl AnyState {
             | StateName::Quarantined
             | StateName::Damaged
             | StateName::Paired
-            | StateName::Accepted => return None,
+            | StateName::Accepted
+            | StateName::Told => return None,
         })
     }
 }

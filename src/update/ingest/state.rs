@@ -258,7 +258,8 @@ impl State {
             | StateName::Quarantined
             | StateName::Damaged
             | StateName::Paired
-            | StateName::Accepted => return None,
+            | StateName::Accepted
+            | StateName::Told => return None,
         })
     }
 

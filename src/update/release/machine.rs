@@ -162,7 +162,7 @@ pub fn resume(release: &Release) -> Option<Effect> {
 /// # use fhir_devices::{manifest::{ProductionSpec, VersionScheme}, nomenclature::Level, store::{BlobRef, Generation}, update::release::*};
 /// # let blob = BlobRef::of(b"firmware");
 /// # let request = Request {
-/// #     provider: "acme".parse()?, name: "pump/main".parse()?, version: "2.4.0".parse()?, scheme: VersionScheme::Semver,
+/// #     provider: Some("acme".parse()?), name: "pump/main".parse()?, version: "2.4.0".parse()?, scheme: VersionScheme::Semver,
 /// #     sequence: 6, manifest: None, files: vec![ReleasedFile::new("pump.bin".parse()?, "application/zip".parse()?, blob)],
 /// #     target: Target { level: Some(Level::Mds), code: None }, reported_as: ProductionSpec::Software,
 /// # };

@@ -111,7 +111,7 @@ impl ReleasedFile {
 /// # use fhir_devices::{manifest::{ProductionSpec, VersionScheme}, nomenclature::Level, store::BlobRef, update::release::*};
 /// let file = ReleasedFile::new("pump.bin".parse()?, "application/zip".parse()?, BlobRef::of(b"firmware"));
 /// let request = Request {
-///     provider: "acme".parse()?,
+///     provider: Some("acme".parse()?),
 ///     name: "pump/main".parse()?,
 ///     version: "2.4.0".parse()?,
 ///     scheme: VersionScheme::Semver,
@@ -127,8 +127,9 @@ impl ReleasedFile {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// Who made the update.
-    pub provider: ProviderId,
+    /// Who made the update; `None` stands for all updates that name nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderId>,
     /// The name, the same in every version.
     pub name: UpdateName,
     /// Its version.
@@ -230,7 +231,7 @@ pub enum State {
 /// # use fhir_devices::{manifest::{ProductionSpec, VersionScheme}, nomenclature::Level, store::BlobRef, update::release::*};
 /// # let file = ReleasedFile::new("pump.bin".parse()?, "application/zip".parse()?, BlobRef::of(b"firmware"));
 /// # let request = Request {
-/// #     provider: "acme".parse()?, name: "pump/main".parse()?, version: "2.4.0".parse()?, scheme: VersionScheme::Semver,
+/// #     provider: Some("acme".parse()?), name: "pump/main".parse()?, version: "2.4.0".parse()?, scheme: VersionScheme::Semver,
 /// #     sequence: 6, manifest: None, files: vec![file], target: Target { level: Some(Level::Mds), code: None },
 /// #     reported_as: ProductionSpec::Software,
 /// # };

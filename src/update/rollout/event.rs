@@ -3,8 +3,9 @@
 use super::super::deployment::Deployment;
 use super::super::release::Release;
 use super::{DeploymentId, Lane, LaneHead, ReleaseId, Rollout, RolloutId};
+use crate::audit::{self, AuditDraft, EventText, StateName};
 use crate::manifest::{ActorId, Note};
-use crate::primitive::moment;
+use crate::primitive::{Text, moment};
 use crate::store::Sha256;
 use crate::support::names;
 use serde::{Deserialize, Serialize};
@@ -172,6 +173,38 @@ pub struct Event {
 }
 
 impl Event {
+    /// What a record of an audit chain says of it.
+    ///
+    /// ```
+    /// # use fhir_devices::update::rollout::*;
+    /// # let spec = Spec::new(RolloutRequest::new(ReleaseId(1), "local".parse()?))?;
+    /// # let now = time::macros::datetime!(2017-04-19 10:00 UTC);
+    /// let lane = LaneHead::new(&spec, RolloutId(7), Lane(0)).unwrap();
+    /// let event = lane.step(&LaneInput::Opened { epoch: Epoch(1), wave: Wave(0) }, now)?.unwrap().event;
+    /// assert_eq!(Event::of_audit(&event.draft()), Some(event));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn draft(&self) -> AuditDraft {
+        let mut draft = AuditDraft::new(self.at, audit::Action::Distributed, None, StateName::Told);
+        draft.actor = self.actor.clone();
+        draft.comment = self.comment.as_ref().and_then(|note| Text::new(note.as_str()).ok());
+        if let After::Deployment(deployment) = &self.after {
+            (draft.device, draft.component) = (Some(deployment.device.clone()), Some(deployment.component.clone()));
+        }
+        draft.event = EventText::of(self);
+        draft
+    }
+
+    /// The event of which a record tells; `None` where it tells of none that this version of the crate can read.
+    #[must_use]
+    pub fn of_audit(draft: &AuditDraft) -> Option<Self> {
+        let text = draft.event.as_ref().filter(|_| draft.action == audit::Action::Distributed)?;
+        let event: Self = serde_json::from_str(text.as_str()).ok()?;
+        // One event has one text.
+        (serde_json::to_string(&event).ok()? == text.as_str()).then_some(event)
+    }
+
     pub(in super::super) const fn new(at: OffsetDateTime, action: Action, rollout: RolloutId, after: After) -> Self {
         Self {
             at,

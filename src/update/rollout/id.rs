@@ -33,15 +33,6 @@ macro_rules! ids {
 }
 
 ids! {
-    /// Names one release: 128 bits, given by the service and never given twice, as 32 hexadecimal digits.
-    ///
-    /// ```
-    /// use fhir_devices::update::rollout::ReleaseId;
-    /// let id = ReleaseId(0xfeed);
-    /// assert_eq!(id.to_string().parse(), Ok(id));
-    /// ```
-    ReleaseId "a release id";
-
     /// Names one rollout: 128 bits, given by the service and never given twice, as 32 hexadecimal digits.
     ///
     /// ```

@@ -88,7 +88,7 @@ impl Counts {
         }
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         for (own, other) in [
             (&mut self.planned, other.planned),
             (&mut self.held, other.held),
@@ -136,7 +136,7 @@ impl Tally {
         executed.fold(0, |sum, class| sum.saturating_add(self.of(*class)))
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         for (own, other) in self.0.iter_mut().zip(other.0) {
             *own = own.saturating_add(other);
         }

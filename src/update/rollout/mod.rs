@@ -30,19 +30,20 @@ mod id;
 mod lane;
 mod machine;
 pub(super) mod record;
+mod replay;
 mod spec;
 
 pub use super::ingest::Unreadable;
+pub use crate::manifest::ReleaseId;
 pub use event::{Action, After, Event};
 pub use fold::{Fold, NotEveryLane};
-pub use id::{
-    ActionNumber, Attempt, DeploymentId, Epoch, FailureCode, Lane, OfferKey, RegionId, ReleaseId, RolloutId, Wave,
-};
+pub use id::{ActionNumber, Attempt, DeploymentId, Epoch, FailureCode, Lane, OfferKey, RegionId, RolloutId, Wave};
 pub use lane::{Allowance, Counts, LaneHead, LaneInput, LaneRefusal, LaneStatus, LaneStep, Share, Tally};
 pub use machine::{
     Base, Planned, Rollout, RolloutEffect, RolloutInput, RolloutRefusal, RolloutStep, RolloutTransition, Status,
     resume, step,
 };
+pub use replay::{LaneSeal, ReplayedLane, UnfitEvent};
 pub use spec::{
     Gate, InvalidSpec, MAX_CRITERIA, MAX_LANES, MAX_PINS, MAX_WAVES, Proof, Rate, RegionPolicy, Retry, RolloutRequest,
     Scope, Spec, StopCriterion, Timeouts, WaveSpec,

@@ -269,6 +269,10 @@ pub struct RolloutRequest {
     pub release: ReleaseId,
     /// To which components.
     pub scope: Scope,
+    /// Which of the components that the release is for are meant: a search of DeviceComponent, as in
+    /// `DeviceComponent?type=69985`. All of them where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
     /// From when on; at once where it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
     pub start: Option<OffsetDateTime>,
@@ -311,6 +315,7 @@ impl RolloutRequest {
         Self {
             release,
             scope: Scope::Static,
+            search: None,
             start: None,
             regions: BTreeMap::from([(region, RegionPolicy::default())]),
             pins: BTreeSet::new(),
@@ -570,7 +575,7 @@ impl Spec {
     }
 
     /// The rate of a lane.
-    pub(super) fn rate(&self, lane: Lane) -> Option<Rate> {
+    pub(in super::super) fn rate(&self, lane: Lane) -> Option<Rate> {
         let region = self.regions.values().nth(usize::from(lane.0 / self.lanes.get()))?;
         let own = |all: NonZeroU32| all.get() / u32::from(self.lanes.get());
         let rate = region.rate?;

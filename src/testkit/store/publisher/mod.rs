@@ -113,7 +113,7 @@ fn offer(action: u32, files: usize) -> ClauseResult<Content> {
     Ok(Content::Offer(Box::new(Offer {
         key: key(action),
         action: ActionNumber(action),
-        provider: text("acme \u{fc}")?,
+        provider: Some(text("acme \u{fc}")?),
         name: text("pump/main")?,
         version: text("2.4.0 (build 7)")?,
         sequence: u64::MAX,

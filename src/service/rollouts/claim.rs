@@ -1,0 +1,105 @@
+//! The gate: whoever asks for the bytes of an offer is given them only once that is written.
+
+use super::step::{Ask, At, Stepped};
+use super::{RolloutError, RolloutService};
+use crate::audit::Actor;
+use crate::manifest::{ActorId, ArtifactName};
+use crate::primitive::{Code, Id};
+use crate::publish::OfferKey;
+use crate::store::{BlobKey, BlobStore, Ledger, ResourceStore, Tenant};
+use crate::update::deployment::{Input, Refusal};
+use std::collections::BTreeSet;
+
+/// The bytes that a device may have.
+///
+/// ```
+/// use fhir_devices::service::Granted;
+/// fn name_of(granted: &Granted) -> String {
+///     format!("{} ({} bytes)", granted.name, granted.size)
+/// }
+/// # let _ = name_of;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Granted {
+    /// Where they are.
+    pub blob: BlobKey,
+    /// How many there are.
+    pub size: u64,
+    /// What they are called.
+    pub name: ArtifactName,
+    /// Their media type.
+    pub media_type: Code,
+    /// The device.
+    pub device: Id,
+}
+
+/// Who a device is in audit records.
+pub(super) fn device_actor(device: &Id) -> Option<Actor> {
+    ActorId::new(format!("device/{device}")).ok().map(Actor::device)
+}
+
+impl<R, B, L> RolloutService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// Gives a device the bytes of an offer: this is the only place where it gets them. It is written before it is answered, so
+    /// that everybody who has bytes is counted. To ask again, for a part or after a break, changes nothing.
+    ///
+    /// `device` is who asks, where that is known.
+    ///
+    /// # Errors
+    /// [`RolloutError::NoSuchOffer`] and [`RolloutError::NoSuchFile`]; [`RolloutError::Deployment`] with
+    /// [`Refusal::Gone`] where the offer was taken back, and with [`Refusal::NotOpen`] or [`Refusal::GateClosed`] where it may
+    /// be asked for later; [`RolloutError::Store`].
+    pub async fn claim(
+        &self,
+        tenant: &Tenant,
+        key: OfferKey,
+        name: &ArtifactName,
+        device: Option<&Id>,
+    ) -> Result<Granted, RolloutError> {
+        let none = || RolloutError::NoSuchOffer { key };
+        let place = self.place(tenant, key.deployment).await?.ok_or_else(none)?;
+        let plan = self.plan(tenant, place.rollout).await?;
+        let files = &plan.release.request.files;
+        let file = files.iter().find(|file| file.name == *name);
+        let file = file.ok_or_else(|| RolloutError::NoSuchFile { key, name: name.clone() })?;
+        let seen = self.deployment_at(tenant, place, key.deployment).await?.ok_or_else(none)?.value;
+        if device.is_some_and(|device| *device != seen.device) {
+            return Err(none());
+        }
+        let generation = file.generation.ok_or(Refusal::Gone)?;
+        let at = At { tenant, plan: &plan, place, id: key.deployment };
+        let closed = match plan.spec.gates.is_empty() {
+            true => BTreeSet::new(),
+            false => match self.component_now(tenant, &seen).await? {
+                Some((component, _)) => {
+                    self.closed_gates(tenant, (&plan.spec, &plan.release), &seen, &component).await?
+                }
+                None => plan.spec.gates.clone(),
+            },
+        };
+        let input = Input::ClaimRequested { attempt: key.attempt, closed, expired: false };
+        let actor = device_actor(&seen.device);
+        let granted = match self.step(at, Ask::Input(&input, actor.as_ref())).await? {
+            Stepped::To(transition) => transition.grants,
+            Stepped::Granted(_) => true,
+            Stepped::Unchanged(_) => false,
+            Stepped::Refused(Refusal::NoSuchAttempt, _) => return Err(none()),
+            Stepped::Refused(refusal, _) => return Err(refusal.into()),
+        };
+        if !granted {
+            return Err(Refusal::Gone.into());
+        }
+        Ok(Granted {
+            blob: file.blob.key(generation),
+            size: file.blob.size,
+            name: file.name.clone(),
+            media_type: file.media_type.clone(),
+            device: seen.device,
+        })
+    }
+}

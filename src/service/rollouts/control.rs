@@ -1,0 +1,298 @@
+//! Rollouts as people see and steer them.
+
+use super::super::entries::{Entries, Seen};
+use super::super::ledger_session::Written;
+use super::keys;
+use super::rollout_service::Plan;
+use super::step::TRIES;
+use super::{RolloutError, RolloutService};
+use crate::manifest::{ActorId, Note};
+use crate::publish::RegionId;
+use crate::store::{BlobStore, Ledger, ResourceStore, ResourceType, Sha256, StoreError, Tenant};
+use crate::update::deployment::OutcomeClass;
+use crate::update::release::State;
+use crate::update::rollout::{
+    self, Counts, LaneHead, Rollout, RolloutId, RolloutInput, RolloutRequest, RolloutStep, Spec, Status, Tally,
+};
+use std::collections::BTreeMap;
+
+/// A rollout, and what its lanes come to.
+///
+/// ```
+/// use fhir_devices::service::RolloutView;
+/// fn in_flight(view: &RolloutView) -> u32 {
+///     view.counts.in_flight()
+/// }
+/// # let _ = in_flight;
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RolloutView {
+    /// The rollout.
+    pub rollout: Rollout,
+    /// What it is to do.
+    pub spec: Spec,
+    /// How many deployments are in each state.
+    pub counts: Counts,
+    /// How many deployments had each outcome.
+    pub tally: Tally,
+    /// The same for each region.
+    pub regions: BTreeMap<RegionId, (Counts, Tally)>,
+    /// How many devices were ever given bytes.
+    pub already_out: u32,
+}
+
+impl RolloutView {
+    /// How many deployments ended so.
+    #[must_use]
+    pub fn ended(&self, class: OutcomeClass) -> u32 {
+        self.tally.of(class)
+    }
+}
+
+impl<R, B, L> RolloutService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// Makes a rollout. It waits for [`submit`](Self::submit).
+    ///
+    /// # Errors
+    /// [`RolloutError::InvalidSpec`], [`RolloutError::UnknownRegion`], [`RolloutError::InvalidSearch`];
+    /// [`RolloutError::NoSuchRelease`], [`RolloutError::NotReleased`]; [`RolloutError::Store`].
+    pub async fn create(
+        &self,
+        tenant: &Tenant,
+        request: RolloutRequest,
+        by: &ActorId,
+    ) -> Result<Rollout, RolloutError> {
+        if let Some(region) = request.regions.keys().find(|region| !self.regions.contains_key(region)) {
+            return Err(RolloutError::UnknownRegion { region: region.clone() });
+        }
+        if let Some(search) = &request.search {
+            let checked = self.searcher(tenant).check_scan(search, ResourceType::DeviceComponent);
+            checked.map_err(|problem| RolloutError::InvalidSearch { why: said(&problem) })?;
+        }
+        let spec = Spec::new(request)?;
+        let session = self.updates.session(tenant);
+        let id = RolloutId(self.updates.ids.next_id()?.0);
+        for _ in 0..TRIES {
+            let release = self.release_record(tenant, spec.release).await?;
+            let ends = session.read(keys::release_end(spec.release)?).await?.value.is_some();
+            if !matches!(release.value.state, State::Released) || ends {
+                return Err(RolloutError::NotReleased { id: spec.release });
+            }
+            let (drafted, event) = Rollout::draft(id, by.clone(), &spec, self.now());
+            let mut entries = Entries::default();
+            // Written as it is: who withdraws it meanwhile has to look at its rollouts again.
+            entries.record(&release, release.value.to_bytes());
+            entries.keep(keys::rollout(keys::OPEN, id)?, drafted.to_bytes());
+            entries.keep(keys::spec(id)?, spec.to_bytes());
+            entries.note(event.draft());
+            if session.write(entries).await? != Written::Not {
+                return Ok(drafted);
+            }
+        }
+        Err(RolloutError::Contended { attempts: TRIES })
+    }
+
+    /// A rollout.
+    ///
+    /// # Errors
+    /// [`RolloutError::NoSuchRollout`]; [`RolloutError::Store`].
+    pub async fn rollout(&self, tenant: &Tenant, id: RolloutId) -> Result<Rollout, RolloutError> {
+        Ok(self.rollout_record(tenant, id).await?.value)
+    }
+
+    /// A rollout with what its lanes come to now.
+    ///
+    /// # Errors
+    /// [`RolloutError::NoSuchRollout`]; [`RolloutError::Store`].
+    pub async fn view(&self, tenant: &Tenant, id: RolloutId) -> Result<RolloutView, RolloutError> {
+        let rollout = self.rollout_record(tenant, id).await?.value;
+        let plan = self.plan(tenant, id).await?;
+        let mut view = RolloutView {
+            already_out: rollout.already_out.unwrap_or(0),
+            spec: (*plan.spec).clone(),
+            counts: Counts::default(),
+            tally: Tally::default(),
+            regions: plan.spec.regions.keys().map(|region| (region.clone(), <_>::default())).collect(),
+            rollout,
+        };
+        if self.has_lanes(tenant, id, &plan).await? {
+            let (lanes, fold) = self.fold(tenant, id, &plan).await?;
+            view.already_out = fold.granted;
+            (view.counts, view.tally) = (fold.counts, fold.tally);
+            for LaneHead { lane, counts, tally, .. } in lanes.iter().map(|lane| lane.kept.head) {
+                let sums = plan.spec.region_of(lane).and_then(|region| view.regions.get_mut(region));
+                if let Some((all, ended)) = sums {
+                    all.add(&counts);
+                    ended.add(&tally);
+                }
+            }
+        }
+        Ok(view)
+    }
+
+    /// Says that a rollout is to go on: it starts, or waits for those who approve it.
+    ///
+    /// # Errors
+    /// [`RolloutError::Rollout`]; [`RolloutError::NoSuchRollout`]; [`RolloutError::Store`].
+    pub async fn submit(&self, tenant: &Tenant, id: RolloutId) -> Result<Rollout, RolloutError> {
+        let submitted = self.step_rollout(tenant, id, &RolloutInput::Submitted).await?;
+        if let Some(earlier) = self.plan(tenant, id).await?.spec.supersedes
+            && submitted.status == Status::Ready
+        {
+            self.supersede(tenant, earlier, id).await?;
+        }
+        Ok(submitted)
+    }
+
+    /// Approves a rollout with this spec.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn approve(
+        &self,
+        tenant: &Tenant,
+        id: RolloutId,
+        by: &ActorId,
+        spec: Sha256,
+    ) -> Result<Rollout, RolloutError> {
+        let approved = self.step_rollout(tenant, id, &RolloutInput::Approved { by: by.clone(), spec }).await?;
+        if let Some(earlier) = self.plan(tenant, id).await?.spec.supersedes
+            && approved.status == Status::Ready
+        {
+            self.supersede(tenant, earlier, id).await?;
+        }
+        Ok(approved)
+    }
+
+    /// Denies a rollout.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn deny(
+        &self,
+        tenant: &Tenant,
+        id: RolloutId,
+        by: &ActorId,
+        why: &Note,
+    ) -> Result<Rollout, RolloutError> {
+        self.step_rollout(tenant, id, &RolloutInput::Denied { by: by.clone(), why: why.clone() }).await
+    }
+
+    /// Stops a rollout for a while. It is `paused` once every lane has stopped.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn pause(
+        &self,
+        tenant: &Tenant,
+        id: RolloutId,
+        by: &ActorId,
+        why: &Note,
+    ) -> Result<Rollout, RolloutError> {
+        self.step_rollout(tenant, id, &RolloutInput::PauseRequested { by: by.clone(), why: why.clone() }).await?;
+        self.drive_rollout(tenant, id).await?;
+        self.rollout(tenant, id).await
+    }
+
+    /// Lets a rollout that is paused or halted go on. One that halted needs as many as for its start.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn resume(
+        &self,
+        tenant: &Tenant,
+        id: RolloutId,
+        by: &ActorId,
+        why: &Note,
+    ) -> Result<Rollout, RolloutError> {
+        self.rollout_record(tenant, id).await?;
+        let plan = self.plan(tenant, id).await?;
+        self.make_lanes(tenant, id, &plan.spec).await?;
+        let (_, fold) = self.fold(tenant, id, &plan).await?;
+        self.step_rollout(tenant, id, &RolloutInput::ResumeRequested { by: by.clone(), why: why.clone(), fold })
+            .await?;
+        self.drive_rollout(tenant, id).await?;
+        self.rollout(tenant, id).await
+    }
+
+    /// Ends a rollout. It is `cancelled` once every lane said that no device gets bytes any more, and
+    /// [`already_out`](Rollout::already_out) then counts exactly those that had some.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn cancel(
+        &self,
+        tenant: &Tenant,
+        id: RolloutId,
+        by: &ActorId,
+        why: &Note,
+    ) -> Result<Rollout, RolloutError> {
+        self.step_rollout(tenant, id, &RolloutInput::CancelRequested { by: by.clone(), why: why.clone() }).await?;
+        self.drive_rollout(tenant, id).await?;
+        self.rollout(tenant, id).await
+    }
+
+    /// Ends a rollout because another one takes its place.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn supersede(&self, tenant: &Tenant, earlier: RolloutId, by: RolloutId) -> Result<Rollout, RolloutError> {
+        self.step_rollout(tenant, earlier, &RolloutInput::Superseded { by }).await?;
+        self.drive_rollout(tenant, earlier).await?;
+        self.rollout(tenant, earlier).await
+    }
+
+    /// Lets a rollout take a step from whatever state it is in by now.
+    pub(super) async fn step_rollout(
+        &self,
+        tenant: &Tenant,
+        id: RolloutId,
+        input: &RolloutInput,
+    ) -> Result<Rollout, RolloutError> {
+        for _ in 0..TRIES {
+            let mut seen = self.rollout_record(tenant, id).await?;
+            let plan = self.plan(tenant, id).await?;
+            if self.try_step(tenant, &mut seen, &plan, input).await?.is_some() {
+                return Ok(seen.value);
+            }
+        }
+        Err(RolloutError::Contended { attempts: TRIES })
+    }
+
+    /// The same from the state that was read, which becomes the next one; whether there was one. `None` where another was written
+    /// meanwhile.
+    pub(super) async fn try_step(
+        &self,
+        tenant: &Tenant,
+        seen: &mut Seen<Rollout>,
+        plan: &Plan,
+        input: &RolloutInput,
+    ) -> Result<Option<bool>, RolloutError> {
+        let to = match rollout::step(&seen.value, &plan.spec, input, self.now())? {
+            RolloutStep::Unchanged => return Ok(Some(false)),
+            RolloutStep::Transition(to) => to,
+        };
+        let mut entries = Entries::default();
+        entries.record(seen, to.rollout.to_bytes());
+        entries.note(to.event.draft());
+        let written = self.updates.session(tenant).write(entries).await? != Written::Not;
+        *seen = self.rollout_record(tenant, seen.value.id).await?;
+        Ok(written.then_some(true))
+    }
+
+    pub(super) async fn has_lanes(&self, tenant: &Tenant, id: RolloutId, plan: &Plan) -> Result<bool, StoreError> {
+        let last = rollout::Lane(plan.spec.lane_count().saturating_sub(1));
+        Ok(self.ledger(tenant).get(&keys::lane(id, last)?).await?.is_some())
+    }
+}
+
+/// What a problem says, in one line.
+pub(super) fn said(problem: &crate::rest::Problem) -> String {
+    let words = problem.issues().filter_map(|issue| issue.diagnostics.as_ref()?.get());
+    words.map(|text| text.as_str().to_owned()).collect::<Vec<_>>().join("; ")
+}

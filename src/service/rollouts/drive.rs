@@ -1,0 +1,323 @@
+//! What goes on by itself: rollouts, regions and deadlines.
+
+use super::super::lifecycle::PAGE;
+use super::keys::{self, Place};
+use super::rollout_service::Plan;
+use super::step::{Ask, At, Stepped};
+use super::{RolloutError, RolloutService};
+use crate::publish::{PublishError, RegionId};
+use crate::store::{BlobStore, Ledger, LedgerKey, PageToken, ResourceStore, StoreError, Tenant};
+use crate::update::deployment::{Deployment, Input, Refusal, State};
+use crate::update::rollout::{
+    Fold, LaneInput, LaneStatus, Rollout, RolloutEffect, RolloutId, RolloutInput, RolloutRefusal, Status, resume,
+};
+
+/// How many steps a rollout takes in one go.
+const STEPS: usize = 64;
+
+/// What one pass over a region came to.
+///
+/// ```
+/// use fhir_devices::service::Pass;
+/// assert_eq!(Pass::default().steps, 0);
+/// ```
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Pass {
+    /// How many steps were taken. Where there were none, there is nothing to do until somebody says something, or a time comes.
+    pub steps: usize,
+    /// The error of the region at which its part stopped.
+    pub region: Option<PublishError>,
+    /// Rollouts that could not be gone on with, and why. They hold up no other.
+    pub failed: Vec<(RolloutId, RolloutError)>,
+}
+
+/// What one look at deadlines came to.
+///
+/// ```
+/// use fhir_devices::service::TimersRun;
+/// assert_eq!(TimersRun::default().steps, 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TimersRun {
+    /// How many deployments were looked at.
+    pub looked_at: usize,
+    /// How many of them took a step.
+    pub steps: usize,
+}
+
+impl<R, B, L> RolloutService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// Goes on with the rollouts of a tenant, as far as they concern a region: plans, opens and stops lanes, offers updates, and
+    /// writes slots, about `budget` steps of each. Call it from time to time for each region, in any number of processes; a region
+    /// that cannot be reached holds up no other.
+    ///
+    /// # Errors
+    /// [`RolloutError::UnknownRegion`]; [`RolloutError::Store`] where the ledger cannot be read at all.
+    pub async fn run_once(&self, tenant: &Tenant, region: &RegionId, budget: usize) -> Result<Pass, RolloutError> {
+        let unknown = || RolloutError::UnknownRegion { region: region.clone() };
+        let publisher = &**self.regions.get(region).ok_or_else(unknown)?;
+        let mut pass = Pass { steps: self.resume_releases(tenant).await?, ..Pass::default() };
+        let (mut running, mut after): (Vec<Rollout>, Option<PageToken>) = (Vec::new(), None);
+        loop {
+            let page = self.rollouts(tenant, false, PAGE, after.as_ref()).await?;
+            for rollout in page.items {
+                let id = rollout.id;
+                match self.drive_rollout(tenant, id).await {
+                    Ok(steps) => pass.steps += steps,
+                    Err(error) => {
+                        pass.failed.push((id, error));
+                        continue;
+                    }
+                }
+                let now = self.rollout(tenant, id).await?;
+                if now.status == Status::Running {
+                    running.push(now);
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        let (steps, error) = self.work_region(tenant, region, publisher, budget).await?;
+        pass.steps += steps;
+        if error.is_some() {
+            // What is offered now would wait.
+            pass.region = error;
+            return Ok(pass);
+        }
+        for rollout in running {
+            match self.offer_region(tenant, &rollout, region, budget).await {
+                Ok(steps) => pass.steps += steps,
+                Err(error) => pass.failed.push((rollout.id, error)),
+            }
+        }
+        let (steps, error) = self.work_region(tenant, region, publisher, budget).await?;
+        pass.steps += steps;
+        pass.region = error;
+        Ok(pass)
+    }
+
+    async fn offer_region(
+        &self,
+        tenant: &Tenant,
+        rollout: &Rollout,
+        region: &RegionId,
+        budget: usize,
+    ) -> Result<usize, RolloutError> {
+        let Some(publisher) = self.regions.get(region) else { return Ok(0) };
+        let plan = self.plan(tenant, rollout.id).await?;
+        let mut steps = 0;
+        for lane in self.all_lanes(tenant, rollout.id, plan.spec.lane_count()).await? {
+            if plan.spec.region_of(lane.kept.head.lane) == Some(region) {
+                let left = budget.saturating_sub(steps);
+                steps += self.offer_lane(tenant, (rollout, &plan), &lane, &**publisher, left).await?;
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Looks at the deployments whose time has come: gates are looked at again, and what waited for too long goes on without an
+    /// answer. Call it from time to time, in any number of processes.
+    ///
+    /// # Errors
+    /// [`RolloutError::Store`].
+    pub async fn run_due(&self, tenant: &Tenant) -> Result<TimersRun, RolloutError> {
+        let (ledger, folder) = (self.ledger(tenant), LedgerKey::new(keys::DUE).map_err(StoreError::from)?);
+        let now = keys::minute(self.now());
+        let (mut run, mut after): (TimersRun, Option<PageToken>) = (TimersRun::default(), None);
+        loop {
+            let page = ledger.scan(&folder, PAGE, after.as_ref()).await?;
+            for record in page.items {
+                let minute = record.key.as_str().split('/').nth(1);
+                if minute.and_then(|minute| u64::from_str_radix(minute, 16).ok()).is_none_or(|minute| minute > now) {
+                    return Ok(run);
+                }
+                let (Some(place), Some(id)) = (Place::from_bytes(&record.value), keys::last_id(&record.key)) else {
+                    continue;
+                };
+                run.looked_at += 1;
+                let plan = self.plan(tenant, place.rollout).await?;
+                let at = At { tenant, plan: &plan, place, id };
+                let found = self.deployment_at(tenant, place, id).await?.map(|seen| seen.value);
+                let is_held = matches!(found, Some(Deployment { state: State::Held { .. }, .. }));
+                let went_on = match is_held {
+                    true => self.evaluate(at).await?,
+                    false => match self.step(at, Ask::Input(&Input::DeadlineReached, None)).await? {
+                        Stepped::To(transition) => {
+                            if transition.trips {
+                                self.drive_rollout(tenant, place.rollout).await?;
+                            }
+                            true
+                        }
+                        _ => false,
+                    },
+                };
+                run.steps += usize::from(went_on);
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(run),
+            }
+        }
+    }
+
+    /// Goes on with everything of a tenant until there is nothing to do, in all regions one after the other: for tests, and for
+    /// programs that work on demand. A region that cannot be reached ends its part.
+    ///
+    /// # Errors
+    /// As [`run_once`](Self::run_once).
+    pub async fn run_until_idle(&self, tenant: &Tenant) -> Result<usize, RolloutError> {
+        const PASSES: usize = 100_000;
+        let mut all = 0;
+        for _ in 0..PASSES {
+            let mut steps = self.run_due(tenant).await?.steps;
+            for region in self.regions.keys() {
+                steps += self.run_once(tenant, region, 10_000).await?.steps;
+            }
+            all += steps;
+            if steps == 0 {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Goes on with one rollout. Gives how many steps were taken.
+    pub(super) async fn drive_rollout(&self, tenant: &Tenant, id: RolloutId) -> Result<usize, RolloutError> {
+        let plan = self.plan(tenant, id).await?;
+        let mut steps = 0;
+        let mut seen = self.rollout_record(tenant, id).await?;
+        while steps < STEPS {
+            match seen.value.status {
+                Status::Drafted | Status::AwaitingApproval | Status::Denied => return Ok(steps),
+                Status::Ready if !seen.value.planned.done => {
+                    if !self.plan_page(tenant, &mut seen, &plan).await? {
+                        return Ok(steps);
+                    }
+                    seen = self.rollout_record(tenant, id).await?;
+                    steps += 1;
+                    continue;
+                }
+                Status::Ready => {
+                    self.make_lanes(tenant, id, &plan.spec).await?;
+                    match self.try_step(tenant, &mut seen, &plan, &RolloutInput::StartReached).await {
+                        Ok(Some(true)) => steps += 1,
+                        Ok(_) => seen = self.rollout_record(tenant, id).await?,
+                        Err(RolloutError::Rollout(RolloutRefusal::NotDue | RolloutRefusal::NotPlanned)) => {
+                            return Ok(steps);
+                        }
+                        Err(error) => return Err(error),
+                    }
+                    continue;
+                }
+                Status::Cancelled | Status::Superseded if !self.has_lanes(tenant, id, &plan).await? => {
+                    self.rest_rollout(tenant, &seen, None).await?;
+                    return Ok(steps);
+                }
+                _ => {}
+            }
+            if seen.value.status == Status::Cancelling || seen.value.status == Status::Superseding {
+                self.make_lanes(tenant, id, &plan.spec).await?;
+            }
+            steps += self.order_lanes(tenant, &seen.value, &plan).await?;
+            let (mut lanes, fold) = self.fold(tenant, id, &plan).await?;
+            match self.fold_rollout(tenant, &mut seen, &plan, fold).await? {
+                Some(true) => {
+                    steps += 1;
+                    continue;
+                }
+                Some(false) => {}
+                None => continue,
+            }
+            if seen.value.status == Status::Running {
+                steps += self.share_out(tenant, &mut seen, &plan, (&mut lanes, &fold)).await?;
+                self.plan_again(tenant, &seen.value, &plan).await?;
+            }
+            if seen.value.status.is_end() || matches!(seen.value.status, Status::Paused | Status::Halted) {
+                self.rest_rollout(tenant, &seen, Some(&fold)).await?;
+            }
+            return Ok(steps);
+        }
+        Ok(steps)
+    }
+
+    async fn fold_rollout(
+        &self,
+        tenant: &Tenant,
+        seen: &mut super::super::entries::Seen<Rollout>,
+        plan: &Plan,
+        fold: Fold,
+    ) -> Result<Option<bool>, RolloutError> {
+        self.try_step(tenant, seen, plan, &RolloutInput::LanesFolded { fold }).await
+    }
+
+    /// Tells the lanes of a rollout what it wants of them, where they do not know. Gives how many changed.
+    async fn order_lanes(&self, tenant: &Tenant, rollout: &Rollout, plan: &Plan) -> Result<usize, RolloutError> {
+        let Some(effect) = resume(rollout) else { return Ok(0) };
+        let mut steps = 0;
+        for seen in self.all_lanes(tenant, rollout.id, plan.spec.lane_count()).await? {
+            let head = &seen.kept.head;
+            let place = Place { rollout: rollout.id, lane: head.lane };
+            let told = match effect {
+                RolloutEffect::PlanPage { .. } => return Ok(steps),
+                RolloutEffect::OpenLanes { epoch, wave } => {
+                    let knows = head.status == LaneStatus::Open && head.epoch >= epoch && head.wave >= wave;
+                    (!knows).then_some(LaneInput::Opened { epoch, wave })
+                }
+                RolloutEffect::StopLanes { epoch } => {
+                    let knows = head.status == LaneStatus::Stopped && head.epoch >= epoch;
+                    (!knows).then_some(LaneInput::Stopped { epoch })
+                }
+                RolloutEffect::DrainLanes { epoch, superseded } => {
+                    (!head.is_draining()).then_some(LaneInput::Drained { epoch, superseded })
+                }
+            };
+            if let Some(input) = told {
+                steps += usize::from(self.tell_lane(tenant, place, input).await?);
+            }
+            if matches!(effect, RolloutEffect::DrainLanes { .. }) {
+                steps += self.stop_deployments(tenant, place, plan).await?;
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Asks each deployment of a lane that drains to stop, once. A lane that drains takes no new ones.
+    async fn stop_deployments(&self, tenant: &Tenant, place: Place, plan: &Plan) -> Result<usize, RolloutError> {
+        if self.lane(tenant, place).await?.kept.all_stopped {
+            return Ok(0);
+        }
+        let (ledger, folder) = (self.ledger(tenant), keys::deployments(place.rollout, place.lane)?);
+        let (mut steps, mut after): (usize, Option<PageToken>) = (0, None);
+        loop {
+            let page = ledger.scan(&folder, PAGE, after.as_ref()).await?;
+            for record in page.items {
+                let known = Deployment::from_bytes(&record.value).ok();
+                let Some(id) = keys::last_id(&record.key).filter(|_| known.is_none_or(|one| !one.state.is_done()))
+                else {
+                    continue;
+                };
+                let at = At { tenant, plan, place, id };
+                match self.step(at, Ask::Input(&Input::StopRequested, None)).await? {
+                    Stepped::To(_) => steps += 1,
+                    // It goes on after all.
+                    Stepped::Refused(Refusal::NotDraining, _) => return Ok(steps),
+                    _ => {}
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        self.note_lane(tenant, place, |lane| lane.all_stopped = true).await?;
+        Ok(steps)
+    }
+}

@@ -1,0 +1,111 @@
+//! What has to be so before a device is offered an update, or given its bytes.
+
+use super::RolloutService;
+use crate::primitive::Id;
+use crate::reference::{Literal, OwnBase, decoded, localize};
+use crate::resource::{Device, DeviceComponent};
+use crate::store::{BlobStore, BoxFuture, Ledger, ResourceStore, StoreError, Tenant};
+use crate::update::deployment::Deployment;
+use crate::update::release::Release;
+use crate::update::rollout::{Gate, Spec};
+use std::collections::BTreeSet;
+
+/// For whom gates are looked at.
+///
+/// ```
+/// use fhir_devices::service::GateQuery;
+/// fn device_of<'q>(query: &GateQuery<'q>) -> &'q str {
+///     query.deployment.device.as_str()
+/// }
+/// # let _ = device_of;
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct GateQuery<'q> {
+    /// The tenant.
+    pub tenant: &'q Tenant,
+    /// The release that is rolled out.
+    pub release: &'q Release,
+    /// The deployment.
+    pub deployment: &'q Deployment,
+    /// The device, where there is one.
+    pub device: Option<&'q Device>,
+    /// The component.
+    pub component: &'q DeviceComponent,
+}
+
+/// Says which gates are closed, by what the caller knows: when a device may be changed, who holds it back, who agreed, and
+/// where an update is authorised. [`Gate::ClinicalUse`] is closed without asking while the Device names a patient.
+///
+/// ```
+/// use fhir_devices::service::{GateProvider, GateQuery};
+/// use fhir_devices::store::BoxFuture;
+/// use fhir_devices::update::rollout::Gate;
+/// use std::collections::BTreeSet;
+///
+/// struct AtNight(fn() -> u8);
+///
+/// impl GateProvider for AtNight {
+///     fn closed<'a>(&'a self, _: GateQuery<'a>) -> BoxFuture<'a, BTreeSet<Gate>> {
+///         let is_day = (6..22).contains(&(self.0)());
+///         Box::pin(async move { is_day.then_some(Gate::Window).into_iter().collect() })
+///     }
+/// }
+/// ```
+pub trait GateProvider: Send + Sync + 'static {
+    /// The gates that are closed now. What cannot be found out is closed.
+    fn closed<'a>(&'a self, query: GateQuery<'a>) -> BoxFuture<'a, BTreeSet<Gate>>;
+}
+
+impl<R, B, L> RolloutService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// The gates of a rollout that are closed for a component, as it is now.
+    pub(super) async fn closed_gates(
+        &self,
+        tenant: &Tenant,
+        (spec, release): (&Spec, &Release),
+        deployment: &Deployment,
+        component: &DeviceComponent,
+    ) -> Result<BTreeSet<Gate>, StoreError> {
+        let mut closed = BTreeSet::new();
+        if spec.gates.is_empty() {
+            return Ok(closed);
+        }
+        let device = self.device(tenant, &deployment.device).await?;
+        if device.as_ref().is_none_or(|device| device.patient.is_some()) {
+            closed.insert(Gate::ClinicalUse);
+        }
+        if let Some(gates) = &self.gates {
+            let device = device.as_ref();
+            closed.extend(gates.closed(GateQuery { tenant, release, deployment, device, component }).await);
+        }
+        Ok(closed.intersection(&spec.gates).copied().collect())
+    }
+
+    /// A device; nothing where there is none.
+    pub(super) async fn device(&self, tenant: &Tenant, id: &Id) -> Result<Option<Device>, StoreError> {
+        match self.updates.resources_of(tenant).get::<Device>(id.as_str()).await {
+            Ok((device, _)) => Ok(Some(device)),
+            Err(StoreError::NotFound | StoreError::Gone { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The device to which a component belongs by its `source`; nothing where it names none of this tenant.
+    pub(super) fn device_of(&self, tenant: &Tenant, component: &DeviceComponent) -> Option<Id> {
+        source_device(self.updates.resources_of(tenant).own_base(), component)
+    }
+}
+
+fn source_device(own: Option<&OwnBase>, component: &DeviceComponent) -> Option<Id> {
+    let literal = component.source.as_ref()?.literal()?;
+    let decoded = decoded(literal);
+    match localize(own, decoded.as_deref().map_or(literal, Literal::parse)) {
+        Literal::Relative { resource_type, id, .. } if resource_type == "Device" => Id::new(id).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,143 @@
+//! Where releases, rollouts, lanes and deployments are kept in the ledger of a tenant.
+//!
+//! | key | what it is |
+//! | --- | --- |
+//! | `release/<release>` | a release |
+//! | `release-end/<release>` | that a release is to be withdrawn once its rollouts have ended: by whom, and why |
+//! | `rollout/open/<rollout>`, `rollout/ended/<rollout>` | a rollout, apart by whether there is something to do for it |
+//! | `ro/<rollout>/spec` | what it is to do |
+//! | `ro/<rollout>/l/<lane>` | a lane, with the end of its audit chain |
+//! | `ro/<rollout>/a/<lane>/<index>` | a record of that chain |
+//! | `ro/<rollout>/d/<lane>/<deployment>` | a deployment |
+//! | `ro/<rollout>/q/<lane>/<wave>/<minute>/<deployment>` | that a deployment is planned, from that minute on |
+//! | `ro-of/<deployment>` | the rollout and the lane of a deployment |
+//! | `ro-due/<minute>/<deployment>` | when a deployment is to be looked at although nobody said anything |
+//! | `todo/<region>/<deployment>` | that something is to be written into the slot of a deployment |
+//! | `lock/<device>` | which components of a device are being updated, and how many offers it was made |
+//!
+//! The last keys of a deployment follow from its record, and are written with it: so a scan of them is the queue.
+
+use crate::manifest::ReleaseId;
+use crate::primitive::Id;
+use crate::publish::RegionId;
+use crate::store::{LedgerKey, Result, Sha256, hex};
+use crate::update::deployment::{self, Deployment, State};
+use crate::update::rollout::{DeploymentId, Lane, RolloutId};
+use time::OffsetDateTime;
+
+pub(super) const RELEASES: &str = "release";
+pub(super) const RELEASE_ENDS: &str = "release-end";
+pub(super) const OPEN: &str = "rollout/open";
+pub(super) const ENDED: &str = "rollout/ended";
+pub(super) const DUE: &str = "ro-due";
+
+fn key(text: String) -> Result<LedgerKey> {
+    Ok(LedgerKey::new(text)?)
+}
+
+pub(super) fn release(id: ReleaseId) -> Result<LedgerKey> {
+    key(format!("{RELEASES}/{id}"))
+}
+
+pub(super) fn release_end(id: ReleaseId) -> Result<LedgerKey> {
+    key(format!("{RELEASE_ENDS}/{id}"))
+}
+
+pub(super) fn rollout(folder: &str, id: RolloutId) -> Result<LedgerKey> {
+    key(format!("{folder}/{id}"))
+}
+
+pub(super) fn spec(id: RolloutId) -> Result<LedgerKey> {
+    key(format!("ro/{id}/spec"))
+}
+
+pub(super) fn lane(id: RolloutId, Lane(lane): Lane) -> Result<LedgerKey> {
+    key(format!("ro/{id}/l/{lane:04x}"))
+}
+
+pub(super) fn lane_audit(id: RolloutId, Lane(lane): Lane) -> Result<LedgerKey> {
+    key(format!("ro/{id}/a/{lane:04x}"))
+}
+
+pub(super) fn lane_record(id: RolloutId, Lane(lane): Lane, index: u64) -> Result<LedgerKey> {
+    key(format!("ro/{id}/a/{lane:04x}/{index:016x}"))
+}
+
+pub(super) fn deployments(id: RolloutId, Lane(lane): Lane) -> Result<LedgerKey> {
+    key(format!("ro/{id}/d/{lane:04x}"))
+}
+
+pub(super) fn all_deployments(id: RolloutId) -> Result<LedgerKey> {
+    key(format!("ro/{id}/d"))
+}
+
+pub(super) fn deployment(place: Place, id: DeploymentId) -> Result<LedgerKey> {
+    let Place { rollout, lane: Lane(lane) } = place;
+    key(format!("ro/{rollout}/d/{lane:04x}/{id}"))
+}
+
+pub(super) fn queue(id: RolloutId, Lane(lane): Lane) -> Result<LedgerKey> {
+    key(format!("ro/{id}/q/{lane:04x}"))
+}
+
+pub(super) fn place_of(id: DeploymentId) -> Result<LedgerKey> {
+    key(format!("ro-of/{id}"))
+}
+
+pub(super) fn todo(region: &RegionId) -> Result<LedgerKey> {
+    key(format!("todo/{region}"))
+}
+
+pub(super) fn lock(device: &Id) -> Result<LedgerKey> {
+    let digest = Sha256::of(device.as_str().as_bytes());
+    key(format!("lock/{}", hex(digest.0.get(..16).unwrap_or_default(), &mut [0; 64])))
+}
+
+/// The minute of a time, so that texts of them are in the order of the times.
+pub(super) fn minute(at: OffsetDateTime) -> u64 {
+    u64::try_from(at.unix_timestamp().div_euclid(60)).unwrap_or(0)
+}
+
+/// The place of a deployment: its rollout, and its lane there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) rollout: RolloutId,
+    pub(super) lane: Lane,
+}
+
+impl Place {
+    pub(super) fn of(deployment: &Deployment) -> Self {
+        Self { rollout: deployment.rollout, lane: deployment.lane }
+    }
+
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        format!("{}/{}", self.rollout, self.lane).into_bytes()
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (rollout, lane) = std::str::from_utf8(bytes).ok()?.split_once('/')?;
+        Some(Self { rollout: rollout.parse().ok()?, lane: Lane(lane.parse().ok()?) })
+    }
+}
+
+/// The id at the end of a key.
+pub(super) fn last_id<T: std::str::FromStr>(key: &LedgerKey) -> Option<T> {
+    key.as_str().rsplit('/').next()?.parse().ok()
+}
+
+/// The keys beside its record by which a deployment is found: in the queue of its lane, when its time has come, and where its
+/// slot is to be written.
+pub(super) fn agenda(deployment: &Deployment) -> Result<Vec<LedgerKey>> {
+    let Deployment { id, rollout, lane: Lane(lane), region, wave, state, .. } = deployment;
+    let mut keys = Vec::with_capacity(2);
+    if let State::Planned { not_before, .. } = state {
+        keys.push(key(format!("ro/{rollout}/q/{lane:04x}/{:04x}/{:016x}/{id}", wave.0, minute(*not_before)))?);
+    }
+    if let Some(deadline) = state.deadline() {
+        keys.push(key(format!("{DUE}/{:016x}/{id}", minute(deadline)))?);
+    }
+    if deployment::resume(deployment).is_some() {
+        keys.push(key(format!("todo/{region}/{id}"))?);
+    }
+    Ok(keys)
+}

@@ -1,0 +1,208 @@
+//! How long it takes until an update runs where it should, and where it does not yet.
+
+use super::keys;
+use super::offer::is_version;
+use super::{RolloutError, RolloutService};
+use crate::audit::AuditRecord;
+use crate::manifest::ReleaseId;
+use crate::primitive::Id;
+use crate::resource::DeviceComponent;
+use crate::store::{BlobStore, Ledger, LedgerKey, PageToken, ResourceStore, StoreError, Stored as _, Tenant};
+use crate::update::deployment::{Outcome, OutcomeClass, State};
+use crate::update::rollout::{After, Counts, Event, Lane, RolloutId, Tally};
+use std::cmp::Ordering;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// How long it took from the release to the report of the version, over the components that succeeded.
+///
+/// ```
+/// use fhir_devices::service::TimeToField;
+/// use std::time::Duration;
+/// let time = TimeToField::of((1..=100).map(Duration::from_secs).collect()).unwrap();
+/// assert_eq!((time.count, time.median.as_secs(), time.p95.as_secs()), (100, 50, 95));
+/// assert_eq!(TimeToField::of(Vec::new()), None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TimeToField {
+    /// Over how many components.
+    pub count: usize,
+    /// Half of them took no longer.
+    pub median: Duration,
+    /// 95 of 100 took no longer.
+    pub p95: Duration,
+}
+
+impl TimeToField {
+    /// What some times come to; `None` where there are none.
+    #[must_use]
+    pub fn of(mut times: Vec<Duration>) -> Option<Self> {
+        times.sort_unstable();
+        // The nearest rank: the first that has so many of 100 at or before it.
+        let rank = |of: usize| times.get((times.len() * of).div_ceil(100).saturating_sub(1)).copied();
+        Some(Self { count: times.len(), median: rank(50)?, p95: rank(95)? })
+    }
+}
+
+/// What is measured of a rollout.
+///
+/// ```
+/// use fhir_devices::service::Measures;
+/// fn is_done(measures: &Measures) -> bool {
+///     measures.done_permille == 1_000
+/// }
+/// # let _ = is_done;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Measures {
+    /// How many deployments are in each state.
+    pub counts: Counts,
+    /// How many had each outcome.
+    pub tally: Tally,
+    /// How many of 1,000 have ended.
+    pub done_permille: u16,
+    /// How many have bytes, and nobody knows what they run.
+    pub unproven: u32,
+    /// How many are past the time at which something should have been heard.
+    pub late: u32,
+    /// How long the one that waits longest past its time has done so.
+    pub oldest: Option<Duration>,
+    /// How long it took from the release to the report of the version.
+    pub time_to_field: Option<TimeToField>,
+}
+
+/// A component that runs a version below that of a release, or none that is known.
+///
+/// ```
+/// use fhir_devices::service::Behind;
+/// fn is_known(behind: &Behind) -> bool {
+///     behind.version.is_some()
+/// }
+/// # let _ = is_known;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Behind {
+    /// The device.
+    pub device: Id,
+    /// The component.
+    pub component: Id,
+    /// The version that it reports.
+    pub version: Option<String>,
+}
+
+impl<R, B, L> RolloutService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// Measures a rollout. The times are those of the audit records of its lanes, which are read through.
+    ///
+    /// # Errors
+    /// [`RolloutError::NoSuchRollout`]; [`RolloutError::Store`].
+    pub async fn measures(&self, tenant: &Tenant, rollout: RolloutId) -> Result<Measures, RolloutError> {
+        let view = self.view(tenant, rollout).await?;
+        let plan = self.plan(tenant, rollout).await?;
+        let released = self.release_record(tenant, view.spec.release).await?.value.released_at;
+        let mut times = Vec::new();
+        for lane in 0..plan.spec.lane_count() {
+            let mut after = None;
+            loop {
+                let page = self.lane_lines(tenant, rollout, Lane(lane), PAGE, after.as_ref()).await?;
+                for line in page.items.iter().filter(|line| line.contains("\"succeeded\"")) {
+                    let event = AuditRecord::from_line(line).ok().and_then(|record| Event::of_audit(&record.what));
+                    let Some(Event { at, action: crate::update::rollout::Action::Done, after, .. }) = event else {
+                        continue;
+                    };
+                    let After::Deployment(deployment) = after else { continue };
+                    let succeeded = matches!(deployment.state, State::Done { outcome: Outcome::Succeeded { .. }, .. });
+                    if let Some(released) = released.filter(|_| succeeded) {
+                        times.push(Duration::try_from(at - released).unwrap_or_default());
+                    }
+                }
+                match page.next {
+                    Some(next) => after = Some(next),
+                    None => break,
+                }
+            }
+        }
+        let ended = OutcomeClass::ALL.iter().fold(0_u64, |sum, class| sum + u64::from(view.tally.of(*class)));
+        let all = ended + u64::from(view.counts.open());
+        let (late, oldest) = self.overdue(tenant, rollout).await?;
+        Ok(Measures {
+            done_permille: u16::try_from((ended * 1_000).checked_div(all).unwrap_or(1_000)).unwrap_or(1_000),
+            unproven: view.tally.of(OutcomeClass::Unproven),
+            counts: view.counts,
+            tally: view.tally,
+            late,
+            oldest,
+            time_to_field: TimeToField::of(times),
+        })
+    }
+
+    /// How many deployments of a rollout are past their time, and how long the one that is so longest.
+    async fn overdue(&self, tenant: &Tenant, rollout: RolloutId) -> Result<(u32, Option<Duration>), RolloutError> {
+        let (ledger, folder) = (self.ledger(tenant), LedgerKey::new(keys::DUE).map_err(StoreError::from)?);
+        let now = keys::minute(self.now());
+        let (mut late, mut oldest, mut after): (u32, _, Option<PageToken>) = (0, None, None);
+        loop {
+            let page = ledger.scan(&folder, PAGE, after.as_ref()).await?;
+            for record in page.items {
+                let minute = record.key.as_str().split('/').nth(1).and_then(|text| u64::from_str_radix(text, 16).ok());
+                let Some(minute) = minute.filter(|minute| *minute < now) else { return Ok((late, oldest)) };
+                let own = keys::Place::from_bytes(&record.value).is_some_and(|place| place.rollout == rollout);
+                if own {
+                    late = late.saturating_add(1);
+                    oldest = oldest.or(Some(Duration::from_secs(now.saturating_sub(minute).saturating_mul(60))));
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok((late, oldest)),
+            }
+        }
+    }
+
+    /// One page of the components for which a release is and whose reported version is below it, or is not known, whatever any
+    /// rollout says: by the records of the components alone. A page may have none, and more may follow.
+    ///
+    /// A version that does not follow the scheme of the release, or has no order there, counts as below where it is another.
+    ///
+    /// # Errors
+    /// [`RolloutError::NoSuchRelease`]; [`RolloutError::Store`].
+    pub async fn behind(
+        &self,
+        tenant: &Tenant,
+        release: ReleaseId,
+        after: Option<&str>,
+    ) -> Result<(Vec<Behind>, Option<String>), RolloutError> {
+        let release = self.release_record(tenant, release).await?.value;
+        let (found, next) = self.components(tenant, "DeviceComponent", after).await?;
+        let mut behind = Vec::new();
+        for version in &found {
+            let component = DeviceComponent::from_version(version)?;
+            let Some(id) = component.id.as_ref().and_then(|id| id.get()).cloned() else { continue };
+            let Some(device) = self.device_of(tenant, &component) else { continue };
+            if !self.is_meant(tenant, &release.request.target, &device, &component).await? {
+                continue;
+            }
+            let own = release.request.version.as_str();
+            let is_there = |found: &str| {
+                is_version(&release, found)
+                    || release.request.scheme.compare_texts(found, own) == Some(Ordering::Greater)
+            };
+            let mut reported = release.request.reported_as.observed(&component, None).peekable();
+            let version = reported.peek().map(|version| (*version).to_owned());
+            if !reported.any(is_there) {
+                behind.push(Behind { device, component: id, version });
+            }
+        }
+        Ok((behind, next))
+    }
+}
+
+/// How many records are read at a time.
+const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);

@@ -1,0 +1,36 @@
+//! Releases, rollouts and what devices say of them: the drivers of [`update::release`](crate::update::release),
+//! [`update::rollout`](crate::update::rollout) and [`update::deployment`](crate::update::deployment) over a ledger and regions.
+
+mod claim;
+mod control;
+mod drive;
+mod error;
+mod explain;
+mod gates;
+mod keys;
+mod lanes;
+mod measure;
+mod offer;
+mod plan;
+mod read;
+mod region;
+mod release;
+mod report;
+mod rollout_service;
+mod seal;
+mod shares;
+mod step;
+mod task;
+
+pub use claim::Granted;
+pub use control::RolloutView;
+pub use drive::{Pass, TimersRun};
+pub use error::RolloutError;
+pub use explain::{Blocked, Explanation};
+pub use gates::{GateProvider, GateQuery};
+pub use measure::{Behind, Measures, TimeToField};
+pub use read::DeploymentFilter;
+pub use region::Verified;
+pub use release::ReleaseSubmission;
+pub use report::{DeviceReport, ReportAnswer, ReportedVersion};
+pub use rollout_service::RolloutService;

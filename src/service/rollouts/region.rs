@@ -1,0 +1,247 @@
+//! The slots of a region: written as the ledger says, and read back.
+
+use super::keys::{self, Place};
+use super::step::{Ask, At, Stepped};
+use super::{RolloutError, RolloutService};
+use crate::primitive::Id;
+use crate::publish::{
+    ActionNumber, Content, DeviceAddress, Offer, OfferKey, OfferedFile, PublishError, Publisher, RegionId, Slot,
+};
+use crate::store::{BlobStore, Ledger, LedgerKey, PageToken, ResourceStore, StoreError, Tenant};
+use crate::update::deployment::{self, Deployment, Effect, Found, Input, PutRefusal, State, StopRequest};
+use crate::update::rollout::LaneInput;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// How often a slot is read again that others write to.
+const LOOKS: usize = 16;
+
+/// How many records are read at a time.
+pub(super) const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
+
+/// For how long a region is asked for no more, where it does not say.
+const REST: Duration = Duration::from_secs(1);
+
+/// What a look at all slots of a region came to.
+///
+/// ```
+/// use fhir_devices::service::Verified;
+/// assert_eq!(Verified::default().mended, 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// How many slots were read.
+    pub read: usize,
+    /// How many were not as they should be, and are written again.
+    pub mended: usize,
+    /// How many could not be read.
+    pub failed: usize,
+}
+
+pub(super) fn slot(deployment: &Deployment) -> Result<Slot, StoreError> {
+    let device = DeviceAddress::new(deployment.device.as_str())?;
+    Ok(Slot { device, component: deployment.component.clone() })
+}
+
+impl<R, B, L> RolloutService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// Writes what a deployment wants in its slot; whether that led to a step. The error of the region is the inner one.
+    ///
+    /// The slot is read before the deployment: in the other order a tombstone could be replaced by the offer that it took back.
+    pub(super) async fn carry_out(
+        &self,
+        at: At<'_>,
+        publisher: &dyn Publisher,
+    ) -> Result<Result<bool, PublishError>, RolloutError> {
+        let Some(first) = self.deployment_at(at.tenant, at.place, at.id).await? else { return Ok(Ok(false)) };
+        let slot = slot(&first.value)?;
+        for _ in 0..LOOKS {
+            let found = match publisher.read(at.tenant, &slot).await {
+                Ok(found) => found,
+                Err(PublishError::UnknownDevice) => None,
+                Err(error) => return Ok(Err(error)),
+            };
+            let Some(seen) = self.deployment_at(at.tenant, at.place, at.id).await? else { return Ok(Ok(false)) };
+            let (content, action, is_offer) = match deployment::resume(&seen.value) {
+                None => return Ok(Ok(false)),
+                Some(Effect::PutOffer { key, action }) => (self.offer(at, &seen.value, key, action), action, true),
+                Some(Effect::PutTombstone { key, action }) => (Content::Tombstone { key, action }, action, false),
+            };
+            let input = match &found {
+                Some(found) if found.content == content => {
+                    Input::SlotWritten { action, offer: is_offer, version: found.version.clone() }
+                }
+                Some(found) if found.content.is_after(&content) => Input::PutRefused { action, why: PutRefusal::Stale },
+                _ => {
+                    match publisher.put(at.tenant, &slot, &content, found.as_ref().map(|found| &found.version)).await {
+                        Ok(receipt) => Input::SlotWritten { action, offer: is_offer, version: receipt.version },
+                        Err(PublishError::Changed) => continue,
+                        Err(PublishError::Stale { .. }) => Input::PutRefused { action, why: PutRefusal::Stale },
+                        Err(PublishError::UnknownDevice) => {
+                            Input::PutRefused { action, why: PutRefusal::UnknownDevice }
+                        }
+                        Err(PublishError::TooLarge { .. }) => Input::PutRefused { action, why: PutRefusal::TooLarge },
+                        Err(PublishError::Denied { .. }) => Input::PutRefused { action, why: PutRefusal::Denied },
+                        Err(error) => return Ok(Err(error)),
+                    }
+                }
+            };
+            let wrote = is_offer && matches!(input, Input::SlotWritten { .. });
+            let stepped = self.step(at, Ask::Input(&input, None)).await?;
+            if wrote {
+                // A device that is not told looks by itself.
+                let _ = publisher.notify(at.tenant, &slot.device).await;
+            }
+            return Ok(Ok(matches!(stepped, Stepped::To(_))));
+        }
+        Ok(Err(PublishError::Changed))
+    }
+
+    /// The offer of a deployment, the same each time.
+    fn offer(&self, at: At<'_>, deployment: &Deployment, key: OfferKey, action: ActionNumber) -> Content {
+        let request = &at.plan.release.request;
+        let files = request.files.iter().filter_map(|file| {
+            let (name, size, sha256) = (file.name.clone(), file.blob.size, file.blob.digest);
+            let link = (self.links)(at.tenant, &key, &file.name)?;
+            Some(OfferedFile { name, size, sha256, sha1: file.sha1, link })
+        });
+        Content::Offer(Box::new(Offer {
+            key,
+            action,
+            provider: request.provider.clone(),
+            name: request.name.clone(),
+            version: request.version.clone(),
+            sequence: request.sequence,
+            manifest: request.manifest,
+            files: files.collect(),
+            not_after: deployment.state.deadline().unwrap_or(time::OffsetDateTime::UNIX_EPOCH),
+        }))
+    }
+
+    /// Carries out what is to be written into the slots of a region. Gives how many steps were taken, and the error of the region
+    /// at which it stopped.
+    pub(super) async fn work_region(
+        &self,
+        tenant: &Tenant,
+        region: &RegionId,
+        publisher: &dyn Publisher,
+        budget: usize,
+    ) -> Result<(usize, Option<PublishError>), RolloutError> {
+        let (ledger, folder) = (self.ledger(tenant), keys::todo(region)?);
+        let (mut steps, mut after): (usize, Option<PageToken>) = (0, None);
+        loop {
+            let page = ledger.scan(&folder, PAGE, after.as_ref()).await?;
+            for record in page.items {
+                if steps >= budget {
+                    return Ok((steps, None));
+                }
+                let Some(place) = Place::from_bytes(&record.value) else { continue };
+                let Some(id) = keys::last_id(&record.key) else { continue };
+                let plan = self.plan(tenant, place.rollout).await?;
+                let at = At { tenant, plan: &plan, place, id };
+                match self.carry_out(at, publisher).await? {
+                    Ok(went_on) => steps += usize::from(went_on),
+                    Err(error) => {
+                        let wait = match &error {
+                            PublishError::Throttled { retry_after } | PublishError::Unavailable { retry_after, .. } => {
+                                retry_after.unwrap_or(REST)
+                            }
+                            // It is of this slot alone.
+                            PublishError::Changed => continue,
+                            _ => REST,
+                        };
+                        let until = self.now().saturating_add(time::Duration::try_from(wait).unwrap_or_default());
+                        self.tell_lane(tenant, place, LaneInput::RegionRested { until }).await?;
+                        return Ok((steps, Some(error)));
+                    }
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok((steps, None)),
+            }
+        }
+    }
+
+    /// Reads the slots of all deployments that are under way in a region, and has those written again that are not as they should
+    /// be: after each new connection to a region that is not durable, and from time to time.
+    ///
+    /// # Errors
+    /// [`RolloutError::UnknownRegion`]; [`RolloutError::Store`]. What goes wrong with one slot is counted.
+    pub async fn verify(&self, tenant: &Tenant, region: &RegionId) -> Result<Verified, RolloutError> {
+        let unknown = || RolloutError::UnknownRegion { region: region.clone() };
+        let publisher = self.regions.get(region).ok_or_else(unknown)?;
+        let (ledger, folder) = (self.ledger(tenant), LedgerKey::new(keys::DUE).map_err(StoreError::from)?);
+        let (mut verified, mut after): (Verified, Option<PageToken>) = (Verified::default(), None);
+        loop {
+            let page = ledger.scan(&folder, PAGE, after.as_ref()).await?;
+            for record in page.items {
+                let (Some(place), Some(id)) = (Place::from_bytes(&record.value), keys::last_id(&record.key)) else {
+                    continue;
+                };
+                let Some(seen) = self.deployment_at(tenant, place, id).await? else { continue };
+                let rests = matches!(
+                    seen.value.state,
+                    State::Offered { .. } | State::Claimed { stop: StopRequest::Written, .. }
+                );
+                let Some(action) = seen.value.state.action().filter(|_| rests && seen.value.region == *region) else {
+                    continue;
+                };
+                verified.read += 1;
+                let found = match publisher.read(tenant, &slot(&seen.value)?).await {
+                    Ok(None) => Found::Older,
+                    Ok(Some(found)) if found.content.action() < action => Found::Older,
+                    Ok(Some(found)) if found.content.action() > action => continue,
+                    Ok(Some(found)) => match found.content {
+                        Content::Offer(_) => Found::Offer,
+                        Content::Tombstone { .. } => Found::Tombstone,
+                    },
+                    Err(_) => {
+                        verified.failed += 1;
+                        continue;
+                    }
+                };
+                let plan = self.plan(tenant, place.rollout).await?;
+                let at = At { tenant, plan: &plan, place, id };
+                let read = Input::SlotRead { action, found };
+                verified.mended += usize::from(matches!(self.step(at, Ask::Input(&read, None)).await?, Stepped::To(_)));
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(verified),
+            }
+        }
+    }
+
+    /// What a device is offered now, by the slots of its components: the answer to a device that asks.
+    ///
+    /// # Errors
+    /// [`RolloutError::Store`], where a slot could not be read.
+    pub async fn offers(&self, tenant: &Tenant, device: &Id) -> Result<Vec<Offer>, RolloutError> {
+        let mut offers = Vec::new();
+        for lock in self.locks(tenant, device).await?.value.live {
+            let Some(place) = self.place(tenant, lock.deployment).await? else { continue };
+            let Some(seen) = self.deployment_at(tenant, place, lock.deployment).await? else { continue };
+            let Some(publisher) = self.regions.get(&seen.value.region) else { continue };
+            let found = match publisher.read(tenant, &slot(&seen.value)?).await {
+                Ok(found) => found,
+                Err(PublishError::UnknownDevice) => None,
+                Err(error) => {
+                    let (retry_after, source) = (None, Some(Box::new(error).into()));
+                    return Err(StoreError::Unavailable { retry_after, source }.into());
+                }
+            };
+            if let Some(Content::Offer(offer)) = found.map(|found| found.content)
+                && offer.key == seen.value.key()
+            {
+                offers.push(*offer);
+            }
+        }
+        Ok(offers)
+    }
+}

@@ -1,0 +1,311 @@
+//! What devices report: one entry for every face.
+
+use super::claim::device_actor;
+use super::keys::Place;
+use super::offer::{is_reported_as, is_version};
+use super::step::{Ask, At, Stepped, TRIES};
+use super::{RolloutError, RolloutService};
+use crate::manifest::ProductionSpec as Spec;
+use crate::primitive::{Id, Instant};
+use crate::publish::OfferKey;
+use crate::resource::DeviceComponent;
+use crate::resource::device_component::SpecType;
+use crate::store::{BlobStore, Ledger, ResourceStore, Sha256, StoreError, Tenant, ValidWrite, WriteId};
+use crate::update::deployment::{Input, OutcomeClass, Phase, Runs};
+use crate::update::rollout::{DeploymentId, FailureCode};
+use serde::{Deserialize, Serialize};
+
+/// The version that a component runs, by its device.
+///
+/// ```
+/// use fhir_devices::service::ReportedVersion;
+/// let runs = ReportedVersion::new("mds".parse()?, "2.4.0");
+/// assert!(runs.confirmed);
+/// # Ok::<(), fhir_devices::element::Malformed>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ReportedVersion {
+    /// The component.
+    pub component: Id,
+    /// Which of its versions.
+    #[serde(default = "software")]
+    pub spec: Spec,
+    /// The version.
+    pub version: String,
+    /// Whether the device goes on to run that, where it tries it first.
+    #[serde(default = "yes")]
+    pub confirmed: bool,
+}
+
+const fn software() -> Spec {
+    Spec::Software
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl ReportedVersion {
+    /// The version of the software of a component, which it goes on to run.
+    #[must_use]
+    pub fn new(component: Id, version: impl Into<String>) -> Self {
+        Self { component, spec: Spec::Software, version: version.into(), confirmed: true }
+    }
+}
+
+/// What a device says.
+///
+/// ```
+/// use fhir_devices::service::{DeviceReport, ReportedVersion};
+/// let json = r#"{"kind":"versions","restarted":true,"items":[{"component":"mds","version":"2.4.0"}]}"#;
+/// let report: DeviceReport = serde_json::from_str(json)?;
+/// let runs = ReportedVersion::new("mds".parse()?, "2.4.0");
+/// assert_eq!(report, DeviceReport::Versions { restarted: true, items: vec![runs] });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", tag = "kind")]
+#[non_exhaustive]
+pub enum DeviceReport {
+    /// How far it is with an offer.
+    Phase {
+        /// The offer.
+        key: OfferKey,
+        /// The number of the report, where the device numbers them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<u64>,
+        /// How far.
+        phase: Phase,
+    },
+    /// It is done with an offer: that alone proves nothing.
+    Done {
+        /// The offer.
+        key: OfferKey,
+    },
+    /// It could not install what it was offered.
+    Failed {
+        /// The offer.
+        key: OfferKey,
+        /// Whether another attempt may do better.
+        #[serde(default)]
+        transient: bool,
+        /// Why.
+        code: FailureCode,
+    },
+    /// It does not want what it was offered.
+    Rejected {
+        /// The offer.
+        key: OfferKey,
+        /// Why.
+        code: FailureCode,
+    },
+    /// It stopped, as it was asked to: that alone proves nothing.
+    StopAcknowledged {
+        /// The offer.
+        key: OfferKey,
+    },
+    /// What its components run.
+    Versions {
+        /// Whether it was started since it installed anything.
+        #[serde(default)]
+        restarted: bool,
+        /// What each component runs.
+        items: Vec<ReportedVersion>,
+    },
+}
+
+impl DeviceReport {
+    /// What components run after a start of the device.
+    pub fn versions(items: impl IntoIterator<Item = ReportedVersion>) -> Self {
+        Self::Versions { restarted: true, items: items.into_iter().collect() }
+    }
+
+    fn key(&self) -> Option<OfferKey> {
+        match self {
+            Self::Phase { key, .. }
+            | Self::Done { key }
+            | Self::Failed { key, .. }
+            | Self::Rejected { key, .. }
+            | Self::StopAcknowledged { key } => Some(*key),
+            Self::Versions { .. } => None,
+        }
+    }
+}
+
+/// What became of a report. None of it is a fault of the device.
+///
+/// ```
+/// use fhir_devices::service::ReportAnswer;
+/// assert_ne!(ReportAnswer::Taken, ReportAnswer::Known);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReportAnswer {
+    /// It is written.
+    Taken,
+    /// It says nothing new.
+    Known,
+    /// What it is about has ended. A version is written all the same.
+    Late {
+        /// How that ended.
+        outcome: OutcomeClass,
+    },
+}
+
+impl<R, B, L> RolloutService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// Takes what a device reports. Whoever calls this knows that it is the device's: a report about the offer or the component
+    /// of another device is refused.
+    ///
+    /// A version is written into the component before anything else is made of it, so that what runs is known whatever becomes of
+    /// a rollout. It is safe to repeat a report.
+    ///
+    /// # Errors
+    /// [`RolloutError::NoSuchOffer`] and [`RolloutError::NoSuchComponent`]; [`RolloutError::InvalidVersion`];
+    /// [`RolloutError::Store`].
+    pub async fn report(
+        &self,
+        tenant: &Tenant,
+        device: &Id,
+        report: DeviceReport,
+    ) -> Result<ReportAnswer, RolloutError> {
+        let input = match &report {
+            DeviceReport::Versions { restarted, items } => {
+                return self.versions_reported(tenant, device, *restarted, items).await;
+            }
+            DeviceReport::Phase { key, number, phase } => {
+                Input::PhaseReported { attempt: key.attempt, number: *number, phase: *phase }
+            }
+            DeviceReport::Done { key } => Input::DoneReported { attempt: key.attempt },
+            DeviceReport::Failed { key, transient, code } => {
+                Input::FailureReported { attempt: key.attempt, transient: *transient, code: code.clone() }
+            }
+            DeviceReport::Rejected { key, code } => {
+                Input::RejectionReported { attempt: key.attempt, code: code.clone() }
+            }
+            DeviceReport::StopAcknowledged { key } => Input::StopAcknowledged { attempt: key.attempt },
+        };
+        let Some(key) = report.key() else { return Ok(ReportAnswer::Known) };
+        let none = || RolloutError::NoSuchOffer { key };
+        let place = self.place(tenant, key.deployment).await?.ok_or_else(none)?;
+        let seen = self.deployment_at(tenant, place, key.deployment).await?.ok_or_else(none)?.value;
+        if seen.device != *device {
+            return Err(none());
+        }
+        self.device_said(tenant, device, place, key.deployment, &input).await
+    }
+
+    async fn device_said(
+        &self,
+        tenant: &Tenant,
+        device: &Id,
+        place: Place,
+        id: DeploymentId,
+        input: &Input,
+    ) -> Result<ReportAnswer, RolloutError> {
+        let plan = self.plan(tenant, place.rollout).await?;
+        let actor = device_actor(device);
+        match self.step(At { tenant, plan: &plan, place, id }, Ask::Input(input, actor.as_ref())).await? {
+            Stepped::To(transition) => {
+                if transition.trips {
+                    // Others find it too; to look at once keeps the time short in which others fail.
+                    self.drive_rollout(tenant, place.rollout).await?;
+                }
+                Ok(ReportAnswer::Taken)
+            }
+            Stepped::Granted(deployment) | Stepped::Unchanged(deployment) => {
+                let outcome = deployment.state.outcome().map(crate::update::deployment::Outcome::class);
+                Ok(outcome.map_or(ReportAnswer::Known, |outcome| ReportAnswer::Late { outcome }))
+            }
+            Stepped::Refused(crate::update::deployment::Refusal::NoSuchAttempt, deployment) => {
+                Err(RolloutError::NoSuchOffer { key: deployment.key() })
+            }
+            Stepped::Refused(refusal, _) => Err(refusal.into()),
+        }
+    }
+
+    async fn versions_reported(
+        &self,
+        tenant: &Tenant,
+        device: &Id,
+        restarted: bool,
+        items: &[ReportedVersion],
+    ) -> Result<ReportAnswer, RolloutError> {
+        let mut answer = ReportAnswer::Known;
+        for item in items {
+            if self.observed(tenant, device, item).await? {
+                answer = ReportAnswer::Taken;
+            }
+        }
+        let locks = self.locks(tenant, device).await?.value;
+        for item in items {
+            let live = locks.live.iter().filter(|lock| lock.component == item.component);
+            for id in live.map(|lock| lock.deployment) {
+                let Some(place) = self.place(tenant, id).await? else { continue };
+                let plan = self.plan(tenant, place.rollout).await?;
+                if !is_reported_as(&plan.release, item.spec) {
+                    continue;
+                }
+                let text = serde_json::to_vec(&(device, restarted, item)).unwrap_or_default();
+                let runs = if is_version(&plan.release, &item.version) { Runs::Target } else { Runs::Other };
+                let input = Input::VersionReported {
+                    report: Sha256::of(&text),
+                    authenticated: true,
+                    runs,
+                    restarted,
+                    confirmed: item.confirmed,
+                };
+                match self.device_said(tenant, device, place, id, &input).await? {
+                    ReportAnswer::Known => {}
+                    other => answer = other,
+                }
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Writes the version that a component runs into its record, where that says another; whether it was written.
+    async fn observed(&self, tenant: &Tenant, device: &Id, item: &ReportedVersion) -> Result<bool, RolloutError> {
+        let resources = self.updates.resources_of(tenant);
+        let none = || RolloutError::NoSuchComponent { device: device.clone(), component: item.component.clone() };
+        let invalid = |why: &dyn std::fmt::Display| RolloutError::InvalidVersion {
+            component: item.component.clone(),
+            why: why.to_string(),
+        };
+        let kind = match item.spec {
+            Spec::Hardware => SpecType::HardwareRevision,
+            Spec::Firmware => SpecType::FirmwareRevision,
+            Spec::Protocol => SpecType::ProtocolRevision,
+            _ => SpecType::SoftwareRevision,
+        };
+        for _ in 0..TRIES {
+            let (mut component, version) = match resources.get::<DeviceComponent>(item.component.as_str()).await {
+                Ok(found) => found,
+                Err(StoreError::NotFound | StoreError::Gone { .. }) => return Err(none()),
+                Err(error) => return Err(error.into()),
+            };
+            if self.device_of(tenant, &component).as_ref() != Some(device) {
+                return Err(none());
+            }
+            if component.production_spec(kind) == Some(item.version.as_str()) {
+                return Ok(false);
+            }
+            component.set_production_spec(kind, &item.version).map_err(|error| invalid(&error))?;
+            component.last_system_change = Instant::try_from(self.now()).ok().map(Into::into);
+            // Another program may have stored what is not valid: that is no reason to forget what runs.
+            let write = ValidWrite::over(&version, &component)?.with_id(WriteId(self.updates.ids.next_id()?.0));
+            match resources.write_resolved(write).await {
+                Ok(_) => return Ok(true),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(RolloutError::Contended { attempts: TRIES })
+    }
+}

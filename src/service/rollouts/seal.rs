@@ -1,0 +1,160 @@
+//! The audit chains of lanes: sealed into the chain of the tenant, read and verified.
+
+use super::super::entries::{Entries, Seen};
+use super::super::ledger_session::Written;
+use super::keys::{self, Place};
+use super::step::TRIES;
+use super::{RolloutError, RolloutService};
+use crate::audit::{AuditRecord, Break, ChainHead, Checkpoint, verify};
+use crate::store::{BlobStore, Change, Ledger, LedgerRecord, Page, PageToken, ResourceStore, StoreError, Tenant};
+use crate::update::rollout::{Fold, Lane, LaneSeal, ReplayedLane, Rollout, RolloutId};
+use std::num::NonZeroU32;
+
+/// How many lanes are sealed in one commit.
+const AT_ONCE: usize = 6;
+
+impl<R, B, L> RolloutService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// Seals the lanes of a rollout that stands still, and puts it with those that ended where nothing is under way any more.
+    pub(super) async fn rest_rollout(
+        &self,
+        tenant: &Tenant,
+        seen: &Seen<Rollout>,
+        fold: Option<&Fold>,
+    ) -> Result<(), RolloutError> {
+        let id = seen.value.id;
+        if fold.is_some() {
+            self.seal_lanes(tenant, id).await?;
+        }
+        let is_over = seen.value.status.is_end() && fold.is_none_or(|fold| fold.counts.open() == 0);
+        if is_over && seen.key == keys::rollout(keys::OPEN, id)? {
+            let mut entries = Entries::default();
+            entries.remove(seen);
+            entries.keep(keys::rollout(keys::ENDED, id)?, seen.value.to_bytes());
+            // Whoever was faster did the same.
+            let changes = entries.changes;
+            self.commit(tenant, changes, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes into the chain of the tenant how long the chain of each lane is, and what it ends with. Gives how many were written.
+    ///
+    /// # Errors
+    /// [`RolloutError::NoSuchRollout`]; [`RolloutError::Store`].
+    pub async fn seal_lanes(&self, tenant: &Tenant, rollout: RolloutId) -> Result<usize, RolloutError> {
+        let plan = self.plan(tenant, rollout).await?;
+        let session = self.updates.session(tenant);
+        let (mut sealed, mut from) = (0, 0);
+        for _ in 0..TRIES * 16 {
+            let mut entries = Entries::default();
+            let first = from;
+            while from < plan.spec.lane_count() && entries.records.len() < AT_ONCE {
+                let lane = Lane(from);
+                from += 1;
+                let mut seen = self.lane(tenant, Place { rollout, lane }).await?;
+                if seen.kept.sealed >= seen.kept.count {
+                    continue;
+                }
+                let seal = LaneSeal { rollout, lane, count: seen.kept.count, root: seen.kept.root };
+                seen.kept.sealed = seen.kept.count;
+                entries.changes.push(Change::replace(seen.key, seen.revision, seen.kept.to_bytes()));
+                entries.note(seal.draft(self.now()));
+            }
+            let count = entries.records.len();
+            if count == 0 {
+                return Ok(sealed);
+            }
+            match session.write(entries).await? {
+                Written::Not => from = first,
+                _ => sealed += count,
+            }
+        }
+        Ok(sealed)
+    }
+
+    /// One page of the audit chain of a lane, in its order: each record as the line whose digest the next one names.
+    ///
+    /// # Errors
+    /// As [`Ledger::scan`].
+    pub async fn lane_lines(
+        &self,
+        tenant: &Tenant,
+        rollout: RolloutId,
+        lane: Lane,
+        limit: NonZeroU32,
+        after: Option<&PageToken>,
+    ) -> Result<Page<String>, RolloutError> {
+        let page = self.ledger(tenant).scan(&keys::lane_audit(rollout, lane)?, limit, after).await?;
+        let line = |LedgerRecord { key, value, .. }: LedgerRecord| {
+            let what = |error| StoreError::Corrupt { what: format!("the record `{key}`: {error}") };
+            String::from_utf8(value.to_vec()).map_err(what)
+        };
+        Ok(Page { items: page.items.into_iter().map(line).collect::<Result<_, _>>()?, next: page.next })
+    }
+
+    /// Every audit record of a lane, in the order of its chain. Everything is held in memory.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where a record cannot be read; the ledger's troubles.
+    pub async fn lane_records(
+        &self,
+        tenant: &Tenant,
+        rollout: RolloutId,
+        lane: Lane,
+    ) -> Result<Vec<AuditRecord>, RolloutError> {
+        let (mut records, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.lane_lines(tenant, rollout, lane, super::super::lifecycle::PAGE, after.as_ref()).await?;
+            for line in page.items {
+                let what =
+                    |error| StoreError::Corrupt { what: format!("the chain of lane {lane} of `{rollout}`: {error}") };
+                records.push(AuditRecord::from_line(&line).map_err(what)?);
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(records),
+            }
+        }
+    }
+
+    /// Whether the audit chain of a lane is whole, goes through what the chain of the tenant says of it, and rebuilds the lane and
+    /// its deployments: the first break, where it does not.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where a record cannot be read, or the records do not rebuild what is there; the ledger's
+    /// troubles.
+    pub async fn verify_lane(
+        &self,
+        tenant: &Tenant,
+        rollout: RolloutId,
+        lane: Lane,
+        known: &[LaneSeal],
+    ) -> Result<Result<ChainHead, Break>, RolloutError> {
+        let plan = self.plan(tenant, rollout).await?;
+        // The end first: records that are added meanwhile lie behind it.
+        let kept = self.lane(tenant, Place { rollout, lane }).await?.kept;
+        let mut records = self.lane_records(tenant, rollout, lane).await?;
+        records.retain(|record| record.index < kept.count);
+        let seals = known.iter().filter(|seal| seal.rollout == rollout && seal.lane == lane);
+        let checkpoint = |count, root| Checkpoint { tenant: tenant.clone(), count, root };
+        let mut checkpoints: Vec<_> = seals.map(|seal| checkpoint(seal.count, seal.root)).collect();
+        checkpoints.push(checkpoint(kept.count, kept.root));
+        let start = ChainHead::of_lane(tenant.clone(), rollout.0, lane.0);
+        let head = match verify(&start, &records, &checkpoints) {
+            Ok(head) => head,
+            Err(broken) => return Ok(Err(broken)),
+        };
+        let corrupt = |what: String| RolloutError::Store(StoreError::Corrupt { what });
+        let replayed = ReplayedLane::of(&plan.spec, rollout, lane, &records);
+        let replayed = replayed.map_err(|unfit| corrupt(format!("rollout `{rollout}`, lane {lane}: {unfit}")))?;
+        if replayed.is_none_or(|replayed| replayed.head != kept.head) {
+            return Err(corrupt(format!("rollout `{rollout}`: the records of lane {lane} do not rebuild it")));
+        }
+        Ok(Ok(head))
+    }
+}

@@ -1,0 +1,53 @@
+//! Processes that end anywhere, and a ledger whose answers are lost.
+
+use super::fleet::{Fleet, Manner, device_name};
+use fhir_devices::backend::Memory;
+use fhir_devices::testkit::{Fate, Faulty};
+use fhir_devices::update::deployment::OutcomeClass;
+use fhir_devices::update::rollout::{RolloutRequest, Status};
+use std::sync::Arc;
+
+/// One call of the ledger goes wrong, and then a new process goes on.
+async fn with_one(fate: Fate, call: u64) -> bool {
+    let memory = Arc::new(Memory::new());
+    let calm = Fleet::over(Arc::clone(&memory), Arc::clone(&memory), 3).await;
+    let release = calm.release("2.0", 1).await;
+    let rollout = calm.start(RolloutRequest { cap: 6, ..Fleet::<Memory>::request(&release) }).await;
+
+    let faulty = Arc::new(Faulty::on(Arc::clone(&memory), call, fate));
+    let mut broken = Fleet::over_again(&calm, Arc::clone(&faulty));
+    broken.manners.insert(device_name(1), Manner::Stumbles);
+    for _ in 0..40 {
+        // Whatever it comes to, the process is gone at its first error.
+        if broken.try_act().await.is_err() {
+            break;
+        }
+    }
+    let reached = faulty.calls() >= call;
+
+    let mut fleet = Fleet::over_again(&calm, memory);
+    fleet.manners.insert(device_name(1), Manner::Stumbles);
+    fleet.settle().await;
+    fleet.pass(700);
+    fleet.settle().await;
+    let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
+    assert_eq!(
+        (view.rollout.status, view.ended(OutcomeClass::Succeeded), view.already_out),
+        (Status::Completed, 3, 3),
+        "{fate:?} at call {call}"
+    );
+    fleet.check_audit(rollout).await;
+    reached
+}
+
+#[tokio::test]
+async fn a_crash_at_any_call_of_the_ledger_loses_nothing() {
+    for fate in [Fate::Unavailable, Fate::Lost, Fate::Dropped] {
+        let mut call = 0;
+        // The first calls, where each is another one, and some of the rest.
+        while call < 250 && with_one(fate, call).await {
+            call += if call < 60 { 7 } else { 37 };
+        }
+        assert!(call > 60, "{call}");
+    }
+}

@@ -1,0 +1,84 @@
+//! Releases: bytes held once, given up when they are withdrawn.
+
+use super::fleet::{Fleet, Manner, by, device_name, note};
+use fhir_devices::containment::Selector;
+use fhir_devices::service::{RolloutError, Submission};
+use fhir_devices::store::{BlobRef, BlobStore, stream};
+use fhir_devices::update::release::{InvalidRelease, State};
+use fhir_devices::update::rollout::Status;
+use std::time::Duration;
+
+#[tokio::test]
+async fn bytes_of_a_release_are_held_once_with_both_digests() {
+    let fleet = Fleet::new(1).await;
+    let release = fleet.release("2.0", 1).await;
+    assert_eq!(release.state, State::Released);
+    let file = &release.request.files[0];
+    assert_eq!(file.blob, BlobRef::of(b"firmware 2.0"));
+    assert_eq!(file.sha1.unwrap().to_string(), "f0f2a898c8e45538c22f9eb93dbd408520f4e945");
+    let key = file.blob.key(file.generation.unwrap());
+    fleet.pass(86_400);
+    fleet.service.updates().collect(&fleet.tenant, Duration::ZERO).await.unwrap();
+    fleet.memory.head(&fleet.tenant, &key).await.unwrap();
+    let again = fleet.release("2.0", 2).await;
+    assert_eq!(again.request.files[0].generation, file.generation, "the same bytes are not stored twice");
+}
+
+#[tokio::test]
+async fn a_release_is_made_of_an_upload_without_copying() {
+    let fleet = Fleet::new(1).await;
+    let (file, kind) = ("pump.bin".parse().unwrap(), "application/octet-stream".parse().unwrap());
+    let mut submission = Submission::new("pump-0".parse().unwrap(), file, kind);
+    submission.target = Selector::Component("pump-0-mds".parse().unwrap());
+    let updates = fleet.service.updates();
+    let received = updates.receive(&fleet.tenant, submission, stream::once("firmware")).await.unwrap();
+    let wanted = Fleet::<fhir_devices::backend::Memory>::submission("2.0", 1);
+    let upload = received.update.id;
+    let release = fleet.service.release_upload(&fleet.tenant, upload, wanted, &by("author")).await.unwrap();
+    assert_eq!((release.state, release.request.files[0].sha1.is_some()), (State::Released, true));
+    let (blob, generation) = updates.upload(&fleet.tenant, upload).await.unwrap().state.held().unwrap();
+    assert_eq!((release.request.files[0].blob, release.request.files[0].generation), (blob, Some(generation)));
+    // The bytes stay when the upload is withdrawn, as the release holds them.
+    let why = fhir_devices::primitive::Text::new("not wanted").unwrap();
+    updates.withdraw(&fleet.tenant, upload, by("author"), why).await.unwrap();
+    fleet.pass(86_400);
+    updates.collect(&fleet.tenant, Duration::ZERO).await.unwrap();
+    fleet.memory.head(&fleet.tenant, &blob.key(generation)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_withdrawal_stops_the_rollouts_first() {
+    let mut fleet = Fleet::new(3).await;
+    fleet.manners.insert(device_name(0), Manner::Slow);
+    let release = fleet.release("2.0", 1).await;
+    let key = release.request.files[0].blob.key(release.request.files[0].generation.unwrap());
+    let rollout = fleet.start(Fleet::request(&release)).await;
+    fleet.work().await;
+    fleet.device_acts("pump-0", Manner::Slow).await;
+    fleet.service.withdraw_release(&fleet.tenant, release.id, &by("author"), &note("it loses alarms")).await.unwrap();
+    let refused = fleet.service.create(&fleet.tenant, Fleet::request(&release), &by("author")).await;
+    assert!(matches!(refused, Err(RolloutError::NotReleased { .. })));
+    fleet.settle().await;
+    let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
+    assert_eq!((view.rollout.status, view.already_out), (Status::Cancelled, 1));
+    let withdrawn = fleet.service.release_of(&fleet.tenant, release.id).await.unwrap();
+    assert_eq!(withdrawn.state, State::Withdrawn);
+    fleet.pass(86_400);
+    fleet.service.updates().collect(&fleet.tenant, Duration::ZERO).await.unwrap();
+    assert!(fleet.memory.head(&fleet.tenant, &key).await.is_err(), "nobody needs the bytes any more");
+    fleet.check_audit(rollout).await;
+}
+
+#[tokio::test]
+async fn a_release_that_cannot_be_is_refused_before_its_bytes() {
+    let fleet = Fleet::new(1).await;
+    let mut wanted = Fleet::<fhir_devices::backend::Memory>::submission("2.0", 1);
+    wanted.target = <_>::default();
+    let body = stream::once("firmware");
+    let refused = fleet.service.release(&fleet.tenant, wanted, &by("author"), body).await;
+    assert!(matches!(refused, Err(RolloutError::InvalidRelease(InvalidRelease::NoTarget))));
+    let mut wanted = Fleet::<fhir_devices::backend::Memory>::submission("2.0", 1);
+    wanted.sha256 = Some(fhir_devices::store::Sha256::of(b"other"));
+    let refused = fleet.service.release(&fleet.tenant, wanted, &by("author"), stream::once("firmware")).await;
+    assert!(matches!(refused, Err(RolloutError::Bytes(_))));
+}
