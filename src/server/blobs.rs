@@ -16,6 +16,11 @@ use std::ops::Range;
 /// it on the way: the answer breaks off before its end where they are others. A part is not: who puts parts together
 /// checks the whole against the digest that the component says.
 pub(super) async fn download(State(app): State<Shared>, AtBlob(tenant, key): AtBlob, headers: HeaderMap) -> Result {
+    give(&app, &tenant, &key, &headers).await
+}
+
+/// The same for a file that is known.
+pub(super) async fn give(app: &UpdateServer, tenant: &Tenant, key: &BlobKey, headers: &HeaderMap) -> Result {
     let problem = |error: StoreError| Problem::of_store(&error, format_args!("file {key}"));
     // One that is known to be damaged, or has another length than the ledger says, is not given out.
     let blob = app.updates.inspect(&tenant, &key).await.map_err(problem)?;

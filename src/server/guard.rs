@@ -105,18 +105,32 @@ pub enum Role {
     Write,
     /// Send updates and withdraw them.
     Upload,
-    /// Operate the service: withdraw updates, make one current again, every other change, and `GET /metrics`.
+    /// Make releases and withdraw them.
+    Release,
+    /// Approve and deny rollouts.
+    Approve,
+    /// Be a device: ask for its offers and their files, and report. A token with the name `device/ID` is that of this device
+    /// alone; one with another name speaks for any, as a gateway does.
+    Device,
+    /// Operate the service: make rollouts and steer them, withdraw updates, make one current again, every other change, and `GET /metrics`.
     Operate,
 }
 
 impl Role {
-    const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Upload, Self::Operate];
+    const ALL: [Self; 7] =
+        [Self::Read, Self::Write, Self::Upload, Self::Release, Self::Approve, Self::Device, Self::Operate];
+
+    /// Those that a token for some tenants has where it names none.
+    const USUAL: [Self; 3] = [Self::Read, Self::Write, Self::Upload];
 
     fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Write => "write",
             Self::Upload => "upload",
+            Self::Release => "release",
+            Self::Approve => "approve",
+            Self::Device => "device",
             Self::Operate => "operate",
         }
     }
@@ -127,7 +141,10 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|role| role.name() == text);
-        found.ok_or_else(|| format!("`{text}` is not a role: `read`, `write`, `upload` and `operate` are"))
+        found.ok_or_else(|| {
+            let all = Self::ALL.map(|role| format!("`{}`", role.name()));
+            format!("`{text}` is not a role, wanted one of {}", all.join(", "))
+        })
     }
 }
 
@@ -153,11 +170,12 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// A grant without an end: with every role where it is for every tenant, and otherwise with all but [`Role::Operate`].
+    /// A grant without an end: with every role where it is for every tenant, and otherwise with [`Role::Read`], [`Role::Write`]
+    /// and [`Role::Upload`].
     #[must_use]
     pub fn new(caller: Caller, access: Access) -> Self {
         let everything = access == Access::Everything;
-        let roles = Role::ALL.into_iter().filter(|role| everything || *role != Role::Operate).collect();
+        let roles = if everything { Role::ALL.into() } else { Role::USUAL.into() };
         Self { caller, access, roles, until: None }
     }
 }
@@ -297,7 +315,11 @@ fn roles(method: &Method, path: &str) -> &'static [Role] {
     let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     let reads = *method == Method::POST && matches!(path.rsplit('/').next(), Some("_search" | "$validate"));
     match (second, third, fourth) {
+        (Some("offers" | "devices"), ..) if safe => &[Role::Read, Role::Device],
+        (Some("devices"), ..) => &[Role::Device, Role::Operate],
         _ if safe => &[Role::Read],
+        (Some("releases"), ..) => &[Role::Release],
+        (Some("rollouts"), Some(_), Some("approve" | "deny")) => &[Role::Approve],
         (Some("fhir"), ..) if reads => &[Role::Read],
         (Some("fhir"), ..) => &[Role::Write],
         (Some("updates"), None, _) => &[Role::Upload],
@@ -357,6 +379,12 @@ mod tests {
             ("PUT", "/ward/sequences/pump", &[Role::Operate]),
             ("DELETE", "/ward/updates/1/audit", &[Role::Operate]),
             ("POST", "/ward/rollouts", &[Role::Operate]),
+            ("POST", "/ward/rollouts/1/cancel", &[Role::Operate]),
+            ("POST", "/ward/rollouts/1/approve", &[Role::Approve]),
+            ("POST", "/ward/releases", &[Role::Release]),
+            ("DELETE", "/ward/releases/1", &[Role::Release]),
+            ("GET", "/ward/offers/1-1/pump.bin", &[Role::Read, Role::Device]),
+            ("POST", "/ward/devices/pump/reports", &[Role::Device, Role::Operate]),
             ("POST", "/ward/updates/_search", &[Role::Operate]),
             ("GET", "/blobs/ward/sha256/x/y", &[Role::Read]),
             ("X", "/", &[Role::Operate]),

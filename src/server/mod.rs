@@ -34,6 +34,7 @@ mod metrics;
 mod origin;
 mod page;
 mod place;
+mod rollouts;
 mod serve;
 mod sign_ins;
 mod timed;
@@ -41,11 +42,14 @@ mod tokens;
 mod updates;
 mod workers;
 
-use crate::backend::Memory;
+use crate::backend::{Memory, Slots};
 use crate::primitive::CanonicalBase;
+use crate::publish::{Publisher, RegionId};
 use crate::reference::OwnBase;
 use crate::rest;
-use crate::service::{MissingReferences, SweepRules, UnknownReferences, UpdateService, UpkeepError};
+use crate::service::{
+    MissingReferences, RolloutService, SweepRules, UnknownReferences, UpdateService, UpkeepError,
+};
 use crate::store::{BlobKey, BlobStore, Ledger, PageKey, ResourceStore, Tenant, TenantResources};
 use answer::Problem;
 use axum::Router;
@@ -58,8 +62,9 @@ use connections::Connections;
 use health::Readiness;
 use metrics::Metrics;
 use sign_ins::SignIns;
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use url::Url;
 
@@ -149,6 +154,12 @@ pub struct UpdateServer {
     fatal: Fatal,
     limits: rest::Limits,
     budget: Budget,
+    /// Where devices look for what they are offered.
+    regions: BTreeMap<RegionId, Arc<dyn Publisher>>,
+    rollouts: OnceLock<RolloutService>,
+    wake: rollouts::Wake,
+    /// Where else the files are given out.
+    cdn: Option<Url>,
 }
 
 /// What a handler is given.
@@ -173,6 +184,9 @@ impl UpdateServer {
         let own = base.clone();
         let updates = updates.with_own_base(move |tenant| OwnBase::new(&fhir_base(&own, tenant)));
         let (pages, metrics) = (PageKey::random(), Metrics::default());
+        let local: RegionId = "local".parse()?;
+        let slots: Arc<dyn Publisher> = Arc::new(Slots::new(Arc::clone(&ledger), local.clone()));
+        let regions = BTreeMap::from([(local, slots)]);
         let resources = deletions::noted(resources, Arc::clone(&ledger));
         Ok(Self {
             resources,
@@ -198,6 +212,10 @@ impl UpdateServer {
             fatal: Fatal::default(),
             limits: rest::Limits::default(),
             budget: Budget::default(),
+            regions,
+            rollouts: OnceLock::new(),
+            wake: rollouts::Wake::default(),
+            cdn: None,
         })
     }
 
@@ -230,8 +248,24 @@ impl UpdateServer {
         if let Ok(mut segments) = files.path_segments_mut() {
             segments.pop_if_empty().push("blobs");
         }
+        self.cdn = Some(files.clone());
         self.updates = self.updates.with_urls(move |tenant, blob| file_url(&files, tenant, blob));
         self
+    }
+
+    /// Publishes to these regions; else to the one region `local`, whose devices ask this service. A device says by a tag of
+    /// [`CanonicalName::Region`](crate::primitive::CanonicalName::Region) in which region it is; one that does not is in the
+    /// first region by name.
+    #[must_use]
+    pub fn with_regions(mut self, regions: impl IntoIterator<Item = (RegionId, Arc<dyn Publisher>)>) -> Self {
+        self.regions = regions.into_iter().collect();
+        self
+    }
+
+    /// A region whose slots are in the ledger of this service, so that its devices ask here.
+    #[must_use]
+    pub fn slots(&self, region: RegionId) -> (RegionId, Arc<dyn Publisher>) {
+        (region.clone(), Arc::new(Slots::new(Arc::clone(&self.ledger), region)))
     }
 
     /// Sets the limits of connections.
@@ -389,6 +423,7 @@ impl UpdateServer {
             .route("/{tenant}/fhir", bundles())
             .route("/{tenant}/fhir/", bundles())
             .route("/{tenant}/fhir/{*rest}", any(fhir::handle).layer(DefaultBodyLimit::max(MAX_DOCUMENT)))
+            .merge(rollouts::routes())
             .fallback(nothing_here)
             .method_not_allowed_fallback(not_this_way)
             .layer(from_fn_with_state(app.clone(), guard::enter))

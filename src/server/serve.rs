@@ -103,6 +103,7 @@ pub async fn serve(
 /// It ends with the process: whatever it is at is gone on with at the next start.
 pub fn spawn_upkeep(app: &Arc<UpdateServer>) {
     tokio::spawn(keeper::scrub(Arc::clone(app)));
+    tokio::spawn(super::rollouts::run(Arc::clone(app)));
     let (keeping, fatal) = (tokio::spawn(keeper::keep(Arc::clone(app))), app.fatal.clone());
     tokio::spawn(async move {
         if let Err(error) = keeping.await

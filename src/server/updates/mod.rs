@@ -1,10 +1,10 @@
 //! Receiving an update: a form comes in, and its file flows into the library as it comes.
 
-mod form;
-mod part;
+pub(super) mod form;
+pub(super) mod part;
 pub(crate) mod records;
 pub(crate) mod sequences;
-mod source;
+pub(super) mod source;
 pub(crate) mod state;
 
 use super::answer::{self, Problem, Result, http_date, json, set};
@@ -38,7 +38,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_PARTS: usize = 32;
 
 /// How many chunks of the file may wait for the library.
-const CHUNKS: usize = 4;
+pub(super) const CHUNKS: usize = 4;
 
 /// For how long a client may send nothing.
 const IDLE: Duration = Duration::from_secs(60);
@@ -201,7 +201,7 @@ impl Parts {
 }
 
 /// Passes the bytes of the file on as they come, and tells whether the library took them to the end.
-async fn forward(mut file: Field<'_>, to: &mpsc::Sender<Chunk>, source: &Source, limit: u64) -> Result<bool> {
+pub(super) async fn forward(mut file: Field<'_>, to: &mpsc::Sender<Chunk>, source: &Source, limit: u64) -> Result<bool> {
     let mut passed = 0_u64;
     loop {
         let chunk = tokio::select! {
@@ -220,14 +220,14 @@ async fn forward(mut file: Field<'_>, to: &mpsc::Sender<Chunk>, source: &Source,
 }
 
 /// What a client sends within the time that it has.
-async fn in_time<T>(what: impl Future<Output = T>) -> Result<T> {
+pub(super) async fn in_time<T>(what: impl Future<Output = T>) -> Result<T> {
     tokio::time::timeout(IDLE, what).await.map_err(|_| {
         let words = format!("nothing came for {} seconds", IDLE.as_secs());
         Problem::new(StatusCode::REQUEST_TIMEOUT, Kind::Timeout, "timeout", words)
     })
 }
 
-fn unreadable(error: &MultipartError, source: &Source) -> Problem {
+pub(super) fn unreadable(error: &MultipartError, source: &Source) -> Problem {
     if source.is_overdrawn() {
         let words = "the form fields and the headers of the parts are too long";
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "form-too-large", words);
@@ -345,7 +345,7 @@ fn unresolvable(unresolved: &SelectError) -> Problem {
 }
 
 /// The chunks of a file, on the library's side.
-struct Chunks(mpsc::Receiver<Chunk>);
+pub(super) struct Chunks(pub(super) mpsc::Receiver<Chunk>);
 
 impl Stream for Chunks {
     type Item = Chunk;

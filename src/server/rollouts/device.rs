@@ -1,0 +1,122 @@
+//! What devices ask and say: their offers, the bytes of one, and their reports.
+
+use super::super::answer::{self, Problem, Result, json_text, set};
+use super::super::guard::Caller;
+use super::super::{Shared, blobs, file_url, keeper};
+use super::{AtTenant, Path, problem};
+use crate::issue::Kind;
+use crate::manifest::ArtifactName;
+use crate::primitive::Id;
+use crate::publish::OfferKey;
+use crate::service::{DeviceReport, ReportAnswer};
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// How many reports one request may bring.
+const MAX_REPORTS: usize = 64;
+
+/// Who a caller is, where that is one device: a token with the name `device/ID` is that of the device alone.
+fn own_device(caller: &Caller) -> Option<Id> {
+    let Caller::Named(name) = caller else { return None };
+    Id::new(name.as_str().strip_prefix("device/")?).ok()
+}
+
+fn device(path: &Path, caller: &Caller) -> Result<Id> {
+    let device = Id::new(path.text("device")).map_err(Problem::not_found)?;
+    match own_device(caller) {
+        Some(own) if own != device => Err(Problem::not_found(format!("there is no device `{device}`"))),
+        _ => Ok(device),
+    }
+}
+
+/// `GET /TENANT/devices/DEVICE/offers`: what a device that asks is offered.
+pub(super) async fn offers(
+    State(app): State<Shared>,
+    AtTenant(tenant): AtTenant,
+    Extension(caller): Extension<Caller>,
+    path: Path,
+) -> Result {
+    let device = device(&path, &caller)?;
+    let offers = app.rollouts().offers(&tenant, &device).await.map_err(|error| problem(&error))?;
+    Ok(json_text(StatusCode::OK, json!({ "offers": offers }).to_string()))
+}
+
+/// What a request reports: one report, or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Reports {
+    Several(Vec<DeviceReport>),
+    One(DeviceReport),
+}
+
+/// `POST /TENANT/devices/DEVICE/reports`: 200 for what is new, known or late, as to a device that repeats a report whose answer
+/// was lost anything else means to begin anew.
+pub(super) async fn report(
+    State(app): State<Shared>,
+    AtTenant(tenant): AtTenant,
+    Extension(caller): Extension<Caller>,
+    path: Path,
+    body: Bytes,
+) -> Result {
+    let device = device(&path, &caller)?;
+    let reports: Reports = serde_json::from_slice(&body).map_err(|error| {
+        Problem::bad("report", format_args!("the body is no report, and no list of them: {error}"))
+    })?;
+    let reports = match reports {
+        Reports::One(report) => vec![report],
+        Reports::Several(reports) => reports,
+    };
+    if reports.len() > MAX_REPORTS {
+        let words = format!("{} reports came, wanted {MAX_REPORTS} at most", reports.len());
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-many-reports", words));
+    }
+    let mut answers = Vec::with_capacity(reports.len());
+    for report in reports {
+        let taken = app.rollouts().report(&tenant, &device, report).await.map_err(|error| problem(&error))?;
+        answers.push(match taken {
+            ReportAnswer::Taken => json!({ "answer": "taken" }),
+            ReportAnswer::Known => json!({ "answer": "known" }),
+            ReportAnswer::Late { outcome } => json!({ "answer": "late", "outcome": outcome }),
+        });
+    }
+    app.wake.now();
+    keeper::notice(&app, &tenant).await;
+    Ok(json_text(StatusCode::OK, Value::from(answers).to_string()))
+}
+
+/// `GET /TENANT/offers/KEY/FILE`: the bytes, or where they are, once it is written that the device has them.
+pub(super) async fn gate(
+    State(app): State<Shared>,
+    AtTenant(tenant): AtTenant,
+    Extension(caller): Extension<Caller>,
+    path: Path,
+    headers: HeaderMap,
+) -> Result {
+    let key: OfferKey = path.part("key")?;
+    let name = percent_decode_str(path.text("file")).decode_utf8_lossy().into_owned();
+    let name = ArtifactName::new(&name).map_err(Problem::not_found)?;
+    let own = own_device(&caller);
+    let claimed = app.rollouts().claim(&tenant, key, &name, own.as_ref()).await;
+    let granted = claimed.map_err(|error| problem(&error))?;
+    app.wake.now();
+    let mut answer = match &app.cdn {
+        Some(cdn) => {
+            let mut answer = answer::empty(StatusCode::FOUND);
+            set(&mut answer, header::LOCATION, file_url(cdn, &tenant, &granted.blob));
+            answer
+        }
+        None => {
+            let mut answer = blobs::give(&app, &tenant, &granted.blob, &headers).await?;
+            set(&mut answer, header::CONTENT_TYPE, &granted.media_type);
+            answer
+        }
+    };
+    // The next request is another question: the offer may be taken back by then.
+    set(&mut answer, header::CACHE_CONTROL, "no-store");
+    Ok(answer)
+}

@@ -1,0 +1,221 @@
+//! Releases, rollouts, and what devices ask and say: the routes over
+//! [`RolloutService`](crate::service::RolloutService), and the work that goes on by itself.
+
+mod device;
+mod drive;
+mod duration;
+mod releases;
+mod request;
+mod steer;
+mod task;
+
+pub(super) use drive::{Wake, run};
+
+use super::answer::{Problem, Result};
+use super::place::AtTenant;
+use super::{MAX_SMALL, Shared, UpdateServer};
+use crate::datatype::Coding;
+use crate::issue::Kind;
+use crate::primitive::{CanonicalBase, CanonicalName};
+use crate::publish::{OfferKey, RegionId};
+use crate::resource::Device;
+use crate::service::{ReceiveError, RolloutError, RolloutService};
+use crate::store::{PageToken, Tenant};
+use crate::update::deployment::Refusal;
+use crate::update::rollout::{DeploymentId, ReleaseId, RolloutId};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::routing::{get, post};
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use url::form_urlencoded;
+
+/// The routes.
+pub(super) fn routes() -> Router<Shared> {
+    let small = || DefaultBodyLimit::max(MAX_SMALL * 8);
+    Router::new()
+        .route("/{tenant}/releases", get(releases::list).post(releases::receive).layer(DefaultBodyLimit::disable()))
+        .route("/{tenant}/releases/{id}", get(releases::show).delete(releases::withdraw))
+        .route("/{tenant}/releases/{id}/behind", get(releases::behind))
+        .route("/{tenant}/rollouts", get(steer::list).post(steer::create).layer(small()))
+        .route("/{tenant}/rollouts/{id}", get(steer::show))
+        .route("/{tenant}/rollouts/{id}/measures", get(steer::measures))
+        .route("/{tenant}/rollouts/{id}/deployments", get(steer::deployments))
+        .route("/{tenant}/rollouts/{id}/deployments/{deployment}/explain", get(steer::explain))
+        .route("/{tenant}/rollouts/{id}/{action}", post(steer::act).layer(small()))
+        .route("/{tenant}/devices/{device}/offers", get(device::offers))
+        .route("/{tenant}/devices/{device}/reports", post(device::report).layer(small()))
+        .route("/{tenant}/offers/{key}/{file}", get(device::gate))
+        .route("/{tenant}/fhir/Task/{deployment}", get(task::read))
+}
+
+/// The region that the tags of a device name.
+pub(super) fn region_of(base: &CanonicalBase, device: &Device) -> Option<RegionId> {
+    let system = base.text(CanonicalName::Region);
+    let mut tags = device.meta.as_ref()?.tag.iter();
+    let code = |tag: &Coding| {
+        let own = tag.system.as_ref()?.get()?.as_str() == system;
+        own.then(|| tag.code.as_ref()?.get()?.as_str().parse().ok()).flatten()
+    };
+    tags.find_map(code)
+}
+
+impl UpdateServer {
+    /// The rollouts of all tenants.
+    pub(super) fn rollouts(&self) -> &RolloutService {
+        self.rollouts.get_or_init(|| {
+            let (base, canonical) = (self.base.clone(), self.canonical.clone());
+            let service = RolloutService::new(self.updates.clone())
+                .with_region_of(move |_, device| region_of(&canonical, device))
+                .with_links(move |tenant, key, file| link(&base, tenant, key, file.as_str()));
+            let regions = self.regions.iter();
+            regions.fold(service, |service, (name, region)| service.with_region(name.clone(), region.clone()))
+        })
+    }
+}
+
+/// Where a device asks for a file of an offer.
+fn link(base: &str, tenant: &Tenant, key: &OfferKey, file: &str) -> Option<crate::primitive::Uri> {
+    let mut url = url::Url::parse(base).ok()?;
+    url.path_segments_mut().ok()?.pop_if_empty().extend([tenant.as_str(), "offers", &key.to_string(), file]);
+    Some(url.into())
+}
+
+/// What the path of a request names beside the tenant.
+struct Path(RawPathParams);
+
+impl<S: Send + Sync> FromRequestParts<S> for Path {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Problem> {
+        let found = RawPathParams::from_request_parts(parts, state).await;
+        found.map(Self).map_err(|_| Problem::bad("path", "the path is not UTF-8"))
+    }
+}
+
+impl Path {
+    fn text(&self, name: &str) -> &str {
+        self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| value).unwrap_or_default()
+    }
+
+    /// The part of the path of this name; 404 where it is none of its kind.
+    fn part<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<T> {
+        self.text(name).parse().map_err(Problem::not_found)
+    }
+
+    fn release(&self) -> Result<ReleaseId> {
+        self.part("id")
+    }
+
+    fn rollout(&self) -> Result<RolloutId> {
+        self.part("id")
+    }
+
+    fn deployment(&self) -> Result<DeploymentId> {
+        self.part("deployment")
+    }
+}
+
+/// The parameters of a query.
+struct Asked(Vec<(String, String)>);
+
+impl Asked {
+    fn read(query: Option<&str>, known: &[&str]) -> Result<Self> {
+        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned();
+        let pairs: Vec<_> = pairs.take(64).collect();
+        if let Some((name, _)) = pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            let words = format!("the parameter `{name}` is not known, wanted one of {}", known.join(", "));
+            return Err(Problem::bad("parameter", words));
+        }
+        Ok(Self(pairs))
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    fn value<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>> {
+        let wrong = |error| Problem::bad("parameter", format_args!("`{name}`: {error}"));
+        self.text(name).map(|text| text.parse().map_err(wrong)).transpose()
+    }
+
+    /// How many a page has, and after what.
+    fn page(&self) -> Result<(NonZeroU32, Option<PageToken>)> {
+        const MOST: NonZeroU32 = NonZeroU32::MIN.saturating_add(499);
+        const USUAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
+        Ok((self.value::<NonZeroU32>("_count")?.unwrap_or(USUAL).min(MOST), self.value("_page")?))
+    }
+
+    /// Where the next page is.
+    fn next(&self, path: &str, page: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.0.iter().filter(|(name, _)| name != "_page"));
+        query.append_pair("_page", page);
+        format!("{path}?{}", query.finish())
+    }
+}
+
+/// Adds where the next page is to an answer that lists something.
+fn with_next(mut answer: super::answer::Answer, next: Option<&str>) -> super::answer::Answer {
+    if let Some(next) = next {
+        super::answer::set(&mut answer, header::LINK, format!("<{next}>; rel=\"next\""));
+    }
+    answer
+}
+
+/// Why a call was refused, with the status that the client acts on.
+fn problem(error: &RolloutError) -> Problem {
+    use StatusCode as S;
+    let new = |status, kind, rule| Problem::new(status, kind, rule, error);
+    match error {
+        RolloutError::NoSuchRelease { .. }
+        | RolloutError::NoSuchRollout { .. }
+        | RolloutError::NoSuchDeployment { .. }
+        | RolloutError::NoSuchOffer { .. }
+        | RolloutError::NoSuchFile { .. }
+        | RolloutError::NoSuchComponent { .. } => Problem::not_found(error),
+        RolloutError::InvalidRelease(_) => new(S::BAD_REQUEST, Kind::Value, "invalid-release"),
+        RolloutError::InvalidSpec(_) => new(S::UNPROCESSABLE_ENTITY, Kind::BusinessRule, "invalid-rollout"),
+        RolloutError::UnknownRegion { .. } => new(S::UNPROCESSABLE_ENTITY, Kind::BusinessRule, "unknown-region"),
+        RolloutError::InvalidSearch { .. } => new(S::UNPROCESSABLE_ENTITY, Kind::Value, "invalid-search"),
+        RolloutError::InvalidVersion { .. } => new(S::UNPROCESSABLE_ENTITY, Kind::Value, "invalid-version"),
+        RolloutError::NotReleased { .. } => new(S::CONFLICT, Kind::Conflict, "not-released"),
+        RolloutError::NothingAttached => new(S::CONFLICT, Kind::Conflict, "nothing-attached"),
+        RolloutError::Release(_) => new(S::CONFLICT, Kind::Conflict, "release-state"),
+        RolloutError::Rollout(_) => new(S::CONFLICT, Kind::Conflict, "rollout-state"),
+        RolloutError::Deployment(Refusal::Gone) => new(S::GONE, Kind::NotFound, "offer-gone"),
+        RolloutError::Deployment(Refusal::NotOpen) => {
+            new(S::SERVICE_UNAVAILABLE, Kind::Transient, "rollout-stopped").retry_after(60)
+        }
+        RolloutError::Deployment(Refusal::GateClosed) => {
+            new(S::TOO_EARLY, Kind::Transient, "gate-closed").retry_after(60)
+        }
+        RolloutError::Deployment(_) => new(S::CONFLICT, Kind::Conflict, "deployment-state"),
+        RolloutError::Contended { .. } => {
+            new(S::SERVICE_UNAVAILABLE, Kind::LockError, "contended").retry_after(1)
+        }
+        RolloutError::Bytes(error) => bytes_problem(error),
+        RolloutError::Store(error) => Problem::of_store(error, "the rollout"),
+    }
+}
+
+/// Why the bytes of a release were not taken.
+fn bytes_problem(error: &ReceiveError) -> Problem {
+    use StatusCode as S;
+    let new = |status, kind, rule| Problem::new(status, kind, rule, error);
+    match error {
+        ReceiveError::DigestMismatch { .. } => new(S::UNPROCESSABLE_ENTITY, Kind::Value, "digest-mismatch"),
+        ReceiveError::TooLarge { .. } => new(S::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-large"),
+        ReceiveError::EmptyFile => new(S::BAD_REQUEST, Kind::Required, "empty-file"),
+        ReceiveError::Body(_) => new(S::BAD_REQUEST, Kind::Incomplete, "file-broke-off"),
+        ReceiveError::Resources(source) | ReceiveError::Blobs(source) | ReceiveError::Ledger(source) => {
+            Problem::of_store(source, "the release")
+        }
+        _ => {
+            super::answer::report_fault(error);
+            new(S::INTERNAL_SERVER_ERROR, Kind::Exception, "fault")
+        }
+    }
+}
