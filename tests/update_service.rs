@@ -38,6 +38,8 @@ mod postgres;
 mod reconciling;
 #[path = "update_service/rest.rs"]
 mod rest;
+#[path = "update_service/rollouts.rs"]
+mod rollouts;
 #[cfg(all(feature = "postgres", feature = "redb"))]
 #[path = "postgres/server.rs"]
 mod server;

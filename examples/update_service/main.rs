@@ -82,6 +82,10 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
         .with_references(settings.missing, settings.unknown)
         .with_fatal(fatal.clone())
         .with_connection_limits(settings.connections.clone().within_descriptors()?);
+    if !settings.regions.is_empty() {
+        let regions: Vec<_> = settings.regions.iter().map(|region| app.slots(region.clone())).collect();
+        app = app.with_regions(regions);
+    }
     if let Some(url) = &settings.cdn_url {
         app = app.with_cdn(url);
     }

@@ -1,6 +1,7 @@
 //! What the command line says.
 
 use fhir_devices::primitive::CanonicalBase;
+use fhir_devices::publish::RegionId;
 use fhir_devices::rest::Limits;
 use fhir_devices::server::{ConnectionLimits, DEFAULT_MAX_UPLOAD, Retention};
 use fhir_devices::service::{MissingReferences, SweepRules, UnknownReferences};
@@ -25,7 +26,7 @@ where and for whom
   --tls-key FILE       their private key, PEM
   --tokens FILE        who may ask, one a line: a token (or `sha256:` and its digest), a blank, and the tenants with
                        commas between them, or `*`; then perhaps `as NAME` (for the audit records), `may ROLE, ..` (of read,
-                       write, upload, operate) and `until 2027-01-31`. It is read again when it changes. Programs send
+                       write, upload, release, approve, device, operate) and `until 2027-01-31`. It is read again when it changes. Programs send
                        the token as `Authorization: Bearer`, browsers as a password
 
 where things are kept (by default everything is in memory, and ends with the service)
@@ -34,6 +35,10 @@ where things are kept (by default everything is in memory, and ends with the ser
                        address by TLS, which another machine than this one has to be reached by
   --postgres-ca FILE   the certificates that its own must be of, PEM (default: those that this system trusts)
   --blobs URL          the update files in an object store: s3://, az://, gs:// or file:// (feature `object-store`)
+
+rollouts
+  --region NAME=slots  a region whose devices ask this service for what they are offered (repeatable; default local=slots).
+                       A device names its region by a tag; else it is in the first one by name
 
 update files
   --adopt-store        make a store of update files that is not the ledger's its own, as after a restore. Files that the
@@ -97,8 +102,19 @@ pub(crate) struct Settings {
     pub(crate) adopt_store: bool,
     pub(crate) sweep: SweepRules,
     pub(crate) scrub_every: Option<Duration>,
+    pub(crate) regions: Vec<RegionId>,
     pub(crate) log: Level,
     pub(crate) log_json: bool,
+}
+
+/// A region, and how its devices are reached.
+fn region(text: &str) -> Result<RegionId, String> {
+    let wrong = || format!("`{text}` is no region, wanted NAME=slots");
+    let (name, how) = text.split_once('=').ok_or_else(wrong)?;
+    if how != "slots" {
+        return Err(wrong());
+    }
+    name.parse().map_err(|error| format!("{error}"))
 }
 
 /// Reads the arguments; `None` where help is asked for.
@@ -125,6 +141,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
         adopt_store: false,
         sweep: SweepRules::default(),
         scrub_every: Some(Duration::from_secs(7 * 86_400)),
+        regions: Vec::new(),
         log: Level::INFO,
         log_json: false,
     };
@@ -140,6 +157,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
         match name.as_str() {
             "--listen" => settings.listen = listen(&value()?)?,
             "--base-url" => settings.base_url = Some(base_url(value()?)?),
+            "--region" => settings.regions.push(region(&value()?)?),
             "--cdn-url" => settings.cdn_url = Some(cdn_url(&value()?)?),
             "--tls-cert" => certificate = Some(PathBuf::from(value()?)),
             "--tls-key" => key = Some(PathBuf::from(value()?)),

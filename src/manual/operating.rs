@@ -73,9 +73,12 @@
 //! | `read` | `GET` and `HEAD` of a tenant's resources, updates, files, audit records and page; search by `POST`; `$validate` |
 //! | `write` | every other request below `/TENANT/fhir`; a batch too, whatever it holds |
 //! | `upload` | `POST /TENANT/updates`, and `DELETE /TENANT/updates/ID` |
-//! | `operate` | `DELETE /TENANT/updates/ID`, `POST /TENANT/updates/ID/make-current`, every other change, and `GET /metrics` |
+//! | `release` | `POST /TENANT/releases`, and `DELETE /TENANT/releases/ID` |
+//! | `approve` | `POST /TENANT/rollouts/ID/approve` and `deny` |
+//! | `device` | `GET /TENANT/devices/DEVICE/offers`, `GET /TENANT/offers/KEY/FILE` and `POST /TENANT/devices/DEVICE/reports`; `as device/DEVICE` of this device alone |
+//! | `operate` | `POST /TENANT/rollouts` and what steers one, `DELETE /TENANT/updates/ID`, `POST /TENANT/updates/ID/make-current`, every other change, and `GET /metrics` |
 //!
-//! Without `may` a token for tenants has `read`, `write` and `upload`, and one for `*` has all four. `GET /metrics` is also
+//! Without `may` a token for tenants has `read`, `write` and `upload`, and one for `*` has every role. `GET /metrics` is also
 //! open to every token for `*`. A day after `until` is the last on which the token is good, in UTC. The file is looked at every
 //! 2 seconds; one with a fault changes nothing, and is in the log and in the numbers. To revoke a token, take its line out.
 //!

@@ -47,9 +47,7 @@ use crate::primitive::CanonicalBase;
 use crate::publish::{Publisher, RegionId};
 use crate::reference::OwnBase;
 use crate::rest;
-use crate::service::{
-    MissingReferences, RolloutService, SweepRules, UnknownReferences, UpdateService, UpkeepError,
-};
+use crate::service::{MissingReferences, RolloutService, SweepRules, UnknownReferences, UpdateService, UpkeepError};
 use crate::store::{BlobKey, BlobStore, Ledger, PageKey, ResourceStore, Tenant, TenantResources};
 use answer::Problem;
 use axum::Router;

@@ -26,7 +26,7 @@ const KEYWORDS: [&str; 3] = ["as", "may", "until"];
 /// between them, or `*`. Then may follow, in any order:
 ///
 /// - `as NAME`: the name of the holder in audit records;
-/// - `may ROLE, ..`: some of `read`, `write`, `upload` and `operate` ([`Role`]). Without it a token for tenants has the
+/// - `may ROLE, ..`: some of the names of [`Role`], as `read` and `operate`. Without it a token for tenants has the
 ///   first three, and one for `*` has all;
 /// - `until TIME`: a day (which it is still good for, in UTC) or an instant, as in `2027-01-31` or `2027-01-31T12:00:00Z`.
 ///
@@ -313,7 +313,9 @@ mod tests {
         assert_eq!((read.roles, read.until), ([Role::Read].into(), Some(datetime!(2027-02-01 0:00 UTC))));
         assert_eq!(grant("* until 2027-01-31T12:00:00+01:00").until, Some(datetime!(2027-01-31 11:00 UTC)));
         assert_eq!(grant("ward").roles, [Role::Read, Role::Write, Role::Upload].into());
-        assert_eq!(grant("*").roles, [Role::Read, Role::Write, Role::Upload, Role::Operate].into());
+        let of_rollouts = [Role::Release, Role::Approve, Role::Device];
+        let all = [Role::Read, Role::Write, Role::Upload, Role::Operate].into_iter().chain(of_rollouts);
+        assert_eq!(grant("*").roles, all.collect());
         // Tenants may have these names, and had them before there were roles.
         let Access::Tenants(tenants) = grant("ward, may, until,as as x").access else { panic!() };
         assert_eq!(tenants.len(), 4);

@@ -2,13 +2,13 @@
 
 use super::fleet::{Fleet, Manner, device_name};
 use fhir_devices::backend::Memory;
-use fhir_devices::testkit::{Fate, Faulty};
+use fhir_devices::testkit::{CallOutcome, Faulty};
 use fhir_devices::update::deployment::OutcomeClass;
 use fhir_devices::update::rollout::{RolloutRequest, Status};
 use std::sync::Arc;
 
 /// One call of the ledger goes wrong, and then a new process goes on.
-async fn with_one(fate: Fate, call: u64) -> bool {
+async fn with_one(fate: CallOutcome, call: u64) -> bool {
     let memory = Arc::new(Memory::new());
     let calm = Fleet::over(Arc::clone(&memory), Arc::clone(&memory), 3).await;
     let release = calm.release("2.0", 1).await;
@@ -42,7 +42,7 @@ async fn with_one(fate: Fate, call: u64) -> bool {
 
 #[tokio::test]
 async fn a_crash_at_any_call_of_the_ledger_loses_nothing() {
-    for fate in [Fate::Unavailable, Fate::Lost, Fate::Dropped] {
+    for fate in [CallOutcome::Unavailable, CallOutcome::Lost, CallOutcome::Dropped] {
         let mut call = 0;
         // The first calls, where each is another one, and some of the rest.
         while call < 250 && with_one(fate, call).await {

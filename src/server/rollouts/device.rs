@@ -64,9 +64,8 @@ pub(super) async fn report(
     body: Bytes,
 ) -> Result {
     let device = device(&path, &caller)?;
-    let reports: Reports = serde_json::from_slice(&body).map_err(|error| {
-        Problem::bad("report", format_args!("the body is no report, and no list of them: {error}"))
-    })?;
+    let reports: Reports = serde_json::from_slice(&body)
+        .map_err(|error| Problem::bad("report", format_args!("the body is no report, and no list of them: {error}")))?;
     let reports = match reports {
         Reports::One(report) => vec![report],
         Reports::Several(reports) => reports,

@@ -193,9 +193,7 @@ fn problem(error: &RolloutError) -> Problem {
             new(S::TOO_EARLY, Kind::Transient, "gate-closed").retry_after(60)
         }
         RolloutError::Deployment(_) => new(S::CONFLICT, Kind::Conflict, "deployment-state"),
-        RolloutError::Contended { .. } => {
-            new(S::SERVICE_UNAVAILABLE, Kind::LockError, "contended").retry_after(1)
-        }
+        RolloutError::Contended { .. } => new(S::SERVICE_UNAVAILABLE, Kind::LockError, "contended").retry_after(1),
         RolloutError::Bytes(error) => bytes_problem(error),
         RolloutError::Store(error) => Problem::of_store(error, "the rollout"),
     }

@@ -7,9 +7,9 @@ use super::super::updates::part::Part;
 use super::super::updates::source::Source;
 use super::super::updates::{CHUNKS, Chunks, forward, in_time, unreadable};
 use super::super::{Shared, UpdateServer, keeper};
-use super::{AtTenant, Asked, Path, problem, with_next};
+use super::{Asked, AtTenant, Path, problem, with_next};
 use crate::issue::Kind;
-use crate::manifest::{MAX_SEQUENCE, Note, Spec, VersionScheme};
+use crate::manifest::{MAX_SEQUENCE, Note, ProductionSpec, VersionScheme};
 use crate::nomenclature::Level;
 use crate::primitive::Instant;
 use crate::service::{ReleaseSubmission, RolloutError};
@@ -116,17 +116,23 @@ async fn read_form(
             let more = in_time(parts.next_field()).await?.map_err(|error| unreadable(&error, source))?;
             return match more {
                 None => Ok(()),
-                Some(_) => Err(Problem::bad("part-after-file", "a part comes after the file, and the file is the last")),
+                Some(_) => {
+                    Err(Problem::bad("part-after-file", "a part comes after the file, and the file is the last"))
+                }
             };
         }
         if !FIELDS.contains(&part.name.as_str()) {
-            let words = format!("the field `{}` is not known, wanted one of {}, or a file", part.name, FIELDS.join(", "));
+            let words =
+                format!("the field `{}` is not known, wanted one of {}, or a file", part.name, FIELDS.join(", "));
             return Err(Problem::bad("unknown-field", words));
         }
         let value = form::text(&mut field, &part, None, source).await?;
         let value = value.map_err(|error| unreadable(&error, source))?;
         if fields.insert(part.name.clone(), value.trim().to_owned()).is_some() {
-            return Err(Problem::bad("repeated-field", format!("the field `{}` comes twice, wanted it once", part.name)));
+            return Err(Problem::bad(
+                "repeated-field",
+                format!("the field `{}` comes twice, wanted it once", part.name),
+            ));
         }
     }
     let words = format!("the form has more than {MAX_PARTS} parts");
@@ -164,7 +170,7 @@ fn submission(fields: &BTreeMap<String, String>, part: &Part, file: &Field<'_>) 
         code: given("Type").map(str::parse::<u32>).transpose().map_err(|error| wrong("Type", error))?,
     };
     if let Some(reports) = given("Reports") {
-        let found = Spec::ALL.into_iter().find(|spec| spec.specification_type() == reports);
+        let found = ProductionSpec::ALL.into_iter().find(|spec| spec.specification_type() == reports);
         let words = || format!("it is `{reports}`, wanted `software-revision` or `firmware-revision`");
         submission.reported_as = found.ok_or_else(|| wrong("Reports", words()))?;
     }
@@ -205,11 +211,7 @@ fn shown(release: &Release) -> Value {
 }
 
 /// `GET /TENANT/releases`
-pub(super) async fn list(
-    State(app): State<Shared>,
-    AtTenant(tenant): AtTenant,
-    RawQuery(query): RawQuery,
-) -> Result {
+pub(super) async fn list(State(app): State<Shared>, AtTenant(tenant): AtTenant, RawQuery(query): RawQuery) -> Result {
     let asked = Asked::read(query.as_deref(), &["_count", "_page"])?;
     let (count, after) = asked.page()?;
     let page = app.rollouts().releases(&tenant, count, after.as_ref()).await.map_err(|error| problem(&error))?;

@@ -141,11 +141,8 @@ pub(super) fn read<'r>(body: &[u8], all: impl Iterator<Item = &'r RegionId>) -> 
         soak_seconds: wave.soak.0,
         pause_after: wave.pause_after,
     };
-    let stop = |stop: Stop| StopCriterion {
-        counts: stop.counts,
-        over_permille: stop.over_permille,
-        min_done: stop.min_done,
-    };
+    let stop =
+        |stop: Stop| StopCriterion { counts: stop.counts, over_permille: stop.over_permille, min_done: stop.min_done };
     let seconds = |given: Option<Seconds>, usual: NonZeroU32| match given {
         None => Ok(usual),
         Some(Seconds(given)) => NonZeroU32::new(given)

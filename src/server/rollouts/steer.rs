@@ -3,7 +3,7 @@
 use super::super::answer::{Problem, Result, json_text, set};
 use super::super::guard::Caller;
 use super::super::{Shared, keeper};
-use super::{AtTenant, Asked, Path, problem, request, with_next};
+use super::{Asked, AtTenant, Path, problem, request, with_next};
 use crate::issue::Kind;
 use crate::manifest::Note;
 use crate::primitive::Instant;
@@ -44,11 +44,7 @@ fn short(rollout: &Rollout) -> Value {
 }
 
 /// `GET /TENANT/rollouts`: those that go on; with `ended=true` those that have ended.
-pub(super) async fn list(
-    State(app): State<Shared>,
-    AtTenant(tenant): AtTenant,
-    RawQuery(query): RawQuery,
-) -> Result {
+pub(super) async fn list(State(app): State<Shared>, AtTenant(tenant): AtTenant, RawQuery(query): RawQuery) -> Result {
     let asked = Asked::read(query.as_deref(), &["ended", "_count", "_page"])?;
     let (count, after) = asked.page()?;
     let ended = asked.value::<bool>("ended")?.unwrap_or(false);
@@ -82,11 +78,8 @@ fn counted(counts: &Counts, tally: &Tally) -> Value {
 
 fn long(view: &RolloutView) -> Value {
     let Rollout { id, author, status, epoch, wave, planned, approvals, spec, .. } = &view.rollout;
-    let regions: Map<String, Value> = view
-        .regions
-        .iter()
-        .map(|(region, (counts, tally))| (region.to_string(), counted(counts, tally)))
-        .collect();
+    let regions: Map<String, Value> =
+        view.regions.iter().map(|(region, (counts, tally))| (region.to_string(), counted(counts, tally))).collect();
     json!({
         "id": id,
         "release": view.spec.release,

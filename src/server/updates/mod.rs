@@ -201,7 +201,12 @@ impl Parts {
 }
 
 /// Passes the bytes of the file on as they come, and tells whether the library took them to the end.
-pub(super) async fn forward(mut file: Field<'_>, to: &mpsc::Sender<Chunk>, source: &Source, limit: u64) -> Result<bool> {
+pub(super) async fn forward(
+    mut file: Field<'_>,
+    to: &mpsc::Sender<Chunk>,
+    source: &Source,
+    limit: u64,
+) -> Result<bool> {
     let mut passed = 0_u64;
     loop {
         let chunk = tokio::select! {

@@ -90,7 +90,7 @@ where
     pub(super) async fn device(&self, tenant: &Tenant, id: &Id) -> Result<Option<Device>, StoreError> {
         match self.updates.resources_of(tenant).get::<Device>(id.as_str()).await {
             Ok((device, _)) => Ok(Some(device)),
-            Err(StoreError::NotFound | StoreError::Gone { .. }) => Ok(None),
+            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -110,7 +110,7 @@ where
     ) -> Result<(Vec<LaneSeen>, Fold), RolloutError> {
         let lanes = self.all_lanes(tenant, rollout, plan.spec.lane_count()).await?;
         let heads = lanes.iter().map(|lane| &lane.kept.head);
-        let corrupt = |error| StoreError::Corrupt { what: format!("the lanes of rollout `{rollout}`: {error}") };
+        let corrupt = |error| StoreError::corrupt(format!("the lanes of rollout `{rollout}`: {error}"));
         let fold = Fold::of(&plan.spec, rollout, heads).map_err(corrupt)?;
         Ok((lanes, fold))
     }

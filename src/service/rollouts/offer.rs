@@ -5,7 +5,7 @@ use super::read::LaneSeen;
 use super::rollout_service::Plan;
 use super::step::{Ask, At, Stepped};
 use super::{RolloutError, RolloutService};
-use crate::manifest::ProductionSpec as Reported;
+use crate::manifest::ProductionSpec;
 use crate::publish::Publisher;
 use crate::resource::DeviceComponent;
 use crate::store::{BlobStore, Ledger, PageToken, ResourceStore, Sha256, StoreError, Tenant, Version};
@@ -33,7 +33,7 @@ pub(super) fn is_version(release: &Release, version: &str) -> bool {
 }
 
 /// Whether a release says that devices report it as this.
-pub(super) fn is_reported_as(release: &Release, spec: Reported) -> bool {
+pub(super) fn is_reported_as(release: &Release, spec: ProductionSpec) -> bool {
     release.request.reported_as == spec
 }
 
@@ -128,7 +128,7 @@ where
     ) -> Result<Option<(DeviceComponent, Version)>, RolloutError> {
         match self.updates.resources_of(tenant).get::<DeviceComponent>(deployment.component.as_str()).await {
             Ok((component, version)) => Ok((!is_void(&component)).then_some((component, version))),
-            Err(StoreError::NotFound | StoreError::Gone { .. }) => Ok(None),
+            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

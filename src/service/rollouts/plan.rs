@@ -6,7 +6,7 @@ use super::keys::{self, Place, agenda};
 use super::rollout_service::Plan;
 use super::step::TRIES;
 use super::{RolloutError, RolloutService};
-use crate::containment::Gather;
+use crate::containment::TreeBuilder;
 use crate::nomenclature::Level;
 use crate::primitive::Id;
 use crate::publish::RegionId;
@@ -76,7 +76,9 @@ where
         };
         page.map_err(|problem| match problem.status() {
             400..=499 => RolloutError::InvalidSearch { why: said(&problem) },
-            _ => StoreError::Unavailable { retry_after: None, source: Some(said(&problem).into()) }.into(),
+            _ => {
+                StoreError::Unavailable { retry_after: None, source: Some(said(&problem).into()), subject: None }.into()
+            }
         })
     }
 
@@ -102,7 +104,7 @@ where
         let Some(region_of) = &self.region_of else { return Ok(first()) };
         match self.updates.resources_of(tenant).get::<Device>(device.as_str()).await {
             Ok((device, _)) => Ok(region_of(tenant, &device).or_else(first)),
-            Err(StoreError::NotFound | StoreError::Gone { .. }) => Ok(first()),
+            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(first()),
             Err(error) => Err(error.into()),
         }
     }
@@ -140,7 +142,7 @@ where
                 _ => None,
             })
             .collect();
-        let tree = Gather::with_capacity(all.len()).at(resources.own_base().cloned()).with_items(&all).build();
+        let tree = TreeBuilder::with_capacity(all.len()).at(resources.own_base().cloned()).with_items(&all).build();
         let id = component.id.as_ref().and_then(|id| id.get());
         let node = id.and_then(|id| tree.get(id.as_str()));
         Ok(node.is_some_and(|node| !node.is_void() && node.level() == Some(wanted)))

@@ -233,7 +233,7 @@ where
                 Err(PublishError::UnknownDevice) => None,
                 Err(error) => {
                     let (retry_after, source) = (None, Some(Box::new(error).into()));
-                    return Err(StoreError::Unavailable { retry_after, source }.into());
+                    return Err(StoreError::Unavailable { retry_after, source, subject: None }.into());
                 }
             };
             if let Some(Content::Offer(offer)) = found.map(|found| found.content)

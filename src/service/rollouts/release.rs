@@ -8,7 +8,8 @@ use super::keys;
 use super::step::TRIES;
 use super::{RolloutError, RolloutService};
 use crate::manifest::{
-    ActorId, ArtifactName, IngestId, Note, ProductionSpec as Spec, ProviderId, ReleaseId, UpdateName, VersionLabel, VersionScheme,
+    ActorId, ArtifactName, IngestId, Note, ProductionSpec, ProviderId, ReleaseId, UpdateName, VersionLabel,
+    VersionScheme,
 };
 use crate::primitive::Code;
 use crate::store::{
@@ -60,7 +61,7 @@ pub struct ReleaseSubmission {
     /// Which components it is for.
     pub target: Target,
     /// Which of the versions of a component is the update's.
-    pub reported_as: Spec,
+    pub reported_as: ProductionSpec,
 }
 
 impl ReleaseSubmission {
@@ -84,7 +85,7 @@ impl ReleaseSubmission {
             media_type,
             sha256: None,
             target: Target::default(),
-            reported_as: Spec::Software,
+            reported_as: ProductionSpec::Software,
         }
     }
 
@@ -350,7 +351,7 @@ where
                     let read = match self.updates.blobs.get(tenant, &key, None).await {
                         Ok(read) => read,
                         // They were never stored: whoever sent them sends them again.
-                        Err(StoreError::NotFound) => return Ok(went_on),
+                        Err(StoreError::NotFound { .. }) => return Ok(went_on),
                         Err(error) => return Err(error.into()),
                     };
                     let Some(blob) = seen
@@ -462,7 +463,7 @@ where
                 }
                 Err(refusal) => {
                     let what = format!("the entry of `{}`: {refusal}", blob.digest);
-                    return Err(StoreError::Corrupt { what }.into());
+                    return Err(StoreError::corrupt(what).into());
                 }
             };
             let lease = time::Duration::try_from(self.updates.limits.lease()).unwrap_or(time::Duration::HOUR);
@@ -496,7 +497,7 @@ where
                 Ok(blob::Step::Unchanged) => {}
                 Err(refusal) => {
                     let what = format!("the entry of `{}`: {refusal}", blob.digest);
-                    return Err(StoreError::Corrupt { what }.into());
+                    return Err(StoreError::corrupt(what).into());
                 }
             }
             let mut release = seen.value.clone();

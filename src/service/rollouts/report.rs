@@ -5,7 +5,7 @@ use super::keys::Place;
 use super::offer::{is_reported_as, is_version};
 use super::step::{Ask, At, Stepped, TRIES};
 use super::{RolloutError, RolloutService};
-use crate::manifest::ProductionSpec as Spec;
+use crate::manifest::ProductionSpec;
 use crate::primitive::{Id, Instant};
 use crate::publish::OfferKey;
 use crate::resource::DeviceComponent;
@@ -31,7 +31,7 @@ pub struct ReportedVersion {
     pub component: Id,
     /// Which of its versions.
     #[serde(default = "software")]
-    pub spec: Spec,
+    pub spec: ProductionSpec,
     /// The version.
     pub version: String,
     /// Whether the device goes on to run that, where it tries it first.
@@ -39,8 +39,8 @@ pub struct ReportedVersion {
     pub confirmed: bool,
 }
 
-const fn software() -> Spec {
-    Spec::Software
+const fn software() -> ProductionSpec {
+    ProductionSpec::Software
 }
 
 const fn yes() -> bool {
@@ -51,7 +51,7 @@ impl ReportedVersion {
     /// The version of the software of a component, which it goes on to run.
     #[must_use]
     pub fn new(component: Id, version: impl Into<String>) -> Self {
-        Self { component, spec: Spec::Software, version: version.into(), confirmed: true }
+        Self { component, spec: ProductionSpec::Software, version: version.into(), confirmed: true }
     }
 }
 
@@ -279,15 +279,15 @@ where
             why: why.to_string(),
         };
         let kind = match item.spec {
-            Spec::Hardware => SpecType::HardwareRevision,
-            Spec::Firmware => SpecType::FirmwareRevision,
-            Spec::Protocol => SpecType::ProtocolRevision,
+            ProductionSpec::Hardware => SpecType::HardwareRevision,
+            ProductionSpec::Firmware => SpecType::FirmwareRevision,
+            ProductionSpec::Protocol => SpecType::ProtocolRevision,
             _ => SpecType::SoftwareRevision,
         };
         for _ in 0..TRIES {
             let (mut component, version) = match resources.get::<DeviceComponent>(item.component.as_str()).await {
                 Ok(found) => found,
-                Err(StoreError::NotFound | StoreError::Gone { .. }) => return Err(none()),
+                Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => return Err(none()),
                 Err(error) => return Err(error.into()),
             };
             if self.device_of(tenant, &component).as_ref() != Some(device) {

@@ -192,7 +192,7 @@ where
         }
         let record = self.ledger(tenant).get(&keys::spec(id)?).await?;
         let record = record.ok_or(RolloutError::NoSuchRollout { id })?;
-        let corrupt = |error| StoreError::Corrupt { what: format!("the record `{}`: {error}", record.key) };
+        let corrupt = |error| StoreError::corrupt(format!("the record `{}`: {error}", record.key));
         let spec = Spec::from_bytes(&record.value).map_err(corrupt)?;
         let release = self.release_record(tenant, spec.release).await?.value;
         let plan = Plan { spec: Arc::new(spec), release: Arc::new(release) };

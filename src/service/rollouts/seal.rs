@@ -5,7 +5,7 @@ use super::super::ledger_session::Written;
 use super::keys::{self, Place};
 use super::step::TRIES;
 use super::{RolloutError, RolloutService};
-use crate::audit::{AuditRecord, Break, ChainHead, Checkpoint, verify};
+use crate::audit::{AuditRecord, ChainBreak, ChainHead, Checkpoint, verify};
 use crate::store::{BlobStore, Change, Ledger, LedgerRecord, Page, PageToken, ResourceStore, StoreError, Tenant};
 use crate::update::rollout::{Fold, Lane, LaneSeal, ReplayedLane, Rollout, RolloutId};
 use std::num::NonZeroU32;
@@ -91,7 +91,7 @@ where
     ) -> Result<Page<String>, RolloutError> {
         let page = self.ledger(tenant).scan(&keys::lane_audit(rollout, lane)?, limit, after).await?;
         let line = |LedgerRecord { key, value, .. }: LedgerRecord| {
-            let what = |error| StoreError::Corrupt { what: format!("the record `{key}`: {error}") };
+            let what = |error| StoreError::corrupt(format!("the record `{key}`: {error}"));
             String::from_utf8(value.to_vec()).map_err(what)
         };
         Ok(Page { items: page.items.into_iter().map(line).collect::<Result<_, _>>()?, next: page.next })
@@ -111,8 +111,7 @@ where
         loop {
             let page = self.lane_lines(tenant, rollout, lane, super::super::lifecycle::PAGE, after.as_ref()).await?;
             for line in page.items {
-                let what =
-                    |error| StoreError::Corrupt { what: format!("the chain of lane {lane} of `{rollout}`: {error}") };
+                let what = |error| StoreError::corrupt(format!("the chain of lane {lane} of `{rollout}`: {error}"));
                 records.push(AuditRecord::from_line(&line).map_err(what)?);
             }
             match page.next {
@@ -134,7 +133,7 @@ where
         rollout: RolloutId,
         lane: Lane,
         known: &[LaneSeal],
-    ) -> Result<Result<ChainHead, Break>, RolloutError> {
+    ) -> Result<Result<ChainHead, ChainBreak>, RolloutError> {
         let plan = self.plan(tenant, rollout).await?;
         // The end first: records that are added meanwhile lie behind it.
         let kept = self.lane(tenant, Place { rollout, lane }).await?.kept;
@@ -149,7 +148,7 @@ where
             Ok(head) => head,
             Err(broken) => return Ok(Err(broken)),
         };
-        let corrupt = |what: String| RolloutError::Store(StoreError::Corrupt { what });
+        let corrupt = |what: String| RolloutError::Store(StoreError::corrupt(what));
         let replayed = ReplayedLane::of(&plan.spec, rollout, lane, &records);
         let replayed = replayed.map_err(|unfit| corrupt(format!("rollout `{rollout}`, lane {lane}: {unfit}")))?;
         if replayed.is_none_or(|replayed| replayed.head != kept.head) {

@@ -6,7 +6,7 @@ use super::read::{KeptLane, LaneSeen};
 use super::rollout_service::Plan;
 use super::{RolloutError, RolloutService};
 use crate::audit::{Actor, AuditRecord, RecordContext};
-use crate::containment::Gather;
+use crate::containment::TreeBuilder;
 use crate::manifest::IngestId;
 use crate::primitive::{Id, Text};
 use crate::resource::{DeviceComponent, Resource};
@@ -224,7 +224,7 @@ where
                 // The record of the chain at its place tells, as nobody else writes the same one.
                 let Some((kept, record)) = sign else { return Err(error) };
                 let key = keys::lane_record(kept.head.rollout, kept.head.lane, record.index)?;
-                let lost = |lost| StoreError::Indeterminate { source: Some(Box::new(lost)) };
+                let lost = |lost| StoreError::indeterminate(Some(Box::new(lost)));
                 let found = ledger.get(&key).await.map_err(lost)?;
                 let is_own = found.is_some_and(|found| Sha256::of(&found.value) == record.digest());
                 Ok(if is_own { Some(None) } else { None })
@@ -276,7 +276,7 @@ where
                 _ => None,
             })
             .collect();
-        let tree = Gather::with_capacity(all.len()).at(resources.own_base().cloned()).with_items(&all).build();
+        let tree = TreeBuilder::with_capacity(all.len()).at(resources.own_base().cloned()).with_items(&all).build();
         let Some(node) = tree.get(component.as_str()) else { return Ok(Vec::new()) };
         let below = node.subtree().map(|(_, node)| node);
         let near = node.ancestors().chain(below).filter_map(|node| node.id().cloned());
