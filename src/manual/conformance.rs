@@ -141,6 +141,8 @@
 //! | a resource without an id at the address of one | warning | error | no rule asks for the id |
 //! | an entry of a document that nothing refers to | accepts | error | documents: what is in it besides is left to the author |
 //! | a document without `meta.lastUpdated`, or without entries | accepts | error | no rule asks for them |
+//! | a security label that comes twice | accepts | error | no rule refuses it |
+//! | a unit of a quantity that UCUM does not have (feature `ucum`) | error | accepts in some places | the definition of the code system |
 //! | a relation of links that comes twice | accepts | error | RFC 8288 allows it |
 //! | what a search found has no id | warning | error | no rule asks for the id |
 //! | a type that is not modelled | says that it is not checked | error | the crate knows the definitions of its own types |

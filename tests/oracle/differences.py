@@ -12,7 +12,8 @@ import sys
 EXPLAINED = [
     ("here", "empty", "empty array", "empty arrays of primitives"),
     ("here", "uri", "", "a `uri` with characters that RFC 3986 has not"),
-    ("here", "(code|dateTime|date|instant|time|base64Binary|string|markdown|decimal)", "is not of type", "the form of a primitive"),
+    ("here", "(code|id|dateTime|date|instant|time|base64Binary|string|markdown|decimal)", "is not of type", "the form of a primitive"),
+    ("here", "ucum", "", "a unit of a quantity that UCUM does not have"),
     ("here", "array-length", "", "arrays of a repeating primitive"),
     ("here", "element-id", "", "an id of an element with a space"),
     ("here", "ele-1", "nothing but an id", "an element with nothing but an id"),
@@ -39,6 +40,7 @@ EXPLAINED = [
     ("there", "BUNDLE_SEARCH_ENTRY_NO_RESOURCE_ID", "", "what a search found has no id"),
     ("there", "Bundle_BUNDLE_FullUrl_Missing", "", "an entry of a batch or transaction without `fullUrl`"),
     ("there", "", "A document must have a date|must contain at least one entry", "a document without `meta.lastUpdated`, or without entries"),
+    ("there", "Meta_RES_Security_Duplicate", "", "a security label that comes twice"),
     ("there", "", "reachable by traversing links", "an entry of a document that nothing refers to"),
     ("there", "", r"contained\[|Composition|Bundle\.entry\[0\]\.resource\b", "a type that is not modelled"),
     ("there", "", "org-1", "a type that is not modelled"),
