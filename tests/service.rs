@@ -373,7 +373,7 @@ fn size_and_content_type_limits_are_enforced() {
     let wrong = receive(&service, to_ecg(), firmware());
     let wrong = wrong.unwrap_err();
     assert!(matches!(wrong, ReceiveError::MediaType { .. }));
-    assert!(wrong.to_string().ends_with("is not taken, wanted `application/zip`"), "{wrong}");
+    assert!(wrong.to_string().ends_with("is not accepted, wanted `application/zip`"), "{wrong}");
     let mut zip = keyed("k");
     zip.content_type = "Application/ZIP; charset=utf-8".parse().unwrap();
     assert!(matches!(receive(&service, zip.clone(), firmware()), Err(ReceiveError::TooLarge { limit: 7 })));

@@ -233,7 +233,7 @@ const SIGNATURE: usize = 32;
 /// ```
 /// use fhir_devices::manifest::ManifestError;
 /// let error = ManifestError::TooLarge { found: 70_000, most: 65_536 };
-/// assert_eq!(error.to_string(), "the manifest has 70000 bytes, and at most 65536 are taken");
+/// assert_eq!(error.to_string(), "the manifest has 70000 bytes, wanted at most 65536");
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

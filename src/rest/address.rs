@@ -1,4 +1,4 @@
-//! What the path of a request names.
+//! Parsing the path of a request.
 
 use super::problem::{Problem, Result};
 use crate::code::RESOURCE_TYPES;
@@ -6,7 +6,7 @@ use crate::issue::Kind;
 use crate::store::{Key, ResourceType, VersionId};
 use std::borrow::Cow;
 
-/// What the path of a request names.
+/// Parsing the path of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Address {
     /// The service.

@@ -1,11 +1,11 @@
-//! The body of an answer, in parts that may be shared with a store.
+//! Response bodies, in parts that may be shared with a store.
 
 use bytes::Bytes;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::OnceLock;
 
-/// The body of an answer: bytes in one or several parts. The parts of a large resource are shared with the store that keeps
+/// The body of a response: bytes in one or several parts. The parts of a large resource are shared with the store that keeps
 /// it, so that a page takes little memory; [`into_parts`](Self::into_parts) gives them to whoever sends them.
 ///
 /// As `[u8]` it is one text; that is put together at the first use where there are several parts.

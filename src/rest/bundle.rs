@@ -1,4 +1,4 @@
-//! A Bundle of requests: what each entry asks for, batches, and the answers.
+//! Batches and transactions: requests of entries, and responses.
 
 use super::address::Address;
 use super::bundle_writer::{BundleWriter, quoted};

@@ -1,4 +1,4 @@
-//! Bundles, written from resources that are JSON already.
+//! Writing Bundles from JSON resources.
 
 use super::Body;
 use crate::convert::{self, Options, Version};

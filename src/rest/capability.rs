@@ -1,4 +1,4 @@
-//! What the service can do, as it says itself.
+//! The CapabilityStatement.
 
 use super::include::FOLLOWED;
 use super::{FHIR_JSON, FHIR_XML, JSON_PATCH};

@@ -1,4 +1,4 @@
-//! One condition of a search: how it is read from the query, and whether a resource meets it.
+//! One search condition: parsing and matching.
 
 use super::Limits;
 use super::limits::at_most;

@@ -1,4 +1,4 @@
-//! Looks for what a query asks.
+//! Carrying out searches.
 
 use super::filter::Filter;
 use super::limits::{CALL, Limits, Spent, too_costly};

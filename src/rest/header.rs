@@ -1,4 +1,4 @@
-//! What the headers of a request say.
+//! Request headers.
 
 use super::Request;
 use super::problem::{Problem, Result};

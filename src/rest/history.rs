@@ -1,4 +1,4 @@
-//! The versions of a resource, newest first.
+//! History interactions, newest version first.
 
 use super::bundle::response;
 use super::bundle_writer::quoted;

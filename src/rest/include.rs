@@ -1,4 +1,4 @@
-//! The resources that go with those found: `_include` and `_revinclude`.
+//! `_include` and `_revinclude`.
 
 use super::Server;
 use super::find::size;

@@ -1,11 +1,11 @@
-//! What a service knows of the updates of components.
+//! The updates that a service knows, for checks of client writes.
 
 use crate::primitive::Id;
 use crate::store::{BoxFuture, Result, Tenant};
 use crate::update::{AvailableUpdate, IngestId, UpdateStatus};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Says which updates of a component its service knows. [`UpdateService`](crate::service::UpdateService) does.
+/// Returns the updates of a component that its service knows. [`UpdateService`](crate::service::UpdateService) does.
 ///
 /// A [`Server`](super::Server) asks it for two things. What a client writes is checked against it, where the updates of the
 /// component that it sends are not those that are stored. And what the stored components say is checked against it when they are
@@ -45,7 +45,7 @@ pub trait KnownUpdates: Send + Sync {
     ) -> BoxFuture<'a, Result<BTreeMap<(Id, IngestId), KnownUpdate>>>;
 }
 
-/// How far an update has come.
+/// The stage of an update.
 ///
 /// ```
 /// use fhir_devices::rest::UpdateStage;
@@ -70,7 +70,7 @@ pub enum UpdateStage {
     Ended,
 }
 
-/// What a service knows of an update.
+/// An update known to a service.
 ///
 /// ```
 /// use fhir_devices::rest::{KnownUpdate, UpdateStage};

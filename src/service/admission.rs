@@ -1,4 +1,4 @@
-//! Whether an upload may follow what its component accepted and reports: looked up before the bytes come, and again with the
+//! Admission of an upload by what its component accepted and reports: looked up before the bytes come, and again with the
 //! step that fixes the component.
 
 use super::ReceiveError;

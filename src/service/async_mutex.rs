@@ -1,4 +1,4 @@
-//! Turns: one after the other, without a runtime.
+//! An async mutex, independent of a runtime.
 
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ pub(super) struct AsyncMutex<T>(Mutex<Place<T>>);
 
 #[derive(Debug)]
 struct Place<T> {
-    /// Nothing while somebody has it.
+    /// `None` while the mutex is locked.
     value: Option<T>,
     waiting: Vec<Waker>,
 }

@@ -1,4 +1,4 @@
-//! Making the component refer to the bytes.
+//! Attaching an update: writing its reference to the component.
 
 use super::admission::{Found, is_of_acceptance};
 use super::entries::{Entries, Seen, StepContext};

@@ -1,4 +1,4 @@
-//! The bytes of an update on their way: hashed once, counted, and passed on.
+//! Hashing and counting the bytes of an update while they are streamed.
 
 use super::ReceiveError;
 use crate::store::{BlobHasher, BlobRef, BlobWriter, ByteStream, StoreError, stream};

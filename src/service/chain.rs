@@ -26,7 +26,7 @@ where
         self.session(tenant).chain(limit, after).await
     }
 
-    /// Every audit record of a tenant, in the order of the chain. Everything is held in memory.
+    /// Returns every audit record of a tenant, in the order of the chain. Everything is held in memory.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] where a record cannot be read; the ledger's troubles.
@@ -48,7 +48,7 @@ where
         read_lines(&lines).map(|(_, record)| record.map_err(unreadable)).collect()
     }
 
-    /// How long the audit chain is, and what it ends with: what to sign, from time to time.
+    /// Returns a checkpoint of the audit chain, to be signed from time to time.
     ///
     /// # Errors
     /// The ledger's troubles.
@@ -56,7 +56,7 @@ where
         Ok(self.session(tenant).head().await?.0.checkpoint())
     }
 
-    /// Whether the audit chain is whole, and goes through every checkpoint: the first break, where it is not.
+    /// Verifies the audit chain against the checkpoints; the error is the first break.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] where a record cannot be read; the ledger's troubles.

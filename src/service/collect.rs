@@ -1,4 +1,4 @@
-//! Bytes: kept for who needs them, deleted when nobody does, and looked after.
+//! Collection, pinning and scrubbing of stored bytes.
 
 use super::entries::Entries;
 use super::ledger_session::{LedgerSession, Written};
@@ -12,7 +12,7 @@ use crate::update::ActorId;
 use crate::update::blob::{self, Entry, Holder, Input, Step, justified};
 use std::time::Duration;
 
-/// What a [`collection`](UpdateService::collect) came to.
+/// The result of a [`collection`](UpdateService::collect).
 ///
 /// ```
 /// use fhir_devices::service::Collected;
@@ -21,9 +21,9 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Collected {
-    /// How many holds were found that nobody left to give up.
+    /// The number of abandoned holds that were released.
     pub released: u64,
-    /// How many blobs were deleted.
+    /// The number of deleted blobs.
     pub deleted: u64,
     /// How many are needed, or were until a short time ago.
     pub kept: u64,
@@ -35,7 +35,7 @@ pub struct Collected {
     pub failed: Vec<(BlobKey, StoreError)>,
 }
 
-/// How far a [`scrub`](UpdateService::scrub) has come.
+/// The progress of a [`scrub`](UpdateService::scrub).
 ///
 /// ```
 /// use fhir_devices::service::Progress;
@@ -44,15 +44,15 @@ pub struct Collected {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// How many blobs were looked at to their end.
+    /// The number of blobs read to their end.
     pub blobs: u64,
-    /// How many bytes were read.
+    /// The number of bytes read.
     pub bytes: u64,
-    /// How many blobs are not what the ledger says.
+    /// The number of damaged blobs.
     pub damaged: u64,
 }
 
-/// A blob that is not what the ledger says, so that a download of it fails or gives other bytes.
+/// A damaged blob: its download fails or gives other bytes.
 ///
 /// ```
 /// # use fhir_devices::service::Damage;

@@ -1,4 +1,4 @@
-//! Files that are not what their digest says: found, marked, not given out as good, and replaced by the same bytes.
+//! Damaged files: detected, marked, not served, and replaced by the same bytes.
 
 use super::entries::{Entries, Seen, at, unreadable};
 use super::ledger_session::{LedgerSession, Written};
@@ -22,7 +22,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use time::OffsetDateTime;
 
-/// A file that was found to be damaged, and that nothing has replaced yet.
+/// A damaged file that is not replaced yet.
 ///
 /// ```
 /// # use fhir_devices::service::KnownDamage;
@@ -39,7 +39,7 @@ pub struct KnownDamage {
     pub what: String,
 }
 
-/// What a [`repair`](UpdateService::repair) came to.
+/// The result of a [`repair`](UpdateService::repair).
 ///
 /// ```
 /// use fhir_devices::service::Repaired;
@@ -118,7 +118,7 @@ where
         Ok(found)
     }
 
-    /// Reads a file, or some of its bytes, for whoever installs it.
+    /// Reads a file, or a range of it.
     ///
     /// # Guarantees
     /// The length is that of the ledger. Where the whole is read, it is checked against its digest on the way, and the last chunk

@@ -1,4 +1,4 @@
-//! What is written to the books in one step, and what is recorded of it.
+//! Ledger entries and audit records written in one commit.
 
 use crate::audit::{Actor, RecordContext, Verdict, Verification};
 use crate::store::{BlobKey, Change, LedgerKey, Result, Revision, Sha256, StoreError, VersionId};

@@ -9,7 +9,7 @@ use crate::update::IngestId;
 use crate::update::ingest::{NotAcceptable, Reason};
 use std::sync::Arc;
 
-/// The store of blobs gives no addresses of the kind that the service is to write into components.
+/// The error for a blob store without the kind of URL that the service writes into components.
 ///
 /// ```
 /// use fhir_devices::service::NoAddresses;
@@ -56,10 +56,10 @@ pub enum ReceiveError {
         /// The id that was asked for.
         device: Id,
     },
-    /// No component is meant, or more than one may be.
+    /// No component matches, or several do.
     #[error(transparent)]
     Unresolved(#[from] SelectError),
-    /// The component that is meant is not one that an update may be attached to, by its place or its record.
+    /// The selected component cannot be a target, by its position or its status.
     #[error(transparent)]
     UnfitTarget(#[from] UnfitTarget),
     /// The bytes are not those that were declared.
@@ -98,13 +98,13 @@ pub enum ReceiveError {
         /// The files that it has.
         found: Vec<ArtifactName>,
     },
-    /// Something speaks against the update of this component.
+    /// The update is not admissible for this component.
     #[error("the update is not admitted: {}", listed(.reasons))]
     NotAdmitted {
         /// All that does, in the order of the members of the manifest.
         reasons: Vec<manifest::AdmissionReason>,
     },
-    /// More bytes than are taken.
+    /// More bytes than the limit.
     #[error("the file has more than {limit} bytes")]
     TooLarge {
         /// The most that are taken.
@@ -159,7 +159,7 @@ pub enum ReceiveError {
     Contended {
         /// The device.
         device: Id,
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
     },
     /// The upload failed for another reason: its sequence number is not higher than what the component accepted, a
@@ -183,7 +183,7 @@ pub enum ReceiveError {
     /// The ledger.
     #[error("the ledger failed")]
     Ledger(#[source] StoreError),
-    /// The bytes broke off.
+    /// The stream of bytes failed.
     #[error("the upload ended before the end of the file")]
     Body(#[source] StoreError),
 }

@@ -1,4 +1,4 @@
-//! Removing what was kept for its time.
+//! Removing expired records and references.
 
 use super::entries::{Entries, Kept, OPEN, REST, Seen, StepContext};
 use super::ledger_session::{LedgerSession, Written};
@@ -11,7 +11,7 @@ use crate::update::ingest::{self, Effect, Ingest, Input, State};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// What an [`expiry`](UpdateService::expire) came to.
+/// The result of an [`expiry`](UpdateService::expire).
 ///
 /// ```
 /// use fhir_devices::service::Expired;

@@ -1,9 +1,9 @@
-//! Where the names of uploads come from.
+//! Sources of upload ids.
 
 use crate::store::{Result, random_number};
 use crate::update::IngestId;
 
-/// Gives out names that no upload had before. A closure is a source of ids.
+/// A source of unique ids. Closures implement it.
 ///
 /// # Contract
 ///

@@ -1,4 +1,4 @@
-//! Several futures at a time, on one task.
+//! Joining several futures on one task.
 
 use std::future::{Future, poll_fn};
 use std::task::Poll;

@@ -1,4 +1,4 @@
-//! Which updates of a component the ledger knows.
+//! The updates of a component in the ledger.
 
 use super::join::all_of;
 use super::ledger_session::LedgerSession;

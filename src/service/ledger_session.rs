@@ -1,4 +1,4 @@
-//! The books of a tenant in the ledger: its uploads, its bytes, what its components accepted, and the chain of its audit
+//! A session on the ledger of a tenant: uploads, blobs, accepted sequence numbers, and the chain of its audit
 //! records. What belongs together is written in one step.
 
 use super::AuditSink;

@@ -1,4 +1,4 @@
-//! Taking updates back, and going on with what broke off.
+//! Withdrawing updates, and resuming interrupted work.
 
 use super::ReceiveError;
 use super::attach::Replaced;
@@ -28,7 +28,7 @@ pub(super) enum Ending {
     Withdrawn,
 }
 
-/// Why an update was not taken back, or not gone on with.
+/// Why an update was not withdrawn or resumed.
 ///
 /// ```
 /// use fhir_devices::service::{IngestId, LifecycleError};
@@ -112,7 +112,7 @@ impl LifecycleError {
     }
 }
 
-/// What a [`recovery`](UpdateService::recover) came to.
+/// The result of a [`recovery`](UpdateService::recover).
 ///
 /// ```
 /// use fhir_devices::service::Recovered;
@@ -135,7 +135,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Where an upload stands.
+    /// Returns the state of an upload.
     ///
     /// # Errors
     /// [`LifecycleError::NoSuchUpload`], [`LifecycleError::Store`].
@@ -144,7 +144,7 @@ where
         seen.map(|seen| seen.value).ok_or_else(|| no_such(tenant, id))
     }
 
-    /// Takes an update back. It stays so: nothing attaches it again, however late.
+    /// Withdraws an update for good: it is never attached again.
     ///
     /// # Flow
     /// 1. The record says that the update is withdrawn, by whom and why.
@@ -169,7 +169,7 @@ where
         self.end(tenant, id, &Input::Withdrawn { by, why }).await
     }
 
-    /// Gives up an update whose place a later one took: its component refers to it no more, and its bytes may be deleted.
+    /// Retires a superseded update: its reference is removed, and its bytes may be deleted.
     ///
     /// # Errors
     /// As [`withdraw`](Self::withdraw); [`LifecycleError::Refused`] for one that is not superseded.

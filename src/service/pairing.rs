@@ -1,4 +1,4 @@
-//! The common id of the store of update files and the ledger: who deletes files must be who owns them.
+//! Pairing the blob store with the ledger by a common id, so that only the owner deletes files.
 
 use super::entries::{Entries, Seen, unreadable};
 use super::ledger_session::{LedgerSession, Written};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError};
 
-/// The store of update files and the ledger do not belong together. Nothing is taken or deleted until that is settled.
+/// The blob store and the ledger do not belong together. Nothing is accepted or deleted until that is resolved.
 ///
 /// ```
 /// use fhir_devices::service::StoreMismatch;
@@ -82,7 +82,7 @@ fn marked(id: Option<&StoreId>) -> String {
     id.map_or_else(String::new, |id| format!(" (its id is `{id}`)"))
 }
 
-/// Why files were not looked after.
+/// Why maintenance of files failed.
 ///
 /// ```
 /// use fhir_devices::service::UpkeepError;
@@ -111,7 +111,7 @@ impl UpkeepError {
     }
 }
 
-/// What an [adoption](UpdateService::adopt_store) did.
+/// The result of an [adoption](UpdateService::adopt_store).
 ///
 /// ```
 /// # use fhir_devices::service::Adopted;

@@ -1,4 +1,4 @@
-//! Holding the ledger and the components against each other: for writers that come through neither this service nor
+//! Reconciling the ledger with the components: for writers that come through neither this service nor
 //! [`rest`](crate::rest).
 
 use super::entries::{Entries, Seen};
@@ -20,7 +20,7 @@ use crate::update::{
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
-/// What becomes of an attached or superseded upload whose component refers to it no more. The recall of a withdrawn one is
+/// The policy for an upload whose component no longer refers to it. The recall of a withdrawn one is
 /// shown again in any case, until its [time](UpdateService::with_withdrawn_retention) is over.
 ///
 /// ```
@@ -37,7 +37,7 @@ pub enum MissingReferences {
     MarkLost,
 }
 
-/// What becomes of a reference in a component that belongs to no upload of it.
+/// The policy for a reference in a component that belongs to no upload of it.
 ///
 /// ```
 /// use fhir_devices::service::UnknownReferences;
@@ -54,7 +54,7 @@ pub enum UnknownReferences {
     Leave,
 }
 
-/// How far a [`reconcile`](UpdateService::reconcile) has come.
+/// The position of a [`reconcile`](UpdateService::reconcile).
 ///
 /// ```
 /// use fhir_devices::service::ReconcilePosition;
@@ -94,7 +94,7 @@ pub struct UnknownReference {
     pub removed: bool,
 }
 
-/// What a page of a [`reconcile`](UpdateService::reconcile) came to.
+/// The result of a page of a [`reconcile`](UpdateService::reconcile).
 ///
 /// ```
 /// use fhir_devices::service::Reconciled;

@@ -1,4 +1,4 @@
-//! The reference of an upload in its component, held against the record of the upload.
+//! Comparing the reference in a component with the record of its upload.
 
 use super::ledger_session::LedgerSession;
 use super::update_service::{Addresses, UpdateService};
@@ -13,7 +13,7 @@ use crate::update::ingest::{Ingest, State};
 use crate::update::{AvailableUpdate, IngestId, UpdateStatus, available, is_available_update, update_id};
 use std::collections::BTreeSet;
 
-/// What a component says of an upload that its record says it refers to.
+/// The state of an upload's reference in its component.
 ///
 /// ```
 /// use fhir_devices::service::Reference;

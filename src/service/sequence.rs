@@ -1,4 +1,4 @@
-//! The way back from a sequence number that is too high.
+//! Lowering a sequence number that is too high.
 
 use super::entries::Entries;
 use super::ledger_session::Written;
@@ -38,7 +38,7 @@ pub enum SequenceError {
     Contended {
         /// The component.
         component: Id,
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
     },
     /// The ledger failed.

@@ -1,4 +1,4 @@
-//! Uploads that come with a signed manifest: verified, held against the device as it is, and kept.
+//! Uploads with a signed manifest: verified, checked against the device, and kept.
 
 use super::admission::Found;
 use super::entries::{Entries, at, unreadable};
@@ -23,7 +23,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// An update as its maker signed it, and for which device it is sent.
+/// A signed update and its target device.
 ///
 /// What the update is for, its version and sequence number, and the digest and size of its file are those of the manifest.
 ///

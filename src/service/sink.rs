@@ -2,7 +2,7 @@
 
 use crate::audit::AuditRecord;
 
-/// Is told of every audit record once it is written: to export it, to count, to alarm. A closure is one.
+/// Receives every audit record once it is written. Closures implement it.
 ///
 /// The records are in the ledger whatever becomes of the call, which has nothing to answer and should not take long. After a
 /// crash the last records may not have been told: [`audit_records`](super::UpdateService::audit_records) has them all.

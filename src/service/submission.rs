@@ -1,4 +1,4 @@
-//! What comes in, and what is answered.
+//! Submissions of updates and their results.
 
 use crate::containment::Selector;
 use crate::manifest::{ProductionSpec, VersionScheme};
@@ -9,7 +9,7 @@ use crate::update::ingest::Intent;
 use crate::update::{ActorId, AvailableUpdate, IdempotencyKey, VersionDowngrade};
 use time::OffsetDateTime;
 
-/// What the sender of an update says about it.
+/// The metadata of an update, given by its sender.
 ///
 /// ```
 /// use fhir_devices::{nomenclature::Level, containment::Selector, service::Submission};
@@ -87,7 +87,7 @@ impl Submission {
     }
 }
 
-/// The answer: the component as it became by the update.
+/// The result of an upload: the component with the update.
 ///
 /// ```
 /// use fhir_devices::service::Received;

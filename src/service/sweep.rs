@@ -1,4 +1,4 @@
-//! Files that the ledger does not know: put into quarantine, and deleted after it.
+//! Sweeping files unknown to the ledger: quarantined, then deleted.
 
 use super::entries::{Entries, Seen, at, unreadable};
 use super::ledger_session::{LedgerSession, Written};
@@ -72,7 +72,7 @@ impl SweepRules {
     }
 }
 
-/// What a [`sweep`](UpdateService::sweep) came to.
+/// The result of a [`sweep`](UpdateService::sweep).
 ///
 /// ```
 /// use fhir_devices::service::Swept;

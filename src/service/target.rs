@@ -1,4 +1,4 @@
-//! The component that is meant, and the reference in it.
+//! Finding the target component and the reference in it.
 
 use super::ReceiveError;
 use crate::containment::{Selector, TreeBuilder, select_of};

@@ -1,4 +1,4 @@
-//! The service and what it is made of.
+//! The update service and its options.
 
 use super::async_mutex::AsyncMutex;
 use super::ledger_session::{Head, LedgerSession, Retention, ServiceContext};
@@ -184,14 +184,14 @@ where
         self
     }
 
-    /// With another clock.
+    /// Sets the clock.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.context = Arc::new(ServiceContext { clock: Arc::new(clock), ..(*self.context).clone() });
         self
     }
 
-    /// With another name for the service in audit records than `update-service`.
+    /// Sets the name of the service in audit records; `update-service` by default.
     #[must_use]
     pub fn with_actor(mut self, actor: ActorId) -> Self {
         self.context = Arc::new(ServiceContext { actor, ..(*self.context).clone() });
@@ -205,14 +205,14 @@ where
         self
     }
 
-    /// With one who verifies the signatures of manifests. Without one, no upload with a manifest is taken.
+    /// Sets the verifier of manifest signatures. Without one, no upload with a manifest is taken.
     #[must_use]
     pub fn with_verifier(mut self, verifier: impl Verifier + 'static) -> Self {
         self.verifier = Some(Arc::new(verifier));
         self
     }
 
-    /// With tenants that take no upload without a signed manifest: those for which this says so. What they took before and
+    /// Sets the tenants that accept only signed manifests: those for which this says so. What they took before and
     /// no component refers to yet is not attached either.
     ///
     /// ```
@@ -230,7 +230,7 @@ where
         self
     }
 
-    /// With uploads that are given up when nothing came of them for this long.
+    /// Sets how long an upload may make no progress before it is aborted.
     #[must_use]
     pub fn with_lease(mut self, lease: Duration) -> Self {
         self.limits.lease_seconds = u32::try_from(lease.as_secs()).unwrap_or(u32::MAX);
@@ -259,7 +259,7 @@ where
         self
     }
 
-    /// With files of at most `bytes`.
+    /// Sets the maximum size of a file.
     #[must_use]
     pub fn with_max_size(mut self, bytes: u64) -> Self {
         self.max_size = bytes;
@@ -370,7 +370,7 @@ where
         self
     }
 
-    /// With addresses of this kind, which the store of blobs gives.
+    /// Sets the kind of URLs, which the blob store provides.
     ///
     /// # Errors
     /// [`NoAddresses`] where it gives none of the kind.
@@ -392,7 +392,7 @@ where
         LedgerSession::new(Arc::clone(&self.ledger), tenant, turn, &self.context)
     }
 
-    /// With addresses that the caller serves.
+    /// Sets URLs that the caller serves.
     #[must_use]
     pub fn with_urls(mut self, url: impl Fn(&Tenant, &BlobKey) -> Url + Send + Sync + 'static) -> Self {
         self.addresses = Addresses::Caller(Arc::new(url));

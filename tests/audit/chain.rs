@@ -134,7 +134,7 @@ fn every_fault_has_a_message() {
         "it belongs to the tenant `st-john`",
         "it is bound to another beginning",
         "it stands in another place",
-        "a record is put in before it that says it is record 3",
+        "a record with the number 3 is inserted before it",
         "the records end, and a checkpoint knows 10 of them",
         "the checkpoint of 10 records was made of others",
         "a checkpoint of the tenant `st-john` says nothing of it",

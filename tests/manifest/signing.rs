@@ -76,7 +76,7 @@ fn verifier_without_keys_accepts_nothing() {
 fn oversized_manifest_is_not_verified() {
     let verifier = Says::keys(&["k"]);
     let refusal = verify(vec![b' '; 64 * 1024 + 1], Vec::new(), &verifier).unwrap_err();
-    assert_eq!(refusal.to_string(), "the manifest has 65537 bytes, and at most 65536 are taken");
+    assert_eq!(refusal.to_string(), "the manifest has 65537 bytes, wanted at most 65536");
     assert_eq!(verifier.1.load(Ordering::Relaxed), 0);
 }
 

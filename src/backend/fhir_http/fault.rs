@@ -145,7 +145,7 @@ mod tests {
             (ServerFault::NotSorted, "the server does not sort what it finds by `_id`"),
             (
                 ServerFault::Redirected { status: 302, to: "https://x.example/".into() },
-                "the server answered 302 and leads to `https://x.example/`, where nobody goes",
+                "the server answered 302 and redirects to `https://x.example/`, which is not followed",
             ),
             (ServerFault::TooLarge { limit: 9 }, "the answer is larger than 9 bytes"),
             (ServerFault::Unreadable { why: "it is empty".into() }, "the answer cannot be read: it is empty"),

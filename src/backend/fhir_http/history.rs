@@ -1,4 +1,4 @@
-//! The versions of a resource, newest first.
+//! History interactions, newest version first.
 
 use super::super::checks::to_usize;
 use super::FhirServer;

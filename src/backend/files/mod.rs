@@ -105,7 +105,7 @@ impl Files {
         Ok(self)
     }
 
-    /// With blobs of at most `bytes`.
+    /// Sets the maximum size of a blob.
     #[must_use]
     pub fn with_max_blob(mut self, bytes: u64) -> Self {
         self.max_size = bytes;

@@ -81,7 +81,7 @@ impl Memory {
         }
     }
 
-    /// With another clock.
+    /// Sets the clock.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -95,21 +95,21 @@ impl Memory {
         self
     }
 
-    /// With bodies of at most `bytes`.
+    /// Sets the maximum size of a body.
     #[must_use]
     pub fn with_max_body(mut self, bytes: u64) -> Self {
         self.limits.max_body = bytes;
         self
     }
 
-    /// With at most `writes` in one commit.
+    /// Sets the maximum number of writes in a commit.
     #[must_use]
     pub fn with_max_writes(mut self, writes: usize) -> Self {
         self.limits.max_writes = writes;
         self
     }
 
-    /// With blobs of at most `bytes`.
+    /// Sets the maximum size of a blob.
     #[must_use]
     pub fn with_max_blob(mut self, bytes: u64) -> Self {
         self.blobs.max_size = bytes;

@@ -185,7 +185,7 @@ impl Objects {
         self
     }
 
-    /// With blobs of at most `bytes`.
+    /// Sets the maximum size of a blob.
     #[must_use]
     pub fn with_max_size(mut self, bytes: u64) -> Self {
         self.limits.max_size = bytes;

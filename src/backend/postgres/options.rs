@@ -97,7 +97,7 @@ impl Options {
         self
     }
 
-    /// With at most `writes` in one commit.
+    /// Sets the maximum number of writes in a commit.
     #[must_use]
     pub fn with_max_writes(mut self, writes: usize) -> Self {
         self.limits.max_writes = writes;

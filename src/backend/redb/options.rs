@@ -41,7 +41,7 @@ impl Options {
         Self { limits, cache: 64 << 20, clock: Arc::new(SystemClock), on_loss: None }
     }
 
-    /// With another clock.
+    /// Sets the clock.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -63,7 +63,7 @@ impl Options {
         self
     }
 
-    /// With at most `writes` in one commit.
+    /// Sets the maximum number of writes in a commit.
     #[must_use]
     pub fn with_max_writes(mut self, writes: usize) -> Self {
         self.limits.max_writes = writes;

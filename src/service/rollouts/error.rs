@@ -110,7 +110,7 @@ pub enum RolloutError {
     /// Others changed the same records each time.
     #[error("the records changed during each of {attempts} attempts")]
     Contended {
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
     },
     /// A store failed.

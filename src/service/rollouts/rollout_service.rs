@@ -1,4 +1,4 @@
-//! The service and what it is made of.
+//! The update service and its options.
 
 use super::super::UpdateService;
 use super::super::async_mutex::AsyncMutex;

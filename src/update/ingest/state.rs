@@ -1,4 +1,4 @@
-//! Where an upload stands.
+//! Returns the state of an upload.
 
 use super::super::{Action, AuditDraft, IngestId, StateName};
 use super::Reason;
@@ -6,7 +6,7 @@ use crate::primitive::Id;
 use crate::store::{BlobKey, BlobRef, Generation, VersionId};
 use time::OffsetDateTime;
 
-/// Where an upload stands.
+/// Returns the state of an upload.
 ///
 /// ```
 /// use fhir_devices::store::{BlobRef, Generation};
