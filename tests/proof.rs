@@ -5,7 +5,8 @@
 //! withdrawn stays so (I7), and no hold is left behind (I8). Sequence numbers rise (V1), and a version stands for
 //! one set of bytes (V5).
 //!
-//! The machines of rollouts are checked in the same way: see `rollout_rules`.
+//! The machines of rollouts are checked in the same way, and so is what the reconciler decides: see `rollout_rules` and
+//! `reconcile_rules`.
 //!
 //! cargo test --test proof -- --nocapture
 //! cargo test --release --test proof -- --nocapture    the large worlds too
@@ -25,6 +26,10 @@ mod breadth;
 mod late;
 #[path = "proof/machines.rs"]
 mod machines;
+#[path = "proof/reconcile_rules.rs"]
+mod reconcile_rules;
+#[path = "proof/reconciler.rs"]
+mod reconciler;
 #[path = "proof/rollout_rules.rs"]
 mod rollout_rules;
 #[path = "proof/rollouts.rs"]

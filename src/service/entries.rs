@@ -20,6 +20,8 @@ pub(super) struct Seen<T> {
 pub(super) struct StepContext {
     /// The versions of the component before and after a write that the step itself does not tell of.
     pub(super) wrote: Option<(VersionId, VersionId)>,
+    /// The version of the component that says that the update is current again.
+    pub(super) current_in: Option<VersionId>,
     /// Whether signatures were refused.
     pub(super) refused: bool,
 }
@@ -136,7 +138,7 @@ impl Entries {
         to: ingest::Transition,
         step_context: StepContext,
     ) -> Result<()> {
-        let next = Ingest { state: to.state, ..seen.value.clone() };
+        let next = seen.value.after(&to, step_context.current_in);
         let key = at(shelf(&next), &next.id.to_string())?;
         let value = next.to_bytes();
         match (&seen.revision, key == seen.key) {

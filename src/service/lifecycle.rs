@@ -261,6 +261,7 @@ where
                 }
             }
             self.mark(session, id, &resources, &found, replaced).await?;
+            step_context.current_in = Some(found.1.version);
             let input = Input::ReferenceRestored { component, restored };
             if session.step_with_context(seen, &input, step_context).await?.is_err() {
                 *seen = session.known(id).await?;

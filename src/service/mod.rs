@@ -45,6 +45,7 @@ mod sweep;
 mod target;
 mod update_service;
 
+pub use crate::update::reconcile::MissingReferences;
 pub use crate::update::{AvailableUpdate, IdempotencyKey, IngestId};
 pub use collect::{Collected, Damage, Progress};
 pub use damage::{KnownDamage, Repaired};
@@ -53,7 +54,7 @@ pub use expire::Expired;
 pub use ids::{Ids, RandomIds};
 pub use lifecycle::{LifecycleError, Recovered};
 pub use pairing::{Adopted, StoreMismatch, UpkeepError};
-pub use reconcile::{MissingReferences, ReconcilePosition, Reconciled, UnknownReference, UnknownReferences};
+pub use reconcile::{ReconcilePosition, Reconciled, UnknownReference, UnknownReferences};
 pub use references::Reference;
 pub use rollouts::{
     Behind, Blocked, DeploymentFilter, DeviceReport, Explanation, GateProvider, GateQuery, Granted, Measures, Pass,

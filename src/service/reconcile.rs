@@ -3,7 +3,6 @@
 
 use super::entries::{Entries, Seen};
 use super::ledger_session::LedgerSession;
-use super::references::referring;
 use super::update_service::UpdateService;
 use crate::primitive::{Id, Text};
 use crate::resource::DeviceComponent;
@@ -13,29 +12,15 @@ use crate::store::{
 };
 use crate::support::yield_now;
 use crate::update::ingest::{Ingest, Input, State};
+use crate::update::reconcile::{
+    Announcement, Decision, FoundReference, OtherUpdate, announce, compare, component_to_refer, decide,
+};
 use crate::update::{
     Action, AuditDraft, AvailableUpdate, IngestId, StateName, UpdateStatus, available, is_available_update,
     may_have_updates, put_back, set_status, update_id,
 };
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
-
-/// The policy for an upload whose component no longer refers to it. The recall of a withdrawn one is
-/// shown again in any case, until its [time](UpdateService::with_withdrawn_retention) is over.
-///
-/// ```
-/// use fhir_devices::service::MissingReferences;
-/// assert_eq!(MissingReferences::default(), MissingReferences::Reattach);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum MissingReferences {
-    /// The reference is written again. Where the component is deleted, that waits until it is created again.
-    #[default]
-    Reattach,
-    /// The upload ends with the reason `lost`, and its bytes are released.
-    MarkLost,
-}
 
 /// The policy for a reference in a component that belongs to no upload of it.
 ///
@@ -195,61 +180,83 @@ where
     ) -> Result<Outcome> {
         let id = seen.value.id;
         for _ in 0..self.max_attempts {
-            let Some(component) = self.to_refer(session, &seen.value.state).cloned() else {
+            let Some(component) = component_to_refer(&seen.value.state, session.now()).cloned() else {
                 return Ok(Outcome::Settled);
             };
-            let found = self.component(session.tenant(), &component).await?;
+            let found = self.component_or_deletion(session.tenant(), &component).await?;
             // The record after the component: what was withdrawn meanwhile is not attached again.
             *seen = session.known(id).await?;
-            if self.to_refer(session, &seen.value.state) != Some(&component) {
+            if component_to_refer(&seen.value.state, session.now()) != Some(&component) {
                 continue;
             }
             let is_recall = matches!(seen.value.state, State::Withdrawn { .. });
-            let Some((mut found, version)) = found else {
-                return match self.missing {
-                    _ if is_recall => Ok(Outcome::Settled),
-                    MissingReferences::Reattach => Ok(Outcome::ComponentDeleted),
-                    MissingReferences::MarkLost => self.lose(session, seen, &component, None).await,
-                };
+            let (found, wanted) = match found {
+                Err(deletion) => (Err(deletion), None),
+                Ok(found) => {
+                    let wanted = match is_recall {
+                        true => {
+                            self.known_update(session, &seen.value, &component).await?.and_then(|known| known.update)
+                        }
+                        false => self.truth(session, &seen.value).await?,
+                    };
+                    let Some(mut wanted) = wanted else { return Ok(Outcome::Settled) };
+                    let there = available(&found.0).flatten().find(|update| update.id == id);
+                    if let (true, Some(there)) = (is_recall, &there) {
+                        wanted.restored = there.restored;
+                    }
+                    let said = match there {
+                        Some(there) if self.is_same(&there, &wanted) => FoundReference::Same,
+                        None if !found.0.extension.iter().any(|one| is_update_of(one, id)) => FoundReference::Missing,
+                        _ => FoundReference::Changed,
+                    };
+                    (Ok((found, said)), Some(wanted))
+                }
             };
-            let wanted = match is_recall {
-                true => self.known_update(session, &seen.value, &component).await?.and_then(|known| known.update),
-                false => self.truth(session, &seen.value).await?,
-            };
-            let Some(mut wanted) = wanted else { return Ok(Outcome::Settled) };
-            let there = available(&found).flatten().find(|update| update.id == id);
-            if let (true, Some(there)) = (is_recall, &there) {
-                wanted.restored = there.restored;
+            let said = found.as_ref().map_or(FoundReference::ComponentDeleted, |(_, said)| *said);
+            match decide(&seen.value.state, said, self.missing) {
+                Decision::Settled => return Ok(Outcome::Settled),
+                Decision::AwaitComponent => return Ok(Outcome::ComponentDeleted),
+                Decision::Lose => {
+                    // A deletion has a version too: what is created and referred to after it is not lost.
+                    let version = found.map_or_else(|deletion| deletion, |((_, version), _)| Some(version.version));
+                    return self.lose(session, seen, &component, version).await;
+                }
+                Decision::Write => {}
             }
-            if there.as_ref().is_some_and(|there| self.is_same(there, &wanted)) {
+            let (Ok(((mut found, version), _)), Some(mut wanted)) = (found, wanted) else {
                 return Ok(Outcome::Settled);
-            }
-            let is_there = found.extension.iter().any(|extension| is_update_of(extension, id));
-            if !is_there && !is_recall && self.missing == MissingReferences::MarkLost {
-                return self.lose(session, seen, &component, Some(version.version)).await;
-            }
+            };
+            let mut superseded = None;
             match self.others_of(session, &mut found, &seen.value).await? {
                 Others::None => {}
-                Others::OnTheirWay => return Ok(Outcome::Settled),
+                Others::Unsettled => return Ok(Outcome::Settled),
                 Others::Later(by) => {
-                    let restored = wanted.restored;
-                    session.step(seen, &Input::Superseded { by, restored }).await?.ok();
-                    continue;
+                    superseded = Some(Input::Superseded { by, restored: wanted.restored });
+                    wanted.status = UpdateStatus::Superseded;
                 }
             }
-            // Where that was said before, and the write was not made, it is made now.
-            if is_recall {
-                self.say_recall(session, id, &component).await?;
-            } else if seen.value.state.attached_to() != Some((&component, version.version.next())) {
-                let missing = Input::ReferenceMissing { component: component.clone(), version: version.version };
-                let stepped = session.step(seen, &missing).await?;
-                if stepped.is_err() || seen.value.state.attached_to() != Some((&component, version.version.next())) {
-                    *seen = session.known(id).await?;
-                    continue;
+            let is_said = available(&found).flatten().any(|there| there.id == id && self.is_same(&there, &wanted));
+            if let (Some(superseded), true) = (&superseded, is_said) {
+                session.step(seen, superseded).await?.ok();
+                continue;
+            }
+            match announce(&seen.value, &component, version.version) {
+                Announcement::Made => {}
+                Announcement::Recall => self.say_recall(session, id, &component).await?,
+                Announcement::Missing(missing) => {
+                    let stepped = session.step(seen, &missing).await?;
+                    if stepped.is_err() || announce(&seen.value, &component, version.version) != Announcement::Made {
+                        *seen = session.known(id).await?;
+                        continue;
+                    }
                 }
             }
             put_back(&mut found, &wanted, &self.canonical);
             if self.write_component(session.tenant(), &found, &version).await? {
+                // The component first: whoever is about to write it as the current one finds it changed.
+                if let Some(superseded) = superseded {
+                    session.step(seen, &superseded).await?.ok();
+                }
                 return Ok(Outcome::Reattached);
             }
             yield_now().await;
@@ -266,15 +273,6 @@ where
         let mut entries = Entries::default();
         entries.said(said);
         session.write(entries).await.map(drop)
-    }
-
-    /// The component that has to refer to an upload that is at rest: one that was taken back, until its time is over.
-    fn to_refer<'s>(&self, session: &LedgerSession<'_, L>, state: &'s State) -> Option<&'s Id> {
-        match state {
-            State::Attached { component, .. } | State::Superseded { component, .. } => Some(component),
-            State::Withdrawn { component, until, released: true, .. } if session.now() < *until => Some(component),
-            _ => None,
-        }
     }
 
     /// Gives an upload up whose reference is gone.
@@ -302,10 +300,10 @@ where
         component: &mut DeviceComponent,
         ingest: &Ingest,
     ) -> Result<Others> {
-        let State::Attached { version: own, .. } = &ingest.state else { return Ok(Others::None) };
-        let id = component.logical_id().cloned();
-        for at in 0..component.extension.len() {
-            let Some(extension) = component.extension.get_mut(at) else { break };
+        if !matches!(ingest.state, State::Attached { .. }) {
+            return Ok(Others::None);
+        }
+        for extension in &mut component.extension {
             let is_current =
                 |update: &AvailableUpdate| update.status == UpdateStatus::Current && update.id != ingest.id;
             if !is_available_update(extension.url.as_str()) {
@@ -313,15 +311,11 @@ where
             }
             let Some(other) = AvailableUpdate::from_extension(extension).ok().filter(is_current) else { continue };
             let Some(known) = session.ingest(other.id).await? else { continue };
-            if referring(&known.value.state).is_none() || referring(&known.value.state) != id.as_ref() {
-                continue;
-            }
-            match &known.value.state {
-                State::Attached { version, .. } if version >= own => return Ok(Others::Later(other.id)),
-                State::Superseded { .. } | State::Attached { .. } => set_status(extension, UpdateStatus::Superseded),
-                // Whoever attaches or restores it marks this one.
-                State::Stored { .. } | State::Restoring { .. } => return Ok(Others::OnTheirWay),
-                _ => {}
+            match compare(ingest, &known.value) {
+                OtherUpdate::Unrelated => {}
+                OtherUpdate::Earlier => set_status(extension, UpdateStatus::Superseded),
+                OtherUpdate::Later => return Ok(Others::Later(other.id)),
+                OtherUpdate::Unsettled => return Ok(Others::Unsettled),
             }
         }
         Ok(Others::None)
@@ -436,9 +430,9 @@ where
 enum Others {
     /// None that would speak against it.
     None,
-    /// One is being attached or restored.
-    OnTheirWay,
-    /// One was attached later.
+    /// One is being attached or made current again.
+    Unsettled,
+    /// One became current later.
     Later(IngestId),
 }
 

@@ -3,14 +3,16 @@
 use super::ledger_session::LedgerSession;
 use super::update_service::{Addresses, UpdateService};
 use super::{LifecycleError, ReceiveError};
-use crate::primitive::Id;
+use crate::primitive::{Id, Uri};
 use crate::resource::DeviceComponent;
 use crate::rest::{KnownUpdates as _, show_updates};
 use crate::store::{
     BlobStore, Key, Ledger, ResourceStore, ResourceType, Result, StoreError, Stored as _, Tenant, UrlKind, Version,
+    VersionId,
 };
 use crate::update::ingest::{Ingest, State};
-use crate::update::{AvailableUpdate, IngestId, UpdateStatus, available, is_available_update, update_id};
+use crate::update::reconcile::{expected_reference, is_unknown};
+use crate::update::{AvailableUpdate, IngestId, available, is_available_update, update_id};
 use std::collections::BTreeSet;
 
 /// The state of an upload's reference in its component.
@@ -45,24 +47,16 @@ impl Reference {
     }
 }
 
-/// The component that refers to the bytes of an upload, or is about to, or has to cease.
-pub(super) fn referring(state: &State) -> Option<&Id> {
-    match state {
-        State::Stored { target, .. } => target.as_ref(),
-        State::Attached { component, .. }
-        | State::Superseded { component, .. }
-        | State::Restoring { component, .. }
-        | State::Withdrawn { component, .. } => Some(component),
-        State::Releasing { component, .. } => component.as_ref(),
-        State::Open { .. } | State::Acquired { .. } | State::Closed { .. } => None,
-    }
-}
-
 pub(super) fn store_error(error: ReceiveError) -> StoreError {
     match error {
         ReceiveError::Resources(error) | ReceiveError::Blobs(error) | ReceiveError::Ledger(error) => error,
         error => StoreError::backend(Box::new(error)),
     }
+}
+
+/// An address without its query and fragment.
+fn without_query(url: &Uri) -> &str {
+    url.as_str().split(['?', '#']).next().unwrap_or_default()
 }
 
 impl<R, B, L> UpdateService<R, B, L>
@@ -139,26 +133,19 @@ where
         session: &LedgerSession<'_, L>,
         ingest: &Ingest,
     ) -> Result<Option<AvailableUpdate>> {
-        let (status, restored) = match &ingest.state {
-            State::Stored { .. } => (UpdateStatus::Current, 0),
-            State::Attached { restored, .. } => (UpdateStatus::Current, *restored),
-            State::Superseded { restored, .. } => (UpdateStatus::Superseded, *restored),
-            State::Restoring { restored, .. } => (UpdateStatus::Superseded, restored.saturating_sub(1)),
-            State::Withdrawn { .. } => (UpdateStatus::Withdrawn, 0),
-            State::Releasing { .. } | State::Open { .. } | State::Acquired { .. } | State::Closed { .. } => {
-                return Ok(None);
-            }
-        };
+        let Some((status, restored)) = expected_reference(&ingest.state) else { return Ok(None) };
         let Some((blob, generation)) = ingest.state.held() else { return Ok(None) };
         let update = self.update(session, ingest, blob, generation).await.map_err(store_error)?;
         Ok(Some(AvailableUpdate { status, restored, ..update }))
     }
 
-    /// Whether a reference says what it has to. Its time is left out, and an address that is made anew each time.
+    /// Whether a reference says what it has to. Its time is left out, and of an address that is signed anew each time the query,
+    /// which has the signature.
     pub(super) fn is_same(&self, there: &AvailableUpdate, wanted: &AvailableUpdate) -> bool {
         let mut there = there.clone();
         there.file.creation.clone_from(&wanted.file.creation);
-        if matches!(self.addresses, Addresses::Store(UrlKind::Signed { .. })) {
+        let is_signed = matches!(self.addresses, Addresses::Store(UrlKind::Signed { .. }));
+        if is_signed && without_query(&there.file.url) == without_query(&wanted.file.url) {
             there.file.url.clone_from(&wanted.file.url);
         }
         there == *wanted
@@ -166,10 +153,20 @@ where
 
     /// A component as it is now; nothing where there is none.
     pub(super) async fn component(&self, tenant: &Tenant, id: &Id) -> Result<Option<(DeviceComponent, Version)>> {
+        Ok(self.component_or_deletion(tenant, id).await?.ok())
+    }
+
+    /// A component as it is now, or the version that its deletion has, where there was one.
+    pub(super) async fn component_or_deletion(
+        &self,
+        tenant: &Tenant,
+        id: &Id,
+    ) -> Result<Result<(DeviceComponent, Version), Option<VersionId>>> {
         let key = Key::new(ResourceType::DeviceComponent, id.as_str())?;
         match self.resources_of(tenant).read(&key).await {
-            Ok(version) => Ok(Some((DeviceComponent::from_version(&version)?, version))),
-            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(None),
+            Ok(version) => Ok(Ok((DeviceComponent::from_version(&version)?, version))),
+            Err(StoreError::NotFound { .. }) => Ok(Err(None)),
+            Err(StoreError::Gone { at, .. }) => Ok(Err(Some(at))),
             Err(error) => Err(error),
         }
     }
@@ -187,8 +184,8 @@ where
                 Some(id) => session.ingest(id).await?,
                 None => None,
             };
-            let component = component.logical_id();
-            if known.is_none_or(|known| component.is_none() || referring(&known.value.state) != component) {
+            let named = known.as_ref().map(|known| &known.value.state);
+            if component.logical_id().is_none_or(|component| is_unknown(component, named)) {
                 foreign.insert(id);
             }
         }

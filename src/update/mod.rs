@@ -7,6 +7,8 @@
 //! and the time, and each transition becomes a record of the [`audit`](crate::audit) chain, from which [`replay`] rebuilds
 //! the states. A [`manifest`](crate::manifest) says what an update is for, and who says so. [The manual](crate::manual::design#updates) tells what the drivers owe them.
 //!
+//! [`reconcile`] decides what is done where somebody else wrote to a component.
+//!
 //! For many devices there are four more: a [`release`] is bytes that are held for any number of components, a [`rollout`] brings
 //! them to those in waves, and a [`deployment`] is one component in it, in a [lane](rollout::LaneHead) that it shares with others.
 
@@ -14,6 +16,7 @@ mod available;
 pub mod blob;
 pub mod deployment;
 pub mod ingest;
+pub mod reconcile;
 pub mod release;
 mod replay;
 pub mod rollout;

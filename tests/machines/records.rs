@@ -75,10 +75,72 @@ fn record_of_format_2_is_written_unchanged() {
             "releasing",
             "closed",
             "restoring",
-            "withdrawn"
+            "withdrawn",
+            "attached",
+            "superseded",
+            "closed"
         ]
     );
     assert!(Ingest::from_bytes(fixtures[0].replace(r#""format":2"#, r#""format":3"#).as_bytes()).is_err());
+}
+
+#[test]
+fn record_of_an_upload_whose_reference_was_written_again_keeps_when_it_became_current() {
+    let read =
+        |at: usize| Ingest::from_bytes(include_str!("ingest-2.jsonl").lines().nth(at).unwrap().as_bytes()).unwrap();
+    let since = |at: usize| (read(at).current_since().map(VersionId::get), read(at).state.name().to_string());
+    assert_eq!(since(4), (Some(2), "attached".to_owned()));
+    assert_eq!(since(10), (Some(2), "attached".to_owned()));
+    assert_eq!(read(10).state.attached_to().map(|(_, version)| version.get()), Some(5));
+    assert_eq!(since(11), (Some(2), "superseded".to_owned()));
+    assert_eq!(read(12).state, State::Closed { reason: Reason::Lost });
+}
+
+#[test]
+fn transition_that_makes_an_update_current_notes_since_when_and_no_other_does() {
+    let (blob, generation, component) = (blob(), Generation(1), "ecg".parse().unwrap());
+    let stored = in_state(State::Stored { blob, generation, target: None, attempts: 0 });
+    let after = |ingest: &Ingest, input: &Input, current_in| {
+        let Ok(Step::Transition(to)) = step(ingest, input, NOW) else { panic!("{input:?}") };
+        ingest.after(&to, current_in)
+    };
+    let component: fhir_devices::primitive::Id = component;
+    let at = |number| VersionId::new(number).unwrap();
+    let attached = after(&stored, &Input::ReferenceWritten { component: component.clone(), version: at(2) }, None);
+    assert_eq!(attached.current_since(), Some(at(2)));
+    let again = after(&attached, &Input::ReferenceMissing { component: component.clone(), version: at(5) }, None);
+    assert_eq!(again.state.attached_to(), Some((&component, at(6))));
+    assert_eq!(again.current_since(), Some(at(2)));
+    let superseded = after(&again, &Input::Superseded { by: IngestId(8), restored: 0 }, None);
+    let (by, why) = ("biomed".parse().unwrap(), "loses alarms".parse().unwrap());
+    let restoring = after(&superseded, &Input::RestoreRequested { by, why }, None);
+    let restored = after(&restoring, &Input::ReferenceRestored { component, restored: 1 }, Some(at(9)));
+    assert_eq!((superseded.current_since(), restored.current_since()), (Some(at(2)), Some(at(9))));
+}
+
+/// What the audit chain says of what the reconciler does.
+#[test]
+fn audit_drafts_of_the_reconciler_are_written_as_they_were() {
+    let fixtures: Vec<_> = include_str!("audit-reconciler.jsonl").lines().collect();
+    let (blob, generation, component) = (blob(), Generation(1), "ecg".parse().unwrap());
+    let component: fhir_devices::primitive::Id = component;
+    let version = VersionId::new(2).unwrap();
+    let attached = in_state(State::Attached { blob, generation, component: component.clone(), version, restored: 0 });
+    let inputs = [
+        Input::ReferenceMissing { component: component.clone(), version: version.next() },
+        Input::ReferenceLost { component, version: Some(version.next()) },
+    ];
+    let said: Vec<_> = inputs
+        .iter()
+        .map(|input| {
+            let Ok(Step::Transition(to)) = step(&attached, input, NOW) else { panic!("{input:?}") };
+            let line = serde_json::to_string(&to.audit).unwrap();
+            let read: fhir_devices::update::AuditDraft = serde_json::from_str(&line).unwrap();
+            assert_eq!(State::of_audit(&read), Some(to.state));
+            line
+        })
+        .collect();
+    assert_eq!(said, fixtures);
 }
 
 #[test]

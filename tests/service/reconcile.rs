@@ -100,6 +100,27 @@ fn changed_reference_is_corrected() {
 }
 
 #[test]
+fn import_keeps_the_updates_that_a_component_has_and_takes_no_others() {
+    let (memory, service) = fleet();
+    let update = receive(&service, to_ecg(), firmware()).unwrap().update;
+    let mut sent = plain();
+    sent.language_code = fhir_devices::datatype::CodeableConcept::text("imported").ok();
+    let mut with_another = sent.clone();
+    with_another.extension.push(forged(IngestId(7)));
+    for one in [sent, with_another] {
+        let url = "https://ehr.example/DeviceComponent/ecg";
+        let entry = format!(r#"{{"fullUrl":"{url}","resource":{}}}"#, one.to_json());
+        let bundle = format!(r#"{{"resourceType":"Bundle","type":"collection","entry":[{entry}]}}"#);
+        let bundle = fhir_devices::Bundle::from_json(bundle.as_bytes()).unwrap();
+        block_on(resources(&memory).import(&fhir_devices::Valid::new(bundle).unwrap())).unwrap();
+        let (now, _) = read(&memory, "ecg");
+        assert!(now.to_json().contains("imported"));
+        assert_eq!(updates(&now), std::slice::from_ref(&update));
+    }
+    assert!(is_idle(&reconcile(&service)));
+}
+
+#[test]
 fn stale_component_does_not_restore_an_old_update() {
     let (memory, service) = fleet();
     let first = receive(&service, to_ecg(), firmware()).unwrap().update;
@@ -123,6 +144,100 @@ fn update_attached_without_its_predecessor_supersedes_it() {
     assert_eq!(now, [(first.id, UpdateStatus::Superseded), (second.id, UpdateStatus::Current)]);
     let ingest = block_on(service.upload(&ours(), first.id)).unwrap();
     assert!(matches!(ingest.state, State::Superseded { by, .. } if by == second.id), "{:?}", ingest.state);
+}
+
+#[test]
+fn older_update_that_is_written_again_first_does_not_supersede_the_newer_one() {
+    let memory = Arc::new(Memory::new());
+    fill(&*memory);
+    let service = UpdateService::new(memory.clone(), memory.clone(), memory.clone()).unwrap();
+    let first = receive(&service, to_ecg(), firmware()).unwrap().update;
+    // The second does not see the first, whose record still says that it is current.
+    overwrite(&memory, &plain());
+    let second = receive(&service, keyed("k1"), stream::once("software")).unwrap().update;
+    overwrite(&memory, &plain());
+    // Uploads are compared in the order of their ids, which are random: the older one comes first in one of the two orders.
+    for _ in 0..3 {
+        reconcile(&service);
+    }
+    let now: Vec<_> = updates(&read(&memory, "ecg").0).iter().map(|update| (update.id, update.status)).collect();
+    assert_eq!(now, [(first.id, UpdateStatus::Superseded), (second.id, UpdateStatus::Current)]);
+    assert!(is_idle(&reconcile(&service)));
+}
+
+/// A store of blobs whose addresses are signed anew each time.
+struct Signing(Arc<Memory>, std::sync::atomic::AtomicU64);
+
+impl BlobStore for Signing {
+    fn capabilities(&self) -> BlobCapabilities {
+        let mut capabilities = BlobStore::capabilities(&*self.0);
+        capabilities.signed_url = true;
+        capabilities
+    }
+
+    fn begin<'a>(&'a self, t: &'a Tenant) -> BoxFuture<'a, Result<Box<dyn BlobWriter>>> {
+        self.0.begin(t)
+    }
+
+    fn get<'a>(
+        &'a self,
+        t: &'a Tenant,
+        k: &'a BlobKey,
+        range: Option<std::ops::Range<u64>>,
+    ) -> BoxFuture<'a, Result<BlobRead>> {
+        BlobStore::get(&*self.0, t, k, range)
+    }
+
+    fn head<'a>(&'a self, t: &'a Tenant, k: &'a BlobKey) -> BoxFuture<'a, Result<BlobRef>> {
+        self.0.head(t, k)
+    }
+
+    fn delete<'a>(&'a self, t: &'a Tenant, k: &'a BlobKey) -> BoxFuture<'a, Result<()>> {
+        self.0.delete(t, k)
+    }
+
+    fn list<'a>(
+        &'a self,
+        t: &'a Tenant,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
+        self.0.list(t, limit, after)
+    }
+
+    fn url<'a>(&'a self, t: &'a Tenant, k: &'a BlobKey, _: UrlKind) -> BoxFuture<'a, Result<url::Url>> {
+        let signature = self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let url = format!("https://bucket.example/{t}/{}/{}?signature={signature}", k.digest, k.generation);
+        Box::pin(async move { Ok(url.parse().unwrap()) })
+    }
+}
+
+#[test]
+fn signed_address_that_leads_elsewhere_is_found_and_a_new_signature_is_none() {
+    let memory = Arc::new(Memory::new());
+    fill(&*memory);
+    let blobs = Arc::new(Signing(memory.clone(), Default::default()));
+    let service = UpdateService::new(memory.clone(), blobs, memory.clone()).unwrap();
+    let kind = UrlKind::Signed { valid_for: std::time::Duration::from_secs(60) };
+    let service = service.with_url_kind(kind).unwrap();
+    let update = block_on(service.receive(&ours(), to_ecg(), firmware())).unwrap().update;
+    let compare = || block_on(service.reconcile(&ours(), NonZeroU32::MAX, ReconcilePosition::default())).unwrap();
+    assert!(compare().reattached.is_empty(), "another signature alone is no other address");
+    let (mut other, _) = read(&memory, "ecg");
+    let elsewhere = AvailableUpdate {
+        file: fhir_devices::update::UpdateFile {
+            url: update.file.url.as_str().replace("bucket", "evil").parse().unwrap(),
+            ..update.file.clone()
+        },
+        ..update.clone()
+    };
+    other.extension = vec![elsewhere.to_extension()];
+    overwrite(&memory, &other);
+    let ingest = block_on(service.upload(&ours(), update.id)).unwrap();
+    assert_eq!(block_on(service.reference(&ours(), &ingest)).unwrap(), Some(Reference::Changed));
+    assert_eq!(compare().reattached, [update.id]);
+    let now = updates(&read(&memory, "ecg").0).remove(0).file.url;
+    assert!(now.as_str().starts_with("https://bucket.example/"), "{now}");
 }
 
 #[test]

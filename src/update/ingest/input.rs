@@ -110,7 +110,7 @@ pub enum Input {
     ReferenceLost {
         /// The component.
         component: Id,
-        /// The version of it that was read; none where it is deleted.
+        /// The version of it that was read, or that its deletion has; none where the store tells of neither.
         version: Option<VersionId>,
     },
     /// The upload was withdrawn.

@@ -1,7 +1,7 @@
 //! The record of an upload, and how it is written.
 
 use super::super::{Action, AuditDraft, IngestId, KeyId, StateName, UpdateName, moment};
-use super::{Intent, Limits, Reason, State};
+use super::{Intent, Limits, Reason, State, Transition};
 use crate::primitive::{Id, Instant};
 use crate::store::{BlobRef, Generation, Sha256, VersionId};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,9 @@ pub struct Ingest {
     pub signed: Option<Box<Signed>>,
     /// The digest of the idempotency key under which it came; none where it came without one.
     pub key: Option<Sha256>,
+    /// The version of its component by which it became the current update, at last; none before, and in records of versions of
+    /// this crate that did not note it. See [`current_since`](Self::current_since).
+    pub became_current: Option<VersionId>,
     /// Where it stands.
     pub state: State,
 }
@@ -80,6 +83,8 @@ struct Written<S> {
     signed: Option<Box<Signed>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<Sha256>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    became_current: Option<VersionId>,
     state: S,
 }
 
@@ -290,10 +295,30 @@ impl Ingest {
     pub fn open(id: IngestId, intent: Intent, limits: Limits, now: OffsetDateTime) -> (Self, AuditDraft) {
         let deadline = now.saturating_add(time::Duration::seconds(i64::from(limits.lease_seconds)));
         let state = State::Open { deadline };
-        let ingest = Self { id, intent, limits, opened: Instant::try_from(now).ok(), signed: None, key: None, state };
+        let opened = Instant::try_from(now).ok();
+        let ingest = Self { id, intent, limits, opened, signed: None, key: None, became_current: None, state };
         let mut audit = ingest.draft(now, Action::Opened, None, &ingest.state);
         audit.actor.clone_from(&ingest.intent.sender);
         (ingest, audit)
+    }
+
+    /// The record after a transition. Of one that made the update current again, `current_in` is the version of the component
+    /// that says so first, as far as that is known.
+    #[must_use]
+    pub fn after(&self, to: &Transition, current_in: Option<VersionId>) -> Self {
+        let became_current = match to.audit.action {
+            Action::Attached => to.audit.component_version,
+            Action::MadeCurrent => current_in.or(self.became_current),
+            _ => self.became_current,
+        };
+        Self { state: to.state.clone(), became_current, ..self.clone() }
+    }
+
+    /// The version of its component by which it became the current update. Of an upload that is attached, and of which that is
+    /// not noted, it is the version that was the first to refer to it.
+    #[must_use]
+    pub fn current_since(&self) -> Option<VersionId> {
+        self.became_current.or(self.state.attached_to().map(|(_, version)| version))
     }
 
     /// Returns what an audit record says of a step to `state`.
@@ -350,6 +375,7 @@ impl Ingest {
             limits: self.limits,
             signed: self.signed.clone(),
             key: self.key,
+            became_current: self.became_current,
             state: WrittenState::from(self.state.clone()),
         };
         // Texts and numbers under fixed names: there is nothing in it that JSON cannot say.
@@ -367,9 +393,9 @@ impl Ingest {
             state: impl FnOnce(S) -> Option<State>,
         ) -> Option<Ingest> {
             let read = serde_json::from_str::<Written<S>>(text).ok()?;
-            let Written { format, id, opened, intent, limits, signed, key, state: found } = read;
+            let Written { format, id, opened, intent, limits, signed, key, became_current, state: found } = read;
             let state = state(found).filter(|_| format == wanted)?;
-            Some(Ingest { id, intent, limits, opened, signed, key, state })
+            Some(Ingest { id, intent, limits, opened, signed, key, became_current, state })
         }
         let text = std::str::from_utf8(bytes).map_err(|_| Unreadable)?;
         if let Some(read) = read(text, FORMAT, AnyState::state) {

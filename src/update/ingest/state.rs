@@ -166,6 +166,20 @@ impl State {
         }
     }
 
+    /// The component that refers to the bytes, or is about to, or has to cease.
+    #[must_use]
+    pub const fn component(&self) -> Option<&Id> {
+        match self {
+            Self::Stored { target, .. } => target.as_ref(),
+            Self::Attached { component, .. }
+            | Self::Superseded { component, .. }
+            | Self::Restoring { component, .. }
+            | Self::Withdrawn { component, .. } => Some(component),
+            Self::Releasing { component, .. } => component.as_ref(),
+            Self::Open { .. } | Self::Acquired { .. } | Self::Closed { .. } => None,
+        }
+    }
+
     /// Returns the name of the bytes that are held.
     #[must_use]
     pub fn key(&self) -> Option<BlobKey> {
