@@ -46,6 +46,11 @@ use url::Url;
 /// - **B12 Cancellation.** Dropping any future leaves the old state or the new one, and a store that goes on working. A
 ///   writer whose `write` was dropped can only be aborted.
 ///
+/// Who checks what: the store checks a file once, when it is committed (B2), and that a read gives all that it promised (B5).
+/// It need not notice that the engine below lost or changed bytes since then. The update service does: when it opens a file it
+/// compares the length that the store tells with the one that its ledger has, and holds the bytes against the digest while they
+/// pass and on a schedule. Whoever reads from a store directly, or by an address of B9, checks the digest himself.
+///
 /// ```
 /// use fhir_devices::backend::Memory;
 /// use fhir_devices::store::{BlobRef, BlobStore, Generation, PutOutcome, Tenant};

@@ -4,13 +4,16 @@ use super::{
     AtomicScope, CommitError, Criterion, IndexEntries, Key, Precondition, ResourceStore, ResourceType, Result, Search,
     StoreError, TenantResources, ValidWrite, Version, Write,
 };
-use crate::datatype::Meta;
+use crate::datatype::{Extension, Meta};
 use crate::element::{ReadMode, Value as _, Writer};
-use crate::primitive::{Id, Instant};
+use crate::primitive::{CanonicalName, Id, Instant};
 use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, Resource, member};
 use crate::search::value::index_entries;
 use crate::validate::Valid;
 use std::collections::BTreeSet;
+
+/// How often an import looks at components that others write to meanwhile.
+const IMPORT_TRIES: u32 = 8;
 
 /// A resource of a type that stores keep, or a [`Resource`] that may be one.
 ///
@@ -225,9 +228,12 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// Creates or replaces the resource of every entry of a Bundle, whatever its kind, under the ids that they have, and gives
     /// their versions in the order of the entries. Nothing that they refer to is changed.
     ///
-    /// It is one commit, all or nothing, where the store takes as many writes in one; otherwise several, one after another. The
-    /// updates of a component are those that its entry says: where an update service works on the same store, components come
-    /// in through `rest` instead, which keeps what belongs to the service.
+    /// It is one commit, all or nothing, where the store takes as many writes in one; otherwise several, one after another. Where
+    /// a component is overtaken by another writer between the look at it and its write, the import of that part begins anew.
+    ///
+    /// The updates of a component belong to its update service: a component that is there keeps those that it has, whatever its
+    /// entry says of updates. One that is not there gets those of its entry, as a copy of a store is read in; of these, the
+    /// service removes what its ledger does not know. The ledger itself is not asked here.
     ///
     /// ```
     /// # use fhir_devices::{Bundle, DeviceComponent, Valid, backend::Memory, store::TenantResources};
@@ -250,29 +256,72 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// is there twice; otherwise as [`commit`](Self::commit). The index is that of the resource in the Bundle.
     pub async fn import(&self, bundle: &Valid<Bundle>) -> Result<Vec<Version>, CommitError> {
         let mut keys = BTreeSet::new();
-        let mut writes = Vec::new();
+        let mut resources = Vec::new();
         for (at, resource) in bundle.resources().enumerate() {
-            // It was validated with its Bundle.
-            let write = ValidWrite::entry(resource).map_err(|error| CommitError::at(at, error))?;
-            if !keys.insert(write.key.clone()) {
-                let twice = StoreError::invalid(format!("the Bundle has {} twice", write.key));
+            let key = resource.key().map_err(|error| CommitError::at(at, error))?;
+            if !keys.insert(key.clone()) {
+                let twice = StoreError::invalid(format!("the Bundle has {key} twice"));
                 return Err(CommitError::at(at, twice));
             }
-            writes.push(write);
+            resources.push(resource);
         }
         let can = self.capabilities();
         let most = if can.atomic == AtomicScope::Key { 1 } else { can.max_writes.max(1) };
-        let mut made = Vec::with_capacity(writes.len());
-        while !writes.is_empty() {
-            let rest = writes.split_off(most.min(writes.len()));
+        let mut made = Vec::with_capacity(resources.len());
+        for part in resources.chunks(most) {
             let before = made.len();
-            let part = self.commit(std::mem::replace(&mut writes, rest)).await;
-            made.extend(part.map_err(|refused| CommitError {
+            made.extend(self.import_part(part).await.map_err(|refused| CommitError {
                 index: refused.index.map(|index| index + before),
                 error: refused.error,
             })?);
         }
         Ok(made)
+    }
+
+    /// Writes resources of a valid Bundle in one commit.
+    async fn import_part(&self, part: &[&Resource]) -> Result<Vec<Version>, CommitError> {
+        let mut tries = IMPORT_TRIES;
+        loop {
+            let mut writes = Vec::with_capacity(part.len());
+            for (at, resource) in part.iter().enumerate() {
+                let write = match resource {
+                    Resource::DeviceComponent(component) => self.import_component(component).await,
+                    // It was validated with its Bundle.
+                    resource => ValidWrite::entry(resource, Precondition::None),
+                };
+                writes.push(write.map_err(|error| CommitError::at(at, error))?);
+            }
+            tries -= 1;
+            match self.commit(writes).await {
+                Err(CommitError {
+                    error:
+                        StoreError::Conflict { .. }
+                        | StoreError::AlreadyExists { .. }
+                        | StoreError::NotFound { .. }
+                        | StoreError::Gone { .. },
+                    ..
+                }) if tries > 0 => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// The write of a component that keeps the updates which it has.
+    async fn import_component(&self, component: &DeviceComponent) -> Result<ValidWrite> {
+        let (key, is_update) =
+            (component.key()?, |one: &Extension| CanonicalName::AvailableUpdate.matches(one.url.as_str()));
+        let stored = match self.read(&key).await {
+            Ok(stored) => stored,
+            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => {
+                return ValidWrite::entry(&Resource::from(component.clone()), Precondition::Absent);
+            }
+            Err(error) => return Err(error),
+        };
+        let updates = DeviceComponent::from_version(&stored)?.extension.into_iter().filter(is_update);
+        let mut kept = component.clone();
+        kept.extension.retain(|one| !is_update(one));
+        kept.extension.extend(updates);
+        ValidWrite::entry(&Resource::from(kept), Precondition::Version(stored.version))
     }
 
     /// Writes a valid resource under its id.

@@ -49,8 +49,8 @@ impl ValidWrite {
     }
 
     /// Returns the write of a resource of a valid Bundle.
-    pub(super) fn entry(resource: &Resource) -> Result<Self> {
-        resource.to_write(Precondition::None).map(Self)
+    pub(super) fn entry(resource: &Resource, when: Precondition) -> Result<Self> {
+        resource.to_write(when).map(Self)
     }
 
     /// Returns the write of a resource over the version that it was read from, with updates of ours attached, marked

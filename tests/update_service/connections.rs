@@ -99,6 +99,21 @@ async fn idle_connection_is_closed() {
 }
 
 #[tokio::test]
+async fn refusals_outside_the_router_name_rules_under_the_configured_base() {
+    let service = Service::with(|base| {
+        let app = UpdateServer::over(Stores::in_memory(DEFAULT_MAX_UPLOAD), base, DEFAULT_MAX_UPLOAD).unwrap();
+        let limits = limits(|it| it.body = SHORT);
+        app.with_canonical_base("https://fhir.hospital.example".parse().unwrap()).with_connection_limits(limits)
+    })
+    .await;
+    let head = "PUT /demo/fhir/Device/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/fhir+json\r\n\
+                Content-Length: 1000\r\n\r\n{\"resource";
+    let (said, _) = closed(opened(&service, head).await).await;
+    assert!(said.starts_with("HTTP/1.1 408 ") && said.contains("https://fhir.hospital.example/"), "{said}");
+    assert!(said.to_ascii_lowercase().contains("x-content-type-options: nosniff"), "{said}");
+}
+
+#[tokio::test]
 async fn half_sent_body_gets_408() {
     let service = service(limits(|it| {
         it.body = SHORT;
