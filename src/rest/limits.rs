@@ -110,6 +110,8 @@ pub(super) struct Spent {
     answered: AtomicUsize,
     /// The largest stored resource that is read into its elements, in bytes.
     largest: usize,
+    /// The largest that is shown, in bytes.
+    shown: usize,
     /// Whether there was a larger one.
     deferred: AtomicBool,
 }
@@ -124,7 +126,22 @@ impl Spent {
     /// Nothing yet, for a request that reads no stored resource of more than `largest` bytes into its elements.
     pub(super) fn with_largest(largest: usize) -> Self {
         let (steps, judged, answered, deferred) = Default::default();
-        Self { steps, judged, answered, largest, deferred }
+        Self { steps, judged, answered, largest, shown: usize::MAX, deferred }
+    }
+
+    /// The same for a request that shows no stored resource of more bytes either.
+    #[cfg(feature = "server")]
+    pub(super) fn at_once(largest: usize) -> Self {
+        Self { shown: largest, ..Self::with_largest(largest) }
+    }
+
+    /// Refuses to show a stored resource of so many bytes where that is for later.
+    pub(super) fn may_show(&self, bytes: usize) -> Result<()> {
+        if bytes <= self.shown {
+            return Ok(());
+        }
+        self.deferred.store(true, Relaxed);
+        Err(too_costly("the request shows a large resource"))
     }
 
     /// Refuses to read a stored resource of so many bytes into its elements where that is for later.

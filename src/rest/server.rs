@@ -2,7 +2,7 @@
 
 use super::address::Address;
 use super::filter::Setting;
-use super::find::Finder;
+use super::find::{Finder, size};
 use super::format::{Format, patched_version};
 use super::header::{client_has, is_lenient};
 use super::include::Included;
@@ -235,11 +235,19 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         self.handle_with(request, Spent::default()).await.0
     }
 
-    /// Carries out a request that reads, unless that takes a stored resource of more than `largest` bytes to be read into its
-    /// elements, for which the caller may have no memory yet: nothing then.
+    /// Carries out a request that reads, or the update of one resource, unless that takes a stored resource of more than
+    /// `largest` bytes to be read into its elements, for which the caller may have no memory yet: nothing then, and nothing is
+    /// written.
     #[cfg(feature = "server")]
     pub(crate) async fn handle_within(&self, request: &Request<'_>, largest: usize) -> Option<Response> {
         let (response, spent) = self.handle_with(request, Spent::with_largest(largest)).await;
+        (!spent.is_deferred()).then_some(response)
+    }
+
+    /// The same on a thread that answers others: nothing also where a resource of more than `largest` bytes is shown.
+    #[cfg(feature = "server")]
+    pub(crate) async fn handle_at_once(&self, request: &Request<'_>, largest: usize) -> Option<Response> {
+        let (response, spent) = self.handle_with(request, Spent::at_once(largest)).await;
         (!spent.is_deferred()).then_some(response)
     }
 
@@ -345,6 +353,10 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let response = if client_has(request, &tag, version.last_updated, self.clock.now()) {
             Response::empty(304)
         } else {
+            self.spent.may_show(size(version))?;
+            if !self.format.is_stu3() {
+                self.spent.may_read(size(version))?;
+            }
             let shown = self.shown_all(std::iter::once((version, age))).await?;
             Response::json(200, self.answer(shown.into_iter().next().unwrap_or_default())?)
         };

@@ -89,7 +89,8 @@ impl Shown {
 impl<S: ResourceStore + ?Sized> Server<S> {
     /// The newest version of a resource as a client reads it.
     pub(super) async fn shown(&self, version: &Version) -> Result<Body> {
-        let all = self.shown_all(std::iter::once((version, Age::Newest))).await?;
+        // What was written is shown, however large it is: the request cannot be carried out once more.
+        let all = self.shown_each(std::iter::once((version, Age::Newest)), false).await?;
         all.into_iter().next().ok_or_else(|| Problem::of_store(&StoreError::not_found(), &version.key))
     }
 
@@ -111,9 +112,18 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// the service does not know, and none otherwise than it knows it; the service is asked once, and only where some version has
     /// one. A deletion has no resource, and is passed over.
     pub(super) async fn shown_all<'v>(&self, versions: impl Iterator<Item = (&'v Version, Age)>) -> Result<Vec<Body>> {
+        self.shown_each(versions, true).await
+    }
+
+    /// The same. `defers` tells that a large resource may be left for later.
+    async fn shown_each<'v>(
+        &self,
+        versions: impl Iterator<Item = (&'v Version, Age)>,
+        defers: bool,
+    ) -> Result<Vec<Body>> {
         let mut all: Vec<(&Version, Age, Option<Said>)> = Vec::new();
         for (version, age) in versions.filter(|(version, _)| !version.is_deleted()) {
-            let said = if self.updates.is_some() { self.said(version).await? } else { None };
+            let said = if self.updates.is_some() { self.said(version, defers).await? } else { None };
             all.push((version, age, said));
         }
         let known = match &self.updates {
@@ -133,10 +143,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     /// What a version says of updates; nothing where it is no component or says nothing of any.
-    async fn said(&self, version: &Version) -> Result<Option<Said>> {
+    async fn said(&self, version: &Version, defers: bool) -> Result<Option<Said>> {
         let body = version.body.as_deref().unwrap_or_default();
         if version.key.resource_type() != ResourceType::DeviceComponent || !may_have_updates(body) {
             return Ok(None);
+        }
+        if defers {
+            self.spent.may_read(body.len())?;
         }
         self.spent.look(0, body.len());
         yield_now().await;

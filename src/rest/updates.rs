@@ -2,6 +2,7 @@
 //! removes one.
 
 use super::Server;
+use super::find::size;
 use super::known::{KnownUpdate, UpdateStage};
 use super::problem::{Problem, Result};
 use super::write::write_id;
@@ -43,8 +44,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             let mut kept = component.clone();
             self.keep_updates(&mut kept, stored).await?;
             let is_changed = kept.extension != component.extension;
-            // An update that was left out may have been all that referred to a contained resource.
-            resource = if is_changed && !kept.contained.is_empty() {
+            // It is judged again only where an update that was left out may have been all that referred to a contained resource.
+            resource = if is_changed && !kept.contained.is_empty() && component.extension.iter().any(refers_within) {
                 let valid = Valid::by(Resource::DeviceComponent(kept), &self.validator);
                 valid.map_err(|report| Problem::document_within(report, &self.limits))?
             } else {
@@ -63,6 +64,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// Puts the updates that are stored into the component, in the places of those that the client sent and behind them; unless
     /// what it sent is exactly what the service that owns them may write.
     async fn keep_updates(&self, component: &mut DeviceComponent, stored: Option<&Version>) -> Result<()> {
+        self.spent.may_read(stored.map_or(0, size))?;
         let stored = match stored.map(typed).transpose() {
             Ok(Some(Resource::DeviceComponent(stored))) => stored.extension,
             Ok(_) => Vec::new(),
@@ -174,6 +176,11 @@ fn refuse_unknown(others: &[(usize, Identity)], known: &BTreeMap<IngestId, Known
     };
     let report: Report = others.iter().filter_map(fault).take(MAX_LOOKUPS).collect();
     if report.is_empty() { Ok(()) } else { Err(Problem::unprocessable(&report)) }
+}
+
+/// Whether an update may refer to a contained resource. Those of the service never do.
+fn refers_within(extension: &Extension) -> bool {
+    is_update(extension) && format!("{extension:?}").contains('#')
 }
 
 fn is_update(extension: &Extension) -> bool {

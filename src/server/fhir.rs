@@ -23,7 +23,8 @@ const SMALL_BUNDLE: usize = 16 << 10;
 /// The text of a batch or transaction of no more bytes is looked through for what its answer may take.
 const LOOKED_THROUGH: usize = 1 << 20;
 
-/// A search reads no stored resource of more bytes into its elements until it has the memory for that.
+/// No stored resource of more bytes is read into its elements until there is memory for that, nor shown on the thread that took
+/// the request.
 const READ_LIGHTLY: usize = 64 << 10;
 
 /// The most bytes that an entry of a batch is answered with where no resource is shown.
@@ -90,35 +91,44 @@ pub(super) async fn handle(
         // What is no text is no tag, no media type and no condition either.
         request = request.header(name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned());
     }
-    let mut response;
+    let mut response = None;
     if at_once {
-        response = server.handle(&request).await;
-        if reads_one && !reservation.covers(response.body.len()) {
-            // It is read again when there is memory for it: many clients may be at this.
-            let cost = Cost::answer(response.body.len());
-            drop(response);
+        response = if reads_one {
+            server.handle_at_once(&request, READ_LIGHTLY).await
+        } else {
+            server.handle_within(&request, READ_LIGHTLY).await
+        };
+        let size = response.as_ref().map_or(0, |response| response.body.len());
+        if reads_one && (response.is_none() || !reservation.covers(size)) {
+            // It is read again when there is memory for it, and not here: many clients may be at this.
+            drop(response.take());
+            let cost = Cost::answer(size.max(stored_bytes(&server, path, &app.limits).await));
             reservation = app.budget.resize(reservation, cost).await?;
-            response = server.handle(&request).await;
         }
-    } else {
+    }
+    if response.is_none() && (reads_one || !at_once) {
         let largest = if changes { usize::MAX } else { READ_LIGHTLY };
         let (again, light) = (server.clone(), request.clone());
-        let work = async move { server.handle_within(&light, largest).await };
-        let (answer, held) = app.budget.offload(reservation, work).await?;
-        reservation = held;
-        response = match answer {
-            Some(response) => response,
-            // A search that reads large resources takes as much memory as a document of their size.
-            None => {
-                let cost = Cost::search(length, &app.limits).and(Cost::document(MAX_DOCUMENT, &app.limits));
-                reservation = app.budget.resize(reservation, with_conversion(cost)).await?;
-                let work = async move { again.handle(&request).await };
-                let (response, held) = app.budget.offload(reservation, work).await?;
-                reservation = held;
-                response
-            }
-        };
+        let work = async move { again.handle_within(&light, largest).await };
+        (response, reservation) = app.budget.offload(reservation, work).await?;
     }
+    let response = match response {
+        Some(response) => response,
+        // What reads large resources into their elements takes as much memory as a document of their size.
+        None => {
+            let read = match reads_one || at_once {
+                true => stored_bytes(&server, path, &app.limits).await,
+                false => MAX_DOCUMENT,
+            };
+            let whole = if reads_one { Cost::answer(read) } else { self::cost(path, length, &app.limits) };
+            let cost = whole.and(Cost::document(read, &app.limits));
+            reservation = app.budget.resize(reservation, with_conversion(cost)).await?;
+            let work = async move { server.handle(&request).await };
+            let (response, held) = app.budget.offload(reservation, work).await?;
+            reservation = held;
+            response
+        }
+    };
     let length = response.body.len();
     let answer = until_sent(of_library(response), length, reservation);
     if (names_one || changes) && answer.status().is_success() {
@@ -216,8 +226,10 @@ async fn read(body: Body, mut buffer: Vec<u8>, limit: usize) -> Result<Bytes> {
 
 #[cfg(test)]
 mod tests {
+    use super::READ_LIGHTLY;
     use crate::backend::Memory;
     use crate::rest::{Request, Server};
+    use crate::service::UpdateService;
     use crate::store::{ResourceStore, TenantResources};
     use std::sync::Arc;
 
@@ -235,5 +247,43 @@ mod tests {
             assert_eq!(server.handle_within(&search, 5_000).await.map(|it| it.status), Some(200), "{query}");
             assert_eq!(server.handle(&search).await.status, 200, "{query}");
         }
+    }
+
+    #[tokio::test]
+    async fn large_resources_are_left_for_worker_threads() {
+        let memory = Arc::new(Memory::new());
+        let updates = UpdateService::new(memory.clone(), memory.clone(), memory.clone()).unwrap();
+        let store: Arc<dyn ResourceStore> = memory;
+        let server = Server::new(TenantResources::new(store, "ward".parse().unwrap()), "https://x.example/fhir")
+            .with_known_updates(Arc::new(updates));
+        let wide = "x".repeat(READ_LIGHTLY);
+        let device = format!(r#"{{"resourceType":"Device","id":"a","lotNumber":"{wide}"}}"#);
+        // By the name of the extension, it may have updates.
+        let component = format!(
+            r#"{{"resourceType":"DeviceComponent","id":"a","identifier":{{"value":"1"}},
+            "type":{{"text":"available-update {wide}"}}}}"#
+        );
+        for (path, body) in [("Device/a", device), ("DeviceComponent/a", component)] {
+            let put = Request::new("PUT", path).header("Content-Type", "application/fhir+json").body(body);
+            assert_eq!(server.handle(&put).await.status, 201);
+            for path in [path.to_owned(), format!("{path}/_history/1")] {
+                let read = Request::new("GET", path.clone());
+                assert!(server.handle_at_once(&read, READ_LIGHTLY).await.is_none(), "{path}");
+                let within = server.handle_within(&read, READ_LIGHTLY).await.map(|answer| answer.status);
+                let wanted = if path.starts_with("DeviceComponent") { None } else { Some(200) };
+                assert_eq!(within, wanted, "{path}");
+                let r4 = read.clone().header("Accept", "application/fhir+json; fhirVersion=4.0");
+                assert!(server.handle_within(&r4, READ_LIGHTLY).await.is_none(), "{path}");
+                assert_eq!(server.handle(&read).await.status, 200);
+            }
+        }
+        // A small document over a large component: that is read for its updates, and nothing is written before.
+        let small = r#"{"resourceType":"DeviceComponent","id":"a","identifier":{"value":"1"},"type":{"text":"b"}}"#;
+        let put = Request::new("PUT", "DeviceComponent/a").header("Content-Type", "application/fhir+json").body(small);
+        assert!(server.handle_within(&put, READ_LIGHTLY).await.is_none());
+        let read = server.handle(&Request::new("GET", "DeviceComponent/a")).await;
+        assert_eq!(read.header("etag"), Some("W/\"1\""));
+        assert_eq!(server.handle(&put).await.status, 200);
+        assert_eq!(server.handle_within(&put, READ_LIGHTLY).await.map(|answer| answer.status), Some(200));
     }
 }

@@ -1,10 +1,11 @@
 //! Taking connections, without encryption or by TLS, until the service is told to stop.
 
-use super::answer::Problem;
+use super::answer::{Problem, under};
 use super::connections::{Connection, Connections, Phase, Place};
 use super::timed::{AnswerBody, TimedBody, TimedStream};
 use super::{Shared, UpdateServer, guard, health, keeper};
 use crate::issue::Kind;
+use crate::primitive::CanonicalBase;
 use crate::support::tls::crypto_provider;
 use axum::Router;
 use axum::body::Body;
@@ -122,7 +123,8 @@ pub async fn accept(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> bool {
     let (connections, fatal) = (Arc::clone(&app.connections), app.fatal.clone());
-    let server = Arc::new(Server { tls, health: health_only(&app), router: Arc::clone(&app).router() });
+    let (canonical, router) = (app.canonical.clone(), Arc::clone(&app).router());
+    let server = Arc::new(Server { tls, health: health_only(&app), router, canonical });
     let (stopping, stopped) = watch::channel(false);
     let mut stop = pin!(async {
         tokio::select! {
@@ -205,6 +207,8 @@ struct Server {
     tls: Option<TlsAcceptor>,
     router: Router,
     health: Router,
+    /// The base of the library's own URLs in answers that no router makes.
+    canonical: CanonicalBase,
 }
 
 /// Answers the questions about the service's health, and refuses all others.
@@ -265,7 +269,7 @@ impl Server {
             connection.enter(Phase::Request);
             request.extensions_mut().insert(PeerAddress(from.ip().to_canonical()));
             request.extensions_mut().insert(secure);
-            answer(router.clone(), request, connections, connection, health_only)
+            answer(router.clone(), request, (connections, connection), &self.canonical, health_only)
         });
         // The stream has the timeouts, which hyper has for heads alone.
         let mut http = http1::Builder::new();
@@ -305,8 +309,8 @@ impl Server {
 async fn answer(
     router: Router,
     request: Request<Incoming>,
-    connections: &Arc<Connections>,
-    connection: &Arc<Connection>,
+    (connections, connection): (&Arc<Connections>, &Arc<Connection>),
+    canonical: &CanonicalBase,
     last: bool,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let (parts, body) = request.into_parts();
@@ -317,9 +321,11 @@ async fn answer(
         connections.counters.body_timeouts.fetch_add(1, Relaxed);
         if !response.status().is_success() {
             let words = "the body did not come in time";
-            response = Problem::new(StatusCode::REQUEST_TIMEOUT, Kind::Timeout, "timeout", words).into_response();
+            let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, Kind::Timeout, "timeout", words);
+            response = guard::protect(problem.into_response()).await;
         }
     }
+    response = under(canonical, response);
     if last || expired.load(Relaxed) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

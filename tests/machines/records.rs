@@ -85,7 +85,7 @@ fn record_of_format_2_is_written_unchanged() {
 }
 
 #[test]
-fn record_of_an_upload_whose_reference_was_written_again_keeps_when_it_became_current() {
+fn reattached_record_keeps_became_current() {
     let read =
         |at: usize| Ingest::from_bytes(include_str!("ingest-2.jsonl").lines().nth(at).unwrap().as_bytes()).unwrap();
     let since = |at: usize| (read(at).current_since().map(VersionId::get), read(at).state.name().to_string());
@@ -97,7 +97,7 @@ fn record_of_an_upload_whose_reference_was_written_again_keeps_when_it_became_cu
 }
 
 #[test]
-fn transition_that_makes_an_update_current_notes_since_when_and_no_other_does() {
+fn became_current_is_set_by_attach_and_restore_alone() {
     let (blob, generation, component) = (blob(), Generation(1), "ecg".parse().unwrap());
     let stored = in_state(State::Stored { blob, generation, target: None, attempts: 0 });
     let after = |ingest: &Ingest, input: &Input, current_in| {
@@ -120,7 +120,7 @@ fn transition_that_makes_an_update_current_notes_since_when_and_no_other_does() 
 
 /// What the audit chain says of what the reconciler does.
 #[test]
-fn audit_drafts_of_the_reconciler_are_written_as_they_were() {
+fn reconciler_audit_drafts_are_written_unchanged() {
     let fixtures: Vec<_> = include_str!("audit-reconciler.jsonl").lines().collect();
     let (blob, generation, component) = (blob(), Generation(1), "ecg".parse().unwrap());
     let component: fhir_devices::primitive::Id = component;

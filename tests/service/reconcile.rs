@@ -100,7 +100,7 @@ fn changed_reference_is_corrected() {
 }
 
 #[test]
-fn import_keeps_the_updates_that_a_component_has_and_takes_no_others() {
+fn import_keeps_attached_updates() {
     let (memory, service) = fleet();
     let update = receive(&service, to_ecg(), firmware()).unwrap().update;
     let mut sent = plain();
@@ -147,16 +147,18 @@ fn update_attached_without_its_predecessor_supersedes_it() {
 }
 
 #[test]
-fn older_update_that_is_written_again_first_does_not_supersede_the_newer_one() {
+fn older_update_reattached_first_does_not_supersede_the_newer() {
     let memory = Arc::new(Memory::new());
     fill(&*memory);
     let service = UpdateService::new(memory.clone(), memory.clone(), memory.clone()).unwrap();
+    let next = std::sync::atomic::AtomicU64::new(1);
+    // Uploads are compared in the order of their ids: the older one first.
+    let service = service.with_ids(move || IngestId(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed).into()));
     let first = receive(&service, to_ecg(), firmware()).unwrap().update;
     // The second does not see the first, whose record still says that it is current.
     overwrite(&memory, &plain());
     let second = receive(&service, keyed("k1"), stream::once("software")).unwrap().update;
     overwrite(&memory, &plain());
-    // Uploads are compared in the order of their ids, which are random: the older one comes first in one of the two orders.
     for _ in 0..3 {
         reconcile(&service);
     }
@@ -213,7 +215,7 @@ impl BlobStore for Signing {
 }
 
 #[test]
-fn signed_address_that_leads_elsewhere_is_found_and_a_new_signature_is_none() {
+fn signed_url_is_compared_without_its_signature() {
     let memory = Arc::new(Memory::new());
     fill(&*memory);
     let blobs = Arc::new(Signing(memory.clone(), Default::default()));

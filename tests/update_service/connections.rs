@@ -99,11 +99,12 @@ async fn idle_connection_is_closed() {
 }
 
 #[tokio::test]
-async fn refusals_outside_the_router_name_rules_under_the_configured_base() {
+async fn timeout_answer_uses_the_configured_canonical_base() {
     let service = Service::with(|base| {
         let app = UpdateServer::over(Stores::in_memory(DEFAULT_MAX_UPLOAD), base, DEFAULT_MAX_UPLOAD).unwrap();
         let limits = limits(|it| it.body = SHORT);
-        app.with_canonical_base("https://fhir.hospital.example".parse().unwrap()).with_connection_limits(limits)
+        let base = fhir_devices::primitive::CanonicalBase::new("https://fhir.hospital.example").unwrap();
+        app.with_canonical_base(base).with_connection_limits(limits)
     })
     .await;
     let head = "PUT /demo/fhir/Device/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/fhir+json\r\n\
