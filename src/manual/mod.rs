@@ -5,6 +5,7 @@
 //! - [`bounds`]: the limits of requests, with their defaults.
 //! - [`restore`]: restoring the ledger or the update files from a backup.
 //! - [`conversion`]: how elements map to R4, R4B and R5, and what cannot be kept.
+//! - `xml` (with the feature `xml`): what is checked in FHIR XML, and what has no form in it.
 //! - `operating` (with the feature `server`): signals, exit statuses, limits, metrics and alarms of the service.
 //! - [`conformance`]: every rule of the specification by key, and how it is enforced, or why not.
 
@@ -16,6 +17,8 @@ pub mod design;
 #[cfg(feature = "server")]
 pub mod operating;
 pub mod restore;
+#[cfg(feature = "xml")]
+pub mod xml;
 
 /// The README, so that its example is compiled and run.
 #[cfg(doctest)]

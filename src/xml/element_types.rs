@@ -60,6 +60,15 @@ impl RowKind {
     pub(super) const fn is_primitive(self) -> bool {
         matches!(self, Self::Boolean | Self::Number | Self::Text)
     }
+
+    /// Whether a value with that text is a number or a boolean in JSON, and no string.
+    pub(super) fn is_token(self, text: &str) -> bool {
+        match self {
+            Self::Boolean => matches!(text, "true" | "false"),
+            Self::Number => is_number(text),
+            _ => false,
+        }
+    }
 }
 
 impl ElementType {
@@ -237,4 +246,27 @@ impl Builder {
         let is_resource = matches!(base, "Resource" | "DomainResource");
         ElementType { name: name.into(), rows, is_resource, is_declared: false }
     }
+}
+
+/// Whether a text is a number as JSON writes it.
+fn is_number(text: &str) -> bool {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let whole = digits(unsigned);
+    if whole == 0 || (whole > 1 && unsigned.starts_with('0')) {
+        return false;
+    }
+    let mut rest = unsigned.get(whole..).unwrap_or_default();
+    if let Some(fraction) = rest.strip_prefix('.') {
+        let length = digits(fraction);
+        if length == 0 {
+            return false;
+        }
+        rest = fraction.get(length..).unwrap_or_default();
+    }
+    if let Some(exponent) = rest.strip_prefix(['e', 'E']) {
+        let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        return digits(exponent) > 0 && digits(exponent) == exponent.len();
+    }
+    rest.is_empty()
 }

@@ -548,10 +548,11 @@ impl<'a> Transcriber<'a> {
     /// A value as the JSON token of its type, or as a string where it is none.
     fn value(&mut self, at: &Path<'_>, kind: RowKind, attribute: &Attribute<'a>) -> Read<()> {
         let value = decoded(attribute.raw, attribute.offset)?;
-        let (is_token, wanted) = match kind {
-            RowKind::Boolean => (matches!(&*value, "true" | "false"), "`true` or `false`"),
-            RowKind::Number => (is_number(&value), "a number"),
-            _ => (false, ""),
+        let is_token = kind.is_token(&value);
+        let wanted = match kind {
+            RowKind::Boolean => "`true` or `false`",
+            RowKind::Number => "a number",
+            _ => "",
         };
         if !is_token && !wanted.is_empty() && !self.judged {
             let shown: String = value.chars().take(64).collect();
@@ -699,27 +700,4 @@ impl<'a> Transcriber<'a> {
         self.depth = self.depth.saturating_sub(1);
         Ok(())
     }
-}
-
-/// Whether a text is a number as JSON writes it.
-fn is_number(text: &str) -> bool {
-    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
-    let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let whole = digits(unsigned);
-    if whole == 0 || (whole > 1 && unsigned.starts_with('0')) {
-        return false;
-    }
-    let mut rest = unsigned.get(whole..).unwrap_or_default();
-    if let Some(fraction) = rest.strip_prefix('.') {
-        let length = digits(fraction);
-        if length == 0 {
-            return false;
-        }
-        rest = fraction.get(length..).unwrap_or_default();
-    }
-    if let Some(exponent) = rest.strip_prefix(['e', 'E']) {
-        let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-        return digits(exponent) > 0 && digits(exponent) == exponent.len();
-    }
-    rest.is_empty()
 }

@@ -1,6 +1,6 @@
 //! A resource as XML, from its JSON form, by the rows of its types.
 
-use super::element_types::{ElementType, ElementTypes, RowKind};
+use super::element_types::{ElementType, ElementTypes, Row, RowKind};
 use super::markup::is_character;
 use super::{NAMESPACE, narrative};
 use crate::element::{Read, ReadMode, Reader};
@@ -192,8 +192,8 @@ impl<'t> XmlWriter<'t> {
         for (row, member) in members {
             let Some(row) = of.rows.get(row) else { continue };
             match (row.repeats, row.kind.is_primitive()) {
-                (false, true) => self.primitive(&at.child(&row.name), &row.name, member.value, member.under),
-                (true, true) => self.primitives(at, &row.name, member),
+                (false, true) => self.primitive(&at.child(&row.name), row, member.value, member.under),
+                (true, true) => self.primitives(at, row, member),
                 (false, false) => {
                     if let Some((child, node)) = member.value {
                         self.complex(&at.child(&row.name), &row.name, row.kind, child, node);
@@ -274,7 +274,8 @@ impl<'t> XmlWriter<'t> {
         }
     }
 
-    fn primitives(&mut self, at: &Path<'_>, name: &str, member: Member<'t>) {
+    fn primitives(&mut self, at: &Path<'_>, row: &'t Row, member: Member<'t>) {
+        let name = &*row.name;
         let items = |slot: Option<(usize, &'t Node<'t>)>| match slot {
             Some((child, Node { value: Json::Array, .. })) => Some(self.tree.children(child).collect::<Vec<_>>()),
             Some(_) => None,
@@ -290,17 +291,18 @@ impl<'t> XmlWriter<'t> {
             let some = |of: &[(usize, &'t Node<'t>)]| {
                 of.get(item).copied().filter(|(_, node)| !matches!(node.value, Json::Null))
             };
-            self.primitive(&at.item(name, item), name, some(&values), some(&under));
+            self.primitive(&at.item(name, item), row, some(&values), some(&under));
         }
     }
 
     fn primitive(
         &mut self,
         at: &Path<'_>,
-        name: &str,
+        row: &'t Row,
         value: Option<(usize, &'t Node<'t>)>,
         under: Option<(usize, &'t Node<'t>)>,
     ) {
+        let name = &*row.name;
         self.out.push('<');
         self.out.push_str(name);
         match value.map(|(_, node)| &node.value) {
@@ -308,8 +310,12 @@ impl<'t> XmlWriter<'t> {
             Some(Json::Text(text)) if text.is_empty() => {
                 self.refuse(at, "found an empty string, wanted no member or some text")
             }
-            Some(Json::Text(text)) => self.attribute(at, "value", text),
-            Some(Json::Token(token)) => self.attribute(at, "value", token),
+            Some(Json::Text(text)) if !row.kind.is_token(text) => self.attribute(at, "value", text),
+            Some(Json::Token(token)) if row.kind.is_token(token) => self.attribute(at, "value", token),
+            Some(Json::Text(text)) => {
+                self.refuse(at, format!("the string `{text}` would be read again as a number or a boolean"))
+            }
+            Some(Json::Token(token)) => self.refuse(at, format!("`{token}` would be read again as another JSON type")),
             Some(Json::Null) => self.refuse(at, "found null, wanted no member or a value"),
             Some(Json::Object | Json::Array) => {
                 self.refuse(at, "wanted one value, as the element is a primitive that does not repeat")

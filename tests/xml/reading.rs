@@ -230,6 +230,19 @@ fn what_has_no_form_in_xml_is_said() {
         let found: Vec<_> = report.iter().map(|issue| (&*issue.rule, &*issue.at)).collect();
         assert_eq!(found, [("no-xml-form", at)], "{json}");
     }
+    // A value that would come back as one of another type is not written.
+    for json in [
+        r#""status":5"#,
+        r#""status":true"#,
+        r#""udi":{"carrierAIDC":1.0}"#,
+        r#""contact":[{"rank":"1"}]"#,
+        r#""contact":[{"rank":true}]"#,
+    ] {
+        let strange =
+            Device::read(format!(r#"{{"resourceType":"Device",{json}}}"#).as_bytes(), ReadMode::Lenient).unwrap();
+        let report = strange.value.to_xml().unwrap_err();
+        assert_eq!((report.len(), &*report.issues()[0].rule), (1, "no-xml-form"), "{json}: {report}");
+    }
     let strange = Device::read(br#"{"resourceType":"Device","hair":3}"#, ReadMode::Lenient).unwrap().value;
     assert_eq!(strange.to_xml().unwrap_err().issues()[0].at, "Device.hair");
 }
