@@ -12,8 +12,14 @@
 mod bundles;
 #[path = "rest/capabilities.rs"]
 mod capabilities;
+#[path = "rest/chains.rs"]
+mod chains;
 #[path = "rest/client.rs"]
 mod client;
+#[path = "rest/handling.rs"]
+mod handling;
+#[path = "rest/histories.rs"]
+mod histories;
 #[path = "rest/interactions.rs"]
 mod interactions;
 #[path = "rest/limits.rs"]
@@ -26,6 +32,8 @@ mod pages;
 mod patches;
 #[path = "rest/searches.rs"]
 mod searches;
+#[path = "rest/table.rs"]
+mod table;
 #[path = "rest/updates.rs"]
 mod updates;
 #[path = "rest/validating.rs"]

@@ -22,6 +22,8 @@ mod files;
 mod forms;
 #[path = "update_service/health.rs"]
 mod health;
+#[path = "update_service/http.rs"]
+mod http;
 #[path = "update_service/keeping.rs"]
 mod keeping;
 #[cfg(all(feature = "postgres", feature = "redb"))]

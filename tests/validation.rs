@@ -298,7 +298,7 @@ fn bundles() -> Vec<Fixture> {
             "bdl-4",
             "",
             in_each(&["collection", "batch"], &response),
-            in_each(&["batch-response", "transaction-response"], &response),
+            in_each(&["batch-response", "transaction-response", "history"], &response),
         ),
         fixture(
             "Bundle",

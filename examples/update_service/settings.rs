@@ -2,7 +2,7 @@
 
 use fhir_devices::primitive::CanonicalBase;
 use fhir_devices::publish::RegionId;
-use fhir_devices::rest::Limits;
+use fhir_devices::rest::{Handling, Limits, ReferencedDeletion};
 use fhir_devices::server::{ConnectionLimits, DEFAULT_MAX_UPLOAD, Retention};
 use fhir_devices::service::{MissingReferences, SweepRules, UnknownReferences};
 use lexopt::{Arg, ValueExt};
@@ -20,6 +20,7 @@ where and for whom
                        One that can be reached from other machines needs --tls-cert, --tls-key and --tokens
   --base-url URL       where clients find the service, if that is not the address it listens at. It is needed where
                        --listen names no address, as 0.0.0.0 and [::] do
+  --cors-origin URL    the origin of pages that may use the service beside its own (repeatable), as https://app.example
   --cdn-url URL        where clients find the update files, if that is elsewhere: a cache in front of this service. The
                        file that is at BASE/blobs/... is fetched from URL/blobs/...
   --tls-cert FILE      the certificates of the service, PEM, its own first
@@ -68,6 +69,11 @@ how many clients may wait, and for how long (manual: Operating it)
   --idle-timeout SECONDS           between two requests (default 60)
   --min-rate BYTES                 a second, of bodies and answers, while the service waits for the client (default 256)
 
+what clients are answered
+  --handling lenient|strict  what becomes of search parameters that are not known, where the client does not say by `Prefer`
+                       (default lenient: they are passed over, and named in the answer)
+  --referenced warn|refuse   what becomes of a DELETE of a resource that others refer to (default warn)
+
 and
   --canonical-base URL the URLs of this library's own extensions and code systems begin with it (default: a
                        host below `.invalid`, which nobody can own). What was written under another base is still read
@@ -84,6 +90,9 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) base_url: Option<String>,
     pub(crate) cdn_url: Option<Url>,
+    pub(crate) cors_origins: Vec<String>,
+    pub(crate) handling: Handling,
+    pub(crate) referenced: ReferencedDeletion,
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     pub(crate) tokens: Option<PathBuf>,
     pub(crate) data: Option<PathBuf>,
@@ -123,6 +132,9 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
         listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
         base_url: None,
         cdn_url: None,
+        cors_origins: Vec::new(),
+        handling: Handling::default(),
+        referenced: ReferencedDeletion::default(),
         tls: None,
         tokens: None,
         data: None,
@@ -158,6 +170,21 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
             "--listen" => settings.listen = listen(&value()?)?,
             "--base-url" => settings.base_url = Some(base_url(value()?)?),
             "--region" => settings.regions.push(region(&value()?)?),
+            "--cors-origin" => settings.cors_origins.push(base_url(value()?)?),
+            "--handling" => {
+                settings.handling = match value()?.as_str() {
+                    "lenient" => Handling::Lenient,
+                    "strict" => Handling::Strict,
+                    other => return Err(format!("`{other}` is not a rule, only `lenient` and `strict` are")),
+                };
+            }
+            "--referenced" => {
+                settings.referenced = match value()?.as_str() {
+                    "warn" => ReferencedDeletion::Warn,
+                    "refuse" => ReferencedDeletion::Refuse,
+                    other => return Err(format!("`{other}` is not a rule, only `warn` and `refuse` are")),
+                };
+            }
             "--cdn-url" => settings.cdn_url = Some(cdn_url(&value()?)?),
             "--tls-cert" => certificate = Some(PathBuf::from(value()?)),
             "--tls-key" => key = Some(PathBuf::from(value()?)),

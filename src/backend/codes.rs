@@ -11,6 +11,11 @@ pub(super) fn type_code(resource_type: ResourceType) -> u8 {
     }
 }
 
+#[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "this backend asks it"))]
+pub(super) fn type_of(code: u8) -> Option<ResourceType> {
+    ResourceType::ALL.into_iter().find(|kind| type_code(*kind) == code)
+}
+
 pub(super) fn parameter_code(parameter: Parameter) -> u8 {
     match parameter {
         Parameter::Category => 1,

@@ -15,7 +15,7 @@
 //! | `bdl-1` | Bundle | validate | |
 //! | `bdl-2` | Bundle | validate | |
 //! | `bdl-3` | Bundle | validate | |
-//! | `bdl-4` | Bundle | validate | |
+//! | `bdl-4` | Bundle | validate | a history may have responses too, as from R4 on: nothing else tells when something was deleted |
 //! | `bdl-5` | Bundle.entry | validate | |
 //! | `bdl-7` | Bundle | validate | |
 //! | `bdl-8` | Bundle.entry | validate | |

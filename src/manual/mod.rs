@@ -7,6 +7,7 @@
 //! - [`conversion`]: how elements map to R4, R4B and R5, and what cannot be kept.
 //! - `xml` (with the feature `xml`): what is checked in FHIR XML, and what has no form in it.
 //! - `operating` (with the feature `server`): signals, exit statuses, limits, metrics and alarms of the service.
+//! - [`interactions`]: what of the REST API is offered, and what is refused by name.
 //! - [`conformance`]: every rule of the specification by key, and how it is enforced, or why not.
 
 pub mod backend;
@@ -14,6 +15,7 @@ pub mod bounds;
 pub mod conformance;
 pub mod conversion;
 pub mod design;
+pub mod interactions;
 #[cfg(feature = "server")]
 pub mod operating;
 pub mod restore;

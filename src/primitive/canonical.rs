@@ -46,6 +46,9 @@ pub enum CanonicalName {
     Region,
 }
 
+/// The base where none is set.
+const DEFAULT_BASE: &str = "https://fhir-devices-f77498d7-a562-46ce-808d-d3f3f84c850b.invalid";
+
 /// The end of the URL of a name, and the two fixed URLs that it may have.
 struct Urls {
     path: &'static str,
@@ -182,6 +185,12 @@ impl CanonicalBase {
     pub fn url(&self, name: CanonicalName) -> Uri {
         // Both parts are checked: the base when it was made, the names by the tests here.
         Uri(smol_str::SmolStr::new(self.text(name)))
+    }
+
+    /// Returns the URL of something else of this crate under this base.
+    pub(crate) fn below(&self, path: &str) -> String {
+        let base = self.0.as_ref().map_or(DEFAULT_BASE, Uri::as_str);
+        format!("{base}/{path}")
     }
 
     pub(crate) fn text(&self, name: CanonicalName) -> Cow<'static, str> {

@@ -54,8 +54,9 @@ element! {
             is(bundle, &[BundleType::Batch, BundleType::Transaction, BundleType::History])
                 || bundle.entry.iter().all(|entry| entry.request.is_none())
         };
-        "bdl-4", "`entry.response` is for the responses to batches and transactions alone", |bundle| {
-            is(bundle, &[BundleType::BatchResponse, BundleType::TransactionResponse])
+        // A history has it too: from R4 on the rule says so, and without it no entry tells when something was deleted.
+        "bdl-4", "`entry.response` is for histories and the responses to batches and transactions alone", |bundle| {
+            is(bundle, &[BundleType::BatchResponse, BundleType::TransactionResponse, BundleType::History])
                 || bundle.entry.iter().all(|entry| entry.response.is_none())
         };
         "bdl-1", "`total` is for search sets and histories alone", |bundle| {

@@ -17,6 +17,12 @@ pub(super) enum Address {
     Type(ResourceType),
     /// `TYPE/_search`
     Search(ResourceType),
+    /// `_search`: a search of every type.
+    SearchAll,
+    /// `TYPE/_history`, or `_history`: that of every type.
+    Changes(Option<ResourceType>),
+    /// `$validate` and the other operations, of a type or of a resource.
+    Operation(Operation, ResourceType, Option<Key>),
     /// `TYPE/ID`
     Resource(Key),
     /// `TYPE/ID/_history`
@@ -36,14 +42,10 @@ impl Address {
         match segments.as_slice() {
             [] => Ok(Self::Base),
             ["metadata"] => Ok(Self::Metadata),
-            ["_history"] | [_, "_history"] => {
-                let words = "histories are kept of each resource, not of a type or of the service";
-                Err(Problem::unsupported(501, "interaction", words))
-            }
-            ["_search"] => Err(Problem::unsupported(501, "interaction", "a search is among the resources of one type")),
-            [.., last] if last.starts_with('$') => {
-                Err(Problem::unsupported(501, "interaction", format_args!("the operation `{last}` is not supported")))
-            }
+            ["_history"] => Ok(Self::Changes(None)),
+            [kind, "_history"] => Ok(Self::Changes(Some(resource_type(kind)?))),
+            ["_search"] => Ok(Self::SearchAll),
+            [place @ .., last] if last.starts_with('$') => operation(place, last),
             [kind] => Ok(Self::Type(resource_type(kind)?)),
             [kind, "_search"] => Ok(Self::Search(resource_type(kind)?)),
             [kind, id] => Ok(Self::Resource(key(kind, id)?)),
@@ -57,6 +59,40 @@ impl Address {
             }
             _ => Err(Problem::not_found(format_args!("there is nothing at `{path}`"))),
         }
+    }
+}
+
+/// An operation of FHIR that is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    /// `$validate`
+    Validate,
+    /// `$meta`
+    Meta,
+    /// `$meta-add`
+    MetaAdd,
+    /// `$meta-delete`
+    MetaDelete,
+}
+
+impl Operation {
+    pub(super) const ALL: [(&'static str, Self); 4] = [
+        ("$validate", Self::Validate),
+        ("$meta", Self::Meta),
+        ("$meta-add", Self::MetaAdd),
+        ("$meta-delete", Self::MetaDelete),
+    ];
+}
+
+fn operation(place: &[&str], name: &str) -> Result<Address> {
+    let refused = |words: String| Err(Problem::unsupported(501, "interaction", words));
+    let Some((_, operation)) = Operation::ALL.into_iter().find(|(known, _)| *known == name) else {
+        return refused(format!("the operation `{name}` is not supported"));
+    };
+    match (place, operation) {
+        ([kind], Operation::Validate) => Ok(Address::Operation(operation, resource_type(kind)?, None)),
+        ([kind, id], _) => Ok(Address::Operation(operation, resource_type(kind)?, Some(key(kind, id)?))),
+        _ => refused(format!("the operation `{name}` is not supported at `{}`", place.join("/"))),
     }
 }
 
@@ -110,6 +146,11 @@ mod tests {
             ("Device/pump", Address::Resource(pump.clone())),
             ("Device/p%75mp", Address::Resource(pump.clone())),
             ("Device/pump/_history", Address::History(pump.clone())),
+            ("_search", Address::SearchAll),
+            ("_history", Address::Changes(None)),
+            ("Device/_history", Address::Changes(Some(ResourceType::Device))),
+            ("Device/$validate", Address::Operation(Operation::Validate, ResourceType::Device, None)),
+            ("Device/pump/$meta", Address::Operation(Operation::Meta, ResourceType::Device, Some(pump.clone()))),
             ("Device/pump/_history/3", Address::Version(pump, VersionId::new(3).unwrap())),
         ] {
             assert_eq!(Address::read(path).unwrap(), named, "{path}");
@@ -122,9 +163,11 @@ mod tests {
             ("Device/%4", 400),
             ("Device/pump/_history/x", 404),
             ("Device/pump/parts", 404),
-            ("Device/pump/$validate", 501),
-            ("_history", 501),
-            ("Device/_history", 501),
+            ("Device/pump/$everything", 501),
+            ("Device/$meta", 501),
+            ("$validate", 501),
+            ("Device/pump/_history/3/$meta-add", 501),
+            ("Patient/_history", 404),
         ] {
             assert_eq!(Address::read(path).unwrap_err().status(), status, "{path}");
         }

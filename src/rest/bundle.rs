@@ -3,7 +3,10 @@
 use super::address::Address;
 use super::bundle_writer::{BundleWriter, quoted};
 use super::format::body_version;
+use super::header::wants_representation;
+use super::link::rewrite;
 use super::problem::{Problem, Result};
+use super::transaction::is_temporary;
 use super::{FHIR_JSON, Limits, Request, Response, Server};
 use crate::code::{BundleType, HttpVerb};
 use crate::convert;
@@ -12,10 +15,11 @@ use crate::primitive::{Instant, Text};
 use crate::reference::OwnBase;
 use crate::resource::bundle::Entry;
 use crate::resource::{Bundle, Resource};
+use crate::store::to_millisecond;
 use crate::store::{ResourceStore, Version};
-use crate::support::{http_date, read_http_date, yield_now};
+use crate::support::{http_date, yield_now};
 use crate::validate::Valid;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One entry, as the request that it is.
 #[derive(Clone, Debug)]
@@ -83,7 +87,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             return Err(Problem::new(413, Kind::TooCostly, "too-many-entries", words));
         }
         // What was written is shown where the client says so; by itself the answer tells where it is.
-        let shown = request.one("prefer").is_some_and(|prefer| prefer.contains("return=representation"));
+        let shown = wants_representation(request);
         let prefer = if shown { "return=representation" } else { "return=minimal" };
         let kind = bundle.r#type.value;
         let mut asked = Vec::with_capacity(bundle.entry.len());
@@ -101,7 +105,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             asked.push(read);
         }
         match kind {
-            Some(BundleType::Batch) => Ok(self.batch(asked).await),
+            Some(BundleType::Batch) => Ok(self.batch(independent(asked)).await),
             Some(BundleType::Transaction) => self.transaction(asked).await,
             kind => {
                 let found = kind.map(|kind| kind.as_str()).unwrap_or_default();
@@ -163,7 +167,11 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// Reads a Bundle of a version with every finding. Where a resource alone is faulty, the findings go with the place of its
     /// entry: the other entries of a batch are carried out.
     fn read_bundle(&self, version: convert::Version, body: &[u8]) -> Result<(Bundle, BTreeMap<usize, Report>)> {
-        let (resource, report) = self.check_in(version, body).into_parts();
+        let (resource, mut report) = self.check_in(version, body).into_parts();
+        if matches!(&resource, Some(Resource::Bundle(bundle)) if bundle.total.is_some()) {
+            // Some clients write the number of the entries into what they send.
+            report.retain(|issue| issue.rule != "bdl-1");
+        }
         let whole = || self.not_taken(report.clone());
         let bundle = match resource {
             Some(Resource::Bundle(bundle)) => *bundle,
@@ -194,6 +202,32 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 }
 
+/// The entries of a batch, each with the refusal where it refers to another one: they are carried out one by one, in any order.
+fn independent(asked: Vec<Result<Asked>>) -> Vec<Result<Asked>> {
+    let urls: BTreeSet<String> = asked.iter().flatten().filter_map(|asked| asked.full_url.clone()).collect();
+    let refuse = |asked: Asked| {
+        let mut other = None;
+        if let Some(resource) = asked.resource.as_ref().filter(|_| !urls.is_empty()) {
+            rewrite(&resource.to_json(), &mut |text| {
+                if (is_temporary(text) && urls.contains(text)) && other.is_none() {
+                    other = Some(text.to_owned());
+                }
+                None
+            });
+        }
+        match other {
+            None => Ok(asked),
+            Some(text) => {
+                let words = format!(
+                    "`{text}` is another entry of the batch, whose entries are independent: send a transaction"
+                );
+                Err(Problem::new(400, Kind::BusinessRule, "batch-reference", words).at(&asked.place))
+            }
+        }
+    };
+    asked.into_iter().map(|asked| asked.and_then(refuse)).collect()
+}
+
 /// The answer to an entry that reads, where the others have filled the Bundle.
 pub(super) fn full_answer(limits: &Limits) -> Problem {
     let most = limits.answer_bytes();
@@ -210,8 +244,14 @@ fn entry_of(place: &str) -> Option<usize> {
 
 /// Adds what became of an entry.
 pub(super) fn add(bundle: &mut BundleWriter, answer: &Response) {
-    let resource = Some(&answer.body).filter(|body| !body.is_empty() && answer.status < 400);
+    let resource = Some(&answer.body).filter(|body| !body.is_empty() && !tells_an_outcome(answer));
     bundle.entry(None, resource, &format!("\"response\":{}", response(answer)));
+}
+
+/// Whether an answer is an outcome, which an entry has beside its status and not as its resource.
+fn tells_an_outcome(answer: &Response) -> bool {
+    !answer.body.is_empty()
+        && (answer.status >= 400 || answer.body.starts_with(b"{\"resourceType\":\"OperationOutcome\""))
 }
 
 /// What an entry of a Bundle says of its answer.
@@ -223,11 +263,10 @@ pub(super) fn response(answer: &Response) -> String {
     if let Some(tag) = answer.header("etag") {
         told += &format!(",\"etag\":{}", quoted(tag));
     }
-    let modified = answer.header("last-modified").and_then(read_http_date);
-    if let Some(modified) = modified.and_then(|moment| Instant::try_from(moment).ok()) {
+    if let Some(modified) = answer.changed.and_then(|moment| Instant::try_from(to_millisecond(moment)).ok()) {
         told += &format!(",\"lastModified\":{}", quoted(modified.as_str()));
     }
-    if answer.status >= 400 && !answer.body.is_empty() {
+    if tells_an_outcome(answer) {
         told += &format!(",\"outcome\":{}", String::from_utf8_lossy(&answer.body));
     }
     told.push('}');

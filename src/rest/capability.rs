@@ -1,8 +1,10 @@
 //! The CapabilityStatement.
 
+use super::address::Operation;
 use super::include::FOLLOWED;
 use super::{FHIR_JSON, FHIR_XML, JSON_PATCH};
 use crate::convert::Version;
+use crate::primitive::CanonicalBase;
 use crate::search::{ParamKind, params};
 use crate::store::{AtomicScope, Capabilities, ResourceType};
 use serde_json::{Value, json};
@@ -15,11 +17,11 @@ const VERSIONS: &str = "Resources are kept in FHIR STU3, and are read and writte
 
 /// The CapabilityStatement in a version of FHIR. It is made from the tables by which the service works and from what the
 /// store can do, so that it promises nothing else.
-pub(super) fn statement(base: &str, store: Capabilities, version: Version) -> String {
+pub(super) fn statement(base: &str, canonical: &CanonicalBase, store: Capabilities, version: Version) -> String {
     let is_stu3 = version == Version::Stu3;
     // From R4 on there is no DeviceComponent.
     let kinds = ResourceType::ALL.into_iter().filter(|kind| is_stu3 || *kind != ResourceType::DeviceComponent);
-    let resources: Vec<Value> = kinds.map(|kind| resource(kind, store, is_stu3)).collect();
+    let resources: Vec<Value> = kinds.map(|kind| resource(kind, store, is_stu3, canonical)).collect();
     let of_version = |version: Version| format!("{FHIR_JSON}; fhirVersion={}", version.mime());
     let formats: Vec<String> =
         ["json".to_owned(), FHIR_JSON.to_owned()].into_iter().chain(Version::ALL.map(of_version)).collect();
@@ -27,8 +29,9 @@ pub(super) fn statement(base: &str, store: Capabilities, version: Version) -> St
     let formats: Vec<String> = formats.into_iter().chain(xml).collect();
     // A transaction of one write is none.
     let several = store.max_writes > 1 && store.atomic > AtomicScope::Key;
-    let interactions: Vec<Value> =
-        several.then_some("transaction").into_iter().chain(["batch"]).map(|code| json!({ "code": code })).collect();
+    let interactions =
+        several.then_some("transaction").into_iter().chain(["batch"]).chain(store.changes.then_some("history-system"));
+    let interactions: Vec<Value> = interactions.chain(["search-system"]).map(|code| json!({ "code": code })).collect();
     let mut members = json!({
         "status": "active",
         "date": "2026-11-24",
@@ -41,11 +44,14 @@ pub(super) fn statement(base: &str, store: Capabilities, version: Version) -> St
         "rest": [{
             "mode": "server",
             "documentation": VERSIONS,
+            "security": security(is_stu3),
             "resource": resources,
             "interaction": interactions,
+            "operation": operations(is_stu3),
         }],
     });
     if let Some(members) = members.as_object_mut().filter(|_| is_stu3) {
+        // Members of a resource that are not known are refused unless the client asks for leniency.
         members.insert("acceptUnknown".to_owned(), "no".into());
     }
     let members = members.to_string();
@@ -54,24 +60,63 @@ pub(super) fn statement(base: &str, store: Capabilities, version: Version) -> St
     format!("{{\"resourceType\":\"CapabilityStatement\",{members}")
 }
 
-fn resource(kind: ResourceType, store: Capabilities, is_stu3: bool) -> Value {
+/// How clients sign in, where they do.
+fn security(is_stu3: bool) -> Value {
+    let system = if is_stu3 {
+        "http://hl7.org/fhir/restful-security-service"
+    } else {
+        "http://terminology.hl7.org/CodeSystem/restful-security-service"
+    };
+    json!({
+        "service": [{
+            "coding": [{ "system": system, "code": "Basic" }],
+            "text": "a token that the operator gives out, as `Authorization: Bearer`, or as the password of `Basic`",
+        }],
+        "description": "Where the service asks for a token, each is for some tenants and has some of the roles read, write, upload \
+            and operate. This statement is open to all.",
+    })
+}
+
+/// The operations, by the definitions of FHIR.
+fn operations(is_stu3: bool) -> Value {
+    let each = Operation::ALL.map(|(name, _)| {
+        let name = name.trim_start_matches('$');
+        let definition = format!("http://hl7.org/fhir/OperationDefinition/Resource-{name}");
+        json!({ "name": name, "definition": if is_stu3 { json!({ "reference": definition }) } else { definition.into() } })
+    });
+    Value::from(each.to_vec())
+}
+
+fn resource(kind: ResourceType, store: Capabilities, is_stu3: bool, base: &CanonicalBase) -> Value {
     let profile = format!("http://hl7.org/fhir/StructureDefinition/{kind}");
-    let kept = ["vread", "history-instance"];
+    let is_offered = |code: &&str| match *code {
+        "vread" | "history-instance" => store.history,
+        "history-type" => store.changes,
+        _ => true,
+    };
     let interactions: Vec<Value> =
-        ["read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type"]
+        ["read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type"]
             .into_iter()
-            .filter(|code| store.history || !kept.contains(code))
+            .filter(is_offered)
             .map(|code| json!({ "code": code }))
             .collect();
     // Where a search lags behind, it does not show what another client has just created.
     let conditional = store.search_read_your_writes;
     let search: Vec<Value> = params(kind)
         .filter(|param| store.search_beginnings || param.index.is_none() || param.kind != ParamKind::Text)
-        .map(|param| json!({ "name": param.name, "type": param.kind.as_str(), "documentation": param.about }))
+        .map(|param| {
+            let definition = param.definition(kind, base);
+            json!({ "name": param.name, "definition": definition, "type": param.kind.as_str(), "documentation": param.about })
+        })
         .collect();
     let link = |(from, by, _): &(ResourceType, crate::store::Parameter, ResourceType)| format!("{from}:{by}");
-    let from: Vec<String> = FOLLOWED.iter().filter(|(from, ..)| *from == kind).map(link).collect();
-    let to: Vec<String> = FOLLOWED.iter().filter(|(.., to)| *to == kind).map(link).collect();
+    let mut from: Vec<String> = FOLLOWED.iter().filter(|(from, ..)| *from == kind).map(link).collect();
+    let mut to: Vec<String> = FOLLOWED.iter().filter(|(.., to)| *to == kind).map(link).collect();
+    for list in [&mut from, &mut to] {
+        if !list.is_empty() {
+            list.insert(0, "*".to_owned());
+        }
+    }
     let mut said = json!({
         "type": kind.as_str(),
         "profile": if is_stu3 { json!({ "reference": profile }) } else { profile.into() },

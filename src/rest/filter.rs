@@ -47,13 +47,15 @@ struct Matcher {
     starts: Beginnings,
     parts: Vec<String>,
     whole: BTreeSet<String>,
+    below: Beginnings,
+    above: Vec<String>,
     references: BTreeSet<String>,
 }
 
 impl Matcher {
     fn of(any_of: &[Wanted]) -> Self {
         let mut matcher = Self::default();
-        let mut starts = Vec::new();
+        let (mut starts, mut below) = (Vec::new(), Vec::new());
         for wanted in any_of {
             match wanted {
                 Wanted::Missing(missing) => drop(matcher.missing.insert(*missing)),
@@ -67,9 +69,12 @@ impl Matcher {
                 Wanted::Contains(part) => matcher.parts.push(part.clone()),
                 Wanted::Exact(whole) => drop(matcher.whole.insert(whole.clone())),
                 Wanted::Reference(reference) => drop(matcher.references.insert(reference.clone())),
+                Wanted::Below(start) => below.push(start.as_str().into()),
+                Wanted::Above(whole) => matcher.above.push(whole.clone()),
                 Wanted::Date(_) => {}
             }
         }
+        matcher.below = below.into_iter().collect();
         matcher.starts = starts.into_iter().collect();
         matcher
     }
@@ -96,6 +101,9 @@ impl Matcher {
         if self.whole.contains(text) || (!self.references.is_empty() && self.references.contains(&base.normal(text))) {
             return true;
         }
+        if self.below.meet(text) || self.above.iter().any(|whole| whole.starts_with(text)) {
+            return true;
+        }
         if self.starts.is_empty() && self.parts.is_empty() {
             return false;
         }
@@ -116,6 +124,10 @@ pub(super) enum Wanted {
     Words(String),
     /// `:contains`
     Contains(String),
+    /// `:below`: an address that begins so.
+    Below(String),
+    /// `:above`: an address with which this one begins.
+    Above(String),
     /// `:exact`, and addresses.
     Exact(String),
     /// A reference in the form without version, relative where it is to this service.
@@ -132,8 +144,8 @@ impl Filter {
         setting: &Setting<'_>,
     ) -> Result<Self> {
         let values = split(value);
-        if modifier == Some("contains") {
-            at_most(values.len(), MAX_PARTS, "values with `:contains`")?;
+        if matches!(modifier, Some("contains" | "above")) {
+            at_most(values.len(), MAX_PARTS, "values with such a modifier")?;
         }
         let any_of: Vec<_> = values.iter().map(|text| wanted(param, modifier, text, setting)).collect::<Result<_>>()?;
         let matcher = Matcher::of(&any_of);
@@ -155,6 +167,11 @@ impl Filter {
                 self.matcher.is_met(&found, base) != self.not
             }
         }
+    }
+
+    /// Whether a resource that is not stored yet meets the condition; nothing where that depends on how it is stored.
+    pub(super) fn is_met_by(&self, resource: &Resource, base: &OwnBase) -> Option<bool> {
+        self.looks_into_the_body().then(|| self.matcher.is_met(&values(resource, self.param.name), base) != self.not)
     }
 
     /// Ids differ by case.
@@ -183,6 +200,8 @@ fn wanted(param: &'static Param, modifier: Option<&str>, text: &str, setting: &S
         (ParamKind::Text, None) => Wanted::Starts(fold(&unescape(text))),
         (ParamKind::Text, Some("contains")) => Wanted::Contains(fold(&unescape(text))),
         (ParamKind::Text, Some("exact")) | (ParamKind::Uri, None) => Wanted::Exact(unescape(text)),
+        (ParamKind::Uri, Some("below")) => Wanted::Below(unescape(text)),
+        (ParamKind::Uri, Some("above")) => Wanted::Above(unescape(text)),
         (ParamKind::Reference(target), None) => Wanted::Reference(reference(&unescape(text), target, setting.base)),
         (ParamKind::Reference(target), Some(named)) if named == target => {
             Wanted::Reference(reference(&unescape(text), target, setting.base))

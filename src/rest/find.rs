@@ -1,16 +1,18 @@
 //! Carrying out searches.
 
+use super::Server;
+use super::chain::{Chain, Resolved};
 use super::filter::Filter;
-use super::limits::{CALL, Limits, Spent, too_costly};
+use super::limits::{CALL, Limits, too_costly};
 use super::place::Place;
 use super::problem::{Problem, Result};
-use super::query::{MAX_COUNT, Query, Sort, Total};
-use crate::reference::OwnBase;
-use crate::store::{Key, Page, PageKey, PageToken, ResourceStore, Search, StoreError, TenantResources, Version, typed};
+use super::query::{MAX_COUNT, Query, Total};
+use super::sort::Values;
+use crate::store::{Key, Page, PageToken, ResourceStore, Search, StoreError, Version, typed};
 use crate::support::yield_now;
 
 /// The most resources that one page judges before it gives what it has, and a link to go on.
-const MAX_JUDGED: usize = 10_000;
+pub(super) const MAX_JUDGED: usize = 10_000;
 
 /// The most resources that are put into another order than that of their ids.
 const MAX_SORTED: usize = 10_000;
@@ -32,6 +34,8 @@ pub(super) struct Hits {
     pub(super) total: Option<usize>,
     /// The token of the next page.
     pub(super) next: Option<PageToken>,
+    /// The token of the page before, which is none for the first one; nothing where this is the first.
+    pub(super) previous: Option<Option<PageToken>>,
 }
 
 /// The bytes of a version.
@@ -41,7 +45,7 @@ pub(super) fn size(version: &Version) -> usize {
 
 /// How many resources are asked for at a time, so that they have about the bytes of a page.
 #[derive(Debug)]
-struct Chunk {
+pub(super) struct Chunk {
     most: usize,
     left: usize,
     seen: usize,
@@ -49,12 +53,12 @@ struct Chunk {
 }
 
 impl Chunk {
-    fn new(limits: &Limits, most: usize) -> Self {
+    pub(super) fn new(limits: &Limits, most: usize) -> Self {
         Self { most, left: limits.page_bytes(), seen: 0, bytes: 0 }
     }
 
     /// How many to ask for, of those that are wanted.
-    fn next(&self, wanted: usize) -> usize {
+    pub(super) fn next(&self, wanted: usize) -> usize {
         if self.seen == 0 {
             return wanted.min(FIRST).clamp(1, self.most.max(1));
         }
@@ -63,7 +67,7 @@ impl Chunk {
     }
 
     /// Notes a resource that came.
-    fn took(&mut self, bytes: usize) {
+    pub(super) fn took(&mut self, bytes: usize) {
         self.seen = self.seen.saturating_add(1);
         self.bytes = self.bytes.saturating_add(bytes);
         self.left = self.left.saturating_sub(bytes);
@@ -93,51 +97,101 @@ impl Room {
 }
 
 /// Looks for the resources of one tenant.
-#[derive(Debug)]
 pub(super) struct Finder<'a, S: ?Sized> {
-    pub(super) store: &'a TenantResources<S>,
-    pub(super) base: &'a OwnBase,
-    pub(super) pages: &'a PageKey,
-    pub(super) limits: &'a Limits,
-    pub(super) spent: &'a Spent,
+    pub(super) server: &'a Server<S>,
     pub(super) query: &'a Query,
+    /// What the conditions on other resources come to.
+    pub(super) resolved: Resolved,
 }
 
 impl<S: ResourceStore + ?Sized> Finder<'_, S> {
     /// One page.
     pub(super) async fn page(&self) -> Result<Hits> {
         if self.query.count == 0 {
-            return Ok(Hits { total: Some(self.count().await?), ..Hits::default() });
+            return Ok(Hits { total: Some(self.count(true).await?), ..Hits::default() });
         }
-        let place = match &self.query.page {
-            Some(token) => Place::open(self.pages, self.store.tenant(), self.query, token)?,
+        let (tenant, pages) = (self.server.store.tenant(), &self.server.pages);
+        let mut place = match &self.query.page {
+            Some(token) => Place::open(pages, tenant, self.query, token)?,
             None => Place::default(),
         };
-        let mut hits = match self.query.sort {
-            Sort::Id if self.query.plan.judged.is_empty() => self.by_index(place).await?,
-            Sort::Id => self.judged(place).await?,
-            _ => self.sorted(&place).await?,
+        let before = place.seen;
+        let by_id = self.query.sort.is_by_id();
+        if place.skips && by_id {
+            place = self.pass_over(place.seen).await?;
+        }
+        let mut hits = match by_id {
+            true if self.is_answered_by_the_index() => self.by_index(place).await?,
+            true => self.judged(place).await?,
+            false => self.sorted(&place).await?,
         };
         match self.query.total {
             Total::None => hits.total = None,
-            Total::Accurate if hits.total.is_none() => hits.total = Some(self.count().await?),
-            Total::Accurate | Total::IfKnown => {}
+            Total::Accurate if hits.total.is_none() => hits.total = Some(self.count(true).await?),
+            Total::Estimate if hits.total.is_none() => hits.total = Some(self.count(false).await?),
+            Total::Accurate | Total::Estimate | Total::IfKnown => {}
+        }
+        if before > 0 {
+            let seen = before.saturating_sub(self.query.count);
+            let place = (seen > 0).then(|| Place { seen, skips: true, ..Place::default() });
+            hits.previous = Some(place.map(|place| self.seal(&place)).transpose()?);
         }
         Ok(hits)
     }
 
+    fn is_answered_by_the_index(&self) -> bool {
+        self.query.plan.judged.is_empty() && self.resolved.wide.is_empty()
+    }
+
+    /// Of each of some resources that the index gave, whether it is one that is meant by what others are.
+    async fn linked(&self, items: &[Version]) -> Result<Vec<bool>> {
+        let mut all = vec![true; items.len()];
+        for chain in self.resolved.wide.iter().filter_map(|at| self.query.chains.get(*at)) {
+            let held = self.server.holds(self.query.resource_type, chain, items).await?;
+            all.iter_mut().zip(held).for_each(|(all, held)| *all &= held);
+        }
+        Ok(all)
+    }
+
+    /// The place behind so many resources that are meant.
+    async fn pass_over(&self, wanted: usize) -> Result<Place> {
+        let (mut place, mut after, mut turn) = (Place::default(), None, Turn::default());
+        let mut chunk = Chunk::new(&self.server.limits, MAX_COUNT);
+        while place.seen < wanted {
+            self.server.spent.may_look(&self.server.limits)?;
+            let page = self.ask_for_keys(chunk.next(MAX_COUNT), after, "").await?;
+            chunk = Chunk::new(&self.server.limits, MAX_COUNT);
+            let linked = self.linked(&page.items).await?;
+            for (version, linked) in page.items.iter().zip(linked) {
+                chunk.took(size(version));
+                turn.took(version).await;
+                if place.seen < wanted && linked && self.is_meant(version)? {
+                    place.seen = place.seen.saturating_add(1);
+                    version.key.id().as_str().clone_into(&mut place.last);
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+            yield_now().await;
+        }
+        Ok(place)
+    }
+
     /// Everything that is meant, up to `max` of it.
     pub(super) async fn some(&self, max: usize) -> Result<Vec<Version>> {
-        let limit = if self.query.plan.judged.is_empty() { max } else { FIRST };
+        let limit = if self.is_answered_by_the_index() { max } else { FIRST };
         let mut found = Vec::new();
         let mut turn = Turn::default();
         let mut after = None;
         loop {
-            self.spent.may_look(self.limits)?;
-            let page = self.ask(limit, after).await?;
-            for version in page.items {
+            self.server.spent.may_look(&self.server.limits)?;
+            let page = self.ask(limit, after, "").await?;
+            let linked = self.linked(&page.items).await?;
+            for (version, linked) in page.items.into_iter().zip(linked) {
                 turn.took(&version).await;
-                if self.is_meant(&version)? {
+                if linked && self.is_meant(&version)? {
                     found.push(version);
                     if found.len() >= max {
                         return Ok(found);
@@ -152,17 +206,22 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         }
     }
 
-    async fn count(&self) -> Result<usize> {
+    /// How many are meant: all of them, or as many as one request may look at.
+    async fn count(&self, is_exact: bool) -> Result<usize> {
         let (mut total, mut after, mut turn) = (0_usize, None, Turn::default());
-        let mut chunk = Chunk::new(self.limits, MAX_COUNT);
+        let mut chunk = Chunk::new(&self.server.limits, MAX_COUNT);
         loop {
-            self.spent.may_look(self.limits)?;
-            let page = self.ask_for_keys(chunk.next(MAX_COUNT), after).await?;
-            chunk = Chunk::new(self.limits, MAX_COUNT);
-            for version in &page.items {
+            if !is_exact && self.server.spent.is_tired(&self.server.limits) {
+                return Ok(total);
+            }
+            self.server.spent.may_look(&self.server.limits)?;
+            let page = self.ask_for_keys(chunk.next(MAX_COUNT), after, "").await?;
+            chunk = Chunk::new(&self.server.limits, MAX_COUNT);
+            let linked = self.linked(&page.items).await?;
+            for (version, linked) in page.items.iter().zip(linked) {
                 chunk.took(size(version));
                 turn.took(version).await;
-                total = total.saturating_add(usize::from(self.is_meant(version)?));
+                total = total.saturating_add(usize::from(linked && self.is_meant(version)?));
             }
             match page.next {
                 Some(next) => after = Some(next),
@@ -172,13 +231,16 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         }
     }
 
-    async fn ask(&self, limit: usize, after: Option<PageToken>) -> Result<Page<Version>> {
-        self.search(limit, after, true).await
+    /// Some resources behind the store's place or, without one, behind an id.
+    async fn ask(&self, limit: usize, after: Option<PageToken>, behind: &str) -> Result<Page<Version>> {
+        self.search(limit, after, behind, true).await
     }
 
     /// The same for what is counted or sorted only: with bodies where those are judged.
-    async fn ask_for_keys(&self, limit: usize, after: Option<PageToken>) -> Result<Page<Version>> {
-        self.search(limit, after, self.filters().any(Filter::looks_into_the_body)).await
+    async fn ask_for_keys(&self, limit: usize, after: Option<PageToken>, behind: &str) -> Result<Page<Version>> {
+        let mut wide = self.resolved.wide.iter().filter_map(|at| self.query.chains.get(*at));
+        let bodies = self.filters().any(Filter::looks_into_the_body) || wide.any(Chain::looks_into_the_body);
+        self.search(limit, after, behind, bodies).await
     }
 
     /// The filters that the index does not answer.
@@ -186,16 +248,23 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         self.query.plan.judged.iter().filter_map(|at| self.query.filters.get(*at))
     }
 
-    async fn search(&self, limit: usize, after: Option<PageToken>, bodies: bool) -> Result<Page<Version>> {
+    async fn search(
+        &self,
+        limit: usize,
+        after: Option<PageToken>,
+        behind: &str,
+        bodies: bool,
+    ) -> Result<Page<Version>> {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let search = Search {
-            all_of: self.query.plan.all_of.clone(),
+            all_of: self.query.plan.all_of.iter().chain(&self.resolved.all_of).cloned().collect(),
+            behind: Some(behind.into()).filter(|_| after.is_none() && !behind.is_empty()),
             after,
             bodies,
             ..Search::new(self.query.resource_type).limit(limit)
         };
-        let page = self.store.search(&search).await.map_err(|error| Problem::of_store(&error, "the search"))?;
-        self.spent.look(CALL.saturating_add(page.items.len()), 0);
+        let page = self.server.store.search(&search).await.map_err(|error| Problem::of_store(&error, "the search"))?;
+        self.server.spent.look(CALL.saturating_add(page.items.len()), 0);
         Ok(page)
     }
 
@@ -206,30 +275,31 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         }
         let (outside, inside): (Vec<&Filter>, Vec<&Filter>) =
             self.filters().partition(|filter| !filter.looks_into_the_body());
-        if !outside.iter().all(|filter| filter.matches(None, version, self.base)) {
+        if !outside.iter().all(|filter| filter.matches(None, version, &self.server.base)) {
             return Ok(false);
         }
         if inside.is_empty() {
             return Ok(true);
         }
-        self.spent.may_read(size(version))?;
-        self.spent.look(0, size(version));
+        self.server.spent.may_read(size(version))?;
+        self.server.spent.look(0, size(version));
         let resource = typed(version).map_err(|error| Problem::of_store(&error, &version.key))?;
-        Ok(inside.iter().all(|filter| filter.matches(Some(&resource), version, self.base)))
+        Ok(inside.iter().all(|filter| filter.matches(Some(&resource), version, &self.server.base)))
     }
 
     fn seal(&self, place: &Place) -> Result<PageToken> {
-        place.seal(self.pages, self.store.tenant(), self.query)
+        place.seal(&self.server.pages, self.server.store.tenant(), self.query)
     }
 
     /// A page as the store cuts it: the index answers all that is asked.
     async fn by_index(&self, place: Place) -> Result<Hits> {
         let wanted = self.query.count;
         let mut hits = Hits::default();
-        let (mut room, mut chunk) = (Room::new(self.limits), Chunk::new(self.limits, wanted));
+        let (mut room, mut chunk) = (Room::new(&self.server.limits), Chunk::new(&self.server.limits, wanted));
         let mut after = place.from;
         loop {
-            let found = self.ask(chunk.next(wanted.saturating_sub(hits.page.len())), after.clone()).await?;
+            let found =
+                self.ask(chunk.next(wanted.saturating_sub(hits.page.len())), after.clone(), &place.last).await?;
             for version in found.items {
                 // Something is passed over only where a page was cut, or the store's token was too long for ours.
                 if version.key.id().as_str() <= place.last.as_str() {
@@ -248,17 +318,17 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             };
             if hits.page.len() >= wanted || room.left == 0 {
                 let first = self.query.page.is_none();
-                let ahead = self.ask_for_keys(if first { AHEAD } else { 1 }, Some(next.clone())).await?;
+                let ahead = self.ask_for_keys(if first { AHEAD } else { 1 }, Some(next.clone()), "").await?;
                 if ahead.next.is_none() && (first || ahead.items.is_empty()) {
                     hits.total = Some(shown.saturating_add(ahead.items.len()));
                 }
                 if !ahead.items.is_empty() || ahead.next.is_some() {
                     let last = hits.page.last().map(|version| version.key.id().to_string()).unwrap_or_default();
-                    hits.next = Some(self.seal(&Place { seen: shown, last, from: Some(next) })?);
+                    hits.next = Some(self.seal(&Place { seen: shown, last, from: Some(next), skips: false })?);
                 }
                 return Ok(hits);
             }
-            self.spent.may_look(self.limits)?;
+            self.server.spent.may_look(&self.server.limits)?;
             after = Some(next);
             yield_now().await;
         }
@@ -267,7 +337,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
     /// A page that ends before all that the store gave behind `from` was shown, for its bytes.
     fn cut(&self, mut hits: Hits, seen: usize, from: Option<PageToken>) -> Result<Hits> {
         let last = hits.page.last().map(|version| version.key.id().to_string()).unwrap_or_default();
-        hits.next = Some(self.seal(&Place { seen: seen.saturating_add(hits.page.len()), last, from })?);
+        hits.next = Some(self.seal(&Place { seen: seen.saturating_add(hits.page.len()), last, from, skips: false })?);
         Ok(hits)
     }
 
@@ -276,28 +346,29 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         let wanted = self.query.count;
         let most = wanted.saturating_mul(2).clamp(100, MAX_COUNT);
         let mut hits = Hits::default();
-        let (mut room, mut turn) = (Room::new(self.limits), Turn::default());
-        let mut chunk = Chunk::new(self.limits, most);
+        let (mut room, mut turn) = (Room::new(&self.server.limits), Turn::default());
+        let mut chunk = Chunk::new(&self.server.limits, most);
         let (mut last, mut from) = (place.last, place.from);
         let (mut looked_at, mut further) = (0_usize, 0_usize);
         loop {
-            let found = self.ask(chunk.next(most), from.clone()).await?;
-            chunk = Chunk::new(self.limits, most);
+            let found = self.ask(chunk.next(most), from.clone(), &last).await?;
+            let linked = self.linked(&found.items).await?;
+            chunk = Chunk::new(&self.server.limits, most);
             let mut seen_to = last.clone();
             let mut tired = false;
-            for version in found.items {
+            for (version, linked) in found.items.into_iter().zip(linked) {
                 chunk.took(size(&version));
                 let id = version.key.id().as_str();
                 if id <= last.as_str() {
                     continue;
                 }
-                if self.spent.is_tired(self.limits) {
+                if self.server.spent.is_tired(&self.server.limits) {
                     tired = true;
                     break;
                 }
                 looked_at = looked_at.saturating_add(1);
                 turn.took(&version).await;
-                let meant = self.is_meant(&version)?;
+                let meant = linked && self.is_meant(&version)?;
                 if meant && (further > 0 || hits.page.len() >= wanted || !room.takes(&version)) {
                     further = further.saturating_add(1);
                 } else if further == 0 {
@@ -310,19 +381,19 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             last = seen_to;
             let shown = place.seen.saturating_add(hits.page.len());
             if tired {
-                hits.next = Some(self.seal(&Place { seen: shown, last, from })?);
+                hits.next = Some(self.seal(&Place { seen: shown, last, from, skips: false })?);
                 return Ok(hits);
             }
             let Some(next) = found.next else {
                 hits.total = Some(shown.saturating_add(further));
                 if further > 0 {
-                    hits.next = Some(self.seal(&Place { seen: shown, last, from })?);
+                    hits.next = Some(self.seal(&Place { seen: shown, last, from, skips: false })?);
                 }
                 return Ok(hits);
             };
-            if further > 0 || looked_at >= MAX_JUDGED || self.spent.is_tired(self.limits) {
+            if further > 0 || looked_at >= MAX_JUDGED || self.server.spent.is_tired(&self.server.limits) {
                 let from = if further > 0 { from } else { Some(next) };
-                hits.next = Some(self.seal(&Place { seen: shown, last, from })?);
+                hits.next = Some(self.seal(&Place { seen: shown, last, from, skips: false })?);
                 return Ok(hits);
             }
             from = Some(next);
@@ -330,61 +401,62 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         }
     }
 
-    /// A page in another order than that of the ids: everything is found first, and of it the keys and times are kept
-    /// until it is known which resources the page shows.
+    /// A page in another order than that of the ids: everything is found first, and of it the keys and what they are sorted
+    /// by are kept until it is known which resources the page shows.
     async fn sorted(&self, place: &Place) -> Result<Hits> {
-        let descending = matches!(self.query.sort, Sort::IdDescending | Sort::UpdatedDescending);
+        let sort = &self.query.sort;
         let mut all = self.sort_keys().await?;
-        all.sort_unstable();
-        if descending {
-            all.reverse();
-        }
+        all.sort_unstable_by(|one, other| sort.compare(one, other));
         let total = all.len();
-        let last = place.last.split_once(' ').and_then(|(time, id)| Some((time.parse::<i128>().ok()?, id.to_owned())));
-        let behind = |(time, key): &(i128, Key)| {
-            let own = (*time, key.id().as_str());
-            last.as_ref().is_none_or(|(time, id)| if descending { own < (*time, id) } else { own > (*time, id) })
-        };
-        let mut rest = all.into_iter().filter(behind).peekable();
+        let last: Option<Values> = serde_json::from_str(&place.last).ok();
+        let is_behind = |own: &Values| last.as_ref().is_none_or(|last| sort.compare(own, last).is_gt());
+        let skipped = if place.skips { place.seen } else { 0 };
+        let mut rest = all.into_iter().skip(skipped).filter(is_behind).peekable();
         let mut hits = Hits { total: Some(total), ..Hits::default() };
-        let (mut room, mut passed, mut shown_to) = (Room::new(self.limits), 0_usize, String::new());
+        let (mut room, mut passed, mut shown_to) = (Room::new(&self.server.limits), 0_usize, None);
         while passed < self.query.count
-            && let Some((time, key)) = rest.peek()
+            && let Some(values) = rest.peek()
         {
-            match self.store.read(key).await {
+            let key = Key::new(self.query.resource_type, values.1.as_str())?;
+            match self.server.store.read(&key).await {
                 Ok(version) if !room.takes(&version) => break,
                 Ok(version) => hits.page.push(version),
                 // It was deleted meanwhile.
                 Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => {}
                 Err(error) => return Err(Problem::of_store(&error, key)),
             }
-            self.spent.look(1, 0);
-            shown_to = format!("{time} {}", key.id());
+            self.server.spent.look(1, 0);
             passed = passed.saturating_add(1);
-            rest.next();
+            shown_to = rest.next();
         }
         if rest.peek().is_some() {
             let seen = place.seen.saturating_add(passed);
-            hits.next = Some(self.seal(&Place { seen, last: shown_to, from: None })?);
+            let last = shown_to.and_then(|values| serde_json::to_string(&values).ok()).unwrap_or_default();
+            hits.next = Some(self.seal(&Place { seen, last, from: None, skips: false })?);
         }
         Ok(hits)
     }
 
     /// By what all that is meant is sorted.
-    async fn sort_keys(&self) -> Result<Vec<(i128, Key)>> {
-        let by_time = matches!(self.query.sort, Sort::Updated | Sort::UpdatedDescending);
+    async fn sort_keys(&self) -> Result<Vec<Values>> {
+        let sort = &self.query.sort;
         let (mut keys, mut after, mut turn) = (Vec::new(), None, Turn::default());
-        let mut chunk = Chunk::new(self.limits, MAX_COUNT);
+        let mut chunk = Chunk::new(&self.server.limits, MAX_COUNT);
         loop {
-            self.spent.may_look(self.limits)?;
-            let page = self.ask_for_keys(chunk.next(MAX_COUNT), after).await?;
-            chunk = Chunk::new(self.limits, MAX_COUNT);
-            for version in page.items {
+            self.server.spent.may_look(&self.server.limits)?;
+            let wanted = chunk.next(MAX_COUNT);
+            let page = match sort.looks_into_the_body() {
+                true => self.ask(wanted, after, "").await?,
+                false => self.ask_for_keys(wanted, after, "").await?,
+            };
+            chunk = Chunk::new(&self.server.limits, MAX_COUNT);
+            let linked = self.linked(&page.items).await?;
+            for (version, linked) in page.items.into_iter().zip(linked) {
                 chunk.took(size(&version));
                 turn.took(&version).await;
-                if self.is_meant(&version)? {
-                    let time = if by_time { version.last_updated.unix_timestamp_nanos() } else { 0 };
-                    keys.push((time, version.key));
+                if linked && self.is_meant(&version)? {
+                    let read = sort.looks_into_the_body().then(|| self.server.read_typed(&version)).transpose()?;
+                    keys.push(sort.values(read.as_ref(), &version));
                 }
             }
             if keys.len() > MAX_SORTED {

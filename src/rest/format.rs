@@ -108,9 +108,11 @@ impl Format {
     /// The answer in its format, with its version in the `Content-Type`, and with what it depends on.
     pub(super) fn label(self, mut response: Response) -> Response {
         if self.named || !self.is_stu3() {
-            let kinds =
-                response.headers.iter_mut().filter(|(name, value)| *name == "content-type" && value == FHIR_JSON);
-            kinds.for_each(|(_, value)| *value = self.media_type());
+            let kinds = response
+                .headers
+                .iter_mut()
+                .filter(|(name, value)| *name == "content-type" && value.starts_with(FHIR_JSON));
+            kinds.for_each(|(_, value)| *value = format!("{}; charset=utf-8", self.media_type()));
         }
         if self.syntax == Syntax::Xml {
             response = in_xml(response);

@@ -1,18 +1,20 @@
-//! History interactions, newest version first.
+//! History interactions: the versions of a resource, of a type, or of all, newest first.
 
 use super::bundle::response;
 use super::bundle_writer::quoted;
 use super::find::{FIRST, Room};
 use super::format::Format;
+use super::header::Handling;
 use super::limits::CALL;
 use super::problem::{Problem, Result};
 use super::query::{self, COUNT};
 use super::server::of_version;
 use super::shown::Age;
+use super::verb::verb;
 use super::{Request, Response, Server};
-use crate::reference::OwnBase;
 use crate::search::date;
-use crate::store::{Key, Page, PageToken, ResourceStore, Version};
+use crate::store::{Changes, Key, Page, PageToken, ResourceStore, ResourceType, Version, VersionId};
+use crate::support::yield_now;
 use std::num::NonZeroU32;
 use time::OffsetDateTime;
 use url::form_urlencoded;
@@ -27,11 +29,14 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn read(query: &str) -> Result<Self> {
+    /// Reads a query. A parameter that is not known is passed over or refused, as `handling` says.
+    fn read(query: &str, handling: Handling) -> Result<Self> {
         let mut wanted = Self { count: COUNT, since: None, page: None, used: Vec::new() };
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        for (name, value) in form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty()) {
             match &*name {
                 "_format" | "_pretty" => continue,
+                // It asks for something else than all versions.
+                name if name != "_at" && handling == Handling::Lenient && !KNOWN.contains(&name) => continue,
                 "_count" => {
                     wanted.count = query::count(&value)?.max(1);
                     continue;
@@ -58,7 +63,7 @@ impl Wanted {
         Ok(wanted)
     }
 
-    fn link(&self, base: &OwnBase, key: &Key, page: Option<&PageToken>, format: Format) -> String {
+    fn link(&self, place: &str, page: Option<&PageToken>, format: Format) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(&self.used);
         query.append_pair("_count", &self.count.to_string());
@@ -66,9 +71,12 @@ impl Wanted {
             query.append_pair("_page", page.as_str());
         }
         query.extend_pairs(format.parameter());
-        format!("{base}/{key}/_history?{}", query.finish())
+        format!("{place}?{}", query.finish())
     }
 }
+
+/// The parameters of a history.
+const KNOWN: [&str; 3] = ["_count", "_page", "_since"];
 
 impl<S: ResourceStore + ?Sized> Server<S> {
     /// Some versions of a resource.
@@ -82,7 +90,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// `GET TYPE/ID/_history`
     pub(super) async fn history(&self, request: &Request<'_>, key: &Key) -> Result<Response> {
-        let wanted = Wanted::read(&request.query)?;
+        let wanted = Wanted::read(&request.query, self.handling)?;
         let mut items: Vec<Version> = Vec::new();
         let mut after = wanted.page.clone();
         let mut room = Room::new(&self.limits);
@@ -107,27 +115,96 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 break;
             }
         }
+        let newest = usize::from(wanted.page.is_none()).min(items.len());
+        let ages = std::iter::repeat_n(Age::Newest, newest).chain(std::iter::repeat(Age::Older));
+        let ages: Vec<Age> = ages.take(items.len()).collect();
+        self.history_bundle(&wanted, &format!("{}/{key}/_history", self.base), (items, ages), after.as_ref()).await
+    }
+
+    /// `GET TYPE/_history`, and `GET _history` of every type.
+    pub(super) async fn changes(&self, request: &Request<'_>, kind: Option<ResourceType>) -> Result<Response> {
+        let wanted = Wanted::read(&request.query, self.handling)?;
+        if !self.store.capabilities().changes {
+            let words = "the store keeps no versions by time: histories are those of one resource";
+            return Err(Problem::unsupported(501, "interaction", words));
+        }
+        let mut items: Vec<Version> = Vec::new();
+        let mut after = wanted.page.clone();
+        let mut room = Room::new(&self.limits);
+        loop {
+            let limit = wanted.count.saturating_sub(items.len()).min(FIRST);
+            let mut page = self.some_changes(kind, &wanted, limit, after.as_ref()).await?;
+            let fit = page.items.iter().take_while(|version| room.takes(version)).count();
+            let cut = fit < page.items.len();
+            if cut && fit == 0 {
+                break;
+            }
+            if cut {
+                page = self.some_changes(kind, &wanted, fit, after.as_ref()).await?;
+            }
+            items.extend(page.items);
+            after = page.next;
+            if after.is_none() || items.len() >= wanted.count || cut {
+                break;
+            }
+            yield_now().await;
+        }
+        let mut ages = Vec::with_capacity(items.len());
+        for version in &items {
+            ages.push(if version.is_deleted() { Age::Older } else { self.age(version).await? });
+        }
+        let place = match kind {
+            Some(kind) => format!("{}/{kind}/_history", self.base),
+            None => format!("{}/_history", self.base),
+        };
+        self.history_bundle(&wanted, &place, (items, ages), after.as_ref()).await
+    }
+
+    /// Some versions of all resources.
+    async fn some_changes(
+        &self,
+        kind: Option<ResourceType>,
+        wanted: &Wanted,
+        limit: usize,
+        after: Option<&PageToken>,
+    ) -> Result<Page<Version>> {
+        self.spent.may_look(&self.limits)?;
+        let mut changes = Changes::new().limit(u32::try_from(limit).unwrap_or(u32::MAX));
+        (changes.resource_type, changes.since, changes.after) = (kind, wanted.since, after.cloned());
+        let page = self.store.changes(&changes).await.map_err(|error| Problem::of_store(&error, "the history"))?;
+        self.spent.look(CALL + page.items.len(), 0);
+        Ok(page)
+    }
+
+    /// The Bundle of some versions, each with its age.
+    async fn history_bundle(
+        &self,
+        wanted: &Wanted,
+        place: &str,
+        (items, ages): (Vec<Version>, Vec<Age>),
+        after: Option<&PageToken>,
+    ) -> Result<Response> {
         let total = (wanted.page.is_none() && after.is_none()).then_some(items.len());
-        let mut links = vec![("self", wanted.link(&self.base, key, wanted.page.as_ref(), self.format))];
-        links.extend(after.as_ref().map(|next| ("next", wanted.link(&self.base, key, Some(next), self.format))));
+        let mut links = vec![("self", wanted.link(place, wanted.page.as_ref(), self.format))];
+        links.extend(after.map(|next| ("next", wanted.link(place, Some(next), self.format))));
         let mut bundle = self.bundle_writer("history", total, &links);
-        let url = format!("{}/{key}", self.base);
-        let age = |at: usize| if at == 0 && wanted.page.is_none() { Age::Newest } else { Age::Older };
-        let shown = self.shown_all(items.iter().enumerate().map(|(at, version)| (version, age(at)))).await?;
+        let shown = self.shown_all(items.iter().zip(ages)).await?;
         let mut shown = shown.into_iter();
         for version in &items {
-            let method = if version.is_deleted() { "DELETE" } else { "PUT" };
-            let mut done = format!("\"request\":{{\"method\":\"{method}\",\"url\":{}}}", quoted(key.to_string()));
-            if !self.format.is_stu3() {
-                // From R4 on an entry of a history has its answer.
-                let status = if version.is_deleted() { 204 } else { 200 };
-                done += &format!(",\"response\":{}", response(&of_version(Response::empty(status), version)));
-            }
+            let (method, key, number) = (verb(version), &version.key, version.version);
+            let url = quoted(format!("{key}/_history/{number}"));
+            let status = match method {
+                "DELETE" => 204,
+                _ if number == VersionId::FIRST => 201,
+                _ => 200,
+            };
+            let answer = response(&of_version(Response::empty(status), version));
+            let done = format!("\"request\":{{\"method\":\"{method}\",\"url\":{url}}},\"response\":{answer}");
             let json = if version.is_deleted() { None } else { shown.next() };
             let json = json.map(|json| self.answer(json)).transpose()?;
             // Two deletions have the same address and no version, which bdl-7 forbids: the request names what was deleted.
-            let address = Some(url.as_str()).filter(|_| json.is_some());
-            bundle.entry(address, json.as_ref(), &done);
+            let address = json.as_ref().map(|_| format!("{}/{key}", self.base));
+            bundle.entry(address.as_deref(), json.as_ref(), &done);
         }
         Ok(Response::json(200, bundle.finish()))
     }

@@ -36,7 +36,8 @@ pub(super) struct Include {
 }
 
 impl Include {
-    pub(super) fn read(reverse: bool, modifier: Option<&str>, value: &str) -> Result<Self> {
+    /// Reads one; `*` and `TYPE:*` are several.
+    pub(super) fn read(reverse: bool, modifier: Option<&str>, value: &str) -> Result<Vec<Self>> {
         let name = if reverse { "_revinclude" } else { "_include" };
         let again = match modifier {
             None => false,
@@ -46,6 +47,19 @@ impl Include {
                 return Err(Problem::unsupported(400, "search-modifier", words));
             }
         };
+        let all = |of: Option<&str>| -> Vec<Self> {
+            let rows = FOLLOWED.into_iter().filter(|(from, ..)| of.is_none_or(|of| of == from.as_str()));
+            rows.map(|(from, by, to)| Self { reverse, again, from, by, to }).collect()
+        };
+        if value == "*" {
+            return Ok(all(None));
+        }
+        if let Some(of) = value.strip_suffix(":*") {
+            let several = all(Some(of));
+            if !several.is_empty() {
+                return Ok(several);
+            }
+        }
         let mut parts = value.split(':');
         let (from, by, to) = (parts.next(), parts.next(), parts.next());
         let found = FOLLOWED.into_iter().find(|(has, parameter, leads)| {
@@ -59,7 +73,7 @@ impl Include {
             let words = format!("`{name}={value}` is not supported; there are {}", known.join(", "));
             return Err(Problem::unsupported(400, "search-include", words));
         };
-        Ok(Self { reverse, again, from, by, to })
+        Ok(vec![Self { reverse, again, from, by, to }])
     }
 }
 
@@ -101,6 +115,12 @@ impl Included {
             applied.retain(|include| include.again);
         }
         Ok(included)
+    }
+
+    /// Adds what goes with another page.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.found.extend(other.found);
+        self.cut |= other.cut;
     }
 
     async fn take<S: ResourceStore + ?Sized>(

@@ -3,6 +3,7 @@
 use super::Body;
 use bytes::Bytes;
 use std::borrow::Cow;
+use time::OffsetDateTime;
 
 /// A request, as it came: nothing is decoded yet.
 ///
@@ -86,6 +87,8 @@ pub struct Response {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Body,
+    /// When the version that it tells of was made, to the millisecond, where the headers know whole seconds alone.
+    pub(super) changed: Option<OffsetDateTime>,
     /// What went wrong in the store, for the operator. The client is not told what is inside.
     pub fault: Option<String>,
 }
@@ -101,7 +104,7 @@ impl Response {
     #[must_use]
     pub fn json(status: u16, body: impl Into<Body>) -> Self {
         Self { status, ..Self::default() }
-            .with("content-type", super::FHIR_JSON)
+            .with("content-type", format!("{}; charset=utf-8", super::FHIR_JSON))
             .with("cache-control", "no-store")
             .with_body(body)
     }

@@ -1,10 +1,10 @@
 //! Patch, by id and by a condition.
 
 use super::format::patched_version;
-use super::header::if_match;
+use super::header::{IfMatch, if_match};
 use super::json_patch::Patch;
 use super::problem::{Problem, Result};
-use super::write::{TRIES, UPDATE_TRIES, has_id_of, overtaken, unmatched};
+use super::write::{TRIES, UPDATE_TRIES, has_id_of, overtaken, takes_no_condition, unmatched};
 use super::{JSON_PATCH, Request, Response, Server};
 use crate::convert::{self, json::Json};
 use crate::issue::Kind;
@@ -27,12 +27,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// resource as a read shows it, and what comes of them is written as an update is.
     pub(super) async fn patch(&self, request: &Request<'_>, key: &Key) -> Result<Response> {
         body_is_json_patch(request)?;
+        takes_no_condition(request)?;
         let version = patched_version(request, self.format)?;
         let patch = Patch::read(&request.body, &self.limits)?;
         let when = if_match(request)?;
         for _ in 0..UPDATE_TRIES {
             let stored = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
-            if let Some(written) = self.write_patched(&patch, &stored, when, version).await? {
+            if let Some(written) = self.write_patched(&patch, &stored, when.as_ref(), version).await? {
                 return self.written(request, 200, &written).await;
             }
         }
@@ -50,7 +51,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             let Some(found) = self.only(&query, "conditional").await? else {
                 return Err(Problem::not_found(format_args!("no {kind} meets the condition")));
             };
-            if let Some(written) = self.write_patched(&patch, &found, when, version).await? {
+            if let Some(written) = self.write_patched(&patch, &found, when.as_ref(), version).await? {
                 return self.written(request, 200, &written).await;
             }
         }
@@ -62,16 +63,14 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         &self,
         patch: &Patch<'_>,
         stored: &Version,
-        when: Option<Precondition>,
+        when: Option<&IfMatch>,
         version: convert::Version,
     ) -> Result<Option<Version>> {
         let key = &stored.key;
-        let is_named = match when {
-            Some(Precondition::Version(named)) if named != stored.version => {
-                return Err(unmatched(StoreError::conflict(Some(stored.version)), key));
-            }
-            when => matches!(when, Some(Precondition::Version(_))),
-        };
+        let is_named = when.is_some_and(IfMatch::names_a_version);
+        if is_named && when.map(|when| when.over(Some(stored.version))) != Some(Precondition::Version(stored.version)) {
+            return Err(unmatched(StoreError::conflict(Some(stored.version)), key));
+        }
         let resource = {
             let shown = self.shown(stored).await?;
             let shown = self.translated_to(version, shown).map_err(|report| self.not_shown(report))?.to_bytes();

@@ -9,6 +9,8 @@ use crate::store::{PageKey, PageToken, Search, Sha256, Tenant};
 pub(super) struct Place {
     /// How many resources were shown before.
     pub(super) seen: usize,
+    /// Whether only their number is known: they are passed over.
+    pub(super) skips: bool,
     /// The sort key of the last one shown.
     pub(super) last: String,
     /// The store's token for the place behind which the next one is found.
@@ -18,9 +20,12 @@ pub(super) struct Place {
 impl Place {
     /// Seals the place for a query of a tenant.
     pub(super) fn seal(&self, key: &PageKey, tenant: &Tenant, query: &Query) -> Result<PageToken> {
-        let text = |from: &str| format!("{}\n{}\n{}\n{from}", fingerprint(query), self.seen, self.last);
+        let seen = format!("{}{}", if self.skips { "+" } else { "" }, self.seen);
+        let text = |from: &str| format!("{}\n{seen}\n{}\n{from}", fingerprint(query), self.last);
         let of = search(query);
-        let whole = text(self.from.as_ref().map(PageToken::as_str).unwrap_or_default());
+        // What others meet may have changed by then, and with it what the store is asked.
+        let from = self.from.as_ref().filter(|_| query.chains.is_empty());
+        let whole = text(from.map(PageToken::as_str).unwrap_or_default());
         let sealed = key.seal(tenant, crate::store::PageQuery::Search(&of), whole.as_bytes());
         // Where the store's token is too long, the store is read from its start, and what was shown is passed over.
         sealed
@@ -45,7 +50,8 @@ impl Place {
             return Err(refused());
         }
         let from = if from.is_empty() { None } else { Some(from.parse().map_err(|_| refused())?) };
-        Ok(Self { seen: seen.parse().map_err(|_| refused())?, last: last.to_owned(), from })
+        let (skips, seen) = seen.strip_prefix('+').map_or((false, seen), |seen| (true, seen));
+        Ok(Self { seen: seen.parse().map_err(|_| refused())?, skips, last: last.to_owned(), from })
     }
 }
 

@@ -97,6 +97,11 @@ fn asked(of: Parameter, wanted: &Wanted, base: &OwnBase, any: &mut Vec<Criterion
             any.push(Criterion::Begins(of, beginning.into()));
             beginning.len() == start.len()
         }
+        Wanted::Below(start) => {
+            let beginning = truncated(start, BEGINNING);
+            any.push(Criterion::Begins(of, beginning.into()));
+            beginning.len() == start.len()
+        }
         // The index has only the folded form.
         Wanted::Exact(whole) => {
             any.push(Criterion::value(of, whole));
@@ -108,6 +113,8 @@ fn asked(of: Parameter, wanted: &Wanted, base: &OwnBase, any: &mut Vec<Criterion
             any.extend(forms.iter().map(|form| Criterion::value(of, form)));
             forms.iter().all(|form| fits(form))
         }
-        Wanted::Missing(_) | Wanted::Words(_) | Wanted::Contains(_) | Wanted::Date(_) => return None,
+        Wanted::Missing(_) | Wanted::Above(_) | Wanted::Words(_) | Wanted::Contains(_) | Wanted::Date(_) => {
+            return None;
+        }
     })
 }

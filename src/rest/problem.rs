@@ -175,6 +175,15 @@ impl Problem {
         self
     }
 
+    /// What it says, as a warning beside an answer.
+    pub(super) fn warning(self) -> OperationOutcome {
+        let mut outcome = *self.outcome;
+        for issue in &mut outcome.issue {
+            issue.severity = Severity::Warning.into();
+        }
+        outcome
+    }
+
     /// The same, with the URLs of this crate under a base of the caller's.
     #[must_use]
     pub fn under(mut self, base: &CanonicalBase) -> Self {

@@ -1,11 +1,14 @@
 //! What a query string asks for.
 
+use super::chain::Chain;
 use super::filter::{Filter, Setting};
 use super::format::Format;
+use super::header::Handling;
 use super::include::Include;
 use super::limits::at_most;
 use super::plan::Plan;
 use super::problem::{Problem, Result};
+use super::sort::Sort;
 use super::subset::Subset;
 use crate::reference::OwnBase;
 use crate::search::params;
@@ -19,19 +22,6 @@ pub(super) const MAX_COUNT: usize = 500;
 /// The entries of a page, where the client does not say.
 pub(super) const COUNT: usize = 50;
 
-/// In which order the resources come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
-    /// `_id`, which is how stores keep them.
-    Id,
-    /// `-_id`
-    IdDescending,
-    /// `_lastUpdated`
-    Updated,
-    /// `-_lastUpdated`
-    UpdatedDescending,
-}
-
 /// Whether the total is to be found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Total {
@@ -39,6 +29,8 @@ pub(super) enum Total {
     IfKnown,
     /// Always.
     Accurate,
+    /// Always, and as far as one request may count.
+    Estimate,
     /// Never.
     None,
 }
@@ -48,6 +40,8 @@ pub(super) enum Total {
 pub(super) struct Query {
     pub(super) resource_type: ResourceType,
     pub(super) filters: Vec<Filter>,
+    /// Conditions on other resources.
+    pub(super) chains: Vec<Chain>,
     pub(super) plan: Plan,
     /// How many entries a page has; 0 asks for the total alone.
     pub(super) count: usize,
@@ -59,23 +53,32 @@ pub(super) struct Query {
     pub(super) page: Option<SmolStr>,
     /// The parameters that were taken into account, for the links.
     pub(super) used: Vec<(String, String)>,
+    /// The parameters that are not known, and were passed over.
+    pub(super) ignored: Vec<String>,
 }
 
 impl Query {
-    /// Reads a query. A parameter that is not known is refused, as ignoring it would find too much, unless the client
-    /// asked for leniency. Every fault is told.
-    pub(super) fn read(resource_type: ResourceType, query: &str, setting: &Setting<'_>, lenient: bool) -> Result<Self> {
+    /// Reads a query. A parameter without a value asks for nothing; one that is not known is passed over or refused, as
+    /// `handling` says. Every fault is told.
+    pub(super) fn read(
+        resource_type: ResourceType,
+        query: &str,
+        setting: &Setting<'_>,
+        handling: Handling,
+    ) -> Result<Self> {
         let mut read = Self {
             resource_type,
             filters: Vec::new(),
+            chains: Vec::new(),
             plan: Plan::default(),
             count: COUNT,
-            sort: Sort::Id,
+            sort: Sort::default(),
             total: Total::IfKnown,
             subset: Subset::Whole,
             includes: Vec::new(),
             page: None,
             used: Vec::new(),
+            ignored: Vec::new(),
         };
         let mut faults: Option<Problem> = None;
         let mut values = 0_usize;
@@ -83,7 +86,10 @@ impl Query {
             at_most(number, setting.limits.parameters(), "parameters")?;
             values = values.saturating_add(1 + value.bytes().filter(|byte| *byte == b',').count());
             at_most(values, setting.limits.values(), "values")?;
-            match read.take(&name, &value, setting, lenient) {
+            if value.is_empty() {
+                continue;
+            }
+            match read.take(&name, &value, setting, handling) {
                 Ok(true) => read.used.push((name.into_owned(), value.into_owned())),
                 Ok(false) => {}
                 Err(fault) => {
@@ -102,7 +108,7 @@ impl Query {
     }
 
     /// Takes a parameter, and says whether it belongs into the links.
-    fn take(&mut self, name: &str, value: &str, setting: &Setting<'_>, lenient: bool) -> Result<bool> {
+    fn take(&mut self, name: &str, value: &str, setting: &Setting<'_>, handling: Handling) -> Result<bool> {
         let (plain, modifier) = match name.split_once(':') {
             Some((plain, modifier)) => (plain, Some(modifier)),
             None => (name, None),
@@ -114,23 +120,32 @@ impl Query {
                 return Ok(false);
             }
             ("_count", None) => self.count = count(value)?,
-            ("_sort", None) => self.sort = sort(value)?,
+            ("_sort", None) => {
+                let before = self.ignored.len();
+                self.sort = Sort::read(self.resource_type, value, &mut self.ignored)?;
+                if let Some(unsorted) = self.ignored.get(before).filter(|_| handling == Handling::Strict) {
+                    return Err(unknown(self.resource_type, unsorted));
+                }
+            }
             ("_total", None) => self.total = total(value)?,
             ("_summary", None) if value == "count" => self.count = 0,
             ("_summary", None) => self.subset = Subset::summary(value)?,
             ("_elements", None) => self.subset = Subset::elements(value),
             ("_include" | "_revinclude", modifier) => {
-                let include = Include::read(plain == "_revinclude", modifier, value)?;
-                if !self.includes.contains(&include) {
-                    self.includes.push(include);
-                    at_most(self.includes.len(), setting.limits.includes(), "includes")?;
+                for include in Include::read(plain == "_revinclude", modifier, value)? {
+                    if !self.includes.contains(&include) {
+                        self.includes.push(include);
+                        at_most(self.includes.len(), setting.limits.includes(), "includes")?;
+                    }
                 }
             }
+            _ if let Some(chain) = Chain::read(self.resource_type, name, value, setting)? => self.chains.push(chain),
             _ => match params(self.resource_type).find(|param| param.name == plain) {
-                // A parameter without a value asks for nothing.
-                Some(_) if value.is_empty() => return Ok(false),
                 Some(param) => self.filters.push(Filter::read(param, modifier, value, setting)?),
-                None if lenient => return Ok(false),
+                None if handling == Handling::Lenient && !REFUSED.contains(&plain) => {
+                    self.ignored.push(name.to_owned());
+                    return Ok(false);
+                }
                 None => return Err(unknown(self.resource_type, name)),
             },
         }
@@ -158,24 +173,10 @@ pub(super) fn count(value: &str) -> Result<usize> {
     Ok(usize::try_from(read).unwrap_or(MAX_COUNT).min(MAX_COUNT))
 }
 
-fn sort(value: &str) -> Result<Sort> {
-    match value {
-        "_id" => Ok(Sort::Id),
-        "-_id" => Ok(Sort::IdDescending),
-        "_lastUpdated" => Ok(Sort::Updated),
-        "-_lastUpdated" => Ok(Sort::UpdatedDescending),
-        _ => {
-            let words =
-                format!("`_sort={value}` is not supported, only `_id` and `_lastUpdated`, each with `-` or without");
-            Err(Problem::unsupported(400, "search-parameter", words))
-        }
-    }
-}
-
 fn total(value: &str) -> Result<Total> {
     match value {
         "accurate" => Ok(Total::Accurate),
-        "estimate" => Ok(Total::IfKnown),
+        "estimate" => Ok(Total::Estimate),
         "none" => Ok(Total::None),
         _ => Err(Problem::bad(
             "search-value",
@@ -184,15 +185,14 @@ fn total(value: &str) -> Result<Total> {
     }
 }
 
+/// Parameters of every search in FHIR that this service does not offer. They are refused also where others are passed over.
+pub(super) const REFUSED: [&str; 7] =
+    ["_text", "_content", "_filter", "_list", "_query", "_contained", "_containedType"];
+
 fn unknown(resource_type: ResourceType, name: &str) -> Problem {
     let plain = name.split(':').next().unwrap_or_default();
-    let words = if plain.contains('.') || plain == "_has" {
-        format!("`{name}` goes over a reference, which is not supported: search for the other resource first")
-    } else if matches!(
-        plain,
-        "_text" | "_content" | "_list" | "_query" | "_filter" | "_contained" | "_containedType" | "_type"
-    ) {
-        format!("`{name}` is not supported")
+    let words = if REFUSED.contains(&plain) {
+        format!("`{name}` is not supported here, and is not passed over: what is found would be something else")
     } else {
         let known: Vec<&str> = params(resource_type).map(|param| param.name).collect();
         format!("`{name}` is not a search parameter of {resource_type} here; there are {}", known.join(", "))

@@ -1,8 +1,10 @@
 //! A search that is read page by page within the process.
 
 use super::Server;
+use super::header::Handling;
 use super::problem::{Problem, Result};
 use super::query::Query;
+use super::sort::Sort;
 use crate::store::{ResourceStore, ResourceType, Version};
 
 /// One page of what was found, and where the next one begins.
@@ -21,7 +23,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let mut query = self.scan_query(search, of)?;
         query.count = count;
         query.page = after.map(Into::into);
-        let hits = self.finder(&query).page().await?;
+        let hits = self.finder(&query).await?.page().await?;
         Ok((hits.page, hits.next.map(|next| next.as_str().to_owned())))
     }
 
@@ -36,8 +38,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             let words = format!("the search is of `{kind}`, wanted `{of}` or `{of}?` and its parameters");
             return Err(Problem::bad("search-type", words));
         }
-        let mut query = Query::read(of, criteria, &self.setting(), false)?;
-        query.sort = super::query::Sort::Id;
+        let mut query = Query::read(of, criteria, &self.setting(), Handling::Strict)?;
+        query.sort = Sort::default();
         query.total = super::query::Total::None;
         Ok(query)
     }

@@ -1,28 +1,30 @@
 //! The interactions of one tenant, from a request to its answer.
 
-use super::address::Address;
+use super::address::{Address, Operation};
 use super::filter::Setting;
 use super::find::{Finder, size};
 use super::format::{Format, patched_version};
-use super::header::{client_has, is_lenient};
-use super::include::Included;
+use super::header::{Handling, client_has, handling};
 use super::limits::{Limits, Spent};
+use super::pretty::indented;
 use super::problem::{Problem, Result};
 use super::query::Query;
 use super::shown::Age;
 use super::subset::Subset;
-use super::{Body, KnownUpdates, Request, Response, capability};
+use super::write::{OF_THE_ANSWER, ReferencedDeletion};
+use super::{Body, FHIR_JSON, JSON_PATCH, KnownUpdates, Request, Response, capability};
 use crate::convert;
-use crate::issue::{Kind, Severity};
+use crate::element::ReadMode;
+use crate::issue::Report;
 use crate::primitive::CanonicalBase;
 use crate::reference::OwnBase;
-use crate::resource::{OperationOutcome, Resource};
+use crate::resource::Resource;
 use crate::store::{Clock, PageKey, ResourceStore, ResourceType, StoreError, SystemClock, TenantResources, Version};
 use crate::support::http_date;
 use crate::validate::{Valid, Validator};
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use url::form_urlencoded;
 
 /// The FHIR REST API of one tenant over a store: plain values in, plain values out, so that any HTTP stack can carry it.
 ///
@@ -66,6 +68,14 @@ pub struct Server<S: ?Sized = dyn ResourceStore> {
     pub(super) validator: Arc<Validator>,
     /// What the request under way has cost.
     pub(super) spent: Arc<Spent>,
+    /// What is done with search parameters that are not known.
+    pub(super) handling: Handling,
+    /// How bodies are read.
+    pub(super) mode: ReadMode,
+    /// What was found in the body of the request under way, where it is read leniently.
+    pub(super) findings: Arc<Mutex<Report>>,
+    /// What becomes of a deletion of what others refer to.
+    pub(super) referenced: ReferencedDeletion,
 }
 
 impl<S: ResourceStore + ?Sized> Server<S> {
@@ -89,7 +99,45 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             format: Format::default(),
             validator: Arc::default(),
             spent: Arc::default(),
+            handling: Handling::default(),
+            mode: ReadMode::Strict,
+            findings: Arc::default(),
+            referenced: ReferencedDeletion::default(),
         }
+    }
+
+    /// Does this with search parameters that are not known, where the client does not say by `Prefer: handling=..`. A condition
+    /// of a write is always taken strictly.
+    ///
+    /// ```
+    /// use fhir_devices::backend::Memory;
+    /// use fhir_devices::rest::{Handling, Request, Server};
+    /// use fhir_devices::store::TenantResources;
+    /// use std::sync::Arc;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
+    /// let search = Request::new("GET", "Device").query("colour=red");
+    /// let lenient = Server::new(store.clone(), "https://devices.example/st-mary/fhir");
+    /// assert_eq!(lenient.handle(&search).await.status, 200);
+    /// assert_eq!(lenient.handle(&search.clone().header("Prefer", "handling=strict")).await.status, 400);
+    /// let strict = Server::new(store, "https://devices.example/st-mary/fhir").with_handling(Handling::Strict);
+    /// assert_eq!(strict.handle(&search).await.status, 400);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_handling(mut self, handling: Handling) -> Self {
+        self.handling = handling;
+        self
+    }
+
+    /// Does this with a deletion of a resource that others refer to.
+    #[must_use]
+    pub fn with_referenced_deletion(mut self, referenced: ReferencedDeletion) -> Self {
+        self.referenced = referenced;
+        self
     }
 
     /// With a key of your own for page tokens.
@@ -139,7 +187,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// assert!(String::from_utf8_lossy(&read.body).contains(r#""model":"P9""#));
     /// let read = server.handle(&Request::new("GET", "Device/pump").header("Accept", r4)).await;
     /// assert!(String::from_utf8_lossy(&read.body).contains(r#""modelNumber":"P9""#));
-    /// assert_eq!(read.header("content-type"), Some(r4));
+    /// assert_eq!(read.header("content-type"), Some("application/fhir+json; fhirVersion=4.0; charset=utf-8"));
     /// # Ok(())
     /// # }
     /// ```
@@ -253,18 +301,42 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     async fn handle_with(&self, request: &Request<'_>, spent: Spent) -> (Response, Arc<Spent>) {
         let spent = Arc::new(spent);
+        let search = match posted(request) {
+            Ok(search) => search,
+            Err(problem) => return (Format::default().label(self.told(problem)), spent),
+        };
+        let request = search.as_ref().unwrap_or(request);
         let address = Address::read(&request.path);
         let (format, address) = match Format::of(request) {
             Ok(format) => (format, address),
             Err(problem) => (Format::default(), address.and(Err(problem))),
         };
-        let server = Self { spent: Arc::clone(&spent), format, limits: format.limits(self.limits), ..self.clone() };
+        let is_pretty = wants_pretty(&request.query);
+        let mut limits = format.limits(self.limits);
+        if is_pretty {
+            // What is indented is written anew, and may be several times as large.
+            limits = limits.with_page_bytes(limits.page_bytes() / 4);
+        }
+        let asked = handling(request);
+        let server = Self {
+            spent: Arc::clone(&spent),
+            format,
+            limits,
+            handling: asked.unwrap_or(self.handling),
+            mode: if asked == Some(Handling::Lenient) { ReadMode::Lenient } else { ReadMode::Strict },
+            findings: Arc::default(),
+            ..self.clone()
+        };
         let answer = match (&*request.method, address) {
             ("POST", Ok(Address::Base)) => server.bundle(request).await,
             (_, Ok(address)) => server.interact(request, &address, None).await,
             (_, Err(problem)) => Err(problem),
         };
-        (format.label(answer.unwrap_or_else(|problem| self.told(problem))), spent)
+        let mut answer = format.label(answer.unwrap_or_else(|problem| self.told(problem)));
+        if is_pretty && answer.header("content-type").is_some_and(|kind| kind.starts_with(FHIR_JSON)) {
+            answer.body = indented(&answer.body).into();
+        }
+        (answer, spent)
     }
 
     /// The answer that tells a problem to the client.
@@ -280,6 +352,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         sent: Option<Valid<Resource>>,
     ) -> Result<Response> {
         self.format.allows(request)?;
+        if request.method == "OPTIONS" {
+            return Ok(self.options(address));
+        }
         let address = match &*request.method {
             // A resource that is written says itself what it is.
             "PUT" | "POST" => address,
@@ -287,11 +362,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             _ => &self.address_meant(address, self.format.version).await?,
         };
         match (&*request.method, address) {
-            ("GET" | "HEAD", Address::Metadata) => {
-                let capabilities = self.store.capabilities();
-                let statement = capability::statement(self.base.as_str(), capabilities, self.format.version);
-                Ok(Response::json(200, statement))
-            }
+            ("GET" | "HEAD", Address::Metadata) => Ok(self.statement()),
             ("GET" | "HEAD", Address::Resource(key)) => {
                 let version = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
                 self.with_version(request, &version, Age::Newest).await
@@ -303,12 +374,19 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 self.with_version(request, &version, self.age(&version).await?).await
             }
             ("GET" | "HEAD", Address::History(key)) => self.history(request, key).await,
-            ("GET" | "HEAD", Address::Type(kind) | Address::Search(kind)) => {
-                self.search(*kind, &request.query, is_lenient(request)).await
+            ("GET" | "HEAD", Address::Changes(kind)) => self.changes(request, *kind).await,
+            ("GET" | "HEAD", Address::Type(kind) | Address::Search(kind)) => self.search(*kind, &request.query).await,
+            ("GET" | "HEAD", Address::Base | Address::SearchAll) => self.search_all(&request.query).await,
+            ("POST", Address::Operation(Operation::Validate, kind, key)) => {
+                self.validate(request, *kind, key.as_ref()).await
             }
-            ("POST", Address::Search(kind)) => {
-                let query = posted(request)?;
-                self.search(*kind, &query, is_lenient(request)).await
+            ("GET" | "HEAD", Address::Operation(Operation::Validate, _, Some(key))) => self.validate_stored(key).await,
+            ("GET" | "HEAD" | "POST", Address::Operation(Operation::Meta, _, Some(key))) => self.meta(key).await,
+            ("POST", Address::Operation(Operation::MetaAdd, _, Some(key))) => {
+                self.change_meta(request, key, true).await
+            }
+            ("POST", Address::Operation(Operation::MetaDelete, _, Some(key))) => {
+                self.change_meta(request, key, false).await
             }
             ("POST", Address::Type(kind)) => self.create(request, *kind, sent).await,
             ("PUT", Address::Resource(key)) => self.update(request, key, sent).await,
@@ -317,31 +395,35 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             ("PATCH", Address::Type(kind)) => self.patch_where(request, *kind).await,
             ("DELETE", Address::Resource(key)) => self.delete(request, key).await,
             ("DELETE", Address::Type(kind)) => self.delete_where(request, *kind).await,
-            (method, Address::Base) => {
-                let words =
-                    format!("the service itself takes no {method}: a search is among the resources of one type");
-                Err(Problem::unsupported(if method == "GET" { 501 } else { 405 }, "interaction", words))
-            }
-            (method, _) => {
-                let words = format!("`{}` does not take {method}", request.path);
-                Err(Problem::unsupported(405, "method", words))
-            }
+            (method, address) => Err(not_allowed(method, &request.path, address)),
         }
+    }
+
+    fn statement(&self) -> Response {
+        let capabilities = self.store.capabilities();
+        Response::json(
+            200,
+            capability::statement(self.base.as_str(), &self.canonical, capabilities, self.format.version),
+        )
+    }
+
+    /// `OPTIONS`: which methods there are, and for the service itself what it can do.
+    fn options(&self, address: &Address) -> Response {
+        let response = match address {
+            Address::Base | Address::Metadata => self.statement(),
+            _ => Response::empty(204),
+        };
+        let response = response.with("allow", methods(address));
+        if methods(address).contains("PATCH") { response.with("accept-patch", JSON_PATCH) } else { response }
     }
 
     pub(super) fn setting(&self) -> Setting<'_> {
         Setting { base: &self.base, now: self.clock.now(), limits: &self.limits }
     }
 
-    pub(super) fn finder<'a>(&'a self, query: &'a Query) -> Finder<'a, S> {
-        Finder {
-            store: &self.store,
-            base: &self.base,
-            pages: &self.pages,
-            limits: &self.limits,
-            spent: &self.spent,
-            query,
-        }
+    pub(super) async fn finder<'a>(&'a self, query: &'a Query) -> Result<Finder<'a, S>> {
+        let resolved = self.resolve(query.resource_type, &query.chains).await?;
+        Ok(Finder { server: self, query, resolved })
     }
 
     /// A resource that is read, unless the client has it.
@@ -354,91 +436,96 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             Response::empty(304)
         } else {
             self.spent.may_show(size(version))?;
-            if !self.format.is_stu3() {
+            if !self.format.is_stu3() || request.query.contains("_pretty") {
                 self.spent.may_read(size(version))?;
             }
+            let subset = self.subset(&request.query)?;
             let shown = self.shown_all(std::iter::once((version, age))).await?;
-            Response::json(200, self.answer(shown.into_iter().next().unwrap_or_default())?)
+            let whole = shown.into_iter().next().unwrap_or_default();
+            let part = self.part(version.key.resource_type(), whole, &subset);
+            Response::json(200, part.map_err(|report| self.not_shown(report))?)
         };
         Ok(of_version(response, version))
     }
 
-    async fn search(&self, kind: ResourceType, query: &str, lenient: bool) -> Result<Response> {
-        let query = Query::read(kind, query, &self.setting(), lenient)?;
-        let hits = self.finder(&query).page().await?;
-        let included = Included::gather(self, &query.includes, &hits.page).await?;
-
-        let own = query.page.as_ref().map(smol_str::SmolStr::as_str);
-        let mut links = vec![("self", query.link(&self.base, own, self.format))];
-        let next = hits.next.as_ref().map(|next| query.link(&self.base, Some(next.as_str()), self.format));
-        links.extend(next.map(|next| ("next", next)));
-        let mut bundle = self.bundle_writer("searchset", hits.total, &links);
-        let mut devices = BTreeMap::new();
-        let matches = hits.page.iter().map(|hit| ("match", hit));
-        let found: Vec<(&str, &Version)> =
-            matches.chain(included.found.values().map(|other| ("include", other))).collect();
-        let shown = self.shown_all(found.iter().map(|(_, version)| (*version, Age::Newest))).await?;
-        for ((mode, version), whole) in found.into_iter().zip(shown) {
-            match self.page_entry((version, whole), &query.subset, &mut devices)? {
-                Ok(json) => {
-                    let url = format!("{}/{}", self.base, version.key);
-                    bundle.entry(Some(&url), Some(&json), &format!("\"search\":{{\"mode\":\"{mode}\"}}"));
+    /// How much of a resource that is read the client wants to see.
+    fn subset(&self, query: &str) -> Result<Subset> {
+        let mut subset = Subset::Whole;
+        for (name, value) in form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty()) {
+            match &*name {
+                "_summary" => subset = Subset::summary(&value)?,
+                "_elements" => subset = Subset::elements(&value),
+                name if OF_THE_ANSWER.contains(&name) || self.handling == Handling::Lenient => {}
+                name => {
+                    let words = format!("a read takes no `{name}`, only {}", OF_THE_ANSWER.join(", "));
+                    return Err(Problem::unsupported(400, "search-parameter", words));
                 }
-                Err(outcome) => bundle.entry(None, Some(&outcome), OUTCOME),
             }
         }
-        if included.cut {
-            let words = "not all resources that go with this page are here: ask for fewer a page";
-            let outcome = OperationOutcome::of(Severity::Warning, Kind::Incomplete, words).to_json();
-            bundle.entry(None, Some(&outcome.into()), OUTCOME);
-        }
-        Ok(Response::json(200, bundle.finish()))
+        Ok(subset)
     }
 
-    /// A resource of a page; an outcome where it cannot be shown in the version that is asked for. `devices` are those that
-    /// the page has so far, by their ids there.
-    fn page_entry(
-        &self,
-        (version, whole): (&Version, Body),
-        subset: &Subset,
-        devices: &mut BTreeMap<String, ResourceType>,
-    ) -> Result<Result<Body, Body>> {
-        let kind = version.key.resource_type();
-        if self.format.is_stu3() {
-            return Ok(Ok(subset.of(kind, whole, self.format.version)));
-        }
-        let early = if subset.names_elements() { whole } else { subset.of(kind, whole, self.format.version) };
-        let outcome = |report| Ok(Err(Body::from(self.outcome_of(&report, &version.key))));
-        let json = match self.translated(early) {
-            Ok(json) => json,
-            Err(report) => return outcome(report),
-        };
-        if let Some(report) = self.collision(&version.key, devices) {
-            return outcome(report);
-        }
-        let late = subset.names_elements();
-        Ok(Ok(if late { subset.of(kind, json, self.format.version) } else { json }))
+    /// So much of a resource as is wanted, in the version of FHIR that is asked for.
+    pub(super) fn part(&self, kind: ResourceType, whole: Body, subset: &Subset) -> Result<Body, Report> {
+        // Elements are named as that version names them.
+        let late = subset.names_elements() && !self.format.is_stu3();
+        let early = if late { whole } else { subset.of(kind, whole, self.format.version) };
+        let json = self.translated(early)?;
+        Ok(if late { subset.of(kind, json, self.format.version) } else { json })
     }
 }
 
-/// What an entry of a search is that is no resource.
-const OUTCOME: &str = "\"search\":{\"mode\":\"outcome\"}";
+/// The methods that an address takes.
+fn methods(address: &Address) -> &'static str {
+    match address {
+        Address::Base | Address::SearchAll | Address::Search(_) => "GET, HEAD, POST, OPTIONS",
+        Address::Metadata | Address::History(_) | Address::Version(..) | Address::Changes(_) => "GET, HEAD, OPTIONS",
+        Address::Type(_) => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+        Address::Resource(_) => "GET, HEAD, PUT, PATCH, DELETE, OPTIONS",
+        Address::Operation(Operation::Meta | Operation::Validate, _, Some(_)) => "GET, HEAD, POST, OPTIONS",
+        Address::Operation(..) => "POST, OPTIONS",
+    }
+}
 
-/// The parameters of a search that was posted: in the body, the address, or both.
-fn posted(request: &Request<'_>) -> Result<String> {
+fn not_allowed(method: &str, path: &str, address: &Address) -> Problem {
+    let words = match address {
+        Address::Base => format!("the service itself does not take {method}"),
+        _ => format!("`{path}` does not take {method}"),
+    };
+    Problem::unsupported(405, "method", words).with_header("allow", methods(address))
+}
+
+/// Whether an answer is to be indented.
+fn wants_pretty(query: &str) -> bool {
+    query.contains("_pretty")
+        && form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "_pretty" && value == "true")
+}
+
+/// A search that was posted, as the search that it is: its parameters stand in the body, the address, or both.
+fn posted(request: &Request<'_>) -> Result<Option<Request<'static>>> {
+    if request.method != "POST" || request.path.trim_end_matches('/').rsplit('/').next() != Some("_search") {
+        return Ok(None);
+    }
     let kind = request.one("content-type").unwrap_or_default();
-    if !kind.starts_with("application/x-www-form-urlencoded") {
+    if !request.body.is_empty() && !kind.starts_with("application/x-www-form-urlencoded") {
         let words = "the parameters of a search come as application/x-www-form-urlencoded";
         return Err(Problem::unsupported(415, "content-type", words));
     }
     let body =
         std::str::from_utf8(&request.body).map_err(|_| Problem::bad("search", "the parameters are not UTF-8"))?;
-    Ok([&*request.query, body].join("&"))
+    let query = [&*request.query, body].join("&");
+    let mut search = Request::new("GET", request.path.clone().into_owned()).query(query);
+    let headers = request.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+    search.headers = headers.map(|(name, value)| (name.to_string().into(), value.to_string().into())).collect();
+    Ok(Some(search))
 }
 
 /// The version, in the headers.
 pub(super) fn of_version(response: Response, version: &Version) -> Response {
-    response.with("etag", version.version.etag()).with("last-modified", http_date(version.last_updated))
+    let mut response =
+        response.with("etag", version.version.etag()).with("last-modified", http_date(version.last_updated));
+    response.changed = Some(version.last_updated);
+    response
 }
 
 impl<S: ?Sized> Clone for Server<S> {
@@ -455,6 +542,10 @@ impl<S: ?Sized> Clone for Server<S> {
             spent: Arc::clone(&self.spent),
             canonical: self.canonical.clone(),
             updates: self.updates.clone(),
+            handling: self.handling,
+            mode: self.mode,
+            findings: Arc::clone(&self.findings),
+            referenced: self.referenced,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Body;
 use crate::primitive::Instant;
-use crate::store::{Result, StoreError, Version, typed};
+use crate::store::{Result, StoreError, Version, to_millisecond, typed};
 use bytes::Bytes;
 
 /// The resource of a version as JSON, with `meta.versionId` and `meta.lastUpdated`.
@@ -57,7 +57,7 @@ fn spliced(version: &Version, body: &Bytes) -> Option<Body> {
         None => (&b"}"[..], rest),
     };
     let number = version.version.to_string();
-    let time = Instant::try_from(version.last_updated).ok()?;
+    let time = Instant::try_from(to_millisecond(version.last_updated)).ok()?;
     let mut json = Vec::with_capacity(head.len() + 128);
     for part in [
         head,
@@ -90,7 +90,7 @@ mod tests {
         Version {
             key: Key::new(ResourceType::Device, "p").unwrap(),
             version: VersionId::new(12).unwrap(),
-            last_updated: time::macros::datetime!(2017-04-19 10:00:00.125 UTC),
+            last_updated: time::macros::datetime!(2017-04-19 10:00:00.125_789 UTC),
             write_id: None,
             body: Some(body.to_owned().into()),
         }

@@ -2,6 +2,7 @@
 
 use super::Body;
 use super::problem::{Problem, Result};
+use crate::code::RESOURCE_TYPES;
 use crate::convert::Version;
 use crate::store::ResourceType;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -82,8 +83,13 @@ impl Subset {
     }
 
     pub(super) fn elements(value: &str) -> Self {
-        // A name may have that of the type before it.
-        let name = |name: &str| name.trim().rsplit('.').next().unwrap_or_default().to_owned();
+        // A name may have that of the type before it, and those of what is in the element behind it: all of it is kept.
+        let name = |name: &str| {
+            let name = name.trim();
+            let name =
+                name.split_once('.').filter(|(of, _)| RESOURCE_TYPES.contains(of)).map_or(name, |(_, name)| name);
+            name.split('.').next().unwrap_or_default().to_owned()
+        };
         let names: BTreeSet<String> = value.split(',').map(name).filter(|name| !name.is_empty()).collect();
         if names.is_empty() { Self::Whole } else { Self::Elements(names) }
     }
@@ -194,7 +200,7 @@ mod tests {
         let rest = r#""identifier":{"value":"1"},"type":{"text":"x"},"category":"setting"}"#;
         assert_eq!(of(Subset::Text), format!(r#"{head}"text":{{"status":"empty"}},{rest}"#));
         assert_eq!(
-            of(Subset::elements("DeviceMetric.color,unit")),
+            of(Subset::elements("DeviceMetric.color,unit.coding.code")),
             format!(
                 r#"{head}"identifier":{{"value":"1"}},"type":{{"text":"x"}},"unit":{{"text":"u"}},"category":"setting","_color":{{"id":"c"}}}}"#
             )

@@ -3,10 +3,14 @@
 use super::address::Address;
 use super::bundle::{Asked, add, full_answer, of_write};
 use super::find::size;
-use super::header::{Return, if_match, prefers};
+use super::header::{IfMatch, Return, if_match, prefers};
 use super::link::rewrite;
 use super::problem::{Problem, Result};
-use super::write::{Candidate, exists_already, has_id_of, name, new_key, of_type, overtaken};
+use super::query::Query;
+use super::verb::posted;
+use super::write::{
+    Candidate, exists_already, has_id_of, name, new_key, of_deletion, of_type, overtaken, takes_no_condition,
+};
 use super::{Response, Server};
 use crate::code::HttpVerb;
 use crate::datatype::Literal;
@@ -94,6 +98,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         faults.none()?;
         for turn in 0..TRIES {
             let steps = self.steps(&entries, turn).await?;
+            self.reads_will_succeed(&entries, &steps).await?;
+            let referring = self.referring_to_deleted(&entries, &steps).await?;
             let writes = self.writes(&entries, &steps).await?;
             self.can_commit(&writes)?;
             let order: Vec<usize> = writes.iter().map(|(at, _)| *at).collect();
@@ -101,7 +107,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             match self.commit_resolved(sent).await {
                 Ok(made) => {
                     let made: BTreeMap<usize, Version> = order.into_iter().zip(made).collect();
-                    return self.answers(&entries, &steps, &made).await;
+                    return self.answers(&entries, &steps, &made, &referring).await;
                 }
                 Err(CommitError { index, error }) => {
                     let at = index.and_then(|index| order.get(index)).copied();
@@ -121,6 +127,63 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             }
         }
         Err(overtaken())
+    }
+
+    /// Refuses the transaction where an entry that reads is going to fail, as far as that is known before the writes: one entry
+    /// that fails fails all.
+    async fn reads_will_succeed(&self, entries: &[Asked], steps: &[Step]) -> Result<()> {
+        let mut written = BTreeMap::new();
+        for (entry, step) in entries.iter().zip(steps) {
+            if let Step::Write { key, .. } = step {
+                written.insert(key, entry.method);
+            }
+        }
+        let mut faults = Faults::default();
+        for entry in entries.iter().filter(|entry| entry.method == HttpVerb::Get) {
+            let checked = match &entry.address {
+                Address::Resource(key) => match written.get(key) {
+                    Some(HttpVerb::Delete) => Err(Problem::new(
+                        410,
+                        Kind::NotFound,
+                        "deleted",
+                        format_args!("{key} is deleted by another entry"),
+                    )),
+                    Some(_) => Ok(()),
+                    None => self.read_will_succeed(entry).await,
+                },
+                Address::History(key) if written.contains_key(key) => Ok(()),
+                Address::Type(kind) => {
+                    Query::read(*kind, &entry.request.query, &self.setting(), self.handling).map(drop)
+                }
+                _ => self.read_will_succeed(entry).await,
+            };
+            if let Err(problem) = checked {
+                faults.add(problem.at(&entry.place));
+            }
+        }
+        faults.none()
+    }
+
+    async fn read_will_succeed(&self, entry: &Asked) -> Result<()> {
+        self.interact(&entry.request, &entry.address, None).await.map(drop)
+    }
+
+    /// Those that refer to what the transaction deletes, and stay, by the places of the entries.
+    async fn referring_to_deleted(&self, entries: &[Asked], steps: &[Step]) -> Result<BTreeMap<usize, Vec<Key>>> {
+        let deleted = || {
+            let each = entries.iter().zip(steps).enumerate();
+            each.filter_map(|(at, (entry, step))| match step {
+                Step::Write { key, .. } if entry.method == HttpVerb::Delete => Some((at, entry, key)),
+                _ => None,
+            })
+        };
+        let with: BTreeSet<Key> = deleted().map(|(.., key)| key.clone()).collect();
+        let mut referring = BTreeMap::new();
+        for (at, entry, key) in deleted() {
+            let others = self.referring_to(key, &with).await.map_err(|problem| problem.at(&entry.place))?;
+            referring.insert(at, others);
+        }
+        Ok(referring)
     }
 
     /// Finds out which resource each entry is about, and under which condition it is written.
@@ -158,8 +221,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let given = if_match(&entry.request)?;
         let insisted = given.is_some();
         let over = |stored: Version, status: u16| {
-            let when = given.unwrap_or(Precondition::Version(stored.version));
-            let insisted = matches!(given, Some(Precondition::Version(_)));
+            let own = Precondition::Version(stored.version);
+            let when = given.as_ref().map_or(own, |given| given.over(Some(stored.version)));
+            let insisted = given.as_ref().is_some_and(IfMatch::names_a_version);
             Ok(Step::Write { key: stored.key.clone(), stored: Some(Box::new(stored)), when, status, insisted })
         };
         let create = |key: Key, insisted: bool| {
@@ -222,6 +286,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 if let Some(found) = self.only(&query, "if-none-exist").await? {
                     return Ok(Step::There(Box::new(found)));
                 }
+                if let Some(resource) = &entry.resource {
+                    self.meets_its_condition(resource, &query, "if-none-exist")?;
+                }
                 match self.free_key(&query, turn, taken).await? {
                     Candidate::Found(found) => Ok(Step::There(found)),
                     Candidate::Free(key) => create(key, insisted),
@@ -233,7 +300,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     /// The key of a conditional creation; keys that hold something else are passed over.
-    async fn free_key(&self, query: &super::query::Query, turn: u32, taken: &BTreeSet<Key>) -> Result<Candidate> {
+    async fn free_key(&self, query: &Query, turn: u32, taken: &BTreeSet<Key>) -> Result<Candidate> {
         for turn in turn..turn.saturating_add(TRIES) {
             match self.key_for(query, turn).await? {
                 Candidate::Taken => {}
@@ -289,7 +356,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         rewrite(&json, &mut |text| {
             if is_conditional(text) {
                 asked.insert(text.to_owned());
-            } else if text.starts_with("urn:uuid:") && addresses.target(text, home).is_none() {
+            } else if is_temporary(text) && addresses.target(text, home).is_none() {
                 dangling.insert(text.to_owned());
             }
             None
@@ -306,14 +373,18 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let changed = rewrite(&json, &mut |text| {
             conditional.get(text).cloned().or_else(|| addresses.target(text, home).map(ToString::to_string))
         });
+        let named = |write: ValidWrite| match entry.method {
+            HttpVerb::Post => Ok(write.with_id(posted(key)?)),
+            _ => Ok(write),
+        };
         if changed == json {
-            return self.client_write(resource, stored, when).await;
+            return named(self.client_write(resource, stored, when).await?);
         }
         // Reading tells whether a reference may lead where it does now. No rule is about one that is neither to a contained
         // resource nor was, so that what was valid still is.
         match read_within::<Resource>(changed.as_bytes(), ReadMode::Strict, self.limits.read_memory()) {
             (Some(resource), report) if !report.has_errors() => {
-                self.client_write(Valid::known(resource), stored, when).await
+                named(self.client_write(Valid::known(resource), stored, when).await?)
             }
             (_, report) => Err(Problem::document_within(report, &self.limits)),
         }
@@ -370,11 +441,20 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     /// What became of each entry, in the order of the request.
-    async fn answers(&self, entries: &[Asked], steps: &[Step], made: &BTreeMap<usize, Version>) -> Result<Response> {
+    async fn answers(
+        &self,
+        entries: &[Asked],
+        steps: &[Step],
+        made: &BTreeMap<usize, Version>,
+        referring: &BTreeMap<usize, Vec<Key>>,
+    ) -> Result<Response> {
         let mut bundle = self.bundle_writer("transaction-response", None, &[]);
         for (at, (entry, step)) in entries.iter().zip(steps).enumerate() {
             let full = self.spent.is_full(&self.limits);
             let response = match (step, made.get(&at)) {
+                (Step::Write { .. }, Some(version)) if version.is_deleted() => {
+                    of_deletion(version, referring.get(&at).map(Vec::as_slice).unwrap_or_default())
+                }
                 (Step::Write { status, .. }, Some(version)) if full => self.located(*status, version),
                 (Step::Write { status, .. }, Some(version)) => of_write(self, entry, *status, version).await?,
                 (Step::There(version), _) if full => self.located(200, version),
@@ -406,9 +486,13 @@ fn checked(entry: &Asked) -> Result<()> {
         (HttpVerb::Get, Address::Base) => Err(not_here(entry)),
         (HttpVerb::Get, _) => Ok(()),
         (HttpVerb::Put | HttpVerb::Delete, Address::Resource(key)) => {
+            takes_no_condition(&entry.request)?;
             entry.resource.as_ref().map_or(Ok(()), |resource| of_type(key.resource_type(), resource))
         }
         (HttpVerb::Put | HttpVerb::Delete | HttpVerb::Post, Address::Type(kind)) => {
+            if entry.method == HttpVerb::Post {
+                takes_no_condition(&entry.request)?;
+            }
             entry.resource.as_ref().map_or(Ok(()), |resource| of_type(*kind, resource))
         }
         _ => Err(not_here(entry)),
@@ -433,6 +517,11 @@ fn refused(error: StoreError, at: Option<usize>, step: Option<&Step>, entries: &
         Some(entry) => problem.at(&entry.place),
         None => problem,
     }
+}
+
+/// Whether a reference is to the `fullUrl` of an entry, and to nothing outside its Bundle.
+pub(super) fn is_temporary(text: &str) -> bool {
+    ["urn:uuid:", "urn:oid:"].iter().any(|scheme| text.starts_with(scheme))
 }
 
 fn is_conditional(text: &str) -> bool {

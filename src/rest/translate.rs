@@ -18,7 +18,7 @@ use crate::store::{Key, ResourceStore, ResourceType, StoreError};
 use crate::validate::check_xml_with;
 use crate::validate::{Checked, Valid, check_with};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 /// What the tree of a document takes at most while it is converted: what it is made of and what is made of it are there at
 /// the same time.
@@ -123,9 +123,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let checked = match version {
             #[cfg(feature = "xml")]
             convert::Version::Stu3 if self.format.sent == Syntax::Xml => {
-                check_xml_with(body, ReadMode::Strict, &self.validator, limits.read_memory())
+                check_xml_with(body, self.mode, &self.validator, limits.read_memory())
             }
-            convert::Version::Stu3 => check_with(body, ReadMode::Strict, &self.validator, limits.read_memory()),
+            convert::Version::Stu3 => check_with(body, self.mode, &self.validator, limits.read_memory()),
             version => convert::check_with(version, body, &self.conversion, &self.validator, tree_memory(limits)),
         };
         // It would be stored as it is, and resolved by nobody.
@@ -137,7 +137,11 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// The resource that a client sent in a version of FHIR, with every finding where it is not taken.
     pub(super) fn document(&self, version: convert::Version, body: &[u8]) -> Result<Valid<Resource>> {
-        self.check_in(version, body).into_valid().map_err(|report| self.not_taken(report))
+        let checked = self.check_in(version, body);
+        if self.mode == ReadMode::Lenient {
+            self.findings.lock().unwrap_or_else(PoisonError::into_inner).append(checked.report().clone());
+        }
+        checked.into_valid().map_err(|report| self.not_taken(report))
     }
 
     /// The type of which a resource is created that a client sent in a version, and the resource as one of it.

@@ -1,21 +1,78 @@
 //! Create, update and delete, each with its conditional form.
 
 use super::format::body_version;
-use super::header::{Return, if_match, prefers};
+use super::header::{Handling, IfMatch, Return, if_match, prefers};
 use super::problem::{Problem, Result};
 use super::query::Query;
 use super::server::of_version;
+use super::verb::posted;
 use super::{Request, Response, Server};
 use crate::convert;
 use crate::issue::{Kind, Severity};
 use crate::primitive::Id;
 use crate::resource::{OperationOutcome, Resource};
 use crate::store::{
-    Key, Precondition, ResourceStore, ResourceType, Sha256, StoreError, Stored as _, Version, WriteId, random_number,
-    typed,
+    Criterion, Key, Parameter, Precondition, ResourceStore, ResourceType, Search, Sha256, StoreError, Stored as _,
+    Version, WriteId, random_number, typed,
 };
 use crate::validate::Valid;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::PoisonError;
+use url::form_urlencoded;
+
+/// What becomes of a deletion of a resource that others refer to.
+///
+/// ```
+/// use fhir_devices::rest::ReferencedDeletion;
+/// assert_eq!(ReferencedDeletion::default(), ReferencedDeletion::Warn);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReferencedDeletion {
+    /// It is carried out, and the answer names those that refer to nothing then.
+    #[default]
+    Warn,
+    /// It is refused with 409. What comes to refer to the resource at the same moment is not seen.
+    Refuse,
+}
+
+/// How many of those that refer to a resource are named.
+const SHOWN: usize = 5;
+
+fn listed(keys: &[Key]) -> String {
+    keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The answer to a deletion.
+pub(super) fn of_deletion(version: &Version, referring: &[Key]) -> Response {
+    if referring.is_empty() {
+        return of_version(Response::empty(204), version);
+    }
+    let words = format!("{} is deleted, and others still refer to it: {}", version.key, listed(referring));
+    let outcome = OperationOutcome::of(Severity::Warning, Kind::NotFound, &words);
+    of_version(Response::json(200, outcome.to_json()), version)
+}
+
+/// The condition of a write over what was found.
+fn over(when: Option<&IfMatch>, found: &Version) -> Precondition {
+    when.map_or(Precondition::Version(found.version), |when| when.over(Some(found.version)))
+}
+
+/// Refuses a query where it would be taken for a condition, and is none.
+pub(super) fn takes_no_condition(request: &Request<'_>) -> Result<()> {
+    let mut named = form_urlencoded::parse(request.query.as_bytes()).filter(|(_, value)| !value.is_empty());
+    let Some((name, _)) = named.find(|(name, _)| !OF_THE_ANSWER.contains(&&**name)) else { return Ok(()) };
+    let words = if request.method == "POST" {
+        format!("a creation takes no `{name}`: its condition stands in `If-None-Exist`")
+    } else {
+        format!("`{}` names one resource, and takes no condition `{name}`", request.path)
+    };
+    Err(Problem::bad("query", words))
+}
+
+/// The parameters that say how an answer is written.
+pub(super) const OF_THE_ANSWER: [&str; 4] = ["_format", "_pretty", "_summary", "_elements"];
 
 /// The number of tries of a write that is overtaken by others.
 pub(super) const TRIES: u32 = 8;
@@ -71,11 +128,51 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         sent.map_or_else(|| self.document(version, &request.body), Ok)
     }
 
+    /// Refuses a resource that does not meet the condition under which it is to be created: the next creation under the same
+    /// condition would make another one.
+    pub(super) fn meets_its_condition(&self, resource: &Resource, query: &Query, rule: &str) -> Result<()> {
+        let unmet = query.filters.iter().find(|filter| filter.is_met_by(resource, &self.base) == Some(false));
+        let Some(unmet) = unmet else { return Ok(()) };
+        let words = format!("the resource does not meet the condition of its own creation: `{}`", unmet.param.name);
+        Err(Problem::new(412, Kind::BusinessRule, rule, words))
+    }
+
+    /// The parts that refer to a resource that is to be deleted, those aside that are deleted with it: some of them, where
+    /// there are many.
+    ///
+    /// # Errors
+    /// 409 where the service keeps what others refer to.
+    pub(super) async fn referring_to(&self, key: &Key, with: &BTreeSet<Key>) -> Result<Vec<Key>> {
+        let by = match key.resource_type() {
+            ResourceType::Device => Parameter::Source,
+            ResourceType::DeviceComponent => Parameter::Parent,
+            ResourceType::DeviceMetric => return Ok(Vec::new()),
+        };
+        let forms = self.base.forms(&key.to_string());
+        let any = Criterion::AnyOf(forms.iter().map(|form| Criterion::value(by, form)).collect());
+        let limit = with.len().saturating_add(SHOWN).min(super::query::MAX_COUNT);
+        let mut referring = Vec::new();
+        for kind in [ResourceType::DeviceComponent, ResourceType::DeviceMetric] {
+            let search = Search::new(kind).and(any.clone()).limit(u32::try_from(limit).unwrap_or(u32::MAX));
+            let found = self.store.search(&search.without_bodies()).await;
+            let found = found.map_err(|error| Problem::of_store(&error, "what refers to the resource"))?;
+            self.spent.look(super::limits::CALL + found.items.len(), 0);
+            let others = found.items.into_iter().map(|version| version.key);
+            referring.extend(others.filter(|other| other != key && !with.contains(other)));
+        }
+        referring.truncate(SHOWN);
+        if referring.is_empty() || self.referenced == ReferencedDeletion::Warn {
+            return Ok(referring);
+        }
+        let words = format!("{key} is not deleted, as others refer to it: {}", listed(&referring));
+        Err(Problem::new(409, Kind::Conflict, "referenced", words))
+    }
+
     /// Reads the query of a condition, which must ask for something.
     pub(super) fn condition(&self, kind: ResourceType, query: &str, rule: &str) -> Result<Query> {
         let query = query.split_once('?').map_or(query, |(_, query)| query);
-        let read = Query::read(kind, query, &self.setting(), false)?;
-        if read.filters.is_empty() {
+        let read = Query::read(kind, query, &self.setting(), Handling::Strict)?;
+        if read.filters.is_empty() && read.chains.is_empty() {
             return Err(Problem::bad(rule, "the condition names no search parameter"));
         }
         Ok(read)
@@ -83,7 +180,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// The one resource that meets a condition, if there is one.
     pub(super) async fn only(&self, query: &Query, rule: &str) -> Result<Option<Version>> {
-        let mut found = self.finder(query).some(2).await?;
+        let mut found = self.finder(query).await?.some(2).await?;
         if found.len() > 1 {
             let words = "several resources meet the condition, and at most one may";
             return Err(Problem::new(412, Kind::Duplicate, rule, words));
@@ -113,17 +210,31 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             Err(error) => Err(Problem::of_store(&error, key)),
             Ok(version) => {
                 let resource = typed(&version).map_err(|error| Problem::of_store(&error, &key))?;
-                let meant = query.filters.iter().all(|filter| filter.matches(Some(&resource), &version, &self.base));
+                let mut meant =
+                    query.filters.iter().all(|filter| filter.matches(Some(&resource), &version, &self.base));
+                for chain in &query.chains {
+                    let held = self.holds(query.resource_type, chain, std::slice::from_ref(&version)).await?;
+                    meant &= held.first().is_some_and(|held| *held);
+                }
                 Ok(if meant { Candidate::Found(Box::new(version)) } else { Candidate::Taken })
             }
         }
     }
 
     /// Creates a resource unless one meets the condition.
-    async fn create_once(&self, resource: &Valid<Resource>, query: &Query, rule: &str) -> Result<(u16, Version)> {
+    async fn create_once(
+        &self,
+        request: &Request<'_>,
+        resource: &Valid<Resource>,
+        query: &Query,
+        rule: &str,
+    ) -> Result<(u16, Version)> {
         for turn in 0..TRIES {
             if let Some(found) = self.only(query, rule).await? {
                 return Ok((200, found));
+            }
+            if request.method == "POST" {
+                self.meets_its_condition(resource, query, rule)?;
             }
             let key = match self.key_for(query, turn).await? {
                 Candidate::Free(key) => key,
@@ -131,7 +242,10 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 Candidate::Taken => continue,
             };
             let named = name(resource.clone(), &key)?;
-            let write = self.client_write(named, None, Precondition::Absent).await?;
+            let mut write = self.client_write(named, None, Precondition::Absent).await?;
+            if request.method == "POST" {
+                write = write.with_id(posted(&key)?);
+            }
             match self.store.write_resolved(write).await {
                 Ok(version) => return Ok((201, version)),
                 // Somebody else was faster: what they made is found at the next turn.
@@ -149,16 +263,18 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         kind: ResourceType,
         sent: Option<Valid<Resource>>,
     ) -> Result<Response> {
+        takes_no_condition(request)?;
         let version = body_version(request)?;
         let (kind, resource) = self.of_type_in(version, kind, self.sent(version, request, sent)?)?;
         if let Some(condition) = request.one("if-none-exist") {
             let query = self.condition(kind, condition, "if-none-exist")?;
-            let (status, version) = self.create_once(&resource, &query, "if-none-exist").await?;
+            let (status, version) = self.create_once(request, &resource, &query, "if-none-exist").await?;
             return self.written(request, status, &version).await;
         }
         let key = new_key(kind)?;
         let resource = name(resource, &key)?;
-        let made = self.store.write_resolved(self.client_write(resource, None, Precondition::Absent).await?).await;
+        let write = self.client_write(resource, None, Precondition::Absent).await?.with_id(posted(&key)?);
+        let made = self.store.write_resolved(write).await;
         self.written(request, 201, &made.map_err(|error| Problem::of_store(&error, key))?).await
     }
 
@@ -169,12 +285,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         key: &Key,
         sent: Option<Valid<Resource>>,
     ) -> Result<Response> {
+        takes_no_condition(request)?;
         let version = body_version(request)?;
         let when = if_match(request)?;
         let new = request.one("if-none-match") == Some("*");
         let (key, resource) = self.at_key_in(version, key, self.sent(version, request, sent)?).await?;
         let key = &key;
-        let named = matches!(when, Some(Precondition::Version(_)));
+        let named = when.as_ref().is_some_and(IfMatch::names_a_version);
         for _ in 0..UPDATE_TRIES {
             let stored = match self.store.read(key).await {
                 Ok(version) => Some(version),
@@ -182,10 +299,11 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 Err(error) => return Err(Problem::of_store(&error, key)),
             };
             // Which of the two it was, the client is told.
-            let (status, condition) = match (&stored, when) {
+            let (status, condition) = match (&stored, &when) {
                 (Some(_), _) if new => return Err(exists_already(key)),
                 (None, Some(_)) => return Err(unmatched(StoreError::not_found(), key)),
-                (Some(_), when) => (200, when.unwrap_or(Precondition::Exists)),
+                (Some(stored), Some(when)) => (200, when.over(Some(stored.version))),
+                (Some(_), None) => (200, Precondition::Exists),
                 (None, None) => (201, Precondition::Absent),
             };
             let write = self.client_write(resource.clone(), stored.as_ref(), condition).await?;
@@ -220,7 +338,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 if when.is_some() {
                     return Err(unmatched(StoreError::not_found(), &query.resource_type));
                 }
-                match self.create_once(&resource, &query, "conditional").await? {
+                match self.create_once(request, &resource, &query, "conditional").await? {
                     // It came into being meanwhile, and is to be updated.
                     (200, _) => continue,
                     (status, version) => return self.written(request, status, &version).await,
@@ -230,11 +348,11 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 has_id_of(&resource, &found.key)?;
             }
             let named = name(resource.clone(), &found.key)?;
-            let condition = when.unwrap_or(Precondition::Version(found.version));
+            let condition = over(when.as_ref(), &found);
             let write = self.client_write(named, Some(&found), condition).await?;
             match self.store.write_resolved(write).await {
                 Ok(version) => return self.written(request, 200, &version).await,
-                Err(StoreError::Conflict { .. }) if !matches!(when, Some(Precondition::Version(_))) => {}
+                Err(StoreError::Conflict { .. }) if !when.as_ref().is_some_and(IfMatch::names_a_version) => {}
                 Err(error) => return Err(unmatched(error, &found.key)),
             }
         }
@@ -243,9 +361,17 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// `DELETE TYPE/ID`
     pub(super) async fn delete(&self, request: &Request<'_>, key: &Key) -> Result<Response> {
+        takes_no_condition(request)?;
         let when = if_match(request)?;
-        match self.store.delete(key.clone(), when.unwrap_or(Precondition::Exists)).await {
-            Ok(version) => Ok(of_version(Response::empty(204), &version)),
+        let current = match self.store.read(key).await {
+            Ok(version) => Some(version.version),
+            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => return Ok(Response::empty(204)),
+            Err(_) => None,
+        };
+        let referring = self.referring_to(key, &BTreeSet::new()).await?;
+        let when = when.map_or(Precondition::Exists, |when| when.over(current));
+        match self.store.delete(key.clone(), when).await {
+            Ok(version) => Ok(of_deletion(&version, &referring)),
             // What is not there any more need not be deleted.
             Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(Response::empty(204)),
             Err(error) => Err(Problem::of_store(&error, key)),
@@ -258,9 +384,10 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let when = if_match(request)?;
         for _ in 0..TRIES {
             let Some(found) = self.only(&query, "conditional").await? else { return Ok(Response::empty(204)) };
-            let wanted = when.unwrap_or(Precondition::Version(found.version));
+            let wanted = over(when.as_ref(), &found);
+            let referring = self.referring_to(&found.key, &BTreeSet::new()).await?;
             match self.store.delete(found.key.clone(), wanted).await {
-                Ok(version) => return Ok(of_version(Response::empty(204), &version)),
+                Ok(version) => return Ok(of_deletion(&version, &referring)),
                 Err(StoreError::Conflict { .. } | StoreError::NotFound { .. } | StoreError::Gone { .. })
                     if when.is_none() => {}
                 Err(error) => return Err(unmatched(error, &found.key)),
@@ -275,7 +402,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             Return::Minimal => Response::empty(status),
             Return::Outcome => {
                 let words = format!("{} is now in version {}", version.key, version.version);
-                let outcome = OperationOutcome::of(Severity::Information, Kind::Informational, &words);
+                let mut outcome = OperationOutcome::of(Severity::Information, Kind::Informational, &words);
+                // What was passed over in a body that was read leniently.
+                let findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+                if !findings.is_empty() {
+                    outcome.issue.extend(OperationOutcome::from(&*findings).under(self.canonical()).issue);
+                }
                 Response::json(status, outcome.to_json())
             }
             // What was written is written, also where it cannot be shown in the version that is asked for.

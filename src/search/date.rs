@@ -78,9 +78,18 @@ fn span(text: &str) -> Option<(OffsetDateTime, OffsetDateTime)> {
     let text = if has_zone { text.to_owned() } else { format!("{text}Z") };
     if let Ok(moment) = DateTime::new(&text) {
         let (first, last) = (moment.earliest()?, moment.latest()?);
-        // A time in whole seconds covers the second.
-        let whole = text.contains('T') && !text.contains('.');
-        return Some((first, if whole { last.saturating_add(second) } else { last }));
+        return Some(match text.split_once('.') {
+            // A time in whole seconds covers the second, and one in parts of it what it does not state; times are shown and
+            // searched to the millisecond.
+            None if text.contains('T') => (first, last.saturating_add(second)),
+            None => (first, last),
+            Some((_, fraction)) => {
+                let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+                let unit = 10_i32.saturating_pow(u32::try_from(digits.min(3)).unwrap_or(3));
+                let first = first.replace_millisecond(first.millisecond()).unwrap_or(first);
+                (first, first.saturating_add(Duration::nanoseconds(i64::from(1_000_000_000 / unit) - 1)))
+            }
+        });
     }
     // A search may leave the seconds out, and then covers the minute.
     let (minute, zone) = text.split_at_checked("2017-05-26T10:00".len())?;
@@ -110,6 +119,13 @@ mod tests {
             ("le2017-05", "2017-05-31T23:59:59Z", true),
             ("ap2017-01-01", "2017-02-05T00:00:00Z", true),
             ("ap2017-01-01", "2017-02-08T00:00:00Z", false),
+            ("2017-05-26T10:00:00.125Z", "2017-05-26T10:00:00.125789Z", true),
+            ("gt2017-05-26T10:00:00.125Z", "2017-05-26T10:00:00.125789Z", false),
+            ("le2017-05-26T10:00:00.125Z", "2017-05-26T10:00:00.125789Z", true),
+            ("lt2017-05-26T10:00:00.125Z", "2017-05-26T10:00:00.125789Z", false),
+            ("gt2017-05-26T10:00:00.125Z", "2017-05-26T10:00:00.126Z", true),
+            ("2017-05-26T10:00:00.1Z", "2017-05-26T10:00:00.199Z", true),
+            ("eq2017-05-26T10:00:00.125456Z", "2017-05-26T10:00:00.125789Z", true),
         ] {
             let moment = DateTime::new(moment).unwrap().earliest().unwrap();
             assert_eq!(Moments::read(text, now).unwrap().has(moment), met, "{text}");

@@ -1,6 +1,7 @@
 //! The search parameters of the three types, and how each compares.
 
 use super::{Parameter, ResourceType};
+use crate::primitive::CanonicalBase;
 use std::fmt;
 
 /// How the values of a parameter are compared.
@@ -45,7 +46,8 @@ impl ParamKind {
         match self {
             Self::Token => &["missing", "not", "text"],
             Self::Text => &["missing", "exact", "contains"],
-            Self::Reference(_) | Self::Uri | Self::Date => &["missing"],
+            Self::Uri => &["missing", "above", "below"],
+            Self::Reference(_) | Self::Date => &["missing"],
         }
     }
 }
@@ -74,6 +76,29 @@ pub struct Param {
     pub about: &'static str,
     /// The index that stores keep for it, if they do.
     pub index: Option<Parameter>,
+}
+
+impl Param {
+    /// Its canonical URL for a type: that of FHIR, or one of this library's own under a base of the caller's.
+    ///
+    /// ```
+    /// use fhir_devices::primitive::CanonicalBase;
+    /// use fhir_devices::search::{ResourceType, params};
+    /// let model = params(ResourceType::Device).find(|param| param.name == "model").unwrap();
+    /// let url = model.definition(ResourceType::Device, &CanonicalBase::default());
+    /// assert_eq!(url, "http://hl7.org/fhir/SearchParameter/Device-model");
+    /// ```
+    #[must_use]
+    pub fn definition(&self, of: ResourceType, base: &CanonicalBase) -> String {
+        const FHIR: &str = "http://hl7.org/fhir/SearchParameter";
+        if OWN.iter().any(|own| own.name == self.name) {
+            return base.below(&format!("SearchParameter/fhir-devices-{}", self.name));
+        }
+        match self.name.strip_prefix('_') {
+            Some(name) => format!("{FHIR}/Resource-{name}"),
+            None => format!("{FHIR}/{of}-{}", self.name),
+        }
+    }
 }
 
 const fn row(name: &'static str, kind: ParamKind, index: Parameter, about: &'static str) -> Param {
@@ -117,6 +142,19 @@ static COMPONENT: [Param; 4] = [
     row("type", Token, Parameter::Type, "the kind of component"),
 ];
 
+/// This library's own parameters of components.
+static OWN: [Param; 5] = [
+    bare("available-update-version", Token, "the version of an update that is available for the component"),
+    bare("available-update-status", Token, "whether an available update is current, superseded or withdrawn"),
+    bare("available-update-sequence", Token, "the place of an available update among those of its component"),
+    bare("production-specification", Token, "a production specification: `kind|text`, as in `software-revision|4.2.0`"),
+    bare(
+        "reported-version",
+        Token,
+        "the version that the component reported last, as its software or firmware revision",
+    ),
+];
+
 static METRIC: [Param; 5] = [
     row("category", Token, Parameter::Category, "measurement, setting or calculation"),
     row("identifier", Token, Parameter::Identifier, "the handle of the metric"),
@@ -130,7 +168,7 @@ static METRIC: [Param; 5] = [
 /// ```
 /// use fhir_devices::search::params;
 /// use fhir_devices::search::ResourceType;
-/// assert_eq!(params(ResourceType::DeviceComponent).count(), 9);
+/// assert_eq!(params(ResourceType::DeviceComponent).count(), 14);
 /// ```
 pub fn params(of: ResourceType) -> impl Iterator<Item = &'static Param> {
     let own: &[Param] = match of {
@@ -138,5 +176,6 @@ pub fn params(of: ResourceType) -> impl Iterator<Item = &'static Param> {
         ResourceType::DeviceComponent => &COMPONENT,
         ResourceType::DeviceMetric => &METRIC,
     };
-    ALL.iter().chain(own)
+    let ours: &[Param] = if of == ResourceType::DeviceComponent { &OWN } else { &[] };
+    ALL.iter().chain(own).chain(ours)
 }

@@ -1,7 +1,10 @@
 //! Where each search parameter looks in a resource: once, for the index of a store and for the REST API.
 
 use super::{IndexEntries, Parameter, ResourceType, Token, params};
-use crate::datatype::{CodeableConcept, Coding, Identifier, Literal, Meta, Primitive, Reference, Target};
+use crate::datatype::{
+    CodeableConcept, Coding, ExtensionValue, Identifier, Literal, Meta, Primitive, Reference, Target,
+};
+use crate::primitive::{CanonicalName, Decimal};
 use crate::reference::indexed;
 use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
 
@@ -187,6 +190,29 @@ impl<'r> Values<'r> {
     }
 }
 
+/// Shows what a component has where a parameter of this library's own looks.
+fn visit_own<'r>(component: &'r DeviceComponent, name: &str, v: &mut Visitor<'_, 'r>) {
+    if let Some(part) = name.strip_prefix("available-update-") {
+        for update in component.extension.iter().filter(|one| CanonicalName::AvailableUpdate.matches(one.url.as_str()))
+        {
+            match update.part(part).and_then(|part| part.value.as_ref()) {
+                Some(ExtensionValue::String(text)) => v.token(None, text.value.as_ref().map(AsRef::as_ref)),
+                Some(ExtensionValue::Code(code)) => v.token(None, code.value.as_ref().map(AsRef::as_ref)),
+                Some(ExtensionValue::Decimal(number)) => v.token(None, number.value.as_ref().map(Decimal::as_str)),
+                _ => {}
+            }
+        }
+        return;
+    }
+    for specification in &component.production_specification {
+        let kind = specification.spec_type.as_ref().and_then(|kind| text(&kind.coding.first()?.code));
+        let is_version = matches!(kind, Some("software-revision" | "firmware-revision"));
+        if name == "production-specification" || (name == "reported-version" && is_version) {
+            v.token(kind, text(&specification.production_spec));
+        }
+    }
+}
+
 /// Returns what `resource` has where the parameter `name` looks.
 pub(crate) fn values<'r>(resource: &'r Resource, name: &str) -> Values<'r> {
     let mut values = Values::default();
@@ -206,6 +232,9 @@ pub(crate) fn values<'r>(resource: &'r Resource, name: &str) -> Values<'r> {
         }
         _ => {
             let Some(parameter) = Parameter::ALL.into_iter().find(|parameter| parameter.as_str() == name) else {
+                if let Resource::DeviceComponent(component) = resource {
+                    visit_own(component, name, &mut Visitor(&mut add));
+                }
                 return values;
             };
             match resource {

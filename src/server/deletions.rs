@@ -2,8 +2,8 @@
 //! old versions.
 
 use crate::store::{
-    BoxFuture, Capabilities, Change, CommitError, Key, LEDGER_MAX_CHANGES, Ledger, LedgerKey, LedgerRecord, Page,
-    PageToken, ResourceStore, Result, Search, Sha256, StoreError, Tenant, TenantLedger, TenantResources, Version,
+    BoxFuture, Capabilities, Change, Changes, CommitError, Key, LEDGER_MAX_CHANGES, Ledger, LedgerKey, LedgerRecord,
+    Page, PageToken, ResourceStore, Result, Search, Sha256, StoreError, Tenant, TenantLedger, TenantResources, Version,
     VersionId, Write,
 };
 use std::collections::BTreeMap;
@@ -130,6 +130,10 @@ impl ResourceStore for Noted {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         self.below.history(tenant, key, limit, after)
+    }
+
+    fn changes<'a>(&'a self, tenant: &'a Tenant, changes: &'a Changes) -> BoxFuture<'a, Result<Page<Version>>> {
+        self.below.changes(tenant, changes)
     }
 
     fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {

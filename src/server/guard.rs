@@ -227,7 +227,8 @@ async fn allowed(app: &Shared, request: &Parts) -> Result<Caller, Problem> {
     let Parts { method, headers, uri, extensions, .. } = request;
     let host = origin::addressed(headers, uri)?;
     let tls = extensions.get::<OverTls>().is_some_and(|tls| tls.0);
-    let own = origin::is_own(method, headers, &host, &app.base, tls);
+    let listed = super::cors::listed(headers, &app.cors_origins).is_some();
+    let own = listed || origin::is_own(method, headers, &host, &app.base, tls);
     let Some(authenticator) = &app.authenticator else {
         // Any site that somebody visits could send updates to the service on their machine: directly, or by a name of its own
         // that leads to 127.0.0.1.
@@ -238,6 +239,9 @@ async fn allowed(app: &Shared, request: &Parts) -> Result<Caller, Problem> {
                      address";
         return Err(origin::foreign("local-only", words));
     };
+    if asks_what_is_offered(method, uri) {
+        return Ok(Caller::Unnamed);
+    }
     // A browser sends what it knows also from pages of other sites.
     if !own {
         return Err(origin::foreign("other-site", "the request comes from a page of another site"));
@@ -247,6 +251,13 @@ async fn allowed(app: &Shared, request: &Parts) -> Result<Caller, Problem> {
     let grant = sign_in(app, authenticator.as_ref(), Peer::of(address), given).await?;
     may(&grant, method, uri)?;
     Ok(grant.caller)
+}
+
+/// Whether a request asks what the FHIR service of a tenant offers, and how to sign in: it says nothing of the tenant.
+fn asks_what_is_offered(method: &Method, uri: &Uri) -> bool {
+    let mut segments = uri.path().split('/').skip(2);
+    let path = (segments.next(), segments.next(), segments.next());
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && path == (Some("fhir"), Some("metadata"), None)
 }
 
 /// Looks a token up. An address from which many wrong ones come has to wait.

@@ -22,8 +22,10 @@ mod answer;
 mod blobs;
 mod budget;
 mod connections;
+mod cors;
 mod deletions;
 mod demo;
+mod encoding;
 mod fhir;
 mod files;
 mod guard;
@@ -53,8 +55,8 @@ use answer::Problem;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::{from_fn_with_state, map_response};
-use axum::routing::{any, get, post};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::routing::{MethodRouter, any, get, post};
 use budget::Budget;
 use connections::Connections;
 use health::Readiness;
@@ -158,6 +160,10 @@ pub struct UpdateServer {
     wake: rollouts::Wake,
     /// Where else the files are given out.
     cdn: Option<Url>,
+    /// The origins of pages that may use the service, beside its own.
+    cors_origins: Vec<String>,
+    handling: rest::Handling,
+    referenced: rest::ReferencedDeletion,
 }
 
 /// What a handler is given.
@@ -214,6 +220,9 @@ impl UpdateServer {
             rollouts: OnceLock::new(),
             wake: rollouts::Wake::default(),
             cdn: None,
+            cors_origins: Vec::new(),
+            handling: rest::Handling::default(),
+            referenced: rest::ReferencedDeletion::default(),
         })
     }
 
@@ -291,6 +300,27 @@ impl UpdateServer {
     #[must_use]
     pub fn with_limits(mut self, limits: rest::Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Lets pages of these origins use the service, beside its own: `https://app.example`. Browsers are told so (CORS).
+    #[must_use]
+    pub fn with_cors_origins(mut self, origins: impl IntoIterator<Item = String>) -> Self {
+        self.cors_origins = origins.into_iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect();
+        self
+    }
+
+    /// Does this with search parameters that are not known, where the client does not say by `Prefer: handling=..`.
+    #[must_use]
+    pub fn with_handling(mut self, handling: rest::Handling) -> Self {
+        self.handling = handling;
+        self
+    }
+
+    /// Does this with a deletion of a resource that others refer to.
+    #[must_use]
+    pub fn with_referenced_deletion(mut self, referenced: rest::ReferencedDeletion) -> Self {
+        self.referenced = referenced;
         self
     }
 
@@ -380,6 +410,8 @@ impl UpdateServer {
             .with_canonical_base(self.canonical.clone())
             .with_known_updates(Arc::new(self.updates.clone()))
             .with_limits(self.limits)
+            .with_handling(self.handling)
+            .with_referenced_deletion(self.referenced)
     }
 }
 
@@ -403,7 +435,12 @@ impl UpdateServer {
     /// `into_make_service_with_connect_info::<SocketAddr>()`, failed sign-ins are counted for each address of a client.
     pub fn router(self: Arc<Self>) -> Router {
         let app = self;
-        let bundles = || any(fhir::handle).layer(DefaultBodyLimit::max(MAX_BUNDLE));
+        let fhir = |largest: usize| -> MethodRouter<Shared> {
+            let handler: MethodRouter<Shared> = any(fhir::handle).layer(DefaultBodyLimit::max(largest));
+            let handler: MethodRouter<Shared> = handler.layer(encoding::decompressed());
+            let handler: MethodRouter<Shared> = handler.layer(from_fn(encoding::known));
+            handler.layer(encoding::compressed())
+        };
         Router::new()
             .route("/", get(page::show))
             .route("/metrics", get(metrics::show))
@@ -418,14 +455,17 @@ impl UpdateServer {
                 get(updates::sequences::show).put(updates::sequences::lower).layer(DefaultBodyLimit::max(MAX_SMALL)),
             )
             .route("/{tenant}/quarantine", get(files::quarantine))
-            .route("/{tenant}/fhir", bundles())
-            .route("/{tenant}/fhir/", bundles())
-            .route("/{tenant}/fhir/{*rest}", any(fhir::handle).layer(DefaultBodyLimit::max(MAX_DOCUMENT)))
+            .route("/{tenant}/fhir", fhir(MAX_BUNDLE))
+            .route("/{tenant}/fhir/", fhir(MAX_BUNDLE))
+            .route("/{tenant}/fhir/{*rest}", fhir(MAX_DOCUMENT))
             .merge(rollouts::routes())
             .fallback(nothing_here)
             .method_not_allowed_fallback(not_this_way)
             .layer(from_fn_with_state(app.clone(), guard::enter))
+            .layer(from_fn(encoding::not_too_long))
+            .layer(from_fn_with_state(app.clone(), cors::share))
             .merge(health::routes())
+            .layer(from_fn(encoding::tell_methods))
             .layer(from_fn_with_state(app.clone(), guard::name_rules))
             .layer(map_response(guard::protect))
             .layer(from_fn_with_state(app.clone(), metrics::observe))

@@ -46,6 +46,8 @@ pub struct Capabilities {
     /// Whether older versions can be forgotten before their time, by
     /// [`prune_history`](super::ResourceStore::prune_history).
     pub history_pruning: bool,
+    /// Whether the versions of all resources can be read by time, by [`changes`](super::ResourceStore::changes).
+    pub changes: bool,
 }
 
 impl Capabilities {
@@ -63,6 +65,7 @@ impl Capabilities {
             durable_ack: false,
             deletion_write_ids: true,
             history_pruning: false,
+            changes: false,
         }
     }
 }

@@ -47,6 +47,11 @@ impl Clock for Arc<dyn Clock> {
     }
 }
 
+/// A time as it is shown and searched: to the millisecond, which every client can keep.
+pub(crate) fn to_millisecond(moment: OffsetDateTime) -> OffsetDateTime {
+    moment.replace_millisecond(moment.millisecond()).unwrap_or(moment)
+}
+
 /// How far a clock may be behind the time of the version before, and that time counts all the same: clocks of machines that
 /// are kept in time differ by less.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);

@@ -29,6 +29,7 @@
 mod blob;
 mod blob_store;
 mod capabilities;
+mod changes;
 mod clock;
 mod document;
 mod edit;
@@ -55,6 +56,8 @@ mod verified;
 pub use blob::{BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, Generation, PutOutcome, Sha256, UrlKind};
 pub use blob_store::{BlobStore, BlobWriter};
 pub use capabilities::{AtomicScope, BlobCapabilities, Capabilities};
+pub use changes::Changes;
+pub(crate) use clock::to_millisecond;
 pub use clock::{Clock, MAX_CLOCK_SKEW, SystemClock, commit_time};
 pub use document::{Precondition, Version, Write};
 pub use edit::writes;

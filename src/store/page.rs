@@ -1,7 +1,7 @@
 //! Pages and page tokens.
 
 use super::random::random_bytes;
-use super::{Criterion, InvalidText, Key, LedgerKey, ResourceType, Result, Search, StoreError, Tenant};
+use super::{Changes, Criterion, InvalidText, Key, LedgerKey, ResourceType, Result, Search, StoreError, Tenant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac as _};
@@ -107,6 +107,8 @@ pub enum PageQuery<'a> {
     Search(&'a Search),
     /// The versions of one resource.
     History(&'a Key),
+    /// The versions of all resources; the `limit` and `after` do not count.
+    Changes(&'a Changes),
     /// The blobs of a tenant.
     Blobs,
     /// The records of a ledger under a prefix.
@@ -233,6 +235,11 @@ fn hash_query(hash: &mut Hmac<Sha256>, query: PageQuery<'_>) {
             field(hash, "history");
             hash_type(hash, key.resource_type());
             field(hash, key.id());
+        }
+        PageQuery::Changes(changes) => {
+            field(hash, "changes");
+            field(hash, changes.resource_type.map_or("", ResourceType::as_str));
+            field(hash, &changes.since.map(|since| since.unix_timestamp_nanos().to_string()).unwrap_or_default());
         }
         PageQuery::Blobs => field(hash, "blobs"),
         PageQuery::Ledger(prefix) => {

@@ -1,6 +1,9 @@
 //! The contract of a store of resources.
 
-use super::{Capabilities, CommitError, Key, Page, PageToken, Result, Search, Tenant, Version, VersionId, Write};
+use super::{
+    Capabilities, Changes, CommitError, Key, Page, PageToken, Result, Search, StoreError, Tenant, Version, VersionId,
+    Write,
+};
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::pin::Pin;
@@ -70,6 +73,11 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///   newest version stays, also where it is a deletion, numbers go on (R3), and nothing else changes. What never was is
 ///   `NotFound`. Without [`Capabilities::history_pruning`] it answers `Unsupported`.
 ///
+/// - **R16 Changes.** `changes` gives every version that `history` gives, of all resources of a tenant or of one type,
+///   deletions included, by time from the newest on; those of one time in an order that stays. A version that was made
+///   before the first page was read, and is not forgotten meanwhile, is on exactly one page. Without
+///   [`Capabilities::changes`] it answers `Unsupported`, as does a store that does not implement it.
+///
 /// ```
 /// use fhir_devices::backend::Memory;
 /// use fhir_devices::store::ResourceStore;
@@ -120,6 +128,15 @@ pub trait ResourceStore: Send + Sync + 'static {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>>;
 
+    /// One page of the versions of all resources of a tenant, newest first (R16).
+    ///
+    /// # Errors
+    /// `Invalid` for a foreign or damaged token; `Unsupported` without the capability; the engine's troubles.
+    fn changes<'a>(&'a self, tenant: &'a Tenant, changes: &'a Changes) -> BoxFuture<'a, Result<Page<Version>>> {
+        let _ = (tenant, changes);
+        Box::pin(async { Err(StoreError::unsupported("the versions of all resources by time")) })
+    }
+
     /// Forgets the oldest versions of a resource, so that at most `keep` are left (R15); gives how many were forgotten.
     ///
     /// # Errors
@@ -161,6 +178,10 @@ impl<S: ResourceStore + ?Sized> ResourceStore for Arc<S> {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         (**self).history(tenant, key, limit, after)
+    }
+
+    fn changes<'a>(&'a self, tenant: &'a Tenant, changes: &'a Changes) -> BoxFuture<'a, Result<Page<Version>>> {
+        (**self).changes(tenant, changes)
     }
 
     fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {

@@ -2,6 +2,7 @@
 
 use super::PageToken;
 use crate::search::{Criterion, ResourceType};
+use smol_str::SmolStr;
 use std::num::NonZeroU32;
 
 /// A search for one page of the living resources of a type, in the order of their ids.
@@ -21,6 +22,8 @@ pub struct Search {
     pub limit: NonZeroU32,
     /// Where the page before ended.
     pub after: Option<PageToken>,
+    /// Resources with an id up to this one are not wanted. A store may give them all the same.
+    pub behind: Option<SmolStr>,
     /// Whether the bodies are wanted. Without, a store gives empty ones where that spares it to read them.
     pub bodies: bool,
 }
@@ -30,7 +33,7 @@ impl Search {
     #[must_use]
     pub fn new(resource_type: ResourceType) -> Self {
         let limit = NonZeroU32::MIN.saturating_add(49);
-        Self { resource_type, all_of: Vec::new(), limit, after: None, bodies: true }
+        Self { resource_type, all_of: Vec::new(), limit, after: None, behind: None, bodies: true }
     }
 
     /// With one more criterion.

@@ -1,5 +1,6 @@
 //! Typed resources as stored bodies and index entries.
 
+use super::clock::to_millisecond;
 use super::{
     AtomicScope, CommitError, Criterion, IndexEntries, Key, Precondition, ResourceStore, ResourceType, Result, Search,
     StoreError, TenantResources, ValidWrite, Version, Write,
@@ -181,7 +182,7 @@ fn corrupt(key: &Key, report: &crate::issue::Report) -> StoreError {
 /// Sets the version and the time of the last update.
 pub(crate) fn stamp(meta: &mut Meta, version: &Version) {
     meta.version_id = Id::new(version.version.to_string()).ok().map(Into::into);
-    meta.last_updated = Instant::try_from(version.last_updated).ok().map(Into::into);
+    meta.last_updated = Instant::try_from(to_millisecond(version.last_updated)).ok().map(Into::into);
 }
 
 impl<S: ResourceStore + ?Sized> TenantResources<S> {

@@ -1,8 +1,8 @@
 //! Tenant handles: a store with the tenant fixed.
 
 use super::{
-    Applied, Capabilities, CommitError, Key, Page, PageToken, Precondition, ResourceStore, ResourceType, Result,
-    Search, Storable, StoreError, Subject, Tenant, ValidWrite, Version, VersionId, Write, WriteId,
+    Applied, Capabilities, Changes, CommitError, Key, Page, PageToken, Precondition, ResourceStore, ResourceType,
+    Result, Search, Storable, StoreError, Subject, Tenant, ValidWrite, Version, VersionId, Write, WriteId,
 };
 use crate::reference::OwnBase;
 use crate::validate::Valid;
@@ -275,6 +275,30 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     pub async fn history(&self, key: &Key, limit: NonZeroU32, after: Option<&PageToken>) -> Result<Page<Version>> {
         let history = self.store.history(&self.tenant, key, limit, after).await;
         history.map_err(|error| error.about(self.resource(key)))
+    }
+
+    /// One page of the versions of all resources, newest first.
+    ///
+    /// ```
+    /// # use fhir_devices::{Device, Valid, backend::Memory, store::{Changes, TenantResources}};
+    /// # use std::sync::Arc;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
+    /// for id in ["one", "two"] {
+    ///     let json = format!(r#"{{"resourceType":"Device","id":"{id}"}}"#);
+    ///     store.create(&Valid::new(Device::from_json(json.as_bytes())?)?).await?;
+    /// }
+    /// let newest = store.changes(&Changes::new().limit(1)).await?;
+    /// assert_eq!(newest.items[0].key.to_string(), "Device/two");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ResourceStore::changes`].
+    pub async fn changes(&self, changes: &Changes) -> Result<Page<Version>> {
+        self.store.changes(&self.tenant, changes).await
     }
 
     /// Forgets the oldest versions of a resource, so that at most `keep` are left; gives how many were forgotten.

@@ -18,6 +18,7 @@ pub(crate) struct Wrong {
     pub(crate) vread: fn(&Self, &Tenant, &Key, VersionId) -> Result<Version>,
     pub(crate) commit: fn(&Self, &Tenant, Vec<Write>) -> Made,
     pub(crate) search: fn(&Self, &Tenant, &Search) -> Result<Page<Version>>,
+    pub(crate) changes: fn(&Self, &Tenant, &Changes) -> Result<Page<Version>>,
     pub(crate) prune: fn(&Self, &Tenant, &Key, NonZeroU32) -> Result<u64>,
     pub(crate) history: fn(&Self, &Tenant, &Key, NonZeroU32, Option<&PageToken>) -> Result<Page<Version>>,
     /// Versions that a defect keeps for itself.
@@ -36,6 +37,7 @@ impl Wrong {
             vread: |own, t, k, v| block_on(own.below.vread(t, k, v)),
             commit: |own, t, w| block_on(own.below.commit(t, w)),
             search: |own, t, s| block_on(own.below.search(t, s)),
+            changes: |own, t, c| block_on(own.below.changes(t, c)),
             prune: |own, t, k, keep| block_on(own.below.prune_history(t, k, keep)),
             history: |own, t, k, l, a| block_on(own.below.history(t, k, l, a)),
             kept: Mutex::default(),
@@ -96,6 +98,10 @@ impl ResourceStore for Wrong {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(async move { (self.history)(self, t, k, limit, after) })
+    }
+
+    fn changes<'a>(&'a self, tenant: &'a Tenant, changes: &'a Changes) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(async move { (self.changes)(self, tenant, changes) })
     }
 
     fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {

@@ -116,6 +116,13 @@ fn wrong(clause: &'static str) -> Wrong {
         "r15_pruned_history_keeps_the_newest_versions" => {
             wrong.prune = |own, t, k, _| block_on(own.below.prune_history(t, k, NonZeroU32::MIN));
         }
+        "r16_changes_are_complete_and_newest_first" => {
+            wrong.changes = |own, t, c| {
+                let mut page = block_on(own.below.changes(t, c))?;
+                page.items.retain(|version| !version.is_deleted());
+                Ok(page)
+            };
+        }
         "r15_prune_without_the_capability_is_unsupported" => {
             wrong.capabilities = |own| {
                 let mut capabilities = ResourceStore::capabilities(&own.below);

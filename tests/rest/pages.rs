@@ -51,7 +51,7 @@ async fn total_is_given_if_known_or_requested() {
         ("Device?_count=10", Value::Null),
         ("Device?_count=10&_total=accurate", json!(300)),
         ("Device?_count=500&_total=none", Value::Null),
-        ("Device?_count=10&_total=estimate", Value::Null),
+        ("Device?_count=10&_total=estimate", json!(300)),
         ("Device?_count=0", json!(300)),
         ("Device?_summary=count&model:contains=dd", json!(150)),
         ("Device?_count=10&model:contains=dd&_total=accurate", json!(150)),

@@ -59,7 +59,7 @@ async fn write_of_one_resource_is_validated_once() {
         ("PUT Device/pump", &[("If-Match", "W/\"1\"")][..], &device, 200),
         ("PUT Device?model=P9", &[][..], &device, 200),
         ("POST Device", &[][..], &device, 201),
-        ("POST Device", &[("If-None-Exist", "model=P10")][..], &device, 201),
+        ("POST Device", &[("If-None-Exist", "model=P9&_id:not=pump")][..], &device, 201),
         ("PUT DeviceComponent/mds", &[][..], &part, 201),
         ("PUT DeviceComponent/mds", &[][..], &part, 200),
     ] {
@@ -74,6 +74,9 @@ async fn write_of_one_resource_is_validated_once() {
     }
 }
 
+/// The `fullUrl` of the first entry.
+const FIRST: &str = "urn:uuid:05efabf0-4be2-4561-91ce-51548425acb0";
+
 #[tokio::test]
 async fn entry_of_a_batch_or_transaction_is_validated_once() {
     let (client, counter) = counting();
@@ -81,7 +84,7 @@ async fn entry_of_a_batch_or_transaction_is_validated_once() {
         let entries = [
             ("POST", "Device", json!({"resourceType": "Device", "model": kind})),
             // The reference of a transaction is set to the id that the device gets.
-            ("PUT", "DeviceComponent/mds", component("mds", "urn:uuid:05efabf0-4be2-4561-91ce-51548425acb0")),
+            ("PUT", "DeviceComponent/mds", component("mds", if kind == "batch" { "Device/other" } else { FIRST })),
             ("PUT", "DeviceComponent/vmd", component("vmd", "Device/other")),
         ];
         counter.store(0, Ordering::Relaxed);

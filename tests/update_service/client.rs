@@ -38,7 +38,7 @@ impl Reply {
     #[track_caller]
     pub(crate) fn refusal(&self, status: u16) -> (String, String) {
         assert_eq!(self.status, status, "{}", self.text());
-        assert_eq!(self.header("content-type"), Some("application/fhir+json"));
+        assert_eq!(self.header("content-type"), Some("application/fhir+json; charset=utf-8"));
         fhir_devices::OperationOutcome::from_json(&self.body).unwrap();
         let issue = &self.json()["issue"][0];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -3,6 +3,7 @@
 mod blobs;
 mod index;
 mod ledger;
+mod log;
 mod part;
 mod record;
 mod slots;
@@ -10,11 +11,13 @@ mod table;
 
 use super::checks::{check_writes, to_usize};
 use crate::store::{
-    AtomicScope, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageQuery, PageToken, ResourceStore,
-    Result, Search, StoreError, SystemClock, Tenant, Version, VersionId, Write, text_place, version_place,
+    AtomicScope, BoxFuture, Capabilities, Changes, Clock, CommitError, Key, Page, PageKey, PageQuery, PageToken,
+    ResourceStore, Result, Search, StoreError, SystemClock, Tenant, Version, VersionId, Write, text_place,
+    version_place,
 };
 use blobs::Blobs;
 use ledger::Records;
+use log::Moment;
 use part::{Part, check_against_nothing};
 use std::collections::HashMap;
 use std::fmt;
@@ -177,6 +180,7 @@ impl Memory {
     fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
         let query = PageQuery::Search(search);
         let after = self.pages.place(tenant, query, search.after.as_ref(), text_place)?;
+        let after = after.max(search.behind.as_ref().map(ToString::to_string));
         let Some(part) = self.part(tenant) else {
             return Ok(Page { items: Vec::new(), next: None });
         };
@@ -201,6 +205,19 @@ impl Memory {
     }
 }
 
+impl Memory {
+    fn changes_now(&self, tenant: &Tenant, changes: &Changes) -> Result<Page<Version>> {
+        let query = PageQuery::Changes(changes);
+        let after = self.pages.place(tenant, query, changes.after.as_ref(), Moment::read)?;
+        let Some(part) = self.part(tenant) else {
+            return Ok(Page { items: Vec::new(), next: None });
+        };
+        let (items, last) = part.changes(changes, after);
+        let next = last.map(|last| self.pages.seal(tenant, query, &last.written())).transpose()?;
+        Ok(Page { items, next })
+    }
+}
+
 impl Default for Memory {
     fn default() -> Self {
         Self::new()
@@ -218,6 +235,7 @@ impl ResourceStore for Memory {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::new(AtomicScope::Tenant, self.limits.max_writes, self.limits.max_body);
         capabilities.history_pruning = true;
+        capabilities.changes = true;
         capabilities
     }
 
@@ -249,6 +267,10 @@ impl ResourceStore for Memory {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(async move { self.history_now(tenant, key, limit, after) })
+    }
+
+    fn changes<'a>(&'a self, tenant: &'a Tenant, changes: &'a Changes) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(async move { self.changes_now(tenant, changes) })
     }
 
     fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {

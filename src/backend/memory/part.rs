@@ -1,15 +1,17 @@
 //! The resources of one tenant.
 
-use super::super::checks::check;
+use super::super::checks::{check, to_usize};
 use super::index::{Index, Place};
+use super::log::Moment;
 use super::record::{Record, Shard, Stored};
 use super::{Limits, lock_read, lock_write};
 use crate::search::Criteria;
 use crate::store::{
-    CommitError, IndexEntries, Key, Result, Search, StoreError, Version, VersionId, Write, commit_time,
+    Changes, CommitError, IndexEntries, Key, Result, Search, StoreError, Version, VersionId, Write, commit_time,
 };
 use bytes::Bytes;
 use smol_str::SmolStr;
+use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, Hash as _, Hasher as _, RandomState};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use time::OffsetDateTime;
@@ -88,7 +90,39 @@ impl Part {
         let hash = self.hash(key);
         let mut shard = lock_write(self.lock_of(Self::shard_of(hash)).ok_or(StoreError::not_found())?);
         let number = shard.number(hash, key).ok_or(StoreError::not_found())?;
-        Ok(shard.get_mut(number).ok_or(StoreError::not_found())?.prune(keep))
+        let forgotten = shard.get_mut(number).ok_or(StoreError::not_found())?.prune(keep);
+        shard.forget(number << Self::BITS | Self::shard_of(hash), &forgotten);
+        Ok(u64::try_from(forgotten.len()).unwrap_or(u64::MAX))
+    }
+
+    /// The versions of all resources, newest first and behind `after`, and the last one looked at if there may be more. A page
+    /// shows one state.
+    pub(super) fn changes(&self, changes: &Changes, after: Option<Moment>) -> (Vec<Version>, Option<Moment>) {
+        let shards = self.hold(|_| true);
+        let logs = shards.iter().flatten().map(|shard| shard.log.newest_first(after, changes.since));
+        let mut logs: Vec<_> = logs.map(Iterator::peekable).collect();
+        let mut newest: BinaryHeap<(Moment, usize)> = BinaryHeap::new();
+        for (at, log) in logs.iter_mut().enumerate() {
+            newest.extend(log.next().map(|moment| (moment, at)));
+        }
+        let (mut items, mut looked_at, limit) = (Vec::new(), 0_usize, to_usize(changes.limit));
+        let mut last = None;
+        while let Some((moment, at)) = newest.pop() {
+            if items.len() >= limit || looked_at >= Self::SCAN {
+                return (items, last);
+            }
+            looked_at += 1;
+            last = Some(moment);
+            newest.extend(logs.get_mut(at).and_then(Iterator::next).map(|next| (next, at)));
+            let Some(record) = Self::record(&shards, moment.place) else { continue };
+            if changes.resource_type.is_some_and(|wanted| wanted != record.resource_type) {
+                continue;
+            }
+            // An id that is kept was checked when it came in.
+            let key = Key::new(record.resource_type, record.id.clone());
+            items.extend(record.version(moment.version).zip(key.ok()).map(|(stored, key)| stored.to_version(key)));
+        }
+        (items, None)
     }
 
     /// What meets the criteria behind `after`, and the last id looked at if there may be more.
@@ -197,10 +231,12 @@ impl Part {
             let of = Self::shard_of(hash);
             let Some(shard) = shard_mut(&mut shards, of) else { continue };
             let place = number.unwrap_or_else(|| shard.next()) << Self::BITS | of;
-            made.push(match number.and_then(|number| shard.get_mut(number)) {
+            let (version, forgotten) = match number.and_then(|number| shard.get_mut(number)) {
                 Some(record) => self.replace(record, &mut index, write, place, limits, now),
-                None => self.add(shard, hash, &mut index, write, place, now),
-            });
+                None => (self.add(shard, hash, &mut index, write, place, now), Vec::new()),
+            };
+            shard.note(place, (version.last_updated, version.version), &forgotten);
+            made.push(version);
         }
         Ok(made)
     }
@@ -248,7 +284,7 @@ impl Part {
         place: Place,
         limits: &Limits,
         now: OffsetDateTime,
-    ) -> Version {
+    ) -> (Version, Vec<Stored>) {
         let Write { key, body, index: entries, write_id, .. } = write;
         let stored = Stored {
             version: record.current.version.next(),
@@ -271,8 +307,8 @@ impl Part {
             record.print = print;
         }
         let version = stored.with_body(key, body);
-        record.replace(stored, limits.max_versions.map(std::num::NonZeroUsize::get));
-        version
+        let forgotten = record.replace(stored, limits.max_versions.map(std::num::NonZeroUsize::get));
+        (version, forgotten)
     }
 
     fn print(&self, entries: &IndexEntries) -> u64 {

@@ -1,6 +1,8 @@
 //! One resource, and the shard that it lies in.
 
 use super::super::checks::Newest;
+use super::index::Place;
+use super::log::{Log, Moment};
 use super::table::Table;
 use crate::store::{Key, ResourceType, Version, VersionId, WriteId};
 use bytes::Bytes;
@@ -76,20 +78,20 @@ impl Record {
         self.older().get(at)
     }
 
-    /// Forgets all versions but the newest `keep`, of which the current one is the first; gives how many.
-    pub(super) fn prune(&mut self, keep: usize) -> u64 {
-        let Some(older) = &mut self.older else { return 0 };
+    /// Forgets all versions but the newest `keep`, of which the current one is the first; gives those.
+    pub(super) fn prune(&mut self, keep: usize) -> Vec<Stored> {
+        let Some(older) = &mut self.older else { return Vec::new() };
         let surplus = (older.len() + 1).saturating_sub(keep.max(1));
-        older.drain(..surplus);
+        let forgotten = older.drain(..surplus).collect();
         older.shrink_to_fit();
-        u64::try_from(surplus).unwrap_or(u64::MAX)
+        forgotten
     }
 
-    /// Makes a version the current one, and keeps at most `max` in all.
-    pub(super) fn replace(&mut self, stored: Stored, max: Option<usize>) {
+    /// Makes a version the current one, and keeps at most `max` in all; gives those that are forgotten.
+    pub(super) fn replace(&mut self, stored: Stored, max: Option<usize>) -> Vec<Stored> {
         let before = std::mem::replace(&mut self.current, stored);
         if max == Some(1) {
-            return;
+            return vec![before];
         }
         let older = self.older.get_or_insert_default();
         if older.len() == older.capacity() {
@@ -97,8 +99,9 @@ impl Record {
             older.reserve_exact(older.len().max(1));
         }
         older.push(before);
-        if let Some(max) = max {
-            older.drain(..(older.len() + 1).saturating_sub(max));
+        match max {
+            Some(max) => older.drain(..(older.len() + 1).saturating_sub(max)).collect(),
+            None => Vec::new(),
         }
     }
 }
@@ -110,6 +113,8 @@ pub(super) struct Shard {
     /// In chunks of one size, so that nothing is moved when it grows.
     chunks: Vec<Vec<Record>>,
     len: u32,
+    /// Every version that is kept.
+    pub(super) log: Log,
 }
 
 impl Shard {
@@ -138,6 +143,19 @@ impl Shard {
     pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Record> {
         let (chunk, at) = Self::place(number);
         self.chunks.get_mut(chunk)?.get_mut(at)
+    }
+
+    /// Notes a version of the resource at a place, and those that were forgotten for it.
+    pub(super) fn note(&mut self, place: Place, made: (OffsetDateTime, VersionId), forgotten: &[Stored]) {
+        self.log.insert(Moment::new(made.0, place, made.1));
+        self.forget(place, forgotten);
+    }
+
+    /// Notes that versions of the resource at a place were forgotten.
+    pub(super) fn forget(&mut self, place: Place, forgotten: &[Stored]) {
+        for stored in forgotten {
+            self.log.remove(Moment::new(stored.last_updated, place, stored.version));
+        }
     }
 
     /// Whether there is room for so many more.

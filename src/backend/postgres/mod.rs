@@ -1,5 +1,6 @@
 //! Resources and ledger records in a PostgreSQL database, for services of many processes.
 
+mod changes;
 mod error;
 mod ledger;
 mod options;
@@ -10,8 +11,8 @@ mod writing;
 
 use super::checks::to_usize;
 use crate::store::{
-    AtomicScope, BoxFuture, Capabilities, CommitError, Key, Page, PageKey, PageQuery, PageToken, ResourceStore, Result,
-    Search, StoreError, Tenant, Version, VersionId, Write, WriteId, text_place, version_place,
+    AtomicScope, BoxFuture, Capabilities, Changes, CommitError, Key, Page, PageKey, PageQuery, PageToken,
+    ResourceStore, Result, Search, StoreError, Tenant, Version, VersionId, Write, WriteId, text_place, version_place,
 };
 use bytes::Bytes;
 use error::{failed, failed_write, is_a_clash};
@@ -243,6 +244,7 @@ impl Postgres {
     async fn search_page(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
         let query = PageQuery::Search(search);
         let place = self.pages.place(tenant, query, search.after.as_ref(), text_place)?;
+        let place = place.max(search.behind.as_ref().map(ToString::to_string));
         let question = question(&self.schema, tenant, search, place);
         let values: Vec<&(dyn ToSql + Sync)> = question.values.iter().map(|value| &**value as _).collect();
         let rows = self.rows(&question.sql, &values, body_size).await?;
@@ -355,6 +357,7 @@ impl ResourceStore for Postgres {
         let mut capabilities = Capabilities::new(AtomicScope::Tenant, self.limits.max_writes, self.limits.max_body);
         capabilities.durable_ack = self.durable;
         capabilities.history_pruning = true;
+        capabilities.changes = true;
         capabilities
     }
 
@@ -386,6 +389,10 @@ impl ResourceStore for Postgres {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(self.history_page(tenant, key, limit, after))
+    }
+
+    fn changes<'a>(&'a self, tenant: &'a Tenant, changes: &'a Changes) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(self.changes_page(tenant, changes))
     }
 
     fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {

@@ -3,8 +3,8 @@
 use super::format;
 use super::key::{DataKey, KeyProvider};
 use crate::store::{
-    BoxFuture, Capabilities, CommitError, Criterion, Key, Page, PageToken, Parameter, ResourceStore, Result, Search,
-    StoreError, Tenant, Token, TokenMatch, Version, VersionId, Write,
+    BoxFuture, Capabilities, Changes, CommitError, Criterion, Key, Page, PageToken, Parameter, ResourceStore, Result,
+    Search, StoreError, Tenant, Token, TokenMatch, Version, VersionId, Write,
 };
 use bytes::Bytes;
 use hmac::digest::KeyInit;
@@ -229,6 +229,10 @@ impl<S: ResourceStore + ?Sized> ResourceStore for SealedResources<S> {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(async move { self.open_page(tenant, self.below.history(tenant, key, limit, after).await?).await })
+    }
+
+    fn changes<'a>(&'a self, tenant: &'a Tenant, changes: &'a Changes) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(async move { self.open_page(tenant, self.below.changes(tenant, changes).await?).await })
     }
 
     fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {

@@ -2,8 +2,8 @@
 
 use super::fault_schedule::{CallOutcome, CallPlan, FaultSchedule, pause, throttled, unavailable, unknown};
 use crate::store::{
-    BoxFuture, Capabilities, Change, CommitError, Key, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Precondition,
-    ResourceStore, Result, Revision, Search, StoreError, Tenant, Version, VersionId, Write,
+    BoxFuture, Capabilities, Change, Changes, CommitError, Key, Ledger, LedgerKey, LedgerRecord, Page, PageToken,
+    Precondition, ResourceStore, Result, Revision, Search, StoreError, Tenant, Version, VersionId, Write,
 };
 use std::fmt;
 use std::future::Future;
@@ -190,6 +190,10 @@ impl<S: ResourceStore + ?Sized> ResourceStore for Faulty<S> {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(self.read_by(self.below.history(tenant, key, limit, after)))
+    }
+
+    fn changes<'a>(&'a self, tenant: &'a Tenant, changes: &'a Changes) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(self.read_by(self.below.changes(tenant, changes)))
     }
 
     fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {

@@ -2,8 +2,8 @@
 
 use crate::store::{
     BlobCapabilities, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Capabilities, Change,
-    CommitError, Generation, Key, Ledger, LedgerKey, LedgerRecord, Page, PageToken, PutOutcome, ResourceStore, Result,
-    Revision, Search, Tenant, UrlKind, Version, VersionId, Write,
+    Changes, CommitError, Generation, Key, Ledger, LedgerKey, LedgerRecord, Page, PageToken, PutOutcome, ResourceStore,
+    Result, Revision, Search, Tenant, UrlKind, Version, VersionId, Write,
 };
 use bytes::Bytes;
 use std::num::NonZeroU32;
@@ -32,6 +32,8 @@ pub enum Call {
     Search(Tenant, Search),
     /// [`ResourceStore::history`].
     History(Tenant, Key, NonZeroU32, Option<PageToken>),
+    /// [`ResourceStore::changes`].
+    Changes(Tenant, Changes),
     /// [`ResourceStore::prune_history`].
     PruneHistory(Tenant, Key, NonZeroU32),
     /// [`BlobStore::begin`].
@@ -150,6 +152,11 @@ impl<S: ResourceStore + ?Sized> ResourceStore for Recording<S> {
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         self.calls.push(Call::History(tenant.clone(), key.clone(), limit, after.cloned()));
         self.below.history(tenant, key, limit, after)
+    }
+
+    fn changes<'a>(&'a self, tenant: &'a Tenant, changes: &'a Changes) -> BoxFuture<'a, Result<Page<Version>>> {
+        self.calls.push(Call::Changes(tenant.clone(), changes.clone()));
+        self.below.changes(tenant, changes)
     }
 
     fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {

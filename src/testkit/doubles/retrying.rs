@@ -2,8 +2,8 @@
 
 use crate::store::{
     BlobCapabilities, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Capabilities, Change,
-    CommitError, Key, Ledger, LedgerKey, LedgerRecord, Page, PageToken, ResourceStore, Result, Revision, Search,
-    StoreError, Tenant, UrlKind, Version, VersionId, Write,
+    Changes, CommitError, Key, Ledger, LedgerKey, LedgerRecord, Page, PageToken, ResourceStore, Result, Revision,
+    Search, StoreError, Tenant, UrlKind, Version, VersionId, Write,
 };
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -100,6 +100,10 @@ impl<S: ResourceStore + ?Sized> ResourceStore for Retrying<S> {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(again(move || self.below.history(tenant, key, limit, after)))
+    }
+
+    fn changes<'a>(&'a self, tenant: &'a Tenant, changes: &'a Changes) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(again(move || self.below.changes(tenant, changes)))
     }
 
     fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {

@@ -1,4 +1,4 @@
-//! The clauses of [`ResourceStore`], R1 to R15.
+//! The clauses of [`ResourceStore`], R1 to R16.
 
 mod reading;
 mod searching;
@@ -11,8 +11,8 @@ use super::{
     may_have_arrived, polled, wanted,
 };
 use crate::store::{
-    AtomicScope, Capabilities, CommitError, IndexEntries, Key, Page, PageToken, Parameter, ResourceStore, ResourceType,
-    Result, Search, StoreError, Tenant, Token, Version, VersionId, Write,
+    AtomicScope, Capabilities, Changes, CommitError, IndexEntries, Key, Page, PageToken, Parameter, ResourceStore,
+    ResourceType, Result, Search, StoreError, Tenant, Token, Version, VersionId, Write,
 };
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -117,6 +117,8 @@ macro_rules! __resource_clauses {
             r15_pruned_history_keeps_the_newest_versions
             /// A store that cannot prune says so, and forgets nothing.
             r15_prune_without_the_capability_is_unsupported
+            /// The versions of all resources come by time, each once, deletions too, by type and from a moment on.
+            r16_changes_are_complete_and_newest_first
         }
     };
 }
@@ -228,6 +230,27 @@ impl Store<'_> {
         after: Option<&PageToken>,
     ) -> ClauseResult<Result<Page<Version>>> {
         self.wait(self.store.history(tenant, key, at_most(limit), after))
+    }
+
+    /// The versions of all resources, page after page.
+    fn changes(&self, tenant: &Tenant, changes: &Changes) -> ClauseResult<Result<Vec<Version>>> {
+        let (mut all, mut changes) = (Vec::new(), changes.clone());
+        loop {
+            match self.wait(self.store.changes(tenant, &changes))? {
+                Err(error) => return Ok(Err(error)),
+                Ok(page) => {
+                    ensure!(
+                        page.items.len() <= changes.limit.get() as usize,
+                        "a page of changes is longer than asked for"
+                    );
+                    all.extend(page.items);
+                    match page.next {
+                        Some(next) => changes.after = Some(next),
+                        None => return Ok(Ok(all)),
+                    }
+                }
+            }
+        }
     }
 
     fn prune(&self, tenant: &Tenant, key: &Key, keep: u32) -> ClauseResult<Result<u64>> {

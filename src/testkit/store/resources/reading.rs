@@ -214,6 +214,42 @@ pub(super) fn r15_prune_without_the_capability_is_unsupported(store: &Store<'_>)
     Ok(ClauseOutcome::Held)
 }
 
+pub(super) fn r16_changes_are_complete_and_newest_first(store: &Store<'_>) -> ClauseResult {
+    let (t, other) = (fresh(), fresh());
+    if !store.capabilities().changes {
+        wanted!(store.changes(&t, &Changes::new())?, Err(StoreError::Unsupported { .. }), "the changes");
+        return Ok(ClauseOutcome::Skipped("no changes"));
+    }
+    let component = component("c")?;
+    let mut made = Vec::new();
+    for key in [device("a")?, component.clone(), device("b")?] {
+        for body in ["1", "2"] {
+            made.push(store.made(&t, Write::put(key.clone(), body, nothing()))?);
+        }
+    }
+    made.push(store.made(&t, Write::delete(device("a")?, Precondition::None))?);
+    made.push(store.made(&t, Write::put(component, "3", nothing()))?);
+    store.made(&other, Write::put(device("a")?, "1", nothing()))?;
+    for limit in [1, 3, 50] {
+        let all = store.changes(&t, &Changes::new().limit(limit))?;
+        let all = all.map_err(|error| BrokenClause::what(format!("the changes failed: {error:?}")))?;
+        ensure!(all.is_sorted_by(|one, next| one.last_updated >= next.last_updated), "the changes are out of order");
+        let mut found = all.clone();
+        found.sort_by_key(|version| (version.key.clone(), version.version));
+        made.sort_by_key(|version| (version.key.clone(), version.version));
+        ensure!(found == made, "the changes in pages of {limit} are {found:?}, and {made:?} were made");
+        let of_devices = store.changes(&t, &Changes::new().of_type(ResourceType::Device).limit(limit))?;
+        let wanted: Vec<_> = all.iter().filter(|v| v.key.resource_type() == ResourceType::Device).cloned().collect();
+        wanted!(of_devices, Ok(found) if found == wanted, "the changes of a type");
+        for since in all.iter().map(|version| version.last_updated) {
+            let wanted: Vec<_> = all.iter().filter(|version| version.last_updated >= since).cloned().collect();
+            let later = store.changes(&t, &Changes::new().since(since).limit(limit))?;
+            wanted!(later, Ok(found) if found == wanted, "the changes from a moment on");
+        }
+    }
+    Ok(ClauseOutcome::Held)
+}
+
 pub(super) fn r11_write_id_is_returned(store: &Store<'_>) -> ClauseResult {
     let (t, key) = (fresh(), device("marked")?);
     let (first, second) = (Some(WriteId(u128::MAX - 5)), Some(WriteId(2)));

@@ -1,0 +1,332 @@
+//! The operations of FHIR: `$validate`, `$meta`, `$meta-add` and `$meta-delete`.
+
+use super::format::body_version;
+use super::problem::{Problem, Result};
+use super::server::of_version;
+use super::write::{UPDATE_TRIES, has_id_of, name, overtaken};
+use super::{Request, Response, Server};
+use crate::datatype::{Coding, Meta, Primitive};
+use crate::element::{ReadMode, Value as _, Writer};
+use crate::issue::{Issue, Kind, Report, Severity};
+use crate::primitive::Uri;
+use crate::resource::{Device, OperationOutcome, Resource};
+use crate::store::{Key, Precondition, ResourceStore, ResourceType, StoreError, Version, typed};
+use crate::validate::Valid;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeSet;
+use url::form_urlencoded;
+
+/// One parameter of a Parameters resource, as far as the operations take it.
+#[derive(Deserialize)]
+struct Parameter<'b> {
+    name: String,
+    #[serde(borrow)]
+    resource: Option<&'b RawValue>,
+    #[serde(rename = "valueCode")]
+    code: Option<String>,
+    #[serde(rename = "valueUri")]
+    uri: Option<String>,
+    #[serde(borrow, rename = "valueMeta")]
+    meta: Option<&'b RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Parameters<'b> {
+    #[serde(borrow, default)]
+    parameter: Vec<Parameter<'b>>,
+}
+
+#[derive(Deserialize)]
+struct Typed {
+    #[serde(rename = "resourceType")]
+    resource_type: Option<String>,
+}
+
+/// What a resource is validated for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Create,
+    Update,
+    Delete,
+}
+
+impl Mode {
+    fn read(text: &str) -> Result<Option<Self>> {
+        match text {
+            "create" => Ok(Some(Self::Create)),
+            "update" => Ok(Some(Self::Update)),
+            "delete" => Ok(Some(Self::Delete)),
+            "profile" => Ok(None),
+            _ => {
+                let words = format!("`{text}` is not a mode, only `create`, `update`, `delete` and `profile` are");
+                Err(Problem::bad("mode", words))
+            }
+        }
+    }
+}
+
+/// What `$validate` is asked for.
+struct Asked<'b> {
+    resource: Option<&'b [u8]>,
+    mode: Option<Mode>,
+    profile: Option<String>,
+}
+
+fn parameters(body: &[u8]) -> Result<Option<Parameters<'_>>> {
+    let kind = serde_json::from_slice::<Typed>(body).ok().and_then(|typed| typed.resource_type);
+    if kind.as_deref() != Some("Parameters") {
+        return Ok(None);
+    }
+    let wrong = |error| Problem::bad("parameters", format_args!("the Parameters cannot be read: {error}"));
+    serde_json::from_slice(body).map(Some).map_err(wrong)
+}
+
+impl<'b> Asked<'b> {
+    fn read(request: &'b Request<'_>) -> Result<Self> {
+        let mut asked = Self { resource: Some(&request.body).map(|body| &**body), mode: None, profile: None };
+        for (name, value) in form_urlencoded::parse(request.query.as_bytes()) {
+            match &*name {
+                "mode" => asked.mode = Mode::read(&value)?,
+                "profile" => asked.profile = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        if request.body.is_empty() {
+            asked.resource = None;
+        } else if let Some(given) = parameters(&request.body)? {
+            asked.resource = None;
+            for parameter in given.parameter {
+                match parameter.name.as_str() {
+                    "resource" => asked.resource = parameter.resource.map(|json| json.get().as_bytes()),
+                    "mode" => asked.mode = Mode::read(&parameter.code.unwrap_or_default())?,
+                    "profile" => asked.profile = parameter.uri,
+                    _ => {}
+                }
+            }
+        }
+        Ok(asked)
+    }
+}
+
+/// A finding of what the service would not do with a resource.
+fn finding(problem: &Problem, at: &str) -> Report {
+    let words = |issue: &crate::resource::operation_outcome::Issue| {
+        let text = issue.diagnostics.as_ref().and_then(|text| text.value.as_ref());
+        text.map(|text| text.as_str().to_owned()).unwrap_or_default()
+    };
+    problem
+        .issues()
+        .map(|issue| Issue::new("not-accepted", Severity::Error, Kind::BusinessRule, at, words(issue)))
+        .collect()
+}
+
+impl<S: ResourceStore + ?Sized> Server<S> {
+    /// `POST TYPE/$validate` and `POST TYPE/ID/$validate`: an outcome, also where the resource would be refused.
+    pub(super) async fn validate(
+        &self,
+        request: &Request<'_>,
+        kind: ResourceType,
+        key: Option<&Key>,
+    ) -> Result<Response> {
+        let asked = Asked::read(request)?;
+        if asked.mode == Some(Mode::Delete) {
+            let Some(key) = key else {
+                return Err(Problem::bad("mode", "`delete` is asked of one resource: `TYPE/ID/$validate`"));
+            };
+            return self.validate_deletion(key).await;
+        }
+        let Some(body) = asked.resource else {
+            return match key {
+                Some(key) => self.validate_stored(key).await,
+                None => Err(Problem::bad("resource", "a resource is wanted, as the body or the parameter `resource`")),
+            };
+        };
+        let version = body_version(request)?;
+        let (resource, mut report) = self.check_in(version, body).into_parts();
+        if let Some(resource) = resource.filter(|_| !report.has_errors()) {
+            let accepted = self.would_accept(version, Valid::known(resource), (kind, key), asked.mode).await;
+            if let Err(problem) = accepted {
+                report.append(finding(&problem, kind.as_str()));
+            }
+        }
+        let base = format!("http://hl7.org/fhir/StructureDefinition/{kind}");
+        if let Some(profile) = asked.profile.filter(|profile| *profile != base) {
+            let words = format!("the profile `{profile}` is not known here, and was not checked");
+            report.push(Issue::new("unchecked-profile", Severity::Warning, Kind::NotSupported, kind.as_str(), words));
+        }
+        Ok(self.validated(report))
+    }
+
+    fn validated(&self, mut report: Report) -> Response {
+        report.cut(self.limits.findings());
+        Response::json(200, OperationOutcome::from(&report).under(self.canonical()).to_json())
+    }
+
+    /// Whether a write of a resource would be taken.
+    async fn would_accept(
+        &self,
+        version: crate::convert::Version,
+        resource: Valid<Resource>,
+        (kind, key): (ResourceType, Option<&Key>),
+        mode: Option<Mode>,
+    ) -> Result<()> {
+        let (_, resource) = self.of_type_in(version, kind, resource)?;
+        let stored = match key {
+            Some(key) => match self.store.read(key).await {
+                Ok(version) => Some(version),
+                Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => None,
+                Err(error) => return Err(Problem::of_store(&error, key)),
+            },
+            None => None,
+        };
+        match (mode, key) {
+            (Some(Mode::Create), Some(key)) if stored.is_some() => {
+                return Err(Problem::new(409, Kind::Duplicate, "already-exists", format_args!("{key} exists already")));
+            }
+            (Some(Mode::Update), Some(key)) => has_id_of(&resource, key)?,
+            (Some(Mode::Update), None) if resource.id().is_none() => {
+                return Err(Problem::bad("id", "the resource has no id, and an update needs one"));
+            }
+            _ => {}
+        }
+        let place = match key {
+            Some(key) => key.clone(),
+            None => super::write::new_key(kind)?,
+        };
+        self.client_write(name(resource, &place)?, stored.as_ref(), Precondition::None).await.map(drop)
+    }
+
+    /// `GET TYPE/ID/$validate`: that of the resource as it is stored.
+    pub(super) async fn validate_stored(&self, key: &Key) -> Result<Response> {
+        let version = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
+        let shown = self.shown(&version).await?;
+        Ok(self.validated(self.check_in(crate::convert::Version::Stu3, &shown).into_report()))
+    }
+
+    async fn validate_deletion(&self, key: &Key) -> Result<Response> {
+        self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
+        let mut report = Report::new();
+        match self.referring_to(key, &BTreeSet::new()).await {
+            Err(problem) if problem.status() == 409 => report.append(finding(&problem, key.resource_type().as_str())),
+            Err(problem) => return Err(problem),
+            Ok(referring) => report.extend(referring.iter().map(|other| {
+                let words = format!("{other} would refer to nothing");
+                Issue::new("referenced", Severity::Warning, Kind::NotFound, key.resource_type().as_str(), words)
+            })),
+        }
+        Ok(self.validated(report))
+    }
+
+    /// `GET TYPE/ID/$meta`
+    pub(super) async fn meta(&self, key: &Key) -> Result<Response> {
+        let version = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
+        self.told_meta(&version)
+    }
+
+    fn told_meta(&self, version: &Version) -> Result<Response> {
+        let resource = typed(version).map_err(|error| Problem::of_store(&error, &version.key))?;
+        let mut writer = Writer::with_capacity(256);
+        let written = meta_of(&resource).is_some_and(|meta| meta.write(&mut writer));
+        let meta = if written { writer.finish() } else { "{}".to_owned() };
+        let body =
+            format!("{{\"resourceType\":\"Parameters\",\"parameter\":[{{\"name\":\"return\",\"valueMeta\":{meta}}}]}}");
+        Ok(of_version(Response::json(200, body), version))
+    }
+
+    /// `POST TYPE/ID/$meta-add` and `$meta-delete`. A version of a resource stays as it is here: what changes makes a new one,
+    /// and what changes nothing makes none.
+    pub(super) async fn change_meta(&self, request: &Request<'_>, key: &Key, adds: bool) -> Result<Response> {
+        let given = parameters(&request.body)?;
+        let meta = given.iter().flat_map(|given| &given.parameter).find(|parameter| parameter.name == "meta");
+        let Some(meta) = meta.and_then(|parameter| parameter.meta) else {
+            return Err(Problem::bad("parameters", "Parameters with a `meta` are wanted"));
+        };
+        let sent = self.read_meta(meta.get())?;
+        for _ in 0..UPDATE_TRIES {
+            let stored = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
+            let mut resource = typed(&stored).map_err(|error| Problem::of_store(&error, key))?;
+            let own = meta_mut(&mut resource);
+            let Some(own) = own else { return Err(Problem::not_found(format_args!("{key} has no meta"))) };
+            let before = own.clone();
+            let meta = own.get_or_insert_default();
+            if adds {
+                add(meta, &sent)
+            } else {
+                remove(meta, &sent)
+            }
+            if *own == before {
+                return self.told_meta(&stored);
+            }
+            let valid = Valid::by(resource, &self.validator);
+            let valid = valid.map_err(|report| Problem::document_within(report, &self.limits))?;
+            let write = self.client_write(valid, Some(&stored), Precondition::Version(stored.version)).await?;
+            match self.store.write_resolved(write).await {
+                Ok(version) => return self.told_meta(&version),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(Problem::of_store(&error, key)),
+            }
+        }
+        Err(overtaken())
+    }
+
+    /// A `meta` that was sent, with every finding where it is not one.
+    fn read_meta(&self, json: &str) -> Result<Meta> {
+        let device = format!("{{\"resourceType\":\"Device\",\"meta\":{json}}}");
+        let read = Device::read(device.as_bytes(), ReadMode::Strict);
+        let device = read.map_err(|report| Problem::document_within(report, &self.limits))?.value;
+        Ok(device.meta.unwrap_or_default())
+    }
+}
+
+fn meta_of(resource: &Resource) -> Option<&Meta> {
+    match resource {
+        Resource::Device(device) => device.meta.as_ref(),
+        Resource::DeviceComponent(component) => component.meta.as_ref(),
+        Resource::DeviceMetric(metric) => metric.meta.as_ref(),
+        _ => None,
+    }
+}
+
+fn meta_mut(resource: &mut Resource) -> Option<&mut Option<Meta>> {
+    match resource {
+        Resource::Device(device) => Some(&mut device.meta),
+        Resource::DeviceComponent(component) => Some(&mut component.meta),
+        Resource::DeviceMetric(metric) => Some(&mut metric.meta),
+        _ => None,
+    }
+}
+
+/// Two tags are the same by their system and their code.
+fn is_same(one: &Coding, other: &Coding) -> bool {
+    let of = |coding: &Coding| {
+        let system = coding.system.as_ref().and_then(|system| system.value.clone());
+        (system, coding.code.as_ref().and_then(|code| code.value.clone()))
+    };
+    of(one) == of(other)
+}
+
+fn is_same_uri(one: &Primitive<Uri>, other: &Primitive<Uri>) -> bool {
+    one.value == other.value
+}
+
+fn add(meta: &mut Meta, sent: &Meta) {
+    for (own, sent) in [(&mut meta.tag, &sent.tag), (&mut meta.security, &sent.security)] {
+        for coding in sent {
+            if !own.iter().any(|own| is_same(own, coding)) {
+                own.push(coding.clone());
+            }
+        }
+    }
+    for profile in &sent.profile {
+        if !meta.profile.iter().any(|own| is_same_uri(own, profile)) {
+            meta.profile.push(profile.clone());
+        }
+    }
+}
+
+fn remove(meta: &mut Meta, sent: &Meta) {
+    meta.tag.retain(|own| !sent.tag.iter().any(|coding| is_same(own, coding)));
+    meta.security.retain(|own| !sent.security.iter().any(|coding| is_same(own, coding)));
+    meta.profile.retain(|own| !sent.profile.iter().any(|profile| is_same_uri(own, profile)));
+}

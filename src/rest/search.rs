@@ -1,0 +1,262 @@
+//! Searches: of one type, and of all.
+
+use super::header::Handling;
+use super::include::Included;
+use super::problem::{Problem, Result};
+use super::query::{Query, Total};
+use super::shown::Age;
+use super::subset::Subset;
+use super::{Body, Response, Server};
+use crate::issue::{Kind, Severity};
+use crate::resource::OperationOutcome;
+use crate::store::{PageToken, ResourceStore, ResourceType, Version};
+use std::collections::{BTreeMap, BTreeSet};
+use url::form_urlencoded;
+
+/// What an entry of a search is that is no resource.
+const OUTCOME: &str = "\"search\":{\"mode\":\"outcome\"}";
+
+/// The most parameters that were passed over and are named.
+const NAMED: usize = 20;
+
+/// The outcome that names the parameters that a search passed over.
+fn passed_over(ignored: &[String]) -> Option<String> {
+    let mut outcome: Option<OperationOutcome> = None;
+    for name in ignored.iter().take(NAMED) {
+        let words = format!("`{name}` is not a search parameter here, and was passed over");
+        let more = Problem::new(200, Kind::NotSupported, "ignored-parameter", words).warning();
+        match &mut outcome {
+            Some(outcome) => outcome.issue.extend(more.issue),
+            None => outcome = Some(more),
+        }
+    }
+    outcome.map(|outcome| outcome.to_json())
+}
+
+/// What a page of a search shows.
+struct Shown<'p> {
+    total: Option<usize>,
+    links: Vec<(&'static str, String)>,
+    matches: &'p [Version],
+    included: Included,
+    subset: &'p Subset,
+    ignored: &'p [String],
+}
+
+/// A search of all types, or of those that `_type` names.
+struct AllTypes {
+    types: Vec<ResourceType>,
+    /// The type at which the page begins, and its token there.
+    start: Option<ResourceType>,
+    token: Option<String>,
+    /// The query of each type.
+    query: String,
+    /// The parameters for the links.
+    used: Vec<(String, String)>,
+    ignored: Vec<String>,
+}
+
+fn refused(words: String) -> Problem {
+    Problem::unsupported(400, "search-parameter", words)
+}
+
+impl<S: ResourceStore + ?Sized> Server<S> {
+    /// `GET TYPE?parameters`
+    pub(super) async fn search(&self, kind: ResourceType, query: &str) -> Result<Response> {
+        let query = Query::read(kind, query, &self.setting(), self.handling)?;
+        let hits = self.finder(&query).await?.page().await?;
+        let included = Included::gather(self, &query.includes, &hits.page).await?;
+
+        let own = query.page.as_ref().map(smol_str::SmolStr::as_str);
+        let mut links = vec![("self", query.link(&self.base, own, self.format))];
+        let next = hits.next.as_ref().map(|next| query.link(&self.base, Some(next.as_str()), self.format));
+        links.extend(next.map(|next| ("next", next)));
+        let previous = hits.previous.as_ref().map(|page| page.as_ref().map(PageToken::as_str));
+        links.extend(previous.map(|page| ("previous", query.link(&self.base, page, self.format))));
+        let shown = Shown {
+            total: hits.total,
+            links,
+            matches: &hits.page,
+            included,
+            subset: &query.subset,
+            ignored: &query.ignored,
+        };
+        self.page_bundle(shown).await
+    }
+
+    /// The Bundle of a page.
+    async fn page_bundle(&self, page: Shown<'_>) -> Result<Response> {
+        let mut bundle = self.bundle_writer("searchset", page.total, &page.links);
+        let mut devices = BTreeMap::new();
+        let matches = page.matches.iter().map(|hit| ("match", hit));
+        let found: Vec<(&str, &Version)> =
+            matches.chain(page.included.found.values().map(|other| ("include", other))).collect();
+        let shown = self.shown_all(found.iter().map(|(_, version)| (*version, Age::Newest))).await?;
+        for ((mode, version), whole) in found.into_iter().zip(shown) {
+            match self.page_entry((version, whole), page.subset, &mut devices)? {
+                Ok(json) => {
+                    let url = format!("{}/{}", self.base, version.key);
+                    bundle.entry(Some(&url), Some(&json), &format!("\"search\":{{\"mode\":\"{mode}\"}}"));
+                }
+                Err(outcome) => bundle.entry(None, Some(&outcome), OUTCOME),
+            }
+        }
+        if page.included.cut {
+            let words = "not all resources that go with this page are here: ask for fewer a page";
+            let outcome = OperationOutcome::of(Severity::Warning, Kind::Incomplete, words).to_json();
+            bundle.entry(None, Some(&outcome.into()), OUTCOME);
+        }
+        if let Some(outcome) = passed_over(page.ignored) {
+            bundle.entry(None, Some(&outcome.into()), OUTCOME);
+        }
+        Ok(Response::json(200, bundle.finish()))
+    }
+
+    /// `GET ?parameters`, a search of all types: one after another, each by the ids.
+    pub(super) async fn search_all(&self, query: &str) -> Result<Response> {
+        let all = self.all_types(query)?;
+        let first = Query::read(ResourceType::Device, &all.query, &self.setting(), Handling::Lenient)?;
+        let (mut left, mut room) = (first.count, self.limits.page_bytes());
+        let (mut matches, mut included, mut next) = (Vec::new(), Included::default(), None);
+        let mut total = all.start.is_none().then_some(0_usize);
+        let start = all.start.unwrap_or(ResourceType::Device);
+        let mut token = all.token.clone();
+        for kind in all.types.iter().copied().filter(|kind| *kind >= start) {
+            let mut query = Query::read(kind, &all.query, &self.setting(), Handling::Lenient)?;
+            // What comes behind a full page is looked for, and not shown.
+            let is_full = (left == 0 && first.count > 0) || room == 0;
+            query.count = if is_full { 1 } else { left };
+            query.page = token.take().map(Into::into);
+            let hits = self.finder(&query).await?.page().await?;
+            if is_full {
+                if !hits.page.is_empty() {
+                    next = Some(kind.to_string());
+                    break;
+                }
+                continue;
+            }
+            total = total.zip(hits.total).map(|(total, more)| total.saturating_add(more));
+            left = left.saturating_sub(hits.page.len());
+            room = room.saturating_sub(hits.page.iter().map(super::find::size).sum());
+            included.extend(Included::gather(self, &query.includes, &hits.page).await?);
+            matches.extend(hits.page);
+            if let Some(token) = hits.next {
+                next = Some(format!("{kind}.{token}"));
+                break;
+            }
+        }
+        if next.is_some() {
+            total = None;
+        }
+        if first.total == Total::Accurate && total.is_none() {
+            total = Some(self.count_all(&all).await?);
+        }
+        let own: BTreeSet<_> = matches.iter().map(|version: &Version| version.key.clone()).collect();
+        included.found.retain(|key, _| !own.contains(key));
+        let page = match (&all.start, &all.token) {
+            (Some(start), Some(token)) => Some(format!("{start}.{token}")),
+            (start, _) => start.map(|start| start.to_string()),
+        };
+        let mut links = vec![("self", self.link_of_all(&all, first.count, page.as_deref()))];
+        links.extend(next.map(|next| ("next", self.link_of_all(&all, first.count, Some(&next)))));
+        let total = total.filter(|_| first.total != Total::None);
+        let (subset, ignored) = (&first.subset, &all.ignored);
+        self.page_bundle(Shown { total, links, matches: &matches, included, subset, ignored }).await
+    }
+
+    async fn count_all(&self, all: &AllTypes) -> Result<usize> {
+        let mut total = 0_usize;
+        for kind in &all.types {
+            let mut query = Query::read(*kind, &all.query, &self.setting(), Handling::Lenient)?;
+            query.count = 0;
+            let hits = self.finder(&query).await?.page().await?;
+            total = total.saturating_add(hits.total.unwrap_or_default());
+        }
+        Ok(total)
+    }
+
+    fn link_of_all(&self, all: &AllTypes, count: usize, page: Option<&str>) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&all.used);
+        query.append_pair("_count", &count.to_string());
+        if let Some(page) = page {
+            query.append_pair("_page", page);
+        }
+        query.extend_pairs(self.format.parameter());
+        format!("{}?{}", self.base, query.finish())
+    }
+
+    /// Reads the query of a search of all types: a parameter counts where each of the types has it.
+    fn all_types(&self, query: &str) -> Result<AllTypes> {
+        let mut all = AllTypes {
+            types: ResourceType::ALL.into(),
+            start: None,
+            token: None,
+            query: String::new(),
+            used: Vec::new(),
+            ignored: Vec::new(),
+        };
+        let mut kept: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty()) {
+            match &*name {
+                "_type" => {
+                    let named = value.split(',').map(|kind| {
+                        let unknown = |_| refused(format!("`_type={kind}` is not kept here, only {}", names()));
+                        kind.trim().parse().map_err(unknown)
+                    });
+                    let named: BTreeSet<ResourceType> = named.collect::<Result<_>>()?;
+                    all.types.retain(|kind| named.contains(kind));
+                    all.used.push((name.into_owned(), value.into_owned()));
+                }
+                "_page" => {
+                    let wrong = || Problem::bad("page", "`_page` is damaged, or belongs to another search");
+                    let (kind, token) =
+                        value.split_once('.').map_or((&*value, None), |(kind, token)| (kind, Some(token)));
+                    all.start = Some(kind.parse().map_err(|_| wrong())?);
+                    all.token = token.map(ToOwned::to_owned);
+                }
+                "_sort" => return Err(refused("a search of all types is not sorted: ask for one type".to_owned())),
+                _ => kept.push((name.into_owned(), value.into_owned())),
+            }
+        }
+        let written =
+            |pairs: &[(String, String)]| form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let mut unknown = BTreeSet::new();
+        for kind in &all.types {
+            let read = Query::read(*kind, &written(&kept), &self.setting(), Handling::Lenient)?;
+            unknown.extend(read.ignored);
+        }
+        if let Some(name) = unknown.first().filter(|_| self.handling == Handling::Strict) {
+            return Err(refused(format!("`{name}` is not a search parameter of every type that is searched")));
+        }
+        kept.retain(|(name, _)| !unknown.contains(name));
+        all.query = written(&kept);
+        all.used
+            .extend(kept.into_iter().filter(|(name, _)| !matches!(name.as_str(), "_count" | "_format" | "_pretty")));
+        all.ignored = unknown.into_iter().collect();
+        Ok(all)
+    }
+
+    /// A resource of a page; an outcome where it cannot be shown in the version that is asked for. `devices` are those that
+    /// the page has so far, by their ids there.
+    fn page_entry(
+        &self,
+        (version, whole): (&Version, Body),
+        subset: &Subset,
+        devices: &mut BTreeMap<String, ResourceType>,
+    ) -> Result<Result<Body, Body>> {
+        let outcome = |report| Ok(Err(Body::from(self.outcome_of(&report, &version.key))));
+        let json = match self.part(version.key.resource_type(), whole, subset) {
+            Ok(json) => json,
+            Err(report) => return outcome(report),
+        };
+        match self.collision(&version.key, devices).filter(|_| !self.format.is_stu3()) {
+            Some(report) => outcome(report),
+            None => Ok(Ok(json)),
+        }
+    }
+}
+
+fn names() -> String {
+    ResourceType::ALL.map(ResourceType::as_str).join(", ")
+}

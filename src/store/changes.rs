@@ -1,0 +1,68 @@
+//! What is asked for of the versions of all resources of a tenant.
+
+use super::PageToken;
+use crate::search::ResourceType;
+use std::num::NonZeroU32;
+use time::OffsetDateTime;
+
+/// One page of the versions of all resources of a tenant, or of those of a type, newest first.
+///
+/// ```
+/// use fhir_devices::store::{Changes, ResourceType};
+/// let changes = Changes::new().of_type(ResourceType::Device).limit(20);
+/// assert_eq!((changes.resource_type, changes.limit.get()), (Some(ResourceType::Device), 20));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Changes {
+    /// The type whose versions are wanted; every type without.
+    pub resource_type: Option<ResourceType>,
+    /// No version from before this moment is wanted.
+    pub since: Option<OffsetDateTime>,
+    /// The most versions of a page.
+    pub limit: NonZeroU32,
+    /// Where the page before ended.
+    pub after: Option<PageToken>,
+}
+
+impl Changes {
+    /// Every version of every type, 50 a page, from the newest.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { resource_type: None, since: None, limit: NonZeroU32::MIN.saturating_add(49), after: None }
+    }
+
+    /// Those of one type.
+    #[must_use]
+    pub const fn of_type(mut self, of: ResourceType) -> Self {
+        self.resource_type = Some(of);
+        self
+    }
+
+    /// None from before a moment.
+    #[must_use]
+    pub const fn since(mut self, moment: OffsetDateTime) -> Self {
+        self.since = Some(moment);
+        self
+    }
+
+    /// At most `limit` versions a page; 0 counts as 1.
+    #[must_use]
+    pub fn limit(mut self, limit: u32) -> Self {
+        self.limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);
+        self
+    }
+
+    /// The page behind the one that gave `token`.
+    #[must_use]
+    pub fn after(mut self, token: PageToken) -> Self {
+        self.after = Some(token);
+        self
+    }
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self::new()
+    }
+}

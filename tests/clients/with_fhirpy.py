@@ -1,0 +1,59 @@
+"""fhirpy against a running service: with_fhirpy.py BASE"""
+
+import sys
+
+from fhirpy import SyncFHIRClient
+from fhirpy.base.exceptions import OperationOutcome, ResourceNotFound
+
+client = SyncFHIRClient(sys.argv[1])
+devices = client.resources("Device")
+
+
+def device(serial, **more):
+    return client.resource("Device", identifier=[{"system": "urn:py", "value": serial}], **more)
+
+
+# Create, conditionally too; update, patch and delete.
+made = device("1", model="py")
+made.save()
+assert made["meta"]["versionId"] == "1", made
+found, is_new = devices.search(identifier="urn:py|1").get_or_create(device("1"))
+assert (found["id"], is_new) == (made["id"], False)
+found, is_new = devices.search(identifier="urn:py|2").get_or_create(device("2", model="py"))
+assert is_new
+made["model"] = "changed"
+made.save()
+patch = [{"op": "add", "path": "/lotNumber", "value": "L1"}]
+patched = client.execute(f"Device/{made['id']}", method="patch", data=patch, headers={"Content-Type": "application/json-patch+json"}) \
+    if "headers" in client.execute.__code__.co_varnames else None
+assert patched is None or patched["lotNumber"] == "L1"
+for serial in "3456":
+    device(serial, model="py").save()
+
+# Searches in every way, over all their pages.
+assert devices.search(identifier="urn:py|").count() == 6
+assert len(devices.search(identifier="urn:py|").limit(2).fetch_all()) == 6
+assert [one["identifier"][0]["value"] for one in devices.search(identifier="urn:py|").sort("-identifier").limit(2).fetch()] == ["6", "5"]
+part = client.resource(
+    "DeviceComponent", id="py-mds", identifier={"value": "py-mds"}, type={"text": "MDS"}, source=made.to_reference()
+)
+part.save()
+components = client.resources("DeviceComponent")
+assert components.search(source__identifier="urn:py|1").first()["id"] == "py-mds"
+assert devices.has("DeviceComponent", "source", identifier="py-mds").first()["id"] == made["id"]
+bundle = components.search(_id="py-mds").include("DeviceComponent", "source").fetch_raw()
+assert len(bundle["entry"]) == 2, bundle
+assert part["source"].to_resource()["id"] == made["id"]
+
+# Histories, batches, operations.
+history = client.execute("Device/_history", method="get", params={"_count": 1})
+assert history["entry"][0]["request"]["method"] == "POST", history
+batch = {"resourceType": "Bundle", "type": "batch", "entry": [{"request": {"method": "GET", "url": f"Device/{made['id']}"}}]}
+assert client.execute("", data=batch)["entry"][0]["response"]["status"] == "200 OK"
+assert client.execute("Device/$validate", data=device("9").serialize())["issue"][0]["severity"] == "information"
+try:
+    client.resource("Device", status="gone").save()
+    raise AssertionError("a wrong status was taken")
+except OperationOutcome as outcome:
+    assert "required-binding" in str(outcome), outcome
+made.delete()
