@@ -296,7 +296,9 @@
 //! - `postgres`: `backend::Postgres`, resources and the ledger in a PostgreSQL database. It runs within tokio.
 //! - `redb`: `backend::Redb`, resources and the ledger in one file, and `backend::Files`, update files in a folder: durable, with no
 //!   server and no runtime.
-//! - `ring`: the default TLS crypto provider. Without it, pass your own.
+//! - `ring`: the default TLS crypto provider. Without it, pass your own, as `rustls::crypto::aws_lc_rs::default_provider()`, by
+//!   `with_crypto_provider`, or set one for your process. There is no feature for another: it would bring a C compiler into every
+//!   build with all features.
 //! - `server`: `server`, the HTTP service as a router that any axum application can mount.
 //! - `conformance`: [`testkit`] suites for the storage contracts, with faulty test doubles; see [`manual::backend`].
 //! - `ucum`: checks coded units against UCUM.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// What cargo prints, of this package as it lies here.
@@ -53,4 +53,52 @@ fn default_build_has_no_runtime_network_or_c() {
 fn default_build_has_few_dependencies() {
     let default = default_build("99");
     assert!(default.len() <= 90, "{} packages: {default:?}", default.len());
+}
+
+/// The packages of which all features together build several majors, and who wants the one that is not ours.
+const TWICE: [(&str, &str); 10] = [
+    (
+        "base64",
+        "0.22 is ours, and of the clients of PostgreSQL and Azure; `hyper-util`, `object_store` and `reqwest` have 0.23",
+    ),
+    ("block-buffer", "as digest"),
+    ("cpufeatures", "as digest"),
+    ("crypto-common", "as digest"),
+    (
+        "digest",
+        "0.10 is that of `ed25519-dalek` 2 and the client of Azure, 0.11 that of `aes-gcm` and the client of PostgreSQL",
+    ),
+    ("getrandom", "0.4 is ours; `ring` has 0.2"),
+    ("hmac", "as digest"),
+    ("sha2", "as digest"),
+    ("spin", "three crates have each their own: `multer`, `crc-fast` and `octofhir-ucum`"),
+    ("syn", "macros, which are not in what is built"),
+];
+
+#[test]
+fn duplicate_majors_have_a_reason() {
+    let package = include_str!("../Cargo.toml");
+    let features = package.split_once("\n[features]\n").and_then(|(_, rest)| rest.split("\n[").next()).unwrap();
+    let names =
+        features.lines().filter_map(|line| Some(line.split_once(" = ")?.0)).filter(|name| !name.starts_with("__"));
+    let names: Vec<_> = names.collect();
+    let mut tree = vec!["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p}", "--features"];
+    let names = names.join(",");
+    tree.push(&names);
+    let mut majors: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in cargo(&tree).lines() {
+        let Some((name, version)) = line.split_once(" v") else { continue };
+        let mut numbers = version.split(['.', ' ']);
+        let major = match (numbers.next().unwrap(), numbers.next().unwrap()) {
+            ("0", minor) => format!("0.{minor}"),
+            (major, _) => major.to_owned(),
+        };
+        majors.entry(name.to_owned()).or_default().insert(major);
+    }
+    let found: BTreeMap<_, _> = majors.iter().filter(|(_, majors)| majors.len() > 1).collect();
+    let known: BTreeSet<&str> = TWICE.iter().map(|(name, _)| *name).collect();
+    let new: Vec<_> = found.iter().filter(|(name, _)| !known.contains(name.as_str())).collect();
+    assert!(new.is_empty(), "{new:?} are built twice, without a reason here");
+    let gone: Vec<_> = known.iter().filter(|name| !found.contains_key(&(**name).to_owned())).collect();
+    assert!(gone.is_empty(), "{gone:?} are built once by now");
 }

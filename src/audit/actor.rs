@@ -10,6 +10,7 @@ use crate::store::VersionId;
 /// assert_eq!(ActorKind::Service.as_str(), "service");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ActorKind {
     /// A person.
     Human,

@@ -8,16 +8,25 @@ use std::collections::BTreeSet;
 ///
 /// ```
 /// use fhir_devices::audit::{ChainBreak, ChainFault};
-/// let broken = ChainBreak { at: 7, fault: ChainFault::Removed };
+/// let broken = ChainBreak::new(7, ChainFault::Removed);
 /// assert_eq!(broken.to_string(), "the chain breaks at record 7: it is not there");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the chain breaks at record {at}: {fault}")]
+#[non_exhaustive]
 pub struct ChainBreak {
     /// The place in the chain.
     pub at: u64,
     /// What is wrong there.
     pub fault: ChainFault,
+}
+
+impl ChainBreak {
+    /// A break at a place in the chain.
+    #[must_use]
+    pub fn new(at: u64, fault: ChainFault) -> Self {
+        Self { at, fault }
+    }
 }
 
 /// The fault at a break in a chain.
@@ -94,7 +103,7 @@ pub enum ChainFault {
 /// assert_eq!(verify(&start, &records, &[])?, second.head);
 ///
 /// records[0].what.action = Action::Stored;
-/// assert_eq!(verify(&start, &records, &[]), Err(ChainBreak { at: 0, fault: ChainFault::Changed }));
+/// assert_eq!(verify(&start, &records, &[]), Err(ChainBreak::new(0, ChainFault::Changed)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn verify<'r>(

@@ -15,6 +15,7 @@ use std::str::FromStr;
 /// assert_eq!(ContainmentRule::VmdBelowMds.severity(Profile::Pocd), Some(Severity::Error));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, SerializeDisplay, DeserializeFromStr)]
+#[non_exhaustive]
 pub enum Profile {
     /// FHIR STU3 alone, which says little: most findings are warnings.
     #[default]

@@ -97,6 +97,7 @@ impl FromStr for Version {
 
 /// Which ids components have in R4 and later, where they are Devices among Devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ids {
     /// The ids that they have. A Bundle with `Device/x` and `DeviceComponent/x` is refused then.
     #[default]
@@ -108,6 +109,7 @@ pub enum Ids {
 
 /// Which Devices of R4 and later are taken for components.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Components {
     /// Those that say so: by the tag that this crate writes, by one of the code system `resource-types`, or by an
     /// extension for an element of DeviceComponent.
@@ -119,6 +121,7 @@ pub enum Components {
 
 /// What the one `device` of a DeviceMetric of R5 is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MetricDevice {
     /// The component that the metric belongs to: `parent`.
     #[default]
@@ -129,6 +132,7 @@ pub enum MetricDevice {
 
 /// How the component at the top of a tree is linked to its device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Links {
     /// As it is written: `source` stays a carried element, and `parent` leads to a component.
     #[default]
@@ -140,6 +144,7 @@ pub enum Links {
 
 /// Which code systems identifier types have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CodeSystems {
     /// Those that they have.
     #[default]

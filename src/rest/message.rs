@@ -1,4 +1,7 @@
 //! A request and its answer as plain values, so that any HTTP stack can carry them.
+//!
+//! Ours: the types of `http` would be a default dependency for two structs of text, and copy each name and value of a header
+//! that is not read.
 
 use super::Body;
 use bytes::Bytes;

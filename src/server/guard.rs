@@ -53,6 +53,7 @@ pub trait Authenticator: Send + Sync + 'static {
 /// # Ok::<(), fhir_devices::update::NotAName>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Caller {
     /// Somebody on this machine, where nobody signs in.
     Local,
@@ -83,6 +84,7 @@ impl Caller {
 /// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Access {
     /// Every tenant.
     Everything,

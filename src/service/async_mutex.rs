@@ -1,4 +1,7 @@
 //! An async mutex, independent of a runtime.
+//!
+//! Ours, since the default build has no runtime to take one from, and `async-lock` would bring `event-listener` and what that
+//! needs into it for these 60 lines.
 
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};

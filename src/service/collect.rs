@@ -43,6 +43,7 @@ pub struct Collected {
 /// assert_eq!(progress.bytes, 16);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// The number of blobs read to their end.
     pub blobs: u64,

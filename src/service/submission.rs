@@ -14,9 +14,10 @@ use time::OffsetDateTime;
 /// ```
 /// use fhir_devices::{nomenclature::Level, containment::Selector, service::Submission};
 /// let device = "pump-7".parse()?;
-/// let mut submission = Submission::new(device, "pump-2.4.bin".parse()?, "application/octet-stream".parse()?);
-/// submission.target = Selector::Level(Level::Vmd);
-/// submission.version = Some("2.4".parse()?);
+/// let submission = Submission::new(device, "pump-2.4.bin".parse()?, "application/octet-stream".parse()?)
+///     .with_target(Selector::Level(Level::Vmd))
+///     .with_version("2.4".parse()?);
+/// assert!(!submission.replace);
 /// # Ok::<(), fhir_devices::element::Malformed>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +72,66 @@ impl Submission {
         }
     }
 
+    /// For this component of the device.
+    #[must_use]
+    pub fn with_target(self, target: Selector) -> Self {
+        Self { target, ..self }
+    }
+
+    /// With the version, as the maker of the update names it.
+    #[must_use]
+    pub fn with_version(self, version: Text) -> Self {
+        Self { version: Some(version), ..self }
+    }
+
+    /// With the scheme by which the version is written.
+    #[must_use]
+    pub fn with_scheme(self, scheme: VersionScheme) -> Self {
+        Self { scheme: Some(scheme), ..self }
+    }
+
+    /// With the digest that the bytes shall have.
+    #[must_use]
+    pub fn with_sha256(self, sha256: Sha256) -> Self {
+        Self { sha256: Some(sha256), ..self }
+    }
+
+    /// With its place among the updates of the component.
+    #[must_use]
+    pub fn with_sequence(self, sequence: u64) -> Self {
+        Self { sequence: Some(sequence), ..self }
+    }
+
+    /// For this one of the versions that the component reports.
+    #[must_use]
+    pub fn with_reported_as(self, reported_as: ProductionSpec) -> Self {
+        Self { reported_as: Some(reported_as), ..self }
+    }
+
+    /// With the permission to bring a version that is lower than the one that the component reports.
+    #[must_use]
+    pub fn with_downgrade(self, downgrade: VersionDowngrade) -> Self {
+        Self { downgrade: Some(downgrade), ..self }
+    }
+
+    /// With or without the permission to bring other bytes under a version that the component knows.
+    #[must_use]
+    pub fn with_replace(self, replace: bool) -> Self {
+        Self { replace, ..self }
+    }
+
+    /// With who sends it, for the audit records.
+    #[must_use]
+    pub fn with_sender(self, sender: ActorId) -> Self {
+        Self { sender: Some(sender), ..self }
+    }
+
+    /// With the key under which it may be sent again.
+    #[must_use]
+    pub fn with_idempotency_key(self, key: IdempotencyKey) -> Self {
+        Self { idempotency_key: Some(key), ..self }
+    }
+
     pub(super) fn intent(&self) -> Intent {
         Intent {
             target: self.target.clone(),
@@ -96,6 +157,7 @@ impl Submission {
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Received {
     /// The component in the version that was the first to refer to the update, or as it is now where an earlier call had done
     /// all of it; its `meta` included.

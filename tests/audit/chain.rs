@@ -8,7 +8,7 @@ fn broken(records: &[AuditRecord], checkpoints: &[Checkpoint]) -> ChainBreak {
 }
 
 fn at(place: u64, fault: ChainFault) -> ChainBreak {
-    ChainBreak { at: place, fault }
+    ChainBreak::new(place, fault)
 }
 
 fn ten() -> (Vec<AuditRecord>, ChainHead) {

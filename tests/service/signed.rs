@@ -359,8 +359,10 @@ fn resent_manifest_is_the_same_upload_by_key_only() {
     let (memory, service, _) = trusting();
     let submission = || with_key(signed(&manifest(42, "2.4", "")), "k");
     let first = receive_signed(&service, submission(), firmware()).unwrap();
-    let again = receive_signed(&service, submission(), firmware()).unwrap();
-    assert_eq!(again, Received { replayed: true, ..first });
+    let mut again = receive_signed(&service, submission(), firmware()).unwrap();
+    assert!(again.replayed);
+    again.replayed = first.replayed;
+    assert_eq!(again, first);
     let bare = receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware());
     assert_eq!(codes(&bare), [AdmissionReasonCode::Sequence]);
     let other = receive_signed(&service, with_key(signed(&manifest(43, "2.5", "")), "k"), firmware());

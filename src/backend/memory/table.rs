@@ -1,4 +1,7 @@
 //! A hash table of small numbers: what they stand for is kept elsewhere.
+//!
+//! Ours: `hashbrown::HashTable` would be a default dependency, and reads every key again to grow, where a place here holds
+//! its 32 bits of the hash.
 
 /// Numbers, each under a hash. A number is found by its hash and by what it stands for, which the caller compares.
 ///

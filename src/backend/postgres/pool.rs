@@ -1,4 +1,7 @@
 //! Connections that wait to be used, and how new ones are made.
+//!
+//! Ours: `deadpool-postgres` keeps prepared statements without a bound, and the rules of when a connection is thrown away, of how
+//! long one is waited for and of what a session is set to would remain here.
 
 use super::error::failed;
 use crate::store::{BoxFuture, Result, StoreError};
