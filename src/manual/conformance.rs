@@ -96,6 +96,9 @@
 //! | `conditional-reference` | a conditional reference is in an entry of a transaction | validate | a warning; the REST API refuses it in a resource that it would store as it is |
 //! | `first-entry` | the first resource of a document is a Composition, that of a message a MessageHeader | validate | documents and messages say so in their text; one without entries passes |
 //! | `search-id` | what a search found has an id | validate | a warning |
+//! | `xml`, `xml-doctype`, `xml-entity`, `xml-encoding`, `xml-depth`, `xml-limit` | a document in XML is well-formed XML 1.0 in UTF-8, without a document type | read, with the feature `xml` | `manual::xml`; ends reading |
+//! | `namespace`, `element-order`, `unknown-attribute`, `unexpected-text` | elements in XML are of FHIR's namespace and in the order of the definition, with the attributes of their type and no text between them | read, with the feature `xml` | `manual::xml` |
+//! | `no-xml-form` | what is written in XML can be read again as what it is | write, with the feature `xml` | `manual::xml` |
 //!
 //! # Judgement calls
 //!
@@ -119,7 +122,7 @@
 //! | --- | --- | --- | --- |
 //! | empty arrays of primitives | error | accepts | "an array can not be empty" (json, 2.6.2) |
 //! | arrays of a repeating primitive | error, where the two have different lengths | accepts | the values and their extensions correspond by place (json, 2.6.2.3) |
-//! | a `uri` with characters that RFC 3986 has not | error | accepts | the type is defined by that RFC |
+//! | a `uri` with characters that RFC 3986 has not, or whose first part has a colon and is no scheme (`12:61:00`) | error | accepts | the type is defined by that RFC |
 //! | the form of a primitive | error: ` ` is no `code`, no `dateTime` and no `instant`, `en-US` no `base64Binary` | accepts some | the definitions of the types |
 //! | an extension addressed by a URN | error | accepts | "the url is a URL, not a URN" (extensibility) |
 //! | a reference to a type that the element does not allow | error | accepts | the definition lists the targets |
