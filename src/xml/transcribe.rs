@@ -574,9 +574,10 @@ impl<'a> Transcriber<'a> {
             self.find_as(Severity::Error, attribute.offset, "unknown-attribute", at, String::new(), message);
         }
         let mut found = false;
-        while !tag.is_empty {
+        loop {
             let offset = self.markup.offset();
-            match self.markup.next()? {
+            // An element without an end tag ends at once.
+            match if tag.is_empty { Token::Close } else { self.markup.next()? } {
                 Token::Text(text) if is_blank(text) => {}
                 Token::Open(tag) if !found => {
                     found = true;
@@ -667,8 +668,8 @@ impl<'a> Transcriber<'a> {
         }
         let mut stray = String::new();
         let mut open: Option<&str> = None;
-        while !tag.is_empty {
-            match self.markup.next()? {
+        loop {
+            match if tag.is_empty { Token::Close } else { self.markup.next()? } {
                 Token::Text(text) if stray.is_empty() && is_blank(text) => {}
                 Token::Text(text) => stray.push_str(text),
                 Token::Reference(found) => stray.push(found),
