@@ -6,6 +6,8 @@
 mod blob;
 #[path = "machines/records.rs"]
 mod records;
+#[path = "machines/release.rs"]
+mod release;
 #[path = "machines/rollout.rs"]
 mod rollout;
 #[path = "machines/sequence.rs"]

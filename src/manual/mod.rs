@@ -4,6 +4,7 @@
 //! - [`backend`]: writing and testing a store.
 //! - [`bounds`]: the limits of requests, with their defaults.
 //! - [`restore`]: restoring the ledger or the update files from a backup.
+//! - [`rollouts`]: releases and rollouts, from an upload to the proof.
 //! - [`conversion`]: how elements map to R4, R4B and R5, and what cannot be kept.
 //! - `xml` (with the feature `xml`): what is checked in FHIR XML, and what has no form in it.
 //! - `operating` (with the feature `server`): signals, exit statuses, limits, metrics and alarms of the service.
@@ -19,6 +20,7 @@ pub mod interactions;
 #[cfg(feature = "server")]
 pub mod operating;
 pub mod restore;
+pub mod rollouts;
 #[cfg(feature = "xml")]
 pub mod xml;
 

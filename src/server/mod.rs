@@ -445,7 +445,10 @@ impl UpdateServer {
             .route("/", get(page::show))
             .route("/metrics", get(metrics::show))
             .route("/blobs/{tenant}/sha256/{digest}/{generation}", get(blobs::download))
-            .route("/{tenant}/updates", post(updates::receive).layer(DefaultBodyLimit::disable()))
+            .route(
+                "/{tenant}/updates",
+                get(updates::state::list).post(updates::receive).layer(DefaultBodyLimit::disable()),
+            )
             .route("/{tenant}/updates/{id}", get(updates::state::show).delete(updates::state::withdraw))
             .route("/{tenant}/updates/{id}/make-current", post(updates::state::make_current))
             .route("/{tenant}/updates/{id}/audit", get(updates::records::of_upload))

@@ -390,7 +390,7 @@ async fn unsupported_interaction_is_reported() {
         assert_eq!(reply.refusal(400).0, "conditional");
     }
     assert_eq!(service.json("POST", PUMP, &[], "{}").await.refusal(405).0, "method");
-    assert_eq!(service.get("/demo/updates").await.refusal(405).0, "method");
+    assert_eq!(service.send("PUT", "/demo/updates", &[], b"").await.refusal(405).0, "method");
 }
 
 #[tokio::test]

@@ -88,6 +88,11 @@ async fn rollout_goes_from_release_to_proof() {
             "items": [{ "component": component, "version": "9.0" }] });
         assert_eq!(post(&service, &reports, &versions).await.status, 200);
         assert_eq!(service.get(&link).await.status, 410);
+        let id = one["id"].as_str().unwrap();
+        let events = service.get(&format!("/demo/fhir/AuditEvent?entity=Task/{id}")).await;
+        // Planned, to be offered, offered, claimed, at work, done.
+        assert!(events.json()["total"].as_u64().unwrap() >= 6, "{}", events.text());
+        fhir_devices::Resource::from_json(&events.body).unwrap();
         let late = post(&service, &reports, &installing).await;
         assert_eq!(late.json(), json!([{ "answer": "late", "outcome": "succeeded" }]));
         let shown = service.get(&format!("/demo/fhir/DeviceComponent/{component}")).await.text();

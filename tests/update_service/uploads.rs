@@ -403,3 +403,32 @@ async fn download_keeps_its_type_and_is_not_executable() {
         assert_eq!(reply.refusal(400).0, "field-value", "{kind}");
     }
 }
+
+#[tokio::test]
+async fn uploads_are_listed_newest_first_in_pages() {
+    let service = Service::start().await;
+    let mut sent = Vec::new();
+    for version in 1..=5 {
+        let form = Form::of(PUMP).field("Component", "pump-syringe").field("Version", &format!("2.{version}.0"));
+        let reply = service.upload("demo", &[], &form.file("a.bin", format!("firmware {version}").as_bytes())).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        sent.insert(0, format!("2.{version}.0"));
+    }
+    let (mut listed, mut path) = (Vec::new(), "/demo/updates?_count=2".to_owned());
+    loop {
+        let page = service.get(&path).await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        let body = page.json();
+        let updates = body["updates"].as_array().unwrap().clone();
+        assert!(updates.len() <= 2);
+        listed.extend(updates.iter().map(|one| one["version"].as_str().unwrap().to_owned()));
+        let Some(next) = body["next"].as_str() else {
+            assert_eq!(page.header("link"), None);
+            break;
+        };
+        assert_eq!(page.header("link"), Some(&*format!("<{next}>; rel=\"next\"")));
+        path = next.to_owned();
+    }
+    assert_eq!(listed, sent);
+    service.get("/demo/updates?_page=x").await.refusal(400);
+}

@@ -49,6 +49,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/{tenant}/devices/{device}/reports", post(device::report).layer(small()))
         .route("/{tenant}/offers/{key}/{file}", get(device::gate))
         .route("/{tenant}/fhir/Task/{deployment}", get(task::read))
+        .route("/{tenant}/fhir/AuditEvent", get(task::events))
 }
 
 /// The region that the tags of a device name.
@@ -119,10 +120,10 @@ impl Path {
 }
 
 /// The parameters of a query.
-struct Asked(Vec<(String, String)>);
+pub(super) struct Asked(Vec<(String, String)>);
 
 impl Asked {
-    fn read(query: Option<&str>, known: &[&str]) -> Result<Self> {
+    pub(super) fn read(query: Option<&str>, known: &[&str]) -> Result<Self> {
         let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned();
         let pairs: Vec<_> = pairs.take(64).collect();
         if let Some((name, _)) = pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
@@ -132,7 +133,7 @@ impl Asked {
         Ok(Self(pairs))
     }
 
-    fn text(&self, name: &str) -> Option<&str> {
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
@@ -142,14 +143,14 @@ impl Asked {
     }
 
     /// How many a page has, and after what.
-    fn page(&self) -> Result<(NonZeroU32, Option<PageToken>)> {
+    pub(super) fn page(&self) -> Result<(NonZeroU32, Option<PageToken>)> {
         const MOST: NonZeroU32 = NonZeroU32::MIN.saturating_add(499);
         const USUAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
         Ok((self.value::<NonZeroU32>("_count")?.unwrap_or(USUAL).min(MOST), self.value("_page")?))
     }
 
     /// Where the next page is.
-    fn next(&self, path: &str, page: &str) -> String {
+    pub(super) fn next(&self, path: &str, page: &str) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.0.iter().filter(|(name, _)| name != "_page"));
         query.append_pair("_page", page);
@@ -158,7 +159,7 @@ impl Asked {
 }
 
 /// Adds where the next page is to an answer that lists something.
-fn with_next(mut answer: super::answer::Answer, next: Option<&str>) -> super::answer::Answer {
+pub(super) fn with_next(mut answer: super::answer::Answer, next: Option<&str>) -> super::answer::Answer {
     if let Some(next) = next {
         super::answer::set(&mut answer, header::LINK, format!("<{next}>; rel=\"next\""));
     }

@@ -2,7 +2,8 @@
 
 use super::super::answer::{self, Answer, Problem, Result, json_text};
 use super::super::guard::Caller;
-use super::super::place::AtUpload;
+use super::super::place::{AtTenant, AtUpload};
+use super::super::rollouts::{Asked, with_next};
 use super::super::{Shared, UpdateServer, keeper};
 use crate::issue::Kind;
 use crate::primitive::{Instant, Text};
@@ -14,6 +15,7 @@ use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use url::form_urlencoded;
 
@@ -33,6 +35,29 @@ pub(crate) async fn show(State(app): State<Shared>, AtUpload(tenant, id): AtUplo
         }
     }
     Ok(json_text(StatusCode::OK, Value::from(said).to_string()))
+}
+
+/// `GET /TENANT/updates`: the uploads of the tenant, the newest first.
+pub(crate) async fn list(State(app): State<Shared>, AtTenant(tenant): AtTenant, RawQuery(query): RawQuery) -> Result {
+    let asked = Asked::read(query.as_deref(), &["_count", "_page"])?;
+    let (count, _) = asked.page()?;
+    let wrong = || Problem::bad("page", "`_page` is damaged");
+    let after = match asked.text("_page") {
+        None => None,
+        Some(text) => {
+            let (nanos, id) = text.split_once('-').ok_or_else(wrong)?;
+            let opened = nanos.parse().ok().and_then(|nanos| OffsetDateTime::from_unix_timestamp_nanos(nanos).ok());
+            Some((opened.ok_or_else(wrong)?, id.parse().map_err(|_| wrong())?))
+        }
+    };
+    let found = app.updates.uploads(&tenant, count, after).await;
+    let (uploads, next) = found.map_err(|error| Problem::of_store(&error, "the uploads"))?;
+    let next = next.map(|(opened, id)| {
+        asked.next(&format!("{}/updates", app.path(&tenant)), &format!("{}-{id}", opened.unix_timestamp_nanos()))
+    });
+    let all: Vec<Value> = uploads.iter().map(|ingest| Value::from(of(&app, &tenant, ingest))).collect();
+    let answer = json_text(StatusCode::OK, json!({ "updates": all, "next": next }).to_string());
+    Ok(with_next(answer, next.as_deref()))
 }
 
 /// `DELETE`, with an optional `reason`: withdraws the update. Its record stays, and to withdraw it again changes nothing.

@@ -7,7 +7,7 @@ use super::step::TRIES;
 use super::{RolloutError, RolloutService};
 use crate::audit::{AuditRecord, ChainBreak, ChainHead, Checkpoint, verify};
 use crate::store::{BlobStore, Change, Ledger, LedgerRecord, Page, PageToken, ResourceStore, StoreError, Tenant};
-use crate::update::rollout::{Fold, Lane, LaneSeal, ReplayedLane, Rollout, RolloutId};
+use crate::update::rollout::{DeploymentId, Event, Fold, Lane, LaneSeal, ReplayedLane, Rollout, RolloutId};
 use std::num::NonZeroU32;
 
 /// How many lanes are sealed in one commit.
@@ -113,6 +113,37 @@ where
             for line in page.items {
                 let what = |error| StoreError::corrupt(format!("the chain of lane {lane} of `{rollout}`: {error}"));
                 records.push(AuditRecord::from_line(&line).map_err(what)?);
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(records),
+            }
+        }
+    }
+
+    /// The audit records of one deployment, in the order of the chain of its lane, which is read through for them.
+    ///
+    /// # Errors
+    /// [`RolloutError::NoSuchDeployment`]; [`RolloutError::Store`].
+    pub async fn deployment_records(
+        &self,
+        tenant: &Tenant,
+        id: DeploymentId,
+    ) -> Result<Vec<AuditRecord>, RolloutError> {
+        let place = self.place(tenant, id).await?.ok_or(RolloutError::NoSuchDeployment { id })?;
+        let (named, mut records, mut after) = (id.to_string(), Vec::new(), None);
+        loop {
+            let page = self
+                .lane_lines(tenant, place.rollout, place.lane, super::super::lifecycle::PAGE, after.as_ref())
+                .await?;
+            for line in page.items.iter().filter(|line| line.contains(&named)) {
+                let what = |error| {
+                    StoreError::corrupt(format!("the chain of lane {} of `{}`: {error}", place.lane, place.rollout))
+                };
+                let record = AuditRecord::from_line(line).map_err(what)?;
+                if Event::of_audit(&record.what).is_some_and(|event| event.deployment == Some(id)) {
+                    records.push(record);
+                }
             }
             match page.next {
                 Some(next) => after = Some(next),
