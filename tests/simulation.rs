@@ -15,8 +15,8 @@
 mod choices;
 #[path = "simulation/fleet.rs"]
 mod fleet;
-#[path = "simulation/laws.rs"]
-mod laws;
+#[path = "simulation/invariants.rs"]
+mod invariants;
 #[path = "simulation/net.rs"]
 mod net;
 #[path = "simulation/restored.rs"]
@@ -28,10 +28,10 @@ mod world;
 
 use choices::{Choices, shrunk};
 use net::Mutant;
-use restored::Lax;
+use restored::RemovedRule;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use world::live;
+use world::simulate;
 
 /// How many worlds there are where nobody says it.
 const SEEDS: u64 = if cfg!(debug_assertions) { 1_000 } else { 10_000 };
@@ -44,10 +44,10 @@ fn number(name: &str) -> Option<u64> {
 fn fail(seed: u64, fault: &str, made: Vec<u32>) -> ! {
     let whole = made.len();
     let short = shrunk(made, Duration::from_secs(30), |list| {
-        let (outcome, made) = live(Choices::given(list), None);
+        let (outcome, made) = simulate(Choices::given(list), None);
         outcome.err().map(|_| made)
     });
-    let (outcome, _) = live(Choices::given(&short), None);
+    let (outcome, _) = simulate(Choices::given(&short), None);
     let last = outcome.err().unwrap_or_default();
     panic!("seed {seed}: {fault}\nof {whole} choices {} are left: {last}\n{short:?}", short.len());
 }
@@ -55,7 +55,7 @@ fn fail(seed: u64, fault: &str, made: Vec<u32>) -> ! {
 #[test]
 fn random_schedules_lose_and_leave_nothing() {
     if let Some(seed) = number("SIMULATION_SEED") {
-        let (outcome, made) = live(Choices::seeded(seed), None);
+        let (outcome, made) = simulate(Choices::seeded(seed), None);
         return if let Err(fault) = outcome {
             fail(seed, &fault, made)
         };
@@ -71,7 +71,7 @@ fn random_schedules_lose_and_leave_nothing() {
                     if seed >= from + seeds {
                         break;
                     }
-                    let (outcome, made) = live(Choices::seeded(seed), None);
+                    let (outcome, made) = simulate(Choices::seeded(seed), None);
                     if let Err(fault) = outcome {
                         next.store(from + seeds, Ordering::Relaxed);
                         fail(seed, &fault, made);
@@ -87,8 +87,8 @@ fn random_schedules_lose_and_leave_nothing() {
 #[test]
 fn same_choices_give_the_same_run() {
     for seed in 0..20 {
-        let (outcome, made) = live(Choices::seeded(seed), None);
-        assert_eq!(live(Choices::given(&made), None), (outcome, made), "seed {seed}");
+        let (outcome, made) = simulate(Choices::seeded(seed), None);
+        assert_eq!(simulate(Choices::given(&made), None), (outcome, made), "seed {seed}");
     }
 }
 
@@ -97,9 +97,9 @@ const PATIENCE: u64 = 5_000;
 
 fn caught(mutant: Mutant) {
     for seed in 0..PATIENCE {
-        if let (Err(fault), _) = live(Choices::seeded(seed), Some(mutant)) {
+        if let (Err(fault), _) = simulate(Choices::seeded(seed), Some(mutant)) {
             assert_eq!(
-                live(Choices::seeded(seed), None).0,
+                simulate(Choices::seeded(seed), None).0,
                 Ok(()),
                 "the world of seed {seed} fails without {mutant:?} too"
             );
@@ -145,22 +145,22 @@ const RESTORED: u64 = 500;
 #[test]
 fn restored_or_second_ledger_deletes_no_needed_file() {
     for seed in 0..RESTORED {
-        let outcome = restored::live(&Choices::seeded(seed), None);
+        let outcome = restored::simulate(&Choices::seeded(seed), None);
         assert_eq!(outcome, Ok(()), "seed {seed}");
     }
 }
 
-fn lax_is_caught(lax: Lax) {
-    let caught = (0..RESTORED).find_map(|seed| restored::live(&Choices::seeded(seed), Some(lax)).err());
-    println!("{lax:?} is caught: {}", caught.unwrap_or_else(|| panic!("{lax:?} is not caught")));
+fn lax_is_caught(removed: RemovedRule) {
+    let caught = (0..RESTORED).find_map(|seed| restored::simulate(&Choices::seeded(seed), Some(removed)).err());
+    println!("{removed:?} is caught: {}", caught.unwrap_or_else(|| panic!("{removed:?} is not caught")));
 }
 
 #[test]
 fn service_that_skips_the_component_check_is_caught() {
-    lax_is_caught(Lax::NoReferences);
+    lax_is_caught(RemovedRule::NoReferences);
 }
 
 #[test]
 fn service_that_skips_pairing_is_caught() {
-    lax_is_caught(Lax::NoPairing);
+    lax_is_caught(RemovedRule::NoPairing);
 }

@@ -1,4 +1,4 @@
-//! A search breadth first over worlds of any kind, and numbers for what they are made of.
+//! Breadth-first search over any state space, with interned states.
 
 use super::machines::Map;
 use std::fmt::{Debug, Write as _};

@@ -1,4 +1,4 @@
-//! What is said late, twice, or by one who is confused, to every state that was reached.
+//! Late, repeated and invalid inputs for every reached state.
 
 use super::machines::{LATE, Machines, NOW, TORN};
 use fhir_devices::primitive::Id;

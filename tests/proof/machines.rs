@@ -104,9 +104,9 @@ pub(crate) struct Known {
 
 /// A hash for small keys, which need no defence.
 #[derive(Default)]
-pub(crate) struct Quick(u64);
+pub(crate) struct FastHasher(u64);
 
-impl Hasher for Quick {
+impl Hasher for FastHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -135,7 +135,7 @@ impl Hasher for Quick {
     }
 }
 
-pub(crate) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Quick>>;
+pub(crate) type Map<K, V> = HashMap<K, V, BuildHasherDefault<FastHasher>>;
 
 pub(crate) struct Machines {
     /// Which bytes each upload brings.

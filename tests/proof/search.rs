@@ -1,4 +1,4 @@
-//! A search breadth first: every world that can come about, each once, and the shortest way to the first that is wrong.
+//! Breadth-first search: every reachable state once, and the shortest path to the first that is wrong.
 
 use super::machines::Map;
 use super::world::{Act, Model, Next, Packed, World};

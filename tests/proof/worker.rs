@@ -1,7 +1,7 @@
 //! What the workers do: each pc is one write to one store, or one read on which a worker will act later.
 
 use super::machines::{Answer, Said, Told};
-use super::world::{Act, Model, Next, Pc, Rule, Status, Worker, World, bit};
+use super::world::{Act, Model, Next, Rule, Status, Worker, WorkerStep, World, bit};
 use fhir_devices::update::StateName;
 use fhir_devices::update::ingest::EffectName;
 
@@ -65,21 +65,21 @@ impl Job<'_> {
         let next = self.model.machines.fact(self.ingest, record).next;
         let mut worker = Worker { known: record, ..Worker::default() };
         worker.pc = match next {
-            Some(EffectName::ReceiveBytes) if bytes != 0 => Pc::Receive,
-            Some(EffectName::ReceiveBytes) => Pc::GiveUp,
-            Some(EffectName::CommitBytes) if bytes != 0 => Pc::Commit,
-            Some(EffectName::CommitBytes) => Pc::Head,
-            Some(EffectName::FindTarget) => Pc::Find,
-            Some(EffectName::DropReference | EffectName::MarkWithdrawn) => Pc::Drop,
-            Some(EffectName::RestoreReference) => Pc::RestoreRead,
-            Some(EffectName::ReleaseBytes) => Pc::Release,
-            Some(EffectName::HoldBytes | EffectName::WriteReference) | None => Pc::Idle,
+            Some(EffectName::ReceiveBytes) if bytes != 0 => WorkerStep::Receive,
+            Some(EffectName::ReceiveBytes) => WorkerStep::GiveUp,
+            Some(EffectName::CommitBytes) if bytes != 0 => WorkerStep::Commit,
+            Some(EffectName::CommitBytes) => WorkerStep::Head,
+            Some(EffectName::FindTarget) => WorkerStep::Find,
+            Some(EffectName::DropReference | EffectName::MarkWithdrawn) => WorkerStep::Drop,
+            Some(EffectName::RestoreReference) => WorkerStep::RestoreRead,
+            Some(EffectName::ReleaseBytes) => WorkerStep::Release,
+            Some(EffectName::HoldBytes | EffectName::WriteReference) | None => WorkerStep::Idle,
             Some(other) => panic!("{other}"),
         };
-        if matches!(worker.pc, Pc::Receive | Pc::Commit) {
+        if matches!(worker.pc, WorkerStep::Receive | WorkerStep::Commit) {
             worker.bytes = bytes;
         }
-        if worker.pc == Pc::Idle {
+        if worker.pc == WorkerStep::Idle {
             worker = Worker::default();
         }
         *self.me() = worker;
@@ -141,38 +141,38 @@ impl Job<'_> {
         let known = worker.known;
         let generation = self.generation(known);
         match worker.pc {
-            Pc::Idle => self.begin(),
-            Pc::Create => self.fork().done(true, "announces the upload whose bytes it holds", |job| {
+            WorkerStep::Idle => self.begin(),
+            WorkerStep::Create => self.fork().done(true, "announces the upload whose bytes it holds", |job| {
                 if job.record() == 0 {
                     job.world.ingest[job.ingest] = job.model.machines.open(job.ingest);
                 }
                 let (known, generation) = (job.record(), job.me().generation);
-                *job.me() = Worker { pc: Pc::Acquire, known, bytes: 1, generation, ..Worker::default() };
+                *job.me() = Worker { pc: WorkerStep::Acquire, known, bytes: 1, generation, ..Worker::default() };
             }),
-            Pc::Receive => self.receive(worker),
-            Pc::Acquire => self.fork().done(true, "says that the bytes are held", |job| {
+            WorkerStep::Receive => self.receive(worker),
+            WorkerStep::Acquire => self.fork().done(true, "says that the bytes are held", |job| {
                 job.advance(Said::Held { generation: worker.generation });
-                if job.without(Rule::HoldBeforeBytes) && job.me().pc == Pc::Commit {
+                if job.without(Rule::HoldBeforeBytes) && job.me().pc == WorkerStep::Commit {
                     let known = job.me().known;
-                    *job.me() = Worker { pc: Pc::Present, known, ..Worker::default() };
+                    *job.me() = Worker { pc: WorkerStep::Present, known, ..Worker::default() };
                 }
-                if job.without(Rule::HoldBeforeIntentMoves) && job.me().pc == Pc::Commit {
-                    job.me().pc = Pc::HoldLate;
+                if job.without(Rule::HoldBeforeIntentMoves) && job.me().pc == WorkerStep::Commit {
+                    job.me().pc = WorkerStep::HoldLate;
                 }
             }),
-            Pc::HoldLate => {
+            WorkerStep::HoldLate => {
                 let mut job = self.fork();
                 if job.hold() {
                     job.me().generation = 0;
-                    job.done(true, "holds the bytes at last", |job| job.me().pc = Pc::Commit);
+                    job.done(true, "holds the bytes at last", |job| job.me().pc = WorkerStep::Commit);
                 }
             }
-            Pc::Commit => {
+            WorkerStep::Commit => {
                 self.fork().done(true, "commits the bytes", |job| {
                     if !job.without(Rule::CommitBeforeAttach) {
                         job.put(generation);
                     }
-                    *job.me() = Worker { pc: Pc::Present, known, ..Worker::default() };
+                    *job.me() = Worker { pc: WorkerStep::Present, known, ..Worker::default() };
                 });
                 if self.model.setup.torn {
                     self.fork().done(true, "is told by the store that the bytes are too many", |job| {
@@ -180,7 +180,7 @@ impl Job<'_> {
                     });
                 }
             }
-            Pc::Present => self.fork().done(true, "tells the blob ledger that they are there", |job| {
+            WorkerStep::Present => self.fork().done(true, "tells the blob ledger that they are there", |job| {
                 if joint && job.record() != known {
                     return job.resume();
                 }
@@ -189,18 +189,18 @@ impl Job<'_> {
                 } else if joint {
                     job.advance(Said::Committed { generation });
                 } else {
-                    job.me().pc = Pc::Store;
+                    job.me().pc = WorkerStep::Store;
                 }
             }),
-            Pc::Store => self.fork().done(true, "says that the bytes are stored", |job| {
+            WorkerStep::Store => self.fork().done(true, "says that the bytes are stored", |job| {
                 job.advance(Said::Committed { generation });
             }),
-            Pc::Head => self.fork().done(true, "asks the store for the bytes", |job| {
+            WorkerStep::Head => self.fork().done(true, "asks the store for the bytes", |job| {
                 let mask = bit(job.model.physical(generation));
                 let there = job.world.visible[job.digest] & mask != 0;
-                job.me().pc = if there { Pc::Present } else { Pc::GiveUp };
+                job.me().pc = if there { WorkerStep::Present } else { WorkerStep::GiveUp };
             }),
-            Pc::GiveUp => self.fork().done(true, "gives the upload up for lost", |job| {
+            WorkerStep::GiveUp => self.fork().done(true, "gives the upload up for lost", |job| {
                 if job.without(Rule::IntentBeforeRelease) && generation > 0 && job.me().generation == 0 {
                     job.tell(Told::Released { by: job.ingest as u8 });
                     job.me().generation = generation;
@@ -208,59 +208,63 @@ impl Job<'_> {
                     job.advance_known(Said::Late);
                 }
             }),
-            Pc::Find | Pc::Reread | Pc::Judge | Pc::Aim | Pc::Write => self.attach(worker),
-            Pc::RestoreRead | Pc::RestoreReread | Pc::RestoreWrite => self.restore(worker),
-            Pc::MarkOther | Pc::RestoreMark => self.mark_other(worker),
-            Pc::Mark => self.fork().done(true, "says that the reference is written", |job| {
+            WorkerStep::Find | WorkerStep::Reread | WorkerStep::Judge | WorkerStep::Aim | WorkerStep::Write => {
+                self.attach(worker)
+            }
+            WorkerStep::RestoreRead | WorkerStep::RestoreReread | WorkerStep::RestoreWrite => self.restore(worker),
+            WorkerStep::MarkOther | WorkerStep::RestoreMark => self.mark_other(worker),
+            WorkerStep::Mark => self.fork().done(true, "says that the reference is written", |job| {
                 let late = job.without(Rule::CommitBeforeAttach) && job.me().known != 0;
                 job.advance(Said::Written);
-                if late && job.me().pc == Pc::Idle {
-                    *job.me() = Worker { pc: Pc::CommitLate, known, ..Worker::default() };
+                if late && job.me().pc == WorkerStep::Idle {
+                    *job.me() = Worker { pc: WorkerStep::CommitLate, known, ..Worker::default() };
                 }
             }),
-            Pc::CommitLate => self.fork().done(true, "commits the bytes at last", |job| {
+            WorkerStep::CommitLate => self.fork().done(true, "commits the bytes at last", |job| {
                 job.put(generation);
                 *job.me() = Worker::default();
             }),
-            Pc::Conflict => self.fork().done(true, "says that somebody was faster", |job| {
+            WorkerStep::Conflict => self.fork().done(true, "says that somebody was faster", |job| {
                 let attempt = job.model.machines.fact(job.ingest, known).attempts;
                 job.advance(Said::Conflicted { attempt });
             }),
-            Pc::Lost => self.fork().done(true, "says that the target is lost", |job| {
+            WorkerStep::Lost => self.fork().done(true, "says that the target is lost", |job| {
                 job.advance(Said::TargetLost);
             }),
-            Pc::Drop if self.without(Rule::ReferenceBeforeHold) && worker.generation == 0 => {
+            WorkerStep::Drop if self.without(Rule::ReferenceBeforeHold) && worker.generation == 0 => {
                 self.fork().done(true, "releases its hold before the reference", |job| {
                     job.tell(Told::Released { by: job.ingest as u8 });
                     job.me().generation = generation;
                 });
             }
-            Pc::Drop if self.marks_before_it_drops() => {}
-            Pc::Drop => self.fork().done(true, "writes to the component without the reference, or marks it", |job| {
-                let there = job.world.refs[job.ingest] > 0;
-                let marks = job.model.machines.fact(job.ingest, known).next == Some(EffectName::MarkWithdrawn);
-                if there && marks {
-                    job.world.status[job.ingest] = Status::Withdrawn;
-                } else {
-                    job.clear();
-                }
-                if there || !job.without(Rule::Fence) {
-                    touch(&mut job.world);
-                }
-                (job.me().pc, job.me().generation) = (Pc::Dropped, 0);
-                job.me().bytes = u8::from(there && marks);
-            }),
-            Pc::Dropped => self.fork().done(true, "says what became of the reference", |job| {
+            WorkerStep::Drop if self.marks_before_it_drops() => {}
+            WorkerStep::Drop => {
+                self.fork().done(true, "writes to the component without the reference, or marks it", |job| {
+                    let there = job.world.refs[job.ingest] > 0;
+                    let marks = job.model.machines.fact(job.ingest, known).next == Some(EffectName::MarkWithdrawn);
+                    if there && marks {
+                        job.world.status[job.ingest] = Status::Withdrawn;
+                    } else {
+                        job.clear();
+                    }
+                    if there || !job.without(Rule::Fence) {
+                        touch(&mut job.world);
+                    }
+                    (job.me().pc, job.me().generation) = (WorkerStep::Dropped, 0);
+                    job.me().bytes = u8::from(there && marks);
+                })
+            }
+            WorkerStep::Dropped => self.fork().done(true, "says what became of the reference", |job| {
                 job.advance(if worker.bytes > 0 { Said::Marked } else { Said::Dropped });
             }),
-            Pc::Release => self.fork().done(true, "releases its hold", |job| {
+            WorkerStep::Release => self.fork().done(true, "releases its hold", |job| {
                 if joint && job.record() != known {
                     return job.resume();
                 }
                 job.tell(Told::Released { by: job.ingest as u8 });
-                if joint { job.close(generation) } else { job.me().pc = Pc::Close }
+                if joint { job.close(generation) } else { job.me().pc = WorkerStep::Close }
             }),
-            Pc::Close => self.fork().done(true, "closes the upload", |job| job.close(generation)),
+            WorkerStep::Close => self.fork().done(true, "closes the upload", |job| job.close(generation)),
         }
     }
 
@@ -277,7 +281,9 @@ impl Job<'_> {
                 let mut job = self.fork();
                 job.me().bytes = 1;
                 if job.hold() {
-                    job.done(false, "holds bytes before it announces their upload", |job| job.me().pc = Pc::Create);
+                    job.done(false, "holds bytes before it announces their upload", |job| {
+                        job.me().pc = WorkerStep::Create
+                    });
                 }
                 return;
             }
@@ -295,7 +301,7 @@ impl Job<'_> {
                 let known = job.record();
                 let answer = job.model.machines.step(job.ingest, known, Said::RetentionEnded);
                 assert_eq!(answer, Answer::Do);
-                *job.me() = Worker { pc: Pc::Drop, known, ..Worker::default() };
+                *job.me() = Worker { pc: WorkerStep::Drop, known, ..Worker::default() };
             });
         }
         if next.is_some() && !self.without(Rule::Recovery) {
@@ -340,7 +346,7 @@ impl Job<'_> {
             if entry.state == Some(StateName::Live) {
                 self.fork().done(true, "learns the generation, and does not hold it yet", |job| {
                     job.me().generation = entry.generation;
-                    job.me().pc = Pc::Acquire;
+                    job.me().pc = WorkerStep::Acquire;
                 });
                 return;
             }
@@ -355,7 +361,7 @@ impl Job<'_> {
                     let generation = job.me().generation;
                     job.advance(Said::Held { generation });
                 } else {
-                    job.me().pc = Pc::Acquire;
+                    job.me().pc = WorkerStep::Acquire;
                 }
             });
         }
@@ -365,7 +371,7 @@ impl Job<'_> {
         let (joint, known) = (self.model.setup.joint, worker.known);
         let generation = self.generation(known);
         match worker.pc {
-            Pc::Find => self.fork().done(true, "reads the component", |job| {
+            WorkerStep::Find => self.fork().done(true, "reads the component", |job| {
                 let fact = job.model.machines.fact(job.ingest, known);
                 job.see_other();
                 let own = job.world.refs[job.ingest] > 0 && !job.without(Rule::AttachKeyed);
@@ -374,27 +380,27 @@ impl Job<'_> {
                     job.me().seen = [job.world.refs[0], job.world.refs[1], job.world.foreign[0]];
                 }
                 job.me().pc = match (own, job.world.moved) {
-                    (true, _) if job.model.setup.restore => Pc::MarkOther,
-                    (true, _) => Pc::Mark,
-                    (false, true) => Pc::Lost,
-                    (false, false) if job.without(Rule::IntentReread) && fact.fixed => Pc::Judge,
-                    (false, false) => Pc::Reread,
+                    (true, _) if job.model.setup.restore => WorkerStep::MarkOther,
+                    (true, _) => WorkerStep::Mark,
+                    (false, true) => WorkerStep::Lost,
+                    (false, false) if job.without(Rule::IntentReread) && fact.fixed => WorkerStep::Judge,
+                    (false, false) => WorkerStep::Reread,
                 };
             }),
-            Pc::Reread => self.fork().done(true, "reads the record again", |job| {
+            WorkerStep::Reread => self.fork().done(true, "reads the record again", |job| {
                 if job.record() != known {
                     job.resume();
                 } else if joint {
                     job.judge(known);
                 } else {
-                    job.me().pc = Pc::Judge;
+                    job.me().pc = WorkerStep::Judge;
                 }
             }),
-            Pc::Judge => self.fork().done(true, "reads what was accepted", |job| job.judge(known)),
-            Pc::Aim => self.fork().done(true, "fixes the component in the record", |job| job.aim(known)),
-            Pc::Write => self.fork().done(true, "writes the reference", |job| {
+            WorkerStep::Judge => self.fork().done(true, "reads what was accepted", |job| job.judge(known)),
+            WorkerStep::Aim => self.fork().done(true, "fixes the component in the record", |job| job.aim(known)),
+            WorkerStep::Write => self.fork().done(true, "writes the reference", |job| {
                 if !job.me().fresh && !job.without(Rule::IfMatch) {
-                    job.me().pc = Pc::Conflict;
+                    job.me().pc = WorkerStep::Conflict;
                     return;
                 }
                 if job.without(Rule::IfMatch) {
@@ -406,9 +412,9 @@ impl Job<'_> {
                 job.world.highest = job.ingest as u8 + 1;
                 job.take_place();
                 touch(&mut job.world);
-                *job.me() = Worker { pc: Pc::Mark, known, ..Worker::default() };
+                *job.me() = Worker { pc: WorkerStep::Mark, known, ..Worker::default() };
                 if job.model.setup.restore {
-                    job.me().pc = Pc::MarkOther;
+                    job.me().pc = WorkerStep::MarkOther;
                     job.see_other();
                 }
             }),
@@ -444,31 +450,31 @@ impl Job<'_> {
         let known = worker.known;
         let wanted = self.model.machines.fact(self.ingest, known).restored;
         match worker.pc {
-            Pc::RestoreRead => self.fork().done(true, "reads the component that shall say so again", |job| {
+            WorkerStep::RestoreRead => self.fork().done(true, "reads the component that shall say so again", |job| {
                 let (there, done) = (job.world.refs[job.ingest] > 0, job.world.restored[job.ingest] >= wanted);
                 job.me().fresh = true;
                 job.see_other();
                 job.me().pc = match (there, done && !job.without(Rule::RestoreOnce)) {
-                    (true, true) => Pc::RestoreMark,
-                    (true, false) if job.without(Rule::RestoreReread) => Pc::RestoreWrite,
-                    (true, false) => Pc::RestoreReread,
+                    (true, true) => WorkerStep::RestoreMark,
+                    (true, false) if job.without(Rule::RestoreReread) => WorkerStep::RestoreWrite,
+                    (true, false) => WorkerStep::RestoreReread,
                     (false, _) => {
                         job.advance(Said::RestoreFailed);
                         return;
                     }
                 };
             }),
-            Pc::RestoreReread => self.fork().done(true, "reads the record of what is restored again", |job| {
-                if job.record() == known { job.me().pc = Pc::RestoreWrite } else { job.resume() }
+            WorkerStep::RestoreReread => self.fork().done(true, "reads the record of what is restored again", |job| {
+                if job.record() == known { job.me().pc = WorkerStep::RestoreWrite } else { job.resume() }
             }),
-            Pc::RestoreWrite => self.fork().done(true, "makes the reference current again", |job| {
+            WorkerStep::RestoreWrite => self.fork().done(true, "makes the reference current again", |job| {
                 if !job.me().fresh {
                     return job.resume();
                 }
                 job.take_place();
                 job.world.restored[job.ingest] = wanted;
                 touch(&mut job.world);
-                *job.me() = Worker { pc: Pc::RestoreMark, known, ..Worker::default() };
+                *job.me() = Worker { pc: WorkerStep::RestoreMark, known, ..Worker::default() };
                 job.see_other();
             }),
             other => panic!("{other:?}"),
@@ -520,9 +526,9 @@ impl Job<'_> {
                 job.world.ingest[1 - job.ingest] = to;
             });
         }
-        if worker.pc == Pc::MarkOther {
+        if worker.pc == WorkerStep::MarkOther {
             return self.fork().done(true, "has no other upload to mark", |job| {
-                *job.me() = Worker { pc: Pc::Mark, known: worker.known, ..Worker::default() };
+                *job.me() = Worker { pc: WorkerStep::Mark, known: worker.known, ..Worker::default() };
             });
         }
         let restored = self.model.machines.fact(self.ingest, worker.known).restored;
@@ -543,7 +549,7 @@ impl Job<'_> {
         }
         let said = Said::TargetRead { accepted, claimed };
         match self.model.machines.step(self.ingest, known, said) {
-            Answer::Do => self.me().pc = Pc::Write,
+            Answer::Do => self.me().pc = WorkerStep::Write,
             Answer::To(to, accepts) if self.model.machines.fact(self.ingest, to).name == StateName::Stored => {
                 if joint_and_changed(self, known) {
                     return self.resume();
@@ -554,7 +560,7 @@ impl Job<'_> {
                 if self.model.setup.versioned && claimed == 0 {
                     self.world.claimed = self.ingest as u8 + 1;
                 }
-                if self.model.setup.joint { self.aim(known) } else { self.me().pc = Pc::Aim }
+                if self.model.setup.joint { self.aim(known) } else { self.me().pc = WorkerStep::Aim }
             }
             Answer::To(..) | Answer::Unchanged | Answer::Refused => {
                 self.advance_known(said);
@@ -573,7 +579,7 @@ impl Job<'_> {
         let said = Said::TargetRead { accepted, claimed };
         let Answer::To(to, _) = self.model.machines.step(self.ingest, known, said) else { panic!("{known}") };
         self.world.ingest[self.ingest] = to;
-        *self.me() = Worker { pc: Pc::Write, known: to, fresh, seen, ..Worker::default() };
+        *self.me() = Worker { pc: WorkerStep::Write, known: to, fresh, seen, ..Worker::default() };
     }
 }
 

@@ -1,4 +1,4 @@
-//! The small world around the machines: workers that stop and wake at any point, a component that others write to, a
+//! The model around the machines: workers that stop and wake at any point, a component that others write to, a
 //! store of bytes whose deletions arrive late and twice, a collector, a sweeper and somebody who withdraws.
 //!
 //! A worker does one thing at a time: one write to one store, or one read on which it will act later. What reads and writes
@@ -8,7 +8,7 @@ use super::machines::{Answer, Machines, Said, Told};
 use super::worker::{Job, touch};
 use fhir_devices::update::StateName;
 
-/// What the world is made of.
+/// The configuration of the model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     /// Which bytes each of two uploads brings.
@@ -41,7 +41,7 @@ pub(crate) struct Setup {
     pub(crate) without: Option<Rule>,
 }
 
-/// A rule that drivers keep, to be taken out.
+/// A rule of the drivers, to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rule {
     IntentBeforeHold,
@@ -97,10 +97,10 @@ impl Rule {
     ];
 }
 
-/// Where a worker is.
+/// The program counter of a worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Pc {
+pub(crate) enum WorkerStep {
     #[default]
     Idle,
     Create,
@@ -134,7 +134,7 @@ pub(crate) enum Pc {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Worker {
-    pub(crate) pc: Pc,
+    pub(crate) pc: WorkerStep,
     /// The state of the upload as it last saw it.
     pub(crate) known: u8,
     /// Whether it has the bytes, and whether they are torn.
@@ -271,7 +271,7 @@ impl Model {
         if self.without(Rule::NewGenerations) { 1 } else { generation }
     }
 
-    /// Everything that may happen next.
+    /// Returns the possible next steps.
     pub(crate) fn next(&mut self, world: &World, next: &mut Vec<Next>) {
         for slot in 0..self.setup.workers.len() {
             self.work(world, slot, next);
@@ -421,13 +421,13 @@ impl Model {
         let worker = world.workers[slot];
         let digest = self.machines.digest_of(ingest);
         let mut job = Job { model: self, world: *world, slot, ingest, digest, next };
-        if worker.pc != Pc::Idle {
+        if worker.pc != WorkerStep::Idle {
             job.fork().done(true, "dies", |job| job.world.workers[job.slot] = Worker::default());
         }
         job.go(worker);
     }
 
-    /// What is wrong with a world, if anything is.
+    /// Returns the violated invariant, if any.
     pub(crate) fn violation(&self, world: &World) -> Option<&'static str> {
         for ingest in 0..2 {
             let fact = self.machines.fact(ingest, world.ingest[ingest]);
@@ -477,7 +477,7 @@ impl Model {
         self.unfinished(world).is_none()
     }
 
-    /// What is left to do.
+    /// Returns the unfinished work.
     pub(crate) fn unfinished(&mut self, world: &World) -> Option<&'static str> {
         if (0..2).any(|ingest| !self.machines.fact(ingest, world.ingest[ingest]).end) {
             return Some("I6: an upload never comes to its end");
@@ -507,7 +507,7 @@ impl Model {
                 return Some("I3: bytes are left that nothing refers to");
             }
         }
-        let idle = world.workers.iter().all(|worker| worker.pc == Pc::Idle);
+        let idle = world.workers.iter().all(|worker| worker.pc == WorkerStep::Idle);
         (!idle || world.deleting != [0; 2]).then_some("something is under way")
     }
 }

@@ -1,4 +1,4 @@
-//! Where everything that happens at random comes from: a list of choices, drawn from a seed or given.
+//! The source of randomness: a list of choices, drawn from a seed or given.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What lies between a process and the stores: each call waits for its turn, and a rule may be taken out.
+//! The simulated network between a process and the stores; rules may be removed.
 
 use super::choices::Choices;
 use bytes::Bytes;

@@ -21,7 +21,7 @@ use url::Url;
 
 /// A rule of those who delete files, taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lax {
+pub(crate) enum RemovedRule {
     /// Nobody asks the components before a deletion.
     NoReferences,
     /// Whoever comes takes the store for its own, whatever id it has.
@@ -35,7 +35,7 @@ struct View {
     memory: Arc<Memory>,
     /// The ledger of the process.
     ledger: Arc<Memory>,
-    lax: Option<Lax>,
+    removed: Option<RemovedRule>,
     /// Whether a collection or a sweep is under way.
     deletes: Arc<AtomicBool>,
 }
@@ -59,15 +59,15 @@ fn copy_of(ledger: &Memory) -> Arc<Memory> {
 
 const CONTENTS: [&[u8]; 3] = [b"firmware", b"software", b"hardware"];
 
-/// What a world came to.
-pub(crate) fn live(choices: &Choices, lax: Option<Lax>) -> Result<(), String> {
+/// Runs a simulation, and returns its result.
+pub(crate) fn simulate(choices: &Choices, removed: Option<RemovedRule>) -> Result<(), String> {
     let memory = Arc::new(Memory::new());
     fill(&memory);
     let (clock, ids) = (Arc::new(AtomicI64::new(1_492_596_000)), Arc::new(AtomicU64::new(1)));
     let deletes = Arc::new(AtomicBool::new(false));
     let service = |ledger: &Arc<Memory>| -> Service {
         let (memory, ledger_seen) = (memory.clone(), ledger.clone());
-        let view = Arc::new(View { memory, ledger: ledger_seen, lax, deletes: deletes.clone() });
+        let view = Arc::new(View { memory, ledger: ledger_seen, removed, deletes: deletes.clone() });
         let (clock, ids) = (clock.clone(), ids.clone());
         UpdateService::new_with_urls(view.clone(), view, ledger.clone(), |tenant, key| {
             format!("https://cdn.example/{tenant}/{}/{}", key.digest, key.generation).parse().unwrap()
@@ -192,7 +192,7 @@ impl ResourceStore for View {
 
     fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(async move {
-            if self.lax == Some(Lax::NoReferences) && self.deletes.load(Ordering::Relaxed) {
+            if self.removed == Some(RemovedRule::NoReferences) && self.deletes.load(Ordering::Relaxed) {
                 return Ok(Page { items: Vec::new(), next: None });
             }
             self.memory.search(tenant, search).await
@@ -248,7 +248,7 @@ impl BlobStore for View {
     ) -> BoxFuture<'a, Result<Page<BlobInfo>>> {
         Box::pin(async move {
             let page = self.memory.list(tenant, limit, after).await?;
-            if self.lax != Some(Lax::NoPairing) {
+            if self.removed != Some(RemovedRule::NoPairing) {
                 return Ok(page);
             }
             // A ledger without an id sees a store that has nothing, and one with an id sees that id and no other.

@@ -1,4 +1,4 @@
-//! Uploads with a manifest: signed by a key that counts, or by one that does not.
+//! Uploads with a manifest, signed by a trusted or an untrusted key.
 
 use super::fleet::COMPONENTS;
 use super::net::Mutant;

@@ -1,8 +1,8 @@
-//! A world that goes on by choices: two processes over the same stores, and all that happens to them.
+//! A simulated run by choices: two processes over the same stores, with faults.
 
 use super::choices::Choices;
 use super::fleet::{COMPONENTS, component, fill, note, now, overwrite, run, tenants};
-use super::laws::{Laws, Notes};
+use super::invariants::{Invariants, Observations};
 use super::net::{Mutant, Net};
 use super::signed::{FORGED, OneKey, UNSIGNED, signed};
 use bytes::Bytes;
@@ -43,8 +43,8 @@ struct World {
     /// How often a process tries to write to a component.
     attempts: u32,
     tasks: Vec<Task>,
-    notes: Arc<Mutex<Notes>>,
-    laws: Laws,
+    notes: Arc<Mutex<Observations>>,
+    invariants: Invariants,
     mutant: Option<Mutant>,
     count: usize,
 }
@@ -53,9 +53,9 @@ struct World {
 const STEPS: usize = 4_000;
 const LEASE: Duration = Duration::from_secs(60);
 
-/// What a world came to, and the choices that led there.
-pub(crate) fn live(choices: Choices, mutant: Option<Mutant>) -> (Result<(), String>, Vec<u32>) {
-    let outcome = World::new(choices.clone(), mutant).live();
+/// Runs a simulation, and returns its result and its choices.
+pub(crate) fn simulate(choices: Choices, mutant: Option<Mutant>) -> (Result<(), String>, Vec<u32>) {
+    let outcome = World::new(choices.clone(), mutant).simulate();
     (outcome, choices.made())
 }
 
@@ -75,12 +75,26 @@ impl World {
         let ids = Arc::new(AtomicU64::new(1));
         let attempts = [1, 2, 32][choices.pick(3)];
         let services = [(); 2].map(|()| service(&net, &clock, &ids).with_max_attempts(attempts));
-        let laws = Laws::new(mutant);
+        let invariants = Invariants::new(mutant);
         let (tasks, notes) = (Vec::new(), Arc::default());
-        Self { choices, memory, faulty, net, clock, ids, services, attempts, tasks, notes, laws, mutant, count: 0 }
+        Self {
+            choices,
+            memory,
+            faulty,
+            net,
+            clock,
+            ids,
+            services,
+            attempts,
+            tasks,
+            notes,
+            invariants,
+            mutant,
+            count: 0,
+        }
     }
 
-    fn live(mut self) -> Result<(), String> {
+    fn simulate(mut self) -> Result<(), String> {
         let mut calls = 3 + self.choices.pick(8);
         for step in 0..STEPS {
             match self.choices.pick(128) {
@@ -121,7 +135,7 @@ impl World {
         self.settle()
     }
 
-    /// Much time goes by, in which a third process clears up and receives the same bytes again.
+    /// Advances time, while a third process cleans up and receives the same bytes again.
     fn go_by(&mut self) {
         self.clock.fetch_add(10_000, Ordering::Relaxed);
         let service = service(&self.net, &self.clock, &self.ids);
@@ -139,7 +153,7 @@ impl World {
     }
 
     fn look(&mut self) -> Result<(), String> {
-        if self.net.touched() { self.laws.hold(&self.memory, &self.notes.lock().unwrap()) } else { Ok(()) }
+        if self.net.touched() { self.invariants.hold(&self.memory, &self.notes.lock().unwrap()) } else { Ok(()) }
     }
 
     fn crash(&mut self) {
@@ -344,7 +358,7 @@ impl World {
         found.key.as_str().rsplit('/').next()?.parse().ok()
     }
 
-    /// Nothing fails any more, much time goes by, and a new process does what is left to do.
+    /// Stops the faults, advances time, and lets a new process finish the work.
     fn settle(mut self) -> Result<(), String> {
         self.faulty.calm();
         self.clock.fetch_add(1_000_000, Ordering::Relaxed);
@@ -386,11 +400,11 @@ impl World {
                 }
             }
             let notes = self.notes.lock().unwrap();
-            self.laws.hold(&self.memory, &notes)?;
+            self.invariants.hold(&self.memory, &notes)?;
             let verified = run(service.verify_audit(tenant, &[])).ok_or("the verification never ends")?;
             verified.map_err(|error| format!("A2: {error}"))?.map_err(|broken| format!("A2: {broken}"))?;
             let records = run(service.audit_records(tenant)).ok_or("the records never end")?;
-            self.laws.rest(&self.memory, &notes, t, &records.map_err(|error| format!("A2: {error}"))?)?;
+            self.invariants.rest(&self.memory, &notes, t, &records.map_err(|error| format!("A2: {error}"))?)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What must be so after every step, and what must be so when all is quiet.
+//! The invariants after every step and at rest.
 
 use super::fleet::{COMPONENTS, FOREIGN, MADE_UP, now, tenants};
 use super::net::{Mutant, real};
@@ -15,9 +15,9 @@ use fhir_devices::update::{Action, AvailableUpdate, IngestId, UpdateStatus, avai
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::num::NonZeroU32;
 
-/// What those who call have seen.
+/// The observations of callers.
 #[derive(Debug, Default)]
-pub(crate) struct Notes {
+pub(crate) struct Observations {
     /// The answers to uploads: the tenant, the key, the answer.
     pub(crate) answers: Vec<(usize, Option<String>, Received)>,
     /// Which uploads somebody wanted to take back or give up.
@@ -42,7 +42,7 @@ struct Said {
 }
 
 #[derive(Default)]
-pub(crate) struct Laws {
+pub(crate) struct Invariants {
     said: HashMap<(usize, usize), Said>,
     whole: HashSet<(usize, BlobKey)>,
     /// The bytes that the version of updates without a manifest stands for in each component.
@@ -58,13 +58,13 @@ macro_rules! ensure {
     };
 }
 
-impl Laws {
+impl Invariants {
     pub(crate) fn new(mutant: Option<Mutant>) -> Self {
         Self { mutant, ..Self::default() }
     }
 
-    /// After every step.
-    pub(crate) fn hold(&mut self, memory: &Memory, notes: &Notes) -> Result<(), String> {
+    /// Checks the invariants after a step.
+    pub(crate) fn hold(&mut self, memory: &Memory, notes: &Observations) -> Result<(), String> {
         if let Some(fault) = notes.faults.first() {
             return Err(fault.clone());
         }
@@ -95,7 +95,7 @@ impl Laws {
     fn look(
         &mut self,
         memory: &Memory,
-        notes: &Notes,
+        notes: &Observations,
         (t, tenant): (usize, &Tenant),
         (c, id): (usize, &str),
     ) -> Result<(), String> {
@@ -167,11 +167,11 @@ impl Laws {
         Ok(())
     }
 
-    /// When all is quiet, everything that broke off was gone on with, and the bytes were collected and swept.
+    /// Checks the invariants at rest, after recovery, collection and sweep.
     pub(crate) fn rest(
         &mut self,
         memory: &Memory,
-        notes: &Notes,
+        notes: &Observations,
         t: usize,
         records: &[AuditRecord],
     ) -> Result<(), String> {
@@ -270,7 +270,7 @@ impl Laws {
 
     fn answers(
         &self,
-        notes: &Notes,
+        notes: &Observations,
         t: usize,
         uploads: &BTreeMap<IngestId, Ingest>,
         forgotten: &BTreeSet<IngestId>,
