@@ -17,7 +17,7 @@ pub(super) struct Newest {
 pub(super) fn check(write: &Write, newest: Option<Newest>) -> Result<()> {
     let living = newest.filter(|newest| newest.living).map(|newest| newest.version);
     let newest = newest.map(|newest| newest.version);
-    let missing = || newest.map_or(StoreError::not_found(), |at| StoreError::gone(at));
+    let missing = || newest.map_or(StoreError::not_found(), StoreError::gone);
     match write.precondition {
         Precondition::Absent if living.is_some() => Err(StoreError::already_exists(living)),
         Precondition::Version(wanted) if living != Some(wanted) => Err(StoreError::conflict(newest)),

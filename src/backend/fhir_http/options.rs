@@ -266,7 +266,7 @@ impl Options {
 
     fn client(&self) -> Result<Client> {
         let tls = client_config(self.provider.as_ref(), &self.roots, self.identity.as_deref())
-            .map_err(|source| StoreError::backend(source))?;
+            .map_err(StoreError::backend)?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())

@@ -148,7 +148,7 @@ impl Postgres {
                 }
                 1 => StoreError::already_exists(version),
                 2 => StoreError::conflict(version),
-                _ => version.map_or(StoreError::not_found(), |at| StoreError::gone(at)),
+                _ => version.map_or(StoreError::not_found(), StoreError::gone),
             };
             return Err(CommitError::at(place, refusal));
         }
