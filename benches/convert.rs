@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo bench --bench convert
+//! cargo bench --bench convert -- component
 //! ```
 
 mod documents;
@@ -20,8 +21,12 @@ const BYTES: usize = 1 << 16;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::default();
+    let names: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();
     println!("                        ours   serde_json    ratio");
     for document in documents::all()? {
+        if !names.is_empty() && !names.iter().any(|name| name == document.name) {
+            continue;
+        }
         let json = document.json.as_bytes();
         let calls = BYTES / json.len() + 1;
         let mut through_value = || {

@@ -4,8 +4,12 @@
 mod common;
 #[path = "convert/exact.rs"]
 mod exact;
+#[path = "convert/foreign.rs"]
+mod foreign;
 #[path = "convert/generated.rs"]
 mod generated;
+#[path = "convert/judged.rs"]
+mod judged;
 #[path = "convert/options.rs"]
 mod options;
 #[path = "convert/pairs.rs"]

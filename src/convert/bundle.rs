@@ -1,9 +1,11 @@
 //! Bundles: the addresses of their entries, and what other versions have of them.
 
 use super::carry::{
-    BUNDLE_R4, carry_code, carry_taken, plain, push_under, put_restored, restore_code, take_carried, take_under,
+    BUNDLE_R4, absent_element, carry_code, carry_taken, has_only, is_absent, plain, push_under, put_restored,
+    restore_code, restore_value, take_carried, take_under,
 };
-use super::context::{Context, Key};
+use super::codes;
+use super::context::{Context, Key, Place, relative};
 use super::json::{Json, Object};
 use super::literal::{url_to_component, url_to_device};
 use super::options::Ids;
@@ -11,19 +13,6 @@ use super::{Direction, Loss};
 use crate::datatype::Literal;
 use crate::issue::Path;
 use std::collections::{BTreeMap, BTreeSet};
-
-const VERBS_STU3: &[&str] = &["GET", "POST", "PUT", "DELETE"];
-const TYPES_R4: &[&str] = &[
-    "document",
-    "message",
-    "transaction",
-    "transaction-response",
-    "batch",
-    "batch-response",
-    "history",
-    "searchset",
-    "collection",
-];
 
 /// The search parameters of a DeviceComponent that a Device of R4 has too.
 const PARAMETERS: &[&str] = &["identifier", "type"];
@@ -33,130 +22,6 @@ const URLS: [(&str, &str, &str); 3] = [
     ("", "fullUrl", x3!("Bundle.entry.fullUrl")),
     ("request", "url", x3!("Bundle.entry.request.url")),
     ("response", "location", x3!("Bundle.entry.response.location")),
-];
-
-/// The link relations of R5: those registered at IANA, and those that HL7 added.
-const RELATIONS: &[&str] = &[
-    "about",
-    "acl",
-    "alternate",
-    "amphtml",
-    "appendix",
-    "apple-touch-icon",
-    "apple-touch-startup-image",
-    "archives",
-    "author",
-    "blocked-by",
-    "bookmark",
-    "canonical",
-    "chapter",
-    "cite-as",
-    "collection",
-    "contents",
-    "convertedFrom",
-    "copyright",
-    "create-form",
-    "current",
-    "describedby",
-    "describes",
-    "disclosure",
-    "dns-prefetch",
-    "duplicate",
-    "edit",
-    "edit-form",
-    "edit-media",
-    "enclosure",
-    "external",
-    "first",
-    "glossary",
-    "help",
-    "hosts",
-    "hub",
-    "icon",
-    "index",
-    "intervalAfter",
-    "intervalBefore",
-    "intervalContains",
-    "intervalDisjoint",
-    "intervalDuring",
-    "intervalEquals",
-    "intervalFinishedBy",
-    "intervalFinishes",
-    "intervalIn",
-    "intervalMeets",
-    "intervalMetBy",
-    "intervalOverlappedBy",
-    "intervalOverlaps",
-    "intervalStartedBy",
-    "intervalStarts",
-    "item",
-    "last",
-    "latest-version",
-    "license",
-    "linkset",
-    "lrdd",
-    "manifest",
-    "mask-icon",
-    "media-feed",
-    "memento",
-    "micropub",
-    "modulepreload",
-    "monitor",
-    "monitor-group",
-    "next",
-    "next-archive",
-    "nofollow",
-    "noopener",
-    "noreferrer",
-    "opener",
-    "openid2.local_id",
-    "openid2.provider",
-    "original",
-    "P3Pv1",
-    "payment",
-    "pingback",
-    "preconnect",
-    "predecessor-version",
-    "prefetch",
-    "preload",
-    "prerender",
-    "prev",
-    "preview",
-    "previous",
-    "prev-archive",
-    "privacy-policy",
-    "profile",
-    "publication",
-    "related",
-    "restconf",
-    "replies",
-    "ruleinput",
-    "search",
-    "section",
-    "self",
-    "service",
-    "service-desc",
-    "service-doc",
-    "service-meta",
-    "sponsored",
-    "start",
-    "status",
-    "stylesheet",
-    "subsection",
-    "successor-version",
-    "sunset",
-    "tag",
-    "terms-of-service",
-    "timegate",
-    "timemap",
-    "type",
-    "ugc",
-    "up",
-    "version-history",
-    "via",
-    "webmention",
-    "working-copy",
-    "working-copy-of",
 ];
 
 fn entries<'j, 'a>(bundle: &'j mut Object<'a>) -> impl Iterator<Item = &'j mut Object<'a>> {
@@ -203,9 +68,9 @@ fn url_up(
     let original = holder.get_mut(name).map(|own| std::mem::replace(own, Json::text(device)));
     if !told && let Some(original) = original {
         push_under(holder, name, Object::of([("url", Json::text(carrier)), ("valueUri", original)]));
-        let place = super::context::relative(at);
+        let place = relative(at);
         let element = carrier.rsplit("extension-").next().unwrap_or_default();
-        ctx.find(Key::Rewritten, element, "", Some(place.clone()), Some(place));
+        ctx.find(Key::Rewritten, element, "", place.clone(), place);
     }
     if name == "url"
         && component
@@ -216,7 +81,7 @@ fn url_up(
 }
 
 fn url_down(ctx: &mut Context<'_>, holder: &mut Object<'_>, name: &'static str, carrier: &str, component: bool) {
-    let carried = if holder.has(&super::carry::under(name)) { take_under(holder, name, carrier) } else { None };
+    let carried = take_under(holder, name, carrier, |it| has_only(it, "valueUri"));
     let original = carried.and_then(|mut carried| carried.take("valueUri"));
     if let Some(original) = original {
         let device =
@@ -232,14 +97,15 @@ fn url_down(ctx: &mut Context<'_>, holder: &mut Object<'_>, name: &'static str, 
 }
 
 /// A search for components that asks by what a Device has not has no form in R4.
-fn check_query(ctx: &mut Context<'_>, query: &str, at: &Path<'_>) {
+pub(super) fn check_query(ctx: &mut Context<'_>, query: &str, at: &Path<'_>) {
     let foreign = query.split('&').filter(|part| !part.is_empty()).find_map(|part| {
         let name = part.split(['=', ':', '.']).next().unwrap_or_default();
         (!name.starts_with('_') && !PARAMETERS.contains(&name)).then(|| name.to_owned())
     });
     if let Some(name) = foreign {
         let detail = format!("a Device of R4 cannot be searched for by `{name}`");
-        ctx.lose(Loss::Query, Key::Lost, "Bundle.entry.request", detail, Some(super::context::relative(at)));
+        let element = if at.name() == "entry" { "Bundle.entry.request" } else { "Reference.reference" };
+        ctx.lose(Loss::Query, Key::Lost, element, detail, relative(at));
     }
 }
 
@@ -263,7 +129,7 @@ pub(super) fn collisions(ctx: &mut Context<'_>, bundle: &mut Object<'_>, compone
             };
             let detail = format!("`Device/{id}` and `DeviceComponent/{own}` are both `Device/{id}` in R4");
             let place = format!("entry[{index}].resource");
-            ctx.lose(Loss::Collision, Key::Collision, format!("Bundle.entry[{index}]"), detail, Some(place));
+            ctx.lose(Loss::Collision, Key::Collision, format!("Bundle.entry[{index}]"), detail, place);
         }
     }
 }
@@ -276,27 +142,86 @@ pub(super) fn devices(bundle: &Object<'_>, is_component: impl Fn(&Object<'_>) ->
     devices.filter_map(|own| own.text("id").map(str::to_owned)).collect()
 }
 
+/// The types of Bundle whose entries must have a request from R4 on, and those whose entries must have a response (bdl-3, bdl-4).
+const WITH_REQUEST: &[&str] = &["batch", "transaction", "history"];
+const WITH_RESPONSE: &[&str] = &["batch-response", "transaction-response", "history"];
+
+/// The members that a request and a response must have.
+const REQUEST: &[&str] = &["_method", "_url"];
+const RESPONSE: &[&str] = &["_status"];
+
+fn is_filled(part: Option<&Json<'_>>, members: &[&str]) -> bool {
+    let part = part.and_then(Json::as_object);
+    part.is_some_and(|part| part.only(members) && members.iter().all(|name| is_absent(part.get(name))))
+}
+
+/// Fills the requests and responses that R4 requires of entries.
+fn fill(ctx: &mut Context<'_>, bundle: &mut Object<'_>) {
+    let r#type = bundle.text("type").unwrap_or_default().to_owned();
+    for (name, types, members) in [("request", WITH_REQUEST, REQUEST), ("response", WITH_RESPONSE, RESPONSE)] {
+        if !types.contains(&&*r#type) {
+            continue;
+        }
+        for (index, entry) in entries(bundle).enumerate().filter(|(_, entry)| !entry.has(name)) {
+            let mut part = Object::with_capacity(members.len());
+            for member in members {
+                part.put(*member, absent_element());
+            }
+            entry.put(name, Json::Object(part));
+            let place = format!("entry[{index}].{name}");
+            ctx.find(Key::Filled, format!("Bundle.entry.{name}"), "required in R4, unknown", Place::None, place);
+        }
+    }
+}
+
+/// Drops what [`fill`] filled.
+fn unfill(bundle: &mut Object<'_>) {
+    for entry in entries(bundle) {
+        for (name, members) in [("request", REQUEST), ("response", RESPONSE)] {
+            if is_filled(entry.get(name), members) {
+                entry.take(name);
+            }
+        }
+    }
+}
+
+/// Drops of an entry of a history what R4 requires beside the other and R5 does not.
+fn unfill_history(bundle: &mut Object<'_>) {
+    if bundle.text("type") != Some("history") {
+        return;
+    }
+    for entry in entries(bundle) {
+        if is_filled(entry.get("request"), REQUEST) {
+            entry.take("request");
+        } else if entry.has("request") && is_filled(entry.get("response"), RESPONSE) {
+            entry.take("response");
+        }
+    }
+}
+
 /// Converts what a Bundle has itself. It has no extensions of its own: those of `meta` carry what is carried.
 pub(super) fn own(ctx: &mut Context<'_>, bundle: &mut Object<'_>) {
     match ctx.direction {
         Direction::Stu3ToR4 => {
+            fill(ctx, bundle);
             if let Some(meta) = bundle.get_mut("meta").and_then(Json::as_object_mut) {
-                let carried = take_carried(meta, BUNDLE_R4, x4!("Bundle."));
+                let carried = take_carried(meta, BUNDLE_R4);
                 if meta.is_empty() {
                     bundle.take("meta");
                 }
                 for (row, taken) in BUNDLE_R4.iter().zip(carried) {
-                    put_restored(bundle, row, taken, ctx, "Bundle");
+                    put_restored(bundle, row, taken, ctx);
                 }
             }
             for request in entries(bundle).filter_map(|entry| entry.get_mut("request")?.as_object_mut()) {
-                let element = "Bundle.entry.request.method";
-                restore_code(request, "method", x4!("Bundle.entry.request.method"), element, ctx);
+                let (url, element) = (x4!("Bundle.entry.request.method"), "Bundle.entry.request.method");
+                restore_code(request, "method", codes::VERB_ADDED, url, element, ctx);
             }
         }
         Direction::R4ToStu3 => {
+            unfill(bundle);
             for row in BUNDLE_R4 {
-                let taken = row.take(bundle, ctx, "Bundle.timestamp");
+                let taken = row.take(bundle, ctx);
                 if taken.is_empty() {
                     continue;
                 }
@@ -304,30 +229,32 @@ pub(super) fn own(ctx: &mut Context<'_>, bundle: &mut Object<'_>) {
                     bundle.put("meta", Json::Object(Object::default()));
                 }
                 let Some(meta) = bundle.get_mut("meta").and_then(Json::as_object_mut) else { continue };
-                carry_taken(meta, row, taken, x4!("Bundle."), "Bundle", Some(plain), ctx);
+                carry_taken(meta, row, taken, Some(plain), ctx);
             }
             for request in entries(bundle).filter_map(|entry| entry.get_mut("request")?.as_object_mut()) {
-                let url = x4!("Bundle.entry.request.method").to_owned();
-                if carry_code(request, "method", VERBS_STU3, url) {
-                    ctx.find(Key::Carried, "Bundle.entry.request.method", "", Some("entry".to_owned()), None);
+                if carry_code(request, "method", codes::VERB_STU3, x4!("Bundle.entry.request.method")) {
+                    ctx.find(Key::Carried, "Bundle.entry.request.method", "", "entry", Place::None);
                 }
             }
         }
         Direction::R4ToR5 => {
-            restore_code(bundle, "type", x5!("Bundle.type"), "Bundle.type", ctx);
+            unfill_history(bundle);
+            restore_code(bundle, "type", codes::BUNDLE_ADDED, x5!("Bundle.type"), "Bundle.type", ctx);
             links(bundle, |link| relation_up(ctx, link));
         }
         Direction::R5ToR4 => {
+            fill(ctx, bundle);
             if bundle.take("issues").is_some() {
                 let detail = "a resource cannot be carried in an extension";
-                ctx.lose(Loss::Issues, Key::Lost, "Bundle.issues", detail, Some("issues".to_owned()));
+                ctx.lose(Loss::Issues, Key::Lost, "Bundle.issues", detail, "issues");
             }
-            if carry_code(bundle, "type", TYPES_R4, x5!("Bundle.type").to_owned()) {
-                let place = Some("type".to_owned());
-                ctx.find(Key::Carried, "Bundle.type", "", place.clone(), place);
+            if carry_code(bundle, "type", codes::BUNDLE_R4, x5!("Bundle.type")) {
+                ctx.find(Key::Carried, "Bundle.type", "", "type", "type");
             }
             links(bundle, |link| {
-                restore_code(link, "relation", x4!("Bundle.link.relation"), "Bundle.link.relation", ctx);
+                let (url, element) = (x4!("Bundle.link.relation"), "Bundle.link.relation");
+                let foreign = |relation: &str| !codes::RELATION_R5.contains(&relation);
+                restore_value(link, "relation", ("valueString", foreign), url, element, ctx);
             });
         }
     }
@@ -343,12 +270,11 @@ fn links(bundle: &mut Object<'_>, mut each: impl FnMut(&mut Object<'_>)) {
 }
 
 fn relation_up(ctx: &mut Context<'_>, link: &mut Object<'_>) {
-    if link.text("relation").is_some_and(|relation| !RELATIONS.contains(&relation))
+    if link.text("relation").is_some_and(|relation| !codes::RELATION_R5.contains(&relation))
         && let Some(relation) = link.take("relation")
     {
         let url = Json::text(x4!("Bundle.link.relation"));
         push_under(link, "relation", Object::of([("url", url), ("valueString", relation)]));
-        let place = Some("link".to_owned());
-        ctx.find(Key::Carried, "Bundle.link.relation", "no R5 code", place.clone(), place);
+        ctx.find(Key::Carried, "Bundle.link.relation", "no R5 code", "link", "link");
     }
 }

@@ -1,7 +1,8 @@
 //! Elements in extensions and back: one way for all of them, by tables of rows.
 
 use super::Loss;
-use super::context::{Context, Key};
+use super::codes;
+use super::context::{Context, Key, Place};
 use super::json::{Json, Object};
 use std::borrow::Cow;
 
@@ -9,8 +10,18 @@ use std::borrow::Cow;
 pub(super) struct Row {
     pub(super) name: &'static str,
     /// The member for the id and the extensions of a primitive.
-    under: &'static str,
+    pub(super) under: &'static str,
+    /// The element as findings name it; of a part its name.
+    element: &'static str,
+    /// The url of the extension that carries it; of a part its name.
+    url: &'static str,
     pub(super) repeats: bool,
+    /// Whether findings name each item of the list by its number.
+    numbered: bool,
+    /// Whether the version that has the element requires it.
+    pub(super) required: bool,
+    /// The codes that the version has for it, where it allows no others and this crate judges them.
+    pub(super) codes: &'static [&'static str],
     pub(super) shape: Shape,
 }
 
@@ -22,165 +33,207 @@ pub(super) enum Shape {
     Parts(&'static [Row]),
 }
 
-macro_rules! value {
-    ($name:literal, $type:literal) => {
-        Row {
-            name: $name,
-            under: concat!("_", $name),
-            repeats: false,
-            shape: Shape::Value(concat!("value", $type), concat!("_value", $type)),
-        }
-    };
-    ($name:literal, $type:literal, many) => {
-        Row {
-            name: $name,
-            under: concat!("_", $name),
-            repeats: true,
-            shape: Shape::Value(concat!("value", $type), concat!("_value", $type)),
-        }
+impl Row {
+    /// The row of a list whose items findings name by their numbers.
+    const fn numbered(mut self) -> Self {
+        self.numbered = true;
+        self
+    }
+
+    /// The row of an element that its version requires.
+    const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    /// The row of an element that has one of these codes.
+    const fn of(mut self, codes: &'static [&'static str]) -> Self {
+        self.codes = codes;
+        self
+    }
+}
+
+/// The rows of a type: `[value]` is a list of values, `{ROWS}` a list of backbone elements, and `(ROWS)` is one of them.
+macro_rules! rows {
+    ($version:ident $owner:literal: $($name:literal: $shape:tt $(.$method:ident($($argument:expr)?))*),* $(,)?) => {
+        &[$(row!($shape $name, concat!($owner, ".", $name), $version!($owner "." $name))
+            $(.$method($($argument)?))*),*]
     };
 }
 
+/// The rows of the parts of a complex extension.
 macro_rules! parts {
-    ($name:literal, $rows:expr) => {
-        Row { name: $name, under: concat!("_", $name), repeats: true, shape: Shape::Parts($rows) }
+    ($($name:literal: $shape:tt $(.$method:ident($($argument:expr)?))*),* $(,)?) => {
+        &[$(row!($shape $name, $name, $name) $(.$method($($argument)?))*),*]
     };
 }
 
-const UDI_CARRIER: &[Row] = &[
-    value!("deviceIdentifier", "String"),
-    value!("issuer", "Uri"),
-    value!("jurisdiction", "Uri"),
-    value!("carrierAIDC", "Base64Binary"),
-    value!("carrierHRF", "String"),
-    value!("entryType", "Code"),
-];
-const DEVICE_NAME: &[Row] = &[value!("name", "String"), value!("type", "Code")];
-const SPECIALIZATION: &[Row] = &[value!("systemType", "CodeableConcept"), value!("version", "String")];
-const VERSION: &[Row] =
-    &[value!("type", "CodeableConcept"), value!("component", "Identifier"), value!("value", "String")];
-const PROPERTY: &[Row] = &[
-    value!("type", "CodeableConcept"),
-    value!("valueQuantity", "Quantity", many),
-    value!("valueCode", "CodeableConcept", many),
-];
-const CODEABLE_REFERENCE: &[Row] = &[value!("concept", "CodeableConcept"), value!("reference", "Reference")];
+macro_rules! row {
+    ([$type:literal] $name:literal, $element:expr, $url:expr) => {
+        row!($name, $element, $url, true, Shape::Value(concat!("value", $type), concat!("_value", $type)))
+    };
+    ({ $rows:expr } $name:literal, $element:expr, $url:expr) => {
+        row!($name, $element, $url, true, Shape::Parts($rows))
+    };
+    (($rows:expr) $name:literal, $element:expr, $url:expr) => {
+        row!($name, $element, $url, false, Shape::Parts($rows))
+    };
+    ($type:literal $name:literal, $element:expr, $url:expr) => {
+        row!($name, $element, $url, false, Shape::Value(concat!("value", $type), concat!("_value", $type)))
+    };
+    ($name:literal, $element:expr, $url:expr, $repeats:literal, $shape:expr) => {
+        Row {
+            name: $name,
+            under: concat!("_", $name),
+            element: $element,
+            url: $url,
+            repeats: $repeats,
+            numbered: false,
+            required: false,
+            codes: &[],
+            shape: $shape,
+        }
+    };
+}
+
+const UDI_CARRIER: &[Row] = parts!(
+    "deviceIdentifier": "String",
+    "issuer": "Uri",
+    "jurisdiction": "Uri",
+    "carrierAIDC": "Base64Binary",
+    "carrierHRF": "String",
+    "entryType": "Code".of(codes::UDI_ENTRY),
+);
+const DEVICE_NAME: &[Row] = parts!("name": "String".required(), "type": "Code".required().of(codes::NAME_R4));
+const SPECIALIZATION: &[Row] = parts!("systemType": "CodeableConcept".required(), "version": "String");
+const VERSION: &[Row] = parts!("type": "CodeableConcept", "component": "Identifier", "value": "String".required());
+const PROPERTY: &[Row] = parts!(
+    "type": "CodeableConcept".required(),
+    "valueQuantity": ["Quantity"],
+    "valueCode": ["CodeableConcept"],
+);
+const CODEABLE_REFERENCE: &[Row] = parts!("concept": "CodeableConcept", "reference": "Reference");
 
 /// What a Device of R4 has and that of STU3 has not.
-pub(super) const DEVICE_R4: &[Row] = &[
-    value!("definition", "Reference"),
-    parts!("udiCarrier", UDI_CARRIER),
-    value!("statusReason", "CodeableConcept", many),
-    value!("distinctIdentifier", "String"),
-    value!("serialNumber", "String"),
-    parts!("deviceName", DEVICE_NAME),
-    value!("partNumber", "String"),
-    parts!("specialization", SPECIALIZATION),
-    parts!("version", VERSION),
-    parts!("property", PROPERTY),
-    value!("parent", "Reference"),
-];
+pub(super) const DEVICE_R4: &[Row] = rows!(x4 "Device":
+    "definition": "Reference",
+    "udiCarrier": { UDI_CARRIER },
+    "statusReason": ["CodeableConcept"],
+    "distinctIdentifier": "String",
+    "serialNumber": "String",
+    "deviceName": { DEVICE_NAME },
+    "partNumber": "String",
+    "specialization": { SPECIALIZATION },
+    "version": { VERSION },
+    "property": { PROPERTY },
+    "parent": "Reference",
+);
 
 /// What a Device of R4 has and a DeviceComponent has not.
-pub(super) const COMPONENT_R4: &[Row] = &[
-    value!("identifier", "Identifier", many),
-    value!("definition", "Reference"),
-    parts!("udiCarrier", UDI_CARRIER),
-    value!("status", "Code"),
-    value!("distinctIdentifier", "String"),
-    value!("manufacturer", "String"),
-    value!("manufactureDate", "DateTime"),
-    value!("expirationDate", "DateTime"),
-    value!("lotNumber", "String"),
-    parts!("deviceName", DEVICE_NAME),
-    value!("modelNumber", "String"),
-    parts!("specialization", SPECIALIZATION),
-    parts!("property", PROPERTY),
-    value!("patient", "Reference"),
-    value!("owner", "Reference"),
-    value!("contact", "ContactPoint", many),
-    value!("location", "Reference"),
-    value!("url", "Uri"),
-    value!("note", "Annotation", many),
-    value!("safety", "CodeableConcept", many),
-];
+pub(super) const COMPONENT_R4: &[Row] = rows!(x4 "Device":
+    "identifier": ["Identifier"],
+    "definition": "Reference",
+    "udiCarrier": { UDI_CARRIER },
+    "status": "Code".of(codes::STATUS_R4),
+    "distinctIdentifier": "String",
+    "manufacturer": "String",
+    "manufactureDate": "DateTime",
+    "expirationDate": "DateTime",
+    "lotNumber": "String",
+    "deviceName": { DEVICE_NAME },
+    "modelNumber": "String",
+    "specialization": { SPECIALIZATION },
+    "property": { PROPERTY },
+    "patient": "Reference",
+    "owner": "Reference",
+    "contact": ["ContactPoint"],
+    "location": "Reference",
+    "url": "Uri",
+    "note": ["Annotation"],
+    "safety": ["CodeableConcept"],
+);
 
 /// What a DeviceMetric of R4 has and that of STU3 has not.
-pub(super) const METRIC_R4: &[Row] = &[value!("identifier", "Identifier", many)];
+pub(super) const METRIC_R4: &[Row] = rows!(x4 "DeviceMetric": "identifier": ["Identifier"]);
 
 /// What a DeviceComponent has and a Device has not, but for its specifications.
-pub(super) const COMPONENT_STU3: &[Row] = &[
-    value!("lastSystemChange", "Instant"),
-    value!("source", "Reference"),
-    value!("parameterGroup", "CodeableConcept"),
-    value!("measurementPrinciple", "Code"),
-    value!("languageCode", "CodeableConcept"),
-];
+pub(super) const COMPONENT_STU3: &[Row] = rows!(x3 "DeviceComponent":
+    "lastSystemChange": "Instant",
+    "source": "Reference",
+    "parameterGroup": "CodeableConcept",
+    "measurementPrinciple": "Code",
+    "languageCode": "CodeableConcept",
+);
 
 /// The specifications of a DeviceComponent.
-pub(super) const SPECIFICATIONS: &[Row] = &[parts!("productionSpecification", SPECIFICATION)];
+pub(super) const SPECIFICATIONS: &[Row] =
+    rows!(x3 "DeviceComponent": "productionSpecification": { SPECIFICATION }.numbered());
 const SPECIFICATION: &[Row] =
-    &[value!("specType", "CodeableConcept"), value!("componentId", "Identifier"), value!("productionSpec", "String")];
+    parts!("specType": "CodeableConcept", "componentId": "Identifier", "productionSpec": "String");
 
 /// What a Device of R4 has and that of R5 has not.
-pub(super) const DEVICE_R4_ALONE: &[Row] = &[
-    value!("statusReason", "CodeableConcept", many),
-    value!("distinctIdentifier", "String"),
-    value!("patient", "Reference"),
-];
+pub(super) const DEVICE_R4_ALONE: &[Row] = rows!(x4 "Device":
+    "statusReason": ["CodeableConcept"],
+    "distinctIdentifier": "String",
+    "patient": "Reference",
+);
 
 /// What a Device of R5 has and that of R4 has not.
-pub(super) const DEVICE_R5: &[Row] = &[
-    value!("displayName", "String"),
-    value!("availabilityStatus", "CodeableConcept"),
-    value!("biologicalSourceEvent", "Identifier"),
-    value!("category", "CodeableConcept", many),
-    value!("mode", "CodeableConcept"),
-    value!("cycle", "Count"),
-    value!("duration", "Duration"),
-    value!("endpoint", "Reference", many),
-    parts!("gateway", CODEABLE_REFERENCE),
-    value!("definition.concept", "CodeableConcept"),
-    Row { name: "definition", under: "_definition", repeats: false, shape: Shape::Parts(CODEABLE_REFERENCE) },
-    value!("type", "CodeableConcept", many),
-];
+pub(super) const DEVICE_R5: &[Row] = rows!(x5 "Device":
+    "displayName": "String",
+    "availabilityStatus": "CodeableConcept",
+    "biologicalSourceEvent": "Identifier",
+    "category": ["CodeableConcept"],
+    "mode": "CodeableConcept",
+    "cycle": "Count",
+    "duration": "Duration",
+    "endpoint": ["Reference"],
+    "gateway": { CODEABLE_REFERENCE },
+    "definition.concept": "CodeableConcept",
+    "definition": (CODEABLE_REFERENCE),
+    "type": ["CodeableConcept"],
+);
 
 /// What an entry of `version`, `name` and `conformsTo` of R5 has more than in R4.
-pub(super) const VERSION_R5: &[Row] = &[value!("installDate", "DateTime")];
-pub(super) const NAME_R5: &[Row] = &[value!("display", "Boolean")];
-pub(super) const CONFORMS_TO_R5: &[Row] = &[value!("category", "CodeableConcept")];
+pub(super) const VERSION_R5: &[Row] = rows!(x5 "Device.version": "installDate": "DateTime");
+pub(super) const NAME_R5: &[Row] = rows!(x5 "Device.name": "display": "Boolean");
+pub(super) const CONFORMS_TO_R5: &[Row] = rows!(x5 "Device.conformsTo": "category": "CodeableConcept");
 
 /// The further values of a property of R4.
-pub(super) const PROPERTY_R4: &[Row] =
-    &[value!("valueQuantity", "Quantity", many), value!("valueCode", "CodeableConcept", many)];
+pub(super) const PROPERTY_R4: &[Row] = rows!(x4 "Device.property":
+    "valueQuantity": ["Quantity"],
+    "valueCode": ["CodeableConcept"],
+);
 
 /// What a DeviceMetric of R4 has and that of R5 has not, and the other way round.
-pub(super) const METRIC_R4_ALONE: &[Row] = &[value!("source", "Reference"), value!("measurementPeriod", "Timing")];
-pub(super) const METRIC_PARENT: &[Row] = &[value!("parent", "Reference")];
-pub(super) const METRIC_R5: &[Row] = &[value!("measurementFrequency", "Quantity")];
+pub(super) const METRIC_R4_ALONE: &[Row] =
+    rows!(x4 "DeviceMetric": "source": "Reference", "measurementPeriod": "Timing");
+pub(super) const METRIC_PARENT: &[Row] = rows!(x4 "DeviceMetric": "parent": "Reference");
+pub(super) const METRIC_R5: &[Row] = rows!(x5 "DeviceMetric": "measurementFrequency": "Quantity");
 
 /// What datatypes have in one version alone.
-pub(super) const META_R4: &[Row] = &[value!("source", "Uri")];
-pub(super) const REFERENCE_R4: &[Row] = &[value!("type", "Uri")];
-pub(super) const ANNOTATION_AUTHOR: &[Row] = &[value!("author", "Reference")];
+pub(super) const META_R4: &[Row] = rows!(x4 "Meta": "source": "Uri");
+pub(super) const REFERENCE_R4: &[Row] = rows!(x4 "Reference": "type": "Uri");
+pub(super) const ANNOTATION_R4: &[Row] = rows!(x4 "Annotation": "author": "Reference");
+pub(super) const ANNOTATION_R5: &[Row] = rows!(x5 "Annotation": "author": "Reference");
 pub(super) const SIGNATURE_R4: &[Row] =
-    &[value!("targetFormat", "Code"), value!("who", "Reference"), value!("onBehalfOf", "Reference")];
+    rows!(x4 "Signature": "targetFormat": "Code", "who": "Reference", "onBehalfOf": "Reference");
 pub(super) const MONEY_STU3: &[Row] =
-    &[value!("comparator", "Code"), value!("unit", "String"), value!("system", "Uri"), value!("code", "Code")];
-pub(super) const ATTACHMENT_R5: &[Row] = &[
-    value!("height", "PositiveInt"),
-    value!("width", "PositiveInt"),
-    value!("frames", "PositiveInt"),
-    value!("duration", "Decimal"),
-    value!("pages", "PositiveInt"),
-];
-pub(super) const SAMPLED_DATA_R5: &[Row] = &[
-    value!("interval", "Decimal"),
-    value!("intervalUnit", "Code"),
-    value!("codeMap", "Canonical"),
-    value!("offsets", "String"),
-];
-pub(super) const BUNDLE_R4: &[Row] = &[value!("timestamp", "Instant")];
+    rows!(x3 "Money": "comparator": "Code", "unit": "String", "system": "Uri", "code": "Code");
+pub(super) const ATTACHMENT_R5: &[Row] = rows!(x5 "Attachment":
+    "height": "PositiveInt",
+    "width": "PositiveInt",
+    "frames": "PositiveInt",
+    "duration": "Decimal",
+    "pages": "PositiveInt",
+);
+pub(super) const SAMPLED_DATA_R5: &[Row] = rows!(x5 "SampledData":
+    "interval": "Decimal",
+    "intervalUnit": "Code",
+    "codeMap": "Canonical",
+    "offsets": "String",
+);
+pub(super) const BUNDLE_R4: &[Row] = rows!(x4 "Bundle": "timestamp": "Instant");
 
 /// The values that an element of a document has: the items, and for a primitive its id and extensions.
 #[derive(Default)]
@@ -197,13 +250,13 @@ impl Taken<'_> {
 
 /// The name of the member for the id and the extensions of a primitive.
 pub(super) fn under(name: &str) -> String {
-    format!("_{name}")
+    ["_", name].concat()
 }
 
 impl Row {
     /// Takes the element out of its object. A value that should be an array and is none is a finding.
-    pub(super) fn take<'a>(&self, object: &mut Object<'a>, ctx: &mut Context<'_>, element: &str) -> Taken<'a> {
-        self.take_at(object, ctx, element, "")
+    pub(super) fn take<'a>(&self, object: &mut Object<'a>, ctx: &mut Context<'_>) -> Taken<'a> {
+        self.take_at(object, ctx, self.element, "")
     }
 
     /// The same out of an object within the resource, at `place`.
@@ -237,39 +290,71 @@ impl Row {
         }
     }
 
-    /// The extensions that carry the element, each with its number in the list at `place`.
+    /// Makes the extensions that carry the element, and gives each to `each` with its number in the list at `place`.
     fn encode<'a>(
         &self,
         taken: Taken<'a>,
-        url: &str,
         ctx: &mut Context<'_>,
         element: &str,
         place: &str,
-    ) -> Vec<(usize, Object<'a>)> {
+        each: &mut dyn FnMut(&mut Context<'_>, usize, Object<'a>),
+    ) {
+        let url = ("url", Json::text(self.url));
         // What was taken out of the list left null behind.
         let mut items = taken.items.into_iter().enumerate().filter(|(_, item)| !item.is_null());
         match self.shape {
             Shape::Value(value, under) => {
-                let mut extensions: Vec<(usize, Object<'a>)> = Vec::with_capacity(1);
-                let one = |(at, item)| (at, Object::of([("url", Json::text(url.to_owned())), (value, item)]));
                 if let Some(extra) = taken.under {
-                    let mut extension = Object::of([("url", Json::text(url.to_owned()))]);
+                    let mut extension = Object::of([url.clone()]);
                     extension.put_some(value, items.next().map(|(_, item)| item));
                     extension.put(under, extra);
-                    extensions.push((0, extension));
+                    each(ctx, 0, extension);
                 }
-                extensions.extend(items.map(one));
-                extensions
+                for (at, item) in items {
+                    each(ctx, at, Object::of([url.clone(), (value, item)]));
+                }
             }
             Shape::Parts(rows) => {
-                let mut extensions = Vec::new();
                 for (at, item) in items {
                     let place = if self.repeats { format!("{place}[{at}]") } else { place.to_owned() };
-                    extensions.extend(encode_parts(rows, item, url, ctx, element, &place).map(|made| (at, made)));
+                    let numbered = self.numbered.then(|| format!("{element}[{at}]"));
+                    let element = numbered.as_deref().unwrap_or(element);
+                    if let Some(made) = encode_parts(rows, item, self.url, ctx, element, &place) {
+                        each(ctx, at, made);
+                    }
                 }
-                extensions
             }
         }
+    }
+
+    /// Whether an extension with the url of the row is one that carries the element as this crate writes it, with what the
+    /// version of the element requires of it.
+    fn is_carrier(&self, extension: &Object<'_>) -> bool {
+        match self.shape {
+            Shape::Value(value, under) => {
+                extension.members.len() > 1
+                    && extension.only(&["url", value, under])
+                    && (self.codes.is_empty() || extension.text(value).is_none_or(|code| self.codes.contains(&code)))
+            }
+            Shape::Parts(rows) => {
+                let parts = extension.get("extension").map(Json::items).unwrap_or_default();
+                let has = |row: &Row| parts.iter().filter_map(Json::as_object).any(|part| row.carries(part));
+                let wrong = |part: &Object<'_>| {
+                    rows.iter().any(|row| !row.codes.is_empty() && row.is_at(part) && !row.is_carrier(part))
+                };
+                extension.only(&["url", "id", "extension"])
+                    && rows.iter().all(|row| !row.required || has(row))
+                    && !parts.iter().filter_map(Json::as_object).any(wrong)
+            }
+        }
+    }
+
+    fn is_at(&self, extension: &Object<'_>) -> bool {
+        extension.text("url") == Some(self.url)
+    }
+
+    fn carries(&self, extension: &Object<'_>) -> bool {
+        self.is_at(extension) && self.is_carrier(extension)
     }
 }
 
@@ -279,13 +364,13 @@ fn below(place: &str, name: &str) -> String {
 }
 
 fn wrong_type(ctx: &mut Context<'_>, element: &str, place: &str, words: impl Into<Cow<'static, str>>) {
-    ctx.find(Key::WrongType, element.to_owned(), words, Some(place.to_owned()), None);
+    ctx.find(Key::WrongType, element.to_owned(), words, place.to_owned(), Place::None);
 }
 
 fn encode_parts<'a>(
     rows: &[Row],
     item: Json<'a>,
-    url: &str,
+    url: &'static str,
     ctx: &mut Context<'_>,
     element: &str,
     place: &str,
@@ -294,100 +379,85 @@ fn encode_parts<'a>(
         wrong_type(ctx, element, place, "found no object, wanted one");
         return None;
     };
-    let mut extension = Object::default();
+    let mut extension = Object::with_capacity(3);
     extension.put_some("id", item.take("id"));
-    let mut is_lost = false;
     if item.take("modifierExtension").is_some() {
-        is_lost = true;
         let detail = "a modifier extension on an element that has to be carried in an extension";
-        let place = Some(below(place, "modifierExtension"));
+        let place = below(place, "modifierExtension");
         ctx.lose(Loss::ModifierExtension, Key::Lost, format!("{element}.modifierExtension"), detail, place);
     }
     let mut parts = item.take("extension").map(Json::into_items).unwrap_or_default();
     for row in rows {
         let taken = row.take_at(&mut item, ctx, element, place);
-        let encoded = row.encode(taken, row.name, ctx, element, &below(place, row.name));
-        parts.extend(encoded.into_iter().map(|(_, part)| Json::Object(part)));
+        if !taken.is_empty() {
+            let place = below(place, row.name);
+            row.encode(taken, ctx, element, &place, &mut |_, _, part| parts.push(Json::Object(part)));
+        }
     }
     if let Some((name, _)) = item.members.first() {
         wrong_type(ctx, element, &below(place, name), format!("`{name}` is no member of the element"));
     }
     if parts.is_empty() {
         // Nothing is left where all of it was lost.
-        if !is_lost {
+        if !ctx.has_lost {
             wrong_type(ctx, element, place, "found an element without a value");
         }
         return None;
     }
-    extension.put("url", Json::text(url.to_owned()));
+    extension.put("url", Json::text(url));
     extension.put("extension", Json::Array(parts));
     Some(extension)
 }
 
-/// What an extension that carries the element has in it; the extension itself where it is not one that this crate writes.
-fn decode<'a>(row: &Row, mut extension: Object<'a>) -> Result<(Option<Json<'a>>, Option<Json<'a>>), Object<'a>> {
+/// What an extension that carries the element has in it.
+fn decode<'a>(row: &Row, mut extension: Object<'a>) -> (Option<Json<'a>>, Option<Json<'a>>) {
     match row.shape {
-        Shape::Value(value, under) => {
-            if !extension.only(&["url", value, under]) || extension.members.len() < 2 {
-                return Err(extension);
-            }
-            Ok((extension.take(value), extension.take(under)))
-        }
+        Shape::Value(value, under) => (extension.take(value), extension.take(under)),
         Shape::Parts(rows) => {
-            if !extension.only(&["url", "id", "extension"]) {
-                return Err(extension);
-            }
             let mut item = Object::default();
             item.put_some("id", extension.take("id"));
             let parts = extension.take("extension").map(Json::into_items).unwrap_or_default();
-            let (taken, rest) = sort_out(parts, rows, "");
+            let (taken, rest) = sort_out(parts, rows);
             if !rest.is_empty() {
                 item.put("extension", Json::Array(rest));
             }
             for (row, taken) in rows.iter().zip(taken) {
                 row.put(&mut item, taken);
             }
-            Ok((Some(Json::Object(item)), None))
+            (Some(Json::Object(item)), None)
         }
     }
 }
 
-/// Tells the extensions that carry an element of `rows` from the others; `prefix` is what their urls begin with.
-fn sort_out<'a>(extensions: Vec<Json<'a>>, rows: &[Row], prefix: &str) -> (Vec<Taken<'a>>, Vec<Json<'a>>) {
+/// Tells the extensions that carry an element of `rows` from the others.
+fn sort_out<'a>(extensions: Vec<Json<'a>>, rows: &[Row]) -> (Vec<Taken<'a>>, Vec<Json<'a>>) {
     let mut taken: Vec<Taken<'a>> = rows.iter().map(|_| Taken::default()).collect();
     let mut rest = Vec::with_capacity(extensions.len());
     for item in extensions {
-        let Json::Object(extension) = item else {
-            rest.push(item);
-            continue;
-        };
-        let name = extension.text("url").and_then(|url| url.strip_prefix(prefix)).unwrap_or_default();
-        let found = rows.iter().zip(&mut taken).find(|(row, _)| row.name == name);
-        let Some((row, slot)) = found.filter(|(row, slot)| row.repeats || slot.is_empty()) else {
-            rest.push(Json::Object(extension));
-            continue;
-        };
-        match decode(row, extension) {
-            Ok((value, under)) => {
+        let found = item.as_object().and_then(|extension| {
+            let found = rows.iter().zip(&mut taken).find(|(row, _)| row.is_at(extension));
+            found.filter(|(row, slot)| (row.repeats || slot.is_empty()) && row.is_carrier(extension))
+        });
+        match (found, item) {
+            (Some((row, slot)), Json::Object(extension)) => {
+                let (value, under) = decode(row, extension);
                 slot.items.extend(value);
                 slot.under = under;
             }
-            Err(extension) => rest.push(Json::Object(extension)),
+            (_, item) => rest.push(item),
         }
     }
     (taken, rest)
 }
 
-/// Takes the carried elements of `rows` out of the extensions of an object.
-pub(super) fn take_carried<'a>(object: &mut Object<'a>, rows: &[Row], prefix: &str) -> Vec<Taken<'a>> {
-    let is_ours =
-        |item: &Json<'_>| item.as_object().and_then(|item| item.text("url")).is_some_and(|url| url.starts_with(prefix));
-    let any = object.get("extension").is_some_and(|items| items.items().iter().any(is_ours));
-    if !any {
-        return rows.iter().map(|_| Taken::default()).collect();
+/// Takes the carried elements of `rows` out of the extensions of an object: one for each row, or none at all.
+pub(super) fn take_carried<'a>(object: &mut Object<'a>, rows: &[Row]) -> Vec<Taken<'a>> {
+    let is_ours = |item: &Json<'_>| item.as_object().is_some_and(|item| rows.iter().any(|row| row.is_at(item)));
+    if !object.get("extension").is_some_and(|items| items.items().iter().any(is_ours)) {
+        return Vec::new();
     }
     let extensions = object.take("extension").map(Json::into_items).unwrap_or_default();
-    let (taken, rest) = sort_out(extensions, rows, prefix);
+    let (taken, rest) = sort_out(extensions, rows);
     if !rest.is_empty() {
         object.put("extension", Json::Array(rest));
     }
@@ -395,49 +465,41 @@ pub(super) fn take_carried<'a>(object: &mut Object<'a>, rows: &[Row], prefix: &s
 }
 
 /// Puts the carried elements of `rows` back where they are native. One that is there already wins.
-pub(super) fn restore<'a>(object: &mut Object<'a>, rows: &[Row], prefix: &str, ctx: &mut Context<'_>, owner: &str) {
-    for (row, taken) in rows.iter().zip(take_carried(object, rows, prefix)) {
-        put_restored(object, row, taken, ctx, owner);
+pub(super) fn restore<'a>(object: &mut Object<'a>, rows: &[Row], ctx: &mut Context<'_>) {
+    for (row, taken) in rows.iter().zip(take_carried(object, rows)) {
+        put_restored(object, row, taken, ctx);
     }
 }
 
 /// Puts one carried element back, unless a native one was written in the meantime.
-pub(super) fn put_restored<'a>(
-    object: &mut Object<'a>,
-    row: &Row,
-    taken: Taken<'a>,
-    ctx: &mut Context<'_>,
-    owner: &str,
-) {
+pub(super) fn put_restored<'a>(object: &mut Object<'a>, row: &Row, taken: Taken<'a>, ctx: &mut Context<'_>) {
     if taken.is_empty() {
         return;
     }
     if object.has(row.name) {
-        edited(ctx, format!("{owner}.{}", row.name), row.name);
+        edited(ctx, row.element, row.name);
     } else {
         row.put(object, taken);
     }
 }
 
 /// Says that a native element was changed since it was carried.
-pub(super) fn edited(ctx: &mut Context<'_>, element: impl Into<Cow<'static, str>>, name: &str) {
-    ctx.find(Key::Edited, element, "", Some(name.to_owned()), Some(name.to_owned()));
+pub(super) fn edited(ctx: &mut Context<'_>, element: impl Into<Cow<'static, str>>, name: impl Into<Place>) {
+    let place = name.into();
+    ctx.find(Key::Edited, element, "", place.clone(), place);
 }
 
 /// Carries the elements of `rows` that the object has.
 pub(super) fn carry<'a>(
     object: &mut Object<'a>,
     rows: &[Row],
-    prefix: &str,
-    owner: &str,
     detail: Option<fn(&str) -> &'static str>,
     ctx: &mut Context<'_>,
 ) {
     for row in rows {
         if object.has(row.name) || object.has(row.under) {
-            let element = format!("{owner}.{}", row.name);
-            let taken = row.take(object, ctx, &element);
-            carry_taken(object, row, taken, prefix, owner, detail, ctx);
+            let taken = row.take(object, ctx);
+            carry_taken(object, row, taken, detail, ctx);
         }
     }
 }
@@ -447,22 +509,20 @@ pub(super) fn carry_taken<'a>(
     object: &mut Object<'a>,
     row: &Row,
     taken: Taken<'a>,
-    prefix: &str,
-    owner: &str,
     detail: Option<fn(&str) -> &'static str>,
     ctx: &mut Context<'_>,
 ) {
-    let element = format!("{owner}.{}", row.name);
-    let url = format!("{prefix}{}", row.name);
     // Of backbone elements each is told, of values the element.
     let each = matches!(row.shape, Shape::Parts(_));
-    for (nth, (at, extension)) in row.encode(taken, &url, ctx, &element, row.name).into_iter().enumerate() {
-        object.push_extension(extension);
-        let Some(detail) = detail.filter(|_| each || nth == 0) else { continue };
-        let from = if row.repeats && each { format!("{}[{at}]", row.name) } else { row.name.to_owned() };
-        let last = object.get("extension").map_or(0, |items| items.items().len()).saturating_sub(1);
-        ctx.find(Key::Carried, element.clone(), detail(row.name), Some(from), Some(format!("extension[{last}]")));
-    }
+    let mut told = false;
+    row.encode(taken, ctx, row.element, row.name, &mut |ctx, at, extension| {
+        let index = object.push_extension(extension);
+        let Some(detail) = detail.filter(|_| each || !told) else { return };
+        told = true;
+        let from = if row.repeats && each { Place::Item(row.name, at) } else { Place::At(row.name.into()) };
+        let element = if row.numbered { format!("{}[{at}]", row.element).into() } else { Cow::Borrowed(row.element) };
+        ctx.find(Key::Carried, element, detail(row.name), from, Place::Item("extension", index));
+    });
 }
 
 /// No detail.
@@ -474,7 +534,9 @@ pub(super) const fn plain(_: &str) -> &'static str {
 pub(super) fn push_under<'a>(object: &mut Object<'a>, name: &str, extension: Object<'a>) {
     let under = under(name);
     match object.get_mut(&under) {
-        Some(Json::Object(extra)) => extra.push_extension(extension),
+        Some(Json::Object(extra)) => {
+            extra.push_extension(extension);
+        }
         _ => {
             let mut extra = Object::default();
             extra.push_extension(extension);
@@ -483,19 +545,32 @@ pub(super) fn push_under<'a>(object: &mut Object<'a>, name: &str, extension: Obj
     }
 }
 
-/// Takes an extension of a primitive.
-pub(super) fn take_under<'a>(object: &mut Object<'a>, name: &str, url: &str) -> Option<Object<'a>> {
+/// Takes the last extension of a primitive with a url that is `wanted`.
+pub(super) fn take_under<'a>(
+    object: &mut Object<'a>,
+    name: &str,
+    url: &str,
+    wanted: impl Fn(&Object<'a>) -> bool,
+) -> Option<Object<'a>> {
+    if !object.has_under(name) {
+        return None;
+    }
     let under = under(name);
     let extra = object.get_mut(&under)?.as_object_mut()?;
-    let found = extra.take_extension(url)?;
+    let found = extra.take_extension(url, wanted)?;
     if extra.is_empty() {
         object.take(&under);
     }
     Some(found)
 }
 
+/// Whether an extension has a url, this member, and nothing else.
+pub(super) fn has_only(extension: &Object<'_>, member: &str) -> bool {
+    extension.members.len() == 2 && extension.only(&["url", member])
+}
+
 /// Carries the code of a primitive that the version has not among its codes; says whether it did.
-pub(super) fn carry_code<'a>(object: &mut Object<'a>, name: &'static str, codes: &[&str], url: String) -> bool {
+pub(super) fn carry_code(object: &mut Object<'_>, name: &'static str, codes: &[&str], url: &'static str) -> bool {
     let foreign = object.text(name).is_some_and(|code| !codes.contains(&code));
     if foreign && let Some(code) = object.take(name) {
         push_under(object, name, Object::of([("url", Json::text(url)), ("valueCode", code)]));
@@ -503,24 +578,38 @@ pub(super) fn carry_code<'a>(object: &mut Object<'a>, name: &'static str, codes:
     foreign
 }
 
-/// Puts a carried value of a primitive back; one that was written in the meantime wins.
-pub(super) fn restore_code<'a>(
-    object: &mut Object<'a>,
+/// Puts a carried code of a primitive back where it is one of `codes`; one that was written in the meantime wins.
+pub(super) fn restore_code(
+    object: &mut Object<'_>,
     name: &'static str,
+    codes: &[&str],
     url: &str,
     element: &'static str,
     ctx: &mut Context<'_>,
 ) {
-    if !object.has(&under(name)) {
-        return;
-    }
-    let Some(mut carried) = take_under(object, name, url) else { return };
+    restore_value(object, name, ("valueCode", |code| codes.contains(&code)), url, element, ctx);
+}
+
+/// Puts a carried value of a primitive back where it is a text or token that is `taken`; one that was written in the
+/// meantime wins.
+pub(super) fn restore_value(
+    object: &mut Object<'_>,
+    name: &'static str,
+    (member, taken): (&str, impl Fn(&str) -> bool),
+    url: &str,
+    element: &'static str,
+    ctx: &mut Context<'_>,
+) {
+    // One that this crate would not write stays.
+    let ours = |carried: &Object<'_>| {
+        has_only(carried, member) && carried.get(member).and_then(Json::as_scalar).is_some_and(&taken)
+    };
+    let Some(mut carried) = take_under(object, name, url, ours) else { return };
     if object.has(name) {
         edited(ctx, element, name);
-        return;
+    } else {
+        object.put_some(name, carried.take(member));
     }
-    let value = carried.members.iter().position(|(member, _)| member.starts_with("value"));
-    object.put_some(name, value.map(|index| carried.members.remove(index).1));
 }
 
 /// The extension that says that a value is not known.

@@ -4,6 +4,7 @@ use super::{Direction, Loss, Options, Step, Version};
 use crate::issue::{Issue, Kind, Path, Places, Report, Severity};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 /// The kinds of findings: their keys in the report.
@@ -27,6 +28,10 @@ pub(super) enum Key {
     WrongType,
     /// A member that the version has not, and the one before or behind it has.
     UnknownMember,
+    /// An element that the version of the document requires, and that is not there.
+    Missing,
+    /// A code that is not one of those of the version of the document.
+    WrongCode,
     /// What to mind.
     Warning,
 }
@@ -43,6 +48,8 @@ impl Key {
             Self::Unconverted => "unconverted",
             Self::WrongType => "wrong-type",
             Self::UnknownMember => "unknown-member",
+            Self::Missing => "min-cardinality",
+            Self::WrongCode => "required-binding",
             Self::Warning => "warning",
         }
     }
@@ -55,6 +62,8 @@ impl Key {
             Self::Lost => (Severity::Error, Kind::NotSupported),
             Self::Collision => (Severity::Error, Kind::Duplicate),
             Self::WrongType | Self::UnknownMember => (Severity::Error, Kind::Structure),
+            Self::Missing => (Severity::Error, Kind::Required),
+            Self::WrongCode => (Severity::Error, Kind::CodeInvalid),
         }
     }
 
@@ -69,14 +78,51 @@ impl Key {
             Self::Unconverted => "the resource is left in its version",
             Self::WrongType => "the element has a value of the wrong JSON type",
             Self::UnknownMember => "the version has no such element",
+            Self::Missing => "the required element is missing",
+            Self::WrongCode => "the code is not one of the version",
             Self::Warning => "the element needs attention",
         }
     }
 }
 
+/// A place within a resource, which is written when the report is.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Place {
+    /// There is none.
+    #[default]
+    None,
+    /// Below the resource: `udi.name`; of the resource itself the empty text.
+    At(Cow<'static, str>),
+    /// An item of a list of the resource.
+    Item(&'static str, usize),
+}
+
+impl Place {
+    /// The name of the place, and the number of the item.
+    fn into_parts(self) -> Option<(Cow<'static, str>, Option<usize>)> {
+        match self {
+            Self::None => None,
+            Self::At(place) => Some((place, None)),
+            Self::Item(name, index) => Some((Cow::Borrowed(name), Some(index))),
+        }
+    }
+}
+
+impl From<&'static str> for Place {
+    fn from(place: &'static str) -> Self {
+        Self::At(Cow::Borrowed(place))
+    }
+}
+
+impl From<String> for Place {
+    fn from(place: String) -> Self {
+        Self::At(Cow::Owned(place))
+    }
+}
+
 /// One finding, its places relative to the resource.
 #[derive(Debug)]
-pub(super) struct Finding {
+struct Finding {
     key: Key,
     severity: Severity,
     /// The element, as the mapping names it.
@@ -86,8 +132,8 @@ pub(super) struct Finding {
     base: Rc<str>,
     component: bool,
     /// The place in the document of the earlier step, and in that of the later.
-    from: Option<String>,
-    into: Option<String>,
+    from: Place,
+    into: Place,
     direction: Direction,
 }
 
@@ -95,15 +141,24 @@ pub(super) struct Finding {
 pub(super) struct Context<'o> {
     pub(super) options: &'o Options,
     pub(super) direction: Direction,
-    /// The version that the whole conversion leads to.
+    /// The version that the whole conversion begins with, and the one that it leads to.
+    pub(super) source: Version,
     pub(super) target: Version,
+    /// The type of the resource that is being converted, as it is before.
+    pub(super) resource: &'static str,
     /// The place of the resource that is being converted.
     pub(super) base: Rc<str>,
     /// Whether that is a component.
     pub(super) component: bool,
+    /// Whether the document is one of the version that the step begins with, and is held to its definitions.
+    pub(super) is_judged: bool,
     /// The ids of the Devices of R4 in the Bundle that are no components, where it is a Bundle.
     pub(super) devices: Option<BTreeSet<String>>,
-    pub(super) findings: Vec<Finding>,
+    findings: Vec<Finding>,
+    /// Whether something had no place.
+    pub(super) has_lost: bool,
+    /// How many findings are not listed, and how grave the gravest of them is.
+    omitted: Option<(usize, Severity)>,
 }
 
 /// A place within a resource: `extension[0].valueReference`.
@@ -113,15 +168,20 @@ pub(super) fn relative(at: &Path<'_>) -> String {
 }
 
 impl<'o> Context<'o> {
-    pub(super) fn new(options: &'o Options, target: Version) -> Self {
+    pub(super) fn new(options: &'o Options, source: Version, target: Version) -> Self {
         Self {
             options,
             direction: Direction::Stu3ToR4,
+            source,
             target,
+            resource: "",
             base: Rc::from(""),
             component: false,
+            is_judged: false,
             devices: None,
             findings: Vec::new(),
+            has_lost: false,
+            omitted: None,
         }
     }
 
@@ -131,14 +191,30 @@ impl<'o> Context<'o> {
         key: Key,
         element: impl Into<Cow<'static, str>>,
         detail: impl Into<Cow<'static, str>>,
-        from: Option<String>,
-        into: Option<String>,
+        from: impl Into<Place>,
+        into: impl Into<Place>,
     ) {
+        self.push((key, key.severity().0), element.into(), detail.into(), from.into(), into.into());
+    }
+
+    fn push(
+        &mut self,
+        (key, severity): (Key, Severity),
+        element: Cow<'static, str>,
+        detail: Cow<'static, str>,
+        from: Place,
+        into: Place,
+    ) {
+        if self.findings.len() >= Report::MOST {
+            let (count, gravest) = self.omitted.unwrap_or((0, severity));
+            self.omitted = Some((count.saturating_add(1), gravest.min(severity)));
+            return;
+        }
         self.findings.push(Finding {
             key,
-            severity: key.severity().0,
-            element: element.into(),
-            detail: detail.into(),
+            severity,
+            element,
+            detail,
             base: Rc::clone(&self.base),
             component: self.component,
             from,
@@ -154,64 +230,84 @@ impl<'o> Context<'o> {
         key: Key,
         element: impl Into<Cow<'static, str>>,
         detail: impl Into<Cow<'static, str>>,
-        from: Option<String>,
+        from: impl Into<Place>,
     ) {
-        self.find(key, element, detail, from, None);
-        if self.options.allow.contains(&loss)
-            && let Some(finding) = self.findings.last_mut()
-        {
-            finding.severity = Severity::Warning;
-        }
+        self.has_lost = true;
+        let allowed = self.options.allow.contains(&loss);
+        let severity = if allowed { Severity::Warning } else { Severity::Error };
+        self.push((key, severity), element.into(), detail.into(), from.into(), Place::None);
     }
 
     /// Whether some finding is an error, so that nothing more is to be made of the document.
     pub(super) fn is_refused(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity <= Severity::Error)
+        let mut severities = self.findings.iter().map(|finding| finding.severity);
+        let omitted = self.omitted.map(|(_, severity)| severity);
+        severities.any(|severity| severity <= Severity::Error) || omitted.is_some_and(|one| one <= Severity::Error)
     }
 
     /// Records that the resource is of a type that is not converted.
     pub(super) fn refuse(&mut self, detail: String) {
-        self.find(Key::Unconverted, self.base.to_string(), detail, Some(String::new()), None);
-        if let Some(finding) = self.findings.last_mut() {
-            finding.severity = Severity::Error;
-        }
+        let element = self.base.to_string().into();
+        self.push((Key::Unconverted, Severity::Error), element, detail.into(), "".into(), Place::None);
     }
 
     /// The findings as a report: `source` and `target` are the version of each document and the name of its resource.
     pub(super) fn into_report(self, source: (Version, &str), target: (Version, &str)) -> Report {
-        self.findings.into_iter().map(|finding| finding.into_issue(source, target)).collect()
+        let mut report: Report = self.findings.into_iter().map(|finding| finding.into_issue(source, target)).collect();
+        if let Some((count, severity)) = self.omitted {
+            report.omit(count, severity, target.1);
+        }
+        report
     }
 }
 
 impl Finding {
-    /// Numbers the element `name`, for one of a list that is carried as it stands.
-    pub(super) fn number(&mut self, name: &str, index: usize) {
-        let numbered = self.element.replacen(name, &format!("{name}[{index}]"), 1);
-        self.from = numbered.split_once('.').map(|(_, place)| place.to_owned());
-        self.element = Cow::Owned(numbered);
-    }
-
     fn into_issue(self, source: (Version, &str), target: (Version, &str)) -> Issue {
         let (_, kind) = self.key.severity();
+        let is_own = matches!((&self.element, &self.detail), (Cow::Borrowed(_), Cow::Borrowed(_)));
         let message = match &*self.detail {
             "" => self.key.words().to_owned(),
-            detail => format!("{}: {detail}", self.key.words()),
+            detail => [self.key.words(), ": ", detail].concat(),
         };
-        let issue = Issue::new(self.key.as_str(), self.severity, kind, &self.element, message);
+        let of = if is_own { Issue::of_own_text } else { Issue::of_text };
+        let issue = of(self.key.as_str(), self.severity, kind, self.element.into_owned(), message);
         let rest = self.base.split_once('.').map(|(_, rest)| rest);
-        let place = |(version, root): (Version, &str), step: Step, at: Option<String>| {
+        let place = |(version, root): (Version, &str), step: Step, at: Place| {
             // Where the conversion has two steps, R4 is between them.
-            let at = at.map(|at| if step.is(version) { at } else { in_version(&at, version, self.component) })?;
-            let mut place = String::with_capacity(root.len() + rest.map_or(0, str::len) + at.len() + 2);
+            let (at, mut index) = at.into_parts()?;
+            let at = if step.is(version) {
+                at
+            } else {
+                // A table may name the item.
+                let at = match index.take() {
+                    Some(index) => format!("{at}[{index}]").into(),
+                    None => at,
+                };
+                in_version(at, version, self.component)
+            };
+            let mut place = String::with_capacity(root.len() + rest.map_or(0, str::len) + at.len() + 8);
             place.push_str(root);
             for part in rest.into_iter().chain(Some(&*at).filter(|at| !at.is_empty())) {
                 place.push('.');
                 place.push_str(part);
             }
+            if let Some(index) = index {
+                push_index(&mut place, index);
+            }
             Some(place)
         };
         let [from, into] = self.direction.steps();
         issue.with_places(Places { source: place(source, from, self.from), target: place(target, into, self.into) })
+    }
+}
+
+/// Writes the number of an item, which has one digit almost always.
+fn push_index(place: &mut String, index: usize) {
+    match u8::try_from(index) {
+        Ok(digit @ 0..=9) => place.extend(['[', char::from(b'0' + digit), ']']),
+        _ => {
+            let _ = write!(place, "[{index}]");
+        }
     }
 }
 
@@ -233,7 +329,7 @@ const IN_R5: &[(&str, &str)] = &[
 ];
 
 /// A place of R4 in another version.
-fn in_version(at: &str, version: Version, component: bool) -> String {
+fn in_version(at: Cow<'static, str>, version: Version, component: bool) -> Cow<'static, str> {
     let table = match version {
         Version::Stu3 if component => COMPONENT_IN_STU3,
         Version::Stu3 => IN_STU3,
@@ -243,7 +339,7 @@ fn in_version(at: &str, version: Version, component: bool) -> String {
     let renamed = table.iter().find_map(|(name, other)| {
         let rest = at.strip_prefix(name)?;
         let whole = rest.is_empty() || rest.starts_with(['.', '[']);
-        whole.then(|| format!("{other}{rest}"))
+        whole.then(|| [other, rest].concat())
     });
-    renamed.unwrap_or_else(|| at.to_owned())
+    renamed.map_or(at, Cow::Owned)
 }

@@ -1,7 +1,7 @@
 //! Which version of FHIR a document is written for, by its marks.
 
 use super::Direction;
-use super::context::{Context, Key};
+use super::context::{Context, Key, Place};
 use super::json::{Json, Object};
 use super::options::Version;
 
@@ -50,19 +50,75 @@ const DEVICE_NOT_IN_R5: &[&str] =
     &["deviceName", "specialization", "statusReason", "distinctIdentifier", "patient", "udi", "model"];
 const METRIC_NOT_IN_R5: &[&str] = &["parent", "source", "measurementPeriod"];
 
-/// Finds the members of a resource that another version has and its own has not: they would be taken for what they are there.
+/// The members of the resources of R4 and R5 that are lists of elements, and those that are one, `type` and `definition` aside.
+const LISTS: &[&str] = &[
+    "identifier",
+    "udiCarrier",
+    "statusReason",
+    "deviceName",
+    "name",
+    "specialization",
+    "conformsTo",
+    "version",
+    "property",
+    "category",
+    "endpoint",
+    "gateway",
+    "note",
+    "contact",
+    "safety",
+    "calibration",
+];
+const ELEMENTS: &[&str] = &[
+    "patient",
+    "owner",
+    "location",
+    "parent",
+    "source",
+    "device",
+    "measurementPeriod",
+    "measurementFrequency",
+    "unit",
+];
+
+/// What is wanted of a member of a resource of R4 or R5 that has a value of another shape.
+fn misshapen(resource: &str, name: &str, value: &Json<'_>, direction: Direction) -> Option<&'static str> {
+    let r5 = direction == Direction::R5ToR4;
+    let is_list = match name {
+        // It is a code in a metric.
+        "category" => resource == "Device",
+        "type" => r5 && resource == "Device",
+        name => LISTS.contains(&name),
+    };
+    let is_element = ELEMENTS.contains(&name) || matches!(name, "type" | "definition") && !is_list;
+    match value {
+        Json::Array(_) if is_list => None,
+        _ if is_list => Some("found no array, wanted one"),
+        Json::Object(_) if is_element => None,
+        _ if is_element => Some("found no object, wanted one"),
+        _ => None,
+    }
+}
+
+/// Finds the members of a resource that another version has and its own has not, and those of another shape: they would be taken for
+/// what they are there, or dropped.
 pub(super) fn foreign_members(ctx: &mut Context<'_>, object: &Object<'_>) {
     let foreign: &[&[&str]] = match (object.text("resourceType"), ctx.direction) {
         (Some("Device"), Direction::R4ToStu3) => &[NOT_IN_R4],
         (Some("Device"), Direction::R5ToR4) => &[NOT_IN_R4, DEVICE_NOT_IN_R5],
         (Some("DeviceMetric"), Direction::R5ToR4) => &[METRIC_NOT_IN_R5],
+        (Some("DeviceMetric"), Direction::R4ToStu3) => &[],
         _ => return,
     };
-    for (member, _) in &object.members {
+    let resource = object.text("resourceType").unwrap_or_default();
+    for (member, value) in &object.members {
+        if let Some(words) = misshapen(resource, member, value, ctx.direction) {
+            ctx.find(Key::WrongType, format!("{resource}.{member}"), words, member.to_string(), Place::None);
+        }
         let name = member.strip_prefix('_').unwrap_or(member);
         if foreign.iter().any(|names| names.contains(&name)) {
-            let element = format!("{}.{member}", object.text("resourceType").unwrap_or_default());
-            ctx.find(Key::UnknownMember, element, "", Some(member.to_string()), None);
+            let element = format!("{resource}.{member}");
+            ctx.find(Key::UnknownMember, element, "", member.to_string(), Place::None);
         }
     }
 }

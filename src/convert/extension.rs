@@ -1,6 +1,6 @@
 //! The values of extensions: their types differ from version to version.
 
-use super::carry::{push_under, take_under};
+use super::carry::{has_only, push_under, take_under};
 use super::context::{Context, Key, relative};
 use super::json::{Json, Object};
 use super::{BASE_TYPE_R4, BASE_TYPE_R5, Direction, Loss, Version};
@@ -113,7 +113,7 @@ fn lose(ctx: &mut Context<'_>, name: &str, at: &Path<'_>) -> bool {
     let place = relative(&at.child(name));
     let version = ctx.target;
     let detail = format!("`{name}` is no value of an extension in {version}");
-    ctx.lose(Loss::ValueType, Key::Lost, format!("Extension.{name}"), detail, Some(place));
+    ctx.lose(Loss::ValueType, Key::Lost, format!("Extension.{name}"), detail, place);
     false
 }
 
@@ -129,14 +129,11 @@ fn rename<'a>(object: &mut Object<'a>, from: &str, to: &'static str, base_type: 
 
 /// Gives a value the type that it had before [`rename`].
 fn back<'a>(object: &mut Object<'a>, from: &'static str, base_type: &str, to: impl Fn(&str) -> Option<&'static str>) {
-    if !object.has(&super::carry::under(from)) {
-        return;
-    }
-    let Some(said) = take_under(object, from, base_type) else { return };
-    let Some(name) = said.text("valueString").and_then(to) else {
-        push_under(object, from, said);
-        return;
+    let name_of = |said: &Object<'_>| {
+        if has_only(said, "valueString") { said.text("valueString").and_then(&to) } else { None }
     };
+    let said = take_under(object, from, base_type, |said| name_of(said).is_some());
+    let Some(name) = said.as_ref().and_then(name_of) else { return };
     let value = object.take(from);
     let extra = object.take(&super::carry::under(from));
     object.put_some(name, value);

@@ -5,7 +5,8 @@ use crate::issue::{Issue, Kind, Path, Report, Severity};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-/// One value of JSON.
+/// One value of JSON. A text that is borrowed is one that JSON writes as it is: it has no quote, no backslash and no control
+/// character.
 #[derive(Clone, Debug)]
 pub(crate) enum Json<'a> {
     /// A number, a boolean or null, as it is written.
@@ -24,6 +25,10 @@ pub(crate) struct Object<'a> {
 /// The memory of a member, and for how many an object has room at first.
 const MEMBER: usize = size_of::<(Cow<'static, str>, Json<'static>)>();
 const AT_FIRST: usize = 4;
+const IN_RESOURCE: usize = 16;
+
+/// How many levels deeper what is carried stands than what it was made from.
+const CARRIED: u32 = 8;
 
 /// How many members an object may have before its duplicates are looked for by a set.
 const FEW: usize = 24;
@@ -36,7 +41,7 @@ impl<'a> Json<'a> {
 
     /// The same with at most `memory` bytes for the tree, beside its text. Reading stops where it would take more.
     pub(crate) fn read_within(text: &'a str, root: &str, memory: usize) -> Result<Self, Report> {
-        let mut r = Reader::new(text, ReadMode::Strict).with_memory(memory);
+        let mut r = Reader::new(text, ReadMode::Strict).with_memory(memory).with_more_depth(CARRIED);
         let json = read_value(&mut r, &Path::root(root)).and_then(|json| r.end().map(|()| json));
         let report = r.into_report(root);
         match json {
@@ -60,6 +65,14 @@ impl<'a> Json<'a> {
     pub(crate) fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A text, or a number or literal as it is written.
+    pub(crate) fn as_scalar(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) | Self::Token(text) => Some(text),
             _ => None,
         }
     }
@@ -122,7 +135,7 @@ impl<'a> Json<'a> {
     fn write(&self, w: &mut Writer) {
         match self {
             Self::Token(token) => w.raw(token),
-            Self::Text(text) => w.string(text),
+            Self::Text(text) => write_text(text, w),
             Self::Array(items) => {
                 w.raw("[");
                 for (index, item) in items.iter().enumerate() {
@@ -139,7 +152,7 @@ impl<'a> Json<'a> {
                     if index > 0 {
                         w.raw(",");
                     }
-                    w.string(name);
+                    write_text(name, w);
                     w.raw(":");
                     value.write(w);
                 }
@@ -149,7 +162,21 @@ impl<'a> Json<'a> {
     }
 }
 
+fn write_text(text: &Cow<'_, str>, w: &mut Writer) {
+    match text {
+        Cow::Borrowed(plain) => w.plain_string(plain),
+        Cow::Owned(text) => w.string(text),
+    }
+}
+
+/// How many extensions a list has room for at first: where one is carried, others are.
+const EXTENSIONS: usize = 8;
+
 impl<'a> Object<'a> {
+    pub(crate) fn with_capacity(members: usize) -> Self {
+        Self { members: Vec::with_capacity(members) }
+    }
+
     pub(crate) fn of<const N: usize>(members: [(&'static str, Json<'a>); N]) -> Self {
         Self { members: members.map(|(name, value)| (Cow::Borrowed(name), value)).into() }
     }
@@ -172,6 +199,15 @@ impl<'a> Object<'a> {
 
     pub(crate) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
+    }
+
+    /// What a primitive has beside its value: the member of its name with an underscore.
+    pub(crate) fn get_under(&self, name: &str) -> Option<&Json<'a>> {
+        self.members.iter().find(|(own, _)| own.strip_prefix('_') == Some(name)).map(|(_, value)| value)
+    }
+
+    pub(crate) fn has_under(&self, name: &str) -> bool {
+        self.get_under(name).is_some()
     }
 
     /// Removes a member and gives its value.
@@ -201,18 +237,28 @@ impl<'a> Object<'a> {
         self.members.iter().all(|(name, _)| names.contains(&&**name))
     }
 
-    /// Adds an extension behind those that are there.
-    pub(crate) fn push_extension(&mut self, extension: Object<'a>) {
+    /// Adds an extension behind those that are there, and gives its number.
+    pub(crate) fn push_extension(&mut self, extension: Object<'a>) -> usize {
         match self.get_mut("extension") {
-            Some(Json::Array(items)) => items.push(Json::Object(extension)),
-            _ => self.put("extension", Json::Array(vec![Json::Object(extension)])),
+            Some(Json::Array(items)) => {
+                items.push(Json::Object(extension));
+                items.len() - 1
+            }
+            _ => {
+                let mut items = Vec::with_capacity(EXTENSIONS);
+                items.push(Json::Object(extension));
+                self.put("extension", Json::Array(items));
+                0
+            }
         }
     }
 
-    /// Removes the last extension with this url and gives it.
-    pub(crate) fn take_extension(&mut self, url: &str) -> Option<Object<'a>> {
+    /// Removes the last extension with this url that is `wanted`, and gives it.
+    pub(crate) fn take_extension(&mut self, url: &str, wanted: impl Fn(&Self) -> bool) -> Option<Self> {
         let items = self.get_mut("extension")?.as_array_mut()?;
-        let index = items.iter().rposition(|item| item.as_object().and_then(|item| item.text("url")) == Some(url))?;
+        let found =
+            |item: &Json<'a>| item.as_object().is_some_and(|item| item.text("url") == Some(url) && wanted(item));
+        let index = items.iter().rposition(found)?;
         let found = items.remove(index);
         if items.is_empty() {
             self.take("extension");
@@ -247,14 +293,16 @@ fn read_value<'a>(r: &mut Reader<'a>, at: &Path<'_>) -> Read<Json<'a>> {
     match r.peek() {
         Some(b'{') => {
             r.enter()?;
-            let mut members: Vec<(Cow<'a, str>, Json<'a>)> = Vec::with_capacity(AT_FIRST);
-            r.charge(AT_FIRST * MEMBER)?;
+            // A resource has more members than an element.
+            let room = if at.parent().is_none() { IN_RESOURCE } else { AT_FIRST };
+            let mut members: Vec<(Cow<'a, str>, Json<'a>)> = Vec::with_capacity(room);
+            r.charge(room * MEMBER)?;
             let mut names = BTreeSet::new();
             while r.more(b'}', members.is_empty())? {
                 r.peek();
                 let offset = r.offset();
                 let name = r.key()?;
-                if members.len() >= AT_FIRST {
+                if members.len() >= room {
                     r.charge(2 * MEMBER)?;
                 }
                 if is_there(&members, &mut names, &name) {

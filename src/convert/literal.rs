@@ -2,9 +2,16 @@
 
 use super::options::Ids;
 use crate::datatype::Literal;
+use crate::primitive::is_id;
 
 /// The reference to a component as one to a Device; nothing where it is to something else.
 pub(super) fn to_device(text: &str, ids: &Ids) -> Option<String> {
+    if let Some(id) = text.strip_prefix("DeviceComponent/").filter(|id| is_id(id)) {
+        return Some(match ids {
+            Ids::Keep => ["Device/", id].concat(),
+            Ids::Prefix(prefix) => ["Device/", prefix, id].concat(),
+        });
+    }
     if !text.contains("DeviceComponent/") {
         return None;
     }
@@ -42,6 +49,16 @@ fn with_type(text: &str, from: &str, to: &'static str, id_of: impl Fn(&str) -> S
     };
     let version = version.map(|version| format!("/_history/{version}")).unwrap_or_default();
     Some(format!("{base}{to}/{id}{version}"))
+}
+
+/// The reference to a component, by its id or by a search, as one to a Device.
+pub(super) fn reference_to_device(text: &str, ids: &Ids) -> Option<String> {
+    to_device(text, ids).or_else(|| text.strip_prefix("DeviceComponent?").map(|query| ["Device?", query].concat()))
+}
+
+/// The way back of [`reference_to_device`].
+pub(super) fn reference_to_component(text: &str, ids: &Ids) -> Option<String> {
+    to_component(text, ids).or_else(|| text.strip_prefix("Device?").map(|query| ["DeviceComponent?", query].concat()))
 }
 
 /// The url of a request or answer with the one type in place of the other: `Type`, `Type?search`, or a reference.

@@ -44,28 +44,30 @@
 
 /// The url of HL7's extension for an element of STU3, of R4 and of R5.
 macro_rules! x3 {
-    ($path:literal) => {
-        concat!("http://hl7.org/fhir/3.0/StructureDefinition/extension-", $path)
+    ($($path:literal)+) => {
+        concat!("http://hl7.org/fhir/3.0/StructureDefinition/extension-", $($path),+)
     };
 }
 macro_rules! x4 {
-    ($path:literal) => {
-        concat!("http://hl7.org/fhir/4.0/StructureDefinition/extension-", $path)
+    ($($path:literal)+) => {
+        concat!("http://hl7.org/fhir/4.0/StructureDefinition/extension-", $($path),+)
     };
 }
 macro_rules! x5 {
-    ($path:literal) => {
-        concat!("http://hl7.org/fhir/5.0/StructureDefinition/extension-", $path)
+    ($($path:literal)+) => {
+        concat!("http://hl7.org/fhir/5.0/StructureDefinition/extension-", $($path),+)
     };
 }
 
 mod bundle;
 mod carry;
+mod codes;
 mod context;
 mod datatype;
 mod detect;
 mod extension;
 pub(crate) mod json;
+mod judge;
 mod literal;
 mod options;
 mod r4;
@@ -76,14 +78,17 @@ mod walk;
 
 pub use detect::version_of;
 pub use options::{CodeSystems, Components, Ids, Links, Loss, MetricDevice, NotAVersion, Options, Version};
-pub(crate) use service::{as_component, check_with, component_of, device_of, entry, is_loss, valid_to};
+pub(crate) use service::{
+    as_component, check_with, component_of, component_reference, device_of, entry, is_loss, is_mark, valid_to,
+};
 
 use crate::element::ReadMode;
-use crate::issue::{Path, Report};
+use crate::issue::{Issue, Path, Report, Severity};
 use crate::resource::{Reading, Resource};
 use context::{Context, Key};
 use json::{Json, Object};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use walk::{Kind, walk};
 
 const DATA_ABSENT: &str = "http://hl7.org/fhir/StructureDefinition/data-absent-reason";
@@ -190,7 +195,9 @@ pub fn from(version: Version, json: &[u8], options: &Options) -> Result<Reading<
     if version == Version::Stu3 {
         return Resource::read(json, ReadMode::Strict);
     }
-    let converted = convert(version, Version::Stu3, utf8(json)?, options, usize::MAX)?;
+    let text = utf8(json)?;
+    let converted = convert(version, Version::Stu3, text, options, usize::MAX)
+        .map_err(|report| with_all_faults(report, version, text, options, usize::MAX))?;
     match Resource::read(converted.json.as_bytes(), ReadMode::Strict) {
         Ok(mut reading) => {
             reading.report = converted.report;
@@ -217,6 +224,45 @@ pub fn between(from: Version, to: Version, json: &[u8], options: &Options) -> Re
     convert(from, to, utf8(json)?, options, usize::MAX)
 }
 
+/// The faults of a document that its version finds, and with them what the reader of STU3 finds in it.
+fn with_all_faults(report: Report, version: Version, text: &str, options: &Options, memory: usize) -> Report {
+    if !errors(&report).all(is_judged) {
+        return report;
+    }
+    let Ok(converted) = convert_as(version, Version::Stu3, text, options, memory, false) else { return report };
+    match Resource::read(converted.json.as_bytes(), ReadMode::Strict) {
+        Ok(_) => merged(report, Report::new()),
+        Err(read) => merged(report, at_source(read, &converted.report)),
+    }
+}
+
+fn errors(report: &Report) -> impl Iterator<Item = &Issue> {
+    report.iter().filter(|issue| issue.severity <= Severity::Error)
+}
+
+/// Whether a finding is one of those of the definitions of R4 and R5, which a document may have and be read all the same.
+fn is_judged(issue: &Issue) -> bool {
+    matches!(&*issue.rule, "min-cardinality" | "required-binding")
+}
+
+/// The errors of a report, and behind them what else is found, each fault once.
+fn merged(mut report: Report, others: Report) -> Report {
+    // Nothing was carried anywhere.
+    report.retain(|issue| issue.severity <= Severity::Error);
+    let known: BTreeSet<(String, String)> = report.iter().map(|it| (it.rule.to_string(), it.at.clone())).collect();
+    // The reader of STU3 may name the element whose member is missing.
+    let is_known = |issue: &Issue| {
+        let from = (issue.rule.to_string(), issue.at.clone());
+        let next = known.range(from..).next();
+        next.is_some_and(|(rule, at)| {
+            *rule == issue.rule
+                && at.strip_prefix(&*issue.at).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    };
+    let others: Vec<Issue> = others.into_iter().filter(|issue| !is_known(issue)).collect();
+    report.into_iter().chain(others).collect()
+}
+
 fn utf8(json: &[u8]) -> Result<&str, Report> {
     match std::str::from_utf8(json) {
         Ok(text) => Ok(text),
@@ -227,53 +273,80 @@ fn utf8(json: &[u8]) -> Result<&str, Report> {
 
 /// Converts a text, of which no more is read than `memory` bytes hold.
 fn convert(from: Version, to: Version, text: &str, options: &Options, memory: usize) -> Result<Converted, Report> {
-    let root = type_ahead(text);
-    let Json::Object(mut object) = Json::read_within(text, root, memory)? else { return Err(json::not_an_object()) };
-    let before = object.text("resourceType").unwrap_or("Resource").to_owned();
-    let mut ctx = Context::new(options, to);
+    convert_as(from, to, text, options, memory, true)
+}
+
+/// The same; a document of R4 or R5 is judged by the definitions of its version, or is not.
+fn convert_as(
+    from: Version,
+    to: Version,
+    text: &str,
+    options: &Options,
+    memory: usize,
+    is_judged: bool,
+) -> Result<Converted, Report> {
+    let Json::Object(mut object) = Json::read_within(text, type_ahead(text), memory)? else {
+        return Err(json::not_an_object());
+    };
+    let before = name_of(&object);
+    let mut ctx = Context::new(options, from, to);
     for direction in Direction::between(from, to) {
         ctx.direction = *direction;
-        let root = object.text("resourceType").unwrap_or("Resource").to_owned();
-        if !is_converted(&root) {
+        let [first, _] = direction.steps();
+        ctx.is_judged = is_judged && from != Version::Stu3 && first.is(from);
+        let root = name_of(&object);
+        let Some(known) = converted_type(&root) else {
             let detail = format!("`{root}` is not converted");
-            ctx.base = root.as_str().into();
+            ctx.base = root.into();
             ctx.refuse(detail);
+            let root = name_of(&object);
             return Err(ctx.into_report((from, &before), (to, &root)));
-        }
-        resource(&mut ctx, &mut object, &Path::root(&root));
+        };
+        resource(&mut ctx, &mut object, &Path::root(known));
         if ctx.is_refused() {
             return Err(ctx.into_report((from, &before), (to, object.text("resourceType").unwrap_or_default())));
         }
     }
-    let after = object.text("resourceType").unwrap_or("Resource").to_owned();
-    let report = ctx.into_report((from, &before), (to, &after));
+    let report = ctx.into_report((from, &before), (to, &name_of(&object)));
     if to != Version::Stu3 {
         in_order(&mut object);
     }
-    let json = Json::Object(object).to_text(text.len() + text.len() / 2);
+    let json = Json::Object(object).to_text(text.len() + text.len() / 2 + 512);
     Ok(Converted { json, report })
+}
+
+/// The name of the type of a resource, as a place has it.
+fn name_of(object: &Object<'_>) -> Cow<'static, str> {
+    let is_name = |name: &&str| (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let name = object.text("resourceType").filter(is_name).unwrap_or("Resource");
+    converted_type(name).map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed)
 }
 
 /// The name of the root in findings about the text.
 fn type_ahead(text: &str) -> &'static str {
-    let mut names = ["DeviceComponent", "DeviceMetric", "Device", "Bundle"].into_iter();
     let head = text.get(..200.min(text.len())).unwrap_or_default();
-    let named = |name: &str| {
-        head.match_indices(name).any(|(at, _)| {
+    let named = |name: &&str| {
+        head.match_indices(*name).any(|(at, _)| {
             head.get(..at).is_some_and(|before| before.ends_with('"'))
                 && head.get(at + name.len()..).is_some_and(|behind| behind.starts_with('"'))
         })
     };
-    names.find(|name| named(name)).unwrap_or("Resource")
+    // As this crate writes it, or wherever it stands.
+    let written = head.strip_prefix("{\"resourceType\":\"").and_then(|rest| converted_type(rest.split('"').next()?));
+    written.or_else(|| CONVERTED.into_iter().find(named)).unwrap_or("Resource")
 }
 
-fn is_converted(resource_type: &str) -> bool {
-    matches!(resource_type, "Device" | "DeviceComponent" | "DeviceMetric" | "Bundle")
+/// The types that are converted.
+const CONVERTED: [&str; 4] = ["DeviceComponent", "DeviceMetric", "Device", "Bundle"];
+
+fn converted_type(name: &str) -> Option<&'static str> {
+    CONVERTED.into_iter().find(|known| *known == name)
 }
 
 /// Converts one resource by one step. Says whether it is a component; nothing of one that is not converted.
 fn resource<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, at: &Path<'_>) -> Option<bool> {
-    let outer = std::mem::replace(&mut ctx.base, at.to_string().into());
+    let base = if at.parent().is_none() { at.name().into() } else { at.to_string().into() };
+    let outer = std::mem::replace(&mut ctx.base, base);
     let outer_component = ctx.component;
     let component = convert_resource(ctx, object, at);
     ctx.base = outer;
@@ -282,18 +355,24 @@ fn resource<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, at: &Path<'_>) -
 }
 
 fn convert_resource<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, at: &Path<'_>) -> Option<bool> {
-    let name = object.text("resourceType").unwrap_or_default().to_owned();
+    let name = object.text("resourceType").unwrap_or_default();
+    let name = converted_type(name).map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
     let upwards = ctx.direction == Direction::Stu3ToR4;
     let component = match &*name {
         "DeviceComponent" if upwards => true,
         "Device" if !upwards => r4::is_component(object, ctx.options.components),
         "Device" | "DeviceMetric" | "Bundle" => false,
+        "DeviceComponent" => {
+            ctx.refuse("R4 and R5 have no `DeviceComponent`".to_owned());
+            return None;
+        }
         _ => {
-            ctx.find(Key::Unconverted, ctx.base.to_string(), name, Some(String::new()), Some(String::new()));
+            ctx.find(Key::Unconverted, ctx.base.to_string(), name.into_owned(), "", "");
             return None;
         }
     };
     ctx.component = component;
+    ctx.resource = converted_type(&name).unwrap_or_default();
     detect::foreign_members(ctx, object);
     let kind = if name == "Bundle" { Kind::Bundle } else { Kind::Record };
     walk(ctx, object, kind, &Path::root(""));

@@ -2,11 +2,12 @@
 
 use super::carry::{
     COMPONENT_R4, COMPONENT_STU3, DEVICE_R4, METRIC_R4, Row, Taken, absent_element, carry, carry_code, carry_taken,
-    edited, is_absent, plain, put_restored, restore, restore_code, take_carried, under,
+    edited, has_only, is_absent, plain, put_restored, restore, restore_code, take_carried, under,
 };
-use super::context::{Context, Key};
+use super::codes;
+use super::context::{Context, Key, Place};
 use super::json::{Json, Object};
-use super::literal::{component_id, to_component};
+use super::literal::{component_id, reference_to_component};
 use super::options::{Components, Ids, Links};
 use super::specification;
 use crate::nomenclature::{Level, Term, is_mdc};
@@ -14,16 +15,15 @@ use crate::primitive::CanonicalName;
 
 const LABEL: &str = "udi-label-name";
 const UDI_NAME: &str = x3!("Device.udi.name");
-const COMPONENT: &str = "DeviceComponent";
+pub(super) const COMPONENT: &str = "DeviceComponent";
 const STATUS_STU3: &str = "http://hl7.org/fhir/operational-status";
 const STATUS_R4: &str = "http://terminology.hl7.org/CodeSystem/device-status-reason";
 const ENTERED_IN_ERROR: &str = "entered-in-error";
-const ENTRY_TYPES: &[&str] = &["barcode", "rfid", "manual", "card", "self-reported", "unknown"];
 
 // --------------------------------------------------------------------------------------------------------- Device
 
 pub(super) fn device_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
-    let mut carried = take_carried(object, DEVICE_R4, x4!("Device."));
+    let mut carried = take_carried(object, DEVICE_R4);
     let mut take = |name: &str| {
         let row = DEVICE_R4.iter().zip(&mut carried).find(|(row, _)| row.name == name);
         row.map(|(_, taken)| std::mem::take(taken)).unwrap_or_default()
@@ -33,7 +33,7 @@ pub(super) fn device_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
     version_up(ctx, object, versions.items);
     rename(object, "model", "modelNumber");
     for (row, taken) in DEVICE_R4.iter().zip(carried) {
-        put_restored(object, row, taken, ctx, "Device");
+        put_restored(object, row, taken, ctx);
     }
 }
 
@@ -42,16 +42,17 @@ fn udi_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, others: Vec<Json<'
         Some(Json::Object(udi)) => udi,
         _ => Object::default(),
     };
-    restore_code(&mut udi, "entryType", x4!("Device.udiCarrier.entryType"), "Device.udiCarrier.entryType", ctx);
+    let (url, element) = (x4!("Device.udiCarrier.entryType"), "Device.udiCarrier.entryType");
+    restore_code(&mut udi, "entryType", codes::UDI_ENTRY_ADDED, url, element, ctx);
     let (name, extra) = (udi.take("name"), udi.take("_name"));
     if udi.only(&["id"]) && !udi.is_empty() {
         // An element needs more than an id.
         let mut carried = Object::of([("url", Json::text(UDI_NAME))]);
         carried.put_some("valueString", name.clone());
-        carried.put_some("_valueString", extra.clone().map(without_id));
+        let extra = extra.clone().map(without_id);
+        carried.put_some("_valueString", extra.filter(|extra| extra.as_object().is_none_or(|extra| !extra.is_empty())));
         udi.push_extension(carried);
-        let place = Some("udiCarrier[0].extension[0]".to_owned());
-        ctx.find(Key::Carried, "Device.udi.name", "", Some("udi.name".to_owned()), place);
+        ctx.find(Key::Carried, "Device.udi.name", "", "udi.name", "udiCarrier[0].extension[0]");
     }
     let carriers: Vec<_> =
         Some(udi).filter(|udi| !udi.is_empty()).map(Json::Object).into_iter().chain(others).collect();
@@ -149,15 +150,10 @@ fn version_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, mut versions: 
 
 pub(super) fn device_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
     let udi = udi_down(ctx, object);
-    if object.get("version").is_some_and(|version| !matches!(version, Json::Array(_))) {
-        let place = Some("version".to_owned());
-        ctx.find(Key::WrongType, "Device.version", "found no array, wanted one", place, None);
-        return;
-    }
     let version = version_down(object);
     rename(object, "modelNumber", "model");
     // What was not taken stands there still, to be carried.
-    carry(object, DEVICE_R4, x4!("Device."), "Device", Some(plain), ctx);
+    carry(object, DEVICE_R4, Some(plain), ctx);
     if !udi.is_empty() {
         object.put("udi", Json::Object(udi));
     }
@@ -168,18 +164,18 @@ fn udi_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) -> Object<'a> {
     let mut udi = match take_first(object, "udiCarrier") {
         Some(Json::Object(udi)) => udi,
         Some(other) => {
-            let (words, place) = ("found no object, wanted one", Some("udiCarrier[0]".to_owned()));
-            ctx.find(Key::WrongType, "Device.udiCarrier", words, place, None);
+            let words = "found no object, wanted one";
+            ctx.find(Key::WrongType, "Device.udiCarrier", words, "udiCarrier[0]", Place::None);
             drop(other);
             Object::default()
         }
         None => Object::default(),
     };
-    if carry_code(&mut udi, "entryType", ENTRY_TYPES, x4!("Device.udiCarrier.entryType").to_owned()) {
-        let (from, into) = ("udiCarrier[0].entryType".to_owned(), "udi.entryType".to_owned());
-        ctx.find(Key::Carried, "Device.udiCarrier.entryType", "", Some(from), Some(into));
+    if carry_code(&mut udi, "entryType", codes::UDI_ENTRY_STU3, x4!("Device.udiCarrier.entryType")) {
+        let (from, into) = ("udiCarrier[0].entryType", "udi.entryType");
+        ctx.find(Key::Carried, "Device.udiCarrier.entryType", "", from, into);
     }
-    let carried = udi.take_extension(UDI_NAME);
+    let carried = udi.take_extension(UDI_NAME, |it| it.only(&["url", "valueString", "_valueString"]));
     let (mut name, mut extra) = names_down(object);
     if let Some(mut carried) = carried
         && name.is_none()
@@ -269,8 +265,14 @@ fn level(object: &Object<'_>) -> Option<Level> {
 /// Whether a tag marks a component: ours, or the one of HL7's resource types.
 fn is_marker(tag: &Json<'_>) -> bool {
     let Some(tag) = tag.as_object() else { return false };
-    let ours = |system: &str| system == "http://hl7.org/fhir/resource-types" || CanonicalName::Stu3Type.matches(system);
-    tag.text("code") == Some(COMPONENT) && tag.only(&["system", "code"]) && tag.text("system").is_some_and(ours)
+    tag.text("code") == Some(COMPONENT)
+        && tag.only(&["system", "code"])
+        && tag.text("system").is_some_and(is_mark_system)
+}
+
+/// Whether a code system has the mark of components: ours, or the one of HL7's resource types.
+pub(super) fn is_mark_system(system: &str) -> bool {
+    system == "http://hl7.org/fhir/resource-types" || CanonicalName::Stu3Type.matches(system)
 }
 
 pub(super) fn mark<'a>(ctx: &Context<'_>, object: &mut Object<'a>) {
@@ -309,7 +311,7 @@ pub(super) fn component_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
             object.put("id", Json::text(id));
         }
     }
-    let mut carried = take_carried(object, COMPONENT_R4, x4!("Device."));
+    let mut carried = take_carried(object, COMPONENT_R4);
     let identifiers = carried.first_mut().map(std::mem::take).unwrap_or_default();
     identifier_up(object, identifiers.items);
     if is_absent(object.get("type")) {
@@ -320,14 +322,14 @@ pub(super) fn component_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
         object.put("status", Json::text(ENTERED_IN_ERROR));
     }
     for (row, taken) in COMPONENT_R4.iter().zip(carried) {
-        put_restored(object, row, taken, ctx, "Device");
+        put_restored(object, row, taken, ctx);
     }
     // A link that is written twice is one: the way back finds both equal.
     let root = match ctx.options.links {
         Links::Source if !object.has("parent") => object.get("source").cloned(),
         _ => None,
     };
-    carry(object, COMPONENT_STU3, x3!("DeviceComponent."), COMPONENT, Some(plain), ctx);
+    carry(object, COMPONENT_STU3, Some(plain), ctx);
     object.put_some("parent", root.map(without_id));
     specification::to_r4(ctx, object);
     mark(ctx, object);
@@ -342,12 +344,12 @@ pub(super) fn component_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>)
     }
     unmark(object);
     specification::from_r4(ctx, object);
-    restore(object, COMPONENT_STU3, x3!("DeviceComponent."), ctx, COMPONENT);
+    restore(object, COMPONENT_STU3, ctx);
     parent_of_component(ctx, object);
-    identifier_down(ctx, object, COMPONENT_R4, COMPONENT);
+    identifier_down(ctx, object, COMPONENT_R4);
     if !object.has("type") {
         object.put("type", absent_element());
-        ctx.find(Key::Filled, "DeviceComponent.type", "required in STU3, unknown", None, Some("type".to_owned()));
+        ctx.find(Key::Filled, "DeviceComponent.type", "required in STU3, unknown", Place::None, "type");
     }
     if status_down(object) && object.text("status") == Some(ENTERED_IN_ERROR) && !object.has("_status") {
         object.take("status");
@@ -358,7 +360,7 @@ pub(super) fn component_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>)
 /// Carries what a Device has more, in its order; the identifier is the component's own.
 fn carry_others<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
     let rows = COMPONENT_R4.get(1..).unwrap_or_default();
-    carry(object, rows, x4!("Device."), "Device", Some(plain), ctx);
+    carry(object, rows, Some(plain), ctx);
 }
 
 /// The parent of a component leads to a component, unless it is the device at the top.
@@ -388,7 +390,7 @@ fn parent_of_component<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
 
 fn retarget(ctx: &Context<'_>, object: &mut Object<'_>) {
     let Some(parent) = object.get_mut("parent").and_then(Json::as_object_mut) else { return };
-    if let Some(text) = parent.text("reference").and_then(|text| to_component(text, &ctx.options.ids)) {
+    if let Some(text) = parent.text("reference").and_then(|text| reference_to_component(text, &ctx.options.ids)) {
         parent.put("reference", Json::text(text));
     }
 }
@@ -401,19 +403,11 @@ fn identifier_up<'a>(object: &mut Object<'a>, others: Vec<Json<'a>>) {
     }
 }
 
-fn identifier_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, rows: &[Row], owner: &str) {
+fn identifier_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, rows: &[Row]) {
     let Some(row) = rows.first() else { return };
-    if object.get("identifier").is_some_and(|found| !matches!(found, Json::Array(_))) {
-        let place = Some("identifier".to_owned());
-        ctx.find(Key::WrongType, format!("{owner}.identifier"), "found no array, wanted one", place, None);
-    }
     let first = take_first(object, "identifier");
     let others = Taken { items: object.take("identifier").map(Json::into_items).unwrap_or_default(), under: None };
-    let (prefix, owner) = match owner {
-        COMPONENT => (x4!("Device."), "Device"),
-        _ => (x4!("DeviceMetric."), owner),
-    };
-    carry_taken(object, row, others, prefix, owner, None, ctx);
+    carry_taken(object, row, others, None, ctx);
     object.put("identifier", first.unwrap_or_else(absent_element));
 }
 
@@ -468,7 +462,7 @@ fn status_down(object: &mut Object<'_>) -> bool {
         if codings.last().is_some_and(|last| last.same(&added)) {
             codings.pop();
         } else if let Some(Json::Object(last)) = codings.last_mut() {
-            last.take_extension(KEPT);
+            last.take_extension(KEPT, |it| has_only(it, "valueBoolean"));
         }
     }
     object.put("operationalStatus", reasons);
@@ -478,11 +472,11 @@ fn status_down(object: &mut Object<'_>) -> bool {
 // --------------------------------------------------------------------------------------------------- DeviceMetric
 
 pub(super) fn metric_up(object: &mut Object<'_>) {
-    let others = take_carried(object, METRIC_R4, x4!("DeviceMetric.")).into_iter().next().unwrap_or_default();
+    let others = take_carried(object, METRIC_R4).into_iter().next().unwrap_or_default();
     identifier_up(object, others.items);
 }
 
 pub(super) fn metric_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
-    identifier_down(ctx, object, METRIC_R4, "DeviceMetric");
+    identifier_down(ctx, object, METRIC_R4);
     retarget(ctx, object);
 }

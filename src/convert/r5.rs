@@ -2,16 +2,14 @@
 
 use super::carry::{
     CONFORMS_TO_R5, DEVICE_R4_ALONE, DEVICE_R5, METRIC_PARENT, METRIC_R4_ALONE, METRIC_R5, NAME_R5, PROPERTY_R4, Taken,
-    VERSION_R5, absent_element, carry, carry_code, carry_taken, edited, is_absent, plain, push_under, put_restored,
-    restore, restore_code, take_carried, take_under, under,
+    VERSION_R5, absent_element, carry, carry_code, carry_taken, edited, has_only, is_absent, plain, push_under,
+    put_restored, restore, restore_code, restore_value, take_carried, take_under, under,
 };
-use super::context::{Context, Key};
+use super::codes;
+use super::context::{Context, Key, Place};
 use super::json::{Json, Object};
 use super::options::MetricDevice;
 
-const STATUSES_R5: &[&str] = &["active", "inactive", "entered-in-error"];
-const ENTRY_TYPES_R4: &[&str] = &["barcode", "rfid", "manual", "card", "self-reported", "unknown"];
-const COLORS_R4: &[&str] = &["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
 const NAME_TYPE: &str = x4!("Device.deviceName.type");
 const ENTRY_TYPE_R4: &str = x4!("Device.udiCarrier.entryType");
 const FILLED: &str = "required in R5, unknown";
@@ -44,13 +42,12 @@ fn r5_only(_: &str) -> &'static str {
 // ------------------------------------------------------------------------------------------------------- R4 to R5
 
 pub(super) fn device_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
-    let carried = take_carried(object, DEVICE_R5, x5!("Device."));
+    let carried = take_carried(object, DEVICE_R5);
     for carrier in objects(object, "udiCarrier") {
         udi_up(ctx, carrier);
     }
-    if carry_code(object, "status", STATUSES_R5, x4!("Device.status").to_owned()) {
-        let place = Some("status".to_owned());
-        ctx.find(Key::Carried, "Device.status", "no R5 code", place.clone(), place);
+    if carry_code(object, "status", codes::STATUS_R5, x4!("Device.status")) {
+        ctx.find(Key::Carried, "Device.status", "no R5 code", "status", "status");
     }
     rename(object, "deviceName", "name");
     for name in objects(object, "name") {
@@ -59,10 +56,10 @@ pub(super) fn device_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
     rename(object, "specialization", "conformsTo");
     for specialization in objects(object, "conformsTo") {
         rename(specialization, "systemType", "specification");
-        restore(specialization, CONFORMS_TO_R5, x5!("Device.conformsTo."), ctx, "Device.conformsTo");
+        restore(specialization, CONFORMS_TO_R5, ctx);
     }
     for version in objects(object, "version") {
-        restore(version, VERSION_R5, x5!("Device.version."), ctx, "Device.version");
+        restore(version, VERSION_R5, ctx);
     }
     for property in objects(object, "property") {
         property_up(ctx, property);
@@ -76,14 +73,14 @@ pub(super) fn device_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
             "type" => types.extend(taken.items),
             "definition" => definition = taken.items.into_iter().next(),
             "definition.concept" => concept = taken.items.into_iter().next(),
-            _ => put_restored(object, row, taken, ctx, "Device"),
+            _ => put_restored(object, row, taken, ctx),
         }
     }
     if !types.is_empty() {
         object.put("type", Json::Array(types));
     }
     object.put_some("definition", definition_up(ctx, reference, concept, definition));
-    carry(object, DEVICE_R4_ALONE, x4!("Device."), "Device", Some(detail), ctx);
+    carry(object, DEVICE_R4_ALONE, Some(detail), ctx);
 }
 
 /// The definition of R5: the reference of R4, and what was carried of it.
@@ -117,14 +114,14 @@ fn same(one: Option<&Json<'_>>, two: Option<&Json<'_>>) -> bool {
 }
 
 fn udi_up(ctx: &mut Context<'_>, carrier: &mut Object<'_>) {
-    if carrier.text("entryType").is_some_and(|code| !ENTRY_TYPES_R4.contains(&code))
+    if carrier.text("entryType").is_some_and(|code| codes::UDI_ENTRY_ADDED.contains(&code))
         && let Some(code) = carrier.get("entryType").cloned()
     {
         // R4 says so itself, against its value set: the way back must not take it for a code of R5.
         push_under(carrier, "entryType", Object::of([("url", Json::text(ENTRY_TYPE_R4)), ("valueCode", code)]));
     }
-    let element = "Device.udiCarrier.entryType";
-    restore_code(carrier, "entryType", x5!("Device.udiCarrier.entryType"), element, ctx);
+    let (url, element) = (x5!("Device.udiCarrier.entryType"), "Device.udiCarrier.entryType");
+    restore_code(carrier, "entryType", codes::UDI_ENTRY_ADDED, url, element, ctx);
     for (name, element, mark) in UDI_REQUIRED {
         if carrier.has(name) {
             continue;
@@ -132,7 +129,7 @@ fn udi_up(ctx: &mut Context<'_>, carrier: &mut Object<'_>) {
         let extra = under(name);
         if !carrier.has(&extra) {
             carrier.put(extra, absent_element());
-            ctx.find(Key::Filled, element, FILLED, None, Some(format!("udiCarrier.{name}")));
+            ctx.find(Key::Filled, element, FILLED, Place::None, format!("udiCarrier.{name}"));
         } else if is_absent(carrier.get(&extra)) {
             // R4 says so itself: the way back must not drop it.
             let kept = Object::of([("url", Json::text(mark)), ("valueCode", Json::text("unknown"))]);
@@ -143,7 +140,7 @@ fn udi_up(ctx: &mut Context<'_>, carrier: &mut Object<'_>) {
 
 fn name_up(ctx: &mut Context<'_>, name: &mut Object<'_>) {
     rename(name, "name", "value");
-    restore(name, NAME_R5, x5!("Device.name."), ctx, "Device.name");
+    restore(name, NAME_R5, ctx);
     let (code, carried) = match name.text("type") {
         Some("manufacturer-name") => ("registered-name", false),
         Some("udi-label-name" | "model-name") => ("registered-name", true),
@@ -154,8 +151,7 @@ fn name_up(ctx: &mut Context<'_>, name: &mut Object<'_>) {
     if carried {
         let said = original.as_text().unwrap_or_default().to_owned();
         push_under(name, "type", Object::of([("url", Json::text(NAME_TYPE)), ("valueCode", original)]));
-        let (from, into) = ("deviceName.type".to_owned(), "name.type".to_owned());
-        ctx.find(Key::Carried, "Device.deviceName.type", said, Some(from), Some(into));
+        ctx.find(Key::Carried, "Device.deviceName.type", said, "deviceName.type", "name.type");
     }
 }
 
@@ -169,9 +165,16 @@ const PROPERTY_VALUES: [(&str, &str); 5] = [
 ];
 const PROPERTY_VALUE: &str = x5!("Device.property.value");
 
+/// Whether an extension carries one value of a property of R5.
+fn is_value(extension: &Object<'_>) -> bool {
+    let known =
+        |name: &str| name == "url" || PROPERTY_VALUES.iter().any(|(value, extra)| [*value, *extra].contains(&name));
+    extension.members.len() > 1 && extension.members.iter().all(|(name, _)| known(name))
+}
+
 fn property_up(ctx: &mut Context<'_>, property: &mut Object<'_>) {
-    let mut values: Vec<_> = PROPERTY_R4.iter().map(|row| row.take(property, ctx, "Device.property").items).collect();
-    let carried = property.take_extension(PROPERTY_VALUE);
+    let mut values: Vec<_> = PROPERTY_R4.iter().map(|row| row.take(property, ctx).items).collect();
+    let carried = property.take_extension(PROPERTY_VALUE, is_value);
     // The first value is the one of R5, the others are carried.
     let first = values.iter().position(|values| !values.is_empty());
     if let Some(index) = first
@@ -186,17 +189,18 @@ fn property_up(ctx: &mut Context<'_>, property: &mut Object<'_>) {
         property.members.extend(carried.members);
     } else {
         property.put("_valueString", absent_element());
-        ctx.find(Key::Filled, "Device.property.value", FILLED, None, Some("property".to_owned()));
+        ctx.find(Key::Filled, "Device.property.value", FILLED, Place::None, "property");
     }
     for (row, items) in PROPERTY_R4.iter().zip(values) {
         let taken = Taken { items, under: None };
-        carry_taken(property, row, taken, x4!("Device.property."), "Device.property", Some(plain), ctx);
+        carry_taken(property, row, taken, Some(plain), ctx);
     }
 }
 
 pub(super) fn metric_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
-    restore(object, METRIC_R5, x5!("DeviceMetric."), ctx, "DeviceMetric");
-    restore_code(object, "color", x5!("DeviceMetric.color"), "DeviceMetric.color", ctx);
+    restore(object, METRIC_R5, ctx);
+    let color = |code: &str| codes::is_color_of_r5(code) && !codes::COLOR_R4.contains(&code);
+    restore_value(object, "color", ("valueCode", color), x5!("DeviceMetric.color"), "DeviceMetric.color", ctx);
     let (source, parent) = (object.get("source").cloned(), object.take("parent"));
     let by_source = ctx.options.metric_device == MetricDevice::Source;
     let parented = parent.is_some();
@@ -205,7 +209,7 @@ pub(super) fn metric_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
         (_, Some(parent)) => parent.clone(),
         (Some(source), None) => source.clone(),
         (None, None) => {
-            ctx.find(Key::Filled, "DeviceMetric.device", FILLED, None, Some("device".to_owned()));
+            ctx.find(Key::Filled, "DeviceMetric.device", FILLED, Place::None, "device");
             absent_element()
         }
     };
@@ -222,29 +226,29 @@ pub(super) fn metric_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
     }
     for row in METRIC_R4_ALONE {
         let detail: Option<fn(&str) -> &'static str> = if row.name == "source" { None } else { Some(plain) };
-        carry(object, std::slice::from_ref(row), x4!("DeviceMetric."), "DeviceMetric", detail, ctx);
+        carry(object, std::slice::from_ref(row), detail, ctx);
     }
 }
 
 // ------------------------------------------------------------------------------------------------------- R5 to R4
 
 pub(super) fn device_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
-    let restored = take_carried(object, DEVICE_R4_ALONE, x4!("Device."));
+    let restored = take_carried(object, DEVICE_R4_ALONE);
     for carrier in objects(object, "udiCarrier") {
         udi_down(ctx, carrier);
     }
-    restore_code(object, "status", x4!("Device.status"), "Device.status", ctx);
+    restore_code(object, "status", codes::STATUS_DROPPED, x4!("Device.status"), "Device.status", ctx);
     for name in objects(object, "name") {
         name_down(ctx, name);
     }
     rename(object, "name", "deviceName");
     for conforms in objects(object, "conformsTo") {
-        carry(conforms, CONFORMS_TO_R5, x5!("Device.conformsTo."), "Device.conformsTo", None, ctx);
+        carry(conforms, CONFORMS_TO_R5, None, ctx);
         rename(conforms, "specification", "systemType");
     }
     rename(object, "conformsTo", "specialization");
     for version in objects(object, "version") {
-        carry(version, VERSION_R5, x5!("Device.version."), "Device.version", None, ctx);
+        carry(version, VERSION_R5, None, ctx);
     }
     for property in objects(object, "property") {
         property_down(property);
@@ -253,12 +257,12 @@ pub(super) fn device_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
     let r#type = type_down(ctx, object);
     for row in DEVICE_R5 {
         let detail = if row.name == "type" || row.name.starts_with("definition") { plain } else { r5_only };
-        carry(object, std::slice::from_ref(row), x5!("Device."), "Device", Some(detail), ctx);
+        carry(object, std::slice::from_ref(row), Some(detail), ctx);
     }
     object.put_some("type", r#type);
     object.put_some("definition", reference);
     for (row, taken) in DEVICE_R4_ALONE.iter().zip(restored) {
-        put_restored(object, row, taken, ctx, "Device");
+        put_restored(object, row, taken, ctx);
     }
 }
 
@@ -266,7 +270,7 @@ pub(super) fn device_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
 fn type_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) -> Option<Json<'a>> {
     let types = object.get_mut("type")?;
     let Json::Array(items) = types else {
-        ctx.find(Key::WrongType, "Device.type", "found no array, wanted one", Some("type".to_owned()), None);
+        ctx.find(Key::WrongType, "Device.type", "found no array, wanted one", "type", Place::None);
         return object.take("type");
     };
     let first = (!items.is_empty()).then(|| items.remove(0));
@@ -293,20 +297,20 @@ fn udi_down(ctx: &mut Context<'_>, carrier: &mut Object<'_>) {
         if !carrier.has(name) && is_absent(carrier.get(&under(name))) {
             carrier.take(&under(name));
         } else {
-            take_under(carrier, name, mark);
+            take_under(carrier, name, mark, |it| has_only(it, "valueCode"));
         }
     }
-    let of_r4 = take_under(carrier, "entryType", ENTRY_TYPE_R4).is_some();
-    if !of_r4 && carry_code(carrier, "entryType", ENTRY_TYPES_R4, x5!("Device.udiCarrier.entryType").to_owned()) {
-        let place = Some("udiCarrier.entryType".to_owned());
-        ctx.find(Key::Carried, "Device.udiCarrier.entryType", "", place.clone(), place);
+    let of_r4 = take_under(carrier, "entryType", ENTRY_TYPE_R4, |it| has_only(it, "valueCode")).is_some();
+    if !of_r4 && carry_code(carrier, "entryType", codes::UDI_ENTRY_STU3, x5!("Device.udiCarrier.entryType")) {
+        let place = "udiCarrier.entryType";
+        ctx.find(Key::Carried, "Device.udiCarrier.entryType", "", place, place);
     }
 }
 
 fn name_down(ctx: &mut Context<'_>, name: &mut Object<'_>) {
-    carry(name, NAME_R5, x5!("Device.name."), "Device.name", None, ctx);
+    carry(name, NAME_R5, None, ctx);
     rename(name, "value", "name");
-    let mut carried = take_under(name, "type", NAME_TYPE);
+    let mut carried = take_under(name, "type", NAME_TYPE, |it| has_only(it, "valueCode"));
     let carried = carried.as_mut().and_then(|carried| carried.take("valueCode"));
     let expected = match carried.as_ref().and_then(Json::as_text) {
         Some("udi-label-name" | "model-name") => Some("registered-name"),
@@ -329,7 +333,8 @@ fn name_down(ctx: &mut Context<'_>, name: &mut Object<'_>) {
 }
 
 fn property_down(property: &mut Object<'_>) {
-    let carried = take_carried(property, PROPERTY_R4, x4!("Device.property."));
+    let mut carried = take_carried(property, PROPERTY_R4);
+    carried.resize_with(PROPERTY_R4.len(), Taken::default);
     let mut values: [Vec<Json<'_>>; 2] = Default::default();
     let [quantities, codes] = &mut values;
     quantities.extend(property.take("valueQuantity"));
@@ -356,13 +361,12 @@ fn property_down(property: &mut Object<'_>) {
 }
 
 pub(super) fn metric_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
-    carry(object, METRIC_R5, x5!("DeviceMetric."), "DeviceMetric", Some(plain), ctx);
-    if carry_code(object, "color", COLORS_R4, x5!("DeviceMetric.color").to_owned()) {
-        let place = Some("color".to_owned());
-        ctx.find(Key::Carried, "DeviceMetric.color", "", place.clone(), place);
+    carry(object, METRIC_R5, Some(plain), ctx);
+    if carry_code(object, "color", codes::COLOR_R4, x5!("DeviceMetric.color")) {
+        ctx.find(Key::Carried, "DeviceMetric.color", "", "color", "color");
     }
     let device = object.take("device").filter(|device| !is_absent(Some(device)));
-    let mut carried = take_carried(object, METRIC_R4_ALONE, x4!("DeviceMetric.")).into_iter();
+    let mut carried = take_carried(object, METRIC_R4_ALONE).into_iter();
     let (source, period) = (carried.next().unwrap_or_default(), carried.next().unwrap_or_default());
     let source = source.items.into_iter().next();
     object.put_some("measurementPeriod", period.items.into_iter().next());
@@ -370,7 +374,7 @@ pub(super) fn metric_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
         object.put_some("source", source);
         return;
     };
-    let parent = device.as_object_mut().map(|device| take_carried(device, METRIC_PARENT, x4!("DeviceMetric.")));
+    let parent = device.as_object_mut().map(|device| take_carried(device, METRIC_PARENT));
     let parent = parent.into_iter().flatten().next().and_then(|taken| taken.items.into_iter().next());
     let is_source = same(source.as_ref(), Some(&device));
     let (parent, source) = match (parent, source) {

@@ -4,9 +4,12 @@
 use super::context::Context;
 use super::json::Json;
 use super::options::Ids;
-use super::{Converted, Direction, Loss, Options, Version, at_source, bundle, convert, from, literal, r4, to, utf8};
+use super::{
+    Converted, Direction, Loss, Options, Version, at_source, bundle, convert, convert_as, errors, from, is_judged,
+    literal, merged, r4, to, utf8,
+};
 use crate::element::ReadMode;
-use crate::issue::{Issue, Path, Report, Severity};
+use crate::issue::{Issue, Path, Report};
 use crate::resource::Resource;
 use crate::validate::{self, Checked, Validator};
 
@@ -29,28 +32,29 @@ pub(crate) fn check_with(
     validator: &Validator,
     memory: usize,
 ) -> Checked {
-    let only_losses = |report: &Report| errors(report).all(is_loss);
     let text = match utf8(json) {
         Ok(text) => text,
         Err(report) => return validate::Checked::refused(report),
     };
-    let (converted, lost) = match convert(version, Version::Stu3, text, options, memory) {
-        Ok(converted) => (converted, Report::new()),
-        Err(report) if only_losses(&report) => {
+    let (converted, faults) = match convert(version, Version::Stu3, text, options, memory) {
+        Ok(converted) => (converted, None),
+        Err(report) if errors(&report).all(|issue| is_loss(issue) || is_judged(issue)) => {
             let all = options.clone().allow(Loss::ALL);
-            match convert(version, Version::Stu3, text, &all, memory) {
-                Ok(converted) => (converted, report),
+            match convert_as(version, Version::Stu3, text, &all, memory, false) {
+                Ok(converted) => (converted, Some(report)),
                 Err(report) => return validate::Checked::refused(report),
             }
         }
         Err(report) => return validate::Checked::refused(report),
     };
     let checked = validate::check_with(converted.json.as_bytes(), ReadMode::Strict, validator, memory);
-    checked.with_report(|report| lost.into_iter().chain(at_source(report, &converted.report)).collect())
-}
-
-fn errors(report: &Report) -> impl Iterator<Item = &Issue> {
-    report.iter().filter(|issue| issue.severity <= Severity::Error)
+    checked.with_report(|report| {
+        let read = at_source(report, &converted.report);
+        match faults {
+            Some(faults) => merged(faults, read),
+            None => read,
+        }
+    })
 }
 
 /// Whether a finding is that something has no place in the other version.
@@ -66,7 +70,7 @@ pub(crate) fn as_component(device: &Resource, options: &Options) -> Result<Resou
     let plain = to(Version::R4, device, options)?;
     let mut json = Json::read(&plain.json, "Device")?;
     if let Json::Object(object) = &mut json {
-        r4::mark(&Context::new(options, Version::R4), object);
+        r4::mark(&Context::new(options, Version::R4, Version::R4), object);
     }
     from(Version::R4, json.to_text(plain.json.len() + 128).as_bytes(), options).map(|reading| reading.value)
 }
@@ -75,6 +79,19 @@ pub(crate) fn as_component(device: &Resource, options: &Options) -> Result<Resou
 pub(crate) fn component_of<'i>(id: &'i str, options: &Options) -> (&'i str, bool) {
     let own = literal::component_id(id, &options.ids);
     (own, matches!(options.ids, Ids::Prefix(_)) && own != id)
+}
+
+/// The reference to a component, given that to the Device that it is from R4 on; nothing where it is to something else.
+pub(crate) fn component_reference(text: &str, options: &Options) -> Option<String> {
+    literal::to_component(text, &options.ids)
+}
+
+/// Whether a token of a search is the mark of a component, with or without its system.
+pub(crate) fn is_mark(token: &str) -> bool {
+    match token.split_once('|') {
+        Some((system, code)) => code == r4::COMPONENT && r4::is_mark_system(system),
+        None => token == r4::COMPONENT,
+    }
 }
 
 /// The id of the Device that a component is from R4 on.
@@ -88,7 +105,7 @@ pub(crate) fn device_of(id: &str, options: &Options) -> String {
 /// A [`Report`] where it is not JSON.
 pub(crate) fn entry(version: Version, json: &str, component: bool, options: &Options) -> Result<String, Report> {
     let mut entry = Json::read(json, "Bundle")?;
-    let mut ctx = Context::new(options, version);
+    let mut ctx = Context::new(options, Version::Stu3, version);
     ctx.base = "Bundle".into();
     ctx.direction = Direction::Stu3ToR4;
     if let Some(object) = entry.as_object_mut() {

@@ -11,7 +11,6 @@ const SYSTEM: &str = "http://hl7.org/fhir/specification-type";
 const SERIAL: &str = "serial-number";
 const PART: &str = "part-number";
 const GMDN: &str = "gmdn";
-const PREFIX: &str = x3!("DeviceComponent.");
 
 /// Where a Device has a specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,15 +114,8 @@ pub(super) fn to_r4<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
     if !versions.is_empty() {
         object.put("version", Json::Array(versions));
     }
-    for (index, specification) in specifications.into_iter().enumerate() {
-        for row in SPECIFICATIONS {
-            let taken = Taken { items: vec![specification.clone()], under: None };
-            let before = ctx.findings.len();
-            carry_taken(object, row, taken, PREFIX, "DeviceComponent", Some(plain), ctx);
-            for finding in ctx.findings.iter_mut().skip(before) {
-                finding.number(row.name, index);
-            }
-        }
+    if let [row] = SPECIFICATIONS {
+        carry_taken(object, row, Taken { items: specifications, under: None }, Some(plain), ctx);
     }
 }
 
@@ -176,7 +168,7 @@ fn same(one: Option<&Json<'_>>, two: Option<&Json<'_>>) -> bool {
 
 /// Makes `serialNumber`, `partNumber` and `version` of a Device the specifications of a component.
 pub(super) fn from_r4<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
-    let carried = take_carried(object, SPECIFICATIONS, PREFIX).into_iter().next().unwrap_or_default().items;
+    let carried = take_carried(object, SPECIFICATIONS).into_iter().next().unwrap_or_default().items;
     let mut take = |name: &str, extra: &str| -> Option<Primitive<'a>> {
         let found = (object.take(name), object.take(extra));
         (found.0.is_some() || found.1.is_some()).then_some(found)
@@ -239,7 +231,7 @@ fn agree<'a>(
     item: &mut Object<'a>,
     native: Option<Primitive<'a>>,
     element: &'static str,
-    name: &str,
+    name: &'static str,
 ) -> bool {
     let Some((value, extra)) = native else {
         edited(ctx, element, name);

@@ -1,10 +1,11 @@
 //! One walk over a resource that converts the datatypes in it, from the leaves.
 
-use super::context::{Context, Key, relative};
+use super::context::{Context, Key, Place, relative};
 use super::datatype;
 use super::json::{Json, Object};
-use super::{Direction, extension};
+use super::{Direction, extension, judge};
 use crate::issue::Path;
+use std::collections::BTreeSet;
 
 /// What an object in a document is, as far as a conversion has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,22 +122,33 @@ impl Kind {
 
 /// Converts the datatypes below an object, and the object itself. Says whether it stays.
 pub(super) fn walk<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, kind: Kind, at: &Path<'_>) -> bool {
+    if ctx.is_judged {
+        judge::judge(ctx, object, kind, at);
+    }
     let mut emptied = false;
-    let mut only_nulls: Vec<String> = Vec::new();
+    let (mut only_nulls, mut lists_under): (Vec<String>, Vec<String>) = Default::default();
     for (name, value) in &mut object.members {
+        if name.starts_with('_') && matches!(value, Json::Array(_)) {
+            lists_under.push(name.clone().into_owned());
+        }
+        // What comes from STU3 was read before.
+        if let (false, Some(wanted)) = (ctx.direction == Direction::Stu3ToR4, misshapen(name, value)) {
+            refuse(ctx, wanted, &at.child(name));
+            continue;
+        }
         let kind = match &*value {
             Json::Text(_) => continue,
             Json::Token(_) if !value.is_null() => continue,
             Json::Token(_) => {
-                nothing(ctx, "found null, wanted a value or no member", &at.child(name));
+                refuse(ctx, "found null, wanted a value or no member", &at.child(name));
                 continue;
             }
             Json::Array(items) if items.is_empty() => {
-                nothing(ctx, "found an empty array, wanted items or no member", &at.child(name));
+                refuse(ctx, "found an empty array, wanted items or no member", &at.child(name));
                 continue;
             }
             Json::Object(object) if object.is_empty() => {
-                nothing(ctx, "found an empty object, wanted members or no member", &at.child(name));
+                refuse(ctx, "found an empty object, wanted members or no member", &at.child(name));
                 continue;
             }
             Json::Array(items) if !name.starts_with('_') && items.iter().all(Json::is_null) => {
@@ -149,10 +161,20 @@ pub(super) fn walk<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, kind: Kin
         let Some(kind) = kind else { continue };
         emptied |= visit(ctx, value, kind, &at.child(name));
     }
-    for name in only_nulls {
+    if !only_nulls.is_empty() {
+        let extras: BTreeSet<&str> = object.members.iter().filter_map(|(own, _)| own.strip_prefix('_')).collect();
         // The nulls of primitives stand for their ids and extensions.
-        if !object.members.iter().any(|(own, _)| own.strip_prefix('_') == Some(&name)) {
-            nothing(ctx, "found only null in an array, wanted items or no member", &at.child(&name));
+        for name in only_nulls.iter().filter(|name| !extras.contains(name.as_str())) {
+            refuse(ctx, "found only null in an array, wanted items or no member", &at.child(name));
+        }
+    }
+    if !lists_under.is_empty() {
+        let single = object.members.iter().filter(|(_, value)| !matches!(value, Json::Array(_)));
+        let single: BTreeSet<&str> = single.map(|(own, _)| &**own).collect();
+        for name in &lists_under {
+            if kind == Kind::Extension || single.contains(name.trim_start_matches('_')) {
+                refuse(ctx, "found an array beside a single value, wanted an object", &at.child(name));
+            }
         }
     }
     if emptied {
@@ -175,11 +197,11 @@ fn visit(ctx: &mut Context<'_>, value: &mut Json<'_>, kind: Kind, at: &Path<'_>)
                 index += 1;
                 match item {
                     Json::Object(object) if object.is_empty() => {
-                        nothing(ctx, "found an empty object, wanted members or no item", &here);
+                        refuse(ctx, "found an empty object, wanted members or no item", &here);
                         true
                     }
                     Json::Token(_) if item.is_null() && !pads => {
-                        nothing(ctx, "found null among objects, wanted objects alone", &here);
+                        refuse(ctx, "found null among objects, wanted objects alone", &here);
                         true
                     }
                     Json::Object(object) => {
@@ -196,12 +218,33 @@ fn visit(ctx: &mut Context<'_>, value: &mut Json<'_>, kind: Kind, at: &Path<'_>)
     }
 }
 
-/// A member without content is refused, and not dropped on the way.
+/// What is wanted of a member that has a value of another shape, of those to which a conversion adds or from which it takes.
+fn misshapen(name: &str, value: &Json<'_>) -> Option<&'static str> {
+    let objects = |items: &[Json<'_>]| items.iter().all(|item| matches!(item, Json::Object(_)));
+    match (name, value) {
+        ("extension" | "modifierExtension" | "contained" | "entry" | "tag", Json::Array(items)) if objects(items) => {
+            None
+        }
+        ("extension" | "modifierExtension" | "contained" | "entry" | "tag", _) => {
+            Some("found no array of objects, wanted one")
+        }
+        ("meta", Json::Object(_)) => None,
+        ("meta", _) => Some("found no object, wanted one"),
+        (name, Json::Array(items)) if name.starts_with('_') => {
+            let padded = items.iter().all(|item| matches!(item, Json::Object(_)) || item.is_null());
+            if padded { None } else { Some("found other items than objects and null, wanted those alone") }
+        }
+        (name, Json::Text(_) | Json::Token(_)) if name.starts_with('_') => Some("found no object or array, wanted one"),
+        _ => None,
+    }
+}
+
+/// A member without content, or of another shape, is refused, and not dropped on the way.
 #[cold]
-fn nothing(ctx: &mut Context<'_>, words: &'static str, at: &Path<'_>) {
+fn refuse(ctx: &mut Context<'_>, words: &'static str, at: &Path<'_>) {
     let place = relative(at);
     let element = [&*ctx.base, &*place].join(".");
-    ctx.find(Key::WrongType, element, words, Some(place), None);
+    ctx.find(Key::WrongType, element, words, place, Place::None);
 }
 
 /// Whether nothing is left of a value from which something was taken away.

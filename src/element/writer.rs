@@ -109,6 +109,15 @@ impl Writer {
         }
     }
 
+    /// A string of characters that are all written as they are.
+    #[inline]
+    pub(crate) fn plain_string(&mut self, text: &str) {
+        self.out.reserve(text.len() + 2);
+        self.out.push('"');
+        self.out.push_str(text);
+        self.out.push('"');
+    }
+
     pub(crate) fn string(&mut self, text: &str) {
         push_string(text, &mut self.out);
     }

@@ -93,16 +93,17 @@ fn bounded(text: impl fmt::Display) -> String {
 
 /// Returns the text with its control characters escaped: a name or a value that is quoted may hold any.
 fn on_one_line(text: String) -> String {
-    if !text.contains(char::is_control) {
+    let is_plain = |byte: u8| (b' '..0x7f).contains(&byte);
+    if text.bytes().all(is_plain) || !text.contains(char::is_control) {
         return text;
     }
     let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
     text.chars().map(escape).collect()
 }
 
-/// Returns a message as it is kept.
-fn short(message: String) -> String {
-    if message.len() <= LONGEST { message } else { bounded(message) }
+/// Returns a text as it is kept.
+fn short(text: String) -> String {
+    if text.len() <= LONGEST { text } else { bounded(text) }
 }
 
 impl Issue {
@@ -126,6 +127,31 @@ impl Issue {
             position: None,
             places: None,
         }
+    }
+
+    /// Creates an issue of texts of this crate, which are short and have no control characters.
+    pub(crate) const fn of_own_text(
+        rule: &'static str,
+        severity: Severity,
+        kind: Kind,
+        at: String,
+        message: String,
+    ) -> Self {
+        Self {
+            rule: Cow::Borrowed(rule),
+            severity,
+            kind,
+            at,
+            row: Cow::Borrowed(""),
+            message,
+            position: None,
+            places: None,
+        }
+    }
+
+    /// Creates an issue of texts that are there already.
+    pub(crate) fn of_text(rule: &'static str, severity: Severity, kind: Kind, at: String, message: String) -> Self {
+        Self::of_own_text(rule, severity, kind, on_one_line(short(at)), on_one_line(short(message)))
     }
 
     /// Returns the same finding with the row of the definition that was broken.
@@ -430,7 +456,9 @@ impl FromIterator<Issue> for Report {
 
 impl Extend<Issue> for Report {
     fn extend<I: IntoIterator<Item = Issue>>(&mut self, issues: I) {
-        issues.into_iter().for_each(|issue| self.push(issue));
+        let issues = issues.into_iter();
+        self.issues.reserve(issues.size_hint().0.min(Self::MOST));
+        issues.for_each(|issue| self.push(issue));
     }
 }
 

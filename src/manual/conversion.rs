@@ -94,7 +94,16 @@
 //! Every entry is converted, those of other types are left as they are and told as `unconverted`. `fullUrl`,
 //! `request.url` and `response.location` follow their resource; where that does not say what they were, the original is
 //! beside them. A Bundle has no extensions: those of its `meta` carry `timestamp`. A link relation that R5 does not know is
-//! `X4 Bundle.link.relation`.
+//! `X4 Bundle.link.relation`. Entries of histories and of answers to batches and transactions get the `request` and the
+//! `response` that R4 requires (`bdl-3`, `bdl-4`): they are filled, and dropped on the way back.
+//!
+//! # Documents with faults
+//!
+//! A document of R4 or R5 is held to the definitions of its version: required elements (`min-cardinality`), codes of required
+//! value sets (`required-binding`), members and types. With any fault nothing is converted, and the findings have the places of
+//! the document that was given; `electronic-transmission` is taken in R4 too, as the guide for personal health devices says. An
+//! extension with the url of a carrier that is not as this crate writes it (other members, a code that need not be carried, a part
+//! missing that the version requires, a second one for one element) is no carrier and stays an extension.
 //!
 //! # In a service
 //!
@@ -116,7 +125,12 @@
 //!   and so it is with the second of two resources that would be the same Device.
 //! - From R4 on a component is a Device, and has both addresses: `Device/x` means the component where there is no Device of
 //!   that id. A document without a mark that is sent to the address of a component is that component. One that says to be a
-//!   component where a Device of its id is is refused with 409. Searches ask for the types of STU3, with its parameters.
+//!   component where a Device of its id is is refused with 409.
+//! - Searches ask for the types of STU3. From R4 on `Device?_tag=DeviceComponent` (with the system of the tag or without) and
+//!   `Device?parent` ask for components; references to a parent, `_include` and `_revinclude` are written as in the version. The
+//!   search parameters are those of STU3, which are those of R4; what R5 has more is refused with the names that there are, and
+//!   `DeviceMetric?device` with `parent` and `source`.
+//! - `POST /TENANT/updates` answers the component in the version that `Accept` names.
 //! - The entity tag is that of the version of the resource, whatever the version of FHIR: `W/"3"` is the third state, and
 //!   `If-Match` and `If-None-Match` mean the state. As one state has several forms, every answer has `Vary: Accept`.
 //! - `GET metadata` lists the media types, and comes in the version that is asked for.
@@ -144,5 +158,8 @@
 //! Parsers of R4, R4B and R5 that others wrote take the documents (`.ci/parsers` runs two, and lists what they refuse, with
 //! the reason). The reference validator says of the urls of the carriers "invalid Version" as long as it has not the
 //! definitions of HL7's cross-version packages. Apart from that it refuses what the document had in STU3 already (short OIDs,
-//! null in arrays of primitives, a required code with an extension in place of its value), and in R5 a search set without a
-//! `self` link, which R5 requires and STU3 does not.
+//! null in arrays of primitives, a required code with an extension in place of its value), and in R5
+//!
+//! - a `status` that was `unknown`, which R5 has no code for: its extension stands in the place of the value;
+//! - a decimal of more than 18 digits before the point or 17 behind it, which the form of R5 does not allow;
+//! - a search set without a `self` link, which R5 requires and STU3 does not.

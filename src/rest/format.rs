@@ -83,6 +83,12 @@ impl Format {
         }
     }
 
+    /// What `Accept` asks for, where it takes JSON of FHIR.
+    #[cfg(feature = "server")]
+    pub(super) fn accepted(accept: &str) -> Option<Self> {
+        negotiated(accept, Self::default())
+    }
+
     /// Whether the answer is written as the resources are stored.
     pub(super) fn is_stu3(self) -> bool {
         self.version == Version::Stu3
@@ -101,7 +107,7 @@ impl Format {
         (!self.is_stu3()).then(|| ("_format", self.media_type()))
     }
 
-    fn media_type(self) -> String {
+    pub(super) fn media_type(self) -> String {
         format!("{FHIR_JSON}; fhirVersion={}", self.version.mime())
     }
 

@@ -58,6 +58,16 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         convert::valid_to(version, &body, &self.conversion, memory).map(|converted| converted.json.into())
     }
 
+    /// A component in the version of FHIR that `accept` prefers to STU3, and its media type. Nothing where it prefers none, and
+    /// where the component cannot be written in it without loss: it is answered as it is then.
+    #[cfg(feature = "server")]
+    pub(crate) fn component_in(&self, accept: &str, component: &str) -> Option<(String, String)> {
+        let format = Format::accepted(accept).filter(|format| !format.is_stu3())?;
+        let memory = tree_memory(&self.limits);
+        let converted = convert::valid_to(format.version, component.as_bytes(), &self.conversion, memory).ok()?;
+        Some((converted.json, format.media_type()))
+    }
+
     /// The outcome that stands in a page in the place of a resource that cannot be shown in the version that is asked for.
     pub(super) fn outcome_of(&self, report: &Report, key: &Key) -> String {
         let mut outcome = OperationOutcome::from(report).under(self.canonical());

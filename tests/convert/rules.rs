@@ -201,3 +201,192 @@ fn fhir_version_is_detected() {
         assert_eq!(version_of(json.as_bytes()), version, "{json}");
     }
 }
+
+#[test]
+fn elements_of_every_row_go_where_the_mapping_says() {
+    let concept =
+        |code: &str| format!(r#"{{"coding":[{{"system":"http://hl7.org/fhir/operational-status","code":"{code}"}}]}}"#);
+    let component = |members: &str| {
+        format!(r#"{{"resourceType":"DeviceComponent","identifier":{{"value":"1"}},"type":{{"text":"a"}},{members}}}"#)
+    };
+    let metric = |members: &str| {
+        format!(
+            r#"{{"resourceType":"DeviceMetric","identifier":{{"value":"1"}},"type":{{"text":"a"}},"category":"measurement"{members}}}"#
+        )
+    };
+    let x3 = "http://hl7.org/fhir/3.0/StructureDefinition/extension-";
+    let x4 = "http://hl7.org/fhir/4.0/StructureDefinition/extension-";
+    let absent =
+        r#"{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"unknown"}]}"#;
+    for (stu3, r4, r5) in [
+        (
+            r#"{"resourceType":"Device","udi":{"id":"u","name":"x","_name":{"id":"n"}}}"#.to_owned(),
+            format!(r#"[{{"id":"u","extension":[{{"url":"{x3}Device.udi.name","valueString":"x"}}]}}]"#),
+            format!(r#""_issuer":{absent}"#),
+        ),
+        (
+            r#"{"resourceType":"Device","status":"unknown","_status":{"id":"s"}}"#.to_owned(),
+            r#""status":"unknown","_status":{"id":"s"}"#.to_owned(),
+            format!(r#""_status":{{"id":"s","extension":[{{"url":"{x4}Device.status","valueCode":"unknown"}}]}}"#),
+        ),
+        (
+            r#"{"resourceType":"Device","_version":{"extension":[{"url":"http://a","valueCode":"a"}]}}"#.to_owned(),
+            r#""version":[{"_value":{"extension":["#.to_owned(),
+            r#""version":[{"_value":{"extension":["#.to_owned(),
+        ),
+        (
+            component(&format!(r#""operationalStatus":[{}]"#, concept("on"))),
+            r#"{"system":"http://terminology.hl7.org/CodeSystem/device-status-reason","code":"online"}"#.to_owned(),
+            format!(r#"{{"url":"{x4}Device.statusReason","valueCodeableConcept":{{"coding":["#),
+        ),
+        (
+            component(&format!(r#""operationalStatus":[{}]"#, concept("entered-in-error"))),
+            r#""status":"entered-in-error""#.to_owned(),
+            r#""status":"entered-in-error""#.to_owned(),
+        ),
+        (
+            component(
+                r#""productionSpecification":[{"specType":{"text":"x"},"componentId":{"value":"i"},"productionSpec":"1"}]"#,
+            ),
+            r#""version":[{"type":{"text":"x"},"component":{"value":"i"},"value":"1"}]"#.to_owned(),
+            r#""version":[{"type":{"text":"x"},"component":{"value":"i"},"value":"1"}]"#.to_owned(),
+        ),
+        (
+            component(r#""productionSpecification":[{"componentId":{"value":"i"}},{"productionSpec":"1"}]"#),
+            format!(
+                r#"{{"url":"{x3}DeviceComponent.productionSpecification","extension":[{{"url":"componentId","valueIdentifier":{{"value":"i"}}}}]}}"#
+            ),
+            r#""version":[{"value":"1"}]"#.to_owned(),
+        ),
+        (metric(""), r#""identifier":[{"value":"1"}]"#.to_owned(), format!(r#""device":{absent}"#)),
+        (
+            metric(r#","source":{"reference":"Device/a"}"#),
+            r#""source":{"reference":"Device/a"}"#.to_owned(),
+            r#""device":{"reference":"Device/a"}"#.to_owned(),
+        ),
+    ] {
+        for (version, wanted) in [(Version::R4, &r4), (Version::R4B, &r4), (Version::R5, &r5)] {
+            let converted = to(version, &stu3).unwrap();
+            assert!(converted.json.contains(wanted.as_str()), "{version} {wanted}\n{}", converted.json);
+            assert_eq!(exact(&from(version, &converted.json).unwrap()), exact(&stu3), "{version}");
+        }
+    }
+}
+
+#[test]
+fn member_of_another_version_is_refused_with_its_place() {
+    for (version, json, rule, place) in [
+        (Version::R4, r#"{"resourceType":"Device","udi":{"name":"x"}}"#, "unknown-member", "Device.udi"),
+        (Version::R4, r#"{"resourceType":"Device","version":"1"}"#, "wrong-type", "Device.version"),
+        (
+            Version::R4,
+            r#"{"resourceType":"Device","measurementPrinciple":"optical"}"#,
+            "unknown-member",
+            "Device.measurementPrinciple",
+        ),
+        (
+            Version::R5,
+            r#"{"resourceType":"Device","deviceName":[{"name":"a","type":"other"}]}"#,
+            "unknown-member",
+            "Device.deviceName",
+        ),
+        (Version::R5, r#"{"resourceType":"Device","definition":"x"}"#, "wrong-type", "Device.definition"),
+        (
+            Version::R5,
+            r#"{"resourceType":"DeviceMetric","type":{"text":"a"},"category":"setting","source":{"reference":"Device/a"}}"#,
+            "unknown-member",
+            "DeviceMetric.source",
+        ),
+        (
+            Version::R4,
+            r#"{"resourceType":"Device","udiCarrier":[{"issuer":"http://a"},{}]}"#,
+            "wrong-type",
+            "Device.udiCarrier[1]",
+        ),
+        (
+            Version::R4,
+            r#"{"resourceType":"Device","udiCarrier":[{"issuer":"http://a"},null]}"#,
+            "wrong-type",
+            "Device.udiCarrier[1]",
+        ),
+        (Version::R4, r#"{"resourceType":"Device","extension":""}"#, "wrong-type", "Device.extension"),
+        (
+            Version::R4,
+            r#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"a"}}"#,
+            "unconverted",
+            "DeviceComponent",
+        ),
+        (
+            Version::R5,
+            r#"{"resourceType":"Bundle","type":"collection","entry":[{"resource":{"resourceType":"DeviceComponent"}}]}"#,
+            "unconverted",
+            "Bundle.entry[0].resource",
+        ),
+    ] {
+        let report = convert::from(version, json.as_bytes(), &Options::default()).unwrap_err();
+        let places = |issue: &fhir_devices::Issue| issue.places.as_ref().and_then(|places| places.source.clone());
+        let found = report.iter().any(|issue| issue.rule == rule && places(issue).as_deref() == Some(place));
+        assert!(found, "{json}: {report:?}");
+    }
+}
+
+#[test]
+fn conditional_reference_to_a_component_is_one_to_a_device() {
+    let json = |query: &str| {
+        format!(
+            r#"{{"resourceType":"Bundle","type":"transaction","entry":[{{"fullUrl":"urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a",
+            "resource":{{"resourceType":"DeviceComponent","identifier":{{"value":"1"}},"type":{{"text":"a"}},
+            "extension":[{{"url":"http://a.example","valueReference":{{"reference":"DeviceComponent?type=a"}}}}],
+            "source":{{"reference":"Device?identifier=3"}},"parent":{{"reference":"DeviceComponent?{query}"}}}},
+            "request":{{"method":"POST","url":"DeviceComponent"}}}},
+            {{"resource":{{"resourceType":"DeviceMetric","identifier":{{"value":"1"}},"type":{{"text":"a"}},"category":"setting",
+            "parent":{{"reference":"urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a"}}}},"request":{{"method":"POST","url":"DeviceMetric"}}}}]}}"#
+        )
+    };
+    let stu3 = json("identifier=2");
+    for version in [Version::R4, Version::R4B, Version::R5] {
+        let converted = to(version, &stu3).unwrap().json;
+        assert!(converted.contains(r#""parent":{"reference":"Device?identifier=2"}"#), "{converted}");
+        assert!(converted.contains(r#""valueReference":{"reference":"Device?type=a","extension""#), "{converted}");
+        assert_eq!(exact(&from(version, &converted).unwrap()), exact(&stu3), "{version}");
+    }
+    let refused = to(Version::R4, &json("source=Device/a")).unwrap_err();
+    assert!(found(&refused).contains(&("lost".to_owned(), "Reference.reference".to_owned())), "{refused}");
+}
+
+#[test]
+fn deepest_document_of_stu3_comes_back() {
+    // Extensions down to the deepest level that is read, in what is carried in a complex extension.
+    let nested = |levels: usize| {
+        let open = r#"{"url":"http://a.example","extension":["#.repeat(levels);
+        format!(
+            r#"{open}{{"url":"http://a.example","valueReference":{{"reference":"DeviceComponent/a"}}}}{}"#,
+            "]}".repeat(levels)
+        )
+    };
+    let levels = (MAX_DEPTH as usize - 7) / 2;
+    let json = format!(
+        r#"{{"resourceType":"DeviceComponent","identifier":{{"value":"1"}},"type":{{"text":"a"}},"productionSpecification":[
+        {{"specType":{{"extension":[{}],"coding":[{{"system":"http://hl7.org/fhir/specification-type","code":"gmdn"}}]}},"productionSpec":"1"}}]}}"#,
+        nested(levels)
+    );
+    let report = Resource::from_json(
+        json.replacen("\"extension\":[", &format!("\"extension\":[{},", nested(levels + 2)), 1).as_bytes(),
+    );
+    assert_eq!(report.unwrap_err().issues()[0].rule, "json-depth");
+    for version in [Version::R4, Version::R4B, Version::R5] {
+        let converted = to(version, &json).unwrap().json;
+        assert_eq!(exact(&from(version, &converted).unwrap()), exact(&json), "{version}");
+    }
+}
+
+#[test]
+fn many_members_are_judged_in_little_time() {
+    // Each member was held against all others once.
+    let members: String = (0..20_000).map(|n| format!(r#","a{n}":[null],"_b{n}":[null]"#)).collect();
+    let json = format!(r#"{{"resourceType":"Device"{members}}}"#);
+    // Quadratic work on them would be 400 million comparisons of texts.
+    let start = std::time::Instant::now();
+    from(Version::R4, &json).unwrap_err();
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+}

@@ -290,3 +290,22 @@ async fn operator_lowers_a_sequence_number() {
     let line = audit.lines().find(|line| line.contains("sequence-lowered")).unwrap();
     assert!(line.contains("somebody typed a date") && line.contains(r#""onBehalfOf":"local""#), "{line}");
 }
+
+#[tokio::test]
+async fn upload_is_answered_in_the_version_of_fhir_that_accept_names() {
+    let service = Service::start().await;
+    let r4 = "application/fhir+json; fhirVersion=4.0";
+    let reply = service.upload("demo", &[("Accept", r4)], &form().field("Version", "9.1").file("a", b"1")).await;
+    assert_eq!((reply.status, reply.header("content-type")), (201, Some(r4)), "{}", reply.text());
+    assert_eq!((&reply.json()["resourceType"], reply.header("vary")), (&"Device".into(), Some("Accept")));
+    let place = reply.header("location").unwrap().to_owned();
+    let path = place.split_once("/demo/").map_or(&*place, |(_, path)| path);
+    let read = service.send("GET", &format!("/demo/{path}"), &[("Accept", r4)], b"").await;
+    assert_eq!((read.status, read.json()), (200, reply.json()));
+    // A browser, and a client that asks for no version, get STU3.
+    for accept in ["text/html,*/*;q=0.8", "application/fhir+json"] {
+        let form = form().field("Version", "9.2").field("Replace", "true").file("a", accept.as_bytes());
+        let reply = service.upload("demo", &[("Accept", accept)], &form).await;
+        assert_eq!(reply.json()["resourceType"], "DeviceComponent", "{}", reply.text());
+    }
+}

@@ -152,6 +152,8 @@ pub(crate) struct Reader<'a> {
     omitted: Option<(usize, Severity)>,
     /// How many bytes the values may still take.
     memory: usize,
+    /// How many objects and arrays may stand inside one another.
+    deepest: u32,
     /// The document from which the text was made, where it is no JSON document itself.
     origin: Option<Origin<'a>>,
 }
@@ -182,6 +184,7 @@ impl<'a> Reader<'a> {
             findings: Vec::new(),
             omitted: None,
             memory: usize::MAX,
+            deepest: MAX_DEPTH,
             origin: None,
         }
     }
@@ -201,6 +204,12 @@ impl<'a> Reader<'a> {
     /// With at most `bytes` for the values, the text aside. Reading stops where they would take more.
     pub(crate) fn with_memory(mut self, bytes: usize) -> Self {
         self.memory = bytes;
+        self
+    }
+
+    /// Returns the reader with so many levels more than [`MAX_DEPTH`].
+    pub(crate) fn with_more_depth(mut self, levels: u32) -> Self {
+        self.deepest = MAX_DEPTH + levels;
         self
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::raw::Raw;
 use super::super::scan::{first_special, name_length};
-use super::{Fault, MAX_DEPTH, Read, ReadMode, Reader, Stop};
+use super::{Fault, Read, ReadMode, Reader, Stop};
 use crate::issue::{Kind, Path};
 use std::borrow::Cow;
 
@@ -63,12 +63,12 @@ impl<'a> Reader<'a> {
     /// Opens an object or array.
     #[inline]
     pub(crate) fn enter(&mut self) -> Read<()> {
-        if self.depth >= MAX_DEPTH {
+        if self.depth >= self.deepest {
             self.fault = Some(Fault {
                 offset: self.pos,
                 rule: "json-depth",
                 kind: Kind::TooLong,
-                message: Cow::Owned(format!("found more than {MAX_DEPTH} objects and arrays inside one another")),
+                message: Cow::Owned(format!("found more than {} objects and arrays inside one another", self.deepest)),
                 token: false,
                 at: None,
             });

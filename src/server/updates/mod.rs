@@ -110,7 +110,7 @@ async fn from_form(
                 received.component.extension.retain(|extension| !is_available_update(extension.url.as_str()));
                 received.component.extension.push(received.update.to_extension_under(&app.canonical));
             }
-            received_answer(&app.path(tenant), &received)
+            received_answer(app, tenant, headers, &received)
         }
         (Err(problem), None | Some(Err(ReceiveError::Body(_)))) => Err(problem),
         (_, Some(Err(error))) => Err(refusal(&error)),
@@ -245,10 +245,21 @@ fn too_large(limit: u64) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-large", words)
 }
 
-/// The component as it became.
-fn received_answer(path: &str, received: &Received) -> Result {
+/// The component as it became, in the version of FHIR that the client accepts.
+fn received_answer(app: &UpdateServer, tenant: &Tenant, headers: &HeaderMap, received: &Received) -> Result {
+    let path = app.path(tenant);
     let status = if received.replayed { StatusCode::OK } else { StatusCode::CREATED };
-    let mut answer = json(status, received.component.to_json());
+    let accepted: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let component = received.component.to_json();
+    let mut answer = match app.fhir(tenant).component_in(&accepted.join(","), &component) {
+        Some((converted, media_type)) => {
+            let mut answer = json(status, converted);
+            set(&mut answer, header::CONTENT_TYPE, media_type);
+            answer
+        }
+        None => json(status, component),
+    };
+    set(&mut answer, header::VARY, "Accept");
     set(&mut answer, header::ETAG, received.version.etag());
     set(&mut answer, header::LAST_MODIFIED, http_date(received.last_updated));
     if let Some(id) = received.component.logical_id() {
