@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// What it says of the versions of FHIR.
 const VERSIONS: &str = "Resources are kept in FHIR STU3, and are read and written in 3.0, 4.0, 4.3 and 5.0: as the parameter \
     `fhirVersion` of the media type says in Accept, _format and Content-Type; XML, where it is listed, is of 3.0 alone. From 4.0 on a DeviceComponent is a Device with \
-    a tag; it is read and written at Device/[id] and at DeviceComponent/[id], and found at DeviceComponent. Search \
+    a tag; it is read and written at Device/[id] and at DeviceComponent/[id], and found at DeviceComponent and at Device?_tag=DeviceComponent. Search \
     parameters are those of STU3.";
 
 /// The CapabilityStatement in a version of FHIR. It is made from the tables by which the service works and from what the

@@ -254,7 +254,7 @@ fn reference(text: &str, target: &str, base: &OwnBase) -> String {
 }
 
 /// The values of a list, still escaped: a comma with `\` before it separates nothing.
-fn split(value: &str) -> Vec<String> {
+pub(super) fn split(value: &str) -> Vec<String> {
     let mut values = vec![String::new()];
     let mut escaped = false;
     for c in value.chars() {

@@ -50,6 +50,7 @@ mod transaction;
 mod translate;
 mod updates;
 mod verb;
+mod version_terms;
 mod write;
 
 pub use crate::support::http_date;

@@ -63,7 +63,8 @@ fn refused(words: String) -> Problem {
 impl<S: ResourceStore + ?Sized> Server<S> {
     /// `GET TYPE?parameters`
     pub(super) async fn search(&self, kind: ResourceType, query: &str) -> Result<Response> {
-        let query = Query::read(kind, query, &self.setting(), self.handling)?;
+        let (kind, query) = self.in_terms_of_stu3(kind, query)?;
+        let query = Query::read(kind, &query, &self.setting(), self.handling)?;
         let hits = self.finder(&query).await?.page().await?;
         let included = Included::gather(self, &query.includes, &hits.page).await?;
 

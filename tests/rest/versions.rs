@@ -581,3 +581,53 @@ async fn id_prefix_separates_components_from_devices() {
     let urls: Vec<_> = json(&page)["entry"].as_array().unwrap().iter().map(|one| one["fullUrl"].clone()).collect();
     assert_eq!(urls, [format!("{BASE}/Device/dc-x"), format!("{BASE}/Device/x")]);
 }
+
+/// The ids on all pages of a search, and the totals that are said.
+async fn found(client: &Client, url: &str, mime: &str) -> (Vec<String>, Vec<Value>) {
+    let (mut ids, mut totals, mut next) = (Vec::new(), Vec::new(), Some(url.to_owned()));
+    while let Some(url) = next {
+        let answer = send(&client.0, &format!("GET {url}"), &[("Accept", mime)], "").await;
+        assert_eq!(answer.status, 200, "{url}: {}", text(&answer));
+        let page = json(&answer);
+        let entries = page["entry"].as_array().cloned().unwrap_or_default();
+        ids.extend(entries.iter().map(|entry| {
+            assert_ne!(entry["resource"]["resourceType"], "DeviceComponent");
+            entry["resource"]["id"].as_str().unwrap_or_default().to_owned()
+        }));
+        totals.push(page["total"].clone());
+        let link = page["link"].as_array().unwrap().iter().find(|link| link["relation"] == "next").cloned();
+        next = link
+            .map(|link| link["url"].as_str().unwrap().strip_prefix(BASE).unwrap().trim_start_matches('/').to_owned());
+        assert!(ids.len() < 20 && totals.len() < 20, "{ids:?}");
+    }
+    (ids, totals)
+}
+
+#[tokio::test]
+async fn searches_take_the_terms_of_their_version() {
+    let client = ward().await;
+    for (_, mime) in OTHERS {
+        for (url, wanted) in [
+            ("Device?model=p9", vec!["pump"]),
+            ("Device?_tag=https://a.example/CodeSystem/stu3-type%7CDeviceComponent", vec!["mds", "vmd"]),
+            ("Device?_tag=DeviceComponent&_count=1", vec!["mds", "vmd"]),
+            ("Device?_tag:not=DeviceComponent&_sort=-_id", vec!["pump"]),
+            ("Device?parent=Device/mds", vec!["vmd"]),
+            ("Device?parent:Device=mds", vec!["vmd"]),
+            ("DeviceMetric?parent=Device/vmd", vec!["flow"]),
+            ("DeviceMetric?parent:Device=vmd&source=Device/pump", vec!["flow"]),
+            ("DeviceMetric?_include=DeviceMetric:parent:Device", vec!["flow", "vmd"]),
+            ("Device?_tag=DeviceComponent&_id=vmd&_include=Device:parent", vec!["vmd", "mds"]),
+        ] {
+            let (ids, totals) = found(&client, url, mime).await;
+            assert_eq!(ids, wanted, "{url}");
+            let matches = if url.contains("_include") { 1 } else { wanted.len() };
+            assert!(totals.iter().all(|total| total.is_null() || *total == matches), "{url}: {totals:?}");
+        }
+        for (url, names) in [("DeviceMetric?device=Device/vmd", "`parent` or `source`")] {
+            let refused = send(&client.0, &format!("GET {url}"), &[("Accept", mime)], "").await;
+            assert_eq!(refused.status, 400, "{url}");
+            assert!(text(&refused).contains(names), "{url}: {}", text(&refused));
+        }
+    }
+}
