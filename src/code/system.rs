@@ -3,7 +3,13 @@
 //! `systems.txt` has one system a line, sorted by the bytes of its name: the part of its address after the base of FHIR, and
 //! its codes, each between two bars. Tables that users may extend by a pattern, or that are published with gaps, are left out.
 
+use std::sync::LazyLock;
+
 const TABLE: &str = include_str!("systems.txt");
+
+/// The systems with their codes, in the order of the table.
+static SYSTEMS: LazyLock<Vec<(&str, &str)>> =
+    LazyLock::new(|| TABLE.lines().filter_map(|line| line.split_once('|')).collect());
 
 const BASE: &str = "http://hl7.org/fhir/";
 
@@ -34,19 +40,8 @@ fn is_national_number(code: &str) -> bool {
 
 /// Returns the codes of a system of that name, parted by bars.
 fn codes(name: &str) -> Option<&'static str> {
-    let mut rest = TABLE;
-    while !rest.is_empty() {
-        let (before, after) = rest.split_at_checked(rest.len() / 2)?;
-        let start = before.rfind('\n').map_or(0, |end| end + 1);
-        let end = after.find('\n').map_or(rest.len(), |end| before.len() + end + 1);
-        let (own, codes) = rest.get(start..end)?.trim_end().split_once('|')?;
-        match name.as_bytes().cmp(own.as_bytes()) {
-            std::cmp::Ordering::Equal => return Some(codes),
-            std::cmp::Ordering::Less => rest = rest.get(..start)?,
-            std::cmp::Ordering::Greater => rest = rest.get(end..)?,
-        }
-    }
-    None
+    let at = SYSTEMS.binary_search_by(|(own, _)| own.as_bytes().cmp(name.as_bytes())).ok()?;
+    SYSTEMS.get(at).map(|(_, codes)| *codes)
 }
 
 #[cfg(test)]

@@ -4,8 +4,20 @@
 //! the first two, a colon, and all third letters.
 
 use oxilangtag::LanguageTag;
+use std::sync::LazyLock;
 
 const REGISTRY: &str = include_str!("subtags.txt");
+
+/// The sections of the registry, each with its subtags sorted: a tag is judged in every CodeableConcept of languages.
+static SECTIONS: LazyLock<Vec<(&str, Vec<&str>)>> = LazyLock::new(|| {
+    let sections = REGISTRY.lines().filter_map(|line| line.split_once(' '));
+    let sorted = sections.map(|(name, subtags)| {
+        let mut subtags: Vec<&str> = subtags.split(' ').collect();
+        subtags.sort_unstable();
+        (name, subtags)
+    });
+    sorted.collect()
+});
 
 /// What is wrong with a language tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +56,14 @@ fn position<'t>(tag: &'t str, subtag: &str) -> &'t str {
     tag.split('-').find(|one| *one == subtag).unwrap_or(tag)
 }
 
-fn section(name: &str) -> &'static str {
-    REGISTRY.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default()
+fn section(name: &str) -> &'static [&'static str] {
+    let found = SECTIONS.iter().find(|(own, _)| *own == name.trim_end());
+    found.map(|(_, subtags)| subtags.as_slice()).unwrap_or_default()
 }
 
 fn is_in(name: &str, subtag: &str) -> bool {
-    section(name).split(' ').any(|one| one.eq_ignore_ascii_case(subtag))
+    let lower = || subtag.bytes().map(|byte| byte.to_ascii_lowercase());
+    section(name).binary_search_by(|one| one.bytes().cmp(lower())).is_ok()
 }
 
 fn is_language(subtag: &str) -> bool {
@@ -61,7 +75,7 @@ fn is_language(subtag: &str) -> bool {
     if first.starts_with(['q', 'Q']) && matches!(second, Some(b'a'..=b't')) {
         return true;
     }
-    let rows = section("language3 ").split(' ').filter_map(|row| row.split_once(':'));
+    let rows = section("language3 ").iter().filter_map(|row| row.split_once(':'));
     let mut letters = rows.filter(|(own, _)| own.eq_ignore_ascii_case(first)).map(|(_, letters)| letters);
     letters.any(|letters| third.chars().all(|c| letters.contains(c.to_ascii_lowercase())))
 }
