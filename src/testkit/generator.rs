@@ -140,29 +140,10 @@ impl<'r> DocumentGenerator<'r> {
         let want: &[&str] = if self.bundle == "document" { &["identifier"] } else { &[] };
         let place = Place { want: if definition.path == "Bundle" { want } else { &[] }, ..Place::default() };
         let mut resource = self.element(definition, depth, place)?;
-        if definition.path == "Bundle" {
-            self.begin_as_its_type(&mut resource)?;
-        }
         self.bundle = outer;
         self.refer_to_the_rest(&mut resource)?;
         self.scopes.pop();
         Ok(resource)
-    }
-
-    /// Makes the first resource of a document a Composition, and that of a message a MessageHeader.
-    fn begin_as_its_type(&mut self, bundle: &mut Json) -> Made<()> {
-        let wanted = match self.bundle {
-            "document" => "Composition",
-            "message" => "MessageHeader",
-            _ => return Ok(()),
-        };
-        let Some(first) = bundle.find_mut("entry[0].resource") else { return Ok(()) };
-        let id = match first.get("id").and_then(Json::as_text) {
-            Some(id) => id.to_owned(),
-            None => self.text("id")?,
-        };
-        *first = self.other(wanted, id)?;
-        Ok(())
     }
 
     /// Decides what the innermost resource contains.
