@@ -248,9 +248,9 @@
 //! store.create(&Valid::new(mds)?).await?;
 //!
 //! let service = UpdateService::new(memory.clone(), memory.clone(), memory)?;
-//! let mut submission = Submission::new("pump".parse()?, "pump-2.4.bin".parse()?, "application/octet-stream".parse()?);
-//! submission.target = Selector::Level(Level::Mds);
-//! submission.version = Some("2.4".parse()?);
+//! let submission = Submission::new("pump".parse()?, "pump-2.4.bin".parse()?, "application/octet-stream".parse()?)
+//!     .with_target(Selector::Level(Level::Mds))
+//!     .with_version("2.4".parse()?);
 //! let received = service.receive(&tenant, submission, stream::once("the file")).await?;
 //! assert_eq!(received.component.id.unwrap().get().unwrap(), "mds");
 //! assert_eq!(received.version.etag(), "W/\"2\"");
