@@ -3,13 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
-use fhir_devices::backend::Redb;
 use fhir_devices::backend::redb::Options;
+use fhir_devices::backend::{Memory, Redb};
+use fhir_devices::service::{Submission, UpdateService};
 use fhir_devices::store::*;
 use fhir_devices::testkit::history;
 use fhir_devices::testkit::store::block_on;
 use fhir_devices::testkit::store::clock::{TestClock, TimedStore};
 use fhir_devices::testkit::store::ownership::ServiceStores;
+use fhir_devices::{Device, DeviceComponent};
 use fhir_devices::{ledger_conformance, ownership_conformance, resource_clock_conformance, resource_store_conformance};
 use redb::StorageBackend;
 use std::io;
@@ -263,6 +265,35 @@ fn search_without_bodies_reads_none() {
         let without = cost(&search.limit(50).without_bodies());
         assert!(without < 1_000_000, "{without} bytes are read");
     }
+}
+
+#[test]
+fn thousand_uploads_to_one_component_read_the_same_each() {
+    let read = Arc::new(AtomicU64::new(0));
+    let storage = Metered(redb::backends::InMemoryBackend::new(), Arc::clone(&read));
+    let options = Options::new().with_cache(0).with_max_versions(10.try_into().unwrap());
+    let (store, t) = (Arc::new(options.open_on(storage).unwrap()), fresh());
+    let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#).unwrap();
+    let mds = DeviceComponent::from_json(
+        br#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"type":{"text":"pump"},
+            "source":{"reference":"Device/pump"}}"#,
+    )
+    .unwrap();
+    put(&*store, &t, pump.to_write(Precondition::Absent).unwrap()).unwrap();
+    put(&*store, &t, mds.to_write(Precondition::Absent).unwrap()).unwrap();
+    let service = UpdateService::new(store.clone(), Arc::new(Memory::new()), store.clone()).unwrap();
+    let costs: Vec<u64> = (0..1_000)
+        .map(|at| {
+            let before = read.load(Ordering::Relaxed);
+            let content_type = "application/octet-stream".parse().unwrap();
+            let submission = Submission::new("pump".parse().unwrap(), "a.bin".parse().unwrap(), content_type);
+            block_on(service.receive(&t, submission, stream::once(format!("firmware {at}")))).unwrap();
+            read.load(Ordering::Relaxed) - before
+        })
+        .collect();
+    let mean = |costs: &[u64]| costs.iter().sum::<u64>() / costs.len() as u64;
+    let (early, late) = (mean(&costs[100..200]), mean(&costs[900..]));
+    assert!(late <= early * 2, "{early} and {late} bytes are read for an upload");
 }
 
 #[test]

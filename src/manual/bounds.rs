@@ -52,4 +52,5 @@
 //!
 //! The allocator of the system keeps what a thread has freed for that thread. So it is few threads that ever hold much: what
 //! takes more than 24 MiB is worked on one after the other, in memory that the same thread has had before. Large answers
-//! to reads of one resource wait for their part of `request-memory` too.
+//! to reads of one resource wait for their part of `request-memory` too. No resource of more than 64 KiB is shown, and none is read
+//! into its elements, on a thread that answers others.

@@ -7,6 +7,7 @@
 //! - [`rollouts`]: releases and rollouts, from an upload to the proof.
 //! - [`conversion`]: how elements map to R4, R4B and R5, and what cannot be kept.
 //! - `xml` (with the feature `xml`): what is checked in FHIR XML, and what has no form in it.
+//! - `uploads` (with the feature `server`): the fields of an upload, and why one is refused.
 //! - `operating` (with the feature `server`): signals, exit statuses, limits, metrics and alarms of the service.
 //! - [`interactions`]: what of the REST API is offered, and what is refused by name.
 //! - [`conformance`]: every rule of the specification by key, and how it is enforced, or why not.
@@ -21,6 +22,8 @@ pub mod interactions;
 pub mod operating;
 pub mod restore;
 pub mod rollouts;
+#[cfg(feature = "server")]
+pub mod uploads;
 #[cfg(feature = "xml")]
 pub mod xml;
 

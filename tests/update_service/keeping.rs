@@ -218,6 +218,51 @@ async fn maintenance_removes_old_versions_and_withdrawn_updates() {
     assert!(serving.await.unwrap().unwrap());
 }
 
+/// How many uploads of a tenant are at rest, by their records.
+async fn resting(memory: &Arc<Memory>, tenant: &Tenant) -> usize {
+    let folder = LedgerKey::new("ingest/rest").unwrap();
+    Ledger::scan(&**memory, tenant, &folder, NonZeroU32::MAX, None).await.unwrap().items.len()
+}
+
+#[tokio::test]
+async fn retention_of_superseded_ended_and_aborted_uploads_takes_effect() {
+    let tenant: Tenant = "ward-5".parse().unwrap();
+    for (superseded, kept) in [(1, Duration::ZERO), (3, Duration::from_secs(3_600))] {
+        let memory = Arc::new(Memory::new());
+        let stores = || Stores { resources: memory.clone(), blobs: memory.clone(), ledger: memory.clone() };
+        let mut retention = server::Retention::default();
+        (retention.superseded, retention.ended, retention.aborted) = (superseded, kept, kept);
+        let over = |base: &str| UpdateServer::over(stores(), base, server::DEFAULT_MAX_UPLOAD).unwrap();
+        let before = Service::with(|base| over(base).with_retention(retention)).await;
+        fleet(&before, "ward-5").await;
+        for bytes in ["one", "two", "three", "four", "five"] {
+            let reply = before.upload("ward-5", &[], &Form::of("pump").file("a.bin", bytes.as_bytes())).await;
+            assert_eq!(reply.status, 201, "{}", reply.text());
+        }
+        let resources: Arc<dyn ResourceStore> = memory.clone();
+        let attached = attached(&resources, &tenant).await.len();
+        assert_eq!(attached, superseded as usize + 1);
+        let torn = Form::of("pump").field("Sha256", &"0".repeat(64)).file("a.bin", b"six");
+        assert_eq!(before.upload("ward-5", &[], &torn).await.status, 422);
+        assert_eq!(resting(&memory, &tenant).await, 6);
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let app = Arc::new(over("http://127.0.0.1").with_retention(retention));
+        let serving = tokio::spawn(serve(listener, None, app, async { drop(stopped.await) }));
+        if kept.is_zero() {
+            let (memory, tenant) = (&memory, &tenant);
+            // Those that were retired, and the one that was refused.
+            eventually("the records are removed", || async move { resting(memory, tenant).await == attached }).await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert_eq!(resting(&memory, &tenant).await, 6, "they are kept for their time");
+        }
+        stop.send(()).unwrap();
+        assert!(serving.await.unwrap().unwrap());
+    }
+}
+
 #[tokio::test]
 async fn maintenance_removes_history_of_deleted_resources() {
     let memory = Arc::new(Memory::new());
