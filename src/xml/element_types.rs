@@ -33,6 +33,8 @@ pub(super) struct ElementType {
 /// One element, or one attribute, of a type.
 pub(super) struct Row {
     pub(super) name: Box<str>,
+    /// What most names differ in, to compare at once.
+    key: u64,
     /// Its place in the order of the elements; those of one choice have the same.
     pub(super) order: u8,
     pub(super) repeats: bool,
@@ -53,6 +55,17 @@ pub(super) enum RowKind {
     Resource,
     /// An element of the type of that index.
     Complex(usize),
+}
+
+impl Row {
+    fn new(name: &str, order: u8, repeats: bool, kind: RowKind) -> Self {
+        Self { name: name.into(), key: key_of(name), order, repeats, kind }
+    }
+}
+
+/// The length and the first bytes of a name.
+fn key_of(name: &str) -> u64 {
+    name.bytes().take(7).fold(name.len() as u64, |key, byte| key << 8 | u64::from(byte))
 }
 
 impl RowKind {
@@ -86,7 +99,8 @@ impl ElementType {
     /// The row of that name, sought from row `from` on and then from the beginning: a document has its elements in the
     /// order of the rows.
     pub(super) fn row(&self, name: &str, from: usize) -> Option<(usize, &Row)> {
-        let is = |(_, row): &(usize, &Row)| *row.name == *name;
+        let key = key_of(name);
+        let is = |(_, row): &(usize, &Row)| row.key == key && *row.name == *name;
         let later = self.rows.iter().enumerate().skip(from).find(is);
         later.or_else(|| self.rows.iter().enumerate().take(from).find(is))
     }
@@ -177,7 +191,7 @@ impl Builder {
                 }
                 self.any.push((name.trim_start_matches("value").to_owned(), kind));
             }
-            rows.push(Row { name: name.into(), order, repeats: row.max == Max::Many, kind });
+            rows.push(Row::new(&name, order, row.max == Max::Many, kind));
         }
     }
 
@@ -224,12 +238,8 @@ impl Builder {
             let of = of.trim_start_matches([':', '*']);
             let (element, is_attribute) = element.strip_prefix('@').map_or((element, false), |name| (name, true));
             if let Some(prefix) = element.strip_suffix("[x]") {
-                let choice = |(suffix, kind): &(String, RowKind)| Row {
-                    name: format!("{prefix}{suffix}").into(),
-                    order,
-                    repeats: false,
-                    kind: *kind,
-                };
+                let choice =
+                    |(suffix, kind): &(String, RowKind)| Row::new(&format!("{prefix}{suffix}"), order, false, *kind);
                 rows.extend(self.any.iter().map(choice));
                 continue;
             }
@@ -241,7 +251,7 @@ impl Builder {
                 "Resource" => RowKind::Resource,
                 other => self.by_name.get(other).map_or(RowKind::Text, |index| RowKind::Complex(*index)),
             };
-            rows.push(Row { name: element.into(), order, repeats, kind });
+            rows.push(Row::new(element, order, repeats, kind));
         }
         let is_resource = matches!(base, "Resource" | "DomainResource");
         ElementType { name: name.into(), rows, is_resource, is_declared: false }
