@@ -23,18 +23,18 @@ pub(super) async fn download(State(app): State<Shared>, AtBlob(tenant, key): AtB
 pub(super) async fn give(app: &UpdateServer, tenant: &Tenant, key: &BlobKey, headers: &HeaderMap) -> Result {
     let problem = |error: StoreError| Problem::of_store(&error, format_args!("file {key}"));
     // One that is known to be damaged, or has another length than the ledger says, is not given out.
-    let blob = app.updates.inspect(&tenant, &key).await.map_err(problem)?;
-    keeper::notice(&app, &tenant).await;
+    let blob = app.updates.inspect(tenant, key).await.map_err(problem)?;
+    keeper::notice(app, tenant).await;
     let tag = format!("\"{}\"", key.digest);
-    if client_has(&headers, &tag) {
+    if client_has(headers, &tag) {
         let mut answer = answer::empty(StatusCode::NOT_MODIFIED);
         describe(&mut answer, &tag);
         return Ok(answer);
     }
-    let kind = media_type(&app, &tenant, &key).await;
+    let kind = media_type(app, tenant, key).await;
     // A range of another file than the client has begun with is no use to it.
-    let unchanged = one(&headers, &header::IF_RANGE).is_none_or(|known| known == tag);
-    let range = match one(&headers, &header::RANGE).filter(|_| unchanged).map(|range| wanted(range, &blob)) {
+    let unchanged = one(headers, &header::IF_RANGE).is_none_or(|known| known == tag);
+    let range = match one(headers, &header::RANGE).filter(|_| unchanged).map(|range| wanted(range, &blob)) {
         None | Some(Wanted::Whole) => None,
         Some(Wanted::Part(range)) => Some(range),
         Some(Wanted::Nothing) => {
@@ -45,7 +45,7 @@ pub(super) async fn give(app: &UpdateServer, tenant: &Tenant, key: &BlobKey, hea
         }
     };
     let partial = range.is_some();
-    let read = app.updates.download(&tenant, &key, range).await.map_err(problem)?;
+    let read = app.updates.download(tenant, key, range).await.map_err(problem)?;
     let Range { start, end } = read.range;
     let mut answer = Answer::new(Body::from_stream(read.body));
     describe(&mut answer, &tag);

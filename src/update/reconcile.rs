@@ -87,6 +87,7 @@ pub enum OtherUpdate {
 /// assert_ne!(Announcement::Made, Announcement::Recall);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "it is looked at and taken apart at once")]
 pub enum Announcement {
     /// It was recorded, and the reference was not written.
     Made,

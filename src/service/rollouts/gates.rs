@@ -105,7 +105,7 @@ fn source_device(own: Option<&OwnBase>, component: &DeviceComponent) -> Option<I
     let literal = component.source.as_ref()?.literal()?;
     let decoded = decoded(literal);
     match localize(own, decoded.as_deref().map_or(literal, Literal::parse)) {
-        Literal::Relative { resource_type, id, .. } if resource_type == "Device" => Id::new(id).ok(),
+        Literal::Relative { resource_type: "Device", id, .. } => Id::new(id).ok(),
         _ => None,
     }
 }

@@ -130,7 +130,7 @@ impl Stream for Hashing {
 }
 
 impl Hashing {
-    fn new(body: ByteStream) -> (ByteStream, Arc<Mutex<sha1::Sha1>>) {
+    fn of(body: ByteStream) -> (ByteStream, Arc<Mutex<sha1::Sha1>>) {
         let digest = Arc::new(Mutex::new(sha1::Sha1::new()));
         (Box::pin(Self { body, digest: Arc::clone(&digest) }), digest)
     }
@@ -167,7 +167,7 @@ where
             UpkeepError::Store(error) => RolloutError::Store(error),
         })?;
         let mut writer = self.updates.blobs.begin(tenant).await?;
-        let (body, digest) = Hashing::new(body);
+        let (body, digest) = Hashing::of(body);
         let passed = self.pass(body, &mut writer, submission.sha256).await;
         let held = match passed {
             Ok(blob) => self.draft(&session, submission.request(blob), blob, by, None).await,
@@ -364,7 +364,7 @@ where
                     else {
                         return Ok(went_on);
                     };
-                    let (mut body, digest) = Hashing::new(read.body);
+                    let (mut body, digest) = Hashing::of(read.body);
                     let mut hasher = crate::store::BlobHasher::new();
                     while let Some(chunk) = stream::next(&mut body).await {
                         hasher.update(&chunk?);
