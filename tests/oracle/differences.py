@@ -13,7 +13,7 @@ EXPLAINED = [
     ("here", "empty", "empty array", "empty arrays of primitives"),
     ("here", "uri", "", "a `uri` with characters that RFC 3986 has not"),
     ("here", "(code|id|dateTime|date|instant|time|base64Binary|string|markdown|decimal)", "is not of type", "the form of a primitive"),
-    ("here", "ucum", "", "a unit of a quantity that UCUM does not have"),
+    ("here", "ucum", "", "a unit of a quantity that UCUM does not have (feature `ucum`)"),
     ("here", "array-length", "", "arrays of a repeating primitive"),
     ("here", "element-id", "", "an id of an element with a space"),
     ("here", "ele-1", "nothing but an id", "an element with nothing but an id"),
