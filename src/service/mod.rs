@@ -32,6 +32,7 @@ mod join;
 mod known;
 mod ledger_session;
 mod lifecycle;
+#[cfg(feature = "server")]
 mod listing;
 mod pairing;
 mod receive;
