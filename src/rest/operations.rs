@@ -1,5 +1,6 @@
 //! The operations of FHIR: `$validate`, `$meta`, `$meta-add` and `$meta-delete`.
 
+use super::find::size;
 use super::format::body_version;
 use super::problem::{Problem, Result};
 use super::server::of_version;
@@ -200,6 +201,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// `GET TYPE/ID/$validate`: that of the resource as it is stored.
     pub(super) async fn validate_stored(&self, key: &Key) -> Result<Response> {
         let version = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
+        self.spent.may_read(size(&version))?;
         let shown = self.shown(&version).await?;
         Ok(self.validated(self.check_in(crate::convert::Version::Stu3, &shown).into_report()))
     }
@@ -225,6 +227,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     fn told_meta(&self, version: &Version) -> Result<Response> {
+        self.spent.may_read(size(version))?;
         let resource = typed(version).map_err(|error| Problem::of_store(&error, &version.key))?;
         let mut writer = Writer::with_capacity(256);
         let written = meta_of(&resource).is_some_and(|meta| meta.write(&mut writer));

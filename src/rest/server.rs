@@ -440,6 +440,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 self.spent.may_read(size(version))?;
             }
             let subset = self.subset(&request.query)?;
+            if subset != Subset::Whole {
+                self.spent.may_read(size(version))?;
+            }
             let shown = self.shown_all(std::iter::once((version, age))).await?;
             let whole = shown.into_iter().next().unwrap_or_default();
             let part = self.part(version.key.resource_type(), whole, &subset);

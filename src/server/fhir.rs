@@ -62,6 +62,7 @@ pub(super) async fn handle(
         _ if reads_one => Cost::READ,
         _ if is_read => Cost::document(stored_bytes(&server, path, &app.limits).await, &app.limits),
         _ if patches => Cost::patch(length, stored_bytes(&server, path, &app.limits).await, &app.limits),
+        "" if asks => Cost::search(length, &app.limits),
         _ => cost(path, length, &app.limits),
     };
     let with_conversion = |cost: Cost| if converts { cost.converted(&app.limits) } else { cost };
