@@ -363,12 +363,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     pub(super) async fn delete(&self, request: &Request<'_>, key: &Key) -> Result<Response> {
         takes_no_condition(request)?;
         let when = if_match(request)?;
-        let current = match self.store.read(key).await {
-            Ok(version) => Some(version.version),
-            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => return Ok(Response::empty(204)),
-            Err(_) => None,
+        let current = self.store.read(key).await.ok().map(|version| version.version);
+        let referring = match current {
+            Some(_) => self.referring_to(key, &BTreeSet::new()).await?,
+            // Whether that is a conflict, the deletion tells.
+            None => Vec::new(),
         };
-        let referring = self.referring_to(key, &BTreeSet::new()).await?;
         let when = when.map_or(Precondition::Exists, |when| when.over(current));
         match self.store.delete(key.clone(), when).await {
             Ok(version) => Ok(of_deletion(&version, &referring)),

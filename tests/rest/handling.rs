@@ -164,6 +164,9 @@ async fn several_versions_may_be_listed_in_if_match() {
     assert_eq!(client.refused("PUT Device/d", &listed("W/\"7\", W/\"1\""), &body, 409).await, ["version-conflict"]);
     assert_eq!(client.refused("DELETE Device/d", &listed("W/\"7\", W/\"1\""), "", 409).await, ["version-conflict"]);
     assert_eq!(client.send("DELETE Device/d", &listed("\"1\",\"2\""), "").await.status, 204);
+    // What is deleted is not in that version any more.
+    assert_eq!(client.refused("DELETE Device/d", &listed("\"2\""), "", 409).await, ["version-conflict"]);
+    assert_eq!(client.send("DELETE Device/d", &[], "").await.status, 204);
 }
 
 #[tokio::test]
