@@ -162,6 +162,8 @@ impl<'a> Json<'a> {
     }
 }
 
+/// Writes a text. What was borrowed from a document has no character that needs an escape.
+#[allow(clippy::ptr_arg, reason = "whether the text is borrowed decides how it is written")]
 fn write_text(text: &Cow<'_, str>, w: &mut Writer) {
     match text {
         Cow::Borrowed(plain) => w.plain_string(plain),
