@@ -64,7 +64,7 @@ impl Shelf {
         let before = resources.get(&place).map(|(version, _)| version);
         let living = before.filter(|version| !version.is_deleted()).map(|version| version.version);
         let newest = before.map(|version| version.version);
-        let missing = || newest.map_or(StoreError::not_found(), |at| StoreError::gone(at));
+        let missing = || newest.map_or(StoreError::not_found(), StoreError::gone);
         match write.precondition {
             Precondition::Absent if living.is_some() => return Err(StoreError::already_exists(living)),
             Precondition::Version(wanted) if living != Some(wanted) => {

@@ -173,10 +173,10 @@ async fn receive_signed(
 fn refused(answer: Result<IngestId, Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
     let Err(error) = answer else { return Err("it was taken".into()) };
     say!("  it is refused: {error}");
-    if let Some(ReceiveError::Manifest(why)) = error.downcast_ref() {
-        if let Some(why) = why.source() {
-            say!("    {why}");
-        }
+    if let Some(ReceiveError::Manifest(why)) = error.downcast_ref()
+        && let Some(why) = why.source()
+    {
+        say!("    {why}");
     }
     Ok(())
 }

@@ -1,5 +1,12 @@
 //! Conversion between FHIR versions: the pairs of the corpus, round trips of published and of generated documents.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop where it stands")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test may stop where it stands"
+)]
 
 mod common;
 #[path = "convert/exact.rs"]

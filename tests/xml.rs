@@ -1,5 +1,11 @@
 //! FHIR XML: read, written, held to the published schemas, and refused where it is faulty.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop where it stands")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test may stop where it stands"
+)]
 
 mod common;
 #[path = "xml/corpus.rs"]

@@ -33,7 +33,7 @@ fn refused(error: &lexopt::Error, usage: &str) -> ExitCode {
 /// The exit status of an example. A reader of the output that has seen enough closes it, and needs no message about that.
 pub(crate) fn ended(result: Result<(), Box<dyn Error>>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
-    if !error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+    if error.downcast_ref::<io::Error>().is_none_or(|error| error.kind() != io::ErrorKind::BrokenPipe) {
         let _ = writeln!(io::stderr(), "{error}");
     }
     ExitCode::from(2)

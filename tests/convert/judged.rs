@@ -153,7 +153,8 @@ fn faults_of_the_version_and_those_of_the_model_are_told_together() {
     ];
     let report = convert::from(Version::R4, json.as_bytes(), &Options::default()).unwrap_err();
     let mut found = found(&report);
-    (wanted.sort(), found.sort());
+    wanted.sort();
+    found.sort();
     assert_eq!(found, wanted, "{report}");
 }
 

@@ -586,8 +586,8 @@ impl Reconciler {
                 let had = to.component.refs;
                 if let Some(next) = self.write(to, read, |component| {
                     component.forged = false;
-                    for of in 0..2 {
-                        component.refs[of] = component.refs[of].filter(|_| !unknown[of]);
+                    for (reference, unknown) in component.refs.iter_mut().zip(unknown) {
+                        *reference = reference.filter(|_| !unknown);
                     }
                 }) {
                     *to = next;
@@ -929,9 +929,9 @@ impl Model for Reconciler {
             return false;
         }
         let marks_lost = self.setup.services.contains(&MissingReferences::MarkLost);
-        for of in 0..2 {
-            let there = world.component.refs[of].map(|there| (there.status, there.same));
-            let is_fit = match &states[of] {
+        for (of, (state, there)) in states.iter().zip(world.component.refs).enumerate() {
+            let there = there.map(|there| (there.status, there.same));
+            let is_fit = match state {
                 state if is_alive(state) && !world.component.exists => !marks_lost,
                 State::Attached { .. } => there == Some((Said::Current, true)),
                 State::Superseded { .. } => there == Some((Said::Superseded, true)),

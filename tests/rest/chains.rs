@@ -201,7 +201,8 @@ async fn all_includes_can_be_asked_for_at_once() {
     ] {
         let mut found = modes(&client.bundle(url).await, "include");
         let mut wanted: Vec<String> = included.iter().map(|id| (*id).to_owned()).collect();
-        (found.sort(), wanted.sort());
+        found.sort();
+        wanted.sort();
         assert_eq!(found, wanted, "{url}");
     }
     assert_eq!(client.refused("GET Device?_include=Patient:*", &[], "", 400).await, ["search-include"]);

@@ -161,7 +161,7 @@ async fn a_region_that_is_down_holds_up_no_other() {
     fleet.service = fleet.service.with_region(region(REGIONS[0]), Arc::new(moody));
     for (device, manner) in &mut fleet.manners {
         let number: usize = device.rsplit('-').next().unwrap().parse().unwrap();
-        if number % REGIONS.len() == 0 {
+        if number.is_multiple_of(REGIONS.len()) {
             *manner = Manner::Deaf;
         }
     }
