@@ -245,7 +245,7 @@ mod tests {
         }
         let table = sign_ins.table();
         assert!(table.peers.len() <= MAX_PEERS && table.lines <= MAX_LINES);
-        let told = MAX_LINES as u64;
-        assert_eq!(told + table.untold, MAX_PEERS as u64 + 500);
+        // Lines are allowed anew from time to time, which a slow machine reaches.
+        assert!((500..=MAX_PEERS as u64 + 500 - MAX_LINES as u64).contains(&table.untold));
     }
 }

@@ -648,7 +648,7 @@ async fn missing_capabilities_are_read_from_metadata() {
     assert_eq!(
         missing_capabilities,
         [
-            "the server speaks FHIR `4.0.1`, and 3.0 is wanted",
+            "the server has FHIR `4.0.1`, wanted 3.0",
             "the server writes no JSON",
             "the server does not offer `history-instance` of a Device",
             "the server creates no Device under an id of the client's",
