@@ -3,6 +3,9 @@
 //!
 //! `cargo run --release --example rollout_story`
 
+#[path = "common/story.rs"]
+mod story;
+
 use fhir_devices::backend::{Memory, Slots};
 use fhir_devices::manifest::VersionScheme;
 use fhir_devices::publish::RegionId;
@@ -18,7 +21,9 @@ use fhir_devices::{Device, DeviceComponent, Valid};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::num::NonZeroU32;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use story::say;
 use time::{Duration, OffsetDateTime};
 
 type Done = Result<(), Box<dyn Error>>;
@@ -152,7 +157,7 @@ impl Story {
 
     async fn tell(&self, what: &str, id: RolloutId) -> Done {
         let view = self.service.view(&self.tenant, id).await?;
-        println!(
+        say!(
             "{what}: {}, {} succeeded, {} failed, {} wait, {} devices have it",
             view.rollout.status,
             view.ended(OutcomeClass::Succeeded),
@@ -164,8 +169,20 @@ impl Story {
     }
 }
 
+const USAGE: &str = "usage: rollout_story
+
+Tells the life of a rollout to 1,000 simulated devices in three regions: canaries, a wave, a build that fails and stops, a cancel,
+and the list of the devices that have it. It takes no arguments, and keeps everything in memory.";
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Done {
+async fn main() -> ExitCode {
+    match story::arguments(USAGE) {
+        Some(status) => status,
+        None => story::ended(run().await),
+    }
+}
+
+async fn run() -> Done {
     let story = Story::begin().await?;
     let (service, tenant) = (&story.service, &story.tenant);
 
@@ -178,7 +195,7 @@ async fn main() -> Done {
     story.tell("2.0, everybody", first).await?;
     let measures = service.measures(tenant, first).await?;
     if let Some(times) = measures.time_to_field {
-        println!(
+        say!(
             "from the release to the proof: {} s in the median, {} s for 95 of 100",
             times.median.as_secs(),
             times.p95.as_secs()
@@ -199,7 +216,7 @@ async fn main() -> Done {
         for one in &page.items {
             named += 1;
             if named <= 3 {
-                println!(
+                say!(
                     "has 3.0: Device/{}, {}",
                     one.device,
                     one.state.outcome().map_or("under way", |end| end.class().as_str())
@@ -211,7 +228,7 @@ async fn main() -> Done {
             None => break,
         }
     }
-    println!("{named} devices were given 3.0, and no other will be");
+    say!("{named} devices were given 3.0, and no other will be");
 
     let (mut behind, mut after) = (0, None);
     loop {
@@ -222,11 +239,11 @@ async fn main() -> Done {
             None => break,
         }
     }
-    println!("{behind} devices run less than 3.0");
+    say!("{behind} devices run less than 3.0");
     for lane in 0..3 {
         service.verify_lane(tenant, second, fhir_devices::update::rollout::Lane(lane), &[]).await??;
     }
     service.updates().verify_audit(tenant, &[]).await??;
-    println!("the audit chains are whole");
+    say!("the audit chains are whole");
     Ok(())
 }

@@ -13,7 +13,7 @@ fn arguments(example: &str) -> Option<&'static [&'static str]> {
     Some(match example {
         "containment_tree" | "roundtrip" | "validate" => &["examples/data/monitor.json"],
         "convert" => &["--to", "r4", "examples/data/monitor.json"],
-        "implement_a_store" | "ingest_story" | "read_a_device" => &[],
+        "implement_a_store" | "ingest_story" | "read_a_device" | "rollout_story" => &[],
         "parse_udi" => &["(01)09504000059118(17)141120(10)7654321D"],
         // They go on until they are stopped.
         "mount_in_axum" | "update_service" => return None,

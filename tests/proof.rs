@@ -148,7 +148,7 @@ fn every_state_effect_and_refusal_is_reached() {
         blob_refusals.append(&mut machines.blob_refusals);
     }
     // The others are states of neither an upload nor its bytes.
-    let others = [StateName::Accepted, StateName::Quarantined, StateName::Damaged, StateName::Paired];
+    let others = [StateName::Accepted, StateName::Quarantined, StateName::Damaged, StateName::Paired, StateName::Told];
     let states = StateName::ALL.iter().copied().filter(|name| !others.contains(name));
     assert_eq!(names, states.collect());
     assert_eq!(effects, EffectName::ALL.iter().copied().collect());
