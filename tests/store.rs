@@ -186,14 +186,19 @@ fn blob_url_is_below_the_base() {
 #[test]
 fn put_with_a_failing_stream_stores_nothing() {
     let store = Arc::new(Memory::new());
-    let handle = TenantBlobs::new(store, fresh());
+    let tenant = fresh();
+    let handle = TenantBlobs::new(store, tenant.clone());
     let cut = || StoreError::unavailable(None, Some("connection reset".into()));
     let body = stream::try_chunks([Ok("firm".into()), Err(cut())]);
     assert!(matches!(block_on(handle.put(G, body)), Err(StoreError::Unavailable { .. })));
     let other = BlobRef::of(b"software");
     let refused = block_on(handle.put_expecting(other, G, stream::once("firmware"))).unwrap_err();
-    let wanted =
-        format!("verification failed: the digest is `{}`, and `{}` is wanted", Sha256::of(b"firmware"), other.digest);
+    let wanted = format!(
+        "the file `{}` of the tenant `{tenant}`: verification failed: the digest is `{}`, and `{}` is wanted",
+        other.key(G),
+        Sha256::of(b"firmware"),
+        other.digest
+    );
     assert_eq!(refused.to_string(), wanted);
     assert_eq!(block_on(handle.list(limit(9), None)).unwrap().items, []);
 }

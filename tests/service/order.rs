@@ -29,7 +29,10 @@ fn resent_key_does_not_restore_a_withdrawn_update() {
     assert!(matches!(withdraw(&service, first.update.id), State::Withdrawn { released: true, .. }));
     let again = receive(&service, keyed("k"), firmware());
     assert!(matches!(again, Err(ReceiveError::Ended { reason: Reason::Withdrawn, .. })), "{again:?}");
-    assert_eq!(again.unwrap_err().to_string(), "the upload ended without an update, `withdrawn`: it was withdrawn");
+    assert_eq!(
+        again.unwrap_err().to_string(),
+        format!("the upload `{}` ended without an update, `withdrawn`: it was withdrawn", first.update.id)
+    );
     let shown = updates(&read(&memory, "ecg").0);
     assert_eq!(shown, [AvailableUpdate { status: UpdateStatus::Withdrawn, ..first.update }]);
 }
