@@ -11,7 +11,7 @@ use serde::Deserialize;
 /// ```
 /// use fhir_devices::backend::fhir_http::MissingCapability;
 /// let other = MissingCapability::Version { found: "4.0.1".into() };
-/// assert_eq!(other.to_string(), "the server speaks FHIR `4.0.1`, and 3.0 is wanted");
+/// assert_eq!(other.to_string(), "the server has FHIR `4.0.1`, wanted 3.0");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
