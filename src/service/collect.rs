@@ -39,8 +39,8 @@ pub struct Collected {
 ///
 /// ```
 /// use fhir_devices::service::Progress;
-/// let progress = Progress { blobs: 2, bytes: 16, damaged: 0 };
-/// assert_eq!(progress.bytes, 16);
+/// let is_whole = |progress: &Progress| progress.damaged == 0;
+/// assert!(is_whole(&Progress::default()));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -17,7 +17,7 @@ use crate::validate::Valid;
 /// let all = [DeviceComponent::from_json(json).unwrap()];
 /// let tree = components(&all);
 /// let plan = remove(tree.get("m").unwrap(), false).unwrap();
-/// assert_eq!(writes(&plan)?[0].condition, Precondition::Version(VersionId::FIRST));
+/// assert_eq!(writes(&plan)?[0].precondition, Precondition::Version(VersionId::FIRST));
 /// # Ok::<(), fhir_devices::store::StoreError>(())
 /// ```
 ///
