@@ -139,15 +139,30 @@ impl Query {
                     }
                 }
             }
-            _ if let Some(chain) = Chain::read(self.resource_type, name, value, setting)? => self.chains.push(chain),
-            _ => match params(self.resource_type).find(|param| param.name == plain) {
-                Some(param) => self.filters.push(Filter::read(param, modifier, value, setting)?),
-                None if handling == Handling::Lenient && !REFUSED.contains(&plain) => {
-                    self.ignored.push(name.to_owned());
-                    return Ok(false);
-                }
-                None => return Err(unknown(self.resource_type, name)),
+            _ => match Chain::read(self.resource_type, name, value, setting)? {
+                Some(chain) => self.chains.push(chain),
+                None => return self.take_param(name, (plain, modifier), value, setting, handling),
             },
+        }
+        Ok(true)
+    }
+
+    /// Takes a search parameter of the type, and says whether it belongs into the links.
+    fn take_param(
+        &mut self,
+        name: &str,
+        (plain, modifier): (&str, Option<&str>),
+        value: &str,
+        setting: &Setting<'_>,
+        handling: Handling,
+    ) -> Result<bool> {
+        match params(self.resource_type).find(|param| param.name == plain) {
+            Some(param) => self.filters.push(Filter::read(param, modifier, value, setting)?),
+            None if handling == Handling::Lenient && !REFUSED.contains(&plain) => {
+                self.ignored.push(name.to_owned());
+                return Ok(false);
+            }
+            None => return Err(unknown(self.resource_type, name)),
         }
         Ok(true)
     }
