@@ -139,7 +139,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             }
         }
         let mut faults = Faults::default();
+        let mut read = 0_usize;
         for entry in entries.iter().filter(|entry| entry.method == HttpVerb::Get) {
+            // What comes behind a full answer is not read.
+            if read > self.limits.answer_bytes() {
+                break;
+            }
             let checked = match &entry.address {
                 Address::Resource(key) => match written.get(key) {
                     Some(HttpVerb::Delete) => Err(Problem::new(
@@ -148,24 +153,26 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                         "deleted",
                         format_args!("{key} is deleted by another entry"),
                     )),
-                    Some(_) => Ok(()),
-                    None => self.read_will_succeed(entry).await,
+                    Some(_) => Ok(0),
+                    None => self.length_of_read(entry).await,
                 },
-                Address::History(key) if written.contains_key(key) => Ok(()),
+                Address::History(key) if written.contains_key(key) => Ok(0),
                 Address::Type(kind) => {
-                    Query::read(*kind, &entry.request.query, &self.setting(), self.handling).map(drop)
+                    Query::read(*kind, &entry.request.query, &self.setting(), self.handling).map(|_| 0)
                 }
-                _ => self.read_will_succeed(entry).await,
+                _ => self.length_of_read(entry).await,
             };
-            if let Err(problem) = checked {
-                faults.add(problem.at(&entry.place));
+            match checked {
+                Ok(bytes) => read = read.saturating_add(bytes),
+                Err(problem) => faults.add(problem.at(&entry.place)),
             }
         }
         faults.none()
     }
 
-    async fn read_will_succeed(&self, entry: &Asked) -> Result<()> {
-        self.interact(&entry.request, &entry.address, None).await.map(drop)
+    /// Returns how many bytes an entry that reads is answered with.
+    async fn length_of_read(&self, entry: &Asked) -> Result<usize> {
+        Ok(self.interact(&entry.request, &entry.address, None).await?.body.len())
     }
 
     /// Those that refer to what the transaction deletes, and stay, by the places of the entries.

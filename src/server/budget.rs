@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The memory that all requests together may take unless the operator says otherwise, in bytes.
-pub(super) const DEFAULT_MEMORY: usize = 208 << 20;
+pub(super) const DEFAULT_MEMORY: usize = 128 << 20;
 
 /// The part of it for small requests, so that they do not wait for large ones.
 const SMALL_PART: usize = 8;

@@ -324,7 +324,7 @@ impl UpdateServer {
         self
     }
 
-    /// With that many bytes of memory for all FHIR requests together, their answers included until they are sent; 208 MiB
+    /// With that many bytes of memory for all FHIR requests together, their answers included until they are sent; 128 MiB
     /// otherwise. A request waits for up to ten seconds until others have ended, and is then answered with 503.
     #[must_use]
     pub fn with_request_memory(mut self, bytes: usize) -> Self {
