@@ -141,12 +141,7 @@ where
     /// [`RolloutError::Rollout`]; [`RolloutError::NoSuchRollout`]; [`RolloutError::Store`].
     pub async fn submit(&self, tenant: &Tenant, id: RolloutId) -> Result<Rollout, RolloutError> {
         let submitted = self.step_rollout(tenant, id, &RolloutInput::Submitted).await?;
-        if let Some(earlier) = self.plan(tenant, id).await?.spec.supersedes
-            && submitted.status == Status::Ready
-        {
-            self.supersede(tenant, earlier, id).await?;
-        }
-        Ok(submitted)
+        self.supersede_earlier(tenant, submitted).await
     }
 
     /// Approves a rollout with this spec.
@@ -161,12 +156,7 @@ where
         spec: Sha256,
     ) -> Result<Rollout, RolloutError> {
         let approved = self.step_rollout(tenant, id, &RolloutInput::Approved { by: by.clone(), spec }).await?;
-        if let Some(earlier) = self.plan(tenant, id).await?.spec.supersedes
-            && approved.status == Status::Ready
-        {
-            self.supersede(tenant, earlier, id).await?;
-        }
-        Ok(approved)
+        self.supersede_earlier(tenant, approved).await
     }
 
     /// Denies a rollout.
@@ -245,6 +235,16 @@ where
         self.step_rollout(tenant, earlier, &RolloutInput::Superseded { by }).await?;
         self.drive_rollout(tenant, earlier).await?;
         self.rollout(tenant, earlier).await
+    }
+
+    /// Ends the rollout whose place this one takes, once it is ready.
+    async fn supersede_earlier(&self, tenant: &Tenant, rollout: Rollout) -> Result<Rollout, RolloutError> {
+        if rollout.status == Status::Ready
+            && let Some(earlier) = self.plan(tenant, rollout.id).await?.spec.supersedes
+        {
+            self.supersede(tenant, earlier, rollout.id).await?;
+        }
+        Ok(rollout)
     }
 
     /// Lets a rollout take a step from whatever state it is in by now.
