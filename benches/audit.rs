@@ -5,11 +5,11 @@
 //! ```
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a bench may stop where it stands")]
 
-use fhir_devices::audit::{Actor, Appended, AuditRecord, ChainHead, RecordContext, verify};
+use fhir_devices::audit::{Actor, Appended, AuditDraft, AuditRecord, ChainHead, RecordContext, verify};
+use fhir_devices::manifest::IngestId;
 use fhir_devices::store::{BlobRef, Generation, VersionId};
 use fhir_devices::update::ingest::{Ingest, Input, Intent, Limits, Step, step};
 use fhir_devices::update::replay;
-use fhir_devices::update::{AuditDraft, IngestId};
 use std::time::Instant;
 use time::macros::datetime;
 

@@ -1,4 +1,4 @@
-//! Building and judging the tree of 1,000 to 1,000,000 components: time, and bytes a node beyond the resources.
+//! Building and checking the tree of 1,000 to 1,000,000 components: time, and bytes a node beyond the resources.
 //!
 //! ```text
 //! cargo bench --bench containment

@@ -10,14 +10,15 @@
 #[path = "common/taken.rs"]
 mod taken;
 
+use fhir_devices::audit::UploadFailure;
 use fhir_devices::backend::Memory;
+use fhir_devices::manifest::IngestId;
 use fhir_devices::service::{Submission, UpdateService};
 use fhir_devices::store::{
     BlobRef, Change, Generation, Ledger as _, LedgerKey, Precondition, ResourceStore as _, Storable as _, Tenant,
     VersionId, stream,
 };
-use fhir_devices::update::IngestId;
-use fhir_devices::update::ingest::{Ingest, Intent, Limits, Reason, State, resume};
+use fhir_devices::update::ingest::{Ingest, Intent, Limits, State, resume};
 use fhir_devices::{Device, DeviceComponent};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -129,8 +130,8 @@ fn resume_all() {
         State::Acquired { blob, generation, deadline },
         State::Stored { blob, generation, target: None, attempts: 0 },
         State::Stored { blob, generation, target: Some(component.clone()), attempts: 1 },
-        State::Releasing { blob, generation, component: Some(component), reason: Reason::Withdrawn },
-        State::Releasing { blob, generation, component: None, reason: Reason::Withdrawn },
+        State::Releasing { blob, generation, component: Some(component), reason: UploadFailure::Withdrawn },
+        State::Releasing { blob, generation, component: None, reason: UploadFailure::Withdrawn },
     ];
     let record = |id: u128| Ingest { state: states[id as usize % states.len()].clone(), ..ingest(id) }.to_bytes();
     let records: Vec<Vec<u8>> = (0..AT_REST).map(record).collect();

@@ -14,6 +14,7 @@ mod server;
 use bare::Session;
 use fhir_devices::backend::postgres::{NoTls, Options};
 use fhir_devices::backend::{Postgres, Redb};
+use fhir_devices::search::{Criterion, IndexEntries, Parameter, ResourceType, Token};
 use fhir_devices::store::*;
 use server::Server;
 use std::error::Error;

@@ -14,9 +14,8 @@ mod taken;
 
 use bytes::Bytes;
 use fhir_devices::backend::Memory;
-use fhir_devices::store::{
-    Criterion, IndexEntries, Key, Parameter, ResourceStore, ResourceType, Search, Tenant, Token, VersionId, Write,
-};
+use fhir_devices::search::{Criterion, IndexEntries, Parameter, ResourceType, Token};
+use fhir_devices::store::{Key, ResourceStore, Search, Tenant, VersionId, Write};
 use std::error::Error;
 use std::future::Future;
 use std::hint::black_box;

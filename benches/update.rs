@@ -5,10 +5,11 @@
 //! ```
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a bench may stop where it stands")]
 
+use fhir_devices::audit::Holder;
+use fhir_devices::manifest::{IngestId, accept};
 use fhir_devices::store::{BlobRef, Generation, VersionId};
-use fhir_devices::update::blob::{self, Entry, Holder};
+use fhir_devices::update::blob::{self, Entry};
 use fhir_devices::update::ingest::{self, Ingest, Input, Intent, Limits, State, Step};
-use fhir_devices::update::{IngestId, accept};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;

@@ -10,7 +10,7 @@
 mod common;
 
 use common::{Answer, xml};
-use fhir_devices::convert::{self, Components, Ids, Links, Loss, MetricDevice, Options, Version};
+use fhir_devices::convert::{self, Components, IdPolicy, LinkPolicy, Loss, MetricDevice, Options, Version};
 use fhir_devices::element::ReadMode;
 use fhir_devices::{OperationOutcome, Report};
 use lexopt::Arg::{Long, Short, Value};
@@ -80,8 +80,8 @@ fn prepare(arguments: Vec<OsString>) -> Result<(Vec<OsString>, Conversion), Stri
             "--ids" => {
                 let value = value()?;
                 options.ids = match value.split_once(':') {
-                    None if value == "keep" => Ids::Keep,
-                    Some(("prefix", prefix)) if is_id(prefix) => Ids::Prefix(prefix.to_owned()),
+                    None if value == "keep" => IdPolicy::Keep,
+                    Some(("prefix", prefix)) if is_id(prefix) => IdPolicy::Prefix(prefix.to_owned()),
                     _ => return Err(none_of(&value, "keep, or prefix: and letters, digits, - and .")),
                 };
             }
@@ -101,8 +101,8 @@ fn prepare(arguments: Vec<OsString>) -> Result<(Vec<OsString>, Conversion), Stri
             }
             "--links" => {
                 options.links = match &*value()? {
-                    "as-written" => Links::AsWritten,
-                    "source" => Links::Source,
+                    "as-written" => LinkPolicy::AsWritten,
+                    "source" => LinkPolicy::Source,
                     other => return Err(none_of(other, "as-written or source")),
                 };
             }

@@ -16,11 +16,11 @@
 mod story;
 
 use fhir_devices::containment::components;
+use fhir_devices::search::{Criterion, IndexEntries, ResourceType};
 use fhir_devices::store::commit_time;
 use fhir_devices::store::{
-    AtomicScope, BoxFuture, Capabilities, CommitError, Criterion, IndexEntries, Key, Page, PageKey, PageQuery,
-    PageToken, Precondition, ResourceStore, ResourceType, Result, Search, StoreError, Stored, Tenant, TenantResources,
-    Version, VersionId, Write,
+    AtomicScope, BoxFuture, Capabilities, CommitError, Key, Page, PageKey, PageQuery, PageToken, Precondition,
+    ResourceStore, Result, Search, StoreError, Stored, Tenant, TenantResources, Version, VersionId, Write,
 };
 use fhir_devices::{DeviceComponent, Valid};
 use std::collections::BTreeMap;

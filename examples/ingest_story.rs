@@ -13,12 +13,12 @@ mod story;
 use fhir_devices::audit::{AuditRecord, ChainHead, provenance, verify};
 use fhir_devices::backend::Memory;
 use fhir_devices::containment::Selector;
-use fhir_devices::manifest::{Signature, SignatureContext, SignatureError, SignedManifest, Verifier};
+use fhir_devices::manifest::{KeyId, Signature, SignatureContext, SignatureError, SignedManifest, Verifier};
 use fhir_devices::nomenclature::Level;
 use fhir_devices::service::{IngestId, ReceiveError, SignedSubmission, Submission, UpdateService};
 use fhir_devices::store::{Sha256, Tenant, TenantResources, stream};
+use fhir_devices::update::available;
 use fhir_devices::update::replay;
-use fhir_devices::update::{KeyId, available};
 use fhir_devices::{Device, DeviceComponent, Valid};
 use std::error::Error;
 use std::process::ExitCode;
@@ -104,8 +104,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     }
 
     let mut changed = records;
-    if let Some(record) = changed.iter_mut().find(|record| record.what.actor.is_some()) {
-        record.what.actor = Some("somebody-else".parse()?);
+    if let Some(record) = changed.iter_mut().find(|record| record.draft.actor.is_some()) {
+        record.draft.actor = Some("somebody-else".parse()?);
     }
     match verify(&start, &changed, &[checkpoint]) {
         Ok(_) => say!("A change was not noticed"),
@@ -232,7 +232,7 @@ async fn show(resources: &TenantResources<Memory>) -> Result<(), Box<dyn Error>>
 
 /// One record as a line.
 fn tell(record: &AuditRecord) -> std::io::Result<()> {
-    let what = &record.what;
+    let what = &record.draft;
     let of = match (what.ingest, what.blob) {
         (Some(id), _) => format!("upload {}", id.0),
         (None, Some(blob)) => format!("bytes {:.8}", blob.digest.to_string()),
@@ -241,7 +241,7 @@ fn tell(record: &AuditRecord) -> std::io::Result<()> {
     let from = what.from.map_or("nothing", |from| from.as_str());
     let who = what.actor.as_ref().map(|actor| format!(" by {actor}")).unwrap_or_default();
     let why = what.comment.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
-    let found = record.aside.verification.as_ref().filter(|_| what.from.is_none());
+    let found = record.context.verification.as_ref().filter(|_| what.from.is_none());
     let keys = found.map(|found| found.keys.iter().map(|key| format!(", signed by {key}")).collect::<String>());
     let keys = keys.unwrap_or_default();
     say!("  {:>2} {} {of} {}: {from} to {}{who}{why}{keys}", record.index, what.at.time(), what.action, what.to);

@@ -8,7 +8,7 @@
 use axum::Router;
 use axum::routing::get;
 use fhir_devices::server::{
-    Access, Authenticator, Caller, DEFAULT_MAX_UPLOAD, Grant, Stores, UpdateServer, fill_demo, spawn_upkeep,
+    Access, Authenticator, Caller, DEFAULT_MAX_UPLOAD, Grant, Stores, UpdateServer, fill_demo, spawn_maintenance,
 };
 use fhir_devices::store::BoxFuture;
 use lexopt::{Arg, ValueExt as _};
@@ -58,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .with_authenticator(Arc::new(OneToken(token)));
     fill_demo(&updates).await?;
     let updates = Arc::new(updates);
-    spawn_upkeep(&updates);
+    spawn_maintenance(&updates);
     let application = Router::new().route("/", get(|| async { "an application" })).nest("/devices", updates.router());
 
     writeln!(out, "listening on {own}")?;

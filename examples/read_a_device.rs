@@ -68,7 +68,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         say!("The pulse oximeter was in use for {hours} hours: {}.", if many { "many" } else { "few" });
     }
 
-    // The types say what a single element may be; `validate` judges the rules over several of them.
+    // The types say what a single element may be; `validate` checks the rules over several of them.
     oximeter.set_production_spec(SpecType::SoftwareRevision, "4.2.0")?;
     oximeter.last_system_change = Some(Instant::new("2018-03-01T09:30:00+01:00")?.into());
     oximeter.production_specification.push(ProductionSpecification::default());

@@ -7,13 +7,12 @@
 mod story;
 
 use fhir_devices::backend::{Memory, Slots};
-use fhir_devices::manifest::VersionScheme;
+use fhir_devices::manifest::{ActorId, VersionScheme};
 use fhir_devices::publish::RegionId;
 use fhir_devices::service::{
     DeploymentFilter, DeviceReport, ReleaseSubmission, ReportedVersion, RolloutError, RolloutService, UpdateService,
 };
 use fhir_devices::store::{Tenant, TenantResources, stream};
-use fhir_devices::update::ActorId;
 use fhir_devices::update::deployment::{OutcomeClass, Phase, Refusal};
 use fhir_devices::update::release::{Release, Target};
 use fhir_devices::update::rollout::{RegionPolicy, RolloutId, RolloutRequest, StopCriterion, WaveSpec};

@@ -1,6 +1,6 @@
 //! Reads documents and writes them again, one a line, in the order of the specification; nothing of them is lost.
 //!
-//! A document that cannot be read gives its OperationOutcome instead. The rules over several elements are not judged
+//! A document that cannot be read gives its OperationOutcome instead. The rules over several elements are not checked
 //! here; `validate` does that.
 //!
 //! ```text

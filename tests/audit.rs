@@ -19,12 +19,13 @@ mod stu3;
 #[path = "audit/text.rs"]
 mod text;
 
-use fhir_devices::audit::{Actor, ActorKind, AuditRecord, ChainHead, RecordContext, Verdict, Verification};
+use fhir_devices::audit::{
+    Action, Actor, ActorKind, AuditDraft, AuditRecord, ChainHead, Holder, RecordContext, StateName, UploadFailure,
+    Verdict, Verification,
+};
+use fhir_devices::manifest::{ActorId, DowngradeAuthorization, IngestId, KeyId};
 use fhir_devices::primitive::{Id, Text};
 use fhir_devices::store::{BlobKey, BlobRef, Generation, Sha256, Tenant, VersionId};
-use fhir_devices::update::blob::Holder;
-use fhir_devices::update::ingest::Reason;
-use fhir_devices::update::{Action, ActorId, AuditDraft, DowngradeAuthorization, IngestId, KeyId, StateName};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -54,7 +55,7 @@ fn full() -> (AuditDraft, RecordContext) {
     let mut draft = plain(7, Some(StateName::Stored), StateName::Attached);
     draft.action = Action::Attached;
     draft.actor = Some("m.jones".parse().unwrap());
-    draft.reason = Some(Reason::Withdrawn);
+    draft.reason = Some(UploadFailure::Withdrawn);
     draft.comment = Some("the \"old\" one\\ loses alarms ✓".parse().unwrap());
     draft.device = Some("pump-7".parse().unwrap());
     draft.component = Some("mds-7".parse().unwrap());
@@ -175,7 +176,8 @@ prop_compose! {
 
 fn drafts() -> BoxedStrategy<AuditDraft> {
     let names = some_of(StateName::ALL);
-    let what = (moments(), some_of(Action::ALL), option::of(names.clone()), names, option::of(some_of(Reason::ALL)));
+    let what =
+        (moments(), some_of(Action::ALL), option::of(names.clone()), names, option::of(some_of(UploadFailure::ALL)));
     let who = (option::of(taken()), option::of(taken::<Text>()), option::of(any::<u128>()), option::of(holders()));
     let place = (option::of(ids()), option::of(ids()), option::of(versions()));
     let bytes = option::of((digests(), any::<u64>()).prop_map(|(digest, size)| BlobRef { digest, size }));

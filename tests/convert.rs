@@ -8,6 +8,8 @@
     reason = "a test may stop where it stands"
 )]
 
+#[path = "convert/checked.rs"]
+mod checked;
 mod common;
 #[path = "convert/exact.rs"]
 mod exact;
@@ -15,8 +17,6 @@ mod exact;
 mod foreign;
 #[path = "convert/generated.rs"]
 mod generated;
-#[path = "convert/judged.rs"]
-mod judged;
 #[path = "convert/options.rs"]
 mod options;
 #[path = "convert/pairs.rs"]

@@ -51,12 +51,12 @@ const EXCEPTIONS: &[Exception] = &[
     Exception {
         at: "Narrative.div",
         fact: Fact::Rule("txt-1"),
-        reason: "a rule of the row `div`, which is a primitive here; the walk judges it",
+        reason: "a rule of the row `div`, which is a primitive here; the walk checks it",
     },
     Exception {
         at: "Narrative.div",
         fact: Fact::Rule("txt-2"),
-        reason: "a rule of the row `div`, which is a primitive here; the walk judges it",
+        reason: "a rule of the row `div`, which is a primitive here; the walk checks it",
     },
 ];
 

@@ -15,6 +15,7 @@ use fhir_devices::backend::cosmos::sdk::clients::CosmosClient;
 use fhir_devices::backend::cosmos::sdk::{
     AccountReference, CosmosClientBuilder, CosmosRuntimeBuilder, RoutingStrategy,
 };
+use fhir_devices::search::{Criterion, IndexEntries, Parameter, ResourceType, Token};
 use fhir_devices::store::*;
 use fhir_devices::testkit::history;
 use fhir_devices::testkit::store::Task;

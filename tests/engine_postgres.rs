@@ -9,6 +9,7 @@ mod server;
 
 use fhir_devices::backend::Postgres;
 use fhir_devices::backend::postgres::{NoTls, Options};
+use fhir_devices::search::{Criterion, IndexEntries, Parameter, ResourceType, Token, TokenMatch};
 use fhir_devices::store::*;
 use fhir_devices::testkit::history;
 use fhir_devices::testkit::store::ownership::ServiceStores;

@@ -5,6 +5,7 @@
 
 use fhir_devices::backend::redb::Options;
 use fhir_devices::backend::{Memory, Redb};
+use fhir_devices::search::{Criterion, IndexEntries, Parameter, ResourceType, Token};
 use fhir_devices::service::{Submission, UpdateService};
 use fhir_devices::store::*;
 use fhir_devices::testkit::history;

@@ -8,6 +8,7 @@
 mod wrong;
 
 use fhir_devices::backend::Memory;
+use fhir_devices::search::{IndexEntries, ResourceType};
 use fhir_devices::store::*;
 use fhir_devices::testkit::history::{self, Acknowledged};
 use fhir_devices::testkit::store::{BrokenClause, block_on, resources};

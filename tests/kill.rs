@@ -11,6 +11,7 @@ mod server;
 
 use fhir_devices::backend::postgres::{NoTls, Options};
 use fhir_devices::backend::{Postgres, Redb};
+use fhir_devices::search::{Criterion, IndexEntries, Parameter, ResourceType, Token};
 use fhir_devices::store::*;
 use fhir_devices::testkit::store::block_on;
 use server::Server;

@@ -133,9 +133,9 @@ fn recovered(service: &Service) -> (u64, u64) {
             let line = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             line.trim().parse::<u64>().unwrap()
         };
-        if number("update_service_keeper_rounds_total ") > 0 {
+        if number("update_service_maintenance_rounds_total ") > 0 {
             assert_eq!(number("update_service_uploads_stuck "), 0);
-            assert_eq!(number("update_service_keeper_failures_total "), 0);
+            assert_eq!(number("update_service_maintenance_failures_total "), 0);
             assert_eq!(number("update_service_tenants "), load::TENANTS.len() as u64);
             return (number("update_service_uploads_resumed_total "), number("update_service_uploads_waiting "));
         }

@@ -6,7 +6,8 @@ use fhir_devices::reference::{
     AsyncResolver, BundleResolver, ReferenceLookup, Resolution, ResolveFuture, Resolver, ResolverChain, resolve,
     resolve_async,
 };
-use fhir_devices::store::{Key, Precondition, ResourceType, StoreResolver, Stored, TenantResources};
+use fhir_devices::search::ResourceType;
+use fhir_devices::store::{Key, Precondition, StoreResolver, Stored, TenantResources};
 use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, Report, Resource, Valid};
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -165,7 +165,7 @@ fn corpus() -> Vec<Hostile> {
             format!("_elements={}", items("a", 1_000_000)),
         ),
         request(
-            "search_that_judges_large_devices",
+            "search_that_filters_large_devices",
             "GET",
             "fhir/Device?device-name:missing=false&_count=500",
             "",
@@ -227,7 +227,7 @@ fn corpus() -> Vec<Hostile> {
         ),
         request("first_wide_device", "PUT", "fhir/Device/w0", JSON, wide("w0")),
         request("second_wide_device", "PUT", "fhir/Device/w1", JSON, wide("w1")),
-        request("search_that_judges_wide_devices", "GET", "fhir/Device?device-name:missing=true", "", String::new()),
+        request("search_that_filters_wide_devices", "GET", "fhir/Device?device-name:missing=true", "", String::new()),
         request("patch_of_a_wide_device", "PATCH", "fhir/Device/w0", PATCH, format!("[{}]", patch.join(","))),
         request("form_of_many_fields", "POST", "updates", MULTIPART, part("Version").repeat(100_000)),
         request("form_of_many_unknown_fields", "POST", "updates", MULTIPART, part(&"z".repeat(5_000)).repeat(2_000)),
@@ -330,7 +330,7 @@ fn hostile_requests_take_bounded_memory_and_time() {
                 "bundle_with_one_device_of_identifiers",
                 "device_of_unknown_members",
                 "page_of_large_devices",
-                "search_that_judges_wide_devices",
+                "search_that_filters_wide_devices",
             ];
             for name in copies.iter().cycle().take(16) {
                 let hostile = corpus.iter().find(|hostile| hostile.name == *name).unwrap();

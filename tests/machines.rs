@@ -13,11 +13,12 @@ mod rollout;
 #[path = "machines/sequence.rs"]
 mod sequence;
 
+use fhir_devices::audit::UploadFailure;
 use fhir_devices::containment::Selector;
+use fhir_devices::manifest::{Acceptance, DowngradeAuthorization, IngestId};
 use fhir_devices::nomenclature::Level;
 use fhir_devices::store::{BlobRef, Generation, Sha256, VersionId};
 use fhir_devices::update::ingest::*;
-use fhir_devices::update::{Acceptance, DowngradeAuthorization, IngestId};
 use std::collections::BTreeSet;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -75,7 +76,7 @@ fn states() -> Vec<State> {
     }
     all.push(State::Withdrawn { blob, generation, component: ecg.clone(), until: deadline, released: true });
     all.push(State::Restoring { blob, generation, component, version, by: IngestId(8), restored: 1 });
-    for &reason in Reason::ALL {
+    for &reason in UploadFailure::ALL {
         all.push(State::Releasing { blob, generation, component: Some(ecg.clone()), reason });
         all.push(State::Releasing { blob, generation, component: None, reason });
         all.push(State::Closed { reason });
@@ -130,7 +131,7 @@ fn inputs() -> Vec<Input> {
         all.extend(versions.map(|version| Input::ReferenceLost { component: component.clone(), version }));
     }
     all.push(Input::RestoreRequested { by: "biomed".parse().unwrap(), why: "7 loses alarms".parse().unwrap() });
-    all.extend(Reason::ALL.iter().map(|&reason| Input::CheckFailed { reason }));
+    all.extend(UploadFailure::ALL.iter().map(|&reason| Input::CheckFailed { reason }));
     all.push(Input::Withdrawn { by: "biomed".parse().unwrap(), why: "loses alarms".parse().unwrap() });
     all
 }
@@ -265,10 +266,10 @@ fn failed_check_ends_the_upload_without_a_hold() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(reason(b"firmwarE", intent()), Reason::DigestMismatch);
-    assert_eq!(reason(b"", intent()), Reason::Empty);
-    assert_eq!(reason(&[0; 101], intent()), Reason::TooLarge);
-    assert_eq!(reason(b"firmware", Intent { size: Some(9), ..intent() }), Reason::SizeMismatch);
+    assert_eq!(reason(b"firmwarE", intent()), UploadFailure::DigestMismatch);
+    assert_eq!(reason(b"", intent()), UploadFailure::Empty);
+    assert_eq!(reason(&[0; 101], intent()), UploadFailure::TooLarge);
+    assert_eq!(reason(b"firmware", Intent { size: Some(9), ..intent() }), UploadFailure::SizeMismatch);
 }
 
 #[test]

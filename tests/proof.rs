@@ -43,7 +43,7 @@ mod worker;
 #[path = "proof/world.rs"]
 mod world;
 
-use fhir_devices::update::StateName;
+use fhir_devices::audit::StateName;
 use fhir_devices::update::ingest::EffectName;
 use search::{Found, explore};
 use std::collections::BTreeSet;

@@ -140,7 +140,7 @@ fn simple_quantity_with_comparator_breaks_its_rule() {
         extended(r#""valueSampledData":{"origin":{"value":1,"comparator":">"},"period":1,"dimensions":1,"data":"E"}"#),
     ]));
     let kind = refusal(&range(r#""comparator":"<""#)).issues()[0].kind;
-    assert_eq!(kind, fhir_devices::issue::Kind::Invariant);
+    assert_eq!(kind, fhir_devices::issue::IssueType::Invariant);
     assert!(Resource::from_json(extended(r#""valueQuantity":{"value":1,"comparator":"<"}"#).as_bytes()).is_ok());
     let kept = Resource::read(range(r#""value":1,"comparator":"<""#).as_bytes(), ReadMode::Lenient).unwrap();
     assert_eq!(kept.value.to_json(), range(r#""value":1,"comparator":"<""#));

@@ -362,7 +362,7 @@ async fn store_resolves_many_references_in_one_call() {
     for id in ["a", "b", "dead"] {
         store.put(&Valid::new(component(id, "69986", "pump", "")).unwrap(), Precondition::Absent).await.unwrap();
     }
-    let dead = Key::new(fhir_devices::store::ResourceType::DeviceComponent, "dead").unwrap();
+    let dead = Key::new(fhir_devices::search::ResourceType::DeviceComponent, "dead").unwrap();
     store.delete(dead, Precondition::Exists).await.unwrap();
     store.put(&Valid::new(component("b", "69987", "pump", "")).unwrap(), Precondition::Exists).await.unwrap();
     let resolver = StoreResolver::new(store).at("https://ours.example/fhir");

@@ -8,7 +8,7 @@ use fhir_devices::validate::{Validator, check, check_by};
 use fhir_devices::{OperationOutcome, Report, Resource, Severity};
 use serde_json::Value;
 
-fn judged(json: &str) -> Report {
+fn report_of(json: &str) -> Report {
     check(json.as_bytes(), ReadMode::Strict).into_report()
 }
 
@@ -42,7 +42,7 @@ fn oracle_rows_get_the_expected_findings() {
         if !cfg!(feature = "ucum") && text("id").starts_with("ucum-") {
             continue;
         }
-        let report = judged(text("document"));
+        let report = report_of(text("document"));
         if !is_as_wanted(&report, text("wanted"), text("at")) {
             wrong.push(format!("{}: wanted {} at {}: {report}", text("id"), text("wanted"), text("at")));
         }
@@ -58,7 +58,7 @@ fn narratives_get_the_expected_findings() {
     for line in text.lines() {
         let row: Value = serde_json::from_str(line).unwrap();
         let text = serde_json::json!({"status": "generated", "div": row["div"]});
-        let report = judged(&serde_json::json!({"resourceType": "Device", "text": text}).to_string());
+        let report = report_of(&serde_json::json!({"resourceType": "Device", "text": text}).to_string());
         if report.has_errors() != row["refused"].as_bool().unwrap() {
             wrong.push(format!("{}: {} {}: {report}", row["id"], row["why"], row["div"]));
         }
@@ -66,7 +66,7 @@ fn narratives_get_the_expected_findings() {
     assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// The documents of the folder, by name, each judged by what is wanted of it.
+/// The documents of the folder, by name, each checked by what is wanted of it.
 #[test]
 fn reported_documents_get_the_expected_findings() {
     let Some(folder) = common::corpus() else { return };
@@ -146,7 +146,7 @@ fn modelled_type_is_checked_inside_unmodelled_resources() {
             "Parameters.parameter[0].resource.entry[0].resource.contained[0]",
         ),
     ] {
-        let report = judged(&json);
+        let report = report_of(&json);
         let wanted = [("required-binding", format!("{place}.status")), ("cpt-2", format!("{place}.contact[0].system"))];
         let found: Vec<_> = errors(&report).into_iter().map(|(rule, at)| (rule, at.to_owned())).collect();
         assert_eq!(found, wanted, "{report}");
@@ -189,10 +189,10 @@ fn common_elements_are_checked_in_every_type() {
         (r#""contained":[{"resourceType":"Practicioner"}]"#, "resource-type", "contained[0].resourceType"),
         (r#""contained":{"resourceType":"Practitioner"}"#, "wrong-type", "contained"),
     ] {
-        let report = judged(&format!(r#"{{"resourceType":"Patient",{members}}}"#));
+        let report = report_of(&format!(r#"{{"resourceType":"Patient",{members}}}"#));
         assert!(has(&report, rule, Severity::Error, &format!("Patient.{at}")), "{members}: {report}");
     }
-    let report = judged(r#"{"resourceType":"Binary","contentType":"text/plain","text":{"status":"empty"}}"#);
+    let report = report_of(r#"{"resourceType":"Binary","contentType":"text/plain","text":{"status":"empty"}}"#);
     assert!(has(&report, "unknown-member", Severity::Error, "Binary.text"), "{report}");
 }
 
@@ -202,7 +202,7 @@ fn language_of_a_component_has_a_code_of_bcp_47() {
         let json = format!(
             r#"{{"resourceType":"DeviceComponent","identifier":{{"value":"1"}},"type":{{"text":"t"}},"languageCode":{{{coding}}}}}"#
         );
-        has(&judged(&json), "language", Severity::Warning, "DeviceComponent.languageCode")
+        has(&report_of(&json), "language", Severity::Warning, "DeviceComponent.languageCode")
     };
     assert!(component(r#""coding":[{"code":"en-US"}]"#));
     assert!(component(r#""coding":[{"system":"http://x.example","code":"en-US"}],"text":"English""#));
@@ -217,7 +217,7 @@ fn documents_and_messages_begin_with_their_header() {
     let bundle = |kind: &str, resource_type: &str| {
         let id =
             r#""identifier":{"system":"urn:ietf:rfc:3986","value":"urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7"}"#;
-        judged(&format!(
+        report_of(&format!(
             r#"{{"resourceType":"Bundle","type":"{kind}",{id},"entry":[{{"fullUrl":"http://a.example/{resource_type}/1",
             "resource":{{"resourceType":"{resource_type}","id":"1"}}}}]}}"#
         ))
@@ -241,8 +241,8 @@ fn documents_and_messages_begin_with_their_header() {
 #[test]
 fn absolute_reference_that_is_no_uri_is_a_warning() {
     let json = |text: &str| format!(r#"{{"resourceType":"Device","patient":{{"reference":"{text}"}}}}"#);
-    assert!(has(&judged(&json("http://a.example/b c")), "reference-form", Severity::Warning, "Device.patient"));
-    assert!(!judged(&json("http://a.example/b?c")).iter().any(|issue| issue.rule == "reference-form"));
+    assert!(has(&report_of(&json("http://a.example/b c")), "reference-form", Severity::Warning, "Device.patient"));
+    assert!(!report_of(&json("http://a.example/b?c")).iter().any(|issue| issue.rule == "reference-form"));
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn unchecked_types_are_reported_once() {
         {"fullUrl":"urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7","resource":{"resourceType":"Patient"}},
         {"fullUrl":"urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b8","resource":{"resourceType":"Patient"}},
         {"fullUrl":"urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b9","resource":{"resourceType":"Observation"}}]}"#;
-    let report = judged(json);
+    let report = report_of(json);
     assert_eq!(
         report.to_string(),
         "information unchecked-type at Bundle: not modelled: Observation, Patient (2); what every resource has was checked, \
@@ -288,7 +288,7 @@ fn bundle_with_unknown_entry_type_is_read_leniently() {
 #[test]
 fn byte_order_mark_is_skipped_with_a_warning() {
     let json = "\u{feff}{\"resourceType\":\"Device\",\n\"status\":\"x\"}";
-    let report = judged(json);
+    let report = report_of(json);
     assert!(has(&report, "byte-order-mark", Severity::Warning, "Device"));
     let status = report.iter().find(|issue| issue.rule == "required-binding").unwrap();
     assert_eq!(status.position.unwrap().to_string(), "line 2, column 10");
@@ -304,7 +304,7 @@ fn conditional_reference_is_for_transactions_only() {
             "source":{{"reference":"{source}"}}}}"#
         )
     };
-    let wrong = judged(&metric("Patient?identifier=urn:x|1"));
+    let wrong = report_of(&metric("Patient?identifier=urn:x|1"));
     assert!(has(&wrong, "reference-target", Severity::Error, "DeviceMetric.source"), "{wrong}");
     let transaction = |kind: &str| {
         format!(
@@ -312,9 +312,9 @@ fn conditional_reference_is_for_transactions_only() {
             metric("Device?identifier=urn:x|1")
         )
     };
-    assert!(judged(&transaction("transaction")).is_empty());
+    assert!(report_of(&transaction("transaction")).is_empty());
     assert!(has(
-        &judged(&transaction("batch")),
+        &report_of(&transaction("batch")),
         "conditional-reference",
         Severity::Warning,
         "Bundle.entry[0].resource.source"
@@ -324,7 +324,7 @@ fn conditional_reference_is_for_transactions_only() {
 #[test]
 fn reference_to_an_invalid_id_is_found() {
     for text in ["Patient/a_b", "Patient/", "male", "Patient/1/2", "Patient/1/_history/a_b"] {
-        let report = judged(&format!(r#"{{"resourceType":"Device","patient":{{"reference":"{text}"}}}}"#));
+        let report = report_of(&format!(r#"{{"resourceType":"Device","patient":{{"reference":"{text}"}}}}"#));
         assert!(has(&report, "reference-form", Severity::Warning, "Device.patient"), "{text}: {report}");
     }
 }
@@ -332,7 +332,7 @@ fn reference_to_an_invalid_id_is_found() {
 #[test]
 fn fhir_version_hint_needs_evidence() {
     let json = r#"{"resourceType":"Bundle","type":"batch","timestamp":"2020-01-01T00:00:00Z"}"#;
-    let report = judged(json);
+    let report = report_of(json);
     assert!(has(&report, "fhir-version", Severity::Information, "Bundle"), "{report}");
     assert_eq!(errors(&report), [("unknown-member", "Bundle.timestamp")]);
 }

@@ -347,7 +347,7 @@ fn schemas_agree_with_the_tables() {
     }
 }
 
-// ----------------------------------------------------------------------------------------------------------- judging
+// ----------------------------------------------------------------------------------------------------------- checking
 
 /// A schema for each type, from the published file; that of a type that has none, from another that holds it.
 struct Schemas(BTreeMap<&'static str, Validator>);

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use fhir_devices::backend::Memory;
 use fhir_devices::backend::sealed::{DataKey, KeyProvider, KeyRing, SealedBlobs, SealedResources, WrappedKey};
+use fhir_devices::search::{Criterion, IndexEntries, Parameter, ResourceType};
 use fhir_devices::store::*;
 use fhir_devices::{Device, Valid};
 use proptest::prelude::*;

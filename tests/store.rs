@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "a test fails by a panic")]
 
 use fhir_devices::backend::{Discard, Memory};
+use fhir_devices::search::{Criterion, IndexEntries, Parameter, ResourceType, Token, TokenMatch};
 use fhir_devices::store::*;
 use fhir_devices::{Device, DeviceComponent, Valid};
 use std::future::Future;

@@ -125,8 +125,8 @@ fn assert_round_trip(udi: &Udi, mode: ParseMode, year: u16) -> Result<(), String
     Ok(())
 }
 
-/// Judges one string of a vector.
-fn judge(vector: &Vector, text: &str) -> Result<(), String> {
+/// Checks one string of a vector.
+fn check_vector(vector: &Vector, text: &str) -> Result<(), String> {
     if vector.kind == "basic-udi-di" {
         let strict = BasicUdiDi::parse(text, ParseMode::Strict);
         return match (strict, &vector.reason) {
@@ -187,7 +187,7 @@ fn published_vectors_get_the_expected_result() {
         texts.extend(vector.aidc.as_deref());
         let faults: Vec<String> = texts
             .iter()
-            .filter_map(|text| Some(format!("{} {text:?}: {}", vector.id, judge(vector, text).err()?)))
+            .filter_map(|text| Some(format!("{} {text:?}: {}", vector.id, check_vector(vector, text).err()?)))
             .collect();
         match EXCEPTIONS.iter().any(|(id, _)| *id == vector.id) {
             true if faults.is_empty() => wrong.push(format!("{} is no exception any more", vector.id)),
@@ -375,7 +375,7 @@ fn invalid_basic_udi_di_is_refused() {
     }
 }
 
-/// The shape is judged where the check characters are right too.
+/// The shape is checked where the check characters are right too.
 #[test]
 fn basic_udi_di_agency_follows_from_its_form() {
     let pair = |body: &str| format!("{body}{}", String::from_iter(check::gs1_pair(body).unwrap()));

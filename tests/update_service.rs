@@ -83,7 +83,7 @@ fn command_line_limits_are_checked() {
     assert_eq!(set("parameters=12").limits.parameters(), 12);
     assert_eq!(set("includes=13").limits.includes(), 13);
     assert_eq!(set("steps=14").limits.steps(), 14);
-    assert_eq!(set("judged-bytes=15").limits.judged_bytes(), 15);
+    assert_eq!(set("filtered-bytes=15").limits.filtered_bytes(), 15);
     assert_eq!(set("read-memory=16").limits.read_memory(), 16);
     assert_eq!((set("request-memory=17").request_memory, set("entries=7").request_memory), (Some(17), None));
     for wrong in ["entries", "entries=", "entries=many", "entries=-1", "nothing=1", "=1", "Entries=1"] {

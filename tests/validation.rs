@@ -12,7 +12,7 @@ mod common;
 use fhir_devices::code::{BundleType, MetricCategory, ValueSet};
 use fhir_devices::datatype::{CodeableConcept, Coding, Extension, Identifier, Primitive, Reference, target};
 use fhir_devices::element::{Definition, Element, ReadMode};
-use fhir_devices::issue::Kind;
+use fhir_devices::issue::IssueType;
 use fhir_devices::primitive::{Text, Uri};
 use fhir_devices::resource::bundle::{Entry, Link};
 use fhir_devices::validate::{Rule, Strength, Validator, check, check_by};
@@ -430,7 +430,7 @@ fn rules() -> BTreeMap<(&'static str, &'static str), &'static str> {
     reached().into_values().flat_map(rules).map(|(path, rule)| ((path, rule.key), rule.message)).collect()
 }
 
-fn judged(json: &str) -> Report {
+fn report_of(json: &str) -> Report {
     let resource = Resource::from_json(json.as_bytes()).unwrap_or_else(|report| panic!("{json}\n{report}"));
     checked(resource.validate())
 }
@@ -462,14 +462,14 @@ fn document_breaking_one_rule_has_one_issue() {
     let (mut wrong, mut snapshot, mut messages) = (String::new(), String::new(), BTreeMap::new());
     for one in fixtures() {
         for json in &one.breaks {
-            let report = of_rules(judged(json));
+            let report = of_rules(report_of(json));
             let found: Vec<_> = report.iter().map(|issue| &*issue.rule).collect();
             if found != [one.rule] {
                 writeln!(wrong, "{} of {} in {json}\n{report}", one.rule, one.path).unwrap();
                 continue;
             }
             let issue = &report.issues()[0];
-            assert_eq!((issue.severity, issue.kind), (Severity::Error, Kind::Invariant), "{issue}");
+            assert_eq!((issue.severity, issue.kind), (Severity::Error, IssueType::Invariant), "{issue}");
             if !SAID_WITH_SUBJECTS.contains(&one.rule) {
                 assert_eq!(issue.message, rules()[&(one.path, one.rule)]);
             }
@@ -491,7 +491,7 @@ fn document_breaking_one_rule_has_one_issue() {
 fn valid_document_has_no_issues() {
     for one in fixtures() {
         for json in &one.keeps {
-            assert_eq!(of_rules(judged(json)).to_string(), "", "{} of {} in {json}", one.rule, one.path);
+            assert_eq!(of_rules(report_of(json)).to_string(), "", "{} of {} in {json}", one.rule, one.path);
             assert_eq!(of_rules(check(json.as_bytes(), ReadMode::Strict).into_report()).to_string(), "");
         }
     }
@@ -499,7 +499,7 @@ fn valid_document_has_no_issues() {
 
 #[test]
 fn duration_without_system_breaks_two_rules() {
-    let report = judged(&value("Duration", r#""value":1,"code":"h""#));
+    let report = report_of(&value("Duration", r#""value":1,"code":"h""#));
     assert_eq!(report.iter().map(|issue| &*issue.rule).collect::<Vec<_>>(), ["qty-3", "drt-1"]);
 }
 
@@ -507,7 +507,8 @@ fn duration_without_system_breaks_two_rules() {
 
 #[test]
 fn extension_url_is_absolute() {
-    let of = |url: &str| judged(&device(&format!(r#""extension":[{{"url":"{url}","valueString":"a"}}]"#))).to_string();
+    let of =
+        |url: &str| report_of(&device(&format!(r#""extension":[{{"url":"{url}","valueString":"a"}}]"#))).to_string();
     insta::assert_snapshot!(of("hours"), @"error extension-url at Device.extension[0].url: `hours` is not the address of an extension, wanted an absolute URL that is not a urn");
     assert_ne!(of("urn:oid:1.2"), "");
     for url in ["/a:b", "a/b:c"] {
@@ -520,14 +521,14 @@ fn extension_url_is_absolute() {
     }
     assert_eq!(of("https://x.example/a"), "");
     let part = device(r#""extension":[{"url":"http://x.example","extension":[{"url":"a","valueString":"b"}]}]"#);
-    assert_eq!(judged(&part).to_string(), "");
+    assert_eq!(report_of(&part).to_string(), "");
 }
 
 #[test]
 fn local_reference_has_the_right_type() {
     let json = device(r##""contained":[{"resourceType":"Patient","id":"a"}],"owner":{"reference":"#a"}"##);
-    insta::assert_snapshot!(judged(&json), @"error reference-target at Device.owner: the contained resource `#a` is a Patient, wanted Organization");
-    assert_eq!(judged(&json.replace("owner", "patient")).to_string(), "");
+    insta::assert_snapshot!(report_of(&json), @"error reference-target at Device.owner: the contained resource `#a` is a Patient, wanted Organization");
+    assert_eq!(report_of(&json.replace("owner", "patient")).to_string(), "");
 }
 
 fn concept() -> CodeableConcept {
@@ -568,7 +569,7 @@ fn unreferenced_contained_resource_is_located() {
         contained("b"),
         contained("d"),
     ));
-    let found = judged(&json).into_iter().map(|issue| format!("{} {}", issue.rule, issue.at)).collect::<Vec<_>>();
+    let found = report_of(&json).into_iter().map(|issue| format!("{} {}", issue.rule, issue.at)).collect::<Vec<_>>();
     assert_eq!(
         found,
         [
@@ -685,7 +686,8 @@ fn bundle_without_type_breaks_no_type_rule() {
 fn full_url_is_absolute_and_ends_with_the_id() {
     let of = |url: &str, members: &str| {
         let resource = format!(r#"{{"resourceType":"Device"{members}}}"#);
-        judged(&bundle("collection", &format!(r#""entry":[{{"fullUrl":"{url}","resource":{resource}}}]"#))).to_string()
+        report_of(&bundle("collection", &format!(r#""entry":[{{"fullUrl":"{url}","resource":{resource}}}]"#)))
+            .to_string()
     };
     let id = r#","id":"1""#;
     insta::assert_snapshot!(of("Device/1", id), @"error full-url at Bundle.entry[0].fullUrl: `Device/1` is not an absolute URL, wanted the whole address of the resource");
@@ -702,9 +704,9 @@ fn full_url_is_absolute_and_ends_with_the_id() {
 
 #[test]
 fn element_id_has_no_spaces() {
-    let report = judged(&device(r#""identifier":[{"id":"a b","value":"1"},{"id":"a/b:c_d","value":"2"}]"#));
+    let report = report_of(&device(r#""identifier":[{"id":"a b","value":"1"},{"id":"a/b:c_d","value":"2"}]"#));
     insta::assert_snapshot!(report, @"error element-id at Device.identifier[0].id: the id `a b` has a space, wanted any other characters");
-    let report = judged(&device(r#""model":"a","_model":{"id":" m"}"#));
+    let report = report_of(&device(r#""model":"a","_model":{"id":" m"}"#));
     assert_eq!((report.len(), report.issues()[0].at.as_str()), (1, "Device.model.id"));
 }
 
@@ -728,24 +730,24 @@ fn bundled_resource_issues_have_their_path() {
 #[test]
 fn local_reference_in_an_unmodelled_resource_is_local() {
     let observation = r##"{"resourceType":"Observation","contained":[{"resourceType":"Patient","id":"p"}],"subject":{"reference":"#p"}}"##;
-    assert_eq!(judged(observation).to_string(), "");
-    assert_eq!(judged(&bundle("batch", &format!(r#""entry":[{{"resource":{observation}}}]"#))).to_string(), "");
+    assert_eq!(report_of(observation).to_string(), "");
+    assert_eq!(report_of(&bundle("batch", &format!(r#""entry":[{{"resource":{observation}}}]"#))).to_string(), "");
     let text = r##"{"resourceType":"Observation","comment":"#q","reference":{"display":"#q"}}"##;
-    assert_eq!(judged(text).to_string(), "");
+    assert_eq!(report_of(text).to_string(), "");
     // A resource with an identity of its own stands under `resource` alone.
     let other = observation.replace("Observation", "Parameters").replace("subject", "reference");
     let nested = format!(r#"{{"resourceType":"Parameters","parameter":[{{"name":"a","valueOther":{other}}}]}}"#);
-    assert_eq!(judged(&nested).issues()[0].rule, "ref-1");
+    assert_eq!(report_of(&nested).issues()[0].rule, "ref-1");
     let second = r##"{"resourceType":"Observation","performer":[{"reference":"Patient/1"},{"reference":"#q"}]}"##;
-    assert_eq!(judged(second).issues()[0].at, "Observation.performer[1]");
+    assert_eq!(report_of(second).issues()[0].at, "Observation.performer[1]");
     let other = observation.replace("#p", "#q");
-    insta::assert_snapshot!(judged(&other), @r"
+    insta::assert_snapshot!(report_of(&other), @r"
     error dom-3 at Observation.contained[0].id: nothing refers to the contained Patient `p`, wanted a reference `#p`
     error ref-1 at Observation.subject: no contained resource has the id of the reference `#q`
     ");
     let parameters =
         format!(r#"{{"resourceType":"Parameters","parameter":[{{"name":"a","resource":{observation}}}]}}"#);
-    assert_eq!(judged(&parameters).to_string(), "");
+    assert_eq!(report_of(&parameters).to_string(), "");
 }
 
 /// The rules that a text breaks as the `div` of a narrative, each with its place.
@@ -952,13 +954,13 @@ fn unchecked_codes_are_reported_on_request() {
 fn published_bindings_are_checked() {
     let Some(folder) = common::corpus() else { return };
     let validator = Validator::new().unchecked_codes();
-    let mut judged = BTreeMap::new();
+    let mut checked = BTreeMap::new();
     for json in coded_everywhere() {
         for issue in check_by(json.as_bytes(), ReadMode::Strict, &validator).into_report() {
             let strength = issue.rule.strip_suffix("-binding").map(str::to_owned);
             let strength = strength.or_else(|| Some(issue.message.split_once("` (")?.1.split_once(')')?.0.to_owned()));
             let set = issue.message.rsplit('`').nth(1).unwrap().to_owned();
-            judged.insert(issue.row.into_owned(), (strength.unwrap(), set));
+            checked.insert(issue.row.into_owned(), (strength.unwrap(), set));
         }
     }
     let reached = reached();
@@ -968,7 +970,7 @@ fn published_bindings_are_checked() {
         open && row[0].rsplit_once('.').is_some_and(|(owner, _)| reached.contains_key(owner))
     });
     let published = published.map(|row| (row[0].to_owned(), (row[1].to_owned(), row[2].to_owned())));
-    assert_eq!(judged, published.collect::<BTreeMap<_, _>>());
+    assert_eq!(checked, published.collect::<BTreeMap<_, _>>());
 }
 
 #[test]
@@ -994,10 +996,10 @@ fn device_agrees_with_its_udi_carriers() {
             "carrierAIDC":"MDEwOTUwNDAwMDA1OTExODE3MTQxMTIwMTA3NjU0MzIxRB0yMTEwOTg3NjU0ZDMyMQ=="},
         "lotNumber":"7654321D","expirationDate":"2014-11-20T23:59:59Z"}"#;
     let validator = Validator::new().udi();
-    let judged = |json: &str| Device::from_json(json.as_bytes()).unwrap().validate_by(&validator);
-    assert_eq!(judged(right), Report::new());
+    let report_of = |json: &str| Device::from_json(json.as_bytes()).unwrap().validate_by(&validator);
+    assert_eq!(report_of(right), Report::new());
     for (found, other) in [("2014-11-20T23:59:59Z", "2014-11"), ("2014-11-20T23:59:59Z", "2014"), ("gs1-di", "GS1")] {
-        assert_eq!(judged(&right.replace(found, other)), Report::new(), "{other}");
+        assert_eq!(report_of(&right.replace(found, other)), Report::new(), "{other}");
     }
     let wrong = [
         (r#""09504000059118","issuer""#, r#""09504000059119","issuer""#),
@@ -1010,7 +1012,8 @@ fn device_agrees_with_its_udi_carriers() {
         ("(01)09504000059118", "(01)09504000059119"),
         ("(17)141120", "(17)141320"),
     ];
-    let reports = wrong.map(|(found, other)| format!("{found} -> {other}\n{}\n", judged(&right.replace(found, other))));
+    let reports =
+        wrong.map(|(found, other)| format!("{found} -> {other}\n{}\n", report_of(&right.replace(found, other))));
     insta::assert_snapshot!(reports.join("\n"));
 }
 

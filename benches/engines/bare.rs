@@ -4,7 +4,7 @@
 
 use super::{EACH, Outcome, body, id, index, source, write_id};
 use fhir_devices::backend::postgres::NoTls;
-use fhir_devices::store::{IndexEntries, Parameter};
+use fhir_devices::search::{IndexEntries, Parameter};
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use tokio_postgres::{Client, Row, Statement};

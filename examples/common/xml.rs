@@ -14,9 +14,15 @@ pub(crate) fn is_xml(document: &[u8]) -> bool {
 /// What is said of a document in XML where it cannot be read.
 #[cfg(not(feature = "xml"))]
 fn unsupported() -> Report {
-    use fhir_devices::issue::{Issue, Kind};
+    use fhir_devices::issue::{Issue, IssueType};
     let message = "the document is XML, and this program was built without the feature `xml`";
-    Report::from_iter([Issue::new("format", fhir_devices::Severity::Fatal, Kind::NotSupported, "Resource", message)])
+    Report::from_iter([Issue::new(
+        "format",
+        fhir_devices::Severity::Fatal,
+        IssueType::NotSupported,
+        "Resource",
+        message,
+    )])
 }
 
 /// Reads a document in either format.

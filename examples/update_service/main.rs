@@ -11,7 +11,7 @@ mod kept;
 mod settings;
 
 use fhir_devices::server::{self, Fatal, TokenFile, UpdateServer, serve, tls};
-use fhir_devices::service::UpkeepError;
+use fhir_devices::service::MaintenanceError;
 use settings::{Settings, USAGE};
 use std::error::Error;
 use std::io::Write as _;
@@ -33,7 +33,7 @@ async fn main() -> ExitCode {
     };
     let fatal = Fatal::default();
     match (run(&settings, &fatal).await, fatal.reported()) {
-        (Err(error), _) if error.downcast_ref::<UpkeepError>().is_some_and(is_mismatch) => {
+        (Err(error), _) if error.downcast_ref::<MaintenanceError>().is_some_and(is_mismatch) => {
             eprintln!("update_service: {error}; `--adopt-store` adopts it");
             ExitCode::from(OTHER_STORE)
         }
@@ -53,8 +53,8 @@ const FAILED: i32 = 3;
 /// The exit status of a service whose store of update files is not that of its ledger.
 const OTHER_STORE: u8 = 4;
 
-fn is_mismatch(error: &UpkeepError) -> bool {
-    matches!(error, UpkeepError::Mismatch(_))
+fn is_mismatch(error: &MaintenanceError) -> bool {
+    matches!(error, MaintenanceError::Mismatch(_))
 }
 
 fn refuse(why: &str) -> ExitCode {

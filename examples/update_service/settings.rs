@@ -78,7 +78,7 @@ and
   --canonical-base URL the URLs of this library's own extensions and code systems begin with it (default: a
                        host below `.invalid`, which nobody can own). What was written under another base is still read
   --limit NAME=N       what a request may cost (repeatable): entries, answer-bytes, page-bytes, findings, values, parameters,
-                       includes, steps, judged-bytes, read-memory, operations, patched-bytes; and request-memory, the
+                       includes, steps, filtered-bytes, read-memory, operations, patched-bytes; and request-memory, the
                        bytes for all FHIR requests together. The defaults stand in the manual, `bounds`
   --max-upload BYTES   the largest update file that is taken (default 1073741824)
   --no-demo            without the small fleet of the tenant `demo`
@@ -278,7 +278,7 @@ fn limit(settings: &mut Settings, text: &str) -> Result<(), String> {
         "parameters" => limits.with_parameters(number),
         "includes" => limits.with_includes(number),
         "steps" => limits.with_steps(number),
-        "judged-bytes" => limits.with_judged_bytes(number),
+        "filtered-bytes" => limits.with_filtered_bytes(number),
         "read-memory" => limits.with_read_memory(number),
         "operations" => limits.with_operations(number),
         "patched-bytes" => limits.with_patched_bytes(number),

@@ -122,9 +122,9 @@ pub struct Verification {
 ///
 /// ```
 /// use fhir_devices::audit::{Actor, RecordContext};
-/// let mut aside = RecordContext::by(Actor::service("gateway".parse()?));
-/// aside.update = Some("pump/main".parse()?);
-/// assert_eq!(aside.verification, None);
+/// let mut context = RecordContext::by(Actor::service("gateway".parse()?));
+/// context.update = Some("pump/main".parse()?);
+/// assert_eq!(context.verification, None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

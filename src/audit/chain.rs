@@ -7,7 +7,7 @@ use crate::store::{Sha256, Tenant};
 use serde::{Deserialize, Serialize};
 
 /// How long a chain was at some time, and what it ended with. Whoever signs one makes every later change of what came
-/// before it visible, also to those who do not trust the keeper of the records.
+/// before it visible, also to those who do not trust the service that stores the records.
 ///
 /// ```
 /// use fhir_devices::audit::{ChainHead, Checkpoint};
@@ -132,19 +132,19 @@ impl ChainHead {
     /// The texts of people become those that are nearest to them among such as a record takes: without an address, and
     /// without a reference to a patient.
     #[must_use]
-    pub fn append(&self, mut what: AuditDraft, aside: RecordContext) -> Appended {
-        clean(&mut what.comment, LONGEST_NOTE);
-        clean(&mut what.provider, LONGEST_LABEL);
-        clean(&mut what.version, LONGEST_LABEL);
-        clean(&mut what.reported, LONGEST_LABEL);
-        if let Some(downgrade) = &mut what.downgrade
+    pub fn append(&self, mut draft: AuditDraft, context: RecordContext) -> Appended {
+        clean(&mut draft.comment, LONGEST_NOTE);
+        clean(&mut draft.provider, LONGEST_LABEL);
+        clean(&mut draft.version, LONGEST_LABEL);
+        clean(&mut draft.reported, LONGEST_LABEL);
+        if let Some(downgrade) = &mut draft.downgrade
             && let Some(reason) = cleaned(&downgrade.reason, LONGEST_NOTE)
         {
             // A reason of which nothing is left is a hyphen: the authorisation has one, and it says nothing.
             downgrade.reason = reason.unwrap_or_else(|| Text::new("-").unwrap_or_else(|_| downgrade.reason.clone()));
         }
         let Checkpoint { tenant, count, root } = &self.0;
-        let record = AuditRecord { tenant: tenant.clone(), index: *count, prev: *root, aside, what };
+        let record = AuditRecord { tenant: tenant.clone(), index: *count, prev: *root, context, draft };
         let line = record.to_line();
         let head = self.after(Sha256::of(line.as_bytes()));
         Appended { record, line, head }

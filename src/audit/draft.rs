@@ -1,6 +1,6 @@
 //! The draft of an audit record.
 
-use super::{EventText, Holder, Reason};
+use super::{EventText, Holder, UploadFailure};
 use crate::manifest::{ActorId, DowngradeAuthorization, IngestId};
 use crate::primitive::{Id, Text, moment};
 use crate::store::{BlobRef, Generation, Sha256, VersionId};
@@ -142,7 +142,7 @@ names! {
 /// so that the records of an upload or a blob, read in their order, rebuild it.
 ///
 /// ```
-/// use fhir_devices::update::{Action, AuditDraft, StateName};
+/// use fhir_devices::audit::{Action, AuditDraft, StateName};
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let draft = AuditDraft::new(now, Action::Opened, None, StateName::Open);
 /// assert_eq!(draft.actor, None);
@@ -164,7 +164,7 @@ pub struct AuditDraft {
     pub to: StateName,
     /// Why it failed or fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Reason>,
+    pub reason: Option<UploadFailure>,
     /// The comment of the actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<Text>,

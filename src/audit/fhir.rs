@@ -1,9 +1,10 @@
 //! Audit records as FHIR resources: AuditEvent and Provenance of STU3, of which only what is written here is modelled.
 
-use super::{Action, ActorKind, AuditDraft, AuditRecord, Reason, StateName, write};
+use super::{Action, ActorKind, AuditDraft, AuditRecord, StateName, UploadFailure, write};
 use crate::manifest::UpdateName;
 use crate::primitive::{CanonicalBase, CanonicalName, Id, Text};
-use crate::store::{ResourceType, VersionId};
+use crate::search::ResourceType;
+use crate::store::VersionId;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -47,7 +48,7 @@ impl Systems {
     /// An agent acting for another is not the requestor.
     fn event_agents<'r>(&'r self, record: &'r AuditRecord) -> Vec<EventAgent<'r>> {
         let user = |id| Identifier { system: &self.actors, value: id };
-        let (actor, principal) = (&record.aside.actor, record.what.actor.as_ref());
+        let (actor, principal) = (&record.context.actor, record.draft.actor.as_ref());
         let mut agents = vec![EventAgent {
             role: Some([concept(self.kind(actor.kind))]),
             user_id: user(actor.id.as_str()),
@@ -200,8 +201,7 @@ const fn logical(identifier: Identifier<'_>) -> Reference<'_> {
 /// what else the record says stands beside the upload as details.
 ///
 /// ```
-/// # use fhir_devices::audit::*;
-/// # use fhir_devices::update::{Action, AuditDraft, StateName};
+/// # use fhir_devices::audit::{*, Action, AuditDraft, StateName};
 /// # let draft = AuditDraft::new(time::macros::datetime!(2017-04-19 10:00 UTC), Action::Opened, None, StateName::Open);
 /// # let head = ChainHead::start("st-mary".parse()?);
 /// # let record = head.append(draft, RecordContext::by(Actor::service("gateway".parse()?))).record;
@@ -218,8 +218,7 @@ pub fn audit_event(record: &AuditRecord) -> String {
 /// Does as [`audit_event`], with the crate's own code and identifier systems under this base.
 ///
 /// ```
-/// # use fhir_devices::audit::*;
-/// # use fhir_devices::update::{Action, AuditDraft, StateName};
+/// # use fhir_devices::audit::{*, Action, AuditDraft, StateName};
 /// use fhir_devices::primitive::CanonicalBase;
 /// # let draft = AuditDraft::new(time::macros::datetime!(2017-04-19 10:00 UTC), Action::Opened, None, StateName::Open);
 /// # let head = ChainHead::start("st-mary".parse()?);
@@ -231,11 +230,11 @@ pub fn audit_event(record: &AuditRecord) -> String {
 #[must_use]
 pub fn audit_event_under(record: &AuditRecord, base: &CanonicalBase) -> String {
     let systems = Systems::under(base);
-    let (id, recorded) = (record.digest().to_string(), write::moment(record.what.at));
-    let what = &record.what;
-    let mut entity = subjects(what, record.aside.written);
-    let upload = what.ingest.map(|id| (&*systems.ingests, id.to_string()));
-    let upload = upload.or_else(|| what.blob.map(|blob| (&*systems.digests, blob.digest.to_string())));
+    let (id, recorded) = (record.digest().to_string(), write::moment(record.draft.at));
+    let draft = &record.draft;
+    let mut entity = subjects(draft, record.context.written);
+    let upload = draft.ingest.map(|id| (&*systems.ingests, id.to_string()));
+    let upload = upload.or_else(|| draft.blob.map(|blob| (&*systems.digests, blob.digest.to_string())));
     entity.push(EventEntity {
         identifier: upload.as_ref().map(|(system, value)| Identifier { system, value }),
         reference: None,
@@ -247,15 +246,15 @@ pub fn audit_event_under(record: &AuditRecord, base: &CanonicalBase) -> String {
         resource_type: "AuditEvent",
         id: &id,
         r#type: coding(DCM, "110113", "Security Alert"),
-        subtype: [coding(DCM, "110131", "Software Configuration"), our_code(&systems.actions, what.action.as_str())],
-        action: if what.from.is_none() { "C" } else { "U" },
+        subtype: [coding(DCM, "110131", "Software Configuration"), our_code(&systems.actions, draft.action.as_str())],
+        action: if draft.from.is_none() { "C" } else { "U" },
         recorded: &recorded,
-        outcome: match (what.action, what.reason) {
+        outcome: match (draft.action, draft.reason) {
             (Action::Failed, Some(reason)) if reason.is_fault() => "4",
             (Action::Failed, _) => "8",
             _ => "0",
         },
-        outcome_desc: what.comment.as_ref().map(Text::as_str).or(what.reason.map(Reason::as_str)),
+        outcome_desc: draft.comment.as_ref().map(Text::as_str).or(draft.reason.map(UploadFailure::as_str)),
         agent: systems.event_agents(record),
         source: Source {
             identifier: Identifier { system: &systems.tenants, value: record.tenant.as_str() },
@@ -267,7 +266,7 @@ pub fn audit_event_under(record: &AuditRecord, base: &CanonicalBase) -> String {
     serde_json::to_string(&event).unwrap_or_default()
 }
 
-fn subjects<'r>(what: &AuditDraft, written: Option<VersionId>) -> Vec<EventEntity<'r>> {
+fn subjects<'r>(draft: &AuditDraft, written: Option<VersionId>) -> Vec<EventEntity<'r>> {
     let entity = |to: ResourceType, id: &Id, version| EventEntity {
         identifier: None,
         reference: Some(literal(to, id.as_str(), version)),
@@ -275,15 +274,17 @@ fn subjects<'r>(what: &AuditDraft, written: Option<VersionId>) -> Vec<EventEntit
         role: coding(OBJECT_ROLES, "4", "Domain Resource"),
         detail: Vec::new(),
     };
-    let device = what.device.as_ref().map(|id| entity(ResourceType::Device, id, None));
-    let component =
-        what.component.as_ref().map(|id| entity(ResourceType::DeviceComponent, id, written.or(what.component_version)));
+    let device = draft.device.as_ref().map(|id| entity(ResourceType::Device, id, None));
+    let component = draft
+        .component
+        .as_ref()
+        .map(|id| entity(ResourceType::DeviceComponent, id, written.or(draft.component_version)));
     device.into_iter().chain(component).collect()
 }
 
 /// Returns what an AuditEvent has no element for.
 fn details(record: &AuditRecord) -> Vec<Detail> {
-    let AuditRecord { aside, what, .. } = record;
+    let AuditRecord { context, draft, .. } = record;
     let mut details = Vec::new();
     let mut add = |r#type, value: Option<String>| {
         details.extend(value.map(|value| Detail { r#type, value: STANDARD.encode(value) }));
@@ -291,18 +292,18 @@ fn details(record: &AuditRecord) -> Vec<Detail> {
     let text = |text: Option<&str>| text.map(str::to_owned);
     add("index", Some(record.index.to_string()));
     add("prev", Some(record.prev.to_string()));
-    add("from", text(what.from.map(StateName::as_str)));
-    add("to", text(Some(what.to.as_str())));
-    add("reason", text(what.reason.map(Reason::as_str)));
-    add("provider", text(what.provider.as_ref().map(Text::as_str)));
-    add("update", text(aside.update.as_ref().map(UpdateName::as_str)));
-    add("version", text(what.version.as_ref().map(Text::as_str)));
-    add("sequence", what.sequence.map(|sequence| sequence.to_string()));
-    add("manifest", what.manifest.map(|manifest| manifest.to_string()));
-    add("sha-256", what.blob.map(|blob| blob.digest.to_string()));
-    add("size", what.blob.map(|blob| blob.size.to_string()));
-    add("verification", text(aside.verification.as_ref().map(|found| found.verdict.as_str())));
-    if let Some(downgrade) = &what.downgrade {
+    add("from", text(draft.from.map(StateName::as_str)));
+    add("to", text(Some(draft.to.as_str())));
+    add("reason", text(draft.reason.map(UploadFailure::as_str)));
+    add("provider", text(draft.provider.as_ref().map(Text::as_str)));
+    add("update", text(context.update.as_ref().map(UpdateName::as_str)));
+    add("version", text(draft.version.as_ref().map(Text::as_str)));
+    add("sequence", draft.sequence.map(|sequence| sequence.to_string()));
+    add("manifest", draft.manifest.map(|manifest| manifest.to_string()));
+    add("sha-256", draft.blob.map(|blob| blob.digest.to_string()));
+    add("size", draft.blob.map(|blob| blob.size.to_string()));
+    add("verification", text(context.verification.as_ref().map(|found| found.verdict.as_str())));
+    if let Some(downgrade) = &draft.downgrade {
         add("downgrade-from", Some(downgrade.from.to_string()));
         add("downgrade-to", Some(downgrade.to.to_string()));
         add("downgrade-reason", text(Some(downgrade.reason.as_str())));
@@ -310,8 +311,8 @@ fn details(record: &AuditRecord) -> Vec<Detail> {
             add("downgrade-approved-by", text(Some(approver.as_str())));
         }
     }
-    add("replaces", what.replaces.map(|digest| digest.to_string()));
-    add("reported", text(what.reported.as_ref().map(Text::as_str)));
+    add("replaces", draft.replaces.map(|digest| digest.to_string()));
+    add("reported", text(draft.reported.as_ref().map(Text::as_str)));
     details
 }
 
@@ -319,8 +320,7 @@ fn details(record: &AuditRecord) -> Vec<Detail> {
 /// target is that version, the one before it is its revision, and the file, by its digest, its source.
 ///
 /// ```
-/// # use fhir_devices::audit::*;
-/// # use fhir_devices::update::{Action, AuditDraft, StateName};
+/// # use fhir_devices::audit::{*, Action, AuditDraft, StateName};
 /// # let at = time::macros::datetime!(2017-04-19 10:00 UTC);
 /// # let mut draft = AuditDraft::new(at, Action::Attached, Some(StateName::Stored), StateName::Attached);
 /// # let head = ChainHead::start("st-mary".parse()?);
@@ -350,14 +350,14 @@ pub fn provenance(record: &AuditRecord) -> Option<String> {
 #[must_use]
 pub fn provenance_under(record: &AuditRecord, base: &CanonicalBase) -> Option<String> {
     let systems = Systems::under(base);
-    let AuditRecord { aside, what, .. } = record;
+    let AuditRecord { context, draft, .. } = record;
     // Later records repeat which version it was that first had the update; this one made it.
-    let attached = what.component_version.filter(|_| matches!(what.action, Action::Attached | Action::Reattached));
-    let (component, after) = (what.component.as_ref()?, aside.written.or(attached)?);
-    let (id, recorded) = (record.digest().to_string(), write::moment(what.at));
-    let digest = what.blob.map(|blob| blob.digest.to_string());
-    let manifest = what.manifest.map(|manifest| manifest.to_string());
-    let before = aside.before.map(|before| ProvenanceEntity {
+    let attached = draft.component_version.filter(|_| matches!(draft.action, Action::Attached | Action::Reattached));
+    let (component, after) = (draft.component.as_ref()?, context.written.or(attached)?);
+    let (id, recorded) = (record.digest().to_string(), write::moment(draft.at));
+    let digest = draft.blob.map(|blob| blob.digest.to_string());
+    let manifest = draft.manifest.map(|manifest| manifest.to_string());
+    let before = context.before.map(|before| ProvenanceEntity {
         role: "revision",
         what_reference: Some(literal(ResourceType::DeviceComponent, component.as_str(), Some(before))),
         what_identifier: None,
@@ -373,18 +373,18 @@ pub fn provenance_under(record: &AuditRecord, base: &CanonicalBase) -> Option<St
         id: &id,
         target: [literal(ResourceType::DeviceComponent, component.as_str(), Some(after))],
         recorded: &recorded,
-        reason: what.reason.map(|reason| {
+        reason: draft.reason.map(|reason| {
             [Coding {
                 system: &systems.reasons,
                 code: reason.as_str(),
-                display: what.comment.as_ref().map(Text::as_str),
+                display: draft.comment.as_ref().map(Text::as_str),
             }]
         }),
         activity: coding(DATA_OPERATIONS, "UPDATE", "revise"),
         agent: [ProvenanceAgent {
-            role: [concept(systems.kind(aside.actor.kind))],
-            who_reference: actor(aside.actor.id.as_str()),
-            on_behalf_of_reference: what.actor.as_ref().map(|id| actor(id.as_str())),
+            role: [concept(systems.kind(context.actor.kind))],
+            who_reference: actor(context.actor.id.as_str()),
+            on_behalf_of_reference: draft.actor.as_ref().map(|id| actor(id.as_str())),
         }],
         entity: before.into_iter().chain(sources).collect(),
     };

@@ -80,8 +80,8 @@ mod event;
 mod fhir;
 mod holder;
 mod read;
-mod reason;
 mod record;
+mod upload_failure;
 mod verify;
 mod write;
 
@@ -91,8 +91,8 @@ pub use draft::{Action, AuditDraft, StateName};
 pub use event::EventText;
 pub use fhir::{audit_event, audit_event_under, provenance, provenance_under};
 pub use holder::Holder;
-pub use reason::Reason;
 pub use record::{AuditRecord, NotARecord, read_lines};
+pub use upload_failure::UploadFailure;
 pub use verify::{ChainBreak, ChainFault, verify};
 
 /// The number of the form of records that say nothing of releases, rollouts, lanes and deployments.

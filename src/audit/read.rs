@@ -1,8 +1,8 @@
 //! Reading records from their canonical text.
 
 use super::{
-    Action, Actor, ActorKind, AuditDraft, AuditRecord, EventText, Holder, Reason, RecordContext, StateName, Verdict,
-    Verification, write,
+    Action, Actor, ActorKind, AuditDraft, AuditRecord, EventText, Holder, RecordContext, StateName, UploadFailure,
+    Verdict, Verification, write,
 };
 use crate::manifest::{
     ActorId, DowngradeAuthorization, IngestId, KeyId, Note, PinId, ProviderId, ReleaseId, UpdateName, VersionLabel,
@@ -26,7 +26,7 @@ struct Line {
     action: Action,
     from: Option<StateName>,
     to: StateName,
-    reason: Option<Reason>,
+    reason: Option<UploadFailure>,
     comment: Option<Note>,
     device: Option<Id>,
     component: Option<Id>,
@@ -106,42 +106,42 @@ impl<T, U> Each<T, U> for Option<T> {
 pub(super) fn record(line: &str) -> Option<AuditRecord> {
     let line: Line = serde_json::from_str(line).ok()?;
     let text = |text: &str| Text::new(text).ok();
-    let mut aside = RecordContext::by(actor(line.actor)?);
-    aside.before = line.before.each(VersionId::new)?;
-    aside.written = line.written.each(VersionId::new)?;
-    aside.update = line.update;
-    aside.verification = line.verification.each(verification)?;
-    let mut what = AuditDraft::new(moment(&line.recorded)?, line.action, line.from, line.to);
-    what.actor = line.on_behalf_of;
-    what.reason = line.reason;
-    what.comment = line.comment.each(|note| text(note.as_str()))?;
-    what.ingest = line.ingest;
-    what.device = line.device;
-    what.component = line.component;
-    what.component_version = line.after.each(VersionId::new)?;
-    what.blob = match (line.sha256, line.size) {
+    let mut context = RecordContext::by(actor(line.actor)?);
+    context.before = line.before.each(VersionId::new)?;
+    context.written = line.written.each(VersionId::new)?;
+    context.update = line.update;
+    context.verification = line.verification.each(verification)?;
+    let mut draft = AuditDraft::new(moment(&line.recorded)?, line.action, line.from, line.to);
+    draft.actor = line.on_behalf_of;
+    draft.reason = line.reason;
+    draft.comment = line.comment.each(|note| text(note.as_str()))?;
+    draft.ingest = line.ingest;
+    draft.device = line.device;
+    draft.component = line.component;
+    draft.component_version = line.after.each(VersionId::new)?;
+    draft.blob = match (line.sha256, line.size) {
         (Some(digest), Some(size)) => Some(BlobRef { digest, size }),
         (None, None) => None,
         (Some(_), None) | (None, Some(_)) => return None,
     };
-    what.generation = line.generation;
-    what.holder = line.holder.each(holder)?;
-    what.provider = line.provider.each(|provider| text(provider.as_str()))?;
-    what.version = line.version.each(|version| text(version.as_str()))?;
-    what.sequence = line.sequence;
-    what.manifest = line.manifest;
-    what.downgrade = line.downgrade.each(downgrade)?.map(Box::new);
-    what.replaces = line.replaces;
-    what.reported = line.reported.each(|version| text(version.as_str()))?;
-    what.superseded_by = line.superseded_by;
-    what.restored = line.restored;
-    what.attempts = line.attempts;
-    what.deadline = line.deadline.each(|deadline| moment(&deadline))?;
-    what.event = line.event;
-    if line.schema != write::schema(&what) {
+    draft.generation = line.generation;
+    draft.holder = line.holder.each(holder)?;
+    draft.provider = line.provider.each(|provider| text(provider.as_str()))?;
+    draft.version = line.version.each(|version| text(version.as_str()))?;
+    draft.sequence = line.sequence;
+    draft.manifest = line.manifest;
+    draft.downgrade = line.downgrade.each(downgrade)?.map(Box::new);
+    draft.replaces = line.replaces;
+    draft.reported = line.reported.each(|version| text(version.as_str()))?;
+    draft.superseded_by = line.superseded_by;
+    draft.restored = line.restored;
+    draft.attempts = line.attempts;
+    draft.deadline = line.deadline.each(|deadline| moment(&deadline))?;
+    draft.event = line.event;
+    if line.schema != write::schema(&draft) {
         return None;
     }
-    Some(AuditRecord { tenant: line.tenant, index: line.index, prev: line.prev, aside, what })
+    Some(AuditRecord { tenant: line.tenant, index: line.index, prev: line.prev, context, draft })
 }
 
 fn moment(text: &Instant) -> Option<OffsetDateTime> {

@@ -6,8 +6,7 @@ use crate::store::{Sha256, Tenant};
 /// One transition in the chain of a tenant.
 ///
 /// ```
-/// # use fhir_devices::audit::{Actor, RecordContext, ChainHead};
-/// # use fhir_devices::update::{Action, AuditDraft, StateName};
+/// # use fhir_devices::audit::{Action, Actor, AuditDraft, ChainHead, RecordContext, StateName};
 /// # let draft = AuditDraft::new(time::macros::datetime!(2017-04-19 10:00 UTC), Action::Opened, None, StateName::Open);
 /// # let first = ChainHead::start("st-mary".parse()?).append(draft, RecordContext::by(Actor::service("gateway".parse()?)));
 /// use fhir_devices::audit::AuditRecord;
@@ -27,9 +26,9 @@ pub struct AuditRecord {
     /// The digest of the record before.
     pub prev: Sha256,
     /// Who did it, and what else the machine does not know.
-    pub aside: RecordContext,
+    pub context: RecordContext,
     /// The action.
-    pub what: AuditDraft,
+    pub draft: AuditDraft,
 }
 
 /// A text that is not the canonical text of a record, or one of a later version of this crate.

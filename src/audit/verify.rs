@@ -90,8 +90,7 @@ pub enum ChainFault {
 /// The first [`ChainBreak`], by the place in the chain.
 ///
 /// ```
-/// # use fhir_devices::audit::*;
-/// # use fhir_devices::update::{Action, AuditDraft, StateName};
+/// # use fhir_devices::audit::{*, Action, AuditDraft, StateName};
 /// # let at = time::macros::datetime!(2017-04-19 10:00 UTC);
 /// # let by = RecordContext::by(Actor::service("gateway".parse()?));
 /// # let [opened, closed] = [(Action::Opened, None, StateName::Open), (Action::Failed, Some(StateName::Open), StateName::Closed)]
@@ -102,7 +101,7 @@ pub enum ChainFault {
 /// let mut records = [first.record, second.record];
 /// assert_eq!(verify(&start, &records, &[])?, second.head);
 ///
-/// records[0].what.action = Action::Stored;
+/// records[0].draft.action = Action::Stored;
 /// assert_eq!(verify(&start, &records, &[]), Err(ChainBreak::new(0, ChainFault::Changed)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -1,6 +1,6 @@
 //! The canonical text of a record.
 
-use super::{AuditDraft, AuditRecord, Holder, Reason, RecordContext, SCHEMA, SCHEMA_OF_EVENTS, StateName};
+use super::{AuditDraft, AuditRecord, Holder, RecordContext, SCHEMA, SCHEMA_OF_EVENTS, StateName, UploadFailure};
 use crate::element::Writer;
 use crate::manifest::{ActorId, DowngradeAuthorization, IngestId, KeyId, UpdateName};
 use crate::primitive::{Id, Instant, Text};
@@ -88,29 +88,29 @@ pub(super) fn moment(moment: OffsetDateTime) -> String {
 }
 
 /// The number of the form of a record.
-pub(super) const fn schema(what: &AuditDraft) -> u64 {
-    if what.event.is_some() || matches!(what.holder, Some(Holder::Release(_))) { SCHEMA_OF_EVENTS } else { SCHEMA }
+pub(super) const fn schema(draft: &AuditDraft) -> u64 {
+    if draft.event.is_some() || matches!(draft.holder, Some(Holder::Release(_))) { SCHEMA_OF_EVENTS } else { SCHEMA }
 }
 
 pub(super) fn record(record: &AuditRecord) -> String {
-    let AuditRecord { tenant, index, prev, aside, what } = record;
+    let AuditRecord { tenant, index, prev, context, draft } = record;
     let mut line = Line(Writer::new());
     line.0.raw("{");
-    line.number(",\"schema\":", schema(what));
+    line.number(",\"schema\":", schema(draft));
     line.text(",\"tenant\":", tenant.as_str());
     line.number(",\"index\":", *index);
     line.digest(",\"prev\":", prev);
-    line.text(",\"recorded\":", &moment(what.at));
+    line.text(",\"recorded\":", &moment(draft.at));
     line.object(",\"actor\":", |line| {
-        line.text(",\"kind\":", aside.actor.kind.as_str());
-        line.text(",\"id\":", aside.actor.id.as_str());
+        line.text(",\"kind\":", context.actor.kind.as_str());
+        line.text(",\"id\":", context.actor.id.as_str());
     });
-    write_draft(&mut line, aside, what);
+    write_draft(&mut line, context, draft);
     line.0.raw("}");
     line.0.finish()
 }
 
-fn write_draft(line: &mut Line, aside: &RecordContext, draft: &AuditDraft) {
+fn write_draft(line: &mut Line, context: &RecordContext, draft: &AuditDraft) {
     let AuditDraft {
         at: _,
         action,
@@ -146,13 +146,13 @@ fn write_draft(line: &mut Line, aside: &RecordContext, draft: &AuditDraft) {
     line.text(",\"action\":", action.as_str());
     line.maybe(",\"from\":", from.map(StateName::as_str));
     line.text(",\"to\":", to.as_str());
-    line.maybe(",\"reason\":", reason.map(Reason::as_str));
+    line.maybe(",\"reason\":", reason.map(UploadFailure::as_str));
     line.maybe(",\"comment\":", comment.as_ref().map(Text::as_str));
     line.maybe(",\"device\":", device.as_ref().map(Id::as_str));
     line.maybe(",\"component\":", component.as_ref().map(Id::as_str));
-    line.maybe_number(",\"before\":", aside.before.map(VersionId::get));
+    line.maybe_number(",\"before\":", context.before.map(VersionId::get));
     line.maybe_number(",\"after\":", component_version.map(VersionId::get));
-    line.maybe_number(",\"written\":", aside.written.map(VersionId::get));
+    line.maybe_number(",\"written\":", context.written.map(VersionId::get));
     if let Some(blob) = blob {
         line.digest(",\"sha256\":", &blob.digest);
         line.number(",\"size\":", blob.size);
@@ -164,7 +164,7 @@ fn write_draft(line: &mut Line, aside: &RecordContext, draft: &AuditDraft) {
         line.object(",\"holder\":", |line| write_holder(line, holder));
     }
     line.maybe(",\"provider\":", provider.as_ref().map(Text::as_str));
-    line.maybe(",\"update\":", aside.update.as_ref().map(UpdateName::as_str));
+    line.maybe(",\"update\":", context.update.as_ref().map(UpdateName::as_str));
     line.maybe(",\"version\":", version.as_ref().map(Text::as_str));
     line.maybe_number(",\"sequence\":", *sequence);
     if let Some(manifest) = manifest {
@@ -177,7 +177,7 @@ fn write_draft(line: &mut Line, aside: &RecordContext, draft: &AuditDraft) {
         line.digest(",\"replaces\":", replaces);
     }
     line.maybe(",\"reported\":", reported.as_ref().map(Text::as_str));
-    if let Some(verification) = &aside.verification {
+    if let Some(verification) = &context.verification {
         line.object(",\"verification\":", |line| {
             line.text(",\"verdict\":", verification.verdict.as_str());
             line.list(",\"keys\":", verification.keys.iter().map(KeyId::as_str));

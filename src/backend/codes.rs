@@ -1,7 +1,7 @@
 //! The numbers that stand for types and parameters where a store keeps them. They are part of its format: what is there
 //! stays, and what is new gets a new one.
 
-use crate::store::{Parameter, ResourceType};
+use crate::search::{Parameter, ResourceType};
 
 pub(super) fn type_code(resource_type: ResourceType) -> u8 {
     match resource_type {

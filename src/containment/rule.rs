@@ -1,6 +1,6 @@
 //! The containment rules and their severity by profile.
 
-use crate::issue::{Kind, Severity};
+use crate::issue::{IssueType, Severity};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;
 use std::str::FromStr;
@@ -77,7 +77,7 @@ macro_rules! rules {
         }
 
         impl ContainmentRule {
-            /// Every rule that is judged.
+            /// Every rule that is checked.
             pub const ALL: &'static [Self] = &[$(Self::$Name),*];
 
             /// Returns the key, as it stands in a finding.
@@ -105,8 +105,8 @@ macro_rules! rules {
 
             /// FHIR's type of the finding.
             #[must_use]
-            pub const fn kind(self) -> Kind {
-                match self { $(Self::$Name => Kind::$kind),* }
+            pub const fn kind(self) -> IssueType {
+                match self { $(Self::$Name => IssueType::$kind),* }
             }
         }
     };

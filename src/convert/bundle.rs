@@ -8,7 +8,7 @@ use super::codes;
 use super::context::{Context, Key, Place, relative};
 use super::json::{Json, Object};
 use super::literal::{url_to_component, url_to_device};
-use super::options::Ids;
+use super::options::IdPolicy;
 use super::{Direction, Loss};
 use crate::datatype::Literal;
 use crate::issue::Path;
@@ -44,7 +44,7 @@ pub(super) fn entry(ctx: &mut Context<'_>, entry: &mut Object<'_>, component: bo
 }
 
 /// What the way back makes of a url.
-fn back(url: &str, component: bool, ids: &Ids) -> Option<String> {
+fn back(url: &str, component: bool, ids: &IdPolicy) -> Option<String> {
     if component { url_to_component(url, ids) } else { None }
 }
 
@@ -124,7 +124,7 @@ pub(super) fn collisions(ctx: &mut Context<'_>, bundle: &mut Object<'_>, compone
         if *before != component {
             let id = entry.get("resource").and_then(Json::as_object).and_then(|own| own.text("id")).unwrap_or_default();
             let own = match (&ctx.options.ids, component) {
-                (Ids::Prefix(prefix), true) => id.strip_prefix(prefix.as_str()).unwrap_or(id).to_owned(),
+                (IdPolicy::Prefix(prefix), true) => id.strip_prefix(prefix.as_str()).unwrap_or(id).to_owned(),
                 _ => id.to_owned(),
             };
             let detail = format!("`Device/{id}` and `DeviceComponent/{own}` are both `Device/{id}` in R4");

@@ -20,7 +20,7 @@ pub(super) struct Row {
     numbered: bool,
     /// Whether the version that has the element requires it.
     pub(super) required: bool,
-    /// The codes that the version has for it, where it allows no others and this crate judges them.
+    /// The codes that the version has for it, where it allows no others and this crate checks them.
     pub(super) codes: &'static [&'static str],
     pub(super) shape: Shape,
 }

@@ -1,7 +1,7 @@
 //! What one conversion knows and finds.
 
 use super::{Direction, Loss, Options, Step, Version};
-use crate::issue::{Issue, Kind, Path, Places, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Places, Report, Severity};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -54,16 +54,16 @@ impl Key {
         }
     }
 
-    const fn severity(self) -> (Severity, Kind) {
+    const fn severity(self) -> (Severity, IssueType) {
         match self {
-            Self::Carried | Self::Rewritten | Self::Filled => (Severity::Information, Kind::Informational),
-            Self::Edited => (Severity::Warning, Kind::Conflict),
-            Self::Unconverted | Self::Warning => (Severity::Warning, Kind::NotSupported),
-            Self::Lost => (Severity::Error, Kind::NotSupported),
-            Self::Collision => (Severity::Error, Kind::Duplicate),
-            Self::WrongType | Self::UnknownMember => (Severity::Error, Kind::Structure),
-            Self::Missing => (Severity::Error, Kind::Required),
-            Self::WrongCode => (Severity::Error, Kind::CodeInvalid),
+            Self::Carried | Self::Rewritten | Self::Filled => (Severity::Information, IssueType::Informational),
+            Self::Edited => (Severity::Warning, IssueType::Conflict),
+            Self::Unconverted | Self::Warning => (Severity::Warning, IssueType::NotSupported),
+            Self::Lost => (Severity::Error, IssueType::NotSupported),
+            Self::Collision => (Severity::Error, IssueType::Duplicate),
+            Self::WrongType | Self::UnknownMember => (Severity::Error, IssueType::Structure),
+            Self::Missing => (Severity::Error, IssueType::Required),
+            Self::WrongCode => (Severity::Error, IssueType::CodeInvalid),
         }
     }
 
@@ -151,7 +151,7 @@ pub(super) struct Context<'o> {
     /// Whether that is a component.
     pub(super) component: bool,
     /// Whether the document is one of the version that the step begins with, and is held to its definitions.
-    pub(super) is_judged: bool,
+    pub(super) is_checked: bool,
     /// The ids of the Devices of R4 in the Bundle that are no components, where it is a Bundle.
     pub(super) devices: Option<BTreeSet<String>>,
     findings: Vec<Finding>,
@@ -177,7 +177,7 @@ impl<'o> Context<'o> {
             resource: "",
             base: Rc::from(""),
             component: false,
-            is_judged: false,
+            is_checked: false,
             devices: None,
             findings: Vec::new(),
             has_lost: false,

@@ -1,7 +1,7 @@
 //! JSON as a tree that borrows from its text: members in their order, numbers and literals as they are written.
 
 use crate::element::{Read, ReadMode, Reader, Writer};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -310,7 +310,7 @@ fn read_value<'a>(r: &mut Reader<'a>, at: &Path<'_>) -> Read<Json<'a>> {
                 if is_there(&members, &mut names, &name) {
                     let message = "found the member a second time";
                     let here = at.child(&name);
-                    r.find_as(Severity::Error, offset, "duplicate-member", Kind::Structure, &here, message);
+                    r.find_as(Severity::Error, offset, "duplicate-member", IssueType::Structure, &here, message);
                 }
                 let value = read_value(r, &at.child(&name))?;
                 members.push((name, value));
@@ -350,7 +350,7 @@ fn is_there<'a>(members: &[(Cow<'a, str>, Json<'a>)], names: &mut BTreeSet<Strin
 /// The report of a document that is no object.
 pub(super) fn not_an_object() -> Report {
     let message = "found no object, wanted a resource";
-    Report::from_iter([Issue::new("wrong-type", Severity::Error, Kind::Structure, "Resource", message)])
+    Report::from_iter([Issue::new("wrong-type", Severity::Error, IssueType::Structure, "Resource", message)])
 }
 
 #[cfg(test)]

@@ -61,13 +61,13 @@ macro_rules! x5 {
 
 mod bundle;
 mod carry;
+mod check;
 mod codes;
 mod context;
 mod datatype;
 mod detect;
 mod extension;
 pub(crate) mod json;
-mod judge;
 mod literal;
 mod options;
 mod r4;
@@ -77,7 +77,7 @@ mod specification;
 mod walk;
 
 pub use detect::version_of;
-pub use options::{CodeSystems, Components, Ids, Links, Loss, MetricDevice, NotAVersion, Options, Version};
+pub use options::{CodeSystems, Components, IdPolicy, LinkPolicy, Loss, MetricDevice, NotAVersion, Options, Version};
 pub(crate) use service::{
     as_component, check_with, component_of, component_reference, device_of, entry, is_loss, is_mark, valid_to,
 };
@@ -219,14 +219,14 @@ pub fn between(from: Version, to: Version, json: &[u8], options: &Options) -> Re
         let Reading { value, report } = self::from(from, json, options)?;
         return Ok(Converted { json: value.to_json(), report });
     }
-    // Whether the document is one of its version is judged by reading it.
+    // Whether the document is one of its version is checked by reading it.
     self::from(from, json, &options.clone().allow(Loss::ALL))?;
     convert(from, to, utf8(json)?, options, usize::MAX)
 }
 
 /// The faults of a document that its version finds, and with them what the reader of STU3 finds in it.
 fn with_all_faults(report: Report, version: Version, text: &str, options: &Options, memory: usize) -> Report {
-    if !errors(&report).all(is_judged) {
+    if !errors(&report).all(is_checked) {
         return report;
     }
     let Ok(converted) = convert_as(version, Version::Stu3, text, options, memory, false) else { return report };
@@ -241,7 +241,7 @@ fn errors(report: &Report) -> impl Iterator<Item = &Issue> {
 }
 
 /// Whether a finding is one of those of the definitions of R4 and R5, which a document may have and be read all the same.
-fn is_judged(issue: &Issue) -> bool {
+fn is_checked(issue: &Issue) -> bool {
     matches!(&*issue.rule, "min-cardinality" | "required-binding")
 }
 
@@ -276,14 +276,14 @@ fn convert(from: Version, to: Version, text: &str, options: &Options, memory: us
     convert_as(from, to, text, options, memory, true)
 }
 
-/// The same; a document of R4 or R5 is judged by the definitions of its version, or is not.
+/// The same; a document of R4 or R5 is checked by the definitions of its version, or is not.
 fn convert_as(
     from: Version,
     to: Version,
     text: &str,
     options: &Options,
     memory: usize,
-    is_judged: bool,
+    is_checked: bool,
 ) -> Result<Converted, Report> {
     let Json::Object(mut object) = Json::read_within(text, type_ahead(text), memory)? else {
         return Err(json::not_an_object());
@@ -293,7 +293,7 @@ fn convert_as(
     for direction in Direction::between(from, to) {
         ctx.direction = *direction;
         let [first, _] = direction.steps();
-        ctx.is_judged = is_judged && from != Version::Stu3 && first.is(from);
+        ctx.is_checked = is_checked && from != Version::Stu3 && first.is(from);
         let root = name_of(&object);
         let Some(known) = converted_type(&root) else {
             let detail = format!("`{root}` is not converted");

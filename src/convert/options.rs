@@ -98,7 +98,7 @@ impl FromStr for Version {
 /// Which ids components have in R4 and later, where they are Devices among Devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Ids {
+pub enum IdPolicy {
     /// The ids that they have. A Bundle with `Device/x` and `DeviceComponent/x` is refused then.
     #[default]
     Keep,
@@ -133,7 +133,7 @@ pub enum MetricDevice {
 /// How the component at the top of a tree is linked to its device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Links {
+pub enum LinkPolicy {
     /// As it is written: `source` stays a carried element, and `parent` leads to a component.
     #[default]
     AsWritten,
@@ -180,22 +180,22 @@ impl Loss {
 /// How a conversion is to be made. The default loses nothing and assumes nothing.
 ///
 /// ```
-/// use fhir_devices::convert::{Components, Ids, Options};
+/// use fhir_devices::convert::{Components, IdPolicy, Options};
 ///
-/// let options = Options::default().ids(Ids::Prefix("dc-".to_owned())).components(Components::ByLevel);
-/// assert_eq!(options.ids, Ids::Prefix("dc-".to_owned()));
+/// let options = Options::default().ids(IdPolicy::Prefix("dc-".to_owned())).components(Components::ByLevel);
+/// assert_eq!(options.ids, IdPolicy::Prefix("dc-".to_owned()));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
     /// Which ids components have in R4 and later.
-    pub ids: Ids,
+    pub ids: IdPolicy,
     /// Which Devices are taken for components.
     pub components: Components,
     /// What `device` of a DeviceMetric of R5 is.
     pub metric_device: MetricDevice,
     /// How the component at the top is linked to its device.
-    pub links: Links,
+    pub links: LinkPolicy,
     /// Which code systems identifier types have.
     pub code_systems: CodeSystems,
     /// The base of the code system of the tag that marks components.
@@ -207,7 +207,7 @@ pub struct Options {
 impl Options {
     /// The same, with ids of components so.
     #[must_use]
-    pub fn ids(mut self, ids: Ids) -> Self {
+    pub fn ids(mut self, ids: IdPolicy) -> Self {
         self.ids = ids;
         self
     }
@@ -228,7 +228,7 @@ impl Options {
 
     /// The same, with the top linked so.
     #[must_use]
-    pub const fn links(mut self, links: Links) -> Self {
+    pub const fn links(mut self, links: LinkPolicy) -> Self {
         self.links = links;
         self
     }

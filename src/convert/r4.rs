@@ -8,7 +8,7 @@ use super::codes;
 use super::context::{Context, Key, Place};
 use super::json::{Json, Object};
 use super::literal::{component_id, reference_to_component};
-use super::options::{Components, Ids, Links};
+use super::options::{Components, IdPolicy, LinkPolicy};
 use super::specification;
 use crate::nomenclature::{Level, Term, is_mdc};
 use crate::primitive::CanonicalName;
@@ -305,7 +305,7 @@ fn unmark(object: &mut Object<'_>) {
 
 pub(super) fn component_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
     object.put("resourceType", Json::text("Device"));
-    if let (Ids::Prefix(prefix), Some(id)) = (&ctx.options.ids, object.text("id")) {
+    if let (IdPolicy::Prefix(prefix), Some(id)) = (&ctx.options.ids, object.text("id")) {
         let id = format!("{prefix}{id}");
         if !ctx.base.contains(".contained[") {
             object.put("id", Json::text(id));
@@ -326,7 +326,7 @@ pub(super) fn component_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
     }
     // A link that is written twice is one: the way back finds both equal.
     let root = match ctx.options.links {
-        Links::Source if !object.has("parent") => object.get("source").cloned(),
+        LinkPolicy::Source if !object.has("parent") => object.get("source").cloned(),
         _ => None,
     };
     carry(object, COMPONENT_STU3, Some(plain), ctx);
@@ -365,7 +365,7 @@ fn carry_others<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
 
 /// The parent of a component leads to a component, unless it is the device at the top.
 fn parent_of_component<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
-    if ctx.options.links == Links::Source && object.has("parent") {
+    if ctx.options.links == LinkPolicy::Source && object.has("parent") {
         let mirrored = object
             .get("source")
             .is_some_and(|source| object.get("parent").is_some_and(|parent| parent.same(&without_id(source.clone()))));

@@ -3,15 +3,15 @@
 
 use super::context::Context;
 use super::json::Json;
-use super::options::Ids;
+use super::options::IdPolicy;
 use super::{
-    Converted, Direction, Loss, Options, Version, at_source, bundle, convert, convert_as, errors, from, is_judged,
+    Converted, Direction, Loss, Options, Version, at_source, bundle, convert, convert_as, errors, from, is_checked,
     literal, merged, r4, to, utf8,
 };
 use crate::element::ReadMode;
 use crate::issue::{Issue, Path, Report};
 use crate::resource::Resource;
-use crate::validate::{self, Checked, Validator};
+use crate::validate::{self, CheckResult, Validator};
 
 /// Converts a document of STU3 that is known to be valid, of which no more is read than `memory` bytes hold.
 ///
@@ -31,21 +31,21 @@ pub(crate) fn check_with(
     options: &Options,
     validator: &Validator,
     memory: usize,
-) -> Checked {
+) -> CheckResult {
     let text = match utf8(json) {
         Ok(text) => text,
-        Err(report) => return validate::Checked::refused(report),
+        Err(report) => return validate::CheckResult::refused(report),
     };
     let (converted, faults) = match convert(version, Version::Stu3, text, options, memory) {
         Ok(converted) => (converted, None),
-        Err(report) if errors(&report).all(|issue| is_loss(issue) || is_judged(issue)) => {
+        Err(report) if errors(&report).all(|issue| is_loss(issue) || is_checked(issue)) => {
             let all = options.clone().allow(Loss::ALL);
             match convert_as(version, Version::Stu3, text, &all, memory, false) {
                 Ok(converted) => (converted, Some(report)),
-                Err(report) => return validate::Checked::refused(report),
+                Err(report) => return validate::CheckResult::refused(report),
             }
         }
-        Err(report) => return validate::Checked::refused(report),
+        Err(report) => return validate::CheckResult::refused(report),
     };
     let checked = validate::check_with(converted.json.as_bytes(), ReadMode::Strict, validator, memory);
     checked.with_report(|report| {
@@ -78,7 +78,7 @@ pub(crate) fn as_component(device: &Resource, options: &Options) -> Result<Resou
 /// The id that a component has in STU3, given that of its Device; whether it can be no other's is said beside it.
 pub(crate) fn component_of<'i>(id: &'i str, options: &Options) -> (&'i str, bool) {
     let own = literal::component_id(id, &options.ids);
-    (own, matches!(options.ids, Ids::Prefix(_)) && own != id)
+    (own, matches!(options.ids, IdPolicy::Prefix(_)) && own != id)
 }
 
 /// The reference to a component, given that to the Device that it is from R4 on; nothing where it is to something else.

@@ -3,7 +3,7 @@
 use super::context::{Context, Key, Place, relative};
 use super::datatype;
 use super::json::{Json, Object};
-use super::{Direction, extension, judge};
+use super::{Direction, check, extension};
 use crate::issue::Path;
 use std::collections::BTreeSet;
 
@@ -122,8 +122,8 @@ impl Kind {
 
 /// Converts the datatypes below an object, and the object itself. Says whether it stays.
 pub(super) fn walk<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, kind: Kind, at: &Path<'_>) -> bool {
-    if ctx.is_judged {
-        judge::judge(ctx, object, kind, at);
+    if ctx.is_checked {
+        check::check_object(ctx, object, kind, at);
     }
     let mut emptied = false;
     let (mut only_nulls, mut lists_under): (Vec<String>, Vec<String>) = Default::default();

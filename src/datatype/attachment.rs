@@ -1,9 +1,9 @@
 //! Files, notes and signatures.
 
-use super::code_checks::judge_language;
+use super::code_checks::check_language;
 use super::{Coding, Primitive, Reference, target};
 use crate::element::Value;
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::primitive::{Base64, Code, DateTime, Instant, Text, UnsignedInt, Uri};
 use sha1::{Digest as _, Sha1};
 
@@ -32,16 +32,16 @@ datatype! {
         "att-1", "an attachment with data says its content type",
             |attachment| attachment.data.is_none() || attachment.content_type.is_some();
     }
-    also judge_attachment;
+    also check_attachment;
 }
 
 /// The length of a SHA-1 digest in bytes.
 const SHA_1: usize = 20;
 
 /// Checks size and hash against the bytes.
-fn judge_attachment(attachment: &Attachment, at: &Path<'_>, report: &mut Report) {
+fn check_attachment(attachment: &Attachment, at: &Path<'_>, report: &mut Report) {
     if let Some(language) = attachment.language.as_ref().and_then(|language| language.value.as_ref()) {
-        judge_language(language.as_str(), &at.child("language"), "Attachment.language", report);
+        check_language(language.as_str(), &at.child("language"), "Attachment.language", report);
     }
     let hash = attachment.hash.as_ref().and_then(|hash| hash.value.as_ref());
     let size = attachment.size.as_ref().and_then(|size| size.value.as_ref());
@@ -49,7 +49,7 @@ fn judge_attachment(attachment: &Attachment, at: &Path<'_>, report: &mut Report)
         return;
     }
     let mut find = |rule: &'static str, severity: Severity, row: &'static str, message: String| {
-        report.push(Issue::new(rule, severity, Kind::Value, at, message).with_row(row));
+        report.push(Issue::new(rule, severity, IssueType::Value, at, message).with_row(row));
     };
     let data = attachment.data.as_ref().and_then(|data| data.value.as_ref()).map(Base64::decode);
     if let Some(hash) = hash {

@@ -1,20 +1,20 @@
 //! Identifiers, codings, concepts and periods.
 
-use super::code_checks::{BCP_47, UCUM, judge_language, judge_unit};
+use super::code_checks::{BCP_47, UCUM, check_language, check_unit};
 use super::{Primitive, Reference, target};
 use crate::code::{IdentifierUse, has_code};
 use crate::element::{Facts, Value};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::primitive::{Code, DateTime, Text, Uri, is_absolute, urn_fault};
 
 /// The system of identifiers that are URIs themselves.
 const URI_SYSTEM: &str = "urn:ietf:rfc:3986";
 
 fn warn(rule: &'static str, at: &Path<'_>, row: &'static str, message: String, report: &mut Report) {
-    report.push(Issue::new(rule, Severity::Warning, Kind::Value, at, message).with_row(row));
+    report.push(Issue::new(rule, Severity::Warning, IssueType::Value, at, message).with_row(row));
 }
 
-fn judge_system<'s>(
+fn check_system<'s>(
     system: &'s Option<Primitive<Uri>>,
     at: &Path<'_>,
     row: &'static str,
@@ -28,8 +28,8 @@ fn judge_system<'s>(
     Some(system)
 }
 
-fn judge_identifier(identifier: &Identifier, at: &Path<'_>, report: &mut Report) {
-    let system = judge_system(&identifier.system, at, "Identifier.system", report);
+fn check_identifier(identifier: &Identifier, at: &Path<'_>, report: &mut Report) {
+    let system = check_system(&identifier.system, at, "Identifier.system", report);
     if system != Some(URI_SYSTEM) {
         return;
     }
@@ -43,16 +43,16 @@ fn judge_identifier(identifier: &Identifier, at: &Path<'_>, report: &mut Report)
     }
 }
 
-fn judge_coding(coding: &Coding, at: &Path<'_>, report: &mut Report) {
-    let Some(system) = judge_system(&coding.system, at, "Coding.system", report) else { return };
+fn check_coding(coding: &Coding, at: &Path<'_>, report: &mut Report) {
+    let Some(system) = check_system(&coding.system, at, "Coding.system", report) else { return };
     let Some(code) = coding.code.as_ref().and_then(|code| code.value.as_ref()).map(Code::as_str) else { return };
     let here = at.child("code");
     match system {
-        UCUM => judge_unit(code, &here, "Coding.code", report),
-        BCP_47 => judge_language(code, &here, "Coding.code", report),
+        UCUM => check_unit(code, &here, "Coding.code", report),
+        BCP_47 => check_language(code, &here, "Coding.code", report),
         _ if has_code(system, code) == Some(false) => {
             let message = format!("the code system `{system}` has no code `{code}`");
-            let issue = Issue::new("unknown-code", Severity::Error, Kind::CodeInvalid, here, message);
+            let issue = Issue::new("unknown-code", Severity::Error, IssueType::CodeInvalid, here, message);
             report.push(issue.with_row("Coding.code"));
         }
         _ => {}
@@ -84,7 +84,7 @@ datatype! {
         /// Who gave the identifier out.
         assigner "assigner" [0..1] Box<Reference<target::Organization>>;
     }
-    also judge_identifier;
+    also check_identifier;
 }
 
 impl Identifier {
@@ -171,7 +171,7 @@ datatype! {
         user_selected "userSelected" [0..1] Primitive<bool>;
     }
     facts |_| Facts::Coded;
-    also judge_coding;
+    also check_coding;
 }
 
 impl Coding {

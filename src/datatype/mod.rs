@@ -61,7 +61,7 @@ pub mod target;
 mod timing;
 
 pub use attachment::{Annotation, Attachment, AuthorChoice, OnBehalfOf, Signature, SignerChoice};
-pub(crate) use code_checks::{BCP_47, judge_language};
+pub(crate) use code_checks::{BCP_47, check_language};
 pub use contact::{Address, ContactPoint, HumanName};
 pub use extension::{Extension, ExtensionValue};
 pub use identification::{CodeableConcept, Coding, Identifier, Period};

@@ -5,7 +5,7 @@ use crate::element::{
     Definition, ElementDef, Facts, IdText, Max, Member, Node, Outcome, Read, Reader, Scalar, Seen, Sink, TypeDef,
     Unmodelled, Value, Writer,
 };
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::primitive::{Text, Uri, Xhtml, has_loose_bracket, urn_fault};
 use std::borrow::Cow;
 
@@ -163,7 +163,7 @@ pub(super) fn read_scalar<S: Scalar>(slot: &mut Option<S>, r: &mut Reader<'_>, a
     match S::from_text(&text) {
         Ok(value) => {
             if let Some((rule, message)) = oddity(S::TYPE, &text, matches!(text, Cow::Owned(_))) {
-                r.find_as(Severity::Warning, offset, rule, Kind::Value, at, message);
+                r.find_as(Severity::Warning, offset, rule, IssueType::Value, at, message);
             }
             *slot = Some(value);
             r.done(text);
@@ -171,12 +171,12 @@ pub(super) fn read_scalar<S: Scalar>(slot: &mut Option<S>, r: &mut Reader<'_>, a
         }
         Err(malformed) => {
             if text.is_empty() {
-                r.find(offset, "empty", Kind::Value, at, "found an empty string, wanted no member or some text");
+                r.find(offset, "empty", IssueType::Value, at, "found an empty string, wanted no member or some text");
             } else if S::VALUE_SET.is_some() {
                 let message = format!("`{}` is not in the value set: {}", malformed.found, malformed.reason);
-                r.find(offset, "required-binding", Kind::CodeInvalid, at, message);
+                r.find(offset, "required-binding", IssueType::CodeInvalid, at, message);
             } else {
-                r.find(offset, S::TYPE, Kind::Value, at, malformed.to_string());
+                r.find(offset, S::TYPE, IssueType::Value, at, malformed.to_string());
             }
             Ok(Outcome::Refused)
         }
@@ -245,7 +245,7 @@ impl<S: Scalar> Value for Primitive<S> {
             && extras.extension.is_empty()
         {
             let message = "found neither a value nor an extension, wanted one of them";
-            r.find(r.offset(), "ele-1", Kind::Invariant, at, message);
+            r.find(r.offset(), "ele-1", IssueType::Invariant, at, message);
         }
     }
 
@@ -310,7 +310,7 @@ impl<S: Scalar> Node for Primitive<S> {
     fn check(&self, at: &Path<'_>, report: &mut Report) {
         if self.value.is_none() && self.extension().is_empty() {
             let message = "found neither a value nor an extension, wanted one of them";
-            report.push(Issue::new("ele-1", Severity::Error, Kind::Invariant, at, message).with_row(S::TYPE));
+            report.push(Issue::new("ele-1", Severity::Error, IssueType::Invariant, at, message).with_row(S::TYPE));
         }
     }
 

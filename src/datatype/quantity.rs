@@ -1,7 +1,7 @@
 //! Measured and counted amounts.
 
 use super::Primitive;
-use super::code_checks::{UCUM, judge_unit};
+use super::code_checks::{UCUM, check_unit};
 use crate::code::QuantityComparator;
 use crate::element::Value;
 use crate::issue::{Path, Report};
@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 
 const ISO_4217: &str = "urn:iso:std:iso:4217";
 
-fn judge_code(
+fn check_code(
     system: &Option<Primitive<Uri>>,
     code: &Option<Primitive<Code>>,
     at: &Path<'_>,
@@ -22,7 +22,7 @@ fn judge_code(
         return;
     }
     if let (true, Some(code)) = (system_stated(system, UCUM), code.as_ref().and_then(|code| code.value.as_ref())) {
-        judge_unit(code.as_str(), &at.child("code"), row, report);
+        check_unit(code.as_str(), &at.child("code"), row, report);
     }
 }
 
@@ -50,7 +50,7 @@ macro_rules! quantity {
                 "qty-3", "a coded unit has a system", |quantity| quantity.code.is_none() || quantity.system.is_some();
                 $( $key, $message, $check; )*
             }
-            also |quantity, at, report| judge_code(&quantity.system, &quantity.code, at, $type, report);
+            also |quantity, at, report| check_code(&quantity.system, &quantity.code, at, $type, report);
         }
     };
 }
@@ -121,7 +121,7 @@ datatype! {
     rules {
         "qty-3", "a coded unit has a system", |quantity| quantity.code.is_none() || quantity.system.is_some();
     }
-    also |quantity, at, report| judge_code(&quantity.system, &quantity.code, at, "SimpleQuantity", report);
+    also |quantity, at, report| check_code(&quantity.system, &quantity.code, at, "SimpleQuantity", report);
     forbids {
         "comparator" "sqty-1", "a simple quantity is exactly what it says, and has no comparator";
     }

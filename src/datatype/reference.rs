@@ -2,7 +2,7 @@
 
 use super::{Identifier, Literal, Primitive, Target};
 use crate::element::{Facts, ReadMode, RuleDef};
-use crate::issue::Kind;
+use crate::issue::IssueType;
 use crate::primitive::Text;
 
 /// A local reference has a contained resource.
@@ -41,7 +41,7 @@ datatype! {
             return;
         }
         let message = wrong_target::<T>(found);
-        r.find_here(r.offset(), "reference-target", Kind::Value, at, message);
+        r.find_here(r.offset(), "reference-target", IssueType::Value, at, message);
         if r.mode() == ReadMode::Lenient
             && let Some(text) = reference.reference.take().and_then(|text| text.value)
         {

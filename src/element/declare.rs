@@ -11,7 +11,7 @@
 //! a type that [`choice!`] declared, whose members are `value[x]`. From the rows come the struct, its
 //! [`Definition`](super::Definition), its reader and writer, and the walk over its children. A rule is its key, where
 //! it points if not at the element itself, what it demands, and the check. Rules that need to see the whole resource
-//! are named after `walked`; the walk checks them. What has no key in the specification, or a message of its own, is judged
+//! are named after `walked`; the walk checks them. What has no key in the specification, or a message of its own, is checked
 //! by the function after `also`. A member that a rule forbids, and that has no row, is named after
 //! `forbids`; the reader finds it.
 

@@ -27,7 +27,7 @@ pub(crate) use writer::Writer;
 #[cfg(feature = "xml")]
 pub(crate) use writer::push_string;
 
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 
 /// The text of an id, whether it is a primitive with extensions or bare.
 pub(crate) trait IdText {
@@ -38,7 +38,7 @@ pub(crate) trait IdText {
 pub(crate) fn missing(r: &mut Reader<'_>, at: &Path<'_>, name: &str, present: bool) {
     if !present {
         let message = format!("`{name}` is missing, wanted at least one");
-        r.find(r.offset(), "min-cardinality", Kind::Required, &at.child(name), message);
+        r.find(r.offset(), "min-cardinality", IssueType::Required, &at.child(name), message);
     }
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn missing(r: &mut Reader<'_>, at: &Path<'_>, name: &str, present: bo
 pub(crate) fn absent(at: &Path<'_>, name: &str, owner: &'static str, blank: bool, report: &mut Report) {
     if blank && !report.counts(Severity::Error) {
         let message = format!("`{name}` is missing, wanted at least one");
-        let issue = Issue::new("min-cardinality", Severity::Error, Kind::Required, at.child(name), message);
+        let issue = Issue::new("min-cardinality", Severity::Error, IssueType::Required, at.child(name), message);
         report.push(issue.with_row(format!("{owner}.{name}")));
     }
 }
@@ -57,13 +57,13 @@ pub(crate) fn report_empty(at: &Path<'_>, owner: &'static str, report: &mut Repo
         return;
     }
     let message = "found an element without content, wanted a value or members";
-    report.push(Issue::new("ele-1", Severity::Error, Kind::Invariant, at, message).with_row(owner));
+    report.push(Issue::new("ele-1", Severity::Error, IssueType::Invariant, at, message).with_row(owner));
 }
 
 /// Reports a broken rule.
 #[cold]
 pub(crate) fn broken(key: &'static str, message: &str, owner: &'static str, at: &Path<'_>, report: &mut Report) {
     if !report.counts(Severity::Error) {
-        report.push(Issue::new(key, Severity::Error, Kind::Invariant, at, message).with_row(owner));
+        report.push(Issue::new(key, Severity::Error, IssueType::Invariant, at, message).with_row(owner));
     }
 }

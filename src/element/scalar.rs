@@ -111,4 +111,4 @@ macro_rules! issue_code {
 }
 
 issue_code!(Severity, "http://hl7.org/fhir/ValueSet/issue-severity", "wants fatal, error, warning or information");
-issue_code!(Kind, "http://hl7.org/fhir/ValueSet/issue-type", "wants a code of the value set issue-type");
+issue_code!(IssueType, "http://hl7.org/fhir/ValueSet/issue-type", "wants a code of the value set issue-type");

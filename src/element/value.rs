@@ -3,7 +3,7 @@
 use super::definition::{Definition, TypeDef};
 use super::reader::{Outcome, Read, Reader, Seen};
 use super::writer::Writer;
-use crate::issue::{Kind, Path, Report};
+use crate::issue::{IssueType, Path, Report};
 use std::any::Any;
 
 /// What an item of an array takes beside its value: a small text of its own on the heap, at the least.
@@ -45,7 +45,7 @@ pub(crate) trait Value: Node + Sized {
         false
     }
 
-    /// Judges a primitive once its value, id and extensions have been read.
+    /// Checks a primitive once its value, id and extensions have been read.
     fn settle(&self, _: &mut Reader<'_>, _: &Path<'_>) {}
 
     /// Writes the value, or nothing if it is blank; says which.
@@ -252,7 +252,7 @@ impl<T: Value> Slot for Vec<T> {
         if T::PRIMITIVE && before > 0 && outcome == Outcome::Taken && before != count {
             let message =
                 format!("`{0}` has {count} items and `_{0}` has {before}; nulls fill the shorter one", at.name());
-            r.find(r.offset(), "array-length", Kind::Structure, at, message);
+            r.find(r.offset(), "array-length", IssueType::Structure, at, message);
         }
         if !good && r.mode() == super::ReadMode::Lenient {
             self.truncate(before);
@@ -284,7 +284,7 @@ impl<T: Value> Slot for Vec<T> {
         })?;
         if before > 0 && outcome == Outcome::Taken && before != count {
             let message = format!("`{under}` has {count} items and `{name}` has {before}; nulls fill the shorter one");
-            r.find(r.offset(), "array-length", Kind::Structure, &at, message);
+            r.find(r.offset(), "array-length", IssueType::Structure, &at, message);
         }
         if !good && r.mode() == super::ReadMode::Lenient {
             self.truncate(before);
@@ -408,7 +408,7 @@ pub(crate) fn read_choice<C: Choice>(
     let here = at.child(member.key);
     if let Some(other) = slot.as_ref().filter(|value| !value.is(suffix)) {
         let message = format!("found `{}` beside `{}`, wanted one `{}[x]`", member.key, other.name(), C::PREFIX);
-        r.find_member(r.offset(), "choice", Kind::Structure, at, member.key, message);
+        r.find_member(r.offset(), "choice", IssueType::Structure, at, member.key, message);
         r.skip(&here)?;
         return Ok(Some(Outcome::Refused));
     }
@@ -418,7 +418,7 @@ pub(crate) fn read_choice<C: Choice>(
         }
         // The one before it was refused, and may have been of another type.
         let message = format!("found `{}` beside another `{}[x]`, wanted one", member.key, C::PREFIX);
-        r.find_member(r.offset(), "choice", Kind::Structure, at, member.key, message);
+        r.find_member(r.offset(), "choice", IssueType::Structure, at, member.key, message);
         r.skip(&here)?;
         return Ok(Some(Outcome::Refused));
     }

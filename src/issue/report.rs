@@ -1,6 +1,6 @@
 //! The issues of one document.
 
-use super::{Kind, Severity};
+use super::{IssueType, Severity};
 use crate::support::truncated;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -38,7 +38,7 @@ pub struct Issue {
     /// The severity.
     pub severity: Severity,
     /// The issue type.
-    pub kind: Kind,
+    pub kind: IssueType,
     /// The path in the document, as a FHIRPath expression.
     pub at: String,
     /// The row of the definition that was broken, such as `Coding.code`; empty where no row applies.
@@ -113,7 +113,7 @@ impl Issue {
     pub fn new(
         rule: impl Into<Cow<'static, str>>,
         severity: Severity,
-        kind: Kind,
+        kind: IssueType,
         at: impl fmt::Display,
         message: impl Into<String>,
     ) -> Self {
@@ -133,7 +133,7 @@ impl Issue {
     pub(crate) const fn of_own_text(
         rule: &'static str,
         severity: Severity,
-        kind: Kind,
+        kind: IssueType,
         at: String,
         message: String,
     ) -> Self {
@@ -150,7 +150,13 @@ impl Issue {
     }
 
     /// Creates an issue of texts that are there already.
-    pub(crate) fn of_text(rule: &'static str, severity: Severity, kind: Kind, at: String, message: String) -> Self {
+    pub(crate) fn of_text(
+        rule: &'static str,
+        severity: Severity,
+        kind: IssueType,
+        at: String,
+        message: String,
+    ) -> Self {
         Self::of_own_text(rule, severity, kind, on_one_line(short(at)), on_one_line(short(message)))
     }
 
@@ -295,7 +301,7 @@ impl Report {
         }
         if self.omitted == 0 {
             let root = at.split('.').next().unwrap_or_default();
-            self.issues.push(Issue::new(Self::MORE, severity, Kind::TooCostly, root, String::new()));
+            self.issues.push(Issue::new(Self::MORE, severity, IssueType::TooCostly, root, String::new()));
         }
         self.omitted = self.omitted.saturating_add(count);
         if let Some(last) = self.issues.last_mut() {
@@ -467,7 +473,7 @@ mod tests {
     use super::*;
 
     fn issue(severity: Severity, number: usize) -> Issue {
-        Issue::new("r", severity, Kind::Value, format_args!("Device.x[{number}]"), "wrong")
+        Issue::new("r", severity, IssueType::Value, format_args!("Device.x[{number}]"), "wrong")
     }
 
     #[test]
@@ -512,7 +518,7 @@ mod tests {
     #[test]
     fn long_path_and_message_are_truncated() {
         let long = "é".repeat(1 << 20);
-        let issue = Issue::new("r", Severity::Error, Kind::Value, &*long, format!("found `{long}`"));
+        let issue = Issue::new("r", Severity::Error, IssueType::Value, &*long, format!("found `{long}`"));
         assert!(issue.at.len() < LONGEST + 4 && issue.at.ends_with("é…"), "{}", issue.at.len());
         assert!(issue.message.len() < LONGEST + 4 && issue.message.starts_with("found `é"));
     }

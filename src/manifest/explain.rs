@@ -304,14 +304,14 @@ impl Checker<'_, '_, '_> {
                 wanted,
             );
         }
-        let judged: Vec<Vec<(bool, String, String)>> = rules.iter().map(|rule| self.rule(rule)).collect();
+        let checked: Vec<Vec<(bool, String, String)>> = rules.iter().map(|rule| self.rule(rule)).collect();
         let fits = |parts: &Vec<(bool, String, String)>| !parts.is_empty() && parts.iter().all(|(holds, _, _)| *holds);
         // One rule that fits is reason enough; without one, each says what it misses.
-        let shown: Vec<usize> = match judged.iter().position(fits) {
+        let shown: Vec<usize> = match checked.iter().position(fits) {
             Some(index) => vec![index],
-            None => (0..judged.len()).collect(),
+            None => (0..checked.len()).collect(),
         };
-        for (index, parts) in judged.iter().enumerate().filter(|(index, _)| shown.contains(index)) {
+        for (index, parts) in checked.iter().enumerate().filter(|(index, _)| shown.contains(index)) {
             let holds = fits(parts);
             let missed = parts.iter().filter(|(good, _, _)| holds || !*good);
             let (found, wanted): (Vec<&str>, Vec<&str>) =

@@ -1,7 +1,7 @@
 //! Objects whose members are known: what each may be, and that it comes once.
 
 use crate::element::{Read, Reader};
-use crate::issue::{Kind, Path};
+use crate::issue::{IssueType, Path};
 
 /// One member that an object may have.
 pub(super) struct Field {
@@ -46,11 +46,11 @@ impl Fields {
             match self.0.iter().enumerate().find(|(_, field)| field.name == key) {
                 None => {
                     let message = format!("`{key}` is not a member here, wanted one of {}", self.names());
-                    r.find(offset, "unknown-member", Kind::Structure, &place, message);
+                    r.find(offset, "unknown-member", IssueType::Structure, &place, message);
                     r.skip(&place)?;
                 }
                 Some((index, _)) if seen >> index & 1 == 1 => {
-                    r.find(offset, "duplicate-member", Kind::Structure, &place, "found the member a second time");
+                    r.find(offset, "duplicate-member", IssueType::Structure, &place, "found the member a second time");
                     r.skip(&place)?;
                 }
                 Some((index, field)) => {
@@ -64,12 +64,12 @@ impl Fields {
             if seen >> index & 1 == 0 {
                 whole = false;
                 let message = format!("`{}` is missing", field.name);
-                r.find(start, "min-cardinality", Kind::Required, &at.child(field.name), message);
+                r.find(start, "min-cardinality", IssueType::Required, &at.child(field.name), message);
             }
         }
         if whole && seen == 0 {
             let message = format!("found an object that says nothing, wanted at least one of {}", self.names());
-            r.find(start, "empty", Kind::Structure, at, message);
+            r.find(start, "empty", IssueType::Structure, at, message);
             whole = false;
         }
         Ok(whole)
@@ -99,7 +99,7 @@ pub(super) fn many<T>(
         let place = at.indexed(index);
         if index == most {
             let message = format!("found more than {most} items");
-            r.find(r.offset(), "too-many", Kind::TooLong, at, message);
+            r.find(r.offset(), "too-many", IssueType::TooLong, at, message);
         }
         if index >= most {
             return r.skip(&place);
@@ -113,7 +113,7 @@ pub(super) fn many<T>(
 /// Values of one token.
 pub(super) mod once {
     use crate::element::{Read, Reader, Token};
-    use crate::issue::{Kind, Path};
+    use crate::issue::{IssueType, Path};
     use std::fmt::Display;
     use std::str::FromStr;
 
@@ -126,7 +126,7 @@ pub(super) mod once {
         match read {
             Ok(value) => Ok(Some(value)),
             Err(error) => {
-                r.find(offset, "malformed", Kind::Value, at, error.to_string());
+                r.find(offset, "malformed", IssueType::Value, at, error.to_string());
                 Ok(None)
             }
         }
@@ -140,7 +140,7 @@ pub(super) mod once {
         if number.is_none() {
             let shown: String = text.chars().take(64).collect();
             let message = format!("`{shown}` is not a whole number from 0 to {most}");
-            r.find(offset, "malformed", Kind::Value, at, message);
+            r.find(offset, "malformed", IssueType::Value, at, message);
         }
         Ok(number)
     }
@@ -159,7 +159,7 @@ pub(super) mod once {
             let names: Vec<String> = all.iter().map(|one| format!("`{}`", name(*one))).collect();
             let shown: String = text.chars().take(64).collect();
             let message = format!("`{shown}` is not a value here, wanted one of {}", names.join(", "));
-            r.find(offset, "value-set", Kind::CodeInvalid, at, message);
+            r.find(offset, "value-set", IssueType::CodeInvalid, at, message);
         }
         r.done(text);
         Ok(found)

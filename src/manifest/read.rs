@@ -7,7 +7,7 @@ use super::{
 };
 use crate::containment::IdentifierQuery;
 use crate::element::{Read, ReadMode, Reader};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::nomenclature::Level;
 use crate::primitive::{Instant, Text};
 use time::OffsetDateTime;
@@ -29,10 +29,10 @@ pub(super) fn manifest(json: &[u8]) -> Result<UpdateManifest, Report> {
         |rule, kind, message: String| Err(Report::from_iter([Issue::new(rule, Severity::Fatal, kind, ROOT, message)]));
     if json.len() > MAX_BYTES {
         let message = format!("found {} bytes, wanted at most {MAX_BYTES}", json.len());
-        return refuse("too-large", Kind::TooLong, message);
+        return refuse("too-large", IssueType::TooLong, message);
     }
     let Ok(text) = std::str::from_utf8(json) else {
-        return refuse("json", Kind::Invalid, "found bytes that are not UTF-8".to_owned());
+        return refuse("json", IssueType::Invalid, "found bytes that are not UTF-8".to_owned());
     };
     let mut r = Reader::new(text, ReadMode::Strict);
     let at = Path::root(ROOT);
@@ -45,7 +45,7 @@ pub(super) fn manifest(json: &[u8]) -> Result<UpdateManifest, Report> {
             report.sort();
             Err(report)
         }
-        Ok(_) | Err(_) => refuse("json", Kind::Invalid, "found no manifest".to_owned()),
+        Ok(_) | Err(_) => refuse("json", IssueType::Invalid, "found no manifest".to_owned()),
     }
 }
 
@@ -84,7 +84,7 @@ fn read_manifest(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<UpdateManifes
         if artifacts.iter().take(index).any(|other| name(other) == name(artifact)) {
             let message = format!("`{}` is the name of another file, wanted one of its own", artifact.name);
             let item = at.item("artifacts", index);
-            r.find(r.offset(), "same-name", Kind::Duplicate, &item.child("name"), message);
+            r.find(r.offset(), "same-name", IssueType::Duplicate, &item.child("name"), message);
         }
     }
     let (Some(identity), Some(sequence), Some(target), Some(reported_as), Some(urgency), true) =
@@ -115,7 +115,7 @@ fn read_format(r: &mut Reader<'_>, at: &Path<'_>) -> Read<()> {
         r.find(
             offset,
             "format",
-            Kind::NotSupported,
+            IssueType::NotSupported,
             at,
             format!("`{format}` is not a form that is known, wanted {FORMAT}"),
         );
@@ -165,7 +165,7 @@ fn read_level(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Level>> {
 fn follows(r: &mut Reader<'_>, offset: usize, at: &Path<'_>, scheme: VersionScheme, version: &VersionLabel) {
     if !scheme.fits(version.as_str()) {
         let message = format!("`{version}` does not follow the scheme `{scheme}`, wanted {}", scheme.shape());
-        r.find(offset, "version-scheme", Kind::Value, at, message);
+        r.find(offset, "version-scheme", IssueType::Value, at, message);
     }
 }
 
@@ -174,7 +174,7 @@ fn read_moment(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<OffsetDateTime>
     let Some(text) = once::text::<Instant>(r, at)? else { return Ok(None) };
     let moment = text.to_offset_date_time();
     if moment.is_none() {
-        r.find(offset, "malformed", Kind::Value, at, format!("`{text}` lies beyond the year 9999"));
+        r.find(offset, "malformed", IssueType::Value, at, format!("`{text}` lies beyond the year 9999"));
     }
     Ok(moment)
 }
@@ -275,7 +275,7 @@ fn read_range(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<VersionRange>> {
         (false, true) | (true, false) => None,
     };
     if let Some(fault) = fault {
-        r.find(offset, "range", Kind::Invariant, at, fault);
+        r.find(offset, "range", IssueType::Invariant, at, fault);
     }
     Ok(fault.is_none().then_some(range))
 }
@@ -325,7 +325,7 @@ fn read_requirement(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Requiremen
     }
     if wanted != 1 {
         let found = if wanted == 0 { "neither `range` nor `digest`" } else { "`range` and `digest`" };
-        r.find(offset, "choice", Kind::Structure, at, format!("found {found}, wanted one of the two"));
+        r.find(offset, "choice", IssueType::Structure, at, format!("found {found}, wanted one of the two"));
     }
     let scope = match (scope, level) {
         (Some(RequirementScope::Ancestor(_)), None) => {
@@ -333,7 +333,7 @@ fn read_requirement(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Requiremen
                 r.find(
                     offset,
                     "scope-level",
-                    Kind::Required,
+                    IssueType::Required,
                     &at.child("level"),
                     "`level` is missing, wanted that of the ancestor",
                 );
@@ -344,7 +344,7 @@ fn read_requirement(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Requiremen
         (scope, None) => scope,
         (scope, Some(_)) => {
             let message = "found a level, wanted none beside a scope that is no ancestor";
-            r.find(offset, "scope-level", Kind::Invariant, &at.child("level"), message);
+            r.find(offset, "scope-level", IssueType::Invariant, &at.child("level"), message);
             scope
         }
     };
@@ -379,7 +379,7 @@ fn read_size(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<u64>> {
     let offset = r.offset();
     let size = once::number(r, at, u64::MAX)?;
     if size == Some(0) {
-        r.find(offset, "malformed", Kind::Value, at, "found a file without bytes, wanted at least one");
+        r.find(offset, "malformed", IssueType::Value, at, "found a file without bytes, wanted at least one");
     }
     Ok(size.filter(|size| *size > 0))
 }

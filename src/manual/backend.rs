@@ -34,6 +34,7 @@
 //!   it to tenant and query.
 //!
 //! ```
+//! use fhir_devices::search::*;
 //! use fhir_devices::store::*;
 //! use std::collections::{BTreeMap, BTreeSet};
 //! use std::num::NonZeroU32;
@@ -140,7 +141,7 @@
 //! A store that claims what it cannot do loses data quietly; the kit looks for that.
 //!
 //! What it can do in another way it does: `backend::FhirServer` (feature `fhir-http`), a store over a server of somebody else's,
-//! judges itself what FHIR has no search parameter for, and says by
+//! checks itself what FHIR has no search parameter for, and says by
 //! [`deletion_write_ids`](crate::store::Capabilities::deletion_write_ids) that a deletion over HTTP has no place for a write id;
 //! so [`write_resolved`](crate::store::TenantResources::write_resolved) leaves the outcome of a lost one unknown.
 //!

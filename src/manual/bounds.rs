@@ -21,7 +21,7 @@
 //! | included resources of a page | 1,000 | left out, with an issue |
 //! | resources that are sorted | 10,000 | 400 |
 //! | `steps`: resources that a request looks at, a call of the store counting as 50 | 200,000 | a search ends its page with a `next` link; anything else: 400 |
-//! | `judged-bytes`: bytes of resources that are read to judge what no index tells | 256 MiB | as `steps` |
+//! | `filtered-bytes`: bytes of resources that are read to filter what no index selects | 256 MiB | as `steps` |
 //! | `read-memory`: what the elements of a document take in memory | 64 MiB | 413 |
 //! | `operations` of a patch | 1,000 | 413 |
 //! | `patched-bytes` of a resource that a patch makes | 4 MiB | 413 |
@@ -30,7 +30,7 @@
 //!
 //! A batch of which more findings are made than are listed is refused whole, as there is no telling which entries they are
 //! of. Objects and arrays in one another: 128 ([`MAX_DEPTH`](crate::element::MAX_DEPTH)). The place and the message of a
-//! finding: 2,048 bytes each. A value in an index: 256 bytes ([`Parameter::LONGEST`](crate::store::Parameter::LONGEST)).
+//! finding: 2,048 bytes each. A value in an index: 256 bytes ([`Parameter::LONGEST`](crate::search::Parameter::LONGEST)).
 //!
 //! # All requests to the service together
 //!

@@ -22,7 +22,7 @@
 //! | `bdl-9` | Bundle | validate | a system *and* a value, as the FHIRPath has it; the XPath says *or* |
 //! | `cnt-3` | Count | validate | |
 //! | `cpt-2` | ContactPoint | validate | |
-//! | `dis-1` | Distance | validate | that the unit is one of length is not judged |
+//! | `dis-1` | Distance | validate | that the unit is one of length is not checked |
 //! | `dom-1` | DomainResource | validate | |
 //! | `dom-2` | DomainResource | validate | |
 //! | `dom-3` | DomainResource | validate | a reference from anywhere in the resource counts, from other contained ones too, as the FHIRPath has it; the XPath can never fail. Where only the narrative shows or links to it, a warning (below) |
@@ -70,7 +70,7 @@
 //! | `choice` | at most one `value[x]` is there | read | |
 //! | the name of a primitive type, such as `dateTime` | a primitive has the form of its type | read | a day must be in the calendar |
 //! | `required-binding` | a code with a required binding is in its value set | read | media types (`Attachment.contentType`) are checked as codes alone: their set is open |
-//! | `reference-target` | a reference names a resource of an allowed type | read, validate | the literal alone is judged while reading; what a contained resource is, by validation |
+//! | `reference-target` | a reference names a resource of an allowed type | read, validate | the literal alone is checked while reading; what a contained resource is, by validation |
 //! | `full-url` | `Bundle.entry.fullUrl` is there in every Bundle but batches, transactions and their responses, is absolute, and ends with the id of the resource where it is a RESTful address | validate | a resource without an id at the address of one is a warning; what a server says about a search (`search.mode` `outcome`) and entries without a resource need no address |
 //! | `extension-url` | the url of an extension is absolute and no urn | validate | inside a complex extension it may be relative |
 //! | `id-unique` | the ids of the elements of a resource are unique, those in contained resources too | validate | not in elements that are kept as text |
@@ -80,7 +80,7 @@
 //! | `extensible-binding`, `preferred-binding` | a code is of the value set, where one fits | validate | a warning; for operational-status, parameter-group, specification-type, identifier-type, timing-abbreviation and signature-type. |
 //! | `unchecked-code` | a code is of the value set, where that is not at hand | validate, with [`Validator::unchecked_codes`](crate::validate::Validator::unchecked_codes) | for information, and on request alone, as nearly every document has such a code and a valid one should have nothing said of it. The sets are licensed or large (device-kind, devicemetric-type, security-labels), open by their own words (languages, as any tag of BCP 47 may stand there, and media types), or mere examples; [`Validator::value_set`](crate::validate::Validator::value_set) brings one in |
 //! | `udi-carrier`, `udi-carriers`, `udi-di`, `udi-issuer`, `udi-lot`, `udi-serial`, `udi-date` | the carriers of a device can be read, and agree with each other and with the record | validate, with [`Validator::udi`](crate::validate::Validator::udi) | warnings, as published records break them |
-//! | `profile-type` | `meta.profile` names no base definition of another type | validate | other profiles are not judged: the crate holds documents to FHIR itself |
+//! | `profile-type` | `meta.profile` names no base definition of another type | validate | other profiles are not checked: the crate holds documents to FHIR itself |
 //! | `unchecked-type` | the elements and rules of types that are not modelled | no, and said so for information | one finding a document names the types. What every resource has (`id`, `meta`, `implicitRules`, `language`, `text`, `contained`), references, extensions and resources of modelled types within them are checked; the last not below more than four that are kept as text |
 //! | `byte-order-mark` | a document begins without one (RFC 8259, section 8.1) | read | a warning, strictly; it is skipped |
 //! | `blank`, `control-character` | a string has some text, and no control characters but tab and line ends | read | warnings |
@@ -100,7 +100,7 @@
 //! | `namespace`, `element-order`, `unknown-attribute`, `unexpected-text` | elements in XML are of FHIR's namespace and in the order of the definition, with the attributes of their type and no text between them | read, with the feature `xml` | `manual::xml` |
 //! | `no-xml-form` | what is written in XML can be read again as what it is | write, with the feature `xml` | `manual::xml` |
 //!
-//! # Judgement calls
+//! # Interpretations
 //!
 //! Where the standard's text, its expressions and the reference validator (HAPI) do not say the same:
 //!

@@ -143,7 +143,7 @@
 //! - an extension whose value has a type that the version has not: `Dosage` in STU3, `Meta` in R4B;
 //! - a search for components in a request by a parameter that a Device has not;
 //! - `Bundle.issues` of R5;
-//! - `Device/x` and `DeviceComponent/x` in one Bundle, with [`Ids::Keep`](crate::convert::Ids::Keep).
+//! - `Device/x` and `DeviceComponent/x` in one Bundle, with [`IdPolicy::Keep`](crate::convert::IdPolicy::Keep).
 //!
 //! And what no conversion keeps:
 //!

@@ -145,7 +145,7 @@
 //!
 //! ```
 //! use fhir_devices::store::{BlobRef, Generation, VersionId};
-//! use fhir_devices::update::IngestId;
+//! use fhir_devices::manifest::IngestId;
 //! use fhir_devices::update::ingest::{Effect, Ingest, Input, Intent, Limits, Refusal, State, Step, resume, step};
 //! # let now = time::macros::datetime!(2017-04-19 10:00 UTC);
 //!
@@ -241,8 +241,8 @@
 //! against the update, and one that comes late stands in the audit chain in the same words.
 //!
 //! The manifest and the signatures stay in the ledger. Whoever goes on with an upload that broke off verifies them again: a
-//! key that was revoked meanwhile attaches nothing more. A reference that is found in the component is not judged again, since
-//! it was judged before it was written, and may have been acknowledged. The sequence number is left to the machine, which
+//! key that was revoked meanwhile attaches nothing more. A reference that is found in the component is not checked again, since
+//! it was checked before it was written, and may have been acknowledged. The sequence number is left to the machine, which
 //! accepts it in the same write in which it fixes the component.
 //!
 //! Which tenants take only signed updates is the caller's rule

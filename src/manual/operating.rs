@@ -102,7 +102,7 @@
 //! | `connections_over_limit_total`, `connections_in_reserve`, `accept_failures_total` | any of them rises: more descriptors, or a client that holds too many |
 //! | `sign_in_failures_total` | `unknown` or `refused` rises: somebody tries tokens, or a client has an old one |
 //! | `token_file_broken`, `token_file_failures_total`, `token_file_reloads_total` | `token_file_broken` is 1: a revocation may not have come through |
-//! | `keeper_rounds_total`, `keeper_failures_total`, `tenants` | no round in 10 minutes, or failures rise |
+//! | `maintenance_rounds_total`, `maintenance_failures_total`, `tenants` | no round in 10 minutes, or failures rise |
 //! | `uploads_waiting`, `uploads_stuck`, `uploads_resumed_total` | `uploads_stuck` above 0 for an hour |
 //! | `files_collected_total`, `files_swept_total`, `files_readmitted_total`, `files_watched`, `files_quarantined` | `files_quarantined` rises: see the log for which |
 //! | `files_referenced`, `sweeps_over_limit`, `stores_mismatched` | above 0 |

@@ -39,7 +39,7 @@
 //!
 //! ```
 //! use fhir_devices::backend::Memory;
-//! use fhir_devices::service::{StoreMismatch, UpdateService, UpkeepError};
+//! use fhir_devices::service::{StoreMismatch, UpdateService, MaintenanceError};
 //! use fhir_devices::store::Tenant;
 //! use std::sync::Arc;
 //!
@@ -53,7 +53,7 @@
 //! // The ledger is lost: nothing is taken, and nothing is deleted.
 //! let service = UpdateService::new(memory.clone(), memory, empty)?;
 //! let refused = service.sweep(&tenant).await.unwrap_err();
-//! assert!(matches!(refused, UpkeepError::Mismatch(StoreMismatch::EmptyLedger { store, .. }) if store == Some(id)));
+//! assert!(matches!(refused, MaintenanceError::Mismatch(StoreMismatch::EmptyLedger { store, .. }) if store == Some(id)));
 //!
 //! // There is no backup of it.
 //! let adopted = service.adopt_store(&tenant, "ops/j.doe".parse()?, "the ledger's disk is lost".parse()?).await?;

@@ -12,7 +12,7 @@
 //! | `Component` | the id of a DeviceComponent, or its level: `mds`, `vmd` or `channel` | the only component that can be meant |
 //! | `Version` | the version as its maker writes it | no version is claimed or compared |
 //! | `Sha256` | the digest of the file, 64 hexadecimal digits | the digest is taken from the bytes |
-//! | `Sequence` | the place among the updates of the component, a number from 0 to 2<sup>63</sup> - 1 ([`MAX_SEQUENCE`](crate::update::MAX_SEQUENCE)) | none, as long as the component accepted none |
+//! | `Sequence` | the place among the updates of the component, a number from 0 to 2<sup>63</sup> - 1 ([`MAX_SEQUENCE`](crate::manifest::MAX_SEQUENCE)) | none, as long as the component accepted none |
 //! | `Replace` | `true`: the version may stand for other bytes from now on | `false` |
 //! | `Downgrade` | `true`: the version may be lower than the one that the component reports; needs `Reason` | `false` |
 //! | `Reason` | why it is lower; only with `Downgrade=true` | |

@@ -22,7 +22,7 @@
 //! JSON says by itself what is a list and what is a number; XML does not. For the types that the crate does not model a
 //! table of their elements says so, and gives their order: it covers all of STU3, and a test holds it to the published
 //! schemas. Such a resource is kept whole as JSON, and crosses to XML and back without loss. What every resource has
-//! (id, meta, text, contained resources, extensions) is judged in it as ever; in XML the names and the order of its
+//! (id, meta, text, contained resources, extensions) is checked in it as ever; in XML the names and the order of its
 //! elements too, and whether its numbers and booleans are some.
 //!
 //! # What is checked in XML alone

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 const REGISTRY: &str = include_str!("subtags.txt");
 
-/// The sections of the registry, each with its subtags sorted: a tag is judged in every CodeableConcept of languages.
+/// The sections of the registry, each with its subtags sorted: a tag is checked in every CodeableConcept of languages.
 static SECTIONS: LazyLock<Vec<(&str, Vec<&str>)>> = LazyLock::new(|| {
     let sections = REGISTRY.lines().filter_map(|line| line.split_once(' '));
     let sorted = sections.map(|(name, subtags)| {
@@ -28,8 +28,8 @@ pub(crate) enum TagFault<'t> {
     Unregistered(&'t str),
 }
 
-/// Judges a language tag.
-pub(crate) fn judge_tag(tag: &str) -> Result<(), TagFault<'_>> {
+/// Checks a language tag.
+pub(crate) fn check_tag(tag: &str) -> Result<(), TagFault<'_>> {
     let parsed = LanguageTag::parse(tag).map_err(|_| TagFault::Malformed)?;
     let primary = parsed.primary_language();
     // Tags for private use, and those that were registered whole before their parts were.
@@ -123,14 +123,14 @@ mod tests {
             "fil",
             "en-x-a",
         ] {
-            assert_eq!(judge_tag(good), Ok(()), "{good}");
+            assert_eq!(check_tag(good), Ok(()), "{good}");
         }
     }
 
     #[test]
     fn malformed_tag_differs_from_an_unregistered_one() {
         for bad in ["de-", "a", "de_DE", "", "-de", "de--DE", "deutschland-x", "de-a", "1", "de DE", "de-DE-", "ü"] {
-            assert_eq!(judge_tag(bad), Err(TagFault::Malformed), "{bad}");
+            assert_eq!(check_tag(bad), Err(TagFault::Malformed), "{bad}");
         }
         for (odd, subtag) in [
             ("english", "english"),
@@ -141,7 +141,7 @@ mod tests {
             ("de-abcde", "abcde"),
         ] {
             let wanted = if subtag.is_empty() { Ok(()) } else { Err(TagFault::Unregistered(subtag)) };
-            assert_eq!(judge_tag(odd), wanted, "{odd}");
+            assert_eq!(check_tag(odd), wanted, "{odd}");
         }
     }
 }

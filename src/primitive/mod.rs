@@ -148,7 +148,7 @@ pub use date_time::DateTime;
 pub use decimal::Decimal;
 pub use instant::Instant;
 pub use integer::{Integer, PositiveInt, UnsignedInt};
-pub(crate) use language::{TagFault, judge_tag};
+pub(crate) use language::{TagFault, check_tag};
 pub use text::{Markdown, Text, Xhtml};
 pub use time_of_day::Time;
 pub(crate) use token::is_id;

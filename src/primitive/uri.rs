@@ -31,7 +31,7 @@ fn check_uri(text: &str) -> Result<(), &'static str> {
         return Err("wants a scheme before the first colon: a letter, and letters, digits, `+`, `-` and `.`");
     }
     // Almost every uri ends here; the rest looks at escapes and at characters beyond ASCII. A fold has no early end,
-    // so that many bytes are judged at once.
+    // so that many bytes are checked at once.
     if text.bytes().fold(true, |plain, byte| plain & is_allowed(byte) & (byte != b'%')) {
         return Ok(());
     }

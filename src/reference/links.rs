@@ -4,7 +4,7 @@ use super::item::token;
 use super::resolve::{AsyncResolver, Contained, ReferenceLookup, Resolution, Resolver};
 use crate::datatype::{Identifier, Literal, Reference, Target, target};
 use crate::element::{Facts, Node};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::resource::bundle::Entry;
 use crate::resource::{Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource};
 use crate::validate::Valid;
@@ -303,20 +303,22 @@ fn issue(asked: &PendingReference<'_>, answer: &Resolution<Cow<'_, Resource>>) -
     };
     let (rule, kind, message) = match answer {
         Resolution::Found(_) | Resolution::Absent => {
-            ("reference-absent", Kind::NotFound, format!("{name} was not found, wanted {wanted}"))
+            ("reference-absent", IssueType::NotFound, format!("{name} was not found, wanted {wanted}"))
         }
         Resolution::Deleted { .. } => {
-            ("reference-deleted", Kind::NotFound, format!("{name} was deleted, wanted {wanted}"))
+            ("reference-deleted", IssueType::NotFound, format!("{name} was deleted, wanted {wanted}"))
         }
         Resolution::WrongType { found } => {
-            ("reference-target", Kind::Value, format!("{name} is a {found}, wanted {wanted}"))
+            ("reference-target", IssueType::Value, format!("{name} is a {found}, wanted {wanted}"))
         }
         Resolution::Ambiguous { count } => {
-            ("reference-ambiguous", Kind::Duplicate, format!("{name} may be one of {count} resources, wanted one"))
+            ("reference-ambiguous", IssueType::Duplicate, format!("{name} may be one of {count} resources, wanted one"))
         }
-        Resolution::NotAllowed { reason } => {
-            ("reference-refused", Kind::Forbidden, format!("{name} was not looked for, as {reason}; wanted {wanted}"))
-        }
+        Resolution::NotAllowed { reason } => (
+            "reference-refused",
+            IssueType::Forbidden,
+            format!("{name} was not looked for, as {reason}; wanted {wanted}"),
+        ),
     };
     Issue::new(rule, Severity::Error, kind, asked.at.clone(), message).with_row("Reference")
 }

@@ -4,7 +4,7 @@ use super::{Bundle, Device, DeviceComponent, DeviceMetric, Document, OperationOu
 use crate::code::is_resource_type;
 use crate::datatype::{Extension, Meta, Narrative, Primitive};
 use crate::element::{Definition, Facts, Node, Outcome, Raw, Read, ReadMode, Reader, Slot, TypeDef, Value, Writer};
-use crate::issue::{Kind, Path, Report, Severity};
+use crate::issue::{IssueType, Path, Report, Severity};
 use crate::primitive::{Code, Id, Text, Uri};
 use std::any::Any;
 use std::borrow::Cow;
@@ -109,21 +109,21 @@ fn read_text(resource_type: &str, inner: usize, r: &mut Reader<'_>, at: &Path<'_
     r.any_resource(at, out, &mut |r, at, key, depth, out| {
         let first = r.peek();
         match key {
-            "extension" | "modifierExtension" => judge::<Vec<Extension>>(r, at),
-            "id" if depth == 0 => judge::<Option<Primitive<Id>>>(r, at),
-            "meta" if depth == 0 => judge::<Option<Meta>>(r, at),
-            "implicitRules" if depth == 0 => judge::<Option<Primitive<Uri>>>(r, at),
-            "language" if depth == 0 => judge::<Option<Primitive<Code>>>(r, at),
-            "_id" | "_implicitRules" | "_language" if depth == 0 => judge_under::<Option<Primitive<Text>>>(r, at, key),
-            _ if key.starts_with('_') && first == Some(b'[') => judge_under::<Vec<Primitive<Text>>>(r, at, key),
-            _ if key.starts_with('_') => judge_under::<Option<Primitive<Text>>>(r, at, key),
+            "extension" | "modifierExtension" => check_member::<Vec<Extension>>(r, at),
+            "id" if depth == 0 => check_member::<Option<Primitive<Id>>>(r, at),
+            "meta" if depth == 0 => check_member::<Option<Meta>>(r, at),
+            "implicitRules" if depth == 0 => check_member::<Option<Primitive<Uri>>>(r, at),
+            "language" if depth == 0 => check_member::<Option<Primitive<Code>>>(r, at),
+            "_id" | "_implicitRules" | "_language" if depth == 0 => check_under::<Option<Primitive<Text>>>(r, at, key),
+            _ if key.starts_with('_') && first == Some(b'[') => check_under::<Vec<Primitive<Text>>>(r, at, key),
+            _ if key.starts_with('_') => check_under::<Option<Primitive<Text>>>(r, at, key),
             "text" | "contained" if depth == 0 && !is_domain(resource_type) => {
                 let message = format!("`{key}` is not a member of {resource_type} in FHIR STU3");
-                r.find(r.offset(), "unknown-member", Kind::Structure, at, message);
+                r.find(r.offset(), "unknown-member", IssueType::Structure, at, message);
                 Ok(false)
             }
-            "text" if depth == 0 => judge::<Option<Narrative>>(r, at),
-            "contained" if depth == 0 && first != Some(b'[') => judge::<Vec<Resource>>(r, at),
+            "text" if depth == 0 => check_member::<Option<Narrative>>(r, at),
+            "contained" if depth == 0 && first != Some(b'[') => check_member::<Vec<Resource>>(r, at),
             "contained" if depth == 0 => {
                 out.push('[');
                 r.array(at, "resources", &mut |r, index| {
@@ -145,13 +145,13 @@ fn read_text(resource_type: &str, inner: usize, r: &mut Reader<'_>, at: &Path<'_
 }
 
 /// Reads a value for its faults.
-fn judge<S: Slot + Default>(r: &mut Reader<'_>, at: &Path<'_>) -> Read<bool> {
+fn check_member<S: Slot + Default>(r: &mut Reader<'_>, at: &Path<'_>) -> Read<bool> {
     r.scratch(|r| S::default().read(r, at))?;
     Ok(true)
 }
 
 /// Reads the ids and the extensions of primitive values for their faults.
-fn judge_under<S: Slot + Default>(r: &mut Reader<'_>, at: &Path<'_>, key: &str) -> Read<bool> {
+fn check_under<S: Slot + Default>(r: &mut Reader<'_>, at: &Path<'_>, key: &str) -> Read<bool> {
     r.scratch(|r| S::default().read_under(r, at, "", key))?;
     Ok(true)
 }
@@ -164,7 +164,7 @@ fn read_inner(inner: usize, r: &mut Reader<'_>, at: &Path<'_>, out: &mut String)
     match found.as_deref() {
         Some(_) if inner > MAX_INNER => {
             let message = format!("not checked, as it stands within {inner} resources of types that are not modelled");
-            r.find_as(Severity::Information, start, "unchecked-type", Kind::Informational, at, message);
+            r.find_as(Severity::Information, start, "unchecked-type", IssueType::Informational, at, message);
             r.any_resource(at, out, &mut |_, _, _, _, _| Ok(false))
         }
         Some(found) if !MODELLED.contains(&found) => {
@@ -188,9 +188,9 @@ fn unknown_type(found: &str, offset: usize, r: &mut Reader<'_>, at: &Path<'_>) {
     let message = format!("`{found}` is not a resource type of FHIR STU3{hint}");
     let here = at.child("resourceType");
     if r.is_within() {
-        r.find(offset, "resource-type", Kind::Structure, &here, message);
+        r.find(offset, "resource-type", IssueType::Structure, &here, message);
     } else {
-        r.find_as(Severity::Error, offset, "resource-type", Kind::Structure, &here, message);
+        r.find_as(Severity::Error, offset, "resource-type", IssueType::Structure, &here, message);
     }
 }
 
@@ -294,7 +294,7 @@ impl Value for Resource {
             None => {
                 let message = "the resource has no `resourceType` that is a string, wanted the name of its type";
                 let here = at.child("resourceType");
-                r.find_as(Severity::Error, offset, "resource-type", Kind::Required, &here, message);
+                r.find_as(Severity::Error, offset, "resource-type", IssueType::Required, &here, message);
                 if r.is_empty_object() {
                     r.skip(at)?;
                     return Ok(Outcome::Refused);

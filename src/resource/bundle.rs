@@ -4,7 +4,7 @@ use super::Resource;
 use crate::code::{BundleType, HttpVerb, SearchEntryMode};
 use crate::datatype::{Identifier, Meta, Primitive, Signature};
 use crate::element::{Facts, Value};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::primitive::{Code, Decimal, Id, Instant, Text, UnsignedInt, Uri};
 use std::collections::BTreeMap;
 
@@ -73,7 +73,7 @@ element! {
         versioned: super::is_versioned(bundle.meta.as_ref()),
         language: bundle.language.as_ref().and_then(|language| language.value.as_ref()).map(Code::as_str),
     };
-    also judge_entries;
+    also check_entries;
 }
 
 document!(Bundle, "Bundle");
@@ -100,10 +100,10 @@ fn full_url(entry: &Entry) -> Option<&str> {
     entry.full_url.as_ref().and_then(|url| url.value.as_ref()).map(Uri::as_str)
 }
 
-/// Judges the entries of a bundle against each other and against what the bundle is for.
-fn judge_entries(bundle: &Bundle, at: &Path<'_>, report: &mut Report) {
+/// Checks the entries of a bundle against each other and against what the bundle is for.
+fn check_entries(bundle: &Bundle, at: &Path<'_>, report: &mut Report) {
     distinct_versions(bundle, at, report);
-    judge_first(bundle, at, report);
+    check_first(bundle, at, report);
     let unaddressed =
         [BundleType::Batch, BundleType::Transaction, BundleType::BatchResponse, BundleType::TransactionResponse];
     let addressed = !is(bundle, &unaddressed);
@@ -119,19 +119,19 @@ fn judge_entries(bundle: &Bundle, at: &Path<'_>, report: &mut Report) {
         if addressed && entry.full_url.is_none() && !report.counts(Severity::Error) {
             let message = "the entry has no `fullUrl`, wanted the address of its resource, which only the entries of batches, \
                 transactions and their responses may go without";
-            let issue = Issue::new("full-url", Severity::Error, Kind::Required, here, message);
+            let issue = Issue::new("full-url", Severity::Error, IssueType::Required, here, message);
             report.push(issue.with_row("Bundle.entry.fullUrl"));
         }
         if searchset && resource.id().is_none() && !report.counts(Severity::Warning) {
             let message = format!("the {} that a search found has no id", resource.resource_type());
-            let issue = Issue::new("search-id", Severity::Warning, Kind::Required, here, message);
+            let issue = Issue::new("search-id", Severity::Warning, IssueType::Required, here, message);
             report.push(issue.with_row("Bundle.entry.resource"));
         }
     }
 }
 
 /// A document begins with its Composition, a message with its MessageHeader.
-fn judge_first(bundle: &Bundle, at: &Path<'_>, report: &mut Report) {
+fn check_first(bundle: &Bundle, at: &Path<'_>, report: &mut Report) {
     let (kind, wanted) = match bundle.r#type.value {
         Some(BundleType::Document) => ("document", "Composition"),
         Some(BundleType::Message) => ("message", "MessageHeader"),
@@ -140,7 +140,7 @@ fn judge_first(bundle: &Bundle, at: &Path<'_>, report: &mut Report) {
     let found = bundle.entry.first().and_then(|entry| entry.resource.as_ref()).map(Resource::resource_type);
     if let Some(found) = found.filter(|found| *found != wanted) {
         let message = format!("the first resource of the {kind} is a {found}, wanted a {wanted}");
-        let issue = Issue::new("first-entry", Severity::Error, Kind::Invariant, at.item("entry", 0), message);
+        let issue = Issue::new("first-entry", Severity::Error, IssueType::Invariant, at.item("entry", 0), message);
         report.push(issue.with_row("Bundle.entry"));
     }
 }
@@ -157,7 +157,7 @@ fn distinct_versions(bundle: &Bundle, at: &Path<'_>, report: &mut Report) {
             version.map_or_else(|| "without a version".to_owned(), |version| format!("of the version `{version}`"));
         let message =
             format!("entry[{first}] and entry[{index}] both have the fullUrl `{url}`, {of}; wanted different versions");
-        let issue = Issue::new("bdl-7", Severity::Error, Kind::Invariant, at, message);
+        let issue = Issue::new("bdl-7", Severity::Error, IssueType::Invariant, at, message);
         report.push(issue.with_row("Bundle"));
     }
 }

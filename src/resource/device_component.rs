@@ -3,7 +3,7 @@
 use crate::code::MeasurementPrinciple;
 use crate::datatype::{BCP_47, CodeableConcept, Extension, Identifier, Primitive, Reference, target};
 use crate::element::{Malformed, Value};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::nomenclature::is_mdc;
 use crate::primitive::{Id, Instant, Text};
 use std::fmt;
@@ -57,17 +57,18 @@ resource! {
         /// The language of the texts that the device produces.
         language_code "languageCode" [0..1] CodeableConcept;
     }
-    also judge_language_code;
+    also check_language_code;
 }
 
 /// Reports a language that has codes, none of which is of BCP 47: its maximum value set has no others.
-fn judge_language_code(component: &DeviceComponent, at: &Path<'_>, report: &mut Report) {
+fn check_language_code(component: &DeviceComponent, at: &Path<'_>, report: &mut Report) {
     let Some(concept) = &component.language_code else { return };
     let is_coded = concept.coding.iter().any(|coding| coding.code.as_ref().is_some_and(|code| code.value.is_some()));
     if is_coded && concept.code_in(BCP_47).is_none() {
         let message =
             format!("no code of the language is of the system `{BCP_47}`, wanted a language tag such as `de-CH`");
-        let issue = Issue::new("language", Severity::Warning, Kind::CodeInvalid, at.child("languageCode"), message);
+        let issue =
+            Issue::new("language", Severity::Warning, IssueType::CodeInvalid, at.child("languageCode"), message);
         report.push(issue.with_row("DeviceComponent.languageCode"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::hint;
 use crate::element::{Outcome, Read, ReadMode, Reader, Value};
-use crate::issue::{Issue, Kind, Path, Position, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Position, Report, Severity};
 #[cfg(feature = "xml")]
 use crate::xml::Transcript;
 use std::borrow::Cow;
@@ -42,7 +42,7 @@ pub(crate) fn read_within<T: Document>(json: &[u8], mode: ReadMode, memory: usiz
     let (value, mut report, root) = read_from(Reader::new(text, mode).with_memory(memory));
     if marked && mode == ReadMode::Strict {
         let message = "found a byte order mark before the document, wanted none (RFC 8259, section 8.1)";
-        let issue = Issue::new("byte-order-mark", Severity::Warning, Kind::Invalid, &*root, message);
+        let issue = Issue::new("byte-order-mark", Severity::Warning, IssueType::Invalid, &*root, message);
         report.push_front(issue.with_position(Position { line: 1, column: 1 }));
     }
     (value, report)
@@ -115,7 +115,7 @@ fn not_utf8(bytes: &[u8], valid: usize, rule: &'static str) -> Report {
     let line = good.bytes().filter(|byte| *byte == b'\n').count() + 1;
     let column = good.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     let message = "found bytes that are not UTF-8";
-    let issue = Issue::new(rule, Severity::Fatal, Kind::Invalid, "Resource", message);
+    let issue = Issue::new(rule, Severity::Fatal, IssueType::Invalid, "Resource", message);
     Report::from_iter([issue.with_position(Position { line, column })])
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Device, DeviceComponent, DeviceMetric};
 use crate::element::{Definition, Element};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 
 /// Members and shapes that one version of FHIR has and STU3 has not: the type and the member, the rule that was broken
 /// there, and the version. They are those of the three device resources and of the datatypes that they share.
@@ -80,7 +80,7 @@ fn other_version(report: &Report, root: &str) -> Option<Issue> {
         _ => "",
     };
     let message = format!("the document looks written for FHIR {version}, wanted FHIR STU3 (see `{}`){way}", issue.at);
-    Some(Issue::new("fhir-version", Severity::Information, Kind::NotSupported, Path::root(root), message))
+    Some(Issue::new("fhir-version", Severity::Information, IssueType::NotSupported, Path::root(root), message))
 }
 
 fn version_of(issue: &Issue) -> Option<&'static str> {
@@ -129,5 +129,5 @@ fn other_type(report: &Report, root: &str) -> Option<Issue> {
         foreign.join("`, `")
     );
     let at = Path::root(root);
-    Some(Issue::new("resource-type", severity, Kind::Structure, at.child("resourceType"), message))
+    Some(Issue::new("resource-type", severity, IssueType::Structure, at.child("resourceType"), message))
 }

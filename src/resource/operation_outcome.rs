@@ -2,7 +2,7 @@
 
 use crate::datatype::{CodeableConcept, Coding, Extension, ExtensionValue, Primitive};
 use crate::element::Value;
-use crate::issue::{self, Kind, Position, Report, Severity};
+use crate::issue::{self, IssueType, Position, Report, Severity};
 use crate::primitive::{CanonicalBase, CanonicalName, Code, Text};
 
 /// The system of the rule keys in `details.coding`: the keys of the specification and our own. It is
@@ -40,7 +40,7 @@ backbone! {
         /// The severity.
         severity "severity" [1..1] Primitive<Severity>;
         /// The issue type.
-        code "code" [1..1] Primitive<Kind>;
+        code "code" [1..1] Primitive<IssueType>;
         /// More about it, coded.
         details "details" [0..1] CodeableConcept;
         /// More about it, in words.
@@ -55,7 +55,7 @@ backbone! {
 impl Issue {
     /// Creates a finding.
     #[must_use]
-    pub fn new(severity: Severity, code: Kind) -> Self {
+    pub fn new(severity: Severity, code: IssueType) -> Self {
         Self { severity: severity.into(), code: code.into(), ..Self::blank() }
     }
 }
@@ -63,7 +63,7 @@ impl Issue {
 impl OperationOutcome {
     /// Returns an outcome with one finding, in words.
     #[must_use]
-    pub fn of(severity: Severity, code: Kind, words: &str) -> Self {
+    pub fn of(severity: Severity, code: IssueType, words: &str) -> Self {
         let mut issue = Issue::new(severity, code);
         issue.diagnostics = Text::new(words).ok().map(Primitive::from);
         Self { issue: vec![issue], ..Self::blank() }
@@ -101,7 +101,7 @@ impl OperationOutcome {
 impl From<&Report> for OperationOutcome {
     fn from(report: &Report) -> Self {
         if report.is_empty() {
-            return Self::of(Severity::Information, Kind::Informational, "no fault was found");
+            return Self::of(Severity::Information, IssueType::Informational, "no fault was found");
         }
         Self { issue: report.iter().map(Issue::from).collect(), ..Self::blank() }
     }
@@ -145,7 +145,7 @@ impl From<&OperationOutcome> for Report {
     /// Returns the findings of an outcome. A finding without a severity counts as an error; a hint that there are none
     /// is left out.
     fn from(outcome: &OperationOutcome) -> Self {
-        let nothing = |issue: &&Issue| issue.code.value != Some(Kind::Informational) || issue.details.is_some();
+        let nothing = |issue: &&Issue| issue.code.value != Some(IssueType::Informational) || issue.details.is_some();
         outcome.issue.iter().filter(nothing).map(finding).collect()
     }
 }
@@ -165,7 +165,7 @@ fn finding(issue: &Issue) -> issue::Issue {
     let made = issue::Issue::new(
         rule.map(|code| code.as_str().to_owned()).unwrap_or_default(),
         issue.severity.value.unwrap_or(Severity::Error),
-        issue.code.value.unwrap_or(Kind::Processing),
+        issue.code.value.unwrap_or(IssueType::Processing),
         first(&issue.expression).unwrap_or_default(),
         words.map(|words| words.as_str().to_owned()).unwrap_or_default(),
     );

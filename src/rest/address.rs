@@ -2,8 +2,9 @@
 
 use super::problem::{Problem, Result};
 use crate::code::RESOURCE_TYPES;
-use crate::issue::Kind;
-use crate::store::{Key, ResourceType, VersionId};
+use crate::issue::IssueType;
+use crate::search::ResourceType;
+use crate::store::{Key, VersionId};
 use std::borrow::Cow;
 
 /// Parsing the path of a request.
@@ -108,7 +109,7 @@ fn resource_type(name: &str) -> Result<ResourceType> {
 }
 
 fn key(kind: &str, id: &str) -> Result<Key> {
-    Key::new(resource_type(kind)?, id).map_err(|error| Problem::new(400, Kind::Value, "id", error))
+    Key::new(resource_type(kind)?, id).map_err(|error| Problem::new(400, IssueType::Value, "id", error))
 }
 
 /// A segment of a path without its percent signs; `None` where it is no text then.

@@ -10,7 +10,7 @@ use super::transaction::is_temporary;
 use super::{FHIR_JSON, Limits, Request, Response, Server};
 use crate::code::{BundleType, HttpVerb};
 use crate::convert;
-use crate::issue::{Kind, Report};
+use crate::issue::{IssueType, Report};
 use crate::primitive::{Instant, Text};
 use crate::reference::OwnBase;
 use crate::resource::bundle::Entry;
@@ -38,10 +38,10 @@ impl Asked {
     /// Reads an entry of a Bundle in which no error was found but in other entries.
     fn read(entry: Entry, place: String, base: &OwnBase, prefer: &'static str) -> Result<Self> {
         let Some(request) = entry.request else {
-            return Err(Problem::new(400, Kind::Required, "entry-request", "the entry has no request"));
+            return Err(Problem::new(400, IssueType::Required, "entry-request", "the entry has no request"));
         };
         let Some(method) = request.method.value else {
-            return Err(Problem::new(400, Kind::Required, "entry-request", "the request has no method"));
+            return Err(Problem::new(400, IssueType::Required, "entry-request", "the request has no method"));
         };
         let url = request.url.value.map(|url| url.as_str().to_owned()).unwrap_or_default();
         let relative = base.below(&url).unwrap_or(&url).trim_start_matches('/');
@@ -67,7 +67,7 @@ impl Asked {
         }
         if matches!(method, HttpVerb::Post | HttpVerb::Put) && entry.resource.is_none() {
             let words = format!("a {} needs a resource", method.as_str());
-            return Err(Problem::new(400, Kind::Required, "entry-resource", words));
+            return Err(Problem::new(400, IssueType::Required, "entry-resource", words));
         }
         let full_url = entry.full_url.and_then(|url| url.value).map(|url| url.as_str().to_owned());
         // It was validated with its Bundle.
@@ -84,7 +84,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         if bundle.entry.len() > self.limits.entries() {
             let (found, most) = (bundle.entry.len(), self.limits.entries());
             let words = format!("the bundle has {found} entries, and at most {most} are taken: send several");
-            return Err(Problem::new(413, Kind::TooCostly, "too-many-entries", words));
+            return Err(Problem::new(413, IssueType::TooCostly, "too-many-entries", words));
         }
         // What was written is shown where the client says so; by itself the answer tells where it is.
         let shown = wants_representation(request);
@@ -221,7 +221,7 @@ fn independent(asked: Vec<Result<Asked>>) -> Vec<Result<Asked>> {
                 let words = format!(
                     "`{text}` is another entry of the batch, whose entries are independent: send a transaction"
                 );
-                Err(Problem::new(400, Kind::BusinessRule, "batch-reference", words).at(&asked.place))
+                Err(Problem::new(400, IssueType::BusinessRule, "batch-reference", words).at(&asked.place))
             }
         }
     };
@@ -232,7 +232,7 @@ fn independent(asked: Vec<Result<Asked>>) -> Vec<Result<Asked>> {
 pub(super) fn full_answer(limits: &Limits) -> Problem {
     let most = limits.answer_bytes();
     let words = format!("the answers to the entries before have {most} bytes or more: send this one in another batch");
-    Problem::new(413, Kind::TooCostly, "answer-too-large", words)
+    Problem::new(413, IssueType::TooCostly, "answer-too-large", words)
 }
 
 /// The entry in whose resource a place is.

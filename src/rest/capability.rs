@@ -5,8 +5,8 @@ use super::include::FOLLOWED;
 use super::{FHIR_JSON, FHIR_XML, JSON_PATCH};
 use crate::convert::Version;
 use crate::primitive::CanonicalBase;
-use crate::search::{ParamKind, params};
-use crate::store::{AtomicScope, Capabilities, ResourceType};
+use crate::search::{ParamKind, ResourceType, params};
+use crate::store::{AtomicScope, Capabilities};
 use serde_json::{Value, json};
 
 /// What it says of the versions of FHIR.
@@ -109,7 +109,7 @@ fn resource(kind: ResourceType, store: Capabilities, is_stu3: bool, base: &Canon
             json!({ "name": param.name, "definition": definition, "type": param.kind.as_str(), "documentation": param.about })
         })
         .collect();
-    let link = |(from, by, _): &(ResourceType, crate::store::Parameter, ResourceType)| format!("{from}:{by}");
+    let link = |(from, by, _): &(ResourceType, crate::search::Parameter, ResourceType)| format!("{from}:{by}");
     let mut from: Vec<String> = FOLLOWED.iter().filter(|(from, ..)| *from == kind).map(link).collect();
     let mut to: Vec<String> = FOLLOWED.iter().filter(|(.., to)| *to == kind).map(link).collect();
     for list in [&mut from, &mut to] {

@@ -9,10 +9,8 @@ use super::plan::Plan;
 use super::problem::{Problem, Result};
 use super::query::MAX_COUNT;
 use crate::resource::{Resource, member};
-use crate::search::params;
-use crate::store::{
-    BoxFuture, Criterion, Key, Parameter, ResourceStore, ResourceType, Search, StoreError, Version, typed,
-};
+use crate::search::{Criterion, Parameter, ResourceType, params};
+use crate::store::{BoxFuture, Key, ResourceStore, Search, StoreError, Version, typed};
 use crate::support::yield_now;
 use std::collections::BTreeSet;
 
@@ -130,7 +128,7 @@ impl Chain {
         }
     }
 
-    /// Whether a page needs the bodies of its resources to judge it.
+    /// Whether a page needs the bodies of its resources to check it.
     pub(super) fn looks_into_the_body(&self) -> bool {
         matches!(self.link, Link::Forward(..))
     }
@@ -173,15 +171,15 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     async fn few(&self, chain: &Chain) -> Result<Option<Vec<Version>>> {
         let kind = chain.link.other();
         let with_bodies = matches!(chain.link, Link::Reverse(..));
-        let (all_of, judged) = match &chain.end {
-            End::Meets(filter, plan) => (plan.all_of.clone(), Some(filter).filter(|_| !plan.judged.is_empty())),
+        let (all_of, unindexed) = match &chain.end {
+            End::Meets(filter, plan) => (plan.all_of.clone(), Some(filter).filter(|_| !plan.unindexed.is_empty())),
             End::Linked(inner) => match self.criterion(kind, inner).await? {
                 Some(criterion) => (vec![criterion], None),
                 None => return Ok(None),
             },
         };
         let (mut found, mut looked_at) = (Vec::new(), 0_usize);
-        let mut search = Search { all_of, bodies: with_bodies || judged.is_some(), ..Search::new(kind) };
+        let mut search = Search { all_of, bodies: with_bodies || unindexed.is_some(), ..Search::new(kind) };
         let mut chunk = Chunk::new(&self.limits, MAX_COUNT);
         loop {
             let wanted = if search.bodies { chunk.next(MAX_COUNT) } else { NARROW + 1 };
@@ -191,7 +189,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             for version in page.items {
                 chunk.took(size(&version));
                 looked_at = looked_at.saturating_add(1);
-                if judged.map_or(Ok(true), |filter| self.meets(filter, &version))? {
+                if unindexed.map_or(Ok(true), |filter| self.meets(filter, &version))? {
                     found.push(version);
                 }
             }
@@ -286,15 +284,15 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// Those among some resources at the other end of a reference that meet its condition.
     async fn meeting(&self, chain: &Chain, among: Criterion) -> Result<Vec<Version>> {
         let kind = chain.link.other();
-        let (mut all_of, mut judged, mut inner) = (vec![among], None, None);
+        let (mut all_of, mut unindexed, mut inner) = (vec![among], None, None);
         match &chain.end {
             End::Meets(filter, plan) => {
                 all_of.extend(plan.all_of.iter().cloned());
-                judged = Some(filter).filter(|_| !plan.judged.is_empty());
+                unindexed = Some(filter).filter(|_| !plan.unindexed.is_empty());
             }
             End::Linked(linked) => inner = Some(linked),
         }
-        let bodies = judged.is_some()
+        let bodies = unindexed.is_some()
             || matches!(chain.link, Link::Reverse(..))
             || inner.is_some_and(|inner| inner.looks_into_the_body());
         let mut search = Search { all_of, bodies, ..Search::new(kind) };
@@ -311,7 +309,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 None => vec![true; page.items.len()],
             };
             for (version, held) in page.items.into_iter().zip(held) {
-                if held && judged.map_or(Ok(true), |filter| self.meets(filter, &version))? {
+                if held && unindexed.map_or(Ok(true), |filter| self.meets(filter, &version))? {
                     met.push(version);
                 }
             }

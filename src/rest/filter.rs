@@ -35,7 +35,7 @@ pub(super) struct Filter {
     matcher: Matcher,
 }
 
-/// The values that are asked for, so that a resource is judged without going through all of them.
+/// The values that are asked for, so that a resource is checked without going through all of them.
 #[derive(Clone, Debug, Default)]
 struct Matcher {
     missing: BTreeSet<bool>,

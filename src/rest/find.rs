@@ -11,7 +11,7 @@ use super::sort::Values;
 use crate::store::{Key, Page, PageToken, ResourceStore, Search, StoreError, Version, typed};
 use crate::support::yield_now;
 
-/// The most resources that one page judges before it gives what it has, and a link to go on.
+/// The most resources that one page checks before it gives what it has, and a link to go on.
 pub(super) const MAX_JUDGED: usize = 10_000;
 
 /// The most resources that are put into another order than that of their ids.
@@ -122,7 +122,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         }
         let mut hits = match by_id {
             true if self.is_answered_by_the_index() => self.by_index(place).await?,
-            true => self.judged(place).await?,
+            true => self.filtered(place).await?,
             false => self.sorted(&place).await?,
         };
         match self.query.total {
@@ -140,7 +140,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
     }
 
     fn is_answered_by_the_index(&self) -> bool {
-        self.query.plan.judged.is_empty() && self.resolved.wide.is_empty()
+        self.query.plan.unindexed.is_empty() && self.resolved.wide.is_empty()
     }
 
     /// Of each of some resources that the index gave, whether it is one that is meant by what others are.
@@ -236,7 +236,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         self.search(limit, after, behind, true).await
     }
 
-    /// The same for what is counted or sorted only: with bodies where those are judged.
+    /// The same for what is counted or sorted only: with bodies where those are checked.
     async fn ask_for_keys(&self, limit: usize, after: Option<PageToken>, behind: &str) -> Result<Page<Version>> {
         let mut wide = self.resolved.wide.iter().filter_map(|at| self.query.chains.get(*at));
         let bodies = self.filters().any(Filter::looks_into_the_body) || wide.any(Chain::looks_into_the_body);
@@ -245,7 +245,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
 
     /// The filters that the index does not answer.
     fn filters(&self) -> impl Iterator<Item = &Filter> {
-        self.query.plan.judged.iter().filter_map(|at| self.query.filters.get(*at))
+        self.query.plan.unindexed.iter().filter_map(|at| self.query.filters.get(*at))
     }
 
     async fn search(
@@ -270,7 +270,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
 
     /// Whether a resource that the index gave is one that is meant.
     fn is_meant(&self, version: &Version) -> Result<bool> {
-        if self.query.plan.judged.is_empty() {
+        if self.query.plan.unindexed.is_empty() {
             return Ok(true);
         }
         let (outside, inside): (Vec<&Filter>, Vec<&Filter>) =
@@ -341,8 +341,8 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         Ok(hits)
     }
 
-    /// A page of what is left after each resource was judged.
-    async fn judged(&self, place: Place) -> Result<Hits> {
+    /// A page of what is left after each resource was checked.
+    async fn filtered(&self, place: Place) -> Result<Hits> {
         let wanted = self.query.count;
         let most = wanted.saturating_mul(2).clamp(100, MAX_COUNT);
         let mut hits = Hits::default();

@@ -2,7 +2,7 @@
 
 use super::Request;
 use super::problem::{Problem, Result};
-use crate::issue::Kind;
+use crate::issue::IssueType;
 use crate::store::{MAX_CLOCK_SKEW, Precondition, VersionId};
 use crate::support::{names_tag, read_http_date};
 use time::OffsetDateTime;
@@ -48,11 +48,11 @@ pub(super) fn if_match(request: &Request<'_>) -> Result<Option<IfMatch>> {
             Ok(version) => listed.push(version),
             // A tag in the right form that we never gave out: no version has it.
             Err(error) if tag.trim_start_matches("W/").len() > 1 && tag.ends_with('"') => foreign = Some(error),
-            Err(error) => return Err(Problem::new(400, Kind::Value, "if-match", error)),
+            Err(error) => return Err(Problem::new(400, IssueType::Value, "if-match", error)),
         }
     }
     match foreign {
-        Some(error) if listed.is_empty() => Err(Problem::new(409, Kind::Conflict, "version-conflict", error)),
+        Some(error) if listed.is_empty() => Err(Problem::new(409, IssueType::Conflict, "version-conflict", error)),
         _ => Ok(Some(IfMatch::OneOf(listed))),
     }
 }

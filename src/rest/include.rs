@@ -5,8 +5,8 @@ use super::find::size;
 use super::limits::CALL;
 use super::problem::{Problem, Result};
 use crate::reference::OwnBase;
-use crate::search::value::values;
-use crate::store::{Criterion, Key, Parameter, ResourceStore, ResourceType, Search, StoreError, Version, typed};
+use crate::search::{Criterion, Parameter, ResourceType, value::values};
+use crate::store::{Key, ResourceStore, Search, StoreError, Version, typed};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most resources that go with a page.

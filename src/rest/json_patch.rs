@@ -4,7 +4,7 @@ use super::Limits;
 use super::problem::{Problem, Result};
 use crate::convert::json::{Json, Object};
 use crate::element::MAX_DEPTH;
-use crate::issue::Kind;
+use crate::issue::IssueType;
 use std::borrow::Cow;
 
 /// The rule of a patch that is not one.
@@ -132,7 +132,7 @@ impl<'a> Patch<'a> {
         if items.len() > limits.operations() {
             let (found, most) = (items.len(), limits.operations());
             let words = format!("the patch has {found} operations, and at most {most} are taken: send several");
-            return Err(Problem::new(413, Kind::TooCostly, "too-costly", words));
+            return Err(Problem::new(413, IssueType::TooCostly, "too-costly", words));
         }
         let mut operations = Vec::with_capacity(items.len());
         let mut faults: Option<Problem> = None;
@@ -215,18 +215,18 @@ impl<'a> Operation<'a> {
 /// Why an operation was not carried out.
 struct Fault {
     status: u16,
-    kind: Kind,
+    kind: IssueType,
     rule: &'static str,
     words: String,
 }
 
 impl Fault {
     fn failed(words: impl Into<String>) -> Self {
-        Self { status: 422, kind: Kind::Processing, rule: FAILED, words: words.into() }
+        Self { status: 422, kind: IssueType::Processing, rule: FAILED, words: words.into() }
     }
 
     fn too_costly(words: &str) -> Self {
-        Self { status: 413, kind: Kind::TooCostly, rule: "too-costly", words: words.to_owned() }
+        Self { status: 413, kind: IssueType::TooCostly, rule: "too-costly", words: words.to_owned() }
     }
 
     fn absent(from: &Pointer) -> Self {
@@ -273,7 +273,7 @@ impl<'a> Work<'a> {
             Action::Test(value) => {
                 if !equal(self.find(path)?, value) {
                     let words = "found another value than the one that is given".to_owned();
-                    return Err(Fault { status: 422, kind: Kind::Conflict, rule: UNEQUAL, words });
+                    return Err(Fault { status: 422, kind: IssueType::Conflict, rule: UNEQUAL, words });
                 }
                 Ok(())
             }

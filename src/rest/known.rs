@@ -1,8 +1,9 @@
 //! The updates that a service knows, for checks of client writes.
 
+use crate::manifest::IngestId;
 use crate::primitive::Id;
 use crate::store::{BoxFuture, Result, Tenant};
-use crate::update::{AvailableUpdate, IngestId, UpdateStatus};
+use crate::update::{AvailableUpdate, UpdateStatus};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Returns the updates of a component that its service knows. [`UpdateService`](crate::service::UpdateService) does.
@@ -15,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// use fhir_devices::primitive::Id;
 /// use fhir_devices::rest::{KnownUpdate, KnownUpdates, UpdateStage};
 /// use fhir_devices::store::{BoxFuture, Result, Tenant};
-/// use fhir_devices::update::IngestId;
+/// use fhir_devices::manifest::IngestId;
 /// use std::collections::{BTreeMap, BTreeSet};
 ///
 /// /// A service whose updates have all been taken back.

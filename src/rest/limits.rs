@@ -1,7 +1,7 @@
 //! What one request may cost.
 
 use super::problem::{Problem, Result};
-use crate::issue::{Kind, Report};
+use crate::issue::{IssueType, Report};
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
@@ -23,7 +23,7 @@ pub struct Limits {
     parameters: usize,
     includes: usize,
     steps: usize,
-    judged_bytes: usize,
+    filtered_bytes: usize,
     read_memory: usize,
     operations: usize,
     patched_bytes: usize,
@@ -40,7 +40,7 @@ impl Default for Limits {
             parameters: 100,
             includes: 16,
             steps: 200_000,
-            judged_bytes: 256 << 20,
+            filtered_bytes: 256 << 20,
             read_memory: 64 << 20,
             operations: 1_000,
             patched_bytes: 4 << 20,
@@ -87,8 +87,8 @@ impl Limits {
         /// The most resources that a request looks at, with all its entries and conditions: 200,000; a call of the store
         /// counts as 50. A search that comes to it gives what it has and a `next` link, anything else is refused with 400.
         steps with_steps;
-        /// The most bytes of resources that a request reads to judge what the index cannot tell: 256 MiB. As `steps`.
-        judged_bytes with_judged_bytes;
+        /// The most bytes of resources that a request reads to check what the index cannot tell: 256 MiB. As `steps`.
+        filtered_bytes with_filtered_bytes;
         /// The most bytes that the elements of a document may take in memory: 64 MiB. Beyond it the document is refused with
         /// 413.
         read_memory with_read_memory;
@@ -106,7 +106,7 @@ pub(super) const CALL: usize = 50;
 #[derive(Debug)]
 pub(super) struct Spent {
     steps: AtomicUsize,
-    judged: AtomicUsize,
+    filtered: AtomicUsize,
     answered: AtomicUsize,
     /// The largest stored resource that is read into its elements, in bytes.
     largest: usize,
@@ -125,8 +125,8 @@ impl Default for Spent {
 impl Spent {
     /// Nothing yet, for a request that reads no stored resource of more than `largest` bytes into its elements.
     pub(super) fn with_largest(largest: usize) -> Self {
-        let (steps, judged, answered, deferred) = Default::default();
-        Self { steps, judged, answered, largest, shown: usize::MAX, deferred }
+        let (steps, filtered, answered, deferred) = Default::default();
+        Self { steps, filtered, answered, largest, shown: usize::MAX, deferred }
     }
 
     /// The same for a request that shows no stored resource of more bytes either.
@@ -162,7 +162,7 @@ impl Spent {
     /// Counts resources that were looked at, and the bytes of them that were read.
     pub(super) fn look(&self, steps: usize, bytes: usize) {
         self.steps.fetch_add(steps, Relaxed);
-        self.judged.fetch_add(bytes, Relaxed);
+        self.filtered.fetch_add(bytes, Relaxed);
     }
 
     /// Counts bytes of the answer.
@@ -172,7 +172,7 @@ impl Spent {
 
     /// Whether the request has looked at as much as it may.
     pub(super) fn is_tired(&self, limits: &Limits) -> bool {
-        self.steps.load(Relaxed) >= limits.steps || self.judged.load(Relaxed) >= limits.judged_bytes
+        self.steps.load(Relaxed) >= limits.steps || self.filtered.load(Relaxed) >= limits.filtered_bytes
     }
 
     /// Refuses what would look further.
@@ -193,7 +193,7 @@ impl Spent {
 
 /// A request that asks for more than one request may.
 pub(super) fn too_costly(words: impl Display) -> Problem {
-    Problem::new(400, Kind::TooCostly, "too-costly", words)
+    Problem::new(400, IssueType::TooCostly, "too-costly", words)
 }
 
 /// Checks the number of something in a search.

@@ -5,7 +5,7 @@
 //! client is) belongs to the program that mounts it; the example `update_service` does so with axum.
 //!
 //! Reads return stored bytes without parsing them, with their version put in ([`stamped`]). Searches ask the store's index
-//! first, all parameters at once, and judge on the resource what the index cannot tell.
+//! first, all parameters at once, and check on the resource what the index cannot tell.
 //!
 //! A patch is a JSON Patch (RFC 6902, [`JSON_PATCH`]). Its operations are carried out on the resource as a read shows it, with
 //! `meta.versionId` and `meta.lastUpdated`; numbers keep their text. What comes of them is written as an update is: 400 with

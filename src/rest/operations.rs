@@ -8,10 +8,11 @@ use super::write::{UPDATE_TRIES, has_id_of, name, overtaken};
 use super::{Request, Response, Server};
 use crate::datatype::{Coding, Meta, Primitive};
 use crate::element::{ReadMode, Value as _, Writer};
-use crate::issue::{Issue, Kind, Report, Severity};
+use crate::issue::{Issue, IssueType, Report, Severity};
 use crate::primitive::Uri;
 use crate::resource::{Device, OperationOutcome, Resource};
-use crate::store::{Key, Precondition, ResourceStore, ResourceType, StoreError, Version, typed};
+use crate::search::ResourceType;
+use crate::store::{Key, Precondition, ResourceStore, StoreError, Version, typed};
 use crate::validate::Valid;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -118,7 +119,7 @@ fn finding(problem: &Problem, at: &str) -> Report {
     };
     problem
         .issues()
-        .map(|issue| Issue::new("not-accepted", Severity::Error, Kind::BusinessRule, at, words(issue)))
+        .map(|issue| Issue::new("not-accepted", Severity::Error, IssueType::BusinessRule, at, words(issue)))
         .collect()
 }
 
@@ -154,7 +155,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let base = format!("http://hl7.org/fhir/StructureDefinition/{kind}");
         if let Some(profile) = asked.profile.filter(|profile| *profile != base) {
             let words = format!("the profile `{profile}` is not known here, and was not checked");
-            report.push(Issue::new("unchecked-profile", Severity::Warning, Kind::NotSupported, kind.as_str(), words));
+            report.push(Issue::new(
+                "unchecked-profile",
+                Severity::Warning,
+                IssueType::NotSupported,
+                kind.as_str(),
+                words,
+            ));
         }
         Ok(self.validated(report))
     }
@@ -183,7 +190,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         };
         match (mode, key) {
             (Some(Mode::Create), Some(key)) if stored.is_some() => {
-                return Err(Problem::new(409, Kind::Duplicate, "already-exists", format_args!("{key} exists already")));
+                return Err(Problem::new(
+                    409,
+                    IssueType::Duplicate,
+                    "already-exists",
+                    format_args!("{key} exists already"),
+                ));
             }
             (Some(Mode::Update), Some(key)) => has_id_of(&resource, key)?,
             (Some(Mode::Update), None) if resource.id().is_none() => {
@@ -214,7 +226,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             Err(problem) => return Err(problem),
             Ok(referring) => report.extend(referring.iter().map(|other| {
                 let words = format!("{other} would refer to nothing");
-                Issue::new("referenced", Severity::Warning, Kind::NotFound, key.resource_type().as_str(), words)
+                Issue::new("referenced", Severity::Warning, IssueType::NotFound, key.resource_type().as_str(), words)
             })),
         }
         Ok(self.validated(report))

@@ -7,8 +7,9 @@ use super::problem::{Problem, Result};
 use super::write::{TRIES, UPDATE_TRIES, has_id_of, overtaken, takes_no_condition, unmatched};
 use super::{JSON_PATCH, Request, Response, Server};
 use crate::convert::{self, json::Json};
-use crate::issue::Kind;
-use crate::store::{Key, Precondition, ResourceStore, ResourceType, StoreError, Version};
+use crate::issue::IssueType;
+use crate::search::ResourceType;
+use crate::store::{Key, Precondition, ResourceStore, StoreError, Version};
 
 /// Whether the body of a request is a JSON Patch by its `Content-Type`.
 pub(super) fn body_is_json_patch(request: &Request<'_>) -> Result<()> {
@@ -83,7 +84,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             if made.len() > self.limits.patched_bytes() {
                 let (found, most) = (made.len(), self.limits.patched_bytes());
                 let words = format!("the patch makes a resource of {found} bytes, wanted at most {most}");
-                return Err(Problem::new(413, Kind::TooLong, "too-large", words));
+                return Err(Problem::new(413, IssueType::TooLong, "too-large", words));
             }
             self.document(version, made.as_bytes())?
         };

@@ -1,17 +1,18 @@
-//! What of a query the store's index can answer, and what has to be judged on each resource.
+//! What of a query the store's index can answer, and what has to be checked on each resource.
 
 use super::filter::{Filter, Wanted};
 use crate::reference::OwnBase;
-use crate::store::{Criterion, Key, Parameter, ResourceType, Token, TokenMatch};
+use crate::search::{Criterion, Parameter, ResourceType, Token, TokenMatch};
+use crate::store::Key;
 use crate::support::truncated;
 use std::collections::BTreeSet;
 
-/// The criteria that together find at least everything asked for, and the filters that must be judged all the same.
+/// The criteria that together find at least everything asked for, and the filters that must be checked all the same.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
     pub(super) all_of: Vec<Criterion>,
     /// The places of the filters that the index does not answer, or not exactly.
-    pub(super) judged: Vec<usize>,
+    pub(super) unindexed: Vec<usize>,
 }
 
 impl Plan {
@@ -21,7 +22,7 @@ impl Plan {
         for (at, filter) in filters.iter().enumerate() {
             let asked = criterion(filter, base);
             if asked.as_ref().is_none_or(|(_, exact)| !exact) {
-                plan.judged.push(at);
+                plan.unindexed.push(at);
             }
             plan.all_of.extend(asked.map(|(criterion, _)| criterion));
         }

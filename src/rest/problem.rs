@@ -3,7 +3,7 @@
 use super::{Limits, Response};
 use crate::datatype::{CodeableConcept, Coding, Primitive};
 use crate::element::TOO_MANY_ELEMENTS;
-use crate::issue::{Kind, Report, Severity};
+use crate::issue::{IssueType, Report, Severity};
 use crate::primitive::{CanonicalBase, Text};
 use crate::resource::OperationOutcome;
 use crate::resource::operation_outcome::{Issue, RULE_SYSTEM};
@@ -17,9 +17,9 @@ pub(super) type Result<T, E = Problem> = std::result::Result<T, E>;
 /// Why a request was not carried out: a status, and an outcome that says it in FHIR's words.
 ///
 /// ```
-/// use fhir_devices::issue::Kind;
+/// use fhir_devices::issue::IssueType;
 /// use fhir_devices::rest::Problem;
-/// let response = Problem::new(403, Kind::Forbidden, "tenant", "this token is not for the tenant").into_response();
+/// let response = Problem::new(403, IssueType::Forbidden, "tenant", "this token is not for the tenant").into_response();
 /// assert_eq!(response.status, 403);
 /// ```
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub struct Problem {
 impl Problem {
     /// One reason: the status, FHIR's issue type, our key for it, and words for the client.
     #[must_use]
-    pub fn new(status: u16, kind: Kind, rule: &str, words: impl Display) -> Self {
+    pub fn new(status: u16, kind: IssueType, rule: &str, words: impl Display) -> Self {
         let mut outcome = OperationOutcome::of(Severity::Error, kind, &words.to_string());
         for issue in &mut outcome.issue {
             issue.details = Coding::new(RULE_SYSTEM, rule).ok().map(CodeableConcept::from);
@@ -81,19 +81,19 @@ impl Problem {
     /// A request that does not say what it must, or says it in the wrong form.
     #[must_use]
     pub fn bad(rule: &str, words: impl Display) -> Self {
-        Self::new(400, Kind::Invalid, rule, words)
+        Self::new(400, IssueType::Invalid, rule, words)
     }
 
     /// Something asked for that is not done here.
     #[must_use]
     pub fn unsupported(status: u16, rule: &str, words: impl Display) -> Self {
-        Self::new(status, Kind::NotSupported, rule, words)
+        Self::new(status, IssueType::NotSupported, rule, words)
     }
 
     /// Something that is not there.
     #[must_use]
     pub fn not_found(words: impl Display) -> Self {
-        Self::new(404, Kind::NotFound, "not-found", words)
+        Self::new(404, IssueType::NotFound, "not-found", words)
     }
 
     /// After how many seconds the same request may succeed.
@@ -117,35 +117,39 @@ impl Problem {
             StoreError::NotFound { .. } => Self::not_found(format_args!("there is no {what}")),
             StoreError::Gone { at, .. } => {
                 let words = format!("{what} was deleted; version {at} stands for that");
-                Self::new(410, Kind::NotFound, "deleted", words)
+                Self::new(410, IssueType::NotFound, "deleted", words)
             }
             StoreError::AlreadyExists { .. } => {
-                Self::new(409, Kind::Duplicate, "already-exists", format_args!("{what} exists already"))
+                Self::new(409, IssueType::Duplicate, "already-exists", format_args!("{what} exists already"))
             }
             StoreError::Conflict { current, .. } => {
                 let now = current.map(|now| format!("; it is now {}", now.etag())).unwrap_or_default();
                 let words = format!("{what} is not in the version that `If-Match` names{now}");
-                Self::new(409, Kind::Conflict, "version-conflict", words)
+                Self::new(409, IssueType::Conflict, "version-conflict", words)
             }
             StoreError::Throttled { .. } => {
-                Self::new(429, Kind::Throttled, "throttled", "the store asks for fewer requests")
+                Self::new(429, IssueType::Throttled, "throttled", "the store asks for fewer requests")
             }
-            StoreError::Unavailable { .. } => Self::new(503, Kind::Transient, "unavailable", error.without_subject()),
+            StoreError::Unavailable { .. } => {
+                Self::new(503, IssueType::Transient, "unavailable", error.without_subject())
+            }
             StoreError::Indeterminate { .. } => {
                 let words = format!("it is not known whether {what} was stored: read it before you send it again");
-                Self::new(500, Kind::Exception, "indeterminate", words)
+                Self::new(500, IssueType::Exception, "indeterminate", words)
             }
-            StoreError::Invalid { .. } => Self::new(400, Kind::Invalid, "invalid-request", error.without_subject()),
-            StoreError::OutOfRange { .. } => Self::new(416, Kind::Value, "out-of-range", error.without_subject()),
+            StoreError::Invalid { .. } => {
+                Self::new(400, IssueType::Invalid, "invalid-request", error.without_subject())
+            }
+            StoreError::OutOfRange { .. } => Self::new(416, IssueType::Value, "out-of-range", error.without_subject()),
             StoreError::TooLarge { .. } => {
-                Self::new(413, Kind::TooLong, "too-large", format_args!("{what} is {}", error.without_subject()))
+                Self::new(413, IssueType::TooLong, "too-large", format_args!("{what} is {}", error.without_subject()))
             }
             StoreError::Unsupported { .. } => {
-                Self::new(501, Kind::NotSupported, "unsupported", error.without_subject())
+                Self::new(501, IssueType::NotSupported, "unsupported", error.without_subject())
             }
             _ => {
                 let words = format!("the store failed; whether {what} was changed is shown by reading it");
-                Self::new(500, Kind::Exception, "store-failed", words)
+                Self::new(500, IssueType::Exception, "store-failed", words)
             }
         };
         problem.retry_after = error.retry_after().map(|wait| wait.as_secs().max(1));
@@ -207,7 +211,9 @@ impl Problem {
     pub fn into_response(mut self) -> Response {
         if self.omitted > 0 {
             let words = format!("{} more findings are not listed", self.omitted);
-            self.outcome.issue.extend(Self::new(self.status, Kind::TooCostly, "more-findings", words).outcome.issue);
+            self.outcome
+                .issue
+                .extend(Self::new(self.status, IssueType::TooCostly, "more-findings", words).outcome.issue);
         }
         let mut response = Response::json(self.status, self.outcome.to_json());
         if let Some(seconds) = self.retry_after {
@@ -223,6 +229,6 @@ impl Problem {
 
 impl From<InvalidText> for Problem {
     fn from(error: InvalidText) -> Self {
-        Self::new(400, Kind::Value, "invalid-text", error)
+        Self::new(400, IssueType::Value, "invalid-text", error)
     }
 }

@@ -11,8 +11,7 @@ use super::problem::{Problem, Result};
 use super::sort::Sort;
 use super::subset::Subset;
 use crate::reference::OwnBase;
-use crate::search::params;
-use crate::store::ResourceType;
+use crate::search::{ResourceType, params};
 use smol_str::SmolStr;
 use url::form_urlencoded;
 

@@ -5,7 +5,8 @@ use super::header::Handling;
 use super::problem::{Problem, Result};
 use super::query::Query;
 use super::sort::Sort;
-use crate::store::{ResourceStore, ResourceType, Version};
+use crate::search::ResourceType;
+use crate::store::{ResourceStore, Version};
 
 /// One page of what was found, and where the next one begins.
 pub(crate) type Scanned = (Vec<Version>, Option<String>);

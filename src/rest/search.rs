@@ -7,9 +7,10 @@ use super::query::{Query, Total};
 use super::shown::Age;
 use super::subset::Subset;
 use super::{Body, Response, Server};
-use crate::issue::{Kind, Severity};
+use crate::issue::{IssueType, Severity};
 use crate::resource::OperationOutcome;
-use crate::store::{PageToken, ResourceStore, ResourceType, Version};
+use crate::search::ResourceType;
+use crate::store::{PageToken, ResourceStore, Version};
 use std::collections::{BTreeMap, BTreeSet};
 use url::form_urlencoded;
 
@@ -24,7 +25,7 @@ fn passed_over(ignored: &[String]) -> Option<String> {
     let mut outcome: Option<OperationOutcome> = None;
     for name in ignored.iter().take(NAMED) {
         let words = format!("`{name}` is not a search parameter here, and was passed over");
-        let more = Problem::new(200, Kind::NotSupported, "ignored-parameter", words).warning();
+        let more = Problem::new(200, IssueType::NotSupported, "ignored-parameter", words).warning();
         match &mut outcome {
             Some(outcome) => outcome.issue.extend(more.issue),
             None => outcome = Some(more),
@@ -104,7 +105,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
         if page.included.cut {
             let words = "not all resources that go with this page are here: ask for fewer a page";
-            let outcome = OperationOutcome::of(Severity::Warning, Kind::Incomplete, words).to_json();
+            let outcome = OperationOutcome::of(Severity::Warning, IssueType::Incomplete, words).to_json();
             bundle.entry(None, Some(&outcome.into()), OUTCOME);
         }
         if let Some(outcome) = passed_over(page.ignored) {

@@ -19,7 +19,8 @@ use crate::issue::Report;
 use crate::primitive::CanonicalBase;
 use crate::reference::OwnBase;
 use crate::resource::Resource;
-use crate::store::{Clock, PageKey, ResourceStore, ResourceType, StoreError, SystemClock, TenantResources, Version};
+use crate::search::ResourceType;
+use crate::store::{Clock, PageKey, ResourceStore, StoreError, SystemClock, TenantResources, Version};
 use crate::support::http_date;
 use crate::validate::{Valid, Validator};
 use std::fmt;
@@ -227,7 +228,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         self
     }
 
-    /// Judges what clients send by the rules and value sets of `validator` too. A document is judged once, as it was sent: before
+    /// Checks what clients send by the rules and value sets of `validator` too. A document is checked once, as it was sent: before
     /// its id is set, references of a transaction are, and updates of a component are put back.
     ///
     /// ```

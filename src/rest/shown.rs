@@ -5,11 +5,13 @@ use super::problem::{Problem, Result};
 use super::splice::stamped_body;
 use super::{Body, KnownUpdates, Server};
 use crate::datatype::Extension;
+use crate::manifest::IngestId;
 use crate::primitive::{CanonicalBase, Id};
 use crate::resource::{DeviceComponent, Resource};
-use crate::store::{ResourceStore, ResourceType, StoreError, Version, stamp, typed};
+use crate::search::ResourceType;
+use crate::store::{ResourceStore, StoreError, Version, stamp, typed};
 use crate::support::yield_now;
-use crate::update::{AvailableUpdate, IngestId, available, is_available_update, may_have_updates, update_id};
+use crate::update::{AvailableUpdate, available, is_available_update, may_have_updates, update_id};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which version of a resource is read.

@@ -3,8 +3,8 @@
 use super::problem::{Problem, Result};
 use crate::resource::Resource;
 use crate::search::value::values;
-use crate::search::{Param, fold, params};
-use crate::store::{ResourceType, Version};
+use crate::search::{Param, ResourceType, fold, params};
+use crate::store::Version;
 use crate::support::truncated;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;

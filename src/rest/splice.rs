@@ -12,7 +12,8 @@ use bytes::Bytes;
 ///
 /// ```
 /// use fhir_devices::rest::stamped;
-/// use fhir_devices::store::{Key, ResourceType, Version, VersionId};
+/// use fhir_devices::store::{Key, Version, VersionId};
+/// use fhir_devices::search::ResourceType;
 /// let version = Version {
 ///     key: Key::new(ResourceType::Device, "pump")?,
 ///     version: VersionId::FIRST,
@@ -84,7 +85,8 @@ fn has(text: &[u8], part: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Key, ResourceType, VersionId};
+    use crate::search::ResourceType;
+    use crate::store::{Key, VersionId};
 
     fn version(body: &str) -> Version {
         Version {

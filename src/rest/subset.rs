@@ -4,7 +4,7 @@ use super::Body;
 use super::problem::{Problem, Result};
 use crate::code::RESOURCE_TYPES;
 use crate::convert::Version;
-use crate::store::ResourceType;
+use crate::search::ResourceType;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;

@@ -15,11 +15,11 @@ use super::{Response, Server};
 use crate::code::HttpVerb;
 use crate::datatype::Literal;
 use crate::element::ReadMode;
-use crate::issue::Kind;
+use crate::issue::IssueType;
 use crate::resource::{Resource, read_within};
+use crate::search::ResourceType;
 use crate::store::{
-    AtomicScope, CommitError, Key, Precondition, ResourceStore, ResourceType, StoreError, ValidWrite, Version,
-    VersionId,
+    AtomicScope, CommitError, Key, Precondition, ResourceStore, StoreError, ValidWrite, Version, VersionId,
 };
 use crate::support::yield_now;
 use crate::validate::Valid;
@@ -149,7 +149,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 Address::Resource(key) => match written.get(key) {
                     Some(HttpVerb::Delete) => Err(Problem::new(
                         410,
-                        Kind::NotFound,
+                        IssueType::NotFound,
                         "deleted",
                         format_args!("{key} is deleted by another entry"),
                     )),
@@ -207,13 +207,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                     if held > self.limits.answer_bytes() {
                         let most = self.limits.answer_bytes();
                         let words = format!("the transaction replaces components of more than {most} bytes together");
-                        return Err(Problem::new(413, Kind::TooCostly, "too-costly", words).at(&entry.place));
+                        return Err(Problem::new(413, IssueType::TooCostly, "too-costly", words).at(&entry.place));
                     }
                     if let Step::Write { key, .. } = &step
                         && !taken.insert(key.clone())
                     {
                         let words = format!("{key} is written by several entries, and by one alone it may be");
-                        faults.add(Problem::new(400, Kind::Duplicate, "written-twice", words).at(&entry.place));
+                        faults.add(Problem::new(400, IssueType::Duplicate, "written-twice", words).at(&entry.place));
                     }
                     steps.push(step);
                 }
@@ -313,7 +313,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 Candidate::Taken => {}
                 Candidate::Free(key) if taken.contains(&key) => {
                     let words = "two entries create under the same condition";
-                    return Err(Problem::new(400, Kind::Duplicate, "written-twice", words));
+                    return Err(Problem::new(400, IssueType::Duplicate, "written-twice", words));
                 }
                 candidate => return Ok(candidate),
             }
@@ -370,7 +370,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         });
         if let Some(text) = dangling.first() {
             let words = format!("`{text}` is the `fullUrl` of no entry of the transaction");
-            return Err(Problem::new(400, Kind::NotFound, "dangling-reference", words));
+            return Err(Problem::new(400, IssueType::NotFound, "dangling-reference", words));
         }
         let mut conditional = BTreeMap::new();
         for text in asked {
@@ -399,7 +399,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// The one resource that a conditional reference means: `Device?identifier=urn:x|1`.
     async fn conditional(&self, text: &str) -> Result<Key> {
-        let failed = |words: String| Problem::new(412, Kind::NotFound, "conditional-reference", words);
+        let failed = |words: String| Problem::new(412, IssueType::NotFound, "conditional-reference", words);
         let (kind, query) = text.split_once('?').unwrap_or((text, ""));
         let kind: ResourceType =
             kind.parse().map_err(|_| failed(format!("`{text}` cannot be looked for: no {kind} is kept here")))?;
@@ -416,7 +416,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         if writes.len() > can.max_writes {
             let words =
                 format!("the transaction writes {} resources, and the store at most {}", writes.len(), can.max_writes);
-            return Err(Problem::new(413, Kind::TooCostly, "too-many-writes", words));
+            return Err(Problem::new(413, IssueType::TooCostly, "too-many-writes", words));
         }
         if writes.len() > 1 && can.atomic == AtomicScope::Key {
             let words = "the store writes one resource at a time: send a batch, or one entry a transaction";

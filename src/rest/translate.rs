@@ -11,12 +11,13 @@ use super::write::{has_id_of, of_type};
 use super::{Body, Limits, Server};
 use crate::convert;
 use crate::element::ReadMode;
-use crate::issue::{Issue, Kind, Report, Severity};
+use crate::issue::{Issue, IssueType, Report, Severity};
 use crate::resource::{OperationOutcome, Resource};
-use crate::store::{Key, ResourceStore, ResourceType, StoreError};
+use crate::search::ResourceType;
+use crate::store::{Key, ResourceStore, StoreError};
 #[cfg(feature = "xml")]
 use crate::validate::check_xml_with;
-use crate::validate::{Checked, Valid, check_with};
+use crate::validate::{CheckResult, Valid, check_with};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
@@ -72,7 +73,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     pub(super) fn outcome_of(&self, report: &Report, key: &Key) -> String {
         let mut outcome = OperationOutcome::from(report).under(self.canonical());
         let words = format!("{key} is not shown, as it cannot be converted without loss");
-        outcome.issue.splice(0..0, OperationOutcome::of(Severity::Warning, Kind::NotSupported, &words).issue);
+        outcome.issue.splice(0..0, OperationOutcome::of(Severity::Warning, IssueType::NotSupported, &words).issue);
         // What a page has with it is no error of the search.
         for issue in &mut outcome.issue {
             if issue.severity.value.is_some_and(|severity| severity < Severity::Warning) {
@@ -91,7 +92,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         };
         let message = format!("two resources would have the same address: both are `Device/{id}`");
         let before = *devices.entry(id).or_insert(key.resource_type());
-        let issue = Issue::new("collision", Severity::Error, Kind::Duplicate, key.resource_type().as_str(), message);
+        let issue =
+            Issue::new("collision", Severity::Error, IssueType::Duplicate, key.resource_type().as_str(), message);
         (before != key.resource_type()).then(|| Report::from_iter([issue]))
     }
 
@@ -128,7 +130,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     /// Reads a document of a version of FHIR strictly, and validates it: once for all that is done with it.
-    pub(super) fn check_in(&self, version: convert::Version, body: &[u8]) -> Checked {
+    pub(super) fn check_in(&self, version: convert::Version, body: &[u8]) -> CheckResult {
         let limits = &self.limits;
         let checked = match version {
             #[cfg(feature = "xml")]
@@ -198,12 +200,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let own = Key::new(ResourceType::DeviceComponent, id)?;
         if !certain && self.state(&own).await? != State::There && self.state(&key).await? == State::There {
             let words = format!("{key} is there, and {own} would be the same Device in FHIR {}", version.mime());
-            return Err(Problem::new(409, Kind::Duplicate, "collision", words));
+            return Err(Problem::new(409, IssueType::Duplicate, "collision", words));
         }
         Ok(own)
     }
 
-    /// A device as the component that it becomes, which is judged for itself.
+    /// A device as the component that it becomes, which is checked for itself.
     fn as_component(&self, device: &Resource) -> Result<Valid<Resource>> {
         let component = convert::as_component(device, &self.conversion);
         let valid = component.and_then(|component| Valid::by(component, &self.validator));

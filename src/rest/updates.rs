@@ -8,11 +8,12 @@ use super::problem::{Problem, Result};
 use super::write::write_id;
 use crate::datatype::Extension;
 use crate::element::{Facts, Node};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
+use crate::manifest::IngestId;
 use crate::primitive::Id;
 use crate::resource::{DeviceComponent, Resource};
 use crate::store::{Precondition, ResourceStore, ValidWrite, Version, typed};
-use crate::update::{AvailableUpdate, IngestId, UpdateStatus, is_available_update, update_id};
+use crate::update::{AvailableUpdate, UpdateStatus, is_available_update, update_id};
 use crate::validate::Valid;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -44,7 +45,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             let mut kept = component.clone();
             self.keep_updates(&mut kept, stored).await?;
             let is_changed = kept.extension != component.extension;
-            // It is judged again only where an update that was left out may have been all that referred to a contained resource.
+            // It is checked again only where an update that was left out may have been all that referred to a contained resource.
             resource = if is_changed && !kept.contained.is_empty() && component.extension.iter().any(refers_within) {
                 let valid = Valid::by(Resource::DeviceComponent(kept), &self.validator);
                 valid.map_err(|report| Problem::document_within(report, &self.limits))?
@@ -172,7 +173,7 @@ fn refuse_unknown(others: &[(usize, Identity)], known: &BTreeMap<IngestId, Known
         };
         let message = format!("{found}, wanted none but those that the service attached");
         let root = Path::root("DeviceComponent");
-        Some(Issue::new(RULE, Severity::Error, Kind::BusinessRule, root.item("extension", *at), message))
+        Some(Issue::new(RULE, Severity::Error, IssueType::BusinessRule, root.item("extension", *at), message))
     };
     let report: Report = others.iter().filter_map(fault).take(MAX_LOOKUPS).collect();
     if report.is_empty() { Ok(()) } else { Err(Problem::unprocessable(&report)) }
@@ -219,7 +220,7 @@ fn find_misplaced(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
             && child.parent().is_some_and(|up| up.parent().is_none() && up.name() == "DeviceComponent");
         if found && !of_component && report.len() < MAX_LOOKUPS {
             let message = "an update is available for a component, wanted it in `DeviceComponent.extension` alone";
-            report.push(Issue::new(RULE, Severity::Error, Kind::BusinessRule, child, message));
+            report.push(Issue::new(RULE, Severity::Error, IssueType::BusinessRule, child, message));
         }
         // What stands in an update of a component is replaced by what is stored.
         if !(found && of_component) {

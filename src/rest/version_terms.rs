@@ -4,7 +4,8 @@ use super::Server;
 use super::filter::split;
 use super::problem::{Problem, Result};
 use crate::convert;
-use crate::store::{ResourceStore, ResourceType};
+use crate::search::ResourceType;
+use crate::store::ResourceStore;
 use std::borrow::Cow;
 use url::form_urlencoded;
 
@@ -80,7 +81,7 @@ const NO_ID: &str = "*";
 fn component_ids(ids: &str, options: &convert::Options) -> String {
     let of = |id: &String| {
         let (own, certain) = convert::component_of(id, options);
-        (certain || options.ids == convert::Ids::Keep).then(|| own.to_owned())
+        (certain || options.ids == convert::IdPolicy::Keep).then(|| own.to_owned())
     };
     let own: Vec<String> = split(ids).iter().filter_map(of).collect();
     if own.is_empty() { NO_ID.to_owned() } else { own.join(",") }
@@ -109,7 +110,7 @@ fn include(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::convert::{Ids, Options, Version};
+    use crate::convert::{IdPolicy, Options, Version};
 
     fn told(kind: ResourceType, query: &str, options: &Options) -> String {
         let (kind, pairs) = terms(kind, query, Version::R4, options).unwrap();
@@ -137,7 +138,7 @@ mod tests {
         ] {
             assert_eq!(told(kind, query, &keep), wanted, "{query}");
         }
-        let prefix = Options::default().ids(Ids::Prefix("dc-".to_owned()));
+        let prefix = Options::default().ids(IdPolicy::Prefix("dc-".to_owned()));
         let own = |query| told(ResourceType::Device, query, &prefix);
         assert_eq!(own("_id=a,dc-b&_tag=DeviceComponent"), "DeviceComponent?_id=b");
         assert_eq!(own("_id=a&_tag=DeviceComponent"), "DeviceComponent?_id=*");

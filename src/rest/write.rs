@@ -8,12 +8,12 @@ use super::server::of_version;
 use super::verb::posted;
 use super::{Request, Response, Server};
 use crate::convert;
-use crate::issue::{Kind, Severity};
+use crate::issue::{IssueType, Severity};
 use crate::primitive::Id;
 use crate::resource::{OperationOutcome, Resource};
+use crate::search::{Criterion, Parameter, ResourceType};
 use crate::store::{
-    Criterion, Key, Parameter, Precondition, ResourceStore, ResourceType, Search, Sha256, StoreError, Stored as _,
-    Version, WriteId, random_number, typed,
+    Key, Precondition, ResourceStore, Search, Sha256, StoreError, Stored as _, Version, WriteId, random_number, typed,
 };
 use crate::validate::Valid;
 use std::collections::BTreeSet;
@@ -50,7 +50,7 @@ pub(super) fn of_deletion(version: &Version, referring: &[Key]) -> Response {
         return of_version(Response::empty(204), version);
     }
     let words = format!("{} is deleted, and others still refer to it: {}", version.key, listed(referring));
-    let outcome = OperationOutcome::of(Severity::Warning, Kind::NotFound, &words);
+    let outcome = OperationOutcome::of(Severity::Warning, IssueType::NotFound, &words);
     of_version(Response::json(200, outcome.to_json()), version)
 }
 
@@ -134,7 +134,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let unmet = query.filters.iter().find(|filter| filter.is_met_by(resource, &self.base) == Some(false));
         let Some(unmet) = unmet else { return Ok(()) };
         let words = format!("the resource does not meet the condition of its own creation: `{}`", unmet.param.name);
-        Err(Problem::new(412, Kind::BusinessRule, rule, words))
+        Err(Problem::new(412, IssueType::BusinessRule, rule, words))
     }
 
     /// The parts that refer to a resource that is to be deleted, those aside that are deleted with it: some of them, where
@@ -165,7 +165,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             return Ok(referring);
         }
         let words = format!("{key} is not deleted, as others refer to it: {}", listed(&referring));
-        Err(Problem::new(409, Kind::Conflict, "referenced", words))
+        Err(Problem::new(409, IssueType::Conflict, "referenced", words))
     }
 
     /// Reads the query of a condition, which must ask for something.
@@ -183,7 +183,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let mut found = self.finder(query).await?.some(2).await?;
         if found.len() > 1 {
             let words = "several resources meet the condition, and at most one may";
-            return Err(Problem::new(412, Kind::Duplicate, rule, words));
+            return Err(Problem::new(412, IssueType::Duplicate, rule, words));
         }
         Ok(found.pop())
     }
@@ -402,7 +402,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             Return::Minimal => Response::empty(status),
             Return::Outcome => {
                 let words = format!("{} is now in version {}", version.key, version.version);
-                let mut outcome = OperationOutcome::of(Severity::Information, Kind::Informational, &words);
+                let mut outcome = OperationOutcome::of(Severity::Information, IssueType::Informational, &words);
                 // What was passed over in a body that was read leniently.
                 let findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
                 if !findings.is_empty() {
@@ -473,9 +473,9 @@ pub(super) fn unmatched(error: StoreError, what: &dyn std::fmt::Display) -> Prob
 /// The refusal of a write whose resource must be new.
 pub(super) fn exists_already(key: &Key) -> Problem {
     let words = format!("{key} exists already, and `If-None-Match` wants it new");
-    Problem::new(412, Kind::Duplicate, "already-exists", words)
+    Problem::new(412, IssueType::Duplicate, "already-exists", words)
 }
 
 pub(super) fn overtaken() -> Problem {
-    Problem::new(409, Kind::Conflict, "overtaken", "others changed the resource again and again: try once more")
+    Problem::new(409, IssueType::Conflict, "overtaken", "others changed the resource again and again: try once more")
 }

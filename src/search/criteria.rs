@@ -1,4 +1,4 @@
-//! The criteria of a search in a form in which a resource is judged without going through all values that are asked for.
+//! The criteria of a search in a form in which a resource is checked without going through all values that are asked for.
 
 use super::{Criterion, IndexEntries, Parameter, TokenMatch};
 use smol_str::SmolStr;

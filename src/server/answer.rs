@@ -1,6 +1,6 @@
 //! What goes back to the client: the library's answers as HTTP, and every fault as an OperationOutcome.
 
-use crate::issue::Kind;
+use crate::issue::IssueType;
 use crate::primitive::CanonicalBase;
 use crate::rest;
 use crate::store::StoreError;
@@ -29,7 +29,7 @@ pub(super) struct Problem(rest::Problem);
 
 impl Problem {
     /// One reason: the status, FHIR's issue type, our key for it, and words for the client.
-    pub(super) fn new(status: StatusCode, kind: Kind, rule: &str, words: impl Display) -> Self {
+    pub(super) fn new(status: StatusCode, kind: IssueType, rule: &str, words: impl Display) -> Self {
         Self(rest::Problem::new(status.as_u16(), kind, rule, words))
     }
 

@@ -2,7 +2,7 @@
 
 use super::answer::{self, Answer, Problem, Result, set};
 use super::place::{AtBlob, client_has, one};
-use super::{Shared, UpdateServer, keeper};
+use super::{Shared, UpdateServer, maintenance};
 use crate::store::{BlobKey, BlobRef, StoreError, Tenant};
 use axum::body::Body;
 use axum::extract::State;
@@ -24,7 +24,7 @@ pub(super) async fn give(app: &UpdateServer, tenant: &Tenant, key: &BlobKey, hea
     let problem = |error: StoreError| Problem::of_store(&error, format_args!("file {key}"));
     // One that is known to be damaged, or has another length than the ledger says, is not given out.
     let blob = app.updates.inspect(tenant, key).await.map_err(problem)?;
-    keeper::notice(app, tenant).await;
+    maintenance::remember_tenant(app, tenant).await;
     let tag = format!("\"{}\"", key.digest);
     if client_has(headers, &tag) {
         let mut answer = answer::empty(StatusCode::NOT_MODIFIED);

@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Problem};
 use super::workers::Workers;
-use crate::issue::Kind;
+use crate::issue::IssueType;
 use crate::rest::Limits;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
@@ -169,7 +169,7 @@ impl Budget {
             Ok(Ok(permit)) => Ok(Reservation { permit }),
             _ => {
                 let words = "the service is at work on as many requests as it has memory for";
-                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Throttled, "busy", words)
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, IssueType::Throttled, "busy", words)
                     .retry_after(RETRY_AFTER))
             }
         }
@@ -218,7 +218,7 @@ impl Budget {
 
 fn failed() -> Problem {
     let words = "the request could not be carried out";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Kind::Exception, "failed", words)
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, IssueType::Exception, "failed", words)
 }
 
 /// Counts a large answer until it is sent; what else the request took is free.

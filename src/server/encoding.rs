@@ -1,7 +1,7 @@
 //! How bodies are encoded, and what is too long or asks which methods there are.
 
 use super::answer::{Answer, Problem, empty};
-use crate::issue::Kind;
+use crate::issue::IssueType;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -46,7 +46,7 @@ pub(super) async fn not_too_long(request: Request, next: Next) -> Answer {
         return next.run(request).await;
     }
     let words = format!("the address has {length} bytes, and at most {MAX_ADDRESS} are taken: post the search");
-    Problem::new(StatusCode::URI_TOO_LONG, Kind::TooLong, "address-too-long", words).into_response()
+    Problem::new(StatusCode::URI_TOO_LONG, IssueType::TooLong, "address-too-long", words).into_response()
 }
 
 /// Answers `OPTIONS` where no handler does, by the methods that there are.

@@ -3,8 +3,8 @@
 use super::answer::{Problem, Result, of_library};
 use super::budget::{Cost, until_sent};
 use super::place::AtTenant;
-use super::{MAX_BUNDLE, MAX_DOCUMENT, Shared, keeper};
-use crate::issue::Kind;
+use super::{MAX_BUNDLE, MAX_DOCUMENT, Shared, maintenance};
+use crate::issue::IssueType;
 use crate::rest::{Limits, Request, Server};
 use crate::store::{Key, ResourceStore};
 use axum::body::{Body, Bytes, HttpBody as _};
@@ -133,7 +133,7 @@ pub(super) async fn handle(
     let length = response.body.len();
     let answer = until_sent(of_library(response), length, reservation);
     if (names_one || changes) && answer.status().is_success() {
-        keeper::notice(&app, &tenant).await;
+        maintenance::remember_tenant(&app, &tenant).await;
     }
     Ok(answer)
 }
@@ -208,7 +208,7 @@ async fn pass_over(body: Body, most: usize) {
 
 fn too_large(limit: usize) -> Problem {
     let words = format!("the body is larger than {limit} bytes");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-large", words)
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, "too-large", words)
 }
 
 /// Reads a body into a buffer, up to a number of bytes.

@@ -3,11 +3,10 @@
 
 use super::answer::{Answer, Problem, Result, plain, set};
 use super::place::AtTenant;
-use super::{Shared, UpdateServer, keeper};
-use crate::audit::AuditRecord;
-use crate::service::UpkeepError;
+use super::{Shared, UpdateServer, maintenance};
+use crate::audit::{Action, AuditRecord};
+use crate::service::MaintenanceError;
 use crate::store::{PageToken, Tenant};
-use crate::update::Action;
 use axum::extract::{RawQuery, State};
 use axum::http::header;
 use serde_json::json;
@@ -26,10 +25,10 @@ const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 /// Checks that the update files of a tenant are those of the ledger, and adopts them where they are not and that is asked for.
 ///
 /// # Errors
-/// [`UpkeepError::Mismatch`] where they are not and it is not asked for; the stores' troubles.
-pub(super) async fn check(app: &UpdateServer, tenant: &Tenant) -> std::result::Result<(), UpkeepError> {
+/// [`MaintenanceError::Mismatch`] where they are not and it is not asked for; the stores' troubles.
+pub(super) async fn check(app: &UpdateServer, tenant: &Tenant) -> std::result::Result<(), MaintenanceError> {
     match app.updates.check_store(tenant).await {
-        Err(UpkeepError::Mismatch(mismatch)) if app.adopts_stores => {
+        Err(MaintenanceError::Mismatch(mismatch)) if app.adopts_stores => {
             let invalid = |error: &dyn std::fmt::Display| crate::store::StoreError::invalid(error.to_string());
             let actor = OPERATOR.parse().map_err(|error| invalid(&error))?;
             let why = WHY.parse().map_err(|error| invalid(&error))?;
@@ -42,7 +41,7 @@ pub(super) async fn check(app: &UpdateServer, tenant: &Tenant) -> std::result::R
 }
 
 /// The same for every tenant that is known.
-pub(super) async fn check_all(app: &UpdateServer) -> std::result::Result<(), UpkeepError> {
+pub(super) async fn check_all(app: &UpdateServer) -> std::result::Result<(), MaintenanceError> {
     // The list of tenants is lost with the ledger: what the service keeps for itself tells that it is another one.
     check(app, app.tenants.own()).await?;
     let mut after = None;
@@ -60,7 +59,7 @@ pub(super) async fn check_all(app: &UpdateServer) -> std::result::Result<(), Upk
 
 /// Logs what became of a file, by its audit record.
 pub(super) fn log(record: &AuditRecord) {
-    let (tenant, what) = (&record.tenant, &record.what);
+    let (tenant, what) = (&record.tenant, &record.draft);
     let Some(key) = what.blob.zip(what.generation).map(|(blob, generation)| blob.key(generation)) else { return };
     match what.action {
         Action::Gone => tracing::info!(%tenant, %key, "deleted a file that nobody needs"),
@@ -86,7 +85,7 @@ pub(super) async fn quarantine(
         after.map(|(_, token)| token.parse()).transpose().map_err(|error| Problem::bad("page", error))?;
     let page = app.updates.quarantine(&tenant, PAGE, after.as_ref()).await;
     let page = page.map_err(|error| Problem::of_store(&error, "the files in quarantine"))?;
-    keeper::notice(&app, &tenant).await;
+    maintenance::remember_tenant(&app, &tenant).await;
     let moment = |at: time::OffsetDateTime| crate::primitive::Instant::try_from(at).ok().map(|at| at.to_string());
     let files = page.items.iter().map(|file| {
         json!({

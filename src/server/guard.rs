@@ -8,9 +8,9 @@ use super::origin;
 use super::place::one;
 use super::serve::{OverTls, PeerAddress};
 use super::sign_ins::{Failure, Turn};
-use crate::issue::Kind;
+use crate::issue::IssueType;
+use crate::manifest::ActorId;
 use crate::store::{BoxFuture, Sha256, Tenant};
-use crate::update::ActorId;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -50,7 +50,7 @@ pub trait Authenticator: Send + Sync + 'static {
 /// use fhir_devices::server::Caller;
 /// let caller = Caller::Named("ward/terminal".parse()?);
 /// assert_ne!(caller, Caller::Unnamed);
-/// # Ok::<(), fhir_devices::update::NotAName>(())
+/// # Ok::<(), fhir_devices::manifest::NotAName>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -269,7 +269,7 @@ async fn sign_in(
     peer: Peer,
     token: Option<String>,
 ) -> Result<Grant, Problem> {
-    let login = |words| Problem::new(StatusCode::UNAUTHORIZED, Kind::Login, "sign-in", words);
+    let login = |words| Problem::new(StatusCode::UNAUTHORIZED, IssueType::Login, "sign-in", words);
     let sign_ins = &app.sign_ins;
     let Some(token) = token else {
         sign_ins.missing.fetch_add(1, Relaxed);
@@ -281,7 +281,7 @@ async fn sign_in(
         Turn::After(wait) => tokio::time::sleep(wait).await,
         Turn::Refused => {
             let words = "too many sign-ins from this address have failed";
-            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, Kind::Throttled, "sign-in-throttled", words);
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, IssueType::Throttled, "sign-in-throttled", words);
             return Err(problem.retry_after(1));
         }
     }
@@ -299,7 +299,7 @@ async fn sign_in(
 
 /// Whether a grant is for the tenant of a path, and has a role for what is done there.
 fn may(grant: &Grant, method: &Method, uri: &Uri) -> Result<(), Problem> {
-    let refuse = |rule, words: String| Err(Problem::new(StatusCode::FORBIDDEN, Kind::Forbidden, rule, words));
+    let refuse = |rule, words: String| Err(Problem::new(StatusCode::FORBIDDEN, IssueType::Forbidden, rule, words));
     let tenant = asked_for(uri);
     match (&grant.access, &tenant) {
         (Access::Everything, None) => return Ok(()),

@@ -2,10 +2,10 @@
 
 use super::answer::{Answer, Problem, Result, json_text};
 use super::{Shared, not_this_way};
-use crate::issue::Kind;
+use crate::issue::IssueType;
+use crate::search::ResourceType;
 use crate::store::{
-    BlobKey, BlobStore, Change, Generation, Key, Ledger, LedgerKey, ResourceStore, ResourceType, Sha256, StoreError,
-    Tenant,
+    BlobKey, BlobStore, Change, Generation, Key, Ledger, LedgerKey, ResourceStore, Sha256, StoreError, Tenant,
 };
 use axum::Router;
 use axum::extract::State;
@@ -283,7 +283,7 @@ pub(super) async fn ready(State(app): State<Shared>) -> Result {
 }
 
 fn not_ready(words: impl Display) -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Transient, "not-ready", words).retry_after(RETRY_AFTER)
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, IssueType::Transient, "not-ready", words).retry_after(RETRY_AFTER)
 }
 
 #[cfg(test)]

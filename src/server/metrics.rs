@@ -150,7 +150,7 @@ pub(super) async fn show(State(app): State<Shared>) -> Answer {
     plain(
         "text/plain; version=0.0.4",
         app.metrics.text()
-            + &app.kept.text()
+            + &app.maintenance.text()
             + &app.connections.text()
             + &app.sign_ins.text()
             + &app.token_file.as_ref().map(|file| file.text()).unwrap_or_default(),

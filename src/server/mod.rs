@@ -30,8 +30,8 @@ mod fhir;
 mod files;
 mod guard;
 mod health;
-mod keeper;
 mod limits;
+mod maintenance;
 mod metrics;
 mod origin;
 mod page;
@@ -49,7 +49,9 @@ use crate::primitive::CanonicalBase;
 use crate::publish::{Publisher, RegionId};
 use crate::reference::OwnBase;
 use crate::rest;
-use crate::service::{MissingReferences, RolloutService, SweepRules, UnknownReferences, UpdateService, UpkeepError};
+use crate::service::{
+    MaintenanceError, MissingReferences, RolloutService, SweepRules, UnknownReferences, UpdateService,
+};
 use crate::store::{BlobKey, BlobStore, Ledger, PageKey, ResourceStore, Tenant, TenantResources};
 use answer::Problem;
 use axum::Router;
@@ -71,9 +73,9 @@ use url::Url;
 pub use demo::fill as fill_demo;
 pub use guard::{Access, Authenticator, Caller, Grant, Role};
 pub use health::Fatal;
-pub use keeper::Retention;
 pub use limits::ConnectionLimits;
-pub use serve::{accept, serve, spawn_upkeep, tls};
+pub use maintenance::Retention;
+pub use serve::{accept, serve, spawn_maintenance, tls};
 pub use tokens::{TokenFile, Tokens};
 
 /// The largest document that is not FHIR, in bytes.
@@ -142,8 +144,8 @@ pub struct UpdateServer {
     token_file: Option<Arc<TokenFile>>,
     sign_ins: SignIns,
     metrics: Metrics,
-    tenants: keeper::Tenants,
-    kept: keeper::Kept,
+    tenants: maintenance::Tenants,
+    maintenance: maintenance::MaintenanceMetrics,
     readiness: Readiness,
     /// Whether a store of update files that is not the ledger's is made so.
     adopts_stores: bool,
@@ -179,7 +181,7 @@ impl UpdateServer {
         let base = base.trim_end_matches('/').to_owned();
         let mounted_at = Url::parse(&base)?.path().trim_end_matches('/').to_owned();
         let files = Url::parse(&format!("{base}/blobs"))?;
-        let tenants = keeper::Tenants::of(Arc::clone(&ledger))?;
+        let tenants = maintenance::Tenants::of(Arc::clone(&ledger))?;
         let url = move |tenant: &Tenant, blob: &BlobKey| file_url(&files, tenant, blob);
         let stores = (Arc::clone(&resources), Arc::clone(&blobs), Arc::clone(&ledger));
         let updates = UpdateService::new_with_urls(stores.0, stores.1, stores.2, url)
@@ -208,11 +210,11 @@ impl UpdateServer {
             sign_ins: SignIns::default(),
             metrics,
             tenants,
-            kept: keeper::Kept::default(),
+            maintenance: maintenance::MaintenanceMetrics::default(),
             readiness: Readiness::default(),
             adopts_stores: false,
             connections: Connections::new(ConnectionLimits::default()),
-            scrub_every: Some(keeper::SCRUB),
+            scrub_every: Some(maintenance::SCRUB),
             fatal: Fatal::default(),
             limits: rest::Limits::default(),
             budget: Budget::default(),
@@ -385,9 +387,9 @@ impl UpdateServer {
     /// request is answered.
     ///
     /// # Errors
-    /// [`UpkeepError::Mismatch`] where they are not, unless [adoption](Self::with_store_adoption) is asked for; the stores'
+    /// [`MaintenanceError::Mismatch`] where they are not, unless [adoption](Self::with_store_adoption) is asked for; the stores'
     /// troubles.
-    pub async fn check_stores(&self) -> Result<(), UpkeepError> {
+    pub async fn check_stores(&self) -> Result<(), MaintenanceError> {
         files::check_all(self).await
     }
 
@@ -431,7 +433,7 @@ fn file_url(files: &Url, tenant: &Tenant, key: &BlobKey) -> Url {
 }
 
 impl UpdateServer {
-    /// Every address of the service, as a router to mount. The application calls [`spawn_upkeep`] too. Where it serves with
+    /// Every address of the service, as a router to mount. The application calls [`spawn_maintenance`] too. Where it serves with
     /// `into_make_service_with_connect_info::<SocketAddr>()`, failed sign-ins are counted for each address of a client.
     pub fn router(self: Arc<Self>) -> Router {
         let app = self;

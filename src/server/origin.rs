@@ -2,7 +2,7 @@
 
 use super::answer::Problem;
 use super::place::one;
-use crate::issue::Kind;
+use crate::issue::IssueType;
 use axum::http::header::{self, HeaderMap, HeaderName};
 use axum::http::{Method, StatusCode, Uri};
 use std::net::{IpAddr, Ipv6Addr};
@@ -170,7 +170,7 @@ pub(super) fn is_own(method: &Method, headers: &HeaderMap, host: &Authority, bas
 
 /// Why a request of another page is not answered.
 pub(super) fn foreign(rule: &str, words: &str) -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, Kind::Forbidden, rule, words)
+    Problem::new(StatusCode::FORBIDDEN, IssueType::Forbidden, rule, words)
 }
 
 #[cfg(test)]

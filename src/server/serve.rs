@@ -3,8 +3,8 @@
 use super::answer::{Problem, under};
 use super::connections::{Connection, Connections, Phase, Place};
 use super::timed::{AnswerBody, TimedBody, TimedStream};
-use super::{Shared, UpdateServer, guard, health, keeper};
-use crate::issue::Kind;
+use super::{Shared, UpdateServer, guard, health, maintenance};
+use crate::issue::IssueType;
 use crate::primitive::CanonicalBase;
 use crate::support::tls::crypto_provider;
 use axum::Router;
@@ -93,7 +93,7 @@ pub async fn serve(
     app: Arc<UpdateServer>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<bool> {
-    spawn_upkeep(&app);
+    spawn_maintenance(&app);
     Ok(accept(listener, tls, app, stop).await)
 }
 
@@ -102,12 +102,12 @@ pub async fn serve(
 /// within tokio.
 ///
 /// It ends with the process: whatever it is at is gone on with at the next start.
-pub fn spawn_upkeep(app: &Arc<UpdateServer>) {
-    tokio::spawn(keeper::scrub(Arc::clone(app)));
+pub fn spawn_maintenance(app: &Arc<UpdateServer>) {
+    tokio::spawn(maintenance::scrub(Arc::clone(app)));
     tokio::spawn(super::rollouts::run(Arc::clone(app)));
-    let (keeping, fatal) = (tokio::spawn(keeper::keep(Arc::clone(app))), app.fatal.clone());
+    let (maintenance_task, fatal) = (tokio::spawn(maintenance::run(Arc::clone(app))), app.fatal.clone());
     tokio::spawn(async move {
-        if let Err(error) = keeping.await
+        if let Err(error) = maintenance_task.await
             && error.is_panic()
         {
             fatal.report("the background work broke off, and a restart goes on with it");
@@ -218,7 +218,7 @@ fn health_only(app: &Shared) -> Router {
 
 async fn busy() -> Problem {
     let words = "the service has as many connections as it may: try again later";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Throttled, "too-many-connections", words).retry_after(1)
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, IssueType::Throttled, "too-many-connections", words).retry_after(1)
 }
 
 impl Server {
@@ -321,7 +321,7 @@ async fn answer(
         connections.counters.body_timeouts.fetch_add(1, Relaxed);
         if !response.status().is_success() {
             let words = "the body did not come in time";
-            let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, Kind::Timeout, "timeout", words);
+            let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, IssueType::Timeout, "timeout", words);
             response = guard::protect(problem.into_response()).await;
         }
     }

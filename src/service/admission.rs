@@ -4,14 +4,13 @@
 use super::ReceiveError;
 use super::entries::Seen;
 use super::ledger_session::LedgerSession;
+use crate::audit::UploadFailure;
+use crate::manifest::{Acceptance, IngestId, MAX_SEQUENCE, hidden_character};
 use crate::primitive::Id;
 use crate::resource::DeviceComponent;
 use crate::store::{Ledger, Sha256, StoreError};
-use crate::update::ingest::{Intent, NotAcceptable, Reason, Standing, judge};
-use crate::update::{
-    Acceptance, Accepted, IngestId, MAX_SEQUENCE, UpdateStatus, VersionClaim, available, hidden_character,
-    reported_versions,
-};
+use crate::update::ingest::{Intent, NotAcceptable, Standing, check_acceptance};
+use crate::update::{Accepted, UpdateStatus, VersionClaim, available, reported_versions};
 use time::OffsetDateTime;
 
 /// What a component accepted and reports, as it was looked up for one upload.
@@ -78,7 +77,7 @@ impl Found {
         sha256: Option<Sha256>,
         now: OffsetDateTime,
     ) -> Option<NotAcceptable> {
-        judge(intent, self.upload, component, sha256, &self.standing(), now).err()
+        check_acceptance(intent, self.upload, component, sha256, &self.standing(), now).err()
     }
 }
 
@@ -129,6 +128,12 @@ pub(super) fn check_intent(intent: &Intent) -> Result<(), ReceiveError> {
 }
 
 /// Whether an upload was refused for what its component accepted or reports.
-pub(super) const fn is_of_acceptance(reason: Reason) -> bool {
-    matches!(reason, Reason::NotHigher | Reason::Unsequenced | Reason::VersionTaken | Reason::LowerVersion)
+pub(super) const fn is_of_acceptance(reason: UploadFailure) -> bool {
+    matches!(
+        reason,
+        UploadFailure::NotHigher
+            | UploadFailure::Unsequenced
+            | UploadFailure::VersionTaken
+            | UploadFailure::LowerVersion
+    )
 }

@@ -5,19 +5,20 @@ use super::entries::{Entries, Seen, StepContext};
 use super::ledger_session::{LedgerSession, Stepped};
 use super::lifecycle::Ending;
 use super::reconcile::Outcome;
-use super::signed::{Judged, turned_away};
+use super::signed::{CheckSubject, turned_away};
 use super::target::{Look, Meant, Seen as SeenComponent, Target, refers};
 use super::update_service::{Addresses, UpdateService};
 use super::{ReceiveError, Received};
-use crate::manifest::{AdmissionReasonCode, VerifiedManifest};
+use crate::audit::UploadFailure;
+use crate::manifest::{AdmissionReasonCode, IngestId, VerifiedManifest};
 use crate::primitive::{DateTime, Uri};
 use crate::resource::DeviceComponent;
 use crate::store::{
     BlobRef, BlobStore, Generation, Ledger, ResourceStore, StoreError, Stored as _, TenantResources, Version, VersionId,
 };
 use crate::support::yield_now;
-use crate::update::ingest::{self, Effect, Ingest, Input, Reason, State, Step};
-use crate::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus, available, detach};
+use crate::update::ingest::{self, Effect, Ingest, Input, State, Step};
+use crate::update::{AvailableUpdate, UpdateFile, UpdateStatus, available, detach};
 use std::collections::BTreeSet;
 
 /// Whose place an upload took when its reference was written.
@@ -139,8 +140,8 @@ where
         };
         let Some(component) = found.0.logical_id() else { return Ok(None) };
         // The records after the component: a call that slept must not attach what was ended meanwhile.
-        let judged = Judged { device_members: &device_members, device: target.device, component };
-        let read = self.target_read(session, seen, judged, &found, manifest).await?;
+        let subject = CheckSubject { device_members: &device_members, device: target.device, component };
+        let read = self.target_read(session, seen, subject, &found, manifest).await?;
         let Some(effect) = read else { return Ok(None) };
         let Effect::WriteReference { blob, generation, .. } = effect else { return Ok(None) };
         let attempt = match seen.value.state {
@@ -196,7 +197,10 @@ where
             if matches!(seen.value.state, State::Superseded { .. }) {
                 session.step(&mut seen, &Input::Retired { by: None }).await?.ok();
             }
-            if matches!(&seen.value.state, State::Releasing { reason: Reason::Superseded, component: Some(_), .. }) {
+            if matches!(
+                &seen.value.state,
+                State::Releasing { reason: UploadFailure::Superseded, component: Some(_), .. }
+            ) {
                 retired.push(seen);
             }
         }
@@ -222,25 +226,25 @@ where
         }
     }
 
-    /// Judges the update by the device as it was read, fixes the component and accepts the sequence number, in one write;
+    /// Checks the update by the device as it was read, fixes the component and accepts the sequence number, in one write;
     /// gives what is to be done then.
     async fn target_read(
         &self,
         session: &LedgerSession<'_, L>,
         seen: &mut Seen<Ingest>,
-        judged: Judged<'_>,
+        subject: CheckSubject<'_>,
         (read, version): &SeenComponent,
         manifest: Option<&VerifiedManifest>,
     ) -> Result<Option<Effect>, ReceiveError> {
-        // In this order: what was accepted is then at least as new as the record that is judged by it.
+        // In this order: what was accepted is then at least as new as the record that is checked by it.
         *seen = session.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
         if !matches!(seen.value.state, State::Stored { .. }) {
             return Ok(None);
         }
         let (id, intent, now) = (seen.value.id, seen.value.intent.clone(), session.now());
-        let found = Found::look(session, read, judged.component, &intent, Some(id)).await;
+        let found = Found::look(session, read, subject.component, &intent, Some(id)).await;
         let mut found = found.map_err(ReceiveError::Ledger)?;
-        let reasons = match self.judge(session, &seen.value, judged, found.before(), (manifest, now)).await {
+        let reasons = match self.check_manifest(session, &seen.value, subject, found.before(), (manifest, now)).await {
             Ok(reasons) => reasons,
             Err(error) => return self.turn_away(session, seen, error).await,
         };
@@ -248,7 +252,7 @@ where
         if reasons.iter().any(|reason| reason.code != AdmissionReasonCode::Sequence) {
             return self.turn_away(session, seen, ReceiveError::NotAdmitted { reasons }).await;
         }
-        let component = judged.component.clone();
+        let component = subject.component.clone();
         let (accepted, claim, reported) = found.parts();
         let input = Input::TargetRead { component, version: version.version, accepted, claim, reported };
         let to = match ingest::step(&seen.value, &input, now) {
@@ -272,7 +276,7 @@ where
         let written = session.write_step(seen, entries).await.map_err(ReceiveError::Ledger)?;
         if let Some(reason) = refused.filter(|_| written) {
             let _ = self.release(session, seen).await;
-            let why = found.why(&intent, judged.component, digest, now);
+            let why = found.why(&intent, subject.component, digest, now);
             return Err(match (reasons.is_empty(), why) {
                 (false, _) => ReceiveError::NotAdmitted { reasons },
                 (true, Some(why)) => ReceiveError::NotAcceptable(why),

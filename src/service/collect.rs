@@ -5,11 +5,12 @@ use super::ledger_session::{LedgerSession, Written};
 use super::lifecycle::PAGE;
 use super::sweep::References;
 use super::update_service::UpdateService;
-use super::{LifecycleError, UpkeepError};
+use super::{LifecycleError, MaintenanceError};
+use crate::audit::Holder;
+use crate::manifest::ActorId;
 use crate::primitive::Code;
 use crate::store::{BlobHasher, BlobKey, BlobStore, Ledger, ResourceStore, Result, Sha256, StoreError, Tenant, stream};
-use crate::update::ActorId;
-use crate::update::blob::{self, Entry, Holder, Input, Step, justified};
+use crate::update::blob::{self, Entry, Input, Step, justified};
 use std::time::Duration;
 
 /// The result of a [`collection`](UpdateService::collect).
@@ -206,9 +207,9 @@ where
     /// know of stay: the ledger may be an older one.
     ///
     /// # Errors
-    /// [`UpkeepError::Mismatch`] where the store of update files is not that of the ledger: nothing is deleted then. As
+    /// [`MaintenanceError::Mismatch`] where the store of update files is not that of the ledger: nothing is deleted then. As
     /// [`Ledger::scan`]. What goes wrong with one blob stands in the result.
-    pub async fn collect(&self, tenant: &Tenant, grace: Duration) -> Result<Collected, UpkeepError> {
+    pub async fn collect(&self, tenant: &Tenant, grace: Duration) -> Result<Collected, MaintenanceError> {
         let session = self.session(tenant);
         self.check_pairing(&session).await?;
         let (mut collected, mut after) = (Collected::default(), None);

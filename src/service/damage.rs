@@ -6,15 +6,18 @@ use super::lifecycle::PAGE;
 use super::target::refers;
 use super::update_service::UpdateService;
 use super::{IngestId, ReceiveError};
+use crate::audit::Holder;
+use crate::audit::{Action, AuditDraft, StateName};
 use crate::primitive::Id;
 use crate::resource::DeviceComponent;
+use crate::search::ResourceType;
 use crate::store::{
     BlobKey, BlobRead, BlobRef, BlobStore, ByteStream, Generation, Key, Ledger, LedgerKey, Page, PageToken,
-    ResourceStore, ResourceType, Result, StoreError, Stored as _, Tenant, TenantResources, ValidWrite, verified,
+    ResourceStore, Result, StoreError, Stored as _, Tenant, TenantResources, ValidWrite, verified,
 };
-use crate::update::blob::{self, Entry, Holder};
+use crate::update::blob::{self, Entry};
 use crate::update::ingest::{self, Ingest, State};
-use crate::update::{Action, AuditDraft, StateName, moment, move_file};
+use crate::update::{moment, move_file};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;

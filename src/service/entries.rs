@@ -1,9 +1,10 @@
 //! Ledger entries and audit records written in one commit.
 
-use crate::audit::{Actor, RecordContext, Verdict, Verification};
+use crate::audit::{Action, Actor, AuditDraft, RecordContext, Verdict, Verification};
+use crate::manifest::{ActorId, IngestId, UpdateName};
 use crate::store::{BlobKey, Change, LedgerKey, Result, Revision, Sha256, StoreError, VersionId};
 use crate::update::ingest::{self, Ingest, State};
-use crate::update::{Accepted, Action, ActorId, AuditDraft, IngestId, UpdateName, VersionClaim, blob};
+use crate::update::{Accepted, VersionClaim, blob};
 use bytes::Bytes;
 use time::OffsetDateTime;
 
@@ -44,7 +45,7 @@ impl Noted {
     fn of(ingest: &Ingest, draft: AuditDraft, step_context: StepContext) -> Self {
         let found = match draft.action {
             Action::Failed if step_context.refused => Some((Verdict::Refused, Vec::new())),
-            // Where an upload begins, where it is judged, and where devices see it.
+            // Where an upload begins, where it is checked, and where devices see it.
             Action::Opened | Action::Targeted | Action::Attached => Some(match &ingest.signed {
                 Some(signed) => (Verdict::Verified, signed.keys.clone()),
                 None => (Verdict::Unsigned, Vec::new()),
@@ -68,11 +69,11 @@ impl Noted {
         self.draft.clone()
     }
 
-    pub(super) fn aside(&self, by: ActorId) -> RecordContext {
-        let mut aside = RecordContext::by(Actor::service(by));
-        (aside.before, aside.written) = (self.before, self.written);
-        (aside.update, aside.verification) = (self.update.clone(), self.verification.clone());
-        aside
+    pub(super) fn record_context(&self, by: ActorId) -> RecordContext {
+        let mut context = RecordContext::by(Actor::service(by));
+        (context.before, context.written) = (self.before, self.written);
+        (context.update, context.verification) = (self.update.clone(), self.verification.clone());
+        context
     }
 }
 
@@ -164,7 +165,7 @@ impl Entries {
     /// Another copy of some bytes, in the place of one that is full, which is put aside as it is.
     pub(super) fn further(&mut self, full: &Seen<Option<blob::Entry>>, to: &blob::Transition) -> Result<()> {
         if let Some(entry) = &full.value {
-            self.changes.push(Change::create(aside(&entry.key())?, entry.to_bytes()));
+            self.changes.push(Change::create(older_copy(&entry.key())?, entry.to_bytes()));
         }
         self.blob(full, to);
         Ok(())
@@ -243,7 +244,7 @@ pub(super) fn at(folder: &str, name: &str) -> Result<LedgerKey> {
 }
 
 /// Where a copy of some bytes is kept that is not the newest.
-pub(super) fn aside(copy: &BlobKey) -> Result<LedgerKey> {
+pub(super) fn older_copy(copy: &BlobKey) -> Result<LedgerKey> {
     at("blob", &copy.to_string())
 }
 

@@ -1,12 +1,12 @@
 //! Why an update was not received.
 
 use super::StoreMismatch;
+use crate::audit::UploadFailure;
 use crate::containment::{SelectError, UnfitTarget};
-use crate::manifest::{self, ArtifactName, ManifestError, SignatureError, VersionScheme};
+use crate::manifest::{self, ArtifactName, IngestId, ManifestError, SignatureError, VersionScheme};
 use crate::primitive::{Code, Id};
 use crate::store::{Applied, Sha256, StoreError, Tenant};
-use crate::update::IngestId;
-use crate::update::ingest::{NotAcceptable, Reason};
+use crate::update::ingest::NotAcceptable;
 use std::sync::Arc;
 
 /// The error for a blob store without the kind of URL that the service writes into components.
@@ -169,7 +169,7 @@ pub enum ReceiveError {
         /// The upload.
         upload: IngestId,
         /// Why.
-        reason: Reason,
+        reason: UploadFailure,
     },
     /// The store of update files is not that of the ledger. Nothing was taken.
     #[error(transparent)]

@@ -1,7 +1,7 @@
 //! Sources of upload ids.
 
+use crate::manifest::IngestId;
 use crate::store::{Result, random_number};
-use crate::update::IngestId;
 
 /// A source of unique ids. Closures implement it.
 ///
@@ -13,13 +13,13 @@ use crate::update::IngestId;
 /// 128 bits at random, or a time and enough of them, are.
 ///
 /// ```
-/// use fhir_devices::service::{Ids, IngestId, RandomIds};
+/// use fhir_devices::service::{IdSource, IngestId, RandomIds};
 /// // Names that begin with the number of a site.
 /// use fhir_devices::store::Result;
 ///
 /// struct OfSite(u8);
 ///
-/// impl Ids for OfSite {
+/// impl IdSource for OfSite {
 ///     fn next_id(&self) -> Result<IngestId> {
 ///         Ok(IngestId(u128::from(self.0) << 120 | RandomIds.next_id()?.0 >> 8))
 ///     }
@@ -27,7 +27,7 @@ use crate::update::IngestId;
 /// assert_ne!(OfSite(7).next_id()?, OfSite(7).next_id()?);
 /// # Ok::<(), fhir_devices::store::StoreError>(())
 /// ```
-pub trait Ids: Send + Sync + 'static {
+pub trait IdSource: Send + Sync + 'static {
     /// A new name.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ pub trait Ids: Send + Sync + 'static {
     fn next_id(&self) -> Result<IngestId>;
 }
 
-impl<F: Fn() -> IngestId + Send + Sync + 'static> Ids for F {
+impl<F: Fn() -> IngestId + Send + Sync + 'static> IdSource for F {
     fn next_id(&self) -> Result<IngestId> {
         Ok(self())
     }
@@ -45,14 +45,14 @@ impl<F: Fn() -> IngestId + Send + Sync + 'static> Ids for F {
 /// Names of 128 bits from the randomness of the operating system.
 ///
 /// ```
-/// use fhir_devices::service::{Ids, RandomIds};
+/// use fhir_devices::service::{IdSource, RandomIds};
 /// assert_ne!(RandomIds.next_id()?, RandomIds.next_id()?);
 /// # Ok::<(), fhir_devices::store::StoreError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RandomIds;
 
-impl Ids for RandomIds {
+impl IdSource for RandomIds {
     fn next_id(&self) -> Result<IngestId> {
         random_number().map(IngestId)
     }

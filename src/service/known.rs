@@ -4,11 +4,12 @@ use super::join::all_of;
 use super::ledger_session::LedgerSession;
 use super::update_service::{Addresses, UpdateService};
 use crate::containment::Selector;
+use crate::manifest::IngestId;
 use crate::primitive::Id;
 use crate::rest::{KnownUpdate, KnownUpdates, UpdateStage};
 use crate::store::{BlobStore, BoxFuture, Ledger, ResourceStore, Result, Tenant, UrlKind};
 use crate::update::ingest::{self, Effect, Ingest, State};
-use crate::update::{AvailableUpdate, IngestId, UpdateStatus};
+use crate::update::{AvailableUpdate, UpdateStatus};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many records are looked up at a time.

@@ -3,16 +3,17 @@
 
 use super::AuditSink;
 use super::async_mutex::AsyncMutex;
-use super::entries::{DUE, Entries, Kept, OPEN, REST, Seen, StepContext, aside, at, digest_of, unreadable};
+use super::entries::{DUE, Entries, Kept, OPEN, REST, Seen, StepContext, at, digest_of, older_copy, unreadable};
 use super::lifecycle::PAGE;
 use crate::audit::{AuditRecord, ChainHead, Checkpoint};
+use crate::manifest::{Acceptance, ActorId, IdempotencyKey, IngestId};
 use crate::primitive::{Id, Text};
 use crate::store::{
     Applied, BlobKey, Change, Clock, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision,
     Sha256, StoreError, Tenant, TenantLedger,
 };
 use crate::update::ingest::{self, Ingest, Intent, Refusal, Step};
-use crate::update::{Acceptance, Accepted, ActorId, IdempotencyKey, IngestId, VersionClaim, blob};
+use crate::update::{Accepted, VersionClaim, blob};
 use bytes::Bytes;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -152,7 +153,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         if newest.value.as_ref().is_some_and(|entry| entry.generation == of.generation) {
             return Ok(newest);
         }
-        self.entry_at(aside(of)?).await
+        self.entry_at(older_copy(of)?).await
     }
 
     /// What is known of every copy of some bytes, the newest first.
@@ -457,7 +458,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         let mut page = ChainPage { changes: Vec::new(), records: Vec::new(), head };
         let mut lines = Vec::with_capacity(entries.records.len());
         for noted in &entries.records {
-            let added = page.head.append(noted.draft(), noted.aside(self.context.actor.clone()));
+            let added = page.head.append(noted.draft(), noted.record_context(self.context.actor.clone()));
             lines.push(Change::create(record_key(added.record.index)?, added.line));
             page.records.push(added.record);
             page.head = added.head;

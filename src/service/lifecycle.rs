@@ -6,17 +6,20 @@ use super::entries::{Entries, Seen, StepContext};
 use super::ledger_session::{LedgerSession, Written};
 use super::target::{Target, refers};
 use super::update_service::UpdateService;
+use crate::audit::Holder;
 use crate::datatype::Extension;
+use crate::manifest::{ActorId, IngestId};
 use crate::primitive::{Id, Text};
 use crate::resource::DeviceComponent;
+use crate::search::ResourceType;
 use crate::store::{
-    Applied, BlobRef, BlobStore, Generation, Key, LEDGER_MAX_CHANGES, Ledger, Page, PageToken, ResourceStore,
-    ResourceType, Sha256, StoreError, Stored as _, Tenant, ValidWrite, VersionId,
+    Applied, BlobRef, BlobStore, Generation, Key, LEDGER_MAX_CHANGES, Ledger, Page, PageToken, ResourceStore, Sha256,
+    StoreError, Stored as _, Tenant, ValidWrite, VersionId,
 };
 use crate::support::yield_now;
-use crate::update::blob::{self, Holder};
+use crate::update::blob::{self};
 use crate::update::ingest::{self, Effect, Ingest, Input, Refusal, State};
-use crate::update::{ActorId, IngestId, available, detach, make_current_beside, update_id, withdraw};
+use crate::update::{available, detach, make_current_beside, update_id, withdraw};
 use std::num::NonZeroU32;
 
 /// What becomes of a reference that is not current any more.

@@ -3,8 +3,8 @@
 use super::entries::{OPEN, REST};
 use super::lifecycle::PAGE;
 use super::update_service::UpdateService;
+use crate::manifest::IngestId;
 use crate::store::{BlobStore, Ledger, ResourceStore, Result, Tenant};
-use crate::update::IngestId;
 use crate::update::ingest::Ingest;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

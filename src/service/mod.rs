@@ -47,15 +47,16 @@ mod sweep;
 mod target;
 mod update_service;
 
+pub use crate::manifest::{IdempotencyKey, IngestId};
+pub use crate::update::AvailableUpdate;
 pub use crate::update::reconcile::MissingReferences;
-pub use crate::update::{AvailableUpdate, IdempotencyKey, IngestId};
 pub use collect::{Collected, Damage, Progress};
 pub use damage::{KnownDamage, Repaired};
 pub use error::{NoAddresses, ReceiveError};
 pub use expire::Expired;
-pub use ids::{Ids, RandomIds};
+pub use ids::{IdSource, RandomIds};
 pub use lifecycle::{LifecycleError, Recovered};
-pub use pairing::{Adopted, StoreMismatch, UpkeepError};
+pub use pairing::{Adopted, MaintenanceError, StoreMismatch};
 pub use reconcile::{ReconcilePosition, Reconciled, UnknownReference, UnknownReferences};
 pub use references::Reference;
 pub use rollouts::{

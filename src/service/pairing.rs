@@ -3,13 +3,14 @@
 use super::entries::{Entries, Seen, unreadable};
 use super::ledger_session::{LedgerSession, Written};
 use super::update_service::UpdateService;
-use super::{Ids as _, RandomIds};
+use super::{IdSource as _, RandomIds};
+use crate::audit::{Action, AuditDraft, StateName};
+use crate::manifest::ActorId;
 use crate::primitive::Text;
 use crate::store::{
     BlobInfo, BlobStore, Ledger, LedgerKey, Page, ResourceStore, Result, StoreError, StoreId, Tenant, TenantBlobs,
     stream,
 };
-use crate::update::{Action, ActorId, AuditDraft, StateName};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
@@ -85,13 +86,13 @@ fn marked(id: Option<&StoreId>) -> String {
 /// Why maintenance of files failed.
 ///
 /// ```
-/// use fhir_devices::service::UpkeepError;
+/// use fhir_devices::service::MaintenanceError;
 /// use fhir_devices::store::StoreError;
-/// assert!(UpkeepError::from(StoreError::throttled(None)).is_transient());
+/// assert!(MaintenanceError::from(StoreError::throttled(None)).is_transient());
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum UpkeepError {
+pub enum MaintenanceError {
     /// The files are not those of the ledger. Nothing was deleted.
     #[error(transparent)]
     Mismatch(#[from] StoreMismatch),
@@ -100,7 +101,7 @@ pub enum UpkeepError {
     Store(#[from] StoreError),
 }
 
-impl UpkeepError {
+impl MaintenanceError {
     /// Whether the same call may succeed later, with nothing changed by the caller.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -182,8 +183,8 @@ where
     /// by the next. Of two ledgers over one store, the second finds the marker of the first, and takes back its own.
     ///
     /// # Errors
-    /// [`UpkeepError::Mismatch`] where they do not belong together; the stores' troubles.
-    pub async fn check_store(&self, tenant: &Tenant) -> Result<StoreId, UpkeepError> {
+    /// [`MaintenanceError::Mismatch`] where they do not belong together; the stores' troubles.
+    pub async fn check_store(&self, tenant: &Tenant) -> Result<StoreId, MaintenanceError> {
         let session = self.session(tenant);
         self.check_pairing(&session).await
     }
@@ -222,7 +223,7 @@ where
     }
 
     /// The same as [`check_store`](Self::check_store), looked up at most once for each tenant and service.
-    pub(super) async fn check_pairing_once(&self, session: &LedgerSession<'_, L>) -> Result<(), UpkeepError> {
+    pub(super) async fn check_pairing_once(&self, session: &LedgerSession<'_, L>) -> Result<(), MaintenanceError> {
         if self.paired.lock().unwrap_or_else(PoisonError::into_inner).contains(session.tenant()) {
             return Ok(());
         }
@@ -230,7 +231,7 @@ where
         Ok(())
     }
 
-    pub(super) async fn check_pairing(&self, session: &LedgerSession<'_, L>) -> Result<StoreId, UpkeepError> {
+    pub(super) async fn check_pairing(&self, session: &LedgerSession<'_, L>) -> Result<StoreId, MaintenanceError> {
         let checked = self.pair(session).await;
         match &checked {
             Ok(_) => self.remember(session.tenant()),
@@ -247,7 +248,7 @@ where
         paired.insert(tenant.clone());
     }
 
-    async fn pair(&self, session: &LedgerSession<'_, L>) -> Result<StoreId, UpkeepError> {
+    async fn pair(&self, session: &LedgerSession<'_, L>) -> Result<StoreId, MaintenanceError> {
         let tenant = session.tenant();
         for _ in 0..TRIES {
             let seen = session.read(pairing_key()?).await?;

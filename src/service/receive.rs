@@ -7,15 +7,16 @@ use super::ledger_session::{LedgerSession, Stepped};
 use super::signed;
 use super::target::Target;
 use super::update_service::UpdateService;
-use super::{ReceiveError, Received, SignedSubmission, Submission, UpkeepError};
-use crate::manifest::VerifiedManifest;
+use super::{MaintenanceError, ReceiveError, Received, SignedSubmission, Submission};
+use crate::audit::Holder;
+use crate::audit::UploadFailure;
+use crate::manifest::{IdempotencyKey, IngestId, VerifiedManifest};
 use crate::primitive::{Code, Id};
 use crate::store::{
     Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, Sha256, StoreError, Tenant,
 };
-use crate::update::blob::{self, Holder};
-use crate::update::ingest::{self, Effect, Ingest, Input, Intent, Reason, Refusal, State};
-use crate::update::{IdempotencyKey, IngestId};
+use crate::update::blob::{self};
+use crate::update::ingest::{self, Effect, Ingest, Input, Intent, Refusal, State};
 use std::sync::Arc;
 
 impl<R, B, L> UpdateService<R, B, L>
@@ -73,7 +74,7 @@ where
     /// 3. The manifest and its signatures are written to the ledger with the intent, and stay there.
     /// 4. As soon as more bytes come than the manifest says, or when they have another digest, the upload is closed, and they
     ///    are not kept.
-    /// 5. Before the reference is written, the device is read and judged again. Whoever goes on with an upload that broke off
+    /// 5. Before the reference is written, the device is read and checked again. Whoever goes on with an upload that broke off
     ///    verifies its signatures again too.
     ///
     /// # Guarantees
@@ -117,8 +118,8 @@ where
         let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole };
         let session = self.session(tenant);
         self.check_pairing_once(&session).await.map_err(|error| match error {
-            UpkeepError::Mismatch(mismatch) => ReceiveError::StoreMismatch(mismatch),
-            UpkeepError::Store(error) => ReceiveError::Ledger(error),
+            MaintenanceError::Mismatch(mismatch) => ReceiveError::StoreMismatch(mismatch),
+            MaintenanceError::Store(error) => ReceiveError::Ledger(error),
         })?;
         let (mut seen, new) = self.intend(&session, key, &intent, &target, manifest).await?;
         match seen.value.state {
@@ -190,8 +191,8 @@ where
                     }
                     // Whoever sends it again may not know that it was taken back, or that a later one is there.
                     State::Withdrawn { .. }
-                    | State::Releasing { reason: Reason::Withdrawn | Reason::Superseded, .. }
-                    | State::Closed { reason: Reason::Withdrawn | Reason::Superseded } => {
+                    | State::Releasing { reason: UploadFailure::Withdrawn | UploadFailure::Superseded, .. }
+                    | State::Closed { reason: UploadFailure::Withdrawn | UploadFailure::Superseded } => {
                         return Err(self.ended(&known.value, None));
                     }
                     State::Releasing { .. } | State::Closed { .. } => {}
@@ -282,8 +283,8 @@ where
             Ok(blob) => self.hold(session, seen, blob).await,
             Err(error) => {
                 let fault = match error {
-                    ReceiveError::TooLarge { .. } => Some(Reason::TooLarge),
-                    ReceiveError::SizeMismatch { .. } => Some(Reason::SizeMismatch),
+                    ReceiveError::TooLarge { .. } => Some(UploadFailure::TooLarge),
+                    ReceiveError::SizeMismatch { .. } => Some(UploadFailure::SizeMismatch),
                     _ => None,
                 };
                 if let Some(reason) = fault {
@@ -486,7 +487,7 @@ where
         &self,
         session: &LedgerSession<'_, L>,
         seen: &mut Seen<Ingest>,
-        reason: Reason,
+        reason: UploadFailure,
     ) -> Result<(), StoreError> {
         // An upload that stays open is ended when its time is over.
         session.step(seen, &Input::CheckFailed { reason }).await?.ok();
@@ -510,19 +511,19 @@ where
     pub(super) fn ended(&self, ingest: &Ingest, found: Option<BlobRef>) -> ReceiveError {
         let reason = match ingest.state {
             State::Releasing { reason, .. } | State::Closed { reason } => reason,
-            State::Withdrawn { .. } => Reason::Withdrawn,
+            State::Withdrawn { .. } => UploadFailure::Withdrawn,
             _ => return self.contended(&ingest.intent.device),
         };
-        if let (Reason::SizeMismatch, Some(declared)) = (reason, ingest.intent.size) {
+        if let (UploadFailure::SizeMismatch, Some(declared)) = (reason, ingest.intent.size) {
             return ReceiveError::SizeMismatch { declared, found: found.map(|found| found.size) };
         }
         match (reason, ingest.intent.sha256, found) {
-            (Reason::Empty, ..) => ReceiveError::EmptyFile,
-            (Reason::TooLarge, ..) => ReceiveError::TooLarge { limit: self.limit() },
-            (Reason::DigestMismatch, Some(declared), Some(found)) => {
+            (UploadFailure::Empty, ..) => ReceiveError::EmptyFile,
+            (UploadFailure::TooLarge, ..) => ReceiveError::TooLarge { limit: self.limit() },
+            (UploadFailure::DigestMismatch, Some(declared), Some(found)) => {
                 ReceiveError::DigestMismatch { declared, found: found.digest }
             }
-            (Reason::Contended, ..) => self.contended(&ingest.intent.device),
+            (UploadFailure::Contended, ..) => self.contended(&ingest.intent.device),
             (reason, ..) => ReceiveError::Ended { upload: ingest.id, reason },
         }
     }

@@ -4,6 +4,8 @@
 use super::entries::{Entries, Seen};
 use super::ledger_session::LedgerSession;
 use super::update_service::UpdateService;
+use crate::audit::{Action, AuditDraft, StateName};
+use crate::manifest::IngestId;
 use crate::primitive::{Id, Text};
 use crate::resource::DeviceComponent;
 use crate::store::{
@@ -16,8 +18,7 @@ use crate::update::reconcile::{
     Announcement, Decision, FoundReference, OtherUpdate, announce, compare, component_to_refer, decide,
 };
 use crate::update::{
-    Action, AuditDraft, AvailableUpdate, IngestId, StateName, UpdateStatus, available, is_available_update,
-    may_have_updates, put_back, set_status, update_id,
+    AvailableUpdate, UpdateStatus, available, is_available_update, may_have_updates, put_back, set_status, update_id,
 };
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;

@@ -3,16 +3,17 @@
 use super::ledger_session::LedgerSession;
 use super::update_service::{Addresses, UpdateService};
 use super::{LifecycleError, ReceiveError};
+use crate::manifest::IngestId;
 use crate::primitive::{Id, Uri};
 use crate::resource::DeviceComponent;
 use crate::rest::{KnownUpdates as _, show_updates};
+use crate::search::ResourceType;
 use crate::store::{
-    BlobStore, Key, Ledger, ResourceStore, ResourceType, Result, StoreError, Stored as _, Tenant, UrlKind, Version,
-    VersionId,
+    BlobStore, Key, Ledger, ResourceStore, Result, StoreError, Stored as _, Tenant, UrlKind, Version, VersionId,
 };
 use crate::update::ingest::{Ingest, State};
 use crate::update::reconcile::{expected_reference, is_unknown};
-use crate::update::{AvailableUpdate, IngestId, available, is_available_update, update_id};
+use crate::update::{AvailableUpdate, available, is_available_update, update_id};
 use std::collections::BTreeSet;
 
 /// The state of an upload's reference in its component.

@@ -4,10 +4,12 @@ use super::entries::Entries;
 use super::ledger_session::Written;
 use super::lifecycle::PAGE;
 use super::update_service::UpdateService;
+use crate::audit::{Action, AuditDraft, StateName};
+use crate::manifest::{ActorId, IngestId, Note};
 use crate::primitive::{Id, Text};
 use crate::store::{BlobStore, Ledger, ResourceStore, StoreError, Tenant};
 use crate::update::ingest::State;
-use crate::update::{Accepted, Action, ActorId, AuditDraft, IngestId, NotLowered, Note, StateName, lower};
+use crate::update::{Accepted, NotLowered, lower};
 
 /// Why the highest accepted sequence number of a component was not lowered.
 ///

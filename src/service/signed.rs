@@ -8,8 +8,9 @@ use super::update_service::UpdateService;
 use super::{LifecycleError, ReceiveError};
 use crate::containment::TreeBuilder;
 use crate::manifest::{
-    AdmissionReason, Artifact, ArtifactName, ManifestError, Signature, SignatureContext, SignatureError,
-    SignedManifest, Situation, UpdateManifest, VerifiedManifest, explain,
+    Acceptance, ActorId, AdmissionReason, Artifact, ArtifactName, IdempotencyKey, IngestId, KeyId, ManifestError, Note,
+    ProviderId, Signature, SignatureContext, SignatureError, SignedManifest, Situation, UpdateManifest,
+    VerifiedManifest, explain,
 };
 use crate::primitive::{Id, Text};
 use crate::resource::Device;
@@ -17,7 +18,6 @@ use crate::store::{
     BlobRef, BlobStore, Ledger, LedgerKey, ResourceStore, Result as StoreResult, StoreError, Stored as _, Tenant,
 };
 use crate::update::ingest::{Ingest, Intent, NotAcceptable, Signed};
-use crate::update::{Acceptance, ActorId, IdempotencyKey, IngestId, KeyId, Note, ProviderId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -69,7 +69,7 @@ where
     L: Ledger + ?Sized,
 {
     /// Everything that speaks for an update of a device, and against it, as [`receive_signed`](Self::receive_signed) would
-    /// judge it now. Nothing is written.
+    /// check it now. Nothing is written.
     ///
     /// # Errors
     /// The conditions of [`ReceiveError`] that can be found out before the bytes come, except
@@ -84,8 +84,8 @@ where
         let intent = intent(&verified, &submission.device, submission.artifact.as_ref())?;
         let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole: true };
         let (members, component) = target.meant_of_all().await?;
-        let judged = Judged { device_members: &members, device: target.device, component: &component };
-        self.reasons(&self.session(tenant), judged, &verified, &intent, None).await
+        let subject = CheckSubject { device_members: &members, device: target.device, component: &component };
+        self.reasons(&self.session(tenant), subject, &verified, &intent, None).await
     }
 
     /// The manifest that an upload came with, and its signatures, verbatim; none where it came without one.
@@ -124,23 +124,23 @@ where
         known: Option<IngestId>,
     ) -> Result<(), ReceiveError> {
         let (members, component) = target.meant_of_all().await?;
-        let judged = Judged { device_members: &members, device: target.device, component: &component };
-        self.acceptable(session, judged, intent, known).await?;
+        let subject = CheckSubject { device_members: &members, device: target.device, component: &component };
+        self.acceptable(session, subject, intent, known).await?;
         let Some(verified) = manifest else { return Ok(()) };
-        let reasons = against(self.reasons(session, judged, verified, intent, known).await?);
+        let reasons = against(self.reasons(session, subject, verified, intent, known).await?);
         if reasons.is_empty() { Ok(()) } else { Err(ReceiveError::NotAdmitted { reasons }) }
     }
 
     /// Whether the one component that is meant may take the upload, by what it accepted and reports. Of a manifest, that is
-    /// but a part of the judgement: its sequence number is explained with all the rest.
+    /// but a part of the check: its sequence number is explained with all the rest.
     async fn acceptable(
         &self,
         session: &LedgerSession<'_, L>,
-        judged: Judged<'_>,
+        subject: CheckSubject<'_>,
         intent: &Intent,
         known: Option<IngestId>,
     ) -> Result<(), ReceiveError> {
-        let Judged { device_members, component: id, .. } = judged;
+        let CheckSubject { device_members, component: id, .. } = subject;
         let read = device_members.components.iter().find(|component| component.logical_id() == Some(id));
         let Some(read) = read else { return Ok(()) };
         let found = Found::look(session, read, id, intent, known).await.map_err(ReceiveError::Ledger)?;
@@ -154,27 +154,27 @@ where
     async fn reasons(
         &self,
         session: &LedgerSession<'_, L>,
-        judged: Judged<'_>,
+        subject: CheckSubject<'_>,
         verified: &VerifiedManifest,
         intent: &Intent,
         known: Option<IngestId>,
     ) -> Result<Vec<AdmissionReason>, ReceiveError> {
-        let accepted = session.accepted(judged.component).await.map_err(ReceiveError::Ledger)?.value;
+        let accepted = session.accepted(subject.component).await.map_err(ReceiveError::Ledger)?.value;
         let accepted = accepted.of(intent.provider.as_ref());
         // One that has no name yet stands for any but that which was accepted.
         let other = accepted.map_or(0, |accepted| !accepted.by.0);
         let by = known.unwrap_or(IngestId(other));
         let passed = session.passed_on(accepted, intent, by).await.map_err(ReceiveError::Ledger)?;
-        judged.explain(verified.manifest(), passed.as_ref().or(accepted), Some(by), session.now())
+        subject.explain(verified.manifest(), passed.as_ref().or(accepted), Some(by), session.now())
     }
 
     /// What speaks against attaching an upload to a component that was read, where it came with a manifest. One that came
     /// in another call is verified again: keys may have been revoked meanwhile.
-    pub(super) async fn judge(
+    pub(super) async fn check_manifest(
         &self,
         session: &LedgerSession<'_, L>,
         ingest: &Ingest,
-        judged: Judged<'_>,
+        subject: CheckSubject<'_>,
         accepted: Option<&Acceptance>,
         (in_hand, now): (Option<&VerifiedManifest>, OffsetDateTime),
     ) -> Result<Vec<AdmissionReason>, ReceiveError> {
@@ -196,7 +196,7 @@ where
                 &again
             }
         };
-        Ok(against(judged.explain(verified.manifest(), accepted, Some(ingest.id), now)?))
+        Ok(against(subject.explain(verified.manifest(), accepted, Some(ingest.id), now)?))
     }
 
     pub(super) fn takes_unsigned(&self, tenant: &Tenant) -> bool {
@@ -221,15 +221,15 @@ pub(super) fn turned_away(error: &ReceiveError) -> Option<Option<Text>> {
     Some(Note::about(&words).and_then(|note| Text::new(note.as_str()).ok()))
 }
 
-/// A component of a device, to be judged with all that the device has.
+/// A component of a device, to be checked with all that the device has.
 #[derive(Clone, Copy)]
-pub(super) struct Judged<'k> {
+pub(super) struct CheckSubject<'k> {
     pub(super) device_members: &'k DeviceMembers,
     pub(super) device: &'k Id,
     pub(super) component: &'k Id,
 }
 
-impl Judged<'_> {
+impl CheckSubject<'_> {
     fn explain(
         self,
         manifest: &UpdateManifest,

@@ -1,12 +1,12 @@
 //! Submissions of updates and their results.
 
 use crate::containment::Selector;
-use crate::manifest::{ProductionSpec, VersionScheme};
+use crate::manifest::{ActorId, IdempotencyKey, ProductionSpec, VersionScheme};
 use crate::primitive::{Code, Id, Text};
 use crate::resource::DeviceComponent;
 use crate::store::{Sha256, VersionId};
 use crate::update::ingest::Intent;
-use crate::update::{ActorId, AvailableUpdate, IdempotencyKey, VersionDowngrade};
+use crate::update::{AvailableUpdate, VersionDowngrade};
 use time::OffsetDateTime;
 
 /// The metadata of an update, given by its sender.
@@ -32,7 +32,7 @@ pub struct Submission {
     pub sha256: Option<Sha256>,
     /// The place of the update among those of the component: the later, the higher.
     pub sequence: Option<u64>,
-    /// How the version is written; `None` where that is to be inferred. `Opaque` leaves it unjudged.
+    /// How the version is written; `None` where that is to be inferred. `Opaque` leaves it unchecked.
     pub scheme: Option<VersionScheme>,
     /// Which of the versions of the component it changes; `None` for that of the software, or of the firmware where none of
     /// the software is reported.

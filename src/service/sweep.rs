@@ -4,14 +4,16 @@ use super::entries::{Entries, Seen, at, unreadable};
 use super::ledger_session::{LedgerSession, Written};
 use super::lifecycle::PAGE;
 use super::update_service::UpdateService;
-use super::{IngestId, UpkeepError};
+use super::{IngestId, MaintenanceError};
+use crate::audit::{Action, AuditDraft, StateName};
 use crate::resource::DeviceComponent;
+use crate::search::ResourceType;
 use crate::store::{
-    BlobInfo, BlobKey, BlobRef, BlobStore, Ledger, LedgerKey, Page, PageToken, ResourceStore, ResourceType, Result,
-    Search, Sha256, StoreId, Stored as _, Tenant, TenantResources,
+    BlobInfo, BlobKey, BlobRef, BlobStore, Ledger, LedgerKey, Page, PageToken, ResourceStore, Result, Search, Sha256,
+    StoreId, Stored as _, Tenant, TenantResources,
 };
 use crate::update::blob::{Entry, Sweep, sweep};
-use crate::update::{Action, AuditDraft, StateName, available, moment};
+use crate::update::{available, moment};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -188,9 +190,9 @@ where
     /// It is safe at any time: a name is in the ledger before it is written to, and is never given twice.
     ///
     /// # Errors
-    /// [`UpkeepError::Mismatch`] where the store of update files is not that of the ledger: nothing is deleted then. The
+    /// [`MaintenanceError::Mismatch`] where the store of update files is not that of the ledger: nothing is deleted then. The
     /// stores' troubles; what was deleted until then stays deleted.
-    pub async fn sweep(&self, tenant: &Tenant) -> Result<Swept, UpkeepError> {
+    pub async fn sweep(&self, tenant: &Tenant) -> Result<Swept, MaintenanceError> {
         let session = self.session(tenant);
         self.check_pairing(&session).await?;
         let mut swept = Swept::default();

@@ -3,15 +3,16 @@
 use super::ReceiveError;
 use crate::containment::{Selector, TreeBuilder, select_of};
 use crate::datatype::Extension;
+use crate::manifest::IngestId;
 use crate::primitive::{CanonicalBase, Id};
 use crate::reference::Literal;
 use crate::reference::{OwnBase, decoded, localize};
 use crate::resource::{DeviceComponent, Resource};
+use crate::search::ResourceType;
 use crate::store::{
-    Key, ResourceStore, ResourceType, Result as StoreResult, StoreError, Stored, TenantResources, ValidWrite, Version,
-    WriteId, stamp,
+    Key, ResourceStore, Result as StoreResult, StoreError, Stored, TenantResources, ValidWrite, Version, WriteId, stamp,
 };
-use crate::update::{AvailableUpdate, IngestId, attach_beside, available, update_id};
+use crate::update::{AvailableUpdate, attach_beside, available, update_id};
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
@@ -47,7 +48,7 @@ pub(super) struct Target<'a, R: ?Sized> {
     pub(super) resources: &'a TenantResources<R>,
     pub(super) device: &'a Id,
     pub(super) selector: &'a Selector,
-    /// Whether the rest of the device is judged too, and so must be what is there: a search may lag behind.
+    /// Whether the rest of the device is checked too, and so must be what is there: a search may lag behind.
     pub(super) whole: bool,
 }
 
@@ -110,7 +111,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
             return Ok(seen.map_or(Look::Changing, |seen| Look::Attached(Box::new(seen))));
         }
         let meant = self.meant(&device_members.components)?;
-        // A search may lag behind; what is written over must be what was judged.
+        // A search may lag behind; what is written over must be what was checked.
         let key = Key::new(ResourceType::DeviceComponent, meant.as_str());
         let now = match self.resources.read(&key.map_err(|error| ReceiveError::Resources(error.into()))?).await {
             Ok(now) => now,

@@ -2,12 +2,11 @@
 
 use super::async_mutex::AsyncMutex;
 use super::ledger_session::{Head, LedgerSession, Retention, ServiceContext};
-use super::{AuditSink, Ids, MissingReferences, NoAddresses, RandomIds, SweepRules, UnknownReferences};
-use crate::manifest::Verifier;
+use super::{AuditSink, IdSource, MissingReferences, NoAddresses, RandomIds, SweepRules, UnknownReferences};
+use crate::manifest::{ActorId, Verifier};
 use crate::primitive::{CanonicalBase, Code};
 use crate::reference::OwnBase;
 use crate::store::{BlobKey, BlobStore, Clock, Ledger, ResourceStore, SystemClock, Tenant, TenantResources, UrlKind};
-use crate::update::ActorId;
 use crate::update::ingest::Limits;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -78,7 +77,7 @@ pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStor
     pub(super) resources: Arc<R>,
     pub(super) blobs: Arc<B>,
     pub(super) ledger: Arc<L>,
-    pub(super) ids: Arc<dyn Ids>,
+    pub(super) ids: Arc<dyn IdSource>,
     pub(super) max_size: u64,
     pub(super) max_attempts: u32,
     pub(super) media_types: Option<Arc<[Code]>>,
@@ -254,7 +253,7 @@ where
     /// With another source of ids: the names of uploads, and the generations of their bytes. None may ever come twice, in no
     /// process.
     #[must_use]
-    pub fn with_ids(mut self, ids: impl Ids) -> Self {
+    pub fn with_ids(mut self, ids: impl IdSource) -> Self {
         self.ids = Arc::new(ids);
         self
     }

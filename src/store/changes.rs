@@ -8,7 +8,8 @@ use time::OffsetDateTime;
 /// One page of the versions of all resources of a tenant, or of those of a type, newest first.
 ///
 /// ```
-/// use fhir_devices::store::{Changes, ResourceType};
+/// use fhir_devices::store::Changes;
+/// use fhir_devices::search::ResourceType;
 /// let changes = Changes::new().of_type(ResourceType::Device).limit(20);
 /// assert_eq!((changes.resource_type, changes.limit.get()), (Some(ResourceType::Device), 20));
 /// ```

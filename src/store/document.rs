@@ -1,6 +1,7 @@
 //! Versions, writes and preconditions.
 
-use super::{IndexEntries, Key, VersionId, WriteId};
+use super::{Key, VersionId, WriteId};
+use crate::search::IndexEntries;
 use crate::support::Shown;
 use bytes::Bytes;
 use std::fmt;
@@ -12,7 +13,8 @@ use time::OffsetDateTime;
 /// them, and the floor that reads puts them in from the fields here. A store never looks into a body.
 ///
 /// ```
-/// use fhir_devices::store::{Key, ResourceType, Version, VersionId};
+/// use fhir_devices::store::{Key, Version, VersionId};
+/// use fhir_devices::search::ResourceType;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let deleted = Version {
 ///     key: Key::new(ResourceType::Device, "pump")?,
@@ -81,7 +83,8 @@ pub enum Precondition {
 /// One write of a commit: a new body, or a deletion.
 ///
 /// ```
-/// use fhir_devices::store::{IndexEntries, Key, Precondition, ResourceType, Write, WriteId};
+/// use fhir_devices::store::{Key, Precondition, Write, WriteId};
+/// use fhir_devices::search::{IndexEntries, ResourceType};
 /// let key = Key::new(ResourceType::Device, "pump")?;
 /// let write = Write::create(key, r#"{"resourceType":"Device"}"#, IndexEntries::default()).with_id(WriteId(1));
 /// assert_eq!(write.precondition, Precondition::Absent);

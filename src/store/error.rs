@@ -1,6 +1,7 @@
 //! Errors of storage, by what the caller does about them.
 
-use super::{BlobKey, Key, LedgerKey, ResourceType, Tenant, VersionId};
+use super::{BlobKey, Key, LedgerKey, Tenant, VersionId};
+use crate::search::ResourceType;
 use crate::support::InvalidText;
 use std::error::Error;
 use std::fmt;

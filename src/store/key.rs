@@ -1,7 +1,8 @@
 //! Keys, versions and write ids.
 
-use super::{InvalidText, ResourceType};
+use super::InvalidText;
 use crate::primitive::is_id;
+use crate::search::ResourceType;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
 use std::fmt;
@@ -13,7 +14,8 @@ use std::str::FromStr;
 /// The text form is the relative reference, which is safe as two path segments.
 ///
 /// ```
-/// use fhir_devices::store::{Key, ResourceType};
+/// use fhir_devices::store::Key;
+/// use fhir_devices::search::ResourceType;
 /// let key: Key = "DeviceComponent/vmd-1".parse()?;
 /// assert_eq!(key, Key::new(ResourceType::DeviceComponent, "vmd-1")?);
 /// assert_eq!(key.to_string(), "DeviceComponent/vmd-1");

@@ -91,4 +91,4 @@ pub use valid_write::ValidWrite;
 pub(crate) use verified::verified;
 
 // What stores are asked by.
-pub use crate::search::{Criterion, IndexEntries, InvalidText, Matching, Parameter, ResourceType, Token, TokenMatch};
+pub use crate::support::InvalidText;

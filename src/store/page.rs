@@ -1,7 +1,8 @@
 //! Pages and page tokens.
 
 use super::random::random_bytes;
-use super::{Changes, Criterion, InvalidText, Key, LedgerKey, ResourceType, Result, Search, StoreError, Tenant};
+use super::{Changes, InvalidText, Key, LedgerKey, Result, Search, StoreError, Tenant};
+use crate::search::{Criterion, ResourceType};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac as _};
@@ -95,7 +96,8 @@ pub(crate) fn parsed_place<T: FromStr>(bytes: Vec<u8>) -> Option<T> {
 /// The query that a page token belongs to.
 ///
 /// ```
-/// use fhir_devices::store::{PageQuery, ResourceType, Search};
+/// use fhir_devices::store::{PageQuery, Search};
+/// use fhir_devices::search::ResourceType;
 /// let search = Search::new(ResourceType::Device);
 /// let query = PageQuery::Search(&search);
 /// # let _ = query;

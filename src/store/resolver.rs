@@ -1,13 +1,11 @@
 //! Resolving references from a store, and reading device trees.
 
-use super::{
-    Criterion, Key, Parameter, ResourceStore, ResourceType, Result, Search, StoreError, Stored, TenantResources,
-    Version, VersionId,
-};
+use super::{Key, ResourceStore, Result, Search, StoreError, Stored, TenantResources, Version, VersionId};
 use crate::containment::{Tree, TreeBuilder};
 use crate::datatype::Literal;
 use crate::reference::{AsyncResolver, OwnBase, ReferenceLookup, Resolution, ResolveFuture, decoded, localize};
 use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
+use crate::search::{Criterion, Parameter, ResourceType};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

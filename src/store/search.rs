@@ -8,7 +8,8 @@ use std::num::NonZeroU32;
 /// A search for one page of the living resources of a type, in the order of their ids.
 ///
 /// ```
-/// use fhir_devices::store::{Criterion, ResourceType, Search};
+/// use fhir_devices::store::Search;
+/// use fhir_devices::search::{Criterion, ResourceType};
 /// let search = Search::new(ResourceType::DeviceComponent).and(Criterion::source("Device/pump")).limit(20);
 /// assert_eq!(search.limit.get(), 20);
 /// ```
@@ -53,7 +54,8 @@ impl Search {
     /// Without bodies: what is wanted is which resources there are, in which versions and of which times.
     ///
     /// ```
-    /// use fhir_devices::store::{ResourceType, Search};
+    /// use fhir_devices::store::Search;
+    /// use fhir_devices::search::ResourceType;
     /// assert!(!Search::new(ResourceType::Device).without_bodies().bodies);
     /// ```
     #[must_use]

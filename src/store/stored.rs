@@ -2,14 +2,14 @@
 
 use super::clock::to_millisecond;
 use super::{
-    AtomicScope, CommitError, Criterion, IndexEntries, Key, Precondition, ResourceStore, ResourceType, Result, Search,
-    StoreError, TenantResources, ValidWrite, Version, Write,
+    AtomicScope, CommitError, Key, Precondition, ResourceStore, Result, Search, StoreError, TenantResources,
+    ValidWrite, Version, Write,
 };
 use crate::datatype::{Extension, Meta};
 use crate::element::{ReadMode, Value as _, Writer};
 use crate::primitive::{CanonicalName, Id, Instant};
 use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, Resource, member};
-use crate::search::value::index_entries;
+use crate::search::{Criterion, IndexEntries, ResourceType, value::index_entries};
 use crate::validate::Valid;
 use std::collections::BTreeSet;
 
@@ -205,7 +205,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// Everything is held in memory: the criteria must bound it.
     ///
     /// ```
-    /// # use fhir_devices::{Device, Valid, backend::Memory, store::{Criterion, TenantResources}};
+    /// # use fhir_devices::{Device, Valid, backend::Memory, search::Criterion, store::TenantResources};
     /// # use std::sync::Arc;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

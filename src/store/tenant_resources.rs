@@ -1,10 +1,11 @@
 //! Tenant handles: a store with the tenant fixed.
 
 use super::{
-    Applied, Capabilities, Changes, CommitError, Key, Page, PageToken, Precondition, ResourceStore, ResourceType,
-    Result, Search, Storable, StoreError, Subject, Tenant, ValidWrite, Version, VersionId, Write, WriteId,
+    Applied, Capabilities, Changes, CommitError, Key, Page, PageToken, Precondition, ResourceStore, Result, Search,
+    Storable, StoreError, Subject, Tenant, ValidWrite, Version, VersionId, Write, WriteId,
 };
 use crate::reference::OwnBase;
+use crate::search::ResourceType;
 use crate::validate::Valid;
 use std::fmt;
 use std::num::NonZeroU32;

@@ -26,7 +26,8 @@ use std::ops::Deref;
 ///
 /// ```compile_fail,E0308
 /// use fhir_devices::backend::Memory;
-/// use fhir_devices::store::{IndexEntries, TenantResources, Write};
+/// use fhir_devices::store::{TenantResources, Write};
+/// use fhir_devices::search::IndexEntries;
 /// # async fn nonsense(store: TenantResources<Memory>) -> Result<(), Box<dyn std::error::Error>> {
 /// store.write(Write::create("Device/pump".parse()?, "nonsense", IndexEntries::new())).await?;
 /// # Ok(())

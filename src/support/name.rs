@@ -3,8 +3,8 @@
 /// A name that is not in its set, or was added by a later version of this crate.
 ///
 /// ```
-/// use fhir_devices::audit::Reason;
-/// assert_eq!("sold-out".parse::<Reason>().unwrap_err().to_string(), "the name is not known here");
+/// use fhir_devices::audit::UploadFailure;
+/// assert_eq!("sold-out".parse::<UploadFailure>().unwrap_err().to_string(), "the name is not known here");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the name is not known here")]

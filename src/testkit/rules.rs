@@ -127,7 +127,7 @@ pub(super) fn mend(json: &mut Json, root: &str, report: &Report) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::issue::{Issue, Kind};
+    use crate::issue::{Issue, IssueType};
 
     #[test]
     fn mend_removes_what_breaks_a_rule() {
@@ -136,7 +136,7 @@ mod tests {
             let whole =
                 if at == root { text.to_owned() } else { format!(r#"{{"extension":[{{"valuePeriod":{text}}}]}}"#) };
             let mut json = Json::parse(&whole).unwrap();
-            let issue = Issue::new("per-1", Severity::Error, Kind::Invariant, at, "a");
+            let issue = Issue::new("per-1", Severity::Error, IssueType::Invariant, at, "a");
             assert!(mend(&mut json, root, &Report::from_iter([issue.clone()])));
             assert_eq!(json.to_text(), whole.replace(r#","end":"2017","_end":{"id":"e"}"#, ""));
             let other = Issue { rule: "per-2".into(), ..issue };

@@ -46,7 +46,7 @@ impl BasicUdiDi {
             [b'0'..=b'9', ..] if !facility || ends_as(text, gs1(text)) => Agency::Gs1,
             _ => Agency::Iccbba,
         };
-        judge(text, agency, &mut found);
+        check_text(text, agency, &mut found);
         found.conclude(Self { agency, value: text.into() })
     }
 
@@ -103,7 +103,7 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn judge(text: &str, agency: Agency, found: &mut Findings) {
+fn check_text(text: &str, agency: Agency, found: &mut Findings) {
     let length = text.chars().count();
     if length > LONGEST {
         let message = format!("`{}` has the length {length}, wanted at most {LONGEST}", quoted(text));

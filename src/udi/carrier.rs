@@ -81,7 +81,7 @@ pub enum CarrierForm {
 /// A carrier whose agency is known and which is not parsed yet.
 ///
 /// What a scanner or a printer put around the data is set aside: the symbology identifier (`]d2`), a leading FNC1, and
-/// the asterisks around a HIBC caption. What the symbology identifier says is judged by [`parse`](Self::parse).
+/// the asterisks around a HIBC caption. What the symbology identifier says is checked by [`parse`](Self::parse).
 ///
 /// ```
 /// use fhir_devices::udi::{Agency, Carrier, ParseMode};
@@ -195,7 +195,7 @@ impl<'t> Carrier<'t> {
             if let Some(element) = retail(symbology, self.data) {
                 return Cow::Owned(element);
             }
-            judge_symbology(symbology, self.agency, found);
+            check_symbology(symbology, self.agency, found);
         }
         if data.contains(is_line_break) {
             found.add(UdiRule::Blank, format!("`{}` has line breaks, wanted none", quoted(&data)));
@@ -261,8 +261,8 @@ fn retail(symbology: &str, data: &str) -> Option<String> {
     (digits && data.bytes().all(|byte| byte.is_ascii_digit())).then(|| format!("01{data:0>14}"))
 }
 
-/// Judges whether data of an agency come from symbols of that kind.
-fn judge_symbology(symbology: &str, agency: Agency, found: &mut Findings) {
+/// Checks whether data of an agency come from symbols of that kind.
+fn check_symbology(symbology: &str, agency: Agency, found: &mut Findings) {
     let with_fnc1 = matches!(symbology, "]C1" | "]d2" | "]d5" | "]Q3" | "]Q5" | "]J1" | "]e0" | "]e1" | "]e2" | "]z1");
     let wanted = match (agency, with_fnc1) {
         (Agency::Gs1, false) => "one with FNC1 first, such as ]C1, ]d2 or ]Q3, as the data are element strings of GS1",

@@ -34,7 +34,7 @@ pub(super) fn parse(data: &str, form: CarrierForm, found: &mut Findings) -> Udi 
         }
         match id {
             "9N" => {
-                judge(value, found);
+                check_value(value, found);
                 let (place, what) = if value.starts_with("MA") {
                     (&mut udi.master_udi_di, "the Master UDI-DI")
                 } else {
@@ -151,7 +151,7 @@ fn unknown(text: &str, found: &mut Findings) {
 fn characters(element: &UdiElement, found: &mut Findings) -> bool {
     let (id, value) = (element.id(), element.value());
     if id == "9N" {
-        return true; // Judged as a whole.
+        return true; // Checked as a whole.
     }
     let dense = matches!(id, "1T" | "S");
     // A backslash is no character of any element: it tells data from identifiers where people read them.
@@ -178,8 +178,8 @@ fn has_digits(element: &UdiElement, count: usize, found: &mut Findings) -> bool 
     good
 }
 
-/// Judges a PPN, an HPC, a Master UDI-DI or a number of another agency.
-fn judge(value: &str, found: &mut Findings) {
+/// Checks a PPN, an HPC, a Master UDI-DI or a number of another agency.
+fn check_value(value: &str, found: &mut Findings) {
     let agency = value.get(..2).unwrap_or_default();
     let (name, shape, lengths) = match agency {
         "11" => ("PPN", "12 digits", 12..=12),

@@ -1,6 +1,6 @@
 //! The rules of UDI carriers.
 
-use crate::issue::{Issue, Kind, Report, Severity};
+use crate::issue::{Issue, IssueType, Report, Severity};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -59,8 +59,8 @@ macro_rules! udi_rules {
                 match self { $(Self::$name => $tolerated,)+ }
             }
 
-            const fn kind(self) -> Kind {
-                match self { $(Self::$name => Kind::$kind,)+ }
+            const fn kind(self) -> IssueType {
+                match self { $(Self::$name => IssueType::$kind,)+ }
             }
         }
     };

@@ -1,7 +1,7 @@
 //! The updates that a component says are available: the extension `available-update`, read and written.
 
-use super::IngestId;
 use crate::datatype::{Attachment, Extension, ExtensionValue, Primitive};
+use crate::manifest::IngestId;
 use crate::primitive::{CanonicalBase, CanonicalName, Code, DateTime, Decimal, Id, Text, UnsignedInt, Uri};
 use crate::resource::DeviceComponent;
 use crate::store::Sha256;
@@ -115,7 +115,8 @@ pub struct UpdateFile {
 /// An update that is available for a component.
 ///
 /// ```
-/// use fhir_devices::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus};
+/// use fhir_devices::update::{AvailableUpdate, UpdateFile, UpdateStatus};
+/// use fhir_devices::manifest::IngestId;
 /// use fhir_devices::store::Sha256;
 ///
 /// let update = AvailableUpdate {

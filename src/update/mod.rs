@@ -37,10 +37,4 @@ pub use version_claim::{VersionClaim, VersionTaken};
 pub(crate) use version_downgrade::reported_versions;
 pub use version_downgrade::{LowerVersion, VersionDowngrade};
 
-// What the inputs and records of the machines are made of.
-pub use crate::audit::{Action, AuditDraft, StateName};
-pub use crate::manifest::{
-    Acceptance, ActorId, DowngradeAuthorization, IdempotencyKey, IngestId, KeyId, MAX_SEQUENCE, NotAKey, NotAName,
-    NotAnIngestId, NotHigher, Note, PinId, ProviderId, UnknownName, UpdateName, VersionLabel, accept, hidden_character,
-};
 pub(crate) use crate::primitive::moment;

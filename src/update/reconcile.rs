@@ -124,8 +124,9 @@ pub fn component_to_refer(state: &State, now: OffsetDateTime) -> Option<&Id> {
 /// it says nothing yet, or no more.
 ///
 /// ```
-/// # use fhir_devices::update::{ingest::{Reason, State}, reconcile::expected_reference};
-/// assert_eq!(expected_reference(&State::Closed { reason: Reason::Lost }), None);
+/// # use fhir_devices::update::{ingest::State, reconcile::expected_reference};
+/// # use fhir_devices::audit::UploadFailure;
+/// assert_eq!(expected_reference(&State::Closed { reason: UploadFailure::Lost }), None);
 /// ```
 #[must_use]
 pub const fn expected_reference(state: &State) -> Option<(UpdateStatus, u32)> {
@@ -154,9 +155,10 @@ pub fn is_unknown(component: &Id, named: Option<&State>) -> bool {
 /// What has to be done about the reference of an upload that [has to be there](component_to_refer).
 ///
 /// ```
-/// # use fhir_devices::update::ingest::{Reason, State};
+/// # use fhir_devices::update::ingest::State;
+/// # use fhir_devices::audit::UploadFailure;
 /// # use fhir_devices::update::reconcile::{Decision, FoundReference, MissingReferences, decide};
-/// # let state = State::Closed { reason: Reason::Lost };
+/// # let state = State::Closed { reason: UploadFailure::Lost };
 /// assert_eq!(decide(&state, FoundReference::Same, MissingReferences::Reattach), Decision::Settled);
 /// ```
 #[must_use]

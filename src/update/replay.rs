@@ -3,7 +3,7 @@
 use super::release::Release;
 use super::rollout::{After, Event, Lane, LaneSeal, Rollout, RolloutId};
 use super::{blob, ingest};
-use crate::audit::{Action, AuditDraft, AuditRecord, StateName};
+use crate::audit::{Action, AuditDraft, AuditRecord, Holder, StateName};
 use crate::manifest::{IngestId, ReleaseId};
 use crate::store::{BlobKey, BlobRef, Generation, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ pub struct Replayed {
     pub releases: BTreeMap<ReleaseId, Release>,
     /// The rollouts. Their lanes have chains of their own, which [`ReplayedLane`](super::rollout::ReplayedLane) reads.
     pub rollouts: BTreeMap<RolloutId, Rollout>,
-    /// How long the chain of each lane was last known to be, and what it ended with.
+    /// How long the chain of each lane was last known to be, and draft it ended with.
     pub lanes: BTreeMap<(RolloutId, Lane), LaneSeal>,
     /// The copy that was begun last.
     newest: BTreeMap<Sha256, Generation>,
@@ -70,7 +70,8 @@ fn state(name: &Option<StateName>) -> String {
 ///
 /// ```
 /// # use fhir_devices::audit::*;
-/// # use fhir_devices::update::{IngestId, replay, ingest::{Ingest, Intent, Limits}};
+/// # use fhir_devices::update::{replay, ingest::{Ingest, Intent, Limits}};
+/// # use fhir_devices::manifest::IngestId;
 /// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
 /// # let now = time::macros::datetime!(2017-04-19 10:00 UTC);
 /// # let by = RecordContext::by(Actor::service("gateway".parse()?));
@@ -81,45 +82,45 @@ fn state(name: &Option<StateName>) -> String {
 /// ```
 pub fn replay<'r>(records: impl IntoIterator<Item = &'r AuditRecord>) -> Result<Replayed, Unfit> {
     let mut replayed = Replayed::default();
-    for AuditRecord { index, what, .. } in records {
-        replayed.add(what).map_err(|reached| Unfit { index: *index, from: what.from, reached })?;
+    for AuditRecord { index, draft, .. } in records {
+        replayed.add(draft).map_err(|reached| Unfit { index: *index, from: draft.from, reached })?;
     }
     Ok(replayed)
 }
 
 impl Replayed {
     /// Goes on by one record, or says from which state it did not.
-    fn add(&mut self, what: &AuditDraft) -> Result<(), Option<StateName>> {
-        let key = what.blob.zip(what.generation).map(|(blob, generation)| blob.key(generation));
-        match what.action {
+    fn add(&mut self, draft: &AuditDraft) -> Result<(), Option<StateName>> {
+        let key = draft.blob.zip(draft.generation).map(|(blob, generation)| blob.key(generation));
+        match draft.action {
             Action::StoreAdopted => return Ok(()),
-            Action::Distributed => return self.add_event(what).ok_or(None),
+            Action::Distributed => return self.add_event(draft).ok_or(None),
             Action::LaneSealed => {
-                let seal = LaneSeal::of_audit(what).ok_or(None)?;
+                let seal = LaneSeal::of_audit(draft).ok_or(None)?;
                 let before = self.lanes.insert((seal.rollout, seal.lane), seal);
                 let goes_on = before.is_none_or(|before| before.count <= seal.count);
                 return if goes_on && self.rollouts.contains_key(&seal.rollout) { Ok(()) } else { Err(None) };
             }
             Action::Quarantined | Action::Readmitted | Action::Swept => {
-                return note(&mut self.quarantined, key, what, Action::Quarantined, StateName::Quarantined);
+                return note(&mut self.quarantined, key, draft, Action::Quarantined, StateName::Quarantined);
             }
             Action::Damaged | Action::DamageCleared => {
-                return note(&mut self.damaged, key, what, Action::Damaged, StateName::Damaged);
+                return note(&mut self.damaged, key, draft, Action::Damaged, StateName::Damaged);
             }
             _ => {}
         }
-        match (what.ingest, what.blob) {
-            (Some(id), _) if what.action == Action::Forgotten => {
+        match (draft.ingest, draft.blob) {
+            (Some(id), _) if draft.action == Action::Forgotten => {
                 let reached = self.uploads.get(&id).map(ingest::State::name);
-                if reached != what.from || reached != Some(StateName::Closed) {
+                if reached != draft.from || reached != Some(StateName::Closed) {
                     return Err(reached);
                 }
                 self.uploads.remove(&id);
             }
-            (None, Some(blob)) if what.action == Action::Forgotten => {
-                let key = what.generation.map(|generation| blob.key(generation)).ok_or(None)?;
+            (None, Some(blob)) if draft.action == Action::Forgotten => {
+                let key = draft.generation.map(|generation| blob.key(generation)).ok_or(None)?;
                 let reached = self.blobs.get(&key).map(|entry| entry.state.name());
-                if reached != what.from || reached != Some(StateName::Gone) {
+                if reached != draft.from || reached != Some(StateName::Gone) {
                     return Err(reached);
                 }
                 self.blobs.remove(&key);
@@ -129,14 +130,14 @@ impl Replayed {
             }
             (Some(id), _) => {
                 let reached = self.uploads.get(&id).map(ingest::State::name);
-                let state = ingest::State::of_audit(what).filter(|_| reached == what.from).ok_or(reached)?;
+                let state = ingest::State::of_audit(draft).filter(|_| reached == draft.from).ok_or(reached)?;
                 self.uploads.insert(id, state);
             }
             (None, Some(blob)) => {
-                let before = self.before(&blob, what);
+                let before = self.before(&blob, draft);
                 let reached = before.map(|entry| entry.state.name());
-                let entry = blob::Entry::of_audit(before, what).filter(|_| reached == what.from);
-                let entry = entry.filter(|entry| Some(entry.generation) == what.generation).ok_or(reached)?;
+                let entry = blob::Entry::of_audit(before, draft).filter(|_| reached == draft.from);
+                let entry = entry.filter(|entry| Some(entry.generation) == draft.generation).ok_or(reached)?;
                 let before = before.map(blob::Entry::key);
                 if before != Some(entry.key()) {
                     // A copy that is gone makes room for the one that was begun after it.
@@ -146,19 +147,19 @@ impl Replayed {
                 self.blobs.insert(entry.key(), entry);
             }
             // It is of no upload and of no bytes.
-            (None, None) if what.action == Action::SequenceLowered && what.to == StateName::Accepted => {}
-            (None, None) if what.action == Action::ReferenceRemoved => {}
+            (None, None) if draft.action == Action::SequenceLowered && draft.to == StateName::Accepted => {}
+            (None, None) if draft.action == Action::ReferenceRemoved => {}
             // The recall of an upload, which stays withdrawn.
-            (None, None) if what.action == Action::Reattached && what.to == StateName::Withdrawn => {}
+            (None, None) if draft.action == Action::Reattached && draft.to == StateName::Withdrawn => {}
             (None, None) => return Err(None),
         }
         Ok(())
     }
 
     /// Goes on by an event of a release or a rollout. Only its first one makes it.
-    fn add_event(&mut self, what: &AuditDraft) -> Option<()> {
+    fn add_event(&mut self, draft: &AuditDraft) -> Option<()> {
         use super::rollout::Action;
-        let event = Event::of_audit(what)?;
+        let event = Event::of_audit(draft)?;
         let known = match event.after {
             After::Release(release) if event.release == Some(release.id) => {
                 self.releases.insert(release.id, *release).is_some()
@@ -173,15 +174,15 @@ impl Replayed {
     }
 
     /// The entry from which a record goes on: that of its copy, or else that of the newest copy, unless this is a further one.
-    fn before(&self, blob: &BlobRef, what: &AuditDraft) -> Option<&blob::Entry> {
-        if let Some(known) = what.generation.and_then(|generation| self.blobs.get(&blob.key(generation))) {
+    fn before(&self, blob: &BlobRef, draft: &AuditDraft) -> Option<&blob::Entry> {
+        if let Some(known) = draft.generation.and_then(|generation| self.blobs.get(&blob.key(generation))) {
             return Some(known);
         }
         let newest = self.newest.get(&blob.digest).and_then(|generation| self.blobs.get(&blob.key(*generation)))?;
         // A further copy is begun where uploads hold the newest, or it is damaged.
         let damaged = self.damaged.contains(&newest.key());
-        let held = newest.holders().any(|holder| matches!(holder, blob::Holder::Ingest(_) | blob::Holder::Release(_)));
-        let is_further = what.from.is_none() && (held || damaged);
+        let held = newest.holders().any(|holder| matches!(holder, Holder::Ingest(_) | Holder::Release(_)));
+        let is_further = draft.from.is_none() && (held || damaged);
         (!is_further).then_some(newest)
     }
 }
@@ -190,16 +191,16 @@ impl Replayed {
 fn note(
     files: &mut BTreeSet<BlobKey>,
     key: Option<BlobKey>,
-    what: &AuditDraft,
+    draft: &AuditDraft,
     begins: Action,
     state: StateName,
 ) -> Result<(), Option<StateName>> {
     let key = key.ok_or(None)?;
     let reached = files.contains(&key).then_some(state);
-    if reached != what.from {
+    if reached != draft.from {
         return Err(reached);
     }
-    if what.action == begins {
+    if draft.action == begins {
         files.insert(key)
     } else {
         files.remove(&key)

@@ -1,6 +1,7 @@
 //! The order of the updates of a component: sequence numbers that only rise, for each provider.
 
-use super::ingest::{Ingest, Intent, Reason, State, Unreadable};
+use super::ingest::{Ingest, Intent, State, Unreadable};
+use crate::audit::UploadFailure;
 use crate::manifest::{Acceptance, ActorId, DowngradeAuthorization, IngestId, Note};
 use crate::primitive::{Id, Text};
 use serde::{Deserialize, Serialize};
@@ -15,17 +16,18 @@ impl Acceptance {
     /// passed on once.
     ///
     /// ```
-    /// use fhir_devices::update::{Acceptance, IngestId};
-    /// use fhir_devices::update::ingest::{Ingest, Intent, Limits, Reason, State};
+    /// use fhir_devices::manifest::{Acceptance, IngestId};
+    /// use fhir_devices::update::ingest::{Ingest, Intent, Limits, State};
+    /// use fhir_devices::audit::UploadFailure;
     /// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
     /// # let now = time::OffsetDateTime::UNIX_EPOCH;
     /// let accepted = Acceptance { provider: None, highest: 6, by: IngestId(7) };
     /// let intent = Intent { sequence: Some(6), ..intent };
     /// let (mut earlier, _) = Ingest::open(IngestId(7), intent.clone(), Limits::default(), now);
-    /// earlier.state = State::Closed { reason: Reason::Contended };
+    /// earlier.state = State::Closed { reason: UploadFailure::Contended };
     /// let passed = accepted.passed_on(&earlier, &intent, IngestId(8)).unwrap();
     /// assert_eq!(passed, Acceptance { by: IngestId(8), ..accepted.clone() });
-    /// earlier.state = State::Closed { reason: Reason::Withdrawn };
+    /// earlier.state = State::Closed { reason: UploadFailure::Withdrawn };
     /// assert_eq!(accepted.passed_on(&earlier, &intent, IngestId(8)), None);
     /// # Ok::<(), fhir_devices::element::Malformed>(())
     /// ```
@@ -34,7 +36,7 @@ impl Acceptance {
         let same = |of: &Intent| of.sequence == Some(self.highest) && of.provider == self.provider;
         let ours = earlier.id == self.by && to != self.by && same(&earlier.intent) && same(intent);
         let over = matches!(&earlier.state, State::Closed { reason }
-            if !matches!(reason, Reason::Withdrawn | Reason::Superseded));
+            if !matches!(reason, UploadFailure::Withdrawn | UploadFailure::Superseded));
         (ours && over).then(|| Self { by: to, ..self.clone() })
     }
 }
@@ -92,7 +94,8 @@ fn not_lowered(to: u64, highest: Option<u64>) -> String {
 /// [`NotLowered`].
 ///
 /// ```
-/// use fhir_devices::update::{Acceptance, IngestId, lower};
+/// use fhir_devices::update::lower;
+/// use fhir_devices::manifest::{Acceptance, IngestId};
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let before = Acceptance { provider: None, highest: 9_000_000, by: IngestId(7) };
 /// let (next, leave) = lower(Some(&before), 6, &"biomed/j.doe".parse()?, &"typed a date".parse()?, now)?;
@@ -117,7 +120,8 @@ pub fn lower(
 /// What was accepted for one component: a record of the ledger, written together with the upload that is accepted.
 ///
 /// ```
-/// use fhir_devices::update::{Acceptance, Accepted, IngestId};
+/// use fhir_devices::update::Accepted;
+/// use fhir_devices::manifest::{Acceptance, IngestId};
 /// let mut accepted = Accepted::new("pump".parse()?);
 /// accepted.put(Acceptance { provider: Some("acme".parse()?), highest: 6, by: IngestId(7) });
 /// assert_eq!(accepted.of(None), None);

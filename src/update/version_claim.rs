@@ -1,7 +1,7 @@
 //! Which bytes a version of a component stands for.
 
-use super::IngestId;
 use super::ingest::{Intent, Unreadable};
+use crate::manifest::IngestId;
 use crate::primitive::{Id, Text};
 use crate::store::Sha256;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use fhir_devices::store::Sha256;
-/// use fhir_devices::update::{IngestId, VersionClaim};
+/// use fhir_devices::update::VersionClaim;
+/// use fhir_devices::manifest::IngestId;
 /// let claim = VersionClaim {
 ///     component: "pump".parse()?,
 ///     provider: None,
@@ -86,7 +87,7 @@ struct Written {
 }
 
 impl VersionClaim {
-    /// Judges the bytes of an upload by what its version stands for, and gives what the version stands for then, where that
+    /// Checks the bytes of an upload by what its version stands for, and gives what the version stands for then, where that
     /// is new. An upload of no version claims none.
     ///
     /// `is_fixed` says that the component of the upload was fixed before: its claim was made then, and a later one that took

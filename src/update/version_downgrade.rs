@@ -1,7 +1,6 @@
 //! Updates whose version is lower than the one that the component runs.
 
-use super::{ActorId, Note};
-use crate::manifest::{ProductionSpec, VersionScheme};
+use crate::manifest::{ActorId, Note, ProductionSpec, VersionScheme};
 use crate::resource::DeviceComponent;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -51,7 +50,7 @@ pub struct LowerVersion {
 }
 
 impl LowerVersion {
-    /// Judges a version by those that a component reports: the first that is higher, if one is.
+    /// Checks a version by those that a component reports: the first that is higher, if one is.
     ///
     /// Without a declared scheme, two versions are compared where both have the form of the same one: no text has two forms
     /// whose orders differ. Those that have none are not compared.

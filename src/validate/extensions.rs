@@ -9,7 +9,7 @@
 use crate::code::is_resource_type;
 use crate::datatype::{Coding, Extension, ExtensionValue, Reference, target};
 use crate::element::{Choice as _, Definition};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use std::cmp::Ordering;
 
 const TABLE: &str = include_str!("extensions.txt");
@@ -126,34 +126,34 @@ impl Place {
     }
 }
 
-/// Judges an extension of HL7's own; others are let be.
-pub(super) fn judge(extension: &Extension, at: &Path<'_>, place: &Place, seen: &mut Seen, report: &mut Report) {
+/// Checks an extension of HL7's own; others are let be.
+pub(super) fn check(extension: &Extension, at: &Path<'_>, place: &Place, seen: &mut Seen, report: &mut Report) {
     let Some(row) = row_of(extension.url.as_str()) else { return };
-    let mut find = |kind: Kind, message: String| {
+    let mut find = |kind: IssueType, message: String| {
         let message = format!("the extension `{}` {message}", row.name);
         report.push(Issue::new("extension-definition", Severity::Error, kind, at, message).with_row("Extension"));
     };
     if !place.is_one_of(row.contexts) {
         let wanted = row.contexts.replace([' ', ','], ", ");
-        find(Kind::Extension, format!("stands at {}, wanted at {wanted}", place.name()));
+        find(IssueType::Extension, format!("stands at {}, wanted at {wanted}", place.name()));
     }
     let is_modifier = row.count.ends_with('!');
     if is_modifier != (at.name() == "modifierExtension") {
         let (found, wanted) =
             if is_modifier { ("extension", "modifierExtension") } else { ("modifierExtension", "extension") };
-        find(Kind::Extension, format!("is in `{found}`, wanted in `{wanted}`"));
+        find(IssueType::Extension, format!("is in `{found}`, wanted in `{wanted}`"));
     }
     if row.count.starts_with('1') {
         if seen.0.contains(&row.name) {
-            find(Kind::Extension, "comes a second time, wanted once at most".to_owned());
+            find(IssueType::Extension, "comes a second time, wanted once at most".to_owned());
         } else {
             seen.0.push(row.name);
         }
     }
     match &extension.value {
-        Some(value) => judge_value(value, row, &mut find),
+        Some(value) => check_value(value, row, &mut find),
         None if !row.types.is_empty() && !extension.extension.is_empty() => {
-            find(Kind::Value, format!("consists of extensions, wanted a value of {}", types_in_words(row)));
+            find(IssueType::Value, format!("consists of extensions, wanted a value of {}", types_in_words(row)));
         }
         None => {}
     }
@@ -165,17 +165,17 @@ fn types_in_words(row: Row) -> String {
     words.collect::<Vec<_>>().join(" or ")
 }
 
-fn judge_value(value: &ExtensionValue, row: Row, find: &mut dyn FnMut(Kind, String)) {
+fn check_value(value: &ExtensionValue, row: Row, find: &mut dyn FnMut(IssueType, String)) {
     let found = value.name().strip_prefix("value").unwrap_or_default();
     if row.types.is_empty() {
-        return find(Kind::Value, format!("has a value (`value{found}`), wanted extensions"));
+        return find(IssueType::Value, format!("has a value (`value{found}`), wanted extensions"));
     }
     let is_found = |one: &str| match one.strip_prefix('>') {
         Some(_) => found == "Reference",
         None => one.eq_ignore_ascii_case(found),
     };
     if !row.types.split(' ').any(is_found) {
-        return find(Kind::Value, format!("has a `value{found}`, wanted a value of {}", types_in_words(row)));
+        return find(IssueType::Value, format!("has a `value{found}`, wanted a value of {}", types_in_words(row)));
     }
     if let ExtensionValue::Reference(reference) = value {
         let named = named_type(reference);
@@ -183,7 +183,7 @@ fn judge_value(value: &ExtensionValue, row: Row, find: &mut dyn FnMut(Kind, Stri
         if let Some(named) = named
             && !row.types.split(' ').any(allowed)
         {
-            find(Kind::Value, format!("refers to a {named}, wanted {}", types_in_words(row)));
+            find(IssueType::Value, format!("refers to a {named}, wanted {}", types_in_words(row)));
         }
     }
     let codes: Vec<&str> = match value {
@@ -197,7 +197,7 @@ fn judge_value(value: &ExtensionValue, row: Row, find: &mut dyn FnMut(Kind, Stri
         && !codes.iter().any(|code| row.codes.split(',').any(|one| one == *code))
     {
         let wanted = row.codes.replace(',', ", ");
-        find(Kind::CodeInvalid, format!("has the code `{}`, wanted one of {wanted}", codes.join("`, `")));
+        find(IssueType::CodeInvalid, format!("has the code `{}`, wanted one of {wanted}", codes.join("`, `")));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Validation: one walk over a value, checking its rules and those of the whole resource.
 //!
-//! Reading judges what a type can say; [`Validate::validate`] judges the rest. [`check`] does both, so that a document
+//! Reading checks what a type can say; [`Validate::validate`] checks the rest. [`check`] does both, so that a document
 //! is reported on once, with every finding.
 
 mod container;
@@ -18,7 +18,7 @@ mod xhtml;
 pub use validator::{Rule, Strength, Validator};
 
 use crate::element::{Node, ReadMode};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 #[cfg(feature = "xml")]
 use crate::resource::read_xml_within;
 use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource, read_within};
@@ -85,7 +85,7 @@ fn walk_with(node: &dyn Node, root: &str, validator: &Validator, faulty: Option<
     let mut w = walk::Walk::new(validator, faulty);
     walk::resource(node, &Path::root(root), &mut w, &mut report);
     if let Some(message) = w.unchecked() {
-        report.push(Issue::new("unchecked-type", Severity::Information, Kind::Informational, root, message));
+        report.push(Issue::new("unchecked-type", Severity::Information, IssueType::Informational, root, message));
     }
     report
 }
@@ -93,7 +93,7 @@ fn walk_with(node: &dyn Node, root: &str, validator: &Validator, faulty: Option<
 /// A validated value without errors; the only thing that tenant handles write.
 ///
 /// A program validates what it made by [`Valid::new`]; a document is read and validated at once by [`check`], and
-/// [`Checked::into_valid`] hands on what it found out. In either way a value is validated once.
+/// [`CheckResult::into_valid`] hands on what it found out. In either way a value is validated once.
 ///
 /// ```
 /// use fhir_devices::{Device, Valid};
@@ -169,14 +169,14 @@ into_valid_resource!(Device DeviceComponent DeviceMetric Bundle OperationOutcome
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Checked {
+pub struct CheckResult {
     resource: Option<Resource>,
     report: Report,
     /// The findings of rules whose place was found faulty by reading.
     skipped_rules: Report,
 }
 
-impl Checked {
+impl CheckResult {
     /// Returns the resource, as far as it could be read; absent where the text is not JSON to its end.
     #[must_use]
     pub fn resource(&self) -> Option<&Resource> {
@@ -218,7 +218,7 @@ impl Checked {
     }
 }
 
-impl Checked {
+impl CheckResult {
     /// Returns what is found out about a document that is not read.
     pub(crate) fn refused(report: Report) -> Self {
         Self { resource: None, report, skipped_rules: Report::new() }
@@ -232,7 +232,7 @@ impl Checked {
 
 /// Reads a document and validates it, also where reading found faults.
 ///
-/// A rule whose place was found faulty by reading is not judged, as its subject is not known.
+/// A rule whose place was found faulty by reading is not checked, as its subject is not known.
 ///
 /// ```
 /// use fhir_devices::{element::ReadMode, validate::check};
@@ -243,13 +243,13 @@ impl Checked {
 /// assert_eq!(rules, ["required-binding", "cpt-2"]);
 /// ```
 #[must_use]
-pub fn check(json: &[u8], mode: ReadMode) -> Checked {
+pub fn check(json: &[u8], mode: ReadMode) -> CheckResult {
     check_by(json, mode, &STANDARD)
 }
 
 /// Validates with the caller's rules and value sets too.
 #[must_use]
-pub fn check_by(json: &[u8], mode: ReadMode, validator: &Validator) -> Checked {
+pub fn check_by(json: &[u8], mode: ReadMode, validator: &Validator) -> CheckResult {
     check_with(json, mode, validator, usize::MAX)
 }
 
@@ -265,14 +265,14 @@ pub fn check_by(json: &[u8], mode: ReadMode, validator: &Validator) -> Checked {
 /// assert_eq!(checked.report().issues().iter().rfind(|issue| issue.rule != "more-findings").unwrap().rule, "too-many-elements");
 /// ```
 #[must_use]
-pub fn check_within(json: &[u8], memory: usize) -> Checked {
+pub fn check_within(json: &[u8], memory: usize) -> CheckResult {
     check_with(json, ReadMode::Strict, &STANDARD, memory)
 }
 
 /// The same with everything that can be chosen.
-pub(crate) fn check_with(json: &[u8], mode: ReadMode, validator: &Validator, memory: usize) -> Checked {
+pub(crate) fn check_with(json: &[u8], mode: ReadMode, validator: &Validator, memory: usize) -> CheckResult {
     let (resource, report) = read_within::<Resource>(json, mode, memory);
-    judge(resource, report, mode, validator, |found| locate::locate(found, json))
+    finish_check(resource, report, mode, validator, |found| locate::locate(found, json))
 }
 
 /// Reads a document in XML and validates it, as [`check`] does one in JSON; a place in the source is one in the XML.
@@ -291,14 +291,14 @@ pub(crate) fn check_with(json: &[u8], mode: ReadMode, validator: &Validator, mem
 /// ```
 #[cfg(feature = "xml")]
 #[must_use]
-pub fn check_xml(xml: &[u8], mode: ReadMode) -> Checked {
+pub fn check_xml(xml: &[u8], mode: ReadMode) -> CheckResult {
     check_xml_by(xml, mode, &STANDARD)
 }
 
 /// The same with the rules and value sets that a caller added.
 #[cfg(feature = "xml")]
 #[must_use]
-pub fn check_xml_by(xml: &[u8], mode: ReadMode, validator: &Validator) -> Checked {
+pub fn check_xml_by(xml: &[u8], mode: ReadMode, validator: &Validator) -> CheckResult {
     check_xml_with(xml, mode, validator, usize::MAX)
 }
 
@@ -306,15 +306,15 @@ pub fn check_xml_by(xml: &[u8], mode: ReadMode, validator: &Validator) -> Checke
 /// and its JSON form, which is at most about as long, are not counted.
 #[cfg(feature = "xml")]
 #[must_use]
-pub fn check_xml_within(xml: &[u8], memory: usize) -> Checked {
+pub fn check_xml_within(xml: &[u8], memory: usize) -> CheckResult {
     check_xml_with(xml, ReadMode::Strict, &STANDARD, memory)
 }
 
 /// The same with everything that can be chosen.
 #[cfg(feature = "xml")]
-pub(crate) fn check_xml_with(xml: &[u8], mode: ReadMode, validator: &Validator, memory: usize) -> Checked {
+pub(crate) fn check_xml_with(xml: &[u8], mode: ReadMode, validator: &Validator, memory: usize) -> CheckResult {
     let (resource, report, transcript) = read_xml_within::<Resource>(xml, mode, memory);
-    judge(resource, report, mode, validator, |found| {
+    finish_check(resource, report, mode, validator, |found| {
         if let Some(transcript) = transcript {
             let origin = transcript.origin();
             locate::locate_in(found, transcript.json(), transcript.text(), |offset| origin.offset(offset));
@@ -323,19 +323,19 @@ pub(crate) fn check_xml_with(xml: &[u8], mode: ReadMode, validator: &Validator, 
 }
 
 /// Validates what was read; `locate` finds the places of findings in the source.
-fn judge(
+fn finish_check(
     resource: Option<Resource>,
     mut report: Report,
     mode: ReadMode,
     validator: &Validator,
     locate: impl FnOnce(&mut Report),
-) -> Checked {
+) -> CheckResult {
     let mut skipped_rules = Report::new();
     if let Some(resource) = &resource {
         let is_fault =
             |issue: &&Issue| issue.severity <= Severity::Error || mode == ReadMode::Lenient && !is_odd(issue);
         let faulty = FaultyPaths(report.iter().filter(is_fault).map(|issue| issue.at.clone()).collect());
-        // What a lenient read keeps is known, and judged as if it had been read strictly.
+        // What a lenient read keeps is known, and checked as if it had been read strictly.
         let refused = Some(&faulty).filter(|_| mode == ReadMode::Strict);
         let mut found = walk_with(resource, resource.resource_type(), validator, refused);
         found.retain(|issue| {
@@ -351,7 +351,7 @@ fn judge(
             report.sort();
         }
     }
-    Checked { resource, report, skipped_rules }
+    CheckResult { resource, report, skipped_rules }
 }
 
 /// Returns whether a finding of reading is about a value that is known all the same.

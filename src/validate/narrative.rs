@@ -2,7 +2,7 @@
 
 use super::xhtml::{Content as Holds, Element, Stage, element_of};
 use crate::datatype::{TXT_1, TXT_2};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use std::collections::BTreeSet;
 
 const NAMESPACE: &str = "http://www.w3.org/1999/xhtml";
@@ -14,12 +14,12 @@ const FEW: usize = 32;
 pub(super) fn narrative(div: &str, at: &Path<'_>, report: &mut Report, shown: &mut dyn FnMut(&str)) {
     let mut content =
         Content { rest: div, open: Open::default(), prefix: "", said: false, faults: 0, at, report, shown };
-    let broken = content.judge().err();
+    let broken = content.check().err();
     if let Some(message) = broken {
         content.fault(message);
     } else if !content.said {
         let message = "the narrative has neither text nor an image, wanted some";
-        let issue = Issue::new(TXT_2.key, Severity::Error, Kind::Invariant, at, message);
+        let issue = Issue::new(TXT_2.key, Severity::Error, IssueType::Invariant, at, message);
         content.report.push(issue.with_row("Narrative.div"));
     }
 }
@@ -80,7 +80,7 @@ struct Content<'d, 'r> {
     shown: &'r mut dyn FnMut(&str),
 }
 
-/// Why the content is not well-formed; nothing after that can be judged.
+/// Why the content is not well-formed; nothing after that can be checked.
 type Broken = String;
 
 impl<'d> Content<'d, '_> {
@@ -94,11 +94,11 @@ impl<'d> Content<'d, '_> {
         if self.faults > 20 {
             return;
         }
-        let issue = Issue::new(TXT_1.key, severity, Kind::Invariant, self.at, found.as_ref());
+        let issue = Issue::new(TXT_1.key, severity, IssueType::Invariant, self.at, found.as_ref());
         self.report.push(issue.with_row("Narrative.div"));
     }
 
-    fn judge(&mut self) -> Result<(), Broken> {
+    fn check(&mut self) -> Result<(), Broken> {
         if may_have_others(self.rest)
             && let Some(bad) = self.rest.chars().find(|c| !is_character(*c))
         {
@@ -253,7 +253,7 @@ impl<'d> Content<'d, '_> {
         Ok(())
     }
 
-    /// Judges whether an element may stand where it does.
+    /// Checks whether an element may stand where it does.
     fn place(&mut self, name: &str, tag: &str, known: bool) {
         let Some(open) = self.open.last() else { return };
         match open.content.after(open.stage, name) {
@@ -261,7 +261,7 @@ impl<'d> Content<'d, '_> {
             None if !known => {}
             None => {
                 let message = format!("`<{tag}>` may not stand there in `<{}>`", open.tag);
-                // What is wrong with it is said, and the children after it are judged as if it were not there.
+                // What is wrong with it is said, and the children after it are checked as if it were not there.
                 if open.stage == Stage::Empty && open.content != Holds::Table {
                     open.stage = Stage::Filled;
                 }
@@ -303,7 +303,7 @@ fn is_character(c: char) -> bool {
 }
 
 /// Returns whether a text may have other characters than those: some byte is a control character, or begins one of the
-/// last characters of three bytes. A fold has no early end, so that many bytes are judged at once.
+/// last characters of three bytes. A fold has no early end, so that many bytes are checked at once.
 fn may_have_others(text: &str) -> bool {
     let is_doubtful = |byte: u8| (byte < b' ') | (byte == 0xef);
     text.bytes().fold(false, |doubtful, byte| doubtful | is_doubtful(byte))

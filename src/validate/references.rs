@@ -3,11 +3,11 @@
 use super::container::{Container, Referred};
 use super::walk::Walk;
 use crate::datatype::{Literal, REF_1};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::primitive::{Uri, is_absolute, urn_fault};
 
-/// Judges the text of a reference.
-pub(super) fn judge(
+/// Checks the text of a reference.
+pub(super) fn check(
     literal: &str,
     targets: &[&str],
     at: &Path<'_>,
@@ -15,7 +15,7 @@ pub(super) fn judge(
     w: &Walk<'_>,
     report: &mut Report,
 ) {
-    let mut find = |rule: &'static str, severity: Severity, kind: Kind, row: &'static str, message: String| {
+    let mut find = |rule: &'static str, severity: Severity, kind: IssueType, row: &'static str, message: String| {
         report.push(Issue::new(rule, severity, kind, at, message).with_row(row));
     };
     match Literal::parse(literal) {
@@ -24,30 +24,30 @@ pub(super) fn judge(
             Some(found) if !targets.is_empty() && !targets.contains(&found.resource_type) => {
                 let (found, wanted) = (found.resource_type, targets.join(" or "));
                 let message = format!("the contained resource `{literal}` is a {found}, wanted {wanted}");
-                find("reference-target", Severity::Error, Kind::Value, "Reference", message);
+                find("reference-target", Severity::Error, IssueType::Value, "Reference", message);
             }
             Some(_) => {}
             None if container.doubtful => {}
             None => {
                 let message = format!("no contained resource has the id of the reference `{literal}`");
-                find(REF_1.key, Severity::Error, Kind::Invariant, "Reference", message);
+                find(REF_1.key, Severity::Error, IssueType::Invariant, "Reference", message);
             }
         },
         Literal::Conditional { .. } if w.transaction => {}
         Literal::Conditional { .. } => {
             let message =
                 format!("`{literal}` is a conditional reference, which only an entry of a transaction may have");
-            find("conditional-reference", Severity::Warning, Kind::Value, "Reference.reference", message);
+            find("conditional-reference", Severity::Warning, IssueType::Value, "Reference.reference", message);
         }
         Literal::Urn(text) => {
             if let Some(reason) = urn_fault(text) {
                 let message = format!("`{text}` is no URN of its namespace: {reason}");
-                find("urn", Severity::Warning, Kind::Value, "Reference.reference", message);
+                find("urn", Severity::Warning, IssueType::Value, "Reference.reference", message);
             }
         }
         Literal::Other(text) if container.contains(text) => {
             let message = format!("`{text}` is not a reference, wanted `#{text}` for the contained resource");
-            find("reference-form", Severity::Error, Kind::Value, "Reference.reference", message);
+            find("reference-form", Severity::Error, IssueType::Value, "Reference.reference", message);
         }
         Literal::Other(text) => {
             let message = if !is_absolute(text) {
@@ -59,7 +59,7 @@ pub(super) fn judge(
             } else {
                 return;
             };
-            find("reference-form", Severity::Warning, Kind::Value, "Reference.reference", message);
+            find("reference-form", Severity::Warning, IssueType::Value, "Reference.reference", message);
         }
     }
 }

@@ -7,7 +7,7 @@
 use super::container::{Container, Ids};
 use super::walk::{Walk, contained_rules, profiles, second_id, unreferred, walk, weave};
 use super::{extensions, references};
-use crate::datatype::{Extension, Meta, Narrative, judge_language};
+use crate::datatype::{Extension, Meta, Narrative, check_language};
 use crate::element::{Node, Outcome, Read, ReadMode, Reader, Value};
 use crate::issue::{Path, Report};
 use crate::resource::{MAX_INNER, Resource, member};
@@ -18,7 +18,7 @@ const OWNER: &str = "DomainResource";
 /// Whether a resource has the elements of a DomainResource: text, contained resources and extensions.
 pub(super) use crate::resource::is_domain;
 
-/// Judges a resource that is not contained in another.
+/// Checks a resource that is not contained in another.
 pub(super) fn resource(json: &str, resource_type: &str, at: &Path<'_>, w: &mut Walk<'_>, report: &mut Report) {
     let mut own = Report::new();
     let mut container = Container::default();
@@ -48,7 +48,7 @@ pub(super) fn resource(json: &str, resource_type: &str, at: &Path<'_>, w: &mut W
     report.append(own);
 }
 
-/// Judges a resource that is contained in another.
+/// Checks a resource that is contained in another.
 pub(super) fn contained(
     json: &str,
     resource_type: &str,
@@ -80,7 +80,7 @@ fn common(
     let _ = text.object(&mut r, at, 0);
 }
 
-/// What is judged of one resource.
+/// What is checked of one resource.
 struct Text<'t, 'c, 'v> {
     resource_type: &'t str,
     container: &'t mut Container<'c>,
@@ -89,7 +89,7 @@ struct Text<'t, 'c, 'v> {
 }
 
 impl Text<'_, '_, '_> {
-    /// Judges the members of the object that comes next, which stands that many steps below the resource.
+    /// Checks the members of the object that comes next, which stands that many steps below the resource.
     fn object(&mut self, r: &mut Reader<'_>, at: &Path<'_>, depth: usize) -> Read<()> {
         r.enter()?;
         let mut first = true;
@@ -100,7 +100,7 @@ impl Text<'_, '_, '_> {
             match (&*key, r.peek()) {
                 ("reference", Some(b'"')) => {
                     let literal = r.string()?;
-                    references::judge(&literal, &[], at, self.container, self.w, self.report);
+                    references::check(&literal, &[], at, self.container, self.w, self.report);
                 }
                 ("extension" | "modifierExtension", Some(b'[')) => self.extensions(r, at, &key, depth)?,
                 ("contained", Some(b'[')) if depth == 0 && is_domain(self.resource_type) => self.contained(r, &here)?,
@@ -118,7 +118,7 @@ impl Text<'_, '_, '_> {
                 }
                 ("language", Some(b'"')) if depth == 0 => {
                     let tag = r.string()?;
-                    judge_language(&tag, &here, "Resource.language", self.report);
+                    check_language(&tag, &here, "Resource.language", self.report);
                 }
                 (_, Some(b'{')) => self.object(r, &here, depth + 1)?,
                 (_, Some(b'[')) => self.array(r, &here, depth + 1)?,
@@ -169,7 +169,7 @@ impl Text<'_, '_, '_> {
             let url = extension.url.as_str();
             if extensions::is_core(url) {
                 let place = extensions::Place::in_text(self.resource_type, at, depth);
-                extensions::judge(&extension, &here, &place, &mut seen, self.report);
+                extensions::check(&extension, &here, &place, &mut seen, self.report);
             }
         }
         Ok(())

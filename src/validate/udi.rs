@@ -5,7 +5,7 @@
 //! warnings.
 
 use crate::datatype::Primitive;
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::primitive::{DateTime, Text, Uri};
 use crate::resource::Device;
 use crate::resource::device::Udi as Recorded;
@@ -14,12 +14,12 @@ use crate::udi::{Agency, Day, ParseMode, Parsed, SecondarySymbol, Udi};
 /// The type of an identifier that is a serial number.
 const SERIAL: (&str, &str) = ("http://hl7.org/fhir/identifier-type", "SNO");
 
-/// Judges the carriers of a device, and what the record says beside them.
+/// Checks the carriers of a device, and what the record says beside them.
 pub(super) fn device(device: &Device, at: &Path<'_>, report: &mut Report) {
     let Some(recorded) = &device.udi else { return };
     let udi = at.child("udi");
     let mut find = |rule: &'static str, at: &Path<'_>, message: String| {
-        report.push(Issue::new(rule, Severity::Warning, Kind::BusinessRule, at, message).with_row("Device.udi"));
+        report.push(Issue::new(rule, Severity::Warning, IssueType::BusinessRule, at, message).with_row("Device.udi"));
     };
     let year = year(device);
     let hrf = text(&recorded.carrier_hrf).map(|text| Udi::parse(text, ParseMode::Lenient, year));

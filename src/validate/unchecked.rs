@@ -3,7 +3,7 @@
 use super::validator::{code, words};
 use crate::datatype::{Attachment, Coding, Primitive, Signature};
 use crate::element::Node;
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::primitive::Code;
 use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome};
 
@@ -64,6 +64,6 @@ pub(super) fn codes(node: &dyn Node, at: &Path<'_>, report: &mut Report) {
 
 fn note(found: &str, strength: &str, value_set: &str, at: &Path<'_>, row: String, report: &mut Report) {
     let message = format!("{found} was not checked: the value set `{value_set}` ({strength}) is not available");
-    let issue = Issue::new("unchecked-code", Severity::Information, Kind::Informational, at, message);
+    let issue = Issue::new("unchecked-code", Severity::Information, IssueType::Informational, at, message);
     report.push(issue.with_row(row));
 }

@@ -1,4 +1,4 @@
-//! The rules and value sets by which values are judged: those of the specification, and those that a caller adds.
+//! The rules and value sets by which values are checked: those of the specification, and those that a caller adds.
 
 use super::{udi, unchecked};
 use crate::code::{
@@ -7,14 +7,14 @@ use crate::code::{
 };
 use crate::datatype::{CodeableConcept, Coding, Primitive};
 use crate::element::{Element, Node};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::primitive::{Code, Uri};
 use crate::resource::Device;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-/// A custom rule over values of a type. It may hold what it judges by.
+/// A custom rule over values of a type. It may hold what it checks by.
 ///
 /// ```
 /// use fhir_devices::{Device, Severity, Validate, validate::{Rule, Validator}};
@@ -203,7 +203,7 @@ impl Validator {
         self.checks.push(Box::new(move |node, at, report| {
             let Some(value) = node.as_any().and_then(|any| any.downcast_ref::<T>()) else { return };
             if !(rule.holds)(value) {
-                let issue = Issue::new(rule.key.clone(), rule.severity, Kind::BusinessRule, at, &*rule.message);
+                let issue = Issue::new(rule.key.clone(), rule.severity, IssueType::BusinessRule, at, &*rule.message);
                 report.push(issue.with_row(T::definition().path));
             }
         }));
@@ -220,7 +220,7 @@ impl Validator {
         self
     }
 
-    /// Judges a node by the rules that were added.
+    /// Checks a node by the rules that were added.
     pub(super) fn check(&self, node: &dyn Node, at: &Path<'_>, report: &mut Report) {
         for check in &self.checks {
             check(node, at, report);
@@ -235,7 +235,7 @@ impl Validator {
         }
     }
 
-    /// Judges a node by the value set to which its row is bound.
+    /// Checks a node by the value set to which its row is bound.
     pub(super) fn check_binding(&self, owner: &str, node: &dyn Node, at: &Path<'_>, report: &mut Report) {
         let of_row = |binding: &&Binding| binding.owner == owner && binding.name == at.name();
         let own = self.bindings.iter().rfind(of_row);
@@ -257,7 +257,7 @@ impl Validator {
         };
         let found = codings.iter().map(words).collect::<Vec<_>>().join(", ");
         let message = format!("found {found}, wanted a code of the value set `{}`", binding.value_set.url());
-        let issue = Issue::new(rule, severity, Kind::CodeInvalid, at, message);
+        let issue = Issue::new(rule, severity, IssueType::CodeInvalid, at, message);
         report.push(issue.with_row(format!("{}.{}", binding.owner, binding.name)));
     }
 }

@@ -5,9 +5,9 @@ use super::narrative::narrative;
 use super::validator::Validator;
 use super::{FaultyPaths, extensions, references, text};
 use crate::code::{has_code, is_resource_type};
-use crate::datatype::{Extension, Literal, Meta, judge_language};
+use crate::datatype::{Extension, Literal, Meta, check_language};
 use crate::element::{Definition, Facts, Node};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::primitive::{Uri, is_absolute};
 use crate::resource::{DOM_1, DOM_2, DOM_3, DOM_4};
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub(super) struct Walk<'v> {
     pub(super) faulty: Option<&'v FaultyPaths>,
     /// Whether the resource is one of a transaction.
     pub(super) transaction: bool,
-    /// How many resources that are kept as text stand around what is judged.
+    /// How many resources that are kept as text stand around what is checked.
     pub(super) inner: usize,
     /// The types of the resources that are no more than text, and how many there are of each.
     unmodelled: BTreeMap<String, usize>,
@@ -97,10 +97,11 @@ fn contain<'n>(
 /// Returns the finding that two contained resources have the same id.
 pub(super) fn second_id(id: &str, at: &Path<'_>, owner: &str) -> Issue {
     let message = format!("another contained resource has the id `{id}`, wanted one that is unique in the resource");
-    Issue::new("contained-id", Severity::Error, Kind::Duplicate, at, message).with_row(format!("{owner}.contained"))
+    Issue::new("contained-id", Severity::Error, IssueType::Duplicate, at, message)
+        .with_row(format!("{owner}.contained"))
 }
 
-#[allow(clippy::too_many_arguments, reason = "the place, what was found so far, and what is judged by")]
+#[allow(clippy::too_many_arguments, reason = "the place, what was found so far, and what is checked by")]
 pub(super) fn walk<'n>(
     node: &'n dyn Node,
     owner: Option<&'static Definition>,
@@ -115,7 +116,7 @@ pub(super) fn walk<'n>(
     w.by.check(node, at, report);
     match facts {
         Facts::Reference { literal: Some(literal), targets } => {
-            references::judge(literal, targets, at, container, w, report);
+            references::check(literal, targets, at, container, w, report);
         }
         Facts::Narrative { div } if !div.is_empty() => {
             narrative(div, &at.child("div"), report, &mut |id| {
@@ -125,7 +126,7 @@ pub(super) fn walk<'n>(
         Facts::Extension { url: Some(url) } => extension_url(url, at, report),
         Facts::Entry { full_url: Some(url), id, resource } => full_url(url, id, resource, at, report),
         Facts::Resource { language: Some(language), .. } => {
-            judge_language(language, &at.child("language"), "Resource.language", report);
+            check_language(language, &at.child("language"), "Resource.language", report);
         }
         _ => {}
     }
@@ -162,7 +163,7 @@ pub(super) fn walk<'n>(
             && let Some(extension) = below.as_any().and_then(|any| any.downcast_ref::<Extension>())
         {
             let place = extensions::Place::of(at, definition, owner);
-            extensions::judge(extension, child, &place, &mut extended, report);
+            extensions::check(extension, child, &place, &mut extended, report);
         }
         if of_resource
             && child.name() == "meta"
@@ -182,7 +183,7 @@ fn is_transaction(node: &dyn Node) -> bool {
 }
 
 /// Walks over a resource that is contained in another.
-#[allow(clippy::too_many_arguments, reason = "the place, what was found so far, and what is judged by")]
+#[allow(clippy::too_many_arguments, reason = "the place, what was found so far, and what is checked by")]
 pub(super) fn contained<'n>(
     node: &'n dyn Node,
     facts: Facts<'n>,
@@ -218,23 +219,23 @@ pub(super) fn contained_rules(
     ];
     for (_, rule, member, what) in broken.into_iter().filter(|(broken, ..)| *broken) {
         let message = format!("the contained {resource_type} has {what}, which no contained resource may have");
-        let issue = Issue::new(rule, Severity::Error, Kind::Invariant, at.child(member), message);
+        let issue = Issue::new(rule, Severity::Error, IssueType::Invariant, at.child(member), message);
         report.push(issue.with_row(owner));
     }
 }
 
-/// Judges the id of an element.
+/// Checks the id of an element.
 pub(super) fn element_id(id: &str, new: bool, at: &Path<'_>, row: &'static str, report: &mut Report) {
-    let mut find = |rule: &'static str, kind: Kind, message: String| {
+    let mut find = |rule: &'static str, kind: IssueType, message: String| {
         let issue = Issue::new(rule, Severity::Error, kind, at.child("id"), message);
         report.push(issue.with_row(format!("{row}.id")));
     };
     if id.contains(char::is_whitespace) {
-        find("element-id", Kind::Value, format!("the id `{id}` has a space, wanted any other characters"));
+        find("element-id", IssueType::Value, format!("the id `{id}` has a space, wanted any other characters"));
     }
     if !new {
         let message = format!("another element has the id `{id}`, wanted one that is unique in the resource");
-        find("id-unique", Kind::Duplicate, message);
+        find("id-unique", IssueType::Duplicate, message);
     }
 }
 
@@ -252,7 +253,9 @@ pub(super) fn profiles(meta: &Meta, resource_type: &str, at: &Path<'_>, report: 
         if is_base && name != resource_type && !general {
             let message = format!("`{url}` is the definition of {name}, and the resource is a {resource_type}");
             let at = at.item("profile", index);
-            report.push(Issue::new("profile-type", Severity::Error, Kind::Value, at, message).with_row("Meta.profile"));
+            report.push(
+                Issue::new("profile-type", Severity::Error, IssueType::Value, at, message).with_row("Meta.profile"),
+            );
         }
     }
 }
@@ -264,7 +267,7 @@ fn is_resource(facts: Facts<'_>) -> bool {
 /// The address of an entry is absolute, and where it is a RESTful one it ends with the id of the resource.
 fn full_url(url: &str, id: Option<&str>, resource: bool, at: &Path<'_>, report: &mut Report) {
     let mut find = |severity: Severity, at: Path<'_>, message: String| {
-        let issue = Issue::new("full-url", severity, Kind::Value, at, message);
+        let issue = Issue::new("full-url", severity, IssueType::Value, at, message);
         report.push(issue.with_row("Bundle.entry.fullUrl"));
     };
     match (Literal::parse(url), id) {
@@ -290,11 +293,11 @@ pub(super) fn extension_url(url: &str, at: &Path<'_>, report: &mut Report) {
         return;
     }
     let message = format!("`{url}` is not the address of an extension, wanted an absolute URL that is not a urn");
-    let issue = Issue::new("extension-url", Severity::Error, Kind::Value, at.child("url"), message);
+    let issue = Issue::new("extension-url", Severity::Error, IssueType::Value, at.child("url"), message);
     report.push(issue.with_row("Extension.url"));
 }
 
-/// dom-3, which can only be judged at the end of the walk; its findings come where the contained resource stands.
+/// dom-3, which can only be checked at the end of the walk; its findings come where the contained resource stands.
 fn node_unreferred<'n>(node: &'n dyn Node, at: &Path<'_>, container: &mut Container<'n>, report: &mut Report) {
     let mut findings = Vec::new();
     let mut number = 0;
@@ -335,7 +338,7 @@ pub(super) fn unreferred(
     let place = if id.is_some() { at.child("id") } else { *at };
     let index = container.met.binary_search_by_key(&number, |(number, _)| *number);
     let before = index.ok().and_then(|index| container.met.get(index)).map_or(0, |(_, before)| *before);
-    Some((before, Issue::new(DOM_3.key, severity, Kind::Invariant, place, message).with_row(owner)))
+    Some((before, Issue::new(DOM_3.key, severity, IssueType::Invariant, place, message).with_row(owner)))
 }
 
 /// Puts findings where they belong.

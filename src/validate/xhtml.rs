@@ -290,7 +290,7 @@ impl Element {
 
 impl Form {
     fn holds(self, value: &str) -> bool {
-        // References to characters stand for what is not judged here.
+        // References to characters stand for what is not checked here.
         if value.contains('&') {
             return true;
         }

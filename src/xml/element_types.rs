@@ -26,7 +26,7 @@ pub(super) struct ElementType {
     pub(super) rows: Vec<Row>,
     /// Whether it is a resource, whose JSON says its type.
     pub(super) is_resource: bool,
-    /// Whether it is declared in Rust, so that the reader judges it.
+    /// Whether it is declared in Rust, so that the reader checks it.
     pub(super) is_declared: bool,
 }
 

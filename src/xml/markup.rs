@@ -1,11 +1,11 @@
 //! The tags and the text of an XML document with namespaces, and what makes it no well-formed one.
 //!
-//! `quick-xml` finds the markup and holds end tags to start tags. What it leaves to its callers is judged here: names,
+//! `quick-xml` finds the markup and holds end tags to start tags. What it leaves to its callers is checked here: names,
 //! attributes, namespaces, references and characters. Attributes are taken apart here too, once, as a document of FHIR
 //! consists of them.
 
 use super::{NAMESPACE, XHTML_NAMESPACE};
-use crate::issue::Kind;
+use crate::issue::IssueType;
 use quick_xml::errors::IllFormedError;
 use quick_xml::events::{BytesDecl, Event};
 use quick_xml::{Error, Reader};
@@ -22,7 +22,7 @@ const INSTANCE_NAMESPACE: &str = "http://www.w3.org/2001/XMLSchema-instance";
 pub(super) struct Fault {
     pub(super) offset: usize,
     pub(super) rule: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: IssueType,
     pub(super) message: Cow<'static, str>,
 }
 
@@ -30,13 +30,13 @@ impl Fault {
     /// The document is not well-formed.
     #[cold]
     pub(super) fn xml(offset: usize, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { offset, rule: "xml", kind: Kind::Invalid, message: message.into() }
+        Self { offset, rule: "xml", kind: IssueType::Invalid, message: message.into() }
     }
 
     /// The document is larger in some respect than is read.
     #[cold]
     pub(super) fn limit(offset: usize, rule: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { offset, rule, kind: Kind::TooLong, message: message.into() }
+        Self { offset, rule, kind: IssueType::TooLong, message: message.into() }
     }
 }
 
@@ -208,7 +208,7 @@ impl<'a> Markup<'a> {
                         return Err(Fault::xml(start, format!("`{target}` is no name of a processing instruction")));
                     }
                 }
-                Event::Decl(declaration) if start == 0 => judge_declaration(&declaration)?,
+                Event::Decl(declaration) if start == 0 => check_declaration(&declaration)?,
                 Event::Decl(_) => {
                     return Err(Fault::xml(start, "found an XML declaration that does not begin the document"));
                 }
@@ -216,7 +216,7 @@ impl<'a> Markup<'a> {
                     return Err(Fault {
                         offset: start,
                         rule: "xml-doctype",
-                        kind: Kind::Security,
+                        kind: IssueType::Security,
                         message: Cow::Borrowed("found a document type (`<!DOCTYPE`), wanted none: it is not followed"),
                     });
                 }
@@ -314,11 +314,11 @@ impl<'a> Markup<'a> {
             }
             self.attributes.push(Attribute { offset, prefix, local, raw });
         }
-        self.judge_prefixes()
+        self.check_prefixes()
     }
 
     /// Attributes with a prefix: each is declared, and no two are the same by their namespaces.
-    fn judge_prefixes(&self) -> Result<(), Fault> {
+    fn check_prefixes(&self) -> Result<(), Fault> {
         for (index, attribute) in self.attributes.iter().enumerate() {
             if attribute.prefix.is_empty() {
                 continue;
@@ -423,7 +423,7 @@ impl<'a> Markup<'a> {
 }
 
 /// What is at the beginning of a document says that it is XML 1.0 in UTF-8.
-fn judge_declaration(declaration: &BytesDecl<'_>) -> Result<(), Fault> {
+fn check_declaration(declaration: &BytesDecl<'_>) -> Result<(), Fault> {
     if !matches!(declaration.version().as_deref(), Ok(b"1.0")) {
         return Err(Fault::xml(0, "the XML declaration does not say version 1.0"));
     }
@@ -433,7 +433,7 @@ fn judge_declaration(declaration: &BytesDecl<'_>) -> Result<(), Fault> {
         return Ok(());
     }
     let message = format!("the document says that it is encoded in `{}`, wanted UTF-8", shown(&encoding));
-    Err(Fault { offset: 0, rule: "xml-encoding", kind: Kind::Invalid, message: message.into() })
+    Err(Fault { offset: 0, rule: "xml-encoding", kind: IssueType::Invalid, message: message.into() })
 }
 
 /// The beginning of a name that may be of any length.
@@ -512,7 +512,7 @@ fn referred(name: &str, offset: usize) -> Result<char, Fault> {
         return Err(Fault {
             offset,
             rule: "xml-entity",
-            kind: Kind::Security,
+            kind: IssueType::Security,
             message: format!(
                 "found the entity `&{};`, wanted the character or its number: no entities are declared",
                 shown(name)

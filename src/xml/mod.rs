@@ -2,7 +2,7 @@
 //!
 //! A document in XML is transcribed to its JSON form by the rows of its types, and read by the one reader that there is:
 //! so it is held to the same rules, strictly or leniently, and every finding has its place in the XML. What JSON has not
-//! is judged while it is transcribed: the order of the elements, namespaces, attributes, text between elements. A document is
+//! is checked while it is transcribed: the order of the elements, namespaces, attributes, text between elements. A document is
 //! written by the same rows, from its JSON form.
 //!
 //! The rows of the types that the crate does not model stand in a table of their own (`elements.txt`): which elements

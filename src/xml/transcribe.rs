@@ -4,7 +4,7 @@ use super::element_types::{ElementType, ElementTypes, Row, RowKind};
 use super::markup::{Attribute, Fault, MOST, Markup, Namespace, Tag, Token, decoded, is_blank};
 use super::narrative;
 use crate::element::{MAX_DEPTH, Origin, push_string};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 
 /// A result that only a document that cannot be read on makes fail.
 type Read<T> = Result<T, Fault>;
@@ -63,7 +63,7 @@ pub(crate) fn transcribe<'a>(text: &'a str, types: &'static ElementTypes, lenien
                 omitted: None,
                 depth: 0,
                 accepted: Namespace::Fhir,
-                judged: true,
+                checked: true,
             };
             let done = t.document(&mut root);
             (transcript.json, transcript.marks) = (t.out.json, t.out.marks);
@@ -164,8 +164,8 @@ struct Transcriber<'a> {
     depth: u32,
     /// The namespace that is taken for that of FHIR, after a finding about it.
     accepted: Namespace<'a>,
-    /// Whether the reader of the JSON form judges the elements of what is read.
-    judged: bool,
+    /// Whether the reader of the JSON form checks the elements of what is read.
+    checked: bool,
 }
 
 impl<'a> Transcriber<'a> {
@@ -194,7 +194,7 @@ impl<'a> Transcriber<'a> {
             self.omitted = Some((count.saturating_add(1), worst.min(severity)));
             return;
         }
-        let kind = if rule == "ele-1" { Kind::Invariant } else { Kind::Structure };
+        let kind = if rule == "ele-1" { IssueType::Invariant } else { IssueType::Structure };
         self.findings.push((offset, Issue::new(rule, severity, kind, at, message).with_row(row)));
     }
 
@@ -226,7 +226,7 @@ impl<'a> Transcriber<'a> {
                         *root = tag.local;
                     }
                     let at = Path::root(root);
-                    self.judge_namespace(&tag, Namespace::Fhir, &at);
+                    self.check_namespace(&tag, Namespace::Fhir, &at);
                     self.resource(&at, &tag)?;
                 }
                 Token::Open(_) => {
@@ -256,7 +256,7 @@ impl<'a> Transcriber<'a> {
     }
 
     /// Reports an element that is not of the namespace that it should be of. Elements in it may be of the same.
-    fn judge_namespace(&mut self, tag: &Tag<'a>, wanted: Namespace<'a>, at: &Path<'_>) {
+    fn check_namespace(&mut self, tag: &Tag<'a>, wanted: Namespace<'a>, at: &Path<'_>) {
         if tag.namespace == wanted || (wanted == Namespace::Fhir && tag.namespace == self.accepted) {
             return;
         }
@@ -276,7 +276,7 @@ impl<'a> Transcriber<'a> {
     fn resource(&mut self, at: &Path<'_>, tag: &Tag<'a>) -> Read<()> {
         let types = self.types;
         let known = types.resource(tag.local).unwrap_or_else(ElementType::unknown);
-        let outer = std::mem::replace(&mut self.judged, known.is_declared);
+        let outer = std::mem::replace(&mut self.checked, known.is_declared);
         self.enter(tag.offset)?;
         self.out.mark(tag.offset);
         self.out.json.push_str("{\"resourceType\":");
@@ -284,7 +284,7 @@ impl<'a> Transcriber<'a> {
         self.attributes(at, known, false)?;
         self.content(at, known, tag)?;
         self.close_object(tag);
-        self.judged = outer;
+        self.checked = outer;
         Ok(())
     }
 
@@ -437,7 +437,7 @@ impl<'a> Transcriber<'a> {
             None => at.child(&row.name),
         };
         let wanted = if row.kind == RowKind::Xhtml { Namespace::Xhtml } else { Namespace::Fhir };
-        self.judge_namespace(tag, wanted, &here);
+        self.check_namespace(tag, wanted, &here);
         if row.kind.is_primitive() {
             return self.primitive(&here, row, tag, items);
         }
@@ -448,13 +448,13 @@ impl<'a> Transcriber<'a> {
             RowKind::Complex(index) => {
                 let types = self.types;
                 let of_item = types.type_at(index).unwrap_or_else(ElementType::unknown);
-                // Of a resource that is kept as text the reader judges what every resource has.
+                // Of a resource that is kept as text the reader checks what every resource has.
                 let is_common =
                     &*of_item.name == "Extension" || (of.is_resource && matches!(&*row.name, "meta" | "text"));
-                let outer = self.judged;
-                self.judged |= is_common;
+                let outer = self.checked;
+                self.checked |= is_common;
                 self.object(&here, of_item, tag)?;
-                self.judged = outer;
+                self.checked = outer;
                 Ok(())
             }
             RowKind::Resource => self.container(&here, tag),
@@ -512,7 +512,7 @@ impl<'a> Transcriber<'a> {
                 }
                 std::mem::swap(&mut self.out, &mut under);
                 items.under = Some(under).filter(|under| !under.json.is_empty());
-                if !done? && value.is_none() && !self.judged {
+                if !done? && value.is_none() && !self.checked {
                     self.find_hollow(tag, at);
                 }
             }
@@ -554,7 +554,7 @@ impl<'a> Transcriber<'a> {
             RowKind::Number => "a number",
             _ => "",
         };
-        if !is_token && !wanted.is_empty() && !self.judged {
+        if !is_token && !wanted.is_empty() && !self.checked {
             let shown: String = value.chars().take(64).collect();
             let message = format!("found `{shown}`, wanted {wanted}");
             self.find(attribute.offset, "wrong-type", at, String::new(), message);
@@ -582,7 +582,7 @@ impl<'a> Transcriber<'a> {
                 Token::Open(tag) if !found => {
                     found = true;
                     let outer = self.accepted;
-                    self.judge_namespace(&tag, Namespace::Fhir, at);
+                    self.check_namespace(&tag, Namespace::Fhir, at);
                     self.resource(at, &tag)?;
                     self.accepted = outer;
                 }
@@ -627,7 +627,7 @@ impl<'a> Transcriber<'a> {
         let here = at.child(tag.local);
         let is_foreign = tag.namespace != Namespace::Fhir && tag.namespace != self.accepted;
         if is_foreign {
-            self.judge_namespace(tag, Namespace::Fhir, &here);
+            self.check_namespace(tag, Namespace::Fhir, &here);
         } else if is_attribute {
             let message = format!("`{}` is an attribute of {}, found an element", tag.local, of.words());
             self.find_as(Severity::Error, tag.offset, "unknown-member", &here, of.name.to_string(), message);
@@ -638,7 +638,7 @@ impl<'a> Transcriber<'a> {
             self.out.comma();
             self.out.mark(tag.offset);
             self.out.key("", tag.local);
-            if !self.judged {
+            if !self.checked {
                 let message = format!("`{}` is not an element of {} in FHIR STU3", tag.local, of.words());
                 self.find(tag.offset, "unknown-member", &here, of.name.to_string(), message);
             }

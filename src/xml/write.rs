@@ -4,7 +4,7 @@ use super::element_types::{ElementType, ElementTypes, Row, RowKind};
 use super::markup::is_character;
 use super::{NAMESPACE, narrative};
 use crate::element::{Read, ReadMode, Reader};
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use std::borrow::Cow;
 
 /// The rule of what cannot be written in XML.
@@ -129,7 +129,7 @@ struct XmlWriter<'t> {
 impl<'t> XmlWriter<'t> {
     #[cold]
     fn refuse(&mut self, at: &Path<'_>, message: impl Into<String>) {
-        self.report.push(Issue::new(NO_FORM, Severity::Error, Kind::NotSupported, at, message));
+        self.report.push(Issue::new(NO_FORM, Severity::Error, IssueType::NotSupported, at, message));
     }
 
     fn resource(&mut self, at: &Path<'_>, index: usize, node: &'t Node<'t>, is_root: bool) {

@@ -43,12 +43,12 @@ fn chain_part_verifies_from_its_checkpoint() {
 fn changed_record_is_located() {
     for place in 0..9 {
         let mut records = ten().0;
-        records[place].what.to = StateName::Closed;
+        records[place].draft.to = StateName::Closed;
         assert_eq!(broken(&records, &[]), at(place as u64, ChainFault::Changed));
     }
     // Nothing was bound to the last one yet but the checkpoint.
     let (mut records, head) = ten();
-    records[9].what.to = StateName::Closed;
+    records[9].draft.to = StateName::Closed;
     assert!(verify(&ChainHead::start(tenant()), &records, &[]).is_ok());
     assert_eq!(broken(&records, &[head.checkpoint()]), at(9, ChainFault::OtherRoot { count: 10 }));
 }
@@ -171,7 +171,7 @@ fn tampered(records: &[AuditRecord], tamperings: Vec<Tampering>) -> Vec<AuditRec
         match tampering {
             Tampering::Put(at, record) => other.insert(at.index(count + 1), record),
             _ if count == 0 => {}
-            Tampering::Change(at, draft) => other[at.index(count)].what = draft,
+            Tampering::Change(at, draft) => other[at.index(count)].draft = draft,
             Tampering::Remove(at) => drop(other.remove(at.index(count))),
             Tampering::Swap(one, another) => other.swap(one.index(count), another.index(count)),
             Tampering::Cut(at) => other.truncate(at.index(count)),

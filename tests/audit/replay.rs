@@ -1,8 +1,9 @@
 //! The records alone rebuild every state.
 
 use super::*;
-use fhir_devices::update::{Acceptance, blob, ingest};
+use fhir_devices::manifest::Acceptance;
 use fhir_devices::update::{Replayed, Unfit, replay};
+use fhir_devices::update::{blob, ingest};
 use std::collections::BTreeMap;
 
 /// What the machines have come to, and what was recorded of it.
@@ -116,7 +117,7 @@ fn inputs() -> impl Strategy<Value = ingest::Input> {
     prop_oneof![
         1 => Just(Input::Progressed),
         1 => few_blobs().prop_map(|blob| Input::BytesReceived { blob }),
-        1 => some_of(Reason::ALL).prop_map(|reason| Input::CheckFailed { reason }),
+        1 => some_of(UploadFailure::ALL).prop_map(|reason| Input::CheckFailed { reason }),
         3 => (few_blobs(), few_generations()).prop_map(|(blob, generation)| Input::BytesHeld { blob, generation }),
         3 => few_generations().prop_map(|generation| Input::BytesCommitted { generation }),
         1 => Just(Input::DeadlineReached),
@@ -225,6 +226,6 @@ fn missing_transition_record_is_found() {
 #[test]
 fn record_without_a_subject_is_refused() {
     let mut record = chained([plain(7, None, StateName::Open)]).0.remove(0);
-    record.what.ingest = None;
+    record.draft.ingest = None;
     assert!(replay([&record]).is_err());
 }

@@ -59,11 +59,11 @@ fn audit_event_has_the_contents_of_the_record() {
 fn audit_event_of_start_and_refusal() {
     let mut draft = plain(7, None, StateName::Closed);
     draft.action = Action::Failed;
-    draft.reason = Some(Reason::UploadLost);
+    draft.reason = Some(UploadFailure::UploadLost);
     let event = parsed(&audit_event(&record_of((draft.clone(), gateway()))));
     assert_eq!(event["outcome"], "8");
     assert_eq!(event["agent"][0]["requestor"], true);
-    draft.reason = Some(Reason::DigestMismatch);
+    draft.reason = Some(UploadFailure::DigestMismatch);
     let event = parsed(&audit_event(&record_of((draft, gateway()))));
     assert_eq!((&event["action"], &event["outcome"]), (&json!("C"), &json!("4")));
     assert_eq!(event["outcomeDesc"], "digest-mismatch");

@@ -38,7 +38,7 @@ impl<'p> Published<'p> {
         definition["snapshot"]["element"].as_array().unwrap().clone()
     }
 
-    /// Judges a resource.
+    /// Checks a resource.
     pub(crate) fn resource(&mut self, json: &Value) {
         let name = text(&json["resourceType"]).to_owned();
         let elements = self.elements(&name);
@@ -49,7 +49,7 @@ impl<'p> Published<'p> {
         self.faults.push(format!("{at}: {what}"));
     }
 
-    /// Judges one object by the elements directly below `path`.
+    /// Checks one object by the elements directly below `path`.
     fn object(&mut self, elements: &[Value], path: &str, at: &str, json: &Value) {
         let Some(members) = json.as_object() else { return self.fault(at, "no object") };
         let below = |element: &&Value| {

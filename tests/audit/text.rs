@@ -2,7 +2,7 @@
 
 use super::*;
 use fhir_devices::audit::{Checkpoint, read_lines};
-use fhir_devices::update::{Note, ProviderId, UpdateName, VersionLabel};
+use fhir_devices::manifest::{Note, ProviderId, UpdateName, VersionLabel};
 use serde_json::Value;
 
 /// The text of form 1. It never changes: the chains that exist are made of it.
@@ -77,10 +77,10 @@ fn unsupported_text_is_cleaned_from_a_record() {
     draft.version = Some("v".repeat(200).parse().unwrap());
     draft.downgrade.as_mut().unwrap().reason = "Patient/".parse().unwrap();
     let record = record_of((draft, aside));
-    assert_eq!(record.what.comment.as_ref().unwrap(), "see https cdn.example/a?sig=7 of  7");
-    assert_eq!(record.what.provider, None);
-    assert_eq!(record.what.version.as_ref().unwrap().as_str(), "v".repeat(128));
-    assert_eq!(record.what.downgrade.as_ref().unwrap().reason, "-");
+    assert_eq!(record.draft.comment.as_ref().unwrap(), "see https cdn.example/a?sig=7 of  7");
+    assert_eq!(record.draft.provider, None);
+    assert_eq!(record.draft.version.as_ref().unwrap().as_str(), "v".repeat(128));
+    assert_eq!(record.draft.downgrade.as_ref().unwrap().reason, "-");
     assert_eq!(AuditRecord::from_line(&record.to_line()), Ok(record));
 }
 

@@ -44,7 +44,7 @@ fn rule_severities_agree_with_the_distilled_table() {
 fn rule_severities_agree_with_the_corpus_table() {
     let Some(corpus) = corpus() else { return };
     let table = std::fs::read_to_string(corpus.join("containment_rules.tsv")).unwrap();
-    let mut judged = 0;
+    let mut checked = 0;
     for row in table.lines().skip(1).map(|row| row.split('\t').collect::<Vec<_>>()) {
         if NOT_OF_STU3.contains(&row[0]) {
             continue;
@@ -52,9 +52,9 @@ fn rule_severities_agree_with_the_corpus_table() {
         let rule = of_key(row[0]);
         assert_eq!(rule.severity(Profile::Base), severity(row[3]), "{row:?}");
         assert_eq!(rule.severity(Profile::Pocd), severity(row[4]), "{row:?}");
-        judged += 1;
+        checked += 1;
     }
-    assert_eq!(judged, ContainmentRule::ALL.iter().filter(|rule| rule.key().starts_with("CT-")).count());
+    assert_eq!(checked, ContainmentRule::ALL.iter().filter(|rule| rule.key().starts_with("CT-")).count());
 }
 
 /// A device without a fault, as members of resources: each case changes one thing.

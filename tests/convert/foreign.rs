@@ -1,7 +1,7 @@
 //! Generated documents of R4 and R5: a small table of their elements, and a tape of choices that says what each document has.
 
 use crate::exact::{Exact, exact};
-use fhir_devices::convert::{self, Components, Ids, MetricDevice, Options, Version};
+use fhir_devices::convert::{self, Components, IdPolicy, MetricDevice, Options, Version};
 use proptest::prelude::*;
 
 /// The type of an element.
@@ -674,7 +674,7 @@ fn with_fault(json: &str, place: prop::sample::Index, fault: &str) -> String {
 
 #[test]
 fn ids_with_a_prefix_come_back() {
-    let options = Options::default().ids(Ids::Prefix("dc-".to_owned()));
+    let options = Options::default().ids(IdPolicy::Prefix("dc-".to_owned()));
     let json = document(Version::R4, false, true, &[]).replace(r#""id":"x""#, r#""id":"dc-x""#);
     let reading = convert::from(Version::R4, json.as_bytes(), &options).unwrap();
     assert!(reading.value.to_json().contains(r#""id":"x""#));

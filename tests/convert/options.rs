@@ -1,7 +1,7 @@
 //! The options of a conversion, and documents of R4 and R5 there and back.
 
 use crate::exact::exact;
-use fhir_devices::convert::{self, CodeSystems, Components, Links, MetricDevice, Options, Version};
+use fhir_devices::convert::{self, CodeSystems, Components, LinkPolicy, MetricDevice, Options, Version};
 
 /// A document of its version goes to `through` and back and is the same.
 fn assert_there_and_back(json: &str, version: Version, through: Version, options: &Options) {
@@ -75,7 +75,7 @@ const TREE: &str = r#"{"resourceType":"Bundle","type":"collection","entry":[
 
 #[test]
 fn r4_tree_root_is_linked_by_source() {
-    let options = Options::default().components(Components::ByLevel).links(Links::Source);
+    let options = Options::default().components(Components::ByLevel).links(LinkPolicy::Source);
     let stu3 = convert::from(Version::R4, TREE.as_bytes(), &options).unwrap().value;
     let json = stu3.to_json();
     assert!(json.contains(r#""source":{"reference":"Device/mds"}"#), "{json}");

@@ -84,7 +84,7 @@ fn device_and_component_ids_collide() {
     let report = to(Version::R4, &bundle("x", "x")).unwrap_err();
     assert_eq!(found(&report), [("collision".to_owned(), "Bundle.entry[1]".to_owned())]);
     assert!(to(Version::R4, &bundle("x", "y")).is_ok());
-    let prefixed = Options::default().ids(convert::Ids::Prefix("dc-".to_owned()));
+    let prefixed = Options::default().ids(convert::IdPolicy::Prefix("dc-".to_owned()));
     let resource = Resource::from_json(bundle("x", "x").as_bytes()).unwrap();
     let converted = convert::to(Version::R4, &resource, &prefixed).unwrap();
     assert!(converted.json.contains(r#""id":"dc-x""#));
@@ -381,7 +381,7 @@ fn deepest_document_of_stu3_comes_back() {
 }
 
 #[test]
-fn many_members_are_judged_in_little_time() {
+fn many_members_are_checked_in_little_time() {
     // Each member was held against all others once.
     let members: String = (0..20_000).map(|n| format!(r#","a{n}":[null],"_b{n}":[null]"#)).collect();
     let json = format!(r#"{{"resourceType":"Device"{members}}}"#);

@@ -7,6 +7,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use fhir_devices::search::{Criterion, Parameter, ResourceType, Token, TokenMatch};
 use fhir_devices::store::*;
 use serde_json::{Value, json};
 use std::num::NonZeroU32;

@@ -3,6 +3,7 @@
 
 use super::RUNTIME;
 use fhir_devices::backend::fhir_http::Options;
+use fhir_devices::search::{Criterion, ResourceType};
 use fhir_devices::store::*;
 use fhir_devices::validate::Valid;
 use fhir_devices::{Device, DeviceComponent};

@@ -3,6 +3,7 @@
 use super::odd::{Heard, Odd, Say, html, say};
 use fhir_devices::backend::FhirServer;
 use fhir_devices::backend::fhir_http::{Options, ServerFault};
+use fhir_devices::search::{Criterion, IndexEntries, Parameter, ResourceType};
 use fhir_devices::store::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -149,7 +150,7 @@ async fn write_result_is_read_if_not_in_the_response() {
 }
 
 #[tokio::test]
-async fn create_answered_with_200_is_judged_by_its_version() {
+async fn create_answered_with_200_is_checked_by_its_version() {
     let created = |version: &'static str| {
         over(Options::new(), move |heard| match heard.line.starts_with("GET") {
             true => say(404, ""),

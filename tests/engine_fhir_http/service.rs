@@ -6,6 +6,7 @@ use fhir_devices::backend::fhir_http::Options;
 use fhir_devices::backend::{FhirServer, Memory};
 use fhir_devices::containment::Selector;
 use fhir_devices::rest::{Request, Server};
+use fhir_devices::search::{Criterion, IndexEntries, Parameter, ResourceType, TokenMatch};
 use fhir_devices::server::Tokens;
 use fhir_devices::server::{self, Stores, UpdateServer};
 use fhir_devices::server::{serve, tls};
@@ -388,7 +389,7 @@ fn second_update_service_over_the_same_ledger_attaches_through_the_guard() {
         let mut forged = shown().await;
         let mut update = available(&forged).next().unwrap().unwrap();
         update.file.url = "https://evil.example/x".parse().unwrap();
-        update.id = fhir_devices::update::IngestId(7);
+        update.id = fhir_devices::manifest::IngestId(7);
         forged.extension.push(update.to_extension());
         let refused = server.json("PUT", "/demo/fhir/DeviceComponent/pump-lvp", &[], &forged.to_json()).await;
         assert_eq!(refused.status, 422, "{}", refused.text());

@@ -3,6 +3,7 @@
 use super::odd::{Heard, Odd, Say, html, say};
 use fhir_devices::backend::FhirServer;
 use fhir_devices::backend::fhir_http::{Options, ServerFault};
+use fhir_devices::search::{IndexEntries, ResourceType};
 use fhir_devices::store::*;
 use serde_json::{Value, json};
 

@@ -3,6 +3,7 @@
 use super::wrong::Wrong;
 use super::{each_holds, each_is_caught};
 use fhir_devices::backend::Memory;
+use fhir_devices::search::IndexEntries;
 use fhir_devices::store::*;
 use fhir_devices::testkit::store::clock::{CLAUSES, TestClock, TimedStore};
 

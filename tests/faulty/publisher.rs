@@ -54,8 +54,7 @@ fn without_links(content: &Content) -> Content {
 
 impl Publisher for Wrong {
     fn capabilities(&self) -> PublisherCapabilities {
-        let limit =
-            if self.has("g8_the_largest_content_is_taken_and_a_larger_one_refused") { 1 << 20 } else { 4 << 10 };
+        let limit = if self.has("g8_largest_content_is_accepted_and_a_larger_one_refused") { 1 << 20 } else { 4 << 10 };
         PublisherCapabilities { max_content: limit, ..self.inner.capabilities() }
     }
 
@@ -70,31 +69,26 @@ impl Publisher for Wrong {
             *self.last.lock().unwrap() = Some((slot.clone(), content.clone()));
             let known = self.inner.read(tenant, slot).await?;
             match self.defect {
-                "g1_the_same_content_again_changes_nothing" if known.is_some() && seen.is_none() => {
-                    Err(PublishError::Changed)
-                }
-                "g2_only_who_has_seen_the_newest_version_writes" | "g2_of_many_writers_that_saw_the_same_one_wins" => {
+                "g1_repeated_put_changes_nothing" if known.is_some() && seen.is_none() => Err(PublishError::Changed),
+                "g2_put_needs_the_newest_version" | "g2_of_concurrent_writers_one_wins" => {
                     self.force(tenant, slot, content).await
                 }
-                "g3_a_content_never_replaces_one_that_is_after_it" if known.is_some() => {
+                "g3_older_content_is_stale" if known.is_some() => {
                     *self.puts.lock().unwrap() += 1;
                     Ok(Receipt { version: SlotVersion::new("1"), durable: false })
                 }
-                "g3_a_later_content_is_taken" if matches!(content, Content::Offer(_)) && known.is_some() => {
+                "g3_newer_content_is_accepted" if matches!(content, Content::Offer(_)) && known.is_some() => {
                     Err(PublishError::Stale { action: ActionNumber(1) })
                 }
-                "g4_what_was_acknowledged_is_read" => Ok(Receipt { version: SlotVersion::new("1"), durable: true }),
-                "g5_no_call_crosses_tenants" => self.inner.put(&everybody(), slot, content, seen).await,
-                "g6_a_dropped_write_leaves_old_or_new" if known.is_some() => {
+                "g4_acknowledged_content_is_read" => Ok(Receipt { version: SlotVersion::new("1"), durable: true }),
+                "g5_calls_are_isolated_by_tenant" => self.inner.put(&everybody(), slot, content, seen).await,
+                "g6_dropped_put_is_atomic" if known.is_some() => {
                     let Content::Tombstone { key, .. } = content else { panic!() };
                     let other = Content::Tombstone { key: *key, action: ActionNumber(1_000_000) };
                     self.force(tenant, slot, &other).await
                 }
-                "g7_a_content_comes_back_as_it_was" => {
-                    self.inner.put(tenant, slot, &without_links(content), seen).await
-                }
-                "g8_a_refusal_says_that_nothing_was_written" => match self.inner.put(tenant, slot, content, seen).await
-                {
+                "g7_content_is_read_as_written" => self.inner.put(tenant, slot, &without_links(content), seen).await,
+                "g8_refusal_is_not_applied" => match self.inner.put(tenant, slot, content, seen).await {
                     Err(_) => Err(PublishError::Indeterminate { source: None }),
                     done => done,
                 },
@@ -105,7 +99,7 @@ impl Publisher for Wrong {
 
     fn read<'a>(&'a self, tenant: &'a Tenant, slot: &'a Slot) -> BoxFuture<'a, Result<Option<Found>, PublishError>> {
         Box::pin(async move {
-            let tenant = if self.has("g5_no_call_crosses_tenants") { &everybody() } else { tenant };
+            let tenant = if self.has("g5_calls_are_isolated_by_tenant") { &everybody() } else { tenant };
             self.inner.read(tenant, slot).await
         })
     }

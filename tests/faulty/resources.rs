@@ -3,6 +3,7 @@
 use super::wrong::{Wrong, check_then_write};
 use super::{each_holds, each_is_caught};
 use fhir_devices::backend::Memory;
+use fhir_devices::search::{Criterion, IndexEntries, Parameter, Token, TokenMatch};
 use fhir_devices::store::*;
 use fhir_devices::testkit::store::{block_on, resources};
 use std::num::NonZeroU32;

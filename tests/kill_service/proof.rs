@@ -2,12 +2,15 @@
 
 use super::load::{Acknowledged, TENANTS, Withdrawn};
 use fhir_devices::DeviceComponent;
+use fhir_devices::audit::UploadFailure;
 use fhir_devices::backend::{Files, Redb};
+use fhir_devices::manifest::IngestId;
+use fhir_devices::search::ResourceType;
 use fhir_devices::service::{SweepRules, UpdateService};
 use fhir_devices::store::*;
-use fhir_devices::update::ingest::{Reason, State};
+use fhir_devices::update::ingest::State;
 use fhir_devices::update::replay;
-use fhir_devices::update::{AvailableUpdate, IngestId, UpdateStatus, available};
+use fhir_devices::update::{AvailableUpdate, UpdateStatus, available};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -134,7 +137,7 @@ pub(crate) async fn check(data: &Path, told: &[Acknowledged]) -> Found {
         }
         for one in told {
             let state = replayed.uploads.get(&one.id.parse::<IngestId>().unwrap()).unwrap();
-            let closed = matches!(state, State::Withdrawn { .. } | State::Closed { reason: Reason::Withdrawn });
+            let closed = matches!(state, State::Withdrawn { .. } | State::Closed { reason: UploadFailure::Withdrawn });
             let agrees = match one.withdrawn {
                 Withdrawn::No => !closed,
                 Withdrawn::Perhaps => true,

@@ -187,7 +187,7 @@ fn options_set_the_retention() {
         assert!(matches!(put(&service, "pump", model), 200 | 201));
     }
     assert_eq!(service.end().0, Some(0));
-    // The keeper of the next start removes what is not to be kept.
+    // The maintenance after the next start removes what is not to be kept.
     let service = Process::start("", &data(&folder, "--keep-versions 2 --keep-withdrawn 0 --keep-ended 0"));
     eventually("the history has two versions", || {
         let history: Value = serde_json::from_str(&text(&service, "/demo/fhir/Device/pump/_history")).unwrap();

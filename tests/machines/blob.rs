@@ -1,8 +1,9 @@
 //! The ledger of the bytes: who holds them, when they are condemned, and what a sweep deletes.
 
 use super::*;
-use fhir_devices::update::PinId;
-use fhir_devices::update::blob::{self, Effect, Entry, Holder, Input, Refusal, State, Step, Sweep, justified, sweep};
+use fhir_devices::audit::Holder;
+use fhir_devices::manifest::PinId;
+use fhir_devices::update::blob::{self, Effect, Entry, Input, Refusal, State, Step, Sweep, justified, sweep};
 
 type Held = fhir_devices::update::ingest::State;
 

@@ -1,6 +1,7 @@
 //! How records are written, and that those of earlier releases stay readable.
 
 use super::*;
+use fhir_devices::audit::UploadFailure;
 
 #[test]
 fn every_record_round_trips_in_its_format() {
@@ -40,7 +41,7 @@ fn record_of_format_1_is_readable() {
         State::Open { deadline: OffsetDateTime::UNIX_EPOCH },
         State::Stored { blob, generation, target: None, attempts: 0 },
         State::Attached { blob, generation, component, version, restored: 0 },
-        State::Closed { reason: Reason::TargetLost },
+        State::Closed { reason: UploadFailure::TargetLost },
     ];
     let read: Vec<_> = fixtures.map(|line| Ingest::from_bytes(line.as_bytes()).unwrap()).collect();
     assert_eq!(read.iter().map(|ingest| ingest.state.clone()).collect::<Vec<_>>(), wanted);
@@ -93,7 +94,7 @@ fn reattached_record_keeps_became_current() {
     assert_eq!(since(10), (Some(2), "attached".to_owned()));
     assert_eq!(read(10).state.attached_to().map(|(_, version)| version.get()), Some(5));
     assert_eq!(since(11), (Some(2), "superseded".to_owned()));
-    assert_eq!(read(12).state, State::Closed { reason: Reason::Lost });
+    assert_eq!(read(12).state, State::Closed { reason: UploadFailure::Lost });
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn reconciler_audit_drafts_are_written_unchanged() {
         .map(|input| {
             let Ok(Step::Transition(to)) = step(&attached, input, NOW) else { panic!("{input:?}") };
             let line = serde_json::to_string(&to.audit).unwrap();
-            let read: fhir_devices::update::AuditDraft = serde_json::from_str(&line).unwrap();
+            let read: fhir_devices::audit::AuditDraft = serde_json::from_str(&line).unwrap();
             assert_eq!(State::of_audit(&read), Some(to.state));
             line
         })
@@ -145,13 +146,13 @@ fn reconciler_audit_drafts_are_written_unchanged() {
 
 #[test]
 fn names_round_trip() {
-    for reason in Reason::ALL {
+    for reason in UploadFailure::ALL {
         assert_eq!(reason.to_string().parse(), Ok(*reason));
     }
     for effect in EffectName::ALL {
         assert_eq!(effect.to_string().parse(), Ok(*effect));
     }
-    for action in fhir_devices::update::Action::ALL {
+    for action in fhir_devices::audit::Action::ALL {
         assert_eq!(action.to_string().parse(), Ok(*action));
     }
 }

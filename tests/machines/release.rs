@@ -1,12 +1,12 @@
 //! Releases: every input in every state.
 
 use super::{Duration, NOW};
-use fhir_devices::manifest::{ProductionSpec, VersionScheme};
+use fhir_devices::manifest::{ProductionSpec, ReleaseId, VersionScheme};
 use fhir_devices::store::{BlobRef, Generation};
 use fhir_devices::update::release::{
     Effect, Input, Refusal, Release, ReleasedFile, Request, Sha1, State, Step, Target, resume, step,
 };
-use fhir_devices::update::rollout::{After, ReleaseId};
+use fhir_devices::update::rollout::After;
 
 const GENERATION: Generation = Generation(5);
 

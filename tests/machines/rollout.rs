@@ -1,9 +1,9 @@
 //! Rollouts, their lanes and their deployments: every input in every state, what is counted and shared, and the records.
 
 use super::{Duration, NOW, OffsetDateTime};
+use fhir_devices::manifest::{ActorId, ReleaseId};
 use fhir_devices::primitive::Id;
 use fhir_devices::store::{Sha256, Tenant};
-use fhir_devices::update::ActorId;
 use fhir_devices::update::deployment::{
     self, Context, Deployment, DeviceOffers, Evidence, Found, Input, Outcome, OutcomeClass, Phase, PutRefusal, Refusal,
     Retraction, Runs, SlotVersion, State, StateName, Step, StopRequest, Target,

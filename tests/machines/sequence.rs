@@ -1,9 +1,10 @@
 //! Sequence numbers only rise, for each component and provider, unless somebody who may has said otherwise.
 
 use super::*;
-use fhir_devices::manifest::VersionScheme;
+use fhir_devices::audit::UploadFailure;
+use fhir_devices::manifest::{NotHigher, VersionScheme, accept};
 use fhir_devices::store::Sha256;
-use fhir_devices::update::{Accepted, NotHigher, VersionClaim, VersionDowngrade, accept};
+use fhir_devices::update::{Accepted, VersionClaim, VersionDowngrade};
 
 pub(crate) fn leave() -> DowngradeAuthorization {
     DowngradeAuthorization {
@@ -42,7 +43,7 @@ fn to(ingest: &Ingest, input: &Input) -> Transition {
 fn sequence_number_must_rise() {
     for highest in [6, 7, u64::MAX] {
         let to = to(&stored(intent()), &read(highest, 8));
-        assert!(matches!(to.state, State::Releasing { reason: Reason::NotHigher, component: None, .. }));
+        assert!(matches!(to.state, State::Releasing { reason: UploadFailure::NotHigher, component: None, .. }));
         assert_eq!(to.accepted, None);
     }
     let higher = to(&stored(intent()), &read(5, 8));
@@ -63,7 +64,7 @@ fn overtaken_upload_is_not_written() {
     fixed.state = to(&fixed, &read(5, 8)).state;
     assert!(matches!(step(&fixed, &read(6, 7), NOW), Ok(Step::Perform(Effect::WriteReference { .. }))));
     let outrun = to(&fixed, &read(9, 9));
-    assert!(matches!(outrun.state, State::Releasing { reason: Reason::Superseded, component: Some(_), .. }));
+    assert!(matches!(outrun.state, State::Releasing { reason: UploadFailure::Superseded, component: Some(_), .. }));
 }
 
 #[test]
@@ -85,7 +86,7 @@ fn downgrade_needs_a_valid_recorded_permission() {
         with(|leave| leave.approved_by.clear()),
         with(|leave| leave.not_after = NOW - Duration::SECOND),
     ] {
-        assert!(matches!(refused.state, State::Releasing { reason: Reason::NotHigher, .. }));
+        assert!(matches!(refused.state, State::Releasing { reason: UploadFailure::NotHigher, .. }));
         assert_eq!(refused.audit.downgrade, None);
     }
 }
@@ -105,7 +106,7 @@ fn sequence_numbers_are_counted_by_provider() {
     assert_eq!(Accepted::from_bytes(&accepted.to_bytes()), Ok(accepted));
     let unsequenced = stored(Intent { sequence: None, ..intent() });
     let late = to(&unsequenced, &read(9, 8));
-    assert!(matches!(late.state, State::Releasing { reason: Reason::Unsequenced, component: None, .. }));
+    assert!(matches!(late.state, State::Releasing { reason: UploadFailure::Unsequenced, component: None, .. }));
     let first = Input::TargetRead {
         component: "ecg".parse().unwrap(),
         version: VersionId::FIRST,
@@ -136,7 +137,7 @@ fn numbered_upload_overtakes_an_unnumbered_one() {
         State::Stored { blob: blob(), generation: Generation(1), target: Some("ecg".parse().unwrap()), attempts: 0 };
     fixed.state = state;
     let outrun = to(&fixed, &read(1, 9));
-    assert!(matches!(outrun.state, State::Releasing { reason: Reason::Superseded, component: Some(_), .. }));
+    assert!(matches!(outrun.state, State::Releasing { reason: UploadFailure::Superseded, component: Some(_), .. }));
 }
 
 /// What the version of the upload stands for, and what the component reports.
@@ -168,7 +169,7 @@ fn version_with_other_bytes_needs_permission() {
     let same = to(&stored(versioned()), &known(Some(b"firmware"), &[]));
     assert_eq!((same.claim, same.audit.replaces), (None, None));
     let other = to(&stored(versioned()), &known(Some(b"software"), &[]));
-    assert!(matches!(other.state, State::Releasing { reason: Reason::VersionTaken, component: None, .. }));
+    assert!(matches!(other.state, State::Releasing { reason: UploadFailure::VersionTaken, component: None, .. }));
     let sender = Some("biomed/j.doe".parse().unwrap());
     let leave = Intent { replace: true, sender: sender.clone(), ..versioned() };
     let replaced = to(&stored(leave.clone()), &known(Some(b"software"), &[]));
@@ -178,13 +179,13 @@ fn version_with_other_bytes_needs_permission() {
     let mut fixed = stored(leave);
     fixed.state = replaced.state;
     let late = to(&fixed, &known(Some(b"software"), &[]));
-    assert!(matches!(late.state, State::Releasing { reason: Reason::VersionTaken, component: Some(_), .. }));
+    assert!(matches!(late.state, State::Releasing { reason: UploadFailure::VersionTaken, component: Some(_), .. }));
 }
 
 #[test]
 fn version_below_reported_needs_permission_and_reason() {
     let lower = to(&stored(versioned()), &known(None, &["2.10.0"]));
-    assert!(matches!(lower.state, State::Releasing { reason: Reason::LowerVersion, .. }));
+    assert!(matches!(lower.state, State::Releasing { reason: UploadFailure::LowerVersion, .. }));
     let leave = VersionDowngrade { reason: "2.10 loses alarms".parse().unwrap(), by: "biomed/j.doe".parse().unwrap() };
     let allowed = to(&stored(Intent { lower: Some(Box::new(leave)), ..versioned() }), &known(None, &["2.10.0"]));
     assert_eq!(allowed.audit.reported.unwrap(), "2.10.0");
@@ -196,8 +197,8 @@ fn version_below_reported_needs_permission_and_reason() {
         [(None, "revision C"), (None, "2017-04-19"), (Some(VersionScheme::Opaque), "2.10.0"), (None, "2.10")]
     {
         let intent = Intent { scheme, ..versioned() };
-        let judged = to(&stored(intent), &known(None, &[reported]));
-        let is_taken = matches!(judged.state, State::Stored { .. });
+        let checked = to(&stored(intent), &known(None, &[reported]));
+        let is_taken = matches!(checked.state, State::Stored { .. });
         // Three numbers and two are both of the dotted scheme.
         assert_eq!(is_taken, reported != "2.10", "{reported}");
     }
@@ -205,5 +206,5 @@ fn version_below_reported_needs_permission_and_reason() {
     let mut fixed = stored(versioned());
     fixed.state = to(&fixed, &known(None, &[])).state;
     let late = to(&fixed, &known(Some(b"firmware"), &["2.10.0"]));
-    assert!(matches!(late.state, State::Releasing { reason: Reason::LowerVersion, component: Some(_), .. }));
+    assert!(matches!(late.state, State::Releasing { reason: UploadFailure::LowerVersion, component: Some(_), .. }));
 }

@@ -3,11 +3,11 @@
 use super::*;
 use fhir_devices::containment::{IdentifierQuery, Tree, TreeBuilder};
 use fhir_devices::manifest::{
-    AdmissionReason, AdmissionReasonCode, Bounds, CompatibilityRule, ProductionSpec, RequiredValue, Requirement,
-    RequirementScope, Situation, Target, VersionRange, VersionScheme, admits, explain,
+    Acceptance, AdmissionReason, AdmissionReasonCode, Bounds, CompatibilityRule, DowngradeAuthorization, IngestId,
+    ProductionSpec, RequiredValue, Requirement, RequirementScope, Situation, Target, VersionRange, VersionScheme,
+    admits, explain,
 };
 use fhir_devices::nomenclature::Level;
-use fhir_devices::update::{Acceptance, DowngradeAuthorization, IngestId};
 use fhir_devices::{Device, DeviceComponent};
 use time::OffsetDateTime;
 use time::macros::datetime;

@@ -3,13 +3,12 @@
 use super::*;
 use fhir_devices::containment::IdentifierQuery;
 use fhir_devices::manifest::{
-    Artifact, ArtifactName, Bounds, CompatibilityRule, ProductionSpec, RequiredValue, Requirement, RequirementScope,
-    Target, UpdateIdentity, Urgency, VersionRange, VersionScheme,
+    ActorId, Artifact, ArtifactName, Bounds, CompatibilityRule, DowngradeAuthorization, ProductionSpec, RequiredValue,
+    Requirement, RequirementScope, Target, UpdateIdentity, Urgency, VersionRange, VersionScheme,
 };
 use fhir_devices::nomenclature::Level;
 use fhir_devices::primitive::{Code, Id, Text};
 use fhir_devices::store::Sha256;
-use fhir_devices::update::{ActorId, DowngradeAuthorization};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;

@@ -2,10 +2,9 @@
 
 use super::*;
 use fhir_devices::manifest::{
-    ManifestError, ManifestId, Signature, SignatureContext, SignatureError, SignedManifest, Verifier,
+    KeyId, ManifestError, ManifestId, ProviderId, Signature, SignatureContext, SignatureError, SignedManifest, Verifier,
 };
 use fhir_devices::store::{BlobRef, Sha256, Tenant};
-use fhir_devices::update::{KeyId, ProviderId};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Says that some keys are good, and counts how often it is asked.

@@ -1,7 +1,6 @@
 //! The orders of versions, and the ranges in them.
 
-use fhir_devices::manifest::{Bounds, VersionRange, VersionScheme};
-use fhir_devices::update::VersionLabel;
+use fhir_devices::manifest::{Bounds, VersionLabel, VersionRange, VersionScheme};
 use proptest::prelude::*;
 use std::cmp::Ordering;
 

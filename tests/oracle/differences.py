@@ -1,4 +1,4 @@
-"""Where two judges differ.   usage: differences.py DOCUMENTS THEIRS OURS
+"""Where two validators differ.   usage: differences.py DOCUMENTS THEIRS OURS
 
 The exit status is 1 if a difference has no row in EXPLAINED.
 """

@@ -1,4 +1,4 @@
-"""Documents to judge, one a line.
+"""Documents to check, one a line.
 
 usage: documents.py sources [RESOURCE_TYPE]           the documents of the corpus
        documents.py faulty SEED COUNT < SOURCES       copies of them with one or two random faults

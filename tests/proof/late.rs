@@ -1,10 +1,12 @@
 //! Late, repeated and invalid inputs for every reached state.
 
 use super::machines::{LATE, Machines, NOW, TORN};
+use fhir_devices::audit::Holder;
+use fhir_devices::audit::UploadFailure;
 use fhir_devices::primitive::Id;
 use fhir_devices::store::{BlobRef, Generation};
-use fhir_devices::update::blob::{self, Holder};
-use fhir_devices::update::ingest::{self, Input, Reason, State, Step};
+use fhir_devices::update::blob::{self};
+use fhir_devices::update::ingest::{self, Input, State, Step};
 use time::Duration;
 
 impl Machines {
@@ -30,7 +32,7 @@ impl Machines {
     fn say_what_is_confused(&mut self) {
         let other: Id = "monitor".parse().unwrap();
         let confused = [
-            (Input::CheckFailed { reason: Reason::Withdrawn }, LATE),
+            (Input::CheckFailed { reason: UploadFailure::Withdrawn }, LATE),
             (Input::BytesHeld { blob: BlobRef::of(TORN), generation: Generation(1) }, LATE),
             (
                 Input::ReferenceWritten { component: other.clone(), version: fhir_devices::store::VersionId::FIRST },
@@ -73,7 +75,7 @@ impl Machines {
             };
             let confused = [
                 (Some(entry), held(other, kept.clone(), 99)),
-                (Some(entry), held(entry.blob, Holder::Ingest(fhir_devices::update::IngestId(9)), used)),
+                (Some(entry), held(entry.blob, Holder::Ingest(fhir_devices::manifest::IngestId(9)), used)),
                 (Some(entry), retain),
                 (Some(entry), blob::Input::CollectionDue { grace: std::time::Duration::from_secs(1) }),
                 (retained.as_ref(), blob::Input::Released { by: kept.clone(), actor: None }),

@@ -1,10 +1,13 @@
 //! The production machines behind small numbers: each state, once met, has a number, and each step is taken once.
 
+use fhir_devices::audit::Holder;
+use fhir_devices::audit::StateName;
+use fhir_devices::manifest::{Acceptance, IngestId};
 use fhir_devices::primitive::Id;
 use fhir_devices::store::{BlobRef, Generation, VersionId};
-use fhir_devices::update::blob::{self, Entry, Holder, Sweep};
+use fhir_devices::update::VersionClaim;
+use fhir_devices::update::blob::{self, Entry, Sweep};
 use fhir_devices::update::ingest::{self, EffectName, Ingest, Input, Intent, Limits, State, Step, Transition, resume};
-use fhir_devices::update::{Acceptance, IngestId, StateName, VersionClaim};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use time::OffsetDateTime;
@@ -275,7 +278,7 @@ impl Machines {
             Said::Received { torn: true } => Input::BytesReceived { blob: BlobRef::of(TORN) },
             Said::Held { generation: number } => Input::BytesHeld { blob, generation: generation(number) },
             Said::Committed { generation: number } => Input::BytesCommitted { generation: generation(number) },
-            Said::Failed => Input::CheckFailed { reason: ingest::Reason::TooLarge },
+            Said::Failed => Input::CheckFailed { reason: fhir_devices::audit::UploadFailure::TooLarge },
             Said::Late => Input::DeadlineReached,
             Said::TargetRead { accepted, claimed } => Input::TargetRead {
                 component: component(),

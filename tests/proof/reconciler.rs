@@ -6,14 +6,15 @@
 
 use super::breadth::{Edge, Model, Pool};
 use super::machines::{LATE, NOW};
+use fhir_devices::manifest::IngestId;
 use fhir_devices::primitive::Id;
 use fhir_devices::store::{BlobRef, Generation, VersionId};
+use fhir_devices::update::UpdateStatus;
 use fhir_devices::update::ingest::{self, Effect, Ingest, Input, Intent, Limits, State, Step, resume};
 use fhir_devices::update::reconcile::{
     Announcement, Decision, FoundReference, MissingReferences, OtherUpdate, announce, compare, component_to_refer,
     decide, expected_reference, is_unknown,
 };
-use fhir_devices::update::{IngestId, UpdateStatus};
 use time::OffsetDateTime;
 
 /// A rule that is taken out.
@@ -884,7 +885,7 @@ impl Model for Reconciler {
         let uploads = self.setup.uploads;
         let stored =
             State::Stored { blob: BlobRef::of(b"firmware"), generation: Generation(1), target: None, attempts: 0 };
-        let ended = State::Closed { reason: ingest::Reason::UploadLost };
+        let ended = State::Closed { reason: fhir_devices::audit::UploadFailure::UploadLost };
         let first = self.records.number((stored.clone(), None));
         let second = if uploads > 1 { first } else { self.records.number((ended, None)) };
         World {

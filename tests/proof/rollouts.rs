@@ -6,13 +6,14 @@
 
 use super::breadth::{Edge, Model, Pool};
 use super::machines::{Map, NOW};
+use fhir_devices::manifest::ReleaseId;
 use fhir_devices::store::Sha256;
 use fhir_devices::update::deployment::{
     self, Context, Deployment, DeviceOffers, Input, OutcomeClass, Retraction, Runs, SlotVersion, State, Step, Target,
 };
 use fhir_devices::update::rollout::{
-    self, Epoch, Fold, Lane, LaneHead, LaneInput, LaneStatus, Planned, RegionPolicy, ReleaseId, Retry, Rollout,
-    RolloutEffect, RolloutId, RolloutInput, RolloutRequest, RolloutStep, Share, Spec, Status, StopCriterion, Wave,
+    self, Epoch, Fold, Lane, LaneHead, LaneInput, LaneStatus, Planned, RegionPolicy, Retry, Rollout, RolloutEffect,
+    RolloutId, RolloutInput, RolloutRequest, RolloutStep, Share, Spec, Status, StopCriterion, Wave,
 };
 use std::collections::BTreeSet;
 use time::OffsetDateTime;
@@ -120,11 +121,11 @@ pub(crate) struct Lanes {
     inputs: Pool<Input>,
 }
 
-fn actor() -> fhir_devices::update::ActorId {
+fn actor() -> fhir_devices::manifest::ActorId {
     "biomed".parse().unwrap()
 }
 
-fn why() -> fhir_devices::update::Note {
+fn why() -> fhir_devices::manifest::Note {
     "a test".parse().unwrap()
 }
 

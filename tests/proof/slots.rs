@@ -7,6 +7,7 @@
 use super::breadth::{Edge, Model, Pool};
 use super::machines::{Map, NOW};
 use super::rollouts::{lane_without_times, timeless};
+use fhir_devices::manifest::ReleaseId;
 use fhir_devices::primitive::Id;
 use fhir_devices::store::Sha256;
 use fhir_devices::update::deployment::{
@@ -14,8 +15,8 @@ use fhir_devices::update::deployment::{
     State, Step, StopRequest, Target,
 };
 use fhir_devices::update::rollout::{
-    self, ActionNumber, Attempt, Epoch, Fold, Lane, LaneHead, LaneInput, Planned, Proof, ReleaseId, Retry, Rollout,
-    RolloutEffect, RolloutId, RolloutInput, RolloutRequest, RolloutStep, Spec, Status, StopCriterion, Wave,
+    self, ActionNumber, Attempt, Epoch, Fold, Lane, LaneHead, LaneInput, Planned, Proof, Retry, Rollout, RolloutEffect,
+    RolloutId, RolloutInput, RolloutRequest, RolloutStep, Spec, Status, StopCriterion, Wave,
 };
 use std::collections::BTreeSet;
 

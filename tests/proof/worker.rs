@@ -2,7 +2,7 @@
 
 use super::machines::{Answer, Said, Told};
 use super::world::{Act, Model, Next, Rule, Status, Worker, WorkerStep, World, bit};
-use fhir_devices::update::StateName;
+use fhir_devices::audit::StateName;
 use fhir_devices::update::ingest::EffectName;
 
 /// Bytes that are not those that were declared.
@@ -208,7 +208,7 @@ impl Job<'_> {
                     job.advance_known(Said::Late);
                 }
             }),
-            WorkerStep::Find | WorkerStep::Reread | WorkerStep::Judge | WorkerStep::Aim | WorkerStep::Write => {
+            WorkerStep::Find | WorkerStep::Reread | WorkerStep::CheckAccepted | WorkerStep::Aim | WorkerStep::Write => {
                 self.attach(worker)
             }
             WorkerStep::RestoreRead | WorkerStep::RestoreReread | WorkerStep::RestoreWrite => self.restore(worker),
@@ -383,7 +383,7 @@ impl Job<'_> {
                     (true, _) if job.model.setup.restore => WorkerStep::MarkOther,
                     (true, _) => WorkerStep::Mark,
                     (false, true) => WorkerStep::Lost,
-                    (false, false) if job.without(Rule::IntentReread) && fact.fixed => WorkerStep::Judge,
+                    (false, false) if job.without(Rule::IntentReread) && fact.fixed => WorkerStep::CheckAccepted,
                     (false, false) => WorkerStep::Reread,
                 };
             }),
@@ -391,12 +391,14 @@ impl Job<'_> {
                 if job.record() != known {
                     job.resume();
                 } else if joint {
-                    job.judge(known);
+                    job.check_accepted(known);
                 } else {
-                    job.me().pc = WorkerStep::Judge;
+                    job.me().pc = WorkerStep::CheckAccepted;
                 }
             }),
-            WorkerStep::Judge => self.fork().done(true, "reads what was accepted", |job| job.judge(known)),
+            WorkerStep::CheckAccepted => {
+                self.fork().done(true, "reads what was accepted", |job| job.check_accepted(known))
+            }
             WorkerStep::Aim => self.fork().done(true, "fixes the component in the record", |job| job.aim(known)),
             WorkerStep::Write => self.fork().done(true, "writes the reference", |job| {
                 if !job.me().fresh && !job.without(Rule::IfMatch) {
@@ -537,7 +539,7 @@ impl Job<'_> {
         });
     }
 
-    fn judge(&mut self, known: u8) {
+    fn check_accepted(&mut self, known: u8) {
         let fixed = self.model.machines.fact(self.ingest, known).fixed;
         let mut accepted = self.world.accepted;
         if self.without(Rule::AcceptedReread) && fixed {

@@ -6,7 +6,7 @@
 
 use super::machines::{Answer, Machines, Said, Told};
 use super::worker::{Job, touch};
-use fhir_devices::update::StateName;
+use fhir_devices::audit::StateName;
 
 /// The configuration of the model.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +114,7 @@ pub(crate) enum WorkerStep {
     GiveUp,
     Find,
     Reread,
-    Judge,
+    CheckAccepted,
     Aim,
     Write,
     Mark,

@@ -74,7 +74,7 @@ async fn chain_goes_over_references_to_the_depth_of_the_types() {
 }
 
 #[tokio::test]
-async fn chain_that_many_others_meet_is_judged_page_by_page() {
+async fn chain_that_many_others_meet_is_checked_page_by_page() {
     let client = Client::new();
     let entry = |resource: Value| {
         let url = format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());

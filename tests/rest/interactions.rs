@@ -2,7 +2,8 @@
 
 use super::client::{Client, json, link, text};
 use fhir_devices::backend::Memory;
-use fhir_devices::store::{IndexEntries, Key, ResourceStore as _, ResourceType, Write};
+use fhir_devices::search::{IndexEntries, ResourceType};
+use fhir_devices::store::{Key, ResourceStore as _, Write};
 use serde_json::{Value, json};
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use super::client::{Client, json, link, modes, rules};
 use fhir_devices::backend::Memory;
 use fhir_devices::element::ReadMode;
-use fhir_devices::issue::{Kind, Severity};
+use fhir_devices::issue::{IssueType, Severity};
 use fhir_devices::rest::Limits;
 use fhir_devices::store::{
     BoxFuture, Capabilities, CommitError, Key, Page, PageToken, ResourceStore, Search, StoreError, Tenant, Version,
@@ -252,7 +252,7 @@ fn issues_beyond_the_limit_are_counted_without_memory() {
     let report = Device::from_json(document.as_bytes()).unwrap_err();
     assert_eq!((report.len(), report.omitted(), report.has_errors()), (Report::MOST, 100_001 - Report::MOST, true));
     let last = report.issues().last().unwrap();
-    assert_eq!((&*last.rule, last.severity, last.kind), ("more-findings", Severity::Error, Kind::TooCostly));
+    assert_eq!((&*last.rule, last.severity, last.kind), ("more-findings", Severity::Error, IssueType::TooCostly));
     let broken = Device::from_json(format!("{}x", document.trim_end_matches('}')).as_bytes()).unwrap_err();
     assert!(broken.iter().any(|issue| issue.severity == Severity::Fatal), "what ends the reading is listed");
 }
@@ -296,10 +296,10 @@ fn narrative_attributes_take_linear_time() {
 fn identifiers_take_linear_time() {
     let index = |count: usize| {
         let tokens = (0..count).rev().map(|at| {
-            let token = fhir_devices::store::Token::new("urn:x", format!("{at:08}"));
-            (fhir_devices::store::Parameter::Identifier, token)
+            let token = fhir_devices::search::Token::new("urn:x", format!("{at:08}"));
+            (fhir_devices::search::Parameter::Identifier, token)
         });
-        let _: fhir_devices::store::IndexEntries = tokens.collect();
+        let _: fhir_devices::search::IndexEntries = tokens.collect();
     };
     grows(index, 10_000);
 }

@@ -2,8 +2,7 @@
 
 use super::client::{BASE, Client, link, modes};
 use super::oracle::Condition;
-use fhir_devices::search::{ParamKind, params};
-use fhir_devices::store::ResourceType;
+use fhir_devices::search::{ParamKind, ResourceType, params};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A client of a server that counts how often the root of a resource is judged, and refuses devices of the model `bad`.
+/// A client of a server that counts how often the root of a resource is checked, and refuses devices of the model `bad`.
 fn counting() -> (Client, Arc<AtomicUsize>) {
     fn count<T: 'static>(counter: &Arc<AtomicUsize>, holds: fn(&T) -> bool) -> Rule<T> {
         let counter = Arc::clone(counter);

@@ -3,7 +3,7 @@
 use super::client::{BASE, Client, json, rules, text};
 use super::updates::{of, pump};
 use fhir_devices::backend::Memory;
-use fhir_devices::convert::{self, Ids, Options, Version};
+use fhir_devices::convert::{self, IdPolicy, Options, Version};
 use fhir_devices::rest::{Request, Response, Server};
 use fhir_devices::store::{ResourceStore, TenantResources};
 use fhir_devices::{Bundle, Device, DeviceComponent, Resource};
@@ -417,7 +417,7 @@ async fn update_survives_writes_in_other_fhir_versions() {
         let mut other = forged["extension"][0].clone();
         for part in other["extension"].as_array_mut().unwrap() {
             if part["url"] == "id" {
-                *part = json!({"url": "id", "valueId": fhir_devices::update::IngestId(7).to_string()});
+                *part = json!({"url": "id", "valueId": fhir_devices::manifest::IngestId(7).to_string()});
             }
         }
         forged["extension"].as_array_mut().unwrap().push(other);
@@ -565,7 +565,7 @@ async fn statement_lists_the_fhir_versions() {
 #[tokio::test]
 async fn id_prefix_separates_components_from_devices() {
     let store: Arc<dyn ResourceStore> = Arc::new(Memory::new());
-    let options = Options::default().ids(Ids::Prefix("dc-".to_owned()));
+    let options = Options::default().ids(IdPolicy::Prefix("dc-".to_owned()));
     let server = Server::new(TenantResources::new(store, "ward".parse().unwrap()), BASE).with_conversion(options);
     let stu3 = [("Content-Type", "application/fhir+json")];
     let device = r#"{"resourceType":"Device","id":"x","model":"P9"}"#;

@@ -47,11 +47,11 @@ pub(crate) struct Fleet<L: Ledger + ?Sized = Memory> {
     pub(crate) waiting: Vec<(String, fhir_devices::publish::OfferKey)>,
 }
 
-pub(crate) fn by(name: &str) -> fhir_devices::update::ActorId {
+pub(crate) fn by(name: &str) -> fhir_devices::manifest::ActorId {
     name.parse().unwrap()
 }
 
-pub(crate) fn note(text: &str) -> fhir_devices::update::Note {
+pub(crate) fn note(text: &str) -> fhir_devices::manifest::Note {
     text.parse().unwrap()
 }
 

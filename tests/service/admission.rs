@@ -3,12 +3,13 @@
 use super::double::poll_only;
 use super::faults::double;
 use super::*;
-use fhir_devices::audit::AuditRecord;
-use fhir_devices::manifest::{ProductionSpec, VersionScheme};
+use fhir_devices::audit::{Action, AuditRecord, UploadFailure};
+use fhir_devices::manifest::{ActorId, MAX_SEQUENCE, ProductionSpec, VersionScheme};
+use fhir_devices::search::ResourceType;
 use fhir_devices::service::SequenceError;
-use fhir_devices::update::ingest::{NotAcceptable, Reason, State};
+use fhir_devices::update::VersionDowngrade;
+use fhir_devices::update::ingest::{NotAcceptable, State};
 use fhir_devices::update::replay;
-use fhir_devices::update::{Action, ActorId, MAX_SEQUENCE, VersionDowngrade};
 
 fn biomed() -> ActorId {
     "biomed/j.doe".parse().unwrap()
@@ -88,8 +89,8 @@ fn replacing_the_bytes_of_a_version_needs_permission() {
     let records = records(&service);
     let targeted = records
         .iter()
-        .find(|record| record.what.ingest == Some(replaced.update.id) && record.what.action == Action::Targeted);
-    let what = &targeted.unwrap().what;
+        .find(|record| record.draft.ingest == Some(replaced.update.id) && record.draft.action == Action::Targeted);
+    let what = &targeted.unwrap().draft;
     assert_eq!((what.replaces, what.actor.clone()), (Some(known), Some(biomed())));
     // From now on the version stands for the new bytes.
     refusal(receive(&service, versioned("2.4"), firmware()));
@@ -221,11 +222,11 @@ fn version_below_reported_needs_permission_and_reason() {
     let records = records(&service);
     let targeted = records
         .iter()
-        .find(|record| record.what.ingest == Some(lower.update.id) && record.what.action == Action::Targeted)
+        .find(|record| record.draft.ingest == Some(lower.update.id) && record.draft.action == Action::Targeted)
         .unwrap();
-    assert_eq!(targeted.what.reported.as_ref().unwrap(), "1.10.0");
-    assert_eq!(targeted.what.comment.as_ref().unwrap(), "1.10 loses alarms");
-    assert_eq!(targeted.what.actor, Some(biomed()));
+    assert_eq!(targeted.draft.reported.as_ref().unwrap(), "1.10.0");
+    assert_eq!(targeted.draft.comment.as_ref().unwrap(), "1.10 loses alarms");
+    assert_eq!(targeted.draft.actor, Some(biomed()));
     assert_eq!(AuditRecord::from_line(&targeted.to_line()).unwrap(), *targeted);
     // Nobody runs that update yet: one below it is no way back.
     receive(&service, versioned("1.10.5"), firmware()).unwrap();
@@ -244,8 +245,8 @@ fn version_reported_during_the_upload_counts() {
         let Some(opened) = all.get(known) else { continue };
         report(&double.below, &[("software", "1.6.0")]);
         assert!(matches!(refusal(block_on(upload)), NotAcceptable::LowerVersion(_)));
-        let state = block_on(service.upload(&tenant, opened.what.ingest.unwrap())).unwrap().state;
-        assert_eq!(state, State::Closed { reason: Reason::LowerVersion });
+        let state = block_on(service.upload(&tenant, opened.draft.ingest.unwrap())).unwrap().state;
+        assert_eq!(state, State::Closed { reason: UploadFailure::LowerVersion });
         assert!(updates(&read(&double, "ecg").0).is_empty());
         return;
     }
@@ -279,8 +280,8 @@ fn too_high_sequence_number_can_be_lowered_with_audit() {
     let records = records(&service);
     let lowered: Vec<_> = records
         .iter()
-        .filter(|record| record.what.action == Action::SequenceLowered)
-        .map(|record| &record.what)
+        .filter(|record| record.draft.action == Action::SequenceLowered)
+        .map(|record| &record.draft)
         .collect();
     let [what] = lowered.as_slice() else { panic!("{lowered:?}") };
     assert_eq!((what.component.as_ref(), what.sequence, what.actor.clone()), (Some(&ecg), Some(6), Some(biomed())));

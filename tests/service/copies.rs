@@ -1,10 +1,11 @@
 //! Many uploads of the same bytes: so many share a copy, and no more.
 
 use super::*;
+use fhir_devices::audit::Holder;
+use fhir_devices::manifest::{ActorId, IngestId};
 use fhir_devices::service::Swept;
-use fhir_devices::update::blob::{self, Holder};
+use fhir_devices::update::blob::{self};
 use fhir_devices::update::replay;
-use fhir_devices::update::{ActorId, IngestId};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! Files that a disk damaged: not served as good, marked, and replaced by sending the same bytes again.
 
 use super::{block_on, fill, firmware, keyed, ours, read, to_ecg, updates};
+use fhir_devices::audit::Action;
 use fhir_devices::backend::{Files, Memory};
 use fhir_devices::service::{Received, Submission, UpdateService};
 use fhir_devices::store::*;
-use fhir_devices::update::Action;
 use fhir_devices::update::replay;
 use std::fs;
 use std::num::NonZeroU32;
@@ -65,7 +65,7 @@ impl Place {
     fn actions(&self) -> Vec<Action> {
         let records = block_on(self.service.audit_records(&ours())).unwrap();
         replay(&records).unwrap();
-        records.iter().map(|record| record.what.action).collect()
+        records.iter().map(|record| record.draft.action).collect()
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::double::{CallOutcome, poll_only};
 use super::*;
-use fhir_devices::update::IngestId;
-use fhir_devices::update::ingest::{Ingest, NotAcceptable, Reason, State};
+use fhir_devices::audit::UploadFailure;
+use fhir_devices::manifest::IngestId;
+use fhir_devices::update::ingest::{Ingest, NotAcceptable, State};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -245,7 +246,7 @@ fn record_states_how_an_upload_ended() {
     let refused = receive(&service.clone().with_max_size(7), keyed("k"), firmware());
     assert!(refused.is_err());
     let ingest = record(&memory).unwrap();
-    assert_eq!(ingest.state, State::Closed { reason: Reason::TooLarge });
+    assert_eq!(ingest.state, State::Closed { reason: UploadFailure::TooLarge });
     let received = receive(&service, keyed("k"), firmware()).unwrap();
     let ingest = record(&memory).unwrap();
     let (key, component) = (ingest.state.key().unwrap(), "ecg".parse().unwrap());
@@ -337,12 +338,12 @@ fn upload_withdrawn_meanwhile_is_not_attached() {
         let other = UpdateService::new(double.clone(), double.clone(), double.clone()).unwrap();
         let by = "biomed/j.doe".parse().unwrap();
         let withdrawn = block_on(other.withdraw(&ours(), ingest.id, by, "recalled".parse().unwrap())).unwrap();
-        assert_eq!(withdrawn.state, State::Closed { reason: Reason::Withdrawn });
+        assert_eq!(withdrawn.state, State::Closed { reason: UploadFailure::Withdrawn });
         let collected = block_on(other.collect(&ours(), std::time::Duration::ZERO)).unwrap();
         assert_eq!(collected.deleted, 1, "after {polls} polls");
         let refused = block_on(call).unwrap_err();
         assert!(
-            matches!(refused, ReceiveError::Ended { reason: Reason::Withdrawn, .. }),
+            matches!(refused, ReceiveError::Ended { reason: UploadFailure::Withdrawn, .. }),
             "after {polls} polls: {refused:?}"
         );
         assert_eq!(updates(&read(&double, "ecg").0).len(), 0, "after {polls} polls");
@@ -409,7 +410,7 @@ fn concurrent_calls_with_other_bytes_one_wins() {
 fn upload_without_an_id_fails() {
     struct Dry;
 
-    impl fhir_devices::service::Ids for Dry {
+    impl fhir_devices::service::IdSource for Dry {
         fn next_id(&self) -> fhir_devices::store::Result<fhir_devices::service::IngestId> {
             Err(StoreError::unavailable(None, None))
         }

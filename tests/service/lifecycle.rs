@@ -2,12 +2,13 @@
 
 use super::order::{doctor, state, withdraw};
 use super::*;
-use fhir_devices::audit::{AuditRecord, provenance};
+use fhir_devices::audit::{Action, AuditRecord, UploadFailure, provenance};
+use fhir_devices::manifest::IngestId;
+use fhir_devices::search::ResourceType;
 use fhir_devices::service::LifecycleError;
 use fhir_devices::testkit::{Call, Recording};
-use fhir_devices::update::ingest::{Reason, Refusal, State};
+use fhir_devices::update::ingest::{Refusal, State};
 use fhir_devices::update::replay;
-use fhir_devices::update::{Action, IngestId};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -66,7 +67,7 @@ fn withdrawn_update_is_shown_for_its_retention() {
     clock.fetch_add(1, Ordering::Relaxed);
     assert_eq!(block_on(service.expire(&ours())).unwrap().references, 1);
     assert_eq!(statuses(&memory), [Superseded]);
-    assert_eq!(state(&service, second), State::Closed { reason: Reason::Withdrawn });
+    assert_eq!(state(&service, second), State::Closed { reason: UploadFailure::Withdrawn });
     assert!(matches!(state(&service, first), State::Superseded { .. }));
     records(&service);
 }
@@ -78,11 +79,11 @@ fn withdrawal_ends_if_the_component_is_deleted() {
     withdraw(&service, shown);
     let key = Key::new(ResourceType::DeviceComponent, "ecg").unwrap();
     block_on(resources(&memory).delete(key, Precondition::None)).unwrap();
-    assert_eq!(withdraw(&service, unshown), State::Closed { reason: Reason::Withdrawn });
+    assert_eq!(withdraw(&service, unshown), State::Closed { reason: UploadFailure::Withdrawn });
     clock.fetch_add(31 * DAY, Ordering::Relaxed);
     let expired = block_on(service.expire(&ours())).unwrap();
     assert!(expired.failed.is_empty(), "{expired:?}");
-    assert_eq!(state(&service, shown), State::Closed { reason: Reason::Withdrawn });
+    assert_eq!(state(&service, shown), State::Closed { reason: UploadFailure::Withdrawn });
     assert!(matches!(block_on(resources(&memory).get::<DeviceComponent>("ecg")), Err(StoreError::Gone { .. })));
 }
 
@@ -106,11 +107,11 @@ fn make_current_is_recorded() {
     assert!(matches!(make_current(&service, first).unwrap(), State::Attached { restored: 2, .. }));
 
     let all = records(&service);
-    let of = |action| all.iter().filter(move |record| record.what.action == action).collect::<Vec<_>>();
+    let of = |action| all.iter().filter(move |record| record.draft.action == action).collect::<Vec<_>>();
     let restored = of(Action::Restored);
     assert_eq!(restored.len(), 3, "one record a decision");
-    assert_eq!(restored[0].what.actor, Some(doctor()));
-    assert_eq!(restored[0].what.comment.as_ref().unwrap(), "the later one loses alarms");
+    assert_eq!(restored[0].draft.actor, Some(doctor()));
+    assert_eq!(restored[0].draft.comment.as_ref().unwrap(), "the later one loses alarms");
     let made = of(Action::MadeCurrent)[0];
     assert!(provenance(made).unwrap().contains("DeviceComponent/ecg/_history/4"));
 
@@ -161,7 +162,7 @@ fn attach_keeps_the_configured_superseded_updates() {
         let there: Vec<_> = updates(&read(&memory, "ecg").0).iter().map(|update| update.id).collect();
         assert_eq!(there, ids[texts.len() - 1 - keep..]);
         for id in &ids[..texts.len() - 1 - keep] {
-            assert_eq!(state(&service, *id), State::Closed { reason: Reason::Superseded });
+            assert_eq!(state(&service, *id), State::Closed { reason: UploadFailure::Superseded });
         }
         block_on(service.collect(&ours(), Duration::ZERO)).unwrap();
         assert_eq!(blobs(&*memory).len(), keep + 1);
@@ -206,7 +207,7 @@ fn aborted_upload_leaves_only_audit_records() {
     assert!(receive(&service, keyed("k1"), firmware()).unwrap().replayed);
     assert!(!receive(&service, other, stream::once("software")).unwrap().replayed, "a key that is forgotten is new");
     assert!(matches!(state(&service, again), State::Superseded { .. }));
-    let forgotten = records(&service).iter().filter(|record| record.what.action == Action::Forgotten).count();
+    let forgotten = records(&service).iter().filter(|record| record.draft.action == Action::Forgotten).count();
     assert_eq!(forgotten, 40);
 }
 
@@ -217,7 +218,7 @@ fn expired_upload_leaves_nothing() {
     withdraw(&service, id);
     for _ in 0..2 {
         let again = receive(&service, keyed("k"), firmware());
-        assert!(matches!(again, Err(ReceiveError::Ended { reason: Reason::Withdrawn, .. })), "{again:?}");
+        assert!(matches!(again, Err(ReceiveError::Ended { reason: UploadFailure::Withdrawn, .. })), "{again:?}");
         clock.fetch_add(30 * DAY, Ordering::Relaxed);
         block_on(service.expire(&ours())).unwrap();
     }

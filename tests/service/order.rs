@@ -2,11 +2,13 @@
 
 use super::double::poll_only;
 use super::*;
+use fhir_devices::audit::Holder;
+use fhir_devices::audit::UploadFailure;
+use fhir_devices::manifest::{ActorId, IngestId};
 use fhir_devices::service::{LifecycleError, Recovered};
 use fhir_devices::testkit::{CallOutcome, CallPlan, Faulty};
-use fhir_devices::update::blob::{self, Holder};
-use fhir_devices::update::ingest::{Reason, State};
-use fhir_devices::update::{ActorId, IngestId};
+use fhir_devices::update::blob::{self};
+use fhir_devices::update::ingest::State;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
@@ -28,7 +30,7 @@ fn resent_key_does_not_restore_a_withdrawn_update() {
     let first = receive(&service, keyed("k"), firmware()).unwrap();
     assert!(matches!(withdraw(&service, first.update.id), State::Withdrawn { released: true, .. }));
     let again = receive(&service, keyed("k"), firmware());
-    assert!(matches!(again, Err(ReceiveError::Ended { reason: Reason::Withdrawn, .. })), "{again:?}");
+    assert!(matches!(again, Err(ReceiveError::Ended { reason: UploadFailure::Withdrawn, .. })), "{again:?}");
     assert_eq!(
         again.unwrap_err().to_string(),
         format!("the upload `{}` ended without an update, `withdrawn`: it was withdrawn", first.update.id)
@@ -44,7 +46,7 @@ fn resent_key_does_not_restore_a_retired_update() {
     let second = receive(&service, to_ecg(), stream::once("software")).unwrap();
     block_on(service.retire(&ours(), first.update.id, None)).unwrap();
     let again = receive(&service, keyed("k"), firmware());
-    assert!(matches!(again, Err(ReceiveError::Ended { reason: Reason::Superseded, .. })), "{again:?}");
+    assert!(matches!(again, Err(ReceiveError::Ended { reason: UploadFailure::Superseded, .. })), "{again:?}");
     assert_eq!(updates(&read(&memory, "ecg").0), [second.update]);
 }
 

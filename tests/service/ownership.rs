@@ -1,10 +1,10 @@
 //! Who may delete files: the common id of store and ledger, quarantine, limits, adoption.
 
 use super::{Service, blobs, block_on, fill, firmware, keys, ours, put, read, receive, to_ecg, updates};
+use fhir_devices::audit::Action;
 use fhir_devices::backend::Memory;
-use fhir_devices::service::{ReceiveError, StoreMismatch, SweepRules, UpdateService, UpkeepError};
+use fhir_devices::service::{MaintenanceError, ReceiveError, StoreMismatch, SweepRules, UpdateService};
 use fhir_devices::store::*;
-use fhir_devices::update::Action;
 use fhir_devices::update::replay;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -99,7 +99,7 @@ fn lost_ledger_deletes_and_accepts_nothing() {
             block_on(service.collect(&ours(), Duration::ZERO)).unwrap_err(),
             block_on(service.check_store(&ours())).unwrap_err(),
         ] {
-            let UpkeepError::Mismatch(StoreMismatch::EmptyLedger { store: Some(_), .. }) = &error else {
+            let MaintenanceError::Mismatch(StoreMismatch::EmptyLedger { store: Some(_), .. }) = &error else {
                 panic!("{error}")
             };
             assert!(error.to_string().contains("restore the ledger from its backup, or adopt the store"), "{error}");
@@ -117,7 +117,7 @@ fn empty_ledger_over_unpaired_files_is_refused() {
     let place = Place::new();
     let file = put_file(&place.memory, b"from before there were ids", 7);
     let refused = block_on(place.service(&ledger()).sweep(&ours())).unwrap_err();
-    assert!(matches!(refused, UpkeepError::Mismatch(StoreMismatch::EmptyLedger { store: None, .. })), "{refused}");
+    assert!(matches!(refused, MaintenanceError::Mismatch(StoreMismatch::EmptyLedger { store: None, .. })), "{refused}");
     assert_eq!(keys(&*place.memory), [file]);
 }
 
@@ -145,7 +145,7 @@ fn second_ledger_over_one_store_is_refused() {
     block_on(two.check_store(&ours())).unwrap();
     let two = place.service(&second);
     let refused = block_on(two.sweep(&ours())).unwrap_err();
-    assert!(matches!(refused, UpkeepError::Mismatch(StoreMismatch::OtherLedger { .. })), "{refused}");
+    assert!(matches!(refused, MaintenanceError::Mismatch(StoreMismatch::OtherLedger { .. })), "{refused}");
     assert!(matches!(receive(&two, to_ecg(), firmware()), Err(ReceiveError::StoreMismatch(_))));
     // The first goes on.
     receive(&one, to_ecg(), stream::once("software")).unwrap();
@@ -158,7 +158,7 @@ fn store_without_its_marker_is_refused() {
     let id = block_on(place.service(&ledger).check_store(&ours())).unwrap();
     block_on(place.memory.delete(&ours(), &id.marker())).unwrap();
     let refused = block_on(place.service(&ledger).check_store(&ours())).unwrap_err();
-    assert!(matches!(refused, UpkeepError::Mismatch(StoreMismatch::UnmarkedStore { .. })), "{refused}");
+    assert!(matches!(refused, MaintenanceError::Mismatch(StoreMismatch::UnmarkedStore { .. })), "{refused}");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn two_ledgers_marking_a_store_are_both_refused() {
     let id = block_on(place.service(&ledger).check_store(&ours())).unwrap();
     put_file(&place.memory, StoreId::CONTENT.as_bytes(), 2);
     let refused = block_on(place.service(&ledger).sweep(&ours())).unwrap_err();
-    assert!(matches!(refused, UpkeepError::Mismatch(StoreMismatch::Shared { .. })), "{refused}");
+    assert!(matches!(refused, MaintenanceError::Mismatch(StoreMismatch::Shared { .. })), "{refused}");
     // The other one, which never had the store, takes its marker back.
     let other = self::ledger();
     let record = format!(r#"{{"format":1,"id":"{}","confirmed":false}}"#, StoreId(2));
@@ -212,10 +212,10 @@ fn unknown_file_is_watched_quarantined_and_deleted() {
     assert_eq!((swept.deleted, swept.quarantined, swept.kept), (1, 0, 1));
     assert!(!keys(&*place.memory).contains(&file) && all_quarantined(&service).is_empty());
     let records = block_on(service.audit_records(&ours())).unwrap();
-    let of_file: Vec<_> = records.iter().filter(|record| record.what.generation == Some(file.generation)).collect();
-    let actions: Vec<_> = of_file.iter().map(|record| record.what.action).collect();
+    let of_file: Vec<_> = records.iter().filter(|record| record.draft.generation == Some(file.generation)).collect();
+    let actions: Vec<_> = of_file.iter().map(|record| record.draft.action).collect();
     assert_eq!(actions, [Action::Quarantined, Action::Swept]);
-    assert_eq!(of_file[1].what.blob, Some(BlobRef::of(b"left behind")));
+    assert_eq!(of_file[1].draft.blob, Some(BlobRef::of(b"left behind")));
     assert!(replay(&records).unwrap().quarantined.is_empty());
     assert!(block_on(service.verify_audit(&ours(), &[])).unwrap().is_ok());
 }
@@ -240,7 +240,7 @@ fn known_file_leaves_quarantine() {
     assert_eq!((swept.readmitted, swept.quarantined), (1, 0));
     assert!(all_quarantined(&service).is_empty());
     let records = block_on(service.audit_records(&ours())).unwrap();
-    assert!(records.iter().any(|record| record.what.action == Action::Readmitted));
+    assert!(records.iter().any(|record| record.draft.action == Action::Readmitted));
     assert!(replay(&records).unwrap().quarantined.is_empty());
 }
 
@@ -318,11 +318,14 @@ fn adopted_store_belongs_to_its_new_ledger() {
     receive(&service, to_ecg(), stream::once("software")).unwrap();
     let swept = block_on(service.sweep(&ours())).unwrap();
     assert_eq!((swept.kept, swept.watched), (1, 1));
-    assert!(matches!(block_on(before.sweep(&ours())), Err(UpkeepError::Mismatch(StoreMismatch::OtherLedger { .. }))));
+    assert!(matches!(
+        block_on(before.sweep(&ours())),
+        Err(MaintenanceError::Mismatch(StoreMismatch::OtherLedger { .. }))
+    ));
     let records = block_on(service.audit_records(&ours())).unwrap();
-    let record = records.iter().find(|record| record.what.action == Action::StoreAdopted).unwrap();
-    assert_eq!(record.what.actor, Some("ops/j.doe".parse().unwrap()));
-    assert_eq!(record.what.comment.as_ref().unwrap().as_str(), "restored from the backup of Monday");
+    let record = records.iter().find(|record| record.draft.action == Action::StoreAdopted).unwrap();
+    assert_eq!(record.draft.actor, Some("ops/j.doe".parse().unwrap()));
+    assert_eq!(record.draft.comment.as_ref().unwrap().as_str(), "restored from the backup of Monday");
     assert!(replay(&records).is_ok());
 }
 

@@ -2,10 +2,11 @@
 
 use super::double::block_on;
 use super::*;
+use fhir_devices::audit::Action;
+use fhir_devices::audit::UploadFailure;
 use fhir_devices::datatype::{Extension, ExtensionValue};
 use fhir_devices::service::{IngestId, MissingReferences, ReconcilePosition, Reconciled, Reference, UnknownReferences};
-use fhir_devices::update::Action;
-use fhir_devices::update::ingest::{Reason, State};
+use fhir_devices::update::ingest::State;
 use fhir_devices::update::replay;
 use std::num::NonZeroU32;
 
@@ -44,7 +45,7 @@ fn plain() -> DeviceComponent {
 }
 
 fn actions(service: &Service<Memory>) -> Vec<Action> {
-    block_on(service.audit_records(&ours())).unwrap().iter().map(|record| record.what.action).collect()
+    block_on(service.audit_records(&ours())).unwrap().iter().map(|record| record.draft.action).collect()
 }
 
 fn forged(id: IngestId) -> Extension {
@@ -250,7 +251,7 @@ fn upload_is_marked_lost_by_policy() {
     overwrite(&memory, &plain());
     assert_eq!(reconcile(&service).lost, [update.id]);
     let ingest = block_on(service.upload(&ours(), update.id)).unwrap();
-    assert_eq!(ingest.state, State::Closed { reason: Reason::Lost });
+    assert_eq!(ingest.state, State::Closed { reason: UploadFailure::Lost });
     assert!(updates(&read(&memory, "ecg").0).is_empty());
     assert!(actions(&service).contains(&Action::Lost));
     assert!(is_idle(&reconcile(&service)));
@@ -290,7 +291,7 @@ fn replayed_upload_returns_the_current_state() {
     overwrite(&memory, &plain());
     let marking = service.with_missing_references(MissingReferences::MarkLost);
     let lost = receive(&marking, keyed("k1"), firmware());
-    assert!(matches!(lost, Err(ReceiveError::Ended { reason: Reason::Lost, .. })), "{lost:?}");
+    assert!(matches!(lost, Err(ReceiveError::Ended { reason: UploadFailure::Lost, .. })), "{lost:?}");
 }
 
 #[test]

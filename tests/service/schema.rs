@@ -2,7 +2,8 @@
 
 use super::*;
 use fhir_devices::datatype::Extension;
-use fhir_devices::update::{IngestId, UpdateFile};
+use fhir_devices::manifest::IngestId;
+use fhir_devices::update::UpdateFile;
 use serde_json::Value;
 
 fn definition() -> Vec<Value> {

@@ -2,16 +2,16 @@
 
 use super::double::poll_only;
 use super::*;
-use fhir_devices::audit::{AuditRecord, Verdict, Verification, provenance};
+use fhir_devices::audit::{Action, AuditRecord, UploadFailure, Verdict, Verification, provenance};
 use fhir_devices::manifest::{
-    AdmissionReasonCode, ManifestError, ManifestId, Signature, SignatureContext, SignatureError, SignedManifest,
-    Verifier,
+    AdmissionReasonCode, IngestId, KeyId, ManifestError, ManifestId, Signature, SignatureContext, SignatureError,
+    SignedManifest, Verifier,
 };
+use fhir_devices::search::ResourceType;
 use fhir_devices::service::{LifecycleError, SignedSubmission};
 use fhir_devices::testkit::{CallOutcome, CallPlan, Faulty};
-use fhir_devices::update::ingest::{Reason, State};
+use fhir_devices::update::ingest::State;
 use fhir_devices::update::replay;
-use fhir_devices::update::{Action, IngestId, KeyId};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -129,7 +129,7 @@ fn codes(refused: &Result<Received, ReceiveError>) -> Vec<AdmissionReasonCode> {
 }
 
 fn of(records: &[AuditRecord], action: Action) -> Vec<&AuditRecord> {
-    records.iter().filter(|record| record.what.action == action).collect()
+    records.iter().filter(|record| record.draft.action == action).collect()
 }
 
 #[test]
@@ -155,13 +155,13 @@ fn audit_records_name_the_verified_keys() {
     let good = Verification { verdict: Verdict::Verified, keys: vec!["acme-2017".parse().unwrap()] };
     let none = Verification { verdict: Verdict::Unsigned, keys: Vec::new() };
     for action in [Action::Opened, Action::Targeted, Action::Attached] {
-        let found: Vec<_> = of(&records, action).iter().map(|one| one.aside.verification.clone().unwrap()).collect();
+        let found: Vec<_> = of(&records, action).iter().map(|one| one.context.verification.clone().unwrap()).collect();
         assert_eq!(found, [good.clone(), none.clone()], "{action}");
     }
     let id = ManifestId::of(bytes.as_bytes());
-    for record in records.iter().filter(|record| record.what.ingest == Some(received.update.id)) {
-        assert_eq!(record.aside.update.as_ref().unwrap(), "ecg/main");
-        assert_eq!(record.what.manifest, Some(id.0));
+    for record in records.iter().filter(|record| record.draft.ingest == Some(received.update.id)) {
+        assert_eq!(record.context.update.as_ref().unwrap(), "ecg/main");
+        assert_eq!(record.draft.manifest, Some(id.0));
     }
 }
 
@@ -225,19 +225,19 @@ fn too_many_signatures_are_not_verified() {
 #[test]
 fn bytes_not_matching_the_manifest_are_refused() {
     for (bytes, wanted) in [
-        ("firmwarE", Reason::DigestMismatch),
-        ("firm", Reason::SizeMismatch),
-        ("firmware and more", Reason::SizeMismatch),
-        ("", Reason::Empty),
+        ("firmwarE", UploadFailure::DigestMismatch),
+        ("firm", UploadFailure::SizeMismatch),
+        ("firmware and more", UploadFailure::SizeMismatch),
+        ("", UploadFailure::Empty),
     ] {
         let (memory, service, _) = trusting();
         let refused = receive_signed(&service, signed(&manifest(42, "2.4", "")), stream::once(bytes)).unwrap_err();
         match wanted {
-            Reason::DigestMismatch => {
+            UploadFailure::DigestMismatch => {
                 assert!(matches!(refused, ReceiveError::DigestMismatch { declared, found }
                 if declared == Sha256::of(b"firmware") && found == Sha256::of(bytes.as_bytes())))
             }
-            Reason::SizeMismatch => {
+            UploadFailure::SizeMismatch => {
                 let ReceiveError::SizeMismatch { declared: 8, found } = refused else { panic!("{refused:?}") };
                 assert_eq!(found, (bytes.len() < 8).then_some(bytes.len() as u64));
             }
@@ -246,7 +246,7 @@ fn bytes_not_matching_the_manifest_are_refused() {
         assert!(is_untouched(&memory) && blobs(&*memory).is_empty(), "{bytes}");
         let records = records(&service);
         let last = records.last().unwrap();
-        assert_eq!((last.what.action, last.what.reason), (Action::Failed, Some(wanted)));
+        assert_eq!((last.draft.action, last.draft.reason), (Action::Failed, Some(wanted)));
         // The manifest can be used for what it was made for.
         receive_signed(&service, signed(&manifest(42, "2.4", "")), firmware()).unwrap();
     }
@@ -326,8 +326,8 @@ fn device_changed_during_upload_is_checked_again() {
     assert_eq!(read(&memory, "ecg").1.version, VersionId::FIRST);
     let all = records(&service);
     let failed = of(&all, Action::Failed)[0];
-    assert_eq!(failed.what.reason, Some(Reason::NotAdmitted));
-    assert!(failed.what.comment.as_ref().unwrap().as_str().contains("requirement at UpdateManifest.requires[0]"));
+    assert_eq!(failed.draft.reason, Some(UploadFailure::NotAdmitted));
+    assert!(failed.draft.comment.as_ref().unwrap().as_str().contains("requirement at UpdateManifest.requires[0]"));
     assert_eq!(block_on(service.collect(&ours(), Duration::ZERO)).unwrap().deleted, 1);
     // Once the device is as it should be, the same key begins anew.
     report(&memory, "mds", "software", "3.0");
@@ -346,8 +346,8 @@ fn downgrade_needs_permission_in_the_manifest() {
     assert_eq!(updates(&read(&memory, "ecg").0).len(), 2);
     let records = records(&service);
     let targeted = of(&records, Action::Targeted);
-    assert_eq!(targeted.last().unwrap().what.ingest, Some(back.update.id));
-    let told = targeted.last().unwrap().what.downgrade.as_ref().unwrap();
+    assert_eq!(targeted.last().unwrap().draft.ingest, Some(back.update.id));
+    let told = targeted.last().unwrap().draft.downgrade.as_ref().unwrap();
     assert_eq!((told.from, told.to, told.reason.as_str()), (42, 41, "2.4 loses alarms"));
     // The leave is good for one step: from where it leads, it does not lead again.
     let again = receive_signed(&service, signed(&manifest(41, "2.3", &leave.replace("42", "43"))), firmware());
@@ -445,7 +445,7 @@ fn broken_off(memory: &Arc<Memory>, service: &Service<Memory>, is_signed: bool, 
         };
         assert!(ended.is_none(), "the call ends before its bytes are seen alone");
         for record in records(service) {
-            let Some(id) = record.what.ingest else { continue };
+            let Some(id) = record.draft.ingest else { continue };
             if matches!(block_on(service.upload(&ours(), id)).unwrap().state, State::Stored { target: None, .. }) {
                 return id;
             }
@@ -476,7 +476,7 @@ fn resumed_upload_is_verified_again() {
     assert!(matches!(state(&service, id), State::Attached { .. }));
     let records = records(&service);
     let attached = of(&records, Action::Attached)[0];
-    assert_eq!(attached.aside.verification.as_ref().unwrap().keys, ["acme-2017"]);
+    assert_eq!(attached.context.verification.as_ref().unwrap().keys, ["acme-2017"]);
 }
 
 #[test]
@@ -486,14 +486,14 @@ fn recovery_refuses_a_revoked_key() {
     let id = broken_off(&memory, &service, true, &keys);
     keys.revoke("acme-2017");
     block_on(service.recover(&ours())).unwrap();
-    assert_eq!(state(&service, id), State::Closed { reason: Reason::NotAdmitted });
+    assert_eq!(state(&service, id), State::Closed { reason: UploadFailure::NotAdmitted });
     assert!(updates(&read(&memory, "ecg").0).is_empty());
     let records = records(&service);
     let failed = of(&records, Action::Failed);
     let last = failed.last().unwrap();
-    assert_eq!(last.aside.verification, Some(Verification { verdict: Verdict::Refused, keys: Vec::new() }));
+    assert_eq!(last.context.verification, Some(Verification { verdict: Verdict::Refused, keys: Vec::new() }));
     let why = "no signature is by a key that may sign for the provider `acme` here";
-    assert_eq!(last.what.comment.as_ref().unwrap(), why);
+    assert_eq!(last.draft.comment.as_ref().unwrap(), why);
 }
 
 #[test]
@@ -503,7 +503,7 @@ fn recovery_refuses_what_the_device_no_longer_admits() {
     let id = broken_off(&memory, &service, true, &keys);
     report(&memory, "mds", "software", "2.9");
     block_on(service.recover(&ours())).unwrap();
-    assert_eq!(state(&service, id), State::Closed { reason: Reason::NotAdmitted });
+    assert_eq!(state(&service, id), State::Closed { reason: UploadFailure::NotAdmitted });
     assert!(updates(&read(&memory, "ecg").0).is_empty());
 }
 
@@ -513,7 +513,7 @@ fn recovery_refuses_unsigned_if_signing_is_required() {
     let id = broken_off(&memory, &service, false, &keys);
     let strict = service.clone().with_signed_only(|_| true);
     block_on(strict.recover(&ours())).unwrap();
-    assert_eq!(state(&service, id), State::Closed { reason: Reason::NotAdmitted });
+    assert_eq!(state(&service, id), State::Closed { reason: UploadFailure::NotAdmitted });
     assert!(updates(&read(&memory, "ecg").0).is_empty());
 }
 
@@ -537,7 +537,7 @@ fn crash_at_any_point_leaves_an_admitted_reference_or_none() {
         let kept = block_on(late.collect(&ours(), Duration::ZERO)).unwrap();
         assert_eq!((kept.kept as usize, blobs(&*memory).len()), (before, before), "after {polls} polls");
         let records = records(&late);
-        ends.extend(records.last().map(|record| record.what.to));
+        ends.extend(records.last().map(|record| record.draft.to));
         if ended.is_some() {
             break;
         }
@@ -574,7 +574,7 @@ fn withdrawal_record_has_the_version_made() {
     let now = read(&memory, "ecg").1.version;
     let records = records(&service);
     let marked = of(&records, Action::Marked)[0];
-    assert_eq!((marked.aside.before, marked.aside.written), (Some(received.version), Some(now)));
+    assert_eq!((marked.context.before, marked.context.written), (Some(received.version), Some(now)));
     let told = provenance(marked).unwrap();
     assert!(told.contains(&format!(r#""target":[{{"reference":"DeviceComponent/ecg/_history/{now}"}}]"#)), "{told}");
     assert!(told.contains(&format!("DeviceComponent/ecg/_history/{}", received.version)), "{told}");

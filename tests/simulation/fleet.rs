@@ -3,9 +3,11 @@
 use super::net::turn;
 use fhir_devices::backend::Memory;
 use fhir_devices::datatype::{Extension, ExtensionValue, Primitive};
+use fhir_devices::manifest::IngestId;
 use fhir_devices::primitive::{Text, Uri};
+use fhir_devices::search::ResourceType;
 use fhir_devices::store::*;
-use fhir_devices::update::{AvailableUpdate, IngestId, UpdateFile, UpdateStatus, attach, is_available_update};
+use fhir_devices::update::{AvailableUpdate, UpdateFile, UpdateStatus, attach, is_available_update};
 use fhir_devices::{Device, DeviceComponent};
 use std::future::Future;
 use std::pin::pin;

@@ -4,14 +4,16 @@ use super::fleet::{COMPONENTS, FOREIGN, MADE_UP, now, tenants};
 use super::net::{Mutant, real};
 use super::signed::UNSIGNED;
 use fhir_devices::DeviceComponent;
-use fhir_devices::audit::AuditRecord;
+use fhir_devices::audit::{Action, AuditRecord, Holder, UploadFailure};
 use fhir_devices::backend::Memory;
+use fhir_devices::manifest::IngestId;
+use fhir_devices::search::ResourceType;
 use fhir_devices::service::Received;
 use fhir_devices::store::*;
-use fhir_devices::update::blob::{Entry, Holder};
-use fhir_devices::update::ingest::{Ingest, Reason, State};
+use fhir_devices::update::blob::Entry;
+use fhir_devices::update::ingest::{Ingest, State};
 use fhir_devices::update::replay;
-use fhir_devices::update::{Action, AvailableUpdate, IngestId, UpdateStatus, available};
+use fhir_devices::update::{AvailableUpdate, UpdateStatus, available};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::num::NonZeroU32;
 
@@ -258,7 +260,7 @@ impl Invariants {
         for (id, _) in &due {
             ensure!(uploads.contains_key(id), "I11: {id} is to be removed, and not known");
         }
-        let forgotten = records.iter().map(|record| &record.what).filter(|what| what.action == Action::Forgotten);
+        let forgotten = records.iter().map(|record| &record.draft).filter(|what| what.action == Action::Forgotten);
         let forgotten = forgotten.filter_map(|what| what.ingest).collect();
         self.answers(notes, t, &uploads, &forgotten)?;
         let replayed = replay(records).map_err(|unfit| format!("A3: {unfit}"))?;
@@ -286,7 +288,7 @@ impl Invariants {
             };
             let attached = matches!(
                 ingest.state,
-                State::Attached { .. } | State::Superseded { .. } | State::Closed { reason: Reason::Superseded }
+                State::Attached { .. } | State::Superseded { .. } | State::Closed { reason: UploadFailure::Superseded }
             );
             let gone = !notes.deleted.is_empty() || notes.unwanted.contains(&id);
             ensure!(attached || gone, "I4: {id} was acknowledged, and is {:?}", ingest.state);

@@ -2,10 +2,9 @@
 
 use super::fleet::COMPONENTS;
 use super::net::Mutant;
-use fhir_devices::manifest::{Signature, SignatureContext, SignatureError, SignedManifest, Verifier};
+use fhir_devices::manifest::{KeyId, Signature, SignatureContext, SignatureError, SignedManifest, Verifier};
 use fhir_devices::service::SignedSubmission;
 use fhir_devices::store::Sha256;
-use fhir_devices::update::KeyId;
 
 /// The version of every update that was signed by a key that does not count.
 pub(crate) const FORGED: &str = "6.6.6";

@@ -90,7 +90,7 @@ async fn requests_are_counted_in_metrics() {
         "update_service_requests_total{kind=\"updates\",method=\"POST\",status=\"2xx\"} 1",
         "update_service_request_seconds_count{kind=\"fhir\"} 2",
         "update_service_requests_under_way 1",
-        "update_service_keeper_rounds_total 0",
+        "update_service_maintenance_rounds_total 0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }

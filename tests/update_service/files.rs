@@ -4,7 +4,7 @@ use super::client::{Form, Service};
 use super::keeping::eventually;
 use fhir_devices::backend::{Files, Memory};
 use fhir_devices::server::{DEFAULT_MAX_UPLOAD, Stores, UpdateServer, serve};
-use fhir_devices::service::{StoreMismatch, SweepRules, UpkeepError};
+use fhir_devices::service::{MaintenanceError, StoreMismatch, SweepRules};
 use fhir_devices::store::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ async fn start_with_another_ledger_needs_adoption() {
     // The ledger is lost: nothing is known, not even the tenants.
     let empty = Arc::new(Memory::new());
     let refused = service("http://127.0.0.1", &memory, &empty).check_stores().await.unwrap_err();
-    assert!(matches!(refused, UpkeepError::Mismatch(StoreMismatch::EmptyLedger { .. })), "{refused}");
+    assert!(matches!(refused, MaintenanceError::Mismatch(StoreMismatch::EmptyLedger { .. })), "{refused}");
     let other = Service::with(|base| service(base, &memory, &empty)).await;
     let (rule, words) = other.upload("demo", &[], &form(b"software")).await.refusal(503);
     assert_eq!(rule, "store-mismatch");
@@ -62,11 +62,11 @@ async fn quarantined_files_are_listed_and_counted() {
     blobs.put(Generation(7), stream::once("left behind")).await.unwrap();
     // Another process over the same stores sweeps.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let keeper = Service { address: listener.local_addr().unwrap() };
+    let sweeper = Service { address: listener.local_addr().unwrap() };
     let sweeps = Arc::new(service("http://127.0.0.1", &memory, &memory).with_sweep_rules(rules));
     tokio::spawn(serve(listener, None, sweeps, std::future::pending()));
     eventually("a file is in quarantine", || async {
-        keeper.get("/metrics").await.text().contains("update_service_files_quarantined 1")
+        sweeper.get("/metrics").await.text().contains("update_service_files_quarantined 1")
     })
     .await;
     let listed = running.get("/demo/quarantine").await;
@@ -173,7 +173,7 @@ async fn scrub_repeats_at_the_configured_interval() {
     let uploaded = running.upload("demo", &[], &form(b"firmware")).await;
     assert_eq!(uploaded.status, 201);
     let id = uploaded.json()["extension"][0]["extension"][0]["valueId"].as_str().unwrap().to_owned();
-    let keeper = |every: Option<Duration>| async move {
+    let service_over = |every: Option<Duration>| async move {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         (Service { address: listener.local_addr().unwrap() }, listener, every)
     };
@@ -181,14 +181,14 @@ async fn scrub_repeats_at_the_configured_interval() {
         let line = text.lines().find_map(|line| line.strip_prefix("update_service_scrubs_total ").map(str::to_owned));
         line.unwrap().parse().unwrap()
     };
-    let (never, listener, every) = keeper(None).await;
+    let (never, listener, every) = service_over(None).await;
     tokio::spawn(serve(
         listener,
         None,
         Arc::new(over("http://127.0.0.1").with_scrub_every(every)),
         std::future::pending(),
     ));
-    let (often, listener, every) = keeper(Some(Duration::from_millis(20))).await;
+    let (often, listener, every) = service_over(Some(Duration::from_millis(20))).await;
     tokio::spawn(serve(
         listener,
         None,

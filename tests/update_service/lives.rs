@@ -3,14 +3,14 @@
 use super::client::{Form, Reply, Service, reply};
 use super::keeping::{Dying, eventually};
 use fhir_devices::DeviceComponent;
-use fhir_devices::audit::AuditRecord;
+use fhir_devices::audit::{Action, AuditRecord};
 use fhir_devices::backend::Memory;
 use fhir_devices::server::Tokens;
 use fhir_devices::server::{self, Stores, UpdateServer};
 use fhir_devices::service::{IngestId, UpdateService};
 use fhir_devices::store::Sha256;
 use fhir_devices::update::ingest::State;
-use fhir_devices::update::{Action, UpdateStatus, available};
+use fhir_devices::update::{UpdateStatus, available};
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -121,10 +121,10 @@ async fn withdrawal_is_final() {
     let lines = service.get(&format!("{path}/audit")).await;
     assert_eq!((lines.status, lines.header("content-type")), (200, Some("application/x-ndjson")));
     let records: Vec<_> = lines.text().lines().map(|line| AuditRecord::from_line(line).unwrap()).collect();
-    let withdrawn: Vec<_> = records.iter().filter(|record| record.what.action == Action::Withdrawn).collect();
+    let withdrawn: Vec<_> = records.iter().filter(|record| record.draft.action == Action::Withdrawn).collect();
     let [withdrawn] = withdrawn.as_slice() else { panic!("{}", lines.text()) };
-    assert_eq!(withdrawn.what.comment.as_ref().unwrap(), "loses alarms");
-    assert_eq!(withdrawn.what.actor.as_ref().unwrap().as_str(), "local");
+    assert_eq!(withdrawn.draft.comment.as_ref().unwrap(), "loses alarms");
+    assert_eq!(withdrawn.draft.actor.as_ref().unwrap().as_str(), "local");
 }
 
 #[tokio::test]
@@ -144,10 +144,10 @@ async fn predecessor_is_made_current_by_one_call() {
     assert_eq!(state(&service, &second).await["state"], "superseded");
     let lines = service.get(&format!("{first}/audit")).await;
     let records: Vec<_> = lines.text().lines().map(|line| AuditRecord::from_line(line).unwrap()).collect();
-    let restored: Vec<_> = records.iter().filter(|record| record.what.action == Action::Restored).collect();
+    let restored: Vec<_> = records.iter().filter(|record| record.draft.action == Action::Restored).collect();
     let [restored] = restored.as_slice() else { panic!("{}", lines.text()) };
-    assert_eq!(restored.what.comment.as_ref().unwrap(), "2.2 loses alarms");
-    assert_eq!(restored.what.actor.as_ref().unwrap().as_str(), "local");
+    assert_eq!(restored.draft.comment.as_ref().unwrap(), "2.2 loses alarms");
+    assert_eq!(restored.draft.actor.as_ref().unwrap().as_str(), "local");
 
     service.send("DELETE", &second, &[], b"").await;
     let back = service.send("POST", &format!("{second}/make-current?reason=a"), &[], b"").await;
@@ -213,8 +213,8 @@ async fn failed_upload_cannot_be_withdrawn() {
     service.upload("demo", &[], &torn.field("Sequence", "6").file("a.bin", b"2")).await.refusal(422);
     let updates = UpdateService::new(memory.clone(), memory.clone(), memory).unwrap();
     let records = updates.audit_records(&"demo".parse().unwrap()).await.unwrap();
-    let ended = records.iter().find(|record| matches!(State::of_audit(&record.what), Some(State::Closed { .. })));
-    let path = format!("/demo/updates/{}", ended.unwrap().what.ingest.unwrap());
+    let ended = records.iter().find(|record| matches!(State::of_audit(&record.draft), Some(State::Closed { .. })));
+    let path = format!("/demo/updates/{}", ended.unwrap().draft.ingest.unwrap());
     let (rule, words) = service.send("DELETE", &path, &[], b"").await.refusal(409);
     assert_eq!((rule.as_str(), words.contains("digest-mismatch")), ("upload-ended", true), "{words}");
     assert_eq!(state(&service, &path).await["reason"], "digest-mismatch");
@@ -243,8 +243,8 @@ async fn audit_route_lists_the_records_of_the_upload() {
         let lines = service.get(&format!("{path}/audit")).await.text();
         let id: IngestId = path.rsplit('/').next().unwrap().parse().unwrap();
         let of_it: Vec<_> = lines.lines().map(|line| AuditRecord::from_line(line).unwrap()).collect();
-        assert_eq!(of_it[0].what.action, Action::Opened);
-        assert!(of_it.iter().any(|record| record.what.action == Action::Attached && record.what.ingest == Some(id)));
+        assert_eq!(of_it[0].draft.action, Action::Opened);
+        assert!(of_it.iter().any(|record| record.draft.action == Action::Attached && record.draft.ingest == Some(id)));
         seen += of_it.len();
     }
     // Each of the records speaks of one upload here, or of the bytes that only one has.
@@ -269,7 +269,7 @@ async fn withdrawal_actor_is_the_token_owner() {
         service.send("DELETE", &path, &[], b"").await.refusal(401);
         assert_eq!(service.send("DELETE", &path, &[header], b"").await.status, 200);
         let lines = service.send("GET", &format!("{path}/audit"), &[header], b"").await.text();
-        let by = lines.lines().map(|line| AuditRecord::from_line(line).unwrap().what);
+        let by = lines.lines().map(|line| AuditRecord::from_line(line).unwrap().draft);
         let by: Vec<_> = by.filter(|what| what.action == Action::Withdrawn).map(|what| what.actor.unwrap()).collect();
         assert_eq!(by.iter().map(|actor| actor.as_str()).collect::<Vec<_>>(), [name]);
     }

@@ -16,7 +16,7 @@ async fn mounted() -> Service {
     let updates = UpdateServer::over(Stores::in_memory(most), &base, most).unwrap();
     server::fill_demo(&updates).await.unwrap();
     let updates = Arc::new(updates);
-    server::spawn_upkeep(&updates);
+    server::spawn_maintenance(&updates);
     let application = Router::new().route("/", get(|| async { "ours" })).nest("/devices", updates.router());
     let service = application.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, service).await });

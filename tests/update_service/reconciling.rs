@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 const MDS: &str = r#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"type":{"text":"pump"},
     "source":{"reference":"Device/pump"}}"#;
 
-/// A service whose keeper runs, and the store that a foreign writer writes to. The keeper does its first round later than
+/// A service whose maintenance runs, and the store that a foreign writer writes to. The maintenance does its first round later than
 /// `prepare`.
 async fn attached(memory: &Arc<Memory>) -> (Service, String) {
     let service = Service::with(|base| over(memory, base)).await;

@@ -81,7 +81,7 @@ fn members_in_any_order_are_written_in_that_of_the_rows() {
 }
 
 #[test]
-fn what_kept_types_have_of_every_resource_is_judged() {
+fn what_kept_types_have_of_every_resource_is_checked() {
     let patient = |content: &str| rules(&format!("<Patient xmlns=\"http://hl7.org/fhir\">{content}</Patient>"));
     let one = |rule: &str, at: &str| vec![(rule.to_owned(), at.to_owned())];
     assert_eq!(patient("<id value=\"a b\"/>"), one("id", "Patient.id"));

@@ -1,10 +1,7 @@
 //! Items and partitions of the container.
 
-use crate::search::Criteria;
-use crate::store::{
-    IndexEntries, Key, Parameter, ResourceType, Result, StoreError, Tenant, Token, Version, VersionId, Write, WriteId,
-    commit_time,
-};
+use crate::search::{Criteria, IndexEntries, Parameter, ResourceType, Token};
+use crate::store::{Key, Result, StoreError, Tenant, Version, VersionId, Write, WriteId, commit_time};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;

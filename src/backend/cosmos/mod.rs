@@ -7,9 +7,10 @@ mod ledger;
 mod search;
 mod wire;
 
+use crate::search::ResourceType;
 use crate::store::{
-    AtomicScope, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageToken, ResourceStore,
-    ResourceType, Result, Search, StoreError, SystemClock, Tenant, Version, VersionId, Write,
+    AtomicScope, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageToken, ResourceStore, Result,
+    Search, StoreError, SystemClock, Tenant, Version, VersionId, Write,
 };
 use azure_data_cosmos::clients::{ContainerClient, CosmosClient};
 use azure_data_cosmos::models::{ContainerProperties, IndexingPolicy, PropertyPath, TimeToLive};
@@ -50,7 +51,7 @@ const REMEMBERED: usize = 100_000;
 ///   another client was told.
 /// - A body has at most 512 KiB, a commit at most 50 writes and 2 MB in all with the versions that it replaces; a larger one is
 ///   `TooLarge`, and a partition that has grown to 20 GB takes no more about its device.
-/// - A search asks all partitions of the container. [`Criterion::Begins`](crate::store::Criterion::Begins) looks through
+/// - A search asks all partitions of the container. [`Criterion::Begins`](crate::search::Criterion::Begins) looks through
 ///   the index of the type.
 /// - A commit that finds the same resources changed again and again is `Throttled`.
 /// - Every version is kept: `prune_history` is `Unsupported`, as [`Capabilities::history_pruning`] says.

@@ -3,10 +3,8 @@
 use super::super::checks::to_usize;
 use super::item::{Item, exact, live, name, start, value};
 use super::{Cosmos, fault, wire};
-use crate::search::Criteria;
-use crate::store::{
-    Criterion, Key, Page, PageQuery, PageToken, Result, Search, Tenant, TokenMatch, Version, text_place, version_place,
-};
+use crate::search::{Criteria, Criterion, TokenMatch};
+use crate::store::{Key, Page, PageQuery, PageToken, Result, Search, Tenant, Version, text_place, version_place};
 use azure_data_cosmos::feed::FeedScope;
 use std::num::NonZeroU32;
 

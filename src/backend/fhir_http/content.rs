@@ -4,7 +4,8 @@ use crate::datatype::{Extension, ExtensionValue, Meta, Primitive};
 use crate::element::ReadMode;
 use crate::primitive::{CanonicalBase, CanonicalName, Id, Text};
 use crate::resource::{Device, DeviceComponent, DeviceMetric};
-use crate::store::{IndexEntries, Key, ResourceType, Result, Storable as _, StoreError, Stored, WriteId};
+use crate::search::{IndexEntries, ResourceType};
+use crate::store::{Key, Result, Storable as _, StoreError, Stored, WriteId};
 use bytes::Bytes;
 use time::OffsetDateTime;
 

@@ -50,7 +50,7 @@ use std::sync::Arc;
 ///   and as the server keeps it: one that adds a narrative or a tag gives back a body with it. The index entries of a write
 ///   are not sent: a resource is found by what it holds.
 /// - R7, R8: criteria become search parameters, with `_sort=_id`, where FHIR has a parameter for them; what the server finds
-///   is judged again, so that nothing is found wrongly, and by criteria that cannot be asked for it is found here alone,
+///   is checked again, so that nothing is found wrongly, and by criteria that cannot be asked for it is found here alone,
 ///   among all that the others leave. What the server misses stays missed: the values of criteria are folded, so that it
 ///   must compare tokens without case, as STU3 says; see [`Options::case_sensitive`]. Pages that are not in the order of ids
 ///   are [`ServerFault::NotSorted`]. How stable pages are is up to the server.

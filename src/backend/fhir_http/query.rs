@@ -1,7 +1,6 @@
 //! Translating searches for the server.
 
-use crate::search::params;
-use crate::store::{Criterion, Matching, Parameter, ResourceType, Token, TokenMatch};
+use crate::search::{Criterion, Matching, Parameter, ResourceType, Token, TokenMatch, params};
 
 pub(super) type Pair = (String, String);
 

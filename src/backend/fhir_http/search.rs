@@ -8,7 +8,8 @@ use super::place::{Entry, PAGE_ANSWER, PAGE_BYTES, Place, RawBundle, encoded, fe
 use super::query::{CriterionQuery, Pair, asked};
 use super::read::version_of;
 use super::wire::OutgoingRequest;
-use crate::store::{IndexEntries, Key, Page, PageQuery, Result, Search, StoreError, Tenant, Version};
+use crate::search::IndexEntries;
+use crate::store::{Key, Page, PageQuery, Result, Search, StoreError, Tenant, Version};
 use std::collections::HashSet;
 
 /// The maximum number of resources in a request.

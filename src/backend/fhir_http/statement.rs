@@ -3,7 +3,8 @@
 use super::FhirServer;
 use super::fault::{ServerFault, refusal};
 use super::wire::OutgoingRequest;
-use crate::store::{ResourceType, Result, Tenant};
+use crate::search::ResourceType;
+use crate::store::{Result, Tenant};
 use serde::Deserialize;
 
 /// A required capability that a server does not declare.

@@ -98,7 +98,7 @@ impl FhirServer {
                 _ if answer.is_success() => return self.all_made(tenant, writes, &drafts, before, &answer).await,
                 404 | 405 | 501 => return Err(StoreError::unsupported("a transaction").into()),
                 // A condition that failed may be any of them, and which one it was is seen by a look at all.
-                400 | 409 | 410 | 412 | 422 => self.judged(tenant, writes).await?,
+                400 | 409 | 410 | 412 | 422 => self.check_writes(tenant, writes).await?,
                 _ => return Err(refusal(&answer, true, self.options.max_body).into()),
             }
             last = Some(answer);
@@ -122,7 +122,7 @@ impl FhirServer {
                     Ok(before) => before,
                     Err(refused) => {
                         // One before it may fail as well, and goes first.
-                        self.judged(tenant, writes.get(..at).unwrap_or_default()).await?;
+                        self.check_writes(tenant, writes.get(..at).unwrap_or_default()).await?;
                         return Err(refused);
                     }
                 },
@@ -132,7 +132,7 @@ impl FhirServer {
     }
 
     /// Holds every write against what is there now.
-    async fn judged(&self, tenant: &Tenant, writes: &[Write]) -> Result<(), CommitError> {
+    async fn check_writes(&self, tenant: &Tenant, writes: &[Write]) -> Result<(), CommitError> {
         for (at, write) in writes.iter().enumerate() {
             self.checked(tenant, at, write).await?;
         }

@@ -2,8 +2,7 @@
 
 use super::record::{Entry, Record};
 use super::table::Table;
-use crate::search::Criteria;
-use crate::store::{Criterion, IndexEntries, Matching, Parameter, ResourceType, Token};
+use crate::search::{Criteria, Criterion, IndexEntries, Matching, Parameter, ResourceType, Token};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};

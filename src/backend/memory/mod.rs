@@ -36,7 +36,8 @@ use url::Url;
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
-/// use fhir_devices::store::{Criterion, ResourceType, Search, TenantResources};
+/// use fhir_devices::store::{Search, TenantResources};
+/// use fhir_devices::search::{Criterion, ResourceType};
 /// use fhir_devices::{DeviceComponent, Valid};
 /// use std::sync::Arc;
 ///

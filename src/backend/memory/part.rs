@@ -5,10 +5,8 @@ use super::index::{Index, Place};
 use super::log::Moment;
 use super::record::{Record, Shard, Stored};
 use super::{Limits, lock_read, lock_write};
-use crate::search::Criteria;
-use crate::store::{
-    Changes, CommitError, IndexEntries, Key, Result, Search, StoreError, Version, VersionId, Write, commit_time,
-};
+use crate::search::{Criteria, IndexEntries};
+use crate::store::{Changes, CommitError, Key, Result, Search, StoreError, Version, VersionId, Write, commit_time};
 use bytes::Bytes;
 use smol_str::SmolStr;
 use std::collections::BinaryHeap;

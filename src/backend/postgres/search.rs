@@ -6,7 +6,8 @@
 use super::super::checks::to_usize;
 use super::super::codes::{end_of, parameter_code, type_code};
 use super::system;
-use crate::store::{Criterion, Parameter, Search, Tenant, TokenMatch};
+use crate::search::{Criterion, Parameter, TokenMatch};
+use crate::store::{Search, Tenant};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::types::ToSql;

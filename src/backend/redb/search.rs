@@ -6,8 +6,8 @@
 use super::failed;
 use super::open_for_reading;
 use super::tables::{CURRENT, HEADS, INDEX, Row, end_of, id_of_index, index_start, index_value, of_type};
-use crate::search::Criteria;
-use crate::store::{Criterion, Key, Result, Search, StoreError, Tenant, TokenMatch, Version};
+use crate::search::{Criteria, Criterion, TokenMatch};
+use crate::store::{Key, Result, Search, StoreError, Tenant, Version};
 use ::redb::{Range, ReadOnlyTable, ReadTransaction};
 use smol_str::SmolStr;
 use std::cmp::Reverse;

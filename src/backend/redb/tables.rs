@@ -4,10 +4,8 @@
 //! the ids of a type in the order of their bytes.
 
 use super::super::codes::{self, parameter_code, type_code};
-use crate::store::{
-    IndexEntries, Key, LedgerKey, Parameter, ResourceType, Result, StoreError, Tenant, Token, Version, VersionId,
-    WriteId,
-};
+use crate::search::{IndexEntries, Parameter, ResourceType, Token};
+use crate::store::{Key, LedgerKey, Result, StoreError, Tenant, Version, VersionId, WriteId};
 use ::redb::TableDefinition;
 use bytes::Bytes;
 use smol_str::SmolStr;

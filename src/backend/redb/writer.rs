@@ -9,9 +9,9 @@ use super::tables::{
     older_key, record_key,
 };
 use super::{failed, unavailable};
+use crate::search::IndexEntries;
 use crate::store::{
-    Change, CommitError, IndexEntries, Key, Result, Revision, StoreError, Tenant, Version, VersionId, Write,
-    commit_time,
+    Change, CommitError, Key, Result, Revision, StoreError, Tenant, Version, VersionId, Write, commit_time,
 };
 use ::redb::{Database, ReadableTable as _, Table, WriteTransaction};
 use std::collections::BTreeSet;

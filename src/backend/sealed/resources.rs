@@ -2,9 +2,10 @@
 
 use super::format;
 use super::key::{DataKey, KeyProvider};
+use crate::search::{Criterion, Parameter, Token, TokenMatch};
 use crate::store::{
-    BoxFuture, Capabilities, Changes, CommitError, Criterion, Key, Page, PageToken, Parameter, ResourceStore, Result,
-    Search, StoreError, Tenant, Token, TokenMatch, Version, VersionId, Write,
+    BoxFuture, Capabilities, Changes, CommitError, Key, Page, PageToken, ResourceStore, Result, Search, StoreError,
+    Tenant, Version, VersionId, Write,
 };
 use bytes::Bytes;
 use hmac::digest::KeyInit;

@@ -14,7 +14,7 @@ pub(crate) use origin::Origin;
 use super::definition::Definition;
 use super::raw::Unmodelled;
 use super::scalar::Token;
-use crate::issue::{Issue, Kind, Path, Report, Severity};
+use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use std::borrow::Cow;
 
 /// How strictly a document is read.
@@ -75,7 +75,7 @@ pub(crate) trait Sink {
         false
     }
 
-    /// Judges the object as a whole once every member has been read.
+    /// Checks the object as a whole once every member has been read.
     fn finish(&mut self, r: &mut Reader<'_>, at: &Path<'_>, seen: &Seen);
 
     /// Returns where the members go that are not in the model.
@@ -161,7 +161,7 @@ pub(crate) struct Reader<'a> {
 struct Fault {
     offset: usize,
     rule: &'static str,
-    kind: Kind,
+    kind: IssueType,
     message: Cow<'static, str>,
     /// The fault is one token that stands where a value should; the element is known.
     token: bool,
@@ -228,7 +228,7 @@ impl<'a> Reader<'a> {
     #[cold]
     fn too_many_values<T>(&mut self) -> Read<T> {
         let message = Cow::Borrowed("found more elements than are read at a time: send it in parts");
-        let (offset, rule, kind) = (self.pos, TOO_MANY_ELEMENTS, Kind::TooCostly);
+        let (offset, rule, kind) = (self.pos, TOO_MANY_ELEMENTS, IssueType::TooCostly);
         self.fault = Some(Fault { offset, rule, kind, message, token: false, at: None });
         Err(Stop)
     }
@@ -240,7 +240,7 @@ impl<'a> Reader<'a> {
         &mut self,
         offset: usize,
         rule: &'static str,
-        kind: Kind,
+        kind: IssueType,
         at: &Path<'_>,
         message: impl Into<String>,
     ) {
@@ -257,7 +257,7 @@ impl<'a> Reader<'a> {
         severity: Severity,
         offset: usize,
         rule: &'static str,
-        kind: Kind,
+        kind: IssueType,
         at: &Path<'_>,
         message: impl Into<String>,
     ) {
@@ -281,7 +281,7 @@ impl<'a> Reader<'a> {
         &mut self,
         offset: usize,
         rule: &'static str,
-        kind: Kind,
+        kind: IssueType,
         at: &Path<'_>,
         message: impl Into<String>,
     ) {
@@ -294,7 +294,7 @@ impl<'a> Reader<'a> {
         &mut self,
         offset: usize,
         rule: &'static str,
-        kind: Kind,
+        kind: IssueType,
         at: &Path<'_>,
         member: &str,
         message: impl Into<String>,
@@ -364,8 +364,14 @@ impl<'a> Reader<'a> {
     #[cold]
     #[inline(never)]
     fn broken<T>(&mut self, offset: usize, message: impl Into<Cow<'static, str>>) -> Read<T> {
-        self.fault =
-            Some(Fault { offset, rule: "json", kind: Kind::Invalid, message: message.into(), token: false, at: None });
+        self.fault = Some(Fault {
+            offset,
+            rule: "json",
+            kind: IssueType::Invalid,
+            message: message.into(),
+            token: false,
+            at: None,
+        });
         Err(Stop)
     }
 
@@ -407,9 +413,9 @@ impl<'a> Reader<'a> {
         // Where it is no JSON value at all, stepping over it says what is broken.
         self.skip(at)?;
         if self.depth == 0 {
-            self.find_as(Severity::Error, offset, rule, Kind::Structure, at, message);
+            self.find_as(Severity::Error, offset, rule, IssueType::Structure, at, message);
         } else {
-            self.find(offset, rule, Kind::Structure, at, message);
+            self.find(offset, rule, IssueType::Structure, at, message);
         }
         Ok(Outcome::Refused)
     }
@@ -423,7 +429,7 @@ impl<'a> Reader<'a> {
             (Some(b'-' | b'0'..=b'9'), Token::Number) => self.number().map(Cow::Borrowed),
             (Some(b't'), Token::Boolean) => self.literal("true").map(Cow::Borrowed),
             (Some(b'f'), Token::Boolean) => self.literal("false").map(Cow::Borrowed),
-            // In XML every value is a text; the type of it is judged by its form.
+            // In XML every value is a text; the type of it is checked by its form.
             (Some(b'"'), _) if self.origin.is_some() => self.string(),
             _ => return self.wrong_type(at, wanted.name()).map(|_| None),
         };
@@ -498,7 +504,14 @@ impl<'a> Reader<'a> {
         }
         if !typed && let Some(wanted) = resource_type {
             let message = format!("the resource has no `resourceType`, wanted `{wanted}`");
-            self.find_as(Severity::Error, offset, "resource-type", Kind::Required, &at.child("resourceType"), message);
+            self.find_as(
+                Severity::Error,
+                offset,
+                "resource-type",
+                IssueType::Required,
+                &at.child("resourceType"),
+                message,
+            );
         }
         if resource_type.is_none() && !seen.other && (first || !sink.is_extras()) {
             // Row 0 of every element that is not a resource is its id.
@@ -509,7 +522,13 @@ impl<'a> Reader<'a> {
                         self.words("found an object with nothing but an id", "found an element with nothing but an id")
                     }
                 };
-                self.find_here(offset, "ele-1", Kind::Invariant, at, format!("{message}, wanted a value or members"));
+                self.find_here(
+                    offset,
+                    "ele-1",
+                    IssueType::Invariant,
+                    at,
+                    format!("{message}, wanted a value or members"),
+                );
                 return Ok(if first { Outcome::Refused } else { Outcome::Taken });
             }
         }
@@ -522,7 +541,7 @@ impl<'a> Reader<'a> {
     fn unknown(&mut self, offset: usize, sink: &dyn Sink, at: &Path<'_>, key: &str) -> Read<()> {
         let owner = sink.definition();
         if let Some((_, rule)) = owner.forbidden.iter().find(|(name, _)| *name == Member::new(key).name) {
-            self.find(offset, rule.key, Kind::Invariant, &at.child(key), rule.message);
+            self.find(offset, rule.key, IssueType::Invariant, &at.child(key), rule.message);
             return self.skip(&at.child(key));
         }
         if self.origin.is_some() && key.starts_with(['@', '#']) {
@@ -544,7 +563,7 @@ impl<'a> Reader<'a> {
         key: &str,
         message: impl Into<String>,
     ) -> Read<()> {
-        self.find(offset, rule, Kind::Structure, &at.child(key), message);
+        self.find(offset, rule, IssueType::Structure, &at.child(key), message);
         self.skip(&at.child(key))
     }
 
@@ -553,7 +572,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn duplicate(&mut self, at: &Path<'_>) -> Read<Option<Outcome>> {
         let offset = self.pos;
         let message = self.words("found the member a second time", "found the element a second time");
-        self.find(offset, "duplicate-member", Kind::Structure, at, message);
+        self.find(offset, "duplicate-member", IssueType::Structure, at, message);
         self.skip(at)?;
         Ok(Some(Outcome::Refused))
     }
@@ -570,13 +589,13 @@ impl<'a> Reader<'a> {
         if self.peek() != Some(b'"') {
             let found = self.found();
             let message = format!("found {found}, wanted the string `{wanted}`");
-            self.find_as(Severity::Error, offset, "resource-type", Kind::Structure, at, message);
+            self.find_as(Severity::Error, offset, "resource-type", IssueType::Structure, at, message);
             return self.skip(at);
         }
         let found = self.string()?;
         if found != wanted {
             let message = format!("found `{found}`, wanted `{wanted}`");
-            self.find_as(Severity::Error, offset, "resource-type", Kind::Structure, at, message);
+            self.find_as(Severity::Error, offset, "resource-type", IssueType::Structure, at, message);
         }
         Ok(())
     }
@@ -593,7 +612,7 @@ impl<'a> Reader<'a> {
             let found = self.found();
             self.skip(at)?;
             let rule = if found == "null" { "null" } else { "wrong-type" };
-            self.find(offset, rule, Kind::Structure, at, format!("found {found}, wanted an array of {wanted}"));
+            self.find(offset, rule, IssueType::Structure, at, format!("found {found}, wanted an array of {wanted}"));
             return Ok(Outcome::Refused);
         }
         let offset = self.pos;
@@ -605,7 +624,13 @@ impl<'a> Reader<'a> {
             index += 1;
         }
         if index == 0 {
-            self.find(offset, "empty", Kind::Structure, at, "found an empty array, wanted no member or some items");
+            self.find(
+                offset,
+                "empty",
+                IssueType::Structure,
+                at,
+                "found an empty array, wanted no member or some items",
+            );
             return Ok(Outcome::Refused);
         }
         Ok(Outcome::Taken)

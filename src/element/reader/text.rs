@@ -2,7 +2,7 @@
 
 use super::super::raw::push_compact;
 use super::{Read, Reader};
-use crate::issue::{Kind, Path};
+use crate::issue::{IssueType, Path};
 use std::borrow::Cow;
 
 impl<'a> Reader<'a> {
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
                     self.find(
                         offset,
                         "empty",
-                        Kind::Structure,
+                        IssueType::Structure,
                         at,
                         "found an empty array, wanted no member or some items",
                     );
@@ -109,12 +109,18 @@ impl<'a> Reader<'a> {
             }
             byte => {
                 if byte == Some(b'n') {
-                    self.find(offset, "null", Kind::Structure, at, "found null, wanted no member or a value");
+                    self.find(offset, "null", IssueType::Structure, at, "found null, wanted no member or a value");
                 }
                 self.skip(at)?;
                 let token = self.text_since(offset);
                 if token == "\"\"" {
-                    self.find(offset, "empty", Kind::Value, at, "found an empty string, wanted no member or some text");
+                    self.find(
+                        offset,
+                        "empty",
+                        IssueType::Value,
+                        at,
+                        "found an empty string, wanted no member or some text",
+                    );
                 }
                 out.push_str(token);
                 Ok(())
@@ -142,7 +148,13 @@ impl<'a> Reader<'a> {
             let here = at.child(&key);
             let again = keys.contains(&key);
             if again {
-                self.find(key_offset, "duplicate-member", Kind::Structure, &here, "found the member a second time");
+                self.find(
+                    key_offset,
+                    "duplicate-member",
+                    IssueType::Structure,
+                    &here,
+                    "found the member a second time",
+                );
             }
             self.peek();
             let start = self.pos;
@@ -156,7 +168,7 @@ impl<'a> Reader<'a> {
         }
         out.push('}');
         if first {
-            self.find(offset, "ele-1", Kind::Invariant, at, "found an empty object, wanted a value or members");
+            self.find(offset, "ele-1", IssueType::Invariant, at, "found an empty object, wanted a value or members");
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::super::raw::Raw;
 use super::super::scan::{first_special, name_length};
 use super::{Fault, Read, ReadMode, Reader, Stop};
-use crate::issue::{Kind, Path};
+use crate::issue::{IssueType, Path};
 use std::borrow::Cow;
 
 impl<'a> Reader<'a> {
@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
             self.fault = Some(Fault {
                 offset: self.pos,
                 rule: "json-depth",
-                kind: Kind::TooLong,
+                kind: IssueType::TooLong,
                 message: Cow::Owned(format!("found more than {} objects and arrays inside one another", self.deepest)),
                 token: false,
                 at: None,

@@ -4,8 +4,8 @@ mod tree;
 
 use super::answer::{Answer, Problem, Result, report_fault, set};
 use super::budget::Cost;
-use super::{Shared, demo, keeper};
-use crate::issue::Kind;
+use super::{Shared, demo, maintenance};
+use crate::issue::IssueType;
 use crate::service::LifecycleError;
 use crate::store::{Sha256, Tenant};
 use axum::body::Body;
@@ -34,11 +34,11 @@ pub(crate) async fn show(State(app): State<Shared>, RawQuery(query): RawQuery) -
         LifecycleError::Store(error) => Problem::of_store(&error, "the page"),
         error => {
             report_fault(&error);
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Kind::Exception, "fault", "the page cannot be shown")
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, IssueType::Exception, "fault", "the page cannot be shown")
         }
     })?;
     if !fleet.is_empty() {
-        keeper::notice(&app, &tenant).await;
+        maintenance::remember_tenant(&app, &tenant).await;
     }
 
     let path = app.path(&tenant);

@@ -2,9 +2,9 @@
 
 use super::super::answer::{self, Problem, Result, json_text, set};
 use super::super::guard::Caller;
-use super::super::{Shared, blobs, file_url, keeper};
+use super::super::{Shared, blobs, file_url, maintenance};
 use super::{AtTenant, Path, problem};
-use crate::issue::Kind;
+use crate::issue::IssueType;
 use crate::manifest::ArtifactName;
 use crate::primitive::Id;
 use crate::publish::OfferKey;
@@ -72,7 +72,7 @@ pub(super) async fn report(
     };
     if reports.len() > MAX_REPORTS {
         let words = format!("{} reports came, wanted {MAX_REPORTS} at most", reports.len());
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-many-reports", words));
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, "too-many-reports", words));
     }
     let mut answers = Vec::with_capacity(reports.len());
     for report in reports {
@@ -84,7 +84,7 @@ pub(super) async fn report(
         });
     }
     app.wake.now();
-    keeper::notice(&app, &tenant).await;
+    maintenance::remember_tenant(&app, &tenant).await;
     Ok(json_text(StatusCode::OK, Value::from(answers).to_string()))
 }
 

@@ -15,14 +15,15 @@ use super::answer::{Problem, Result};
 use super::place::AtTenant;
 use super::{MAX_SMALL, Shared, UpdateServer};
 use crate::datatype::Coding;
-use crate::issue::Kind;
+use crate::issue::IssueType;
+use crate::manifest::ReleaseId;
 use crate::primitive::{CanonicalBase, CanonicalName};
 use crate::publish::{OfferKey, RegionId};
 use crate::resource::Device;
 use crate::service::{ReceiveError, RolloutError, RolloutService};
 use crate::store::{PageToken, Tenant};
 use crate::update::deployment::Refusal;
-use crate::update::rollout::{DeploymentId, ReleaseId, RolloutId};
+use crate::update::rollout::{DeploymentId, RolloutId};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
@@ -177,24 +178,24 @@ fn problem(error: &RolloutError) -> Problem {
         | RolloutError::NoSuchOffer { .. }
         | RolloutError::NoSuchFile { .. }
         | RolloutError::NoSuchComponent { .. } => Problem::not_found(error),
-        RolloutError::InvalidRelease(_) => new(S::BAD_REQUEST, Kind::Value, "invalid-release"),
-        RolloutError::InvalidSpec(_) => new(S::UNPROCESSABLE_ENTITY, Kind::BusinessRule, "invalid-rollout"),
-        RolloutError::UnknownRegion { .. } => new(S::UNPROCESSABLE_ENTITY, Kind::BusinessRule, "unknown-region"),
-        RolloutError::InvalidSearch { .. } => new(S::UNPROCESSABLE_ENTITY, Kind::Value, "invalid-search"),
-        RolloutError::InvalidVersion { .. } => new(S::UNPROCESSABLE_ENTITY, Kind::Value, "invalid-version"),
-        RolloutError::NotReleased { .. } => new(S::CONFLICT, Kind::Conflict, "not-released"),
-        RolloutError::NothingAttached => new(S::CONFLICT, Kind::Conflict, "nothing-attached"),
-        RolloutError::Release(_) => new(S::CONFLICT, Kind::Conflict, "release-state"),
-        RolloutError::Rollout(_) => new(S::CONFLICT, Kind::Conflict, "rollout-state"),
-        RolloutError::Deployment(Refusal::Gone) => new(S::GONE, Kind::NotFound, "offer-gone"),
+        RolloutError::InvalidRelease(_) => new(S::BAD_REQUEST, IssueType::Value, "invalid-release"),
+        RolloutError::InvalidSpec(_) => new(S::UNPROCESSABLE_ENTITY, IssueType::BusinessRule, "invalid-rollout"),
+        RolloutError::UnknownRegion { .. } => new(S::UNPROCESSABLE_ENTITY, IssueType::BusinessRule, "unknown-region"),
+        RolloutError::InvalidSearch { .. } => new(S::UNPROCESSABLE_ENTITY, IssueType::Value, "invalid-search"),
+        RolloutError::InvalidVersion { .. } => new(S::UNPROCESSABLE_ENTITY, IssueType::Value, "invalid-version"),
+        RolloutError::NotReleased { .. } => new(S::CONFLICT, IssueType::Conflict, "not-released"),
+        RolloutError::NothingAttached => new(S::CONFLICT, IssueType::Conflict, "nothing-attached"),
+        RolloutError::Release(_) => new(S::CONFLICT, IssueType::Conflict, "release-state"),
+        RolloutError::Rollout(_) => new(S::CONFLICT, IssueType::Conflict, "rollout-state"),
+        RolloutError::Deployment(Refusal::Gone) => new(S::GONE, IssueType::NotFound, "offer-gone"),
         RolloutError::Deployment(Refusal::NotOpen) => {
-            new(S::SERVICE_UNAVAILABLE, Kind::Transient, "rollout-stopped").retry_after(60)
+            new(S::SERVICE_UNAVAILABLE, IssueType::Transient, "rollout-stopped").retry_after(60)
         }
         RolloutError::Deployment(Refusal::GateClosed) => {
-            new(S::TOO_EARLY, Kind::Transient, "gate-closed").retry_after(60)
+            new(S::TOO_EARLY, IssueType::Transient, "gate-closed").retry_after(60)
         }
-        RolloutError::Deployment(_) => new(S::CONFLICT, Kind::Conflict, "deployment-state"),
-        RolloutError::Contended { .. } => new(S::SERVICE_UNAVAILABLE, Kind::LockError, "contended").retry_after(1),
+        RolloutError::Deployment(_) => new(S::CONFLICT, IssueType::Conflict, "deployment-state"),
+        RolloutError::Contended { .. } => new(S::SERVICE_UNAVAILABLE, IssueType::LockError, "contended").retry_after(1),
         RolloutError::Bytes(error) => bytes_problem(error),
         RolloutError::Store(error) => Problem::of_store(error, "the rollout"),
     }
@@ -205,16 +206,16 @@ fn bytes_problem(error: &ReceiveError) -> Problem {
     use StatusCode as S;
     let new = |status, kind, rule| Problem::new(status, kind, rule, error);
     match error {
-        ReceiveError::DigestMismatch { .. } => new(S::UNPROCESSABLE_ENTITY, Kind::Value, "digest-mismatch"),
-        ReceiveError::TooLarge { .. } => new(S::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-large"),
-        ReceiveError::EmptyFile => new(S::BAD_REQUEST, Kind::Required, "empty-file"),
-        ReceiveError::Body(_) => new(S::BAD_REQUEST, Kind::Incomplete, "file-broke-off"),
+        ReceiveError::DigestMismatch { .. } => new(S::UNPROCESSABLE_ENTITY, IssueType::Value, "digest-mismatch"),
+        ReceiveError::TooLarge { .. } => new(S::PAYLOAD_TOO_LARGE, IssueType::TooLong, "too-large"),
+        ReceiveError::EmptyFile => new(S::BAD_REQUEST, IssueType::Required, "empty-file"),
+        ReceiveError::Body(_) => new(S::BAD_REQUEST, IssueType::Incomplete, "file-broke-off"),
         ReceiveError::Resources(source) | ReceiveError::Blobs(source) | ReceiveError::Ledger(source) => {
             Problem::of_store(source, "the release")
         }
         _ => {
             super::answer::report_fault(error);
-            new(S::INTERNAL_SERVER_ERROR, Kind::Exception, "fault")
+            new(S::INTERNAL_SERVER_ERROR, IssueType::Exception, "fault")
         }
     }
 }

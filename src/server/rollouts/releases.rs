@@ -6,15 +6,14 @@ use super::super::updates::form;
 use super::super::updates::part::Part;
 use super::super::updates::source::Source;
 use super::super::updates::{CHUNKS, Chunks, forward, in_time, unreadable};
-use super::super::{Shared, UpdateServer, keeper};
+use super::super::{Shared, UpdateServer, maintenance};
 use super::{Asked, AtTenant, Path, problem, with_next};
-use crate::issue::Kind;
-use crate::manifest::{MAX_SEQUENCE, Note, ProductionSpec, VersionScheme};
+use crate::issue::IssueType;
+use crate::manifest::{ActorId, MAX_SEQUENCE, Note, ProductionSpec, VersionScheme};
 use crate::nomenclature::Level;
 use crate::primitive::Instant;
 use crate::service::{ReleaseSubmission, RolloutError};
 use crate::store::{PageToken, StoreError, Tenant};
-use crate::update::ActorId;
 use crate::update::release::{Release, State as Stands, Target};
 use axum::Extension;
 use axum::extract::multipart::{Field, Multipart};
@@ -47,7 +46,7 @@ pub(super) async fn receive(
     let made = from_form(&app, &tenant, request, &by, &source).await;
     source.drain(app.max_upload, waits);
     let release = made?;
-    keeper::notice(&app, &tenant).await;
+    maintenance::remember_tenant(&app, &tenant).await;
     let mut answer = json_text(StatusCode::CREATED, shown(&release).to_string());
     set(&mut answer, header::LOCATION, format!("{}/releases/{}", app.path(&tenant), release.id));
     Ok(answer)
@@ -101,7 +100,7 @@ async fn read_form(
         let next = in_time(parts.next_field()).await?.map_err(|error| unreadable(&error, source))?;
         let Some(mut field) = next else {
             let words = "there is no file: one part with a file name is wanted";
-            return Err(Problem::new(StatusCode::BAD_REQUEST, Kind::Required, "no-file", words));
+            return Err(Problem::new(StatusCode::BAD_REQUEST, IssueType::Required, "no-file", words));
         };
         let part = Part::of(&field, None)?;
         if part.is_file() {
@@ -136,18 +135,18 @@ async fn read_form(
         }
     }
     let words = format!("the form has more than {MAX_PARTS} parts");
-    Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-many-parts", words))
+    Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, "too-many-parts", words))
 }
 
 fn wrong(name: &str, why: impl std::fmt::Display) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, Kind::Value, "field-value", format!("`{name}`: {why}"))
+    Problem::new(StatusCode::BAD_REQUEST, IssueType::Value, "field-value", format!("`{name}`: {why}"))
 }
 
 fn submission(fields: &BTreeMap<String, String>, part: &Part, file: &Field<'_>) -> Result<ReleaseSubmission> {
     let given = |name: &str| fields.get(name).map(String::as_str).filter(|value| !value.is_empty());
     let needed = |name: &'static str| {
         let words = format!("the field `{name}` is missing; it goes before the file");
-        given(name).ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, Kind::Required, "missing-field", words))
+        given(name).ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, IssueType::Required, "missing-field", words))
     };
     let name = needed("Name")?.parse().map_err(|error| wrong("Name", error))?;
     let version = needed("Version")?.parse().map_err(|error| wrong("Version", error))?;

@@ -2,12 +2,12 @@
 
 use super::super::answer::{Problem, Result};
 use super::duration;
+use crate::manifest::ReleaseId;
 use crate::primitive::{Id, Instant};
 use crate::publish::RegionId;
 use crate::update::deployment::OutcomeClass;
 use crate::update::rollout::{
-    Gate, Proof, Rate, RegionPolicy, ReleaseId, Retry, RolloutId, RolloutRequest, Scope, StopCriterion, Timeouts,
-    WaveSpec,
+    Gate, Proof, Rate, RegionPolicy, Retry, RolloutId, RolloutRequest, Scope, StopCriterion, Timeouts, WaveSpec,
 };
 use serde::{Deserialize, Deserializer};
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,9 +2,9 @@
 
 use super::super::answer::{Problem, Result, json_text, set};
 use super::super::guard::Caller;
-use super::super::{Shared, keeper};
+use super::super::{Shared, maintenance};
 use super::{Asked, AtTenant, Path, problem, request, with_next};
-use crate::issue::Kind;
+use crate::issue::IssueType;
 use crate::manifest::Note;
 use crate::primitive::Instant;
 use crate::service::{DeploymentFilter, RolloutView};
@@ -32,7 +32,7 @@ pub(super) async fn create(
     let wanted = request::read(&body, rollouts.regions())?;
     let made = rollouts.create(&tenant, wanted, &caller.actor()?).await.map_err(|error| problem(&error))?;
     let made = rollouts.submit(&tenant, made.id).await.map_err(|error| problem(&error))?;
-    keeper::notice(&app, &tenant).await;
+    maintenance::remember_tenant(&app, &tenant).await;
     app.wake.now();
     let mut answer = json_text(StatusCode::CREATED, short(&made).to_string());
     set(&mut answer, header::LOCATION, format!("{}/rollouts/{}", app.path(&tenant), made.id));
@@ -224,7 +224,7 @@ pub(super) async fn act(
         "cancel" => rollouts.cancel(&tenant, id, &by, &why).await,
         other => {
             let words = format!("a rollout cannot be told to `{other}`, wanted approve, deny, pause, resume or cancel");
-            return Err(Problem::new(StatusCode::NOT_FOUND, Kind::NotFound, "not-found", words));
+            return Err(Problem::new(StatusCode::NOT_FOUND, IssueType::NotFound, "not-found", words));
         }
     };
     done.map_err(|error| problem(&error))?;

@@ -4,11 +4,11 @@ use super::super::answer::{Problem, Result};
 use super::part::{Part, encoding};
 use super::source::Source;
 use crate::containment::Selector;
-use crate::issue::Kind;
-use crate::manifest::ProductionSpec;
+use crate::issue::IssueType;
+use crate::manifest::{ActorId, MAX_SEQUENCE, Note, ProductionSpec};
 use crate::primitive::{Code, Id, Text};
 use crate::service::{IdempotencyKey, Submission};
-use crate::update::{ActorId, MAX_SEQUENCE, Note, VersionDowngrade};
+use crate::update::VersionDowngrade;
 use axum::extract::multipart::Field;
 use axum::http::StatusCode;
 use encoding_rs::{Encoding, UTF_8};
@@ -156,7 +156,7 @@ impl Form {
     ) -> Result<Submission> {
         let Some(device) = self.value("DeviceId") else {
             let words = "the field `DeviceId` is missing; it goes before the file";
-            return Err(Problem::new(StatusCode::BAD_REQUEST, Kind::Required, "device-id", words));
+            return Err(Problem::new(StatusCode::BAD_REQUEST, IssueType::Required, "device-id", words));
         };
         let device = Id::new(device).map_err(|error| wrong("DeviceId", error))?;
         let mut submission = Submission::new(device, file_name(part)?, content_type(file)?);
@@ -191,7 +191,7 @@ impl Form {
 }
 
 fn wrong(name: &str, why: impl std::fmt::Display) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, Kind::Value, "field-value", format!("`{name}`: {why}"))
+    Problem::new(StatusCode::BAD_REQUEST, IssueType::Value, "field-value", format!("`{name}`: {why}"))
 }
 
 fn file_name(part: &Part) -> Result<Text> {
@@ -251,7 +251,7 @@ pub(crate) async fn text(
         }
         if bytes.len() > MAX_VALUE {
             let words = format!("the field `{}` has more than {MAX_VALUE} bytes", shown(&part.name));
-            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "field-too-large", words));
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, "field-too-large", words));
         }
     }
     let charset = part.charset.or(charset).unwrap_or(UTF_8);

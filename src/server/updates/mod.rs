@@ -10,13 +10,15 @@ pub(crate) mod state;
 use super::answer::{self, Problem, Result, http_date, json, set};
 use super::guard::Caller;
 use super::place::{AtTenant, one};
-use super::{Shared, UpdateServer, keeper};
+use super::{Shared, UpdateServer, maintenance};
+use crate::audit::UploadFailure;
 use crate::containment::SelectError;
-use crate::issue::Kind;
+use crate::issue::IssueType;
+use crate::manifest::ActorId;
 use crate::service::{ReceiveError, Received, Submission};
 use crate::store::{StoreError, Stored, Tenant};
-use crate::update::ingest::{NotAcceptable, Reason};
-use crate::update::{ActorId, is_available_update};
+use crate::update::ingest::NotAcceptable;
+use crate::update::is_available_update;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
@@ -97,7 +99,7 @@ async fn from_form(
     };
     let receiving = async {
         let submission = submission.await.ok()?;
-        if let Err(error) = keeper::admit(app, tenant, &submission.device).await {
+        if let Err(error) = maintenance::admit_tenant(app, tenant, &submission.device).await {
             return Some(Err(error));
         }
         Some(app.updates.receive(tenant, submission, Box::pin(Chunks(body))).await)
@@ -130,7 +132,7 @@ impl Parts {
         self.count += 1;
         if self.count > MAX_PARTS {
             let words = format!("the form has more than {MAX_PARTS} parts");
-            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-many-parts", words));
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, "too-many-parts", words));
         }
         let source = &self.source;
         source.step();
@@ -151,7 +153,7 @@ impl Parts {
         let (part, file) = loop {
             let Some(mut field) = self.next().await? else {
                 let words = "there is no file: one part with a file name is wanted";
-                return Err(Problem::new(StatusCode::BAD_REQUEST, Kind::Required, "no-file", words));
+                return Err(Problem::new(StatusCode::BAD_REQUEST, IssueType::Required, "no-file", words));
             };
             let part = Part::of(&field, fields.charset())?;
             if part.is_file() {
@@ -228,21 +230,21 @@ pub(super) async fn forward(
 pub(super) async fn in_time<T>(what: impl Future<Output = T>) -> Result<T> {
     tokio::time::timeout(IDLE, what).await.map_err(|_| {
         let words = format!("nothing came for {} seconds", IDLE.as_secs());
-        Problem::new(StatusCode::REQUEST_TIMEOUT, Kind::Timeout, "timeout", words)
+        Problem::new(StatusCode::REQUEST_TIMEOUT, IssueType::Timeout, "timeout", words)
     })
 }
 
 pub(super) fn unreadable(error: &MultipartError, source: &Source) -> Problem {
     if source.is_overdrawn() {
         let words = "the form fields and the headers of the parts are too long";
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "form-too-large", words);
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, "form-too-large", words);
     }
     Problem::bad("multipart", format!("the form cannot be read: {}", error.body_text()))
 }
 
 fn too_large(limit: u64) -> Problem {
     let words = format!("the file has more than {limit} bytes");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-large", words)
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, "too-large", words)
 }
 
 /// The component as it became, in the version of FHIR that the client accepts.
@@ -276,64 +278,64 @@ fn refusal(error: &ReceiveError) -> Problem {
     use StatusCode as S;
     let new = |status, kind, rule| Problem::new(status, kind, rule, error);
     match error {
-        ReceiveError::NoSuchDevice { .. } => new(S::NOT_FOUND, Kind::NotFound, "no-such-device"),
-        ReceiveError::ComponentDeleted { .. } => new(S::GONE, Kind::NotFound, "component-deleted"),
+        ReceiveError::NoSuchDevice { .. } => new(S::NOT_FOUND, IssueType::NotFound, "no-such-device"),
+        ReceiveError::ComponentDeleted { .. } => new(S::GONE, IssueType::NotFound, "component-deleted"),
         ReceiveError::Unresolved(unresolved) => unresolvable(unresolved),
-        ReceiveError::UnfitTarget(_) => new(S::UNPROCESSABLE_ENTITY, Kind::BusinessRule, "unfit-target"),
-        ReceiveError::DigestMismatch { .. } => new(S::UNPROCESSABLE_ENTITY, Kind::Value, "digest-mismatch"),
-        ReceiveError::TooLarge { .. } => new(S::PAYLOAD_TOO_LARGE, Kind::TooLong, "too-large"),
+        ReceiveError::UnfitTarget(_) => new(S::UNPROCESSABLE_ENTITY, IssueType::BusinessRule, "unfit-target"),
+        ReceiveError::DigestMismatch { .. } => new(S::UNPROCESSABLE_ENTITY, IssueType::Value, "digest-mismatch"),
+        ReceiveError::TooLarge { .. } => new(S::PAYLOAD_TOO_LARGE, IssueType::TooLong, "too-large"),
         ReceiveError::NotAcceptable(refused) => match refused {
             NotAcceptable::VersionTaken(_) => {
                 let words = format!("{error} by `Replace=true`");
-                Problem::new(S::CONFLICT, Kind::Conflict, "version-taken", words)
+                Problem::new(S::CONFLICT, IssueType::Conflict, "version-taken", words)
             }
             NotAcceptable::LowerVersion(_) => {
                 let words = format!("{error}: `Downgrade=true` and a `Reason`");
-                Problem::new(S::UNPROCESSABLE_ENTITY, Kind::BusinessRule, "lower-version", words)
+                Problem::new(S::UNPROCESSABLE_ENTITY, IssueType::BusinessRule, "lower-version", words)
             }
-            other => new(S::CONFLICT, Kind::Conflict, other.reason().as_str()),
+            other => new(S::CONFLICT, IssueType::Conflict, other.reason().as_str()),
         },
-        ReceiveError::SequenceTooHigh { .. } => new(S::BAD_REQUEST, Kind::Value, "sequence-too-high"),
-        ReceiveError::VersionForm { .. } => new(S::BAD_REQUEST, Kind::Value, "version-form"),
-        ReceiveError::HiddenCharacter { .. } => new(S::BAD_REQUEST, Kind::Value, "hidden-character"),
-        ReceiveError::EmptyFile => new(S::BAD_REQUEST, Kind::Required, "empty-file"),
-        ReceiveError::MediaType { .. } => new(S::UNSUPPORTED_MEDIA_TYPE, Kind::NotSupported, "media-type"),
-        ReceiveError::KeyReused { .. } => new(S::CONFLICT, Kind::Duplicate, "idempotency-key-reused"),
+        ReceiveError::SequenceTooHigh { .. } => new(S::BAD_REQUEST, IssueType::Value, "sequence-too-high"),
+        ReceiveError::VersionForm { .. } => new(S::BAD_REQUEST, IssueType::Value, "version-form"),
+        ReceiveError::HiddenCharacter { .. } => new(S::BAD_REQUEST, IssueType::Value, "hidden-character"),
+        ReceiveError::EmptyFile => new(S::BAD_REQUEST, IssueType::Required, "empty-file"),
+        ReceiveError::MediaType { .. } => new(S::UNSUPPORTED_MEDIA_TYPE, IssueType::NotSupported, "media-type"),
+        ReceiveError::KeyReused { .. } => new(S::CONFLICT, IssueType::Duplicate, "idempotency-key-reused"),
         ReceiveError::Contended { .. } => {
             let words = format!("{error}: send it again, with the same `Idempotency-Key` if it had one");
-            Problem::new(S::SERVICE_UNAVAILABLE, Kind::LockError, "contended", words).retry_after(1)
+            Problem::new(S::SERVICE_UNAVAILABLE, IssueType::LockError, "contended", words).retry_after(1)
         }
         ReceiveError::Ended { reason, .. } => ended(error, *reason),
-        ReceiveError::Body(_) => new(S::BAD_REQUEST, Kind::Incomplete, "file-broke-off"),
+        ReceiveError::Body(_) => new(S::BAD_REQUEST, IssueType::Incomplete, "file-broke-off"),
         ReceiveError::StoreMismatch(_) => {
             answer::report_fault(error);
             let words = "the store of update files is not that of the ledger: an operator has to look";
-            Problem::new(S::SERVICE_UNAVAILABLE, Kind::Exception, "store-mismatch", words)
+            Problem::new(S::SERVICE_UNAVAILABLE, IssueType::Exception, "store-mismatch", words)
         }
         ReceiveError::Resources(source) | ReceiveError::Blobs(source) | ReceiveError::Ledger(source) => {
             Problem::of_store(source, "the update")
         }
         _ => {
             answer::report_fault(error);
-            Problem::new(S::INTERNAL_SERVER_ERROR, Kind::Exception, "fault", "the update was not received")
+            Problem::new(S::INTERNAL_SERVER_ERROR, IssueType::Exception, "fault", "the update was not received")
         }
     }
 }
 
 /// An upload that failed: whether the sender may repeat it, has to change it, or shall let it be.
-fn ended(error: &ReceiveError, reason: Reason) -> Problem {
+fn ended(error: &ReceiveError, reason: UploadFailure) -> Problem {
     use StatusCode as S;
     let (status, kind) = match reason {
         // Somebody took it back on purpose, and no repetition of it will be taken.
-        Reason::Withdrawn => (S::GONE, Kind::NotFound),
+        UploadFailure::Withdrawn => (S::GONE, IssueType::NotFound),
         // The request did not come to its end while the service waited for it.
-        Reason::UploadLost => (S::REQUEST_TIMEOUT, Kind::Timeout),
-        Reason::DigestMismatch | Reason::SizeMismatch => (S::UNPROCESSABLE_ENTITY, Kind::Value),
-        Reason::TooLarge => (S::PAYLOAD_TOO_LARGE, Kind::TooLong),
-        Reason::Empty => (S::BAD_REQUEST, Kind::Required),
-        Reason::NotAdmitted | Reason::LowerVersion => (S::UNPROCESSABLE_ENTITY, Kind::BusinessRule),
+        UploadFailure::UploadLost => (S::REQUEST_TIMEOUT, IssueType::Timeout),
+        UploadFailure::DigestMismatch | UploadFailure::SizeMismatch => (S::UNPROCESSABLE_ENTITY, IssueType::Value),
+        UploadFailure::TooLarge => (S::PAYLOAD_TOO_LARGE, IssueType::TooLong),
+        UploadFailure::Empty => (S::BAD_REQUEST, IssueType::Required),
+        UploadFailure::NotAdmitted | UploadFailure::LowerVersion => (S::UNPROCESSABLE_ENTITY, IssueType::BusinessRule),
         // What the component is or has accepted by now speaks against it.
-        _ => (S::CONFLICT, Kind::Conflict),
+        _ => (S::CONFLICT, IssueType::Conflict),
     };
     Problem::new(status, kind, reason.as_str(), error)
 }
@@ -357,7 +359,7 @@ fn unresolvable(unresolved: &SelectError) -> Problem {
             format!("{unresolved}; name it in the field `Component`, all are: {}", all.join(", "))
         }
     };
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Kind::BusinessRule, rule, words)
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, IssueType::BusinessRule, rule, words)
 }
 
 /// The chunks of a file, on the library's side.

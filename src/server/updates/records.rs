@@ -2,12 +2,11 @@
 
 use super::super::answer::{Answer, Problem, Result, set};
 use super::super::place::{AtTenant, AtUpload};
-use super::super::{Shared, keeper};
+use super::super::{Shared, maintenance};
 use super::state::problem;
-use crate::audit::AuditRecord;
+use crate::audit::{AuditRecord, Holder};
 use crate::service::IngestId;
 use crate::store::{BlobKey, Page, PageToken, StoreError, Tenant};
-use crate::update::blob::Holder;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header;
@@ -29,7 +28,7 @@ pub(crate) async fn chain(State(app): State<Shared>, AtTenant(tenant): AtTenant)
 /// The records that speak of one upload, those of its bytes included. The chain is read through for them.
 pub(crate) async fn of_upload(State(app): State<Shared>, AtUpload(tenant, id): AtUpload) -> Result {
     app.updates.upload(&tenant, id).await.map_err(|error| problem(&error, id))?;
-    keeper::notice(&app, &tenant).await;
+    maintenance::remember_tenant(&app, &tenant).await;
     lines(app, tenant, Some(id)).await
 }
 
@@ -97,17 +96,17 @@ impl Subject {
         if !of_bytes && !line.contains(&self.named) {
             return false;
         }
-        let Ok(AuditRecord { what, .. }) = AuditRecord::from_line(line) else { return false };
-        let key = what.blob.zip(what.generation).map(|(blob, generation)| blob.key(generation));
-        if what.ingest == Some(self.id) {
+        let Ok(AuditRecord { draft, .. }) = AuditRecord::from_line(line) else { return false };
+        let key = draft.blob.zip(draft.generation).map(|(blob, generation)| blob.key(generation));
+        if draft.ingest == Some(self.id) {
             if let Some(key) = key {
                 self.bytes = Some((key, key.digest.to_string()));
             }
             return true;
         }
-        match what.holder {
+        match draft.holder {
             Some(holder) => holder == Holder::Ingest(self.id),
-            None => what.ingest.is_none() && key.is_some() && key == self.bytes.as_ref().map(|(key, _)| *key),
+            None => draft.ingest.is_none() && key.is_some() && key == self.bytes.as_ref().map(|(key, _)| *key),
         }
     }
 }

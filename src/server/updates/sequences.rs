@@ -4,12 +4,13 @@
 use super::super::Shared;
 use super::super::answer::{Answer, Problem, Result, json_text};
 use super::super::guard::Caller;
-use super::super::keeper;
+use super::super::maintenance;
 use super::super::place::AtComponent;
-use crate::issue::Kind;
+use crate::issue::IssueType;
+use crate::manifest::Note;
 use crate::primitive::Text;
 use crate::service::SequenceError;
-use crate::update::{Accepted, Note};
+use crate::update::Accepted;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -48,19 +49,19 @@ pub(crate) async fn lower(
     let lowered =
         app.updates.lower_sequence(&tenant, &component, provider.as_ref(), highest, caller.actor()?, reason).await;
     let accepted = lowered.map_err(|error| problem(&error))?;
-    keeper::notice(&app, &tenant).await;
+    maintenance::remember_tenant(&app, &tenant).await;
     Ok(shown(&accepted))
 }
 
 fn problem(error: &SequenceError) -> Problem {
-    let conflict = |rule| Problem::new(StatusCode::CONFLICT, Kind::Conflict, rule, error);
+    let conflict = |rule| Problem::new(StatusCode::CONFLICT, IssueType::Conflict, rule, error);
     match error {
         SequenceError::NotLowered(_) => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Kind::BusinessRule, "sequence-not-lowered", error)
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, IssueType::BusinessRule, "sequence-not-lowered", error)
         }
         SequenceError::UnderWay { .. } => conflict("upload-under-way"),
         SequenceError::Contended { .. } => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, Kind::LockError, "contended", error).retry_after(1)
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, IssueType::LockError, "contended", error).retry_after(1)
         }
         SequenceError::Ledger(error) => Problem::of_store(error, "what the component accepted"),
     }

@@ -4,13 +4,14 @@ use super::super::answer::{self, Answer, Problem, Result, json_text};
 use super::super::guard::Caller;
 use super::super::place::{AtTenant, AtUpload};
 use super::super::rollouts::{Asked, with_next};
-use super::super::{Shared, UpdateServer, keeper};
-use crate::issue::Kind;
+use super::super::{Shared, UpdateServer, maintenance};
+use crate::audit::UploadFailure;
+use crate::issue::IssueType;
+use crate::manifest::Note;
 use crate::primitive::{Instant, Text};
 use crate::service::{IngestId, LifecycleError};
 use crate::store::Tenant;
-use crate::update::Note;
-use crate::update::ingest::{Ingest, Reason, State as Stands};
+use crate::update::ingest::{Ingest, State as Stands};
 use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
@@ -25,7 +26,7 @@ const NO_REASON: &str = "withdrawn without a reason";
 /// `GET`
 pub(crate) async fn show(State(app): State<Shared>, AtUpload(tenant, id): AtUpload) -> Result {
     let ingest = app.updates.upload(&tenant, id).await.map_err(|error| problem(&error, id))?;
-    keeper::notice(&app, &tenant).await;
+    maintenance::remember_tenant(&app, &tenant).await;
     let mut said = with_reference(&app, &tenant, &ingest).await;
     if let Some(key) = ingest.state.key() {
         let damage = app.updates.known_damage(&tenant, &key).await;
@@ -72,19 +73,19 @@ pub(crate) async fn withdraw(
         Ok(ingest) => Ok(shown(&app, StatusCode::OK, &tenant, &ingest).await),
         Err(error) => match app.updates.upload(&tenant, id).await.map(|ingest| (ingest.state.clone(), ingest)) {
             // It is withdrawn for good, and the rest is done by itself, as soon as the stores let it.
-            Ok((Stands::Releasing { reason: Reason::Withdrawn, .. }, ingest)) => {
+            Ok((Stands::Releasing { reason: UploadFailure::Withdrawn, .. }, ingest)) => {
                 tracing::warn!(%tenant, %id, %error, "a withdrawal is not carried out yet");
                 Ok(shown(&app, StatusCode::ACCEPTED, &tenant, &ingest).await)
             }
             Ok((Stands::Releasing { reason, .. } | Stands::Closed { reason }, _)) => {
                 let words = format!("there is nothing to withdraw: the upload came to nothing by itself: `{reason}`");
-                Err(Problem::new(StatusCode::CONFLICT, Kind::Conflict, "upload-ended", words))
+                Err(Problem::new(StatusCode::CONFLICT, IssueType::Conflict, "upload-ended", words))
             }
             _ => Err(problem(&error, id)),
         },
     };
     if answered.is_ok() {
-        keeper::notice(&app, &tenant).await;
+        maintenance::remember_tenant(&app, &tenant).await;
     }
     answered
 }
@@ -100,28 +101,28 @@ pub(crate) async fn make_current(
     let query = query.unwrap_or_default();
     if !form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "reason") {
         let words = "`reason` is missing: to make an update current again is a downgrade, and its reason is recorded";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, Kind::Required, "reason-missing", words));
+        return Err(Problem::new(StatusCode::BAD_REQUEST, IssueType::Required, "reason-missing", words));
     }
     let made = app.updates.make_current(&tenant, id, caller.actor()?, reason(&query)?).await;
     let ingest = made.map_err(|error| match error {
         LifecycleError::Refused { source: refusal, .. } => {
             let words = format!("the update cannot be made current again: {refusal}");
-            Problem::new(StatusCode::CONFLICT, Kind::Conflict, "not-restorable", words)
+            Problem::new(StatusCode::CONFLICT, IssueType::Conflict, "not-restorable", words)
         }
         LifecycleError::NoReference { .. } => {
             let words = "the update cannot be made current again: its component does not have it any more";
-            Problem::new(StatusCode::CONFLICT, Kind::Conflict, "not-restorable", words)
+            Problem::new(StatusCode::CONFLICT, IssueType::Conflict, "not-restorable", words)
         }
         error => problem(&error, id),
     })?;
-    keeper::notice(&app, &tenant).await;
+    maintenance::remember_tenant(&app, &tenant).await;
     Ok(shown(&app, StatusCode::OK, &tenant, &ingest).await)
 }
 
 /// Why it is withdrawn, or made current again. It goes into the records, and stays there.
 fn reason(query: &str) -> Result<Text> {
     let wrong = |why: &dyn std::fmt::Display| {
-        Problem::new(StatusCode::BAD_REQUEST, Kind::Value, "field-value", format_args!("`reason`: {why}"))
+        Problem::new(StatusCode::BAD_REQUEST, IssueType::Value, "field-value", format_args!("`reason`: {why}"))
     };
     let given = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "reason").map(|(_, value)| value);
     let note = Note::new(given.as_deref().unwrap_or(NO_REASON)).map_err(|error| wrong(&error))?;
@@ -136,7 +137,7 @@ pub(crate) fn problem(error: &LifecycleError, id: IngestId) -> Problem {
         error => {
             answer::report_fault(error);
             let words = "the upload cannot be looked at";
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Kind::Exception, "fault", words)
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, IssueType::Exception, "fault", words)
         }
     }
 }
@@ -188,7 +189,7 @@ fn of(app: &UpdateServer, tenant: &Tenant, ingest: &Ingest) -> Map<String, Value
         }
         Stands::Releasing { reason, .. } | Stands::Closed { reason } => say("reason", json!(reason)),
         Stands::Withdrawn { blob, component, until, .. } => {
-            say("reason", json!(Reason::Withdrawn));
+            say("reason", json!(UploadFailure::Withdrawn));
             say("component", json!(format!("DeviceComponent/{component}")));
             say("sha256", json!(blob.digest));
             say("size", json!(blob.size));

@@ -8,7 +8,8 @@ use super::step::TRIES;
 use super::{RolloutError, RolloutService};
 use crate::manifest::{ActorId, Note};
 use crate::publish::RegionId;
-use crate::store::{BlobStore, Ledger, ResourceStore, ResourceType, Sha256, StoreError, Tenant};
+use crate::search::ResourceType;
+use crate::store::{BlobStore, Ledger, ResourceStore, Sha256, StoreError, Tenant};
 use crate::update::deployment::OutcomeClass;
 use crate::update::release::State;
 use crate::update::rollout::{

@@ -113,7 +113,7 @@ where
             loop {
                 let page = self.lane_lines(tenant, rollout, Lane(lane), PAGE, after.as_ref()).await?;
                 for line in page.items.iter().filter(|line| line.contains("\"succeeded\"")) {
-                    let event = AuditRecord::from_line(line).ok().and_then(|record| Event::of_audit(&record.what));
+                    let event = AuditRecord::from_line(line).ok().and_then(|record| Event::of_audit(&record.draft));
                     let Some(Event { at, action: crate::update::rollout::Action::Done, after, .. }) = event else {
                         continue;
                     };

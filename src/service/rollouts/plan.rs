@@ -12,9 +12,8 @@ use crate::primitive::Id;
 use crate::publish::RegionId;
 use crate::resource::{Device, DeviceComponent, Resource};
 use crate::rest;
-use crate::store::{
-    BlobStore, Change, Key, Ledger, ResourceStore, ResourceType, StoreError, Stored as _, Tenant, Version,
-};
+use crate::search::ResourceType;
+use crate::store::{BlobStore, Change, Key, Ledger, ResourceStore, StoreError, Stored as _, Tenant, Version};
 use crate::update::deployment::{self, Refusal, Target, Transition};
 use crate::update::release;
 use crate::update::rollout::{DeploymentId, Lane, Planned, Rollout, RolloutEffect, RolloutInput, Scope};

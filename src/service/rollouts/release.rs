@@ -3,10 +3,11 @@
 use super::super::bytes::{Passing, of_blobs};
 use super::super::entries::{Entries, Seen};
 use super::super::ledger_session::{LedgerSession, Written};
-use super::super::{ReceiveError, UpkeepError};
+use super::super::{MaintenanceError, ReceiveError};
 use super::keys;
 use super::step::TRIES;
 use super::{RolloutError, RolloutService};
+use crate::audit::Holder;
 use crate::manifest::{
     ActorId, ArtifactName, IngestId, Note, ProductionSpec, ProviderId, ReleaseId, UpdateName, VersionLabel,
     VersionScheme,
@@ -16,7 +17,7 @@ use crate::store::{
     Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, LedgerKey, LedgerRecord, ResourceStore,
     Sha256, StoreError, Tenant, stream,
 };
-use crate::update::blob::{self, Holder};
+use crate::update::blob::{self};
 use crate::update::ingest;
 use crate::update::release::{self, Effect, Input, Refusal, Release, ReleasedFile, Request, Sha1, State, Step, Target};
 use crate::update::rollout::{RolloutInput, Status};
@@ -163,8 +164,8 @@ where
         submission.request(BlobRef::of(b"")).check()?;
         let session = self.updates.session(tenant);
         self.updates.check_pairing_once(&session).await.map_err(|error| match error {
-            UpkeepError::Mismatch(mismatch) => RolloutError::Bytes(ReceiveError::StoreMismatch(mismatch)),
-            UpkeepError::Store(error) => RolloutError::Store(error),
+            MaintenanceError::Mismatch(mismatch) => RolloutError::Bytes(ReceiveError::StoreMismatch(mismatch)),
+            MaintenanceError::Store(error) => RolloutError::Store(error),
         })?;
         let mut writer = self.updates.blobs.begin(tenant).await?;
         let (body, digest) = Hashing::of(body);

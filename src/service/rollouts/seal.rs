@@ -141,7 +141,7 @@ where
                     StoreError::corrupt(format!("the chain of lane {} of `{}`: {error}", place.lane, place.rollout))
                 };
                 let record = AuditRecord::from_line(line).map_err(what)?;
-                if Event::of_audit(&record.what).is_some_and(|event| event.deployment == Some(id)) {
+                if Event::of_audit(&record.draft).is_some_and(|event| event.deployment == Some(id)) {
                     records.push(record);
                 }
             }

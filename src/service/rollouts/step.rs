@@ -7,16 +7,15 @@ use super::rollout_service::Plan;
 use super::{RolloutError, RolloutService};
 use crate::audit::{Actor, AuditRecord, RecordContext};
 use crate::containment::TreeBuilder;
-use crate::manifest::IngestId;
+use crate::manifest::{IngestId, accept};
 use crate::primitive::{Id, Text};
 use crate::resource::{DeviceComponent, Resource};
-use crate::store::{
-    Applied, BlobStore, Change, CommitError, Key, Ledger, ResourceStore, ResourceType, Sha256, StoreError, Tenant,
-};
+use crate::search::ResourceType;
+use crate::store::{Applied, BlobStore, Change, CommitError, Key, Ledger, ResourceStore, Sha256, StoreError, Tenant};
+use crate::update::Accepted;
 use crate::update::deployment::{self, Context, Deployment, DeviceOffers, Input, Refusal, Step, Transition};
 use crate::update::release::Release;
 use crate::update::rollout::{DeploymentId, Epoch, Event, LaneHead};
-use crate::update::{Accepted, accept};
 
 /// How often a step is tried against others that write to the same records.
 pub(super) const TRIES: u32 = 64;
@@ -68,7 +67,7 @@ where
     pub(super) async fn step(&self, at: At<'_>, ask: Ask<'_>) -> Result<Stepped, RolloutError> {
         let slot = self.lane_slot(at.tenant, at.place);
         let mut held = slot.take().await;
-        // Whether bytes are given is never judged by what was read before.
+        // Whether bytes are given is never checked by what was read before.
         let mut remembers = !matches!(ask, Ask::Input(Input::ClaimRequested { .. }, _));
         for _ in 0..TRIES {
             let known = held.get().cloned().flatten().filter(|_| remembers);

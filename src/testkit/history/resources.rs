@@ -3,10 +3,8 @@
 use super::super::doubles::Faulty;
 use super::super::store::{BlockOn, BrokenClause, ClauseResult, fresh, polled};
 use super::{CALLS, Model, Numbers, Recorded, Ticks, contradiction, linearizable, together, wait};
-use crate::store::{
-    Applied, IndexEntries, Key, Precondition, ResourceStore, ResourceType, StoreError, Version, VersionId, Write,
-    WriteId,
-};
+use crate::search::{IndexEntries, ResourceType};
+use crate::store::{Applied, Key, Precondition, ResourceStore, StoreError, Version, VersionId, Write, WriteId};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

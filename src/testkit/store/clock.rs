@@ -5,10 +5,8 @@
 //! own records can be moved.
 
 use super::{BlockOn, BrokenClause, ClauseOutcome, ClauseResult, StoreUnderTest, ensure, fresh, macros};
-use crate::store::{
-    Clock, CommitError, IndexEntries, Key, MAX_CLOCK_SKEW, Precondition, ResourceStore, ResourceType, Tenant, Version,
-    Write,
-};
+use crate::search::{IndexEntries, ResourceType};
+use crate::store::{Clock, CommitError, Key, MAX_CLOCK_SKEW, Precondition, ResourceStore, Tenant, Version, Write};
 use std::fmt;
 use std::future::Future;
 use std::num::NonZeroU32;

@@ -74,7 +74,7 @@ pub(super) fn check(element: &UdiElement, row: &Row, reference_year: u16, found:
             return stated;
         }
         for ask in component.asks.split(',') {
-            judge(ask, part, element, reference_year, &mut stated, found);
+            check_value(ask, part, element, reference_year, &mut stated, found);
         }
         rest = after;
     }
@@ -96,7 +96,14 @@ fn wrong_length(element: &UdiElement, row: &Row, found: &mut Findings) {
 }
 
 /// Checks one thing that is asked of a component whose characters and length are right.
-fn judge(ask: &str, part: &str, element: &UdiElement, reference_year: u16, stated: &mut Stated, found: &mut Findings) {
+fn check_value(
+    ask: &str,
+    part: &str,
+    element: &UdiElement,
+    reference_year: u16,
+    stated: &mut Stated,
+    found: &mut Findings,
+) {
     let (value, ai) = (quoted(element.value()), element.id());
     let year = |two| windowed(two, reference_year);
     let field = |from: usize| part.get(from..from + 2).unwrap_or_default();

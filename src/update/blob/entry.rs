@@ -1,8 +1,8 @@
 //! What the ledger knows of some bytes, and how it is written.
 
 use super::super::ingest::Unreadable;
-use super::super::{Action, AuditDraft, StateName, moment};
-use crate::audit::Holder;
+use super::super::moment;
+use crate::audit::{Action, AuditDraft, Holder, StateName};
 use crate::store::{BlobKey, BlobRef, Generation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -49,7 +49,7 @@ impl State {
 /// What the ledger knows of some bytes.
 ///
 /// ```
-/// # use fhir_devices::{store::{BlobRef, Generation}, update::{IngestId, blob::*}};
+/// # use fhir_devices::{manifest::IngestId, store::{BlobRef, Generation}, update::blob::*};
 /// # let now = time::macros::datetime!(2017-04-19 10:00 UTC);
 /// # let held = Input::Held { blob: BlobRef::of(b"firmware"), by: Holder::Ingest(IngestId(7)), fresh: Generation(1), max_holders: 256, actor: None };
 /// let Step::Transition(transition) = step(None, &held, now)? else { panic!() };

@@ -1,8 +1,10 @@
 //! The steps of the ledger of the bytes.
 
 use super::super::ingest::{self, Ingest};
-use super::super::{Action, ActorId, AuditDraft};
-use super::{Entry, Holder, State};
+use super::{Entry, State};
+use crate::audit::Holder;
+use crate::audit::{Action, AuditDraft};
+use crate::manifest::ActorId;
 use crate::store::{BlobKey, BlobRef, Generation};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -103,7 +105,7 @@ pub struct Transition {
 /// The result of an input.
 ///
 /// ```
-/// # use fhir_devices::{store::Generation, update::{IngestId, blob::*}};
+/// # use fhir_devices::{manifest::IngestId, store::Generation, update::blob::*};
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let released = Input::Released { by: Holder::Ingest(IngestId(7)), actor: None };
 /// assert_eq!(step(None, &released, now), Ok(Step::Unchanged));
@@ -167,7 +169,7 @@ type Answer = Result<Step, Refusal>;
 /// The [`Refusal`] when it cannot be true of these bytes, contradicts what is known, or comes too early or too late.
 ///
 /// ```
-/// # use fhir_devices::{store::{BlobRef, Generation}, update::{IngestId, blob::*}};
+/// # use fhir_devices::{manifest::IngestId, store::{BlobRef, Generation}, update::blob::*};
 /// # use std::time::Duration;
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let (blob, by) = (BlobRef::of(b"firmware"), Holder::Ingest(IngestId(7)));
@@ -370,12 +372,12 @@ pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry
 /// `None` where there is no such record. A hold that is not justified was left behind, and may be released.
 ///
 /// ```
-/// # use fhir_devices::{store::{BlobRef, Generation}, update::{IngestId, blob::*}};
+/// # use fhir_devices::{manifest::IngestId, store::{BlobRef, Generation}, update::blob::*};
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let key = BlobRef::of(b"firmware").key(Generation(1));
 /// assert!(!justified(&Holder::Ingest(IngestId(7)), None, &key, now));
 /// assert!(justified(&Holder::LegalHold("case-7".parse()?), None, &key, now));
-/// # Ok::<(), fhir_devices::update::NotAName>(())
+/// # Ok::<(), fhir_devices::manifest::NotAName>(())
 /// ```
 #[must_use]
 pub fn justified(holder: &Holder, ingest: Option<&Ingest>, key: &BlobKey, now: OffsetDateTime) -> bool {

@@ -26,6 +26,5 @@
 mod entry;
 mod machine;
 
-pub use crate::audit::Holder;
 pub use entry::{Entry, State};
 pub use machine::{Effect, Input, Refusal, Step, Sweep, Transition, justified, resume, step, sweep};

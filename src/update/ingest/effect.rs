@@ -1,7 +1,8 @@
 //! Effects and their idempotency keys.
 
-use super::super::IngestId;
-use super::{Reason, State};
+use super::State;
+use crate::audit::UploadFailure;
+use crate::manifest::IngestId;
 use crate::primitive::Id;
 use crate::store::{BlobRef, Generation, VersionId, WriteId};
 use crate::support::names;
@@ -12,7 +13,8 @@ use time::OffsetDateTime;
 /// An effect to perform. Performing it again with the same [`Effect::key`] changes nothing.
 ///
 /// ```
-/// use fhir_devices::update::{IngestId, ingest::Effect};
+/// use fhir_devices::update::ingest::Effect;
+/// use fhir_devices::manifest::IngestId;
 /// let key = Effect::FindTarget.key(IngestId(7));
 /// assert_eq!(key.to_string(), "00000000000000000000000000000007/find-target");
 /// ```
@@ -138,7 +140,8 @@ impl Effect {
 ///
 /// ```
 /// use fhir_devices::store::WriteId;
-/// use fhir_devices::update::{IngestId, ingest::{EffectKey, EffectName}};
+/// use fhir_devices::update::ingest::{EffectKey, EffectName};
+/// use fhir_devices::manifest::IngestId;
 /// let attach = EffectKey { ingest: IngestId(7), effect: EffectName::WriteReference };
 /// assert_eq!(attach.write_id(), WriteId(7));
 /// assert_ne!(EffectKey { effect: EffectName::DropReference, ..attach }.write_id(), WriteId(7));
@@ -173,8 +176,9 @@ impl fmt::Display for EffectKey {
 /// Returns the outstanding effect of a state.
 ///
 /// ```
-/// use fhir_devices::update::ingest::{Reason, State, resume};
-/// assert_eq!(resume(&State::Closed { reason: Reason::Withdrawn }), None);
+/// use fhir_devices::update::ingest::{State, resume};
+/// use fhir_devices::audit::UploadFailure;
+/// assert_eq!(resume(&State::Closed { reason: UploadFailure::Withdrawn }), None);
 /// ```
 #[must_use]
 pub fn resume(state: &State) -> Option<Effect> {
@@ -185,7 +189,7 @@ pub fn resume(state: &State) -> Option<Effect> {
         State::Restoring { component, restored, .. } => {
             Some(Effect::RestoreReference { component: component.clone(), restored: *restored })
         }
-        State::Releasing { component: Some(component), reason: Reason::Withdrawn, .. } => {
+        State::Releasing { component: Some(component), reason: UploadFailure::Withdrawn, .. } => {
             Some(Effect::MarkWithdrawn { component: component.clone() })
         }
         State::Releasing { component: Some(component), .. } => {

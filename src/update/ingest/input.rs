@@ -1,7 +1,10 @@
 //! Inputs of the upload machine, and its steps.
 
-use super::super::{Acceptance, ActorId, AuditDraft, IngestId, VersionClaim};
-use super::{Effect, Reason, State};
+use super::super::VersionClaim;
+use super::{Effect, State};
+use crate::audit::AuditDraft;
+use crate::audit::UploadFailure;
+use crate::manifest::{Acceptance, ActorId, IngestId};
 use crate::primitive::{Id, Text};
 use crate::store::{BlobRef, Generation, VersionId};
 use time::OffsetDateTime;
@@ -9,8 +12,9 @@ use time::OffsetDateTime;
 /// An event.
 ///
 /// ```
-/// use fhir_devices::update::ingest::{Input, Reason};
-/// assert_ne!(Input::TargetLost, Input::CheckFailed { reason: Reason::Empty });
+/// use fhir_devices::update::ingest::Input;
+/// use fhir_devices::audit::UploadFailure;
+/// assert_ne!(Input::TargetLost, Input::CheckFailed { reason: UploadFailure::Empty });
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -25,7 +29,7 @@ pub enum Input {
     /// The bytes failed a check during the upload or the commit.
     CheckFailed {
         /// Which check.
-        reason: Reason,
+        reason: UploadFailure,
     },
     /// The blob ledger holds the bytes for this upload.
     BytesHeld {
@@ -154,12 +158,14 @@ pub enum Input {
 /// A transition: what to write in one ledger commit, and the effect after it.
 ///
 /// ```
-/// # use fhir_devices::update::{Action, IngestId, ingest::*};
+/// # use fhir_devices::update::ingest::*;
+/// # use fhir_devices::audit::Action;
+/// # use fhir_devices::manifest::IngestId;
 /// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let (ingest, _) = Ingest::open(IngestId(7), intent, Limits::default(), now);
 /// let Step::Transition(transition) = step(&ingest, &Input::TargetLost, now)? else { panic!() };
-/// assert_eq!(transition.state, State::Closed { reason: Reason::TargetLost });
+/// assert_eq!(transition.state, State::Closed { reason: UploadFailure::TargetLost });
 /// assert_eq!(transition.audit.action, Action::Failed);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

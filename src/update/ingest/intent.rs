@@ -1,7 +1,7 @@
 //! The purpose and limits of an upload.
 
 use super::super::VersionDowngrade;
-use crate::audit::Reason;
+use crate::audit::UploadFailure;
 use crate::containment::Selector;
 use crate::manifest::{
     ActorId, Artifact, DowngradeAuthorization, ProductionSpec, UpdateManifest, VerifiedManifest, VersionScheme,
@@ -178,18 +178,18 @@ impl Default for Limits {
 /// intent.sha256 = Some(Sha256::of(b"firmware"));
 /// let limits = Limits { max_size: 100, ..Limits::default() };
 /// assert_eq!(check(&intent, &limits, &BlobRef::of(b"firmware")), Ok(()));
-/// assert_eq!(check(&intent, &limits, &BlobRef::of(b"firmwarE")), Err(Reason::DigestMismatch));
+/// assert_eq!(check(&intent, &limits, &BlobRef::of(b"firmwarE")), Err(UploadFailure::DigestMismatch));
 /// # Ok::<(), fhir_devices::element::Malformed>(())
 /// ```
-pub fn check(intent: &Intent, limits: &Limits, found: &BlobRef) -> Result<(), Reason> {
+pub fn check(intent: &Intent, limits: &Limits, found: &BlobRef) -> Result<(), UploadFailure> {
     if found.size > limits.max_size {
-        Err(Reason::TooLarge)
+        Err(UploadFailure::TooLarge)
     } else if found.size == 0 {
-        Err(Reason::Empty)
+        Err(UploadFailure::Empty)
     } else if intent.size.is_some_and(|declared| declared != found.size) {
-        Err(Reason::SizeMismatch)
+        Err(UploadFailure::SizeMismatch)
     } else if intent.sha256.is_some_and(|declared| declared != found.digest) {
-        Err(Reason::DigestMismatch)
+        Err(UploadFailure::DigestMismatch)
     } else {
         Ok(())
     }

@@ -1,8 +1,11 @@
 //! The steps of an upload: what each input leads to in each state.
 
-use super::super::{Action, ActorId, AuditDraft, IngestId, VersionClaim};
-use super::judge::{Judged, Standing, judge, lower_version};
-use super::{Effect, Ingest, Input, Reason, Refusal, State, Step, Transition, check};
+use super::super::VersionClaim;
+use super::acceptance::{AcceptanceResult, Standing, check_acceptance, lower_version};
+use super::{Effect, Ingest, Input, Refusal, State, Step, Transition, check};
+use crate::audit::UploadFailure;
+use crate::audit::{Action, AuditDraft};
+use crate::manifest::{ActorId, IngestId};
 use crate::primitive::{Id, Text};
 use crate::store::{BlobRef, Generation, Sha256, VersionId};
 use time::OffsetDateTime;
@@ -13,7 +16,7 @@ use time::OffsetDateTime;
 /// The [`Refusal`] when it cannot be true of this upload, contradicts what is known, or comes too early or too late.
 ///
 /// ```
-/// # use fhir_devices::{store::{BlobRef, Generation}, update::{IngestId, ingest::*}};
+/// # use fhir_devices::{manifest::IngestId, store::{BlobRef, Generation}, update::ingest::*};
 /// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let (mut ingest, _) = Ingest::open(IngestId(7), intent, Limits::default(), now);
@@ -42,8 +45,8 @@ pub fn step(ingest: &Ingest, input: &Input, now: OffsetDateTime) -> Result<Step,
             let read = Standing { accepted: accepted.as_ref(), claim: claim.as_ref(), reported };
             at.target_read(component, *version, &read)
         }
-        Input::TargetLost => at.turned_away(Reason::TargetLost, None),
-        Input::NotAdmitted { why } => at.turned_away(Reason::NotAdmitted, why.as_ref()),
+        Input::TargetLost => at.turned_away(UploadFailure::TargetLost, None),
+        Input::NotAdmitted { why } => at.turned_away(UploadFailure::NotAdmitted, why.as_ref()),
         Input::ReferenceWritten { component, version } => at.written(component, *version),
         Input::Conflicted { attempt } => at.conflicted(*attempt),
         Input::Superseded { by, restored } => at.superseded(*by, *restored),
@@ -87,7 +90,7 @@ impl At<'_> {
     }
 
     /// Returns the way to the end: at once where nothing is held, else by way of a release.
-    fn end(&self, action: Action, reason: Reason) -> Transition {
+    fn end(&self, action: Action, reason: UploadFailure) -> Transition {
         let (blob, generation, component) = match &self.ingest.state {
             State::Open { .. } | State::Closed { .. } => return self.to(action, State::Closed { reason }),
             State::Acquired { blob, generation, .. } => (blob, generation, None),
@@ -101,7 +104,7 @@ impl At<'_> {
         self.to(action, State::Releasing { blob: *blob, generation: *generation, component, reason })
     }
 
-    fn fail(&self, reason: Reason) -> Answer {
+    fn fail(&self, reason: UploadFailure) -> Answer {
         Ok(Step::Transition(self.end(Action::Failed, reason)))
     }
 
@@ -152,7 +155,7 @@ impl At<'_> {
         }
     }
 
-    fn check_failed(&self, reason: Reason) -> Answer {
+    fn check_failed(&self, reason: UploadFailure) -> Answer {
         match &self.ingest.state {
             State::Open { .. } | State::Acquired { .. } => self.fail(reason),
             State::Stored { .. } | State::Attached { .. } | State::Superseded { .. } | State::Restoring { .. } => {
@@ -163,10 +166,10 @@ impl At<'_> {
     }
 
     /// Returns the answer where the upload fails or has done so: whether it is for the same reason.
-    fn ended(&self, wanted: Reason) -> Answer {
+    fn ended(&self, wanted: UploadFailure) -> Answer {
         match &self.ingest.state {
             State::Releasing { reason, .. } | State::Closed { reason } if *reason == wanted => UNCHANGED,
-            State::Withdrawn { .. } if wanted == Reason::Withdrawn => UNCHANGED,
+            State::Withdrawn { .. } if wanted == UploadFailure::Withdrawn => UNCHANGED,
             State::Withdrawn { .. } => Err(Refusal::Withdrawn),
             State::Closed { .. } => Err(Refusal::Closed),
             State::Releasing { .. } => Err(Refusal::Releasing),
@@ -233,7 +236,7 @@ impl At<'_> {
                 if self.now < *deadline {
                     Err(Refusal::NotDue)
                 } else {
-                    self.fail(Reason::UploadLost)
+                    self.fail(UploadFailure::UploadLost)
                 }
             }
             State::Stored { .. }
@@ -251,8 +254,8 @@ impl At<'_> {
             State::Open { .. } | State::Acquired { .. } => Err(Refusal::NotStored),
             State::Stored { blob, generation, target: None, attempts } => {
                 let (intent, id) = (&self.ingest.intent, self.ingest.id);
-                let judged = match judge(intent, id, component, Some(blob.digest), standing, self.now) {
-                    Ok(judged) => judged,
+                let checked = match check_acceptance(intent, id, component, Some(blob.digest), standing, self.now) {
+                    Ok(checked) => checked,
                     Err(refused) => return self.fail(refused.reason()),
                 };
                 let write = Effect::WriteReference {
@@ -274,12 +277,12 @@ impl At<'_> {
                 if accepted.is_some_and(|last| last.by != id && Some(last.highest) >= intent.sequence) {
                     to.audit.downgrade.clone_from(&intent.downgrade);
                 }
-                self.tell_leaves(&mut to.audit, standing, &judged);
-                (to.accepted, to.claim, to.effect) = (judged.accepted, judged.claim, Some(write));
+                self.tell_leaves(&mut to.audit, standing, &checked);
+                (to.accepted, to.claim, to.effect) = (checked.accepted, checked.claim, Some(write));
                 Ok(Step::Transition(to))
             }
             // A fixed target stays fixed: a late worker may still write there.
-            State::Stored { target: Some(target), .. } if target != component => self.fail(Reason::TargetLost),
+            State::Stored { target: Some(target), .. } if target != component => self.fail(UploadFailure::TargetLost),
             State::Stored { blob, generation, .. } => {
                 if let Some(reason) = self.overtaken(component, blob.digest, standing) {
                     return self.fail(reason);
@@ -303,12 +306,12 @@ impl At<'_> {
     }
 
     /// Says who gave the leaves that were needed, and what they overrule.
-    fn tell_leaves(&self, audit: &mut AuditDraft, standing: &Standing<'_>, judged: &Judged) {
+    fn tell_leaves(&self, audit: &mut AuditDraft, standing: &Standing<'_>, checked: &AcceptanceResult) {
         let intent = &self.ingest.intent;
-        if let (Some(before), Some(_)) = (standing.claim, &judged.claim) {
+        if let (Some(before), Some(_)) = (standing.claim, &checked.claim) {
             (audit.replaces, audit.actor) = (Some(before.sha256), intent.sender.clone());
         }
-        if let (Some(lower), Some(leave)) = (&judged.lower, &intent.lower) {
+        if let (Some(lower), Some(leave)) = (&checked.lower, &intent.lower) {
             (audit.reported, audit.actor) = (Text::new(lower.reported.as_str()).ok(), Some(leave.by.clone()));
             audit.comment = Text::new(leave.reason.as_str()).ok();
         }
@@ -316,21 +319,21 @@ impl At<'_> {
 
     /// Returns what speaks by now against an upload whose component is fixed. What is lower was read before it was
     /// accepted.
-    fn overtaken(&self, component: &Id, sha256: Sha256, standing: &Standing<'_>) -> Option<Reason> {
+    fn overtaken(&self, component: &Id, sha256: Sha256, standing: &Standing<'_>) -> Option<UploadFailure> {
         let (intent, id) = (&self.ingest.intent, self.ingest.id);
         // An upload without a number comes before every one that has one: Rust puts `None` first.
         if standing.accepted.is_some_and(|last| last.by != id && Some(last.highest) >= intent.sequence) {
-            return Some(Reason::Superseded);
+            return Some(UploadFailure::Superseded);
         }
         if VersionClaim::next(standing.claim, component, intent, sha256, id, true).is_err() {
-            return Some(Reason::VersionTaken);
+            return Some(UploadFailure::VersionTaken);
         }
         let lower = lower_version(intent, standing.reported);
-        (lower.is_some() && intent.lower.is_none()).then_some(Reason::LowerVersion)
+        (lower.is_some() && intent.lower.is_none()).then_some(UploadFailure::LowerVersion)
     }
 
     /// The device is no longer such that the upload may be attached.
-    fn turned_away(&self, reason: Reason, why: Option<&Text>) -> Answer {
+    fn turned_away(&self, reason: UploadFailure, why: Option<&Text>) -> Answer {
         match &self.ingest.state {
             State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => {
                 let mut to = self.end(Action::Failed, reason);
@@ -382,7 +385,7 @@ impl At<'_> {
             State::Stored { blob, generation, target, attempts } => {
                 let next = attempts.saturating_add(1);
                 if next >= self.ingest.limits.max_attempts.max(1) {
-                    return self.fail(Reason::Contended);
+                    return self.fail(UploadFailure::Contended);
                 }
                 let (blob, generation, target) = (*blob, *generation, target.clone());
                 self.go(Action::Retried, State::Stored { blob, generation, target, attempts: next })
@@ -512,10 +515,10 @@ impl At<'_> {
                 UNCHANGED
             }
             State::Attached { .. } | State::Superseded { .. } => {
-                Ok(Step::Transition(self.end(Action::Lost, Reason::Lost)))
+                Ok(Step::Transition(self.end(Action::Lost, UploadFailure::Lost)))
             }
             State::Restoring { .. } => UNCHANGED,
-            State::Releasing { .. } | State::Withdrawn { .. } | State::Closed { .. } => self.ended(Reason::Lost),
+            State::Releasing { .. } | State::Withdrawn { .. } | State::Closed { .. } => self.ended(UploadFailure::Lost),
         }
     }
 
@@ -543,11 +546,13 @@ impl At<'_> {
             | State::Attached { .. }
             | State::Superseded { .. }
             | State::Restoring { .. } => {
-                let mut to = self.end(Action::Withdrawn, Reason::Withdrawn);
+                let mut to = self.end(Action::Withdrawn, UploadFailure::Withdrawn);
                 (to.audit.actor, to.audit.comment) = (Some(by.clone()), Some(why.clone()));
                 Ok(Step::Transition(to))
             }
-            State::Releasing { .. } | State::Withdrawn { .. } | State::Closed { .. } => self.ended(Reason::Withdrawn),
+            State::Releasing { .. } | State::Withdrawn { .. } | State::Closed { .. } => {
+                self.ended(UploadFailure::Withdrawn)
+            }
         }
     }
 
@@ -556,18 +561,20 @@ impl At<'_> {
             State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => Err(Refusal::NotAttached),
             State::Attached { .. } | State::Restoring { .. } => Err(Refusal::NotSuperseded),
             State::Superseded { .. } => {
-                let mut to = self.end(Action::Retired, Reason::Superseded);
+                let mut to = self.end(Action::Retired, UploadFailure::Superseded);
                 to.audit.actor = by.cloned();
                 Ok(Step::Transition(to))
             }
-            State::Releasing { .. } | State::Withdrawn { .. } | State::Closed { .. } => self.ended(Reason::Superseded),
+            State::Releasing { .. } | State::Withdrawn { .. } | State::Closed { .. } => {
+                self.ended(UploadFailure::Superseded)
+            }
         }
     }
 
     fn marked(&self, component: &Id, until: OffsetDateTime) -> Answer {
         match &self.ingest.state {
             State::Releasing { component: Some(known), .. } if known != component => Err(Refusal::OtherTarget),
-            State::Releasing { blob, generation, component: Some(_), reason: Reason::Withdrawn } => {
+            State::Releasing { blob, generation, component: Some(_), reason: UploadFailure::Withdrawn } => {
                 let (blob, generation, component) = (*blob, *generation, component.clone());
                 self.go(Action::Marked, State::Withdrawn { blob, generation, component, until, released: false })
             }
@@ -616,7 +623,7 @@ impl At<'_> {
             State::Withdrawn { released: false, .. } => Err(Refusal::NotDue),
             State::Withdrawn { until, .. } if self.now < *until => Err(Refusal::NotDue),
             State::Withdrawn { .. } => {
-                let mut to = self.to(Action::Detached, State::Closed { reason: Reason::Withdrawn });
+                let mut to = self.to(Action::Detached, State::Closed { reason: UploadFailure::Withdrawn });
                 to.audit.component = Some(component.clone());
                 Ok(Step::Transition(to))
             }

@@ -52,10 +52,10 @@
 //!
 //! Steps 2, 3 and the last one change two records each. A ledger that commits both at once may do so; the order is enough.
 
+mod acceptance;
 mod effect;
 mod input;
 mod intent;
-mod judge;
 mod machine;
 mod record;
 mod state;
@@ -64,8 +64,7 @@ pub use effect::{Effect, EffectKey, EffectName, resume};
 pub use input::{Input, Refusal, Step, Transition};
 pub use intent::{Intent, Limits, check};
 
-pub use crate::audit::Reason;
-pub use judge::{Judged, NotAcceptable, Standing, judge};
+pub use acceptance::{AcceptanceResult, NotAcceptable, Standing, check_acceptance};
 pub use machine::step;
 pub use record::{Ingest, Signed, Unreadable};
 pub use state::State;

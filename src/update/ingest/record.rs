@@ -1,7 +1,10 @@
 //! The record of an upload, and how it is written.
 
-use super::super::{Action, AuditDraft, IngestId, KeyId, StateName, UpdateName, moment};
-use super::{Intent, Limits, Reason, State, Transition};
+use super::super::moment;
+use super::{Intent, Limits, State, Transition};
+use crate::audit::UploadFailure;
+use crate::audit::{Action, AuditDraft, StateName};
+use crate::manifest::{IngestId, KeyId, UpdateName};
 use crate::primitive::{Id, Instant};
 use crate::store::{BlobRef, Generation, Sha256, VersionId};
 use serde::{Deserialize, Serialize};
@@ -10,7 +13,8 @@ use time::OffsetDateTime;
 /// The record of an upload.
 ///
 /// ```
-/// # use fhir_devices::update::{IngestId, ingest::*};
+/// # use fhir_devices::update::ingest::*;
+/// # use fhir_devices::manifest::IngestId;
 /// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
 /// let now = time::macros::datetime!(2017-04-19 10:00 UTC);
 /// let (ingest, audit) = Ingest::open(IngestId(7), intent, Limits::default(), now);
@@ -139,7 +143,7 @@ enum WrittenState {
         generation: Generation,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         component: Option<Id>,
-        reason: Reason,
+        reason: UploadFailure,
     },
     Withdrawn {
         blob: BlobRef,
@@ -150,7 +154,7 @@ enum WrittenState {
         released: bool,
     },
     Closed {
-        reason: Reason,
+        reason: UploadFailure,
     },
 }
 
@@ -172,7 +176,7 @@ struct AnyState {
     component: Option<Id>,
     version: Option<VersionId>,
     by: Option<IngestId>,
-    reason: Option<Reason>,
+    reason: Option<UploadFailure>,
     restored: Option<u32>,
     #[serde(default, with = "moment::optional")]
     until: Option<OffsetDateTime>,
@@ -237,7 +241,7 @@ enum FirstState {
     Open,
     Stored { sha256: Sha256, size: u64 },
     Attached { sha256: Sha256, size: u64, component: Id, version: VersionId },
-    Closed { reason: Reason },
+    Closed { reason: UploadFailure },
 }
 
 #[derive(Deserialize)]
@@ -347,12 +351,14 @@ impl Ingest {
     /// closed, so that its record is needed.
     ///
     /// ```
-    /// # use fhir_devices::update::{Action, IngestId, ingest::*};
+    /// # use fhir_devices::update::ingest::*;
+    /// # use fhir_devices::audit::Action;
+    /// # use fhir_devices::manifest::IngestId;
     /// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
     /// # let now = time::OffsetDateTime::UNIX_EPOCH;
     /// let (mut ingest, _) = Ingest::open(IngestId(7), intent, Limits::default(), now);
     /// assert_eq!(ingest.forget(now), None);
-    /// ingest.state = State::Closed { reason: Reason::UploadLost };
+    /// ingest.state = State::Closed { reason: UploadFailure::UploadLost };
     /// assert_eq!(ingest.forget(now).unwrap().action, Action::Forgotten);
     /// # Ok::<(), fhir_devices::element::Malformed>(())
     /// ```

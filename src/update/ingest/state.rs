@@ -1,7 +1,8 @@
 //! Returns the state of an upload.
 
-use super::super::{Action, AuditDraft, IngestId, StateName};
-use super::Reason;
+use crate::audit::UploadFailure;
+use crate::audit::{Action, AuditDraft, StateName};
+use crate::manifest::IngestId;
 use crate::primitive::Id;
 use crate::store::{BlobKey, BlobRef, Generation, VersionId};
 use time::OffsetDateTime;
@@ -109,12 +110,12 @@ pub enum State {
         /// The component that may refer to them, or may yet be made to by one who is late. It is written to in any case.
         component: Option<Id>,
         /// Why.
-        reason: Reason,
+        reason: UploadFailure,
     },
     /// It failed.
     Closed {
         /// Why.
-        reason: Reason,
+        reason: UploadFailure,
     },
 }
 
@@ -205,7 +206,8 @@ impl State {
     /// an upload or was changed.
     ///
     /// ```
-    /// # use fhir_devices::update::{IngestId, ingest::{Ingest, Intent, Limits, State}};
+    /// # use fhir_devices::update::ingest::{Ingest, Intent, Limits, State};
+    /// # use fhir_devices::manifest::IngestId;
     /// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
     /// # let now = time::OffsetDateTime::UNIX_EPOCH;
     /// let (ingest, audit) = Ingest::open(IngestId(7), intent, Limits::default(), now);
@@ -305,7 +307,7 @@ impl State {
             Self::Withdrawn { blob, generation, component, until, .. } => {
                 (audit.blob, audit.generation) = (Some(*blob), Some(*generation));
                 (audit.component, audit.deadline) = (Some(component.clone()), Some(*until));
-                audit.reason = Some(Reason::Withdrawn);
+                audit.reason = Some(UploadFailure::Withdrawn);
             }
             Self::Closed { reason } => audit.reason = Some(*reason),
         }

@@ -13,6 +13,7 @@
 mod machine;
 mod record;
 
-pub use super::rollout::{ReleaseId, Unreadable};
+pub use super::rollout::Unreadable;
+pub use crate::manifest::ReleaseId;
 pub use machine::{Effect, Input, Refusal, Step, Transition, resume, step};
 pub use record::{InvalidRelease, Release, ReleasedFile, Request, Sha1, State, Target};

@@ -2,9 +2,9 @@
 
 use super::super::deployment::Deployment;
 use super::super::release::Release;
-use super::{DeploymentId, Lane, LaneHead, ReleaseId, Rollout, RolloutId};
+use super::{DeploymentId, Lane, LaneHead, Rollout, RolloutId};
 use crate::audit::{self, AuditDraft, EventText, StateName};
-use crate::manifest::{ActorId, Note};
+use crate::manifest::{ActorId, Note, ReleaseId};
 use crate::primitive::{Text, moment};
 use crate::store::Sha256;
 use crate::support::names;
@@ -130,7 +130,8 @@ pub enum After {
 /// What an audit record says of one transition: plain data, without secrets, addresses, or anything of a patient.
 ///
 /// ```
-/// use fhir_devices::update::rollout::{Event, Lane, LaneHead, ReleaseId, RolloutId, RolloutRequest, Spec};
+/// use fhir_devices::update::rollout::{Event, Lane, LaneHead, RolloutId, RolloutRequest, Spec};
+/// use fhir_devices::manifest::ReleaseId;
 /// # use fhir_devices::update::rollout::*;
 /// # let spec = Spec::new(RolloutRequest::new(ReleaseId(1), "local".parse()?))?;
 /// let lane = LaneHead::new(&spec, RolloutId(7), Lane(0)).unwrap();

@@ -34,7 +34,6 @@ mod replay;
 mod spec;
 
 pub use super::ingest::Unreadable;
-pub use crate::manifest::ReleaseId;
 pub use event::{Action, After, Event};
 pub use fold::{Fold, NotEveryLane};
 pub use id::{ActionNumber, Attempt, DeploymentId, Epoch, FailureCode, Lane, OfferKey, RegionId, RolloutId, Wave};

@@ -91,8 +91,8 @@ impl ReplayedLane {
     ) -> Result<Option<Self>, UnfitEvent> {
         let Some(head) = LaneHead::new(spec, rollout, lane) else { return Ok(None) };
         let mut replayed = Self { head, deployments: BTreeMap::new() };
-        for AuditRecord { index, what, .. } in records {
-            let fits = Event::of_audit(what).and_then(|event| replayed.add(spec, event));
+        for AuditRecord { index, draft, .. } in records {
+            let fits = Event::of_audit(draft).and_then(|event| replayed.add(spec, event));
             fits.ok_or(UnfitEvent { index: *index })?;
         }
         Ok(Some(replayed))

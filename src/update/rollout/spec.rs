@@ -2,7 +2,8 @@
 
 use super::super::deployment::OutcomeClass;
 use super::id::draw;
-use super::{Lane, RegionId, ReleaseId, RolloutId, Wave};
+use super::{Lane, RegionId, RolloutId, Wave};
+use crate::manifest::ReleaseId;
 use crate::primitive::Id;
 use crate::primitive::moment;
 use crate::store::Sha256;
@@ -255,7 +256,8 @@ impl Retry {
 /// What an author asks for. [`Spec::new`] checks it.
 ///
 /// ```
-/// use fhir_devices::update::rollout::{RegionId, ReleaseId, RolloutRequest, Spec};
+/// use fhir_devices::update::rollout::{RegionId, RolloutRequest, Spec};
+/// use fhir_devices::manifest::ReleaseId;
 /// let request = RolloutRequest::new(ReleaseId(1), "local".parse()?);
 /// let spec = Spec::new(RolloutRequest { cap: 100, ..request.clone() })?;
 /// assert_eq!(spec.cap, 100);
@@ -421,7 +423,8 @@ pub enum InvalidSpec {
 /// What a rollout is to do: a [`RolloutRequest`] that was found to be sound. It is read like one, and never changed.
 ///
 /// ```
-/// use fhir_devices::update::rollout::{ReleaseId, RolloutRequest, Spec, Wave};
+/// use fhir_devices::update::rollout::{RolloutRequest, Spec, Wave};
+/// use fhir_devices::manifest::ReleaseId;
 /// let spec = Spec::new(RolloutRequest::new(ReleaseId(1), "local".parse()?))?;
 /// assert_eq!(spec.wave_of(&"pump".parse()?), Wave(0));
 /// assert_eq!(Spec::from_bytes(&spec.to_bytes()), Ok(spec));

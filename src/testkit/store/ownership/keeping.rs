@@ -2,10 +2,10 @@
 
 use super::place::{AGE, Place, SnapshotLedger};
 use super::*;
+use crate::audit::Action;
 use crate::backend::Memory;
 use crate::service::StoreMismatch;
 use crate::store::{BlobKey, Change, LedgerKey};
-use crate::update::Action;
 
 type Stores<'a> = StoreUnderTest<'a, ServiceStores>;
 
@@ -149,7 +149,7 @@ pub(super) fn o4_known_file_leaves_quarantine(stores: &Stores<'_>) -> ClauseResu
     ensure!((swept.readmitted, swept.quarantined) == (1, 0), "a file that is known again is swept as {swept:?}");
     place.sweep_to_the_end(&service)?;
     ensure!(place.has(&file)?, "a file that is known again was deleted");
-    let is_recorded = place.records(&service)?.iter().any(|record| record.what.action == Action::Readmitted);
+    let is_recorded = place.records(&service)?.iter().any(|record| record.draft.action == Action::Readmitted);
     ensure!(is_recorded, "no record says that a file left quarantine");
     Ok(ClauseOutcome::Held)
 }
@@ -177,8 +177,8 @@ pub(super) fn o6_each_file_is_audited(stores: &Stores<'_>) -> ClauseResult {
     let file = quarantined(&place, &service)?;
     place.sweep_to_the_end(&service)?;
     let records = place.records(&service)?;
-    let of_file = records.iter().filter(|record| record.what.generation == Some(file.generation));
-    let actions: Vec<_> = of_file.map(|record| record.what.action).collect();
+    let of_file = records.iter().filter(|record| record.draft.generation == Some(file.generation));
+    let actions: Vec<_> = of_file.map(|record| record.draft.action).collect();
     wanted!(actions.as_slice(), [Action::Quarantined, Action::Swept], "the records of a file that was deleted");
     Ok(ClauseOutcome::Held)
 }
@@ -212,7 +212,7 @@ pub(super) fn o8_adopted_store_belongs_to_one_ledger(stores: &Stores<'_>) -> Cla
     let mismatch = place.refused(&before)?;
     let is_right = matches!(mismatch, StoreMismatch::OtherLedger { store, .. } if store == adopted.id);
     ensure!(is_right, "who had an adopted store before is refused by {mismatch:?}");
-    let is_recorded = place.records(&service)?.iter().any(|record| record.what.action == Action::StoreAdopted);
+    let is_recorded = place.records(&service)?.iter().any(|record| record.draft.action == Action::StoreAdopted);
     ensure!(is_recorded, "no record says that the store was adopted");
     Ok(ClauseOutcome::Held)
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::audit::AuditRecord;
 use crate::primitive::Text;
 use crate::resource::{Device, DeviceComponent};
-use crate::service::UpkeepError;
+use crate::service::MaintenanceError;
 use crate::service::{Adopted, Quarantined, Received, StoreMismatch, Submission, SweepRules, Swept, UpdateService};
 use crate::store::{
     BlobKey, BoxFuture, Change, CommitError, Generation, LedgerKey, LedgerRecord, Page, PageToken, Precondition,
@@ -168,12 +168,12 @@ impl<'a> Place<'a> {
         ensure!(self.receive(service, "software").is_err(), "an upload is taken where the store is not the ledger's");
         for (what, outcome) in [("a sweep", swept), ("a collection", collected)] {
             ensure!(
-                matches!(outcome, Err(UpkeepError::Mismatch(_))),
+                matches!(outcome, Err(MaintenanceError::Mismatch(_))),
                 "{what} gives {outcome:?} where the store is not the ledger's"
             );
         }
         match self.trial.wait(service.check_store(&self.tenant))? {
-            Err(UpkeepError::Mismatch(mismatch)) => Ok(mismatch),
+            Err(MaintenanceError::Mismatch(mismatch)) => Ok(mismatch),
             other => Err(BrokenClause::what(format!("a check of the store gives {other:?}, wanted a mismatch"))),
         }
     }

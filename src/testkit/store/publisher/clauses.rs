@@ -3,7 +3,7 @@
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub(super) fn g1_the_same_content_again_changes_nothing(region: &Region<'_>) -> ClauseResult {
+pub(super) fn g1_repeated_put_changes_nothing(region: &Region<'_>) -> ClauseResult {
     let (tenant, slot) = (fresh(), slot("channel")?);
     let first = offer(1, 1)?;
     let version = region.written(&tenant, &slot, &first, None)?;
@@ -15,7 +15,7 @@ pub(super) fn g1_the_same_content_again_changes_nothing(region: &Region<'_>) -> 
     Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g2_only_who_has_seen_the_newest_version_writes(region: &Region<'_>) -> ClauseResult {
+pub(super) fn g2_put_needs_the_newest_version(region: &Region<'_>) -> ClauseResult {
     if !region.store.capabilities().compare_and_set {
         return Ok(ClauseOutcome::Skipped("compare_and_set"));
     }
@@ -44,7 +44,7 @@ pub(super) fn g2_only_who_has_seen_the_newest_version_writes(region: &Region<'_>
     Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g2_of_many_writers_that_saw_the_same_one_wins(region: &Region<'_>) -> ClauseResult {
+pub(super) fn g2_of_concurrent_writers_one_wins(region: &Region<'_>) -> ClauseResult {
     if !region.store.capabilities().compare_and_set {
         return Ok(ClauseOutcome::Skipped("compare_and_set"));
     }
@@ -71,7 +71,7 @@ pub(super) fn g2_of_many_writers_that_saw_the_same_one_wins(region: &Region<'_>)
     Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g3_a_content_never_replaces_one_that_is_after_it(region: &Region<'_>) -> ClauseResult {
+pub(super) fn g3_older_content_is_stale(region: &Region<'_>) -> ClauseResult {
     let (tenant, slot) = (fresh(), slot("channel")?);
     let version = region.written(&tenant, &slot, &offer(2, 1)?, None)?;
     for lower in [offer(1, 1)?, tombstone(1)] {
@@ -86,7 +86,7 @@ pub(super) fn g3_a_content_never_replaces_one_that_is_after_it(region: &Region<'
     Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g3_a_later_content_is_taken(region: &Region<'_>) -> ClauseResult {
+pub(super) fn g3_newer_content_is_accepted(region: &Region<'_>) -> ClauseResult {
     let (tenant, slot) = (fresh(), slot("channel")?);
     let mut version = region.written(&tenant, &slot, &offer(1, 1)?, None)?;
     for later in [tombstone(1), offer(2, 1)?, offer(3, 1)?, tombstone(3), tombstone(i32::MAX as u32)] {
@@ -96,7 +96,7 @@ pub(super) fn g3_a_later_content_is_taken(region: &Region<'_>) -> ClauseResult {
     Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g4_what_was_acknowledged_is_read(region: &Region<'_>) -> ClauseResult {
+pub(super) fn g4_acknowledged_content_is_read(region: &Region<'_>) -> ClauseResult {
     let (tenant, one, other) = (fresh(), slot("channel")?, slot("Channel")?);
     region.holds(&tenant, &one, None, "at first")?;
     let version = region.written(&tenant, &one, &offer(1, 1)?, None)?;
@@ -109,7 +109,7 @@ pub(super) fn g4_what_was_acknowledged_is_read(region: &Region<'_>) -> ClauseRes
     Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g5_no_call_crosses_tenants(region: &Region<'_>) -> ClauseResult {
+pub(super) fn g5_calls_are_isolated_by_tenant(region: &Region<'_>) -> ClauseResult {
     let (one, other, slot) = (fresh(), fresh(), slot("channel")?);
     let version = region.written(&one, &slot, &offer(2, 1)?, None)?;
     region.holds(&other, &slot, None, "for another tenant")?;
@@ -120,7 +120,7 @@ pub(super) fn g5_no_call_crosses_tenants(region: &Region<'_>) -> ClauseResult {
     Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g6_a_dropped_write_leaves_old_or_new(region: &Region<'_>) -> ClauseResult {
+pub(super) fn g6_dropped_put_is_atomic(region: &Region<'_>) -> ClauseResult {
     let (tenant, slot) = (fresh(), slot("channel")?);
     region.written(&tenant, &slot, &tombstone(1), None)?;
     for polls in 0..32_u32 {
@@ -145,7 +145,7 @@ pub(super) fn g6_a_dropped_write_leaves_old_or_new(region: &Region<'_>) -> Claus
     Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g7_a_content_comes_back_as_it_was(region: &Region<'_>) -> ClauseResult {
+pub(super) fn g7_content_is_read_as_written(region: &Region<'_>) -> ClauseResult {
     let tenant = fresh();
     for (name, content) in
         [("one", offer(1, 1)?), ("many", offer(1, 5)?), ("none", offer(1, 0)?), ("tombstone", tombstone(1))]
@@ -157,7 +157,7 @@ pub(super) fn g7_a_content_comes_back_as_it_was(region: &Region<'_>) -> ClauseRe
     Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g8_the_largest_content_is_taken_and_a_larger_one_refused(region: &Region<'_>) -> ClauseResult {
+pub(super) fn g8_largest_content_is_accepted_and_a_larger_one_refused(region: &Region<'_>) -> ClauseResult {
     let (tenant, slot, limit) = (fresh(), slot("channel")?, region.store.capabilities().max_content);
     ensure!(
         limit >= crate::publish::MAX_CONTENT,
@@ -180,7 +180,7 @@ pub(super) fn g8_the_largest_content_is_taken_and_a_larger_one_refused(region: &
     Ok(ClauseOutcome::Held)
 }
 
-pub(super) fn g8_a_refusal_says_that_nothing_was_written(region: &Region<'_>) -> ClauseResult {
+pub(super) fn g8_refusal_is_not_applied(region: &Region<'_>) -> ClauseResult {
     let (tenant, slot) = (fresh(), slot("channel")?);
     let version = region.written(&tenant, &slot, &offer(2, 1)?, None)?;
     let refused =

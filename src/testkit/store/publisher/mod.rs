@@ -19,34 +19,34 @@ macro_rules! __publisher_clauses {
     ($then:path { $($arguments:tt)* }) => {
         $then! { { $($arguments)* }
             /// Writing what a slot holds already succeeds, whatever was seen, and makes no other version.
-            g1_the_same_content_again_changes_nothing
+            g1_repeated_put_changes_nothing
             /// A write needs the newest version, and a creation a slot that never existed.
-            g2_only_who_has_seen_the_newest_version_writes
+            g2_put_needs_the_newest_version
             /// Of many writers that saw the same, one wins.
-            g2_of_many_writers_that_saw_the_same_one_wins
+            g2_of_concurrent_writers_one_wins
             /// A lower number, and the offer of a tombstone, are refused as stale.
-            g3_a_content_never_replaces_one_that_is_after_it
+            g3_older_content_is_stale
             /// A tombstone takes the place of its offer, and a higher number that of a tombstone.
-            g3_a_later_content_is_taken
+            g3_newer_content_is_accepted
             /// What was acknowledged is read until it is replaced, and slots of other components are apart.
-            g4_what_was_acknowledged_is_read
+            g4_acknowledged_content_is_read
             /// No call shows or changes a slot of another tenant.
-            g5_no_call_crosses_tenants
+            g5_calls_are_isolated_by_tenant
             /// A write that is dropped after any number of polls leaves the old content or the new one.
-            g6_a_dropped_write_leaves_old_or_new
+            g6_dropped_put_is_atomic
             /// Every member comes back as it was written.
-            g7_a_content_comes_back_as_it_was
+            g7_content_is_read_as_written
             /// Contents of the largest size are taken, larger ones refused as such.
-            g8_the_largest_content_is_taken_and_a_larger_one_refused
+            g8_largest_content_is_accepted_and_a_larger_one_refused
             /// Refusals say that nothing was written, and are right.
-            g8_a_refusal_says_that_nothing_was_written
+            g8_refusal_is_not_applied
         }
     };
 }
 
 /// If one of them is broken, so are many others.
 const FOUNDATIONS: &[&str] =
-    &["g4_what_was_acknowledged_is_read", "g7_a_content_comes_back_as_it_was", "g3_a_later_content_is_taken"];
+    &["g4_acknowledged_content_is_read", "g7_content_is_read_as_written", "g3_newer_content_is_accepted"];
 
 __publisher_clauses! { macros::functions { dyn Publisher } }
 

@@ -10,9 +10,10 @@ use super::{
     BlockOn, BrokenClause, ClauseOutcome, ClauseResult, StoreUnderTest, damaged, ensure, fresh, macros,
     may_have_arrived, polled, wanted,
 };
+use crate::search::{IndexEntries, Parameter, ResourceType, Token};
 use crate::store::{
-    AtomicScope, Capabilities, Changes, CommitError, IndexEntries, Key, Page, PageToken, Parameter, ResourceStore,
-    ResourceType, Result, Search, StoreError, Tenant, Token, Version, VersionId, Write,
+    AtomicScope, Capabilities, Changes, CommitError, Key, Page, PageToken, ResourceStore, Result, Search, StoreError,
+    Tenant, Version, VersionId, Write,
 };
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -45,7 +46,7 @@ macro_rules! __resource_clauses {
             r2_preconditions_hold_for_the_largest_bodies
             /// The same for deletions.
             r2_preconditions_hold_for_deletions
-            /// A commit is judged by the state before it, and names the first write that fails.
+            /// A commit is checked by the state before it, and names the first write that fails.
             r2_first_failing_write_is_named
             /// A counter that many writers raise by what they read loses nothing.
             r2_of_concurrent_writers_of_one_version_one_wins

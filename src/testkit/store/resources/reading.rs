@@ -77,7 +77,7 @@ pub(super) fn r4_search_sees_acknowledged_writes(store: &Store<'_>) -> ClauseRes
         let wanted: Vec<_> = wanted.iter().map(smol_str::SmolStr::as_str).collect();
         store.finds(&t, &search, &wanted)?;
         store.made(&t, Write::update(key, v(1), "2", source("Device/e")))?;
-        store.finds(&t, &search.clone().and(crate::store::Criterion::source("Device/e")), &wanted)?;
+        store.finds(&t, &search.clone().and(crate::search::Criterion::source("Device/e")), &wanted)?;
     }
     Ok(ClauseOutcome::Held)
 }

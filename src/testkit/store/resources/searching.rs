@@ -1,7 +1,8 @@
 //! R7 and R8: what is found, and how it comes in pages.
 
 use super::*;
-use crate::store::{Criterion, Precondition, TokenMatch};
+use crate::search::{Criterion, TokenMatch};
+use crate::store::Precondition;
 use std::collections::BTreeSet;
 
 const CRITERION: ClauseOutcome = ClauseOutcome::Skipped("a criterion of a search");

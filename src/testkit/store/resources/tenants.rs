@@ -1,7 +1,8 @@
 //! R9: what belongs to another tenant.
 
 use super::*;
-use crate::store::{Criterion, Precondition};
+use crate::search::Criterion;
+use crate::store::Precondition;
 
 /// Returns a tenant with two versions of a device and one of another, which has the key of the device.
 fn theirs(store: &Store<'_>, key: &Key) -> ClauseResult<Tenant> {

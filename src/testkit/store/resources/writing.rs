@@ -1,7 +1,8 @@
 //! R1, R2, R3, R6, R10 and R12: what is written, and what is not.
 
 use super::*;
-use crate::store::{Applied, Criterion, Precondition, WriteId};
+use crate::search::Criterion;
+use crate::store::{Applied, Precondition, WriteId};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const MULTIPLE: ClauseOutcome = ClauseOutcome::Skipped("commits of several writes");

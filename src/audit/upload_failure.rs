@@ -6,11 +6,11 @@ names! {
     /// Why an upload failed.
     ///
     /// ```
-    /// use fhir_devices::audit::Reason;
-    /// assert_eq!(Reason::TooLarge.to_string(), "too-large");
-    /// assert!(Reason::TooLarge.is_fault() && !Reason::Withdrawn.is_fault());
+    /// use fhir_devices::audit::UploadFailure;
+    /// assert_eq!(UploadFailure::TooLarge.to_string(), "too-large");
+    /// assert!(UploadFailure::TooLarge.is_fault() && !UploadFailure::Withdrawn.is_fault());
     /// ```
-    Reason {
+    UploadFailure {
         /// The bytes have not the digest that was declared.
         DigestMismatch = "digest-mismatch",
         /// The bytes are not as many as were declared.
@@ -44,12 +44,12 @@ names! {
     }
 }
 
-impl Reason {
+impl UploadFailure {
     /// Returns what happened, as a clause for messages.
     ///
     /// ```
-    /// use fhir_devices::audit::Reason;
-    /// assert_eq!(Reason::Withdrawn.explanation(), "it was withdrawn");
+    /// use fhir_devices::audit::UploadFailure;
+    /// assert_eq!(UploadFailure::Withdrawn.explanation(), "it was withdrawn");
     /// ```
     #[must_use]
     pub const fn explanation(self) -> &'static str {

@@ -92,7 +92,7 @@ fn document_that_breaks_the_definitions_of_its_version_is_refused() {
 }
 
 #[test]
-fn metric_and_bundle_are_judged_by_their_version() {
+fn metric_and_bundle_are_checked_by_their_version() {
     let metric = |members: &str| format!(r#"{{"resourceType":"DeviceMetric",{members}}}"#);
     let bundle = |members: &str| format!(r#"{{"resourceType":"Bundle",{members}}}"#);
     for (version, json, rule, at) in [

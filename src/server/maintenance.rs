@@ -1,11 +1,12 @@
-//! What the service does by itself: it goes on with what broke off, and deletes what nobody needs.
+//! Background maintenance: resumes interrupted uploads and deletes what is no longer needed.
 
 use super::{UpdateServer, deletions, files};
 use crate::primitive::Id;
-use crate::service::{ReceiveError, ReconcilePosition, UpkeepError};
+use crate::search::ResourceType;
+use crate::service::{MaintenanceError, ReceiveError, ReconcilePosition};
 use crate::store::{
-    Applied, Change, CommitError, Key, Ledger, LedgerKey, LedgerRecord, Page, PageToken, ResourceType, Result,
-    StoreError, Tenant, TenantLedger,
+    Applied, Change, CommitError, Key, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, StoreError, Tenant,
+    TenantLedger,
 };
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -30,7 +31,7 @@ const PRUNED_EVERY: u64 = 60;
 /// How long nobody must have needed some bytes.
 const GRACE: Duration = Duration::from_secs(3_600);
 
-/// For how long what has ended is kept.
+/// How long ended uploads and old versions are kept.
 ///
 /// ```
 /// use fhir_devices::server::Retention;
@@ -69,7 +70,7 @@ impl Default for Retention {
 }
 
 /// Whose ledger has the list of the tenants. What the library keeps for a tenant of this name lies in other folders of it.
-const KEEPER: &str = "update-service";
+const LIST_OWNER: &str = "update-service";
 
 /// The folder of the list.
 const LIST: &str = "tenants";
@@ -89,10 +90,10 @@ pub(super) struct Tenants {
 
 impl Tenants {
     pub(super) fn of(ledger: Arc<dyn Ledger>) -> Result<Self> {
-        Ok(Self { list: TenantLedger::new(ledger, KEEPER.parse()?), remembered: RwLock::default() })
+        Ok(Self { list: TenantLedger::new(ledger, LIST_OWNER.parse()?), remembered: RwLock::default() })
     }
 
-    /// The tenant under which the list is kept.
+    /// Returns the tenant under whose name the list is kept.
     pub(super) fn own(&self) -> &Tenant {
         self.list.tenant()
     }
@@ -151,7 +152,7 @@ fn place(tenant: &Tenant) -> Result<LedgerKey> {
 }
 
 /// Notes a tenant of whom something was found or changed. Where that fails, the next request does it.
-pub(super) async fn notice(app: &UpdateServer, tenant: &Tenant) {
+pub(super) async fn remember_tenant(app: &UpdateServer, tenant: &Tenant) {
     if app.tenants.remembers(tenant) {
         return;
     }
@@ -164,7 +165,11 @@ pub(super) async fn notice(app: &UpdateServer, tenant: &Tenant) {
 ///
 /// # Errors
 /// There is no such device; the troubles of the stores. The upload must not begin then.
-pub(super) async fn admit(app: &UpdateServer, tenant: &Tenant, device: &Id) -> std::result::Result<(), ReceiveError> {
+pub(super) async fn admit_tenant(
+    app: &UpdateServer,
+    tenant: &Tenant,
+    device: &Id,
+) -> std::result::Result<(), ReceiveError> {
     if app.tenants.has(tenant).await.map_err(ReceiveError::Ledger)? {
         return Ok(());
     }
@@ -173,8 +178,8 @@ pub(super) async fn admit(app: &UpdateServer, tenant: &Tenant, device: &Id) -> s
     match app.tenanted(tenant).read(&key).await {
         Ok(_) => {
             files::check(app, tenant).await.map_err(|error| match error {
-                UpkeepError::Mismatch(mismatch) => ReceiveError::StoreMismatch(mismatch),
-                UpkeepError::Store(error) => ReceiveError::Blobs(error),
+                MaintenanceError::Mismatch(mismatch) => ReceiveError::StoreMismatch(mismatch),
+                MaintenanceError::Store(error) => ReceiveError::Blobs(error),
             })?;
             app.tenants.note(tenant).await.map_err(ReceiveError::Ledger)
         }
@@ -185,7 +190,7 @@ pub(super) async fn admit(app: &UpdateServer, tenant: &Tenant, device: &Id) -> s
 
 /// What came of it, for the operator.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct MaintenanceMetrics {
     rounds: AtomicU64,
     ended: AtomicU64,
     collected: AtomicU64,
@@ -215,13 +220,18 @@ pub(super) struct Kept {
     scrubs: AtomicU64,
 }
 
-impl Kept {
+impl MaintenanceMetrics {
     /// The text form of Prometheus.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for (name, kind, help, value) in [
-            ("keeper_rounds_total", "counter", "Rounds over all tenants, of those that came to an end.", &self.rounds),
-            ("keeper_failures_total", "counter", "What could not be read or done in them.", &self.failed),
+            (
+                "maintenance_rounds_total",
+                "counter",
+                "Rounds over all tenants, of those that came to an end.",
+                &self.rounds,
+            ),
+            ("maintenance_failures_total", "counter", "What could not be read or done in them.", &self.failed),
             ("uploads_resumed_total", "counter", "Uploads that were brought to their ends.", &self.ended),
             ("files_collected_total", "counter", "Files that nobody needed any more, deleted.", &self.collected),
             (
@@ -334,7 +344,7 @@ async fn prune(app: &UpdateServer, tenant: &Tenant) {
     let capabilities = resources.capabilities();
     let Some(keep) = NonZeroU32::new(app.versions).filter(|_| capabilities.history) else { return };
     if !capabilities.history_pruning {
-        if app.kept.rounds.load(Relaxed) == 0 {
+        if app.maintenance.rounds.load(Relaxed) == 0 {
             let versions = app.versions;
             tracing::warn!(%tenant, versions, "the store of resources cannot forget old versions: all are kept");
         }
@@ -345,25 +355,25 @@ async fn prune(app: &UpdateServer, tenant: &Tenant) {
             Ok(0) => {}
             Ok(versions) => {
                 tracing::info!(%tenant, of = of.as_str(), versions, "removed old versions");
-                app.kept.pruned.fetch_add(versions, Relaxed);
+                app.maintenance.pruned.fetch_add(versions, Relaxed);
             }
-            Err(error) => failed(&app.kept, tenant, &error, "old versions cannot be removed"),
+            Err(error) => failed(&app.maintenance, tenant, &error, "old versions cannot be removed"),
         }
     }
     match deletions::prune(&app.ledger, &resources, keep).await {
-        Ok(versions) => drop(app.kept.pruned.fetch_add(versions, Relaxed)),
-        Err(error) => failed(&app.kept, tenant, &error, "old versions of deleted resources cannot be removed"),
+        Ok(versions) => drop(app.maintenance.pruned.fetch_add(versions, Relaxed)),
+        Err(error) => failed(&app.maintenance, tenant, &error, "old versions of deleted resources cannot be removed"),
     }
 }
 
-/// Looks after one tenant, once.
-async fn look_after(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
-    let kept = &app.kept;
-    if kept.rounds.load(Relaxed).is_multiple_of(PRUNED_EVERY) {
+/// Maintains one tenant, once.
+async fn maintain_tenant(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
+    let metrics = &app.maintenance;
+    if metrics.rounds.load(Relaxed).is_multiple_of(PRUNED_EVERY) {
         prune(app, tenant).await;
         match app.updates.collect_manifests(tenant).await {
-            Ok(manifests) => drop(kept.manifests_removed.fetch_add(manifests, Relaxed)),
-            Err(error) => failed(kept, tenant, &error, "the manifests cannot be collected"),
+            Ok(manifests) => drop(metrics.manifests_removed.fetch_add(manifests, Relaxed)),
+            Err(error) => failed(metrics, tenant, &error, "the manifests cannot be collected"),
         }
     }
     round.tenants += 1;
@@ -375,11 +385,11 @@ async fn look_after(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
             if recovered.ended > 0 {
                 tracing::info!(%tenant, uploads = recovered.ended, "went on with what broke off");
             }
-            kept.ended.fetch_add(recovered.ended, Relaxed);
+            metrics.ended.fetch_add(recovered.ended, Relaxed);
             round.waiting += recovered.waiting;
             round.stuck += recovered.failed.len() as u64;
         }
-        Err(error) => failed(kept, tenant, &error, "the uploads cannot be looked through"),
+        Err(error) => failed(metrics, tenant, &error, "the uploads cannot be looked through"),
     }
     match app.updates.expire(tenant).await {
         Ok(expired) => {
@@ -390,18 +400,18 @@ async fn look_after(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
                 let (references, records) = (expired.references, expired.records);
                 tracing::info!(%tenant, references, records, "removed what was kept for its time");
             }
-            kept.unshown.fetch_add(expired.references, Relaxed);
-            kept.forgotten.fetch_add(expired.records, Relaxed);
-            kept.failed.fetch_add(expired.failed.len() as u64, Relaxed);
+            metrics.unshown.fetch_add(expired.references, Relaxed);
+            metrics.forgotten.fetch_add(expired.records, Relaxed);
+            metrics.failed.fetch_add(expired.failed.len() as u64, Relaxed);
         }
-        Err(error) => failed(kept, tenant, &error, "what was kept for its time cannot be removed"),
+        Err(error) => failed(metrics, tenant, &error, "what was kept for its time cannot be removed"),
     }
     match app.updates.repair(tenant).await {
         Ok(repaired) => {
-            kept.repaired.fetch_add(repaired.moved, Relaxed);
+            metrics.repaired.fetch_add(repaired.moved, Relaxed);
             round.damaged += repaired.waiting;
         }
-        Err(error) => failed(kept, tenant, &error, "the damaged files cannot be repaired"),
+        Err(error) => failed(metrics, tenant, &error, "the damaged files cannot be repaired"),
     }
     reconcile(app, tenant, round).await;
     match app.updates.collect(tenant, GRACE).await {
@@ -409,16 +419,16 @@ async fn look_after(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
             if collected.deleted > 0 {
                 tracing::info!(%tenant, deleted = collected.deleted, "collected");
             }
-            kept.collected.fetch_add(collected.deleted, Relaxed);
-            kept.entries_removed.fetch_add(collected.forgotten, Relaxed);
+            metrics.collected.fetch_add(collected.deleted, Relaxed);
+            metrics.entries_removed.fetch_add(collected.forgotten, Relaxed);
             round.referenced += collected.referenced;
         }
-        Err(error) => failed(kept, tenant, &error, "the update files cannot be collected"),
+        Err(error) => failed(metrics, tenant, &error, "the update files cannot be collected"),
     }
     match app.updates.sweep(tenant).await {
         Ok(swept) => {
-            kept.swept.fetch_add(swept.deleted, Relaxed);
-            kept.readmitted.fetch_add(swept.readmitted, Relaxed);
+            metrics.swept.fetch_add(swept.deleted, Relaxed);
+            metrics.readmitted.fetch_add(swept.readmitted, Relaxed);
             round.watched += swept.watched;
             round.quarantined += swept.quarantined;
             round.referenced += swept.referenced;
@@ -429,19 +439,19 @@ async fn look_after(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
             }
         }
         Err(error) => {
-            round.mismatched += u64::from(matches!(error, UpkeepError::Mismatch(_)));
-            failed(kept, tenant, &error, "the update files cannot be swept");
+            round.mismatched += u64::from(matches!(error, MaintenanceError::Mismatch(_)));
+            failed(metrics, tenant, &error, "the update files cannot be swept");
         }
     }
 }
 
 /// Compares the uploads of a tenant and its components, a page after the other.
 async fn reconcile(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
-    let (kept, mut from) = (&app.kept, Some(ReconcilePosition::default()));
+    let (metrics, mut from) = (&app.maintenance, Some(ReconcilePosition::default()));
     while let Some(position) = from {
         let found = match app.updates.reconcile(tenant, PAGE, position).await {
             Ok(found) => found,
-            Err(error) => return failed(kept, tenant, &error, "the uploads and the components cannot be compared"),
+            Err(error) => return failed(metrics, tenant, &error, "the uploads and the components cannot be compared"),
         };
         for id in &found.reattached {
             tracing::warn!(%tenant, %id, "the component did not refer to the update, and does again");
@@ -462,59 +472,59 @@ async fn reconcile(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
         }
         let removed = found.unknown.iter().filter(|one| one.removed).count() as u64;
         round.unknown += found.unknown.len() as u64 - removed;
-        kept.unknown_removed.fetch_add(removed, Relaxed);
-        kept.reattached.fetch_add(found.reattached.len() as u64, Relaxed);
-        kept.lost.fetch_add(found.lost.len() as u64, Relaxed);
-        kept.failed.fetch_add(found.failed.len() as u64, Relaxed);
+        metrics.unknown_removed.fetch_add(removed, Relaxed);
+        metrics.reattached.fetch_add(found.reattached.len() as u64, Relaxed);
+        metrics.lost.fetch_add(found.lost.len() as u64, Relaxed);
+        metrics.failed.fetch_add(found.failed.len() as u64, Relaxed);
         from = found.next;
     }
 }
 
-fn failed(kept: &Kept, tenant: &Tenant, error: &dyn std::error::Error, what: &str) {
-    kept.failed.fetch_add(1, Relaxed);
+fn failed(metrics: &MaintenanceMetrics, tenant: &Tenant, error: &dyn std::error::Error, what: &str) {
+    metrics.failed.fetch_add(1, Relaxed);
     tracing::warn!(%tenant, %error, "{what}");
 }
 
-/// Looks after every tenant of the list, once, and tells how many they were.
+/// Maintains every tenant of the list, once.
 ///
 /// # Errors
 /// The list cannot be read to its end.
-async fn look_after_all(app: &UpdateServer) -> Result<()> {
+async fn maintain_all(app: &UpdateServer) -> Result<()> {
     let (mut round, mut after) = (Round::default(), None);
     loop {
         let page = app.tenants.page(after.as_ref()).await?;
         for tenant in &page.items {
-            look_after(app, tenant, &mut round).await;
+            maintain_tenant(app, tenant, &mut round).await;
         }
         match page.next {
             Some(next) => after = Some(next),
             None => break,
         }
     }
-    let kept = &app.kept;
-    kept.tenants.store(round.tenants, Relaxed);
-    kept.waiting.store(round.waiting, Relaxed);
-    kept.stuck.store(round.stuck, Relaxed);
-    kept.watched.store(round.watched, Relaxed);
-    kept.quarantined.store(round.quarantined, Relaxed);
-    kept.referenced.store(round.referenced, Relaxed);
-    kept.over_limit.store(round.over_limit, Relaxed);
-    kept.mismatched.store(round.mismatched, Relaxed);
-    kept.damaged.store(round.damaged, Relaxed);
-    kept.unknown.store(round.unknown, Relaxed);
-    kept.rounds.fetch_add(1, Relaxed);
-    tracing::debug!(tenants = round.tenants, waiting = round.waiting, stuck = round.stuck, "looked after the tenants");
+    let metrics = &app.maintenance;
+    metrics.tenants.store(round.tenants, Relaxed);
+    metrics.waiting.store(round.waiting, Relaxed);
+    metrics.stuck.store(round.stuck, Relaxed);
+    metrics.watched.store(round.watched, Relaxed);
+    metrics.quarantined.store(round.quarantined, Relaxed);
+    metrics.referenced.store(round.referenced, Relaxed);
+    metrics.over_limit.store(round.over_limit, Relaxed);
+    metrics.mismatched.store(round.mismatched, Relaxed);
+    metrics.damaged.store(round.damaged, Relaxed);
+    metrics.unknown.store(round.unknown, Relaxed);
+    metrics.rounds.fetch_add(1, Relaxed);
+    tracing::debug!(tenants = round.tenants, waiting = round.waiting, stuck = round.stuck, "maintained the tenants");
     Ok(())
 }
 
-/// Looks after every tenant at once, and then from time to time, until the process ends.
-pub(super) async fn keep(app: Arc<UpdateServer>) {
+/// Maintains every tenant at the start, and then every minute, until the process ends.
+pub(super) async fn run(app: Arc<UpdateServer>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = look_after_all(&app).await {
-            app.kept.failed.fetch_add(1, Relaxed);
+        if let Err(error) = maintain_all(&app).await {
+            app.maintenance.failed.fetch_add(1, Relaxed);
             tracing::warn!(%error, "the list of tenants cannot be read");
         }
     }
@@ -528,7 +538,7 @@ pub(super) async fn scrub(app: Arc<UpdateServer>) {
     loop {
         ticks.tick().await;
         if let Err(error) = scrub_all(&app).await {
-            app.kept.failed.fetch_add(1, Relaxed);
+            app.maintenance.failed.fetch_add(1, Relaxed);
             tracing::warn!(%error, "the list of tenants cannot be read for a scrub");
         }
     }
@@ -546,13 +556,13 @@ async fn scrub_all(app: &UpdateServer) -> Result<()> {
         for tenant in &page.items {
             match app.updates.scrub_at_pace(tenant, |bytes| tokio::time::sleep(scrub_pause(bytes))).await {
                 Ok((damages, done)) => {
-                    app.kept.scrubbed.fetch_add(done.blobs, Relaxed);
+                    app.maintenance.scrubbed.fetch_add(done.blobs, Relaxed);
                     for damage in damages {
                         let (key, error) = (damage.key, damage.error);
                         tracing::error!(%tenant, %key, %error, "a file is not what the ledger says");
                     }
                 }
-                Err(error) => failed(&app.kept, tenant, &error, "the update files cannot be scrubbed"),
+                Err(error) => failed(&app.maintenance, tenant, &error, "the update files cannot be scrubbed"),
             }
         }
         match page.next {
@@ -560,7 +570,7 @@ async fn scrub_all(app: &UpdateServer) -> Result<()> {
             None => break,
         }
     }
-    app.kept.scrubs.fetch_add(1, Relaxed);
+    app.maintenance.scrubs.fetch_add(1, Relaxed);
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 //! Checking an upload against what its component accepted and reports.
 
-use super::super::{Acceptance, IngestId, LowerVersion, NotHigher, Unsequenced, VersionClaim, VersionTaken, accept};
-use super::{Intent, Reason};
+use super::super::{LowerVersion, Unsequenced, VersionClaim, VersionTaken};
+use super::Intent;
+use crate::audit::UploadFailure;
+use crate::manifest::{Acceptance, IngestId, NotHigher, accept};
 use crate::primitive::Id;
 use crate::store::Sha256;
 use time::OffsetDateTime;
@@ -26,17 +28,18 @@ pub struct Standing<'s> {
 /// The acceptance of an upload.
 ///
 /// ```
-/// # use fhir_devices::update::{IngestId, ingest::*};
+/// # use fhir_devices::update::ingest::*;
+/// # use fhir_devices::manifest::IngestId;
 /// # let intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
 /// # let (id, now) = (IngestId(7), time::OffsetDateTime::UNIX_EPOCH);
 /// let intent = Intent { sequence: Some(6), ..intent };
-/// let judged = judge(&intent, id, &"pump".parse()?, None, &Standing::default(), now)?;
-/// assert_eq!(judged.accepted.unwrap().highest, 6);
+/// let checked = check_acceptance(&intent, id, &"pump".parse()?, None, &Standing::default(), now)?;
+/// assert_eq!(checked.accepted.unwrap().highest, 6);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Judged {
+pub struct AcceptanceResult {
     /// Its sequence number, where that is new.
     pub accepted: Option<Acceptance>,
     /// What its version stands for, where that is new.
@@ -48,9 +51,10 @@ pub struct Judged {
 /// Why an upload is not acceptable for its component.
 ///
 /// ```
-/// use fhir_devices::update::{Unsequenced, ingest::{NotAcceptable, Reason}};
+/// use fhir_devices::update::{Unsequenced, ingest::NotAcceptable};
+/// use fhir_devices::audit::UploadFailure;
 /// let refused = NotAcceptable::from(Unsequenced { highest: 6 });
-/// assert_eq!(refused.reason(), Reason::Unsequenced);
+/// assert_eq!(refused.reason(), UploadFailure::Unsequenced);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -72,51 +76,51 @@ pub enum NotAcceptable {
 impl NotAcceptable {
     /// Returns the reason for which the upload fails.
     #[must_use]
-    pub const fn reason(&self) -> Reason {
+    pub const fn reason(&self) -> UploadFailure {
         match self {
-            Self::NotHigher(_) => Reason::NotHigher,
-            Self::Unsequenced(_) => Reason::Unsequenced,
-            Self::VersionTaken(_) => Reason::VersionTaken,
-            Self::LowerVersion(_) => Reason::LowerVersion,
+            Self::NotHigher(_) => UploadFailure::NotHigher,
+            Self::Unsequenced(_) => UploadFailure::Unsequenced,
+            Self::VersionTaken(_) => UploadFailure::VersionTaken,
+            Self::LowerVersion(_) => UploadFailure::LowerVersion,
         }
     }
 }
 
-/// Judges an upload by what its component accepted and reports. `sha256` is the digest of its bytes, where that is known.
+/// Checks an upload by what its component accepted and reports. `sha256` is the digest of its bytes, where that is known.
 ///
-/// The order of updates is that of their sequence numbers alone. A version is judged by what the component reports, and not by
+/// The order of updates is that of their sequence numbers alone. A version is checked by what the component reports, and not by
 /// the updates that are available for it: one that was never installed may be followed by a lower one.
 ///
 /// # Errors
 /// [`NotAcceptable`], for the first thing that speaks against it.
-pub fn judge(
+pub fn check_acceptance(
     intent: &Intent,
     id: IngestId,
     component: &Id,
     sha256: Option<Sha256>,
     standing: &Standing<'_>,
     now: OffsetDateTime,
-) -> Result<Judged, NotAcceptable> {
-    let mut judged = Judged::default();
+) -> Result<AcceptanceResult, NotAcceptable> {
+    let mut checked = AcceptanceResult::default();
     match (intent.sequence, standing.accepted) {
         (Some(sequence), before) => {
             let (provider, downgrade) = (intent.provider.as_ref(), intent.downgrade.as_deref());
             let next = accept(before, provider, sequence, id, downgrade, now)?;
-            judged.accepted = (Some(&next) != before).then_some(next);
+            checked.accepted = (Some(&next) != before).then_some(next);
         }
         (None, Some(before)) => return Err(Unsequenced { highest: before.highest }.into()),
         (None, None) => {}
     }
     if let Some(sha256) = sha256 {
-        judged.claim = VersionClaim::next(standing.claim, component, intent, sha256, id, false)?;
+        checked.claim = VersionClaim::next(standing.claim, component, intent, sha256, id, false)?;
     }
     match lower_version(intent, standing.reported) {
         Some(lower) if intent.lower.is_none() => Err(lower.into()),
-        lower => Ok(Judged { lower, ..judged }),
+        lower => Ok(AcceptanceResult { lower, ..checked }),
     }
 }
 
-/// Returns the reported version that is higher than that of an upload. A manifest is judged by its own rules.
+/// Returns the reported version that is higher than that of an upload. A manifest is checked by its own rules.
 pub(super) fn lower_version(intent: &Intent, reported: &[String]) -> Option<LowerVersion> {
     let version = intent.version.as_ref().filter(|_| intent.manifest.is_none())?;
     LowerVersion::find(version.as_str(), intent.scheme, reported)

@@ -81,7 +81,7 @@ const R5: Table = &[
     ("Bundle", "link", &[code("relation", of!(RELATION_R5))]),
 ];
 
-/// The members of the datatypes that are judged.
+/// The members of the datatypes that are checked.
 const DATATYPES: &[(Kind, &[Member])] = &[
     (Kind::Identifier, &[code("use", of!(IDENTIFIER_USE))]),
     (Kind::Address, &[code("use", of!(ADDRESS_USE))]),
@@ -100,14 +100,14 @@ const DATATYPES_R5: &[(Kind, &[Member])] = &[
     (Kind::SampledData, &[required("intervalUnit")]),
 ];
 
-/// Judges an object of a document of R4 or R5, before anything in it is converted.
-pub(super) fn judge(ctx: &mut Context<'_>, object: &Object<'_>, kind: Kind, at: &Path<'_>) {
+/// Checks an object of a document of R4 or R5, before anything in it is converted.
+pub(super) fn check_object(ctx: &mut Context<'_>, object: &Object<'_>, kind: Kind, at: &Path<'_>) {
     let is_r5 = ctx.direction.steps().first() == Some(&Step::R5);
     let tables = match kind {
         Kind::Record | Kind::Bundle => {
             for (resource, holder, members) in BOTH.iter().chain(if is_r5 { R5 } else { R4 }) {
                 if *holder == at.name() && *resource == ctx.resource {
-                    judge_members(ctx, object, members, at);
+                    check_members(ctx, object, members, at);
                 }
             }
             return;
@@ -115,11 +115,11 @@ pub(super) fn judge(ctx: &mut Context<'_>, object: &Object<'_>, kind: Kind, at: 
         _ => [DATATYPES, if is_r5 { DATATYPES_R5 } else { DATATYPES_R4 }],
     };
     for (_, members) in tables.into_iter().flatten().filter(|(of, _)| *of == kind) {
-        judge_members(ctx, object, members, at);
+        check_members(ctx, object, members, at);
     }
 }
 
-fn judge_members(ctx: &mut Context<'_>, object: &Object<'_>, members: &[Member], at: &Path<'_>) {
+fn check_members(ctx: &mut Context<'_>, object: &Object<'_>, members: &[Member], at: &Path<'_>) {
     for member in members {
         let is_choice = member.name.strip_suffix("[x]");
         let present = match is_choice {
@@ -136,11 +136,11 @@ fn judge_members(ctx: &mut Context<'_>, object: &Object<'_>, members: &[Member],
         let Some(has) = member.has else { continue };
         let place = at.child(member.name);
         match object.get(member.name) {
-            Some(Json::Text(code)) => judge_code(ctx, code, has, &place),
+            Some(Json::Text(code)) => check_code(ctx, code, has, &place),
             Some(Json::Array(items)) => {
                 for (index, code) in items.iter().enumerate().filter_map(|(index, item)| Some((index, item.as_text()?)))
                 {
-                    judge_code(ctx, code, has, &place.indexed(index));
+                    check_code(ctx, code, has, &place.indexed(index));
                 }
             }
             _ => {}
@@ -148,7 +148,7 @@ fn judge_members(ctx: &mut Context<'_>, object: &Object<'_>, members: &[Member],
     }
 }
 
-fn judge_code(ctx: &mut Context<'_>, code: &str, has: fn(&str) -> bool, at: &Path<'_>) {
+fn check_code(ctx: &mut Context<'_>, code: &str, has: fn(&str) -> bool, at: &Path<'_>) {
     if !has(code) {
         let detail = format!("`{code}` is not in the value set of FHIR {}", ctx.source);
         find(ctx, Key::WrongCode, detail, at);

@@ -52,7 +52,7 @@ impl fmt::Display for Severity {
 ///
 /// The value set is `http://hl7.org/fhir/ValueSet/issue-type` (FHIR 3.0.2, required).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
-pub enum Kind {
+pub enum IssueType {
     /// `invalid`: Content against the specification.
     Invalid,
     /// `structure`: The structure is wrong: an unknown member, a wrong JSON type.
@@ -113,7 +113,7 @@ pub enum Kind {
     Informational,
 }
 
-impl Kind {
+impl IssueType {
     /// Every code, in the order of the value set.
     pub const ALL: &'static [Self] = &[
         Self::Invalid,
@@ -190,7 +190,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for IssueType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -208,4 +208,4 @@ macro_rules! from_code {
     )* };
 }
 
-from_code!(Severity Kind);
+from_code!(Severity IssueType);
